@@ -1,0 +1,53 @@
+"""What the chain actor, which keeps the block tree and decides on the head, may be told."""
+
+import attrs
+
+from alysd.nurseries import Ask
+from alysd.types.auxpow import Bundle
+from alysd.types.chain import ChainState, ExecutedBlock, Head, Placement, StoredBlock
+from alysd.types.hashes import BlockHash
+
+
+class Chain:
+    """Protocol of the chain actor."""
+
+
+@attrs.frozen
+class GetHead(Ask[Chain, Head]):
+    """Head, safe and final block as the node has them now."""
+
+
+@attrs.frozen
+class GetState(Ask[Chain, ChainState | None]):
+    """The chain's state after a block that is final or above it; None if the node does not have it."""
+
+    hash: BlockHash
+
+
+@attrs.frozen
+class GetAncestry(Ask[Chain, tuple[ChainState, ...]]):
+    """The states from the child of the last final block, as `tip` sees it, up to `tip`, oldest first.
+
+    Raises `UnknownParent` if the tip is not known.
+    """
+
+    tip: BlockHash
+
+
+@attrs.frozen
+class GetBundle(Ask[Chain, Bundle]):
+    """The blocks above the last final one up to the head; raises `NotNow` when there is none."""
+
+
+@attrs.frozen
+class PlaceBlock(Ask[Chain, Placement]):
+    """Where fork choice would put an executed block; changes nothing yet."""
+
+    executed: ExecutedBlock
+
+
+@attrs.frozen
+class AdoptBlock(Ask[Chain, Head]):
+    """Take a stored block into the tree; the reply is the head from now on."""
+
+    stored: StoredBlock

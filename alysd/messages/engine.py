@@ -1,0 +1,36 @@
+"""What the engine actor, which speaks with the execution client, may be told."""
+
+import attrs
+
+from alysd.nurseries import Ask
+from alysd.types.block import ExecutionPayload, PayloadAttributes
+from alysd.types.chain import Head
+from alysd.types.hashes import BlockHash
+from alysd.types.units import Wei
+
+
+class Engine:
+    """Protocol of the engine actor."""
+
+
+@attrs.frozen
+class BuildPayload(Ask[Engine, ExecutionPayload]):
+    """Build the best payload on top of the given head."""
+
+    head: Head
+    attributes: PayloadAttributes
+
+
+@attrs.frozen
+class ExecutePayload(Ask[Engine, Wei]):
+    """Execute a payload; the reply is the sum of its priority fees. Raises `InvalidPayload` if it is refused."""
+
+    payload: ExecutionPayload
+    parent_beacon_block_root: BlockHash
+
+
+@attrs.frozen
+class SetForkchoice(Ask[Engine, None]):
+    """Make the execution client follow the given head, safe and finalized blocks."""
+
+    head: Head

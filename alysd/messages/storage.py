@@ -1,0 +1,48 @@
+"""What the storage actor may be told."""
+
+import attrs
+
+from alysd.nurseries import Ask
+from alysd.types.block import SignedBlock
+from alysd.types.chain import ChainState, ExecutedBlock, Placement, StoredBlock
+from alysd.types.hashes import BlockHash
+from alysd.types.units import Height
+
+
+class Storage:
+    """Protocol of the storage actor."""
+
+
+@attrs.frozen
+class CommitBlock(Ask[Storage, StoredBlock]):
+    """Write a block and its placement in one synced transaction; after the reply it survives a power cut."""
+
+    executed: ExecutedBlock
+    placement: Placement
+
+
+@attrs.frozen
+class LoadChain(Ask[Storage, tuple[ChainState, ...]]):
+    """The last final block's state, then those of all blocks stored above it, in order of height."""
+
+
+@attrs.frozen
+class GetBlockByHash(Ask[Storage, SignedBlock | None]):
+    """A stored block, or None."""
+
+    hash: BlockHash
+
+
+@attrs.frozen
+class GetBlockByHeight(Ask[Storage, SignedBlock | None]):
+    """The canonical block of a height, or None."""
+
+    height: Height
+
+
+@attrs.frozen
+class GetCanonicalRange(Ask[Storage, tuple[SignedBlock, ...]]):
+    """Canonical blocks from `start` upwards, at most `count` of them, oldest first."""
+
+    start: Height
+    count: int

@@ -1,0 +1,120 @@
+"""What the node needs from the systems beside it, as protocols. Integrations implement them; actors use them.
+
+Only `alysd.node` knows both sides. Every method that crosses a process has a deadline inside and raises
+`alysd.errors.Unavailable` (a subclass) when it passes; what the other side refuses is `ComponentError`.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from alysd.types.block import ExecutionPayload, PayloadAttributes, SignedBlock
+from alysd.types.chain import ChainState, Placement
+from alysd.types.hashes import BlockHash, BlsSignature, PayloadHash
+from alysd.types.units import Height, Slot
+
+
+class Clock(Protocol):
+    """The only source of wall time."""
+
+    def time(self) -> float:
+        """Unix seconds."""
+        ...
+
+
+class PayloadVerdict(Protocol):
+    """What an execution client says of a payload."""
+
+    @property
+    def status(self) -> str:
+        """VALID, INVALID, SYNCING (the parent is not known) or ACCEPTED, as the Engine API defines them."""
+        ...
+
+    @property
+    def reason(self) -> str | None:
+        """The client's words when INVALID."""
+        ...
+
+
+class ExecutionEngine(Protocol):
+    """An execution client: a real one over the Engine API, or the embedded one."""
+
+    async def genesis_hash(self) -> PayloadHash:
+        """Hash of the client's block 0."""
+        ...
+
+    async def knows(self, payload: PayloadHash) -> bool:
+        """Whether the client has this block, executed, on any branch."""
+        ...
+
+    async def new_payload(
+        self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash
+    ) -> PayloadVerdict:
+        """Execute and judge a payload (engine_newPayloadV3)."""
+        ...
+
+    async def set_forkchoice(
+        self, head: PayloadHash, safe: PayloadHash, final: PayloadHash
+    ) -> PayloadVerdict:
+        """Follow this head (engine_forkchoiceUpdatedV3 without attributes)."""
+        ...
+
+    async def build_payload(
+        self, head: PayloadHash, safe: PayloadHash, final: PayloadHash, attributes: PayloadAttributes
+    ) -> ExecutionPayload:
+        """Build a payload on `head` (forkchoiceUpdatedV3 with attributes, then getPayloadV3).
+
+        Raises `EngineBehind` when the client does not know the head.
+        """
+        ...
+
+    async def gas_used(self, payload: PayloadHash, transactions: int) -> tuple[int, ...]:
+        """Gas used by each of the `transactions` of an executed block, in order, from its receipts."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections and files; bounded, safe to call in a cancelled scope."""
+        ...
+
+
+class Store(Protocol):
+    """The node's own database. Each method is one transaction; called from a worker thread, never the event loop.
+
+    Raises `StoreError` when the disk refuses and `Corrupt` when what is read is not what was written.
+    """
+
+    def commit_block(self, signed: SignedBlock, state: ChainState, placement: Placement) -> None:
+        """Write block, state and placement, and sync."""
+        ...
+
+    def load_chain(self) -> Sequence[ChainState]:
+        """The last final block's state, then those of the blocks stored above it, by height."""
+        ...
+
+    def block_by_hash(self, block: BlockHash) -> SignedBlock | None:
+        """A stored block."""
+        ...
+
+    def block_by_height(self, height: Height) -> SignedBlock | None:
+        """The canonical block of a height."""
+        ...
+
+    def canonical_range(self, start: Height, count: int) -> Iterable[SignedBlock]:
+        """Canonical blocks upwards from `start`."""
+        ...
+
+    def close(self) -> None:
+        """Close the database."""
+        ...
+
+
+class Signer(Protocol):
+    """Gives this authority's approvals, behind the double-sign guard on disk."""
+
+    @property
+    def public_key(self) -> bytes:
+        """The authority's BLS public key, 48 bytes."""
+        ...
+
+    async def approve(self, slot: Slot, block: BlockHash, message: bytes) -> BlsSignature:
+        """Record (slot, block) on disk, synced, then sign `message`. Raises `WouldDoubleSign`."""
+        ...

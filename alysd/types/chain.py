@@ -1,0 +1,84 @@
+"""What a node knows of a block besides the block: the state of the chain behind it, and its progress.
+
+The classes `ValidBlock`, `ExecutedBlock`, `StoredBlock` prove progress: what stores a block accepts only an
+executed one, and so on (docs/architecture.md, "A block's way").
+"""
+
+import attrs
+
+from alysd.types.block import SignedBlock
+from alysd.types.hashes import BlockHash, PayloadHash
+from alysd.types.units import Height, Slot, Wei
+
+
+@attrs.frozen
+class ChainState:
+    """The state of the chain after a block: all that the rules need to judge its children.
+
+    It is a function of the block and its parent's state (`consensus.transition`), so that every node has the
+    same one. `bits` is the target of the last proof; `last_final` the last `range_end`, with its height and
+    slot; `unpaid_fees` the priority fees since the last block with a proof, in wei; `next_withdrawal` the index
+    that the next withdrawal must bear.
+    """
+
+    hash: BlockHash
+    parent_hash: BlockHash
+    height: Height
+    slot: Slot
+    payload_hash: PayloadHash
+    timestamp: int
+    bits: int
+    last_final: BlockHash
+    last_final_height: Height
+    last_final_slot: Slot
+    unpaid_fees: Wei
+    next_withdrawal: int
+
+
+@attrs.frozen
+class ValidBlock:
+    """A block that keeps every rule but the execution client's; `parent` is the state it builds on."""
+
+    signed: SignedBlock
+    parent: ChainState
+
+
+@attrs.frozen
+class ExecutedBlock:
+    """A valid block that the execution client has judged valid too; `state` is the chain's state after it."""
+
+    signed: SignedBlock
+    state: ChainState
+
+
+@attrs.frozen
+class Placement:
+    """Where fork choice puts an executed block.
+
+    `canonical` lists the (height, hash) pairs that the block makes canonical, oldest first: empty when the block
+    does not become the head. `removed` counts the canonical blocks it displaces. `final` is the state of the
+    newest final block afterwards, `safe` that of the safe one.
+    """
+
+    head: ChainState
+    canonical: tuple[tuple[Height, BlockHash], ...]
+    removed: int
+    final: ChainState
+    safe: ChainState
+
+
+@attrs.frozen
+class StoredBlock:
+    """An executed block that is on disk together with its placement: from here on it may be shown."""
+
+    executed: ExecutedBlock
+    placement: Placement
+
+
+@attrs.frozen
+class Head:
+    """The three blocks that everything outside asks for, as one consistent value."""
+
+    head: ChainState
+    safe: ChainState
+    final: ChainState

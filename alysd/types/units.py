@@ -1,0 +1,50 @@
+"""Amounts of bitcoin in the three units that the node meets, and the slots it counts time in.
+
+1 BTC = 10^8 sat = 10^18 wei, so 1 sat = 10 gwei = 10^10 wei (docs/protocol.md, "Units").
+"""
+
+from typing import NewType
+
+Sat = NewType("Sat", int)
+"""10^-8 BTC: the unit of Bitcoin outputs."""
+
+Gwei = NewType("Gwei", int)
+"""10^-9 BTC: the unit of withdrawals in an execution payload (EIP-4895)."""
+
+Wei = NewType("Wei", int)
+"""10^-18 BTC: the unit of balances and fees in the execution layer."""
+
+Slot = NewType("Slot", int)
+"""Unix seconds divided by the chain's `slot_seconds`, rounded down."""
+
+Height = NewType("Height", int)
+"""Number of a block on its branch; the genesis block has 0. Equals the execution block number."""
+
+WEI_PER_GWEI = 10**9
+WEI_PER_SAT = 10**10
+GWEI_PER_SAT = 10
+
+
+def sat_to_wei(amount: Sat) -> Wei:
+    """Convert exactly."""
+    return Wei(amount * WEI_PER_SAT)
+
+
+def sat_to_gwei(amount: Sat) -> Gwei:
+    """Convert exactly."""
+    return Gwei(amount * GWEI_PER_SAT)
+
+
+def gwei_to_wei(amount: Gwei) -> Wei:
+    """Convert exactly."""
+    return Wei(amount * WEI_PER_GWEI)
+
+
+def wei_to_gwei_floor(amount: Wei) -> Gwei:
+    """Convert, dropping what is below one gwei: never creates money."""
+    return Gwei(amount // WEI_PER_GWEI)
+
+
+def wei_to_sat_floor(amount: Wei) -> Sat:
+    """Convert, dropping what is below one satoshi: never creates money."""
+    return Sat(amount // WEI_PER_SAT)
