@@ -1,0 +1,1 @@
+"""Tests of the Solidity contracts and of what was compiled from them."""
