@@ -1,0 +1,157 @@
+"""A real program run for one test: started and waited for by condition, ended by its own process group.
+
+Everything here waits in real time: not for tests with a mock clock.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+import trio
+
+START_SECONDS = 60.0
+"""For a program to answer its first call: over ten times the slowest (EthereumJS, 3 s): machines are shared."""
+
+STOP_SECONDS = 30.0
+"""For a program to flush and end after SIGTERM before it is killed; all end within 2 s on an idle machine."""
+
+CALL_SECONDS = 60.0
+"""For one JSON-RPC answer: generating 110 regtest blocks, the longest call made, takes about 1 s."""
+
+_POLL_SECONDS = 0.05
+"""Between two looks whether a program answers: short against the half second that the fastest needs to start."""
+
+
+class ComponentFailed(Exception):
+    """A program did not start: it ended at once, or did not answer in time. Says which; its log has the rest."""
+
+
+@attrs.frozen
+class ComponentRefusal(Exception):
+    """A program answered a JSON-RPC call with an error: its code and words."""
+
+    method: str
+    code: int
+    message: str
+
+    def __str__(self) -> str:
+        """The method, what was said of it, and the code."""
+        return f"{self.method}: {self.message} ({self.code})"
+
+
+def free_ports(count: int) -> list[int]:
+    """`count` different loopback TCP ports that nobody listens on at this moment."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]
+
+
+async def call_json_rpc(
+    client: httpx.AsyncClient,
+    url: str,
+    method: str,
+    params: tuple[object, ...],
+    *,
+    headers: Mapping[str, str] | None = None,
+    auth: tuple[str, str] | None = None,
+) -> Any:
+    """The result of one JSON-RPC call.
+
+    Raises ComponentRefusal for an error in the answer, httpx.HTTPError where there is no JSON-RPC answer.
+    """
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    response = await client.post(url, json=body, headers=headers, auth=auth or httpx.USE_CLIENT_DEFAULT)
+    if not response.headers.get("content-type", "").startswith("application/json"):
+        response.raise_for_status()
+        raise httpx.DecodingError(f"{method}: not JSON: {response.text[:200]!r}")
+    answer = response.json()
+    if answer.get("error"):
+        raise ComponentRefusal(method, answer["error"]["code"], answer["error"]["message"])
+    return answer["result"]
+
+
+@attrs.define(eq=False, kw_only=True)
+class LoopbackProcess(ABC):
+    """One program, with a fixed command line and so with fixed ports; it may be ended and started again."""
+
+    name: str
+    command: tuple[str, ...]
+    log: Path
+    client: httpx.AsyncClient
+    _process: trio.Process | None = None
+
+    @abstractmethod
+    async def probe(self) -> None:
+        """Returns when the program answers; raises httpx.HTTPError or ComponentRefusal while it does not yet."""
+
+    @property
+    def process(self) -> trio.Process:
+        """The process as it was last started, to look at or to send a signal (SIGSTOP for one that hangs)."""
+        assert self._process is not None, f"{self.name} was never started"
+        return self._process
+
+    async def start(self) -> None:
+        """Starts the program and waits until it answers.
+
+        Raises ComponentFailed if it ends first or is not there after START_SECONDS; it runs no longer then.
+        """
+        with self.log.open("ab") as output:
+            self._process = await trio.lowlevel.open_process(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.log.parent,  # some leave files wherever they are started
+                start_new_session=True,
+            )
+        try:
+            with trio.fail_after(START_SECONDS):
+                await self._wait_until_it_answers()
+        except trio.TooSlowError:
+            await self.kill()
+            raise ComponentFailed(
+                f"{self.name} does not answer after {START_SECONDS:.0f} s, see {self.log}"
+            ) from None
+        except BaseException:
+            await self.kill()
+            raise
+
+    async def stop(self) -> int:
+        """Asks the program to end, waits, kills it if it does not within STOP_SECONDS; its exit status."""
+        with trio.CancelScope(shield=True):  # bounded; a test that is cancelled must leave no program behind
+            self._signal_group(signal.SIGTERM)
+            with trio.move_on_after(STOP_SECONDS):
+                await self.process.wait()
+        return await self.kill()
+
+    async def kill(self) -> int:
+        """Ends the program at once, as a crash would; its exit status (-9, unless it had ended before)."""
+        self._signal_group(signal.SIGKILL)
+        with trio.CancelScope(shield=True):  # the kernel does not keep us waiting
+            await self.process.wait()
+        status = self.process.returncode
+        assert status is not None
+        return status
+
+    async def _wait_until_it_answers(self) -> None:
+        while True:
+            if self.process.poll() is not None:
+                raise ComponentFailed(f"{self.name} ended with status {self.process.returncode}, see {self.log}")
+            try:
+                return await self.probe()
+            except (httpx.HTTPError, ComponentRefusal):
+                await trio.sleep(_POLL_SECONDS)
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        # The program leads a session of its own, so its group has its id and holds whatever it started. Once it
+        # was waited for, the id may be another's.
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, number)
