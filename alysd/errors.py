@@ -8,7 +8,8 @@
     │  └─ NotNow             a request that is right, but not in the node's present state
     ├─ Unavailable           a system beside the node does not answer: retry, back off, say so
     │  ├─ EngineUnavailable
-    │  └─ BitcoinUnavailable
+    │  ├─ BitcoinUnavailable
+    │  └─ NodeUnavailable
     ├─ EngineBehind          the execution client does not know a block that we have: feed it
     ├─ ComponentError        a system beside the node answers with an error of its own
     ├─ WouldDoubleSign       the guard on disk forbids this signature
@@ -74,6 +75,17 @@ class BitcoinUnavailable(Unavailable):
 
     def __str__(self) -> str:
         return f"Bitcoin node at {self.url}: {self.reason}"
+
+
+@attrs.frozen(str=False)
+class NodeUnavailable(Unavailable):
+    """The Alys node at `url`, asked by one of the commands, did not answer; `reason` in words."""
+
+    url: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"Alys node at {self.url}: {self.reason}"
 
 
 @attrs.frozen(str=False)

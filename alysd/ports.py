@@ -7,9 +7,12 @@ Only `alysd.node` knows both sides. Every method that crosses a process has a de
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from alysd.types.auxpow import AuxPow
+from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate
 from alysd.types.block import ExecutionPayload, PayloadAttributes, SignedBlock
 from alysd.types.chain import ChainState, Placement
-from alysd.types.hashes import BlockHash, BlsSignature, PayloadHash
+from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsSignature, EvmAddress, PayloadHash
+from alysd.types.mining import AuxOffer
 from alysd.types.units import Height, Slot
 
 
@@ -46,15 +49,11 @@ class ExecutionEngine(Protocol):
         """Whether the client has this block, executed, on any branch."""
         ...
 
-    async def new_payload(
-        self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash
-    ) -> PayloadVerdict:
+    async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> PayloadVerdict:
         """Execute and judge a payload (engine_newPayloadV3)."""
         ...
 
-    async def set_forkchoice(
-        self, head: PayloadHash, safe: PayloadHash, final: PayloadHash
-    ) -> PayloadVerdict:
+    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> PayloadVerdict:
         """Follow this head (engine_forkchoiceUpdatedV3 without attributes)."""
         ...
 
@@ -117,4 +116,46 @@ class Signer(Protocol):
 
     async def approve(self, slot: Slot, block: BlockHash, message: bytes) -> BlsSignature:
         """Record (slot, block) on disk, synced, then sign `message`. Raises `WouldDoubleSign`."""
+        ...
+
+
+class BitcoinNode(Protocol):
+    """A Bitcoin node with its wallet, as merged mining needs it."""
+
+    async def chain_info(self) -> BitcoinChainInfo:
+        """Which network the node is on and how far it is."""
+        ...
+
+    async def block_template(self) -> BlockTemplate:
+        """The block that the node would like mined next (BIP-22, BIP-145)."""
+        ...
+
+    async def submit_block(self, block: bytes) -> None:
+        """Hand in a mined block; a `ComponentError` carries the node's reason against it (BIP-22)."""
+        ...
+
+    async def wait_for_new_block(self, tip: BitcoinHash, seconds: float) -> BitcoinHash:
+        """Wait until the newest block is another than `tip`, at most `seconds`; its hash either way."""
+        ...
+
+    async def payout_script(self, address: str | None) -> bytes:
+        """Output script that pays `address`, or a new address of the node's own wallet when there is none.
+
+        Raises `UserError` when the address is not one of the node's network.
+        """
+        ...
+
+
+class AuxWorkSource(Protocol):
+    """An Alys node, as a miner sees it from outside."""
+
+    async def create_work(self, fee_recipient: EvmAddress | None) -> AuxOffer:
+        """Work on the blocks that wait for a proof; without a recipient the fees go to the node's own miner.
+
+        Raises `NotNow` while nothing waits, or the node is not ready.
+        """
+        ...
+
+    async def submit_work(self, aux_hash: AuxHash, auxpow: AuxPow) -> None:
+        """Hand in a proof; a `ComponentError` says which check it failed."""
         ...

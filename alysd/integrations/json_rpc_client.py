@@ -1,0 +1,127 @@
+"""JSON-RPC over HTTP to one system beside the node: every call with a deadline, every answer with a bound."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Self, cast
+
+import httpx
+import trio
+
+from alysd.errors import ComponentError, Unavailable
+
+MAX_CONNECTIONS = 10
+"""To one system. One waits for news and the rest are short; larger pools were measured to be slower."""
+
+IN_PLACE = 64 * 1024
+"""Bytes of JSON that are parsed without a thread: about 1 ms."""
+
+_HTTP_OK, _HTTP_UNAUTHORIZED, _HTTP_UNAVAILABLE = 200, 401, 503
+
+Credentials = Callable[[], Awaitable[httpx.Auth | None]]
+"""Gives the credentials as they are at the moment: a file of them may change while the node runs."""
+
+
+async def no_credentials() -> httpx.Auth | None:
+    """For a system that asks for none."""
+    return None
+
+
+class JsonRpcClient:
+    """Calls one system's methods. Use as an async context manager: leaving it closes the connections.
+
+    `component` names the system in errors; `unavailable` makes the error of a system that does not answer from its
+    URL and a reason; `max_response` bounds an answer in bytes.
+    """
+
+    def __init__(
+        self,
+        component: str,
+        url: str,
+        unavailable: Callable[[str, str], Unavailable],
+        credentials: Credentials = no_credentials,
+        max_response: int = 1024 * 1024,
+    ) -> None:
+        self._component = component
+        self._url = url
+        self._unavailable = unavailable
+        self._credentials = credentials
+        self._max_response = max_response
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(
+                None
+            ),  # the deadline of `call` covers all of it, from connecting to the last byte
+            trust_env=False,  # a proxy in the environment is not meant for the systems beside the node
+            verify=url.startswith("https:"),  # loading certificates takes 50 ms
+            limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def call(self, method: str, *params: Any, seconds: float) -> Any:
+        """Give the result of `method`, within `seconds`.
+
+        Raises the `unavailable` error when no sensible answer came, `ComponentError` when the answer is an error.
+        """
+        try:
+            with trio.fail_after(seconds):
+                status, body = await self._post(method, params)
+                answer = await self._decode(method, status, body)
+        except trio.TooSlowError as error:
+            raise self._unavailable(self._url, f"no answer to {method} within {seconds:g} s") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unavailable(self._url, f"{method}: {error or type(error).__name__}") from error
+        refusal = answer.get("error")
+        if refusal is not None:
+            raise self._refused(method, refusal)
+        return answer.get("result")
+
+    async def _post(self, method: str, params: tuple[Any, ...]) -> tuple[int, bytes]:
+        """Send a request; its status and its body, which is read no further than the bound."""
+        request = {"jsonrpc": "1.0", "id": 1, "method": method, "params": params}
+        auth = await self._credentials()
+        async with self._client.stream("POST", self._url, json=request, auth=auth) as response:
+            body = bytearray()
+            async for piece in response.aiter_bytes():
+                body += piece
+                if len(body) > self._max_response:
+                    reason = f"answer to {method} is larger than {self._max_response} bytes"
+                    raise self._unavailable(self._url, reason)
+            return response.status_code, bytes(body)
+
+    async def _decode(self, method: str, status: int, body: bytes) -> dict[str, Any]:
+        """Read the answer. An error in JSON says more than the HTTP status, which Bitcoin Core sets to 500."""
+        if status == _HTTP_UNAUTHORIZED:
+            raise self._unavailable(self._url, "does not accept the user and password (HTTP 401)")
+        if status == _HTTP_UNAVAILABLE:
+            raise self._unavailable(self._url, "too busy (HTTP 503)")
+        try:
+            if len(body) <= IN_PLACE:
+                answer = json.loads(body)
+            else:
+                answer = await trio.to_thread.run_sync(json.loads, body)
+        except (ValueError, RecursionError) as error:
+            raise self._unavailable(self._url, f"{method}: HTTP {status} and no JSON") from error
+        if not isinstance(answer, dict):
+            raise self._unavailable(self._url, f"{method}: HTTP {status} and no JSON-RPC answer")
+        fields = cast("dict[str, Any]", answer)
+        if status != _HTTP_OK and fields.get("error") is None:
+            raise self._unavailable(self._url, f"{method}: HTTP {status}")
+        return fields
+
+    def _refused(self, method: str, refusal: Any) -> ComponentError:
+        fields = cast("dict[str, Any]", refusal) if isinstance(refusal, dict) else {}
+        code, message = fields.get("code"), fields.get("message")
+        return ComponentError(
+            component=self._component,
+            method=method,
+            code=code if isinstance(code, int) else 0,
+            message=message[:500] if isinstance(message, str) else "no reason given",
+        )
