@@ -1,0 +1,42 @@
+"""A TCP connection with an end to every send, in the shape that hypercorn's protocol code expects."""
+
+import trio
+
+SEND_SECONDS = 10.0
+"""A send that takes longer ends the connection. Loopback and LAN take the largest answer in under a second."""
+
+
+class BoundedStream:
+    """A trio stream whose sends have a deadline, and which can be ended at once from another task."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self.socket = stream.socket
+        self.closed = trio.Event()
+
+    async def send_all(self, data: bytes) -> None:
+        """Send all of `data`. Raises `BrokenResourceError` when the peer does not take it in `SEND_SECONDS`."""
+        try:
+            with trio.fail_after(SEND_SECONDS):
+                await self._stream.send_all(data)
+        except trio.TooSlowError as error:
+            self.abort()
+            raise trio.BrokenResourceError("the peer does not read") from error
+
+    async def receive_some(self, max_bytes: int) -> bytes | bytearray:
+        """Receive what is there, at most `max_bytes`; empty at the end."""
+        return await self._stream.receive_some(max_bytes)
+
+    async def send_eof(self) -> None:
+        """Say that nothing more will be sent."""
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        self.closed.set()
+        await self._stream.aclose()
+
+    def abort(self) -> None:
+        """Close the socket under whoever waits for it: they get `ClosedResourceError`."""
+        self.closed.set()
+        self.socket.close()

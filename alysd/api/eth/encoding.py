@@ -1,0 +1,108 @@
+"""Values as Ethereum JSON-RPC writes them (execution-apis, "Hex value encoding"), and back, checked.
+
+Decoders take a JSON value and raise `Malformed` with words that fit behind `params[0]: `.
+"""
+
+import re
+from typing import Any
+
+from alysd.errors import Malformed
+from alysd.types.hashes import EvmAddress, PayloadHash
+
+MAX_UINT64 = 2**64 - 1
+MAX_UINT256 = 2**256 - 1
+_KINDS = ((type(None), "null"), (bool, "a boolean"), (dict, "an object"), (list, "an array"), (str, "a string"))
+_HEX = re.compile("[0-9a-fA-F]*")
+
+
+def to_quantity(value: int) -> str:
+    """Write a non-negative integer: `0x0`, `0x1f`, no leading zeros."""
+    return hex(value)
+
+
+def to_data(value: bytes) -> str:
+    """Write bytes, two digits each: `0x`, `0x00ff`."""
+    return "0x" + value.hex()
+
+
+def text(value: Any) -> str:
+    """Read a string."""
+    if not isinstance(value, str):
+        raise Malformed(f"a string is wanted, got {kind(value)}")
+    return value
+
+
+def kind(value: Any) -> str:
+    """Say what a JSON value is, in the words of JSON."""
+    for python, name in _KINDS:
+        if isinstance(value, python):
+            return name
+    return "a number"
+
+
+def boolean(value: Any) -> bool:
+    """Read true or false."""
+    if not isinstance(value, bool):
+        raise Malformed(f"true or false is wanted, got {kind(value)}")
+    return value
+
+
+def quantity(value: Any, most: int = MAX_UINT256) -> int:
+    """Read a hexadecimal quantity of at most `most`. Leading zeros are let through, as many tools write them."""
+    digits = _digits(value)
+    if not digits:
+        raise Malformed("a quantity has at least one digit: 0x0")
+    if len(digits) > 64:
+        raise Malformed("a quantity has at most 64 digits")
+    number = int(digits, 16)
+    if number > most:
+        raise Malformed(f"at most {most:#x}, got {number:#x}")
+    return number
+
+
+def uint64(value: Any) -> int:
+    """Read a quantity of at most 64 bits: gas, a nonce, a block number."""
+    return quantity(value, MAX_UINT64)
+
+
+def data(value: Any) -> bytes:
+    """Read bytes of any length."""
+    digits = _digits(value)
+    if len(digits) % 2:
+        raise Malformed("hex of odd length: bytes have two digits each")
+    return bytes.fromhex(digits)
+
+
+def address(value: Any) -> EvmAddress:
+    """Read an account's address."""
+    found = data(value)
+    if len(found) != 20:
+        raise Malformed(f"an EVM address is 20 bytes, got {len(found)}")
+    return EvmAddress(found)
+
+
+def hash32(value: Any) -> PayloadHash:
+    """Read a hash of a block or a transaction, or a log's topic."""
+    found = data(value)
+    if len(found) != 32:
+        raise Malformed(f"a hash is 32 bytes, got {len(found)}")
+    return PayloadHash(found)
+
+
+def storage_key(value: Any) -> bytes:
+    """Read a storage slot: a quantity or up to 32 bytes of data, as 32 bytes."""
+    digits = _digits(value)
+    if len(digits) > 64:
+        raise Malformed("a storage key is at most 32 bytes")
+    return int(digits or "0", 16).to_bytes(32, "big")
+
+
+def _digits(value: Any) -> str:
+    """Strip `0x` from a string of hexadecimal digits."""
+    written = text(value)
+    if written[:2] not in ("0x", "0X"):
+        raise Malformed("hex starts with 0x")
+    digits = written[2:]
+    if _HEX.fullmatch(digits) is None:
+        raise Malformed("hex has only the digits 0-9 and a-f")
+    return digits

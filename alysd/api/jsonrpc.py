@@ -1,0 +1,207 @@
+"""JSON-RPC 1.0 and 2.0 without a transport: bytes in, bytes out. Both ports of the node speak through it.
+
+A request without `"jsonrpc": "2.0"` is answered as Bitcoin Core does for version 1: with `result` and `error` both
+present, and always, also without an id, since mining software leaves ids out. In version 2 a request without an id
+is a notification: it is carried out and not answered. Ethereum tools speak version 2, miners version 1.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
+
+import attrs
+import trio
+
+from alysd.api.params import InvalidParams, Params
+from alysd.errors import Refused
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+SERVER_ERROR = -32000
+TIMED_OUT = -32002
+RESPONSE_TOO_LARGE = -32003
+
+MAX_BATCH = 100
+"""Requests in one batch. web3 libraries send a few dozen; geth, in parallel, takes 1,000."""
+
+MAX_RESPONSE = 25 * 1024 * 1024
+"""Bytes of one answer, a batch's together: geth's bound too. What comes after is refused, request by request."""
+
+DEADLINE_SECONDS = 30.0
+"""For a request, or all of a batch: what tools wait (web3.py 30 s, geth's write timeout 30 s)."""
+
+IN_PLACE = 64 * 1024
+"""Bytes of JSON that are parsed without a thread: about 1 ms. A larger body goes to a thread, slots go on."""
+
+
+@attrs.frozen(str=False)
+class RpcError(Refused):
+    """An error exactly as the caller will see it; `data` must be JSON or None."""
+
+    code: int
+    message: str
+    data: Any = None
+
+    def __str__(self) -> str:
+        return self.message
+
+
+Handler = Callable[[Params], Awaitable[Any]]
+
+
+@attrs.frozen
+class Method:
+    """What a method name stands for: `call` takes the parameters, of which there are at most `parameters`.
+
+    `call` returns what JSON can hold. Where that may be megabytes, `large` says so, and a thread encodes it.
+    """
+
+    call: Handler
+    parameters: int = 0
+    large: bool = False
+
+
+@attrs.frozen
+class _Request:
+    """One well-formed request; `version` is 1 or 2, `answered` is false for a notification."""
+
+    method: str
+    params: tuple[Any, ...]
+    id: Any
+    version: int
+    answered: bool
+
+
+class Dispatcher:
+    """Answers requests from a table of methods.
+
+    `codes` gives the error code of each exception class that a method may raise by design; the nearest base class
+    decides. An error that is not there is a fault of this program: it is raised, and ends the one connection.
+    """
+
+    def __init__(self, methods: Mapping[str, Method], codes: Mapping[type[Exception], int]) -> None:
+        self._methods = methods
+        self._codes = {**codes, InvalidParams: INVALID_PARAMS}
+        self._answerable: tuple[type[Exception], ...] = (RpcError, *self._codes)
+
+    async def answer(self, body: bytes) -> bytes | None:
+        """Carry out a request or a batch, in order; None when there is nothing to answer."""
+        try:
+            if len(body) <= IN_PLACE:
+                found = _parse(body)
+            else:
+                found = await trio.to_thread.run_sync(_parse, body)
+        except (ValueError, RecursionError) as error:
+            return _encode(_failure(None, 2, RpcError(PARSE_ERROR, f"parse error: {error}")))
+        deadline = trio.current_time() + DEADLINE_SECONDS
+        if not isinstance(found, list):
+            return await self._one(found, deadline)
+        batch = cast("list[Any]", found)
+        if not batch or len(batch) > MAX_BATCH:
+            words = (
+                "empty batch" if not batch else f"batch of {len(batch)} requests, at most {MAX_BATCH} are taken"
+            )
+            return _encode(_failure(None, 2, RpcError(INVALID_REQUEST, words)))
+        answers: list[bytes] = []
+        room = MAX_RESPONSE
+        for item in batch:
+            answer = await self._one(item, deadline, room)
+            if answer is not None:
+                answers.append(answer)
+                room -= len(answer)
+        return b"[" + b",".join(answers) + b"]" if answers else None
+
+    async def _one(self, item: Any, deadline: float, room: int = MAX_RESPONSE) -> bytes | None:
+        """Answer one request with at most `room` bytes by `deadline`, or with an error that says it cannot be."""
+        try:
+            request = _read(item)
+        except RpcError as error:
+            return _encode(_failure(_id_of(item), 2, error))
+        try:
+            with trio.fail_at(deadline):
+                encoded = await self._carry_out(request, room)
+        except trio.TooSlowError:
+            encoded = _encode(_failure(request.id, request.version, RpcError(TIMED_OUT, "request timed out")))
+        except self._answerable as error:
+            encoded = _encode(_failure(request.id, request.version, self._explain(error)))
+        return encoded if request.answered else None
+
+    async def _carry_out(self, request: _Request, room: int) -> bytes:
+        too_large = RpcError(RESPONSE_TOO_LARGE, "response too large")
+        if room <= 0:
+            raise too_large
+        method = self._methods.get(request.method)
+        if method is None:
+            raise RpcError(METHOD_NOT_FOUND, f"the method {request.method[:64]} does not exist/is not available")
+        if len(request.params) > method.parameters:
+            raise InvalidParams(f"too many arguments, want at most {method.parameters}")
+        result = await method.call(Params(request.params))
+        answer = _success(request.id, request.version, result)
+        encoded = await trio.to_thread.run_sync(_encode, answer) if method.large else _encode(answer)
+        if len(encoded) > room:
+            raise too_large
+        return encoded
+
+    def _explain(self, error: Exception) -> RpcError:
+        """Say what the caller is told of `error`."""
+        if isinstance(error, RpcError):
+            return error
+        code = next(self._codes[base] for base in type(error).__mro__ if base in self._codes)
+        return RpcError(code, str(error))
+
+
+def _parse(body: bytes) -> Any:
+    return json.loads(body, parse_constant=_no_constant)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _id_of(item: Any) -> Any:
+    """Find the id of what may not be a request at all, so that the caller can tell which one was wrong."""
+    found = cast("dict[str, Any]", item).get("id") if isinstance(item, dict) else None
+    return found if isinstance(found, str | int) else None
+
+
+def _read(item: Any) -> _Request:
+    """Check a request's form. Raises `RpcError`."""
+    if not isinstance(item, dict):
+        raise RpcError(INVALID_REQUEST, "a request is a JSON object")
+    request = cast("dict[str, Any]", item)
+    version = request.get("jsonrpc", "1.0")
+    if version not in ("1.0", "1.1", "2.0"):
+        raise RpcError(INVALID_REQUEST, "jsonrpc must be 2.0 or 1.0")
+    method, identity = request.get("method"), request.get("id")
+    if not isinstance(method, str):
+        raise RpcError(INVALID_REQUEST, "method must be a string")
+    if not isinstance(identity, str | int | None):
+        raise RpcError(INVALID_REQUEST, "id must be a string, an integer or null")
+    params = request.get("params")
+    if not isinstance(params, list | None):
+        raise RpcError(INVALID_REQUEST, "params must be an array")
+    second = version == "2.0"
+    given = tuple(cast("list[Any]", params or ()))
+    return _Request(method, given, identity, 2 if second else 1, not second or "id" in request)
+
+
+def _success(identity: Any, version: int, result: Any) -> dict[str, Any]:
+    if version == 1:
+        return {"result": result, "error": None, "id": identity}
+    return {"jsonrpc": "2.0", "id": identity, "result": result}
+
+
+def _failure(identity: Any, version: int, error: RpcError) -> dict[str, Any]:
+    body: dict[str, Any] = {"code": error.code, "message": error.message}
+    if error.data is not None:
+        body["data"] = error.data
+    if version == 1:
+        return {"result": None, "error": body, "id": identity}
+    return {"jsonrpc": "2.0", "id": identity, "error": body}
+
+
+def _encode(answer: dict[str, Any]) -> bytes:
+    return json.dumps(answer, separators=(",", ":")).encode()

@@ -1,0 +1,62 @@
+"""JSON-RPC over HTTP: one POST, one answer. The endpoint is a Starlette route that both ports put at `/`."""
+
+from collections.abc import Awaitable, Callable
+
+import trio
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from alysd.api.jsonrpc import INTERNAL_ERROR, INVALID_REQUEST, Dispatcher
+from alysd.api.server import MAX_BODY
+
+BODY_SECONDS = 10.0
+"""For a request's body to arrive: 5 MiB at 4 Mbit/s. Slower, and a sender would hold a connection for free."""
+
+JSON = "application/json"
+
+
+class BodyTooLarge(Exception):
+    """A request's body passes the bound."""
+
+
+async def read_body(request: Request, most: int = MAX_BODY) -> bytes:
+    """Read a request's body. Raises `BodyTooLarge` as soon as it passes `most` bytes."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise BodyTooLarge
+    return bytes(body)
+
+
+def rpc_endpoint(dispatcher: Dispatcher) -> Callable[[Request], Awaitable[Response]]:
+    """Make the endpoint that answers from `dispatcher`."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            with trio.fail_after(BODY_SECONDS):
+                body = await read_body(request)
+        except BodyTooLarge:
+            return _refusal(413, f"request body too large: at most {MAX_BODY} bytes are taken")
+        except trio.TooSlowError:
+            return _refusal(408, f"request body took longer than {BODY_SECONDS:.0f} s")
+        except ClientDisconnect:
+            return Response(status_code=400)
+        answer = await dispatcher.answer(body)
+        if answer is None:
+            return Response(status_code=204)
+        return Response(answer, media_type=JSON)
+
+    return endpoint
+
+
+def _refusal(status: int, words: str) -> Response:
+    error = {"code": INVALID_REQUEST, "message": words}
+    headers = {"connection": "close"}  # the rest of the body would be read as the next request
+    return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, status, headers)
+
+
+async def internal_error(_request: Request, _error: Exception) -> Response:
+    """Answer for a fault of this program: Starlette calls it, then raises the error on, and the server logs it."""
+    error = {"code": INTERNAL_ERROR, "message": "internal error; the node's log says more"}
+    return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, 500)

@@ -1,0 +1,137 @@
+"""Serving an ASGI application on a TCP port as a trio task: hypercorn's protocol code behind sockets of our own.
+
+hypercorn's own `serve` shields every send from cancellation and gives it no deadline, so that one client that
+stops reading would hold up the daemon's shutdown for good; and it does not count connections. Therefore sockets
+are accepted, counted, bounded and closed here, and hypercorn does what it is good at: HTTP and WebSocket.
+"""
+
+import errno
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+from starlette.types import ASGIApp
+
+from alysd.api.connections import BoundedStream
+from alysd.errors import AddressInUse
+
+MAX_BODY = 5 * 1024 * 1024
+"""Bytes of a request body or WebSocket message: geth's bound. A transaction of 128 KiB is 256 KiB of hex."""
+
+MAX_CONNECTIONS = 256
+"""A server's at a time. Each may hold a body of `MAX_BODY`; a benchmark of 50 clients and an operator fit well."""
+
+KEEP_ALIVE_SECONDS = 75.0
+"""An idle connection's life, and the time to send a request's headers. Proxies reuse for 60 s: outlive them."""
+
+DRAIN_SECONDS = 0.8
+"""What answers in progress get at shutdown, so that stopping a server takes less than a second."""
+
+CLOSING = "closing"
+"""Key in the connection's state (`scope["state"]`) of the `trio.Event` set when the server begins to drain."""
+
+_log = logging.getLogger(__name__)
+
+
+async def listen(host: str, port: int) -> list[trio.SocketListener]:
+    """Bind a TCP port (0: any free one) on every address of `host`. Raises `AddressInUse`."""
+    try:
+        return await trio.open_tcp_listeners(port, host=host)
+    except OSError as error:
+        raise AddressInUse(_why_not(host, port, error)) from error
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"{host}:{port} is in use by another process; stop it, or configure another port"
+    if error.errno == errno.EACCES:
+        return f"{host}:{port} may not be opened by this user; choose a port above 1023"
+    return f"{host}:{port} cannot be opened: {error.strerror or error}"
+
+
+async def serve(
+    app: ASGIApp,
+    listeners: Sequence[trio.SocketListener],
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve `app` until cancelled; then take no more connections and give those open `DRAIN_SECONDS` to finish.
+
+    An error that the application raises is logged and ends its own connection only.
+    """
+    config, context, closing = _configuration(), WorkerContext(None), trio.Event()
+    wrapped = ASGIWrapper(cast("Any", app))
+    open_streams: set[BoundedStream] = set()
+
+    async def handle(stream: trio.SocketStream) -> None:
+        if len(open_streams) >= MAX_CONNECTIONS:
+            return
+        bounded = BoundedStream(stream)
+        open_streams.add(bounded)
+        try:
+            state = ConnectionState({CLOSING: closing})
+            await TCPServer(wrapped, config, context, state, cast("Any", bounded))
+        finally:
+            open_streams.discard(bounded)
+
+    async with trio.open_nursery() as outside:
+        outside.start_soon(_set_when_cancelled, closing)
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as connections:
+                accepting = await connections.start(_accept, handle, listeners, connections)
+                task_status.started()
+                await closing.wait()
+                accepting.cancel()
+                await context.terminated.set()
+                await _drain(open_streams)
+                connections.cancel_scope.cancel()
+                for stream in open_streams:
+                    stream.abort()
+        outside.cancel_scope.cancel()
+
+
+async def _accept(
+    handle: Callable[[trio.SocketStream], Any],
+    listeners: Sequence[trio.SocketListener],
+    connections: trio.Nursery,
+    *,
+    task_status: trio.TaskStatus[trio.CancelScope],
+) -> None:
+    """Accept connections into the nursery `connections` until the scope that is handed out is cancelled."""
+    with trio.CancelScope() as accepting:
+        task_status.started(accepting)
+        await trio.serve_listeners(handle, list(listeners), handler_nursery=connections)
+
+
+async def _set_when_cancelled(event: trio.Event) -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        event.set()
+
+
+async def _drain(open_streams: set[BoundedStream]) -> None:
+    """Wait until no connection is open, at most `DRAIN_SECONDS`."""
+    with trio.move_on_after(DRAIN_SECONDS):
+        for stream in tuple(open_streams):
+            await stream.closed.wait()
+
+
+def _configuration() -> Config:
+    """Bounds for hypercorn, and silence but for errors."""
+    config = Config()
+    config.accesslog = None
+    config.errorlog = _log
+    config.include_server_header = False
+    config.keep_alive_timeout = cast("int", KEEP_ALIVE_SECONDS)
+    config.websocket_max_message_size = MAX_BODY
+    config.websocket_ping_interval = 20.0  # finds clients that are gone without a word
+    config.max_app_queue_size = 4  # messages of up to MAX_BODY waiting for the application, a connection
+    config.h2_max_concurrent_streams = 8  # an HTTP/2 connection's bodies count together
+    return config
