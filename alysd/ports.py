@@ -4,13 +4,13 @@ Only `alysd.node` knows both sides. Every method that crosses a process has a de
 `alysd.errors.Unavailable` (a subclass) when it passes; what the other side refuses is `ComponentError`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate
 from alysd.types.block import ExecutionPayload, PayloadAttributes, SignedBlock
-from alysd.types.chain import ChainState, Placement
+from alysd.types.chain import ChainState, Placement, StoredChain
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsSignature, EvmAddress, PayloadHash
 from alysd.types.mining import AuxOffer
 from alysd.types.units import Height, Slot
@@ -85,8 +85,8 @@ class Store(Protocol):
         """Write block, state and placement, and sync."""
         ...
 
-    def load_chain(self) -> Sequence[ChainState]:
-        """The last final block's state, then those of the blocks stored above it, by height."""
+    def load_chain(self) -> StoredChain:
+        """What fork choice needs to find the head again."""
         ...
 
     def block_by_hash(self, block: BlockHash) -> SignedBlock | None:
@@ -97,7 +97,7 @@ class Store(Protocol):
         """The canonical block of a height."""
         ...
 
-    def canonical_range(self, start: Height, count: int) -> Iterable[SignedBlock]:
+    def canonical_range(self, start: Height, count: int) -> Sequence[SignedBlock]:
         """Canonical blocks upwards from `start`."""
         ...
 

@@ -2,6 +2,7 @@
 
 import attrs
 
+from alysd.errors import InvalidWork
 from alysd.nurseries import Ask, Tell
 from alysd.types.auxpow import AuxPow, AuxPowHeader, AuxWork
 from alysd.types.chain import ChainState, Head
@@ -11,6 +12,30 @@ from alysd.types.units import Sat
 
 class MergedMining:
     """Protocol of the merged-mining actor."""
+
+
+@attrs.frozen(str=False)
+class UnknownWork(InvalidWork):
+    """A proof for work that this node has not offered, or too long ago, or to too many others since."""
+
+    aux_hash: AuxHash
+
+    def __str__(self) -> str:
+        return f"no work with the hash {self.aux_hash[::-1].hex()} is on offer: ask for new work"
+
+
+@attrs.frozen(str=False)
+class StaleWork(InvalidWork):
+    """A proof for blocks that follow `previous`, when others have become final since: `final` is the last now."""
+
+    previous: BlockHash
+    final: BlockHash
+
+    def __str__(self) -> str:
+        return (
+            f"stale work: it begins after block {self.previous[::-1].hex()}, "
+            f"but {self.final[::-1].hex()} is final by now"
+        )
 
 
 @attrs.frozen

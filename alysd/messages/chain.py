@@ -4,7 +4,7 @@ import attrs
 
 from alysd.nurseries import Ask
 from alysd.types.auxpow import Bundle
-from alysd.types.chain import ChainState, ExecutedBlock, Head, Placement, StoredBlock
+from alysd.types.chain import ChainState, ExecutedBlock, Head, StoredBlock
 from alysd.types.hashes import BlockHash
 
 
@@ -40,14 +40,11 @@ class GetBundle(Ask[Chain, Bundle]):
 
 
 @attrs.frozen
-class PlaceBlock(Ask[Chain, Placement]):
-    """Where fork choice would put an executed block; changes nothing yet."""
+class AdoptBlock(Ask[Chain, StoredBlock]):
+    """Place an executed block in the tree, write both to disk, and follow the new head if it is one.
+
+    The chain actor is the only writer of the chain, so nothing can change between placing and storing; a block
+    that it has already is adopted again without effect.
+    """
 
     executed: ExecutedBlock
-
-
-@attrs.frozen
-class AdoptBlock(Ask[Chain, Head]):
-    """Take a stored block into the tree; the reply is the head from now on."""
-
-    stored: StoredBlock

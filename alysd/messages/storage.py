@@ -4,7 +4,7 @@ import attrs
 
 from alysd.nurseries import Ask
 from alysd.types.block import SignedBlock
-from alysd.types.chain import ChainState, ExecutedBlock, Placement, StoredBlock
+from alysd.types.chain import ExecutedBlock, Placement, StoredBlock, StoredChain
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Height
 
@@ -22,8 +22,8 @@ class CommitBlock(Ask[Storage, StoredBlock]):
 
 
 @attrs.frozen
-class LoadChain(Ask[Storage, tuple[ChainState, ...]]):
-    """The last final block's state, then those of all blocks stored above it, in order of height."""
+class LoadChain(Ask[Storage, StoredChain]):
+    """What fork choice needs to find the head again."""
 
 
 @attrs.frozen

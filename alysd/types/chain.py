@@ -52,19 +52,29 @@ class ExecutedBlock:
 
 
 @attrs.frozen
-class Placement:
-    """Where fork choice puts an executed block.
+class Head:
+    """The three blocks that everything outside asks for, as one consistent value.
 
-    `canonical` lists the (height, hash) pairs that the block makes canonical, oldest first: empty when the block
-    does not become the head. `removed` counts the canonical blocks it displaces. `final` is the state of the
-    newest final block afterwards, `safe` that of the safe one.
+    `safe` is the newest approved ancestor of `head` with an approved child, `final` the newest block that a proof
+    of work has made final (docs/protocol.md, "Fork choice").
     """
 
     head: ChainState
+    safe: ChainState
+    final: ChainState
+
+
+@attrs.frozen
+class Placement:
+    """What fork choice makes of a new block: the three blocks afterwards, and what that changes.
+
+    `canonical` lists the (height, hash) pairs that the block makes canonical, oldest first: empty when the block
+    does not become the head. `removed` counts the canonical blocks that they displace.
+    """
+
+    tip: Head
     canonical: tuple[tuple[Height, BlockHash], ...]
     removed: int
-    final: ChainState
-    safe: ChainState
 
 
 @attrs.frozen
@@ -76,9 +86,12 @@ class StoredBlock:
 
 
 @attrs.frozen
-class Head:
-    """The three blocks that everything outside asks for, as one consistent value."""
+class StoredChain:
+    """What fork choice needs of the database at start.
 
-    head: ChainState
-    safe: ChainState
-    final: ChainState
+    `states` begin with the block that was final before `final` (a branch from the final block may bring a proof for
+    a range that begins there) and go on with all blocks stored above its height, by height.
+    """
+
+    states: tuple[ChainState, ...]
+    final: BlockHash

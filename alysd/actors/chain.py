@@ -1,0 +1,72 @@
+"""The chain actor: owns the block tree, decides on the head, and is the only writer of the chain."""
+
+from collections.abc import Callable
+
+from alysd.consensus.fork_choice import Tree
+from alysd.errors import NotNow, StoreError
+from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetBundle, GetHead, GetState
+from alysd.messages.events import HeadMoved
+from alysd.messages.storage import CommitBlock, LoadChain, Storage
+from alysd.nurseries import Actor, Address, NotAnswered, handles
+from alysd.types.auxpow import Bundle
+from alysd.types.chain import ChainState, Head, StoredBlock
+from alysd.types.hashes import short
+
+STORAGE_SECONDS = 10.0
+"""A synced write takes milliseconds; a disk that is busy for ten seconds is not going to answer."""
+
+
+class ChainActor(Actor[Chain]):
+    """Keeps the states from the last final block upwards in memory, and finds them again in storage at start.
+
+    A block is placed, written and adopted in one message. Whatever interrupts that, the next start of this actor
+    reads what was written: there is no moment at which memory and disk can part for good.
+    """
+
+    def __init__(self, storage: Address[Storage], publish: Callable[[HeadMoved], object]) -> None:
+        self._storage = storage
+        self._publish = publish
+        self._tree: Tree
+
+    async def pre_start(self) -> None:
+        """Load the tree; fork choice finds the head again."""
+        stored = await self._storage.ask(LoadChain(), seconds=STORAGE_SECONDS)
+        self._tree = Tree(stored.states, stored.final)
+
+    @handles(GetHead)
+    async def head(self, message: GetHead) -> Head:
+        """Head, safe and final block."""
+        return self._tree.tip
+
+    @handles(GetState)
+    async def state(self, message: GetState) -> ChainState | None:
+        """The chain's state after a block of the tree."""
+        return self._tree.get(message.hash)
+
+    @handles(GetAncestry)
+    async def ancestry(self, message: GetAncestry) -> tuple[ChainState, ...]:
+        """The states that a proof in a child of the block may cover."""
+        return self._tree.ancestry(message.tip)
+
+    @handles(GetBundle)
+    async def bundle(self, message: GetBundle) -> Bundle:
+        """What a proof made now would make final; raises `NotNow` when there is nothing."""
+        bundle = self._tree.bundle()
+        if bundle is None:
+            raise NotNow("the head is final already: there is nothing to mine for")
+        return bundle
+
+    @handles(AdoptBlock)
+    async def adopt(self, message: AdoptBlock) -> StoredBlock:
+        """Place, write, adopt."""
+        placement = self._tree.place(message.executed.state)
+        try:
+            stored = await self._storage.ask(CommitBlock(message.executed, placement), seconds=STORAGE_SECONDS)
+        except NotAnswered as error:
+            # Nobody knows whether the block is on disk: only reading the chain again can tell.
+            raise StoreError(f"block {short(message.executed.state.hash)} may not be stored: {error}") from error
+        before = self._tree.tip
+        self._tree.adopt(message.executed.state)
+        if self._tree.tip != before:
+            self._publish(HeadMoved(before, self._tree.tip, placement.removed))
+        return stored

@@ -1,0 +1,1 @@
+"""The real systems behind the ports: databases, keys, execution clients, Bitcoin, systemd."""

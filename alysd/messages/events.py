@@ -1,0 +1,58 @@
+"""What happens in the node, published on its bus for whoever wants to know: the log, metrics, subscriptions."""
+
+import attrs
+
+from alysd.messages.auxpow import QueuedWork
+from alysd.types.block import SignedBlock
+from alysd.types.chain import Head
+from alysd.types.units import Slot
+
+
+@attrs.frozen
+class HeadMoved:
+    """The head, or the last final block, is another one. `removed` counts the blocks a reorganisation undid."""
+
+    old: Head
+    new: Head
+    removed: int
+
+
+@attrs.frozen
+class BlockProduced:
+    """This node made a block and imported it; `seconds` from the start of its work to the import's end."""
+
+    signed: SignedBlock
+    seconds: float
+
+
+@attrs.frozen
+class SlotMissed:
+    """`count` slots of this node's, beginning with `slot`, passed without a block of its own, and why."""
+
+    slot: Slot
+    count: int
+    reason: str
+
+
+@attrs.frozen
+class ProductionHalted:
+    """Too many blocks wait for a proof of work: no block is made in this slot (docs/protocol.md)."""
+
+    slot: Slot
+    blocks_waiting: int
+
+
+@attrs.frozen
+class WorkflowMoved:
+    """A workflow has gone from one state to another; both by the names of their classes."""
+
+    workflow: str
+    old: str
+    new: str
+
+
+@attrs.frozen
+class WorkQueued:
+    """A miner's proof was found right and waits for a block to include it."""
+
+    work: QueuedWork

@@ -1,0 +1,112 @@
+"""A fake execution client: keeps blocks in memory, executes nothing, and obeys the port's contract."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import trio
+
+from alysd.errors import EngineBehind, EngineUnavailable
+from alysd.types.block import ExecutionPayload, PayloadAttributes
+from alysd.types.hashes import BlockHash, PayloadHash
+from alysd.types.units import Height, Wei
+from alysd.wire.execution_genesis import block_hash_of, genesis_payload
+
+
+@attrs.frozen
+class FakeVerdict:
+    """Implements `alysd.ports.PayloadVerdict`."""
+
+    status: str
+    reason: str | None = None
+
+
+@attrs.define
+class FakeEngine:
+    """Implements `alysd.ports.ExecutionEngine` in memory.
+
+    `down` makes every call fail as an unreachable client does, `hang` makes every call wait for ever, and
+    `refuse` names payloads that are judged invalid.
+    """
+
+    genesis: ExecutionPayload
+    down: bool = False
+    hang: bool = False
+    refuse: set[PayloadHash] = attrs.Factory(set[PayloadHash])
+    blocks: dict[PayloadHash, ExecutionPayload] = attrs.Factory(dict[PayloadHash, ExecutionPayload])
+    head: PayloadHash = attrs.field(default=PayloadHash(b""))
+
+    @classmethod
+    def of(cls, execution_genesis: Mapping[str, Any]) -> "FakeEngine":
+        """A client that holds nothing but the genesis block."""
+        payload = genesis_payload(execution_genesis)
+        return cls(payload, blocks={payload.block_hash: payload}, head=payload.block_hash)
+
+    async def _answer(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.down:
+            raise EngineUnavailable("fake", "connection refused")
+        if self.hang:
+            await trio.sleep_forever()
+
+    async def genesis_hash(self) -> PayloadHash:
+        """Hash of block 0."""
+        await self._answer()
+        return self.genesis.block_hash
+
+    async def knows(self, payload: PayloadHash) -> bool:
+        """Whether the block was given or built."""
+        await self._answer()
+        return payload in self.blocks
+
+    async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> FakeVerdict:
+        """Take a payload whose parent is known and whose hash is its header's."""
+        await self._answer()
+        if block_hash_of(payload, parent_beacon_block_root) != payload.block_hash:
+            return FakeVerdict("INVALID", "block hash mismatch")
+        if payload.block_hash in self.refuse:
+            return FakeVerdict("INVALID", "refused by the test")
+        if payload.parent_hash not in self.blocks:
+            return FakeVerdict("SYNCING")
+        self.blocks[payload.block_hash] = payload
+        return FakeVerdict("VALID")
+
+    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> FakeVerdict:
+        """Follow a known head."""
+        await self._answer()
+        if not {head, safe, final} <= self.blocks.keys():
+            return FakeVerdict("SYNCING")
+        self.head = head
+        return FakeVerdict("VALID")
+
+    async def build_payload(
+        self, head: PayloadHash, safe: PayloadHash, final: PayloadHash, attributes: PayloadAttributes
+    ) -> ExecutionPayload:
+        """Build an empty payload with the given attributes."""
+        if (await self.set_forkchoice(head, safe, final)).status != "VALID":
+            raise EngineBehind(head)
+        parent = self.blocks[head]
+        mark = repr((head, attributes)).encode()
+        payload = attrs.evolve(
+            parent,
+            parent_hash=head,
+            fee_recipient=attributes.fee_recipient,
+            state_root=hashlib.sha256(mark).digest(),
+            prev_randao=attributes.prev_randao,
+            block_number=Height(parent.block_number + 1),
+            timestamp=attributes.timestamp,
+            base_fee_per_gas=Wei(max(7, parent.base_fee_per_gas * 7 // 8)),
+            withdrawals=attributes.withdrawals,
+        )
+        identity = block_hash_of(payload, attributes.parent_beacon_block_root)
+        return attrs.evolve(payload, block_hash=identity)
+
+    async def gas_used(self, payload: PayloadHash, transactions: int) -> tuple[int, ...]:
+        """The fake builds no transactions, so a block with some was not executed here: 21,000 gas each."""
+        await self._answer()
+        return (21_000,) * transactions
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+        await trio.lowlevel.checkpoint()

@@ -1,0 +1,81 @@
+"""The floors of the house: imports point down or sideways within one package, never up."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import alysd
+
+ROOT = Path(alysd.__file__).parent
+
+FLOORS = (
+    {"types", "errors"},
+    {"nurseries", "consensus", "peg", "wire"},
+    {"messages", "config", "ports"},
+    {"workflows", "integrations"},
+    {"actors"},
+    {"api"},
+    {"node"},
+    {"cli", "commands", "__main__"},
+    {"testing"},
+)
+FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
+MODULES = sorted(ROOT.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    """The first part of a module's path below the package: its room."""
+    return path.relative_to(ROOT).with_suffix("").parts[0]
+
+
+def imported_rooms(path: Path) -> Iterator[tuple[str, int]]:
+    """Every room of alysd that a module imports, at any depth of its code, with the line."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative imports hide which room is meant"
+            module = node.module or ""
+            names = [f"alysd.{alias.name}" for alias in node.names] if module == "alysd" else [module]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "alysd" and len(parts) > 1:
+                yield parts[1], node.lineno
+
+
+def may_import(here: str, there: str) -> bool:
+    """The rule: a lower floor, or the same room; and actors meet integrations only through ports."""
+    if here == there:
+        return True
+    if here == "nurseries" or (here == "actors" and there == "integrations"):
+        return False
+    if here in ("cli", "commands", "__main__") and there in ("cli", "commands"):
+        return True
+    return FLOOR[there] < FLOOR[here]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down(path: Path) -> None:
+    here = room_of(path)
+    if here == "__init__":
+        return
+    assert here in FLOOR, f"{here} stands on no floor: give it one in this test and in docs/architecture.md"
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} {here} imports {there}"
+        for there, line in imported_rooms(path)
+        if there not in ("__version__",) and not may_import(here, there)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_rule_refuses_what_it_should() -> None:
+    assert not may_import("consensus", "wire")
+    assert not may_import("types", "errors")
+    assert not may_import("actors", "integrations")
+    assert not may_import("nurseries", "types")
+    assert not may_import("workflows", "actors")
+    assert may_import("actors", "workflows")
+    assert may_import("node", "integrations")
