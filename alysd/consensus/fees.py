@@ -1,0 +1,68 @@
+"""Who gets the fees (docs/protocol.md, "Merged mining", "Fees").
+
+The execution layer burns all fees. The chain keeps the sum of the priority fees since the last block with a proof
+of work, and the next block with one mints them again: most to the miner, the rest to the federation.
+"""
+
+from collections.abc import Sequence
+
+from alysd.types.auxpow import AuxPowHeader
+from alysd.types.block import Withdrawal
+from alysd.types.chain import ChainState
+from alysd.types.chain_spec import ChainSpec
+from alysd.types.fees import FeeFields
+from alysd.types.hashes import EvmAddress
+from alysd.types.units import WEI_PER_GWEI, Gwei, Wei
+
+MINER_PERCENT = 80
+
+
+def priority_fees(fee_fields: Sequence[FeeFields], gas_used: Sequence[int], base_fee: Wei) -> Wei:
+    """What the transactions of one valid block pay above `base_fee` (wei per gas), in wei.
+
+    `gas_used` has one entry a transaction, in the same order; raises `ValueError` if the lengths differ.
+    """
+    return Wei(
+        sum(
+            min(fees.max_priority_fee_per_gas, fees.max_fee_per_gas - base_fee) * gas
+            for fees, gas in zip(fee_fields, gas_used, strict=True)
+        )
+    )
+
+
+def miner_share(total: Wei) -> Gwei:
+    """The miner's part of `total`, rounded down to gwei."""
+    return Gwei(total * MINER_PERCENT // (100 * WEI_PER_GWEI))
+
+
+def federation_share(total: Wei, members: int) -> Gwei:
+    """The part of `total` that each of `members` fee addresses gets, rounded down to gwei."""
+    return Gwei(total * (100 - MINER_PERCENT) // (100 * WEI_PER_GWEI * members))
+
+
+def fee_shares(total: Wei, recipient: EvmAddress, spec: ChainSpec) -> tuple[tuple[EvmAddress, Gwei], ...]:
+    """How `total` is split: the miner's `recipient` first, then the federation's addresses in their order.
+
+    Every share is rounded down to gwei, so that what is minted never exceeds what was burned; shares of nothing
+    are left out.
+    """
+    federation = spec.federation_fee_addresses
+    shares = [(recipient, miner_share(total))]
+    shares += [(address, federation_share(total, len(federation))) for address in federation]
+    return tuple((address, amount) for address, amount in shares if amount)
+
+
+def expected_withdrawals(
+    parent: ChainState, auxpow_header: AuxPowHeader | None, spec: ChainSpec
+) -> tuple[Withdrawal, ...]:
+    """Exactly the withdrawals that a child of `parent` must have, with this `auxpow_header`.
+
+    A block without a proof mints nothing. Indices count on from `parent.next_withdrawal`, over the whole chain.
+    """
+    if auxpow_header is None:
+        return ()
+    shares = fee_shares(parent.unpaid_fees, auxpow_header.fee_recipient, spec)
+    return tuple(
+        Withdrawal(index=parent.next_withdrawal + place, validator_index=0, address=address, amount=amount)
+        for place, (address, amount) in enumerate(shares)
+    )

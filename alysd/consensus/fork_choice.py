@@ -1,0 +1,167 @@
+"""Which block is the head (docs/protocol.md, "Fork choice").
+
+Among approved blocks that descend from the last final block: greatest height, then lowest slot, then lowest hash.
+`Tree` keeps the states that the rule chooses from. Placing a block takes time in proportion to what it changes.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from alysd.consensus.violations import UnknownParent
+from alysd.types.auxpow import Bundle
+from alysd.types.chain import ChainState, Head, Placement
+from alysd.types.hashes import BlockHash
+from alysd.types.units import Height
+
+
+def preference(state: ChainState) -> tuple[int, int, bytes]:
+    """The rule as a sort key: the block with the smallest is preferred."""
+    return (-state.height, state.slot, state.hash)
+
+
+def best(candidates: Iterable[ChainState]) -> ChainState:
+    """The preferred block; raises `ValueError` if there is none."""
+    return min(candidates, key=preference)
+
+
+class Tree:
+    """The last final block, all blocks above it, and the head among them.
+
+    `states` begin with the oldest one to keep, by height, and hold that of `final`; what does not link up with the
+    first is left out. Below the final block the tree keeps its path down to the block that was final for *it*: a
+    branch that leaves from the final block may bring its own proof for a range that begins there. A chain that is
+    `halted` admits only work, so that the path is at most 2 · (`max_blocks_without_auxpow` + 1) blocks long.
+
+    Raises `UnknownParent` if `final`, or the block that was final for it, does not link up with the first state.
+    """
+
+    def __init__(self, states: Sequence[ChainState], final: BlockHash) -> None:
+        self._states: dict[BlockHash, ChainState] = {}
+        self._children: dict[BlockHash, list[ChainState]] = {}
+        for state in states:
+            if not self._states or state.parent_hash in self._states:
+                self._link(state)
+        if final not in self._states or self._states[final].last_final not in self._states:
+            raise UnknownParent(final)
+        self._root, self._final = states[0], self._states[final]
+        self._head = best(self._subtree(self._final))
+        self._canonical: dict[Height, BlockHash] = {
+            state.height: state.hash for state in self._down(self._head, self._final)
+        }
+        self._prune(self._root, self._final)
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    @property
+    def tip(self) -> Head:
+        """Head, safe and final block. The head's parent, if it is not below the final block, is the safe one."""
+        return self._tip(self._head, self._final)
+
+    def get(self, block: BlockHash) -> ChainState | None:
+        """The state after a block that is final or above it, else None."""
+        state = self._states.get(block)
+        return state if state is not None and state.height >= self._final.height else None
+
+    def ancestry(self, tip: BlockHash) -> tuple[ChainState, ...]:
+        """The states from the child of the last final block, as `tip` sees it, up to `tip`, oldest first.
+
+        Raises `UnknownParent` unless `tip` is final or above.
+        """
+        state = self.get(tip)
+        if state is None:
+            raise UnknownParent(tip)
+        path = list(self._down(state, self._states[state.last_final]))
+        return tuple(reversed(path[:-1]))
+
+    def bundle(self) -> Bundle | None:
+        """What the next proof is to make final: the head's own ancestry; None right after its last final block."""
+        states = self.ancestry(self._head.hash)
+        if not states:
+            return None
+        return Bundle(
+            hashes=tuple(state.hash for state in states),
+            end_height=self._head.height,
+            end_slot=self._head.slot,
+            previous_end_slot=self._head.last_final_slot,
+        )
+
+    def place(self, state: ChainState) -> Placement:
+        """What the new block `state` changes, without changing it yet; a block that is there changes nothing.
+
+        Raises `UnknownParent` for a block that does not descend from the last final one.
+        """
+        if self.get(state.hash) is not None:
+            return Placement(self.tip, (), 0)
+        if self.get(state.parent_hash) is None:
+            raise UnknownParent(state.parent_hash)
+        final, head = self._final, best((self._head, state))
+        if state.last_final_height > final.height:
+            final = self._states[state.last_final]
+            if self._canonical.get(final.height) != final.hash:
+                # The proof is on another branch than the head's: only what descends from it remains.
+                head = best((state, *self._subtree(final)))
+        added: list[ChainState] = []
+        walk = head
+        while self._canonical.get(walk.height) != walk.hash:
+            added.append(walk)
+            walk = self._states[walk.parent_hash]
+        canonical = tuple((new.height, new.hash) for new in reversed(added))
+        return Placement(self._tip(head, final), canonical, self._head.height - walk.height if added else 0)
+
+    def adopt(self, state: ChainState) -> Placement:
+        """Take the block in, as `place` says, and forget what can no longer matter."""
+        placement = self.place(state)
+        if state.hash not in self._states:
+            self._link(state)
+        if placement.canonical:
+            self._head = placement.tip.head
+            first, _ = placement.canonical[0]
+            for height in range(first, first + placement.removed):
+                del self._canonical[height]
+            self._canonical.update(placement.canonical)
+        if placement.tip.final is not self._final:
+            self._prune(self._final, placement.tip.final)
+        return placement
+
+    def _tip(self, head: ChainState, final: ChainState) -> Head:
+        safe = final if head.hash == final.hash else self._states[head.parent_hash]
+        return Head(head=head, safe=safe, final=final)
+
+    def _link(self, state: ChainState) -> None:
+        self._states[state.hash] = state
+        self._children.setdefault(state.parent_hash, []).append(state)
+
+    def _down(self, state: ChainState, end: ChainState) -> Iterator[ChainState]:
+        """From `state` down to its ancestor `end`, both included."""
+        while state is not end:
+            yield state
+            state = self._states[state.parent_hash]
+        yield end
+
+    def _subtree(self, top: ChainState) -> Iterator[ChainState]:
+        """`top` and its descendants, parents first."""
+        pending = [top]
+        while pending:
+            state = pending.pop()
+            yield state
+            pending.extend(self._children.get(state.hash, ()))
+
+    def _prune(self, old: ChainState, final: ChainState) -> None:
+        """Move the final block up from `old`: drop the branches that this cuts off, and what is too old to matter."""
+        kept = final
+        for state in islice(self._down(final, old), 1, None):
+            for child in self._children[state.hash]:
+                if child is not kept:
+                    self._forget(self._subtree(child))
+            self._children[state.hash] = [kept]
+            self._canonical.pop(state.height, None)
+            kept = state
+        root = self._states[final.last_final]
+        self._forget(islice(self._down(root, self._root), 1, None))
+        self._root, self._final = root, final
+
+    def _forget(self, states: Iterable[ChainState]) -> None:
+        for state in tuple(states):
+            del self._states[state.hash]
+            self._children.pop(state.hash, None)
