@@ -1,0 +1,69 @@
+"""`alysd ...`: finds the command and runs it. Imports nothing heavy, so that --help answers at once."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from alysd import __version__
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from alysd.errors import UserError
+
+COMMANDS = {
+    "run": "run a node",
+    "check": "say whether a configuration is right, or show it merged",
+    "keys": "make and show keys",
+    "genesis": "make a chain's specification and its execution genesis",
+    "status": "show the tree, the chain and the health of a running node",
+    "mine": "merge-mine from a Bitcoin node",
+}
+"""Each is a module of `alysd.commands` with `add_arguments(parser)` and `run(args) -> exit code`."""
+
+EXIT_USER_ERROR = 2
+"""What argparse uses too: the person who typed can put it right."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code is the command's, 2 for what the user can put right, 130 for Ctrl-C."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = next((word for word in words if word in COMMANDS), None)
+    module = importlib.import_module(f"alysd.commands.{chosen}") if chosen else None
+    args = _parser(chosen, module).parse_args(words)
+    if module is None:
+        return EXIT_USER_ERROR
+    from alysd.errors import UserError
+
+    try:
+        return module.run(args)
+    except UserError as error:
+        sys.stderr.write(error_text(error))
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output went away: there is nobody to tell
+        return 1
+
+
+def error_text(error: "UserError") -> str:
+    """How a person sees an error: no stack trace, each problem begun with `alysd:`, its lines aligned."""
+    problems: Sequence[str] = getattr(error, "problems", None) or [str(error)]
+    return "".join("alysd: " + text.replace("\n", "\n       ") + "\n" for text in problems)
+
+
+def _parser(chosen: str | None, module: "ModuleType | None") -> argparse.ArgumentParser:
+    """The whole command line; the arguments only of the command that was chosen."""
+    parser = argparse.ArgumentParser(
+        prog="alysd", description="The node of Alys, a merge-mined Bitcoin sidechain with Ethereum contracts."
+    )
+    parser.add_argument("--version", action="version", version=f"alysd {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, purpose in COMMANDS.items():
+        command = commands.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
+        if module is not None and name == chosen:
+            module.add_arguments(command)
+    return parser

@@ -1,0 +1,30 @@
+"""`alysd check`: says what is wrong with a configuration and where, without starting anything."""
+
+import argparse
+import sys
+
+from alysd.commands.configuration import add_configuration_arguments, load_configuration
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `alysd check`."""
+    add_configuration_arguments(parser)
+    parser.add_argument(
+        "--show", action="store_true", help="print the merged configuration as TOML, without secrets"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print that all is well, or the merged configuration; raises `UserError` with what is wrong."""
+    from alysd.config.show import show_config
+
+    config, spec = load_configuration(args)
+    if args.show:
+        sys.stdout.write(show_config(config))
+        return 0
+    members = len(spec.authorities)
+    sys.stdout.write(
+        f"the configuration is right: chain {spec.name}, chain id {spec.chain_id}, "
+        f"{members} {'authority' if members == 1 else 'authorities'}, engine {config.engine.mode}\n"
+    )
+    return 0

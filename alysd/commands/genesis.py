@@ -1,0 +1,63 @@
+"""`alysd genesis`: makes a chain's specification and its execution genesis from a short description."""
+
+import argparse
+import json
+import sys
+from importlib import resources
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `alysd genesis`."""
+    parser.add_argument(
+        "--input",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the short description (TOML), such as conf/chains/short/dev.toml",
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="the folder that the chain's two files go to"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write both files, named after the input, and print the genesis hash; raises `UserError`.
+
+    Nothing is overwritten: a chain's parameters never change once it lives.
+    """
+    from alysd.config.chain_spec import load_chain_spec
+    from alysd.config.genesis import chain_toml, execution_genesis, read_short_genesis
+    from alysd.config.genesis_hash import genesis_hash
+    from alysd.wire.hex import displayed
+
+    short = read_short_genesis(args.input)
+    chain_file: Path = args.output / f"{args.input.stem}.toml"
+    genesis_file: Path = args.output / f"{args.input.stem}.genesis.json"
+    genesis = execution_genesis(short, bridge_code())
+    _write_new(genesis_file, json.dumps(genesis, indent=2) + "\n")
+    _write_new(chain_file, chain_toml(short.parameters, genesis_file.name))
+    spec = load_chain_spec(chain_file)
+    sys.stdout.write(f"wrote {chain_file} and {genesis_file}\ngenesis {displayed(genesis_hash(spec))}\n")
+    return 0
+
+
+def bridge_code() -> str:
+    """The bridge contract's runtime code in hex, as compiled from contracts/Bridge.sol."""
+    artifact = resources.files("alysd.integrations.execution").joinpath("bridge.json")
+    code: str = json.loads(artifact.read_text())["deployedBytecode"]
+    return code
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a file that does not exist yet; raises `ConfigError`."""
+    from alysd.errors import ConfigError
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError(f"{path}: exists already\nname another folder: --output") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,50 @@
+"""What must hold between options, and between the options and the chain."""
+
+from collections.abc import Mapping
+
+from alysd.config.model import AlysConfig
+from alysd.config.problems import InvalidConfig, Setting, Source
+from alysd.consensus.difficulty import target_of
+from alysd.types.chain_spec import ChainSpec
+
+MAX_INTERNAL_HASHES = 2**20
+"""Hashes that the easiest proof may take on average for the internal miner: seconds of one core."""
+
+
+def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Source) -> list[str]:
+    """Problems between options that are each right by themselves; `settings` says where they were set."""
+
+    def blame(key: str) -> str:
+        setting = settings.get(key)
+        return (setting.source if setting else source).words
+
+    problems: list[str] = []
+    if config.engine.mode == "engine-api":
+        problems += [
+            f'{blame("engine.mode")}: engine.mode = "engine-api" needs engine.{name}'
+            for name in ("url", "engine_url", "jwt_secret_file")
+            if getattr(config.engine, name) is None
+        ]
+    if config.mining.internal and config.mining.fee_recipient is None:
+        problems.append(
+            f"{blame('mining.internal')}: mining.internal = true needs mining.fee_recipient, whom it pays"
+        )
+    listeners = {"api.address": config.api.address, "api.operator_address": config.api.operator_address}
+    if config.engine.mode == "embedded":
+        listeners["api.ethereum_address"] = config.api.ethereum_address
+    used: dict[str, str] = {}
+    for key, address in listeners.items():
+        if address is None:
+            continue
+        if other := used.get(str(address)):
+            problems.append(f"{blame(key)}: {key} and {other} are both {address}: give each its own port")
+        used[str(address)] = key
+    return problems
+
+
+def check_with_chain(config: AlysConfig, spec: ChainSpec) -> None:
+    """Raise `InvalidConfig` where the configuration does not suit the chain that it names."""
+    hashes = 2**256 // (target_of(spec.pow_limit) + 1)
+    if config.mining.internal and hashes > MAX_INTERNAL_HASHES:
+        reason = f"the target of chain {spec.name} (pow_limit {spec.pow_limit:08x}) is out of its reach"
+        raise InvalidConfig([f"mining.internal = true: {reason}: use `alysd mine`"])

@@ -1,0 +1,129 @@
+"""The beginning of a chain: from a short description to its specification and its execution genesis."""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+
+from alysd.config.chain_spec import BRIDGE_ADDRESS, ChainParameters, structure_whole
+from alysd.config.problems import InvalidConfig, Setting, Source, problem
+from alysd.config.toml_file import read_settings
+from alysd.config.values import hex_bytes
+from alysd.types.hashes import EvmAddress
+from alysd.types.units import Wei
+
+BEACON_ROOTS_ADDRESS = EvmAddress(bytes.fromhex("000f3df6d732807ef1319fb7b8bb8522d0beac02"))
+"""Where EIP-4788 puts its contract."""
+
+BEACON_ROOTS_CODE = (
+    "0x3373fffffffffffffffffffffffffffffffffffffffe14604d57602036146024575f5ffd5b5f35801560495762001fff"
+    "810690815414603c575f5ffd5b62001fff01545f5260205ff35b5f5ffd5b62001fff42064281555f359062001fff015500"
+)
+"""The contract's code, from the EIP's text; every Cancun block calls it."""
+
+GAS_LIMIT = 30_000_000
+BASE_FEE = 10**9
+"""Wei per gas in block 0 (EIP-1559's initial value)."""
+
+CANCUN_BLOBS = {"target": 3, "max": 6, "baseFeeUpdateFraction": 3338477}
+"""Cancun's blob parameters (EIP-4844), which geth wants spelled out. No chain of Alys carries blobs."""
+
+_BLOCK_FORKS = (
+    *("homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople"),
+    *("petersburg", "istanbul", "berlin", "london", "mergeNetsplit"),
+)
+_AMOUNT = re.compile(r"([0-9]{1,8})(\.[0-9]{1,18})? BTC")
+_ACCOUNTS = "accounts."
+
+
+@attrs.frozen
+class ShortGenesis:
+    """What makes one chain another than the next: its parameters and who has money from the beginning."""
+
+    parameters: ChainParameters
+    accounts: Mapping[EvmAddress, Wei]
+
+
+def read_short_genesis(path: Path) -> ShortGenesis:
+    """Read a chain's short description (docs/configuration.md, "A new chain"); raises `ConfigError`."""
+    settings = read_settings(path, what="the description of a chain")
+    accounts = {key: setting for key, setting in settings.items() if key.startswith(_ACCOUNTS)}
+    others = {key: setting for key, setting in settings.items() if key not in accounts}
+    parameters = structure_whole(ChainParameters, others, Source(str(path)))
+    return ShortGenesis(parameters, _balances(accounts))
+
+
+def execution_genesis(short: ShortGenesis, bridge_code: str) -> dict[str, Any]:
+    """Block 0 in geth's genesis format: every fork up to Cancun active, the two contracts placed, money given."""
+    zero_hash = "0x" + "00" * 32
+    config: dict[str, Any] = {"chainId": short.parameters.chain_id}
+    config |= {f"{fork}Block": 0 for fork in _BLOCK_FORKS}
+    config |= {
+        "terminalTotalDifficulty": 0,
+        "terminalTotalDifficultyPassed": True,
+        "shanghaiTime": 0,
+        "cancunTime": 0,
+        "blobSchedule": {"cancun": CANCUN_BLOBS},
+    }
+    alloc: dict[str, dict[str, str]] = {
+        "0x" + address.hex(): {"balance": hex(balance)} for address, balance in short.accounts.items()
+    }
+    alloc["0x" + BEACON_ROOTS_ADDRESS.hex()] = {"balance": "0x0", "nonce": "0x1", "code": BEACON_ROOTS_CODE}
+    alloc["0x" + BRIDGE_ADDRESS.hex()] = {"balance": "0x0", "nonce": "0x1", "code": bridge_code}
+    return {
+        "config": config,
+        "nonce": "0x0",
+        "timestamp": "0x0",
+        "extraData": "0x",
+        "gasLimit": hex(GAS_LIMIT),
+        "difficulty": "0x0",
+        "mixHash": zero_hash,
+        "coinbase": "0x" + "00" * 20,
+        "baseFeePerGas": hex(BASE_FEE),
+        "alloc": alloc,
+    }
+
+
+def chain_toml(parameters: ChainParameters, genesis_file: str) -> str:
+    """The chain specification's file, every parameter written out, targets in hex."""
+    lines = ["# What every node of this chain must agree on. Another value here is another chain."]
+    for field in attrs.fields(ChainParameters):
+        value = getattr(parameters, field.name)
+        if isinstance(value, tuple):
+            items = cast("tuple[bytes, ...]", value)
+            lines += [f"{field.name} = [", *(f'  "0x{item.hex()}",' for item in items), "]"]
+        elif field.name in ("bits", "pow_limit"):
+            lines.append(f"{field.name} = {value:#010x}")
+        else:
+            lines.append(f"{field.name} = {value}" if isinstance(value, int) else f'{field.name} = "{value}"')
+    lines.append(f'execution_genesis = "{genesis_file}"')
+    return "\n".join(lines) + "\n"
+
+
+def _balances(settings: Mapping[str, Setting]) -> dict[EvmAddress, Wei]:
+    """Addresses with their money; raises `InvalidConfig` with every entry that is not one."""
+    balances: dict[EvmAddress, Wei] = {}
+    problems: list[str] = []
+    for key, setting in settings.items():
+        try:
+            address = EvmAddress(hex_bytes(key.removeprefix(_ACCOUNTS), 20, "an EVM address"))
+            if address in (BRIDGE_ADDRESS, BEACON_ROOTS_ADDRESS):
+                raise ValueError("a contract of the protocol stands there")
+            if address in balances:
+                raise ValueError("stands there twice")
+            balances[address] = parse_btc(setting.value)
+        except ValueError as error:
+            problems.append(problem(setting.source, key, setting.value, str(error)))
+    if problems:
+        raise InvalidConfig(problems)
+    return balances
+
+
+def parse_btc(value: object) -> Wei:
+    """An amount like `"1000 BTC"` or `"0.5 BTC"`, to 18 places, exactly; raises `ValueError`."""
+    if not isinstance(value, str) or not (found := _AMOUNT.fullmatch(value)):
+        raise ValueError('an amount like "1000 BTC" or "0.5 BTC" is needed')
+    return Wei(int(Decimal(found[1] + (found[2] or "")) * 10**18))

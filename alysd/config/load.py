@@ -1,0 +1,77 @@
+"""The layers of the configuration, each over the one before: defaults, TOML file, `ALYS_*`, `--set`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from alysd.config.checks import cross_check
+from alysd.config.model import SECTIONS, AlysConfig
+from alysd.config.problems import InvalidConfig, Setting, Source, Text
+from alysd.config.structure import structure_fields, unknown_key
+from alysd.config.toml_file import read_settings
+
+ENVIRONMENT_PREFIX = "ALYS_"
+
+
+def load_config(path: Path | None, *, environment: Mapping[str, str], overrides: Sequence[str] = ()) -> AlysConfig:
+    """Merge the layers and validate the result, each value by itself and then across sections.
+
+    `environment` is the process's; of it `ALYS_SECTION__KEY` counts. `overrides` are `key=value` texts. Raises
+    `InvalidConfig` with every problem found, or `ConfigError` for a file that cannot be read at all.
+    """
+    problems: list[str] = []
+    settings = {} if path is None else read_settings(path, what="the configuration file")
+    settings |= _environment_settings(environment)
+    settings |= _override_settings(overrides, problems)
+    _refuse_unknown(settings, problems)
+    blamed = Source(str(path) if path else "configuration (no --config given)")
+    sections: dict[str, Any] = {}
+    for name, cls in SECTIONS.items():
+        before = len(problems)
+        values = structure_fields(cls, settings, prefix=f"{name}.", source=blamed, problems=problems)
+        if len(problems) == before:
+            sections[name] = cls(**values)
+    if problems:
+        raise InvalidConfig(problems)
+    config = AlysConfig(**sections)
+    if problems := cross_check(config, settings, blamed):
+        raise InvalidConfig(problems)
+    return config
+
+
+def known_keys() -> list[str]:
+    """Every option's dotted key, in the order of the documentation."""
+    return [f"{name}.{field.name}" for name, cls in SECTIONS.items() for field in attrs.fields(cls)]
+
+
+def _environment_settings(environment: Mapping[str, str]) -> dict[str, Setting]:
+    """`ALYS_ENGINE__URL=…` sets engine.url; a relative path in it starts at the working directory."""
+    return {
+        name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".", 1): Setting(Text(value), Source(name))
+        for name, value in environment.items()
+        if name.startswith(ENVIRONMENT_PREFIX)
+    }
+
+
+def _override_settings(overrides: Sequence[str], problems: list[str]) -> dict[str, Setting]:
+    """`--set key=value`; the last one of a key counts."""
+    settings: dict[str, Setting] = {}
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            problems.append(f'--set {text}: a key and a value are needed, like --set "logging.level=debug"')
+            continue
+        settings[key.strip()] = Setting(Text(value.strip()), Source(f"--set {key.strip()}"))
+    return settings
+
+
+def _refuse_unknown(settings: Mapping[str, Setting], problems: list[str]) -> None:
+    """A key that nothing reads is a mistake; an empty section is none."""
+    known = known_keys()
+    for key, setting in settings.items():
+        if key in SECTIONS and setting.value != {}:
+            problems.append(f"{setting.source.words}: {key} is a section: write [{key}] and its keys below")
+        elif key not in known and key not in SECTIONS:
+            problems.append(unknown_key(setting, key, known))

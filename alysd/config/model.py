@@ -1,0 +1,140 @@
+"""The shape of the configuration: one class a section, one field an option (docs/configuration.md has them all).
+
+Paths marked `INPUT_FILE` are files that the configuration names: relative ones stand beside the file that
+names them. `storage.path` is where the node works: a relative one starts at the working directory.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+
+from alysd.types.hashes import EvmAddress
+
+INPUT_FILE: Mapping[str, Any] = {"input_file": True}
+"""Metadata of an option that names a file to read: it must exist and be readable."""
+
+
+@attrs.frozen
+class ListenAddress:
+    """Where a server listens: an IP address or `localhost`, and a port from 1 to 65535."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """How a browser on the same machine reaches it."""
+        return f"http://{self}"
+
+
+@attrs.frozen
+class HttpUrl:
+    """An http or https address. `str()` gives it without user and password; `text` is the whole of it."""
+
+    text: str
+
+    def __str__(self) -> str:
+        scheme, _, rest = self.text.partition("://")
+        authority, slash, path = rest.partition("/")
+        return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+
+
+@attrs.frozen
+class ChainConfig:
+    """Which chain, and this node's part in it.
+
+    `spec` is the chain specification, `authority_key_file` the BLS key of the authority that this node is.
+    """
+
+    spec: Path = attrs.field(metadata=INPUT_FILE)
+    authority_key_file: Path = attrs.field(metadata=INPUT_FILE)
+
+
+@attrs.frozen
+class EngineConfig:
+    """The execution client: the embedded one, or a real one over the Engine API.
+
+    `engine_url` is its authenticated port and `jwt_secret_file` the secret shared with it; `url` is its public
+    RPC, shown to people at start.
+    """
+
+    mode: Literal["embedded", "engine-api"] = "embedded"
+    url: HttpUrl | None = None
+    engine_url: HttpUrl | None = None
+    jwt_secret_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
+
+
+@attrs.frozen
+class ApiConfig:
+    """Where the node answers.
+
+    `address` serves the JSON-RPC of Alys, `ethereum_address` the Ethereum RPC of the embedded engine, and
+    `operator_address` the operator's pages (/metrics, /health/status, /status): on `address` when it is not set.
+    """
+
+    address: ListenAddress = ListenAddress("127.0.0.1", 3000)
+    ethereum_address: ListenAddress = ListenAddress("127.0.0.1", 8545)
+    operator_address: ListenAddress | None = None
+
+
+@attrs.frozen
+class StorageConfig:
+    """`path` is the node's data folder: one node a folder, one chain a folder."""
+
+    path: Path = Path("data")
+
+
+@attrs.frozen
+class MiningConfig:
+    """Merged mining: whom this node's own work pays, and whether it works itself.
+
+    `internal` runs a miner inside the node, which only a development chain's target allows.
+    `fee_recipient` is also the miner of `getauxblock` without arguments.
+    """
+
+    internal: bool = False
+    fee_recipient: EvmAddress | None = None
+
+
+@attrs.frozen
+class LoggingConfig:
+    """How the node speaks. `auto` is text on a terminal and JSON lines otherwise."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = "auto"
+
+
+@attrs.frozen
+class DevelopmentConfig:
+    """What makes a chain for development pleasant.
+
+    `account_key_file` holds the key of an account with money, which the node shows at start.
+    `keys_known_to_all` says that the key files are published ones: their mode is not looked at.
+    """
+
+    account_key_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
+    keys_known_to_all: bool = False
+
+
+@attrs.frozen
+class AlysConfig:
+    """The whole configuration, merged and validated."""
+
+    chain: ChainConfig
+    engine: EngineConfig = EngineConfig()
+    api: ApiConfig = ApiConfig()
+    storage: StorageConfig = StorageConfig()
+    mining: MiningConfig = MiningConfig()
+    logging: LoggingConfig = LoggingConfig()
+    development: DevelopmentConfig = DevelopmentConfig()
+
+
+SECTIONS: Mapping[str, type[Any]] = {
+    field.name: field.type for field in attrs.fields(AlysConfig) if field.type is not None
+}
+"""The class of each section, by its name in the file."""
