@@ -11,9 +11,9 @@ import attrs
 from alysd.config.chain_spec import BRIDGE_ADDRESS, ChainParameters, structure_whole
 from alysd.config.problems import InvalidConfig, Setting, Source, problem
 from alysd.config.toml_file import read_settings
-from alysd.config.values import hex_bytes
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import Wei
+from alysd.wire.evm_address import parse_address
 
 BEACON_ROOTS_ADDRESS = EvmAddress(bytes.fromhex("000f3df6d732807ef1319fb7b8bb8522d0beac02"))
 """Where EIP-4788 puts its contract."""
@@ -109,7 +109,7 @@ def _balances(settings: Mapping[str, Setting]) -> dict[EvmAddress, Wei]:
     problems: list[str] = []
     for key, setting in settings.items():
         try:
-            address = EvmAddress(hex_bytes(key.removeprefix(_ACCOUNTS), 20, "an EVM address"))
+            address = parse_address(key.removeprefix(_ACCOUNTS))
             if address in (BRIDGE_ADDRESS, BEACON_ROOTS_ADDRESS):
                 raise ValueError("a contract of the protocol stands there")
             if address in balances:

@@ -13,6 +13,7 @@ from alysd.config.model import HttpUrl, ListenAddress
 from alysd.config.problems import Text
 from alysd.types.hashes import BlsPublicKey, EvmAddress
 from alysd.types.units import Sat
+from alysd.wire.evm_address import parse_address
 
 XOnlyKey = NewType("XOnlyKey", bytes)
 """A Bitcoin public key as taproot has it (BIP-340), 32 bytes."""
@@ -103,6 +104,11 @@ def hex_bytes(value: object, length: int, what: str) -> bytes:
     return data
 
 
+def _evm_address(value: object, _: object) -> EvmAddress:
+    """An account, its checksum right where it has one."""
+    return parse_address(value if isinstance(value, str) else "")
+
+
 def _optional(value: object, kind: Any) -> Any:
     """What the option is when set; empty text (`ALYS_X__Y=`) unsets it."""
     if isinstance(value, Text) and not value:
@@ -141,7 +147,7 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook(ListenAddress, _listen_address)
     converter.register_structure_hook(HttpUrl, _http_url)
     converter.register_structure_hook(Sat, _integer)
-    converter.register_structure_hook(EvmAddress, lambda value, _: hex_bytes(value, 20, "an EVM address"))
+    converter.register_structure_hook(EvmAddress, _evm_address)
     converter.register_structure_hook(BlsPublicKey, lambda value, _: hex_bytes(value, 48, "a BLS public key"))
     converter.register_structure_hook(
         XOnlyKey, lambda value, _: hex_bytes(value, 32, "an x-only Bitcoin public key")

@@ -1,0 +1,121 @@
+"""The node's data folder: one node a folder, one chain a folder, and both said clearly when not."""
+
+import fcntl
+import json
+import os
+import time
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self, cast
+
+from alysd.errors import ConfigError, Corrupt, DataFolderInUse, WrongChain
+from alysd.types.hashes import BlockHash
+
+LOCK_FILE = "lock"
+CHAIN_FILE = "chain.json"
+_MAX_FILE_BYTES = 4096  # both files hold one short line of JSON
+
+
+class DataFolder:
+    """An existing data folder that no other process has open, from `DataFolder.open` until `close`.
+
+    The lock is the kernel's (flock), so that a killed process leaves none behind; the file's content only tells
+    whoever comes second who was first.
+    """
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Make the folder if it is missing and lock it.
+
+        Raises `DataFolderInUse` naming the process that has it, `ConfigError` if it cannot be made or written.
+        """
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigError(f'storage.path = "{path}": cannot be used: {error.strerror}') from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = _owner(os.pread(lock, _MAX_FILE_BYTES, 0))
+            os.close(lock)
+            raise DataFolderInUse(f"{path} is in use by {owner}; one node a data folder") from None
+        try:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, json.dumps({"pid": os.getpid(), "started": time.time()}).encode(), 0)
+        except OSError as error:
+            os.close(lock)
+            raise ConfigError(f'storage.path = "{path}": cannot be written: {error.strerror}') from None
+        return cls(path, lock)
+
+    def claim(self, chain: str, genesis: BlockHash) -> None:
+        """Record at first use which chain the folder belongs to; afterwards raise `WrongChain` for another one."""
+        file = self.path / CHAIN_FILE
+        try:
+            found = _read_chain(file)
+        except FileNotFoundError:
+            self._write_chain(file, {"chain": chain, "genesis": genesis.hex()})
+            return
+        if found["genesis"] != genesis.hex():
+            raise WrongChain(
+                f"{self.path} belongs to chain {found['chain']} (genesis {found['genesis'][:8]}), "
+                f"not to {chain} (genesis {genesis.hex()[:8]})\nname another folder: storage.path"
+            )
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        os.close(self._lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write_chain(self, file: Path, identity: dict[str, str]) -> None:
+        """Write beside, sync, rename: the file is there whole or not at all."""
+        beside = file.with_suffix(".new")
+        try:
+            with beside.open("w") as out:
+                json.dump(identity, out)
+                out.flush()
+                os.fsync(out.fileno())
+            beside.rename(file)
+        except OSError as error:
+            raise ConfigError(f'storage.path = "{self.path}": cannot be written: {error.strerror}') from None
+
+
+def _owner(content: bytes) -> str:
+    """Who holds the lock, as far as its content says; it may be caught before it was written."""
+    try:
+        document: object = json.loads(content)
+        owner = cast("dict[str, float]", document if isinstance(document, dict) else {})
+        started = datetime.fromtimestamp(float(owner["started"])).astimezone()
+        pid = int(owner["pid"])
+    except (ValueError, KeyError, TypeError, OverflowError, OSError):
+        return "another process"
+    today = started.date() == datetime.now().astimezone().date()
+    when = f"{started:%H:%M}" if today else f"{started:%Y-%m-%d %H:%M}"
+    return f"process {pid} (alysd, started {when})"
+
+
+def _read_chain(file: Path) -> dict[str, str]:
+    """Read a chain file; raises `FileNotFoundError`, or `Corrupt` if it is not one."""
+    with file.open("rb") as stored:
+        data = stored.read(_MAX_FILE_BYTES)
+    try:
+        document: object = json.loads(data)
+    except (ValueError, RecursionError):
+        document = None
+    identity = cast("dict[str, object]", document if isinstance(document, dict) else {})
+    chain, genesis = identity.get("chain"), identity.get("genesis")
+    if not isinstance(chain, str) or not isinstance(genesis, str):
+        raise Corrupt(f"{file} does not say which chain the folder belongs to")
+    return {"chain": chain, "genesis": genesis}
