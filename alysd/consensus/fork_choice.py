@@ -118,7 +118,7 @@ class Tree:
             self._head = placement.tip.head
             first, _ = placement.canonical[0]
             for height in range(first, first + placement.removed):
-                del self._canonical[height]
+                del self._canonical[Height(height)]
             self._canonical.update(placement.canonical)
         if placement.tip.final is not self._final:
             self._prune(self._final, placement.tip.final)
@@ -148,7 +148,7 @@ class Tree:
             pending.extend(self._children.get(state.hash, ()))
 
     def _prune(self, old: ChainState, final: ChainState) -> None:
-        """Move the final block up from `old`: drop the branches that this cuts off, and what is too old to matter."""
+        """Move the final block up from `old`: drop the branches that this cuts off, and what is now too old."""
         kept = final
         for state in islice(self._down(final, old), 1, None):
             for child in self._children[state.hash]:

@@ -1,0 +1,111 @@
+"""A proof of work <-> bytes: Namecoin's serialization of `CAuxPow` (docs/protocol.md, "Merged mining", "Proof").
+
+    coinbase transaction | parent block hash (32) | coinbase branch | its index (4)
+    chain branch | its index (4) | parent header (80)
+
+A branch is a count and that many hashes of 32 bytes. Numbers are little-endian. Only the form is judged.
+"""
+
+from alysd.errors import Malformed
+from alysd.types.auxpow import AuxPow, BitcoinHeader, Coinbase, MerkleBranch
+from alysd.types.hashes import BitcoinHash
+from alysd.wire.bitcoin_coinbase import compact_size
+from alysd.wire.bitcoin_reader import BitcoinReader
+
+MAX_AUXPOW_BYTES = 2**20
+"""A coinbase has at most the 1 MB that a Bitcoin block without witness has; real ones take a few hundred bytes."""
+
+MAX_BRANCH = 64
+"""Siblings in a branch, before it is judged: a tree of 2^64 leaves, far more than any rule allows."""
+
+_HEADER_BYTES = 80
+_NULL_OUTPOINT = bytes(32) + b"\xff\xff\xff\xff"
+"""What the only input of a coinbase spends."""
+
+
+def encode_auxpow(auxpow: AuxPow) -> bytes:
+    """Encode a proof; `decode_auxpow` is the inverse."""
+    return b"".join(
+        (
+            auxpow.coinbase.raw,
+            auxpow.parent_hash,
+            _encode_branch(auxpow.coinbase_branch),
+            _encode_branch(auxpow.chain_branch),
+            auxpow.parent.raw,
+        )
+    )
+
+
+def decode_auxpow(data: bytes) -> AuxPow:
+    """Parse a proof. The coinbase may come with its witness, which is dropped: it is not part of the txid.
+
+    Raises `Malformed` for anything else than one proof, or more than `MAX_AUXPOW_BYTES`.
+    """
+    if len(data) > MAX_AUXPOW_BYTES:
+        raise Malformed(f"a proof of work takes at most {MAX_AUXPOW_BYTES} bytes, found {len(data)}")
+    reader = BitcoinReader(data)
+    auxpow = AuxPow(
+        coinbase=_read_coinbase(reader),
+        parent_hash=BitcoinHash(reader.take(32)),
+        coinbase_branch=_read_branch(reader),
+        chain_branch=_read_branch(reader),
+        parent=decode_header(reader.take(_HEADER_BYTES)),
+    )
+    reader.end()
+    return auxpow
+
+
+def decode_header(raw: bytes) -> BitcoinHeader:
+    """Parse the 80 bytes of a Bitcoin block header; raises `Malformed`."""
+    if len(raw) != _HEADER_BYTES:
+        raise Malformed(f"a Bitcoin header takes {_HEADER_BYTES} bytes, found {len(raw)}")
+    return BitcoinHeader(
+        raw=raw,
+        version=int.from_bytes(raw[:4], "little", signed=True),
+        previous=BitcoinHash(raw[4:36]),
+        merkle_root=raw[36:68],
+        time=int.from_bytes(raw[68:72], "little"),
+        bits=int.from_bytes(raw[72:76], "little"),
+        nonce=int.from_bytes(raw[76:80], "little"),
+    )
+
+
+def decode_coinbase(raw: bytes) -> Coinbase:
+    """Parse a coinbase transaction, with or without witness; raises `Malformed`."""
+    reader = BitcoinReader(raw)
+    coinbase = _read_coinbase(reader)
+    reader.end()
+    return coinbase
+
+
+def _read_coinbase(reader: BitcoinReader) -> Coinbase:
+    version = reader.take(4)
+    # A transaction with witness has a zero where the number of inputs would stand (BIP 144).
+    with_witness = reader.skip_if(b"\x00\x01")
+    start = reader.at
+    if reader.count() != 1 or reader.take(36) != _NULL_OUTPOINT:
+        raise Malformed("the transaction is no coinbase: its one input must spend nothing")
+    script_sig = reader.take(reader.count())
+    reader.take(4)
+    output_scripts: list[bytes] = []
+    for _ in range(reader.count()):
+        reader.take(8)
+        output_scripts.append(reader.take(reader.count()))
+    body = reader.since(start)
+    if with_witness:
+        for _ in range(reader.count()):
+            reader.take(reader.count())
+    return Coinbase(version + body + reader.take(4), script_sig, tuple(output_scripts))
+
+
+def _encode_branch(branch: MerkleBranch) -> bytes:
+    siblings = branch.siblings
+    return compact_size(len(siblings)) + b"".join(siblings) + branch.index.to_bytes(4, "little")
+
+
+def _read_branch(reader: BitcoinReader) -> MerkleBranch:
+    count = reader.count()
+    if count > MAX_BRANCH:
+        raise Malformed(f"a merkle branch has at most {MAX_BRANCH} siblings, found {count}")
+    siblings = tuple(reader.take(32) for _ in range(count))
+    return MerkleBranch(siblings, reader.number(4))

@@ -1,0 +1,33 @@
+"""Bytes as text: Ethereum's way with 0x in front, and Bitcoin's with hashes turned round."""
+
+from alysd.errors import Malformed
+
+
+def to_hex(data: bytes) -> str:
+    """`0x` and two digits a byte: how Ethereum's JSON shows byte strings."""
+    return "0x" + data.hex()
+
+
+def from_hex(text: str, length: int | None = None) -> bytes:
+    """Read hex digits, with or without `0x`; raises `Malformed` unless they make `length` bytes, if given."""
+    digits = text.removeprefix("0x")
+    try:
+        # fromhex alone would skip spaces.
+        data = bytes.fromhex(digits) if digits.isalnum() or not digits else None
+    except ValueError:
+        data = None
+    if data is None:
+        raise Malformed(f"not hex: {text[:80]!r}")
+    if length is not None and len(data) != length:
+        raise Malformed(f"{length} bytes in hex expected, found {len(data)}")
+    return data
+
+
+def displayed(value: bytes) -> str:
+    """A hash as Bitcoin and its tools show it: its bytes in reverse order, no prefix."""
+    return value[::-1].hex()
+
+
+def from_displayed(text: str) -> bytes:
+    """The inverse of `displayed`, for a hash of 32 bytes; raises `Malformed`."""
+    return from_hex(text, 32)[::-1]
