@@ -1,0 +1,132 @@
+"""Supervised actors on trio. Depends on trio and attrs alone; knows nothing of the program that uses it.
+
+A tour, each module readable on its own:
+
+- `messages`, `behaviour`: a protocol's messages, and the class that handles them. Typed from message to reply.
+- `address`, `inbox`, `mailbox`, `overflow`, `wheel`: how a message gets there, and an answer back.
+- `serve`: the loop of an actor.
+- `lifecycle`, `restart`, `strategy`, `spec`: states, policies and the tree, as data.
+- `child`, `leaf`, `supervision`, `system`: the tree at run time. `snapshot`: what it looks like.
+- `bus`: events to whoever subscribed. `errors`: all that can be raised, as a tree.
+
+The smallest program:
+
+    class Greeting: ...
+
+    @attrs.frozen
+    class Greet(Ask[Greeting, str]):
+        name: str
+
+    class Greeter(Actor[Greeting]):
+        @handles(Greet)
+        async def greet(self, message: Greet) -> str:
+            return f"Hello {message.name}"
+
+    greeter: Address[Greeting] = Address("greeter")
+    async with open_system(supervisor("Root", OneForOne(), [actor(greeter, Greeter)])):
+        print(await greeter.ask(Greet("you")))
+"""
+
+from alysd.nurseries.address import Address
+from alysd.nurseries.behaviour import Actor, handles
+from alysd.nurseries.bus import Bus
+from alysd.nurseries.errors import (
+    ActorDown,
+    AskCycle,
+    AskTimeout,
+    BudgetSpent,
+    ChildEnded,
+    CircuitOpen,
+    Fatal,
+    HandlerCrashed,
+    IllegalTransition,
+    MailboxFull,
+    NotAnswered,
+    NurseryError,
+    Refusal,
+    SpecError,
+    SystemFailed,
+    UnknownChild,
+    UnknownMessage,
+    WrongState,
+)
+from alysd.nurseries.health import Health
+from alysd.nurseries.inbox import DeadLetter
+from alysd.nurseries.lifecycle import TRANSITIONS, Change, Observer, State
+from alysd.nurseries.mailbox import Mailbox
+from alysd.nurseries.messages import Ask, Tell
+from alysd.nurseries.overflow import Backoff, OnCrash, Overflow
+from alysd.nurseries.restart import (
+    Aligned,
+    CircuitBreaker,
+    ExponentialBackoff,
+    FixedDelay,
+    Immediate,
+    Intensity,
+    Never,
+    RestartPolicy,
+)
+from alysd.nurseries.snapshot import ChildSnapshot, MailboxSnapshot
+from alysd.nurseries.spec import ChildSpec, Priority, SupervisorSpec, actor, supervisor, task
+from alysd.nurseries.strategy import OneForAll, OneForOne, RestForOne, Strategy
+from alysd.nurseries.system import System, open_system, run_system
+
+__all__ = [
+    "TRANSITIONS",
+    "Actor",
+    "ActorDown",
+    "Address",
+    "Aligned",
+    "Ask",
+    "AskCycle",
+    "AskTimeout",
+    "Backoff",
+    "BudgetSpent",
+    "Bus",
+    "Change",
+    "ChildEnded",
+    "ChildSnapshot",
+    "ChildSpec",
+    "CircuitBreaker",
+    "CircuitOpen",
+    "DeadLetter",
+    "ExponentialBackoff",
+    "Fatal",
+    "FixedDelay",
+    "HandlerCrashed",
+    "Health",
+    "IllegalTransition",
+    "Immediate",
+    "Intensity",
+    "Mailbox",
+    "MailboxFull",
+    "MailboxSnapshot",
+    "Never",
+    "NotAnswered",
+    "NurseryError",
+    "Observer",
+    "OnCrash",
+    "OneForAll",
+    "OneForOne",
+    "Overflow",
+    "Priority",
+    "Refusal",
+    "RestForOne",
+    "RestartPolicy",
+    "SpecError",
+    "State",
+    "Strategy",
+    "SupervisorSpec",
+    "System",
+    "SystemFailed",
+    "Tell",
+    "UnknownChild",
+    "UnknownMessage",
+    "WrongState",
+    "actor",
+    "handles",
+    "open_system",
+    "run_system",
+    "supervisor",
+    "task",
+]

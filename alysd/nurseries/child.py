@@ -1,0 +1,220 @@
+"""The life of a child: one task that runs instance after instance until it is stopped or given up.
+
+What fails inside an instance is caught here and nowhere else in a program that uses this runtime. The
+supervisor judges each failure; where only this child is concerned it restarts itself in the same task.
+"""
+
+from abc import ABC, abstractmethod
+from random import Random
+from typing import Protocol
+
+import attrs
+import trio
+
+from alysd.nurseries.errors import ChildEnded, Fatal, IllegalTransition, Refusal, leaf_of
+from alysd.nurseries.lifecycle import TRANSITIONS, UP, Change, Observer, State
+from alysd.nurseries.snapshot import ChildSnapshot, MailboxSnapshot
+from alysd.nurseries.spec import ChildSpec
+from alysd.nurseries.wheel import Wheel
+
+
+@attrs.define
+class Runtime:
+    """What all children of one system share."""
+
+    wheel: Wheel
+    observer: Observer | None
+    rng: Random
+    refusals: tuple[type[Exception], ...] = (Refusal,)
+    fatal: tuple[type[Exception], ...] = (Fatal,)
+    children: "dict[str, Child]" = attrs.field(factory=dict[str, "Child"])
+
+
+class Parent(Protocol):
+    """What a child needs of its supervisor."""
+
+    def judge(self, child: "Child", error: Exception) -> float | None:
+        """The child failed: seconds after which it restarts itself, or `None` if it must not."""
+        ...
+
+    def changed(self) -> None:
+        """Some child's state changed, or its task ended."""
+        ...
+
+
+class Child(ABC):
+    """A child at run time. Its task is `live`."""
+
+    __slots__ = (
+        "alive",
+        "failures",
+        "injected",
+        "last_error",
+        "last_error_at",
+        "parent",
+        "restarts",
+        "runtime",
+        "scope",
+        "spec",
+        "state",
+        "stopping",
+        "up_since",
+        "wanted",
+    )
+
+    def __init__(self, spec: ChildSpec, parent: Parent, runtime: Runtime) -> None:
+        self.spec = spec
+        self.parent = parent
+        self.runtime = runtime
+        self.state = State.UNINITIALIZED
+        self.scope: trio.CancelScope | None = None
+        # Failures in a row, as the restart policy counts them; restarts, since the beginning.
+        self.failures = 0
+        self.restarts = 0
+        self.last_error: Exception | None = None
+        self.last_error_at: float | None = None
+        self.up_since = 0.0
+        # alive: its task runs. wanted: its supervisor starts it when it is not alive. stopping: asked to end.
+        self.alive = False
+        self.wanted = True
+        self.stopping = False
+        self.injected: Exception | None = None
+        runtime.children[spec.name] = self
+
+    @property
+    def name(self) -> str:
+        """The child's name, unique in its system."""
+        return self.spec.name
+
+    def move(self, new: State, error: BaseException | None = None) -> None:
+        """Change the state, by the table, and tell the observer. Raises `IllegalTransition`."""
+        old = self.state
+        if new not in TRANSITIONS[old]:
+            raise IllegalTransition(self.name, old.value, new.value)
+        self.state = new
+        if new is State.RUNNING and old is not State.SUSPENDED:
+            self.up_since = trio.current_time()
+        observer = self.runtime.observer
+        if observer is not None:
+            observer(Change(self.name, old, new, error, trio.current_time()))
+        self.parent.changed()
+
+    async def live(self) -> None:
+        """Run instances until the child is stopped, ends, fails for good, or its supervisor takes over."""
+        try:
+            while True:
+                if self.state is State.UNINITIALIZED:
+                    self.move(State.STARTING)
+                else:
+                    self.restarts += 1
+                    self.move(State.RESTARTING)
+                error: Exception | None = None
+                try:
+                    with trio.CancelScope() as self.scope:
+                        await self._instance()
+                    error = self._verdict(self.scope.cancelled_caught)
+                except Exception as raised:  # the one place where any failure of a child ends up
+                    error = self._as_failure(raised)
+                if error is None:
+                    self._ended()
+                    return
+                delay = self._failed(error)
+                if delay is None or (delay > 0 and not await self._back_off(delay)):
+                    return
+        finally:
+            self.alive = False
+            self.scope = None
+            self.parent.changed()
+
+    @abstractmethod
+    async def _instance(self) -> None:
+        """Run one instance: move to RUNNING once it has started, return when it has stopped as asked."""
+
+    @abstractmethod
+    def begin_stop(self, *, for_good: bool) -> None:
+        """Ask the instance to end; not `for_good` means that another will follow. Returns at once."""
+
+    @abstractmethod
+    def snapshot(self) -> ChildSnapshot:
+        """How the child is now."""
+
+    def _snapshot(
+        self,
+        kind: str,
+        *,
+        strategy: str | None = None,
+        mailbox: MailboxSnapshot | None = None,
+        children: tuple[ChildSnapshot, ...] = (),
+    ) -> ChildSnapshot:
+        error = self.last_error
+        return ChildSnapshot(
+            name=self.name,
+            kind=kind,
+            state=self.state,
+            priority=self.spec.priority,
+            restart=type(self.spec.restart).__name__,
+            strategy=strategy,
+            restarts=self.restarts,
+            last_error=None if error is None else f"{type(error).__name__}: {error}",
+            last_error_at=self.last_error_at,
+            uptime=self.uptime(),
+            mailbox=mailbox,
+            children=children,
+        )
+
+    def close(self, reason: str) -> None:  # noqa: B027  only children with addresses have something to do
+        """The child has ended and will not be back: let go of what stays over restarts."""
+
+    def proof(self) -> int:
+        """Messages handled so far, for the restart policy."""
+        return 0
+
+    def _as_failure(self, raised: Exception) -> Exception:
+        error = leaf_of(raised)
+        return error if isinstance(error, Exception) else raised
+
+    def _verdict(self, cancelled: bool) -> Exception | None:
+        """What an instance's end without an exception means: `None` is a wanted end."""
+        if self.stopping:
+            return None
+        if cancelled and self.injected is not None:
+            error, self.injected = self.injected, None
+            return error
+        return ChildEnded(self.name)
+
+    def _ended(self) -> None:
+        if self.state is not State.STOPPING:
+            self.move(State.STOPPING)
+        self.move(State.STOPPED)
+
+    def _failed(self, error: Exception) -> float | None:
+        was_up = self.state in UP
+        now = trio.current_time()
+        self.last_error, self.last_error_at = error, now
+        if was_up and self.spec.restart.proved(now - self.up_since, self.proof()):
+            self.failures = 0
+        self.failures += 1
+        starting = self.state in (State.STARTING, State.RESTARTING)
+        self.move(State.START_FAILED if starting else State.CRASHED, error)
+        return self.parent.judge(self, error)
+
+    async def _back_off(self, seconds: float) -> bool:
+        """Wait before the next instance; false when told to stop meanwhile."""
+        self.move(State.BACKOFF)
+        with trio.CancelScope() as self.scope:
+            await trio.sleep(seconds)
+        if self.stopping:
+            self.move(State.STOPPED)
+            return False
+        self.injected = None
+        return True
+
+    def inject(self, error: Exception) -> None:
+        """Make the instance fail with `error` at its next checkpoint, as if it had raised it."""
+        self.injected = error
+        if self.scope is not None:
+            self.scope.cancel()
+
+    def uptime(self) -> float:
+        """Seconds since the present instance started; 0 when none runs."""
+        return trio.current_time() - self.up_since if self.state in UP else 0.0

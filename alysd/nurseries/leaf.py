@@ -1,0 +1,173 @@
+"""The children without children: an actor behind its address, and a plain task."""
+
+import logging
+from time import perf_counter
+from typing import Any
+
+import trio
+from trio.lowlevel import current_task, wait_task_rescheduled
+
+from alysd.nurseries.address import Address
+from alysd.nurseries.behaviour import Actor
+from alysd.nurseries.child import Child, Parent, Runtime
+from alysd.nurseries.errors import ActorDown, AskTimeout, SpecError, WrongState, leaf_of
+from alysd.nurseries.health import Health
+from alysd.nurseries.lifecycle import UP, State
+from alysd.nurseries.restart import CircuitBreaker
+from alysd.nurseries.serve import Signal, serve
+from alysd.nurseries.snapshot import ChildSnapshot, MailboxSnapshot
+from alysd.nurseries.spec import ActorSpec, TaskSpec
+from alysd.nurseries.wheel import Pending
+
+logger = logging.getLogger("alysd.nurseries")
+
+
+class ActorChild(Child):
+    """An actor: each instance is made by the factory and serves the one address."""
+
+    __slots__ = ("_factory", "_handled_before", "address")
+
+    def __init__(self, spec: ActorSpec, parent: Parent, runtime: Runtime) -> None:
+        if spec.address.wheel is not None:
+            raise SpecError(f"the address {spec.name} already has an actor")
+        super().__init__(spec, parent, runtime)
+        self.address: Address[Any] = spec.address
+        self.address.wheel = runtime.wheel
+        self._factory = spec.factory
+        self._handled_before = 0
+
+    @property
+    def refusals(self) -> tuple[type[Exception], ...]:
+        """Errors that are answers, not crashes."""
+        return self.runtime.refusals
+
+    def proof(self) -> int:
+        """Messages this instance handled."""
+        return self.address.handled - self._handled_before
+
+    async def _instance(self) -> None:
+        self._handled_before = self.address.handled
+        self.address.circuit_until = None
+        self.address.mailbox.reopen()
+        actor = self._factory()
+        try:
+            await self._start(actor)
+            await serve(self, actor)
+        except BaseException as error:  # cancellation too: however it ended, the instance is wound up
+            await self._wind_up(actor, self._cause(error))
+            raise
+        else:
+            await self._wind_up(actor, None)
+
+    async def _start(self, actor: Actor[Any]) -> None:
+        hooks = actor.overridden
+        if "pre_start" in hooks:
+            await actor.pre_start()
+        if self.restarts and "post_restart" in hooks:
+            await actor.post_restart()
+        self.move(State.RUNNING)
+        if "started" in hooks:
+            await actor.started()
+
+    def _cause(self, error: BaseException) -> Exception | None:
+        """What this instance failed of, or `None` if it was made to stop."""
+        if self.stopping or not isinstance(error, Exception):
+            return None if self.stopping else self.injected
+        return self._as_failure(error)
+
+    async def _wind_up(self, actor: Actor[Any], failure: Exception | None) -> None:
+        """Answer for the message in hand, then let the instance save and close what it has."""
+        self.address.settle(failure or ActorDown(self.name, "stopped"))
+        if not actor.overridden & {"pre_restart", "stopped"}:
+            return
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + self.spec.stop_seconds) as scope:
+            try:
+                if failure is not None:
+                    await actor.pre_restart(failure)
+                await actor.stopped()
+            except Exception as error:  # the instance is over; what ended it must not be hidden by this
+                if failure is None:
+                    raise
+                logger.error("%s: a hook failed after a crash: %r", self.name, error, exc_info=leaf_of(error))
+        if scope.cancelled_caught:
+            logger.error("%s: its hooks took longer than %g s", self.name, self.spec.stop_seconds)
+
+    async def _back_off(self, seconds: float) -> bool:
+        policy = self.spec.restart
+        if isinstance(policy, CircuitBreaker) and policy.opens(self.failures):
+            self.address.circuit_until = trio.current_time() + seconds
+        return await super()._back_off(seconds)
+
+    def begin_stop(self, *, for_good: bool) -> None:
+        """Tell the actor to stop; for good, the mailbox is closed and what is in it is handled first."""
+        self.stopping = True
+        if for_good:
+            self.address.mailbox.close()
+        if self.state in UP:
+            self.signal(Signal.STOP)
+        elif self.scope is not None:  # starting, or waiting to: nothing is lost by ending that
+            self.scope.cancel()
+
+    def close(self, reason: str) -> None:
+        """Refuse messages, drop those that wait."""
+        self.address.shut(reason)
+
+    def signal(self, signal: Signal, pending: Pending | None = None) -> None:
+        """Put a signal into the urgent lane."""
+        self.address.mailbox.send_urgent((signal, perf_counter(), pending))
+
+    async def check_health(self, seconds: float) -> Health:
+        """What the actor says of itself. Raises `AskTimeout` when it is stuck, `WrongState` when not up."""
+        if self.state not in UP:
+            raise WrongState(self.name, "check", f"it is {self.state.value}")
+        pending = Pending(current_task())
+        self.signal(Signal.CHECK, pending)
+        self.runtime.wheel.add(pending, seconds)
+        await wait_task_rescheduled(pending.abort)
+        if pending.answered:
+            return pending.value
+        raise pending.error or AskTimeout(self.name, "health check", seconds)
+
+    def snapshot(self) -> ChildSnapshot:
+        """How the actor is now."""
+        address, inbox = self.address, self.address.mailbox
+        return self._snapshot(
+            "actor",
+            mailbox=MailboxSnapshot(
+                depth=address.depth,
+                capacity=inbox.capacity,
+                handled=address.handled,
+                refused=address.refused,
+                dropped=inbox.dropped,
+                abandoned=address.abandoned,
+                longest_wait=address.longest_wait,
+            ),
+        )
+
+
+class TaskChild(Child):
+    """A plain async function; it counts as started once called."""
+
+    __slots__ = ("_may_end", "_run")
+
+    def __init__(self, spec: TaskSpec, parent: Parent, runtime: Runtime) -> None:
+        super().__init__(spec, parent, runtime)
+        self._run = spec.run
+        self._may_end = spec.may_end
+
+    async def _instance(self) -> None:
+        self.move(State.RUNNING)
+        await self._run()
+        if self._may_end:
+            self.wanted = False
+            self.stopping = True
+
+    def begin_stop(self, *, for_good: bool) -> None:  # noqa: ARG002  a task has nothing to drain
+        """Cancel it."""
+        self.stopping = True
+        if self.scope is not None:
+            self.scope.cancel()
+
+    def snapshot(self) -> ChildSnapshot:
+        """How the task is now."""
+        return self._snapshot("task")

@@ -1,0 +1,270 @@
+"""A bounded memory channel with overflow policies and an urgent lane, fast because it works in batches.
+
+`Mailbox` implements `trio.abc.SendChannel` and `trio.abc.ReceiveChannel`. It differs from trio's own memory
+channel in two ways that make it an order of magnitude faster: `send` and `receive` do not execute a
+checkpoint each time but every `TURNS` operations of the process, and a waiting receiver is woken once for
+all that has come since.
+
+Guarantees, held by tests:
+
+- Order: what one task sends is received in the order it was sent; the urgent lane comes before the queue.
+- A `send` that raises was not sent. A `send` that returns was, whatever is cancelled afterwards.
+- At most `capacity` values are queued; who waits for room stands in one line, first come, first served.
+- Every value sent is received, or goes through `drop` and is counted in `dropped`.
+"""
+
+from collections import OrderedDict, deque
+from itertools import count
+from typing import Generic, TypeVar
+
+import trio
+from trio.lowlevel import Abort, RaiseCancelT, Task, checkpoint, current_task, reschedule, wait_task_rescheduled
+
+from alysd.nurseries.errors import ActorDown, MailboxFull
+from alysd.nurseries.overflow import Backoff, Overflow, OverflowPolicy
+
+T = TypeVar("T")
+
+TURNS = 128
+"""Operations between two checkpoints: at 0.5 µs each other tasks wait at most some 60 µs for a busy sender."""
+
+_turns = count(1)
+
+
+async def take_turn() -> None:
+    """Let other tasks run, every `TURNS` calls; cancellation is noticed then."""
+    if not next(_turns) % TURNS:
+        await checkpoint()
+
+
+class Ticket(Generic[T]):
+    """A place in the line before a full mailbox, for a task to be woken or, without one, for the value alone."""
+
+    __slots__ = ("admitted", "task", "value")
+
+    def __init__(self, value: T, task: Task | None) -> None:
+        self.value = value
+        self.task = task
+        self.admitted = False
+
+
+class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
+    """A bounded queue of values between any number of senders and one receiving task.
+
+    `queue` is public so that a receiver can drain it without a call a value; whoever takes from it adds to
+    `taken` and calls `admit` when there is room for those in line.
+    """
+
+    __slots__ = (
+        "_waiter",
+        "capacity",
+        "closed",
+        "dropped",
+        "limit",
+        "line",
+        "name",
+        "overflow",
+        "queue",
+        "taken",
+        "urgent",
+    )
+
+    def __init__(self, name: str, capacity: int, overflow: OverflowPolicy = Overflow.BLOCK) -> None:
+        if capacity < 1:
+            raise ValueError(f"mailbox {name}: capacity must be at least 1, not {capacity}")
+        self.name = name
+        self.capacity = capacity
+        self.overflow = overflow
+        self.queue: deque[T] = deque()
+        self.urgent: deque[T] | None = None
+        self.line: OrderedDict[Ticket[T], None] | None = None
+        # How long the queue may be for a newcomer: 0 while others stand in line, and once closed. One
+        # comparison on the fast path instead of three.
+        self.limit = capacity
+        self.closed = False
+        self.taken: int = 0
+        self.dropped: int = 0
+        self._waiter: Task | None = None
+
+    def __len__(self) -> int:
+        return len(self.queue)
+
+    # Sending
+
+    async def send(self, value: T) -> None:
+        """Queue `value`, waiting for room if the policy is to wait.
+
+        Raises `ActorDown` when closed and `MailboxFull` as the policy has it.
+        """
+        if not next(_turns) % TURNS:
+            await checkpoint()  # before queueing: a cancelled send was not sent
+        if len(self.queue) < self.limit:
+            self.queue.append(value)
+            waiter = self._waiter
+            if waiter is not None:
+                self._waiter = None
+                reschedule(waiter)
+        elif self.overflow is Overflow.BLOCK:
+            await self._send_in_line(value)
+        elif isinstance(self.overflow, Backoff):
+            await self._send_with_retries(value, self.overflow)
+        else:
+            self._overflowed(value)
+
+    def send_nowait(self, value: T) -> None:
+        """Queue `value` without waiting. Raises `ActorDown`, and `MailboxFull` unless the policy drops."""
+        if len(self.queue) < self.limit:
+            self.queue.append(value)
+            waiter = self._waiter
+            if waiter is not None:
+                self._waiter = None
+                reschedule(waiter)
+        else:
+            self._overflowed(value)
+
+    def send_urgent(self, value: T) -> None:
+        """Put `value` in the lane that is received before the queue; not bounded, for the runtime's own use."""
+        if self.urgent is None:
+            self.urgent = deque()
+        self.urgent.append(value)
+        self.wake()
+
+    def stand_in_line(self, value: T, task: Task | None = None) -> Ticket[T]:
+        """Take a place in line for `value`; `task` is woken when it is queued. Raises `ActorDown` when closed."""
+        self._raise_if_closed()
+        if self.line is None:
+            self.line = OrderedDict()
+        ticket = Ticket(value, task)
+        self.line[ticket] = None
+        self.limit = 0
+        return ticket
+
+    def leave_line(self, ticket: Ticket[T]) -> None:
+        """Give the place up, if `ticket` still stands in line: its value was not sent."""
+        if self.line and ticket in self.line:
+            del self.line[ticket]
+            self._reopen_if_no_line()
+
+    async def _send_in_line(self, value: T) -> None:
+        ticket = self.stand_in_line(value, current_task())
+
+        def abort(_: RaiseCancelT) -> Abort:
+            self.leave_line(ticket)
+            return Abort.SUCCEEDED
+
+        await wait_task_rescheduled(abort)
+        if not ticket.admitted:
+            raise ActorDown(self.name, "closed")
+
+    async def _send_with_retries(self, value: T, policy: Backoff) -> None:
+        for seconds in policy.delays():
+            self._raise_if_closed()
+            await trio.sleep(seconds)
+            if len(self.queue) < self.limit:
+                self.send_nowait(value)
+                return
+        self._overflowed(value)
+
+    def _overflowed(self, value: T) -> None:
+        self._raise_if_closed()
+        if self.overflow is Overflow.DROP_OLDEST:
+            self.taken += 1
+            self.drop(self.queue.popleft(), "mailbox full")
+            self.queue.append(value)
+        elif self.overflow is Overflow.DROP_NEWEST:
+            self.drop(value, "mailbox full")
+        else:
+            raise MailboxFull(self.name, self.capacity)
+
+    def _raise_if_closed(self) -> None:
+        if self.closed:
+            raise ActorDown(self.name, "closed")
+
+    def _reopen_if_no_line(self) -> None:
+        if not self.line and not self.closed:
+            self.limit = self.capacity
+
+    def drop(self, value: T, reason: str) -> None:  # noqa: ARG002  a subclass keeps them
+        """Called with each value that is lost, and why. Counts it."""
+        self.dropped += 1
+
+    # Receiving
+
+    async def receive(self) -> T:
+        """The next value, urgent ones first. Raises `trio.EndOfChannel` when closed and empty."""
+        await take_turn()
+        while True:
+            try:
+                return self.receive_nowait()
+            except trio.WouldBlock:
+                await self.wait()
+
+    def receive_nowait(self) -> T:
+        """The next value if there is one. Raises `trio.WouldBlock`, or `trio.EndOfChannel` when closed."""
+        if self.urgent:
+            return self.urgent.popleft()
+        if self.queue:
+            value = self.queue.popleft()
+            self.taken += 1
+            if self.line:
+                self.admit()
+            return value
+        if self.closed:
+            raise trio.EndOfChannel
+        raise trio.WouldBlock
+
+    async def wait(self) -> None:
+        """Wait until something is sent or the mailbox is closed. One task at a time: `trio.BusyResourceError`."""
+        if self._waiter is not None:
+            raise trio.BusyResourceError(f"another task already receives from {self.name}")
+        self._waiter = current_task()
+        await wait_task_rescheduled(self._abort_wait)
+
+    def _abort_wait(self, _: RaiseCancelT) -> Abort:
+        self._waiter = None
+        return Abort.SUCCEEDED
+
+    def wake(self) -> None:
+        """Wake the receiving task, if it waits."""
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            reschedule(waiter)
+
+    def admit(self) -> None:
+        """Queue the values of those who stand in line, as far as there is room, and wake them."""
+        line, queue = self.line, self.queue
+        while line and len(queue) < self.capacity:
+            ticket, _ = line.popitem(last=False)
+            ticket.admitted = True
+            queue.append(ticket.value)
+            if ticket.task is not None:
+                reschedule(ticket.task)
+        self._reopen_if_no_line()
+
+    # Closing
+
+    def close(self) -> None:
+        """Refuse what is sent from now on; what is queued can still be received.
+
+        Who stands in line was not sent and gets `ActorDown`.
+        """
+        self.closed = True
+        self.limit = 0
+        line, self.line = self.line, None
+        for ticket in line or ():
+            if ticket.task is not None:
+                reschedule(ticket.task)
+            else:
+                self.drop(ticket.value, "closed")
+        self.wake()
+
+    def reopen(self) -> None:
+        """Take messages again after `close`."""
+        self.closed = False
+        self._reopen_if_no_line()
+
+    async def aclose(self) -> None:
+        """Close, as trio's channels do."""
+        self.close()
+        await checkpoint()

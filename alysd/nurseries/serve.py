@@ -1,0 +1,140 @@
+"""The loop of an actor: take messages, hand them to the handlers, answer the asks.
+
+It drains what is there and executes a checkpoint by budget, every `BATCH` messages or `SLICE` seconds, not
+one a message; the handlers' own awaits come on top. This loop is what the speed of the runtime hangs on.
+"""
+
+import logging
+from enum import Enum
+from time import perf_counter
+from typing import Any, Protocol
+
+from trio.lowlevel import checkpoint
+
+from alysd.nurseries.address import Address
+from alysd.nurseries.behaviour import Actor
+from alysd.nurseries.errors import UnknownMessage, leaf_of
+from alysd.nurseries.lifecycle import State
+from alysd.nurseries.wheel import Pending
+
+logger = logging.getLogger("alysd.nurseries")
+
+BATCH = 128
+"""Messages between two checkpoints of a busy actor, at most."""
+
+SAMPLE = 16
+"""Messages between two looks at the clock: 50 ns each would be a tenth of a message's cost."""
+
+SLICE = 0.001
+"""Seconds between two checkpoints, to within `SAMPLE` messages: handlers may not compute for longer."""
+
+
+class Signal(Enum):
+    """What the runtime itself tells an actor, ahead of its messages."""
+
+    STOP = "stop"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    CHECK = "check health"
+
+
+class Served(Protocol):
+    """What the loop needs of the child whose instance it runs."""
+
+    address: Address[Any]
+
+    @property
+    def refusals(self) -> tuple[type[Exception], ...]:
+        """Errors that are answers, not crashes."""
+        ...
+
+    def move(self, new: State) -> None:
+        """Change the child's state."""
+        ...
+
+
+async def serve(child: Served, actor: Actor[Any]) -> None:
+    """Handle messages until told to stop; then, if the mailbox was closed for good, what is left in it.
+
+    Raises what a handler raises unless it is a refusal; the entry is then still the address's `in_hand`.
+    """
+    address = child.address
+    inbox, handlers, refusals = address.mailbox, actor.handlers, child.refusals
+    queue, low = inbox.queue, inbox.capacity // 2
+    turn, slice_end = 0, perf_counter() + SLICE
+    while True:
+        while queue or inbox.urgent:
+            if inbox.urgent:
+                if await _obey(child, actor):
+                    return
+                continue
+            entry = queue.popleft()
+            inbox.taken += 1
+            message, sent_at, pending = entry
+            if pending is not None and pending.task is None:
+                address.abandoned += 1
+                continue
+            address.in_hand = entry
+            handler = handlers.get(type(message))
+            try:
+                if handler is None:
+                    raise UnknownMessage(address.name, type(message).__name__)
+                reply = await handler(actor, message)
+            except Exception as error:  # a handler may raise anything; only refusals end here
+                refusal = leaf_of(error)
+                if not isinstance(refusal, refusals):
+                    raise
+                _refused(address, message, pending, refusal)
+            else:
+                if pending is not None:
+                    pending.reply(reply)
+                address.handled += 1
+            address.in_hand = None
+            turn += 1
+            if not turn % SAMPLE:
+                now = perf_counter()
+                if now - sent_at > address.longest_wait:
+                    address.longest_wait = now - sent_at
+                if inbox.line and len(queue) <= low:
+                    inbox.admit()
+                if now > slice_end or not turn % BATCH:
+                    await checkpoint()
+                    slice_end = perf_counter() + SLICE
+        if inbox.line:
+            inbox.admit()
+            await checkpoint()
+        elif inbox.closed:
+            return
+        else:
+            await inbox.wait()
+            slice_end = perf_counter() + SLICE
+
+
+def _refused(address: Address[Any], message: object, pending: Pending | None, refusal: Exception) -> None:
+    address.refused += 1
+    if pending is not None:
+        pending.fail(refusal)
+    else:
+        logger.warning("%s refused %s: %s", address.name, type(message).__name__, refusal)
+
+
+async def _obey(child: Served, actor: Actor[Any]) -> bool:
+    """Obey the signals that wait, staying here while suspended. True when the instance must end now."""
+    inbox = child.address.mailbox
+    suspended = False
+    while True:
+        while inbox.urgent:
+            signal, _, pending = inbox.urgent.popleft()
+            if signal is Signal.STOP:
+                if "pre_stop" in actor.overridden:
+                    await actor.pre_stop()
+                child.move(State.STOPPING)
+                return not inbox.closed
+            if signal is Signal.CHECK and pending is not None:
+                pending.reply(await actor.health_check())
+            elif (signal is Signal.SUSPEND) is not suspended:
+                suspended = not suspended
+                child.move(State.SUSPENDED if suspended else State.RUNNING)
+        if not suspended:
+            return False
+        await inbox.wait()

@@ -1,0 +1,168 @@
+"""A tree of children as data: what `actor`, `task` and `supervisor` return, and `open_system` runs."""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from enum import IntEnum
+from typing import Any, TypeVar
+
+import attrs
+from attrs.validators import ge
+
+from alysd.nurseries.address import Address
+from alysd.nurseries.behaviour import Actor
+from alysd.nurseries.errors import SpecError
+from alysd.nurseries.restart import ExponentialBackoff, Immediate, Intensity, RestartPolicy
+from alysd.nurseries.strategy import Strategy
+
+P = TypeVar("P")
+
+STOP_SECONDS = 5.0
+"""How long a child may take to stop before it is cancelled, unless it says otherwise."""
+
+
+class Priority(IntEnum):
+    """How much hangs on a child; lower is more urgent."""
+
+    CRITICAL = 0
+    HIGH = 1
+    NORMAL = 2
+    BACKGROUND = 3
+
+
+@attrs.frozen(kw_only=True)
+class ChildSpec:
+    """What is common to all children. Names are unique in a system."""
+
+    name: str
+    restart: RestartPolicy
+    priority: Priority = Priority.NORMAL
+    stop_seconds: float = attrs.field(default=STOP_SECONDS, validator=ge(0.0))
+    depends_on: tuple[str, ...] = ()
+    tags: frozenset[str] = frozenset()
+
+
+@attrs.frozen(kw_only=True)
+class ActorSpec(ChildSpec):
+    """An actor: `factory` makes each instance."""
+
+    address: Address[Any]
+    factory: Callable[[], Actor[Any]]
+
+
+@attrs.frozen(kw_only=True)
+class TaskSpec(ChildSpec):
+    """A plain async function that runs until it is cancelled; with `may_end` it may also return."""
+
+    run: Callable[[], Awaitable[None]]
+    may_end: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class SupervisorSpec(ChildSpec):
+    """A supervisor of `children`, in start order."""
+
+    strategy: Strategy
+    children: tuple[ChildSpec, ...]
+    intensity: Intensity
+
+
+def actor(
+    address: Address[P],
+    factory: Callable[[], Actor[P]],
+    *,
+    restart: RestartPolicy | None = None,
+    priority: Priority = Priority.NORMAL,
+    stop_seconds: float = STOP_SECONDS,
+    depends_on: Sequence[str] = (),
+    tags: Sequence[str] = (),
+) -> ActorSpec:
+    """An actor child, named as its address. It restarts with exponential backoff unless `restart` differs.
+
+    `depends_on` names children that must have been started before it, anywhere in the tree.
+    """
+    return ActorSpec(
+        name=address.name,
+        address=address,
+        factory=factory,
+        restart=restart or ExponentialBackoff(),
+        priority=priority,
+        stop_seconds=stop_seconds,
+        depends_on=tuple(depends_on),
+        tags=frozenset(tags),
+    )
+
+
+def task(
+    name: str,
+    run: Callable[[], Awaitable[None]],
+    *,
+    restart: RestartPolicy | None = None,
+    priority: Priority = Priority.NORMAL,
+    stop_seconds: float = STOP_SECONDS,
+    depends_on: Sequence[str] = (),
+    tags: Sequence[str] = (),
+    may_end: bool = False,
+) -> TaskSpec:
+    """A task child: `run()` is called for each instance. To stop it is to cancel it.
+
+    A return is a failure (`ChildEnded`) unless the task `may_end`.
+    """
+    return TaskSpec(
+        name=name,
+        run=run,
+        restart=restart or ExponentialBackoff(),
+        priority=priority,
+        stop_seconds=stop_seconds,
+        depends_on=tuple(depends_on),
+        tags=frozenset(tags),
+        may_end=may_end,
+    )
+
+
+def supervisor(
+    name: str,
+    strategy: Strategy,
+    children: Sequence[ChildSpec],
+    *,
+    intensity: Intensity | None = None,
+    restart: RestartPolicy | None = None,
+    priority: Priority = Priority.NORMAL,
+    stop_seconds: float | None = None,
+    depends_on: Sequence[str] = (),
+    tags: Sequence[str] = (),
+) -> SupervisorSpec:
+    """A supervisor child; when it gives up, its own supervisor restarts it at once unless `restart` differs.
+
+    `stop_seconds` is by default the sum of its children's, since they stop one after the other.
+    """
+    if stop_seconds is None:
+        stop_seconds = sum(child.stop_seconds for child in children) + 1.0
+    return SupervisorSpec(
+        name=name,
+        strategy=strategy,
+        children=tuple(children),
+        intensity=intensity or Intensity(),
+        restart=restart or Immediate(),
+        priority=priority,
+        stop_seconds=stop_seconds,
+        depends_on=tuple(depends_on),
+        tags=frozenset(tags),
+    )
+
+
+def walk(spec: ChildSpec) -> Iterator[ChildSpec]:
+    """The spec and all below it, in start order."""
+    yield spec
+    if isinstance(spec, SupervisorSpec):
+        for child in spec.children:
+            yield from walk(child)
+
+
+def validate(spec: ChildSpec, started: set[str]) -> None:
+    """Raise `SpecError` unless names are new and every dependency starts earlier; add the names to `started`."""
+    for child in walk(spec):
+        if child.name in started:
+            raise SpecError(f"two children are named {child.name}")
+        for needed in child.depends_on:
+            if needed not in started:
+                raise SpecError(f"{child.name} depends on {needed}, which is not started before it")
+        started.add(child.name)

@@ -1,0 +1,245 @@
+"""A supervisor: one task with a nursery, in which its children's tasks run.
+
+A failing child asks `judge`, in its own task. Where only that child is concerned it gets the seconds after
+which it restarts itself. All else is an event for the supervisor's task: a group to stop and start again, or
+the end of its patience, which it raises, after an orderly stop of its children, to its own supervisor.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+
+import attrs
+import trio
+
+from alysd.nurseries.child import Child, Parent, Runtime
+from alysd.nurseries.errors import BudgetSpent
+from alysd.nurseries.leaf import ActorChild, TaskChild
+from alysd.nurseries.lifecycle import UP, State
+from alysd.nurseries.snapshot import ChildSnapshot
+from alysd.nurseries.spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec
+
+logger = logging.getLogger("alysd.nurseries")
+
+
+@attrs.frozen
+class Regroup:
+    """`failed` takes others with it: restart the group after `delay` seconds."""
+
+    failed: Child
+    delay: float
+
+
+@attrs.frozen
+class GiveUp:
+    """`failed` is more than this supervisor can mend."""
+
+    failed: Child
+    error: Exception
+    reason: str
+
+
+@attrs.frozen
+class StopNow:
+    """The supervisor was asked to stop."""
+
+
+Event = Regroup | GiveUp | StopNow
+
+
+class SupervisorChild(Child):
+    """A supervisor at run time; itself a child of another, or of the system."""
+
+    __slots__ = (
+        "_arrived",
+        "_changes",
+        "_events",
+        "_for_good",
+        "_intensity",
+        "_nursery",
+        "_restarted_at",
+        "_strategy",
+        "children",
+    )
+
+    def __init__(self, spec: SupervisorSpec, parent: Parent, runtime: Runtime) -> None:
+        super().__init__(spec, parent, runtime)
+        self.children: list[Child] = [make_child(child, self, runtime) for child in spec.children]
+        self._strategy = spec.strategy
+        self._intensity = spec.intensity
+        self._events: deque[Event] = deque()
+        # Two lots, so that a child's restart in its own task does not wake the supervisor's.
+        self._arrived = trio.lowlevel.ParkingLot()
+        self._changes = trio.lowlevel.ParkingLot()
+        self._restarted_at: deque[float] = deque()
+        self._for_good = False
+        self._nursery: trio.Nursery | None = None
+
+    # What children call, in their own tasks
+
+    def judge(self, child: Child, error: Exception) -> float | None:
+        """Decide what follows from a child's failure, by its policy, the strategy and the intensity."""
+        if self.stopping or child.stopping:
+            child.move(State.STOPPED)
+            return None
+        if _is_fatal(error, self.runtime.fatal):
+            return self._give_up(child, error, "no restart can mend this")
+        delay = child.spec.restart.delay(child.failures, self.runtime.rng)
+        if delay is None:
+            logger.error("%s failed and is not restarted", child.name, exc_info=error)
+            child.wanted = False
+            child.move(State.FAILED)
+            child.close("it failed")
+            return None
+        if not self._within_budget():
+            budget = self._intensity
+            return self._give_up(child, error, f"more than {budget.restarts} restarts in {budget.seconds:g} s")
+        logger.warning("%s failed, restarting in %.3g s", child.name, delay, exc_info=error)
+        if len(self._strategy.affected(self.children, child)) == 1:
+            return delay
+        self._post(Regroup(child, delay))
+        return None
+
+    def changed(self) -> None:
+        """Wake the supervisor's task if it waits for a change."""
+        if self._changes:
+            self._changes.unpark_all()
+
+    def _give_up(self, child: Child, error: Exception, reason: str) -> None:
+        child.move(State.FAILED)
+        self._post(GiveUp(child, error, reason))
+
+    def _post(self, event: Event) -> None:
+        self._events.append(event)
+        self._arrived.unpark_all()
+        self._changes.unpark_all()
+
+    def _within_budget(self) -> bool:
+        now, times, budget = trio.current_time(), self._restarted_at, self._intensity
+        times.append(now)
+        while times[0] <= now - budget.seconds:
+            times.popleft()
+        return len(times) <= budget.restarts
+
+    # The supervisor's own task
+
+    async def _instance(self) -> None:
+        self._events.clear()
+        self._restarted_at.clear()
+        for child in self.children:
+            child.wanted = child.state is not State.STOPPED or child.stopping or not self.restarts
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            try:
+                await self._supervise()
+            finally:
+                self._nursery = None
+
+    async def _supervise(self) -> None:
+        while True:
+            await self._start_missing()
+            if not self._events:
+                if self.state not in UP:
+                    self.move(State.RUNNING)
+                while not self._events:
+                    await self._arrived.park()
+            event = self._events.popleft()
+            match event:
+                case Regroup(failed, delay):
+                    await self._regroup(failed, delay)
+                case GiveUp(failed, error, reason):
+                    logger.error("%s gives up on %s: %s", self.name, failed.name, reason, exc_info=error)
+                    await self._stop(self.children, for_good=False)
+                    raise BudgetSpent(self.name, failed.name, reason) from error
+                case StopNow():
+                    if self.state in UP:
+                        self.move(State.STOPPING)
+                    await self._stop(self.children, for_good=self._for_good)
+                    return
+
+    async def _start_missing(self) -> None:
+        """Start every wanted child that is not alive, each once the one before is up, until an event comes."""
+        for child in self.children:
+            if self._events:
+                return
+            if child.wanted and not child.alive:
+                self._launch(child)
+                while child.alive and child.state not in UP and not self._events:
+                    await self._changes.park()
+
+    def _launch(self, child: Child) -> None:
+        if self._nursery is not None:
+            child.alive = True
+            child.stopping = False
+            child.injected = None
+            self._nursery.start_soon(child.live, name=child.name)
+
+    async def _regroup(self, failed: Child, delay: float) -> None:
+        affected = self._strategy.affected(self.children, failed)
+        await self._stop(affected, for_good=False)
+        if delay > 0:
+            failed.move(State.BACKOFF)
+            with trio.move_on_after(delay):
+                while not self._events:
+                    await self._arrived.park()
+
+    async def _stop(self, children: Sequence[Child], *, for_good: bool) -> None:
+        """Stop the children in reverse order: ask, wait for at most `stop_seconds`, cancel."""
+        for child in reversed(children):
+            if child.alive:
+                child.begin_stop(for_good=for_good)
+                with trio.move_on_after(child.spec.stop_seconds):
+                    await self._gone(child)
+                if child.alive and child.scope is not None:
+                    logger.error("%s did not stop within %g s", child.name, child.spec.stop_seconds)
+                    child.scope.cancel()
+                    await self._gone(child)
+            if for_good:
+                child.close("stopped")
+
+    async def _gone(self, child: Child) -> None:
+        while child.alive:
+            await self._changes.park()
+
+    # What the supervisor's own supervisor calls
+
+    def begin_stop(self, *, for_good: bool) -> None:
+        """Ask to stop all children, last first, and end."""
+        self.stopping = True
+        self._for_good = for_good
+        if self.state is State.BACKOFF and self.scope is not None:
+            self.scope.cancel()
+        self._post(StopNow())
+
+    def close(self, reason: str) -> None:
+        """Close all below, last first."""
+        for child in reversed(self.children):
+            child.close(reason)
+
+    def snapshot(self) -> ChildSnapshot:
+        """How the supervisor and all below it are now."""
+        return self._snapshot(
+            "supervisor",
+            strategy=type(self._strategy).__name__,
+            children=tuple(child.snapshot() for child in self.children),
+        )
+
+
+def _is_fatal(error: BaseException | None, fatal: tuple[type[Exception], ...]) -> bool:
+    """A fatal error stays fatal on its way up through supervisors that gave up over it."""
+    while isinstance(error, BudgetSpent):
+        error = error.__cause__
+    return isinstance(error, fatal)
+
+
+def make_child(spec: ChildSpec, parent: Parent, runtime: Runtime) -> Child:
+    """The child at run time that `spec` describes."""
+    match spec:
+        case ActorSpec():
+            return ActorChild(spec, parent, runtime)
+        case TaskSpec():
+            return TaskChild(spec, parent, runtime)
+        case SupervisorSpec():
+            return SupervisorChild(spec, parent, runtime)
+        case _:
+            raise TypeError(f"not a kind of child: {type(spec).__name__}")
