@@ -158,6 +158,7 @@ async def geth(
     command = [
         *(str(program), "--config", str(config), *state, "--gcmode", "archive", "--syncmode", "full"),
         *("--networkid", str(genesis["config"]["chainId"]), "--cache", "128", "--ipcdisable"),
+        *("--engine.maxreorgdepth", "0"),  # a branch is abandoned down to the last final block, not by 32 at most
         *("--nodiscover", "--maxpeers", "0", "--nat", "none"),
         *(
             "--http",
@@ -171,7 +172,9 @@ async def geth(
         *("--authrpc.addr", "127.0.0.1", "--authrpc.port", str(engine)),
         *("--authrpc.jwtsecret", str(_jwt_file(datadir, jwt))),
     ]
-    async with _execution_client("geth", command, tmp_path, datadir, eth, engine) as client:
+    # It answers a moment before it heeds SIGTERM, which would then be a crash that costs it its newest blocks.
+    settled = b"Started P2P networking"
+    async with _execution_client("geth", command, tmp_path, datadir, eth, engine, settled) as client:
         yield client
 
 
@@ -197,7 +200,7 @@ async def ethereumjs(
 
 @asynccontextmanager
 async def _execution_client(
-    name: str, command: list[str], tmp_path: Path, datadir: Path, eth: int, engine: int
+    name: str, command: list[str], tmp_path: Path, datadir: Path, eth: int, engine: int, settled: bytes = b""
 ) -> AsyncGenerator[ExecutionProcess]:
     await trio.Path(datadir).mkdir(exist_ok=True)
     async with httpx.AsyncClient(timeout=CALL_SECONDS, trust_env=False) as http:
@@ -206,6 +209,7 @@ async def _execution_client(
             command=tuple(command),
             log=tmp_path / f"{name}-{engine}.log",
             client=http,
+            settled=settled,
             eth_url=f"http://127.0.0.1:{eth}",
             engine_url=f"http://127.0.0.1:{engine}",
             jwt_file=_beside(datadir, "jwt"),

@@ -80,12 +80,16 @@ async def call_json_rpc(
 
 @attrs.define(eq=False, kw_only=True)
 class LoopbackProcess(ABC):
-    """One program, with a fixed command line and so with fixed ports; it may be ended and started again."""
+    """One program, with a fixed command line and so with fixed ports; it may be ended and started again.
+
+    `settled` is what the program writes to its log when it is wholly started, if answering does not yet mean that.
+    """
 
     name: str
     command: tuple[str, ...]
     log: Path
     client: httpx.AsyncClient
+    settled: bytes = b""
     _process: trio.Process | None = None
 
     @abstractmethod
@@ -104,6 +108,7 @@ class LoopbackProcess(ABC):
         Raises ComponentFailed if it ends first or is not there after START_SECONDS; it runs no longer then.
         """
         with self.log.open("ab") as output:
+            logged_before = output.tell()
             self._process = await trio.lowlevel.open_process(
                 self.command,
                 stdin=subprocess.DEVNULL,
@@ -114,12 +119,10 @@ class LoopbackProcess(ABC):
             )
         try:
             with trio.fail_after(START_SECONDS):
-                await self._wait_until_it_answers()
+                await self._wait_until_it_is_up(logged_before)
         except trio.TooSlowError:
             await self.kill()
-            raise ComponentFailed(
-                f"{self.name} does not answer after {START_SECONDS:.0f} s, see {self.log}"
-            ) from None
+            raise ComponentFailed(f"{self.name} is not up after {START_SECONDS:.0f} s, see {self.log}") from None
         except BaseException:
             await self.kill()
             raise
@@ -141,14 +144,21 @@ class LoopbackProcess(ABC):
         assert status is not None
         return status
 
-    async def _wait_until_it_answers(self) -> None:
+    async def _wait_until_it_is_up(self, logged_before: int) -> None:
         while True:
             if self.process.poll() is not None:
                 raise ComponentFailed(f"{self.name} ended with status {self.process.returncode}, see {self.log}")
-            try:
-                return await self.probe()
-            except (httpx.HTTPError, ComponentRefusal):
-                await trio.sleep(_POLL_SECONDS)
+            if await self._is_up(logged_before):
+                return
+            await trio.sleep(_POLL_SECONDS)
+
+    async def _is_up(self, logged_before: int) -> bool:
+        try:
+            await self.probe()
+        except (httpx.HTTPError, ComponentRefusal):
+            return False
+        log = await trio.Path(self.log).read_bytes()
+        return self.settled in log[logged_before:]
 
     def _signal_group(self, number: signal.Signals) -> None:
         # The program leads a session of its own, so its group has its id and holds whatever it started. Once it

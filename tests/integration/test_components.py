@@ -238,6 +238,17 @@ async def test_blocks_are_built_and_old_states_stay(tmp_path: Path, client: Star
 
 
 @pytest.mark.component
+async def test_a_long_branch_can_be_abandoned(tmp_path: Path, client: StartsClient) -> None:
+    """The chain goes back as far as its last final block, and the client has to go along, 40 blocks here."""
+    async with client(tmp_path, CANCUN_GENESIS, JWT) as running:
+        genesis = head = (await running.eth("eth_getBlockByNumber", "latest", False))["hash"]
+        for number in range(1, 41):
+            head = await build_block(running, head, timestamp=2 * number, paid_gwei=1)
+        other = await build_block(running, genesis, timestamp=100, paid_gwei=2)
+        assert (await running.eth("eth_getBlockByNumber", "latest", False))["hash"] == other
+
+
+@pytest.mark.component
 async def test_client_returns_at_the_same_addresses_after_a_crash(tmp_path: Path, client: StartsClient) -> None:
     """A node is told one address; a client that came back elsewhere would never be found again."""
     async with client(tmp_path, CANCUN_GENESIS, JWT) as running:
