@@ -1,0 +1,36 @@
+"""The header of an execution block, as its hash covers it."""
+
+import attrs
+
+from alysd.types.hashes import BlockHash, EvmAddress, PayloadHash
+from alysd.types.units import Wei
+
+
+@attrs.frozen
+class ExecutionHeader:
+    """A Cancun block header (EIP-1559, EIP-4895, EIP-4844, EIP-4788); `hash` is Keccak-256 of the others' RLP.
+
+    `ommers_hash`, `difficulty` and `nonce` are constants since the merge (EIP-3675).
+    """
+
+    hash: PayloadHash
+    parent_hash: PayloadHash
+    ommers_hash: bytes
+    coinbase: EvmAddress
+    state_root: bytes
+    transactions_root: bytes
+    receipts_root: bytes
+    logs_bloom: bytes
+    difficulty: int
+    number: int
+    gas_limit: int
+    gas_used: int
+    timestamp: int
+    extra_data: bytes
+    prev_randao: bytes
+    nonce: bytes
+    base_fee: Wei
+    withdrawals_root: bytes
+    blob_gas_used: int
+    excess_blob_gas: int
+    parent_beacon_block_root: BlockHash

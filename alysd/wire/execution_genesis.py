@@ -1,0 +1,164 @@
+"""Block 0 of the execution layer, computed from geth's genesis format without an execution client.
+
+The Alys genesis block carries this payload, so every node computes it, whichever execution client it uses
+(docs/protocol.md, "Chain specification"). Chains begin at Cancun: every earlier fork is active from block 0.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import attrs
+
+from alysd.errors import ConfigError
+from alysd.types.block import ExecutionPayload
+from alysd.types.hashes import ZERO_HASH, EvmAddress, PayloadHash
+from alysd.types.units import Height, Wei
+from alysd.wire.execution_header import header_of
+from alysd.wire.keccak import keccak256
+from alysd.wire.rlp import encode, encode_integer
+from alysd.wire.trie import EMPTY_ROOT, update_trie
+
+EMPTY_CODE_HASH = keccak256(b"")
+"""Code hash of an account without code."""
+
+_LATER_FORKS = ("pragueTime", "osakaTime", "verkleTime")
+_MUST_BE_ZERO = ("difficulty", "nonce", "number", "gasUsed", "parentHash", "blobGasUsed", "excessBlobGas")
+"""Fields of geth's format that a chain which is past the merge at block 0 has no use for."""
+
+
+@attrs.frozen
+class GenesisState:
+    """The accounts of block 0: the root of their trie, its nodes by hash, and contracts' codes by hash."""
+
+    root: bytes
+    nodes: Mapping[bytes, bytes]
+    codes: Mapping[bytes, bytes]
+
+
+def genesis_payload(execution_genesis: Mapping[str, Any]) -> ExecutionPayload:
+    """The payload of block 0; raises `ConfigError` naming the key that is wrong.
+
+    Its `parent_beacon_block_root` is zero.
+    """
+    _check_forks(execution_genesis)
+    for key in _MUST_BE_ZERO:
+        if _number(execution_genesis, key, 256, absent=0):
+            raise ConfigError(f"execution genesis: {key} must be 0 on a chain that is past the merge at block 0")
+    extra_data = _data(execution_genesis, "extraData", absent=b"")
+    if len(extra_data) > 32:
+        raise ConfigError(f"execution genesis: extraData is at most 32 bytes, got {len(extra_data)}")
+    payload = ExecutionPayload(
+        parent_hash=PayloadHash(bytes(32)),
+        fee_recipient=EvmAddress(_data(execution_genesis, "coinbase", 20, absent=bytes(20))),
+        state_root=genesis_state(execution_genesis).root,
+        receipts_root=EMPTY_ROOT,
+        logs_bloom=bytes(256),
+        prev_randao=_data(execution_genesis, "mixHash", 32, absent=bytes(32)),
+        block_number=Height(0),
+        gas_limit=_number(execution_genesis, "gasLimit", 63),
+        gas_used=0,
+        timestamp=_number(execution_genesis, "timestamp", 64, absent=0),
+        extra_data=extra_data,
+        base_fee_per_gas=Wei(_number(execution_genesis, "baseFeePerGas", 128)),
+        block_hash=PayloadHash(b""),
+        transactions=(),
+        withdrawals=(),
+        blob_gas_used=0,
+        excess_blob_gas=0,
+    )
+    return attrs.evolve(payload, block_hash=header_of(payload, ZERO_HASH).hash)
+
+
+def genesis_state(execution_genesis: Mapping[str, Any]) -> GenesisState:
+    """The accounts in `alloc` as tries; raises `ConfigError` naming the key that is wrong."""
+    nodes: dict[bytes, bytes] = {}
+    codes: dict[bytes, bytes] = {}
+    accounts: dict[bytes, bytes] = {}
+    for text, account in _object(execution_genesis, "alloc").items():
+        where = f"alloc.{text}"
+        address = _bytes(where, text if text.startswith("0x") else f"0x{text}", 20)
+        if not isinstance(account, dict):
+            raise ConfigError(f"execution genesis: {where}: an account is a JSON object")
+        key = keccak256(address)
+        if key in accounts:
+            raise ConfigError(f"execution genesis: {where} stands there twice")
+        accounts[key] = _account(cast("dict[str, Any]", account), where, nodes, codes)
+    return GenesisState(update_trie(EMPTY_ROOT, accounts, nodes.__getitem__, nodes), nodes, codes)
+
+
+def _account(
+    account: Mapping[str, Any], where: str, nodes: dict[bytes, bytes], codes: dict[bytes, bytes]
+) -> bytes:
+    """The account's RLP; its storage's nodes and its code go into the given mappings."""
+    code = _data(account, "code", absent=b"", where=where)
+    if code:
+        codes[keccak256(code)] = code
+    slots: dict[bytes, bytes] = {}
+    for slot, value in _object(account, "storage", absent={}, where=where).items():
+        position = _integer(f"{where}.storage.{slot}", slot, 256).to_bytes(32, "big")
+        slots[keccak256(position)] = _slot_value(_integer(f"{where}.storage.{slot}", value, 256))
+    storage_root = update_trie(EMPTY_ROOT, slots, nodes.__getitem__, nodes)
+    nonce = _number(account, "nonce", 64, absent=0, where=where)
+    balance = _number(account, "balance", 256, absent=0, where=where)
+    return encode([encode_integer(nonce), encode_integer(balance), storage_root, keccak256(code)])
+
+
+def _slot_value(value: int) -> bytes:
+    """A storage slot's value as its trie holds it: nothing for zero."""
+    return encode(encode_integer(value)) if value else b""
+
+
+def _check_forks(execution_genesis: Mapping[str, Any]) -> None:
+    forks = _object(execution_genesis, "config")
+    for key in ("shanghaiTime", "cancunTime", "terminalTotalDifficulty"):
+        if forks.get(key) != 0:
+            raise ConfigError(f"execution genesis: config.{key} = {forks.get(key)!r}: it must be 0")
+    for key in _LATER_FORKS:
+        if forks.get(key) is not None:
+            raise ConfigError(f"execution genesis: config.{key}: this version runs Cancun; remove the key")
+
+
+def _object(values: Mapping[str, Any], key: str, absent: Any = None, where: str = "") -> dict[str, Any]:
+    found: Any = values.get(key, absent)
+    if not isinstance(found, dict):
+        raise ConfigError(f"execution genesis: {_path(where, key)}: a JSON object is needed")
+    return cast("dict[str, Any]", found)
+
+
+def _number(values: Mapping[str, Any], key: str, bits: int, absent: int | None = None, where: str = "") -> int:
+    if key not in values and absent is not None:
+        return absent
+    return _integer(_path(where, key), values.get(key), bits)
+
+
+def _data(
+    values: Mapping[str, Any], key: str, size: int | None = None, *, absent: bytes, where: str = ""
+) -> bytes:
+    return _bytes(_path(where, key), values[key], size) if key in values else absent
+
+
+def _integer(path: str, found: Any, bits: int) -> int:
+    """A number as geth writes it: hex with 0x, decimal text, or a JSON number."""
+    try:
+        number = int(found, 16 if found[:2] in ("0x", "0X") else 10) if isinstance(found, str) else found
+    except ValueError:
+        number = None
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**bits:
+        raise ConfigError(f"execution genesis: {path} = {found!r}: a number from 0 to 2^{bits} - 1 is needed")
+    return number
+
+
+def _bytes(path: str, found: Any, size: int | None) -> bytes:
+    """Bytes in hex with 0x, exactly `size` if given."""
+    try:
+        value = bytes.fromhex(found[2:]) if isinstance(found, str) and found[:2] in ("0x", "0X") else None
+    except ValueError:
+        value = None
+    if value is None or (size is not None and len(value) != size):
+        wanted = "bytes" if size is None else f"{size} bytes"
+        raise ConfigError(f"execution genesis: {path} = {found!r}: {wanted} in hex with 0x are needed")
+    return value
+
+
+def _path(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
