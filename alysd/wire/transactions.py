@@ -1,8 +1,9 @@
-"""What a transaction offers for its gas, read from its EIP-2718 bytes without decoding the rest."""
+"""What a transaction offers for its gas, read from its EIP-2718 bytes."""
 
 from alysd.errors import Malformed
 from alysd.types.fees import FeeFields
 from alysd.types.units import Wei
+from alysd.wire.rlp import as_list, decode, decode_integer
 
 _FEE_PLACES = {
     1: (2, 2),  # EIP-2930: chain id, nonce, gas price
@@ -22,46 +23,13 @@ def fee_fields(raw: bytes) -> FeeFields:
     if not raw:
         raise Malformed("an empty transaction")
     if raw[0] >= _FIRST_LIST_BYTE:
-        places, at = _LEGACY_PLACES, 0
+        places, body = _LEGACY_PLACES, raw
     elif raw[0] in _FEE_PLACES:
-        places, at = _FEE_PLACES[raw[0]], 1
+        places, body = _FEE_PLACES[raw[0]], raw[1:]
     else:
         raise Malformed(f"transaction type {raw[0]} is not known")
-    start, end = _list_bounds(raw, at)
-    fields: list[bytes] = []
-    while len(fields) <= max(places):
-        item, start = _string(raw, start, end)
-        fields.append(item)
-    most, priority = (Wei(int.from_bytes(fields[place], "big")) for place in places)
+    fields = as_list(decode(body))
+    if len(fields) <= max(places):
+        raise Malformed(f"a transaction of type {raw[0]} with only {len(fields)} fields")
+    most, priority = (Wei(decode_integer(fields[place])) for place in places)
     return FeeFields(max_fee_per_gas=most, max_priority_fee_per_gas=priority)
-
-
-def _list_bounds(raw: bytes, at: int) -> tuple[int, int]:
-    """Where the payload of the RLP list at `at` begins and ends."""
-    if at >= len(raw) or raw[at] < _FIRST_LIST_BYTE:
-        raise Malformed("a transaction whose fields are not a list")
-    start, length = _length(raw, at, _FIRST_LIST_BYTE)
-    if start + length != len(raw):
-        raise Malformed(f"a transaction of {len(raw)} bytes whose list ends at {start + length}")
-    return start, start + length
-
-
-def _string(raw: bytes, at: int, end: int) -> tuple[bytes, int]:
-    """The RLP string at `at`, and where the next item begins."""
-    if at >= end or raw[at] >= _FIRST_LIST_BYTE:
-        raise Malformed("a transaction with too few fields before its first list")
-    if raw[at] < 0x80:
-        return raw[at : at + 1], at + 1
-    start, length = _length(raw, at, 0x80)
-    if start + length > end:
-        raise Malformed("a field that is longer than its transaction")
-    return raw[start : start + length], start + length
-
-
-def _length(raw: bytes, at: int, base: int) -> tuple[int, int]:
-    """Where the RLP item at `at` has its payload, and how long that is; `base` is the first byte of its kind."""
-    short = raw[at] - base
-    if short <= 55:
-        return at + 1, short
-    start = at + 1 + short - 55
-    return start, int.from_bytes(raw[at + 1 : start], "big")

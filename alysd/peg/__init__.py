@@ -1,0 +1,1 @@
+"""The rules of the bridge to Bitcoin: pure functions, no I/O."""
