@@ -32,10 +32,7 @@ class StaleWork(InvalidWork):
     final: BlockHash
 
     def __str__(self) -> str:
-        return (
-            f"stale work: it begins after block {self.previous[::-1].hex()}, "
-            f"but {self.final[::-1].hex()} is final by now"
-        )
+        return f"stale work: it follows block {self.previous[::-1].hex()}, but {self.final[::-1].hex()} is final"
 
 
 @attrs.frozen

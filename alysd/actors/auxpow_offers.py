@@ -1,0 +1,87 @@
+"""What work the node has offered to miners: bounded in number and age, however many ask.
+
+Whoever reaches the RPC may ask for work under any number of addresses, and must not make the node forget what
+honest miners are working on. So recipients who have handed in a proof before ("regulars") each have room of their
+own, which costs work to get, and all others share a room in which the longest unasked-for offer goes first. A pool
+asks again every few seconds, which keeps its offer young.
+"""
+
+from collections import OrderedDict
+
+import attrs
+
+from alysd.types.auxpow import AuxPowHeader
+from alysd.types.hashes import AuxHash, BlockHash, EvmAddress
+
+OFFER_SECONDS = 900.0
+"""How long an offer is remembered after it was last asked for: a pool renews its work every minute at the most."""
+
+REGULARS = 64
+"""Recipients with room of their own. A chain has a few pools; the least recently proven one goes first."""
+
+OFFERS_A_REGULAR = 450
+"""One new offer a slot of 2 s for `OFFER_SECONDS`."""
+
+OFFERS_TO_NEWCOMERS = 32_768
+"""Room for all others together: about 15 MB, and over 20 s of the fastest flood that the RPC server can take."""
+
+
+@attrs.frozen
+class RememberedOffer:
+    """Offered work: the header that a block would have, still without its proof, over `bundle_length` blocks.
+
+    `previous` is the final block that the bundle follows. The bundle's hashes are not kept: they may be thousands.
+    """
+
+    aux_hash: AuxHash
+    header: AuxPowHeader
+    bundle_length: int
+    previous: BlockHash
+
+
+_Room = OrderedDict[AuxHash, tuple[float, RememberedOffer]]
+"""Offers with the time at which they are forgotten, the one that goes first in front."""
+
+
+class OfferBook:
+    """Offers by their aux hash. Times are seconds of one monotonic clock."""
+
+    def __init__(self) -> None:
+        self._newcomers: _Room = OrderedDict()
+        self._regulars: OrderedDict[EvmAddress, _Room] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._newcomers) + sum(len(room) for room in self._regulars.values())
+
+    def add(self, offer: RememberedOffer, now: float) -> None:
+        """Remember an offer; the same one again makes it young again."""
+        room = self._regulars.get(offer.header.fee_recipient)
+        if room is None:
+            room, bound = self._newcomers, OFFERS_TO_NEWCOMERS
+        else:
+            bound = OFFERS_A_REGULAR
+        room[offer.aux_hash] = (now + OFFER_SECONDS, offer)
+        room.move_to_end(offer.aux_hash)
+        while len(room) > bound or next(iter(room.values()))[0] <= now:
+            room.popitem(last=False)
+
+    def find(self, aux_hash: AuxHash, now: float) -> RememberedOffer | None:
+        """The offer with this hash, or None if it was never made or is forgotten."""
+        for room in (self._newcomers, *self._regulars.values()):
+            expires, offer = room.get(aux_hash, (now, None))
+            if expires > now:
+                return offer
+        return None
+
+    def proven(self, recipient: EvmAddress) -> None:
+        """Give `recipient`, who has handed in a proof, room of its own from now on."""
+        self._regulars.setdefault(recipient, OrderedDict())
+        self._regulars.move_to_end(recipient)
+        if len(self._regulars) > REGULARS:
+            self._regulars.popitem(last=False)
+
+    def keep(self, previous: frozenset[BlockHash]) -> None:
+        """Forget the offers whose bundle follows none of the `previous` blocks."""
+        for room in (self._newcomers, *self._regulars.values()):
+            for aux_hash in [key for key, (_, offer) in room.items() if offer.previous not in previous]:
+                del room[aux_hash]

@@ -1,0 +1,59 @@
+"""An Alys node from outside, over its JSON-RPC: what a miner's program speaks with."""
+
+from typing import Any, Self
+
+from alysd.errors import ComponentError, Malformed, NodeUnavailable, NotNow
+from alysd.integrations.json_rpc_client import JsonRpcClient
+from alysd.types.auxpow import AuxPow
+from alysd.types.hashes import AuxHash, EvmAddress
+from alysd.types.mining import AuxOffer
+from alysd.wire.auxpow import encode_auxpow
+from alysd.wire.mining_json import aux_offer_from_json
+
+CALL_SECONDS = 10.0
+"""The node answers from memory; it may be restarting the actor that does, which takes seconds."""
+
+SYNCING = -32606
+"""The node's code for a request that is right but comes too early (docs/json-rpc.md, "Errors")."""
+
+
+class AlysNodeRpc:
+    """Implements `ports.AuxWorkSource`. An async context manager: leaving it closes the connections."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._rpc = JsonRpcClient("Alys node", url, NodeUnavailable)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._rpc.aclose()
+
+    async def create_work(self, fee_recipient: EvmAddress | None) -> AuxOffer:
+        """Work on the blocks that wait for a proof (`createauxblock`, or `getauxblock` without a recipient).
+
+        Raises `NotNow` while nothing waits, or the node is not ready.
+        """
+        try:
+            if fee_recipient is None:
+                answer = await self._rpc.call("getauxblock", seconds=CALL_SECONDS)
+            else:
+                answer = await self._rpc.call("createauxblock", f"0x{fee_recipient.hex()}", seconds=CALL_SECONDS)
+        except ComponentError as error:
+            if error.code != SYNCING:
+                raise
+            raise NotNow(error.message) from error
+        return self._read(answer)
+
+    async def submit_work(self, aux_hash: AuxHash, auxpow: AuxPow) -> None:
+        """Hand in a proof (`submitauxblock`); a `ComponentError` says which check it failed."""
+        await self._rpc.call(
+            "submitauxblock", aux_hash[::-1].hex(), encode_auxpow(auxpow).hex(), seconds=CALL_SECONDS
+        )
+
+    def _read(self, answer: Any) -> AuxOffer:
+        try:
+            return aux_offer_from_json(answer)
+        except Malformed as error:
+            raise NodeUnavailable(self._url, f"answers nonsense: {error}") from error

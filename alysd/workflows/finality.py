@@ -1,0 +1,261 @@
+"""The finality workflow: watches blocks wait for a proof of work, and says when they become final, or do not.
+
+It decides nothing. It tells the merged-mining actor what is settled, and people what happens: each range that
+becomes final, and in good time before production halts for want of work (docs/protocol.md, "Merged mining").
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+import structlog
+import trio
+
+from alysd.consensus.production import halted
+from alysd.messages.auxpow import Finalized, MergedMining
+from alysd.messages.chain import Chain, GetHead
+from alysd.messages.events import HeadMoved, WorkQueued
+from alysd.messages.storage import GetBlockByHash, Storage
+from alysd.nurseries import Address, Bus, Mailbox
+from alysd.nurseries.errors import NotAnswered
+from alysd.types.auxpow import AuxPowHeader
+from alysd.types.chain import ChainState, Head
+from alysd.types.chain_spec import ChainSpec
+from alysd.types.hashes import EvmAddress
+from alysd.types.units import Slot
+from alysd.wire.evm_address import checksum_address
+from alysd.workflows.machine import Machine
+
+ASK_SECONDS = 2.0
+"""For the chain actor, which answers from memory, and the storage actor, which reads one block: a slot."""
+
+HEADS_WAITING = 256
+"""Changes of the head that may wait here while one is looked up; a newer one says all that an older one does."""
+
+LOOK_BACK = 8
+"""Blocks below the head among which the one with the proof is looked for: it is the head itself as a rule."""
+
+log = structlog.get_logger("alysd.finality")
+
+
+@attrs.frozen
+class Settled:
+    """Nothing waits: the head is final."""
+
+
+@attrs.frozen
+class Waiting:
+    """`blocks` wait for a proof of work, the last final one was of slot `since`."""
+
+    blocks: int
+    since: Slot
+
+
+@attrs.frozen
+class Proven(Waiting):
+    """A proof is queued and waits to be included."""
+
+
+@attrs.frozen
+class Overdue(Waiting):
+    """More than half of the blocks that may go without work have gone."""
+
+
+@attrs.frozen
+class Halted(Waiting):
+    """More blocks wait than may: none is made until work comes."""
+
+
+@attrs.frozen
+class NoneWait:
+    """The head is final."""
+
+
+@attrs.frozen
+class FewWait:
+    """So many blocks are above the last final one, which was of slot `since`."""
+
+    blocks: int
+    since: Slot
+
+
+@attrs.frozen
+class ManyWait(FewWait):
+    """The same, and it is more than half of what may be."""
+
+
+@attrs.frozen
+class TooManyWait(FewWait):
+    """The same, and it is more than may be."""
+
+
+@attrs.frozen
+class ProofQueued:
+    """A proof was found right."""
+
+
+@attrs.frozen
+class FinalMoved:
+    """Blocks have become final."""
+
+
+Waits = Settled | Waiting | Proven | Overdue | Halted
+Seen = NoneWait | FewWait | ManyWait | TooManyWait | ProofQueued | FinalMoved
+
+
+def _settle(_state: Waits, _event: NoneWait) -> Settled:
+    return Settled()
+
+
+def _wait(_state: Waits, event: FewWait) -> Waiting:
+    return Waiting(event.blocks, event.since)
+
+
+def _be_overdue(_state: Waits, event: ManyWait) -> Overdue:
+    return Overdue(event.blocks, event.since)
+
+
+def _halt(_state: Waits, event: TooManyWait) -> Halted:
+    return Halted(event.blocks, event.since)
+
+
+def _stay_proven(_state: Proven, event: FewWait) -> Proven:
+    return Proven(event.blocks, event.since)
+
+
+def _prove(state: Waiting, _event: ProofQueued) -> Proven:
+    return Proven(state.blocks, state.since)
+
+
+def _stay(state: Waits, _event: Seen) -> Waits:
+    return state
+
+
+def _reopen(state: Waiting, _event: FinalMoved) -> Waiting:
+    return Waiting(state.blocks, state.since)
+
+
+_BY_COUNT: Mapping[type[Any], Callable[[Any, Any], Waits]] = {
+    NoneWait: _settle,
+    FewWait: _wait,
+    ManyWait: _be_overdue,
+    TooManyWait: _halt,
+}
+
+TRANSITIONS: Mapping[tuple[type[Any], type[Any]], Callable[[Any, Any], Waits]] = {
+    **{(state, event): step for state in (Settled, Waiting, Overdue, Halted) for event, step in _BY_COUNT.items()},
+    (Proven, NoneWait): _settle,
+    (Proven, FewWait): _stay_proven,
+    # With so many blocks above it the queued proof was not included when it could be: it is of no use.
+    (Proven, ManyWait): _be_overdue,
+    (Proven, TooManyWait): _halt,
+    (Settled, ProofQueued): _stay,
+    **{(state, ProofQueued): _prove for state in (Waiting, Proven, Overdue, Halted)},
+    (Settled, FinalMoved): _stay,
+    **{(state, FinalMoved): _reopen for state in (Waiting, Proven, Overdue, Halted)},
+}
+"""Every state knows every event: heads and proofs come independently of each other, in any order."""
+
+
+def count_waiting(head: ChainState, spec: ChainSpec) -> NoneWait | FewWait:
+    """What a head says of the blocks that wait for a proof."""
+    blocks = head.height - head.last_final_height
+    if blocks == 0:
+        return NoneWait()
+    if halted(head, spec):
+        return TooManyWait(blocks, head.last_final_slot)
+    if 2 * blocks > spec.max_blocks_without_auxpow:
+        return ManyWait(blocks, head.last_final_slot)
+    return FewWait(blocks, head.last_final_slot)
+
+
+class FinalityWorkflow:
+    """`run` is a task of the tree. `own_miner` is whom the miner inside the node works for, if there is one."""
+
+    def __init__(
+        self,
+        chain: Address[Chain],
+        storage: Address[Storage],
+        auxpow: Address[MergedMining],
+        spec: ChainSpec,
+        bus: Bus,
+        own_miner: EvmAddress | None,
+    ) -> None:
+        self._chain = chain
+        self._storage = storage
+        self._auxpow = auxpow
+        self._spec = spec
+        self._bus = bus
+        self._own_miner = own_miner
+        self._machine: Machine[Waits, Seen] = Machine("finality", TRANSITIONS, Settled(), bus.publish)
+
+    async def run(self) -> None:
+        """Follow heads and proofs. Never returns; raises `NotAnswered` if the chain actor is not there at all."""
+        with (
+            self._bus.subscribe(HeadMoved, capacity=HEADS_WAITING) as moves,
+            self._bus.subscribe(WorkQueued) as proofs,
+        ):
+            tip = await self._chain.ask(GetHead(), seconds=ASK_SECONDS)
+            await self._auxpow.send(Finalized(tip))
+            self._count(tip.head)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._follow_proofs, proofs)
+                await self._follow_heads(moves, tip)
+
+    async def _follow_heads(self, moves: Mailbox[HeadMoved], tip: Head) -> None:
+        async for move in moves:
+            if move.new.final.hash != tip.final.hash:
+                self._machine.move(FinalMoved())
+                await self._auxpow.send(Finalized(move.new))
+                await self._tell_final(tip.final, move.new)
+            tip = move.new
+            self._count(tip.head)
+
+    async def _follow_proofs(self, proofs: Mailbox[WorkQueued]) -> None:
+        async for _ in proofs:
+            self._machine.move(ProofQueued())
+
+    def _count(self, head: ChainState) -> None:
+        """Move to the state that the head makes it, and warn once on the way down."""
+        old = self._machine.state
+        new = self._machine.move(count_waiting(head, self._spec))
+        if isinstance(new, Overdue) and not isinstance(old, Overdue | Halted):
+            most = self._spec.max_blocks_without_auxpow
+            log.warning("no proof of work", blocks_waiting=new.blocks, production_halts_above=most)
+        elif isinstance(new, Halted) and not isinstance(old, Halted):
+            log.error("halted", blocks=new.blocks)
+
+    async def _tell_final(self, old: ChainState, tip: Head) -> None:
+        header = await self._proof_of(tip)
+        log.info(
+            "final",
+            height=tip.final.height,
+            blocks=tip.final.height - old.height,
+            by=self._miner_name(header),
+            target=tip.head.bits,
+            hash=tip.final.hash,
+        )
+
+    async def _proof_of(self, tip: Head) -> AuxPowHeader | None:
+        """The header that made `tip.final` final; None when it is not found: only a name in the log hangs on it."""
+        block_hash = tip.head.hash
+        for _ in range(LOOK_BACK):
+            try:
+                signed = await self._storage.ask(GetBlockByHash(block_hash), seconds=ASK_SECONDS)
+            except NotAnswered:
+                return None
+            if signed is None:
+                return None
+            header = signed.block.auxpow_header
+            if header is not None and header.range_end == tip.final.hash:
+                return header
+            block_hash = signed.block.parent_hash
+        return None
+
+    def _miner_name(self, header: AuxPowHeader | None) -> str:
+        if header is None:
+            return "an unknown miner"
+        if header.fee_recipient == self._own_miner:
+            return "internal miner"
+        address = checksum_address(header.fee_recipient)
+        return f"{address[:6]}…{address[-4:]}"

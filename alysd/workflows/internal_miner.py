@@ -1,0 +1,159 @@
+"""A miner inside the node, for development: makes the chain final without a Bitcoin node.
+
+It works on a parent block that no Bitcoin chain knows; the proof is as good as any other where the target is that
+of a development chain, about two hashes. It never works before the spacing between proofs has passed, so that the
+target does not harden.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+import structlog
+
+from alysd.consensus.commitment import commitment
+from alysd.errors import InvalidWork, NotNow
+from alysd.messages.auxpow import CreateWork, GetQueuedWork, MergedMining, MiningOffer, SubmitWork
+from alysd.messages.chain import Chain, GetHead
+from alysd.messages.events import HeadMoved
+from alysd.nurseries import Address, Bus
+from alysd.nurseries.errors import NotAnswered
+from alysd.ports import Clock
+from alysd.types.bitcoin import BlockTemplate, CommitmentPlace
+from alysd.types.chain import ChainState
+from alysd.types.chain_spec import ChainSpec
+from alysd.types.hashes import BitcoinHash, EvmAddress
+from alysd.types.units import Sat
+from alysd.wire.bitcoin_block import ParentCandidate, build_candidate
+from alysd.workflows.machine import Machine
+from alysd.workflows.nonce_search import find_nonce
+
+ASK_SECONDS = 2.0
+"""For the chain and the merged-mining actor, which answer from memory: a slot."""
+
+_PARENT_VERSION = 2
+"""Names the chain id 0 in its upper half, which is no chain's: the parent must not be of our own chain."""
+
+_ANYONE_CAN_SPEND = b"\x51"
+"""OP_TRUE: the parent's coinbase pays nothing to nobody."""
+
+log = structlog.get_logger("alysd.miner")
+
+
+@attrs.frozen
+class Resting:
+    """Too few slots have passed since the last final block, or a proof waits already."""
+
+
+@attrs.frozen
+class Mining:
+    """Looking for a proof over the blocks up to `tip`."""
+
+    tip: ChainState
+
+
+@attrs.frozen
+class WorkDue:
+    """The spacing has passed, and nobody else has brought work."""
+
+    tip: ChainState
+
+
+@attrs.frozen
+class WorkDone:
+    """The search is over: a proof is queued, or the work is no longer wanted."""
+
+
+def _start(_state: Resting, event: WorkDue) -> Mining:
+    return Mining(event.tip)
+
+
+def _rest(_state: Mining, _event: WorkDone) -> Resting:
+    return Resting()
+
+
+TRANSITIONS: Mapping[tuple[type[Any], type[Any]], Callable[[Any, Any], Resting | Mining]] = {
+    (Resting, WorkDue): _start,
+    (Mining, WorkDone): _rest,
+}
+
+
+class InternalMiner:
+    """Mines for `fee_recipient` whenever work is due; `run` is a task of the tree."""
+
+    def __init__(
+        self,
+        chain: Address[Chain],
+        auxpow: Address[MergedMining],
+        spec: ChainSpec,
+        fee_recipient: EvmAddress,
+        clock: Clock,
+        bus: Bus,
+    ) -> None:
+        self._chain = chain
+        self._auxpow = auxpow
+        self._spec = spec
+        self._fee_recipient = fee_recipient
+        self._clock = clock
+        self._bus = bus
+
+    async def run(self) -> None:
+        """Follow the head, and mine when work is due. Never returns."""
+        machine: Machine[Resting | Mining, WorkDue | WorkDone] = Machine(
+            "internal miner", TRANSITIONS, Resting(), self._bus.publish
+        )
+        with self._bus.subscribe(HeadMoved, capacity=1) as moves:
+            head = (await self._chain.ask(GetHead(), seconds=ASK_SECONDS)).head
+            while True:
+                if work_due(head, self._spec):
+                    machine.move(WorkDue(head))
+                    await self._prove()
+                    machine.move(WorkDone())
+                head = (await moves.receive()).new.head
+
+    async def _prove(self) -> None:
+        """Find and hand in one proof. What stands in the way is tried again with the next head."""
+        try:
+            if await self._auxpow.ask(GetQueuedWork(), seconds=ASK_SECONDS) is not None:
+                return
+            offer = await self._auxpow.ask(CreateWork(self._fee_recipient), seconds=ASK_SECONDS)
+            candidate, nonce = await self._search(offer)
+            proof = SubmitWork(offer.work.aux_hash, candidate.auxpow(nonce))
+            await self._auxpow.ask(proof, seconds=ASK_SECONDS)
+        except (NotNow, NotAnswered, InvalidWork) as error:
+            log.info("no proof yet", reason=str(error))
+
+    async def _search(self, offer: MiningOffer) -> tuple[ParentCandidate, int]:
+        """Try one coinbase after another, each with all its nonces, until a header meets the target."""
+        extra_nonce = 0
+        while True:
+            candidate = parent_candidate(offer, int(self._clock.time()), extra_nonce)
+            nonce = await find_nonce(candidate.header_start, offer.target)
+            if nonce is not None:
+                return candidate, nonce
+            extra_nonce += 1
+
+
+def work_due(head: ChainState, spec: ChainSpec) -> bool:
+    """Whether blocks wait for a proof and the spacing of the chain's specification has passed.
+
+    Proofs that come earlier make the target smaller (docs/protocol.md, "Merged mining", "Target").
+    """
+    waiting = head.height > head.last_final_height
+    return waiting and head.slot - head.last_final_slot >= spec.auxpow_spacing_slots
+
+
+def parent_candidate(offer: MiningOffer, time: int, extra_nonce: int) -> ParentCandidate:
+    """A parent block with nothing in it but the commitment to `offer`; `time` is in Unix seconds."""
+    template = BlockTemplate(
+        version=_PARENT_VERSION,
+        previous=BitcoinHash(bytes(32)),
+        height=1,
+        time=time,
+        bits=offer.work.bits,
+        target=offer.target,
+        coinbase_value=Sat(0),
+        transactions=(),
+    )
+    committed = commitment(offer.work.aux_hash)
+    return build_candidate(template, _ANYONE_CAN_SPEND, committed, CommitmentPlace.SCRIPT_SIG, extra_nonce)
