@@ -1,0 +1,161 @@
+"""Why the transaction pool refuses a transaction: one class a reason, in geth's words, which tools search for.
+
+Source of the words: go-ethereum 1.17, core/error.go, core/txpool/errors.go and core/txpool/validation.go.
+"""
+
+import attrs
+
+from alysd.errors import Refused
+
+
+class TransactionRefused(Refused):
+    """The pool does not take the transaction; nothing has changed."""
+
+
+@attrs.frozen(str=False)
+class UnsupportedType(TransactionRefused):
+    """Blobs (type 3) have nowhere to go on a sidechain; later types are of later forks."""
+
+    type: int
+
+    def __str__(self) -> str:
+        return f"transaction type not supported: tx type {self.type} not supported by this pool"
+
+
+class Unprotected(TransactionRefused):
+    """A signature without a chain id could be replayed on any chain (EIP-155)."""
+
+    def __str__(self) -> str:
+        return "only replay-protected (EIP-155) transactions allowed over RPC"
+
+
+@attrs.frozen(str=False)
+class InvalidSender(TransactionRefused):
+    """The signature is wrong, or of another chain; `reason` in words."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"invalid sender: {self.reason}"
+
+
+@attrs.frozen(str=False)
+class Oversized(TransactionRefused):
+    """The transaction has more bytes than the pool takes."""
+
+    size: int
+    most: int
+
+    def __str__(self) -> str:
+        return f"oversized data: transaction size {self.size}, limit {self.most}"
+
+
+@attrs.frozen(str=False)
+class InitCodeTooLarge(TransactionRefused):
+    """A contract creation's code is larger than EIP-3860 allows."""
+
+    size: int
+    most: int
+
+    def __str__(self) -> str:
+        return f"max initcode size exceeded: code size {self.size} limit {self.most}"
+
+
+class ExceedsBlockGasLimit(TransactionRefused):
+    """The transaction could not be in any block."""
+
+    def __str__(self) -> str:
+        return "exceeds block gas limit"
+
+
+class TipAboveFee(TransactionRefused):
+    """The priority fee is higher than all that would be paid (EIP-1559)."""
+
+    def __str__(self) -> str:
+        return "max priority fee per gas higher than max fee per gas"
+
+
+class NonceAtMaximum(TransactionRefused):
+    """The nonce is 2^64 - 1 (EIP-2681)."""
+
+    def __str__(self) -> str:
+        return "nonce has max value"
+
+
+@attrs.frozen(str=False)
+class IntrinsicGasTooLow(TransactionRefused):
+    """The gas does not even pay for the transaction's data."""
+
+    gas: int
+    needed: int
+
+    def __str__(self) -> str:
+        return f"intrinsic gas too low: gas {self.gas}, minimum needed {self.needed}"
+
+
+@attrs.frozen(str=False)
+class TipTooLow(TransactionRefused):
+    """The priority fee is below what the pool asks of everyone; both in wei a gas."""
+
+    tip: int
+    least: int
+
+    def __str__(self) -> str:
+        return f"transaction gas price below minimum: gas tip cap {self.tip}, minimum needed {self.least}"
+
+
+@attrs.frozen(str=False)
+class NonceTooLow(TransactionRefused):
+    """The account has used this nonce."""
+
+    next: int
+    nonce: int
+
+    def __str__(self) -> str:
+        return f"nonce too low: next nonce {self.next}, tx nonce {self.nonce}"
+
+
+@attrs.frozen(str=False)
+class InsufficientFunds(TransactionRefused):
+    """The account could not pay for the transaction; `queued` is what its others in the pool may take, in wei."""
+
+    balance: int
+    queued: int
+    cost: int
+
+    def __str__(self) -> str:
+        overshot = self.queued + self.cost - self.balance
+        queued = f"queued cost {self.queued}, " if self.queued else ""
+        words = "insufficient funds for gas * price + value"
+        return f"{words}: balance {self.balance}, {queued}tx cost {self.cost}, overshot {overshot}"
+
+
+class AlreadyKnown(TransactionRefused):
+    """The very transaction is in the pool."""
+
+    def __str__(self) -> str:
+        return "already known"
+
+
+class ReplacementUnderpriced(TransactionRefused):
+    """Another transaction with this nonce is in the pool, and this one does not raise both fees by a tenth."""
+
+    def __str__(self) -> str:
+        return "replacement transaction underpriced"
+
+
+class Underpriced(TransactionRefused):
+    """The pool is full, and everything in it pays more."""
+
+    def __str__(self) -> str:
+        return "transaction underpriced"
+
+
+@attrs.frozen(str=False)
+class AccountLimitExceeded(TransactionRefused):
+    """The account has as many transactions in the pool as one may have."""
+
+    pooled: int
+
+    def __str__(self) -> str:
+        return f"account limit exceeded: pooled {self.pooled} txs"
