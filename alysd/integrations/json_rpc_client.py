@@ -30,7 +30,8 @@ class JsonRpcClient:
     """Calls one system's methods. Use as an async context manager: leaving it closes the connections.
 
     `component` names the system in errors; `unavailable` makes the error of a system that does not answer from its
-    URL and a reason; `max_response` bounds an answer in bytes.
+    URL and a reason; `max_response` bounds an answer in bytes; `version` is what the system wants as `jsonrpc`;
+    `unauthorized` says in words what HTTP 401 means here.
     """
 
     def __init__(
@@ -40,16 +41,18 @@ class JsonRpcClient:
         unavailable: Callable[[str, str], Unavailable],
         credentials: Credentials = no_credentials,
         max_response: int = 1024 * 1024,
+        version: str = "1.0",
+        unauthorized: str = "does not accept the user and password",
     ) -> None:
         self._component = component
         self._url = url
         self._unavailable = unavailable
         self._credentials = credentials
         self._max_response = max_response
+        self._version = version
+        self._unauthorized = unauthorized
         self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(
-                None
-            ),  # the deadline of `call` covers all of it, from connecting to the last byte
+            timeout=httpx.Timeout(None),  # `call` has a deadline for all of it, from connecting to the last byte
             trust_env=False,  # a proxy in the environment is not meant for the systems beside the node
             verify=url.startswith("https:"),  # loading certificates takes 50 ms
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
@@ -85,7 +88,7 @@ class JsonRpcClient:
 
     async def _post(self, method: str, params: tuple[Any, ...]) -> tuple[int, bytes]:
         """Send a request; its status and its body, which is read no further than the bound."""
-        request = {"jsonrpc": "1.0", "id": 1, "method": method, "params": params}
+        request = {"jsonrpc": self._version, "id": 1, "method": method, "params": params}
         auth = await self._credentials()
         async with self._client.stream("POST", self._url, json=request, auth=auth) as response:
             body = bytearray()
@@ -99,7 +102,7 @@ class JsonRpcClient:
     async def _decode(self, method: str, status: int, body: bytes) -> dict[str, Any]:
         """Read the answer. An error in JSON says more than the HTTP status, which Bitcoin Core sets to 500."""
         if status == _HTTP_UNAUTHORIZED:
-            raise self._unavailable(self._url, "does not accept the user and password (HTTP 401)")
+            raise self._unavailable(self._url, f"{self._unauthorized} (HTTP 401)")
         if status == _HTTP_UNAVAILABLE:
             raise self._unavailable(self._url, "too busy (HTTP 503)")
         try:

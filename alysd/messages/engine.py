@@ -2,7 +2,7 @@
 
 import attrs
 
-from alysd.nurseries import Ask
+from alysd.nurseries import Ask, Tell
 from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.chain import Head
 from alysd.types.hashes import BlockHash
@@ -34,3 +34,13 @@ class SetForkchoice(Ask[Engine, None]):
     """Make the execution client follow the given head, safe and finalized blocks."""
 
     head: Head
+
+
+@attrs.frozen
+class CatchUp(Tell[Engine]):
+    """Feed a client that lags behind for a little while; the engine actor tells itself so until it follows.
+
+    Only the `turn` that was announced last counts: what an earlier instance of the actor announced is void.
+    """
+
+    turn: int

@@ -1,0 +1,155 @@
+"""The engine actor: the only one who speaks with the execution client, and keeps it at the node's head."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from itertools import count
+from typing import TypeVar
+
+import trio
+
+from alysd.consensus.fees import priority_fees
+from alysd.consensus.violations import InvalidPayload
+from alysd.errors import ComponentError, EngineBehind, NotNow, WrongChain
+from alysd.messages.engine import BuildPayload, CatchUp, Engine, ExecutePayload, SetForkchoice
+from alysd.messages.events import WorkflowMoved
+from alysd.messages.storage import Storage
+from alysd.nurseries import Actor, Address, MailboxFull, handles
+from alysd.ports import ExecutionEngine
+from alysd.types.block import ExecutionPayload
+from alysd.types.hashes import PayloadHash
+from alysd.types.units import Wei
+from alysd.wire.transactions import fee_fields
+from alysd.workflows.engine_reconcile import EngineReconcile
+
+T = TypeVar("T")
+
+PIECE_SECONDS = 0.3
+"""How long one message may feed a client that lags behind before others have their turn. A gap that closes within
+it, some 20 blocks with geth, costs no slot: a slot of 2 s has room for it, a payload (1 s) and an import."""
+
+_TURNS = count(1)
+
+
+class EngineActor(Actor[Engine]):
+    """Builds, executes and follows by `engine`; feeds it by `feeder`, the same client with more patience.
+
+    `genesis` is the hash of block 0's payload. `own` is this actor's address, whose mailbox must not drop: while
+    the client lags behind, the actor feeds it in pieces, a message each, and refuses requests with `NotNow`.
+
+    A client that does not answer is an `EngineUnavailable`, which crashes the actor: how soon to try again is its
+    restart policy's business.
+    """
+
+    def __init__(
+        self,
+        engine: ExecutionEngine,
+        feeder: ExecutionEngine,
+        own: Address[Engine],
+        storage: Address[Storage],
+        genesis: PayloadHash,
+        publish: Callable[[WorkflowMoved], object],
+    ) -> None:
+        self._engine = engine
+        self._own = own
+        self._genesis = genesis
+        self._reconcile = EngineReconcile(feeder, storage, genesis, publish)
+        self._turn = 0
+
+    async def pre_start(self) -> None:
+        """Make sure that the client is of this chain. Raises `WrongChain`, `EngineUnavailable`."""
+        found = await self._engine.genesis_hash()
+        if found != self._genesis:
+            raise WrongChain(
+                f"the execution client is of another chain: its block 0 is {found.hex()}, this chain's is "
+                f"{self._genesis.hex()}; start it with this chain's execution genesis, on a data folder of its own"
+            )
+
+    async def started(self) -> None:
+        """Begin to bring the client to the node's head."""
+        self._go_on()
+
+    @handles(CatchUp)
+    async def catch_up(self, message: CatchUp) -> None:
+        """Feed the client for a little while."""
+        if message.turn == self._turn and not await self._reconcile.advance(PIECE_SECONDS):
+            self._go_on()
+
+    @handles(BuildPayload)
+    async def build_payload(self, message: BuildPayload) -> ExecutionPayload:
+        """Build on the head; raises `NotNow` while the client catches up."""
+        tip = message.head
+        build = partial(
+            self._engine.build_payload,
+            tip.head.payload_hash,
+            tip.safe.payload_hash,
+            tip.final.payload_hash,
+            message.attributes,
+        )
+        return await self._request(build)
+
+    @handles(ExecutePayload)
+    async def execute_payload(self, message: ExecutePayload) -> Wei:
+        """Execute and sum up the priority fees; raises `InvalidPayload`, `NotNow` while the client catches up."""
+        payload = message.payload
+        await self._request(partial(self._execute, message))
+        if not payload.transactions:
+            return Wei(0)
+        gas_used = await self._engine.gas_used(payload.block_hash, len(payload.transactions))
+        # Some 10 us a transaction to read its fields: too long for the event loop when there are hundreds.
+        return await trio.to_thread.run_sync(_fees, payload, gas_used)
+
+    @handles(SetForkchoice)
+    async def set_forkchoice(self, message: SetForkchoice) -> None:
+        """Follow the head; raises `NotNow` while the client catches up, which ends at the head anyway."""
+        await self._request(partial(self._follow, message))
+
+    async def _request(self, request: Callable[[], Awaitable[T]]) -> T:
+        """Serve a request. If the client turns out to lag behind: once more, when it has caught up."""
+        await self._catch_up_a_little()
+        try:
+            return await request()
+        except EngineBehind:
+            self._reconcile.doubt()
+        await self._catch_up_a_little()
+        try:
+            return await request()
+        except EngineBehind as error:
+            raise NotNow(f"{error}, which is not on the branch of the node's head") from error
+
+    async def _catch_up_a_little(self) -> None:
+        if not await self._reconcile.advance(PIECE_SECONDS):
+            self._go_on()
+            raise NotNow(self._reconcile.progress)
+
+    async def _execute(self, message: ExecutePayload) -> None:
+        payload = message.payload
+        verdict = await self._engine.new_payload(payload, message.parent_beacon_block_root)
+        if verdict.status == "INVALID":
+            raise InvalidPayload(verdict.reason or "the execution client gives no reason")
+        if verdict.status != "VALID":
+            raise EngineBehind(payload.parent_hash)
+
+    async def _follow(self, message: SetForkchoice) -> None:
+        tip = message.head
+        verdict = await self._engine.set_forkchoice(
+            tip.head.payload_hash, tip.safe.payload_hash, tip.final.payload_hash
+        )
+        if verdict.status == "INVALID":
+            reason = f"judges the node's head invalid: {verdict.reason}"
+            raise ComponentError("execution client", "forkchoiceUpdated", 0, reason)
+        if verdict.status != "VALID":
+            raise EngineBehind(tip.head.payload_hash)
+
+    def _go_on(self) -> None:
+        """Announce the next piece of catching up, behind whatever waits already."""
+        self._turn = next(_TURNS)
+        try:
+            self._own.tell(CatchUp(self._turn))
+        except MailboxFull:
+            # Every request that waits goes on with it as well, and announces again.
+            self._turn = 0
+
+
+def _fees(payload: ExecutionPayload, gas_used: tuple[int, ...]) -> Wei:
+    fields = [fee_fields(raw) for raw in payload.transactions]
+    return priority_fees(fields, gas_used, payload.base_fee_per_gas)

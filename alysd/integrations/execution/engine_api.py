@@ -1,0 +1,226 @@
+"""A real execution client over the Engine API: geth, Reth, EthereumJS and what else speaks Cancun's version 3."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Self, TypeVar
+
+import attrs
+import httpx
+import trio
+
+from alysd.errors import ComponentError, EngineBehind, EngineUnavailable, Malformed
+from alysd.integrations.execution.auth import JwtAuth
+from alysd.integrations.json_rpc_client import JsonRpcClient
+from alysd.ports import Clock
+from alysd.types.block import ExecutionPayload, PayloadAttributes
+from alysd.types.hashes import BlockHash, PayloadHash
+from alysd.types.units import Height
+from alysd.types.verdict import Verdict
+from alysd.wire.engine_json import (
+    ForkchoiceAnswer,
+    attributes_to_json,
+    block_from_json,
+    built_payload_from_json,
+    forkchoice_from_json,
+    forkchoice_to_json,
+    gas_used_from_json,
+    payload_to_json,
+    verdict_from_json,
+)
+from alysd.wire.hex import to_hex
+
+T = TypeVar("T")
+
+COMPONENT = "execution client"
+
+MAX_RESPONSE = 128 * 1024 * 1024
+"""Bytes of an answer. The largest are receipts: 60 million gas pay for 160,000 empty logs (375 gas each), at some
+420 bytes of JSON each. A bound below that would let one transaction keep the node from importing its block."""
+
+FILL_SECONDS = 0.2
+"""Between asking for a payload and taking it, for the client to fill it: a tenth of a slot. Taken at once, geth's
+is empty; after 0.02 s it holds all of 1,000 transfers (21 million gas). The rest is for contracts, and for busy
+machines."""
+
+CLOSE_SECONDS = 1.0
+"""To close connections on: it takes milliseconds, and nothing that a shutdown waits for depends on it."""
+
+INVALID_FORKCHOICE_STATE = -38002
+"""The Engine API's code for a safe or final block that is not known, or not an ancestor of the head."""
+
+NO_HASH = PayloadHash(bytes(32))
+"""Stands for no block where safe and final block are asked for (execution-apis, "ForkchoiceStateV1")."""
+
+
+@attrs.frozen
+class Deadlines:
+    """Seconds that calls may take, from connecting to the last byte of the answer.
+
+    `build` covers a forkchoice update with attributes, the time to fill, and the fetching of the payload.
+    """
+
+    build: float
+    new_payload: float
+    forkchoice: float
+    lookup: float
+    receipts: float
+
+
+IN_SLOT = Deadlines(build=1.0, new_payload=1.5, forkchoice=1.0, lookup=1.0, receipts=1.5)
+"""For the work of a slot of 2 s: to build may take half of it, to execute three quarters. geth needs 0.01 s for an
+empty payload and 0.12 s for 1,000 transfers; EthereumJS 0.3 s and 0.6 s for 200."""
+
+CATCHING_UP = Deadlines(build=1.0, new_payload=8.0, forkchoice=8.0, lookup=2.0, receipts=8.0)
+"""For feeding a client that lags behind, where no slot waits: the Engine API's own 8 s for both calls, in which a
+client that has lost states executes blocks again."""
+
+
+class EngineApiClient:
+    """Implements `ports.ExecutionEngine`. `aclose` closes its connections, and those of views of it.
+
+    `engine` is the client's authenticated port and `eth` the one that has `eth_getBlockReceipts`, which may be the
+    same one: geth has it on both, EthereumJS only on its public one.
+    """
+
+    def __init__(
+        self, url: str, engine: JsonRpcClient, eth: JsonRpcClient, deadlines: Deadlines = IN_SLOT
+    ) -> None:
+        self._url = url
+        self._engine = engine
+        self._eth = eth
+        self._deadlines = deadlines
+
+    @classmethod
+    def connect(cls, engine_url: str, secret: bytes, clock: Clock, eth_url: str | None = None) -> Self:
+        """A client at `engine_url`, and at `eth_url` for receipts if given. Nothing is sent yet."""
+        auth = JwtAuth(secret, clock)
+
+        async def credentials() -> httpx.Auth | None:
+            return auth
+
+        unauthorized = "does not accept the node's JWT: are secret and clock the same on both sides?"
+        engine = JsonRpcClient(
+            COMPONENT, engine_url, EngineUnavailable, credentials, MAX_RESPONSE, "2.0", unauthorized
+        )
+        if eth_url is None:
+            return cls(engine_url, engine, engine)
+        eth = JsonRpcClient(COMPONENT, eth_url, EngineUnavailable, max_response=MAX_RESPONSE, version="2.0")
+        return cls(engine_url, engine, eth)
+
+    def with_deadlines(self, deadlines: Deadlines) -> "EngineApiClient":
+        """A view of the same client, over the same connections, with another patience."""
+        return EngineApiClient(self._url, self._engine, self._eth, deadlines)
+
+    async def genesis_hash(self) -> PayloadHash:
+        """Hash of the client's block 0."""
+        block = await self._engine.call("eth_getBlockByNumber", "0x0", False, seconds=self._deadlines.lookup)
+        return self._read("eth_getBlockByNumber", block_from_json, block)[0]
+
+    async def knows(self, payload: PayloadHash) -> bool:
+        """Whether the client has this block, on any branch. One that crashed may have lost the state after it."""
+        return await self._lookup(payload) is not None
+
+    async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
+        """Execute and judge a payload, which holds no blobs (engine_newPayloadV3)."""
+        method = "engine_newPayloadV3"
+        answer = await self._engine.call(
+            method,
+            payload_to_json(payload),
+            [],
+            to_hex(parent_beacon_block_root),
+            seconds=self._deadlines.new_payload,
+        )
+        return self._read(method, verdict_from_json, answer)
+
+    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> Verdict:
+        """Follow this head (engine_forkchoiceUpdatedV3). SYNCING also if safe or final block are not known."""
+        try:
+            answer = await self._update(head, safe, final, None, self._deadlines.forkchoice)
+        except EngineBehind:
+            return Verdict("SYNCING")
+        return answer.verdict
+
+    async def build_payload(
+        self, head: PayloadHash, safe: PayloadHash, final: PayloadHash, attributes: PayloadAttributes
+    ) -> ExecutionPayload:
+        """Build a payload on `head` and take it after `FILL_SECONDS`.
+
+        Raises `EngineBehind` when the client does not know the head, `ComponentError` when it judges it invalid or
+        does not build.
+        """
+        until = trio.current_time() + self._deadlines.build
+        update = self._deadlines.build - FILL_SECONDS
+        answer = await self._update(head, safe, final, attributes_to_json(attributes), update)
+        if answer.verdict.status != "VALID":
+            if answer.verdict.status == "INVALID":
+                raise self._refused("engine_forkchoiceUpdatedV3", f"invalid head: {answer.verdict.reason}")
+            raise EngineBehind(head)
+        if answer.payload_id is None:
+            raise self._refused("engine_forkchoiceUpdatedV3", "follows the head, but builds nothing on it")
+        await trio.sleep(FILL_SECONDS)
+        method = "engine_getPayloadV3"
+        built = await self._engine.call(
+            method, to_hex(answer.payload_id), seconds=max(0.0, until - trio.current_time())
+        )
+        return await trio.to_thread.run_sync(self._read, method, built_payload_from_json, built)
+
+    async def gas_used(self, payload: PayloadHash, transactions: int) -> tuple[int, ...]:
+        """Gas used by each of the `transactions` of an executed block, in order.
+
+        EthereumJS has receipts only of its head's chain, and finds them by number alone: it is made to follow the
+        block first. The next forkchoice update, which follows every import, sets its head right if need be.
+        """
+        method = "eth_getBlockReceipts"
+        receipts = await self._eth.call(method, to_hex(payload), seconds=self._deadlines.receipts)
+        if receipts is None:
+            number = await self._lookup(payload)
+            if number is None:
+                raise EngineBehind(payload)
+            await self._update(payload, NO_HASH, NO_HASH, None, self._deadlines.forkchoice)
+            receipts = await self._eth.call(method, hex(number), seconds=self._deadlines.receipts)
+        read = partial(gas_used_from_json, payload=payload, transactions=transactions)
+        return await trio.to_thread.run_sync(self._read, method, read, receipts)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        with trio.move_on_after(CLOSE_SECONDS, shield=True):
+            await self._engine.aclose()
+            await self._eth.aclose()
+
+    async def _update(
+        self,
+        head: PayloadHash,
+        safe: PayloadHash,
+        final: PayloadHash,
+        attributes: dict[str, Any] | None,
+        seconds: float,
+    ) -> ForkchoiceAnswer:
+        method = "engine_forkchoiceUpdatedV3"
+        state = forkchoice_to_json(head, safe, final)
+        try:
+            answer = await self._engine.call(method, state, attributes, seconds=seconds)
+        except ComponentError as error:
+            if error.code == INVALID_FORKCHOICE_STATE:
+                raise EngineBehind(head) from error
+            raise
+        return self._read(method, forkchoice_from_json, answer)
+
+    async def _lookup(self, payload: PayloadHash) -> Height | None:
+        method = "eth_getBlockByHash"
+        block = await self._engine.call(method, to_hex(payload), False, seconds=self._deadlines.lookup)
+        if block is None:
+            return None
+        found, number = self._read(method, block_from_json, block)
+        if found != payload:
+            raise EngineUnavailable(self._url, f"answers {method} with another block")
+        return number
+
+    def _read(self, method: str, read: Callable[[Any], T], answer: Any) -> T:
+        """What does not have the form that the API gives it is no better than no answer."""
+        try:
+            return read(answer)
+        except Malformed as error:
+            raise EngineUnavailable(self._url, f"answers {method} out of form: {error}") from error
+
+    def _refused(self, method: str, message: str) -> ComponentError:
+        return ComponentError(COMPONENT, method, 0, message)

@@ -1,0 +1,216 @@
+"""Payloads, what they are built from, and verdicts <-> the JSON of the Engine API (execution-apis, "Cancun").
+
+What a client answers is read as strictly as what a stranger sends: the first thing that is wrong is a `Malformed`
+that names the field. Fields that are not known are left alone, since clients add their own.
+"""
+
+from typing import Any
+
+import attrs
+
+from alysd.errors import Malformed
+from alysd.types.block import ExecutionPayload, PayloadAttributes, Withdrawal
+from alysd.types.hashes import EvmAddress, PayloadHash
+from alysd.types.units import Gwei, Height, Wei
+from alysd.types.verdict import Verdict
+from alysd.wire.hex import from_hex, to_hex
+from alysd.wire.json_fields import list_field, object_of, text_field
+
+MAX_TRANSACTIONS = 65_536
+"""In a payload: some 20 times what 60 million gas hold, at 21,000 each."""
+
+MAX_TRANSACTION_BYTES = 16 * 1024 * 1024
+"""Of one transaction: 60 million gas pay for 15 million zero bytes, the cheapest (4 gas each, EIP-2028)."""
+
+MAX_WITHDRAWALS = 65_536
+"""In a payload: far above any chain's `max_withdrawals`, which the rules check."""
+
+MAX_REASON = 300
+"""Characters of a client's words that are kept: they go into logs and errors."""
+
+_STATUSES = frozenset({"VALID", "INVALID", "SYNCING", "ACCEPTED", "INVALID_BLOCK_HASH"})
+
+_PAYLOAD_ID_BYTES = 8
+
+
+@attrs.frozen
+class ForkchoiceAnswer:
+    """What `engine_forkchoiceUpdatedV3` says; `payload_id` is of the payload being built, if one is."""
+
+    verdict: Verdict
+    payload_id: bytes | None
+
+
+def payload_to_json(payload: ExecutionPayload) -> dict[str, Any]:
+    """Write an `ExecutionPayloadV3`; `payload_from_json` is the inverse."""
+    return {
+        "parentHash": to_hex(payload.parent_hash),
+        "feeRecipient": to_hex(payload.fee_recipient),
+        "stateRoot": to_hex(payload.state_root),
+        "receiptsRoot": to_hex(payload.receipts_root),
+        "logsBloom": to_hex(payload.logs_bloom),
+        "prevRandao": to_hex(payload.prev_randao),
+        "blockNumber": hex(payload.block_number),
+        "gasLimit": hex(payload.gas_limit),
+        "gasUsed": hex(payload.gas_used),
+        "timestamp": hex(payload.timestamp),
+        "extraData": to_hex(payload.extra_data),
+        "baseFeePerGas": hex(payload.base_fee_per_gas),
+        "blockHash": to_hex(payload.block_hash),
+        "transactions": [to_hex(raw) for raw in payload.transactions],
+        "withdrawals": [_withdrawal_to_json(each) for each in payload.withdrawals],
+        "blobGasUsed": hex(payload.blob_gas_used),
+        "excessBlobGas": hex(payload.excess_blob_gas),
+    }
+
+
+def payload_from_json(value: object) -> ExecutionPayload:
+    """Read an `ExecutionPayloadV3`. Raises `Malformed`, naming the field."""
+    fields = object_of(value, "payload")
+    transactions = list_field(fields, "transactions", MAX_TRANSACTIONS)
+    withdrawals = list_field(fields, "withdrawals", MAX_WITHDRAWALS)
+    return ExecutionPayload(
+        parent_hash=PayloadHash(_data(fields, "parentHash", 32)),
+        fee_recipient=EvmAddress(_data(fields, "feeRecipient", 20)),
+        state_root=_data(fields, "stateRoot", 32),
+        receipts_root=_data(fields, "receiptsRoot", 32),
+        logs_bloom=_data(fields, "logsBloom", 256),
+        prev_randao=_data(fields, "prevRandao", 32),
+        block_number=Height(_quantity(fields, "blockNumber")),
+        gas_limit=_quantity(fields, "gasLimit"),
+        gas_used=_quantity(fields, "gasUsed"),
+        timestamp=_quantity(fields, "timestamp"),
+        extra_data=_bytes(fields, "extraData", 32),
+        base_fee_per_gas=Wei(_quantity(fields, "baseFeePerGas", bits=256)),
+        block_hash=PayloadHash(_data(fields, "blockHash", 32)),
+        transactions=tuple(_transaction(raw, at) for at, raw in enumerate(transactions)),
+        withdrawals=tuple(_withdrawal_from_json(each, at) for at, each in enumerate(withdrawals)),
+        blob_gas_used=_quantity(fields, "blobGasUsed"),
+        excess_blob_gas=_quantity(fields, "excessBlobGas"),
+    )
+
+
+def built_payload_from_json(value: object) -> ExecutionPayload:
+    """Read the answer to `engine_getPayloadV3`, of which only the payload is of use here. Raises `Malformed`."""
+    return payload_from_json(object_of(value, "answer").get("executionPayload"))
+
+
+def attributes_to_json(attributes: PayloadAttributes) -> dict[str, Any]:
+    """Write a `PayloadAttributesV3`; the parent goes into the forkchoice state, not here."""
+    return {
+        "timestamp": hex(attributes.timestamp),
+        "prevRandao": to_hex(attributes.prev_randao),
+        "suggestedFeeRecipient": to_hex(attributes.fee_recipient),
+        "withdrawals": [_withdrawal_to_json(each) for each in attributes.withdrawals],
+        "parentBeaconBlockRoot": to_hex(attributes.parent_beacon_block_root),
+    }
+
+
+def forkchoice_to_json(head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> dict[str, str]:
+    """Write a `ForkchoiceStateV1`."""
+    return {"headBlockHash": to_hex(head), "safeBlockHash": to_hex(safe), "finalizedBlockHash": to_hex(final)}
+
+
+def forkchoice_from_json(value: object) -> ForkchoiceAnswer:
+    """Read the answer to `engine_forkchoiceUpdatedV3`. Raises `Malformed`, naming the field."""
+    fields = object_of(value, "answer")
+    verdict = verdict_from_json(fields.get("payloadStatus"))
+    identity = None if fields.get("payloadId") is None else _data(fields, "payloadId", _PAYLOAD_ID_BYTES)
+    return ForkchoiceAnswer(verdict, identity)
+
+
+def verdict_from_json(value: object) -> Verdict:
+    """Read a `PayloadStatusV1`. Raises `Malformed`, naming the field.
+
+    INVALID_BLOCK_HASH, which the first version of the API had beside INVALID, is read as that.
+    """
+    fields = object_of(value, "payloadStatus")
+    status = text_field(fields, "status")
+    if status not in _STATUSES:
+        raise Malformed(f"status: {status[:40]!r} is none of {', '.join(sorted(_STATUSES))}")
+    words = fields.get("validationError")
+    if words is not None and not isinstance(words, str):
+        raise Malformed("validationError: not a string")
+    reason = "".join(each if each.isprintable() else " " for each in words[:MAX_REASON]) if words else None
+    return Verdict("INVALID" if status == "INVALID_BLOCK_HASH" else status, reason)
+
+
+def gas_used_from_json(value: object, payload: PayloadHash, transactions: int) -> tuple[int, ...]:
+    """Read the gas used by each transaction from the answer to `eth_getBlockReceipts`.
+
+    Raises `Malformed` unless there is one receipt for each of the `transactions` of the block `payload`, in order.
+    """
+    receipts = list_field({"receipts": value}, "receipts", MAX_TRANSACTIONS)
+    if len(receipts) != transactions:
+        raise Malformed(f"receipts: {len(receipts)} of them for {transactions} transactions")
+    found: list[int] = []
+    for at, receipt in enumerate(receipts):
+        fields = object_of(receipt, f"receipts[{at}]")
+        if _data(fields, "blockHash", 32) != payload or _quantity(fields, "transactionIndex") != at:
+            raise Malformed(f"receipts[{at}]: of another block, or out of order")
+        found.append(_quantity(fields, "gasUsed"))
+    return tuple(found)
+
+
+def block_from_json(value: object) -> tuple[PayloadHash, Height]:
+    """Read hash and number from the answer to `eth_getBlockBy…`. Raises `Malformed`, naming the field."""
+    fields = object_of(value, "block")
+    return PayloadHash(_data(fields, "hash", 32)), Height(_quantity(fields, "number"))
+
+
+def _withdrawal_to_json(withdrawal: Withdrawal) -> dict[str, str]:
+    return {
+        "index": hex(withdrawal.index),
+        "validatorIndex": hex(withdrawal.validator_index),
+        "address": to_hex(withdrawal.address),
+        "amount": hex(withdrawal.amount),
+    }
+
+
+def _withdrawal_from_json(value: object, at: int) -> Withdrawal:
+    fields = object_of(value, f"withdrawals[{at}]")
+    return Withdrawal(
+        index=_quantity(fields, "index"),
+        validator_index=_quantity(fields, "validatorIndex"),
+        address=EvmAddress(_data(fields, "address", 20)),
+        amount=Gwei(_quantity(fields, "amount")),
+    )
+
+
+def _transaction(raw: object, at: int) -> bytes:
+    return _bytes({f"transactions[{at}]": raw}, f"transactions[{at}]", MAX_TRANSACTION_BYTES)
+
+
+def _data(fields: dict[str, Any], key: str, length: int) -> bytes:
+    """Exactly `length` bytes."""
+    data = _bytes(fields, key, length)
+    if len(data) != length:
+        raise Malformed(f"{key}: {len(data)} bytes instead of {length}")
+    return data
+
+
+def _bytes(fields: dict[str, Any], key: str, most: int) -> bytes:
+    """At most `most` bytes: `0x` and two digits each (execution-apis, "DATA")."""
+    text = text_field(fields, key)
+    if not text.startswith("0x"):
+        raise Malformed(f"{key}: {text[:40]!r} does not begin with 0x")
+    if len(text) > 2 + 2 * most:
+        raise Malformed(f"{key}: {len(text) // 2 - 1} bytes, more than {most}")
+    try:
+        return from_hex(text)
+    except Malformed as error:
+        raise Malformed(f"{key}: {error}") from error
+
+
+def _quantity(fields: dict[str, Any], key: str, bits: int = 64) -> int:
+    """A number below 2^`bits`: `0x` and hex digits without leading zeros (execution-apis, "QUANTITY")."""
+    text = text_field(fields, key)
+    digits = text.removeprefix("0x")
+    if len(text) > 2 + bits // 4:
+        raise Malformed(f"{key}: more than {bits} bits")
+    # int() alone would take signs, underscores, spaces and digits of other scripts.
+    if digits == text or not digits or not set(digits) <= set("0123456789abcdefABCDEF"):
+        raise Malformed(f"{key}: {text[:80]!r} is not a quantity in hex")
+    if digits[0] == "0" and len(digits) > 1:
+        raise Malformed(f"{key}: {text[:80]!r} has leading zeros")
+    return int(digits, 16)

@@ -1,0 +1,309 @@
+"""Reconciliation with the execution client: it is brought to the node's head, fed from the node's own blocks.
+
+Unsure → Telling → Following; and where the client does not know the head, Telling → Comparing → Feeding → Telling.
+A client that is ahead or on another branch knows the head, so telling is all that it takes; one that lags behind,
+or has lost its data, is fed every block that it lacks. Nothing is remembered: a run that is cut off begins again
+with a comparison, and finds the client as far as it was brought.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+import attrs
+import structlog
+import trio
+
+from alysd.consensus.fork_choice import Tree
+from alysd.errors import ComponentError, Corrupt
+from alysd.messages.events import WorkflowMoved
+from alysd.messages.storage import GetBlockByHeight, GetCanonicalRange, LoadChain, Storage
+from alysd.nurseries import Address
+from alysd.ports import ExecutionEngine
+from alysd.types.block import SignedBlock
+from alysd.types.chain import Head
+from alysd.types.hashes import PayloadHash
+from alysd.types.units import Height
+from alysd.workflows.machine import Machine, Transitions
+
+STORAGE_SECONDS = 5.0
+"""Storage answers in milliseconds; the whole chain above the last final block in a tenth of a second."""
+
+RANGE = 16
+"""Blocks fetched at once: with blocks of 2 MB, the largest that gossip's peers exchange whole, 32 MB of memory."""
+
+REPORT_SECONDS = 5.0
+"""Between two lines in the log about a long feed."""
+
+_COMPONENT = "execution client"
+
+
+@attrs.frozen
+class Unsure:
+    """Whether the client is at the node's head is not known: at start, or after an answer that denies it."""
+
+
+@attrs.frozen
+class Telling:
+    """The client is told of the head `tip`. `fed`: all blocks up to it were given to the client before."""
+
+    tip: Head
+    fed: bool
+
+
+@attrs.frozen
+class Comparing:
+    """The client knows the canonical block at `known` and not the one at `unknown`: search between them."""
+
+    tip: Head
+    known: Height
+    unknown: Height
+
+
+@attrs.frozen
+class Feeding:
+    """The client is given the blocks from `first` to the head; `next` is the height of the next one."""
+
+    tip: Head
+    first: Height
+    next: Height
+
+
+@attrs.frozen
+class Following:
+    """The client's head is the node's."""
+
+
+@attrs.frozen
+class TipLoaded:
+    """The node's head, as its storage has it."""
+
+    tip: Head
+
+
+@attrs.frozen
+class Told:
+    """The client knows the head and follows it."""
+
+
+@attrs.frozen
+class HeadUnknown:
+    """The client does not know the head."""
+
+
+@attrs.frozen
+class Compared:
+    """Whether the client knows the canonical block at `height`."""
+
+    height: Height
+    known: bool
+
+
+@attrs.frozen
+class Fed:
+    """The client has executed `count` more blocks."""
+
+    count: int
+
+
+@attrs.frozen
+class ParentLost:
+    """The client knows the parent of the next block by name, but cannot execute on it."""
+
+
+@attrs.frozen
+class Doubted:
+    """The client has answered that it does not know a block that the node has."""
+
+
+ReconcileState = Unsure | Telling | Comparing | Feeding | Following
+ReconcileEvent = TipLoaded | Told | HeadUnknown | Compared | Fed | ParentLost | Doubted
+
+
+def _narrowed(tip: Head, known: Height, unknown: Height) -> Comparing | Feeding:
+    """Search on, or feed from the first block that is not known."""
+    return Feeding(tip, unknown, unknown) if unknown == known + 1 else Comparing(tip, known, unknown)
+
+
+def _head_unknown(state: Telling, _event: HeadUnknown) -> Comparing | Feeding:
+    return _narrowed(state.tip, Height(0), state.tip.head.height)
+
+
+def _compared(state: Comparing, event: Compared) -> Comparing | Feeding:
+    if event.known:
+        return _narrowed(state.tip, event.height, state.unknown)
+    return _narrowed(state.tip, state.known, event.height)
+
+
+def _fed(state: Feeding, event: Fed) -> Feeding | Telling:
+    following = Height(state.next + event.count)
+    if following > state.tip.head.height:
+        return Telling(state.tip, fed=True)
+    return Feeding(state.tip, state.first, following)
+
+
+def _parent_lost(state: Feeding, _event: ParentLost) -> Comparing | Feeding:
+    return _narrowed(state.tip, Height(0), Height(state.next - 1))
+
+
+TRANSITIONS: Transitions = {
+    (Unsure, TipLoaded): lambda _state, event: Telling(event.tip, fed=False),
+    (Telling, Told): lambda _state, _event: Following(),
+    (Telling, HeadUnknown): _head_unknown,
+    (Comparing, Compared): _compared,
+    (Feeding, Fed): _fed,
+    (Feeding, ParentLost): _parent_lost,
+    (Following, Doubted): lambda _state, _event: Unsure(),
+}
+
+
+class EngineReconcile:
+    """One client's reconciliation, advanced in pieces by whoever owns it; it holds no task of its own.
+
+    `engine` should be patient: no slot waits for its calls. `genesis` is the payload hash of block 0, which the
+    client is known to share.
+    """
+
+    def __init__(
+        self,
+        engine: ExecutionEngine,
+        storage: Address[Storage],
+        genesis: PayloadHash,
+        publish: Callable[[WorkflowMoved], object],
+    ) -> None:
+        self._engine = engine
+        self._storage = storage
+        self._genesis = genesis
+        self._machine = Machine[ReconcileState, ReconcileEvent]("engine reconcile", TRANSITIONS, Unsure(), publish)
+        self._fetched: deque[SignedBlock] = deque()
+        self._report_at = 0.0
+        self._log = structlog.get_logger("alysd.engine")
+
+    @property
+    def following(self) -> bool:
+        """Whether the client is at the node's head, as far as is known."""
+        return isinstance(self._machine.state, Following)
+
+    @property
+    def progress(self) -> str:
+        """Where the client is, in words."""
+        state = self._machine.state
+        if isinstance(state, Feeding):
+            return f"the execution client is catching up: {state.next - 1} of {state.tip.head.height}"
+        if isinstance(state, Following):
+            return "the execution client follows"
+        return "the execution client is being compared with the node's chain"
+
+    def doubt(self) -> None:
+        """Begin again: the client has denied a block. Without effect on a reconciliation that runs already."""
+        if self.following:
+            self._machine.move(Doubted())
+
+    async def advance(self, seconds: float) -> bool:
+        """Bring the client nearer for about `seconds`, and at least by one step; whether it follows now.
+
+        Raises `EngineUnavailable`, `ComponentError` when the client judges the node's own blocks invalid or does
+        not execute them, and `NotAnswered` when storage does not answer.
+        """
+        until = trio.current_time() + seconds
+        while not self.following:
+            await self._step(until)
+            if trio.current_time() >= until:
+                break
+        return self.following
+
+    async def _step(self, until: float) -> None:
+        now: ReconcileState = self._machine.state
+        match now:
+            case Telling(tip, fed):
+                await self._tell(tip, fed=fed)
+            case Comparing(_, known, unknown):
+                await self._compare(Height((known + unknown) // 2))
+            case Feeding() as state:
+                await self._feed(state, until)
+            case Unsure():
+                stored = await self._storage.ask(LoadChain(), seconds=STORAGE_SECONDS)
+                self._machine.move(TipLoaded(Tree(stored.states, stored.final).tip))
+            case Following():
+                pass
+
+    async def _tell(self, tip: Head, *, fed: bool) -> None:
+        verdict = await self._engine.set_forkchoice(
+            tip.head.payload_hash, tip.safe.payload_hash, tip.final.payload_hash
+        )
+        if verdict.status == "VALID":
+            self._machine.move(Told())
+            if fed:
+                self._log.info("engine", state=f"has caught up with block {tip.head.height}")
+        elif verdict.status == "INVALID":
+            raise _refuses("forkchoiceUpdated", f"judges the node's head invalid: {verdict.reason}")
+        elif fed or not tip.head.height:
+            raise _refuses("forkchoiceUpdated", f"has executed block {tip.head.height} and does not follow it")
+        else:
+            self._machine.move(HeadUnknown())
+
+    async def _compare(self, height: Height) -> None:
+        block = await self._storage.ask(GetBlockByHeight(height), seconds=STORAGE_SECONDS)
+        if block is None:
+            raise Corrupt(f"the canonical block {height}, below the head, is not in the database")
+        known = await self._engine.knows(block.block.payload.block_hash)
+        self._machine.move(Compared(height, known=known))
+
+    async def _feed(self, state: Feeding, until: float) -> None:
+        """Give what one fetch has brought, or as much of it as there is time for, and at least one block."""
+        if not self._fetched or self._fetched[0].block.height != state.next:
+            wanted = min(RANGE, state.tip.head.height - state.next + 1)
+            blocks = await self._storage.ask(GetCanonicalRange(state.next, wanted), seconds=STORAGE_SECONDS)
+            if not blocks:
+                raise Corrupt(f"the canonical block {state.next}, below the head, is not in the database")
+            self._fetched = deque(blocks)
+        count = 0
+        while self._fetched and (not count or trio.current_time() < until):
+            if not await self._give(self._fetched[0]):
+                break
+            self._fetched.popleft()
+            count += 1
+        self._machine.move(Fed(count) if count else await self._recover(self._fetched[0]))
+        if trio.current_time() >= self._report_at:
+            self._report_at = trio.current_time() + REPORT_SECONDS
+            self._log.info("engine", state=self.progress)
+
+    async def _give(self, signed: SignedBlock) -> bool:
+        """Have the client execute a block and follow it (EthereumJS wants both for every block).
+
+        False if it cannot execute it now. Safe and final block are the genesis block until the head is reached:
+        the true ones may not be there yet.
+        """
+        block = signed.block
+        verdict = await self._engine.new_payload(block.payload, block.parent_hash)
+        if verdict.status == "INVALID":
+            raise _refuses("newPayload", f"judges the node's block {block.height} invalid: {verdict.reason}")
+        if verdict.status != "VALID":
+            return False
+        verdict = await self._engine.set_forkchoice(block.payload.block_hash, self._genesis, self._genesis)
+        if verdict.status != "VALID":
+            raise _refuses("forkchoiceUpdated", f"executed block {block.height} and does not follow it")
+        return True
+
+    async def _recover(self, signed: SignedBlock) -> ParentLost | Fed:
+        """The block's parent is known but not executed: a crash may have cost the client its newest states.
+
+        Following the parent makes geth execute its way to it again. Where that does not help, feeding must begin
+        further down.
+        """
+        block = signed.block
+        verdict = await self._engine.set_forkchoice(block.payload.parent_hash, self._genesis, self._genesis)
+        if verdict.status == "VALID":
+            if await self._give(signed):
+                self._fetched.popleft()
+                return Fed(1)
+        elif block.height > 1:
+            return ParentLost()
+        raise _refuses(
+            "newPayload",
+            f"does not execute block {block.height} on its parent: is it set to execute every block? (geth: "
+            "--syncmode full)",
+        )
+
+
+def _refuses(method: str, message: str) -> ComponentError:
+    return ComponentError(_COMPONENT, method, 0, message)
