@@ -1,0 +1,89 @@
+"""Which logs a query means, and eth_getLogs."""
+
+from collections.abc import Iterable
+
+import attrs
+
+from alysd.api.eth.backend import EthBackend
+from alysd.api.eth.requests import BlockReference, LogQuery, log_query
+from alysd.api.eth.views import View, log_view
+from alysd.api.jsonrpc import INVALID_PARAMS, SERVER_ERROR, Method, RpcError
+from alysd.api.params import Params
+from alysd.integrations.execution.embedded.reader import TooManyLogs
+from alysd.integrations.execution.embedded.values import FoundLog
+from alysd.types.hashes import EvmAddress
+
+MAX_BLOCKS = 100_000
+"""Blocks of one query, two days of slots: looking at the bloom filter of each takes a second in all."""
+
+MAX_LOGS = 10_000
+"""Logs of one answer, some 5 MB of JSON: what public providers bound it to."""
+
+LIMIT_EXCEEDED = -32005
+"""Error code for a query that finds too much (EIP-1474)."""
+
+
+def matching(query: LogQuery, logs: Iterable[FoundLog]) -> list[FoundLog]:
+    """Pick the logs that a query means; its blocks are not looked at."""
+    return [found for found in logs if _matches(query, found)]
+
+
+def _matches(query: LogQuery, found: FoundLog) -> bool:
+    if query.addresses and found.log.address not in query.addresses:
+        return False
+    topics = found.log.topics
+    if len(query.topics) > len(topics):
+        return False
+    return all(not wanted or topic in wanted for wanted, topic in zip(query.topics, topics, strict=False))
+
+
+@attrs.frozen
+class LogMethods:
+    """eth_getLogs."""
+
+    backend: EthBackend
+
+    def table(self) -> dict[str, Method]:
+        """List the methods by name."""
+        return {"eth_getLogs": Method(self.logs, 1, large=True)}
+
+    async def logs(self, params: Params) -> list[View]:
+        """Give the logs of a block, or of a range of canonical blocks."""
+        query = params.required(0, log_query)
+        return await self.find(query)
+
+    async def find(self, query: LogQuery) -> list[View]:
+        """Find and show the logs that a query means. Raises `RpcError` for blocks not there, or too many."""
+        found = await self.backend.read(lambda: self._find(query))
+        return [log_view(log) for log in found]
+
+    def _find(self, query: LogQuery) -> list[FoundLog]:
+        addresses = frozenset(EvmAddress(one) for one in query.addresses)
+        topics = tuple(one or None for one in query.topics)
+        reader = self.backend.engine.reader
+        if query.at is not None:
+            if reader.header(query.at) is None:
+                raise RpcError(SERVER_ERROR, "unknown block")
+            return reader.logs_of(query.at, addresses, topics)
+        first, last = self._range(query)
+        try:
+            return reader.logs(first, last, addresses, topics, MAX_LOGS)
+        except TooManyLogs as error:
+            raise RpcError(LIMIT_EXCEEDED, f"query returned more than {MAX_LOGS} results") from error
+
+    def _range(self, query: LogQuery) -> tuple[int, int]:
+        """Turn tags into numbers and check the range."""
+        if "pending" in (query.first, query.last):
+            raise RpcError(INVALID_PARAMS, "pending logs are not supported")
+        head = self.backend.engine.reader.head().number
+        first, last = self._number(query.first), self._number(query.last)
+        if first > last:
+            raise RpcError(INVALID_PARAMS, "invalid block range params")
+        if last > head:
+            raise RpcError(INVALID_PARAMS, "block range extends beyond current head block")
+        if last - first >= MAX_BLOCKS:
+            raise RpcError(INVALID_PARAMS, f"exceed maximum block range {MAX_BLOCKS}")
+        return first, last
+
+    def _number(self, reference: BlockReference) -> int:
+        return reference if isinstance(reference, int) else self.backend.state_at(reference).number
