@@ -26,8 +26,7 @@ from alysd.messages.auxpow import (
 )
 from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetHead, GetState
 from alysd.messages.events import WorkQueued
-from alysd.nurseries import Actor, Address, Ask, handles
-from alysd.nurseries.errors import NotAnswered
+from alysd.nurseries import Actor, Address, Ask, NotAnswered, handles
 from alysd.types.auxpow import AuxPowHeader, AuxWork
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainSpec

@@ -30,7 +30,7 @@ GRACE_SECONDS = 5.0
 """A waiting call's deadline is this much later than the wait itself, so that the node's answer comes first."""
 
 MAX_RESPONSE = 16 * 1024 * 1024
-"""Bytes of an answer. The largest is a template: 4 MB of transactions are 8 MB in hex, as much again is for fields."""
+"""Bytes of an answer. The largest is a template: 4 MB of transactions are 8 MB in hex, as much is for fields."""
 
 RPC_VERIFY_REJECTED = -26
 """Bitcoin Core's code for what breaks a rule; `submitblock` gives the reason as a result, without a code."""

@@ -16,8 +16,7 @@ from alysd.messages.auxpow import Finalized, MergedMining
 from alysd.messages.chain import Chain, GetHead
 from alysd.messages.events import HeadMoved, WorkQueued
 from alysd.messages.storage import GetBlockByHash, Storage
-from alysd.nurseries import Address, Bus, Mailbox
-from alysd.nurseries.errors import NotAnswered
+from alysd.nurseries import Address, Bus, Mailbox, NotAnswered
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain import ChainState, Head
 from alysd.types.chain_spec import ChainSpec
@@ -39,12 +38,12 @@ log = structlog.get_logger("alysd.finality")
 
 
 @attrs.frozen
-class Settled:
+class HeadIsFinal:
     """Nothing waits: the head is final."""
 
 
 @attrs.frozen
-class Waiting:
+class BlocksWait:
     """`blocks` wait for a proof of work, the last final one was of slot `since`."""
 
     blocks: int
@@ -52,27 +51,27 @@ class Waiting:
 
 
 @attrs.frozen
-class Proven(Waiting):
+class ProofWaits(BlocksWait):
     """A proof is queued and waits to be included."""
 
 
 @attrs.frozen
-class Overdue(Waiting):
+class WorkOverdue(BlocksWait):
     """More than half of the blocks that may go without work have gone."""
 
 
 @attrs.frozen
-class Halted(Waiting):
+class WorkMissed(BlocksWait):
     """More blocks wait than may: none is made until work comes."""
 
 
 @attrs.frozen
-class NoneWait:
+class NoneAbove:
     """The head is final."""
 
 
 @attrs.frozen
-class FewWait:
+class FewAbove:
     """So many blocks are above the last final one, which was of slot `since`."""
 
     blocks: int
@@ -80,93 +79,97 @@ class FewWait:
 
 
 @attrs.frozen
-class ManyWait(FewWait):
+class ManyAbove(FewAbove):
     """The same, and it is more than half of what may be."""
 
 
 @attrs.frozen
-class TooManyWait(FewWait):
+class TooManyAbove(FewAbove):
     """The same, and it is more than may be."""
 
 
 @attrs.frozen
-class ProofQueued:
+class ProofSeen:
     """A proof was found right."""
 
 
 @attrs.frozen
-class FinalMoved:
+class FinalSeen:
     """Blocks have become final."""
 
 
-Waits = Settled | Waiting | Proven | Overdue | Halted
-Seen = NoneWait | FewWait | ManyWait | TooManyWait | ProofQueued | FinalMoved
+Waits = HeadIsFinal | BlocksWait | ProofWaits | WorkOverdue | WorkMissed
+Seen = NoneAbove | FewAbove | ManyAbove | TooManyAbove | ProofSeen | FinalSeen
 
 
-def _settle(_state: Waits, _event: NoneWait) -> Settled:
-    return Settled()
+def _settle(_state: Waits, _event: NoneAbove) -> HeadIsFinal:
+    return HeadIsFinal()
 
 
-def _wait(_state: Waits, event: FewWait) -> Waiting:
-    return Waiting(event.blocks, event.since)
+def _wait(_state: Waits, event: FewAbove) -> BlocksWait:
+    return BlocksWait(event.blocks, event.since)
 
 
-def _be_overdue(_state: Waits, event: ManyWait) -> Overdue:
-    return Overdue(event.blocks, event.since)
+def _be_overdue(_state: Waits, event: ManyAbove) -> WorkOverdue:
+    return WorkOverdue(event.blocks, event.since)
 
 
-def _halt(_state: Waits, event: TooManyWait) -> Halted:
-    return Halted(event.blocks, event.since)
+def _halt(_state: Waits, event: TooManyAbove) -> WorkMissed:
+    return WorkMissed(event.blocks, event.since)
 
 
-def _stay_proven(_state: Proven, event: FewWait) -> Proven:
-    return Proven(event.blocks, event.since)
+def _stay_proven(_state: ProofWaits, event: FewAbove) -> ProofWaits:
+    return ProofWaits(event.blocks, event.since)
 
 
-def _prove(state: Waiting, _event: ProofQueued) -> Proven:
-    return Proven(state.blocks, state.since)
+def _prove(state: BlocksWait, _event: ProofSeen) -> ProofWaits:
+    return ProofWaits(state.blocks, state.since)
 
 
 def _stay(state: Waits, _event: Seen) -> Waits:
     return state
 
 
-def _reopen(state: Waiting, _event: FinalMoved) -> Waiting:
-    return Waiting(state.blocks, state.since)
+def _reopen(state: BlocksWait, _event: FinalSeen) -> BlocksWait:
+    return BlocksWait(state.blocks, state.since)
 
 
 _BY_COUNT: Mapping[type[Any], Callable[[Any, Any], Waits]] = {
-    NoneWait: _settle,
-    FewWait: _wait,
-    ManyWait: _be_overdue,
-    TooManyWait: _halt,
+    NoneAbove: _settle,
+    FewAbove: _wait,
+    ManyAbove: _be_overdue,
+    TooManyAbove: _halt,
 }
 
 TRANSITIONS: Mapping[tuple[type[Any], type[Any]], Callable[[Any, Any], Waits]] = {
-    **{(state, event): step for state in (Settled, Waiting, Overdue, Halted) for event, step in _BY_COUNT.items()},
-    (Proven, NoneWait): _settle,
-    (Proven, FewWait): _stay_proven,
+    **{
+        (state, event): step
+        for state in (HeadIsFinal, BlocksWait, WorkOverdue, WorkMissed)
+        for event, step in _BY_COUNT.items()
+    },
+    (ProofWaits, NoneAbove): _settle,
+    (ProofWaits, FewAbove): _stay_proven,
     # With so many blocks above it the queued proof was not included when it could be: it is of no use.
-    (Proven, ManyWait): _be_overdue,
-    (Proven, TooManyWait): _halt,
-    (Settled, ProofQueued): _stay,
-    **{(state, ProofQueued): _prove for state in (Waiting, Proven, Overdue, Halted)},
-    (Settled, FinalMoved): _stay,
-    **{(state, FinalMoved): _reopen for state in (Waiting, Proven, Overdue, Halted)},
+    (ProofWaits, ManyAbove): _be_overdue,
+    (ProofWaits, TooManyAbove): _halt,
+    (HeadIsFinal, ProofSeen): _stay,
+    **{(state, ProofSeen): _prove for state in (BlocksWait, ProofWaits, WorkOverdue, WorkMissed)},
+    (HeadIsFinal, FinalSeen): _stay,
+    **{(state, FinalSeen): _reopen for state in (BlocksWait, ProofWaits, WorkOverdue, WorkMissed)},
 }
 """Every state knows every event: heads and proofs come independently of each other, in any order."""
 
 
-def count_waiting(head: ChainState, spec: ChainSpec) -> NoneWait | FewWait:
+def count_waiting(head: ChainState, spec: ChainSpec) -> NoneAbove | FewAbove:
     """What a head says of the blocks that wait for a proof."""
     blocks = head.height - head.last_final_height
     if blocks == 0:
-        return NoneWait()
+        return NoneAbove()
     if halted(head, spec):
-        return TooManyWait(blocks, head.last_final_slot)
+        return TooManyAbove(blocks, head.last_final_slot)
     if 2 * blocks > spec.max_blocks_without_auxpow:
-        return ManyWait(blocks, head.last_final_slot)
-    return FewWait(blocks, head.last_final_slot)
+        return ManyAbove(blocks, head.last_final_slot)
+    return FewAbove(blocks, head.last_final_slot)
 
 
 class FinalityWorkflow:
@@ -187,7 +190,7 @@ class FinalityWorkflow:
         self._spec = spec
         self._bus = bus
         self._own_miner = own_miner
-        self._machine: Machine[Waits, Seen] = Machine("finality", TRANSITIONS, Settled(), bus.publish)
+        self._machine: Machine[Waits, Seen] = Machine("finality", TRANSITIONS, HeadIsFinal(), bus.publish)
 
     async def run(self) -> None:
         """Follow heads and proofs. Never returns; raises `NotAnswered` if the chain actor is not there at all."""
@@ -205,7 +208,7 @@ class FinalityWorkflow:
     async def _follow_heads(self, moves: Mailbox[HeadMoved], tip: Head) -> None:
         async for move in moves:
             if move.new.final.hash != tip.final.hash:
-                self._machine.move(FinalMoved())
+                self._machine.move(FinalSeen())
                 await self._auxpow.send(Finalized(move.new))
                 await self._tell_final(tip.final, move.new)
             tip = move.new
@@ -213,16 +216,16 @@ class FinalityWorkflow:
 
     async def _follow_proofs(self, proofs: Mailbox[WorkQueued]) -> None:
         async for _ in proofs:
-            self._machine.move(ProofQueued())
+            self._machine.move(ProofSeen())
 
     def _count(self, head: ChainState) -> None:
         """Move to the state that the head makes it, and warn once on the way down."""
         old = self._machine.state
         new = self._machine.move(count_waiting(head, self._spec))
-        if isinstance(new, Overdue) and not isinstance(old, Overdue | Halted):
+        if isinstance(new, WorkOverdue) and not isinstance(old, WorkOverdue | WorkMissed):
             most = self._spec.max_blocks_without_auxpow
             log.warning("no proof of work", blocks_waiting=new.blocks, production_halts_above=most)
-        elif isinstance(new, Halted) and not isinstance(old, Halted):
+        elif isinstance(new, WorkMissed) and not isinstance(old, WorkMissed):
             log.error("halted", blocks=new.blocks)
 
     async def _tell_final(self, old: ChainState, tip: Head) -> None:
@@ -237,7 +240,7 @@ class FinalityWorkflow:
         )
 
     async def _proof_of(self, tip: Head) -> AuxPowHeader | None:
-        """The header that made `tip.final` final; None when it is not found: only a name in the log hangs on it."""
+        """The header that made `tip.final` final; None if it is not found: only a name in the log hangs on it."""
         block_hash = tip.head.hash
         for _ in range(LOOK_BACK):
             try:

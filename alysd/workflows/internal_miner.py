@@ -16,8 +16,7 @@ from alysd.errors import InvalidWork, NotNow
 from alysd.messages.auxpow import CreateWork, GetQueuedWork, MergedMining, MiningOffer, SubmitWork
 from alysd.messages.chain import Chain, GetHead
 from alysd.messages.events import HeadMoved
-from alysd.nurseries import Address, Bus
-from alysd.nurseries.errors import NotAnswered
+from alysd.nurseries import Address, Bus, NotAnswered
 from alysd.ports import Clock
 from alysd.types.bitcoin import BlockTemplate, CommitmentPlace
 from alysd.types.chain import ChainState
@@ -41,12 +40,12 @@ log = structlog.get_logger("alysd.miner")
 
 
 @attrs.frozen
-class Resting:
+class MinerResting:
     """Too few slots have passed since the last final block, or a proof waits already."""
 
 
 @attrs.frozen
-class Mining:
+class MinerWorking:
     """Looking for a proof over the blocks up to `tip`."""
 
     tip: ChainState
@@ -64,17 +63,17 @@ class WorkDone:
     """The search is over: a proof is queued, or the work is no longer wanted."""
 
 
-def _start(_state: Resting, event: WorkDue) -> Mining:
-    return Mining(event.tip)
+def _start(_state: MinerResting, event: WorkDue) -> MinerWorking:
+    return MinerWorking(event.tip)
 
 
-def _rest(_state: Mining, _event: WorkDone) -> Resting:
-    return Resting()
+def _rest(_state: MinerWorking, _event: WorkDone) -> MinerResting:
+    return MinerResting()
 
 
-TRANSITIONS: Mapping[tuple[type[Any], type[Any]], Callable[[Any, Any], Resting | Mining]] = {
-    (Resting, WorkDue): _start,
-    (Mining, WorkDone): _rest,
+TRANSITIONS: Mapping[tuple[type[Any], type[Any]], Callable[[Any, Any], MinerResting | MinerWorking]] = {
+    (MinerResting, WorkDue): _start,
+    (MinerWorking, WorkDone): _rest,
 }
 
 
@@ -99,8 +98,8 @@ class InternalMiner:
 
     async def run(self) -> None:
         """Follow the head, and mine when work is due. Never returns."""
-        machine: Machine[Resting | Mining, WorkDue | WorkDone] = Machine(
-            "internal miner", TRANSITIONS, Resting(), self._bus.publish
+        machine: Machine[MinerResting | MinerWorking, WorkDue | WorkDone] = Machine(
+            "internal miner", TRANSITIONS, MinerResting(), self._bus.publish
         )
         with self._bus.subscribe(HeadMoved, capacity=1) as moves:
             head = (await self._chain.ask(GetHead(), seconds=ASK_SECONDS)).head

@@ -5,7 +5,7 @@ hand in. It is made for regtest and test networks, where a processor finds block
 each new Alys head, since nothing is gained by proving the same blocks twice.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import attrs
 import trio
@@ -56,6 +56,31 @@ class MiningPlan:
     blocks: int | None = None
 
 
+async def wait_for_script(
+    bitcoin: BitcoinNode, address: str | None, tell: Callable[[MiningEvent], object]
+) -> bytes:
+    """The output script to be paid (`BitcoinNode.payout_script`), as soon as the Bitcoin node is there to say it.
+
+    Raises `UserError` when the address is wrong, or the node has no wallet to make one.
+    """
+    pauses = _pauses()
+    while True:
+        try:
+            return await bitcoin.payout_script(address)
+        except (Unavailable, ComponentError) as error:
+            pause = next(pauses)
+            tell(Trouble(str(error), pause))
+        await trio.sleep(pause)
+
+
+def _pauses() -> Iterator[float]:
+    """How long to wait between attempts, one after the other."""
+    pause = FIRST_RETRY_SECONDS
+    while True:
+        yield pause
+        pause = min(2 * pause, LAST_RETRY_SECONDS)
+
+
 class PoolMiner:
     """Mines Bitcoin and Alys together; `tell` hears what happens, in order."""
 
@@ -76,19 +101,19 @@ class PoolMiner:
 
     async def run(self) -> None:
         """Mine until the planned number of Bitcoin blocks is accepted, or for ever. Waits out whatever is away."""
-        retry, since = FIRST_RETRY_SECONDS, None
+        pauses, since = _pauses(), None
         while self._plan.blocks is None or self._mined < self._plan.blocks:
             try:
                 offer, template = await self._fetch()
             except (Unavailable, ComponentError, NotNow) as error:
                 since = trio.current_time() if since is None else since
-                self._tell(Trouble(str(error), retry))
-                await trio.sleep(retry)
-                retry = min(2 * retry, LAST_RETRY_SECONDS)
+                pause = next(pauses)
+                self._tell(Trouble(str(error), pause))
+                await trio.sleep(pause)
                 continue
             if since is not None:
                 self._tell(TroubleOver(trio.current_time() - since))
-            retry, since = FIRST_RETRY_SECONDS, None
+            pauses, since = _pauses(), None
             await self._mine(offer, template)
 
     async def _fetch(self) -> tuple[AuxOffer, BlockTemplate]:
@@ -173,13 +198,12 @@ class PoolMiner:
 
     async def _insist(self, hand_in: Callable[[], Awaitable[None]]) -> None:
         """Hand in again while the side is away, for `HAND_IN_SECONDS`; what it says at last is raised."""
-        deadline, retry = trio.current_time() + HAND_IN_SECONDS, FIRST_RETRY_SECONDS
-        while True:
+        deadline = trio.current_time() + HAND_IN_SECONDS
+        for pause in _pauses():
             try:
                 return await hand_in()
             except Unavailable as error:
-                if trio.current_time() + retry > deadline:
+                if trio.current_time() + pause > deadline:
                     raise
-                self._tell(Trouble(str(error), retry))
-            await trio.sleep(retry)
-            retry = min(2 * retry, LAST_RETRY_SECONDS)
+                self._tell(Trouble(str(error), pause))
+            await trio.sleep(pause)

@@ -1,0 +1,72 @@
+"""Blocks, offers and proofs as the JSON-RPC of Alys shows them (docs/json-rpc.md).
+
+Field names are in lower case as Bitcoin's and Namecoin's are, hashes are shown as Bitcoin shows its own; what
+belongs to the execution layer is shown as Ethereum shows it.
+"""
+
+from typing import Any
+
+from alysd.consensus.auxpow import proof_value
+from alysd.messages.auxpow import MiningOffer, QueuedWork
+from alysd.types.auxpow import AuxPowHeader
+from alysd.types.block import SignedBlock
+from alysd.types.chain import Head
+from alysd.wire.evm_address import checksum_address
+from alysd.wire.hex import displayed, to_hex
+
+NOT_ON_CHAIN = -1
+"""Confirmations of a block that was abandoned, as Bitcoin Core counts them."""
+
+
+def offer_json(offer: MiningOffer, chain_id: int) -> dict[str, Any]:
+    """The result of `createauxblock`, field by field as in Namecoin, where `_target` is little-endian too."""
+    return {
+        "hash": displayed(offer.work.aux_hash),
+        "chainid": chain_id,
+        "previousblockhash": displayed(offer.previous),
+        "coinbasevalue": offer.reward,
+        "bits": f"{offer.work.bits:08x}",
+        "height": offer.work.bundle.end_height,
+        "_target": offer.target.to_bytes(32, "little").hex(),
+    }
+
+
+def block_json(signed: SignedBlock, tip: Head, *, canonical: bool) -> dict[str, Any]:
+    """A block, and how it stands against `tip`; `canonical` says that it is on the branch of the head."""
+    block, payload = signed.block, signed.block.payload
+    return {
+        "hash": displayed(signed.hash),
+        "confirmations": tip.head.height - block.height + 1 if canonical else NOT_ON_CHAIN,
+        "final": canonical and block.height <= tip.final.height,
+        "height": block.height,
+        "slot": block.slot,
+        "time": payload.timestamp,
+        "previousblockhash": displayed(block.parent_hash),
+        "executionhash": to_hex(payload.block_hash),
+        "stateroot": to_hex(payload.state_root),
+        "transactions": len(payload.transactions),
+        "gasused": payload.gas_used,
+        "withdrawals": [
+            {"address": checksum_address(minted.address), "gwei": minted.amount} for minted in payload.withdrawals
+        ],
+        "approvals": signed.approvals.count,
+        "auxpow": None if block.auxpow_header is None else _header_json(block.auxpow_header),
+    }
+
+
+def queued_json(work: QueuedWork) -> dict[str, Any]:
+    """The result of `getqueuedpow`: the proof that the next block would include."""
+    return {"hash": displayed(work.aux_hash), "blocks": work.bundle_length} | _header_json(work.header)
+
+
+def _header_json(header: AuxPowHeader) -> dict[str, Any]:
+    """What a proof covers; the genesis block's header has no parent block."""
+    parent = None if header.auxpow is None else f"{proof_value(header.auxpow):064x}"
+    return {
+        "rangestart": displayed(header.range_start),
+        "rangeend": displayed(header.range_end),
+        "bits": f"{header.bits:08x}",
+        "chainid": header.chain_id,
+        "feerecipient": checksum_address(header.fee_recipient),
+        "parentblockhash": parent,
+    }

@@ -1,0 +1,148 @@
+"""The JSON-RPC of Alys: merged mining as pools know it, and the chain's blocks (docs/json-rpc.md)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from alysd.api.alys_json import block_json, offer_json, queued_json
+from alysd.api.eth.encoding import address, text
+from alysd.api.jsonrpc import INTERNAL_ERROR, Method, RpcError
+from alysd.api.params import Params
+from alysd.errors import Malformed, NotNow, Refused
+from alysd.messages.auxpow import CreateWork, GetQueuedWork, MergedMining, SubmitWork
+from alysd.messages.chain import Chain, GetHead
+from alysd.messages.storage import GetBlockByHash, GetBlockByHeight, Storage
+from alysd.nurseries import Address, NotAnswered
+from alysd.peg.federation import deposit_address
+from alysd.types.auxpow import AuxPow
+from alysd.types.block import SignedBlock
+from alysd.types.chain import Head
+from alysd.types.chain_spec import ChainSpec
+from alysd.types.hashes import AuxHash, BlockHash, EvmAddress
+from alysd.types.units import Height
+from alysd.wire.auxpow import MAX_AUXPOW_BYTES, decode_auxpow
+from alysd.wire.hex import from_displayed, from_hex
+
+BLOCK_NOT_FOUND = -32604
+REFUSED = -32605
+SYNCING = -32606
+
+CODES: Mapping[type[Exception], int] = {NotNow: SYNCING, Refused: REFUSED, NotAnswered: INTERNAL_ERROR}
+"""Error codes by class, for the dispatcher (docs/protocol.md, "JSON-RPC")."""
+
+ASK_SECONDS = 5.0
+"""For actors that answer from memory or read one block. One may be restarting; a caller waits no longer."""
+
+_MAX_HEIGHT = 2**63
+
+
+class AlysRpc:
+    """Answers from the node's actors. `miner` is whom `getauxblock` works for, if anybody is configured."""
+
+    def __init__(
+        self,
+        chain: Address[Chain],
+        storage: Address[Storage],
+        auxpow: Address[MergedMining],
+        spec: ChainSpec,
+        miner: EvmAddress | None,
+    ) -> None:
+        self._chain = chain
+        self._storage = storage
+        self._auxpow = auxpow
+        self._spec = spec
+        self._miner = miner
+        self._newest: SignedBlock | None = None
+
+    def methods(self) -> dict[str, Method]:
+        """The table for the dispatcher."""
+        return {
+            "createauxblock": Method(self.create_aux_block, 1),
+            "submitauxblock": Method(self.submit_aux_block, 2),
+            "getauxblock": Method(self.get_aux_block, 2),
+            "getqueuedpow": Method(self.get_queued_pow),
+            "getdepositaddress": Method(self.get_deposit_address),
+            "getheadblock": Method(self.get_head_block),
+            "getblockbyheight": Method(self.get_block_by_height, 1),
+            "getblockbyhash": Method(self.get_block_by_hash, 1),
+        }
+
+    async def create_aux_block(self, params: Params) -> Any:
+        """Offer work with the fees going to an EVM address."""
+        return await self._offer(params.required(0, address))
+
+    async def submit_aux_block(self, params: Params) -> Any:
+        """Take a proof: true, or the error of the check that it fails."""
+        work = SubmitWork(AuxHash(params.required(0, _hash)), params.required(1, _auxpow))
+        await self._auxpow.ask(work, seconds=ASK_SECONDS)
+        return True
+
+    async def get_aux_block(self, params: Params) -> Any:
+        """Without parameters offer work to the configured miner, with two take a proof, as in Namecoin."""
+        if params.values:
+            return await self.submit_aux_block(params)
+        if self._miner is None:
+            words = "no miner is configured: set mining.fee_recipient, or call createauxblock with an address"
+            raise RpcError(REFUSED, words)
+        return await self._offer(self._miner)
+
+    async def get_queued_pow(self, _params: Params) -> Any:
+        """The proof that the next block would include, or null."""
+        queued = await self._auxpow.ask(GetQueuedWork(), seconds=ASK_SECONDS)
+        return None if queued is None else queued_json(queued)
+
+    async def get_deposit_address(self, _params: Params) -> Any:
+        """The federation's Bitcoin address (docs/protocol.md, "Peg-out", "Federation address")."""
+        return deposit_address(self._spec.federation_bitcoin_keys, self._spec.bitcoin_network)
+
+    async def get_head_block(self, _params: Params) -> Any:
+        """The block at the head."""
+        tip = await self._tip()
+        newest = self._newest
+        if newest is None or newest.hash != tip.head.hash:
+            newest = self._newest = await self._by_hash(tip.head.hash)
+        return block_json(newest, tip, canonical=True)
+
+    async def get_block_by_height(self, params: Params) -> Any:
+        """The block of a height on the branch of the head."""
+        height = params.required(0, _height)
+        signed = await self._storage.ask(GetBlockByHeight(height), seconds=ASK_SECONDS)
+        if signed is None:
+            raise RpcError(BLOCK_NOT_FOUND, f"block not found: there is none of height {height}")
+        return block_json(signed, await self._tip(), canonical=True)
+
+    async def get_block_by_hash(self, params: Params) -> Any:
+        """A block on any branch."""
+        signed = await self._by_hash(BlockHash(params.required(0, _hash)))
+        there = await self._storage.ask(GetBlockByHeight(signed.block.height), seconds=ASK_SECONDS)
+        canonical = there is not None and there.hash == signed.hash
+        return block_json(signed, await self._tip(), canonical=canonical)
+
+    async def _offer(self, recipient: EvmAddress) -> Any:
+        offer = await self._auxpow.ask(CreateWork(recipient), seconds=ASK_SECONDS)
+        return offer_json(offer, self._spec.chain_id)
+
+    async def _tip(self) -> Head:
+        return await self._chain.ask(GetHead(), seconds=ASK_SECONDS)
+
+    async def _by_hash(self, block_hash: BlockHash) -> SignedBlock:
+        signed = await self._storage.ask(GetBlockByHash(block_hash), seconds=ASK_SECONDS)
+        if signed is None:
+            raise RpcError(BLOCK_NOT_FOUND, "block not found: there is none with this hash")
+        return signed
+
+
+def _hash(value: Any) -> bytes:
+    return from_displayed(text(value))
+
+
+def _auxpow(value: Any) -> AuxPow:
+    digits = text(value)
+    if len(digits) > 2 * MAX_AUXPOW_BYTES:
+        raise Malformed(f"a proof of work takes at most {MAX_AUXPOW_BYTES} bytes, found {len(digits) // 2}")
+    return decode_auxpow(from_hex(digits))
+
+
+def _height(value: Any) -> Height:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MAX_HEIGHT:
+        raise Malformed("a height is an integer from 0")
+    return Height(value)

@@ -1,0 +1,149 @@
+"""`alysd mine`: merge-mine Bitcoin and Alys from a Bitcoin node's template, for regtest and test networks."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from alysd.integrations.json_rpc_client import Credentials
+    from alysd.types.hashes import EvmAddress
+    from alysd.types.mining import MiningEvent
+
+STOPPED_BY_USER = 130
+"""Exit code after Ctrl-C or SIGTERM, as shells count it."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `alysd mine`."""
+    parser.add_argument(
+        "--bitcoin-url",
+        default="http://127.0.0.1:18443",
+        metavar="URL",
+        help="RPC of the Bitcoin node, with user:password@ or a cookie; /wallet/NAME picks a wallet (%(default)s)",
+    )
+    parser.add_argument(
+        "--bitcoin-cookie", type=Path, metavar="FILE", help="its .cookie file, instead of a password"
+    )
+    parser.add_argument("--bitcoin-address", metavar="ADDRESS", help="whom Bitcoin pays (a new one of the wallet)")
+    parser.add_argument(
+        "--node-url", default="http://127.0.0.1:3000", metavar="URL", help="RPC of the Alys node (%(default)s)"
+    )
+    parser.add_argument("--address", metavar="EVM", help="whom the Alys fees go to (the node's own miner)")
+    parser.add_argument(
+        "--place",
+        choices=("scriptsig", "opreturn", "raw"),
+        default="scriptsig",
+        help="where the coinbase commits to Alys (%(default)s)",
+    )
+    parser.add_argument("--blocks", type=_positive, metavar="N", help="stop after so many Bitcoin blocks")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Mine until the planned blocks are found, 0, or until it is stopped, 130. Raises `UserError`."""
+    import trio
+
+    from alysd.api.face import Face
+    from alysd.config.model import LoggingConfig
+
+    Face.set_up(LoggingConfig(), sys.stdout)
+    return trio.run(_mine, args)
+
+
+async def _mine(args: argparse.Namespace) -> int:
+    import trio
+
+    from alysd.integrations.alys_node import AlysNodeRpc
+    from alysd.integrations.bitcoin import BitcoinRpc
+    from alysd.types.bitcoin import CommitmentPlace
+    from alysd.workflows.pool_miner import MiningPlan, PoolMiner, wait_for_script
+
+    recipient = None if args.address is None else _evm_address(args.address)
+    url, credentials = _bitcoin_access(args.bitcoin_url, args.bitcoin_cookie)
+    exit_code = 0
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with (
+            BitcoinRpc(url, credentials) as bitcoin,
+            AlysNodeRpc(args.node_url) as alys,
+            trio.open_nursery() as nursery,
+        ):
+
+            async def stop_on_signal() -> None:
+                nonlocal exit_code
+                async for _ in signals:
+                    exit_code = STOPPED_BY_USER
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(stop_on_signal)
+            script = await wait_for_script(bitcoin, args.bitcoin_address, tell)
+            plan = MiningPlan(script, recipient, CommitmentPlace(args.place), args.blocks)
+            await PoolMiner(bitcoin, alys, plan, tell).run()
+            nursery.cancel_scope.cancel()
+    return exit_code
+
+
+def tell(event: "MiningEvent") -> None:
+    """Log one of the miner's events, as a line for a person or as JSON."""
+    import structlog
+
+    from alysd.types import mining
+    from alysd.wire.hex import displayed
+
+    bitcoin, alys = structlog.get_logger("alysd.bitcoin"), structlog.get_logger("alysd.alys")
+    miner = structlog.get_logger("alysd.miner")
+    match event:
+        case mining.BlockMined(height, transactions, block_hash):
+            bitcoin.info("block accepted", height=height, transactions=transactions, hash=displayed(block_hash))
+        case mining.BlockRefused(height, reason):
+            bitcoin.warning("block refused", height=height, reason=reason)
+        case mining.ProofAccepted(offer):
+            alys.info(
+                "proof accepted",
+                blocks_up_to=offer.height,
+                reward=f"{offer.reward} sat",
+                hash=displayed(offer.aux_hash),
+            )
+        case mining.ProofRefused(offer, reason):
+            alys.warning("proof refused", blocks_up_to=offer.height, reason=reason)
+        case mining.Trouble(reason, retry_in):
+            miner.warning(reason, trying_again_in=f"{retry_in:g} s")
+        case mining.TroubleOver(seconds):
+            miner.info(f"goes on after {seconds:.1f} s")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _evm_address(text: str) -> "EvmAddress":
+    from alysd.errors import UserError
+    from alysd.wire.evm_address import parse_address
+
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise UserError(f"--address {text}: {error}") from error
+
+
+def _bitcoin_access(url: str, cookie: Path | None) -> "tuple[str, Credentials]":
+    """The URL without its user and password, and the credentials: of the cookie file if there is one."""
+    import httpx
+
+    from alysd.errors import UserError
+    from alysd.integrations.bitcoin import cookie_credentials, password_credentials
+    from alysd.integrations.json_rpc_client import no_credentials
+
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise UserError(f"--bitcoin-url {url}: {error}") from error
+    bare = str(parsed.copy_with(username=None, password=None))
+    if cookie is not None:
+        return bare, cookie_credentials(cookie, bare)
+    if parsed.userinfo:
+        return bare, password_credentials(parsed.username, parsed.password)
+    return bare, no_credentials
