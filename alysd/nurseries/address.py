@@ -5,8 +5,9 @@ in the mailbox meanwhile, so a restart loses nothing.
 """
 
 import os
+from collections.abc import Coroutine
 from time import perf_counter
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import trio
 from trio.lowlevel import current_task, reschedule, wait_task_rescheduled
@@ -98,12 +99,12 @@ class Address(Generic[P]):
         else:
             inbox.send_nowait((message, perf_counter(), None))
 
-    async def send(self, message: Tell[P]) -> None:
+    def send(self, message: Tell[P]) -> Coroutine[Any, Any, None]:
         """Send, waiting for room if that is the mailbox's policy. Cancelled, the message was not sent.
 
-        Raises `ActorDown` when the actor is stopped, `MailboxFull` by policy.
+        To be awaited. Raises `ActorDown` when the actor is stopped, `MailboxFull` by policy.
         """
-        await self.mailbox.send((message, perf_counter(), None))
+        return self.mailbox.send((message, perf_counter(), None))
 
     async def ask(self, message: Ask[P, R], *, seconds: float = ASK_SECONDS) -> R:
         """Send and wait for the answer, at most `seconds` in all.
@@ -122,9 +123,9 @@ class Address(Generic[P]):
             return await self._ask_full(wheel, message, seconds)
         pending = Pending(current_task())
         inbox.queue.append((message, perf_counter(), pending))
-        waiter = inbox._waiter  # pyright: ignore[reportPrivateUsage]
+        waiter = inbox.waiter
         if waiter is not None:
-            inbox._waiter = None  # pyright: ignore[reportPrivateUsage]
+            inbox.waiter = None
             reschedule(waiter)
         wheel.add(pending, seconds)
         await wait_task_rescheduled(pending.abort)

@@ -4,6 +4,7 @@ What fails inside an instance is caught here and nowhere else in a program that 
 supervisor judges each failure; where only this child is concerned it restarts itself in the same task.
 """
 
+import logging
 from abc import ABC, abstractmethod
 from random import Random
 from typing import Protocol
@@ -16,6 +17,11 @@ from alysd.nurseries.lifecycle import TRANSITIONS, UP, Change, Observer, State
 from alysd.nurseries.snapshot import ChildSnapshot, MailboxSnapshot
 from alysd.nurseries.spec import ChildSpec
 from alysd.nurseries.wheel import Wheel
+
+logger = logging.getLogger("alysd.nurseries")
+
+_FAILURES = frozenset({State.FAILED, State.CRASHED, State.START_FAILED})
+_LIVES = UP | {State.STARTING, State.RESTARTING}
 
 
 @attrs.define
@@ -96,13 +102,16 @@ class Child(ABC):
             self.up_since = trio.current_time()
         observer = self.runtime.observer
         if observer is not None:
-            observer(Change(self.name, old, new, error, trio.current_time()))
+            try:
+                observer(Change(self.name, old, new, error, trio.current_time()))
+            except Exception as raised:  # who watches must not change what happens
+                logger.error("the observer failed on %s: %r", self.name, raised, exc_info=raised)
         self.parent.changed()
 
     async def live(self) -> None:
         """Run instances until the child is stopped, ends, fails for good, or its supervisor takes over."""
         try:
-            while True:
+            while not self.stopping:
                 if self.state is State.UNINITIALIZED:
                     self.move(State.STARTING)
                 else:
@@ -116,15 +125,12 @@ class Child(ABC):
                 except Exception as raised:  # the one place where any failure of a child ends up
                     error = self._as_failure(raised)
                 if error is None:
-                    self._ended()
                     return
                 delay = self._failed(error)
                 if delay is None or (delay > 0 and not await self._back_off(delay)):
                     return
         finally:
-            self.alive = False
-            self.scope = None
-            self.parent.changed()
+            self._leave()
 
     @abstractmethod
     async def _instance(self) -> None:
@@ -182,10 +188,19 @@ class Child(ABC):
             return error
         return ChildEnded(self.name)
 
-    def _ended(self) -> None:
-        if self.state is not State.STOPPING:
-            self.move(State.STOPPING)
-        self.move(State.STOPPED)
+    def _leave(self) -> None:
+        """The task ends: a child that failed keeps that state, any other has stopped.
+
+        Here also comes what was cut off by a cancellation from above.
+        """
+        if self.stopping or self.state not in _FAILURES:
+            if self.state in _LIVES:
+                self.move(State.STOPPING)
+            if self.state is not State.STOPPED:
+                self.move(State.STOPPED)
+        self.alive = False
+        self.scope = None
+        self.parent.changed()
 
     def _failed(self, error: Exception) -> float | None:
         was_up = self.state in UP
@@ -203,11 +218,7 @@ class Child(ABC):
         self.move(State.BACKOFF)
         with trio.CancelScope() as self.scope:
             await trio.sleep(seconds)
-        if self.stopping:
-            self.move(State.STOPPED)
-            return False
-        self.injected = None
-        return True
+        return not self.stopping
 
     def inject(self, error: Exception) -> None:
         """Make the instance fail with `error` at its next checkpoint, as if it had raised it."""

@@ -10,7 +10,7 @@ from trio.lowlevel import current_task, wait_task_rescheduled
 from alysd.nurseries.address import Address
 from alysd.nurseries.behaviour import Actor
 from alysd.nurseries.child import Child, Parent, Runtime
-from alysd.nurseries.errors import ActorDown, AskTimeout, SpecError, WrongState, leaf_of
+from alysd.nurseries.errors import ActorDown, AskTimeout, WrongState, leaf_of
 from alysd.nurseries.health import Health
 from alysd.nurseries.lifecycle import UP, State
 from alysd.nurseries.restart import CircuitBreaker
@@ -28,8 +28,6 @@ class ActorChild(Child):
     __slots__ = ("_factory", "_handled_before", "address")
 
     def __init__(self, spec: ActorSpec, parent: Parent, runtime: Runtime) -> None:
-        if spec.address.wheel is not None:
-            raise SpecError(f"the address {spec.name} already has an actor")
         super().__init__(spec, parent, runtime)
         self.address: Address[Any] = spec.address
         self.address.wheel = runtime.wheel

@@ -29,11 +29,12 @@ TURNS = 128
 """Operations between two checkpoints: at 0.5 µs each other tasks wait at most some 60 µs for a busy sender."""
 
 _turns = count(1)
+_MASK = TURNS - 1  # TURNS is a power of two: this is the cheapest way to count to it
 
 
 async def take_turn() -> None:
     """Let other tasks run, every `TURNS` calls; cancellation is noticed then."""
-    if not next(_turns) % TURNS:
+    if not next(_turns) & _MASK:
         await checkpoint()
 
 
@@ -56,7 +57,6 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
     """
 
     __slots__ = (
-        "_waiter",
         "capacity",
         "closed",
         "dropped",
@@ -67,6 +67,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         "queue",
         "taken",
         "urgent",
+        "waiter",
     )
 
     def __init__(self, name: str, capacity: int, overflow: OverflowPolicy = Overflow.BLOCK) -> None:
@@ -84,7 +85,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         self.closed = False
         self.taken: int = 0
         self.dropped: int = 0
-        self._waiter: Task | None = None
+        self.waiter: Task | None = None
 
     def __len__(self) -> int:
         return len(self.queue)
@@ -96,13 +97,13 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
 
         Raises `ActorDown` when closed and `MailboxFull` as the policy has it.
         """
-        if not next(_turns) % TURNS:
+        if not next(_turns) & _MASK:
             await checkpoint()  # before queueing: a cancelled send was not sent
         if len(self.queue) < self.limit:
             self.queue.append(value)
-            waiter = self._waiter
+            waiter = self.waiter
             if waiter is not None:
-                self._waiter = None
+                self.waiter = None
                 reschedule(waiter)
         elif self.overflow is Overflow.BLOCK:
             await self._send_in_line(value)
@@ -115,9 +116,9 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         """Queue `value` without waiting. Raises `ActorDown`, and `MailboxFull` unless the policy drops."""
         if len(self.queue) < self.limit:
             self.queue.append(value)
-            waiter = self._waiter
+            waiter = self.waiter
             if waiter is not None:
-                self._waiter = None
+                self.waiter = None
                 reschedule(waiter)
         else:
             self._overflowed(value)
@@ -215,20 +216,21 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
 
     async def wait(self) -> None:
         """Wait until something is sent or the mailbox is closed. One task at a time: `trio.BusyResourceError`."""
-        if self._waiter is not None:
+        if self.waiter is not None:
             raise trio.BusyResourceError(f"another task already receives from {self.name}")
-        self._waiter = current_task()
-        await wait_task_rescheduled(self._abort_wait)
+        self.waiter = current_task()
+        await wait_task_rescheduled(self.abort_wait)
 
-    def _abort_wait(self, _: RaiseCancelT) -> Abort:
-        self._waiter = None
+    def abort_wait(self, _: RaiseCancelT) -> Abort:
+        """The receiver was cancelled while it waited."""
+        self.waiter = None
         return Abort.SUCCEEDED
 
     def wake(self) -> None:
         """Wake the receiving task, if it waits."""
-        waiter = self._waiter
+        waiter = self.waiter
         if waiter is not None:
-            self._waiter = None
+            self.waiter = None
             reschedule(waiter)
 
     def admit(self) -> None:

@@ -9,7 +9,7 @@ from enum import Enum
 from time import perf_counter
 from typing import Any, Protocol
 
-from trio.lowlevel import checkpoint
+from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
 from alysd.nurseries.address import Address
 from alysd.nurseries.behaviour import Actor
@@ -61,7 +61,8 @@ async def serve(child: Served, actor: Actor[Any]) -> None:
     address = child.address
     inbox, handlers, refusals = address.mailbox, actor.handlers, child.refusals
     queue, low = inbox.queue, inbox.capacity // 2
-    turn, slice_end = 0, perf_counter() + SLICE
+    task, abort = current_task(), inbox.abort_wait
+    turn, slice_end = 0, 0.0
     while True:
         while queue or inbox.urgent:
             if inbox.urgent:
@@ -106,8 +107,8 @@ async def serve(child: Served, actor: Actor[Any]) -> None:
         elif inbox.closed:
             return
         else:
-            await inbox.wait()
-            slice_end = perf_counter() + SLICE
+            inbox.waiter = task
+            await wait_task_rescheduled(abort)
 
 
 def _refused(address: Address[Any], message: object, pending: Pending | None, refusal: Exception) -> None:
@@ -124,14 +125,17 @@ async def _obey(child: Served, actor: Actor[Any]) -> bool:
     suspended = False
     while True:
         while inbox.urgent:
-            signal, _, pending = inbox.urgent.popleft()
+            entry = inbox.urgent.popleft()
+            signal, _, pending = entry
             if signal is Signal.STOP:
                 if "pre_stop" in actor.overridden:
                     await actor.pre_stop()
                 child.move(State.STOPPING)
                 return not inbox.closed
             if signal is Signal.CHECK and pending is not None:
+                child.address.in_hand = entry  # so that a crash in the check answers for it
                 pending.reply(await actor.health_check())
+                child.address.in_hand = None
             elif (signal is Signal.SUSPEND) is not suspended:
                 suspended = not suspended
                 child.move(State.SUSPENDED if suspended else State.RUNNING)

@@ -162,6 +162,8 @@ def validate(spec: ChildSpec, started: set[str]) -> None:
     for child in walk(spec):
         if child.name in started:
             raise SpecError(f"two children are named {child.name}")
+        if isinstance(child, ActorSpec) and child.address.wheel is not None:
+            raise SpecError(f"the address {child.name} already has an actor in a running system")
         for needed in child.depends_on:
             if needed not in started:
                 raise SpecError(f"{child.name} depends on {needed}, which is not started before it")

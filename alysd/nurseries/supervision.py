@@ -53,6 +53,7 @@ class SupervisorChild(Child):
     __slots__ = (
         "_arrived",
         "_changes",
+        "_closing",
         "_events",
         "_for_good",
         "_intensity",
@@ -79,7 +80,8 @@ class SupervisorChild(Child):
 
     def judge(self, child: Child, error: Exception) -> float | None:
         """Decide what follows from a child's failure, by its policy, the strategy and the intensity."""
-        if self.stopping or child.stopping:
+        if self.stopping or self._closing or child.stopping:
+            logger.warning("%s failed while it was being stopped", child.name, exc_info=error)
             child.move(State.STOPPED)
             return None
         if _is_fatal(error, self.runtime.fatal):
@@ -126,8 +128,10 @@ class SupervisorChild(Child):
     async def _instance(self) -> None:
         self._events.clear()
         self._restarted_at.clear()
+        self._closing = False
         for child in self.children:
-            child.wanted = child.state is not State.STOPPED or child.stopping or not self.restarts
+            if child.state is State.FAILED:
+                child.wanted = True  # a new supervisor is a new beginning
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:

@@ -130,7 +130,11 @@ class System:
     async def run(self, block: trio.CancelScope) -> None:
         """Run the tree to its end; if it fails, cancel the `block` that uses it. The task of `open_system`."""
         try:
-            await self._root.live()
+            with trio.CancelScope(shield=True):  # when the block is cancelled the tree still stops in order
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._runtime.wheel.run, name="ask deadlines")
+                    await self._root.live()
+                    nursery.cancel_scope.cancel()
         finally:
             self._root.close("the system ended")
             for child in self._runtime.children.values():
@@ -165,22 +169,22 @@ async def open_system(
         fatal=(Fatal, *fatal),
     )
     system = System(root, runtime)
-    raised: Exception | None = None
+    raised: BaseException | None = None
     async with trio.open_nursery() as nursery:
         block = trio.CancelScope()
-        nursery.start_soon(runtime.wheel.run, name="ask deadlines")
         nursery.start_soon(system.run, block, name=root.name)
         try:
             with block:
                 await system.started()
                 if system.failure is None:
                     yield system
-        except Exception as error:  # carried past the nursery, which would wrap it in a group
+        except trio.Cancelled:
+            raise
+        except BaseException as error:  # carried past the nursery, which would wrap it in a group
             raised = error
         finally:
             with trio.CancelScope(shield=True):  # bounded by the children's stop_seconds
                 await system.stop("its block was left")
-        nursery.cancel_scope.cancel()
     if system.failure is not None:
         if raised is not None:
             logger.error("besides the system's failure its block raised %r", raised, exc_info=raised)

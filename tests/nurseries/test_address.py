@@ -1,0 +1,235 @@
+"""Telling and asking: what comes back, what does not, and in what order."""
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from alysd.nurseries import (
+    ActorDown,
+    Address,
+    AskTimeout,
+    Backoff,
+    ChildSpec,
+    CircuitBreaker,
+    CircuitOpen,
+    HandlerCrashed,
+    Immediate,
+    MailboxFull,
+    OnCrash,
+    Overflow,
+    Refusal,
+    actor,
+)
+from tests.nurseries.kit import (
+    Await,
+    Crash,
+    CrashAsked,
+    Echo,
+    Echoer,
+    Note,
+    Refuse,
+    Say,
+    Unheard,
+    echo,
+    pause,
+    running,
+)
+
+
+async def test_an_ask_is_answered_and_tells_arrive_in_order() -> None:
+    notes: list[str] = []
+    address, child = echo(notes=notes)
+    async with running([child]):
+        address.tell(Note("a"))
+        await address.send(Note("b"))
+        assert await address.ask(Say("hello")) == "hello"
+        assert notes == ["a", "b"]
+    assert address.handled == 3
+
+
+async def test_a_refusal_goes_to_the_asker_and_the_actor_lives_on() -> None:
+    address, child = echo()
+    async with running([child]) as system:
+        with pytest.raises(Refusal, match="not today"):
+            await address.ask(Refuse())
+        with pytest.raises(Refusal, match="actor echo has no handler for Unheard"):
+            await address.ask(Unheard())
+        assert await address.ask(Say("still here")) == "still here"
+        assert system.snapshot().children[0].restarts == 0
+    assert address.refused == 2
+
+
+async def test_a_crash_reaches_the_asker_as_such_and_the_next_instance_answers() -> None:
+    address, child = echo()
+    async with running([child]) as system:
+        with pytest.raises(HandlerCrashed, match="echo crashed: boom") as caught:
+            await address.ask(CrashAsked())
+        assert isinstance(caught.value.__cause__, ValueError)
+        assert await address.ask(Say("again")) == "again"
+        assert system.snapshot().children[0].restarts == 1
+
+
+async def test_an_error_that_wears_a_group_is_taken_for_what_it_is() -> None:
+    address, child = echo()
+    async with running([child]):
+        with pytest.raises(Refusal, match="inside"):
+            await address.ask(CrashAsked(ExceptionGroup("nursery", [Refusal("inside")])))
+
+
+async def test_no_answer_in_time_names_actor_message_and_seconds(autojump_clock: MockClock) -> None:
+    address, child = echo()
+    async with running([child]):
+        with pytest.raises(AskTimeout, match="no answer from echo to Await within 2 s"):
+            await address.ask(pause(3), seconds=2)
+        assert await address.ask(Say("later")) == "later"
+
+
+async def test_an_ask_cancelled_before_its_turn_is_never_handled(autojump_clock: MockClock) -> None:
+    address, child = echo()
+    ran: list[str] = []
+
+    async def witness() -> None:
+        ran.append("ran")
+
+    async with running([child]), trio.open_nursery() as nursery:
+        nursery.start_soon(address.ask, pause(2))
+        await wait_all_tasks_blocked()
+        with trio.move_on_after(1):
+            await address.ask(Await(witness))
+        await address.ask(Say("after"))
+        assert address.abandoned == 1
+    assert not ran
+
+
+async def test_an_ask_of_a_full_mailbox_stands_in_line_and_is_answered(autojump_clock: MockClock) -> None:
+    address: Address[Echo] = Address("echo", capacity=1)
+    async with running([_behind(address)]), trio.open_nursery() as nursery:
+        await _occupy(address, nursery)
+        answers: list[str] = []
+
+        async def ask(text: str) -> None:
+            answers.append(await address.ask(Say(text)))
+
+        for text in ("first", "second"):
+            nursery.start_soon(ask, text)
+            await wait_all_tasks_blocked()
+    assert answers == ["first", "second"]
+
+
+async def test_an_ask_that_times_out_in_line_leaves_it(autojump_clock: MockClock) -> None:
+    address: Address[Echo] = Address("echo", capacity=1)
+    async with running([_behind(address)]), trio.open_nursery() as nursery:
+        await _occupy(address, nursery)
+        with pytest.raises(AskTimeout):
+            await address.ask(Say("in line"), seconds=0.5)
+        assert not address.mailbox.line
+
+
+@pytest.mark.parametrize("policy", [Overflow.FAIL, Overflow.DROP_NEWEST, Backoff(2, 0.01)])
+async def test_an_ask_that_finds_no_room_says_so(autojump_clock: MockClock, policy: Overflow | Backoff) -> None:
+    address: Address[Echo] = Address("echo", capacity=1, overflow=policy)
+    async with running([_behind(address)]), trio.open_nursery() as nursery:
+        await _occupy(address, nursery)
+        with pytest.raises(MailboxFull):
+            await address.ask(Say("no room"))
+
+
+async def test_an_ask_that_backs_off_is_answered_in_the_end(autojump_clock: MockClock) -> None:
+    address: Address[Echo] = Address("echo", capacity=1, overflow=Backoff(9, 0.1))
+    async with running([_behind(address)]), trio.open_nursery() as nursery:
+        await _occupy(address, nursery)
+        assert await address.ask(Say("late")) == "late"
+
+
+async def test_an_ask_that_makes_room_by_dropping_tells_the_asker_it_dropped(autojump_clock: MockClock) -> None:
+    address: Address[Echo] = Address("echo", capacity=1, overflow=Overflow.DROP_OLDEST)
+    async with running([_behind(address)]), trio.open_nursery() as nursery:
+        nursery.start_soon(address.ask, pause(1))
+        await wait_all_tasks_blocked()
+        dropped: list[str] = []
+
+        async def unlucky() -> None:
+            with pytest.raises(MailboxFull):
+                await address.ask(Say("old"))
+            dropped.append("old")
+
+        nursery.start_soon(unlucky)
+        await wait_all_tasks_blocked()
+        assert await address.ask(Say("new")) == "new"
+        assert dropped == ["old"]
+    dead = address.mailbox.dead_letters
+    assert dead is not None
+    assert [(letter.to, letter.message, letter.reason) for letter in dead] == [
+        ("echo", Say("old"), "mailbox full")
+    ]
+
+
+async def test_the_message_that_crashed_is_a_dead_letter_and_those_behind_it_are_handled() -> None:
+    notes: list[str] = []
+    address, child = echo(notes=notes)
+    async with running([child]):
+        for message in (Note("before"), Crash(), Note("after")):
+            address.tell(message)
+        await address.ask(Say("done"))
+    assert notes == ["before", "after"]
+    dead = address.mailbox.dead_letters
+    assert dead is not None
+    assert [letter.reason for letter in dead] == ["crashed its actor: ValueError"]
+
+
+async def test_a_message_to_be_retried_gets_one_more_chance() -> None:
+    address: Address[Echo] = Address("echo", on_crash=OnCrash.RETRY)
+    async with running([_behind(address)]) as system:
+        address.tell(Crash())
+        await address.ask(Say("done"))
+        assert system.snapshot().children[0].restarts == 2
+    assert address.mailbox.dropped == 1
+
+
+async def test_what_was_told_before_the_system_runs_is_handled_then_and_after_it_refused() -> None:
+    notes: list[str] = []
+    address, child = echo(notes=notes)
+    address.tell(Note("early"))
+    with pytest.raises(ActorDown, match="echo is down: not part of a running system"):
+        await address.ask(Say("too early"))
+    async with running([child]):
+        await address.ask(Say("now"))
+    assert notes == ["early"]
+    with pytest.raises(ActorDown):
+        address.tell(Note("late"))
+    with pytest.raises(ActorDown):
+        await address.ask(Say("late"))
+
+
+async def test_asks_fail_at_once_while_the_circuit_is_open(autojump_clock: MockClock) -> None:
+    address, child = echo(restart=CircuitBreaker(failures=2, open_seconds=8.0))
+    async with running([child]):
+        for _ in range(2):
+            with pytest.raises(HandlerCrashed):
+                await address.ask(CrashAsked())
+        await wait_all_tasks_blocked()
+        await trio.sleep(2)
+        with pytest.raises(CircuitOpen, match="its circuit breaker is open, next attempt in 6 s"):
+            await address.ask(Say("?"))
+        await trio.sleep(7)
+        assert await address.ask(Say("half-open")) == "half-open"
+
+
+async def test_messages_are_numbered_and_the_address_says_how_full_it_is() -> None:
+    address, child = echo("numbered")
+    async with running([child]):
+        await address.ask(Say("one"))
+        assert address.message_id.endswith("-numbered-1")
+        address.tell(Note("two"))
+        assert repr(address) == "<Address numbered: 1/1024>"
+
+
+def _behind(address: Address[Echo]) -> ChildSpec:
+    return actor(address, lambda: Echoer([]), restart=Immediate())
+
+
+async def _occupy(address: Address[Echo], nursery: trio.Nursery) -> None:
+    """One message in hand for a second, and one that fills the mailbox."""
+    nursery.start_soon(address.ask, pause(1))
+    await wait_all_tasks_blocked()
+    address.tell(Note("fills"))

@@ -1,0 +1,217 @@
+"""Running a tree: its block, its end, what a person sees of it and what an operator can do to it."""
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from alysd.nurseries import (
+    Address,
+    Change,
+    HandlerCrashed,
+    OneForOne,
+    SpecError,
+    State,
+    System,
+    SystemFailed,
+    UnknownChild,
+    WrongState,
+    actor,
+    open_system,
+    run_system,
+    supervisor,
+    task,
+)
+from tests.nurseries.kit import Crash, Echo, Echoer, Note, Say, Watcher, echo, pause, running
+
+
+async def test_leaving_the_block_handles_what_was_sent_and_closes_the_addresses() -> None:
+    notes: list[str] = []
+    address, child = echo(notes=notes)
+    async with running([child]):
+        for number in range(500):
+            address.tell(Note(str(number)))
+    assert notes == [str(number) for number in range(500)]
+    assert address.mailbox.closed
+
+
+async def test_an_error_of_the_block_comes_out_as_it_is_after_the_tree_stopped() -> None:
+    watcher = Watcher()
+    _, child = echo()
+    with pytest.raises(ZeroDivisionError):
+        async with running([child], observer=watcher):
+            raise ZeroDivisionError
+    assert watcher.states("echo")[-1] is State.STOPPED
+
+
+async def test_a_cancelled_block_stops_the_tree_in_order() -> None:
+    watcher = Watcher()
+    with trio.CancelScope() as scope:
+        async with running([echo("a")[1], echo("b")[1]], observer=watcher):
+            scope.cancel()
+            await trio.sleep_forever()
+    assert watcher.order(State.STOPPED) == ["b", "a", "Root"]
+
+
+async def test_when_system_and_block_fail_together_the_systems_failure_is_raised(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    address, child = echo()
+
+    async def fail_in_block() -> None:
+        async with running([child], fatal=[ValueError]):
+            address.tell(Crash())
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise KeyError("in the block")
+
+    with pytest.raises(SystemFailed):
+        await fail_in_block()
+    assert "besides the system's failure its block raised KeyError('in the block')" in caplog.text
+
+
+async def test_a_daemon_runs_until_it_is_asked_to_stop() -> None:
+    _, child = echo()
+    async with trio.open_nursery() as nursery:
+        system: System = await nursery.start(run_system, supervisor("Root", OneForOne(), [child]))
+        assert system.snapshot().state is State.RUNNING
+        assert system.stop_reason is None
+        system.request_stop("SIGTERM")
+        system.request_stop("again")
+    assert system.stop_reason == "SIGTERM"
+    assert system.failure is None
+
+
+async def test_a_tree_that_does_not_stop_in_time_is_cancelled(autojump_clock: MockClock) -> None:
+    """The root's own bound holds even if the sum of its children's does not."""
+    address, child = echo(stop_seconds=1000.0)
+    root = supervisor("Root", OneForOne(), [child], stop_seconds=2.0)
+    async with open_system(root) as system, trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            with pytest.raises(trio.BrokenResourceError):
+                await address.ask(pause(500), seconds=1000)
+
+        nursery.start_soon(ask)
+        await wait_all_tasks_blocked()
+        began = trio.current_time()
+        await system.stop("test")
+    assert trio.current_time() - began == pytest.approx(2)
+
+
+async def test_the_snapshot_shows_the_tree_with_numbers(autojump_clock: MockClock) -> None:
+    address, child = echo(tags=["x"])
+    tree = [supervisor("Sub", OneForOne(), [child]), task("work", trio.sleep_forever)]
+    async with running(tree) as system:
+        await address.ask(Say("one"))
+        await trio.sleep(5)
+        address.tell(Crash())
+        await trio.sleep(1)
+        address.tell(Note("waits"))
+        root = system.snapshot()
+        assert [(node.name, node.kind, node.state) for node in root.walk()] == [
+            ("Root", "supervisor", State.RUNNING),
+            ("Sub", "supervisor", State.RUNNING),
+            ("echo", "actor", State.RUNNING),
+            ("work", "task", State.RUNNING),
+        ]
+        assert (root.strategy, root.uptime) == ("OneForOne", 6)
+        leaf = root.children[0].children[0]
+        assert (leaf.restart, leaf.restarts, leaf.uptime) == ("Immediate", 1, 1)
+        assert (leaf.last_error, leaf.last_error_at) == (
+            "ValueError: boom",
+            pytest.approx(trio.current_time() - 1),
+        )
+        assert leaf.mailbox is not None
+        assert (leaf.mailbox.depth, leaf.mailbox.capacity, leaf.mailbox.handled) == (1, 1024, 1)
+
+
+async def test_a_failure_can_be_injected_into_an_idle_actor_a_busy_one_and_a_task(
+    autojump_clock: MockClock,
+) -> None:
+    address, child = echo()
+    runs = 0
+
+    async def work() -> None:
+        nonlocal runs
+        runs += 1
+        await trio.sleep_forever()
+
+    async with running([child, task("work", work)]) as system:
+        system.inject("echo", OSError("idle"))
+        assert await address.ask(Say("one")) == "one"
+        async with trio.open_nursery() as nursery:
+
+            async def ask() -> None:
+                with pytest.raises(HandlerCrashed, match="echo crashed: busy"):
+                    await address.ask(pause(100), seconds=200)
+
+            nursery.start_soon(ask)
+            await wait_all_tasks_blocked()
+            system.inject("echo", OSError("busy"))
+        system.inject("work", OSError("task"))
+        await trio.sleep(1)
+        assert runs == 2
+        assert [child.last_error for child in system.snapshot().children] == ["OSError: busy", "OSError: task"]
+
+
+async def test_only_a_running_child_that_exists_can_be_made_to_fail(autojump_clock: MockClock) -> None:
+    async def done() -> None:
+        await trio.lowlevel.checkpoint()
+
+    async with running([task("done", done, may_end=True)]) as system:
+        await trio.sleep(1)
+        with pytest.raises(UnknownChild, match="there is no child named nobody"):
+            system.inject("nobody", OSError())
+        with pytest.raises(WrongState, match="cannot inject a failure into done: it is Stopped"):
+            system.inject("done", OSError())
+
+
+async def test_a_suspended_actor_keeps_its_messages_until_it_is_resumed() -> None:
+    notes: list[str] = []
+    address, child = echo(notes=notes)
+    async with running([child]) as system:
+        system.suspend("echo")
+        await wait_all_tasks_blocked()
+        assert system.snapshot().children[0].state is State.SUSPENDED
+        address.tell(Note("waits"))
+        await wait_all_tasks_blocked()
+        assert notes == []
+        with pytest.raises(WrongState, match="cannot suspend echo: it is Suspended"):
+            system.suspend("echo")
+        system.resume("echo")
+        await address.ask(Say("on"))
+        assert notes == ["waits"]
+        with pytest.raises(WrongState, match="cannot resume Root: it is not an actor"):
+            system.resume("Root")
+
+
+async def test_a_suspended_actor_can_be_stopped_and_drains() -> None:
+    notes: list[str] = []
+    address, child = echo(notes=notes)
+    async with running([child]) as system:
+        system.suspend("echo")
+        await wait_all_tasks_blocked()
+        address.tell(Note("kept"))
+    assert notes == ["kept"]
+
+
+async def test_an_address_serves_one_actor_at_a_time_and_another_afterwards() -> None:
+    address: Address[Echo] = Address("echo")
+    child = actor(address, lambda: Echoer([]))
+    async with running([child]):
+        with pytest.raises(SpecError, match="the address echo already has an actor in a running system"):
+            async with running([child]):
+                pytest.fail("never entered")
+    async with running([child]):
+        assert await address.ask(Say("second life")) == "second life"
+
+
+async def test_an_observer_that_fails_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(change: Change) -> None:
+        raise RuntimeError(f"cannot draw {change.new.value}")
+
+    address, child = echo()
+    async with open_system(supervisor("Root", OneForOne(), [child]), observer=broken):
+        assert await address.ask(Say("fine")) == "fine"
+    assert "the observer failed on echo: RuntimeError('cannot draw Running')" in caplog.text
