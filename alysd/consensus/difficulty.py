@@ -53,7 +53,7 @@ def next_bits(bits: int, distance_slots: int, spec: ChainSpec) -> int:
     if percent * easings >= 25_600:
         # (1+a)^(256/a) is at least 2^256 for a up to 1: whatever the target was, it has passed every limit.
         # Also keeps the powers below small, however long no work has come.
-        return spec.pow_limit
+        return bits_of(limit)
     easings = easings if percent else 0
     target = target_of(bits) * scaled * (100 + percent) ** easings // (100 * spacing * 100**easings)
     return bits_of(min(max(target, 1), limit))

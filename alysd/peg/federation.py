@@ -5,7 +5,8 @@ A taproot output without a usable internal key, and one script: enough members s
 
 from collections.abc import Sequence
 
-from btclib.script.script import Command, serialize
+from btclib.alias import Command
+from btclib.script.script import serialize
 from btclib.script.script_pub_key import ScriptPubKey
 
 NUMS_KEY = bytes.fromhex("50929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0")

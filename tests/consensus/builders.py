@@ -1,0 +1,196 @@
+"""What the tests of the rules start from: a small chain, its states, its blocks, and real proofs of work."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from alysd.consensus.auxpow import aux_hash, expected_index, merkle_root
+from alysd.consensus.commitment import commitment
+from alysd.consensus.difficulty import next_bits, target_of
+from alysd.consensus.payload import payload_attributes
+from alysd.consensus.transition import apply_block
+from alysd.types.auxpow import AuxPow, AuxPowHeader, BitcoinHeader, Coinbase, MerkleBranch
+from alysd.types.block import Approvals, Block, ExecutionPayload, SignedBlock
+from alysd.types.chain import ChainState
+from alysd.types.chain_spec import ChainSpec
+from alysd.types.hashes import (
+    BURN_ADDRESS,
+    ZERO_HASH,
+    AuxHash,
+    BitcoinHash,
+    BlockHash,
+    BlsPublicKey,
+    BlsSignature,
+    EvmAddress,
+    PayloadHash,
+    sha256d,
+)
+from alysd.types.units import Height, Sat, Slot, Wei
+
+EASY_BITS = 0x207FFFFF
+"""Regtest's target: every second hash meets it."""
+
+CHAIN_ID = 121212
+MINER = EvmAddress(b"\x11" * 20)
+FIRST_SLOT = Slot(850_000_000)
+GENESIS = BlockHash(b"\x99" * 32)
+SIGNATURE = BlsSignature(b"\xaa" * 96)
+
+
+def make_spec(members: int = 3, **changes: Any) -> ChainSpec:
+    spec = ChainSpec(
+        name="test",
+        chain_id=CHAIN_ID,
+        slot_seconds=2,
+        authorities=tuple(BlsPublicKey(bytes([place]) * 48) for place in range(members)),
+        federation_fee_addresses=(EvmAddress(b"\x21" * 20), EvmAddress(b"\x22" * 20), EvmAddress(b"\x23" * 20)),
+        federation_bitcoin_keys=(),
+        bitcoin_network="regtest",
+        bitcoin_start_height=0,
+        peg_in_confirmations=6,
+        peg_in_minimum=Sat(1000),
+        peg_out_minimum=Sat(1000),
+        bits=EASY_BITS,
+        pow_limit=EASY_BITS,
+        auxpow_spacing_slots=30,
+        auxpow_max_adjustment_percent=20,
+        max_blocks_without_auxpow=100,
+        max_withdrawals=16,
+        max_block_bytes=2**21,
+        execution_genesis={},
+    )
+    return attrs.evolve(spec, **changes)
+
+
+def digest(*words: object) -> bytes:
+    """32 bytes that differ with the words."""
+    return hashlib.sha256(repr(words).encode()).digest()
+
+
+def make_payload(**changes: Any) -> ExecutionPayload:
+    payload = ExecutionPayload(
+        parent_hash=PayloadHash(bytes(32)),
+        fee_recipient=BURN_ADDRESS,
+        state_root=digest("state"),
+        receipts_root=digest("receipts"),
+        logs_bloom=bytes(256),
+        prev_randao=bytes(32),
+        block_number=Height(0),
+        gas_limit=30_000_000,
+        gas_used=0,
+        timestamp=0,
+        extra_data=b"",
+        base_fee_per_gas=Wei(7),
+        block_hash=PayloadHash(digest("payload")),
+        transactions=(),
+        withdrawals=(),
+        blob_gas_used=0,
+        excess_blob_gas=0,
+    )
+    return attrs.evolve(payload, **changes)
+
+
+def genesis(spec: ChainSpec) -> ChainState:
+    """The state after a genesis block named `GENESIS`."""
+    return ChainState(
+        hash=GENESIS,
+        parent_hash=ZERO_HASH,
+        height=Height(0),
+        slot=Slot(0),
+        payload_hash=PayloadHash(digest("genesis payload")),
+        timestamp=0,
+        bits=spec.bits,
+        last_final=GENESIS,
+        last_final_height=Height(0),
+        last_final_slot=Slot(0),
+        unpaid_fees=Wei(0),
+        next_withdrawal=0,
+    )
+
+
+def make_block(parent: ChainState, slot: Slot, spec: ChainSpec, header: AuxPowHeader | None = None) -> Block:
+    """A child of `parent` that keeps every rule."""
+    attributes = payload_attributes(parent, slot, header, spec)
+    payload = make_payload(
+        parent_hash=attributes.parent,
+        prev_randao=attributes.prev_randao,
+        block_number=Height(parent.height + 1),
+        timestamp=attributes.timestamp,
+        block_hash=PayloadHash(digest("payload", parent.hash, slot)),
+        withdrawals=attributes.withdrawals,
+    )
+    return Block(parent_hash=parent.hash, slot=slot, payload=payload, auxpow_header=header)
+
+
+def approve(block: Block, spec: ChainSpec, signers: Sequence[int] | None = None) -> SignedBlock:
+    """The block with the approvals of `signers`, of all if not given; its hash is made up."""
+    count = len(spec.authorities)
+    chosen = range(count) if signers is None else signers
+    bits = tuple(place in chosen for place in range(count))
+    return SignedBlock(BlockHash(digest("block", block)), block, Approvals(bits, SIGNATURE))
+
+
+def extend(parent: ChainState, slots: Sequence[int], spec: ChainSpec, fees: int = 0) -> list[ChainState]:
+    """The states of a chain of blocks on `parent`, one in each of these slots after FIRST_SLOT."""
+    states: list[ChainState] = []
+    for offset in slots:
+        signed = approve(make_block(parent, Slot(FIRST_SLOT + offset), spec), spec)
+        parent = apply_block(parent, signed, Wei(fees), ())
+        states.append(parent)
+    return states
+
+
+def mine(
+    work: AuxHash,
+    target: int,
+    *,
+    chain_branch: MerkleBranch | None = None,
+    script_sig: bytes | None = None,
+    outputs: Sequence[bytes] = (),
+    others: Sequence[bytes] = (),
+    version: int = 0x20000000,
+    meets: bool = True,
+) -> AuxPow:
+    """A parent block that commits to `work`, solved, or searched until its hash is *above* the target.
+
+    `script_sig` and `outputs` replace the commitment's place; `others` are the hashes beside the coinbase.
+    """
+    chain = chain_branch or MerkleBranch((), 0)
+    script = (
+        commitment(AuxHash(merkle_root(work, chain)), 2 ** len(chain.siblings))
+        if script_sig is None
+        else script_sig
+    )
+    coinbase = Coinbase(digest("coinbase", script, outputs), script, tuple(outputs))
+    branch = MerkleBranch(tuple(others), 0)
+    root = merkle_root(coinbase.txid, branch)
+    for nonce in range(10_000):
+        raw = (version % 2**32).to_bytes(4, "little") + bytes(32) + root + bytes(8) + nonce.to_bytes(4, "little")
+        if (int.from_bytes(sha256d(raw), "little") <= target) == meets:
+            parent = BitcoinHeader(raw, version, BitcoinHash(bytes(32)), root, 0, 0, nonce)
+            return AuxPow(coinbase, BitcoinHash(bytes(32)), branch, chain, parent)
+    raise AssertionError("no nonce found: the target is too hard for a test")
+
+
+def tree_branch(height: int, chain_id: int = CHAIN_ID, nonce: int = 0) -> MerkleBranch:
+    """A branch from the chain's own place in a tree of 2^height chains."""
+    return MerkleBranch(
+        tuple(digest("sibling", level) for level in range(height)), expected_index(nonce, chain_id, height)
+    )
+
+
+def make_header(parent: ChainState, ancestry: Sequence[ChainState], spec: ChainSpec, length: int) -> AuxPowHeader:
+    """Work that makes the first `length` blocks of `ancestry` final, valid in a child of `parent`."""
+    covered = ancestry[:length]
+    bits = next_bits(parent.bits, covered[-1].slot - parent.last_final_slot, spec)
+    work = aux_hash([state.hash for state in covered], MINER)
+    return AuxPowHeader(
+        range_start=covered[0].hash,
+        range_end=covered[-1].hash,
+        bits=bits,
+        chain_id=spec.chain_id,
+        fee_recipient=MINER,
+        auxpow=mine(work, target_of(bits)),
+    )

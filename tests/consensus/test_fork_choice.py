@@ -1,0 +1,269 @@
+"""The tree against the rule as docs/protocol.md writes it, over random histories of branches and proofs."""
+
+from collections.abc import Iterable
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alysd.consensus.fork_choice import Tree, best, preference
+from alysd.consensus.violations import UnknownParent
+from alysd.types.chain import ChainState, Head, Placement
+from alysd.types.hashes import BlockHash
+from alysd.types.units import Height, Slot
+from tests.consensus.builders import digest, genesis, make_spec
+
+ROOT = genesis(make_spec())
+
+
+def child(
+    parent: ChainState, slot: int | None = None, final: ChainState | None = None, tag: int = 0
+) -> ChainState:
+    """The state after a block on `parent`; with `final`, the block includes a proof up to there."""
+    state = attrs.evolve(
+        parent,
+        hash=BlockHash(digest("block", parent.hash, slot, tag)),
+        parent_hash=parent.hash,
+        height=Height(parent.height + 1),
+        slot=Slot(parent.slot + 1 if slot is None else slot),
+    )
+    if final is None:
+        return state
+    return attrs.evolve(state, last_final=final.hash, last_final_height=final.height, last_final_slot=final.slot)
+
+
+def grow(tree: Tree, parent: ChainState, count: int, tag: int = 0) -> list[ChainState]:
+    states: list[ChainState] = []
+    for _ in range(count):
+        parent = child(parent, tag=tag)
+        tree.adopt(parent)
+        states.append(parent)
+    return states
+
+
+def pairs(states: Iterable[ChainState]) -> tuple[tuple[Height, BlockHash], ...]:
+    return tuple((state.height, state.hash) for state in states)
+
+
+def new_tree() -> Tree:
+    return Tree((ROOT,), ROOT.hash)
+
+
+def test_height_then_slot_then_hash_decide() -> None:
+    low, high = child(ROOT, 5), child(child(ROOT, 5), 9)
+    late = child(ROOT, 6)
+    one, other = sorted((child(ROOT, 5, tag=1), child(ROOT, 5, tag=2)), key=lambda state: state.hash)
+    assert best([low, high, late]) == high
+    assert best([late, low]) == low
+    assert best([other, one]) == one
+    assert preference(high) < preference(low) < preference(late)
+
+
+def test_a_new_tree_is_its_final_block() -> None:
+    tree = new_tree()
+    assert tree.tip == Head(ROOT, ROOT, ROOT)
+    assert tree.bundle() is None
+    assert tree.ancestry(ROOT.hash) == ()
+    assert len(tree) == 1
+
+
+def test_a_block_on_the_head_becomes_the_head() -> None:
+    tree = new_tree()
+    one = child(ROOT)
+    assert tree.adopt(one) == Placement(Head(one, ROOT, ROOT), pairs([one]), 0)
+    two = child(one)
+    assert tree.adopt(two) == Placement(Head(two, one, ROOT), pairs([two]), 0)
+    bundle = tree.bundle()
+    assert bundle is not None
+    assert bundle.hashes == (one.hash, two.hash)
+    assert (bundle.end_height, bundle.end_slot, bundle.previous_end_slot) == (2, two.slot, ROOT.last_final_slot)
+
+
+def test_a_longer_branch_displaces_the_head() -> None:
+    tree = new_tree()
+    common = grow(tree, ROOT, 1)[0]
+    old = grow(tree, common, 2, tag=1)
+    new = [child(common, tag=2)]
+    new.append(child(new[0], tag=2))
+    new.append(child(new[1], tag=2))
+    tree.adopt(new[0])
+    tree.adopt(new[1])
+    before = tree.tip
+    expected = Placement(Head(new[2], new[1], ROOT), pairs(new), 2)
+    if before.head == new[1]:
+        # The tie at the same height and slot went by hash.
+        expected = attrs.evolve(expected, canonical=pairs(new[2:]), removed=0)
+    else:
+        assert before.head == old[1]
+    assert tree.adopt(new[2]) == expected
+
+
+def test_placing_changes_nothing() -> None:
+    tree = new_tree()
+    states = grow(tree, ROOT, 3)
+    extra = child(states[-1], final=states[0])
+    before = tree.tip
+    first = tree.place(extra)
+    assert tree.place(extra) == first
+    assert tree.tip == before
+    assert tree.get(extra.hash) is None
+    assert first.tip.final == states[0]
+    assert tree.adopt(extra) == first
+
+
+def test_a_block_that_is_there_changes_nothing() -> None:
+    """A crash between writing and adopting hands the same block in again."""
+    tree = new_tree()
+    states = grow(tree, ROOT, 3)
+    for state in (ROOT, *states):
+        assert tree.adopt(state) == Placement(Head(states[2], states[1], ROOT), (), 0)
+    assert len(tree) == 4
+
+
+def test_a_block_without_a_parent_in_the_tree_is_refused() -> None:
+    tree = new_tree()
+    states = grow(tree, ROOT, 3)
+    tree.adopt(child(states[2], final=states[1]))
+    orphan = child(child(states[2], tag=7))
+    below = child(states[0], tag=7)
+    for state in (orphan, below):
+        with pytest.raises(UnknownParent) as caught:
+            tree.place(state)
+        assert caught.value.parent == state.parent_hash
+
+
+def test_a_final_block_is_never_abandoned_however_long_the_other_branch() -> None:
+    tree = new_tree()
+    short = grow(tree, ROOT, 2, tag=1)
+    long = grow(tree, ROOT, 5, tag=2)
+    assert tree.tip.head == long[-1]
+    proof = child(short[-1], final=short[0])
+    placement = tree.adopt(proof)
+    assert placement == Placement(Head(proof, short[-1], short[0]), pairs([*short, proof]), 5)
+    assert all(tree.get(state.hash) is None for state in long)
+    with pytest.raises(UnknownParent):
+        tree.adopt(child(long[-1]))
+
+
+def test_a_proof_on_a_side_branch_that_the_head_shares_moves_only_the_final_block() -> None:
+    tree = new_tree()
+    common = grow(tree, ROOT, 2)
+    head = grow(tree, common[-1], 4, tag=1)
+    proof = child(common[-1], final=common[0], tag=2)
+    assert tree.adopt(proof) == Placement(Head(head[-1], head[-2], common[0]), (), 0)
+    # The head's own branch has not included the proof: its next proof still begins at its own last final block.
+    bundle = tree.bundle()
+    assert bundle is not None
+    assert bundle.hashes == tuple(state.hash for state in (*common, *head))
+
+
+def test_a_late_child_of_the_final_block_finds_the_range_that_it_must_prove_itself() -> None:
+    tree = new_tree()
+    states = grow(tree, ROOT, 3)
+    tree.adopt(child(states[2], final=states[2], tag=1))
+    assert tree.tip.final == states[2]
+    assert tree.ancestry(states[2].hash) == tuple(states)
+    assert tree.adopt(child(states[2], final=states[2], tag=2)).tip.final == states[2]
+
+
+def test_what_lies_below_the_last_range_is_forgotten() -> None:
+    """Or the tree would grow for as long as the node runs."""
+    tree = new_tree()
+    state, finals = ROOT, [ROOT]
+    for _ in range(50):
+        blocks = grow(tree, state, 4)
+        grow(tree, blocks[0], 2, tag=9)
+        state = child(blocks[-1], final=blocks[-1])
+        tree.adopt(state)
+        finals.append(blocks[-1])
+        assert len(tree) <= 12
+    assert tree.tip == Head(state, finals[-1], finals[-1])
+    assert tree.get(finals[-2].hash) is None
+    assert tree.get(ROOT.hash) is None
+    with pytest.raises(UnknownParent):
+        tree.ancestry(ROOT.hash)
+
+
+def test_states_that_do_not_hold_the_final_block_are_no_tree() -> None:
+    one = child(ROOT)
+    two = child(one, final=one)
+    cases: list[tuple[tuple[ChainState, ...], ChainState]] = [
+        ((), ROOT),
+        ((ROOT,), one),
+        ((ROOT, two), two),
+        # Without the block that was final before it, nobody could prove the range that a late child needs.
+        ((one,), one),
+    ]
+    for states, final in cases:
+        with pytest.raises(UnknownParent):
+            Tree(states, final.hash)
+    assert Tree((one, two), two.hash).tip.final == two
+
+
+class Naive:
+    """The rule, word by word: everything is kept, everything is computed anew."""
+
+    def __init__(self) -> None:
+        self.all = {ROOT.hash: ROOT}
+        self.final = ROOT
+
+    def down(self, state: ChainState) -> list[ChainState]:
+        path = [state]
+        while path[-1].hash != ROOT.hash:
+            path.append(self.all[path[-1].parent_hash])
+        return path
+
+    def live(self) -> list[ChainState]:
+        return [state for state in self.all.values() if self.final in self.down(state)]
+
+    def head(self) -> ChainState:
+        return best(self.live())
+
+    def add(self, state: ChainState) -> None:
+        self.all[state.hash] = state
+        if state.last_final_height > self.final.height:
+            self.final = self.all[state.last_final]
+
+    def ancestry(self, state: ChainState) -> tuple[ChainState, ...]:
+        above = [one for one in self.down(state) if one.height > state.last_final_height]
+        return tuple(reversed(above))
+
+
+choices = st.tuples(st.integers(0, 10**6), st.integers(1, 3), st.integers(0, 10**6), st.integers(0, 3))
+
+
+@given(st.lists(choices, max_size=60))
+def test_the_tree_is_the_rule_over_any_history(history: list[tuple[int, int, int, int]]) -> None:
+    """A wrong head forks this node off; a wrong canonical change leaves its database inconsistent."""
+    tree, naive = new_tree(), Naive()
+    canonical = {ROOT.height: ROOT.hash}
+    for step, (which, gap, proof, rarity) in enumerate(history):
+        live = sorted(naive.live(), key=lambda state: state.hash)
+        # Prefer recent blocks, so that branches get long.
+        recent = sorted(live, key=lambda state: -state.height)[:4]
+        parent = (recent if rarity else live)[which % (len(recent) if rarity else len(live))]
+        ancestry = naive.ancestry(parent)
+        final = ancestry[proof % len(ancestry)] if ancestry and rarity == 1 else None
+        state = child(parent, parent.slot + gap, final, tag=step)
+        naive.add(state)
+        old = tree.tip.head
+        placement = tree.adopt(state)
+        assert tree.tip == placement.tip
+        head, below = naive.head(), naive.down(naive.head())
+        assert (tree.tip.head, tree.tip.final) == (head, naive.final)
+        assert tree.tip.safe == (head if head == naive.final else below[1])
+        for height in range(old.height - placement.removed + 1, old.height + 1):
+            del canonical[Height(height)]
+        canonical.update(placement.canonical)
+        assert canonical == {one.height: one.hash for one in below}
+        for one in naive.live():
+            assert tree.get(one.hash) == one
+            assert tree.ancestry(one.hash) == naive.ancestry(one)
+        stored = sorted(
+            (one for one in naive.all.values() if one.height >= naive.final.last_final_height),
+            key=lambda one: (one.hash != naive.final.last_final, one.height),
+        )
+        again = Tree(stored, naive.final.hash)
+        assert again.tip == tree.tip
+        assert len(again) == len(tree)

@@ -1,0 +1,192 @@
+"""Every rule in its place: the right error, and the cheap ones before the dear."""
+
+from collections.abc import Sequence
+
+import attrs
+import pytest
+
+from alysd.consensus.validity import check_block
+from alysd.consensus.violations import (
+    BadApprovalSignature,
+    BelowQuorum,
+    BlockTooLarge,
+    HaltedWithoutWork,
+    PegNotActive,
+    SlotNotAfterParent,
+    SlotTooEarly,
+    UnknownParent,
+    WrongBlockNumber,
+    WrongWithdrawals,
+)
+from alysd.consensus.work_violations import WrongBits
+from alysd.errors import Refused
+from alysd.types.block import Block, PegIn, SignedBlock
+from alysd.types.chain import ChainState, ValidBlock
+from alysd.types.chain_spec import ChainSpec
+from alysd.types.hashes import BitcoinHash, BlockHash, BlsPublicKey, BlsSignature
+from alysd.types.units import Height, Slot, Wei
+from tests.consensus.builders import (
+    FIRST_SLOT,
+    GENESIS,
+    approve,
+    extend,
+    genesis,
+    make_block,
+    make_header,
+    make_spec,
+)
+
+SPEC = make_spec()
+STATES = extend(genesis(SPEC), [0, 1, 2], SPEC, fees=10**15)
+PARENT = STATES[-1]
+SLOT = Slot(FIRST_SLOT + 5)
+NOW = float(2 * SLOT)
+
+
+def judge(
+    signed: SignedBlock,
+    *,
+    parent: ChainState = PARENT,
+    spec: ChainSpec = SPEC,
+    now: float = NOW,
+    verified: bool = True,
+    size: int = 1000,
+) -> ValidBlock:
+    def verify(keys: Sequence[BlsPublicKey], message: bytes, signature: BlsSignature) -> bool:
+        return verified
+
+    return check_block(signed, parent, STATES, spec, GENESIS, now, verify, size)
+
+
+def block(with_proof: bool = False) -> Block:
+    return make_block(PARENT, SLOT, SPEC, make_header(PARENT, STATES, SPEC, 2) if with_proof else None)
+
+
+@pytest.mark.parametrize("with_proof", [False, True])
+def test_a_block_that_keeps_every_rule_is_valid(with_proof: bool) -> None:
+    signed = approve(block(with_proof), SPEC)
+    assert judge(signed) == ValidBlock(signed, PARENT)
+    assert len(signed.block.payload.withdrawals) == (4 if with_proof else 0)
+
+
+def test_a_block_is_judged_by_its_own_parent() -> None:
+    with pytest.raises(UnknownParent) as caught:
+        judge(approve(attrs.evolve(block(), parent_hash=BlockHash(bytes(32))), SPEC))
+    assert caught.value.parent == bytes(32)
+
+
+@pytest.mark.parametrize("slot", [PARENT.slot, PARENT.slot - 1, 0])
+def test_a_slot_is_later_than_the_parents(slot: int) -> None:
+    with pytest.raises(SlotNotAfterParent):
+        judge(approve(attrs.evolve(block(), slot=Slot(slot)), SPEC))
+
+
+def test_a_slot_may_begin_half_a_slot_from_now_and_no_later() -> None:
+    """Clocks differ; but a block from the future would let its author choose its parent's successor."""
+    signed = approve(block(), SPEC)
+    judge(signed, now=NOW - 1.0)
+    with pytest.raises(SlotTooEarly) as caught:
+        judge(signed, now=NOW - 1.001)
+    assert caught.value.ahead == pytest.approx(1.001)
+    judge(signed, now=NOW + 10**6)
+
+
+def test_a_block_has_at_most_the_chains_bytes() -> None:
+    signed = approve(block(), SPEC)
+    judge(signed, size=SPEC.max_block_bytes)
+    with pytest.raises(BlockTooLarge):
+        judge(signed, size=SPEC.max_block_bytes + 1)
+
+
+def test_approvals_are_checked() -> None:
+    author = SLOT % 3
+    with pytest.raises(BelowQuorum):
+        judge(approve(block(), SPEC, [author]))
+    with pytest.raises(BadApprovalSignature):
+        judge(approve(block(), SPEC), verified=False)
+
+
+def test_the_payload_is_checked() -> None:
+    payload = attrs.evolve(block().payload, block_number=Height(9))
+    with pytest.raises(WrongBlockNumber):
+        judge(approve(attrs.evolve(block(), payload=payload), SPEC))
+
+
+def test_the_proof_is_checked() -> None:
+    good = block(with_proof=True)
+    assert good.auxpow_header is not None
+    odd = attrs.evolve(good, auxpow_header=attrs.evolve(good.auxpow_header, bits=0x1D00FFFF))
+    with pytest.raises(WrongBits):
+        judge(approve(odd, SPEC))
+
+
+def test_withdrawals_follow_from_the_proof_that_is_included() -> None:
+    """The fees of a block with a proof, minted in one without, would be minted again with the next proof."""
+    paying, plain = block(with_proof=True), block()
+    for one, other in ((paying, plain), (plain, paying)):
+        mixed = attrs.evolve(one, payload=attrs.evolve(one.payload, withdrawals=other.payload.withdrawals))
+        with pytest.raises(WrongWithdrawals):
+            judge(approve(mixed, SPEC))
+
+
+def test_a_halted_chain_goes_on_only_with_work() -> None:
+    """This bounds how far a chain can run ahead of its miners, and what nodes keep in memory."""
+    spec = attrs.evolve(SPEC, max_blocks_without_auxpow=2)
+    with pytest.raises(HaltedWithoutWork):
+        judge(approve(block(), spec), spec=spec)
+    judge(approve(block(with_proof=True), spec), spec=spec)
+    judge(approve(block(), spec), spec=attrs.evolve(SPEC, max_blocks_without_auxpow=3))
+
+
+@pytest.mark.parametrize(
+    ("odd", "field"),
+    [
+        (attrs.evolve(block(), peg_ins=(PegIn(BitcoinHash(bytes(32)), BitcoinHash(bytes(32))),)), "peg_ins"),
+        (attrs.evolve(block(), peg_out_proposal=b""), "peg_out_proposal"),
+        (attrs.evolve(block(), finalized_peg_outs=(b"tx",)), "finalized_peg_outs"),
+    ],
+)
+def test_the_peg_is_not_active(odd: Block, field: str) -> None:
+    """A peg-in that no rule checks would mint what nobody locked."""
+    with pytest.raises(PegNotActive, match="not active") as caught:
+        judge(approve(odd, SPEC))
+    assert (caught.value.field, caught.value.count) == (field, 1)
+
+
+def test_rules_are_checked_in_order_of_cost() -> None:
+    """A stranger's block must not cost a signature check before everything cheaper has been looked at."""
+    rich = attrs.evolve(PARENT, unpaid_fees=Wei(PARENT.unpaid_fees + 10**18))
+    wrong = attrs.evolve(
+        block(with_proof=True),
+        parent_hash=BlockHash(bytes(32)),
+        slot=PARENT.slot,
+        peg_out_proposal=b"",
+    )
+    found: list[type[Refused]] = []
+    steps: list[tuple[dict[str, object], dict[str, object]]] = [
+        ({}, {"size": 2**30, "verified": False, "now": 0.0}),
+        ({"parent_hash": PARENT.hash}, {"size": 2**30, "verified": False, "now": 0.0}),
+        ({"slot": SLOT}, {"size": 2**30, "verified": False, "now": 0.0}),
+        ({}, {"size": 2**30, "verified": False}),
+        ({}, {"verified": False}),
+        ({"payload": attrs.evolve(wrong.payload, block_number=Height(0))}, {}),
+        ({"payload": wrong.payload}, {"spec": attrs.evolve(SPEC, auxpow_spacing_slots=1, pow_limit=0x2000FFFF)}),
+        ({}, {"parent": rich}),
+        ({}, {}),
+    ]
+    for changes, circumstances in steps:
+        wrong = attrs.evolve(wrong, **changes)  # pyright: ignore[reportArgumentType]  the fields of a block
+        with pytest.raises(Refused) as caught:
+            judge(approve(wrong, SPEC), **circumstances)  # pyright: ignore[reportArgumentType]  as in `judge`
+        found.append(caught.type)
+    assert found == [
+        UnknownParent,
+        SlotNotAfterParent,
+        SlotTooEarly,
+        BlockTooLarge,
+        BadApprovalSignature,
+        WrongBlockNumber,
+        WrongBits,
+        WrongWithdrawals,
+        PegNotActive,
+    ]

@@ -1,0 +1,71 @@
+"""What people read when a rule is broken."""
+
+import inspect
+import pickle
+
+import pytest
+
+from alysd.consensus import violations, work_violations
+from alysd.consensus.violations import (
+    AuthorMissing,
+    BadApprovalSignature,
+    BelowQuorum,
+    BlockTooLarge,
+    HaltedWithoutWork,
+    InvalidPayload,
+    PegNotActive,
+    SlotNotAfterParent,
+    SlotTooEarly,
+    UnknownParent,
+    WrongApprovalLength,
+    WrongRandao,
+    shown,
+)
+from alysd.errors import InvalidBlock, InvalidWork
+from alysd.types.hashes import BlockHash
+from alysd.types.units import Slot
+
+MESSAGES: list[tuple[InvalidBlock, str]] = [
+    (UnknownParent(BlockHash(b"\xab" * 32)), f"no block {'ab' * 32} among the final one and those above it"),
+    (SlotNotAfterParent(Slot(9), Slot(8)), "slot 8 is not after the parent's slot 9"),
+    (SlotTooEarly(Slot(9), 3.14, 1.0), "slot 9 begins 3.1 s from now, 1.0 s are allowed"),
+    (BlockTooLarge(10, 11), "the block takes 11 bytes, 10 are allowed"),
+    (WrongApprovalLength(3, 4), "bits in the list of approvals: expected 3, found 4"),
+    (AuthorMissing(Slot(9), 2), "authority 2, whose turn slot 9 is, has not approved the block"),
+    (BelowQuorum(3, 2), "2 approvals, 3 are needed"),
+    (BadApprovalSignature(3), "the signature does not prove the 3 approvals that the block claims"),
+    (WrongRandao(b"\x01", b"\x02"), "prev_randao: expected 01, found 02"),
+    (
+        HaltedWithoutWork(100),
+        "more than 100 blocks wait for a proof of work, and this block includes none",
+    ),
+    (PegNotActive("peg_ins", 2), "the peg is not active on this chain: peg_ins must be empty, found 2"),
+    (InvalidPayload("nonce too low"), "the execution client refuses the payload: nonce too low"),
+]
+
+
+@pytest.mark.parametrize(("error", "message"), MESSAGES, ids=lambda value: type(value).__name__)
+def test_each_error_says_what_was_expected_and_found(error: InvalidBlock, message: str) -> None:
+    assert str(error) == message
+
+
+@pytest.mark.parametrize("error", [error for error, _ in MESSAGES], ids=lambda value: type(value).__name__)
+def test_errors_survive_the_way_to_another_process(error: InvalidBlock) -> None:
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301  our own bytes
+
+
+def test_every_rule_is_somebody_elses_fault_and_belongs_to_one_branch() -> None:
+    """An error outside these branches would crash an actor where it should refuse a block."""
+    for module, branch in ((violations, InvalidBlock), (work_violations, InvalidWork)):
+        rules = [
+            kind
+            for _, kind in inspect.getmembers(module, inspect.isclass)
+            if issubclass(kind, Exception) and kind.__module__ == module.__name__
+        ]
+        assert len(rules) > 10
+        assert all(issubclass(kind, branch) for kind in rules)
+
+
+def test_bytes_are_shown_in_hex() -> None:
+    assert shown(b"\x00\xff") == "00ff"
+    assert shown(7) == "7"

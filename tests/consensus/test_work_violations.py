@@ -1,0 +1,52 @@
+"""What a miner reads when his proof breaks a rule."""
+
+import pytest
+
+from alysd.consensus.work_violations import (
+    BadTarget,
+    ChainBranchTooLong,
+    CoinbaseNotFirst,
+    CommitmentMisplaced,
+    CommitmentMissing,
+    CommitmentTwice,
+    NotEnoughWork,
+    ParentOfOurChain,
+    WorkMissing,
+    WrongBits,
+    WrongCoinbaseBranch,
+    WrongCommitment,
+    WrongHeaderChainId,
+    WrongRangeEnd,
+    WrongRangeStart,
+    WrongTreeIndex,
+    WrongTreeSize,
+)
+from alysd.errors import InvalidWork
+
+MESSAGES: list[tuple[InvalidWork, str]] = [
+    (BadTarget(0x01FEDCBA), "bits 01fedcba are negative, zero or overflow"),
+    (WorkMissing(), "the header of merged mining comes without a proof"),
+    (WrongHeaderChainId(1, 2), "chain id of the header: expected 1, found 2"),
+    (WrongRangeStart(b"\x01", b"\x02"), "first block of the range: expected 01, found 02"),
+    (WrongRangeEnd(b"\x02"), "last block of the range: 02 is not between the last final block and the parent"),
+    (WrongBits(0x207FFFFF, 0x1D00FFFF), "bits of the header: expected 207fffff, found 1d00ffff"),
+    (ParentOfOurChain(7), "the parent block's version names our own chain id 7"),
+    (ChainBranchTooLong(30, 31), "the chain branch has 31 siblings, 30 are allowed"),
+    (CoinbaseNotFirst(3), "the coinbase branch has index 3: the coinbase is the first transaction, index 0"),
+    (WrongCoinbaseBranch(b"\x01", b"\x02"), "merkle root of the parent block: expected 01, found 02"),
+    (CommitmentMissing(), "the coinbase holds no commitment (fabe6d6d)"),
+    (CommitmentTwice("scriptSig", 2), "the coinbase holds 2 commitments in its scriptSig, 1 is allowed"),
+    (
+        CommitmentMisplaced("outputs"),
+        "the commitment in the coinbase's outputs is not 44 bytes in one of the three accepted forms",
+    ),
+    (WrongCommitment(b"\x01", b"\x02"), "committed merkle root: expected 01, found 02"),
+    (WrongTreeSize(4, 8), "size of the commitment's tree: expected 4, found 8"),
+    (WrongTreeIndex(4, 8), "index in the commitment's tree: expected 4, found 8"),
+    (NotEnoughWork(1, 255), f"the parent block's hash {'0' * 62}ff is above the target {'0' * 63}1"),
+]
+
+
+@pytest.mark.parametrize(("error", "message"), MESSAGES, ids=lambda value: type(value).__name__)
+def test_each_error_says_what_was_expected_and_found(error: InvalidWork, message: str) -> None:
+    assert str(error) == message
