@@ -14,6 +14,7 @@ from alysd.types.chain import ChainState, Placement, StoredChain
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsSignature, EvmAddress, PayloadHash
 from alysd.types.mining import AuxOffer
 from alysd.types.units import Height, Slot
+from alysd.types.verdict import Verdict
 
 
 class Clock(Protocol):
@@ -21,20 +22,6 @@ class Clock(Protocol):
 
     def time(self) -> float:
         """Unix seconds."""
-        ...
-
-
-class PayloadVerdict(Protocol):
-    """What an execution client says of a payload."""
-
-    @property
-    def status(self) -> str:
-        """VALID, INVALID, SYNCING (the parent is not known) or ACCEPTED, as the Engine API defines them."""
-        ...
-
-    @property
-    def reason(self) -> str | None:
-        """The client's words when INVALID."""
         ...
 
 
@@ -49,11 +36,11 @@ class ExecutionEngine(Protocol):
         """Whether the client has this block, executed, on any branch."""
         ...
 
-    async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> PayloadVerdict:
+    async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
         """Execute and judge a payload (engine_newPayloadV3)."""
         ...
 
-    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> PayloadVerdict:
+    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> Verdict:
         """Follow this head (engine_forkchoiceUpdatedV3 without attributes)."""
         ...
 

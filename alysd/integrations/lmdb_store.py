@@ -70,7 +70,7 @@ class LmdbStore:
             raise StoreError(f"the database in {folder} has format {found[1]!r}; this version reads {_FORMAT!r}")
         elif found[0] != genesis.hash:
             raise WrongChain(
-                f"the database in {folder} belongs to the chain with genesis {(found[0] or b'').hex()}, "
+                f"the database in {folder} belongs to the chain with genesis {bytes(found[0] or b'').hex()}, "
                 f"the configuration names {genesis.hash.hex()}: give this chain a data folder of its own"
             )
 
@@ -110,21 +110,21 @@ class LmdbStore:
         """The states from the final block before the last one upwards, by height, and the last final block."""
 
         def read(txn: lmdb.Transaction) -> StoredChain:
-            final = self._state(txn, txn.get(b"final", db=self._meta))
+            final = self._state(txn, bytes(txn.get(b"final", b"", db=self._meta)))
             first = _height_key(final.last_final_height)
             states = [self._state(txn, first + final.last_final)]
             with txn.cursor(self._states) as cursor:
                 if cursor.set_range(_height_key(Height(final.last_final_height + 1))):
-                    states.extend(decode_state(value) for value in cursor.iternext(keys=False))
+                    states.extend(decode_state(bytes(value)) for value in cursor.iternext(keys=False))
             return StoredChain(tuple(states), final.hash)
 
         return self._read(read)
 
-    def _state(self, txn: lmdb.Transaction, key: bytes | None) -> ChainState:
-        record = None if key is None else txn.get(key, db=self._states)
+    def _state(self, txn: lmdb.Transaction, key: bytes) -> ChainState:
+        record = txn.get(key, db=self._states) if key else None
         if record is None:
-            raise Corrupt(f"the database holds no state under {'final' if key is None else key.hex()}")
-        return decode_state(record)
+            raise Corrupt(f"the database holds no chain state under the key {key.hex() or 'of the final block'}")
+        return decode_state(bytes(record))
 
     def block_by_hash(self, block: BlockHash) -> SignedBlock | None:
         """A stored block, or None."""
@@ -145,9 +145,9 @@ class LmdbStore:
                     for value in cursor.iternext(keys=False):
                         if len(blocks) == count:
                             break
-                        block = self._block(txn, BlockHash(value))
+                        block = self._block(txn, BlockHash(bytes(value)))
                         if block is None:
-                            raise Corrupt(f"the canonical block {value.hex()} is not in the database")
+                            raise Corrupt(f"the canonical block {bytes(value).hex()} is not in the database")
                         blocks.append(block)
             return tuple(blocks)
 
@@ -163,7 +163,7 @@ class LmdbStore:
         if data is None:
             return None
         try:
-            signed = decode_block(data)
+            signed = decode_block(bytes(data))
         except Malformed as error:
             raise Corrupt(f"the block stored as {block.hex()} does not decode: {error}") from error
         if signed.hash != block:

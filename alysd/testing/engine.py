@@ -11,15 +11,9 @@ from alysd.errors import EngineBehind, EngineUnavailable
 from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.units import Height, Wei
-from alysd.wire.execution_genesis import block_hash_of, genesis_payload
-
-
-@attrs.frozen
-class FakeVerdict:
-    """Implements `alysd.ports.PayloadVerdict`."""
-
-    status: str
-    reason: str | None = None
+from alysd.types.verdict import Verdict
+from alysd.wire.execution_genesis import genesis_payload
+from alysd.wire.execution_header import block_hash_of
 
 
 @attrs.define
@@ -60,25 +54,25 @@ class FakeEngine:
         await self._answer()
         return payload in self.blocks
 
-    async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> FakeVerdict:
+    async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
         """Take a payload whose parent is known and whose hash is its header's."""
         await self._answer()
         if block_hash_of(payload, parent_beacon_block_root) != payload.block_hash:
-            return FakeVerdict("INVALID", "block hash mismatch")
+            return Verdict("INVALID", "block hash mismatch")
         if payload.block_hash in self.refuse:
-            return FakeVerdict("INVALID", "refused by the test")
+            return Verdict("INVALID", "refused by the test")
         if payload.parent_hash not in self.blocks:
-            return FakeVerdict("SYNCING")
+            return Verdict("SYNCING")
         self.blocks[payload.block_hash] = payload
-        return FakeVerdict("VALID")
+        return Verdict("VALID")
 
-    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> FakeVerdict:
+    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> Verdict:
         """Follow a known head."""
         await self._answer()
         if not {head, safe, final} <= self.blocks.keys():
-            return FakeVerdict("SYNCING")
+            return Verdict("SYNCING")
         self.head = head
-        return FakeVerdict("VALID")
+        return Verdict("VALID")
 
     async def build_payload(
         self, head: PayloadHash, safe: PayloadHash, final: PayloadHash, attributes: PayloadAttributes
@@ -103,8 +97,10 @@ class FakeEngine:
         return attrs.evolve(payload, block_hash=identity)
 
     async def gas_used(self, payload: PayloadHash, transactions: int) -> tuple[int, ...]:
-        """The fake builds no transactions, so a block with some was not executed here: 21,000 gas each."""
+        """21,000 gas for each transaction of a known block: a fake transfer."""
         await self._answer()
+        if payload not in self.blocks:
+            raise EngineBehind(payload)
         return (21_000,) * transactions
 
     async def aclose(self) -> None:

@@ -14,7 +14,7 @@ from alysd.consensus.approvals import Verifier
 from alysd.consensus.transition import apply_block
 from alysd.consensus.validity import check_block
 from alysd.consensus.violations import UnknownParent
-from alysd.errors import Refused
+from alysd.errors import NotNow, Refused
 from alysd.messages.block_import import BlockImport, ImportBlock
 from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetHead, GetState
 from alysd.messages.engine import Engine, ExecutePayload, SetForkchoice
@@ -26,7 +26,7 @@ from alysd.types.chain import ChainState, ExecutedBlock, Head, StoredBlock, Vali
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash, short
 from alysd.wire.block_ssz import encode_block
-from alysd.workflows.machine import Machine
+from alysd.workflows.machine import Machine, Transitions
 
 CHAIN_SECONDS = 2.0
 """The chain actor answers from memory, or after one synced write: a slot's length means that it is stuck."""
@@ -117,7 +117,7 @@ def _broken(_state: ReceivedBlock | ValidBlock, event: Broken) -> RefusedBlock:
     return RefusedBlock(event.error)
 
 
-TRANSITIONS = {
+TRANSITIONS: Transitions = {
     (ReceivedBlock, Judged): _judged,
     (ReceivedBlock, Broken): _broken,
     (ValidBlock, Executed): _executed,
@@ -206,5 +206,5 @@ class BlockImportWorkflow(Actor[BlockImport]):
     async def _follow(self, stored: StoredBlock) -> None:
         try:
             await self._engine.ask(SetForkchoice(stored.placement.tip), seconds=FORKCHOICE_SECONDS)
-        except NotAnswered as error:
+        except (NotAnswered, NotNow) as error:
             self._log.warning("the execution client does not follow yet", reason=str(error))

@@ -30,7 +30,7 @@ from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import block_hash
-from alysd.workflows.machine import Machine
+from alysd.workflows.machine import Machine, Transitions
 
 ASK_SECONDS = 2.0
 """Chain and merged-mining actor answer from memory; longer than a slot of the default length is no answer."""
@@ -116,7 +116,7 @@ class SlotOver:
 ProductionState = Waiting | Preparing | Building | Signing | Importing
 ProductionEvent = SlotBegun | Prepared | Built | Signed | SlotOver
 
-TRANSITIONS = {
+TRANSITIONS: Transitions = {
     (Waiting, SlotBegun): lambda state, _event: Preparing(state.slot),
     (Waiting, SlotOver): lambda _state, event: Waiting(event.next),
     (Preparing, Prepared): lambda state, event: Building(state.slot, event.head, event.work),
@@ -181,10 +181,10 @@ class BlockProduction:
         tip = await self.chain.ask(GetHead(), seconds=ASK_SECONDS)
         if tip.head.slot >= slot:
             raise NotNow(f"the head is of slot {tip.head.slot} already: is this machine's clock behind?")
-        if halted(tip.head, self.spec):
+        work = await self._work(tip)
+        if work is None and halted(tip.head, self.spec):
             self.publish(ProductionHalted(slot, tip.head.height - tip.head.last_final_height))
             return None
-        work = await self._work(tip)
         machine.move(Prepared(tip, work))
         attributes = payload_attributes(tip.head, slot, work, self.spec)
         payload = await self.engine.ask(BuildPayload(tip, attributes), seconds=ASK_SECONDS)

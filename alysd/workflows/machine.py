@@ -42,7 +42,7 @@ class Machine(Generic[State, Event]):
     def move(self, event: Event) -> State:
         """Go to the state that the table gives for the present one and `event`; raises `IllegalTransition`."""
         old = self.state
-        step = self._table.get((type(old), type(event)))
+        step = self._table.get((old.__class__, event.__class__))
         if step is None:
             raise IllegalTransition(self.name, old, event)
         self.state = step(old, event)

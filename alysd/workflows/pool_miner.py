@@ -198,8 +198,9 @@ class PoolMiner:
 
     async def _insist(self, hand_in: Callable[[], Awaitable[None]]) -> None:
         """Hand in again while the side is away, for `HAND_IN_SECONDS`; what it says at last is raised."""
-        deadline = trio.current_time() + HAND_IN_SECONDS
-        for pause in _pauses():
+        deadline, pauses = trio.current_time() + HAND_IN_SECONDS, _pauses()
+        while True:
+            pause = next(pauses)
             try:
                 return await hand_in()
             except Unavailable as error:

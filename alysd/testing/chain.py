@@ -1,0 +1,121 @@
+"""A chain for tests: a specification with keys that everybody knows, and a hand that signs blocks for it."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+import attrs
+
+from alysd.consensus.approvals import approval_message
+from alysd.consensus.genesis import genesis_block, genesis_signed, genesis_state
+from alysd.consensus.payload import payload_attributes
+from alysd.integrations import bls
+from alysd.testing.engine import FakeEngine
+from alysd.types.auxpow import AuxPowHeader
+from alysd.types.block import Approvals, Block, SignedBlock
+from alysd.types.chain import ChainState
+from alysd.types.chain_spec import ChainSpec
+from alysd.types.hashes import BlockHash, EvmAddress
+from alysd.types.units import Sat, Slot
+from alysd.wire.block_ssz import block_hash
+from alysd.wire.execution_genesis import genesis_payload
+
+EXECUTION_GENESIS: Mapping[str, Any] = {
+    "config": {
+        "chainId": 4242,
+        "homesteadBlock": 0,
+        "eip150Block": 0,
+        "eip155Block": 0,
+        "eip158Block": 0,
+        "byzantiumBlock": 0,
+        "constantinopleBlock": 0,
+        "petersburgBlock": 0,
+        "istanbulBlock": 0,
+        "berlinBlock": 0,
+        "londonBlock": 0,
+        "mergeNetsplitBlock": 0,
+        "terminalTotalDifficulty": 0,
+        "terminalTotalDifficultyPassed": True,
+        "shanghaiTime": 0,
+        "cancunTime": 0,
+        "blobSchedule": {"cancun": {"target": 3, "max": 6, "baseFeeUpdateFraction": 3338477}},
+    },
+    "nonce": "0x0",
+    "timestamp": "0x0",
+    "extraData": "0x",
+    "gasLimit": "0x1c9c380",
+    "difficulty": "0x0",
+    "mixHash": "0x" + "00" * 32,
+    "coinbase": "0x" + "00" * 20,
+    "baseFeePerGas": "0x3b9aca00",
+    "alloc": {"0x" + "11" * 20: {"balance": hex(10**21)}},
+}
+"""The smallest Cancun genesis with one account: for engines that execute nothing, or next to nothing."""
+
+
+def authority_secret(authority: int) -> bytes:
+    """The BLS secret of a test chain's authority, by its index."""
+    return sha256(b"alysd test authority %d" % authority).digest()[:31].rjust(32, b"\0")
+
+
+def chain_spec(authorities: int = 1, **changes: Any) -> ChainSpec:
+    """A chain specification with easy work; `changes` replace its fields."""
+    spec = ChainSpec(
+        name="alys-test",
+        chain_id=4242,
+        slot_seconds=2,
+        authorities=tuple(bls.public_key(authority_secret(index)) for index in range(authorities)),
+        federation_fee_addresses=(EvmAddress(b"\xfe" * 20),),
+        federation_bitcoin_keys=(
+            bytes.fromhex("50929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0"),
+        ),
+        bitcoin_network="regtest",
+        bitcoin_start_height=0,
+        peg_in_confirmations=6,
+        peg_in_minimum=Sat(100_000),
+        peg_out_minimum=Sat(100_000),
+        bits=0x207FFFFF,
+        pow_limit=0x207FFFFF,
+        auxpow_spacing_slots=10,
+        auxpow_max_adjustment_percent=20,
+        max_blocks_without_auxpow=100,
+        max_withdrawals=16,
+        max_block_bytes=2 * 2**20,
+        execution_genesis=EXECUTION_GENESIS,
+    )
+    return attrs.evolve(spec, **changes)
+
+
+@attrs.frozen
+class ChainHand:
+    """Makes signed blocks of a test chain, on any parent, with payloads of an engine of its own."""
+
+    spec: ChainSpec
+    genesis: SignedBlock
+    genesis_state: ChainState
+    engine: FakeEngine
+
+    @classmethod
+    def of(cls, spec: ChainSpec) -> "ChainHand":
+        """A hand at the beginning of the chain."""
+        payload = genesis_payload(spec.execution_genesis)
+        block = genesis_block(spec, payload)
+        identity = block_hash(block)
+        state = genesis_state(spec, identity, payload)
+        return cls(spec, genesis_signed(spec, identity, block), state, FakeEngine.of(spec.execution_genesis))
+
+    async def block(self, parent: ChainState, slot: Slot, work: AuxPowHeader | None = None) -> SignedBlock:
+        """An empty block on `parent`, approved by all authorities."""
+        attributes = payload_attributes(parent, slot, work, self.spec)
+        head = parent.payload_hash
+        payload = await self.engine.build_payload(head, head, head, attributes)
+        self.engine.blocks[payload.block_hash] = payload
+        return self.sign(Block(parent.hash, slot, payload, auxpow_header=work))
+
+    def sign(self, block: Block) -> SignedBlock:
+        """Any block, valid or not, with the approvals of all authorities."""
+        identity: BlockHash = block_hash(block)
+        message = approval_message(self.genesis.hash, identity)
+        count = len(self.spec.authorities)
+        signatures = [bls.sign(authority_secret(index), message) for index in range(count)]
+        return SignedBlock(identity, block, Approvals((True,) * count, bls.aggregate(signatures)))
