@@ -1,0 +1,229 @@
+"""The merged-mining actor on a small chain: offers, judged proofs, and what the next block would include."""
+
+from collections.abc import Callable
+
+import attrs
+import pytest
+
+from alysd.actors.auxpow import AuxPowActor
+from alysd.consensus.auxpow import aux_hash, check_auxpow
+from alysd.consensus.auxpow_header import check_header
+from alysd.consensus.difficulty import next_bits, target_of
+from alysd.consensus.work_violations import NotEnoughWork, WrongCommitment
+from alysd.errors import NotNow
+from alysd.messages.auxpow import (
+    CreateWork,
+    Finalized,
+    GetQueuedWork,
+    MiningOffer,
+    StaleWork,
+    SubmitWork,
+    UnknownWork,
+    WorkFor,
+)
+from alysd.messages.events import WorkQueued
+from alysd.nurseries import Address, Immediate, OneForOne, actor, open_system, supervisor
+from alysd.types.hashes import AuxHash, EvmAddress
+from tests.consensus.builders import FIRST_SLOT, MINER, make_spec, mine
+from tests.mining_kit import World, solved, solved_again
+
+OTHER = EvmAddress(b"\x44" * 20)
+
+
+async def test_an_offer_covers_all_that_waits_and_names_its_price(autojump_clock: object) -> None:
+    """Miners would work on the wrong blocks, or on a target that no node accepts."""
+    world = World(make_spec(auxpow_spacing_slots=10))
+    states = [world.block(slot, fees=25 * 10**9) for slot in (1, 2, 7)]
+    async with world.running():
+        offer = await world.auxpow.ask(CreateWork(MINER))
+    bits = next_bits(world.spec.bits, 6, world.spec)
+    assert offer.work.bundle.hashes == tuple(state.hash for state in states)
+    assert offer.work.aux_hash == aux_hash([state.hash for state in states], MINER)
+    assert (offer.work.bits, offer.target) == (bits, target_of(bits))
+    assert offer.previous == world.tree.tip.final.hash
+    assert offer.reward == 6  # 80 % of 75 gwei are 60 gwei, 6 sat
+
+
+async def test_there_is_no_work_while_nothing_waits(autojump_clock: object) -> None:
+    world = World()
+    async with world.running():
+        with pytest.raises(NotNow):
+            await world.auxpow.ask(CreateWork(MINER))
+        assert await world.auxpow.ask(GetQueuedWork()) is None
+
+
+async def test_a_proof_is_queued_told_of_and_valid_in_the_next_block(autojump_clock: object) -> None:
+    """The whole way: what the actor gives an author must pass the rule that every importer applies."""
+    world = World()
+    world.blocks_in(1, 2, 3)
+    async with world.running():
+        offer = await world.auxpow.ask(CreateWork(MINER))
+        with world.bus.subscribe(WorkQueued) as told:
+            queued = await world.auxpow.ask(solved(offer))
+            assert (await told.receive()).work == queued
+        world.block(4)  # the proof is for older blocks, and still good
+        head = world.tree.tip.head
+        header = await world.auxpow.ask(WorkFor(head))
+        assert header == queued.header
+        assert await world.auxpow.ask(GetQueuedWork()) == queued
+        check_header(header, head, world.tree.ancestry(head.hash), world.spec)
+        world.block(5, header=header)
+    assert world.tree.tip.final.hash == offer.work.bundle.hashes[-1]
+
+
+def too_easy(offer: MiningOffer) -> SubmitWork:
+    return SubmitWork(offer.work.aux_hash, mine(offer.work.aux_hash, offer.target, meets=False))
+
+
+def for_other_work(offer: MiningOffer) -> SubmitWork:
+    return SubmitWork(offer.work.aux_hash, mine(AuxHash(bytes(32)), offer.target))
+
+
+def never_offered(offer: MiningOffer) -> SubmitWork:
+    other = aux_hash(offer.work.bundle.hashes, OTHER)
+    return SubmitWork(other, mine(other, offer.target))
+
+
+@pytest.mark.parametrize(
+    ("proof", "error"),
+    [(too_easy, NotEnoughWork), (for_other_work, WrongCommitment), (never_offered, UnknownWork)],
+)
+async def test_a_wrong_proof_is_refused_by_name_and_the_actor_goes_on(
+    proof: Callable[[MiningOffer], SubmitWork], error: type[Exception], autojump_clock: object
+) -> None:
+    """A miner could not tell what is wrong, or could restart the actor at will."""
+    world = World()
+    world.blocks_in(1, 2)
+    async with world.running() as system:
+        offer = await world.auxpow.ask(CreateWork(MINER))
+        with pytest.raises(error):
+            await world.auxpow.ask(proof(offer))
+        assert await world.auxpow.ask(GetQueuedWork()) is None
+        await world.auxpow.ask(solved(offer))
+        restarts = {child.name: child.restarts for child in system.snapshot().children}
+    assert restarts["auxpow"] == 0
+
+
+async def test_work_for_blocks_that_are_final_already_is_stale(autojump_clock: object) -> None:
+    """A second miner's proof for the same blocks would fill the queue with what no block can include."""
+    world = World()
+    world.blocks_in(1, 2)
+    async with world.running():
+        first = await world.auxpow.ask(CreateWork(MINER))
+        second = await world.auxpow.ask(CreateWork(OTHER))
+        queued = await world.auxpow.ask(solved(first))
+        world.block(3, header=queued.header)
+        await world.auxpow.send(Finalized(world.tree.tip))
+        with pytest.raises(StaleWork):
+            await world.auxpow.ask(solved(second))
+        assert await world.auxpow.ask(GetQueuedWork()) is None
+
+
+async def test_offers_and_proofs_are_forgotten_with_the_second_proof_after_them(autojump_clock: object) -> None:
+    """A branch without the newest proof may still win and needs it again; older ones are of no use to anybody."""
+    world = World()
+    async with world.running():
+        for slot in (10, 20, 30):
+            world.blocks_in(slot, slot + 1)
+            offer = await world.auxpow.ask(CreateWork(MINER))
+            queued = await world.auxpow.ask(solved(offer))
+            world.block(slot + 2, header=queued.header)
+            await world.auxpow.send(Finalized(world.tree.tip))
+            await world.auxpow.ask(GetQueuedWork())
+        assert len(world.memory.queue) == 1
+        assert len(world.memory.offers) == 1
+
+
+async def test_a_branch_that_lacks_the_proof_is_given_it_again(autojump_clock: object) -> None:
+    """After a reorganisation below the block with the proof, its miner would lose his fees, and finality wait."""
+    world = World()
+    world.blocks_in(1, 2)
+    fork = world.block(3)
+    async with world.running():
+        offer = await world.auxpow.ask(CreateWork(MINER))
+        queued = await world.auxpow.ask(solved(offer))
+        world.block(4, header=queued.header)
+        await world.auxpow.send(Finalized(world.tree.tip))
+        sibling = world.block(5, on=fork)
+        assert await world.auxpow.ask(WorkFor(sibling)) == queued.header
+        assert await world.auxpow.ask(WorkFor(world.tree.tip.head)) is None
+
+
+async def test_work_whose_range_ends_on_another_branch_is_left_out(autojump_clock: object) -> None:
+    """An author would make a block that every importer refuses, and miss the slot."""
+    world = World()
+    (first,) = world.blocks_in(1)
+    world.blocks_in(2, 3)
+    async with world.running():
+        long = await world.auxpow.ask(CreateWork(MINER))
+        await world.auxpow.ask(solved(long))
+        sibling = world.block(4, on=first)
+        assert await world.auxpow.ask(WorkFor(sibling)) is None
+
+
+async def test_among_several_the_longest_range_is_included(autojump_clock: object) -> None:
+    world = World()
+    world.blocks_in(1)
+    async with world.running():
+        short = await world.auxpow.ask(CreateWork(MINER))
+        world.blocks_in(2, 3)
+        long = await world.auxpow.ask(CreateWork(OTHER))
+        for proof in (solved(short), solved(long), solved_again(short, 1)):
+            await world.auxpow.ask(proof)
+        header = await world.auxpow.ask(WorkFor(world.tree.tip.head))
+    assert header is not None
+    assert header.fee_recipient == OTHER
+
+
+async def test_a_crash_loses_neither_offers_nor_proofs(autojump_clock: object) -> None:
+    """A fault in this actor would cost a miner his work."""
+    world = World()
+    world.blocks_in(1, 2)
+    async with world.running() as system:
+        offer = await world.auxpow.ask(CreateWork(MINER))
+        other = await world.auxpow.ask(CreateWork(OTHER))
+        queued = await world.auxpow.ask(solved(offer))
+        system.inject("auxpow", RuntimeError("a bug"))
+        assert await world.auxpow.ask(GetQueuedWork()) == queued
+        assert (await world.auxpow.ask(solved(other))).aux_hash == other.work.aux_hash
+        restarts = {child.name: child.restarts for child in system.snapshot().children}
+    assert restarts["auxpow"] == 1
+
+
+async def test_without_the_chain_actor_it_refuses_and_lives(autojump_clock: object) -> None:
+    """A fault in the chain actor would take this one down with it."""
+    world = World()
+    nobody = Address[object]("nobody")
+    child = actor(
+        world.auxpow,
+        lambda: AuxPowActor(nobody, world.spec, world.memory, world.bus.publish),  # pyright: ignore[reportArgumentType]
+        restart=Immediate(),
+    )
+    async with open_system(supervisor("Root", OneForOne(), [child]), refusals=(NotNow,)) as system:
+        with pytest.raises(NotNow, match="nobody"):
+            await world.auxpow.ask(CreateWork(MINER))
+        assert system.snapshot().children[0].restarts == 0
+
+
+async def test_the_target_eases_with_the_slots_that_pass(autojump_clock: object) -> None:
+    """The offered bits must be those of the range's own end, not of the moment."""
+    spec = make_spec(bits=0x1D00FFFF)
+    world = World(spec)
+    world.blocks_in(1, 2 + spec.auxpow_spacing_slots * 4)
+    async with world.running():
+        offer = await world.auxpow.ask(CreateWork(MINER))
+    assert offer.work.bundle.end_slot == FIRST_SLOT + 2 + spec.auxpow_spacing_slots * 4
+    assert offer.work.bits == next_bits(spec.bits, 1 + spec.auxpow_spacing_slots * 4, spec)
+    assert target_of(offer.work.bits) > target_of(spec.bits)
+
+
+async def test_a_queued_header_carries_the_proof_that_was_handed_in(autojump_clock: object) -> None:
+    world = World()
+    world.blocks_in(1)
+    async with world.running():
+        offer = await world.auxpow.ask(CreateWork(MINER))
+        proof = solved(offer)
+        queued = await world.auxpow.ask(proof)
+    assert attrs.evolve(queued.header, auxpow=None).auxpow is None
+    assert queued.header.auxpow == proof.auxpow
+    check_auxpow(proof.auxpow, queued.aux_hash, world.spec.chain_id, offer.target)

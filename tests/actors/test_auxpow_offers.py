@@ -1,0 +1,116 @@
+"""The book of offers: what a flood of requests can and cannot make it forget."""
+
+import pytest
+
+from alysd.actors import auxpow_offers
+from alysd.actors.auxpow_offers import OFFER_SECONDS, OfferBook, RememberedOffer
+from alysd.types.auxpow import AuxPowHeader
+from alysd.types.hashes import AuxHash, BlockHash, EvmAddress
+from tests.consensus.builders import CHAIN_ID, EASY_BITS, MINER, digest
+
+FINAL = BlockHash(digest("final"))
+OLD_FINAL = BlockHash(digest("old final"))
+
+
+def offer(name: object, recipient: EvmAddress = MINER, previous: BlockHash = FINAL) -> RememberedOffer:
+    start, end = BlockHash(digest("start")), BlockHash(digest("end", name))
+    header = AuxPowHeader(start, end, EASY_BITS, CHAIN_ID, recipient, None)
+    return RememberedOffer(AuxHash(digest("work", name, recipient)), header, 1, previous)
+
+
+def stranger(number: int) -> EvmAddress:
+    return EvmAddress(number.to_bytes(20, "big"))
+
+
+@pytest.fixture(autouse=True)
+def _small_rooms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auxpow_offers, "OFFERS_TO_NEWCOMERS", 100)
+    monkeypatch.setattr(auxpow_offers, "OFFERS_A_REGULAR", 5)
+    monkeypatch.setattr(auxpow_offers, "REGULARS", 3)
+
+
+def test_an_offer_is_found_by_its_hash_until_it_is_too_old() -> None:
+    """A miner's proof would be refused, or offers would pile up for ever."""
+    book, made = OfferBook(), offer(1)
+    book.add(made, now=10.0)
+    assert book.find(made.aux_hash, now=10.0 + OFFER_SECONDS - 0.1) == made
+    assert book.find(made.aux_hash, now=10.0 + OFFER_SECONDS) is None
+    assert book.find(AuxHash(digest("never")), now=10.0) is None
+
+
+def test_asking_again_makes_an_offer_young_again() -> None:
+    """A pool that renews its work every few seconds would lose it to the age limit."""
+    book, made = OfferBook(), offer(1)
+    book.add(made, now=0.0)
+    book.add(made, now=OFFER_SECONDS - 1)
+    assert len(book) == 1
+    assert book.find(made.aux_hash, now=OFFER_SECONDS + 1) == made
+
+
+def test_old_offers_make_room_when_new_ones_come() -> None:
+    book = OfferBook()
+    for number in range(10):
+        book.add(offer(number), now=float(number))
+    book.add(offer("late"), now=OFFER_SECONDS + 5)
+    assert len(book) == 5  # numbers 6 to 9, and the late one
+
+
+def test_a_flood_of_addresses_is_bounded_and_does_not_reach_who_has_proven_work() -> None:
+    """Anyone who reaches the RPC could make the node refuse the proofs of the pools that secure it."""
+    book = OfferBook()
+    book.proven(MINER)
+    mine = offer("mine")
+    book.add(mine, now=0.0)
+    for number in range(1000):
+        book.add(offer(number, stranger(number)), now=1.0)
+    assert len(book) == 100 + 1
+    assert book.find(mine.aux_hash, now=1.0) == mine
+
+
+def test_a_newcomer_who_keeps_asking_outlives_a_flood_smaller_than_the_room() -> None:
+    book, newcomer = OfferBook(), offer("newcomer", stranger(10**6))
+    for number in range(1000):
+        if number % 50 == 0:
+            book.add(newcomer, now=1.0)
+        book.add(offer(number, stranger(number)), now=1.0)
+    assert book.find(newcomer.aux_hash, now=1.0) == newcomer
+
+
+def test_a_regular_has_a_bounded_room_too() -> None:
+    """A proof costs nothing on a development chain: it must not buy unlimited memory."""
+    book = OfferBook()
+    book.proven(MINER)
+    for number in range(20):
+        book.add(offer(number), now=1.0)
+    assert len(book) == 5
+    assert book.find(offer(19).aux_hash, now=1.0) is not None
+
+
+def test_the_regular_who_proved_longest_ago_makes_room_for_another() -> None:
+    book = OfferBook()
+    for number in range(3):
+        book.proven(stranger(number))
+        book.add(offer(number, stranger(number)), now=1.0)
+    book.proven(stranger(0))
+    book.proven(stranger(3))
+    assert book.find(offer(1, stranger(1)).aux_hash, now=1.0) is None
+    assert book.find(offer(0, stranger(0)).aux_hash, now=1.0) is not None
+
+
+def test_an_offer_made_before_its_miner_was_proven_stays_known() -> None:
+    """The second proof of a new miner, for work he got before his first, would be refused."""
+    book, early = OfferBook(), offer("early")
+    book.add(early, now=0.0)
+    book.proven(MINER)
+    assert book.find(early.aux_hash, now=1.0) == early
+
+
+def test_what_follows_a_forgotten_final_block_is_dropped_everywhere() -> None:
+    book = OfferBook()
+    book.proven(MINER)
+    for number, recipient in enumerate((MINER, stranger(1))):
+        book.add(offer(("old", number), recipient, OLD_FINAL), now=0.0)
+        book.add(offer(("new", number), recipient, FINAL), now=0.0)
+    book.keep(frozenset({FINAL}))
+    assert len(book) == 2
+    assert book.find(offer(("new", 0), MINER).aux_hash, now=0.0) is not None

@@ -1,0 +1,140 @@
+"""What the tests of merged mining share: a chain to mine for, a node's actors around it, and solved proofs."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from alysd.actors.auxpow import AuxPowActor, MiningMemory
+from alysd.consensus.difficulty import target_of
+from alysd.consensus.fork_choice import Tree
+from alysd.consensus.transition import apply_block
+from alysd.errors import NotNow, Refused
+from alysd.messages.auxpow import Finalized, MergedMining, MiningOffer, SubmitWork
+from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetHead, GetState
+from alysd.messages.events import HeadMoved
+from alysd.messages.storage import GetBlockByHash, GetBlockByHeight, Storage
+from alysd.nurseries import (
+    Actor,
+    Address,
+    Bus,
+    ChildSpec,
+    Immediate,
+    OneForOne,
+    System,
+    actor,
+    handles,
+    open_system,
+    supervisor,
+)
+from alysd.types.auxpow import AuxPowHeader, Bundle
+from alysd.types.block import SignedBlock
+from alysd.types.chain import ChainState, Head
+from alysd.types.chain_spec import ChainSpec
+from alysd.types.hashes import BlockHash
+from alysd.types.units import Slot, Wei
+from tests.consensus.builders import FIRST_SLOT, approve, genesis, make_block, make_spec, mine
+
+
+class FakeChainActor(Actor[Chain]):
+    """Answers from a `World` as the chain actor does."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    @handles(GetHead)
+    async def head(self, message: GetHead) -> Head:
+        return self._world.tree.tip
+
+    @handles(GetState)
+    async def state(self, message: GetState) -> ChainState | None:
+        return self._world.tree.get(message.hash)
+
+    @handles(GetAncestry)
+    async def ancestry(self, message: GetAncestry) -> tuple[ChainState, ...]:
+        return self._world.tree.ancestry(message.tip)
+
+    @handles(GetBundle)
+    async def bundle(self, message: GetBundle) -> Bundle:
+        bundle = self._world.tree.bundle()
+        if bundle is None:
+            raise NotNow("nothing waits")
+        return bundle
+
+
+class FakeStorageActor(Actor[Storage]):
+    """Answers from the blocks of a `World`."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    @handles(GetBlockByHash)
+    async def by_hash(self, message: GetBlockByHash) -> SignedBlock | None:
+        return self._world.blocks.get(message.hash)
+
+    @handles(GetBlockByHeight)
+    async def by_height(self, message: GetBlockByHeight) -> SignedBlock | None:
+        state: ChainState | None = self._world.tree.tip.head
+        while state is not None and state.height > message.height:
+            state = self._world.tree.get(state.parent_hash)
+        return None if state is None or state.height != message.height else self._world.blocks.get(state.hash)
+
+
+class World:
+    """A chain that a test extends block by block, and the addresses of the actors that serve it."""
+
+    def __init__(self, spec: ChainSpec | None = None) -> None:
+        self.spec = spec or make_spec()
+        self.tree = Tree([genesis(self.spec)], genesis(self.spec).hash)
+        self.blocks: dict[BlockHash, SignedBlock] = {}
+        self.bus = Bus()
+        self.memory = MiningMemory()
+        self.chain: Address[Chain] = Address("chain")
+        self.storage: Address[Storage] = Address("storage")
+        self.auxpow: Address[MergedMining] = Address("auxpow")
+
+    def block(
+        self, slot: int, *, on: ChainState | None = None, header: AuxPowHeader | None = None, fees: int = 0
+    ) -> ChainState:
+        """Make a block in slot `slot` after FIRST_SLOT, adopt it, and publish what that changes."""
+        parent = on or self.tree.tip.head
+        signed = approve(make_block(parent, Slot(FIRST_SLOT + slot), self.spec, header), self.spec)
+        ancestry = () if header is None else self.tree.ancestry(parent.hash)
+        state = apply_block(parent, signed, Wei(fees), ancestry)
+        before = self.tree.tip
+        placement = self.tree.adopt(state)
+        self.blocks[signed.hash] = signed
+        if self.tree.tip != before:
+            self.bus.publish(HeadMoved(before, self.tree.tip, placement.removed))
+        return state
+
+    def blocks_in(self, *slots: int) -> list[ChainState]:
+        """Extend the head by a block in each of the slots."""
+        return [self.block(slot) for slot in slots]
+
+    @asynccontextmanager
+    async def running(self, *more: ChildSpec) -> AsyncGenerator[System]:
+        """The chain, storage and merged-mining actors, and `more` children after them."""
+        children = [
+            actor(self.chain, lambda: FakeChainActor(self), restart=Immediate()),
+            actor(self.storage, lambda: FakeStorageActor(self), restart=Immediate()),
+            actor(
+                self.auxpow,
+                lambda: AuxPowActor(self.chain, self.spec, self.memory, self.bus.publish),
+                restart=Immediate(),
+            ),
+            *more,
+        ]
+        async with open_system(supervisor("Root", OneForOne(), children), refusals=(Refused,)) as system:
+            await self.auxpow.send(Finalized(self.tree.tip))  # as the finality workflow does at its start
+            yield system
+
+
+def solved(offer: MiningOffer) -> SubmitWork:
+    """A proof that keeps every rule."""
+    return SubmitWork(offer.work.aux_hash, mine(offer.work.aux_hash, target_of(offer.work.bits)))
+
+
+def solved_again(offer: MiningOffer, extra: int) -> SubmitWork:
+    """Another proof for the same work: it differs in its coinbase."""
+    work = offer.work.aux_hash
+    proof = mine(work, target_of(offer.work.bits), outputs=(extra.to_bytes(4, "big"),))
+    return SubmitWork(work, proof)
