@@ -31,7 +31,7 @@ class JsonRpcClient:
 
     `component` names the system in errors; `unavailable` makes the error of a system that does not answer from its
     URL and a reason; `max_response` bounds an answer in bytes; `version` is what the system wants as `jsonrpc`;
-    `unauthorized` says in words what HTTP 401 means here.
+    `unauthorized` says in words what HTTP 401 means here. `transport` stands in for the network in tests.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class JsonRpcClient:
         max_response: int = 1024 * 1024,
         version: str = "1.0",
         unauthorized: str = "does not accept the user and password",
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._component = component
         self._url = url
@@ -56,6 +57,7 @@ class JsonRpcClient:
             trust_env=False,  # a proxy in the environment is not meant for the systems beside the node
             verify=url.startswith("https:"),  # loading certificates takes 50 ms
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
+            transport=transport,
         )
 
     async def __aenter__(self) -> Self:

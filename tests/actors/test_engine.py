@@ -1,0 +1,355 @@
+"""The engine actor: what it makes of a client that works, refuses, lags behind, is gone, or of another chain."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from alysd.actors.engine import EngineActor
+from alysd.consensus.payload import payload_attributes
+from alysd.consensus.violations import InvalidPayload
+from alysd.errors import ComponentError, EngineBehind, EngineUnavailable, NotNow, Refused, UserError, WrongChain
+from alysd.messages.engine import BuildPayload, CatchUp, Engine, ExecutePayload, SetForkchoice
+from alysd.nurseries import (
+    Address,
+    CircuitBreaker,
+    CircuitOpen,
+    HandlerCrashed,
+    OneForOne,
+    System,
+    SystemFailed,
+    actor,
+    open_system,
+    supervisor,
+)
+from alysd.testing.engine import FakeEngine
+from alysd.types.block import ExecutionPayload
+from alysd.types.chain import Head
+from alysd.types.hashes import BlockHash, PayloadHash
+from alysd.types.units import Slot, Wei
+from alysd.types.verdict import Verdict
+from tests.consensus.builders import FIRST_SLOT
+from tests.workflows.engine_chain import (
+    SPEC,
+    Chain,
+    MemoryStorage,
+    extend,
+    make_block,
+    make_chain,
+    storage_address,
+    wipe,
+)
+from tests.workflows.test_engine_reconcile import Recording, stubborn
+
+NEXT_SLOT = Slot(FIRST_SLOT + 1000)
+HOUR = 3600.0
+
+LEGACY_TRANSFER = bytes.fromhex(
+    # nonce 0, gas price 50 gwei, gas 21000, to 0x22…22, value 1, no data; the signature is of no matter here.
+    "f86480850ba43b740082520894" + "22" * 20 + "018025a0" + "11" * 32 + "a0" + "11" * 32
+)
+
+
+@attrs.frozen
+class Running:
+    """A started engine actor, by its address, and the system it lives in."""
+
+    engine: Address[Engine]
+    system: System
+
+    def restarts(self) -> int:
+        return next(child.restarts for child in self.system.snapshot().walk() if child.name == "engine")
+
+
+@asynccontextmanager
+async def running(client: FakeEngine, chain: Chain, capacity: int = 64) -> AsyncGenerator[Running]:
+    storage, engine = storage_address(), Address[Engine]("engine", capacity=capacity)
+    genesis = chain.states[0].payload_hash
+    tree = supervisor(
+        "Root",
+        OneForOne(),
+        [
+            actor(storage, lambda: MemoryStorage(chain)),
+            actor(
+                engine,
+                lambda: EngineActor(client, client, engine, storage, genesis, lambda _: None),
+                restart=CircuitBreaker(failures=3, open_seconds=10),
+            ),
+        ],
+    )
+    async with open_system(tree, refusals=(Refused,), fatal=(UserError,)) as system:
+        yield Running(engine, system)
+
+
+def build_on(tip: Head) -> BuildPayload:
+    return BuildPayload(tip, payload_attributes(tip.head, NEXT_SLOT, None, SPEC))
+
+
+async def test_payload_is_built_on_the_head(autojump_clock: MockClock) -> None:
+    """What is built elsewhere could never become the next block."""
+    built, chain = await make_chain(3)
+    async with running(Recording.like(built), chain) as node:
+        payload = await node.engine.ask(build_on(chain.head()))
+    assert payload.parent_hash == chain.states[3].payload_hash
+    assert payload.block_number == 4
+
+
+async def test_client_is_brought_to_the_head_at_start(autojump_clock: MockClock) -> None:
+    """Before any slot needs it: the first block after a start would be missed otherwise."""
+    built, chain = await make_chain(3)
+    wipe(built)
+    client = Recording.like(built)
+    async with running(client, chain):
+        await trio.sleep(1)
+        assert client.head == chain.states[3].payload_hash
+    assert client.fed == [1, 2, 3]
+
+
+async def test_empty_payload_is_executed_without_asking_for_receipts(autojump_clock: MockClock) -> None:
+    """Most blocks of a quiet chain are empty; the call would cost each of them milliseconds."""
+    built, chain = await make_chain(3)
+    signed = await make_block(built, chain.head(), NEXT_SLOT)
+    async with running(NoReceipts.like(built), chain) as node:
+        fees = await node.engine.ask(ExecutePayload(signed.block.payload, signed.block.parent_hash))
+    assert fees == 0
+
+
+class NoReceipts(Recording):
+    """Fails when receipts are asked for."""
+
+    async def gas_used(self, payload: PayloadHash, transactions: int) -> tuple[int, ...]:
+        raise AssertionError("asked for the receipts of an empty block")
+
+
+class Willing(Recording):
+    """Executes whatever it is given, as if the hash were right."""
+
+    async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
+        self.blocks[payload.block_hash] = payload
+        return Verdict("VALID")
+
+
+async def test_priority_fees_are_summed_from_receipts() -> None:
+    """They are what miners and federation are paid by: a wrong sum mints a wrong amount.
+
+    On the real clock, for a moment: a mock clock would jump over the worker thread.
+    """
+    built, chain = await make_chain(3)
+    signed = await make_block(built, chain.head(), NEXT_SLOT)
+    payload = attrs.evolve(
+        signed.block.payload, transactions=(LEGACY_TRANSFER,) * 2, base_fee_per_gas=Wei(20 * 10**9)
+    )
+    async with running(Willing.like(built), chain) as node:
+        fees = await node.engine.ask(ExecutePayload(payload, signed.block.parent_hash), seconds=HOUR)
+    assert fees == 2 * 21_000 * 30 * 10**9
+
+
+async def test_invalid_payload_is_refused_and_the_actor_lives_on(autojump_clock: MockClock) -> None:
+    """Any peer can send such a block; if it cost a restart, peers could stop the node."""
+    built, chain = await make_chain(3)
+    client = Recording.like(built)
+    signed = await make_block(built, chain.head(), NEXT_SLOT)
+    client.refuse = {signed.block.payload.block_hash}
+    async with running(client, chain) as node:
+        with pytest.raises(InvalidPayload, match="refused by the test"):
+            await node.engine.ask(ExecutePayload(signed.block.payload, signed.block.parent_hash))
+        await node.engine.ask(build_on(chain.head()))
+        assert node.restarts() == 0
+
+
+async def test_client_follows_the_head_it_is_given(autojump_clock: MockClock) -> None:
+    """What web3 users see at the client is the node's head, not the newest block that was executed."""
+    built, chain = await make_chain(3)
+    client = Recording.like(built)
+    other = await extend(built, chain.until(1), 1, FIRST_SLOT + 100)
+    async with running(client, chain) as node:
+        await node.engine.ask(SetForkchoice(other.head()))
+        assert client.head == other.states[-1].payload_hash
+
+
+async def test_a_sibling_of_the_head_can_be_built(autojump_clock: MockClock) -> None:
+    """After a reorganisation the next block stands on a block that the client had left."""
+    built, chain = await make_chain(3)
+    async with running(Recording.like(built), chain) as node:
+        payload = await node.engine.ask(build_on(chain.head(2)))
+    assert payload.parent_hash == chain.states[2].payload_hash
+
+
+async def test_client_that_lost_its_last_blocks_costs_no_slot(autojump_clock: MockClock) -> None:
+    """A restarted client often has; a gap that closes in a moment is closed before the answer."""
+    built, chain = await make_chain(10)
+    signed = await make_block(built, chain.head(), NEXT_SLOT)
+    client = Recording.like(built)
+    async with running(client, chain) as node:
+        await trio.sleep(1)
+        wipe(client, chain.blocks[:7])
+        payload = await node.engine.ask(build_on(chain.head()))
+        assert payload.block_number == 11
+        wipe(client, chain.blocks[:7])
+        assert await node.engine.ask(ExecutePayload(signed.block.payload, signed.block.parent_hash)) == 0
+        wipe(client, chain.blocks[:7])
+        await node.engine.ask(SetForkchoice(chain.head()))
+        assert client.head == chain.states[10].payload_hash
+        assert node.restarts() == 0
+    assert client.fed[:3] == [8, 9, 10]
+
+
+async def test_requests_are_refused_with_the_progress_while_a_long_history_is_fed(
+    autojump_clock: MockClock,
+) -> None:
+    """Feeding hours of blocks must not hold up a slot, nor look like a crash; and it must come to its end."""
+    built, chain = await make_chain(200)
+    wipe(built)
+    client = Recording.like(built)
+    client.seconds = 0.1
+    async with running(client, chain) as node:
+        await trio.sleep(5)
+        for request in (build_on(chain.head()), SetForkchoice(chain.head())):
+            begun = trio.current_time()
+            with pytest.raises(NotNow, match=r"catching up: \d+ of 200"):
+                await node.engine.ask(request, seconds=2)
+            assert trio.current_time() - begun < 1
+        begun = trio.current_time()
+        while True:
+            try:
+                await node.engine.ask(build_on(chain.head()), seconds=2)
+                break
+            except NotNow:
+                await trio.sleep(2)
+        assert trio.current_time() - begun < 20
+        assert node.restarts() == 0
+    assert client.fed == list(range(1, 201))
+
+
+async def test_feeding_goes_on_without_requests(autojump_clock: MockClock) -> None:
+    """A node that makes no blocks itself has nobody who asks."""
+    built, chain = await make_chain(100)
+    wipe(built)
+    client = Recording.like(built)
+    client.seconds = 0.1
+    async with running(client, chain):
+        await trio.sleep(11)
+        assert client.head == chain.states[100].payload_hash
+
+
+async def test_feeding_survives_a_full_mailbox(autojump_clock: MockClock) -> None:
+    """The actor speaks to itself: if it waited for room in its own mailbox it would wait for ever."""
+    built, chain = await make_chain(100)
+    wipe(built)
+    client = Recording.like(built)
+    client.seconds = 0.1
+    refused = 0
+
+    async def ask() -> None:
+        nonlocal refused
+        with pytest.raises(NotNow):
+            await node.engine.ask(build_on(chain.head()), seconds=HOUR)
+        refused += 1
+
+    async with running(client, chain, capacity=2) as node, trio.open_nursery() as nursery:
+        for _ in range(10):
+            nursery.start_soon(ask)
+        await trio.sleep(15)
+        assert refused == 10
+        assert client.head == chain.states[100].payload_hash
+
+
+async def test_announcements_of_an_earlier_instance_are_void(autojump_clock: MockClock) -> None:
+    """Each crash in the middle of feeding would otherwise leave one more chain of messages to itself."""
+    built, chain = await make_chain(100)
+    wipe(built)
+    client = Recording.like(built)
+    client.seconds = 0.1
+    async with running(client, chain) as node:
+        await trio.sleep(1)
+        for _ in range(20):
+            node.engine.tell(CatchUp(turn=-1))
+        await trio.sleep(1)
+        assert node.engine.depth <= 1
+
+
+async def test_client_that_is_gone_opens_the_circuit_and_is_found_again(autojump_clock: MockClock) -> None:
+    """Slots are missed meanwhile, each with the reason; nothing has to be restarted by hand."""
+    built, chain = await make_chain(3)
+    client = Recording.like(built)
+    async with running(client, chain) as node:
+        await trio.sleep(1)
+        client.down = True
+        with pytest.raises(HandlerCrashed) as crashed:
+            await node.engine.ask(build_on(chain.head()), seconds=2)
+        assert isinstance(crashed.value.__cause__, EngineUnavailable)
+        await trio.sleep(1)
+        with pytest.raises(CircuitOpen):
+            await node.engine.ask(build_on(chain.head()), seconds=2)
+        await trio.sleep(60)
+        client.down = False
+        await trio.sleep(11)
+        assert (await node.engine.ask(build_on(chain.head()), seconds=2)).block_number == 4
+
+
+async def test_node_waits_for_a_client_that_starts_later(autojump_clock: MockClock) -> None:
+    """After a power cut both are started at once, and the client takes longer."""
+    built, chain = await make_chain(3)
+    client = Recording.like(built)
+    client.down = True
+
+    async def starts_late() -> None:
+        await trio.sleep(30)
+        client.down = False
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(starts_late)
+        async with running(client, chain) as node:
+            assert trio.current_time() >= 30
+            await node.engine.ask(build_on(chain.head()))
+
+
+async def test_client_of_another_chain_ends_the_node_with_both_hashes(autojump_clock: MockClock) -> None:
+    """No restart can mend that; the operator has to see what was found and what was expected."""
+    built, chain = await make_chain(3)
+    client = Foreign.like(built)
+    with pytest.raises(SystemFailed) as failed:
+        async with running(client, chain):
+            await trio.sleep_forever()
+    cause = failed.value.__cause__
+    assert isinstance(cause, WrongChain)
+    assert "77" * 32 in str(cause)
+    assert chain.states[0].payload_hash.hex() in str(cause)
+
+
+class Foreign(Recording):
+    """Has another genesis block."""
+
+    async def genesis_hash(self) -> PayloadHash:
+        return PayloadHash(b"\x77" * 32)
+
+
+async def test_block_on_a_branch_that_the_client_lost_is_refused(autojump_clock: MockClock) -> None:
+    """Only the canonical chain is fed; an abandoned branch must not crash the actor each time a peer sends it."""
+    built, chain = await make_chain(5)
+    other = await extend(built, chain.until(2), 2, FIRST_SLOT + 100)
+    orphan = await make_block(built, other.head(), NEXT_SLOT)
+    wipe(built, chain.blocks)
+    async with running(Recording.like(built), chain) as node:
+        with pytest.raises(NotNow, match="not on the branch of the node's head"):
+            await node.engine.ask(ExecutePayload(orphan.block.payload, orphan.block.parent_hash))
+        assert node.restarts() == 0
+
+
+async def test_head_that_the_client_calls_invalid_crashes_the_actor(autojump_clock: MockClock) -> None:
+    """It had executed the block before: the client is not the one it was, and is looked at anew."""
+    built, chain = await make_chain(5)
+    other = await extend(built, chain.until(2), 2, FIRST_SLOT + 100)
+    client = stubborn(built, other.states[-1].payload_hash, "INVALID")
+    async with running(client, chain) as node:
+        with pytest.raises(HandlerCrashed) as crashed:
+            await node.engine.ask(SetForkchoice(other.head()))
+        assert isinstance(crashed.value.__cause__, ComponentError)
+
+
+async def test_words_of_an_error_name_the_block() -> None:
+    """A missed slot's reason is this text."""
+    assert "ab" * 32 in str(EngineBehind(b"\xab" * 32))

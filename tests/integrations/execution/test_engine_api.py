@@ -1,0 +1,288 @@
+"""What the node makes of an execution client's answers; a scripted one stands in the network's place."""
+
+import json
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+import trio
+from trio.testing import MockClock
+
+from alysd.errors import ComponentError, EngineBehind, EngineUnavailable
+from alysd.integrations.execution.engine_api import (
+    CATCHING_UP,
+    COMPONENT,
+    FILL_SECONDS,
+    IN_SLOT,
+    EngineApiClient,
+)
+from alysd.integrations.json_rpc_client import JsonRpcClient
+from alysd.testing.clock import VirtualClock
+from alysd.types.block import PayloadAttributes
+from alysd.types.hashes import BURN_ADDRESS, BlockHash, PayloadHash
+from alysd.types.verdict import Verdict
+from alysd.wire.engine_json import payload_to_json
+from tests.wire.test_engine_json import PAYLOAD
+
+URL = "http://127.0.0.1:8551"
+HEAD, SAFE, FINAL = (PayloadHash(bytes([mark]) * 32) for mark in (1, 2, 3))
+ROOT = BlockHash(b"\x0b" * 32)
+ATTRIBUTES = PayloadAttributes(HEAD, ROOT, 10, bytes(32), BURN_ADDRESS, ())
+VALID = {"status": "VALID", "latestValidHash": None, "validationError": None}
+SYNCING = {"status": "SYNCING", "latestValidHash": None, "validationError": None}
+BUILT = {"executionPayload": payload_to_json(PAYLOAD), "blockValue": "0x0"}
+BLOCK = {"hash": "0x" + PAYLOAD.block_hash.hex(), "number": "0x7"}
+
+Result = dict[str, Any] | list[Any] | str | None
+
+
+@attrs.define
+class Server:
+    """Answers each method with what is set for it: a result, an error, or whatever a function does."""
+
+    answers: dict[str, Any]
+    requests: list[dict[str, Any]] = attrs.Factory(list[dict[str, Any]])
+    times: list[float] = attrs.Factory(list[float])
+
+    async def handle(self, request: httpx.Request) -> httpx.Response:
+        call = json.loads(request.content)
+        self.requests.append(call)
+        self.times.append(trio.current_time())
+        answer = self.answers[call["method"]]
+        if isinstance(answer, Acts):
+            answer = await answer.act()
+        if isinstance(answer, httpx.Response):
+            return answer
+        if isinstance(answer, Refusal):
+            return httpx.Response(200, json={"id": 1, "error": {"code": answer.code, "message": answer.words}})
+        return httpx.Response(200, json={"jsonrpc": "2.0", "id": 1, "result": answer})
+
+    def client(self) -> EngineApiClient:
+        transport = httpx.MockTransport(self.handle)
+        rpc = JsonRpcClient(COMPONENT, URL, EngineUnavailable, version="2.0", transport=transport)
+        return EngineApiClient(URL, rpc, rpc)
+
+    @property
+    def methods(self) -> list[str]:
+        return [call["method"] for call in self.requests]
+
+
+@attrs.frozen
+class Acts:
+    act: Callable[[], Awaitable[Result]]
+
+
+@attrs.frozen
+class Refusal:
+    code: int
+    words: str
+
+
+def after(seconds: float, result: Result) -> "Acts":
+    async def answer() -> Result:
+        await trio.sleep(seconds)
+        return result
+
+    return Acts(answer)
+
+
+HANGS = after(math.inf, None)
+
+
+async def test_genesis_is_block_zero() -> None:
+    """Another block's hash would make every client look like one of another chain."""
+    server = Server({"eth_getBlockByNumber": BLOCK})
+    assert await server.client().genesis_hash() == PAYLOAD.block_hash
+    assert server.requests[0]["params"] == ["0x0", False]
+
+
+@pytest.mark.parametrize(("answer", "known"), [(BLOCK, True), (None, False)])
+async def test_known_is_what_the_client_finds_by_hash(answer: Result, known: bool) -> None:
+    """Feeding begins where this says; wrong, the client would be fed blocks that it cannot connect."""
+    server = Server({"eth_getBlockByHash": answer})
+    assert await server.client().knows(PAYLOAD.block_hash) is known
+
+
+async def test_lookup_that_finds_another_block_is_no_answer() -> None:
+    """A broken client must not pass for one that knows the block."""
+    with pytest.raises(EngineUnavailable, match="with another block"):
+        await Server({"eth_getBlockByHash": BLOCK}).client().knows(HEAD)
+
+
+async def test_new_payload_is_sent_with_its_beacon_root_and_no_blobs() -> None:
+    """The three parameters of engine_newPayloadV3, in their order."""
+    server = Server({"engine_newPayloadV3": VALID})
+    assert await server.client().new_payload(PAYLOAD, ROOT) == Verdict("VALID")
+    assert server.requests[0]["params"] == [payload_to_json(PAYLOAD), [], "0x" + ROOT.hex()]
+    assert server.requests[0]["jsonrpc"] == "2.0"
+
+
+async def test_invalid_verdict_keeps_the_clients_words() -> None:
+    """Without them nobody can find out what two implementations disagree on."""
+    answer = {"status": "INVALID", "latestValidHash": None, "validationError": "invalid merkle root"}
+    verdict = await Server({"engine_newPayloadV3": answer}).client().new_payload(PAYLOAD, ROOT)
+    assert verdict == Verdict("INVALID", "invalid merkle root")
+
+
+async def test_forkchoice_names_head_safe_and_final() -> None:
+    """Without attributes nothing is built."""
+    server = Server({"engine_forkchoiceUpdatedV3": {"payloadStatus": VALID, "payloadId": None}})
+    assert await server.client().set_forkchoice(HEAD, SAFE, FINAL) == Verdict("VALID")
+    state = {"headBlockHash": HEAD, "safeBlockHash": SAFE, "finalizedBlockHash": FINAL}
+    assert server.requests[0]["params"] == [{key: "0x" + hash_.hex() for key, hash_ in state.items()}, None]
+
+
+async def test_unknown_final_block_reads_as_syncing() -> None:
+    """geth answers so where it lacks the final block, and SYNCING where it lacks the head: both lag behind."""
+    server = Server({"engine_forkchoiceUpdatedV3": Refusal(-38002, "Invalid forkchoice state")})
+    assert await server.client().set_forkchoice(HEAD, SAFE, FINAL) == Verdict("SYNCING")
+
+
+async def test_other_errors_of_the_client_are_passed_on() -> None:
+    """geth refuses a reorganisation that its settings call too deep: an operator must read that in its words."""
+    server = Server({"engine_forkchoiceUpdatedV3": Refusal(-38006, "Too deep reorg")})
+    with pytest.raises(ComponentError, match=r"execution client refused .*: Too deep reorg"):
+        await server.client().set_forkchoice(HEAD, SAFE, FINAL)
+
+
+async def test_payload_is_built_on_the_head_and_taken_when_it_had_time_to_fill(autojump_clock: MockClock) -> None:
+    """Taken at once, geth's payload holds no transactions."""
+    server = Server(
+        {
+            "engine_forkchoiceUpdatedV3": {"payloadStatus": VALID, "payloadId": "0x0000000000000007"},
+            "engine_getPayloadV3": BUILT,
+        }
+    )
+    begun = trio.current_time()
+    assert await server.client().build_payload(HEAD, SAFE, FINAL, ATTRIBUTES) == PAYLOAD
+    assert server.methods == ["engine_forkchoiceUpdatedV3", "engine_getPayloadV3"]
+    assert server.requests[0]["params"][0]["headBlockHash"] == "0x" + HEAD.hex()
+    assert server.requests[0]["params"][1]["timestamp"] == "0xa"
+    assert server.requests[1]["params"] == ["0x0000000000000007"]
+    assert server.times[1] - begun == pytest.approx(FILL_SECONDS)
+
+
+@pytest.mark.parametrize(
+    "answer", [{"payloadStatus": SYNCING, "payloadId": None}, Refusal(-38002, "Invalid forkchoice state")]
+)
+async def test_no_payload_is_built_on_an_unknown_head(answer: Any) -> None:
+    """This is how the node learns that its client lost data, and begins to feed it."""
+    with pytest.raises(EngineBehind) as behind:
+        await Server({"engine_forkchoiceUpdatedV3": answer}).client().build_payload(HEAD, SAFE, FINAL, ATTRIBUTES)
+    assert behind.value.payload == HEAD
+
+
+async def test_head_that_the_client_calls_invalid_is_its_error() -> None:
+    """To feed a client that has judged the head would change nothing."""
+    answer = {"payloadStatus": {"status": "INVALID", "validationError": "bad state"}, "payloadId": None}
+    with pytest.raises(ComponentError, match="invalid head: bad state"):
+        await Server({"engine_forkchoiceUpdatedV3": answer}).client().build_payload(HEAD, SAFE, FINAL, ATTRIBUTES)
+
+
+async def test_client_that_builds_nothing_says_so() -> None:
+    """Clients may follow an old head without building on it."""
+    answer = {"payloadStatus": VALID, "payloadId": None}
+    with pytest.raises(ComponentError, match="builds nothing on it"):
+        await Server({"engine_forkchoiceUpdatedV3": answer}).client().build_payload(HEAD, SAFE, FINAL, ATTRIBUTES)
+
+
+async def test_building_is_given_up_within_its_part_of_the_slot(autojump_clock: MockClock) -> None:
+    """A client that is slow in both calls must not take twice the time."""
+    server = Server(
+        {
+            "engine_forkchoiceUpdatedV3": after(0.7, {"payloadStatus": VALID, "payloadId": "0x0000000000000007"}),
+            "engine_getPayloadV3": HANGS,
+        }
+    )
+    begun = trio.current_time()
+    with pytest.raises(EngineUnavailable, match=r"no answer to engine_getPayloadV3 within 0\.1 s"):
+        await server.client().build_payload(HEAD, SAFE, FINAL, ATTRIBUTES)
+    assert trio.current_time() - begun == pytest.approx(IN_SLOT.build)
+
+
+async def test_client_that_hangs_is_unavailable_after_the_deadline(autojump_clock: MockClock) -> None:
+    """The words say how long was waited; patience depends on whether a slot waits too."""
+    client = Server({"engine_newPayloadV3": HANGS}).client()
+    for view, seconds in ((client, IN_SLOT.new_payload), (client.with_deadlines(CATCHING_UP), 8.0)):
+        begun = trio.current_time()
+        with pytest.raises(EngineUnavailable, match=f"no answer to engine_newPayloadV3 within {seconds:g} s"):
+            await view.new_payload(PAYLOAD, ROOT)
+        assert trio.current_time() - begun == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("response", "words"),
+    [
+        (httpx.Response(500, text="oops"), "HTTP 500"),
+        (httpx.Response(503), "too busy"),
+        (httpx.Response(200, text="<html>"), "no JSON"),
+        (httpx.Response(200, json={"result": {"status": 5}}), "out of form: status: not a string"),
+    ],
+    ids=["error", "busy", "web page", "nonsense"],
+)
+async def test_answer_that_is_none_is_unavailable(response: httpx.Response, words: str) -> None:
+    """A wrong port, a proxy, a broken client: all of them are waited out, none of them is believed."""
+    with pytest.raises(EngineUnavailable, match=words):
+        await Server({"engine_newPayloadV3": response}).client().new_payload(PAYLOAD, ROOT)
+
+
+def receipts(*gas: int) -> list[dict[str, str]]:
+    block = "0x" + PAYLOAD.block_hash.hex()
+    return [{"blockHash": block, "transactionIndex": hex(at), "gasUsed": hex(used)} for at, used in enumerate(gas)]
+
+
+async def test_gas_used_comes_from_the_receipts_of_the_block() -> None:
+    """By hash: by number it could be another branch's block."""
+    server = Server({"eth_getBlockReceipts": receipts(21_000, 30_000)})
+    assert await server.client().gas_used(PAYLOAD.block_hash, 2) == (21_000, 30_000)
+    assert server.requests[0]["params"] == ["0x" + PAYLOAD.block_hash.hex()]
+
+
+async def test_client_without_receipts_by_hash_is_made_to_follow_and_asked_by_number() -> None:
+    """EthereumJS; without this no block with transactions could be imported beside it."""
+    answers: list[Result] = [None, receipts(21_000)]
+
+    async def next_answer() -> Result:
+        return answers.pop(0)
+
+    server = Server(
+        {
+            "eth_getBlockReceipts": Acts(next_answer),
+            "eth_getBlockByHash": BLOCK,
+            "engine_forkchoiceUpdatedV3": {"payloadStatus": VALID, "payloadId": None},
+        }
+    )
+    assert await server.client().gas_used(PAYLOAD.block_hash, 1) == (21_000,)
+    assert server.requests[2]["params"][0]["headBlockHash"] == "0x" + PAYLOAD.block_hash.hex()
+    assert server.requests[3]["params"] == ["0x7"]
+
+
+async def test_receipts_of_an_unknown_block() -> None:
+    """A client that lost the block between two calls lags behind; it is not broken."""
+    server = Server({"eth_getBlockReceipts": None, "eth_getBlockByHash": None})
+    with pytest.raises(EngineBehind):
+        await server.client().gas_used(PAYLOAD.block_hash, 1)
+
+
+async def test_closing_ends_all_views() -> None:
+    """Sockets that stay open would hold up the daemon's end."""
+    client = EngineApiClient.connect(URL, bytes(32), VirtualClock(), "http://127.0.0.1:8545")
+    patient = client.with_deadlines(CATCHING_UP)
+    await client.aclose()
+    with pytest.raises(RuntimeError, match="closed"):
+        await patient.genesis_hash()
+    with pytest.raises(RuntimeError, match="closed"):
+        await patient.gas_used(PAYLOAD.block_hash, 1)
+
+
+async def test_closing_works_in_a_cancelled_scope() -> None:
+    """That is where a daemon that is told to stop closes things."""
+    client = EngineApiClient.connect(URL, bytes(32), VirtualClock())
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await client.aclose()
+    with pytest.raises(RuntimeError, match="closed"):
+        await client.genesis_hash()

@@ -1,0 +1,285 @@
+"""The Engine API's JSON: what is written reads back, and nothing that is wrong gets through."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alysd.errors import Malformed
+from alysd.types.block import ExecutionPayload, PayloadAttributes, Withdrawal
+from alysd.types.hashes import BlockHash, EvmAddress, PayloadHash
+from alysd.types.units import Gwei, Height, Wei
+from alysd.types.verdict import Verdict
+from alysd.wire import engine_json
+from alysd.wire.engine_json import ForkchoiceAnswer
+
+
+def exactly(length: int) -> st.SearchStrategy[Any]:
+    return st.binary(min_size=length, max_size=length)
+
+
+NUMBERS = st.integers(0, 2**64 - 1)
+
+WITHDRAWALS = st.builds(
+    Withdrawal,
+    index=NUMBERS,
+    validator_index=NUMBERS,
+    address=exactly(20).map(EvmAddress),
+    amount=NUMBERS.map(Gwei),
+)
+
+PAYLOADS = st.builds(
+    ExecutionPayload,
+    parent_hash=exactly(32).map(PayloadHash),
+    fee_recipient=exactly(20).map(EvmAddress),
+    state_root=exactly(32),
+    receipts_root=exactly(32),
+    logs_bloom=exactly(256),
+    prev_randao=exactly(32),
+    block_number=NUMBERS.map(Height),
+    gas_limit=NUMBERS,
+    gas_used=NUMBERS,
+    timestamp=NUMBERS,
+    extra_data=st.binary(max_size=32),
+    base_fee_per_gas=st.integers(0, 2**256 - 1).map(Wei),
+    block_hash=exactly(32).map(PayloadHash),
+    transactions=st.lists(st.binary(max_size=40), max_size=3).map(tuple),
+    withdrawals=st.lists(WITHDRAWALS, max_size=3).map(tuple),
+    blob_gas_used=NUMBERS,
+    excess_blob_gas=NUMBERS,
+)
+
+PAYLOAD = ExecutionPayload(
+    parent_hash=PayloadHash(b"\x01" * 32),
+    fee_recipient=EvmAddress(b"\x02" * 20),
+    state_root=b"\x03" * 32,
+    receipts_root=b"\x04" * 32,
+    logs_bloom=b"\x05" * 256,
+    prev_randao=b"\x06" * 32,
+    block_number=Height(7),
+    gas_limit=30_000_000,
+    gas_used=21_000,
+    timestamp=1_700_000_000,
+    extra_data=b"geth",
+    base_fee_per_gas=Wei(10**9),
+    block_hash=PayloadHash(b"\x08" * 32),
+    transactions=(b"\x02\x09",),
+    withdrawals=(Withdrawal(1, 0, EvmAddress(b"\x0a" * 20), Gwei(5)),),
+    blob_gas_used=0,
+    excess_blob_gas=0,
+)
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(["0x", "0x0", "VALID"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(payload=PAYLOADS)
+def test_payload_comes_back_as_it_was(payload: ExecutionPayload) -> None:
+    """A field that changed on the way would change the block's hash, and no client would take the block."""
+    assert engine_json.payload_from_json(json.loads(json.dumps(engine_json.payload_to_json(payload)))) == payload
+
+
+def test_payload_has_the_names_and_forms_of_the_api() -> None:
+    """Written from the specification's list of fields: a misspelt one is silently missing to some clients."""
+    assert engine_json.payload_to_json(PAYLOAD) == {
+        "parentHash": "0x" + "01" * 32,
+        "feeRecipient": "0x" + "02" * 20,
+        "stateRoot": "0x" + "03" * 32,
+        "receiptsRoot": "0x" + "04" * 32,
+        "logsBloom": "0x" + "05" * 256,
+        "prevRandao": "0x" + "06" * 32,
+        "blockNumber": "0x7",
+        "gasLimit": "0x1c9c380",
+        "gasUsed": "0x5208",
+        "timestamp": "0x6553f100",
+        "extraData": "0x67657468",
+        "baseFeePerGas": "0x3b9aca00",
+        "blockHash": "0x" + "08" * 32,
+        "transactions": ["0x0209"],
+        "withdrawals": [{"index": "0x1", "validatorIndex": "0x0", "address": "0x" + "0a" * 20, "amount": "0x5"}],
+        "blobGasUsed": "0x0",
+        "excessBlobGas": "0x0",
+    }
+
+
+WRONG: list[tuple[str, object, str]] = [
+    ("parentHash", "0x" + "01" * 31, "parentHash: 31 bytes instead of 32"),
+    ("parentHash", "0x" + "01" * 33, "parentHash: 33 bytes, more than 32"),
+    ("parentHash", "01" * 32, "does not begin with 0x"),
+    ("parentHash", "0x" + "zz" * 32, "parentHash: not hex"),
+    ("parentHash", None, "parentHash: not a string"),
+    ("logsBloom", "0x", "logsBloom: 0 bytes instead of 256"),
+    ("extraData", "0x" + "00" * 33, "extraData: 33 bytes, more than 32"),
+    ("blockNumber", 7, "blockNumber: not a string"),
+    ("blockNumber", "7", "blockNumber: '7' is not a quantity"),
+    ("blockNumber", "0x", "is not a quantity"),
+    ("blockNumber", "0x07", "leading zeros"),
+    ("blockNumber", "0x-7", "is not a quantity"),
+    ("blockNumber", "0x1_0", "is not a quantity"),
+    ("blockNumber", "0x٧", "is not a quantity"),
+    ("blockNumber", "0x1" + "0" * 16, "blockNumber: more than 64 bits"),
+    ("baseFeePerGas", "0x1" + "0" * 64, "baseFeePerGas: more than 256 bits"),
+    ("transactions", "0x", "transactions: not a list"),
+    ("transactions", ["0x02", 5], r"transactions\[1\]: not a string"),
+    ("transactions", ["0x0"], r"transactions\[0\]: not hex"),
+    ("withdrawals", None, "withdrawals: not a list"),
+    ("withdrawals", [[]], r"withdrawals\[0\]: not a JSON object"),
+    ("withdrawals", [{}], "index: not a string"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "words"), WRONG)
+def test_wrong_field_is_named(key: str, value: object, words: str) -> None:
+    """An operator with a client that answers nonsense must learn which field it is."""
+    fields = engine_json.payload_to_json(PAYLOAD) | {key: value}
+    with pytest.raises(Malformed, match=words):
+        engine_json.payload_from_json(fields)
+
+
+@pytest.mark.parametrize("key", sorted(engine_json.payload_to_json(PAYLOAD)))
+def test_every_field_is_wanted(key: str) -> None:
+    """A payload of an older fork lacks fields; taken for a Cancun one it would fail later and worse."""
+    fields = engine_json.payload_to_json(PAYLOAD)
+    del fields[key]
+    with pytest.raises(Malformed, match=key):
+        engine_json.payload_from_json(fields)
+
+
+def test_fields_of_the_clients_own_are_left_alone() -> None:
+    """The API grows; a new field must not stop the node."""
+    fields = engine_json.payload_to_json(PAYLOAD) | {"newField": "0x1"}
+    assert engine_json.built_payload_from_json({"executionPayload": fields, "blockValue": "0x0"}) == PAYLOAD
+
+
+def test_too_many_transactions_are_not_read() -> None:
+    """Memory for what no gas limit allows is not spent."""
+    fields = engine_json.payload_to_json(PAYLOAD) | {"transactions": ["0x"] * (engine_json.MAX_TRANSACTIONS + 1)}
+    with pytest.raises(Malformed, match="65537 of them, more than 65536"):
+        engine_json.payload_from_json(fields)
+
+
+@given(value=JSON)
+def test_any_json_is_read_or_malformed(value: object) -> None:
+    """An error of any other type would crash the actor for what a client said."""
+    readers: list[Callable[[object], object]] = [
+        engine_json.payload_from_json,
+        engine_json.built_payload_from_json,
+        engine_json.forkchoice_from_json,
+        engine_json.verdict_from_json,
+        engine_json.block_from_json,
+        partial(engine_json.gas_used_from_json, payload=PAYLOAD.block_hash, transactions=1),
+    ]
+    for read in readers:
+        with pytest.raises(Malformed):
+            read(value)
+
+
+def test_attributes_have_the_names_and_forms_of_the_api() -> None:
+    """The parent is no attribute: it is the head of the forkchoice state that goes with them."""
+    attributes = PayloadAttributes(
+        parent=PayloadHash(b"\x01" * 32),
+        parent_beacon_block_root=BlockHash(b"\x02" * 32),
+        timestamp=10,
+        prev_randao=b"\x03" * 32,
+        fee_recipient=EvmAddress(b"\x04" * 20),
+        withdrawals=PAYLOAD.withdrawals,
+    )
+    assert engine_json.attributes_to_json(attributes) == {
+        "timestamp": "0xa",
+        "prevRandao": "0x" + "03" * 32,
+        "suggestedFeeRecipient": "0x" + "04" * 20,
+        "withdrawals": engine_json.payload_to_json(PAYLOAD)["withdrawals"],
+        "parentBeaconBlockRoot": "0x" + "02" * 32,
+    }
+
+
+def test_forkchoice_state_has_the_names_of_the_api() -> None:
+    """Head and final block exchanged would make the client drop what it should keep."""
+    head, safe, final = (PayloadHash(bytes([mark]) * 32) for mark in (1, 2, 3))
+    assert engine_json.forkchoice_to_json(head, safe, final) == {
+        "headBlockHash": "0x" + "01" * 32,
+        "safeBlockHash": "0x" + "02" * 32,
+        "finalizedBlockHash": "0x" + "03" * 32,
+    }
+
+
+@pytest.mark.parametrize(
+    ("identity", "expected"), [(None, None), ("0x0000000000000007", bytes(7) + b"\x07")], ids=["none", "one"]
+)
+def test_forkchoice_answer(identity: str | None, expected: bytes | None) -> None:
+    """Without the identity there is no payload to fetch; taken for one, null would be asked for."""
+    answer = {"payloadStatus": {"status": "VALID", "latestValidHash": None}, "payloadId": identity}
+    assert engine_json.forkchoice_from_json(answer) == ForkchoiceAnswer(Verdict("VALID"), expected)
+
+
+def test_forkchoice_answer_with_a_wrong_identity() -> None:
+    """Eight bytes are what every client gives; what is sent back to it is not anything it likes."""
+    with pytest.raises(Malformed, match="payloadId: 1 bytes instead of 8"):
+        engine_json.forkchoice_from_json({"payloadStatus": {"status": "VALID"}, "payloadId": "0x07"})
+
+
+@pytest.mark.parametrize("status", ["VALID", "INVALID", "SYNCING", "ACCEPTED"])
+def test_verdict(status: str) -> None:
+    """The reason is what an operator sees of a block that two implementations judge differently."""
+    answer = {"status": status, "latestValidHash": None, "validationError": "bad\nstate root"}
+    assert engine_json.verdict_from_json(answer) == Verdict(status, "bad state root")
+
+
+def test_verdict_of_the_first_version_of_the_api() -> None:
+    """Some clients still say INVALID_BLOCK_HASH."""
+    assert engine_json.verdict_from_json({"status": "INVALID_BLOCK_HASH"}) == Verdict("INVALID")
+
+
+def test_long_reason_is_cut() -> None:
+    """Reasons go into logs and errors: a client must not be able to flood them."""
+    verdict = engine_json.verdict_from_json({"status": "INVALID", "validationError": "x" * 10_000})
+    assert verdict.reason == "x" * engine_json.MAX_REASON
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [({"status": "GOOD"}, "'GOOD' is none of"), ({"status": "VALID", "validationError": 5}, "not a string")],
+)
+def test_wrong_verdict(answer: dict[str, object], words: str) -> None:
+    """What is not understood must not count as VALID."""
+    with pytest.raises(Malformed, match=words):
+        engine_json.verdict_from_json(answer)
+
+
+def receipt(index: int, gas: int, block: bytes = PAYLOAD.block_hash) -> dict[str, str]:
+    return {"blockHash": "0x" + block.hex(), "transactionIndex": hex(index), "gasUsed": hex(gas)}
+
+
+def test_gas_used_is_in_the_order_of_the_transactions() -> None:
+    """Fees are summed from these: another order pairs a price with another's gas."""
+    answer = [receipt(0, 21_000), receipt(1, 50_000)]
+    assert engine_json.gas_used_from_json(answer, PAYLOAD.block_hash, 2) == (21_000, 50_000)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ([receipt(0, 1)], "1 of them for 2 transactions"),
+        ([receipt(1, 1), receipt(0, 1)], r"receipts\[0\]: of another block, or out of order"),
+        ([receipt(0, 1), receipt(1, 1, b"\x77" * 32)], r"receipts\[1\]: of another block"),
+        ([receipt(0, 1), 5], r"receipts\[1\]: not a JSON object"),
+        (None, "receipts: not a list"),
+    ],
+)
+def test_receipts_of_something_else_are_refused(answer: object, words: str) -> None:
+    """A client that answers for its own branch would make this node's fees differ from everybody's."""
+    with pytest.raises(Malformed, match=words):
+        engine_json.gas_used_from_json(answer, PAYLOAD.block_hash, 2)
+
+
+def test_block_of_a_lookup() -> None:
+    """The genesis is compared by this hash."""
+    answer = {"hash": "0x" + "08" * 32, "number": "0x7", "difficulty": "0x0"}
+    assert engine_json.block_from_json(answer) == (PAYLOAD.block_hash, 7)

@@ -1,0 +1,102 @@
+"""A short chain of real payloads, an execution client that knows it, and a storage actor that has it in memory."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from alysd.consensus.payload import payload_attributes
+from alysd.consensus.transition import apply_block
+from alysd.messages.storage import GetBlockByHeight, GetCanonicalRange, LoadChain, Storage
+from alysd.nurseries import Actor, Address, handles
+from alysd.testing.engine import FakeEngine
+from alysd.types.block import Block, SignedBlock
+from alysd.types.chain import ChainState, Head, StoredChain
+from alysd.types.units import Slot, Wei
+from tests.consensus.builders import FIRST_SLOT, approve, make_spec
+from tests.consensus.builders import genesis as genesis_state
+
+SPEC = make_spec()
+
+EXECUTION_GENESIS: dict[str, Any] = {
+    "config": {"chainId": SPEC.chain_id, "terminalTotalDifficulty": 0, "shanghaiTime": 0, "cancunTime": 0},
+    "gasLimit": "0x1c9c380",
+    "baseFeePerGas": "0x3b9aca00",
+    "alloc": {},
+}
+
+
+@attrs.frozen
+class Chain:
+    """`blocks[i]` has height i + 1; `states` begin with the genesis block's, so that `states[i]` has height i."""
+
+    blocks: tuple[SignedBlock, ...]
+    states: tuple[ChainState, ...]
+
+    def head(self, height: int | None = None) -> Head:
+        """The chain as it was when the block at `height` was its head; by default as it is."""
+        last = len(self.states) - 1 if height is None else height
+        return Head(self.states[last], self.states[max(0, last - 1)], self.states[0])
+
+    def until(self, height: int) -> "Chain":
+        """Without the blocks above `height`."""
+        return Chain(self.blocks[:height], self.states[: height + 1])
+
+
+async def make_block(engine: FakeEngine, parent: Head, slot: Slot) -> SignedBlock:
+    """A block on the head `parent`, with the payload that `engine` builds."""
+    attributes = payload_attributes(parent.head, slot, None, SPEC)
+    hashes = (parent.head.payload_hash, parent.safe.payload_hash, parent.final.payload_hash)
+    return approve(Block(parent.head.hash, slot, await engine.build_payload(*hashes, attributes)), SPEC)
+
+
+async def extend(engine: FakeEngine, chain: Chain, length: int, first_slot: int) -> Chain:
+    """The chain with `length` blocks more, a block a slot, which `engine` builds and executes."""
+    for offset in range(length):
+        signed = await make_block(engine, chain.head(), Slot(first_slot + offset))
+        await engine.new_payload(signed.block.payload, signed.block.parent_hash)
+        state = apply_block(chain.states[-1], signed, Wei(0), ())
+        chain = Chain((*chain.blocks, signed), (*chain.states, state))
+    return chain
+
+
+async def make_chain(length: int) -> tuple[FakeEngine, Chain]:
+    """A chain, and the client that built it and has its last block as head."""
+    engine = FakeEngine.of(EXECUTION_GENESIS)
+    start = attrs.evolve(genesis_state(SPEC), payload_hash=engine.genesis.block_hash)
+    chain = await extend(engine, Chain((), (start,)), length, FIRST_SLOT)
+    engine.head = chain.states[-1].payload_hash
+    return engine, chain
+
+
+def wipe(engine: FakeEngine, keep: Sequence[SignedBlock] = ()) -> None:
+    """Take all data from the client but the genesis block and the payloads of `keep`, which form a chain."""
+    payloads = (engine.genesis, *(signed.block.payload for signed in keep))
+    engine.blocks = {payload.block_hash: payload for payload in payloads}
+    engine.head = payloads[-1].block_hash
+
+
+class MemoryStorage(Actor[Storage]):
+    """Answers from a chain; the largest range that was asked for is remembered."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+        self.largest = 0
+
+    @handles(LoadChain)
+    async def load_chain(self, message: LoadChain) -> StoredChain:
+        return StoredChain(self.chain.states, self.chain.states[0].hash)
+
+    @handles(GetBlockByHeight)
+    async def by_height(self, message: GetBlockByHeight) -> SignedBlock | None:
+        return self.chain.blocks[message.height - 1] if message.height <= len(self.chain.blocks) else None
+
+    @handles(GetCanonicalRange)
+    async def by_range(self, message: GetCanonicalRange) -> tuple[SignedBlock, ...]:
+        self.largest = max(self.largest, message.count)
+        return self.chain.blocks[message.start - 1 : message.start - 1 + message.count]
+
+
+def storage_address() -> Address[Storage]:
+    """An address for it, with a small mailbox."""
+    return Address("storage", capacity=16)

@@ -1,0 +1,394 @@
+"""A client in any state is brought to the node's head, block by block where it must be, and never past a doubt."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from itertools import product
+from typing import Any, Self
+
+import attrs
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from alysd.errors import ComponentError, Corrupt, EngineUnavailable
+from alysd.messages.events import WorkflowMoved
+from alysd.nurseries import OneForOne, actor, open_system, supervisor
+from alysd.ports import ExecutionEngine
+from alysd.testing.engine import FakeEngine
+from alysd.types.block import ExecutionPayload
+from alysd.types.chain import Head
+from alysd.types.hashes import BlockHash, PayloadHash
+from alysd.types.units import Height
+from alysd.types.verdict import Verdict
+from alysd.workflows.engine_reconcile import (
+    RANGE,
+    TRANSITIONS,
+    Compared,
+    Comparing,
+    Doubted,
+    EngineReconcile,
+    Fed,
+    Feeding,
+    Following,
+    HeadUnknown,
+    ParentLost,
+    Telling,
+    TipLoaded,
+    Told,
+    Unsure,
+)
+from alysd.workflows.machine import IllegalTransition, Machine
+from tests.consensus.builders import FIRST_SLOT
+from tests.workflows.engine_chain import Chain, MemoryStorage, extend, make_chain, storage_address, wipe
+
+
+@attrs.define
+class Recording(FakeEngine):
+    """Remembers what it was fed, and takes `seconds` for each payload."""
+
+    fed: list[int] = attrs.Factory(list[int])
+    seconds: float = 0.0
+
+    @classmethod
+    def like(cls, engine: FakeEngine) -> Self:
+        return cls(engine.genesis, blocks=engine.blocks, head=engine.head)
+
+    async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
+        await trio.sleep(self.seconds)
+        self.fed.append(payload.block_number)
+        return await super().new_payload(payload, parent_beacon_block_root)
+
+
+@asynccontextmanager
+async def reconciling(
+    engine: ExecutionEngine, chain: Chain
+) -> AsyncGenerator[tuple[EngineReconcile, MemoryStorage]]:
+    address, storage = storage_address(), MemoryStorage(chain)
+    moves: list[WorkflowMoved] = []
+    async with open_system(supervisor("Root", OneForOne(), [actor(address, lambda: storage)])):
+        yield EngineReconcile(engine, address, chain.states[0].payload_hash, moves.append), storage
+    for move in moves:
+        assert move.workflow == "engine reconcile"
+
+
+HOUR = 3600.0
+
+
+async def test_client_at_the_head_is_told_and_fed_nothing(autojump_clock: MockClock) -> None:
+    """Every start of the node passes through here; blocks fed without need would cost it seconds."""
+    built, chain = await make_chain(5)
+    engine = Recording.like(built)
+    async with reconciling(engine, chain) as (reconcile, _):
+        assert not reconcile.following
+        assert await reconcile.advance(HOUR)
+        assert reconcile.following
+    assert engine.fed == []
+
+
+async def test_client_that_is_ahead_is_brought_back(autojump_clock: MockClock) -> None:
+    """A node restored from a backup goes on from its own head, not from the client's."""
+    engine, chain = await make_chain(5)
+    async with reconciling(engine, chain.until(3)) as (reconcile, _):
+        assert await reconcile.advance(HOUR)
+    assert engine.head == chain.states[3].payload_hash
+
+
+async def test_client_on_another_branch_is_brought_over(autojump_clock: MockClock) -> None:
+    """Both branches may be whole in the client: it has only to be told which one counts."""
+    engine, chain = await make_chain(5)
+    other = await extend(engine, chain.until(2), 2, FIRST_SLOT + 100)
+    engine.head = other.states[-1].payload_hash
+    async with reconciling(engine, chain) as (reconcile, _):
+        assert await reconcile.advance(HOUR)
+    assert engine.head == chain.states[-1].payload_hash
+
+
+@pytest.mark.parametrize(("length", "kept"), [(1, 0), (2, 1), (40, 0), (40, 1), (40, 20), (40, 39)])
+async def test_client_that_lags_behind_is_fed_what_it_lacks_and_no_more(
+    autojump_clock: MockClock, length: int, kept: int
+) -> None:
+    """From a wiped client to one that lost its last block; memory is bounded by the range that is fetched."""
+    built, chain = await make_chain(length)
+    wipe(built, chain.blocks[:kept])
+    engine = Recording.like(built)
+    async with reconciling(engine, chain) as (reconcile, storage):
+        assert await reconcile.advance(HOUR)
+        assert storage.largest <= RANGE
+    assert engine.fed == list(range(kept + 1, length + 1))
+    assert engine.head == chain.states[-1].payload_hash
+
+
+async def test_client_on_an_abandoned_branch_is_fed_from_the_fork(autojump_clock: MockClock) -> None:
+    """It has its own blocks at the heights that are compared; only hashes tell them apart."""
+    built, chain = await make_chain(10)
+    other = await extend(built, chain.until(4), 8, FIRST_SLOT + 100)
+    wipe(built, other.blocks)
+    engine = Recording.like(built)
+    async with reconciling(engine, chain) as (reconcile, _):
+        assert await reconcile.advance(HOUR)
+    assert engine.fed == [5, 6, 7, 8, 9, 10]
+
+
+async def test_feeding_comes_in_pieces_and_says_how_far_it_is(autojump_clock: MockClock) -> None:
+    """Whoever asks in between must get an answer: a piece takes its time and a block's at most."""
+    built, chain = await make_chain(40)
+    wipe(built)
+    engine = Recording.like(built)
+    engine.seconds = 0.1
+    async with reconciling(engine, chain) as (reconcile, _):
+        assert "being compared" in reconcile.progress
+        begun = trio.current_time()
+        assert not await reconcile.advance(0.95)
+        assert trio.current_time() - begun == pytest.approx(1.0)
+        assert reconcile.progress == "the execution client is catching up: 10 of 40"
+        pieces = 1
+        while not await reconcile.advance(0.95):
+            pieces += 1
+        assert pieces in (3, 4)
+        assert reconcile.progress == "the execution client follows"
+
+
+async def test_a_run_that_was_cut_off_goes_on_where_it_was(autojump_clock: MockClock) -> None:
+    """Restarts of the actor in the middle of a long history must not begin at block 1 again."""
+    built, chain = await make_chain(40)
+    wipe(built)
+    engine = Recording.like(built)
+    engine.seconds = 0.1
+    async with reconciling(engine, chain) as (reconcile, _):
+        await reconcile.advance(1.0)
+    async with reconciling(engine, chain) as (reconcile, _):
+        assert await reconcile.advance(HOUR)
+    assert engine.fed == list(range(1, 41))
+
+
+async def test_doubt_begins_again(autojump_clock: MockClock) -> None:
+    """A client that loses data while the node runs is fed without a restart of anything."""
+    engine, chain = await make_chain(5)
+    async with reconciling(engine, chain) as (reconcile, _):
+        assert await reconcile.advance(HOUR)
+        wipe(engine)
+        reconcile.doubt()
+        assert not reconcile.following
+        reconcile.doubt()
+        assert await reconcile.advance(HOUR)
+    assert engine.head == chain.states[-1].payload_hash
+
+
+async def test_unreachable_client_is_the_callers_business(autojump_clock: MockClock) -> None:
+    """Whether to retry, and when, is decided by the actor's restart policy."""
+    engine, chain = await make_chain(2)
+    engine.down = True
+    async with reconciling(engine, chain) as (reconcile, _):
+        with pytest.raises(EngineUnavailable):
+            await reconcile.advance(HOUR)
+
+
+async def test_own_block_that_the_client_judges_invalid_is_named(autojump_clock: MockClock) -> None:
+    """Two implementations disagree about the chain's own history: nobody can mend that but a person."""
+    engine, chain = await make_chain(5)
+    wipe(engine)
+    engine.refuse = {chain.states[3].payload_hash}
+    async with reconciling(engine, chain) as (reconcile, _):
+        with pytest.raises(ComponentError, match="judges the node's block 3 invalid: refused by the test"):
+            await reconcile.advance(HOUR)
+
+
+async def test_hole_in_the_database_is_corruption(autojump_clock: MockClock) -> None:
+    """A block below the head that is not there must not be skipped."""
+    engine, chain = await make_chain(5)
+    wipe(engine)
+    async with reconciling(engine, Chain(chain.blocks[:1], chain.states)) as (reconcile, _):
+        with pytest.raises(Corrupt, match="canonical block 2"):
+            await reconcile.advance(HOUR)
+
+
+async def test_hole_in_what_is_fed_is_corruption(autojump_clock: MockClock) -> None:
+    """The same where only the range is missing."""
+    engine, chain = await make_chain(2)
+    wipe(engine, chain.blocks[:1])
+    async with reconciling(engine, Chain(chain.blocks[:1], chain.states)) as (reconcile, _):
+        with pytest.raises(Corrupt, match="canonical block 2"):
+            await reconcile.advance(HOUR)
+
+
+@attrs.define
+class Forgetful(Recording):
+    """Has all blocks but lost the states after `executed`, as geth has after a crash.
+
+    `recovers`: made to follow a block it executes its way to it again.
+    """
+
+    executed: set[PayloadHash] = attrs.Factory(set[PayloadHash])
+    recovers: bool = False
+    follows_lost: bool = False
+
+    async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
+        if payload.parent_hash not in self.executed:
+            return Verdict("ACCEPTED")
+        verdict = await super().new_payload(payload, parent_beacon_block_root)
+        self.executed.add(payload.block_hash)
+        return verdict
+
+    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> Verdict:
+        if head in self.executed:
+            return await super().set_forkchoice(head, safe, final)
+        if self.recovers and head in self.blocks:
+            self.executed.add(head)
+        known = head in self.executed or self.follows_lost
+        return await super().set_forkchoice(head, safe, final) if known else Verdict("SYNCING")
+
+
+def forgetful(built: FakeEngine, chain: Chain, known: int, executed: int) -> Forgetful:
+    wipe(built, chain.blocks[:known])
+    engine = Forgetful.like(built)
+    engine.executed = {state.payload_hash for state in chain.states[: executed + 1]}
+    return engine
+
+
+async def test_client_that_recovers_lost_states_is_fed_from_its_newest_block(autojump_clock: MockClock) -> None:
+    """geth executes again what a crash cost it when it is made to follow; feeding it all would be slower."""
+    built, chain = await make_chain(10)
+    engine = forgetful(built, chain, known=6, executed=3)
+    engine.recovers = True
+    async with reconciling(engine, chain) as (reconcile, _):
+        assert await reconcile.advance(HOUR)
+    assert engine.fed == [7, 8, 9, 10]
+
+
+async def test_client_that_cannot_recover_is_fed_from_further_down(autojump_clock: MockClock) -> None:
+    """That it knows a block by name does not mean that it can build on it."""
+    built, chain = await make_chain(10)
+    engine = forgetful(built, chain, known=6, executed=3)
+    async with reconciling(engine, chain) as (reconcile, _):
+        assert await reconcile.advance(HOUR)
+    assert sorted(set(engine.fed)) == [4, 5, 6, 7, 8, 9, 10]
+    assert engine.head == chain.states[-1].payload_hash
+
+
+@pytest.mark.parametrize("follows_lost", [False, True])
+async def test_client_that_executes_nothing_is_an_error_with_advice(
+    autojump_clock: MockClock, follows_lost: bool
+) -> None:
+    """geth in its default mode waits for peers that never come; without the hint nobody would find the flag."""
+    built, chain = await make_chain(3)
+    engine = forgetful(built, chain, known=0, executed=0)
+    engine.executed.clear()
+    engine.follows_lost = follows_lost
+    async with reconciling(engine, chain) as (reconcile, _):
+        with pytest.raises(ComponentError, match=r"does not execute block 1 on its parent.*--syncmode full"):
+            await reconcile.advance(HOUR)
+
+
+@attrs.define
+class Stubborn(FakeEngine):
+    """Gives the same answer to every forkchoice update for `head_of`, whatever it is fed."""
+
+    head_of: PayloadHash | None = None
+    answer: Verdict = attrs.field(kw_only=True)
+
+    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> Verdict:
+        if head == self.head_of:
+            return self.answer
+        return await super().set_forkchoice(head, safe, final)
+
+
+def stubborn(built: FakeEngine, head: PayloadHash, status: str) -> Stubborn:
+    return Stubborn(built.genesis, blocks=built.blocks, head_of=head, answer=Verdict(status, "bad state"))
+
+
+async def test_client_that_calls_the_head_invalid_is_an_error(autojump_clock: MockClock) -> None:
+    """Feeding cannot change its mind."""
+    built, chain = await make_chain(3)
+    async with reconciling(stubborn(built, chain.states[3].payload_hash, "INVALID"), chain) as (reconcile, _):
+        with pytest.raises(ComponentError, match="judges the node's head invalid: bad state"):
+            await reconcile.advance(HOUR)
+
+
+@pytest.mark.parametrize(("height", "length"), [(2, 3), (3, 3), (0, 0)])
+async def test_client_that_executes_and_does_not_follow_is_an_error(
+    autojump_clock: MockClock, height: int, length: int
+) -> None:
+    """Otherwise the node would feed it the same blocks for ever."""
+    built, chain = await make_chain(length)
+    wipe(built)
+    async with reconciling(stubborn(built, chain.states[height].payload_hash, "SYNCING"), chain) as (reconcile, _):
+        with pytest.raises(ComponentError, match=f"block {height} and does not follow it"):
+            await reconcile.advance(HOUR)
+
+
+class Distrustful(FakeEngine):
+    """Follows single blocks but never all three of a head: as a client does whose final block is elsewhere."""
+
+    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> Verdict:
+        return await super().set_forkchoice(head, safe, final) if safe == final else Verdict("SYNCING")
+
+
+async def test_client_that_does_not_follow_what_it_was_fed_is_an_error(autojump_clock: MockClock) -> None:
+    """The last telling decides; a second round of feeding would not."""
+    built, chain = await make_chain(3)
+    wipe(built)
+    engine = Distrustful(built.genesis, blocks=built.blocks)
+    async with reconciling(engine, chain) as (reconcile, _):
+        with pytest.raises(ComponentError, match="executed block 3 and does not follow it"):
+            await reconcile.advance(HOUR)
+
+
+@settings(max_examples=40, deadline=None)
+@given(length=st.integers(1, 60), data=st.data())
+def test_any_client_ends_at_the_head(length: int, data: st.DataObject) -> None:
+    """Whatever part of the chain a client has, and however short the pieces: the end is the same."""
+    kept = data.draw(st.integers(0, length))
+    piece = data.draw(st.floats(0.0, 2.0))
+
+    async def run() -> None:
+        built, chain = await make_chain(length)
+        wipe(built, chain.blocks[:kept])
+        engine = Recording.like(built)
+        engine.seconds = 0.3
+        async with reconciling(engine, chain) as (reconcile, _):
+            while not await reconcile.advance(piece):
+                pass
+        assert engine.fed == list(range(kept + 1, length + 1))
+        assert engine.head == chain.states[-1].payload_hash
+
+    trio.run(run, clock=MockClock(autojump_threshold=0))
+
+
+def every_state(tip: Head) -> list[Any]:
+    return [
+        Unsure(),
+        Telling(tip, fed=False),
+        Comparing(tip, Height(0), Height(4)),
+        Feeding(tip, Height(1), Height(2)),
+        Following(),
+    ]
+
+
+def every_event(tip: Head) -> list[Any]:
+    return [
+        TipLoaded(tip),
+        Told(),
+        HeadUnknown(),
+        Compared(Height(2), known=True),
+        Fed(1),
+        ParentLost(),
+        Doubted(),
+    ]
+
+
+async def test_only_the_table_moves_it() -> None:
+    """Every pair of state and event: in the table it leads to a state, otherwise it is a bug that says so."""
+    _, chain = await make_chain(5)
+    tip = chain.head()
+    allowed = 0
+    for state, event in product(every_state(tip), every_event(tip)):
+        machine = Machine[Any, Any]("engine reconcile", TRANSITIONS, state, lambda _: None)
+        if (type(state), type(event)) in TRANSITIONS:
+            allowed += 1
+            assert type(machine.move(event)) in {type(each) for each in every_state(tip)}
+        else:
+            with pytest.raises(IllegalTransition):
+                machine.move(event)
+    assert allowed == len(TRANSITIONS)
