@@ -1,6 +1,7 @@
-"""A TCP connection with an end to every send, in the shape that hypercorn's protocol code expects."""
+"""A TCP connection that ends when it should: a deadline for every send, no life after the client's."""
 
 import trio
+from hypercorn.trio.tcp_server import TCPServer
 
 SEND_SECONDS = 10.0
 """A send that takes longer ends the connection. Loopback and LAN take the largest answer in under a second."""
@@ -40,3 +41,22 @@ class BoundedStream:
         """Close the socket under whoever waits for it: they get `ClosedResourceError`."""
         self.closed.set()
         self.socket.close()
+
+
+class Connection(TCPServer):
+    """hypercorn's protocol code for one connection, over when the client leaves.
+
+    hypercorn itself keeps a connection that the client has closed until the keep-alive time has passed, and the
+    connections are counted.
+    """
+
+    _left = False
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        self._left = True
+        await self.idle_task.stop()
+
+    async def _idle_timeout(self) -> None:
+        if not self._left:
+            await super()._idle_timeout()

@@ -98,7 +98,7 @@ class Dispatcher:
             return _encode(_failure(None, 2, RpcError(PARSE_ERROR, f"parse error: {error}")))
         deadline = trio.current_time() + DEADLINE_SECONDS
         if not isinstance(found, list):
-            return await self._one(found, deadline)
+            return await self._one(found, deadline, MAX_RESPONSE)
         batch = cast("list[Any]", found)
         if not batch or len(batch) > MAX_BATCH:
             words = (
@@ -114,7 +114,7 @@ class Dispatcher:
                 room -= len(answer)
         return b"[" + b",".join(answers) + b"]" if answers else None
 
-    async def _one(self, item: Any, deadline: float, room: int = MAX_RESPONSE) -> bytes | None:
+    async def _one(self, item: Any, deadline: float, room: int) -> bytes | None:
         """Answer one request with at most `room` bytes by `deadline`, or with an error that says it cannot be."""
         try:
             request = _read(item)

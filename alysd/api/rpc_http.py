@@ -1,6 +1,7 @@
 """JSON-RPC over HTTP: one POST, one answer. The endpoint is a Starlette route that both ports put at `/`."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 
 import trio
 from starlette.requests import ClientDisconnect, Request
@@ -22,10 +23,11 @@ class BodyTooLarge(Exception):
 async def read_body(request: Request, most: int = MAX_BODY) -> bytes:
     """Read a request's body. Raises `BodyTooLarge` as soon as it passes `most` bytes."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            raise BodyTooLarge
+    async with aclosing(request.stream()) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > most:
+                raise BodyTooLarge
     return bytes(body)
 
 

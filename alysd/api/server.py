@@ -13,12 +13,11 @@ from typing import Any, cast
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from starlette.types import ASGIApp
 
-from alysd.api.connections import BoundedStream
+from alysd.api.connections import BoundedStream, Connection
 from alysd.errors import AddressInUse
 
 MAX_BODY = 5 * 1024 * 1024
@@ -76,7 +75,7 @@ async def serve(
         open_streams.add(bounded)
         try:
             state = ConnectionState({CLOSING: closing})
-            await TCPServer(wrapped, config, context, state, cast("Any", bounded))
+            await Connection(wrapped, config, context, state, cast("Any", bounded))
         finally:
             open_streams.discard(bounded)
 

@@ -11,6 +11,7 @@ import attrs
 import trio
 
 from alysd.api.eth.backend import EthBackend
+from alysd.integrations.execution.embedded.logs import LogFilter
 from alysd.integrations.execution.embedded.pool import Transactions
 from alysd.integrations.execution.embedded.transaction import SignedTransaction
 from alysd.integrations.execution.embedded.values import FoundLog, HeadChange
@@ -108,4 +109,4 @@ class ChainFeed:
 
     def _logs(self, headers: Sequence[ExecutionHeader]) -> tuple[FoundLog, ...]:
         reader = self._backend.engine.reader
-        return tuple(log for header in headers for log in reader.logs_of(header.hash, frozenset(), ()))
+        return tuple(log for header in headers for log in reader.logs_of(header, LogFilter()))

@@ -13,7 +13,7 @@ import trio
 
 from alysd.api.eth.encoding import text, to_data
 from alysd.api.eth.feed import ChainFeed, ChainNews, News
-from alysd.api.eth.logs import LIMIT_EXCEEDED, LogMethods, matching
+from alysd.api.eth.logs import LIMIT_EXCEEDED, LogMethods
 from alysd.api.eth.requests import LogQuery, log_query
 from alysd.api.eth.views import View, log_view
 from alysd.api.jsonrpc import SERVER_ERROR, Method, RpcError
@@ -126,8 +126,9 @@ def new_logs(query: LogQuery, news: News) -> list[View]:
     """Show the logs that a query means in `news`: first those that are gone, then the new."""
     if not isinstance(news, ChainNews):
         return []
-    gone = [log_view(log, removed=True) for log in matching(query, news.removed_logs)]
-    return gone + [log_view(log) for log in matching(query, news.added_logs)]
+    wanted = query.wanted.matches
+    gone = [log_view(found, removed=True) for found in news.removed_logs if wanted(found.log)]
+    return gone + [log_view(found) for found in news.added_logs if wanted(found.log)]
 
 
 def new_block_hashes(news: News) -> list[str]:

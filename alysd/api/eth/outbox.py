@@ -2,48 +2,63 @@
 
 from collections import deque
 
+import attrs
 import trio
 
 MAX_MESSAGES = 1024
-"""Notifications that wait: four minutes of a busy block's logs at four a second."""
+"""Notifications that wait: the logs of a few full blocks. A client that is alive takes them in milliseconds."""
 
-MAX_BYTES = 8 * 1024 * 1024
-"""Of notifications that wait. With all of a server's connections full that is what the machine must hold: 2 GiB is
-not reached in practice, since the sockets' own buffers take as much again before anything waits."""
+MAX_BYTES = 4 * 1024 * 1024
+"""Of notifications that wait, since a single log may have megabytes of data (8 gas a byte)."""
 
 
 class Overflow(Exception):
     """The client does not read fast enough."""
 
 
+@attrs.frozen(eq=False)
+class Outgoing:
+    """A message for the client; whoever sends it sets `sent`."""
+
+    text: str
+    notification: bool
+    sent: trio.Event = attrs.field(factory=trio.Event)
+
+
 class Outbox:
-    """A queue of messages, first in first out, with one task that sends them."""
+    """A queue, first in first out. Notifications are bounded; of answers there is one at a time anyway."""
 
     def __init__(self) -> None:
-        self._waiting: deque[str] = deque()
+        self._waiting: deque[Outgoing] = deque()
+        self._notifications = 0
         self._bytes = 0
         self._arrived = trio.Event()
-        self._emptied = trio.Event()
 
-    def put(self, message: str) -> None:
-        """Add a message. Raises `Overflow` when too many or too much already waits."""
-        if len(self._waiting) >= MAX_MESSAGES or self._bytes > MAX_BYTES:
+    def notify(self, text: str) -> None:
+        """Add a notification. Raises `Overflow` when too many or too much already waits."""
+        if self._notifications >= MAX_MESSAGES or self._bytes + len(text) > MAX_BYTES:
             raise Overflow
-        self._waiting.append(message)
-        self._bytes += len(message)
+        self._notifications += 1
+        self._bytes += len(text)
+        self._add(Outgoing(text, notification=True))
+
+    def answer(self, text: str) -> Outgoing:
+        """Add an answer, and return it: the next request is read when it has been sent."""
+        outgoing = Outgoing(text, notification=False)
+        self._add(outgoing)
+        return outgoing
+
+    def _add(self, outgoing: Outgoing) -> None:
+        self._waiting.append(outgoing)
         self._arrived.set()
 
-    async def take(self) -> str:
+    async def take(self) -> Outgoing:
         """Wait for the next message and take it."""
         while not self._waiting:
-            self._emptied.set()
             self._arrived = trio.Event()
             await self._arrived.wait()
-        message = self._waiting.popleft()
-        self._bytes -= len(message)
-        return message
-
-    async def emptied(self) -> None:
-        """Wait until all that is there now has been taken, and the taker asks for more."""
-        self._emptied = trio.Event()
-        await self._emptied.wait()
+        outgoing = self._waiting.popleft()
+        if outgoing.notification:
+            self._notifications -= 1
+            self._bytes -= len(outgoing.text)
+        return outgoing

@@ -7,6 +7,7 @@ import attrs
 
 from alysd.api.eth.encoding import address, boolean, data, hash32, kind, quantity, text, uint64
 from alysd.errors import Malformed
+from alysd.integrations.execution.embedded.logs import LogFilter
 from alysd.types.hashes import EvmAddress, PayloadHash
 
 T = TypeVar("T")
@@ -52,13 +53,9 @@ class CallArguments:
 
 @attrs.frozen
 class LogQuery:
-    """Which logs: from any of `addresses` (none: all), with one of the `topics` in each position (none: any).
+    """Which logs are `wanted`: of the block `at`, or of the blocks from `first` to `last`."""
 
-    Either of the block `at`, or of the blocks from `first` to `last`.
-    """
-
-    addresses: frozenset[bytes]
-    topics: tuple[frozenset[bytes], ...]
+    wanted: LogFilter
     at: PayloadHash | None = None
     first: BlockReference = "latest"
     last: BlockReference = "latest"
@@ -158,26 +155,28 @@ def log_query(value: Any) -> LogQuery:
     if at is not None and ranged:
         raise Malformed("cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other")
     return LogQuery(
-        addresses=_field(found, "address", _addresses, frozenset[bytes]()),
-        topics=_field(found, "topics", _topics, ()),
+        wanted=LogFilter(
+            addresses=_field(found, "address", _addresses, frozenset[EvmAddress]()),
+            topics=_field(found, "topics", _topics, ()),
+        ),
         at=at,
         first=_field(found, "fromBlock", block_number, "latest"),
         last=_field(found, "toBlock", block_number, "latest"),
     )
 
 
-def _addresses(value: Any) -> frozenset[bytes]:
+def _addresses(value: Any) -> frozenset[EvmAddress]:
     several = _list(value, MAX_ALTERNATIVES) if isinstance(value, list) else [value]
     return frozenset(address(one) for one in several)
 
 
-def _topics(value: Any) -> tuple[frozenset[bytes], ...]:
+def _topics(value: Any) -> tuple[frozenset[bytes] | None, ...]:
     return tuple(_alternatives(topic) for topic in _list(value, MAX_TOPICS))
 
 
-def _alternatives(topic: Any) -> frozenset[bytes]:
-    """Read what one position may hold; empty for anything. A null among several means anything, as in geth."""
+def _alternatives(topic: Any) -> frozenset[bytes] | None:
+    """Read what one position may hold; None for anything: null, nothing, or a null among several, as in geth."""
     if topic is None:
-        return frozenset()
+        return None
     several = _list(topic, MAX_ALTERNATIVES) if isinstance(topic, list) else [topic]
-    return frozenset() if None in several else frozenset(hash32(one) for one in several)
+    return None if None in several or not several else frozenset(hash32(one) for one in several)

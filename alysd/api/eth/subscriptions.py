@@ -13,18 +13,19 @@ from alysd.api.eth.requests import LogQuery, log_query
 from alysd.api.eth.views import header_view, transaction_view
 from alysd.api.jsonrpc import METHOD_NOT_FOUND, Method, RpcError
 from alysd.api.params import Params
+from alysd.integrations.execution.embedded.logs import LogFilter
 
 MAX_SUBSCRIPTIONS = 64
 """Of one connection. Libraries keep one for each event that a page looks at."""
 
-EVERYTHING = LogQuery(frozenset(), ())
+EVERYTHING = LogQuery(LogFilter())
 
 _Show = Callable[[News], list[Any]]
 
 
 @attrs.define
 class Subscriptions:
-    """What one client wants to be told. A new one starts once its id has been sent: call `begin` then."""
+    """What one client wants to be told. A new one starts with `begin`, once its id is on its way."""
 
     _running: dict[str, _Show] = attrs.field(factory=dict[str, _Show])
     _starting: dict[str, _Show] = attrs.field(factory=dict[str, _Show])

@@ -1,7 +1,7 @@
 """Ethereum JSON-RPC over WebSocket: requests one after the other, and notifications in between."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import cast
 
@@ -31,7 +31,7 @@ class EthSocket:
         self._codes = codes
         self._feed = feed
 
-    async def __call__(self, socket: WebSocket) -> None:
+    async def serve(self, socket: WebSocket) -> None:
         """Serve a connection until the client or the server ends it, or it reads too slowly."""
         await socket.accept()
         subscriptions, outbox, overflowed = Subscriptions(), Outbox(), trio.Event()
@@ -56,7 +56,7 @@ def _closing(socket: WebSocket) -> trio.Event:
 def _notify(subscriptions: Subscriptions, outbox: Outbox, overflowed: trio.Event, news: News) -> None:
     try:
         for notification in subscriptions.notifications(news):
-            outbox.put(json.dumps(notification, separators=(",", ":")))
+            outbox.notify(json.dumps(notification, separators=(",", ":")))
     except Overflow:
         overflowed.set()
 
@@ -72,9 +72,9 @@ async def _answer_all(
             return
         answer = await dispatcher.answer(body)
         if answer is not None:
-            outbox.put_answer(answer.decode())
-        subscriptions.begin()
-        await outbox.emptied()
+            outgoing = outbox.answer(answer.decode())
+            subscriptions.begin()
+            await outgoing.sent.wait()
 
 
 async def _receive(socket: WebSocket) -> bytes:
@@ -88,7 +88,9 @@ async def _receive(socket: WebSocket) -> bytes:
 
 async def _send_all(socket: WebSocket, outbox: Outbox) -> None:
     while True:
-        await socket.send_text(await outbox.take())
+        outgoing = await outbox.take()
+        await socket.send_text(outgoing.text)
+        outgoing.sent.set()
 
 
 async def _close_when(event: trio.Event, socket: WebSocket, code: int, connection: trio.CancelScope) -> None:

@@ -42,7 +42,7 @@ class TransactionPool:
 
     def __init__(self, chain_id: int, limits: PoolLimits = PoolLimits()) -> None:  # noqa: B008  frozen, shareable
         self._chain_id = chain_id
-        self._limits = limits
+        self.limits = limits
         self._lock = threading.Lock()
         self._lines: dict[EvmAddress, SenderLine] = {}
         self._known: dict[bytes, SignedTransaction] = {}
@@ -55,14 +55,14 @@ class TransactionPool:
         Returns what has become executable by it: itself, perhaps others that waited for it, or nothing.
         Raises a `TransactionRefused`; then the pool is as before.
         """
-        check_transaction(new, self._chain_id, gas_limit, self._limits)
+        check_transaction(new, self._chain_id, gas_limit, self.limits)
         with self._lock:
             return self._insert(new, account, now)
 
     def check_size(self, raw: bytes) -> None:
         """Refuse what is too large before any work is spent on it. Raises `Oversized`."""
-        if len(raw) > self._limits.transaction_bytes:
-            raise Oversized(len(raw), self._limits.transaction_bytes)
+        if len(raw) > self.limits.transaction_bytes:
+            raise Oversized(len(raw), self.limits.transaction_bytes)
 
     def get(self, hash_: bytes) -> SignedTransaction | None:
         """Find a transaction by its hash."""
@@ -145,7 +145,7 @@ class TransactionPool:
         check_account(new, account, line.committed(without=new.nonce))
         if old is not None:
             self._check_replacement(old.transaction, new)
-        elif len(line) >= self._limits.per_sender:
+        elif len(line) >= self.limits.per_sender:
             raise AccountLimitExceeded(len(line))
         before = {one.order for one in line.pending}
         line.set_account(account.nonce, account.balance)
@@ -155,7 +155,7 @@ class TransactionPool:
 
     def _check_replacement(self, old: SignedTransaction, new: SignedTransaction) -> None:
         """Refuse a transaction that would take the place of `old` without raising both fees by a tenth."""
-        needed = 100 + self._limits.replacement_percent
+        needed = 100 + self.limits.replacement_percent
         if new.max_fee * 100 < old.max_fee * needed or new.max_priority_fee * 100 < old.max_priority_fee * needed:
             raise ReplacementUnderpriced
 
@@ -184,7 +184,7 @@ class TransactionPool:
     def _make_room(self, new: SignedTransaction, *, replaced: bool) -> None:
         """Evict until all bounds hold. Raises `Underpriced` when it is the new transaction that has to go."""
         line = self._lines[new.sender]
-        if line.queued_count > self._limits.queued_per_sender:
+        if line.queued_count > self.limits.queued_per_sender:
             self._remove(new)
             raise AccountLimitExceeded(len(line))
         while (queued_only := self._over()) is not None:
@@ -197,7 +197,7 @@ class TransactionPool:
 
     def _over(self) -> bool | None:
         """Say whether a bound is passed: None for no, else whether only a queued transaction's going helps."""
-        limits = self._limits
+        limits = self.limits
         if len(self._known) > limits.transactions or self._bytes > limits.total_bytes:
             return False
         return True if self._queued() > limits.queued else None
@@ -226,7 +226,7 @@ class TransactionPool:
         """Bring every line up to its account's new state."""
         for hash_ in done & self._known.keys():
             self._remove(self._known[hash_])
-        queued_before = now - self._limits.queued_seconds
+        queued_before = now - self.limits.queued_seconds
         for sender, line in tuple(self._lines.items()):
             if (account := accounts.get(sender)) is None:
                 continue  # came while the accounts were read; its own account was read then
@@ -237,7 +237,7 @@ class TransactionPool:
     def _take_back(self, old: SignedTransaction, account: AccountState, gas_limit: int, now: float) -> None:
         """Add a transaction of an abandoned block again, unless the new branch has made it impossible."""
         try:
-            check_transaction(old, self._chain_id, gas_limit, self._limits)
+            check_transaction(old, self._chain_id, gas_limit, self.limits)
             self._insert(old, account, now)
         except TransactionRefused:
             return  # nobody waits for an answer: its sender sees the reorganisation

@@ -5,7 +5,6 @@ one 0.1 ms: a block of 200 transactions is shown in 20 ms. Tests hold the two ag
 """
 
 import attrs
-import coincurve
 
 from alysd.errors import Malformed
 from alysd.integrations.execution.embedded.refusals import InvalidSender, UnsupportedType
@@ -142,6 +141,8 @@ def _signing_hash(kind: int, items: list[RlpItem], chain_id: int | None) -> byte
 
 def _recover(signed_hash: bytes, parity: int, r: int, s: int) -> EvmAddress:
     """Recover the signer's address; the upper half of `s` is refused (EIP-2)."""
+    import coincurve  # comes with the extra `embedded`; the pool is imported without it too
+
     if parity not in (0, 1) or not (0 < r < _CURVE_ORDER and 0 < s <= _CURVE_ORDER // 2):
         raise InvalidSender("invalid transaction v, r, s values")
     signature = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes((parity,))

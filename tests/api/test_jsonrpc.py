@@ -1,0 +1,221 @@
+"""The dispatcher: what callers of either port see of their requests' form, whatever the methods are."""
+
+import json
+from typing import Any
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from alysd.api import jsonrpc
+from alysd.api.jsonrpc import Dispatcher, Method, RpcError
+from alysd.api.params import Params
+from alysd.errors import Malformed, NotNow, Refused
+
+
+class BlockMissing(NotNow):
+    """A refusal with a code of its own."""
+
+
+@attrs.define
+class Methods:
+    """A table of methods that note what they were called with."""
+
+    called: list[tuple[Any, ...]] = attrs.field(factory=list[tuple[Any, ...]])
+
+    async def echo(self, params: Params) -> Any:
+        self.called.append(params.values)
+        return list(params.values)
+
+    async def refuse(self, params: Params) -> Any:
+        raise BlockMissing("no such block")
+
+    async def revert(self, params: Params) -> Any:
+        raise RpcError(3, "execution reverted", "0x01")
+
+    async def double(self, params: Params) -> int:
+        return 2 * params.required(0, whole_number) + params.optional(1, whole_number, 0)
+
+    async def wait(self, params: Params) -> None:
+        await trio.sleep_forever()
+
+    async def broken(self, params: Params) -> None:
+        raise KeyError("a fault of this program")
+
+
+def whole_number(value: Any) -> int:
+    if not isinstance(value, int):
+        raise Malformed("a whole number is wanted")
+    return value
+
+
+def dispatcher(methods: Methods) -> Dispatcher:
+    table = {
+        "echo": Method(methods.echo, 3),
+        "long": Method(methods.echo, 3, large=True),
+        "refuse": Method(methods.refuse),
+        "revert": Method(methods.revert),
+        "double": Method(methods.double, 2),
+        "wait": Method(methods.wait),
+        "broken": Method(methods.broken),
+    }
+    return Dispatcher(table, {Refused: -32000, NotNow: -32606, BlockMissing: -32604})
+
+
+async def ask(request: Any, methods: Methods | None = None) -> Any:
+    body = request if isinstance(request, bytes) else json.dumps(request).encode()
+    answer = await dispatcher(methods or Methods()).answer(body)
+    return None if answer is None else json.loads(answer)
+
+
+def request(method: str, *params: Any, identity: Any = 1) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": identity, "method": method, "params": list(params)}
+
+
+async def test_a_request_is_answered_with_its_id() -> None:
+    assert await ask(request("echo", 1, "two", identity="seven")) == {
+        "jsonrpc": "2.0",
+        "id": "seven",
+        "result": [1, "two"],
+    }
+
+
+async def test_a_large_answer_is_the_same_from_a_thread() -> None:
+    assert (await ask(request("long", 1)))["result"] == [1]
+
+
+async def test_version_1_has_both_fields_and_answers_without_an_id() -> None:
+    """Mining software of Bitcoin's school would not find `error: null`, and leaves ids out."""
+    assert await ask({"method": "echo", "params": [1], "id": 5}) == {"result": [1], "error": None, "id": 5}
+    assert await ask({"method": "echo"}) == {"result": [], "error": None, "id": None}
+    refused = await ask({"jsonrpc": "1.0", "method": "refuse", "id": 5})
+    assert refused == {"result": None, "error": {"code": -32604, "message": "no such block"}, "id": 5}
+
+
+async def test_a_notification_is_carried_out_and_not_answered() -> None:
+    methods = Methods()
+    assert await ask({"jsonrpc": "2.0", "method": "echo", "params": [1]}, methods) is None
+    assert await ask({"jsonrpc": "2.0", "method": "refuse"}, methods) is None
+    assert methods.called == [(1,)]
+
+
+async def test_an_id_of_null_is_answered() -> None:
+    assert await ask(request("echo", identity=None)) == {"jsonrpc": "2.0", "id": None, "result": []}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"\xff\xfe", b'{"id": NaN}', b"[" * 100_000, b"1" * 5000, b"[" * 70_000],
+    ids=["nothing", "cut", "not UTF-8", "NaN", "nested", "long number", "nested, in a thread"],
+)
+async def test_what_is_not_json_is_a_parse_error(body: bytes) -> None:
+    answer = await ask(body)
+    assert answer["error"]["code"] == -32700
+    assert answer["id"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "identity"),
+    [
+        ({}, None),
+        (7, None),
+        ("echo", None),
+        ([], None),
+        ({"jsonrpc": "2.0", "id": 4}, 4),
+        ({"jsonrpc": "3.0", "id": 4, "method": "echo"}, 4),
+        ({"jsonrpc": "2.0", "id": 4, "method": 5}, 4),
+        ({"jsonrpc": "2.0", "id": [4], "method": "echo"}, None),
+        ({"jsonrpc": "2.0", "id": 4, "method": "echo", "params": {"named": 1}}, 4),
+        ({"jsonrpc": "2.0", "id": 4, "method": "echo", "params": "text"}, 4),
+    ],
+)
+async def test_what_is_not_a_request_is_refused_with_the_id_it_has(body: Any, identity: Any) -> None:
+    answer = await ask(body)
+    assert answer["error"]["code"] == -32600
+    assert answer["id"] == identity
+
+
+async def test_an_unknown_method_is_named() -> None:
+    error = (await ask(request("nothing")))["error"]
+    assert error == {"code": -32601, "message": "the method nothing does not exist/is not available"}
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ((), "missing value for required argument 0"),
+        (("x",), "params[0]: a whole number is wanted"),
+        ((1, "x"), "params[1]: a whole number is wanted"),
+        ((1, 2, 3), "too many arguments, want at most 2"),
+    ],
+)
+async def test_wrong_parameters_are_refused_saying_which(params: tuple[Any, ...], words: str) -> None:
+    assert (await ask(request("double", *params)))["error"] == {"code": -32602, "message": words}
+
+
+async def test_an_absent_or_null_parameter_has_its_default() -> None:
+    assert (await ask(request("double", 4)))["result"] == 8
+    assert (await ask(request("double", 4, None)))["result"] == 8
+    assert (await ask(request("double", 4, 1)))["result"] == 9
+
+
+async def test_the_nearest_class_of_an_error_decides_its_code() -> None:
+    assert (await ask(request("refuse")))["error"] == {"code": -32604, "message": "no such block"}
+
+
+async def test_an_error_in_the_callers_terms_keeps_its_data() -> None:
+    error = (await ask(request("revert")))["error"]
+    assert error == {"code": 3, "message": "execution reverted", "data": "0x01"}
+
+
+async def test_a_fault_of_this_program_is_raised_not_hidden() -> None:
+    with pytest.raises(KeyError):
+        await ask(request("broken"))
+
+
+async def test_a_batch_is_answered_in_order_without_its_notifications() -> None:
+    notification = {"jsonrpc": "2.0", "method": "echo"}
+    batch = [request("echo", 1, identity=1), notification, 5, request("refuse", identity=2)]
+    answers = await ask(batch)
+    assert [answer["id"] for answer in answers] == [1, None, 2]
+    assert [answer.get("error", {}).get("code") for answer in answers] == [None, -32600, -32604]
+
+
+async def test_a_batch_of_notifications_is_not_answered() -> None:
+    assert await ask([{"jsonrpc": "2.0", "method": "echo"}] * 3) is None
+
+
+async def test_a_batch_beyond_the_bound_is_refused_whole() -> None:
+    """Otherwise one body of 5 MiB asks for 100,000 things."""
+    methods = Methods()
+    assert (await ask([request("echo")] * jsonrpc.MAX_BATCH, methods))[-1]["result"] == []
+    refused = await ask([request("echo")] * (jsonrpc.MAX_BATCH + 1), methods)
+    assert refused["error"]["code"] == -32600
+    assert len(methods.called) == jsonrpc.MAX_BATCH
+
+
+async def test_a_batch_shares_one_bound_on_its_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonrpc, "MAX_RESPONSE", 200)
+    methods = Methods()
+    answers = await ask([request("echo", "x" * 100, identity=number) for number in range(3)], methods)
+    assert [answer.get("error", {}).get("code") for answer in answers] == [None, -32003, -32003]
+
+
+async def test_an_answer_beyond_the_bound_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonrpc, "MAX_RESPONSE", 1000)
+    assert (await ask(request("echo", "x" * 2000)))["error"] == {"code": -32003, "message": "response too large"}
+    assert (await ask(request("echo", "x" * 500)))["result"] == ["x" * 500]
+
+
+async def test_a_request_has_a_deadline(autojump_clock: trio.testing.MockClock) -> None:
+    answer = await ask(request("wait"))
+    assert answer["error"] == {"code": -32002, "message": "request timed out"}
+    assert trio.current_time() < jsonrpc.DEADLINE_SECONDS + 1
+
+
+async def test_a_batch_has_one_deadline(autojump_clock: trio.testing.MockClock) -> None:
+    """A batch of a hundred calls, each within its time, would otherwise hold a connection for an hour."""
+    answers = await ask([request("wait"), request("echo"), request("wait")])
+    assert [answer["error"]["code"] for answer in (answers[0], answers[2])] == [-32002, -32002]
+    assert trio.current_time() < jsonrpc.DEADLINE_SECONDS + 1
