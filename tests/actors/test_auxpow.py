@@ -66,6 +66,7 @@ async def test_a_proof_is_queued_told_of_and_valid_in_the_next_block(autojump_cl
         header = await world.auxpow.ask(WorkFor(head))
         assert header == queued.header
         assert await world.auxpow.ask(GetQueuedWork()) == queued
+        assert header is not None
         check_header(header, head, world.tree.ancestry(head.hash), world.spec)
         world.block(5, header=header)
     assert world.tree.tip.final.hash == offer.work.bundle.hashes[-1]

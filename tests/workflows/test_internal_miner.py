@@ -1,0 +1,161 @@
+"""The internal miner: brings work when it is due, never earlier, and survives what is in its way."""
+
+from collections.abc import Callable
+from itertools import product
+from typing import TypeVar
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from alysd.consensus.difficulty import next_bits
+from alysd.messages.auxpow import CreateWork, GetQueuedWork, QueuedWork
+from alysd.messages.events import WorkQueued
+from alysd.nurseries import Immediate, task
+from alysd.testing.clock import VirtualClock
+from alysd.types.hashes import EvmAddress
+from alysd.workflows import nonce_search
+from alysd.workflows.internal_miner import (
+    TRANSITIONS,
+    InternalMiner,
+    MinerResting,
+    MinerWorking,
+    WorkDone,
+    WorkDue,
+    parent_candidate,
+    work_due,
+)
+from alysd.workflows.machine import IllegalTransition, Machine
+from tests.consensus.builders import FIRST_SLOT, MINER, genesis, make_spec
+from tests.mining_kit import World, solved
+
+T = TypeVar("T")
+
+OWN = EvmAddress(b"\x77" * 20)
+
+
+@pytest.fixture(autouse=True)
+def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Virtual time runs on while a thread works: search in place, so that the miner takes no time in it."""
+
+    async def in_place(function: Callable[..., T], *args: object) -> T:
+        await trio.lowlevel.checkpoint()
+        return function(*args)
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", in_place)
+
+
+def miner(world: World) -> InternalMiner:
+    return InternalMiner(world.chain, world.auxpow, world.spec, OWN, VirtualClock(), world.bus)
+
+
+async def queued(world: World) -> QueuedWork | None:
+    """What is queued once the miner has had time to react."""
+    await trio.sleep(1)
+    return await world.auxpow.ask(GetQueuedWork())
+
+
+async def test_work_comes_when_the_spacing_has_passed_and_not_before(autojump_clock: MockClock) -> None:
+    """Earlier work would harden the target until no processor can meet it; none at all would halt the chain."""
+    world = World(make_spec(auxpow_spacing_slots=10))
+    async with world.running(task("miner", miner(world).run, restart=Immediate())):
+        for slot in (1, 5, 10):
+            world.block(slot)
+            assert await queued(world) is None
+        world.block(11)
+        work = await queued(world)
+        assert work is not None
+        assert work.header.fee_recipient == OWN
+        assert work.header.bits == next_bits(world.spec.bits, 10, world.spec) == world.spec.bits
+        world.block(12, header=work.header)
+        assert world.tree.tip.final.slot == FIRST_SLOT + 11
+
+
+async def test_the_chain_becomes_final_again_and_again(autojump_clock: MockClock) -> None:
+    world = World(make_spec(auxpow_spacing_slots=3))
+    finals = 0
+    async with world.running(task("miner", miner(world).run, restart=Immediate())):
+        for slot in range(1, 30):
+            work = await queued(world)
+            finals += work is not None
+            world.block(slot, header=None if work is None else work.header)
+    assert finals >= 5
+    assert world.tree.tip.head.bits == world.spec.bits
+
+
+async def test_another_miners_proof_is_enough(autojump_clock: MockClock) -> None:
+    """The node would compete with the pools that its operator wants."""
+    world = World(make_spec(auxpow_spacing_slots=10))
+    async with world.running(task("miner", miner(world).run, restart=Immediate())):
+        world.block(1)
+        world.block(9)
+        await world.auxpow.ask(solved(await world.auxpow.ask(CreateWork(MINER))))
+        with world.bus.subscribe(WorkQueued) as proofs:
+            world.block(12)
+            await trio.sleep(1)
+            with pytest.raises(trio.WouldBlock):
+                proofs.receive_nowait()
+        work = await queued(world)
+        assert work is not None
+        assert work.header.fee_recipient == MINER
+
+
+async def test_it_waits_for_the_next_head_while_the_actor_is_away(autojump_clock: MockClock) -> None:
+    """An actor that restarts would take the miner down with it."""
+    world = World(make_spec(auxpow_spacing_slots=2))
+    async with world.running(task("miner", miner(world).run, restart=Immediate())) as system:
+        await trio.sleep(1)
+        system.suspend("auxpow")
+        world.block(1)
+        world.block(8)
+        await trio.sleep(10)
+        system.resume("auxpow")
+        assert await queued(world) is None
+        world.block(9)
+        assert await queued(world) is not None
+        assert {child.name: child.restarts for child in system.snapshot().children}["miner"] == 0
+
+
+def test_work_is_due_only_for_blocks_that_wait() -> None:
+    spec = make_spec(auxpow_spacing_slots=0)
+    assert not work_due(genesis(spec), spec)
+
+
+async def test_when_all_nonces_are_tried_another_coinbase_is_used(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a hard target the miner would stop at the first header's last nonce."""
+    monkeypatch.setattr(nonce_search, "NONCES", 1)
+    world = World(make_spec(auxpow_spacing_slots=1, bits=0x200FFFFF))  # one hash in sixteen
+    async with world.running(task("miner", miner(world).run, restart=Immediate())):
+        world.block(1)
+        world.block(3)
+        work = await queued(world)
+    assert work is not None
+    assert work.header.auxpow is not None
+    assert work.header.auxpow.parent.nonce == 0
+
+
+async def test_the_parent_block_names_no_chain_of_ours(autojump_clock: MockClock) -> None:
+    """A parent whose version names our chain id is refused (docs/protocol.md, "Merged mining")."""
+    world = World()
+    world.block(1)
+    async with world.running():
+        offer = await world.auxpow.ask(CreateWork(MINER))
+    proof = parent_candidate(offer, 1_700_000_000, 3).auxpow(0)
+    assert proof.parent.version >> 16 == 0
+    assert proof.parent.time == 1_700_000_000
+
+
+def test_every_pair_of_state_and_event() -> None:
+    """A step that the table does not have would be taken silently, or a needed one refused."""
+    tip = genesis(make_spec())
+    allowed = {(MinerResting, WorkDue): MinerWorking, (MinerWorking, WorkDone): MinerResting}
+    for state, event in product((MinerResting(), MinerWorking(tip)), (WorkDue(tip), WorkDone())):
+        machine: Machine[object, object] = Machine("internal miner", TRANSITIONS, state, lambda _: None)
+        after = allowed.get((type(state), type(event)))
+        if after is None:
+            with pytest.raises(IllegalTransition):
+                machine.move(event)
+        else:
+            assert type(machine.move(event)) is after
