@@ -16,7 +16,7 @@ RlpInput: TypeAlias = "bytes | Sequence[RlpInput]"
 """What `encode` takes."""
 
 _MAX_DEPTH = 16
-"""Nothing in Ethereum nests deeper than an access list in a block's body (5): refuse before Python's stack does."""
+"""Nothing nests deeper than an access list in a block's body (5 lists): refuse before Python's stack does."""
 
 
 def encode(item: RlpInput) -> bytes:
@@ -29,6 +29,11 @@ def encode(item: RlpInput) -> bytes:
     body = b"".join([encode(part) for part in item])
     size = len(body)
     return bytes((0xC0 + size,)) + body if size < 56 else _prefix(size, 0xC0) + body
+
+
+def rlp_size(payload: int) -> int:
+    """How many bytes an item of `payload` bytes takes (two or more: one small byte stands for itself)."""
+    return payload + (1 if payload < 56 else len(_prefix(payload, 0)))
 
 
 def encode_integer(value: int) -> bytes:

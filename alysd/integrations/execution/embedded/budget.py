@@ -1,0 +1,47 @@
+"""A limit on the time that the specification's interpreter takes, in the middle of a transaction if need be.
+
+Gas bounds what a transaction costs everybody; here it would allow minutes, since an interpreter written to be read
+executes some 0.3 million instructions a second. Blocks of others are executed whatever they take, since their
+validity does not depend on this machine; blocks of our own and calls over RPC get a budget.
+"""
+
+import time
+
+PAIRING_ADDRESS = (8).to_bytes(20, "big")
+"""The precompiled contract whose time grows with its input while it cannot be interrupted (EIP-197)."""
+
+_SECONDS_A_PAIR = 0.3
+"""What one pair of points costs in py_ecc, measured; 34,000 gas pay for it (EIP-1108)."""
+
+_PAIR_BYTES = 192
+
+_LOOK_EVERY = 256
+"""Instructions between two looks at the clock: about a millisecond."""
+
+
+class BudgetSpent(Exception):
+    """The time is over. Not one of the specification's errors, so that no contract's call swallows it."""
+
+
+class Budget:
+    """Ends `seconds` after it was made."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+        self._count = 0
+
+    def left(self) -> float:
+        """Seconds left; negative when it is over."""
+        return self._end - time.monotonic()
+
+    def instruction(self) -> None:
+        """Count one instruction; raises `BudgetSpent`."""
+        self._count += 1
+        if self._count % _LOOK_EVERY == 0 and self.left() < 0:
+            raise BudgetSpent
+
+    def precompile(self, address: bytes, size: int) -> None:
+        """A precompiled contract will run on `size` bytes; raises `BudgetSpent` if that could take too long."""
+        needed = size // _PAIR_BYTES * _SECONDS_A_PAIR if address == PAIRING_ADDRESS else 0.0
+        if self.left() < needed:
+            raise BudgetSpent

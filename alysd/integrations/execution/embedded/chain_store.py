@@ -1,0 +1,192 @@
+"""Where the embedded engine keeps its chain: state tries, blocks, receipts and indices, in LMDB.
+
+    nodes         hash            -> a trie node's RLP, of every state there ever was: nothing is pruned
+    codes         hash            -> a contract's code
+    headers       block hash      -> header's RLP
+    bodies        block hash      -> RLP of (transactions, withdrawals)
+    receipts      block hash      -> RLP of the receipts, each as the receipts' trie holds it
+    canonical     number (8, BE)  -> block hash
+    transactions  hash            -> block hash | index (4, BE), of canonical blocks
+    meta          "genesis", "head", "safe", "final", "format"
+
+Everything that is found by its own hash is written once and never changed, so that readers need no snapshot: each
+read is one short transaction. Growing the map needs all of them out, hence the lock around each.
+"""
+
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import attrs
+import lmdb
+
+from alysd.errors import Corrupt, StoreError
+
+Result = TypeVar("Result")
+
+_FORMAT = b"1"
+_FIRST_MAP_BYTES = 64 * 2**20
+"""64 MiB hold some 5,000 empty blocks; the map doubles when it is full."""
+
+_TABLES = ("nodes", "codes", "headers", "bodies", "receipts", "canonical", "transactions", "meta")
+
+
+@attrs.frozen
+class StoredBlock:
+    """A block as it is written: header, body and receipts in RLP, and what its state adds."""
+
+    hash: bytes
+    header: bytes
+    body: bytes
+    receipts: bytes
+    nodes: Mapping[bytes, bytes]
+    codes: Mapping[bytes, bytes]
+
+
+@attrs.frozen
+class CanonicalChange:
+    """What a forkchoice writes: the three blocks, heights to forget and to set, and the transactions' places."""
+
+    head: bytes
+    safe: bytes
+    final: bytes
+    removed_numbers: Sequence[int]
+    added: Sequence[tuple[int, bytes]]
+    removed_transactions: Sequence[bytes]
+    added_transactions: Sequence[tuple[bytes, bytes]]
+
+
+class ChainStore:
+    """Reads may come from any thread; writes from one at a time, which is the caller's to see to."""
+
+    def __init__(self, environment: lmdb.Environment) -> None:
+        self._environment = environment
+        self._lock = threading.Lock()
+        self._tables = {name: environment.open_db(name.encode()) for name in _TABLES}
+
+    @classmethod
+    def open(cls, folder: Path) -> "ChainStore":
+        """Open the database in `folder`, empty if it is new. Raises `StoreError`."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # A forkchoice may be lost in a power cut, not in a crash of the process: whoever drives the engine
+            # sets it again at its start. Without syncing the meta page a commit costs one sync, not two.
+            environment = lmdb.open(
+                str(folder), map_size=_FIRST_MAP_BYTES, max_dbs=len(_TABLES), max_spare_txns=4, metasync=False
+            )
+            store = cls(environment)
+        except (lmdb.Error, OSError) as error:
+            raise StoreError(f"cannot open the execution database in {folder}: {error}") from error
+        found = store.meta("format")
+        if found not in (None, _FORMAT):
+            store.close()
+            raise StoreError(f"the execution database in {folder} has format {found!r}; wanted is {_FORMAT!r}")
+        return store
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        """One value, or None."""
+        with self._lock, _store_errors(), self._environment.begin() as transaction:
+            return transaction.get(key, db=self._tables[table])
+
+    def meta(self, name: str) -> bytes | None:
+        """One of the single values."""
+        return self.get("meta", name.encode())
+
+    def node(self, digest: bytes) -> bytes:
+        """A trie node; raises `Corrupt` when it is missing."""
+        return self._needed("nodes", digest)
+
+    def code(self, digest: bytes) -> bytes:
+        """A contract's code; raises `Corrupt` when it is missing."""
+        return self._needed("codes", digest)
+
+    def hash_at(self, number: int) -> bytes | None:
+        """The canonical block of a number."""
+        return self.get("canonical", number_key(number)) if 0 <= number < 2**64 else None
+
+    def write_genesis(self, block: StoredBlock) -> None:
+        """Write block 0 as head, safe and final block, and sync."""
+
+        def write(transaction: lmdb.Transaction) -> None:
+            self._put_block(transaction, block)
+            transaction.put(number_key(0), block.hash, db=self._tables["canonical"])
+            for name in ("genesis", "head", "safe", "final"):
+                transaction.put(name.encode(), block.hash, db=self._tables["meta"])
+            transaction.put(b"format", _FORMAT, db=self._tables["meta"])
+
+        self._write(write, sync=True)
+
+    def write_block(self, block: StoredBlock) -> None:
+        """Write a block and its state, and sync: once this returns, it survives anything but a lost disk."""
+        self._write(lambda transaction: self._put_block(transaction, block), sync=True)
+
+    def write_canonical(self, change: CanonicalChange) -> None:
+        """Move head, safe and final, with the indices, in one transaction."""
+
+        def write(transaction: lmdb.Transaction) -> None:
+            canonical, places = self._tables["canonical"], self._tables["transactions"]
+            for number in change.removed_numbers:
+                transaction.delete(number_key(number), db=canonical)
+            for digest in change.removed_transactions:
+                transaction.delete(digest, db=places)
+            for number, block in change.added:
+                transaction.put(number_key(number), block, db=canonical)
+            for digest, place in change.added_transactions:
+                transaction.put(digest, place, db=places)
+            for name, block in (("head", change.head), ("safe", change.safe), ("final", change.final)):
+                transaction.put(name.encode(), block, db=self._tables["meta"])
+
+        self._write(write, sync=False)
+
+    def close(self) -> None:
+        """Sync and close the database."""
+        with self._lock, _store_errors():
+            self._environment.sync(True)
+            self._environment.close()
+
+    def _needed(self, table: str, digest: bytes) -> bytes:
+        found = self.get(table, digest)
+        if found is None:
+            raise Corrupt(f"the execution database has lost {digest.hex()} of {table}")
+        return found
+
+    def _put_block(self, transaction: lmdb.Transaction, block: StoredBlock) -> None:
+        for table, values in (("nodes", block.nodes), ("codes", block.codes)):
+            database = self._tables[table]
+            for digest in sorted(values):  # in order: neighbours share pages
+                transaction.put(digest, values[digest], db=database, overwrite=False)
+        transaction.put(block.hash, block.header, db=self._tables["headers"])
+        transaction.put(block.hash, block.body, db=self._tables["bodies"])
+        transaction.put(block.hash, block.receipts, db=self._tables["receipts"])
+
+    def _write(self, work: Callable[[lmdb.Transaction], None], *, sync: bool) -> None:
+        with _store_errors():
+            while True:
+                try:
+                    with self._environment.begin(write=True) as transaction:
+                        work(transaction)
+                except lmdb.MapFullError:
+                    with self._lock:  # no reader may be inside while the map moves
+                        self._environment.set_mapsize(2 * self._environment.info()["map_size"])
+                else:
+                    break
+            if sync:
+                self._environment.sync(True)
+
+
+def number_key(number: int) -> bytes:
+    """A block number as the key of the canonical index."""
+    return number.to_bytes(8, "big")
+
+
+@contextmanager
+def _store_errors() -> Generator[None]:
+    """Say LMDB's errors as ours: a transaction that fails leaves the database as it was."""
+    try:
+        yield
+    except lmdb.CorruptedError as error:
+        raise Corrupt(f"the execution database is damaged: {error}") from error
+    except lmdb.Error as error:
+        raise StoreError(f"the execution database cannot be used: {error}") from error

@@ -1,0 +1,45 @@
+# pyright: reportMissingTypeStubs=false
+# The specification is typed, but its `forks` folder is a namespace package, for which pyright sees no `py.typed`.
+"""What the engine uses of the Ethereum Execution Layer Specification (EELS, ethereum-execution), fork Cancun.
+
+Modules rather than functions are named where `eels.py` routes the functions: a name bound here would be the
+specification's own for ever.
+"""
+
+from ethereum.exceptions import EthereumException
+from ethereum.forks.cancun import blocks, fork, state, transactions, trie, vm
+from ethereum.forks.cancun.fork_types import EMPTY_ACCOUNT, Account, Address
+from ethereum.forks.cancun.utils.message import prepare_message
+from ethereum.forks.cancun.vm import exceptions, interpreter
+from ethereum.trace import OpStart, PrecompileStart, set_evm_trace
+from ethereum_rlp import rlp
+from ethereum_rlp.exceptions import RLPException
+from ethereum_types.bytes import Bytes, Bytes0, Bytes32
+from ethereum_types.numeric import U64, U256, Uint
+
+__all__ = [
+    "EMPTY_ACCOUNT",
+    "U64",
+    "U256",
+    "Account",
+    "Address",
+    "Bytes",
+    "Bytes0",
+    "Bytes32",
+    "EthereumException",
+    "OpStart",
+    "PrecompileStart",
+    "RLPException",
+    "Uint",
+    "blocks",
+    "exceptions",
+    "fork",
+    "interpreter",
+    "prepare_message",
+    "rlp",
+    "set_evm_trace",
+    "state",
+    "transactions",
+    "trie",
+    "vm",
+]
