@@ -13,6 +13,8 @@ import attrs
 import trio
 
 from alysd.nurseries.errors import ChildEnded, Fatal, IllegalTransition, Refusal, leaf_of
+from alysd.nurseries.failures import Classifier
+from alysd.nurseries.history import FailureLog
 from alysd.nurseries.lifecycle import TRANSITIONS, UP, Change, Observer, State
 from alysd.nurseries.snapshot import ChildSnapshot, MailboxSnapshot
 from alysd.nurseries.spec import ChildSpec
@@ -33,6 +35,7 @@ class Runtime:
     rng: Random
     refusals: tuple[type[Exception], ...] = (Refusal,)
     fatal: tuple[type[Exception], ...] = (Fatal,)
+    failures: FailureLog = attrs.field(factory=lambda: FailureLog(Classifier()))
     children: "dict[str, Child]" = attrs.field(factory=dict[str, "Child"])
 
 
@@ -57,6 +60,7 @@ class Child(ABC):
         "injected",
         "last_error",
         "last_error_at",
+        "lived",
         "parent",
         "restarts",
         "runtime",
@@ -80,6 +84,7 @@ class Child(ABC):
         self.last_error: Exception | None = None
         self.last_error_at: float | None = None
         self.up_since = 0.0
+        self.lived = 0.0  # seconds that the last instance was up
         # alive: its task runs. wanted: its supervisor starts it when it is not alive. stopping: asked to end.
         self.alive = False
         self.wanted = True
@@ -205,6 +210,7 @@ class Child(ABC):
     def _failed(self, error: Exception) -> float | None:
         was_up = self.state in UP
         now = trio.current_time()
+        self.lived = self.uptime()
         self.last_error, self.last_error_at = error, now
         if was_up and self.spec.restart.proved(now - self.up_since, self.proof()):
             self.failures = 0

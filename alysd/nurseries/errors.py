@@ -12,6 +12,7 @@ NurseryError
 │  └─ AskCycle          actors would wait for each other for ever
 ├─ Fatal                raised by a child: no restart can mend this, it goes up at once
 ├─ ChildEnded           a child returned without being asked to
+├─ HealthCheckFailed    a monitor found the child stuck or ill, and has it restarted
 ├─ BudgetSpent          a supervisor gave up: more restarts than its intensity allows, or a fatal error
 ├─ SystemFailed         the root gave up; `__cause__` is the error of the child where it began
 ├─ SpecError            a tree that cannot be built: what is wrong and where
@@ -129,6 +130,18 @@ class ChildEnded(NurseryError):
 
     def __str__(self) -> str:
         return f"{self.name} ended without being asked to"
+
+
+@attrs.frozen(str=False)
+class HealthCheckFailed(NurseryError):
+    """The child `name` failed so many health checks in a row: the error that its monitor restarts it with."""
+
+    name: str
+    failures: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} failed {self.failures} health checks in a row: {self.reason}"
 
 
 @attrs.frozen(str=False)

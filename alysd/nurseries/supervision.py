@@ -14,6 +14,8 @@ import trio
 
 from alysd.nurseries.child import Child, Parent, Runtime
 from alysd.nurseries.errors import BudgetSpent
+from alysd.nurseries.failures import root_cause
+from alysd.nurseries.history import Outcome
 from alysd.nurseries.leaf import ActorChild, TaskChild
 from alysd.nurseries.lifecycle import UP, State
 from alysd.nurseries.snapshot import ChildSnapshot
@@ -84,11 +86,12 @@ class SupervisorChild(Child):
             logger.warning("%s failed while it was being stopped", child.name, exc_info=error)
             child.move(State.STOPPED)
             return None
-        if _is_fatal(error, self.runtime.fatal):
+        if isinstance(root_cause(error), self.runtime.fatal):
             return self._give_up(child, error, "no restart can mend this")
         delay = child.spec.restart.delay(child.failures, self.runtime.rng)
         if delay is None:
             logger.error("%s failed and is not restarted", child.name, exc_info=error)
+            self._record(child, error, Outcome.LEFT)
             child.wanted = False
             child.move(State.FAILED)
             child.close("it failed")
@@ -98,7 +101,9 @@ class SupervisorChild(Child):
             return self._give_up(child, error, f"more than {budget.restarts} restarts in {budget.seconds:g} s")
         logger.warning("%s failed, restarting in %.3g s", child.name, delay, exc_info=error)
         if len(self._strategy.affected(self.children, child)) == 1:
+            self._record(child, error, Outcome.RESTARTED, delay)
             return delay
+        self._record(child, error, Outcome.GROUP_RESTARTED, delay)
         self._post(Regroup(child, delay))
         return None
 
@@ -108,8 +113,14 @@ class SupervisorChild(Child):
             self._changes.unpark_all()
 
     def _give_up(self, child: Child, error: Exception, reason: str) -> None:
+        self._record(child, error, Outcome.ESCALATED)
         child.move(State.FAILED)
         self._post(GiveUp(child, error, reason))
+
+    def _record(self, child: Child, error: Exception, outcome: Outcome, delay: float = 0.0) -> None:
+        self.runtime.failures.add(
+            child.name, error, at=trio.current_time(), uptime=child.lived, outcome=outcome, delay=delay
+        )
 
     def _post(self, event: Event) -> None:
         self._events.append(event)
@@ -227,13 +238,6 @@ class SupervisorChild(Child):
             strategy=type(self._strategy).__name__,
             children=tuple(child.snapshot() for child in self.children),
         )
-
-
-def _is_fatal(error: BaseException | None, fatal: tuple[type[Exception], ...]) -> bool:
-    """A fatal error stays fatal on its way up through supervisors that gave up over it."""
-    while isinstance(error, BudgetSpent):
-        error = error.__cause__
-    return isinstance(error, fatal)
 
 
 def make_child(spec: ChildSpec, parent: Parent, runtime: Runtime) -> Child:

@@ -16,8 +16,11 @@ import trio
 
 from alysd.nurseries.child import Child, Runtime
 from alysd.nurseries.errors import BudgetSpent, Fatal, Refusal, SystemFailed, UnknownChild, WrongState
+from alysd.nurseries.failures import Classifier
+from alysd.nurseries.history import FailureLog
 from alysd.nurseries.leaf import ActorChild
 from alysd.nurseries.lifecycle import UP, Observer, State
+from alysd.nurseries.patterns import Pattern, find_patterns
 from alysd.nurseries.serve import Signal
 from alysd.nurseries.snapshot import ChildSnapshot
 from alysd.nurseries.spec import SupervisorSpec, validate
@@ -42,6 +45,15 @@ class System:
     def stop_reason(self) -> str | None:
         """Why the system was asked to stop, or `None` if it was not."""
         return self._stop_reason
+
+    @property
+    def failures(self) -> FailureLog:
+        """What failed so far, and what was done."""
+        return self._runtime.failures
+
+    def patterns(self) -> tuple[Pattern, ...]:
+        """What the failures of the last minutes have in common."""
+        return find_patterns(self.failures.recent, trio.current_time())
 
     def snapshot(self) -> ChildSnapshot:
         """The whole tree as it is now."""
@@ -152,11 +164,13 @@ async def open_system(
     rng: Random | None = None,
     refusals: Sequence[type[Exception]] = (),
     fatal: Sequence[type[Exception]] = (),
+    classifier: Classifier | None = None,
 ) -> AsyncGenerator[System]:
     """Start the tree and enter the block once all of it is up; stop it when the block is left.
 
     `observer` is told of every lifecycle change. `rng` is where restart jitter comes from. `refusals` and
-    `fatal` name error types that count as `Refusal` and `Fatal` besides those two.
+    `fatal` name error types that count as `Refusal` and `Fatal` besides those two. `classifier` knows the
+    program's own errors.
 
     Raises `SpecError` for a tree that cannot be, `SystemFailed` when the root gives up.
     """
@@ -167,6 +181,7 @@ async def open_system(
         rng=rng or Random(),  # noqa: S311  jitter is no secret
         refusals=(Refusal, *refusals),
         fatal=(Fatal, *fatal),
+        failures=FailureLog(classifier or Classifier()),
     )
     system = System(root, runtime)
     raised: BaseException | None = None
@@ -199,12 +214,15 @@ async def run_system(
     observer: Observer | None = None,
     refusals: Sequence[type[Exception]] = (),
     fatal: Sequence[type[Exception]] = (),
+    classifier: Classifier | None = None,
     task_status: trio.TaskStatus[System] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run the tree until it is asked to stop (`System.request_stop`) or fails (`SystemFailed`).
 
     `task_status` is given the `System` once the whole tree is up.
     """
-    async with open_system(root, observer=observer, refusals=refusals, fatal=fatal) as system:
+    async with open_system(
+        root, observer=observer, refusals=refusals, fatal=fatal, classifier=classifier
+    ) as system:
         task_status.started(system)
         await system.ended()

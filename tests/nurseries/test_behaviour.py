@@ -1,0 +1,40 @@
+"""Actor classes: their table of handlers is made when the class is, and mistakes are found then."""
+
+import pytest
+
+from alysd.nurseries import Actor, Health, handles
+from tests.nurseries.kit import Echo, Echoer, Note, Say
+
+
+def test_a_subclass_inherits_handlers_and_may_replace_them() -> None:
+    class Loud(Echoer):
+        @handles(Say)
+        async def say(self, message: Say) -> str:
+            return message.text.upper()
+
+    assert set(Loud.handlers) == set(Echoer.handlers)
+    assert Loud.handlers[Say] is not Echoer.handlers[Say]
+    assert Loud.handlers[Note] is Echoer.handlers[Note]
+
+
+def test_two_handlers_of_one_message_are_a_mistake_told_at_once() -> None:
+    with pytest.raises(TypeError, match="Twice: first and second both handle Note"):
+
+        class Twice(Actor[Echo]):  # pyright: ignore[reportUnusedClass]
+            @handles(Note)
+            async def first(self, message: Note) -> None: ...
+
+            @handles(Note)
+            async def second(self, message: Note) -> None: ...
+
+
+def test_only_hooks_that_were_written_are_run() -> None:
+    class Hooked(Actor[Echo]):
+        async def started(self) -> None: ...
+
+    assert Hooked.overridden == {"started"}
+    assert Echoer.overridden == frozenset()
+
+
+async def test_an_actor_is_healthy_unless_it_says_otherwise() -> None:
+    assert await Echoer([]).health_check() is Health.HEALTHY

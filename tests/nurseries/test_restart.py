@@ -1,0 +1,104 @@
+"""Restart policies: the waits they ask for, and their bounds."""
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from alysd.nurseries import (
+    Aligned,
+    CircuitBreaker,
+    ExponentialBackoff,
+    FixedDelay,
+    Immediate,
+    Intensity,
+    Never,
+    RestartPolicy,
+    State,
+)
+from tests.nurseries.kit import Crash, Say, Watcher, echo, running, seeded
+
+
+def delays(policy: RestartPolicy, count: int, seed: int = 0) -> list[float | None]:
+    rng = seeded(seed)
+    return [policy.delay(failures, rng) for failures in range(1, count + 1)]
+
+
+def test_simple_policies() -> None:
+    assert delays(Immediate(), 3) == [0, 0, 0]
+    assert delays(Never(), 2) == [None, None]
+    assert delays(FixedDelay(2), 3) == [2, 2, 2]
+    assert delays(FixedDelay(1, increment=2, max_seconds=4), 4) == [1, 3, 4, 4]
+
+
+def test_exponential_backoff_doubles_up_to_its_bound_even_after_very_many_failures() -> None:
+    policy = ExponentialBackoff(first_seconds=1, factor=2, max_seconds=10, jitter=0)
+    assert delays(policy, 6) == [1, 2, 4, 8, 10, 10]
+    assert policy.delay(10**9, seeded(0)) == 10
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_jitter_stays_within_its_part_and_repeats_with_its_seed(seed: int) -> None:
+    policy = ExponentialBackoff(first_seconds=10, factor=1, jitter=0.2)
+    waits = delays(policy, 200, seed)
+    assert all(wait is not None and 8 <= wait <= 12 for wait in waits)
+    assert len(set(waits)) > 100
+    assert waits == delays(policy, 200, seed)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: FixedDelay(-1),
+        lambda: ExponentialBackoff(first_seconds=0),
+        lambda: ExponentialBackoff(factor=0.5),
+        lambda: ExponentialBackoff(jitter=1.5),
+        lambda: CircuitBreaker(failures=0),
+        lambda: CircuitBreaker(open_seconds=0),
+        lambda: Intensity(-1, 1),
+        lambda: Intensity(1, 0),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(make: type[RestartPolicy]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        make()
+
+
+def test_a_breaker_is_open_from_its_limit_on_and_proved_by_answers() -> None:
+    policy = CircuitBreaker(failures=3, open_seconds=30, delay_seconds=1, successes=2)
+    assert delays(policy, 5) == [1, 1, 30, 30, 30]
+    assert [policy.proved(1, handled) for handled in (1, 2)] == [False, True]
+    assert policy.proved(60, 0)
+
+
+def test_an_aligned_policy_waits_for_the_next_allowed_moment_and_never_less() -> None:
+    to_even_seconds = Aligned(FixedDelay(3), lambda seconds: 2 * (seconds // 2 + 1))
+    assert delays(to_even_seconds, 1) == [4]
+    assert delays(Aligned(FixedDelay(3), lambda _: 0.0), 1) == [3]
+    assert delays(Aligned(Never(), lambda seconds: seconds), 1) == [None]
+    assert Aligned(CircuitBreaker(), lambda seconds: seconds).proved(0, 1)
+
+
+async def test_an_aligned_restart_happens_at_the_boundary(autojump_clock: MockClock) -> None:
+    def next_boundary(seconds: float) -> float:
+        moment = trio.current_time() + seconds
+        return -(-moment // 2) * 2 - trio.current_time()
+
+    watcher = Watcher()
+    address, child = echo(restart=Aligned(FixedDelay(0.5), next_boundary))
+    async with running([child], observer=watcher):
+        await trio.sleep(2.9)
+        address.tell(Crash())
+        assert await address.ask(Say("back")) == "back"
+    (restart,) = [change for change in watcher.changes if change.new is State.RESTARTING]
+    assert restart.at == pytest.approx(4.0)
+
+
+async def test_failures_in_a_row_are_forgotten_after_a_stable_life(autojump_clock: MockClock) -> None:
+    watcher = Watcher()
+    address, child = echo(restart=FixedDelay(1, increment=10, stable_seconds=60))
+    async with running([child], observer=watcher) as system:
+        for pause in (0, 0, 100):
+            await trio.sleep(pause)
+            address.tell(Crash())
+            await address.ask(Say("back"), seconds=60)
+        assert [record.delay for record in system.failures.recent] == [1, 11, 1]

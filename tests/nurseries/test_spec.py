@@ -1,0 +1,36 @@
+"""Trees as data: what they say by default, and which cannot be."""
+
+import pytest
+import trio
+
+from alysd.nurseries import ExponentialBackoff, Immediate, OneForOne, Priority, SpecError, supervisor, task
+from alysd.nurseries.spec import validate, walk
+from tests.nurseries.kit import echo
+
+
+def test_children_are_named_and_have_the_usual_policies() -> None:
+    address, _ = echo("a")
+    from_address = echo("a", restart=None)[1]
+    work = task("work", trio.sleep_forever)
+    tree = supervisor("S", OneForOne(), [from_address, work])
+    assert (from_address.name, from_address.priority) == (address.name, Priority.NORMAL)
+    assert isinstance(work.restart, ExponentialBackoff)
+    assert isinstance(from_address.restart, ExponentialBackoff)
+    assert isinstance(tree.restart, Immediate)
+    assert tree.stop_seconds == 5 + 5 + 1
+    assert [spec.name for spec in walk(tree)] == ["S", "a", "work"]
+
+
+def test_two_children_of_one_name_are_refused() -> None:
+    tree = supervisor("S", OneForOne(), [echo("a")[1], supervisor("T", OneForOne(), [echo("a")[1]])])
+    with pytest.raises(SpecError, match="two children are named a"):
+        validate(tree, set())
+
+
+def test_a_dependency_must_start_earlier_anywhere_in_the_tree() -> None:
+    first = supervisor("First", OneForOne(), [echo("a")[1]])
+    good = supervisor("S", OneForOne(), [first, echo("b", depends_on=["a"])[1]])
+    validate(good, set())
+    bad = supervisor("S", OneForOne(), [echo("b", depends_on=["a"])[1], first])
+    with pytest.raises(SpecError, match="b depends on a, which is not started before it"):
+        validate(bad, set())
