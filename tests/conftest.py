@@ -1,6 +1,14 @@
-"""For all tests: hypothesis measures nothing, since a shared machine may stop any test for a while."""
+"""Fixtures that tests of several packages use."""
 
-from hypothesis import settings
+from collections.abc import Generator
 
-settings.register_profile("alysd", deadline=None)
-settings.load_profile("alysd")
+import pytest
+
+from alysd.testing.threads import threads_inline
+
+
+@pytest.fixture
+def no_threads() -> Generator[None]:
+    """Worker threads' work is done in the event loop: a MockClock cannot see a thread, and jumps over it."""
+    with threads_inline():
+        yield

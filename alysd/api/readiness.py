@@ -1,8 +1,8 @@
 """Readiness and watchdog: tells the service manager when the node can make blocks, and that it goes on to.
 
-READY is said once the execution client follows the node's head: from then on the next slot's block can be made. The
-watchdog is fed by what a slot comes to, a block or the deliberate halt of a chain without work; a node that misses
-its slots does not feed it, and systemd restarts it (docs/operating.md).
+READY is said once the execution client follows the node's head: from then on the next slot's block can be made.
+The watchdog is fed by what a slot comes to, a block or the deliberate halt of a chain without work; a node that
+misses its slots does not feed it, and systemd restarts it (docs/operating.md).
 """
 
 from collections.abc import Callable

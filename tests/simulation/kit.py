@@ -9,7 +9,6 @@ import attrs
 import trio
 
 from alysd.config.model import MiningConfig
-from alysd.errors import AlysError
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.integrations.parts import Parts
 from alysd.integrations.signing import GuardedSigner
@@ -23,7 +22,6 @@ from alysd.testing.engine import FakeEngine
 from alysd.types.chain import Head
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import EvmAddress
-from alysd.wire.execution_genesis import genesis_payload
 
 MINING = MiningConfig(internal=True, fee_recipient=EvmAddress(b"\xaa" * 20))
 NO_MINING = MiningConfig()

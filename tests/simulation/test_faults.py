@@ -1,6 +1,7 @@
 """What breaks beside the node or inside it: only what the tree says restarts, and slots resume by themselves."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ CHILDREN = (
 def longest_gap(node: Node) -> int:
     """The most slots from one block to the next."""
     slots = [event.signed.block.slot for event in node.produced]
-    return max(after - before for before, after in zip(slots, slots[1:], strict=False))
+    return max(after - before for before, after in pairwise(slots))
 
 
 @pytest.mark.parametrize("name", CHILDREN)

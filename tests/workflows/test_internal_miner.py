@@ -150,7 +150,10 @@ async def test_the_parent_block_names_no_chain_of_ours(autojump_clock: MockClock
 def test_every_pair_of_state_and_event() -> None:
     """A step that the table does not have would be taken silently, or a needed one refused."""
     tip = genesis(make_spec())
-    allowed = {(MinerResting, WorkDue): MinerWorking, (MinerWorking, WorkDone): MinerResting}
+    allowed: dict[tuple[type[object], type[object]], type[object]] = {
+        (MinerResting, WorkDue): MinerWorking,
+        (MinerWorking, WorkDone): MinerResting,
+    }
     for state, event in product((MinerResting(), MinerWorking(tip)), (WorkDue(tip), WorkDone())):
         machine: Machine[object, object] = Machine("internal miner", TRANSITIONS, state, lambda _: None)
         after = allowed.get((type(state), type(event)))

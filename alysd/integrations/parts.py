@@ -1,0 +1,136 @@
+"""What the tree of a node is built on: the real systems that a configuration names, opened and closed in order."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import attrs
+import trio
+
+from alysd.config.key_file import read_key_file
+from alysd.config.model import AlysConfig
+from alysd.consensus.genesis import genesis_block, genesis_signed, genesis_state
+from alysd.errors import ConfigError
+from alysd.integrations.clock import SystemClock
+from alysd.integrations.execution.auth import read_jwt_secret
+from alysd.integrations.execution.embedded.engine import EmbeddedEngine
+from alysd.integrations.execution.embedded.pool import TransactionPool
+from alysd.integrations.execution.engine_api import CATCHING_UP, EngineApiClient
+from alysd.integrations.lmdb_store import LmdbStore
+from alysd.integrations.signing import GuardedSigner
+from alysd.ports import Clock, ExecutionEngine, Signer, Store
+from alysd.types.block import SignedBlock
+from alysd.types.chain import ChainState
+from alysd.types.chain_spec import ChainSpec
+from alysd.types.hashes import BlsPublicKey
+from alysd.wire.block_ssz import block_hash
+from alysd.wire.execution_genesis import genesis_payload
+
+CLOSE_SECONDS = 3.0
+"""For closing connections and files at the end: the whole of a stop must take less than five seconds."""
+
+
+@attrs.frozen
+class EmbeddedExecution:
+    """The embedded engine with its transaction pool, which only the Ethereum RPC needs to know as such."""
+
+    engine: EmbeddedEngine
+    pool: TransactionPool
+
+
+@attrs.frozen
+class Parts:
+    """Everything outside the tree.
+
+    `feeder` is the same execution client as `engine`, with the patience that catching up takes. `authority` is
+    this node's index among the chain's authorities.
+    """
+
+    spec: ChainSpec
+    genesis: SignedBlock
+    clock: Clock
+    store: Store
+    engine: ExecutionEngine
+    feeder: ExecutionEngine
+    embedded: EmbeddedExecution | None
+    signer: Signer
+    authority: int
+
+
+@asynccontextmanager
+async def open_parts(config: AlysConfig, spec: ChainSpec) -> AsyncGenerator[Parts]:
+    """Open what the configuration names, and close it in reverse order whatever happens inside.
+
+    Raises a `UserError` that says what to mend for everything a configuration can get wrong.
+    """
+    async with AsyncExitStack() as stack:
+        genesis, state = await trio.to_thread.run_sync(_genesis, spec)
+        folder = config.storage.path
+        store = await trio.to_thread.run_sync(LmdbStore.open, folder / "chain", genesis, state)
+        stack.callback(store.close)
+        signer = await trio.to_thread.run_sync(_signer, config, folder)
+        authority = _authority(spec, signer, config.chain.authority_key_file)
+        execution = await _execution(config, spec, folder)
+        stack.push_async_callback(_close_engine, execution.engine)
+        yield Parts(
+            spec=spec,
+            genesis=genesis,
+            clock=SystemClock(),
+            store=store,
+            engine=execution.engine,
+            feeder=execution.feeder,
+            embedded=execution.embedded,
+            signer=signer,
+            authority=authority,
+        )
+
+
+def _genesis(spec: ChainSpec) -> tuple[SignedBlock, ChainState]:
+    payload = genesis_payload(spec.execution_genesis)
+    block = genesis_block(spec, payload)
+    identity = block_hash(block)
+    return genesis_signed(spec, identity, block), genesis_state(spec, identity, payload)
+
+
+def _signer(config: AlysConfig, folder: Path) -> GuardedSigner:
+    key = read_key_file(
+        config.chain.authority_key_file, kind="bls", known_to_all=config.development.keys_known_to_all
+    )
+    return GuardedSigner.open(key.secret, folder / "signing-guard")
+
+
+def _authority(spec: ChainSpec, signer: Signer, key_file: Path) -> int:
+    try:
+        return spec.authorities.index(BlsPublicKey(signer.public_key))
+    except ValueError:
+        key = signer.public_key.hex()[:16]
+        raise ConfigError(
+            f"chain.authority_key_file = {str(key_file)!r}: its public key {key}… is none of the "
+            f"{len(spec.authorities)} authorities of the chain {spec.name}"
+        ) from None
+
+
+@attrs.frozen
+class _Execution:
+    engine: ExecutionEngine
+    feeder: ExecutionEngine
+    embedded: EmbeddedExecution | None = None
+
+
+async def _execution(config: AlysConfig, spec: ChainSpec, folder: Path) -> _Execution:
+    section = config.engine
+    if section.mode == "embedded":
+        pool = TransactionPool(spec.chain_id)
+        embedded = await EmbeddedEngine.open(folder / "execution", spec.execution_genesis, pool)
+        return _Execution(embedded, embedded, EmbeddedExecution(embedded, pool))
+    if section.engine_url is None or section.jwt_secret_file is None:
+        raise ConfigError('engine.mode = "engine-api" needs engine.engine_url and engine.jwt_secret_file')
+    secret = read_jwt_secret(section.jwt_secret_file)
+    url = None if section.url is None else section.url.text
+    client = EngineApiClient.connect(section.engine_url.text, secret, SystemClock(), url)
+    return _Execution(client, client.with_deadlines(CATCHING_UP))
+
+
+async def _close_engine(engine: ExecutionEngine) -> None:
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
+        await engine.aclose()

@@ -1,0 +1,191 @@
+"""The node's database: what was committed is there, nothing else is, and damage is named."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import attrs
+import lmdb
+import pytest
+
+from alysd.errors import Corrupt, StoreError, WrongChain
+from alysd.integrations import lmdb_store
+from alysd.integrations.lmdb_store import LmdbStore
+from alysd.testing.chain import ChainHand, chain_spec
+from alysd.types.block import Block, SignedBlock
+from alysd.types.chain import ChainState, Head, Placement
+from alysd.types.hashes import BlockHash
+from alysd.types.units import Height, Slot
+from alysd.wire.block_ssz import block_hash
+
+HAND = ChainHand.of(chain_spec())
+
+
+def child(parent: ChainState, slot: int, **changes: object) -> tuple[SignedBlock, ChainState]:
+    """A block on `parent` and a state after it; nobody judges it here."""
+    height = Height(parent.height + 1)
+    payload = attrs.evolve(HAND.genesis.block.payload, block_number=height, timestamp=2 * slot)
+    block = Block(parent.hash, Slot(slot), payload)
+    signed = SignedBlock(block_hash(block), block, HAND.genesis.approvals)
+    state = attrs.evolve(parent, hash=signed.hash, parent_hash=parent.hash, height=height, slot=Slot(slot))
+    return signed, attrs.evolve(state, **changes)
+
+
+def placement(state: ChainState, *canonical: ChainState, final: ChainState = HAND.genesis_state) -> Placement:
+    """The head moves to `state`, with `canonical` newly on its branch."""
+    return Placement(Head(state, final, final), tuple((each.height, each.hash) for each in canonical), 0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Generator[LmdbStore]:
+    opened = LmdbStore.open(tmp_path / "chain", HAND.genesis, HAND.genesis_state)
+    yield opened
+    opened.close()
+
+
+def test_a_new_database_holds_the_genesis_block(store: LmdbStore) -> None:
+    assert store.block_by_height(Height(0)) == HAND.genesis
+    assert store.block_by_hash(HAND.genesis.hash) == HAND.genesis
+    chain = store.load_chain()
+    assert chain.states == (HAND.genesis_state,)
+    assert chain.final == HAND.genesis.hash
+
+
+def test_committed_blocks_are_there_after_closing_and_opening(tmp_path: Path) -> None:
+    signed, state = child(HAND.genesis_state, 5)
+    store = LmdbStore.open(tmp_path / "chain", HAND.genesis, HAND.genesis_state)
+    store.commit_block(signed, state, placement(state, state))
+    store.close()
+    again = LmdbStore.open(tmp_path / "chain", HAND.genesis, HAND.genesis_state)
+    assert again.block_by_hash(signed.hash) == signed
+    assert again.block_by_height(Height(1)) == signed
+    assert again.load_chain().states == (HAND.genesis_state, state)
+    again.close()
+
+
+def test_a_block_off_the_canonical_branch_is_kept_but_has_no_height(store: LmdbStore) -> None:
+    signed, state = child(HAND.genesis_state, 5)
+    store.commit_block(signed, state, placement(HAND.genesis_state))
+    assert store.block_by_hash(signed.hash) == signed
+    assert store.block_by_height(Height(1)) is None
+    assert state in store.load_chain().states
+
+
+def test_a_shorter_branch_that_wins_leaves_no_higher_canonical_block(store: LmdbStore) -> None:
+    one, state_one = child(HAND.genesis_state, 5)
+    two, state_two = child(state_one, 6)
+    other, state_other = child(HAND.genesis_state, 7)
+    store.commit_block(one, state_one, placement(state_one, state_one))
+    store.commit_block(two, state_two, placement(state_two, state_two))
+    store.commit_block(other, state_other, placement(state_other, state_other))
+    assert store.block_by_height(Height(1)) == other
+    assert store.block_by_height(Height(2)) is None
+    assert [block.hash for block in store.canonical_range(Height(0), 10)] == [HAND.genesis.hash, other.hash]
+
+
+def test_what_is_below_the_final_blocks_own_final_block_is_not_loaded(store: LmdbStore) -> None:
+    state, states = HAND.genesis_state, [HAND.genesis_state]
+    for slot in range(1, 7):
+        signed, state = child(state, slot, last_final=states[slot // 3].hash, last_final_height=Height(slot // 3))
+        states.append(state)
+        store.commit_block(signed, state, placement(state, state, final=states[slot // 2]))
+    chain = store.load_chain()
+    assert chain.final == states[3].hash
+    assert chain.states == tuple(states[1:])
+
+
+def test_a_range_is_bounded_by_count_and_by_the_head(store: LmdbStore) -> None:
+    state = HAND.genesis_state
+    for slot in range(1, 6):
+        signed, state = child(state, slot)
+        store.commit_block(signed, state, placement(state, state))
+    heights = [block.block.height for block in store.canonical_range(Height(2), 3)]
+    assert heights == [2, 3, 4]
+    assert [block.block.height for block in store.canonical_range(Height(4), 9)] == [4, 5]
+    assert store.canonical_range(Height(6), 9) == ()
+
+
+def test_another_chains_database_is_refused_in_words(tmp_path: Path) -> None:
+    LmdbStore.open(tmp_path / "chain", HAND.genesis, HAND.genesis_state).close()
+    other = ChainHand.of(chain_spec(chain_id=4243))
+    with pytest.raises(WrongChain, match="give this chain a data folder of its own"):
+        LmdbStore.open(tmp_path / "chain", other.genesis, other.genesis_state)
+
+
+def test_the_map_grows_when_it_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lmdb_store, "_FIRST_MAP_BYTES", 64 * 1024)
+    store = LmdbStore.open(tmp_path / "chain", HAND.genesis, HAND.genesis_state)
+    state, blocks = HAND.genesis_state, [HAND.genesis]
+    for slot in range(1, 300):
+        signed, state = child(state, slot)
+        store.commit_block(signed, state, placement(state, state))
+        blocks.append(signed)
+    assert store.canonical_range(Height(0), 1000) == tuple(blocks)
+    store.close()
+
+
+def test_a_disk_that_refuses_is_a_store_error_and_changes_nothing(
+    store: LmdbStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed, state = child(HAND.genesis_state, 5)
+
+    def refuse(*_args: object) -> bytes:
+        raise lmdb.DiskError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lmdb_store, "encode_state", refuse)
+        with pytest.raises(StoreError, match="No space left on device"):
+            store.commit_block(signed, state, placement(state, state))
+    assert store.block_by_hash(signed.hash) is None
+    assert store.load_chain().states == (HAND.genesis_state,)
+
+
+def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "chain").write_text("a file is in the way")
+    with pytest.raises(StoreError, match="cannot open the database"):
+        LmdbStore.open(tmp_path / "chain", HAND.genesis, HAND.genesis_state)
+
+
+def damage(folder: Path, table: bytes, key: bytes, value: bytes | None) -> None:
+    """Overwrite, or delete, one value behind the store's back."""
+    with lmdb.open(str(folder), max_dbs=4) as environment:
+        database = environment.open_db(table)
+        with environment.begin(write=True) as txn:
+            if value is None:
+                txn.delete(key, db=database)
+            else:
+                txn.put(key, value, db=database)
+
+
+def test_damage_is_named_rather_than_served(tmp_path: Path) -> None:
+    folder = tmp_path / "chain"
+    signed, state = child(HAND.genesis_state, 5)
+    store = LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)
+    store.commit_block(signed, state, placement(state, state))
+    store.close()
+
+    damage(folder, b"blocks", HAND.genesis.hash, b"\0" * 40)
+    damage(folder, b"canonical", (7).to_bytes(8, "big"), bytes(32))
+    store = LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)
+    with pytest.raises(Corrupt, match="does not decode"):
+        store.block_by_hash(HAND.genesis.hash)
+    with pytest.raises(Corrupt, match="is not in the database"):
+        store.block_by_height(Height(7))
+    store.close()
+
+    other, _ = child(state, 6)
+    damage(folder, b"blocks", signed.hash, lmdb_store.encode_block(other))
+    damage(folder, b"meta", b"final", None)
+    store = LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)
+    with pytest.raises(Corrupt, match="hashes to"):
+        store.block_by_hash(signed.hash)
+    with pytest.raises(Corrupt, match="of the final block"):
+        store.load_chain()
+    store.close()
+
+    damage(folder, b"meta", b"format", b"9")
+    with pytest.raises(StoreError, match="has format b'9'"):
+        LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)
+
+
+def test_an_unknown_hash_is_none(store: LmdbStore) -> None:
+    assert store.block_by_hash(BlockHash(bytes(32))) is None

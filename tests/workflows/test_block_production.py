@@ -1,0 +1,119 @@
+"""Block production: the table's every pair, whose slots are taken, and what is given up at a slot's end."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+from trio.testing import MockClock
+
+from alysd.messages.events import ProductionHalted
+from alysd.testing.chain import chain_spec
+from alysd.workflows.block_production import (
+    TRANSITIONS,
+    Building,
+    Built,
+    Importing,
+    Prepared,
+    Preparing,
+    Signed,
+    Signing,
+    SlotBegun,
+    SlotOver,
+    Waiting,
+)
+from alysd.workflows.machine import IllegalTransition, Machine
+from tests.simulation.kit import MINING, open_node
+
+STATES = (Waiting, Preparing, Building, Signing, Importing)
+EVENTS = (SlotBegun, Prepared, Built, Signed, SlotOver)
+
+ALLOWED = {
+    (Waiting, SlotBegun),
+    (Preparing, Prepared),
+    (Building, Built),
+    (Signing, Signed),
+    *((state, SlotOver) for state in STATES),
+}
+
+
+@pytest.mark.parametrize(("state", "event"), [*product(STATES, EVENTS)])
+def test_every_pair_is_in_the_table_or_refused(state: type[object], event: type[object]) -> None:
+    assert ((state, event) in TRANSITIONS) == ((state, event) in ALLOWED)
+    if (state, event) not in ALLOWED:
+        machine = Machine[object, object]("production", TRANSITIONS, object.__new__(state), lambda _: None)
+        with pytest.raises(IllegalTransition):
+            machine.move(object.__new__(event))
+
+
+@pytest.mark.parametrize("authority", [0, 1, 2])
+async def test_only_the_slots_of_this_authority_are_taken(
+    authority: int, tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    async with open_node(tmp_path, chain_spec(authorities=3), authority=authority) as node:
+        await node.slots(9.5)
+        # With three authorities one approval is below quorum: the block is made, and its import refused.
+        assert len(node.missed) in (3, 4)
+        assert {miss.slot % 3 for miss in node.missed} == {authority}
+        assert all("approv" in miss.reason for miss in node.missed)
+
+
+async def test_slots_that_passed_while_the_machine_slept_are_counted_not_made_up(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    async with open_node(tmp_path, chain_spec()) as node:
+        await node.slots(3.5)
+        node.clock.offset += 20.0
+        await node.slots(3)
+        assert [miss.count for miss in node.missed] == [10]
+        assert "held up" in node.missed[0].reason
+        slots = [event.signed.block.slot for event in node.produced]
+        assert len(slots) == len(set(slots)) >= 5
+
+
+async def test_a_clock_that_is_set_back_makes_no_second_block_for_a_slot(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    async with open_node(tmp_path, chain_spec()) as node:
+        await node.slots(5.5)
+        node.clock.offset -= 8.0
+        await node.slots(10)
+        slots = [event.signed.block.slot for event in node.produced]
+        assert slots == sorted(set(slots))
+        assert len(slots) >= 10
+
+
+async def test_work_that_is_not_found_in_time_does_not_cost_the_slot(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    async with open_node(tmp_path, chain_spec(), mining=MINING) as node:
+        await node.slots(2.5)
+        node.system.suspend("auxpow")
+        await node.slots(5)
+        assert not node.missed
+        assert (await node.head()).head.height == 7
+
+
+async def test_an_import_that_does_not_end_is_given_up_before_the_next_slot(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    async with open_node(tmp_path, chain_spec()) as node:
+        await node.slots(2.5)
+        node.system.suspend("block import")
+        await node.slots(2)
+        node.system.resume("block import")
+        await node.slots(4)
+        assert 1 <= len(node.missed) <= 3
+        assert any("importing took more than" in miss.reason for miss in node.missed)
+        assert (await node.head()).head.height >= 4
+
+
+async def test_a_halted_chain_says_so_in_every_slot(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    async with open_node(tmp_path, chain_spec(max_blocks_without_auxpow=3)) as node:
+        with node.bus.subscribe(ProductionHalted) as halts:
+            await node.until(lambda: len(node.produced) == 4)
+            before = len(halts.queue)
+            await node.slots(3)
+            assert len(halts.queue) - before == 3
+        assert (await node.head()).head.height == 4
