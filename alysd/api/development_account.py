@@ -19,7 +19,9 @@ def account_line(key_file: Path, spec: ChainSpec) -> str:
         address = address_of_secret(secret)
     except ValueError:
         raise ConfigError(f"{key_file}: not a secp256k1 key") from None
-    return f"{checksum_address(address)}   {btc_text(genesis_balance(spec, address))} to play with, key in {key_file}"
+    return (
+        f"{checksum_address(address)}   {btc_text(genesis_balance(spec, address))} to play with, key in {key_file}"
+    )
 
 
 def genesis_balance(spec: ChainSpec, address: EvmAddress) -> Wei:

@@ -1,0 +1,66 @@
+"""The metrics actor: counts what the bus tells, and gives it all to whoever scrapes."""
+
+from contextlib import ExitStack
+from typing import Any
+
+import trio
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+
+from alysd.actors.node_metrics import EventCounts, SnapshotCollector, new_registry
+from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkflowMoved, WorkQueued
+from alysd.messages.metrics import GetCounts, Metrics, NodeCounts, Scrape
+from alysd.nurseries import Actor, Bus, Mailbox, handles
+
+EVENTS = (BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkQueued, WorkflowMoved)
+
+EVENTS_WAITING = 8192
+"""Of each type, between two scrapes: an hour of workflow changes at two a second. Prometheus asks every 15 s."""
+
+
+class MetricsActor(Actor[Metrics]):
+    """Counts events when it is asked, not when they happen: the node's work never waits for its own metrics.
+
+    Events that nobody asked about for so long that they were dropped are counted as dropped.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._subscriptions = ExitStack()
+        self._channels: list[tuple[Mailbox[Any], Counter, int]] = []
+        self._snapshot = SnapshotCollector()
+        self._registry: CollectorRegistry = new_registry(self._snapshot)
+        self._counts = EventCounts(self._registry)
+
+    async def pre_start(self) -> None:
+        """Subscribe to what is counted."""
+        dropped = Counter(
+            "alysd_events_uncounted", "Events dropped before a scrape.", ("event",), registry=self._registry
+        )
+        for event_type in EVENTS:
+            channel = self._subscriptions.enter_context(self._bus.subscribe(event_type, capacity=EVENTS_WAITING))
+            self._channels.append((channel, dropped.labels(event_type.__name__), 0))
+
+    async def stopped(self) -> None:
+        """Unsubscribe."""
+        self._subscriptions.close()
+
+    @handles(GetCounts)
+    async def get_counts(self, _message: GetCounts) -> NodeCounts:
+        """The counts for people, up to this moment."""
+        self._take_events()
+        return self._counts.totals
+
+    @handles(Scrape)
+    async def scrape(self, message: Scrape) -> bytes:
+        """Everything as text; in a thread, since rendering it takes some milliseconds."""
+        self._take_events()
+        self._snapshot.tree, self._snapshot.head = message.tree, message.head
+        return await trio.to_thread.run_sync(generate_latest, self._registry)
+
+    def _take_events(self) -> None:
+        """Count what has happened since the last time."""
+        for index, (channel, uncounted, dropped_before) in enumerate(self._channels):
+            uncounted.inc(channel.dropped - dropped_before)
+            self._channels[index] = (channel, uncounted, channel.dropped)
+            while len(channel):
+                self._counts.add(channel.receive_nowait())

@@ -1,0 +1,150 @@
+"""The numbers that the node gives to Prometheus: counted from events, or read from a snapshot when asked."""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from alysd import __version__
+from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkflowMoved, WorkQueued
+from alysd.messages.metrics import NodeCounts
+from alysd.nurseries import ChildSnapshot, State
+from alysd.types.chain import Head
+
+PRODUCTION_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""Seconds; the goal is 20 ms besides the execution client's time, and a slot has usually two seconds."""
+
+
+class EventCounts:
+    """Counters fed by the node's events. The children of labelled ones are kept, since finding one is dear."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, labels: Iterable[str] = ()) -> Counter:
+            return Counter(f"alysd_{name}", text, tuple(labels), registry=registry)
+
+        self._produced = Histogram(
+            "alysd_block_production_seconds",
+            "Time from the start of work on a block to the end of its import, for blocks of this node.",
+            buckets=PRODUCTION_BUCKETS,
+            registry=registry,
+        )
+        self._transactions = counter("produced_transactions", "Transactions in blocks of this node.")
+        self._gas = counter("produced_gas", "Gas used by blocks of this node.")
+        self._missed = counter("slots_missed", "Slots of this node that passed without a block of its own.")
+        self._halted = counter("slots_halted", "Slots without a block because too many wait for a proof of work.")
+        self._reorganised = counter("reorganised_blocks", "Canonical blocks that reorganisations undid.")
+        self._final = counter("final_blocks", "Blocks that became final.")
+        self._works = counter("works_queued", "Proofs of work that miners brought and that were found right.")
+        self._workflows = counter("workflow_changes", "States that workflows went to.", ("workflow", "state"))
+        self._workflow_children: dict[tuple[str, str], Counter] = {}
+        self._blocks = self._misses = self._reorganisations = 0
+
+    @property
+    def totals(self) -> NodeCounts:
+        """The counts for people."""
+        return NodeCounts(self._blocks, self._misses, self._reorganisations)
+
+    def add(self, event: object) -> None:
+        """Count an event; those of other types are of no interest."""
+        match event:
+            case BlockProduced(signed, seconds):
+                self._produced.observe(seconds)
+                self._transactions.inc(len(signed.block.payload.transactions))
+                self._gas.inc(signed.block.payload.gas_used)
+                self._blocks += 1
+            case SlotMissed(_, slots, _):
+                self._missed.inc(slots)
+                self._misses += slots
+            case HeadMoved(old, new, removed):
+                self._final.inc(max(0, new.final.height - old.final.height))
+                self._reorganised.inc(removed)
+                self._reorganisations += removed > 0
+            case ProductionHalted():
+                self._halted.inc()
+            case WorkQueued():
+                self._works.inc()
+            case WorkflowMoved(workflow, _, state):
+                self._workflow_child(workflow, state).inc()
+            case _:
+                pass
+
+    def _workflow_child(self, workflow: str, state: str) -> Counter:
+        """The counter of one state; both names are from the code, so there are only so many."""
+        child = self._workflow_children.get((workflow, state))
+        if child is None:
+            child = self._workflow_children[workflow, state] = self._workflows.labels(workflow, state)
+        return child
+
+
+class SnapshotCollector(Collector):
+    """Gives the tree and the chain as they were told last."""
+
+    def __init__(self) -> None:
+        self.tree: ChildSnapshot | None = None
+        self.head: Head | None = None
+
+    def collect(self) -> Iterable[Metric]:
+        """Everything that needs no counting."""
+        if self.head is not None:
+            yield from _chain_metrics(self.head)
+        if self.tree is not None:
+            yield from _tree_metrics(self.tree)
+
+
+def new_registry(collector: SnapshotCollector) -> CollectorRegistry:
+    """A registry of the node's own: version, process, and what `collector` has."""
+    registry = CollectorRegistry(auto_describe=False)
+    Info("alysd_build", "The version that runs.", registry=registry).info({"version": __version__})
+    ProcessCollector(registry=registry)
+    registry.register(collector)
+    return registry
+
+
+def _chain_metrics(tip: Head) -> Iterable[Metric]:
+    def gauge(name: str, text: str, value: float) -> Metric:
+        return GaugeMetricFamily(f"alysd_{name}", text, value)
+
+    yield gauge("head_height", "Height of the head.", tip.head.height)
+    yield gauge("safe_height", "Height of the safe block.", tip.safe.height)
+    yield gauge("final_height", "Height of the last block that a proof of work has made final.", tip.final.height)
+    yield gauge("head_timestamp_seconds", "Start of the head's slot, in Unix seconds.", tip.head.timestamp)
+    waiting = tip.head.height - tip.final.height
+    yield gauge("blocks_waiting_for_work", "Blocks above the last final one.", waiting)
+    yield gauge(
+        "unpaid_fees_btc", "Priority fees that the next proof of work will pay out.", tip.head.unpaid_fees / 1e18
+    )
+
+
+_GAUGES = (
+    ("mailbox_messages", "Messages that wait in an actor's mailbox.", "depth"),
+    ("mailbox_capacity", "Messages that fit into an actor's mailbox.", "capacity"),
+    ("mailbox_longest_wait_seconds", "Longest wait of a message, sampled.", "longest_wait"),
+)
+_COUNTERS = (
+    ("messages_handled", "Messages that an actor has handled.", "handled"),
+    ("messages_refused", "Messages that found a full or closed mailbox.", "refused"),
+    ("messages_dropped", "Messages that were taken and then dropped.", "dropped"),
+    ("messages_abandoned", "Asks whose asker had gone before they were handled.", "abandoned"),
+)
+
+
+def _tree_metrics(tree: ChildSnapshot) -> Iterable[Metric]:
+    labels = ("child",)
+    up = GaugeMetricFamily("alysd_child_up", "1 while the child runs.", labels=labels)
+    uptime = GaugeMetricFamily("alysd_child_uptime_seconds", "Life of the child's instance.", labels=labels)
+    restarts = CounterMetricFamily("alysd_child_restarts", "Restarts of the child.", labels=labels)
+    children = tuple(tree.walk())
+    for child in children:
+        up.add_metric((child.name,), child.state is State.RUNNING)
+        uptime.add_metric((child.name,), child.uptime)
+        restarts.add_metric((child.name,), child.restarts)
+    yield from (up, uptime, restarts)
+    for kind, families in ((GaugeMetricFamily, _GAUGES), (CounterMetricFamily, _COUNTERS)):
+        for name, text, attribute in families:
+            family = kind(f"alysd_{name}", text, labels=labels)
+            for child in children:
+                if child.mailbox is not None:
+                    family.add_metric((child.name,), getattr(child.mailbox, attribute))
+            yield family

@@ -1,0 +1,118 @@
+"""How the node is, judged from its tree and its head; and both as JSON for `alysd status` and other programs."""
+
+from typing import Any, Literal
+
+import attrs
+import trio
+
+from alysd import __version__
+from alysd.messages.metrics import NodeCounts
+from alysd.nurseries import ChildSnapshot, Priority, State
+from alysd.types.chain import ChainState, Head
+from alysd.types.chain_spec import ChainSpec
+from alysd.types.hashes import BlockHash
+from alysd.wire.hex import displayed
+
+SLOTS_UNTIL_UNHEALTHY = 10
+"""Slots without a new head: a restart of every part with its backoff passes sooner, so something does not heal."""
+
+SLOTS_UNTIL_DEGRADED = 3
+"""The head is at most two slots old when one slot was missed."""
+
+Status = Literal["healthy", "degraded", "unhealthy"]
+
+
+@attrs.frozen
+class NodeHealth:
+    """`reasons` are for people, the gravest first; a healthy node has none."""
+
+    status: Status
+    reasons: tuple[str, ...]
+
+    @property
+    def http_status(self) -> int:
+        """503 takes the node out of a load balancer: it cannot serve. A degraded one can."""
+        return 503 if self.status == "unhealthy" else 200
+
+
+@attrs.frozen
+class NodeReport:
+    """The node at one moment. `tip` and `counts` are None while those who know do not answer."""
+
+    spec: ChainSpec
+    genesis: BlockHash
+    time: float
+    tree: ChildSnapshot
+    tip: Head | None
+    counts: NodeCounts | None
+
+    def health(self) -> NodeHealth:
+        """Unhealthy: makes no blocks and does not heal by itself. Degraded: something is amiss, blocks go on."""
+        grave: list[str] = []
+        light: list[str] = []
+        for child in self.tree.walk():
+            if child.state not in (State.RUNNING, State.STOPPED):
+                words = f"{child.name} is {child.state.value}" + (
+                    f": {child.last_error}" if child.last_error else ""
+                )
+                (grave if child.priority is Priority.CRITICAL else light).append(words)
+        if self.tip is None:
+            grave.append("the chain does not answer")
+        else:
+            slots = (self.time - self.tip.head.timestamp) / self.spec.slot_seconds
+            late = grave if slots > SLOTS_UNTIL_UNHEALTHY else light
+            if slots > SLOTS_UNTIL_DEGRADED:
+                late.append(f"no block for {slots:.0f} slots" if self.tip.head.height else "no block yet")
+        status: Status = "unhealthy" if grave else "degraded" if light else "healthy"
+        return NodeHealth(status, (*grave, *light))
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as docs/operating.md describes it. Call it where trio's clock runs."""
+        health = self.health()
+        return {
+            "version": __version__,
+            "chain": self.spec.name,
+            "chain_id": self.spec.chain_id,
+            "genesis": displayed(self.genesis),
+            "slot_seconds": self.spec.slot_seconds,
+            "time": self.time,
+            "health": {"status": health.status, "reasons": list(health.reasons)},
+            **({} if self.tip is None else _tip_json(self.tip)),
+            "counts": None if self.counts is None else attrs.asdict(self.counts),
+            "tree": tree_json(self.tree, self.time - trio.current_time()),
+        }
+
+
+def _tip_json(tip: Head) -> dict[str, Any]:
+    return {
+        name: _block_json(state) for name, state in (("head", tip.head), ("safe", tip.safe), ("final", tip.final))
+    }
+
+
+def _block_json(state: ChainState) -> dict[str, Any]:
+    return {
+        "height": state.height,
+        "hash": displayed(state.hash),
+        "slot": state.slot,
+        "timestamp": state.timestamp,
+        "payload_hash": "0x" + state.payload_hash.hex(),
+    }
+
+
+def tree_json(child: ChildSnapshot, wall_minus_trio: float) -> dict[str, Any]:
+    """A child and those below it; `wall_minus_trio` turns trio's times into Unix ones."""
+    failed_at = child.last_error_at
+    return {
+        "name": child.name,
+        "kind": child.kind,
+        "state": child.state.value,
+        "priority": child.priority.name.lower(),
+        "strategy": child.strategy,
+        "restart": child.restart,
+        "restarts": child.restarts,
+        "last_error": child.last_error,
+        "last_error_at": None if failed_at is None else failed_at + wall_minus_trio,
+        "uptime": child.uptime,
+        "mailbox": None if child.mailbox is None else attrs.asdict(child.mailbox),
+        "children": [tree_json(below, wall_minus_trio) for below in child.children],
+    }

@@ -1,0 +1,75 @@
+"""The operator's pages: /metrics for Prometheus, /health/status for load balancers, /status for `alysd status`."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import attrs
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from alysd.api.node_health import NodeReport
+from alysd.errors import Refused
+from alysd.messages.chain import Chain, GetHead
+from alysd.messages.metrics import GetCounts, Metrics, Scrape
+from alysd.nurseries import Address, ChildSnapshot, NotAnswered
+from alysd.ports import Clock
+from alysd.types.chain_spec import ChainSpec
+from alysd.types.hashes import BlockHash
+
+ASK_SECONDS = 1.0
+"""For chain and metrics each, which answer from memory: a page that says who is stuck must not be stuck itself."""
+
+Reply = TypeVar("Reply")
+
+
+@attrs.frozen
+class OperatorPages:
+    """What the pages are made of; `snapshot` gives the present tree."""
+
+    spec: ChainSpec
+    genesis: BlockHash
+    clock: Clock
+    chain: Address[Chain]
+    metrics: Address[Metrics]
+    snapshot: Callable[[], ChildSnapshot]
+
+    def routes(self) -> list[Route]:
+        """Routes for whichever server shows them."""
+        return [
+            Route("/metrics", self.metrics_page),
+            Route("/health/status", self.health_page),
+            Route("/status", self.status_page),
+        ]
+
+    async def metrics_page(self, _request: Request) -> Response:
+        """Prometheus's text format; 503 while the metrics actor is down."""
+        tip = await _answer(self.chain.ask(GetHead(), seconds=ASK_SECONDS))
+        text = await _answer(self.metrics.ask(Scrape(self.snapshot(), tip), seconds=ASK_SECONDS))
+        if text is None:
+            return PlainTextResponse("the metrics actor does not answer\n", 503)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def health_page(self, _request: Request) -> Response:
+        """200 while the node makes blocks, 503 when it does not; why, in the body."""
+        health = (await self._report()).health()
+        return JSONResponse({"status": health.status, "reasons": health.reasons}, health.http_status)
+
+    async def status_page(self, _request: Request) -> Response:
+        """Everything that `alysd status` shows; always 200, since the answer itself says how the node is."""
+        report = (await self._report()).as_json()
+        return Response(json.dumps(report, indent=1), media_type="application/json")
+
+    async def _report(self) -> NodeReport:
+        tip = await _answer(self.chain.ask(GetHead(), seconds=ASK_SECONDS))
+        counts = await _answer(self.metrics.ask(GetCounts(), seconds=ASK_SECONDS))
+        return NodeReport(self.spec, self.genesis, self.clock.time(), self.snapshot(), tip, counts)
+
+
+async def _answer(asked: Awaitable[Reply]) -> Reply | None:
+    """The answer, or None from an actor that is down, stuck or cannot say: the page tells about it otherwise."""
+    try:
+        return await asked
+    except (NotAnswered, Refused):
+        return None

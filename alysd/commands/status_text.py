@@ -1,0 +1,84 @@
+"""A node's status drawn for people: one line about the chain, the reasons if something is amiss, the tree."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+Report = Mapping[str, Any]
+
+NAME_WIDTH = 24
+STATE_WIDTH = 14
+
+
+def draw_status(report: Report, *, now: float) -> str:
+    """The whole page; `now` in Unix seconds, for ages."""
+    lines = [_headline(report, now)]
+    lines += [f"  {reason}" for reason in report["health"]["reasons"]]
+    lines += draw_tree(report["tree"], now)
+    return "\n".join(lines) + "\n"
+
+
+def draw_tree(tree: Report, now: float) -> list[str]:
+    """A child and those below it, one line each."""
+    return [_child_line(tree, "", now), *_below(tree, "", now)]
+
+
+def duration(seconds: float) -> str:
+    """`3 s`, `12 m 5 s`, `2 h 14 m`, `3 d 4 h`: the two largest units."""
+    whole = int(seconds)
+    units = (("d", whole // 86400), ("h", whole // 3600 % 24), ("m", whole // 60 % 60), ("s", whole % 60))
+    first = next((i for i, (_, value) in enumerate(units) if value), 3)
+    return " ".join(f"{value} {name}" for name, value in units[first : first + 2] if value or name == "s")
+
+
+def _headline(report: Report, now: float) -> str:
+    parts = [str(report["chain"])]
+    head, final = report.get("head"), report.get("final")
+    if head and final:
+        age = max(0.0, now - head["timestamp"])
+        parts += [f"head {head['height']} ({duration(age)} ago)" if head["height"] else "head 0"]
+        parts += [f"final {final['height']}"]
+    counts = report.get("counts")
+    if counts:
+        missed = counts["slots_missed"]
+        parts.append(f"{missed} slot{'' if missed == 1 else 's'} missed since start")
+    parts.append(report["health"]["status"])
+    return "   ".join(parts)
+
+
+def _below(child: Report, indent: str, now: float) -> Iterator[str]:
+    children = child["children"]
+    for index, below in enumerate(children):
+        last = index == len(children) - 1
+        yield _child_line(below, indent + ("└─ " if last else "├─ "), now)
+        yield from _below(below, indent + ("   " if last else "│  "), now)
+
+
+def _child_line(child: Report, branch: str, now: float) -> str:
+    name = f"{branch}{child['name']}".ljust(NAME_WIDTH)
+    state = child["state"].lower()
+    if child["kind"] == "supervisor":
+        words = [_dashed(child["strategy"] or ""), "" if state == "running" else state, duration(child["uptime"])]
+        return f"{name} {words[0]:<{STATE_WIDTH}} {'   '.join(word for word in words[1:] if word)}"
+    columns = [f"{name} {state:<{STATE_WIDTH}}", f"{_restarts(child, now):<12}"]
+    if mailbox := child["mailbox"]:
+        columns.append(f"{mailbox['depth']}/{mailbox['capacity']} waiting".ljust(15))
+        rate = mailbox["handled"] / child["uptime"] if child["uptime"] > 0 else 0.0
+        columns.append(f"{rate:.1f} msg/s")
+    return "  ".join(columns).rstrip()
+
+
+def _restarts(child: Report, now: float) -> str:
+    """How often, and what for the last time; the time of day, with the date if it was another day."""
+    number = child["restarts"]
+    text = f"{number} restart{'' if number == 1 else 's'}"
+    if child["last_error"] and child["last_error_at"]:
+        when = datetime.fromtimestamp(child["last_error_at"]).astimezone()
+        today = when.date() == datetime.fromtimestamp(now).astimezone().date()
+        text += f" ({when:{'%H:%M:%S' if today else '%Y-%m-%d %H:%M'}} {child['last_error']})"
+    return text
+
+
+def _dashed(name: str) -> str:
+    """`OneForAll` as `one-for-all`."""
+    return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).removeprefix("-")
