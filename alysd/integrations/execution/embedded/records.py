@@ -57,7 +57,7 @@ def decode_gas_used(data: bytes) -> tuple[int, ...]:
     """Gas used by each transaction of a block."""
     with _what_was_stored("receipts"):
         cumulative = [decode_integer(_fields(item)[1][1]) for item in as_list(decode(data))]
-    return tuple(now - before for now, before in zip(cumulative, [0, *cumulative[:-1]], strict=True))
+    return tuple(now - before for now, before in zip(cumulative, [0, *cumulative], strict=False))
 
 
 def decode_logs(data: bytes) -> tuple[tuple[EvmLog, ...], ...]:
