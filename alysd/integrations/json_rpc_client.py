@@ -94,11 +94,15 @@ class JsonRpcClient:
         auth = await self._credentials()
         async with self._client.stream("POST", self._url, json=request, auth=auth) as response:
             body = bytearray()
-            async for piece in response.aiter_bytes():
-                body += piece
-                if len(body) > self._max_response:
-                    reason = f"answer to {method} is larger than {self._max_response} bytes"
-                    raise self._unavailable(self._url, reason)
+            with trio.CancelScope() as reading:
+                async for piece in response.aiter_bytes():
+                    body += piece
+                    if len(body) > self._max_response:
+                        # An error raised here would leave httpx's generators open; cancelled, they end themselves.
+                        reading.cancel()
+            if len(body) > self._max_response:
+                reason = f"answer to {method} is larger than {self._max_response} bytes"
+                raise self._unavailable(self._url, reason)
             return response.status_code, bytes(body)
 
     async def _decode(self, method: str, status: int, body: bytes) -> dict[str, Any]:

@@ -1,0 +1,104 @@
+"""A JSON-RPC server on loopback that answers as a test says."""
+
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+import h11
+import trio
+
+
+@attrs.define
+class Reply:
+    """A HTTP answer; `body` that is not bytes is sent as JSON."""
+
+    body: Any
+    status: int = 200
+
+
+@attrs.define
+class Server:
+    """Where it listens, and every request that came: the JSON and the authorization header."""
+
+    url: str
+    requests: list[dict[str, Any]] = attrs.Factory(list[dict[str, Any]])
+    authorizations: list[str | None] = attrs.Factory(list[str | None])
+
+
+Answer = Callable[[dict[str, Any]], Awaitable[Reply]]
+
+
+def result(value: Any) -> Reply:
+    """A success of JSON-RPC 1.0."""
+    return Reply({"result": value, "error": None, "id": 1})
+
+
+def refusal(code: int, message: str, status: int = 500) -> Reply:
+    """An error, with the status that Bitcoin Core gives it."""
+    return Reply({"result": None, "error": {"code": code, "message": message}, "id": 1}, status)
+
+
+@asynccontextmanager
+async def serving(answer: Answer) -> AsyncGenerator[Server]:
+    """A server on a free port that gives every request to `answer`."""
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        host, port = listener.socket.getsockname()
+        server = Server(f"http://{host}:{port}")
+
+        async def handle(stream: trio.SocketStream) -> None:
+            with_h11 = h11.Connection(h11.SERVER)
+            while True:
+                body, authorization = await _read(stream, with_h11)
+                if body is None:
+                    return
+                server.requests.append(json.loads(body))
+                server.authorizations.append(authorization)
+                reply = await answer(server.requests[-1])
+                content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+                head = h11.Response(status_code=reply.status, headers=[("content-length", str(len(content)))])
+                for event in (head, h11.Data(data=content), h11.EndOfMessage()):
+                    await stream.send_all(with_h11.send(event) or b"")
+                with_h11.start_next_cycle()
+
+        async def accept() -> None:
+            while True:
+                nursery.start_soon(_until_hung_up, handle, await listener.accept())
+
+        nursery.start_soon(accept)
+        try:
+            yield server
+        finally:
+            nursery.cancel_scope.cancel()
+            await listener.aclose()
+
+
+async def _until_hung_up(
+    handle: Callable[[trio.SocketStream], Awaitable[None]], stream: trio.SocketStream
+) -> None:
+    async with stream:
+        try:
+            await handle(stream)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+
+
+async def _read(stream: trio.SocketStream, connection: h11.Connection) -> tuple[bytes | None, str | None]:
+    """The next request's body and its authorization; None when the client has hung up."""
+    body, authorization = bytearray(), None
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(await stream.receive_some(65536))
+        elif isinstance(event, h11.Request):
+            authorization = next(
+                (value.decode() for name, value in event.headers if name == b"authorization"), None
+            )
+        elif isinstance(event, h11.Data):
+            body += event.data
+        elif isinstance(event, h11.EndOfMessage):
+            return bytes(body), authorization
+        else:
+            return None, None
