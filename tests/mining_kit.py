@@ -1,7 +1,11 @@
 """What the tests of merged mining share: a chain to mine for, a node's actors around it, and solved proofs."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import pytest
+import trio
 
 from alysd.actors.auxpow import AuxPowActor, MiningMemory
 from alysd.consensus.difficulty import target_of
@@ -31,7 +35,10 @@ from alysd.types.chain import ChainState, Head
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Slot, Wei
+from alysd.workflows import nonce_search
 from tests.consensus.builders import FIRST_SLOT, approve, genesis, make_block, make_spec, mine
+
+T = TypeVar("T")
 
 
 class FakeChainActor(Actor[Chain]):
@@ -126,6 +133,17 @@ class World:
         async with open_system(supervisor("Root", OneForOne(), children), refusals=(Refused,)) as system:
             await self.auxpow.send(Finalized(self.tree.tip))  # as the finality workflow does at its start
             yield system
+
+
+def search_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every (small) batch of nonces take 25 ms of virtual time, which would run on while a thread works."""
+
+    async def in_place(function: Callable[..., T], *args: object) -> T:
+        await trio.sleep(0.025)
+        return function(*args)
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", in_place)
+    monkeypatch.setattr(nonce_search, "BATCH_NONCES", 100)
 
 
 def solved(offer: MiningOffer) -> SubmitWork:

@@ -133,7 +133,8 @@ class PoolMiner:
         target, nonce = max(offer.target, template.target), 0
         while (found := await self._search(candidate, target, nonce, offer)) is not None:
             value = int.from_bytes(sha256d(candidate.header(found)), "little")
-            for_bitcoin, for_alys = value <= template.target, value <= offer.target
+            for_bitcoin = value <= template.target
+            for_alys = value <= offer.target and offer.aux_hash != self._proven
             async with trio.open_nursery() as nursery:
                 if for_bitcoin:
                     nursery.start_soon(self._hand_in_block, candidate, found)

@@ -1,8 +1,6 @@
 """The internal miner: brings work when it is due, never earlier, and survives what is in its way."""
 
-from collections.abc import Callable
 from itertools import product
-from typing import TypeVar
 
 import pytest
 import trio
@@ -27,22 +25,14 @@ from alysd.workflows.internal_miner import (
 )
 from alysd.workflows.machine import IllegalTransition, Machine
 from tests.consensus.builders import FIRST_SLOT, MINER, genesis, make_spec
-from tests.mining_kit import World, solved
-
-T = TypeVar("T")
+from tests.mining_kit import World, search_in_place, solved
 
 OWN = EvmAddress(b"\x77" * 20)
 
 
 @pytest.fixture(autouse=True)
 def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Virtual time runs on while a thread works: search in place, so that the miner takes no time in it."""
-
-    async def in_place(function: Callable[..., T], *args: object) -> T:
-        await trio.lowlevel.checkpoint()
-        return function(*args)
-
-    monkeypatch.setattr(trio.to_thread, "run_sync", in_place)
+    search_in_place(monkeypatch)
 
 
 def miner(world: World) -> InternalMiner:
