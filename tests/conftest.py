@@ -3,8 +3,13 @@
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 from alysd.testing.threads import threads_inline
+
+# A shared machine may stop any test for a while: no test fails on a time.
+settings.register_profile("alysd", deadline=None)
+settings.load_profile("alysd")
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from alysd.types.hashes import (
     sha256d,
 )
 from alysd.types.units import Height, Sat, Slot, Wei
+from alysd.wire.bitcoin_coinbase import compact_size
 
 EASY_BITS = 0x207FFFFF
 """Regtest's target: every second hash meets it."""
@@ -142,6 +143,22 @@ def extend(parent: ChainState, slots: Sequence[int], spec: ChainSpec, fees: int 
     return states
 
 
+def make_coinbase(script_sig: bytes, outputs: Sequence[bytes]) -> Coinbase:
+    """A coinbase transaction without witness, each output of 0 sat."""
+    sized = [compact_size(len(script)) + script for script in (script_sig, *outputs)]
+    raw = (
+        bytes([1, 0, 0, 0, 1])
+        + bytes(32)
+        + b"\xff" * 4
+        + sized[0]
+        + b"\xff" * 4
+        + compact_size(len(outputs))
+        + b"".join(bytes(8) + script for script in sized[1:])
+        + bytes(4)
+    )
+    return Coinbase(raw, script_sig, tuple(outputs))
+
+
 def mine(
     work: AuxHash,
     target: int,
@@ -163,7 +180,7 @@ def mine(
         if script_sig is None
         else script_sig
     )
-    coinbase = Coinbase(digest("coinbase", script, outputs), script, tuple(outputs))
+    coinbase = make_coinbase(script, outputs)
     branch = MerkleBranch(tuple(others), 0)
     root = merkle_root(coinbase.txid, branch)
     for nonce in range(10_000):

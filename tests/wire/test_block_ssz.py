@@ -1,0 +1,242 @@
+"""A block's identity against a second SSZ library, and its bytes against whatever a stranger may send."""
+
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alysd.consensus.genesis import genesis_block
+from alysd.errors import Malformed
+from alysd.types.auxpow import AuxPowHeader
+from alysd.types.block import Approvals, Block, ExecutionPayload, PegIn, SignedBlock, Withdrawal
+from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsSignature, EvmAddress, PayloadHash
+from alysd.types.units import Gwei, Height, Slot, Wei
+from alysd.wire.auxpow import decode_auxpow, encode_auxpow
+from alysd.wire.block_ssz import MAX_ENCODED_BYTES, block_hash, decode_block, encode_block
+from tests.consensus.builders import digest, make_payload, make_spec, mine, tree_branch
+from tests.wire.ssz_oracle import (
+    Bitlist,
+    ByteList,
+    ByteVector,
+    List,
+    container,
+    uint32,
+    uint64,
+    uint256,
+)
+
+hash32 = ByteVector[32]
+OracleWithdrawal = container(
+    "OracleWithdrawal", index=uint64, validator_index=uint64, address=ByteVector[20], amount=uint64
+)
+OraclePayload = container(
+    "OraclePayload",
+    parent_hash=hash32,
+    fee_recipient=ByteVector[20],
+    state_root=hash32,
+    receipts_root=hash32,
+    logs_bloom=ByteVector[256],
+    prev_randao=hash32,
+    block_number=uint64,
+    gas_limit=uint64,
+    gas_used=uint64,
+    timestamp=uint64,
+    extra_data=ByteList[32],
+    base_fee_per_gas=uint256,
+    block_hash=hash32,
+    transactions=List[ByteList[2**30], 2**20],
+    withdrawals=List[OracleWithdrawal, 16],
+    blob_gas_used=uint64,
+    excess_blob_gas=uint64,
+)
+OraclePegIn = container("OraclePegIn", txid=hash32, bitcoin_block=hash32)
+OracleHeader = container(
+    "OracleHeader",
+    range_start=hash32,
+    range_end=hash32,
+    bits=uint32,
+    chain_id=uint32,
+    fee_recipient=ByteVector[20],
+    auxpow=List[ByteList[2**20], 1],
+)
+OracleBlock = container(
+    "OracleBlock",
+    parent_hash=hash32,
+    slot=uint64,
+    execution_payload=OraclePayload,
+    peg_ins=List[OraclePegIn, 2**10],
+    peg_out_proposal=List[ByteList[2**20], 1],
+    auxpow_header=List[OracleHeader, 1],
+    finalized_peg_outs=List[ByteList[2**20], 2**10],
+)
+OracleApprovals = container("OracleApprovals", signers=Bitlist[2**10], signature=ByteVector[96])
+OracleSigned = container("OracleSigned", block=OracleBlock, approvals=OracleApprovals)
+
+
+def fields(value: attrs.AttrsInstance) -> dict[str, Any]:
+    return attrs.asdict(value, recurse=False)
+
+
+def oracle(block: Block) -> Any:
+    header = block.auxpow_header
+    return oracle_with_proof(block, encode_auxpow(header.auxpow) if header and header.auxpow else None)
+
+
+def oracle_with_proof(block: Block, proof: bytes | None) -> Any:
+    payload, header = block.payload, block.auxpow_header
+    headers: list[Any] = []
+    if header is not None:
+        headers = [OracleHeader(**{**fields(header), "auxpow": [] if proof is None else [proof]})]
+    withdrawals = [OracleWithdrawal(**fields(one)) for one in payload.withdrawals]
+    return OracleBlock(
+        parent_hash=block.parent_hash,
+        slot=block.slot,
+        execution_payload=OraclePayload(**{**fields(payload), "withdrawals": withdrawals}),
+        peg_ins=[OraclePegIn(**fields(one)) for one in block.peg_ins],
+        peg_out_proposal=[] if block.peg_out_proposal is None else [block.peg_out_proposal],
+        auxpow_header=headers,
+        finalized_peg_outs=list(block.finalized_peg_outs),
+    )
+
+
+AUXPOW = mine(AuxHash(digest("work")), 2**255, chain_branch=tree_branch(2), others=(digest("tx"),))
+_b32 = st.binary(min_size=32, max_size=32)
+_b20 = st.binary(min_size=20, max_size=20)
+_u64 = st.integers(0, 2**64 - 1)
+withdrawals = st.builds(Withdrawal, _u64, _u64, _b20.map(EvmAddress), _u64.map(Gwei))
+payloads = st.builds(
+    ExecutionPayload,
+    parent_hash=_b32.map(PayloadHash),
+    fee_recipient=_b20.map(EvmAddress),
+    state_root=_b32,
+    receipts_root=_b32,
+    logs_bloom=st.binary(min_size=256, max_size=256),
+    prev_randao=_b32,
+    block_number=_u64.map(Height),
+    gas_limit=_u64,
+    gas_used=_u64,
+    timestamp=_u64,
+    extra_data=st.binary(max_size=32),
+    base_fee_per_gas=st.integers(0, 2**256 - 1).map(Wei),
+    block_hash=_b32.map(PayloadHash),
+    transactions=st.lists(st.binary(max_size=100), max_size=5).map(tuple),
+    withdrawals=st.lists(withdrawals, max_size=16).map(tuple),
+    blob_gas_used=_u64,
+    excess_blob_gas=_u64,
+)
+headers = st.builds(
+    AuxPowHeader,
+    range_start=_b32.map(BlockHash),
+    range_end=_b32.map(BlockHash),
+    bits=st.integers(0, 2**32 - 1),
+    chain_id=st.integers(0, 2**32 - 1),
+    fee_recipient=_b20.map(EvmAddress),
+    auxpow=st.sampled_from([None, AUXPOW]),
+)
+blocks = st.builds(
+    Block,
+    parent_hash=_b32.map(BlockHash),
+    slot=_u64.map(Slot),
+    payload=payloads,
+    peg_ins=st.lists(st.builds(PegIn, _b32.map(BitcoinHash), _b32.map(BitcoinHash)), max_size=3).map(tuple),
+    peg_out_proposal=st.none() | st.binary(max_size=50),
+    auxpow_header=st.none() | headers,
+    finalized_peg_outs=st.lists(st.binary(max_size=50), max_size=3).map(tuple),
+)
+approvals = st.builds(
+    Approvals,
+    st.lists(st.booleans(), max_size=20).map(tuple),
+    st.binary(min_size=96, max_size=96).map(BlsSignature),
+)
+
+
+def signed(block: Block, given: Approvals | None = None) -> SignedBlock:
+    return SignedBlock(block_hash(block), block, given or Approvals((True,), BlsSignature(bytes(96))))
+
+
+@given(blocks, approvals)
+def test_hash_and_bytes_agree_with_a_second_library(block: Block, given_approvals: Approvals) -> None:
+    expected = oracle(block)
+    value = signed(block, given_approvals)
+    assert value.hash == expected.hash_tree_root()
+    data = encode_block(value)
+    assert (
+        data == OracleSigned(block=expected, approvals=OracleApprovals(**fields(given_approvals))).encode_bytes()
+    )
+    assert decode_block(data) == value
+
+
+def test_a_block_of_two_hundred_transactions_agrees_too() -> None:
+    transactions = tuple(digest("transaction", place) * 4 for place in range(200))
+    block = Block(BlockHash(bytes(32)), Slot(7), make_payload(transactions=transactions))
+    assert block_hash(block) == oracle(block).hash_tree_root()
+    assert decode_block(encode_block(signed(block))) == signed(block)
+
+
+def test_the_hash_of_a_known_genesis_block_never_changes() -> None:
+    """It names the chain: another value here means that every existing chain is another one now."""
+    block = genesis_block(make_spec(), make_payload())
+    assert block_hash(block).hex() == "534aaebdd440480f12473c608b2ae5fa094b19d694d9bf07d27c675afc3420be"
+
+
+@given(blocks, approvals, st.data())
+def test_changed_bytes_are_another_block_or_malformed(
+    block: Block, given_approvals: Approvals, data: st.DataObject
+) -> None:
+    """Whatever else were raised would crash the actor that a peer's bytes reach."""
+    raw = bytearray(encode_block(signed(block, given_approvals)))
+    for _ in range(data.draw(st.integers(1, 3))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(raw[: data.draw(st.integers(len(raw) // 2, len(raw)))])
+    for candidate in (bytes(raw), cut):
+        try:
+            decoded = decode_block(candidate)
+        except Malformed:
+            continue
+        assert encode_block(decoded) == candidate
+        assert decoded.hash == block_hash(decoded.block)
+
+
+@given(st.binary(max_size=600))
+def test_random_bytes_are_malformed(data: bytes) -> None:
+    with pytest.raises(Malformed):
+        decode_block(data)
+
+
+def test_a_proof_with_witness_is_another_form_of_the_same_and_refused() -> None:
+    """Only one form may be hashed, or a relay could change a block's hash without touching its content."""
+    header = AuxPowHeader(BlockHash(bytes(32)), BlockHash(bytes(32)), 0, 0, EvmAddress(bytes(20)), AUXPOW)
+    value = signed(Block(BlockHash(bytes(32)), Slot(1), make_payload(), auxpow_header=header))
+    proof, coinbase = encode_auxpow(AUXPOW), AUXPOW.coinbase.raw
+    witness = b"\x01\x20" + bytes(32)
+    longer = proof.replace(coinbase, coinbase[:4] + b"\x00\x01" + coinbase[4:-4] + witness + coinbase[-4:])
+    assert decode_auxpow(longer) == AUXPOW
+    odd = OracleSigned(
+        block=oracle_with_proof(value.block, longer), approvals=OracleApprovals(**fields(value.approvals))
+    )
+    data = odd.encode_bytes()
+    with pytest.raises(Malformed, match="one form"):
+        decode_block(data)
+
+
+def test_size_is_bounded_before_anything_is_read() -> None:
+    with pytest.raises(Malformed, match="at most"):
+        decode_block(bytes(MAX_ENCODED_BYTES + 1))
+
+
+def test_a_value_that_does_not_fit_is_malformed_in_writing_too() -> None:
+    """An execution client's answer becomes a block: what it says is checked here at the latest."""
+    for payload in (
+        make_payload(state_root=b"short"),
+        make_payload(gas_used=2**64),
+        make_payload(timestamp=-1),
+        make_payload(extra_data=bytes(33)),
+        make_payload(withdrawals=(Withdrawal(0, 0, EvmAddress(bytes(20)), Gwei(1)),) * 17),
+    ):
+        block = Block(BlockHash(bytes(32)), Slot(1), payload)
+        with pytest.raises(Malformed):
+            block_hash(block)
+        with pytest.raises(Malformed):
+            encode_block(SignedBlock(BlockHash(bytes(32)), block, Approvals((), BlsSignature(bytes(96)))))
