@@ -14,7 +14,7 @@ from alysd.integrations.parts import Parts
 from alysd.integrations.signing import GuardedSigner
 from alysd.messages.chain import GetHead
 from alysd.messages.events import BlockProduced, HeadMoved, SlotMissed
-from alysd.node import FATAL, REFUSALS, Addresses, tree
+from alysd.node import FATAL, REFUSALS, Addresses, Outside, tree
 from alysd.nurseries import Bus, Change, System, open_system
 from alysd.testing.chain import ChainHand, authority_secret
 from alysd.testing.clock import VirtualClock
@@ -105,7 +105,7 @@ async def open_node(
     bus, to = RecordingBus(), Addresses()
     changes: list[Change] = []
     try:
-        root = tree(mining, parts, to, bus, [])
+        root = tree(mining, parts, to, bus, Outside())
         async with open_system(root, observer=changes.append, refusals=REFUSALS, fatal=FATAL) as system:
             kept = bus.kept
             yield Node(

@@ -1,0 +1,46 @@
+"""A running node seen from its edges: where its tree is found, and how it is asked to stop."""
+
+import signal
+from collections.abc import AsyncIterator
+
+import structlog
+import trio
+
+from alysd.errors import NotNow
+from alysd.integrations.systemd import Notifier
+from alysd.nurseries import ChildSnapshot, System
+
+
+class Running:
+    """The system once it is up; what shows the tree is started before."""
+
+    def __init__(self) -> None:
+        self.system: System | None = None
+
+    def snapshot(self) -> ChildSnapshot:
+        """The tree as it is now; raises `NotNow` while it is being started."""
+        if self.system is None:
+            raise NotNow("the node is starting")
+        return self.system.snapshot()
+
+
+class Stop:
+    """The way to an orderly end: `scope` holds the whole node, and a signal cancels it.
+
+    `asked_at` is when, on trio's clock; `manager` is told first, so that it does not take the end for a failure.
+    """
+
+    def __init__(self, manager: Notifier) -> None:
+        self.scope = trio.CancelScope()
+        self.manager = manager
+        self.asked_at = 0.0
+
+    async def on(self, signals: AsyncIterator[int]) -> None:
+        """Wait for signals; the first one stops the node, more change nothing. Never returns."""
+        async for number in signals:
+            if not self.scope.cancel_called:
+                self.asked_at = trio.current_time()
+                self.manager.stopping()
+                name = signal.Signals(number).name
+                structlog.get_logger("alysd").info("stopping", doing=f"after {name}, the block in hand first")
+                self.scope.cancel()

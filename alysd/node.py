@@ -1,0 +1,158 @@
+"""The node: its whole supervision tree, top-down, on one page. Read downwards it starts; upwards it stops.
+
+`run_node` opens the parts outside the tree, runs the tree until somebody asks it to stop, and closes the parts.
+docs/architecture.md explains the shape; each actor and workflow has one module, named as here.
+"""
+
+import signal
+from collections.abc import Sequence
+
+import attrs
+import trio
+
+from alysd.actors.auxpow import AuxPowActor, MiningMemory
+from alysd.actors.chain import ChainActor
+from alysd.actors.engine import EngineActor
+from alysd.actors.metrics import MetricsActor
+from alysd.actors.storage import StorageActor
+from alysd.api.alys_rpc import AlysRpc
+from alysd.api.face import Face
+from alysd.api.journal import Journal
+from alysd.api.operator import OperatorPages
+from alysd.api.readiness import Readiness
+from alysd.api.running import Running, Stop
+from alysd.api.servers import server_tasks
+from alysd.config.model import AlysConfig, MiningConfig
+from alysd.errors import Corrupt, Refused, UserError
+from alysd.integrations.bls import verify_aggregate
+from alysd.integrations.parts import Parts, open_parts
+from alysd.integrations.systemd import Notifier
+from alysd.messages.auxpow import MergedMining
+from alysd.messages.block_import import BlockImport
+from alysd.messages.chain import Chain
+from alysd.messages.engine import Engine
+from alysd.messages.metrics import Metrics
+from alysd.messages.storage import Storage
+from alysd.nurseries import (
+    Address,
+    Bus,
+    ChildSpec,
+    CircuitBreaker,
+    ExponentialBackoff,
+    Immediate,
+    Never,
+    NotAnswered,
+    OneForAll,
+    OneForOne,
+    Priority,
+    SupervisorSpec,
+    actor,
+    open_system,
+    supervisor,
+    task,
+)
+from alysd.types.chain_spec import ChainSpec
+from alysd.workflows.block_import import BlockImportWorkflow
+from alysd.workflows.block_production import BlockProduction
+from alysd.workflows.finality import FinalityWorkflow
+from alysd.workflows.internal_miner import InternalMiner
+
+REFUSALS = (Refused, NotAnswered)
+"""Errors that go back to whoever asked: its own fault, or somebody's further on. No actor falls over them."""
+
+FATAL = (UserError, Corrupt)
+"""Errors that no restart mends: a person has to."""
+
+
+@attrs.frozen
+class Addresses:
+    """Where everybody is found. Addresses outlive restarts, so they are given out once, before anybody starts."""
+
+    storage: Address[Storage] = attrs.field(factory=lambda: Address("storage", capacity=1024))
+    metrics: Address[Metrics] = attrs.field(factory=lambda: Address("metrics", capacity=1024))
+    engine: Address[Engine] = attrs.field(factory=lambda: Address("engine", capacity=64))
+    chain: Address[Chain] = attrs.field(factory=lambda: Address("chain", capacity=1024))
+    auxpow: Address[MergedMining] = attrs.field(factory=lambda: Address("auxpow", capacity=256))
+    block_import: Address[BlockImport] = attrs.field(factory=lambda: Address("block import", capacity=64))
+
+
+@attrs.frozen
+class Outside:
+    """Children that look out of the node: before the rest starts, and after it."""
+
+    before: Sequence[ChildSpec] = ()
+    after: Sequence[ChildSpec] = ()
+
+
+def tree(mining: MiningConfig, parts: Parts, to: Addresses, bus: Bus, outside: Outside) -> SupervisorSpec:
+    """The tree as data: who is supervised by whom, how each restarts, in the order of starting."""
+    spec, genesis, tell = parts.spec, parts.genesis, bus.publish
+    memory = MiningMemory()
+    production = BlockProduction(
+        spec, genesis.hash, parts.authority, parts.clock, parts.signer,
+        to.chain, to.engine, to.auxpow, to.block_import, tell,
+    )  # fmt: skip
+    return supervisor("AlysSystem", OneForAll(), [
+        *outside.before,
+        supervisor("StorageSupervisor", OneForOne(), [
+            actor(to.storage, lambda: StorageActor(parts.store), restart=Immediate(), priority=Priority.CRITICAL),
+            actor(to.metrics, lambda: MetricsActor(bus), restart=Never(), priority=Priority.BACKGROUND),
+        ]),
+        supervisor("ChainSupervisor", OneForOne(), [
+            actor(to.engine, lambda: EngineActor(
+                parts.engine, parts.feeder, to.engine, to.storage, genesis.block.payload.block_hash, tell,
+            ), restart=CircuitBreaker(failures=2, open_seconds=4.0), priority=Priority.CRITICAL, stop_seconds=1.0),
+            actor(to.chain, lambda: ChainActor(to.storage, tell),
+                  restart=ExponentialBackoff(), priority=Priority.CRITICAL),
+            actor(to.auxpow, lambda: AuxPowActor(to.chain, spec, memory, tell),
+                  restart=Immediate(), priority=Priority.HIGH),
+            actor(to.block_import, lambda: BlockImportWorkflow(
+                spec, genesis.hash, parts.clock, verify_aggregate, to.chain, to.engine, tell,
+            ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=2.0),
+            task("block production", production.run, restart=Immediate(), priority=Priority.CRITICAL),
+            task("finality", FinalityWorkflow(
+                to.chain, to.storage, to.auxpow, spec, bus, mining.fee_recipient if mining.internal else None,
+            ).run, restart=Immediate()),
+            *_internal_miner(mining, parts, to, bus),
+        ]),
+        supervisor("ApiSupervisor", OneForOne(), outside.after),
+    ])  # fmt: skip
+
+
+def _internal_miner(mining: MiningConfig, parts: Parts, to: Addresses, bus: Bus) -> list[ChildSpec]:
+    if not mining.internal or mining.fee_recipient is None:
+        return []
+    miner = InternalMiner(to.chain, to.auxpow, parts.spec, mining.fee_recipient, parts.clock, bus)
+    return [task("internal miner", miner.run, priority=Priority.BACKGROUND)]
+
+
+async def run_node(config: AlysConfig, spec: ChainSpec, face: Face) -> None:
+    """Run the node until SIGTERM or SIGINT.
+
+    Raises `UserError` for what a person can mend before the tree stands, and `SystemFailed` afterwards.
+    """
+    begun, stop = trio.current_time(), Stop(Notifier())
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, stop.scope:
+        async with open_parts(config, spec) as parts:
+            face.start(config, spec, parts.genesis.hash)
+            bus, to, running = Bus(), Addresses(), Running()
+            journal = Journal(bus)
+            readiness = Readiness(
+                spec, parts.clock, to.chain, to.engine, bus, stop.manager,
+                lambda first_slot_in: face.ready(trio.current_time() - begun, first_slot_in),
+            )  # fmt: skip
+            rpc = AlysRpc(to.chain, to.storage, to.auxpow, spec, config.mining.fee_recipient)
+            pages = OperatorPages(spec, parts.genesis.hash, parts.clock, to.chain, to.metrics, running.snapshot)
+            root = tree(config.mining, parts, to, bus, Outside(
+                before=[task("stop signals", lambda: stop.on(signals), restart=Immediate())],
+                after=[
+                    task("journal", journal.run, priority=Priority.BACKGROUND),
+                    task("readiness", readiness.run),
+                    *server_tasks(config.api, rpc, pages, parts.embedded),
+                ],
+            ))  # fmt: skip
+            async with open_system(
+                root, observer=journal.child_changed, refusals=REFUSALS, fatal=FATAL
+            ) as running.system:
+                await running.system.ended()
+    face.stopped(trio.current_time() - stop.asked_at)
