@@ -6,7 +6,9 @@ A tour, each module readable on its own:
 - `address`, `inbox`, `mailbox`, `overflow`, `wheel`: how a message gets there, and an answer back.
 - `serve`: the loop of an actor.
 - `lifecycle`, `restart`, `strategy`, `spec`: states, policies and the tree, as data.
-- `child`, `leaf`, `supervision`, `system`: the tree at run time. `snapshot`: what it looks like.
+- `child`, `leaf`, `supervision`, `system`, `running`: the tree at run time. `snapshot`, `registry`: seeing it.
+- `failures`, `history`, `failure_log`, `patterns`: what failed, how often, and what it has in common.
+- `monitor`, `probe`, `health`: who is well, and who is restarted because they are not.
 - `bus`: events to whoever subscribed. `errors`: all that can be raised, as a tree.
 
 The smallest program:
@@ -39,6 +41,7 @@ from alysd.nurseries.errors import (
     CircuitOpen,
     Fatal,
     HandlerCrashed,
+    HealthCheckFailed,
     IllegalTransition,
     MailboxFull,
     NotAnswered,
@@ -50,12 +53,18 @@ from alysd.nurseries.errors import (
     UnknownMessage,
     WrongState,
 )
+from alysd.nurseries.failure_log import FailureLog
+from alysd.nurseries.failures import Classifier, FailureKind, Recovery
 from alysd.nurseries.health import Health
+from alysd.nurseries.history import ChildHistory, FailureRecord, Outcome
 from alysd.nurseries.inbox import DeadLetter
 from alysd.nurseries.lifecycle import TRANSITIONS, Change, Observer, State
 from alysd.nurseries.mailbox import Mailbox
 from alysd.nurseries.messages import Ask, Tell
+from alysd.nurseries.monitor import HealthChange, HealthMonitor, HealthRules
 from alysd.nurseries.overflow import Backoff, OnCrash, Overflow
+from alysd.nurseries.patterns import Pattern, PatternKind, PatternRules
+from alysd.nurseries.registry import Registry
 from alysd.nurseries.restart import (
     Aligned,
     CircuitBreaker,
@@ -66,10 +75,11 @@ from alysd.nurseries.restart import (
     Never,
     RestartPolicy,
 )
+from alysd.nurseries.running import open_system, run_system
 from alysd.nurseries.snapshot import ChildSnapshot, MailboxSnapshot
 from alysd.nurseries.spec import ChildSpec, Priority, SupervisorSpec, actor, supervisor, task
 from alysd.nurseries.strategy import OneForAll, OneForOne, RestForOne, Strategy
-from alysd.nurseries.system import System, open_system, run_system
+from alysd.nurseries.system import System
 
 __all__ = [
     "TRANSITIONS",
@@ -85,16 +95,25 @@ __all__ = [
     "Bus",
     "Change",
     "ChildEnded",
+    "ChildHistory",
     "ChildSnapshot",
     "ChildSpec",
     "CircuitBreaker",
     "CircuitOpen",
+    "Classifier",
     "DeadLetter",
     "ExponentialBackoff",
+    "FailureKind",
+    "FailureLog",
+    "FailureRecord",
     "Fatal",
     "FixedDelay",
     "HandlerCrashed",
     "Health",
+    "HealthChange",
+    "HealthCheckFailed",
+    "HealthMonitor",
+    "HealthRules",
     "IllegalTransition",
     "Immediate",
     "Intensity",
@@ -108,9 +127,15 @@ __all__ = [
     "OnCrash",
     "OneForAll",
     "OneForOne",
+    "Outcome",
     "Overflow",
+    "Pattern",
+    "PatternKind",
+    "PatternRules",
     "Priority",
+    "Recovery",
     "Refusal",
+    "Registry",
     "RestForOne",
     "RestartPolicy",
     "SpecError",

@@ -13,14 +13,19 @@ import attrs
 import trio
 
 from alysd.nurseries.errors import ChildEnded, Fatal, IllegalTransition, Refusal, leaf_of
+from alysd.nurseries.failure_log import FailureLog
 from alysd.nurseries.failures import Classifier
-from alysd.nurseries.history import FailureLog
+from alysd.nurseries.health import Health
 from alysd.nurseries.lifecycle import TRANSITIONS, UP, Change, Observer, State
+from alysd.nurseries.probe import Probe
 from alysd.nurseries.snapshot import ChildSnapshot, MailboxSnapshot
 from alysd.nurseries.spec import ChildSpec
 from alysd.nurseries.wheel import Wheel
 
 logger = logging.getLogger("alysd.nurseries")
+
+CRASHES = 16
+"""Failures in a row after which others get a turn, even if nothing ever waits between them."""
 
 _FAILURES = frozenset({State.FAILED, State.CRASHED, State.START_FAILED})
 _LIVES = UP | {State.STARTING, State.RESTARTING}
@@ -50,16 +55,23 @@ class Parent(Protocol):
         """Some child's state changed, or its task ended."""
         ...
 
+    def forget(self, child: "Child") -> None:
+        """A child that was added at run time is over: nothing of it stays."""
+        ...
+
 
 class Child(ABC):
     """A child at run time. Its task is `live`."""
 
     __slots__ = (
+        "added",
         "alive",
+        "failed_at",
         "failures",
+        "health",
         "injected",
+        "instance_type",
         "last_error",
-        "last_error_at",
         "lived",
         "parent",
         "restarts",
@@ -82,7 +94,7 @@ class Child(ABC):
         self.failures = 0
         self.restarts = 0
         self.last_error: Exception | None = None
-        self.last_error_at: float | None = None
+        self.failed_at = 0.0
         self.up_since = 0.0
         self.lived = 0.0  # seconds that the last instance was up
         # alive: its task runs. wanted: its supervisor starts it when it is not alive. stopping: asked to end.
@@ -90,6 +102,10 @@ class Child(ABC):
         self.wanted = True
         self.stopping = False
         self.injected: Exception | None = None
+        # added: at run time, so that nothing is left of it when it has ended.
+        self.added = False
+        self.health = Health.UNKNOWN
+        self.instance_type: type[object] = type(None)
         runtime.children[spec.name] = self
 
     @property
@@ -134,6 +150,8 @@ class Child(ABC):
                 delay = self._failed(error)
                 if delay is None or (delay > 0 and not await self._back_off(delay)):
                     return
+                if not self.failures % CRASHES:
+                    await trio.lowlevel.checkpoint()
         finally:
             self._leave()
 
@@ -144,6 +162,10 @@ class Child(ABC):
     @abstractmethod
     def begin_stop(self, *, for_good: bool) -> None:
         """Ask the instance to end; not `for_good` means that another will follow. Returns at once."""
+
+    @abstractmethod
+    def ask_health(self, probe: Probe) -> None:
+        """Have the instance answer `probe` as soon as it can. Returns at once."""
 
     @abstractmethod
     def snapshot(self) -> ChildSnapshot:
@@ -162,12 +184,13 @@ class Child(ABC):
             name=self.name,
             kind=kind,
             state=self.state,
+            health=self.health,
             priority=self.spec.priority,
             restart=type(self.spec.restart).__name__,
             strategy=strategy,
             restarts=self.restarts,
             last_error=None if error is None else f"{type(error).__name__}: {error}",
-            last_error_at=self.last_error_at,
+            last_error_at=None if error is None else self.failed_at,
             uptime=self.uptime(),
             mailbox=mailbox,
             children=children,
@@ -175,6 +198,11 @@ class Child(ABC):
 
     def close(self, reason: str) -> None:  # noqa: B027  only children with addresses have something to do
         """The child has ended and will not be back: let go of what stays over restarts."""
+
+    def unregister(self) -> None:
+        """Leave the system's books."""
+        self.runtime.children.pop(self.name, None)
+        self.runtime.failures.forget(self.name)
 
     def proof(self) -> int:
         """Messages handled so far, for the restart policy."""
@@ -205,14 +233,14 @@ class Child(ABC):
                 self.move(State.STOPPED)
         self.alive = False
         self.scope = None
+        if self.added and not self.wanted and self.state is State.STOPPED:
+            self.parent.forget(self)
         self.parent.changed()
 
     def _failed(self, error: Exception) -> float | None:
-        was_up = self.state in UP
-        now = trio.current_time()
-        self.lived = self.uptime()
-        self.last_error, self.last_error_at = error, now
-        if was_up and self.spec.restart.proved(now - self.up_since, self.proof()):
+        self.last_error, self.failed_at = error, trio.current_time()
+        self.lived = self.failed_at - self.up_since if self.state in UP else 0.0
+        if self.state in UP and self.spec.restart.proved(self.lived, self.proof()):
             self.failures = 0
         self.failures += 1
         starting = self.state in (State.STARTING, State.RESTARTING)

@@ -1,16 +1,11 @@
 """What failed, when, and what was done about it: bounded, for status pages and for patterns."""
 
 from collections import Counter, deque
-from collections.abc import Sequence
 from enum import Enum
 
 import attrs
 
-from alysd.nurseries.failures import RECOVERIES, Classifier, FailureKind, Recovery
-
-RECENT = 1024
-"""Failures kept of the whole system, the newest: with the default intensity that is some 17 minutes of the
-worst that a supervisor puts up with."""
+from alysd.nurseries.failures import RECOVERIES, FailureKind, Recovery
 
 RECENT_OF_A_CHILD = 16
 """Failures kept of each child: enough to see a rhythm in them."""
@@ -23,6 +18,7 @@ class Outcome(Enum):
     GROUP_RESTARTED = "restarted with its group"
     LEFT = "left failed"
     ESCALATED = "escalated"
+    STOPPED = "stopped, as it was about to be"
 
 
 @attrs.frozen
@@ -68,41 +64,3 @@ class ChildHistory:
         self.kinds[record.kind] += 1
         self.uptime += record.uptime
         self.recent.append(record)
-
-
-class FailureLog:
-    """All failures of a system. Bounded by `RECENT`, and by `RECENT_OF_A_CHILD` for each child there is."""
-
-    def __init__(self, classifier: Classifier) -> None:
-        self._classifier = classifier
-        self._recent: deque[FailureRecord] = deque(maxlen=RECENT)
-        self._children: dict[str, ChildHistory] = {}
-
-    @property
-    def recent(self) -> Sequence[FailureRecord]:
-        """The newest failures of all children, the newest last."""
-        return tuple(self._recent)
-
-    def of(self, child: str) -> ChildHistory:
-        """The history of one child; empty when it never failed."""
-        return self._children.get(child, ChildHistory())
-
-    def add(
-        self, child: str, error: Exception, *, at: float, uptime: float, outcome: Outcome, delay: float = 0.0
-    ) -> None:
-        """Record one failure."""
-        record = FailureRecord(
-            child=child,
-            kind=self._classifier.kind(error),
-            error=f"{type(error).__name__}: {error}",
-            at=at,
-            uptime=uptime,
-            outcome=outcome,
-            delay=delay,
-        )
-        self._recent.append(record)
-        self._children.setdefault(child, ChildHistory()).add(record)
-
-    def forget(self, child: str) -> None:
-        """A child that is gone for ever leaves nothing but what is recent."""
-        self._children.pop(child, None)

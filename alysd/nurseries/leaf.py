@@ -5,14 +5,14 @@ from time import perf_counter
 from typing import Any
 
 import trio
-from trio.lowlevel import current_task, wait_task_rescheduled
 
 from alysd.nurseries.address import Address
 from alysd.nurseries.behaviour import Actor
 from alysd.nurseries.child import Child, Parent, Runtime
-from alysd.nurseries.errors import ActorDown, AskTimeout, WrongState, leaf_of
+from alysd.nurseries.errors import ActorDown, leaf_of
 from alysd.nurseries.health import Health
 from alysd.nurseries.lifecycle import UP, State
+from alysd.nurseries.probe import Probe
 from alysd.nurseries.restart import CircuitBreaker
 from alysd.nurseries.serve import Signal, serve
 from alysd.nurseries.snapshot import ChildSnapshot, MailboxSnapshot
@@ -48,6 +48,7 @@ class ActorChild(Child):
         self.address.circuit_until = None
         self.address.mailbox.reopen()
         actor = self._factory()
+        self.instance_type = type(actor)
         try:
             await self._start(actor)
             await serve(self, actor)
@@ -110,21 +111,19 @@ class ActorChild(Child):
         """Refuse messages, drop those that wait."""
         self.address.shut(reason)
 
+    def unregister(self) -> None:
+        """Leave the system's books; the address may be given another actor."""
+        super().unregister()
+        self.address.wheel = None
+
     def signal(self, signal: Signal, pending: Pending | None = None) -> None:
         """Put a signal into the urgent lane."""
         self.address.mailbox.send_urgent((signal, perf_counter(), pending))
 
-    async def check_health(self, seconds: float) -> Health:
-        """What the actor says of itself. Raises `AskTimeout` when it is stuck, `WrongState` when not up."""
-        if self.state not in UP:
-            raise WrongState(self.name, "check", f"it is {self.state.value}")
-        pending = Pending(current_task())
-        self.signal(Signal.CHECK, pending)
-        self.runtime.wheel.add(pending, seconds)
-        await wait_task_rescheduled(pending.abort)
-        if pending.answered:
-            return pending.value
-        raise pending.error or AskTimeout(self.name, "health check", seconds)
+    def ask_health(self, probe: Probe) -> None:
+        """Ask the actor, ahead of its messages."""
+        if self.state in UP:
+            self.signal(Signal.CHECK, probe)
 
     def snapshot(self) -> ChildSnapshot:
         """How the actor is now."""
@@ -165,6 +164,11 @@ class TaskChild(Child):
         self.stopping = True
         if self.scope is not None:
             self.scope.cancel()
+
+    def ask_health(self, probe: Probe) -> None:
+        """Nobody could answer: a task that runs is healthy."""
+        if self.state in UP:
+            probe.reply(Health.HEALTHY)
 
     def snapshot(self) -> ChildSnapshot:
         """How the task is now."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from alysd.nurseries.health import Health
 from alysd.nurseries.lifecycle import State
 from alysd.nurseries.spec import Priority
 
@@ -31,6 +32,8 @@ class ChildSnapshot:
     kind: str
     """`actor`, `task` or `supervisor`."""
     state: State
+    health: Health
+    """As the monitor last found it; Unknown without a monitor."""
     priority: Priority
     restart: str
     """The name of the restart policy."""

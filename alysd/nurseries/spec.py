@@ -1,6 +1,6 @@
 """A tree of children as data: what `actor`, `task` and `supervisor` return, and `open_system` runs."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterator, Sequence
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -157,14 +157,15 @@ def walk(spec: ChildSpec) -> Iterator[ChildSpec]:
             yield from walk(child)
 
 
-def validate(spec: ChildSpec, started: set[str]) -> None:
-    """Raise `SpecError` unless names are new and every dependency starts earlier; add the names to `started`."""
+def validate(spec: ChildSpec, running: Container[str] = ()) -> None:
+    """Raise `SpecError` unless names are new and every dependency starts earlier or is among those `running`."""
+    started: set[str] = set()
     for child in walk(spec):
-        if child.name in started:
+        if child.name in started or child.name in running:
             raise SpecError(f"two children are named {child.name}")
         if isinstance(child, ActorSpec) and child.address.wheel is not None:
             raise SpecError(f"the address {child.name} already has an actor in a running system")
         for needed in child.depends_on:
-            if needed not in started:
+            if needed not in started and needed not in running:
                 raise SpecError(f"{child.name} depends on {needed}, which is not started before it")
         started.add(child.name)

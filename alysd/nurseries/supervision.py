@@ -13,13 +13,16 @@ import attrs
 import trio
 
 from alysd.nurseries.child import Child, Parent, Runtime
-from alysd.nurseries.errors import BudgetSpent
+from alysd.nurseries.errors import BudgetSpent, WrongState
+from alysd.nurseries.failure_log import Failure
 from alysd.nurseries.failures import root_cause
+from alysd.nurseries.health import Health
 from alysd.nurseries.history import Outcome
 from alysd.nurseries.leaf import ActorChild, TaskChild
 from alysd.nurseries.lifecycle import UP, State
+from alysd.nurseries.probe import Probe
 from alysd.nurseries.snapshot import ChildSnapshot
-from alysd.nurseries.spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec
+from alysd.nurseries.spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec, validate
 
 logger = logging.getLogger("alysd.nurseries")
 
@@ -46,7 +49,14 @@ class StopNow:
     """The supervisor was asked to stop."""
 
 
-Event = Regroup | GiveUp | StopNow
+@attrs.frozen
+class Ping:
+    """Whoever asks wants to know whether the supervisor's task still gets to its events."""
+
+    probe: Probe
+
+
+Event = Regroup | GiveUp | StopNow | Ping
 
 
 class SupervisorChild(Child):
@@ -83,23 +93,21 @@ class SupervisorChild(Child):
     def judge(self, child: Child, error: Exception) -> float | None:
         """Decide what follows from a child's failure, by its policy, the strategy and the intensity."""
         if self.stopping or self._closing or child.stopping:
-            logger.warning("%s failed while it was being stopped", child.name, exc_info=error)
+            self._record(child, error, Outcome.STOPPED)
             child.move(State.STOPPED)
             return None
         if isinstance(root_cause(error), self.runtime.fatal):
             return self._give_up(child, error, "no restart can mend this")
         delay = child.spec.restart.delay(child.failures, self.runtime.rng)
         if delay is None:
-            logger.error("%s failed and is not restarted", child.name, exc_info=error)
             self._record(child, error, Outcome.LEFT)
             child.wanted = False
             child.move(State.FAILED)
             child.close("it failed")
             return None
-        if not self._within_budget():
+        if not self._within_budget(child.failed_at):
             budget = self._intensity
             return self._give_up(child, error, f"more than {budget.restarts} restarts in {budget.seconds:g} s")
-        logger.warning("%s failed, restarting in %.3g s", child.name, delay, exc_info=error)
         if len(self._strategy.affected(self.children, child)) == 1:
             self._record(child, error, Outcome.RESTARTED, delay)
             return delay
@@ -118,17 +126,15 @@ class SupervisorChild(Child):
         self._post(GiveUp(child, error, reason))
 
     def _record(self, child: Child, error: Exception, outcome: Outcome, delay: float = 0.0) -> None:
-        self.runtime.failures.add(
-            child.name, error, at=trio.current_time(), uptime=child.lived, outcome=outcome, delay=delay
-        )
+        self.runtime.failures.add(Failure(child.name, error, child.failed_at, child.lived, outcome, delay))
 
     def _post(self, event: Event) -> None:
         self._events.append(event)
         self._arrived.unpark_all()
         self._changes.unpark_all()
 
-    def _within_budget(self) -> bool:
-        now, times, budget = trio.current_time(), self._restarted_at, self._intensity
+    def _within_budget(self, now: float) -> bool:
+        times, budget = self._restarted_at, self._intensity
         times.append(now)
         while times[0] <= now - budget.seconds:
             times.popleft()
@@ -163,9 +169,11 @@ class SupervisorChild(Child):
                 case Regroup(failed, delay):
                     await self._regroup(failed, delay)
                 case GiveUp(failed, error, reason):
-                    logger.error("%s gives up on %s: %s", self.name, failed.name, reason, exc_info=error)
+                    logger.error("%s gives up on %s: %s", self.name, failed.name, reason)
                     await self._stop(self.children, for_good=False)
                     raise BudgetSpent(self.name, failed.name, reason) from error
+                case Ping(probe):
+                    probe.reply(Health.HEALTHY)
                 case StopNow():
                     if self.state in UP:
                         self.move(State.STOPPING)
@@ -174,13 +182,11 @@ class SupervisorChild(Child):
 
     async def _start_missing(self) -> None:
         """Start every wanted child that is not alive, each once the one before is up, until an event comes."""
-        for child in self.children:
-            if self._events:
-                return
-            if child.wanted and not child.alive:
+        for child in tuple(self.children):
+            if child.wanted and not child.alive and not self._events:
                 self._launch(child)
-                while child.alive and child.state not in UP and not self._events:
-                    await self._changes.park()
+            while child.alive and child.state not in UP and not self._events:
+                await self._changes.park()
 
     def _launch(self, child: Child) -> None:
         if self._nursery is not None:
@@ -190,6 +196,8 @@ class SupervisorChild(Child):
             self._nursery.start_soon(child.live, name=child.name)
 
     async def _regroup(self, failed: Child, delay: float) -> None:
+        if failed not in self.children:
+            return  # removed meanwhile
         affected = self._strategy.affected(self.children, failed)
         await self._stop(affected, for_good=False)
         if delay > 0:
@@ -200,7 +208,7 @@ class SupervisorChild(Child):
 
     async def _stop(self, children: Sequence[Child], *, for_good: bool) -> None:
         """Stop the children in reverse order: ask, wait for at most `stop_seconds`, cancel."""
-        for child in reversed(children):
+        for child in reversed(tuple(children)):
             if child.alive:
                 child.begin_stop(for_good=for_good)
                 with trio.move_on_after(child.spec.stop_seconds):
@@ -216,6 +224,46 @@ class SupervisorChild(Child):
         while child.alive:
             await self._changes.park()
 
+    # What an operator calls, through the system, in a task of theirs
+
+    def add(self, spec: ChildSpec) -> None:
+        """Add a child and start it; nobody waits for its start. It is the last in start order from now on.
+
+        Raises `SpecError`, and `WrongState` when this supervisor is not up.
+        """
+        if self.state not in UP or self._closing:
+            raise WrongState(self.name, "add a child to", f"it is {self.state.value}")
+        validate(spec, self.runtime.children)
+        child = make_child(spec, self, self.runtime)
+        child.added = True
+        self.children.append(child)
+        self._launch(child)
+
+    async def halt(self, child: Child) -> None:
+        """Stop a child for good: it stays in the tree, stopped, until it is restarted."""
+        child.wanted = False
+        await self._stop((child,), for_good=True)
+
+    async def renew(self, child: Child) -> None:
+        """Stop the instance of a child, if there is one, and start another. Its messages are kept."""
+        await self._stop((child,), for_good=False)
+        if self.state not in UP or self._closing or child.alive:
+            raise WrongState(child.name, "restart", f"{self.name} is {self.state.value}")
+        child.wanted = True
+        self._launch(child)
+
+    def forget(self, child: Child) -> None:
+        """Take a child that has ended out of the tree."""
+        if child in self.children:
+            self.children.remove(child)
+            child.close("removed")
+            child.unregister()
+
+    def ask_health(self, probe: Probe) -> None:
+        """Ask the supervisor's task."""
+        if self.state in UP:
+            self._post(Ping(probe))
+
     # What the supervisor's own supervisor calls
 
     def begin_stop(self, *, for_good: bool) -> None:
@@ -230,6 +278,12 @@ class SupervisorChild(Child):
         """Close all below, last first."""
         for child in reversed(self.children):
             child.close(reason)
+
+    def unregister(self) -> None:
+        """Leave the system's books, with all below."""
+        for child in self.children:
+            child.unregister()
+        super().unregister()
 
     def snapshot(self) -> ChildSnapshot:
         """How the supervisor and all below it are now."""

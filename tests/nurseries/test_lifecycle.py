@@ -22,6 +22,9 @@ class Nobody:
     def changed(self) -> None:
         return None
 
+    def forget(self, child: object) -> None:
+        return None
+
 
 @pytest.mark.parametrize(("old", "new"), list(product(State, State)))
 async def test_a_child_goes_only_where_the_table_has_a_way(old: State, new: State) -> None:

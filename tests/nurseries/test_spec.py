@@ -24,13 +24,13 @@ def test_children_are_named_and_have_the_usual_policies() -> None:
 def test_two_children_of_one_name_are_refused() -> None:
     tree = supervisor("S", OneForOne(), [echo("a")[1], supervisor("T", OneForOne(), [echo("a")[1]])])
     with pytest.raises(SpecError, match="two children are named a"):
-        validate(tree, set())
+        validate(tree)
 
 
 def test_a_dependency_must_start_earlier_anywhere_in_the_tree() -> None:
     first = supervisor("First", OneForOne(), [echo("a")[1]])
     good = supervisor("S", OneForOne(), [first, echo("b", depends_on=["a"])[1]])
-    validate(good, set())
+    validate(good)
     bad = supervisor("S", OneForOne(), [echo("b", depends_on=["a"])[1], first])
     with pytest.raises(SpecError, match="b depends on a, which is not started before it"):
-        validate(bad, set())
+        validate(bad)

@@ -1,0 +1,149 @@
+"""The health monitor: asks every child how it is, and has those restarted that do not answer or are ill.
+
+It runs beside the tree, not in it, so that it outlives what it watches. An actor answers ahead of its other
+messages, between two handlers: one that never returns is found by its silence. So is a supervisor whose task
+is stuck. A task child has nobody to answer; it is as healthy as its state.
+
+    Unknown --> Healthy <--> Degraded --> Unhealthy --> Recovering --> Healthy
+                                                            any of them --> ShuttingDown
+"""
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+import attrs
+import trio
+
+from alysd.nurseries.child import Child, Runtime
+from alysd.nurseries.errors import HealthCheckFailed
+from alysd.nurseries.health import Health
+from alysd.nurseries.lifecycle import UP, State
+from alysd.nurseries.patterns import Pattern, find_patterns
+from alysd.nurseries.probe import Probe
+from alysd.nurseries.spec import Priority
+
+logger = logging.getLogger("alysd.nurseries")
+
+INTERVALS: Mapping[Priority, float] = MappingProxyType(
+    {Priority.CRITICAL: 5.0, Priority.HIGH: 10.0, Priority.NORMAL: 30.0, Priority.BACKGROUND: 60.0}
+)
+"""Seconds between two checks of a child, by its priority."""
+
+TREND = 720
+"""Rounds kept for a trend: an hour of rounds every 5 s."""
+
+_ENDING = frozenset({State.STOPPING, State.STOPPED})
+
+
+@attrs.frozen
+class HealthRules:
+    """How often to ask, how long to wait for answers, and how much silence is too much."""
+
+    intervals: Mapping[Priority, float] = INTERVALS
+    patience: float = 2.0
+    """Seconds for an answer. Far more than any handler should take."""
+    unhealthy_after: int = 3
+    """Checks failed in a row after which a child is restarted."""
+
+
+@attrs.frozen
+class HealthChange:
+    """The child `name` went from one health to another, `at` seconds of trio's clock."""
+
+    name: str
+    old: Health
+    new: Health
+    at: float
+
+
+class HealthMonitor:
+    """Give one to `open_system`. `observer` is called with every change of health and must not raise."""
+
+    def __init__(
+        self, rules: HealthRules | None = None, observer: Callable[[HealthChange], None] | None = None
+    ) -> None:
+        self.rules = rules or HealthRules()
+        self._observer = observer
+        self._failures: Counter[str] = Counter()
+        self._due: dict[str, float] = {}
+        self._known: set[tuple[object, ...]] = set()
+        self._trend: deque[tuple[float, Counter[Health]]] = deque(maxlen=TREND)
+
+    @property
+    def trend(self) -> Sequence[tuple[float, Mapping[Health, int]]]:
+        """How many children were how, round by round: the time, and the counts."""
+        return tuple(self._trend)
+
+    async def run(self, runtime: Runtime) -> None:
+        """Check for ever: each round those whose interval has passed."""
+        beat = min(self.rules.intervals.values())
+        patience = min(self.rules.patience, beat)
+        while True:
+            await trio.sleep(beat - patience)
+            probes = self._ask(runtime, trio.current_time())
+            await trio.sleep(patience)
+            for child, probe in probes:
+                self._judge(child, probe)
+            self._report(runtime)
+
+    def _ask(self, runtime: Runtime, now: float) -> list[tuple[Child, Probe]]:
+        probes: list[tuple[Child, Probe]] = []
+        for name, child in runtime.children.items():
+            if now >= self._due.get(name, 0.0):
+                # Half a beat early counts as due, so that a drift does not skip a round.
+                self._due[name] = now + 0.9 * self.rules.intervals[child.spec.priority]
+                probe = Probe()
+                child.ask_health(probe)
+                probes.append((child, probe))
+        return probes
+
+    def _judge(self, child: Child, probe: Probe) -> None:
+        if child.state in _ENDING:
+            self._change(child, Health.SHUTTING_DOWN)
+        elif child.state not in UP:
+            self._change(child, Health.UNHEALTHY if child.state is State.FAILED else Health.RECOVERING)
+        elif probe.health is Health.HEALTHY or probe.health is Health.DEGRADED:
+            self._failures.pop(child.name, None)
+            self._change(child, probe.health)
+        elif probe.error is None:  # with an error it has crashed over the question, and is restarted already
+            self._failed(child, probe.health)
+
+    def _failed(self, child: Child, answer: Health | None) -> None:
+        self._failures[child.name] += 1
+        failures = self._failures[child.name]
+        if failures < self.rules.unhealthy_after:
+            self._change(child, Health.DEGRADED)
+            return
+        self._change(child, Health.UNHEALTHY)
+        reason = "it says that it is unhealthy" if answer else "it does not answer"
+        del self._failures[child.name]
+        child.inject(HealthCheckFailed(child.name, failures, reason))
+        self._change(child, Health.RECOVERING)
+
+    def _change(self, child: Child, new: Health) -> None:
+        old, child.health = child.health, new
+        if old is new:
+            return
+        level = logging.WARNING if new in (Health.DEGRADED, Health.UNHEALTHY) else logging.INFO
+        logger.log(level, "%s was %s, is %s", child.name, old.value, new.value)
+        if self._observer is not None:
+            self._observer(HealthChange(child.name, old, new, trio.current_time()))
+
+    def _report(self, runtime: Runtime) -> None:
+        """Note the trend, say which patterns are new, and forget children that are gone."""
+        now = trio.current_time()
+        self._trend.append((now, Counter(child.health for child in runtime.children.values())))
+        patterns = find_patterns(runtime.failures.recent, now)
+        for pattern in patterns:
+            if _identity(pattern) not in self._known:
+                logger.warning("a pattern in failures: %s", pattern.detail)
+        self._known = {_identity(pattern) for pattern in patterns}
+        for name in self._due.keys() - runtime.children.keys():
+            del self._due[name]
+            self._failures.pop(name, None)
+
+
+def _identity(pattern: Pattern) -> tuple[object, ...]:
+    return pattern.kind, pattern.children
