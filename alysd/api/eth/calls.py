@@ -10,7 +10,6 @@ from alysd.api.eth.requests import BlockReference, CallArguments, block_referenc
 from alysd.api.eth.revert import revert_reason
 from alysd.api.jsonrpc import SERVER_ERROR, Method, RpcError
 from alysd.api.params import InvalidParams, Params
-from alysd.integrations.execution.embedded.calls import EstimateFailed
 from alysd.integrations.execution.embedded.values import CallRequest, CallResult
 
 REVERTED = 3
@@ -40,6 +39,9 @@ class CallMethods:
 
     async def estimate_gas(self, params: Params) -> str:
         """Find the least gas with which a transaction succeeds, to within the engine's tolerance."""
+        # Imports the specification, which an open engine has done already, and a node beside geth never does.
+        from alysd.integrations.execution.embedded.calls import EstimateFailed
+
         request, at = self._read(params)
         try:
             return to_quantity(await self.backend.execute(partial(self._estimate, request, at)))

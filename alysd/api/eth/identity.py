@@ -3,12 +3,12 @@
 import platform
 
 import attrs
-from eth_hash.auto import keccak
 
 from alysd import __version__
 from alysd.api.eth.encoding import data, to_data, to_quantity
 from alysd.api.jsonrpc import Method
 from alysd.api.params import Params
+from alysd.wire.keccak import keccak256
 
 
 @attrs.frozen
@@ -56,4 +56,4 @@ class IdentityMethods:
 
     async def keccak(self, params: Params) -> str:
         """Hash data with Keccak-256."""
-        return to_data(keccak(params.required(0, data)))
+        return to_data(keccak256(params.required(0, data)))

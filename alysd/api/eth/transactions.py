@@ -15,6 +15,7 @@ from alysd.api.params import Params
 from alysd.integrations.execution.embedded.pool import Transactions
 from alysd.integrations.execution.embedded.transaction import SignedTransaction, read_transaction
 from alysd.types.hashes import EvmAddress
+from alysd.wire.evm_address import checksum_address
 
 
 @attrs.frozen
@@ -79,7 +80,7 @@ class TransactionMethods:
 def _by_sender(
     found: Mapping[EvmAddress, Transactions], show: Callable[[SignedTransaction], Any]
 ) -> dict[str, dict[str, Any]]:
-    return {to_data(sender): _by_nonce(transactions, show) for sender, transactions in found.items()}
+    return {checksum_address(sender): _by_nonce(transactions, show) for sender, transactions in found.items()}
 
 
 def _by_nonce(transactions: Transactions, show: Callable[[SignedTransaction], Any]) -> dict[str, Any]:
@@ -91,5 +92,5 @@ def _shown(transaction: SignedTransaction) -> View:
 
 
 def _line(transaction: SignedTransaction) -> str:
-    to = "contract creation" if transaction.to is None else to_data(transaction.to)
+    to = "contract creation" if transaction.to is None else checksum_address(transaction.to)
     return f"{to}: {transaction.value} wei + {transaction.gas} gas × {transaction.max_fee} wei"
