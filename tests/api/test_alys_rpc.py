@@ -1,0 +1,178 @@
+"""The JSON-RPC of Alys through its dispatcher: what a pool sends, what it gets."""
+
+import json
+from typing import Any
+
+import attrs
+import pytest
+
+from alysd.api.alys_rpc import CODES, AlysRpc
+from alysd.api.jsonrpc import Dispatcher
+from alysd.messages.auxpow import CreateWork
+from alysd.types.auxpow import AuxPow
+from alysd.types.hashes import AuxHash, EvmAddress
+from alysd.wire.auxpow import encode_auxpow
+from alysd.workflows.internal_miner import parent_candidate
+from alysd.workflows.nonce_search import search
+from tests.consensus.builders import MINER, digest, make_spec
+from tests.mining_kit import World
+
+ADDRESS = "0x" + "11" * 20
+
+
+@attrs.define
+class Client:
+    """Calls methods over the real dispatcher."""
+
+    world: World
+    miner: EvmAddress | None = None
+    dispatcher: Dispatcher = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        rpc = AlysRpc(self.world.chain, self.world.storage, self.world.auxpow, self.world.spec, self.miner)
+        self.dispatcher = Dispatcher(rpc.methods(), CODES)
+
+    async def answer(self, method: str, *params: Any) -> dict[str, Any]:
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        answer = await self.dispatcher.answer(json.dumps(request).encode())
+        assert answer is not None
+        return json.loads(answer)
+
+    async def call(self, method: str, *params: Any) -> Any:
+        answer = await self.answer(method, *params)
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    async def refused(self, method: str, *params: Any) -> tuple[int, str]:
+        error = (await self.answer(method, *params))["error"]
+        return error["code"], error["message"]
+
+
+async def proof_for(world: World, hash_shown: str, *, meets: bool = True) -> tuple[AuxHash, AuxPow]:
+    """A proof for offered work that survives the wire, or one that misses the target."""
+    offer = await world.auxpow.ask(CreateWork(MINER))
+    assert offer.work.aux_hash[::-1].hex() == hash_shown
+    candidate = parent_candidate(offer, 1_700_000_000, 0)
+    nonce = search(candidate.header_start, offer.target, 0, 1000)
+    assert nonce is not None
+    if not meets:
+        nonce = next(n for n in range(1000) if search(candidate.header_start, offer.target, n, n + 1) is None)
+    return offer.work.aux_hash, candidate.auxpow(nonce)
+
+
+async def test_a_pools_whole_way(autojump_clock: object) -> None:
+    """createauxblock, submitauxblock, getqueuedpow: what every merge-mined coin offers."""
+    world = World()
+    world.blocks_in(1, 2)
+    async with world.running():
+        client = Client(world)
+        assert await client.call("getqueuedpow") is None
+        offer = await client.call("createauxblock", ADDRESS)
+        work, proof = await proof_for(world, offer["hash"])
+        assert await client.call("submitauxblock", offer["hash"], encode_auxpow(proof).hex()) is True
+        queued = await client.call("getqueuedpow")
+        assert (queued["hash"], queued["blocks"]) == (work[::-1].hex(), 2)
+
+
+async def test_getauxblock_has_both_of_namecoins_forms(autojump_clock: object) -> None:
+    world = World()
+    world.blocks_in(1)
+    async with world.running():
+        client = Client(world, miner=MINER)
+        offer = await client.call("getauxblock")
+        assert offer == await client.call("createauxblock", ADDRESS)
+        _, proof = await proof_for(world, offer["hash"])
+        assert await client.call("getauxblock", offer["hash"], encode_auxpow(proof).hex()) is True
+        code, words = await Client(world).refused("getauxblock")
+        assert (code, "mining.fee_recipient" in words) == (-32605, True)
+        code, words = await client.refused("getauxblock", offer["hash"])
+        assert (code, words) == (-32602, "missing value for required argument 1")
+
+
+async def test_the_check_that_a_proof_fails_is_named(autojump_clock: object) -> None:
+    """A pool's operator could not tell a stale share from a wrong coinbase."""
+    world = World()
+    world.blocks_in(1, 2)
+    async with world.running():
+        client = Client(world)
+        offer = await client.call("createauxblock", ADDRESS)
+        _, missed = await proof_for(world, offer["hash"], meets=False)
+        _, proof = await proof_for(world, offer["hash"])
+        encoded = encode_auxpow(proof).hex()
+        unknown = digest("unknown").hex()
+        code, words = await client.refused("submitauxblock", offer["hash"], encode_auxpow(missed).hex())
+        assert (code, "is above the target" in words) == (-32605, True)
+        code, words = await client.refused("submitauxblock", unknown, encoded)
+        assert (code, f"no work with the hash {unknown}" in words) == (-32605, True)
+        assert (await client.refused("submitauxblock", offer["hash"], encoded[:-2]))[0] == -32602
+        assert (await client.refused("submitauxblock", offer["hash"], "xyz"))[0] == -32602
+        assert (await client.refused("submitauxblock", offer["hash"], "00" * 2_000_000))[0] == -32602
+        assert (await client.refused("submitauxblock", "00", encoded))[0] == -32602
+        assert (await client.refused("submitauxblock", 5, encoded))[0] == -32602
+
+
+async def test_no_work_while_nothing_waits(autojump_clock: object) -> None:
+    world = World()
+    async with world.running():
+        assert (await Client(world).refused("createauxblock", ADDRESS))[0] == -32606
+
+
+async def test_a_wrong_address_is_explained(autojump_clock: object) -> None:
+    world = World()
+    async with world.running():
+        answer = await Client(world).refused("createauxblock", "0x12")
+    assert answer == (-32602, "params[0]: an EVM address is 20 bytes, got 1")
+
+
+async def test_blocks_are_found_by_height_hash_and_at_the_head(autojump_clock: object) -> None:
+    world = World()
+    first, second = world.blocks_in(1, 2)
+    orphan = world.block(3, on=first)
+    async with world.running():
+        client = Client(world)
+        by_height = await client.call("getblockbyheight", 2)
+        assert by_height["hash"] == second.hash[::-1].hex()
+        assert await client.call("getblockbyhash", by_height["hash"]) == by_height
+        assert await client.call("getheadblock") == by_height
+        abandoned = await client.call("getblockbyhash", orphan.hash[::-1].hex())
+        assert abandoned["confirmations"] == -1
+        third = world.block(4)
+        assert (await client.call("getheadblock"))["hash"] == third.hash[::-1].hex()
+        assert (await client.call("getheadblock"))["confirmations"] == 1
+
+
+@pytest.mark.parametrize(("method", "param"), [("getblockbyheight", 99), ("getblockbyhash", "77" * 32)])
+async def test_a_block_that_is_not_there_has_its_own_code(method: str, param: Any, autojump_clock: object) -> None:
+    world = World()
+    world.blocks_in(1)
+    async with world.running():
+        code, words = await Client(world).refused(method, param)
+    assert (code, words.startswith("block not found")) == (-32604, True)
+
+
+@pytest.mark.parametrize("height", [-1, 1.5, "1", True, 2**63, None])
+async def test_what_is_no_height_is_refused(height: Any, autojump_clock: object) -> None:
+    world = World()
+    async with world.running():
+        assert (await Client(world).refused("getblockbyheight", height))[0] == -32602
+
+
+async def test_the_deposit_address_is_the_federations(autojump_clock: object) -> None:
+    """Bitcoin sent to another address is lost."""
+    keys = tuple(bytes.fromhex(key) for key in (
+        "f9308a019258c31049344f85f89d5229b531c845836f99b08601f113bce036f9",
+        "e493dbf1c10d80f3581e4904930b1404cc6c13900ee0758474fa94abe8c4cd13",
+        "2f8bde4d1a07209355b4a7250a5c5128e88b84bddc619ab7cba8d569b240efe4",
+    ))  # fmt: skip
+    world = World(make_spec(federation_bitcoin_keys=keys))
+    async with world.running():
+        address = await Client(world).call("getdepositaddress")
+    assert address.startswith("bcrt1p")
+    assert len(address) == 64
+
+
+async def test_an_actor_that_is_down_is_an_internal_error_with_words(autojump_clock: object) -> None:
+    """A pool would take a restarting node for one that refuses its work."""
+    world = World()
+    code, words = await Client(world).refused("getqueuedpow")
+    assert (code, "auxpow" in words) == (-32603, True)
