@@ -1,0 +1,199 @@
+"""Double-sign protection: never two blocks in a slot, never an earlier slot, across restarts and failures."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alysd.errors import Corrupt, Malformed, StoreError, WouldDoubleSign
+from alysd.integrations import bls, signing
+from alysd.integrations.signing import GuardedSigner
+from alysd.integrations.signing_guard import SignedSlot, read_guard
+from alysd.types.hashes import BlockHash, BlsSignature
+from alysd.types.units import Slot
+
+SECRET = (12345).to_bytes(32, "big")
+ONE, OTHER = BlockHash(b"\x01" * 32), BlockHash(b"\x02" * 32)
+MESSAGE = b"m" * 32
+
+
+@pytest.fixture
+def guard(tmp_path: Path) -> Path:
+    return tmp_path / "signing-guard"
+
+
+async def test_an_approval_is_the_keys_signature(guard: Path) -> None:
+    signer = GuardedSigner.open(SECRET, guard)
+    assert signer.public_key == bls.public_key(SECRET)
+    assert signer.last_slot == 0
+    signature = await signer.approve(Slot(7), ONE, MESSAGE)
+    assert bls.verify_aggregate([signer.public_key], MESSAGE, signature)
+    assert signer.last_slot == 7
+
+
+async def test_a_slot_has_one_block(guard: Path) -> None:
+    signer = GuardedSigner.open(SECRET, guard)
+    first = await signer.approve(Slot(7), ONE, MESSAGE)
+    with pytest.raises(WouldDoubleSign, match="slot 7: this key has signed block 010101 there, not 020202"):
+        await signer.approve(Slot(7), OTHER, MESSAGE)
+    assert await signer.approve(Slot(7), ONE, MESSAGE) == first
+
+
+async def test_an_earlier_slot_is_never_signed_even_a_skipped_one(guard: Path) -> None:
+    signer = GuardedSigner.open(SECRET, guard)
+    await signer.approve(Slot(7), ONE, MESSAGE)
+    for slot in (6, 0):
+        with pytest.raises(WouldDoubleSign, match=f"slot {slot} is before slot 7"):
+            await signer.approve(Slot(slot), ONE, MESSAGE)
+
+
+async def test_a_restart_remembers(guard: Path) -> None:
+    """The database may be restored from a backup; the guard is not part of it."""
+    await GuardedSigner.open(SECRET, guard).approve(Slot(7), ONE, MESSAGE)
+    signer = GuardedSigner.open(SECRET, guard)
+    with pytest.raises(WouldDoubleSign):
+        await signer.approve(Slot(7), OTHER, MESSAGE)
+    await signer.approve(Slot(7), ONE, MESSAGE)
+    await signer.approve(Slot(8), OTHER, MESSAGE)
+
+
+async def test_the_record_is_on_disk_before_the_signature_exists(
+    guard: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signer = GuardedSigner.open(SECRET, guard)
+    seen: list[SignedSlot | None] = []
+
+    def sign(secret: bytes, message: bytes) -> BlsSignature:
+        seen.append(read_guard(guard, signer.public_key))
+        return BlsSignature(b"s" * 96)
+
+    monkeypatch.setattr(bls, "sign", sign)
+    await signer.approve(Slot(7), ONE, MESSAGE)
+    assert seen == [SignedSlot(signer.public_key, Slot(7), ONE)]
+
+
+async def test_without_the_record_there_is_no_signature(guard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk costs the slot; it must not cost the protection, nor the slots after it."""
+    signer = GuardedSigner.open(SECRET, guard)
+
+    def refuse(path: Path, record: SignedSlot) -> None:
+        raise StoreError("full")
+
+    monkeypatch.setattr(signing, "write_guard", refuse)
+    with pytest.raises(StoreError):
+        await signer.approve(Slot(7), ONE, MESSAGE)
+    monkeypatch.undo()
+    assert signer.last_slot == 0
+    await signer.approve(Slot(7), OTHER, MESSAGE)
+
+
+async def test_of_many_at_once_one_block_of_a_slot_is_signed(guard: Path) -> None:
+    signer = GuardedSigner.open(SECRET, guard)
+    signed: list[BlockHash] = []
+
+    async def approve(block: BlockHash) -> None:
+        try:
+            await signer.approve(Slot(7), block, MESSAGE)
+        except WouldDoubleSign:
+            return
+        signed.append(block)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(10):
+            nursery.start_soon(approve, BlockHash(bytes([number]) * 32))
+    assert len(signed) == 1
+
+
+async def test_a_cancelled_approval_is_recorded_or_not_begun(guard: Path) -> None:
+    """Cancelling must not leave the thread behind with a record that memory does not know of."""
+    signer = GuardedSigner.open(SECRET, guard)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await signer.approve(Slot(7), ONE, MESSAGE)
+    record = read_guard(guard, signer.public_key)
+    assert record is not None
+    assert record.slot == signer.last_slot
+
+
+def test_a_guard_that_cannot_be_trusted_stops_the_node(guard: Path) -> None:
+    GuardedSigner.open(SECRET, guard)
+    guard.write_bytes(guard.read_bytes()[:-1])
+    with pytest.raises(Corrupt, match="damaged"):
+        GuardedSigner.open(SECRET, guard)
+
+
+def test_another_keys_guard_stops_the_node(guard: Path) -> None:
+    GuardedSigner.open(SECRET, guard)
+    with pytest.raises(Corrupt, match="is of the key"):
+        GuardedSigner.open((54321).to_bytes(32, "big"), guard)
+
+
+def test_a_secret_that_is_none_is_refused(guard: Path) -> None:
+    with pytest.raises(Malformed):
+        GuardedSigner.open(bytes(32), guard)
+    assert not guard.exists()
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 2), st.booleans()), max_size=25))
+def test_over_any_history_of_requests_and_restarts_no_slot_has_two_blocks(
+    tmp_path_factory: pytest.TempPathFactory, history: list[tuple[int, int, bool]]
+) -> None:
+    guard = tmp_path_factory.mktemp("guard") / "signing-guard"
+
+    async def play() -> dict[int, int]:
+        signer = GuardedSigner.open(SECRET, guard)
+        signed: dict[int, int] = {}
+        for slot, block, restart in history:
+            if restart:
+                signer = GuardedSigner.open(SECRET, guard)
+            try:
+                await signer.approve(Slot(slot), BlockHash(bytes([block]) * 32), MESSAGE)
+            except WouldDoubleSign:
+                assert slot <= max(signed)
+                continue
+            assert all(slot >= earlier for earlier in signed)
+            assert signed.setdefault(slot, block) == block
+        return signed
+
+    trio.run(play)
+
+
+CHILD = """
+import sys, trio
+from pathlib import Path
+from alysd.integrations.signing import GuardedSigner
+async def main():
+    signer = GuardedSigner.open((12345).to_bytes(32, "big"), Path(sys.argv[1]))
+    slot = signer.last_slot
+    while True:
+        slot += 1
+        await signer.approve(slot, slot.to_bytes(32, "big"), b"m" * 32)
+        print(slot, flush=True)
+trio.run(main)
+"""
+
+
+async def test_killed_at_any_moment_it_remembers_every_signature_that_left(guard: Path) -> None:
+    for signatures in (1, 2, 5):
+        process = await trio.lowlevel.open_process(
+            [sys.executable, "-c", CHILD, str(guard)], stdout=-1, stderr=None
+        )
+        assert process.stdout is not None
+        said = bytearray()
+        with trio.fail_after(60):
+            while said.count(b"\n") < signatures:
+                said += await process.stdout.receive_some()
+        os.kill(process.pid, signal.SIGKILL)
+        async for chunk in process.stdout:
+            said += chunk
+        await process.wait()
+        last = int(said.decode().splitlines()[-1])
+        record = read_guard(guard, bls.public_key(SECRET))
+        assert record is not None
+        # The record may be one ahead of what was heard of, never behind.
+        assert record.slot in (last, last + 1)
