@@ -164,6 +164,8 @@ class Address(Generic[P]):
         Its asker gets `HandlerCrashed` around `error` (never `error` itself: the asker, which handles a message of
         its own, would crash in turn), or `error` where that says already that nothing was answered.
         """
+        if self.mailbox.urgent is not None:
+            self.mailbox.clear_urgent("its instance ended")
         entry, self.in_hand = self.in_hand, None
         if entry is None:
             return

@@ -196,6 +196,9 @@ class Child(ABC):
             children=children,
         )
 
+    def open(self) -> None:  # noqa: B027
+        """The child is started by its supervisor: the opposite of `close`."""
+
     def close(self, reason: str) -> None:  # noqa: B027  only children with addresses have something to do
         """The child has ended and will not be back: let go of what stays over restarts."""
 

@@ -56,12 +56,15 @@ class Inbox(Mailbox[Entry]):
         self.queue.appendleft(entry)
         self.taken -= 1
 
-    def discard_all(self, reason: str) -> None:
-        """Drop everything that waits, in the urgent lane too."""
+    def clear_urgent(self, reason: str) -> None:
+        """Drop the signals that wait: they were meant for an instance that has ended."""
         urgent, self.urgent = self.urgent, None
         for _, _, pending in urgent or ():
             if pending is not None:
                 pending.fail(ActorDown(self.name, reason))
+
+    def discard_all(self, reason: str) -> None:
+        """Drop every message that waits."""
         while self.queue:
             self.taken += 1
             self.drop(self.queue.popleft(), reason)

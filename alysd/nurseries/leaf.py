@@ -46,7 +46,6 @@ class ActorChild(Child):
     async def _instance(self) -> None:
         self._handled_before = self.address.handled
         self.address.circuit_until = None
-        self.address.mailbox.reopen()
         actor = self._factory()
         self.instance_type = type(actor)
         try:
@@ -106,6 +105,10 @@ class ActorChild(Child):
             self.signal(Signal.STOP)
         elif self.scope is not None:  # starting, or waiting to: nothing is lost by ending that
             self.scope.cancel()
+
+    def open(self) -> None:
+        """Take messages; they wait until the instance has started."""
+        self.address.mailbox.reopen()
 
     def close(self, reason: str) -> None:
         """Refuse messages, drop those that wait."""

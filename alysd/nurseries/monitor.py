@@ -82,18 +82,18 @@ class HealthMonitor:
         patience = min(self.rules.patience, beat)
         while True:
             await trio.sleep(beat - patience)
-            probes = self._ask(runtime, trio.current_time())
+            probes = self._ask(runtime, trio.current_time(), beat)
             await trio.sleep(patience)
             for child, probe in probes:
                 self._judge(child, probe)
             self._report(runtime)
 
-    def _ask(self, runtime: Runtime, now: float) -> list[tuple[Child, Probe]]:
+    def _ask(self, runtime: Runtime, now: float, beat: float) -> list[tuple[Child, Probe]]:
         probes: list[tuple[Child, Probe]] = []
         for name, child in runtime.children.items():
             if now >= self._due.get(name, 0.0):
                 # Half a beat early counts as due, so that a drift does not skip a round.
-                self._due[name] = now + 0.9 * self.rules.intervals[child.spec.priority]
+                self._due[name] = now + self.rules.intervals[child.spec.priority] - beat / 2
                 probe = Probe()
                 child.ask_health(probe)
                 probes.append((child, probe))

@@ -193,6 +193,7 @@ class SupervisorChild(Child):
             child.alive = True
             child.stopping = False
             child.injected = None
+            child.open()
             self._nursery.start_soon(child.live, name=child.name)
 
     async def _regroup(self, failed: Child, delay: float) -> None:

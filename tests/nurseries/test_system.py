@@ -5,9 +5,12 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from alysd.nurseries import (
+    ActorDown,
     Address,
     Change,
+    ChildSpec,
     HandlerCrashed,
+    Intensity,
     OneForOne,
     SpecError,
     State,
@@ -215,3 +218,112 @@ async def test_an_observer_that_fails_changes_nothing(caplog: pytest.LogCaptureF
     async with open_system(supervisor("Root", OneForOne(), [child]), observer=broken):
         assert await address.ask(Say("fine")) == "fine"
     assert "the observer failed on echo: RuntimeError('cannot draw Running')" in caplog.text
+
+
+async def test_a_child_added_at_run_time_is_supervised_like_the_others() -> None:
+    address, child = echo("late")
+    async with running([echo("early")[1]]) as system:
+        system.add("Root", child)
+        assert await address.ask(Say("here")) == "here"
+        address.tell(Crash())
+        assert await address.ask(Say("again")) == "again"
+        assert [node.name for node in system.snapshot().children] == ["early", "late"]
+        with pytest.raises(SpecError, match="two children are named late"):
+            system.add("Root", task("late", trio.sleep_forever))
+        with pytest.raises(WrongState, match="cannot add a child to late: it is not a supervisor"):
+            system.add("late", task("x", trio.sleep_forever))
+        system.add("Root", task("later", trio.sleep_forever, depends_on=["late"]))
+
+
+async def test_nothing_is_left_of_an_added_task_that_ended(autojump_clock: MockClock) -> None:
+    ran: list[int] = []
+
+    def operation(number: int) -> ChildSpec:
+        async def run() -> None:
+            ran.append(number)
+            await trio.sleep(number)
+
+        return task(f"operation {number}", run, may_end=True)
+
+    async with running([supervisor("Bridge", OneForOne(), [])]) as system:
+        for number in range(1, 4):
+            system.add("Bridge", operation(number))
+        await trio.sleep(1.5)
+        assert [node.name for node in system.snapshot().children[0].children] == ["operation 2", "operation 3"]
+        await trio.sleep(5)
+        assert len(system.registry) == 2
+        system.add("Bridge", operation(1))  # the name is free again
+        await trio.sleep(0.5)
+    assert sorted(ran) == [1, 1, 2, 3]
+
+
+async def test_a_child_can_be_stopped_and_brought_back(autojump_clock: MockClock) -> None:
+    notes: list[str] = []
+    address, child = echo(notes=notes)
+    async with running([child]) as system:
+        address.tell(Note("before"))
+        await system.stop_child("echo")
+        assert notes == ["before"]
+        with pytest.raises(ActorDown):
+            await address.ask(Say("?"))
+        await trio.sleep(60)
+        assert system.snapshot().children[0].state is State.STOPPED
+        await system.restart("echo")
+        assert await address.ask(Say("back")) == "back"
+        with pytest.raises(WrongState, match="cannot stop Root: it is the root; stop the system instead"):
+            await system.stop_child("Root")
+
+
+async def test_a_restart_keeps_the_messages_and_is_no_failure() -> None:
+    notes: list[str] = []
+    address, child = echo(notes=notes)
+    async with running([child]) as system:
+        for number in range(10):
+            address.tell(Note(str(number)))
+        await system.restart("echo")
+        await address.ask(Say("done"))
+        assert notes == [str(number) for number in range(10)]
+        assert system.failures.recent == ()
+        assert system.snapshot().children[0].restarts == 1
+
+
+async def test_a_stopped_child_stays_so_when_its_supervisor_restarts(autojump_clock: MockClock) -> None:
+    _, stopped = echo("stopped")
+    bad, bad_child = echo("bad")
+    tree = supervisor("Sub", OneForOne(), [stopped, bad_child], intensity=Intensity(0, 1))
+    async with running([tree]) as system:
+        await system.stop_child("stopped")
+        bad.tell(Crash())
+        assert await bad.ask(Say("back")) == "back"
+        states = {node.name: node.state for node in system.snapshot().walk()}
+        assert (states["stopped"], states["bad"]) == (State.STOPPED, State.RUNNING)
+
+
+async def test_a_removed_subtree_frees_its_names_and_addresses() -> None:
+    address, child = echo("inner")
+    async with running([supervisor("Sub", OneForOne(), [child])]) as system:
+        await system.remove("Sub")
+        assert len(system.registry) == 1
+        with pytest.raises(ActorDown):
+            await address.ask(Say("?"))
+        system.add("Root", child)
+        assert await address.ask(Say("moved")) == "moved"
+
+
+async def test_nothing_is_added_to_or_restarted_in_a_system_that_stops(autojump_clock: MockClock) -> None:
+    slow, slow_child = echo("slow", stop_seconds=10)
+    async with running([slow_child, echo("other")[1]]) as system, trio.open_nursery() as nursery:
+        slow.tell(Note("x"))
+        nursery.start_soon(_ignore_down, slow)
+        await wait_all_tasks_blocked()
+        system.request_stop("test")
+        await wait_all_tasks_blocked()
+        with pytest.raises(WrongState, match="cannot add a child to Root: it is Stopping"):
+            system.add("Root", task("late", trio.sleep_forever))
+        with pytest.raises(WrongState, match="cannot restart other: Root is Stopping"):
+            await system.restart("other")
+
+
+async def _ignore_down(address: Address[Echo]) -> None:
+    with pytest.raises(ActorDown):
+        await address.ask(pause(60), seconds=100)

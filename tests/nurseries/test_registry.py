@@ -1,0 +1,61 @@
+"""The registry: what is there now, found by what it is."""
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from alysd.nurseries import Health, OneForOne, Priority, State, UnknownChild, supervisor, task
+from tests.nurseries.kit import Echoer, Say, echo, running
+
+
+async def test_children_are_found_by_name_pattern_kind_type_tag_priority_and_state() -> None:
+    a, a_child = echo("peg-in", tags=["peg", "money"], priority=Priority.HIGH)
+    _, b_child = echo("peg-out", tags=["peg"])
+    work = task("work", trio.sleep_forever, priority=Priority.BACKGROUND)
+    async with running([supervisor("Bridge", OneForOne(), [a_child, b_child]), work]) as system:
+        registry = system.registry
+
+        def names(pattern: str = "*", **what: object) -> list[str]:
+            return [node.name for node in registry.find(pattern, **what)]  # pyright: ignore[reportArgumentType]
+
+        assert registry.address("peg-in") is a
+        assert await registry.address("peg-in").ask(Say("hello")) == "hello"
+        assert len(registry) == 5
+        assert "work" in registry
+        assert names("peg-*") == ["peg-in", "peg-out"]
+        assert names(kind="supervisor") == ["Root", "Bridge"]
+        assert names(actor_type=Echoer) == ["peg-in", "peg-out"]
+        assert names(tag="money") == ["peg-in"]
+        assert names(priority=Priority.BACKGROUND) == ["work"]
+        assert names("peg-*", health=Health.HEALTHY) == []
+        system.suspend("peg-out")
+        await wait_all_tasks_blocked()
+        assert names(state=State.SUSPENDED) == ["peg-out"]
+        for nobody in ("nobody", "work"):
+            with pytest.raises(UnknownChild):
+                registry.address(nobody)
+
+
+async def test_dependencies_are_followed_both_ways() -> None:
+    children = [
+        echo("store")[1],
+        echo("chain", depends_on=["store"])[1],
+        echo("network", depends_on=["chain"])[1],
+        echo("sync", depends_on=["network", "chain"])[1],
+    ]
+    async with running(children) as system:
+        assert system.registry.dependencies("sync") == ("network", "chain", "store")
+        assert system.registry.dependents("store") == ("chain", "network", "sync")
+        assert system.registry.dependents("sync") == ()
+        with pytest.raises(UnknownChild):
+            system.registry.dependencies("nobody")
+
+
+async def test_what_a_removed_child_needed_is_no_longer_asked_for() -> None:
+    _, chain = echo("chain")
+    _, late = echo("late", depends_on=["chain"])
+    async with running([chain]) as system:
+        system.add("Root", late)
+        await system.remove("chain")
+        assert system.registry.dependencies("late") == ("chain",)
+        assert "chain" not in system.registry
