@@ -34,9 +34,9 @@ class ListenAddress:
 
 @attrs.frozen
 class HttpUrl:
-    """An http or https address. `str()` gives it without user and password; `text` is the whole of it."""
+    """An http or https address; `text` is the whole of it, `str()` leaves user and password out."""
 
-    text: str
+    text: str = attrs.field(repr=False)
 
     def __str__(self) -> str:
         scheme, _, rest = self.text.partition("://")

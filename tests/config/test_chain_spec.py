@@ -1,0 +1,100 @@
+"""Chain specifications: what is read, and that a chain which cannot run is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alysd.config.chain_spec import load_chain_spec
+from alysd.errors import ConfigError
+from tests.config.kit import CHAIN, CONF, GENESIS, folder_with, problems_of
+
+
+def refusal(tmp_path: Path, chain: str = CHAIN, genesis: object = GENESIS) -> list[str]:
+    """What is wrong with a chain of these files, without their folder."""
+    folder_with(tmp_path, chain=chain)
+    text = genesis if isinstance(genesis, str) else json.dumps(genesis)
+    (tmp_path / "genesis.json").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_chain_spec(tmp_path / "chain.toml")
+    return [text.replace(str(tmp_path) + "/", "") for text in problems_of(caught.value)]
+
+
+def test_a_chain_is_read_with_the_protocols_defaults(tmp_path: Path) -> None:
+    """Two nodes with the same file would run different rules."""
+    folder_with(tmp_path)
+    spec = load_chain_spec(tmp_path / "chain.toml")
+    assert spec.name == "test-chain"
+    assert spec.authorities == (b"\xa1" * 48,)
+    assert spec.execution_genesis == GENESIS
+    assert (spec.slot_seconds, spec.auxpow_spacing_slots, spec.max_withdrawals) == (2, 30, 16)
+    assert (spec.peg_in_confirmations, spec.max_blocks_without_auxpow) == (6, 10_000)
+
+
+def test_the_development_chain_is_as_documented() -> None:
+    """Tools that know chain id 121212, and the internal miner's pace, would break."""
+    spec = load_chain_spec(CONF / "chains" / "dev.toml")
+    assert (spec.name, spec.chain_id, spec.slot_seconds, spec.auxpow_spacing_slots) == ("alys-dev", 121212, 2, 10)
+    assert spec.quorum == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"test-chain"', '"Test chain"', 'chain.toml:1: name = "Test chain": 1 to 32 of a-z, 0-9 and -'),
+        ("4242", "0", "chain.toml:2: chain_id = 0: a whole number from 1 to 4294967295"),
+        ("4242", "4294967296", "chain_id = 4294967296: a whole number from 1"),
+        ("0x" + "a1" * 48, "0x" + "a1" * 47, "item 0: a BLS public key is needed: 48 bytes in hex"),
+        ('["0x' + "a1" * 48 + '"]', "[]", "authorities = []: at least one is needed"),
+        (
+            '["0x' + "a1" * 48 + '"]',
+            '["0x' + "a1" * 48 + '", "0x' + "a1" * 48 + '"]',
+            "one stands there twice",
+        ),
+        ("0x405C", "0x405c", "EIP-55"),
+        ("23d797ca", "23d797", "item 0: an x-only Bitcoin public key is needed: 32 bytes in hex"),
+        ('"regtest"', '"testnet4"', 'one of "mainnet", "testnet", "signet", "regtest" is needed'),
+        ("peg_in_minimum = 100_000", "peg_in_minimum = 0", "peg_in_minimum = 0: a whole number from 1"),
+        ("pow_limit = 0x207fffff", "pow_limit = 0x20800000", "pow_limit = 545259520: a compact target is needed"),
+        ("\nbits = 0x207fffff", "\nbits = 0", "bits = 0: a compact target is needed"),
+        ("pow_limit = 0x207fffff", "pow_limit = 0x1d00ffff", "the target is easier than pow_limit (0x1d00ffff)"),
+        ("bits = ", "bitz = ", "bitz is not a known key: did you mean bits?"),
+        ("chain_id = 4242", "chain_id = 4242\nmax_withdrawals = 1", "room for every fee address and the miner"),
+        ("chain_id = 4242", "chain_id = 4242\nslot_seconds = 0", "slot_seconds = 0: a whole number from 1 to 60"),
+    ],
+)
+def test_what_cannot_be_is_refused(tmp_path: Path, old: str, new: str, words: str) -> None:
+    """A chain would start that cannot run, or that another node reads otherwise."""
+    assert old in CHAIN
+    assert words in "\n".join(refusal(tmp_path, CHAIN.replace(old, new, 1)))
+
+
+def test_a_missing_parameter_is_named(tmp_path: Path) -> None:
+    """A chain would get a parameter that nobody chose."""
+    found = refusal(tmp_path, CHAIN.replace("chain_id = 4242\n", ""))
+    assert found == ["chain.toml: chain_id is missing, and it has no default"]
+
+
+def genesis(**changes: Any) -> dict[str, Any]:
+    """The genesis of the tests with other top-level keys."""
+    return {**GENESIS, **changes}
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ("{", "genesis.json: not valid JSON"),
+        ("[" * 100_000, "genesis.json: not valid JSON"),
+        ("[]", "genesis.json: an execution genesis is a JSON object"),
+        (genesis(config={"chainId": 1}), "config.chainId is 1, but chain_id of test-chain is 4242"),
+        (genesis(config=3), "config.chainId is None"),
+        (genesis(alloc={}), "no bridge contract at 0xbbbb"),
+        (genesis(alloc=[]), "no bridge contract at 0xbbbb"),
+        (genesis(alloc={"0x" + "bb" * 20: {"balance": "0x1"}}), "no bridge contract"),
+    ],
+)
+def test_a_genesis_of_another_chain_or_none_is_refused(tmp_path: Path, document: object, words: str) -> None:
+    """The node would compute a genesis that nobody else has, or lock money without a way out."""
+    (found,) = refusal(tmp_path, genesis=document)
+    assert words in found

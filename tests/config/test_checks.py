@@ -1,0 +1,77 @@
+"""What must hold between options, and between options and the chain."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+
+from alysd.config.chain_spec import load_chain_spec
+from alysd.config.checks import check_with_chain
+from alysd.config.problems import InvalidConfig
+from tests.config.kit import folder_with, load, problems_of
+
+PAYS = "mining.fee_recipient=0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472"
+
+
+def problems(path: Path, *overrides: str) -> list[str]:
+    """What loading with these options finds wrong."""
+    with pytest.raises(InvalidConfig) as caught:
+        load(path, *overrides)
+    return list(problems_of(caught.value))
+
+
+def test_a_real_client_needs_its_addresses_and_its_secret(tmp_path: Path) -> None:
+    """The node would start and never make a block."""
+    found = problems(folder_with(tmp_path), "engine.mode=engine-api")
+    assert [text.rpartition(" ")[2] for text in found] == [
+        "engine.url",
+        "engine.engine_url",
+        "engine.jwt_secret_file",
+    ]
+    assert all(text.startswith("--set engine.mode: ") for text in found)
+
+
+def test_a_real_client_with_all_of_it_is_right(tmp_path: Path) -> None:
+    """The production configuration would be refused."""
+    config = load(
+        folder_with(tmp_path),
+        "engine.mode=engine-api",
+        "engine.url=http://127.0.0.1:8545",
+        "engine.engine_url=http://127.0.0.1:8551",
+        f"engine.jwt_secret_file={tmp_path}/jwt.hex",
+    )
+    assert config.engine.jwt_secret_file == tmp_path / "jwt.hex"
+
+
+def test_two_servers_cannot_share_an_address(tmp_path: Path) -> None:
+    """The second would fail at start, naming only itself."""
+    (text,) = problems(folder_with(tmp_path), "api.ethereum_address=127.0.0.1:3000")
+    assert text == (
+        "--set api.ethereum_address: api.ethereum_address and api.address are both 127.0.0.1:3000: "
+        "give each its own port"
+    )
+    (text,) = problems(folder_with(tmp_path), "api.operator_address=127.0.0.1:8545")
+    assert "both 127.0.0.1:8545" in text
+
+
+def test_an_address_that_is_not_served_may_be_anything(tmp_path: Path) -> None:
+    """A node beside geth could not use port 8545's default twice in the file."""
+    load(
+        folder_with(tmp_path),
+        "engine.mode=engine-api",
+        "engine.url=http://127.0.0.1:8545",
+        "engine.engine_url=http://127.0.0.1:8551",
+        f"engine.jwt_secret_file={tmp_path}/jwt.hex",
+        "api.address=127.0.0.1:8545",
+    )
+
+
+def test_the_internal_miner_is_refused_where_it_would_never_find_anything(tmp_path: Path) -> None:
+    """A core would run hot for nothing, and the chain halt all the same."""
+    config = load(folder_with(tmp_path), "mining.internal=true", PAYS)
+    spec = load_chain_spec(config.chain.spec)
+    check_with_chain(config, spec)
+    hard = attrs.evolve(spec, pow_limit=0x1D00FFFF, bits=0x1D00FFFF)
+    with pytest.raises(InvalidConfig, match="use `alysd mine`"):
+        check_with_chain(config, hard)
+    check_with_chain(load(folder_with(tmp_path)), hard)

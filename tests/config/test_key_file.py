@@ -1,0 +1,91 @@
+"""Key files: never readable by others, never overwritten, never misunderstood."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from alysd.config.key_file import KeyFile, read_key_file, write_key_file
+from alysd.errors import ConfigError
+
+SECRET = bytes(range(32))
+
+
+def key(path: Path, text: str, mode: int = 0o600) -> Path:
+    """A file with this text and mode."""
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def test_what_is_written_reads_back(tmp_path: Path) -> None:
+    """A member could not use the key that was just made."""
+    path = tmp_path / "k"
+    write_key_file(path, "bls", SECRET, "0xabc")
+    assert read_key_file(path, kind="bls") == KeyFile("bls", SECRET)
+    assert "# public 0xabc" in path.read_text()
+
+
+def test_a_new_file_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
+    """Everybody on the machine could sign as the member."""
+    before = os.umask(0)
+    try:
+        write_key_file(tmp_path / "k", "bitcoin", SECRET, "0x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "k").stat().st_mode) == 0o600
+
+
+def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
+    """A second `keys new` would destroy a share of the locked BTC."""
+    path = key(tmp_path / "k", "precious")
+    with pytest.raises(ConfigError, match="exists already"):
+        write_key_file(path, "bls", SECRET, "0x")
+    assert path.read_text() == "precious"
+
+
+def test_a_folder_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    """A stack trace for a slip of the finger."""
+    with pytest.raises(ConfigError, match="cannot be written: No such file or directory"):
+        write_key_file(tmp_path / "no" / "k", "bls", SECRET, "0x")
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+def test_a_secret_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
+    """A leaked key would go unnoticed; published ones come out of a clone with any mode."""
+    path = key(tmp_path / "k", SECRET.hex(), mode)
+    with pytest.raises(ConfigError, match=f"chmod 600 {path}"):
+        read_key_file(path)
+    assert read_key_file(path, known_to_all=True).secret == SECRET
+
+
+@pytest.mark.parametrize(
+    "text", ["0x" + SECRET.hex(), SECRET.hex().upper() + "\n\n", f"# mine\n\n  {SECRET.hex()}  \n"]
+)
+def test_bare_hex_is_a_key_of_unknown_kind(tmp_path: Path, text: str) -> None:
+    """Keys from other tools could not be used."""
+    assert read_key_file(key(tmp_path / "k", text), kind="bls") == KeyFile(None, SECRET)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# alysd bls key\n", "ab", SECRET.hex() * 2, f"{SECRET.hex()}\n{SECRET.hex()}", "é" * 64]
+)
+def test_what_is_no_key_is_refused_without_showing_it(tmp_path: Path, text: str) -> None:
+    """Half a key would be used, or a secret printed."""
+    with pytest.raises(ConfigError, match="one line of 32 bytes in hex is needed") as caught:
+        read_key_file(key(tmp_path / "k", text))
+    assert SECRET.hex() not in str(caught.value)
+
+
+def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
+    """The share of the BTC would sign blocks, where its signatures are public."""
+    path = key(tmp_path / "k", f"# alysd bitcoin key\n{SECRET.hex()}\n")
+    with pytest.raises(ConfigError, match="a bitcoin key, but a bls key is needed"):
+        read_key_file(path, kind="bls")
+
+
+def test_the_secret_is_not_in_its_repr() -> None:
+    """A log line or a traceback would give it away."""
+    assert SECRET.hex() not in repr(KeyFile("bls", SECRET))
+    assert repr(SECRET) not in repr(KeyFile("bls", SECRET))

@@ -1,0 +1,157 @@
+"""The layers, and what a person is told about each of them."""
+
+from pathlib import Path
+
+import pytest
+
+from alysd.config.load import known_keys, load_config
+from alysd.config.model import HttpUrl, ListenAddress
+from alysd.config.problems import InvalidConfig
+from alysd.errors import ConfigError
+from tests.config.kit import RIGHT, folder_with, load, problems_of
+
+
+def refusal(path: Path | None, *overrides: str, **environment: str) -> list[str]:
+    """Every problem that loading finds."""
+    with pytest.raises(ConfigError) as caught:
+        load(path, *overrides, environment=environment)
+    return list(problems_of(caught.value))
+
+
+def test_defaults_hold_where_nothing_is_said(tmp_path: Path) -> None:
+    """The short file in the documentation would not be enough."""
+    config = load(folder_with(tmp_path))
+    assert config.engine.mode == "embedded"
+    assert config.api.address == ListenAddress("127.0.0.1", 3000)
+    assert not config.mining.internal
+
+
+def test_each_layer_wins_over_the_one_before(tmp_path: Path) -> None:
+    """An operator's --set, or a container's environment, would be ignored."""
+    path = folder_with(tmp_path, RIGHT + '[logging]\nlevel = "error"\n')
+    assert load(path).logging.level == "error"
+    environment = {"ALYS_LOGGING__LEVEL": "warning"}
+    assert load(path, environment=environment).logging.level == "warning"
+    assert load(path, "logging.level=debug", environment=environment).logging.level == "debug"
+    assert load(path, "logging.level=debug", "logging.level=info").logging.level == "info"
+
+
+def test_text_layers_reach_every_kind_of_option(tmp_path: Path) -> None:
+    """What can be written in the file could not be said on the command line."""
+    config = load(
+        folder_with(tmp_path),
+        "mining.internal=true",
+        "mining.fee_recipient=0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472",
+        "api.operator_address=[::1]:9300",
+        "engine.url = https://engine.example/rpc",
+        "storage.path=/var/lib/alysd",
+    )
+    assert config.mining.internal
+    assert config.mining.fee_recipient is not None
+    assert config.mining.fee_recipient.hex() == "2992504c5c8fe1995c84ea5e98aab0a146bbd472"
+    assert config.api.operator_address == ListenAddress("::1", 9300)
+    assert config.engine.url == HttpUrl("https://engine.example/rpc")
+    assert config.storage.path == Path("/var/lib/alysd")
+
+
+def test_an_empty_environment_variable_unsets_an_option(tmp_path: Path) -> None:
+    """A value in the file could not be taken back for one start."""
+    path = folder_with(tmp_path, RIGHT + '[api]\noperator_address = "127.0.0.1:9300"\n')
+    assert load(path).api.operator_address is not None
+    assert load(path, environment={"ALYS_API__OPERATOR_ADDRESS": ""}).api.operator_address is None
+
+
+def test_files_stand_beside_the_file_that_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`alysd run` would work from one folder only; and one named by hand means the folder one is in."""
+    path = folder_with(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "other.key").write_text("x")
+    monkeypatch.chdir(elsewhere)
+    config = load(path, "chain.authority_key_file=other.key")
+    assert config.chain.spec == tmp_path / "chain.toml"
+    assert config.chain.authority_key_file == Path("other.key")
+
+
+def test_an_error_names_file_line_key_value_and_what_is_allowed(tmp_path: Path) -> None:
+    """A person would have to search."""
+    path = folder_with(tmp_path, RIGHT + '\n[logging]\n# how much\nlevel = "loud"\n')
+    assert refusal(path) == [
+        f'{path}:7: logging.level = "loud": one of "debug", "info", "warning", "error" is needed'
+    ]
+
+
+def test_errors_name_the_variable_or_the_option_of_the_command_line(tmp_path: Path) -> None:
+    """The file would be blamed for what stands elsewhere."""
+    path = folder_with(tmp_path)
+    (variable,) = refusal(path, ALYS_MINING__INTERNAL="yes")
+    assert variable == 'ALYS_MINING__INTERNAL: mining.internal = "yes": true or false is needed'
+    (option,) = refusal(path, "storage.path=")
+    assert option == '--set storage.path: storage.path = "": a string that is not empty is needed'
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    """One start for each mistake."""
+    found = refusal(folder_with(tmp_path), "logging.level=x", "api.address=y", "nonsense", "engine.mod=z")
+    assert [text.partition(":")[0] for text in found] == [
+        "--set nonsense",
+        "--set engine.mod",
+        "--set api.address",
+        "--set logging.level",
+    ]
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) -> None:
+    """A misspelt option would silently keep its default."""
+    path = folder_with(tmp_path, RIGHT + '[api]\nadress = "127.0.0.1:1"\n[engin]\nurl = "http://x"\n')
+    address, engine = refusal(path)
+    assert address == f"{path}:5: api.adress is not a known key: did you mean api.address or api.operator_address?"
+    assert engine.startswith(f"{path}:7: engin.url is not a known key: did you mean engine.url")
+    (far,) = refusal(folder_with(tmp_path), ALYS_QQQ="1")
+    assert far == "ALYS_QQQ: qqq is not a known key: docs/configuration.md has all keys"
+
+
+def test_a_value_where_a_section_belongs_is_said_so(tmp_path: Path) -> None:
+    """`api = 3` would be called unknown although there is an api."""
+    path = folder_with(tmp_path, "api = 3\n" + RIGHT)
+    assert refusal(path) == [f"{path}:1: api is a section: write [api] and its keys below"]
+
+
+def test_an_empty_section_is_no_mistake(tmp_path: Path) -> None:
+    """A file with everything in a section commented out would be refused."""
+    assert load(folder_with(tmp_path, RIGHT + "[mining]\n")).mining.internal is False
+
+
+def test_what_is_required_and_missing_is_named(tmp_path: Path) -> None:
+    """A node without a chain would fail somewhere later."""
+    path = folder_with(tmp_path, "[storage]\npath = 'x'\n")
+    assert refusal(path) == [
+        f"{path}: chain.spec is missing, and it has no default",
+        f"{path}: chain.authority_key_file is missing, and it has no default",
+    ]
+    assert refusal(None)[0].startswith("configuration (no --config given): chain.spec is missing")
+
+
+def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
+    """Somebody's ALYSD_ or PATH would stop the node."""
+    environment = {"PATH": "/bin", "ALYSD_GETH": "/geth", "alys_x": "1"}
+    assert load(folder_with(tmp_path), environment=environment).logging.level == "info"
+
+
+def test_cross_checks_run_on_the_merged_result(tmp_path: Path) -> None:
+    """Each layer would be right and the whole wrong."""
+    (text,) = refusal(folder_with(tmp_path), "mining.internal=true")
+    assert text.startswith("--set mining.internal: mining.internal = true needs mining.fee_recipient")
+
+
+def test_every_known_key_has_a_section_and_a_name() -> None:
+    """The list that suggestions come from would not fit the sections."""
+    assert "engine.jwt_secret_file" in known_keys()
+    assert all(key.count(".") == 1 for key in known_keys())
+
+
+def test_a_missing_file_is_an_error_of_its_own(tmp_path: Path) -> None:
+    """The options would be called missing instead of the file."""
+    with pytest.raises(ConfigError, match="there is no such file") as caught:
+        load_config(tmp_path / "no.toml", environment={})
+    assert not isinstance(caught.value, InvalidConfig)
