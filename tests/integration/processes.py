@@ -97,6 +97,11 @@ class LoopbackProcess(ABC):
         """Returns when the program answers; raises httpx.HTTPError or ComponentRefusal while it does not yet."""
 
     @property
+    def started(self) -> bool:
+        """Whether the program was ever started."""
+        return self._process is not None
+
+    @property
     def process(self) -> trio.Process:
         """The process as it was last started, to look at or to send a signal (SIGSTOP for one that hangs)."""
         assert self._process is not None, f"{self.name} was never started"

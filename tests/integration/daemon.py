@@ -1,0 +1,94 @@
+"""The daemon itself, run for a test as its user runs it: by the command line, on free ports, in its own folder."""
+
+import json
+import resource
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+
+from tests.integration.processes import CALL_SECONDS, LoopbackProcess, call_json_rpc, free_ports
+
+ROOT = Path(__file__).parents[2]
+DEVELOPMENT = ROOT / "conf" / "dev.toml"
+
+
+@attrs.define(eq=False, kw_only=True)
+class Daemon(LoopbackProcess):
+    """An `alysd run`: `url` is its JSON-RPC with the operator's pages, `eth_url` the embedded engine's."""
+
+    url: str
+    eth_url: str
+    data: Path
+
+    async def probe(self) -> None:
+        """The JSON-RPC answers."""
+        await self.call("getheadblock")
+
+    async def call(self, method: str, *params: object) -> Any:
+        """One call of Alys's JSON-RPC."""
+        return await call_json_rpc(self.client, self.url, method, params)
+
+    async def eth(self, method: str, *params: object) -> Any:
+        """One call of the Ethereum RPC."""
+        return await call_json_rpc(self.client, self.eth_url, method, params)
+
+    async def status(self) -> dict[str, Any]:
+        """What `alysd status --json` reads."""
+        answer = await self.client.get(f"{self.url}/status")
+        return answer.json()
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The log's events of a name, from all runs, oldest first."""
+        found: list[dict[str, Any]] = []
+        for line in self.log.read_text(errors="replace").splitlines():
+            if line.startswith("{"):
+                event = json.loads(line)
+                if event["event"] == name:
+                    found.append(event)
+        return found
+
+    def limit_files(self, most_bytes: int) -> None:
+        """Let no file of the running daemon grow beyond so many bytes: what a full disk does, for one process."""
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
+
+
+@asynccontextmanager
+async def daemon(
+    folder: Path, *settings: str, config: Path = DEVELOPMENT, name: str = "alysd", start: bool = True
+) -> AsyncGenerator[Daemon]:
+    """Run `alysd run --config CONFIG --set …` while the block runs; `start=False` leaves starting to the test."""
+    api, eth = free_ports(2)
+    data = folder / f"{name}-data"
+    options = (
+        f"storage.path={data}",
+        f"api.address=127.0.0.1:{api}",
+        f"api.ethereum_address=127.0.0.1:{eth}",
+        "logging.format=json",
+        *settings,
+    )
+    command = [sys.executable, "-m", "alysd", "run", "--config", str(config)]
+    for option in options:
+        command += ["--set", option]
+    async with httpx.AsyncClient(timeout=CALL_SECONDS) as client:
+        running = Daemon(
+            name=name,
+            command=tuple(command),
+            log=folder / f"{name}.log",
+            client=client,
+            settled=b'"event": "ready"',
+            url=f"http://127.0.0.1:{api}",
+            eth_url=f"http://127.0.0.1:{eth}",
+            data=data,
+        )
+        if start:
+            await running.start()
+        try:
+            yield running
+        finally:
+            if running.started:
+                await running.kill()
