@@ -1,0 +1,125 @@
+"""The harness: one actor, or a subtree, alone on virtual time, with everything written down.
+
+async def test_a_withdrawal_asks_the_ledger_first(autojump_clock: MockClock) -> None:
+    harness = ActorTestHarness()
+    ledger = StandIn[Ledger]("ledger", harness.transcript)
+    ledger.on(GetBalance).answers(5)
+    till = RecordedAddress[Till]("till", harness.transcript)
+    async with harness.running(actor(till, lambda: TillActor(ledger))):
+        assert await till.ask(Withdraw(3)) == 2
+    harness.transcript.expect(Withdraw(3), GetBalance())
+"""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from alysd.nurseries import (
+    ChildSnapshot,
+    ChildSpec,
+    Intensity,
+    OneForOne,
+    State,
+    Strategy,
+    System,
+    open_system,
+    supervisor,
+)
+from alysd.nurseries.lifecycle import UP
+from alysd.testing.clock import VirtualClock
+from alysd.testing.probe import Unscripted
+from alysd.testing.replay import seeded
+from alysd.testing.transcript import Transcript
+
+LOOK_SECONDS = 0.01
+"""Virtual seconds between two looks at a condition: as fine as the deadlines of asks."""
+
+
+class ActorTestHarness:
+    """What one test needs: a transcript, a clock, chance with a seed, and the system once it runs.
+
+    `refusals` and `fatal` are those of `open_system`.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        refusals: Sequence[type[Exception]] = (),
+        fatal: Sequence[type[Exception]] = (),
+    ) -> None:
+        self.seed = seed
+        self.rng = seeded(seed)
+        self.clock = VirtualClock()
+        self.transcript = Transcript()
+        self._refusals = refusals
+        self._fatal = fatal
+        self._system: System | None = None
+
+    @property
+    def system(self) -> System:
+        """The running system. Raises `RuntimeError` outside `running`."""
+        if self._system is None:
+            raise RuntimeError("the harness runs nothing: use `async with harness.running(...)`")
+        return self._system
+
+    @asynccontextmanager
+    async def running(
+        self, *children: ChildSpec, strategy: Strategy | None = None, intensity: Intensity | None = None
+    ) -> AsyncGenerator[System]:
+        """Run these children (a supervisor is one too) while the block runs; all are up in it.
+
+        Raises `RuntimeError` when time is not virtual, `SystemFailed` when the tree gives up, and `Unscripted`
+        at the end when a stand-in was asked what no script answers, even if the actor made nothing of it.
+        """
+        if not isinstance(trio.lowlevel.current_clock(), MockClock):
+            raise RuntimeError("time is real here: use the autojump_clock fixture or run_virtually")
+        root = supervisor("Harness", strategy or OneForOne(), children, intensity=intensity)
+        async with open_system(
+            root,
+            observer=self.transcript.watch,
+            rng=self.rng,
+            refusals=self._refusals,
+            fatal=self._fatal,
+        ) as system:
+            self._system = system
+            try:
+                yield system
+            finally:
+                self._system = None
+        for error in self.transcript.errors():
+            if isinstance(error, Unscripted):
+                raise error
+
+    def child(self, name: str) -> ChildSnapshot:
+        """How the child `name` is now. Raises `KeyError` when there is none."""
+        for snapshot in self.system.snapshot().walk():
+            if snapshot.name == name:
+                return snapshot
+        raise KeyError(name)
+
+    def state(self, name: str) -> State:
+        """The state of the child `name`."""
+        return self.child(name).state
+
+    def is_up(self, name: str) -> bool:
+        """Whether an instance of the child lives."""
+        return self.state(name) in UP
+
+    async def settle(self) -> None:
+        """Wait until nobody has anything left to do at this moment of virtual time."""
+        await wait_all_tasks_blocked()
+
+    async def until(self, condition: Callable[[], bool], *, seconds: float = 5.0, what: str = "it") -> float:
+        """Wait until the condition holds, and return the virtual seconds that took.
+
+        Raises `AssertionError`, with `what` does not hold and the transcript, after `seconds`.
+        """
+        began = trio.current_time()
+        while not condition():
+            if trio.current_time() - began >= seconds:
+                raise AssertionError(f"not within {seconds:g} s: {what}\n{self.transcript.render()}")
+            await trio.sleep(LOOK_SECONDS)
+        return trio.current_time() - began

@@ -1,0 +1,54 @@
+"""The same seed gives the same run; virtual time costs nothing."""
+
+from importlib import import_module
+from time import perf_counter
+from typing import Any
+
+import trio
+
+from alysd.testing.replay import run_virtually, seeded
+
+
+def order_of_wakes(seed: int) -> list[int]:
+    """In which order twenty tasks come to their turn, three times."""
+    order: list[int] = []
+
+    async def take_turns(number: int) -> None:
+        for _ in range(3):
+            await trio.lowlevel.checkpoint()
+            order.append(number)
+
+    async def main() -> list[int]:
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(take_turns, number)
+        return order
+
+    return run_virtually(main, seed=seed)
+
+
+def test_a_seed_fixes_the_order_in_which_tasks_run_and_another_changes_it() -> None:
+    assert order_of_wakes(1) == order_of_wakes(1)
+    assert order_of_wakes(1) != order_of_wakes(2)
+
+
+def test_a_day_passes_in_no_time_and_the_result_comes_out() -> None:
+    async def main() -> float:
+        await trio.sleep(86_400)
+        return trio.current_time()
+
+    began = perf_counter()
+    assert run_virtually(main) == 86_400
+    assert perf_counter() - began < 5
+
+
+def test_the_scheduler_gets_its_own_chance_back() -> None:
+    """Otherwise a replay in one test would fix the order in every later one."""
+    scheduler: Any = import_module("trio._core._run")
+    before = scheduler._r.getstate()
+    order_of_wakes(5)
+    assert scheduler._r.getstate() == before
+
+
+def test_seeded_chance_repeats() -> None:
+    assert seeded(4).random() == seeded(4).random()
