@@ -1,7 +1,8 @@
 """JSON-RPC over HTTP to one system beside the node: every call with a deadline, every answer with a bound."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, Self, cast
 
 import httpx
@@ -24,6 +25,29 @@ Credentials = Callable[[], Awaitable[httpx.Auth | None]]
 async def no_credentials() -> httpx.Auth | None:
     """For a system that asks for none."""
     return None
+
+
+class _Body(httpx.AsyncByteStream):
+    """A request's body in one piece. httpx's own is an async generator, which a cancelled call leaves open."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _Once([self._content])
+
+
+class _Once:
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._pieces:
+            raise StopAsyncIteration
+        return self._pieces.pop()
 
 
 class JsonRpcClient:
@@ -90,9 +114,11 @@ class JsonRpcClient:
 
     async def _post(self, method: str, params: tuple[Any, ...]) -> tuple[int, bytes]:
         """Send a request; its status and its body, which is read no further than the bound."""
-        request = {"jsonrpc": self._version, "id": 1, "method": method, "params": params}
-        auth = await self._credentials()
-        async with self._client.stream("POST", self._url, json=request, auth=auth) as response:
+        call = {"jsonrpc": self._version, "id": 1, "method": method, "params": params}
+        request = self._client.build_request("POST", self._url, json=call)
+        request.stream = _Body(request.content)
+        response = await self._client.send(request, auth=await self._credentials(), stream=True)
+        async with aclosing(response):
             body = bytearray()
             with trio.CancelScope() as reading:
                 async for piece in response.aiter_bytes():

@@ -212,19 +212,16 @@ class EngineReconcile:
         return self.following
 
     async def _step(self, until: float) -> None:
-        now: ReconcileState = self._machine.state
-        match now:
+        match self._machine.state:
             case Telling(tip, fed):
                 await self._tell(tip, fed=fed)
             case Comparing(_, known, unknown):
                 await self._compare(Height((known + unknown) // 2))
             case Feeding() as state:
                 await self._feed(state, until)
-            case Unsure():
+            case _:  # Unsure: nobody advances a client that follows
                 stored = await self._storage.ask(LoadChain(), seconds=STORAGE_SECONDS)
                 self._machine.move(TipLoaded(Tree(stored.states, stored.final).tip))
-            case Following():
-                pass
 
     async def _tell(self, tip: Head, *, fed: bool) -> None:
         verdict = await self._engine.set_forkchoice(

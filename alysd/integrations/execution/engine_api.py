@@ -173,10 +173,11 @@ class EngineApiClient:
         method = "eth_getBlockReceipts"
         receipts = await self._eth.call(method, to_hex(payload), seconds=self._deadlines.receipts)
         if receipts is None:
+            # In this order: before it follows it, EthereumJS does not find a block that it built itself.
+            await self._update(payload, NO_HASH, NO_HASH, None, self._deadlines.forkchoice)
             number = await self._lookup(payload)
             if number is None:
                 raise EngineBehind(payload)
-            await self._update(payload, NO_HASH, NO_HASH, None, self._deadlines.forkchoice)
             receipts = await self._eth.call(method, hex(number), seconds=self._deadlines.receipts)
         read = partial(gas_used_from_json, payload=payload, transactions=transactions)
         return await trio.to_thread.run_sync(self._read, method, read, receipts)

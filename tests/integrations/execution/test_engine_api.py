@@ -256,13 +256,16 @@ async def test_client_without_receipts_by_hash_is_made_to_follow_and_asked_by_nu
         }
     )
     assert await server.client().gas_used(PAYLOAD.block_hash, 1) == (21_000,)
-    assert server.requests[2]["params"][0]["headBlockHash"] == "0x" + PAYLOAD.block_hash.hex()
+    assert server.requests[1]["params"][0]["headBlockHash"] == "0x" + PAYLOAD.block_hash.hex()
     assert server.requests[3]["params"] == ["0x7"]
 
 
 async def test_receipts_of_an_unknown_block() -> None:
     """A client that lost the block between two calls lags behind; it is not broken."""
-    server = Server({"eth_getBlockReceipts": None, "eth_getBlockByHash": None})
+    unknown = {"payloadStatus": SYNCING, "payloadId": None}
+    server = Server(
+        {"eth_getBlockReceipts": None, "eth_getBlockByHash": None, "engine_forkchoiceUpdatedV3": unknown}
+    )
     with pytest.raises(EngineBehind):
         await server.client().gas_used(PAYLOAD.block_hash, 1)
 
