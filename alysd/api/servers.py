@@ -11,7 +11,6 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from alysd.api.alys_rpc import CODES, AlysRpc
-from alysd.api.eth.app import serve_ethereum
 from alysd.api.jsonrpc import Dispatcher
 from alysd.api.operator import OperatorPages
 from alysd.api.rpc_http import internal_error, rpc_endpoint
@@ -41,6 +40,8 @@ def server_tasks(
         tasks.append(_server("operator server", config.operator_address, operator))
     tasks.append(_server("alys server", config.address, methods))
     if embedded is not None:
+        from alysd.api.eth.app import serve_ethereum  # half a second that a node beside geth does not need
+
         serve_it = partial(serve_ethereum, embedded.engine, embedded.pool)
         ethereum = partial(_on, config.ethereum_address, serve_it)
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
@@ -12,10 +13,6 @@ from alysd.config.model import AlysConfig
 from alysd.consensus.genesis import genesis_block, genesis_signed, genesis_state
 from alysd.errors import ConfigError
 from alysd.integrations.clock import SystemClock
-from alysd.integrations.execution.auth import read_jwt_secret
-from alysd.integrations.execution.embedded.engine import EmbeddedEngine
-from alysd.integrations.execution.embedded.pool import TransactionPool
-from alysd.integrations.execution.engine_api import CATCHING_UP, EngineApiClient
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.integrations.signing import GuardedSigner
 from alysd.ports import Clock, ExecutionEngine, Signer, Store
@@ -26,6 +23,10 @@ from alysd.types.hashes import BlsPublicKey
 from alysd.wire.block_ssz import block_hash
 from alysd.wire.execution_genesis import genesis_payload
 
+if TYPE_CHECKING:
+    from alysd.integrations.execution.embedded.engine import EmbeddedEngine
+    from alysd.integrations.execution.embedded.pool import TransactionPool
+
 CLOSE_SECONDS = 3.0
 """For closing connections and files at the end: the whole of a stop must take less than five seconds."""
 
@@ -34,8 +35,8 @@ CLOSE_SECONDS = 3.0
 class EmbeddedExecution:
     """The embedded engine with its transaction pool, which only the Ethereum RPC needs to know as such."""
 
-    engine: EmbeddedEngine
-    pool: TransactionPool
+    engine: "EmbeddedEngine"
+    pool: "TransactionPool"
 
 
 @attrs.frozen
@@ -118,13 +119,20 @@ class _Execution:
 
 
 async def _execution(config: AlysConfig, spec: ChainSpec, folder: Path) -> _Execution:
+    # Imported where it is chosen: each of the two takes a good part of a second, and neither needs the other.
     section = config.engine
     if section.mode == "embedded":
+        from alysd.integrations.execution.embedded.engine import EmbeddedEngine
+        from alysd.integrations.execution.embedded.pool import TransactionPool
+
         pool = TransactionPool(spec.chain_id)
         embedded = await EmbeddedEngine.open(folder / "execution", spec.execution_genesis, pool)
         return _Execution(embedded, embedded, EmbeddedExecution(embedded, pool))
     if section.engine_url is None or section.jwt_secret_file is None:
         raise ConfigError('engine.mode = "engine-api" needs engine.engine_url and engine.jwt_secret_file')
+    from alysd.integrations.execution.auth import read_jwt_secret
+    from alysd.integrations.execution.engine_api import CATCHING_UP, EngineApiClient
+
     secret = read_jwt_secret(section.jwt_secret_file)
     url = None if section.url is None else section.url.text
     client = EngineApiClient.connect(section.engine_url.text, secret, SystemClock(), url)

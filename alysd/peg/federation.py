@@ -1,13 +1,16 @@
 """The federation's Bitcoin address (docs/protocol.md, "Peg-out", "Federation address").
 
 A taproot output without a usable internal key, and one script: enough members sign, or nobody spends.
+
+btclib is imported where it is used: it takes a quarter of a second, which a node's start should not.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from btclib.alias import Command
-from btclib.script.script import serialize
-from btclib.script.script_pub_key import ScriptPubKey
+if TYPE_CHECKING:
+    from btclib.alias import Command
+    from btclib.script.script_pub_key import ScriptPubKey
 
 NUMS_KEY = bytes.fromhex("50929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0")
 """A point whose discrete logarithm nobody knows, so that the output has no key path (BIP-341)."""
@@ -26,6 +29,8 @@ def signing_threshold(members: int) -> int:
 
 def spending_script(keys: Sequence[bytes]) -> bytes:
     """`multi_a(ceil(2n/3), keys in order)` (BIP-387), of x-only keys (BIP-340, 32 bytes each)."""
+    from btclib.script.script import serialize
+
     return serialize(_commands(keys))
 
 
@@ -45,15 +50,17 @@ def descriptor(keys: Sequence[bytes]) -> str:
     return f"tr({NUMS_KEY.hex()},multi_a({signing_threshold(len(keys))},{members}))"
 
 
-def _commands(keys: Sequence[bytes]) -> list[Command]:
+def _commands(keys: Sequence[bytes]) -> "list[Command]":
     first, *others = keys
-    commands: list[Command] = [first, "OP_CHECKSIG"]
+    commands: "list[Command]" = [first, "OP_CHECKSIG"]
     for key in others:
         commands += [key, "OP_CHECKSIGADD"]
     threshold = signing_threshold(len(keys))
     return [*commands, f"OP_{threshold}" if threshold <= _LARGEST_NUMBER_OPCODE else threshold, "OP_NUMEQUAL"]
 
 
-def _output(keys: Sequence[bytes], network: str) -> ScriptPubKey:
+def _output(keys: Sequence[bytes], network: str) -> "ScriptPubKey":
+    from btclib.script.script_pub_key import ScriptPubKey
+
     # Without an internal key the library takes BIP-341's point, which is NUMS_KEY.
     return ScriptPubKey.p2tr(None, [(_TAPSCRIPT, _commands(keys))], network)
