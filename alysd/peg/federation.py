@@ -52,7 +52,7 @@ def descriptor(keys: Sequence[bytes]) -> str:
 
 def _commands(keys: Sequence[bytes]) -> "list[Command]":
     first, *others = keys
-    commands: "list[Command]" = [first, "OP_CHECKSIG"]
+    commands: list[Command] = [first, "OP_CHECKSIG"]
     for key in others:
         commands += [key, "OP_CHECKSIGADD"]
     threshold = signing_threshold(len(keys))
