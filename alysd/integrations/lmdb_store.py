@@ -11,7 +11,7 @@ the writer apart; only growing the map needs all of them out, hence the lock.
 
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -55,11 +55,10 @@ class LmdbStore:
             store = cls(environment)
         except (lmdb.Error, OSError) as error:
             raise StoreError(f"cannot open the database in {folder}: {error}") from error
-        try:
+        with ExitStack() as unless_it_is_ours:
+            unless_it_is_ours.callback(environment.close)
             store._prepare(folder, genesis, state)
-        except BaseException:
-            environment.close()
-            raise
+            unless_it_is_ours.pop_all()
         return store
 
     def _prepare(self, folder: Path, genesis: SignedBlock, state: ChainState) -> None:

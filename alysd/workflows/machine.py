@@ -13,7 +13,7 @@ Transitions = Mapping[tuple[type[Any], type[Any]], Callable[[Any, Any], Any]]
 """`TRANSITIONS[state class, event class]` is the function from both values to the next state."""
 
 
-class IllegalTransition(AlysError):
+class NoSuchTransition(AlysError):
     """A workflow was told something that its table does not have for the state it is in: a bug in its steps."""
 
     def __init__(self, workflow: str, state: object, event: object) -> None:
@@ -40,11 +40,11 @@ class Machine(Generic[State, Event]):
         self._publish = publish
 
     def move(self, event: Event) -> State:
-        """Go to the state that the table gives for the present one and `event`; raises `IllegalTransition`."""
+        """Go to the state that the table gives for the present one and `event`; raises `NoSuchTransition`."""
         old = self.state
         step = self._table.get((old.__class__, event.__class__))
         if step is None:
-            raise IllegalTransition(self.name, old, event)
+            raise NoSuchTransition(self.name, old, event)
         self.state = step(old, event)
         self._publish(WorkflowMoved(self.name, type(old).__name__, type(self.state).__name__))
         return self.state

@@ -27,7 +27,7 @@ from alysd.workflows.block_import import (
     RefusedBlock,
     Stored,
 )
-from alysd.workflows.machine import IllegalTransition, Machine
+from alysd.workflows.machine import NoSuchTransition, Machine
 from tests.simulation.kit import Node, open_node
 
 STATES = (ReceivedBlock, ValidBlock, ExecutedBlock, StoredBlock, ImportedBlock, RefusedBlock)
@@ -49,7 +49,7 @@ def test_every_pair_is_in_the_table_or_refused(state: type[object], event: type[
     if (state, event) not in ALLOWED:
         # Only the classes count here: a value of the right class, with nothing in it, is enough to be refused.
         machine = Machine[object, object]("block import", TRANSITIONS, object.__new__(state), lambda _: None)
-        with pytest.raises(IllegalTransition):
+        with pytest.raises(NoSuchTransition):
             machine.move(object.__new__(event))
 
 

@@ -21,7 +21,7 @@ from alysd.workflows.block_production import (
     SlotOver,
     Waiting,
 )
-from alysd.workflows.machine import IllegalTransition, Machine
+from alysd.workflows.machine import NoSuchTransition, Machine
 from tests.simulation.kit import MINING, open_node
 
 STATES = (Waiting, Preparing, Building, Signing, Importing)
@@ -41,7 +41,7 @@ def test_every_pair_is_in_the_table_or_refused(state: type[object], event: type[
     assert ((state, event) in TRANSITIONS) == ((state, event) in ALLOWED)
     if (state, event) not in ALLOWED:
         machine = Machine[object, object]("production", TRANSITIONS, object.__new__(state), lambda _: None)
-        with pytest.raises(IllegalTransition):
+        with pytest.raises(NoSuchTransition):
             machine.move(object.__new__(event))
 
 

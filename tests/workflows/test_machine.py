@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from alysd.messages.events import WorkflowMoved
-from alysd.workflows.machine import IllegalTransition, Machine
+from alysd.workflows.machine import NoSuchTransition, Machine
 
 
 @attrs.frozen
@@ -55,7 +55,7 @@ def test_every_move_is_published_by_name_and_in_order() -> None:
 def test_what_the_table_lacks_is_refused_and_changes_nothing() -> None:
     moves: list[WorkflowMoved] = []
     run = machine(moves)
-    with pytest.raises(IllegalTransition, match="demo: no transition from Idle on Finish"):
+    with pytest.raises(NoSuchTransition, match="demo: no transition from Idle on Finish"):
         run.move(Finish(1))
     assert run.state == Idle(0)
     assert moves == []
