@@ -7,6 +7,7 @@ compares a block's payload with it.
 from alysd.consensus.aura import slot_start
 from alysd.consensus.fees import expected_withdrawals
 from alysd.consensus.violations import (
+    WrongBlobGas,
     WrongBlockNumber,
     WrongExecutionParent,
     WrongFeeRecipient,
@@ -58,6 +59,8 @@ def check_payload(block: Block, parent: ChainState, spec: ChainSpec) -> None:
         raise WrongRandao(expected.prev_randao, payload.prev_randao)
     if payload.fee_recipient != expected.fee_recipient:
         raise WrongFeeRecipient(expected.fee_recipient, payload.fee_recipient)
+    if payload.blob_gas_used != 0:
+        raise WrongBlobGas(0, payload.blob_gas_used)
 
 
 def check_withdrawals(block: Block, parent: ChainState, spec: ChainSpec) -> None:

@@ -141,6 +141,12 @@ class WrongFeeRecipient(BlockDiffers):
     rule = "fee recipient"
 
 
+class WrongBlobGas(BlockDiffers):
+    """There are no blobs: nobody keeps or serves them here."""
+
+    rule = "blob gas used"
+
+
 class WrongWithdrawals(BlockDiffers):
     """The withdrawals are exactly those that the rules mint."""
 

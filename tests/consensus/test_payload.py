@@ -6,6 +6,7 @@ import pytest
 from alysd.consensus.payload import check_payload, check_withdrawals, payload_attributes, prev_randao
 from alysd.consensus.violations import (
     BlockDiffers,
+    WrongBlobGas,
     WrongBlockNumber,
     WrongExecutionParent,
     WrongFeeRecipient,
@@ -47,6 +48,7 @@ def test_the_author_is_given_what_the_others_check() -> None:
         ("timestamp", 2 * FIRST_SLOT + 1, WrongTimestamp),
         ("prev_randao", bytes(32), WrongRandao),
         ("fee_recipient", MINER, WrongFeeRecipient),
+        ("blob_gas_used", 131_072, WrongBlobGas),
     ],
 )
 def test_each_fixed_field_has_its_own_error(field: str, value: object, error: type[BlockDiffers]) -> None:
