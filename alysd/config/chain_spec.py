@@ -18,6 +18,7 @@ from alysd.errors import ConfigError, InvalidWork
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlsPublicKey, EvmAddress
 from alysd.types.units import Sat
+from alysd.wire.block_ssz import MAX_AUTHORITIES
 
 BRIDGE_ADDRESS = EvmAddress(b"\xbb" * 20)
 """Where the bridge contract stands on every chain (docs/protocol.md, "Peg-out")."""
@@ -134,6 +135,8 @@ def _contradictions(chain: ChainParameters) -> list[tuple[str, str]]:
             found.append((key, "at least one is needed"))
         if len(set(items)) < len(items):
             found.append((key, "one stands there twice"))
+    if len(chain.authorities) > MAX_AUTHORITIES:
+        found.append(("authorities", f"at most {MAX_AUTHORITIES} have a place in a block's list of approvals"))
     if len(chain.federation_fee_addresses) >= chain.max_withdrawals:
         found.append(("max_withdrawals", "a block must have room for every fee address and the miner"))
     for key in ("bits", "pow_limit"):

@@ -12,8 +12,8 @@ from alysd.types.hashes import BitcoinHash
 from alysd.wire.bitcoin_coinbase import compact_size
 from alysd.wire.bitcoin_reader import BitcoinReader
 
-MAX_AUXPOW_BYTES = 2**20
-"""A coinbase has at most the 1 MB that a Bitcoin block without witness has; real ones take a few hundred bytes."""
+MAX_AUXPOW_BYTES = 2**17
+"""Room for a coinbase that pays some 3,000 people; most take a few hundred bytes. Reading the worst takes 20 ms."""
 
 MAX_BRANCH = 64
 """Siblings in a branch, before it is judged: a tree of 2^64 leaves, far more than any rule allows."""

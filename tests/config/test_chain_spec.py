@@ -52,6 +52,11 @@ def test_the_development_chain_is_as_documented() -> None:
             '["0x' + "a1" * 48 + '", "0x' + "a1" * 48 + '"]',
             "one stands there twice",
         ),
+        (
+            '["0x' + "a1" * 48 + '"]',
+            json.dumps([f"0x{number:096x}" for number in range(1025)]),
+            "at most 1024 have a place in a block's list of approvals",
+        ),
         ("0x405C", "0x405c", "EIP-55"),
         ("23d797ca", "23d797", "item 0: an x-only Bitcoin public key is needed: 32 bytes in hex"),
         ('"regtest"', '"testnet4"', 'one of "mainnet", "testnet", "signet", "regtest" is needed'),

@@ -59,7 +59,7 @@ OracleHeader = container(
     bits=uint32,
     chain_id=uint32,
     fee_recipient=ByteVector[20],
-    auxpow=List[ByteList[2**20], 1],
+    auxpow=List[ByteList[2**17], 1],
 )
 OracleBlock = container(
     "OracleBlock",
