@@ -1,0 +1,196 @@
+"""The embedded engine, geth and EthereumJS agree on every payload, whoever of them built it.
+
+Each round one of them builds a block of random transactions, and all judge it; then a block that is wrong in one
+place, and all refuse it. A failure prints the seed: `ALYSD_SEED=… pytest …` runs the same transactions again.
+"""
+
+import os
+import secrets
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import attrs
+import pytest
+
+from alysd.integrations.clock import SystemClock
+from alysd.integrations.execution.embedded.engine import EmbeddedEngine
+from alysd.integrations.execution.embedded.pending import AccountReader
+from alysd.integrations.execution.embedded.transaction import SignedTransaction, read_transaction
+from alysd.integrations.execution.engine_api import CATCHING_UP, EngineApiClient
+from alysd.types.block import ExecutionPayload, PayloadAttributes
+from alysd.types.hashes import BURN_ADDRESS, BlockHash, PayloadHash, sha256
+from alysd.types.units import Wei
+from alysd.wire.execution_header import block_hash_of
+from tests.integration import components
+from tests.integration.components import ExecutionProcess
+from tests.integration.random_transactions import RandomTransactions, address_of
+from tests.integration.test_components import CANCUN_GENESIS, CHAIN_ID, JWT
+
+pytestmark = pytest.mark.component
+
+SENDERS = 8
+ROUNDS = 12
+TRANSACTIONS = 25
+"""A block: 12 million gas at most, so that all fit, and far below the 200 that EthereumJS does not execute."""
+
+GENESIS: dict[str, Any] = {
+    **CANCUN_GENESIS,
+    "alloc": {
+        **CANCUN_GENESIS["alloc"],
+        **{f"0x{address_of(sender).hex()}": {"balance": hex(10**24)} for sender in range(SENDERS)},
+    },
+}
+
+
+@attrs.define
+class GivenTransactions:
+    """Offers what it is given, in that order; what the engine refuses fails the test."""
+
+    pending: list[SignedTransaction] = attrs.Factory(list[SignedTransaction])
+
+    def best(self, base_fee: int, accounts: AccountReader) -> Iterable[SignedTransaction]:
+        return tuple(self.pending)
+
+    def discard(self, transaction: SignedTransaction, reason: str) -> None:
+        pytest.fail(f"the embedded engine discards {transaction.hash.hex()}: {reason}")
+
+
+@attrs.frozen
+class Embedded:
+    """The embedded engine with what it builds from."""
+
+    engine: EmbeddedEngine
+    source: GivenTransactions
+    name: str = "embedded"
+
+    async def offer(self, transactions: Sequence[bytes]) -> None:
+        self.source.pending = [read_transaction(raw, CHAIN_ID) for raw in transactions]
+
+
+@attrs.frozen
+class External:
+    """A real client with its transaction pool."""
+
+    engine: EngineApiClient
+    process: ExecutionProcess
+    name: str
+
+    async def offer(self, transactions: Sequence[bytes]) -> None:
+        for raw in transactions:
+            await self.process.eth("eth_sendRawTransaction", f"0x{raw.hex()}")
+
+
+Participant = Embedded | External
+
+
+@asynccontextmanager
+async def embedded(path: Path) -> AsyncGenerator[Embedded]:
+    source = GivenTransactions()
+    engine = await EmbeddedEngine.open(path, GENESIS, source)
+    try:
+        yield Embedded(engine, source)
+    finally:
+        await engine.aclose()
+
+
+@asynccontextmanager
+async def external(process: ExecutionProcess) -> AsyncGenerator[External]:
+    client = EngineApiClient.connect(process.engine_url, JWT, SystemClock(), process.eth_url)
+    try:
+        # Patient: here slow machines fail no slot, and only the verdicts count.
+        patience = attrs.evolve(CATCHING_UP, build=8.0)
+        yield External(client.with_deadlines(patience), process, process.name)
+    finally:
+        await client.aclose()
+
+
+@pytest.fixture
+def seed() -> int:
+    chosen = int(os.environ.get("ALYSD_SEED") or secrets.randbits(32))
+    print(f"ALYSD_SEED={chosen}")
+    return chosen
+
+
+async def agree(
+    engines: Sequence[Participant], payload: ExecutionPayload, root: BlockHash, genesis: PayloadHash
+) -> None:
+    """All judge the payload VALID, follow it, and report the same gas for each transaction."""
+    gas: dict[tuple[int, ...], str] = {}
+    for each in engines:
+        verdict = await each.engine.new_payload(payload, root)
+        assert verdict.status == "VALID", f"{each.name} on block {payload.block_number}: {verdict}"
+        verdict = await each.engine.set_forkchoice(payload.block_hash, genesis, genesis)
+        assert verdict.status == "VALID", f"{each.name} does not follow block {payload.block_number}: {verdict}"
+        gas[await each.engine.gas_used(payload.block_hash, len(payload.transactions))] = each.name
+    assert len(gas) == 1, f"block {payload.block_number}: {gas}"
+
+
+def spoiled(payload: ExecutionPayload, root: BlockHash, random: Random) -> tuple[str, ExecutionPayload]:
+    """The payload with one thing wrong, and a hash that is right for it; and which thing."""
+    changes: dict[str, Any] = {
+        "state_root": sha256(payload.state_root),
+        "receipts_root": sha256(payload.receipts_root),
+        "logs_bloom": bytes(each ^ 1 for each in payload.logs_bloom),
+        "gas_used": payload.gas_used + 1,
+        "base_fee_per_gas": Wei(payload.base_fee_per_gas + 1),
+        "timestamp": payload.timestamp - 1_000,
+        "gas_limit": payload.gas_limit * 2,
+        "transactions": payload.transactions[:-1],
+        "withdrawals": tuple(attrs.evolve(each, amount=each.amount + 1) for each in payload.withdrawals),
+        "excess_blob_gas": payload.excess_blob_gas + 131_072,
+    }
+    usable = sorted(name for name, value in changes.items() if value != getattr(payload, name))
+    name = random.choice(usable)
+    wrong = attrs.evolve(payload, **{name: changes[name]})
+    return name, attrs.evolve(wrong, block_hash=block_hash_of(wrong, root))
+
+
+async def run_rounds(engines: Sequence[Participant], seed: int, rounds: int) -> None:
+    """Let the engines take turns in building `rounds` blocks."""
+    random = Random(seed)  # noqa: S311  the same seed must give the same rounds
+    source = RandomTransactions(CHAIN_ID, seed, SENDERS)
+    head = genesis = await engines[0].engine.genesis_hash()
+    waiting: list[bytes] = []
+    for round_ in range(1, rounds + 1):
+        builder = engines[round_ % len(engines)]
+        root = BlockHash(sha256(head))
+        attributes = PayloadAttributes(
+            head, root, 1_000_000 + 2 * round_, sha256(root), BURN_ADDRESS, source.withdrawals()
+        )
+        offered = waiting + source.batch(random.randrange(1, TRANSACTIONS - len(waiting)))
+        await builder.offer(offered)
+        payload = await builder.engine.build_payload(head, genesis, genesis, attributes)
+        # The embedded engine leaves out what a slot has no time for; the next builder gets it then.
+        waiting = [raw for raw in offered if raw not in payload.transactions]
+        assert not waiting or builder.name == "embedded", f"{builder.name} leaves out {len(waiting)} transactions"
+        name, wrong = spoiled(payload, root, random)
+        for each in engines:
+            verdict = await each.engine.new_payload(wrong, root)
+            assert verdict.status == "INVALID", f"{each.name} takes a wrong {name}: {verdict}"
+        await agree(engines, payload, root, genesis)
+        head = payload.block_hash
+
+
+async def test_embedded_engine_and_geth_agree(tmp_path: Path, seed: int) -> None:
+    """A contract developed on the one must do on the other what it did, to the last unit of gas."""
+    async with (
+        embedded(tmp_path / "embedded") as own,
+        components.geth(tmp_path, GENESIS, JWT) as process,
+        external(process) as geth,
+    ):
+        assert await own.engine.genesis_hash() == await geth.engine.genesis_hash()
+        await run_rounds([own, geth], seed, ROUNDS)
+
+
+async def test_embedded_engine_and_ethereumjs_agree(tmp_path: Path, seed: int) -> None:
+    """A third implementation, which shares no code with either, and so none of their mistakes."""
+    async with (
+        embedded(tmp_path / "embedded") as own,
+        components.ethereumjs(tmp_path, GENESIS, JWT) as process,
+        external(process) as ethereumjs,
+    ):
+        assert await own.engine.genesis_hash() == await ethereumjs.engine.genesis_hash()
+        await run_rounds([own, ethereumjs], seed, ROUNDS)
