@@ -1,4 +1,4 @@
-"""The chain actor: answers from its tree, writes before it shows, and reads again whatever it cannot be sure of."""
+"""The chain actor: answers from its tree, writes before it shows, and reads again what it cannot be sure of."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from alysd.nurseries import HandlerCrashed
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.types.chain import ExecutedBlock
 from alysd.types.hashes import BlockHash
-from alysd.types.units import Slot
+from alysd.types.units import Height, Slot
 from tests.simulation.kit import MINING, open_node
 
 
@@ -27,7 +27,7 @@ async def test_it_answers_for_blocks_that_are_final_or_above(
         assert tip.final.height > 1
         by_height = {event.signed.block.height: event.signed.hash for event in node.produced}
         assert await node.to.chain.ask(GetState(tip.final.hash)) == tip.final
-        assert await node.to.chain.ask(GetState(by_height[1])) is None
+        assert await node.to.chain.ask(GetState(by_height[Height(1)])) is None
         ancestry = await node.to.chain.ask(GetAncestry(tip.head.hash))
         assert [state.height for state in ancestry] == list(range(tip.final.height + 1, tip.head.height + 1))
         with pytest.raises(UnknownParent):

@@ -27,7 +27,7 @@ from alysd.workflows.block_import import (
     RefusedBlock,
     Stored,
 )
-from alysd.workflows.machine import NoSuchTransition, Machine
+from alysd.workflows.machine import Machine, NoSuchTransition
 from tests.simulation.kit import Node, open_node
 
 STATES = (ReceivedBlock, ValidBlock, ExecutedBlock, StoredBlock, ImportedBlock, RefusedBlock)

@@ -21,7 +21,7 @@ from alysd.workflows.block_production import (
     SlotOver,
     Waiting,
 )
-from alysd.workflows.machine import NoSuchTransition, Machine
+from alysd.workflows.machine import Machine, NoSuchTransition
 from tests.simulation.kit import MINING, open_node
 
 STATES = (Waiting, Preparing, Building, Signing, Importing)

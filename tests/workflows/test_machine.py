@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from alysd.messages.events import WorkflowMoved
-from alysd.workflows.machine import NoSuchTransition, Machine
+from alysd.workflows.machine import Machine, NoSuchTransition, Transitions
 
 
 @attrs.frozen
@@ -27,7 +27,7 @@ class Finish:
     more: int
 
 
-TABLE = {
+TABLE: Transitions = {
     (Idle, Begin): lambda state, _event: Busy(state.done),
     (Busy, Finish): lambda state, event: Idle(state.done + event.more),
 }

@@ -1,0 +1,76 @@
+"""The journal: each thing that happens is one event of the log, and everyday changes are none."""
+
+import trio
+import trio.testing
+from structlog.testing import capture_logs
+
+from alysd.api.journal import HALTED_EVERY_SLOTS, Journal
+from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed
+from alysd.nurseries import Bus, Change, State
+from alysd.testing.chain import ChainHand, chain_spec
+from alysd.types.chain import Head
+from alysd.types.units import Slot
+
+HAND = ChainHand.of(chain_spec())
+HEAD = Head(HAND.genesis_state, HAND.genesis_state, HAND.genesis_state)
+
+
+async def journal_of(*events: object) -> list[dict[str, object]]:
+    """What a running journal writes when these events happen."""
+    bus = Bus()
+    with capture_logs() as lines:
+        journal = Journal(bus)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(journal.run)
+            await trio.testing.wait_all_tasks_blocked()
+            for event in events:
+                bus.publish(event)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    return [dict(line) for line in lines]
+
+
+async def test_a_block_is_one_line_with_what_a_person_wants_to_know() -> None:
+    lines = await journal_of(BlockProduced(HAND.genesis, 0.0123))
+    assert lines == [
+        {
+            "event": "block",
+            "log_level": "info",
+            "height": 0,
+            "transactions": 0,
+            "ms": 12,
+            "hash": HAND.genesis.hash,
+        }
+    ]
+
+
+async def test_missed_slots_say_why_and_how_many() -> None:
+    lines = await journal_of(SlotMissed(Slot(7), 1, "no answer"), SlotMissed(Slot(8), 3, "held up"))
+    assert [(line["event"], line["slot"], line["reason"]) for line in lines] == [
+        ("slot_missed", 7, "no answer"),
+        ("slot_missed", 8, "held up (3 slots)"),
+    ]
+
+
+async def test_only_a_head_that_displaces_blocks_is_a_reorganisation() -> None:
+    lines = await journal_of(HeadMoved(HEAD, HEAD, 0), HeadMoved(HEAD, HEAD, 2))
+    assert [(line["event"], line["removed"]) for line in lines] == [("reorganised", 2)]
+
+
+async def test_a_halt_is_repeated_now_and_then_not_every_slot() -> None:
+    slots = range(100, 100 + 2 * HALTED_EVERY_SLOTS)
+    lines = await journal_of(*(ProductionHalted(Slot(slot), 21) for slot in slots))
+    assert [line["event"] for line in lines] == ["halted", "halted"]
+
+
+def test_a_child_that_fails_is_told_with_its_error_and_so_is_its_return() -> None:
+    with capture_logs() as lines:
+        journal = Journal(Bus())
+        journal.child_changed(Change("chain", State.STARTING, State.RUNNING, None, 0.0))
+        journal.child_changed(Change("chain", State.RUNNING, State.CRASHED, RuntimeError("no"), 1.0))
+        journal.child_changed(Change("chain", State.CRASHED, State.RESTARTING, None, 1.0))
+        journal.child_changed(Change("chain", State.RESTARTING, State.RUNNING, None, 1.1))
+    assert [(line["child"], line["new"], line["error"]) for line in lines] == [
+        ("chain", "Crashed", "RuntimeError: no"),
+        ("chain", "Running", None),
+    ]

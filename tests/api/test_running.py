@@ -1,0 +1,40 @@
+"""Stopping and showing: the first signal ends the node in order, and a node that starts says so."""
+
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+
+from alysd.api.running import Running, Stop
+from alysd.errors import NotNow
+from alysd.integrations.systemd import Notifier
+from alysd.nurseries import OneForOne, open_system, supervisor, task
+
+
+async def two_signals() -> AsyncIterator[int]:
+    """SIGTERM, and at once an impatient SIGINT."""
+    yield signal.SIGTERM
+    yield signal.SIGINT
+
+
+async def test_the_first_signal_cancels_the_node_and_the_second_changes_nothing() -> None:
+    stop = Stop(Notifier({}))
+    with capture_logs() as lines, stop.scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop.on, two_signals())
+            await trio.sleep_forever()
+    assert stop.scope.cancelled_caught
+    assert [line["event"] for line in lines] == ["stopping"]
+    assert "SIGTERM" in lines[0]["doing"]
+    assert stop.asked_at > 0
+
+
+async def test_a_tree_that_is_not_up_yet_is_not_shown() -> None:
+    running = Running()
+    with pytest.raises(NotNow, match="starting"):
+        running.snapshot()
+    root = supervisor("Root", OneForOne(), [task("sleeper", trio.sleep_forever)])
+    async with open_system(root) as running.system:
+        assert [child.name for child in running.snapshot().walk()] == ["Root", "sleeper"]
