@@ -66,6 +66,7 @@ class Child(ABC):
     __slots__ = (
         "added",
         "alive",
+        "came_up",
         "failed_at",
         "failures",
         "health",
@@ -98,7 +99,9 @@ class Child(ABC):
         self.up_since = 0.0
         self.lived = 0.0  # seconds that the last instance was up
         # alive: its task runs. wanted: its supervisor starts it when it is not alive. stopping: asked to end.
+        # came_up: has been up since its supervisor started it; it may have failed again before anyone looked.
         self.alive = False
+        self.came_up = False
         self.wanted = True
         self.stopping = False
         self.injected: Exception | None = None
@@ -121,6 +124,7 @@ class Child(ABC):
         self.state = new
         if new is State.RUNNING and old is not State.SUSPENDED:
             self.up_since = trio.current_time()
+            self.came_up = True
         observer = self.runtime.observer
         if observer is not None:
             try:

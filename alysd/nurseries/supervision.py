@@ -185,12 +185,13 @@ class SupervisorChild(Child):
         for child in tuple(self.children):
             if child.wanted and not child.alive and not self._events:
                 self._launch(child)
-            while child.alive and child.state not in UP and not self._events:
+            while child.alive and not child.came_up and not self._events:
                 await self._changes.park()
 
     def _launch(self, child: Child) -> None:
         if self._nursery is not None:
             child.alive = True
+            child.came_up = False
             child.stopping = False
             child.injected = None
             child.open()

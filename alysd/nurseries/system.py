@@ -67,7 +67,7 @@ class System:
 
     async def started(self) -> None:
         """Wait until the whole tree is up. Returns as well when it ends without having been."""
-        while self._root.alive and self._root.state not in UP:
+        while self._root.alive and not self._root.came_up:
             await self._changed.park()
 
     async def ended(self) -> None:
