@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import httpx
+
     from alysd.integrations.json_rpc_client import Credentials
     from alysd.types.hashes import EvmAddress
     from alysd.types.mining import MiningEvent
@@ -58,12 +60,13 @@ async def _mine(args: argparse.Namespace) -> int:
     from alysd.workflows.pool_miner import MiningPlan, PoolMiner, wait_for_script
 
     recipient = None if args.address is None else _evm_address(args.address)
-    url, credentials = _bitcoin_access(args.bitcoin_url, args.bitcoin_cookie)
+    url, credentials = bitcoin_access(args.bitcoin_url, args.bitcoin_cookie)
+    node_url = str(_http_url("--node-url", args.node_url))
     exit_code = 0
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with (
             BitcoinRpc(url, credentials) as bitcoin,
-            AlysNodeRpc(args.node_url) as alys,
+            AlysNodeRpc(node_url) as alys,
             trio.open_nursery() as nursery,
         ):
 
@@ -127,18 +130,29 @@ def _evm_address(text: str) -> "EvmAddress":
         raise UserError(f"--address {text}: {error}") from error
 
 
-def _bitcoin_access(url: str, cookie: Path | None) -> "tuple[str, Credentials]":
-    """The URL without its user and password, and the credentials: of the cookie file if there is one."""
+def _http_url(option: str, text: str) -> "httpx.URL":
     import httpx
 
     from alysd.errors import UserError
+
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise UserError(f"{option} {text}: {error}") from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise UserError(f"{option} {text}: a URL that begins with http:// or https:// is needed")
+    return url
+
+
+def bitcoin_access(url: str, cookie: Path | None) -> "tuple[str, Credentials]":
+    """The URL without its user and password, and the credentials: of the cookie file if there is one.
+
+    Raises `UserError` for what is no URL.
+    """
     from alysd.integrations.bitcoin import cookie_credentials, password_credentials
     from alysd.integrations.json_rpc_client import no_credentials
 
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise UserError(f"--bitcoin-url {url}: {error}") from error
+    parsed = _http_url("--bitcoin-url", url)
     bare = str(parsed.copy_with(username=None, password=None))
     if cookie is not None:
         return bare, cookie_credentials(cookie, bare)

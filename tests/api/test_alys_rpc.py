@@ -1,6 +1,7 @@
 """The JSON-RPC of Alys through its dispatcher: what a pool sends, what it gets."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -176,3 +177,12 @@ async def test_an_actor_that_is_down_is_an_internal_error_with_words(autojump_cl
     world = World()
     code, words = await Client(world).refused("getqueuedpow")
     assert (code, "auxpow" in words) == (-32603, True)
+
+
+def test_every_method_and_code_is_documented() -> None:
+    """A pool's programmer has nothing else to go by."""
+    text = (Path(__file__).parents[2] / "docs" / "json-rpc.md").read_text()
+    world = World()
+    rpc = AlysRpc(world.chain, world.storage, world.auxpow, world.spec, None)
+    assert [name for name in rpc.methods() if f"`{name} [" not in text] == []
+    assert [code for code in CODES.values() if f"−{-code}" not in text] == []

@@ -23,7 +23,7 @@ from alysd.workflows.internal_miner import (
     parent_candidate,
     work_due,
 )
-from alysd.workflows.machine import IllegalTransition, Machine
+from alysd.workflows.machine import NoSuchTransition, Machine
 from tests.consensus.builders import FIRST_SLOT, MINER, genesis, make_spec
 from tests.mining_kit import World, search_in_place, solved
 
@@ -148,7 +148,7 @@ def test_every_pair_of_state_and_event() -> None:
         machine: Machine[object, object] = Machine("internal miner", TRANSITIONS, state, lambda _: None)
         after = allowed.get((type(state), type(event)))
         if after is None:
-            with pytest.raises(IllegalTransition):
+            with pytest.raises(NoSuchTransition):
                 machine.move(event)
         else:
             assert type(machine.move(event)) is after

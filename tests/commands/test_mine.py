@@ -1,0 +1,123 @@
+"""`alysd mine`: its options, and what a person reads of its events. Its work is in tests/integration."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from alysd.cli import main
+from alysd.commands.mine import add_arguments, bitcoin_access, tell
+from alysd.errors import BitcoinUnavailable, UserError
+from alysd.types.hashes import AuxHash, BitcoinHash
+from alysd.types.mining import (
+    AuxOffer,
+    BlockMined,
+    BlockRefused,
+    MiningEvent,
+    ProofAccepted,
+    ProofRefused,
+    Trouble,
+    TroubleOver,
+)
+from alysd.types.units import Height, Sat
+
+OFFER = AuxOffer(AuxHash(bytes(31) + b"\x0a"), 121212, 2**255, Height(57), Sat(800))
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args(words)
+
+
+def test_without_options_it_mines_on_regtest_for_the_nodes_own_miner() -> None:
+    args = parsed()
+    assert args.bitcoin_url == "http://127.0.0.1:18443"
+    assert args.node_url == "http://127.0.0.1:3000"
+    assert (args.place, args.address, args.blocks, args.bitcoin_address) == ("scriptsig", None, None, None)
+
+
+@pytest.mark.parametrize(
+    "words", [("--blocks", "0"), ("--blocks", "-1"), ("--blocks", "x"), ("--place", "coinbase")]
+)
+def test_what_no_option_takes_is_refused(words: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parsed(*words)
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--address", "0x12"), "alysd: --address 0x12: an EVM address is needed"),
+        (("--bitcoin-url", "http://127.0.0.1:port"), "alysd: --bitcoin-url http://127.0.0.1:port: "),
+        (("--bitcoin-url", "127.0.0.1:18443"), "alysd: --bitcoin-url 127.0.0.1:18443: "),
+        (("--node-url", "localhost"), "alysd: --node-url localhost: "),
+    ],
+)
+def test_a_typing_mistake_ends_it_at_once_with_the_option_named(
+    words: tuple[str, ...], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would try for ever to reach what cannot be, or show a stack trace."""
+    assert main(["mine", *words]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+async def basic(credentials: Any) -> str | None:
+    """The user and password that would be sent."""
+    auth = await credentials()
+    if auth is None:
+        return None
+    request = next(auth.sync_auth_flow(httpx.Request("POST", "http://127.0.0.1")))
+    return request.headers["authorization"]
+
+
+async def test_the_password_is_taken_out_of_the_url() -> None:
+    """It would stand in every error message, and so in logs."""
+    url, credentials = bitcoin_access("http://user:pa%3Ass@127.0.0.1:18443/wallet/w", None)
+    assert url == "http://127.0.0.1:18443/wallet/w"
+    assert await basic(credentials) == "Basic dXNlcjpwYTpzcw=="
+    url, credentials = bitcoin_access("http://127.0.0.1:18443", None)
+    assert await basic(credentials) is None
+
+
+async def test_a_cookie_file_counts_for_more_than_the_url(tmp_path: Path) -> None:
+    cookie = tmp_path / ".cookie"
+    _, credentials = bitcoin_access("http://user:password@127.0.0.1:18443", cookie)
+    with pytest.raises(BitcoinUnavailable, match="cookie file"):
+        await basic(credentials)
+    cookie.write_text("user:pa:ss")
+    assert await basic(credentials) == "Basic dXNlcjpwYTpzcw=="
+
+
+def test_a_scheme_other_than_http_is_refused() -> None:
+    with pytest.raises(UserError, match="http:// or https://"):
+        bitcoin_access("ftp://127.0.0.1", None)
+
+
+@pytest.mark.parametrize(
+    ("event", "level", "words", "fields"),
+    [
+        (
+            BlockMined(111, 6, BitcoinHash(bytes(31) + b"\x0b")),
+            "info",
+            "block accepted",
+            {"hash": "0b" + "00" * 31},
+        ),
+        (BlockRefused(111, "bad-txns"), "warning", "block refused", {"height": 111, "reason": "bad-txns"}),
+        (ProofAccepted(OFFER), "info", "proof accepted", {"blocks_up_to": 57, "reward": "800 sat"}),
+        (ProofRefused(OFFER, "stale work"), "warning", "proof refused", {"reason": "stale work"}),
+        (Trouble("Alys node at …: gone", 0.5), "warning", "Alys node at …: gone", {"trying_again_in": "0.5 s"}),
+        (TroubleOver(3.21), "info", "goes on after 3.2 s", {}),
+    ],
+)
+def test_every_event_is_told(event: MiningEvent, level: str, words: str, fields: dict[str, Any]) -> None:
+    """A person could not see that his miner works, or why it does not."""
+    with capture_logs() as entries:
+        tell(event)
+    (entry,) = entries
+    assert (entry["log_level"], entry["event"]) == (level, words)
+    assert fields.items() <= entry.items()
