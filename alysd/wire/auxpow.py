@@ -13,7 +13,7 @@ from alysd.wire.bitcoin_coinbase import compact_size
 from alysd.wire.bitcoin_reader import BitcoinReader
 
 MAX_AUXPOW_BYTES = 2**17
-"""Room for a coinbase that pays some 3,000 people; most take a few hundred bytes. Reading the worst takes 20 ms."""
+"""Room for a coinbase that pays some 3,000 people; most take a few hundred bytes. The worst is read in 20 ms."""
 
 MAX_BRANCH = 64
 """Siblings in a branch, before it is judged: a tree of 2^64 leaves, far more than any rule allows."""
