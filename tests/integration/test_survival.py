@@ -18,6 +18,9 @@ from alysd.integrations import bls
 from alysd.integrations.signing_guard import read_guard
 from tests.integration.daemon import DEVELOPMENT, ROOT, Daemon, daemon
 
+# httpx leaves its request's generator unfinished when the server dies in the middle of it.
+pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")
+
 KILLS = 50
 """In a row, on one data folder."""
 
