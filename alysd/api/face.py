@@ -12,6 +12,7 @@ import attrs
 import structlog
 
 from alysd import __version__
+from alysd.api.blame import user_error_in
 from alysd.api.development_account import account_line
 from alysd.api.face_text import TextRenderer
 from alysd.config.model import AlysConfig, LoggingConfig
@@ -116,10 +117,14 @@ def greeting(config: AlysConfig, spec: ChainSpec, genesis: str) -> str:
 def render_json(_logger: object, _method: str, event: Mapping[str, Any]) -> str:
     """A structlog processor: an event as one line of JSON, times in UTC, hashes as RPC shows them."""
     when = datetime.fromtimestamp(event["timestamp"], UTC).isoformat(timespec="milliseconds")
-    fields = {key: value for key, value in event.items() if key != "timestamp"}
-    if isinstance(fields.get("hash"), bytes):
-        fields["hash"] = displayed(fields["hash"])
-    return json.dumps({"time": when} | fields, default=_json_value)
+    first = {"time": when, "level": event["level"], "logger": event["logger"], "event": event["event"]}
+    fields = first | {key: value for key, value in event.items() if key != "timestamp"}
+    match event.get("hash"):
+        case bytes() as block:
+            fields["hash"] = displayed(block)
+        case _:
+            pass
+    return json.dumps(fields, default=_json_value)
 
 
 def _json_value(value: object) -> str:
@@ -173,9 +178,18 @@ class _ToStructlog(logging.Handler):
     """Brings what libraries say through `logging` into the same log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass a record on, with the traceback of an error that nobody expected."""
+        """Pass a record on, with its traceback.
+
+        Not so where the user's mistake is behind it: the command says it in words, once, when all has stopped.
+        """
         log = structlog.get_logger(record.name)
-        log.log(record.levelno, record.getMessage(), **({"exc_info": record.exc_info} if record.exc_info else {}))
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None:
+            log.log(record.levelno, record.getMessage())
+        elif user_error_in(error):
+            log.debug(record.getMessage())
+        else:
+            log.log(record.levelno, record.getMessage(), exc_info=record.exc_info)
 
 
 def _adopt_standard_logging(level: str) -> None:

@@ -106,7 +106,9 @@ class TextRenderer:
             if mark := _COLOURS.get(event["level"]):
                 label = f"{mark}{label}\x1b[0m"
         line = f"{time}  {label}{words}"
-        return f"{line}\n{event['exception']}" if "exception" in event else line
+        if "exception" in event:
+            line = "\n".join([line, *map(plain, event["exception"].splitlines())])
+        return line
 
 
 _COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}

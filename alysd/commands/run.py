@@ -2,13 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from alysd.commands.configuration import add_configuration_arguments, load_configuration
-
-if TYPE_CHECKING:
-    from alysd.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,35 +16,25 @@ def run(args: argparse.Namespace) -> int:
     import structlog
     import trio
 
+    from alysd.api.blame import user_error_in
     from alysd.api.face import Face
     from alysd.config.genesis_hash import genesis_hash
+    from alysd.errors import AlysError
     from alysd.integrations.data_folder import DataFolder
     from alysd.nurseries import SystemFailed
 
     config, spec = load_configuration(args)
     face = Face.set_up(config.logging, sys.stdout)
-    with DataFolder.open(config.storage.path) as folder:
-        folder.claim(spec.name, genesis_hash(spec))
-        from alysd.node import run_node
+    try:
+        with DataFolder.open(config.storage.path) as folder:
+            folder.claim(spec.name, genesis_hash(spec))
+            from alysd.node import run_node
 
-        try:
             trio.run(run_node, config, spec, face)
-        except SystemFailed as failure:
-            if user_error := user_error_in(failure):
-                raise user_error from None
-            leaf = failure.__cause__ or failure
-            structlog.get_logger("alysd.run").critical("failed", error=f"{type(leaf).__name__}: {leaf}")
-            return 1
+    except (SystemFailed, AlysError) as failure:
+        if user_error := user_error_in(failure):
+            raise user_error from None
+        leaf = failure.__cause__ or failure
+        structlog.get_logger("alysd.run").critical("failed", error=f"{type(leaf).__name__}: {leaf}")
+        return 1
     return 0
-
-
-def user_error_in(error: BaseException) -> "UserError | None":
-    """The error among causes and groups that the user can put right, if there is one."""
-    from alysd.errors import UserError
-
-    if isinstance(error, UserError):
-        return error
-    inner: Sequence[BaseException] = getattr(error, "exceptions", ())
-    if error.__cause__ is not None:
-        inner = (*inner, error.__cause__)
-    return next(filter(None, map(user_error_in, inner)), None)

@@ -1,15 +1,15 @@
 """EVM addresses as people read and write them: with the checksum of EIP-55 in the case of their letters."""
 
 from btclib_secp256k1.keys import pubkey_from_prvkey
-from Crypto.Hash import keccak
 
 from alysd.types.hashes import EvmAddress
+from alysd.wire.keccak import keccak256
 
 
 def checksum_address(address: EvmAddress) -> str:
     """Show an address in EIP-55's mixed case."""
     digits = address.hex()
-    digest = keccak.new(data=digits.encode(), digest_bits=256).hexdigest()
+    digest = keccak256(digits.encode()).hex()
     cased = (d.upper() if int(c, 16) >= 8 else d for d, c in zip(digits, digest, strict=False))
     return "0x" + "".join(cased)
 
@@ -34,4 +34,4 @@ def parse_address(text: str) -> EvmAddress:
 def address_of_secret(secret: bytes) -> EvmAddress:
     """The account of a secp256k1 secret key of 32 bytes; raises `ValueError` for one out of range."""
     public = pubkey_from_prvkey(secret, compressed=False)
-    return EvmAddress(keccak.new(data=public[1:], digest_bits=256).digest()[12:])
+    return EvmAddress(keccak256(public[1:])[12:])

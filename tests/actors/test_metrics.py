@@ -1,0 +1,83 @@
+"""The metrics actor: counts between two questions, whoever asks, and never holds anybody up.
+
+A scrape renders in a thread, so tests of it run on the real clock: on virtual time its deadline is past.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import trio
+
+from alysd.actors.metrics import EVENTS, EVENTS_WAITING, MetricsActor
+from alysd.messages.events import BlockProduced, SlotMissed
+from alysd.messages.metrics import GetCounts, Metrics, NodeCounts, Scrape
+from alysd.nurseries import Address, Bus, Mailbox, OneForOne, actor, open_system, supervisor
+from alysd.types.units import Slot
+from tests.actors.test_node_metrics import BLOCK, tip
+
+E = TypeVar("E")
+MISSED = SlotMissed(Slot(1), 1, "x")
+
+
+class CountingBus(Bus):
+    """A bus that knows how many subscriptions are open."""
+
+    listening = 0
+
+    @contextmanager
+    def subscribe(self, event_type: type[E], *, capacity: int = 64) -> Generator[Mailbox[E]]:
+        with super().subscribe(event_type, capacity=capacity) as channel:
+            self.listening += 1
+            try:
+                yield channel
+            finally:
+                self.listening -= 1
+
+
+async def test_events_since_the_start_are_counted(autojump_clock: trio.abc.Clock) -> None:
+    """The status page would show less than happened."""
+    bus, address = Bus(), Address[Metrics]("metrics")
+    root = supervisor("Root", OneForOne(), [actor(address, lambda: MetricsActor(bus))])
+    async with open_system(root):
+        bus.publish(MISSED)
+        bus.publish(BlockProduced(BLOCK, 0.01))
+        assert await address.ask(GetCounts()) == NodeCounts(1, 1, 0)
+        bus.publish(MISSED)
+        assert await address.ask(GetCounts()) == NodeCounts(1, 2, 0)
+
+
+async def test_a_scrape_has_events_tree_and_chain() -> None:
+    """Prometheus would get a part, or the numbers of an earlier scrape."""
+    bus, address = Bus(), Address[Metrics]("metrics")
+    root = supervisor("Root", OneForOne(), [actor(address, lambda: MetricsActor(bus))])
+    async with open_system(root) as system:
+        bus.publish(MISSED)
+        text = (await address.ask(Scrape(system.snapshot(), tip(4, 0)))).decode()
+        assert "alysd_slots_missed_total 1.0" in text
+        assert 'alysd_child_up{child="metrics"} 1.0' in text
+        assert f"alysd_head_height {float(tip(4, 0).head.height)}" in text
+        assert "alysd_head_height" not in (await address.ask(Scrape(system.snapshot(), None))).decode()
+
+
+async def test_what_nobody_asked_about_is_dropped_and_said() -> None:
+    """Unasked events would fill the memory, or their loss go unseen."""
+    bus, address = Bus(), Address[Metrics]("metrics")
+    root = supervisor("Root", OneForOne(), [actor(address, lambda: MetricsActor(bus))])
+    async with open_system(root) as system:
+        for _ in range(EVENTS_WAITING + 5):
+            bus.publish(MISSED)
+        text = (await address.ask(Scrape(system.snapshot(), None))).decode()
+        assert f"alysd_slots_missed_total {float(EVENTS_WAITING)}" in text
+        assert 'alysd_events_uncounted_total{event="SlotMissed"} 5.0' in text
+        again = (await address.ask(Scrape(system.snapshot(), None))).decode()
+        assert 'alysd_events_uncounted_total{event="SlotMissed"} 5.0' in again
+
+
+async def test_a_stopped_actor_listens_no_more(autojump_clock: trio.abc.Clock) -> None:
+    """Every restart would leave a channel behind that fills for ever."""
+    bus = CountingBus()
+    address = Address[Metrics]("metrics")
+    async with open_system(supervisor("Root", OneForOne(), [actor(address, lambda: MetricsActor(bus))])):
+        assert bus.listening == len(EVENTS)
+    assert bus.listening == 0

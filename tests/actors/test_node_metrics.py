@@ -1,0 +1,160 @@
+"""What each event and each snapshot becomes for Prometheus."""
+
+import attrs
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from alysd import __version__
+from alysd.actors.node_metrics import EventCounts, SnapshotCollector, new_registry
+from alysd.messages.auxpow import QueuedWork
+from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkflowMoved, WorkQueued
+from alysd.messages.metrics import NodeCounts
+from alysd.nurseries import ChildSnapshot, Health, MailboxSnapshot, Priority, State
+from alysd.types.auxpow import AuxPowHeader
+from alysd.types.chain import Head
+from alysd.types.hashes import AuxHash, BlockHash
+from alysd.types.units import Height, Slot, Wei
+from tests.consensus.builders import CHAIN_ID, EASY_BITS, MINER, approve, extend, genesis, make_block, make_spec
+
+SPEC = make_spec()
+START = genesis(SPEC)
+BLOCK = approve(make_block(START, Slot(850_000_000), SPEC), SPEC)
+CHAIN = extend(START, [850_000_000 + n for n in range(5)], SPEC)
+
+
+def tip(head: int, final: int) -> Head:
+    """Three blocks of the chain above."""
+    return Head(CHAIN[head], CHAIN[head - 1], CHAIN[final])
+
+
+def child(name: str, kind: str = "actor", state: State = State.RUNNING, **changes: object) -> ChildSnapshot:
+    """A child, running unless said otherwise."""
+    mailbox = MailboxSnapshot(3, 64, 100, 2, 1, 4, 0.25) if kind == "actor" else None
+    snapshot = ChildSnapshot(
+        name=name,
+        kind=kind,
+        state=state,
+        health=Health.UNKNOWN,
+        priority=Priority.NORMAL,
+        restart="Immediate",
+        strategy="OneForOne" if kind == "supervisor" else None,
+        restarts=2,
+        last_error=None,
+        last_error_at=None,
+        uptime=12.5,
+        mailbox=mailbox,
+    )
+    return attrs.evolve(snapshot, **changes)
+
+
+def samples(registry: CollectorRegistry) -> dict[str, float]:
+    """Every number, by name and labels, as Prometheus would read it."""
+    found: dict[str, float] = {}
+    for family in text_string_to_metric_families(generate_latest(registry).decode()):
+        for sample in family.samples:
+            if sample.name.endswith("_created"):
+                continue  # a time of day
+            labels = ",".join(f"{key}={value}" for key, value in sorted(sample.labels.items()))
+            found[f"{sample.name}{{{labels}}}"] = sample.value
+    return found
+
+
+def counted(*events: object) -> tuple[dict[str, float], NodeCounts]:
+    """The numbers and the counts after these events."""
+    registry = CollectorRegistry()
+    counts = EventCounts(registry)
+    for event in events:
+        counts.add(event)
+    return samples(registry), counts.totals
+
+
+def test_blocks_of_this_node_are_counted_and_timed() -> None:
+    """Nobody would see a node getting slow."""
+    found, totals = counted(BlockProduced(BLOCK, 0.003), BlockProduced(BLOCK, 0.3))
+    assert found["alysd_block_production_seconds_count{}"] == 2
+    assert found["alysd_block_production_seconds_bucket{le=0.005}"] == 1
+    assert found["alysd_block_production_seconds_sum{}"] == pytest.approx(0.303)
+    assert found["alysd_produced_gas_total{}"] == 2 * BLOCK.block.payload.gas_used
+    assert found["alysd_produced_transactions_total{}"] == 2 * len(BLOCK.block.payload.transactions)
+    assert totals == NodeCounts(2, 0, 0)
+
+
+def test_missed_and_halted_slots_are_counted() -> None:
+    """An alert on either would never fire."""
+    found, totals = counted(SlotMissed(Slot(1), 3, "x"), SlotMissed(Slot(9), 1, "y"), ProductionHalted(Slot(2), 9))
+    assert (found["alysd_slots_missed_total{}"], found["alysd_slots_halted_total{}"]) == (4, 1)
+    assert totals == NodeCounts(0, 4, 0)
+
+
+def test_finality_and_reorganisations_are_counted() -> None:
+    """A chain that nobody mines, or that keeps changing its mind, would look well."""
+    found, totals = counted(
+        HeadMoved(tip(3, 0), tip(4, 0), 0), HeadMoved(tip(4, 0), tip(4, 3), 0), HeadMoved(tip(4, 3), tip(3, 3), 2)
+    )
+    assert (found["alysd_final_blocks_total{}"], found["alysd_reorganised_blocks_total{}"]) == (3, 2)
+    assert totals == NodeCounts(0, 0, 1)
+
+
+def test_work_and_workflow_states_are_counted() -> None:
+    """A pool's proofs, and a workflow that goes round in circles, would be invisible."""
+    header = AuxPowHeader(BlockHash(bytes(32)), BlockHash(bytes(32)), EASY_BITS, CHAIN_ID, MINER, None)
+    found, _ = counted(
+        WorkQueued(QueuedWork(header, AuxHash(bytes(32)), 1, 5)),
+        WorkflowMoved("finality", "Idle", "Pending"),
+        WorkflowMoved("finality", "Proven", "Pending"),
+        WorkflowMoved("finality", "Pending", "Proven"),
+    )
+    assert found["alysd_works_queued_total{}"] == 1
+    assert found["alysd_workflow_changes_total{state=Pending,workflow=finality}"] == 2
+    assert found["alysd_workflow_changes_total{state=Proven,workflow=finality}"] == 1
+
+
+def test_other_events_count_nothing() -> None:
+    """An event of a later version would crash the counting."""
+    assert counted(object(), "x") == counted()
+
+
+def test_the_chain_is_shown_while_it_is_known() -> None:
+    """A dashboard would show the last height for ever while the chain actor is down."""
+    collector = SnapshotCollector()
+    registry = new_registry(collector)
+    assert "alysd_head_height{}" not in samples(registry)
+    head = attrs.evolve(CHAIN[4], unpaid_fees=Wei(5 * 10**17))
+    collector.head = Head(head, CHAIN[3], CHAIN[1])
+    found = samples(registry)
+    assert found["alysd_head_height{}"] == CHAIN[4].height
+    assert found["alysd_safe_height{}"] == CHAIN[3].height
+    assert found["alysd_final_height{}"] == CHAIN[1].height
+    assert found["alysd_head_timestamp_seconds{}"] == CHAIN[4].timestamp
+    assert found["alysd_blocks_waiting_for_work{}"] == Height(3)
+    assert found["alysd_unpaid_fees_btc{}"] == 0.5
+    collector.head = None
+    assert "alysd_head_height{}" not in samples(registry)
+
+
+def test_every_child_is_shown_and_every_mailbox() -> None:
+    """An actor that is down or flooded would not be found."""
+    collector = SnapshotCollector()
+    crashed = child("chain", state=State.CRASHED)
+    collector.tree = child("AlysSystem", "supervisor", children=(crashed, child("journal", "task")))
+    found = samples(new_registry(collector))
+    assert found["alysd_child_up{child=AlysSystem}"] == 1
+    assert found["alysd_child_up{child=chain}"] == 0
+    assert found["alysd_child_restarts_total{child=chain}"] == 2
+    assert found["alysd_child_uptime_seconds{child=journal}"] == 12.5
+    assert found["alysd_mailbox_messages{child=chain}"] == 3
+    assert found["alysd_mailbox_capacity{child=chain}"] == 64
+    assert found["alysd_messages_handled_total{child=chain}"] == 100
+    assert found["alysd_messages_refused_total{child=chain}"] == 2
+    assert found["alysd_messages_dropped_total{child=chain}"] == 1
+    assert found["alysd_messages_abandoned_total{child=chain}"] == 4
+    assert found["alysd_mailbox_longest_wait_seconds{child=chain}"] == 0.25
+    assert "alysd_mailbox_messages{child=journal}" not in found
+
+
+def test_version_and_process_are_shown() -> None:
+    """Nobody would know which version uses the memory."""
+    found = samples(new_registry(SnapshotCollector()))
+    assert found[f"alysd_build_info{{version={__version__}}}"] == 1
+    assert found["process_resident_memory_bytes{}"] > 0

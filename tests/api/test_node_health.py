@@ -1,0 +1,96 @@
+"""How the node is, and both of it as JSON."""
+
+import json
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from alysd.api.node_health import NodeReport
+from alysd.messages.metrics import NodeCounts
+from alysd.nurseries import ChildSnapshot, Priority, State
+from alysd.types.chain import Head
+from tests.actors.test_node_metrics import CHAIN, SPEC, START, child
+from tests.consensus.builders import GENESIS
+
+TIP = Head(CHAIN[4], CHAIN[3], CHAIN[1])
+NOW = float(CHAIN[4].timestamp)
+
+
+def tree(*children: ChildSnapshot) -> ChildSnapshot:
+    """A running root with these children."""
+    return child("AlysSystem", "supervisor", children=children)
+
+
+def report(*children: ChildSnapshot, tip: Head | None = TIP, slots: float = 0) -> NodeReport:
+    """The node with these children, so many slots after its head's."""
+    time = NOW + slots * SPEC.slot_seconds
+    return NodeReport(SPEC, GENESIS, time, tree(*children), tip, NodeCounts(4, 2, 0))
+
+
+def critical(state: State, error: str | None = None) -> ChildSnapshot:
+    """A child without which there are no blocks."""
+    return child("chain", state=state, priority=Priority.CRITICAL, last_error=error)
+
+
+@pytest.mark.parametrize(
+    ("node", "status", "reasons"),
+    [
+        (report(child("chain")), "healthy", ()),
+        (report(child("chain"), slots=3), "healthy", ()),
+        (report(child("chain"), slots=4), "degraded", ("no block for 4 slots",)),
+        (report(child("chain"), slots=10), "degraded", ("no block for 10 slots",)),
+        (report(child("chain"), slots=11), "unhealthy", ("no block for 11 slots",)),
+        (report(tip=None), "unhealthy", ("the chain does not answer",)),
+        (report(tip=Head(START, START, START)), "unhealthy", ("no block yet",)),
+        (report(child("journal", "task", State.STOPPED)), "healthy", ()),
+        (report(child("metrics", state=State.FAILED)), "degraded", ("metrics is Failed",)),
+        (
+            report(critical(State.BACKOFF, "ValueError: x")),
+            "unhealthy",
+            ("chain is Backoff: ValueError: x",),
+        ),
+        (
+            report(child("metrics", state=State.FAILED), critical(State.CRASHED)),
+            "unhealthy",
+            ("chain is Crashed", "metrics is Failed"),
+        ),
+    ],
+)
+def test_how_the_node_is(node: NodeReport, status: str, reasons: tuple[str, ...]) -> None:
+    """A load balancer would send people to a node that cannot serve, or away from one that can."""
+    health = node.health()
+    assert (health.status, health.reasons) == (status, reasons)
+    assert health.http_status == (503 if status == "unhealthy" else 200)
+
+
+def test_everything_is_said_as_json() -> None:
+    """`alysd status`, and everybody's own scripts, would miss something."""
+
+    async def main() -> None:
+        await trio.sleep(100)
+        failed = child("chain", last_error="ValueError: x", last_error_at=40.0)
+        said = json.loads(json.dumps(report(failed).as_json()))
+        assert (said["chain"], said["chain_id"], said["genesis"]) == (
+            SPEC.name,
+            SPEC.chain_id,
+            GENESIS[::-1].hex(),
+        )
+        assert said["head"]["height"] == CHAIN[4].height
+        assert said["final"]["hash"] == CHAIN[1].hash[::-1].hex()
+        assert said["counts"] == {"blocks_produced": 4, "slots_missed": 2, "reorganisations": 0}
+        assert said["health"] == {"status": "healthy", "reasons": []}
+        (below,) = said["tree"]["children"]
+        assert below["last_error_at"] == pytest.approx(NOW - 60, abs=1)
+        assert below["mailbox"]["capacity"] == 64
+        assert (said["tree"]["strategy"], said["tree"]["last_error_at"]) == ("OneForOne", None)
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+async def test_what_does_not_answer_is_left_out(autojump_clock: MockClock) -> None:
+    """The page that says who is stuck would itself fail."""
+    said = attrs.evolve(report(tip=None), counts=None).as_json()
+    assert "head" not in said
+    assert said["counts"] is None

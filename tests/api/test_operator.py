@@ -1,0 +1,119 @@
+"""The operator's pages, asked as a browser and Prometheus ask.
+
+/metrics is rendered in a thread: its tests run on the real clock, on which nothing here waits.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import trio
+from starlette.applications import Starlette
+from trio.testing import MockClock
+
+from alysd.actors.metrics import MetricsActor
+from alysd.api.operator import OperatorPages
+from alysd.messages.chain import Chain, GetHead
+from alysd.messages.metrics import Metrics
+from alysd.nurseries import Actor, Address, Bus, Never, OneForOne, System, actor, handles, open_system, supervisor
+from alysd.types.chain import Head
+from tests.actors.test_node_metrics import CHAIN, SPEC, tip
+from tests.consensus.builders import GENESIS
+
+
+class FixedClock:
+    """Wall time that stands still, at the newest block."""
+
+    def time(self) -> float:
+        """Unix seconds."""
+        return float(CHAIN[4].timestamp)
+
+
+class FakeChain(Actor[Chain]):
+    """A chain actor with one head, which can hang."""
+
+    hang = False
+
+    @handles(GetHead)
+    async def get_head(self, message: GetHead) -> Head:
+        """The head, or nothing at all."""
+        if self.hang:
+            await trio.sleep_forever()
+        return tip(4, 1)
+
+
+class StuckChain(FakeChain):
+    """A chain actor that never answers."""
+
+    hang = True
+
+
+@asynccontextmanager
+async def pages(chain: type[FakeChain] | None = FakeChain) -> AsyncGenerator[tuple[httpx.AsyncClient, System]]:
+    """A client of the pages of a small system, with this chain actor or none."""
+    to_chain, to_metrics, bus = Address[Chain]("chain"), Address[Metrics]("metrics"), Bus()
+    children = [actor(to_metrics, lambda: MetricsActor(bus), restart=Never())]
+    if chain is not None:
+        children.append(actor(to_chain, chain))
+    async with open_system(supervisor("Root", OneForOne(), children)) as system:
+        shown = OperatorPages(SPEC, GENESIS, FixedClock(), to_chain, to_metrics, system.snapshot)
+        transport = httpx.ASGITransport(Starlette(routes=shown.routes()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://node") as client:
+            yield client, system
+
+
+async def test_prometheus_gets_its_text() -> None:
+    """Nothing of the node would be on any dashboard."""
+    async with pages() as (client, _):
+        answer = await client.get("/metrics")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        assert f"alysd_head_height {float(CHAIN[4].height)}" in answer.text
+
+
+async def test_metrics_do_not_need_the_chain() -> None:
+    """A chain actor that is down would take the numbers of all others with it."""
+    async with pages(None) as (client, _):
+        answer = await client.get("/metrics")
+        assert answer.status_code == 200
+        assert "alysd_child_up" in answer.text
+        assert "alysd_head_height" not in answer.text
+
+
+async def test_a_load_balancer_sees_health_in_the_status_code(autojump_clock: MockClock) -> None:
+    """A node that cannot serve would keep its visitors."""
+    async with pages() as (client, _):
+        answer = await client.get("/health/status")
+        assert (answer.status_code, answer.json()) == (200, {"status": "healthy", "reasons": []})
+    async with pages(StuckChain) as (client, _):
+        answer = await client.get("/health/status")
+        assert answer.status_code == 503
+        assert answer.json()["reasons"] == ["the chain does not answer"]
+
+
+async def test_a_stuck_actor_is_told_within_seconds(autojump_clock: MockClock) -> None:
+    """The page that should say who is stuck would hang with them."""
+    async with pages(StuckChain) as (client, _):
+        begun = trio.current_time()
+        assert (await client.get("/status")).json()["health"]["status"] == "unhealthy"
+        assert trio.current_time() - begun < 5
+
+
+async def test_the_pages_outlive_the_metrics_actor(autojump_clock: MockClock) -> None:
+    """One failed part would take the whole view of the node with it."""
+    async with pages() as (client, system):
+        system.inject("metrics", ValueError("broken"))
+        await trio.sleep(1)
+        assert (await client.get("/metrics")).status_code == 503
+        said = (await client.get("/status")).json()
+        assert said["counts"] is None
+        assert said["health"]["status"] == "degraded"
+        assert "metrics is Failed: ValueError: broken" in said["health"]["reasons"][0]
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/health/status", "/status"])
+async def test_the_pages_are_only_for_reading(autojump_clock: MockClock, path: str) -> None:
+    """Anyone who can reach the port could try to change something."""
+    async with pages() as (client, _):
+        assert (await client.post(path)).status_code == 405

@@ -1,0 +1,1 @@
+"""The files in conf/, as they are shipped."""
