@@ -12,6 +12,7 @@ from alysd.config.key_file import read_key_file
 from alysd.config.model import AlysConfig
 from alysd.consensus.genesis import genesis_block, genesis_signed, genesis_state
 from alysd.errors import ConfigError
+from alysd.integrations.bls import is_public_key
 from alysd.integrations.clock import SystemClock
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.integrations.signing import GuardedSigner
@@ -101,6 +102,9 @@ def _signer(config: AlysConfig, folder: Path) -> GuardedSigner:
 
 
 def _authority(spec: ChainSpec, signer: Signer, key_file: Path) -> int:
+    for position, key in enumerate(spec.authorities):
+        if not is_public_key(key):
+            raise ConfigError(f"authorities[{position}] of the chain {spec.name}: {key.hex()} is no BLS public key")
     try:
         return spec.authorities.index(BlsPublicKey(signer.public_key))
     except ValueError:

@@ -12,6 +12,7 @@ from alysd.errors import ConfigError
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.integrations.parts import open_parts
 from alysd.types.chain_spec import ChainSpec
+from alysd.types.hashes import BlsPublicKey
 from alysd.types.units import Height
 
 ROOT = Path(__file__).parents[2]
@@ -75,3 +76,11 @@ async def test_a_real_client_is_not_asked_for_anything_yet(
     async with open_parts(config, spec) as parts:
         assert parts.embedded is None
         assert parts.feeder is not parts.engine
+
+
+async def test_an_authority_whose_key_is_no_point_is_named(configured: tuple[AlysConfig, ChainSpec]) -> None:
+    config, spec = configured
+    broken = attrs.evolve(spec, authorities=(*spec.authorities, BlsPublicKey(b"\x9f" + bytes(47))))
+    with pytest.raises(ConfigError, match=r"authorities\[1\] of the chain alys-dev: 9f00"):
+        async with open_parts(config, broken):
+            raise AssertionError("it must not open")
