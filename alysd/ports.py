@@ -144,5 +144,5 @@ class AuxWorkSource(Protocol):
         ...
 
     async def submit_work(self, aux_hash: AuxHash, auxpow: AuxPow) -> None:
-        """Hand in a proof; a `ComponentError` says which check it failed."""
+        """Hand in a proof; a `ComponentError` says which check it failed. Raises `NotNow`, as `create_work`."""
         ...

@@ -22,6 +22,7 @@ from alysd.nurseries import (
     Bus,
     ChildSpec,
     Immediate,
+    NotAnswered,
     OneForOne,
     System,
     actor,
@@ -53,7 +54,7 @@ class FakeChainActor(Actor[Chain]):
 
     @handles(GetState)
     async def state(self, message: GetState) -> ChainState | None:
-        return self._world.tree.get(message.hash)
+        return None if self._world.forgetful else self._world.tree.get(message.hash)
 
     @handles(GetAncestry)
     async def ancestry(self, message: GetAncestry) -> tuple[ChainState, ...]:
@@ -93,15 +94,22 @@ class World:
         self.tree = Tree([genesis(self.spec)], genesis(self.spec).hash)
         self.blocks: dict[BlockHash, SignedBlock] = {}
         self.bus = Bus()
+        self.forgetful = False
         self.memory = MiningMemory()
         self.chain: Address[Chain] = Address("chain")
         self.storage: Address[Storage] = Address("storage")
         self.auxpow: Address[MergedMining] = Address("auxpow")
 
     def block(
-        self, slot: int, *, on: ChainState | None = None, header: AuxPowHeader | None = None, fees: int = 0
+        self,
+        slot: int,
+        *,
+        on: ChainState | None = None,
+        header: AuxPowHeader | None = None,
+        fees: int = 0,
+        quiet: bool = False,
     ) -> ChainState:
-        """Make a block in slot `slot` after FIRST_SLOT, adopt it, and publish what that changes."""
+        """Make a block in slot `slot` after FIRST_SLOT, adopt it, and publish what that changes unless `quiet`."""
         parent = on or self.tree.tip.head
         signed = approve(make_block(parent, Slot(FIRST_SLOT + slot), self.spec, header), self.spec)
         ancestry = () if header is None else self.tree.ancestry(parent.hash)
@@ -109,7 +117,7 @@ class World:
         before = self.tree.tip
         placement = self.tree.adopt(state)
         self.blocks[signed.hash] = signed
-        if self.tree.tip != before:
+        if self.tree.tip != before and not quiet:
             self.bus.publish(HeadMoved(before, self.tree.tip, placement.removed))
         return state
 
@@ -130,7 +138,9 @@ class World:
             ),
             *more,
         ]
-        async with open_system(supervisor("Root", OneForOne(), children), refusals=(Refused,)) as system:
+        async with open_system(
+            supervisor("Root", OneForOne(), children), refusals=(Refused, NotAnswered)
+        ) as system:
             await self.auxpow.send(Finalized(self.tree.tip))  # as the finality workflow does at its start
             yield system
 

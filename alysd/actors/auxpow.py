@@ -26,7 +26,7 @@ from alysd.messages.auxpow import (
 )
 from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetHead, GetState
 from alysd.messages.events import WorkQueued
-from alysd.nurseries import Actor, Address, Ask, NotAnswered, handles
+from alysd.nurseries import Actor, Address, Ask, handles
 from alysd.types.auxpow import AuxPowHeader, AuxWork
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainSpec
@@ -56,7 +56,8 @@ class AuxPowActor(Actor[MergedMining]):
     """Offers and judges proofs of work (docs/protocol.md, "Merged mining"); decides nothing about the chain.
 
     `publish` is told of every proof that is queued. The queue ends with the process: as a rule a proof waits for
-    one slot only, and its miner can hand it in again while its blocks are not final.
+    one slot only, and its miner can hand it in again while its blocks are not final. Whoever asks this actor while
+    the chain actor does not answer gets `NotAnswered`.
     """
 
     def __init__(
@@ -154,11 +155,7 @@ class AuxPowActor(Actor[MergedMining]):
         return next((work for work in candidates if work.header.range_end in ancestry), None)
 
     async def _ask(self, question: Ask[Chain, R]) -> R:
-        """Ask the chain actor; while it does not answer this actor refuses, rather than fall with it."""
-        try:
-            return await self._chain.ask(question, seconds=CHAIN_SECONDS)
-        except NotAnswered as error:
-            raise NotNow(str(error)) from error
+        return await self._chain.ask(question, seconds=CHAIN_SECONDS)
 
 
 def _header_without_proof(work: AuxWork, chain_id: int) -> AuxPowHeader:

@@ -17,6 +17,10 @@ SYNCING = -32606
 """The node's code for a request that is right but comes too early (docs/json-rpc.md, "Errors")."""
 
 
+PART_DOWN = -32603
+"""The node's code when one of its own parts does not answer, because it is restarting."""
+
+
 class AlysNodeRpc:
     """Implements `ports.AuxWorkSource`. An async context manager: leaving it closes the connections."""
 
@@ -35,22 +39,27 @@ class AlysNodeRpc:
 
         Raises `NotNow` while nothing waits, or the node is not ready.
         """
-        try:
-            if fee_recipient is None:
-                answer = await self._rpc.call("getauxblock", seconds=CALL_SECONDS)
-            else:
-                answer = await self._rpc.call("createauxblock", f"0x{fee_recipient.hex()}", seconds=CALL_SECONDS)
-        except ComponentError as error:
-            if error.code != SYNCING:
-                raise
-            raise NotNow(error.message) from error
-        return self._read(answer)
+        if fee_recipient is None:
+            return self._read(await self._call("getauxblock"))
+        return self._read(await self._call("createauxblock", f"0x{fee_recipient.hex()}"))
 
     async def submit_work(self, aux_hash: AuxHash, auxpow: AuxPow) -> None:
-        """Hand in a proof (`submitauxblock`); a `ComponentError` says which check it failed."""
-        await self._rpc.call(
-            "submitauxblock", aux_hash[::-1].hex(), encode_auxpow(auxpow).hex(), seconds=CALL_SECONDS
-        )
+        """Hand in a proof (`submitauxblock`); a `ComponentError` says which check it failed.
+
+        Raises `NotNow` while the node is not ready to say.
+        """
+        await self._call("submitauxblock", aux_hash[::-1].hex(), encode_auxpow(auxpow).hex())
+
+    async def _call(self, method: str, *params: str) -> Any:
+        """Call, and tell what passes by itself from what the node refuses for good."""
+        try:
+            return await self._rpc.call(method, *params, seconds=CALL_SECONDS)
+        except ComponentError as error:
+            if error.code == SYNCING:
+                raise NotNow(error.message) from error
+            if error.code == PART_DOWN:
+                raise NodeUnavailable(self._url, error.message) from error
+            raise
 
     def _read(self, answer: Any) -> AuxOffer:
         try:

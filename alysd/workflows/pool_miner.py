@@ -192,7 +192,7 @@ class PoolMiner:
     async def _hand_in_proof(self, offer: AuxOffer, auxpow: AuxPow) -> None:
         try:
             await self._insist(lambda: self._alys.submit_work(offer.aux_hash, auxpow))
-        except (ComponentError, Unavailable) as error:
+        except (ComponentError, Unavailable, NotNow) as error:
             self._tell(ProofRefused(offer, str(error)))
         else:
             self._tell(ProofAccepted(offer))
@@ -204,7 +204,7 @@ class PoolMiner:
             pause = next(pauses)
             try:
                 return await hand_in()
-            except Unavailable as error:
+            except (Unavailable, NotNow) as error:
                 if trio.current_time() + pause > deadline:
                     raise
                 self._tell(Trouble(str(error), pause))

@@ -4,11 +4,14 @@ from collections.abc import Callable
 
 import attrs
 import pytest
+import trio
 
 from alysd.actors.auxpow import AuxPowActor
+from alysd.actors.auxpow_queue import QUEUED_AFTER_A_BLOCK
 from alysd.consensus.auxpow import aux_hash, check_auxpow
 from alysd.consensus.auxpow_header import check_header
 from alysd.consensus.difficulty import next_bits, target_of
+from alysd.consensus.fork_choice import Tree
 from alysd.consensus.work_violations import NotEnoughWork, WrongCommitment
 from alysd.errors import NotNow
 from alysd.messages.auxpow import (
@@ -22,7 +25,7 @@ from alysd.messages.auxpow import (
     WorkFor,
 )
 from alysd.messages.events import WorkQueued
-from alysd.nurseries import Address, Immediate, OneForOne, actor, open_system, supervisor
+from alysd.nurseries import Address, Immediate, NotAnswered, OneForOne, actor, open_system, supervisor
 from alysd.types.hashes import AuxHash, EvmAddress
 from tests.consensus.builders import FIRST_SLOT, MINER, make_spec, mine
 from tests.mining_kit import World, solved, solved_again
@@ -191,7 +194,7 @@ async def test_a_crash_loses_neither_offers_nor_proofs(autojump_clock: object) -
     assert restarts["auxpow"] == 1
 
 
-async def test_without_the_chain_actor_it_refuses_and_lives(autojump_clock: object) -> None:
+async def test_without_the_chain_actor_it_says_so_and_lives(autojump_clock: object) -> None:
     """A fault in the chain actor would take this one down with it."""
     world = World()
     nobody = Address[object]("nobody")
@@ -200,8 +203,8 @@ async def test_without_the_chain_actor_it_refuses_and_lives(autojump_clock: obje
         lambda: AuxPowActor(nobody, world.spec, world.memory, world.bus.publish),  # pyright: ignore[reportArgumentType]
         restart=Immediate(),
     )
-    async with open_system(supervisor("Root", OneForOne(), [child]), refusals=(NotNow,)) as system:
-        with pytest.raises(NotNow, match="nobody"):
+    async with open_system(supervisor("Root", OneForOne(), [child]), refusals=(NotAnswered,)) as system:
+        with pytest.raises(NotAnswered, match="nobody"):
             await world.auxpow.ask(CreateWork(MINER))
         assert system.snapshot().children[0].restarts == 0
 
@@ -228,3 +231,30 @@ async def test_a_queued_header_carries_the_proof_that_was_handed_in(autojump_clo
     assert attrs.evolve(queued.header, auxpow=None).auxpow is None
     assert queued.header.auxpow == proof.auxpow
     check_auxpow(proof.auxpow, queued.aux_hash, world.spec.chain_id, offer.target)
+
+
+async def test_a_full_queue_says_nothing_of_a_proof_that_it_drops(autojump_clock: object) -> None:
+    """The finality workflow would believe that a proof waits, and not warn."""
+    world = World()
+    (first,) = world.blocks_in(1)
+    world.blocks_in(2)
+    async with world.running():
+        long = await world.auxpow.ask(CreateWork(MINER))
+        for number in range(QUEUED_AFTER_A_BLOCK):
+            await world.auxpow.ask(solved_again(long, number))
+        world.tree = Tree([world.tree.tip.final, first], world.tree.tip.final.hash)
+        short = await world.auxpow.ask(CreateWork(MINER))
+        with world.bus.subscribe(WorkQueued) as told:
+            await world.auxpow.ask(solved(short))
+            with pytest.raises(trio.WouldBlock):
+                told.receive_nowait()
+
+
+async def test_a_reorganisation_between_two_questions_asks_for_patience(autojump_clock: object) -> None:
+    """The bundle's newest block may be gone when its state is asked for: the actor would crash."""
+    world = World()
+    world.blocks_in(1)
+    async with world.running():
+        world.forgetful = True
+        with pytest.raises(NotNow, match="reorganised"):
+            await world.auxpow.ask(CreateWork(MINER))

@@ -43,6 +43,16 @@ async def test_what_can_be_waited_out_is_told_from_what_cannot() -> None:
             await node.create_work(MINER)
 
 
+async def test_a_node_whose_parts_restart_is_one_that_is_away() -> None:
+    """A proof would be given up for refused, when a second later the node would take it."""
+    async with fixed(refusal(-32603, "auxpow is down", 200)) as server, AlysNodeRpc(server.url) as node:
+        with pytest.raises(NodeUnavailable, match="auxpow is down"):
+            await node.submit_work(WORK, candidate(0).auxpow(1))
+    async with fixed(refusal(-32606, "syncing", 200)) as server, AlysNodeRpc(server.url) as node:
+        with pytest.raises(NotNow, match="syncing"):
+            await node.submit_work(WORK, candidate(0).auxpow(1))
+
+
 async def test_an_offer_that_makes_no_sense_counts_as_no_answer() -> None:
     async with fixed(result({"hash": "00"})) as server, AlysNodeRpc(server.url) as node:
         with pytest.raises(NodeUnavailable, match="nonsense: hash"):

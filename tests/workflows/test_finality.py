@@ -11,12 +11,14 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from alysd.messages.auxpow import CreateWork, GetQueuedWork
-from alysd.messages.events import WorkflowMoved
+from alysd.messages.events import HeadMoved, WorkflowMoved
 from alysd.nurseries import Immediate, task
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import Slot
 from alysd.workflows.finality import (
+    ASK_SECONDS,
+    LOOK_BACK,
     TRANSITIONS,
     BlocksWait,
     FewAbove,
@@ -99,6 +101,42 @@ async def test_the_miner_is_unknown_when_storage_does_not_have_the_block(
         world.blocks.clear()
         await trio.sleep(1)
     assert [entry["by"] for entry in logged if entry["event"] == "final"] == ["an unknown miner"]
+
+
+async def test_the_miner_is_unknown_while_storage_does_not_answer(
+    autojump_clock: MockClock, logged: list[Any]
+) -> None:
+    """A name in the log is not worth a restart of the workflow, nor to look for it through the whole chain."""
+    world = World()
+    async with world.running(task("finality", workflow(world).run, restart=Immediate())) as system:
+        world.blocks_in(1)
+        offer = await world.auxpow.ask(CreateWork(MINER))
+        queued = await world.auxpow.ask(solved(offer))
+        system.suspend("storage")
+        world.block(2, header=queued.header)
+        await trio.sleep(2 * ASK_SECONDS)
+        system.resume("storage")
+        assert {child.name: child.restarts for child in system.snapshot().children}["finality"] == 0
+    assert [entry["by"] for entry in logged if entry["event"] == "final"] == ["an unknown miner"]
+
+
+@pytest.mark.parametrize(("above", "by"), [(LOOK_BACK - 1, "0x1111…1111"), (LOOK_BACK, "an unknown miner")])
+async def test_the_proof_is_looked_for_a_bounded_way_down(
+    above: int, by: str, autojump_clock: MockClock, logged: list[Any]
+) -> None:
+    """The head may move by several blocks at once: the log would name nobody, or a whole chain be read."""
+    world = World()
+    async with world.running(task("finality", workflow(world).run, restart=Immediate())):
+        world.blocks_in(1)
+        await trio.sleep(1)
+        before = world.tree.tip
+        queued = await world.auxpow.ask(solved(await world.auxpow.ask(CreateWork(MINER))))
+        world.block(2, header=queued.header, quiet=True)
+        for slot in range(above):
+            world.block(3 + slot, quiet=True)
+        world.bus.publish(HeadMoved(before, world.tree.tip, 0))
+        await trio.sleep(1)
+    assert [entry["by"] for entry in logged if entry["event"] == "final"] == [by]
 
 
 async def test_settled_work_is_forgotten_by_the_actor(autojump_clock: MockClock) -> None:

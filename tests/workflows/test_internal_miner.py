@@ -23,7 +23,7 @@ from alysd.workflows.internal_miner import (
     parent_candidate,
     work_due,
 )
-from alysd.workflows.machine import NoSuchTransition, Machine
+from alysd.workflows.machine import Machine, NoSuchTransition
 from tests.consensus.builders import FIRST_SLOT, MINER, genesis, make_spec
 from tests.mining_kit import World, search_in_place, solved
 

@@ -26,7 +26,7 @@ from alysd.types.mining import (
 )
 from alysd.types.units import Height, Sat
 from alysd.workflows import pool_miner
-from alysd.workflows.pool_miner import HAND_IN_SECONDS, MiningPlan, PoolMiner, wait_for_script
+from alysd.workflows.pool_miner import HAND_IN_SECONDS, TEMPLATE_SECONDS, MiningPlan, PoolMiner, wait_for_script
 from tests.consensus.builders import CHAIN_ID, MINER, digest
 from tests.mining_kit import search_in_place
 from tests.wire.test_bitcoin_block import transaction
@@ -261,6 +261,60 @@ async def test_a_side_that_is_away_is_waited_for_and_told_of(side: str, autojump
     assert 30 <= rig.of(TroubleOver)[0].seconds <= 46
     assert rig.of(BlockMined)
     assert rig.of(ProofAccepted)
+
+
+@pytest.mark.parametrize("side", ["bitcoin", "alys"])
+async def test_a_side_that_goes_away_during_the_search(side: str, autojump_clock: MockClock) -> None:
+    """Alys's work stays good while its node is away; a template that nobody can take is given up."""
+    rig = Rig(bitcoin=FakeBitcoin(target=NEVER), alys=FakeAlys(target=NEVER))
+    fake = getattr(rig, side)
+
+    async def act() -> None:
+        await trio.sleep(0.2)
+        fake.away = True
+        rig.bitcoin.grow()  # ends the wait for a new block
+        await trio.sleep(40)
+        fake.away = False
+        rig.bitcoin.target = rig.alys.target = EASY
+        await trio.sleep(40)
+
+    await rig.meanwhile(act, seconds=80)
+    assert rig.of(Trouble)
+    assert rig.of(BlockMined)
+    assert rig.of(ProofAccepted)
+
+
+async def test_a_template_serves_its_time_though_both_nodes_are_quiet(autojump_clock: MockClock) -> None:
+    """An Alys node that is away would keep the miner on one template for ever, without newer transactions."""
+    rig = Rig(bitcoin=FakeBitcoin(target=NEVER), alys=FakeAlys(target=NEVER))
+
+    async def act() -> None:
+        await trio.sleep(0.2)
+        rig.alys.away = True
+        await trio.sleep(TEMPLATE_SECONDS + 1)
+        assert rig.of(Trouble)
+
+    await rig.meanwhile(act, seconds=60)
+
+
+async def test_waiting_that_fails_ends_the_round_after_a_pause(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Bitcoin node that refuses to wait would be asked for templates without a pause."""
+    rounds: list[float] = []
+    template_of = FakeBitcoin.block_template
+
+    async def counted(self: FakeBitcoin) -> BlockTemplate:
+        rounds.append(trio.current_time())
+        return await template_of(self)
+
+    async def refused(_self: FakeBitcoin, _tip: BitcoinHash, _seconds: float) -> BitcoinHash:
+        raise ComponentError("Bitcoin node", "waitfornewblock", -32601, "Method not found")
+
+    monkeypatch.setattr(FakeBitcoin, "block_template", counted)
+    monkeypatch.setattr(FakeBitcoin, "wait_for_new_block", refused)
+    await Rig(bitcoin=FakeBitcoin(target=NEVER), alys=FakeAlys(target=NEVER)).mine(seconds=5)
+    assert 5 <= len(rounds) <= 11
 
 
 async def test_a_node_without_work_is_waited_for(autojump_clock: MockClock) -> None:
