@@ -104,7 +104,8 @@ def _signer(config: AlysConfig, folder: Path) -> GuardedSigner:
 def _authority(spec: ChainSpec, signer: Signer, key_file: Path) -> int:
     for position, key in enumerate(spec.authorities):
         if not is_public_key(key):
-            raise ConfigError(f"authorities[{position}] of the chain {spec.name}: {key.hex()} is no BLS public key")
+            place = f"authorities[{position}] of the chain {spec.name}"
+            raise ConfigError(f"{place}: {key.hex()} is no BLS public key")
     try:
         return spec.authorities.index(BlsPublicKey(signer.public_key))
     except ValueError:
