@@ -67,7 +67,10 @@ class Builder:
         pending: PendingSource,
         withdrawals: Sequence[Withdrawal],
     ) -> ExecutedPayload:
-        """Execute what is pending until gas, bytes or time are used up, and finish the block."""
+        """Execute what is pending until gas, bytes or time are used up, and finish the block.
+
+        Raises `BrokenRule` when the withdrawals cannot be paid.
+        """
         execution.begin()
         block = Budget(self.seconds)
         room = self.payload_bytes
@@ -81,7 +84,6 @@ class Builder:
                 room -= len(signed.raw)
             else:
                 waiting.add(signed.sender)
-        execution.limit(None)
         return execution.finish(withdrawals)
 
     def _include(

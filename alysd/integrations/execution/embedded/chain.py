@@ -4,12 +4,13 @@ Synchronous, one call at a time: `engine.py` calls this from a worker thread. Wh
 through `Reader`, at the same time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from alysd.errors import ComponentError, Corrupt, EngineBehind, Malformed, Refused, WrongChain
 from alysd.integrations.execution.embedded.ancestors import AncestorHashes
+from alysd.integrations.execution.embedded.budget import Budget, never
 from alysd.integrations.execution.embedded.building import Builder
 from alysd.integrations.execution.embedded.chain_store import CanonicalChange, ChainStore, StoredBlock
 from alysd.integrations.execution.embedded.eels import EelsState
@@ -78,8 +79,16 @@ class ExecutionChain:
         """Whether a block is stored, on any branch."""
         return self.store.get("headers", block) is not None
 
-    def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
-        """Judge a payload; before VALID is returned, block and state are on disk (engine_newPayloadV3)."""
+    def new_payload(
+        self,
+        payload: ExecutionPayload,
+        parent_beacon_block_root: BlockHash,
+        interrupt: Callable[[], None] = never,
+    ) -> Verdict:
+        """Judge a payload; before VALID is returned, block and state are on disk (engine_newPayloadV3).
+
+        `interrupt` is called every millisecond or so; what it raises ends the execution and nothing is stored.
+        """
         try:
             header = header_of(payload, parent_beacon_block_root)
             if header.hash != payload.block_hash:
@@ -90,7 +99,7 @@ class ExecutionChain:
             if parent is None:
                 return _SYNCING
             # The hash covers everything that executing yields: what we built ourselves needs no second execution.
-            executed = self._built.pop(header.hash, None) or self._execute(payload, header, parent)
+            executed = self._built.pop(header.hash, None) or self._execute(payload, header, parent, interrupt)
         except (BrokenRule, Malformed) as error:
             return Verdict("INVALID", str(error))
         self._store(executed)
@@ -133,7 +142,7 @@ class ExecutionChain:
             )
         frame = builder.frame(parent, attributes)
         state = self._state(parent)
-        execution = BlockExecution(frame, state, self._ancestors(parent), self.chain_id)
+        execution = BlockExecution(frame, state, self._ancestors(parent), self.chain_id, Budget())
         executed = builder.fill(execution, state, pending, attributes.withdrawals)
         while len(self._built) >= _KEPT_BUILDS:
             del self._built[next(iter(self._built))]
@@ -145,10 +154,15 @@ class ExecutionChain:
         self.store.close()
 
     def _execute(
-        self, payload: ExecutionPayload, header: ExecutionHeader, parent: ExecutionHeader
+        self,
+        payload: ExecutionPayload,
+        header: ExecutionHeader,
+        parent: ExecutionHeader,
+        interrupt: Callable[[], None],
     ) -> ExecutedPayload:
         check_header(header, parent)
-        execution = BlockExecution(header, self._state(parent), self._ancestors(parent), self.chain_id)
+        budget = Budget(interrupt=interrupt)
+        execution = BlockExecution(header, self._state(parent), self._ancestors(parent), self.chain_id, budget)
         execution.begin()
         for index, raw in enumerate(payload.transactions):
             try:

@@ -67,9 +67,9 @@ class EelsState(TrieState):
 
 @dataclass
 class Environment(vm.BlockEnvironment):
-    """A block's environment that may have a budget of time."""
+    """A block's environment, with a budget of time."""
 
-    budget: Budget | None = None
+    budget: Budget
 
 
 @attrs.frozen
@@ -161,16 +161,16 @@ def _encode_transaction(
 
 
 def _watch(evm: Any, event: object) -> None:
-    """Charge instructions and precompiled contracts to the environment's budget, if it has one."""
+    """Charge instructions and precompiled contracts to the environment's budget, if it is one of ours."""
     kind = type(event)
-    if kind is OpStart or kind is PrecompileStart:
-        budget: Budget | None = getattr(evm.message.block_env, "budget", None)
-        if budget is None:
-            return
+    if kind is not OpStart and kind is not PrecompileStart:
+        return
+    environment = evm.message.block_env
+    if type(environment) is Environment:
         if isinstance(event, PrecompileStart):
-            budget.precompile(event.address, len(evm.message.data))
+            environment.budget.precompile(event.address, len(evm.message.data))
         else:
-            budget.instruction()
+            environment.budget.instruction()
 
 
 def encode_receipt(receipt: Any) -> bytes:

@@ -64,9 +64,11 @@ class EmbeddedEngine:
     async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
         """Execute and judge a payload. Before VALID comes back the block and its state are on disk, synced.
 
-        Waits for the execution, however long it takes: a judgement must not depend on this machine's speed.
+        Waits for the execution, however long it takes: a judgement must not depend on this machine's speed. When
+        the caller is cancelled it ends within milliseconds, and nothing of the payload is stored.
         """
-        return await self._run(self._chain.new_payload, payload, parent_beacon_block_root)
+        interrupt = trio.from_thread.check_cancelled
+        return await self._run(self._chain.new_payload, payload, parent_beacon_block_root, interrupt)
 
     async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> Verdict:
         """Follow this head, and tell those who watch; SYNCING when one of the blocks is not known."""
@@ -110,6 +112,7 @@ class EmbeddedEngine:
 
     async def _run(self, call: Callable[[*Arguments], Result], *args: *Arguments) -> Result:
         # Never abandoned: a thread left behind would write into a database that others believe to be theirs.
+        # What can take long looks for a cancellation itself.
         return await trio.to_thread.run_sync(call, *args, limiter=self._one)
 
 

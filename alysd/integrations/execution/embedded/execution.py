@@ -68,11 +68,12 @@ class BlockExecution:
         state: EelsState,
         ancestors: Sequence[Bytes32],
         chain_id: int,
+        budget: Budget,
     ) -> None:
         self._frame = frame
         self._state = state
         self._output = vm.BlockOutput()
-        self._environment = environment_of(frame, state, ancestors, chain_id, budget=None)
+        self._environment = environment_of(frame, state, ancestors, chain_id, budget)
         self._transactions: list[bytes] = []
         self._receipts: list[bytes] = []
 
@@ -95,8 +96,8 @@ class BlockExecution:
         """The account's nonce after the transactions so far."""
         return int(self._state.get_account(Address(address)).nonce)
 
-    def limit(self, budget: Budget | None) -> None:
-        """Give the transactions from here on so much time, or as much as they take."""
+    def limit(self, budget: Budget) -> None:
+        """Give what is executed from here on this budget."""
         self._environment.budget = budget
 
     def begin(self) -> None:
@@ -109,6 +110,7 @@ class BlockExecution:
 
     def add(self, signed: SignedTransaction) -> None:
         """Execute a transaction; when this raises (`BrokenRule`, `BudgetSpent`), nothing has changed."""
+        self._environment.budget.look()
         prepared = prepare(signed)
         self._state.checkpoint()
         index = len(self._transactions)
@@ -124,12 +126,15 @@ class BlockExecution:
         self._receipts.append(encode_receipt(trie.trie_get(self._output.receipts_trie, rlp.encode(Uint(index)))))
 
     def finish(self, withdrawals: Sequence[Withdrawal]) -> ExecutedPayload:
-        """Pay the withdrawals, write the state into its tries, and make the header that all this has."""
-        minted = tuple(
-            blocks.Withdrawal(U64(w.index), U64(w.validator_index), Address(w.address), U256(w.amount))
-            for w in withdrawals
-        )
-        fork.process_withdrawals(self._environment, self._output, minted)
+        """Pay the withdrawals, write the state into its tries, and make the header; raises `BrokenRule`."""
+        try:
+            minted = tuple(
+                blocks.Withdrawal(U64(w.index), U64(w.validator_index), Address(w.address), U256(w.amount))
+                for w in withdrawals
+            )
+            fork.process_withdrawals(self._environment, self._output, minted)
+        except EXECUTION_ERRORS as error:
+            raise BrokenRule(f"withdrawals: {words(error)}") from error
         changes = self._state.finish()
         header = attrs.evolve(
             self._frame,
@@ -156,7 +161,7 @@ def environment_of(
     state: EelsState,
     ancestors: Sequence[Bytes32],
     chain_id: int,
-    budget: Budget | None,
+    budget: Budget,
 ) -> Environment:
     """A block's environment as the specification wants it; raises `OverflowError` for a number too large."""
     return Environment(

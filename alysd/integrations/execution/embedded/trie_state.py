@@ -94,6 +94,7 @@ class TrieState:
         self._source = source
         self._root = root
         self._records: dict[bytes, AccountState | None] = dict(known or {})
+        self._finished: dict[bytes, AccountState | None] = {}
         self._accounts: dict[bytes, Account | None] = {}
         self._storage: dict[bytes, dict[bytes, U256]] = {}
         self._wiped: dict[bytes, bool] = {}
@@ -247,12 +248,13 @@ class TrieState:
             found = self._final_record(address, record, nodes, codes)
             if found != record:
                 changes[keccak256(address)] = b"" if found is None else _encode_account(found)
-            self._records[address] = found
+            self._finished[address] = found
         return StateChanges(update_trie(self._root, changes, self._source.node, nodes), nodes, codes)
 
     def known(self) -> dict[bytes, AccountState]:
         """The accounts that `finish` has seen, as they are afterwards: a start for the next block's state."""
-        return {address: record for address, record in self._records.items() if record is not None}
+        after = {**self._records, **self._finished}
+        return {address: record for address, record in after.items() if record is not None}
 
     def _final_record(
         self, address: bytes, record: AccountState | None, nodes: dict[bytes, bytes], codes: dict[bytes, bytes]

@@ -1,0 +1,107 @@
+"""Block 0 is what execution clients make of the same genesis; a wrong one is refused with its key."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alysd.errors import ConfigError
+from alysd.types.hashes import ZERO_HASH
+from alysd.wire.execution_genesis import genesis_payload, genesis_state
+from alysd.wire.execution_header import header_of
+from alysd.wire.keccak import keccak256
+from tests.integrations.execution.embedded.kit import genesis
+from tests.integrations.execution.embedded.stock import StockChain
+
+DEV = Path(__file__).parents[2] / "conf" / "chains" / "dev.genesis.json"
+
+
+def with_storage() -> dict[str, Any]:
+    account = {
+        "balance": "12345",
+        "nonce": 3,
+        "code": "0x00",
+        "storage": {"0x0": "0x05", "0x" + "ff" * 32: "0x7", "0x1": "0x0"},
+    }
+    return genesis(**{f"0x{'ab' * 20}": account})
+
+
+@pytest.mark.parametrize("make", [genesis, lambda: json.loads(DEV.read_text())], ids=["kit", "dev chain"])
+def test_the_state_root_is_the_specifications(make: Any) -> None:
+    assert genesis_payload(make()).state_root == StockChain(make()).state_root
+
+
+def test_storage_and_every_way_to_write_a_number_are_understood() -> None:
+    ours = with_storage()
+    plain = copy.deepcopy(ours)
+    account = plain["alloc"][f"0x{'ab' * 20}"]
+    account |= {"balance": hex(12345), "nonce": "0x3"}
+    account["storage"] = {slot: value for slot, value in account["storage"].items() if value != "0x0"}
+    assert genesis_payload(ours) == genesis_payload(plain)
+    assert genesis_payload(ours).state_root == StockChain(plain).state_root
+
+
+def test_the_hash_is_that_of_the_header() -> None:
+    payload = genesis_payload(genesis())
+    assert payload.block_hash == header_of(payload, ZERO_HASH).hash
+    assert payload.block_number == 0
+
+
+def test_addresses_may_stand_without_0x_and_order_does_not_matter() -> None:
+    one = genesis()
+    two = copy.deepcopy(one)
+    two["alloc"] = {address[2:].upper(): account for address, account in reversed(one["alloc"].items())}
+    assert genesis_payload(two) == genesis_payload(one)
+
+
+def test_codes_and_nodes_are_found_by_their_hashes() -> None:
+    state = genesis_state(with_storage())
+    assert state.root in state.nodes
+    for table in (state.nodes, state.codes):
+        assert all(keccak256(value) == digest for digest, value in table.items())
+
+
+DROP = object()
+ONE, TWO = "0x" + "12" * 20, "0x" + "AB" * 20
+
+WRONG: list[tuple[tuple[str, ...], Any, str]] = [
+    (("config", "cancunTime"), DROP, r"config\.cancunTime = None: it must be 0"),
+    (("config", "terminalTotalDifficulty"), DROP, r"config\.terminalTotalDifficulty = None"),
+    (("config", "pragueTime"), 0, r"config\.pragueTime: this version runs Cancun"),
+    (("config",), DROP, "config: a JSON object is needed"),
+    (("alloc",), DROP, "alloc: a JSON object is needed"),
+    (("gasLimit",), DROP, "gasLimit = None: a number"),
+    (("baseFeePerGas",), DROP, "baseFeePerGas = None: a number"),
+    (("difficulty",), "0x1", "difficulty must be 0"),
+    (("nonce",), "0x42", "nonce must be 0"),
+    (("gasLimit",), "lots", "gasLimit = 'lots': a number from 0"),
+    (("gasLimit",), -1, "gasLimit = -1: a number from 0"),
+    (("gasLimit",), True, "gasLimit = True: a number from 0"),
+    (("timestamp",), hex(2**64), r"timestamp = .*2\^64 - 1"),
+    (("extraData",), "0x" + "00" * 33, "extraData is at most 32 bytes, got 33"),
+    (("extraData",), "0xzz", "extraData = '0xzz': bytes in hex"),
+    (("coinbase",), "0x00", "coinbase = '0x00': 20 bytes in hex with 0x"),
+    (("alloc", "0x12"), {}, r"alloc\.0x12 = '0x12': 20 bytes"),
+    (("alloc", ONE), 5, "an account is a JSON object"),
+    (("alloc", ONE), {"balance": []}, r"alloc\..*\.balance = \[\]"),
+    (("alloc", ONE), {"code": "60"}, r"alloc\..*\.code = '60'"),
+    (("alloc", ONE), {"storage": {"0x1": "x"}}, r"storage\.0x1 = 'x'"),
+    (("alloc", ONE), {"storage": 1}, "storage: a JSON object"),
+    (("alloc",), {TWO: {}, TWO.lower(): {}}, "stands there twice"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "words"), WRONG)
+def test_a_wrong_genesis_is_refused_with_its_key(path: tuple[str, ...], value: Any, words: str) -> None:
+    wrong = genesis()
+    where = wrong
+    for key in path[:-1]:
+        where = where[key]
+    if value is DROP:
+        del where[path[-1]]
+    else:
+        where[path[-1]] = value
+    with pytest.raises(ConfigError, match=words):
+        genesis_payload(wrong)
