@@ -9,6 +9,7 @@ A tour, each module readable on its own:
 - `child`, `leaf`, `supervision`, `system`, `running`: the tree at run time. `snapshot`, `registry`: seeing it.
 - `failures`, `history`, `failure_log`, `patterns`: what failed, how often, and what it has in common.
 - `monitor`, `probe`, `health`: who is well, and who is restarted because they are not.
+- `group`: several actors behind one name. `waits`: circles of waiting actors, found.
 - `bus`: events to whoever subscribed. `errors`: all that can be raised, as a tree.
 
 The smallest program:
@@ -55,6 +56,7 @@ from alysd.nurseries.errors import (
 )
 from alysd.nurseries.failure_log import FailureLog
 from alysd.nurseries.failures import Classifier, FailureKind, Recovery
+from alysd.nurseries.group import Balance, Group, pool
 from alysd.nurseries.health import Health
 from alysd.nurseries.history import ChildHistory, FailureRecord, Outcome
 from alysd.nurseries.inbox import DeadLetter
@@ -91,6 +93,7 @@ __all__ = [
     "AskCycle",
     "AskTimeout",
     "Backoff",
+    "Balance",
     "BudgetSpent",
     "Bus",
     "Change",
@@ -108,6 +111,7 @@ __all__ = [
     "FailureRecord",
     "Fatal",
     "FixedDelay",
+    "Group",
     "HandlerCrashed",
     "Health",
     "HealthChange",
@@ -151,6 +155,7 @@ __all__ = [
     "actor",
     "handles",
     "open_system",
+    "pool",
     "run_system",
     "supervisor",
     "task",

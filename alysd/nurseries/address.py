@@ -16,6 +16,7 @@ from alysd.nurseries.errors import ActorDown, AskTimeout, CircuitOpen, HandlerCr
 from alysd.nurseries.inbox import Entry, Inbox
 from alysd.nurseries.messages import Ask, Tell
 from alysd.nurseries.overflow import OnCrash, Overflow, OverflowPolicy
+from alysd.nurseries.waits import begin_wait, end_wait, handling
 from alysd.nurseries.wheel import Pending, Wheel
 
 P = TypeVar("P")
@@ -110,7 +111,8 @@ class Address(Generic[P]):
         """Send and wait for the answer, at most `seconds` in all.
 
         Raises what the handler refused with, or a `NotAnswered`: `HandlerCrashed`, `AskTimeout`, `ActorDown`
-        when the actor is stopped, `CircuitOpen` while its breaker holds it down, `MailboxFull` by policy.
+        when the actor is stopped, `CircuitOpen` while its breaker holds it down, `MailboxFull` by policy, and
+        `AskCycle` when a handler asks an actor that waits for the handler's own.
         Cancelled before it is handled, the message is not handled at all.
         """
         wheel = self.wheel
@@ -118,6 +120,16 @@ class Address(Generic[P]):
             raise ActorDown(self.name, "not part of a running system")
         if self.circuit_until is not None:
             self._raise_circuit_open(self.circuit_until)
+        asker = handling.get()
+        if asker is None:
+            return await self._ask(wheel, message, seconds)
+        begin_wait(asker, self.mailbox)
+        try:
+            return await self._ask(wheel, message, seconds)
+        finally:
+            end_wait(asker, self.mailbox)
+
+    async def _ask(self, wheel: Wheel, message: Ask[P, R], seconds: float) -> R:
         inbox = self.mailbox
         if len(inbox.queue) >= inbox.limit:
             return await self._ask_full(wheel, message, seconds)

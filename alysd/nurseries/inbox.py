@@ -8,6 +8,7 @@ import attrs
 from alysd.nurseries.errors import ActorDown, MailboxFull
 from alysd.nurseries.mailbox import Mailbox
 from alysd.nurseries.overflow import OverflowPolicy
+from alysd.nurseries.waits import Waiter, begin_wait, end_wait, handling
 from alysd.nurseries.wheel import Pending
 
 Entry = tuple[object, float, Pending | None]
@@ -34,11 +35,12 @@ class DeadLetter:
 class Inbox(Mailbox[Entry]):
     """A mailbox that tells askers when their message is dropped, and keeps dead letters."""
 
-    __slots__ = ("dead_letters",)
+    __slots__ = ("dead_letters", "waits_for")
 
     def __init__(self, name: str, capacity: int, overflow: OverflowPolicy) -> None:
         super().__init__(name, capacity, overflow)
         self.dead_letters: deque[DeadLetter] | None = None
+        self.waits_for: list[Waiter] | None = None
 
     def drop(self, value: Entry, reason: str) -> None:
         """Count the message, keep it as a dead letter and tell its asker."""
@@ -50,6 +52,17 @@ class Inbox(Mailbox[Entry]):
         if pending is not None:
             full = reason == "mailbox full"
             pending.fail(MailboxFull(self.name, self.capacity) if full else ActorDown(self.name, reason))
+
+    async def _send_in_line(self, value: Entry) -> None:
+        sender = handling.get()
+        if sender is None:
+            await super()._send_in_line(value)
+            return
+        begin_wait(sender, self)
+        try:
+            await super()._send_in_line(value)
+        finally:
+            end_wait(sender, self)
 
     def put_back(self, entry: Entry) -> None:
         """Return an entry that was taken, to be the next one again."""

@@ -17,6 +17,7 @@ from alysd.nurseries.restart import CircuitBreaker
 from alysd.nurseries.serve import Signal, serve
 from alysd.nurseries.snapshot import ChildSnapshot, MailboxSnapshot
 from alysd.nurseries.spec import ActorSpec, TaskSpec
+from alysd.nurseries.waits import handling
 from alysd.nurseries.wheel import Pending
 
 logger = logging.getLogger("alysd.nurseries")
@@ -46,6 +47,7 @@ class ActorChild(Child):
     async def _instance(self) -> None:
         self._handled_before = self.address.handled
         self.address.circuit_until = None
+        handling.set(self.address.mailbox)
         actor = self._factory()
         self.instance_type = type(actor)
         try:
@@ -156,6 +158,7 @@ class TaskChild(Child):
         self._may_end = spec.may_end
 
     async def _instance(self) -> None:
+        handling.set(None)  # whoever's handler added this task does not wait for it
         self.move(State.RUNNING)
         await self._run()
         if self._may_end:

@@ -23,6 +23,7 @@ from alysd.nurseries.lifecycle import UP, State
 from alysd.nurseries.probe import Probe
 from alysd.nurseries.snapshot import ChildSnapshot
 from alysd.nurseries.spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec, validate
+from alysd.nurseries.waits import handling
 
 logger = logging.getLogger("alysd.nurseries")
 
@@ -143,6 +144,7 @@ class SupervisorChild(Child):
     # The supervisor's own task
 
     async def _instance(self) -> None:
+        handling.set(None)  # a handler that added this supervisor does not wait for it
         self._events.clear()
         self._restarted_at.clear()
         self._closing = False

@@ -1,0 +1,110 @@
+"""Circles of waiting actors are found, named and failed; waits that end are not mistaken for them."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from alysd.nurseries import Address, AskCycle, Immediate, OneForOne, actor, supervisor, task
+from tests.nurseries.kit import Await, Echo, Echoer, Note, Say, echo, running
+
+
+def asks(address: Address[Echo], then: Callable[[], Awaitable[None]] | None = None) -> Await:
+    """A message whose handler asks `address` to handle `then` (or to answer at once)."""
+
+    async def ask() -> None:
+        await address.ask(Say("x") if then is None else Await(then), seconds=3600)
+
+    return Await(ask)
+
+
+async def test_an_actor_that_asks_itself_is_told_so_at_once() -> None:
+    a, child = echo("a")
+    async with running([child]):
+        with pytest.raises(AskCycle, match="for ever: a -> a"):
+            await a.ask(asks(a))
+        assert await a.ask(Say("alive")) == "alive"
+
+
+async def test_a_circle_over_three_is_found_by_whoever_closes_it() -> None:
+    (a, a_child), (b, b_child), (c, c_child) = echo("a"), echo("b"), echo("c")
+    async with running([a_child, b_child, c_child]):
+        with pytest.raises(AskCycle, match="for ever: c -> a -> b -> c"):
+            await a.ask(asks(b, asks(c, asks(a).wait).wait))
+        assert [await address.ask(Say("up")) for address in (a, b, c)] == ["up"] * 3
+
+
+async def test_two_actors_with_full_mailboxes_that_send_to_each_other_do_not_hang() -> None:
+    a: Address[Echo] = Address("a", capacity=1)
+    b: Address[Echo] = Address("b", capacity=1)
+    found: list[tuple[str, ...]] = []
+
+    def floods(other: Address[Echo], go: trio.Event) -> Await:
+        async def flood() -> None:
+            await go.wait()
+            try:
+                await other.send(Note("more"))
+            except AskCycle as error:
+                found.append(error.names)
+
+        return Await(flood)
+
+    go = trio.Event()
+    children = [actor(address, lambda: Echoer([]), restart=Immediate()) for address in (a, b)]
+    async with running(children), trio.open_nursery() as nursery:
+        nursery.start_soon(a.ask, floods(b, go))
+        nursery.start_soon(b.ask, floods(a, go))
+        await wait_all_tasks_blocked()
+        a.tell(Note("fills"))
+        b.tell(Note("fills"))
+        go.set()
+    assert found in ([("b", "a", "b")], [("a", "b", "a")])
+
+
+async def test_a_task_added_by_a_handler_is_not_taken_for_it(autojump_clock: MockClock) -> None:
+    """It asks the very actor whose handler added it, which does not wait for it."""
+    a, a_child = echo("a")
+    answers: list[str] = []
+
+    async def work() -> None:
+        answers.append(await a.ask(Say("hello")))
+
+    async with running([a_child]) as system:
+
+        async def add() -> None:
+            system.add("Root", task("work", work, may_end=True))
+            subtree = supervisor("Sub", OneForOne(), [task("more work", work, may_end=True)])
+            system.add("Root", subtree)
+
+        await a.ask(Await(add))
+        await trio.sleep(1)
+    assert answers == ["hello", "hello"]
+
+
+async def test_asking_one_actor_several_times_at_once_is_no_circle(autojump_clock: MockClock) -> None:
+    (a, a_child), (b, b_child) = echo("a"), echo("b")
+
+    async def many() -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(b.ask, Await(trio.lowlevel.checkpoint))
+
+    async with running([a_child, b_child]):
+        assert await a.ask(Await(many)) == "waited"
+        assert await b.ask(asks(a)) == "waited"  # nothing is left of the waits that ended
+        assert a.mailbox.waits_for == []
+
+
+async def test_a_diamond_is_no_circle() -> None:
+    """a waits for b and c, both wait for d: everyone is answered."""
+    (a, a_child), (b, b_child), (c, c_child), (d, d_child) = echo("a"), echo("b"), echo("c"), echo("d")
+
+    async def both() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(b.ask, asks(d))
+            nursery.start_soon(c.ask, asks(d))
+
+    async with running([a_child, b_child, c_child, d_child]):
+        assert await a.ask(Await(both)) == "waited"
+        assert await d.ask(asks(b)) == "waited"
