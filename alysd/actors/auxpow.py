@@ -27,10 +27,10 @@ from alysd.messages.auxpow import (
 from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetHead, GetState
 from alysd.messages.events import WorkQueued
 from alysd.nurseries import Actor, Address, Ask, handles
-from alysd.types.auxpow import AuxPowHeader, AuxWork
+from alysd.types.auxpow import AuxPow, AuxPowHeader, AuxWork
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainSpec
-from alysd.types.hashes import BlockHash
+from alysd.types.hashes import AuxHash, BlockHash
 from alysd.types.units import GWEI_PER_SAT, Sat
 
 R = TypeVar("R")
@@ -38,9 +38,12 @@ R = TypeVar("R")
 CHAIN_SECONDS = 1.0
 """For the chain actor, which answers from memory: half a slot, so that a block is not late for want of work."""
 
+IN_PLACE = 4096
+"""Bytes of a coinbase that is judged without a thread: pools' take some hundred, and cost well under 1 ms."""
+
 KEPT_FINAL_BLOCKS = 2
-"""Proofs and offers are kept that follow the last final block or the one before it: until a second proof is in, a
-branch that does not have the first one can still win, and then needs it again."""
+"""Proofs are kept that follow the last final block or the one before it: until a second proof is in, a branch that
+does not have the first one can still win, and then needs it again."""
 
 
 @attrs.define
@@ -106,7 +109,7 @@ class AuxPowActor(Actor[MergedMining]):
         if offer is None:
             raise UnknownWork(message.aux_hash)
         target = target_of(offer.header.bits)
-        check_auxpow(message.auxpow, offer.aux_hash, self._spec.chain_id, target)
+        await _check(message.auxpow, offer.aux_hash, self._spec.chain_id, target)
         head = (await self._ask(GetHead())).head
         if head.last_final != offer.previous:
             raise StaleWork(offer.previous, head.last_final)
@@ -134,13 +137,11 @@ class AuxPowActor(Actor[MergedMining]):
 
     @handles(Finalized)
     async def finalized(self, message: Finalized) -> None:
-        """Forget what only branches without the last two proofs could use."""
+        """Forget the proofs that only branches without the last two could use; offers go by their age."""
         memory, final = self._memory, message.head.final.hash
         if final not in memory.final_blocks:
             memory.final_blocks = (*memory.final_blocks, final)[-KEPT_FINAL_BLOCKS:]
-        kept = frozenset((*memory.final_blocks, message.head.head.last_final))
-        memory.offers.keep(kept)
-        memory.queue.keep(kept)
+        memory.queue.keep(frozenset((*memory.final_blocks, message.head.head.last_final)))
 
     async def _best_for(self, parent: ChainState) -> QueuedWork | None:
         """The first queued proof whose range ends in the ancestry of `parent`.
@@ -156,6 +157,14 @@ class AuxPowActor(Actor[MergedMining]):
 
     async def _ask(self, question: Ask[Chain, R]) -> R:
         return await self._chain.ask(question, seconds=CHAIN_SECONDS)
+
+
+async def _check(auxpow: AuxPow, work: AuxHash, chain_id: int, target: int) -> None:
+    """Judge a proof: a usual one takes 20 µs, the worst that can be made up 20 ms, in a thread."""
+    if len(auxpow.coinbase.raw) <= IN_PLACE:
+        check_auxpow(auxpow, work, chain_id, target)
+    else:
+        await trio.to_thread.run_sync(check_auxpow, auxpow, work, chain_id, target)
 
 
 def _header_without_proof(work: AuxWork, chain_id: int) -> AuxPowHeader:

@@ -26,6 +26,10 @@ OFFERS_TO_NEWCOMERS = 32_768
 """Room for all others together: about 15 MB, and over 20 s of the fastest flood that the RPC server can take."""
 
 
+CLEARED_AT_ONCE = 2
+"""Offers dropped at most for one that comes: a room shrinks as it is used, and nobody waits for a flood to go."""
+
+
 @attrs.frozen
 class RememberedOffer:
     """Offered work: the header that a block would have, still without its proof, over `bundle_length` blocks.
@@ -62,8 +66,10 @@ class OfferBook:
             bound = OFFERS_A_REGULAR
         room[offer.aux_hash] = (now + OFFER_SECONDS, offer)
         room.move_to_end(offer.aux_hash)
-        while len(room) > bound or next(iter(room.values()))[0] <= now:
-            room.popitem(last=False)
+        for _ in range(CLEARED_AT_ONCE):
+            expires, _offer = next(iter(room.values()))
+            if len(room) > bound or expires <= now:
+                room.popitem(last=False)
 
     def find(self, aux_hash: AuxHash, now: float) -> RememberedOffer | None:
         """The offer with this hash, or None if it was never made or is forgotten."""
@@ -79,9 +85,3 @@ class OfferBook:
         self._regulars.move_to_end(recipient)
         if len(self._regulars) > REGULARS:
             self._regulars.popitem(last=False)
-
-    def keep(self, previous: frozenset[BlockHash]) -> None:
-        """Forget the offers whose bundle follows none of the `previous` blocks."""
-        for room in (self._newcomers, *self._regulars.values()):
-            for aux_hash in [key for key, (_, offer) in room.items() if offer.previous not in previous]:
-                del room[aux_hash]

@@ -43,13 +43,12 @@ def build_coinbase(
     """
     script_sig = height_push(template.height) + push(extra_nonce.to_bytes(_EXTRA_NONCE_BYTES, "little"))
     outputs = [(template.coinbase_value, payout_script)]
-    match place:
-        case CommitmentPlace.SCRIPT_SIG:
-            script_sig += push(commitment)
-        case CommitmentPlace.OP_RETURN:
-            outputs.append((Sat(0), _OP_RETURN + push(commitment)))
-        case CommitmentPlace.RAW_OUTPUT:
-            outputs.append((Sat(0), commitment))
+    if place is CommitmentPlace.SCRIPT_SIG:
+        script_sig += push(commitment)
+    elif place is CommitmentPlace.OP_RETURN:
+        outputs.append((Sat(0), _OP_RETURN + push(commitment)))
+    else:
+        outputs.append((Sat(0), commitment))
     outputs.append((Sat(0), _WITNESS_COMMITMENT_HEADER + witness_commitment(template.transactions)))
     body = (
         compact_size(1)

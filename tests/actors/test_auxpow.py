@@ -6,13 +6,13 @@ import attrs
 import pytest
 import trio
 
-from alysd.actors.auxpow import AuxPowActor
+from alysd.actors.auxpow import IN_PLACE, AuxPowActor
 from alysd.actors.auxpow_queue import QUEUED_AFTER_A_BLOCK
 from alysd.consensus.auxpow import aux_hash, check_auxpow
 from alysd.consensus.auxpow_header import check_header
 from alysd.consensus.difficulty import next_bits, target_of
 from alysd.consensus.fork_choice import Tree
-from alysd.consensus.work_violations import NotEnoughWork, WrongCommitment
+from alysd.consensus.work_violations import NotEnoughWork, WrongCoinbaseBranch, WrongCommitment
 from alysd.errors import NotNow
 from alysd.messages.auxpow import (
     CreateWork,
@@ -28,7 +28,7 @@ from alysd.messages.events import WorkQueued
 from alysd.nurseries import Address, Immediate, NotAnswered, OneForOne, actor, open_system, supervisor
 from alysd.types.hashes import AuxHash, EvmAddress
 from tests.consensus.builders import FIRST_SLOT, MINER, make_spec, mine
-from tests.mining_kit import World, solved, solved_again
+from tests.mining_kit import World, search_in_place, solved, solved_again
 
 OTHER = EvmAddress(b"\x44" * 20)
 
@@ -123,7 +123,7 @@ async def test_work_for_blocks_that_are_final_already_is_stale(autojump_clock: o
         assert await world.auxpow.ask(GetQueuedWork()) is None
 
 
-async def test_offers_and_proofs_are_forgotten_with_the_second_proof_after_them(autojump_clock: object) -> None:
+async def test_proofs_are_forgotten_with_the_second_one_after_them(autojump_clock: object) -> None:
     """A branch without the newest proof may still win and needs it again; older ones are of no use to anybody."""
     world = World()
     async with world.running():
@@ -135,7 +135,6 @@ async def test_offers_and_proofs_are_forgotten_with_the_second_proof_after_them(
             await world.auxpow.send(Finalized(world.tree.tip))
             await world.auxpow.ask(GetQueuedWork())
         assert len(world.memory.queue) == 1
-        assert len(world.memory.offers) == 1
 
 
 async def test_a_branch_that_lacks_the_proof_is_given_it_again(autojump_clock: object) -> None:
@@ -219,6 +218,23 @@ async def test_the_target_eases_with_the_slots_that_pass(autojump_clock: object)
     assert offer.work.bundle.end_slot == FIRST_SLOT + 2 + spec.auxpow_spacing_slots * 4
     assert offer.work.bits == next_bits(spec.bits, 1 + spec.auxpow_spacing_slots * 4, spec)
     assert target_of(offer.work.bits) > target_of(spec.bits)
+
+
+async def test_a_large_coinbase_is_judged_in_a_thread(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A made-up proof of thousands of outputs, which costs its sender nothing, would hold up a slot."""
+    search_in_place(monkeypatch)
+    world = World()
+    world.blocks_in(1)
+    async with world.running():
+        offer = await world.auxpow.ask(CreateWork(MINER))
+        work = offer.work.aux_hash
+        large = mine(work, offer.target)
+        padded = attrs.evolve(large, coinbase=attrs.evolve(large.coinbase, raw=bytes(IN_PLACE + 1)))
+        with pytest.raises(WrongCoinbaseBranch):
+            await world.auxpow.ask(SubmitWork(work, padded))
+        assert trio.current_time() > 0
 
 
 async def test_a_queued_header_carries_the_proof_that_was_handed_in(autojump_clock: object) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from alysd.api.alys_rpc import CODES, AlysRpc
+from alysd.api.alys_rpc import CODES, IN_PLACE, AlysRpc
 from alysd.api.jsonrpc import Dispatcher
 from alysd.messages.auxpow import CreateWork
 from alysd.types.auxpow import AuxPow
@@ -106,6 +106,9 @@ async def test_the_check_that_a_proof_fails_is_named(autojump_clock: object) -> 
         code, words = await client.refused("submitauxblock", unknown, encoded)
         assert (code, f"no work with the hash {unknown}" in words) == (-32605, True)
         assert (await client.refused("submitauxblock", offer["hash"], encoded[:-2]))[0] == -32602
+        padded = encoded + "00" * IN_PLACE  # decoded in a thread
+        code, words = await client.refused("submitauxblock", offer["hash"], padded)
+        assert (code, words.startswith("params[1]: ")) == (-32602, True)
         assert (await client.refused("submitauxblock", offer["hash"], "xyz"))[0] == -32602
         assert (await client.refused("submitauxblock", offer["hash"], "00" * 2_000_000))[0] == -32602
         assert (await client.refused("submitauxblock", "00", encoded))[0] == -32602
