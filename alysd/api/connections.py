@@ -46,17 +46,15 @@ class BoundedStream:
 class Connection(TCPServer):
     """hypercorn's protocol code for one connection, over when the client leaves.
 
-    hypercorn itself keeps a connection that the client has closed until the keep-alive time has passed, and the
-    connections are counted.
+    hypercorn itself keeps a connection that the client has closed until the keep-alive time has passed, or the next
+    ping is due, and the connections are counted. What still works on an answer is cancelled: nobody would get it.
     """
 
-    _left = False
+    async def run(self) -> None:
+        """Serve until either side closes."""
+        with trio.CancelScope() as self._scope:
+            await super().run()
 
     async def _read_data(self) -> None:
         await super()._read_data()
-        self._left = True
-        await self.idle_task.stop()
-
-    async def _idle_timeout(self) -> None:
-        if not self._left:
-            await super()._idle_timeout()
+        self._scope.cancel()

@@ -37,7 +37,7 @@ def eth_application(engine: EmbeddedEngine, pool: TransactionPool) -> tuple[Star
     methods = eth_methods(backend, feed)
     routes = [
         Route("/", rpc_endpoint(Dispatcher(methods, CODES)), methods=["POST"]),
-        WebSocketRoute("/", EthSocket(methods, CODES, feed).serve),
+        WebSocketRoute("/", EthSocket(methods, CODES, feed.listen).serve),
     ]
     # Wallets in a browser ask from any page's origin; what they may do here, anybody on this machine may.
     anywhere = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["POST"], allow_headers=["*"])
@@ -55,7 +55,7 @@ def eth_methods(backend: EthBackend, feed: ChainFeed) -> dict[str, Method]:
         **FeeMethods(backend, backend.pool.limits.minimum_tip).table(),
         **TransactionMethods(backend, feed).table(),
         **logs.table(),
-        **FilterMethods(feed, logs).table(),
+        **FilterMethods(feed.listen, logs.find).table(),
     }
 
 

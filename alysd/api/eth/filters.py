@@ -5,15 +5,15 @@ A filter nobody asks for is dropped after five minutes, and one that collects to
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
 import trio
 
 from alysd.api.eth.encoding import text, to_data
-from alysd.api.eth.feed import ChainFeed, ChainNews, News
-from alysd.api.eth.logs import LIMIT_EXCEEDED, LogMethods
+from alysd.api.eth.feed import ChainNews, Listener, News
+from alysd.api.eth.logs import LIMIT_EXCEEDED
 from alysd.api.eth.requests import LogQuery, log_query
 from alysd.api.eth.views import View, log_view
 from alysd.api.jsonrpc import SERVER_ERROR, Method, RpcError
@@ -42,10 +42,12 @@ class _Filter:
 class FilterMethods:
     """The filters of all clients together; ids are random, so nobody reads another's."""
 
-    def __init__(self, feed: ChainFeed, logs: LogMethods) -> None:
-        self._logs = logs
+    def __init__(
+        self, listen: Callable[[Listener], object], find_logs: Callable[[LogQuery], Awaitable[list[View]]]
+    ) -> None:
+        self._find_logs = find_logs
         self._filters: dict[str, _Filter] = {}
-        feed.listen(self._collect)
+        listen(self._collect)
 
     def table(self) -> dict[str, Method]:
         """List the methods by name."""
@@ -82,7 +84,7 @@ class FilterMethods:
         query = self._get(params.required(0, text)).query
         if query is None:
             raise RpcError(SERVER_ERROR, "filter not found")
-        return await self._logs.find(query)
+        return await self._find_logs(query)
 
     async def uninstall(self, params: Params) -> bool:
         """Drop a filter; false when there is none."""

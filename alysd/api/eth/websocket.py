@@ -1,14 +1,14 @@
 """Ethereum JSON-RPC over WebSocket: requests one after the other, and notifications in between."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import cast
 
 import trio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from alysd.api.eth.feed import ChainFeed, News
+from alysd.api.eth.feed import Listener, News
 from alysd.api.eth.outbox import Outbox, Overflow
 from alysd.api.eth.subscriptions import Subscriptions
 from alysd.api.jsonrpc import Dispatcher, Method
@@ -22,21 +22,24 @@ TRY_AGAIN_LATER = 1013
 
 
 class EthSocket:
-    """The endpoint. Each connection has its own subscriptions; `methods` and `codes` are shared."""
+    """The endpoint. Each connection has its own subscriptions; the rest is shared."""
 
     def __init__(
-        self, methods: Mapping[str, Method], codes: Mapping[type[Exception], int], feed: ChainFeed
+        self,
+        methods: Mapping[str, Method],
+        codes: Mapping[type[Exception], int],
+        listen: Callable[[Listener], Callable[[], None]],
     ) -> None:
         self._methods = methods
         self._codes = codes
-        self._feed = feed
+        self._listen = listen
 
     async def serve(self, socket: WebSocket) -> None:
         """Serve a connection until the client or the server ends it, or it reads too slowly."""
         await socket.accept()
         subscriptions, outbox, overflowed = Subscriptions(), Outbox(), trio.Event()
         dispatcher = Dispatcher({**self._methods, **subscriptions.table()}, self._codes)
-        stop = self._feed.listen(partial(_notify, subscriptions, outbox, overflowed))
+        stop = self._listen(partial(_notify, subscriptions, outbox, overflowed))
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_close_when, _closing(socket), socket, GOING_AWAY, nursery.cancel_scope)

@@ -10,12 +10,13 @@ from typing import Any
 import attrs
 import httpx
 import trio
-import trio.testing
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_utils.address import to_checksum_address
 
-from alysd.api.eth.app import serve_ethereum
-from alysd.api.server import listen
+from alysd.api.eth.app import eth_application
+from alysd.api.eth.feed import ChainFeed, ChainNews, News
+from alysd.api.server import listen, serve
 from alysd.integrations.execution.embedded.engine import EmbeddedEngine
 from alysd.integrations.execution.embedded.pool import TransactionPool
 from alysd.types.block import PayloadAttributes
@@ -58,6 +59,7 @@ class EthChain:
 
     engine: EmbeddedEngine
     pool: TransactionPool
+    feed: ChainFeed
     port: int
     client: httpx.AsyncClient
     _time: int = 0
@@ -84,6 +86,8 @@ class EthChain:
         filled: dict[str, Any] = {"chainId": CHAIN_ID, "gas": 21_000, "value": 1, "nonce": 0, **fields}
         if "gasPrice" not in filled:
             filled = {"maxFeePerGas": 3 * 10**9, "maxPriorityFeePerGas": 10**9, **filled}
+        if filled.get("to"):
+            filled["to"] = to_checksum_address(filled["to"])
         return bytes(signer.sign_transaction(filled).raw_transaction)
 
     async def mine(self, parent: PayloadHash | None = None) -> PayloadHash:
@@ -96,9 +100,23 @@ class EthChain:
         payload = await self.engine.build_payload(parent, final, final, attributes)
         verdict = await self.engine.new_payload(payload, root)
         assert verdict.status == "VALID", verdict.reason
-        await self.engine.set_forkchoice(payload.block_hash, final, final)
-        await trio.testing.wait_all_tasks_blocked(0.01)  # the pool follows
+        await self.follow(payload.block_hash, final)
         return payload.block_hash
+
+    async def follow(self, head: PayloadHash, final: PayloadHash | None = None) -> None:
+        """Make a block the head, and wait until the pool and all listeners know."""
+        told = trio.Event()
+
+        def watch(news: News) -> None:
+            if isinstance(news, ChainNews):
+                told.set()
+
+        stop = self.feed.listen(watch)
+        final = final or await self.engine.genesis_hash()
+        await self.engine.set_forkchoice(head, final, final)
+        with trio.fail_after(10):
+            await told.wait()
+        stop()
 
 
 @asynccontextmanager
@@ -109,8 +127,10 @@ async def eth_chain(folder: Path) -> AsyncGenerator[EthChain]:
     listeners = await listen("127.0.0.1", 0)
     try:
         async with trio.open_nursery() as nursery, httpx.AsyncClient(timeout=30) as client:
-            await nursery.start(serve_ethereum, engine, pool, listeners)
-            yield EthChain(engine, pool, listeners[0].socket.getsockname()[1], client)
+            application, feed = eth_application(engine, pool)
+            nursery.start_soon(feed.run)
+            await nursery.start(serve, application, listeners)
+            yield EthChain(engine, pool, feed, listeners[0].socket.getsockname()[1], client)
             nursery.cancel_scope.cancel()
     finally:
         await engine.aclose()
