@@ -260,7 +260,7 @@ class EngineReconcile:
             self._fetched.popleft()
             count += 1
         self._machine.move(Fed(count) if count else await self._recover(self._fetched[0]))
-        if trio.current_time() >= self._report_at:
+        if isinstance(self._machine.state, Feeding) and trio.current_time() >= self._report_at:
             self._report_at = trio.current_time() + REPORT_SECONDS
             self._log.info("engine", state=self.progress)
 

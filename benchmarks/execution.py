@@ -1,0 +1,195 @@
+"""Blocks a second that execution clients import: geth, EthereumJS and the embedded engine side by side.
+
+    python -m benchmarks.execution [--blocks 10] [--rounds 5]
+
+All import the same chain with a forkchoice update after each block, first of empty blocks, then of blocks with
+transfers. They take turns, a piece of the chain each, so that a noisy machine is noisy for all; the table has the
+median of the rounds. "geth, fed by the node" is a second geth that the node's own reconciliation feeds: its ratio
+to the first is what the node costs. A client that is not installed is left out, with the reason.
+"""
+
+import argparse
+import logging
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import structlog
+import trio
+from eth_account import Account
+
+from alysd.consensus.payload import payload_attributes
+from alysd.consensus.transition import apply_block
+from alysd.integrations.clock import SystemClock
+from alysd.integrations.execution.embedded.engine import EmbeddedEngine
+from alysd.integrations.execution.embedded.pending import AccountReader
+from alysd.integrations.execution.embedded.transaction import SignedTransaction, read_transaction
+from alysd.integrations.execution.engine_api import CATCHING_UP, EngineApiClient
+from alysd.nurseries import OneForOne, actor, open_system, supervisor
+from alysd.ports import ExecutionEngine
+from alysd.types.block import Block, SignedBlock
+from alysd.types.units import Slot, Wei
+from alysd.workflows.engine_reconcile import EngineReconcile
+from tests.consensus.builders import FIRST_SLOT, approve, genesis, make_spec
+from tests.integration import components
+from tests.integration.test_components import CANCUN_GENESIS, CHAIN_ID, JWT
+from tests.workflows.engine_chain import Chain, MemoryStorage, storage_address
+
+SPEC = make_spec()
+KEY = "0x" + "11" * 32
+TRANSFERS = 50
+"""In a full block. EthereumJS executes a block twice unless it built it: a second and a half for so many."""
+
+_account: Any = Account.from_key(KEY)
+GENESIS: dict[str, Any] = {
+    **CANCUN_GENESIS,
+    "alloc": {**CANCUN_GENESIS["alloc"], _account.address: {"balance": hex(10**24)}},
+}
+
+Import = Callable[[Chain, Sequence[SignedBlock]], Awaitable[None]]
+"""Imports the blocks, with which the chain ends."""
+
+
+@attrs.define
+class Transfers:
+    """A pool that offers so many transfers a block, from `nonce` on."""
+
+    a_block: int = 0
+    nonce: int = 0
+
+    def best(self, base_fee: int, accounts: AccountReader) -> list[SignedTransaction]:  # noqa: ARG002
+        """The next transfers."""
+        return [self._transfer(self.nonce + index) for index in range(self.a_block)]
+
+    def discard(self, transaction: SignedTransaction, reason: str) -> None:
+        """They are all right."""
+        raise AssertionError(f"{transaction.hash.hex()}: {reason}")
+
+    def _transfer(self, nonce: int) -> SignedTransaction:
+        fields = {"nonce": nonce, "to": "0x" + "22" * 20, "value": 1, "gas": 21_000, "gasPrice": 100 * 10**9}
+        signed: Any = Account.sign_transaction({**fields, "chainId": CHAIN_ID}, KEY)
+        return read_transaction(bytes(signed.raw_transaction), CHAIN_ID)
+
+
+async def build(path: Path, a_kind: int) -> Chain:
+    """`a_kind` empty blocks, then as many with transfers, by an embedded engine."""
+    pool = Transfers()
+    engine = await EmbeddedEngine.open(path, GENESIS, pool)
+    start = attrs.evolve(genesis(SPEC), payload_hash=await engine.genesis_hash())
+    chain = Chain((), (start,))
+    for number in range(2 * a_kind):
+        pool.a_block = TRANSFERS if number >= a_kind else 0
+        tip, slot = chain.head().head, Slot(FIRST_SLOT + number)
+        attributes = payload_attributes(tip, slot, None, SPEC)
+        hashes = (tip.payload_hash, start.payload_hash, start.payload_hash)
+        payload = await engine.build_payload(*hashes, attributes)
+        pool.nonce += len(payload.transactions)  # fewer than offered where the machine is too slow for a slot
+        await engine.new_payload(payload, tip.hash)
+        signed = approve(Block(tip.hash, slot, payload), SPEC)
+        state = apply_block(tip, signed, Wei(0), ())
+        chain = Chain((*chain.blocks, signed), (*chain.states, state))
+    await engine.aclose()
+    return chain
+
+
+def directly(engine: ExecutionEngine) -> Import:
+    """Nothing but the two calls for each block."""
+
+    async def run(chain: Chain, blocks: Sequence[SignedBlock]) -> None:
+        first = chain.states[0].payload_hash
+        for signed in blocks:
+            payload = signed.block.payload
+            verdict = await engine.new_payload(payload, signed.block.parent_hash)
+            assert verdict.status == "VALID", verdict
+            await engine.set_forkchoice(payload.block_hash, first, first)
+
+    return run
+
+
+async def by_the_node(stack: AsyncExitStack, engine: ExecutionEngine, chain: Chain) -> Import:
+    """As a node feeds a client that lags behind, from its storage (in memory here)."""
+    address, storage = storage_address(), MemoryStorage(chain.until(0))
+    await stack.enter_async_context(
+        open_system(supervisor("Root", OneForOne(), [actor(address, lambda: storage)]))
+    )
+    reconcile = EngineReconcile(engine, address, chain.states[0].payload_hash, lambda _: None)
+
+    async def run(until_now: Chain, _: Sequence[SignedBlock]) -> None:
+        storage.chain = until_now
+        reconcile.doubt()
+        assert await reconcile.advance(inf)
+
+    return run
+
+
+async def importers(stack: AsyncExitStack, folder: Path, chain: Chain) -> dict[str, Import]:
+    """All clients that are installed, each with a new data folder."""
+    found: dict[str, Import] = {}
+    for name, start in (
+        ("geth", components.geth),
+        ("geth, fed by the node", components.geth),
+        ("EthereumJS", components.ethereumjs),
+    ):
+        try:
+            datadir = folder / name.replace(" ", "-").replace(",", "")
+            process = await stack.enter_async_context(start(folder, GENESIS, JWT, datadir=datadir))
+        except pytest.skip.Exception as missing:
+            print(f"without {name}: {missing}")
+            continue
+        client = EngineApiClient.connect(process.engine_url, JWT, SystemClock(), process.eth_url)
+        stack.push_async_callback(client.aclose)
+        patient = client.with_deadlines(CATCHING_UP)
+        fed = name.endswith("node")
+        found[name] = await by_the_node(stack, patient, chain) if fed else directly(patient)
+    embedded = await EmbeddedEngine.open(folder / "embedded", GENESIS, Transfers())
+    stack.push_async_callback(embedded.aclose)
+    found["embedded engine"] = directly(embedded)
+    return found
+
+
+async def measure(a_round: int, rounds: int) -> None:
+    """Build the chain, let all import it piece by piece, and print the table."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        chain = await build(folder / "builder", a_round * rounds)
+        async with AsyncExitStack() as stack:
+            clients = await importers(stack, folder, chain)
+            seconds: dict[str, list[float]] = {client: [] for client in clients}
+            for piece in range(2 * rounds):
+                until_now = chain.until((piece + 1) * a_round)
+                for client, run in clients.items():
+                    begun = time.perf_counter()
+                    await run(until_now, until_now.blocks[-a_round:])
+                    seconds[client].append(time.perf_counter() - begun)
+    transfers = statistics.mean(len(full.block.payload.transactions) for full in chain.blocks[a_round * rounds :])
+    print(f"{'blocks/s imported':<24}{'empty':>10}{f'{transfers:.0f} transfers':>16}{'of geth':>18}")
+    for client, times in seconds.items():
+        kinds = [times[:rounds], times[rounds:]]
+        speeds = [a_round / statistics.median(kind) for kind in kinds]
+        reference = seconds.get("geth", times)
+        ratios = [
+            statistics.median(geth / own for geth, own in zip(base, kind, strict=True))
+            for base, kind in zip((reference[:rounds], reference[rounds:]), kinds, strict=True)
+        ]
+        print(f"{client:<24}{speeds[0]:>10.0f}{speeds[1]:>16.1f}{ratios[0]:>11.2f} {ratios[1]:.2f}")
+
+
+def main() -> None:
+    """Read the command line and measure."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--blocks", type=int, default=10, help="blocks a round, of each kind (10)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median counts (5)")
+    options = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    trio.run(measure, options.blocks, options.rounds)
+
+
+if __name__ == "__main__":
+    main()
