@@ -55,17 +55,18 @@ class EngineActor(Actor[Engine]):
         self._reconcile = EngineReconcile(feeder, storage, genesis, publish)
         self._turn = 0
 
-    async def pre_start(self) -> None:
-        """Make sure that the client is of this chain. Raises `WrongChain`, `EngineUnavailable`."""
+    async def started(self) -> None:
+        """Make sure that the client is of this chain, then begin to bring it to the node's head.
+
+        Not in `pre_start`: the rest of the node starts, and can be asked how it is, while the client is not there.
+        Raises `WrongChain`, `EngineUnavailable`.
+        """
         found = await self._engine.genesis_hash()
         if found != self._genesis:
             raise WrongChain(
                 f"the execution client is of another chain: its block 0 is {found.hex()}, this chain's is "
                 f"{self._genesis.hex()}; start it with this chain's execution genesis, on a data folder of its own"
             )
-
-    async def started(self) -> None:
-        """Begin to bring the client to the node's head."""
         self._go_on()
 
     @handles(CatchUp)

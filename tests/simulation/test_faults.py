@@ -127,3 +127,18 @@ async def test_a_full_disk_costs_slots_and_damages_nothing(
         await node.slots(20)
         assert node.system.failure is None
         assert (await node.head()).head.height >= before + 10
+
+
+async def test_a_client_that_starts_later_is_waited_for_by_those_only_who_need_it(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    spec = chain_spec()
+    engine = FakeEngine.of(spec.execution_genesis)
+    engine.down = True
+    async with open_node(tmp_path, spec, engine=engine) as node:
+        assert (await node.head()).head.height == 0, "the node answers for itself meanwhile"
+        await node.slots(20.5)
+        assert len(node.missed) >= 19
+        engine.down = False
+        await node.slots(10)
+        assert (await node.head()).head.height >= 7

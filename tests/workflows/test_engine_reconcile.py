@@ -39,7 +39,7 @@ from alysd.workflows.engine_reconcile import (
     Told,
     Unsure,
 )
-from alysd.workflows.machine import IllegalTransition, Machine
+from alysd.workflows.machine import Machine, NoSuchTransition
 from tests.consensus.builders import FIRST_SLOT
 from tests.workflows.engine_chain import Chain, MemoryStorage, extend, make_chain, storage_address, wipe
 
@@ -389,6 +389,6 @@ async def test_only_the_table_moves_it() -> None:
             allowed += 1
             assert type(machine.move(event)) in {type(each) for each in every_state(tip)}
         else:
-            with pytest.raises(IllegalTransition):
+            with pytest.raises(NoSuchTransition):
                 machine.move(event)
     assert allowed == len(TRANSITIONS)
