@@ -10,6 +10,8 @@ A tour, each module readable on its own:
 - `failures`, `history`, `failure_log`, `patterns`: what failed, how often, and what it has in common.
 - `monitor`, `probe`, `health`: who is well, and who is restarted because they are not.
 - `group`: several actors behind one name. `waits`: circles of waiting actors, found.
+- `trace`, `envelope`: traces that messages carry, and messages that leave the process. `keep`: state that
+  survives a restart.
 - `bus`: events to whoever subscribed. `errors`: all that can be raised, as a tree.
 
 The smallest program:
@@ -32,7 +34,8 @@ The smallest program:
 
 from alysd.nurseries.address import Address
 from alysd.nurseries.behaviour import Actor, handles
-from alysd.nurseries.bus import Bus
+from alysd.nurseries.bus import Bus, BusRules, NotPermitted, Rate, TooManyEvents
+from alysd.nurseries.envelope import Codec, Envelope, Gate, NotAuthentic, seal, unseal
 from alysd.nurseries.errors import (
     ActorDown,
     AskCycle,
@@ -60,6 +63,7 @@ from alysd.nurseries.group import Balance, Group, pool
 from alysd.nurseries.health import Health
 from alysd.nurseries.history import ChildHistory, FailureRecord, Outcome
 from alysd.nurseries.inbox import DeadLetter
+from alysd.nurseries.keep import Kept, StateStore
 from alysd.nurseries.lifecycle import TRANSITIONS, Change, Observer, State
 from alysd.nurseries.mailbox import Mailbox
 from alysd.nurseries.messages import Ask, Tell
@@ -82,6 +86,7 @@ from alysd.nurseries.snapshot import ChildSnapshot, MailboxSnapshot
 from alysd.nurseries.spec import ChildSpec, Priority, SupervisorSpec, actor, supervisor, task
 from alysd.nurseries.strategy import OneForAll, OneForOne, RestForOne, Strategy
 from alysd.nurseries.system import System
+from alysd.nurseries.trace import TraceContext, current_trace, traced
 
 __all__ = [
     "TRANSITIONS",
@@ -96,6 +101,7 @@ __all__ = [
     "Balance",
     "BudgetSpent",
     "Bus",
+    "BusRules",
     "Change",
     "ChildEnded",
     "ChildHistory",
@@ -104,13 +110,16 @@ __all__ = [
     "CircuitBreaker",
     "CircuitOpen",
     "Classifier",
+    "Codec",
     "DeadLetter",
+    "Envelope",
     "ExponentialBackoff",
     "FailureKind",
     "FailureLog",
     "FailureRecord",
     "Fatal",
     "FixedDelay",
+    "Gate",
     "Group",
     "HandlerCrashed",
     "Health",
@@ -121,11 +130,14 @@ __all__ = [
     "IllegalTransition",
     "Immediate",
     "Intensity",
+    "Kept",
     "Mailbox",
     "MailboxFull",
     "MailboxSnapshot",
     "Never",
     "NotAnswered",
+    "NotAuthentic",
+    "NotPermitted",
     "NurseryError",
     "Observer",
     "OnCrash",
@@ -137,6 +149,7 @@ __all__ = [
     "PatternKind",
     "PatternRules",
     "Priority",
+    "Rate",
     "Recovery",
     "Refusal",
     "Registry",
@@ -144,19 +157,26 @@ __all__ = [
     "RestartPolicy",
     "SpecError",
     "State",
+    "StateStore",
     "Strategy",
     "SupervisorSpec",
     "System",
     "SystemFailed",
     "Tell",
+    "TooManyEvents",
+    "TraceContext",
     "UnknownChild",
     "UnknownMessage",
     "WrongState",
     "actor",
+    "current_trace",
     "handles",
     "open_system",
     "pool",
     "run_system",
+    "seal",
     "supervisor",
     "task",
+    "traced",
+    "unseal",
 ]

@@ -16,6 +16,7 @@ from alysd.nurseries.errors import ActorDown, AskTimeout, CircuitOpen, HandlerCr
 from alysd.nurseries.inbox import Entry, Inbox
 from alysd.nurseries.messages import Ask, Tell
 from alysd.nurseries.overflow import OnCrash, Overflow, OverflowPolicy
+from alysd.nurseries.trace import carry, traces
 from alysd.nurseries.waits import begin_wait, end_wait, handling
 from alysd.nurseries.wheel import Pending, Wheel
 
@@ -93,19 +94,14 @@ class Address(Generic[P]):
 
         A full mailbox drops by its policy or raises `MailboxFull`; a stopped actor raises `ActorDown`.
         """
-        inbox = self.mailbox
-        if len(inbox.queue) < inbox.limit:
-            inbox.queue.append((message, perf_counter(), None))
-            inbox.wake()
-        else:
-            inbox.send_nowait((message, perf_counter(), None))
+        self.mailbox.send_nowait((carry(message) if traces.open else message, perf_counter(), None))
 
     def send(self, message: Tell[P]) -> Coroutine[Any, Any, None]:
         """Send, waiting for room if that is the mailbox's policy. Cancelled, the message was not sent.
 
         To be awaited. Raises `ActorDown` when the actor is stopped, `MailboxFull` by policy.
         """
-        return self.mailbox.send((message, perf_counter(), None))
+        return self.mailbox.send((carry(message) if traces.open else message, perf_counter(), None))
 
     async def ask(self, message: Ask[P, R], *, seconds: float = ASK_SECONDS) -> R:
         """Send and wait for the answer, at most `seconds` in all.
@@ -134,7 +130,7 @@ class Address(Generic[P]):
         if len(inbox.queue) >= inbox.limit:
             return await self._ask_full(wheel, message, seconds)
         pending = Pending(current_task())
-        inbox.queue.append((message, perf_counter(), pending))
+        inbox.queue.append((carry(message) if traces.open else message, perf_counter(), pending))
         waiter = inbox.waiter
         if waiter is not None:
             inbox.waiter = None
@@ -149,7 +145,7 @@ class Address(Generic[P]):
         """The same when there is no room: by policy, or in line."""
         inbox = self.mailbox
         pending = Pending(None)
-        entry: Entry = (message, perf_counter(), pending)
+        entry: Entry = (carry(message) if traces.open else message, perf_counter(), pending)
         ticket = None
         if inbox.overflow is Overflow.BLOCK:
             ticket = inbox.stand_in_line(entry)

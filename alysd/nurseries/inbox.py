@@ -8,6 +8,7 @@ import attrs
 from alysd.nurseries.errors import ActorDown, MailboxFull
 from alysd.nurseries.mailbox import Mailbox
 from alysd.nurseries.overflow import OverflowPolicy
+from alysd.nurseries.trace import Carried
 from alysd.nurseries.waits import Waiter, begin_wait, end_wait, handling
 from alysd.nurseries.wheel import Pending
 
@@ -46,6 +47,8 @@ class Inbox(Mailbox[Entry]):
         """Count the message, keep it as a dead letter and tell its asker."""
         super().drop(value, reason)
         message, sent_at, pending = value
+        if isinstance(message, Carried):
+            message = message.message
         if self.dead_letters is None:
             self.dead_letters = deque(maxlen=DEAD_LETTERS_KEPT)
         self.dead_letters.append(DeadLetter(self.name, message, reason, perf_counter() - sent_at))

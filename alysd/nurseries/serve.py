@@ -15,6 +15,7 @@ from alysd.nurseries.address import Address
 from alysd.nurseries.behaviour import Actor
 from alysd.nurseries.errors import UnknownMessage, leaf_of
 from alysd.nurseries.lifecycle import State
+from alysd.nurseries.trace import Carried, traced
 from alysd.nurseries.wheel import Pending
 
 logger = logging.getLogger("alysd.nurseries")
@@ -78,9 +79,7 @@ async def serve(child: Served, actor: Actor[Any]) -> None:
             address.in_hand = entry
             handler = handlers.get(type(message))
             try:
-                if handler is None:
-                    raise UnknownMessage(address.name, type(message).__name__)
-                reply = await handler(actor, message)
+                reply = await (handler(actor, message) if handler else _unusual(child, actor, message))
             except Exception as error:  # a handler may raise anything; only refusals end here
                 refusal = leaf_of(error)
                 if not isinstance(refusal, refusals):
@@ -109,6 +108,16 @@ async def serve(child: Served, actor: Actor[Any]) -> None:
         else:
             inbox.waiter = task
             await wait_task_rescheduled(abort)
+
+
+async def _unusual(child: Served, actor: Actor[Any], message: object) -> Any:
+    """A message without a handler: one that carries a trace, or a mistake."""
+    inner: object = message.message if isinstance(message, Carried) else message
+    handler = actor.handlers.get(type(inner))
+    if handler is None or not isinstance(message, Carried):
+        raise UnknownMessage(child.address.name, type(inner).__name__)
+    with traced(message.context):
+        return await handler(actor, inner)
 
 
 def _refused(address: Address[Any], message: object, pending: Pending | None, refusal: Exception) -> None:

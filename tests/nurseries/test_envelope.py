@@ -1,0 +1,112 @@
+"""Messages between processes: complete, sealed, and refused when anything about them is wrong."""
+
+import json
+
+import attrs
+import pytest
+
+from alysd.nurseries import Envelope, Gate, NotAuthentic, Priority, Refusal, TraceContext, seal, traced, unseal
+
+KEY = bytes(range(32))
+
+
+class Json:
+    """A codec for messages that are strings."""
+
+    def encode(self, envelope: Envelope) -> bytes:
+        return json.dumps(
+            [envelope.message, envelope.message_id, envelope.created_at, envelope.retry_count, envelope.timeout]
+        ).encode()
+
+    def decode(self, data: bytes) -> Envelope:
+        try:
+            message, message_id, created_at, retry_count, timeout = json.loads(data)
+        except ValueError:
+            raise Refusal("not an envelope") from None
+        return Envelope(
+            message=message,
+            sender="there",
+            destination="here",
+            created_at=created_at,
+            message_id=message_id,
+            retry_count=retry_count,
+            timeout=timeout,
+        )
+
+
+def letter(message: str = "hello", *, retry_count: int = 0) -> Envelope:
+    return Envelope(
+        message=message, sender="a", destination="b", created_at=100.0, timeout=10.0, retry_count=retry_count
+    )
+
+
+def test_an_envelope_is_unique_and_its_answer_finds_the_way_back() -> None:
+    context = TraceContext("a" * 32, "b" * 16)
+    with traced(context):
+        question = Envelope(message="?", sender="a", destination="b", created_at=1.0, priority=Priority.HIGH)
+    answer = question.answer("!", created_at=2.0)
+    assert question.message_id != answer.message_id
+    assert (answer.sender, answer.destination, answer.correlation_id) == ("b", "a", question.message_id)
+    assert (answer.priority, answer.trace) == (Priority.HIGH, context)
+    again = question.again()
+    assert (again.message_id, again.retry_count) == (question.message_id, 1)
+
+
+def test_an_envelope_expires_after_its_timeout_or_never() -> None:
+    assert not letter().expired(110.0)
+    assert letter().expired(110.1)
+    assert not Envelope(message="", sender="", destination="", created_at=0.0).expired(1e12)
+
+
+def test_a_seal_holds_and_any_changed_bit_breaks_it() -> None:
+    sealed = seal(KEY, b"data")
+    assert unseal(KEY, sealed) == b"data"
+    for position in range(len(sealed)):
+        broken = bytearray(sealed)
+        broken[position] ^= 1
+        with pytest.raises(NotAuthentic):
+            unseal(KEY, bytes(broken))
+    for wrong in (b"", sealed[:31], seal(bytes(32), b"data")):
+        with pytest.raises(NotAuthentic, match="the seal is missing or wrong"):
+            unseal(KEY, wrong)
+    with pytest.raises(ValueError, match="at least 32 bytes, not 5"):
+        seal(b"short", b"data")
+
+
+def test_a_gate_delivers_what_is_right_and_names_what_is_wrong() -> None:
+    delivered: list[Envelope] = []
+    codec = Json()
+    gate = Gate(KEY, codec, delivered.append, max_bytes=200)
+    first = letter()
+    sealed = seal(KEY, codec.encode(first))
+    gate.receive(sealed, now=101.0)
+    assert [envelope.message for envelope in delivered] == ["hello"]
+    with pytest.raises(NotAuthentic, match="was seen before"):
+        gate.receive(sealed, now=101.0)
+    gate.receive(seal(KEY, codec.encode(first.again())), now=102.0)  # a retry is not a replay
+    for now in (111.0, 39.0):
+        with pytest.raises(Refusal, match="came too late, or is from the future"):
+            gate.receive(seal(KEY, codec.encode(letter())), now=now)
+    with pytest.raises(Refusal, match="has no timeout of at most 60 s"):
+        gate.receive(seal(KEY, codec.encode(attrs.evolve(letter(), timeout=None))), now=101.0)
+    with pytest.raises(Refusal, match="a message of 500 bytes; at most 200 are taken"):
+        gate.receive(bytes(500), now=101.0)
+    with pytest.raises(Refusal, match="not an envelope"):
+        gate.receive(seal(KEY, b"nonsense"), now=101.0)
+    assert len(delivered) == 2
+
+
+def test_a_gate_remembers_every_message_until_it_would_be_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alysd.nurseries.envelope.REMEMBERED", 10)
+    codec = Json()
+    gate = Gate(KEY, codec, lambda _: None)
+    first = seal(KEY, codec.encode(letter()))
+    gate.receive(first, now=100.0)
+    for _ in range(9):
+        gate.receive(seal(KEY, codec.encode(letter())), now=100.0)
+    with pytest.raises(Refusal, match="too many messages within a minute"):
+        gate.receive(seal(KEY, codec.encode(letter())), now=100.0)
+    with pytest.raises(NotAuthentic):
+        gate.receive(first, now=110.0)
+    late = attrs.evolve(letter(), created_at=300.0)
+    gate.receive(seal(KEY, codec.encode(late)), now=300.0)  # the others are forgotten
