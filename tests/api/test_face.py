@@ -171,13 +171,13 @@ def test_the_greeting_says_where_everything_is(monkeypatch: pytest.MonkeyPatch) 
     spec = load_chain_spec(config.chain.spec)
     stream = Terminal()
     face(stream).start(config, spec, genesis_hash(spec))
+    account = "0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472"
     first, *rows = stream.getvalue().splitlines()
     assert first.startswith(f"alysd {__version__}   chain alys-dev   genesis 3832bb28   data data/dev   times ")
     assert rows == [
         "  ethereum  http://127.0.0.1:8545   embedded engine, Cancun, chain id 121212",
         "  alys      http://127.0.0.1:3000   JSON-RPC (createauxblock …)   /metrics   /health/status   /status",
-        "  account   0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472   1,000 BTC to play with, "
-        "key in conf/dev-account.key",
+        f"  account   {account}   1,000 BTC to play with, key in conf/dev-account.key",
     ]
 
 

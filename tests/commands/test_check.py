@@ -1,0 +1,35 @@
+"""`alysd check`."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from alysd.cli import main
+from tests.config.kit import CONF, folder_with
+
+
+def test_a_right_configuration_is_said_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Silence could mean anything."""
+    assert main(["check", "--config", str(CONF / "dev.toml")]) == 0
+    assert capsys.readouterr().out == (
+        "the configuration is right: chain alys-dev, chain id 121212, 1 authority, engine embedded\n"
+    )
+
+
+def test_show_prints_the_merged_result(capsys: pytest.CaptureFixture[str]) -> None:
+    """An operator could not see what their layers come to."""
+    assert main(["check", "--config", str(CONF / "dev.toml"), "--set", "logging.level=debug", "--show"]) == 0
+    shown = tomllib.loads(capsys.readouterr().out)
+    assert shown["logging"]["level"] == "debug"
+    assert shown["chain"]["spec"] == str(CONF / "chains" / "dev.toml")
+
+
+def test_what_is_wrong_is_said_and_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A deployment would go on with it."""
+    path = folder_with(tmp_path, "[chain]\nspec = 'none.toml'\n")
+    assert main(["check", "--config", str(path)]) == 2
+    assert capsys.readouterr().err == (
+        f'alysd: {path}:2: chain.spec = "none.toml": there is no such file\n'
+        f"alysd: {path}: chain.authority_key_file is missing, and it has no default\n"
+    )

@@ -1,0 +1,76 @@
+"""`alysd keys`."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from alysd.cli import main
+from alysd.config.key_file import read_key_file
+from tests.config.kit import CONF
+
+
+@pytest.mark.parametrize("kind", ["bls", "bitcoin", "network"])
+def test_a_new_key_is_written_and_only_its_public_half_shown(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The secret would stay in a terminal's history."""
+    path = tmp_path / "member.key"
+    assert main(["keys", "new", kind, "--out", str(path)]) == 0
+    said = capsys.readouterr()
+    secret = read_key_file(path).secret.hex()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert secret not in said.out + said.err
+    public = said.out.splitlines()[-1]
+    assert main(["keys", "show", str(path)]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == f"{kind} key\npublic {public}\n"
+    assert shown.err == ""
+    assert main(["keys", "show", str(path), "--secret"]) == 0
+    assert capsys.readouterr().out.endswith(f"secret {secret}\n")
+
+
+def test_without_a_name_the_file_is_named_after_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be somewhere."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["keys", "new", "bls"]) == 0
+    assert read_key_file(tmp_path / "bls.key", kind="bls")
+
+
+def test_a_key_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second call would destroy a share of the locked BTC."""
+    path = tmp_path / "member.key"
+    assert main(["keys", "new", "bitcoin", "--out", str(path)]) == 0
+    before = path.read_bytes()
+    assert main(["keys", "new", "bitcoin", "--out", str(path)]) == 2
+    assert path.read_bytes() == before
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_file_of_unknown_kind_wants_to_be_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The public half of another kind would be shown."""
+    path = tmp_path / "k"
+    path.write_text("11" * 32)
+    path.chmod(0o600)
+    assert main(["keys", "show", str(path)]) == 2
+    assert "say it: --kind" in capsys.readouterr().err
+    assert main(["keys", "show", str(path), "--kind", "bitcoin"]) == 0
+    assert capsys.readouterr().out.startswith("bitcoin key\npublic 0x")
+
+
+def test_a_secret_out_of_range_is_no_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file of zeros would end in a stack trace."""
+    path = tmp_path / "k"
+    path.write_text("00" * 32)
+    path.chmod(0o600)
+    assert main(["keys", "show", str(path), "--kind", "network"]) == 2
+    assert "not a network key" in capsys.readouterr().err
+
+
+def test_a_file_that_others_may_read_is_remarked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A leaked key would go unnoticed."""
+    path = tmp_path / "k"
+    path.write_bytes((CONF / "dev-authority.key").read_bytes())
+    path.chmod(0o644)
+    assert main(["keys", "show", str(path)]) == 0
+    assert f"chmod 600 {path}" in capsys.readouterr().err

@@ -1,0 +1,110 @@
+"""`alysd run`: what it does before and after the node itself, which stands in tests/integration."""
+
+import json
+import logging
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from alysd.cli import main
+from alysd.errors import AddressInUse, StoreError
+from alysd.integrations.data_folder import DataFolder
+from alysd.nurseries import SystemFailed
+from alysd.types.hashes import BlockHash
+from tests.config.kit import CONF
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A face is for the whole process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    logging.getLogger("alysd").setLevel(logging.NOTSET)
+    structlog.reset_defaults()
+
+
+class FakeNode(types.ModuleType):
+    """In place of `alysd.node`: ends as the test says, and remembers what it was given."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        super().__init__("alysd.node")
+        self.error = error
+        self.given: tuple[Any, ...] = ()
+
+    async def run_node(self, *given: Any) -> None:
+        """The node's whole life."""
+        self.given = given
+        with pytest.raises(Exception, match="one node a data folder"):
+            DataFolder.open(given[0].storage.path)
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Run `alysd run` with a node that ends so."""
+
+    def run(node: FakeNode) -> int:
+        monkeypatch.setitem(sys.modules, "alysd.node", node)
+        return main(["run", "--config", str(CONF / "dev.toml"), "--set", f"storage.path={tmp_path / 'data'}"])
+
+    return run
+
+
+def failed(cause: BaseException) -> SystemFailed:
+    """The tree gave up because of this."""
+    failure = SystemFailed("AlysSystem", ("AlysSystem", "chain"))
+    failure.__cause__ = cause
+    return failure
+
+
+def test_a_node_that_was_asked_to_stop_ends_with_0(run: Any, tmp_path: Path) -> None:
+    """systemd would call every stop a failure; and the folder would stay locked."""
+    node = FakeNode()
+    assert run(node) == 0
+    config, spec, face = node.given
+    assert (config.storage.path, spec.name, face.text) == (tmp_path / "data", "alys-dev", False)
+    DataFolder.open(tmp_path / "data").close()
+
+
+def test_the_users_mistake_is_found_behind_the_trees_failure(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """A used port would end as an unknown failure, and be tried again for ever."""
+    assert run(FakeNode(failed(AddressInUse("127.0.0.1:3000 is in use")))) == 2
+    assert capsys.readouterr().err == "alysd: 127.0.0.1:3000 is in use\n"
+
+
+@pytest.mark.parametrize("error", [failed(StoreError("disk full")), StoreError("disk full")])
+def test_a_failure_is_logged_by_its_root(
+    run: Any, error: BaseException, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """systemd would not restart the node, and nobody know why it ended."""
+    assert run(FakeNode(error)) == 1
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (line["event"], line["level"], line["error"]) == ("failed", "critical", "StoreError: disk full")
+
+
+def test_a_folder_of_another_chain_is_refused_before_anything_starts(
+    run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The node would write into another chain's database."""
+    with DataFolder.open(tmp_path / "data") as folder:
+        folder.claim("other", BlockHash(b"\x07" * 32))
+    node = FakeNode()
+    assert run(node) == 2
+    assert node.given == ()
+    assert "belongs to chain other" in capsys.readouterr().err
+
+
+def test_a_folder_in_use_is_refused(run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two nodes would sign with one key."""
+    with DataFolder.open(tmp_path / "data"):
+        assert run(FakeNode()) == 2
+    assert "is in use by process" in capsys.readouterr().err

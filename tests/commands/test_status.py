@@ -1,0 +1,99 @@
+"""`alysd status`: what it prints and how it ends."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from alysd.cli import main
+from alysd.commands import status
+from alysd.commands.status import MAX_ANSWER_BYTES, fetch_report
+from tests.commands.test_status_text import REPORT
+
+URL = "http://127.0.0.1:3000"
+
+
+def answering(handler: Callable[[httpx.Request], httpx.Response]) -> Any:
+    """Fetch from a node that answers so."""
+    return fetch_report(URL + "/", httpx.MockTransport(handler))
+
+
+def test_the_status_page_is_fetched() -> None:
+    """Another page would be drawn."""
+    asked: list[str] = []
+
+    def node(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(200, json=REPORT)
+
+    assert answering(node) == REPORT
+    assert asked == [f"{URL}/status"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(404, json=REPORT),
+        httpx.Response(200, text="<html>"),
+        httpx.Response(200, json=[]),
+        httpx.Response(200, json={"tree": 1}),
+        httpx.Response(200, content=b"[" * 100_000),
+        httpx.Response(200, content=b"x" * (MAX_ANSWER_BYTES + 1)),
+    ],
+)
+def test_what_is_no_node_is_said_so(answer: httpx.Response) -> None:
+    """Another program on the port would end in a stack trace, or fill the memory."""
+    with pytest.raises(ValueError, match=r"not an alysd node|too long"):
+        answering(lambda _request: answer)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (httpx.ConnectError("refused"), "no node answers at"),
+        (httpx.ReadError("reset"), "no node answers at"),
+        (httpx.RemoteProtocolError("odd"), "no node answers at"),
+        (httpx.ReadTimeout("slow"), "within 5 s"),
+    ],
+)
+def test_nobody_there_is_told_in_words(error: Exception, words: str) -> None:
+    """A stopped node would end in a stack trace."""
+
+    def nobody(_request: httpx.Request) -> httpx.Response:
+        raise error
+
+    with pytest.raises(ConnectionError, match=words):
+        answering(nobody)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "ftp://x", "http://[::1"])
+def test_an_address_that_is_none_is_the_users_mistake(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would look as if the node were down."""
+    assert main(["status", "--url", url]) == 2
+    assert capsys.readouterr().err.startswith(f"alysd: --url {url}: an address like")
+
+
+def test_a_node_that_is_down_is_one_line_and_3(capsys: pytest.CaptureFixture[str]) -> None:
+    """A script could not tell down from unwell."""
+    assert main(["status", "--url", "http://127.0.0.1:9"]) == 3  # the discard port: nobody listens there
+    assert capsys.readouterr().err == "alysd: no node answers at http://127.0.0.1:9\n"
+
+
+@pytest.mark.parametrize(("health", "code"), [("healthy", 0), ("degraded", 1), ("unhealthy", 1)])
+def test_the_exit_code_tells_the_health(
+    health: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A check in a script would always be green."""
+    reasons: list[str] = []
+    report = REPORT | {"health": {"status": health, "reasons": reasons}}
+
+    def fetched(_url: str) -> dict[str, Any]:
+        return report
+
+    monkeypatch.setattr(status, "fetch_report", fetched)
+    assert main(["status"]) == code
+    assert health in capsys.readouterr().out
+    assert main(["status", "--json"]) == code
+    assert json.loads(capsys.readouterr().out) == report

@@ -1,0 +1,95 @@
+"""The status page as people see it."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from alysd.commands.status_text import draw_status, draw_tree, duration
+
+NOW = datetime(2026, 11, 20, 14, 0, 0).astimezone().timestamp()
+
+
+def child(name: str, *below: dict[str, Any], kind: str = "actor", **changes: Any) -> dict[str, Any]:
+    """A child as the node says it."""
+    mailbox = {"depth": 1, "capacity": 64, "handled": 200} if kind == "actor" else None
+    strategy = "OneForOne" if kind == "supervisor" else None
+    said = {
+        "name": name, "kind": kind, "state": "Running", "strategy": strategy, "restarts": 0, "uptime": 100.0,
+        "last_error": None, "last_error_at": None, "mailbox": mailbox, "children": list(below),
+    }  # fmt: skip
+    return said | changes
+
+
+REPORT: dict[str, Any] = {
+    "chain": "alys-dev",
+    "time": NOW,
+    "health": {"status": "degraded", "reasons": ["auxpow is Backoff: ValueError: x"]},
+    "head": {"height": 237, "timestamp": NOW - 1},
+    "final": {"height": 229},
+    "counts": {"slots_missed": 2},
+    "tree": child(
+        "AlysSystem",
+        child("StorageSupervisor", child("storage"), child("metrics"), kind="supervisor"),
+        child("ChainSupervisor", child("finality", kind="task"), kind="supervisor", state="Backoff"),
+        child(
+            "auxpow", restarts=1, state="Backoff", uptime=0.0,
+            last_error="ValueError: x", last_error_at=NOW - 7200,
+        ),
+        kind="supervisor",
+        strategy="OneForAll",
+        uptime=8040.0,
+    ),
+}  # fmt: skip
+
+
+def test_the_whole_page() -> None:
+    """A person would look at something else than the documentation shows."""
+    assert draw_status(REPORT, now=NOW).splitlines() == [
+        "alys-dev   head 237 (1 s ago)   final 229   2 slots missed since start   degraded",
+        "  auxpow is Backoff: ValueError: x",
+        "AlysSystem               one-for-all    2 h 14 m",
+        "├─ StorageSupervisor     one-for-one    1 m 40 s",
+        "│  ├─ storage            running         0 restarts    1/64 waiting     2.0 msg/s",
+        "│  └─ metrics            running         0 restarts    1/64 waiting     2.0 msg/s",
+        "├─ ChainSupervisor       one-for-one    backoff   1 m 40 s",
+        "│  └─ finality           running         0 restarts",
+        "└─ auxpow                backoff         1 restart (12:00:00 ValueError: x)  1/64 waiting     0.0 msg/s",
+    ]
+
+
+def test_a_node_that_cannot_say_is_still_drawn() -> None:
+    """The page would fail when it is needed most."""
+    silent = {key: value for key, value in REPORT.items() if key not in ("head", "final")} | {"counts": None}
+    assert draw_status(silent, now=NOW).splitlines()[0] == "alys-dev   degraded"
+
+
+def test_a_chain_before_its_first_block_has_no_age() -> None:
+    """The head would be half a century old."""
+    new = REPORT | {"head": {"height": 0, "timestamp": 0}, "final": {"height": 0}, "counts": {"slots_missed": 1}}
+    first = draw_status(new, now=NOW).splitlines()[0]
+    assert first == "alys-dev   head 0   final 0   1 slot missed since start   degraded"
+
+
+def test_a_failure_of_another_day_has_its_date() -> None:
+    """Somebody would look in the wrong day's log."""
+    old = child("a", restarts=3, last_error="E", last_error_at=NOW - 3 * 86400)
+    assert "3 restarts (2026-11-17 14:00 E)" in draw_tree(old, NOW)[0]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 m 0 s"),
+        (725, "12 m 5 s"),
+        (3600, "1 h"),
+        (8040, "2 h 14 m"),
+        (86400, "1 d"),
+        (273600, "3 d 4 h"),
+    ],
+)
+def test_durations_have_their_two_largest_units(seconds: float, text: str) -> None:
+    """Nobody reads 273600 seconds."""
+    assert duration(seconds) == text

@@ -1,0 +1,139 @@
+"""The command line itself: quick help, exit codes, and errors as a person sees them."""
+
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from alysd import __version__
+from alysd.cli import COMMANDS, error_text, main
+from alysd.config.problems import InvalidConfig
+from alysd.errors import UserError, WrongChain
+
+HEAVY = ("trio", "attrs", "structlog", "httpx", "starlette", "cattrs", "ssz", "asyncio", "logging")
+"""What would make --help slow; each costs 10 to 150 ms."""
+
+
+def imported_by(*arguments: str) -> set[str]:
+    """The modules that a command line imports before it ends."""
+    code = (
+        "import sys\nfrom alysd.cli import main\n"
+        f"try:\n main({list(arguments)!r})\nexcept SystemExit:\n pass\n"
+        "print('MODULES', *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    return set(done.stdout.rpartition("MODULES ")[2].split())
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), *((name, "--help") for name in COMMANDS)])
+def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    """Help would take a second instead of a blink."""
+    assert not imported_by(*arguments) & set(HEAVY)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A person could not learn its options."""
+    with pytest.raises(SystemExit) as caught:
+        main([name, "--help"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: alysd {name}")
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody would find it."""
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(f"    {name} " in shown and purpose in shown for name, purpose in COMMANDS.items())
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["run", "--nonsense"], ["keys"], ["--nonsense"]])
+def test_what_is_not_understood_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A script would take it for success."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: alysd" in capsys.readouterr().err
+
+
+def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """A bug report would lack it."""
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"alysd {__version__}\n"
+
+
+def command(monkeypatch: pytest.MonkeyPatch, run: Callable[[Any], int]) -> None:
+    """Put this in place of `alysd check`."""
+    module = types.ModuleType("alysd.commands.check")
+    monkeypatch.setattr(module, "add_arguments", id, raising=False)  # takes the parser, and adds nothing
+    monkeypatch.setattr(module, "run", run, raising=False)
+    monkeypatch.setitem(sys.modules, "alysd.commands.check", module)
+
+
+def raising(error: BaseException) -> Callable[[Any], int]:
+    """A command that ends with this."""
+
+    def run(_args: object) -> int:
+        raise error
+
+    return run
+
+
+def test_the_commands_code_is_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd and scripts would not see a failure."""
+    command(monkeypatch, lambda _args: 3)
+    assert main(["check"]) == 3
+
+
+def test_a_mistake_is_words_and_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A person would see a stack trace, and systemd try again for ever."""
+    command(monkeypatch, raising(WrongChain("data belongs to chain a\nname another folder")))
+    assert main(["check"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == "alysd: data belongs to chain a\n       name another folder\n"
+
+
+def test_several_mistakes_are_told_apart() -> None:
+    """One would be read as the continuation of the other."""
+    assert error_text(InvalidConfig(["one\nhint", "two"])) == "alysd: one\n       hint\nalysd: two\n"
+    assert error_text(UserError("single")) == "alysd: single\n"
+
+
+def test_ctrl_c_ends_as_shells_expect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop in a shell would go on."""
+    command(monkeypatch, raising(KeyboardInterrupt()))
+    assert main(["check"]) == 130
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug could not be found."""
+    command(monkeypatch, raising(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        main(["check"])
+
+
+def test_a_closed_pipe_is_nobodys_mistake() -> None:
+    """`alysd check --show | head -1` would end in a stack trace."""
+    code = (
+        "import sys, types\nmodule = types.ModuleType('alysd.commands.check')\n"
+        "module.add_arguments = lambda parser: None\n"
+        "def run(args): raise BrokenPipeError\n"
+        "module.run = run\nsys.modules['alysd.commands.check'] = module\n"
+        "from alysd.cli import main\nsys.exit(main(['check']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+
+
+def test_python_dash_m_is_the_same() -> None:
+    """Where scripts are not on the path there would be no command."""
+    done = subprocess.run(
+        [sys.executable, "-m", "alysd", "--version"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == f"alysd {__version__}\n"
