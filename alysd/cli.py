@@ -33,12 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = next((word for word in words if word in COMMANDS), None)
     module = importlib.import_module(f"alysd.commands.{chosen}") if chosen else None
     args = _parser(chosen, module).parse_args(words)
-    if module is None:
-        return EXIT_USER_ERROR
     from alysd.errors import UserError
 
     try:
-        return module.run(args)
+        code: int = args.run(args)
+        return code
     except UserError as error:
         sys.stderr.write(error_text(error))
         return EXIT_USER_ERROR
@@ -66,4 +65,5 @@ def _parser(chosen: str | None, module: "ModuleType | None") -> argparse.Argumen
         command = commands.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
         if module is not None and name == chosen:
             module.add_arguments(command)
+            command.set_defaults(run=module.run)
     return parser
