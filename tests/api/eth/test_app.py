@@ -49,7 +49,7 @@ async def test_a_page_of_any_origin_may_ask(tmp_path: Path) -> None:
 
 async def test_a_batch_of_a_library_is_answered(tmp_path: Path) -> None:
     async with eth_chain(tmp_path) as chain:
-        batch = [{"jsonrpc": "2.0", "id": n, "method": "eth_chainId", "params": []} for n in range(20)]
+        batch = [{"jsonrpc": "2.0", "id": n, "method": "eth_chainId"} for n in range(20)]
         answers = (await chain.client.post(chain.url, json=batch)).json()
         assert [(answer["id"], answer["result"]) for answer in answers] == [(n, "0x7") for n in range(20)]
 

@@ -87,7 +87,8 @@ def test_the_first_storage_slot_may_be_empty_data() -> None:
 
 
 def test_json_s_kinds_are_named_as_json_names_them() -> None:
-    assert [kind(value) for value in (None, True, 1, 1.5, "", [], {})] == [
+    values: list[Any] = [None, True, 1, 1.5, "", [], {}]
+    assert [kind(value) for value in values] == [
         "null",
         "a boolean",
         "a number",

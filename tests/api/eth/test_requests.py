@@ -102,20 +102,20 @@ def test_a_creation_has_no_recipient(nobody: str | None) -> None:
     assert call_arguments({"to": nobody, "data": "0x00"}).to is None
 
 
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        ([], "an object is wanted, got an array"),
-        ({"to": "0x12"}, "to: an EVM address is 20 bytes, got 1"),
-        ({"gas": "0x10000000000000000"}, "gas: at most 0xffffffffffffffff"),
-        ({"gasPrice": "0x1", "maxFeePerGas": "0x1"}, "both gasPrice and (maxFeePerGas or"),
-        ({"blobVersionedHashes": [HASH]}, "blobs and authorization lists are not supported"),
-        ({"accessList": {}}, "accessList: an array is wanted, got an object"),
-        ({"accessList": [5]}, "accessList: an object is wanted, got a number"),
-        ({"accessList": [{}]}, "accessList: a string is wanted, got null"),
-        ({"accessList": [{"address": ADDRESS}] * 1001}, "accessList: at most 1000 entries are taken, got 1001"),
-    ],
-)
+WRONG_CALLS: list[tuple[Any, str]] = [
+    ([], "an object is wanted, got an array"),
+    ({"to": "0x12"}, "to: an EVM address is 20 bytes, got 1"),
+    ({"gas": "0x10000000000000000"}, "gas: at most 0xffffffffffffffff"),
+    ({"gasPrice": "0x1", "maxFeePerGas": "0x1"}, "both gasPrice and (maxFeePerGas or"),
+    ({"blobVersionedHashes": [HASH]}, "blobs and authorization lists are not supported"),
+    ({"accessList": {}}, "accessList: an array is wanted, got an object"),
+    ({"accessList": [5]}, "accessList: an object is wanted, got a number"),
+    ({"accessList": [{}]}, "accessList: a string is wanted, got null"),
+    ({"accessList": [{"address": ADDRESS}] * 1001}, "accessList: at most 1000 entries are taken, got 1001"),
+]
+
+
+@pytest.mark.parametrize(("value", "words"), WRONG_CALLS)
 def test_what_is_wrong_in_a_call_is_named(value: Any, words: str) -> None:
     with pytest.raises(Malformed) as caught:
         call_arguments(value)
@@ -127,14 +127,9 @@ def test_logs_of_the_latest_block_are_meant_unless_said() -> None:
 
 
 def test_logs_are_meant_by_address_topics_and_range() -> None:
-    query = log_query(
-        {
-            "address": [ADDRESS, "0x" + "34" * 20],
-            "topics": [HASH, None, [HASH, OTHER], []],
-            "fromBlock": "0x1",
-            "toBlock": "finalized",
-        }
-    )
+    topics: list[Any] = [HASH, None, [HASH, OTHER], []]
+    addresses = [ADDRESS, "0x" + "34" * 20]
+    query = log_query({"address": addresses, "topics": topics, "fromBlock": "0x1", "toBlock": "finalized"})
     assert query.wanted.addresses == {b"\x12" * 20, b"\x34" * 20}
     assert query.wanted.topics == ({_hash(HASH)}, None, {_hash(HASH), _hash(OTHER)}, None)
     assert (query.first, query.last, query.at) == (1, "finalized", None)

@@ -38,7 +38,7 @@ async def test_a_transaction_is_in_the_pool_until_a_block_has_it(tmp_path: Path)
 async def test_a_refusal_has_geth_s_code_and_words(tmp_path: Path, fields: dict[str, Any], words: str) -> None:
     async with eth_chain(tmp_path) as chain:
         with pytest.raises(RpcFailure) as caught:
-            await chain.send(**{"to": NOBODY, **fields})
+            await chain.send(RICH, **{"to": NOBODY, **fields})
         assert str(caught.value).startswith(f"-32000: {words}")
         assert await chain.rpc("txpool_status") == {"pending": "0x0", "queued": "0x0"}
 

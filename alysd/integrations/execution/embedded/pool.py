@@ -170,16 +170,16 @@ class TransactionPool:
 
     def _remove(self, gone: SignedTransaction) -> None:
         """Take a transaction out of its line and the books."""
-        line = self._lines[gone.sender]
-        line.drop(gone.nonce)
-        self._strike(gone)
+        self._lines[gone.sender].drop(gone.nonce)
+        self._strike(gone.sender, [gone])
 
-    def _strike(self, gone: SignedTransaction) -> None:
-        """Take a transaction that is in no line any more out of the books."""
-        del self._known[gone.hash]
-        self._bytes -= len(gone.raw)
-        if not len(self._lines[gone.sender]):
-            del self._lines[gone.sender]
+    def _strike(self, sender: EvmAddress, gone: Transactions) -> None:
+        """Take transactions that have left their sender's line out of the books, and the line if it is empty."""
+        for transaction in gone:
+            del self._known[transaction.hash]
+            self._bytes -= len(transaction.raw)
+        if not len(self._lines[sender]):
+            del self._lines[sender]
 
     def _make_room(self, new: SignedTransaction, *, replaced: bool) -> None:
         """Evict until all bounds hold. Raises `Underpriced` when it is the new transaction that has to go."""
@@ -231,8 +231,7 @@ class TransactionPool:
             if (account := accounts.get(sender)) is None:
                 continue  # came while the accounts were read; its own account was read then
             line.set_account(account.nonce, account.balance)
-            for one in line.drop_impossible(gas_limit, queued_before):
-                self._strike(one.transaction)
+            self._strike(sender, _plain(line.drop_impossible(gas_limit, queued_before)))
 
     def _take_back(self, old: SignedTransaction, account: AccountState, gas_limit: int, now: float) -> None:
         """Add a transaction of an abandoned block again, unless the new branch has made it impossible."""

@@ -73,7 +73,7 @@ def read_transaction(raw: bytes, chain_id: int) -> SignedTransaction:
     if not raw:
         raise Malformed("typed transaction too short")
     kind = LEGACY if raw[0] >= 0xC0 else raw[0]
-    if kind not in _FIELDS:
+    if kind not in _FIELDS or raw[0] == LEGACY:
         raise UnsupportedType(kind)
     return _read_fields(raw, kind, as_list(decode(raw if kind == LEGACY else raw[1:]), _FIELDS[kind]), chain_id)
 

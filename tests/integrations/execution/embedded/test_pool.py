@@ -370,6 +370,14 @@ def test_money_that_arrives_makes_what_waited_executable() -> None:
     assert follow(full) == [second.hash]
 
 
+def test_a_sender_s_whole_line_can_become_impossible_at_once() -> None:
+    full = pool()
+    for nonce in range(3):
+        add(full, transaction(ANNA, nonce))
+    follow(full, accounts=Accounts({ANNA: account(balance=0)}).account)
+    assert (full.counts(), full.content().pending) == ((0, 0), {})
+
+
 def test_a_smaller_block_drops_what_no_longer_fits() -> None:
     full, large = pool(), transaction(gas=1_000_000)
     add(full, large)
