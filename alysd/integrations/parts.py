@@ -127,7 +127,9 @@ async def _execution(config: AlysConfig, spec: ChainSpec, folder: Path) -> _Exec
     # Imported where it is chosen: each of the two takes a good part of a second, and neither needs the other.
     section = config.engine
     if section.mode == "embedded":
-        from alysd.integrations.execution.embedded.engine import EmbeddedEngine
+        from alysd.integrations.execution.embedded.engine import EmbeddedEngine, check_installed
+
+        check_installed()
         from alysd.integrations.execution.embedded.pool import TransactionPool
 
         pool = TransactionPool(spec.chain_id)

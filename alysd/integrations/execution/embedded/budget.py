@@ -21,7 +21,7 @@ _LOOK_EVERY = 256
 """Instructions between two looks at the clock: about a millisecond."""
 
 
-class BudgetSpent(Exception):
+class OutOfTime(Exception):
     """The time is over. Not one of the specification's errors, so that no contract's call swallows it."""
 
 
@@ -42,20 +42,20 @@ class Budget:
         return self._end - time.monotonic()
 
     def instruction(self) -> None:
-        """Count one instruction; raises `BudgetSpent`."""
+        """Count one instruction; raises `OutOfTime`."""
         self._count += 1
         if self._count % _LOOK_EVERY == 0:
             self.look()
 
     def look(self) -> None:
-        """Raise `BudgetSpent` when the time is over, or what `interrupt` raises."""
+        """Raise `OutOfTime` when the time is over, or what `interrupt` raises."""
         self._interrupt()
         if self.left() < 0:
-            raise BudgetSpent
+            raise OutOfTime
 
     def precompile(self, address: bytes, size: int) -> None:
-        """A precompiled contract will run on `size` bytes; raises `BudgetSpent` if that could take too long."""
+        """A precompiled contract will run on `size` bytes; raises `OutOfTime` if that could take too long."""
         needed = size // _PAIR_BYTES * _SECONDS_A_PAIR if address == PAIRING_ADDRESS else 0.0
         self._interrupt()
         if self.left() < needed:
-            raise BudgetSpent
+            raise OutOfTime

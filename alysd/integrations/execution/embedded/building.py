@@ -1,10 +1,11 @@
 """Building a block: which pending transactions go in, and when to stop."""
 
+import logging
 from collections.abc import Sequence
 
 import attrs
 
-from alysd.integrations.execution.embedded.budget import Budget, BudgetSpent
+from alysd.integrations.execution.embedded.budget import Budget, OutOfTime
 from alysd.integrations.execution.embedded.execution import BlockExecution, ExecutedPayload
 from alysd.integrations.execution.embedded.pending import PendingSource
 from alysd.integrations.execution.embedded.rules import BrokenRule, next_base_fee, next_excess_blob_gas
@@ -15,6 +16,8 @@ from alysd.types.execution import ExecutionHeader
 from alysd.types.hashes import EvmAddress, PayloadHash
 from alysd.wire.execution_header import EMPTY_OMMERS, ZERO_NONCE
 from alysd.wire.trie import EMPTY_ROOT
+
+_log = logging.getLogger("alysd.engine")
 
 _LEAST_GAS = 21_000
 """What the cheapest transaction needs: with less left the block is full."""
@@ -104,9 +107,11 @@ class Builder:
         execution.limit(Budget(own))
         try:
             execution.add(signed)
-        except BudgetSpent:
+        except OutOfTime:
             if own == self.seconds / 2:  # it had its whole share: no block will have more
-                pending.discard(signed, f"takes longer than {own:g} s to execute")
+                reason = f"takes longer than {own:g} s to execute"
+                _log.warning("transaction 0x%s dropped: %s", signed.hash.hex(), reason)
+                pending.discard(signed, reason)
             return False
         except BrokenRule as error:
             pending.discard(signed, str(error))

@@ -8,7 +8,7 @@ import attrs
 
 from alysd.errors import Refused
 from alysd.integrations.execution.embedded.ancestors import AncestorHashes
-from alysd.integrations.execution.embedded.budget import Budget, BudgetSpent
+from alysd.integrations.execution.embedded.budget import Budget, OutOfTime
 from alysd.integrations.execution.embedded.chain_store import ChainStore
 from alysd.integrations.execution.embedded.eels import EelsState
 from alysd.integrations.execution.embedded.execution import environment_of
@@ -79,7 +79,7 @@ class Calls:
         budget = Budget(seconds)
         try:
             return self._run(header, request, gas, budget).result
-        except BudgetSpent as error:
+        except OutOfTime as error:
             raise CallTimeout(seconds) from error
 
     def estimate_gas(
@@ -98,7 +98,7 @@ class Calls:
         budget = Budget(seconds)
         try:
             return self._bisect(header, request, most, budget)
-        except BudgetSpent as error:
+        except OutOfTime as error:
             raise CallTimeout(seconds) from error
 
     def _bisect(self, header: ExecutionHeader, request: CallRequest, most: int, budget: Budget) -> int:

@@ -12,7 +12,7 @@ from alysd.errors import ComponentError, Corrupt, EngineBehind, Malformed, Refus
 from alysd.integrations.execution.embedded.ancestors import AncestorHashes
 from alysd.integrations.execution.embedded.budget import Budget, never
 from alysd.integrations.execution.embedded.building import Builder
-from alysd.integrations.execution.embedded.chain_store import CanonicalChange, ChainStore, StoredBlock
+from alysd.integrations.execution.embedded.chain_store import BlockRecord, CanonicalChange, ChainStore
 from alysd.integrations.execution.embedded.eels import EelsState
 from alysd.integrations.execution.embedded.execution import BlockExecution, ExecutedPayload
 from alysd.integrations.execution.embedded.pending import PendingSource
@@ -183,7 +183,7 @@ class ExecutionChain:
     def _store(self, executed: ExecutedPayload) -> None:
         header = executed.header
         self.store.write_block(
-            StoredBlock(
+            BlockRecord(
                 hash=header.hash,
                 header=encode_header(header),
                 body=encode_body(executed.transactions, executed.withdrawals),
@@ -237,7 +237,7 @@ def _write_genesis(store: ChainStore, payload: ExecutionPayload, execution_genes
     state = genesis_state(execution_genesis)
     header = header_of(payload, ZERO_HASH)
     store.write_genesis(
-        StoredBlock(
+        BlockRecord(
             hash=header.hash,
             header=encode_header(header),
             body=encode_body((), ()),

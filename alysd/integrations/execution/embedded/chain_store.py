@@ -28,13 +28,13 @@ Result = TypeVar("Result")
 
 _FORMAT = b"1"
 _FIRST_MAP_BYTES = 64 * 2**20
-"""64 MiB hold some 5,000 empty blocks; the map doubles when it is full."""
+"""64 MiB hold some 12,000 empty blocks of 5 kB; the map doubles when it is full."""
 
 _TABLES = ("nodes", "codes", "headers", "bodies", "receipts", "canonical", "transactions", "meta")
 
 
 @attrs.frozen
-class StoredBlock:
+class BlockRecord:
     """A block as it is written: header, body and receipts in RLP, and what its state adds."""
 
     hash: bytes
@@ -106,7 +106,7 @@ class ChainStore:
         """The canonical block of a number."""
         return self.get("canonical", number_key(number)) if 0 <= number < 2**64 else None
 
-    def write_genesis(self, block: StoredBlock) -> None:
+    def write_genesis(self, block: BlockRecord) -> None:
         """Write block 0 as head, safe and final block, and sync."""
 
         def write(transaction: lmdb.Transaction) -> None:
@@ -118,7 +118,7 @@ class ChainStore:
 
         self._write(write, sync=True)
 
-    def write_block(self, block: StoredBlock) -> None:
+    def write_block(self, block: BlockRecord) -> None:
         """Write a block and its state, and sync: once this returns, it survives anything but a lost disk."""
         self._write(lambda transaction: self._put_block(transaction, block), sync=True)
 
@@ -152,7 +152,7 @@ class ChainStore:
             raise Corrupt(f"the execution database has lost {digest.hex()} of {table}")
         return found
 
-    def _put_block(self, transaction: lmdb.Transaction, block: StoredBlock) -> None:
+    def _put_block(self, transaction: lmdb.Transaction, block: BlockRecord) -> None:
         for table, values in (("nodes", block.nodes), ("codes", block.codes)):
             database = self._tables[table]
             for digest in sorted(values):  # in order: neighbours share pages

@@ -4,6 +4,7 @@ Importing this module is cheap; the specification (EELS) is imported when an eng
 """
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from alysd.integrations.execution.embedded.pending import PendingSource
     from alysd.integrations.execution.embedded.reader import Reader
     from alysd.integrations.execution.embedded.values import HeadChange
+
+_NEEDED = ("coincurve", "ethereum", "ethereum_rlp", "ethereum_types")
+"""What the extra `embedded` installs, by the names that are imported."""
 
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
@@ -116,14 +120,20 @@ class EmbeddedEngine:
         return await trio.to_thread.run_sync(call, *args, limiter=self._one)
 
 
+def check_installed() -> None:
+    """Raise `ConfigError` unless all is installed that the engine and its transaction pool import."""
+    for name in _NEEDED:
+        if find_spec(name) is None:
+            raise ConfigError(
+                f"the embedded execution engine needs {name}: install alysd with the extra alysd[embedded]"
+            )
+
+
 def _open(path: Path, execution_genesis: Mapping[str, Any], pending: "PendingSource") -> EmbeddedEngine:
-    try:
-        from alysd.integrations.execution.embedded.building import Builder
-        from alysd.integrations.execution.embedded.calls import Calls
-        from alysd.integrations.execution.embedded.chain import ExecutionChain
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"the embedded execution engine needs {error.name}: install alysd with the extra alysd[embedded]"
-        ) from error
+    check_installed()
+    from alysd.integrations.execution.embedded.building import Builder
+    from alysd.integrations.execution.embedded.calls import Calls
+    from alysd.integrations.execution.embedded.chain import ExecutionChain
+
     chain = ExecutionChain.open(path, execution_genesis)
     return EmbeddedEngine(chain, pending, Calls(chain.store, chain.reader, chain.chain_id), Builder())

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from alysd.integrations.execution.embedded.budget import Budget, BudgetSpent
+from alysd.integrations.execution.embedded.budget import Budget, OutOfTime
 from alysd.integrations.execution.embedded.eels import (
     EelsState,
     Environment,
@@ -109,14 +109,14 @@ class BlockExecution:
         )
 
     def add(self, signed: SignedTransaction) -> None:
-        """Execute a transaction; when this raises (`BrokenRule`, `BudgetSpent`), nothing has changed."""
+        """Execute a transaction; when this raises (`BrokenRule`, `OutOfTime`), nothing has changed."""
         self._environment.budget.look()
         prepared = prepare(signed)
         self._state.checkpoint()
         index = len(self._transactions)
         try:
             process_transaction(self._environment, self._output, prepared, index)
-        except BudgetSpent:
+        except OutOfTime:
             self._state.abandon()
             raise
         except EXECUTION_ERRORS as error:

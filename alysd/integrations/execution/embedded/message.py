@@ -56,7 +56,7 @@ def intrinsic_gas(request: CallRequest) -> int:
 def run_message(environment: Environment, request: CallRequest, gas: int) -> MessageOutcome:
     """Send the message with so much gas, which must cover `intrinsic_gas`; the sender can pay for it.
 
-    Raises `BudgetSpent` when the environment's budget is.
+    Raises `OutOfTime` when the environment's budget is.
     """
     world, sender = environment.state, Address(request.sender)
     base_fee = int(environment.base_fee_per_gas)

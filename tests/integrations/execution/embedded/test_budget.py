@@ -2,7 +2,7 @@
 
 import pytest
 
-from alysd.integrations.execution.embedded.budget import PAIRING_ADDRESS, Budget, BudgetSpent
+from alysd.integrations.execution.embedded.budget import PAIRING_ADDRESS, Budget, OutOfTime
 
 
 class Clock:
@@ -28,7 +28,7 @@ def test_instructions_go_on_until_the_time_is_over(clock: Clock) -> None:
     budget = Budget(2.0)
     run(budget, 10_000)
     clock.now += 2.1
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(OutOfTime):
         run(budget, 256)
     assert budget.left() < 0
 
@@ -48,16 +48,16 @@ def test_without_seconds_only_an_interrupt_ends_it(clock: Clock) -> None:
     clock.now += 10**9
     with pytest.raises(Cancelled):
         run(budget, 3 * 256)
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(OutOfTime):
         Budget(-1).look()
 
 
 def test_a_pairing_that_would_outlast_the_budget_is_not_begun(clock: Clock) -> None:
     budget = Budget(2.0)
     budget.precompile(PAIRING_ADDRESS, 3 * 192)
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(OutOfTime):
         budget.precompile(PAIRING_ADDRESS, 30 * 192)
     budget.precompile(bytes(19) + b"\4", 10**6)
     clock.now += 3
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(OutOfTime):
         budget.precompile(bytes(19) + b"\4", 0)

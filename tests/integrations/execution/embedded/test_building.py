@@ -19,6 +19,7 @@ from tests.integrations.execution.embedded.kit import (
     Sandbox,
     attributes,
     minted,
+    read,
     transfer,
 )
 
@@ -76,13 +77,16 @@ def test_what_only_has_to_wait_stays(sandbox: Sandbox, raw: bytes) -> None:
     assert sandbox.discarded == []
 
 
-def test_a_transaction_that_takes_too_long_is_discarded_and_leaves_nothing(sandbox: Sandbox) -> None:
+def test_a_transaction_that_takes_too_long_is_discarded_and_leaves_nothing(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     slow = transfer(RICH, 0, to=LOOP, gas=20_000_000, value=5)
     began = time.monotonic()
     payload = sandbox.build(slow, transfer(OTHER, 0), builder=Builder(seconds=0.4))
     assert time.monotonic() - began < 5, "20 million gas of a loop take half a minute"
     assert payload.transactions == (transfer(OTHER, 0),)
     assert reasons(sandbox) == ["takes longer than 0.2 s to execute"]
+    assert f"transaction 0x{read(slow).hash.hex()} dropped: takes longer" in caplog.text, "its sender looks there"
     assert sandbox.give(payload) == "VALID"
     sandbox.follow(payload.block_hash)
     assert sandbox.balance(LOOP) == 0

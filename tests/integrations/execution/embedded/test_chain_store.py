@@ -9,13 +9,13 @@ import lmdb
 import pytest
 
 from alysd.errors import Corrupt, StoreError
-from alysd.integrations.execution.embedded.chain_store import CanonicalChange, ChainStore, StoredBlock
+from alysd.integrations.execution.embedded.chain_store import BlockRecord, CanonicalChange, ChainStore
 from alysd.wire.keccak import keccak256
 
 
-def block(number: int, nodes: int = 1, size: int = 100) -> StoredBlock:
+def block(number: int, nodes: int = 1, size: int = 100) -> BlockRecord:
     values = [f"{number} {index}".encode().ljust(size) for index in range(nodes)]
-    return StoredBlock(
+    return BlockRecord(
         hash=keccak256(b"block %d" % number),
         header=b"header %d" % number,
         body=b"body",

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 
 from alysd.integrations.execution.embedded import eels
-from alysd.integrations.execution.embedded.budget import Budget, BudgetSpent
+from alysd.integrations.execution.embedded.budget import Budget, OutOfTime
 from alysd.integrations.execution.embedded.eels import EelsState, encode_receipt
 from alysd.integrations.execution.embedded.specification import (
     U256,
@@ -72,9 +72,9 @@ def test_only_environments_of_ours_are_watched() -> None:
     ours = SimpleNamespace(message=SimpleNamespace(block_env=environment, data=b""))
     for _ in range(255):
         watch(ours, event)
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(OutOfTime):
         watch(ours, event)
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(OutOfTime):
         watch(ours, eels.PrecompileStart(ADDRESS))
 
 

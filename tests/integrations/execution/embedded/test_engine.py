@@ -1,6 +1,5 @@
 """The port: every call from trio, one at a time, interruptible, telling those who watch the head."""
 
-import builtins
 import subprocess
 import sys
 import threading
@@ -159,15 +158,8 @@ async def test_another_chains_folder_is_refused(tmp_path: Path) -> None:
 
 
 async def test_without_the_extra_the_person_is_told_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def missing(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name == "alysd.integrations.execution.embedded.calls":
-            raise ModuleNotFoundError("No module named 'ethereum'", name="ethereum")
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(ConfigError, match=r"needs ethereum: install alysd with the extra alysd\[embedded\]"):
+    monkeypatch.setattr("alysd.integrations.execution.embedded.engine._NEEDED", ("coincurve", "not_installed"))
+    with pytest.raises(ConfigError, match=r"needs not_installed: install alysd with the extra alysd\[embedded\]"):
         await EmbeddedEngine.open(tmp_path, genesis(), Offered([]))
 
 

@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from alysd.integrations.execution.embedded.ancestors import AncestorHashes
-from alysd.integrations.execution.embedded.budget import Budget, BudgetSpent
+from alysd.integrations.execution.embedded.budget import Budget, OutOfTime
 from alysd.integrations.execution.embedded.eels import EelsState, Environment
 from alysd.integrations.execution.embedded.execution import environment_of
 from alysd.integrations.execution.embedded.message import MessageOutcome, intrinsic_gas, run_message
@@ -71,7 +71,7 @@ def test_running_out_of_gas_is_told_apart_from_a_revert(sandbox: Sandbox) -> Non
 
 
 def test_the_budget_ends_it(sandbox: Sandbox) -> None:
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(OutOfTime):
         run_message(environment(sandbox, Budget(-1)), CallRequest(to=LOOP), 200_000)
 
 

@@ -1,0 +1,140 @@
+"""What the embedded engine needs for a block: empty, with transfers, with a growing number of accounts.
+
+    python -m benchmarks.embedded [--accounts 1000 10000 100000] [--rounds 5]
+
+"build" is building a payload, "give back" importing the payload that was built here (one synced commit), "import"
+a second engine executing it, "forkchoice" moving the head; "cpu" is the processor's time for the step before it,
+which another program on the machine does not lengthen. The chain has as many accounts as the row says before it is
+measured; recipients are drawn from all of them. Medians of the rounds, in milliseconds.
+"""
+
+import argparse
+import random
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import attrs
+import lmdb
+
+from alysd.integrations.execution.embedded.building import Builder
+from alysd.types.block import ExecutionPayload
+from tests.integrations.execution.embedded.kit import RICH, Sandbox, genesis, transfer
+
+Result = TypeVar("Result")
+
+TRANSFERS = 200
+
+
+@attrs.define
+class Step:
+    """Seconds that a step took, and those of them that the processor worked; a list of rounds each."""
+
+    wall: list[float] = attrs.Factory(list[float])
+    cpu: list[float] = attrs.Factory(list[float])
+
+    def run(self, call: Callable[[], Result]) -> Result:
+        """Call it and take the times."""
+        began, worked = time.perf_counter(), time.process_time()
+        result = call()
+        self.cpu.append(time.process_time() - worked)
+        self.wall.append(time.perf_counter() - began)
+        return result
+
+    def medians(self, divisor: int) -> tuple[float, float]:
+        """Wall and processor time in milliseconds."""
+        wall, cpu = statistics.median(self.wall), statistics.median(self.cpu)
+        return wall * 1000 / divisor, cpu * 1000 / divisor
+
+
+@attrs.define
+class Times:
+    """The four steps of a block."""
+
+    build: Step = attrs.Factory(Step)
+    give_back: Step = attrs.Factory(Step)
+    execute: Step = attrs.Factory(Step)
+    forkchoice: Step = attrs.Factory(Step)
+
+
+def make_block(author: Sandbox, importer: Sandbox, times: Times, raw: Sequence[bytes]) -> ExecutionPayload:
+    """One block through both engines."""
+    payload = times.build.run(lambda: author.build(*raw, builder=Builder(seconds=60)))
+    assert len(payload.transactions) == len(raw)
+    assert times.give_back.run(lambda: author.give(payload)) == "VALID"
+    assert times.execute.run(lambda: importer.give(payload)) == "VALID"
+    times.forkchoice.run(lambda: author.follow(payload.block_hash))
+    importer.follow(payload.block_hash)
+    return payload
+
+
+def measure(accounts: int, rounds: int, folder: Path) -> tuple[Times, Times]:
+    """Times of an empty block, and of one with transfers."""
+    addresses = [index.to_bytes(20, "big") for index in range(1000, 1000 + accounts)]
+    many = genesis(**{f"0x{address.hex()}": {"balance": "0x1"} for address in addresses})
+    author, importer = Sandbox.open(folder / "author", many), Sandbox.open(folder / "importer", many)
+    chance = random.Random(accounts)  # noqa: S311  no secret
+    empty, full = Times(), Times()
+    make_block(author, importer, Times(), [])  # warm
+    for nonce in range(0, rounds * TRANSFERS, TRANSFERS):
+        raw = [transfer(RICH, nonce + n, to=chance.choice(addresses)) for n in range(TRANSFERS)]
+        make_block(author, importer, full, raw)
+        for _ in range(10):
+            make_block(author, importer, empty, [])
+    author.chain.close()
+    importer.chain.close()
+    return empty, full
+
+
+def growth(blocks: int, folder: Path) -> float:
+    """Bytes that an empty block adds to the pages in use."""
+    Sandbox.open(folder).chain.close()
+    before = used_bytes(folder)
+    sandbox = Sandbox.open(folder)
+    for _ in range(blocks):
+        sandbox.make()
+    sandbox.chain.close()
+    return (used_bytes(folder) - before) / blocks
+
+
+def used_bytes(folder: Path) -> int:
+    """Bytes of the pages that the database's tables occupy."""
+    environment = lmdb.open(str(folder), max_dbs=16, readonly=True)
+    names = ("nodes", "codes", "headers", "bodies", "receipts", "canonical", "transactions", "meta")
+    pages = 0
+    with environment.begin() as transaction:
+        for name in names:
+            table = transaction.stat(environment.open_db(name.encode(), txn=transaction, create=False))
+            pages += table["branch_pages"] + table["leaf_pages"] + table["overflow_pages"]
+    page_bytes = environment.stat()["psize"]
+    environment.close()
+    return pages * page_bytes
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description="Measure the embedded execution engine.")
+    parser.add_argument("--accounts", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    columns = "".join(f"{name:>11}{'cpu':>7}" for name in ("build", "give back", "import", "forkchoice"))
+    print(f"{'ms':<26}{columns}")
+    for accounts in options.accounts:
+        with tempfile.TemporaryDirectory() as folder:
+            empty, full = measure(accounts, options.rounds, Path(folder))
+        for name, times, divisor in (("empty block", empty, 1), ("a transfer", full, TRANSFERS)):
+            steps = (times.build, times.give_back, times.execute, times.forkchoice)
+            cells = "".join("{:>11.2f}{:>7.2f}".format(*step.medians(divisor)) for step in steps)
+            print(f"{accounts:>9,} acc. {name:<11}{cells}")
+    with tempfile.TemporaryDirectory() as folder:
+        print(f"an empty block adds {growth(500, Path(folder)) / 1000:.1f} kB to the database")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"peak memory of this process: {peak / 1024:,.0f} MiB (both engines, genesis and transactions)")
+
+
+if __name__ == "__main__":
+    main()
