@@ -6,6 +6,7 @@ supervisor judges each failure; where only this child is concerned it restarts i
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable
 from random import Random
 from typing import Protocol
 
@@ -145,10 +146,17 @@ class Child(ABC):
                 error: Exception | None = None
                 try:
                     with trio.CancelScope() as self.scope:
-                        await self._instance()
+                        try:
+                            await self._start()
+                            await self._work()
+                        except BaseException as raised:  # cancellation too: each instance is wound up
+                            await self._wind_up(self._cause(raised))
+                            raise
+                        else:
+                            await self._wind_up(None)
                     error = self._verdict(self.scope.cancelled_caught)
                 except Exception as raised:  # the one place where any failure of a child ends up
-                    error = self._as_failure(raised)
+                    error = _as_failure(raised)
                 if error is None:
                     return
                 delay = self._failed(error)
@@ -159,9 +167,15 @@ class Child(ABC):
         finally:
             self._leave()
 
+    async def _start(self) -> None:  # noqa: B027  a supervisor's start is the first part of its work
+        """Make an instance, and move to RUNNING once it is up."""
+
     @abstractmethod
-    async def _instance(self) -> None:
-        """Run one instance: move to RUNNING once it has started, return when it has stopped as asked."""
+    def _work(self) -> Awaitable[None]:
+        """Run the instance: what is returned ends when it has stopped as asked."""
+
+    async def _wind_up(self, failure: Exception | None) -> None:  # noqa: B027
+        """The instance ended, of `failure` or as it was asked to: let it close what it has."""
 
     @abstractmethod
     def begin_stop(self, *, for_good: bool) -> None:
@@ -215,9 +229,11 @@ class Child(ABC):
         """Messages handled so far, for the restart policy."""
         return 0
 
-    def _as_failure(self, raised: Exception) -> Exception:
-        error = leaf_of(raised)
-        return error if isinstance(error, Exception) else raised
+    def _cause(self, raised: BaseException) -> Exception | None:
+        """What the instance failed of, or `None` if it was made to stop."""
+        if self.stopping:
+            return None
+        return _as_failure(raised) if isinstance(raised, Exception) else self.injected
 
     def _verdict(self, cancelled: bool) -> Exception | None:
         """What an instance's end without an exception means: `None` is a wanted end."""
@@ -270,3 +286,8 @@ class Child(ABC):
     def uptime(self) -> float:
         """Seconds since the present instance started; 0 when none runs."""
         return trio.current_time() - self.up_since if self.state in UP else 0.0
+
+
+def _as_failure(raised: Exception) -> Exception:
+    error = leaf_of(raised)
+    return error if isinstance(error, Exception) else raised

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import trio
 
-from alysd.nurseries.failures import Classifier
+from alysd.nurseries.failures import Classifier, FailureKind
 from alysd.nurseries.history import ChildHistory, FailureRecord, Outcome
 
 logger = logging.getLogger("alysd.nurseries")
@@ -95,10 +95,12 @@ class FailureLog:
             self._children.setdefault(failure.child, ChildHistory()).add(record)
             logger.log(
                 _LEVELS.get(failure.outcome, logging.WARNING),
-                "%s failed (%s): %s, delay %.3g s",
+                "%s failed (%s): %s, delay %.3g s: %s",
                 failure.child,
                 record.kind.value,
                 failure.outcome.value,
                 failure.delay,
-                exc_info=failure.error,
+                record.error,
+                # Where a panic comes from only its traceback tells; the other kinds say all in their words.
+                exc_info=failure.error if record.kind is FailureKind.PANIC else None,
             )

@@ -1,6 +1,7 @@
 """The children without children: an actor behind its address, and a plain task."""
 
 import logging
+from collections.abc import Awaitable
 from time import perf_counter
 from typing import Any
 
@@ -9,7 +10,7 @@ import trio
 from alysd.nurseries.address import Address
 from alysd.nurseries.behaviour import Actor
 from alysd.nurseries.child import Child, Parent, Runtime
-from alysd.nurseries.errors import ActorDown, leaf_of
+from alysd.nurseries.errors import ActorDown, ChildEnded, leaf_of
 from alysd.nurseries.health import Health
 from alysd.nurseries.lifecycle import UP, State
 from alysd.nurseries.probe import Probe
@@ -23,16 +24,21 @@ from alysd.nurseries.wheel import Pending
 logger = logging.getLogger("alysd.nurseries")
 
 
+_NOBODY: Actor[Any] = Actor()
+"""Stands where no instance is: it handles nothing and has no hooks."""
+
+
 class ActorChild(Child):
     """An actor: each instance is made by the factory and serves the one address."""
 
-    __slots__ = ("_factory", "_handled_before", "address")
+    __slots__ = ("_actor", "_factory", "_handled_before", "address")
 
     def __init__(self, spec: ActorSpec, parent: Parent, runtime: Runtime) -> None:
         super().__init__(spec, parent, runtime)
         self.address: Address[Any] = spec.address
         self.address.wheel = runtime.wheel
         self._factory = spec.factory
+        self._actor: Actor[Any] = _NOBODY
         self._handled_before = 0
 
     @property
@@ -44,22 +50,12 @@ class ActorChild(Child):
         """Messages this instance handled."""
         return self.address.handled - self._handled_before
 
-    async def _instance(self) -> None:
+    async def _start(self) -> None:
         self._handled_before = self.address.handled
         self.address.circuit_until = None
         handling.set(self.address.mailbox)
-        actor = self._factory()
+        actor = self._actor = self._factory()
         self.instance_type = type(actor)
-        try:
-            await self._start(actor)
-            await serve(self, actor)
-        except BaseException as error:  # cancellation too: however it ended, the instance is wound up
-            await self._wind_up(actor, self._cause(error))
-            raise
-        else:
-            await self._wind_up(actor, None)
-
-    async def _start(self, actor: Actor[Any]) -> None:
         hooks = actor.overridden
         if "pre_start" in hooks:
             await actor.pre_start()
@@ -69,22 +65,22 @@ class ActorChild(Child):
         if "started" in hooks:
             await actor.started()
 
-    def _cause(self, error: BaseException) -> Exception | None:
-        """What this instance failed of, or `None` if it was made to stop."""
-        if self.stopping or not isinstance(error, Exception):
-            return None if self.stopping else self.injected
-        return self._as_failure(error)
+    def _work(self) -> Awaitable[None]:
+        return serve(self, self._actor)
 
-    async def _wind_up(self, actor: Actor[Any], failure: Exception | None) -> None:
+    async def _wind_up(self, failure: Exception | None) -> None:
         """Answer for the message in hand, then let the instance save and close what it has."""
         self.address.settle(failure or ActorDown(self.name, "stopped"))
+        actor, self._actor = self._actor, _NOBODY
         if not actor.overridden & {"pre_restart", "stopped"}:
             return
         with trio.CancelScope(shield=True, deadline=trio.current_time() + self.spec.stop_seconds) as scope:
             try:
-                if failure is not None:
-                    await actor.pre_restart(failure)
-                await actor.stopped()
+                try:
+                    if failure is not None:
+                        await actor.pre_restart(failure)
+                finally:
+                    await actor.stopped()
             except Exception as error:  # the instance is over; what ended it must not be hidden by this
                 if failure is None:
                     raise
@@ -157,13 +153,19 @@ class TaskChild(Child):
         self._run = spec.run
         self._may_end = spec.may_end
 
-    async def _instance(self) -> None:
+    async def _start(self) -> None:
         handling.set(None)  # whoever's handler added this task does not wait for it
         self.move(State.RUNNING)
-        await self._run()
-        if self._may_end:
+
+    def _work(self) -> Awaitable[None]:
+        return self._run()
+
+    def _verdict(self, cancelled: bool) -> Exception | None:
+        error = super()._verdict(cancelled)
+        if isinstance(error, ChildEnded) and self._may_end:
             self.wanted = False
-            self.stopping = True
+            return None
+        return error
 
     def begin_stop(self, *, for_good: bool) -> None:  # noqa: ARG002  a task has nothing to drain
         """Cancel it."""

@@ -143,7 +143,7 @@ class SupervisorChild(Child):
 
     # The supervisor's own task
 
-    async def _instance(self) -> None:
+    async def _work(self) -> None:
         handling.set(None)  # a handler that added this supervisor does not wait for it
         self._events.clear()
         self._restarted_at.clear()
@@ -172,6 +172,7 @@ class SupervisorChild(Child):
                     await self._regroup(failed, delay)
                 case GiveUp(failed, error, reason):
                     logger.error("%s gives up on %s: %s", self.name, failed.name, reason)
+                    self._closing = True
                     await self._stop(self.children, for_good=False)
                     raise BudgetSpent(self.name, failed.name, reason) from error
                 case Ping(probe):
