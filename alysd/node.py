@@ -23,7 +23,17 @@ from alysd.api.readiness import Readiness
 from alysd.api.running import Running, Stop
 from alysd.api.servers import server_tasks
 from alysd.config.model import AlysConfig, MiningConfig
-from alysd.errors import Corrupt, Refused, UserError
+from alysd.errors import (
+    ComponentError,
+    Corrupt,
+    EngineBehind,
+    InvalidBlock,
+    InvalidWork,
+    Refused,
+    StoreError,
+    Unavailable,
+    UserError,
+)
 from alysd.integrations.bls import verify_aggregate
 from alysd.integrations.parts import Parts, open_parts
 from alysd.integrations.systemd import Notifier
@@ -38,7 +48,10 @@ from alysd.nurseries import (
     Bus,
     ChildSpec,
     CircuitBreaker,
+    Classifier,
     ExponentialBackoff,
+    FailureKind,
+    HealthMonitor,
     Immediate,
     Never,
     NotAnswered,
@@ -62,6 +75,19 @@ REFUSALS = (Refused, NotAnswered)
 
 FATAL = (UserError, Corrupt)
 """Errors that no restart mends: a person has to."""
+
+
+CLASSIFIER = Classifier((
+    (UserError, FailureKind.CONFIGURATION),
+    (Unavailable, FailureKind.DEPENDENCY),
+    (ComponentError, FailureKind.DEPENDENCY),
+    (EngineBehind, FailureKind.DEPENDENCY),
+    (StoreError, FailureKind.RESOURCE_EXHAUSTION),
+    (Corrupt, FailureKind.RESOURCE_EXHAUSTION),
+    (InvalidBlock, FailureKind.CONSENSUS),
+    (InvalidWork, FailureKind.CONSENSUS),
+))  # fmt: skip
+"""What kind of failure each of the node's own errors is, for the log, the statistics and the patterns."""
 
 
 @attrs.frozen
@@ -152,7 +178,12 @@ async def run_node(config: AlysConfig, spec: ChainSpec, face: Face) -> None:
                 ],
             ))  # fmt: skip
             async with open_system(
-                root, observer=journal.child_changed, refusals=REFUSALS, fatal=FATAL
+                root,
+                observer=journal.child_changed,
+                refusals=REFUSALS,
+                fatal=FATAL,
+                classifier=CLASSIFIER,
+                monitor=HealthMonitor(),
             ) as running.system:
                 await running.system.ended()
     face.stopped(trio.current_time() - stop.asked_at)

@@ -11,8 +11,9 @@ from alysd.messages.auxpow import MiningOffer, QueuedWork
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import SignedBlock
 from alysd.types.chain import Head
+from alysd.types.hashes import displayed
 from alysd.wire.evm_address import checksum_address
-from alysd.wire.hex import displayed, to_hex
+from alysd.wire.hex import to_hex
 
 NOT_ON_CHAIN = -1
 """Confirmations of a block that was abandoned, as Bitcoin Core counts them."""

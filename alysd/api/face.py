@@ -17,8 +17,7 @@ from alysd.api.development_account import account_line
 from alysd.api.face_text import TextRenderer
 from alysd.config.model import AlysConfig, LoggingConfig
 from alysd.types.chain_spec import ChainSpec
-from alysd.types.hashes import BlockHash
-from alysd.wire.hex import displayed
+from alysd.types.hashes import BlockHash, displayed
 
 
 @attrs.frozen
@@ -198,3 +197,5 @@ def _adopt_standard_logging(level: str) -> None:
     root.handlers = [_ToStructlog()]
     root.setLevel(logging.WARNING)
     logging.getLogger("alysd").setLevel(level.upper())
+    # The runtime's own account of an orderly stop says nothing that the node does not say better.
+    logging.getLogger("alysd.nurseries").setLevel(max(logging.WARNING, logging.getLogger("alysd").level))

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from alysd.wire.hex import displayed
+from alysd.types.hashes import displayed
 
 Fields = Mapping[str, Any]
 
@@ -71,6 +71,8 @@ LINES: Mapping[str, Callable[[Fields], tuple[str, str]]] = {
     "block": _block,
     "final": _final,
     "slot_missed": lambda event: ("slot missed", f"{event['slot']}: {plain(event['reason'])}"),
+    "slots_resumed": lambda event: ("slots", f"blocks again, {count(event['missed'], 'slot')} missed"),
+    "not_ready": lambda event: ("not ready", plain(event["reason"])),
     "engine": lambda event: ("engine", plain(event["state"])),
     "reorganised": _reorganised,
     "halted": _halted,

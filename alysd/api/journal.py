@@ -1,5 +1,7 @@
 """The journal: turns what happens in the node into the lines of its log. `alysd.api.face` draws them."""
 
+import re
+
 import structlog
 import trio
 
@@ -13,17 +15,28 @@ EVENTS_WAITING = 1024
 HALTED_EVERY_SLOTS = 30
 """A halted chain says so about once a minute: loud, and the rest of the log stays readable."""
 
-QUIET = {State.STARTING, State.RUNNING, State.STOPPING, State.STOPPED, State.UNINITIALIZED, State.RESTARTING}
-"""Lifecycle states that are everyday: only what went wrong, and the return from it, is for people."""
+FAILED = frozenset({State.CRASHED, State.START_FAILED})
+"""Lifecycle states after which a person wants to hear of a return."""
+
+MISSED_EVERY_SLOTS = 30
+"""The same reason for missed slots is repeated about once a minute."""
+
+_NUMBER = re.compile(r"[0-9][0-9.]*")
 
 
 class Journal:
-    """Writes the log; `run` is a task of the tree, `child_changed` the observer of the whole tree."""
+    """Writes the log; `run` is a task of the tree, `child_changed` the observer of the whole tree.
+
+    Failures of children are logged by the runtime, with their errors; here, their return.
+    """
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._log = structlog.get_logger("alysd")
         self._failed: set[str] = set()
+        self._missed = 0
+        self._reason = ""
+        self._said_at = Slot(0)
 
     async def run(self) -> None:
         """Follow blocks, reorganisations and missed slots. Never returns."""
@@ -41,6 +54,7 @@ class Journal:
 
     async def _follow_blocks(self, events: Mailbox[BlockProduced]) -> None:
         async for event in events:
+            self._blocks_again()
             block = event.signed.block
             self._log.info(
                 "block",
@@ -57,8 +71,19 @@ class Journal:
 
     async def _follow_misses(self, events: Mailbox[SlotMissed]) -> None:
         async for event in events:
-            reason = event.reason if event.count == 1 else f"{event.reason} ({event.count} slots)"
-            self._log.warning("slot_missed", slot=event.slot, reason=reason)
+            self._missed += event.count
+            # Seconds until the next attempt and the like differ every time: what is left is what is wrong.
+            reason = _NUMBER.sub("", event.reason)
+            if reason == self._reason and event.slot - self._said_at < MISSED_EVERY_SLOTS:
+                continue
+            self._reason, self._said_at = reason, event.slot
+            words = event.reason if event.count == 1 else f"{event.reason} ({event.count} slots)"
+            self._log.warning("slot_missed", slot=event.slot, reason=words)
+
+    def _blocks_again(self) -> None:
+        if self._missed:
+            self._log.info("slots_resumed", missed=self._missed)
+        self._missed, self._reason = 0, ""
 
     async def _follow_halts(self, events: Mailbox[ProductionHalted]) -> None:
         last: Slot | None = None
@@ -68,13 +93,9 @@ class Journal:
                 self._log.error("halted", blocks=event.blocks_waiting)
 
     def child_changed(self, change: Change) -> None:
-        """Log a child's failures with the error, and its return."""
-        if change.new not in QUIET:
+        """Log that a child that had failed is up again."""
+        if change.new in FAILED:
             self._failed.add(change.name)
-            error = None if change.error is None else f"{type(change.error).__name__}: {change.error}"
-            self._log.warning(
-                "lifecycle", child=change.name, old=change.old.value, new=change.new.value, error=error
-            )
         elif change.new is State.RUNNING and change.name in self._failed:
             self._failed.discard(change.name)
             self._log.info("lifecycle", child=change.name, old=change.old.value, new=change.new.value, error=None)

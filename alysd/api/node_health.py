@@ -10,8 +10,7 @@ from alysd.messages.metrics import NodeCounts
 from alysd.nurseries import ChildSnapshot, Priority, State
 from alysd.types.chain import ChainState, Head
 from alysd.types.chain_spec import ChainSpec
-from alysd.types.hashes import BlockHash
-from alysd.wire.hex import displayed
+from alysd.types.hashes import BlockHash, displayed
 
 SLOTS_UNTIL_UNHEALTHY = 10
 """Slots without a new head: a restart of every part with its backoff passes sooner, so something does not heal."""

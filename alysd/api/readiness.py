@@ -84,9 +84,9 @@ class Readiness:
                 tip = await self._chain.ask(GetHead(), seconds=ASK_SECONDS)
                 await self._engine.ask(SetForkchoice(tip), seconds=ASK_SECONDS)
             except (NotAnswered, Refused) as error:
-                if str(error) != said:
-                    said = str(error)
-                    structlog.get_logger("alysd").info("not_ready", reason=said)
+                if type(error).__name__ != said:
+                    said = type(error).__name__
+                    structlog.get_logger("alysd").info("not_ready", reason=str(error))
                 await trio.sleep(RETRY_SECONDS)
             else:
                 return

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from alysd.config.chain_spec import load_chain_spec
     from alysd.config.genesis import chain_toml, execution_genesis, read_short_genesis
     from alysd.config.genesis_hash import genesis_hash
-    from alysd.wire.hex import displayed
+    from alysd.types.hashes import displayed
 
     short = read_short_genesis(args.input)
     chain_file: Path = args.output / f"{args.input.stem}.toml"

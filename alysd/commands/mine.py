@@ -89,7 +89,7 @@ def tell(event: "MiningEvent") -> None:
     import structlog
 
     from alysd.types import mining
-    from alysd.wire.hex import displayed
+    from alysd.types.hashes import displayed
 
     bitcoin, alys = structlog.get_logger("alysd.bitcoin"), structlog.get_logger("alysd.alys")
     miner = structlog.get_logger("alysd.miner")

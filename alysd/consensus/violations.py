@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import attrs
 
 from alysd.errors import InvalidBlock
-from alysd.types.hashes import BlockHash
+from alysd.types.hashes import BlockHash, displayed
 from alysd.types.units import Slot
 
 
@@ -36,7 +36,7 @@ class UnknownParent(InvalidBlock):
     parent: BlockHash
 
     def __str__(self) -> str:
-        return f"no block {self.parent.hex()} among the final one and those above it"
+        return f"no block {displayed(self.parent)} among the final one and those above it"
 
 
 @attrs.frozen

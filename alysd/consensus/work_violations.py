@@ -6,6 +6,7 @@ import attrs
 
 from alysd.consensus.violations import shown
 from alysd.errors import InvalidWork
+from alysd.types.hashes import displayed
 
 
 @attrs.frozen
@@ -48,6 +49,9 @@ class WrongRangeStart(WorkDiffers):
 
     rule = "first block of the range"
 
+    def __str__(self) -> str:
+        return f"{self.rule}: expected {displayed(self.expected)}, found {displayed(self.found)}"
+
 
 @attrs.frozen
 class WrongRangeEnd(InvalidWork):
@@ -56,7 +60,8 @@ class WrongRangeEnd(InvalidWork):
     found: bytes
 
     def __str__(self) -> str:
-        return f"last block of the range: {self.found.hex()} is not between the last final block and the parent"
+        found = displayed(self.found)
+        return f"last block of the range: {found} is not between the last final block and the parent"
 
 
 @attrs.frozen

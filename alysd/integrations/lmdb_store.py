@@ -20,7 +20,7 @@ import lmdb
 from alysd.errors import Corrupt, Malformed, StoreError, WrongChain
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, Placement, StoredChain
-from alysd.types.hashes import BlockHash
+from alysd.types.hashes import BlockHash, displayed
 from alysd.types.units import Height
 from alysd.wire.block_ssz import decode_block, encode_block
 from alysd.wire.chain_state import decode_state, encode_state
@@ -69,8 +69,8 @@ class LmdbStore:
             raise StoreError(f"the database in {folder} has format {found[1]!r}; this version reads {_FORMAT!r}")
         elif found[0] != genesis.hash:
             raise WrongChain(
-                f"the database in {folder} belongs to the chain with genesis {bytes(found[0] or b'').hex()}, "
-                f"the configuration names {genesis.hash.hex()}: give this chain a data folder of its own"
+                f"the database in {folder} belongs to the chain with genesis {displayed(bytes(found[0] or b''))}, "
+                f"the configuration names {displayed(genesis.hash)}: give this chain a data folder of its own"
             )
 
     def _put_genesis(self, txn: lmdb.Transaction, genesis: SignedBlock, state: ChainState) -> None:
@@ -146,7 +146,7 @@ class LmdbStore:
                             break
                         block = self._block(txn, BlockHash(bytes(value)))
                         if block is None:
-                            raise Corrupt(f"the canonical block {bytes(value).hex()} is not in the database")
+                            raise Corrupt(f"the canonical block {displayed(bytes(value))} is not in the database")
                         blocks.append(block)
             return tuple(blocks)
 
@@ -164,9 +164,9 @@ class LmdbStore:
         try:
             signed = decode_block(bytes(data))
         except Malformed as error:
-            raise Corrupt(f"the block stored as {block.hex()} does not decode: {error}") from error
+            raise Corrupt(f"the block stored as {displayed(block)} does not decode: {error}") from error
         if signed.hash != block:
-            raise Corrupt(f"the block stored as {block.hex()} hashes to {signed.hash.hex()}")
+            raise Corrupt(f"the block stored as {displayed(block)} hashes to {displayed(signed.hash)}")
         return signed
 
     def _read(self, work: Callable[[lmdb.Transaction], Result]) -> Result:

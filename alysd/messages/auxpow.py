@@ -6,7 +6,7 @@ from alysd.errors import InvalidWork
 from alysd.nurseries import Ask, Tell
 from alysd.types.auxpow import AuxPow, AuxPowHeader, AuxWork
 from alysd.types.chain import ChainState, Head
-from alysd.types.hashes import AuxHash, BlockHash, EvmAddress
+from alysd.types.hashes import AuxHash, BlockHash, EvmAddress, displayed
 from alysd.types.units import Sat
 
 
@@ -21,7 +21,7 @@ class UnknownWork(InvalidWork):
     aux_hash: AuxHash
 
     def __str__(self) -> str:
-        return f"no work with the hash {self.aux_hash[::-1].hex()} is on offer: ask for new work"
+        return f"no work with the hash {displayed(self.aux_hash)} is on offer: ask for new work"
 
 
 @attrs.frozen(str=False)
@@ -32,7 +32,7 @@ class StaleWork(InvalidWork):
     final: BlockHash
 
     def __str__(self) -> str:
-        return f"stale work: it follows block {self.previous[::-1].hex()}, but {self.final[::-1].hex()} is final"
+        return f"stale work: it follows block {displayed(self.previous)}, but {displayed(self.final)} is final"
 
 
 @attrs.frozen

@@ -89,8 +89,8 @@ class StoredBlock:
 class StoredChain:
     """What fork choice needs of the database at start.
 
-    `states` begin with the block that was final before `final` (a branch from the final block may bring a proof for
-    a range that begins there) and go on with all blocks stored above its height, by height.
+    `states` begin with the block that was final before `final` (a branch from the final block may bring a proof
+    for a range that begins there) and go on with all blocks stored above its height, by height.
     """
 
     states: tuple[ChainState, ...]

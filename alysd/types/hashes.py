@@ -45,6 +45,11 @@ def sha256d(data: bytes) -> bytes:
     return hashlib.sha256(hashlib.sha256(data).digest()).digest()
 
 
+def displayed(value: bytes) -> str:
+    """An Alys or Bitcoin hash as tools show it: hex of its bytes in reverse order, no prefix."""
+    return value[::-1].hex()
+
+
 def short(value: bytes) -> str:
-    """Show the first three bytes of a hash in hex: enough for a log line to tell neighbours apart."""
-    return value[:3].hex()
+    """The first six digits of an Alys or Bitcoin hash as it is displayed: enough to tell neighbours apart."""
+    return displayed(value)[:6]

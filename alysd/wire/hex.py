@@ -1,4 +1,4 @@
-"""Bytes as text: Ethereum's way with 0x in front, and Bitcoin's with hashes turned round."""
+"""Text to bytes and back: Ethereum's way with 0x in front, and Bitcoin's, whose hashes are turned round."""
 
 from alysd.errors import Malformed
 
@@ -23,11 +23,6 @@ def from_hex(text: str, length: int | None = None) -> bytes:
     return data
 
 
-def displayed(value: bytes) -> str:
-    """A hash as Bitcoin and its tools show it: its bytes in reverse order, no prefix."""
-    return value[::-1].hex()
-
-
 def from_displayed(text: str) -> bytes:
-    """The inverse of `displayed`, for a hash of 32 bytes; raises `Malformed`."""
+    """The inverse of `types.hashes.displayed`, for a hash of 32 bytes; raises `Malformed`."""
     return from_hex(text, 32)[::-1]

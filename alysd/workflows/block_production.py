@@ -198,7 +198,7 @@ class BlockProduction:
     async def _work(self, tip: Head) -> AuxPowHeader | None:
         try:
             return await self.merged_mining.ask(WorkFor(tip.head), seconds=WORK_SECONDS)
-        except NotAnswered as error:
+        except (NotAnswered, Refused) as error:
             # A proof may wait for the next block; a slot does not.
             structlog.get_logger("alysd.block_production").warning("no work included", reason=str(error))
             return None

@@ -14,8 +14,8 @@ from alysd.integrations.parts import Parts
 from alysd.integrations.signing import GuardedSigner
 from alysd.messages.chain import GetHead
 from alysd.messages.events import BlockProduced, HeadMoved, SlotMissed
-from alysd.node import FATAL, REFUSALS, Addresses, Outside, tree
-from alysd.nurseries import Bus, Change, System, open_system
+from alysd.node import CLASSIFIER, FATAL, REFUSALS, Addresses, Outside, tree
+from alysd.nurseries import Bus, Change, HealthMonitor, System, open_system
 from alysd.testing.chain import ChainHand, authority_secret
 from alysd.testing.clock import VirtualClock
 from alysd.testing.engine import FakeEngine
@@ -70,9 +70,9 @@ class RecordingBus(Bus):
         super().__init__()
         self.kept: dict[type[Any], list[Any]] = {BlockProduced: [], SlotMissed: [], HeadMoved: []}
 
-    def publish(self, event: object) -> None:
+    def publish(self, event: object, *, sender: str = "") -> None:
         self.kept.get(type(event), []).append(event)
-        super().publish(event)
+        super().publish(event, sender=sender)
 
 
 @asynccontextmanager
@@ -106,7 +106,14 @@ async def open_node(
     changes: list[Change] = []
     try:
         root = tree(mining, parts, to, bus, Outside())
-        async with open_system(root, observer=changes.append, refusals=REFUSALS, fatal=FATAL) as system:
+        async with open_system(
+            root,
+            observer=changes.append,
+            refusals=REFUSALS,
+            fatal=FATAL,
+            classifier=CLASSIFIER,
+            monitor=HealthMonitor(),
+        ) as system:
             kept = bus.kept
             yield Node(
                 system, to, parts, engine, clock, bus,

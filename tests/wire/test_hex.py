@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alysd.errors import Malformed
-from alysd.wire.hex import displayed, from_displayed, from_hex, to_hex
+from alysd.types.hashes import displayed
+from alysd.wire.hex import from_displayed, from_hex, to_hex
 
 
 @given(st.binary(max_size=100))
