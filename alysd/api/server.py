@@ -77,6 +77,7 @@ async def serve(
             state = ConnectionState({CLOSING: closing})
             await Connection(wrapped, config, context, state, cast("Any", bounded))
         finally:
+            bounded.abort()  # wherever hypercorn was: whoever drains waits for it
             open_streams.discard(bounded)
 
     async with trio.open_nursery() as outside:

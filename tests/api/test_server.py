@@ -88,6 +88,17 @@ async def test_stopping_is_immediate_when_nobody_asks() -> None:
         assert trio.current_time() - began < 0.5
 
 
+async def test_stopping_is_immediate_when_a_client_leaves_at_that_moment() -> None:
+    async with served(APP) as running:
+        began = trio.current_time()
+        async with await running.connect() as stream:
+            await stream.send_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            await stream.receive_some()
+            running.scope.cancel()
+        await running.stopped.wait()
+        assert trio.current_time() - began < 0.5
+
+
 async def test_an_answer_in_progress_is_finished_before_stopping() -> None:
     async with served(APP) as running, trio.open_nursery() as nursery:
         answers: list[str] = []

@@ -90,26 +90,26 @@ async def test_counts_are_those_of_the_block(tmp_path: Path) -> None:
         assert await chain.rpc("eth_getUncleCountByBlockHash", block["hash"]) == "0x0"
 
 
-@pytest.mark.parametrize(
-    ("method", "params"),
-    [
-        ("eth_getBlockByNumber", ("0x5", False)),
-        ("eth_getBlockByHash", (MISSING, True)),
-        ("eth_getBlockTransactionCountByNumber", ("0x5",)),
-        ("eth_getBlockTransactionCountByHash", (MISSING,)),
-        ("eth_getUncleCountByBlockNumber", ("0x5",)),
-        ("eth_getUncleCountByBlockHash", (MISSING,)),
-        ("eth_getTransactionByHash", (MISSING,)),
-        ("eth_getTransactionByBlockNumberAndIndex", ("0x0", "0x0")),
-        ("eth_getTransactionByBlockHashAndIndex", (MISSING, "0x0")),
-        ("eth_getTransactionReceipt", (MISSING,)),
-        ("eth_getBlockReceipts", ("0x5",)),
-    ],
-)
-async def test_what_is_not_there_is_null(tmp_path: Path, method: str, params: tuple[Any, ...]) -> None:
+NOT_THERE: list[tuple[str, tuple[Any, ...]]] = [
+    ("eth_getBlockByNumber", ("0x5", False)),
+    ("eth_getBlockByHash", (MISSING, True)),
+    ("eth_getBlockTransactionCountByNumber", ("0x5",)),
+    ("eth_getBlockTransactionCountByHash", (MISSING,)),
+    ("eth_getUncleCountByBlockNumber", ("0x5",)),
+    ("eth_getUncleCountByBlockHash", (MISSING,)),
+    ("eth_getTransactionByHash", (MISSING,)),
+    ("eth_getTransactionByBlockNumberAndIndex", ("0x0", "0x0")),
+    ("eth_getTransactionByBlockHashAndIndex", (MISSING, "0x0")),
+    ("eth_getTransactionReceipt", (MISSING,)),
+    ("eth_getBlockReceipts", ("0x5",)),
+]
+
+
+async def test_what_is_not_there_is_null(tmp_path: Path) -> None:
     """Libraries poll until it is no longer null: an error would end their waiting."""
     async with eth_chain(tmp_path) as chain:
-        assert await chain.rpc(method, *params) is None
+        for method, params in NOT_THERE:
+            assert await chain.rpc(method, *params) is None, method
 
 
 async def test_a_transaction_of_an_abandoned_block_is_no_longer_included(tmp_path: Path) -> None:

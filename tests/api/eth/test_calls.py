@@ -72,18 +72,18 @@ async def test_an_estimate_is_enough(tmp_path: Path) -> None:
         assert int(receipt["gasUsed"], 16) <= estimate <= int(receipt["gasUsed"], 16) * 1.3
 
 
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        ({"from": NOBODY, "to": RICH.address, "value": "0x1"}, "-32000: insufficient funds for"),
-        ({"from": RICH.address, "to": NOBODY, "gas": "0x1"}, "-32000: intrinsic gas too low"),
-        ({"to": "0x12"}, r"-32602: params\[0\]: to: an EVM address is 20 bytes, got 1"),
-    ],
-)
-async def test_what_cannot_be_tried_is_refused(tmp_path: Path, call: dict[str, Any], words: str) -> None:
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"from": NOBODY, "to": RICH.address, "value": "0x1"}, "-32000: insufficient funds for"),
+    ({"from": RICH.address, "to": NOBODY, "gas": "0x1"}, "-32000: intrinsic gas too low"),
+    ({"to": "0x12"}, r"-32602: params\[0\]: to: an EVM address is 20 bytes, got 1"),
+]
+
+
+async def test_what_cannot_be_tried_is_refused(tmp_path: Path) -> None:
     async with eth_chain(tmp_path) as chain:
-        with pytest.raises(RpcFailure, match=f"^{words}"):
-            await chain.rpc("eth_call", call)
+        for call, words in REFUSED:
+            with pytest.raises(RpcFailure, match=f"^{words}"):
+                await chain.rpc("eth_call", call)
 
 
 async def test_overrides_are_refused_not_ignored(tmp_path: Path) -> None:

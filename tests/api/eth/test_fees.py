@@ -35,24 +35,24 @@ async def test_the_history_s_count_is_read_as_tools_write_it_and_cut_to_what_the
         assert (await chain.rpc("eth_feeHistory", 0, "latest", []))["gasUsedRatio"] is None
 
 
-@pytest.mark.parametrize(
-    ("params", "words"),
-    [
-        ((1, "0x5"), "-32000: request beyond head block: requested 5, head 0"),
-        ((True, "latest"), "-32602: params[0]: a string is wanted, got a boolean"),
-        ((-1, "latest"), "-32602: params[0]: a string is wanted, got a number"),
-        ((1, "latest", 5), "-32602: params[2]: an array is wanted, got a number"),
-        ((1, "latest", [101]), "-32602: params[2]: invalid reward percentile: from 0 to 100 each"),
-        ((1, "latest", [True]), "-32602: params[2]: invalid reward percentile: from 0 to 100 each"),
-        ((1, "latest", [50, 50]), "-32602: params[2]: invalid reward percentile: each above the one before"),
-        ((1, "latest", [1] * 101), "-32602: params[2]: invalid reward percentile: over the query limit 100"),
-    ],
-)
-async def test_what_is_wrong_in_a_history_is_said(tmp_path: Path, params: tuple[Any, ...], words: str) -> None:
+WRONG: list[tuple[tuple[Any, ...], str]] = [
+    ((1, "0x5"), "-32000: request beyond head block: requested 5, head 0"),
+    ((True, "latest"), "-32602: params[0]: a string is wanted, got a boolean"),
+    ((-1, "latest"), "-32602: params[0]: a string is wanted, got a number"),
+    ((1, "latest", 5), "-32602: params[2]: an array is wanted, got a number"),
+    ((1, "latest", [101]), "-32602: params[2]: invalid reward percentile: from 0 to 100 each"),
+    ((1, "latest", [True]), "-32602: params[2]: invalid reward percentile: from 0 to 100 each"),
+    ((1, "latest", [50, 50]), "-32602: params[2]: invalid reward percentile: each above the one before"),
+    ((1, "latest", [1] * 101), "-32602: params[2]: invalid reward percentile: over the query limit 100"),
+]
+
+
+async def test_what_is_wrong_in_a_history_is_said(tmp_path: Path) -> None:
     async with eth_chain(tmp_path) as chain:
-        with pytest.raises(RpcFailure) as caught:
-            await chain.rpc("eth_feeHistory", *params)
-        assert str(caught.value) == words
+        for params, words in WRONG:
+            with pytest.raises(RpcFailure) as caught:
+                await chain.rpc("eth_feeHistory", *params)
+            assert str(caught.value) == words
 
 
 async def test_a_suggested_tip_is_what_others_paid_and_at_least_what_the_pool_asks(tmp_path: Path) -> None:
