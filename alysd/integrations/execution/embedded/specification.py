@@ -6,6 +6,9 @@ Modules rather than functions are named where `eels.py` routes the functions: a 
 specification's own for ever.
 """
 
+import sys
+
+from ethereum import EVM_RECURSION_LIMIT
 from ethereum.exceptions import EthereumException
 from ethereum.forks.cancun import blocks, fork, state, transactions, trie, vm
 from ethereum.forks.cancun.fork_types import EMPTY_ACCOUNT, Account, Address
@@ -16,6 +19,10 @@ from ethereum_rlp import rlp
 from ethereum_rlp.exceptions import RLPException
 from ethereum_types.bytes import Bytes, Bytes0, Bytes32
 from ethereum_types.numeric import U64, U256, Uint
+
+# py_ecc, which the precompiles use, raises the limit to 100,000. That deep, a JSON body of nothing but brackets
+# overflows the C stack, and one request ends the process; what the specification itself asks for leaves room.
+sys.setrecursionlimit(EVM_RECURSION_LIMIT)
 
 __all__ = [
     "EMPTY_ACCOUNT",
