@@ -62,11 +62,6 @@ def _halted(event: Fields) -> tuple[str, str]:
     return "halted", f"{event['blocks']} blocks wait for work: none is made until a miner brings it"
 
 
-def _lifecycle(event: Fields) -> tuple[str, str]:
-    error = event.get("error")
-    return plain(event["child"]), f"{event['old']} → {event['new']}" + (f": {plain(error)}" if error else "")
-
-
 LINES: Mapping[str, Callable[[Fields], tuple[str, str]]] = {
     "block": _block,
     "final": _final,
@@ -76,7 +71,8 @@ LINES: Mapping[str, Callable[[Fields], tuple[str, str]]] = {
     "engine": lambda event: ("engine", plain(event["state"])),
     "reorganised": _reorganised,
     "halted": _halted,
-    "lifecycle": _lifecycle,
+    "child_failed": lambda event: (plain(event["child"]), f"failed: {plain(event['error'])}"),
+    "child_returned": lambda event: (plain(event["child"]), "works again"),
     "stopping": lambda event: ("stopping", plain(event["doing"])),
     "failed": lambda event: ("failed", plain(event["error"])),
 }

@@ -18,6 +18,12 @@ HALTED_EVERY_SLOTS = 30
 FAILED = frozenset({State.CRASHED, State.START_FAILED})
 """Lifecycle states after which a person wants to hear of a return."""
 
+SAME_FAILURE_SECONDS = 60.0
+"""A child that fails again with the same words, as a client that is away makes it, is news once a minute."""
+
+UP_FOR_SECONDS = 2.0
+"""So long a child must live for its return to be news: one that fails at its first call has not returned."""
+
 MISSED_EVERY_SLOTS = 30
 """The same reason for missed slots is repeated about once a minute."""
 
@@ -25,15 +31,13 @@ _NUMBER = re.compile(r"[0-9][0-9.]*")
 
 
 class Journal:
-    """Writes the log; `run` is a task of the tree, `child_changed` the observer of the whole tree.
-
-    Failures of children are logged by the runtime, with their errors; here, their return.
-    """
+    """Writes the log; `run` is a task of the tree, `child_changed` the observer of the whole tree."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._log = structlog.get_logger("alysd")
-        self._failed: set[str] = set()
+        self._failures: dict[str, tuple[str, float]] = {}
+        self._returned: dict[str, float] = {}
         self._missed = 0
         self._reason = ""
         self._said_at = Slot(0)
@@ -51,6 +55,7 @@ class Journal:
                 nursery.start_soon(self._follow_heads, heads)
                 nursery.start_soon(self._follow_misses, misses)
                 nursery.start_soon(self._follow_halts, halts)
+                nursery.start_soon(self._follow_returns)
 
     async def _follow_blocks(self, events: Mailbox[BlockProduced]) -> None:
         async for event in events:
@@ -93,9 +98,21 @@ class Journal:
                 self._log.error("halted", blocks=event.blocks_waiting)
 
     def child_changed(self, change: Change) -> None:
-        """Log that a child that had failed is up again."""
+        """Log a child's failure, the same one once a minute, and, when that has held for a while, its return."""
         if change.new in FAILED:
-            self._failed.add(change.name)
-        elif change.new is State.RUNNING and change.name in self._failed:
-            self._failed.discard(change.name)
-            self._log.info("lifecycle", child=change.name, old=change.old.value, new=change.new.value, error=None)
+            self._returned.pop(change.name, None)
+            words = f"{type(change.error).__name__}: {change.error}"
+            said, at = self._failures.get(change.name, ("", 0.0))
+            if words != said or change.at - at >= SAME_FAILURE_SECONDS:
+                self._failures[change.name] = (words, change.at)
+                self._log.warning("child_failed", child=change.name, error=words)
+        elif change.new is State.RUNNING and change.name in self._failures:
+            self._returned[change.name] = change.at
+
+    async def _follow_returns(self) -> None:
+        while True:
+            await trio.sleep(1.0)
+            for name, at in [*self._returned.items()]:
+                if trio.current_time() - at >= UP_FOR_SECONDS:
+                    del self._returned[name], self._failures[name]
+                    self._log.info("child_returned", child=name)

@@ -93,8 +93,10 @@ class FailureLog:
             )
             self._recent.append(record)
             self._children.setdefault(failure.child, ChildHistory()).add(record)
+            # A bug is everybody's business; of the rest, what a restart mends is for whoever looks closely.
+            usual = logging.WARNING if record.kind is FailureKind.PANIC else logging.INFO
             logger.log(
-                _LEVELS.get(failure.outcome, logging.WARNING),
+                _LEVELS.get(failure.outcome, usual),
                 "%s failed (%s): %s, delay %.3g s: %s",
                 failure.child,
                 record.kind.value,

@@ -46,13 +46,12 @@ def line(event: str, *, colour: bool = False, level: str = "info", **fields: Any
             "12:00:02  halted      10001 blocks wait for work: none is made until a miner brings it",
         ),
         (
-            line("lifecycle", child="auxpow", old="Running", new="Crashed", error="ValueError: x"),
-            "12:00:02  auxpow      Running → Crashed: ValueError: x",
+            line("child_failed", child="auxpow", error="ValueError: x"),
+            "12:00:02  auxpow      failed: ValueError: x",
         ),
-        (
-            line("lifecycle", child="a", old="Backoff", new="Running", error=None),
-            "12:00:02  a           Backoff → Running",
-        ),
+        (line("child_returned", child="a"), "12:00:02  a           works again"),
+        (line("slots_resumed", missed=2), "12:00:02  slots       blocks again, 2 slots missed"),
+        (line("not_ready", reason="no answer"), "12:00:02  not ready   no answer"),
         (line("stopping", doing="6 actors to go"), "12:00:02  stopping    6 actors to go"),
         (line("failed", error="StoreError: disk"), "12:00:02  failed      StoreError: disk"),
         (line("work found", nonce=7, parent=b"\x01"), "12:00:02  mining      work found   nonce=7   parent=01"),

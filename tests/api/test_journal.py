@@ -3,6 +3,7 @@
 import trio
 import trio.testing
 from structlog.testing import capture_logs
+from trio.testing import MockClock
 
 from alysd.api.journal import HALTED_EVERY_SLOTS, MISSED_EVERY_SLOTS, Journal
 from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed
@@ -71,12 +72,22 @@ async def test_a_halt_is_repeated_now_and_then_not_every_slot() -> None:
     assert [line["event"] for line in lines] == ["halted", "halted"]
 
 
-def test_the_return_of_a_child_that_failed_is_told_and_everyday_changes_are_not() -> None:
+async def test_a_failure_is_told_once_a_minute_and_a_return_when_it_holds(autojump_clock: MockClock) -> None:
     with capture_logs() as lines:
         journal = Journal(Bus())
-        journal.child_changed(Change("chain", State.STARTING, State.RUNNING, None, 0.0))
-        journal.child_changed(Change("chain", State.RUNNING, State.CRASHED, RuntimeError("no"), 1.0))
-        journal.child_changed(Change("chain", State.CRASHED, State.RESTARTING, None, 1.0))
-        journal.child_changed(Change("chain", State.RESTARTING, State.RUNNING, None, 1.1))
-        journal.child_changed(Change("chain", State.RUNNING, State.STOPPING, None, 2.0))
-    assert [(line["event"], line["child"], line["new"]) for line in lines] == [("lifecycle", "chain", "Running")]
+
+        def change(old: State, new: State, error: Exception | None = None) -> None:
+            journal.child_changed(Change("engine", old, new, error, trio.current_time()))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(journal.run)
+            change(State.STARTING, State.RUNNING)
+            for _ in range(20):
+                change(State.RUNNING, State.CRASHED, ConnectionError("nobody there"))
+                await trio.sleep(4)
+                change(State.RESTARTING, State.RUNNING)
+            await trio.sleep(10)
+            change(State.RUNNING, State.STOPPING)
+            nursery.cancel_scope.cancel()
+    assert [line["event"] for line in lines] == ["child_failed", "child_failed", "child_returned"]
+    assert lines[0]["error"] == "ConnectionError: nobody there"

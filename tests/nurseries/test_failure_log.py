@@ -1,5 +1,7 @@
 """The failure log: counts from the beginning, memory of the last ones, never more."""
 
+import logging
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -64,14 +66,16 @@ async def test_a_system_records_what_its_supervisors_did(autojump_clock: MockClo
 async def test_a_failure_is_logged_with_name_kind_and_words_soon_after(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Only a panic comes with a traceback: of the other kinds the words say all."""
+    """Only a panic comes with a traceback, and as a warning: of the other kinds the words say all."""
+    caplog.set_level(logging.INFO, logger="alysd.nurseries")
     address, child = echo()
     async with running([child]):
         address.tell(Crash(ConnectionError("peer gone")))
         address.tell(Crash(ZeroDivisionError("bug")))
         await address.ask(Say("up"))
         await trio.sleep(2 * LATER)
-        network, panic = caplog.records
+        network, panic = (record for record in caplog.records if "failed" in record.getMessage())
+        assert (network.levelno, panic.levelno) == (logging.INFO, logging.WARNING)
         assert network.getMessage() == "echo failed (network): restarted, delay 0 s: ConnectionError: peer gone"
         assert not network.exc_info
         assert panic.exc_info is not None
