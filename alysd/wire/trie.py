@@ -67,7 +67,8 @@ def update_trie(
 
 def trie_root(items: Mapping[bytes, bytes]) -> bytes:
     """Root of the trie that holds exactly `items`; no value may be empty."""
-    return update_trie(EMPTY_ROOT, items, _load_nothing, {})
+    nodes: dict[bytes, bytes] = {}
+    return update_trie(EMPTY_ROOT, items, nodes.__getitem__, nodes)
 
 
 def indexed_root(values: Sequence[bytes]) -> bytes:
@@ -194,7 +195,3 @@ def _load(load: Load, digest: bytes) -> TrieNode:
         return as_list(decode(load(digest)))
     except Malformed as error:
         raise Corrupt(f"trie node {digest.hex()} does not decode: {error}") from error
-
-
-def _load_nothing(digest: bytes) -> bytes:
-    raise Corrupt(f"trie node {digest.hex()} is missing")

@@ -92,6 +92,12 @@ def test_a_transaction_that_takes_too_long_is_discarded_and_leaves_nothing(
     assert sandbox.balance(LOOP) == 0
 
 
+def test_what_had_less_than_its_share_of_the_time_gets_another_try(sandbox: Sandbox) -> None:
+    slow = [transfer(signer, 0, to=LOOP, gas=20_000_000) for signer in (RICH, OTHER)]
+    assert sandbox.build(*slow, builder=Builder(seconds=0.4)).transactions == ()
+    assert [signed.sender for signed, _ in sandbox.discarded] == [RICH.address]
+
+
 def test_a_pairing_of_many_points_is_not_even_begun(sandbox: Sandbox) -> None:
     data = bytes(192 * 60)
     payload = sandbox.build(

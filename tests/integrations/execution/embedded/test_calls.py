@@ -142,6 +142,10 @@ def test_an_address_that_is_taken_cannot_be_created_again(tmp_path: Path) -> Non
     sandbox.chain.close()
 
 
+NEEDY = EvmAddress(b"\xd2" * 20)
+NEEDY_CODE = "0x620186a05a10600a57005b600080fd"
+"""Reverts unless 100,000 gas are left, and uses next to nothing."""
+
 DEPLOY = bytes.fromhex("600160005560206000f3")
 CLEAR_SLOT = bytes(64)
 KEEPS_A_64TH = EvmAddress(b"\xd0" * 20)
@@ -158,14 +162,17 @@ KEEPS_A_64TH = EvmAddress(b"\xd0" * 20)
         CallRequest(sender=RICH.address, to=KEEPS_A_64TH),
         CallRequest(sender=RICH.address, to=COUNTER, access_list=((COUNTER, (bytes(32),)),)),
         CallRequest(sender=RICH.address, to=COUNTER, max_fee=2 * GWEI),
+        CallRequest(sender=RICH.address, to=NEEDY),
     ],
-    ids=["transfer", "counter", "creation", "set", "data", "nested", "access list", "paying"],
+    ids=["transfer", "counter", "creation", "set", "data", "nested", "access list", "paying", "needy"],
 )
 def test_an_estimate_suffices_and_is_not_far_too_high(tmp_path: Path, request_: CallRequest) -> None:
     zeros, jump = "6000" * 5, 2 * 5 + 21 + 1 + 1 + 3 + 4
     revert_unless = f"60{jump:02x}57600080fd5b00"
     nested = f"0x{zeros}73{COUNTER.hex()}5af1{revert_unless}"
-    sandbox = Sandbox.open(tmp_path, genesis(**{f"0x{KEEPS_A_64TH.hex()}": {"nonce": "0x1", "code": nested}}))
+    codes = {KEEPS_A_64TH: nested, NEEDY: NEEDY_CODE}
+    contracts = {f"0x{address.hex()}": {"nonce": "0x1", "code": code} for address, code in codes.items()}
+    sandbox = Sandbox.open(tmp_path, genesis(**contracts))
     calls = Calls(sandbox.chain.store, sandbox.chain.reader, sandbox.chain.chain_id)
     gas = calls.estimate_gas(sandbox.head, request_)
     assert calls.call(sandbox.head, attrs.evolve(request_, gas=gas)).succeeded

@@ -171,6 +171,13 @@ def test_a_hash_that_is_not_the_headers_is_invalid_even_if_such_a_block_is_known
     assert sandbox.give(good, beacon_root=bytes(32)).startswith("INVALID: block hash")
 
 
+def test_a_payload_given_twice_is_valid_twice(sandbox: Sandbox, second: Sandbox) -> None:
+    """Nodes give a block again after a restart: it must neither fail nor be executed again."""
+    payload = sandbox.make(transfer(RICH, 0))
+    for engine in (sandbox, second, second):
+        assert engine.give(payload) == "VALID"
+
+
 def test_a_payload_without_its_parent_is_syncing(sandbox: Sandbox, second: Sandbox) -> None:
     sandbox.make()
     orphan = sandbox.make()

@@ -126,6 +126,16 @@ def test_the_fee_history_ends_with_the_next_blocks_fee(sandbox: Sandbox) -> None
     assert reader.fee_history(100, 2, ()).rewards == ()
 
 
+def test_a_lost_head_is_named(tmp_path: Path) -> None:
+    Sandbox.open(tmp_path).chain.close()
+    environment = lmdb.open(str(tmp_path), max_dbs=8)
+    with environment.begin(write=True) as transaction:
+        transaction.delete(b"head", db=environment.open_db(b"meta", txn=transaction))
+    environment.close()
+    with pytest.raises(Corrupt, match="does not say which block is head"):
+        Sandbox.open(tmp_path)
+
+
 def test_damage_is_named(tmp_path: Path) -> None:
     sandbox = Sandbox.open(tmp_path)
     payload = sandbox.make(count(0))
