@@ -1,0 +1,63 @@
+"""The actor runtime beside raw trio, asyncio, Pykka and Erlang, as one table.
+
+    python -m benchmarks.actors [--rounds 5] [--quick] [--plot actors.png]
+
+Every figure comes from a process that does nothing else. The peers take turns, job by job, and what counts is the
+ratio to raw trio in the same round. A peer that is not installed is left out, with the reason.
+"""
+
+import argparse
+import os
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.actors.peers import PEERS, Peer
+from benchmarks.actors.plot import save_plot
+from benchmarks.actors.rounds import run_rounds
+from benchmarks.actors.table import Round, main_table, pykka_table
+
+
+def available() -> list[Peer]:
+    """The peers that can be measured here; says which cannot."""
+    found: list[Peer] = []
+    for peer in PEERS:
+        missing = peer.missing()
+        if missing is None:
+            found.append(peer)
+        else:
+            print(f"without {peer.title}: {missing}")
+    return found
+
+
+def main() -> None:
+    """Read the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median counts (5)")
+    parser.add_argument("--quick", action="store_true", help="a tenth of everything, for a look")
+    parser.add_argument(
+        "--plot", type=Path, default=Path("actors.png"), help="where the picture goes (actors.png)"
+    )
+    options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    peers = available()
+    print(
+        f"{platform.python_implementation()} {platform.python_version()}, trio {version('trio')}, "
+        f"{platform.machine()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; "
+        f"medians of {options.rounds} rounds"
+    )
+    rounds: list[Round] = []
+    for figures in run_rounds(peers, options.rounds, quick=options.quick):
+        rounds.append(figures)
+        print(f"round {len(rounds)} of {options.rounds}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+    others = [peer.title for peer in peers[2:]]
+    for line in (*main_table(rounds, others), "", *pykka_table(rounds)):
+        print(line.rstrip())
+    save_plot(rounds, others, options.plot)
+    print(f"\nthe picture: {options.plot}")
+
+
+if __name__ == "__main__":
+    main()
