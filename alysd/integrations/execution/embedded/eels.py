@@ -91,7 +91,7 @@ _in_hand = threading.local()
 def process_transaction(
     environment: Environment, output: vm.BlockOutput, prepared: PreparedTransaction, index: int
 ) -> None:
-    """Execute one transaction of a block; raises the specification's errors, or `BudgetSpent`."""
+    """Execute one transaction of a block; raises the specification's errors, or `OutOfTime`."""
     _in_hand.prepared = prepared
     try:
         fork.process_transaction(environment, output, prepared.transaction, Uint(index))
