@@ -50,14 +50,7 @@ class StopNow:
     """The supervisor was asked to stop."""
 
 
-@attrs.frozen
-class Ping:
-    """Whoever asks wants to know whether the supervisor's task still gets to its events."""
-
-    probe: Probe
-
-
-Event = Regroup | GiveUp | StopNow | Ping
+Event = Regroup | GiveUp | StopNow
 
 
 class SupervisorChild(Child):
@@ -71,10 +64,12 @@ class SupervisorChild(Child):
         "_for_good",
         "_intensity",
         "_nursery",
+        "_probes",
         "_restarted_at",
         "_strategy",
         "children",
     )
+    _nursery: trio.Nursery
 
     def __init__(self, spec: SupervisorSpec, parent: Parent, runtime: Runtime) -> None:
         super().__init__(spec, parent, runtime)
@@ -82,12 +77,12 @@ class SupervisorChild(Child):
         self._strategy = spec.strategy
         self._intensity = spec.intensity
         self._events: deque[Event] = deque()
+        self._probes: deque[Probe] = deque()
         # Two lots, so that a child's restart in its own task does not wake the supervisor's.
         self._arrived = trio.lowlevel.ParkingLot()
         self._changes = trio.lowlevel.ParkingLot()
         self._restarted_at: deque[float] = deque()
         self._for_good = False
-        self._nursery: trio.Nursery | None = None
 
     # What children call, in their own tasks
 
@@ -151,54 +146,52 @@ class SupervisorChild(Child):
         for child in self.children:
             if child.state is State.FAILED:
                 child.wanted = True  # a new supervisor is a new beginning
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            try:
-                await self._supervise()
-            finally:
-                self._nursery = None
+        async with trio.open_nursery() as self._nursery:
+            await self._supervise()
 
     async def _supervise(self) -> None:
         while True:
             await self._start_missing()
-            if not self._events:
+            if not self._pressing():
                 if self.state not in UP:
                     self.move(State.RUNNING)
-                while not self._events:
+                while not self._pressing():
                     await self._arrived.park()
             event = self._events.popleft()
-            match event:
-                case Regroup(failed, delay):
-                    await self._regroup(failed, delay)
-                case GiveUp(failed, error, reason):
-                    logger.error("%s gives up on %s: %s", self.name, failed.name, reason)
-                    self._closing = True
-                    await self._stop(self.children, for_good=False)
-                    raise BudgetSpent(self.name, failed.name, reason) from error
-                case Ping(probe):
-                    probe.reply(Health.HEALTHY)
-                case StopNow():
-                    if self.state in UP:
-                        self.move(State.STOPPING)
-                    await self._stop(self.children, for_good=self._for_good)
-                    return
+            if isinstance(event, Regroup):
+                await self._regroup(event.failed, event.delay)
+            elif isinstance(event, GiveUp):
+                logger.error("%s gives up on %s: %s", self.name, event.failed.name, event.reason)
+                self._closing = True
+                await self._stop(self.children, for_good=False)
+                raise BudgetSpent(self.name, event.failed.name, event.reason) from event.error
+            else:
+                if self.state in UP:
+                    self.move(State.STOPPING)
+                await self._stop(self.children, for_good=self._for_good)
+                return
 
     async def _start_missing(self) -> None:
         """Start every wanted child that is not alive, each once the one before is up, until an event comes."""
         for child in tuple(self.children):
-            if child.wanted and not child.alive and not self._events:
+            if child.wanted and not child.alive and not self._pressing():
                 self._launch(child)
-            while child.alive and not child.came_up and not self._events:
+            while child.alive and not child.came_up and not self._pressing():
                 await self._changes.park()
 
     def _launch(self, child: Child) -> None:
-        if self._nursery is not None:
-            child.alive = True
-            child.came_up = False
-            child.stopping = False
-            child.injected = None
-            child.open()
-            self._nursery.start_soon(child.live, name=child.name)
+        child.alive = True
+        child.came_up = False
+        child.stopping = False
+        child.injected = None
+        child.open()
+        self._nursery.start_soon(child.live, name=child.name)
+
+    def _pressing(self) -> bool:
+        """Whether an event waits to be dealt with. Who asks for the supervisor's health is answered here."""
+        while self._probes:
+            self._probes.popleft().reply(Health.HEALTHY)
+        return bool(self._events)
 
     async def _regroup(self, failed: Child, delay: float) -> None:
         if failed not in self.children:
@@ -208,7 +201,7 @@ class SupervisorChild(Child):
         if delay > 0:
             failed.move(State.BACKOFF)
             with trio.move_on_after(delay):
-                while not self._events:
+                while not self._pressing():
                     await self._arrived.park()
 
     async def _stop(self, children: Sequence[Child], *, for_good: bool) -> None:
@@ -265,9 +258,11 @@ class SupervisorChild(Child):
             child.unregister()
 
     def ask_health(self, probe: Probe) -> None:
-        """Ask the supervisor's task."""
+        """Ask the supervisor's task; while it does nothing but wait for a child to stop it does not answer."""
         if self.state in UP:
-            self._post(Ping(probe))
+            self._probes.append(probe)
+            self._arrived.unpark_all()
+            self._changes.unpark_all()
 
     # What the supervisor's own supervisor calls
 

@@ -36,8 +36,8 @@ def begin_wait(waiter: Waiter, target: Waiter) -> None:
 
 def end_wait(waiter: Waiter, target: Waiter) -> None:
     """The wait is over."""
-    if waiter.waits_for is not None:
-        waiter.waits_for.remove(target)
+    waits = waiter.waits_for or []
+    waits.remove(target)
 
 
 def _way(start: Waiter, end: Waiter) -> tuple[str, ...] | None:

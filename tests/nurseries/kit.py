@@ -130,6 +130,19 @@ class Echoer(Actor[Echo]):
         raise Refusal("not today either")
 
 
+class Nobody:
+    """A parent that lets everything happen."""
+
+    def judge(self, child: object, error: Exception) -> None:
+        return None
+
+    def changed(self) -> None:
+        return None
+
+    def forget(self, child: object) -> None:
+        return None
+
+
 class Watcher:
     """An observer that writes every change down."""
 

@@ -18,7 +18,10 @@ from alysd.nurseries import (
     handles,
     task,
 )
-from tests.nurseries.kit import Crash, CrashAsked, Echo, Note, Say, Watcher, run_and_tell, running
+from alysd.nurseries.child import Runtime
+from alysd.nurseries.leaf import TaskChild
+from alysd.nurseries.wheel import Wheel
+from tests.nurseries.kit import Crash, CrashAsked, Echo, Nobody, Note, Say, Watcher, run_and_tell, running, seeded
 
 
 class Hooked(Actor[Echo]):
@@ -199,3 +202,24 @@ async def test_a_task_in_backoff_is_stopped_at_once(autojump_clock: MockClock) -
         assert system.snapshot().children[0].state is State.BACKOFF
         began = trio.current_time()
     assert trio.current_time() == began
+
+
+async def test_a_child_stopped_in_the_moment_it_is_added_never_starts() -> None:
+    log: list[str] = []
+    _, child = hooked(log)
+
+    async def run() -> None:
+        log.append("ran")
+
+    async with running([]) as system:
+        system.add("Root", child)
+        await system.stop_child("hooked")
+        system.add("Root", task("work", run))
+        await system.stop_child("work")
+    assert log == []
+
+
+async def test_a_failure_injected_where_no_instance_is_does_nothing() -> None:
+    child = TaskChild(task("t", trio.sleep_forever), Nobody(), Runtime(Wheel(), None, seeded(0)))
+    child.inject(OSError("nobody there"))
+    assert child.state is State.UNINITIALIZED

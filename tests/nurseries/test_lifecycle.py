@@ -10,20 +10,7 @@ from alysd.nurseries.child import Runtime
 from alysd.nurseries.leaf import TaskChild
 from alysd.nurseries.spec import task
 from alysd.nurseries.wheel import Wheel
-from tests.nurseries.kit import seeded
-
-
-class Nobody:
-    """A parent that lets everything happen."""
-
-    def judge(self, child: object, error: Exception) -> None:
-        return None
-
-    def changed(self) -> None:
-        return None
-
-    def forget(self, child: object) -> None:
-        return None
+from tests.nurseries.kit import Nobody, seeded
 
 
 @pytest.mark.parametrize(("old", "new"), list(product(State, State)))

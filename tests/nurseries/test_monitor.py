@@ -9,6 +9,7 @@ from alysd.nurseries import (
     Address,
     ChildSpec,
     FailureKind,
+    FixedDelay,
     HandlerCrashed,
     Health,
     HealthChange,
@@ -137,11 +138,16 @@ async def test_a_supervisor_whose_task_is_stuck_is_restarted_with_its_subtree(au
         assert [record.child for record in system.failures.recent] == ["fragile", "Sub"]
 
 
+async def raise_os_error() -> None:
+    raise OSError("broken")
+
+
 async def test_states_say_the_health_of_who_cannot_answer(autojump_clock: MockClock) -> None:
     failed, failed_child = echo("failed", restart=Never(), priority=CRITICAL)
     waiting, waiting_child = echo("waiting", priority=CRITICAL, restart=Immediate())
     work = task("work", trio.sleep_forever, priority=CRITICAL)
-    async with running([failed_child, waiting_child, work], monitor=HealthMonitor()) as system:
+    broken = task("broken", raise_os_error, priority=CRITICAL, restart=FixedDelay(60.0))
+    async with running([failed_child, waiting_child, work, broken], monitor=HealthMonitor()) as system:
         failed.tell(Crash())
         await system.stop_child("waiting")
         await trio.sleep(6)
@@ -151,6 +157,7 @@ async def test_states_say_the_health_of_who_cannot_answer(autojump_clock: MockCl
             "failed": Health.UNHEALTHY,
             "waiting": Health.SHUTTING_DOWN,
             "work": Health.HEALTHY,
+            "broken": Health.RECOVERING,
         }
     del waiting
 

@@ -11,11 +11,14 @@ from alysd.nurseries import (
     ChildSpec,
     ExponentialBackoff,
     FixedDelay,
+    Health,
+    HealthMonitor,
     Immediate,
     Intensity,
     Never,
     OneForAll,
     OneForOne,
+    Priority,
     RestForOne,
     State,
     Strategy,
@@ -286,6 +289,48 @@ async def test_an_injected_failure_of_a_supervisor_takes_its_subtree_and_nothing
 
 async def test_budget_errors_keep_the_words_of_what_happened() -> None:
     assert str(BudgetSpent("S", "c", "why")) == "S gave up on c: why"
+
+
+async def test_a_supervisor_that_waits_to_be_restarted_is_stopped_at_once(autojump_clock: MockClock) -> None:
+    bad, bad_child = echo("bad")
+    tree = supervisor("Sub", OneForOne(), [bad_child], intensity=Intensity(0, 1), restart=FixedDelay(3600.0))
+    async with running([tree], monitor=HealthMonitor()) as system:
+        bad.tell(Crash())
+        await trio.sleep(100)
+        sub = system.snapshot().children[0]
+        assert (sub.state, sub.health) == (State.BACKOFF, Health.RECOVERING)
+        began = trio.current_time()
+    assert trio.current_time() - began < 1
+
+
+async def test_a_health_check_does_not_shorten_the_wait_of_a_group(autojump_clock: MockClock) -> None:
+    watcher = Watcher()
+    address, child = echo("a", restart=FixedDelay(100.0))
+    tree = supervisor("Group", OneForAll(), [child, echo("b")[1]], priority=Priority.CRITICAL)
+    async with running([tree], observer=watcher, monitor=HealthMonitor()):
+        address.tell(Crash())
+        assert await address.ask(Say("back"), seconds=200) == "back"
+        assert trio.current_time() == pytest.approx(100)
+    assert watcher.order(State.RESTARTING) == ["a", "b"]
+
+
+async def test_a_failed_child_that_was_removed_meanwhile_takes_nobody_along(autojump_clock: MockClock) -> None:
+    watcher = Watcher()
+    (a, a_child), (b, b_child), (c, c_child) = echo("a"), echo("b"), echo("c")
+    children = [a_child, b_child, c_child]
+    async with (
+        running(children, strategy=OneForAll(), observer=watcher) as system,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(c.ask, pause(1))  # so that the group takes a second to stop
+        await wait_all_tasks_blocked()
+        a.tell(Crash())
+        b.tell(Crash())
+        await trio.sleep(0.5)
+        await system.remove("b")
+        await trio.sleep(1)
+        assert [await address.ask(Say("up")) for address in (a, c)] == ["up", "up"]
+        assert sorted(watcher.order(State.RESTARTING)) == ["a", "c"]
 
 
 def test_what_is_no_kind_of_child_cannot_be_made() -> None:

@@ -2,11 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from alysd.nurseries import Address, AskCycle, Immediate, OneForOne, actor, supervisor, task
+from alysd.nurseries.waits import Waiter, begin_wait, end_wait
 from tests.nurseries.kit import Await, Echo, Echoer, Note, Say, echo, running
 
 
@@ -108,3 +110,26 @@ async def test_a_diamond_is_no_circle() -> None:
     async with running([a_child, b_child, c_child, d_child]):
         assert await a.ask(Await(both)) == "waited"
         assert await d.ask(asks(b)) == "waited"
+
+
+@attrs.define(eq=False)
+class Somebody:
+    name: str
+    waits_for: list[Waiter] | None = None
+
+
+def test_the_way_back_is_found_through_branches_and_dead_ends() -> None:
+    a, b, c, d, e = (Somebody(name) for name in "abcde")
+    begin_wait(a, b)
+    begin_wait(a, c)
+    begin_wait(b, d)
+    begin_wait(c, d)
+    begin_wait(e, a)  # e waits for a, over which there is no way back to e
+    with pytest.raises(AskCycle) as caught:
+        begin_wait(d, a)
+    assert caught.value.names in (("d", "a", "b", "d"), ("d", "a", "c", "d"))
+    end_wait(a, b)
+    end_wait(c, d)
+    begin_wait(d, a)  # both ways back are gone
+    with pytest.raises(ValueError, match="not in list"):
+        end_wait(b, a)

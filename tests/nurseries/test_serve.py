@@ -1,0 +1,68 @@
+"""The loop of an actor: what it does with messages that are not usual, and how it shares the time."""
+
+from itertools import pairwise
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from alysd.nurseries import Address, Immediate, actor
+from alysd.nurseries.serve import BATCH
+from tests.nurseries.kit import Echo, Echoer, Note, RefuseTold, Say, echo, pause, running
+
+
+async def test_a_refused_tell_is_logged_and_counted_for_nobody_else_would_know(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    address, child = echo()
+    async with running([child]):
+        address.tell(RefuseTold())
+        assert await address.ask(Say("alive")) == "alive"
+    assert "echo refused RefuseTold: not today either" in caplog.text
+    assert address.refused == 1
+
+
+async def test_a_busy_actor_lets_others_run_after_a_batch() -> None:
+    address, child = echo()
+    async with running([child]):
+        for _ in range(4 * BATCH):
+            address.tell(Note("x"))
+        seen: list[int] = []
+        while address.handled < 4 * BATCH:
+            seen.append(address.handled)
+            await trio.lowlevel.checkpoint()
+        # Between two looks the actor may have had the last turn of one round and the first of the next.
+        assert all(later - earlier <= 2 * BATCH for earlier, later in pairwise(seen))
+        assert len(seen) > 3
+
+
+async def test_senders_in_line_are_let_in_while_the_actor_is_busy_and_when_it_is_done() -> None:
+    notes: list[str] = []
+    address: Address[Echo] = Address("echo", capacity=40)
+    child = actor(address, lambda: Echoer(notes), restart=Immediate())
+    async with running([child]), trio.open_nursery() as nursery:
+        for number in range(200):
+            nursery.start_soon(address.send, Note(str(number)))
+    assert sorted(notes, key=int) == [str(number) for number in range(200)]
+
+
+async def test_the_longest_wait_is_seen_in_samples() -> None:
+    address, child = echo()
+    async with running([child]):
+        for _ in range(100):
+            address.tell(Note("x"))
+        await address.ask(Say("done"))
+    assert 0 < address.longest_wait < 60
+
+
+async def test_signals_that_change_nothing_are_ignored(autojump_clock: MockClock) -> None:
+    """Two operators suspend at once, before the actor has obeyed the first."""
+    address, child = echo()
+    async with running([child]) as system, trio.open_nursery() as nursery:
+        nursery.start_soon(address.ask, pause(1))
+        await wait_all_tasks_blocked()
+        system.suspend("echo")
+        system.suspend("echo")
+        await trio.sleep(2)
+        system.resume("echo")
+        assert await address.ask(Say("on")) == "on"
