@@ -5,8 +5,8 @@ import re
 import structlog
 import trio
 
-from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed
-from alysd.nurseries import Bus, Change, Mailbox, State
+from alysd.messages.events import BlockProduced, ChainEvent, HeadMoved, ProductionHalted, SlotMissed
+from alysd.nurseries import Bus, Change, State
 from alysd.types.units import Slot
 
 EVENTS_WAITING = 1024
@@ -41,61 +41,52 @@ class Journal:
         self._missed = 0
         self._reason = ""
         self._said_at = Slot(0)
+        self._halted_at = Slot(0)
 
     async def run(self) -> None:
-        """Follow blocks, reorganisations and missed slots. Never returns."""
-        with (
-            self._bus.subscribe(BlockProduced, capacity=EVENTS_WAITING) as blocks,
-            self._bus.subscribe(HeadMoved, capacity=EVENTS_WAITING) as heads,
-            self._bus.subscribe(SlotMissed, capacity=EVENTS_WAITING) as misses,
-            self._bus.subscribe(ProductionHalted, capacity=EVENTS_WAITING) as halts,
-        ):
+        """Follow the chain's events, and the children that return. Never returns."""
+        with self._bus.subscribe(ChainEvent, capacity=EVENTS_WAITING) as events:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._follow_blocks, blocks)
-                nursery.start_soon(self._follow_heads, heads)
-                nursery.start_soon(self._follow_misses, misses)
-                nursery.start_soon(self._follow_halts, halts)
                 nursery.start_soon(self._follow_returns)
+                async for event in events:
+                    self._tell(event)
 
-    async def _follow_blocks(self, events: Mailbox[BlockProduced]) -> None:
-        async for event in events:
-            self._blocks_again()
-            block = event.signed.block
-            self._log.info(
-                "block",
-                height=block.height,
-                transactions=len(block.payload.transactions),
-                ms=round(event.seconds * 1000),
-                hash=event.signed.hash,
-            )
+    def _tell(self, event: ChainEvent) -> None:
+        match event:
+            case BlockProduced():
+                self._tell_block(event)
+            case SlotMissed():
+                self._tell_missed(event)
+            case ProductionHalted(slot, waiting) if slot - self._halted_at >= HALTED_EVERY_SLOTS:
+                self._halted_at = slot
+                self._log.error("halted", blocks=waiting)
+            case HeadMoved(_, new, removed) if removed:
+                self._log.warning("reorganised", removed=removed, height=new.head.height)
+            case _:
+                pass  # a head that moved forward, or a halt that was told already
 
-    async def _follow_heads(self, events: Mailbox[HeadMoved]) -> None:
-        async for event in events:
-            if event.removed:
-                self._log.warning("reorganised", removed=event.removed, height=event.new.head.height)
-
-    async def _follow_misses(self, events: Mailbox[SlotMissed]) -> None:
-        async for event in events:
-            self._missed += event.count
-            # Seconds until the next attempt and the like differ every time: what is left is what is wrong.
-            reason = _NUMBER.sub("", event.reason)
-            if reason == self._reason and event.slot - self._said_at < MISSED_EVERY_SLOTS:
-                continue
-            self._reason, self._said_at = reason, event.slot
-            words = event.reason if event.count == 1 else f"{event.reason} ({event.count} slots)"
-            self._log.warning("slot_missed", slot=event.slot, reason=words)
-
-    def _blocks_again(self) -> None:
+    def _tell_block(self, event: BlockProduced) -> None:
         if self._missed:
             self._log.info("slots_resumed", missed=self._missed)
         self._missed, self._reason = 0, ""
+        block = event.signed.block
+        self._log.info(
+            "block",
+            height=block.height,
+            transactions=len(block.payload.transactions),
+            ms=round(event.seconds * 1000),
+            hash=event.signed.hash,
+        )
 
-    async def _follow_halts(self, events: Mailbox[ProductionHalted]) -> None:
-        last: Slot | None = None
-        async for event in events:
-            if last is None or event.slot - last >= HALTED_EVERY_SLOTS:
-                last = event.slot
-                self._log.error("halted", blocks=event.blocks_waiting)
+    def _tell_missed(self, event: SlotMissed) -> None:
+        self._missed += event.count
+        # Seconds until the next attempt and the like differ every time: what is left is what is wrong.
+        reason = _NUMBER.sub("", event.reason)
+        if reason == self._reason and event.slot - self._said_at < MISSED_EVERY_SLOTS:
+            return
+        self._reason, self._said_at = reason, event.slot
+        words = event.reason if event.count == 1 else f"{event.reason} ({event.count} slots)"
+        self._log.warning("slot_missed", slot=event.slot, reason=words)
 
     def child_changed(self, change: Change) -> None:
         """Log a child's failure, the same one once a minute, and, when that has held for a while, its return."""

@@ -8,8 +8,12 @@ from alysd.types.chain import Head
 from alysd.types.units import Slot
 
 
+class ChainEvent:
+    """The base of what people want to read of the chain; whoever subscribes to it gets all of them in order."""
+
+
 @attrs.frozen
-class HeadMoved:
+class HeadMoved(ChainEvent):
     """The head, or the last final block, is another one. `removed` counts the blocks a reorganisation undid."""
 
     old: Head
@@ -18,7 +22,7 @@ class HeadMoved:
 
 
 @attrs.frozen
-class BlockProduced:
+class BlockProduced(ChainEvent):
     """This node made a block and imported it; `seconds` from the start of its work to the import's end."""
 
     signed: SignedBlock
@@ -26,7 +30,7 @@ class BlockProduced:
 
 
 @attrs.frozen
-class SlotMissed:
+class SlotMissed(ChainEvent):
     """`count` slots of this node's, beginning with `slot`, passed without a block of its own, and why."""
 
     slot: Slot
@@ -35,7 +39,7 @@ class SlotMissed:
 
 
 @attrs.frozen
-class ProductionHalted:
+class ProductionHalted(ChainEvent):
     """Too many blocks wait for a proof of work: no block is made in this slot (docs/protocol.md)."""
 
     slot: Slot

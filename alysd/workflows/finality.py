@@ -225,8 +225,6 @@ class FinalityWorkflow:
         if isinstance(new, WorkOverdue) and not isinstance(old, WorkOverdue | WorkMissed):
             most = self._spec.max_blocks_without_auxpow
             log.warning("no proof of work", blocks_waiting=new.blocks, production_halts_above=most)
-        elif isinstance(new, WorkMissed) and not isinstance(old, WorkMissed):
-            log.error("halted", blocks=new.blocks)
 
     async def _tell_final(self, old: ChainState, tip: Head) -> None:
         header = await self._proof_of(tip)
