@@ -14,6 +14,7 @@ import trio
 
 from alysd.api.params import InvalidParams, Params
 from alysd.errors import Refused
+from alysd.wire.json_text import parse_json
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -94,7 +95,7 @@ class Dispatcher:
                 found = _parse(body)
             else:
                 found = await trio.to_thread.run_sync(_parse, body)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             return _encode(_failure(None, 2, RpcError(PARSE_ERROR, f"parse error: {error}")))
         deadline = trio.current_time() + DEADLINE_SECONDS
         if not isinstance(found, list):
@@ -154,7 +155,7 @@ class Dispatcher:
 
 
 def _parse(body: bytes) -> Any:
-    return json.loads(body, parse_constant=_no_constant)
+    return parse_json(body, _no_constant)
 
 
 def _no_constant(name: str) -> Any:

@@ -1,6 +1,5 @@
 """JSON-RPC over HTTP to one system beside the node: every call with a deadline, every answer with a bound."""
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Self, cast
@@ -9,6 +8,7 @@ import httpx
 import trio
 
 from alysd.errors import ComponentError, Unavailable
+from alysd.wire.json_text import parse_json
 
 MAX_CONNECTIONS = 10
 """To one system. One waits for news and the rest are short; larger pools were measured to be slower."""
@@ -139,10 +139,10 @@ class JsonRpcClient:
             raise self._unavailable(self._url, "too busy (HTTP 503)")
         try:
             if len(body) <= IN_PLACE:
-                answer = json.loads(body)
+                answer = parse_json(body)
             else:
-                answer = await trio.to_thread.run_sync(json.loads, body)
-        except (ValueError, RecursionError) as error:
+                answer = await trio.to_thread.run_sync(parse_json, body)
+        except ValueError as error:
             raise self._unavailable(self._url, f"{method}: HTTP {status} and no JSON") from error
         if not isinstance(answer, dict):
             raise self._unavailable(self._url, f"{method}: HTTP {status} and no JSON-RPC answer")
