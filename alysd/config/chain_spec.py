@@ -53,8 +53,16 @@ class ChainParameters:
     auxpow_max_adjustment_percent: int = attrs.field(default=20, metadata=between(1, 99))
     max_blocks_without_auxpow: int = attrs.field(default=10_000, metadata=between(1, 1_000_000))
     max_withdrawals: int = attrs.field(default=16, metadata=between(1, 16))  # Cancun's bound of a payload
-    max_block_bytes: int = attrs.field(default=2 * 1024**2, metadata=between(64 * 1024, 4 * 1024**2))
+    max_block_bytes: int = attrs.field(default=8 * 1024**2, metadata=between(64 * 1024, 16 * 1024**2))
 
+
+_CHEAPEST_BYTE_GAS = 4
+"""Gas of a zero byte of a transaction's data (EIP-2028)."""
+
+_WITHOUT_TRANSACTIONS = 256 * 1024
+"""Bytes for a proof of work, at most 128 KiB, approvals, and the lists of peg operations."""
+
+_HEX_NUMBER = re.compile(r"0x[0-9a-fA-F]{1,16}")
 
 Parameters = TypeVar("Parameters", bound=ChainParameters)
 
@@ -117,11 +125,24 @@ def check_genesis(spec: ChainSpec, path: Path) -> None:
     chain_id: object = cast("dict[str, object]", config).get("chainId") if isinstance(config, dict) else None
     if chain_id != spec.chain_id:
         raise ConfigError(f"{path}: config.chainId is {chain_id}, but chain_id of {spec.name} is {spec.chain_id}")
+    _check_size(spec, path)
     alloc: Any = spec.execution_genesis.get("alloc")
     accounts = cast("dict[str, object]", alloc) if isinstance(alloc, dict) else {}
     bridge = next((v for k, v in accounts.items() if k.lower().removeprefix("0x") == BRIDGE_ADDRESS.hex()), None)
     if not isinstance(bridge, dict) or not cast("dict[str, object]", bridge).get("code"):
         raise ConfigError(f"{path}: alloc has no bridge contract at 0x{BRIDGE_ADDRESS.hex()}")
+
+
+def _check_size(spec: ChainSpec, path: Path) -> None:
+    """A block full of the cheapest bytes must fit: else one transaction could make every block too large."""
+    limit: object = spec.execution_genesis.get("gasLimit")
+    gas_limit = int(limit, 16) if isinstance(limit, str) and _HEX_NUMBER.fullmatch(limit) else 0
+    needed = gas_limit // _CHEAPEST_BYTE_GAS + _WITHOUT_TRANSACTIONS
+    if needed > spec.max_block_bytes:
+        raise ConfigError(
+            f"{path}: gasLimit {gas_limit:,} pays for blocks of {needed:,} bytes, but max_block_bytes of "
+            f"{spec.name} is {spec.max_block_bytes:,}: raise the one or lower the other"
+        )
 
 
 def _contradictions(chain: ChainParameters) -> list[tuple[str, str]]:

@@ -103,3 +103,13 @@ def test_a_genesis_of_another_chain_or_none_is_refused(tmp_path: Path, document:
     """The node would compute a genesis that nobody else has, or lock money without a way out."""
     (found,) = refusal(tmp_path, genesis=document)
     assert words in found
+
+
+def test_a_gas_limit_that_pays_for_more_bytes_than_a_block_may_have_is_refused(tmp_path: Path) -> None:
+    """One sender of cheap bytes could make every block too large for the chain's own rule, and stop it."""
+    genesis = {**GENESIS, "gasLimit": hex(40_000_000)}
+    (words,) = refusal(tmp_path, genesis=genesis)
+    assert words == (
+        "genesis.json: gasLimit 40,000,000 pays for blocks of 10,262,144 bytes, but max_block_bytes of test-chain "
+        "is 8,388,608: raise the one or lower the other"
+    )
