@@ -164,7 +164,7 @@ async def test_it_warns_once_at_half(
     said = [(entry["log_level"], entry["event"]) for entry in logged]
     assert said == [("warning", "no proof of work"), ("info", "final")]
     assert logged[0]["blocks_waiting"] == 4
-    assert logged[1]["blocks"] == 7
+    assert logged[1]["blocks"] == 8
 
 
 async def test_its_state_follows_heads_and_proofs(autojump_clock: MockClock) -> None:
