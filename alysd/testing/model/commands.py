@@ -1,0 +1,146 @@
+"""What may be done to a tree, as data: a program is a tree's plan and a list of commands.
+
+A program is a value: it is drawn by hypothesis, shrinks, prints, and runs again as it was printed.
+`child` counts the children from 0, wrapping round, so that any program fits any tree.
+"""
+
+from enum import Enum
+
+import attrs
+
+from alysd.nurseries import OnCrash, Overflow, RestartPolicy, Strategy
+
+ASK_PATIENCE = 1.105
+"""Seconds that an ask of a program waits: off the grids of `LetPass` and of the asks' timer, so that none tie."""
+
+GRID = 0.5
+"""Seconds of the shortest `LetPass`; delays of restarts are a few of them."""
+
+
+@attrs.frozen
+class ChildPlan:
+    """One actor: its mailbox and its restarts."""
+
+    restart: RestartPolicy
+    capacity: int = 2
+    overflow: Overflow = Overflow.BLOCK
+    on_crash: OnCrash = OnCrash.DROP
+
+
+@attrs.frozen
+class TreePlan:
+    """A root over one supervisor over actors. A restart too many in 10 s makes either of them give up."""
+
+    strategy: Strategy
+    children: tuple[ChildPlan, ...]
+    restarts: int = 3
+    root_restarts: int = 1
+    window: float = 10.0
+
+
+class Deed(Enum):
+    """What a message makes of the actor that handles it."""
+
+    WRITE = "write its number down"
+    REFUSE = "refuse it"
+    TRIP = "crash over it"
+
+
+class Manner(Enum):
+    """How a message is given to an address."""
+
+    TELL = "tell"
+    SEND = "send"
+    ASK = "ask"
+
+
+@attrs.frozen
+class Give:
+    """Give a message to a child; a `send` or `ask` that has to wait does so beside the program."""
+
+    child: int
+    manner: Manner
+    deed: Deed = Deed.WRITE
+
+
+@attrs.frozen
+class CancelWait:
+    """Cancel one of the senders and askers that wait, counted from the oldest, wrapping round."""
+
+    waiting: int
+
+
+@attrs.frozen
+class InjectPanic:
+    """The child fails at its next checkpoint."""
+
+    child: int
+
+
+@attrs.frozen
+class InjectCollapse:
+    """The supervisor itself fails at its next checkpoint."""
+
+
+@attrs.frozen
+class SuspendChild:
+    """The child handles nothing until it is resumed."""
+
+    child: int
+
+
+@attrs.frozen
+class ResumeChild:
+    """The child goes on."""
+
+    child: int
+
+
+@attrs.frozen
+class RestartChild:
+    """An operator has the child restarted."""
+
+    child: int
+
+
+@attrs.frozen
+class StopChild:
+    """An operator has the child stopped for good."""
+
+    child: int
+
+
+@attrs.frozen
+class SpawnChild:
+    """One child more, at run time."""
+
+    plan: ChildPlan
+
+
+@attrs.frozen
+class LetPass:
+    """Virtual time passes: so many steps of `GRID` seconds."""
+
+    steps: int
+
+
+Command = (
+    Give
+    | CancelWait
+    | InjectPanic
+    | InjectCollapse
+    | SuspendChild
+    | ResumeChild
+    | RestartChild
+    | StopChild
+    | SpawnChild
+    | LetPass
+)
+
+
+@attrs.frozen
+class Program:
+    """Run `commands` on the tree, then shut it down."""
+
+    plan: TreePlan
+    commands: tuple[Command, ...]

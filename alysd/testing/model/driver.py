@@ -1,0 +1,247 @@
+"""Runs a program on a real tree and on the model, and compares them after every command.
+
+    run_program(program)
+
+raises `Differs`, which names the command and what was found and expected. What is compared: each child's
+state, restarts and counters, what was written in which order, what every sender got, whether the tree gave
+up. Every change of state is held against `TRANSITIONS`.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from alysd.nurseries import (
+    TRANSITIONS,
+    Change,
+    Intensity,
+    OneForOne,
+    Overflow,
+    State,
+    SupervisorSpec,
+    System,
+    SystemFailed,
+    open_system,
+    supervisor,
+)
+from alysd.testing.model.commands import (
+    GRID,
+    CancelWait,
+    Command,
+    Deed,
+    Give,
+    InjectCollapse,
+    InjectPanic,
+    LetPass,
+    Program,
+    RestartChild,
+    ResumeChild,
+    SpawnChild,
+    StopChild,
+    SuspendChild,
+    TreePlan,
+)
+from alysd.testing.model.mailbox import Fate, Letter
+from alysd.testing.model.real import RealChild, Tripped
+from alysd.testing.model.tree import ChildModel, TreeModel, ask_deadline
+from alysd.testing.replay import run_virtually
+
+SUPERVISOR = "Supervisor"
+
+MOST_CHILDREN = 5
+"""Children of a tree at most: more find nothing that five do not, more slowly."""
+
+
+class Differs(AssertionError):
+    """The tree and the model are of two minds."""
+
+
+class Driver:
+    """One run of one program."""
+
+    def __init__(self, plan: TreePlan) -> None:
+        self.model = TreeModel(plan)
+        self.real = [RealChild.of(child.name, child.plan) for child in self.model.children]
+        self.letters: list[Letter] = []
+        self.fates: list[Fate] = []
+        self._scopes: list[trio.CancelScope] = []
+        self._states: dict[str, State] = {}
+        self._illegal: list[Change] = []
+
+    async def run(self, commands: Sequence[Command]) -> None:
+        """Run the commands, shut down, and compare all along. Raises `Differs`."""
+        system: System | None = None
+        async with trio.open_nursery() as waits:
+            with suppress(SystemFailed):  # whether it should have is compared below
+                async with open_system(self._root(), observer=self._observe) as system:
+                    await self._run(system, commands, waits)
+            if system is None:
+                raise Differs("the tree did not start")
+            self.model.shut_down()
+            await wait_all_tasks_blocked()
+            self._compare(system, "the end")
+            waits.cancel_scope.cancel()
+
+    async def _run(self, system: System, commands: Sequence[Command], waits: trio.Nursery) -> None:
+        for number, command in enumerate(commands):
+            if not self._allowed(command):
+                continue
+            await self._do(system, command, waits)
+            await wait_all_tasks_blocked()
+            self._compare(system, f"command {number}, {command}")
+
+    def _root(self) -> SupervisorSpec:
+        plan = self.model.plan
+        children = [real.spec() for real in self.real]
+        budget = Intensity(restarts=plan.restarts, seconds=plan.window)
+        inner = supervisor(SUPERVISOR, plan.strategy, children, intensity=budget)
+        return supervisor(
+            "Root", OneForOne(), [inner], intensity=Intensity(restarts=plan.root_restarts, seconds=plan.window)
+        )
+
+    def _observe(self, change: Change) -> None:
+        """Hold a change of state against the table and against the one before."""
+        before = self._states.get(change.name, State.UNINITIALIZED)
+        if change.old is not before or change.new not in TRANSITIONS[change.old]:
+            self._illegal.append(change)
+        self._states[change.name] = change.new
+
+    # Commands
+
+    def _child(self, index: int) -> tuple[ChildModel, RealChild]:
+        index %= len(self.real)
+        return self.model.children[index], self.real[index]
+
+    def _allowed(self, command: Command) -> bool:
+        """Whether the command makes sense now, and has one outcome."""
+        model = self.model
+        match command:
+            case Give():
+                return self._has_one_outcome(command)
+            case InjectPanic(child=index):
+                return self._child(index)[0].up
+            case SuspendChild(child=index):
+                return self._child(index)[0].state is State.RUNNING
+            case ResumeChild(child=index):
+                return self._child(index)[0].state is State.SUSPENDED
+            case InjectCollapse():
+                return model.supervisor_up
+            case RestartChild(child=index):
+                return model.supervisor_up and not self._child(index)[0].gone
+            case StopChild(child=index):
+                return not self._child(index)[0].gone
+            case SpawnChild():
+                return model.supervisor_up and len(self.real) < MOST_CHILDREN
+            case CancelWait():
+                return Fate.WAITING in self.fates
+            case LetPass():
+                return True
+
+    def _has_one_outcome(self, command: Give) -> bool:
+        """Whether giving the message leaves nothing to chance.
+
+        A child that crashes the moment its group starts is not: how far the group had come differs. Nor is one
+        that starts with a line before its mailbox, which it lets in by turns, while others crash.
+        """
+        model = self.model
+        child, _ = self._child(command.child)
+        if child.box.closed:
+            return True
+        to_line = child.plan.overflow is Overflow.BLOCK and not child.box.has_room
+        if command.deed is Deed.TRIP:
+            runs = model.one_for_one or child.state is State.RUNNING
+            return runs and not to_line and not model.line_stands
+        return not (to_line and model.trip_waits)
+
+    async def _do(self, system: System, command: Command, waits: trio.Nursery) -> None:
+        """Do it in the model, then for real: the tree may end, and this with it, while it waits."""
+        model = self.model
+        match command:
+            case Give():
+                self._give(command, waits)
+            case CancelWait(waiting):
+                waiting_now = [number for number, fate in enumerate(self.fates) if fate is Fate.WAITING]
+                number = waiting_now[waiting % len(waiting_now)]
+                self._scopes[number].cancel()
+                model.cancel(self.letters[number])
+            case InjectPanic(index):
+                child, _ = self._child(index)
+                system.inject(child.name, Tripped("a panic"))
+                model.panic(child)
+            case InjectCollapse():
+                system.inject(SUPERVISOR, Tripped("a collapse"))
+                model.collapse()
+            case SuspendChild(index):
+                child, _ = self._child(index)
+                system.suspend(child.name)
+                model.suspend(child)
+            case ResumeChild(index):
+                child, _ = self._child(index)
+                system.resume(child.name)
+                model.resume(child)
+            case RestartChild(index):
+                child, _ = self._child(index)
+                model.restart(child)
+                await system.restart(child.name)
+            case StopChild(index):
+                child, _ = self._child(index)
+                model.stop(child)
+                await system.stop_child(child.name)
+            case SpawnChild(plan):
+                child = model.spawn(plan)
+                self.real.append(RealChild.of(child.name, plan))
+                system.add(SUPERVISOR, self.real[-1].spec())
+            case LetPass(steps):
+                model.let_pass(steps * GRID)
+                await trio.sleep(steps * GRID)
+
+    def _give(self, command: Give, waits: trio.Nursery) -> None:
+        child, real = self._child(command.child)
+        number = len(self.letters)
+        letter = Letter(number, command.manner, command.deed, ask_deadline(self.model.now))
+        self.letters.append(letter)
+        self.fates.append(Fate.WAITING)
+        self._scopes.append(trio.CancelScope())
+        waits.start_soon(self._wait_for, real, letter)
+        self.model.give(child, letter)
+
+    async def _wait_for(self, real: RealChild, letter: Letter) -> None:
+        fate = Fate.CANCELLED
+        with self._scopes[letter.number]:
+            fate = await real.give(letter.number, letter.manner, letter.deed)
+        self.fates[letter.number] = fate
+
+    # Comparing
+
+    def _compare(self, system: System, when: str) -> None:
+        if self._illegal:
+            raise Differs(f"{when}: a change of state that the table does not have: {self._illegal[0]}")
+        snapshots = {snapshot.name: snapshot for snapshot in system.snapshot().walk()}
+        for child, real in zip(self.model.children, self.real, strict=True):
+            found, expected = real.counts(), child.counts()
+            if not child.gone:
+                snapshot = snapshots[child.name]
+                found |= {"state": snapshot.state, "restarts": snapshot.restarts}
+                expected |= {"state": child.state, "restarts": child.restarts}
+            _same(f"{when}: {child.name}", found, expected)
+        expected_fates = [letter.fate for letter in self.letters]
+        _same(f"{when}: what senders got", dict(enumerate(self.fates)), dict(enumerate(expected_fates)))
+        if (system.failure is not None) is not self.model.failed:
+            raise Differs(f"{when}: the tree failed with {system.failure}, in the model: {self.model.failed}")
+
+
+def _same(what: str, found: dict[object, object], expected: dict[object, object]) -> None:
+    for key, value in expected.items():
+        if found[key] != value:
+            raise Differs(f"{what}: {key} is {found[key]!r}, expected {value!r}")
+
+
+def run_program(program: Program, *, seed: int = 0) -> None:
+    """Run a program on virtual time, in a trio run of its own. Raises `Differs`."""
+
+    async def main() -> None:
+        await Driver(program.plan).run(program.commands)
+
+    run_virtually(main, seed=seed)

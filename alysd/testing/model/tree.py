@@ -1,0 +1,346 @@
+"""The model of a tree: a root over one supervisor over actors, in virtual time, without a single task.
+
+It does at once what the runtime does in tasks: a child that starts handles its whole mailbox before anybody
+else moves, since none of its handlers waits. What is decided by policy (delays, strategy, intensity) is
+computed here a second time, from the policies' documentation and not from their code.
+"""
+
+from collections import deque
+
+import attrs
+
+from alysd.nurseries import (
+    CircuitBreaker,
+    ExponentialBackoff,
+    FixedDelay,
+    Immediate,
+    Never,
+    OneForAll,
+    OneForOne,
+    RestForOne,
+    State,
+)
+from alysd.nurseries.lifecycle import UP
+from alysd.testing.model.commands import ASK_PATIENCE, ChildPlan, Deed, TreePlan
+from alysd.testing.model.mailbox import Fate, Letter, MailboxModel
+
+TICK = 0.01
+"""Seconds by which an ask's deadline may be late: it is rounded up to the next of these."""
+
+
+@attrs.define(eq=False)
+class ChildModel:
+    """One actor of the model."""
+
+    name: str
+    plan: ChildPlan
+    box: MailboxModel
+    added: bool = False
+    state: State = State.UNINITIALIZED
+    failures: int = 0
+    restarts: int = 0
+    alive: bool = False
+    wanted: bool = True
+    gone: bool = False
+    """No longer in the tree: a child added at run time is forgotten when it is stopped."""
+    circuit_open: bool = False
+    wakes_at: float | None = None
+    handled_before: int = 0
+
+    @property
+    def up(self) -> bool:
+        """Whether an instance lives."""
+        return self.state in UP
+
+    def counts(self) -> dict[object, object]:
+        """What the runtime should have counted, and what should be written."""
+        box = self.box
+        return {
+            "written": box.written,
+            "waiting": len(box.queue),
+            "handled": box.handled,
+            "refused": box.refused,
+            "dropped": box.dropped,
+            "abandoned": box.abandoned,
+        }
+
+    def delay(self) -> float | None:
+        """Seconds to the next instance after the failure just counted; `None` is never."""
+        match self.plan.restart:
+            case Immediate():
+                return 0.0
+            case FixedDelay() as policy:
+                return min(policy.seconds + policy.increment * (self.failures - 1), policy.max_seconds)
+            case ExponentialBackoff() as policy:
+                return min(policy.first_seconds * policy.factor ** (self.failures - 1), policy.max_seconds)
+            case CircuitBreaker() as policy:
+                return policy.open_seconds if self.failures >= policy.failures else policy.delay_seconds
+            case Never():
+                return None
+            case other:
+                raise TypeError(f"the model does not know the policy {other!r}")
+
+    def count_failure(self) -> None:
+        """One failure more in a row; a breaker's row ends with its first successes."""
+        policy = self.plan.restart
+        if isinstance(policy, CircuitBreaker) and self.box.handled - self.handled_before >= policy.successes:
+            self.failures = 0
+        self.failures += 1
+
+
+class TreeModel:
+    """The tree of a plan, running. `failed` once the root has given up."""
+
+    def __init__(self, plan: TreePlan) -> None:
+        self.plan = plan
+        self.now = 0.0
+        self.children: list[ChildModel] = []
+        self.letters: list[Letter] = []
+        self.supervisor_up = True
+        self.supervisor_restarts = 0
+        self.failed = False
+        self._restarted_at: list[float] = []
+        self._root_restarted_at: list[float] = []
+        self._regroups: deque[tuple[ChildModel, float]] = deque()
+        self._gave_up = False
+        self._starting = False
+        self._group_wakes_at: float | None = None
+        for child in plan.children:
+            self.spawn(child, added=False)
+
+    @property
+    def one_for_one(self) -> bool:
+        """Whether a failure concerns nobody else."""
+        return isinstance(self.plan.strategy, OneForOne)
+
+    # What a program does
+
+    def spawn(self, plan: ChildPlan, *, added: bool = True) -> ChildModel:
+        """One child more, started."""
+        child = ChildModel(f"child {len(self.children)}", plan, MailboxModel(plan), added)
+        self.children.append(child)
+        self._launch(child)
+        return child
+
+    def give(self, child: ChildModel, letter: Letter) -> None:
+        """A message is given to a child."""
+        self.letters.append(letter)
+        if child.circuit_open and letter.asked:
+            letter.end(Fate.DOWN)
+            return
+        child.box.offer(letter)
+        if child.state is State.RUNNING:
+            self._serve(child)
+            self._supervise()
+
+    def cancel(self, letter: Letter) -> None:
+        """The sender or asker of a message is cancelled."""
+        self._leave(letter, Fate.CANCELLED)
+
+    def panic(self, child: ChildModel) -> None:
+        """The instance of a child that is up fails between two messages."""
+        self._crashed(child)
+        self._supervise()
+
+    def collapse(self) -> None:
+        """The supervisor fails; its children are cancelled where they are."""
+        for child in self.children:
+            self._cancel(child)
+        self._supervisor_failed()
+        self._supervise()
+
+    def suspend(self, child: ChildModel) -> None:
+        """A running child handles nothing more."""
+        child.state = State.SUSPENDED
+
+    def resume(self, child: ChildModel) -> None:
+        """A suspended child goes on with what waits."""
+        child.state = State.RUNNING
+        self._serve(child)
+        self._supervise()
+
+    def restart(self, child: ChildModel) -> None:
+        """The instance ends, if there is one, and another starts."""
+        self._cancel(child)
+        child.wanted = True
+        self._launch(child)
+        self._supervise()
+
+    def stop(self, child: ChildModel) -> None:
+        """What is in the mailbox is handled, and the child ends for good."""
+        child.wanted = False
+        child.gone = child.added and child.alive
+        self._drain(child)
+        self._supervise()
+
+    def let_pass(self, seconds: float) -> None:
+        """Time passes, and what is due in it happens in its order."""
+        end = self.now + seconds
+        while (moment := self._next_moment()) <= end:
+            self.now = moment
+            self._at_moment()
+        self.now = end
+
+    def shut_down(self) -> None:
+        """Everybody stops, the last child first."""
+        if not self.failed:
+            for child in reversed(self.children):
+                self._drain(child)
+
+    # The life of a child
+
+    def _launch(self, child: ChildModel) -> None:
+        if child.state is not State.UNINITIALIZED:
+            child.restarts += 1
+        child.alive = True
+        child.wakes_at = None
+        child.circuit_open = False
+        child.box.closed = False
+        child.handled_before = child.box.handled
+        child.state = State.RUNNING
+        self._serve(child)
+
+    def _serve(self, child: ChildModel) -> None:
+        if child.box.serve():
+            self._crashed(child)
+
+    def _crashed(self, child: ChildModel) -> None:
+        child.count_failure()
+        delay = child.delay()
+        if delay is None:
+            child.alive, child.wanted, child.state = False, False, State.FAILED
+            child.box.shut()
+        elif not self._within(self._restarted_at, self.plan.restarts):
+            child.alive, child.state = False, State.FAILED
+            self._gave_up = True
+        elif len(self._affected(child)) > 1:
+            child.alive, child.state = False, State.CRASHED
+            self._regroups.append((child, delay))
+        elif delay > 0:
+            child.state, child.wakes_at = State.BACKOFF, self.now + delay
+            policy = child.plan.restart
+            child.circuit_open = isinstance(policy, CircuitBreaker) and child.failures >= policy.failures
+        else:
+            self._launch(child)
+
+    def _cancel(self, child: ChildModel) -> None:
+        """The instance ends; its messages stay."""
+        if child.alive:
+            child.alive, child.state, child.wakes_at = False, State.STOPPED, None
+
+    def _drain(self, child: ChildModel) -> None:
+        """The instance ends for good: an instance that is up handles what is left, the rest is dropped."""
+        if child.alive:
+            child.box.close()
+            if child.up and child.box.serve(stopping=True):
+                child.failures += 1  # nobody restarts it for that, but it was one
+            self._cancel(child)
+        child.box.shut()
+
+    @property
+    def trip_waits(self) -> bool:
+        """Whether a message that will crash its actor waits in some mailbox."""
+        return any(letter.deed is Deed.TRIP for child in self.children for letter in child.box.queue)
+
+    @property
+    def line_stands(self) -> bool:
+        """Whether somebody stands in line before some mailbox."""
+        return any(child.box.line for child in self.children)
+
+    def _affected(self, child: ChildModel) -> list[ChildModel]:
+        present = [other for other in self.children if not other.gone]
+        match self.plan.strategy:
+            case OneForOne():
+                return [child]
+            case OneForAll():
+                return present
+            case RestForOne():
+                return present[present.index(child) :]
+            case other:
+                raise TypeError(f"the model does not know the strategy {other!r}")
+
+    def _within(self, times: list[float], restarts: int) -> bool:
+        times.append(self.now)
+        times[:] = [at for at in times if at > self.now - self.plan.window]
+        return len(times) <= restarts
+
+    # The supervisor
+
+    def _supervise(self) -> None:
+        """What the supervisor's task does until it has nothing left to do at this moment."""
+        while not self.failed:
+            if self._gave_up:
+                for child in reversed(self.children):
+                    self._cancel(child)
+                self._supervisor_failed()
+            elif self._regroups:
+                self._regroup(*self._regroups.popleft())
+            elif self._starting and self._group_wakes_at is None:
+                self._start_missing()
+                if not self._gave_up and not self._regroups:
+                    return
+            else:
+                return
+
+    def _regroup(self, failed: ChildModel, delay: float) -> None:
+        for child in reversed(self._affected(failed)):
+            self._cancel(child)
+        self._starting = True
+        self._group_wakes_at = None
+        if delay > 0:
+            failed.state = State.BACKOFF
+            self._group_wakes_at = self.now + delay
+
+    def _start_missing(self) -> None:
+        for child in self.children:
+            if child.wanted and not child.alive:
+                self._launch(child)
+            if self._gave_up or self._regroups:
+                return
+        self._starting = False
+        self.supervisor_up = True
+
+    def _supervisor_failed(self) -> None:
+        self._gave_up = False
+        self._regroups.clear()
+        self._restarted_at.clear()
+        self._group_wakes_at = None
+        self.supervisor_up = False
+        if not self._within(self._root_restarted_at, self.plan.root_restarts):
+            self.failed = True
+            for child in self.children:
+                child.box.shut()
+            return
+        self.supervisor_restarts += 1
+        self._starting = True
+        for child in self.children:
+            child.wanted = child.wanted or child.state is State.FAILED
+
+    # Time
+
+    def _next_moment(self) -> float:
+        moments = [child.wakes_at for child in self.children if child.wakes_at is not None]
+        moments += [letter.deadline for letter in self.letters if letter.asked and letter.fate is Fate.WAITING]
+        if self._group_wakes_at is not None:
+            moments.append(self._group_wakes_at)
+        return min(moments, default=float("inf"))
+
+    def _leave(self, letter: Letter, fate: Fate) -> None:
+        for child in self.children:
+            child.box.leave(letter, fate)
+
+    def _at_moment(self) -> None:
+        for letter in self.letters:
+            if letter.asked and letter.fate is Fate.WAITING and letter.deadline <= self.now:
+                self._leave(letter, Fate.TIMEOUT)
+        if self._group_wakes_at is not None and self._group_wakes_at <= self.now:
+            self._group_wakes_at = None
+        for child in self.children:
+            if child.wakes_at is not None and child.wakes_at <= self.now:
+                self._launch(child)
+        self._supervise()
+
+
+def ask_deadline(now: float) -> float:
+    """When an ask of a program is given up: its patience, rounded up to the next tick of the timer."""
+    return (int((now + ASK_PATIENCE) / TICK) + 1) * TICK

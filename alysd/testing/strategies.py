@@ -1,0 +1,168 @@
+"""What hypothesis draws: restart policies, trees, programs for a supervisor, and messages of any protocol.
+
+    @given(programs())
+    def test_the_tree_does_as_the_model(program: Program) -> None:
+        run_program(program)
+
+Why programs and not hypothesis's own rule-based machine: its rules are plain calls between which nothing runs,
+and a trio program cannot be left in the middle and entered again. A program is drawn whole, shrinks as well,
+and its rules' preconditions are the driver's.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any, get_args, get_origin
+
+from hypothesis import strategies as st
+
+from alysd.nurseries import (
+    Ask,
+    CircuitBreaker,
+    ExponentialBackoff,
+    FixedDelay,
+    Immediate,
+    Never,
+    OnCrash,
+    OneForAll,
+    OneForOne,
+    Overflow,
+    RestartPolicy,
+    RestForOne,
+    Tell,
+)
+from alysd.nurseries.strategy import Strategy
+from alysd.testing.model.commands import (
+    CancelWait,
+    ChildPlan,
+    Command,
+    Deed,
+    Give,
+    InjectCollapse,
+    InjectPanic,
+    LetPass,
+    Manner,
+    Program,
+    RestartChild,
+    ResumeChild,
+    SpawnChild,
+    StopChild,
+    SuspendChild,
+    TreePlan,
+)
+
+FOR_EVER = 1e6
+"""Seconds of life that no program reaches, so that rows of failures end by successes alone."""
+
+OFFSETS = (0.0131, 0.0247, 0.0359, 0.0473, 0.0591)
+"""Seconds added to the delays of one child, so that no two children restart at the same moment."""
+
+
+@cache
+def restart_policies(offset: float = 0.0) -> st.SearchStrategy[RestartPolicy]:
+    """Every policy, with delays of a few half seconds and `offset`, and without jitter."""
+    halves = st.sampled_from([0.5, 1.0]).map(lambda seconds: seconds + offset)
+    stable = st.just(FOR_EVER)
+    return st.one_of(
+        st.builds(Immediate, stable_seconds=stable),
+        st.builds(FixedDelay, seconds=halves, increment=st.sampled_from([0.0, 0.5]), stable_seconds=stable),
+        st.builds(ExponentialBackoff, first_seconds=halves, jitter=st.just(0.0), stable_seconds=stable),
+        st.builds(
+            CircuitBreaker,
+            failures=st.integers(1, 2),
+            open_seconds=halves.map(lambda seconds: seconds + 1.0),
+            delay_seconds=st.one_of(st.just(0.0), halves),
+            stable_seconds=stable,
+        ),
+        st.builds(Never),
+    )
+
+
+def group_strategies() -> st.SearchStrategy[Strategy]:
+    """Every group strategy."""
+    return st.sampled_from([OneForOne(), OneForAll(), RestForOne()])
+
+
+@cache
+def child_plans(offset: float = 0.0, *, retries: bool = True) -> st.SearchStrategy[ChildPlan]:
+    """Children with small mailboxes; `retries` lets them handle a message a second time that crashed them."""
+    return st.builds(
+        ChildPlan,
+        restart=restart_policies(offset),
+        capacity=st.integers(1, 3),
+        overflow=st.sampled_from(list(Overflow)),
+        on_crash=st.sampled_from(list(OnCrash)) if retries else st.just(OnCrash.DROP),
+    )
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> TreePlan:
+    """A supervisor over one to three actors.
+
+    Only under one-for-one is a message retried: elsewhere it would crash its actor while the group starts.
+    """
+    strategy = draw(group_strategies())
+    retries = isinstance(strategy, OneForOne)
+    children = [draw(child_plans(offset, retries=retries)) for offset in OFFSETS[: draw(st.integers(1, 3))]]
+    return TreePlan(
+        strategy, tuple(children), restarts=draw(st.integers(0, 4)), root_restarts=draw(st.integers(0, 2))
+    )
+
+
+@cache
+def commands(*, retries: bool = True) -> st.SearchStrategy[Command]:
+    """One command, a message every other time."""
+    child = st.integers(0, 4)
+    gives: Sequence[st.SearchStrategy[Command]] = [
+        st.builds(Give, child=child, manner=st.just(manner), deed=st.just(deed))
+        for manner in Manner
+        for deed in Deed
+    ]
+    spawned = st.sampled_from(OFFSETS[3:]).flatmap(lambda offset: child_plans(offset, retries=retries))
+    others: Sequence[st.SearchStrategy[Command]] = [
+        st.builds(CancelWait, waiting=st.integers(0, 3)),
+        st.builds(InjectPanic, child=child),
+        st.builds(InjectCollapse),
+        st.builds(SuspendChild, child=child),
+        st.builds(ResumeChild, child=child),
+        st.builds(RestartChild, child=child),
+        st.builds(StopChild, child=child),
+        st.builds(SpawnChild, plan=spawned),
+        st.builds(LetPass, steps=st.integers(1, 4)),
+    ]
+    return st.one_of(*gives, *others)
+
+
+@st.composite
+def programs(draw: st.DrawFn, *, most: int = 30) -> Program:
+    """A tree and at most so many commands for it."""
+    plan = draw(trees())
+    command = commands(retries=isinstance(plan.strategy, OneForOne))
+    return Program(plan, tuple(draw(st.lists(command, max_size=most))))
+
+
+def messages_of(protocol: type[object]) -> list[type[Any]]:
+    """All message classes of a protocol that are imported, by name: what an actor of it may be told or asked."""
+    found = {kind for base in (Tell, Ask) for kind in _below(base) if _protocol_of(kind) is protocol}
+    return sorted(found, key=lambda kind: kind.__name__)
+
+
+def messages(*kinds: type[Any]) -> st.SearchStrategy[Any]:
+    """Messages of these classes, their fields drawn by their types.
+
+    `messages(*messages_of(Chain))` draws anything that the chain actor may be told. A field of a type of which
+    hypothesis cannot know the bounds wants a `st.register_type_strategy` first.
+    """
+    return st.one_of([st.from_type(kind) for kind in kinds])
+
+
+def _below(kind: type[Any]) -> Iterator[type[Any]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _below(child)
+
+
+def _protocol_of(kind: type[Any]) -> object:
+    for base in getattr(kind, "__orig_bases__", ()):
+        if get_origin(base) in (Tell, Ask):
+            return get_args(base)[0]
+    return None

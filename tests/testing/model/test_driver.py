@@ -1,0 +1,139 @@
+"""The runtime does what the model does, for any program; and where it did not, the driver would see it."""
+
+import logging
+import os
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from alysd.nurseries import Address, FixedDelay, Immediate, OnCrash, OneForAll, OneForOne, Overflow, State
+from alysd.nurseries.child import Child
+from alysd.nurseries.inbox import Entry, Inbox
+from alysd.nurseries.mailbox import Ticket
+from alysd.nurseries.strategy import Strategy
+from alysd.testing.model.commands import (
+    CancelWait,
+    ChildPlan,
+    Command,
+    Deed,
+    Give,
+    InjectPanic,
+    LetPass,
+    Manner,
+    Program,
+    ResumeChild,
+    SuspendChild,
+    TreePlan,
+)
+from alysd.testing.model.driver import Differs, run_program
+from alysd.testing.strategies import programs
+
+EXAMPLES = int(os.environ.get("ALYSD_EXAMPLES", "500"))
+"""Programs a run: a few seconds of them, and as many as somebody asks for."""
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """Thousands of crashes, each with its traceback, are of no use to anybody."""
+    caplog.set_level(logging.CRITICAL + 1, logger="alysd.nurseries")
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(programs())
+def test_a_supervisor_does_what_its_model_does(program: Program) -> None:
+    """Order, counts, states, restarts, escalation, and what every sender gets."""
+    run_program(program)
+
+
+def program(plan: ChildPlan, *commands: Command, strategy: Strategy | None = None) -> Program:
+    """Two children alike, and what is done to them."""
+    return Program(TreePlan(strategy or OneForOne(), (plan, plan)), commands)
+
+
+def nothing(*_: object) -> None:
+    """What the broken part does instead."""
+
+
+def admit_without_a_task(_: Inbox, ticket: Ticket[Entry]) -> None:
+    """The place in line is kept although the sender has gone."""
+    ticket.task = None
+
+
+def too_short(*_: object) -> float:
+    return 0.25
+
+
+def itself_alone(_: OneForAll, children: object, failed: Child) -> tuple[Child, ...]:
+    return (failed,)
+
+
+LATE = FixedDelay(seconds=9.0)
+BREAKS: dict[str, tuple[type[object], str, Callable[..., object], Program]] = {
+    "a message is lost by a crash": (
+        Inbox,
+        "put_back",
+        nothing,
+        program(ChildPlan(LATE, on_crash=OnCrash.RETRY), Give(0, Manner.TELL, Deed.TRIP)),
+    ),
+    "a drop is not counted": (
+        Inbox,
+        "drop",
+        nothing,
+        program(ChildPlan(LATE, 1, Overflow.DROP_OLDEST), SuspendChild(0), *[Give(0, Manner.TELL)] * 3),
+    ),
+    "a cancelled send is sent": (
+        Inbox,
+        "leave_line",
+        admit_without_a_task,
+        program(ChildPlan(LATE, 1), SuspendChild(0), *[Give(0, Manner.SEND)] * 2, CancelWait(0), ResumeChild(0)),
+    ),
+    "a backoff is too short": (
+        FixedDelay,
+        "delay",
+        too_short,
+        program(ChildPlan(FixedDelay(seconds=0.75)), InjectPanic(0), LetPass(1)),
+    ),
+    "a group is not restarted together": (
+        OneForAll,
+        "affected",
+        itself_alone,
+        program(ChildPlan(Immediate()), InjectPanic(0), strategy=OneForAll()),
+    ),
+    "what waits at the end is forgotten": (
+        Address,
+        "shut",
+        nothing,
+        program(ChildPlan(LATE), InjectPanic(0), Give(0, Manner.TELL)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_the_driver_sees_that(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that finds nothing would pass any runtime."""
+    owner, method, broken, example = BREAKS[name]
+    run_program(example)
+    monkeypatch.setattr(owner, method, broken)
+    with pytest.raises(ExceptionGroup) as caught:
+        run_program(example)
+    assert caught.group_contains(Differs)
+
+
+def test_a_change_that_the_table_does_not_have_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Child.move
+
+    def move(self: Child, new: State, error: BaseException | None = None) -> None:
+        if new is State.SUSPENDED:
+            self.state = State.STARTING
+        real(self, State.RUNNING if new is State.SUSPENDED else new, error)
+
+    monkeypatch.setattr(Child, "move", move)
+    with pytest.raises(ExceptionGroup) as caught:
+        run_program(program(ChildPlan(LATE), SuspendChild(0)))
+    assert caught.group_contains(Differs, match="a change of state that the table does not have")

@@ -1,0 +1,178 @@
+"""The model of a tree by itself: delays, groups, budgets and time, each against the number one expects."""
+
+import pytest
+
+from alysd.nurseries import (
+    Aligned,
+    CircuitBreaker,
+    ExponentialBackoff,
+    FixedDelay,
+    Immediate,
+    Never,
+    OneForAll,
+    OneForOne,
+    RestartPolicy,
+    RestForOne,
+    State,
+    Strategy,
+)
+from alysd.testing.model.commands import ASK_PATIENCE, ChildPlan, Deed, Manner, TreePlan
+from alysd.testing.model.mailbox import Fate, Letter
+from alysd.testing.model.tree import ChildModel, TreeModel, ask_deadline
+
+
+def tree(
+    *policies: RestartPolicy, strategy: Strategy | None = None, restarts: int = 9, root: int = 1
+) -> TreeModel:
+    plans = tuple(ChildPlan(policy) for policy in policies)
+    return TreeModel(TreePlan(strategy or OneForOne(), plans, restarts, root))
+
+
+def give(model: TreeModel, child: ChildModel, deed: Deed = Deed.WRITE, manner: Manner = Manner.TELL) -> Letter:
+    letter = Letter(len(model.letters), manner, deed, ask_deadline(model.now))
+    model.give(child, letter)
+    return letter
+
+
+@pytest.mark.parametrize(
+    ("policy", "delays"),
+    [
+        (Immediate(), [0.0, 0.0, 0.0]),
+        (FixedDelay(seconds=1.0, increment=0.5, max_seconds=1.75), [1.0, 1.5, 1.75]),
+        (ExponentialBackoff(first_seconds=1.0, max_seconds=3.0), [1.0, 2.0, 3.0]),
+        (CircuitBreaker(failures=2, open_seconds=7.0, delay_seconds=0.5), [0.5, 7.0, 7.0]),
+        (Never(), [None, None, None]),
+    ],
+)
+def test_delays_grow_as_the_policies_say(policy: RestartPolicy, delays: list[float | None]) -> None:
+    child = tree(policy).children[0]
+    found: list[float | None] = []
+    for _ in range(3):
+        child.count_failure()
+        found.append(child.delay())
+    assert found == delays
+
+
+def test_a_policy_that_the_model_does_not_know_is_no_silent_guess() -> None:
+    child = tree(Aligned(Immediate(), lambda seconds: seconds)).children[0]
+    with pytest.raises(TypeError, match="Aligned"):
+        child.delay()
+
+
+def test_an_answer_closes_a_breaker() -> None:
+    model = tree(CircuitBreaker(failures=2, open_seconds=7.0))
+    (child,) = model.children
+    model.panic(child)
+    give(model, child)
+    model.panic(child)
+    assert child.failures == 1
+    model.panic(child)
+    assert (child.state, child.circuit_open) == (State.BACKOFF, True)
+    assert give(model, child, manner=Manner.ASK).fate is Fate.DOWN
+
+
+def test_messages_wait_for_the_next_instance() -> None:
+    model = tree(FixedDelay(seconds=1.0))
+    (child,) = model.children
+    give(model, child, Deed.TRIP)
+    give(model, child)
+    model.let_pass(0.9)
+    assert child.box.written == []
+    model.let_pass(0.2)
+    assert (child.box.written, child.restarts, child.state) == ([1], 1, State.RUNNING)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "restarts"), [(OneForOne(), [0, 1, 0]), (OneForAll(), [1, 1, 1]), (RestForOne(), [0, 1, 1])]
+)
+def test_a_strategy_decides_who_restarts(strategy: Strategy, restarts: list[int]) -> None:
+    model = tree(Immediate(), FixedDelay(seconds=1.0), Immediate(), strategy=strategy)
+    model.panic(model.children[1])
+    assert model.children[1].state is State.BACKOFF
+    model.let_pass(1.0)
+    assert [child.restarts for child in model.children] == restarts
+
+
+def test_one_restart_too_many_goes_up_and_keeps_the_messages() -> None:
+    model = tree(Immediate(), Never(), restarts=1)
+    first, second = model.children
+    model.suspend(second)
+    give(model, second)
+    model.panic(first)
+    assert model.supervisor_restarts == 0
+    model.panic(first)
+    assert (model.supervisor_restarts, model.failed) == (1, False)
+    assert second.box.written == [0]
+
+
+def test_the_roots_budget_is_the_last() -> None:
+    model = tree(Immediate(), restarts=0, root=0)
+    (child,) = model.children
+    model.suspend(child)
+    asked = give(model, child, manner=Manner.ASK)
+    model.panic(child)
+    assert model.failed
+    assert (asked.fate, child.state) == (Fate.DOWN, State.FAILED)
+
+
+def test_restarts_are_forgotten_after_the_window() -> None:
+    model = tree(Immediate(), restarts=1)
+    for _ in range(4):
+        model.panic(model.children[0])
+        model.let_pass(10.0)
+    assert model.supervisor_restarts == 0
+
+
+def test_who_is_left_for_good_comes_back_with_a_new_supervisor_unless_stopped_by_hand() -> None:
+    model = tree(Never(), Immediate())
+    left, stopped = model.children
+    model.panic(left)
+    model.stop(stopped)
+    assert (left.state, stopped.state) == (State.FAILED, State.STOPPED)
+    model.collapse()
+    assert (left.state, stopped.state) == (State.RUNNING, State.STOPPED)
+
+
+def test_an_ask_ends_at_its_deadline_and_the_handler_finds_nobody() -> None:
+    model = tree(Immediate())
+    (child,) = model.children
+    model.suspend(child)
+    asked = give(model, child, manner=Manner.ASK)
+    model.let_pass(ASK_PATIENCE)
+    assert asked.fate is Fate.WAITING, "the timer of asks ticks"
+    model.let_pass(0.01)
+    assert asked.fate is Fate.TIMEOUT
+    model.resume(child)
+    assert child.box.abandoned == 1
+
+
+def test_a_stop_handles_what_waits_and_a_restart_takes_messages_again() -> None:
+    model = tree(Immediate())
+    (child,) = model.children
+    model.suspend(child)
+    give(model, child)
+    model.stop(child)
+    assert (child.box.written, give(model, child).fate) == ([0], Fate.DOWN)
+    model.restart(child)
+    assert give(model, child).fate is Fate.SENT
+
+
+def test_a_child_added_at_run_time_is_forgotten_when_it_is_stopped() -> None:
+    model = tree(Immediate(), strategy=OneForAll())
+    added = model.spawn(ChildPlan(Immediate()))
+    model.stop(added)
+    assert added.gone
+    model.panic(model.children[0])
+    assert added.restarts == 0
+
+
+def test_shutting_down_drains_everybody() -> None:
+    model = tree(Immediate(), FixedDelay(seconds=5.0))
+    running, waiting = model.children
+    model.suspend(running)
+    give(model, running)
+    model.panic(waiting)
+    give(model, waiting)
+    model.shut_down()
+    assert (running.box.written, waiting.box.written) == ([0], [])
+    assert waiting.box.dropped == 1

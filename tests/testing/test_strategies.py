@@ -1,0 +1,77 @@
+"""What is drawn covers what there is, and messages of any protocol can be drawn."""
+
+from hypothesis import find, given, settings
+
+from alysd.messages.chain import Chain, GetHead
+from alysd.nurseries import (
+    CircuitBreaker,
+    ExponentialBackoff,
+    FixedDelay,
+    Immediate,
+    Never,
+    OnCrash,
+    OneForAll,
+    OneForOne,
+    RestartPolicy,
+    RestForOne,
+)
+from alysd.nurseries.strategy import Strategy
+from alysd.testing.model.commands import Command, Program, SpawnChild, TreePlan
+from alysd.testing.strategies import (
+    commands,
+    group_strategies,
+    messages,
+    messages_of,
+    programs,
+    restart_policies,
+    trees,
+)
+from tests.testing.kit import Book, Count, GetBalance, Ledger, Till, Trip, Withdraw
+
+
+def test_every_policy_and_strategy_is_drawn() -> None:
+    policies: list[type[RestartPolicy]] = [Immediate, FixedDelay, ExponentialBackoff, CircuitBreaker, Never]
+    for policy in policies:
+        find(restart_policies(0.01), lambda drawn, policy=policy: isinstance(drawn, policy))
+    strategies: list[type[Strategy]] = [OneForOne, OneForAll, RestForOne]
+    for strategy in strategies:
+        find(group_strategies(), lambda drawn, strategy=strategy: isinstance(drawn, strategy))
+
+
+def test_every_command_is_drawn() -> None:
+    kinds: list[type[Command]] = list(Command.__args__)
+    for kind in kinds:
+        find(commands(), lambda drawn, kind=kind: isinstance(drawn, kind))
+
+
+@given(trees())
+@settings(max_examples=50)
+def test_a_tree_with_groups_retries_nothing(plan: TreePlan) -> None:
+    """The model could not say how far the group had come when the message struck again."""
+    if not isinstance(plan.strategy, OneForOne):
+        assert all(child.on_crash is OnCrash.DROP for child in plan.children)
+
+
+@given(programs(most=5))
+@settings(max_examples=50)
+def test_a_program_is_a_value_that_prints_as_what_it_is(program: Program) -> None:
+    assert len(program.commands) <= 5
+    assert hash(program) == hash(Program(program.plan, program.commands))
+    for command in program.commands:
+        assert type(command).__name__ in repr(program)
+        if isinstance(command, SpawnChild) and not isinstance(program.plan.strategy, OneForOne):
+            assert command.plan.on_crash is OnCrash.DROP
+
+
+def test_the_messages_of_a_protocol_are_found() -> None:
+    assert messages_of(Till) == [Count, Trip, Withdraw]
+    assert messages_of(Ledger) == [Book, GetBalance]
+    assert GetHead in messages_of(Chain)
+
+
+@given(messages(*messages_of(Till)))
+@settings(max_examples=50)
+def test_messages_are_drawn_by_the_types_of_their_fields(message: object) -> None:
+    assert isinstance(message, Count | Trip | Withdraw)
+    if isinstance(message, Withdraw):
+        assert isinstance(message.amount, int)
