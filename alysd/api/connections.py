@@ -46,8 +46,9 @@ class BoundedStream:
 class Connection(TCPServer):
     """hypercorn's protocol code for one connection, over when the client leaves.
 
-    hypercorn itself keeps a connection that the client has closed until the keep-alive time has passed, or the next
-    ping is due, and the connections are counted. What still works on an answer is cancelled: nobody would get it.
+    hypercorn itself keeps a connection that the client has closed until the keep-alive time has passed, or the
+    next ping is due, and the connections are counted. What still works on an answer is cancelled: nobody would get
+    it.
     """
 
     async def run(self) -> None:

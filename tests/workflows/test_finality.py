@@ -150,9 +150,7 @@ async def test_settled_work_is_forgotten_by_the_actor(autojump_clock: MockClock)
         assert len(world.memory.queue) == 1
 
 
-async def test_it_warns_once_at_half(
-    autojump_clock: MockClock, logged: list[Any]
-) -> None:
+async def test_it_warns_once_at_half(autojump_clock: MockClock, logged: list[Any]) -> None:
     """An operator would learn of missing miners only when the chain stands still, or be flooded with it."""
     world = World(make_spec(max_blocks_without_auxpow=6))
     async with world.running(task("finality", workflow(world).run, restart=Immediate())):
