@@ -1,0 +1,75 @@
+"""A child at run time: its numbers, its states, and who watches them."""
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from alysd.nurseries import (
+    Change,
+    FixedDelay,
+    OneForOne,
+    State,
+    open_system,
+    supervisor,
+    task,
+)
+from tests.nurseries.kit import Crash, Say, Watcher, echo, running
+
+
+async def test_an_observer_that_fails_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(change: Change) -> None:
+        raise RuntimeError(f"cannot draw {change.new.value}")
+
+    address, child = echo()
+    async with open_system(supervisor("Root", OneForOne(), [child]), observer=broken):
+        assert await address.ask(Say("fine")) == "fine"
+    assert "the observer failed on echo: RuntimeError('cannot draw Running')" in caplog.text
+
+
+async def test_a_child_tells_its_observer_every_change_with_time_and_error(autojump_clock: MockClock) -> None:
+    watcher = Watcher()
+    address, child = echo(restart=FixedDelay(2.0))
+    async with running([child], observer=watcher):
+        await trio.sleep(1)
+        address.tell(Crash(KeyError("why")))
+        await address.ask(Say("back"))
+    changes = [change for change in watcher.changes if change.name == "echo"]
+    assert [(change.old, change.new, change.at) for change in changes] == [
+        (State.UNINITIALIZED, State.STARTING, 0),
+        (State.STARTING, State.RUNNING, 0),
+        (State.RUNNING, State.CRASHED, 1),
+        (State.CRASHED, State.BACKOFF, 1),
+        (State.BACKOFF, State.RESTARTING, 3),
+        (State.RESTARTING, State.RUNNING, 3),
+        (State.RUNNING, State.STOPPING, 3),
+        (State.STOPPING, State.STOPPED, 3),
+    ]
+    assert [repr(change.error) for change in changes if change.error] == ["KeyError('why')"]
+
+
+async def test_uptime_is_that_of_the_instance_and_zero_without_one(autojump_clock: MockClock) -> None:
+    address, child = echo(restart=FixedDelay(2.0))
+    async with running([child]) as system:
+
+        def uptime() -> float:
+            return system.snapshot().children[0].uptime
+
+        await trio.sleep(10)
+        assert uptime() == 10
+        address.tell(Crash())
+        await trio.sleep(1)
+        assert uptime() == 0
+        await trio.sleep(5)
+        assert uptime() == 4
+
+
+async def test_a_failure_that_wears_nested_groups_is_recorded_as_what_it_is(autojump_clock: MockClock) -> None:
+    async def work() -> None:
+        async with trio.open_nursery() as outer, trio.open_nursery() as inner:
+            outer.start_soon(trio.sleep_forever)
+            inner.start_soon(trio.sleep_forever)
+            raise OSError("deep inside")
+
+    async with running([task("work", work)]) as system:
+        await trio.sleep(0.05)
+        assert [record.error for record in system.failures.recent] == ["OSError: deep inside"]

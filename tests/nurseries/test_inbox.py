@@ -1,0 +1,64 @@
+"""The mailbox of an actor: dead letters, askers told, and messages put back."""
+
+from time import perf_counter
+
+from alysd.nurseries.errors import ActorDown, MailboxFull
+from alysd.nurseries.inbox import DEAD_LETTERS_KEPT, Entry, Inbox
+from alysd.nurseries.overflow import Overflow
+from alysd.nurseries.probe import Probe
+from alysd.nurseries.wheel import Pending
+
+
+def entry(message: object, pending: Pending | None = None) -> Entry:
+    return message, perf_counter(), pending
+
+
+def test_dead_letters_are_counted_without_bound_and_kept_within_one() -> None:
+    inbox = Inbox("a", 1, Overflow.DROP_OLDEST)
+    for number in range(2 * DEAD_LETTERS_KEPT + 1):
+        inbox.send_nowait(entry(number))
+    assert inbox.dropped == 2 * DEAD_LETTERS_KEPT
+    assert inbox.dead_letters is not None
+    kept = list(inbox.dead_letters)
+    assert [letter.message for letter in kept] == list(range(DEAD_LETTERS_KEPT, 2 * DEAD_LETTERS_KEPT))
+    assert {(letter.to, letter.reason) for letter in kept} == {("a", "mailbox full")}
+    assert all(0 <= letter.waited < 60 for letter in kept)
+
+
+def test_the_asker_of_a_dropped_message_is_told_why() -> None:
+    for reason, expected in (("mailbox full", MailboxFull), ("stopped", ActorDown)):
+        inbox = Inbox("a", 1, Overflow.FAIL)
+        asker = Probe()
+        inbox.drop(entry("question", asker), reason)
+        assert isinstance(asker.error, expected)
+
+
+def test_a_message_put_back_is_the_next_and_keeps_its_number() -> None:
+    inbox = Inbox("a", 3, Overflow.BLOCK)
+    for text in "abc":
+        inbox.send_nowait(entry(text))
+    first = inbox.receive_nowait()
+    assert (first[0], inbox.taken) == ("a", 1)
+    inbox.put_back(first)
+    assert [inbox.receive_nowait()[0] for _ in range(3)] == ["a", "b", "c"]
+    assert inbox.taken == 3
+
+
+def test_what_is_discarded_is_dropped_one_by_one() -> None:
+    inbox = Inbox("a", 3, Overflow.BLOCK)
+    for text in "abc":
+        inbox.send_nowait(entry(text))
+    inbox.discard_all("stopped")
+    assert (len(inbox), inbox.taken, inbox.dropped) == (0, 3, 3)
+
+
+def test_signals_for_an_instance_that_ended_are_dropped_and_who_asked_is_told() -> None:
+    inbox = Inbox("a", 3, Overflow.BLOCK)
+    probe = Probe()
+    inbox.send_urgent(entry("stop"))
+    inbox.send_urgent(entry("check", probe))
+    inbox.send_nowait(entry("message"))
+    inbox.clear_urgent("its instance ended")
+    inbox.clear_urgent("nothing there")
+    assert isinstance(probe.error, ActorDown)
+    assert inbox.receive_nowait()[0] == "message"
