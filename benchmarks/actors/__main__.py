@@ -1,6 +1,6 @@
 """The actor runtime beside raw trio, asyncio, Pykka and Erlang, as one table.
 
-    python -m benchmarks.actors [--rounds 5] [--quick] [--plot actors.png]
+    python -m benchmarks.actors [--rounds 5] [--quick] [--plot FILE.png]
 
 Every figure comes from a process that does nothing else. The peers take turns, job by job, and what counts is the
 ratio to raw trio in the same round. A peer that is not installed is left out, with the reason.
@@ -17,6 +17,8 @@ from benchmarks.actors.peers import PEERS, Peer
 from benchmarks.actors.plot import save_plot
 from benchmarks.actors.rounds import run_rounds
 from benchmarks.actors.table import Round, main_table, pykka_table
+
+PLOT = Path("data/actors.png")
 
 
 def available() -> list[Peer]:
@@ -36,9 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median counts (5)")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything, for a look")
-    parser.add_argument(
-        "--plot", type=Path, default=Path("actors.png"), help="where the picture goes (actors.png)"
-    )
+    parser.add_argument("--plot", type=Path, default=PLOT, help=f"where the picture goes ({PLOT})")
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
@@ -55,6 +55,7 @@ def main() -> None:
     others = [peer.title for peer in peers[2:]]
     for line in (*main_table(rounds, others), "", *pykka_table(rounds)):
         print(line.rstrip())
+    options.plot.parent.mkdir(parents=True, exist_ok=True)
     save_plot(rounds, others, options.plot)
     print(f"\nthe picture: {options.plot}")
 

@@ -171,6 +171,7 @@ async def idle(sizes: Sizes) -> Figures:
     before, begun = resident_bytes(), perf_counter()
     queues: list[asyncio.Queue[Question]] = [asyncio.Queue(MAILBOX) for _ in range(sizes.idle)]
     tasks = [asyncio.create_task(answer_all(queue)) for queue in queues]
+    await asyncio.sleep(0)
     for queue in queues:
         await ask(queue, MESSAGE)
     paused = perf_counter()

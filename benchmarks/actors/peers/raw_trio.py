@@ -178,6 +178,7 @@ async def idle(sizes: Sizes) -> Figures:
             send, receive = trio.open_memory_channel[Question](MAILBOX)
             nursery.start_soon(answer_all, receive)
             sends.append(send)
+        await wait_all_tasks_blocked()
         for send in sends:
             await ask(send, MESSAGE)
         paused = perf_counter()

@@ -1,0 +1,58 @@
+"""The node against its goals, on the development chain with the embedded engine.
+
+    python -m benchmarks.node [--only daemon own-share database] [--blocks 10000]
+
+"daemon" runs `alysd` as its user does and takes about three minutes, "own-share" takes the execution client's time
+out of production and import (a minute), "database" starts it with a long chain, which must be built first.
+"""
+
+import argparse
+import os
+import platform
+import tempfile
+from pathlib import Path
+
+import trio
+
+from benchmarks.node import daemon, database, own_share
+from benchmarks.node.figures import Figure
+
+PARTS = ("daemon", "own-share", "database")
+
+MEMORY_FOLDER = next(iter(Path("/dev").glob("shm")), None)
+"""Where the long chain is built if there is such a place: its blocks need not be synced one by one."""
+
+
+async def measure(part: str, blocks: int) -> None:
+    """Measure one part and print its figures."""
+
+    def show(figure: Figure) -> None:
+        print(figure.line(), flush=True)
+
+    with tempfile.TemporaryDirectory(dir=MEMORY_FOLDER if part == "database" else None) as name:
+        folder = Path(name)
+        match part:
+            case "daemon":
+                await daemon.measure(folder, show)
+            case "own-share":
+                await own_share.measure(folder, show)
+            case _:
+                await database.measure(folder, show, blocks)
+
+
+def main() -> None:
+    """Read the command line and measure."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="the parts to run (all)")
+    parser.add_argument("--blocks", type=int, default=10_000, help="blocks of the long chain (10000)")
+    options = parser.parse_args()
+    print(
+        f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()}, "
+        f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}"
+    )
+    for part in options.only:
+        trio.run(measure, part, options.blocks)
+
+
+if __name__ == "__main__":
+    main()

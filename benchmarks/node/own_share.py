@@ -1,0 +1,191 @@
+"""The node's own time in a block: production and import, with the execution client's calls timed and taken off.
+
+The node's real tree produces on the development chain, with its database, its guard and its embedded engine; a
+second node's storage, engine, chain and import actors import each block after it.
+"""
+
+import os
+import statistics
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
+from time import perf_counter
+from typing import ParamSpec, TypeVar
+
+import attrs
+import trio
+
+from alysd.actors.chain import ChainActor
+from alysd.actors.engine import EngineActor
+from alysd.actors.storage import StorageActor
+from alysd.config.chain_spec import load_chain_spec
+from alysd.config.load import load_config
+from alysd.config.model import AlysConfig
+from alysd.integrations.bls import verify_aggregate
+from alysd.integrations.execution.embedded.transaction import read_transaction
+from alysd.integrations.parts import Parts, open_parts
+from alysd.messages.block_import import ImportBlock
+from alysd.messages.events import BlockProduced
+from alysd.node import FATAL, REFUSALS, Addresses, Outside, tree
+from alysd.nurseries import Bus, Immediate, OneForOne, System, actor, open_system, supervisor
+from alysd.ports import ExecutionEngine
+from alysd.types.block import ExecutionPayload, PayloadAttributes, SignedBlock
+from alysd.types.chain_spec import ChainSpec
+from alysd.types.hashes import BlockHash, PayloadHash
+from alysd.types.verdict import Verdict
+from alysd.workflows.block_import import BlockImportWorkflow
+from benchmarks.node.figures import Figure, Show
+from benchmarks.node.transfers import Sender
+from tests.integration.daemon import DEVELOPMENT
+
+BLOCKS = 8
+"""Of each kind: empty, and full."""
+
+TRANSFERS = 200
+
+IMPORT_SECONDS = 30.0
+"""For one import by the second node."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@attrs.define
+class TimedEngine:
+    """An execution engine that adds up the seconds its calls take."""
+
+    engine: ExecutionEngine
+    seconds: float = 0.0
+
+    async def _timed(self, call: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
+        begun = perf_counter()
+        try:
+            return await call(*args, **kwargs)
+        finally:
+            self.seconds += perf_counter() - begun
+
+    async def genesis_hash(self) -> PayloadHash:
+        return await self._timed(self.engine.genesis_hash)
+
+    async def knows(self, payload: PayloadHash) -> bool:
+        return await self._timed(self.engine.knows, payload)
+
+    async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
+        return await self._timed(self.engine.new_payload, payload, parent_beacon_block_root)
+
+    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> Verdict:
+        return await self._timed(self.engine.set_forkchoice, head, safe, final)
+
+    async def build_payload(
+        self, head: PayloadHash, safe: PayloadHash, final: PayloadHash, attributes: PayloadAttributes
+    ) -> ExecutionPayload:
+        return await self._timed(self.engine.build_payload, head, safe, final, attributes)
+
+    async def gas_used(self, payload: PayloadHash, transactions: int) -> tuple[int, ...]:
+        return await self._timed(self.engine.gas_used, payload, transactions)
+
+    async def aclose(self) -> None:
+        await self.engine.aclose()
+
+
+@attrs.frozen
+class TimedNode:
+    """A node's parts with their engine's calls timed, and its addresses."""
+
+    parts: Parts
+    timed: TimedEngine
+    to: Addresses = attrs.field(factory=Addresses)
+    bus: Bus = attrs.field(factory=Bus)
+
+    @classmethod
+    async def open(cls, stack: AsyncExitStack, folder: Path) -> "TimedNode":
+        """Open the parts of a node of the development chain in `folder`."""
+        config, spec = development(folder)
+        parts = await stack.enter_async_context(open_parts(config, spec))
+        timed = TimedEngine(parts.engine)
+        return cls(attrs.evolve(parts, engine=timed, feeder=timed), timed)
+
+    def producing(self, config: AlysConfig) -> AbstractAsyncContextManager[System]:
+        """The whole tree of a node."""
+        root = tree(config.mining, self.parts, self.to, self.bus, Outside())
+        return open_system(root, refusals=REFUSALS, fatal=FATAL)
+
+    def importing(self) -> AbstractAsyncContextManager[System]:
+        """What importing takes, without production: two nodes with one key must not both make blocks."""
+        parts, to, publish = self.parts, self.to, self.bus.publish
+        genesis = parts.genesis
+        payload = genesis.block.payload.block_hash
+        children = [
+            actor(to.storage, lambda: StorageActor(parts.store), restart=Immediate()),
+            actor(
+                to.engine, lambda: EngineActor(parts.engine, parts.feeder, to.engine, to.storage, payload, publish)
+            ),
+            actor(to.chain, lambda: ChainActor(to.storage, publish)),
+            actor(
+                to.block_import,
+                lambda: BlockImportWorkflow(
+                    parts.spec, genesis.hash, parts.clock, verify_aggregate, to.chain, to.engine, publish
+                ),
+            ),
+        ]
+        return open_system(supervisor("Importer", OneForOne(), children), refusals=REFUSALS, fatal=FATAL)
+
+    async def import_block(self, signed: SignedBlock) -> float:
+        """Import a block; the seconds that were not the engine's."""
+        before, begun = self.timed.seconds, perf_counter()
+        await self.to.block_import.ask(ImportBlock(signed), seconds=IMPORT_SECONDS)
+        return perf_counter() - begun - (self.timed.seconds - before)
+
+    def fill_pool(self, batches: list[list[bytes]], now: float) -> None:
+        """Put the next batch into the pool if it is empty, as the Ethereum RPC does, in a thread."""
+        embedded = self.parts.embedded
+        assert embedded is not None
+        reader, pool = embedded.engine.reader, embedded.pool
+        head = reader.head()
+        pool.follow((), (), lambda sender: reader.account(head, sender), head.gas_limit, now)
+        if any(pool.counts()):
+            return  # the machine was too slow to fill it within a slot: a block took a part
+        for raw in batches.pop(0):
+            transaction = read_transaction(raw, embedded.engine.chain_id)
+            pool.add(transaction, reader.account(head, transaction.sender), head.gas_limit, now)
+
+
+def development(folder: Path) -> tuple[AlysConfig, ChainSpec]:
+    """The configuration of the development chain with its data in `folder`, without a miner."""
+    overrides = (f"storage.path={folder}", "mining.internal=false")
+    config = load_config(DEVELOPMENT, environment=dict(os.environ), overrides=overrides)
+    return config, load_chain_spec(config.chain.spec)
+
+
+async def measure(folder: Path, show: Show) -> None:
+    """Empty blocks, then blocks of transfers; each produced, and imported by the second node."""
+    config, _ = development(folder / "producer")
+    # Signed beforehand: it takes longer than what is left of a slot.
+    sender = Sender.of_development()
+    batches = [sender.transfers(TRANSFERS) for _ in range(BLOCKS)]
+    produced: dict[int, list[float]] = {0: [], TRANSFERS: []}
+    imported: dict[int, list[float]] = {0: [], TRANSFERS: []}
+    async with AsyncExitStack() as stack:
+        producer = await TimedNode.open(stack, folder / "producer")
+        importer = await TimedNode.open(stack, folder / "importer")
+        await stack.enter_async_context(importer.importing())
+        events = stack.enter_context(producer.bus.subscribe(BlockProduced, capacity=8))
+        await stack.enter_async_context(producer.producing(config))
+        engine_before = producer.timed.seconds
+        for number in range(2 * BLOCKS):
+            event = await events.receive()
+            count = len(event.signed.block.payload.transactions)
+            own = await importer.import_block(event.signed)
+            if count in produced:
+                produced[count].append(event.seconds - (producer.timed.seconds - engine_before))
+                imported[count].append(own)
+            if BLOCKS - 1 <= number < 2 * BLOCKS - 1:
+                await trio.to_thread.run_sync(producer.fill_pool, batches, trio.current_time())
+            engine_before = producer.timed.seconds
+    for count, most in ((0, 20), (TRANSFERS, 60)):
+        if produced[count]:
+            text = f"a block of {count} transfers, the engine's time excluded"
+            own = statistics.median(produced[count]) * 1e3
+            show(Figure(f"producing {text}", own, "ms", at_most=20))
+            own = statistics.median(imported[count]) * 1e3
+            show(Figure(f"importing {text}", own, "ms", at_most=most))
