@@ -106,6 +106,11 @@ def _authority(spec: ChainSpec, signer: Signer, key_file: Path) -> int:
         if not is_public_key(key):
             place = f"authorities[{position}] of the chain {spec.name}"
             raise ConfigError(f"{place}: {key.hex()} is no BLS public key")
+    if spec.quorum > 1:
+        raise ConfigError(
+            f"the chain {spec.name} needs {spec.quorum} approvals a block, and this version speaks with no other "
+            "authorities yet: it runs chains of one"
+        )
     try:
         return spec.authorities.index(BlsPublicKey(signer.public_key))
     except ValueError:

@@ -9,8 +9,10 @@ from alysd.config.chain_spec import load_chain_spec
 from alysd.config.load import load_config
 from alysd.config.model import AlysConfig
 from alysd.errors import ConfigError
+from alysd.integrations.bls import public_key
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.integrations.parts import open_parts
+from alysd.testing.chain import authority_secret
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlsPublicKey
 from alysd.types.units import Height
@@ -76,6 +78,14 @@ async def test_a_real_client_is_not_asked_for_anything_yet(
     async with open_parts(config, spec) as parts:
         assert parts.embedded is None
         assert parts.feeder is not parts.engine
+
+
+async def test_a_chain_that_one_authority_cannot_run_is_refused(configured: tuple[AlysConfig, ChainSpec]) -> None:
+    config, spec = configured
+    others = tuple(public_key(authority_secret(index)) for index in range(3))
+    with pytest.raises(ConfigError, match="needs 3 approvals a block"):
+        async with open_parts(config, attrs.evolve(spec, authorities=(*spec.authorities, *others))):
+            raise AssertionError("it must not open")
 
 
 async def test_an_authority_whose_key_is_no_point_is_named(configured: tuple[AlysConfig, ChainSpec]) -> None:
