@@ -130,6 +130,7 @@ def _configuration() -> Config:
     config.errorlog = _log
     config.include_server_header = False
     config.keep_alive_timeout = cast("int", KEEP_ALIVE_SECONDS)
+    config.keep_alive_max_requests = 1_000_000  # hypercorn's 1,000 lasts a busy client half a second
     config.websocket_max_message_size = MAX_BODY
     config.websocket_ping_interval = 20.0  # finds clients that are gone without a word
     config.max_app_queue_size = 4  # messages of up to MAX_BODY waiting for the application, a connection

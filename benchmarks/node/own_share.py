@@ -147,7 +147,7 @@ class TimedNode:
             return  # the machine was too slow to fill it within a slot: a block took a part
         for raw in batches.pop(0):
             transaction = read_transaction(raw, embedded.engine.chain_id)
-            pool.add(transaction, reader.account(head, transaction.sender), head.gas_limit, now)
+            pool.add(transaction, lambda sender: reader.account(head, sender), head.gas_limit, now)
 
 
 def development(folder: Path) -> tuple[AlysConfig, ChainSpec]:

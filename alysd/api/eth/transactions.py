@@ -14,6 +14,7 @@ from alysd.api.jsonrpc import Method
 from alysd.api.params import Params
 from alysd.integrations.execution.embedded.pool import Transactions
 from alysd.integrations.execution.embedded.transaction import SignedTransaction, read_transaction
+from alysd.integrations.execution.embedded.values import AccountState
 from alysd.types.hashes import EvmAddress
 from alysd.wire.evm_address import checksum_address
 
@@ -46,9 +47,12 @@ class TransactionMethods:
         engine, pool = self.backend.engine, self.backend.pool
         pool.check_size(raw)
         transaction = read_transaction(raw, engine.chain_id)
-        head = engine.reader.head()
-        account = engine.reader.account(head, transaction.sender)
-        return transaction, pool.add(transaction, account, head.gas_limit, now)
+        reader = engine.reader
+
+        def account_of(sender: EvmAddress) -> AccountState:
+            return reader.account(reader.head(), sender)
+
+        return transaction, pool.add(transaction, account_of, reader.head().gas_limit, now)
 
     async def status(self, _params: Params) -> View:
         """Count what is in the pool."""

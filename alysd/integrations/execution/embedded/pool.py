@@ -1,7 +1,7 @@
 """The transaction pool of the embedded engine: bounded, ordered by nonce and price, in step with the head.
 
-Called by the RPC's threads and by the engine's (`best`, `discard`), hence a lock. It is held for bookkeeping only,
-never while the state is read. Nothing is kept on disk: after a restart wallets send again.
+Called by the RPC's threads and by the engine's (`best`, `discard`), hence a lock. It is held for bookkeeping and
+for reading one account, never longer. Nothing is kept on disk: after a restart wallets send again.
 """
 
 import heapq
@@ -49,15 +49,20 @@ class TransactionPool:
         self._bytes = 0
         self._order = itertools.count()
 
-    def add(self, new: SignedTransaction, account: AccountState, gas_limit: int, now: float) -> Transactions:
-        """Take a transaction whose sender's account at the head is `account`; `now` in monotonic seconds.
+    def add(
+        self, new: SignedTransaction, account_of: Callable[[EvmAddress], AccountState], gas_limit: int, now: float
+    ) -> Transactions:
+        """Take a transaction; `account_of` reads an account at the newest head, `now` is in monotonic seconds.
+
+        The account is read with the lock held (0.1 ms): read before, a block may come in between, and the sender's
+        line would be set back to a nonce that is used, where nothing can be executed.
 
         Returns what has become executable by it: itself, perhaps others that waited for it, or nothing.
-        Raises a `TransactionRefused`; then the pool is as before.
+        Raises a `TransactionRefused`; then the pool holds what it held.
         """
         check_transaction(new, self._chain_id, gas_limit, self.limits)
         with self._lock:
-            return self._insert(new, account, now)
+            return self._insert(new, account_of(new.sender), now)
 
     def check_size(self, raw: bytes) -> None:
         """Refuse what is too large before any work is spent on it. Raises `Oversized`."""

@@ -1,6 +1,7 @@
 """The transaction pool: what is taken, what is refused and how, what a block gets, what a new head does."""
 
 import re
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
@@ -83,7 +84,7 @@ def add(
     to: TransactionPool, new: SignedTransaction, at: AccountState | None = None, now: float = 0.0
 ) -> list[bytes]:
     """Add a transaction of a rich account; returns the hashes of what has become executable."""
-    return [one.hash for one in to.add(new, at or account(), GAS_LIMIT, now)]
+    return [one.hash for one in to.add(new, lambda _: at or account(), GAS_LIMIT, now)]
 
 
 def block(of: TransactionPool, base_fee: int = GWEI, accounts: Accounts | None = None) -> list[SignedTransaction]:
@@ -384,7 +385,7 @@ def test_a_smaller_block_drops_what_no_longer_fits() -> None:
     follow(full, gas_limit=999_999)
     assert full.counts() == (0, 0)
     with pytest.raises(ExceedsBlockGasLimit):
-        full.add(large, account(), 999_999, 0.0)
+        full.add(large, Accounts().account, 999_999, 0.0)
 
 
 def test_what_waits_too_long_is_forgotten() -> None:
@@ -423,6 +424,35 @@ def test_a_sender_that_comes_while_accounts_are_read_is_left_as_it_came() -> Non
 
     follow(full, accounts=reading)
     assert full.next_nonce(BORIS, 4) == 5
+
+
+def test_a_block_between_reading_an_account_and_adding_changes_nothing() -> None:
+    """The line would be set back to a used nonce: its sender refused, and the next block empty."""
+    full = pool()
+    sent = [transaction(ANNA, nonce) for nonce in range(100)]
+    for one in sent:
+        add(full, one)
+    head = Accounts({ANNA: account(nonce=0)})
+    followed = threading.Event()
+
+    def next_block() -> None:
+        follow(full, included=sent[:10], accounts=head.account)
+        followed.set()
+
+    block_comes = threading.Thread(target=next_block)
+
+    def reading(sender: EvmAddress) -> AccountState:
+        read = head.account(sender)
+        head.noted[ANNA] = account(nonce=10)
+        block_comes.start()
+        assert not followed.wait(0.05), "the pool followed a block while an account was being read for it"
+        return read
+
+    full.add(transaction(ANNA, 100), reading, GAS_LIMIT, 0.0)
+    block_comes.join(5)
+    assert followed.is_set()
+    assert full.counts() == (91, 0)
+    assert len(block(full, accounts=head)) == 91
 
 
 def test_the_content_is_listed_by_sender() -> None:
