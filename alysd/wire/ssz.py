@@ -33,7 +33,7 @@ _ZEROS = _zero_roots()
 """Roots of trees of zero chunks, by depth."""
 
 
-class Codec(Protocol[Value]):
+class SszCodec(Protocol[Value]):
     """How values of one SSZ type are written, read and hashed; `size` in bytes if it is the same for all."""
 
     @property

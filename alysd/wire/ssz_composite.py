@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 
 from alysd.errors import Malformed
-from alysd.wire.ssz import ByteList, Codec, merkleize, mix_in_length
+from alysd.wire.ssz import ByteList, SszCodec, merkleize, mix_in_length
 
 Value = TypeVar("Value")
 
@@ -63,7 +63,7 @@ def _joined(sizes: Sequence[int | None], parts: Sequence[bytes]) -> bytes:
 class ListOf(Generic[Value]):
     """At most `limit` values of one kind, which is not packed into chunks: containers, byte strings."""
 
-    element: Codec[Value]
+    element: SszCodec[Value]
     limit: int
     size: None = None
 
@@ -99,7 +99,7 @@ class ListOf(Generic[Value]):
 class Option(Generic[Value]):
     """A value or None, as a list of at most one."""
 
-    element: Codec[Value]
+    element: SszCodec[Value]
     size: None = None
 
     def encode(self, value: Value | None) -> bytes:
@@ -150,7 +150,7 @@ class Foreign(Generic[Value]):
 class Container(Generic[Value]):
     """A value of the attrs class `kind`: its `fields`, by their names in the class, in SSZ's order."""
 
-    def __init__(self, kind: type[Value], **fields: Codec[Any]) -> None:
+    def __init__(self, kind: type[Value], **fields: SszCodec[Any]) -> None:
         self._kind = kind
         self._fields = fields
         self._sizes = [codec.size for codec in fields.values()]

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alysd.errors import Malformed
-from alysd.wire.ssz import BitList, ByteList, Bytes, Codec, UInt, merkleize
+from alysd.wire.ssz import BitList, ByteList, Bytes, SszCodec, UInt, merkleize
 from tests.wire import ssz_oracle
 
 
-def agree(codec: Codec[Any], value: object, oracle: Any) -> None:
+def agree(codec: SszCodec[Any], value: object, oracle: Any) -> None:
     data = oracle.encode_bytes()
     assert codec.encode(value) == data
     assert codec.decode(data) == value

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alysd.errors import Malformed
-from alysd.wire.ssz import ByteList, Codec, UInt
+from alysd.wire.ssz import ByteList, SszCodec, UInt
 from alysd.wire.ssz_composite import Container, Foreign, ListOf, Option
 from tests.wire.ssz_oracle import ByteList as OracleByteList
 from tests.wire.ssz_oracle import List as OracleList
@@ -97,7 +97,7 @@ def test_random_bytes_are_their_value_or_malformed(data: bytes) -> None:
         only_encoding(codec, data)
 
 
-def only_encoding(codec: Codec[Any], data: bytes) -> None:
+def only_encoding(codec: SszCodec[Any], data: bytes) -> None:
     try:
         value = codec.decode(data)
     except Malformed:

@@ -12,7 +12,7 @@ MAX_BYTES = 4 * 1024 * 1024
 """Of notifications that wait, since a single log may have megabytes of data (8 gas a byte)."""
 
 
-class Overflow(Exception):
+class TooFarBehind(Exception):
     """The client does not read fast enough."""
 
 
@@ -35,9 +35,9 @@ class Outbox:
         self._arrived = trio.Event()
 
     def notify(self, text: str) -> None:
-        """Add a notification. Raises `Overflow` when too many or too much already waits."""
+        """Add a notification. Raises `TooFarBehind` when too many or too much already waits."""
         if self._notifications >= MAX_MESSAGES or self._bytes + len(text) > MAX_BYTES:
-            raise Overflow
+            raise TooFarBehind
         self._notifications += 1
         self._bytes += len(text)
         self._add(Outgoing(text, notification=True))

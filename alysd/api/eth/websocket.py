@@ -9,7 +9,7 @@ import trio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from alysd.api.eth.feed import Listener, News
-from alysd.api.eth.outbox import Outbox, Overflow
+from alysd.api.eth.outbox import Outbox, TooFarBehind
 from alysd.api.eth.subscriptions import Subscriptions
 from alysd.api.jsonrpc import Dispatcher, Method
 from alysd.api.server import CLOSING
@@ -60,7 +60,7 @@ def _notify(subscriptions: Subscriptions, outbox: Outbox, overflowed: trio.Event
     try:
         for notification in subscriptions.notifications(news):
             outbox.notify(json.dumps(notification, separators=(",", ":")))
-    except Overflow:
+    except TooFarBehind:
         overflowed.set()
 
 

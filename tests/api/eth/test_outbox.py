@@ -5,7 +5,7 @@ import trio
 import trio.testing
 
 from alysd.api.eth import outbox
-from alysd.api.eth.outbox import Outbox, Overflow
+from alysd.api.eth.outbox import Outbox, TooFarBehind
 
 
 async def test_messages_leave_in_the_order_they_came() -> None:
@@ -37,7 +37,7 @@ async def test_too_many_notifications_overflow(monkeypatch: pytest.MonkeyPatch) 
     box = Outbox()
     for _ in range(3):
         box.notify("x")
-    with pytest.raises(Overflow):
+    with pytest.raises(TooFarBehind):
         box.notify("x")
     await box.take()
     box.notify("x")
@@ -47,7 +47,7 @@ async def test_too_many_bytes_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "MAX_BYTES", 10)
     box = Outbox()
     box.notify("x" * 10)
-    with pytest.raises(Overflow):
+    with pytest.raises(TooFarBehind):
         box.notify("x")
     await box.take()
     box.notify("x" * 10)
@@ -60,5 +60,5 @@ async def test_an_answer_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None
     box.answer("x" * 1000)
     box.notify("x" * 10)
     assert len((await box.take()).text) == 1000
-    with pytest.raises(Overflow):
+    with pytest.raises(TooFarBehind):
         box.notify("x")

@@ -5,6 +5,7 @@ through `Reader`, at the same time.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,8 @@ class ExecutionChain:
         payload = genesis_payload(execution_genesis)
         chain_id = int(execution_genesis["config"]["chainId"])
         store = ChainStore.open(folder)
-        try:
+        with ExitStack() as unless_it_is_ours:
+            unless_it_is_ours.callback(store.close)
             found = store.meta("genesis")
             if found is None:
                 _write_genesis(store, payload, execution_genesis)
@@ -70,10 +72,8 @@ class ExecutionChain:
                     f"the execution database in {folder} belongs to the chain with genesis {found.hex()}, the "
                     f"configuration names {payload.block_hash.hex()}: give this chain a data folder of its own"
                 )
-            return cls(store, chain_id, payload.block_hash)
-        except BaseException:
-            store.close()
-            raise
+            unless_it_is_ours.pop_all()
+        return cls(store, chain_id, payload.block_hash)
 
     def knows(self, block: bytes) -> bool:
         """Whether a block is stored, on any branch."""

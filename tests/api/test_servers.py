@@ -1,0 +1,74 @@
+"""The node's servers as tasks: what is served where, and that a used port stops the node with a sentence."""
+
+import httpx
+import pytest
+import trio
+
+from alysd.api.alys_rpc import AlysRpc
+from alysd.api.operator import OperatorPages
+from alysd.api.running import Running
+from alysd.api.servers import server_tasks
+from alysd.config.model import ApiConfig, ListenAddress
+from alysd.errors import AddressInUse
+from alysd.integrations.clock import SystemClock
+from alysd.node import FATAL, Addresses
+from alysd.nurseries import ChildSpec, HealthMonitor, OneForOne, SystemFailed, open_system, supervisor
+from alysd.testing.chain import ChainHand, chain_spec
+from tests.integration.processes import free_ports
+
+SPEC = chain_spec()
+
+
+def tasks(config: ApiConfig) -> list[ChildSpec]:
+    """The servers of a node whose actors do not run."""
+    to = Addresses()
+    rpc = AlysRpc(to.chain, to.storage, to.auxpow, SPEC, None)
+    genesis = ChainHand.of(SPEC).genesis.hash
+    pages = OperatorPages(SPEC, genesis, SystemClock(), to.chain, to.metrics, Running(HealthMonitor()))
+    return server_tasks(config, rpc, pages, None)
+
+
+async def status_of(url: str, body: str | None = None) -> int:
+    """The HTTP status of a GET, or of a POST when there is a body; waits for the server to be up."""
+    async with httpx.AsyncClient() as client:
+        with trio.fail_after(10):
+            while True:
+                try:
+                    response = await (client.get(url) if body is None else client.post(url, content=body))
+                except httpx.ConnectError:
+                    await trio.sleep(0.02)
+                else:
+                    return response.status_code
+
+
+async def test_one_port_serves_the_rpc_and_the_operators_pages() -> None:
+    (port,) = free_ports(1)
+    config = ApiConfig(address=ListenAddress("127.0.0.1", port))
+    async with open_system(supervisor("Root", OneForOne(), tasks(config))):
+        url = f"http://127.0.0.1:{port}"
+        assert await status_of(url + "/", '{"id": 1, "method": "getheadblock", "params": []}') == 200
+        assert await status_of(url + "/health/status") == 503, "a node whose tree is not up says that it starts"
+        assert await status_of(url + "/nothing") == 404
+
+
+async def test_the_operators_pages_may_have_a_port_of_their_own() -> None:
+    api, operator = free_ports(2)
+    config = ApiConfig(
+        address=ListenAddress("127.0.0.1", api), operator_address=ListenAddress("127.0.0.1", operator)
+    )
+    assert [each.name for each in tasks(config)] == ["operator server", "alys server"]
+    async with open_system(supervisor("Root", OneForOne(), tasks(config))):
+        assert await status_of(f"http://127.0.0.1:{operator}/health/status") == 503
+        assert await status_of(f"http://127.0.0.1:{api}/health/status") == 404
+
+
+async def test_a_used_port_stops_the_node_with_its_number() -> None:
+    (port,) = free_ports(1)
+    config = ApiConfig(address=ListenAddress("127.0.0.1", port))
+    (taken,) = await trio.open_tcp_listeners(port, host="127.0.0.1")
+    async with taken:
+        with pytest.raises(SystemFailed) as failed:
+            async with open_system(supervisor("Root", OneForOne(), tasks(config)), fatal=FATAL):
+                await trio.sleep_forever()
+    assert isinstance(failed.value.__cause__, AddressInUse)
+    assert str(port) in str(failed.value.__cause__)
