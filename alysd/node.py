@@ -52,6 +52,7 @@ from alysd.nurseries import (
     ExponentialBackoff,
     FailureKind,
     HealthMonitor,
+    HealthRules,
     Immediate,
     Never,
     NotAnswered,
@@ -88,6 +89,13 @@ CLASSIFIER = Classifier((
     (InvalidWork, FailureKind.CONSENSUS),
 ))  # fmt: skip
 """What kind of failure each of the node's own errors is, for the log, the statistics and the patterns."""
+
+
+HEALTH_RULES = HealthRules(patience=5.0, unhealthy_after=4)
+"""Who is silent for 20 s is stuck. With a patience as long as the shortest interval, the checks of a critical
+actor leave no gap: four in a row fail only if one message holds it all that time, however many wait behind. None
+may: what the engine actor does for one takes at most 15 s (`actors.engine.HANDLER_SECONDS`), the import of a block
+12 s for its execution and 2 s each for the write and the new head (`workflows.block_import`)."""
 
 
 @attrs.frozen
@@ -161,14 +169,14 @@ async def run_node(config: AlysConfig, spec: ChainSpec, face: Face) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, stop.scope:
         async with open_parts(config, spec) as parts:
             face.start(config, spec, parts.genesis.hash)
-            bus, to, running = Bus(), Addresses(), Running()
+            bus, to, running = Bus(), Addresses(), Running(HealthMonitor(HEALTH_RULES))
             journal = Journal(bus)
             readiness = Readiness(
                 spec, parts.clock, to.chain, to.engine, bus, stop.manager,
                 lambda first_slot_in: face.ready(trio.current_time() - begun, first_slot_in),
             )  # fmt: skip
             rpc = AlysRpc(to.chain, to.storage, to.auxpow, spec, config.mining.fee_recipient)
-            pages = OperatorPages(spec, parts.genesis.hash, parts.clock, to.chain, to.metrics, running.snapshot)
+            pages = OperatorPages(spec, parts.genesis.hash, parts.clock, to.chain, to.metrics, running)
             root = tree(config.mining, parts, to, bus, Outside(
                 before=[task("stop signals", lambda: stop.on(signals), restart=Immediate())],
                 after=[
@@ -183,7 +191,7 @@ async def run_node(config: AlysConfig, spec: ChainSpec, face: Face) -> None:
                 refusals=REFUSALS,
                 fatal=FATAL,
                 classifier=CLASSIFIER,
-                monitor=HealthMonitor(),
+                monitor=running.monitor,
             ) as running.system:
                 await running.system.ended()
     face.stopped(trio.current_time() - stop.asked_at)

@@ -54,7 +54,7 @@ class MetricsActor(Actor[Metrics]):
     async def scrape(self, message: Scrape) -> bytes:
         """Everything as text; in a thread, since rendering it takes some milliseconds."""
         self._take_events()
-        self._snapshot.tree, self._snapshot.head = message.tree, message.head
+        self._snapshot.scrape = message
         return await trio.to_thread.run_sync(generate_latest, self._registry)
 
     def _take_events(self) -> None:

@@ -1,6 +1,6 @@
 """The numbers that the node gives to Prometheus: counted from events, or read from a snapshot when asked."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -9,8 +9,8 @@ from prometheus_client.registry import Collector
 
 from alysd import __version__
 from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkflowMoved, WorkQueued
-from alysd.messages.metrics import NodeCounts
-from alysd.nurseries import ChildSnapshot, State
+from alysd.messages.metrics import NodeCounts, Scrape
+from alysd.nurseries import ChildSnapshot, Health, State
 from alysd.types.chain import Head
 
 PRODUCTION_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -79,18 +79,25 @@ class EventCounts:
 
 
 class SnapshotCollector(Collector):
-    """Gives the tree and the chain as they were told last."""
+    """Gives the tree, its failures and the chain as the last `Scrape` told them.
+
+    The runtime keeps its numbers in plain slots; they become metrics here, when somebody asks, so that no message
+    waits for a metric.
+    """
 
     def __init__(self) -> None:
-        self.tree: ChildSnapshot | None = None
-        self.head: Head | None = None
+        self.scrape: Scrape | None = None
 
     def collect(self) -> Iterable[Metric]:
-        """Everything that needs no counting."""
-        if self.head is not None:
-            yield from _chain_metrics(self.head)
-        if self.tree is not None:
-            yield from _tree_metrics(self.tree)
+        """Everything that needs no counting; nothing before the first scrape."""
+        if self.scrape is None:
+            return
+        if self.scrape.head is not None:
+            yield from _chain_metrics(self.scrape.head)
+        children = tuple(self.scrape.tree.walk())
+        yield from _child_metrics(children)
+        yield _failure_metric(self.scrape)
+        yield from _mailbox_metrics(children)
 
 
 def new_registry(collector: SnapshotCollector) -> CollectorRegistry:
@@ -117,33 +124,52 @@ def _chain_metrics(tip: Head) -> Iterable[Metric]:
     )
 
 
+def _child_metrics(children: Sequence[ChildSnapshot]) -> Iterable[Metric]:
+    labels = ("child",)
+    up = GaugeMetricFamily("alysd_child_up", "1 while the child runs.", labels=labels)
+    uptime = GaugeMetricFamily("alysd_child_uptime_seconds", "Life of the child's instance.", labels=labels)
+    restarts = CounterMetricFamily("alysd_child_restarts", "Restarts of the child.", labels=labels)
+    healths = GaugeMetricFamily(
+        "alysd_child_health", "1 for the health that the child was last found in.", labels=("child", "health")
+    )
+    for child in children:
+        up.add_metric((child.name,), child.state is State.RUNNING)
+        uptime.add_metric((child.name,), child.uptime)
+        restarts.add_metric((child.name,), child.restarts)
+        for health in Health:
+            healths.add_metric((child.name, health.value), health is child.health)
+    return up, uptime, restarts, healths
+
+
+def _failure_metric(scrape: Scrape) -> Metric:
+    family = CounterMetricFamily("alysd_child_failures", "Failures of the child.", labels=("child", "kind"))
+    for child, kinds in scrape.failures.items():
+        for kind, count in kinds.items():
+            family.add_metric((child, kind.value), count)
+    return family
+
+
 _GAUGES = (
     ("mailbox_messages", "Messages that wait in an actor's mailbox.", "depth"),
     ("mailbox_capacity", "Messages that fit into an actor's mailbox.", "capacity"),
     ("mailbox_longest_wait_seconds", "Longest wait of a message, sampled.", "longest_wait"),
 )
 _COUNTERS = (
-    ("messages_handled", "Messages that an actor has handled.", "handled"),
-    ("messages_refused", "Messages that found a full or closed mailbox.", "refused"),
-    ("messages_dropped", "Messages that were taken and then dropped.", "dropped"),
-    ("messages_abandoned", "Asks whose asker had gone before they were handled.", "abandoned"),
+    ("messages_handled", "Messages that an actor has handled to their end.", "handled"),
+    ("messages_refused", "Messages that an actor has answered with a refusal.", "refused"),
+    ("messages_dropped", "Dead letters: messages lost to a full mailbox, a crash or a stop.", "dropped"),
+    (
+        "messages_abandoned",
+        "Asks whose asker had gone, or waited too long, before that.",
+        "abandoned",
+    ),
 )
 
 
-def _tree_metrics(tree: ChildSnapshot) -> Iterable[Metric]:
-    labels = ("child",)
-    up = GaugeMetricFamily("alysd_child_up", "1 while the child runs.", labels=labels)
-    uptime = GaugeMetricFamily("alysd_child_uptime_seconds", "Life of the child's instance.", labels=labels)
-    restarts = CounterMetricFamily("alysd_child_restarts", "Restarts of the child.", labels=labels)
-    children = tuple(tree.walk())
-    for child in children:
-        up.add_metric((child.name,), child.state is State.RUNNING)
-        uptime.add_metric((child.name,), child.uptime)
-        restarts.add_metric((child.name,), child.restarts)
-    yield from (up, uptime, restarts)
+def _mailbox_metrics(children: Sequence[ChildSnapshot]) -> Iterable[Metric]:
     for kind, families in ((GaugeMetricFamily, _GAUGES), (CounterMetricFamily, _COUNTERS)):
         for name, text, attribute in families:
-            family = kind(f"alysd_{name}", text, labels=labels)
+            family = kind(f"alysd_{name}", text, labels=("child",))
             for child in children:
                 if child.mailbox is not None:
                     family.add_metric((child.name,), getattr(child.mailbox, attribute))

@@ -7,7 +7,7 @@ import trio
 
 from alysd import __version__
 from alysd.messages.metrics import NodeCounts
-from alysd.nurseries import ChildSnapshot, Priority, State
+from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.types.chain import ChainState, Head
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash, displayed
@@ -17,6 +17,10 @@ SLOTS_UNTIL_UNHEALTHY = 10
 
 SLOTS_UNTIL_DEGRADED = 3
 """The head is at most two slots old when one slot was missed."""
+
+AILING = (Health.DEGRADED, Health.UNHEALTHY)
+"""How the health monitor finds a child that runs and does not answer, or says that it is ill. It restarts such a
+child before long, and blocks may go on meanwhile: no reason to send people away."""
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 
@@ -55,6 +59,8 @@ class NodeReport:
                     f": {child.last_error}" if child.last_error else ""
                 )
                 (grave if child.priority is Priority.CRITICAL else light).append(words)
+            elif child.state is State.RUNNING and child.health in AILING:
+                light.append(f"{child.name} runs, but is {child.health.value}: busy for long, or stuck")
         if self.tip is None:
             grave.append("the chain does not answer")
         else:
@@ -105,6 +111,7 @@ def tree_json(child: ChildSnapshot, wall_minus_trio: float) -> dict[str, Any]:
         "name": child.name,
         "kind": child.kind,
         "state": child.state.value,
+        "health": child.health.value,
         "priority": child.priority.name.lower(),
         "strategy": child.strategy,
         "restart": child.restart,

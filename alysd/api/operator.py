@@ -1,7 +1,10 @@
-"""The operator's pages: /metrics for Prometheus, /health/status for load balancers, /status for `alysd status`."""
+"""The operator's pages: /metrics for Prometheus, /health/status for load balancers, /status for `alysd status`.
+
+Those about the runtime itself are in `supervision_pages`.
+"""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import TypeVar
 
 import attrs
@@ -10,10 +13,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from alysd.api.node_health import NodeReport
+from alysd.api.running import Running
+from alysd.api.supervision_pages import SupervisionPages
 from alysd.errors import Refused
 from alysd.messages.chain import Chain, GetHead
 from alysd.messages.metrics import GetCounts, Metrics, Scrape
-from alysd.nurseries import Address, ChildSnapshot, NotAnswered
+from alysd.nurseries import Address, NotAnswered
 from alysd.ports import Clock
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash
@@ -26,14 +31,14 @@ Reply = TypeVar("Reply")
 
 @attrs.frozen
 class OperatorPages:
-    """What the pages are made of; `snapshot` gives the present tree."""
+    """What the pages are made of; `running` has the present tree, and what failed in it."""
 
     spec: ChainSpec
     genesis: BlockHash
     clock: Clock
     chain: Address[Chain]
     metrics: Address[Metrics]
-    snapshot: Callable[[], ChildSnapshot]
+    running: Running
 
     def routes(self) -> list[Route]:
         """Routes for whichever server shows them."""
@@ -41,12 +46,17 @@ class OperatorPages:
             Route("/metrics", self.metrics_page),
             Route("/health/status", self.health_page),
             Route("/status", self.status_page),
+            *SupervisionPages(self.clock, self.running).routes(),
         ]
 
     async def metrics_page(self, _request: Request) -> Response:
         """Prometheus's text format; 503 while the metrics actor is down."""
         tip = await _answer(self.chain.ask(GetHead(), seconds=ASK_SECONDS))
-        text = await _answer(self.metrics.ask(Scrape(self.snapshot(), tip), seconds=ASK_SECONDS))
+        tree = self.running.snapshot()
+        failures = self.running.up().failures
+        # Copies: the metrics are rendered in a thread, and the runtime goes on counting.
+        by_kind = {child.name: dict(failures.of(child.name).kinds) for child in tree.walk()}
+        text = await _answer(self.metrics.ask(Scrape(tree, tip, by_kind), seconds=ASK_SECONDS))
         if text is None:
             return PlainTextResponse("the metrics actor does not answer\n", 503)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -64,7 +74,7 @@ class OperatorPages:
     async def _report(self) -> NodeReport:
         tip = await _answer(self.chain.ask(GetHead(), seconds=ASK_SECONDS))
         counts = await _answer(self.metrics.ask(GetCounts(), seconds=ASK_SECONDS))
-        return NodeReport(self.spec, self.genesis, self.clock.time(), self.snapshot(), tip, counts)
+        return NodeReport(self.spec, self.genesis, self.clock.time(), self.running.snapshot(), tip, counts)
 
 
 async def _answer(asked: Awaitable[Reply]) -> Reply | None:

@@ -8,20 +8,25 @@ import trio
 
 from alysd.errors import NotNow
 from alysd.integrations.systemd import Notifier
-from alysd.nurseries import ChildSnapshot, System
+from alysd.nurseries import ChildSnapshot, HealthMonitor, System
 
 
 class Running:
-    """The system once it is up; what shows the tree is started before."""
+    """The system once it is up, and the monitor of its health; what shows the tree is started before."""
 
-    def __init__(self) -> None:
+    def __init__(self, monitor: HealthMonitor) -> None:
+        self.monitor = monitor
         self.system: System | None = None
+
+    def up(self) -> System:
+        """The system; raises `NotNow` while it is being started."""
+        if self.system is None:
+            raise NotNow("the node is starting")
+        return self.system
 
     def snapshot(self) -> ChildSnapshot:
         """The tree as it is now; raises `NotNow` while it is being started."""
-        if self.system is None:
-            raise NotNow("the node is starting")
-        return self.system.snapshot()
+        return self.up().snapshot()
 
 
 class Stop:

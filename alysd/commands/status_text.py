@@ -9,6 +9,9 @@ Report = Mapping[str, Any]
 NAME_WIDTH = 24
 STATE_WIDTH = 14
 
+WORTH_SAYING = ("Degraded", "Unhealthy", "Recovering")
+"""Health of a child that runs which its state does not tell."""
+
 
 def draw_status(report: Report, *, now: float) -> str:
     """The whole page; `now` in Unix seconds, for ages."""
@@ -19,8 +22,9 @@ def draw_status(report: Report, *, now: float) -> str:
 
 
 def draw_tree(tree: Report, now: float) -> list[str]:
-    """A child and those below it, one line each."""
-    return [_child_line(tree, "", now), *_below(tree, "", now)]
+    """A child and those below it, one line each. Rates are means over the life of the topmost one."""
+    since = tree["uptime"]
+    return [_child_line(tree, "", now, since), *_below(tree, "", now, since)]
 
 
 def duration(seconds: float) -> str:
@@ -46,26 +50,33 @@ def _headline(report: Report, now: float) -> str:
     return "   ".join(parts)
 
 
-def _below(child: Report, indent: str, now: float) -> Iterator[str]:
+def _below(child: Report, indent: str, now: float, since: float) -> Iterator[str]:
     children = child["children"]
     for index, below in enumerate(children):
         last = index == len(children) - 1
-        yield _child_line(below, indent + ("└─ " if last else "├─ "), now)
-        yield from _below(below, indent + ("   " if last else "│  "), now)
+        yield _child_line(below, indent + ("└─ " if last else "├─ "), now, since)
+        yield from _below(below, indent + ("   " if last else "│  "), now, since)
 
 
-def _child_line(child: Report, branch: str, now: float) -> str:
+def _child_line(child: Report, branch: str, now: float, since: float) -> str:
     name = f"{branch}{child['name']}".ljust(NAME_WIDTH)
-    state = child["state"].lower()
+    state = _state(child)
     if child["kind"] == "supervisor":
         words = [_dashed(child["strategy"] or ""), "" if state == "running" else state, duration(child["uptime"])]
         return f"{name} {words[0]:<{STATE_WIDTH}} {'   '.join(word for word in words[1:] if word)}"
     columns = [f"{name} {state:<{STATE_WIDTH}}", f"{_restarts(child, now):<12}"]
     if mailbox := child["mailbox"]:
         columns.append(f"{mailbox['depth']}/{mailbox['capacity']} waiting".ljust(15))
-        rate = mailbox["handled"] / child["uptime"] if child["uptime"] > 0 else 0.0
+        # The mailbox has counted since the node started, over all restarts of its actor.
+        rate = mailbox["handled"] / since if since > 0 else 0.0
         columns.append(f"{rate:.1f} msg/s")
     return "  ".join(columns).rstrip()
+
+
+def _state(child: Report) -> str:
+    """The state, and the health where it says more."""
+    state, health = child["state"].lower(), child.get("health")
+    return f"{state}, {health.lower()}" if child["state"] == "Running" and health in WORTH_SAYING else state
 
 
 def _restarts(child: Report, now: float) -> str:

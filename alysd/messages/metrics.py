@@ -1,8 +1,10 @@
 """What the metrics actor, which counts what happens in the node, may be told."""
 
+from collections.abc import Mapping
+
 import attrs
 
-from alysd.nurseries import Ask, ChildSnapshot
+from alysd.nurseries import Ask, ChildSnapshot, FailureKind
 from alysd.types.chain import Head
 
 
@@ -28,8 +30,10 @@ class GetCounts(Ask[Metrics, NodeCounts]):
 class Scrape(Ask[Metrics, bytes]):
     """All metrics in Prometheus's text format, with those of the tree and the chain as they are given here.
 
-    `head` is None while the chain actor does not answer: then the chain's metrics are left out.
+    `head` is None while the chain actor does not answer: then the chain's metrics are left out. `failures` says
+    how often each child failed, by the kind of failure.
     """
 
     tree: ChildSnapshot
     head: Head | None
+    failures: Mapping[str, Mapping[FailureKind, int]]

@@ -1,5 +1,7 @@
 """What each event and each snapshot becomes for Prometheus."""
 
+from collections.abc import Mapping
+
 import attrs
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -9,8 +11,8 @@ from alysd import __version__
 from alysd.actors.node_metrics import EventCounts, SnapshotCollector, new_registry
 from alysd.messages.auxpow import QueuedWork
 from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkflowMoved, WorkQueued
-from alysd.messages.metrics import NodeCounts
-from alysd.nurseries import ChildSnapshot, Health, MailboxSnapshot, Priority, State
+from alysd.messages.metrics import NodeCounts, Scrape
+from alysd.nurseries import ChildSnapshot, FailureKind, Health, MailboxSnapshot, Priority, State
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain import Head
 from alysd.types.hashes import AuxHash, BlockHash
@@ -115,30 +117,32 @@ def test_other_events_count_nothing() -> None:
     assert counted(object(), "x") == counted()
 
 
+def scraped(
+    tree: ChildSnapshot, head: Head | None = None, failures: Mapping[str, Mapping[FailureKind, int]] | None = None
+) -> dict[str, float]:
+    """The numbers of a scrape."""
+    collector = SnapshotCollector()
+    collector.scrape = Scrape(tree, head, failures or {})
+    return samples(new_registry(collector))
+
+
 def test_the_chain_is_shown_while_it_is_known() -> None:
     """A dashboard would show the last height for ever while the chain actor is down."""
-    collector = SnapshotCollector()
-    registry = new_registry(collector)
-    assert "alysd_head_height{}" not in samples(registry)
     head = attrs.evolve(CHAIN[4], unpaid_fees=Wei(5 * 10**17))
-    collector.head = Head(head, CHAIN[3], CHAIN[1])
-    found = samples(registry)
+    found = scraped(child("AlysSystem"), Head(head, CHAIN[3], CHAIN[1]))
     assert found["alysd_head_height{}"] == CHAIN[4].height
     assert found["alysd_safe_height{}"] == CHAIN[3].height
     assert found["alysd_final_height{}"] == CHAIN[1].height
     assert found["alysd_head_timestamp_seconds{}"] == CHAIN[4].timestamp
     assert found["alysd_blocks_waiting_for_work{}"] == Height(3)
     assert found["alysd_unpaid_fees_btc{}"] == 0.5
-    collector.head = None
-    assert "alysd_head_height{}" not in samples(registry)
+    assert "alysd_head_height{}" not in scraped(child("AlysSystem"))
 
 
 def test_every_child_is_shown_and_every_mailbox() -> None:
     """An actor that is down or flooded would not be found."""
-    collector = SnapshotCollector()
     crashed = child("chain", state=State.CRASHED)
-    collector.tree = child("AlysSystem", "supervisor", children=(crashed, child("journal", "task")))
-    found = samples(new_registry(collector))
+    found = scraped(child("AlysSystem", "supervisor", children=(crashed, child("journal", "task"))))
     assert found["alysd_child_up{child=AlysSystem}"] == 1
     assert found["alysd_child_up{child=chain}"] == 0
     assert found["alysd_child_restarts_total{child=chain}"] == 2
@@ -151,6 +155,22 @@ def test_every_child_is_shown_and_every_mailbox() -> None:
     assert found["alysd_messages_abandoned_total{child=chain}"] == 4
     assert found["alysd_mailbox_longest_wait_seconds{child=chain}"] == 0.25
     assert "alysd_mailbox_messages{child=journal}" not in found
+
+
+def test_health_is_one_of_its_values() -> None:
+    """An alert on a stuck child would fire for another, or for none."""
+    found = scraped(child("chain", health=Health.DEGRADED))
+    shown = {health: found[f"alysd_child_health{{child=chain,health={health.value}}}"] for health in Health}
+    assert shown == {health: float(health is Health.DEGRADED) for health in Health}
+
+
+def test_failures_are_shown_by_kind() -> None:
+    """A bug and a client that is away would be one number."""
+    kinds = {FailureKind.PANIC: 1, FailureKind.DEPENDENCY: 7}
+    found = scraped(child("AlysSystem"), failures={"engine": kinds, "chain": {}})
+    assert found["alysd_child_failures_total{child=engine,kind=panic}"] == 1
+    assert found["alysd_child_failures_total{child=engine,kind=dependency}"] == 7
+    assert len([name for name in found if name.startswith("alysd_child_failures")]) == 2
 
 
 def test_version_and_process_are_shown() -> None:

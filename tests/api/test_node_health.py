@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from alysd.api.node_health import NodeReport
 from alysd.messages.metrics import NodeCounts
-from alysd.nurseries import ChildSnapshot, Priority, State
+from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.types.chain import Head
 from tests.actors.test_node_metrics import CHAIN, SPEC, START, child
 from tests.consensus.builders import GENESIS
@@ -46,6 +46,17 @@ def critical(state: State, error: str | None = None) -> ChildSnapshot:
         (report(tip=Head(START, START, START)), "unhealthy", ("no block yet",)),
         (report(child("journal", "task", State.STOPPED)), "healthy", ()),
         (report(child("metrics", state=State.FAILED)), "degraded", ("metrics is Failed",)),
+        (
+            report(child("chain", health=Health.DEGRADED, priority=Priority.CRITICAL)),
+            "degraded",
+            ("chain runs, but is Degraded: busy for long, or stuck",),
+        ),
+        (report(child("chain", health=Health.RECOVERING)), "healthy", ()),
+        (
+            report(child("chain", state=State.FAILED, health=Health.UNHEALTHY)),
+            "degraded",
+            ("chain is Failed",),
+        ),
         (
             report(critical(State.BACKOFF, "ValueError: x")),
             "unhealthy",
@@ -84,6 +95,7 @@ def test_everything_is_said_as_json() -> None:
         (below,) = said["tree"]["children"]
         assert below["last_error_at"] == pytest.approx(NOW - 60, abs=1)
         assert below["mailbox"]["capacity"] == 64
+        assert below["health"] == "Unknown"
         assert (said["tree"]["strategy"], said["tree"]["last_error_at"]) == ("OneForOne", None)
 
     trio.run(main, clock=MockClock(autojump_threshold=0))

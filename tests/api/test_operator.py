@@ -10,13 +10,26 @@ import httpx
 import pytest
 import trio
 from starlette.applications import Starlette
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from alysd.actors.metrics import MetricsActor
 from alysd.api.operator import OperatorPages
+from alysd.api.running import Running
 from alysd.messages.chain import Chain, GetHead
 from alysd.messages.metrics import Metrics
-from alysd.nurseries import Actor, Address, Bus, Never, OneForOne, System, actor, handles, open_system, supervisor
+from alysd.nurseries import (
+    Actor,
+    Address,
+    Bus,
+    HealthMonitor,
+    Never,
+    OneForOne,
+    System,
+    actor,
+    handles,
+    open_system,
+    supervisor,
+)
 from alysd.types.chain import Head
 from tests.actors.test_node_metrics import CHAIN, SPEC, tip
 from tests.consensus.builders import GENESIS
@@ -57,7 +70,9 @@ async def pages(chain: type[FakeChain] | None = FakeChain) -> AsyncGenerator[tup
     if chain is not None:
         children.append(actor(to_chain, chain))
     async with open_system(supervisor("Root", OneForOne(), children)) as system:
-        shown = OperatorPages(SPEC, GENESIS, FixedClock(), to_chain, to_metrics, system.snapshot)
+        running = Running(HealthMonitor())
+        running.system = system
+        shown = OperatorPages(SPEC, GENESIS, FixedClock(), to_chain, to_metrics, running)
         transport = httpx.ASGITransport(Starlette(routes=shown.routes()))
         async with httpx.AsyncClient(transport=transport, base_url="http://node") as client:
             yield client, system
@@ -70,6 +85,15 @@ async def test_prometheus_gets_its_text() -> None:
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
         assert f"alysd_head_height {float(CHAIN[4].height)}" in answer.text
+
+
+async def test_prometheus_sees_failures_by_kind() -> None:
+    """An alert could not tell a bug from a full disk."""
+    async with pages() as (client, system):
+        system.inject("chain", TimeoutError("late"))
+        await wait_all_tasks_blocked()
+        text = (await client.get("/metrics")).text
+        assert 'alysd_child_failures_total{child="chain",kind="timeout"} 1.0' in text
 
 
 async def test_metrics_do_not_need_the_chain() -> None:
@@ -112,7 +136,7 @@ async def test_the_pages_outlive_the_metrics_actor(autojump_clock: MockClock) ->
         assert "metrics is Failed: ValueError: broken" in said["health"]["reasons"][0]
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/health/status", "/status"])
+@pytest.mark.parametrize("path", ["/metrics", "/health/status", "/status", "/supervision/stats", "/health/trends"])
 async def test_the_pages_are_only_for_reading(autojump_clock: MockClock, path: str) -> None:
     """Anyone who can reach the port could try to change something."""
     async with pages() as (client, _):

@@ -12,11 +12,12 @@ NOW = datetime(2026, 11, 20, 14, 0, 0).astimezone().timestamp()
 
 def child(name: str, *below: dict[str, Any], kind: str = "actor", **changes: Any) -> dict[str, Any]:
     """A child as the node says it."""
-    mailbox = {"depth": 1, "capacity": 64, "handled": 200} if kind == "actor" else None
+    mailbox = {"depth": 1, "capacity": 64, "handled": 16_080} if kind == "actor" else None
     strategy = "OneForOne" if kind == "supervisor" else None
     said = {
-        "name": name, "kind": kind, "state": "Running", "strategy": strategy, "restarts": 0, "uptime": 100.0,
-        "last_error": None, "last_error_at": None, "mailbox": mailbox, "children": list(below),
+        "name": name, "kind": kind, "state": "Running", "health": "Healthy", "strategy": strategy,
+        "restarts": 0, "uptime": 100.0, "last_error": None, "last_error_at": None,
+        "mailbox": mailbox, "children": list(below),
     }  # fmt: skip
     return said | changes
 
@@ -54,7 +55,7 @@ def test_the_whole_page() -> None:
         "│  └─ metrics            running         0 restarts    1/64 waiting     2.0 msg/s",
         "├─ ChainSupervisor       one-for-one    backoff   1 m 40 s",
         "│  └─ finality           running         0 restarts",
-        "└─ auxpow                backoff         1 restart (12:00:00 ValueError: x)  1/64 waiting     0.0 msg/s",
+        "└─ auxpow                backoff         1 restart (12:00:00 ValueError: x)  1/64 waiting     2.0 msg/s",
     ]
 
 
@@ -75,6 +76,36 @@ def test_a_failure_of_another_day_has_its_date() -> None:
     """Somebody would look in the wrong day's log."""
     old = child("a", restarts=3, last_error="E", last_error_at=NOW - 3 * 86400)
     assert "3 restarts (2026-11-17 14:00 E)" in draw_tree(old, NOW)[0]
+
+
+@pytest.mark.parametrize(
+    ("state", "health", "shown"),
+    [
+        ("Running", "Healthy", "running   "),
+        ("Running", "Unknown", "running   "),
+        ("Running", "Degraded", "running, degraded  "),
+        ("Running", "Recovering", "running, recovering  "),
+        ("Backoff", "Recovering", "backoff   "),
+    ],
+)
+def test_health_is_shown_where_the_state_does_not_tell(state: str, health: str, shown: str) -> None:
+    """An actor that is stuck would look well, or every line would say that all is well."""
+    line = draw_tree(child("chain", state=state, health=health), NOW)[0]
+    assert shown in line
+    assert ("," in line) == ("," in shown)
+
+
+def test_a_supervisor_that_is_stuck_is_shown() -> None:
+    """It could start nobody, and look well."""
+    stuck = child("ChainSupervisor", kind="supervisor", health="Degraded")
+    assert "running, degraded" in draw_tree(stuck, NOW)[0]
+
+
+def test_a_restart_does_not_make_an_actor_look_busy() -> None:
+    """A second after a restart the messages of a day would be a day's per second."""
+    young = child("chain", uptime=1.0)
+    line = draw_tree(child("AlysSystem", young, kind="supervisor", uptime=8040.0), NOW)[1]
+    assert line.endswith("2.0 msg/s")
 
 
 @pytest.mark.parametrize(

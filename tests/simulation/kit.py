@@ -14,8 +14,8 @@ from alysd.integrations.parts import Parts
 from alysd.integrations.signing import GuardedSigner
 from alysd.messages.chain import GetHead
 from alysd.messages.events import BlockProduced, HeadMoved, SlotMissed
-from alysd.node import CLASSIFIER, FATAL, REFUSALS, Addresses, Outside, tree
-from alysd.nurseries import Bus, Change, HealthMonitor, System, open_system
+from alysd.node import CLASSIFIER, FATAL, HEALTH_RULES, REFUSALS, Addresses, Outside, tree
+from alysd.nurseries import Bus, Change, HealthChange, HealthMonitor, System, open_system
 from alysd.testing.chain import ChainHand, authority_secret
 from alysd.testing.clock import VirtualClock
 from alysd.testing.engine import FakeEngine
@@ -41,6 +41,7 @@ class Node:
     missed: list[SlotMissed]
     moved: list[HeadMoved]
     changes: list[Change]
+    health: list[HealthChange]
 
     async def head(self) -> Head:
         """The chain actor's three blocks."""
@@ -104,6 +105,8 @@ async def open_node(
     )
     bus, to = RecordingBus(), Addresses()
     changes: list[Change] = []
+    health: list[HealthChange] = []
+    monitor = HealthMonitor(HEALTH_RULES, health.append)
     try:
         root = tree(mining, parts, to, bus, Outside())
         async with open_system(
@@ -112,12 +115,12 @@ async def open_node(
             refusals=REFUSALS,
             fatal=FATAL,
             classifier=CLASSIFIER,
-            monitor=HealthMonitor(),
+            monitor=monitor,
         ) as system:
             kept = bus.kept
             yield Node(
                 system, to, parts, engine, clock, bus,
-                kept[BlockProduced], kept[SlotMissed], kept[HeadMoved], changes,
+                kept[BlockProduced], kept[SlotMissed], kept[HeadMoved], changes, health,
             )  # fmt: skip
     finally:
         store.close()

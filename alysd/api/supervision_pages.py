@@ -1,0 +1,152 @@
+"""The operator's pages about the runtime: what failed how often, what failures have in common, what waits where.
+
+They read what the runtime keeps anyway and ask nobody, so they answer while every actor is stuck. All they show is
+bounded: the failures kept, the dead letters kept, the mailboxes' capacities. docs/operating.md says what to do.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+import attrs
+import trio
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from alysd.api.running import Running
+from alysd.integrations.memory import resident_bytes
+from alysd.nurseries import Address, ChildHistory, ChildSnapshot, FailureRecord, Pattern, PatternKind
+from alysd.nurseries.trace import Carried
+from alysd.ports import Clock
+
+ERROR_LENGTH = 300
+"""Characters of an error's words: enough to know it by. The log has all of them."""
+
+ADVICE: Mapping[PatternKind, str] = {
+    PatternKind.BURST: "it fails as soon as it is back: its errors are on /supervision/stats",
+    PatternKind.RHYTHM: "something periodic is behind it: a timeout, a cron job, a peer that retries",
+    PatternKind.CASCADE: "look at the one that failed first; the others may only have followed it",
+    PatternKind.COMMON_CAUSE: "look for what these children share: disk, network, the system they all need",
+}
+"""Where to look, by the kind of pattern."""
+
+
+@attrs.frozen
+class SupervisionPages:
+    """The pages of one `running` node; `clock` turns the runtime's times into Unix ones."""
+
+    clock: Clock
+    running: Running
+
+    def routes(self) -> list[Route]:
+        """Routes for whichever server shows them."""
+        return [
+            Route("/supervision/stats", self.stats_page),
+            Route("/supervision/patterns", self.patterns_page),
+            Route("/supervision/memory", self.memory_page),
+            Route("/health/trends", self.trends_page),
+        ]
+
+    async def stats_page(self, _request: Request) -> Response:
+        """Every child with its state, its restarts and the history of its failures."""
+        failures, unix = self.running.up().failures, self._unix()
+        children = [stats_json(child, failures.of(child.name), unix) for child in self.running.snapshot().walk()]
+        return JSONResponse({"time": self.clock.time(), "children": children})
+
+    async def patterns_page(self, _request: Request) -> Response:
+        """What the failures of the last minutes have in common; an empty list when nothing is conspicuous."""
+        unix = self._unix()
+        patterns = [pattern_json(pattern, unix) for pattern in self.running.up().patterns()]
+        return JSONResponse({"time": self.clock.time(), "patterns": patterns})
+
+    async def memory_page(self, _request: Request) -> Response:
+        """What the process holds, and every mailbox: what waits in it, its bounds, its dead letters."""
+        system = self.running.up()
+        actors = [child.name for child in system.snapshot().walk() if child.mailbox is not None]
+        mailboxes = [mailbox_json(system.registry.address(name)) for name in actors]
+        return JSONResponse(
+            {"time": self.clock.time(), "resident_bytes": resident_bytes(), "mailboxes": mailboxes}
+        )
+
+    async def trends_page(self, _request: Request) -> Response:
+        """How many children were how, at each round of the health monitor for the last hour, oldest first."""
+        unix = self._unix()
+        rounds = [
+            {"at": at + unix, **{health.value: count for health, count in counts.items()}}
+            for at, counts in self.running.monitor.trend
+        ]
+        return JSONResponse({"time": self.clock.time(), "rounds": rounds})
+
+    def _unix(self) -> float:
+        return self.clock.time() - trio.current_time()
+
+
+def stats_json(child: ChildSnapshot, history: ChildHistory, unix: float) -> dict[str, Any]:
+    """A child and its failures, the newest last; `unix` turns trio's times into Unix ones."""
+    return {
+        "name": child.name,
+        "kind": child.kind,
+        "state": child.state.value,
+        "health": child.health.value,
+        "priority": child.priority.name.lower(),
+        "strategy": child.strategy,
+        "restart": child.restart,
+        "uptime": child.uptime,
+        "restarts": child.restarts,
+        "failures": history.failures,
+        "failures_by_kind": {kind.value: count for kind, count in history.kinds.items()},
+        "failures_by_outcome": {outcome.value: count for outcome, count in history.outcomes.items()},
+        "mean_uptime_until_failure": history.mean_uptime(),
+        "recent": [_failure_json(record, unix) for record in history.recent],
+    }
+
+
+def _failure_json(record: FailureRecord, unix: float) -> dict[str, Any]:
+    return {
+        "at": record.at + unix,
+        "kind": record.kind.value,
+        "error": record.error[:ERROR_LENGTH],
+        "uptime": record.uptime,
+        "outcome": record.outcome.value,
+        "restarted_after": record.delay,
+        "recommended": record.recovery.value,
+    }
+
+
+def pattern_json(pattern: Pattern, unix: float) -> dict[str, Any]:
+    """A pattern, and where to look."""
+    return {
+        "kind": pattern.kind.value,
+        "children": list(pattern.children),
+        "failures": pattern.failures,
+        "first": pattern.first + unix,
+        "last": pattern.last + unix,
+        "detail": pattern.detail,
+        "look": ADVICE[pattern.kind],
+    }
+
+
+def mailbox_json(address: Address[Any]) -> dict[str, Any]:
+    """What waits at an address: messages by type, never what is in them."""
+    now, inbox, in_hand = perf_counter(), address.mailbox, address.in_hand
+    waiting = Counter(_type_of(message) for message, _, _ in inbox.queue)
+    return {
+        "name": address.name,
+        "capacity": inbox.capacity,
+        "waiting": len(inbox.queue),
+        "waiting_by_type": dict(waiting),
+        "waiting_for_seconds": now - inbox.queue[0][1] if inbox.queue else 0.0,
+        "in_line_for_room": len(inbox.line or ()),
+        "in_hand": None if in_hand is None else {"type": _type_of(in_hand[0]), "sent_ago": now - in_hand[1]},
+        "dropped": inbox.dropped,
+        "dead_letters": [
+            {"type": _type_of(letter.message), "reason": letter.reason, "waited": letter.waited}
+            for letter in inbox.dead_letters or ()
+        ],
+    }
+
+
+def _type_of(message: object) -> str:
+    return type(message.message if isinstance(message, Carried) else message).__name__
