@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.nurseries import Address, AskTimeout, Bus, HandlerCrashed, MailboxFull, OnCrash, Overflow, actor
+from alysd.nurseries import ActorDown, Address, AskTimeout, Bus, MailboxFull, OnCrash, Overflow, actor
 from alysd.testing.air import Air, FaultyAddress, Passage
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.probe import StandIn
@@ -134,7 +134,7 @@ async def test_the_sender_is_the_child_that_sends(autojump_clock: MockClock) -> 
     ledger = FaultyAddress[Ledger]("ledger", air)
     till = FaultyAddress[Till]("till", air)
     async with harness.running(actor(till, lambda: TillActor(ledger))):
-        with air.bent(note), pytest.raises(HandlerCrashed, match="ledger is down"):
+        with air.bent(note), pytest.raises(ActorDown, match="ledger is down"):
             await till.ask(Withdraw(1), seconds=1)
     assert seen == [("test", "till"), ("till", "ledger")]
 
