@@ -96,7 +96,7 @@ class ChainFeed:
         executable = self._backend.pool.follow(
             included=self._transactions(change.added),
             abandoned=self._transactions(change.removed),
-            account_of=lambda sender: reader.account(change.head, sender),
+            account_of=lambda sender: reader.account(reader.head(), sender),  # newer than this change, if late
             gas_limit=change.head.gas_limit,
             now=now,
         )

@@ -145,18 +145,31 @@ class TransactionPool:
     def _insert(self, new: SignedTransaction, account: AccountState, now: float) -> Transactions:
         if new.hash in self._known:
             raise AlreadyKnown
-        line = self._lines.get(new.sender) or SenderLine()
+        line, before = self._line_at(new.sender, account)
         old = line.at(new.nonce)
         check_account(new, account, line.committed(without=new.nonce))
         if old is not None:
             self._check_replacement(old.transaction, new)
         elif len(line) >= self.limits.per_sender:
             raise AccountLimitExceeded(len(line))
-        before = {one.order for one in line.pending}
-        line.set_account(account.nonce, account.balance)
         self._put(line, old, Pooled(new, now, next(self._order)))
         self._make_room(new, replaced=old is not None)
         return [one.transaction for one in line.pending if one.order not in before]
+
+    def _line_at(self, sender: EvmAddress, account: AccountState) -> tuple[SenderLine, set[int]]:
+        """Find a sender's line, bring it up to `account`, and say which orders were pending before that.
+
+        What a block has taken goes at once: until the pool follows it would count as waiting and cost money twice.
+        """
+        line = self._lines.get(sender)
+        if line is None:
+            line = SenderLine()
+            line.set_account(account.nonce, account.balance)
+            return line, set()
+        before = {one.order for one in line.pending}
+        line.set_account(account.nonce, account.balance)
+        self._strike(sender, _plain(line.drop_used()))
+        return line, before
 
     def _check_replacement(self, old: SignedTransaction, new: SignedTransaction) -> None:
         """Refuse a transaction that would take the place of `old` without raising both fees by a tenth."""

@@ -86,6 +86,13 @@ class SenderLine:
         self._nonce, self._balance = nonce, balance
         self._settle()
 
+    def drop_used(self) -> list[Pooled]:
+        """Remove and return those whose nonces the account has used."""
+        gone = [one for nonce, one in self._by_nonce.items() if nonce < self._nonce]
+        for one in gone:
+            del self._by_nonce[one.transaction.nonce]
+        return gone
+
     def drop_impossible(self, gas_limit: int, queued_before: float) -> list[Pooled]:
         """Remove and return what can never be included now, and what came before `queued_before` and still waits.
 

@@ -455,6 +455,31 @@ def test_a_block_between_reading_an_account_and_adding_changes_nothing() -> None
     assert len(block(full, accounts=head)) == 91
 
 
+@pytest.mark.parametrize("sent_before", [100, 256])
+def test_what_a_block_took_does_not_count_before_the_pool_has_followed(sent_before: int) -> None:
+    """A busy sender would be refused after every block, for waiting too much, for being too many, or for money."""
+    full, cost = pool(), transaction().cost
+    for nonce in range(sent_before):
+        add(full, transaction(ANNA, nonce), account(balance=sent_before * cost))
+    left = account(nonce=90, balance=(sent_before - 90 + 1) * cost)
+    new = transaction(ANNA, sent_before)
+    assert add(full, new, left) == [new.hash]
+    assert full.counts() == (sent_before - 90 + 1, 0)
+    assert len(block(full, accounts=Accounts({ANNA: left}))) == sent_before - 90 + 1
+
+
+def test_a_sender_whose_line_a_block_took_whole_starts_anew() -> None:
+    full = pool()
+    for nonce in range(3):
+        add(full, transaction(ANNA, nonce))
+    new = transaction(ANNA, 3)
+    assert add(full, new, account(nonce=3)) == [new.hash]
+    assert (full.counts(), full.content().pending) == ((1, 0), {ANNA: [new]})
+    with pytest.raises(NonceTooLow):
+        add(full, transaction(ANNA, 3), account(nonce=4))
+    assert (full.counts(), full.content().pending) == ((0, 0), {})
+
+
 def test_the_content_is_listed_by_sender() -> None:
     full = pool()
     sent = [transaction(ANNA, 0), transaction(ANNA, 1), transaction(ANNA, 3), transaction(BORIS, 2)]

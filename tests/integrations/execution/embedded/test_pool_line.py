@@ -78,6 +78,13 @@ def test_used_nonces_and_what_is_too_dear_or_too_large_go() -> None:
     assert len(full) == 0
 
 
+def test_only_used_nonces_are_dropped_as_used() -> None:
+    full = line(0, 1, 2, 9)
+    full.set_account(2, 100 * COST)
+    assert nonces(full.drop_used()) == [0, 1]
+    assert (nonces(full.pending), nonces(full.queued), full.queued_count) == ([2], [9], 1)
+
+
 def test_only_what_waits_grows_too_old() -> None:
     full = line(0)
     full.put(pooled(5, arrived=10.0))
