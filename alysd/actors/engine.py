@@ -1,6 +1,7 @@
 """The engine actor: the only one who speaks with the execution client, and keeps it at the node's head."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from typing import TypeVar
@@ -27,6 +28,10 @@ PIECE_SECONDS = 0.3
 """How long one message may feed a client that lags behind before others have their turn. A gap that closes within
 it, some 20 blocks with geth, costs no slot: a slot of 2 s has room for it, a payload (1 s) and an import."""
 
+HANDLER_SECONDS = 15.0
+"""How long one message may hold the actor, whatever the client does: between the slowest call that a client is
+allowed while it catches up (12 s), and the silence that the health monitor takes for stuck (20 s)."""
+
 _TURNS = count(1)
 
 
@@ -36,8 +41,8 @@ class EngineActor(Actor[Engine]):
     `genesis` is the hash of block 0's payload. `own` is this actor's address, whose mailbox must not drop: while
     the client lags behind, the actor feeds it in pieces, a message each, and refuses requests with `NotNow`.
 
-    A client that does not answer is an `EngineUnavailable`, which crashes the actor: how soon to try again is its
-    restart policy's business.
+    A client that does not answer is an `EngineUnavailable`, and one that holds a message for `HANDLER_SECONDS` a
+    `TimeoutError`. Both crash the actor: how soon to try again is its restart policy's business.
     """
 
     def __init__(
@@ -61,7 +66,8 @@ class EngineActor(Actor[Engine]):
         Not in `pre_start`: the rest of the node starts, and can be asked how it is, while the client is not there.
         Raises `WrongChain`, `EngineUnavailable`.
         """
-        found = await self._engine.genesis_hash()
+        with _held_at_most(HANDLER_SECONDS):
+            found = await self._engine.genesis_hash()
         if found != self._genesis:
             raise WrongChain(
                 f"the execution client is of another chain: its block 0 is {found.hex()}, this chain's is "
@@ -72,8 +78,9 @@ class EngineActor(Actor[Engine]):
     @handles(CatchUp)
     async def catch_up(self, message: CatchUp) -> None:
         """Feed the client for a little while."""
-        if message.turn == self._turn and not await self._reconcile.advance(PIECE_SECONDS):
-            self._go_on()
+        with _held_at_most(HANDLER_SECONDS):
+            if message.turn == self._turn and not await self._reconcile.advance(PIECE_SECONDS):
+                self._go_on()
 
     @handles(BuildPayload)
     async def build_payload(self, message: BuildPayload) -> ExecutionPayload:
@@ -86,23 +93,26 @@ class EngineActor(Actor[Engine]):
             tip.final.payload_hash,
             message.attributes,
         )
-        return await self._request(build)
+        with _held_at_most(HANDLER_SECONDS):
+            return await self._request(build)
 
     @handles(ExecutePayload)
     async def execute_payload(self, message: ExecutePayload) -> Wei:
         """Execute and sum up the priority fees; raises `InvalidPayload`, `NotNow` while the client catches up."""
         payload = message.payload
-        await self._request(partial(self._execute, message))
-        if not payload.transactions:
-            return Wei(0)
-        gas_used = await self._engine.gas_used(payload.block_hash, len(payload.transactions))
+        with _held_at_most(HANDLER_SECONDS):
+            await self._request(partial(self._execute, message))
+            if not payload.transactions:
+                return Wei(0)
+            gas_used = await self._engine.gas_used(payload.block_hash, len(payload.transactions))
         # Some 10 us a transaction to read its fields: too long for the event loop when there are hundreds.
         return await trio.to_thread.run_sync(_fees, payload, gas_used)
 
     @handles(SetForkchoice)
     async def set_forkchoice(self, message: SetForkchoice) -> None:
         """Follow the head; raises `NotNow` while the client catches up, which ends at the head anyway."""
-        await self._request(partial(self._follow, message))
+        with _held_at_most(HANDLER_SECONDS):
+            await self._request(partial(self._follow, message))
 
     async def _request(self, request: Callable[[], Awaitable[T]]) -> T:
         """Serve a request. If the client turns out to lag behind: once more, when it has caught up."""
@@ -149,6 +159,15 @@ class EngineActor(Actor[Engine]):
         except MailboxFull:
             # Every request that waits goes on with it as well, and announces again.
             self._turn = 0
+
+
+@contextmanager
+def _held_at_most(seconds: float) -> Generator[None]:
+    """Cut off what the client takes too long for; raises `TimeoutError`."""
+    with trio.move_on_after(seconds) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise TimeoutError(f"the execution client held one message for {seconds:g} s")
 
 
 def _fees(payload: ExecutionPayload, gas_used: tuple[int, ...]) -> Wei:

@@ -21,12 +21,13 @@ class FakeEngine:
     """Implements `alysd.ports.ExecutionEngine` in memory.
 
     `down` makes every call fail as an unreachable client does, `hang` makes every call wait for ever, and
-    `refuse` names payloads that are judged invalid.
+    `refuse` names payloads that are judged invalid. `execution_seconds` is how long it takes to execute a payload.
     """
 
     genesis: ExecutionPayload
     down: bool = False
     hang: bool = False
+    execution_seconds: float = 0.0
     refuse: set[PayloadHash] = attrs.Factory(set[PayloadHash])
     blocks: dict[PayloadHash, ExecutionPayload] = attrs.Factory(dict[PayloadHash, ExecutionPayload])
     head: PayloadHash = attrs.field(default=PayloadHash(b""))
@@ -63,6 +64,7 @@ class FakeEngine:
             return Verdict("INVALID", "refused by the test")
         if payload.parent_hash not in self.blocks:
             return Verdict("SYNCING")
+        await trio.sleep(self.execution_seconds)
         self.blocks[payload.block_hash] = payload
         return Verdict("VALID")
 

@@ -31,10 +31,12 @@ from alysd.workflows.machine import Machine, Transitions
 CHAIN_SECONDS = 2.0
 """The chain actor answers from memory, or after one synced write: a slot's length means that it is stuck."""
 
-EXECUTE_SECONDS = 30.0
-"""A full block takes a real client well under a second; after a long gap it may first have to catch up."""
+EXECUTE_SECONDS = 12.0
+"""A full block takes a real client well under a second; one that is busy with an earlier message is waited for.
+Together with the write and the new head this is less than the health monitor takes for stuck (20 s,
+`node.HEALTH_RULES`): who waits for a slow client must not be restarted for it."""
 
-FORKCHOICE_SECONDS = 5.0
+FORKCHOICE_SECONDS = 2.0
 """The new head is stored already: a client that cannot follow now is told again with the next block."""
 
 

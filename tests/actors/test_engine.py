@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.actors.engine import EngineActor
+from alysd.actors.engine import HANDLER_SECONDS, EngineActor
 from alysd.consensus.payload import payload_attributes
 from alysd.consensus.violations import InvalidPayload
 from alysd.errors import ComponentError, EngineBehind, EngineUnavailable, NotNow, Refused, UserError, WrongChain
@@ -357,3 +357,39 @@ async def test_head_that_the_client_calls_invalid_crashes_the_actor(autojump_clo
 async def test_words_of_an_error_name_the_block() -> None:
     """A missed slot's reason is this text."""
     assert "ab" * 32 in str(EngineBehind(b"\xab" * 32))
+
+
+@pytest.mark.parametrize("asked", ["build", "execute", "follow"])
+async def test_a_message_holds_the_actor_for_so_long_and_no_longer(asked: str, autojump_clock: MockClock) -> None:
+    """A client that never answers would keep the actor silent until the health monitor takes it for stuck."""
+    built, chain = await make_chain(3)
+    signed = await make_block(built, chain.head(), NEXT_SLOT)
+    messages = {
+        "build": build_on(chain.head()),
+        "execute": ExecutePayload(signed.block.payload, signed.block.parent_hash),
+        "follow": SetForkchoice(chain.head()),
+    }
+    client = Recording.like(built)
+    async with running(client, chain) as node:
+        await trio.sleep(1)
+        client.hang, begun = True, trio.current_time()
+        with pytest.raises(HandlerCrashed, match="held one message for 15 s"):
+            await node.engine.ask(messages[asked], seconds=HOUR)
+        assert trio.current_time() - begun == pytest.approx(HANDLER_SECONDS)
+        client.hang = False
+        await trio.sleep(2 * HANDLER_SECONDS)  # its next instance was held by its first question, too
+        assert (await node.engine.ask(build_on(chain.head()))).block_number == 4
+
+
+async def test_catching_up_holds_the_actor_no_longer_either(autojump_clock: MockClock) -> None:
+    """The one call that nobody asks for would be the one that nobody ends."""
+    built, chain = await make_chain(3)
+    wipe(built)
+    client = Recording.like(built)
+    client.execution_seconds = HOUR
+    async with running(client, chain) as node:
+        await trio.sleep(HANDLER_SECONDS + 1)
+        assert node.restarts() == 1
+        client.execution_seconds = 0.0
+        await trio.sleep(HANDLER_SECONDS)
+        assert client.head == chain.states[3].payload_hash

@@ -70,10 +70,11 @@ IN_SLOT = Deadlines(build=1.0, new_payload=1.5, forkchoice=1.5, lookup=1.0, rece
 """For the work of a slot of 2 s: to build may take half of it, to execute three quarters. geth needs 0.01 s for an
 empty payload and 0.12 s for 1,000 transfers; EthereumJS 0.3 s and 0.6 s for 200."""
 
-CATCHING_UP = Deadlines(build=1.0, new_payload=20.0, forkchoice=20.0, lookup=2.0, receipts=20.0)
+CATCHING_UP = Deadlines(build=1.0, new_payload=12.0, forkchoice=12.0, lookup=2.0, receipts=12.0)
 """For feeding a client that lags behind, where no slot waits. The slowest on record is EthereumJS, on a busy
 machine: 2.4 s to follow a block of 100 transfers that it did not build. And a client that has lost states executes
-blocks again when it is told to follow one."""
+blocks again when it is told to follow one; it goes on with that after the deadline, and the next try finds it
+further. 12 s fit into what the engine actor lets one message take (`actors.engine.HANDLER_SECONDS`)."""
 
 
 class EngineApiClient:

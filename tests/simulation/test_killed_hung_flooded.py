@@ -1,0 +1,281 @@
+"""Every part of a running node killed, hung and flooded while blocks flow: at the strategy that the tree gives it.
+
+A hung actor is one with a handler that never returns. Tasks have no handlers; what can hang in them is what they
+wait for, and each such wait has a deadline of its own. A test of killing tasks and actors is also `test_faults`.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from alysd import node as node_module
+from alysd.integrations.signing import GuardedSigner
+from alysd.messages.auxpow import GetQueuedWork
+from alysd.messages.block_import import ImportBlock
+from alysd.messages.chain import GetHead
+from alysd.messages.engine import CatchUp, SetForkchoice
+from alysd.messages.events import HeadMoved, WorkflowMoved
+from alysd.messages.metrics import GetCounts
+from alysd.messages.storage import GetBlockByHeight
+from alysd.nurseries import Actor, Address, Ask, Health, MailboxFull, NotAnswered, State, Tell, handles
+from alysd.testing.chain import ChainHand, chain_spec
+from alysd.testing.engine import FakeEngine
+from alysd.types.chain import Head
+from alysd.types.hashes import BlsSignature
+from alysd.types.units import Height
+from tests.simulation.kit import MINING, Node, open_node
+
+CLASSES = {
+    "storage": "StorageActor",
+    "engine": "EngineActor",
+    "chain": "ChainActor",
+    "auxpow": "AuxPowActor",
+    "block import": "BlockImportWorkflow",
+    "metrics": "MetricsActor",
+}
+"""Where the tree gets each actor from."""
+
+FOUND_WITHIN = {"auxpow": 50.0, "metrics": 300.0}
+"""Seconds in which a hung actor is found: four checks and a beat, by its priority (others: every 5 s)."""
+
+FOLLOWERS = {"storage": {"chain"}}
+"""Who fails with an actor that hangs: the chain actor cannot know whether its block was written."""
+
+SENDERS = 200
+EACH = 25
+
+FLOODED_SLOTS = {"engine": 13}
+"""Slots that a flood may cost: 5,000 messages are 25 s of work for a client that takes 5 ms, and it works them off in
+the order they came. Only the node itself sends to the engine actor. The others answer from memory."""
+
+
+@attrs.frozen
+class Hang(Tell[Any]):
+    """Never be done with this."""
+
+
+async def _hang(_self: object, _message: Hang) -> None:
+    await trio.sleep_forever()
+
+
+def that_can_hang(kind: type[Actor[Any]]) -> type[Actor[Any]]:
+    """The same actor, with a handler that never returns."""
+    return type(kind.__name__, (kind,), {"hang": handles(Hang)(_hang)})
+
+
+@pytest.fixture
+def _can_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in CLASSES.values():
+        monkeypatch.setattr(node_module, name, that_can_hang(getattr(node_module, name)))
+
+
+def address_of(node: Node, name: str) -> Address[Any]:
+    """An actor's address, by its name."""
+    return node.system.registry.address(name)
+
+
+def failed_by_check(node: Node) -> set[str]:
+    """Who was failed by the health monitor."""
+    return {one.child for one in node.system.failures.recent if one.kind.value == "health check"}
+
+
+@pytest.mark.usefixtures("_can_hang")
+@pytest.mark.parametrize("name", CLASSES)
+async def test_an_actor_that_hangs_is_found_and_blocks_go_on(
+    name: str, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A handler that never returns would stop the chain, or its part of the node, until a person looks."""
+    async with open_node(tmp_path, chain_spec(), mining=MINING) as node:
+        await node.slots(5.5)
+        address_of(node, name).tell(Hang())
+        hung_at = trio.current_time()
+        await node.until(lambda: name in failed_by_check(node), slots=200)
+        assert trio.current_time() - hung_at <= FOUND_WITHIN.get(name, 26.0)
+        before = (await node.head()).head.height
+        await node.slots(20)
+        assert failed_by_check(node) == {name}, "who only waited was taken for stuck"
+        assert node.restarted() - FOLLOWERS.get(name, set()) == {name}
+        assert node.system.failure is None
+        assert (await node.head()).head.height - before >= 15
+        state = next(node.system.registry.find(name)).state
+        assert state is (State.FAILED if name == "metrics" else State.RUNNING)
+        assert next(node.system.registry.find("chain")).health is Health.HEALTHY
+
+
+async def test_a_metrics_actor_that_is_killed_stays_away_and_harms_nobody(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The chain would stop, or a counter that lies would go on."""
+    async with open_node(tmp_path, chain_spec()) as node:
+        await node.slots(5.5)
+        node.system.inject("metrics", RuntimeError("a panic for the test"))
+        await node.slots(10)
+        assert len(node.produced) == 15
+        assert node.restarted() == {"metrics"}
+        with pytest.raises(NotAnswered):
+            await node.to.metrics.ask(GetCounts())
+
+
+async def test_a_signer_that_hangs_costs_its_slots_only(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Block production, a task that nobody can ask how it is, would hang with what it waits for."""
+    async with open_node(tmp_path, chain_spec()) as node:
+        await node.slots(5.5)
+        hung = True
+        real = GuardedSigner.approve
+
+        async def approve(signer: GuardedSigner, *args: Any) -> BlsSignature:
+            if hung:
+                await trio.sleep_forever()
+            return await real(signer, *args)
+
+        monkeypatch.setattr(GuardedSigner, "approve", approve)
+        await node.slots(10)
+        hung = False
+        await node.slots(5)
+        assert [miss.reason for miss in node.missed] == ["signing took more than 1.9 s"] * 10
+        assert len(node.produced) == 10
+        assert node.restarted() == set()
+
+
+async def test_a_busy_client_gets_nobody_restarted(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Eight seconds a block: engine and import answer no check in that time, and must not lose the block."""
+    spec = chain_spec()
+    engine = FakeEngine.of(spec.execution_genesis)
+    engine.execution_seconds = 8.0
+    async with open_node(tmp_path, spec, engine=engine, mining=MINING) as node:
+        await node.slots(150)
+        assert node.restarted() == set()
+        assert (await node.head()).head.height >= 18, "every block is imported, though late"
+        found = {(change.name, change.new) for change in node.health}
+        assert not [name for name, health in found if health is Health.UNHEALTHY]
+        engine.execution_seconds = 0.0
+        await node.slots(10)
+        height = (await node.head()).head.height
+        await node.slots(10)
+        assert (await node.head()).head.height - height == 10
+
+
+async def test_a_client_beyond_all_patience_fails_the_engine_actor_alone(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A client that never comes back would be found by the monitor only, and those who wait for it restarted."""
+    spec = chain_spec()
+    engine = FakeEngine.of(spec.execution_genesis)
+    async with open_node(tmp_path, spec, engine=engine) as node:
+        await node.slots(5.5)
+        engine.hang = True
+        await node.slots(30)
+        engine.hang = False
+        assert node.restarted() == {"engine"}
+        assert "held one message for 15 s" in node.system.failures.recent[0].error
+        await node.slots(20)
+        assert (await node.head()).head.height >= 15
+
+
+def messages(node: Node, hand: ChainHand, tip: Head) -> dict[str, Ask[Any, Any]]:
+    """For each actor something that it may be asked, at some expense where there is any."""
+    return {
+        "storage": GetBlockByHeight(Height(3)),
+        "engine": SetForkchoice(tip),
+        "chain": GetHead(),
+        "auxpow": GetQueuedWork(),
+        "block import": ImportBlock(hand.genesis),
+        "metrics": GetCounts(),
+    }
+
+
+async def _keep_asking(address: Address[Any], message: Ask[Any, Any], done: Callable[[str], None]) -> None:
+    for _ in range(EACH):
+        try:
+            await address.ask(message, seconds=2.0)
+        except NotAnswered as error:
+            done(type(error).__name__)
+        else:
+            done("answered")
+
+
+@pytest.mark.parametrize("name", CLASSES)
+async def test_an_actor_that_is_flooded_keeps_its_bounds_and_its_slots(
+    name: str, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Whoever can send could fill the memory, stop the blocks, or have an actor restarted for being busy."""
+    spec = chain_spec()
+    engine = SlowFollower.of(spec.execution_genesis)
+    async with open_node(tmp_path, spec, engine=engine, mining=MINING) as node:
+        await node.slots(5.5)
+        message = messages(node, ChainHand.of(spec), await node.head())[name]
+        address, outcomes, deepest = address_of(node, name), list[str](), 0
+        async with trio.open_nursery() as nursery:
+            for _ in range(SENDERS):
+                nursery.start_soon(_keep_asking, address, message, outcomes.append)
+            while len(outcomes) < SENDERS * EACH:
+                deepest = max(deepest, address.depth)
+                await trio.sleep(0.05)
+        assert deepest <= address.mailbox.capacity
+        assert address.depth == 0
+        assert outcomes.count("answered") > 0
+        missed = sum(miss.count for miss in node.missed)
+        assert missed <= FLOODED_SLOTS.get(name, 0)
+        before = (await node.head()).head.height
+        await node.slots(10)
+        assert (await node.head()).head.height - before >= 9, "blocks are back in their slots"
+        assert node.restarted() == set()
+        assert not [change for change in node.health if change.new is Health.UNHEALTHY]
+
+
+@attrs.define
+class SlowFollower(FakeEngine):
+    """A client that takes its time to follow a head: so a flood of messages is one that lasts."""
+
+    async def set_forkchoice(self, head: Any, safe: Any, final: Any) -> Any:
+        """Follow after 5 ms."""
+        await trio.sleep(0.005)
+        return await FakeEngine.set_forkchoice(self, head, safe, final)
+
+
+async def test_a_flood_of_events_is_dropped_and_counted(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """The tasks that follow events, finality and miner, would grow with the events, or fall over them."""
+    async with open_node(tmp_path, chain_spec(), mining=MINING) as node:
+        await node.slots(5.5)
+        tip = await node.head()
+        for number in range(20_000):
+            node.bus.publish(HeadMoved(tip, tip, 0))
+            node.bus.publish(WorkflowMoved("flood", "a", "b"))
+            if not number % 1000:
+                await trio.sleep(0.01)
+        assert next(node.system.registry.find("metrics")).state is State.RUNNING
+        await node.slots(60)
+        assert len(node.produced) == 65
+        assert node.restarted() == set()
+        assert (await node.head()).final.height > 40, "finality goes on"
+
+
+def flood_of_tells(node: Node) -> Iterator[int]:
+    """Messages that nobody waits for, until the mailbox has no more room."""
+    for number in range(5_000):
+        try:
+            node.to.engine.tell(CatchUp(-1))
+        except MailboxFull:
+            return
+        yield number
+
+
+async def test_a_mailbox_full_of_tells_refuses_more_and_is_worked_off(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A sender that does not wait would fill the memory, or the actor's own announcement would crash it."""
+    async with open_node(tmp_path, chain_spec()) as node:
+        await node.slots(5.5)
+        for _ in range(50):
+            assert len(list(flood_of_tells(node))) == node.to.engine.mailbox.capacity
+            await trio.sleep(0.2)
+        await node.slots(10)
+        assert len(node.produced) >= 18
+        assert node.restarted() == set()
