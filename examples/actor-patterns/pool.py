@@ -1,0 +1,75 @@
+"""A pool: several workers of one protocol behind one name; each piece of work goes to the least loaded.
+
+One worker's crash costs its own piece of work and nobody else's.
+Run it: python examples/actor-patterns/pool.py
+"""
+
+import logging
+
+import attrs
+import trio
+
+from alysd.nurseries import (
+    Actor,
+    Ask,
+    Group,
+    HandlerCrashed,
+    Immediate,
+    OneForOne,
+    handles,
+    open_system,
+    pool,
+    supervisor,
+)
+
+
+class Squaring:
+    """The protocol of `Worker`."""
+
+
+@attrs.frozen
+class Square(Ask[Squaring, int]):
+    """Answered with the square of the number."""
+
+    number: int
+
+
+class Worker(Actor[Squaring]):
+    """Takes a while, and does not like 7."""
+
+    @handles(Square)
+    async def square(self, message: Square) -> int:
+        """Wait, as if for a thread or another machine."""
+        await trio.sleep(0.05)
+        if message.number == 7:
+            raise ValueError("7")
+        return message.number**2
+
+
+async def main() -> None:
+    """Twelve pieces of work for four workers take the time of three."""
+    workers: Group[Squaring]
+    workers, children = pool("worker", 4, Worker, restart=Immediate())
+    squares: dict[int, int | str] = {}
+
+    async def ask(number: int) -> None:
+        try:
+            squares[number] = await workers.ask(Square(number))
+        except HandlerCrashed:
+            squares[number] = "crashed"
+
+    async with open_system(supervisor("Workers", OneForOne(), children)) as system:
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for number in range(12):
+                nursery.start_soon(ask, number)
+        rounds = round((trio.current_time() - began) / 0.05)
+        print("squares:", [squares[number] for number in range(12)])
+        print("rounds:", rounds)
+        print("work a worker:", sorted(member.handled for member in workers.members))
+        print("restarts:", sum(child.restarts for child in system.snapshot().children))
+
+
+if __name__ == "__main__":
+    logging.getLogger("alysd.nurseries").setLevel(logging.CRITICAL)  # the crash above is meant
+    trio.run(main)
