@@ -23,6 +23,7 @@ from alysd.api.readiness import Readiness
 from alysd.api.running import Running, Stop
 from alysd.api.servers import server_tasks
 from alysd.config.model import AlysConfig, MiningConfig
+from alysd.consensus.aura import quiet_wait
 from alysd.errors import (
     ComponentError,
     Corrupt,
@@ -45,6 +46,7 @@ from alysd.messages.metrics import Metrics
 from alysd.messages.storage import Storage
 from alysd.nurseries import (
     Address,
+    Aligned,
     Bus,
     ChildSpec,
     CircuitBreaker,
@@ -59,6 +61,7 @@ from alysd.nurseries import (
     OneForAll,
     OneForOne,
     Priority,
+    RestartPolicy,
     SupervisorSpec,
     actor,
     open_system,
@@ -146,7 +149,7 @@ def tree(mining: MiningConfig, parts: Parts, to: Addresses, bus: Bus, outside: O
             task("block production", production.run, restart=Immediate(), priority=Priority.CRITICAL),
             task("finality", FinalityWorkflow(
                 to.chain, to.storage, to.auxpow, spec, bus, mining.fee_recipient if mining.internal else None,
-            ).run, restart=Immediate()),
+            ).run, restart=_between_blocks(Immediate(), parts)),
             *_internal_miner(mining, parts, to, bus),
         ]),
         supervisor("ApiSupervisor", OneForOne(), outside.after),
@@ -157,7 +160,21 @@ def _internal_miner(mining: MiningConfig, parts: Parts, to: Addresses, bus: Bus)
     if not mining.internal or mining.fee_recipient is None:
         return []
     miner = InternalMiner(to.chain, to.auxpow, parts.spec, mining.fee_recipient, parts.clock, bus)
-    return [task("internal miner", miner.run, priority=Priority.BACKGROUND)]
+    restart = _between_blocks(ExponentialBackoff(), parts)
+    return [task("internal miner", miner.run, restart=restart, priority=Priority.BACKGROUND)]
+
+
+def _between_blocks(policy: RestartPolicy, parts: Parts) -> Aligned:
+    """`policy`, but never while this node makes its block: for children that no slot needs.
+
+    Those that a slot needs are not held back: in the middle of one, their return is all that may still save it.
+    """
+
+    def next_allowed(seconds: float) -> float:
+        spec = parts.spec
+        return quiet_wait(parts.clock.time(), seconds, spec.slot_seconds, spec.authorities, parts.authority)
+
+    return Aligned(policy, next_allowed)
 
 
 async def run_node(config: AlysConfig, spec: ChainSpec, face: Face) -> None:

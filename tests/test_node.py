@@ -16,7 +16,7 @@ CHAIN_CHILDREN = (
     ("auxpow", "Immediate"),
     ("block import", "Immediate"),
     ("block production", "Immediate"),
-    ("finality", "Immediate"),
+    ("finality", "Aligned"),
 )
 
 

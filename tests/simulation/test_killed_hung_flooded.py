@@ -50,8 +50,8 @@ SENDERS = 200
 EACH = 25
 
 FLOODED_SLOTS = {"engine": 13}
-"""Slots that a flood may cost: 5,000 messages are 25 s of work for a client that takes 5 ms, and it works them off in
-the order they came. Only the node itself sends to the engine actor. The others answer from memory."""
+"""Slots that a flood may cost: 5,000 messages are 25 s of work for a client that takes 5 ms, worked off in order.
+Only the node itself sends to the engine actor. The others answer from memory."""
 
 
 @attrs.frozen
@@ -119,6 +119,24 @@ async def test_a_metrics_actor_that_is_killed_stays_away_and_harms_nobody(
         assert node.restarted() == {"metrics"}
         with pytest.raises(NotAnswered):
             await node.to.metrics.ask(GetCounts())
+
+
+@pytest.mark.parametrize(("name", "waits"), [("finality", 0.8), ("internal miner", 0.8), ("chain", 0.11)])
+async def test_what_no_block_needs_returns_when_none_is_made(
+    name: str, waits: float, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Restarts would take from the time of a block; or those that it needs would wait until it is lost."""
+    async with open_node(tmp_path, chain_spec(), mining=MINING) as node:
+        await node.slots(5.1)  # 0.2 s into a slot of this node's, of which the first second is for its block
+        node.system.inject(name, RuntimeError("a panic for the test"))
+        await node.slots(2)
+        crashed, back = (
+            next(change.at for change in node.changes if change.name == name and change.new is state)
+            for state in (State.CRASHED, State.RESTARTING)
+        )
+        assert back - crashed <= waits + 0.001
+        assert (back - crashed >= waits - 0.001) or name == "chain"
+        assert not node.missed
 
 
 async def test_a_signer_that_hangs_costs_its_slots_only(
