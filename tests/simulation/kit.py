@@ -85,6 +85,7 @@ async def open_node(
     mining: MiningConfig = NO_MINING,
     authority: int = 0,
     clock: VirtualClock | None = None,
+    to: Addresses | None = None,
 ) -> AsyncGenerator[Node]:
     """Run a node on the database in `folder`; leaving the block stops it and closes the database."""
     hand = ChainHand.of(spec)
@@ -103,7 +104,7 @@ async def open_node(
         signer=signer,
         authority=authority,
     )
-    bus, to = RecordingBus(), Addresses()
+    bus, to = RecordingBus(), to or Addresses()
     changes: list[Change] = []
     health: list[HealthChange] = []
     monitor = HealthMonitor(HEALTH_RULES, health.append)

@@ -1,0 +1,85 @@
+"""A node whose actors say everything to each other in sealed bytes does what every node does."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+from trio.testing import MockClock
+
+from alysd.messages.auxpow import MergedMining
+from alysd.messages.block_import import BlockImport
+from alysd.messages.chain import Chain
+from alysd.messages.codec import MessageCodec
+from alysd.messages.engine import Engine
+from alysd.messages.metrics import Metrics
+from alysd.messages.storage import Storage
+from alysd.node import Addresses
+from alysd.nurseries import Codec, Envelope, NotAuthentic, actor
+from alysd.testing.chain import chain_spec
+from alysd.testing.clock import VirtualClock
+from alysd.testing.crossing import Border, CrossingAddress
+from alysd.testing.harness import ActorTestHarness
+from alysd.testing.probe import StandIn
+from tests.simulation.kit import MINING, open_node
+from tests.testing.kit import Count, Ledger, Till, TillActor
+
+
+async def test_a_node_that_shares_nothing_makes_blocks_and_makes_them_final(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    clock = VirtualClock()
+    border = Border(MessageCodec(), clock)
+    to = Addresses(
+        storage=CrossingAddress[Storage]("storage", border),
+        metrics=CrossingAddress[Metrics]("metrics", border),
+        engine=CrossingAddress[Engine]("engine", border),
+        chain=CrossingAddress[Chain]("chain", border),
+        auxpow=CrossingAddress[MergedMining]("auxpow", border),
+        block_import=CrossingAddress[BlockImport]("block import", border),
+    )
+    async with open_node(tmp_path, chain_spec(), mining=MINING, clock=clock, to=to) as node:
+        await node.slots(30.5)
+        head = await node.head()
+        assert head.head.height == len(node.produced) == 30
+        assert head.final.height > 0
+        assert not node.missed
+        assert not node.restarted()
+    asks = {"GetHead", "WorkFor", "BuildPayload", "ImportBlock", "ExecutePayload", "AdoptBlock", "CommitBlock"}
+    answers = {"Head", "ExecutionPayload", "StoredBlock", "AuxPowHeader"}
+    assert asks | answers | {"Finalized", "SubmitWork"} <= set(border.crossed)
+
+
+async def test_a_message_that_cannot_be_written_fails_at_its_sender(autojump_clock: MockClock) -> None:
+    harness = ActorTestHarness()
+    till = CrossingAddress[Till]("till", Border(MessageCodec(), harness.clock))
+    counted: list[int] = []
+    ledger = StandIn[Ledger]("ledger", harness.transcript)
+    async with harness.running(actor(till, lambda: TillActor(ledger, counted))):
+        with pytest.raises(TypeError, match="Count is no message"):
+            till.tell(Count(1))
+        with pytest.raises(TypeError, match="Count is no message"):
+            await till.send(Count(1))
+    assert counted == []
+
+
+@attrs.frozen
+class Stuck:
+    """A codec that writes the same bytes whatever it is given."""
+
+    codec: Codec
+    envelope: Envelope
+
+    def encode(self, envelope: Envelope) -> bytes:
+        return self.codec.encode(self.envelope)
+
+    def decode(self, data: bytes) -> Envelope:
+        return self.codec.decode(data)
+
+
+async def test_the_border_takes_nothing_twice(autojump_clock: MockClock) -> None:
+    clock = VirtualClock()
+    envelope = Envelope(message=None, sender="a", destination="b", created_at=clock.time(), timeout=5.0)
+    border = Border(Stuck(MessageCodec(), envelope), clock)
+    border.message(None, "b")
+    with pytest.raises(NotAuthentic, match="was seen before"):
+        border.message(None, "b")
