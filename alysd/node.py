@@ -20,7 +20,7 @@ from alysd.api.face import Face
 from alysd.api.journal import Journal
 from alysd.api.operator import OperatorPages
 from alysd.api.readiness import Readiness
-from alysd.api.running import Running, Stop
+from alysd.api.running import NodeMonitor, Running, Stop
 from alysd.api.servers import server_tasks
 from alysd.config.model import AlysConfig, MiningConfig
 from alysd.consensus.aura import quiet_wait
@@ -53,7 +53,6 @@ from alysd.nurseries import (
     Classifier,
     ExponentialBackoff,
     FailureKind,
-    HealthMonitor,
     HealthRules,
     Immediate,
     Never,
@@ -186,7 +185,7 @@ async def run_node(config: AlysConfig, spec: ChainSpec, face: Face) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, stop.scope:
         async with open_parts(config, spec) as parts:
             face.start(config, spec, parts.genesis.hash)
-            bus, to, running = Bus(), Addresses(), Running(HealthMonitor(HEALTH_RULES))
+            bus, to, running = Bus(), Addresses(), Running(NodeMonitor(HEALTH_RULES))
             journal = Journal(bus)
             readiness = Readiness(
                 spec, parts.clock, to.chain, to.engine, bus, stop.manager,

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import trio
 
+from alysd.api.running import NodeMonitor
 from alysd.config.model import MiningConfig
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.integrations.parts import Parts
@@ -15,7 +16,7 @@ from alysd.integrations.signing import GuardedSigner
 from alysd.messages.chain import GetHead
 from alysd.messages.events import BlockProduced, HeadMoved, SlotMissed
 from alysd.node import CLASSIFIER, FATAL, HEALTH_RULES, REFUSALS, Addresses, Outside, tree
-from alysd.nurseries import Bus, Change, HealthChange, HealthMonitor, System, open_system
+from alysd.nurseries import Bus, Change, HealthChange, System, open_system
 from alysd.testing.chain import ChainHand, authority_secret
 from alysd.testing.clock import VirtualClock
 from alysd.testing.engine import FakeEngine
@@ -107,7 +108,7 @@ async def open_node(
     bus, to = RecordingBus(), to or Addresses()
     changes: list[Change] = []
     health: list[HealthChange] = []
-    monitor = HealthMonitor(HEALTH_RULES, health.append)
+    monitor = NodeMonitor(HEALTH_RULES, health.append)
     try:
         root = tree(mining, parts, to, bus, Outside())
         async with open_system(

@@ -107,6 +107,14 @@ async def test_an_actor_that_hangs_is_found_and_blocks_go_on(
         assert next(node.system.registry.find("chain")).health is Health.HEALTHY
 
 
+async def test_a_node_that_has_just_started_is_well(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Every start would look like an illness for a minute: whoever has not started yet answers no check."""
+    async with open_node(tmp_path, chain_spec(), mining=MINING) as node:
+        await node.slots(40)
+        assert {change.new for change in node.health} == {Health.HEALTHY}
+        assert {change.name for change in node.health} >= {"AlysSystem", "metrics", *CLASSES, "finality"}
+
+
 async def test_a_metrics_actor_that_is_killed_stays_away_and_harms_nobody(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
