@@ -45,6 +45,7 @@ from alysd.nurseries.errors import (
     CircuitOpen,
     Fatal,
     HandlerCrashed,
+    HandlerTooSlow,
     HealthCheckFailed,
     IllegalTransition,
     MailboxFull,
@@ -86,7 +87,7 @@ from alysd.nurseries.snapshot import ChildSnapshot, MailboxSnapshot
 from alysd.nurseries.spec import ChildSpec, Priority, SupervisorSpec, actor, supervisor, task
 from alysd.nurseries.strategy import OneForAll, OneForOne, RestForOne, Strategy
 from alysd.nurseries.system import System
-from alysd.nurseries.trace import TraceContext, current_trace, traced
+from alysd.nurseries.trace import TraceContext, Tracer, Unrecorded, current_trace, traced
 
 __all__ = [
     "TRANSITIONS",
@@ -122,6 +123,7 @@ __all__ = [
     "Gate",
     "Group",
     "HandlerCrashed",
+    "HandlerTooSlow",
     "Health",
     "HealthChange",
     "HealthCheckFailed",
@@ -165,8 +167,10 @@ __all__ = [
     "Tell",
     "TooManyEvents",
     "TraceContext",
+    "Tracer",
     "UnknownChild",
     "UnknownMessage",
+    "Unrecorded",
     "WrongState",
     "actor",
     "current_trace",

@@ -21,6 +21,7 @@ from alysd.nurseries.lifecycle import TRANSITIONS, UP, Change, Observer, State
 from alysd.nurseries.probe import Probe
 from alysd.nurseries.snapshot import ChildSnapshot, MailboxSnapshot
 from alysd.nurseries.spec import ChildSpec
+from alysd.nurseries.trace import Tracer, Unrecorded
 from alysd.nurseries.wheel import Wheel
 
 logger = logging.getLogger("alysd.nurseries")
@@ -42,6 +43,7 @@ class Runtime:
     refusals: tuple[type[Exception], ...] = (Refusal,)
     fatal: tuple[type[Exception], ...] = (Fatal,)
     failures: FailureLog = attrs.field(factory=lambda: FailureLog(Classifier()))
+    tracer: Tracer = attrs.field(factory=Unrecorded)
     children: "dict[str, Child]" = attrs.field(factory=dict[str, "Child"])
 
 

@@ -12,6 +12,7 @@ NurseryError
 │  └─ AskCycle          actors would wait for each other for ever
 ├─ Fatal                raised by a child: no restart can mend this, it goes up at once
 ├─ ChildEnded           a child returned without being asked to
+├─ HandlerTooSlow       a handler took longer than its actor's spec allows (also a trio.TooSlowError)
 ├─ HealthCheckFailed    a monitor found the child stuck or ill, and has it restarted
 ├─ BudgetSpent          a supervisor gave up: more restarts than its intensity allows, or a fatal error
 ├─ SystemFailed         the root gave up; `__cause__` is the error of the child where it began
@@ -130,6 +131,18 @@ class ChildEnded(NurseryError):
 
     def __str__(self) -> str:
         return f"{self.name} ended without being asked to"
+
+
+@attrs.frozen(str=False)
+class HandlerTooSlow(NurseryError, trio.TooSlowError):
+    """The actor `name` took more than `seconds`, all that its spec allows, to handle a `message` (its type)."""
+
+    name: str
+    message: str
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.name} took more than {self.seconds:g} s to handle {self.message}"
 
 
 @attrs.frozen(str=False)

@@ -1,23 +1,24 @@
 """The children without children: an actor behind its address, and a plain task."""
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from time import perf_counter
 from typing import Any
 
 import trio
 
 from alysd.nurseries.address import Address
-from alysd.nurseries.behaviour import Actor
+from alysd.nurseries.behaviour import Actor, Handler
 from alysd.nurseries.child import Child, Parent, Runtime
 from alysd.nurseries.errors import ActorDown, ChildEnded, leaf_of
 from alysd.nurseries.health import Health
 from alysd.nurseries.lifecycle import UP, State
 from alysd.nurseries.probe import Probe
 from alysd.nurseries.restart import CircuitBreaker
-from alysd.nurseries.serve import Signal, serve
+from alysd.nurseries.serve import Signal, serve, within
 from alysd.nurseries.snapshot import ChildSnapshot, MailboxSnapshot
 from alysd.nurseries.spec import ActorSpec, TaskSpec
+from alysd.nurseries.trace import Tracer
 from alysd.nurseries.waits import handling
 from alysd.nurseries.wheel import Pending
 
@@ -31,13 +32,14 @@ _NOBODY: Actor[Any] = Actor()
 class ActorChild(Child):
     """An actor: each instance is made by the factory and serves the one address."""
 
-    __slots__ = ("_actor", "_factory", "_handled_before", "address")
+    __slots__ = ("_actor", "_factory", "_handle_seconds", "_handled_before", "address")
 
     def __init__(self, spec: ActorSpec, parent: Parent, runtime: Runtime) -> None:
         super().__init__(spec, parent, runtime)
         self.address: Address[Any] = spec.address
         self.address.wheel = runtime.wheel
         self._factory = spec.factory
+        self._handle_seconds = spec.handle_seconds
         self._actor: Actor[Any] = _NOBODY
         self._handled_before = 0
 
@@ -49,6 +51,18 @@ class ActorChild(Child):
     def proof(self) -> int:
         """Messages this instance handled."""
         return self.address.handled - self._handled_before
+
+    @property
+    def tracer(self) -> Tracer:
+        """Records messages that carry a trace."""
+        return self.runtime.tracer
+
+    def handlers(self, actor: Actor[Any]) -> Mapping[type[Any], Handler]:
+        """The instance's handlers, each within the time that the spec gives it."""
+        seconds = self._handle_seconds
+        if seconds is None:
+            return actor.handlers
+        return {kind: within(seconds, self.name, handler) for kind, handler in actor.handlers.items()}
 
     async def _start(self) -> None:
         self._handled_before = self.address.handled

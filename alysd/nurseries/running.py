@@ -22,6 +22,7 @@ from alysd.nurseries.lifecycle import Observer
 from alysd.nurseries.monitor import HealthMonitor
 from alysd.nurseries.spec import SupervisorSpec, validate
 from alysd.nurseries.system import System
+from alysd.nurseries.trace import Tracer, Unrecorded
 from alysd.nurseries.wheel import Wheel
 
 logger = logging.getLogger("alysd.nurseries")
@@ -37,12 +38,14 @@ async def open_system(
     fatal: Sequence[type[Exception]] = (),
     classifier: Classifier | None = None,
     monitor: HealthMonitor | None = None,
+    tracer: Tracer | None = None,
 ) -> AsyncGenerator[System]:
     """Start the tree and enter the block once all of it is up; stop it when the block is left.
 
     `observer` is told of every lifecycle change. `rng` is where restart jitter comes from. `refusals` and
     `fatal` name error types that count as `Refusal` and `Fatal` besides those two. `classifier` knows the
-    program's own errors. `monitor` checks every child's health beside the tree.
+    program's own errors. `monitor` checks every child's health beside the tree. `tracer` records the handling of
+    messages sent in a trace (`traced`).
 
     Raises `SpecError` for a tree that cannot be, `SystemFailed` when the root gives up.
     """
@@ -54,6 +57,7 @@ async def open_system(
         refusals=(Refusal, *refusals),
         fatal=(Fatal, *fatal),
         failures=FailureLog(classifier or Classifier()),
+        tracer=tracer or Unrecorded(),
     )
     system = System(root, runtime)
     raised: BaseException | None = None
@@ -88,6 +92,7 @@ async def run_system(
     fatal: Sequence[type[Exception]] = (),
     classifier: Classifier | None = None,
     monitor: HealthMonitor | None = None,
+    tracer: Tracer | None = None,
     task_status: trio.TaskStatus[System] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run the tree until it is asked to stop (`System.request_stop`) or fails (`SystemFailed`).
@@ -95,7 +100,13 @@ async def run_system(
     `task_status` is given the `System` once the whole tree is up.
     """
     async with open_system(
-        root, observer=observer, refusals=refusals, fatal=fatal, classifier=classifier, monitor=monitor
+        root,
+        observer=observer,
+        refusals=refusals,
+        fatal=fatal,
+        classifier=classifier,
+        monitor=monitor,
+        tracer=tracer,
     ) as system:
         task_status.started(system)
         await system.ended()

@@ -5,17 +5,19 @@ one a message; the handlers' own awaits come on top. This loop is what the speed
 """
 
 import logging
+from collections.abc import Mapping
 from enum import Enum
 from time import perf_counter
 from typing import Any, Protocol
 
+import trio
 from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
 from alysd.nurseries.address import Address
-from alysd.nurseries.behaviour import Actor
-from alysd.nurseries.errors import UnknownMessage, leaf_of
+from alysd.nurseries.behaviour import Actor, Handler
+from alysd.nurseries.errors import HandlerTooSlow, UnknownMessage, leaf_of
 from alysd.nurseries.lifecycle import State
-from alysd.nurseries.trace import Carried, traced
+from alysd.nurseries.trace import Carried, Tracer, traced
 from alysd.nurseries.wheel import Pending
 
 logger = logging.getLogger("alysd.nurseries")
@@ -45,8 +47,17 @@ class Served(Protocol):
     address: Address[Any]
 
     @property
+    def tracer(self) -> Tracer:
+        """Records messages that carry a trace."""
+        ...
+
+    @property
     def refusals(self) -> tuple[type[Exception], ...]:
         """Errors that are answers, not crashes."""
+        ...
+
+    def handlers(self, actor: Actor[Any]) -> Mapping[type[Any], Handler]:
+        """The instance's handlers, each within the time it may take."""
         ...
 
     def move(self, new: State) -> None:
@@ -60,7 +71,7 @@ async def serve(child: Served, actor: Actor[Any]) -> None:
     Raises what a handler raises unless it is a refusal; the entry is then still the address's `in_hand`.
     """
     address = child.address
-    inbox, handlers, refusals = address.mailbox, actor.handlers, child.refusals
+    inbox, handlers, refusals = address.mailbox, child.handlers(actor), child.refusals
     queue, low = inbox.queue, inbox.capacity // 2
     task, abort = current_task(), inbox.abort_wait
     turn, slice_end = 0, 0.0
@@ -79,7 +90,7 @@ async def serve(child: Served, actor: Actor[Any]) -> None:
             address.in_hand = entry
             handler = handlers.get(type(message))
             try:
-                reply = await (handler(actor, message) if handler else _unusual(child, actor, message))
+                reply = await (handler(actor, message) if handler else _unusual(child, actor, handlers, message))
             except Exception as error:  # a handler may raise anything; only refusals end here
                 refusal = leaf_of(error)
                 if not isinstance(refusal, refusals):
@@ -110,14 +121,28 @@ async def serve(child: Served, actor: Actor[Any]) -> None:
             await wait_task_rescheduled(abort)
 
 
-async def _unusual(child: Served, actor: Actor[Any], message: object) -> Any:
+async def _unusual(
+    child: Served, actor: Actor[Any], handlers: Mapping[type[Any], Handler], message: object
+) -> Any:
     """A message without a handler: one that carries a trace, or a mistake."""
     inner: object = message.message if isinstance(message, Carried) else message
-    handler = actor.handlers.get(type(inner))
+    name, kind = child.address.name, type(inner)
+    handler = handlers.get(kind)
     if handler is None or not isinstance(message, Carried):
-        raise UnknownMessage(child.address.name, type(inner).__name__)
-    with traced(message.context):
+        raise UnknownMessage(name, kind.__name__)
+    with child.tracer.handling(name, kind.__name__, message.context) as context, traced(context):
         return await handler(actor, inner)
+
+
+def within(seconds: float, name: str, handler: Handler) -> Handler:
+    """The handler, which is cancelled and fails with `HandlerTooSlow` when it takes longer."""
+
+    async def bounded(actor: Any, message: Any) -> Any:
+        with trio.move_on_after(seconds):
+            return await handler(actor, message)
+        raise HandlerTooSlow(name, type(message).__name__, seconds)
+
+    return bounded
 
 
 def _refused(address: Address[Any], message: object, pending: Pending | None, refusal: Exception) -> None:

@@ -5,7 +5,7 @@ from enum import IntEnum
 from typing import Any, TypeVar
 
 import attrs
-from attrs.validators import ge
+from attrs.validators import ge, gt, optional
 
 from alysd.nurseries.address import Address
 from alysd.nurseries.behaviour import Actor
@@ -42,10 +42,11 @@ class ChildSpec:
 
 @attrs.frozen(kw_only=True)
 class ActorSpec(ChildSpec):
-    """An actor: `factory` makes each instance."""
+    """An actor: `factory` makes each instance, `handle_seconds` bounds the handling of one message."""
 
     address: Address[Any]
     factory: Callable[[], Actor[Any]]
+    handle_seconds: float | None = attrs.field(default=None, validator=optional(gt(0.0)))
 
 
 @attrs.frozen(kw_only=True)
@@ -72,12 +73,15 @@ def actor(
     restart: RestartPolicy | None = None,
     priority: Priority = Priority.NORMAL,
     stop_seconds: float = STOP_SECONDS,
+    handle_seconds: float | None = None,
     depends_on: Sequence[str] = (),
     tags: Sequence[str] = (),
 ) -> ActorSpec:
     """An actor child, named as its address. It restarts with exponential backoff unless `restart` differs.
 
-    `depends_on` names children that must have been started before it, anywhere in the tree.
+    A handler that takes longer than `handle_seconds` is cancelled and crashes the actor (`HandlerTooSlow`); it
+    costs a cancel scope a message, and nothing where it is `None`. `depends_on` names children that must have
+    been started before it, anywhere in the tree.
     """
     return ActorSpec(
         name=address.name,
@@ -86,6 +90,7 @@ def actor(
         restart=restart or ExponentialBackoff(),
         priority=priority,
         stop_seconds=stop_seconds,
+        handle_seconds=handle_seconds,
         depends_on=tuple(depends_on),
         tags=frozenset(tags),
     )

@@ -3,14 +3,14 @@
     with traced(TraceContext.parse(header)):
         await chain.ask(GetHead())        # the handler runs with the same current_trace()
 
-A message is wrapped in an `Envelope` only then: while no trace is open, tracing costs one attribute.
+A message is wrapped in a `Carried` only then: while no trace is open, tracing costs one attribute.
 """
 
 import re
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
@@ -78,6 +78,22 @@ class Carried:
 
     message: Any
     context: TraceContext
+
+
+class Tracer(Protocol):
+    """Records what is done in a trace. Only messages that carry one ever come to it."""
+
+    def handling(self, actor: str, message: str, sender: TraceContext) -> AbstractContextManager[TraceContext]:
+        """Around the handling of a message (its type) by `actor`: the context is what the handler runs in."""
+        ...
+
+
+class Unrecorded:
+    """The tracer of a system that was given none: handlers run in their senders' span."""
+
+    def handling(self, actor: str, message: str, sender: TraceContext) -> AbstractContextManager[TraceContext]:  # noqa: ARG002
+        """Record nothing."""
+        return nullcontext(sender)
 
 
 def carry(message: object) -> object:

@@ -1,14 +1,24 @@
 """The loop of an actor: what it does with messages that are not usual, and how it shares the time."""
 
+from contextlib import nullcontext
 from itertools import pairwise
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from alysd.nurseries import Address, Immediate, actor
+from alysd.nurseries import (
+    Address,
+    FailureKind,
+    HandlerCrashed,
+    HandlerTooSlow,
+    Immediate,
+    TraceContext,
+    actor,
+    traced,
+)
 from alysd.nurseries.serve import BATCH
-from tests.nurseries.kit import Echo, Echoer, Note, RefuseTold, Say, echo, pause, running
+from tests.nurseries.kit import CrashAsked, Echo, Echoer, Note, RefuseTold, Say, echo, pause, running
 
 
 async def test_a_refused_tell_is_logged_and_counted_for_nobody_else_would_know(
@@ -66,3 +76,35 @@ async def test_signals_that_change_nothing_are_ignored(autojump_clock: MockClock
         await trio.sleep(2)
         system.resume("echo")
         assert await address.ask(Say("on")) == "on"
+
+
+async def test_a_handler_that_takes_too_long_crashes_its_actor_and_nobody_waits_for_it(
+    autojump_clock: MockClock,
+) -> None:
+    address: Address[Echo] = Address("echo")
+    child = actor(address, lambda: Echoer([]), restart=Immediate(), handle_seconds=2.0)
+    async with running([child]) as system:
+        assert await address.ask(pause(1.9)) == "waited"
+        for attempt, trace in enumerate([nullcontext(), traced(TraceContext("a" * 32, "b" * 16))], start=1):
+            began = trio.current_time()
+            with trace, pytest.raises(HandlerCrashed) as crashed:
+                await address.ask(pause(60), seconds=30)
+            assert trio.current_time() - began == pytest.approx(2.0, abs=0.1)
+            assert isinstance(crashed.value.error, HandlerTooSlow)
+            assert str(crashed.value.error) == "echo took more than 2 s to handle Await"
+            assert await address.ask(Say("alive")) == "alive"
+            assert system.failures.of("echo").kinds == {FailureKind.TIMEOUT: attempt}
+
+
+async def test_a_handler_in_time_raises_its_own_errors(autojump_clock: MockClock) -> None:
+    address: Address[Echo] = Address("echo")
+    child = actor(address, lambda: Echoer([]), restart=Immediate(), handle_seconds=2.0)
+    async with running([child]) as system:
+        with pytest.raises(HandlerCrashed, match="boom"):
+            await address.ask(CrashAsked())
+        assert system.failures.of("echo").kinds == {FailureKind.PANIC: 1}
+
+
+def test_no_time_at_all_is_no_bound() -> None:
+    with pytest.raises(ValueError, match="handle_seconds"):
+        actor(Address[Echo]("echo"), lambda: Echoer([]), handle_seconds=0.0)

@@ -1,10 +1,26 @@
 """Traces go with messages while they are open, and cost nothing else."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 import pytest
 
-from alysd.nurseries import Actor, Address, Refusal, TraceContext, actor, current_trace, handles, traced
+from alysd.nurseries import (
+    Actor,
+    Address,
+    HandlerCrashed,
+    OneForOne,
+    Refusal,
+    TraceContext,
+    actor,
+    current_trace,
+    handles,
+    open_system,
+    supervisor,
+    traced,
+)
 from alysd.nurseries.trace import carry, traces
-from tests.nurseries.kit import Crash, Echo, Note, Say, Unheard, running
+from tests.nurseries.kit import Crash, CrashAsked, Echo, Note, Say, Unheard, running
 
 HEADER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -56,6 +72,10 @@ class Seeing(Actor[Echo]):
     async def crash(self, message: Crash) -> None:
         raise message.error
 
+    @handles(CrashAsked)
+    async def crash_asked(self, message: CrashAsked) -> str:
+        raise message.error
+
 
 async def test_a_handler_runs_in_the_trace_of_its_message_and_the_next_does_not() -> None:
     seen: list[TraceContext | None] = []
@@ -92,3 +112,39 @@ async def test_a_carried_message_is_itself_to_errors_and_dead_letters() -> None:
     dead = address.mailbox.dead_letters
     assert dead is not None
     assert dead[0].message is crash
+
+
+class Diary:
+    """A tracer that writes down what is handled, and how it ended; each handler runs in a span of its own."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, str, TraceContext]] = []
+        self.failed: list[str] = []
+
+    @contextmanager
+    def handling(self, actor: str, message: str, sender: TraceContext) -> Generator[TraceContext]:
+        self.entries.append((actor, message, sender))
+        try:
+            yield TraceContext(sender.trace_id, f"{len(self.entries):016x}")
+        except ValueError as error:
+            self.failed.append(str(error))
+            raise
+
+
+async def test_a_tracer_sees_what_is_handled_in_a_trace_and_nothing_else() -> None:
+    diary, seen = Diary(), list[TraceContext | None]()
+    address: Address[Echo] = Address("seeing")
+    context = TraceContext("a" * 32, "b" * 16)
+    root = supervisor("Root", OneForOne(), [actor(address, lambda: Seeing(seen))])
+    async with open_system(root, tracer=diary):
+        await address.ask(Say("outside"))
+        with traced(context):
+            await address.ask(Say("inside"))
+            with pytest.raises(HandlerCrashed):
+                await address.ask(CrashAsked())
+            with pytest.raises(Refusal):
+                await address.ask(Unheard())
+        await address.ask(Say("outside again"))
+    assert diary.entries == [("seeing", "Say", context), ("seeing", "CrashAsked", context)]
+    assert diary.failed == ["boom"]
+    assert seen == [None, TraceContext("a" * 32, f"{1:016x}"), None]
