@@ -50,5 +50,17 @@ def test_the_scheduler_gets_its_own_chance_back() -> None:
     assert scheduler._r.getstate() == before
 
 
+def test_the_runtime_measures_virtual_time_in_a_virtual_run_and_real_time_after_it() -> None:
+    """A busy actor that gave way by the clock on the wall would be another run each time."""
+    serve: Any = import_module("alysd.nurseries.serve")
+
+    async def main() -> tuple[float, float]:
+        await trio.sleep(1_000.0)
+        return serve.perf_counter(), trio.current_time()
+
+    assert run_virtually(main) == (1_000.0, 1_000.0)
+    assert serve.perf_counter is perf_counter
+
+
 def test_seeded_chance_repeats() -> None:
     assert seeded(4).random() == seeded(4).random()

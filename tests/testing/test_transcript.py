@@ -72,5 +72,15 @@ async def test_only_the_newest_entries_are_kept_and_a_report_is_a_screenful() ->
     assert f"number={KEPT + 4}" in text
 
 
+async def test_errors_are_found_by_whom_they_came_from() -> None:
+    transcript = Transcript()
+    gone, late = KeyError("gone"), TimeoutError("late")
+    transcript.note_returned("ledger", Book(1), None, gone)
+    transcript.note_returned("till", Withdraw(1), 4, None)
+    transcript.note_returned("till", Withdraw(2), None, late)
+    assert transcript.errors() == [gone, late]
+    assert transcript.errors("till") == [late]
+
+
 async def test_who_is_no_child_is_the_test() -> None:
     assert current_sender(set[str]()) == OUTSIDE

@@ -1,6 +1,6 @@
 """What may be done to a tree, as data: a program is a tree's plan and a list of commands.
 
-A program is a value: it is drawn by hypothesis, shrinks, prints, and runs again as it was printed.
+A program is a value: hypothesis draws it, makes it smaller, and prints it as the code that makes it again.
 `child` counts the children from 0, wrapping round, so that any program fits any tree.
 """
 

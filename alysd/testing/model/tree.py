@@ -292,6 +292,7 @@ class TreeModel:
             self._group_wakes_at = self.now + delay
 
     def _start_missing(self) -> None:
+        """Start whoever is wanted and not there, each with its mailbox, until one of them fails."""
         for child in self.children:
             if child.wanted and not child.alive:
                 self._launch(child)

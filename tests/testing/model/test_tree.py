@@ -1,5 +1,9 @@
 """The model of a tree by itself: delays, groups, budgets and time, each against the number one expects."""
 
+from collections.abc import Sequence
+from typing import TypeVar
+
+import attrs
 import pytest
 
 from alysd.nurseries import (
@@ -19,6 +23,8 @@ from alysd.nurseries import (
 from alysd.testing.model.commands import ASK_PATIENCE, ChildPlan, Deed, Manner, TreePlan
 from alysd.testing.model.mailbox import Fate, Letter
 from alysd.testing.model.tree import ChildModel, TreeModel, ask_deadline
+
+C = TypeVar("C")
 
 
 def tree(
@@ -57,6 +63,31 @@ def test_a_policy_that_the_model_does_not_know_is_no_silent_guess() -> None:
     child = tree(Aligned(Immediate(), lambda seconds: seconds)).children[0]
     with pytest.raises(TypeError, match="Aligned"):
         child.delay()
+
+
+@attrs.frozen
+class Sympathy(Strategy):
+    """Everybody restarts but the one that failed: a strategy of nobody's."""
+
+    def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:
+        return [child for child in children if child is not failed]
+
+
+def test_nor_is_a_strategy() -> None:
+    model = tree(Immediate(), strategy=Sympathy())
+    with pytest.raises(TypeError, match="Sympathy"):
+        model.panic(model.children[0])
+
+
+def test_who_falls_over_what_waited_stops_the_start_of_the_rest() -> None:
+    """The supervisor gives up a second time, before the later child was started."""
+    model = tree(Immediate(), Immediate(), restarts=0, root=9)
+    first, second = model.children
+    model.suspend(first)
+    give(model, first, Deed.TRIP)
+    model.collapse()
+    assert (model.supervisor_restarts, second.restarts) == (2, 1)
+    assert (first.box.dropped, first.state, second.state) == (1, State.RUNNING, State.RUNNING)
 
 
 def test_an_answer_closes_a_breaker() -> None:
