@@ -45,7 +45,17 @@ class HealthRules:
     patience: float = 2.0
     """Seconds for an answer. Far more than any handler should take."""
     unhealthy_after: int = 3
-    """Checks failed in a row after which a child is restarted."""
+    """Checks failed in a row after which a child is restarted. A silence that is answered late ends the row: who
+    works on one slow message after the other is not stuck."""
+
+
+@attrs.frozen
+class _Check:
+    """A question put to the instance of `child` that was up since `up_since`; None if none was."""
+
+    child: Child
+    probe: Probe
+    up_since: float | None
 
 
 @attrs.frozen
@@ -67,6 +77,7 @@ class HealthMonitor:
         self.rules = rules or HealthRules()
         self._observer = observer
         self._failures: Counter[str] = Counter()
+        self._silent: dict[str, _Check] = {}
         self._due: dict[str, float] = {}
         self._known: set[tuple[object, ...]] = set()
         self._trend: deque[tuple[float, Counter[Health]]] = deque(maxlen=TREND)
@@ -82,24 +93,25 @@ class HealthMonitor:
         patience = min(self.rules.patience, beat)
         while True:
             await trio.sleep(beat - patience)
-            probes = self._ask(runtime, trio.current_time(), beat)
+            checks = self._ask(runtime, trio.current_time(), beat)
             await trio.sleep(patience)
-            for child, probe in probes:
-                self._judge(child, probe)
+            for check in checks:
+                self._judge(check)
             self._report(runtime)
 
-    def _ask(self, runtime: Runtime, now: float, beat: float) -> list[tuple[Child, Probe]]:
-        probes: list[tuple[Child, Probe]] = []
+    def _ask(self, runtime: Runtime, now: float, beat: float) -> list[_Check]:
+        checks: list[_Check] = []
         for name, child in runtime.children.items():
             if now >= self._due.get(name, 0.0):
                 # Half a beat early counts as due, so that a drift does not skip a round.
                 self._due[name] = now + self.rules.intervals[child.spec.priority] - beat / 2
-                probe = Probe()
-                child.ask_health(probe)
-                probes.append((child, probe))
-        return probes
+                check = _Check(child, Probe(), child.up_since if child.state in UP else None)
+                child.ask_health(check.probe)
+                checks.append(check)
+        return checks
 
-    def _judge(self, child: Child, probe: Probe) -> None:
+    def _judge(self, check: _Check) -> None:
+        child, probe = check.child, check.probe
         if child.state in _ENDING:
             self._change(child, Health.SHUTTING_DOWN)
         elif child.state not in UP:
@@ -107,10 +119,18 @@ class HealthMonitor:
         elif probe.health is Health.HEALTHY or probe.health is Health.DEGRADED:
             self._failures.pop(child.name, None)
             self._change(child, probe.health)
-        elif probe.error is None:  # with an error it has crashed over the question, and is restarted already
-            self._failed(child, probe.health)
+        elif probe.error is None and check.up_since == child.up_since:
+            self._failed(check)
+        else:  # the instance that was asked is gone, or none was up: nothing is known of this one yet
+            self._failures.pop(child.name, None)
 
-    def _failed(self, child: Child, answer: Health | None) -> None:
+    def _failed(self, check: _Check) -> None:
+        child, answer = check.child, check.probe.health
+        before = self._silent.get(child.name)
+        # Who has answered the last question meanwhile, or is another instance, was not stuck all that time.
+        if answer is None and before is not None and (before.probe.answered or before.up_since != check.up_since):
+            del self._failures[child.name]
+        self._silent[child.name] = check
         self._failures[child.name] += 1
         failures = self._failures[child.name]
         if failures < self.rules.unhealthy_after:
@@ -143,6 +163,7 @@ class HealthMonitor:
         for name in self._due.keys() - runtime.children.keys():
             del self._due[name]
             self._failures.pop(name, None)
+            self._silent.pop(name, None)
 
 
 def _identity(pattern: Pattern) -> tuple[object, ...]:

@@ -86,6 +86,52 @@ async def test_a_handler_that_never_returns_is_found_by_silence_and_restarted(au
         assert await other.ask(Say("untouched")) == "untouched"
 
 
+@pytest.mark.parametrize("seconds", [2.5, 4.9, 5.0, 5.1, 8.0, 9.9])
+async def test_who_is_busy_with_slow_messages_is_not_taken_for_stuck(
+    seconds: float, autojump_clock: MockClock
+) -> None:
+    """It answers each check, if late; messages of about an interval would fail every one of them."""
+    diary = Diary()
+    address, child = echo(priority=CRITICAL)
+    async with running([child], monitor=HealthMonitor(observer=diary)) as system:
+        for _ in range(60):
+            await address.ask(pause(seconds), seconds=20)
+        assert system.failures.recent == ()
+        assert Health.UNHEALTHY not in diary.of("echo")
+
+
+async def test_a_tree_that_still_starts_is_not_ill(autojump_clock: MockClock) -> None:
+    """Whoever is not up when asked cannot answer: nothing is known of it."""
+    diary = Diary()
+
+    class Slow(Actor[Echo]):
+        async def pre_start(self) -> None:
+            await trio.sleep(4)
+
+    slow: Address[Echo] = Address("slow")
+    children = [actor(slow, Slow, priority=CRITICAL), echo(priority=CRITICAL)[1]]
+    async with running(children, monitor=HealthMonitor(observer=diary)):
+        await trio.sleep(20)
+    assert {change.new for change in diary.changes} == {Health.HEALTHY}
+
+
+async def test_what_an_instance_missed_does_not_count_against_the_next(autojump_clock: MockClock) -> None:
+    """A child that crashed and came back would be restarted for one slow message."""
+    address, child = echo(priority=CRITICAL)
+    async with running([child], monitor=HealthMonitor()) as system, trio.open_nursery() as nursery:
+
+        async def hang(seconds: float) -> None:
+            with pytest.raises(HandlerCrashed, match="disk"):
+                await address.ask(pause(seconds), seconds=20_000)
+
+        nursery.start_soon(hang, 10_000)
+        await trio.sleep(11)  # two checks, at 3 and 8 s, have failed
+        system.inject("echo", OSError("disk"))
+        await trio.sleep(1)
+        await address.ask(pause(9), seconds=20)  # from 12 to 21 s: the checks at 13 and 18 s fail
+        assert [record.error for record in system.failures.recent] == ["OSError: disk"]
+
+
 async def test_an_actor_that_says_it_is_unhealthy_is_restarted_and_one_that_is_degraded_is_not(
     autojump_clock: MockClock,
 ) -> None:
