@@ -20,7 +20,7 @@ from alysd.api.face import Face
 from alysd.api.journal import Journal
 from alysd.api.operator import OperatorPages
 from alysd.api.readiness import Readiness
-from alysd.api.running import NodeMonitor, Running, Stop
+from alysd.api.running import Running, Stop
 from alysd.api.servers import server_tasks
 from alysd.config.model import AlysConfig, MiningConfig
 from alysd.consensus.aura import quiet_wait
@@ -53,6 +53,7 @@ from alysd.nurseries import (
     Classifier,
     ExponentialBackoff,
     FailureKind,
+    HealthMonitor,
     HealthRules,
     Immediate,
     Never,
@@ -126,7 +127,7 @@ def tree(mining: MiningConfig, parts: Parts, to: Addresses, bus: Bus, outside: O
     memory = MiningMemory()
     production = BlockProduction(
         spec, genesis.hash, parts.authority, parts.clock, parts.signer,
-        to.chain, to.engine, to.auxpow, to.block_import, tell,
+        to.chain, to.engine, to.auxpow, to.block_import, tell, parts.tracing,
     )  # fmt: skip
     return supervisor("AlysSystem", OneForAll(), [
         *outside.before,
@@ -185,7 +186,7 @@ async def run_node(config: AlysConfig, spec: ChainSpec, face: Face) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, stop.scope:
         async with open_parts(config, spec) as parts:
             face.start(config, spec, parts.genesis.hash)
-            bus, to, running = Bus(), Addresses(), Running(NodeMonitor(HEALTH_RULES))
+            bus, to, running = Bus(), Addresses(), Running(HealthMonitor(HEALTH_RULES))
             journal = Journal(bus)
             readiness = Readiness(
                 spec, parts.clock, to.chain, to.engine, bus, stop.manager,
@@ -208,6 +209,7 @@ async def run_node(config: AlysConfig, spec: ChainSpec, face: Face) -> None:
                 fatal=FATAL,
                 classifier=CLASSIFIER,
                 monitor=running.monitor,
+                tracer=parts.tracing,
             ) as running.system:
                 await running.system.ended()
     face.stopped(trio.current_time() - stop.asked_at)

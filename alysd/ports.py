@@ -5,8 +5,10 @@ Only `alysd.node` knows both sides. Every method that crosses a process has a de
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
+from alysd.nurseries import Tracer
 from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate
 from alysd.types.block import ExecutionPayload, PayloadAttributes, SignedBlock
@@ -22,6 +24,18 @@ class Clock(Protocol):
 
     def time(self) -> float:
         """Unix seconds."""
+        ...
+
+
+class Tracing(Tracer, Protocol):
+    """Where the node's traces go: the runtime's messages by `handling`, and what is worth a span besides."""
+
+    def span(self, name: str, **attributes: int | str) -> AbstractContextManager[None]:
+        """Around a piece of work: a span of the trace that is open, or the first of a new one."""
+        ...
+
+    async def aclose(self) -> None:
+        """Send what is left; bounded, safe to call in a cancelled scope."""
         ...
 
 

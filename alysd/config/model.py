@@ -110,6 +110,17 @@ class LoggingConfig:
 
 
 @attrs.frozen
+class TracingConfig:
+    """Where OpenTelemetry traces of the node's slots go: nowhere unless one is set; needs `alysd[traces]`.
+
+    `endpoint` takes OTLP over HTTP, `console` is the standard error stream.
+    """
+
+    endpoint: HttpUrl | None = None
+    console: bool = False
+
+
+@attrs.frozen
 class DevelopmentConfig:
     """What makes a chain for development pleasant.
 
@@ -131,6 +142,7 @@ class AlysConfig:
     storage: StorageConfig = StorageConfig()
     mining: MiningConfig = MiningConfig()
     logging: LoggingConfig = LoggingConfig()
+    tracing: TracingConfig = TracingConfig()
     development: DevelopmentConfig = DevelopmentConfig()
 
 

@@ -16,7 +16,8 @@ from alysd.integrations.bls import is_public_key
 from alysd.integrations.clock import SystemClock
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.integrations.signing import GuardedSigner
-from alysd.ports import Clock, ExecutionEngine, Signer, Store
+from alysd.integrations.tracing import NoTracing, open_tracing
+from alysd.ports import Clock, ExecutionEngine, Signer, Store, Tracing
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainSpec
@@ -57,6 +58,7 @@ class Parts:
     embedded: EmbeddedExecution | None
     signer: Signer
     authority: int
+    tracing: Tracing = attrs.field(factory=NoTracing)
 
 
 @asynccontextmanager
@@ -66,6 +68,8 @@ async def open_parts(config: AlysConfig, spec: ChainSpec) -> AsyncGenerator[Part
     Raises a `UserError` that says what to mend for everything a configuration can get wrong.
     """
     async with AsyncExitStack() as stack:
+        tracing = await trio.to_thread.run_sync(open_tracing, config.tracing)
+        stack.push_async_callback(tracing.aclose)
         genesis, state = await trio.to_thread.run_sync(_genesis, spec)
         folder = config.storage.path
         store = await trio.to_thread.run_sync(LmdbStore.open, folder / "chain", genesis, state)
@@ -84,6 +88,7 @@ async def open_parts(config: AlysConfig, spec: ChainSpec) -> AsyncGenerator[Part
             embedded=execution.embedded,
             signer=signer,
             authority=authority,
+            tracing=tracing,
         )
 
 

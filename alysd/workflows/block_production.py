@@ -22,7 +22,7 @@ from alysd.messages.chain import Chain, GetHead
 from alysd.messages.engine import BuildPayload, Engine
 from alysd.messages.events import BlockProduced, ProductionHalted, SlotMissed
 from alysd.nurseries import Address, NotAnswered
-from alysd.ports import Clock, Signer
+from alysd.ports import Clock, Signer, Tracing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import Head
@@ -143,6 +143,7 @@ class BlockProduction:
     merged_mining: Address[MergedMining]
     block_import: Address[BlockImport]
     publish: Callable[[object], object]
+    tracing: Tracing
 
     async def run(self) -> None:
         """Slot after slot of this authority, beginning with the next that starts."""
@@ -168,7 +169,8 @@ class BlockProduction:
         budget = slot_start(slot, seconds) + seconds * LAST_MOMENT - begun
         with trio.move_on_after(budget) as deadline:
             try:
-                signed = await self._produce(machine, slot)
+                with self.tracing.span("slot", slot=slot):
+                    signed = await self._produce(machine, slot)
             except (Refused, Unavailable, WouldDoubleSign, StoreError, NotAnswered) as error:
                 self._miss(slot, str(error))
             else:
@@ -178,21 +180,25 @@ class BlockProduction:
             self._miss(slot, f"{type(machine.state).__name__.lower()} took more than {budget:.1f} s")
 
     async def _produce(self, machine: Machine[ProductionState, ProductionEvent], slot: Slot) -> SignedBlock | None:
-        tip = await self.chain.ask(GetHead(), seconds=ASK_SECONDS)
-        if tip.head.slot >= slot:
-            raise NotNow(f"the head is of slot {tip.head.slot} already: is this machine's clock behind?")
-        work = await self._work(tip)
+        with self.tracing.span("prepare"):
+            tip = await self.chain.ask(GetHead(), seconds=ASK_SECONDS)
+            if tip.head.slot >= slot:
+                raise NotNow(f"the head is of slot {tip.head.slot} already: is this machine's clock behind?")
+            work = await self._work(tip)
         if work is None and halted(tip.head, self.spec):
             self.publish(ProductionHalted(slot, tip.head.height - tip.head.last_final_height))
             return None
         machine.move(Prepared(tip, work))
         attributes = payload_attributes(tip.head, slot, work, self.spec)
-        payload = await self.engine.ask(BuildPayload(tip, attributes), seconds=ASK_SECONDS)
+        with self.tracing.span("build"):
+            payload = await self.engine.ask(BuildPayload(tip, attributes), seconds=ASK_SECONDS)
         block = Block(tip.head.hash, slot, payload, auxpow_header=work)
         machine.move(Built(block))
-        signed = await self._approve(block)
+        with self.tracing.span("sign"):
+            signed = await self._approve(block)
         machine.move(Signed(signed))
-        await self.block_import.ask(ImportBlock(signed), seconds=ASK_SECONDS)
+        with self.tracing.span("import"):
+            await self.block_import.ask(ImportBlock(signed), seconds=ASK_SECONDS)
         return signed
 
     async def _work(self, tip: Head) -> AuxPowHeader | None:

@@ -8,15 +8,16 @@ from typing import Any
 import attrs
 import trio
 
-from alysd.api.running import NodeMonitor
 from alysd.config.model import MiningConfig
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.integrations.parts import Parts
 from alysd.integrations.signing import GuardedSigner
+from alysd.integrations.tracing import NoTracing
 from alysd.messages.chain import GetHead
 from alysd.messages.events import BlockProduced, HeadMoved, SlotMissed
 from alysd.node import CLASSIFIER, FATAL, HEALTH_RULES, REFUSALS, Addresses, Outside, tree
-from alysd.nurseries import Bus, Change, HealthChange, System, open_system
+from alysd.nurseries import Bus, Change, HealthChange, HealthMonitor, System, open_system
+from alysd.ports import Tracing
 from alysd.testing.chain import ChainHand, authority_secret
 from alysd.testing.clock import VirtualClock
 from alysd.testing.engine import FakeEngine
@@ -87,6 +88,7 @@ async def open_node(
     authority: int = 0,
     clock: VirtualClock | None = None,
     to: Addresses | None = None,
+    tracing: Tracing | None = None,
 ) -> AsyncGenerator[Node]:
     """Run a node on the database in `folder`; leaving the block stops it and closes the database."""
     hand = ChainHand.of(spec)
@@ -104,11 +106,12 @@ async def open_node(
         embedded=None,
         signer=signer,
         authority=authority,
+        tracing=tracing or NoTracing(),
     )
     bus, to = RecordingBus(), to or Addresses()
     changes: list[Change] = []
     health: list[HealthChange] = []
-    monitor = NodeMonitor(HEALTH_RULES, health.append)
+    monitor = HealthMonitor(HEALTH_RULES, health.append)
     try:
         root = tree(mining, parts, to, bus, Outside())
         async with open_system(
@@ -118,6 +121,7 @@ async def open_node(
             fatal=FATAL,
             classifier=CLASSIFIER,
             monitor=monitor,
+            tracer=parts.tracing,
         ) as system:
             kept = bus.kept
             yield Node(

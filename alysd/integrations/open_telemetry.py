@@ -1,0 +1,92 @@
+"""Traces by OpenTelemetry: a span for each message handled in a trace, and for each step that opens one.
+
+Imported only where the extra `traces` is installed. Finished spans are gathered and sent by a thread of the SDK: a
+collector that is slow or away costs spans, and never a slot.
+"""
+
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+
+import trio
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    TraceFlags,
+    format_span_id,
+    format_trace_id,
+    set_span_in_context,
+)
+
+from alysd import __version__
+from alysd.nurseries import TraceContext, current_trace, traced
+
+EXPORT_SECONDS = 2.0
+"""For the collector to take a batch of spans: more than a network needs, and less than a stop may take."""
+
+CLOSE_SECONDS = 3.0
+"""For the last batch, and for giving up on it."""
+
+
+class OpenTelemetryTracing:
+    """Implements `alysd.ports.Tracing` on a provider, which says where spans go."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer("alysd", __version__)
+
+    @classmethod
+    def exporting(cls, *, endpoint: str | None, console: bool) -> "OpenTelemetryTracing":
+        """To an OTLP collector's HTTP endpoint (`http://host:4318/v1/traces`), to standard error, or to both."""
+        resource = Resource.create({SERVICE_NAME: "alysd", SERVICE_VERSION: __version__})
+        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        if endpoint is not None:
+            exporter = OTLPSpanExporter(endpoint=endpoint, timeout=EXPORT_SECONDS)
+            provider.add_span_processor(BatchSpanProcessor(exporter))
+        if console:
+            provider.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter(out=sys.stderr)))
+        return cls(provider)
+
+    @contextmanager
+    def span(self, name: str, **attributes: int | str) -> Generator[None]:
+        """Around a piece of work: a span of the trace that is open, or the first of a new one."""
+        with self._recorded(name, current_trace(), attributes) as context, traced(context):
+            yield
+
+    @contextmanager
+    def handling(self, actor: str, message: str, sender: TraceContext) -> Generator[TraceContext]:
+        """Around the handling of a message by `actor`, below the span that it was sent in."""
+        attributes = {"alysd.actor": actor, "alysd.message": message}
+        with self._recorded(f"{actor} {message}", sender, attributes) as context:
+            yield context
+
+    async def aclose(self) -> None:
+        """Send what is left; bounded, safe to call in a cancelled scope."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
+            # Abandoned when it takes too long: the thread is a daemon, and only spans are lost.
+            await trio.to_thread.run_sync(self._provider.shutdown, abandon_on_cancel=True)
+
+    @contextmanager
+    def _recorded(
+        self, name: str, parent: TraceContext | None, attributes: Mapping[str, int | str]
+    ) -> Generator[TraceContext]:
+        """A span from here to the end of the block; an error that leaves the block is recorded in it."""
+        with self._tracer.start_as_current_span(name, _below(parent), attributes=attributes) as span:
+            made = span.get_span_context()
+            yield TraceContext(
+                format_trace_id(made.trace_id), format_span_id(made.span_id), made.trace_flags.sampled
+            )
+
+
+def _below(parent: TraceContext | None) -> Context:
+    """OpenTelemetry's word for the span that a new one goes under; none begins a trace."""
+    if parent is None:
+        return Context()
+    flags = TraceFlags(TraceFlags.SAMPLED if parent.sampled else TraceFlags.DEFAULT)
+    context = SpanContext(int(parent.trace_id, 16), int(parent.span_id, 16), is_remote=False, trace_flags=flags)
+    return set_span_in_context(NonRecordingSpan(context), Context())
