@@ -52,7 +52,10 @@ def _path(value: object, _: object) -> Path:
     text = _string(value, str)
     if "\0" in text:
         raise ValueError("a path cannot hold a zero byte")
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("there is no such user, or no home folder: write the whole path") from None
 
 
 def _choice(value: object, kind: Any) -> str:

@@ -111,3 +111,9 @@ def test_home_is_understood_in_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     """`~/alys` would become a folder called `~`."""
     monkeypatch.setenv("HOME", "/home/somebody")
     assert structure("~/alys", Path) == Path("/home/somebody/alys")
+
+
+def test_a_home_folder_that_nobody_has_is_a_mistake_in_words() -> None:
+    """`~nobody-has-this-name/x` would end in a stack trace."""
+    with pytest.raises(ValueError, match="write the whole path"):
+        structure("~nobody-has-this-name/x", Path)
