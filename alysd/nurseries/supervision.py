@@ -229,7 +229,7 @@ class SupervisorChild(Child):
 
         Raises `SpecError`, and `WrongState` when this supervisor is not up.
         """
-        if self.state not in UP or self._closing:
+        if not self._may_start():
             raise WrongState(self.name, "add a child to", f"it is {self.state.value}")
         validate(spec, self.runtime.children)
         child = make_child(spec, self, self.runtime)
@@ -243,12 +243,19 @@ class SupervisorChild(Child):
         await self._stop((child,), for_good=True)
 
     async def renew(self, child: Child) -> None:
-        """Stop the instance of a child, if there is one, and start another. Its messages are kept."""
-        await self._stop((child,), for_good=False)
-        if self.state not in UP or self._closing or child.alive:
+        """Stop the instance of a child, if there is one, and start another. Its messages are kept.
+
+        Raises `WrongState` when this supervisor is not up; what runs then goes on.
+        """
+        if self._may_start():
+            await self._stop((child,), for_good=False)
+        if not self._may_start() or child.alive:
             raise WrongState(child.name, "restart", f"{self.name} is {self.state.value}")
         child.wanted = True
         self._launch(child)
+
+    def _may_start(self) -> bool:
+        return self.state in UP and not self._closing
 
     def forget(self, child: Child) -> None:
         """Take a child that has ended out of the tree."""

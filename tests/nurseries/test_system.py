@@ -5,6 +5,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from alysd.nurseries import (
+    Actor,
     ActorDown,
     Address,
     ChildSpec,
@@ -13,8 +14,10 @@ from alysd.nurseries import (
     OneForOne,
     SpecError,
     State,
+    System,
     UnknownChild,
     WrongState,
+    actor,
     supervisor,
     task,
 )
@@ -220,6 +223,44 @@ async def test_nothing_is_added_to_or_restarted_in_a_system_that_stops(autojump_
             system.add("Root", task("late", trio.sleep_forever))
         with pytest.raises(WrongState, match="cannot restart other: Root is Stopping"):
             await system.restart("other")
+
+
+async def test_a_restart_that_is_refused_stops_nobody(autojump_clock: MockClock) -> None:
+    """While its supervisor is on its way up again a child cannot be restarted, and must not stay down for it."""
+    address, child = echo("good")
+    bad, bad_child = echo("bad")
+    starts = 0
+
+    class Slow(Actor[Echo]):
+        async def pre_start(self) -> None:
+            nonlocal starts
+            starts += 1
+            await trio.sleep(10 if starts > 1 else 0)
+
+    tree = supervisor(
+        "Sub", OneForOne(), [child, bad_child, actor(Address("slow"), Slow)], intensity=Intensity(0, 1)
+    )
+    async with running([tree]) as system:
+        bad.tell(Crash())
+        await trio.sleep(1)
+        with pytest.raises(WrongState, match="cannot restart good: Sub is Restarting"):
+            await system.restart("good")
+        assert await address.ask(Say("still here"), seconds=1) == "still here"
+
+
+async def test_a_restart_overtaken_by_the_end_of_its_supervisor_is_refused(autojump_clock: MockClock) -> None:
+    slow, slow_child = echo("slow", stop_seconds=10)
+    async with running([slow_child]) as system, trio.open_nursery() as nursery:
+        nursery.start_soon(_ignore_down, slow)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(_refused_restart, system, "slow")
+        await wait_all_tasks_blocked()
+        system.request_stop("test")
+
+
+async def _refused_restart(system: System, name: str) -> None:
+    with pytest.raises(WrongState, match="cannot restart slow: Root is Stop"):
+        await system.restart(name)
 
 
 async def _ignore_down(address: Address[Echo]) -> None:
