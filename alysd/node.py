@@ -100,6 +100,10 @@ actor leave no gap: four in a row fail only if one message holds it all that tim
 may: what the engine actor does for one takes at most 15 s (`actors.engine.HANDLER_SECONDS`), the import of a block
 12 s for its execution and 2 s each for the write and the new head (`workflows.block_import`)."""
 
+MINING_SECONDS = 4.0
+"""For one message to the merged-mining actor: twice what its two questions to the chain actor may take. Checked
+every 10 s only, it would keep miners for a minute; the critical actors' long work has bounds of its own."""
+
 
 @attrs.frozen
 class Addresses:
@@ -142,7 +146,7 @@ def tree(mining: MiningConfig, parts: Parts, to: Addresses, bus: Bus, outside: O
             actor(to.chain, lambda: ChainActor(to.storage, tell),
                   restart=ExponentialBackoff(), priority=Priority.CRITICAL),
             actor(to.auxpow, lambda: AuxPowActor(to.chain, spec, memory, tell),
-                  restart=Immediate(), priority=Priority.HIGH),
+                  restart=Immediate(), priority=Priority.HIGH, handle_seconds=MINING_SECONDS),
             actor(to.block_import, lambda: BlockImportWorkflow(
                 spec, genesis.hash, parts.clock, verify_aggregate, to.chain, to.engine, tell,
             ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=2.0),
