@@ -192,6 +192,7 @@ class Address(Generic[P]):
 
     def shut(self, reason: str) -> None:
         """Nobody will take messages here: refuse new ones, drop what waits, tell every asker."""
+        self.circuit_until = None
         self.mailbox.close()
         self.settle(ActorDown(self.name, reason))
         self.mailbox.discard_all(reason)

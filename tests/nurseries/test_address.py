@@ -233,3 +233,14 @@ async def _occupy(address: Address[Echo], nursery: trio.Nursery) -> None:
     nursery.start_soon(address.ask, pause(1))
     await wait_all_tasks_blocked()
     address.tell(Note("fills"))
+
+
+async def test_a_child_stopped_behind_its_open_breaker_promises_no_next_attempt(autojump_clock: MockClock) -> None:
+    address, child = echo(restart=CircuitBreaker(failures=1, open_seconds=10.0))
+    async with running([child]) as system:
+        address.tell(Crash())
+        await trio.sleep(1)
+        await system.stop_child("echo")
+        with pytest.raises(ActorDown, match="echo is down: closed") as caught:
+            await address.ask(Say("?"))
+        assert not isinstance(caught.value, CircuitOpen)

@@ -22,6 +22,7 @@ class Fate(Enum):
     CRASHED = "the handler crashed"
     TIMEOUT = "no answer in time"
     DOWN = "the actor is down"
+    OPEN = "the actor is down for now: its circuit is open"
     FULL = "the mailbox is full"
     CANCELLED = "cancelled"
 

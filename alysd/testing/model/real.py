@@ -9,6 +9,7 @@ from alysd.nurseries import (
     Ask,
     AskTimeout,
     ChildSpec,
+    CircuitOpen,
     HandlerCrashed,
     MailboxFull,
     Refusal,
@@ -117,6 +118,8 @@ class RealChild:
             return Fate.CRASHED
         except AskTimeout:
             return Fate.TIMEOUT
+        except CircuitOpen:
+            return Fate.OPEN
         except ActorDown:
             return Fate.DOWN
         except MailboxFull:

@@ -80,6 +80,11 @@ class ChildModel:
             case other:
                 raise TypeError(f"the model does not know the policy {other!r}")
 
+    def shut(self) -> None:
+        """Nobody takes messages here any more, nor is about to."""
+        self.circuit_open = False
+        self.box.shut()
+
     def count_failure(self) -> None:
         """One failure more in a row; a breaker's row ends with its first successes."""
         policy = self.plan.restart
@@ -126,7 +131,7 @@ class TreeModel:
         """A message is given to a child."""
         self.letters.append(letter)
         if child.circuit_open and letter.asked:
-            letter.end(Fate.DOWN)
+            letter.end(Fate.OPEN)
             return
         child.box.offer(letter)
         if child.state is State.RUNNING:
@@ -209,7 +214,7 @@ class TreeModel:
         delay = child.delay()
         if delay is None:
             child.alive, child.wanted, child.state = False, False, State.FAILED
-            child.box.shut()
+            child.shut()
         elif not self._within(self._restarted_at, self.plan.restarts):
             child.alive, child.state = False, State.FAILED
             self._gave_up = True
@@ -235,7 +240,7 @@ class TreeModel:
             if child.up and child.box.serve(stopping=True):
                 child.failures += 1  # nobody restarts it for that, but it was one
             self._cancel(child)
-        child.box.shut()
+        child.shut()
 
     @property
     def trip_waits(self) -> bool:
@@ -310,7 +315,7 @@ class TreeModel:
         if not self._within(self._root_restarted_at, self.plan.root_restarts):
             self.failed = True
             for child in self.children:
-                child.box.shut()
+                child.shut()
             return
         self.supervisor_restarts += 1
         self._starting = True

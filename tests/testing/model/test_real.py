@@ -58,12 +58,14 @@ async def test_nobody_there_no_room_and_no_answer_are_told_apart(autojump_clock:
     assert real.counts()["abandoned"] == 1
 
 
-async def test_an_open_circuit_is_an_actor_that_is_down(autojump_clock: MockClock) -> None:
+async def test_an_open_circuit_is_told_apart_from_an_actor_that_is_down_for_good(
+    autojump_clock: MockClock,
+) -> None:
     real = child(CircuitBreaker(failures=1, open_seconds=3.0))
     async with open_system(supervisor("Root", OneForOne(), [real.spec()])):
         assert await real.give(0, Manner.ASK, Deed.TRIP) is Fate.CRASHED
         await wait_all_tasks_blocked()
-        assert await real.give(1, Manner.ASK, Deed.WRITE) is Fate.DOWN
+        assert await real.give(1, Manner.ASK, Deed.WRITE) is Fate.OPEN
         await trio.sleep(3.0)
         await wait_all_tasks_blocked()
         assert await real.give(2, Manner.ASK, Deed.WRITE) is Fate.ANSWERED

@@ -99,6 +99,8 @@ def test_an_answer_closes_a_breaker() -> None:
     assert child.failures == 1
     model.panic(child)
     assert (child.state, child.circuit_open) == (State.BACKOFF, True)
+    assert give(model, child, manner=Manner.ASK).fate is Fate.OPEN
+    model.stop(child)
     assert give(model, child, manner=Manner.ASK).fate is Fate.DOWN
 
 
