@@ -4,16 +4,18 @@ Imported only where the extra `traces` is installed. Finished spans are gathered
 collector that is slow or away costs spans, and never a slot.
 """
 
+import logging
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 
+import structlog
 import trio
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter, SpanExportResult
 from opentelemetry.trace import (
     NonRecordingSpan,
     SpanContext,
@@ -24,6 +26,7 @@ from opentelemetry.trace import (
 )
 
 from alysd import __version__
+from alysd.config.model import TracingConfig
 from alysd.nurseries import TraceContext, current_trace, traced
 
 EXPORT_SECONDS = 2.0
@@ -41,14 +44,16 @@ class OpenTelemetryTracing:
         self._tracer = provider.get_tracer("alysd", __version__)
 
     @classmethod
-    def exporting(cls, *, endpoint: str | None, console: bool) -> "OpenTelemetryTracing":
-        """To an OTLP collector's HTTP endpoint (`http://host:4318/v1/traces`), to standard error, or to both."""
+    def exporting(cls, config: TracingConfig) -> "OpenTelemetryTracing":
+        """To the collector's endpoint, to standard error, or to both."""
         resource = Resource.create({SERVICE_NAME: "alysd", SERVICE_VERSION: __version__})
         provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        if endpoint is not None:
-            exporter = OTLPSpanExporter(endpoint=endpoint, timeout=EXPORT_SECONDS)
-            provider.add_span_processor(BatchSpanProcessor(exporter))
-        if console:
+        if config.endpoint is not None:
+            # It would tell of every batch that it loses, twice each.
+            logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
+            exporter = OTLPSpanExporter(endpoint=config.endpoint.text, timeout=EXPORT_SECONDS)
+            provider.add_span_processor(BatchSpanProcessor(ToldExporter(exporter, str(config.endpoint))))
+        if config.console:
             provider.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter(out=sys.stderr)))
         return cls(provider)
 
@@ -81,6 +86,36 @@ class OpenTelemetryTracing:
             yield TraceContext(
                 format_trace_id(made.trace_id), format_span_id(made.span_id), made.trace_flags.sampled
             )
+
+
+class ToldExporter(SpanExporter):
+    """Exports to a collector; tells once when it is lost and once when it is back. Runs in the SDK's thread."""
+
+    def __init__(self, inner: SpanExporter, endpoint: str) -> None:
+        self._inner = inner
+        self._endpoint = endpoint
+        self._lost = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Hand a batch on."""
+        result = self._inner.export(spans)
+        log = structlog.get_logger("alysd.traces")
+        if result is not SpanExportResult.SUCCESS:
+            if not self._lost:
+                log.warning("traces are lost", reason=f"the collector at {self._endpoint} does not take them")
+            self._lost += len(spans)
+        elif self._lost:
+            log.info("traces are taken again", lost_spans=self._lost)
+            self._lost = 0
+        return result
+
+    def shutdown(self) -> None:
+        """Close the connection."""
+        self._inner.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Wait for what is on its way."""
+        return self._inner.force_flush(timeout_millis)
 
 
 def _below(parent: TraceContext | None) -> Context:

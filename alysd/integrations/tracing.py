@@ -29,6 +29,4 @@ def open_tracing(config: TracingConfig) -> Tracing:
     except ModuleNotFoundError:
         key = "tracing.console" if config.endpoint is None else "tracing.endpoint"
         raise ConfigError(f"{key} needs OpenTelemetry: install alysd with the extra alysd[traces]") from None
-    return OpenTelemetryTracing.exporting(
-        endpoint=None if config.endpoint is None else config.endpoint.text, console=config.console
-    )
+    return OpenTelemetryTracing.exporting(config)

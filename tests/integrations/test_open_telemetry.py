@@ -13,9 +13,11 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
+from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from alysd.integrations.open_telemetry import CLOSE_SECONDS, OpenTelemetryTracing
+from alysd.config.model import HttpUrl, TracingConfig
+from alysd.integrations.open_telemetry import CLOSE_SECONDS, OpenTelemetryTracing, ToldExporter
 from alysd.nurseries import TraceContext, current_trace, traced
 from alysd.nurseries.trace import traces
 from alysd.testing.chain import chain_spec
@@ -159,7 +161,7 @@ def collector(bodies: list[bytes]) -> Generator[str]:
 async def test_spans_reach_a_collector_and_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     bodies: list[bytes] = []
     with collector(bodies) as endpoint:
-        tracing = OpenTelemetryTracing.exporting(endpoint=endpoint, console=True)
+        tracing = OpenTelemetryTracing.exporting(TracingConfig(HttpUrl(endpoint), console=True))
         with tracing.span("slot", slot=7), tracing.handling("chain", "GetHead", TraceContext("a" * 32, "b" * 16)):
             pass
         await tracing.aclose()
@@ -168,3 +170,40 @@ async def test_spans_reach_a_collector_and_standard_error(capsys: pytest.Capture
     assert b"chain GetHead" in sent
     assert b"alysd" in sent
     assert '"name": "chain GetHead"' in capsys.readouterr().err
+
+
+class Moody(SpanExporter):
+    """A collector that takes a batch or not, as it is told."""
+
+    def __init__(self) -> None:
+        self.takes = True
+        self.closed = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return SpanExportResult.SUCCESS if self.takes else SpanExportResult.FAILURE
+
+    def shutdown(self) -> None:
+        self.closed = True
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        return timeout_millis > 0
+
+
+def test_a_collector_that_is_away_is_told_of_once_and_once_when_it_is_back() -> None:
+    moody = Moody()
+    exporter = ToldExporter(moody, "http://127.0.0.1:4318/v1/traces")
+    batch = [ReadableSpan("slot"), ReadableSpan("build")]
+    with capture_logs() as logs:
+        for takes in (True, False, False, True, True):
+            moody.takes = takes
+            assert (exporter.export(batch) is SpanExportResult.SUCCESS) is takes
+    assert [(log["log_level"], log["event"]) for log in logs] == [
+        ("warning", "traces are lost"),
+        ("info", "traces are taken again"),
+    ]
+    assert "http://127.0.0.1:4318/v1/traces" in logs[0]["reason"]
+    assert logs[1]["lost_spans"] == 4
+    assert exporter.force_flush()
+    assert not exporter.force_flush(0)
+    exporter.shutdown()
+    assert moody.closed
