@@ -1,6 +1,7 @@
 """`alysd.nurseries` as a program uses it: ids, timestamps, counters and supervision on."""
 
 import gc
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from time import perf_counter, process_time
@@ -56,11 +57,6 @@ class Note(Tell[Bench]):
 
 
 @attrs.frozen
-class Stamp(Tell[Bench]):
-    sent_at: float
-
-
-@attrs.frozen
 class Crash(Tell[Bench]): ...
 
 
@@ -70,17 +66,10 @@ class Echo(Ask[Bench, str]):
 
 
 class Worker(Actor[Bench]):
-    """Does nothing, but answers. `waits` is where it writes down how long stamps were under way, in µs."""
-
-    def __init__(self, waits: list[float] | None = None) -> None:
-        self.waits = [] if waits is None else waits
+    """Does nothing, but answers."""
 
     @handles(Note)
     async def note(self, message: Note) -> None: ...
-
-    @handles(Stamp)
-    async def stamp(self, message: Stamp) -> None:
-        self.waits.append((perf_counter() - message.sent_at) * 1e6)
 
     @handles(Crash)
     async def crash(self, message: Crash) -> None:  # noqa: ARG002
@@ -89,6 +78,18 @@ class Worker(Actor[Bench]):
     @handles(Echo)
     async def echo(self, message: Echo) -> str:
         return message.text
+
+
+class Stopwatch(Actor[Bench]):
+    """Writes into `waits` how long each message was under way, in µs; `sent` has when they were sent, in order."""
+
+    def __init__(self, sent: deque[float], waits: list[float]) -> None:
+        self.sent = sent
+        self.waits = waits
+
+    @handles(Note)
+    async def note(self, message: Note) -> None:  # noqa: ARG002
+        self.waits.append((perf_counter() - self.sent.popleft()) * 1e6)
 
 
 # Made once, as the peers send one constant: what is measured is the way, not the making of the message.
@@ -101,7 +102,7 @@ def addresses(count: int) -> list[Address[Bench]]:
 
 def running(
     workers: list[Address[Bench]],
-    factory: Callable[[], Worker] = Worker,
+    factory: Callable[[], Actor[Bench]] = Worker,
     monitor: HealthMonitor | None = None,
 ) -> AbstractAsyncContextManager[System]:
     """A system of one supervisor with a worker behind each address."""
@@ -214,12 +215,14 @@ async def idle(sizes: Sizes) -> Figures:
 
 async def latency(sizes: Sizes) -> Figures:
     (worker,) = addresses(1)
+    times: deque[float] = deque()
     waits: list[float] = []
-    async with running([worker], lambda: Worker(waits)):
+    async with running([worker], lambda: Stopwatch(times, waits)):
         begun, sent = perf_counter(), 0
         while (elapsed := perf_counter() - begun) < sizes.latency_seconds:
             while sent < elapsed * LATENCY_RATE:
-                await worker.send(Stamp(perf_counter()))
+                times.append(perf_counter())
+                await worker.send(NOTE)
                 sent += 1
             await trio.sleep(PACE_SECONDS)
     return {"latency": percentile(waits, 0.5), "latency_p99": percentile(waits, 0.99)}
