@@ -30,6 +30,8 @@ CRASHES = 16
 """Failures in a row after which others get a turn, even if nothing ever waits between them."""
 
 _FAILURES = frozenset({State.FAILED, State.CRASHED, State.START_FAILED})
+_BETWEEN = frozenset({State.CRASHED, State.START_FAILED, State.BACKOFF})
+"""Where a child without a task is while its group stops, and waits, to start again."""
 _LIVES = UP | {State.STARTING, State.RESTARTING}
 
 
@@ -219,8 +221,10 @@ class Child(ABC):
     def open(self) -> None:  # noqa: B027
         """The child is started by its supervisor: the opposite of `close`."""
 
-    def close(self, reason: str) -> None:  # noqa: B027  only children with addresses have something to do
+    def close(self, reason: str) -> None:  # noqa: ARG002  children with addresses tell it
         """The child has ended and will not be back: let go of what stays over restarts."""
+        if self.state in _BETWEEN and not self.alive:
+            self.move(State.STOPPED)
 
     def unregister(self) -> None:
         """Leave the system's books."""

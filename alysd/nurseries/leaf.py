@@ -124,6 +124,7 @@ class ActorChild(Child):
 
     def close(self, reason: str) -> None:
         """Refuse messages, drop those that wait."""
+        super().close(reason)
         self.address.shut(reason)
 
     def unregister(self) -> None:

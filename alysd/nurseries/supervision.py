@@ -19,7 +19,7 @@ from alysd.nurseries.failures import root_cause
 from alysd.nurseries.health import Health
 from alysd.nurseries.history import Outcome
 from alysd.nurseries.leaf import ActorChild, TaskChild
-from alysd.nurseries.lifecycle import UP, State
+from alysd.nurseries.lifecycle import TRANSITIONS, UP, State
 from alysd.nurseries.probe import Probe
 from alysd.nurseries.snapshot import ChildSnapshot
 from alysd.nurseries.spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec, validate
@@ -198,7 +198,8 @@ class SupervisorChild(Child):
             return  # removed meanwhile
         affected = self._strategy.affected(self.children, failed)
         await self._stop(affected, for_good=False)
-        if delay > 0:
+        # An operator may have stopped, or restarted, the one that failed meanwhile: nobody waits for it then.
+        if delay > 0 and State.BACKOFF in TRANSITIONS[failed.state]:
             failed.move(State.BACKOFF)
             with trio.move_on_after(delay):
                 while not self._pressing():
@@ -285,6 +286,7 @@ class SupervisorChild(Child):
         """Close all below, last first."""
         for child in reversed(self.children):
             child.close(reason)
+        super().close(reason)
 
     def unregister(self) -> None:
         """Leave the system's books, with all below."""

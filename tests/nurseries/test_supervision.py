@@ -1,5 +1,7 @@
 """Supervisors: who restarts with whom, how often, in which order, and what happens when patience ends."""
 
+from contextlib import suppress
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -241,6 +243,58 @@ async def test_a_group_can_be_stopped_while_it_waits_to_come_back(autojump_clock
         assert system.snapshot().children[0].state is State.BACKOFF
         began = trio.current_time()
     assert trio.current_time() - began < 1
+
+
+async def test_who_waits_out_the_delay_of_a_group_is_stopped_when_told_to(autojump_clock: MockClock) -> None:
+    watcher = Watcher()
+    address, child = echo("a", restart=FixedDelay(20.0))
+    other, other_child = echo("b")
+    async with running([child, other_child], strategy=OneForAll(), observer=watcher) as system:
+        address.tell(Crash())
+        await trio.sleep(1)
+        await system.stop_child("a")
+        assert system.snapshot().children[0].state is State.STOPPED
+        assert await other.ask(Say("the rest"), seconds=30) == "the rest"
+        await system.restart("a")
+        assert await address.ask(Say("back")) == "back"
+    assert watcher.states("a")[2:5] == [State.CRASHED, State.BACKOFF, State.STOPPED]
+
+
+async def test_nobody_waits_for_a_restart_in_a_system_that_has_ended(autojump_clock: MockClock) -> None:
+    inner, inner_child = echo("inner", restart=FixedDelay(20.0))
+    bad, bad_child = echo("bad")
+    group = supervisor("Group", OneForAll(), [inner_child, echo("b")[1]])
+    async with running([group]) as system:
+        inner.tell(Crash())
+        await trio.sleep(1)
+    assert {node.state for node in system.snapshot().walk()} == {State.STOPPED}
+    with suppress(SystemFailed):
+        async with running([group, bad_child], intensity=Intensity(0, 1)) as system:
+            inner.tell(Crash())
+            await trio.sleep(1)
+            bad.tell(Crash())
+            await trio.sleep_forever()
+    states = {node.name: node.state for node in system.snapshot().walk()}
+    assert (states["inner"], states["bad"]) == (State.STOPPED, State.FAILED)
+
+
+async def test_a_failed_child_that_was_stopped_meanwhile_does_not_wait_with_its_group(
+    autojump_clock: MockClock,
+) -> None:
+    """The group takes a second to stop; stopped within it, the child that failed must stay so."""
+    watcher = Watcher()
+    (a, a_child), (b, b_child) = echo("a", restart=FixedDelay(5.0)), echo("b")
+    async with (
+        running([a_child, b_child], strategy=OneForAll(), observer=watcher) as system,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(b.ask, pause(1))
+        await wait_all_tasks_blocked()
+        a.tell(Crash())
+        await trio.sleep(0.5)
+        await system.stop_child("a")
+        assert await b.ask(Say("up"), seconds=10) == "up"
+        assert watcher.states("a")[2:] == [State.CRASHED, State.STOPPED]
 
 
 async def test_a_child_that_ignores_its_stop_is_cancelled_at_its_deadline(autojump_clock: MockClock) -> None:

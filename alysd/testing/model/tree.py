@@ -83,6 +83,8 @@ class ChildModel:
     def shut(self) -> None:
         """Nobody takes messages here any more, nor is about to."""
         self.circuit_open = False
+        if self.state in (State.CRASHED, State.BACKOFF):
+            self.state = State.STOPPED
         self.box.shut()
 
     def count_failure(self) -> None:
