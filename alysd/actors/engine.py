@@ -14,7 +14,7 @@ from alysd.errors import ComponentError, EngineBehind, NotNow, WrongChain
 from alysd.messages.engine import BuildPayload, CatchUp, Engine, ExecutePayload, SetForkchoice
 from alysd.messages.events import WorkflowMoved
 from alysd.messages.storage import Storage
-from alysd.nurseries import Actor, Address, MailboxFull, handles
+from alysd.nurseries import Actor, Address, MailboxFull, handles, untraced
 from alysd.ports import ExecutionEngine
 from alysd.types.block import ExecutionPayload
 from alysd.types.hashes import PayloadHash
@@ -155,7 +155,8 @@ class EngineActor(Actor[Engine]):
         """Announce the next piece of catching up, behind whatever waits already."""
         self._turn = next(_TURNS)
         try:
-            self._own.tell(CatchUp(self._turn))
+            with untraced():  # it may go on for hours after the slot that began it
+                self._own.tell(CatchUp(self._turn))
         except MailboxFull:
             # Every request that waits goes on with it as well, and announces again.
             self._turn = 0

@@ -87,7 +87,7 @@ from alysd.nurseries.snapshot import ChildSnapshot, MailboxSnapshot
 from alysd.nurseries.spec import ChildSpec, Priority, SupervisorSpec, actor, supervisor, task
 from alysd.nurseries.strategy import OneForAll, OneForOne, RestForOne, Strategy
 from alysd.nurseries.system import System
-from alysd.nurseries.trace import TraceContext, Tracer, Unrecorded, current_trace, traced
+from alysd.nurseries.trace import TraceContext, Tracer, Unrecorded, current_trace, traced, untraced
 
 __all__ = [
     "TRANSITIONS",
@@ -183,4 +183,5 @@ __all__ = [
     "task",
     "traced",
     "unseal",
+    "untraced",
 ]

@@ -72,6 +72,16 @@ def traced(context: TraceContext) -> Generator[None]:
         _current.reset(token)
 
 
+@contextmanager
+def untraced() -> Generator[None]:
+    """Run the block outside of any trace: for what goes on after the work that the trace is of."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 @attrs.frozen
 class Carried:
     """A message and the trace it was sent in, as they wait in a mailbox."""

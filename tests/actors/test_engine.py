@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import ClassVar
 
 import attrs
 import pytest
@@ -22,9 +23,12 @@ from alysd.nurseries import (
     OneForOne,
     System,
     SystemFailed,
+    TraceContext,
     actor,
+    current_trace,
     open_system,
     supervisor,
+    traced,
 )
 from alysd.testing.engine import FakeEngine
 from alysd.types.block import ExecutionPayload
@@ -234,6 +238,34 @@ async def test_feeding_goes_on_without_requests(autojump_clock: MockClock) -> No
     async with running(client, chain):
         await trio.sleep(11)
         assert client.head == chain.states[100].payload_hash
+
+
+class Seeing(Recording):
+    """Notes in which trace each block is fed."""
+
+    seen: ClassVar[list[TraceContext | None]] = []
+
+    async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
+        self.seen.append(current_trace())
+        return await super().new_payload(payload, parent_beacon_block_root)
+
+
+async def test_feeding_that_a_slot_began_is_no_part_of_its_trace(autojump_clock: MockClock) -> None:
+    """The trace of one slot would go on for hours, and hold every block that was fed."""
+    built, chain = await make_chain(100)
+    client = Seeing.like(built)
+    client.seconds = 0.1
+    context = TraceContext("a" * 32, "b" * 16)
+    async with running(client, chain) as node:
+        await trio.sleep(1)
+        wipe(client)
+        with traced(context), pytest.raises(NotNow):
+            await node.engine.ask(build_on(chain.head()), seconds=2)
+        assert context in Seeing.seen
+        Seeing.seen.clear()
+        await trio.sleep(30)
+        assert client.head == chain.states[100].payload_hash
+    assert set(Seeing.seen) == {None}
 
 
 async def test_feeding_survives_a_full_mailbox(autojump_clock: MockClock) -> None:

@@ -18,6 +18,7 @@ from alysd.nurseries import (
     open_system,
     supervisor,
     traced,
+    untraced,
 )
 from alysd.nurseries.trace import carry, traces
 from tests.nurseries.kit import Crash, CrashAsked, Echo, Note, Say, Unheard, running
@@ -90,6 +91,18 @@ async def test_a_handler_runs_in_the_trace_of_its_message_and_the_next_does_not(
         await address.ask(Say("outside"))
     assert seen == [context, context, context, None, None]
     assert traces.open == 0
+
+
+async def test_what_is_sent_untraced_leaves_the_trace_and_the_rest_stays_in_it() -> None:
+    seen: list[TraceContext | None] = []
+    address: Address[Echo] = Address("seeing")
+    context = TraceContext("a" * 32, "b" * 16)
+    async with running([actor(address, lambda: Seeing(seen))]):
+        with traced(context):
+            with untraced():
+                await address.ask(Say("later"))
+            await address.ask(Say("now"))
+    assert seen == [None, context]
 
 
 async def test_who_is_in_no_trace_sends_plain_messages_while_another_has_one_open() -> None:
