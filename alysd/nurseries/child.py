@@ -237,9 +237,9 @@ class Child(ABC):
 
     def _cause(self, raised: BaseException) -> Exception | None:
         """What the instance failed of, or `None` if it was made to stop."""
-        if self.stopping:
-            return None
-        return _as_failure(raised) if isinstance(raised, Exception) else self.injected
+        if isinstance(raised, Exception):
+            return _as_failure(raised)
+        return None if self.stopping else self.injected
 
     def _verdict(self, cancelled: bool) -> Exception | None:
         """What an instance's end without an exception means: `None` is a wanted end."""

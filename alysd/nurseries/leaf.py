@@ -91,7 +91,7 @@ class ActorChild(Child):
         with trio.CancelScope(shield=True, deadline=trio.current_time() + self.spec.stop_seconds) as scope:
             try:
                 try:
-                    if failure is not None:
+                    if failure is not None and not self.stopping:
                         await actor.pre_restart(failure)
                 finally:
                     await actor.stopped()

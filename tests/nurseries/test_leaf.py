@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from alysd.nurseries import (
     Actor,
@@ -98,6 +98,25 @@ async def test_hooks_run_in_order_over_a_crash_and_a_stop() -> None:
     ]
     assert log.count("drained") == 1000
     assert log.index("pre_stop") < len(log) - 2
+
+
+async def test_who_asks_what_crashes_the_actor_over_its_last_messages_is_told_of_the_crash() -> None:
+    """ActorDown would say that nobody handled it, although it was what broke the actor."""
+    log: list[str] = []
+    address, child = hooked(log)
+    crashed: list[str] = []
+
+    async def ask() -> None:
+        with pytest.raises(HandlerCrashed, match="hooked crashed: boom") as caught:
+            await address.ask(CrashAsked())
+        crashed.append(str(caught.value.__cause__))
+
+    async with trio.open_nursery() as nursery, running([child]) as system:
+        system.suspend("hooked")
+        nursery.start_soon(ask)
+        await wait_all_tasks_blocked()
+    assert crashed == ["boom"]
+    assert log == ["pre_start", "started", "pre_stop", "stopped"]  # no restart follows, so none is announced
 
 
 async def test_a_hook_that_fails_after_a_crash_is_logged_and_hides_nothing(

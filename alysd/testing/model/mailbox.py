@@ -102,19 +102,16 @@ class MailboxModel:
         self.dropped += 1
         letter.end(fate)
 
-    def serve(self, *, stopping: bool = False) -> bool:
-        """Handle all there is. True when that crashed the actor; what is left then waits.
-
-        An actor that falls over its last messages, while it is `stopping`, is to its asker one that stopped.
-        """
+    def serve(self) -> bool:
+        """Handle all there is. True when that crashed the actor; what is left then waits."""
         while self.queue or self.line:
             while self.queue:
-                if not self._handle(self.queue.pop(0), Fate.DOWN if stopping else Fate.CRASHED):
+                if not self._handle(self.queue.pop(0)):
                     return True
             self._admit()
         return False
 
-    def _handle(self, letter: Letter, crashed: Fate) -> bool:
+    def _handle(self, letter: Letter) -> bool:
         if letter.asked and letter.fate is not Fate.WAITING:
             self.abandoned += 1
             return True
@@ -127,13 +124,13 @@ class MailboxModel:
                 self.refused += 1
                 letter.end(Fate.REFUSED)
             case Deed.TRIP:
-                self._crashed_over(letter, crashed)
+                self._crashed_over(letter)
                 return False
         return True
 
-    def _crashed_over(self, letter: Letter, crashed: Fate) -> None:
+    def _crashed_over(self, letter: Letter) -> None:
         if letter.asked:
-            letter.end(crashed)
+            letter.end(Fate.CRASHED)
         elif self.plan.on_crash is OnCrash.RETRY and self.retried is not letter:
             self.retried = letter
             self.queue.insert(0, letter)

@@ -239,7 +239,7 @@ class TreeModel:
         """The instance ends for good: an instance that is up handles what is left, the rest is dropped."""
         if child.alive:
             child.box.close()
-            if child.up and child.box.serve(stopping=True):
+            if child.up and child.box.serve():
                 child.failures += 1  # nobody restarts it for that, but it was one
             self._cancel(child)
         child.shut()

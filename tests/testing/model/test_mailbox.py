@@ -97,11 +97,3 @@ def test_shutting_counts_what_was_accepted_and_tells_everybody() -> None:
     assert mailbox.dropped == 2, "the queued message and the ask; the sender's was never sent"
     assert (queued.fate, sender.fate, asker.fate) == (Fate.SENT, Fate.DOWN, Fate.DOWN)
     assert offered(mailbox, letter(3)) == [Fate.DOWN]
-
-
-def test_what_falls_over_while_stopping_is_to_its_asker_an_actor_that_stopped() -> None:
-    mailbox = box()
-    asked = letter(0, Manner.ASK, Deed.TRIP)
-    offered(mailbox, asked)
-    assert mailbox.serve(stopping=True)
-    assert asked.fate is Fate.DOWN

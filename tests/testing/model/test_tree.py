@@ -190,6 +190,15 @@ def test_a_stop_handles_what_waits_and_a_restart_takes_messages_again() -> None:
     assert give(model, child).fate is Fate.SENT
 
 
+def test_who_asks_what_crashes_over_the_last_messages_is_told_of_the_crash() -> None:
+    model = tree(Immediate())
+    (child,) = model.children
+    model.suspend(child)
+    asked = [give(model, child, deed, Manner.ASK) for deed in (Deed.TRIP, Deed.WRITE)]
+    model.stop(child)
+    assert [letter.fate for letter in asked] == [Fate.CRASHED, Fate.DOWN]
+
+
 def test_a_child_added_at_run_time_is_forgotten_when_it_is_stopped() -> None:
     model = tree(Immediate(), strategy=OneForAll())
     added = model.spawn(ChildPlan(Immediate()))
