@@ -9,19 +9,6 @@ import trio
 from alysd.errors import NotNow
 from alysd.integrations.systemd import Notifier
 from alysd.nurseries import ChildSnapshot, HealthMonitor, System
-from alysd.nurseries.child import Runtime
-
-GRACE_SECONDS = 2.0
-"""Until the first health check: the tree of a large chain stands within half a second of its start."""
-
-
-class NodeMonitor(HealthMonitor):
-    """Begins when the tree has had time to start: who is not up yet cannot answer, and is not ill for that."""
-
-    async def run(self, runtime: Runtime) -> None:
-        """Wait, then check for ever."""
-        await trio.sleep(GRACE_SECONDS)
-        await super().run(runtime)
 
 
 class Running:
