@@ -110,7 +110,7 @@ class Child(ABC):
         self.wanted = True
         self.stopping = False
         self.injected: Exception | None = None
-        # added: at run time, so that nothing is left of it when it has ended.
+        # added: at run time, so that nothing is left of it when it has ended by itself.
         self.added = False
         self.health = Health.UNKNOWN
         self.instance_type: type[object] = type(None)
@@ -262,7 +262,7 @@ class Child(ABC):
                 self.move(State.STOPPED)
         self.alive = False
         self.scope = None
-        if self.added and not self.wanted and self.state is State.STOPPED:
+        if self.added and not (self.wanted or self.stopping) and self.state is State.STOPPED:
             self.parent.forget(self)
         self.parent.changed()
 

@@ -9,8 +9,10 @@ from alysd.nurseries import (
     ActorDown,
     Address,
     ChildSpec,
+    FixedDelay,
     HandlerCrashed,
     Intensity,
+    OneForAll,
     OneForOne,
     SpecError,
     State,
@@ -18,6 +20,7 @@ from alysd.nurseries import (
     UnknownChild,
     WrongState,
     actor,
+    open_system,
     supervisor,
     task,
 )
@@ -173,6 +176,56 @@ async def test_a_child_can_be_stopped_and_brought_back(autojump_clock: MockClock
         assert await address.ask(Say("back")) == "back"
         with pytest.raises(WrongState, match="cannot stop Root: it is the root; stop the system instead"):
             await system.stop_child("Root")
+
+
+@pytest.mark.parametrize("crashed", [False, True])
+async def test_a_child_added_at_run_time_can_be_stopped_and_brought_back_too(
+    autojump_clock: MockClock, crashed: bool
+) -> None:
+    """Alive, or waiting with its group: it stays in the tree, stopped, until it is restarted or removed."""
+    address, child = echo("late", restart=FixedDelay(20.0))
+    root = supervisor("Root", OneForAll(), [echo("early")[1]])
+    async with open_system(root) as system:
+        system.add("Root", child)
+        await address.ask(Say("up"))
+        if crashed:
+            address.tell(Crash())
+            await trio.sleep(1)
+        await system.stop_child("late")
+        assert [node.state for node in system.snapshot().children][1:] == [State.STOPPED]
+        await trio.sleep(60)
+        await system.restart("late")
+        assert await address.ask(Say("back")) == "back"
+        await system.remove("late")
+        assert len(system.registry) == 2
+
+
+async def test_an_operation_that_an_operator_stopped_can_be_brought_back(autojump_clock: MockClock) -> None:
+    ran: list[float] = []
+
+    async def run() -> None:
+        ran.append(trio.current_time())
+        await trio.sleep(5)
+
+    async with running([]) as system:
+        system.add("Root", task("operation", run, may_end=True))
+        await trio.sleep(1)
+        await system.stop_child("operation")
+        await system.restart("operation")
+        await trio.sleep(10)
+        assert ran == [0, 1]
+        assert len(system.registry) == 1  # it ended by itself, so nothing is left of it
+
+
+async def test_what_two_operators_remove_is_removed_once(autojump_clock: MockClock) -> None:
+    address, child = echo(stop_seconds=10)
+    async with running([child]) as system, trio.open_nursery() as nursery:
+        nursery.start_soon(address.ask, pause(1))
+        await wait_all_tasks_blocked()
+        for _ in range(2):
+            nursery.start_soon(system.remove, "echo")
+        await trio.sleep(2)
+        assert len(system.registry) == 1
 
 
 async def test_a_restart_keeps_the_messages_and_is_no_failure() -> None:

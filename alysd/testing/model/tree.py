@@ -35,14 +35,11 @@ class ChildModel:
     name: str
     plan: ChildPlan
     box: MailboxModel
-    added: bool = False
     state: State = State.UNINITIALIZED
     failures: int = 0
     restarts: int = 0
     alive: bool = False
     wanted: bool = True
-    gone: bool = False
-    """No longer in the tree: a child added at run time is forgotten when it is stopped."""
     circuit_open: bool = False
     wakes_at: float | None = None
     handled_before: int = 0
@@ -113,7 +110,7 @@ class TreeModel:
         self._starting = False
         self._group_wakes_at: float | None = None
         for child in plan.children:
-            self.spawn(child, added=False)
+            self.spawn(child)
 
     @property
     def one_for_one(self) -> bool:
@@ -122,9 +119,9 @@ class TreeModel:
 
     # What a program does
 
-    def spawn(self, plan: ChildPlan, *, added: bool = True) -> ChildModel:
+    def spawn(self, plan: ChildPlan) -> ChildModel:
         """One child more, started."""
-        child = ChildModel(f"child {len(self.children)}", plan, MailboxModel(plan), added)
+        child = ChildModel(f"child {len(self.children)}", plan, MailboxModel(plan))
         self.children.append(child)
         self._launch(child)
         return child
@@ -176,7 +173,6 @@ class TreeModel:
     def stop(self, child: ChildModel) -> None:
         """What is in the mailbox is handled, and the child ends for good."""
         child.wanted = False
-        child.gone = child.added and child.alive
         self._drain(child)
         self._supervise()
 
@@ -255,14 +251,13 @@ class TreeModel:
         return any(child.box.line for child in self.children)
 
     def _affected(self, child: ChildModel) -> list[ChildModel]:
-        present = [other for other in self.children if not other.gone]
         match self.plan.strategy:
             case OneForOne():
                 return [child]
             case OneForAll():
-                return present
+                return self.children
             case RestForOne():
-                return present[present.index(child) :]
+                return self.children[self.children.index(child) :]
             case other:
                 raise TypeError(f"the model does not know the strategy {other!r}")
 

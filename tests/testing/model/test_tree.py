@@ -199,13 +199,14 @@ def test_who_asks_what_crashes_over_the_last_messages_is_told_of_the_crash() -> 
     assert [letter.fate for letter in asked] == [Fate.CRASHED, Fate.DOWN]
 
 
-def test_a_child_added_at_run_time_is_forgotten_when_it_is_stopped() -> None:
+def test_a_child_added_at_run_time_stays_when_it_is_stopped_and_can_be_restarted() -> None:
     model = tree(Immediate(), strategy=OneForAll())
     added = model.spawn(ChildPlan(Immediate()))
     model.stop(added)
-    assert added.gone
     model.panic(model.children[0])
-    assert added.restarts == 0
+    assert (added.state, added.restarts) == (State.STOPPED, 0)
+    model.restart(added)
+    assert (added.state, added.restarts) == (State.RUNNING, 1)
 
 
 def test_shutting_down_drains_everybody() -> None:
