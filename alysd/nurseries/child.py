@@ -276,9 +276,13 @@ class Child(ABC):
         self.move(State.START_FAILED if starting else State.CRASHED, error)
         return self.parent.judge(self, error)
 
+    def backs_off(self, seconds: float) -> None:  # noqa: ARG002  a breaker tells it to who asks
+        """The next instance is `seconds` away, whoever waits for that: this task, or the supervisor's."""
+        self.move(State.BACKOFF)
+
     async def _back_off(self, seconds: float) -> bool:
         """Wait before the next instance; false when told to stop meanwhile."""
-        self.move(State.BACKOFF)
+        self.backs_off(seconds)
         with trio.CancelScope() as self.scope:
             await trio.sleep(seconds)
         return not self.stopping

@@ -102,11 +102,12 @@ class ActorChild(Child):
         if scope.cancelled_caught:
             logger.error("%s: its hooks took longer than %g s", self.name, self.spec.stop_seconds)
 
-    async def _back_off(self, seconds: float) -> bool:
+    def backs_off(self, seconds: float) -> None:
+        """No instance for `seconds`; if that is because the circuit is open, asks fail until then."""
         policy = self.spec.restart
         if isinstance(policy, CircuitBreaker) and policy.opens(self.failures):
             self.address.circuit_until = trio.current_time() + seconds
-        return await super()._back_off(seconds)
+        super().backs_off(seconds)
 
     def begin_stop(self, *, for_good: bool) -> None:
         """Tell the actor to stop; for good, the mailbox is closed and what is in it is handled first."""

@@ -200,7 +200,7 @@ class SupervisorChild(Child):
         await self._stop(affected, for_good=False)
         # An operator may have stopped, or restarted, the one that failed meanwhile: nobody waits for it then.
         if delay > 0 and State.BACKOFF in TRANSITIONS[failed.state]:
-            failed.move(State.BACKOFF)
+            failed.backs_off(delay)
             with trio.move_on_after(delay):
                 while not self._pressing():
                     await self._arrived.park()

@@ -11,6 +11,8 @@ from alysd.nurseries import (
     ActorDown,
     Address,
     ChildSpec,
+    CircuitBreaker,
+    CircuitOpen,
     ExponentialBackoff,
     FixedDelay,
     Health,
@@ -243,6 +245,23 @@ async def test_a_group_can_be_stopped_while_it_waits_to_come_back(autojump_clock
         assert system.snapshot().children[0].state is State.BACKOFF
         began = trio.current_time()
     assert trio.current_time() - began < 1
+
+
+@pytest.mark.parametrize("strategy", [OneForAll(), RestForOne()])
+async def test_a_breaker_that_holds_its_group_down_tells_who_asks(
+    autojump_clock: MockClock, strategy: Strategy
+) -> None:
+    address, child = echo("a", restart=CircuitBreaker(failures=2, open_seconds=8.0))
+    other, other_child = echo("b")
+    async with running([child, other_child], strategy=strategy):
+        address.tell(Crash())
+        assert await other.ask(Say("closed yet")) == "closed yet"
+        address.tell(Crash())
+        await trio.sleep(2)
+        with pytest.raises(CircuitOpen, match="its circuit breaker is open, next attempt in 6 s"):
+            await address.ask(Say("?"))
+        assert await other.ask(Say("waits"), seconds=7) == "waits"  # it is down with the group, not by a breaker
+        assert await address.ask(Say("half-open")) == "half-open"
 
 
 async def test_who_waits_out_the_delay_of_a_group_is_stopped_when_told_to(autojump_clock: MockClock) -> None:

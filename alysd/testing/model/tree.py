@@ -77,6 +77,12 @@ class ChildModel:
             case other:
                 raise TypeError(f"the model does not know the policy {other!r}")
 
+    def back_off(self) -> None:
+        """No instance for some time, for which an open breaker refuses asks."""
+        policy = self.plan.restart
+        self.state = State.BACKOFF
+        self.circuit_open = isinstance(policy, CircuitBreaker) and self.failures >= policy.failures
+
     def shut(self) -> None:
         """Nobody takes messages here any more, nor is about to."""
         self.circuit_open = False
@@ -220,9 +226,8 @@ class TreeModel:
             child.alive, child.state = False, State.CRASHED
             self._regroups.append((child, delay))
         elif delay > 0:
-            child.state, child.wakes_at = State.BACKOFF, self.now + delay
-            policy = child.plan.restart
-            child.circuit_open = isinstance(policy, CircuitBreaker) and child.failures >= policy.failures
+            child.back_off()
+            child.wakes_at = self.now + delay
         else:
             self._launch(child)
 
@@ -290,7 +295,7 @@ class TreeModel:
         self._starting = True
         self._group_wakes_at = None
         if delay > 0:
-            failed.state = State.BACKOFF
+            failed.back_off()
             self._group_wakes_at = self.now + delay
 
     def _start_missing(self) -> None:

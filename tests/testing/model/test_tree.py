@@ -104,6 +104,16 @@ def test_an_answer_closes_a_breaker() -> None:
     assert give(model, child, manner=Manner.ASK).fate is Fate.DOWN
 
 
+def test_a_breaker_refuses_asks_while_it_holds_its_group_down() -> None:
+    model = tree(CircuitBreaker(failures=1, open_seconds=7.0), Immediate(), strategy=OneForAll())
+    broken, other = model.children
+    model.panic(broken)
+    assert give(model, broken, manner=Manner.ASK).fate is Fate.OPEN
+    assert give(model, other, manner=Manner.ASK).fate is Fate.WAITING
+    model.let_pass(7.0)
+    assert give(model, broken, manner=Manner.ASK).fate is Fate.ANSWERED
+
+
 def test_messages_wait_for_the_next_instance() -> None:
     model = tree(FixedDelay(seconds=1.0))
     (child,) = model.children
