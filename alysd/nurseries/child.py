@@ -78,6 +78,7 @@ class Child(ABC):
         "injected",
         "instance_type",
         "last_error",
+        "launches",
         "lived",
         "parent",
         "restarts",
@@ -106,6 +107,7 @@ class Child(ABC):
         # alive: its task runs. wanted: its supervisor starts it when it is not alive. stopping: asked to end.
         # came_up: has been up since its supervisor started it; it may have failed again before anyone looked.
         self.alive = False
+        self.launches = 0
         self.came_up = False
         self.wanted = True
         self.stopping = False

@@ -14,7 +14,6 @@ from alysd.nurseries.errors import ActorDown, ChildEnded, leaf_of
 from alysd.nurseries.health import Health
 from alysd.nurseries.lifecycle import UP, State
 from alysd.nurseries.probe import Probe
-from alysd.nurseries.restart import CircuitBreaker
 from alysd.nurseries.serve import Signal, serve, within
 from alysd.nurseries.snapshot import ChildSnapshot, MailboxSnapshot
 from alysd.nurseries.spec import ActorSpec, TaskSpec
@@ -104,8 +103,7 @@ class ActorChild(Child):
 
     def backs_off(self, seconds: float) -> None:
         """No instance for `seconds`; if that is because the circuit is open, asks fail until then."""
-        policy = self.spec.restart
-        if isinstance(policy, CircuitBreaker) and policy.opens(self.failures):
+        if self.spec.restart.opens(self.failures):
             self.address.circuit_until = trio.current_time() + seconds
         super().backs_off(seconds)
 

@@ -28,6 +28,10 @@ class RestartPolicy(ABC):
         """Whether an instance that lived so long and handled so many messages ends the row of failures."""
         return seconds_up >= self.stable_seconds
 
+    def opens(self, failures: int) -> bool:  # noqa: ARG002  a circuit breaker's business
+        """Whether asks are to fail at once until the next instance, after so many failures in a row."""
+        return False
+
 
 @attrs.frozen
 class Immediate(RestartPolicy):
@@ -124,6 +128,10 @@ class Aligned(RestartPolicy):
     def proved(self, seconds_up: float, handled: int) -> bool:
         """As the inner policy has it."""
         return self.policy.proved(seconds_up, handled)
+
+    def opens(self, failures: int) -> bool:
+        """As the inner policy has it."""
+        return self.policy.opens(failures)
 
 
 @attrs.frozen

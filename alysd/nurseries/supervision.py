@@ -181,6 +181,7 @@ class SupervisorChild(Child):
 
     def _launch(self, child: Child) -> None:
         child.alive = True
+        child.launches += 1
         child.came_up = False
         child.stopping = False
         child.injected = None
@@ -208,19 +209,21 @@ class SupervisorChild(Child):
     async def _stop(self, children: Sequence[Child], *, for_good: bool) -> None:
         """Stop the children in reverse order: ask, wait for at most `stop_seconds`, cancel."""
         for child in reversed(tuple(children)):
+            launch = child.launches
             if child.alive:
                 child.begin_stop(for_good=for_good)
                 with trio.move_on_after(child.spec.stop_seconds):
-                    await self._gone(child)
-                if child.alive and child.scope is not None:
+                    await self._gone(child, launch)
+                if child.alive and child.launches == launch and child.scope is not None:
                     logger.error("%s did not stop within %g s", child.name, child.spec.stop_seconds)
                     child.scope.cancel()
-                    await self._gone(child)
-            if for_good:
+                    await self._gone(child, launch)
+            if for_good and child.launches == launch:
                 child.close("stopped")
 
-    async def _gone(self, child: Child) -> None:
-        while child.alive:
+    async def _gone(self, child: Child, launch: int) -> None:
+        """Wait for the end of what was launched as number `launch`; it may have a successor by then."""
+        while child.alive and child.launches == launch:
             await self._changes.park()
 
     # What an operator calls, through the system, in a task of theirs
@@ -250,10 +253,11 @@ class SupervisorChild(Child):
         """
         if self._may_start():
             await self._stop((child,), for_good=False)
-        if not self._may_start() or child.alive:
+        if not self._may_start():
             raise WrongState(child.name, "restart", f"{self.name} is {self.state.value}")
         child.wanted = True
-        self._launch(child)
+        if not child.alive:  # else somebody else has started a successor meanwhile: that is what was asked for
+            self._launch(child)
 
     def _may_start(self) -> bool:
         return self.state in UP and not self._closing

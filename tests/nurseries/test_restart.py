@@ -7,6 +7,7 @@ from trio.testing import MockClock
 from alysd.nurseries import (
     Aligned,
     CircuitBreaker,
+    CircuitOpen,
     ExponentialBackoff,
     FixedDelay,
     Immediate,
@@ -76,6 +77,19 @@ def test_an_aligned_policy_waits_for_the_next_allowed_moment_and_never_less() ->
     assert delays(Aligned(FixedDelay(3), lambda _: 0.0), 1) == [3]
     assert delays(Aligned(Never(), lambda seconds: seconds), 1) == [None]
     assert Aligned(CircuitBreaker(), lambda seconds: seconds).proved(0, 1)
+
+
+async def test_an_aligned_breaker_still_tells_at_once_that_it_is_open(autojump_clock: MockClock) -> None:
+    aligned = Aligned(CircuitBreaker(failures=1, open_seconds=4), lambda seconds: seconds + 1)
+    address, child = echo(restart=aligned)
+    async with running([child]):
+        address.tell(Crash())
+        await trio.sleep(1)
+        with pytest.raises(CircuitOpen) as refused:
+            await address.ask(Say("hello"))
+        assert refused.value.retry_in == pytest.approx(4)
+        await trio.sleep(5)
+        assert await address.ask(Say("back")) == "back"
 
 
 async def test_an_aligned_restart_happens_at_the_boundary(autojump_clock: MockClock) -> None:

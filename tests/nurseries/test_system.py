@@ -241,6 +241,22 @@ async def test_a_restart_keeps_the_messages_and_is_no_failure() -> None:
         assert system.snapshot().children[0].restarts == 1
 
 
+async def test_who_waits_for_an_end_leaves_the_successor_alone(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two operators restart a child at once: the second must not take the first one's instance for the old one."""
+    address, child = echo(stop_seconds=2)
+    async with running([child]) as system:
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(system.restart, "echo")
+        await trio.sleep(10)
+        assert await address.ask(Say("still here")) == "still here"
+        (echoer,) = [each for each in system.snapshot().walk() if each.name == "echo"]
+        assert echoer.uptime >= 9, "nobody cancelled the new instance"
+    assert "did not stop" not in caplog.text
+
+
 async def test_a_stopped_child_stays_so_when_its_supervisor_restarts(autojump_clock: MockClock) -> None:
     _, stopped = echo("stopped")
     bad, bad_child = echo("bad")
