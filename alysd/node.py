@@ -5,6 +5,7 @@ docs/architecture.md explains the shape; each actor and workflow has one module,
 """
 
 import signal
+import time
 from collections.abc import Sequence
 
 import attrs
@@ -181,12 +182,12 @@ def _between_blocks(policy: RestartPolicy, parts: Parts) -> Aligned:
     return Aligned(policy, next_allowed)
 
 
-async def run_node(config: AlysConfig, spec: ChainSpec, face: Face) -> None:
-    """Run the node until SIGTERM or SIGINT.
+async def run_node(config: AlysConfig, spec: ChainSpec, face: Face, begun: float) -> None:
+    """Run the node until SIGTERM or SIGINT; `begun` is when the command began, on `time.perf_counter`.
 
     Raises `UserError` for what a person can mend before the tree stands, and `SystemFailed` afterwards.
     """
-    begun, stop = trio.current_time(), Stop(Notifier())
+    stop = Stop(Notifier())
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, stop.scope:
         async with open_parts(config, spec) as parts:
             face.start(config, spec, parts.genesis.hash)
@@ -194,7 +195,7 @@ async def run_node(config: AlysConfig, spec: ChainSpec, face: Face) -> None:
             journal = Journal(bus)
             readiness = Readiness(
                 spec, parts.clock, to.chain, to.engine, bus, stop.manager,
-                lambda first_slot_in: face.ready(trio.current_time() - begun, first_slot_in),
+                lambda first_slot_in: face.ready(time.perf_counter() - begun, first_slot_in),
             )  # fmt: skip
             rpc = AlysRpc(to.chain, to.storage, to.auxpow, spec, config.mining.fee_recipient)
             pages = OperatorPages(spec, parts.genesis.hash, parts.clock, to.chain, to.metrics, running)

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,9 +69,10 @@ def failed(cause: BaseException) -> SystemFailed:
 
 def test_a_node_that_was_asked_to_stop_ends_with_0(run: Any, tmp_path: Path) -> None:
     """systemd would call every stop a failure; and the folder would stay locked."""
-    node = FakeNode()
+    node, before = FakeNode(), time.perf_counter()
     assert run(node) == 0
-    config, spec, face = node.given
+    config, spec, face, begun = node.given
+    assert before <= begun <= time.perf_counter(), "what is said of the start counts from its beginning"
     assert (config.storage.path, spec.name, face.text) == (tmp_path / "data", "alys-dev", False)
     DataFolder.open(tmp_path / "data").close()
 
