@@ -31,7 +31,7 @@ from alysd.types.auxpow import AuxPow, AuxPowHeader, AuxWork
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import AuxHash, BlockHash
-from alysd.types.units import GWEI_PER_SAT, Sat
+from alysd.types.units import gwei_to_sat_floor
 
 R = TypeVar("R")
 
@@ -99,7 +99,7 @@ class AuxPowActor(Actor[MergedMining]):
             work=work,
             target=target_of(work.bits),
             previous=tip.last_final,
-            reward=Sat(miner_share(tip.unpaid_fees) // GWEI_PER_SAT),
+            reward=gwei_to_sat_floor(miner_share(tip.unpaid_fees)),
         )
 
     @handles(SubmitWork)

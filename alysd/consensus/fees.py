@@ -12,7 +12,7 @@ from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.fees import FeeFields
 from alysd.types.hashes import EvmAddress
-from alysd.types.units import WEI_PER_GWEI, Gwei, Wei
+from alysd.types.units import Gwei, Wei, wei_to_gwei_floor
 
 MINER_PERCENT = 80
 
@@ -32,12 +32,12 @@ def priority_fees(fee_fields: Sequence[FeeFields], gas_used: Sequence[int], base
 
 def miner_share(total: Wei) -> Gwei:
     """The miner's part of `total`, rounded down to gwei."""
-    return Gwei(total * MINER_PERCENT // (100 * WEI_PER_GWEI))
+    return wei_to_gwei_floor(Wei(total * MINER_PERCENT // 100))
 
 
 def federation_share(total: Wei, members: int) -> Gwei:
     """The part of `total` that each of `members` fee addresses gets, rounded down to gwei."""
-    return Gwei(total * (100 - MINER_PERCENT) // (100 * WEI_PER_GWEI * members))
+    return wei_to_gwei_floor(Wei(total * (100 - MINER_PERCENT) // (100 * members)))
 
 
 def fee_shares(total: Wei, recipient: EvmAddress, spec: ChainSpec) -> tuple[tuple[EvmAddress, Gwei], ...]:

@@ -21,23 +21,7 @@ Height = NewType("Height", int)
 """Number of a block on its branch; the genesis block has 0. Equals the execution block number."""
 
 WEI_PER_GWEI = 10**9
-WEI_PER_SAT = 10**10
 GWEI_PER_SAT = 10
-
-
-def sat_to_wei(amount: Sat) -> Wei:
-    """Convert exactly."""
-    return Wei(amount * WEI_PER_SAT)
-
-
-def sat_to_gwei(amount: Sat) -> Gwei:
-    """Convert exactly."""
-    return Gwei(amount * GWEI_PER_SAT)
-
-
-def gwei_to_wei(amount: Gwei) -> Wei:
-    """Convert exactly."""
-    return Wei(amount * WEI_PER_GWEI)
 
 
 def wei_to_gwei_floor(amount: Wei) -> Gwei:
@@ -45,6 +29,6 @@ def wei_to_gwei_floor(amount: Wei) -> Gwei:
     return Gwei(amount // WEI_PER_GWEI)
 
 
-def wei_to_sat_floor(amount: Wei) -> Sat:
+def gwei_to_sat_floor(amount: Gwei) -> Sat:
     """Convert, dropping what is below one satoshi: never creates money."""
-    return Sat(amount // WEI_PER_SAT)
+    return Sat(amount // GWEI_PER_SAT)
