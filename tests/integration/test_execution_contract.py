@@ -14,10 +14,10 @@ import pytest
 from alysd.errors import EngineBehind
 from alysd.integrations.clock import SystemClock
 from alysd.integrations.execution.embedded.engine import EmbeddedEngine
-from alysd.integrations.execution.embedded.pending import NothingPending
 from alysd.integrations.execution.engine_api import CATCHING_UP, EngineApiClient
 from alysd.ports import ExecutionEngine
 from alysd.testing.engine import FakeEngine
+from alysd.testing.pending import NothingPending
 from alysd.types.block import ExecutionPayload, PayloadAttributes, Withdrawal
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, EvmAddress, PayloadHash, sha256
 from alysd.types.units import Gwei

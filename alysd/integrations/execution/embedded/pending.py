@@ -32,15 +32,3 @@ class PendingSource(Protocol):
         What merely has to wait (a nonce gap, a base fee too high, no room left) is not discarded.
         """
         ...
-
-
-class NothingPending:
-    """A source without transactions, for a node that takes none."""
-
-    def best(self, base_fee: int, accounts: AccountReader) -> Iterable[SignedTransaction]:  # noqa: ARG002
-        """Nothing."""
-        return ()
-
-    def discard(self, transaction: SignedTransaction, reason: str) -> None:
-        """Nothing is ever offered, so nothing is ever discarded."""
-        raise AssertionError(f"{transaction.hash.hex()} was never offered (discarded: {reason})")

@@ -8,7 +8,7 @@ import pytest
 
 from alysd.errors import ComponentError, ConfigError, EngineBehind, WrongChain
 from alysd.integrations.execution.embedded.building import Builder
-from alysd.integrations.execution.embedded.pending import NothingPending
+from alysd.testing.pending import NothingPending
 from alysd.types.hashes import BURN_ADDRESS, EvmAddress, PayloadHash
 from alysd.types.units import Height, Wei
 from alysd.wire.execution_header import block_hash_of

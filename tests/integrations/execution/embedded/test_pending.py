@@ -3,8 +3,8 @@
 import pytest
 
 from alysd.integrations.execution.embedded.building import Builder
-from alysd.integrations.execution.embedded.pending import NothingPending
 from alysd.integrations.execution.embedded.trie_state import EMPTY_STATE
+from alysd.testing.pending import NothingPending
 from alysd.types.hashes import EvmAddress
 from tests.integrations.execution.embedded.kit import RICH, Offered, Sandbox, attributes, read, transfer
 

@@ -1,0 +1,18 @@
+"""A source of transactions for an embedded engine whose blocks are to be empty."""
+
+from collections.abc import Iterable
+
+from alysd.integrations.execution.embedded.pending import AccountReader
+from alysd.integrations.execution.embedded.values import SignedTransaction
+
+
+class NothingPending:
+    """A source without transactions."""
+
+    def best(self, base_fee: int, accounts: AccountReader) -> Iterable[SignedTransaction]:  # noqa: ARG002
+        """Nothing."""
+        return ()
+
+    def discard(self, transaction: SignedTransaction, reason: str) -> None:
+        """Nothing is ever offered, so nothing is ever discarded."""
+        raise AssertionError(f"{transaction.hash.hex()} was never offered (discarded: {reason})")
