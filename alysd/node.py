@@ -17,12 +17,12 @@ from alysd.actors.engine import EngineActor
 from alysd.actors.metrics import MetricsActor
 from alysd.actors.storage import StorageActor
 from alysd.api.alys_rpc import AlysRpc
-from alysd.api.face import Face
-from alysd.api.journal import Journal
+from alysd.api.console_log import ConsoleLog
+from alysd.api.event_logger import EventLogger
 from alysd.api.operator import OperatorPages
 from alysd.api.readiness import Readiness
-from alysd.api.running import Running, Stop
 from alysd.api.servers import server_tasks
+from alysd.api.system_handle import Stop, SystemHandle
 from alysd.config.model import AlysConfig, MiningConfig
 from alysd.consensus.aura import quiet_wait
 from alysd.errors import (
@@ -37,7 +37,7 @@ from alysd.errors import (
     UserError,
 )
 from alysd.integrations.bls import verify_aggregate
-from alysd.integrations.parts import Parts, open_parts
+from alysd.integrations.resources import NodeResources, open_resources
 from alysd.integrations.systemd import Notifier
 from alysd.messages.auxpow import MergedMining
 from alysd.messages.block_import import BlockImport
@@ -119,14 +119,16 @@ class Addresses:
 
 
 @attrs.frozen
-class Outside:
+class EdgeChildren:
     """Children that look out of the node: before the rest starts, and after it."""
 
     before: Sequence[ChildSpec] = ()
     after: Sequence[ChildSpec] = ()
 
 
-def tree(mining: MiningConfig, parts: Parts, to: Addresses, bus: Bus, outside: Outside) -> SupervisorSpec:
+def tree(
+    mining: MiningConfig, parts: NodeResources, to: Addresses, bus: Bus, outside: EdgeChildren
+) -> SupervisorSpec:
     """The tree as data: who is supervised by whom, how each restarts, in the order of starting."""
     spec, genesis, tell = parts.spec, parts.genesis, bus.publish
     memory = MiningMemory()
@@ -142,7 +144,7 @@ def tree(mining: MiningConfig, parts: Parts, to: Addresses, bus: Bus, outside: O
         ]),
         supervisor("ChainSupervisor", OneForOne(), [
             actor(to.engine, lambda: EngineActor(
-                parts.engine, parts.feeder, to.engine, to.storage, genesis.block.payload.block_hash, tell,
+                parts.engine, parts.sync_engine, to.engine, to.storage, genesis.block.payload.block_hash, tell,
             ), restart=CircuitBreaker(failures=2, open_seconds=4.0), priority=Priority.CRITICAL, stop_seconds=1.0),
             actor(to.chain, lambda: ChainActor(to.storage, tell),
                   restart=ExponentialBackoff(), priority=Priority.CRITICAL),
@@ -161,7 +163,7 @@ def tree(mining: MiningConfig, parts: Parts, to: Addresses, bus: Bus, outside: O
     ])  # fmt: skip
 
 
-def _internal_miner(mining: MiningConfig, parts: Parts, to: Addresses, bus: Bus) -> list[ChildSpec]:
+def _internal_miner(mining: MiningConfig, parts: NodeResources, to: Addresses, bus: Bus) -> list[ChildSpec]:
     if not mining.internal or mining.fee_recipient is None:
         return []
     miner = InternalMiner(to.chain, to.auxpow, parts.spec, mining.fee_recipient, parts.clock, bus)
@@ -169,7 +171,7 @@ def _internal_miner(mining: MiningConfig, parts: Parts, to: Addresses, bus: Bus)
     return [task("internal miner", miner.run, restart=restart, priority=Priority.BACKGROUND)]
 
 
-def _between_blocks(policy: RestartPolicy, parts: Parts) -> Aligned:
+def _between_blocks(policy: RestartPolicy, parts: NodeResources) -> Aligned:
     """`policy`, but never while this node makes its block: for children that no slot needs.
 
     Those that a slot needs are not held back: in the middle of one, their return is all that may still save it.
@@ -182,24 +184,24 @@ def _between_blocks(policy: RestartPolicy, parts: Parts) -> Aligned:
     return Aligned(policy, next_allowed)
 
 
-async def run_node(config: AlysConfig, spec: ChainSpec, face: Face, begun: float) -> None:
+async def run_node(config: AlysConfig, spec: ChainSpec, face: ConsoleLog, begun: float) -> None:
     """Run the node until SIGTERM or SIGINT; `begun` is when the command began, on `time.perf_counter`.
 
     Raises `UserError` for what a person can mend before the tree stands, and `SystemFailed` afterwards.
     """
     stop = Stop(Notifier())
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, stop.scope:
-        async with open_parts(config, spec) as parts:
+        async with open_resources(config, spec) as parts:
             face.start(config, spec, parts.genesis.hash)
-            bus, to, running = Bus(), Addresses(), Running(HealthMonitor(HEALTH_RULES))
-            journal = Journal(bus)
+            bus, to, running = Bus(), Addresses(), SystemHandle(HealthMonitor(HEALTH_RULES))
+            journal = EventLogger(bus)
             readiness = Readiness(
                 spec, parts.clock, to.chain, to.engine, bus, stop.manager,
                 lambda first_slot_in: face.ready(time.perf_counter() - begun, first_slot_in),
             )  # fmt: skip
             rpc = AlysRpc(to.chain, to.storage, to.auxpow, spec, config.mining.fee_recipient)
             pages = OperatorPages(spec, parts.genesis.hash, parts.clock, to.chain, to.metrics, running)
-            root = tree(config.mining, parts, to, bus, Outside(
+            root = tree(config.mining, parts, to, bus, EdgeChildren(
                 before=[task("stop signals", lambda: stop.on(signals), restart=Immediate())],
                 after=[
                     task("journal", journal.run, priority=Priority.BACKGROUND),

@@ -12,7 +12,7 @@ from alysd.nurseries import Tracer
 from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate
 from alysd.types.block import ExecutionPayload, PayloadAttributes, SignedBlock
-from alysd.types.chain import ChainState, Placement, StoredChain
+from alysd.types.chain import ChainState, ForkChoiceChange, StoredChain
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsSignature, EvmAddress, PayloadHash
 from alysd.types.mining import AuxOffer
 from alysd.types.units import Height, Slot
@@ -82,7 +82,7 @@ class Store(Protocol):
     Raises `StoreError` when the disk refuses and `Corrupt` when what is read is not what was written.
     """
 
-    def commit_block(self, signed: SignedBlock, state: ChainState, placement: Placement) -> None:
+    def commit_block(self, signed: SignedBlock, state: ChainState, placement: ForkChoiceChange) -> None:
         """Write block, state and placement, and sync."""
         ...
 

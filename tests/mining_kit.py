@@ -13,7 +13,7 @@ from alysd.consensus.fork_choice import Tree
 from alysd.consensus.transition import apply_block
 from alysd.errors import NotNow, Refused
 from alysd.messages.auxpow import Finalized, MergedMining, MiningOffer, SubmitWork
-from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetHead, GetState
+from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetForkchoice, GetState
 from alysd.messages.events import HeadMoved
 from alysd.messages.storage import GetBlockByHash, GetBlockByHeight, Storage
 from alysd.nurseries import (
@@ -32,7 +32,7 @@ from alysd.nurseries import (
 )
 from alysd.types.auxpow import AuxPowHeader, Bundle
 from alysd.types.block import SignedBlock
-from alysd.types.chain import ChainState, Head
+from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Slot, Wei
@@ -48,8 +48,8 @@ class FakeChainActor(Actor[Chain]):
     def __init__(self, world: "World") -> None:
         self._world = world
 
-    @handles(GetHead)
-    async def head(self, message: GetHead) -> Head:
+    @handles(GetForkchoice)
+    async def head(self, message: GetForkchoice) -> Forkchoice:
         return self._world.tree.tip
 
     @handles(GetState)

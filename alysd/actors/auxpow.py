@@ -24,7 +24,7 @@ from alysd.messages.auxpow import (
     UnknownWork,
     WorkFor,
 )
-from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetHead, GetState
+from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetForkchoice, GetState
 from alysd.messages.events import WorkQueued
 from alysd.nurseries import Actor, Address, Ask, handles
 from alysd.types.auxpow import AuxPow, AuxPowHeader, AuxWork
@@ -110,7 +110,7 @@ class AuxPowActor(Actor[MergedMining]):
             raise UnknownWork(message.aux_hash)
         target = target_of(offer.header.bits)
         await _check(message.auxpow, offer.aux_hash, self._spec.chain_id, target)
-        head = (await self._ask(GetHead())).head
+        head = (await self._ask(GetForkchoice())).head
         if head.last_final != offer.previous:
             raise StaleWork(offer.previous, head.last_final)
         queued = QueuedWork(
@@ -133,12 +133,12 @@ class AuxPowActor(Actor[MergedMining]):
     @handles(GetQueuedWork)
     async def queued_work(self, message: GetQueuedWork) -> QueuedWork | None:
         """The proof that a child of the head would include."""
-        return await self._best_for((await self._ask(GetHead())).head)
+        return await self._best_for((await self._ask(GetForkchoice())).head)
 
     @handles(Finalized)
     async def finalized(self, message: Finalized) -> None:
         """Forget the proofs that only branches without the last two could use; offers go by their age."""
-        memory, final = self._memory, message.head.final.hash
+        memory, final = self._memory, message.head.finalized.hash
         if final not in memory.final_blocks:
             memory.final_blocks = (*memory.final_blocks, final)[-KEPT_FINAL_BLOCKS:]
         memory.queue.keep(frozenset((*memory.final_blocks, message.head.head.last_final)))

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from alysd.consensus.fork_choice import Tree
 from alysd.errors import NotNow, StoreError
-from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetBundle, GetHead, GetState
+from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetBundle, GetForkchoice, GetState
 from alysd.messages.events import HeadMoved
 from alysd.messages.storage import CommitBlock, LoadChain, Storage
 from alysd.nurseries import Actor, Address, NotAnswered, handles
 from alysd.types.auxpow import Bundle
-from alysd.types.chain import ChainState, Head, StoredBlock
+from alysd.types.chain import ChainState, Forkchoice, StoredBlock
 from alysd.types.hashes import short
 
 STORAGE_SECONDS = 10.0
@@ -33,8 +33,8 @@ class ChainActor(Actor[Chain]):
         stored = await self._storage.ask(LoadChain(), seconds=STORAGE_SECONDS)
         self._tree = Tree(stored.states, stored.final)
 
-    @handles(GetHead)
-    async def head(self, message: GetHead) -> Head:
+    @handles(GetForkchoice)
+    async def head(self, message: GetForkchoice) -> Forkchoice:
         """Head, safe and final block."""
         return self._tree.tip
 

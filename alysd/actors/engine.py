@@ -36,7 +36,7 @@ _TURNS = count(1)
 
 
 class EngineActor(Actor[Engine]):
-    """Builds, executes and follows by `engine`; feeds it by `feeder`, the same client with more patience.
+    """Builds, executes and follows by `engine`; feeds it by `sync_engine`, the same client with more patience.
 
     `genesis` is the hash of block 0's payload. `own` is this actor's address, whose mailbox must not drop: while
     the client lags behind, the actor feeds it in pieces, a message each, and refuses requests with `NotNow`.
@@ -48,7 +48,7 @@ class EngineActor(Actor[Engine]):
     def __init__(
         self,
         engine: ExecutionEngine,
-        feeder: ExecutionEngine,
+        sync_engine: ExecutionEngine,
         own: Address[Engine],
         storage: Address[Storage],
         genesis: PayloadHash,
@@ -57,7 +57,7 @@ class EngineActor(Actor[Engine]):
         self._engine = engine
         self._own = own
         self._genesis = genesis
-        self._reconcile = EngineReconcile(feeder, storage, genesis, publish)
+        self._reconcile = EngineReconcile(sync_engine, storage, genesis, publish)
         self._turn = 0
 
     async def started(self) -> None:
@@ -90,7 +90,7 @@ class EngineActor(Actor[Engine]):
             self._engine.build_payload,
             tip.head.payload_hash,
             tip.safe.payload_hash,
-            tip.final.payload_hash,
+            tip.finalized.payload_hash,
             message.attributes,
         )
         with _held_at_most(HANDLER_SECONDS):
@@ -143,7 +143,7 @@ class EngineActor(Actor[Engine]):
     async def _follow(self, message: SetForkchoice) -> None:
         tip = message.head
         verdict = await self._engine.set_forkchoice(
-            tip.head.payload_hash, tip.safe.payload_hash, tip.final.payload_hash
+            tip.head.payload_hash, tip.safe.payload_hash, tip.finalized.payload_hash
         )
         if verdict.status == "INVALID":
             reason = f"judges the node's head invalid: {verdict.reason}"

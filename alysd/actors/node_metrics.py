@@ -11,7 +11,7 @@ from alysd import __version__
 from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkflowMoved, WorkQueued
 from alysd.messages.metrics import NodeCounts, Scrape
 from alysd.nurseries import ChildSnapshot, Health, State
-from alysd.types.chain import Head
+from alysd.types.chain import Forkchoice
 
 PRODUCTION_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds; the goal is 20 ms besides the execution client's time, and a slot has usually two seconds."""
@@ -58,7 +58,7 @@ class EventCounts:
                 self._missed.inc(slots)
                 self._misses += slots
             case HeadMoved(old, new, removed):
-                self._final.inc(max(0, new.final.height - old.final.height))
+                self._final.inc(max(0, new.finalized.height - old.finalized.height))
                 self._reorganised.inc(removed)
                 self._reorganisations += removed > 0
             case ProductionHalted():
@@ -109,15 +109,17 @@ def new_registry(collector: SnapshotCollector) -> CollectorRegistry:
     return registry
 
 
-def _chain_metrics(tip: Head) -> Iterable[Metric]:
+def _chain_metrics(tip: Forkchoice) -> Iterable[Metric]:
     def gauge(name: str, text: str, value: float) -> Metric:
         return GaugeMetricFamily(f"alysd_{name}", text, value)
 
     yield gauge("head_height", "Height of the head.", tip.head.height)
     yield gauge("safe_height", "Height of the safe block.", tip.safe.height)
-    yield gauge("final_height", "Height of the last block that a proof of work has made final.", tip.final.height)
+    yield gauge(
+        "final_height", "Height of the last block that a proof of work has made final.", tip.finalized.height
+    )
     yield gauge("head_timestamp_seconds", "Start of the head's slot, in Unix seconds.", tip.head.timestamp)
-    waiting = tip.head.height - tip.final.height
+    waiting = tip.head.height - tip.finalized.height
     yield gauge("blocks_waiting_for_work", "Blocks above the last final one.", waiting)
     yield gauge(
         "unpaid_fees_btc", "Priority fees that the next proof of work will pay out.", tip.head.unpaid_fees / 1e18

@@ -10,7 +10,7 @@ from alysd.consensus.auxpow import proof_value
 from alysd.messages.auxpow import MiningOffer, QueuedWork
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import SignedBlock
-from alysd.types.chain import Head
+from alysd.types.chain import Forkchoice
 from alysd.types.hashes import displayed
 from alysd.wire.evm_address import checksum_address
 from alysd.wire.hex import to_hex
@@ -32,13 +32,13 @@ def offer_json(offer: MiningOffer, chain_id: int) -> dict[str, Any]:
     }
 
 
-def block_json(signed: SignedBlock, tip: Head, *, canonical: bool) -> dict[str, Any]:
+def block_json(signed: SignedBlock, tip: Forkchoice, *, canonical: bool) -> dict[str, Any]:
     """A block, and how it stands against `tip`; `canonical` says that it is on the branch of the head."""
     block, payload = signed.block, signed.block.payload
     return {
         "hash": displayed(signed.hash),
         "confirmations": tip.head.height - block.height + 1 if canonical else NOT_ON_CHAIN,
-        "final": canonical and block.height <= tip.final.height,
+        "final": canonical and block.height <= tip.finalized.height,
         "height": block.height,
         "slot": block.slot,
         "time": payload.timestamp,

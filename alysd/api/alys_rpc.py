@@ -11,13 +11,13 @@ from alysd.api.jsonrpc import INTERNAL_ERROR, Method, RpcError
 from alysd.api.params import InvalidParams, Params
 from alysd.errors import Malformed, NotNow, Refused
 from alysd.messages.auxpow import CreateWork, GetQueuedWork, MergedMining, SubmitWork
-from alysd.messages.chain import Chain, GetHead
+from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.storage import GetBlockByHash, GetBlockByHeight, Storage
 from alysd.nurseries import Address, NotAnswered
 from alysd.peg.federation import deposit_address
 from alysd.types.auxpow import AuxPow
 from alysd.types.block import SignedBlock
-from alysd.types.chain import Head
+from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress
 from alysd.types.units import Height
@@ -126,8 +126,8 @@ class AlysRpc:
         offer = await self._auxpow.ask(CreateWork(recipient), seconds=ASK_SECONDS)
         return offer_json(offer, self._spec.chain_id)
 
-    async def _tip(self) -> Head:
-        return await self._chain.ask(GetHead(), seconds=ASK_SECONDS)
+    async def _tip(self) -> Forkchoice:
+        return await self._chain.ask(GetForkchoice(), seconds=ASK_SECONDS)
 
     async def _by_hash(self, block_hash: BlockHash) -> SignedBlock:
         signed = await self._storage.ask(GetBlockByHash(block_hash), seconds=ASK_SECONDS)

@@ -8,7 +8,7 @@ import trio
 from alysd import __version__
 from alysd.messages.metrics import NodeCounts
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
-from alysd.types.chain import ChainState, Head
+from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash, displayed
 
@@ -46,7 +46,7 @@ class NodeReport:
     genesis: BlockHash
     time: float
     tree: ChildSnapshot
-    tip: Head | None
+    tip: Forkchoice | None
     counts: NodeCounts | None
 
     def health(self) -> NodeHealth:
@@ -88,9 +88,10 @@ class NodeReport:
         }
 
 
-def _tip_json(tip: Head) -> dict[str, Any]:
+def _tip_json(tip: Forkchoice) -> dict[str, Any]:
     return {
-        name: _block_json(state) for name, state in (("head", tip.head), ("safe", tip.safe), ("final", tip.final))
+        name: _block_json(state)
+        for name, state in (("head", tip.head), ("safe", tip.safe), ("final", tip.finalized))
     }
 
 

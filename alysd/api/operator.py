@@ -13,10 +13,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from alysd.api.node_health import NodeReport
-from alysd.api.running import Running
 from alysd.api.supervision_pages import SupervisionPages
+from alysd.api.system_handle import SystemHandle
 from alysd.errors import Refused
-from alysd.messages.chain import Chain, GetHead
+from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.metrics import GetCounts, Metrics, Scrape
 from alysd.nurseries import Address, NotAnswered
 from alysd.ports import Clock
@@ -38,7 +38,7 @@ class OperatorPages:
     clock: Clock
     chain: Address[Chain]
     metrics: Address[Metrics]
-    running: Running
+    running: SystemHandle
 
     def routes(self) -> list[Route]:
         """Routes for whichever server shows them."""
@@ -51,7 +51,7 @@ class OperatorPages:
 
     async def metrics_page(self, _request: Request) -> Response:
         """Prometheus's text format; 503 while the metrics actor is down."""
-        tip = await _answer(self.chain.ask(GetHead(), seconds=ASK_SECONDS))
+        tip = await _answer(self.chain.ask(GetForkchoice(), seconds=ASK_SECONDS))
         tree = self.running.snapshot()
         failures = self.running.up().failures
         # Copies: the metrics are rendered in a thread, and the runtime goes on counting.
@@ -72,7 +72,7 @@ class OperatorPages:
         return Response(json.dumps(report, indent=1), media_type="application/json")
 
     async def _report(self) -> NodeReport:
-        tip = await _answer(self.chain.ask(GetHead(), seconds=ASK_SECONDS))
+        tip = await _answer(self.chain.ask(GetForkchoice(), seconds=ASK_SECONDS))
         counts = await _answer(self.metrics.ask(GetCounts(), seconds=ASK_SECONDS))
         return NodeReport(self.spec, self.genesis, self.clock.time(), self.running.snapshot(), tip, counts)
 

@@ -13,7 +13,7 @@ import trio
 
 from alysd.consensus.aura import slot_at, slot_start
 from alysd.errors import Refused
-from alysd.messages.chain import Chain, GetHead
+from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.engine import Engine, SetForkchoice
 from alysd.messages.events import BlockProduced, ProductionHalted
 from alysd.nurseries import Address, Bus, NotAnswered
@@ -81,7 +81,7 @@ class Readiness:
         said = ""
         while True:
             try:
-                tip = await self._chain.ask(GetHead(), seconds=ASK_SECONDS)
+                tip = await self._chain.ask(GetForkchoice(), seconds=ASK_SECONDS)
                 await self._engine.ask(SetForkchoice(tip), seconds=ASK_SECONDS)
             except (NotAnswered, Refused) as error:
                 if type(error).__name__ != said:

@@ -17,7 +17,7 @@ from alysd.api.rpc_http import internal_error, rpc_endpoint
 from alysd.api.server import listen, serve
 from alysd.config.model import ApiConfig, ListenAddress
 from alysd.errors import Refused
-from alysd.integrations.parts import EmbeddedExecution
+from alysd.integrations.resources import EmbeddedExecution
 from alysd.nurseries import ChildSpec, Priority, task
 
 STOP_SECONDS = 2.0

@@ -15,10 +15,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from alysd.api.running import Running
+from alysd.api.system_handle import SystemHandle
 from alysd.integrations.memory import resident_bytes
 from alysd.nurseries import Address, ChildHistory, ChildSnapshot, FailureRecord, Pattern, PatternKind
-from alysd.nurseries.trace import Carried
+from alysd.nurseries.trace import TracedMessage
 from alysd.ports import Clock
 
 ERROR_LENGTH = 300
@@ -38,7 +38,7 @@ class SupervisionPages:
     """The pages of one `running` node; `clock` turns the runtime's times into Unix ones."""
 
     clock: Clock
-    running: Running
+    running: SystemHandle
 
     def routes(self) -> list[Route]:
         """Routes for whichever server shows them."""
@@ -130,7 +130,7 @@ def pattern_json(pattern: Pattern, unix: float) -> dict[str, Any]:
 
 def mailbox_json(address: Address[Any]) -> dict[str, Any]:
     """What waits at an address: messages by type, never what is in them."""
-    now, inbox, in_hand = perf_counter(), address.mailbox, address.in_hand
+    now, inbox, current = perf_counter(), address.mailbox, address.current
     waiting = Counter(_type_of(message) for message, _, _ in inbox.queue)
     return {
         "name": address.name,
@@ -139,7 +139,7 @@ def mailbox_json(address: Address[Any]) -> dict[str, Any]:
         "waiting_by_type": dict(waiting),
         "waiting_for_seconds": now - inbox.queue[0][1] if inbox.queue else 0.0,
         "in_line_for_room": len(inbox.line or ()),
-        "in_hand": None if in_hand is None else {"type": _type_of(in_hand[0]), "sent_ago": now - in_hand[1]},
+        "current": None if current is None else {"type": _type_of(current[0]), "sent_ago": now - current[1]},
         "dropped": inbox.dropped,
         "dead_letters": [
             {"type": _type_of(letter.message), "reason": letter.reason, "waited": letter.waited}
@@ -149,4 +149,4 @@ def mailbox_json(address: Address[Any]) -> dict[str, Any]:
 
 
 def _type_of(message: object) -> str:
-    return type(message.message if isinstance(message, Carried) else message).__name__
+    return type(message.message if isinstance(message, TracedMessage) else message).__name__

@@ -44,10 +44,10 @@ def run(args: argparse.Namespace) -> int:
     """Mine until the planned blocks are found, 0, or until it is stopped, 130. Raises `UserError`."""
     import trio
 
-    from alysd.api.face import Face
+    from alysd.api.console_log import ConsoleLog
     from alysd.config.model import LoggingConfig
 
-    Face.set_up(LoggingConfig(), sys.stdout)
+    ConsoleLog.set_up(LoggingConfig(), sys.stdout)
     return trio.run(_mine, args)
 
 

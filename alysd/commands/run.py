@@ -19,14 +19,14 @@ def run(args: argparse.Namespace) -> int:
     import trio
 
     from alysd.api.blame import user_error_in
-    from alysd.api.face import Face
+    from alysd.api.console_log import ConsoleLog
     from alysd.config.genesis_hash import genesis_hash
     from alysd.errors import AlysError
     from alysd.integrations.data_folder import DataFolder
     from alysd.nurseries import SystemFailed
 
     config, spec = load_configuration(args)
-    face = Face.set_up(config.logging, sys.stdout)
+    face = ConsoleLog.set_up(config.logging, sys.stdout)
     try:
         with DataFolder.open(config.storage.path) as folder:
             folder.claim(spec.name, genesis_hash(spec))

@@ -9,7 +9,7 @@ from itertools import islice
 
 from alysd.consensus.violations import UnknownParent
 from alysd.types.auxpow import Bundle
-from alysd.types.chain import ChainState, Head, Placement
+from alysd.types.chain import ChainState, Forkchoice, ForkChoiceChange
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Height
 
@@ -54,7 +54,7 @@ class Tree:
         return len(self._states)
 
     @property
-    def tip(self) -> Head:
+    def tip(self) -> Forkchoice:
         """Head, safe and final block. The head's parent, if it is not below the final block, is the safe one."""
         return self._tip(self._head, self._final)
 
@@ -86,13 +86,13 @@ class Tree:
             previous_end_slot=self._head.last_final_slot,
         )
 
-    def place(self, state: ChainState) -> Placement:
+    def place(self, state: ChainState) -> ForkChoiceChange:
         """What the new block `state` changes, without changing it yet; a block that is there changes nothing.
 
         Raises `UnknownParent` for a block that does not descend from the last final one.
         """
         if self.get(state.hash) is not None:
-            return Placement(self.tip, (), 0)
+            return ForkChoiceChange(self.tip, (), 0)
         if self.get(state.parent_hash) is None:
             raise UnknownParent(state.parent_hash)
         final, head = self._final, best((self._head, state))
@@ -107,9 +107,9 @@ class Tree:
             added.append(walk)
             walk = self._states[walk.parent_hash]
         canonical = tuple((new.height, new.hash) for new in reversed(added))
-        return Placement(self._tip(head, final), canonical, self._head.height - walk.height if added else 0)
+        return ForkChoiceChange(self._tip(head, final), canonical, self._head.height - walk.height if added else 0)
 
-    def adopt(self, state: ChainState) -> Placement:
+    def adopt(self, state: ChainState) -> ForkChoiceChange:
         """Take the block in, as `place` says, and forget what can no longer matter."""
         placement = self.place(state)
         if state.hash not in self._states:
@@ -120,13 +120,13 @@ class Tree:
             for height in range(first, first + placement.removed):
                 del self._canonical[Height(height)]
             self._canonical.update(placement.canonical)
-        if placement.tip.final is not self._final:
-            self._prune(self._final, placement.tip.final)
+        if placement.tip.finalized is not self._final:
+            self._prune(self._final, placement.tip.finalized)
         return placement
 
-    def _tip(self, head: ChainState, final: ChainState) -> Head:
+    def _tip(self, head: ChainState, final: ChainState) -> Forkchoice:
         safe = final if head.hash == final.hash else self._states[head.parent_hash]
-        return Head(head=head, safe=safe, final=final)
+        return Forkchoice(head=head, safe=safe, finalized=final)
 
     def _link(self, state: ChainState) -> None:
         self._states[state.hash] = state

@@ -19,7 +19,7 @@ import lmdb
 
 from alysd.errors import Corrupt, Malformed, StoreError, WrongChain
 from alysd.types.block import SignedBlock
-from alysd.types.chain import ChainState, Placement, StoredChain
+from alysd.types.chain import ChainState, ForkChoiceChange, StoredChain
 from alysd.types.hashes import BlockHash, displayed
 from alysd.types.units import Height
 from alysd.wire.block_ssz import decode_block, encode_block
@@ -84,7 +84,7 @@ class LmdbStore:
         txn.put(signed.hash, encode_block(signed), db=self._blocks)
         txn.put(_height_key(state.height) + state.hash, encode_state(state), db=self._states)
 
-    def commit_block(self, signed: SignedBlock, state: ChainState, placement: Placement) -> None:
+    def commit_block(self, signed: SignedBlock, state: ChainState, placement: ForkChoiceChange) -> None:
         """Write block, state and placement in one synced transaction."""
 
         def write(txn: lmdb.Transaction) -> None:
@@ -93,7 +93,7 @@ class LmdbStore:
                 self._cut_canonical(txn, placement.tip.head.height)
             for height, block in placement.canonical:
                 txn.put(_height_key(height), block, db=self._canonical)
-            final = placement.tip.final
+            final = placement.tip.finalized
             txn.put(b"final", _height_key(final.height) + final.hash, db=self._meta)
 
         self._write(write)

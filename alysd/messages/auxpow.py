@@ -5,7 +5,7 @@ import attrs
 from alysd.errors import InvalidWork
 from alysd.nurseries import Ask, Tell
 from alysd.types.auxpow import AuxPow, AuxPowHeader, AuxWork
-from alysd.types.chain import ChainState, Head
+from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress, displayed
 from alysd.types.units import Sat
 
@@ -90,4 +90,4 @@ class WorkFor(Ask[MergedMining, AuxPowHeader | None]):
 class Finalized(Tell[MergedMining]):
     """The last final block has moved: forget the work that this settles."""
 
-    head: Head
+    head: Forkchoice

@@ -4,7 +4,7 @@ import attrs
 
 from alysd.nurseries import Ask
 from alysd.types.block import SignedBlock
-from alysd.types.chain import Head
+from alysd.types.chain import Forkchoice
 
 
 class BlockImport:
@@ -12,7 +12,7 @@ class BlockImport:
 
 
 @attrs.frozen
-class ImportBlock(Ask[BlockImport, Head]):
+class ImportBlock(Ask[BlockImport, Forkchoice]):
     """Judge, execute, store and adopt a block; the reply is the head afterwards.
 
     Raises a subclass of `InvalidBlock` for the rule that the block breaks. A block that the node has already is

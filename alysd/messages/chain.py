@@ -4,7 +4,7 @@ import attrs
 
 from alysd.nurseries import Ask
 from alysd.types.auxpow import Bundle
-from alysd.types.chain import ChainState, ExecutedBlock, Head, StoredBlock
+from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, StoredBlock
 from alysd.types.hashes import BlockHash
 
 
@@ -13,7 +13,7 @@ class Chain:
 
 
 @attrs.frozen
-class GetHead(Ask[Chain, Head]):
+class GetForkchoice(Ask[Chain, Forkchoice]):
     """Head, safe and final block as the node has them now."""
 
 

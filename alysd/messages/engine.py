@@ -4,7 +4,7 @@ import attrs
 
 from alysd.nurseries import Ask, Tell
 from alysd.types.block import ExecutionPayload, PayloadAttributes
-from alysd.types.chain import Head
+from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Wei
 
@@ -17,7 +17,7 @@ class Engine:
 class BuildPayload(Ask[Engine, ExecutionPayload]):
     """Build the best payload on top of the given head."""
 
-    head: Head
+    head: Forkchoice
     attributes: PayloadAttributes
 
 
@@ -33,7 +33,7 @@ class ExecutePayload(Ask[Engine, Wei]):
 class SetForkchoice(Ask[Engine, None]):
     """Make the execution client follow the given head, safe and finalized blocks."""
 
-    head: Head
+    head: Forkchoice
 
 
 @attrs.frozen

@@ -4,7 +4,7 @@ import attrs
 
 from alysd.messages.auxpow import QueuedWork
 from alysd.types.block import SignedBlock
-from alysd.types.chain import Head
+from alysd.types.chain import Forkchoice
 from alysd.types.units import Slot
 
 
@@ -16,8 +16,8 @@ class ChainEvent:
 class HeadMoved(ChainEvent):
     """The head, or the last final block, is another one. `removed` counts the blocks a reorganisation undid."""
 
-    old: Head
-    new: Head
+    old: Forkchoice
+    new: Forkchoice
     removed: int
 
 

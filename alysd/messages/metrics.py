@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import attrs
 
 from alysd.nurseries import Ask, ChildSnapshot, FailureKind
-from alysd.types.chain import Head
+from alysd.types.chain import Forkchoice
 
 
 class Metrics:
@@ -35,5 +35,5 @@ class Scrape(Ask[Metrics, bytes]):
     """
 
     tree: ChildSnapshot
-    head: Head | None
+    head: Forkchoice | None
     failures: Mapping[str, Mapping[FailureKind, int]]

@@ -4,7 +4,7 @@ import attrs
 
 from alysd.nurseries import Ask
 from alysd.types.block import SignedBlock
-from alysd.types.chain import ExecutedBlock, Placement, StoredBlock, StoredChain
+from alysd.types.chain import ExecutedBlock, ForkChoiceChange, StoredBlock, StoredChain
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Height
 
@@ -18,7 +18,7 @@ class CommitBlock(Ask[Storage, StoredBlock]):
     """Write a block and its placement in one synced transaction; after the reply it survives a power cut."""
 
     executed: ExecutedBlock
-    placement: Placement
+    placement: ForkChoiceChange
 
 
 @attrs.frozen

@@ -35,7 +35,7 @@ The smallest program:
 from alysd.nurseries.address import Address
 from alysd.nurseries.behaviour import Actor, handles
 from alysd.nurseries.bus import Bus, BusRules, NotPermitted, Rate, TooManyEvents
-from alysd.nurseries.envelope import Codec, Envelope, Gate, NotAuthentic, seal, unseal
+from alysd.nurseries.envelope import Codec, Envelope, InboundEndpoint, NotAuthentic, seal, unseal
 from alysd.nurseries.errors import (
     ActorDown,
     AskCycle,
@@ -64,13 +64,13 @@ from alysd.nurseries.group import Balance, Group, pool
 from alysd.nurseries.health import Health
 from alysd.nurseries.history import ChildHistory, FailureRecord, Outcome
 from alysd.nurseries.inbox import DeadLetter
-from alysd.nurseries.keep import Kept, StateStore
 from alysd.nurseries.lifecycle import TRANSITIONS, Change, Observer, State
 from alysd.nurseries.mailbox import Mailbox
 from alysd.nurseries.messages import Ask, Tell
 from alysd.nurseries.monitor import HealthChange, HealthMonitor, HealthRules
 from alysd.nurseries.overflow import Backoff, OnCrash, Overflow
 from alysd.nurseries.patterns import Pattern, PatternKind, PatternRules
+from alysd.nurseries.persistent_state import PersistentState, StateStore
 from alysd.nurseries.registry import Registry
 from alysd.nurseries.restart import (
     Aligned,
@@ -120,7 +120,6 @@ __all__ = [
     "FailureRecord",
     "Fatal",
     "FixedDelay",
-    "Gate",
     "Group",
     "HandlerCrashed",
     "HandlerTooSlow",
@@ -131,8 +130,8 @@ __all__ = [
     "HealthRules",
     "IllegalTransition",
     "Immediate",
+    "InboundEndpoint",
     "Intensity",
-    "Kept",
     "Mailbox",
     "MailboxFull",
     "MailboxSnapshot",
@@ -150,6 +149,7 @@ __all__ = [
     "Pattern",
     "PatternKind",
     "PatternRules",
+    "PersistentState",
     "Priority",
     "Rate",
     "Recovery",

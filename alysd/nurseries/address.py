@@ -40,8 +40,8 @@ class Address(Generic[P]):
     __slots__ = (
         "abandoned",
         "circuit_until",
+        "current",
         "handled",
-        "in_hand",
         "longest_wait",
         "mailbox",
         "name",
@@ -64,7 +64,7 @@ class Address(Generic[P]):
         self.on_crash = on_crash
         self.wheel: Wheel | None = None
         self.circuit_until: float | None = None
-        self.in_hand: Entry | None = None
+        self.current: Entry | None = None
         self.retried: Entry | None = None
         # Messages handled to their end, refused by a handler, and asks whose asker had gone.
         self.handled = 0
@@ -174,7 +174,7 @@ class Address(Generic[P]):
         """
         if self.mailbox.urgent is not None:
             self.mailbox.clear_urgent("its instance ended")
-        entry, self.in_hand = self.in_hand, None
+        entry, self.current = self.current, None
         if entry is None:
             return
         _, _, pending = entry

@@ -109,7 +109,7 @@ REMEMBERED = 65536
 """Ids remembered at most, some 10 MB: a thousand messages a second for `LONGEST`."""
 
 
-class Gate:
+class InboundEndpoint:
     """Where messages from other processes come in: unsealed, decoded, bounded, checked, then delivered.
 
     `deliver` is given each envelope that passes; its sender is then known to be somebody who has the key.

@@ -62,7 +62,7 @@ class Group(Generic[P]):
 
 
 def _load(member: Address[Any]) -> int:
-    return member.depth + (member.in_hand is not None)
+    return member.depth + (member.current is not None)
 
 
 def pool(

@@ -8,7 +8,7 @@ import attrs
 from alysd.nurseries.errors import ActorDown, MailboxFull
 from alysd.nurseries.mailbox import Mailbox
 from alysd.nurseries.overflow import OverflowPolicy
-from alysd.nurseries.trace import Carried
+from alysd.nurseries.trace import TracedMessage
 from alysd.nurseries.waits import Waiter, begin_wait, end_wait, handling
 from alysd.nurseries.wheel import Pending
 
@@ -47,7 +47,7 @@ class Inbox(Mailbox[Entry]):
         """Count the message, keep it as a dead letter and tell its asker."""
         super().drop(value, reason)
         message, sent_at, pending = value
-        if isinstance(message, Carried):
+        if isinstance(message, TracedMessage):
             message = message.message
         if self.dead_letters is None:
             self.dead_letters = deque(maxlen=DEAD_LETTERS_KEPT)

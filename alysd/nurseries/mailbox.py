@@ -36,7 +36,7 @@ _turns = count(1)
 _MASK = TURNS - 1  # TURNS is a power of two: this is the cheapest way to count to it
 
 
-async def take_turn() -> None:
+async def maybe_checkpoint() -> None:
     """Let other tasks run, every `TURNS` calls; cancellation is noticed then."""
     if not next(_turns) & _MASK:
         await checkpoint()
@@ -197,7 +197,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
 
     async def receive(self) -> T:
         """The next value, urgent ones first. Raises `trio.EndOfChannel` when closed and empty."""
-        await take_turn()
+        await maybe_checkpoint()
         while True:
             try:
                 return self.receive_nowait()

@@ -17,7 +17,7 @@ from alysd.nurseries.address import Address
 from alysd.nurseries.behaviour import Actor, Handler
 from alysd.nurseries.errors import HandlerTooSlow, UnknownMessage, leaf_of
 from alysd.nurseries.lifecycle import State
-from alysd.nurseries.trace import Carried, Tracer, traced
+from alysd.nurseries.trace import TracedMessage, Tracer, traced
 from alysd.nurseries.wheel import Pending
 
 logger = logging.getLogger("alysd.nurseries")
@@ -68,7 +68,7 @@ class Served(Protocol):
 async def serve(child: Served, actor: Actor[Any]) -> None:
     """Handle messages until told to stop; then, if the mailbox was closed for good, what is left in it.
 
-    Raises what a handler raises unless it is a refusal; the entry is then still the address's `in_hand`.
+    Raises what a handler raises unless it is a refusal; the entry is then still the address's `current`.
     """
     address = child.address
     inbox, handlers, refusals = address.mailbox, child.handlers(actor), child.refusals
@@ -87,7 +87,7 @@ async def serve(child: Served, actor: Actor[Any]) -> None:
             if pending is not None and pending.task is None:
                 address.abandoned += 1
                 continue
-            address.in_hand = entry
+            address.current = entry
             handler = handlers.get(type(message))
             try:
                 reply = await (handler(actor, message) if handler else _unusual(child, actor, handlers, message))
@@ -100,7 +100,7 @@ async def serve(child: Served, actor: Actor[Any]) -> None:
                 if pending is not None:
                     pending.reply(reply)
                 address.handled += 1
-            address.in_hand = None
+            address.current = None
             turn += 1
             if not turn % SAMPLE:
                 now = perf_counter()
@@ -125,10 +125,10 @@ async def _unusual(
     child: Served, actor: Actor[Any], handlers: Mapping[type[Any], Handler], message: object
 ) -> Any:
     """A message without a handler: one that carries a trace, or a mistake."""
-    inner: object = message.message if isinstance(message, Carried) else message
+    inner: object = message.message if isinstance(message, TracedMessage) else message
     name, kind = child.address.name, type(inner)
     handler = handlers.get(kind)
-    if handler is None or not isinstance(message, Carried):
+    if handler is None or not isinstance(message, TracedMessage):
         raise UnknownMessage(name, kind.__name__)
     with child.tracer.handling(name, kind.__name__, message.context) as context, traced(context):
         return await handler(actor, inner)
@@ -167,9 +167,9 @@ async def _obey(child: Served, actor: Actor[Any]) -> bool:
                 child.move(State.STOPPING)
                 return not inbox.closed
             if signal is Signal.CHECK and pending is not None:
-                child.address.in_hand = entry  # so that a crash in the check answers for it
+                child.address.current = entry  # so that a crash in the check answers for it
                 pending.reply(await actor.health_check())
-                child.address.in_hand = None
+                child.address.current = None
             elif (signal is Signal.SUSPEND) is not suspended:
                 suspended = not suspended
                 child.move(State.SUSPENDED if suspended else State.RUNNING)

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import attrs
 import trio
 
+from alysd.nurseries.actor_child import ActorChild, TaskChild
 from alysd.nurseries.child import Child, Parent, Runtime
 from alysd.nurseries.errors import BudgetSpent, WrongState
 from alysd.nurseries.failure_log import Failure
 from alysd.nurseries.failures import root_cause
 from alysd.nurseries.health import Health
 from alysd.nurseries.history import Outcome
-from alysd.nurseries.leaf import ActorChild, TaskChild
 from alysd.nurseries.lifecycle import TRANSITIONS, UP, State
 from alysd.nurseries.probe import Probe
 from alysd.nurseries.snapshot import ChildSnapshot

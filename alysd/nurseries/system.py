@@ -4,10 +4,10 @@ import logging
 
 import trio
 
+from alysd.nurseries.actor_child import ActorChild
 from alysd.nurseries.child import Child, Runtime
 from alysd.nurseries.errors import BudgetSpent, SystemFailed, UnknownChild, WrongState
 from alysd.nurseries.failure_log import FailureLog
-from alysd.nurseries.leaf import ActorChild
 from alysd.nurseries.lifecycle import UP, State
 from alysd.nurseries.monitor import HealthMonitor
 from alysd.nurseries.patterns import Pattern, find_patterns

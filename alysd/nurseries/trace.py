@@ -3,7 +3,7 @@
     with traced(TraceContext.parse(header)):
         await chain.ask(GetHead())        # the handler runs with the same current_trace()
 
-A message is wrapped in a `Carried` only then: while no trace is open, tracing costs one attribute.
+A message is wrapped in a `TracedMessage` only then: while no trace is open, tracing costs one attribute.
 """
 
 import re
@@ -83,7 +83,7 @@ def untraced() -> Generator[None]:
 
 
 @attrs.frozen
-class Carried:
+class TracedMessage:
     """A message and the trace it was sent in, as they wait in a mailbox."""
 
     message: Any
@@ -109,4 +109,4 @@ class Unrecorded:
 def carry(message: object) -> object:
     """The message with the trace that is open here, or as it is."""
     context = _current.get()
-    return message if context is None else Carried(message, context)
+    return message if context is None else TracedMessage(message, context)

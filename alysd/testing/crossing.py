@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from alysd.nurseries import Address, Ask, Codec, Envelope, Gate, OnCrash, Overflow, Tell, seal
+from alysd.nurseries import Address, Ask, Codec, Envelope, InboundEndpoint, OnCrash, Overflow, Tell, seal
 from alysd.nurseries.address import ASK_SECONDS
 from alysd.nurseries.overflow import OverflowPolicy
 
@@ -41,7 +41,7 @@ class Border:
         self._codec = codec
         self._clock = clock
         self._arrived: list[Envelope] = []
-        self._gate = Gate(KEY, codec, self._arrived.append, max_bytes=1 << 25)
+        self._gate = InboundEndpoint(KEY, codec, self._arrived.append, max_bytes=1 << 25)
 
     def message(self, message: Any, destination: str) -> tuple[Any, Envelope]:
         """The message as it arrives at `destination`, and the envelope to answer."""

@@ -52,27 +52,27 @@ class ExecutedBlock:
 
 
 @attrs.frozen
-class Head:
+class Forkchoice:
     """The three blocks that everything outside asks for, as one consistent value.
 
-    `safe` is the newest approved ancestor of `head` with an approved child, `final` the newest block that a proof
-    of work has made final (docs/protocol.md, "Fork choice").
+    `safe` is the newest approved ancestor of `head` with an approved child, `finalized` the newest block that a
+    proof of work has made final (docs/protocol.md, "Fork choice").
     """
 
     head: ChainState
     safe: ChainState
-    final: ChainState
+    finalized: ChainState
 
 
 @attrs.frozen
-class Placement:
+class ForkChoiceChange:
     """What fork choice makes of a new block: the three blocks afterwards, and what that changes.
 
     `canonical` lists the (height, hash) pairs that the block makes canonical, oldest first: empty when the block
     does not become the head. `removed` counts the canonical blocks that they displace.
     """
 
-    tip: Head
+    tip: Forkchoice
     canonical: tuple[tuple[Height, BlockHash], ...]
     removed: int
 
@@ -82,7 +82,7 @@ class StoredBlock:
     """An executed block that is on disk together with its placement: from here on it may be shown."""
 
     executed: ExecutedBlock
-    placement: Placement
+    placement: ForkChoiceChange
 
 
 @attrs.frozen

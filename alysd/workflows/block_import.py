@@ -16,13 +16,13 @@ from alysd.consensus.validity import check_block
 from alysd.consensus.violations import UnknownParent
 from alysd.errors import NotNow, Refused
 from alysd.messages.block_import import BlockImport, ImportBlock
-from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetHead, GetState
+from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetForkchoice, GetState
 from alysd.messages.engine import Engine, ExecutePayload, SetForkchoice
 from alysd.messages.events import WorkflowMoved
 from alysd.nurseries import Actor, Address, NotAnswered, handles
 from alysd.ports import Clock
 from alysd.types.block import SignedBlock
-from alysd.types.chain import ChainState, ExecutedBlock, Head, StoredBlock, ValidBlock
+from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, StoredBlock, ValidBlock
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash, short
 from alysd.wire.block_ssz import encode_block
@@ -52,7 +52,7 @@ class ReceivedBlock:
 class ImportedBlock:
     """The end: the block is part of the tree. `head` is the head afterwards, this block or another."""
 
-    head: Head
+    head: Forkchoice
 
 
 @attrs.frozen
@@ -152,11 +152,11 @@ class BlockImportWorkflow(Actor[BlockImport]):
         self._log = structlog.get_logger("alysd.block_import")
 
     @handles(ImportBlock)
-    async def import_block(self, message: ImportBlock) -> Head:
+    async def import_block(self, message: ImportBlock) -> Forkchoice:
         """Take one block through all states; raises the rule that it breaks, or who did not answer."""
         signed = message.signed
         if await self._chain.ask(GetState(signed.hash), seconds=CHAIN_SECONDS) is not None:
-            return await self._chain.ask(GetHead(), seconds=CHAIN_SECONDS)
+            return await self._chain.ask(GetForkchoice(), seconds=CHAIN_SECONDS)
         received = ReceivedBlock(signed, len(encode_block(signed)))
         machine = Machine[ImportState, ImportEvent]("block import", TRANSITIONS, received, self._publish)
         try:

@@ -18,14 +18,14 @@ from alysd.consensus.production import halted
 from alysd.errors import NotNow, Refused, StoreError, Unavailable, WouldDoubleSign
 from alysd.messages.auxpow import MergedMining, WorkFor
 from alysd.messages.block_import import BlockImport, ImportBlock
-from alysd.messages.chain import Chain, GetHead
+from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.engine import BuildPayload, Engine
 from alysd.messages.events import BlockProduced, ProductionHalted, SlotMissed
 from alysd.nurseries import Address, NotAnswered
 from alysd.ports import Clock, Signer, Tracing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, SignedBlock
-from alysd.types.chain import Head
+from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Slot
@@ -61,7 +61,7 @@ class Building:
     """The execution client fills a payload on `head`."""
 
     slot: Slot
-    head: Head
+    head: Forkchoice
     work: AuxPowHeader | None
 
 
@@ -88,7 +88,7 @@ class SlotBegun:
 class Prepared:
     """Head and work are known."""
 
-    head: Head
+    head: Forkchoice
     work: AuxPowHeader | None
 
 
@@ -181,7 +181,7 @@ class BlockProduction:
 
     async def _produce(self, machine: Machine[ProductionState, ProductionEvent], slot: Slot) -> SignedBlock | None:
         with self.tracing.span("prepare"):
-            tip = await self.chain.ask(GetHead(), seconds=ASK_SECONDS)
+            tip = await self.chain.ask(GetForkchoice(), seconds=ASK_SECONDS)
             if tip.head.slot >= slot:
                 raise NotNow(f"the head is of slot {tip.head.slot} already: is this machine's clock behind?")
             work = await self._work(tip)
@@ -201,7 +201,7 @@ class BlockProduction:
             await self.block_import.ask(ImportBlock(signed), seconds=ASK_SECONDS)
         return signed
 
-    async def _work(self, tip: Head) -> AuxPowHeader | None:
+    async def _work(self, tip: Forkchoice) -> AuxPowHeader | None:
         try:
             return await self.merged_mining.ask(WorkFor(tip.head), seconds=WORK_SECONDS)
         except (NotAnswered, Refused) as error:

@@ -20,7 +20,7 @@ from alysd.messages.storage import GetBlockByHeight, GetCanonicalRange, LoadChai
 from alysd.nurseries import Address
 from alysd.ports import ExecutionEngine
 from alysd.types.block import SignedBlock
-from alysd.types.chain import Head
+from alysd.types.chain import Forkchoice
 from alysd.types.hashes import PayloadHash
 from alysd.types.units import Height
 from alysd.workflows.machine import Machine, Transitions
@@ -46,7 +46,7 @@ class Unsure:
 class Telling:
     """The client is told of the head `tip`. `fed`: all blocks up to it were given to the client before."""
 
-    tip: Head
+    tip: Forkchoice
     fed: bool
 
 
@@ -54,7 +54,7 @@ class Telling:
 class Comparing:
     """The client knows the canonical block at `known` and not the one at `unknown`: search between them."""
 
-    tip: Head
+    tip: Forkchoice
     known: Height
     unknown: Height
 
@@ -63,7 +63,7 @@ class Comparing:
 class Feeding:
     """The client is given the blocks from `first` to the head; `next` is the height of the next one."""
 
-    tip: Head
+    tip: Forkchoice
     first: Height
     next: Height
 
@@ -77,7 +77,7 @@ class Following:
 class TipLoaded:
     """The node's head, as its storage has it."""
 
-    tip: Head
+    tip: Forkchoice
 
 
 @attrs.frozen
@@ -119,7 +119,7 @@ ReconcileState = Unsure | Telling | Comparing | Feeding | Following
 ReconcileEvent = TipLoaded | Told | HeadUnknown | Compared | Fed | ParentLost | Doubted
 
 
-def _narrowed(tip: Head, known: Height, unknown: Height) -> Comparing | Feeding:
+def _narrowed(tip: Forkchoice, known: Height, unknown: Height) -> Comparing | Feeding:
     """Search on, or feed from the first block that is not known."""
     return Feeding(tip, unknown, unknown) if unknown == known + 1 else Comparing(tip, known, unknown)
 
@@ -223,9 +223,9 @@ class EngineReconcile:
                 stored = await self._storage.ask(LoadChain(), seconds=STORAGE_SECONDS)
                 self._machine.move(TipLoaded(Tree(stored.states, stored.final).tip))
 
-    async def _tell(self, tip: Head, *, fed: bool) -> None:
+    async def _tell(self, tip: Forkchoice, *, fed: bool) -> None:
         verdict = await self._engine.set_forkchoice(
-            tip.head.payload_hash, tip.safe.payload_hash, tip.final.payload_hash
+            tip.head.payload_hash, tip.safe.payload_hash, tip.finalized.payload_hash
         )
         if verdict.status == "VALID":
             self._machine.move(Told())

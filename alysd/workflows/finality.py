@@ -13,12 +13,12 @@ import trio
 
 from alysd.consensus.production import halted
 from alysd.messages.auxpow import Finalized, MergedMining
-from alysd.messages.chain import Chain, GetHead
+from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.events import HeadMoved, WorkQueued
 from alysd.messages.storage import GetBlockByHash, Storage
 from alysd.nurseries import Address, Bus, Mailbox, NotAnswered
 from alysd.types.auxpow import AuxPowHeader
-from alysd.types.chain import ChainState, Head
+from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import Slot
@@ -198,19 +198,19 @@ class FinalityWorkflow:
             self._bus.subscribe(HeadMoved, capacity=HEADS_WAITING) as moves,
             self._bus.subscribe(WorkQueued) as proofs,
         ):
-            tip = await self._chain.ask(GetHead(), seconds=ASK_SECONDS)
+            tip = await self._chain.ask(GetForkchoice(), seconds=ASK_SECONDS)
             await self._auxpow.send(Finalized(tip))
             self._count(tip.head)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._follow_proofs, proofs)
                 await self._follow_heads(moves, tip)
 
-    async def _follow_heads(self, moves: Mailbox[HeadMoved], tip: Head) -> None:
+    async def _follow_heads(self, moves: Mailbox[HeadMoved], tip: Forkchoice) -> None:
         async for move in moves:
-            if move.new.final.hash != tip.final.hash:
+            if move.new.finalized.hash != tip.finalized.hash:
                 self._machine.move(FinalSeen())
                 await self._auxpow.send(Finalized(move.new))
-                await self._tell_final(tip.final, move.new)
+                await self._tell_final(tip.finalized, move.new)
             tip = move.new
             self._count(tip.head)
 
@@ -226,19 +226,19 @@ class FinalityWorkflow:
             most = self._spec.max_blocks_without_auxpow
             log.warning("no proof of work", blocks_waiting=new.blocks, production_halts_above=most)
 
-    async def _tell_final(self, old: ChainState, tip: Head) -> None:
+    async def _tell_final(self, old: ChainState, tip: Forkchoice) -> None:
         header = await self._proof_of(tip)
         log.info(
             "final",
-            height=tip.final.height,
-            blocks=tip.final.height - old.height,
+            height=tip.finalized.height,
+            blocks=tip.finalized.height - old.height,
             by=self._miner_name(header),
             target=tip.head.bits,
-            hash=tip.final.hash,
+            hash=tip.finalized.hash,
         )
 
-    async def _proof_of(self, tip: Head) -> AuxPowHeader | None:
-        """The header that made `tip.final` final; None if it is not found: only a name in the log hangs on it."""
+    async def _proof_of(self, tip: Forkchoice) -> AuxPowHeader | None:
+        """The header that made `tip.finalized` final; None if it is not found: only the log shows it."""
         block_hash = tip.head.hash
         for _ in range(LOOK_BACK):
             try:
@@ -248,7 +248,7 @@ class FinalityWorkflow:
             if signed is None:
                 return None
             header = signed.block.auxpow_header
-            if header is not None and header.range_end == tip.final.hash:
+            if header is not None and header.range_end == tip.finalized.hash:
                 return header
             block_hash = signed.block.parent_hash
         return None

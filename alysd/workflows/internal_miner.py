@@ -14,7 +14,7 @@ import structlog
 from alysd.consensus.commitment import commitment
 from alysd.errors import InvalidWork, NotNow
 from alysd.messages.auxpow import CreateWork, GetQueuedWork, MergedMining, MiningOffer, SubmitWork
-from alysd.messages.chain import Chain, GetHead
+from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.events import HeadMoved
 from alysd.nurseries import Address, Bus, NotAnswered
 from alysd.ports import Clock
@@ -102,7 +102,7 @@ class InternalMiner:
             "internal miner", TRANSITIONS, MinerResting(), self._bus.publish
         )
         with self._bus.subscribe(HeadMoved, capacity=1) as moves:
-            head = (await self._chain.ask(GetHead(), seconds=ASK_SECONDS)).head
+            head = (await self._chain.ask(GetForkchoice(), seconds=ASK_SECONDS)).head
             while True:
                 if work_due(head, self._spec):
                     machine.move(WorkDue(head))

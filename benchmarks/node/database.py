@@ -13,7 +13,7 @@ from alysd.consensus.fork_choice import Tree
 from alysd.consensus.payload import payload_attributes
 from alysd.consensus.transition import apply_block
 from alysd.integrations import bls
-from alysd.integrations.parts import Parts, open_parts
+from alysd.integrations.resources import NodeResources, open_resources
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.units import Slot, Wei
@@ -30,7 +30,7 @@ MARGIN_SLOTS = 2
 class Hand:
     """Makes the blocks of a chain with one authority, and stores them."""
 
-    parts: Parts
+    parts: NodeResources
     secret: bytes
     tree: Tree
 
@@ -38,7 +38,7 @@ class Hand:
         """One empty block on the head, in a slot that has passed."""
         parts, tip = self.parts, self.tree.tip
         attributes = payload_attributes(tip.head, slot, None, parts.spec)
-        hashes = (tip.head.payload_hash, tip.safe.payload_hash, tip.final.payload_hash)
+        hashes = (tip.head.payload_hash, tip.safe.payload_hash, tip.finalized.payload_hash)
         payload = await parts.engine.build_payload(*hashes, attributes)
         verdict = await parts.engine.new_payload(payload, tip.head.hash)
         assert verdict.status == "VALID", verdict
@@ -59,14 +59,14 @@ async def build(data: Path, blocks: int) -> None:
     """Fill a data folder of the development chain with so many empty blocks, none of them final."""
     config, spec = development(data)
     key = read_key_file(config.chain.authority_key_file, kind="bls", known_to_all=True)
-    async with open_parts(config, spec) as parts:
+    async with open_resources(config, spec) as parts:
         stored = parts.store.load_chain()
         hand = Hand(parts, key.secret, Tree(stored.states, stored.final))
         first = slot_at(time.time(), spec.slot_seconds) - MARGIN_SLOTS - blocks
         for number in range(blocks):
             await hand.add(Slot(first + number))
         tip = hand.tree.tip
-        hashes = (tip.head.payload_hash, tip.safe.payload_hash, tip.final.payload_hash)
+        hashes = (tip.head.payload_hash, tip.safe.payload_hash, tip.finalized.payload_hash)
         await parts.engine.set_forkchoice(*hashes)
 
 

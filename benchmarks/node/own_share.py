@@ -23,10 +23,10 @@ from alysd.config.load import load_config
 from alysd.config.model import AlysConfig
 from alysd.integrations.bls import verify_aggregate
 from alysd.integrations.execution.embedded.transaction import read_transaction
-from alysd.integrations.parts import Parts, open_parts
+from alysd.integrations.resources import NodeResources, open_resources
 from alysd.messages.block_import import ImportBlock
 from alysd.messages.events import BlockProduced
-from alysd.node import FATAL, REFUSALS, Addresses, Outside, tree
+from alysd.node import FATAL, REFUSALS, Addresses, EdgeChildren, tree
 from alysd.nurseries import Bus, Immediate, OneForOne, System, actor, open_system, supervisor
 from alysd.ports import ExecutionEngine
 from alysd.types.block import ExecutionPayload, PayloadAttributes, SignedBlock
@@ -92,7 +92,7 @@ class TimedEngine:
 class TimedNode:
     """A node's parts with their engine's calls timed, and its addresses."""
 
-    parts: Parts
+    parts: NodeResources
     timed: TimedEngine
     to: Addresses = attrs.field(factory=Addresses)
     bus: Bus = attrs.field(factory=Bus)
@@ -101,13 +101,13 @@ class TimedNode:
     async def open(cls, stack: AsyncExitStack, folder: Path) -> "TimedNode":
         """Open the parts of a node of the development chain in `folder`."""
         config, spec = development(folder)
-        parts = await stack.enter_async_context(open_parts(config, spec))
+        parts = await stack.enter_async_context(open_resources(config, spec))
         timed = TimedEngine(parts.engine)
-        return cls(attrs.evolve(parts, engine=timed, feeder=timed), timed)
+        return cls(attrs.evolve(parts, engine=timed, sync_engine=timed), timed)
 
     def producing(self, config: AlysConfig) -> AbstractAsyncContextManager[System]:
         """The whole tree of a node."""
-        root = tree(config.mining, self.parts, self.to, self.bus, Outside())
+        root = tree(config.mining, self.parts, self.to, self.bus, EdgeChildren())
         return open_system(root, refusals=REFUSALS, fatal=FATAL)
 
     def importing(self) -> AbstractAsyncContextManager[System]:
@@ -118,7 +118,8 @@ class TimedNode:
         children = [
             actor(to.storage, lambda: StorageActor(parts.store), restart=Immediate()),
             actor(
-                to.engine, lambda: EngineActor(parts.engine, parts.feeder, to.engine, to.storage, payload, publish)
+                to.engine,
+                lambda: EngineActor(parts.engine, parts.sync_engine, to.engine, to.storage, payload, publish),
             ),
             actor(to.chain, lambda: ChainActor(to.storage, publish)),
             actor(

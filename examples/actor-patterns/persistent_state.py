@@ -19,8 +19,8 @@ from alysd.nurseries import (
     Ask,
     HandlerCrashed,
     Immediate,
-    Kept,
     OneForOne,
+    PersistentState,
     SupervisorSpec,
     actor,
     handles,
@@ -67,7 +67,7 @@ class FileStore:
 class Account(Actor[Saving]):
     """A balance that no crash makes smaller."""
 
-    def __init__(self, kept: Kept[int]) -> None:
+    def __init__(self, kept: PersistentState[int]) -> None:
         self._kept = kept
         self._balance = 0
 
@@ -87,7 +87,7 @@ class Account(Actor[Saving]):
 
 def bank(account: Address[Saving], folder: Path) -> SupervisorSpec:
     """A tree as a new process would build it."""
-    kept = Kept("savings", 0, FileStore(folder))
+    kept = PersistentState("savings", 0, FileStore(folder))
     return supervisor("Bank", OneForOne(), [actor(account, lambda: Account(kept), restart=Immediate())])
 
 

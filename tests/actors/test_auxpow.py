@@ -43,7 +43,7 @@ async def test_an_offer_covers_all_that_waits_and_names_its_price(autojump_clock
     assert offer.work.bundle.hashes == tuple(state.hash for state in states)
     assert offer.work.aux_hash == aux_hash([state.hash for state in states], MINER)
     assert (offer.work.bits, offer.target) == (bits, target_of(bits))
-    assert offer.previous == world.tree.tip.final.hash
+    assert offer.previous == world.tree.tip.finalized.hash
     assert offer.reward == 6  # 80 % of 75 gwei are 60 gwei, 6 sat
 
 
@@ -72,7 +72,7 @@ async def test_a_proof_is_queued_told_of_and_valid_in_the_next_block(autojump_cl
         assert header is not None
         check_header(header, head, world.tree.ancestry(head.hash), world.spec)
         world.block(5, header=header)
-    assert world.tree.tip.final.hash == offer.work.bundle.hashes[-1]
+    assert world.tree.tip.finalized.hash == offer.work.bundle.hashes[-1]
 
 
 def too_easy(offer: MiningOffer) -> SubmitWork:
@@ -258,7 +258,7 @@ async def test_a_full_queue_says_nothing_of_a_proof_that_it_drops(autojump_clock
         long = await world.auxpow.ask(CreateWork(MINER))
         for number in range(QUEUED_AFTER_A_BLOCK):
             await world.auxpow.ask(solved_again(long, number))
-        world.tree = Tree([world.tree.tip.final, first], world.tree.tip.final.hash)
+        world.tree = Tree([world.tree.tip.finalized, first], world.tree.tip.finalized.hash)
         short = await world.auxpow.ask(CreateWork(MINER))
         with world.bus.subscribe(WorkQueued) as told:
             await world.auxpow.ask(solved(short))

@@ -24,12 +24,12 @@ async def test_it_answers_for_blocks_that_are_final_or_above(
     async with open_node(tmp_path, chain_spec(), mining=MINING) as node:
         await node.slots(30.5)
         tip = await node.head()
-        assert tip.final.height > 1
+        assert tip.finalized.height > 1
         by_height = {event.signed.block.height: event.signed.hash for event in node.produced}
-        assert await node.to.chain.ask(GetState(tip.final.hash)) == tip.final
+        assert await node.to.chain.ask(GetState(tip.finalized.hash)) == tip.finalized
         assert await node.to.chain.ask(GetState(by_height[Height(1)])) is None
         ancestry = await node.to.chain.ask(GetAncestry(tip.head.hash))
-        assert [state.height for state in ancestry] == list(range(tip.final.height + 1, tip.head.height + 1))
+        assert [state.height for state in ancestry] == list(range(tip.finalized.height + 1, tip.head.height + 1))
         with pytest.raises(UnknownParent):
             await node.to.chain.ask(GetAncestry(BlockHash(bytes(32))))
 

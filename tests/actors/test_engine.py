@@ -32,7 +32,7 @@ from alysd.nurseries import (
 )
 from alysd.testing.engine import FakeEngine
 from alysd.types.block import ExecutionPayload
-from alysd.types.chain import Head
+from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.units import Slot, Wei
 from alysd.types.verdict import Verdict
@@ -89,7 +89,7 @@ async def running(client: FakeEngine, chain: Chain, capacity: int = 64) -> Async
         yield Running(engine, system)
 
 
-def build_on(tip: Head) -> BuildPayload:
+def build_on(tip: Forkchoice) -> BuildPayload:
     return BuildPayload(tip, payload_attributes(tip.head, NEXT_SLOT, None, SPEC))
 
 

@@ -14,7 +14,7 @@ from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, Sl
 from alysd.messages.metrics import NodeCounts, Scrape
 from alysd.nurseries import ChildSnapshot, FailureKind, Health, MailboxSnapshot, Priority, State
 from alysd.types.auxpow import AuxPowHeader
-from alysd.types.chain import Head
+from alysd.types.chain import Forkchoice
 from alysd.types.hashes import AuxHash, BlockHash
 from alysd.types.units import Height, Slot, Wei
 from tests.consensus.builders import CHAIN_ID, EASY_BITS, MINER, approve, extend, genesis, make_block, make_spec
@@ -25,9 +25,9 @@ BLOCK = approve(make_block(START, Slot(850_000_000), SPEC), SPEC)
 CHAIN = extend(START, [850_000_000 + n for n in range(5)], SPEC)
 
 
-def tip(head: int, final: int) -> Head:
+def tip(head: int, final: int) -> Forkchoice:
     """Three blocks of the chain above."""
-    return Head(CHAIN[head], CHAIN[head - 1], CHAIN[final])
+    return Forkchoice(CHAIN[head], CHAIN[head - 1], CHAIN[final])
 
 
 def child(name: str, kind: str = "actor", state: State = State.RUNNING, **changes: object) -> ChildSnapshot:
@@ -118,7 +118,9 @@ def test_other_events_count_nothing() -> None:
 
 
 def scraped(
-    tree: ChildSnapshot, head: Head | None = None, failures: Mapping[str, Mapping[FailureKind, int]] | None = None
+    tree: ChildSnapshot,
+    head: Forkchoice | None = None,
+    failures: Mapping[str, Mapping[FailureKind, int]] | None = None,
 ) -> dict[str, float]:
     """The numbers of a scrape."""
     collector = SnapshotCollector()
@@ -129,7 +131,7 @@ def scraped(
 def test_the_chain_is_shown_while_it_is_known() -> None:
     """A dashboard would show the last height for ever while the chain actor is down."""
     head = attrs.evolve(CHAIN[4], unpaid_fees=Wei(5 * 10**17))
-    found = scraped(child("AlysSystem"), Head(head, CHAIN[3], CHAIN[1]))
+    found = scraped(child("AlysSystem"), Forkchoice(head, CHAIN[3], CHAIN[1]))
     assert found["alysd_head_height{}"] == CHAIN[4].height
     assert found["alysd_safe_height{}"] == CHAIN[3].height
     assert found["alysd_final_height{}"] == CHAIN[1].height

@@ -10,11 +10,11 @@ from trio.testing import MockClock
 from alysd.api.node_health import NodeReport
 from alysd.messages.metrics import NodeCounts
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
-from alysd.types.chain import Head
+from alysd.types.chain import Forkchoice
 from tests.actors.test_node_metrics import CHAIN, SPEC, START, child
 from tests.consensus.builders import GENESIS
 
-TIP = Head(CHAIN[4], CHAIN[3], CHAIN[1])
+TIP = Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1])
 NOW = float(CHAIN[4].timestamp)
 
 
@@ -23,7 +23,7 @@ def tree(*children: ChildSnapshot) -> ChildSnapshot:
     return child("AlysSystem", "supervisor", children=children)
 
 
-def report(*children: ChildSnapshot, tip: Head | None = TIP, slots: float = 0) -> NodeReport:
+def report(*children: ChildSnapshot, tip: Forkchoice | None = TIP, slots: float = 0) -> NodeReport:
     """The node with these children, so many slots after its head's."""
     time = NOW + slots * SPEC.slot_seconds
     return NodeReport(SPEC, GENESIS, time, tree(*children), tip, NodeCounts(4, 2, 0))
@@ -43,7 +43,7 @@ def critical(state: State, error: str | None = None) -> ChildSnapshot:
         (report(child("chain"), slots=10), "degraded", ("no block for 10 slots",)),
         (report(child("chain"), slots=11), "unhealthy", ("no block for 11 slots",)),
         (report(tip=None), "unhealthy", ("the chain does not answer",)),
-        (report(tip=Head(START, START, START)), "unhealthy", ("no block yet",)),
+        (report(tip=Forkchoice(START, START, START)), "unhealthy", ("no block yet",)),
         (report(child("journal", "task", State.STOPPED)), "healthy", ()),
         (report(child("metrics", state=State.FAILED)), "degraded", ("metrics is Failed",)),
         (

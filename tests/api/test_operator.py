@@ -14,8 +14,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from alysd.actors.metrics import MetricsActor
 from alysd.api.operator import OperatorPages
-from alysd.api.running import Running
-from alysd.messages.chain import Chain, GetHead
+from alysd.api.system_handle import SystemHandle
+from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.metrics import Metrics
 from alysd.nurseries import (
     Actor,
@@ -30,7 +30,7 @@ from alysd.nurseries import (
     open_system,
     supervisor,
 )
-from alysd.types.chain import Head
+from alysd.types.chain import Forkchoice
 from tests.actors.test_node_metrics import CHAIN, SPEC, tip
 from tests.consensus.builders import GENESIS
 
@@ -48,8 +48,8 @@ class FakeChain(Actor[Chain]):
 
     hang = False
 
-    @handles(GetHead)
-    async def get_head(self, message: GetHead) -> Head:
+    @handles(GetForkchoice)
+    async def get_head(self, message: GetForkchoice) -> Forkchoice:
         """The head, or nothing at all."""
         if self.hang:
             await trio.sleep_forever()
@@ -70,7 +70,7 @@ async def pages(chain: type[FakeChain] | None = FakeChain) -> AsyncGenerator[tup
     if chain is not None:
         children.append(actor(to_chain, chain))
     async with open_system(supervisor("Root", OneForOne(), children)) as system:
-        running = Running(HealthMonitor())
+        running = SystemHandle(HealthMonitor())
         running.system = system
         shown = OperatorPages(SPEC, GENESIS, FixedClock(), to_chain, to_metrics, running)
         transport = httpx.ASGITransport(Starlette(routes=shown.routes()))

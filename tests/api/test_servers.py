@@ -6,8 +6,8 @@ import trio
 
 from alysd.api.alys_rpc import AlysRpc
 from alysd.api.operator import OperatorPages
-from alysd.api.running import Running
 from alysd.api.servers import server_tasks
+from alysd.api.system_handle import SystemHandle
 from alysd.config.model import ApiConfig, ListenAddress
 from alysd.errors import AddressInUse
 from alysd.integrations.clock import SystemClock
@@ -24,7 +24,7 @@ def tasks(config: ApiConfig) -> list[ChildSpec]:
     to = Addresses()
     rpc = AlysRpc(to.chain, to.storage, to.auxpow, SPEC, None)
     genesis = ChainHand.of(SPEC).genesis.hash
-    pages = OperatorPages(SPEC, genesis, SystemClock(), to.chain, to.metrics, Running(HealthMonitor()))
+    pages = OperatorPages(SPEC, genesis, SystemClock(), to.chain, to.metrics, SystemHandle(HealthMonitor()))
     return server_tasks(config, rpc, pages, None)
 
 

@@ -11,8 +11,8 @@ import trio
 from starlette.applications import Starlette
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from alysd.api.running import Running
 from alysd.api.supervision_pages import ADVICE, ERROR_LENGTH, SupervisionPages, mailbox_json
+from alysd.api.system_handle import SystemHandle
 from alysd.errors import NotNow
 from alysd.nurseries import (
     Actor,
@@ -85,7 +85,7 @@ class Site:
 async def site() -> AsyncGenerator[Site]:
     """A worker that restarts after a second, and a fragile one that does not."""
     worker, fragile = Address[Work]("worker", capacity=8, overflow=Overflow.DROP_OLDEST), Address[Work]("fragile")
-    running = Running(HealthMonitor(HealthRules()))
+    running = SystemHandle(HealthMonitor(HealthRules()))
     root = supervisor("Root", OneForOne(), [
         actor(worker, Worker, restart=FixedDelay(1.0), priority=Priority.CRITICAL),
         actor(fragile, Worker, restart=Never()),
@@ -161,11 +161,11 @@ async def test_a_stuck_actor_is_seen_with_what_it_holds(autojump_clock: MockCloc
         worker, fragile = said["mailboxes"]
         assert (worker["name"], worker["capacity"], worker["waiting"]) == ("worker", 8, 8)
         assert worker["waiting_by_type"] == {"Do": 8}
-        assert worker["in_hand"]["type"] == "Hang"
+        assert worker["current"]["type"] == "Hang"
         assert worker["dropped"] == 2
         assert [letter["reason"] for letter in worker["dead_letters"]] == ["mailbox full"] * 2
         assert worker["waiting_for_seconds"] >= 0
-        assert (fragile["waiting"], fragile["in_hand"], fragile["in_line_for_room"]) == (0, None, 0)
+        assert (fragile["waiting"], fragile["current"], fragile["in_line_for_room"]) == (0, None, 0)
         assert said["resident_bytes"] > 10 * 2**20
 
 
@@ -205,7 +205,7 @@ async def test_the_trend_shows_health_over_time(autojump_clock: MockClock) -> No
 
 async def test_a_node_that_starts_says_so(autojump_clock: MockClock) -> None:
     """A page opened too early would be a stack trace; the server makes a 503 of this."""
-    pages = SupervisionPages(VirtualClock(), Running(HealthMonitor()))
+    pages = SupervisionPages(VirtualClock(), SystemHandle(HealthMonitor()))
     transport = httpx.ASGITransport(Starlette(routes=pages.routes()))
     async with httpx.AsyncClient(transport=transport, base_url="http://node") as client:
         with pytest.raises(NotNow, match="starting"):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from alysd.consensus.fork_choice import Tree, best, preference
 from alysd.consensus.violations import UnknownParent
-from alysd.types.chain import ChainState, Head, Placement
+from alysd.types.chain import ChainState, Forkchoice, ForkChoiceChange
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Height, Slot
 from tests.consensus.builders import digest, genesis, make_spec
@@ -62,7 +62,7 @@ def test_height_then_slot_then_hash_decide() -> None:
 
 def test_a_new_tree_is_its_final_block() -> None:
     tree = new_tree()
-    assert tree.tip == Head(ROOT, ROOT, ROOT)
+    assert tree.tip == Forkchoice(ROOT, ROOT, ROOT)
     assert tree.bundle() is None
     assert tree.ancestry(ROOT.hash) == ()
     assert len(tree) == 1
@@ -71,9 +71,9 @@ def test_a_new_tree_is_its_final_block() -> None:
 def test_a_block_on_the_head_becomes_the_head() -> None:
     tree = new_tree()
     one = child(ROOT)
-    assert tree.adopt(one) == Placement(Head(one, ROOT, ROOT), pairs([one]), 0)
+    assert tree.adopt(one) == ForkChoiceChange(Forkchoice(one, ROOT, ROOT), pairs([one]), 0)
     two = child(one)
-    assert tree.adopt(two) == Placement(Head(two, one, ROOT), pairs([two]), 0)
+    assert tree.adopt(two) == ForkChoiceChange(Forkchoice(two, one, ROOT), pairs([two]), 0)
     bundle = tree.bundle()
     assert bundle is not None
     assert bundle.hashes == (one.hash, two.hash)
@@ -90,7 +90,7 @@ def test_a_longer_branch_displaces_the_head() -> None:
     tree.adopt(new[0])
     tree.adopt(new[1])
     before = tree.tip
-    expected = Placement(Head(new[2], new[1], ROOT), pairs(new), 2)
+    expected = ForkChoiceChange(Forkchoice(new[2], new[1], ROOT), pairs(new), 2)
     if before.head == new[1]:
         # The tie at the same height and slot went by hash.
         expected = attrs.evolve(expected, canonical=pairs(new[2:]), removed=0)
@@ -108,7 +108,7 @@ def test_placing_changes_nothing() -> None:
     assert tree.place(extra) == first
     assert tree.tip == before
     assert tree.get(extra.hash) is None
-    assert first.tip.final == states[0]
+    assert first.tip.finalized == states[0]
     assert tree.adopt(extra) == first
 
 
@@ -117,7 +117,7 @@ def test_a_block_that_is_there_changes_nothing() -> None:
     tree = new_tree()
     states = grow(tree, ROOT, 3)
     for state in (ROOT, *states):
-        assert tree.adopt(state) == Placement(Head(states[2], states[1], ROOT), (), 0)
+        assert tree.adopt(state) == ForkChoiceChange(Forkchoice(states[2], states[1], ROOT), (), 0)
     assert len(tree) == 4
 
 
@@ -140,7 +140,7 @@ def test_a_final_block_is_never_abandoned_however_long_the_other_branch() -> Non
     assert tree.tip.head == long[-1]
     proof = child(short[-1], final=short[0])
     placement = tree.adopt(proof)
-    assert placement == Placement(Head(proof, short[-1], short[0]), pairs([*short, proof]), 5)
+    assert placement == ForkChoiceChange(Forkchoice(proof, short[-1], short[0]), pairs([*short, proof]), 5)
     assert all(tree.get(state.hash) is None for state in long)
     with pytest.raises(UnknownParent):
         tree.adopt(child(long[-1]))
@@ -151,7 +151,7 @@ def test_a_proof_on_a_side_branch_that_the_head_shares_moves_only_the_final_bloc
     common = grow(tree, ROOT, 2)
     head = grow(tree, common[-1], 4, tag=1)
     proof = child(common[-1], final=common[0], tag=2)
-    assert tree.adopt(proof) == Placement(Head(head[-1], head[-2], common[0]), (), 0)
+    assert tree.adopt(proof) == ForkChoiceChange(Forkchoice(head[-1], head[-2], common[0]), (), 0)
     # The head's own branch has not included the proof: its next proof still begins at its own last final block.
     bundle = tree.bundle()
     assert bundle is not None
@@ -162,9 +162,9 @@ def test_a_late_child_of_the_final_block_finds_the_range_that_it_must_prove_itse
     tree = new_tree()
     states = grow(tree, ROOT, 3)
     tree.adopt(child(states[2], final=states[2], tag=1))
-    assert tree.tip.final == states[2]
+    assert tree.tip.finalized == states[2]
     assert tree.ancestry(states[2].hash) == tuple(states)
-    assert tree.adopt(child(states[2], final=states[2], tag=2)).tip.final == states[2]
+    assert tree.adopt(child(states[2], final=states[2], tag=2)).tip.finalized == states[2]
 
 
 def test_what_lies_below_the_last_range_is_forgotten() -> None:
@@ -178,7 +178,7 @@ def test_what_lies_below_the_last_range_is_forgotten() -> None:
         tree.adopt(state)
         finals.append(blocks[-1])
         assert len(tree) <= 12
-    assert tree.tip == Head(state, finals[-1], finals[-1])
+    assert tree.tip == Forkchoice(state, finals[-1], finals[-1])
     assert tree.get(finals[-2].hash) is None
     assert tree.get(ROOT.hash) is None
     with pytest.raises(UnknownParent):
@@ -198,7 +198,7 @@ def test_states_that_do_not_hold_the_final_block_are_no_tree() -> None:
     for states, final in cases:
         with pytest.raises(UnknownParent):
             Tree(states, final.hash)
-    assert Tree((one, two), two.hash).tip.final == two
+    assert Tree((one, two), two.hash).tip.finalized == two
 
 
 class Naive:
@@ -251,7 +251,7 @@ def test_the_tree_is_the_rule_over_any_history(history: list[tuple[int, int, int
         placement = tree.adopt(state)
         assert tree.tip == placement.tip
         head, below = naive.head(), naive.down(naive.head())
-        assert (tree.tip.head, tree.tip.final) == (head, naive.final)
+        assert (tree.tip.head, tree.tip.finalized) == (head, naive.final)
         assert tree.tip.safe == (head if head == naive.final else below[1])
         for height in range(old.height - placement.removed + 1, old.height + 1):
             del canonical[Height(height)]

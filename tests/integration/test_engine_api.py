@@ -30,7 +30,7 @@ from alysd.nurseries import (
     supervisor,
 )
 from alysd.types.block import Block
-from alysd.types.chain import Head
+from alysd.types.chain import Forkchoice
 from alysd.types.units import Slot
 from tests.consensus.builders import FIRST_SLOT, approve, make_spec
 from tests.consensus.builders import genesis as genesis_state
@@ -100,7 +100,7 @@ class Node:
 async def node_beside(client: ExecutionProcess, chain: Chain | None = None) -> AsyncGenerator[Node]:
     """An engine actor for the client, with a chain that goes on from `chain`."""
     engine_client = EngineApiClient.connect(client.engine_url, JWT, SystemClock(), client.eth_url)
-    feeder = engine_client.with_deadlines(CATCHING_UP)
+    sync_engine = engine_client.with_deadlines(CATCHING_UP)
     if chain is None:
         start = attrs.evolve(genesis_state(SPEC), payload_hash=await engine_client.genesis_hash())
         chain = Chain((), (start,))
@@ -113,7 +113,7 @@ async def node_beside(client: ExecutionProcess, chain: Chain | None = None) -> A
             actor(where, lambda: storage),
             actor(
                 engine,
-                lambda: EngineActor(engine_client, feeder, engine, where, genesis, lambda _: None),
+                lambda: EngineActor(engine_client, sync_engine, engine, where, genesis, lambda _: None),
                 restart=CircuitBreaker(failures=2, open_seconds=1.0),
             ),
         ],
@@ -130,7 +130,7 @@ async def head_of(client: ExecutionProcess) -> bytes:
     return bytes.fromhex((await client.eth("eth_getBlockByNumber", "latest", False))["hash"][2:])
 
 
-async def wait_for_head(client: ExecutionProcess, head: Head) -> None:
+async def wait_for_head(client: ExecutionProcess, head: Forkchoice) -> None:
     """Until the client is there, at most FEED_SECONDS."""
     with trio.fail_after(FEED_SECONDS):
         while await head_of(client) != head.head.payload_hash:  # noqa: ASYNC110  another process has no event to wait for

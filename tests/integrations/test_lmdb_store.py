@@ -12,7 +12,7 @@ from alysd.integrations import lmdb_store
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.types.block import Block, SignedBlock
-from alysd.types.chain import ChainState, Head, Placement
+from alysd.types.chain import ChainState, Forkchoice, ForkChoiceChange
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Height, Slot
 from alysd.wire.block_ssz import block_hash
@@ -30,9 +30,13 @@ def child(parent: ChainState, slot: int, **changes: object) -> tuple[SignedBlock
     return signed, attrs.evolve(state, **changes)
 
 
-def placement(state: ChainState, *canonical: ChainState, final: ChainState = HAND.genesis_state) -> Placement:
+def placement(
+    state: ChainState, *canonical: ChainState, final: ChainState = HAND.genesis_state
+) -> ForkChoiceChange:
     """The head moves to `state`, with `canonical` newly on its branch."""
-    return Placement(Head(state, final, final), tuple((each.height, each.hash) for each in canonical), 0)
+    return ForkChoiceChange(
+        Forkchoice(state, final, final), tuple((each.height, each.hash) for each in canonical), 0
+    )
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ async def test_one_slot_is_one_trace_over_engine_chain_and_storage(
         == {
             "slot": None,
             "prepare": "slot",
-            "chain GetHead": "prepare",
+            "chain GetForkchoice": "prepare",
             "auxpow WorkFor": "prepare",
             "build": "slot",
             "engine BuildPayload": "build",
@@ -97,7 +97,7 @@ def test_a_span_continues_the_trace_that_is_open_and_an_error_is_told_in_it() ->
 
 def test_what_the_sender_does_not_sample_is_not_recorded() -> None:
     tracing, exporter = recording()
-    with tracing.handling("chain", "GetHead", TraceContext("a" * 32, "b" * 16, sampled=False)) as context:
+    with tracing.handling("chain", "GetForkchoice", TraceContext("a" * 32, "b" * 16, sampled=False)) as context:
         assert not context.sampled
         assert context.trace_id == "a" * 32
     assert exporter.get_finished_spans() == ()
@@ -162,14 +162,17 @@ async def test_spans_reach_a_collector_and_standard_error(capsys: pytest.Capture
     bodies: list[bytes] = []
     with collector(bodies) as endpoint:
         tracing = OpenTelemetryTracing.exporting(TracingConfig(HttpUrl(endpoint), console=True))
-        with tracing.span("slot", slot=7), tracing.handling("chain", "GetHead", TraceContext("a" * 32, "b" * 16)):
+        with (
+            tracing.span("slot", slot=7),
+            tracing.handling("chain", "GetForkchoice", TraceContext("a" * 32, "b" * 16)),
+        ):
             pass
         await tracing.aclose()
     sent = b"".join(bodies)
     assert b"slot" in sent
-    assert b"chain GetHead" in sent
+    assert b"chain GetForkchoice" in sent
     assert b"alysd" in sent
-    assert '"name": "chain GetHead"' in capsys.readouterr().err
+    assert '"name": "chain GetForkchoice"' in capsys.readouterr().err
 
 
 class Moody(SpanExporter):

@@ -22,7 +22,7 @@ async def test_without_being_asked_nothing_is_traced() -> None:
         assert current_trace() is None
         assert traces.open == 0
     context = TraceContext("a" * 32, "b" * 16)
-    with tracing.handling("chain", "GetHead", context) as inner:
+    with tracing.handling("chain", "GetForkchoice", context) as inner:
         assert inner is context
     await tracing.aclose()
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import alysd.messages.chain
 from alysd.errors import Refused
 from alysd.messages.auxpow import MiningOffer
-from alysd.messages.chain import GetHead, GetState
+from alysd.messages.chain import GetForkchoice, GetState
 from alysd.messages.codec import MessageCodec, Undecodable, known_types
 from alysd.messages.storage import GetCanonicalRange
 from alysd.nurseries import Ask, Envelope, Priority, Refusal, Tell, TraceContext
@@ -110,7 +110,7 @@ def test_an_answer_may_be_plain_or_a_tuple_of_values() -> None:
 
 def test_everything_on_the_envelope_arrives() -> None:
     sent = Envelope(
-        message=GetHead(),
+        message=GetForkchoice(),
         sender="a",
         destination="b",
         created_at=1e9,
@@ -130,7 +130,7 @@ def test_a_target_of_256_bits_is_carried() -> None:
     assert through(offer) == offer
 
 
-@pytest.mark.parametrize("message", [object(), GetHead, TraceContext("a" * 32, "b" * 16), [1], ((1,),)])
+@pytest.mark.parametrize("message", [object(), GetForkchoice, TraceContext("a" * 32, "b" * 16), [1], ((1,),)])
 def test_what_is_no_message_does_not_leave(message: object) -> None:
     with pytest.raises(TypeError, match="no message and no value of one"):
         CODEC.encode(envelope(message))
@@ -186,7 +186,7 @@ def test_the_envelope_that_the_wrong_ones_are_made_of_is_right() -> None:
         raw()[:-1],
         raw() + b"\x00",
         packed(NONE),
-        packed({"message": ["GetHead", EMPTY]}),
+        packed({"message": ["GetForkchoice", EMPTY]}),
         raw(extra=1),
         raw(sender=b"a"),
         raw(created_at=float("nan")),

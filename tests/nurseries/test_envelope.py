@@ -5,7 +5,17 @@ import json
 import attrs
 import pytest
 
-from alysd.nurseries import Envelope, Gate, NotAuthentic, Priority, Refusal, TraceContext, seal, traced, unseal
+from alysd.nurseries import (
+    Envelope,
+    InboundEndpoint,
+    NotAuthentic,
+    Priority,
+    Refusal,
+    TraceContext,
+    seal,
+    traced,
+    unseal,
+)
 
 KEY = bytes(range(32))
 
@@ -76,7 +86,7 @@ def test_a_seal_holds_and_any_changed_bit_breaks_it() -> None:
 def test_a_gate_delivers_what_is_right_and_names_what_is_wrong() -> None:
     delivered: list[Envelope] = []
     codec = Json()
-    gate = Gate(KEY, codec, delivered.append, max_bytes=200)
+    gate = InboundEndpoint(KEY, codec, delivered.append, max_bytes=200)
     first = letter()
     sealed = seal(KEY, codec.encode(first))
     gate.receive(sealed, now=101.0)
@@ -99,7 +109,7 @@ def test_a_gate_delivers_what_is_right_and_names_what_is_wrong() -> None:
 def test_a_gate_remembers_every_message_until_it_would_be_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("alysd.nurseries.envelope.REMEMBERED", 10)
     codec = Json()
-    gate = Gate(KEY, codec, lambda _: None)
+    gate = InboundEndpoint(KEY, codec, lambda _: None)
     first = seal(KEY, codec.encode(letter()))
     gate.receive(first, now=100.0)
     for _ in range(9):

@@ -6,8 +6,8 @@ import pytest
 import trio
 
 from alysd.nurseries import TRANSITIONS, IllegalTransition, State
+from alysd.nurseries.actor_child import TaskChild
 from alysd.nurseries.child import Runtime
-from alysd.nurseries.leaf import TaskChild
 from alysd.nurseries.spec import task
 from alysd.nurseries.wheel import Wheel
 from tests.nurseries.kit import Nobody, seeded

@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock, Sequencer, wait_all_tasks_blocked
 
 from alysd.nurseries.errors import ActorDown, MailboxFull
-from alysd.nurseries.mailbox import TURNS, Mailbox, take_turn
+from alysd.nurseries.mailbox import TURNS, Mailbox, maybe_checkpoint
 from alysd.nurseries.overflow import Backoff, Overflow
 from tests.nurseries.kit import seeded
 
@@ -99,7 +99,7 @@ async def test_other_tasks_get_their_turn_while_one_only_receives() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(other)
         for _ in range(10 * TURNS):
-            await take_turn()
+            await maybe_checkpoint()
         nursery.cancel_scope.cancel()
     assert turns >= 9
 
@@ -118,14 +118,14 @@ async def test_urgent_values_come_before_the_queue_and_beyond_its_bound() -> Non
 async def test_a_dropping_policy_counts_what_it_drops(
     policy: Overflow, kept: list[int], dropped: list[int]
 ) -> None:
-    class Kept(Mailbox[int]):
+    class PersistentState(Mailbox[int]):
         def drop(self, value: int, reason: str) -> None:
             super().drop(value, reason)
             lost.append(value)
             assert reason == "mailbox full"
 
     lost: list[int] = []
-    mailbox = Kept("m", 2, policy)
+    mailbox = PersistentState("m", 2, policy)
     for number in range(3):
         await mailbox.send(number)
     assert [await mailbox.receive() for _ in range(2)] == kept
@@ -228,13 +228,13 @@ def test_nothing_is_lost_doubled_or_reordered_by_cancellation_and_overflow(seed:
     policy = rng.choice([Overflow.BLOCK, Overflow.DROP_OLDEST, Overflow.DROP_NEWEST])
     lost: list[tuple[int, int]] = []
 
-    class Kept(Mailbox[tuple[int, int]]):
+    class PersistentState(Mailbox[tuple[int, int]]):
         def drop(self, value: tuple[int, int], reason: str) -> None:
             super().drop(value, reason)
             lost.append(value)
 
     async def main() -> None:
-        mailbox = Kept("m", rng.randint(1, 5), policy)
+        mailbox = PersistentState("m", rng.randint(1, 5), policy)
         sent: set[tuple[int, int]] = set()
         received: list[tuple[int, int]] = []
 

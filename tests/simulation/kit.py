@@ -10,18 +10,18 @@ import trio
 
 from alysd.config.model import MiningConfig
 from alysd.integrations.lmdb_store import LmdbStore
-from alysd.integrations.parts import Parts
+from alysd.integrations.resources import NodeResources
 from alysd.integrations.signing import GuardedSigner
 from alysd.integrations.tracing import NoTracing
-from alysd.messages.chain import GetHead
+from alysd.messages.chain import GetForkchoice
 from alysd.messages.events import BlockProduced, HeadMoved, SlotMissed
-from alysd.node import CLASSIFIER, FATAL, HEALTH_RULES, REFUSALS, Addresses, Outside, tree
+from alysd.node import CLASSIFIER, FATAL, HEALTH_RULES, REFUSALS, Addresses, EdgeChildren, tree
 from alysd.nurseries import Bus, Change, HealthChange, HealthMonitor, System, open_system
 from alysd.ports import Tracing
 from alysd.testing.chain import ChainHand, authority_secret
 from alysd.testing.clock import VirtualClock
 from alysd.testing.engine import FakeEngine
-from alysd.types.chain import Head
+from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import EvmAddress
 
@@ -35,7 +35,7 @@ class Node:
 
     system: System
     to: Addresses
-    parts: Parts
+    parts: NodeResources
     engine: FakeEngine
     clock: VirtualClock
     bus: Bus
@@ -45,9 +45,9 @@ class Node:
     changes: list[Change]
     health: list[HealthChange]
 
-    async def head(self) -> Head:
+    async def head(self) -> Forkchoice:
         """The chain actor's three blocks."""
-        return await self.to.chain.ask(GetHead())
+        return await self.to.chain.ask(GetForkchoice())
 
     async def slots(self, count: float) -> None:
         """Let so many slots pass."""
@@ -96,13 +96,13 @@ async def open_node(
     engine = engine or FakeEngine.of(spec.execution_genesis)
     store = LmdbStore.open(folder / "chain", hand.genesis, hand.genesis_state)
     signer = GuardedSigner.open(authority_secret(authority), folder / "signing-guard")
-    parts = Parts(
+    parts = NodeResources(
         spec=spec,
         genesis=hand.genesis,
         clock=clock,
         store=store,
         engine=engine,
-        feeder=engine,
+        sync_engine=engine,
         embedded=None,
         signer=signer,
         authority=authority,
@@ -113,7 +113,7 @@ async def open_node(
     health: list[HealthChange] = []
     monitor = HealthMonitor(HEALTH_RULES, health.append)
     try:
-        root = tree(mining, parts, to, bus, Outside())
+        root = tree(mining, parts, to, bus, EdgeChildren())
         async with open_system(
             root,
             observer=changes.append,

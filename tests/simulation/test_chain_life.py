@@ -57,7 +57,7 @@ async def test_without_work_the_chain_halts_and_goes_on_when_work_comes(
     async with open_node(tmp_path, spec, engine=node.engine, mining=MINING) as node:
         await node.slots(10.5)
         head = await node.head()
-        assert head.final.height >= 21
+        assert head.finalized.height >= 21
         assert head.head.height > 24
 
 

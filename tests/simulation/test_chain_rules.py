@@ -78,7 +78,7 @@ def test_a_chain_with_a_proof_every_ten_blocks_becomes_final_and_pays() -> None:
         state = node.take(node.make(state, slot, header), fees=10**15)
         assert node.tree.tip.head == state
     # Proofs in blocks 10, 20, 30 and 40 each cover what was not final, which is at most ten blocks.
-    assert node.tree.tip.final.height == 39
+    assert node.tree.tip.finalized.height == 39
     # The last of them paid for the 39 blocks before it, all but what rounding left.
     assert 39 * 10**15 - node.books[state.hash][1] < 16 * 10**9
     assert state.next_withdrawal == 16
@@ -109,6 +109,6 @@ def test_forks_and_proofs_in_any_order_keep_the_books(history: list[tuple[int, i
         state = node.take(node.make(parent, slot, header), fees=10**12)
         recent = [one for one in (*recent, state)[-3:] if node.tree.get(one.hash)]
         assert recent
-        assert node.tree.tip.head.last_final_height <= node.tree.tip.final.height
+        assert node.tree.tip.head.last_final_height <= node.tree.tip.finalized.height
         paid, minted = node.books[state.hash]
         assert 0 <= paid - state.unpaid_fees - minted < 10**9 * max(1, state.next_withdrawal)

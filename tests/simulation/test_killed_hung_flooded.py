@@ -17,7 +17,7 @@ from alysd import node as node_module
 from alysd.integrations.signing import GuardedSigner
 from alysd.messages.auxpow import GetQueuedWork
 from alysd.messages.block_import import ImportBlock
-from alysd.messages.chain import GetHead
+from alysd.messages.chain import GetForkchoice
 from alysd.messages.engine import CatchUp, SetForkchoice
 from alysd.messages.events import HeadMoved, WorkflowMoved
 from alysd.messages.metrics import GetCounts
@@ -25,7 +25,7 @@ from alysd.messages.storage import GetBlockByHeight
 from alysd.nurseries import Actor, Address, Ask, Health, MailboxFull, NotAnswered, State, Tell, handles
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.engine import FakeEngine
-from alysd.types.chain import Head
+from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlsSignature
 from alysd.types.units import Height
 from tests.simulation.kit import MINING, Node, open_node
@@ -108,7 +108,7 @@ async def test_an_actor_that_hangs_is_found_and_blocks_go_on(
         assert node.restarted() - FOLLOWERS.get(name, set()) == {name}
         assert node.system.failure is None
         assert after.head.height - before.head.height >= 15
-        assert after.final.height > before.final.height, "finality and miner waited for it, and went on"
+        assert after.finalized.height > before.finalized.height, "finality and miner waited for it, and went on"
         state = next(node.system.registry.find(name)).state
         assert state is (State.FAILED if name == "metrics" else State.RUNNING)
         assert next(node.system.registry.find("chain")).health is Health.HEALTHY
@@ -212,12 +212,12 @@ async def test_a_client_beyond_all_patience_fails_the_engine_actor_alone(
         assert (await node.head()).head.height >= 15
 
 
-def messages(node: Node, hand: ChainHand, tip: Head) -> dict[str, Ask[Any, Any]]:
+def messages(node: Node, hand: ChainHand, tip: Forkchoice) -> dict[str, Ask[Any, Any]]:
     """For each actor something that it may be asked, at some expense where there is any."""
     return {
         "storage": GetBlockByHeight(Height(3)),
         "engine": SetForkchoice(tip),
-        "chain": GetHead(),
+        "chain": GetForkchoice(),
         "auxpow": GetQueuedWork(),
         "block import": ImportBlock(hand.genesis),
         "metrics": GetCounts(),
@@ -287,7 +287,7 @@ async def test_a_flood_of_events_is_dropped_and_counted(tmp_path: Path, autojump
         await node.slots(60)
         assert len(node.produced) == 65
         assert node.restarted() == set()
-        assert (await node.head()).final.height > 40, "finality goes on"
+        assert (await node.head()).finalized.height > 40, "finality goes on"
 
 
 def flood_of_tells(node: Node) -> Iterator[int]:

@@ -26,6 +26,6 @@ async def test_the_internal_miner_makes_blocks_final_about_every_ten_slots(
 ) -> None:
     async with open_node(tmp_path, chain_spec(), mining=MINING) as node:
         await node.slots(100.5)
-        finals = [move.new.final.height for move in node.moved if move.new.final != move.old.final]
+        finals = [move.new.finalized.height for move in node.moved if move.new.finalized != move.old.finalized]
         assert 8 <= len(finals) <= 10
-        assert (await node.head()).final.height == finals[-1] >= 85
+        assert (await node.head()).finalized.height == finals[-1] >= 85

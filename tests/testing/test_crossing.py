@@ -41,11 +41,19 @@ async def test_a_node_that_shares_nothing_makes_blocks_and_makes_them_final(
         await node.slots(30.5)
         head = await node.head()
         assert head.head.height == len(node.produced) == 30
-        assert head.final.height > 0
+        assert head.finalized.height > 0
         assert not node.missed
         assert not node.restarted()
-    asks = {"GetHead", "WorkFor", "BuildPayload", "ImportBlock", "ExecutePayload", "AdoptBlock", "CommitBlock"}
-    answers = {"Head", "ExecutionPayload", "StoredBlock", "AuxPowHeader"}
+    asks = {
+        "GetForkchoice",
+        "WorkFor",
+        "BuildPayload",
+        "ImportBlock",
+        "ExecutePayload",
+        "AdoptBlock",
+        "CommitBlock",
+    }
+    answers = {"Forkchoice", "ExecutionPayload", "StoredBlock", "AuxPowHeader"}
     assert asks | answers | {"Finalized", "SubmitWork"} <= set(border.crossed)
 
 

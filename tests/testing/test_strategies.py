@@ -2,7 +2,7 @@
 
 from hypothesis import find, given, settings
 
-from alysd.messages.chain import Chain, GetHead
+from alysd.messages.chain import Chain, GetForkchoice
 from alysd.nurseries import (
     CircuitBreaker,
     ExponentialBackoff,
@@ -66,7 +66,7 @@ def test_a_program_is_a_value_that_prints_as_what_it_is(program: Program) -> Non
 def test_the_messages_of_a_protocol_are_found() -> None:
     assert messages_of(Till) == [Count, Trip, Withdraw]
     assert messages_of(Ledger) == [Book, GetBalance]
-    assert GetHead in messages_of(Chain)
+    assert GetForkchoice in messages_of(Chain)
 
 
 @given(messages(*messages_of(Till)))

@@ -11,7 +11,7 @@ from alysd.messages.storage import GetBlockByHeight, GetCanonicalRange, LoadChai
 from alysd.nurseries import Actor, Address, handles
 from alysd.testing.engine import FakeEngine
 from alysd.types.block import Block, SignedBlock
-from alysd.types.chain import ChainState, Head, StoredChain
+from alysd.types.chain import ChainState, Forkchoice, StoredChain
 from alysd.types.units import Slot, Wei
 from tests.consensus.builders import FIRST_SLOT, approve, make_spec
 from tests.consensus.builders import genesis as genesis_state
@@ -33,20 +33,20 @@ class Chain:
     blocks: tuple[SignedBlock, ...]
     states: tuple[ChainState, ...]
 
-    def head(self, height: int | None = None) -> Head:
+    def head(self, height: int | None = None) -> Forkchoice:
         """The chain as it was when the block at `height` was its head; by default as it is."""
         last = len(self.states) - 1 if height is None else height
-        return Head(self.states[last], self.states[max(0, last - 1)], self.states[0])
+        return Forkchoice(self.states[last], self.states[max(0, last - 1)], self.states[0])
 
     def until(self, height: int) -> "Chain":
         """Without the blocks above `height`."""
         return Chain(self.blocks[:height], self.states[: height + 1])
 
 
-async def make_block(engine: FakeEngine, parent: Head, slot: Slot) -> SignedBlock:
+async def make_block(engine: FakeEngine, parent: Forkchoice, slot: Slot) -> SignedBlock:
     """A block on the head `parent`, with the payload that `engine` builds."""
     attributes = payload_attributes(parent.head, slot, None, SPEC)
-    hashes = (parent.head.payload_hash, parent.safe.payload_hash, parent.final.payload_hash)
+    hashes = (parent.head.payload_hash, parent.safe.payload_hash, parent.finalized.payload_hash)
     return approve(Block(parent.head.hash, slot, await engine.build_payload(*hashes, attributes)), SPEC)
 
 

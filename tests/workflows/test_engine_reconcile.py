@@ -18,7 +18,7 @@ from alysd.nurseries import OneForOne, actor, open_system, supervisor
 from alysd.ports import ExecutionEngine
 from alysd.testing.engine import FakeEngine
 from alysd.types.block import ExecutionPayload
-from alysd.types.chain import Head
+from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.units import Height
 from alysd.types.verdict import Verdict
@@ -356,7 +356,7 @@ def test_any_client_ends_at_the_head(length: int, data: st.DataObject) -> None:
     trio.run(run, clock=MockClock(autojump_threshold=0))
 
 
-def every_state(tip: Head) -> list[Any]:
+def every_state(tip: Forkchoice) -> list[Any]:
     return [
         Unsure(),
         Telling(tip, fed=False),
@@ -366,7 +366,7 @@ def every_state(tip: Head) -> list[Any]:
     ]
 
 
-def every_event(tip: Head) -> list[Any]:
+def every_event(tip: Forkchoice) -> list[Any]:
     return [
         TipLoaded(tip),
         Told(),

@@ -58,7 +58,7 @@ async def test_work_comes_when_the_spacing_has_passed_and_not_before(autojump_cl
         assert work.header.fee_recipient == OWN
         assert work.header.bits == next_bits(world.spec.bits, 10, world.spec) == world.spec.bits
         world.block(12, header=work.header)
-        assert world.tree.tip.final.slot == FIRST_SLOT + 11
+        assert world.tree.tip.finalized.slot == FIRST_SLOT + 11
 
 
 async def test_the_chain_becomes_final_again_and_again(autojump_clock: MockClock) -> None:

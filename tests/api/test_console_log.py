@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from alysd import __version__
-from alysd.api.face import Face
+from alysd.api.console_log import ConsoleLog
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.genesis_hash import genesis_hash
 from alysd.config.model import LoggingConfig
@@ -44,9 +44,9 @@ def logging_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def face(stream: io.StringIO, **options: Any) -> Face:
+def face(stream: io.StringIO, **options: Any) -> ConsoleLog:
     """A face on this stream, at one moment of time."""
-    return Face.set_up(LoggingConfig(**options), stream, now=lambda: NOW)
+    return ConsoleLog.set_up(LoggingConfig(**options), stream, now=lambda: NOW)
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:

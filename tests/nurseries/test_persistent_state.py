@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from alysd.nurseries import Actor, Address, Immediate, Kept, actor, handles
+from alysd.nurseries import Actor, Address, Immediate, PersistentState, actor, handles
 from tests.nurseries.kit import Crash, Echo, Note, Say, running
 
 
@@ -30,7 +30,7 @@ class Disk:
 class Tally(Actor[Echo]):
     """Counts notes, over crashes."""
 
-    def __init__(self, kept: Kept[int]) -> None:
+    def __init__(self, kept: PersistentState[int]) -> None:
         self.kept = kept
         self.total = 0
 
@@ -52,7 +52,7 @@ class Tally(Actor[Echo]):
         raise message.error
 
 
-async def count(kept: Kept[int]) -> str:
+async def count(kept: PersistentState[int]) -> str:
     """Two notes, a crash, one more: the total."""
     address: Address[Echo] = Address("tally")
     async with running([actor(address, lambda: Tally(kept), restart=Immediate())]):
@@ -62,19 +62,19 @@ async def count(kept: Kept[int]) -> str:
 
 
 async def test_an_actor_takes_up_after_a_crash_what_it_kept_and_nothing_else() -> None:
-    assert await count(Kept("tally", 0)) == "3"
+    assert await count(PersistentState("tally", 0)) == "3"
 
 
 async def test_with_a_store_it_takes_up_after_the_end_of_the_process() -> None:
     disk = Disk()
-    assert await count(Kept("tally", 0, disk)) == "3"
+    assert await count(PersistentState("tally", 0, disk)) == "3"
     assert disk.reads == 1  # not again at the crash
-    assert await count(Kept("tally", 0, disk)) == "6"
+    assert await count(PersistentState("tally", 0, disk)) == "6"
 
 
 async def test_what_could_not_be_stored_is_not_kept_in_memory_either() -> None:
     disk = Disk()
-    kept = Kept("tally", 0, disk)
+    kept = PersistentState("tally", 0, disk)
     await kept.keep(1)
     disk.full = True
     with pytest.raises(OSError, match="disk full"):

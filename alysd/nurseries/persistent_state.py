@@ -1,6 +1,6 @@
 """State that an actor asks to keep over its restarts: in memory, or in a store beside it.
 
-    kept = Kept("tally", 0)
+    kept = PersistentState("tally", 0)
     actor(address, lambda: Tally(kept))
 
 What an instance must have after a crash it keeps here at the moment it is true; everything else starts anew,
@@ -24,7 +24,7 @@ class StateStore(Protocol[S]):
         ...
 
 
-class Kept(Generic[S]):
+class PersistentState(Generic[S]):
     """One state under one name, with `initial` for when there is none yet."""
 
     def __init__(self, name: str, initial: S, store: StateStore[S] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The journal: turns what happens in the node into the lines of its log. `alysd.api.face` draws them."""
+"""The journal: turns what happens in the node into the lines of its log. `alysd.api.console_log` draws them."""
 
 import re
 
@@ -30,7 +30,7 @@ MISSED_EVERY_SLOTS = 30
 _NUMBER = re.compile(r"[0-9][0-9.]*")
 
 
-class Journal:
+class EventLogger:
     """Writes the log; `run` is a task of the tree, `child_changed` the observer of the whole tree."""
 
     def __init__(self, bus: Bus) -> None:

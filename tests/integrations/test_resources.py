@@ -11,7 +11,7 @@ from alysd.config.model import AlysConfig
 from alysd.errors import ConfigError
 from alysd.integrations.bls import public_key
 from alysd.integrations.lmdb_store import LmdbStore
-from alysd.integrations.parts import open_parts
+from alysd.integrations.resources import open_resources
 from alysd.testing.chain import authority_secret
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlsPublicKey
@@ -32,7 +32,7 @@ async def test_a_development_node_gets_the_embedded_engine_at_the_chains_genesis
     configured: tuple[AlysConfig, ChainSpec],
 ) -> None:
     config, spec = configured
-    async with open_parts(config, spec) as parts:
+    async with open_resources(config, spec) as parts:
         assert parts.embedded is not None
         assert parts.authority == 0
         assert await parts.engine.genesis_hash() == parts.genesis.block.payload.block_hash
@@ -43,7 +43,7 @@ async def test_a_development_node_gets_the_embedded_engine_at_the_chains_genesis
 async def test_what_was_opened_is_closed_and_opens_again(configured: tuple[AlysConfig, ChainSpec]) -> None:
     config, spec = configured
     for _ in range(2):
-        async with open_parts(config, spec) as parts:
+        async with open_resources(config, spec) as parts:
             store = parts.store
             assert isinstance(store, LmdbStore)
 
@@ -57,7 +57,7 @@ async def test_a_key_that_is_no_authoritys_is_named(
     key_file.chmod(0o600)
     other = attrs.evolve(config, chain=attrs.evolve(config.chain, authority_key_file=key_file))
     with pytest.raises(ConfigError, match=r"other\.key.*is none of the 1 authorities"):
-        async with open_parts(other, spec):
+        async with open_resources(other, spec):
             raise AssertionError("it must not open")
 
 
@@ -75,16 +75,16 @@ async def test_a_real_client_is_not_asked_for_anything_yet(
         f"engine.jwt_secret_file={secret}",
     )
     config = load_config(ROOT / "conf" / "dev.toml", environment={}, overrides=settings)
-    async with open_parts(config, spec) as parts:
+    async with open_resources(config, spec) as parts:
         assert parts.embedded is None
-        assert parts.feeder is not parts.engine
+        assert parts.sync_engine is not parts.engine
 
 
 async def test_a_chain_that_one_authority_cannot_run_is_refused(configured: tuple[AlysConfig, ChainSpec]) -> None:
     config, spec = configured
     others = tuple(public_key(authority_secret(index)) for index in range(3))
     with pytest.raises(ConfigError, match="needs 3 approvals a block"):
-        async with open_parts(config, attrs.evolve(spec, authorities=(*spec.authorities, *others))):
+        async with open_resources(config, attrs.evolve(spec, authorities=(*spec.authorities, *others))):
             raise AssertionError("it must not open")
 
 
@@ -92,5 +92,5 @@ async def test_an_authority_whose_key_is_no_point_is_named(configured: tuple[Aly
     config, spec = configured
     broken = attrs.evolve(spec, authorities=(*spec.authorities, BlsPublicKey(b"\x9f" + bytes(47))))
     with pytest.raises(ConfigError, match=r"authorities\[1\] of the chain alys-dev: 9f00"):
-        async with open_parts(config, broken):
+        async with open_resources(config, broken):
             raise AssertionError("it must not open")

@@ -11,7 +11,7 @@ from alysd.integrations.systemd import Notifier
 from alysd.nurseries import ChildSnapshot, HealthMonitor, System
 
 
-class Running:
+class SystemHandle:
     """The system once it is up, and the monitor of its health; what shows the tree is started before."""
 
     def __init__(self, monitor: HealthMonitor) -> None:

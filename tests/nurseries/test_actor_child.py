@@ -18,8 +18,8 @@ from alysd.nurseries import (
     handles,
     task,
 )
+from alysd.nurseries.actor_child import TaskChild
 from alysd.nurseries.child import Runtime
-from alysd.nurseries.leaf import TaskChild
 from alysd.nurseries.wheel import Wheel
 from tests.nurseries.kit import Crash, CrashAsked, Echo, Nobody, Note, Say, Watcher, run_and_tell, running, seeded
 

@@ -42,11 +42,11 @@ class EmbeddedExecution:
 
 
 @attrs.frozen
-class Parts:
+class NodeResources:
     """Everything outside the tree.
 
-    `feeder` is the same execution client as `engine`, with the patience that catching up takes. `authority` is
-    this node's index among the chain's authorities.
+    `sync_engine` is the same execution client as `engine`, with the longer deadlines that catching up takes.
+    `authority` is this node's index among the chain's authorities.
     """
 
     spec: ChainSpec
@@ -54,7 +54,7 @@ class Parts:
     clock: Clock
     store: Store
     engine: ExecutionEngine
-    feeder: ExecutionEngine
+    sync_engine: ExecutionEngine
     embedded: EmbeddedExecution | None
     signer: Signer
     authority: int
@@ -62,7 +62,7 @@ class Parts:
 
 
 @asynccontextmanager
-async def open_parts(config: AlysConfig, spec: ChainSpec) -> AsyncGenerator[Parts]:
+async def open_resources(config: AlysConfig, spec: ChainSpec) -> AsyncGenerator[NodeResources]:
     """Open what the configuration names, and close it in reverse order whatever happens inside.
 
     Raises a `UserError` that says what to mend for everything a configuration can get wrong.
@@ -78,13 +78,13 @@ async def open_parts(config: AlysConfig, spec: ChainSpec) -> AsyncGenerator[Part
         authority = _authority(spec, signer, config.chain.authority_key_file)
         execution = await _execution(config, spec, folder)
         stack.push_async_callback(_close_engine, execution.engine)
-        yield Parts(
+        yield NodeResources(
             spec=spec,
             genesis=genesis,
             clock=SystemClock(),
             store=store,
             engine=execution.engine,
-            feeder=execution.feeder,
+            sync_engine=execution.sync_engine,
             embedded=execution.embedded,
             signer=signer,
             authority=authority,
@@ -129,7 +129,7 @@ def _authority(spec: ChainSpec, signer: Signer, key_file: Path) -> int:
 @attrs.frozen
 class _Execution:
     engine: ExecutionEngine
-    feeder: ExecutionEngine
+    sync_engine: ExecutionEngine
     embedded: EmbeddedExecution | None = None
 
 

@@ -7,7 +7,7 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from alysd.api.running import Running, Stop
+from alysd.api.system_handle import Stop, SystemHandle
 from alysd.errors import NotNow
 from alysd.integrations.systemd import Notifier
 from alysd.nurseries import HealthMonitor, OneForOne, open_system, supervisor, task
@@ -32,7 +32,7 @@ async def test_the_first_signal_cancels_the_node_and_the_second_changes_nothing(
 
 
 async def test_a_tree_that_is_not_up_yet_is_not_shown() -> None:
-    running = Running(HealthMonitor())
+    running = SystemHandle(HealthMonitor())
     with pytest.raises(NotNow, match="starting"):
         running.snapshot()
     root = supervisor("Root", OneForOne(), [task("sleeper", trio.sleep_forever)])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alysd.api.face_text import LONGEST_VALUE, TextRenderer, hash_text, plain
+from alysd.api.console_text import LONGEST_VALUE, TextRenderer, hash_text, plain
 from alysd.types.hashes import BlockHash, displayed
 
 AT = datetime(2026, 11, 20, 12, 0, 2).astimezone().timestamp()

@@ -5,22 +5,22 @@ import trio.testing
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from alysd.api.journal import HALTED_EVERY_SLOTS, MISSED_EVERY_SLOTS, Journal
+from alysd.api.event_logger import HALTED_EVERY_SLOTS, MISSED_EVERY_SLOTS, EventLogger
 from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed
 from alysd.nurseries import Bus, Change, State
 from alysd.testing.chain import ChainHand, chain_spec
-from alysd.types.chain import Head
+from alysd.types.chain import Forkchoice
 from alysd.types.units import Slot
 
 HAND = ChainHand.of(chain_spec())
-HEAD = Head(HAND.genesis_state, HAND.genesis_state, HAND.genesis_state)
+HEAD = Forkchoice(HAND.genesis_state, HAND.genesis_state, HAND.genesis_state)
 
 
 async def journal_of(*events: object) -> list[dict[str, object]]:
     """What a running journal writes when these events happen."""
     bus = Bus()
     with capture_logs() as lines:
-        journal = Journal(bus)
+        journal = EventLogger(bus)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(journal.run)
             await trio.testing.wait_all_tasks_blocked()
@@ -74,7 +74,7 @@ async def test_a_halt_is_repeated_now_and_then_not_every_slot() -> None:
 
 async def test_a_failure_is_told_once_a_minute_and_a_return_when_it_holds(autojump_clock: MockClock) -> None:
     with capture_logs() as lines:
-        journal = Journal(Bus())
+        journal = EventLogger(Bus())
 
         def change(old: State, new: State, error: Exception | None = None) -> None:
             journal.child_changed(Change("engine", old, new, error, trio.current_time()))

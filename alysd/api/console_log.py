@@ -13,15 +13,15 @@ import structlog
 
 from alysd import __version__
 from alysd.api.blame import user_error_in
+from alysd.api.console_text import TextRenderer
 from alysd.api.development_account import account_line
-from alysd.api.face_text import TextRenderer
 from alysd.config.model import AlysConfig, LoggingConfig
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash, displayed
 
 
 @attrs.frozen
-class Face:
+class ConsoleLog:
     """What greets a person at start and says good-bye; everything between goes through structlog.
 
     `text` tells whether a person reads: then the greeting is drawn, otherwise it is one event as any other.
