@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Set up this checkout and use it: `python3 dev.py run` starts a chain, `python3 dev.py test` passes the tests.
+"""Set up this checkout and use it: `python3 dev.py run` starts a chain, `python3 dev.py test` runs the tests.
 
-Needs Python 3.11 to 3.13 and nothing else. Everything goes into `.venv` beside this file, in the versions that
-`uv.lock` names; a second call finds it there and starts at once.
+Needs Python 3.11, 3.12 or 3.13 and nothing else. Everything is installed into `.venv` beside this file, in the
+versions that `uv.lock` names; later calls find it there and start at once. `ALYSD_VENV` names another folder, for
+a second Python version: `ALYSD_VENV=.venv-3.13 python3.13 dev.py test`.
 """
 
 import os
@@ -12,34 +13,55 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-ENVIRONMENT = ROOT / ".venv"
+ENVIRONMENT = ROOT / os.environ.get("ALYSD_VENV", ".venv")
 PYTHON = ENVIRONMENT / "bin" / "python"
 UV = "uv>=0.9,<1"
 
-USAGE = """usage: python3 dev.py run [ARGUMENT ...]    a chain for development: alysd run --config conf/dev.toml
-       python3 dev.py test [ARGUMENT ...]   the tests: pytest
-       python3 dev.py check                 ruff and pyright over everything
+USAGE = """usage: python3 dev.py run [ARGUMENT ...]    start a development chain: alysd run --config conf/dev.toml
+       python3 dev.py test [ARGUMENT ...]   run the tests: pytest
+       python3 dev.py check                 run ruff and pyright on all code
        python3 dev.py setup                 only set up .venv, with everything in it"""
 
 
-def set_up(*options: str) -> None:
-    """Make `.venv` and bring it to what the lock file says; exits with a sentence when that cannot work."""
+def check_python() -> None:
+    """Exit with a sentence if this Python is unsupported, or is not the one that the environment was made with."""
+    this = ".".join(map(str, sys.version_info[:2]))
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        found = ".".join(map(str, sys.version_info[:2]))
-        sys.exit(f"dev.py: alysd needs Python 3.11 to 3.13, this is {found}: call it with another python3")
+        sys.exit(f"dev.py: alysd needs Python 3.11 to 3.13, this is {this}: call it with another python3")
+    configuration = ENVIRONMENT / "pyvenv.cfg"
+    if not configuration.exists():
+        return
+    versions = [line.split()[-1] for line in configuration.read_text().splitlines() if line.startswith("version")]
+    made_with = ".".join(versions[0].split(".")[:2]) if versions else this
+    if made_with != this:
+        sys.exit(
+            f"dev.py: {ENVIRONMENT} was made with Python {made_with}, this is {this}:\n"
+            f"        use python{made_with}, delete that folder, or name another one: ALYSD_VENV=.venv-{this}"
+        )
+
+
+def set_up(*options: str) -> None:
+    """Create the environment and install what `uv.lock` names; exit with a sentence when that fails."""
+    check_python()
+    environment = {
+        **os.environ,
+        "VIRTUAL_ENV": str(ENVIRONMENT),
+        "UV_PROJECT_ENVIRONMENT": str(ENVIRONMENT),
+        "UV_PYTHON_DOWNLOADS": "never",
+    }
     try:
         if not PYTHON.exists():
-            print("setting up .venv, once …", flush=True)
+            print(f"setting up {ENVIRONMENT}, once …", flush=True)
             venv.create(ENVIRONMENT, with_pip=True)
         if subprocess.run([PYTHON, "-c", "import uv"], stderr=subprocess.DEVNULL, check=False).returncode:
             subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", UV], check=True)
-        # --inexact: leave pip and uv, which are in no lock file, where they are.
+        # --inexact leaves pip and uv, which are not in the lock file, where they are.
         command = [PYTHON, "-m", "uv", "sync", "--quiet", "--frozen", "--inexact", "--extra", "embedded", *options]
-        subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "VIRTUAL_ENV": str(ENVIRONMENT)})
+        subprocess.run(command, cwd=ROOT, check=True, env=environment)
     except subprocess.CalledProcessError as error:
         sys.exit(
-            f"dev.py: setting up .venv failed at: {' '.join(map(str, error.cmd))}\n"
-            "       Debian and Ubuntu need the package python3-venv; a half-made .venv may be deleted"
+            f"dev.py: setting up {ENVIRONMENT} failed at: {' '.join(map(str, error.cmd))}\n"
+            "        Debian and Ubuntu need the package python3-venv; delete the folder if it is incomplete"
         )
 
 
@@ -56,10 +78,10 @@ def main() -> None:
         os.execv(PYTHON, [str(PYTHON), "-m", "pytest", *arguments])
     elif command == "check":
         set_up("--all-groups")
-        for tool in (["ruff", "check"], ["ruff", "format", "--check"], ["pyright"]):
-            if status := subprocess.run(
-                [ENVIRONMENT / "bin" / tool[0], *tool[1:]], cwd=ROOT, check=False
-            ).returncode:
+        tools = ENVIRONMENT / "bin"
+        python = ["--pythonpath", str(PYTHON)]
+        for tool in (["ruff", "check"], ["ruff", "format", "--check"], ["pyright", *python]):
+            if status := subprocess.run([tools / tool[0], *tool[1:]], cwd=ROOT, check=False).returncode:
                 sys.exit(status)
     elif command == "setup":
         set_up("--all-groups")
