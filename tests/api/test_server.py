@@ -21,11 +21,6 @@ async def hello(request: Request) -> Response:
     return PlainTextResponse("hello")
 
 
-async def slow(request: Request) -> Response:
-    await trio.sleep(0.2)
-    return PlainTextResponse("done")
-
-
 async def endless(request: Request) -> Response:
     await trio.sleep_forever()
     raise AssertionError
@@ -49,7 +44,6 @@ async def polite(socket: WebSocket) -> None:
 APP = Starlette(
     routes=[
         Route("/", hello),
-        Route("/slow", slow),
         Route("/endless", endless),
         Route("/huge", huge),
         Route("/broken", broken),
@@ -100,7 +94,14 @@ async def test_stopping_is_immediate_when_a_client_leaves_at_that_moment() -> No
 
 
 async def test_an_answer_in_progress_is_finished_before_stopping() -> None:
-    async with served(APP) as running, trio.open_nursery() as nursery:
+    asked = trio.Event()
+
+    async def slow(request: Request) -> Response:
+        asked.set()
+        await trio.sleep(0.2)
+        return PlainTextResponse("done")
+
+    async with served(Starlette(routes=[Route("/slow", slow)])) as running, trio.open_nursery() as nursery:
         answers: list[str] = []
         answered = trio.Event()
 
@@ -110,7 +111,7 @@ async def test_an_answer_in_progress_is_finished_before_stopping() -> None:
             answered.set()
 
         nursery.start_soon(ask)
-        await trio.sleep(0.1)
+        await asked.wait()  # creating the client alone may take longer than any fixed time on a busy machine
         running.scope.cancel()
         await running.stopped.wait()
         with trio.fail_after(1):

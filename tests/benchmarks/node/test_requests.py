@@ -35,7 +35,7 @@ async def test_every_client_asks_until_time_is_up() -> None:
     async with trio.open_nursery() as nursery:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, serve, [listener])
-        seen = await load(listener.socket.getsockname()[1], "getheadblock", 3, 0.05)
+        seen = await load(listener.socket.getsockname()[1], "getheadblock", 3, 0.5)
         nursery.cancel_scope.cancel()
     assert len(seen.times) == served >= 3
-    assert seen.seconds >= 0.05
+    assert seen.seconds >= 0.5
