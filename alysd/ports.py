@@ -54,16 +54,20 @@ class ExecutionEngine(Protocol):
         """Execute and judge a payload (engine_newPayloadV3)."""
         ...
 
-    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> Verdict:
-        """Follow this head (engine_forkchoiceUpdatedV3 without attributes)."""
+    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash) -> None:
+        """Follow these three blocks (engine_forkchoiceUpdatedV3 without attributes).
+
+        Raises `EngineBehind` when the client does not know one of them, `ComponentError` when it judges the head
+        invalid.
+        """
         ...
 
     async def build_payload(
-        self, head: PayloadHash, safe: PayloadHash, final: PayloadHash, attributes: PayloadAttributes
+        self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash, attributes: PayloadAttributes
     ) -> ExecutionPayload:
-        """Build a payload on `head` (forkchoiceUpdatedV3 with attributes, then getPayloadV3).
+        """Follow these three blocks and build a payload on `head` (forkchoiceUpdatedV3, then getPayloadV3).
 
-        Raises `EngineBehind` when the client does not know the head.
+        Raises what `set_forkchoice` raises, and `ComponentError` when the client does not build.
         """
         ...
 

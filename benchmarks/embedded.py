@@ -23,6 +23,7 @@ import lmdb
 
 from alysd.integrations.execution.embedded.building import Builder
 from alysd.types.block import ExecutionPayload
+from alysd.types.verdict import Valid
 from tests.integrations.execution.embedded.kit import RICH, Sandbox, genesis, transfer
 
 Result = TypeVar("Result")
@@ -65,8 +66,8 @@ def make_block(author: Sandbox, importer: Sandbox, times: Times, raw: Sequence[b
     """One block through both engines."""
     payload = times.build.run(lambda: author.build(*raw, builder=Builder(seconds=60)))
     assert len(payload.transactions) == len(raw)
-    assert times.give_back.run(lambda: author.give(payload)) == "VALID"
-    assert times.execute.run(lambda: importer.give(payload)) == "VALID"
+    assert times.give_back.run(lambda: author.give(payload)) == Valid()
+    assert times.execute.run(lambda: importer.give(payload)) == Valid()
     times.forkchoice.run(lambda: author.follow(payload.block_hash))
     importer.follow(payload.block_hash)
     return payload

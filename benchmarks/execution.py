@@ -36,6 +36,7 @@ from alysd.nurseries import OneForOne, actor, open_system, supervisor
 from alysd.ports import ExecutionEngine
 from alysd.types.block import Block, SignedBlock
 from alysd.types.units import Slot, Wei
+from alysd.types.verdict import Valid
 from alysd.workflows.engine_reconcile import EngineReconcile
 from tests.consensus.builders import FIRST_SLOT, approve, genesis, make_spec
 from tests.integration import components
@@ -107,7 +108,7 @@ def directly(engine: ExecutionEngine) -> Import:
         for signed in blocks:
             payload = signed.block.payload
             verdict = await engine.new_payload(payload, signed.block.parent_hash)
-            assert verdict.status == "VALID", verdict
+            assert verdict == Valid(), verdict
             await engine.set_forkchoice(payload.block_hash, first, first)
 
     return run

@@ -10,7 +10,7 @@ import trio
 
 from alysd.consensus.fees import priority_fees
 from alysd.consensus.violations import InvalidPayload
-from alysd.errors import ComponentError, EngineBehind, NotNow, WrongChain
+from alysd.errors import EngineBehind, NotNow, WrongChain
 from alysd.messages.engine import BuildPayload, CatchUp, Engine, ExecutePayload, SetForkchoice
 from alysd.messages.events import WorkflowMoved
 from alysd.messages.storage import Storage
@@ -19,6 +19,7 @@ from alysd.ports import ExecutionEngine
 from alysd.types.block import ExecutionPayload
 from alysd.types.hashes import PayloadHash
 from alysd.types.units import Wei
+from alysd.types.verdict import Invalid, Syncing, Valid
 from alysd.wire.transactions import fee_fields
 from alysd.workflows.engine_reconcile import EngineReconcile
 
@@ -85,14 +86,7 @@ class EngineActor(Actor[Engine]):
     @handles(BuildPayload)
     async def build_payload(self, message: BuildPayload) -> ExecutionPayload:
         """Build on the head; raises `NotNow` while the client catches up."""
-        tip = message.head
-        build = partial(
-            self._engine.build_payload,
-            tip.head.payload_hash,
-            tip.safe.payload_hash,
-            tip.finalized.payload_hash,
-            message.attributes,
-        )
+        build = partial(self._engine.build_payload, *message.forkchoice.payload_hashes, message.attributes)
         with _held_at_most(HANDLER_SECONDS):
             return await self._request(build)
 
@@ -112,7 +106,7 @@ class EngineActor(Actor[Engine]):
     async def set_forkchoice(self, message: SetForkchoice) -> None:
         """Follow the head; raises `NotNow` while the client catches up, which ends at the head anyway."""
         with _held_at_most(HANDLER_SECONDS):
-            await self._request(partial(self._follow, message))
+            await self._request(partial(self._engine.set_forkchoice, *message.forkchoice.payload_hashes))
 
     async def _request(self, request: Callable[[], Awaitable[T]]) -> T:
         """Serve a request. If the client turns out to lag behind: once more, when it has caught up."""
@@ -134,22 +128,13 @@ class EngineActor(Actor[Engine]):
 
     async def _execute(self, message: ExecutePayload) -> None:
         payload = message.payload
-        verdict = await self._engine.new_payload(payload, message.parent_beacon_block_root)
-        if verdict.status == "INVALID":
-            raise InvalidPayload(verdict.reason or "the execution client gives no reason")
-        if verdict.status != "VALID":
-            raise EngineBehind(payload.parent_hash)
-
-    async def _follow(self, message: SetForkchoice) -> None:
-        tip = message.head
-        verdict = await self._engine.set_forkchoice(
-            tip.head.payload_hash, tip.safe.payload_hash, tip.finalized.payload_hash
-        )
-        if verdict.status == "INVALID":
-            reason = f"judges the node's head invalid: {verdict.reason}"
-            raise ComponentError("execution client", "forkchoiceUpdated", 0, reason)
-        if verdict.status != "VALID":
-            raise EngineBehind(tip.head.payload_hash)
+        match await self._engine.new_payload(payload, message.parent_beacon_block_root):
+            case Valid():
+                return
+            case Invalid(reason):
+                raise InvalidPayload(reason)
+            case Syncing():
+                raise EngineBehind(payload.parent_hash)
 
     def _go_on(self) -> None:
         """Announce the next piece of catching up, behind whatever waits already."""

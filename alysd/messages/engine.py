@@ -15,9 +15,9 @@ class Engine:
 
 @attrs.frozen
 class BuildPayload(Ask[Engine, ExecutionPayload]):
-    """Build the best payload on top of the given head."""
+    """Follow the given blocks and build the best payload on the head."""
 
-    head: Forkchoice
+    forkchoice: Forkchoice
     attributes: PayloadAttributes
 
 
@@ -33,7 +33,7 @@ class ExecutePayload(Ask[Engine, Wei]):
 class SetForkchoice(Ask[Engine, None]):
     """Make the execution client follow the given head, safe and finalized blocks."""
 
-    head: Forkchoice
+    forkchoice: Forkchoice
 
 
 @attrs.frozen

@@ -11,7 +11,7 @@ from alysd.errors import EngineBehind, EngineUnavailable
 from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.units import Height, Wei
-from alysd.types.verdict import Verdict
+from alysd.types.verdict import Invalid, Syncing, Valid, Verdict
 from alysd.wire.execution_genesis import genesis_payload
 from alysd.wire.execution_header import block_hash_of
 
@@ -59,29 +59,27 @@ class FakeEngine:
         """Take a payload whose parent is known and whose hash is its header's."""
         await self._answer()
         if block_hash_of(payload, parent_beacon_block_root) != payload.block_hash:
-            return Verdict("INVALID", "block hash mismatch")
+            return Invalid("block hash mismatch")
         if payload.block_hash in self.refuse:
-            return Verdict("INVALID", "refused by the test")
+            return Invalid("refused by the test")
         if payload.parent_hash not in self.blocks:
-            return Verdict("SYNCING")
+            return Syncing()
         await trio.sleep(self.execution_seconds)
         self.blocks[payload.block_hash] = payload
-        return Verdict("VALID")
+        return Valid()
 
-    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> Verdict:
-        """Follow a known head."""
+    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash) -> None:
+        """Follow known blocks."""
         await self._answer()
-        if not {head, safe, final} <= self.blocks.keys():
-            return Verdict("SYNCING")
+        if not {head, safe, finalized} <= self.blocks.keys():
+            raise EngineBehind(head)
         self.head = head
-        return Verdict("VALID")
 
     async def build_payload(
-        self, head: PayloadHash, safe: PayloadHash, final: PayloadHash, attributes: PayloadAttributes
+        self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash, attributes: PayloadAttributes
     ) -> ExecutionPayload:
         """Build an empty payload with the given attributes."""
-        if (await self.set_forkchoice(head, safe, final)).status != "VALID":
-            raise EngineBehind(head)
+        await self.set_forkchoice(head, safe, finalized)
         parent = self.blocks[head]
         mark = repr((head, attributes)).encode()
         payload = attrs.evolve(

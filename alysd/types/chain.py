@@ -63,6 +63,11 @@ class Forkchoice:
     safe: ChainState
     finalized: ChainState
 
+    @property
+    def payload_hashes(self) -> tuple[PayloadHash, PayloadHash, PayloadHash]:
+        """Head, safe and finalized block, as an execution client names them."""
+        return self.head.payload_hash, self.safe.payload_hash, self.finalized.payload_hash
+
 
 @attrs.frozen
 class ForkChoiceChange:

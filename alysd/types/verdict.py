@@ -1,11 +1,23 @@
-"""An execution client's judgement of a payload."""
+"""An execution client's judgement of a payload, whatever words the client uses for it."""
 
 import attrs
 
 
 @attrs.frozen
-class Verdict:
-    """`status` is VALID, INVALID, SYNCING or ACCEPTED (Engine API, "Payload validation"); `reason` if INVALID."""
+class Valid:
+    """The payload is executed and keeps every rule of execution."""
 
-    status: str
-    reason: str | None = None
+
+@attrs.frozen
+class Invalid:
+    """The payload breaks a rule of execution; `reason` in the client's words, for logs and errors."""
+
+    reason: str
+
+
+@attrs.frozen
+class Syncing:
+    """The payload is not judged: the client does not have its parent, or has lost the state after it."""
+
+
+Verdict = Valid | Invalid | Syncing

@@ -6,13 +6,11 @@ that names the field. Fields that are not known are left alone, since clients ad
 
 from typing import Any
 
-import attrs
-
 from alysd.errors import Malformed
 from alysd.types.block import ExecutionPayload, PayloadAttributes, Withdrawal
 from alysd.types.hashes import EvmAddress, PayloadHash
 from alysd.types.units import Gwei, Height, Wei
-from alysd.types.verdict import Verdict
+from alysd.types.verdict import Invalid, Syncing, Valid, Verdict
 from alysd.wire.hex import from_hex, to_hex
 from alysd.wire.json_fields import list_field, object_of, text_field
 
@@ -28,17 +26,7 @@ MAX_WITHDRAWALS = 65_536
 MAX_REASON = 300
 """Characters of a client's words that are kept: they go into logs and errors."""
 
-_STATUSES = frozenset({"VALID", "INVALID", "SYNCING", "ACCEPTED", "INVALID_BLOCK_HASH"})
-
 _PAYLOAD_ID_BYTES = 8
-
-
-@attrs.frozen
-class ForkchoiceAnswer:
-    """What `engine_forkchoiceUpdatedV3` says; `payload_id` is of the payload being built, if one is."""
-
-    verdict: Verdict
-    payload_id: bytes | None
 
 
 def payload_to_json(payload: ExecutionPayload) -> dict[str, Any]:
@@ -106,33 +94,43 @@ def attributes_to_json(attributes: PayloadAttributes) -> dict[str, Any]:
     }
 
 
-def forkchoice_to_json(head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> dict[str, str]:
+def forkchoice_to_json(head: PayloadHash, safe: PayloadHash, finalized: PayloadHash) -> dict[str, str]:
     """Write a `ForkchoiceStateV1`."""
-    return {"headBlockHash": to_hex(head), "safeBlockHash": to_hex(safe), "finalizedBlockHash": to_hex(final)}
+    return {"headBlockHash": to_hex(head), "safeBlockHash": to_hex(safe), "finalizedBlockHash": to_hex(finalized)}
 
 
-def forkchoice_from_json(value: object) -> ForkchoiceAnswer:
-    """Read the answer to `engine_forkchoiceUpdatedV3`. Raises `Malformed`, naming the field."""
+def forkchoice_from_json(value: object) -> tuple[Verdict, bytes | None]:
+    """Read the answer to `engine_forkchoiceUpdatedV3`: the head's verdict and the `payloadId`, if there is one.
+
+    Raises `Malformed`, naming the field.
+    """
     fields = object_of(value, "answer")
     verdict = verdict_from_json(fields.get("payloadStatus"))
     identity = None if fields.get("payloadId") is None else _data(fields, "payloadId", _PAYLOAD_ID_BYTES)
-    return ForkchoiceAnswer(verdict, identity)
+    return verdict, identity
 
 
 def verdict_from_json(value: object) -> Verdict:
     """Read a `PayloadStatusV1`. Raises `Malformed`, naming the field.
 
-    INVALID_BLOCK_HASH, which the first version of the API had beside INVALID, is read as that.
+    This is the only place that knows the API's five words. ACCEPTED is a payload off the canonical chain that is
+    not executed, so it is not judged either; INVALID_BLOCK_HASH is INVALID in the first version of the API.
     """
     fields = object_of(value, "payloadStatus")
     status = text_field(fields, "status")
-    if status not in _STATUSES:
-        raise Malformed(f"status: {status[:40]!r} is none of {', '.join(sorted(_STATUSES))}")
     words = fields.get("validationError")
     if words is not None and not isinstance(words, str):
         raise Malformed("validationError: not a string")
-    reason = "".join(each if each.isprintable() else " " for each in words[:MAX_REASON]) if words else None
-    return Verdict("INVALID" if status == "INVALID_BLOCK_HASH" else status, reason)
+    match status:
+        case "VALID":
+            return Valid()
+        case "SYNCING" | "ACCEPTED":
+            return Syncing()
+        case "INVALID" | "INVALID_BLOCK_HASH":
+            reason = "".join(each if each.isprintable() else " " for each in (words or "")[:MAX_REASON])
+            return Invalid(reason or "the execution client gives no reason")
+        case _:
+            raise Malformed(f"status: {status[:40]!r} is not a payload status of the Engine API")
 
 
 def gas_used_from_json(value: object, payload: PayloadHash, transactions: int) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ import structlog
 import trio
 
 from alysd.consensus.fork_choice import Tree
-from alysd.errors import ComponentError, Corrupt
+from alysd.errors import ComponentError, Corrupt, EngineBehind
 from alysd.messages.events import WorkflowMoved
 from alysd.messages.storage import GetBlockByHeight, GetCanonicalRange, LoadChain, Storage
 from alysd.nurseries import Address
@@ -23,6 +23,7 @@ from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
 from alysd.types.hashes import PayloadHash
 from alysd.types.units import Height
+from alysd.types.verdict import Invalid, Syncing, Valid
 from alysd.workflows.machine import Machine, Transitions
 
 STORAGE_SECONDS = 5.0
@@ -224,19 +225,16 @@ class EngineReconcile:
                 self._machine.move(TipLoaded(Tree(stored.states, stored.final).tip))
 
     async def _tell(self, tip: Forkchoice, *, fed: bool) -> None:
-        verdict = await self._engine.set_forkchoice(
-            tip.head.payload_hash, tip.safe.payload_hash, tip.finalized.payload_hash
-        )
-        if verdict.status == "VALID":
+        try:
+            await self._engine.set_forkchoice(*tip.payload_hashes)
+        except EngineBehind as error:
+            if fed or not tip.head.height:
+                raise _does_not_follow(tip.head.height) from error
+            self._machine.move(HeadUnknown())
+        else:
             self._machine.move(Told())
             if fed:
                 self._log.info("engine", state=f"has caught up with block {tip.head.height}")
-        elif verdict.status == "INVALID":
-            raise _refuses("forkchoiceUpdated", f"judges the node's head invalid: {verdict.reason}")
-        elif fed or not tip.head.height:
-            raise _refuses("forkchoiceUpdated", f"has executed block {tip.head.height} and does not follow it")
-        else:
-            self._machine.move(HeadUnknown())
 
     async def _compare(self, height: Height) -> None:
         block = await self._storage.ask(GetBlockByHeight(height), seconds=STORAGE_SECONDS)
@@ -271,14 +269,17 @@ class EngineReconcile:
         the true ones may not be there yet.
         """
         block = signed.block
-        verdict = await self._engine.new_payload(block.payload, block.parent_hash)
-        if verdict.status == "INVALID":
-            raise _refuses("newPayload", f"judges the node's block {block.height} invalid: {verdict.reason}")
-        if verdict.status != "VALID":
-            return False
-        verdict = await self._engine.set_forkchoice(block.payload.block_hash, self._genesis, self._genesis)
-        if verdict.status != "VALID":
-            raise _refuses("forkchoiceUpdated", f"executed block {block.height} and does not follow it")
+        match await self._engine.new_payload(block.payload, block.parent_hash):
+            case Invalid(reason):
+                raise _refuses("newPayload", f"judges the node's block {block.height} invalid: {reason}")
+            case Syncing():
+                return False
+            case Valid():
+                pass
+        try:
+            await self._engine.set_forkchoice(block.payload.block_hash, self._genesis, self._genesis)
+        except EngineBehind as error:
+            raise _does_not_follow(block.height) from error
         return True
 
     async def _recover(self, signed: SignedBlock) -> ParentLost | Fed:
@@ -288,18 +289,24 @@ class EngineReconcile:
         further down.
         """
         block = signed.block
-        verdict = await self._engine.set_forkchoice(block.payload.parent_hash, self._genesis, self._genesis)
-        if verdict.status == "VALID":
+        try:
+            await self._engine.set_forkchoice(block.payload.parent_hash, self._genesis, self._genesis)
+        except EngineBehind:
+            if block.height > 1:
+                return ParentLost()
+        else:
             if await self._give(signed):
                 self._fetched.popleft()
                 return Fed(1)
-        elif block.height > 1:
-            return ParentLost()
         raise _refuses(
             "newPayload",
             f"does not execute block {block.height} on its parent: is it set to execute every block? (geth: "
             "--syncmode full)",
         )
+
+
+def _does_not_follow(height: Height) -> ComponentError:
+    return _refuses("forkchoiceUpdated", f"has executed block {height} and does not follow it")
 
 
 def _refuses(method: str, message: str) -> ComponentError:

@@ -17,6 +17,7 @@ from alysd.integrations.resources import NodeResources, open_resources
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.units import Slot, Wei
+from alysd.types.verdict import Valid
 from alysd.wire.block_ssz import block_hash
 from benchmarks.node.daemon import fresh, start
 from benchmarks.node.figures import Figure, Show
@@ -38,10 +39,9 @@ class Hand:
         """One empty block on the head, in a slot that has passed."""
         parts, tip = self.parts, self.tree.tip
         attributes = payload_attributes(tip.head, slot, None, parts.spec)
-        hashes = (tip.head.payload_hash, tip.safe.payload_hash, tip.finalized.payload_hash)
-        payload = await parts.engine.build_payload(*hashes, attributes)
+        payload = await parts.engine.build_payload(*tip.payload_hashes, attributes)
         verdict = await parts.engine.new_payload(payload, tip.head.hash)
-        assert verdict.status == "VALID", verdict
+        assert verdict == Valid(), verdict
         signed = self._sign(Block(tip.head.hash, slot, payload))
         self._store(signed, apply_block(tip.head, signed, Wei(0), ()))
 
@@ -65,9 +65,7 @@ async def build(data: Path, blocks: int) -> None:
         first = slot_at(time.time(), spec.slot_seconds) - MARGIN_SLOTS - blocks
         for number in range(blocks):
             await hand.add(Slot(first + number))
-        tip = hand.tree.tip
-        hashes = (tip.head.payload_hash, tip.safe.payload_hash, tip.finalized.payload_hash)
-        await parts.engine.set_forkchoice(*hashes)
+        await parts.engine.set_forkchoice(*hand.tree.tip.payload_hashes)
 
 
 async def measure(folder: Path, show: Show, blocks: int) -> None:

@@ -73,13 +73,13 @@ class TimedEngine:
     async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
         return await self._timed(self.engine.new_payload, payload, parent_beacon_block_root)
 
-    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> Verdict:
-        return await self._timed(self.engine.set_forkchoice, head, safe, final)
+    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash) -> None:
+        await self._timed(self.engine.set_forkchoice, head, safe, finalized)
 
     async def build_payload(
-        self, head: PayloadHash, safe: PayloadHash, final: PayloadHash, attributes: PayloadAttributes
+        self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash, attributes: PayloadAttributes
     ) -> ExecutionPayload:
-        return await self._timed(self.engine.build_payload, head, safe, final, attributes)
+        return await self._timed(self.engine.build_payload, head, safe, finalized, attributes)
 
     async def gas_used(self, payload: PayloadHash, transactions: int) -> tuple[int, ...]:
         return await self._timed(self.engine.gas_used, payload, transactions)

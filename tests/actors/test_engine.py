@@ -35,7 +35,7 @@ from alysd.types.block import ExecutionPayload
 from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.units import Slot, Wei
-from alysd.types.verdict import Verdict
+from alysd.types.verdict import Valid, Verdict
 from tests.consensus.builders import FIRST_SLOT
 from tests.workflows.engine_chain import (
     SPEC,
@@ -47,7 +47,7 @@ from tests.workflows.engine_chain import (
     storage_address,
     wipe,
 )
-from tests.workflows.test_engine_reconcile import Recording, stubborn
+from tests.workflows.test_engine_reconcile import INVALID_HEAD, Recording, stubborn
 
 NEXT_SLOT = Slot(FIRST_SLOT + 1000)
 HOUR = 3600.0
@@ -134,7 +134,7 @@ class Willing(Recording):
 
     async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
         self.blocks[payload.block_hash] = payload
-        return Verdict("VALID")
+        return Valid()
 
 
 async def test_priority_fees_are_summed_from_receipts() -> None:
@@ -379,7 +379,7 @@ async def test_head_that_the_client_calls_invalid_crashes_the_actor(autojump_clo
     """It had executed the block before: the client is not the one it was, and is looked at anew."""
     built, chain = await make_chain(5)
     other = await extend(built, chain.until(2), 2, FIRST_SLOT + 100)
-    client = stubborn(built, other.states[-1].payload_hash, "INVALID")
+    client = stubborn(built, other.states[-1].payload_hash, INVALID_HEAD)
     async with running(client, chain) as node:
         with pytest.raises(HandlerCrashed) as crashed:
             await node.engine.ask(SetForkchoice(other.head()))

@@ -23,6 +23,7 @@ from alysd.integrations.execution.engine_api import CATCHING_UP, EngineApiClient
 from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, PayloadHash, sha256
 from alysd.types.units import Wei
+from alysd.types.verdict import Invalid, Valid
 from alysd.wire.execution_header import block_hash_of
 from tests.integration import components
 from tests.integration.components import ExecutionProcess
@@ -121,9 +122,8 @@ async def agree(
     gas: dict[tuple[int, ...], str] = {}
     for each in engines:
         verdict = await each.engine.new_payload(payload, root)
-        assert verdict.status == "VALID", f"{each.name} on block {payload.block_number}: {verdict}"
-        verdict = await each.engine.set_forkchoice(payload.block_hash, genesis, genesis)
-        assert verdict.status == "VALID", f"{each.name} does not follow block {payload.block_number}: {verdict}"
+        assert verdict == Valid(), f"{each.name} on block {payload.block_number}: {verdict}"
+        await each.engine.set_forkchoice(payload.block_hash, genesis, genesis)
         gas[await each.engine.gas_used(payload.block_hash, len(payload.transactions))] = each.name
     assert len(gas) == 1, f"block {payload.block_number}: {gas}"
 
@@ -169,7 +169,7 @@ async def run_rounds(engines: Sequence[Participant], seed: int, rounds: int) -> 
         name, wrong = spoiled(payload, root, random)
         for each in engines:
             verdict = await each.engine.new_payload(wrong, root)
-            assert verdict.status == "INVALID", f"{each.name} takes a wrong {name}: {verdict}"
+            assert isinstance(verdict, Invalid), f"{each.name} takes a wrong {name}: {verdict}"
         await agree(engines, payload, root, genesis)
         head = payload.block_hash
 

@@ -14,11 +14,12 @@ MAKE_BLOCKS = """
 import sys
 from pathlib import Path
 from tests.integrations.execution.embedded.kit import COUNTER, RICH, Sandbox, transfer
+from alysd.types.verdict import Valid
 sandbox = Sandbox.open(Path(sys.argv[1]))
 while True:
     nonce = sandbox.chain.reader.account(sandbox.head, RICH.address).nonce
     payload = sandbox.build(*(transfer(RICH, nonce + n, to=COUNTER, gas=60_000, value=0) for n in range(5)))
-    assert sandbox.give(payload) == "VALID"
+    assert sandbox.give(payload) == Valid()
     print("valid", payload.block_hash.hex(), flush=True)
     sandbox.follow(payload.block_hash)
     print("head", payload.block_hash.hex(), flush=True)

@@ -21,6 +21,7 @@ from alysd.testing.pending import NothingPending
 from alysd.types.block import ExecutionPayload, PayloadAttributes, Withdrawal
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, EvmAddress, PayloadHash, sha256
 from alysd.types.units import Gwei
+from alysd.types.verdict import Invalid, Syncing, Valid
 from alysd.wire.execution_header import block_hash_of
 from tests.integration import components
 from tests.integration.test_components import CANCUN_GENESIS, JWT
@@ -79,8 +80,8 @@ async def add(
 ) -> ExecutionPayload:
     """Build on `parent`, execute, follow."""
     payload = await engine.build_payload(parent, genesis, genesis, attributes(parent, timestamp))
-    assert (await engine.new_payload(payload, ROOT)).status == "VALID"
-    assert (await engine.set_forkchoice(payload.block_hash, genesis, genesis)).status == "VALID"
+    assert await engine.new_payload(payload, ROOT) == Valid()
+    await engine.set_forkchoice(payload.block_hash, genesis, genesis)
     return payload
 
 
@@ -111,8 +112,8 @@ async def test_payload_may_be_given_again(tmp_path: Path, opens: Opens) -> None:
     async with opens(tmp_path) as engine:
         genesis = await engine.genesis_hash()
         payload = await add(engine, genesis, 10, genesis)
-        assert (await engine.new_payload(payload, ROOT)).status == "VALID"
-        assert (await engine.set_forkchoice(payload.block_hash, genesis, genesis)).status == "VALID"
+        assert await engine.new_payload(payload, ROOT) == Valid()
+        await engine.set_forkchoice(payload.block_hash, genesis, genesis)
 
 
 async def test_wrong_hash_is_invalid_with_a_reason(tmp_path: Path, opens: Opens) -> None:
@@ -121,7 +122,7 @@ async def test_wrong_hash_is_invalid_with_a_reason(tmp_path: Path, opens: Opens)
         genesis = await engine.genesis_hash()
         payload = await engine.build_payload(genesis, genesis, genesis, attributes(genesis, 10))
         verdict = await engine.new_payload(attrs.evolve(payload, block_hash=NOWHERE), ROOT)
-        assert verdict.status == "INVALID"
+        assert isinstance(verdict, Invalid)
         assert verdict.reason
 
 
@@ -132,14 +133,15 @@ async def test_payload_on_an_unknown_parent_is_not_judged(tmp_path: Path, opens:
         payload = await engine.build_payload(genesis, genesis, genesis, attributes(genesis, 10))
         orphan = attrs.evolve(payload, parent_hash=NOWHERE, block_number=2)
         orphan = attrs.evolve(orphan, block_hash=block_hash_of(orphan, ROOT))
-        assert (await engine.new_payload(orphan, ROOT)).status in ("SYNCING", "ACCEPTED")
+        assert await engine.new_payload(orphan, ROOT) == Syncing()
 
 
 async def test_unknown_head_is_not_followed(tmp_path: Path, opens: Opens) -> None:
     """And a payload on it is refused with the error that makes the node feed the client."""
     async with opens(tmp_path) as engine:
         genesis = await engine.genesis_hash()
-        assert (await engine.set_forkchoice(NOWHERE, genesis, genesis)).status == "SYNCING"
+        with pytest.raises(EngineBehind):
+            await engine.set_forkchoice(NOWHERE, genesis, genesis)
         with pytest.raises(EngineBehind) as behind:
             await engine.build_payload(NOWHERE, genesis, genesis, attributes(NOWHERE, 10))
         assert behind.value.payload == NOWHERE
@@ -149,7 +151,8 @@ async def test_unknown_final_block_is_not_followed(tmp_path: Path, opens: Opens)
     """A client that knows the head but not the final block is not at the node's chain."""
     async with opens(tmp_path) as engine:
         genesis = await engine.genesis_hash()
-        assert (await engine.set_forkchoice(genesis, NOWHERE, NOWHERE)).status == "SYNCING"
+        with pytest.raises(EngineBehind):
+            await engine.set_forkchoice(genesis, NOWHERE, NOWHERE)
 
 
 async def test_chain_can_be_left_for_a_sibling_and_taken_up_again(tmp_path: Path, opens: Opens) -> None:
@@ -160,7 +163,7 @@ async def test_chain_can_be_left_for_a_sibling_and_taken_up_again(tmp_path: Path
         second = await add(engine, first.block_hash, 12, genesis)
         sibling = await add(engine, first.block_hash, 14, genesis)
         assert sibling.block_number == second.block_number == 2
-        assert (await engine.set_forkchoice(second.block_hash, genesis, genesis)).status == "VALID"
+        await engine.set_forkchoice(second.block_hash, genesis, genesis)
         third = await add(engine, second.block_hash, 16, genesis)
         assert third.parent_hash == second.block_hash
 

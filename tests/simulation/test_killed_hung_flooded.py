@@ -267,10 +267,10 @@ async def test_an_actor_that_is_flooded_keeps_its_bounds_and_its_slots(
 class SlowFollower(FakeEngine):
     """A client that takes its time to follow a head: so a flood of messages is one that lasts."""
 
-    async def set_forkchoice(self, head: Any, safe: Any, final: Any) -> Any:
+    async def set_forkchoice(self, head: Any, safe: Any, finalized: Any) -> None:
         """Follow after 5 ms."""
         await trio.sleep(0.005)
-        return await FakeEngine.set_forkchoice(self, head, safe, final)
+        await FakeEngine.set_forkchoice(self, head, safe, finalized)
 
 
 async def test_a_flood_of_events_is_dropped_and_counted(tmp_path: Path, autojump_clock: MockClock) -> None:

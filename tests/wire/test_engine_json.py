@@ -13,9 +13,8 @@ from alysd.errors import Malformed
 from alysd.types.block import ExecutionPayload, PayloadAttributes, Withdrawal
 from alysd.types.hashes import BlockHash, EvmAddress, PayloadHash
 from alysd.types.units import Gwei, Height, Wei
-from alysd.types.verdict import Verdict
+from alysd.types.verdict import Invalid, Syncing, Valid, Verdict
 from alysd.wire import engine_json
-from alysd.wire.engine_json import ForkchoiceAnswer
 
 
 def exactly(length: int) -> st.SearchStrategy[Any]:
@@ -216,7 +215,7 @@ def test_forkchoice_state_has_the_names_of_the_api() -> None:
 def test_forkchoice_answer(identity: str | None, expected: bytes | None) -> None:
     """Without the identity there is no payload to fetch; taken for one, null would be asked for."""
     answer = {"payloadStatus": {"status": "VALID", "latestValidHash": None}, "payloadId": identity}
-    assert engine_json.forkchoice_from_json(answer) == ForkchoiceAnswer(Verdict("VALID"), expected)
+    assert engine_json.forkchoice_from_json(answer) == (Valid(), expected)
 
 
 def test_forkchoice_answer_with_a_wrong_identity() -> None:
@@ -225,27 +224,40 @@ def test_forkchoice_answer_with_a_wrong_identity() -> None:
         engine_json.forkchoice_from_json({"payloadStatus": {"status": "VALID"}, "payloadId": "0x07"})
 
 
-@pytest.mark.parametrize("status", ["VALID", "INVALID", "SYNCING", "ACCEPTED"])
-def test_verdict(status: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        ("VALID", Valid()),
+        ("INVALID", Invalid("bad state root")),
+        ("INVALID_BLOCK_HASH", Invalid("bad state root")),
+        ("SYNCING", Syncing()),
+        ("ACCEPTED", Syncing()),
+    ],
+)
+def test_verdict(status: str, verdict: Verdict) -> None:
     """The reason is what an operator sees of a block that two implementations judge differently."""
     answer = {"status": status, "latestValidHash": None, "validationError": "bad\nstate root"}
-    assert engine_json.verdict_from_json(answer) == Verdict(status, "bad state root")
+    assert engine_json.verdict_from_json(answer) == verdict
 
 
-def test_verdict_of_the_first_version_of_the_api() -> None:
-    """Some clients still say INVALID_BLOCK_HASH."""
-    assert engine_json.verdict_from_json({"status": "INVALID_BLOCK_HASH"}) == Verdict("INVALID")
+def test_verdict_without_a_reason() -> None:
+    """The error that a refused block makes must not end in nothing."""
+    answer = {"status": "INVALID", "validationError": None}
+    assert engine_json.verdict_from_json(answer) == Invalid("the execution client gives no reason")
 
 
 def test_long_reason_is_cut() -> None:
     """Reasons go into logs and errors: a client must not be able to flood them."""
     verdict = engine_json.verdict_from_json({"status": "INVALID", "validationError": "x" * 10_000})
-    assert verdict.reason == "x" * engine_json.MAX_REASON
+    assert verdict == Invalid("x" * engine_json.MAX_REASON)
 
 
 @pytest.mark.parametrize(
     ("answer", "words"),
-    [({"status": "GOOD"}, "'GOOD' is none of"), ({"status": "VALID", "validationError": 5}, "not a string")],
+    [
+        ({"status": "GOOD"}, "'GOOD' is not a payload status"),
+        ({"status": "VALID", "validationError": 5}, "not a string"),
+    ],
 )
 def test_wrong_verdict(answer: dict[str, object], words: str) -> None:
     """What is not understood must not count as VALID."""

@@ -46,8 +46,8 @@ class Chain:
 async def make_block(engine: FakeEngine, parent: Forkchoice, slot: Slot) -> SignedBlock:
     """A block on the head `parent`, with the payload that `engine` builds."""
     attributes = payload_attributes(parent.head, slot, None, SPEC)
-    hashes = (parent.head.payload_hash, parent.safe.payload_hash, parent.finalized.payload_hash)
-    return approve(Block(parent.head.hash, slot, await engine.build_payload(*hashes, attributes)), SPEC)
+    payload = await engine.build_payload(*parent.payload_hashes, attributes)
+    return approve(Block(parent.head.hash, slot, payload), SPEC)
 
 
 async def extend(engine: FakeEngine, chain: Chain, length: int, first_slot: int) -> Chain:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from alysd.errors import ComponentError, Corrupt, EngineUnavailable
+from alysd.errors import ComponentError, Corrupt, EngineBehind, EngineUnavailable
 from alysd.messages.events import WorkflowMoved
 from alysd.nurseries import OneForOne, actor, open_system, supervisor
 from alysd.ports import ExecutionEngine
@@ -21,7 +21,7 @@ from alysd.types.block import ExecutionPayload
 from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.units import Height
-from alysd.types.verdict import Verdict
+from alysd.types.verdict import Syncing, Verdict
 from alysd.workflows.engine_reconcile import (
     RANGE,
     TRANSITIONS,
@@ -226,18 +226,17 @@ class Forgetful(Recording):
 
     async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
         if payload.parent_hash not in self.executed:
-            return Verdict("ACCEPTED")
+            return Syncing()
         verdict = await super().new_payload(payload, parent_beacon_block_root)
         self.executed.add(payload.block_hash)
         return verdict
 
-    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> Verdict:
-        if head in self.executed:
-            return await super().set_forkchoice(head, safe, final)
+    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash) -> None:
         if self.recovers and head in self.blocks:
             self.executed.add(head)
-        known = head in self.executed or self.follows_lost
-        return await super().set_forkchoice(head, safe, final) if known else Verdict("SYNCING")
+        if head not in self.executed and not self.follows_lost:
+            raise EngineBehind(head)
+        await super().set_forkchoice(head, safe, finalized)
 
 
 def forgetful(built: FakeEngine, chain: Chain, known: int, executed: int) -> Forgetful:
@@ -283,26 +282,29 @@ async def test_client_that_executes_nothing_is_an_error_with_advice(
 
 @attrs.define
 class Stubborn(FakeEngine):
-    """Gives the same answer to every forkchoice update for `head_of`, whatever it is fed."""
+    """Refuses every forkchoice update for `head_of` with the same error, whatever it is fed."""
 
     head_of: PayloadHash | None = None
-    answer: Verdict = attrs.field(kw_only=True)
+    error: Exception = attrs.field(kw_only=True)
 
-    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> Verdict:
+    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash) -> None:
         if head == self.head_of:
-            return self.answer
-        return await super().set_forkchoice(head, safe, final)
+            raise self.error
+        await super().set_forkchoice(head, safe, finalized)
 
 
-def stubborn(built: FakeEngine, head: PayloadHash, status: str) -> Stubborn:
-    return Stubborn(built.genesis, blocks=built.blocks, head_of=head, answer=Verdict(status, "bad state"))
+INVALID_HEAD = ComponentError("execution client", "engine_forkchoiceUpdatedV3", 0, "judges the head invalid")
+
+
+def stubborn(built: FakeEngine, head: PayloadHash, error: Exception) -> Stubborn:
+    return Stubborn(built.genesis, blocks=built.blocks, head_of=head, error=error)
 
 
 async def test_client_that_calls_the_head_invalid_is_an_error(autojump_clock: MockClock) -> None:
     """Feeding cannot change its mind."""
     built, chain = await make_chain(3)
-    async with reconciling(stubborn(built, chain.states[3].payload_hash, "INVALID"), chain) as (reconcile, _):
-        with pytest.raises(ComponentError, match="judges the node's head invalid: bad state"):
+    async with reconciling(stubborn(built, chain.states[3].payload_hash, INVALID_HEAD), chain) as (reconcile, _):
+        with pytest.raises(ComponentError, match="judges the head invalid"):
             await reconcile.advance(HOUR)
 
 
@@ -313,7 +315,8 @@ async def test_client_that_executes_and_does_not_follow_is_an_error(
     """Otherwise the node would feed it the same blocks for ever."""
     built, chain = await make_chain(length)
     wipe(built)
-    async with reconciling(stubborn(built, chain.states[height].payload_hash, "SYNCING"), chain) as (reconcile, _):
+    head = chain.states[height].payload_hash
+    async with reconciling(stubborn(built, head, EngineBehind(head)), chain) as (reconcile, _):
         with pytest.raises(ComponentError, match=f"block {height} and does not follow it"):
             await reconcile.advance(HOUR)
 
@@ -321,8 +324,10 @@ async def test_client_that_executes_and_does_not_follow_is_an_error(
 class Distrustful(FakeEngine):
     """Follows single blocks but never all three of a head: as a client does whose final block is elsewhere."""
 
-    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> Verdict:
-        return await super().set_forkchoice(head, safe, final) if safe == final else Verdict("SYNCING")
+    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash) -> None:
+        if safe != finalized:
+            raise EngineBehind(finalized)
+        await super().set_forkchoice(head, safe, finalized)
 
 
 async def test_client_that_does_not_follow_what_it_was_fed_is_an_error(autojump_clock: MockClock) -> None:

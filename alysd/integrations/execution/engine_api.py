@@ -15,9 +15,8 @@ from alysd.ports import Clock
 from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.units import Height
-from alysd.types.verdict import Verdict
+from alysd.types.verdict import Invalid, Syncing, Valid, Verdict
 from alysd.wire.engine_json import (
-    ForkchoiceAnswer,
     attributes_to_json,
     block_from_json,
     built_payload_from_json,
@@ -44,6 +43,8 @@ machines."""
 
 CLOSE_SECONDS = 1.0
 """To close connections on: it takes milliseconds, and nothing that a shutdown waits for depends on it."""
+
+_UPDATE = "engine_forkchoiceUpdatedV3"
 
 INVALID_FORKCHOICE_STATE = -38002
 """The Engine API's code for a safe or final block that is not known, or not an ancestor of the head."""
@@ -134,36 +135,30 @@ class EngineApiClient:
         )
         return self._read(method, verdict_from_json, answer)
 
-    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> Verdict:
-        """Follow this head (engine_forkchoiceUpdatedV3). SYNCING also if safe or final block are not known."""
-        try:
-            answer = await self._update(head, safe, final, None, self._deadlines.forkchoice)
-        except EngineBehind:
-            return Verdict("SYNCING")
-        return answer.verdict
+    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash) -> None:
+        """Follow these three blocks (engine_forkchoiceUpdatedV3).
+
+        Raises `EngineBehind` when the client does not know one of them, `ComponentError` when it judges the head
+        invalid.
+        """
+        await self._update(head, safe, finalized, None, self._deadlines.forkchoice)
 
     async def build_payload(
-        self, head: PayloadHash, safe: PayloadHash, final: PayloadHash, attributes: PayloadAttributes
+        self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash, attributes: PayloadAttributes
     ) -> ExecutionPayload:
         """Build a payload on `head` and take it after `FILL_SECONDS`.
 
-        Raises `EngineBehind` when the client does not know the head, `ComponentError` when it judges it invalid or
-        does not build.
+        Raises what `set_forkchoice` raises, and `ComponentError` when the client does not build.
         """
         until = trio.current_time() + self._deadlines.build
         update = self._deadlines.build - FILL_SECONDS
-        answer = await self._update(head, safe, final, attributes_to_json(attributes), update)
-        if answer.verdict.status != "VALID":
-            if answer.verdict.status == "INVALID":
-                raise self._refused("engine_forkchoiceUpdatedV3", f"invalid head: {answer.verdict.reason}")
-            raise EngineBehind(head)
-        if answer.payload_id is None:
-            raise self._refused("engine_forkchoiceUpdatedV3", "follows the head, but builds nothing on it")
+        identity = await self._update(head, safe, finalized, attributes_to_json(attributes), update)
+        if identity is None:
+            raise ComponentError(COMPONENT, _UPDATE, 0, "follows the head, but builds nothing on it")
         await trio.sleep(FILL_SECONDS)
         method = "engine_getPayloadV3"
-        built = await self._engine.call(
-            method, to_hex(answer.payload_id), seconds=max(0.0, until - trio.current_time())
-        )
+        left = max(0.0, until - trio.current_time())
+        built = await self._engine.call(method, to_hex(identity), seconds=left)
         return await trio.to_thread.run_sync(self._read, method, built_payload_from_json, built)
 
     async def gas_used(self, payload: PayloadHash, transactions: int) -> tuple[int, ...]:
@@ -194,19 +189,26 @@ class EngineApiClient:
         self,
         head: PayloadHash,
         safe: PayloadHash,
-        final: PayloadHash,
+        finalized: PayloadHash,
         attributes: dict[str, Any] | None,
         seconds: float,
-    ) -> ForkchoiceAnswer:
-        method = "engine_forkchoiceUpdatedV3"
-        state = forkchoice_to_json(head, safe, final)
+    ) -> bytes | None:
+        """The identity of the payload that is being built, if `attributes` ask for one."""
+        state = forkchoice_to_json(head, safe, finalized)
         try:
-            answer = await self._engine.call(method, state, attributes, seconds=seconds)
+            answer = await self._engine.call(_UPDATE, state, attributes, seconds=seconds)
         except ComponentError as error:
             if error.code == INVALID_FORKCHOICE_STATE:
                 raise EngineBehind(head) from error
             raise
-        return self._read(method, forkchoice_from_json, answer)
+        verdict, identity = self._read(_UPDATE, forkchoice_from_json, answer)
+        match verdict:
+            case Valid():
+                return identity
+            case Invalid(reason):
+                raise ComponentError(COMPONENT, _UPDATE, 0, f"judges the head {head.hex()} invalid: {reason}")
+            case Syncing():
+                raise EngineBehind(head)
 
     async def _lookup(self, payload: PayloadHash) -> Height | None:
         method = "eth_getBlockByHash"
@@ -224,6 +226,3 @@ class EngineApiClient:
             return read(answer)
         except Malformed as error:
             raise EngineUnavailable(self._url, f"answers {method} out of form: {error}") from error
-
-    def _refused(self, method: str, message: str) -> ComponentError:
-        return ComponentError(COMPONENT, method, 0, message)

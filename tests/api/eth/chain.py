@@ -21,6 +21,7 @@ from alysd.integrations.execution.embedded.engine import EmbeddedEngine
 from alysd.integrations.execution.embedded.pool import TransactionPool
 from alysd.types.block import PayloadAttributes
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, PayloadHash
+from alysd.types.verdict import Valid
 
 CHAIN_ID = 7
 RICH: LocalAccount = Account.from_key(b"\x01" * 32)
@@ -99,7 +100,7 @@ class EthChain:
         attributes = PayloadAttributes(parent, root, self._time, bytes(32), BURN_ADDRESS, ())
         payload = await self.engine.build_payload(parent, final, final, attributes)
         verdict = await self.engine.new_payload(payload, root)
-        assert verdict.status == "VALID", verdict.reason
+        assert verdict == Valid(), verdict
         await self.follow(payload.block_hash, final)
         return payload.block_hash
 

@@ -23,7 +23,7 @@ from alysd.integrations.json_rpc_client import JsonRpcClient
 from alysd.testing.clock import VirtualClock
 from alysd.types.block import PayloadAttributes
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, PayloadHash
-from alysd.types.verdict import Verdict
+from alysd.types.verdict import Invalid, Valid
 from alysd.wire.engine_json import payload_to_json
 from tests.wire.test_engine_json import PAYLOAD
 
@@ -115,7 +115,7 @@ async def test_lookup_that_finds_another_block_is_no_answer() -> None:
 async def test_new_payload_is_sent_with_its_beacon_root_and_no_blobs() -> None:
     """The three parameters of engine_newPayloadV3, in their order."""
     server = Server({"engine_newPayloadV3": VALID})
-    assert await server.client().new_payload(PAYLOAD, ROOT) == Verdict("VALID")
+    assert await server.client().new_payload(PAYLOAD, ROOT) == Valid()
     assert server.requests[0]["params"] == [payload_to_json(PAYLOAD), [], "0x" + ROOT.hex()]
     assert server.requests[0]["jsonrpc"] == "2.0"
 
@@ -124,21 +124,26 @@ async def test_invalid_verdict_keeps_the_clients_words() -> None:
     """Without them nobody can find out what two implementations disagree on."""
     answer = {"status": "INVALID", "latestValidHash": None, "validationError": "invalid merkle root"}
     verdict = await Server({"engine_newPayloadV3": answer}).client().new_payload(PAYLOAD, ROOT)
-    assert verdict == Verdict("INVALID", "invalid merkle root")
+    assert verdict == Invalid("invalid merkle root")
 
 
 async def test_forkchoice_names_head_safe_and_final() -> None:
     """Without attributes nothing is built."""
     server = Server({"engine_forkchoiceUpdatedV3": {"payloadStatus": VALID, "payloadId": None}})
-    assert await server.client().set_forkchoice(HEAD, SAFE, FINAL) == Verdict("VALID")
+    await server.client().set_forkchoice(HEAD, SAFE, FINAL)
     state = {"headBlockHash": HEAD, "safeBlockHash": SAFE, "finalizedBlockHash": FINAL}
     assert server.requests[0]["params"] == [{key: "0x" + hash_.hex() for key, hash_ in state.items()}, None]
 
 
-async def test_unknown_final_block_reads_as_syncing() -> None:
-    """geth answers so where it lacks the final block, and SYNCING where it lacks the head: both lag behind."""
-    server = Server({"engine_forkchoiceUpdatedV3": Refusal(-38002, "Invalid forkchoice state")})
-    assert await server.client().set_forkchoice(HEAD, SAFE, FINAL) == Verdict("SYNCING")
+UNKNOWN_BLOCK = [{"payloadStatus": SYNCING, "payloadId": None}, Refusal(-38002, "Invalid forkchoice state")]
+
+
+@pytest.mark.parametrize("answer", UNKNOWN_BLOCK)
+async def test_unknown_block_is_not_followed(answer: Any) -> None:
+    """geth answers SYNCING where it lacks the head, an error where it lacks the final block: both lag behind."""
+    with pytest.raises(EngineBehind) as behind:
+        await Server({"engine_forkchoiceUpdatedV3": answer}).client().set_forkchoice(HEAD, SAFE, FINAL)
+    assert behind.value.payload == HEAD
 
 
 async def test_other_errors_of_the_client_are_passed_on() -> None:
@@ -165,9 +170,7 @@ async def test_payload_is_built_on_the_head_and_taken_when_it_had_time_to_fill(a
     assert server.times[1] - begun == pytest.approx(FILL_SECONDS)
 
 
-@pytest.mark.parametrize(
-    "answer", [{"payloadStatus": SYNCING, "payloadId": None}, Refusal(-38002, "Invalid forkchoice state")]
-)
+@pytest.mark.parametrize("answer", UNKNOWN_BLOCK)
 async def test_no_payload_is_built_on_an_unknown_head(answer: Any) -> None:
     """This is how the node learns that its client lost data, and begins to feed it."""
     with pytest.raises(EngineBehind) as behind:
@@ -178,8 +181,11 @@ async def test_no_payload_is_built_on_an_unknown_head(answer: Any) -> None:
 async def test_head_that_the_client_calls_invalid_is_its_error() -> None:
     """To feed a client that has judged the head would change nothing."""
     answer = {"payloadStatus": {"status": "INVALID", "validationError": "bad state"}, "payloadId": None}
-    with pytest.raises(ComponentError, match="invalid head: bad state"):
-        await Server({"engine_forkchoiceUpdatedV3": answer}).client().build_payload(HEAD, SAFE, FINAL, ATTRIBUTES)
+    client = Server({"engine_forkchoiceUpdatedV3": answer}).client()
+    with pytest.raises(ComponentError, match=f"judges the head {HEAD.hex()} invalid: bad state"):
+        await client.build_payload(HEAD, SAFE, FINAL, ATTRIBUTES)
+    with pytest.raises(ComponentError, match=f"judges the head {HEAD.hex()} invalid: bad state"):
+        await client.set_forkchoice(HEAD, SAFE, FINAL)
 
 
 async def test_client_that_builds_nothing_says_so() -> None:

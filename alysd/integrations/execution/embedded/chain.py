@@ -26,13 +26,10 @@ from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.execution import ExecutionHeader
 from alysd.types.hashes import ZERO_HASH, BlockHash, PayloadHash
 from alysd.types.units import Height
-from alysd.types.verdict import Verdict
+from alysd.types.verdict import Invalid, Syncing, Valid, Verdict
 from alysd.wire.execution_genesis import genesis_payload, genesis_state
 from alysd.wire.execution_header import encode_header, header_of
 from alysd.wire.keccak import keccak256
-
-_VALID = Verdict("VALID")
-_SYNCING = Verdict("SYNCING")
 
 _KEPT_BUILDS = 4
 """Blocks built and not yet given back: one a slot is asked for, a retry or two may follow."""
@@ -94,16 +91,16 @@ class ExecutionChain:
             if header.hash != payload.block_hash:
                 raise BrokenRule(f"block hash is {payload.block_hash.hex()}, its header's is {header.hash.hex()}")
             if self.knows(header.hash):
-                return _VALID
+                return Valid()
             parent = self.reader.header(header.parent_hash)
             if parent is None:
-                return _SYNCING
+                return Syncing()
             # The hash covers everything that executing yields: what we built ourselves needs no second execution.
             executed = self._built.pop(header.hash, None) or self._execute(payload, header, parent, interrupt)
         except (BrokenRule, Malformed) as error:
-            return Verdict("INVALID", str(error))
+            return Invalid(str(error))
         self._store(executed)
-        return _VALID
+        return Valid()
 
     def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> HeadChange | None:
         """Follow a head; None when one of the blocks is not known (engine_forkchoiceUpdatedV3).

@@ -74,24 +74,22 @@ class EmbeddedEngine:
         interrupt = trio.from_thread.check_cancelled
         return await self._run(self._chain.new_payload, payload, parent_beacon_block_root, interrupt)
 
-    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> Verdict:
-        """Follow this head, and tell those who watch; SYNCING when one of the blocks is not known."""
-        change = await self._run(self._chain.set_forkchoice, head, safe, final)
+    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash) -> None:
+        """Follow these three blocks and tell the watchers. Raises `EngineBehind` when a block is not known."""
+        change = await self._run(self._chain.set_forkchoice, head, safe, finalized)
         if change is None:
-            return Verdict("SYNCING")
+            raise EngineBehind(head)
         for watcher in list(self._watchers):
             watcher(change)
-        return Verdict("VALID")
 
     async def build_payload(
-        self, head: PayloadHash, safe: PayloadHash, final: PayloadHash, attributes: PayloadAttributes
+        self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash, attributes: PayloadAttributes
     ) -> ExecutionPayload:
         """Follow this head and build a payload on it from what is pending: little more than a second at most.
 
         Raises `EngineBehind` when a block is not known.
         """
-        if (await self.set_forkchoice(head, safe, final)).status != "VALID":
-            raise EngineBehind(head)
+        await self.set_forkchoice(head, safe, finalized)
         return await self._run(self._chain.build, head, attributes, self._pending, self._builder)
 
     async def gas_used(self, payload: PayloadHash, transactions: int) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from alysd.types.block import ExecutionPayload, PayloadAttributes, Withdrawal
 from alysd.types.execution import ExecutionHeader
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, EvmAddress, PayloadHash
 from alysd.types.units import Gwei
+from alysd.types.verdict import Invalid, Valid, Verdict
 from alysd.wire.keccak import keccak256
 from alysd.wire.rlp import RlpInput, encode, encode_integer
 
@@ -189,10 +190,15 @@ class Sandbox:
         self.discarded += pending.discarded
         return payload
 
-    def give(self, payload: ExecutionPayload, beacon_root: bytes = b"\xbe" * 32) -> str:
-        """Import a payload: its status, with the reason if there is one."""
-        verdict = self.chain.new_payload(payload, BlockHash(beacon_root))
-        return verdict.status if verdict.reason is None else f"{verdict.status}: {verdict.reason}"
+    def give(self, payload: ExecutionPayload, beacon_root: bytes = b"\xbe" * 32) -> Verdict:
+        """Import a payload."""
+        return self.chain.new_payload(payload, BlockHash(beacon_root))
+
+    def refusal(self, payload: ExecutionPayload, beacon_root: bytes = b"\xbe" * 32) -> str:
+        """Why an invalid payload is invalid."""
+        verdict = self.give(payload, beacon_root)
+        assert isinstance(verdict, Invalid), verdict
+        return verdict.reason
 
     def follow(self, head: bytes, safe: bytes | None = None, final: bytes | None = None) -> Any:
         base = self.chain.genesis
@@ -202,7 +208,7 @@ class Sandbox:
         """Build, import and follow a block; every transaction must be in it."""
         payload = self.build(*raw, **options)
         assert len(payload.transactions) == len(raw), self.discarded
-        assert self.give(payload) == "VALID"
+        assert self.give(payload) == Valid()
         assert self.follow(payload.block_hash) is not None
         return payload
 

@@ -7,6 +7,7 @@ import pytest
 from alysd.integrations.execution.embedded.budget import PAIRING_ADDRESS
 from alysd.integrations.execution.embedded.building import Builder
 from alysd.types.hashes import BURN_ADDRESS
+from alysd.types.verdict import Valid
 from alysd.wire.rlp import encode
 from tests.integrations.execution.embedded.kit import (
     COUNTER,
@@ -52,7 +53,7 @@ def test_the_hopeless_is_discarded_and_takes_nothing_with_it(sandbox: Sandbox, r
     assert payload.transactions == (transfer(OTHER, 0),), "the sender's others wait for the pool to sort them out"
     assert words in reasons(sandbox)[0]
     assert len(sandbox.discarded) == 1
-    assert sandbox.give(payload) == "VALID"
+    assert sandbox.give(payload) == Valid()
 
 
 def test_a_nonce_that_was_used_is_discarded(sandbox: Sandbox) -> None:
@@ -87,7 +88,7 @@ def test_a_transaction_that_takes_too_long_is_discarded_and_leaves_nothing(
     assert payload.transactions == (transfer(OTHER, 0),)
     assert reasons(sandbox) == ["takes longer than 0.2 s to execute"]
     assert f"transaction 0x{read(slow).hash.hex()} dropped: takes longer" in caplog.text, "its sender looks there"
-    assert sandbox.give(payload) == "VALID"
+    assert sandbox.give(payload) == Valid()
     sandbox.follow(payload.block_hash)
     assert sandbox.balance(LOOP) == 0
 
@@ -122,7 +123,7 @@ def test_gas_is_never_exceeded_and_the_rest_waits(sandbox: Sandbox) -> None:
     assert len(payload.transactions) == 15
     assert payload.gas_used <= 30_000_000
     assert sandbox.discarded == []
-    assert sandbox.give(payload) == "VALID"
+    assert sandbox.give(payload) == Valid()
 
 
 def test_a_full_block_ends_the_reading(sandbox: Sandbox) -> None:

@@ -11,6 +11,7 @@ from alysd.integrations.execution.embedded.building import Builder
 from alysd.testing.pending import NothingPending
 from alysd.types.hashes import BURN_ADDRESS, EvmAddress, PayloadHash
 from alysd.types.units import Height, Wei
+from alysd.types.verdict import Syncing, Valid
 from alysd.wire.execution_header import block_hash_of
 from tests.integrations.execution.embedded.kit import (
     CHAIN_ID,
@@ -39,7 +40,7 @@ def test_a_transfer_moves_money_and_burns_the_fee_recipients_share(sandbox: Sand
     assert sandbox.balance(OTHER.address) == 1005 * ETHER
     assert sandbox.balance(BURN_ADDRESS) == 21_000 * GWEI
     assert sandbox.balance(RICH.address) == 995 * ETHER - 21_000 * (payload.base_fee_per_gas + GWEI)
-    assert second.give(payload) == "VALID"
+    assert second.give(payload) == Valid()
 
 
 def test_what_is_built_is_valid_to_an_engine_that_executes_it(sandbox: Sandbox, second: Sandbox) -> None:
@@ -50,7 +51,7 @@ def test_what_is_built_is_valid_to_an_engine_that_executes_it(sandbox: Sandbox, 
             transfer(RICH, 3 * kind + 2, kind=kind, to=None, data=DEPLOY_COUNTER, gas=200_000, value=0),
             withdrawals=[minted(b"\x55" * 20, 7)],
         )
-        assert second.give(payload) == "VALID"
+        assert second.give(payload) == Valid()
     assert second.chain.knows(sandbox.head.hash)
 
 
@@ -61,7 +62,7 @@ def test_a_revert_costs_gas_and_changes_nothing_else(sandbox: Sandbox, second: S
     receipts = sandbox.chain.reader.receipts(payload.block_hash)
     assert receipts is not None
     assert [receipt.succeeded for receipt in receipts] == [False]
-    assert second.give(payload) == "VALID"
+    assert second.give(payload) == Valid()
 
 
 def test_a_contract_may_destroy_itself_where_it_is_created(sandbox: Sandbox, second: Sandbox) -> None:
@@ -73,7 +74,7 @@ def test_a_contract_may_destroy_itself_where_it_is_created(sandbox: Sandbox, sec
     assert contract is not None
     assert sandbox.balance(contract) == 0
     assert sandbox.balance(RICH.address) > before - ETHER, "the value came back"
-    assert second.give(payload) == "VALID"
+    assert second.give(payload) == Valid()
 
 
 def test_withdrawals_mint_gwei_also_into_accounts_that_did_not_exist(sandbox: Sandbox) -> None:
@@ -86,7 +87,7 @@ def test_a_withdrawal_that_overflows_an_account_is_invalid(tmp_path: Path) -> No
     full = genesis(**{f"0x{'77' * 20}": {"balance": hex(2**256 - 1)}})
     sandbox = Sandbox.open(tmp_path, full)
     payload = attrs.evolve(sandbox.build(), withdrawals=(minted(b"\x77" * 20, 1),))
-    assert sandbox.give(rehashed(payload)).startswith("INVALID: withdrawals: OverflowError")
+    assert sandbox.refusal(rehashed(payload)).startswith("withdrawals: OverflowError")
     sandbox.chain.close()
 
 
@@ -160,35 +161,35 @@ WRONG = {
 def test_an_invalid_payload_is_refused_in_words(sandbox: Sandbox, case: str) -> None:
     change, words = WRONG[case]
     good = sandbox.build(transfer(RICH, 0))
-    assert sandbox.give(rehashed(attrs.evolve(good, **change))).startswith(f"INVALID: {words}")
-    assert sandbox.give(good) == "VALID", "the refused payload has left nothing behind"
+    assert sandbox.refusal(rehashed(attrs.evolve(good, **change))).startswith(f"{words}")
+    assert sandbox.give(good) == Valid(), "the refused payload has left nothing behind"
 
 
 def test_a_hash_that_is_not_the_headers_is_invalid_even_if_such_a_block_is_known(sandbox: Sandbox) -> None:
     good = sandbox.make(transfer(RICH, 0))
     forged = attrs.evolve(good, gas_used=0)
-    assert sandbox.give(forged).startswith(f"INVALID: block hash is {good.block_hash.hex()}")
-    assert sandbox.give(good, beacon_root=bytes(32)).startswith("INVALID: block hash")
+    assert sandbox.refusal(forged).startswith(f"block hash is {good.block_hash.hex()}")
+    assert sandbox.refusal(good, beacon_root=bytes(32)).startswith("block hash")
 
 
 def test_a_payload_given_twice_is_valid_twice(sandbox: Sandbox, second: Sandbox) -> None:
     """Nodes give a block again after a restart: it must neither fail nor be executed again."""
     payload = sandbox.make(transfer(RICH, 0))
     for engine in (sandbox, second, second):
-        assert engine.give(payload) == "VALID"
+        assert engine.give(payload) == Valid()
 
 
 def test_a_payload_without_its_parent_is_syncing(sandbox: Sandbox, second: Sandbox) -> None:
     sandbox.make()
     orphan = sandbox.make()
-    assert second.give(orphan) == "SYNCING"
+    assert second.give(orphan) == Syncing()
     assert not second.chain.knows(orphan.block_hash)
 
 
 def test_a_number_that_no_header_holds_is_invalid(sandbox: Sandbox) -> None:
     payload = sandbox.build()
-    assert sandbox.give(attrs.evolve(payload, timestamp=-1)).startswith("INVALID: a header holds no negative")
-    assert sandbox.give(attrs.evolve(payload, gas_limit=2**64)).startswith("INVALID: rlp: an integer")
+    assert sandbox.refusal(attrs.evolve(payload, timestamp=-1)).startswith("a header holds no negative")
+    assert sandbox.refusal(attrs.evolve(payload, gas_limit=2**64)).startswith("rlp: an integer")
 
 
 def test_a_reorganisation_moves_states_and_indices(sandbox: Sandbox) -> None:
@@ -197,7 +198,7 @@ def test_a_reorganisation_moves_states_and_indices(sandbox: Sandbox) -> None:
     left = sandbox.make(mine, theirs)
     left_top = sandbox.make(transfer(RICH, 1))
     right = sandbox.build(theirs, parent=base.block_hash, after=4)
-    assert sandbox.give(right) == "VALID"
+    assert sandbox.give(right) == Valid()
     change = sandbox.follow(right.block_hash)
     assert [header.hash for header in change.removed] == [left_top.block_hash, left.block_hash]
     assert [header.hash for header in change.added] == [right.block_hash]
@@ -242,7 +243,7 @@ def test_safe_and_final_must_be_ancestors_of_the_head(sandbox: Sandbox) -> None:
     base = sandbox.make()
     left = sandbox.make()
     right = sandbox.build(parent=base.block_hash, after=4)
-    assert sandbox.give(right) == "VALID"
+    assert sandbox.give(right) == Valid()
     for head, final in ((right, left), (base, left)):
         with pytest.raises(ComponentError, match="Invalid forkchoice state"):
             sandbox.follow(head.block_hash, final=final.block_hash)
@@ -262,7 +263,7 @@ def test_a_restart_finds_everything(tmp_path: Path) -> None:
     sandbox = Sandbox.open(tmp_path)
     first = sandbox.make(transfer(RICH, 0, to=COUNTER, gas=100_000))
     side = sandbox.build(parent=sandbox.chain.genesis, after=6)
-    assert sandbox.give(side) == "VALID"
+    assert sandbox.give(side) == Valid()
     sandbox.follow(first.block_hash, safe=first.block_hash)
     sandbox.chain.close()
     again = Sandbox.open(tmp_path)
@@ -299,5 +300,5 @@ def test_a_block_of_many_touched_accounts_is_not_carried_on_in_memory(
 def test_only_the_last_builds_are_kept_but_all_can_be_given_back(sandbox: Sandbox) -> None:
     built = [sandbox.build(transfer(RICH, 0, value=value)) for value in range(6)]
     assert len({payload.block_hash for payload in built}) == 6
-    assert [sandbox.give(payload) for payload in built] == ["VALID"] * 6
+    assert [sandbox.give(payload) for payload in built] == [Valid()] * 6
     assert sandbox.chain.chain_id == CHAIN_ID

@@ -18,6 +18,7 @@ from alysd.integrations.execution.embedded.values import CallRequest, HeadChange
 from alysd.ports import ExecutionEngine
 from alysd.types.block import ExecutionPayload
 from alysd.types.hashes import BlockHash, PayloadHash
+from alysd.types.verdict import Invalid, Valid
 from alysd.wire.execution_genesis import genesis_payload
 from alysd.wire.execution_header import block_hash_of
 from tests.integrations.execution.embedded.kit import (
@@ -56,10 +57,9 @@ async def make(engine: EmbeddedEngine) -> ExecutionPayload:
     """Build a block, import it and follow it, through the port alone."""
     port: ExecutionEngine = engine
     payload = await build(port, engine.reader.head())
-    verdict = await port.new_payload(payload, BEACON)
-    assert (verdict.status, verdict.reason) == ("VALID", None)
+    assert await port.new_payload(payload, BEACON) == Valid()
     base = await port.genesis_hash()
-    assert (await port.set_forkchoice(payload.block_hash, base, base)).status == "VALID"
+    await port.set_forkchoice(payload.block_hash, base, base)
     return payload
 
 
@@ -75,7 +75,8 @@ async def test_a_block_goes_round(engine: EmbeddedEngine, pool: Offered) -> None
 
 async def test_what_is_not_known_is_said(engine: EmbeddedEngine) -> None:
     base, nowhere = await engine.genesis_hash(), PayloadHash(b"\x99" * 32)
-    assert (await engine.set_forkchoice(nowhere, base, base)).status == "SYNCING"
+    with pytest.raises(EngineBehind):
+        await engine.set_forkchoice(nowhere, base, base)
     with pytest.raises(EngineBehind):
         await engine.build_payload(nowhere, base, base, attributes(engine.reader.head()))
     with pytest.raises(EngineBehind):
@@ -87,8 +88,7 @@ async def test_what_is_not_known_is_said(engine: EmbeddedEngine) -> None:
 async def test_a_refused_payload_has_its_reason(engine: EmbeddedEngine) -> None:
     payload = await build(engine, engine.reader.head())
     verdict = await engine.new_payload(attrs.evolve(payload, gas_used=5), BEACON)
-    assert verdict.status == "INVALID"
-    assert verdict.reason is not None
+    assert isinstance(verdict, Invalid)
     assert verdict.reason.startswith("block hash is ")
 
 

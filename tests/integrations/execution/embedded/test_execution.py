@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from alysd.integrations.execution.embedded.specification import EthereumException, blocks, rlp
 from alysd.types.hashes import EvmAddress
+from alysd.types.verdict import Valid
 from alysd.wire.execution_header import block_hash_of
 from tests.integrations.execution.embedded.kit import (
     BEACON_ROOTS,
@@ -124,7 +125,7 @@ def test_random_blocks_agree_with_the_specification_and_a_second_engine(history:
             payload = sandbox.build(*raw, withdrawals=paid)
             stock.add(payload, BEACON)
             assert payload.state_root == stock.state_root
-            assert second.give(payload) == sandbox.give(payload) == "VALID"
+            assert second.give(payload) == sandbox.give(payload) == Valid()
             sandbox.follow(payload.block_hash)
             second.follow(payload.block_hash)
         for one in (sandbox, second):
@@ -147,7 +148,7 @@ def test_what_the_specification_refuses_is_invalid_and_the_reverse(transactions:
         with contextlib.suppress(EthereumException, ValueError, OverflowError, AssertionError):
             StockChain(genesis()).add(claimed, BEACON)
             accepted = True
-        assert (sandbox.give(claimed) == "VALID") == accepted
+        assert (sandbox.give(claimed) == Valid()) == accepted
         sandbox.chain.close()
 
 
@@ -166,7 +167,7 @@ def test_every_kind_of_creation_agrees_with_the_specification(
     for raw in sandbox_blocks:
         payload = sandbox.make(*raw)
         stock.add(payload, BEACON)
-        assert second.give(payload) == "VALID"
+        assert second.give(payload) == Valid()
 
 
 def test_storage_set_and_cleared_again_leaves_no_trace(sandbox: Sandbox, second: Sandbox) -> None:
@@ -177,7 +178,7 @@ def test_storage_set_and_cleared_again_leaves_no_trace(sandbox: Sandbox, second:
         data = slot.to_bytes(32, "big") + value.to_bytes(32, "big")
         payload = sandbox.make(transfer(RICH, nonce, to=SPLITTER, data=data, gas=60_000, value=0))
         stock.add(payload, BEACON)
-        assert second.give(payload) == "VALID"
+        assert second.give(payload) == Valid()
         roots.append(sandbox.chain.reader.account(sandbox.head, SPLITTER).storage_root)
     assert roots[0] == roots[2]
     assert (

@@ -9,6 +9,7 @@ from alysd.errors import Corrupt
 from alysd.integrations.execution.embedded.logs import LogFilter, TooManyLogs
 from alysd.integrations.execution.embedded.trie_state import EMPTY_STATE
 from alysd.types.hashes import EvmAddress
+from alysd.types.verdict import Valid
 from alysd.wire.keccak import keccak256
 from tests.integrations.execution.embedded.kit import (
     COUNTER,
@@ -93,7 +94,7 @@ def test_logs_of_a_range_follow_the_canonical_chain(sandbox: Sandbox) -> None:
     assert values == [1, 2, 3]
     assert reader.logs(2, 2, LogFilter(frozenset({RICH.address})), 10) == []
     right = sandbox.build(transfer(OTHER, 0), parent=base.block_hash, after=4)
-    assert sandbox.give(right) == "VALID"
+    assert sandbox.give(right) == Valid()
     sandbox.follow(right.block_hash)
     assert [one.header.number for one in reader.logs(0, 99, wanted, 10)] == [1]
     header = reader.header(left.block_hash)
