@@ -130,11 +130,11 @@ def tree(
     mining: MiningConfig, parts: NodeResources, to: Addresses, bus: Bus, outside: EdgeChildren
 ) -> SupervisorSpec:
     """The tree as data: who is supervised by whom, how each restarts, in the order of starting."""
-    spec, genesis, tell = parts.spec, parts.genesis, bus.publish
+    context, spec, genesis, tell = parts.context, parts.context.spec, parts.genesis, bus.publish
     memory = MiningMemory()
     production = BlockProduction(
-        spec, genesis.hash, parts.authority, parts.clock, parts.signer,
-        to.chain, to.engine, to.auxpow, to.block_import, tell, parts.tracing,
+        context, parts.clock, parts.signer, to.chain, to.engine, to.auxpow, to.block_import,
+        tell, parts.tracing,
     )  # fmt: skip
     return supervisor("AlysSystem", OneForAll(), [
         *outside.before,
@@ -151,35 +151,37 @@ def tree(
             actor(to.auxpow, lambda: AuxPowActor(to.chain, spec, memory, tell),
                   restart=Immediate(), priority=Priority.HIGH, handle_seconds=MINING_SECONDS),
             actor(to.block_import, lambda: BlockImportWorkflow(
-                spec, genesis.hash, parts.clock, verify_aggregate, to.chain, to.engine, tell,
+                context, parts.clock, verify_aggregate, to.chain, to.engine, tell,
             ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=2.0),
             task("block production", production.run, restart=Immediate(), priority=Priority.CRITICAL),
             task("finality", FinalityWorkflow(
                 to.chain, to.storage, to.auxpow, spec, bus, mining.fee_recipient if mining.internal else None,
-            ).run, restart=_between_blocks(Immediate(), parts)),
-            *_internal_miner(mining, parts, to, bus),
+            ).run, restart=_between_blocks(Immediate(), production)),
+            *_internal_miner(mining, parts, to, bus, production),
         ]),
         supervisor("ApiSupervisor", OneForOne(), outside.after),
     ])  # fmt: skip
 
 
-def _internal_miner(mining: MiningConfig, parts: NodeResources, to: Addresses, bus: Bus) -> list[ChildSpec]:
+def _internal_miner(
+    mining: MiningConfig, parts: NodeResources, to: Addresses, bus: Bus, production: BlockProduction
+) -> list[ChildSpec]:
     if not mining.internal or mining.fee_recipient is None:
         return []
-    miner = InternalMiner(to.chain, to.auxpow, parts.spec, mining.fee_recipient, parts.clock, bus)
-    restart = _between_blocks(ExponentialBackoff(), parts)
+    miner = InternalMiner(to.chain, to.auxpow, parts.context.spec, mining.fee_recipient, parts.clock, bus)
+    restart = _between_blocks(ExponentialBackoff(), production)
     return [task("internal miner", miner.run, restart=restart, priority=Priority.BACKGROUND)]
 
 
-def _between_blocks(policy: RestartPolicy, parts: NodeResources) -> Aligned:
+def _between_blocks(policy: RestartPolicy, production: BlockProduction) -> Aligned:
     """`policy`, but never while this node makes its block: for children that no slot needs.
 
     Those that a slot needs are not held back: in the middle of one, their return is all that may still save it.
     """
 
     def next_allowed(seconds: float) -> float:
-        spec = parts.spec
-        return quiet_wait(parts.clock.time(), seconds, spec.slot_seconds, spec.authorities, parts.authority)
+        now, slot_seconds = production.clock.time(), production.context.spec.slot_seconds
+        return quiet_wait(now, seconds, slot_seconds, production.federation, production.authority)
 
     return Aligned(policy, next_allowed)
 
@@ -192,15 +194,15 @@ async def run_node(config: AlysConfig, spec: ChainSpec, face: ConsoleLog, begun:
     stop = Stop(Notifier())
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, stop.scope:
         async with open_resources(config, spec) as parts:
-            face.start(config, spec, parts.genesis.hash)
+            face.start(config, parts.context)
             bus, to, running = Bus(), Addresses(), SystemHandle(HealthMonitor(HEALTH_RULES))
             journal = EventLogger(bus)
             readiness = Readiness(
                 spec, parts.clock, to.chain, to.engine, bus, stop.manager,
                 lambda first_slot_in: face.ready(time.perf_counter() - begun, first_slot_in),
             )  # fmt: skip
-            rpc = AlysRpc(to.chain, to.storage, to.auxpow, spec, config.mining.fee_recipient)
-            pages = OperatorPages(spec, parts.genesis.hash, parts.clock, to.chain, to.metrics, running)
+            rpc = AlysRpc(to.chain, to.storage, to.auxpow, parts.context, config.mining.fee_recipient)
+            pages = OperatorPages(parts.context, parts.clock, to.chain, to.metrics, running)
             root = tree(config.mining, parts, to, bus, EdgeChildren(
                 before=[task("stop signals", lambda: stop.on(signals), restart=Immediate())],
                 after=[

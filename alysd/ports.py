@@ -13,7 +13,7 @@ from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate
 from alysd.types.block import ExecutionPayload, PayloadAttributes, SignedBlock
 from alysd.types.chain import ChainState, ForkChoiceChange, StoredChain
-from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsSignature, EvmAddress, PayloadHash
+from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsPublicKey, BlsSignature, EvmAddress, PayloadHash
 from alysd.types.mining import AuxOffer
 from alysd.types.units import Height, Slot
 from alysd.types.verdict import Verdict
@@ -90,6 +90,10 @@ class Store(Protocol):
         """Write block, state and placement, and sync."""
         ...
 
+    def final_state(self) -> ChainState:
+        """The chain's state after the last final block."""
+        ...
+
     def load_chain(self) -> StoredChain:
         """What fork choice needs to find the head again."""
         ...
@@ -115,7 +119,7 @@ class Signer(Protocol):
     """Gives this authority's approvals, behind the double-sign guard on disk."""
 
     @property
-    def public_key(self) -> bytes:
+    def public_key(self) -> BlsPublicKey:
         """The authority's BLS public key, 48 bytes."""
         ...
 

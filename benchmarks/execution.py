@@ -38,7 +38,7 @@ from alysd.types.block import Block, SignedBlock
 from alysd.types.units import Slot, Wei
 from alysd.types.verdict import Valid
 from alysd.workflows.engine_reconcile import EngineReconcile
-from tests.consensus.builders import FIRST_SLOT, approve, genesis, make_spec
+from tests.consensus.builders import FIRST_SLOT, approve, context_of, genesis, make_spec
 from tests.integration import components
 from tests.integration.test_components import CANCUN_GENESIS, CHAIN_ID, JWT
 from tests.workflows.engine_chain import Chain, MemoryStorage, storage_address
@@ -88,7 +88,7 @@ async def build(path: Path, a_kind: int) -> Chain:
     for number in range(2 * a_kind):
         pool.a_block = TRANSFERS if number >= a_kind else 0
         tip, slot = chain.head().head, Slot(FIRST_SLOT + number)
-        attributes = payload_attributes(tip, slot, None, SPEC)
+        attributes = payload_attributes(tip, slot, None, context_of(SPEC))
         hashes = (tip.payload_hash, start.payload_hash, start.payload_hash)
         payload = await engine.build_payload(*hashes, attributes)
         pool.nonce += len(payload.transactions)  # fewer than offered where the machine is too slow for a slot

@@ -80,3 +80,45 @@ def test_the_rule_refuses_what_it_should() -> None:
     assert not may_import("workflows", "actors")
     assert may_import("actors", "workflows")
     assert may_import("node", "integrations")
+
+
+FEDERATION_PARAMETERS = ("authorities", "federation_bitcoin_keys", "federation_fee_addresses")
+
+READS_THE_FIRST_FEDERATION = (
+    "types/chain_spec.py",  # makes it of the parameters
+    "config",  # judges the parameters, before there is a chain
+    "consensus/federation.py",
+    "consensus/genesis.py",
+    "commands/check.py",
+    "workflows/block_production.py",  # until it has seen a head
+)
+
+
+def reads_first_federation(node: ast.AST) -> bool:
+    """Whether this is an attribute that knows nothing of the federation's changes."""
+    if not isinstance(node, ast.Attribute):
+        return False
+    owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
+    return node.attr == "first_federation" or (
+        node.attr in FEDERATION_PARAMETERS and owner.strip("_") in ("spec", "parameters")
+    )
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_federation_is_asked_of_a_state(path: Path) -> None:
+    """A place that reads the specification's federation would go on with it after the federation has changed."""
+    name = str(path.relative_to(ROOT))
+    if name.startswith(READS_THE_FIRST_FEDERATION):
+        return
+    reads = [node for node in ast.walk(ast.parse(path.read_text())) if reads_first_federation(node)]
+    lines = [getattr(node, "lineno", 0) for node in reads]
+    assert not lines, f"{name}:{lines}: ask consensus.federation.federation_at for the federation at a state"
+
+
+def test_a_read_of_the_first_federation_is_seen() -> None:
+    seen = (
+        "self._spec.authorities, spec.federation_bitcoin_keys, context.spec.authorities, context.first_federation"
+    )
+    unseen = "federation.authorities, spec.name"
+    assert sum(reads_first_federation(node) for node in ast.walk(ast.parse(seen))) == 4
+    assert sum(reads_first_federation(node) for node in ast.walk(ast.parse(unseen))) == 0

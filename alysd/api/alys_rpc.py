@@ -9,6 +9,7 @@ from alysd.api.alys_json import block_json, offer_json, queued_json
 from alysd.api.eth.encoding import address, text
 from alysd.api.jsonrpc import INTERNAL_ERROR, Method, RpcError
 from alysd.api.params import InvalidParams, Params
+from alysd.consensus.federation import federation_at
 from alysd.errors import Malformed, NotNow, Refused
 from alysd.messages.auxpow import CreateWork, GetQueuedWork, MergedMining, SubmitWork
 from alysd.messages.chain import Chain, GetForkchoice
@@ -18,7 +19,7 @@ from alysd.peg.federation import deposit_address
 from alysd.types.auxpow import AuxPow
 from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
-from alysd.types.chain_spec import ChainSpec
+from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress
 from alysd.types.units import Height
 from alysd.wire.auxpow import MAX_AUXPOW_BYTES, decode_auxpow
@@ -48,13 +49,13 @@ class AlysRpc:
         chain: Address[Chain],
         storage: Address[Storage],
         auxpow: Address[MergedMining],
-        spec: ChainSpec,
+        context: ChainContext,
         miner: EvmAddress | None,
     ) -> None:
         self._chain = chain
         self._storage = storage
         self._auxpow = auxpow
-        self._spec = spec
+        self._context = context
         self._miner = miner
         self._newest: SignedBlock | None = None
 
@@ -97,7 +98,8 @@ class AlysRpc:
 
     async def get_deposit_address(self, _params: Params) -> Any:
         """The federation's Bitcoin address (docs/protocol.md, "Peg-out", "Federation address")."""
-        return deposit_address(self._spec.federation_bitcoin_keys, self._spec.bitcoin_network)
+        federation = federation_at((await self._tip()).head, self._context)
+        return deposit_address(federation.bitcoin_keys, self._context.spec.bitcoin_network)
 
     async def get_head_block(self, _params: Params) -> Any:
         """The block at the head."""
@@ -124,7 +126,7 @@ class AlysRpc:
 
     async def _offer(self, recipient: EvmAddress) -> Any:
         offer = await self._auxpow.ask(CreateWork(recipient), seconds=ASK_SECONDS)
-        return offer_json(offer, self._spec.chain_id)
+        return offer_json(offer, self._context.spec.chain_id)
 
     async def _tip(self) -> Forkchoice:
         return await self._chain.ask(GetForkchoice(), seconds=ASK_SECONDS)

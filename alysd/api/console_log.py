@@ -16,8 +16,8 @@ from alysd.api.blame import user_error_in
 from alysd.api.console_text import TextRenderer
 from alysd.api.development_account import account_line
 from alysd.config.model import AlysConfig, LoggingConfig
-from alysd.types.chain_spec import ChainSpec
-from alysd.types.hashes import BlockHash, displayed
+from alysd.types.chain_spec import ChainContext
+from alysd.types.hashes import displayed
 
 
 @attrs.frozen
@@ -48,19 +48,19 @@ class ConsoleLog:
         _adopt_standard_logging(config.level)
         return cls(text)
 
-    def start(self, config: AlysConfig, spec: ChainSpec, genesis: BlockHash) -> None:
+    def start(self, config: AlysConfig, context: ChainContext) -> None:
         """Say what starts and where it answers; raises `ConfigError` for a development account that is none."""
         log = structlog.get_logger("alysd")
-        name = displayed(genesis)[:8]
         if self.text:
-            log.info("start", text=greeting(config, spec, name))
+            log.info("start", text=greeting(config, context))
             return
+        spec = context.spec
         log.info(
             "start",
             version=__version__,
             chain=spec.name,
             chain_id=spec.chain_id,
-            genesis=displayed(genesis),
+            genesis=displayed(context.genesis),
             data=str(config.storage.path),
             address=str(config.api.address),
             engine=config.engine.mode,
@@ -87,9 +87,9 @@ class ConsoleLog:
             log.info(event, **fields)
 
 
-def greeting(config: AlysConfig, spec: ChainSpec, genesis: str) -> str:
+def greeting(config: AlysConfig, context: ChainContext) -> str:
     """What a person sees first: the chain, and where to reach what."""
-    zone = datetime.now().astimezone()
+    zone, spec, genesis = datetime.now().astimezone(), context.spec, displayed(context.genesis)[:8]
     head = [f"alysd {__version__}", f"chain {spec.name}", f"genesis {genesis}", f"data {config.storage.path}"]
     if config.engine.mode == "embedded":
         ethereum = (config.api.ethereum_address.url, f"embedded engine, Cancun, chain id {spec.chain_id}")

@@ -9,8 +9,8 @@ from alysd import __version__
 from alysd.messages.metrics import NodeCounts
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.types.chain import ChainState, Forkchoice
-from alysd.types.chain_spec import ChainSpec
-from alysd.types.hashes import BlockHash, displayed
+from alysd.types.chain_spec import ChainContext
+from alysd.types.hashes import displayed
 
 SLOTS_UNTIL_UNHEALTHY = 10
 """Slots without a new head: a restart of every part with its backoff passes sooner, so something does not heal."""
@@ -42,8 +42,7 @@ class NodeHealth:
 class NodeReport:
     """The node at one moment. `tip` and `counts` are None while those who know do not answer."""
 
-    spec: ChainSpec
-    genesis: BlockHash
+    context: ChainContext
     time: float
     tree: ChildSnapshot
     tip: Forkchoice | None
@@ -64,7 +63,7 @@ class NodeReport:
         if self.tip is None:
             grave.append("the chain does not answer")
         else:
-            slots = (self.time - self.tip.head.timestamp) / self.spec.slot_seconds
+            slots = (self.time - self.tip.head.timestamp) / self.context.spec.slot_seconds
             late = grave if slots > SLOTS_UNTIL_UNHEALTHY else light
             if slots > SLOTS_UNTIL_DEGRADED:
                 late.append(f"no block for {slots:.0f} slots" if self.tip.head.height else "no block yet")
@@ -76,10 +75,10 @@ class NodeReport:
         health = self.health()
         return {
             "version": __version__,
-            "chain": self.spec.name,
-            "chain_id": self.spec.chain_id,
-            "genesis": displayed(self.genesis),
-            "slot_seconds": self.spec.slot_seconds,
+            "chain": self.context.spec.name,
+            "chain_id": self.context.spec.chain_id,
+            "genesis": displayed(self.context.genesis),
+            "slot_seconds": self.context.spec.slot_seconds,
             "time": self.time,
             "health": {"status": health.status, "reasons": list(health.reasons)},
             **({} if self.tip is None else _tip_json(self.tip)),

@@ -20,8 +20,7 @@ from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.metrics import GetCounts, Metrics, Scrape
 from alysd.nurseries import Address, NotAnswered
 from alysd.ports import Clock
-from alysd.types.chain_spec import ChainSpec
-from alysd.types.hashes import BlockHash
+from alysd.types.chain_spec import ChainContext
 
 ASK_SECONDS = 1.0
 """For chain and metrics each, which answer from memory: a page that says who is stuck must not be stuck itself."""
@@ -33,8 +32,7 @@ Reply = TypeVar("Reply")
 class OperatorPages:
     """What the pages are made of; `running` has the present tree, and what failed in it."""
 
-    spec: ChainSpec
-    genesis: BlockHash
+    context: ChainContext
     clock: Clock
     chain: Address[Chain]
     metrics: Address[Metrics]
@@ -74,7 +72,7 @@ class OperatorPages:
     async def _report(self) -> NodeReport:
         tip = await _answer(self.chain.ask(GetForkchoice(), seconds=ASK_SECONDS))
         counts = await _answer(self.metrics.ask(GetCounts(), seconds=ASK_SECONDS))
-        return NodeReport(self.spec, self.genesis, self.clock.time(), self.running.snapshot(), tip, counts)
+        return NodeReport(self.context, self.clock.time(), self.running.snapshot(), tip, counts)
 
 
 async def _answer(asked: Awaitable[Reply]) -> Reply | None:

@@ -43,12 +43,13 @@ def check_files(config: "AlysConfig", spec: "ChainSpec") -> None:
     from alysd.errors import ConfigError, Malformed
     from alysd.integrations.bls import public_key
     from alysd.integrations.execution.auth import read_jwt_secret
+    from alysd.types.chain_spec import ChainContext
 
-    genesis_hash(spec)
+    federation = ChainContext(spec, genesis_hash(spec)).first_federation
     path = config.chain.authority_key_file
     key = read_key_file(path, kind="bls", known_to_all=config.development.keys_known_to_all)
     try:
-        known = public_key(key.secret) in spec.authorities
+        known = federation.index_of(public_key(key.secret)) is not None
     except Malformed as error:
         raise ConfigError(f"{path}: not a BLS key: {error}") from None
     if not known:

@@ -1,8 +1,6 @@
-"""Whose turn it is (docs/protocol.md, "Slots and authors")."""
+"""Slots and the time they take (docs/protocol.md, "Slots and authors")."""
 
-from collections.abc import Sequence
-
-from alysd.types.hashes import BlsPublicKey
+from alysd.types.federation import Federation
 from alysd.types.units import Slot
 
 
@@ -16,23 +14,18 @@ def slot_start(slot: Slot, slot_seconds: int) -> int:
     return slot * slot_seconds
 
 
-def expected_author(slot: Slot, authorities: Sequence[BlsPublicKey]) -> int:
-    """The index of the authority that may make the block of `slot`: they take turns in the order given."""
-    return slot % len(authorities)
-
-
 BUSY_PART = 0.5
-"""The part of its own slot in which an author is left alone: a block takes 0.3 s of 2 s as a rule."""
+"""The part of its own slot that an author needs for its block: usually 0.3 s of 2 s."""
 
 
 def quiet_wait(
-    now: float, seconds: float, slot_seconds: int, authorities: Sequence[BlsPublicKey], authority: int
+    now: float, seconds: float, slot_seconds: int, federation: Federation, authority: int | None
 ) -> float:
-    """The shortest wait from unix second `now`, at least `seconds`, whose end finds `authority` making no block.
+    """The shortest wait from unix second `now`, at least `seconds`, that ends while `authority` makes no block.
 
-    It ends in somebody else's slot, or in an own one when `BUSY_PART` of it has passed.
+    It ends in another authority's slot, or in one of its own after `BUSY_PART` of it. None is no authority.
     """
     slot = slot_at(now + seconds, slot_seconds)
-    if expected_author(slot, authorities) != authority:
+    if federation.author(slot) != authority:
         return seconds
     return max(seconds, slot_start(slot, slot_seconds) + slot_seconds * BUSY_PART - now)

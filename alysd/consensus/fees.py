@@ -6,10 +6,11 @@ of work, and the next block with one mints them again: most to the miner, the re
 
 from collections.abc import Sequence
 
+from alysd.consensus.federation import federation_at
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Withdrawal
 from alysd.types.chain import ChainState
-from alysd.types.chain_spec import ChainSpec
+from alysd.types.chain_spec import ChainContext
 from alysd.types.fees import FeeFields
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import Gwei, Wei, wei_to_gwei_floor
@@ -40,20 +41,21 @@ def federation_share(total: Wei, members: int) -> Gwei:
     return wei_to_gwei_floor(Wei(total * (100 - MINER_PERCENT) // (100 * members)))
 
 
-def fee_shares(total: Wei, recipient: EvmAddress, spec: ChainSpec) -> tuple[tuple[EvmAddress, Gwei], ...]:
-    """How `total` is split: the miner's `recipient` first, then the federation's addresses in their order.
+def fee_shares(
+    total: Wei, recipient: EvmAddress, addresses: Sequence[EvmAddress]
+) -> tuple[tuple[EvmAddress, Gwei], ...]:
+    """How `total` is split: the miner's `recipient` first, then the federation's fee `addresses` in their order.
 
-    Every share is rounded down to gwei, so that what is minted never exceeds what was burned; shares of nothing
+    Every share is rounded down to gwei, so that what is minted never exceeds what was burned; shares of 0 gwei
     are left out.
     """
-    federation = spec.federation_fee_addresses
     shares = [(recipient, miner_share(total))]
-    shares += [(address, federation_share(total, len(federation))) for address in federation]
+    shares += [(address, federation_share(total, len(addresses))) for address in addresses]
     return tuple((address, amount) for address, amount in shares if amount)
 
 
 def expected_withdrawals(
-    parent: ChainState, auxpow_header: AuxPowHeader | None, spec: ChainSpec
+    parent: ChainState, auxpow_header: AuxPowHeader | None, context: ChainContext
 ) -> tuple[Withdrawal, ...]:
     """Exactly the withdrawals that a child of `parent` must have, with this `auxpow_header`.
 
@@ -61,7 +63,8 @@ def expected_withdrawals(
     """
     if auxpow_header is None:
         return ()
-    shares = fee_shares(parent.unpaid_fees, auxpow_header.fee_recipient, spec)
+    addresses = federation_at(parent, context).fee_addresses
+    shares = fee_shares(parent.unpaid_fees, auxpow_header.fee_recipient, addresses)
     return tuple(
         Withdrawal(index=parent.next_withdrawal + place, validator_index=0, address=address, amount=amount)
         for place, (address, amount) in enumerate(shares)

@@ -3,8 +3,8 @@
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, ExecutionPayload, SignedBlock
 from alysd.types.chain import ChainState
-from alysd.types.chain_spec import ChainSpec
-from alysd.types.hashes import ZERO_HASH, BlockHash, BlsSignature, EvmAddress
+from alysd.types.chain_spec import ChainContext, ChainSpec
+from alysd.types.hashes import ZERO_HASH, BlsSignature, EvmAddress
 from alysd.types.units import Slot, Wei
 
 _NO_SIGNATURE = BlsSignature(b"\xc0" + bytes(95))
@@ -24,22 +24,23 @@ def genesis_block(spec: ChainSpec, payload: ExecutionPayload) -> Block:
     return Block(parent_hash=ZERO_HASH, slot=Slot(0), payload=payload, auxpow_header=header)
 
 
-def genesis_signed(spec: ChainSpec, genesis: BlockHash, block: Block) -> SignedBlock:
-    """The genesis block in the form of the others; nobody has approved it, it is what all agree on beforehand."""
-    return SignedBlock(genesis, block, Approvals((False,) * len(spec.authorities), _NO_SIGNATURE))
+def genesis_signed(context: ChainContext, block: Block) -> SignedBlock:
+    """The genesis block in the form of the others; it has no approvals, since all nodes agree on it beforehand."""
+    signers = (False,) * len(context.first_federation.authorities)
+    return SignedBlock(context.genesis, block, Approvals(signers, _NO_SIGNATURE))
 
 
-def genesis_state(spec: ChainSpec, genesis: BlockHash, payload: ExecutionPayload) -> ChainState:
+def genesis_state(context: ChainContext, payload: ExecutionPayload) -> ChainState:
     """The chain's state after the genesis block: final by definition, no fees, no withdrawals."""
     return ChainState(
-        hash=genesis,
+        hash=context.genesis,
         parent_hash=ZERO_HASH,
         height=payload.block_number,
         slot=Slot(0),
         payload_hash=payload.block_hash,
         timestamp=payload.timestamp,
-        bits=spec.bits,
-        last_final=genesis,
+        bits=context.spec.bits,
+        last_final=context.genesis,
         last_final_height=payload.block_number,
         last_final_slot=Slot(0),
         unpaid_fees=Wei(0),

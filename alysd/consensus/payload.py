@@ -18,7 +18,7 @@ from alysd.consensus.violations import (
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Block, PayloadAttributes
 from alysd.types.chain import ChainState
-from alysd.types.chain_spec import ChainSpec
+from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, sha256
 from alysd.types.units import Slot
 
@@ -32,23 +32,23 @@ def prev_randao(parent: BlockHash, slot: Slot) -> bytes:
 
 
 def payload_attributes(
-    parent: ChainState, slot: Slot, auxpow_header: AuxPowHeader | None, spec: ChainSpec
+    parent: ChainState, slot: Slot, auxpow_header: AuxPowHeader | None, context: ChainContext
 ) -> PayloadAttributes:
     """What the payload of `parent`'s child in `slot` must have, when the child includes `auxpow_header`."""
     return PayloadAttributes(
         parent=parent.payload_hash,
         parent_beacon_block_root=parent.hash,
-        timestamp=slot_start(slot, spec.slot_seconds),
+        timestamp=slot_start(slot, context.spec.slot_seconds),
         prev_randao=prev_randao(parent.hash, slot),
         fee_recipient=BURN_ADDRESS,
-        withdrawals=expected_withdrawals(parent, auxpow_header, spec),
+        withdrawals=expected_withdrawals(parent, auxpow_header, context),
     )
 
 
-def check_payload(block: Block, parent: ChainState, spec: ChainSpec) -> None:
+def check_payload(block: Block, parent: ChainState, context: ChainContext) -> None:
     """Compare the payload's fixed fields but the withdrawals; each difference raises its own `InvalidBlock`."""
     payload = block.payload
-    expected = payload_attributes(parent, block.slot, block.auxpow_header, spec)
+    expected = payload_attributes(parent, block.slot, block.auxpow_header, context)
     if payload.parent_hash != expected.parent:
         raise WrongExecutionParent(expected.parent, payload.parent_hash)
     if payload.block_number != parent.height + 1:
@@ -63,8 +63,8 @@ def check_payload(block: Block, parent: ChainState, spec: ChainSpec) -> None:
         raise WrongBlobGas(0, payload.blob_gas_used)
 
 
-def check_withdrawals(block: Block, parent: ChainState, spec: ChainSpec) -> None:
+def check_withdrawals(block: Block, parent: ChainState, context: ChainContext) -> None:
     """Exactly the expected withdrawals, in order: one more would mint money. Raises `WrongWithdrawals`."""
-    expected = payload_attributes(parent, block.slot, block.auxpow_header, spec).withdrawals
+    expected = payload_attributes(parent, block.slot, block.auxpow_header, context).withdrawals
     if block.payload.withdrawals != expected:
         raise WrongWithdrawals(expected, block.payload.withdrawals)

@@ -15,41 +15,38 @@ from alysd.consensus.violations import (
     SlotTooEarly,
     UnknownParent,
 )
-from alysd.types.block import Block, SignedBlock
-from alysd.types.chain import ChainState, ValidBlock
-from alysd.types.chain_spec import ChainSpec
-from alysd.types.hashes import BlockHash
+from alysd.types.block import Block
+from alysd.types.chain import ChainState, ReceivedBlock, ValidBlock
+from alysd.types.chain_spec import ChainContext, ChainSpec
 
 
 def check_block(
-    signed: SignedBlock,
+    received: ReceivedBlock,
     parent: ChainState,
     ancestry: Sequence[ChainState],
-    spec: ChainSpec,
-    genesis: BlockHash,
+    context: ChainContext,
     now: float,
     verify: Verifier,
-    encoded_size: int,
 ) -> ValidBlock:
     """Judge a block by every rule but the execution client's, cheapest first.
 
     `ancestry` runs from the child of the last final block, as `parent` sees it, up to `parent`; only a block with
-    a header of merged mining needs it. `now` in unix seconds, `encoded_size` in bytes. Raises a subclass of
-    `InvalidBlock` or `InvalidWork` for the first rule that is broken. Takes about 3 ms, for the signature.
+    a header of merged mining needs it. `now` in unix seconds. Raises a subclass of `InvalidBlock` or `InvalidWork`
+    for the first rule that is broken. Takes about 3 ms, for the signature.
     """
-    block = signed.block
+    signed, block, spec = received.signed, received.signed.block, context.spec
     if block.parent_hash != parent.hash:
         raise UnknownParent(block.parent_hash)
     _check_slot(block, parent, spec, now)
-    if encoded_size > spec.max_block_bytes:
-        raise BlockTooLarge(spec.max_block_bytes, encoded_size)
-    check_approvals(signed, spec, genesis, verify)
-    check_payload(block, parent, spec)
+    if received.encoded_size > spec.max_block_bytes:
+        raise BlockTooLarge(spec.max_block_bytes, received.encoded_size)
+    check_approvals(signed, parent, context, verify)
+    check_payload(block, parent, context)
     if block.auxpow_header is not None:
         check_header(block.auxpow_header, parent, ancestry, spec)
     elif halted(parent, spec):
         raise HaltedWithoutWork(spec.max_blocks_without_auxpow)
-    check_withdrawals(block, parent, spec)
+    check_withdrawals(block, parent, context)
     _check_peg(block)
     return ValidBlock(signed, parent)
 

@@ -105,11 +105,15 @@ class LmdbStore:
                 while cursor.delete():
                     pass
 
+    def final_state(self) -> ChainState:
+        """The chain's state after the last final block."""
+        return self._read(self._final)
+
     def load_chain(self) -> StoredChain:
         """The states from the final block before the last one upwards, by height, and the last final block."""
 
         def read(txn: lmdb.Transaction) -> StoredChain:
-            final = self._state(txn, bytes(txn.get(b"final", b"", db=self._meta)))
+            final = self._final(txn)
             first = _height_key(final.last_final_height)
             states = [self._state(txn, first + final.last_final)]
             with txn.cursor(self._states) as cursor:
@@ -118,6 +122,9 @@ class LmdbStore:
             return StoredChain(tuple(states), final.hash)
 
         return self._read(read)
+
+    def _final(self, txn: lmdb.Transaction) -> ChainState:
+        return self._state(txn, bytes(txn.get(b"final", b"", db=self._meta)))
 
     def _state(self, txn: lmdb.Transaction, key: bytes) -> ChainState:
         record = txn.get(key, db=self._states) if key else None

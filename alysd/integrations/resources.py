@@ -10,6 +10,7 @@ import trio
 
 from alysd.config.key_file import read_key_file
 from alysd.config.model import AlysConfig
+from alysd.consensus.federation import federation_at
 from alysd.consensus.genesis import genesis_block, genesis_signed, genesis_state
 from alysd.errors import ConfigError
 from alysd.integrations.bls import is_public_key
@@ -20,8 +21,8 @@ from alysd.integrations.tracing import NoTracing, open_tracing
 from alysd.ports import Clock, ExecutionEngine, Signer, Store, Tracing
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
-from alysd.types.chain_spec import ChainSpec
-from alysd.types.hashes import BlsPublicKey
+from alysd.types.chain_spec import ChainContext, ChainSpec
+from alysd.types.federation import Federation
 from alysd.wire.block_ssz import block_hash
 from alysd.wire.execution_genesis import genesis_payload
 
@@ -46,10 +47,9 @@ class NodeResources:
     """Everything outside the tree.
 
     `sync_engine` is the same execution client as `engine`, with the longer deadlines that catching up takes.
-    `authority` is this node's index among the chain's authorities.
     """
 
-    spec: ChainSpec
+    context: ChainContext
     genesis: SignedBlock
     clock: Clock
     store: Store
@@ -57,7 +57,6 @@ class NodeResources:
     sync_engine: ExecutionEngine
     embedded: EmbeddedExecution | None
     signer: Signer
-    authority: int
     tracing: Tracing = attrs.field(factory=NoTracing)
 
 
@@ -70,16 +69,17 @@ async def open_resources(config: AlysConfig, spec: ChainSpec) -> AsyncGenerator[
     async with AsyncExitStack() as stack:
         tracing = await trio.to_thread.run_sync(open_tracing, config.tracing)
         stack.push_async_callback(tracing.aclose)
-        genesis, state = await trio.to_thread.run_sync(_genesis, spec)
+        context, genesis, state = await trio.to_thread.run_sync(_genesis, spec)
         folder = config.storage.path
         store = await trio.to_thread.run_sync(LmdbStore.open, folder / "chain", genesis, state)
         stack.callback(store.close)
         signer = await trio.to_thread.run_sync(_signer, config, folder)
-        authority = _authority(spec, signer, config.chain.authority_key_file)
+        final = await trio.to_thread.run_sync(store.final_state)
+        _check_membership(federation_at(final, context), signer, spec, config.chain.authority_key_file)
         execution = await _execution(config, spec, folder)
         stack.push_async_callback(_close_engine, execution.engine)
         yield NodeResources(
-            spec=spec,
+            context=context,
             genesis=genesis,
             clock=SystemClock(),
             store=store,
@@ -87,16 +87,15 @@ async def open_resources(config: AlysConfig, spec: ChainSpec) -> AsyncGenerator[
             sync_engine=execution.sync_engine,
             embedded=execution.embedded,
             signer=signer,
-            authority=authority,
             tracing=tracing,
         )
 
 
-def _genesis(spec: ChainSpec) -> tuple[SignedBlock, ChainState]:
+def _genesis(spec: ChainSpec) -> tuple[ChainContext, SignedBlock, ChainState]:
     payload = genesis_payload(spec.execution_genesis)
     block = genesis_block(spec, payload)
-    identity = block_hash(block)
-    return genesis_signed(spec, identity, block), genesis_state(spec, identity, payload)
+    context = ChainContext(spec, block_hash(block))
+    return context, genesis_signed(context, block), genesis_state(context, payload)
 
 
 def _signer(config: AlysConfig, folder: Path) -> GuardedSigner:
@@ -106,24 +105,22 @@ def _signer(config: AlysConfig, folder: Path) -> GuardedSigner:
     return GuardedSigner.open(key.secret, folder / "signing-guard")
 
 
-def _authority(spec: ChainSpec, signer: Signer, key_file: Path) -> int:
-    for position, key in enumerate(spec.authorities):
+def _check_membership(federation: Federation, signer: Signer, spec: ChainSpec, key_file: Path) -> None:
+    for position, key in enumerate(federation.authorities):
         if not is_public_key(key):
             place = f"authorities[{position}] of the chain {spec.name}"
             raise ConfigError(f"{place}: {key.hex()} is no BLS public key")
-    if spec.quorum > 1:
+    if federation.quorum > 1:
         raise ConfigError(
-            f"the chain {spec.name} needs {spec.quorum} approvals a block, and this version speaks with no other "
-            "authorities yet: it runs chains of one"
+            f"the chain {spec.name} needs {federation.quorum} approvals per block, and this version does not "
+            "connect to other authorities yet: it runs chains of one"
         )
-    try:
-        return spec.authorities.index(BlsPublicKey(signer.public_key))
-    except ValueError:
+    if federation.index_of(signer.public_key) is None:
         key = signer.public_key.hex()[:16]
         raise ConfigError(
             f"chain.authority_key_file = {str(key_file)!r}: its public key {key}… is none of the "
-            f"{len(spec.authorities)} authorities of the chain {spec.name}"
-        ) from None
+            f"{len(federation.authorities)} authorities of the chain {spec.name}"
+        )
 
 
 @attrs.frozen

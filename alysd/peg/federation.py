@@ -8,6 +8,8 @@ btclib is imported where it is used: it takes a quarter of a second, which a nod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from alysd.types.federation import quorum_of
+
 if TYPE_CHECKING:
     from btclib.alias import Command
     from btclib.script.script_pub_key import ScriptPubKey
@@ -20,11 +22,6 @@ _TAPSCRIPT = 0xC0
 
 _LARGEST_NUMBER_OPCODE = 16
 """Script has opcodes of their own for the numbers up to 16; larger ones are pushed."""
-
-
-def signing_threshold(members: int) -> int:
-    """How many of `members` must sign to spend: ceil(2n/3), as for the quorum of approvals."""
-    return -(-2 * members // 3)
 
 
 def spending_script(keys: Sequence[bytes]) -> bytes:
@@ -47,7 +44,7 @@ def deposit_address(keys: Sequence[bytes], network: str) -> str:
 def descriptor(keys: Sequence[bytes]) -> str:
     """The same as an output descriptor (BIP-386), for a wallet that watches the federation's coins."""
     members = ",".join(key.hex() for key in keys)
-    return f"tr({NUMS_KEY.hex()},multi_a({signing_threshold(len(keys))},{members}))"
+    return f"tr({NUMS_KEY.hex()},multi_a({quorum_of(len(keys))},{members}))"
 
 
 def _commands(keys: Sequence[bytes]) -> "list[Command]":
@@ -55,7 +52,7 @@ def _commands(keys: Sequence[bytes]) -> "list[Command]":
     commands: list[Command] = [first, "OP_CHECKSIG"]
     for key in others:
         commands += [key, "OP_CHECKSIGADD"]
-    threshold = signing_threshold(len(keys))
+    threshold = quorum_of(len(keys))
     return [*commands, f"OP_{threshold}" if threshold <= _LARGEST_NUMBER_OPCODE else threshold, "OP_NUMEQUAL"]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from alysd.consensus.approvals import approval_message
+from alysd.consensus.federation import federation_at
 from alysd.consensus.genesis import genesis_block, genesis_signed, genesis_state
 from alysd.consensus.payload import payload_attributes
 from alysd.integrations import bls
@@ -14,7 +15,7 @@ from alysd.testing.engine import FakeEngine
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import ChainState
-from alysd.types.chain_spec import ChainSpec
+from alysd.types.chain_spec import ChainContext, ChainSpec
 from alysd.types.hashes import BlockHash, EvmAddress
 from alysd.types.units import Sat, Slot
 from alysd.wire.block_ssz import block_hash
@@ -90,7 +91,7 @@ def chain_spec(authorities: int = 1, **changes: Any) -> ChainSpec:
 class ChainHand:
     """Makes signed blocks of a test chain, on any parent, with payloads of an engine of its own."""
 
-    spec: ChainSpec
+    context: ChainContext
     genesis: SignedBlock
     genesis_state: ChainState
     engine: FakeEngine
@@ -100,13 +101,18 @@ class ChainHand:
         """A hand at the beginning of the chain."""
         payload = genesis_payload(spec.execution_genesis)
         block = genesis_block(spec, payload)
-        identity = block_hash(block)
-        state = genesis_state(spec, identity, payload)
-        return cls(spec, genesis_signed(spec, identity, block), state, FakeEngine.of(spec.execution_genesis))
+        context = ChainContext(spec, block_hash(block))
+        state = genesis_state(context, payload)
+        return cls(context, genesis_signed(context, block), state, FakeEngine.of(spec.execution_genesis))
+
+    @property
+    def spec(self) -> ChainSpec:
+        """The chain's parameters."""
+        return self.context.spec
 
     async def block(self, parent: ChainState, slot: Slot, work: AuxPowHeader | None = None) -> SignedBlock:
         """An empty block on `parent`, approved by all authorities."""
-        attributes = payload_attributes(parent, slot, work, self.spec)
+        attributes = payload_attributes(parent, slot, work, self.context)
         head = parent.payload_hash
         payload = await self.engine.build_payload(head, head, head, attributes)
         self.engine.blocks[payload.block_hash] = payload
@@ -115,7 +121,7 @@ class ChainHand:
     def sign(self, block: Block) -> SignedBlock:
         """Any block, valid or not, with the approvals of all authorities."""
         identity: BlockHash = block_hash(block)
-        message = approval_message(self.genesis.hash, identity)
-        count = len(self.spec.authorities)
+        message = approval_message(self.context.genesis, identity)
+        count = len(federation_at(self.genesis_state, self.context).authorities)
         signatures = [bls.sign(authority_secret(index), message) for index in range(count)]
         return SignedBlock(identity, block, Approvals((True,) * count, bls.aggregate(signatures)))

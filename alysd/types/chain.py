@@ -1,7 +1,7 @@
 """What a node knows of a block besides the block: the state of the chain behind it, and its progress.
 
-The classes `ValidBlock`, `ExecutedBlock`, `StoredBlock` prove progress: what stores a block accepts only an
-executed one, and so on (docs/architecture.md, "A block's way").
+The classes `ReceivedBlock`, `ValidBlock`, `ExecutedBlock`, `StoredBlock` prove progress: what stores a block
+accepts only an executed one, and so on (docs/architecture.md, "A block's way").
 """
 
 import attrs
@@ -33,6 +33,14 @@ class ChainState:
     last_final_slot: Slot
     unpaid_fees: Wei
     next_withdrawal: int
+
+
+@attrs.frozen
+class ReceivedBlock:
+    """A block that nobody has judged yet; `encoded_size` in bytes."""
+
+    signed: SignedBlock
+    encoded_size: int
 
 
 @attrs.frozen

@@ -5,7 +5,8 @@ from typing import Any
 
 import attrs
 
-from alysd.types.hashes import BlsPublicKey, EvmAddress
+from alysd.types.federation import Federation
+from alysd.types.hashes import BlockHash, BlsPublicKey, EvmAddress
 from alysd.types.units import Sat
 
 
@@ -13,8 +14,8 @@ from alysd.types.units import Sat
 class ChainSpec:
     """A chain's parameters; `execution_genesis` is geth's genesis format, as read from JSON.
 
-    `authorities` and `federation_bitcoin_keys` (x-only, 32 bytes, BIP-340) are ordered: a slot's author and a
-    script's keys are found by position.
+    `authorities`, `federation_bitcoin_keys` (x-only, 32 bytes, BIP-340) and `federation_fee_addresses` are those
+    of the chain's first federation, in order.
     """
 
     name: str
@@ -37,7 +38,21 @@ class ChainSpec:
     max_block_bytes: int
     execution_genesis: Mapping[str, Any]
 
-    @property
-    def quorum(self) -> int:
-        """How many approvals make a block approved: ceil(2n/3) (docs/protocol.md, "Block")."""
-        return -(-2 * len(self.authorities) // 3)
+
+@attrs.frozen
+class ChainContext:
+    """A chain as its rules need it: the parameters, the hash of the genesis block, and what follows from them.
+
+    `first_federation` is the one that the specification names. A rule about a block asks
+    `consensus.federation.federation_at` for the federation instead.
+    """
+
+    spec: ChainSpec
+    genesis: BlockHash
+    first_federation: Federation = attrs.field(
+        init=False, default=attrs.Factory(lambda context: _first_federation(context.spec), takes_self=True)
+    )
+
+
+def _first_federation(spec: ChainSpec) -> Federation:
+    return Federation(spec.authorities, spec.federation_bitcoin_keys, spec.federation_fee_addresses)

@@ -21,10 +21,9 @@ from alysd.messages.engine import Engine, ExecutePayload, SetForkchoice
 from alysd.messages.events import WorkflowMoved
 from alysd.nurseries import Actor, Address, NotAnswered, handles
 from alysd.ports import Clock
-from alysd.types.block import SignedBlock
-from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, StoredBlock, ValidBlock
-from alysd.types.chain_spec import ChainSpec
-from alysd.types.hashes import BlockHash, short
+from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ReceivedBlock, StoredBlock, ValidBlock
+from alysd.types.chain_spec import ChainContext
+from alysd.types.hashes import short
 from alysd.wire.block_ssz import encode_block
 from alysd.workflows.machine import Machine, Transitions
 
@@ -38,14 +37,6 @@ Together with the write and the new head this is less than the health monitor ta
 
 FORKCHOICE_SECONDS = 2.0
 """The new head is stored already: a client that cannot follow now is told again with the next block."""
-
-
-@attrs.frozen
-class ReceivedBlock:
-    """A block with its encoded size, not yet looked at."""
-
-    signed: SignedBlock
-    encoded_size: int
 
 
 @attrs.frozen
@@ -134,16 +125,14 @@ class BlockImportWorkflow(Actor[BlockImport]):
 
     def __init__(
         self,
-        spec: ChainSpec,
-        genesis: BlockHash,
+        context: ChainContext,
         clock: Clock,
         verify: Verifier,
         chain: Address[Chain],
         engine: Address[Engine],
         publish: Callable[[WorkflowMoved], object],
     ) -> None:
-        self._spec = spec
-        self._genesis = genesis
+        self._context = context
         self._clock = clock
         self._verify = verify
         self._chain = chain
@@ -186,16 +175,7 @@ class BlockImportWorkflow(Actor[BlockImport]):
             ancestry = await self._chain.ask(GetAncestry(parent.hash), seconds=CHAIN_SECONDS)
 
         def judge() -> ValidBlock:
-            return check_block(
-                signed,
-                parent,
-                ancestry,
-                self._spec,
-                self._genesis,
-                self._clock.time(),
-                self._verify,
-                received.encoded_size,
-            )
+            return check_block(received, parent, ancestry, self._context, self._clock.time(), self._verify)
 
         # Two pairings and the proof's hashes: some 3 ms, too long for the event loop.
         return await trio.to_thread.run_sync(judge), ancestry

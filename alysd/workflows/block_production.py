@@ -12,7 +12,8 @@ import structlog
 import trio
 
 from alysd.consensus.approvals import approval_message
-from alysd.consensus.aura import expected_author, slot_at, slot_start
+from alysd.consensus.aura import slot_at, slot_start
+from alysd.consensus.federation import federation_at
 from alysd.consensus.payload import payload_attributes
 from alysd.consensus.production import halted
 from alysd.errors import NotNow, Refused, StoreError, Unavailable, WouldDoubleSign
@@ -26,8 +27,8 @@ from alysd.ports import Clock, Signer, Tracing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import Forkchoice
-from alysd.types.chain_spec import ChainSpec
-from alysd.types.hashes import BlockHash
+from alysd.types.chain_spec import ChainContext
+from alysd.types.federation import Federation
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import block_hash
 from alysd.workflows.machine import Machine, Transitions
@@ -44,9 +45,7 @@ LAST_MOMENT = 0.95
 
 @attrs.frozen
 class Waiting:
-    """For the start of `slot`, the next one of this authority."""
-
-    slot: Slot
+    """For the next slot of this authority."""
 
 
 @attrs.frozen
@@ -81,7 +80,9 @@ class Importing:
 
 @attrs.frozen
 class SlotBegun:
-    """The slot that was waited for has begun."""
+    """A slot of this authority has begun."""
+
+    slot: Slot
 
 
 @attrs.frozen
@@ -108,34 +109,32 @@ class Signed:
 
 @attrs.frozen
 class SlotOver:
-    """The slot's work has ended, one way or another; `next` is this authority's next slot."""
-
-    next: Slot
+    """The slot's work has ended, one way or another."""
 
 
 ProductionState = Waiting | Preparing | Building | Signing | Importing
 ProductionEvent = SlotBegun | Prepared | Built | Signed | SlotOver
 
 TRANSITIONS: Transitions = {
-    (Waiting, SlotBegun): lambda state, _event: Preparing(state.slot),
-    (Waiting, SlotOver): lambda _state, event: Waiting(event.next),
+    (Waiting, SlotBegun): lambda _state, event: Preparing(event.slot),
     (Preparing, Prepared): lambda state, event: Building(state.slot, event.head, event.work),
-    (Preparing, SlotOver): lambda _state, event: Waiting(event.next),
+    (Preparing, SlotOver): lambda _state, _event: Waiting(),
     (Building, Built): lambda _state, event: Signing(event.block),
-    (Building, SlotOver): lambda _state, event: Waiting(event.next),
+    (Building, SlotOver): lambda _state, _event: Waiting(),
     (Signing, Signed): lambda _state, event: Importing(event.signed),
-    (Signing, SlotOver): lambda _state, event: Waiting(event.next),
-    (Importing, SlotOver): lambda _state, event: Waiting(event.next),
+    (Signing, SlotOver): lambda _state, _event: Waiting(),
+    (Importing, SlotOver): lambda _state, _event: Waiting(),
 }
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class BlockProduction:
-    """The workflow's task: `run` never returns. `authority` is this node's index among the chain's authorities."""
+    """The workflow's task: `run` never returns.
 
-    spec: ChainSpec
-    genesis: BlockHash
-    authority: int
+    `federation` is the one at the newest head that this workflow has seen: it says which slots are this node's.
+    """
+
+    context: ChainContext
     clock: Clock
     signer: Signer
     chain: Address[Chain]
@@ -144,28 +143,37 @@ class BlockProduction:
     block_import: Address[BlockImport]
     publish: Callable[[object], object]
     tracing: Tracing
+    federation: Federation = attrs.field(
+        init=False, default=attrs.Factory(lambda workflow: workflow.context.first_federation, takes_self=True)
+    )
+
+    @property
+    def authority(self) -> int | None:
+        """This node's index among the authorities; None while it is no member of the federation."""
+        return self.federation.index_of(self.signer.public_key)
 
     async def run(self) -> None:
-        """Slot after slot of this authority, beginning with the next that starts."""
-        slot = self._own_slot_from(Slot(slot_at(self.clock.time(), self.spec.slot_seconds) + 1))
+        """Slot after slot, beginning with the next that starts; a block in those of this authority."""
+        slot = Slot(self._present_slot() + 1)
         machine = Machine[ProductionState, ProductionEvent](
-            "block production", TRANSITIONS, Waiting(slot), self.publish
+            "block production", TRANSITIONS, Waiting(), self.publish
         )
         while True:
-            await self._sleep_until(slot_start(slot, self.spec.slot_seconds))
-            now = slot_at(self.clock.time(), self.spec.slot_seconds)
+            await self._sleep_until(slot_start(slot, self.context.spec.slot_seconds))
+            now = self._present_slot()
             if now > slot:
-                self._miss(slot, "the node was held up past the slot's end", self._own_slots_between(slot, now))
-            else:
-                machine.move(SlotBegun())
+                self._miss_between(slot, now)
+            elif self.federation.author(slot) == self.authority:
+                machine.move(SlotBegun(slot))
                 await self._slot(machine, slot)
-                now = max(slot, slot_at(self.clock.time(), self.spec.slot_seconds))
-            slot = self._own_slot_from(Slot(max(slot + 1, now)))
-            machine.move(SlotOver(slot))
+                machine.move(SlotOver())
+            else:
+                await self._look_at_head()
+            slot = Slot(max(slot + 1, self._present_slot()))
 
     async def _slot(self, machine: Machine[ProductionState, ProductionEvent], slot: Slot) -> None:
         begun = self.clock.time()
-        seconds = self.spec.slot_seconds
+        seconds = self.context.spec.slot_seconds
         budget = slot_start(slot, seconds) + seconds * LAST_MOMENT - begun
         with trio.move_on_after(budget) as deadline:
             try:
@@ -184,12 +192,15 @@ class BlockProduction:
             tip = await self.chain.ask(GetForkchoice(), seconds=ASK_SECONDS)
             if tip.head.slot >= slot:
                 raise NotNow(f"the head is of slot {tip.head.slot} already: is this machine's clock behind?")
+            self.federation = federation_at(tip.head, self.context)
+            if self.federation.author(slot) != self.authority:
+                return None  # the federation has changed: the slot is another authority's now
             work = await self._work(tip)
-        if work is None and halted(tip.head, self.spec):
+        if work is None and halted(tip.head, self.context.spec):
             self.publish(ProductionHalted(slot, tip.head.height - tip.head.last_final_height))
             return None
         machine.move(Prepared(tip, work))
-        attributes = payload_attributes(tip.head, slot, work, self.spec)
+        attributes = payload_attributes(tip.head, slot, work, self.context)
         with self.tracing.span("build"):
             payload = await self.engine.ask(BuildPayload(tip, attributes), seconds=ASK_SECONDS)
         block = Block(tip.head.hash, slot, payload, auxpow_header=work)
@@ -212,23 +223,36 @@ class BlockProduction:
     async def _approve(self, block: Block) -> SignedBlock:
         # Hashing a full block takes some milliseconds, signing one: both belong in a thread.
         identity = await trio.to_thread.run_sync(block_hash, block)
-        message = approval_message(self.genesis, identity)
+        message = approval_message(self.context.genesis, identity)
         signature = await self.signer.approve(block.slot, identity, message)
-        signers = tuple(index == self.authority for index in range(len(self.spec.authorities)))
+        own = self.signer.public_key
+        signers = tuple(key == own for key in self.federation.authorities)
         return SignedBlock(identity, block, Approvals(signers, signature))
 
     async def _sleep_until(self, moment: float) -> None:
         # Wall time has no event to wait for, and may be set while we sleep: look again each time.
         while (seconds := moment - self.clock.time()) > 0:  # noqa: ASYNC110
-            await trio.sleep(min(seconds, self.spec.slot_seconds))
+            await trio.sleep(min(seconds, self.context.spec.slot_seconds))
 
-    def _own_slot_from(self, slot: Slot) -> Slot:
-        while expected_author(slot, self.spec.authorities) != self.authority:
-            slot = Slot(slot + 1)
-        return slot
+    def _present_slot(self) -> Slot:
+        return slot_at(self.clock.time(), self.context.spec.slot_seconds)
 
-    def _own_slots_between(self, first: Slot, end: Slot) -> int:
-        return max(1, (end - first) // len(self.spec.authorities))
+    async def _look_at_head(self) -> None:
+        """Learn in another authority's slot whether the federation has changed: this node's turn may be next."""
+        try:
+            tip = await self.chain.ask(GetForkchoice(), seconds=self.context.spec.slot_seconds / 2)
+        except NotAnswered:
+            return  # it is asked again in the next slot
+        self.federation = federation_at(tip.head, self.context)
+
+    def _miss_between(self, first: Slot, end: Slot) -> None:
+        """Report this authority's slots from `first` up to, not including, `end`."""
+        if self.authority is None:
+            return
+        members = len(self.federation.authorities)
+        own = Slot(first + (self.authority - first) % members)
+        if own < end:
+            self._miss(own, "the node was held up past the slot's end", (end - 1 - own) // members + 1)
 
     def _miss(self, slot: Slot, reason: str, count: int = 1) -> None:
         self.publish(SlotMissed(slot, count, reason))

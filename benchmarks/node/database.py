@@ -38,7 +38,7 @@ class Hand:
     async def add(self, slot: Slot) -> None:
         """One empty block on the head, in a slot that has passed."""
         parts, tip = self.parts, self.tree.tip
-        attributes = payload_attributes(tip.head, slot, None, parts.spec)
+        attributes = payload_attributes(tip.head, slot, None, parts.context)
         payload = await parts.engine.build_payload(*tip.payload_hashes, attributes)
         verdict = await parts.engine.new_payload(payload, tip.head.hash)
         assert verdict == Valid(), verdict
@@ -47,7 +47,7 @@ class Hand:
 
     def _sign(self, block: Block) -> SignedBlock:
         identity = block_hash(block)
-        signature = bls.sign(self.secret, approval_message(self.parts.genesis.hash, identity))
+        signature = bls.sign(self.secret, approval_message(self.parts.context.genesis, identity))
         return SignedBlock(identity, block, Approvals((True,), signature))
 
     def _store(self, signed: SignedBlock, state: ChainState) -> None:

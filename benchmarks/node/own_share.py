@@ -125,7 +125,7 @@ class TimedNode:
             actor(
                 to.block_import,
                 lambda: BlockImportWorkflow(
-                    parts.spec, genesis.hash, parts.clock, verify_aggregate, to.chain, to.engine, publish
+                    parts.context, parts.clock, verify_aggregate, to.chain, to.engine, publish
                 ),
             ),
         ]

@@ -50,7 +50,7 @@ async def test_a_block_is_shown_only_once_it_is_on_disk(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
     async with open_node(tmp_path, chain_spec()) as node:
-        hand = ChainHand.of(node.parts.spec)
+        hand = ChainHand.of(node.parts.context.spec)
         block = await hand.block(hand.genesis_state, Slot(int(node.clock.time()) // 2))
         node.system.suspend("storage")
         async with trio.open_nursery() as nursery:

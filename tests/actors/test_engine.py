@@ -36,7 +36,7 @@ from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.units import Slot, Wei
 from alysd.types.verdict import Valid, Verdict
-from tests.consensus.builders import FIRST_SLOT
+from tests.consensus.builders import FIRST_SLOT, context_of
 from tests.workflows.engine_chain import (
     SPEC,
     Chain,
@@ -90,7 +90,7 @@ async def running(client: FakeEngine, chain: Chain, capacity: int = 64) -> Async
 
 
 def build_on(tip: Forkchoice) -> BuildPayload:
-    return BuildPayload(tip, payload_attributes(tip.head, NEXT_SLOT, None, SPEC))
+    return BuildPayload(tip, payload_attributes(tip.head, NEXT_SLOT, None, context_of(SPEC)))
 
 
 async def test_payload_is_built_on_the_head(autojump_clock: MockClock) -> None:

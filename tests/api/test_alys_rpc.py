@@ -15,7 +15,7 @@ from alysd.types.hashes import AuxHash, EvmAddress
 from alysd.wire.auxpow import encode_auxpow
 from alysd.workflows.internal_miner import parent_candidate
 from alysd.workflows.nonce_search import search
-from tests.consensus.builders import MINER, digest, make_spec
+from tests.consensus.builders import MINER, context_of, digest, make_spec
 from tests.mining_kit import World
 
 ADDRESS = "0x" + "11" * 20
@@ -30,7 +30,8 @@ class Client:
     dispatcher: Dispatcher = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        rpc = AlysRpc(self.world.chain, self.world.storage, self.world.auxpow, self.world.spec, self.miner)
+        world = self.world
+        rpc = AlysRpc(world.chain, world.storage, world.auxpow, context_of(world.spec), self.miner)
         self.dispatcher = Dispatcher(rpc.methods(), CODES)
 
     async def answer(self, method: str, *params: Any) -> dict[str, Any]:
@@ -186,6 +187,6 @@ def test_every_method_and_code_is_documented() -> None:
     """A pool's programmer has nothing else to go by."""
     text = (Path(__file__).parents[2] / "docs" / "json-rpc.md").read_text()
     world = World()
-    rpc = AlysRpc(world.chain, world.storage, world.auxpow, world.spec, None)
+    rpc = AlysRpc(world.chain, world.storage, world.auxpow, context_of(world.spec), None)
     assert [name for name in rpc.methods() if f"`{name} [" not in text] == []
     assert [code for code in CODES.values() if f"−{-code}" not in text] == []

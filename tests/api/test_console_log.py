@@ -16,6 +16,7 @@ from alysd.config.chain_spec import load_chain_spec
 from alysd.config.genesis_hash import genesis_hash
 from alysd.config.model import LoggingConfig
 from alysd.errors import AddressInUse
+from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import BlockHash
 from tests.config.kit import CONF, load
 
@@ -170,7 +171,7 @@ def test_the_greeting_says_where_everything_is(monkeypatch: pytest.MonkeyPatch) 
     config = load(Path("conf/dev.toml"))
     spec = load_chain_spec(config.chain.spec)
     stream = Terminal()
-    face(stream).start(config, spec, genesis_hash(spec))
+    face(stream).start(config, ChainContext(spec, genesis_hash(spec)))
     account = "0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472"
     first, *rows = stream.getvalue().splitlines()
     assert first.startswith(f"alysd {__version__}   chain alys-dev   genesis 3832bb28   data data/dev   times ")
@@ -186,7 +187,7 @@ def test_the_greeting_of_a_real_client_and_an_operators_port() -> None:
     config = load(CONF / "regtest.toml", "api.operator_address=127.0.0.1:9300")
     spec = load_chain_spec(config.chain.spec)
     stream = Terminal()
-    face(stream).start(config, spec, HASH)
+    face(stream).start(config, ChainContext(spec, HASH))
     text = stream.getvalue()
     assert "execution client at http://127.0.0.1:8551, chain id 121212" in text
     assert "  operator  http://127.0.0.1:9300   /metrics   /health/status   /status" in text
@@ -200,7 +201,7 @@ def test_a_machine_is_greeted_too() -> None:
     spec = load_chain_spec(config.chain.spec)
     stream = io.StringIO()
     shown = face(stream)
-    shown.start(config, spec, HASH)
+    shown.start(config, ChainContext(spec, HASH))
     shown.ready(0.91, 1.13)
     shown.stopped(0.3)
     start, ready, stopped = lines(stream)

@@ -12,7 +12,7 @@ from alysd.messages.metrics import NodeCounts
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.types.chain import Forkchoice
 from tests.actors.test_node_metrics import CHAIN, SPEC, START, child
-from tests.consensus.builders import GENESIS
+from tests.consensus.builders import GENESIS, context_of
 
 TIP = Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1])
 NOW = float(CHAIN[4].timestamp)
@@ -26,7 +26,7 @@ def tree(*children: ChildSnapshot) -> ChildSnapshot:
 def report(*children: ChildSnapshot, tip: Forkchoice | None = TIP, slots: float = 0) -> NodeReport:
     """The node with these children, so many slots after its head's."""
     time = NOW + slots * SPEC.slot_seconds
-    return NodeReport(SPEC, GENESIS, time, tree(*children), tip, NodeCounts(4, 2, 0))
+    return NodeReport(context_of(SPEC), time, tree(*children), tip, NodeCounts(4, 2, 0))
 
 
 def critical(state: State, error: str | None = None) -> ChildSnapshot:

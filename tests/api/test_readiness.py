@@ -32,7 +32,7 @@ async def watched(node: Node, nursery: trio.Nursery, firsts: list[float]) -> Sys
     """Start the readiness task beside a running node."""
     systemd = Systemd()
     readiness = Readiness(
-        node.parts.spec, node.clock, node.to.chain, node.to.engine, node.bus, systemd, firsts.append
+        node.parts.context.spec, node.clock, node.to.chain, node.to.engine, node.bus, systemd, firsts.append
     )
     nursery.start_soon(readiness.run)
     return systemd

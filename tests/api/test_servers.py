@@ -22,9 +22,9 @@ SPEC = chain_spec()
 def tasks(config: ApiConfig) -> list[ChildSpec]:
     """The servers of a node whose actors do not run."""
     to = Addresses()
-    rpc = AlysRpc(to.chain, to.storage, to.auxpow, SPEC, None)
-    genesis = ChainHand.of(SPEC).genesis.hash
-    pages = OperatorPages(SPEC, genesis, SystemClock(), to.chain, to.metrics, SystemHandle(HealthMonitor()))
+    context = ChainHand.of(SPEC).context
+    rpc = AlysRpc(to.chain, to.storage, to.auxpow, context, None)
+    pages = OperatorPages(context, SystemClock(), to.chain, to.metrics, SystemHandle(HealthMonitor()))
     return server_tasks(config, rpc, pages, None)
 
 

@@ -36,7 +36,6 @@ def test_the_development_chain_is_as_documented() -> None:
     """Tools that know chain id 121212, and the internal miner's pace, would break."""
     spec = load_chain_spec(CONF / "chains" / "dev.toml")
     assert (spec.name, spec.chain_id, spec.slot_seconds, spec.auxpow_spacing_slots) == ("alys-dev", 121212, 2, 10)
-    assert spec.quorum == 1
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from alysd.consensus.transition import apply_block
 from alysd.types.auxpow import AuxPow, AuxPowHeader, BitcoinHeader, Coinbase, MerkleBranch
 from alysd.types.block import Approvals, Block, ExecutionPayload, SignedBlock
 from alysd.types.chain import ChainState
-from alysd.types.chain_spec import ChainSpec
+from alysd.types.chain_spec import ChainContext, ChainSpec
 from alysd.types.hashes import (
     BURN_ADDRESS,
     ZERO_HASH,
@@ -65,6 +65,11 @@ def make_spec(members: int = 3, **changes: Any) -> ChainSpec:
     return attrs.evolve(spec, **changes)
 
 
+def context_of(spec: ChainSpec) -> ChainContext:
+    """The chain of `spec` whose genesis block is named `GENESIS`."""
+    return ChainContext(spec, GENESIS)
+
+
 def digest(*words: object) -> bytes:
     """32 bytes that differ with the words."""
     return hashlib.sha256(repr(words).encode()).digest()
@@ -113,7 +118,7 @@ def genesis(spec: ChainSpec) -> ChainState:
 
 def make_block(parent: ChainState, slot: Slot, spec: ChainSpec, header: AuxPowHeader | None = None) -> Block:
     """A child of `parent` that keeps every rule."""
-    attributes = payload_attributes(parent, slot, header, spec)
+    attributes = payload_attributes(parent, slot, header, context_of(spec))
     payload = make_payload(
         parent_hash=attributes.parent,
         prev_randao=attributes.prev_randao,

@@ -1,7 +1,7 @@
 from alysd.consensus.approvals import is_approved
 from alysd.consensus.genesis import genesis_block, genesis_signed, genesis_state
 from alysd.types.hashes import ZERO_HASH
-from tests.consensus.builders import GENESIS, make_payload, make_spec
+from tests.consensus.builders import GENESIS, context_of, make_payload, make_spec
 
 PAYLOAD = make_payload(timestamp=5)
 
@@ -16,15 +16,15 @@ def test_the_genesis_block_commits_to_target_and_chain() -> None:
 
 
 def test_nobody_has_approved_it() -> None:
-    spec = make_spec(4)
-    signed = genesis_signed(spec, GENESIS, genesis_block(spec, PAYLOAD))
+    context = context_of(make_spec(4))
+    signed = genesis_signed(context, genesis_block(context.spec, PAYLOAD))
     assert signed.hash == GENESIS
     assert signed.approvals.signers == (False,) * 4
-    assert not is_approved(signed, spec)
+    assert not is_approved(signed, context.first_federation)
 
 
 def test_its_state_is_final_and_owes_nothing() -> None:
-    state = genesis_state(make_spec(bits=0x1D00FFFF), GENESIS, PAYLOAD)
+    state = genesis_state(context_of(make_spec(bits=0x1D00FFFF)), PAYLOAD)
     assert state.hash == state.last_final == GENESIS
     assert (state.height, state.last_final_height, state.slot, state.last_final_slot) == (0, 0, 0, 0)
     assert (state.payload_hash, state.timestamp, state.bits) == (PAYLOAD.block_hash, 5, 0x1D00FFFF)

@@ -17,9 +17,10 @@ from alysd.consensus.violations import (
 from alysd.types.block import Withdrawal
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, sha256
 from alysd.types.units import Gwei, Slot
-from tests.consensus.builders import FIRST_SLOT, MINER, genesis, make_block, make_spec
+from tests.consensus.builders import FIRST_SLOT, MINER, context_of, genesis, make_block, make_spec
 
 SPEC = make_spec()
+CONTEXT = context_of(SPEC)
 PARENT = genesis(SPEC)
 BLOCK = make_block(PARENT, FIRST_SLOT, SPEC)
 
@@ -30,14 +31,14 @@ def test_randao_is_the_hash_of_parent_and_slot() -> None:
 
 
 def test_the_author_is_given_what_the_others_check() -> None:
-    attributes = payload_attributes(PARENT, FIRST_SLOT, None, SPEC)
+    attributes = payload_attributes(PARENT, FIRST_SLOT, None, CONTEXT)
     assert attributes.parent == PARENT.payload_hash
     assert attributes.parent_beacon_block_root == PARENT.hash
     assert attributes.timestamp == 2 * FIRST_SLOT
     assert attributes.fee_recipient == BURN_ADDRESS
     assert attributes.withdrawals == ()
-    check_payload(BLOCK, PARENT, SPEC)
-    check_withdrawals(BLOCK, PARENT, SPEC)
+    check_payload(BLOCK, PARENT, CONTEXT)
+    check_withdrawals(BLOCK, PARENT, CONTEXT)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_each_fixed_field_has_its_own_error(field: str, value: object, error: ty
     evolve: Callable[..., object] = attrs.evolve
     payload = evolve(BLOCK.payload, **{field: value})
     with pytest.raises(error) as caught:
-        check_payload(attrs.evolve(BLOCK, payload=payload), PARENT, SPEC)
+        check_payload(attrs.evolve(BLOCK, payload=payload), PARENT, CONTEXT)
     assert caught.value.found == value
     assert caught.value.expected == getattr(BLOCK.payload, field)
 
@@ -68,6 +69,6 @@ def test_one_withdrawal_too_many_is_refused(withdrawals: tuple[Withdrawal, ...])
     """An extra withdrawal mints money."""
     payload = attrs.evolve(BLOCK.payload, withdrawals=withdrawals)
     with pytest.raises(WrongWithdrawals) as caught:
-        check_withdrawals(attrs.evolve(BLOCK, payload=payload), PARENT, SPEC)
+        check_withdrawals(attrs.evolve(BLOCK, payload=payload), PARENT, CONTEXT)
     assert caught.value.expected == ()
     assert caught.value.found == withdrawals

@@ -21,14 +21,14 @@ from alysd.consensus.violations import (
 from alysd.consensus.work_violations import WrongBits
 from alysd.errors import Refused
 from alysd.types.block import Block, PegIn, SignedBlock
-from alysd.types.chain import ChainState, ValidBlock
+from alysd.types.chain import ChainState, ReceivedBlock, ValidBlock
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BitcoinHash, BlockHash, BlsPublicKey, BlsSignature
 from alysd.types.units import Height, Slot, Wei
 from tests.consensus.builders import (
     FIRST_SLOT,
-    GENESIS,
     approve,
+    context_of,
     extend,
     genesis,
     make_block,
@@ -55,7 +55,7 @@ def judge(
     def verify(keys: Sequence[BlsPublicKey], message: bytes, signature: BlsSignature) -> bool:
         return verified
 
-    return check_block(signed, parent, STATES, spec, GENESIS, now, verify, size)
+    return check_block(ReceivedBlock(signed, size), parent, STATES, context_of(spec), now, verify)
 
 
 def block(with_proof: bool = False) -> Block:

@@ -32,7 +32,7 @@ from alysd.nurseries import (
 from alysd.types.block import Block
 from alysd.types.chain import Forkchoice
 from alysd.types.units import Slot
-from tests.consensus.builders import FIRST_SLOT, approve, make_spec
+from tests.consensus.builders import FIRST_SLOT, approve, context_of, make_spec
 from tests.consensus.builders import genesis as genesis_state
 from tests.integration import components
 from tests.integration.components import ExecutionProcess
@@ -87,7 +87,7 @@ class Node:
         for _ in range(count):
             tip = self.chain.head()
             slot = Slot(max(tip.head.slot + 1, FIRST_SLOT) + wait)
-            attributes = payload_attributes(tip.head, slot, None, SPEC)
+            attributes = payload_attributes(tip.head, slot, None, context_of(SPEC))
             payload = await self.engine.ask(BuildPayload(tip, attributes), seconds=ASK_SECONDS)
             signed = approve(Block(tip.head.hash, slot, payload), SPEC)
             fees = await self.engine.ask(ExecutePayload(payload, signed.block.parent_hash), seconds=ASK_SECONDS)

@@ -34,7 +34,7 @@ async def test_a_development_node_gets_the_embedded_engine_at_the_chains_genesis
     config, spec = configured
     async with open_resources(config, spec) as parts:
         assert parts.embedded is not None
-        assert parts.authority == 0
+        assert parts.signer.public_key == spec.authorities[0]
         assert await parts.engine.genesis_hash() == parts.genesis.block.payload.block_hash
         assert parts.store.block_by_height(Height(0)) == parts.genesis
         assert (config.storage.path / "signing-guard").exists()
@@ -83,7 +83,7 @@ async def test_a_real_client_is_not_asked_for_anything_yet(
 async def test_a_chain_that_one_authority_cannot_run_is_refused(configured: tuple[AlysConfig, ChainSpec]) -> None:
     config, spec = configured
     others = tuple(public_key(authority_secret(index)) for index in range(3))
-    with pytest.raises(ConfigError, match="needs 3 approvals a block"):
+    with pytest.raises(ConfigError, match="needs 3 approvals per block"):
         async with open_resources(config, attrs.evolve(spec, authorities=(*spec.authorities, *others))):
             raise AssertionError("it must not open")
 

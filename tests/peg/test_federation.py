@@ -10,7 +10,6 @@ from alysd.peg.federation import (
     deposit_address,
     descriptor,
     output_script,
-    signing_threshold,
     spending_script,
 )
 
@@ -72,13 +71,6 @@ def test_the_script_counts_signatures_of_the_keys_in_order() -> None:
     # From 17 on the threshold is pushed as a number of its own.
     assert spending_script(member_keys(24)).endswith(b"\xba\x60\x9c")
     assert spending_script(member_keys(25)).endswith(b"\xba\x01\x11\x9c")
-
-
-@pytest.mark.parametrize(
-    ("members", "threshold"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 4), (6, 4), (7, 5), (100, 67)]
-)
-def test_two_thirds_rounded_up_must_sign(members: int, threshold: int) -> None:
-    assert signing_threshold(members) == threshold
 
 
 def test_the_descriptor_is_what_a_wallet_imports() -> None:

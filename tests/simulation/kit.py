@@ -51,7 +51,7 @@ class Node:
 
     async def slots(self, count: float) -> None:
         """Let so many slots pass."""
-        await trio.sleep(count * self.parts.spec.slot_seconds)
+        await trio.sleep(count * self.parts.context.spec.slot_seconds)
 
     async def until(self, condition: Callable[[], bool], slots: int = 50) -> None:
         """Wait until the condition holds, looking eight times a slot; fails after `slots`."""
@@ -97,7 +97,7 @@ async def open_node(
     store = LmdbStore.open(folder / "chain", hand.genesis, hand.genesis_state)
     signer = GuardedSigner.open(authority_secret(authority), folder / "signing-guard")
     parts = NodeResources(
-        spec=spec,
+        context=hand.context,
         genesis=hand.genesis,
         clock=clock,
         store=store,
@@ -105,7 +105,6 @@ async def open_node(
         sync_engine=engine,
         embedded=None,
         signer=signer,
-        authority=authority,
         tracing=tracing or NoTracing(),
     )
     bus, to = RecordingBus(), to or Addresses()

@@ -17,8 +17,8 @@ from alysd.consensus.violations import HaltedWithoutWork
 from alysd.integrations import bls
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, SignedBlock
-from alysd.types.chain import ChainState
-from alysd.types.chain_spec import ChainSpec
+from alysd.types.chain import ChainState, ReceivedBlock
+from alysd.types.chain_spec import ChainContext, ChainSpec
 from alysd.types.units import Slot, Wei
 from alysd.wire.block_ssz import block_hash, decode_block, encode_block
 from tests.consensus.builders import FIRST_SLOT, make_block, make_header, make_payload, make_spec
@@ -33,7 +33,8 @@ class Node:
         block = genesis_block(spec, make_payload())
         self.spec = spec
         self.genesis = block_hash(block)
-        self.tree = Tree((genesis_state(spec, self.genesis, block.payload),), self.genesis)
+        self.context = ChainContext(spec, self.genesis)
+        self.tree = Tree((genesis_state(self.context, block.payload),), self.genesis)
         self.books = {self.genesis: (0, 0)}  # by block: wei paid, and minted, on its branch
 
     def sign(self, block: Block) -> SignedBlock:
@@ -48,7 +49,8 @@ class Node:
         assert parent is not None
         ancestry = self.tree.ancestry(parent.hash)
         now = float(2 * signed.block.slot)
-        check_block(signed, parent, ancestry, self.spec, self.genesis, now, bls.verify_aggregate, len(data))
+        received = ReceivedBlock(signed, len(data))
+        check_block(received, parent, ancestry, self.context, now, bls.verify_aggregate)
         state = apply_block(parent, signed, Wei(fees), ancestry)
         self.tree.adopt(state)
         paid, minted = self.books[parent.hash]

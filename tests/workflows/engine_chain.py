@@ -13,7 +13,7 @@ from alysd.testing.engine import FakeEngine
 from alysd.types.block import Block, SignedBlock
 from alysd.types.chain import ChainState, Forkchoice, StoredChain
 from alysd.types.units import Slot, Wei
-from tests.consensus.builders import FIRST_SLOT, approve, make_spec
+from tests.consensus.builders import FIRST_SLOT, approve, context_of, make_spec
 from tests.consensus.builders import genesis as genesis_state
 
 SPEC = make_spec()
@@ -45,7 +45,7 @@ class Chain:
 
 async def make_block(engine: FakeEngine, parent: Forkchoice, slot: Slot) -> SignedBlock:
     """A block on the head `parent`, with the payload that `engine` builds."""
-    attributes = payload_attributes(parent.head, slot, None, SPEC)
+    attributes = payload_attributes(parent.head, slot, None, context_of(SPEC))
     payload = await engine.build_payload(*parent.payload_hashes, attributes)
     return approve(Block(parent.head.hash, slot, payload), SPEC)
 

@@ -55,7 +55,7 @@ def test_every_pair_is_in_the_table_or_refused(state: type[object], event: type[
 
 async def first_block(node: Node) -> tuple[ChainHand, SignedBlock]:
     """A hand for the node's chain, and a valid block on its genesis."""
-    hand = ChainHand.of(node.parts.spec)
+    hand = ChainHand.of(node.parts.context.spec)
     slot = Slot(int(node.clock.time()) // 2)
     return hand, await hand.block(hand.genesis_state, slot)
 

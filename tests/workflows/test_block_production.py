@@ -6,8 +6,13 @@ from pathlib import Path
 import pytest
 from trio.testing import MockClock
 
+from alysd.integrations.bls import public_key
 from alysd.messages.events import ProductionHalted
-from alysd.testing.chain import chain_spec
+from alysd.testing.chain import authority_secret, chain_spec
+from alysd.types.chain import ChainState
+from alysd.types.chain_spec import ChainContext
+from alysd.types.federation import Federation
+from alysd.workflows import block_production
 from alysd.workflows.block_production import (
     TRANSITIONS,
     Building,
@@ -32,7 +37,7 @@ ALLOWED = {
     (Preparing, Prepared),
     (Building, Built),
     (Signing, Signed),
-    *((state, SlotOver) for state in STATES),
+    *((state, SlotOver) for state in STATES[1:]),
 }
 
 
@@ -55,6 +60,42 @@ async def test_only_the_slots_of_this_authority_are_taken(
         assert len(node.missed) in (3, 4)
         assert {miss.slot % 3 for miss in node.missed} == {authority}
         assert all("approv" in miss.reason for miss in node.missed)
+
+
+async def test_turns_follow_the_federation_of_the_newest_head(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member that goes by the federation of its start makes blocks that nobody accepts, or none at all."""
+    alone = Federation((public_key(authority_secret(0)),), (), ())
+    second = Federation((public_key(authority_secret(1)), *alone.authorities), (), ())
+    others = Federation((public_key(authority_secret(1)),), (), ())
+    present = [alone]
+
+    def changing(_state: ChainState, _context: ChainContext) -> Federation:
+        return present[0]
+
+    monkeypatch.setattr(block_production, "federation_at", changing)
+    async with open_node(tmp_path, chain_spec()) as node:
+        await node.until(lambda: len(node.produced) == 2)
+        present[0] = second
+        made = len(node.produced)
+        await node.slots(6)
+        # One approval of two is below quorum, so that every slot of its own is one missed.
+        assert len(node.produced) - made <= 1
+        assert {miss.slot % 2 for miss in node.missed} == {1}
+        assert len(node.missed) >= 2
+        present[0] = others
+        await node.slots(2)
+        missed = len(node.missed)
+        node.clock.offset += 20.0
+        await node.slots(4)
+        assert len(node.missed) == missed, "no slot is this node's"
+        node.system.suspend("chain")
+        await node.slots(2)
+        node.system.resume("chain")
+        present[0] = alone
+        await node.slots(3)
+        assert len(node.produced) > made
 
 
 async def test_slots_that_passed_while_the_machine_slept_are_counted_not_made_up(
