@@ -1,18 +1,19 @@
-"""Supervised actors on trio. Depends on trio and attrs alone; knows nothing of the program that uses it.
+"""Supervised actors on trio. Needs trio, trio-util and attrs only, and knows nothing of the program using it.
 
-A tour, each module readable on its own:
+The modules, each readable on its own:
 
-- `messages`, `behaviour`: a protocol's messages, and the class that handles them. Typed from message to reply.
-- `address`, `inbox`, `mailbox`, `overflow`, `wheel`: how a message gets there, and an answer back.
+- `behaviour`: messages, and the class that handles them. Types connect a message with its reply.
+- `address`, `mailbox`, `asks`: how a message reaches its actor, and an answer its asker; what happens to a message
+  when its actor crashes.
 - `serve`: the loop of an actor.
-- `lifecycle`, `restart`, `strategy`, `spec`: states, policies and the tree, as data.
-- `child`, `leaf`, `supervision`, `system`, `running`: the tree at run time. `snapshot`, `registry`: seeing it.
-- `failures`, `history`, `failure_log`, `patterns`: what failed, how often, and what it has in common.
-- `monitor`, `probe`, `health`: who is well, and who is restarted because they are not.
-- `group`: several actors behind one name. `waits`: circles of waiting actors, found.
-- `trace`, `envelope`: traces that messages carry, and messages that leave the process. `keep`: state that
-  survives a restart.
-- `bus`: events to whoever subscribed. `errors`: all that can be raised, as a tree.
+- `spec`: the tree as data. `restart`: policies, strategies and budgets, which decide whether a child restarts.
+- `child`, `actor_child`, `supervision`, `system`: the tree at run time. `registry`: looking at it.
+- `failures`, `patterns`: what failed, how often, and what failures have in common.
+- `health`: the health monitor, which restarts unhealthy children.
+- `group`: several actors behind one name. `bus`: events by type. `persistent_state`: state that survives a
+  restart.
+- `trace`, `envelope`: traces that messages carry, and messages that leave the process.
+- `errors`: every error, as a tree.
 
 The smallest program:
 
@@ -32,9 +33,10 @@ The smallest program:
         print(await greeter.ask(Greet("you")))
 """
 
-from alysd.nurseries.address import Address
-from alysd.nurseries.behaviour import Actor, handles
+from alysd.nurseries.address import Address, DeadLetter, OnCrash
+from alysd.nurseries.behaviour import Actor, Ask, Health, Tell, handles
 from alysd.nurseries.bus import Bus, BusRules, NotPermitted, Rate, TooManyEvents
+from alysd.nurseries.child import TRANSITIONS, Change, Observer, State
 from alysd.nurseries.envelope import Codec, Envelope, InboundEndpoint, NotAuthentic, seal, unseal
 from alysd.nurseries.errors import (
     ActorDown,
@@ -58,20 +60,21 @@ from alysd.nurseries.errors import (
     UnknownMessage,
     WrongState,
 )
-from alysd.nurseries.failure_log import FailureLog
-from alysd.nurseries.failures import Classifier, FailureKind, Recovery
+from alysd.nurseries.failures import (
+    ChildHistory,
+    Classifier,
+    FailureKind,
+    FailureLog,
+    FailureRecord,
+    Outcome,
+    Recovery,
+)
 from alysd.nurseries.group import Balance, Group, pool
-from alysd.nurseries.health import Health
-from alysd.nurseries.history import ChildHistory, FailureRecord, Outcome
-from alysd.nurseries.inbox import DeadLetter
-from alysd.nurseries.lifecycle import TRANSITIONS, Change, Observer, State
-from alysd.nurseries.mailbox import Mailbox
-from alysd.nurseries.messages import Ask, Tell
-from alysd.nurseries.monitor import HealthChange, HealthMonitor, HealthRules
-from alysd.nurseries.overflow import Backoff, OnCrash, Overflow
+from alysd.nurseries.health import HealthChange, HealthMonitor, HealthRules
+from alysd.nurseries.mailbox import Backoff, Mailbox, Overflow
 from alysd.nurseries.patterns import Pattern, PatternKind, PatternRules
 from alysd.nurseries.persistent_state import PersistentState, StateStore
-from alysd.nurseries.registry import Registry
+from alysd.nurseries.registry import ChildSnapshot, MailboxSnapshot, Registry
 from alysd.nurseries.restart import (
     Aligned,
     CircuitBreaker,
@@ -80,13 +83,14 @@ from alysd.nurseries.restart import (
     Immediate,
     Intensity,
     Never,
+    OneForAll,
+    OneForOne,
     RestartPolicy,
+    RestForOne,
+    Strategy,
 )
-from alysd.nurseries.running import open_system, run_system
-from alysd.nurseries.snapshot import ChildSnapshot, MailboxSnapshot
 from alysd.nurseries.spec import ChildSpec, Priority, SupervisorSpec, actor, supervisor, task
-from alysd.nurseries.strategy import OneForAll, OneForOne, RestForOne, Strategy
-from alysd.nurseries.system import System
+from alysd.nurseries.system import System, open_system, run_system
 from alysd.nurseries.trace import TraceContext, Tracer, Unrecorded, current_trace, traced, untraced
 
 __all__ = [

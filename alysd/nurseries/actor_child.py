@@ -8,18 +8,13 @@ from typing import Any
 import trio
 
 from alysd.nurseries.address import Address
-from alysd.nurseries.behaviour import Actor, Handler
-from alysd.nurseries.child import Child, Parent, Runtime
+from alysd.nurseries.asks import Pending, handling
+from alysd.nurseries.behaviour import Actor, Handler, Health
+from alysd.nurseries.child import UP, Child, Parent, Runtime, State
 from alysd.nurseries.errors import ActorDown, ChildEnded, leaf_of
-from alysd.nurseries.health import Health
-from alysd.nurseries.lifecycle import UP, State
-from alysd.nurseries.probe import Probe
 from alysd.nurseries.serve import Signal, serve, within
-from alysd.nurseries.snapshot import ChildSnapshot, MailboxSnapshot
 from alysd.nurseries.spec import ActorSpec, TaskSpec
 from alysd.nurseries.trace import Tracer
-from alysd.nurseries.waits import handling
-from alysd.nurseries.wheel import Pending
 
 logger = logging.getLogger("alysd.nurseries")
 
@@ -135,26 +130,10 @@ class ActorChild(Child):
         """Put a signal into the urgent lane."""
         self.address.mailbox.send_urgent((signal, perf_counter(), pending))
 
-    def ask_health(self, probe: Probe) -> None:
+    def ask_health(self, check: Pending) -> None:
         """Ask the actor, ahead of its messages."""
         if self.state in UP:
-            self.signal(Signal.CHECK, probe)
-
-    def snapshot(self) -> ChildSnapshot:
-        """How the actor is now."""
-        address, inbox = self.address, self.address.mailbox
-        return self._snapshot(
-            "actor",
-            mailbox=MailboxSnapshot(
-                depth=address.depth,
-                capacity=inbox.capacity,
-                handled=address.handled,
-                refused=address.refused,
-                dropped=inbox.dropped,
-                abandoned=address.abandoned,
-                longest_wait=address.longest_wait,
-            ),
-        )
+            self.signal(Signal.CHECK, check)
 
 
 class TaskChild(Child):
@@ -187,11 +166,7 @@ class TaskChild(Child):
         if self.scope is not None:
             self.scope.cancel()
 
-    def ask_health(self, probe: Probe) -> None:
+    def ask_health(self, check: Pending) -> None:
         """Nobody could answer: a task that runs is healthy."""
         if self.state in UP:
-            probe.reply(Health.HEALTHY)
-
-    def snapshot(self) -> ChildSnapshot:
-        """How the task is now."""
-        return self._snapshot("task")
+            check.reply(Health.HEALTHY)

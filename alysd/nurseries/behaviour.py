@@ -1,4 +1,16 @@
-"""The actor: a small class whose methods handle messages one at a time.
+"""Messages, and the class that handles them.
+
+A protocol is an empty class that only tags types: an `Address[Counting]` takes the messages of `Counting` and no
+others, and pyright checks it. `Tell` has no answer; `Ask` names the type of its answer.
+
+    class Counting: ...
+
+    @attrs.frozen
+    class Add(Tell[Counting]):
+        amount: int
+
+    @attrs.frozen
+    class GetTotal(Ask[Counting, int]): ...
 
     class Counter(Actor[Counting]):
         def __init__(self) -> None:
@@ -12,17 +24,41 @@
         async def get_total(self, message: GetTotal) -> int:
             return self.total
 
-An instance is used by one task: no handler or hook runs while another does, so an actor needs no locks.
+One task runs an instance: no handler or hook runs while another does, so an actor needs no locks.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
-from alysd.nurseries.health import Health
-from alysd.nurseries.messages import Ask, Tell
-
 P = TypeVar("P")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Tell(Generic[P]):
+    """A message of the protocol `P` that has no answer."""
+
+    __slots__ = ()
+
+
+class Ask(Generic[P, R_co]):
+    """A message of the protocol `P` that is answered with a value of the second parameter."""
+
+    __slots__ = ()
+
+
+class Health(Enum):
+    """How a child is. An actor answers one of the first three, a monitor knows them all."""
+
+    HEALTHY = "Healthy"
+    DEGRADED = "Degraded"
+    UNHEALTHY = "Unhealthy"
+    UNKNOWN = "Unknown"
+    RECOVERING = "Recovering"
+    SHUTTING_DOWN = "ShuttingDown"
+
+
 A = TypeVar("A")
 R = TypeVar("R")
 M = TypeVar("M")

@@ -14,8 +14,7 @@ import attrs
 import trio
 
 from alysd.nurseries.errors import Refusal
-from alysd.nurseries.mailbox import Mailbox
-from alysd.nurseries.overflow import Overflow
+from alysd.nurseries.mailbox import Mailbox, Overflow
 
 E = TypeVar("E")
 

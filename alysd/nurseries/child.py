@@ -1,30 +1,93 @@
-"""The life of a child: one task that runs instance after instance until it is stopped or given up.
+"""The life of a child: its states, and the one task that runs instance after instance.
 
-What fails inside an instance is caught here and nowhere else in a program that uses this runtime. The
-supervisor judges each failure; where only this child is concerned it restarts itself in the same task.
+Uninitialized -> Starting -> Running <-> Suspended
+                    |           |
+               StartFailed   Crashed ----> Stopping is where every wanted end begins, Stopped where it ends
+                    |           |
+                    +-> Backoff -> Restarting -> Running
+                    +-> Failed                   (for good: policy Never, or the supervisor gave up)
+
+A failure inside an instance is caught here and nowhere else in a program that uses this runtime. The supervisor
+decides what follows from it; where only this child is concerned it restarts itself in the same task.
 """
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
 from random import Random
+from types import MappingProxyType
 from typing import Protocol
 
 import attrs
 import trio
 
+from alysd.nurseries.asks import Pending, Wheel
+from alysd.nurseries.behaviour import Health
 from alysd.nurseries.errors import ChildEnded, Fatal, IllegalTransition, Refusal, leaf_of
-from alysd.nurseries.failure_log import FailureLog
-from alysd.nurseries.failures import Classifier
-from alysd.nurseries.health import Health
-from alysd.nurseries.lifecycle import TRANSITIONS, UP, Change, Observer, State
-from alysd.nurseries.probe import Probe
-from alysd.nurseries.snapshot import ChildSnapshot, MailboxSnapshot
+from alysd.nurseries.failures import Classifier, FailureLog
 from alysd.nurseries.spec import ChildSpec
 from alysd.nurseries.trace import Tracer, Unrecorded
-from alysd.nurseries.wheel import Wheel
 
 logger = logging.getLogger("alysd.nurseries")
+
+
+class State(Enum):
+    """Where a child is in its life."""
+
+    UNINITIALIZED = "Uninitialized"
+    STARTING = "Starting"
+    RUNNING = "Running"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+    START_FAILED = "StartFailed"
+    CRASHED = "Crashed"
+    BACKOFF = "Backoff"
+    RESTARTING = "Restarting"
+    FAILED = "Failed"
+    SUSPENDED = "Suspended"
+
+    # Members are one of a kind: identity hashes them, and the transition check stays cheap.
+    __hash__ = object.__hash__
+
+
+_AFTER_FAILURE = frozenset({State.BACKOFF, State.RESTARTING, State.FAILED, State.STOPPED})
+
+TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
+    {
+        State.UNINITIALIZED: frozenset({State.STARTING, State.STOPPED}),
+        State.STARTING: frozenset({State.RUNNING, State.START_FAILED, State.STOPPING}),
+        State.RUNNING: frozenset({State.STOPPING, State.CRASHED, State.SUSPENDED}),
+        State.SUSPENDED: frozenset({State.RUNNING, State.STOPPING, State.CRASHED}),
+        State.STOPPING: frozenset({State.STOPPED, State.CRASHED}),
+        State.STOPPED: frozenset({State.RESTARTING}),
+        State.START_FAILED: _AFTER_FAILURE,
+        State.CRASHED: _AFTER_FAILURE,
+        State.BACKOFF: frozenset({State.RESTARTING, State.STOPPED}),
+        State.RESTARTING: frozenset({State.RUNNING, State.START_FAILED, State.STOPPING}),
+        State.FAILED: frozenset({State.RESTARTING, State.STOPPED}),
+    }
+)
+"""Where a child may go from each state. Anything else is an `IllegalTransition`."""
+
+UP = frozenset({State.RUNNING, State.SUSPENDED})
+"""States in which an instance has started and lives."""
+
+
+@attrs.frozen
+class Change:
+    """One child `name` went from `old` to `new` `at` seconds of trio's clock; `error` says why it failed."""
+
+    name: str
+    old: State
+    new: State
+    error: BaseException | None
+    at: float
+
+
+Observer = Callable[[Change], None]
+"""Is called with every change, in the task where it happens: it must be quick, and must not raise."""
+
 
 CRASHES = 16
 """Failures in a row after which others get a turn, even if nothing ever waits between them."""
@@ -188,37 +251,8 @@ class Child(ABC):
         """Ask the instance to end; not `for_good` means that another will follow. Returns at once."""
 
     @abstractmethod
-    def ask_health(self, probe: Probe) -> None:
-        """Have the instance answer `probe` as soon as it can. Returns at once."""
-
-    @abstractmethod
-    def snapshot(self) -> ChildSnapshot:
-        """How the child is now."""
-
-    def _snapshot(
-        self,
-        kind: str,
-        *,
-        strategy: str | None = None,
-        mailbox: MailboxSnapshot | None = None,
-        children: tuple[ChildSnapshot, ...] = (),
-    ) -> ChildSnapshot:
-        error = self.last_error
-        return ChildSnapshot(
-            name=self.name,
-            kind=kind,
-            state=self.state,
-            health=self.health,
-            priority=self.spec.priority,
-            restart=type(self.spec.restart).__name__,
-            strategy=strategy,
-            restarts=self.restarts,
-            last_error=None if error is None else f"{type(error).__name__}: {error}",
-            last_error_at=None if error is None else self.failed_at,
-            uptime=self.uptime(),
-            mailbox=mailbox,
-            children=children,
-        )
+    def ask_health(self, check: Pending) -> None:
+        """Have the instance reply to `check` with its `Health` as soon as it can. Returns at once."""
 
     def open(self) -> None:  # noqa: B027
         """The child is started by its supervisor: the opposite of `close`."""

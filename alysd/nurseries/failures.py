@@ -1,18 +1,26 @@
-"""What kind of failure an error is, and what is usually done about it.
+"""The failures of a system: classified, counted, logged and kept.
 
-The runtime classifies; it does not decide by it. A supervisor restarts by its child's policy whatever the
-kind; the kind and its recommended recovery are for the person who reads the statistics, and for patterns.
+A supervisor only adds a failure and goes on. A task beside the tree classifies, counts and logs it soon after, so
+that formatting a traceback does not delay the next instance. Every read of the log first processes what was added.
+
+The kind of a failure and its recommended recovery are for the reader of the statistics and for `patterns`. They do
+not change what a supervisor does: it restarts by the child's policy, whatever the kind.
 """
 
 import errno
+import logging
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
+from typing import NamedTuple
 
 import attrs
 import trio
 
 from alysd.nurseries.errors import BudgetSpent, HealthCheckFailed, MailboxFull, NotAnswered, leaf_of
+
+logger = logging.getLogger("alysd.nurseries")
 
 
 class FailureKind(Enum):
@@ -101,3 +109,153 @@ def root_cause(error: BaseException) -> BaseException:
     while isinstance(error, BudgetSpent) and error.__cause__ is not None:
         error = leaf_of(error.__cause__)
     return error
+
+
+RECENT_OF_A_CHILD = 16
+"""Failures kept of each child: enough to see a rhythm in them."""
+
+
+class Outcome(Enum):
+    """What the supervisor did about a failure."""
+
+    RESTARTED = "restarted"
+    GROUP_RESTARTED = "restarted with its group"
+    LEFT = "left failed"
+    ESCALATED = "escalated"
+    STOPPED = "stopped, as it was about to be"
+
+
+@attrs.frozen
+class FailureRecord:
+    """One failure of `child`, `at` seconds of trio's clock, after it had been up for `uptime` seconds."""
+
+    child: str
+    kind: FailureKind
+    error: str
+    """Type and words."""
+    at: float
+    uptime: float
+    """0 when it failed to start."""
+    outcome: Outcome
+    delay: float
+    """Seconds until its restart, if it was restarted."""
+
+    @property
+    def recovery(self) -> Recovery:
+        """What usually helps against this kind."""
+        return RECOVERIES[self.kind]
+
+
+@attrs.define
+class ChildHistory:
+    """The failures of one child: counted from the beginning, the last few kept."""
+
+    failures: int = 0
+    outcomes: Counter[Outcome] = attrs.field(factory=Counter[Outcome])
+    kinds: Counter[FailureKind] = attrs.field(factory=Counter[FailureKind])
+    recent: deque[FailureRecord] = attrs.field(factory=lambda: deque[FailureRecord](maxlen=RECENT_OF_A_CHILD))
+    uptime: float = 0.0
+    """Seconds that all instances that failed had lived."""
+
+    def mean_uptime(self) -> float:
+        """Seconds that an instance lives before it fails, on average."""
+        return self.uptime / self.failures if self.failures else 0.0
+
+    def add(self, record: FailureRecord) -> None:
+        """Count and keep one more."""
+        self.failures += 1
+        self.outcomes[record.outcome] += 1
+        self.kinds[record.kind] += 1
+        self.uptime += record.uptime
+        self.recent.append(record)
+
+
+RECENT = 1024
+"""Failures kept of the whole system, the newest: with the default intensity that is some 17 minutes of the
+worst that a supervisor puts up with."""
+
+_LEVELS = {Outcome.LEFT: logging.ERROR, Outcome.ESCALATED: logging.ERROR}
+
+
+LATER = 0.05
+"""Seconds until a failure is logged: nobody notices, and the restart is over by then."""
+
+
+class Failure(NamedTuple):
+    """What a supervisor notes: `child` failed with `error` at `at` after `uptime` seconds, and what it does."""
+
+    child: str
+    error: Exception
+    at: float
+    uptime: float
+    outcome: Outcome
+    delay: float = 0.0
+
+
+class FailureLog:
+    """All failures of a system. Bounded by `RECENT`, and by `RECENT_OF_A_CHILD` for each child there is."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+        self._fresh: deque[Failure] = deque()
+        self._arrived = trio.lowlevel.ParkingLot()
+        self._recent: deque[FailureRecord] = deque(maxlen=RECENT)
+        self._children: dict[str, ChildHistory] = {}
+
+    @property
+    def recent(self) -> Sequence[FailureRecord]:
+        """The newest failures of all children, the newest last."""
+        self.flush()
+        return tuple(self._recent)
+
+    def of(self, child: str) -> ChildHistory:
+        """The history of one child; empty when it never failed."""
+        self.flush()
+        return self._children.get(child, ChildHistory())
+
+    def add(self, failure: Failure) -> None:
+        """Note a failure."""
+        self._fresh.append(failure)
+        if self._arrived:
+            self._arrived.unpark_all()
+
+    def forget(self, child: str) -> None:
+        """A child that is gone for ever leaves nothing but what is recent."""
+        self.flush()
+        self._children.pop(child, None)
+
+    async def run(self) -> None:
+        """Work off what is noted, for ever."""
+        while True:
+            await self._arrived.park()
+            await trio.sleep(LATER)
+            self.flush()
+
+    def flush(self) -> None:
+        """Classify, count and log what was noted."""
+        while self._fresh:
+            failure = self._fresh.popleft()
+            record = FailureRecord(
+                child=failure.child,
+                kind=self._classifier.kind(failure.error),
+                error=f"{type(failure.error).__name__}: {failure.error}",
+                at=failure.at,
+                uptime=failure.uptime,
+                outcome=failure.outcome,
+                delay=failure.delay,
+            )
+            self._recent.append(record)
+            self._children.setdefault(failure.child, ChildHistory()).add(record)
+            # A bug is everybody's business; of the rest, what a restart mends is for whoever looks closely.
+            usual = logging.WARNING if record.kind is FailureKind.PANIC else logging.INFO
+            logger.log(
+                _LEVELS.get(failure.outcome, usual),
+                "%s failed (%s): %s, delay %.3g s: %s",
+                failure.child,
+                record.kind.value,
+                failure.outcome.value,
+                failure.delay,
+                record.error,
+                # Where a panic comes from only its traceback tells; the other kinds say all in their words.
+                exc_info=failure.error if record.kind is FailureKind.PANIC else None,
+            )

@@ -10,9 +10,8 @@ from enum import Enum
 from typing import Any, Generic, TypeVar
 
 from alysd.nurseries.address import ASK_SECONDS, Address
-from alysd.nurseries.behaviour import Actor
+from alysd.nurseries.behaviour import Actor, Ask, Tell
 from alysd.nurseries.errors import ActorDown
-from alysd.nurseries.messages import Ask, Tell
 from alysd.nurseries.spec import ActorSpec, actor
 
 P = TypeVar("P")

@@ -1,14 +1,186 @@
-"""What a child says of itself, and what a monitor makes of it."""
+"""The health monitor: asks every child for its health and restarts those that do not answer or are unhealthy.
 
-from enum import Enum
+It runs beside the tree, not in it, so that it outlives what it watches. An actor answers between two handlers,
+ahead of its other messages; an actor whose handler never returns does not answer, nor does a supervisor whose
+task is stuck. A task child has no loop that could answer: it is healthy while it runs.
+
+    Unknown --> Healthy <--> Degraded --> Unhealthy --> Recovering --> Healthy
+                                                            any of them --> ShuttingDown
+"""
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+import attrs
+import trio
+
+from alysd.nurseries.asks import Pending
+from alysd.nurseries.behaviour import Health
+from alysd.nurseries.child import UP, Child, Runtime, State
+from alysd.nurseries.errors import HealthCheckFailed
+from alysd.nurseries.patterns import Pattern, find_patterns
+from alysd.nurseries.spec import Priority
+
+logger = logging.getLogger("alysd.nurseries")
+
+INTERVALS: Mapping[Priority, float] = MappingProxyType(
+    {Priority.CRITICAL: 5.0, Priority.HIGH: 10.0, Priority.NORMAL: 30.0, Priority.BACKGROUND: 60.0}
+)
+"""Seconds between two checks of a child, by its priority."""
+
+TREND = 720
+"""Rounds kept for a trend: an hour of rounds every 5 s."""
+
+_ENDING = frozenset({State.STOPPING, State.STOPPED})
 
 
-class Health(Enum):
-    """How a child is. An actor answers one of the first three, a monitor knows them all."""
+@attrs.frozen
+class HealthRules:
+    """How often to ask, how long to wait for answers, and how much silence is too much."""
 
-    HEALTHY = "Healthy"
-    DEGRADED = "Degraded"
-    UNHEALTHY = "Unhealthy"
-    UNKNOWN = "Unknown"
-    RECOVERING = "Recovering"
-    SHUTTING_DOWN = "ShuttingDown"
+    intervals: Mapping[Priority, float] = INTERVALS
+    patience: float = 2.0
+    """Seconds for an answer. Far more than any handler should take."""
+    unhealthy_after: int = 3
+    """Checks failed in a row after which a child is restarted. A silence that is answered late ends the row: who
+    works on one slow message after the other is not stuck."""
+
+
+class HealthCheck(Pending):
+    """A health question to one instance of `child`. No task sleeps on it: the monitor reads the answer later."""
+
+    __slots__ = ("child", "up_since")
+
+    def __init__(self, child: Child) -> None:
+        super().__init__(None)
+        self.child = child
+        self.up_since = child.up_since if child.state in UP else None
+        """The instance that was asked, by the time at which it came up; `None` when no instance was up."""
+
+    def reply(self, value: object) -> None:
+        """Store the child's answer."""
+        self.value = value
+        self.answered = True
+
+    def fail(self, error: BaseException | None) -> None:
+        """Store the reason why the child did not answer."""
+        self.error = error
+
+    @property
+    def health(self) -> Health | None:
+        """The child's answer, or `None` when there is none."""
+        return self.value if self.answered else None
+
+
+@attrs.frozen
+class HealthChange:
+    """The child `name` went from one health to another, `at` seconds of trio's clock."""
+
+    name: str
+    old: Health
+    new: Health
+    at: float
+
+
+class HealthMonitor:
+    """Give one to `open_system`. `observer` is called with every change of health and must not raise."""
+
+    def __init__(
+        self, rules: HealthRules | None = None, observer: Callable[[HealthChange], None] | None = None
+    ) -> None:
+        self.rules = rules or HealthRules()
+        self._observer = observer
+        self._failures: Counter[str] = Counter()
+        self._silent: dict[str, HealthCheck] = {}
+        self._due: dict[str, float] = {}
+        self._known: set[tuple[object, ...]] = set()
+        self._trend: deque[tuple[float, Counter[Health]]] = deque(maxlen=TREND)
+
+    @property
+    def trend(self) -> Sequence[tuple[float, Mapping[Health, int]]]:
+        """How many children were how, round by round: the time, and the counts."""
+        return tuple(self._trend)
+
+    async def run(self, runtime: Runtime) -> None:
+        """Check for ever: each round those whose interval has passed."""
+        beat = min(self.rules.intervals.values())
+        patience = min(self.rules.patience, beat)
+        while True:
+            await trio.sleep(beat - patience)
+            checks = self._ask(runtime, trio.current_time(), beat)
+            await trio.sleep(patience)
+            for check in checks:
+                self._judge(check)
+            self._report(runtime)
+
+    def _ask(self, runtime: Runtime, now: float, beat: float) -> list[HealthCheck]:
+        checks: list[HealthCheck] = []
+        for name, child in runtime.children.items():
+            if now >= self._due.get(name, 0.0):
+                # Half a beat early counts as due, so that a drift does not skip a round.
+                self._due[name] = now + self.rules.intervals[child.spec.priority] - beat / 2
+                check = HealthCheck(child)
+                child.ask_health(check)
+                checks.append(check)
+        return checks
+
+    def _judge(self, check: HealthCheck) -> None:
+        child = check.child
+        if child.state in _ENDING:
+            self._change(child, Health.SHUTTING_DOWN)
+        elif child.state not in UP:
+            self._change(child, Health.UNHEALTHY if child.state is State.FAILED else Health.RECOVERING)
+        elif check.health is Health.HEALTHY or check.health is Health.DEGRADED:
+            self._failures.pop(child.name, None)
+            self._change(child, check.health)
+        elif check.error is None and check.up_since == child.up_since:
+            self._failed(check)
+        else:  # the instance that was asked is gone, or none was up: nothing is known of this one yet
+            self._failures.pop(child.name, None)
+
+    def _failed(self, check: HealthCheck) -> None:
+        child, answer = check.child, check.health
+        before = self._silent.get(child.name)
+        # Who has answered the last question meanwhile, or is another instance, was not stuck all that time.
+        if answer is None and before is not None and (before.answered or before.up_since != check.up_since):
+            del self._failures[child.name]
+        self._silent[child.name] = check
+        self._failures[child.name] += 1
+        failures = self._failures[child.name]
+        if failures < self.rules.unhealthy_after:
+            self._change(child, Health.DEGRADED)
+            return
+        self._change(child, Health.UNHEALTHY)
+        reason = "it says that it is unhealthy" if answer else "it does not answer"
+        del self._failures[child.name]
+        child.inject(HealthCheckFailed(child.name, failures, reason))
+        self._change(child, Health.RECOVERING)
+
+    def _change(self, child: Child, new: Health) -> None:
+        old, child.health = child.health, new
+        if old is new:
+            return
+        level = logging.WARNING if new in (Health.DEGRADED, Health.UNHEALTHY) else logging.INFO
+        logger.log(level, "%s was %s, is %s", child.name, old.value, new.value)
+        if self._observer is not None:
+            self._observer(HealthChange(child.name, old, new, trio.current_time()))
+
+    def _report(self, runtime: Runtime) -> None:
+        """Note the trend, say which patterns are new, and forget children that are gone."""
+        now = trio.current_time()
+        self._trend.append((now, Counter(child.health for child in runtime.children.values())))
+        patterns = find_patterns(runtime.failures.recent, now)
+        for pattern in patterns:
+            if _identity(pattern) not in self._known:
+                logger.warning("a pattern in failures: %s", pattern.detail)
+        self._known = {_identity(pattern) for pattern in patterns}
+        for name in self._due.keys() - runtime.children.keys():
+            del self._due[name]
+            self._failures.pop(name, None)
+            self._silent.pop(name, None)
+
+
+def _identity(pattern: Pattern) -> tuple[object, ...]:
+    return pattern.kind, pattern.children

@@ -1,27 +1,64 @@
-"""A bounded memory channel with overflow policies and an urgent lane, fast because it works in batches.
+"""A bounded memory channel with overflow policies and an urgent lane.
 
-`Mailbox` implements `trio.abc.SendChannel` and `trio.abc.ReceiveChannel`. It differs from trio's own memory
-channel in two ways that make it an order of magnitude faster: `send` and `receive` do not execute a
-checkpoint each time but every `TURNS` operations of the process, and a waiting receiver is woken once for
-all that has come since.
+`Mailbox` implements `trio.abc.SendChannel` and `trio.abc.ReceiveChannel`. It is an order of magnitude faster than
+trio's own memory channel for two reasons: `send` and `receive` execute a checkpoint only every `TURNS` operations
+of the process, and a waiting receiver is woken once for all values that have arrived.
 
-Guarantees, held by tests:
+Guarantees, kept by tests:
 
-- Order: what one task sends is received in the order it was sent; the urgent lane comes before the queue.
-- A `send` that raises was not sent. A `send` that returns was, whatever is cancelled afterwards.
-- At most `capacity` values are queued; who waits for room stands in one line, first come, first served.
-- Every value sent is received, or goes through `drop` and is counted in `dropped`.
+- Order: values sent by one task are received in the order they were sent; the urgent lane comes before the queue.
+- A `send` that raises was not sent. A `send` that returns was sent, whatever is cancelled afterwards.
+- At most `capacity` values are queued; waiting senders stand in one line, first come, first served.
+- Every value sent is received, or passed to `drop` and counted in `dropped`.
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Iterator
+from enum import Enum
 from itertools import count
 from typing import Generic, TypeVar
 
+import attrs
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task, checkpoint, current_task, reschedule, wait_task_rescheduled
 
 from alysd.nurseries.errors import ActorDown, MailboxFull
-from alysd.nurseries.overflow import Backoff, Overflow, OverflowPolicy
+
+
+class Overflow(Enum):
+    """The policy of a full mailbox. `Backoff` is the fifth, with numbers of its own."""
+
+    BLOCK = "block"
+    """`send` and `ask` wait for room, in order of arrival; `tell`, which never waits, raises `MailboxFull`."""
+    DROP_OLDEST = "drop oldest"
+    """The message that waited longest becomes a dead letter; if it was an ask its asker gets `MailboxFull`."""
+    DROP_NEWEST = "drop newest"
+    """The new message becomes a dead letter; if it is an ask the asker gets `MailboxFull`."""
+    FAIL = "fail"
+    """The sender gets `MailboxFull`."""
+
+
+@attrs.frozen
+class Backoff:
+    """`send` and `ask` try again `retries` times, after `first_seconds`, then `factor` times longer each time.
+
+    The last failure raises `MailboxFull`. `tell` never waits and raises it at once.
+    """
+
+    retries: int = attrs.field(default=6, validator=attrs.validators.ge(1))
+    first_seconds: float = attrs.field(default=0.001, validator=attrs.validators.gt(0.0))
+    factor: float = attrs.field(default=2.0, validator=attrs.validators.ge(1.0))
+
+    def delays(self) -> Iterator[float]:
+        """Seconds to wait before each retry."""
+        seconds = self.first_seconds
+        for _ in range(self.retries):
+            yield seconds
+            seconds *= self.factor
+
+
+OverflowPolicy = Overflow | Backoff
+
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import attrs
 
-from alysd.nurseries.history import FailureRecord
+from alysd.nurseries.failures import FailureRecord
 
 
 class PatternKind(Enum):

@@ -1,16 +1,107 @@
-"""Finding children: by name, pattern, kind, type, tag, priority, state, health; and what depends on what."""
+"""What a running tree looks like: snapshots of its children, and the registry that finds them.
+
+A snapshot is a plain value of one moment; nothing in it changes afterwards. The registry finds children by name
+pattern, kind, actor type, tag, priority, state and health, and follows their dependencies.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
+import attrs
+
+from alysd.nurseries.actor_child import ActorChild
 from alysd.nurseries.address import Address
-from alysd.nurseries.child import Child
+from alysd.nurseries.behaviour import Health
+from alysd.nurseries.child import Child, State
 from alysd.nurseries.errors import UnknownChild
-from alysd.nurseries.health import Health
-from alysd.nurseries.lifecycle import State
-from alysd.nurseries.snapshot import ChildSnapshot
 from alysd.nurseries.spec import ActorSpec, Priority
+from alysd.nurseries.supervision import SupervisorChild
+
+
+@attrs.frozen
+class MailboxSnapshot:
+    """The mailbox of one actor: counts since it was made, and how full it is."""
+
+    depth: int
+    capacity: int
+    handled: int
+    refused: int
+    dropped: int
+    abandoned: int
+    """Asks that were not handled because the asker had gone."""
+    longest_wait: float
+    """Seconds; by samples of one message in 16."""
+
+
+@attrs.frozen
+class ChildSnapshot:
+    """One child, and those below it."""
+
+    name: str
+    kind: str
+    """`actor`, `task` or `supervisor`."""
+    state: State
+    health: Health
+    """As the monitor last found it; Unknown without a monitor."""
+    priority: Priority
+    restart: str
+    """The name of the restart policy."""
+    strategy: str | None
+    """The name of the group strategy, of a supervisor."""
+    restarts: int
+    last_error: str | None
+    """Type and words of the last failure."""
+    last_error_at: float | None
+    """When, on trio's clock."""
+    uptime: float
+    """Seconds the present instance has been running; 0 when it is not."""
+    mailbox: MailboxSnapshot | None
+    children: tuple["ChildSnapshot", ...] = ()
+
+    def walk(self) -> Iterator["ChildSnapshot"]:
+        """This and all below, in start order."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+def take_snapshot(child: Child) -> ChildSnapshot:
+    """The child as it is now, with all below it."""
+    kind, strategy, mailbox, children = "task", None, None, ()
+    if isinstance(child, ActorChild):
+        kind, mailbox = "actor", _mailbox_snapshot(child.address)
+    elif isinstance(child, SupervisorChild):
+        kind, strategy = "supervisor", type(child.strategy).__name__
+        children = tuple(map(take_snapshot, child.children))
+    error = child.last_error
+    return ChildSnapshot(
+        name=child.name,
+        kind=kind,
+        state=child.state,
+        health=child.health,
+        priority=child.spec.priority,
+        restart=type(child.spec.restart).__name__,
+        strategy=strategy,
+        restarts=child.restarts,
+        last_error=None if error is None else f"{type(error).__name__}: {error}",
+        last_error_at=None if error is None else child.failed_at,
+        uptime=child.uptime(),
+        mailbox=mailbox,
+        children=children,
+    )
+
+
+def _mailbox_snapshot(address: Address[Any]) -> MailboxSnapshot:
+    return MailboxSnapshot(
+        depth=address.depth,
+        capacity=address.mailbox.capacity,
+        handled=address.handled,
+        refused=address.refused,
+        dropped=address.mailbox.dropped,
+        abandoned=address.abandoned,
+        longest_wait=address.longest_wait,
+    )
 
 
 class Registry:
@@ -57,7 +148,7 @@ class Registry:
                 and (health is None or health is child.health)
                 and (actor_type is None or issubclass(child.instance_type, actor_type))
             ):
-                snapshot = child.snapshot()
+                snapshot = take_snapshot(child)
                 if kind is None or kind == snapshot.kind:
                     yield snapshot
 

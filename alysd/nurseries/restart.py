@@ -1,12 +1,15 @@
-"""Restart policies of a child, and the intensity that bounds them for its supervisor.
+"""Restart policies, group strategies and the restart budget.
 
-A policy answers one question: after so many failures in a row, how long to wait. Failures are in a row until
-an instance has proved itself (`proved`), by default by living for `stable_seconds`.
+A policy belongs to a child and answers one question: after so many failures in a row, how long to wait before the
+next instance. A row of failures ends when an instance has proved itself (`proved`), by default by staying up for
+`stable_seconds`. A strategy and an intensity belong to a supervisor: which children restart when one fails, and
+how many restarts are allowed before the supervisor gives up.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
+from typing import TypeVar
 
 import attrs
 from attrs.validators import ge, gt
@@ -144,3 +147,42 @@ class Intensity:
 
     restarts: int = attrs.field(default=10, validator=ge(0))
     seconds: float = attrs.field(default=10.0, validator=gt(0.0))
+
+
+C = TypeVar("C")
+
+
+@attrs.frozen
+class Strategy(ABC):
+    """A group strategy."""
+
+    @abstractmethod
+    def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:
+        """The children to restart when `failed` failed, in start order, itself included."""
+
+
+@attrs.frozen
+class OneForOne(Strategy):
+    """Only the child that failed."""
+
+    def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:  # noqa: ARG002
+        """Itself alone."""
+        return (failed,)
+
+
+@attrs.frozen
+class OneForAll(Strategy):
+    """All children: none can do without any other."""
+
+    def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:  # noqa: ARG002
+        """Everyone."""
+        return tuple(children)
+
+
+@attrs.frozen
+class RestForOne(Strategy):
+    """The child that failed and those started after it, which depend on it."""
+
+    def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:
+        """From itself to the end."""
+        return tuple(children[children.index(failed) :])

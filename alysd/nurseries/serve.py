@@ -14,11 +14,11 @@ import trio
 from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
 from alysd.nurseries.address import Address
+from alysd.nurseries.asks import Pending
 from alysd.nurseries.behaviour import Actor, Handler
+from alysd.nurseries.child import State
 from alysd.nurseries.errors import HandlerTooSlow, UnknownMessage, leaf_of
-from alysd.nurseries.lifecycle import State
 from alysd.nurseries.trace import TracedMessage, Tracer, traced
-from alysd.nurseries.wheel import Pending
 
 logger = logging.getLogger("alysd.nurseries")
 

@@ -10,8 +10,7 @@ from attrs.validators import ge, gt, optional
 from alysd.nurseries.address import Address
 from alysd.nurseries.behaviour import Actor
 from alysd.nurseries.errors import SpecError
-from alysd.nurseries.restart import ExponentialBackoff, Immediate, Intensity, RestartPolicy
-from alysd.nurseries.strategy import Strategy
+from alysd.nurseries.restart import ExponentialBackoff, Immediate, Intensity, RestartPolicy, Strategy
 
 P = TypeVar("P")
 

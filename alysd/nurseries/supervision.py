@@ -13,17 +13,12 @@ import attrs
 import trio
 
 from alysd.nurseries.actor_child import ActorChild, TaskChild
-from alysd.nurseries.child import Child, Parent, Runtime
+from alysd.nurseries.asks import Pending, handling
+from alysd.nurseries.behaviour import Health
+from alysd.nurseries.child import TRANSITIONS, UP, Child, Parent, Runtime, State
 from alysd.nurseries.errors import BudgetSpent, WrongState
-from alysd.nurseries.failure_log import Failure
-from alysd.nurseries.failures import root_cause
-from alysd.nurseries.health import Health
-from alysd.nurseries.history import Outcome
-from alysd.nurseries.lifecycle import TRANSITIONS, UP, State
-from alysd.nurseries.probe import Probe
-from alysd.nurseries.snapshot import ChildSnapshot
+from alysd.nurseries.failures import Failure, Outcome, root_cause
 from alysd.nurseries.spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec, validate
-from alysd.nurseries.waits import handling
 
 logger = logging.getLogger("alysd.nurseries")
 
@@ -59,25 +54,25 @@ class SupervisorChild(Child):
     __slots__ = (
         "_arrived",
         "_changes",
+        "_checks",
         "_closing",
         "_events",
         "_for_good",
         "_intensity",
         "_nursery",
-        "_probes",
         "_restarted_at",
-        "_strategy",
         "children",
+        "strategy",
     )
     _nursery: trio.Nursery
 
     def __init__(self, spec: SupervisorSpec, parent: Parent, runtime: Runtime) -> None:
         super().__init__(spec, parent, runtime)
         self.children: list[Child] = [make_child(child, self, runtime) for child in spec.children]
-        self._strategy = spec.strategy
+        self.strategy = spec.strategy
         self._intensity = spec.intensity
         self._events: deque[Event] = deque()
-        self._probes: deque[Probe] = deque()
+        self._checks: deque[Pending] = deque()
         # Two lots, so that a child's restart in its own task does not wake the supervisor's.
         self._arrived = trio.lowlevel.ParkingLot()
         self._changes = trio.lowlevel.ParkingLot()
@@ -104,7 +99,7 @@ class SupervisorChild(Child):
         if not self._within_budget(child.failed_at):
             budget = self._intensity
             return self._give_up(child, error, f"more than {budget.restarts} restarts in {budget.seconds:g} s")
-        if len(self._strategy.affected(self.children, child)) == 1:
+        if len(self.strategy.affected(self.children, child)) == 1:
             self._record(child, error, Outcome.RESTARTED, delay)
             return delay
         self._record(child, error, Outcome.GROUP_RESTARTED, delay)
@@ -190,14 +185,14 @@ class SupervisorChild(Child):
 
     def _pressing(self) -> bool:
         """Whether an event waits to be dealt with. Who asks for the supervisor's health is answered here."""
-        while self._probes:
-            self._probes.popleft().reply(Health.HEALTHY)
+        while self._checks:
+            self._checks.popleft().reply(Health.HEALTHY)
         return bool(self._events)
 
     async def _regroup(self, failed: Child, delay: float) -> None:
         if failed not in self.children:
             return  # removed meanwhile
-        affected = self._strategy.affected(self.children, failed)
+        affected = self.strategy.affected(self.children, failed)
         await self._stop(affected, for_good=False)
         # An operator may have stopped, or restarted, the one that failed meanwhile: nobody waits for it then.
         if delay > 0 and State.BACKOFF in TRANSITIONS[failed.state]:
@@ -269,10 +264,10 @@ class SupervisorChild(Child):
             child.close("removed")
             child.unregister()
 
-    def ask_health(self, probe: Probe) -> None:
+    def ask_health(self, check: Pending) -> None:
         """Ask the supervisor's task; while it does nothing but wait for a child to stop it does not answer."""
         if self.state in UP:
-            self._probes.append(probe)
+            self._checks.append(check)
             self._arrived.unpark_all()
             self._changes.unpark_all()
 
@@ -297,14 +292,6 @@ class SupervisorChild(Child):
         for child in self.children:
             child.unregister()
         super().unregister()
-
-    def snapshot(self) -> ChildSnapshot:
-        """How the supervisor and all below it are now."""
-        return self._snapshot(
-            "supervisor",
-            strategy=type(self._strategy).__name__,
-            children=tuple(child.snapshot() for child in self.children),
-        )
 
 
 def make_child(spec: ChildSpec, parent: Parent, runtime: Runtime) -> Child:

@@ -1,21 +1,32 @@
-"""A running tree: what a person sees of it, and what an operator can do to it."""
+"""Running a tree: `open_system` for a block of code, `run_system` for the last line of a daemon.
+
+    async with open_system(supervisor("Root", OneForAll(), [actor(counter, CounterActor)])) as system:
+        await counter.send(Add(1))
+
+Leaving the block stops the tree, last child first. If the root gives up, the block is cancelled and
+`SystemFailed` is raised; its `__cause__` is the error of the child that failed first. The `System` shows the
+tree and changes it: children are added, stopped, restarted, removed, suspended.
+"""
 
 import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from random import Random
 
 import trio
 
 from alysd.nurseries.actor_child import ActorChild
-from alysd.nurseries.child import Child, Runtime
-from alysd.nurseries.errors import BudgetSpent, SystemFailed, UnknownChild, WrongState
-from alysd.nurseries.failure_log import FailureLog
-from alysd.nurseries.lifecycle import UP, State
-from alysd.nurseries.monitor import HealthMonitor
+from alysd.nurseries.asks import Wheel
+from alysd.nurseries.child import UP, Child, Observer, Runtime, State
+from alysd.nurseries.errors import BudgetSpent, Fatal, Refusal, SystemFailed, UnknownChild, WrongState
+from alysd.nurseries.failures import Classifier, FailureLog
+from alysd.nurseries.health import HealthMonitor
 from alysd.nurseries.patterns import Pattern, find_patterns
-from alysd.nurseries.registry import Registry
+from alysd.nurseries.registry import ChildSnapshot, Registry, take_snapshot
 from alysd.nurseries.serve import Signal
-from alysd.nurseries.snapshot import ChildSnapshot
-from alysd.nurseries.spec import ChildSpec, SupervisorSpec
+from alysd.nurseries.spec import ChildSpec, SupervisorSpec, validate
 from alysd.nurseries.supervision import SupervisorChild
+from alysd.nurseries.trace import Tracer, Unrecorded
 
 logger = logging.getLogger("alysd.nurseries")
 
@@ -47,7 +58,7 @@ class System:
 
     def snapshot(self) -> ChildSnapshot:
         """The whole tree as it is now."""
-        return self._root.snapshot()
+        return take_snapshot(self._root)
 
     def request_stop(self, reason: str) -> None:
         """Begin an orderly stop and return; for a signal handler, or a child that ends the system it is in."""
@@ -189,3 +200,87 @@ class System:
                     child.address.wheel = None
         if self._failure is not None:
             block.cancel()
+
+
+@asynccontextmanager
+async def open_system(
+    root: SupervisorSpec,
+    *,
+    observer: Observer | None = None,
+    rng: Random | None = None,
+    refusals: Sequence[type[Exception]] = (),
+    fatal: Sequence[type[Exception]] = (),
+    classifier: Classifier | None = None,
+    monitor: HealthMonitor | None = None,
+    tracer: Tracer | None = None,
+) -> AsyncGenerator[System]:
+    """Start the tree and enter the block once all of it is up; stop it when the block is left.
+
+    `observer` is told of every lifecycle change. `rng` is where restart jitter comes from. `refusals` and
+    `fatal` name error types that count as `Refusal` and `Fatal` besides those two. `classifier` knows the
+    program's own errors. `monitor` checks every child's health beside the tree. `tracer` records the handling of
+    messages sent in a trace (`traced`).
+
+    Raises `SpecError` for a tree that cannot be, `SystemFailed` when the root gives up.
+    """
+    validate(root)
+    runtime = Runtime(
+        wheel=Wheel(),
+        observer=observer,
+        rng=rng or Random(),  # noqa: S311  jitter is no secret
+        refusals=(Refusal, *refusals),
+        fatal=(Fatal, *fatal),
+        failures=FailureLog(classifier or Classifier()),
+        tracer=tracer or Unrecorded(),
+    )
+    system = System(root, runtime)
+    raised: BaseException | None = None
+    async with trio.open_nursery() as nursery:
+        block = trio.CancelScope()
+        nursery.start_soon(system.run, block, monitor, name=root.name)
+        try:
+            with block:
+                await system.started()
+                if system.failure is None:
+                    yield system
+        except trio.Cancelled:
+            raise
+        except BaseException as error:  # carried past the nursery, which would wrap it in a group
+            raised = error
+        finally:
+            with trio.CancelScope(shield=True):  # bounded by the children's stop_seconds
+                await system.stop("its block was left")
+    if system.failure is not None:
+        if raised is not None:
+            logger.error("besides the system's failure its block raised %r", raised, exc_info=raised)
+        raise system.failure
+    if raised is not None:
+        raise raised
+
+
+async def run_system(
+    root: SupervisorSpec,
+    *,
+    observer: Observer | None = None,
+    refusals: Sequence[type[Exception]] = (),
+    fatal: Sequence[type[Exception]] = (),
+    classifier: Classifier | None = None,
+    monitor: HealthMonitor | None = None,
+    tracer: Tracer | None = None,
+    task_status: trio.TaskStatus[System] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run the tree until it is asked to stop (`System.request_stop`) or fails (`SystemFailed`).
+
+    `task_status` is given the `System` once the whole tree is up.
+    """
+    async with open_system(
+        root,
+        observer=observer,
+        refusals=refusals,
+        fatal=fatal,
+        classifier=classifier,
+        monitor=monitor,
+        tracer=tracer,
+    ) as system:
+        task_status.started(system)
+        await system.ended()

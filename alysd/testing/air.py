@@ -24,7 +24,7 @@ import trio
 
 from alysd.nurseries import ActorDown, Address, Ask, AskTimeout, MailboxFull, OnCrash, Overflow, Tell
 from alysd.nurseries.address import ASK_SECONDS
-from alysd.nurseries.overflow import OverflowPolicy
+from alysd.nurseries.mailbox import OverflowPolicy
 from alysd.testing.replay import seeded
 from alysd.testing.transcript import OUTSIDE, current_sender
 

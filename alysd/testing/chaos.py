@@ -14,7 +14,7 @@ import trio
 from attrs.validators import ge, gt, min_len
 
 from alysd.nurseries import ChildSnapshot, NotAnswered
-from alysd.nurseries.lifecycle import UP
+from alysd.nurseries.child import UP
 from alysd.testing.faults import Fault, Stage
 from alysd.testing.replay import seeded
 from alysd.testing.targets import BlastRadius, Target

@@ -13,7 +13,7 @@ import attrs
 
 from alysd.nurseries import Address, Ask, Codec, Envelope, InboundEndpoint, OnCrash, Overflow, Tell, seal
 from alysd.nurseries.address import ASK_SECONDS
-from alysd.nurseries.overflow import OverflowPolicy
+from alysd.nurseries.mailbox import OverflowPolicy
 
 P = TypeVar("P")
 R = TypeVar("R")

@@ -27,7 +27,7 @@ from alysd.nurseries import (
     open_system,
     supervisor,
 )
-from alysd.nurseries.lifecycle import UP
+from alysd.nurseries.child import UP
 from alysd.testing.clock import VirtualClock
 from alysd.testing.probe import Unscripted
 from alysd.testing.replay import seeded

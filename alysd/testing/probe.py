@@ -17,7 +17,7 @@ import trio
 
 from alysd.nurseries import Address, Ask, AskTimeout, OnCrash, Overflow, Tell
 from alysd.nurseries.address import ASK_SECONDS
-from alysd.nurseries.overflow import OverflowPolicy
+from alysd.nurseries.mailbox import OverflowPolicy
 from alysd.testing.transcript import Transcript
 
 P = TypeVar("P")

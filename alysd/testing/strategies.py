@@ -28,9 +28,9 @@ from alysd.nurseries import (
     Overflow,
     RestartPolicy,
     RestForOne,
+    Strategy,
     Tell,
 )
-from alysd.nurseries.strategy import Strategy
 from alysd.testing.model.commands import (
     CancelWait,
     ChildPlan,

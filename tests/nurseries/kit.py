@@ -27,7 +27,11 @@ from alysd.nurseries import (
     handles,
     open_system,
     supervisor,
+    task,
 )
+from alysd.nurseries.actor_child import TaskChild
+from alysd.nurseries.asks import Wheel
+from alysd.nurseries.child import Runtime
 
 
 class Echo:
@@ -141,6 +145,11 @@ class Nobody:
 
     def forget(self, child: object) -> None:
         return None
+
+
+def unstarted_child() -> TaskChild:
+    """A child that no supervisor starts."""
+    return TaskChild(task("t", trio.sleep_forever), Nobody(), Runtime(Wheel(), None, seeded(0)))
 
 
 class Watcher:

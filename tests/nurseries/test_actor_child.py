@@ -18,10 +18,17 @@ from alysd.nurseries import (
     handles,
     task,
 )
-from alysd.nurseries.actor_child import TaskChild
-from alysd.nurseries.child import Runtime
-from alysd.nurseries.wheel import Wheel
-from tests.nurseries.kit import Crash, CrashAsked, Echo, Nobody, Note, Say, Watcher, run_and_tell, running, seeded
+from tests.nurseries.kit import (
+    Crash,
+    CrashAsked,
+    Echo,
+    Note,
+    Say,
+    Watcher,
+    run_and_tell,
+    running,
+    unstarted_child,
+)
 
 
 class Hooked(Actor[Echo]):
@@ -239,6 +246,6 @@ async def test_a_child_stopped_in_the_moment_it_is_added_never_starts() -> None:
 
 
 async def test_a_failure_injected_where_no_instance_is_does_nothing() -> None:
-    child = TaskChild(task("t", trio.sleep_forever), Nobody(), Runtime(Wheel(), None, seeded(0)))
+    child = unstarted_child()
     child.inject(OSError("nobody there"))
     assert child.state is State.UNINITIALIZED

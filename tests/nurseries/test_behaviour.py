@@ -1,9 +1,30 @@
-"""Actor classes: their table of handlers is made when the class is, and mistakes are found then."""
+"""Messages, handlers and hooks as types."""
 
+import attrs
 import pytest
 
-from alysd.nurseries import Actor, Health, handles
+from alysd.nurseries import Actor, Ask, Health, Tell, handles
 from tests.nurseries.kit import Echo, Echoer, Note, Say
+
+
+def test_a_message_has_no_dict_of_its_own() -> None:
+    """Memory: a slotted message derived from a base with a dict would have one too."""
+    for message in (Note("x"), Say("x")):
+        assert not hasattr(message, "__dict__")
+        assert isinstance(message, (Tell, Ask))
+        assert attrs.evolve(message, text="y").text == "y"
+
+
+def test_the_words_do_not_change() -> None:
+    """Dashboards and alerts outside of the program match on them."""
+    assert [health.value for health in Health] == [
+        "Healthy",
+        "Degraded",
+        "Unhealthy",
+        "Unknown",
+        "Recovering",
+        "ShuttingDown",
+    ]
 
 
 def test_a_subclass_inherits_handlers_and_may_replace_them() -> None:

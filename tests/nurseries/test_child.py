@@ -1,19 +1,54 @@
-"""A child at run time: its numbers, its states, and who watches them."""
+"""A child at run time: the table of its states, its figures, and its observer."""
+
+from itertools import product
 
 import pytest
 import trio
 from trio.testing import MockClock
 
 from alysd.nurseries import (
+    TRANSITIONS,
     Change,
     FixedDelay,
+    IllegalTransition,
     OneForOne,
     State,
     open_system,
     supervisor,
     task,
 )
-from tests.nurseries.kit import Crash, Say, Watcher, echo, running
+from tests.nurseries.kit import Crash, Say, Watcher, echo, running, unstarted_child
+
+
+@pytest.mark.parametrize(("old", "new"), list(product(State, State)))
+async def test_a_child_goes_only_where_the_table_has_a_way(old: State, new: State) -> None:
+    child = unstarted_child()
+    child.state = old
+    if new in TRANSITIONS[old]:
+        child.move(new)
+        assert child.state is new
+    else:
+        with pytest.raises(IllegalTransition, match=f"t cannot go from {old.value} to {new.value}"):
+            child.move(new)
+        assert child.state is old
+
+
+def test_every_state_can_be_reached_and_every_life_can_end() -> None:
+    reached = {State.UNINITIALIZED}
+    while True:
+        further = reached.union(*(TRANSITIONS[state] for state in reached))
+        if further == reached:
+            break
+        reached = further
+    assert reached == set(State)
+
+    ends = {State.STOPPED}
+    while True:
+        more = ends | {state for state in State if TRANSITIONS[state] & ends}
+        if more == ends:
+            break
+        ends = more
+    assert ends == set(State)
 
 
 async def test_an_observer_that_fails_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:

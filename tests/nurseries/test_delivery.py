@@ -27,7 +27,7 @@ from alysd.nurseries import (
     actor,
     handles,
 )
-from alysd.nurseries.inbox import Entry, Inbox
+from alysd.nurseries.address import Entry, Inbox
 from tests.nurseries.kit import running, seeded
 
 

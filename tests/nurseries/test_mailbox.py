@@ -1,4 +1,4 @@
-"""The mailbox as a channel: order, bounds, policies, and that a cancelled send was not sent."""
+"""The mailbox as a channel: order, bounds, overflow policies, cancellation and closing."""
 
 import math
 
@@ -6,10 +6,19 @@ import pytest
 import trio
 from trio.testing import MockClock, Sequencer, wait_all_tasks_blocked
 
-from alysd.nurseries.errors import ActorDown, MailboxFull
-from alysd.nurseries.mailbox import TURNS, Mailbox, maybe_checkpoint
-from alysd.nurseries.overflow import Backoff, Overflow
+from alysd.nurseries import ActorDown, Backoff, Mailbox, MailboxFull, Overflow
+from alysd.nurseries.mailbox import TURNS, maybe_checkpoint
 from tests.nurseries.kit import seeded
+
+
+def test_delays_grow_by_the_factor_and_end_after_the_retries() -> None:
+    assert list(Backoff(retries=4, first_seconds=0.5, factor=3).delays()) == [0.5, 1.5, 4.5, 13.5]
+
+
+def test_numbers_that_make_no_sense_are_refused() -> None:
+    for wrong in ({"retries": 0}, {"first_seconds": 0.0}, {"factor": 0.5}):
+        with pytest.raises(ValueError, match="must be"):
+            Backoff(**wrong)  # pyright: ignore[reportArgumentType]
 
 
 async def test_it_is_a_trio_channel_that_ends_when_closed() -> None:

@@ -6,9 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.nurseries.failures import FailureKind
-from alysd.nurseries.history import FailureRecord, Outcome
-from alysd.nurseries.patterns import Pattern, PatternKind, PatternRules, find_patterns
+from alysd.nurseries import FailureKind, FailureRecord, Outcome, Pattern, PatternKind, PatternRules
+from alysd.nurseries.patterns import find_patterns
 from tests.nurseries.kit import Crash, Say, echo, running
 
 

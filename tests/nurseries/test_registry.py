@@ -1,11 +1,12 @@
-"""The registry: what is there now, found by what it is."""
+"""Snapshots, and finding children by what they are."""
 
+import attrs
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from alysd.nurseries import Health, OneForOne, Priority, State, UnknownChild, supervisor, task
-from tests.nurseries.kit import Echoer, Say, echo, running
+from tests.nurseries.kit import Echoer, Note, Say, echo, running
 
 
 async def test_children_are_found_by_name_pattern_kind_type_tag_priority_and_state() -> None:
@@ -59,3 +60,24 @@ async def test_what_a_removed_child_needed_is_no_longer_asked_for() -> None:
         await system.remove("chain")
         assert system.registry.dependencies("late") == ("chain",)
         assert "chain" not in system.registry
+
+
+async def test_a_snapshot_stays_as_it_was_taken() -> None:
+    address, child = echo()
+    async with running([child]) as system:
+        before = system.snapshot()
+        for _ in range(3):
+            address.tell(Note("x"))
+        await address.ask(Say("done"))
+        after = system.snapshot()
+    assert before.state is after.state is State.RUNNING
+    mailboxes = [snapshot.children[0].mailbox for snapshot in (before, after)]
+    assert [mailbox.handled for mailbox in mailboxes if mailbox] == [0, 4]
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        before.restarts = 1  # pyright: ignore[reportAttributeAccessIssue]
+
+
+async def test_walking_goes_down_the_tree_in_start_order() -> None:
+    inner = supervisor("Inner", OneForOne(), [echo("a")[1], echo("b")[1]])
+    async with running([inner, task("last", trio.sleep_forever)]) as system:
+        assert [node.name for node in system.snapshot().walk()] == ["Root", "Inner", "a", "b", "last"]

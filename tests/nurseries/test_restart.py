@@ -1,4 +1,4 @@
-"""Restart policies: the waits they ask for, and their bounds."""
+"""Restart policies and group strategies as plain functions."""
 
 import pytest
 import trio
@@ -13,8 +13,12 @@ from alysd.nurseries import (
     Immediate,
     Intensity,
     Never,
+    OneForAll,
+    OneForOne,
     RestartPolicy,
+    RestForOne,
     State,
+    Strategy,
 )
 from tests.nurseries.kit import Crash, Say, Watcher, echo, running, seeded
 
@@ -116,3 +120,10 @@ async def test_failures_in_a_row_are_forgotten_after_a_stable_life(autojump_cloc
             address.tell(Crash())
             await address.ask(Say("back"), seconds=60)
         assert [record.delay for record in system.failures.recent] == [1, 11, 1]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "affected"), [(OneForOne(), "b"), (OneForAll(), "abc"), (RestForOne(), "bc")]
+)
+def test_the_affected_children_in_start_order(strategy: Strategy, affected: str) -> None:
+    assert list(strategy.affected("abc", "b")) == list(affected)

@@ -10,6 +10,7 @@ from alysd.nurseries import (
     Actor,
     ActorDown,
     Address,
+    BudgetSpent,
     ChildSpec,
     CircuitBreaker,
     CircuitOpen,
@@ -31,10 +32,9 @@ from alysd.nurseries import (
     supervisor,
     task,
 )
+from alysd.nurseries.asks import Wheel
 from alysd.nurseries.child import Runtime
-from alysd.nurseries.errors import BudgetSpent
 from alysd.nurseries.supervision import make_child
-from alysd.nurseries.wheel import Wheel
 from tests.nurseries.kit import Crash, Note, Say, Watcher, echo, pause, run_and_tell, running, seeded
 
 

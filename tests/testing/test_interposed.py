@@ -7,6 +7,8 @@ from trio.testing import MockClock
 from alysd.nurseries import (
     AskTimeout,
     Health,
+    HealthMonitor,
+    HealthRules,
     Immediate,
     OneForOne,
     State,
@@ -15,7 +17,6 @@ from alysd.nurseries import (
     supervisor,
     task,
 )
-from alysd.nurseries.monitor import HealthMonitor, HealthRules
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.interposed import IoSwitch, Stalls
 from alysd.testing.probe import RecordedAddress, StandIn

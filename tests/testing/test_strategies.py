@@ -14,8 +14,8 @@ from alysd.nurseries import (
     OneForOne,
     RestartPolicy,
     RestForOne,
+    Strategy,
 )
-from alysd.nurseries.strategy import Strategy
 from alysd.testing.model.commands import Command, Program, SpawnChild, TreePlan
 from alysd.testing.strategies import (
     commands,

@@ -36,7 +36,7 @@ from alysd.nurseries import (
     open_system,
     supervisor,
 )
-from alysd.nurseries.overflow import OverflowPolicy
+from alysd.nurseries.mailbox import OverflowPolicy
 from alysd.testing.replay import run_virtually, seeded
 
 SEEDS = range(50)

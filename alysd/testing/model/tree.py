@@ -20,7 +20,7 @@ from alysd.nurseries import (
     RestForOne,
     State,
 )
-from alysd.nurseries.lifecycle import UP
+from alysd.nurseries.child import UP
 from alysd.testing.model.commands import ASK_PATIENCE, ChildPlan, Deed, TreePlan
 from alysd.testing.model.mailbox import Fate, Letter, MailboxModel
 

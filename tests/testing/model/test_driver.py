@@ -7,11 +7,20 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from alysd.nurseries import Address, FixedDelay, Immediate, OnCrash, OneForAll, OneForOne, Overflow, State
+from alysd.nurseries import (
+    Address,
+    FixedDelay,
+    Immediate,
+    OnCrash,
+    OneForAll,
+    OneForOne,
+    Overflow,
+    State,
+    Strategy,
+)
+from alysd.nurseries.address import Entry, Inbox
 from alysd.nurseries.child import Child
-from alysd.nurseries.inbox import Entry, Inbox
 from alysd.nurseries.mailbox import Ticket
-from alysd.nurseries.strategy import Strategy
 from alysd.testing.model.commands import (
     CancelWait,
     ChildPlan,

@@ -1,16 +1,24 @@
-"""Asks that wait for an answer, and one timer for all their deadlines.
+"""Asks that wait for an answer: their deadlines, and the detection of cycles.
 
-An ask is a one-shot slot on which its task sleeps, not a channel and a cancel scope each: those cost more
-than all the rest of an ask. Deadlines are rounded up to a tick and kept in buckets, so that the timer's
-task wakes at most once a tick however many asks wait, and not at all when none does. Time is trio's clock.
+An ask is a one-shot slot (`Pending`) on which its task sleeps. A channel and a cancel scope per ask would cost
+more than the rest of the ask. One timer, the `Wheel`, keeps all deadlines: they are rounded up to a tick and
+kept in buckets, so its task wakes at most once per tick however many asks wait, and not at all when none does.
+Times are those of trio's clock.
+
+While a handler waits, for an answer or for room in a full mailbox, its actor takes no messages. If the actor
+that it waits for waits for it in turn, directly or through others, none of them can continue. The wait that
+would close such a cycle is refused with `AskCycle`, which names the actors in it.
 """
 
 import math
+from contextvars import ContextVar
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task, reschedule
+
+from alysd.nurseries.errors import AskCycle
 
 TICK = 0.01
 """Seconds by which a deadline may be late: a hundredth of the shortest deadlines that anybody waits for."""
@@ -92,3 +100,46 @@ class Wheel:
             for pending in list(self._buckets.pop(heappop(self._keys))):
                 pending.bucket = None
                 pending.fail(None)
+
+
+class Waiter(Protocol):
+    """What can wait and be waited for: the mailbox of an actor."""
+
+    name: str
+    waits_for: "list[Waiter] | None"
+
+
+handling: ContextVar[Waiter | None] = ContextVar("handling", default=None)
+"""The actor in whose handler this code runs. Tasks that a handler starts inherit it: it waits for them."""
+
+
+def begin_wait(waiter: Waiter, target: Waiter) -> None:
+    """Note that `waiter` waits for `target`. Raises `AskCycle` when `target` waits for it already."""
+    if target is waiter or target.waits_for:
+        way_back = _way(target, waiter)
+        if way_back is not None:
+            raise AskCycle((waiter.name, *way_back))
+    if waiter.waits_for is None:
+        waiter.waits_for = [target]
+    else:
+        waiter.waits_for.append(target)
+
+
+def end_wait(waiter: Waiter, target: Waiter) -> None:
+    """The wait is over."""
+    waits = waiter.waits_for or []
+    waits.remove(target)
+
+
+def _way(start: Waiter, end: Waiter) -> tuple[str, ...] | None:
+    """The names from `start` to `end` along what each waits for, or `None` when there is no way."""
+    seen: list[Waiter] = []
+    ways: list[tuple[Waiter, tuple[str, ...]]] = [(start, (start.name,))]
+    while ways:
+        waiter, names = ways.pop()
+        if waiter is end:
+            return names
+        if waiter not in seen:
+            seen.append(waiter)
+            ways.extend((following, (*names, following.name)) for following in waiter.waits_for or ())
+    return None
