@@ -72,7 +72,7 @@ from alysd.nurseries import (
 from alysd.types.chain_spec import ChainSpec
 from alysd.workflows.block_import import BlockImportWorkflow
 from alysd.workflows.block_production import BlockProduction
-from alysd.workflows.finality import FinalityWorkflow
+from alysd.workflows.finality import follow_finality
 from alysd.workflows.internal_miner import InternalMiner
 
 REFUSALS = (Refused, NotAnswered)
@@ -154,9 +154,9 @@ def tree(
                 context, parts.clock, verify_aggregate, to.chain, to.engine, tell,
             ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=2.0),
             task("block production", production.run, restart=Immediate(), priority=Priority.CRITICAL),
-            task("finality", FinalityWorkflow(
+            task("finality", lambda: follow_finality(
                 to.chain, to.storage, to.auxpow, spec, bus, mining.fee_recipient if mining.internal else None,
-            ).run, restart=_between_blocks(Immediate(), production)),
+            ), restart=_between_blocks(Immediate(), production)),
             *_internal_miner(mining, parts, to, bus, production),
         ]),
         supervisor("ApiSupervisor", OneForOne(), outside.after),

@@ -1,8 +1,6 @@
 """The finality workflow: what it says of blocks that wait, and what it tells the merged-mining actor."""
 
-from collections.abc import Iterator
-from contextlib import suppress
-from itertools import product
+from collections.abc import Awaitable, Iterator
 from typing import Any
 
 import pytest
@@ -11,30 +9,11 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from alysd.messages.auxpow import CreateWork, GetQueuedWork
-from alysd.messages.events import HeadMoved, WorkflowMoved
-from alysd.nurseries import Immediate, task
+from alysd.messages.events import HeadMoved
+from alysd.nurseries import ChildSpec, Immediate, task
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.hashes import EvmAddress
-from alysd.types.units import Slot
-from alysd.workflows.finality import (
-    ASK_SECONDS,
-    LOOK_BACK,
-    TRANSITIONS,
-    BlocksWait,
-    FewAbove,
-    FinalityWorkflow,
-    FinalSeen,
-    HeadIsFinal,
-    ManyAbove,
-    NoneAbove,
-    ProofSeen,
-    ProofWaits,
-    TooManyAbove,
-    WorkMissed,
-    WorkOverdue,
-    count_waiting,
-)
-from alysd.workflows.machine import Machine
+from alysd.workflows.finality import ASK_SECONDS, LOOK_BACK, follow_finality, work_overdue
 from tests.consensus.builders import MINER, make_spec
 from tests.mining_kit import World, solved
 
@@ -45,8 +24,11 @@ def logged() -> Iterator[list[Any]]:
         yield entries
 
 
-def workflow(world: World, own_miner: EvmAddress | None = None) -> FinalityWorkflow:
-    return FinalityWorkflow(world.chain, world.storage, world.auxpow, world.spec, world.bus, own_miner)
+def workflow(world: World, own_miner: EvmAddress | None = None) -> ChildSpec:
+    def run() -> Awaitable[None]:
+        return follow_finality(world.chain, world.storage, world.auxpow, world.spec, world.bus, own_miner)
+
+    return task("finality", run, restart=Immediate())
 
 
 async def prove(world: World, slot: int, recipient: EvmAddress = MINER) -> AuxPowHeader:
@@ -63,7 +45,7 @@ async def test_a_range_that_becomes_final_is_told_with_its_miner(
 ) -> None:
     """People could not see that the chain is secured, by whom, and at what target."""
     world = World()
-    async with world.running(task("finality", workflow(world, own_miner=MINER).run, restart=Immediate())):
+    async with world.running(workflow(world, own_miner=MINER)):
         world.blocks_in(1, 2, 3)
         await prove(world, 4)
         world.blocks_in(5)
@@ -79,7 +61,7 @@ async def test_a_range_that_becomes_final_is_told_with_its_miner(
 async def test_a_proof_below_the_head_is_found_too(autojump_clock: MockClock, logged: list[Any]) -> None:
     """After several blocks at once, as after a restart, the log would name an unknown miner."""
     world = World()
-    async with world.running(task("finality", workflow(world).run, restart=Immediate())):
+    async with world.running(workflow(world)):
         world.blocks_in(1, 2)
         offer = await world.auxpow.ask(CreateWork(MINER))
         queued = await world.auxpow.ask(solved(offer))
@@ -93,7 +75,7 @@ async def test_the_miner_is_unknown_when_storage_does_not_have_the_block(
     autojump_clock: MockClock, logged: list[Any]
 ) -> None:
     world = World()
-    async with world.running(task("finality", workflow(world).run, restart=Immediate())):
+    async with world.running(workflow(world)):
         world.blocks_in(1)
         offer = await world.auxpow.ask(CreateWork(MINER))
         queued = await world.auxpow.ask(solved(offer))
@@ -108,7 +90,7 @@ async def test_the_miner_is_unknown_while_storage_does_not_answer(
 ) -> None:
     """A name in the log is not worth a restart of the workflow, nor to look for it through the whole chain."""
     world = World()
-    async with world.running(task("finality", workflow(world).run, restart=Immediate())) as system:
+    async with world.running(workflow(world)) as system:
         world.blocks_in(1)
         offer = await world.auxpow.ask(CreateWork(MINER))
         queued = await world.auxpow.ask(solved(offer))
@@ -126,7 +108,7 @@ async def test_the_proof_is_looked_for_a_bounded_way_down(
 ) -> None:
     """The head may move by several blocks at once: the log would name nobody, or a whole chain be read."""
     world = World()
-    async with world.running(task("finality", workflow(world).run, restart=Immediate())):
+    async with world.running(workflow(world)):
         world.blocks_in(1)
         await trio.sleep(1)
         before = world.tree.tip
@@ -142,7 +124,7 @@ async def test_the_proof_is_looked_for_a_bounded_way_down(
 async def test_settled_work_is_forgotten_by_the_actor(autojump_clock: MockClock) -> None:
     """The queue would fill with proofs that no block can use."""
     world = World()
-    async with world.running(task("finality", workflow(world).run, restart=Immediate())):
+    async with world.running(workflow(world)):
         for slot in (1, 3, 5, 7):
             world.block(slot)
             await prove(world, slot + 1)
@@ -153,7 +135,7 @@ async def test_settled_work_is_forgotten_by_the_actor(autojump_clock: MockClock)
 async def test_it_warns_once_at_half(autojump_clock: MockClock, logged: list[Any]) -> None:
     """An operator would learn of missing miners only when the chain stands still, or be flooded with it."""
     world = World(make_spec(max_blocks_without_auxpow=6))
-    async with world.running(task("finality", workflow(world).run, restart=Immediate())):
+    async with world.running(workflow(world)):
         for slot in range(1, 9):
             world.block(slot)
             await trio.sleep(1)
@@ -165,54 +147,18 @@ async def test_it_warns_once_at_half(autojump_clock: MockClock, logged: list[Any
     assert logged[1]["blocks"] == 8
 
 
-async def test_its_state_follows_heads_and_proofs(autojump_clock: MockClock) -> None:
-    """The status page would show something else than what is."""
-    world = World()
-    async with world.running():
-        with world.bus.subscribe(WorkflowMoved) as moves:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(workflow(world).run)
-                await trio.sleep(1)
-                world.block(1)
-                await trio.sleep(1)
-                await prove(world, 2)
-                nursery.cancel_scope.cancel()
-            names: list[str] = []
-            with suppress(trio.WouldBlock):
-                while True:
-                    names.append(moves.receive_nowait().new)
-    assert names == ["HeadIsFinal", "BlocksWait", "ProofWaits", "BlocksWait", "BlocksWait"]
+async def test_it_warns_at_start_too(autojump_clock: MockClock, logged: list[Any]) -> None:
+    """A node that is started on a chain without miners would be silent until production halts."""
+    world = World(make_spec(max_blocks_without_auxpow=6))
+    world.blocks_in(1, 2, 3, 4)
+    async with world.running(workflow(world)):
+        await trio.sleep(1)
+        world.block(5)
+        await trio.sleep(1)
+    assert [(entry["event"], entry["blocks_waiting"]) for entry in logged] == [("no proof of work", 4)]
 
 
-def test_what_a_head_says() -> None:
-    """The bounds: warned of at more than half, halted at more than all."""
+def test_work_is_overdue_at_more_than_half() -> None:
     spec = make_spec(max_blocks_without_auxpow=6)
-    world = World(spec)
-    assert count_waiting(world.tree.tip.head, spec) == NoneAbove()
-    kinds = [type(count_waiting(state, spec)) for state in world.blocks_in(*range(1, 9))]
-    assert kinds == [FewAbove] * 3 + [ManyAbove] * 3 + [TooManyAbove] * 2
-
-
-SINCE = Slot(5)
-STATES = (HeadIsFinal(), BlocksWait(1, SINCE), ProofWaits(1, SINCE), WorkOverdue(1, SINCE), WorkMissed(1, SINCE))
-BY_COUNT = {
-    NoneAbove(): HeadIsFinal(),
-    FewAbove(2, SINCE): BlocksWait(2, SINCE),
-    ManyAbove(3, SINCE): WorkOverdue(3, SINCE),
-    TooManyAbove(4, SINCE): WorkMissed(4, SINCE),
-}
-
-
-@pytest.mark.parametrize(("state", "event"), list(product(STATES, [*BY_COUNT, ProofSeen(), FinalSeen()])))
-def test_every_pair_of_state_and_event(state: Any, event: Any) -> None:
-    """Heads and proofs come in any order: a missing pair would end the workflow."""
-    machine: Machine[Any, Any] = Machine("finality", TRANSITIONS, state, lambda _: None)
-    after = machine.move(event)
-    if isinstance(state, ProofWaits) and isinstance(event, FewAbove) and type(event) is FewAbove:
-        assert after == ProofWaits(2, SINCE)
-    elif event in BY_COUNT:
-        assert after == BY_COUNT[event]
-    elif isinstance(state, HeadIsFinal):
-        assert after is state
-    else:
-        assert after == (ProofWaits(1, SINCE) if isinstance(event, ProofSeen) else BlocksWait(1, SINCE))
+    states = World(spec).blocks_in(*range(1, 9))
+    assert [work_overdue(state, spec) for state in states] == [False] * 3 + [True] * 5
