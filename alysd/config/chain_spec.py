@@ -1,6 +1,5 @@
 """The chain specification: read from TOML, with the execution genesis beside it (docs/protocol.md)."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlsPublicKey, EvmAddress
 from alysd.types.units import Sat
 from alysd.wire.block_ssz import MAX_AUTHORITIES
+from alysd.wire.json_text import parse_json
 
 BRIDGE_ADDRESS = EvmAddress(b"\xbb" * 20)
 """Where the bridge contract stands on every chain (docs/protocol.md, "Peg-out")."""
@@ -111,8 +111,8 @@ def read_genesis(path: Path) -> Mapping[str, Any]:
     """Read geth's genesis format; what the keys hold is checked by who computes with them."""
     data = read_bounded(path, what="the execution genesis")
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(data)
+    except ValueError as error:
         raise ConfigError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: an execution genesis is a JSON object")

@@ -11,6 +11,7 @@ from typing import Self, cast
 
 from alysd.errors import ConfigError, Corrupt, DataFolderInUse, WrongChain
 from alysd.types.hashes import BlockHash
+from alysd.wire.json_text import parse_json
 
 LOCK_FILE = "lock"
 CHAIN_FILE = "chain.json"
@@ -95,7 +96,7 @@ class DataFolder:
 def _owner(content: bytes) -> str:
     """Who holds the lock, as far as its content says; it may be caught before it was written."""
     try:
-        document: object = json.loads(content)
+        document: object = parse_json(content)
         owner = cast("dict[str, float]", document if isinstance(document, dict) else {})
         started = datetime.fromtimestamp(float(owner["started"])).astimezone()
         pid = int(owner["pid"])
@@ -111,8 +112,8 @@ def _read_chain(file: Path) -> dict[str, str]:
     with file.open("rb") as stored:
         data = stored.read(_MAX_FILE_BYTES)
     try:
-        document: object = json.loads(data)
-    except (ValueError, RecursionError):
+        document: object = parse_json(data)
+    except ValueError:
         document = None
     identity = cast("dict[str, object]", document if isinstance(document, dict) else {})
     chain, genesis = identity.get("chain"), identity.get("genesis")
