@@ -37,7 +37,6 @@ from alysd.errors import (
     UserError,
 )
 from alysd.integrations.bls import verify_aggregate
-from alysd.integrations.resources import NodeResources, open_resources
 from alysd.integrations.systemd import Notifier
 from alysd.messages.auxpow import MergedMining
 from alysd.messages.block_import import BlockImport
@@ -69,6 +68,7 @@ from alysd.nurseries import (
     supervisor,
     task,
 )
+from alysd.resources import NodeResources, open_resources
 from alysd.types.chain_spec import ChainSpec
 from alysd.workflows.block_import import BlockImportWorkflow
 from alysd.workflows.block_production import BlockProduction
@@ -208,7 +208,7 @@ async def run_node(config: AlysConfig, spec: ChainSpec, face: ConsoleLog, begun:
                 after=[
                     task("journal", journal.run, priority=Priority.BACKGROUND),
                     task("readiness", readiness.run),
-                    *server_tasks(config.api, rpc, pages, parts.embedded),
+                    *server_tasks(config.api, rpc, pages, parts.embedded and parts.embedded.serve),
                 ],
             ))  # fmt: skip
             async with open_system(

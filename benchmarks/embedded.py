@@ -21,10 +21,10 @@ from typing import TypeVar
 import attrs
 import lmdb
 
-from alysd.integrations.execution.embedded.building import Builder
+from alysd.embedded import Builder
 from alysd.types.block import ExecutionPayload
 from alysd.types.verdict import Valid
-from tests.integrations.execution.embedded.kit import RICH, Sandbox, genesis, transfer
+from tests.embedded.engine.kit import RICH, Sandbox, genesis, transfer
 
 Result = TypeVar("Result")
 

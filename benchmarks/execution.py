@@ -27,10 +27,8 @@ from eth_account import Account
 
 from alysd.consensus.payload import payload_attributes
 from alysd.consensus.transition import apply_block
+from alysd.embedded import AccountReader, EmbeddedEngine, SignedTransaction, read_transaction
 from alysd.integrations.clock import SystemClock
-from alysd.integrations.execution.embedded.engine import EmbeddedEngine
-from alysd.integrations.execution.embedded.pending import AccountReader
-from alysd.integrations.execution.embedded.transaction import SignedTransaction, read_transaction
 from alysd.integrations.execution.engine_api import CATCHING_UP, EngineApiClient
 from alysd.nurseries import OneForOne, actor, open_system, supervisor
 from alysd.ports import ExecutionEngine

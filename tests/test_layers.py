@@ -7,17 +7,20 @@ from pathlib import Path
 import pytest
 
 import alysd
+import alysd.embedded
 
 ROOT = Path(alysd.__file__).parent
+TESTS = Path(__file__).parent
 
 FLOORS = (
-    {"types", "errors"},
+    {"types", "errors", "timing"},
     {"nurseries", "consensus", "peg", "wire"},
     {"messages", "config", "ports"},
     {"workflows", "integrations"},
     {"actors"},
     {"api"},
-    {"node"},
+    {"embedded"},
+    {"node", "resources"},
     {"cli", "commands", "__main__"},
     {"testing"},
 )
@@ -49,7 +52,7 @@ def imported_rooms(path: Path) -> Iterator[tuple[str, int]]:
 
 def may_import(here: str, there: str) -> bool:
     """The rule: a lower floor, or the same room; and actors meet integrations only through ports."""
-    if here == there:
+    if here == there or (here, there) == ("node", "resources"):
         return True
     if here == "nurseries" or (here == "actors" and there == "integrations"):
         return False
@@ -72,6 +75,48 @@ def test_imports_point_down(path: Path) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+EMBEDDED = ROOT / "embedded"
+OUTSIDE_EMBEDDED = sorted(
+    path
+    for folder in (ROOT, TESTS, TESTS.parent / "benchmarks", TESTS.parent / "examples")
+    for path in folder.rglob("*.py")
+    if not path.is_relative_to(EMBEDDED) and not path.is_relative_to(TESTS / "embedded")
+)
+
+
+def test_the_embedded_engine_is_used_through_its_facade() -> None:
+    facade = set(alysd.embedded.__all__)
+    wrong = [
+        str(path)
+        for path in OUTSIDE_EMBEDDED
+        for node in ast.walk(ast.parse(path.read_text(), str(path)))
+        if reaches_inside_embedded(node, facade)
+    ]
+    assert not wrong, f"these import more of alysd.embedded than its facade: {wrong}"
+
+
+def reaches_inside_embedded(node: ast.AST, facade: set[str]) -> bool:
+    """Whether a statement imports from the embedded engine anything but the names of its facade."""
+    if isinstance(node, ast.Import):
+        return any(alias.name.startswith("alysd.embedded.") for alias in node.names)
+    if not isinstance(node, ast.ImportFrom) or node.module is None:
+        return False
+    if node.module == "alysd.embedded":
+        return any(alias.name not in facade for alias in node.names)
+    return node.module.startswith("alysd.embedded.")
+
+
+def test_reaching_inside_the_embedded_engine_is_seen() -> None:
+    def found(statement: str) -> bool:
+        return reaches_inside_embedded(ast.parse(statement).body[0], {"EmbeddedEngine"})
+
+    assert found("import alysd.embedded.pool")
+    assert found("from alysd.embedded import pool")
+    assert found("from alysd.embedded.pool.checks import PoolLimits")
+    assert not found("from alysd.embedded import EmbeddedEngine")
+    assert not found("import alysd.embedded")
+
+
 def test_the_rule_refuses_what_it_should() -> None:
     assert not may_import("consensus", "wire")
     assert not may_import("types", "errors")
@@ -80,6 +125,8 @@ def test_the_rule_refuses_what_it_should() -> None:
     assert not may_import("workflows", "actors")
     assert may_import("actors", "workflows")
     assert may_import("node", "integrations")
+    assert may_import("embedded", "api")
+    assert not may_import("api", "embedded")
 
 
 FEDERATION_PARAMETERS = ("authorities", "federation_bitcoin_keys", "federation_fee_addresses")

@@ -6,7 +6,7 @@ from typing import Any
 import trio
 
 from alysd.api.alys_json import block_json, offer_json, queued_json
-from alysd.api.eth.encoding import address, text
+from alysd.api.hex_values import address, text
 from alysd.api.jsonrpc import INTERNAL_ERROR, Method, RpcError
 from alysd.api.params import InvalidParams, Params
 from alysd.consensus.federation import federation_at

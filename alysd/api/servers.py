@@ -17,20 +17,26 @@ from alysd.api.rpc_http import internal_error, rpc_endpoint
 from alysd.api.server import listen, serve
 from alysd.config.model import ApiConfig, ListenAddress
 from alysd.errors import Refused
-from alysd.integrations.resources import EmbeddedExecution
 from alysd.nurseries import ChildSpec, Priority, task
 
 STOP_SECONDS = 2.0
 """A server gives answers in progress 0.8 s; the rest is for closing."""
 
 
+Serve = Callable[[Sequence[trio.SocketListener]], Awaitable[None]]
+"""A server: serves connections of the listeners until it is cancelled."""
+
+
 def server_tasks(
     config: ApiConfig,
     rpc: AlysRpc,
     pages: OperatorPages,
-    embedded: EmbeddedExecution | None,
+    ethereum: Serve | None,
 ) -> list[ChildSpec]:
-    """One task a port: Alys's JSON-RPC and the operator's pages, on one or on two, and Ethereum's RPC."""
+    """One task per port: Alys's JSON-RPC and the operator's pages, on one or on two, and Ethereum's RPC.
+
+    `ethereum` serves the RPC of an embedded engine; without one there is none.
+    """
     methods: list[BaseRoute] = [Route("/", rpc_endpoint(Dispatcher(rpc.methods(), CODES)), methods=["POST"])]
     operator: list[BaseRoute] = [*pages.routes()]
     tasks: list[ChildSpec] = []
@@ -39,13 +45,9 @@ def server_tasks(
     else:
         tasks.append(_server("operator server", config.operator_address, operator))
     tasks.append(_server("alys server", config.address, methods))
-    if embedded is not None:
-        from alysd.api.eth.app import serve_ethereum  # half a second that a node beside geth does not need
-
-        serve_it = partial(serve_ethereum, embedded.engine, embedded.pool)
-        ethereum = partial(_on, config.ethereum_address, serve_it)
-
-        tasks.append(task("ethereum server", ethereum, priority=Priority.NORMAL, stop_seconds=STOP_SECONDS))
+    if ethereum is not None:
+        run = partial(_on, config.ethereum_address, ethereum)
+        tasks.append(task("ethereum server", run, priority=Priority.NORMAL, stop_seconds=STOP_SECONDS))
     return tasks
 
 
@@ -64,6 +66,6 @@ async def _not_now(_request: Request, error: Exception) -> Response:
     return PlainTextResponse(f"{error}\n", 503)
 
 
-async def _on(address: ListenAddress, run: Callable[[Sequence[trio.SocketListener]], Awaitable[None]]) -> None:
-    """Bind `address` and run the server on it. Raises `AddressInUse`, which a person has to mend."""
-    await run(await listen(address.host, address.port))
+async def _on(address: ListenAddress, serve_on: Serve) -> None:
+    """Bind `address` and serve on it. Raises `AddressInUse`, which the operator has to resolve."""
+    await serve_on(await listen(address.host, address.port))

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from alysd.integrations.execution.embedded.pending import AccountReader
-from alysd.integrations.execution.embedded.values import SignedTransaction
+from alysd.embedded import AccountReader, SignedTransaction
 
 
 class NothingPending:

@@ -13,7 +13,7 @@ from alysd.consensus.fork_choice import Tree
 from alysd.consensus.payload import payload_attributes
 from alysd.consensus.transition import apply_block
 from alysd.integrations import bls
-from alysd.integrations.resources import NodeResources, open_resources
+from alysd.resources import NodeResources, open_resources
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.units import Slot, Wei

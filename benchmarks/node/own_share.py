@@ -21,14 +21,14 @@ from alysd.actors.storage import StorageActor
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.load import load_config
 from alysd.config.model import AlysConfig
+from alysd.embedded import read_transaction
 from alysd.integrations.bls import verify_aggregate
-from alysd.integrations.execution.embedded.transaction import read_transaction
-from alysd.integrations.resources import NodeResources, open_resources
 from alysd.messages.block_import import ImportBlock
 from alysd.messages.events import BlockProduced
 from alysd.node import FATAL, REFUSALS, Addresses, EdgeChildren, tree
 from alysd.nurseries import Bus, Immediate, OneForOne, System, actor, open_system, supervisor
 from alysd.ports import ExecutionEngine
+from alysd.resources import NodeResources, open_resources
 from alysd.types.block import ExecutionPayload, PayloadAttributes, SignedBlock
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash, PayloadHash

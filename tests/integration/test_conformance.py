@@ -15,10 +15,8 @@ from typing import Any
 import attrs
 import pytest
 
+from alysd.embedded import AccountReader, EmbeddedEngine, SignedTransaction, read_transaction
 from alysd.integrations.clock import SystemClock
-from alysd.integrations.execution.embedded.engine import EmbeddedEngine
-from alysd.integrations.execution.embedded.pending import AccountReader
-from alysd.integrations.execution.embedded.transaction import SignedTransaction, read_transaction
 from alysd.integrations.execution.engine_api import CATCHING_UP, EngineApiClient
 from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, PayloadHash, sha256

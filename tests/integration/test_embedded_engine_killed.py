@@ -6,14 +6,14 @@ import sys
 import time
 from pathlib import Path
 
-from tests.integrations.execution.embedded.kit import COUNTER, Sandbox
+from tests.embedded.engine.kit import COUNTER, Sandbox
 
 ROUNDS = 12
 
 MAKE_BLOCKS = """
 import sys
 from pathlib import Path
-from tests.integrations.execution.embedded.kit import COUNTER, RICH, Sandbox, transfer
+from tests.embedded.engine.kit import COUNTER, RICH, Sandbox, transfer
 from alysd.types.verdict import Valid
 sandbox = Sandbox.open(Path(sys.argv[1]))
 while True:

@@ -11,9 +11,9 @@ from pathlib import Path
 import attrs
 import pytest
 
+from alysd.embedded import EmbeddedEngine
 from alysd.errors import EngineBehind
 from alysd.integrations.clock import SystemClock
-from alysd.integrations.execution.embedded.engine import EmbeddedEngine
 from alysd.integrations.execution.engine_api import CATCHING_UP, EngineApiClient
 from alysd.ports import ExecutionEngine
 from alysd.testing.engine import FakeEngine

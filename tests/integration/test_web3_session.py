@@ -26,7 +26,7 @@ from web3.exceptions import (
 from tests.integration.processes import free_ports
 
 ROOT = Path(__file__).parents[2]
-BOX: dict[str, Any] = json.loads((ROOT / "tests/api/eth/box.json").read_text())
+BOX: dict[str, Any] = json.loads((ROOT / "tests/embedded/rpc/box.json").read_text())
 """A compiled contract with its source: keeps a number, emits an event, reverts in several ways."""
 
 CHAIN_ID = 121212

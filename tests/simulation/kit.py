@@ -10,7 +10,6 @@ import trio
 
 from alysd.config.model import MiningConfig
 from alysd.integrations.lmdb_store import LmdbStore
-from alysd.integrations.resources import NodeResources
 from alysd.integrations.signing import GuardedSigner
 from alysd.integrations.tracing import NoTracing
 from alysd.messages.chain import GetForkchoice
@@ -18,6 +17,7 @@ from alysd.messages.events import BlockProduced, HeadMoved, SlotMissed
 from alysd.node import CLASSIFIER, FATAL, HEALTH_RULES, REFUSALS, Addresses, EdgeChildren, tree
 from alysd.nurseries import Bus, Change, HealthChange, HealthMonitor, System, open_system
 from alysd.ports import Tracing
+from alysd.resources import NodeResources
 from alysd.testing.chain import ChainHand, authority_secret
 from alysd.testing.clock import VirtualClock
 from alysd.testing.engine import FakeEngine

@@ -12,8 +12,8 @@ from alysd.types.hashes import ZERO_HASH
 from alysd.wire.execution_genesis import genesis_payload, genesis_state
 from alysd.wire.execution_header import header_of
 from alysd.wire.keccak import keccak256
-from tests.integrations.execution.embedded.kit import genesis
-from tests.integrations.execution.embedded.stock import StockChain
+from tests.embedded.engine.kit import genesis
+from tests.embedded.engine.stock import StockChain
 
 DEV = Path(__file__).parents[2] / "conf" / "chains" / "dev.genesis.json"
 

@@ -22,8 +22,8 @@ from alysd.wire.execution_header import (
 )
 from alysd.wire.keccak import keccak256
 from alysd.wire.trie import EMPTY_ROOT
-from tests.integrations.execution.embedded.kit import genesis
-from tests.integrations.execution.embedded.stock import StockChain, stock_header
+from tests.embedded.engine.kit import genesis
+from tests.embedded.engine.stock import StockChain, stock_header
 
 words = st.binary(min_size=32, max_size=32)
 u64 = st.integers(0, 2**64 - 1)

@@ -1,6 +1,6 @@
 """The transfers that fill blocks."""
 
-from alysd.integrations.execution.embedded.transaction import read_transaction
+from alysd.embedded import read_transaction
 from benchmarks.node.transfers import CHAIN_ID, Sender
 
 

@@ -1,0 +1,1 @@
+"""Executing blocks with EELS over tries in LMDB, behind the port of an execution engine; reading the chain."""

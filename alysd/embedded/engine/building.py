@@ -1,0 +1,119 @@
+"""Building a block: which pending transactions go in, and when to stop."""
+
+import logging
+from collections.abc import Sequence
+
+import attrs
+
+from alysd.embedded.engine.budget import Budget, OutOfTime
+from alysd.embedded.engine.execution import BlockExecution, ExecutedPayload
+from alysd.embedded.engine.pending import PendingSource
+from alysd.embedded.engine.rules import BrokenRule, next_base_fee, next_excess_blob_gas
+from alysd.embedded.engine.transaction import BLOB, SignedTransaction
+from alysd.embedded.engine.trie_state import StateView, TrieState
+from alysd.types.block import PayloadAttributes, Withdrawal
+from alysd.types.execution import ExecutionHeader
+from alysd.types.hashes import EvmAddress, PayloadHash
+from alysd.wire.execution_header import EMPTY_OMMERS, ZERO_NONCE
+from alysd.wire.trie import EMPTY_ROOT
+
+_log = logging.getLogger("alysd.engine")
+
+_LEAST_GAS = 21_000
+"""What the cheapest transaction needs: with less left the block is full."""
+
+_EXTRA_DATA = b"alysd"
+
+
+@attrs.frozen
+class Builder:
+    """The bounds of a block being built.
+
+    `seconds` bounds the time that its transactions take: with the default a slot of 2 s keeps half for everything
+    else. A single transaction may take half of it, else it would block the pool for ever and is discarded.
+    `payload_bytes` bounds the sum of the transactions: gas alone would let 7.5 MB of zeros through.
+    """
+
+    seconds: float = 1.0
+    payload_bytes: int = 2**20
+
+    def frame(self, parent: ExecutionHeader, attributes: PayloadAttributes) -> ExecutionHeader:
+        """The header of `parent`'s child as far as it is fixed before anything is executed."""
+        return ExecutionHeader(
+            hash=PayloadHash(b""),
+            parent_hash=parent.hash,
+            ommers_hash=EMPTY_OMMERS,
+            coinbase=attributes.fee_recipient,
+            state_root=bytes(32),
+            transactions_root=EMPTY_ROOT,
+            receipts_root=EMPTY_ROOT,
+            logs_bloom=bytes(256),
+            difficulty=0,
+            number=parent.number + 1,
+            gas_limit=parent.gas_limit,
+            gas_used=0,
+            timestamp=attributes.timestamp,
+            extra_data=_EXTRA_DATA,
+            prev_randao=attributes.prev_randao,
+            nonce=ZERO_NONCE,
+            base_fee=next_base_fee(parent),
+            withdrawals_root=EMPTY_ROOT,
+            blob_gas_used=0,
+            excess_blob_gas=next_excess_blob_gas(parent),
+            parent_beacon_block_root=attributes.parent_beacon_block_root,
+        )
+
+    def fill(
+        self,
+        execution: BlockExecution,
+        state: TrieState,
+        pending: PendingSource,
+        withdrawals: Sequence[Withdrawal],
+    ) -> ExecutedPayload:
+        """Execute what is pending until gas, bytes or time are used up, and finish the block.
+
+        Raises `BrokenRule` when the withdrawals cannot be paid.
+        """
+        execution.begin()
+        block = Budget(self.seconds)
+        room = self.payload_bytes
+        waiting: set[EvmAddress] = set()
+        for signed in pending.best(execution.base_fee, StateView(state)):
+            if block.left() <= 0 or execution.gas_left < _LEAST_GAS:
+                break
+            if signed.sender in waiting:
+                continue
+            if len(signed.raw) <= room and self._include(execution, signed, pending, block):
+                room -= len(signed.raw)
+            else:
+                waiting.add(signed.sender)
+        return execution.finish(withdrawals)
+
+    def _include(
+        self, execution: BlockExecution, signed: SignedTransaction, pending: PendingSource, block: Budget
+    ) -> bool:
+        """Execute one transaction; discard it when it can never be included. Says whether it is in the block."""
+        if signed.type == BLOB:
+            pending.discard(signed, "blobs have nowhere to go on a sidechain")
+            return False
+        if signed.gas > execution.gas_limit:
+            pending.discard(signed, "exceeds block gas limit")
+            return False
+        if signed.gas > execution.gas_left or signed.nonce > execution.nonce_of(signed.sender):
+            return False
+        if signed.tip(execution.base_fee) < 0:
+            return False
+        own = min(self.seconds / 2, block.left())
+        execution.limit(Budget(own))
+        try:
+            execution.add(signed)
+        except OutOfTime:
+            if own == self.seconds / 2:  # it had its whole share: no block will have more
+                reason = f"takes longer than {own:g} s to execute"
+                _log.warning("transaction 0x%s dropped: %s", signed.hash.hex(), reason)
+                pending.discard(signed, reason)
+            return False
+        except BrokenRule as error:
+            pending.discard(signed, str(error))
+            return False
+        return True

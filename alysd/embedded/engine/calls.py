@@ -1,0 +1,171 @@
+"""Trying a message on the state after a block, and throwing away what it did (eth_call, eth_estimateGas).
+
+Runs in any worker thread beside the execution of blocks: states are read, never locked. The words of refusals are
+geth's, which tools search for (go-ethereum 1.17, core/error.go, core/vm/errors.go, eth/gasestimator).
+"""
+
+import attrs
+
+from alysd.embedded.engine.ancestors import AncestorHashes
+from alysd.embedded.engine.budget import Budget, OutOfTime
+from alysd.embedded.engine.chain_store import ChainStore
+from alysd.embedded.engine.eels import EelsState
+from alysd.embedded.engine.execution import environment_of
+from alysd.embedded.engine.message import MessageOutcome, intrinsic_gas, run_message
+from alysd.embedded.engine.reader import Reader
+from alysd.embedded.engine.values import CallRequest, CallResult
+from alysd.errors import Refused
+from alysd.types.execution import ExecutionHeader
+from alysd.types.hashes import EvmAddress
+from alysd.types.units import Wei
+
+GAS_CAP = 50_000_000
+"""Gas that a call may use: geth's default for RPC."""
+
+CALL_SECONDS = 5.0
+"""How long a call may run: geth's default for RPC."""
+
+_TRANSFER_GAS = 21_000
+_CALL_STIPEND = 2_300
+_ESTIMATE_TOLERANCE = 0.015
+"""An estimate may be too high by this part: a third fewer runs than an exact one (geth's choice)."""
+
+
+class CallRefused(Refused):
+    """A call that cannot be tried; the message is in geth's words."""
+
+
+@attrs.frozen(str=False)
+class CallTimeout(Refused):
+    """A call took longer than `seconds`."""
+
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"execution aborted (timeout = {self.seconds:g}s)"
+
+
+@attrs.frozen(str=False)
+class EstimateFailed(Refused):
+    """The message fails with all the gas there may be; `result` says how."""
+
+    result: CallResult
+
+    def __str__(self) -> str:
+        return self.result.error or "execution failed"
+
+
+class Calls:
+    """Tries messages; any thread, several at a time."""
+
+    def __init__(self, store: ChainStore, reader: Reader, chain_id: int) -> None:
+        self._store = store
+        self._reader = reader
+        self._chain_id = chain_id
+
+    def call(
+        self,
+        header: ExecutionHeader,
+        request: CallRequest,
+        *,
+        gas_cap: int = GAS_CAP,
+        seconds: float = CALL_SECONDS,
+    ) -> CallResult:
+        """Send the message on the state after `header`'s block and in that block's environment.
+
+        Raises `CallTimeout`, and `CallRefused` when the sender cannot pay or the gas is not even enough to begin.
+        """
+        gas = gas_cap if request.gas is None else min(request.gas, gas_cap)
+        budget = Budget(seconds)
+        try:
+            return self._run(header, request, gas, budget).result
+        except OutOfTime as error:
+            raise CallTimeout(seconds) from error
+
+    def estimate_gas(
+        self,
+        header: ExecutionHeader,
+        request: CallRequest,
+        *,
+        gas_cap: int = GAS_CAP,
+        seconds: float = CALL_SECONDS,
+    ) -> int:
+        """The gas that the message needs to succeed, by bisection; at most 1.5 % too high.
+
+        Raises `EstimateFailed`, `CallTimeout` and `CallRefused`.
+        """
+        most = self._allowance(header, request, gas_cap)
+        budget = Budget(seconds)
+        try:
+            return self._bisect(header, request, most, budget)
+        except OutOfTime as error:
+            raise CallTimeout(seconds) from error
+
+    def _bisect(self, header: ExecutionHeader, request: CallRequest, most: int, budget: Budget) -> int:
+        plain = request.to is not None and not request.data and not self._reader.code(header, request.to)
+        if plain and most >= _TRANSFER_GAS and self._succeeds(header, request, _TRANSFER_GAS, budget):
+            return _TRANSFER_GAS
+        first = self._run(header, request, most, budget)
+        if not first.result.succeeded:
+            if first.out_of_gas:
+                raise CallRefused(f"gas required exceeds allowance ({most})")
+            raise EstimateFailed(first.result)
+        # What the message used is too little when calls keep a 64th of their gas back, or storage refunds some.
+        least, enough = first.result.gas_used - 1, most
+        likely = (first.result.gas_used + first.refund + _CALL_STIPEND) * 64 // 63
+        guess = likely if likely < enough else (least + enough) // 2
+        while least + 1 < enough:
+            if self._succeeds(header, request, guess, budget):
+                enough = guess
+            else:
+                least = guess
+            if (enough - least) / enough < _ESTIMATE_TOLERANCE:
+                break
+            guess = min((least + enough) // 2, 2 * least)  # most messages need far less than the limit
+        return enough
+
+    def _succeeds(self, header: ExecutionHeader, request: CallRequest, gas: int, budget: Budget) -> bool:
+        return gas >= intrinsic_gas(request) and self._run(header, request, gas, budget).result.succeeded
+
+    def _allowance(self, header: ExecutionHeader, request: CallRequest, gas_cap: int) -> int:
+        """The most gas to try: what was asked for or fits a block, what the sender can pay, at most the cap."""
+        most = request.gas if request.gas is not None and request.gas >= _TRANSFER_GAS else header.gas_limit
+        if request.max_fee:
+            balance = self._reader.account(header, request.sender).balance
+            if balance < request.value:
+                raise _insufficient_funds(request.sender, balance, request.value)
+            most = min(most, (balance - request.value) // request.max_fee)
+        return min(most, gas_cap)
+
+    def _run(self, header: ExecutionHeader, request: CallRequest, gas: int, budget: Budget) -> MessageOutcome:
+        self._check(header, request, gas)
+        # Without a price the base fee reads as zero: nobody asks a message that pays nothing for a fee.
+        frame = header if request.max_fee else attrs.evolve(header, base_fee=Wei(0))
+        parent = self._reader.needed_header(header.parent_hash) if header.number else header
+        ancestors = AncestorHashes(parent, self._reader.needed_header)
+        state = EelsState(self._store, header.state_root)
+        return run_message(environment_of(frame, state, ancestors, self._chain_id, budget), request, gas)
+
+    def _check(self, header: ExecutionHeader, request: CallRequest, gas: int) -> None:
+        """Raise `CallRefused` for what a transaction pool would refuse too."""
+        if request.max_fee and request.max_fee < header.base_fee:
+            sender = f"0x{request.sender.hex()}"
+            raise CallRefused(
+                "max fee per gas less than block base fee: "
+                f"address {sender}, maxFeePerGas: {request.max_fee}, baseFee: {header.base_fee}"
+            )
+        if request.max_priority_fee > request.max_fee:
+            raise CallRefused("max priority fee per gas higher than max fee per gas")
+        balance = self._reader.account(header, request.sender).balance
+        cost = gas * request.max_fee + request.value
+        if balance < cost:
+            raise _insufficient_funds(request.sender, balance, cost)
+        needed = intrinsic_gas(request)
+        if gas < needed:
+            raise CallRefused(f"intrinsic gas too low: have {gas}, want {needed}")
+
+
+def _insufficient_funds(sender: EvmAddress, have: int, want: int) -> CallRefused:
+    return CallRefused(
+        f"insufficient funds for gas * price + value: address 0x{sender.hex()} have {have} want {want}"
+    )

@@ -1,0 +1,268 @@
+"""The embedded engine's chain: judges payloads, builds them, follows the forkchoice.
+
+Synchronous, one call at a time: `engine.py` calls this from a worker thread. What is read besides, for RPC, goes
+through `Reader`, at the same time.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from alysd.embedded.engine.ancestors import AncestorHashes
+from alysd.embedded.engine.budget import Budget, never
+from alysd.embedded.engine.building import Builder
+from alysd.embedded.engine.chain_store import BlockRecord, CanonicalChange, ChainStore
+from alysd.embedded.engine.eels import EelsState
+from alysd.embedded.engine.execution import BlockExecution, ExecutedPayload
+from alysd.embedded.engine.pending import PendingSource
+from alysd.embedded.engine.reader import Reader, Tip
+from alysd.embedded.engine.records import encode_body, encode_receipts
+from alysd.embedded.engine.rules import BrokenRule, check_header, check_outcome
+from alysd.embedded.engine.transaction import read_transaction
+from alysd.embedded.engine.values import AccountState, HeadChange
+from alysd.errors import ComponentError, Corrupt, EngineBehind, Malformed, Refused, WrongChain
+from alysd.types.block import ExecutionPayload, PayloadAttributes
+from alysd.types.execution import ExecutionHeader
+from alysd.types.hashes import ZERO_HASH, BlockHash, PayloadHash
+from alysd.types.units import Height
+from alysd.types.verdict import Invalid, Syncing, Valid, Verdict
+from alysd.wire.execution_genesis import genesis_payload, genesis_state
+from alysd.wire.execution_header import encode_header, header_of
+from alysd.wire.keccak import keccak256
+
+_KEPT_BUILDS = 4
+"""Blocks built and not yet given back: one a slot is asked for, a retry or two may follow."""
+
+_KEPT_ACCOUNTS = 4096
+"""Accounts carried on to the next block: some 2 MB, more than a full block of transfers touches (1,430 · 2)."""
+
+
+class ExecutionChain:
+    """All blocks executed so far, on any branch, and which of them are canonical."""
+
+    def __init__(self, store: ChainStore, chain_id: int, genesis: PayloadHash) -> None:
+        self.store = store
+        self.chain_id = chain_id
+        self.genesis = genesis
+        self.reader = Reader(store, chain_id)
+        self._built: dict[bytes, ExecutedPayload] = {}
+        self._warm: tuple[bytes, Mapping[bytes, AccountState]] = (b"", {})
+
+    @classmethod
+    def open(cls, folder: Path, execution_genesis: Mapping[str, Any]) -> "ExecutionChain":
+        """Open the database in `folder`, making it with the genesis block when it is new.
+
+        Raises `ConfigError` for a genesis that is wrong, `WrongChain` when the database holds another one,
+        `StoreError` when the disk refuses.
+        """
+        payload = genesis_payload(execution_genesis)
+        chain_id = int(execution_genesis["config"]["chainId"])
+        store = ChainStore.open(folder)
+        with ExitStack() as unless_it_is_ours:
+            unless_it_is_ours.callback(store.close)
+            found = store.meta("genesis")
+            if found is None:
+                _write_genesis(store, payload, execution_genesis)
+            elif found != payload.block_hash:
+                raise WrongChain(
+                    f"the execution database in {folder} belongs to the chain with genesis {found.hex()}, the "
+                    f"configuration names {payload.block_hash.hex()}: give this chain a data folder of its own"
+                )
+            unless_it_is_ours.pop_all()
+        return cls(store, chain_id, payload.block_hash)
+
+    def knows(self, block: bytes) -> bool:
+        """Whether a block is stored, on any branch."""
+        return self.store.get("headers", block) is not None
+
+    def new_payload(
+        self,
+        payload: ExecutionPayload,
+        parent_beacon_block_root: BlockHash,
+        interrupt: Callable[[], None] = never,
+    ) -> Verdict:
+        """Judge a payload; before VALID is returned, block and state are on disk (engine_newPayloadV3).
+
+        `interrupt` is called every millisecond or so; what it raises ends the execution and nothing is stored.
+        """
+        try:
+            header = header_of(payload, parent_beacon_block_root)
+            if header.hash != payload.block_hash:
+                raise BrokenRule(f"block hash is {payload.block_hash.hex()}, its header's is {header.hash.hex()}")
+            if self.knows(header.hash):
+                return Valid()
+            parent = self.reader.header(header.parent_hash)
+            if parent is None:
+                return Syncing()
+            # The hash covers everything that executing yields: what we built ourselves needs no second execution.
+            executed = self._built.pop(header.hash, None) or self._execute(payload, header, parent, interrupt)
+        except (BrokenRule, Malformed) as error:
+            return Invalid(str(error))
+        self._store(executed)
+        return Valid()
+
+    def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> HeadChange | None:
+        """Follow a head; None when one of the blocks is not known (engine_forkchoiceUpdatedV3).
+
+        Raises `ComponentError` when `safe` or `final` is not in the head's ancestry.
+        """
+        headers = [self.reader.header(block) for block in (head, safe, final)]
+        if any(header is None for header in headers):
+            return None
+        tip = Tip(*(header for header in headers if header is not None))
+        before = self.reader.tip
+        removed, added = self._path(before.head, tip.head)
+        for header in (tip.safe, tip.final):
+            place = next((new for new in added if new.number == header.number), None)
+            canonical = self.store.hash_at(header.number) if place is None else place.hash
+            if header.number > tip.head.number or canonical != header.hash:
+                raise ComponentError("embedded engine", "set_forkchoice", -38002, "Invalid forkchoice state")
+        if tip != before:
+            self._write_canonical(tip, removed, added)
+            self.reader.tip = tip
+        return HeadChange(tip.head, tip.safe, tip.final, tuple(removed), tuple(added))
+
+    def build(
+        self, head: PayloadHash, attributes: PayloadAttributes, pending: PendingSource, builder: Builder
+    ) -> ExecutionPayload:
+        """Build a payload on `head` and keep it, for it will be given back.
+
+        Raises `EngineBehind` when the head is not known, `ComponentError` for a time not after the head's.
+        """
+        parent = self.reader.header(head)
+        if parent is None:
+            raise EngineBehind(head)
+        if attributes.timestamp <= parent.timestamp:
+            raise ComponentError(
+                "embedded engine", "build_payload", -38003, "Invalid payload attributes: timestamp"
+            )
+        frame = builder.frame(parent, attributes)
+        state = self._state(parent)
+        execution = BlockExecution(frame, state, self._ancestors(parent), self.chain_id, Budget())
+        executed = builder.fill(execution, state, pending, attributes.withdrawals)
+        while len(self._built) >= _KEPT_BUILDS:
+            del self._built[next(iter(self._built))]
+        self._built[executed.header.hash] = executed
+        return _payload_of(executed)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.store.close()
+
+    def _execute(
+        self,
+        payload: ExecutionPayload,
+        header: ExecutionHeader,
+        parent: ExecutionHeader,
+        interrupt: Callable[[], None],
+    ) -> ExecutedPayload:
+        check_header(header, parent)
+        budget = Budget(interrupt=interrupt)
+        execution = BlockExecution(header, self._state(parent), self._ancestors(parent), self.chain_id, budget)
+        execution.begin()
+        for index, raw in enumerate(payload.transactions):
+            try:
+                execution.add(read_transaction(raw, self.chain_id))
+            except Refused as error:
+                raise BrokenRule(f"transaction {index}: {error}") from error
+        executed = execution.finish(payload.withdrawals)
+        check_outcome(header, executed.header)
+        return executed
+
+    def _state(self, parent: ExecutionHeader) -> EelsState:
+        root, accounts = self._warm
+        return EelsState(self.store, parent.state_root, accounts if root == parent.state_root else None)
+
+    def _ancestors(self, parent: ExecutionHeader) -> AncestorHashes:
+        return AncestorHashes(parent, self.reader.needed_header)
+
+    def _store(self, executed: ExecutedPayload) -> None:
+        header = executed.header
+        self.store.write_block(
+            BlockRecord(
+                hash=header.hash,
+                header=encode_header(header),
+                body=encode_body(executed.transactions, executed.withdrawals),
+                receipts=encode_receipts(executed.receipts),
+                nodes=executed.changes.nodes,
+                codes=executed.changes.codes,
+            )
+        )
+        if len(executed.accounts) <= _KEPT_ACCOUNTS:
+            self._warm = (header.state_root, executed.accounts)
+
+    def _path(
+        self, old: ExecutionHeader, new: ExecutionHeader
+    ) -> tuple[list[ExecutionHeader], list[ExecutionHeader]]:
+        """The blocks to leave, newest first, and those to enter, oldest first, on the way from `old` to `new`."""
+        added: list[ExecutionHeader] = []
+        while self.store.hash_at(new.number) != new.hash:
+            added.append(new)
+            new = self.reader.needed_header(new.parent_hash)
+        removed: list[ExecutionHeader] = []
+        while old.number > new.number:
+            removed.append(old)
+            old = self.reader.needed_header(old.parent_hash)
+        if old.hash != new.hash:
+            raise Corrupt(f"block {new.hash.hex()} is canonical, but not on the way from the head to the genesis")
+        return removed, added[::-1]
+
+    def _write_canonical(self, tip: Tip, removed: list[ExecutionHeader], added: list[ExecutionHeader]) -> None:
+        places: list[tuple[bytes, bytes]] = []
+        for header in added:
+            transactions = self.reader.raw_transactions(header.hash)
+            places += [
+                (keccak256(raw), header.hash + index.to_bytes(4, "big")) for index, raw in enumerate(transactions)
+            ]
+        self.store.write_canonical(
+            CanonicalChange(
+                head=tip.head.hash,
+                safe=tip.safe.hash,
+                final=tip.final.hash,
+                removed_numbers=[header.number for header in removed],
+                added=[(header.number, header.hash) for header in added],
+                removed_transactions=[
+                    keccak256(raw) for header in removed for raw in self.reader.raw_transactions(header.hash)
+                ],
+                added_transactions=places,
+            )
+        )
+
+
+def _write_genesis(store: ChainStore, payload: ExecutionPayload, execution_genesis: Mapping[str, Any]) -> None:
+    state = genesis_state(execution_genesis)
+    header = header_of(payload, ZERO_HASH)
+    store.write_genesis(
+        BlockRecord(
+            hash=header.hash,
+            header=encode_header(header),
+            body=encode_body((), ()),
+            receipts=encode_receipts(()),
+            nodes=state.nodes,
+            codes=state.codes,
+        )
+    )
+
+
+def _payload_of(executed: ExecutedPayload) -> ExecutionPayload:
+    header = executed.header
+    return ExecutionPayload(
+        parent_hash=header.parent_hash,
+        fee_recipient=header.coinbase,
+        state_root=header.state_root,
+        receipts_root=header.receipts_root,
+        logs_bloom=header.logs_bloom,
+        prev_randao=header.prev_randao,
+        block_number=Height(header.number),
+        gas_limit=header.gas_limit,
+        gas_used=header.gas_used,
+        timestamp=header.timestamp,
+        extra_data=header.extra_data,
+        base_fee_per_gas=header.base_fee,
+        block_hash=header.hash,
+        transactions=executed.transactions,
+        withdrawals=executed.withdrawals,
+        blob_gas_used=header.blob_gas_used,
+        excess_blob_gas=header.excess_blob_gas,
+    )

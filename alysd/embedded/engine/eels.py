@@ -1,0 +1,181 @@
+"""The Ethereum Execution Layer Specification (EELS), fork Cancun, set to work on the node's own state.
+
+The specification's modules bind each other's functions by name when they are imported. `_install` puts routed ones
+in their place, in every module of the fork: for a state of ours they call its methods, for the specification's own
+state what they called before, so that both can be used in one process, as the tests do.
+"""
+
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import attrs
+
+from alysd.embedded.engine.budget import Budget
+from alysd.embedded.engine.specification import (
+    U64,
+    Address,
+    Bytes,
+    OpStart,
+    PrecompileStart,
+    Uint,
+    fork,
+    rlp,
+    set_evm_trace,
+    state,
+    transactions,
+    vm,
+)
+from alysd.embedded.engine.trie_state import TrieState
+
+_STATE_METHODS: dict[str, Callable[..., Any]] = {
+    "get_account": TrieState.get_account,
+    "get_account_optional": TrieState.get_account_optional,
+    "set_account": TrieState.set_account,
+    "set_account_balance": TrieState.set_account_balance,
+    "increment_nonce": TrieState.increment_nonce,
+    "move_ether": TrieState.move_ether,
+    "mark_account_created": TrieState.mark_account_created,
+    "get_storage": TrieState.get_storage,
+    "set_storage": TrieState.set_storage,
+    "get_storage_original": TrieState.get_storage_original,
+    "destroy_storage": TrieState.destroy_storage,
+    "account_has_storage": TrieState.account_has_storage,
+}
+"""The functions of the specification's `state` that know how it stores; all others are made of these."""
+
+_TRANSACTION_METHODS: dict[str, Callable[[TrieState], None]] = {
+    "begin_transaction": TrieState.begin,
+    "commit_transaction": TrieState.commit,
+    "rollback_transaction": TrieState.rollback,
+}
+
+
+class EelsState(TrieState):
+    """A `TrieState` as the specification's functions are given it.
+
+    Transient storage (EIP-1153) is the specification's own and small: it is handed on together with a state of its
+    own that is always empty.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.empty = state.State()
+
+
+@dataclass
+class Environment(vm.BlockEnvironment):
+    """A block's environment, with a budget of time."""
+
+    budget: Budget
+
+
+@attrs.frozen
+class PreparedTransaction:
+    """A transaction in the specification's form, with what is costly to find out again.
+
+    `encoded` is what the specification takes for its bytes: a legacy transaction stands for itself.
+    """
+
+    transaction: transactions.Transaction
+    encoded: transactions.LegacyTransaction | Bytes
+    sender: Address
+
+
+_in_hand = threading.local()
+"""The prepared transaction that this thread executes."""
+
+
+def process_transaction(
+    environment: Environment, output: vm.BlockOutput, prepared: PreparedTransaction, index: int
+) -> None:
+    """Execute one transaction of a block; raises the specification's errors, or `OutOfTime`."""
+    _in_hand.prepared = prepared
+    try:
+        fork.process_transaction(environment, output, prepared.transaction, Uint(index))
+    finally:
+        del _in_hand.prepared
+
+
+def _install() -> None:
+    """Route the fork's functions; done once, by importing this module."""
+    replacements: dict[int, Callable[..., Any]] = {}
+    for name, method in _STATE_METHODS.items():
+        stock = getattr(state, name)
+        replacements[id(stock)] = _routed(stock, method)
+    for name, method in _TRANSACTION_METHODS.items():
+        stock = getattr(state, name)
+        replacements[id(stock)] = _routed_transaction(stock, method)
+    replacements[id(transactions.recover_sender)] = _recover_sender(transactions.recover_sender)
+    replacements[id(transactions.encode_transaction)] = _encode_transaction(transactions.encode_transaction)
+    for module_name, module in list(sys.modules.items()):
+        if module_name.startswith("ethereum.forks.cancun"):
+            for name, value in list(vars(module).items()):
+                if id(value) in replacements:
+                    setattr(module, name, replacements[id(value)])
+    set_evm_trace(_watch)
+
+
+def _routed(stock: Callable[..., Any], method: Callable[..., Any]) -> Callable[..., Any]:
+    def routed(target: Any, *args: Any) -> Any:
+        return method(target, *args) if type(target) is EelsState else stock(target, *args)
+
+    return routed
+
+
+def _routed_transaction(stock: Callable[..., Any], method: Callable[[TrieState], None]) -> Callable[..., None]:
+    def routed(target: Any, transient: Any) -> None:
+        if type(target) is EelsState:
+            method(target)
+            stock(target.empty, transient)
+        else:
+            stock(target, transient)
+
+    return routed
+
+
+def _recover_sender(
+    stock: Callable[[U64, transactions.Transaction], Address],
+) -> Callable[[U64, transactions.Transaction], Address]:
+    def recover_sender(chain_id: U64, transaction: transactions.Transaction) -> Address:
+        prepared: PreparedTransaction | None = getattr(_in_hand, "prepared", None)
+        if prepared is not None and prepared.transaction is transaction:
+            return prepared.sender
+        return stock(chain_id, transaction)
+
+    return recover_sender
+
+
+def _encode_transaction(
+    stock: Callable[[transactions.Transaction], transactions.LegacyTransaction | Bytes],
+) -> Callable[[transactions.Transaction], transactions.LegacyTransaction | Bytes]:
+    def encode_transaction(transaction: transactions.Transaction) -> transactions.LegacyTransaction | Bytes:
+        prepared: PreparedTransaction | None = getattr(_in_hand, "prepared", None)
+        if prepared is not None and prepared.transaction is transaction:
+            return prepared.encoded
+        return stock(transaction)
+
+    return encode_transaction
+
+
+def _watch(evm: Any, event: object) -> None:
+    """Charge instructions and precompiled contracts to the environment's budget, if it is one of ours."""
+    kind = type(event)
+    if kind is not OpStart and kind is not PrecompileStart:
+        return
+    environment = evm.message.block_env
+    if type(environment) is Environment:
+        if isinstance(event, PrecompileStart):
+            environment.budget.precompile(event.address, len(evm.message.data))
+        else:
+            environment.budget.instruction()
+
+
+def encode_receipt(receipt: Any) -> bytes:
+    """A receipt's bytes as its trie holds them (EIP-2718): the specification leaves legacy ones decoded."""
+    return bytes(receipt if isinstance(receipt, bytes) else rlp.encode(receipt))
+
+
+_install()

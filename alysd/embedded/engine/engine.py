@@ -1,0 +1,112 @@
+"""The embedded execution client behind the port: every call runs in a worker thread, one at a time."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, TypeVarTuple
+
+import trio
+
+from alysd.embedded.engine.building import Builder
+from alysd.embedded.engine.calls import Calls
+from alysd.embedded.engine.chain import ExecutionChain
+from alysd.embedded.engine.pending import PendingSource
+from alysd.embedded.engine.reader import Reader
+from alysd.embedded.engine.values import HeadChange
+from alysd.errors import EngineBehind
+from alysd.types.block import ExecutionPayload, PayloadAttributes
+from alysd.types.hashes import BlockHash, PayloadHash
+from alysd.types.verdict import Verdict
+
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
+
+
+class EmbeddedEngine:
+    """Implements `alysd.ports.ExecutionEngine` in this process; for development and tests of federations."""
+
+    def __init__(self, chain: ExecutionChain, pending: PendingSource, calls: Calls, builder: Builder) -> None:
+        self._chain = chain
+        self._pending = pending
+        self._builder = builder
+        self._one = trio.CapacityLimiter(1)
+        self._watchers: list[Callable[[HeadChange], None]] = []
+        self.reader: Reader = chain.reader
+        self.calls = calls
+        self.chain_id = chain.chain_id
+
+    @classmethod
+    async def open(
+        cls, path: Path, execution_genesis: Mapping[str, Any], pending: PendingSource
+    ) -> "EmbeddedEngine":
+        """Open the engine's database in the folder `path`, making it when it is new (some 10 ms).
+
+        Raises `ConfigError` when the genesis is wrong, `WrongChain` when the folder holds another chain,
+        `StoreError` when the disk refuses.
+        """
+        return await trio.to_thread.run_sync(_open, path, execution_genesis, pending)
+
+    async def genesis_hash(self) -> PayloadHash:
+        """Hash of block 0."""
+        await trio.lowlevel.checkpoint()
+        return self._chain.genesis
+
+    async def knows(self, payload: PayloadHash) -> bool:
+        """Whether the block is stored, with its state, on any branch."""
+        return await self._run(self._chain.knows, payload)
+
+    async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
+        """Execute and judge a payload. Before VALID comes back the block and its state are on disk, synced.
+
+        Waits for the execution, however long it takes: a judgement must not depend on this machine's speed. When
+        the caller is cancelled it ends within milliseconds, and nothing of the payload is stored.
+        """
+        interrupt = trio.from_thread.check_cancelled
+        return await self._run(self._chain.new_payload, payload, parent_beacon_block_root, interrupt)
+
+    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash) -> None:
+        """Follow these three blocks and tell the watchers. Raises `EngineBehind` when a block is not known."""
+        change = await self._run(self._chain.set_forkchoice, head, safe, finalized)
+        if change is None:
+            raise EngineBehind(head)
+        for watcher in list(self._watchers):
+            watcher(change)
+
+    async def build_payload(
+        self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash, attributes: PayloadAttributes
+    ) -> ExecutionPayload:
+        """Follow this head and build a payload on it from what is pending: little more than a second at most.
+
+        Raises `EngineBehind` when a block is not known.
+        """
+        await self.set_forkchoice(head, safe, finalized)
+        return await self._run(self._chain.build, head, attributes, self._pending, self._builder)
+
+    async def gas_used(self, payload: PayloadHash, transactions: int) -> tuple[int, ...]:
+        """Gas used by each of the `transactions` of a block, in order.
+
+        Raises `EngineBehind` when the block is not known with so many.
+        """
+        found = await self._run(self._chain.reader.gas_used, payload)
+        if found is None or len(found) != transactions:
+            raise EngineBehind(payload)
+        return found
+
+    def on_head(self, watcher: Callable[[HeadChange], None]) -> Callable[[], None]:
+        """Call `watcher`, in trio's thread, after each forkchoice; it must not block. Returns how to end that."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
+    async def aclose(self) -> None:
+        """Wait for the call in hand, then close the database."""
+        with trio.CancelScope(shield=True):
+            await self._run(self._chain.close)
+
+    async def _run(self, call: Callable[[*Arguments], Result], *args: *Arguments) -> Result:
+        # Never abandoned: a thread left behind would write into a database that others believe to be theirs.
+        # What can take long looks for a cancellation itself.
+        return await trio.to_thread.run_sync(call, *args, limiter=self._one)
+
+
+def _open(path: Path, execution_genesis: Mapping[str, Any], pending: PendingSource) -> EmbeddedEngine:
+    chain = ExecutionChain.open(path, execution_genesis)
+    return EmbeddedEngine(chain, pending, Calls(chain.store, chain.reader, chain.chain_id), Builder())

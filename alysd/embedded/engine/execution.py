@@ -1,0 +1,205 @@
+"""One block being executed: the specification's steps, from the system call to the header that results.
+
+Importing and building differ only in where transactions come from and in what happens to a bad one, so both run
+through `BlockExecution`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from alysd.embedded.engine.budget import Budget, OutOfTime
+from alysd.embedded.engine.eels import (
+    EelsState,
+    Environment,
+    PreparedTransaction,
+    encode_receipt,
+    process_transaction,
+)
+from alysd.embedded.engine.rules import BrokenRule
+from alysd.embedded.engine.specification import (
+    U64,
+    U256,
+    Address,
+    Bytes,
+    Bytes32,
+    EthereumException,
+    RLPException,
+    Uint,
+    blocks,
+    fork,
+    rlp,
+    transactions,
+    trie,
+    vm,
+)
+from alysd.embedded.engine.transaction import SignedTransaction
+from alysd.embedded.engine.trie_state import StateChanges
+from alysd.embedded.engine.values import AccountState
+from alysd.types.block import Withdrawal
+from alysd.types.execution import ExecutionHeader
+from alysd.types.hashes import EvmAddress
+from alysd.wire.execution_header import encode_withdrawal, with_hash
+from alysd.wire.rlp import as_bytes, as_list, decode
+from alysd.wire.trie import indexed_root
+
+EXECUTION_ERRORS = (EthereumException, RLPException, OverflowError, ValueError, AssertionError)
+"""What the specification raises for what breaks a rule; the middle two come from its bounded integers."""
+
+
+@attrs.frozen
+class ExecutedPayload:
+    """A block with its outcome: everything that is stored, and the accounts it has touched."""
+
+    header: ExecutionHeader
+    transactions: tuple[bytes, ...]
+    withdrawals: tuple[Withdrawal, ...]
+    receipts: tuple[bytes, ...]
+    changes: StateChanges
+    accounts: Mapping[bytes, AccountState]
+
+
+class BlockExecution:
+    """Executes one block on the state of its parent; `frame` is its header as far as it is fixed beforehand."""
+
+    def __init__(
+        self,
+        frame: ExecutionHeader,
+        state: EelsState,
+        ancestors: Sequence[Bytes32],
+        chain_id: int,
+        budget: Budget,
+    ) -> None:
+        self._frame = frame
+        self._state = state
+        self._output = vm.BlockOutput()
+        self._environment = environment_of(frame, state, ancestors, chain_id, budget)
+        self._transactions: list[bytes] = []
+        self._receipts: list[bytes] = []
+
+    @property
+    def base_fee(self) -> int:
+        """Wei a gas that this block burns."""
+        return self._frame.base_fee
+
+    @property
+    def gas_limit(self) -> int:
+        """Gas that all transactions may use."""
+        return self._frame.gas_limit
+
+    @property
+    def gas_left(self) -> int:
+        """Gas that further transactions may use."""
+        return self._frame.gas_limit - int(self._output.block_gas_used)
+
+    def nonce_of(self, address: EvmAddress) -> int:
+        """The account's nonce after the transactions so far."""
+        return int(self._state.get_account(Address(address)).nonce)
+
+    def limit(self, budget: Budget) -> None:
+        """Give what is executed from here on this budget."""
+        self._environment.budget = budget
+
+    def begin(self) -> None:
+        """Store the beacon root (EIP-4788), the first thing that a block does."""
+        fork.process_unchecked_system_transaction(
+            block_env=self._environment,
+            target_address=fork.BEACON_ROOTS_ADDRESS,
+            data=self._environment.parent_beacon_block_root,
+        )
+
+    def add(self, signed: SignedTransaction) -> None:
+        """Execute a transaction; when this raises (`BrokenRule`, `OutOfTime`), nothing has changed."""
+        self._environment.budget.look()
+        prepared = prepare(signed)
+        self._state.checkpoint()
+        index = len(self._transactions)
+        try:
+            process_transaction(self._environment, self._output, prepared, index)
+        except OutOfTime:
+            self._state.abandon()
+            raise
+        except EXECUTION_ERRORS as error:
+            self._state.abandon()
+            raise BrokenRule(words(error)) from error
+        self._transactions.append(signed.raw)
+        self._receipts.append(encode_receipt(trie.trie_get(self._output.receipts_trie, rlp.encode(Uint(index)))))
+
+    def finish(self, withdrawals: Sequence[Withdrawal]) -> ExecutedPayload:
+        """Pay the withdrawals, write the state into its tries, and make the header; raises `BrokenRule`."""
+        try:
+            minted = tuple(
+                blocks.Withdrawal(U64(w.index), U64(w.validator_index), Address(w.address), U256(w.amount))
+                for w in withdrawals
+            )
+            fork.process_withdrawals(self._environment, self._output, minted)
+        except EXECUTION_ERRORS as error:
+            raise BrokenRule(f"withdrawals: {words(error)}") from error
+        changes = self._state.finish()
+        header = attrs.evolve(
+            self._frame,
+            state_root=changes.root,
+            transactions_root=indexed_root(self._transactions),
+            receipts_root=indexed_root(self._receipts),
+            withdrawals_root=indexed_root([encode_withdrawal(withdrawal) for withdrawal in withdrawals]),
+            logs_bloom=_joined_bloom(self._receipts),
+            gas_used=int(self._output.block_gas_used),
+            blob_gas_used=int(self._output.blob_gas_used),
+        )
+        return ExecutedPayload(
+            header=with_hash(header),
+            transactions=tuple(self._transactions),
+            withdrawals=tuple(withdrawals),
+            receipts=tuple(self._receipts),
+            changes=changes,
+            accounts=self._state.known(),
+        )
+
+
+def environment_of(
+    header: ExecutionHeader,
+    state: EelsState,
+    ancestors: Sequence[Bytes32],
+    chain_id: int,
+    budget: Budget,
+) -> Environment:
+    """A block's environment as the specification wants it; raises `OverflowError` for a number too large."""
+    return Environment(
+        chain_id=U64(chain_id),
+        state=state,  # pyright: ignore[reportArgumentType]  # routed by eels.py
+        block_gas_limit=Uint(header.gas_limit),
+        block_hashes=ancestors,  # pyright: ignore[reportArgumentType]  # a list is only indexed
+        coinbase=Address(header.coinbase),
+        number=Uint(header.number),
+        base_fee_per_gas=Uint(header.base_fee),
+        time=U256(header.timestamp),
+        prev_randao=Bytes32(header.prev_randao),
+        excess_blob_gas=U64(header.excess_blob_gas),
+        parent_beacon_block_root=Bytes32(header.parent_beacon_block_root),
+        budget=budget,
+    )
+
+
+def prepare(signed: SignedTransaction) -> PreparedTransaction:
+    """Bring a transaction into the specification's form; raises `BrokenRule`."""
+    try:
+        raw = signed.raw
+        encoded = Bytes(raw) if raw[0] < 0xC0 else rlp.decode_to(transactions.LegacyTransaction, raw)
+        return PreparedTransaction(transactions.decode_transaction(encoded), encoded, Address(signed.sender))
+    except EXECUTION_ERRORS as error:
+        raise BrokenRule(f"it does not decode: {words(error)}") from error
+
+
+def words(error: BaseException) -> str:
+    """What an error of the specification says; many of its errors only have a name."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _joined_bloom(receipts: Sequence[bytes]) -> bytes:
+    """The block's bloom filter: all that is in any receipt's."""
+    joined = 0
+    for encoded in receipts:
+        body = encoded if encoded[0] >= 0xC0 else encoded[1:]
+        joined |= int.from_bytes(as_bytes(as_list(decode(body), 4)[2], 256), "big")
+    return joined.to_bytes(256, "big")

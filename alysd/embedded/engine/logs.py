@@ -1,0 +1,84 @@
+"""Finding logs by address and topics (eth_getLogs), with the header's bloom filter to skip most blocks."""
+
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from alysd.embedded.engine.values import EvmLog, FoundLog
+from alysd.errors import Refused
+from alysd.types.execution import ExecutionHeader
+from alysd.types.hashes import EvmAddress
+from alysd.wire.keccak import keccak256
+
+_BLOOM_BITS = 2048
+
+
+@attrs.frozen(str=False)
+class TooManyLogs(Refused):
+    """More logs match than may be returned at once."""
+
+    most: int
+
+    def __str__(self) -> str:
+        return f"query returned more than {self.most} results"
+
+
+@attrs.frozen
+class LogFilter:
+    """Which logs are wanted: of any of `addresses` (any at all when empty), with topics that match by position.
+
+    A position holds the topics that are accepted there, or None for any; a log with fewer topics does not match.
+    """
+
+    addresses: frozenset[EvmAddress] = frozenset()
+    topics: tuple[frozenset[bytes] | None, ...] = ()
+
+    def matches(self, log: EvmLog) -> bool:
+        """Whether the log is wanted."""
+        if self.addresses and log.address not in self.addresses:
+            return False
+        if len(self.topics) > len(log.topics):
+            return False
+        return all(
+            wanted is None or topic in wanted for wanted, topic in zip(self.topics, log.topics, strict=False)
+        )
+
+    def blooms(self) -> tuple[tuple[int, ...], ...]:
+        """For each condition the bits of its alternatives: prepared once for many blocks."""
+        conditions = [self.addresses] if self.addresses else []
+        return tuple(
+            tuple(bloom_bits(value) for value in condition)
+            for condition in (*conditions, *(wanted for wanted in self.topics if wanted is not None))
+        )
+
+
+def bloom_bits(value: bytes) -> int:
+    """The three bits that an address or a topic sets in a bloom filter, as a number (Yellow Paper 4.4.3)."""
+    digest = keccak256(value)
+    bits = 0
+    for at in (0, 2, 4):
+        bits |= 1 << (int.from_bytes(digest[at : at + 2], "big") % _BLOOM_BITS)
+    return bits
+
+
+def may_hold(logs_bloom: bytes, blooms: tuple[tuple[int, ...], ...]) -> bool:
+    """Whether a block with this bloom filter may hold a wanted log; False is certain."""
+    found = int.from_bytes(logs_bloom, "big")
+    return all(any(found & bits == bits for bits in alternatives) for alternatives in blooms)
+
+
+def matching_logs(
+    header: ExecutionHeader,
+    transactions: Sequence[bytes],
+    logs: Sequence[Sequence[EvmLog]],
+    wanted: LogFilter,
+) -> Iterator[FoundLog]:
+    """The wanted logs of one block, in order; `transactions` are its transactions' bytes."""
+    log_index = 0
+    for index, (raw, written) in enumerate(zip(transactions, logs, strict=True)):
+        digest: bytes | None = None
+        for log in written:
+            if wanted.matches(log):
+                digest = digest or keccak256(raw)
+                yield FoundLog(header, digest, index, log_index, log)
+            log_index += 1

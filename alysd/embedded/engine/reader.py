@@ -1,0 +1,216 @@
+"""Reading the embedded engine's chain, for RPC. Synchronous; any thread, while blocks are executed in another.
+
+What is found by its own hash never changes, so no two reads can contradict each other but by what is canonical.
+Methods named "cheap" take a few database reads (below 0.1 ms); the others belong in a worker thread.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import attrs
+
+from alysd.embedded.engine.chain_store import ChainStore
+from alysd.embedded.engine.fees import rewards_at
+from alysd.embedded.engine.logs import LogFilter, TooManyLogs, matching_logs, may_hold
+from alysd.embedded.engine.records import (
+    block_size,
+    decode_body,
+    decode_gas_used,
+    decode_logs,
+    decode_receipts,
+    read_header,
+)
+from alysd.embedded.engine.rules import next_base_fee
+from alysd.embedded.engine.transaction import SignedTransaction, read_transaction
+from alysd.embedded.engine.trie_state import EMPTY_STATE, read_account, read_slot
+from alysd.embedded.engine.values import (
+    AccountState,
+    ExecutionBlock,
+    ExecutionReceipt,
+    FeeHistory,
+    FoundLog,
+    IncludedTransaction,
+)
+from alysd.errors import Corrupt
+from alysd.types.execution import ExecutionHeader
+from alysd.types.hashes import EvmAddress
+from alysd.types.units import Wei
+from alysd.wire.execution_genesis import EMPTY_CODE_HASH
+
+_BLOCKS_CACHED = 64
+"""Blocks kept with their transactions decoded: at 200 transactions of 1 KB each some 25 MB, usually far less."""
+
+
+@attrs.frozen
+class Tip:
+    """The three blocks of the last forkchoice."""
+
+    head: ExecutionHeader
+    safe: ExecutionHeader
+    final: ExecutionHeader
+
+
+class Reader:
+    """Reads blocks, receipts and states. `tip` is replaced by the chain after each forkchoice."""
+
+    def __init__(self, store: ChainStore, chain_id: int) -> None:
+        self._store = store
+        self._chain_id = chain_id
+        self.tip = Tip(*(self._tip(name) for name in ("head", "safe", "final")))
+        self._cached_block = lru_cache(_BLOCKS_CACHED)(self._load_block)
+
+    def head(self) -> ExecutionHeader:
+        """The newest canonical block; cheap."""
+        return self.tip.head
+
+    def safe(self) -> ExecutionHeader:
+        """The newest safe block; cheap."""
+        return self.tip.safe
+
+    def final(self) -> ExecutionHeader:
+        """The newest finalized block; cheap."""
+        return self.tip.final
+
+    def hash_at(self, number: int) -> bytes | None:
+        """The canonical block of a number; cheap."""
+        return self._store.hash_at(number)
+
+    def header(self, block: bytes) -> ExecutionHeader | None:
+        """The header of a stored block on any branch; cheap."""
+        found = self._store.get("headers", block)
+        return None if found is None else read_header(found)
+
+    def needed_header(self, block: bytes) -> ExecutionHeader:
+        """The header of a block that must be there; raises `Corrupt`."""
+        found = self.header(block)
+        if found is None:
+            raise Corrupt(f"the execution database has lost block {block.hex()}")
+        return found
+
+    def canonical_header(self, number: int) -> ExecutionHeader | None:
+        """The header of a canonical block; cheap."""
+        found = self.hash_at(number)
+        return None if found is None else self.needed_header(found)
+
+    def is_canonical(self, header: ExecutionHeader) -> bool:
+        """Whether the block is the canonical one of its number; cheap."""
+        return self.hash_at(header.number) == header.hash
+
+    def block(self, block: bytes) -> ExecutionBlock | None:
+        """A stored block on any branch, its transactions with their senders: 0.1 ms each, the last ones cached."""
+        return self._cached_block(block) if self._store.get("headers", block) is not None else None
+
+    def raw_transactions(self, block: bytes) -> tuple[bytes, ...]:
+        """The transactions' bytes of a stored block; cheap. Raises `Corrupt` when it is not there."""
+        return decode_body(self._body(block))[0]
+
+    def receipts(self, block: bytes) -> tuple[ExecutionReceipt, ...] | None:
+        """The receipts of a stored block on any branch, in order."""
+        found = self.block(block)
+        if found is None:
+            return None
+        return decode_receipts(self.encoded_receipts(block), found.transactions, found.header.base_fee)
+
+    def encoded_receipts(self, block: bytes) -> bytes:
+        """The receipts of a stored block as they are stored; cheap. Raises `Corrupt` when they are not there."""
+        found = self._store.get("receipts", block)
+        if found is None:
+            raise Corrupt(f"the execution database has lost the receipts of block {block.hex()}")
+        return found
+
+    def gas_used(self, block: bytes) -> tuple[int, ...] | None:
+        """Gas used by each transaction of a stored block, in order; cheap."""
+        found = self._store.get("receipts", block)
+        return None if found is None else decode_gas_used(found)
+
+    def transaction(self, digest: bytes) -> IncludedTransaction | None:
+        """A transaction of a canonical block."""
+        place = self._store.get("transactions", digest)
+        if place is None:
+            return None
+        block, index = self.block(place[:32]), int.from_bytes(place[32:], "big")
+        receipts = self.receipts(place[:32])
+        if block is None or receipts is None:
+            raise Corrupt(f"the execution database has lost block {place[:32].hex()}")
+        first_log = sum(len(receipt.logs) for receipt in receipts[:index])
+        return IncludedTransaction(block.header, index, block.transactions[index], receipts[index], first_log)
+
+    def account(self, header: ExecutionHeader, address: EvmAddress) -> AccountState:
+        """An account after a stored block; cheap."""
+        return read_account(self._store, header.state_root, address) or EMPTY_STATE
+
+    def code(self, header: ExecutionHeader, address: EvmAddress) -> bytes:
+        """A contract's code after a stored block, empty for any other account; cheap."""
+        code_hash = self.account(header, address).code_hash
+        return b"" if code_hash == EMPTY_CODE_HASH else self._store.code(code_hash)
+
+    def storage(self, header: ExecutionHeader, address: EvmAddress, slot: int) -> bytes:
+        """A storage slot after a stored block, 32 bytes; cheap."""
+        root = self.account(header, address).storage_root
+        return read_slot(self._store, root, slot.to_bytes(32, "big")).to_bytes(32, "big")
+
+    def next_base_fee(self, header: ExecutionHeader) -> Wei:
+        """Wei a gas that the block's child burns (EIP-1559); cheap."""
+        return next_base_fee(header)
+
+    def logs(self, first: int, last: int, wanted: LogFilter, limit: int) -> list[FoundLog]:
+        """The wanted logs of the canonical blocks `first` to `last`, in order: 0.05 ms a block that is skipped.
+
+        Raises `TooManyLogs` above `limit`.
+        """
+        blooms = wanted.blooms()
+        found: list[FoundLog] = []
+        for number in range(max(first, 0), min(last, self.tip.head.number) + 1):
+            header = self.canonical_header(number)
+            if header is not None and may_hold(header.logs_bloom, blooms):
+                found += self.logs_of(header, wanted)
+                if len(found) > limit:
+                    raise TooManyLogs(limit)
+        return found
+
+    def logs_of(self, header: ExecutionHeader, wanted: LogFilter) -> list[FoundLog]:
+        """The wanted logs of one stored block, on any branch."""
+        if not any(header.logs_bloom):
+            return []
+        logs = decode_logs(self.encoded_receipts(header.hash))
+        return list(matching_logs(header, self.raw_transactions(header.hash), logs, wanted))
+
+    def fee_history(self, count: int, newest: int, percentiles: Sequence[float]) -> FeeHistory:
+        """Fees of at most `count` canonical blocks up to the number `newest`; at most `count` reads."""
+        oldest = max(0, newest - count + 1)
+        headers = [header for n in range(oldest, newest + 1) if (header := self.canonical_header(n)) is not None]
+        following = (next_base_fee(headers[-1]),) if headers else ()
+        return FeeHistory(
+            oldest=oldest,
+            base_fees=(*(header.base_fee for header in headers), *following),
+            gas_used_ratios=tuple(header.gas_used / header.gas_limit for header in headers),
+            rewards=tuple(self._rewards(header, percentiles) for header in headers) if percentiles else (),
+        )
+
+    def _rewards(self, header: ExecutionHeader, percentiles: Sequence[float]) -> tuple[Wei, ...]:
+        block = self.block(header.hash)
+        if block is None:
+            raise Corrupt(f"the execution database has lost block {header.hash.hex()}")
+        gas_used = decode_gas_used(self.encoded_receipts(header.hash))
+        return rewards_at(block.transactions, gas_used, header.base_fee, percentiles)
+
+    def _tip(self, name: str) -> ExecutionHeader:
+        found = self._store.meta(name)
+        if found is None:
+            raise Corrupt(f"the execution database does not say which block is {name}")
+        return self.needed_header(found)
+
+    def _body(self, block: bytes) -> bytes:
+        found = self._store.get("bodies", block)
+        if found is None:
+            raise Corrupt(f"the execution database has lost the body of block {block.hex()}")
+        return found
+
+    def _load_block(self, block: bytes) -> ExecutionBlock:
+        header, (raws, withdrawals) = self.needed_header(block), decode_body(self._body(block))
+        transactions = tuple(self._stored_transaction(raw) for raw in raws)
+        size = block_size(header, raws, withdrawals)
+        return ExecutionBlock(header, transactions, withdrawals, size)
+
+    def _stored_transaction(self, raw: bytes) -> SignedTransaction:
+        return read_transaction(raw, self._chain_id)

@@ -1,0 +1,317 @@
+"""The state that one block's execution reads and changes: an overlay with a journal, over tries that never change.
+
+It offers as methods what the specification's module `state` does (ethereum/forks/cancun/state.py); `eels.py`
+routes that module's functions here. Where it copies every account at each call of a contract, this notes what is
+overwritten, so that a revert costs what was changed.
+"""
+
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, Protocol, TypeVar
+
+import attrs
+
+from alysd.embedded.engine.specification import (
+    EMPTY_ACCOUNT,
+    U256,
+    Account,
+    Address,
+    Bytes,
+    Bytes32,
+    Uint,
+)
+from alysd.embedded.engine.values import AccountState
+from alysd.errors import Corrupt, Malformed
+from alysd.types.hashes import EvmAddress
+from alysd.types.units import Wei
+from alysd.wire.execution_genesis import EMPTY_CODE_HASH
+from alysd.wire.keccak import keccak256
+from alysd.wire.rlp import as_bytes, as_list, decode, decode_integer, encode, encode_integer
+from alysd.wire.trie import EMPTY_ROOT, get_from_trie, update_trie
+
+EMPTY_STATE = AccountState(nonce=0, balance=Wei(0), storage_root=EMPTY_ROOT, code_hash=EMPTY_CODE_HASH)
+"""How an account that does not exist reads."""
+
+_MISSING: Any = object()
+_ZERO = U256(0)
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class TrieSource(Protocol):
+    """Where committed trie nodes and codes are read from; both raise `Corrupt` when they are missing."""
+
+    def node(self, digest: bytes) -> bytes:
+        """A trie node's RLP."""
+        ...
+
+    def code(self, digest: bytes) -> bytes:
+        """A contract's code."""
+        ...
+
+
+@attrs.frozen
+class StateChanges:
+    """What a block did to the state: the new root, and the nodes and codes that it adds, by hash."""
+
+    root: bytes
+    nodes: Mapping[bytes, bytes]
+    codes: Mapping[bytes, bytes]
+
+
+def read_account(source: TrieSource, root: bytes, address: bytes) -> AccountState | None:
+    """An account of the state with this root, or None."""
+    record = get_from_trie(root, keccak256(address), source.node)
+    if record is None:
+        return None
+    try:
+        nonce, balance, storage_root, code_hash = as_list(decode(record), 4)
+        return AccountState(
+            decode_integer(nonce),
+            Wei(decode_integer(balance)),
+            as_bytes(storage_root, 32),
+            as_bytes(code_hash, 32),
+        )
+    except Malformed as error:
+        raise Corrupt(f"account {address.hex()} does not decode: {error}") from error
+
+
+def read_slot(source: TrieSource, storage_root: bytes, key: bytes) -> int:
+    """A storage slot (`key` of 32 bytes) of the account whose storage has this root; zero if it was never set."""
+    record = get_from_trie(storage_root, keccak256(key), source.node)
+    if record is None:
+        return 0
+    try:
+        return decode_integer(decode(record))
+    except Malformed as error:
+        raise Corrupt(f"storage slot {key.hex()} does not decode: {error}") from error
+
+
+class TrieState:
+    """The state at `root` with changes on top. Used by one thread, for one block, until `finish`."""
+
+    def __init__(self, source: TrieSource, root: bytes, known: Mapping[bytes, AccountState] | None = None) -> None:
+        self._source = source
+        self._root = root
+        self._records: dict[bytes, AccountState | None] = dict(known or {})
+        self._finished: dict[bytes, AccountState | None] = {}
+        self._accounts: dict[bytes, Account | None] = {}
+        self._storage: dict[bytes, dict[bytes, U256]] = {}
+        self._wiped: dict[bytes, bool] = {}
+        self._originals: dict[tuple[bytes, bytes], U256] = {}
+        self._created: set[bytes] = set()
+        self._journal: list[tuple[MutableMapping[Any, Any], Any, Any]] = []
+        self._points: list[int] = []
+
+    # -- accounts
+
+    def record(self, address: bytes) -> AccountState | None:
+        """The account as it was before the block."""
+        found = self._records.get(address, _MISSING)
+        if found is _MISSING:
+            found = self._records[address] = read_account(self._source, self._root, address)
+        return found
+
+    def get_account_optional(self, address: Address) -> Account | None:
+        """The account, or None where there is none."""
+        found = self._accounts.get(address, _MISSING)
+        if found is _MISSING:
+            record = self.record(address)
+            found = None
+            if record is not None:
+                code = b"" if record.code_hash == EMPTY_CODE_HASH else self._source.code(record.code_hash)
+                found = Account(Uint(record.nonce), U256(record.balance), Bytes(code))
+            self._accounts[address] = found
+        return found
+
+    def get_account(self, address: Address) -> Account:
+        """The account, the empty one where there is none."""
+        return self.get_account_optional(address) or EMPTY_ACCOUNT
+
+    def set_account(self, address: Address, account: Account | None) -> None:
+        """Set or, with None, delete the account; its storage stays."""
+        self._put(self._accounts, address, account)
+
+    def store_touched(self, address: Address, account: Account) -> None:
+        """Set the account, or delete it with its storage when it has become empty (EIP-161)."""
+        if account.nonce or account.code or account.balance:
+            self._put(self._accounts, address, account)
+        else:
+            self.destroy_storage(address)
+            self.set_account(address, None)
+
+    def set_account_balance(self, address: Address, amount: U256) -> None:
+        """Set a balance in wei."""
+        old = self.get_account(address)
+        self.store_touched(address, Account(old.nonce, amount, old.code))
+
+    def increment_nonce(self, address: Address) -> None:
+        """Add one to a nonce."""
+        old = self.get_account(address)
+        self.store_touched(address, Account(old.nonce + Uint(1), old.balance, old.code))
+
+    def move_ether(self, sender: Address, recipient: Address, amount: U256) -> None:
+        """Move wei; the caller has checked that the sender has them, else `AssertionError`."""
+        balance = self.get_account(sender).balance
+        if balance < amount:
+            raise AssertionError(f"{sender.hex()} has {balance} wei, not {amount}")
+        self.set_account_balance(sender, balance - amount)
+        received = self.get_account(recipient).balance
+        self.set_account_balance(recipient, received + amount)
+
+    def mark_account_created(self, address: Address) -> None:
+        """Note that this transaction creates the account (EIP-6780)."""
+        self._created.add(address)
+
+    @property
+    def created_accounts(self) -> set[bytes]:
+        """Accounts that the transaction in hand creates: the specification's SELFDESTRUCT asks (EIP-6780)."""
+        return self._created
+
+    # -- storage
+
+    def get_storage(self, address: Address, key: Bytes32) -> U256:
+        """A storage slot, zero if it was never set."""
+        slots = self._storage.get(address)
+        if slots is not None and (found := slots.get(key)) is not None:
+            return found
+        return self._committed(address, key)
+
+    def set_storage(self, address: Address, key: Bytes32, value: U256) -> None:
+        """Set a storage slot; zero deletes it."""
+        old = self.get_storage(address, key)
+        self._originals.setdefault((address, key), old)
+        self._put(self._storage.setdefault(address, {}), key, value)
+
+    def get_storage_original(self, address: Address, key: Bytes32) -> U256:
+        """A storage slot as it was before the transaction (EIP-2200)."""
+        if address in self._created:
+            return _ZERO
+        found = self._originals.get((address, key))
+        return self.get_storage(address, key) if found is None else found
+
+    def destroy_storage(self, address: Address) -> None:
+        """Clear all of an account's storage."""
+        slots = self._storage.get(address, {})
+        for key in list(slots):
+            self._put(slots, key, _ZERO)
+        self._put(self._wiped, address, True)
+
+    def account_has_storage(self, address: Address) -> bool:
+        """Whether any slot of the account is set."""
+        if any(self._storage.get(address, {}).values()):
+            return True
+        record = self.record(address)
+        return record is not None and record.storage_root != EMPTY_ROOT and not self._wiped.get(address)
+
+    # -- transactions
+
+    def begin(self) -> None:
+        """Begin a transaction inside the present one, or the outermost."""
+        if not self._points:
+            self._originals.clear()
+        self._points.append(len(self._journal))
+
+    def commit(self) -> None:
+        """End the innermost transaction and keep what it did."""
+        self._points.pop()
+        if not self._points:
+            self._created.clear()
+
+    def rollback(self) -> None:
+        """End the innermost transaction and undo what it did."""
+        self._undo_to(self._points.pop())
+        if not self._points:
+            self._created.clear()
+
+    def checkpoint(self) -> None:
+        """Between transactions: what was done so far stays, `abandon` comes back to here."""
+        self._journal.clear()
+
+    def abandon(self) -> None:
+        """Undo everything since the checkpoint, also in transactions that an error left open."""
+        self._points.clear()
+        self._created.clear()
+        self._undo_to(0)
+
+    # -- the end
+
+    def finish(self) -> StateChanges:
+        """Write all changes into the tries; no transaction may be open. The state is not used afterwards."""
+        if self._points:
+            raise AssertionError("a transaction is still open")
+        nodes: dict[bytes, bytes] = {}
+        codes: dict[bytes, bytes] = {}
+        changes: dict[bytes, bytes] = {}
+        for address in self._accounts:
+            record = self.record(address)
+            found = self._final_record(address, record, nodes, codes)
+            if found != record:
+                changes[keccak256(address)] = b"" if found is None else _encode_account(found)
+            self._finished[address] = found
+        return StateChanges(update_trie(self._root, changes, self._source.node, nodes), nodes, codes)
+
+    def known(self) -> dict[bytes, AccountState]:
+        """The accounts that `finish` has seen, as they are afterwards: a start for the next block's state."""
+        after = {**self._records, **self._finished}
+        return {address: record for address, record in after.items() if record is not None}
+
+    def _final_record(
+        self, address: bytes, record: AccountState | None, nodes: dict[bytes, bytes], codes: dict[bytes, bytes]
+    ) -> AccountState | None:
+        """What the tries shall hold of an account; its storage's nodes and its code go into the given mappings."""
+        account = self._accounts[address]
+        if account is None:
+            return None
+        before = record or EMPTY_STATE
+        storage_root = EMPTY_ROOT if self._wiped.get(address) else before.storage_root
+        if slots := self._storage.get(address):
+            values = {keccak256(key): _slot(value) for key, value in slots.items()}
+            storage_root = update_trie(storage_root, values, self._source.node, nodes)
+        code_hash = EMPTY_CODE_HASH
+        if account.code:
+            code_hash = before.code_hash
+            if record is None or code_hash == EMPTY_CODE_HASH:  # code is set once, at creation
+                code_hash = keccak256(account.code)
+                codes[code_hash] = bytes(account.code)
+        return AccountState(int(account.nonce), Wei(int(account.balance)), storage_root, code_hash)
+
+    def _committed(self, address: bytes, key: bytes) -> U256:
+        record = self.record(address)
+        if record is None or record.storage_root == EMPTY_ROOT or self._wiped.get(address):
+            return _ZERO
+        return U256(read_slot(self._source, record.storage_root, key))
+
+    def _undo_to(self, mark: int) -> None:
+        while len(self._journal) > mark:
+            changed, key, old = self._journal.pop()
+            if old is _MISSING:
+                del changed[key]
+            else:
+                changed[key] = old
+
+    def _put(self, where: MutableMapping[Key, Value], key: Key, value: Value) -> None:
+        self._journal.append((where, key, where.get(key, _MISSING)))
+        where[key] = value
+
+
+class StateView:
+    """Accounts of one state, read without changing anything: `AccountReader` for the pool."""
+
+    def __init__(self, state: TrieState) -> None:
+        self._read: Callable[[bytes], AccountState | None] = state.record
+
+    def account(self, address: EvmAddress) -> AccountState:
+        """The account, the empty one if it does not exist."""
+        return self._read(address) or EMPTY_STATE
+
+
+def _slot(value: U256) -> bytes:
+    """A storage slot's value as its trie holds it: nothing for zero."""
+    return encode(encode_integer(int(value))) if value else b""
+
+
+def _encode_account(record: AccountState) -> bytes:
+    return encode(
+        [encode_integer(record.nonce), encode_integer(record.balance), record.storage_root, record.code_hash]
+    )

@@ -1,0 +1,33 @@
+"""The embedded engine as the node runs it: with a transaction pool, and an Ethereum JSON-RPC that serves both."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from alysd.embedded.engine.engine import EmbeddedEngine
+from alysd.embedded.pool.transaction_pool import TransactionPool
+from alysd.embedded.rpc.app import serve_ethereum
+
+
+@attrs.frozen
+class EmbeddedExecution:
+    """An open engine, and the pool whose transactions it builds blocks from."""
+
+    engine: EmbeddedEngine
+    pool: TransactionPool
+
+    @classmethod
+    async def open(cls, path: Path, execution_genesis: Mapping[str, Any], chain_id: int) -> "EmbeddedExecution":
+        """Open the engine's database in the folder `path`, with an empty pool.
+
+        Raises what `EmbeddedEngine.open` raises.
+        """
+        pool = TransactionPool(chain_id)
+        return cls(await EmbeddedEngine.open(path, execution_genesis, pool), pool)
+
+    async def serve(self, listeners: Sequence[trio.SocketListener]) -> None:
+        """Serve Ethereum's JSON-RPC until cancelled, and keep the pool in step with the engine's head."""
+        await serve_ethereum(self.engine, self.pool, listeners)

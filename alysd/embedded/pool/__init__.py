@@ -1,0 +1,1 @@
+"""The transaction pool of the embedded engine."""

@@ -1,0 +1,81 @@
+"""What the pool asks of any transaction, whatever else is in it. Order and words are geth's, which tools know."""
+
+import attrs
+
+from alysd.embedded.engine.refusals import (
+    ExceedsBlockGasLimit,
+    InitCodeTooLarge,
+    InsufficientFunds,
+    IntrinsicGasTooLow,
+    InvalidSender,
+    NonceAtMaximum,
+    NonceTooLow,
+    TipAboveFee,
+    TipTooLow,
+    Unprotected,
+    UnsupportedType,
+)
+from alysd.embedded.engine.transaction import BLOB, SignedTransaction
+from alysd.embedded.engine.values import AccountState
+
+MAX_INITCODE = 49_152
+"""Bytes of a contract creation's code (EIP-3860)."""
+
+
+@attrs.frozen
+class PoolLimits:
+    """Bounds of the pool. The numbers are geth's where it has them; 32 MiB is 256 of the largest transactions."""
+
+    transactions: int = 5_120
+    total_bytes: int = 32 * 1024 * 1024
+    per_sender: int = 256
+    queued: int = 1_024
+    queued_per_sender: int = 64
+    transaction_bytes: int = 128 * 1024
+    queued_seconds: float = 3 * 3600.0
+    replacement_percent: int = 10
+    minimum_tip: int = 1_000_000
+    """Wei a gas. 0.001 gwei, what geth's block building asks too: two satoshi for a transfer."""
+
+
+def check_transaction(transaction: SignedTransaction, chain_id: int, gas_limit: int, limits: PoolLimits) -> None:
+    """Refuse what could not be in any block of at most `gas_limit` gas, or what the pool does not want."""
+    if transaction.type >= BLOB:
+        raise UnsupportedType(transaction.type)
+    if transaction.chain_id is None:
+        raise Unprotected
+    if transaction.chain_id != chain_id:
+        raise InvalidSender(f"invalid chain id for signer: have {transaction.chain_id} want {chain_id}")
+    if transaction.to is None and len(transaction.data) > MAX_INITCODE:
+        raise InitCodeTooLarge(len(transaction.data), MAX_INITCODE)
+    if transaction.gas > gas_limit:
+        raise ExceedsBlockGasLimit
+    if transaction.max_fee < transaction.max_priority_fee:
+        raise TipAboveFee
+    if transaction.nonce >= 2**64 - 1:
+        raise NonceAtMaximum
+    needed = intrinsic_gas(transaction)
+    if transaction.gas < needed:
+        raise IntrinsicGasTooLow(transaction.gas, needed)
+    if transaction.max_priority_fee < limits.minimum_tip:
+        raise TipTooLow(transaction.max_priority_fee, limits.minimum_tip)
+
+
+def intrinsic_gas(transaction: SignedTransaction) -> int:
+    """Gas that a transaction uses before any code runs (EIP-2, EIP-2028, EIP-2930, EIP-3860)."""
+    data = transaction.data
+    zeros = data.count(0)
+    gas = 21_000 + 4 * zeros + 16 * (len(data) - zeros)
+    if transaction.to is None:
+        gas += 32_000 + 2 * (-(-len(data) // 32))
+    return gas + sum(2_400 + 1_900 * len(keys) for _, keys in transaction.access_list)
+
+
+def check_account(transaction: SignedTransaction, account: AccountState, committed: int) -> None:
+    """Refuse a used nonce, and what the account cannot pay beside `committed` wei for its others in the pool."""
+    if transaction.nonce < account.nonce:
+        raise NonceTooLow(account.nonce, transaction.nonce)
+    if transaction.cost > account.balance:
+        raise InsufficientFunds(account.balance, 0, transaction.cost)
+    if transaction.cost + committed > account.balance:
+        raise InsufficientFunds(account.balance, committed, transaction.cost)

@@ -1,0 +1,125 @@
+"""Methods about what is in the chain: blocks, their transactions, receipts."""
+
+from typing import Any
+
+import attrs
+
+from alysd.api.hex_values import boolean, hash32, to_quantity, uint64
+from alysd.api.jsonrpc import Method
+from alysd.api.params import Params
+from alysd.embedded.engine.values import ExecutionBlock, IncludedTransaction
+from alysd.embedded.rpc.backend import EthBackend
+from alysd.embedded.rpc.requests import BlockAtHash, BlockReference, block_number, block_reference
+from alysd.embedded.rpc.views import View, block_view, receipt_view, receipts_views, transaction_view
+
+
+def _at_hash(value: Any) -> BlockAtHash:
+    return BlockAtHash(hash32(value))
+
+
+@attrs.frozen
+class BlockMethods:
+    """eth_getBlockByNumber and its kin. What is not there is null, as everywhere in Ethereum."""
+
+    backend: EthBackend
+
+    def table(self) -> dict[str, Method]:
+        """List the methods by name."""
+        return {
+            "eth_blockNumber": Method(self.number),
+            "eth_getBlockByNumber": Method(self.by_number, 2, large=True),
+            "eth_getBlockByHash": Method(self.by_hash, 2, large=True),
+            "eth_getBlockTransactionCountByNumber": Method(self.count_by_number, 1),
+            "eth_getBlockTransactionCountByHash": Method(self.count_by_hash, 1),
+            "eth_getUncleCountByBlockNumber": Method(self.uncles_by_number, 1),
+            "eth_getUncleCountByBlockHash": Method(self.uncles_by_hash, 1),
+            "eth_getTransactionByHash": Method(self.transaction, 1),
+            "eth_getTransactionByBlockNumberAndIndex": Method(self.indexed_by_number, 2),
+            "eth_getTransactionByBlockHashAndIndex": Method(self.indexed_by_hash, 2),
+            "eth_getTransactionReceipt": Method(self.receipt, 1),
+            "eth_getBlockReceipts": Method(self.receipts, 1, large=True),
+        }
+
+    async def number(self, _params: Params) -> str:
+        """Give the number of the latest block."""
+        head = await self.backend.read(self.backend.engine.reader.head)
+        return to_quantity(head.number)
+
+    async def by_number(self, params: Params) -> View | None:
+        """Give the canonical block of a number or tag."""
+        return await self._shown(params.required(0, block_number), full=params.optional(1, boolean, default=False))
+
+    async def by_hash(self, params: Params) -> View | None:
+        """Give the block of a hash, on whatever branch."""
+        return await self._shown(params.required(0, _at_hash), full=params.optional(1, boolean, default=False))
+
+    async def count_by_number(self, params: Params) -> str | None:
+        """Count the transactions in the block of a number or tag."""
+        return await self._counted(params.required(0, block_number))
+
+    async def count_by_hash(self, params: Params) -> str | None:
+        """Count the transactions in the block of a hash."""
+        return await self._counted(params.required(0, _at_hash))
+
+    async def uncles_by_number(self, params: Params) -> str | None:
+        """Count uncles, of which there are none, in the block of a number or tag."""
+        at = params.required(0, block_number)
+        return None if await self.backend.read(lambda: self.backend.find(at)) is None else to_quantity(0)
+
+    async def uncles_by_hash(self, params: Params) -> str | None:
+        """Count uncles, of which there are none, in the block of a hash."""
+        at = params.required(0, _at_hash)
+        return None if await self.backend.read(lambda: self.backend.find(at)) is None else to_quantity(0)
+
+    async def transaction(self, params: Params) -> View | None:
+        """Give the transaction of a hash, from the chain or else from the pool."""
+        wanted = params.required(0, hash32)
+        found = await self._included(wanted)
+        if found is not None:
+            return transaction_view(found.transaction, found.header, found.index)
+        waiting = self.backend.pool.get(wanted)
+        return None if waiting is None else transaction_view(waiting)
+
+    async def indexed_by_number(self, params: Params) -> View | None:
+        """Give a transaction by its place in the block of a number or tag."""
+        return await self._indexed(params.required(0, block_number), params.required(1, uint64))
+
+    async def indexed_by_hash(self, params: Params) -> View | None:
+        """Give a transaction by its place in the block of a hash."""
+        return await self._indexed(params.required(0, _at_hash), params.required(1, uint64))
+
+    async def receipt(self, params: Params) -> View | None:
+        """Give the receipt of an included transaction."""
+        found = await self._included(params.required(0, hash32))
+        return None if found is None else receipt_view(found)
+
+    async def receipts(self, params: Params) -> list[View] | None:
+        """Give the receipts of all transactions of a block."""
+        at = params.required(0, block_reference)
+        return await self.backend.read(lambda: self._receipts(at))
+
+    def _receipts(self, at: BlockReference) -> list[View] | None:
+        block = self._block(at)
+        receipts = None if block is None else self.backend.engine.reader.receipts(block.header.hash)
+        return None if block is None or receipts is None else receipts_views(block, receipts)
+
+    def _block(self, at: BlockReference) -> ExecutionBlock | None:
+        header = self.backend.find(at)
+        return None if header is None else self.backend.engine.reader.block(header.hash)
+
+    async def _shown(self, at: BlockReference, *, full: bool) -> View | None:
+        block = await self.backend.read(lambda: self._block(at))
+        return None if block is None else block_view(block, full=full)
+
+    async def _counted(self, at: BlockReference) -> str | None:
+        block = await self.backend.read(lambda: self._block(at))
+        return None if block is None else to_quantity(len(block.transactions))
+
+    async def _indexed(self, at: BlockReference, index: int) -> View | None:
+        block = await self.backend.read(lambda: self._block(at))
+        if block is None or index >= len(block.transactions):
+            return None
+        return transaction_view(block.transactions[index], block.header, index)
+
+    async def _included(self, wanted: bytes) -> IncludedTransaction | None:
+        return await self.backend.read(lambda: self.backend.engine.reader.transaction(wanted))

@@ -1,0 +1,87 @@
+"""Methods that execute code without keeping the outcome: eth_call and eth_estimateGas."""
+
+from functools import partial
+
+import attrs
+
+from alysd.api.hex_values import to_data, to_quantity
+from alysd.api.jsonrpc import SERVER_ERROR, Method, RpcError
+from alysd.api.params import InvalidParams, Params
+from alysd.embedded.engine.values import CallRequest, CallResult
+from alysd.embedded.rpc.backend import CALL_SECONDS, GAS_CAP, EthBackend
+from alysd.embedded.rpc.requests import BlockReference, CallArguments, block_reference, call_arguments
+from alysd.embedded.rpc.revert import revert_reason
+
+REVERTED = 3
+"""Error code of a revert, whose data is then in the error (geth)."""
+
+
+@attrs.frozen
+class CallMethods:
+    """Executions: bounded in gas and time, and few at once."""
+
+    backend: EthBackend
+
+    def table(self) -> dict[str, Method]:
+        """List the methods by name."""
+        return {
+            "eth_call": Method(self.call, 4, large=True),
+            "eth_estimateGas": Method(self.estimate_gas, 4),
+        }
+
+    async def call(self, params: Params) -> str:
+        """Execute a call on a block's state and give what it returns."""
+        request, at = self._read(params)
+        result = await self.backend.execute(partial(self._call, request, at))
+        if not result.succeeded:
+            raise failure(result)
+        return to_data(result.output)
+
+    async def estimate_gas(self, params: Params) -> str:
+        """Find the least gas with which a transaction succeeds, to within the engine's tolerance."""
+        # Imports the specification, which an open engine has done already, and a node beside geth never does.
+        from alysd.embedded.engine.calls import EstimateFailed
+
+        request, at = self._read(params)
+        try:
+            return to_quantity(await self.backend.execute(partial(self._estimate, request, at)))
+        except EstimateFailed as error:
+            raise failure(error.result, str(error)) from error
+
+    def _read(self, params: Params) -> tuple[CallRequest, BlockReference]:
+        arguments = params.required(0, call_arguments)
+        for position, what in ((2, "state"), (3, "block")):
+            if len(params.values) > position and params.values[position]:
+                raise InvalidParams(f"params[{position}]: {what} overrides are not supported")
+        return _request(arguments), params.optional(1, block_reference, "latest")
+
+    def _call(self, request: CallRequest, at: BlockReference) -> CallResult:
+        header = self.backend.state_at(at)
+        return self.backend.engine.calls.call(header, request, gas_cap=GAS_CAP, seconds=CALL_SECONDS)
+
+    def _estimate(self, request: CallRequest, at: BlockReference) -> int:
+        header = self.backend.state_at(at)
+        return self.backend.engine.calls.estimate_gas(header, request, gas_cap=GAS_CAP, seconds=CALL_SECONDS)
+
+
+def _request(arguments: CallArguments) -> CallRequest:
+    """Turn a caller's arguments into the engine's request: the price is the most that the caller would pay."""
+    return CallRequest(
+        sender=arguments.sender,
+        to=arguments.to,
+        gas=arguments.gas,
+        max_fee=arguments.gas_price or arguments.max_fee or 0,
+        max_priority_fee=arguments.gas_price or arguments.max_priority_fee or 0,
+        value=arguments.value,
+        data=arguments.data,
+        access_list=arguments.access_list,
+    )
+
+
+def failure(result: CallResult, words: str | None = None) -> RpcError:
+    """Say how an execution failed: a revert with its reason and data, anything else with `words` or its own."""
+    if result.error == "execution reverted":
+        reason = revert_reason(result.output)
+        message = "execution reverted" if reason is None else f"execution reverted: {reason}"
+        return RpcError(REVERTED, message, to_data(result.output))
+    return RpcError(SERVER_ERROR, words or result.error or "execution failed")

@@ -1,0 +1,112 @@
+"""What happens on the chain and in the pool, told to filters and subscriptions; it also keeps the pool in step.
+
+The engine reports a new head from the event loop and must not wait, so the report is put into a bounded queue; a
+task takes it from there, lets the pool follow in a thread, finds the logs, and tells whoever listens.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import attrs
+import trio
+
+from alysd.embedded.engine.logs import LogFilter
+from alysd.embedded.engine.transaction import SignedTransaction
+from alysd.embedded.engine.values import FoundLog, HeadChange
+from alysd.embedded.pool.transaction_pool import Transactions
+from alysd.embedded.rpc.backend import EthBackend
+from alysd.types.execution import ExecutionHeader
+
+MAX_CHANGES = 1024
+"""Head changes that wait, at 100 blocks a second of a sync: 10 s. The oldest are dropped, which costs nothing but
+notifications: the pool looks at every sender's account at the newest head in any case."""
+
+
+@attrs.frozen
+class ChainNews:
+    """What a new head brings: blocks that are gone (newest first) and new (oldest first), and their logs."""
+
+    removed: tuple[ExecutionHeader, ...] = ()
+    added: tuple[ExecutionHeader, ...] = ()
+    removed_logs: tuple[FoundLog, ...] = ()
+    added_logs: tuple[FoundLog, ...] = ()
+
+
+@attrs.frozen
+class PendingNews:
+    """Transactions that have become executable in the pool."""
+
+    transactions: Transactions
+
+
+News = ChainNews | PendingNews
+Listener = Callable[[News], None]
+
+
+class ChainFeed:
+    """Tells listeners, in the event loop, what happens. A listener must not wait and must not raise."""
+
+    def __init__(self, backend: EthBackend) -> None:
+        self._backend = backend
+        self._listeners: list[Listener] = []
+        self._changes: deque[HeadChange] = deque(maxlen=MAX_CHANGES)
+        self._arrived = trio.Event()
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Tell `listener` from now on; the function returned ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def publish_pending(self, transactions: Transactions) -> None:
+        """Tell listeners of transactions that have become executable."""
+        if transactions:
+            self._publish(PendingNews(transactions))
+
+    async def run(self) -> None:
+        """Follow the engine's head for good."""
+        unregister = self._backend.engine.on_head(self._note)
+        try:
+            while True:
+                await self._arrived.wait()
+                self._arrived = trio.Event()
+                while self._changes:
+                    await self._tell(self._changes.popleft())
+        finally:
+            unregister()
+
+    def _note(self, change: HeadChange) -> None:
+        self._changes.append(change)
+        self._arrived.set()
+
+    def _publish(self, news: News) -> None:
+        for listener in tuple(self._listeners):
+            listener(news)
+
+    async def _tell(self, change: HeadChange) -> None:
+        if not change.added and not change.removed:
+            return  # only safe or final moved
+        now = trio.current_time()
+        news, executable = await self._backend.read(lambda: self._look_into(change, now))
+        self._publish(news)
+        self.publish_pending(executable)
+
+    def _look_into(self, change: HeadChange, now: float) -> tuple[ChainNews, Transactions]:
+        """Let the pool follow, and find the logs (in a thread)."""
+        reader = self._backend.engine.reader
+        executable = self._backend.pool.follow(
+            included=self._transactions(change.added),
+            abandoned=self._transactions(change.removed),
+            account_of=lambda sender: reader.account(reader.head(), sender),  # newer than this change, if late
+            gas_limit=change.head.gas_limit,
+            now=now,
+        )
+        news = ChainNews(change.removed, change.added, self._logs(change.removed), self._logs(change.added))
+        return news, executable
+
+    def _transactions(self, headers: Sequence[ExecutionHeader]) -> list[SignedTransaction]:
+        blocks = (self._backend.engine.reader.block(header.hash) for header in headers)
+        return [transaction for block in blocks if block is not None for transaction in block.transactions]
+
+    def _logs(self, headers: Sequence[ExecutionHeader]) -> tuple[FoundLog, ...]:
+        reader = self._backend.engine.reader
+        return tuple(log for header in headers for log in reader.logs_of(header, LogFilter()))

@@ -1,0 +1,122 @@
+"""Methods about what gas costs: suggestions for wallets, and the history that they draw their own from."""
+
+from typing import Any, cast
+
+import attrs
+
+from alysd.api.hex_values import kind, to_quantity, uint64
+from alysd.api.jsonrpc import SERVER_ERROR, Method, RpcError
+from alysd.api.params import Params
+from alysd.embedded.engine.values import FeeHistory
+from alysd.embedded.rpc.backend import EthBackend
+from alysd.embedded.rpc.requests import BlockReference, block_number
+from alysd.embedded.rpc.views import View
+from alysd.errors import Malformed
+
+MAX_HISTORY = 1024
+"""Blocks of one fee history: geth's bound."""
+
+MAX_PERCENTILES = 100
+"""Percentiles of one fee history: geth's bound."""
+
+SAMPLE_BLOCKS = 20
+"""Newest blocks that a suggested tip is drawn from, at `SAMPLE_PERCENTILE` of the tips paid: geth's numbers."""
+
+SAMPLE_PERCENTILE = 60.0
+
+
+@attrs.frozen
+class FeeMethods:
+    """Suggestions start at `minimum_tip`, what the pool asks; in wei a gas."""
+
+    backend: EthBackend
+    minimum_tip: int
+
+    def table(self) -> dict[str, Method]:
+        """List the methods by name."""
+        return {
+            "eth_gasPrice": Method(self.gas_price),
+            "eth_maxPriorityFeePerGas": Method(self.tip),
+            "eth_blobBaseFee": Method(self.blob_base_fee),
+            "eth_feeHistory": Method(self.history, 3, large=True),
+        }
+
+    async def gas_price(self, _params: Params) -> str:
+        """Suggest a price for a transaction of type 0: the next block's base fee and the suggested tip."""
+        return to_quantity(await self.backend.read(self._gas_price))
+
+    async def tip(self, _params: Params) -> str:
+        """Suggest a priority fee: what newest transactions paid, and no less than the pool asks."""
+        return to_quantity(await self.backend.read(self._tip))
+
+    async def blob_base_fee(self, _params: Params) -> str:
+        """Give the price of blob gas: the least there is, since no block here has blobs (EIP-4844)."""
+        return to_quantity(1)
+
+    async def history(self, params: Params) -> View:
+        """Give base fees, how full blocks were, and percentiles of the tips paid, over a range of blocks."""
+        count = min(params.required(0, _count), MAX_HISTORY)
+        newest = params.required(1, block_number)
+        percentiles = params.optional(2, _percentiles, ())
+        found = await self.backend.read(lambda: self._history(count, newest, percentiles))
+        if found is None:
+            return {"oldestBlock": to_quantity(0), "gasUsedRatio": None}
+        return _history_view(found)
+
+    def _gas_price(self) -> int:
+        reader = self.backend.engine.reader
+        return reader.next_base_fee(reader.head()) + self._tip()
+
+    def _tip(self) -> int:
+        reader = self.backend.engine.reader
+        head = reader.head()
+        found = reader.fee_history(min(SAMPLE_BLOCKS, head.number + 1), head.number, (SAMPLE_PERCENTILE,))
+        paid = sorted(tips[0] for tips in found.rewards if tips[0] > 0)
+        return max(self.minimum_tip, paid[len(paid) // 2] if paid else 0)
+
+    def _history(self, count: int, at: BlockReference, percentiles: tuple[float, ...]) -> FeeHistory | None:
+        reader = self.backend.engine.reader
+        newest, head = self.backend.find(at), reader.head()
+        if newest is None:
+            raise RpcError(SERVER_ERROR, f"request beyond head block: requested {at}, head {head.number}")
+        count = min(count, newest.number + 1)
+        return reader.fee_history(count, newest.number, percentiles) if count else None
+
+
+def _history_view(found: FeeHistory) -> View:
+    view: View = {
+        "oldestBlock": to_quantity(found.oldest),
+        "baseFeePerGas": [to_quantity(fee) for fee in found.base_fees],
+        "gasUsedRatio": list(found.gas_used_ratios),
+        "baseFeePerBlobGas": [to_quantity(1)] * len(found.base_fees),
+        "blobGasUsedRatio": [0] * len(found.gas_used_ratios),
+    }
+    if found.rewards:
+        view["reward"] = [[to_quantity(tip) for tip in tips] for tips in found.rewards]
+    return view
+
+
+def _count(value: Any) -> int:
+    """Read a number of blocks, which tools write in hex or in decimal."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        return int(value)
+    return uint64(value)
+
+
+def _percentiles(value: Any) -> tuple[float, ...]:
+    """Read percentiles: from 0 to 100, each above the one before."""
+    if not isinstance(value, list):
+        raise Malformed(f"an array is wanted, got {kind(value)}")
+    given = cast("list[Any]", value)
+    if len(given) > MAX_PERCENTILES:
+        raise Malformed(f"invalid reward percentile: over the query limit {MAX_PERCENTILES}")
+    found: list[float] = []
+    for one in given:
+        if isinstance(one, bool) or not isinstance(one, int | float) or not 0 <= one <= 100:
+            raise Malformed("invalid reward percentile: from 0 to 100 each")
+        if found and one <= found[-1]:
+            raise Malformed("invalid reward percentile: each above the one before")
+        found.append(float(one))
+    return tuple(found)

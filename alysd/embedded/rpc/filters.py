@@ -1,0 +1,143 @@
+"""Filters that a client polls: eth_newFilter, eth_newBlockFilter, eth_getFilterChanges and their kin.
+
+A filter nobody asks for is dropped after five minutes, and one that collects too much at once: its client is told
+"filter not found", makes a new one and reads what it missed with eth_getLogs. Nothing is left out silently.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+import trio
+
+from alysd.api.hex_values import text, to_data
+from alysd.api.jsonrpc import SERVER_ERROR, Method, RpcError
+from alysd.api.params import Params
+from alysd.embedded.rpc.feed import ChainNews, Listener, News
+from alysd.embedded.rpc.logs import LIMIT_EXCEEDED
+from alysd.embedded.rpc.requests import LogQuery, log_query
+from alysd.embedded.rpc.views import View, log_view
+
+MAX_FILTERS = 256
+"""At a time. Anybody may make filters, and each may collect `MAX_CHANGES`."""
+
+MAX_CHANGES = 10_000
+"""Hashes or logs that a filter collects between two questions."""
+
+LIFE_SECONDS = 300.0
+"""Time without a question after which a filter is dropped: geth's."""
+
+
+@attrs.define
+class _Filter:
+    """What a filter looks for and has found; `query` only when it is about logs."""
+
+    collect: Callable[[News], list[Any]]
+    query: LogQuery | None
+    asked: float
+    found: list[Any] = attrs.field(factory=list[Any])
+
+
+class FilterMethods:
+    """The filters of all clients together; ids are random, so nobody reads another's."""
+
+    def __init__(
+        self, listen: Callable[[Listener], object], find_logs: Callable[[LogQuery], Awaitable[list[View]]]
+    ) -> None:
+        self._find_logs = find_logs
+        self._filters: dict[str, _Filter] = {}
+        listen(self._collect)
+
+    def table(self) -> dict[str, Method]:
+        """List the methods by name."""
+        return {
+            "eth_newFilter": Method(self.new_log_filter, 1),
+            "eth_newBlockFilter": Method(self.new_block_filter),
+            "eth_newPendingTransactionFilter": Method(self.new_pending_filter, 1),
+            "eth_getFilterChanges": Method(self.changes, 1, large=True),
+            "eth_getFilterLogs": Method(self.all_logs, 1, large=True),
+            "eth_uninstallFilter": Method(self.uninstall, 1),
+        }
+
+    async def new_log_filter(self, params: Params) -> str:
+        """Collect the logs of new blocks from now on; the range of blocks counts for eth_getFilterLogs only."""
+        query = params.required(0, log_query)
+        return self._add(lambda news: new_logs(query, news), query)
+
+    async def new_block_filter(self, _params: Params) -> str:
+        """Collect the hashes of new blocks from now on."""
+        return self._add(new_block_hashes)
+
+    async def new_pending_filter(self, _params: Params) -> str:
+        """Collect the hashes of transactions that become executable from now on."""
+        return self._add(new_pending_hashes)
+
+    async def changes(self, params: Params) -> list[Any]:
+        """Give what has been collected since the last question."""
+        filter_ = self._get(params.required(0, text))
+        found, filter_.found = filter_.found, []
+        return found
+
+    async def all_logs(self, params: Params) -> list[View]:
+        """Give all logs that a log filter's query means, as eth_getLogs would."""
+        query = self._get(params.required(0, text)).query
+        if query is None:
+            raise RpcError(SERVER_ERROR, "filter not found")
+        return await self._find_logs(query)
+
+    async def uninstall(self, params: Params) -> bool:
+        """Drop a filter; false when there is none."""
+        return self._filters.pop(params.required(0, text), None) is not None
+
+    def _add(self, collect: Callable[[News], list[Any]], query: LogQuery | None = None) -> str:
+        self._expire()
+        if len(self._filters) >= MAX_FILTERS:
+            raise RpcError(LIMIT_EXCEEDED, f"too many filters: at most {MAX_FILTERS} at a time")
+        name = new_id()
+        self._filters[name] = _Filter(collect, query, trio.current_time())
+        return name
+
+    def _get(self, name: str) -> _Filter:
+        self._expire()
+        filter_ = self._filters.get(name)
+        if filter_ is None:
+            raise RpcError(SERVER_ERROR, "filter not found")
+        filter_.asked = trio.current_time()
+        return filter_
+
+    def _expire(self) -> None:
+        oldest = trio.current_time() - LIFE_SECONDS
+        for name in [name for name, filter_ in self._filters.items() if filter_.asked < oldest]:
+            del self._filters[name]
+
+    def _collect(self, news: News) -> None:
+        self._expire()
+        for name, filter_ in tuple(self._filters.items()):
+            filter_.found += filter_.collect(news)
+            if len(filter_.found) > MAX_CHANGES:
+                del self._filters[name]
+
+
+def new_id() -> str:
+    """Make an id for a filter or a subscription that nobody can guess."""
+    return "0x" + secrets.token_hex(16)
+
+
+def new_logs(query: LogQuery, news: News) -> list[View]:
+    """Show the logs that a query means in `news`: first those that are gone, then the new."""
+    if not isinstance(news, ChainNews):
+        return []
+    wanted = query.wanted.matches
+    gone = [log_view(found, removed=True) for found in news.removed_logs if wanted(found.log)]
+    return gone + [log_view(found) for found in news.added_logs if wanted(found.log)]
+
+
+def new_block_hashes(news: News) -> list[str]:
+    """Show the hashes of new blocks."""
+    return [to_data(header.hash) for header in news.added] if isinstance(news, ChainNews) else []
+
+
+def new_pending_hashes(news: News) -> list[str]:
+    """Show the hashes of transactions that have become executable."""
+    return [] if isinstance(news, ChainNews) else [to_data(one.hash) for one in news.transactions]

@@ -1,0 +1,182 @@
+"""What a caller asks about: a block, a call to try out, logs. Decoded from JSON, checked, bounded."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import attrs
+
+from alysd.api.hex_values import address, boolean, data, hash32, kind, quantity, text, uint64
+from alysd.embedded.engine.logs import LogFilter
+from alysd.errors import Malformed
+from alysd.types.hashes import EvmAddress, PayloadHash
+
+T = TypeVar("T")
+
+TAGS = ("latest", "pending", "safe", "finalized", "earliest")
+
+MAX_TOPICS = 4
+"""A log has at most four topics (LOG4)."""
+
+MAX_ALTERNATIVES = 1000
+"""Addresses, or topics in one position, of a log query: geth's bound."""
+
+MAX_ACCESS_LIST = 1000
+"""Entries of an access list in a call, and storage keys in an entry: above 2.4 M gas, of no use to anyone."""
+
+
+@attrs.frozen
+class BlockAtHash:
+    """A block by its hash (EIP-1898); `canonical` asks for an error when it is on an abandoned branch."""
+
+    hash: PayloadHash
+    canonical: bool = False
+
+
+BlockReference = str | int | BlockAtHash
+"""One of `TAGS`, a number, or a hash."""
+
+
+@attrs.frozen
+class CallArguments:
+    """A call or transaction to try out. What is None is left to the node; amounts are in wei."""
+
+    sender: EvmAddress
+    to: EvmAddress | None
+    gas: int | None
+    gas_price: int | None
+    max_fee: int | None
+    max_priority_fee: int | None
+    value: int
+    data: bytes
+    access_list: tuple[tuple[EvmAddress, tuple[bytes, ...]], ...]
+
+
+@attrs.frozen
+class LogQuery:
+    """Which logs are `wanted`: of the block `at`, or of the blocks from `first` to `last`."""
+
+    wanted: LogFilter
+    at: PayloadHash | None = None
+    first: BlockReference = "latest"
+    last: BlockReference = "latest"
+
+
+def block_number(value: Any) -> str | int:
+    """Read a tag or a number."""
+    written = text(value)
+    return written if written in TAGS else uint64(written)
+
+
+def block_reference(value: Any) -> BlockReference:
+    """Read a tag, a number, a hash, or an object with one of the latter two (EIP-1898)."""
+    if isinstance(value, dict):
+        return _block_object(cast("dict[str, Any]", value))
+    written = text(value)
+    return BlockAtHash(hash32(written)) if len(written) == 66 else block_number(written)
+
+
+def _block_object(found: dict[str, Any]) -> BlockReference:
+    number, hash_ = found.get("blockNumber"), found.get("blockHash")
+    if (number is None) == (hash_ is None):
+        raise Malformed("either blockNumber or blockHash is wanted")
+    if number is not None:
+        return _field(found, "blockNumber", block_number, "latest")
+    return BlockAtHash(hash32(hash_), _field(found, "requireCanonical", boolean, default=False))
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Malformed(f"an object is wanted, got {kind(value)}")
+    return cast("dict[str, Any]", value)
+
+
+def _field(found: dict[str, Any], name: str, decode: Callable[[Any], T], default: T) -> T:
+    """Read an optional field of an object; the error names it."""
+    if found.get(name) is None:
+        return default
+    try:
+        return decode(found[name])
+    except Malformed as error:
+        raise Malformed(f"{name}: {error}") from error
+
+
+def _list(value: Any, most: int) -> list[Any]:
+    if not isinstance(value, list):
+        raise Malformed(f"an array is wanted, got {kind(value)}")
+    found = cast("list[Any]", value)
+    if len(found) > most:
+        raise Malformed(f"at most {most} entries are taken, got {len(found)}")
+    return found
+
+
+def call_arguments(value: Any) -> CallArguments:
+    """Read a transaction object as eth_call and eth_estimateGas take it."""
+    found = _object(value)
+    payload, written = _field(found, "input", data, None), _field(found, "data", data, None)
+    if payload is not None and written is not None and payload != written:
+        raise Malformed('both "data" and "input" are set and not equal; use "input"')
+    arguments = CallArguments(
+        sender=_field(found, "from", address, EvmAddress(bytes(20))),
+        to=_field(found, "to", _recipient, None),
+        gas=_field(found, "gas", uint64, None),
+        gas_price=_field(found, "gasPrice", quantity, None),
+        max_fee=_field(found, "maxFeePerGas", quantity, None),
+        max_priority_fee=_field(found, "maxPriorityFeePerGas", quantity, None),
+        value=_field(found, "value", quantity, 0),
+        data=payload or written or b"",
+        access_list=_field(found, "accessList", _access_list, ()),
+    )
+    if arguments.gas_price is not None and (arguments.max_fee, arguments.max_priority_fee) != (None, None):
+        raise Malformed("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
+    if found.get("blobVersionedHashes") or found.get("authorizationList"):
+        raise Malformed("blobs and authorization lists are not supported on this chain")
+    return arguments
+
+
+def _recipient(value: Any) -> EvmAddress | None:
+    """Read an address; empty data, which some libraries send when a contract is created, is none."""
+    return None if value in ("", "0x") else address(value)
+
+
+def _access_list(value: Any) -> tuple[tuple[EvmAddress, tuple[bytes, ...]], ...]:
+    entries = [_object(entry) for entry in _list(value, MAX_ACCESS_LIST)]
+    return tuple((address(entry.get("address")), _field(entry, "storageKeys", _keys, ())) for entry in entries)
+
+
+def _keys(value: Any) -> tuple[bytes, ...]:
+    return tuple(hash32(key) for key in _list(value, MAX_ACCESS_LIST))
+
+
+def log_query(value: Any) -> LogQuery:
+    """Read a filter object (eth_getLogs, eth_newFilter, eth_subscribe)."""
+    found = _object(value)
+    at = _field(found, "blockHash", hash32, None)
+    ranged = found.get("fromBlock") is not None or found.get("toBlock") is not None
+    if at is not None and ranged:
+        raise Malformed("cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other")
+    return LogQuery(
+        wanted=LogFilter(
+            addresses=_field(found, "address", _addresses, frozenset[EvmAddress]()),
+            topics=_field(found, "topics", _topics, ()),
+        ),
+        at=at,
+        first=_field(found, "fromBlock", block_number, "latest"),
+        last=_field(found, "toBlock", block_number, "latest"),
+    )
+
+
+def _addresses(value: Any) -> frozenset[EvmAddress]:
+    several = _list(value, MAX_ALTERNATIVES) if isinstance(value, list) else [value]
+    return frozenset(address(one) for one in several)
+
+
+def _topics(value: Any) -> tuple[frozenset[bytes] | None, ...]:
+    return tuple(_alternatives(topic) for topic in _list(value, MAX_TOPICS))
+
+
+def _alternatives(topic: Any) -> frozenset[bytes] | None:
+    """Read what one position may hold; None for anything: null, nothing, or a null among several, as in geth."""
+    if topic is None:
+        return None
+    several = _list(topic, MAX_ALTERNATIVES) if isinstance(topic, list) else [topic]
+    return None if None in several or not several else frozenset(hash32(one) for one in several)

@@ -1,0 +1,86 @@
+"""eth_subscribe and eth_unsubscribe, of one WebSocket connection."""
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from alysd.api.hex_values import boolean, text
+from alysd.api.jsonrpc import METHOD_NOT_FOUND, Method, RpcError
+from alysd.api.params import Params
+from alysd.embedded.engine.logs import LogFilter
+from alysd.embedded.rpc.feed import ChainNews, News
+from alysd.embedded.rpc.filters import new_id, new_logs, new_pending_hashes
+from alysd.embedded.rpc.logs import LIMIT_EXCEEDED
+from alysd.embedded.rpc.requests import LogQuery, log_query
+from alysd.embedded.rpc.views import header_view, transaction_view
+
+MAX_SUBSCRIPTIONS = 64
+"""Of one connection. Libraries keep one for each event that a page looks at."""
+
+EVERYTHING = LogQuery(LogFilter())
+
+_Show = Callable[[News], list[Any]]
+
+
+@attrs.define
+class Subscriptions:
+    """What one client wants to be told. A new one starts with `begin`, once its id is on its way."""
+
+    _running: dict[str, _Show] = attrs.field(factory=dict[str, _Show])
+    _starting: dict[str, _Show] = attrs.field(factory=dict[str, _Show])
+
+    def table(self) -> dict[str, Method]:
+        """List the methods by name."""
+        return {
+            "eth_subscribe": Method(self.subscribe, 2),
+            "eth_unsubscribe": Method(self.unsubscribe, 1),
+        }
+
+    async def subscribe(self, params: Params) -> str:
+        """Begin to tell of `newHeads`, `logs` or `newPendingTransactions`; give the subscription's id."""
+        if len(self._running) + len(self._starting) >= MAX_SUBSCRIPTIONS:
+            words = f"too many subscriptions: at most {MAX_SUBSCRIPTIONS} a connection"
+            raise RpcError(LIMIT_EXCEEDED, words)
+        name = new_id()
+        self._starting[name] = _show(params.required(0, text), params)
+        return name
+
+    async def unsubscribe(self, params: Params) -> bool:
+        """End a subscription; false when there is none."""
+        name = params.required(0, text)
+        return (self._running.pop(name, None) or self._starting.pop(name, None)) is not None
+
+    def begin(self) -> None:
+        """Start the subscriptions whose ids the client now has."""
+        self._running |= self._starting
+        self._starting.clear()
+
+    def notifications(self, news: News) -> list[dict[str, Any]]:
+        """Say what the client is to be told of `news`."""
+        return [
+            {"jsonrpc": "2.0", "method": "eth_subscription", "params": {"subscription": name, "result": result}}
+            for name, show in self._running.items()
+            for result in show(news)
+        ]
+
+
+def _show(wanted: str, params: Params) -> _Show:
+    """Find what a subscription tells. Raises `RpcError` when there is no such subscription."""
+    if wanted == "newHeads":
+        return _new_heads
+    if wanted == "logs":
+        query = params.optional(1, log_query, EVERYTHING)
+        return lambda news: new_logs(query, news)
+    if wanted == "newPendingTransactions":
+        whole = params.optional(1, boolean, default=False)
+        return _new_pending if whole else new_pending_hashes
+    raise RpcError(METHOD_NOT_FOUND, f'no "{wanted[:64]}" subscription in eth namespace')
+
+
+def _new_heads(news: News) -> list[Any]:
+    return [header_view(header) for header in news.added] if isinstance(news, ChainNews) else []
+
+
+def _new_pending(news: News) -> list[Any]:
+    return [] if isinstance(news, ChainNews) else [transaction_view(one) for one in news.transactions]

@@ -1,0 +1,63 @@
+"""A budget ends in time, also before a precompiled contract that could not be stopped."""
+
+import pytest
+
+from alysd.embedded.engine.budget import PAIRING_ADDRESS, Budget, OutOfTime
+
+
+class Clock:
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("alysd.embedded.engine.budget.time", clock)
+    return clock
+
+
+def run(budget: Budget, instructions: int) -> None:
+    for _ in range(instructions):
+        budget.instruction()
+
+
+def test_instructions_go_on_until_the_time_is_over(clock: Clock) -> None:
+    budget = Budget(2.0)
+    run(budget, 10_000)
+    clock.now += 2.1
+    with pytest.raises(OutOfTime):
+        run(budget, 256)
+    assert budget.left() < 0
+
+
+def test_without_seconds_only_an_interrupt_ends_it(clock: Clock) -> None:
+    class Cancelled(BaseException):
+        pass
+
+    asked: list[bool] = []
+
+    def interrupt() -> None:
+        asked.append(True)
+        if len(asked) == 3:
+            raise Cancelled
+
+    budget = Budget(interrupt=interrupt)
+    clock.now += 10**9
+    with pytest.raises(Cancelled):
+        run(budget, 3 * 256)
+    with pytest.raises(OutOfTime):
+        Budget(-1).look()
+
+
+def test_a_pairing_that_would_outlast_the_budget_is_not_begun(clock: Clock) -> None:
+    budget = Budget(2.0)
+    budget.precompile(PAIRING_ADDRESS, 3 * 192)
+    with pytest.raises(OutOfTime):
+        budget.precompile(PAIRING_ADDRESS, 30 * 192)
+    budget.precompile(bytes(19) + b"\4", 10**6)
+    clock.now += 3
+    with pytest.raises(OutOfTime):
+        budget.precompile(bytes(19) + b"\4", 0)

@@ -1,0 +1,177 @@
+"""What was written is there, the map grows under readers, and a disk that refuses damages nothing."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from alysd.embedded.engine.chain_store import BlockRecord, CanonicalChange, ChainStore
+from alysd.errors import Corrupt, StoreError
+from alysd.wire.keccak import keccak256
+
+
+def block(number: int, nodes: int = 1, size: int = 100) -> BlockRecord:
+    values = [f"{number} {index}".encode().ljust(size) for index in range(nodes)]
+    return BlockRecord(
+        hash=keccak256(b"block %d" % number),
+        header=b"header %d" % number,
+        body=b"body",
+        receipts=b"receipts",
+        nodes={keccak256(value): value for value in values},
+        codes={keccak256(b"code"): b"code"},
+    )
+
+
+def canonical(head: bytes, **changes: object) -> CanonicalChange:
+    nothing: dict[str, object] = dict.fromkeys(
+        ("removed_numbers", "added", "removed_transactions", "added_transactions"), ()
+    )
+    return CanonicalChange(head=head, safe=head, final=head, **{**nothing, **changes})  # type: ignore[arg-type]
+
+
+def test_blocks_nodes_and_codes_read_back_after_reopening(tmp_path: Path) -> None:
+    store = ChainStore.open(tmp_path)
+    first, second = block(0), block(1)
+    store.write_genesis(first)
+    store.write_block(second)
+    store.close()
+    store = ChainStore.open(tmp_path)
+    assert store.meta("genesis") == store.meta("final") == first.hash
+    assert store.hash_at(0) == first.hash
+    for one in (first, second):
+        assert store.get("headers", one.hash) == one.header
+        assert [store.node(digest) for digest in one.nodes] == list(one.nodes.values())
+    assert store.code(keccak256(b"code")) == b"code"
+    store.close()
+
+
+def test_what_is_missing_is_none_or_corruption(tmp_path: Path) -> None:
+    store = ChainStore.open(tmp_path)
+    assert store.get("headers", b"\1" * 32) is None
+    assert (store.hash_at(5), store.hash_at(-1), store.hash_at(2**64)) == (None, None, None)
+    with pytest.raises(Corrupt, match="has lost 0101.* of nodes"):
+        store.node(b"\1" * 32)
+    with pytest.raises(Corrupt, match="of codes"):
+        store.code(b"\1" * 32)
+    store.close()
+
+
+def test_a_forkchoice_removes_and_adds_in_one_go(tmp_path: Path) -> None:
+    """A transaction on both branches must be found on the new one: removals come first."""
+    store = ChainStore.open(tmp_path)
+    place, other = b"\2" * 36, b"\3" * 36
+    moved, gone = b"\4" * 32, b"\5" * 32
+    store.write_canonical(
+        canonical(
+            b"\6" * 32, added=[(1, b"a" * 32), (2, b"b" * 32)], added_transactions=[(moved, place), (gone, place)]
+        )
+    )
+    store.write_canonical(
+        canonical(
+            b"\7" * 32,
+            removed_numbers=[2, 1],
+            added=[(1, b"c" * 32)],
+            removed_transactions=[moved, gone],
+            added_transactions=[(moved, other)],
+        )
+    )
+    assert (store.hash_at(1), store.hash_at(2)) == (b"c" * 32, None)
+    assert (store.get("transactions", moved), store.get("transactions", gone)) == (other, None)
+    assert store.meta("head") == b"\7" * 32
+    store.close()
+
+
+def test_the_map_grows_while_others_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alysd.embedded.engine.chain_store._FIRST_MAP_BYTES", 256 * 1024)
+    store = ChainStore.open(tmp_path)
+    first = block(0)
+    store.write_genesis(first)
+    stop = threading.Event()
+    wrong: list[object] = []
+
+    def read() -> None:
+        while not stop.is_set():
+            if store.get("headers", first.hash) != first.header:
+                wrong.append("lost")
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for number in range(1, 30):
+        store.write_block(block(number, nodes=200, size=500))
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert not wrong
+    assert all(store.get("headers", block(number).hash) for number in range(30))
+    store.close()
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from alysd.errors import StoreError
+from alysd.embedded.engine.chain_store import ChainStore
+from tests.embedded.engine.test_chain_store import block
+store = ChainStore.open(Path(sys.argv[1]))
+store.write_genesis(block(0))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+size = Path(sys.argv[1], "data.mdb").stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 200_000, size + 200_000))
+written = 1
+try:
+    while True:
+        store.write_block(block(written, nodes=50, size=500))
+        written += 1
+except StoreError as error:
+    print(written, error)
+"""
+
+
+def test_a_disk_that_takes_no_more_is_said_and_damages_nothing(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the full disk: the same call of the system fails."""
+    ran = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    written, _, words = ran.stdout.partition(" ")
+    assert words.startswith("the execution database cannot be used: ")
+    assert int(written) > 1
+    store = ChainStore.open(tmp_path)
+    for number in range(int(written)):
+        stored = block(number, nodes=50 if number else 1, size=500 if number else 100)
+        assert store.get("headers", stored.hash) == stored.header
+        assert [store.node(digest) for digest in stored.nodes] == list(stored.nodes.values())
+    assert store.get("headers", block(int(written)).hash) is None
+    store.write_block(block(int(written)))
+    store.close()
+
+
+def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot open the execution database in"):
+        ChainStore.open(tmp_path / "file" / "folder")
+
+
+def test_a_database_of_another_format_is_refused(tmp_path: Path) -> None:
+    environment = lmdb.open(str(tmp_path), max_dbs=8)
+    with environment.begin(write=True) as transaction:
+        transaction.put(b"format", b"99", db=environment.open_db(b"meta", txn=transaction))
+    environment.close()
+    with pytest.raises(StoreError, match="has format b'99'"):
+        ChainStore.open(tmp_path)
+
+
+def test_a_file_that_is_no_database_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "data.mdb").write_bytes(b"no database" * 1000)
+    with pytest.raises((StoreError, Corrupt), match="execution database"):
+        ChainStore.open(tmp_path)
+
+
+def test_after_closing_every_read_is_a_store_error(tmp_path: Path) -> None:
+    store = ChainStore.open(tmp_path)
+    store.close()
+    with pytest.raises(StoreError):
+        store.get("headers", b"\1" * 32)

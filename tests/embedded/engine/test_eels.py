@@ -1,0 +1,84 @@
+"""The specification runs on our state where it is given ours, and on its own where it is given its own."""
+
+import sys
+from types import SimpleNamespace
+from unittest.mock import Mock
+
+import pytest
+
+from alysd.embedded.engine import eels
+from alysd.embedded.engine.budget import Budget, OutOfTime
+from alysd.embedded.engine.eels import EelsState, encode_receipt
+from alysd.embedded.engine.specification import (
+    U256,
+    Account,
+    Address,
+    Bytes,
+    Uint,
+    blocks,
+    rlp,
+    state,
+)
+from alysd.wire.trie import EMPTY_ROOT
+from tests.embedded.engine.test_trie_state import Memory
+
+ADDRESS = Address(b"\1" * 20)
+ONE = Account(Uint(1), U256(1), Bytes(b""))
+
+
+def test_every_module_of_the_fork_has_the_routed_functions() -> None:
+    """One that kept the specification's own would read another state than the others."""
+    names = {name for name, value in vars(state).items() if getattr(value, "__module__", "") == eels.__name__}
+    assert len(names) == 15
+    for module_name, module in sys.modules.items():
+        if module_name.startswith("ethereum.forks.cancun."):
+            for name in names & set(vars(module)):
+                assert vars(module)[name] is getattr(state, name), f"{module_name}.{name}"
+
+
+def test_each_state_keeps_its_own() -> None:
+    ours, theirs = EelsState(Memory(), EMPTY_ROOT), state.State()
+    state.set_account(theirs, ADDRESS, ONE)
+    assert state.get_account_optional(ours, ADDRESS) is None  # type: ignore[arg-type]
+    state.set_account(ours, ADDRESS, ONE)  # type: ignore[arg-type]
+    state.destroy_account(theirs, ADDRESS)
+    assert state.account_exists(ours, ADDRESS)  # type: ignore[arg-type]
+    assert ours.finish().root != EMPTY_ROOT
+
+
+def test_transient_storage_is_undone_with_the_state() -> None:
+    ours, transient = EelsState(Memory(), EMPTY_ROOT), state.TransientStorage()
+    key = blocks.Bytes32(bytes(32))
+    state.begin_transaction(ours, transient)  # type: ignore[arg-type]
+    state.set_transient_storage(transient, ADDRESS, key, U256(1))
+    state.begin_transaction(ours, transient)  # type: ignore[arg-type]
+    state.set_transient_storage(transient, ADDRESS, key, U256(2))
+    state.set_account(ours, ADDRESS, ONE)  # type: ignore[arg-type]
+    state.rollback_transaction(ours, transient)  # type: ignore[arg-type]
+    assert state.get_transient_storage(transient, ADDRESS, key) == 1
+    assert not state.account_exists(ours, ADDRESS)  # type: ignore[arg-type]
+    state.commit_transaction(ours, transient)  # type: ignore[arg-type]
+
+
+def test_only_environments_of_ours_are_watched() -> None:
+    event = eels.OpStart(object())  # type: ignore[arg-type]
+    stock = SimpleNamespace(message=SimpleNamespace(block_env=SimpleNamespace(budget=Budget(-1))))
+    watch = eels.set_evm_trace(Mock())
+    eels.set_evm_trace(watch)
+    for _ in range(1000):
+        watch(stock, event)
+    environment = object.__new__(eels.Environment)
+    environment.budget = Budget(-1)
+    ours = SimpleNamespace(message=SimpleNamespace(block_env=environment, data=b""))
+    for _ in range(255):
+        watch(ours, event)
+    with pytest.raises(OutOfTime):
+        watch(ours, event)
+    with pytest.raises(OutOfTime):
+        watch(ours, eels.PrecompileStart(ADDRESS))
+
+
+def test_receipts_are_encoded_as_their_trie_holds_them() -> None:
+    receipt = blocks.Receipt(True, Uint(1), blocks.Bloom(bytes(256)), ())
+    assert encode_receipt(receipt) == rlp.encode(receipt)
+    assert encode_receipt(Bytes(b"\2\xc0")) == b"\2\xc0"

@@ -1,0 +1,150 @@
+"""What RPC reads: canonical and by hash, old states, logs over ranges, fees; across a reorganisation."""
+
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from alysd.embedded.engine.logs import LogFilter, TooManyLogs
+from alysd.embedded.engine.trie_state import EMPTY_STATE
+from alysd.errors import Corrupt
+from alysd.types.hashes import EvmAddress
+from alysd.types.verdict import Valid
+from alysd.wire.keccak import keccak256
+from tests.embedded.engine.kit import (
+    COUNTER,
+    COUNTER_CODE,
+    GWEI,
+    OTHER,
+    RICH,
+    SPLITTER,
+    Sandbox,
+    minted,
+    transfer,
+)
+
+
+def count(signer_nonce: int, **options: object) -> bytes:
+    return transfer(RICH, signer_nonce, to=COUNTER, gas=100_000, value=0, **options)  # type: ignore[arg-type]
+
+
+def test_blocks_are_found_by_number_and_by_hash(sandbox: Sandbox) -> None:
+    payload = sandbox.make(count(0), transfer(OTHER, 0), withdrawals=[minted(b"\1" * 20, 5)])
+    reader = sandbox.chain.reader
+    assert reader.hash_at(1) == payload.block_hash
+    block = reader.block(payload.block_hash)
+    assert block is not None
+    assert reader.block(payload.block_hash) is block, "decoded once"
+    assert [one.sender for one in block.transactions] == [RICH.address, OTHER.address]
+    assert [one.raw for one in block.transactions] == list(payload.transactions)
+    assert block.withdrawals == payload.withdrawals
+    assert reader.canonical_header(1) == block.header == reader.header(payload.block_hash)
+    assert reader.is_canonical(block.header)
+    assert reader.gas_used(payload.block_hash) == (block.header.gas_used - 21_000, 21_000)
+
+
+def test_what_is_not_there_is_none(sandbox: Sandbox) -> None:
+    reader = sandbox.chain.reader
+    nowhere = b"\x99" * 32
+    assert reader.block(nowhere) is None
+    assert reader.header(nowhere) is None
+    assert reader.receipts(nowhere) is None
+    assert reader.gas_used(nowhere) is None
+    assert reader.transaction(nowhere) is None
+    assert reader.canonical_header(5) is None
+    with pytest.raises(Corrupt, match="has lost block 9999"):
+        reader.needed_header(nowhere)
+    with pytest.raises(Corrupt, match="has lost the body"):
+        reader.raw_transactions(nowhere)
+    with pytest.raises(Corrupt, match="has lost the receipts"):
+        reader.encoded_receipts(nowhere)
+
+
+def test_a_transaction_is_found_with_its_receipt_and_place(sandbox: Sandbox) -> None:
+    sandbox.make(count(0))
+    sandbox.make(count(1), transfer(OTHER, 0), count(2))
+    found = sandbox.chain.reader.transaction(keccak256(count(2)))
+    assert found is not None
+    assert (found.header.number, found.index, found.first_log_index) == (2, 2, 1)
+    assert found.receipt.succeeded
+    assert int.from_bytes(found.receipt.logs[0].data, "big") == 3
+    assert found.receipt.logs[0].topics == (bytes(12) + RICH.address,)
+    assert found.transaction.raw == count(2)
+
+
+def test_accounts_of_any_block_can_be_read(sandbox: Sandbox) -> None:
+    genesis = sandbox.head
+    sandbox.make(count(0))
+    reader = sandbox.chain.reader
+    assert reader.account(genesis, RICH.address).nonce == 0
+    assert reader.account(sandbox.head, RICH.address).nonce == 1
+    assert reader.account(sandbox.head, EvmAddress(b"\x99" * 20)) == EMPTY_STATE
+    assert reader.code(sandbox.head, COUNTER) == bytes.fromhex(COUNTER_CODE[2:])
+    assert reader.code(sandbox.head, RICH.address) == b""
+    assert reader.storage(sandbox.head, COUNTER, 0) == bytes(31) + b"\1"
+    assert reader.storage(genesis, COUNTER, 0) == reader.storage(sandbox.head, SPLITTER, 7) == bytes(32)
+
+
+def test_logs_of_a_range_follow_the_canonical_chain(sandbox: Sandbox) -> None:
+    reader = sandbox.chain.reader
+    base = sandbox.make(count(0))
+    left = sandbox.make(count(1), count(2))
+    wanted = LogFilter(frozenset({COUNTER}), (frozenset({bytes(12) + RICH.address}),))
+    values = [int.from_bytes(one.log.data, "big") for one in reader.logs(0, 99, wanted, 10)]
+    assert values == [1, 2, 3]
+    assert reader.logs(2, 2, LogFilter(frozenset({RICH.address})), 10) == []
+    right = sandbox.build(transfer(OTHER, 0), parent=base.block_hash, after=4)
+    assert sandbox.give(right) == Valid()
+    sandbox.follow(right.block_hash)
+    assert [one.header.number for one in reader.logs(0, 99, wanted, 10)] == [1]
+    header = reader.header(left.block_hash)
+    assert header is not None
+    assert [one.log_index for one in reader.logs_of(header, wanted)] == [0, 1], (
+        "for those who must hear of the removal"
+    )
+
+
+def test_more_logs_than_allowed_are_refused(sandbox: Sandbox) -> None:
+    sandbox.make(*(count(nonce) for nonce in range(4)))
+    assert len(sandbox.chain.reader.logs(0, 1, LogFilter(), 4)) == 4
+    with pytest.raises(TooManyLogs, match="more than 3 results"):
+        sandbox.chain.reader.logs(0, 1, LogFilter(), 3)
+
+
+def test_the_fee_history_ends_with_the_next_blocks_fee(sandbox: Sandbox) -> None:
+    sandbox.make(count(0, tip=3 * GWEI), count(1, tip=GWEI))
+    sandbox.make()
+    history = sandbox.chain.reader.fee_history(2, 2, (0, 100))
+    reader = sandbox.chain.reader
+    headers = [reader.canonical_header(number) for number in (1, 2)]
+    assert history.oldest == 1
+    assert history.base_fees[:2] == tuple(header.base_fee for header in headers if header is not None)
+    assert history.base_fees[2] == reader.next_base_fee(sandbox.head)
+    assert history.gas_used_ratios[1] == 0.0
+    assert 0 < history.gas_used_ratios[0] < 0.01
+    assert history.rewards == ((GWEI, 3 * GWEI), (0, 0))
+    assert reader.fee_history(100, 2, ()).oldest == 0
+    assert reader.fee_history(100, 2, ()).rewards == ()
+
+
+def test_a_lost_head_is_named(tmp_path: Path) -> None:
+    Sandbox.open(tmp_path).chain.close()
+    environment = lmdb.open(str(tmp_path), max_dbs=8)
+    with environment.begin(write=True) as transaction:
+        transaction.delete(b"head", db=environment.open_db(b"meta", txn=transaction))
+    environment.close()
+    with pytest.raises(Corrupt, match="does not say which block is head"):
+        Sandbox.open(tmp_path)
+
+
+def test_damage_is_named(tmp_path: Path) -> None:
+    sandbox = Sandbox.open(tmp_path)
+    payload = sandbox.make(count(0))
+    sandbox.chain.close()
+    environment = lmdb.open(str(tmp_path), max_dbs=8)
+    for table in (b"headers", b"bodies"):
+        with environment.begin(write=True) as transaction:
+            transaction.put(payload.block_hash, b"\xc1\x80", db=environment.open_db(table, txn=transaction))
+    environment.close()
+    with pytest.raises(Corrupt, match="holds a header that does not read"):
+        Sandbox.open(tmp_path)

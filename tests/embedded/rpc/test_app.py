@@ -1,0 +1,69 @@
+"""The application as a whole: every method that web3 libraries call, CORS, and serving it with its feed."""
+
+from pathlib import Path
+
+import httpx
+import trio
+
+from alysd.api.server import listen
+from alysd.embedded.engine.engine import EmbeddedEngine
+from alysd.embedded.pool.transaction_pool import TransactionPool
+from alysd.embedded.rpc.app import eth_methods, serve_ethereum
+from alysd.embedded.rpc.backend import EthBackend
+from tests.embedded.rpc.chain import CHAIN_ID, GENESIS, eth_chain
+
+EXPECTED = """
+    eth_accounts eth_blobBaseFee eth_blockNumber eth_call eth_chainId eth_estimateGas eth_feeHistory eth_gasPrice
+    eth_getBalance eth_getBlockByHash eth_getBlockByNumber eth_getBlockReceipts eth_getBlockTransactionCountByHash
+    eth_getBlockTransactionCountByNumber eth_getCode eth_getFilterChanges eth_getFilterLogs eth_getLogs
+    eth_getStorageAt eth_getTransactionByBlockHashAndIndex eth_getTransactionByBlockNumberAndIndex
+    eth_getTransactionByHash eth_getTransactionCount eth_getTransactionReceipt eth_getUncleCountByBlockHash
+    eth_getUncleCountByBlockNumber eth_maxPriorityFeePerGas eth_newBlockFilter eth_newFilter
+    eth_newPendingTransactionFilter eth_sendRawTransaction eth_syncing eth_uninstallFilter net_listening
+    net_peerCount net_version txpool_content txpool_contentFrom txpool_inspect txpool_status web3_clientVersion
+    web3_sha3
+"""
+
+
+async def test_all_methods_are_there(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        found = eth_methods(EthBackend(chain.engine, chain.pool), chain.feed)
+        assert sorted(found) == EXPECTED.split()
+
+
+async def test_a_page_of_any_origin_may_ask(tmp_path: Path) -> None:
+    """Wallets in a browser do, and a browser asks first."""
+    async with eth_chain(tmp_path) as chain:
+        asking = {
+            "origin": "http://localhost:5173",
+            "access-control-request-method": "POST",
+            "access-control-request-headers": "content-type",
+        }
+        allowed = await chain.client.options(chain.url, headers=asking)
+        assert allowed.status_code == 200
+        assert allowed.headers["access-control-allow-origin"] == "*"
+        body = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"}
+        answer = await chain.client.post(chain.url, json=body, headers={"origin": "http://localhost:5173"})
+        assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_a_batch_of_a_library_is_answered(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        batch = [{"jsonrpc": "2.0", "id": n, "method": "eth_chainId"} for n in range(20)]
+        answers = (await chain.client.post(chain.url, json=batch)).json()
+        assert [(answer["id"], answer["result"]) for answer in answers] == [(n, "0x7") for n in range(20)]
+
+
+async def test_serving_runs_the_feed_beside_it_and_ends_quickly(tmp_path: Path) -> None:
+    pool = TransactionPool(CHAIN_ID)
+    engine = await EmbeddedEngine.open(tmp_path, GENESIS, pool)
+    listeners = await listen("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+    body = {"jsonrpc": "2.0", "id": 1, "method": "eth_newBlockFilter"}
+    async with trio.open_nursery() as nursery, httpx.AsyncClient() as client:
+        await nursery.start(serve_ethereum, engine, pool, listeners)
+        assert len((await client.post(url, json=body)).json()["result"]) == 34
+        began = trio.current_time()
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() - began < 1.0
+    await engine.aclose()

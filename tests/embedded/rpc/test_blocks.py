@@ -1,0 +1,133 @@
+"""Blocks, transactions and receipts, over HTTP."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.embedded.rpc.chain import BOX, RICH, EthChain, RpcFailure, eth_chain
+
+NOBODY = "0x" + "77" * 20
+MISSING = "0x" + "99" * 32
+
+
+async def mined(chain: EthChain) -> tuple[list[str], Any]:
+    """Send a transfer and a creation, make a block; returns their hashes and the block."""
+    sent = [
+        await chain.send(to=NOBODY, nonce=0),
+        await chain.send(nonce=1, data=BOX["bytecode"] + f"{5:064x}", gas=500_000, value=0),
+    ]
+    await chain.mine()
+    return sent, await chain.rpc("eth_getBlockByNumber", "latest", False)
+
+
+async def test_a_block_is_found_by_number_and_by_hash(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        sent, block = await mined(chain)
+        assert await chain.rpc("eth_blockNumber") == block["number"] == "0x1"
+        assert block["transactions"] == sent
+        assert await chain.rpc("eth_getBlockByHash", block["hash"]) == block
+        assert await chain.rpc("eth_getBlockByNumber", "0x1") == block
+        assert int(block["size"], 16) > 1000
+
+
+async def test_a_block_is_shown_with_whole_transactions(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        sent, block = await mined(chain)
+        full = (await chain.rpc("eth_getBlockByNumber", "0x1", True))["transactions"]
+        assert full == [await chain.rpc("eth_getTransactionByHash", hash_) for hash_ in sent]
+        assert [one["transactionIndex"] for one in full] == ["0x0", "0x1"]
+        assert full == [
+            await chain.rpc("eth_getTransactionByBlockNumberAndIndex", "0x1", "0x0"),
+            await chain.rpc("eth_getTransactionByBlockHashAndIndex", block["hash"], "0x1"),
+        ]
+
+
+async def test_receipts_agree_with_each_other(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        sent, block = await mined(chain)
+        receipts = [await chain.rpc("eth_getTransactionReceipt", hash_) for hash_ in sent]
+        assert await chain.rpc("eth_getBlockReceipts", "latest") == receipts
+        assert await chain.rpc("eth_getBlockReceipts", block["hash"]) == receipts
+        transfer, creation = receipts
+        assert (transfer["status"], transfer["gasUsed"], transfer["contractAddress"]) == ("0x1", "0x5208", None)
+        assert (creation["to"], len(creation["contractAddress"])) == (None, 42)
+        assert creation["from"] == RICH.address.lower()
+        assert int(creation["cumulativeGasUsed"], 16) == int(block["gasUsed"], 16)
+
+
+async def test_logs_are_counted_through_the_block(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        sent, _ = await mined(chain)
+        box = (await chain.rpc("eth_getTransactionReceipt", sent[1]))["contractAddress"]
+        call = "0x64371977" + f"{9:064x}{64:064x}{1:064x}" + "78" + "00" * 31
+        for nonce in (2, 3):
+            await chain.send(to=box, nonce=nonce, data=call, gas=200_000, value=0)
+        await chain.mine()
+        receipts = await chain.rpc("eth_getBlockReceipts", "latest")
+        assert [log["logIndex"] for one in receipts for log in one["logs"]] == ["0x0", "0x1"]
+        single = await chain.rpc("eth_getTransactionReceipt", receipts[1]["transactionHash"])
+        assert single == receipts[1]
+        assert await chain.rpc("eth_getLogs", {"blockHash": receipts[0]["blockHash"]}) == [
+            log for one in receipts for log in one["logs"]
+        ]
+
+
+async def test_a_waiting_transaction_is_found_without_a_block(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        sent = await chain.send(to=NOBODY)
+        waiting = await chain.rpc("eth_getTransactionByHash", sent)
+        assert (waiting["hash"], waiting["blockHash"], waiting["transactionIndex"]) == (sent, None, None)
+        assert await chain.rpc("eth_getTransactionReceipt", sent) is None
+
+
+async def test_counts_are_those_of_the_block(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        _, block = await mined(chain)
+        assert await chain.rpc("eth_getBlockTransactionCountByNumber", "latest") == "0x2"
+        assert await chain.rpc("eth_getBlockTransactionCountByHash", block["hash"]) == "0x2"
+        assert await chain.rpc("eth_getUncleCountByBlockNumber", "latest") == "0x0"
+        assert await chain.rpc("eth_getUncleCountByBlockHash", block["hash"]) == "0x0"
+
+
+NOT_THERE: list[tuple[str, tuple[Any, ...]]] = [
+    ("eth_getBlockByNumber", ("0x5", False)),
+    ("eth_getBlockByHash", (MISSING, True)),
+    ("eth_getBlockTransactionCountByNumber", ("0x5",)),
+    ("eth_getBlockTransactionCountByHash", (MISSING,)),
+    ("eth_getUncleCountByBlockNumber", ("0x5",)),
+    ("eth_getUncleCountByBlockHash", (MISSING,)),
+    ("eth_getTransactionByHash", (MISSING,)),
+    ("eth_getTransactionByBlockNumberAndIndex", ("0x0", "0x0")),
+    ("eth_getTransactionByBlockHashAndIndex", (MISSING, "0x0")),
+    ("eth_getTransactionReceipt", (MISSING,)),
+    ("eth_getBlockReceipts", ("0x5",)),
+]
+
+
+async def test_what_is_not_there_is_null(tmp_path: Path) -> None:
+    """Libraries poll until it is no longer null: an error would end their waiting."""
+    async with eth_chain(tmp_path) as chain:
+        for method, params in NOT_THERE:
+            assert await chain.rpc(method, *params) is None, method
+
+
+async def test_a_transaction_of_an_abandoned_block_is_no_longer_included(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        sent = await chain.send(to=NOBODY)
+        abandoned = await chain.mine()
+        chain.pool.discard(chain.engine.reader.block(abandoned).transactions[0], "not again")  # pyright: ignore[reportOptionalMemberAccess]
+        await chain.mine(parent=await chain.engine.genesis_hash())
+        found = await chain.rpc("eth_getTransactionByHash", sent)
+        assert found["blockNumber"] in (None, "0x1")
+        assert (await chain.rpc("eth_getBlockByHash", "0x" + abandoned.hex()))["number"] == "0x1"
+
+
+async def test_a_wrong_parameter_is_named(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        with pytest.raises(RpcFailure, match=r"^-32602: params\[0\]: hex starts with 0x$"):
+            await chain.rpc("eth_getBlockByNumber", "newest")
+        with pytest.raises(RpcFailure, match=r"^-32602: params\[1\]: true or false is wanted, got a string$"):
+            await chain.rpc("eth_getBlockByNumber", "0x1", "yes")
+        with pytest.raises(RpcFailure, match=r"^-32602: missing value for required argument 0$"):
+            await chain.rpc("eth_getTransactionByHash")

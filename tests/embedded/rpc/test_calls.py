@@ -1,0 +1,123 @@
+"""eth_call and eth_estimateGas, over HTTP, with a compiled contract."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from eth_utils.crypto import keccak
+
+from alysd.embedded.engine.values import CallResult
+from alysd.embedded.rpc import calls
+from alysd.embedded.rpc.calls import failure
+from tests.embedded.rpc.chain import BOX, RICH, EthChain, RpcFailure, eth_chain
+
+NOBODY = "0x" + "77" * 20
+
+
+def selector(signature: str) -> str:
+    return "0x" + keccak(text=signature)[:4].hex()
+
+
+async def box(chain: EthChain, nonce: int = 0) -> str:
+    """Put a box that holds 5 into the chain."""
+    sent = await chain.send(nonce=nonce, data=BOX["bytecode"] + f"{5:064x}", gas=500_000, value=0)
+    await chain.mine()
+    return (await chain.rpc("eth_getTransactionReceipt", sent))["contractAddress"]
+
+
+async def test_a_call_returns_what_the_contract_returns(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        to = await box(chain)
+        call = {"to": to, "data": selector("value()")}
+        assert await chain.rpc("eth_call", call) == "0x" + f"{5:064x}"
+        assert await chain.rpc("eth_call", call, "latest") == "0x" + f"{5:064x}"
+        assert await chain.rpc("eth_call", call, "0x0") == "0x"
+
+
+async def test_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        to = await box(chain)
+        change = selector("set(uint256,string)") + f"{9:064x}{64:064x}{0:064x}"
+        assert await chain.rpc("eth_call", {"to": to, "data": change}) == "0x"
+        assert await chain.rpc("eth_call", {"to": to, "data": selector("value()")}) == "0x" + f"{5:064x}"
+
+
+@pytest.mark.parametrize("method", ["eth_call", "eth_estimateGas"])
+async def test_a_revert_says_why_and_has_its_data(tmp_path: Path, method: str) -> None:
+    async with eth_chain(tmp_path) as chain:
+        to = await box(chain)
+        for signature, words, data in (
+            ("refuse()", "3: execution reverted: no luck", "0x08c379a0"),
+            ("odd()", "3: execution reverted", selector("odd()")[:2]),
+        ):
+            with pytest.raises(RpcFailure) as caught:
+                await chain.rpc(method, {"to": to, "data": selector(signature)})
+            assert str(caught.value) == words
+            assert caught.value.data.startswith(data)
+        with pytest.raises(RpcFailure, match=r"^3: execution reverted: division or modulo by zero$"):
+            await chain.rpc(method, {"to": to, "data": selector("divide(uint256)") + "00" * 32})
+
+
+async def test_an_estimate_is_enough(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        to = await box(chain)
+        assert await chain.rpc("eth_estimateGas", {"from": RICH.address, "to": NOBODY, "value": "0x1"}) == "0x5208"
+        change = selector("set(uint256,string)") + f"{9:064x}{64:064x}{0:064x}"
+        estimate = int(await chain.rpc("eth_estimateGas", {"from": RICH.address, "to": to, "data": change}), 16)
+        sent = await chain.send(nonce=1, to=to, data=change, gas=estimate, value=0)
+        await chain.mine()
+        receipt = await chain.rpc("eth_getTransactionReceipt", sent)
+        assert receipt["status"] == "0x1"
+        assert int(receipt["gasUsed"], 16) <= estimate <= int(receipt["gasUsed"], 16) * 1.3
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"from": NOBODY, "to": RICH.address, "value": "0x1"}, "-32000: insufficient funds for"),
+    ({"from": RICH.address, "to": NOBODY, "gas": "0x1"}, "-32000: intrinsic gas too low"),
+    ({"to": "0x12"}, r"-32602: params\[0\]: to: an EVM address is 20 bytes, got 1"),
+]
+
+
+async def test_what_cannot_be_tried_is_refused(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        for call, words in REFUSED:
+            with pytest.raises(RpcFailure, match=f"^{words}"):
+                await chain.rpc("eth_call", call)
+
+
+async def test_overrides_are_refused_not_ignored(tmp_path: Path) -> None:
+    """A tool that overrides a balance would be told a wrong result for a right one."""
+    async with eth_chain(tmp_path) as chain:
+        call = {"to": NOBODY}
+        assert await chain.rpc("eth_call", call, "latest", {}) == "0x"
+        with pytest.raises(RpcFailure, match=r"^-32602: params\[2\]: state overrides are not supported$"):
+            await chain.rpc("eth_call", call, "latest", {NOBODY: {"balance": "0x1"}})
+        with pytest.raises(RpcFailure, match=r"^-32602: params\[3\]: block overrides are not supported$"):
+            await chain.rpc("eth_call", call, "latest", None, {"number": "0x1"})
+
+
+async def test_an_endless_loop_ends_and_others_are_answered_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "CALL_SECONDS", 0.3)
+    async with eth_chain(tmp_path) as chain:
+        to = await box(chain)
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+
+            async def spin() -> None:
+                with pytest.raises(RpcFailure, match=r"execution aborted|out of gas"):
+                    await chain.rpc("eth_call", {"to": to, "data": selector("spin()")})
+
+            for _ in range(4):
+                nursery.start_soon(spin)
+            await trio.sleep(0.1)
+            assert await chain.rpc("eth_blockNumber") == "0x1"
+            assert trio.current_time() - began < 1.0
+        assert trio.current_time() - began < 5.0
+
+
+def test_a_failure_without_a_revert_says_what_the_engine_says() -> None:
+    error = failure(CallResult(succeeded=False, gas_used=1, output=b"", error="out of gas"))
+    assert (error.code, error.message, error.data) == (-32000, "out of gas", None)

@@ -1,0 +1,102 @@
+"""The feed: the pool follows the head, and listeners hear of it in order."""
+
+from pathlib import Path
+
+import trio
+import trio.testing
+
+from alysd.embedded.rpc.feed import ChainNews, News, PendingNews
+from tests.embedded.rpc.chain import BOX, RICH, EthChain, eth_chain
+
+NOBODY = "0x" + "77" * 20
+
+
+def record(chain: EthChain) -> list[News]:
+    heard: list[News] = []
+    chain.feed.listen(heard.append)
+    return heard
+
+
+async def test_a_block_is_news_and_its_transactions_leave_the_pool(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        await chain.send(to=NOBODY)
+        heard = record(chain)
+        block = await chain.mine()
+        assert [[header.hash for header in news.added] for news in heard if isinstance(news, ChainNews)] == [
+            [block]
+        ]
+        assert chain.pool.counts() == (0, 0)
+
+
+async def test_a_transaction_is_news_when_it_becomes_executable(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        heard = record(chain)
+        await chain.send(to=NOBODY, nonce=1)
+        assert heard == []
+        await chain.send(to=NOBODY, nonce=0)
+        (news,) = heard
+        assert isinstance(news, PendingNews)
+        assert [one.nonce for one in news.transactions] == [0, 1]
+
+
+async def test_logs_come_with_their_block(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        sent = await chain.send(data=BOX["bytecode"] + f"{5:064x}", gas=500_000, value=0)
+        await chain.mine()
+        box = (await chain.rpc("eth_getTransactionReceipt", sent))["contractAddress"]
+        heard = record(chain)
+        data = "0x64371977" + f"{9:064x}{64:064x}{0:064x}"
+        await chain.send(nonce=1, to=box, data=data, gas=200_000, value=0)
+        await chain.mine()
+        logs = [log for news in heard if isinstance(news, ChainNews) for log in news.added_logs]
+        assert [log.log.address.hex() for log in logs] == [box[2:]]
+
+
+async def test_a_reorganisation_brings_transactions_back(tmp_path: Path) -> None:
+    """A payment in an abandoned block must be in the next one without its sender doing anything."""
+    async with eth_chain(tmp_path) as chain:
+        sent = await chain.send(to=NOBODY)
+        abandoned = await chain.mine()
+        heard = record(chain)
+        await chain.engine.set_forkchoice(*[await chain.engine.genesis_hash()] * 3)
+        with trio.fail_after(5):
+            while len(heard) < 2:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        gone, back = heard
+        assert isinstance(gone, ChainNews)
+        assert isinstance(back, PendingNews)
+        assert [header.hash for header in gone.removed] == [abandoned]
+        assert ["0x" + one.hash.hex() for one in back.transactions] == [sent]
+        await chain.mine()
+        assert (await chain.rpc("eth_getTransactionByHash", sent))["blockNumber"] == "0x1"
+
+
+async def test_finality_alone_is_no_news(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        block = await chain.mine()
+        heard = record(chain)
+        await chain.engine.set_forkchoice(block, block, block)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert heard == []
+
+
+async def test_a_listener_can_leave(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        heard: list[News] = []
+        leave = chain.feed.listen(heard.append)
+        await chain.mine()
+        leave()
+        await chain.mine()
+        assert len(heard) == 1
+
+
+async def test_who_pays_too_little_waits_for_the_base_fee(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        fee = 3 * 10**8
+        sent = await chain.send(RICH, to=NOBODY, maxFeePerGas=fee, maxPriorityFeePerGas=10**6)
+        await chain.mine()
+        assert chain.pool.counts() == (1, 0)
+        while chain.engine.reader.next_base_fee(chain.engine.reader.head()) > fee:
+            await chain.mine()
+        await chain.mine()
+        assert (await chain.rpc("eth_getTransactionReceipt", sent))["status"] == "0x1"

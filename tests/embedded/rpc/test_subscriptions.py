@@ -1,0 +1,112 @@
+"""What one WebSocket client is told."""
+
+from typing import Any
+
+import pytest
+
+from alysd.api.jsonrpc import RpcError
+from alysd.api.params import InvalidParams, Params
+from alysd.embedded.rpc import subscriptions
+from alysd.embedded.rpc.feed import ChainNews, News
+from alysd.embedded.rpc.subscriptions import Subscriptions
+from tests.embedded.rpc.news import ANNA, BORIS, OTHER_TOPIC, TOPIC, block, header, log, sent
+
+
+async def subscribed(to: Subscriptions, *params: Any) -> str:
+    """Subscribe, and begin as the connection does once the id is on its way."""
+    name = await to.subscribe(Params(params))
+    to.begin()
+    return name
+
+
+def told(of: Subscriptions, news: News) -> list[tuple[str, Any]]:
+    found = of.notifications(news)
+    assert all(one["jsonrpc"] == "2.0" and one["method"] == "eth_subscription" for one in found)
+    return [(one["params"]["subscription"], one["params"]["result"]) for one in found]
+
+
+async def test_new_heads_are_told_as_headers() -> None:
+    client = Subscriptions()
+    name = await subscribed(client, "newHeads")
+    (found, result), *others = told(client, block(5))
+    assert (found, result["number"], result["parentHash"][-1], others) == (name, "0x5", "4", [])
+    assert "transactions" not in result
+    assert told(client, sent(b"\x01" * 32)) == []
+
+
+async def test_a_reorganisation_tells_all_heads_of_the_new_branch() -> None:
+    client = Subscriptions()
+    await subscribed(client, "newHeads")
+    news = ChainNews(removed=(header(2),), added=(header(2), header(3)))
+    assert [result["number"] for _, result in told(client, news)] == ["0x2", "0x3"]
+
+
+async def test_logs_are_told_by_query_removed_ones_first() -> None:
+    client = Subscriptions()
+    await subscribed(client, "logs", {"address": "0x" + ANNA.hex()})
+    news = ChainNews(
+        removed=(header(1),),
+        added=(header(1),),
+        removed_logs=(log(1, ANNA, TOPIC), log(1, BORIS, TOPIC)),
+        added_logs=(log(1, ANNA, OTHER_TOPIC),),
+    )
+    assert [(result["topics"][0][:4], result["removed"]) for _, result in told(client, news)] == [
+        ("0x01", True),
+        ("0x02", False),
+    ]
+
+
+async def test_logs_without_a_query_are_all_logs() -> None:
+    client = Subscriptions()
+    await subscribed(client, "logs")
+    assert len(told(client, block(1, log(1, ANNA), log(1, BORIS)))) == 2
+
+
+async def test_pending_transactions_are_told_as_hashes_or_whole() -> None:
+    client = Subscriptions()
+    await subscribed(client, "newPendingTransactions")
+    await subscribed(client, "newPendingTransactions", True)
+    (_, hash_), (_, whole) = told(client, sent(b"\x01" * 32))
+    assert hash_ == whole["hash"] == "0x" + "01" * 32
+    assert whole["blockHash"] is None
+    assert told(client, block(1)) == []
+
+
+async def test_nothing_is_told_before_the_id_is_on_its_way() -> None:
+    """A library drops notifications of a subscription that it does not know yet."""
+    client = Subscriptions()
+    await client.subscribe(Params(("newHeads",)))
+    assert told(client, block(1)) == []
+    client.begin()
+    assert len(told(client, block(2))) == 1
+
+
+async def test_an_ended_subscription_is_silent() -> None:
+    client = Subscriptions()
+    name = await subscribed(client, "newHeads")
+    assert await client.unsubscribe(Params((name,))) is True
+    assert await client.unsubscribe(Params((name,))) is False
+    assert told(client, block(1)) == []
+
+
+async def test_a_subscription_can_end_before_it_begins() -> None:
+    client = Subscriptions()
+    assert await client.unsubscribe(Params((await client.subscribe(Params(("newHeads",))),))) is True
+    client.begin()
+    assert told(client, block(1)) == []
+
+
+async def test_what_there_is_no_subscription_for_is_named() -> None:
+    with pytest.raises(RpcError, match='no "weather" subscription in eth namespace'):
+        await Subscriptions().subscribe(Params(("weather",)))
+    with pytest.raises(InvalidParams, match=r"params\[1\]: address"):
+        await Subscriptions().subscribe(Params(("logs", {"address": "0x12"})))
+
+
+async def test_subscriptions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscriptions, "MAX_SUBSCRIPTIONS", 2)
+    client = Subscriptions()
+    await subscribed(client, "newHeads")
+    await client.subscribe(Params(("newHeads",)))
+    with pytest.raises(RpcError, match="too many subscriptions: at most 2 a connection"):
+        await client.subscribe(Params(("newHeads",)))

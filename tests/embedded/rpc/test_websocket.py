@@ -1,0 +1,171 @@
+"""Ethereum JSON-RPC over WebSocket, with a real client."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Request, TextMessage
+
+from alysd.api import connections
+from alysd.embedded.rpc import outbox
+from tests.embedded.rpc.chain import RICH, EthChain, eth_chain
+
+
+@attrs.define
+class Client:
+    """A WebSocket client of a few lines, that reads when it is asked to."""
+
+    stream: trio.SocketStream
+    protocol: WSConnection = attrs.field(factory=lambda: WSConnection(ConnectionType.CLIENT))
+    waiting: list[Event] = attrs.field(factory=list[Event])
+
+    async def send(self, event: Event) -> None:
+        await self.stream.send_all(self.protocol.send(event))
+
+    async def event(self) -> Event:
+        """Wait for the next event that is not a ping."""
+        while not self.waiting:
+            data = await self.stream.receive_some()
+            self.protocol.receive_data(data or None)
+            self.waiting += [event for event in self.protocol.events() if not isinstance(event, Ping)]
+        return self.waiting.pop(0)
+
+    async def message(self) -> Any:
+        """Wait for the next whole message."""
+        text = ""
+        while True:
+            event = await self.event()
+            assert isinstance(event, TextMessage), event
+            text += event.data
+            if event.message_finished:
+                return json.loads(text)
+
+    async def ask(self, method: str, *params: Any) -> Any:
+        """Send a request and take the next message for its answer."""
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        await self.send(TextMessage(json.dumps(request)))
+        answer = await self.message()
+        assert answer["id"] == 1
+        return answer.get("result", answer.get("error"))
+
+    async def closed(self) -> int:
+        """Read on until the server closes; returns its code."""
+        while not isinstance(event := await self.event(), CloseConnection):
+            pass
+        return int(event.code)
+
+
+@asynccontextmanager
+async def connected(chain: EthChain) -> AsyncGenerator[Client]:
+    async with await trio.open_tcp_stream("127.0.0.1", chain.port) as stream:
+        client = Client(stream)
+        await client.send(Request(host="x", target="/"))
+        await client.event()
+        with trio.fail_after(20):
+            yield client
+
+
+async def test_requests_are_answered_as_over_http(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain, connected(chain) as client:
+        assert await client.ask("eth_chainId") == "0x7"
+        assert (await client.ask("nothing"))["code"] == -32601
+        await client.send(BytesMessage(b'{"jsonrpc": "2.0", "id": 2, "method": "eth_blockNumber"}'))
+        assert (await client.message())["result"] == "0x0"
+        await client.send(TextMessage("{"))
+        assert (await client.message())["error"]["code"] == -32700
+
+
+async def test_a_notification_of_the_client_is_not_answered(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain, connected(chain) as client:
+        await client.send(TextMessage('{"jsonrpc": "2.0", "method": "eth_chainId"}'))
+        assert await client.ask("eth_blockNumber") == "0x0"
+
+
+async def test_subscriptions_are_told_until_they_end(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain, connected(chain) as client:
+        name = await client.ask("eth_subscribe", "newHeads")
+        block = await chain.mine()
+        told = await client.message()
+        assert told["method"] == "eth_subscription"
+        assert told["params"]["subscription"] == name
+        assert told["params"]["result"]["hash"] == "0x" + block.hex()
+        assert await client.ask("eth_unsubscribe", name) is True
+        await chain.mine()
+        assert await client.ask("eth_blockNumber") == "0x2"
+
+
+async def test_a_subscription_needs_a_connection(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        with pytest.raises(Exception, match="the method eth_subscribe does not exist/is not available"):
+            await chain.rpc("eth_subscribe", "newHeads")
+
+
+async def test_each_client_has_its_own_subscriptions(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain, connected(chain) as one, connected(chain) as other:
+        name = await one.ask("eth_subscribe", "newPendingTransactions")
+        assert await other.ask("eth_unsubscribe", name) is False
+        sent = await chain.send(to=RICH.address)
+        assert (await one.message())["params"]["result"] == sent
+        assert await other.ask("eth_blockNumber") == "0x0"
+
+
+async def test_a_client_that_leaves_is_forgotten(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        async with connected(chain) as client:
+            await client.ask("eth_subscribe", "newHeads")
+        await chain.mine()
+        async with connected(chain) as client:
+            assert await client.ask("eth_blockNumber") == "0x1"
+            await client.send(CloseConnection(1000))
+            assert await client.closed() == 1000
+
+
+async def test_a_client_that_does_not_read_is_let_go_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for it is bounded, and nobody waits for it."""
+    monkeypatch.setattr(outbox, "MAX_MESSAGES", 20)
+    monkeypatch.setattr(connections, "SEND_SECONDS", 0.2)
+    async with eth_chain(tmp_path) as chain, connected(chain) as slow, connected(chain) as quick:
+        for _ in range(30):
+            await slow.ask("eth_subscribe", "newHeads")
+        await quick.ask("eth_subscribe", "newHeads")
+        await chain.mine()
+        assert (await quick.message())["params"]["result"]["number"] == "0x1"
+        assert await slow.closed() == 1013
+        await chain.mine()
+        assert (await quick.message())["params"]["result"]["number"] == "0x2"
+
+
+async def test_a_message_beyond_the_bound_ends_the_connection(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain, connected(chain) as client:
+        with suppress(trio.BrokenResourceError):  # the server may close while this is on its way
+            for _ in range(6):
+                await client.send(TextMessage("x" * 1_000_000, message_finished=False))
+        assert await client.closed() == 1009
+        async with connected(chain) as other:
+            assert await other.ask("eth_chainId") == "0x7"
+
+
+async def test_a_stopping_server_says_so(tmp_path: Path) -> None:
+    async with trio.open_nursery() as nursery:
+        codes: list[int] = []
+
+        async def wait(client: Client) -> None:
+            codes.append(await client.closed())
+
+        async with eth_chain(tmp_path) as chain:
+            stream = await trio.open_tcp_stream("127.0.0.1", chain.port)
+            client = Client(stream)
+            await client.send(Request(host="x", target="/"))
+            await client.event()
+            assert await client.ask("eth_chainId") == "0x7"
+            nursery.start_soon(wait, client)
+    assert codes == [1001]
+    await stream.aclose()
