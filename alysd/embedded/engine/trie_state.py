@@ -99,6 +99,7 @@ class TrieState:
         self._storage: dict[bytes, dict[bytes, U256]] = {}
         self._wiped: dict[bytes, bool] = {}
         self._originals: dict[tuple[bytes, bytes], U256] = {}
+        self._wiped_before: dict[bytes, bool] = {}
         self._created: set[bytes] = set()
         self._journal: list[tuple[MutableMapping[Any, Any], Any, Any]] = []
         self._points: list[int] = []
@@ -175,12 +176,12 @@ class TrieState:
         slots = self._storage.get(address)
         if slots is not None and (found := slots.get(key)) is not None:
             return found
-        return self._committed(address, key)
+        return self._committed(address, key, wiped=self._wiped.get(address, False))
 
     def set_storage(self, address: Address, key: Bytes32, value: U256) -> None:
         """Set a storage slot; zero deletes it."""
-        old = self.get_storage(address, key)
-        self._originals.setdefault((address, key), old)
+        if (address, key) not in self._originals:
+            self._originals[address, key] = self.get_storage_original(address, key)
         self._put(self._storage.setdefault(address, {}), key, value)
 
     def get_storage_original(self, address: Address, key: Bytes32) -> U256:
@@ -188,13 +189,19 @@ class TrieState:
         if address in self._created:
             return _ZERO
         found = self._originals.get((address, key))
-        return self.get_storage(address, key) if found is None else found
+        if found is not None:
+            return found
+        if address in self._wiped_before:
+            return self._committed(address, key, wiped=self._wiped_before[address])
+        return self.get_storage(address, key)
 
     def destroy_storage(self, address: Address) -> None:
         """Clear all of an account's storage."""
         slots = self._storage.get(address, {})
-        for key in list(slots):
+        for key, value in list(slots.items()):
+            self._originals.setdefault((address, key), value)
             self._put(slots, key, _ZERO)
+        self._wiped_before.setdefault(address, self._wiped.get(address, False))
         self._put(self._wiped, address, True)
 
     def account_has_storage(self, address: Address) -> bool:
@@ -210,6 +217,7 @@ class TrieState:
         """Begin a transaction inside the present one, or the outermost."""
         if not self._points:
             self._originals.clear()
+            self._wiped_before.clear()
         self._points.append(len(self._journal))
 
     def commit(self) -> None:
@@ -276,9 +284,10 @@ class TrieState:
                 codes[code_hash] = bytes(account.code)
         return AccountState(int(account.nonce), Wei(int(account.balance)), storage_root, code_hash)
 
-    def _committed(self, address: bytes, key: bytes) -> U256:
+    def _committed(self, address: bytes, key: bytes, *, wiped: bool) -> U256:
+        """The slot as it was before the block, zero if the account's storage has been `wiped` since."""
         record = self.record(address)
-        if record is None or record.storage_root == EMPTY_ROOT or self._wiped.get(address):
+        if wiped or record is None or record.storage_root == EMPTY_ROOT:
             return _ZERO
         return U256(read_slot(self._source, record.storage_root, key))
 

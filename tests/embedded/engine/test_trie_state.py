@@ -174,6 +174,31 @@ def test_abandoning_undoes_open_transactions_back_to_the_checkpoint() -> None:
     overlay.finish()
 
 
+@pytest.mark.parametrize("new_block", [False, True])
+def test_destroying_storage_does_not_change_what_it_was_before_the_transaction(new_block: bool) -> None:
+    """Found against the specification, where the original value is that of a copy made at the beginning."""
+    source = Memory()
+    overlay = TrieState(source, EMPTY_ROOT)
+    address, key, other = ADDRESSES[0], *KEYS[:2]
+    overlay.set_account(address, account(1))
+    overlay.set_storage(address, key, U256(7))
+    overlay.set_storage(address, other, U256(8))
+    if new_block:
+        changes = overlay.finish()
+        source.nodes |= changes.nodes
+        overlay = TrieState(source, changes.root)
+    overlay.begin()
+    overlay.destroy_storage(address)
+    assert overlay.get_storage(address, key) == 0
+    assert overlay.get_storage_original(address, key) == 7
+    overlay.set_storage(address, other, U256(9))
+    assert overlay.get_storage_original(address, other) == 8
+    overlay.rollback()
+    overlay.begin()
+    assert overlay.get_storage_original(address, other) == 8
+    overlay.commit()
+
+
 def test_a_state_is_not_written_inside_a_transaction() -> None:
     overlay = TrieState(Memory(), EMPTY_ROOT)
     overlay.begin()
