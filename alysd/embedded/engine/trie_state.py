@@ -279,7 +279,8 @@ class TrieState:
         code_hash = EMPTY_CODE_HASH
         if account.code:
             code_hash = before.code_hash
-            if record is None or code_hash == EMPTY_CODE_HASH:  # code is set once, at creation
+            # Code is set once, at creation, which begins by wiping the storage: else the stored hash holds.
+            if record is None or code_hash == EMPTY_CODE_HASH or self._wiped.get(address):
                 code_hash = keccak256(account.code)
                 codes[code_hash] = bytes(account.code)
         return AccountState(int(account.nonce), Wei(int(account.balance)), storage_root, code_hash)

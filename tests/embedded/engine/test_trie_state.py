@@ -199,6 +199,23 @@ def test_destroying_storage_does_not_change_what_it_was_before_the_transaction(n
     overlay.commit()
 
 
+def test_a_contract_destroyed_and_created_again_has_its_new_code() -> None:
+    source = Memory()
+    first = TrieState(source, EMPTY_ROOT)
+    first.set_account(ADDRESSES[0], Account(Uint(1), U256(0), Bytes(b"old")))
+    changes = first.finish()
+    source.nodes |= changes.nodes
+    source.codes |= changes.codes
+    second = TrieState(source, changes.root)
+    second.destroy_storage(ADDRESSES[0])
+    second.set_account(ADDRESSES[0], None)
+    second.set_account(ADDRESSES[0], Account(Uint(1), U256(0), Bytes(b"new")))
+    changes = second.finish()
+    source.nodes |= changes.nodes
+    source.codes |= changes.codes
+    assert TrieState(source, changes.root).get_account(ADDRESSES[0]).code == b"new"
+
+
 def test_a_state_is_not_written_inside_a_transaction() -> None:
     overlay = TrieState(Memory(), EMPTY_ROOT)
     overlay.begin()
