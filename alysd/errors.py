@@ -141,3 +141,13 @@ class WrongChain(UserError):
 
 class AddressInUse(UserError):
     """A port that the configuration names is taken."""
+
+
+def user_error_in(error: BaseException) -> UserError | None:
+    """The first `UserError` among an error, its causes and the members of its groups, or None."""
+    if isinstance(error, UserError):
+        return error
+    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    if error.__cause__ is not None:
+        inner = (*inner, error.__cause__)
+    return next(filter(None, map(user_error_in, inner)), None)

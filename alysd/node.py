@@ -17,7 +17,7 @@ from alysd.actors.engine import EngineActor
 from alysd.actors.metrics import MetricsActor
 from alysd.actors.storage import StorageActor
 from alysd.api.alys_rpc import AlysRpc
-from alysd.api.console_log import ConsoleLog
+from alysd.api.banner import node_starting
 from alysd.api.event_logger import EventLogger
 from alysd.api.operator import OperatorPages
 from alysd.api.readiness import Readiness
@@ -42,6 +42,8 @@ from alysd.messages.auxpow import MergedMining
 from alysd.messages.block_import import BlockImport
 from alysd.messages.chain import Chain
 from alysd.messages.engine import Engine
+from alysd.messages.log.base import log
+from alysd.messages.log.process import NodeReady, NodeStopped
 from alysd.messages.metrics import Metrics
 from alysd.messages.storage import Storage
 from alysd.nurseries import (
@@ -186,7 +188,7 @@ def _between_blocks(policy: RestartPolicy, production: BlockProduction) -> Align
     return Aligned(policy, next_allowed)
 
 
-async def run_node(config: AlysConfig, spec: ChainSpec, face: ConsoleLog, begun: float) -> None:
+async def run_node(config: AlysConfig, spec: ChainSpec, begun: float) -> None:
     """Run the node until SIGTERM or SIGINT; `begun` is when the command began, on `time.perf_counter`.
 
     Raises `UserError` for what a person can mend before the tree stands, and `SystemFailed` afterwards.
@@ -194,12 +196,12 @@ async def run_node(config: AlysConfig, spec: ChainSpec, face: ConsoleLog, begun:
     stop = Stop(Notifier())
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, stop.scope:
         async with open_resources(config, spec) as parts:
-            face.start(config, parts.context)
+            log(node_starting(config, parts.context))
             bus, to, running = Bus(), Addresses(), SystemHandle(HealthMonitor(HEALTH_RULES))
             journal = EventLogger(bus)
             readiness = Readiness(
                 spec, parts.clock, to.chain, to.engine, bus, stop.manager,
-                lambda first_slot_in: face.ready(time.perf_counter() - begun, first_slot_in),
+                lambda first_slot_in: log(NodeReady(time.perf_counter() - begun, first_slot_in)),
             )  # fmt: skip
             rpc = AlysRpc(to.chain, to.storage, to.auxpow, parts.context, config.mining.fee_recipient)
             pages = OperatorPages(parts.context, parts.clock, to.chain, to.metrics, running)
@@ -221,4 +223,4 @@ async def run_node(config: AlysConfig, spec: ChainSpec, face: ConsoleLog, begun:
                 tracer=parts.tracing,
             ) as running.system:
                 await running.system.ended()
-    face.stopped(trio.current_time() - stop.asked_at)
+    log(NodeStopped(trio.current_time() - stop.asked_at))

@@ -9,7 +9,6 @@ to the first is what the node costs. A client that is not installed is left out,
 """
 
 import argparse
-import logging
 import statistics
 import tempfile
 import time
@@ -21,7 +20,6 @@ from typing import Any
 
 import attrs
 import pytest
-import structlog
 import trio
 from eth_account import Account
 
@@ -186,7 +184,6 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=10, help="blocks a round, of each kind (10)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median counts (5)")
     options = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     trio.run(measure, options.blocks, options.rounds)
 
 

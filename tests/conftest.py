@@ -1,10 +1,12 @@
 """Fixtures that tests of several packages use."""
 
+import logging
 from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
 
+from alysd.messages.log.base import LogEvent
 from alysd.testing.threads import threads_inline
 
 # A shared machine may stop any test for a while: no test fails on a time.
@@ -17,3 +19,28 @@ def no_threads() -> Generator[None]:
     """Worker threads' work is done in the event loop: a MockClock cannot see a thread, and jumps over it."""
     with threads_inline():
         yield
+
+
+class _Collector(logging.Handler):
+    """Collects the node's log events, and nothing of libraries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[LogEvent] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take the event of one record."""
+        if isinstance(record.msg, LogEvent):
+            self.events.append(record.msg)
+
+
+@pytest.fixture
+def logged() -> Generator[list[LogEvent]]:
+    """The log events since the test's beginning, of all levels."""
+    logger, collector = logging.getLogger("alysd"), _Collector()
+    level = logger.level
+    logger.addHandler(collector)
+    logger.setLevel(logging.DEBUG)
+    yield collector.events
+    logger.removeHandler(collector)
+    logger.setLevel(level)

@@ -10,7 +10,7 @@ from alysd.messages.storage import CommitBlock, LoadChain, Storage
 from alysd.nurseries import Actor, Address, NotAnswered, handles
 from alysd.types.auxpow import Bundle
 from alysd.types.chain import ChainState, Forkchoice, StoredBlock
-from alysd.types.hashes import short
+from alysd.types.hashes import displayed
 
 STORAGE_SECONDS = 10.0
 """A synced write takes milliseconds; a disk that is busy for ten seconds is not going to answer."""
@@ -64,7 +64,8 @@ class ChainActor(Actor[Chain]):
             stored = await self._storage.ask(CommitBlock(message.executed, placement), seconds=STORAGE_SECONDS)
         except NotAnswered as error:
             # Nobody knows whether the block is on disk: only reading the chain again can tell.
-            raise StoreError(f"block {short(message.executed.state.hash)} may not be stored: {error}") from error
+            block = displayed(message.executed.state.hash)
+            raise StoreError(f"block {block} may not be stored: {error}") from error
         before = self._tree.tip
         self._tree.adopt(message.executed.state)
         if self._tree.tip != before:

@@ -8,7 +8,6 @@ misses its slots does not feed it, and systemd restarts it (docs/operating.md).
 from collections.abc import Callable
 from typing import Protocol
 
-import structlog
 import trio
 
 from alysd.consensus.aura import slot_at, slot_start
@@ -16,6 +15,8 @@ from alysd.errors import Refused
 from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.engine import Engine, SetForkchoice
 from alysd.messages.events import BlockProduced, ProductionHalted
+from alysd.messages.log.base import log
+from alysd.messages.log.process import NotReady
 from alysd.nurseries import Address, Bus, NotAnswered
 from alysd.ports import Clock
 from alysd.types.chain_spec import ChainSpec
@@ -86,7 +87,7 @@ class Readiness:
             except (NotAnswered, Refused) as error:
                 if type(error).__name__ != said:
                     said = type(error).__name__
-                    structlog.get_logger("alysd").info("not_ready", reason=str(error))
+                    log(NotReady(str(error)))
                 await trio.sleep(RETRY_SECONDS)
             else:
                 return

@@ -3,11 +3,12 @@
 import signal
 from collections.abc import AsyncIterator
 
-import structlog
 import trio
 
 from alysd.errors import NotNow
 from alysd.integrations.systemd import Notifier
+from alysd.messages.log.base import log
+from alysd.messages.log.process import NodeStopping
 from alysd.nurseries import ChildSnapshot, HealthMonitor, System
 
 
@@ -46,6 +47,5 @@ class Stop:
             if not self.scope.cancel_called:
                 self.asked_at = trio.current_time()
                 self.manager.stopping()
-                name = signal.Signals(number).name
-                structlog.get_logger("alysd").info("stopping", doing=f"after {name}, the block in hand first")
+                log(NodeStopping(signal.Signals(number).name))
                 self.scope.cancel()

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from alysd.integrations.json_rpc_client import Credentials
     from alysd.types.hashes import EvmAddress
-    from alysd.types.mining import MiningEvent
 
 STOPPED_BY_USER = 130
 """Exit code after Ctrl-C or SIGTERM, as shells count it."""
@@ -56,6 +55,7 @@ async def _mine(args: argparse.Namespace) -> int:
 
     from alysd.integrations.alys_node import AlysNodeRpc
     from alysd.integrations.bitcoin import BitcoinRpc
+    from alysd.messages.log.base import log
     from alysd.types.bitcoin import CommitmentPlace
     from alysd.workflows.pool_miner import MiningPlan, PoolMiner, wait_for_script
 
@@ -77,40 +77,11 @@ async def _mine(args: argparse.Namespace) -> int:
                     nursery.cancel_scope.cancel()
 
             nursery.start_soon(stop_on_signal)
-            script = await wait_for_script(bitcoin, args.bitcoin_address, tell)
+            script = await wait_for_script(bitcoin, args.bitcoin_address, log)
             plan = MiningPlan(script, recipient, CommitmentPlace(args.place), args.blocks)
-            await PoolMiner(bitcoin, alys, plan, tell).run()
+            await PoolMiner(bitcoin, alys, plan, log).run()
             nursery.cancel_scope.cancel()
     return exit_code
-
-
-def tell(event: "MiningEvent") -> None:
-    """Log one of the miner's events, as a line for a person or as JSON."""
-    import structlog
-
-    from alysd.types import mining
-    from alysd.types.hashes import displayed
-
-    bitcoin, alys = structlog.get_logger("alysd.bitcoin"), structlog.get_logger("alysd.alys")
-    miner = structlog.get_logger("alysd.miner")
-    match event:
-        case mining.BlockMined(height, transactions, block_hash):
-            bitcoin.info("block accepted", height=height, transactions=transactions, hash=displayed(block_hash))
-        case mining.BlockRefused(height, reason):
-            bitcoin.warning("block refused", height=height, reason=reason)
-        case mining.ProofAccepted(offer):
-            alys.info(
-                "proof accepted",
-                blocks_up_to=offer.height,
-                reward=f"{offer.reward} sat",
-                hash=displayed(offer.aux_hash),
-            )
-        case mining.ProofRefused(offer, reason):
-            alys.warning("proof refused", blocks_up_to=offer.height, reason=reason)
-        case mining.Trouble(reason, retry_in):
-            miner.warning(reason, trying_again_in=f"{retry_in:g} s")
-        case mining.TroubleOver(seconds):
-            miner.info(f"goes on after {seconds:.1f} s")
 
 
 def _positive(text: str) -> int:

@@ -15,28 +15,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the node; 0 when it was asked to stop, 1 when it failed. Raises `UserError`."""
     begun = time.perf_counter()  # the imports below are part of what a person waits for
-    import structlog
     import trio
 
-    from alysd.api.blame import user_error_in
     from alysd.api.console_log import ConsoleLog
     from alysd.config.genesis_hash import genesis_hash
-    from alysd.errors import AlysError
+    from alysd.errors import AlysError, user_error_in
     from alysd.integrations.data_folder import DataFolder
+    from alysd.messages.log.base import log
+    from alysd.messages.log.process import NodeFailed
     from alysd.nurseries import SystemFailed
 
     config, spec = load_configuration(args)
-    face = ConsoleLog.set_up(config.logging, sys.stdout)
+    ConsoleLog.set_up(config.logging, sys.stdout)
     try:
         with DataFolder.open(config.storage.path) as folder:
             folder.claim(spec.name, genesis_hash(spec))
             from alysd.node import run_node
 
-            trio.run(run_node, config, spec, face, begun)
+            trio.run(run_node, config, spec, begun)
     except (SystemFailed, AlysError) as failure:
         if user_error := user_error_in(failure):
             raise user_error from None
         leaf = failure.__cause__ or failure
-        structlog.get_logger("alysd.run").critical("failed", error=f"{type(leaf).__name__}: {leaf}")
+        log(NodeFailed(f"{type(leaf).__name__}: {leaf}"))
         return 1
     return 0

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 
-import structlog
 import trio
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -27,6 +26,8 @@ from opentelemetry.trace import (
 
 from alysd import __version__
 from alysd.config.model import TracingConfig
+from alysd.messages.log.base import log
+from alysd.messages.log.process import TracesLost, TracesResumed
 from alysd.nurseries import TraceContext, current_trace, traced
 
 EXPORT_SECONDS = 2.0
@@ -99,13 +100,12 @@ class ToldExporter(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Hand a batch on."""
         result = self._inner.export(spans)
-        log = structlog.get_logger("alysd.traces")
         if result is not SpanExportResult.SUCCESS:
             if not self._lost:
-                log.warning("traces are lost", reason=f"the collector at {self._endpoint} does not take them")
+                log(TracesLost(self._endpoint))
             self._lost += len(spans)
         elif self._lost:
-            log.info("traces are taken again", lost_spans=self._lost)
+            log(TracesResumed(self._lost))
             self._lost = 0
         return result
 

@@ -11,7 +11,7 @@ import trio
 from alysd.errors import WouldDoubleSign
 from alysd.integrations import bls
 from alysd.integrations.signing_guard import SignedSlot, read_guard, write_guard
-from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, BlsSignature, short
+from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, BlsSignature, displayed
 from alysd.types.units import Slot
 
 
@@ -67,7 +67,8 @@ class GuardedSigner:
             )
         if slot == self._last.slot and block != self._last.block:
             raise WouldDoubleSign(
-                f"slot {slot}: this key has signed block {short(self._last.block)} there, not {short(block)}"
+                f"slot {slot}: this key has signed block {displayed(self._last.block)} there, "
+                f"not {displayed(block)}"
             )
         if slot > self._last.slot:
             record = SignedSlot(self._last.key, slot, block)

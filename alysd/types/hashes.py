@@ -48,8 +48,3 @@ def sha256d(data: bytes) -> bytes:
 def displayed(value: bytes) -> str:
     """An Alys or Bitcoin hash as tools show it: hex of its bytes in reverse order, no prefix."""
     return value[::-1].hex()
-
-
-def short(value: bytes) -> str:
-    """The first six digits of an Alys or Bitcoin hash as it is displayed: enough to tell neighbours apart."""
-    return displayed(value)[:6]

@@ -7,7 +7,6 @@ way"). One block at a time: a block's parent is in the tree before the block is 
 from collections.abc import Callable
 
 import attrs
-import structlog
 import trio
 
 from alysd.consensus.approvals import Verifier
@@ -19,11 +18,12 @@ from alysd.messages.block_import import BlockImport, ImportBlock
 from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetForkchoice, GetState
 from alysd.messages.engine import Engine, ExecutePayload, SetForkchoice
 from alysd.messages.events import WorkflowMoved
+from alysd.messages.log.base import log
+from alysd.messages.log.chain import BlockRefused, EngineLags
 from alysd.nurseries import Actor, Address, NotAnswered, handles
 from alysd.ports import Clock
 from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ReceivedBlock, StoredBlock, ValidBlock
 from alysd.types.chain_spec import ChainContext
-from alysd.types.hashes import short
 from alysd.wire.block_ssz import encode_block
 from alysd.workflows.machine import Machine, Transitions
 
@@ -138,7 +138,6 @@ class BlockImportWorkflow(Actor[BlockImport]):
         self._chain = chain
         self._engine = engine
         self._publish = publish
-        self._log = structlog.get_logger("alysd.block_import")
 
     @handles(ImportBlock)
     async def import_block(self, message: ImportBlock) -> Forkchoice:
@@ -154,9 +153,7 @@ class BlockImportWorkflow(Actor[BlockImport]):
             executed = await self._execute(valid, ancestry)
         except Refused as error:
             machine.move(Broken(error))
-            self._log.warning(
-                "block refused", hash=short(signed.hash), rule=type(error).__name__, reason=str(error)
-            )
+            log(BlockRefused(signed.hash, type(error).__name__, str(error)))
             raise
         machine.move(Executed(executed))
         stored = await self._chain.ask(AdoptBlock(executed), seconds=CHAIN_SECONDS)
@@ -189,4 +186,4 @@ class BlockImportWorkflow(Actor[BlockImport]):
         try:
             await self._engine.ask(SetForkchoice(stored.placement.tip), seconds=FORKCHOICE_SECONDS)
         except (NotAnswered, NotNow) as error:
-            self._log.warning("the execution client does not follow yet", reason=str(error))
+            log(EngineLags(str(error)))

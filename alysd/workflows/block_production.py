@@ -8,7 +8,6 @@ the guard's record that something was signed.
 from collections.abc import Callable
 
 import attrs
-import structlog
 import trio
 
 from alysd.consensus.approvals import approval_message
@@ -22,6 +21,8 @@ from alysd.messages.block_import import BlockImport, ImportBlock
 from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.engine import BuildPayload, Engine
 from alysd.messages.events import BlockProduced, ProductionHalted, SlotMissed
+from alysd.messages.log.base import log
+from alysd.messages.log.chain import WorkNotIncluded
 from alysd.nurseries import Address, NotAnswered
 from alysd.ports import Clock, Signer, Tracing
 from alysd.types.auxpow import AuxPowHeader
@@ -217,7 +218,7 @@ class BlockProduction:
             return await self.merged_mining.ask(WorkFor(tip.head), seconds=WORK_SECONDS)
         except (NotAnswered, Refused) as error:
             # A proof may wait for the next block; a slot does not.
-            structlog.get_logger("alysd.block_production").warning("no work included", reason=str(error))
+            log(WorkNotIncluded(str(error)))
             return None
 
     async def _approve(self, block: Block) -> SignedBlock:

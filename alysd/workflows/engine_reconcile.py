@@ -10,12 +10,13 @@ from collections import deque
 from collections.abc import Callable
 
 import attrs
-import structlog
 import trio
 
 from alysd.consensus.fork_choice import Tree
 from alysd.errors import ComponentError, Corrupt, EngineBehind
 from alysd.messages.events import WorkflowMoved
+from alysd.messages.log.base import log
+from alysd.messages.log.chain import EngineCatchingUp, EngineCaughtUp
 from alysd.messages.storage import GetBlockByHeight, GetCanonicalRange, LoadChain, Storage
 from alysd.nurseries import Address
 from alysd.ports import ExecutionEngine
@@ -177,7 +178,6 @@ class EngineReconcile:
         self._machine = Machine[ReconcileState, ReconcileEvent]("engine reconcile", TRANSITIONS, Unsure(), publish)
         self._fetched: deque[SignedBlock] = deque()
         self._report_at = 0.0
-        self._log = structlog.get_logger("alysd.engine")
 
     @property
     def following(self) -> bool:
@@ -234,7 +234,7 @@ class EngineReconcile:
         else:
             self._machine.move(Told())
             if fed:
-                self._log.info("engine", state=f"has caught up with block {tip.head.height}")
+                log(EngineCaughtUp(tip.head.height))
 
     async def _compare(self, height: Height) -> None:
         block = await self._storage.ask(GetBlockByHeight(height), seconds=STORAGE_SECONDS)
@@ -258,9 +258,10 @@ class EngineReconcile:
             self._fetched.popleft()
             count += 1
         self._machine.move(Fed(count) if count else await self._recover(self._fetched[0]))
-        if isinstance(self._machine.state, Feeding) and trio.current_time() >= self._report_at:
+        feeding = self._machine.state
+        if isinstance(feeding, Feeding) and trio.current_time() >= self._report_at:
             self._report_at = trio.current_time() + REPORT_SECONDS
-            self._log.info("engine", state=self.progress)
+            log(EngineCatchingUp(Height(feeding.next - 1), feeding.tip.head.height))
 
     async def _give(self, signed: SignedBlock) -> bool:
         """Have the client execute a block and follow it (EthereumJS wants both for every block).

@@ -4,18 +4,17 @@ It decides nothing. It logs each range that becomes final, and warns in good tim
 want of a proof of work (docs/protocol.md, "Merged mining").
 """
 
-import structlog
-
 from alysd.messages.auxpow import Finalized, MergedMining
 from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.events import HeadMoved
+from alysd.messages.log.base import Bits, log
+from alysd.messages.log.chain import ProofMissing, RangeFinal
 from alysd.messages.storage import GetBlockByHash, Storage
 from alysd.nurseries import Address, Bus, NotAnswered
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import EvmAddress
-from alysd.wire.evm_address import checksum_address
 
 ASK_SECONDS = 2.0
 """For the chain actor, which answers from memory, and the storage actor, which reads one block: a slot."""
@@ -25,8 +24,6 @@ HEADS_WAITING = 256
 
 LOOK_BACK = 8
 """Blocks below the head among which the one with the proof is looked for: it is the head itself as a rule."""
-
-log = structlog.get_logger("alysd.finality")
 
 
 async def follow_finality(
@@ -51,7 +48,7 @@ async def follow_finality(
             old, tip = tip, move.new
             if tip.finalized.hash != old.finalized.hash:
                 await auxpow.send(Finalized(tip))
-                _tell_final(old, tip, await _proof_of(tip, storage), own_miner)
+                _log_final(old, tip, await _proof_of(tip, storage), own_miner)
             if work_overdue(tip.head, spec) and not work_overdue(old.head, spec):
                 _warn(tip.head, spec)
 
@@ -62,24 +59,15 @@ def work_overdue(head: ChainState, spec: ChainSpec) -> bool:
 
 
 def _warn(head: ChainState, spec: ChainSpec) -> None:
-    log.warning(
-        "no proof of work",
-        blocks_waiting=head.height - head.last_final_height,
-        production_halts_above=spec.max_blocks_without_auxpow,
-    )
+    log(ProofMissing(head.height - head.last_final_height, spec.max_blocks_without_auxpow))
 
 
-def _tell_final(
+def _log_final(
     old: Forkchoice, new: Forkchoice, header: AuxPowHeader | None, own_miner: EvmAddress | None
 ) -> None:
-    log.info(
-        "final",
-        height=new.finalized.height,
-        blocks=new.finalized.height - old.finalized.height,
-        by=_miner_name(header, own_miner),
-        target=new.head.bits,
-        hash=new.finalized.hash,
-    )
+    final, miner = new.finalized, None if header is None else header.fee_recipient
+    own = miner is not None and miner == own_miner
+    log(RangeFinal(final.height, final.height - old.finalized.height, miner, own, Bits(new.head.bits), final.hash))
 
 
 async def _proof_of(tip: Forkchoice, storage: Address[Storage]) -> AuxPowHeader | None:
@@ -97,12 +85,3 @@ async def _proof_of(tip: Forkchoice, storage: Address[Storage]) -> AuxPowHeader 
             return header
         block_hash = signed.block.parent_hash
     return None
-
-
-def _miner_name(header: AuxPowHeader | None, own_miner: EvmAddress | None) -> str:
-    if header is None:
-        return "an unknown miner"
-    if header.fee_recipient == own_miner:
-        return "internal miner"
-    address = checksum_address(header.fee_recipient)
-    return f"{address[:6]}…{address[-4:]}"

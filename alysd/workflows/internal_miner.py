@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
-import structlog
 
 from alysd.consensus.commitment import commitment
 from alysd.errors import InvalidWork, NotNow
 from alysd.messages.auxpow import CreateWork, GetQueuedWork, MergedMining, MiningOffer, SubmitWork
 from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.events import HeadMoved
+from alysd.messages.log.base import log
+from alysd.messages.log.chain import NoProofYet
 from alysd.nurseries import Address, Bus, NotAnswered
 from alysd.ports import Clock
 from alysd.types.bitcoin import BlockTemplate, CommitmentPlace
@@ -35,8 +36,6 @@ _PARENT_VERSION = 2
 
 _ANYONE_CAN_SPEND = b"\x51"
 """OP_TRUE: the parent's coinbase pays nothing to nobody."""
-
-log = structlog.get_logger("alysd.miner")
 
 
 @attrs.frozen
@@ -120,7 +119,7 @@ class InternalMiner:
             proof = SubmitWork(offer.work.aux_hash, candidate.auxpow(nonce))
             await self._auxpow.ask(proof, seconds=ASK_SECONDS)
         except (NotNow, NotAnswered, InvalidWork) as error:
-            log.info("no proof yet", reason=str(error))
+            log(NoProofYet(str(error)))
 
     async def _search(self, offer: MiningOffer) -> tuple[ParentCandidate, int]:
         """Try one coinbase after another, each with all its nonces, until a header meets the target."""

@@ -12,20 +12,20 @@ import trio
 
 from alysd.consensus.commitment import commitment
 from alysd.errors import ComponentError, NotNow, Unavailable
+from alysd.messages.log.base import LogEvent
+from alysd.messages.log.miner import (
+    MinedBlockAccepted,
+    MinedBlockRefused,
+    MiningInterrupted,
+    MiningResumed,
+    ProofAccepted,
+    ProofRefused,
+)
 from alysd.ports import AuxWorkSource, BitcoinNode
 from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BlockTemplate, CommitmentPlace
 from alysd.types.hashes import AuxHash, BitcoinHash, EvmAddress, sha256d
-from alysd.types.mining import (
-    AuxOffer,
-    BlockMined,
-    BlockRefused,
-    MiningEvent,
-    ProofAccepted,
-    ProofRefused,
-    Trouble,
-    TroubleOver,
-)
+from alysd.types.mining import AuxOffer
 from alysd.wire.bitcoin_block import ParentCandidate, build_candidate
 from alysd.workflows.nonce_search import find_nonce
 
@@ -57,7 +57,7 @@ class MiningPlan:
 
 
 async def wait_for_script(
-    bitcoin: BitcoinNode, address: str | None, tell: Callable[[MiningEvent], object]
+    bitcoin: BitcoinNode, address: str | None, report: Callable[[LogEvent], object]
 ) -> bytes:
     """The output script to be paid (`BitcoinNode.payout_script`), as soon as the Bitcoin node is there to say it.
 
@@ -69,7 +69,7 @@ async def wait_for_script(
             return await bitcoin.payout_script(address)
         except (Unavailable, ComponentError) as error:
             pause = next(pauses)
-            tell(Trouble(str(error), pause))
+            report(MiningInterrupted(str(error), pause))
         await trio.sleep(pause)
 
 
@@ -82,19 +82,19 @@ def _pauses() -> Iterator[float]:
 
 
 class PoolMiner:
-    """Mines Bitcoin and Alys together; `tell` hears what happens, in order."""
+    """Mines Bitcoin and Alys together; `report` is called with each event, in order."""
 
     def __init__(
         self,
         bitcoin: BitcoinNode,
         alys: AuxWorkSource,
         plan: MiningPlan,
-        tell: Callable[[MiningEvent], object],
+        report: Callable[[LogEvent], object],
     ) -> None:
         self._bitcoin = bitcoin
         self._alys = alys
         self._plan = plan
-        self._tell = tell
+        self._report = report
         self._extra_nonce = 0
         self._mined = 0
         self._proven: AuxHash | None = None
@@ -108,11 +108,11 @@ class PoolMiner:
             except (Unavailable, ComponentError, NotNow) as error:
                 since = trio.current_time() if since is None else since
                 pause = next(pauses)
-                self._tell(Trouble(str(error), pause))
+                self._report(MiningInterrupted(str(error), pause))
                 await trio.sleep(pause)
                 continue
             if since is not None:
-                self._tell(TroubleOver(trio.current_time() - since))
+                self._report(MiningResumed(trio.current_time() - since))
             pauses, since = _pauses(), None
             await self._mine(offer, template)
 
@@ -161,7 +161,7 @@ class PoolMiner:
         try:
             await self._bitcoin.wait_for_new_block(tip, TEMPLATE_SECONDS)
         except (Unavailable, ComponentError):
-            await trio.sleep(OFFER_SECONDS)  # the next round meets the same trouble, and tells of it
+            await trio.sleep(OFFER_SECONDS)  # the next round meets the same error and reports it
         stale.cancel()
 
     async def _until_new_offer(self, offer: AuxOffer, stale: trio.CancelScope) -> None:
@@ -183,19 +183,19 @@ class PoolMiner:
         except (ComponentError, Unavailable) as error:
             # After a lost answer the same block is handed in again: that it is there already is what was wanted.
             if not (isinstance(error, ComponentError) and error.message == "duplicate"):
-                self._tell(BlockRefused(height, str(error)))
+                self._report(MinedBlockRefused(height, str(error)))
                 return
         self._mined += 1
         block_hash = BitcoinHash(sha256d(candidate.header(nonce)))
-        self._tell(BlockMined(height, 1 + len(candidate.template.transactions), block_hash))
+        self._report(MinedBlockAccepted(height, 1 + len(candidate.template.transactions), block_hash))
 
     async def _hand_in_proof(self, offer: AuxOffer, auxpow: AuxPow) -> None:
         try:
             await self._insist(lambda: self._alys.submit_work(offer.aux_hash, auxpow))
         except (ComponentError, Unavailable, NotNow) as error:
-            self._tell(ProofRefused(offer, str(error)))
+            self._report(ProofRefused(offer.height, offer.aux_hash, str(error)))
         else:
-            self._tell(ProofAccepted(offer))
+            self._report(ProofAccepted(offer.height, offer.reward, offer.aux_hash))
 
     async def _insist(self, hand_in: Callable[[], Awaitable[None]]) -> None:
         """Hand in again while the side is away, for `HAND_IN_SECONDS`; what it says at last is raised."""
@@ -207,5 +207,5 @@ class PoolMiner:
             except (Unavailable, NotNow) as error:
                 if trio.current_time() + pause > deadline:
                     raise
-                self._tell(Trouble(str(error), pause))
+                self._report(MiningInterrupted(str(error), pause))
             await trio.sleep(pause)

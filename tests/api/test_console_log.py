@@ -1,27 +1,28 @@
-"""One log, two faces."""
+"""The log of a process: text or JSON, its level, and what libraries write."""
 
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
 import pytest
-import structlog
 
-from alysd import __version__
-from alysd.api.console_log import ConsoleLog
-from alysd.config.chain_spec import load_chain_spec
-from alysd.config.genesis_hash import genesis_hash
+from alysd.api.console_log import LONGEST_LINE, ConsoleLog, plain
 from alysd.config.model import LoggingConfig
 from alysd.errors import AddressInUse
-from alysd.types.chain_spec import ChainContext
+from alysd.messages.log.base import LogEvent, log
+from alysd.messages.log.chain import BlockMade, ChainHalted, NoProofYet, SlotsMissed
+from alysd.messages.log.process import NodeFailed, NodeReady
 from alysd.types.hashes import BlockHash
-from tests.config.kit import CONF, load
+from alysd.types.units import Height, Slot
 
 NOW = 1_795_180_802.25
-HASH = BlockHash(bytes(range(32)))
+LOCAL = f"{datetime.fromtimestamp(NOW).astimezone():%H:%M:%S}"
+BLOCK = BlockMade(Height(7), 2, 3, BlockHash(bytes(range(32))))
+MISSED = SlotsMissed(Slot(88), 1, "no answer")
 
 
 class Terminal(io.StringIO):
@@ -33,7 +34,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def logging_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Setting up a face is for the whole process."""
+    """The set-up is for the whole process."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     root = logging.getLogger()
@@ -42,12 +43,13 @@ def logging_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root.handlers = handlers
     root.setLevel(level)
     logging.getLogger("alysd").setLevel(logging.NOTSET)
-    structlog.reset_defaults()
 
 
-def face(stream: io.StringIO, **options: Any) -> ConsoleLog:
-    """A face on this stream, at one moment of time."""
-    return ConsoleLog.set_up(LoggingConfig(**options), stream, now=lambda: NOW)
+def written(event: LogEvent, stream: io.StringIO, **options: Any) -> str:
+    """What the log writes of an event to this stream."""
+    ConsoleLog.set_up(LoggingConfig(**options), stream, now=lambda: NOW)
+    log(event)
+    return stream.getvalue()
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -55,82 +57,120 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_a_machine_gets_one_object_a_line() -> None:
-    """The journal could not be searched."""
-    stream = io.StringIO()
-    assert not face(stream).text
-    structlog.get_logger("alysd.chain").info("block", height=7, hash=HASH, parent=b"\x01\x02", odd={1})
-    (line,) = lines(stream)
-    assert list(line)[:4] == ["time", "level", "logger", "event"]
-    assert line == {
-        "time": "2026-11-20T13:20:02.250+00:00",
-        "level": "info",
-        "logger": "alysd.chain",
-        "event": "block",
-        "height": 7,
-        "hash": HASH[::-1].hex(),
-        "parent": "0102",
-        "odd": "{1}",
-    }
+def test_a_program_gets_one_object_per_line() -> None:
+    line = written(BLOCK, io.StringIO())
+    assert line.count("\n") == 1
+    assert list(json.loads(line).items()) == [
+        ("time", "2026-11-20T13:20:02.250+00:00"),
+        ("level", "info"),
+        ("event", "block"),
+        ("height", 7),
+        ("transactions", 2),
+        ("ms", 3),
+        ("hash", bytes(range(32))[::-1].hex()),
+    ]
 
 
-def test_a_person_at_a_terminal_gets_text() -> None:
-    """JSON would scroll by where somebody reads."""
-    stream = Terminal()
-    assert face(stream).text
-    structlog.get_logger("alysd.chain").info("block", height=7, transactions=2, ms=3.4, hash=HASH)
-    assert "block 7     2 tx    3 ms    1f1e1d…\n" in stream.getvalue()
+def test_a_person_at_a_terminal_gets_text_with_the_local_time() -> None:
+    assert written(BLOCK, Terminal()) == f"\x1b[2m{LOCAL}\x1b[0m  block 7     2 tx    3 ms    1f1e1d…\n"
+
+
+def test_an_event_without_subject_has_no_time() -> None:
+    assert written(NodeReady(0.91, 1.13), Terminal()) == "ready in 0.9 s, first slot in 1.1 s\n"
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
 def test_colour_is_left_out_where_it_is_not_wanted(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     """Escape sequences on a screen that shows them as letters."""
-    stream = Terminal()
-    face(stream)
-    structlog.get_logger("alysd").warning("odd")
-    assert "\x1b[" in stream.getvalue()
     monkeypatch.setenv(name, value)
-    stream = Terminal()
-    face(stream)
-    structlog.get_logger("alysd").warning("odd")
-    assert "\x1b[" not in stream.getvalue()
+    assert written(MISSED, Terminal()) == f"{LOCAL}  slot missed  88: no answer\n"
+
+
+@pytest.mark.parametrize(
+    ("event", "mark"),
+    [
+        (BLOCK, "block 7"),
+        (MISSED, "\x1b[33mslot missed"),
+        (ChainHalted(21), "\x1b[31mhalted"),
+        (NodeFailed("x"), "\x1b[31mfailed"),
+    ],
+)
+def test_colour_marks_what_needs_a_look(event: LogEvent, mark: str) -> None:
+    """A missed slot would look like a block."""
+    assert written(event, Terminal()).startswith(f"\x1b[2m{LOCAL}\x1b[0m  {mark}")
 
 
 def test_the_format_can_be_chosen() -> None:
-    """A log file could not be text, nor a terminal show what a machine would get."""
+    """A log file could not be text, nor a terminal show what a program would get."""
+    assert written(MISSED, io.StringIO(), format="text") == f"{LOCAL}  slot missed  88: no answer\n"
+    assert written(MISSED, Terminal(), format="json").startswith("{")
+
+
+def test_times_are_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert written(MISSED, io.StringIO(), format="text").startswith("22:20:02")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "a\nb", "\x00", "\u202e", "x\r"])
+def test_text_from_outside_cannot_steer_the_terminal(text: str) -> None:
+    """A peer could hide or forge lines of the log."""
+    assert plain(text).isprintable()
+    line = written(NoProofYet(text), io.StringIO(), format="text")
+    assert line.endswith("\n")
+    assert line[:-1].isprintable()
+
+
+def test_a_traceback_cannot_steer_the_terminal_either() -> None:
     stream = io.StringIO()
-    assert face(stream, format="text").text
-    structlog.get_logger("alysd").warning("odd")
-    assert "\x1b[" not in stream.getvalue()
-    assert not face(Terminal(), format="json").text
+    ConsoleLog.set_up(LoggingConfig(format="text"), stream)
+    try:
+        raise ValueError("\x1b[2J")
+    except ValueError:
+        logging.getLogger("alysd.nurseries").exception("child x failed")
+    first, *rest = stream.getvalue().splitlines()
+    assert first.endswith("nurseries   child x failed")
+    assert rest[0].startswith("Traceback")
+    assert all(line.isprintable() for line in rest)
+
+
+def test_a_long_line_of_text_is_cut() -> None:
+    """One answer of a client would fill the screen."""
+    assert len(plain("x" * 10_000)) == LONGEST_LINE
+    assert "x" * 10_000 in written(NoProofYet("x" * 10_000), io.StringIO())
 
 
 @pytest.mark.parametrize(("level", "count"), [("debug", 3), ("info", 2), ("warning", 1), ("error", 0)])
-def test_the_level_holds_for_both_ways_of_logging(level: str, count: int) -> None:
-    """--set logging.level=debug would show half."""
+def test_the_level_is_that_of_the_configuration(level: str, count: int) -> None:
     stream = io.StringIO()
-    face(stream, level=level)
-    for log in (structlog.get_logger("alysd.x"), logging.getLogger("alysd.x")):
-        log.debug("d")
-        log.info("i")
-        log.warning("w")
-    assert len(lines(stream)) == 2 * count
+    ConsoleLog.set_up(LoggingConfig(level=level), stream)  # type: ignore[arg-type]
+    own = logging.getLogger("alysd.x")
+    for say in (own.debug, own.info, own.warning):
+        say("x")
+    assert len(lines(stream)) == count
+    log(BLOCK)
+    log(MISSED)
+    assert len(lines(stream)) - count == min(count, 2)
 
 
 def test_libraries_are_heard_from_warnings_up() -> None:
     """Every HTTP request would be a line; or a library's warning lost."""
     stream = io.StringIO()
-    face(stream, level="debug")
+    ConsoleLog.set_up(LoggingConfig(level="debug"), stream)
     logging.getLogger("httpx").info("request")
     logging.getLogger("hypercorn").warning("odd %s", "thing")
     (line,) = lines(stream)
-    assert (line["event"], line["logger"], line["level"]) == ("odd thing", "hypercorn", "warning")
+    assert (line["event"], line["logger"], line["level"]) == ("library", "hypercorn", "warning")
+    assert (line["message"], line["exception"]) == ("odd thing", None)
 
 
 def test_an_unexpected_error_brings_its_traceback() -> None:
-    """Nobody could find the fault."""
     stream = io.StringIO()
-    face(stream)
+    ConsoleLog.set_up(LoggingConfig(), stream)
     try:
         raise ZeroDivisionError("by nothing")
     except ZeroDivisionError:
@@ -140,10 +180,10 @@ def test_an_unexpected_error_brings_its_traceback() -> None:
     assert line["exception"].endswith("ZeroDivisionError: by nothing")
 
 
-def test_the_users_mistake_brings_no_traceback() -> None:
-    """A used port would look like a broken program."""
+def test_a_mistake_of_the_user_is_not_logged() -> None:
+    """A used port would look like a broken program; the command says it in words."""
     stream = io.StringIO()
-    face(stream)
+    ConsoleLog.set_up(LoggingConfig(level="debug"), stream)
     try:
         try:
             raise AddressInUse("port 3000")
@@ -161,59 +201,4 @@ def test_a_reader_that_goes_away_does_not_end_the_daemon() -> None:
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
-    face(Gone())
-    structlog.get_logger("alysd").info("block")
-
-
-def test_the_greeting_says_where_everything_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A newcomer would not know which port to use, nor whose money."""
-    monkeypatch.chdir(CONF.parent)
-    config = load(Path("conf/dev.toml"))
-    spec = load_chain_spec(config.chain.spec)
-    stream = Terminal()
-    face(stream).start(config, ChainContext(spec, genesis_hash(spec)))
-    account = "0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472"
-    first, *rows = stream.getvalue().splitlines()
-    assert first.startswith(f"alysd {__version__}   chain alys-dev   genesis 3832bb28   data data/dev   times ")
-    assert rows == [
-        "  ethereum  http://127.0.0.1:8545   embedded engine, Cancun, chain id 121212",
-        "  alys      http://127.0.0.1:3000   JSON-RPC (createauxblock …)   /metrics   /health/status   /status",
-        f"  account   {account}   1,000 BTC to play with, key in conf/dev-account.key",
-    ]
-
-
-def test_the_greeting_of_a_real_client_and_an_operators_port() -> None:
-    """An operator would look for metrics on the miners' port."""
-    config = load(CONF / "regtest.toml", "api.operator_address=127.0.0.1:9300")
-    spec = load_chain_spec(config.chain.spec)
-    stream = Terminal()
-    face(stream).start(config, ChainContext(spec, HASH))
-    text = stream.getvalue()
-    assert "execution client at http://127.0.0.1:8551, chain id 121212" in text
-    assert "  operator  http://127.0.0.1:9300   /metrics   /health/status   /status" in text
-    assert "JSON-RPC (createauxblock …)\n" in text
-    assert "account" not in text
-
-
-def test_a_machine_is_greeted_too() -> None:
-    """The journal would not say what was started."""
-    config = load(CONF / "dev.toml")
-    spec = load_chain_spec(config.chain.spec)
-    stream = io.StringIO()
-    shown = face(stream)
-    shown.start(config, ChainContext(spec, HASH))
-    shown.ready(0.91, 1.13)
-    shown.stopped(0.3)
-    start, ready, stopped = lines(stream)
-    assert (start["event"], start["chain_id"], start["genesis"]) == ("start", 121212, HASH[::-1].hex())
-    assert (ready["event"], ready["seconds"], ready["first_slot_in"]) == ("ready", 0.91, 1.13)
-    assert (stopped["event"], stopped["seconds"]) == ("stopped", 0.3)
-
-
-def test_a_person_reads_how_long_start_and_stop_took() -> None:
-    """Nobody would know when the first block comes."""
-    stream = Terminal()
-    shown = face(stream)
-    shown.ready(0.91, 1.13)
-    shown.stopped(0.3)
-    assert stream.getvalue() == "ready in 0.9 s, first slot in 1.1 s\nstopped in 0.3 s\n"
+    assert written(BLOCK, Gone()) == ""

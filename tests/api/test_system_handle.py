@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 import trio
-from structlog.testing import capture_logs
 
 from alysd.api.system_handle import Stop, SystemHandle
 from alysd.errors import NotNow
 from alysd.integrations.systemd import Notifier
+from alysd.messages.log.base import LogEvent
+from alysd.messages.log.process import NodeStopping
 from alysd.nurseries import HealthMonitor, OneForOne, open_system, supervisor, task
 
 
@@ -19,15 +20,14 @@ async def two_signals() -> AsyncIterator[int]:
     yield signal.SIGINT
 
 
-async def test_the_first_signal_cancels_the_node_and_the_second_changes_nothing() -> None:
+async def test_the_first_signal_cancels_the_node_and_the_second_changes_nothing(logged: list[LogEvent]) -> None:
     stop = Stop(Notifier({}))
-    with capture_logs() as lines, stop.scope:
+    with stop.scope:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stop.on, two_signals())
             await trio.sleep_forever()
     assert stop.scope.cancelled_caught
-    assert [line["event"] for line in lines] == ["stopping"]
-    assert "SIGTERM" in lines[0]["doing"]
+    assert logged == [NodeStopping("SIGTERM")]
     assert stop.asked_at > 0
 
 

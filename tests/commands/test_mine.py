@@ -1,4 +1,4 @@
-"""`alysd mine`: its options, and what a person reads of its events. Its work is in tests/integration."""
+"""`alysd mine`: its options. Its work is in tests/integration."""
 
 import argparse
 from pathlib import Path
@@ -6,25 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
-from structlog.testing import capture_logs
 
 from alysd.cli import main
-from alysd.commands.mine import add_arguments, bitcoin_access, tell
+from alysd.commands.mine import add_arguments, bitcoin_access
 from alysd.errors import BitcoinUnavailable, UserError
-from alysd.types.hashes import AuxHash, BitcoinHash
-from alysd.types.mining import (
-    AuxOffer,
-    BlockMined,
-    BlockRefused,
-    MiningEvent,
-    ProofAccepted,
-    ProofRefused,
-    Trouble,
-    TroubleOver,
-)
-from alysd.types.units import Height, Sat
-
-OFFER = AuxOffer(AuxHash(bytes(31) + b"\x0a"), 121212, 2**255, Height(57), Sat(800))
 
 
 def parsed(*words: str) -> argparse.Namespace:
@@ -96,28 +81,3 @@ async def test_a_cookie_file_counts_for_more_than_the_url(tmp_path: Path) -> Non
 def test_a_scheme_other_than_http_is_refused() -> None:
     with pytest.raises(UserError, match="http:// or https://"):
         bitcoin_access("ftp://127.0.0.1", None)
-
-
-@pytest.mark.parametrize(
-    ("event", "level", "words", "fields"),
-    [
-        (
-            BlockMined(111, 6, BitcoinHash(bytes(31) + b"\x0b")),
-            "info",
-            "block accepted",
-            {"hash": "0b" + "00" * 31},
-        ),
-        (BlockRefused(111, "bad-txns"), "warning", "block refused", {"height": 111, "reason": "bad-txns"}),
-        (ProofAccepted(OFFER), "info", "proof accepted", {"blocks_up_to": 57, "reward": "800 sat"}),
-        (ProofRefused(OFFER, "stale work"), "warning", "proof refused", {"reason": "stale work"}),
-        (Trouble("Alys node at …: gone", 0.5), "warning", "Alys node at …: gone", {"trying_again_in": "0.5 s"}),
-        (TroubleOver(3.21), "info", "goes on after 3.2 s", {}),
-    ],
-)
-def test_every_event_is_told(event: MiningEvent, level: str, words: str, fields: dict[str, Any]) -> None:
-    """A person could not see that his miner works, or why it does not."""
-    with capture_logs() as entries:
-        tell(event)
-    (entry,) = entries
-    assert (entry["log_level"], entry["event"]) == (level, words)
-    assert fields.items() <= entry.items()

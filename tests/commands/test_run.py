@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from alysd.cli import main
 from alysd.errors import AddressInUse, StoreError
@@ -22,14 +21,13 @@ from tests.config.kit import CONF
 
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
-    """A face is for the whole process."""
+    """The set-up of logging is for the whole process."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     yield
     root.handlers = handlers
     root.setLevel(level)
     logging.getLogger("alysd").setLevel(logging.NOTSET)
-    structlog.reset_defaults()
 
 
 class FakeNode(types.ModuleType):
@@ -71,9 +69,9 @@ def test_a_node_that_was_asked_to_stop_ends_with_0(run: Any, tmp_path: Path) -> 
     """systemd would call every stop a failure; and the folder would stay locked."""
     node, before = FakeNode(), time.perf_counter()
     assert run(node) == 0
-    config, spec, face, begun = node.given
+    config, spec, begun = node.given
     assert before <= begun <= time.perf_counter(), "what is said of the start counts from its beginning"
-    assert (config.storage.path, spec.name, face.text) == (tmp_path / "data", "alys-dev", False)
+    assert (config.storage.path, spec.name) == (tmp_path / "data", "alys-dev")
     DataFolder.open(tmp_path / "data").close()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from alysd.api.development_account import genesis_balance
+from alysd.api.banner import genesis_balance
 from alysd.commands.genesis import bridge_code
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.checks import check_with_chain

@@ -13,11 +13,12 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
-from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from alysd.config.model import HttpUrl, TracingConfig
 from alysd.integrations.open_telemetry import CLOSE_SECONDS, OpenTelemetryTracing, ToldExporter
+from alysd.messages.log.base import LogEvent
+from alysd.messages.log.process import TracesLost, TracesResumed
 from alysd.nurseries import TraceContext, current_trace, traced
 from alysd.nurseries.trace import traces
 from alysd.testing.chain import chain_spec
@@ -192,20 +193,14 @@ class Moody(SpanExporter):
         return timeout_millis > 0
 
 
-def test_a_collector_that_is_away_is_told_of_once_and_once_when_it_is_back() -> None:
-    moody = Moody()
-    exporter = ToldExporter(moody, "http://127.0.0.1:4318/v1/traces")
+def test_a_collector_that_is_away_is_logged_once_and_once_when_it_is_back(logged: list[LogEvent]) -> None:
+    moody, url = Moody(), "http://127.0.0.1:4318/v1/traces"
+    exporter = ToldExporter(moody, url)
     batch = [ReadableSpan("slot"), ReadableSpan("build")]
-    with capture_logs() as logs:
-        for takes in (True, False, False, True, True):
-            moody.takes = takes
-            assert (exporter.export(batch) is SpanExportResult.SUCCESS) is takes
-    assert [(log["log_level"], log["event"]) for log in logs] == [
-        ("warning", "traces are lost"),
-        ("info", "traces are taken again"),
-    ]
-    assert "http://127.0.0.1:4318/v1/traces" in logs[0]["reason"]
-    assert logs[1]["lost_spans"] == 4
+    for takes in (True, False, False, True, True):
+        moody.takes = takes
+        assert (exporter.export(batch) is SpanExportResult.SUCCESS) is takes
+    assert logged == [TracesLost(url), TracesResumed(4)]
     assert exporter.force_flush()
     assert not exporter.force_flush(0)
     exporter.shutdown()

@@ -39,7 +39,9 @@ async def test_an_approval_is_the_keys_signature(guard: Path) -> None:
 async def test_a_slot_has_one_block(guard: Path) -> None:
     signer = GuardedSigner.open(SECRET, guard)
     first = await signer.approve(Slot(7), ONE, MESSAGE)
-    with pytest.raises(WouldDoubleSign, match="slot 7: this key has signed block 010101 there, not 020202"):
+    with pytest.raises(
+        WouldDoubleSign, match=f"slot 7: this key has signed block {'01' * 32} there, not {'02' * 32}"
+    ):
         await signer.approve(Slot(7), OTHER, MESSAGE)
     assert await signer.approve(Slot(7), ONE, MESSAGE) == first
 

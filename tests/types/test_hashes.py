@@ -1,6 +1,6 @@
 """Hashes as they are computed and shown: a log line and an RPC's answer must name the same block."""
 
-from alysd.types.hashes import displayed, sha256, sha256d, short
+from alysd.types.hashes import displayed, sha256, sha256d
 
 
 def test_the_hash_functions_are_bitcoins() -> None:
@@ -12,9 +12,3 @@ def test_the_hash_functions_are_bitcoins() -> None:
     expected = "000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f"
     assert displayed(sha256d(header)) == expected
     assert sha256d(header) == sha256(sha256(header))
-
-
-def test_a_short_hash_is_the_beginning_of_the_displayed_one() -> None:
-    value = bytes(range(32))
-    assert displayed(value).startswith(short(value))
-    assert short(value) == "1f1e1d"

@@ -1,15 +1,15 @@
 """The finality workflow: what it says of blocks that wait, and what it tells the merged-mining actor."""
 
-from collections.abc import Awaitable, Iterator
-from typing import Any
+from collections.abc import Awaitable
 
 import pytest
 import trio
-from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from alysd.messages.auxpow import CreateWork, GetQueuedWork
 from alysd.messages.events import HeadMoved
+from alysd.messages.log.base import LogEvent
+from alysd.messages.log.chain import ProofMissing, RangeFinal
 from alysd.nurseries import ChildSpec, Immediate, task
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.hashes import EvmAddress
@@ -18,10 +18,8 @@ from tests.consensus.builders import MINER, make_spec
 from tests.mining_kit import World, solved
 
 
-@pytest.fixture
-def logged() -> Iterator[list[Any]]:
-    with capture_logs() as entries:
-        yield entries
+def finals(logged: list[LogEvent]) -> list[RangeFinal]:
+    return [event for event in logged if isinstance(event, RangeFinal)]
 
 
 def workflow(world: World, own_miner: EvmAddress | None = None) -> ChildSpec:
@@ -41,7 +39,7 @@ async def prove(world: World, slot: int, recipient: EvmAddress = MINER) -> AuxPo
 
 
 async def test_a_range_that_becomes_final_is_told_with_its_miner(
-    autojump_clock: MockClock, logged: list[Any]
+    autojump_clock: MockClock, logged: list[LogEvent]
 ) -> None:
     """People could not see that the chain is secured, by whom, and at what target."""
     world = World()
@@ -50,15 +48,14 @@ async def test_a_range_that_becomes_final_is_told_with_its_miner(
         await prove(world, 4)
         world.blocks_in(5)
         await prove(world, 6, EvmAddress(b"\x09" * 20))
-    finals = [entry for entry in logged if entry["event"] == "final"]
-    assert [(entry["height"], entry["blocks"], entry["by"]) for entry in finals] == [
-        (3, 3, "internal miner"),
-        (5, 2, "0x0909…0909"),
+    assert [(event.height, event.blocks, event.miner, event.own) for event in finals(logged)] == [
+        (3, 3, MINER, True),
+        (5, 2, EvmAddress(b"\x09" * 20), False),
     ]
-    assert finals[1]["target"] == world.tree.tip.head.bits
+    assert finals(logged)[1].bits == world.tree.tip.head.bits
 
 
-async def test_a_proof_below_the_head_is_found_too(autojump_clock: MockClock, logged: list[Any]) -> None:
+async def test_a_proof_below_the_head_is_found_too(autojump_clock: MockClock, logged: list[LogEvent]) -> None:
     """After several blocks at once, as after a restart, the log would name an unknown miner."""
     world = World()
     async with world.running(workflow(world)):
@@ -68,11 +65,11 @@ async def test_a_proof_below_the_head_is_found_too(autojump_clock: MockClock, lo
         world.block(3, header=queued.header)
         world.blocks_in(4, 5)  # before the workflow has looked
         await trio.sleep(1)
-    assert [entry["by"] for entry in logged if entry["event"] == "final"] == ["0x1111…1111"]
+    assert [event.miner for event in finals(logged)] == [MINER]
 
 
 async def test_the_miner_is_unknown_when_storage_does_not_have_the_block(
-    autojump_clock: MockClock, logged: list[Any]
+    autojump_clock: MockClock, logged: list[LogEvent]
 ) -> None:
     world = World()
     async with world.running(workflow(world)):
@@ -82,11 +79,11 @@ async def test_the_miner_is_unknown_when_storage_does_not_have_the_block(
         world.block(2, header=queued.header)
         world.blocks.clear()
         await trio.sleep(1)
-    assert [entry["by"] for entry in logged if entry["event"] == "final"] == ["an unknown miner"]
+    assert [event.miner for event in finals(logged)] == [None]
 
 
 async def test_the_miner_is_unknown_while_storage_does_not_answer(
-    autojump_clock: MockClock, logged: list[Any]
+    autojump_clock: MockClock, logged: list[LogEvent]
 ) -> None:
     """A name in the log is not worth a restart of the workflow, nor to look for it through the whole chain."""
     world = World()
@@ -99,12 +96,12 @@ async def test_the_miner_is_unknown_while_storage_does_not_answer(
         await trio.sleep(2 * ASK_SECONDS)
         system.resume("storage")
         assert {child.name: child.restarts for child in system.snapshot().children}["finality"] == 0
-    assert [entry["by"] for entry in logged if entry["event"] == "final"] == ["an unknown miner"]
+    assert [event.miner for event in finals(logged)] == [None]
 
 
-@pytest.mark.parametrize(("above", "by"), [(LOOK_BACK - 1, "0x1111…1111"), (LOOK_BACK, "an unknown miner")])
+@pytest.mark.parametrize(("above", "miner"), [(LOOK_BACK - 1, MINER), (LOOK_BACK, None)])
 async def test_the_proof_is_looked_for_a_bounded_way_down(
-    above: int, by: str, autojump_clock: MockClock, logged: list[Any]
+    above: int, miner: EvmAddress | None, autojump_clock: MockClock, logged: list[LogEvent]
 ) -> None:
     """The head may move by several blocks at once: the log would name nobody, or a whole chain be read."""
     world = World()
@@ -118,7 +115,7 @@ async def test_the_proof_is_looked_for_a_bounded_way_down(
             world.block(3 + slot, quiet=True)
         world.bus.publish(HeadMoved(before, world.tree.tip, 0))
         await trio.sleep(1)
-    assert [entry["by"] for entry in logged if entry["event"] == "final"] == [by]
+    assert [event.miner for event in finals(logged)] == [miner]
 
 
 async def test_settled_work_is_forgotten_by_the_actor(autojump_clock: MockClock) -> None:
@@ -132,7 +129,7 @@ async def test_settled_work_is_forgotten_by_the_actor(autojump_clock: MockClock)
         assert len(world.memory.queue) == 1
 
 
-async def test_it_warns_once_at_half(autojump_clock: MockClock, logged: list[Any]) -> None:
+async def test_it_warns_once_at_half(autojump_clock: MockClock, logged: list[LogEvent]) -> None:
     """An operator would learn of missing miners only when the chain stands still, or be flooded with it."""
     world = World(make_spec(max_blocks_without_auxpow=6))
     async with world.running(workflow(world)):
@@ -141,13 +138,12 @@ async def test_it_warns_once_at_half(autojump_clock: MockClock, logged: list[Any
             await trio.sleep(1)
         await prove(world, 9)
         await trio.sleep(1)
-    said = [(entry["log_level"], entry["event"]) for entry in logged]
-    assert said == [("warning", "no proof of work"), ("info", "final")]
-    assert logged[0]["blocks_waiting"] == 4
-    assert logged[1]["blocks"] == 8
+    assert logged[0] == ProofMissing(4, 6)
+    assert [event.blocks for event in finals(logged)] == [8]
+    assert len(logged) == 2
 
 
-async def test_it_warns_at_start_too(autojump_clock: MockClock, logged: list[Any]) -> None:
+async def test_it_warns_at_start_too(autojump_clock: MockClock, logged: list[LogEvent]) -> None:
     """A node that is started on a chain without miners would be silent until production halts."""
     world = World(make_spec(max_blocks_without_auxpow=6))
     world.blocks_in(1, 2, 3, 4)
@@ -155,7 +151,7 @@ async def test_it_warns_at_start_too(autojump_clock: MockClock, logged: list[Any
         await trio.sleep(1)
         world.block(5)
         await trio.sleep(1)
-    assert [(entry["event"], entry["blocks_waiting"]) for entry in logged] == [("no proof of work", 4)]
+    assert logged == [ProofMissing(4, 6)]
 
 
 def test_work_is_overdue_at_more_than_half() -> None:

@@ -11,19 +11,19 @@ from trio.testing import MockClock
 from alysd.consensus.auxpow import check_auxpow
 from alysd.consensus.commitment import find_commitment
 from alysd.errors import BitcoinUnavailable, ComponentError, NodeUnavailable, NotNow, UserError
+from alysd.messages.log.base import LogEvent
+from alysd.messages.log.miner import (
+    MinedBlockAccepted,
+    MinedBlockRefused,
+    MiningInterrupted,
+    MiningResumed,
+    ProofAccepted,
+    ProofRefused,
+)
 from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate, CommitmentPlace
 from alysd.types.hashes import AuxHash, BitcoinHash, EvmAddress, sha256d
-from alysd.types.mining import (
-    AuxOffer,
-    BlockMined,
-    BlockRefused,
-    MiningEvent,
-    ProofAccepted,
-    ProofRefused,
-    Trouble,
-    TroubleOver,
-)
+from alysd.types.mining import AuxOffer
 from alysd.types.units import Height, Sat
 from alysd.workflows import pool_miner
 from alysd.workflows.pool_miner import HAND_IN_SECONDS, TEMPLATE_SECONDS, MiningPlan, PoolMiner, wait_for_script
@@ -143,7 +143,7 @@ class Rig:
     bitcoin: FakeBitcoin = attrs.Factory(FakeBitcoin)
     alys: FakeAlys = attrs.Factory(FakeAlys)
     place: CommitmentPlace = CommitmentPlace.SCRIPT_SIG
-    told: list[MiningEvent] = attrs.Factory(list[MiningEvent])
+    told: list[LogEvent] = attrs.Factory(list[LogEvent])
 
     def miner(self, blocks: int | None = None) -> PoolMiner:
         return PoolMiner(self.bitcoin, self.alys, MiningPlan(PAYOUT, MINER, self.place, blocks), self.told.append)
@@ -172,8 +172,8 @@ async def test_one_search_makes_a_bitcoin_block_and_a_proof(
     """The whole point of merged mining."""
     rig = Rig(place=place)
     assert await rig.mine(blocks=3)
-    assert [event.height for event in rig.of(BlockMined)] == [111, 112, 113]
-    assert {event.transactions for event in rig.of(BlockMined)} == {3}
+    assert [event.height for event in rig.of(MinedBlockAccepted)] == [111, 112, 113]
+    assert {event.transactions for event in rig.of(MinedBlockAccepted)} == {3}
     assert len(rig.of(ProofAccepted)) == 3
     assert [proof.parent.raw for proof in rig.alys.proofs] == [block[:80] for block in rig.bitcoin.blocks]
     for proof, work in zip(rig.alys.proofs, rig.alys.proven, strict=True):
@@ -195,7 +195,7 @@ async def test_a_nonce_good_enough_for_alys_alone_is_handed_in_there(autojump_cl
     await rig.mine(seconds=5 * SLOT)
     assert len(rig.alys.proven) >= 4
     assert rig.bitcoin.blocks == []
-    assert not rig.of(Trouble)
+    assert not rig.of(MiningInterrupted)
 
 
 async def test_a_nonce_good_enough_for_bitcoin_alone_is_handed_in_there(autojump_clock: MockClock) -> None:
@@ -223,10 +223,10 @@ async def test_a_new_bitcoin_block_ends_the_search_on_the_old_one(autojump_clock
         rig.bitcoin.target = EASY
         await trio.sleep(0.2)
         rig.bitcoin.away = True
-        assert rig.of(BlockMined)[0].height == 112
+        assert rig.of(MinedBlockAccepted)[0].height == 112
 
     await rig.meanwhile(act, seconds=0.5)
-    assert rig.of(BlockMined)
+    assert rig.of(MinedBlockAccepted)
 
 
 async def test_new_work_of_alys_ends_the_search_on_the_old_one(autojump_clock: MockClock) -> None:
@@ -255,11 +255,11 @@ async def test_a_side_that_is_away_is_waited_for_and_told_of(side: str, autojump
         await trio.sleep(30)
 
     await rig.meanwhile(act, seconds=60)
-    pauses = [event.retry_in for event in rig.of(Trouble)]
+    pauses = [event.retry_in for event in rig.of(MiningInterrupted)]
     assert pauses[:6] == [0.5, 1, 2, 4, 8, 15]
-    assert "connection refused" in rig.of(Trouble)[0].reason
-    assert 30 <= rig.of(TroubleOver)[0].seconds <= 46
-    assert rig.of(BlockMined)
+    assert "connection refused" in rig.of(MiningInterrupted)[0].reason
+    assert 30 <= rig.of(MiningResumed)[0].seconds <= 46
+    assert rig.of(MinedBlockAccepted)
     assert rig.of(ProofAccepted)
 
 
@@ -279,8 +279,8 @@ async def test_a_side_that_goes_away_during_the_search(side: str, autojump_clock
         await trio.sleep(40)
 
     await rig.meanwhile(act, seconds=80)
-    assert rig.of(Trouble)
-    assert rig.of(BlockMined)
+    assert rig.of(MiningInterrupted)
+    assert rig.of(MinedBlockAccepted)
     assert rig.of(ProofAccepted)
 
 
@@ -292,7 +292,7 @@ async def test_a_template_serves_its_time_though_both_nodes_are_quiet(autojump_c
         await trio.sleep(0.2)
         rig.alys.away = True
         await trio.sleep(TEMPLATE_SECONDS + 1)
-        assert rig.of(Trouble)
+        assert rig.of(MiningInterrupted)
 
     await rig.meanwhile(act, seconds=60)
 
@@ -320,7 +320,7 @@ async def test_waiting_that_fails_ends_the_round_after_a_pause(
 async def test_a_node_without_work_is_waited_for(autojump_clock: MockClock) -> None:
     rig = Rig(alys=FakeAlys(idle=True))
     await rig.mine(seconds=5)
-    assert rig.of(Trouble)[0].reason == "nothing waits"
+    assert rig.of(MiningInterrupted)[0].reason == "nothing waits"
     rig.alys.idle = False
     assert await rig.mine(blocks=1)
 
@@ -329,7 +329,7 @@ async def test_a_block_whose_answer_was_lost_counts_once(autojump_clock: MockClo
     """The block is handed in again, and the node says that it has it: that is success."""
     rig = Rig(bitcoin=FakeBitcoin(loses_answers=1))
     assert await rig.mine(blocks=1)
-    assert [event.height for event in rig.of(BlockMined)] == [111]
+    assert [event.height for event in rig.of(MinedBlockAccepted)] == [111]
     assert len(rig.bitcoin.blocks) == 1
 
 
@@ -369,8 +369,8 @@ async def test_refusals_are_told_and_mining_goes_on(autojump_clock: MockClock) -
     """A person could not see why nothing becomes final."""
     rig = Rig(bitcoin=FakeBitcoin(refuses="bad-txnmrklroot"), alys=FakeAlys(refuses="stale work"))
     assert not await rig.mine(blocks=1, seconds=20)
-    assert len(rig.of(BlockRefused)) > 3
-    assert "bad-txnmrklroot" in rig.of(BlockRefused)[0].reason
+    assert len(rig.of(MinedBlockRefused)) > 3
+    assert "bad-txnmrklroot" in rig.of(MinedBlockRefused)[0].reason
     assert "stale work" in rig.of(ProofRefused)[0].reason
 
 
@@ -393,7 +393,7 @@ async def test_when_all_nonces_are_tried_the_next_coinbase_differs(
 
 async def test_the_payout_script_is_waited_for(autojump_clock: MockClock) -> None:
     """The miner may be started before the Bitcoin node; a wrong address must end it at once."""
-    bitcoin, told = FakeBitcoin(away=True), list[MiningEvent]()
+    bitcoin, told = FakeBitcoin(away=True), list[LogEvent]()
 
     async def return_later() -> None:
         await trio.sleep(5)

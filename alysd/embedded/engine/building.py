@@ -1,6 +1,5 @@
 """Building a block: which pending transactions go in, and when to stop."""
 
-import logging
 from collections.abc import Sequence
 
 import attrs
@@ -11,13 +10,13 @@ from alysd.embedded.engine.pending import PendingSource
 from alysd.embedded.engine.rules import BrokenRule, next_base_fee, next_excess_blob_gas
 from alysd.embedded.engine.transaction import BLOB, SignedTransaction
 from alysd.embedded.engine.trie_state import StateView, TrieState
+from alysd.messages.log.base import log
+from alysd.messages.log.chain import TransactionDropped
 from alysd.types.block import PayloadAttributes, Withdrawal
 from alysd.types.execution import ExecutionHeader
 from alysd.types.hashes import EvmAddress, PayloadHash
 from alysd.wire.execution_header import EMPTY_OMMERS, ZERO_NONCE
 from alysd.wire.trie import EMPTY_ROOT
-
-_log = logging.getLogger("alysd.engine")
 
 _LEAST_GAS = 21_000
 """What the cheapest transaction needs: with less left the block is full."""
@@ -110,7 +109,7 @@ class Builder:
         except OutOfTime:
             if own == self.seconds / 2:  # it had its whole share: no block will have more
                 reason = f"takes longer than {own:g} s to execute"
-                _log.warning("transaction 0x%s dropped: %s", signed.hash.hex(), reason)
+                log(TransactionDropped(f"0x{signed.hash.hex()}", reason))
                 pending.discard(signed, reason)
             return False
         except BrokenRule as error:

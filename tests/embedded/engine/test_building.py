@@ -6,6 +6,8 @@ import pytest
 
 from alysd.embedded.engine.budget import PAIRING_ADDRESS
 from alysd.embedded.engine.building import Builder
+from alysd.messages.log.base import LogEvent
+from alysd.messages.log.chain import TransactionDropped
 from alysd.types.hashes import BURN_ADDRESS
 from alysd.types.verdict import Valid
 from alysd.wire.rlp import encode
@@ -79,7 +81,7 @@ def test_what_only_has_to_wait_stays(sandbox: Sandbox, raw: bytes) -> None:
 
 
 def test_a_transaction_that_takes_too_long_is_discarded_and_leaves_nothing(
-    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+    sandbox: Sandbox, logged: list[LogEvent]
 ) -> None:
     slow = transfer(RICH, 0, to=LOOP, gas=20_000_000, value=5)
     began = time.monotonic()
@@ -87,7 +89,8 @@ def test_a_transaction_that_takes_too_long_is_discarded_and_leaves_nothing(
     assert time.monotonic() - began < 5, "20 million gas of a loop take half a minute"
     assert payload.transactions == (transfer(OTHER, 0),)
     assert reasons(sandbox) == ["takes longer than 0.2 s to execute"]
-    assert f"transaction 0x{read(slow).hash.hex()} dropped: takes longer" in caplog.text, "its sender looks there"
+    reason = "takes longer than 0.2 s to execute"
+    assert logged == [TransactionDropped(f"0x{read(slow).hash.hex()}", reason)], "its sender looks there"
     assert sandbox.give(payload) == Valid()
     sandbox.follow(payload.block_hash)
     assert sandbox.balance(LOOP) == 0

@@ -1,9 +1,8 @@
-"""Finding the user's mistake behind what broke over it."""
+"""The user error behind a failure."""
 
 import pytest
 
-from alysd.api.blame import user_error_in
-from alysd.errors import AddressInUse, StoreError
+from alysd.errors import AddressInUse, StoreError, user_error_in
 
 MISTAKE = AddressInUse("127.0.0.1:3000 is in use")
 

@@ -1,0 +1,213 @@
+"""Log lines about the chain: blocks, proofs of work, and the execution client that follows."""
+
+import logging
+
+import attrs
+
+from alysd.messages.log.base import Bits, LogEvent, counted, short_address, short_hash
+from alysd.types.hashes import BlockHash, EvmAddress
+from alysd.types.units import Height, Slot
+
+
+@attrs.frozen
+class BlockMade(LogEvent):
+    """This node made a block and imported it in `ms` milliseconds; `transactions` counts those in it."""
+
+    name = "block"
+
+    height: Height
+    transactions: int
+    ms: int
+    hash: BlockHash
+
+    def _line(self) -> tuple[str, str]:
+        transactions, duration = f"{self.transactions} tx", f"{self.ms} ms"
+        return f"block {self.height}", f"{transactions:<8}{duration:<8}{short_hash(self.hash)}"
+
+
+@attrs.frozen
+class BlockRefused(LogEvent):
+    """A block breaks the rule `rule`, which is the name of an error class."""
+
+    name = "block_refused"
+    level = logging.WARNING
+
+    hash: BlockHash
+    rule: str
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "block", f"{short_hash(self.hash)} refused: {self.reason}"
+
+
+@attrs.frozen
+class RangeFinal(LogEvent):
+    """A proof of work made `blocks` blocks final, up to the block `hash` of height `height`.
+
+    `miner` receives their fees; None when the proof was not found. `own` says that it is this node's internal
+    miner. `bits` is the target of the next proof.
+    """
+
+    name = "final"
+
+    height: Height
+    blocks: int
+    miner: EvmAddress | None
+    own: bool
+    bits: Bits
+    hash: BlockHash
+
+    def _line(self) -> tuple[str, str]:
+        miner = "an unknown miner" if self.miner is None else short_address(self.miner)
+        by = "internal miner" if self.own else miner
+        return f"final {self.height}", f"{counted(self.blocks, 'block')} by {by}   target {self.bits:08x}"
+
+
+@attrs.frozen
+class SlotsMissed(LogEvent):
+    """`slots` slots of this node, beginning with `slot`, passed without a block.
+
+    The same reason is logged about once a minute.
+    """
+
+    name = "slot_missed"
+    level = logging.WARNING
+
+    slot: Slot
+    slots: int
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        words = self.reason if self.slots == 1 else f"{self.reason} ({self.slots} slots)"
+        return "slot missed", f"{self.slot}: {words}"
+
+
+@attrs.frozen
+class SlotsResumed(LogEvent):
+    """This node makes blocks again after it missed `missed` slots."""
+
+    name = "slots_resumed"
+
+    missed: int
+
+    def _line(self) -> tuple[str, str]:
+        return "slots", f"blocks again, {counted(self.missed, 'slot')} missed"
+
+
+@attrs.frozen
+class ChainReorganised(LogEvent):
+    """Another branch is the canonical one: `removed` blocks were undone, the head has height `height`."""
+
+    name = "reorganised"
+    level = logging.WARNING
+
+    removed: int
+    height: Height
+
+    def _line(self) -> tuple[str, str]:
+        return "reorganised", f"{counted(self.removed, 'block')} undone, the head is {self.height} now"
+
+
+@attrs.frozen
+class ChainHalted(LogEvent):
+    """`blocks` blocks wait for a proof of work, which is too many: no block is made until there is one."""
+
+    name = "halted"
+    level = logging.ERROR
+
+    blocks: int
+
+    def _line(self) -> tuple[str, str]:
+        return "halted", f"{self.blocks} blocks wait for a proof of work: none is made until a miner brings it"
+
+
+@attrs.frozen
+class ProofMissing(LogEvent):
+    """`blocks_waiting` blocks wait for a proof of work; above `production_halts_above` no block is made."""
+
+    name = "proof_missing"
+    level = logging.WARNING
+
+    blocks_waiting: int
+    production_halts_above: int
+
+    def _line(self) -> tuple[str, str]:
+        waiting, most = self.blocks_waiting, self.production_halts_above
+        return "work", f"no proof of work for {counted(waiting, 'block')}; production halts above {most}"
+
+
+@attrs.frozen
+class WorkNotIncluded(LogEvent):
+    """A block is made without a proof of work, since the actor that has the proofs did not answer."""
+
+    name = "work_not_included"
+    level = logging.WARNING
+
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "work", f"no proof included: {self.reason}"
+
+
+@attrs.frozen
+class NoProofYet(LogEvent):
+    """The internal miner could not offer or hand in a proof; it tries again with the next head."""
+
+    name = "no_proof_yet"
+
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "miner", f"no proof yet: {self.reason}"
+
+
+@attrs.frozen
+class EngineCatchingUp(LogEvent):
+    """The execution client is given the blocks that it lacks: it has block `height`, the head is `head`."""
+
+    name = "engine_catching_up"
+
+    height: Height
+    head: Height
+
+    def _line(self) -> tuple[str, str]:
+        return "engine", f"the execution client is catching up: {self.height} of {self.head}"
+
+
+@attrs.frozen
+class EngineCaughtUp(LogEvent):
+    """The execution client has the head, of height `height`."""
+
+    name = "engine_caught_up"
+
+    height: Height
+
+    def _line(self) -> tuple[str, str]:
+        return "engine", f"has caught up with block {self.height}"
+
+
+@attrs.frozen
+class EngineLags(LogEvent):
+    """The execution client did not take the head of a block just imported; it is told again with the next one."""
+
+    name = "engine_lags"
+    level = logging.WARNING
+
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "engine", f"does not follow yet: {self.reason}"
+
+
+@attrs.frozen
+class TransactionDropped(LogEvent):
+    """The embedded engine's pool dropped a transaction; `hash` is as Ethereum shows it, with 0x."""
+
+    name = "transaction_dropped"
+    level = logging.WARNING
+
+    hash: str
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "engine", f"transaction {self.hash[:8]}… dropped: {self.reason}"

@@ -1,0 +1,203 @@
+"""Log lines about the process: its start and end, its children, its libraries, its traces.
+
+Durations are in seconds.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from decimal import Decimal
+
+import attrs
+
+from alysd.messages.log.base import LogEvent, counted
+from alysd.types.hashes import BlockHash, EvmAddress, displayed
+from alysd.types.units import Wei
+from alysd.wire.evm_address import checksum_address
+
+
+@attrs.frozen(kw_only=True)
+class NodeStarting(LogEvent):
+    """The node starts: its chain, and the addresses of its interfaces. The text form is a banner of some lines.
+
+    `engine` is `embedded` or `engine-api`. `engine_url` is the Engine API of an external execution client, and
+    `operator_url` is set when the operator's pages have an address of their own. `account` is the account of a
+    development chain, which has `account_wei` in the genesis.
+    """
+
+    name = "start"
+
+    version: str
+    chain: str
+    chain_id: int
+    genesis: BlockHash
+    data: str
+    alys_url: str
+    operator_url: str | None
+    engine: str
+    engine_url: str | None
+    ethereum_url: str | None
+    account: EvmAddress | None
+    account_wei: Wei | None
+    account_key_file: str | None
+
+    def _line(self) -> tuple[str, str]:
+        genesis, zone = displayed(self.genesis)[:8], time.strftime("%Z")
+        line = f"alysd {self.version}   chain {self.chain}   genesis {genesis}   data {self.data}   times {zone}"
+        return "", line
+
+    def _more(self) -> Sequence[str]:
+        pages = "/metrics   /health/status   /status"
+        client = "embedded engine, Cancun" if self.engine_url is None else f"execution client at {self.engine_url}"
+        rpc = "JSON-RPC (createauxblock …)"
+        rows = [
+            ("ethereum", str(self.ethereum_url), f"{client}, chain id {self.chain_id}"),
+            ("alys", self.alys_url, rpc if self.operator_url else f"{rpc}   {pages}"),
+        ]
+        if self.operator_url:
+            rows.append(("operator", self.operator_url, pages))
+        if self.account is not None:
+            rows.append(("account", f"{checksum_address(self.account)}  ", self._money()))
+        return [f"  {label:<9} {where:<23} {what}" for label, where, what in rows]
+
+    def _money(self) -> str:
+        return f"{btc_text(self.account_wei or Wei(0))} to play with, key in {self.account_key_file}"
+
+
+def btc_text(amount: Wei) -> str:
+    """An amount in BTC, exact, with commas: `1,000 BTC`, `0.5 BTC`."""
+    return f"{Decimal(amount).scaleb(-18).normalize():,f} BTC"
+
+
+@attrs.frozen
+class NodeReady(LogEvent):
+    """The node can make blocks, `seconds` after its start; its next slot begins in `first_slot_in` seconds."""
+
+    name = "ready"
+
+    seconds: float
+    first_slot_in: float
+
+    def _line(self) -> tuple[str, str]:
+        return "", f"ready in {self.seconds:.1f} s, first slot in {self.first_slot_in:.1f} s"
+
+
+@attrs.frozen
+class NotReady(LogEvent):
+    """The node cannot make blocks yet; said again when the kind of reason changes."""
+
+    name = "not_ready"
+
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "not ready", self.reason
+
+
+@attrs.frozen
+class NodeStopping(LogEvent):
+    """The node was asked to stop by the signal `signal`, such as `SIGTERM`."""
+
+    name = "stopping"
+
+    signal: str
+
+    def _line(self) -> tuple[str, str]:
+        return "stopping", f"after {self.signal}, as soon as the current block is done"
+
+
+@attrs.frozen
+class NodeStopped(LogEvent):
+    """Everything is closed, `seconds` after the node was asked to stop."""
+
+    name = "stopped"
+
+    seconds: float
+
+    def _line(self) -> tuple[str, str]:
+        return "", f"stopped in {self.seconds:.1f} s"
+
+
+@attrs.frozen
+class NodeFailed(LogEvent):
+    """The node ends with exit status 1; `error` is the type and the words of the cause."""
+
+    name = "failed"
+    level = logging.CRITICAL
+
+    error: str
+
+    def _line(self) -> tuple[str, str]:
+        return "failed", self.error
+
+
+@attrs.frozen
+class ChildFailed(LogEvent):
+    """An actor, task or supervisor failed. The same error is logged once a minute."""
+
+    name = "child_failed"
+    level = logging.WARNING
+
+    child: str
+    error: str
+
+    def _line(self) -> tuple[str, str]:
+        return self.child, f"failed: {self.error}"
+
+
+@attrs.frozen
+class ChildReturned(LogEvent):
+    """A child that had failed has been running for some seconds."""
+
+    name = "child_returned"
+
+    child: str
+
+    def _line(self) -> tuple[str, str]:
+        return self.child, "works again"
+
+
+@attrs.frozen
+class LibraryLine(LogEvent):
+    """A line that a library or the actor runtime wrote through `logging`, by its logger `logger`.
+
+    It keeps its own level. `exception` is a traceback.
+    """
+
+    name = "library"
+    level = logging.WARNING
+
+    logger: str
+    message: str
+    exception: str | None
+
+    def _line(self) -> tuple[str, str]:
+        return self.logger.rpartition(".")[2], self.message
+
+    def _more(self) -> Sequence[str]:
+        return (self.exception or "").splitlines()
+
+
+@attrs.frozen
+class TracesLost(LogEvent):
+    """The OpenTelemetry collector at `endpoint` does not take spans; said once until it takes them again."""
+
+    name = "traces_lost"
+    level = logging.WARNING
+
+    endpoint: str
+
+    def _line(self) -> tuple[str, str]:
+        return "traces", f"are lost: the collector at {self.endpoint} does not take them"
+
+
+@attrs.frozen
+class TracesResumed(LogEvent):
+    """The collector takes spans again; `lost_spans` were lost."""
+
+    name = "traces_resumed"
+
+    lost_spans: int
+
+    def _line(self) -> tuple[str, str]:
+        return "traces", f"are taken again, {counted(self.lost_spans, 'span')} lost"

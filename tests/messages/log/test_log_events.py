@@ -1,0 +1,223 @@
+"""Every log event: one line of text, a JSON form that leaves nothing out, and a row in docs/logs.md."""
+
+import importlib
+import json
+import logging
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+import alysd
+import alysd.messages.log
+from alysd.messages.log import chain, miner, process
+from alysd.messages.log.base import Bits, LogEvent, counted, log
+from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, EvmAddress
+from alysd.types.units import Height, Sat, Slot, Wei
+
+ROOT = Path(alysd.__file__).parent
+DOCUMENT = ROOT.parent / "docs" / "logs.md"
+ROW = re.compile(r"^\| `(?P<event>\w+)` \| (?P<level>[\w ]+) \| (?P<fields>.*) \| [^|]+ \|$", re.MULTILINE)
+WIDTH = 120
+
+BLOCK, WORK, PARENT = (BlockHash(bytes(range(32))), AuxHash(bytes(range(32))), BitcoinHash(bytes(range(32))))
+DIGITS = bytes(range(32))[::-1].hex()
+ADDRESS = EvmAddress(bytes(range(20)))
+CHECKSUMMED = "0x000102030405060708090a0b0c0d0e0f10111213"
+
+STARTING = process.NodeStarting(
+    version="0.1.0",
+    chain="alys-dev",
+    chain_id=121212,
+    genesis=BLOCK,
+    data="./data/dev",
+    alys_url="http://127.0.0.1:3000",
+    operator_url=None,
+    engine="embedded",
+    engine_url=None,
+    ethereum_url="http://127.0.0.1:8545",
+    account=ADDRESS,
+    account_wei=Wei(10**21),
+    account_key_file="conf/dev-account.key",
+)
+
+EXAMPLES: dict[LogEvent, str] = {
+    process.NodeReady(0.9104, 1.1): "|ready in 0.9 s, first slot in 1.1 s",
+    process.NotReady("no answer"): "not ready|no answer",
+    process.NodeStopping("SIGTERM"): "stopping|after SIGTERM, as soon as the current block is done",
+    process.NodeStopped(0.3): "|stopped in 0.3 s",
+    process.NodeFailed("StoreError: disk"): "failed|StoreError: disk",
+    process.ChildFailed("auxpow", "ValueError: x"): "auxpow|failed: ValueError: x",
+    process.ChildReturned("auxpow"): "auxpow|works again",
+    process.LibraryLine("hypercorn.error", "odd", None): "error|odd",
+    process.TracesLost("http://[::1]:1"): "traces|are lost: the collector at http://[::1]:1 does not take them",
+    process.TracesResumed(1): "traces|are taken again, 1 span lost",
+    chain.BlockMade(Height(1), 0, 3, BLOCK): "block 1|0 tx    3 ms    1f1e1d…",
+    chain.BlockRefused(BLOCK, "WrongAuthor", "expected 1"): "block|1f1e1d… refused: expected 1",
+    chain.RangeFinal(Height(9), 10, ADDRESS, False, Bits(0x207FFFFF), BLOCK): (
+        "final 9|10 blocks by 0x0001…1213   target 207fffff"
+    ),
+    chain.SlotsMissed(Slot(88), 3, "no answer"): "slot missed|88: no answer (3 slots)",
+    chain.SlotsResumed(2): "slots|blocks again, 2 slots missed",
+    chain.ChainReorganised(2, Height(7)): "reorganised|2 blocks undone, the head is 7 now",
+    chain.ChainHalted(10001): (
+        "halted|10001 blocks wait for a proof of work: none is made until a miner brings it"
+    ),
+    chain.ProofMissing(500, 999): "work|no proof of work for 500 blocks; production halts above 999",
+    chain.WorkNotIncluded("no answer"): "work|no proof included: no answer",
+    chain.NoProofYet("no answer"): "miner|no proof yet: no answer",
+    chain.EngineCatchingUp(Height(10), Height(40)): "engine|the execution client is catching up: 10 of 40",
+    chain.EngineCaughtUp(Height(40)): "engine|has caught up with block 40",
+    chain.EngineLags("no answer"): "engine|does not follow yet: no answer",
+    chain.TransactionDropped("0x" + "ab" * 32, "slow"): "engine|transaction 0xababab… dropped: slow",
+    miner.MinedBlockAccepted(111, 6, PARENT): "bitcoin|block 111 accepted   6 tx   1f1e1d…",
+    miner.MinedBlockRefused(111, "bad-txns"): "bitcoin|block 111 refused: bad-txns",
+    miner.ProofAccepted(Height(57), Sat(800), WORK): "alys|proof accepted for blocks up to 57   800 sat   1f1e1d…",
+    miner.ProofRefused(Height(57), WORK, "stale"): "alys|proof refused for blocks up to 57: stale",
+    miner.MiningInterrupted("Alys node: gone", 0.5): "miner|Alys node: gone; next attempt in 0.5 s",
+    miner.MiningResumed(3.21): "miner|goes on after 3.2 s",
+}  # fmt: skip
+
+
+def classes() -> Iterator[type[LogEvent]]:
+    """Every class of the package."""
+    for module in pkgutil.iter_modules(alysd.messages.log.__path__, "alysd.messages.log."):
+        importlib.import_module(module.name)
+    yield from LogEvent.__subclasses__()
+
+
+def test_every_class_has_an_example_here_and_a_name_of_its_own() -> None:
+    known = list(classes())
+    assert {type(event) for event in EXAMPLES} | {process.NodeStarting} == set(known)
+    assert len({event.name for event in known}) == len(known)
+
+
+@pytest.mark.parametrize(("event", "expected"), EXAMPLES.items(), ids=lambda value: getattr(value, "name", ""))
+def test_the_text_is_one_line(event: LogEvent, expected: str) -> None:
+    subject, lines = event.text()
+    assert [f"{subject}|{line}" for line in lines] == [expected]
+    assert expected.isprintable()
+    assert len(expected) <= WIDTH
+
+
+@pytest.mark.parametrize("event", [*EXAMPLES, STARTING], ids=lambda event: event.name)
+def test_the_json_form_has_every_field_whole(event: LogEvent) -> None:
+    """A program could not find the block, or the miner, that a line names."""
+    fields = event.fields()
+    assert list(fields) == [field.name for field in attrs.fields(type(event))]
+    written = json.dumps(fields, ensure_ascii=False)
+    assert not any(mark in written for mark in ("...", "…"))
+    for name, value in attrs.asdict(event, recurse=False).items():
+        if isinstance(value, bytes):
+            assert fields[name] == (CHECKSUMMED if len(value) == 20 else DIGITS)
+
+
+def test_targets_and_durations_are_written_as_the_rpc_does() -> None:
+    (final,) = (event for event in EXAMPLES if isinstance(event, chain.RangeFinal))
+    assert final.fields()["bits"] == "207fffff"
+    (ready,) = (event for event in EXAMPLES if isinstance(event, process.NodeReady))
+    assert ready.fields()["seconds"] == 0.91
+
+
+def test_a_missing_value_is_null() -> None:
+    unknown = chain.RangeFinal(Height(9), 1, None, False, Bits(0x207FFFFF), BLOCK)
+    assert unknown.fields()["miner"] is None
+    assert "by an unknown miner" in unknown.text()[1][0]
+    own = attrs.evolve(unknown, miner=ADDRESS, own=True)
+    assert "1 block by internal miner" in own.text()[1][0]
+
+
+def test_one_missed_slot_is_not_counted() -> None:
+    assert chain.SlotsMissed(Slot(88), 1, "no answer").text()[1] == ("88: no answer",)
+
+
+def test_the_banner_names_every_interface() -> None:
+    subject, (first, *rows) = STARTING.text()
+    assert subject == ""
+    assert first.startswith("alysd 0.1.0   chain alys-dev   genesis 1f1e1d1c   data ./data/dev   times ")
+    assert rows == [
+        "  ethereum  http://127.0.0.1:8545   embedded engine, Cancun, chain id 121212",
+        "  alys      http://127.0.0.1:3000   JSON-RPC (createauxblock …)   /metrics   /health/status   /status",
+        f"  account   {CHECKSUMMED}   1,000 BTC to play with, key in conf/dev-account.key",
+    ]
+
+
+def test_the_banner_of_a_node_beside_a_client_with_an_operators_port() -> None:
+    event = attrs.evolve(
+        STARTING,
+        operator_url="http://127.0.0.1:9300",
+        engine="engine-api",
+        engine_url="http://127.0.0.1:8551",
+        ethereum_url="http://127.0.0.1:18545",
+        account=None,
+    )
+    assert event.text()[1][1:] == (
+        "  ethereum  http://127.0.0.1:18545  execution client at http://127.0.0.1:8551, chain id 121212",
+        "  alys      http://127.0.0.1:3000   JSON-RPC (createauxblock …)",
+        "  operator  http://127.0.0.1:9300   /metrics   /health/status   /status",
+    )
+
+
+def test_a_traceback_follows_its_line() -> None:
+    event = process.LibraryLine("alysd.nurseries", "child x failed", "Traceback\n  here")
+    assert event.text() == ("nurseries", ("child x failed", "Traceback", "  here"))
+
+
+@pytest.mark.parametrize(
+    ("wei", "text"),
+    [
+        (0, "0 BTC"),
+        (1, "0.000000000000000001 BTC"),
+        (5 * 10**17, "0.5 BTC"),
+        (1000 * 10**18, "1,000 BTC"),
+        (20_999_999 * 10**18 + 10**10, "20,999,999.00000001 BTC"),
+    ],
+)
+def test_amounts_are_exact(wei: int, text: str) -> None:
+    """A person would believe in money that is not there."""
+    assert process.btc_text(Wei(wei)) == text
+
+
+def test_numbers_have_their_plural() -> None:
+    assert [counted(number, "slot") for number in (0, 1, 2)] == ["0 slots", "1 slot", "2 slots"]
+
+
+def test_the_document_lists_every_event_with_its_level_and_fields() -> None:
+    documented = {
+        row["event"]: (row["level"], re.findall(r"`(\w+)`", re.sub(r"\([^)]*\)", "", row["fields"])))
+        for row in ROW.finditer(DOCUMENT.read_text())
+    }
+    assert documented == {
+        event.name: (
+            "its own" if event is process.LibraryLine else logging.getLevelName(event.level).lower(),
+            [field.name for field in attrs.fields(event)],
+        )
+        for event in classes()
+    }
+
+
+def test_the_node_logs_nothing_else() -> None:
+    """Only the runtime, which knows nothing of the node, and what handles libraries' logs use `logging` itself."""
+    allowed = {
+        "nurseries",
+        "messages/log",
+        "api/console_log.py",
+        "api/server.py",
+        "integrations/open_telemetry.py",
+    }
+    found = [
+        str(path.relative_to(ROOT))
+        for path in ROOT.rglob("*.py")
+        if re.search(r"^\s*(import|from) (logging|structlog)\b", path.read_text(), re.MULTILINE)
+    ]
+    assert [path for path in found if not any(path.startswith(prefix) for prefix in allowed)] == []
+
+
+def test_a_level_that_is_not_wanted_is_not_written(logged: list[LogEvent]) -> None:
+    logging.getLogger("alysd").setLevel(logging.WARNING)
+    log(process.ChildReturned("auxpow"))
+    log(process.ChildFailed("auxpow", "x"))
+    assert logged == [process.ChildFailed("auxpow", "x")]
