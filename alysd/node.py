@@ -1,12 +1,14 @@
-"""The node: its whole supervision tree, top-down, on one page. Read downwards it starts; upwards it stops.
+"""The node: its whole supervision tree, top-down, on one page. Children start in this order and stop in reverse.
 
-`run_node` opens the parts outside the tree, runs the tree until somebody asks it to stop, and closes the parts.
+`run_node` is what `alysd run` runs: it opens the node's resources, runs the tree until a signal stops it, and
+closes them. `open_node` runs the tree alone: tests, simulations and benchmarks give it resources of their own.
 docs/architecture.md explains the shape; each actor and workflow has one module, named as here.
 """
 
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import attrs
 import trio
@@ -50,6 +52,7 @@ from alysd.nurseries import (
     Address,
     Aligned,
     Bus,
+    Change,
     ChildSpec,
     CircuitBreaker,
     Classifier,
@@ -65,6 +68,7 @@ from alysd.nurseries import (
     Priority,
     RestartPolicy,
     SupervisorSpec,
+    System,
     actor,
     open_system,
     supervisor,
@@ -78,10 +82,10 @@ from alysd.workflows.finality import follow_finality
 from alysd.workflows.internal_miner import InternalMiner
 
 REFUSALS = (Refused, NotAnswered)
-"""Errors that go back to whoever asked: its own fault, or somebody's further on. No actor falls over them."""
+"""Errors that are raised to the sender of the message. They do not crash the actor that raises them."""
 
 FATAL = (UserError, Corrupt)
-"""Errors that no restart mends: a person has to."""
+"""Errors that no restart can fix: the operator has to."""
 
 
 CLASSIFIER = Classifier((
@@ -94,23 +98,25 @@ CLASSIFIER = Classifier((
     (InvalidBlock, FailureKind.CONSENSUS),
     (InvalidWork, FailureKind.CONSENSUS),
 ))  # fmt: skip
-"""What kind of failure each of the node's own errors is, for the log, the statistics and the patterns."""
+"""The kind of failure that each of the node's own errors is, for the log, the statistics and the patterns."""
 
 
 HEALTH_RULES = HealthRules(patience=5.0, unhealthy_after=4)
-"""Who is silent for 20 s is stuck. With a patience as long as the shortest interval, the checks of a critical
-actor leave no gap: four in a row fail only if one message holds it all that time, however many wait behind. None
-may: what the engine actor does for one takes at most 15 s (`actors.engine.HANDLER_SECONDS`), the import of a block
-12 s for its execution and 2 s each for the write and the new head (`workflows.block_import`)."""
+"""An actor that answers no health check for 20 s is stuck. `patience` equals the shortest interval between checks,
+so the checks of a critical actor follow each other without a gap: four in a row fail only if one message occupies
+the actor for all that time, however many messages wait. No message may take that long: the engine actor needs at
+most 15 s for one (`actors.engine.HANDLER_SECONDS`), the import of a block 12 s for its execution and 2 s each for
+the write and the new head (`workflows.block_import`)."""
 
 MINING_SECONDS = 4.0
-"""For one message to the merged-mining actor: twice what its two questions to the chain actor may take. Checked
-every 10 s only, it would keep miners for a minute; the critical actors' long work has bounds of its own."""
+"""The most that the merged-mining actor may need for one message: twice what its two questions to the chain actor
+may take. Its health is checked every 10 s only, so a stuck actor would keep miners waiting for a minute. The
+critical actors limit their long work themselves."""
 
 
 @attrs.frozen
 class Addresses:
-    """Where everybody is found. Addresses outlive restarts, so they are given out once, before anybody starts."""
+    """The addresses of the node's actors. They outlive restarts and exist before any actor runs."""
 
     storage: Address[Storage] = attrs.field(factory=lambda: Address("storage", capacity=1024))
     metrics: Address[Metrics] = attrs.field(factory=lambda: Address("metrics", capacity=1024))
@@ -121,56 +127,73 @@ class Addresses:
 
 
 @attrs.frozen
+class Node:
+    """What a node is composed of, before its tree runs and while it does.
+
+    `handle` shows the tree, once it runs, to the operator's pages; its monitor checks the children's health.
+    """
+
+    mining: MiningConfig
+    resources: NodeResources
+    to: Addresses = attrs.field(factory=Addresses)
+    bus: Bus = attrs.field(factory=Bus)
+    handle: SystemHandle = attrs.field(factory=lambda: SystemHandle(HealthMonitor(HEALTH_RULES)))
+
+
+@attrs.frozen
 class EdgeChildren:
-    """Children that look out of the node: before the rest starts, and after it."""
+    """Children at the edges of the node: those that start before the rest (signals), and after it (servers)."""
 
     before: Sequence[ChildSpec] = ()
     after: Sequence[ChildSpec] = ()
 
 
-def tree(
-    mining: MiningConfig, parts: NodeResources, to: Addresses, bus: Bus, outside: EdgeChildren
-) -> SupervisorSpec:
-    """The tree as data: who is supervised by whom, how each restarts, in the order of starting."""
-    context, spec, genesis, tell = parts.context, parts.context.spec, parts.genesis, bus.publish
+NO_EDGES = EdgeChildren()
+
+
+def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
+    """The tree as data: the children of each supervisor, how each restarts, in the order of starting."""
+    mining, resources, to, bus = node.mining, node.resources, node.to, node.bus
+    context, spec, genesis, tell = resources.context, resources.context.spec, resources.genesis, bus.publish
     memory = MiningMemory()
     production = BlockProduction(
-        context, parts.clock, parts.signer, to.chain, to.engine, to.auxpow, to.block_import,
-        tell, parts.tracing,
+        context, resources.clock, resources.signer, to.chain, to.engine, to.auxpow, to.block_import,
+        tell, resources.tracing,
     )  # fmt: skip
     return supervisor("AlysSystem", OneForAll(), [
-        *outside.before,
+        *edges.before,
         supervisor("StorageSupervisor", OneForOne(), [
-            actor(to.storage, lambda: StorageActor(parts.store), restart=Immediate(), priority=Priority.CRITICAL),
+            actor(to.storage, lambda: StorageActor(resources.store),
+                  restart=Immediate(), priority=Priority.CRITICAL),
             actor(to.metrics, lambda: MetricsActor(bus), restart=Never(), priority=Priority.BACKGROUND),
         ]),
         supervisor("ChainSupervisor", OneForOne(), [
             actor(to.engine, lambda: EngineActor(
-                parts.engine, parts.sync_engine, to.engine, to.storage, genesis.block.payload.block_hash, tell,
+                resources.engine, resources.sync_engine, to.engine, to.storage,
+                genesis.block.payload.block_hash, tell,
             ), restart=CircuitBreaker(failures=2, open_seconds=4.0), priority=Priority.CRITICAL, stop_seconds=1.0),
             actor(to.chain, lambda: ChainActor(to.storage, tell),
                   restart=ExponentialBackoff(), priority=Priority.CRITICAL),
             actor(to.auxpow, lambda: AuxPowActor(to.chain, spec, memory, tell),
                   restart=Immediate(), priority=Priority.HIGH, handle_seconds=MINING_SECONDS),
             actor(to.block_import, lambda: BlockImportWorkflow(
-                context, parts.clock, verify_aggregate, to.chain, to.engine, tell,
+                context, resources.clock, verify_aggregate, to.chain, to.engine, tell,
             ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=2.0),
             task("block production", production.run, restart=Immediate(), priority=Priority.CRITICAL),
             task("finality", lambda: follow_finality(
                 to.chain, to.storage, to.auxpow, spec, bus, mining.fee_recipient if mining.internal else None,
             ), restart=_between_blocks(Immediate(), production)),
-            *_internal_miner(mining, parts, to, bus, production),
+            *_internal_miner(node, production),
         ]),
-        supervisor("ApiSupervisor", OneForOne(), outside.after),
+        supervisor("ApiSupervisor", OneForOne(), edges.after),
     ])  # fmt: skip
 
 
-def _internal_miner(
-    mining: MiningConfig, parts: NodeResources, to: Addresses, bus: Bus, production: BlockProduction
-) -> list[ChildSpec]:
+def _internal_miner(node: Node, production: BlockProduction) -> list[ChildSpec]:
+    mining, to, spec = node.mining, node.to, node.resources.context.spec
     if not mining.internal or mining.fee_recipient is None:
         return []
-    miner = InternalMiner(to.chain, to.auxpow, parts.context.spec, mining.fee_recipient, parts.clock, bus)
+    miner = InternalMiner(to.chain, to.auxpow, spec, mining.fee_recipient, node.resources.clock, node.bus)
     restart = _between_blocks(ExponentialBackoff(), production)
     return [task("internal miner", miner.run, restart=restart, priority=Priority.BACKGROUND)]
 
@@ -178,7 +201,7 @@ def _internal_miner(
 def _between_blocks(policy: RestartPolicy, production: BlockProduction) -> Aligned:
     """`policy`, but never while this node makes its block: for children that no slot needs.
 
-    Those that a slot needs are not held back: in the middle of one, their return is all that may still save it.
+    The others restart at once: in the middle of a slot their return is all that may still save its block.
     """
 
     def next_allowed(seconds: float) -> float:
@@ -188,39 +211,59 @@ def _between_blocks(policy: RestartPolicy, production: BlockProduction) -> Align
     return Aligned(policy, next_allowed)
 
 
+@asynccontextmanager
+async def open_node(
+    node: Node,
+    edges: EdgeChildren = NO_EDGES,
+    *,
+    observer: Callable[[Change], None] | None = None,
+    adapt: Callable[[SupervisorSpec], SupervisorSpec] = lambda root: root,
+) -> AsyncGenerator[System]:
+    """Run the node's tree while the block runs. Raises `SystemFailed` when the tree gives up.
+
+    `observer` is called with every change of a child's state. `adapt` may change the tree before it starts: a test
+    puts itself between actors and their handlers with it.
+    """
+    async with open_system(
+        adapt(tree(node, edges)),
+        observer=observer,
+        refusals=REFUSALS,
+        fatal=FATAL,
+        classifier=CLASSIFIER,
+        monitor=node.handle.monitor,
+        tracer=node.resources.tracing,
+    ) as system:
+        node.handle.system = system
+        yield system
+
+
 async def run_node(config: AlysConfig, spec: ChainSpec, begun: float) -> None:
     """Run the node until SIGTERM or SIGINT; `begun` is when the command began, on `time.perf_counter`.
 
-    Raises `UserError` for what a person can mend before the tree stands, and `SystemFailed` afterwards.
+    Raises `UserError` for what the operator can fix before the tree runs, and `SystemFailed` afterwards.
     """
     stop = Stop(Notifier())
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, stop.scope:
-        async with open_resources(config, spec) as parts:
-            log(node_starting(config, parts.context))
-            bus, to, running = Bus(), Addresses(), SystemHandle(HealthMonitor(HEALTH_RULES))
+        async with open_resources(config, spec) as resources:
+            context, clock = resources.context, resources.clock
+            log(node_starting(config, context))
+            node = Node(config.mining, resources)
+            to, bus = node.to, node.bus
             journal = EventLogger(bus)
             readiness = Readiness(
-                spec, parts.clock, to.chain, to.engine, bus, stop.manager,
+                spec, clock, to.chain, to.engine, bus, stop.manager,
                 lambda first_slot_in: log(NodeReady(time.perf_counter() - begun, first_slot_in)),
             )  # fmt: skip
-            rpc = AlysRpc(to.chain, to.storage, to.auxpow, parts.context, config.mining.fee_recipient)
-            pages = OperatorPages(parts.context, parts.clock, to.chain, to.metrics, running)
-            root = tree(config.mining, parts, to, bus, EdgeChildren(
+            rpc = AlysRpc(to.chain, to.storage, to.auxpow, context, config.mining.fee_recipient)
+            pages = OperatorPages(context, clock, to.chain, to.metrics, node.handle)
+            edges = EdgeChildren(
                 before=[task("stop signals", lambda: stop.on(signals), restart=Immediate())],
                 after=[
                     task("journal", journal.run, priority=Priority.BACKGROUND),
                     task("readiness", readiness.run),
-                    *server_tasks(config.api, rpc, pages, parts.embedded and parts.embedded.serve),
+                    *server_tasks(config.api, rpc, pages, resources.embedded and resources.embedded.serve),
                 ],
-            ))  # fmt: skip
-            async with open_system(
-                root,
-                observer=journal.child_changed,
-                refusals=REFUSALS,
-                fatal=FATAL,
-                classifier=CLASSIFIER,
-                monitor=running.monitor,
-                tracer=parts.tracing,
-            ) as running.system:
-                await running.system.ended()
+            )
+            async with open_node(node, edges, observer=journal.child_changed) as system:
+                await system.ended()
     log(NodeStopped(trio.current_time() - stop.asked_at))

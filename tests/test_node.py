@@ -6,7 +6,7 @@ from trio.testing import MockClock
 
 from alysd.node import FATAL, REFUSALS
 from alysd.testing.chain import chain_spec
-from tests.simulation.kit import MINING, NO_MINING, open_node
+from alysd.testing.node import MINING, NO_MINING, open_simulated_node
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,7 +23,7 @@ CHAIN_CHILDREN = (
 async def test_the_tree_is_the_one_that_is_promised(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_node(tmp_path, chain_spec(), mining=NO_MINING) as node:
+    async with open_simulated_node(tmp_path, chain_spec(), mining=NO_MINING) as node:
         root = node.system.snapshot()
         shape = {
             child.name: (child.strategy, tuple((each.name, each.restart) for each in child.children))
@@ -39,7 +39,7 @@ async def test_the_tree_is_the_one_that_is_promised(
 async def test_only_a_development_node_mines_by_itself(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_node(tmp_path, chain_spec(), mining=MINING) as node:
+    async with open_simulated_node(tmp_path, chain_spec(), mining=MINING) as node:
         names = [child.name for child in node.system.snapshot().walk()]
     assert "internal miner" in names
 
@@ -48,7 +48,7 @@ async def test_the_architecture_page_draws_every_child(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
-    async with open_node(tmp_path, chain_spec(), mining=MINING) as node:
+    async with open_simulated_node(tmp_path, chain_spec(), mining=MINING) as node:
         missing = [child.name for child in node.system.snapshot().walk() if f"─ {child.name} " not in page]
     assert missing == ["AlysSystem"], "the root stands at the top, without a branch"
 

@@ -25,7 +25,7 @@ from alysd.embedded import read_transaction
 from alysd.integrations.bls import verify_aggregate
 from alysd.messages.block_import import ImportBlock
 from alysd.messages.events import BlockProduced
-from alysd.node import FATAL, REFUSALS, Addresses, EdgeChildren, tree
+from alysd.node import FATAL, REFUSALS, Addresses, Node, open_node
 from alysd.nurseries import Bus, Immediate, OneForOne, System, actor, open_system, supervisor
 from alysd.ports import ExecutionEngine
 from alysd.resources import NodeResources, open_resources
@@ -90,42 +90,43 @@ class TimedEngine:
 
 @attrs.frozen
 class TimedNode:
-    """A node's parts with their engine's calls timed, and its addresses."""
+    """A node's resources with their engine's calls timed, and its addresses."""
 
-    parts: NodeResources
+    resources: NodeResources
     timed: TimedEngine
     to: Addresses = attrs.field(factory=Addresses)
     bus: Bus = attrs.field(factory=Bus)
 
     @classmethod
     async def open(cls, stack: AsyncExitStack, folder: Path) -> "TimedNode":
-        """Open the parts of a node of the development chain in `folder`."""
+        """Open the resources of a node of the development chain in `folder`."""
         config, spec = development(folder)
-        parts = await stack.enter_async_context(open_resources(config, spec))
-        timed = TimedEngine(parts.engine)
-        return cls(attrs.evolve(parts, engine=timed, sync_engine=timed), timed)
+        resources = await stack.enter_async_context(open_resources(config, spec))
+        timed = TimedEngine(resources.engine)
+        return cls(attrs.evolve(resources, engine=timed, sync_engine=timed), timed)
 
     def producing(self, config: AlysConfig) -> AbstractAsyncContextManager[System]:
         """The whole tree of a node."""
-        root = tree(config.mining, self.parts, self.to, self.bus, EdgeChildren())
-        return open_system(root, refusals=REFUSALS, fatal=FATAL)
+        return open_node(Node(config.mining, self.resources, self.to, self.bus))
 
     def importing(self) -> AbstractAsyncContextManager[System]:
         """What importing takes, without production: two nodes with one key must not both make blocks."""
-        parts, to, publish = self.parts, self.to, self.bus.publish
-        genesis = parts.genesis
+        resources, to, publish = self.resources, self.to, self.bus.publish
+        genesis = resources.genesis
         payload = genesis.block.payload.block_hash
         children = [
-            actor(to.storage, lambda: StorageActor(parts.store), restart=Immediate()),
+            actor(to.storage, lambda: StorageActor(resources.store), restart=Immediate()),
             actor(
                 to.engine,
-                lambda: EngineActor(parts.engine, parts.sync_engine, to.engine, to.storage, payload, publish),
+                lambda: EngineActor(
+                    resources.engine, resources.sync_engine, to.engine, to.storage, payload, publish
+                ),
             ),
             actor(to.chain, lambda: ChainActor(to.storage, publish)),
             actor(
                 to.block_import,
                 lambda: BlockImportWorkflow(
-                    parts.context, parts.clock, verify_aggregate, to.chain, to.engine, publish
+                    resources.context, resources.clock, verify_aggregate, to.chain, to.engine, publish
                 ),
             ),
         ]
@@ -139,7 +140,7 @@ class TimedNode:
 
     def fill_pool(self, batches: list[list[bytes]], now: float) -> None:
         """Put the next batch into the pool if it is empty, as the Ethereum RPC does, in a thread."""
-        embedded = self.parts.embedded
+        embedded = self.resources.embedded
         assert embedded is not None
         reader, pool = embedded.engine.reader, embedded.pool
         head = reader.head()

@@ -12,18 +12,18 @@ from alysd.messages.block_import import ImportBlock
 from alysd.messages.chain import AdoptBlock, GetAncestry, GetBundle, GetState
 from alysd.nurseries import HandlerCrashed
 from alysd.testing.chain import ChainHand, chain_spec
+from alysd.testing.node import MINING, open_simulated_node
 from alysd.types.chain import ExecutedBlock
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Height, Slot
-from tests.simulation.kit import MINING, open_node
 
 
 async def test_it_answers_for_blocks_that_are_final_or_above(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_node(tmp_path, chain_spec(), mining=MINING) as node:
+    async with open_simulated_node(tmp_path, chain_spec(), mining=MINING) as node:
         await node.slots(30.5)
-        tip = await node.head()
+        tip = await node.forkchoice()
         assert tip.finalized.height > 1
         by_height = {event.signed.block.height: event.signed.hash for event in node.produced}
         assert await node.to.chain.ask(GetState(tip.finalized.hash)) == tip.finalized
@@ -37,7 +37,7 @@ async def test_it_answers_for_blocks_that_are_final_or_above(
 async def test_a_bundle_is_what_waits_for_work(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_node(tmp_path, chain_spec()) as node:
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
         with pytest.raises(NotNow, match="nothing to mine for"):
             await node.to.chain.ask(GetBundle())
         await node.slots(4.5)
@@ -49,15 +49,15 @@ async def test_a_bundle_is_what_waits_for_work(
 async def test_a_block_is_shown_only_once_it_is_on_disk(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_node(tmp_path, chain_spec()) as node:
-        hand = ChainHand.of(node.parts.context.spec)
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
+        hand = ChainHand.of(node.resources.context.spec)
         block = await hand.block(hand.genesis_state, Slot(int(node.clock.time()) // 2))
         node.system.suspend("storage")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(node.to.block_import.ask, ImportBlock(block))
             await node.slots(0.25)
             assert not node.moved
-            assert node.parts.store.block_by_hash(block.hash) is None
+            assert node.resources.store.block_by_hash(block.hash) is None
             node.system.resume("storage")
         assert [move.new.head.hash for move in node.moved] == [block.hash]
 
@@ -65,14 +65,14 @@ async def test_a_block_is_shown_only_once_it_is_on_disk(
 async def test_when_nobody_knows_whether_a_block_is_stored_the_tree_is_read_again(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_node(tmp_path, chain_spec()) as node:
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
         await node.slots(2.5)
-        state = (await node.head()).head
+        state = (await node.forkchoice()).head
         executed = ExecutedBlock(node.produced[-1].signed, state)
         node.system.suspend("storage")
         with pytest.raises(HandlerCrashed, match="may not be stored"):
             await node.to.chain.ask(AdoptBlock(executed), seconds=60)
         node.system.resume("storage")
         await node.slots(5)
-        assert "chain" in node.restarted()
-        assert (await node.head()).head.height >= 3, "the chain goes on after it"
+        assert "chain" in node.crashed()
+        assert (await node.forkchoice()).head.height >= 3, "the chain goes on after it"

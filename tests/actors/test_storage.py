@@ -9,13 +9,13 @@ from alysd.errors import StoreError
 from alysd.messages.storage import GetBlockByHash, GetBlockByHeight, GetCanonicalRange, LoadChain
 from alysd.nurseries import HandlerCrashed
 from alysd.testing.chain import chain_spec
+from alysd.testing.node import open_simulated_node
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Height
-from tests.simulation.kit import open_node
 
 
 async def test_it_serves_what_was_committed(tmp_path: Path, autojump_clock: MockClock, no_threads: None) -> None:
-    async with open_node(tmp_path, chain_spec()) as node:
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
         await node.slots(5.5)
         signed = [event.signed for event in node.produced]
         storage = node.to.storage
@@ -33,10 +33,10 @@ async def test_a_disk_that_refuses_restarts_storage_alone(
     def refuse(_height: Height) -> None:
         raise StoreError("the database cannot be used: Input/output error")
 
-    async with open_node(tmp_path, chain_spec()) as node:
-        monkeypatch.setattr(node.parts.store, "block_by_height", refuse)
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
+        monkeypatch.setattr(node.resources.store, "block_by_height", refuse)
         with pytest.raises(HandlerCrashed, match="Input/output error"):
             await node.to.storage.ask(GetBlockByHeight(Height(0)))
         await node.slots(3.5)
-        assert node.restarted() == {"storage"}
-        assert (await node.head()).head.height == 3
+        assert node.crashed() == {"storage"}
+        assert (await node.forkchoice()).head.height == 3

@@ -8,8 +8,8 @@ from trio.testing import MockClock
 
 from alysd.api.readiness import Readiness
 from alysd.testing.chain import chain_spec
+from alysd.testing.node import SimulatedNode, open_simulated_node
 from alysd.types.chain_spec import ChainSpec
-from tests.simulation.kit import Node, open_node
 
 
 @attrs.define
@@ -28,11 +28,11 @@ class Systemd:
         return [name for name, _ in self.told]
 
 
-async def watched(node: Node, nursery: trio.Nursery, firsts: list[float]) -> Systemd:
+async def watched(node: SimulatedNode, nursery: trio.Nursery, firsts: list[float]) -> Systemd:
     """Start the readiness task beside a running node."""
     systemd = Systemd()
     readiness = Readiness(
-        node.parts.context.spec, node.clock, node.to.chain, node.to.engine, node.bus, systemd, firsts.append
+        node.resources.context.spec, node.clock, node.to.chain, node.to.engine, node.bus, systemd, firsts.append
     )
     nursery.start_soon(readiness.run)
     return systemd
@@ -41,7 +41,7 @@ async def watched(node: Node, nursery: trio.Nursery, firsts: list[float]) -> Sys
 async def test_ready_comes_once_and_the_watchdog_with_every_block(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_node(tmp_path, chain_spec()) as node, trio.open_nursery() as nursery:
+    async with open_simulated_node(tmp_path, chain_spec()) as node, trio.open_nursery() as nursery:
         firsts: list[float] = []
         systemd = await watched(node, nursery, firsts)
         await node.slots(5.5)
@@ -54,7 +54,7 @@ async def test_ready_comes_once_and_the_watchdog_with_every_block(
 async def test_it_is_not_ready_before_the_execution_client_follows(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_node(tmp_path, chain_spec()) as node, trio.open_nursery() as nursery:
+    async with open_simulated_node(tmp_path, chain_spec()) as node, trio.open_nursery() as nursery:
         node.engine.down = True
         systemd = await watched(node, nursery, [])
         await node.slots(10)
@@ -68,7 +68,7 @@ async def test_it_is_not_ready_before_the_execution_client_follows(
 async def test_missed_slots_starve_the_watchdog(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_node(tmp_path, chain_spec()) as node, trio.open_nursery() as nursery:
+    async with open_simulated_node(tmp_path, chain_spec()) as node, trio.open_nursery() as nursery:
         systemd = await watched(node, nursery, [])
         await node.slots(3.5)
         node.engine.down = True
@@ -82,7 +82,7 @@ async def test_a_halted_chain_is_no_reason_to_restart_the_node(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
     spec: ChainSpec = chain_spec(max_blocks_without_auxpow=2)
-    async with open_node(tmp_path, spec) as node, trio.open_nursery() as nursery:
+    async with open_simulated_node(tmp_path, spec) as node, trio.open_nursery() as nursery:
         systemd = await watched(node, nursery, [])
         await node.slots(20.5)
         last = systemd.told[-1]

@@ -22,7 +22,7 @@ from alysd.messages.log.process import TracesLost, TracesResumed
 from alysd.nurseries import TraceContext, current_trace, traced
 from alysd.nurseries.trace import traces
 from alysd.testing.chain import chain_spec
-from tests.simulation.kit import open_node
+from alysd.testing.node import open_simulated_node
 
 
 def recording() -> tuple[OpenTelemetryTracing, InMemorySpanExporter]:
@@ -46,7 +46,7 @@ async def test_one_slot_is_one_trace_over_engine_chain_and_storage(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
     tracing, exporter = recording()
-    async with open_node(tmp_path, chain_spec(), tracing=tracing) as node:
+    async with open_simulated_node(tmp_path, chain_spec(), tracing=tracing) as node:
         await node.slots(3.5)
         assert len(node.produced) == 3
         slots = [event.signed.block.slot for event in node.produced]

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from alysd.errors import StoreError
 from alysd.testing.chain import chain_spec
 from alysd.testing.engine import FakeEngine
-from tests.simulation.kit import MINING, Node, open_node
+from alysd.testing.node import MINING, SimulatedNode, open_simulated_node
 
 CHILDREN = (
     "storage",
@@ -25,7 +25,7 @@ CHILDREN = (
 )
 
 
-def longest_gap(node: Node) -> int:
+def longest_gap(node: SimulatedNode) -> int:
     """The most slots from one block to the next."""
     slots = [event.signed.block.slot for event in node.produced]
     return max(after - before for before, after in pairwise(slots))
@@ -36,12 +36,12 @@ def longest_gap(node: Node) -> int:
 async def test_a_panic_restarts_one_child_and_costs_two_slots_at_most(
     name: str, moment: float, tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    async with open_node(tmp_path, chain_spec(), mining=MINING) as node:
+    async with open_simulated_node(tmp_path, chain_spec(), mining=MINING) as node:
         await node.slots(3)
         await node.slots(moment)
         node.system.inject(name, RuntimeError("a panic for the test"))
         await node.slots(12.5)
-        assert node.restarted() == {name}
+        assert node.crashed() == {name}
         assert longest_gap(node) <= 3, "the next block came more than two slots late"
         assert node.system.failure is None
 
@@ -50,36 +50,38 @@ async def test_a_panic_restarts_one_child_and_costs_two_slots_at_most(
 async def test_panics_again_and_again_are_survived_while_within_the_budget(
     name: str, tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    async with open_node(tmp_path, chain_spec(), mining=MINING) as node:
+    async with open_simulated_node(tmp_path, chain_spec(), mining=MINING) as node:
         await node.slots(2)
         for _ in range(10):
             await node.slots(3)
             if name in {child.name for child in node.system.snapshot().walk() if child.uptime > 0}:
                 node.system.inject(name, RuntimeError("a panic for the test"))
         await node.slots(30)
-        assert node.restarted() == {name}
-        assert (await node.head()).head.height > 20
+        assert node.crashed() == {name}
+        assert (await node.forkchoice()).head.height > 20
 
 
 async def test_a_client_that_is_gone_for_a_minute_costs_its_slots_and_no_more(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    async with open_node(tmp_path, chain_spec()) as node:
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
         await node.slots(5.5)
         node.engine.down = True
         await node.slots(30)
         node.engine.down = False
         missed = len(node.missed)
-        before = (await node.head()).head.height
+        before = (await node.forkchoice()).head.height
         await node.slots(10)
         assert missed >= 29
         assert all("engine" in miss.reason for miss in node.missed), "the reason names who did not answer"
-        assert node.restarted() == {"engine"}
-        assert (await node.head()).head.height - before >= 7, "blocks resume within the breaker's four seconds"
+        assert node.crashed() == {"engine"}
+        assert (await node.forkchoice()).head.height - before >= 7, (
+            "blocks resume within the breaker's four seconds"
+        )
 
 
 async def test_a_client_that_hangs_costs_its_slots_and_no_more(tmp_path: Path, autojump_clock: MockClock) -> None:
-    async with open_node(tmp_path, chain_spec()) as node:
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
         await node.slots(5.5)
         node.engine.hang = True
         await node.slots(10)
@@ -97,12 +99,12 @@ async def test_a_client_that_lost_its_data_is_fed_from_the_nodes_own_blocks(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     spec = chain_spec()
-    async with open_node(tmp_path, spec) as node:
+    async with open_simulated_node(tmp_path, spec) as node:
         await node.slots(30.5)
     wiped = FakeEngine.of(spec.execution_genesis)
-    async with open_node(tmp_path, spec, engine=wiped) as node:
+    async with open_simulated_node(tmp_path, spec, engine=wiped) as node:
         await node.slots(5.5)
-        head = (await node.head()).head
+        head = (await node.forkchoice()).head
         assert head.height >= 33
         assert wiped.head == head.payload_hash
         assert len(wiped.blocks) == head.height + 1
@@ -111,22 +113,22 @@ async def test_a_client_that_lost_its_data_is_fed_from_the_nodes_own_blocks(
 async def test_a_full_disk_costs_slots_and_damages_nothing(
     tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_node(tmp_path, chain_spec()) as node:
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
         await node.slots(5.5)
-        real: Callable[..., Any] = node.parts.store.commit_block
+        real: Callable[..., Any] = node.resources.store.commit_block
 
         def full(*_args: object) -> None:
             raise StoreError("the database cannot be used: No space left on device")
 
-        monkeypatch.setattr(node.parts.store, "commit_block", full)
+        monkeypatch.setattr(node.resources.store, "commit_block", full)
         await node.slots(10)
-        monkeypatch.setattr(node.parts.store, "commit_block", real)
-        before = (await node.head()).head.height
+        monkeypatch.setattr(node.resources.store, "commit_block", real)
+        before = (await node.forkchoice()).head.height
         assert before == 5
         assert any("No space left on device" in miss.reason for miss in node.missed)
         await node.slots(20)
         assert node.system.failure is None
-        assert (await node.head()).head.height >= before + 10
+        assert (await node.forkchoice()).head.height >= before + 10
 
 
 async def test_a_client_that_starts_later_is_waited_for_by_those_only_who_need_it(
@@ -135,10 +137,10 @@ async def test_a_client_that_starts_later_is_waited_for_by_those_only_who_need_i
     spec = chain_spec()
     engine = FakeEngine.of(spec.execution_genesis)
     engine.down = True
-    async with open_node(tmp_path, spec, engine=engine) as node:
-        assert (await node.head()).head.height == 0, "the node answers for itself meanwhile"
+    async with open_simulated_node(tmp_path, spec, engine=engine) as node:
+        assert (await node.forkchoice()).head.height == 0, "the node answers for itself meanwhile"
         await node.slots(20.5)
         assert len(node.missed) >= 19
         engine.down = False
         await node.slots(10)
-        assert (await node.head()).head.height >= 7
+        assert (await node.forkchoice()).head.height >= 7

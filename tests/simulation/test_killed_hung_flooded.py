@@ -13,7 +13,6 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd import node as node_module
 from alysd.integrations.signing import GuardedSigner
 from alysd.messages.auxpow import GetQueuedWork
 from alysd.messages.block_import import ImportBlock
@@ -22,25 +21,19 @@ from alysd.messages.engine import CatchUp, SetForkchoice
 from alysd.messages.events import HeadMoved, WorkflowMoved
 from alysd.messages.metrics import GetCounts
 from alysd.messages.storage import GetBlockByHeight
-from alysd.nurseries import Actor, Address, Ask, Health, MailboxFull, NotAnswered, State, Tell, handles
+from alysd.node import MINING_SECONDS
+from alysd.nurseries import Address, Ask, AskTimeout, Health, MailboxFull, NotAnswered, State
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.engine import FakeEngine
+from alysd.testing.interposed import Stalls
+from alysd.testing.node import MINING, SimulatedNode, open_simulated_node
 from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlsSignature
 from alysd.types.units import Height
-from tests.simulation.kit import MINING, Node, open_node
 
-CLASSES = {
-    "storage": "StorageActor",
-    "engine": "EngineActor",
-    "chain": "ChainActor",
-    "auxpow": "AuxPowActor",
-    "block import": "BlockImportWorkflow",
-    "metrics": "MetricsActor",
-}
-"""Where the tree gets each actor from."""
+ACTORS = ("storage", "engine", "chain", "auxpow", "block import", "metrics")
 
-FOUND_WITHIN = {"auxpow": node_module.MINING_SECONDS + 1.0, "metrics": 300.0}
+FOUND_WITHIN = {"auxpow": MINING_SECONDS + 1.0, "metrics": 300.0}
 """Seconds in which a hung actor is found: four checks and a beat, by its priority (others: every 5 s), or the time
 that the tree gives its handlers."""
 
@@ -55,32 +48,12 @@ FLOODED_SLOTS = {"engine": 13}
 Only the node itself sends to the engine actor. The others answer from memory."""
 
 
-@attrs.frozen
-class Hang(Tell[Any]):
-    """Never be done with this."""
-
-
-async def _hang(_self: object, _message: Hang) -> None:
-    await trio.sleep_forever()
-
-
-def that_can_hang(kind: type[Actor[Any]]) -> type[Actor[Any]]:
-    """The same actor, with a handler that never returns."""
-    return type(kind.__name__, (kind,), {"hang": handles(Hang)(_hang)})
-
-
-@pytest.fixture
-def _can_hang(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in CLASSES.values():
-        monkeypatch.setattr(node_module, name, that_can_hang(getattr(node_module, name)))
-
-
-def address_of(node: Node, name: str) -> Address[Any]:
+def address_of(node: SimulatedNode, name: str) -> Address[Any]:
     """An actor's address, by its name."""
     return node.system.registry.address(name)
 
 
-def found_stuck(node: Node) -> set[str]:
+def found_stuck(node: SimulatedNode) -> set[str]:
     """Who was failed by the health monitor, or by the time that its handlers may take."""
     return {
         one.child
@@ -89,23 +62,26 @@ def found_stuck(node: Node) -> set[str]:
     }
 
 
-@pytest.mark.usefixtures("_can_hang")
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", ACTORS)
 async def test_an_actor_that_hangs_is_found_and_blocks_go_on(
     name: str, tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     """A handler that never returns would stop the chain, or its part of the node, until a person looks."""
-    async with open_node(tmp_path, chain_spec(), mining=MINING) as node:
+    stalls, spec = Stalls(), chain_spec()
+    async with open_simulated_node(tmp_path, spec, mining=MINING, adapt=stalls.interpose) as node:
         await node.slots(5.5)
-        address_of(node, name).tell(Hang())
+        message = messages(ChainHand.of(spec), await node.forkchoice())[name]
         hung_at = trio.current_time()
-        await node.until(lambda: name in found_stuck(node), slots=200)
+        with stalls.holding([name]):
+            with pytest.raises(AskTimeout):
+                await address_of(node, name).ask(message, seconds=1.0)
+            await node.until(lambda: name in found_stuck(node), slots=200)
         assert trio.current_time() - hung_at <= FOUND_WITHIN.get(name, 26.0)
-        before = await node.head()
+        before = await node.forkchoice()
         await node.slots(20)
-        after = await node.head()
+        after = await node.forkchoice()
         assert found_stuck(node) == {name}, "who only waited was taken for stuck"
-        assert node.restarted() - FOLLOWERS.get(name, set()) == {name}
+        assert node.crashed() - FOLLOWERS.get(name, set()) == {name}
         assert node.system.failure is None
         assert after.head.height - before.head.height >= 15
         assert after.finalized.height > before.finalized.height, "finality and miner waited for it, and went on"
@@ -116,22 +92,22 @@ async def test_an_actor_that_hangs_is_found_and_blocks_go_on(
 
 async def test_a_node_that_has_just_started_is_well(tmp_path: Path, autojump_clock: MockClock) -> None:
     """Every start would look like an illness for a minute: whoever has not started yet answers no check."""
-    async with open_node(tmp_path, chain_spec(), mining=MINING) as node:
+    async with open_simulated_node(tmp_path, chain_spec(), mining=MINING) as node:
         await node.slots(40)
         assert {change.new for change in node.health} == {Health.HEALTHY}
-        assert {change.name for change in node.health} >= {"AlysSystem", "metrics", *CLASSES, "finality"}
+        assert {change.name for change in node.health} >= {"AlysSystem", "metrics", *ACTORS, "finality"}
 
 
 async def test_a_metrics_actor_that_is_killed_stays_away_and_harms_nobody(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     """The chain would stop, or a counter that lies would go on."""
-    async with open_node(tmp_path, chain_spec()) as node:
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
         await node.slots(5.5)
         node.system.inject("metrics", RuntimeError("a panic for the test"))
         await node.slots(10)
         assert len(node.produced) == 15
-        assert node.restarted() == {"metrics"}
+        assert node.crashed() == {"metrics"}
         with pytest.raises(NotAnswered):
             await node.to.metrics.ask(GetCounts())
 
@@ -141,7 +117,7 @@ async def test_what_no_block_needs_returns_when_none_is_made(
     name: str, waits: float, tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     """Restarts would take from the time of a block; or those that it needs would wait until it is lost."""
-    async with open_node(tmp_path, chain_spec(), mining=MINING) as node:
+    async with open_simulated_node(tmp_path, chain_spec(), mining=MINING) as node:
         await node.slots(5.1)  # 0.2 s into a slot of this node's, of which the first second is for its block
         node.system.inject(name, RuntimeError("a panic for the test"))
         await node.slots(2)
@@ -158,7 +134,7 @@ async def test_a_signer_that_hangs_costs_its_slots_only(
     tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Block production, a task that nobody can ask how it is, would hang with what it waits for."""
-    async with open_node(tmp_path, chain_spec()) as node:
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
         await node.slots(5.5)
         hung = True
         real = GuardedSigner.approve
@@ -174,7 +150,7 @@ async def test_a_signer_that_hangs_costs_its_slots_only(
         await node.slots(5)
         assert [miss.reason for miss in node.missed] == ["signing took more than 1.9 s"] * 10
         assert len(node.produced) == 10
-        assert node.restarted() == set()
+        assert node.crashed() == set()
 
 
 async def test_a_busy_client_gets_nobody_restarted(tmp_path: Path, autojump_clock: MockClock) -> None:
@@ -182,17 +158,17 @@ async def test_a_busy_client_gets_nobody_restarted(tmp_path: Path, autojump_cloc
     spec = chain_spec()
     engine = FakeEngine.of(spec.execution_genesis)
     engine.execution_seconds = 8.0
-    async with open_node(tmp_path, spec, engine=engine, mining=MINING) as node:
+    async with open_simulated_node(tmp_path, spec, engine=engine, mining=MINING) as node:
         await node.slots(150)
-        assert node.restarted() == set()
-        assert (await node.head()).head.height >= 18, "every block is imported, though late"
+        assert node.crashed() == set()
+        assert (await node.forkchoice()).head.height >= 18, "every block is imported, though late"
         found = {(change.name, change.new) for change in node.health}
         assert not [name for name, health in found if health is Health.UNHEALTHY]
         engine.execution_seconds = 0.0
         await node.slots(10)
-        height = (await node.head()).head.height
+        height = (await node.forkchoice()).head.height
         await node.slots(10)
-        assert (await node.head()).head.height - height == 10
+        assert (await node.forkchoice()).head.height - height == 10
 
 
 async def test_a_client_beyond_all_patience_fails_the_engine_actor_alone(
@@ -201,18 +177,18 @@ async def test_a_client_beyond_all_patience_fails_the_engine_actor_alone(
     """A client that never comes back would be found by the monitor only, and those who wait for it restarted."""
     spec = chain_spec()
     engine = FakeEngine.of(spec.execution_genesis)
-    async with open_node(tmp_path, spec, engine=engine) as node:
+    async with open_simulated_node(tmp_path, spec, engine=engine) as node:
         await node.slots(5.5)
         engine.hang = True
         await node.slots(30)
         engine.hang = False
-        assert node.restarted() == {"engine"}
+        assert node.crashed() == {"engine"}
         assert "held one message for 15 s" in node.system.failures.recent[0].error
         await node.slots(20)
-        assert (await node.head()).head.height >= 15
+        assert (await node.forkchoice()).head.height >= 15
 
 
-def messages(node: Node, hand: ChainHand, tip: Forkchoice) -> dict[str, Ask[Any, Any]]:
+def messages(hand: ChainHand, tip: Forkchoice) -> dict[str, Ask[Any, Any]]:
     """For each actor something that it may be asked, at some expense where there is any."""
     return {
         "storage": GetBlockByHeight(Height(3)),
@@ -234,16 +210,16 @@ async def _keep_asking(address: Address[Any], message: Ask[Any, Any], done: Call
             done("answered")
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", ACTORS)
 async def test_an_actor_that_is_flooded_keeps_its_bounds_and_its_slots(
     name: str, tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     """Whoever can send could fill the memory, stop the blocks, or have an actor restarted for being busy."""
     spec = chain_spec()
     engine = SlowFollower.of(spec.execution_genesis)
-    async with open_node(tmp_path, spec, engine=engine, mining=MINING) as node:
+    async with open_simulated_node(tmp_path, spec, engine=engine, mining=MINING) as node:
         await node.slots(5.5)
-        message = messages(node, ChainHand.of(spec), await node.head())[name]
+        message = messages(ChainHand.of(spec), await node.forkchoice())[name]
         address, outcomes, deepest = address_of(node, name), list[str](), 0
         async with trio.open_nursery() as nursery:
             for _ in range(SENDERS):
@@ -256,10 +232,10 @@ async def test_an_actor_that_is_flooded_keeps_its_bounds_and_its_slots(
         assert outcomes.count("answered") > 0
         missed = sum(miss.count for miss in node.missed)
         assert missed <= FLOODED_SLOTS.get(name, 0)
-        before = (await node.head()).head.height
+        before = (await node.forkchoice()).head.height
         await node.slots(10)
-        assert (await node.head()).head.height - before >= 9, "blocks are back in their slots"
-        assert node.restarted() == set()
+        assert (await node.forkchoice()).head.height - before >= 9, "blocks are back in their slots"
+        assert node.crashed() == set()
         assert not [change for change in node.health if change.new is Health.UNHEALTHY]
 
 
@@ -275,9 +251,9 @@ class SlowFollower(FakeEngine):
 
 async def test_a_flood_of_events_is_dropped_and_counted(tmp_path: Path, autojump_clock: MockClock) -> None:
     """The tasks that follow events, finality and miner, would grow with the events, or fall over them."""
-    async with open_node(tmp_path, chain_spec(), mining=MINING) as node:
+    async with open_simulated_node(tmp_path, chain_spec(), mining=MINING) as node:
         await node.slots(5.5)
-        tip = await node.head()
+        tip = await node.forkchoice()
         for number in range(20_000):
             node.bus.publish(HeadMoved(tip, tip, 0))
             node.bus.publish(WorkflowMoved("flood", "a", "b"))
@@ -286,11 +262,11 @@ async def test_a_flood_of_events_is_dropped_and_counted(tmp_path: Path, autojump
         assert next(node.system.registry.find("metrics")).state is State.RUNNING
         await node.slots(60)
         assert len(node.produced) == 65
-        assert node.restarted() == set()
-        assert (await node.head()).finalized.height > 40, "finality goes on"
+        assert node.crashed() == set()
+        assert (await node.forkchoice()).finalized.height > 40, "finality goes on"
 
 
-def flood_of_tells(node: Node) -> Iterator[int]:
+def flood_of_tells(node: SimulatedNode) -> Iterator[int]:
     """Messages that nobody waits for, until the mailbox has no more room."""
     for number in range(5_000):
         try:
@@ -304,11 +280,11 @@ async def test_a_mailbox_full_of_tells_refuses_more_and_is_worked_off(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     """A sender that does not wait would fill the memory, or the actor's own announcement would crash it."""
-    async with open_node(tmp_path, chain_spec()) as node:
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
         await node.slots(5.5)
         for _ in range(50):
             assert len(list(flood_of_tells(node))) == node.to.engine.mailbox.capacity
             await trio.sleep(0.2)
         await node.slots(10)
         assert len(node.produced) >= 18
-        assert node.restarted() == set()
+        assert node.crashed() == set()

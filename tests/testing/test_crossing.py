@@ -19,8 +19,8 @@ from alysd.testing.chain import chain_spec
 from alysd.testing.clock import VirtualClock
 from alysd.testing.crossing import Border, CrossingAddress
 from alysd.testing.harness import ActorTestHarness
+from alysd.testing.node import MINING, open_simulated_node
 from alysd.testing.probe import StandIn
-from tests.simulation.kit import MINING, open_node
 from tests.testing.kit import Count, Ledger, Till, TillActor
 
 
@@ -37,13 +37,13 @@ async def test_a_node_that_shares_nothing_makes_blocks_and_makes_them_final(
         auxpow=CrossingAddress[MergedMining]("auxpow", border),
         block_import=CrossingAddress[BlockImport]("block import", border),
     )
-    async with open_node(tmp_path, chain_spec(), mining=MINING, clock=clock, to=to) as node:
+    async with open_simulated_node(tmp_path, chain_spec(), mining=MINING, clock=clock, to=to) as node:
         await node.slots(30.5)
-        head = await node.head()
+        head = await node.forkchoice()
         assert head.head.height == len(node.produced) == 30
         assert head.finalized.height > 0
         assert not node.missed
-        assert not node.restarted()
+        assert not node.crashed()
     asks = {
         "GetForkchoice",
         "WorkFor",

@@ -12,6 +12,7 @@ from alysd.errors import InvalidBlock
 from alysd.messages.block_import import ImportBlock
 from alysd.messages.events import WorkflowMoved
 from alysd.testing.chain import ChainHand, chain_spec
+from alysd.testing.node import SimulatedNode, open_simulated_node
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ExecutedBlock, StoredBlock, ValidBlock
 from alysd.types.hashes import BlsSignature
@@ -28,7 +29,6 @@ from alysd.workflows.block_import import (
     Stored,
 )
 from alysd.workflows.machine import Machine, NoSuchTransition
-from tests.simulation.kit import Node, open_node
 
 STATES = (ReceivedBlock, ValidBlock, ExecutedBlock, StoredBlock, ImportedBlock, RefusedBlock)
 EVENTS = (Judged, Executed, Stored, Adopted, Broken)
@@ -53,9 +53,9 @@ def test_every_pair_is_in_the_table_or_refused(state: type[object], event: type[
             machine.move(object.__new__(event))
 
 
-async def first_block(node: Node) -> tuple[ChainHand, SignedBlock]:
+async def first_block(node: SimulatedNode) -> tuple[ChainHand, SignedBlock]:
     """A hand for the node's chain, and a valid block on its genesis."""
-    hand = ChainHand.of(node.parts.context.spec)
+    hand = ChainHand.of(node.resources.context.spec)
     slot = Slot(int(node.clock.time()) // 2)
     return hand, await hand.block(hand.genesis_state, slot)
 
@@ -63,7 +63,7 @@ async def first_block(node: Node) -> tuple[ChainHand, SignedBlock]:
 async def test_a_good_block_goes_through_all_states_and_becomes_the_head(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_node(tmp_path, chain_spec()) as node:
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
         moves: list[WorkflowMoved] = []
         _, block = await first_block(node)
         with node.bus.subscribe(WorkflowMoved) as events:
@@ -73,14 +73,14 @@ async def test_a_good_block_goes_through_all_states_and_becomes_the_head(
         names = [move.new for move in moves if move.workflow == "block import"]
         assert names == ["ValidBlock", "ExecutedBlock", "StoredBlock", "ImportedBlock"]
         assert head.head.hash == block.hash
-        assert node.parts.store.block_by_hash(block.hash) == block
+        assert node.resources.store.block_by_hash(block.hash) == block
         assert node.engine.head == block.block.payload.block_hash
 
 
 async def test_a_block_that_is_known_already_is_no_error(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_node(tmp_path, chain_spec()) as node:
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
         _, block = await first_block(node)
         first = await node.to.block_import.ask(ImportBlock(block))
         assert await node.to.block_import.ask(ImportBlock(block)) == first
@@ -89,7 +89,7 @@ async def test_a_block_that_is_known_already_is_no_error(
 async def test_a_block_that_breaks_a_rule_is_refused_and_forgotten(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_node(tmp_path, chain_spec()) as node:
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
         hand, block = await first_block(node)
         orphan = hand.sign(attrs.evolve(block.block, parent_hash=block.hash))
         with pytest.raises(UnknownParent):
@@ -99,18 +99,18 @@ async def test_a_block_that_breaks_a_rule_is_refused_and_forgotten(
         )
         with pytest.raises(InvalidBlock):
             await node.to.block_import.ask(ImportBlock(forged))
-        assert node.parts.store.block_by_hash(orphan.hash) is None
-        assert (await node.head()).head == hand.genesis_state
-        assert node.restarted() == set(), "whoever sends rubbish restarts nobody"
+        assert node.resources.store.block_by_hash(orphan.hash) is None
+        assert (await node.forkchoice()).head == hand.genesis_state
+        assert node.crashed() == set(), "whoever sends rubbish restarts nobody"
 
 
 async def test_the_execution_clients_no_is_the_blocks_fault(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_node(tmp_path, chain_spec()) as node:
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
         _, block = await first_block(node)
         node.engine.refuse.add(block.block.payload.block_hash)
         with pytest.raises(InvalidPayload, match="refused by the test"):
             await node.to.block_import.ask(ImportBlock(block))
-        assert node.parts.store.block_by_hash(block.hash) is None
-        assert node.restarted() == set()
+        assert node.resources.store.block_by_hash(block.hash) is None
+        assert node.crashed() == set()

@@ -9,6 +9,7 @@ from trio.testing import MockClock
 from alysd.integrations.bls import public_key
 from alysd.messages.events import ProductionHalted
 from alysd.testing.chain import authority_secret, chain_spec
+from alysd.testing.node import MINING, open_simulated_node
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation
@@ -27,7 +28,6 @@ from alysd.workflows.block_production import (
     Waiting,
 )
 from alysd.workflows.machine import Machine, NoSuchTransition
-from tests.simulation.kit import MINING, open_node
 
 STATES = (Waiting, Preparing, Building, Signing, Importing)
 EVENTS = (SlotBegun, Prepared, Built, Signed, SlotOver)
@@ -54,7 +54,7 @@ def test_every_pair_is_in_the_table_or_refused(state: type[object], event: type[
 async def test_only_the_slots_of_this_authority_are_taken(
     authority: int, tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_node(tmp_path, chain_spec(authorities=3), authority=authority) as node:
+    async with open_simulated_node(tmp_path, chain_spec(authorities=3), authority=authority) as node:
         await node.slots(9.5)
         # With three authorities one approval is below quorum: the block is made, and its import refused.
         assert len(node.missed) in (3, 4)
@@ -75,7 +75,7 @@ async def test_turns_follow_the_federation_of_the_newest_head(
         return present[0]
 
     monkeypatch.setattr(block_production, "federation_at", changing)
-    async with open_node(tmp_path, chain_spec()) as node:
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
         await node.until(lambda: len(node.produced) == 2)
         present[0] = second
         made = len(node.produced)
@@ -101,7 +101,7 @@ async def test_turns_follow_the_federation_of_the_newest_head(
 async def test_slots_that_passed_while_the_machine_slept_are_counted_not_made_up(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_node(tmp_path, chain_spec()) as node:
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
         await node.slots(3.5)
         node.clock.offset += 20.0
         await node.slots(3)
@@ -114,7 +114,7 @@ async def test_slots_that_passed_while_the_machine_slept_are_counted_not_made_up
 async def test_a_clock_that_is_set_back_makes_no_second_block_for_a_slot(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_node(tmp_path, chain_spec()) as node:
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
         await node.slots(5.5)
         node.clock.offset -= 8.0
         await node.slots(10)
@@ -126,18 +126,18 @@ async def test_a_clock_that_is_set_back_makes_no_second_block_for_a_slot(
 async def test_work_that_is_not_found_in_time_does_not_cost_the_slot(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_node(tmp_path, chain_spec(), mining=MINING) as node:
+    async with open_simulated_node(tmp_path, chain_spec(), mining=MINING) as node:
         await node.slots(2.5)
         node.system.suspend("auxpow")
         await node.slots(5)
         assert not node.missed
-        assert (await node.head()).head.height == 7
+        assert (await node.forkchoice()).head.height == 7
 
 
 async def test_an_import_that_does_not_end_is_given_up_before_the_next_slot(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_node(tmp_path, chain_spec()) as node:
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
         await node.slots(2.5)
         node.system.suspend("block import")
         await node.slots(2)
@@ -145,16 +145,16 @@ async def test_an_import_that_does_not_end_is_given_up_before_the_next_slot(
         await node.slots(4)
         assert 1 <= len(node.missed) <= 3
         assert any("importing took more than" in miss.reason for miss in node.missed)
-        assert (await node.head()).head.height >= 4
+        assert (await node.forkchoice()).head.height >= 4
 
 
 async def test_a_halted_chain_says_so_in_every_slot(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_node(tmp_path, chain_spec(max_blocks_without_auxpow=3)) as node:
+    async with open_simulated_node(tmp_path, chain_spec(max_blocks_without_auxpow=3)) as node:
         with node.bus.subscribe(ProductionHalted) as halts:
             await node.until(lambda: len(node.produced) == 4)
             before = len(halts.queue)
             await node.slots(3)
             assert len(halts.queue) - before == 3
-        assert (await node.head()).head.height == 4
+        assert (await node.forkchoice()).head.height == 4

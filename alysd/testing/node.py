@@ -1,0 +1,159 @@
+"""A whole node on virtual time: the tree of `alysd.node` over a real database, with a fake execution client.
+
+    async with open_simulated_node(tmp_path, chain_spec(), mining=MINING) as node:
+        await node.slots(30)
+        assert (await node.forkchoice()).head.height == 30
+
+Needs a `MockClock`, and `threads_inline`: the database works in threads, which a MockClock cannot see.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import trio
+
+from alysd.api.system_handle import SystemHandle
+from alysd.config.model import MiningConfig
+from alysd.integrations.lmdb_store import LmdbStore
+from alysd.integrations.signing import GuardedSigner
+from alysd.integrations.tracing import NoTracing
+from alysd.messages.chain import GetForkchoice
+from alysd.messages.events import BlockProduced, HeadMoved, SlotMissed
+from alysd.node import HEALTH_RULES, NO_EDGES, Addresses, EdgeChildren, Node, open_node
+from alysd.nurseries import Bus, Change, HealthChange, HealthMonitor, SupervisorSpec, System
+from alysd.ports import Tracing
+from alysd.resources import NodeResources
+from alysd.testing.chain import ChainHand, authority_secret
+from alysd.testing.clock import VirtualClock
+from alysd.testing.engine import FakeEngine
+from alysd.types.chain import Forkchoice
+from alysd.types.chain_spec import ChainSpec
+from alysd.types.hashes import EvmAddress
+
+MINING = MiningConfig(internal=True, fee_recipient=EvmAddress(b"\xaa" * 20))
+"""The node mines by itself, so that its blocks become final."""
+
+NO_MINING = MiningConfig()
+"""No block becomes final unless the test submits a proof of work."""
+
+LOOKS_PER_SLOT = 8
+"""How often `SimulatedNode.until` looks at its condition."""
+
+
+class RecordingBus(Bus):
+    """A bus that also keeps every event that concerns blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.produced: list[BlockProduced] = []
+        self.missed: list[SlotMissed] = []
+        self.moved: list[HeadMoved] = []
+
+    def publish(self, event: object, *, sender: str = "") -> None:
+        """Keep the event if it concerns blocks, and publish it."""
+        match event:
+            case BlockProduced():
+                self.produced.append(event)
+            case SlotMissed():
+                self.missed.append(event)
+            case HeadMoved():
+                self.moved.append(event)
+            case _:
+                pass
+        super().publish(event, sender=sender)
+
+
+@attrs.define
+class SimulatedNode:
+    """A running node, with everything it published about blocks and every change of its children."""
+
+    system: System
+    to: Addresses
+    resources: NodeResources
+    engine: FakeEngine
+    clock: VirtualClock
+    bus: RecordingBus
+    changes: list[Change]
+    health: list[HealthChange]
+
+    @property
+    def produced(self) -> list[BlockProduced]:
+        """The blocks that the node made, oldest first."""
+        return self.bus.produced
+
+    @property
+    def missed(self) -> list[SlotMissed]:
+        """The slots for which it made none."""
+        return self.bus.missed
+
+    @property
+    def moved(self) -> list[HeadMoved]:
+        """The changes of its head."""
+        return self.bus.moved
+
+    async def forkchoice(self) -> Forkchoice:
+        """The chain actor's head, safe and finalized block."""
+        return await self.to.chain.ask(GetForkchoice())
+
+    async def slots(self, count: float) -> None:
+        """Let so many slots pass."""
+        await trio.sleep(count * self.resources.context.spec.slot_seconds)
+
+    async def until(self, condition: Callable[[], bool], slots: int = 50) -> None:
+        """Wait until the condition holds. Raises `AssertionError` after `slots`."""
+        for _ in range(LOOKS_PER_SLOT * slots):
+            if condition():
+                return
+            await self.slots(1 / LOOKS_PER_SLOT)
+        raise AssertionError(f"did not happen within {slots} slots")
+
+    def crashed(self) -> set[str]:
+        """The names of the children that crashed, or failed to start, at any time."""
+        return {change.name for change in self.changes if change.new.value in ("Crashed", "StartFailed")}
+
+
+@asynccontextmanager
+async def open_simulated_node(
+    folder: Path,
+    spec: ChainSpec,
+    *,
+    engine: FakeEngine | None = None,
+    mining: MiningConfig = NO_MINING,
+    authority: int = 0,
+    clock: VirtualClock | None = None,
+    to: Addresses | None = None,
+    edges: EdgeChildren = NO_EDGES,
+    tracing: Tracing | None = None,
+    adapt: Callable[[SupervisorSpec], SupervisorSpec] = lambda root: root,
+) -> AsyncGenerator[SimulatedNode]:
+    """Run a node on the database in `folder`; leaving the block stops it and closes the database.
+
+    `authority` is the index of the authority whose key the node has. `adapt` may change the tree before it starts.
+    """
+    hand = ChainHand.of(spec)
+    clock = clock or VirtualClock()
+    engine = engine or FakeEngine.of(spec.execution_genesis)
+    store = LmdbStore.open(folder / "chain", hand.genesis, hand.genesis_state)
+    resources = NodeResources(
+        context=hand.context,
+        genesis=hand.genesis,
+        clock=clock,
+        store=store,
+        engine=engine,
+        sync_engine=engine,
+        embedded=None,
+        signer=GuardedSigner.open(authority_secret(authority), folder / "signing-guard"),
+        tracing=tracing or NoTracing(),
+    )
+    changes: list[Change] = []
+    health: list[HealthChange] = []
+    handle = SystemHandle(HealthMonitor(HEALTH_RULES, health.append))
+    bus, to = RecordingBus(), to or Addresses()
+    try:
+        node = Node(mining, resources, to, bus, handle)
+        async with open_node(node, edges, observer=changes.append, adapt=adapt) as system:
+            yield SimulatedNode(system, to, resources, engine, clock, bus, changes, health)
+    finally:
+        store.close()
