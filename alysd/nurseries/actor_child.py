@@ -1,8 +1,7 @@
-"""The children without children: an actor behind its address, and a plain task."""
+"""Children that are not supervisors: an actor behind its address, and a plain task."""
 
 import logging
 from collections.abc import Awaitable, Mapping
-from time import perf_counter
 from typing import Any
 
 import trio
@@ -10,21 +9,20 @@ import trio
 from alysd.nurseries.address import Address
 from alysd.nurseries.asks import Pending, handling
 from alysd.nurseries.behaviour import Actor, Handler, Health
-from alysd.nurseries.child import UP, Child, Parent, Runtime, State
+from alysd.nurseries.child import UP, Child, Desired, Parent, Runtime, State
 from alysd.nurseries.errors import ActorDown, ChildEnded, leaf_of
-from alysd.nurseries.serve import Signal, serve, within
+from alysd.nurseries.serve import HEALTH_CHECK, WAKE, serve, within
 from alysd.nurseries.spec import ActorSpec, TaskSpec
 from alysd.nurseries.trace import Tracer
 
 logger = logging.getLogger("alysd.nurseries")
 
-
-_NOBODY: Actor[Any] = Actor()
-"""Stands where no instance is: it handles nothing and has no hooks."""
+_NO_INSTANCE: Actor[Any] = Actor()
+"""In place of an instance when there is none: it handles nothing and has no hooks."""
 
 
 class ActorChild(Child):
-    """An actor: each instance is made by the factory and serves the one address."""
+    """An actor: the factory makes each instance, and every instance serves the same address."""
 
     __slots__ = ("_actor", "_factory", "_handle_seconds", "_handled_before", "address")
 
@@ -34,25 +32,25 @@ class ActorChild(Child):
         self.address.wheel = runtime.wheel
         self._factory = spec.factory
         self._handle_seconds = spec.handle_seconds
-        self._actor: Actor[Any] = _NOBODY
+        self._actor: Actor[Any] = _NO_INSTANCE
         self._handled_before = 0
 
     @property
     def refusals(self) -> tuple[type[Exception], ...]:
-        """Errors that are answers, not crashes."""
+        """Types of errors that are answers to the asker, not crashes."""
         return self.runtime.refusals
 
-    def proof(self) -> int:
-        """Messages this instance handled."""
+    def handled(self) -> int:
+        """Messages that this instance has handled."""
         return self.address.handled - self._handled_before
 
     @property
     def tracer(self) -> Tracer:
-        """Records messages that carry a trace."""
+        """Records the handling of messages that carry a trace."""
         return self.runtime.tracer
 
     def handlers(self, actor: Actor[Any]) -> Mapping[type[Any], Handler]:
-        """The instance's handlers, each within the time that the spec gives it."""
+        """The instance's handlers, each bounded by the spec's `handle_seconds` if it has one."""
         seconds = self._handle_seconds
         if seconds is None:
             return actor.handlers
@@ -76,10 +74,10 @@ class ActorChild(Child):
     def _work(self) -> Awaitable[None]:
         return serve(self, self._actor)
 
-    async def _wind_up(self, failure: Exception | None) -> None:
-        """Answer for the message in hand, then let the instance save and close what it has."""
-        self.address.settle(failure or ActorDown(self.name, "stopped"))
-        actor, self._actor = self._actor, _NOBODY
+    async def _end_instance(self, failure: Exception | None) -> None:
+        """Resolve the message that was being handled, then run the hooks that save and close."""
+        self.address.resolve_current(failure or ActorDown(self.name, "stopped"))
+        actor, self._actor = self._actor, _NO_INSTANCE
         if not actor.overridden & {"pre_restart", "stopped"}:
             return
         with trio.CancelScope(shield=True, deadline=trio.current_time() + self.spec.stop_seconds) as scope:
@@ -89,55 +87,58 @@ class ActorChild(Child):
                         await actor.pre_restart(failure)
                 finally:
                     await actor.stopped()
-            except Exception as error:  # the instance is over; what ended it must not be hidden by this
+            except Exception as error:  # must not hide the failure that ended the instance
                 if failure is None:
                     raise
                 logger.error("%s: a hook failed after a crash: %r", self.name, error, exc_info=leaf_of(error))
         if scope.cancelled_caught:
             logger.error("%s: its hooks took longer than %g s", self.name, self.spec.stop_seconds)
 
-    def backs_off(self, seconds: float) -> None:
-        """No instance for `seconds`; if that is because the circuit is open, asks fail until then."""
-        if self.spec.restart.opens(self.failures):
+    def enter_backoff(self, seconds: float) -> None:
+        """No instance for `seconds`; if the circuit breaker is open, asks fail until then."""
+        if self.policy.opens(self.failures):
             self.address.circuit_until = trio.current_time() + seconds
-        super().backs_off(seconds)
+        super().enter_backoff(seconds)
 
     def begin_stop(self, *, for_good: bool) -> None:
-        """Tell the actor to stop; for good, the mailbox is closed and what is in it is handled first."""
-        self.stopping = True
+        """Ask the actor to end. For good: the mailbox is closed, and the messages in it are handled first."""
         if for_good:
             self.address.mailbox.close()
-        if self.state in UP:
-            self.signal(Signal.STOP)
-        elif self.scope is not None:  # starting, or waiting to: nothing is lost by ending that
-            self.scope.cancel()
+        super().begin_stop(for_good=for_good)
 
-    def open(self) -> None:
+    def _stop_instance(self) -> None:
+        self._wake()
+
+    def want(self, desired: Desired) -> None:
+        """Suspend or resume the present instance: it sees `desired` between two messages."""
+        self.desired = desired
+        self._wake()
+
+    def _wake(self) -> None:
+        self.address.mailbox.send_urgent(WAKE)
+
+    def reopen(self) -> None:
         """Take messages; they wait until the instance has started."""
         self.address.mailbox.reopen()
 
     def close(self, reason: str) -> None:
-        """Refuse messages, drop those that wait."""
+        """Refuse messages and drop those that wait."""
         super().close(reason)
-        self.address.shut(reason)
+        self.address.close(reason)
 
     def unregister(self) -> None:
-        """Leave the system's books; the address may be given another actor."""
+        """Leave the system's tables; the address may be given another actor."""
         super().unregister()
         self.address.wheel = None
-
-    def signal(self, signal: Signal, pending: Pending | None = None) -> None:
-        """Put a signal into the urgent lane."""
-        self.address.mailbox.send_urgent((signal, perf_counter(), pending))
 
     def ask_health(self, check: Pending) -> None:
         """Ask the actor, ahead of its messages."""
         if self.state in UP:
-            self.signal(Signal.CHECK, check)
+            self.address.mailbox.send_urgent((HEALTH_CHECK, 0.0, check))
 
 
 class TaskChild(Child):
-    """A plain async function; it counts as started once called."""
+    """A plain async function; it counts as started when it is called."""
 
     __slots__ = ("_may_end", "_run")
 
@@ -147,26 +148,23 @@ class TaskChild(Child):
         self._may_end = spec.may_end
 
     async def _start(self) -> None:
-        handling.set(None)  # whoever's handler added this task does not wait for it
+        handling.set(None)  # the handler that added this task, if one did, does not wait for it
         self.move(State.RUNNING)
 
     def _work(self) -> Awaitable[None]:
         return self._run()
 
-    def _verdict(self, cancelled: bool) -> Exception | None:
-        error = super()._verdict(cancelled)
+    def _unexpected_end(self, *, cancelled: bool) -> Exception | None:
+        error = super()._unexpected_end(cancelled=cancelled)
         if isinstance(error, ChildEnded) and self._may_end:
-            self.wanted = False
+            self.desired = Desired.DOWN
             return None
         return error
 
-    def begin_stop(self, *, for_good: bool) -> None:  # noqa: ARG002  a task has nothing to drain
-        """Cancel it."""
-        self.stopping = True
-        if self.scope is not None:
-            self.scope.cancel()
+    def _stop_instance(self) -> None:
+        self._stop_start()  # a task has no messages to handle first
 
     def ask_health(self, check: Pending) -> None:
-        """Nobody could answer: a task that runs is healthy."""
+        """A task that runs is healthy; it has no loop that could answer."""
         if self.state in UP:
             check.reply(Health.HEALTHY)

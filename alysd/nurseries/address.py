@@ -2,7 +2,7 @@
 
 Instances of the actor come and go behind an `Address`. Messages wait in its mailbox meanwhile, so a restart loses
 none of them. This module also says what happens to the message that was being handled when its actor crashed
-(`OnCrash`, `Address.settle`), and to messages that are never handled (`DeadLetter`).
+(`OnCrash`, `Address.resolve_current`), and to messages that are never handled (`DeadLetter`).
 """
 
 import os
@@ -86,7 +86,7 @@ class Inbox(Mailbox[Entry]):
         finally:
             end_wait(sender, self)
 
-    def put_back(self, entry: Entry) -> None:
+    def requeue(self, entry: Entry) -> None:
         """Return an entry that was taken, to be the next one again."""
         self.queue.appendleft(entry)
         self.taken -= 1
@@ -98,7 +98,7 @@ class Inbox(Mailbox[Entry]):
             if pending is not None:
                 pending.fail(ActorDown(self.name, reason))
 
-    def discard_all(self, reason: str) -> None:
+    def drop_all(self, reason: str) -> None:
         """Drop every message that waits."""
         while self.queue:
             self.taken += 1
@@ -251,11 +251,12 @@ class Address(Generic[P]):
     def _raise_circuit_open(self, until: float) -> None:
         raise CircuitOpen(self.name, "its circuit breaker is open", max(0.0, until - trio.current_time()))
 
-    def settle(self, error: Exception) -> None:
-        """The instance ended with a message in hand: a tell goes by `on_crash`.
+    def resolve_current(self, error: Exception) -> None:
+        """The instance ended while it handled a message, or a health check: decide what happens to it.
 
-        Its asker gets `HandlerCrashed` around `error` (never `error` itself: the asker, which handles a message of
-        its own, would crash in turn), or `error` where that says already that nothing was answered.
+        The asker of an ask gets `HandlerCrashed` around `error`, never `error` itself: the asker handles a
+        message of its own and would crash in turn. If `error` is a `NotAnswered` already, the asker gets that. A
+        tell is handled again or becomes a dead letter, by `on_crash`.
         """
         if self.mailbox.urgent is not None:
             self.mailbox.clear_urgent("its instance ended")
@@ -271,13 +272,13 @@ class Address(Generic[P]):
             pending.fail(error)
         elif self.on_crash is OnCrash.RETRY and self.retried is not entry:
             self.retried = entry
-            self.mailbox.put_back(entry)
+            self.mailbox.requeue(entry)
         else:
             self.mailbox.drop(entry, f"crashed its actor: {type(error).__name__}")
 
-    def shut(self, reason: str) -> None:
-        """Nobody will take messages here: refuse new ones, drop what waits, tell every asker."""
+    def close(self, reason: str) -> None:
+        """The actor will take no more messages: refuse new ones, drop those that wait, and tell every asker."""
         self.circuit_until = None
         self.mailbox.close()
-        self.settle(ActorDown(self.name, reason))
-        self.mailbox.discard_all(reason)
+        self.resolve_current(ActorDown(self.name, reason))
+        self.mailbox.drop_all(reason)

@@ -2,13 +2,18 @@
 
 Uninitialized -> Starting -> Running <-> Suspended
                     |           |
-               StartFailed   Crashed ----> Stopping is where every wanted end begins, Stopped where it ends
+               StartFailed   Crashed ----> Stopping begins every requested end, Stopped completes it
                     |           |
                     +-> Backoff -> Restarting -> Running
                     +-> Failed                   (for good: policy Never, or the supervisor gave up)
 
+Where a child is in its life is its `state`; where it should be is its `desired`. Both together say everything
+about it: whether its task runs (`alive`), whether it has been up (`came_up`), whether it was asked to stop
+(`stopping`).
+
 A failure inside an instance is caught here and nowhere else in a program that uses this runtime. The supervisor
-decides what follows from it; where only this child is concerned it restarts itself in the same task.
+decides what follows from it (`restart.decide`); where only this child is concerned, the child restarts itself in
+the same task.
 """
 
 import logging
@@ -26,10 +31,14 @@ from alysd.nurseries.asks import Pending, Wheel
 from alysd.nurseries.behaviour import Health
 from alysd.nurseries.errors import ChildEnded, Fatal, IllegalTransition, Refusal, leaf_of
 from alysd.nurseries.failures import Classifier, FailureLog
+from alysd.nurseries.restart import RestartPolicy
 from alysd.nurseries.spec import ChildSpec
 from alysd.nurseries.trace import Tracer, Unrecorded
 
 logger = logging.getLogger("alysd.nurseries")
+
+CHECKPOINT_FAILURES = 16
+"""Failures in a row after which the child's task executes a checkpoint, even if no restart waited before."""
 
 
 class State(Enum):
@@ -47,7 +56,7 @@ class State(Enum):
     FAILED = "Failed"
     SUSPENDED = "Suspended"
 
-    # Members are one of a kind: identity hashes them, and the transition check stays cheap.
+    # Each member exists once, so it can be hashed by identity, which keeps the check of a transition cheap.
     __hash__ = object.__hash__
 
 
@@ -68,15 +77,33 @@ TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
         State.FAILED: frozenset({State.RESTARTING, State.STOPPED}),
     }
 )
-"""Where a child may go from each state. Anything else is an `IllegalTransition`."""
+"""The states that may follow each state. Any other change is an `IllegalTransition`."""
 
 UP = frozenset({State.RUNNING, State.SUSPENDED})
-"""States in which an instance has started and lives."""
+"""States in which an instance has started and has not ended."""
+
+_STARTING = frozenset({State.STARTING, State.RESTARTING})
+_ACTIVE = UP | _STARTING | {State.STOPPING}
+"""States in which the child has a task, whether or not the task has run yet."""
+_FAILURES = frozenset({State.FAILED, State.CRASHED, State.START_FAILED})
+_AWAITING_GROUP = frozenset({State.CRASHED, State.START_FAILED, State.BACKOFF})
+"""States of a child without a task whose group stops, or waits, to start again."""
+
+
+class Desired(Enum):
+    """Where the supervisor, or an operator, wants a child to be."""
+
+    UP = "up"
+    """The supervisor starts the child whenever it has no task."""
+    SUSPENDED = "suspended"
+    """As `UP`, but the present instance handles no messages. The next instance is wanted `UP`."""
+    DOWN = "down"
+    """The child stays as it is when it has ended: stopped by an operator, failed for good, or done."""
 
 
 @attrs.frozen
 class Change:
-    """One child `name` went from `old` to `new` `at` seconds of trio's clock; `error` says why it failed."""
+    """The child `name` went from `old` to `new` `at` seconds of trio's clock; `error` says why it failed."""
 
     name: str
     old: State
@@ -86,16 +113,7 @@ class Change:
 
 
 Observer = Callable[[Change], None]
-"""Is called with every change, in the task where it happens: it must be quick, and must not raise."""
-
-
-CRASHES = 16
-"""Failures in a row after which others get a turn, even if nothing ever waits between them."""
-
-_FAILURES = frozenset({State.FAILED, State.CRASHED, State.START_FAILED})
-_BETWEEN = frozenset({State.CRASHED, State.START_FAILED, State.BACKOFF})
-"""Where a child without a task is while its group stops, and waits, to start again."""
-_LIVES = UP | {State.STARTING, State.RESTARTING}
+"""Called with every change, in the task that makes it: it must return quickly and must not raise."""
 
 
 @attrs.define
@@ -113,18 +131,21 @@ class Runtime:
 
 
 class Parent(Protocol):
-    """What a child needs of its supervisor."""
+    """What a child needs from its supervisor."""
 
-    def judge(self, child: "Child", error: Exception) -> float | None:
-        """The child failed: seconds after which it restarts itself, or `None` if it must not."""
+    def child_failed(self, child: "Child", error: Exception, *, stopping: bool) -> float | None:
+        """The child failed, while it was `stopping` or not.
+
+        Returns the seconds after which the child restarts itself, or `None` if it must not.
+        """
         ...
 
-    def changed(self) -> None:
-        """Some child's state changed, or its task ended."""
+    def child_changed(self) -> None:
+        """The state of some child changed, or its task ended."""
         ...
 
-    def forget(self, child: "Child") -> None:
-        """A child that was added at run time is over: nothing of it stays."""
+    def child_finished(self, child: "Child") -> None:
+        """The child, a task that may end, has ended by itself."""
         ...
 
 
@@ -132,16 +153,13 @@ class Child(ABC):
     """A child at run time. Its task is `live`."""
 
     __slots__ = (
-        "added",
-        "alive",
-        "came_up",
+        "_injected",
+        "desired",
         "failed_at",
         "failures",
         "health",
-        "injected",
         "instance_type",
         "last_error",
-        "launches",
         "lived",
         "parent",
         "restarts",
@@ -149,9 +167,7 @@ class Child(ABC):
         "scope",
         "spec",
         "state",
-        "stopping",
         "up_since",
-        "wanted",
     )
 
     def __init__(self, spec: ChildSpec, parent: Parent, runtime: Runtime) -> None:
@@ -159,24 +175,20 @@ class Child(ABC):
         self.parent = parent
         self.runtime = runtime
         self.state = State.UNINITIALIZED
+        self.desired = Desired.UP
+        # The scope of the instance, or of the wait for the next one; None when the task has not run or has ended.
         self.scope: trio.CancelScope | None = None
-        # Failures in a row, as the restart policy counts them; restarts, since the beginning.
+        # When an instance came up last; None if none has since the supervisor started the child.
+        self.up_since: float | None = None
+        # The error that the instance is about to be cancelled for.
+        self._injected: Exception | None = None
+        # Failures in a row, as the restart policy counts them; restarts since the beginning.
         self.failures = 0
         self.restarts = 0
         self.last_error: Exception | None = None
         self.failed_at = 0.0
-        self.up_since = 0.0
-        self.lived = 0.0  # seconds that the last instance was up
-        # alive: its task runs. wanted: its supervisor starts it when it is not alive. stopping: asked to end.
-        # came_up: has been up since its supervisor started it; it may have failed again before anyone looked.
-        self.alive = False
-        self.launches = 0
-        self.came_up = False
-        self.wanted = True
-        self.stopping = False
-        self.injected: Exception | None = None
-        # added: at run time, so that nothing is left of it when it has ended by itself.
-        self.added = False
+        # Seconds that the instance that failed last had been up.
+        self.lived = 0.0
         self.health = Health.UNKNOWN
         self.instance_type: type[object] = type(None)
         runtime.children[spec.name] = self
@@ -186,154 +198,208 @@ class Child(ABC):
         """The child's name, unique in its system."""
         return self.spec.name
 
+    @property
+    def policy(self) -> RestartPolicy:
+        """The child's restart policy."""
+        return self.spec.restart
+
+    @property
+    def alive(self) -> bool:
+        """Whether the child has a task, which may not have run yet."""
+        return self.scope is not None or self.state in _ACTIVE
+
+    @property
+    def came_up(self) -> bool:
+        """Whether an instance came up since the supervisor started the child; it may have failed again since."""
+        return self.up_since is not None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the child was asked to stop and has not ended yet."""
+        return self.state is State.STOPPING
+
+    def uptime(self) -> float:
+        """Seconds since the present instance came up; 0 when none is up."""
+        if self.state not in UP or self.up_since is None:
+            return 0.0
+        return trio.current_time() - self.up_since
+
     def move(self, new: State, error: BaseException | None = None) -> None:
-        """Change the state, by the table, and tell the observer. Raises `IllegalTransition`."""
+        """Change the state and tell the observer. Raises `IllegalTransition` for a change not in `TRANSITIONS`."""
         old = self.state
         if new not in TRANSITIONS[old]:
             raise IllegalTransition(self.name, old.value, new.value)
         self.state = new
         if new is State.RUNNING and old is not State.SUSPENDED:
             self.up_since = trio.current_time()
-            self.came_up = True
         observer = self.runtime.observer
         if observer is not None:
             try:
                 observer(Change(self.name, old, new, error, trio.current_time()))
-            except Exception as raised:  # who watches must not change what happens
+            except Exception as raised:  # an observer must not change what happens
                 logger.error("the observer failed on %s: %r", self.name, raised, exc_info=raised)
-        self.parent.changed()
+        self.parent.child_changed()
+
+    # What the supervisor calls
+
+    def launch(self) -> None:
+        """Prepare the start of the child's task: `live` has to be started right after this."""
+        self.up_since = None
+        self._injected = None
+        self._next_instance()
+
+    def begin_stop(self, *, for_good: bool) -> None:  # noqa: ARG002  only a child that keeps messages cares
+        """Ask the child to end; not `for_good` means that another instance will follow. Returns at once."""
+        if self.state in UP:
+            self.move(State.STOPPING)
+            self._stop_instance()
+        elif self.state in _STARTING:
+            self.move(State.STOPPING)
+            self._stop_start()
+        elif self.state is State.BACKOFF and self.scope is not None:
+            self.scope.cancel()
+
+    def enter_backoff(self, seconds: float) -> None:  # noqa: ARG002  an actor tells its askers
+        """The next instance is `seconds` away; this child's task or the supervisor's waits for that long."""
+        self.move(State.BACKOFF)
+
+    def reopen(self) -> None:  # noqa: B027
+        """The supervisor is about to start the child: the opposite of `close`."""
+
+    def close(self, reason: str) -> None:  # noqa: ARG002  an actor tells its askers
+        """The child has ended and will not restart: release what it keeps over restarts."""
+        if self.state in _AWAITING_GROUP and not self.alive:
+            self.move(State.STOPPED)
+
+    def unregister(self) -> None:
+        """Leave the system's tables."""
+        self.runtime.children.pop(self.name, None)
+        self.runtime.failures.forget(self.name)
+
+    # What monitors and operators call
+
+    @abstractmethod
+    def ask_health(self, check: Pending) -> None:
+        """Have the instance reply to `check` with its `Health` as soon as it can. Returns at once."""
+
+    def inject(self, error: Exception) -> None:
+        """Make the instance fail with `error` at its next checkpoint, as if it had raised it."""
+        self._injected = error
+        if self.scope is not None:
+            self.scope.cancel()
+
+    # The child's own task
 
     async def live(self) -> None:
         """Run instances until the child is stopped, ends, fails for good, or its supervisor takes over."""
         try:
             while not self.stopping:
-                if self.state is State.UNINITIALIZED:
-                    self.move(State.STARTING)
-                else:
-                    self.restarts += 1
-                    self.move(State.RESTARTING)
                 error: Exception | None = None
                 try:
                     with trio.CancelScope() as self.scope:
                         try:
                             await self._start()
                             await self._work()
-                        except BaseException as raised:  # cancellation too: each instance is wound up
-                            await self._wind_up(self._cause(raised))
+                        except BaseException as raised:  # cancellation too: every instance gets to clean up
+                            await self._end_instance(self._cause(raised))
                             raise
                         else:
-                            await self._wind_up(None)
-                    error = self._verdict(self.scope.cancelled_caught)
-                except Exception as raised:  # the one place where any failure of a child ends up
-                    error = _as_failure(raised)
+                            await self._end_instance(None)
+                    error = self._unexpected_end(cancelled=self.scope.cancelled_caught)
+                except Exception as raised:  # the one place where every failure of a child is caught
+                    error = _unwrapped(raised)
                 if error is None:
                     return
                 delay = self._failed(error)
                 if delay is None or (delay > 0 and not await self._back_off(delay)):
                     return
-                if not self.failures % CRASHES:
+                self._next_instance()
+                if not self.failures % CHECKPOINT_FAILURES:
                     await trio.lowlevel.checkpoint()
         finally:
             self._leave()
+
+    def _next_instance(self) -> None:
+        self.desired = Desired.UP
+        if self.state is State.UNINITIALIZED:
+            self.move(State.STARTING)
+        else:
+            self.restarts += 1
+            self.move(State.RESTARTING)
 
     async def _start(self) -> None:  # noqa: B027  a supervisor's start is the first part of its work
         """Make an instance, and move to RUNNING once it is up."""
 
     @abstractmethod
     def _work(self) -> Awaitable[None]:
-        """Run the instance: what is returned ends when it has stopped as asked."""
+        """Run the instance until it has stopped as asked."""
 
-    async def _wind_up(self, failure: Exception | None) -> None:  # noqa: B027
-        """The instance ended, of `failure` or as it was asked to: let it close what it has."""
-
-    @abstractmethod
-    def begin_stop(self, *, for_good: bool) -> None:
-        """Ask the instance to end; not `for_good` means that another will follow. Returns at once."""
+    async def _end_instance(self, failure: Exception | None) -> None:  # noqa: B027
+        """The instance ended, by `failure` or as it was asked to: let it release what it has."""
 
     @abstractmethod
-    def ask_health(self, check: Pending) -> None:
-        """Have the instance reply to `check` with its `Health` as soon as it can. Returns at once."""
+    def _stop_instance(self) -> None:
+        """Ask the instance, which is up, to end. Returns at once."""
 
-    def open(self) -> None:  # noqa: B027
-        """The child is started by its supervisor: the opposite of `close`."""
-
-    def close(self, reason: str) -> None:  # noqa: ARG002  children with addresses tell it
-        """The child has ended and will not be back: let go of what stays over restarts."""
-        if self.state in _BETWEEN and not self.alive:
-            self.move(State.STOPPED)
-
-    def unregister(self) -> None:
-        """Leave the system's books."""
-        self.runtime.children.pop(self.name, None)
-        self.runtime.failures.forget(self.name)
-
-    def proof(self) -> int:
-        """Messages handled so far, for the restart policy."""
-        return 0
-
-    def _cause(self, raised: BaseException) -> Exception | None:
-        """What the instance failed of, or `None` if it was made to stop."""
-        if isinstance(raised, Exception):
-            return _as_failure(raised)
-        return None if self.stopping else self.injected
-
-    def _verdict(self, cancelled: bool) -> Exception | None:
-        """What an instance's end without an exception means: `None` is a wanted end."""
-        if self.stopping:
-            return None
-        if cancelled and self.injected is not None:
-            error, self.injected = self.injected, None
-            return error
-        return ChildEnded(self.name)
-
-    def _leave(self) -> None:
-        """The task ends: a child that failed keeps that state, any other has stopped.
-
-        Here also comes what was cut off by a cancellation from above.
-        """
-        if self.stopping or self.state not in _FAILURES:
-            if self.state in _LIVES:
-                self.move(State.STOPPING)
-            if self.state is not State.STOPPED:
-                self.move(State.STOPPED)
-        self.alive = False
-        self.scope = None
-        if self.added and not (self.wanted or self.stopping) and self.state is State.STOPPED:
-            self.parent.forget(self)
-        self.parent.changed()
-
-    def _failed(self, error: Exception) -> float | None:
-        self.last_error, self.failed_at = error, trio.current_time()
-        self.lived = self.failed_at - self.up_since if self.state in UP else 0.0
-        if self.state in UP and self.spec.restart.proved(self.lived, self.proof()):
-            self.failures = 0
-        self.failures += 1
-        starting = self.state in (State.STARTING, State.RESTARTING)
-        self.move(State.START_FAILED if starting else State.CRASHED, error)
-        return self.parent.judge(self, error)
-
-    def backs_off(self, seconds: float) -> None:  # noqa: ARG002  a breaker tells it to who asks
-        """The next instance is `seconds` away, whoever waits for that: this task, or the supervisor's."""
-        self.move(State.BACKOFF)
-
-    async def _back_off(self, seconds: float) -> bool:
-        """Wait before the next instance; false when told to stop meanwhile."""
-        self.backs_off(seconds)
-        with trio.CancelScope() as self.scope:
-            await trio.sleep(seconds)
-        return not self.stopping
-
-    def inject(self, error: Exception) -> None:
-        """Make the instance fail with `error` at its next checkpoint, as if it had raised it."""
-        self.injected = error
+    def _stop_start(self) -> None:
+        """End a start that is under way: nothing is lost by cancelling it."""
         if self.scope is not None:
             self.scope.cancel()
 
-    def uptime(self) -> float:
-        """Seconds since the present instance started; 0 when none runs."""
-        return trio.current_time() - self.up_since if self.state in UP else 0.0
+    def _cause(self, raised: BaseException) -> Exception | None:
+        """The failure that ended the instance, or `None` if it was made to stop."""
+        if isinstance(raised, Exception):
+            return _unwrapped(raised)
+        return None if self.stopping else self._injected
+
+    def _unexpected_end(self, *, cancelled: bool) -> Exception | None:
+        """The failure that an end without an exception means: `None` for a wanted end."""
+        if self.stopping:
+            return None
+        if cancelled and self._injected is not None:
+            error, self._injected = self._injected, None
+            return error
+        return ChildEnded(self.name)
+
+    def _failed(self, error: Exception) -> float | None:
+        """Count the failure and ask the supervisor. Returns the seconds until the restart, or `None`."""
+        self.last_error, self.failed_at = error, trio.current_time()
+        self.lived = self.uptime()
+        if self.state in UP and self.policy.proved(self.lived, self.handled()):
+            self.failures = 0
+        self.failures += 1
+        stopping, starting = self.stopping, self.state in _STARTING
+        self.move(State.START_FAILED if starting else State.CRASHED, error)
+        return self.parent.child_failed(self, error, stopping=stopping)
+
+    def handled(self) -> int:
+        """Messages that this instance has handled, for the restart policy."""
+        return 0
+
+    async def _back_off(self, seconds: float) -> bool:
+        """Wait before the next instance. False when the child was told to stop meanwhile."""
+        self.enter_backoff(seconds)
+        with trio.CancelScope() as self.scope:
+            await trio.sleep(seconds)
+        return not self.scope.cancel_called
+
+    def _leave(self) -> None:
+        """The task ends: a child that failed keeps that state, any other is stopped.
+
+        A child that was cut off by a cancellation from above ends here too.
+        """
+        finished = self.state in UP and self.desired is Desired.DOWN  # nobody asked for its end
+        if self.state not in _FAILURES:
+            if self.state in UP or self.state in _STARTING:
+                self.move(State.STOPPING)
+            if self.state is not State.STOPPED:
+                self.move(State.STOPPED)
+        self.scope = None
+        if finished:
+            self.parent.child_finished(self)
+        self.parent.child_changed()
 
 
-def _as_failure(raised: Exception) -> Exception:
+def _unwrapped(raised: Exception) -> Exception:
     error = leaf_of(raised)
     return error if isinstance(error, Exception) else raised

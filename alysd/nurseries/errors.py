@@ -224,3 +224,11 @@ def leaf_of(error: BaseException) -> BaseException:
         group = cast("BaseExceptionGroup[BaseException]", error)
         error = group.exceptions[0]
     return error
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The error that came first: inside exception groups, and below supervisors that gave up."""
+    error = leaf_of(error)
+    while isinstance(error, BudgetSpent) and error.__cause__ is not None:
+        error = leaf_of(error.__cause__)
+    return error

@@ -18,7 +18,8 @@ from typing import NamedTuple
 import attrs
 import trio
 
-from alysd.nurseries.errors import BudgetSpent, HealthCheckFailed, MailboxFull, NotAnswered, leaf_of
+from alysd.nurseries.errors import HealthCheckFailed, MailboxFull, NotAnswered, root_cause
+from alysd.nurseries.restart import Outcome
 
 logger = logging.getLogger("alysd.nurseries")
 
@@ -103,26 +104,8 @@ class Classifier:
         return FailureKind.PANIC
 
 
-def root_cause(error: BaseException) -> BaseException:
-    """Where it began: through groups, and through supervisors that gave up."""
-    error = leaf_of(error)
-    while isinstance(error, BudgetSpent) and error.__cause__ is not None:
-        error = leaf_of(error.__cause__)
-    return error
-
-
 RECENT_OF_A_CHILD = 16
 """Failures kept of each child: enough to see a rhythm in them."""
-
-
-class Outcome(Enum):
-    """What the supervisor did about a failure."""
-
-    RESTARTED = "restarted"
-    GROUP_RESTARTED = "restarted with its group"
-    LEFT = "left failed"
-    ESCALATED = "escalated"
-    STOPPED = "stopped, as it was about to be"
 
 
 @attrs.frozen

@@ -1,25 +1,33 @@
-"""Restart policies, group strategies and the restart budget.
+"""Whether, when and with whom a child restarts after a failure.
 
-A policy belongs to a child and answers one question: after so many failures in a row, how long to wait before the
-next instance. A row of failures ends when an instance has proved itself (`proved`), by default by staying up for
-`stable_seconds`. A strategy and an intensity belong to a supervisor: which children restart when one fails, and
-how many restarts are allowed before the supervisor gives up.
+`decide` answers it, in this order:
+
+1. A fatal error is escalated: the supervisor gives up.
+2. The child's restart policy says how long to wait after so many failures in a row, or that the child stays
+failed.
+   A row of failures ends when an instance has proved itself, by default by staying up for `stable_seconds`.
+3. The supervisor's budget, its `Intensity`, bounds the restarts of all its children; beyond it the supervisor
+gives up. 4. The supervisor's strategy says which other children restart with it.
 """
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Sequence
+from enum import Enum
 from random import Random
-from typing import TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import attrs
 from attrs.validators import ge, gt
+
+from alysd.nurseries.errors import root_cause
 
 _NOT_NEGATIVE = ge(0.0)
 
 
 @attrs.frozen(kw_only=True)
 class RestartPolicy(ABC):
-    """What every policy has: `stable_seconds` of life after which earlier failures are forgotten."""
+    """A restart policy. Earlier failures are forgotten once an instance has been up for `stable_seconds`."""
 
     stable_seconds: float = attrs.field(default=60.0, validator=_NOT_NEGATIVE)
 
@@ -28,11 +36,11 @@ class RestartPolicy(ABC):
         """Seconds to wait after the `failures`-th failure in a row (1 is the first); `None`: no restart."""
 
     def proved(self, seconds_up: float, handled: int) -> bool:  # noqa: ARG002  a subclass counts them
-        """Whether an instance that lived so long and handled so many messages ends the row of failures."""
+        """Whether an instance that was up for so long and handled so many messages ends the row of failures."""
         return seconds_up >= self.stable_seconds
 
-    def opens(self, failures: int) -> bool:  # noqa: ARG002  a circuit breaker's business
-        """Whether asks are to fail at once until the next instance, after so many failures in a row."""
+    def opens(self, failures: int) -> bool:  # noqa: ARG002  only a circuit breaker counts them
+        """Whether asks fail at once until the next instance, after so many failures in a row."""
         return False
 
 
@@ -62,7 +70,7 @@ class FixedDelay(RestartPolicy):
 class ExponentialBackoff(RestartPolicy):
     """Wait `first_seconds`, then `factor` times longer each time, at most `max_seconds`.
 
-    Each wait is varied by up to `jitter` of itself either way, so that children do not return in step.
+    Each wait is varied at random by up to the fraction `jitter`, so that children do not restart in step.
     """
 
     first_seconds: float = attrs.field(default=0.1, validator=gt(0.0))
@@ -72,14 +80,14 @@ class ExponentialBackoff(RestartPolicy):
 
     def delay(self, failures: int, rng: Random) -> float:
         """Exponential in the failures, with jitter from `rng`."""
-        # 2.0 ** 1024 overflows a float; no wait that long is wanted.
+        # 2.0 ** 1024 overflows a float, hence the bound; no such wait is wanted.
         seconds = min(self.first_seconds * self.factor ** min(failures - 1, 64), self.max_seconds)
         return seconds * (1 + self.jitter * (2 * rng.random() - 1))
 
 
 @attrs.frozen
 class CircuitBreaker(RestartPolicy):
-    """Restart soon while the circuit is closed, seldom while it is open.
+    """Restart soon while the circuit is closed, rarely while it is open.
 
     Closed: restart after `delay_seconds`. After `failures` in a row open: down for `open_seconds`, and asks
     fail at once with `CircuitOpen`. Then half-open: one instance is tried. It closes the circuit by handling
@@ -96,7 +104,7 @@ class CircuitBreaker(RestartPolicy):
         return self.open_seconds if self.opens(failures) else self.delay_seconds
 
     def proved(self, seconds_up: float, handled: int) -> bool:
-        """A few answers are proof enough."""
+        """Also once the instance has handled `successes` messages."""
         return handled >= self.successes or super().proved(seconds_up, handled)
 
     def opens(self, failures: int) -> bool:
@@ -106,7 +114,7 @@ class CircuitBreaker(RestartPolicy):
 
 @attrs.frozen
 class Never(RestartPolicy):
-    """Do not restart: the child stays failed, and the rest goes on without it."""
+    """Do not restart: the child stays failed, and the other children go on without it."""
 
     def delay(self, failures: int, rng: Random) -> None:
         """No restart."""
@@ -116,33 +124,33 @@ class Never(RestartPolicy):
 class Aligned(RestartPolicy):
     """Another policy whose restarts happen only at allowed moments.
 
-    `next_allowed(seconds)` is given the wait that `policy` wants and returns one at least as long that ends at
-    a moment at which a restart does no harm; the runtime knows nothing of what makes a moment good.
+    `next_allowed(seconds)` is given the wait that `policy` wants. It returns a wait at least as long that ends
+    at a moment at which a restart does no harm; the program decides which moments those are.
     """
 
     policy: RestartPolicy
     next_allowed: Callable[[float], float]
 
     def delay(self, failures: int, rng: Random) -> float | None:
-        """The inner policy's wait, made longer where needed."""
+        """The wait of the inner policy, extended to the next allowed moment."""
         seconds = self.policy.delay(failures, rng)
         return None if seconds is None else max(seconds, self.next_allowed(seconds))
 
     def proved(self, seconds_up: float, handled: int) -> bool:
-        """As the inner policy has it."""
+        """As the inner policy."""
         return self.policy.proved(seconds_up, handled)
 
     def opens(self, failures: int) -> bool:
-        """As the inner policy has it."""
+        """As the inner policy."""
         return self.policy.opens(failures)
 
 
 @attrs.frozen
 class Intensity:
-    """A supervisor's budget: at most `restarts` of its children within `seconds`; one more and it gives up.
+    """A supervisor's budget: at most `restarts` of its children within `seconds`. With one more it gives up.
 
-    The default lets any backoff run for ever (0.1 s doubling is 7 restarts in 10 s) and ends a child that
-    crashes as fast as it is restarted.
+    The default never stops an exponential backoff (0.1 s doubling is 7 restarts in 10 s), and gives up on a
+    child that crashes as fast as it is restarted.
     """
 
     restarts: int = attrs.field(default=10, validator=ge(0))
@@ -154,7 +162,7 @@ C = TypeVar("C")
 
 @attrs.frozen
 class Strategy(ABC):
-    """A group strategy."""
+    """A group strategy: which children of a supervisor restart when one fails."""
 
     @abstractmethod
     def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:
@@ -166,16 +174,16 @@ class OneForOne(Strategy):
     """Only the child that failed."""
 
     def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:  # noqa: ARG002
-        """Itself alone."""
+        """The child that failed."""
         return (failed,)
 
 
 @attrs.frozen
 class OneForAll(Strategy):
-    """All children: none can do without any other."""
+    """All children: each depends on all others."""
 
     def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:  # noqa: ARG002
-        """Everyone."""
+        """All children."""
         return tuple(children)
 
 
@@ -184,5 +192,83 @@ class RestForOne(Strategy):
     """The child that failed and those started after it, which depend on it."""
 
     def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:
-        """From itself to the end."""
+        """The child that failed and all after it."""
         return tuple(children[children.index(failed) :])
+
+
+class Outcome(Enum):
+    """What the supervisor did about a failure."""
+
+    RESTARTED = "restarted"
+    GROUP_RESTARTED = "restarted with its group"
+    LEFT = "left failed"
+    ESCALATED = "escalated"
+    STOPPED = "stopped, as it was about to be"
+
+
+class Decision(NamedTuple):
+    """What follows from a failure: the outcome, the seconds until a restart, the reason of an escalation."""
+
+    outcome: Outcome
+    delay: float = 0.0
+    reason: str = ""
+
+
+class Budget:
+    """The restarts of a supervisor's children within the last `intensity.seconds`."""
+
+    __slots__ = ("_intensity", "_restarted_at")
+
+    def __init__(self, intensity: Intensity) -> None:
+        self._intensity = intensity
+        self._restarted_at: deque[float] = deque()
+
+    def spend(self, now: float) -> str | None:
+        """Count one more restart. Returns the reason when it is one too many, else `None`."""
+        times, intensity = self._restarted_at, self._intensity
+        times.append(now)
+        while times[0] <= now - intensity.seconds:
+            times.popleft()
+        if len(times) <= intensity.restarts:
+            return None
+        return f"more than {intensity.restarts} restarts in {intensity.seconds:g} s"
+
+    def clear(self) -> None:
+        """Forget all restarts: the supervisor starts anew."""
+        self._restarted_at.clear()
+
+
+class Failed(Protocol):
+    """What the decision depends on, of the child that failed."""
+
+    failures: int
+    """Failures in a row, with this one."""
+    failed_at: float
+
+    @property
+    def policy(self) -> RestartPolicy:
+        """The child's restart policy."""
+        ...
+
+
+def decide(
+    child: Failed,
+    error: Exception,
+    *,
+    siblings: Sequence[Failed],
+    strategy: Strategy,
+    budget: Budget,
+    fatal: tuple[type[Exception], ...],
+    rng: Random,
+) -> Decision:
+    """What follows from the failure of `child` with `error`; `siblings` are its supervisor's children, with it."""
+    if isinstance(root_cause(error), fatal):
+        return Decision(Outcome.ESCALATED, reason="the error is fatal")
+    delay = child.policy.delay(child.failures, rng)
+    if delay is None:
+        return Decision(Outcome.LEFT)
+    exhausted = budget.spend(child.failed_at)
+    if exhausted is not None:
+        return Decision(Outcome.ESCALATED, reason=exhausted)
+    alone = len(strategy.affected(siblings, child)) == 1
+    return Decision(Outcome.RESTARTED if alone else Outcome.GROUP_RESTARTED, delay)

@@ -1,22 +1,21 @@
 """The loop of an actor: take messages, hand them to the handlers, answer the asks.
 
-It drains what is there and executes a checkpoint by budget, every `BATCH` messages or `SLICE` seconds, not
-one a message; the handlers' own awaits come on top. This loop is what the speed of the runtime hangs on.
+The loop drains the mailbox and executes a checkpoint every `BATCH` messages or `SLICE` seconds, not for each
+message; the handlers' own awaits come on top. The speed of the runtime depends on this loop.
 """
 
 import logging
 from collections.abc import Mapping
-from enum import Enum
 from time import perf_counter
 from typing import Any, Protocol
 
 import trio
 from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
-from alysd.nurseries.address import Address
+from alysd.nurseries.address import Address, Entry
 from alysd.nurseries.asks import Pending
 from alysd.nurseries.behaviour import Actor, Handler
-from alysd.nurseries.child import State
+from alysd.nurseries.child import Desired, State
 from alysd.nurseries.errors import HandlerTooSlow, UnknownMessage, leaf_of
 from alysd.nurseries.trace import TracedMessage, Tracer, traced
 
@@ -26,38 +25,42 @@ BATCH = 128
 """Messages between two checkpoints of a busy actor, at most."""
 
 SAMPLE = 16
-"""Messages between two looks at the clock: 50 ns each would be a tenth of a message's cost."""
+"""Messages between two readings of the clock: a reading per message, 50 ns, would add a tenth to its cost."""
 
 SLICE = 0.001
-"""Seconds between two checkpoints, to within `SAMPLE` messages: handlers may not compute for longer."""
+"""Seconds between two checkpoints, to within `SAMPLE` messages: handlers must not compute for longer."""
 
 
-class Signal(Enum):
-    """What the runtime itself tells an actor, ahead of its messages."""
+HEALTH_CHECK = "health check"
+"""In place of a message, in the urgent entry that carries a health check."""
 
-    STOP = "stop"
-    SUSPEND = "suspend"
-    RESUME = "resume"
-    CHECK = "check health"
+WAKE: Entry = (None, 0.0, None)
+"""The urgent entry that has an actor look at its state, and at where it is wanted, ahead of its messages."""
 
 
 class Served(Protocol):
-    """What the loop needs of the child whose instance it runs."""
+    """What the loop needs from the child whose instance it runs."""
 
     address: Address[Any]
+    desired: Desired
+
+    @property
+    def state(self) -> State:
+        """The child's state."""
+        ...
 
     @property
     def tracer(self) -> Tracer:
-        """Records messages that carry a trace."""
+        """Records the handling of messages that carry a trace."""
         ...
 
     @property
     def refusals(self) -> tuple[type[Exception], ...]:
-        """Errors that are answers, not crashes."""
+        """Types of errors that are answers to the asker, not crashes."""
         ...
 
     def handlers(self, actor: Actor[Any]) -> Mapping[type[Any], Handler]:
-        """The instance's handlers, each within the time it may take."""
+        """The instance's handlers, each bounded by the time that it may take."""
         ...
 
     def move(self, new: State) -> None:
@@ -66,9 +69,9 @@ class Served(Protocol):
 
 
 async def serve(child: Served, actor: Actor[Any]) -> None:
-    """Handle messages until told to stop; then, if the mailbox was closed for good, what is left in it.
+    """Handle messages until the child is asked to stop, and then the rest of its mailbox if that is closed.
 
-    Raises what a handler raises unless it is a refusal; the entry is then still the address's `current`.
+    Raises what a handler raises, unless it is a refusal; the entry is then still the address's `current`.
     """
     address = child.address
     inbox, handlers, refusals = address.mailbox, child.handlers(actor), child.refusals
@@ -78,7 +81,7 @@ async def serve(child: Served, actor: Actor[Any]) -> None:
     while True:
         while queue or inbox.urgent:
             if inbox.urgent:
-                if await _obey(child, actor):
+                if await _attend(child, actor):
                     return
                 continue
             entry = queue.popleft()
@@ -91,7 +94,7 @@ async def serve(child: Served, actor: Actor[Any]) -> None:
             handler = handlers.get(type(message))
             try:
                 reply = await (handler(actor, message) if handler else _unusual(child, actor, handlers, message))
-            except Exception as error:  # a handler may raise anything; only refusals end here
+            except Exception as error:  # handlers may raise anything; only refusals are caught here
                 refusal = leaf_of(error)
                 if not isinstance(refusal, refusals):
                     raise
@@ -124,7 +127,7 @@ async def serve(child: Served, actor: Actor[Any]) -> None:
 async def _unusual(
     child: Served, actor: Actor[Any], handlers: Mapping[type[Any], Handler], message: object
 ) -> Any:
-    """A message without a handler: one that carries a trace, or a mistake."""
+    """Handle a message whose type has no handler: it carries a trace, or is an `UnknownMessage`."""
     inner: object = message.message if isinstance(message, TracedMessage) else message
     name, kind = child.address.name, type(inner)
     handler = handlers.get(kind)
@@ -135,7 +138,7 @@ async def _unusual(
 
 
 def within(seconds: float, name: str, handler: Handler) -> Handler:
-    """The handler, which is cancelled and fails with `HandlerTooSlow` when it takes longer."""
+    """The handler, cancelled after `seconds`; it then raises `HandlerTooSlow`."""
 
     async def bounded(actor: Any, message: Any) -> Any:
         with trio.move_on_after(seconds):
@@ -153,27 +156,27 @@ def _refused(address: Address[Any], message: object, pending: Pending | None, re
         logger.warning("%s refused %s: %s", address.name, type(message).__name__, refusal)
 
 
-async def _obey(child: Served, actor: Actor[Any]) -> bool:
-    """Obey the signals that wait, staying here while suspended. True when the instance must end now."""
+async def _attend(child: Served, actor: Actor[Any]) -> bool:
+    """Answer health checks, suspend, resume or stop, ahead of messages. True if the instance ends now."""
     inbox = child.address.mailbox
-    suspended = False
     while True:
         while inbox.urgent:
             entry = inbox.urgent.popleft()
-            signal, _, pending = entry
-            if signal is Signal.STOP:
-                if "pre_stop" in actor.overridden:
-                    await actor.pre_stop()
-                child.move(State.STOPPING)
-                return not inbox.closed
-            if signal is Signal.CHECK and pending is not None:
-                child.address.current = entry  # so that a crash in the check answers for it
-                pending.reply(await actor.health_check())
+            _, _, check = entry
+            if check is not None:
+                child.address.current = entry  # so that a crash in the check fails the check
+                check.reply(await actor.health_check())
                 child.address.current = None
-            elif (signal is Signal.SUSPEND) is not suspended:
-                suspended = not suspended
-                child.move(State.SUSPENDED if suspended else State.RUNNING)
-        if not suspended:
-            inbox.urgent = None  # an empty deque is 600 bytes, which an idle actor need not keep
+        if child.state is State.STOPPING:
+            if "pre_stop" in actor.overridden:
+                await actor.pre_stop()
+            inbox.urgent = None
+            return not inbox.closed
+        if child.desired is not Desired.SUSPENDED:
+            if child.state is State.SUSPENDED:
+                child.move(State.RUNNING)
+            inbox.urgent = None  # an empty deque takes 600 bytes, which an idle actor need not keep
             return False
+        if child.state is State.RUNNING:
+            child.move(State.SUSPENDED)
         await inbox.wait()

@@ -1,8 +1,9 @@
 """A supervisor: one task with a nursery, in which its children's tasks run.
 
-A failing child asks `judge`, in its own task. Where only that child is concerned it gets the seconds after
-which it restarts itself. All else is an event for the supervisor's task: a group to stop and start again, or
-the end of its patience, which it raises, after an orderly stop of its children, to its own supervisor.
+A child that fails asks `child_failed`, in its own task. Where only that child is concerned, it gets the seconds
+after which it restarts itself. Everything else becomes an event for the supervisor's task: a group to stop and
+start again, or a failure that the supervisor cannot handle. It then stops its children in order and fails
+itself, and its own supervisor decides.
 """
 
 import logging
@@ -15,17 +16,18 @@ import trio
 from alysd.nurseries.actor_child import ActorChild, TaskChild
 from alysd.nurseries.asks import Pending, handling
 from alysd.nurseries.behaviour import Health
-from alysd.nurseries.child import TRANSITIONS, UP, Child, Parent, Runtime, State
+from alysd.nurseries.child import TRANSITIONS, UP, Child, Desired, Parent, Runtime, State
 from alysd.nurseries.errors import BudgetSpent, WrongState
-from alysd.nurseries.failures import Failure, Outcome, root_cause
+from alysd.nurseries.failures import Failure
+from alysd.nurseries.restart import Budget, Decision, Outcome, decide
 from alysd.nurseries.spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec, validate
 
 logger = logging.getLogger("alysd.nurseries")
 
 
 @attrs.frozen
-class Regroup:
-    """`failed` takes others with it: restart the group after `delay` seconds."""
+class RestartGroup:
+    """The child `failed` and those that its strategy takes along restart after `delay` seconds."""
 
     failed: Child
     delay: float
@@ -33,7 +35,7 @@ class Regroup:
 
 @attrs.frozen
 class GiveUp:
-    """`failed` is more than this supervisor can mend."""
+    """The failure of `failed` is not handled here: this supervisor fails."""
 
     failed: Child
     error: Exception
@@ -42,25 +44,26 @@ class GiveUp:
 
 @attrs.frozen
 class StopNow:
-    """The supervisor was asked to stop."""
+    """The supervisor was asked to stop; its children are stopped for good or keep their messages."""
+
+    for_good: bool
 
 
-Event = Regroup | GiveUp | StopNow
+Event = RestartGroup | GiveUp | StopNow
 
 
 class SupervisorChild(Child):
-    """A supervisor at run time; itself a child of another, or of the system."""
+    """A supervisor at run time; itself a child of another supervisor, or of the system."""
 
     __slots__ = (
         "_arrived",
+        "_budget",
         "_changes",
         "_checks",
-        "_closing",
         "_events",
-        "_for_good",
-        "_intensity",
+        "_handling",
         "_nursery",
-        "_restarted_at",
+        "_planned",
         "children",
         "strategy",
     )
@@ -69,162 +72,159 @@ class SupervisorChild(Child):
     def __init__(self, spec: SupervisorSpec, parent: Parent, runtime: Runtime) -> None:
         super().__init__(spec, parent, runtime)
         self.children: list[Child] = [make_child(child, self, runtime) for child in spec.children]
+        self._planned = spec.children
         self.strategy = spec.strategy
-        self._intensity = spec.intensity
+        self._budget = Budget(spec.intensity)
         self._events: deque[Event] = deque()
+        self._handling: Event | None = None
         self._checks: deque[Pending] = deque()
-        # Two lots, so that a child's restart in its own task does not wake the supervisor's.
+        # Two parking lots, so that a child that restarts in its own task does not wake the supervisor's task.
         self._arrived = trio.lowlevel.ParkingLot()
         self._changes = trio.lowlevel.ParkingLot()
-        self._restarted_at: deque[float] = deque()
-        self._for_good = False
 
     # What children call, in their own tasks
 
-    def judge(self, child: Child, error: Exception) -> float | None:
-        """Decide what follows from a child's failure, by its policy, the strategy and the intensity."""
-        if self.stopping or self._closing or child.stopping:
-            self._record(child, error, Outcome.STOPPED)
+    def child_failed(self, child: Child, error: Exception, *, stopping: bool) -> float | None:
+        """Record the failure and do what `decide` says. Returns the seconds until the child restarts itself."""
+        if stopping or self.stopping or self._giving_up:
+            decision = Decision(Outcome.STOPPED)
+        else:
+            decision = decide(
+                child,
+                error,
+                siblings=self.children,
+                strategy=self.strategy,
+                budget=self._budget,
+                fatal=self.runtime.fatal,
+                rng=self.runtime.rng,
+            )
+        outcome, delay, reason = decision
+        self.runtime.failures.add(Failure(child.name, error, child.failed_at, child.lived, outcome, delay))
+        if outcome is Outcome.RESTARTED:
+            return delay
+        if outcome is Outcome.GROUP_RESTARTED:
+            self._post(RestartGroup(child, delay))
+        elif outcome is Outcome.STOPPED:
             child.move(State.STOPPED)
-            return None
-        if isinstance(root_cause(error), self.runtime.fatal):
-            return self._give_up(child, error, "no restart can mend this")
-        delay = child.spec.restart.delay(child.failures, self.runtime.rng)
-        if delay is None:
-            self._record(child, error, Outcome.LEFT)
-            child.wanted = False
+        elif outcome is Outcome.LEFT:
+            child.desired = Desired.DOWN
             child.move(State.FAILED)
             child.close("it failed")
-            return None
-        if not self._within_budget(child.failed_at):
-            budget = self._intensity
-            return self._give_up(child, error, f"more than {budget.restarts} restarts in {budget.seconds:g} s")
-        if len(self.strategy.affected(self.children, child)) == 1:
-            self._record(child, error, Outcome.RESTARTED, delay)
-            return delay
-        self._record(child, error, Outcome.GROUP_RESTARTED, delay)
-        self._post(Regroup(child, delay))
+        else:
+            child.move(State.FAILED)
+            self._post(GiveUp(child, error, reason))
         return None
 
-    def changed(self) -> None:
+    def child_changed(self) -> None:
         """Wake the supervisor's task if it waits for a change."""
         if self._changes:
             self._changes.unpark_all()
 
-    def _give_up(self, child: Child, error: Exception, reason: str) -> None:
-        self._record(child, error, Outcome.ESCALATED)
-        child.move(State.FAILED)
-        self._post(GiveUp(child, error, reason))
+    def child_finished(self, child: Child) -> None:
+        """Remove the child if it was added at run time; a child of the spec stays, stopped."""
+        if not any(child.spec is spec for spec in self._planned):
+            self._drop(child)
 
-    def _record(self, child: Child, error: Exception, outcome: Outcome, delay: float = 0.0) -> None:
-        self.runtime.failures.add(Failure(child.name, error, child.failed_at, child.lived, outcome, delay))
+    @property
+    def _giving_up(self) -> bool:
+        return isinstance(self._handling, GiveUp)
 
     def _post(self, event: Event) -> None:
         self._events.append(event)
         self._arrived.unpark_all()
         self._changes.unpark_all()
 
-    def _within_budget(self, now: float) -> bool:
-        times, budget = self._restarted_at, self._intensity
-        times.append(now)
-        while times[0] <= now - budget.seconds:
-            times.popleft()
-        return len(times) <= budget.restarts
-
     # The supervisor's own task
 
     async def _work(self) -> None:
         handling.set(None)  # a handler that added this supervisor does not wait for it
         self._events.clear()
-        self._restarted_at.clear()
-        self._closing = False
+        self._handling = None
+        self._budget.clear()
         for child in self.children:
             if child.state is State.FAILED:
-                child.wanted = True  # a new supervisor is a new beginning
+                child.desired = Desired.UP  # a new instance of the supervisor starts every child that had failed
         async with trio.open_nursery() as self._nursery:
             await self._supervise()
 
     async def _supervise(self) -> None:
         while True:
             await self._start_missing()
-            if not self._pressing():
+            if not self._has_event():
                 if self.state not in UP:
                     self.move(State.RUNNING)
-                while not self._pressing():
+                while not self._has_event():
                     await self._arrived.park()
-            event = self._events.popleft()
-            if isinstance(event, Regroup):
-                await self._regroup(event.failed, event.delay)
+            event = self._handling = self._events.popleft()
+            if isinstance(event, RestartGroup):
+                await self._stop_group(event.failed, event.delay)
             elif isinstance(event, GiveUp):
                 logger.error("%s gives up on %s: %s", self.name, event.failed.name, event.reason)
-                self._closing = True
                 await self._stop(self.children, for_good=False)
                 raise BudgetSpent(self.name, event.failed.name, event.reason) from event.error
             else:
-                if self.state in UP:
-                    self.move(State.STOPPING)
-                await self._stop(self.children, for_good=self._for_good)
+                later = any(isinstance(other, StopNow) and other.for_good for other in self._events)
+                await self._stop(self.children, for_good=event.for_good or later)
                 return
+            self._handling = None
 
     async def _start_missing(self) -> None:
-        """Start every wanted child that is not alive, each once the one before is up, until an event comes."""
+        """Start each child that should be up and has no task, once the one before is up, until an event comes."""
         for child in tuple(self.children):
-            if child.wanted and not child.alive and not self._pressing():
+            if child.desired is not Desired.DOWN and not child.alive and not self._has_event():
                 self._launch(child)
-            while child.alive and not child.came_up and not self._pressing():
+            while child.alive and not child.came_up and not self._has_event():
                 await self._changes.park()
 
     def _launch(self, child: Child) -> None:
-        child.alive = True
-        child.launches += 1
-        child.came_up = False
-        child.stopping = False
-        child.injected = None
-        child.open()
+        child.reopen()
+        child.launch()
         self._nursery.start_soon(child.live, name=child.name)
 
-    def _pressing(self) -> bool:
-        """Whether an event waits to be dealt with. Who asks for the supervisor's health is answered here."""
+    def _has_event(self) -> bool:
+        """Whether an event waits to be handled. Also answers the health checks of the supervisor."""
         while self._checks:
             self._checks.popleft().reply(Health.HEALTHY)
         return bool(self._events)
 
-    async def _regroup(self, failed: Child, delay: float) -> None:
+    async def _stop_group(self, failed: Child, delay: float) -> None:
+        """Stop all that restart with `failed`, then wait `delay` seconds or for an event."""
         if failed not in self.children:
             return  # removed meanwhile
-        affected = self.strategy.affected(self.children, failed)
-        await self._stop(affected, for_good=False)
-        # An operator may have stopped, or restarted, the one that failed meanwhile: nobody waits for it then.
+        await self._stop(self.strategy.affected(self.children, failed), for_good=False)
+        # An operator may have stopped or restarted the child that failed meanwhile: then there is no wait for it.
         if delay > 0 and State.BACKOFF in TRANSITIONS[failed.state]:
-            failed.backs_off(delay)
+            failed.enter_backoff(delay)
             with trio.move_on_after(delay):
-                while not self._pressing():
+                while not self._has_event():
                     await self._arrived.park()
 
     async def _stop(self, children: Sequence[Child], *, for_good: bool) -> None:
-        """Stop the children in reverse order: ask, wait for at most `stop_seconds`, cancel."""
+        """Stop the children in reverse order: ask each, wait for at most its `stop_seconds`, then cancel it."""
         for child in reversed(tuple(children)):
-            launch = child.launches
+            run = child.restarts  # a stopping child does not restart itself: another number means another task
             if child.alive:
                 child.begin_stop(for_good=for_good)
                 with trio.move_on_after(child.spec.stop_seconds):
-                    await self._gone(child, launch)
-                if child.alive and child.launches == launch and child.scope is not None:
-                    logger.error("%s did not stop within %g s", child.name, child.spec.stop_seconds)
+                    await self._ended(child, run)
+                if child.alive and child.restarts == run and child.scope is not None:
+                    logger.error(
+                        "%s did not stop within %g s; it is cancelled", child.name, child.spec.stop_seconds
+                    )
                     child.scope.cancel()
-                    await self._gone(child, launch)
-            if for_good and child.launches == launch:
+                    await self._ended(child, run)
+            if for_good and child.restarts == run:
                 child.close("stopped")
 
-    async def _gone(self, child: Child, launch: int) -> None:
-        """Wait for the end of what was launched as number `launch`; it may have a successor by then."""
-        while child.alive and child.launches == launch:
+    async def _ended(self, child: Child, run: int) -> None:
+        """Wait for the end of the child's task, which may have a successor by then."""
+        while child.alive and child.restarts == run:
             await self._changes.park()
 
-    # What an operator calls, through the system, in a task of theirs
+    # What an operator calls, through the system, in the operator's task
 
     def add(self, spec: ChildSpec) -> None:
-        """Add a child and start it; nobody waits for its start. It is the last in start order from now on.
+        """Add a child and start it, without waiting for its start. It is the last in start order from now on.
 
         Raises `SpecError`, and `WrongState` when this supervisor is not up.
         """
@@ -232,16 +232,15 @@ class SupervisorChild(Child):
             raise WrongState(self.name, "add a child to", f"it is {self.state.value}")
         validate(spec, self.runtime.children)
         child = make_child(spec, self, self.runtime)
-        child.added = True
         self.children.append(child)
         self._launch(child)
 
-    async def halt(self, child: Child) -> None:
+    async def stop_child(self, child: Child) -> None:
         """Stop a child for good: it stays in the tree, stopped, until it is restarted."""
-        child.wanted = False
+        child.desired = Desired.DOWN
         await self._stop((child,), for_good=True)
 
-    async def renew(self, child: Child) -> None:
+    async def restart(self, child: Child) -> None:
         """Stop the instance of a child, if there is one, and start another. Its messages are kept.
 
         Raises `WrongState` when this supervisor is not up; what runs then goes on.
@@ -250,22 +249,26 @@ class SupervisorChild(Child):
             await self._stop((child,), for_good=False)
         if not self._may_start():
             raise WrongState(child.name, "restart", f"{self.name} is {self.state.value}")
-        child.wanted = True
-        if not child.alive:  # else somebody else has started a successor meanwhile: that is what was asked for
+        child.desired = Desired.UP
+        if not child.alive:  # otherwise another operator has started a successor meanwhile
             self._launch(child)
 
-    def _may_start(self) -> bool:
-        return self.state in UP and not self._closing
+    async def remove(self, child: Child) -> None:
+        """Stop a child for good and take it out of the tree."""
+        await self.stop_child(child)
+        self._drop(child)
 
-    def forget(self, child: Child) -> None:
-        """Take a child that has ended out of the tree."""
+    def _may_start(self) -> bool:
+        return self.state in UP and not self._giving_up
+
+    def _drop(self, child: Child) -> None:
         if child in self.children:
             self.children.remove(child)
             child.close("removed")
             child.unregister()
 
     def ask_health(self, check: Pending) -> None:
-        """Ask the supervisor's task; while it does nothing but wait for a child to stop it does not answer."""
+        """Ask the supervisor's task. It does not answer while it waits for a child to stop."""
         if self.state in UP:
             self._checks.append(check)
             self._arrived.unpark_all()
@@ -275,27 +278,30 @@ class SupervisorChild(Child):
 
     def begin_stop(self, *, for_good: bool) -> None:
         """Ask to stop all children, last first, and end."""
-        self.stopping = True
-        self._for_good = for_good
-        if self.state is State.BACKOFF and self.scope is not None:
-            self.scope.cancel()
-        self._post(StopNow())
+        self._post(StopNow(for_good))
+        super().begin_stop(for_good=for_good)
+
+    def _stop_instance(self) -> None:
+        """The event is enough."""
+
+    def _stop_start(self) -> None:
+        """The event is enough: a supervisor starts its children between events."""
 
     def close(self, reason: str) -> None:
-        """Close all below, last first."""
+        """Close all children, last first, then itself."""
         for child in reversed(self.children):
             child.close(reason)
         super().close(reason)
 
     def unregister(self) -> None:
-        """Leave the system's books, with all below."""
+        """Leave the system's tables, with all below."""
         for child in self.children:
             child.unregister()
         super().unregister()
 
 
 def make_child(spec: ChildSpec, parent: Parent, runtime: Runtime) -> Child:
-    """The child at run time that `spec` describes."""
+    """The run-time child that `spec` describes."""
     match spec:
         case ActorSpec():
             return ActorChild(spec, parent, runtime)

@@ -17,13 +17,12 @@ import trio
 
 from alysd.nurseries.actor_child import ActorChild
 from alysd.nurseries.asks import Wheel
-from alysd.nurseries.child import UP, Child, Observer, Runtime, State
+from alysd.nurseries.child import UP, Child, Desired, Observer, Runtime, State
 from alysd.nurseries.errors import BudgetSpent, Fatal, Refusal, SystemFailed, UnknownChild, WrongState
 from alysd.nurseries.failures import Classifier, FailureLog
 from alysd.nurseries.health import HealthMonitor
 from alysd.nurseries.patterns import Pattern, find_patterns
 from alysd.nurseries.registry import ChildSnapshot, Registry, take_snapshot
-from alysd.nurseries.serve import Signal
 from alysd.nurseries.spec import ChildSpec, SupervisorSpec, validate
 from alysd.nurseries.supervision import SupervisorChild
 from alysd.nurseries.trace import Tracer, Unrecorded
@@ -36,11 +35,13 @@ class System:
 
     def __init__(self, root: SupervisorSpec, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._root = SupervisorChild(root, self, runtime)
         self._changed = trio.lowlevel.ParkingLot()
         self._failure: SystemFailed | None = None
         self._stop_reason: str | None = None
-        self._root.alive = True
+        self._root = SupervisorChild(root, self, runtime)
+        self._root.launch()
+
+    # What can be seen of it
 
     @property
     def stop_reason(self) -> str | None:
@@ -48,9 +49,19 @@ class System:
         return self._stop_reason
 
     @property
+    def failure(self) -> SystemFailed | None:
+        """Why the system ended by itself, or `None` if it did not."""
+        return self._failure
+
+    @property
     def failures(self) -> FailureLog:
-        """What failed so far, and what was done."""
+        """The failures so far, and what was done about them."""
         return self._runtime.failures
+
+    @property
+    def registry(self) -> Registry:
+        """Finds children by name and other properties."""
+        return Registry(self._runtime.children)
 
     def patterns(self) -> tuple[Pattern, ...]:
         """What the failures of the last minutes have in common."""
@@ -60,8 +71,20 @@ class System:
         """The whole tree as it is now."""
         return take_snapshot(self._root)
 
+    # Starting and stopping the whole
+
+    async def started(self) -> None:
+        """Wait until the whole tree is up. Returns as well when it ends before that."""
+        while self._root.alive and not self._root.came_up:
+            await self._changed.park()
+
+    async def ended(self) -> None:
+        """Wait until the tree has ended, by request or failure."""
+        while self._root.alive:
+            await self._changed.park()
+
     def request_stop(self, reason: str) -> None:
-        """Begin an orderly stop and return; for a signal handler, or a child that ends the system it is in."""
+        """Begin an orderly stop and return: for a signal handler, or for a child of the system itself."""
         if self._stop_reason is None:
             self._stop_reason = reason
             logger.info("%s stops: %s", self._root.name, reason)
@@ -76,36 +99,13 @@ class System:
             self._root.scope.cancel()
         await self.ended()
 
-    async def started(self) -> None:
-        """Wait until the whole tree is up. Returns as well when it ends without having been."""
-        while self._root.alive and not self._root.came_up:
-            await self._changed.park()
-
-    async def ended(self) -> None:
-        """Wait until the tree has ended, by request or failure."""
-        while self._root.alive:
-            await self._changed.park()
-
-    def inject(self, name: str, error: Exception) -> None:
-        """Make the child `name` fail with `error` at its next checkpoint, as if it had raised it itself.
-
-        Raises `UnknownChild`, and `WrongState` when no instance of it runs.
-        """
-        child = self._child(name)
-        if child.state not in UP:
-            raise WrongState(name, "inject a failure into", f"it is {child.state.value}")
-        child.inject(error)
-
-    @property
-    def registry(self) -> Registry:
-        """All children, to be found by what they are."""
-        return Registry(self._runtime.children)
+    # Changing one child. Raises `UnknownChild` for a name that is not in the tree
 
     def add(self, parent: str, spec: ChildSpec) -> None:
-        """Add a child to the supervisor `parent` and start it, without waiting for that.
+        """Add a child to the supervisor `parent` and start it, without waiting for its start.
 
-        It is supervised like the others; if it is a task that may end, nothing is left of it when it has.
-        Raises `UnknownChild`, `SpecError`, and `WrongState` when `parent` is no supervisor, or not up.
+        It is supervised like the others. A task that may end is removed from the tree when it has ended.
+        Raises `SpecError`, and `WrongState` when `parent` is not a supervisor, or not up.
         """
         supervisor = self._child(parent)
         if not isinstance(supervisor, SupervisorChild):
@@ -113,42 +113,52 @@ class System:
         supervisor.add(spec)
 
     async def stop_child(self, name: str) -> None:
-        """Stop a child for good, drained and with its deadline, and wait for that. `restart` brings it back."""
-        child = self._child(name)
-        await self._supervisor_of(child, "stop").halt(child)
+        """Stop a child for good, within its `stop_seconds`, and wait for its end. `restart` starts it again.
+
+        An actor handles the messages that wait first. Raises `WrongState` for the root.
+        """
+        child, supervisor = self._supervised(name, "stop")
+        await supervisor.stop_child(child)
 
     async def restart(self, name: str) -> None:
-        """Stop a child's instance, if there is one, and start another. Waits for the end, not for the start."""
-        child = self._child(name)
-        await self._supervisor_of(child, "restart").renew(child)
+        """Stop a child's instance, if there is one, and start another. Waits for the end, not for the start.
+
+        Its messages are kept. Raises `WrongState` for the root, and when the child's supervisor is not up.
+        """
+        child, supervisor = self._supervised(name, "restart")
+        await supervisor.restart(child)
 
     async def remove(self, name: str) -> None:
-        """Stop a child for good and take it out of the tree."""
-        child = self._child(name)
-        supervisor = self._supervisor_of(child, "remove")
-        await supervisor.halt(child)
-        supervisor.forget(child)
-
-    def _supervisor_of(self, child: Child, operation: str) -> SupervisorChild:
-        if not isinstance(child.parent, SupervisorChild):
-            raise WrongState(child.name, operation, "it is the root; stop the system instead")
-        return child.parent
+        """Stop a child for good and take it out of the tree. Raises `WrongState` for the root."""
+        child, supervisor = self._supervised(name, "remove")
+        await supervisor.remove(child)
 
     def suspend(self, name: str) -> None:
-        """Let the actor `name` handle no messages until `resume`; they wait in its mailbox."""
-        self._actor(name, "suspend", State.RUNNING).signal(Signal.SUSPEND)
+        """Let the actor `name` handle no messages until `resume`, or until it restarts; they wait in its mailbox.
+
+        Raises `WrongState` when it is not an actor, or not running.
+        """
+        child = self._actor(name, "suspend")
+        if child.state is not State.RUNNING:
+            raise WrongState(name, "suspend", f"it is {child.state.value}")
+        child.want(Desired.SUSPENDED)
 
     def resume(self, name: str) -> None:
-        """Let a suspended actor go on."""
-        self._actor(name, "resume", State.SUSPENDED).signal(Signal.RESUME)
+        """Let a suspended actor handle messages again. Raises `WrongState` when it is not a suspended actor."""
+        child = self._actor(name, "resume")
+        if child.state not in UP or child.desired is not Desired.SUSPENDED:
+            raise WrongState(name, "resume", f"it is {child.state.value}")
+        child.want(Desired.UP)
 
-    def _actor(self, name: str, operation: str, state: State) -> ActorChild:
+    def inject(self, name: str, error: Exception) -> None:
+        """Make the child `name` fail with `error` at its next checkpoint, as if it had raised it itself.
+
+        Raises `WrongState` when no instance of it is up.
+        """
         child = self._child(name)
-        if not isinstance(child, ActorChild):
-            raise WrongState(name, operation, "it is not an actor")
-        if child.state is not state:
-            raise WrongState(name, operation, f"it is {child.state.value}")
-        return child
+        if child.state not in UP:
+            raise WrongState(name, "inject a failure into", f"it is {child.state.value}")
+        child.inject(error)
 
     def _child(self, name: str) -> Child:
         try:
@@ -156,10 +166,22 @@ class System:
         except KeyError:
             raise UnknownChild(name) from None
 
+    def _actor(self, name: str, operation: str) -> ActorChild:
+        child = self._child(name)
+        if not isinstance(child, ActorChild):
+            raise WrongState(name, operation, "it is not an actor")
+        return child
+
+    def _supervised(self, name: str, operation: str) -> tuple[Child, SupervisorChild]:
+        child = self._child(name)
+        if not isinstance(child.parent, SupervisorChild):
+            raise WrongState(name, operation, "it is the root; stop the system instead")
+        return child, child.parent
+
     # As the parent of the root
 
-    def judge(self, child: Child, error: Exception) -> None:
-        """The root failed: nobody is left to restart it."""
+    def child_failed(self, child: Child, error: Exception, *, stopping: bool) -> None:  # noqa: ARG002
+        """The root failed: there is no supervisor to restart it."""
         path = [child.name]
         leaf: BaseException = error
         while isinstance(leaf, BudgetSpent) and leaf.__cause__ is not None:
@@ -169,17 +191,12 @@ class System:
         self._failure.__cause__ = leaf
         child.move(State.FAILED)
 
-    def changed(self) -> None:
-        """Wake who waits for the system's state."""
+    def child_changed(self) -> None:
+        """Wake the tasks that wait for the start or the end of the system."""
         self._changed.unpark_all()
 
-    def forget(self, child: Child) -> None:
-        """The root is never added at run time, so it is never forgotten."""
-
-    @property
-    def failure(self) -> SystemFailed | None:
-        """Why the system ended by itself, or `None`."""
-        return self._failure
+    def child_finished(self, child: Child) -> None:
+        """Never called: a supervisor does not finish by itself."""
 
     async def run(self, block: trio.CancelScope, monitor: HealthMonitor | None) -> None:
         """Run the tree to its end; if it fails, cancel the `block` that uses it. The task of `open_system`."""
@@ -216,12 +233,12 @@ async def open_system(
 ) -> AsyncGenerator[System]:
     """Start the tree and enter the block once all of it is up; stop it when the block is left.
 
-    `observer` is told of every lifecycle change. `rng` is where restart jitter comes from. `refusals` and
-    `fatal` name error types that count as `Refusal` and `Fatal` besides those two. `classifier` knows the
-    program's own errors. `monitor` checks every child's health beside the tree. `tracer` records the handling of
-    messages sent in a trace (`traced`).
+    `observer` is called with every change of a child's state. `rng` is the source of restart jitter. `refusals`
+    and `fatal` are error types that count as `Refusal` and `Fatal` besides those two. `classifier` knows the
+    program's own errors. `monitor` checks every child's health. `tracer` records the handling of messages sent
+    in a trace (`traced`).
 
-    Raises `SpecError` for a tree that cannot be, `SystemFailed` when the root gives up.
+    Raises `SpecError` for an invalid tree, and `SystemFailed` when the root gives up.
     """
     validate(root)
     runtime = Runtime(
@@ -245,14 +262,14 @@ async def open_system(
                     yield system
         except trio.Cancelled:
             raise
-        except BaseException as error:  # carried past the nursery, which would wrap it in a group
+        except BaseException as error:  # raised again after the nursery, which would wrap it in a group
             raised = error
         finally:
             with trio.CancelScope(shield=True):  # bounded by the children's stop_seconds
                 await system.stop("its block was left")
     if system.failure is not None:
         if raised is not None:
-            logger.error("besides the system's failure its block raised %r", raised, exc_info=raised)
+            logger.error("besides the failure of the system, its block raised %r", raised, exc_info=raised)
         raise system.failure
     if raised is not None:
         raise raised
@@ -271,7 +288,7 @@ async def run_system(
 ) -> None:
     """Run the tree until it is asked to stop (`System.request_stop`) or fails (`SystemFailed`).
 
-    `task_status` is given the `System` once the whole tree is up.
+    `task_status.started` is called with the `System` once the whole tree is up.
     """
     async with open_system(
         root,

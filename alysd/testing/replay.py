@@ -18,7 +18,7 @@ from trio.testing import MockClock
 
 T = TypeVar("T")
 
-_MEASURING = ("address", "actor_child", "serve")
+_MEASURING = ("address", "serve")
 """The modules of the runtime that ask how late it is."""
 
 

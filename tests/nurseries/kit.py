@@ -134,22 +134,22 @@ class Echoer(Actor[Echo]):
         raise Refusal("not today either")
 
 
-class Nobody:
-    """A parent that lets everything happen."""
+class IndifferentParent:
+    """A parent that restarts nothing."""
 
-    def judge(self, child: object, error: Exception) -> None:
+    def child_failed(self, child: object, error: Exception, *, stopping: bool) -> None:
         return None
 
-    def changed(self) -> None:
+    def child_changed(self) -> None:
         return None
 
-    def forget(self, child: object) -> None:
+    def child_finished(self, child: object) -> None:
         return None
 
 
 def unstarted_child() -> TaskChild:
     """A child that no supervisor starts."""
-    return TaskChild(task("t", trio.sleep_forever), Nobody(), Runtime(Wheel(), None, seeded(0)))
+    return TaskChild(task("t", trio.sleep_forever), IndifferentParent(), Runtime(Wheel(), None, seeded(0)))
 
 
 class Watcher:

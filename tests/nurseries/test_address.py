@@ -66,13 +66,13 @@ def test_the_asker_of_a_dropped_message_is_told_why() -> None:
         assert isinstance(asker.error, expected)
 
 
-def test_a_message_put_back_is_the_next_and_keeps_its_number() -> None:
+def test_a_message_requeue_is_the_next_and_keeps_its_number() -> None:
     inbox = Inbox("a", 3, Overflow.BLOCK)
     for text in "abc":
         inbox.send_nowait(entry(text))
     first = inbox.receive_nowait()
     assert (first[0], inbox.taken) == ("a", 1)
-    inbox.put_back(first)
+    inbox.requeue(first)
     assert [inbox.receive_nowait()[0] for _ in range(3)] == ["a", "b", "c"]
     assert inbox.taken == 3
 
@@ -81,7 +81,7 @@ def test_what_is_discarded_is_dropped_one_by_one() -> None:
     inbox = Inbox("a", 3, Overflow.BLOCK)
     for text in "abc":
         inbox.send_nowait(entry(text))
-    inbox.discard_all("stopped")
+    inbox.drop_all("stopped")
     assert (len(inbox), inbox.taken, inbox.dropped) == (0, 3, 3)
 
 

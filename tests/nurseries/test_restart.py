@@ -1,5 +1,6 @@
-"""Restart policies and group strategies as plain functions."""
+"""Restart policies, group strategies, budgets and the decision that they lead to."""
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
@@ -9,17 +10,20 @@ from alysd.nurseries import (
     CircuitBreaker,
     CircuitOpen,
     ExponentialBackoff,
+    Fatal,
     FixedDelay,
     Immediate,
     Intensity,
     Never,
     OneForAll,
     OneForOne,
+    Outcome,
     RestartPolicy,
     RestForOne,
     State,
     Strategy,
 )
+from alysd.nurseries.restart import Budget, Decision, decide
 from tests.nurseries.kit import Crash, Say, Watcher, echo, running, seeded
 
 
@@ -127,3 +131,43 @@ async def test_failures_in_a_row_are_forgotten_after_a_stable_life(autojump_cloc
 )
 def test_the_affected_children_in_start_order(strategy: Strategy, affected: str) -> None:
     assert list(strategy.affected("abc", "b")) == list(affected)
+
+
+@attrs.define
+class FailedChild:
+    """What `decide` looks at."""
+
+    policy: RestartPolicy = attrs.field(factory=Immediate)
+    failures: int = 1
+    failed_at: float = 0.0
+
+
+def decision(child: FailedChild, error: Exception, strategy: Strategy, budget: Budget) -> Decision:
+    siblings = [child, FailedChild(failures=2)]
+    return decide(child, error, siblings=siblings, strategy=strategy, budget=budget, fatal=(Fatal,), rng=seeded(0))
+
+
+@pytest.mark.parametrize(
+    ("child", "error", "strategy", "expected"),
+    [
+        (FailedChild(), OSError(), OneForOne(), Decision(Outcome.RESTARTED, 0.0)),
+        (FailedChild(FixedDelay(3.0)), OSError(), OneForAll(), Decision(Outcome.GROUP_RESTARTED, 3.0)),
+        (FailedChild(Never()), OSError(), OneForAll(), Decision(Outcome.LEFT)),
+        (FailedChild(Never()), Fatal(), OneForOne(), Decision(Outcome.ESCALATED, 0.0, "the error is fatal")),
+    ],
+)
+def test_a_failure_leads_to_one_decision(
+    child: FailedChild, error: Exception, strategy: Strategy, expected: Decision
+) -> None:
+    assert decision(child, error, strategy, Budget(Intensity())) == expected
+
+
+def test_a_spent_budget_escalates_until_its_time_has_passed() -> None:
+    budget = Budget(Intensity(restarts=2, seconds=10.0))
+    outcomes = [
+        decision(FailedChild(failed_at=at), OSError(), OneForOne(), budget).outcome for at in (0.0, 1.0, 2.0, 11.5)
+    ]
+    assert outcomes == [Outcome.RESTARTED, Outcome.RESTARTED, Outcome.ESCALATED, Outcome.RESTARTED]
+    budget.clear()
+    assert budget.spend(12.0) is budget.spend(12.0) is None
+    assert budget.spend(12.0) == "more than 2 restarts in 10 s"

@@ -116,6 +116,45 @@ async def test_a_suspended_actor_keeps_its_messages_until_it_is_resumed() -> Non
             system.resume("Root")
 
 
+async def test_an_actor_is_resumed_before_it_was_suspended(autojump_clock: MockClock) -> None:
+    """Its handler runs for the whole time, so it looks at where it is wanted only after both calls."""
+    watcher = Watcher()
+    address, child = echo()
+    async with running([child], observer=watcher) as system, trio.open_nursery() as nursery:
+        nursery.start_soon(address.ask, pause(1))
+        await wait_all_tasks_blocked()
+        system.suspend("echo")
+        system.resume("echo")
+        with pytest.raises(WrongState, match="cannot resume echo: it is Running"):
+            system.resume("echo")
+        await trio.sleep(2)
+        assert await address.ask(Say("on")) == "on"
+        assert watcher.states("echo") == [State.STARTING, State.RUNNING]
+
+
+async def test_a_suspension_ends_with_the_instance() -> None:
+    address, child = echo()
+    async with running([child]) as system:
+        system.suspend("echo")
+        await wait_all_tasks_blocked()
+        system.inject("echo", OSError("injected"))
+        assert await address.ask(Say("on")) == "on"
+        with pytest.raises(WrongState, match="cannot resume echo: it is Running"):
+            system.resume("echo")
+
+
+async def test_a_busy_actor_is_stopping_from_the_moment_it_is_told(autojump_clock: MockClock) -> None:
+    address, child = echo()
+    async with running([child]) as system, trio.open_nursery() as nursery:
+        nursery.start_soon(address.ask, pause(1))
+        await wait_all_tasks_blocked()
+        nursery.start_soon(system.stop_child, "echo")
+        await wait_all_tasks_blocked()
+        assert system.snapshot().children[0].state is State.STOPPING
+        await trio.sleep(1.5)
+        assert system.snapshot().children[0].state is State.STOPPED
+
+
 async def test_a_suspended_actor_can_be_stopped_and_drains() -> None:
     notes: list[str] = []
     address, child = echo(notes=notes)
@@ -382,7 +421,7 @@ async def test_when_system_and_block_fail_together_the_systems_failure_is_raised
 
     with pytest.raises(SystemFailed):
         await fail_in_block()
-    assert "besides the system's failure its block raised KeyError('in the block')" in caplog.text
+    assert "besides the failure of the system, its block raised KeyError('in the block')" in caplog.text
 
 
 async def test_a_daemon_runs_until_it_is_asked_to_stop() -> None:

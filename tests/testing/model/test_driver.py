@@ -86,7 +86,7 @@ LATE = FixedDelay(seconds=9.0)
 BREAKS: dict[str, tuple[type[object], str, Callable[..., object], Program]] = {
     "a message is lost by a crash": (
         Inbox,
-        "put_back",
+        "requeue",
         nothing,
         program(ChildPlan(LATE, on_crash=OnCrash.RETRY), Give(0, Manner.TELL, Deed.TRIP)),
     ),
@@ -116,7 +116,7 @@ BREAKS: dict[str, tuple[type[object], str, Callable[..., object], Program]] = {
     ),
     "what waits at the end is forgotten": (
         Address,
-        "shut",
+        "close",
         nothing,
         program(ChildPlan(LATE), InjectPanic(0), Give(0, Manner.TELL)),
     ),
