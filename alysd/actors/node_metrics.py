@@ -65,7 +65,7 @@ class EventCounts:
                 self._halted.inc()
             case WorkQueued():
                 self._works.inc()
-            case WorkflowMoved(workflow, _, state):
+            case WorkflowMoved(workflow, state):
                 self._workflow_child(workflow, state).inc()
             case _:
                 pass

@@ -48,11 +48,10 @@ class ProductionHalted(ChainEvent):
 
 @attrs.frozen
 class WorkflowMoved:
-    """A workflow has gone from one state to another; both by the names of their classes."""
+    """A workflow has reached the state of this name."""
 
     workflow: str
-    old: str
-    new: str
+    state: str
 
 
 @attrs.frozen

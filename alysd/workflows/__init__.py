@@ -1,1 +1,1 @@
-"""The order of steps: each workflow is a table of transitions and the steps that cause them."""
+"""The order of steps, one module per workflow."""

@@ -1,10 +1,12 @@
-"""Block import: received, valid, executed, stored and adopted, in that order and no other.
+"""Block import: ReceivedBlock → ValidBlock → ExecutedBlock → StoredBlock → ImportedBlock.
 
+Each step takes the type that the step before it returns, so that none can be left out.
 `consensus` judges, the engine actor executes, the chain actor stores and adopts (docs/architecture.md, "A block's
 way"). One block at a time: a block's parent is in the tree before the block is looked at.
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import attrs
 import trio
@@ -22,10 +24,12 @@ from alysd.messages.log.base import log
 from alysd.messages.log.chain import BlockRefused, EngineLags
 from alysd.nurseries import Actor, Address, NotAnswered, handles
 from alysd.ports import Clock
+from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ReceivedBlock, StoredBlock, ValidBlock
 from alysd.types.chain_spec import ChainContext
 from alysd.wire.block_ssz import encode_block
-from alysd.workflows.machine import Machine, Transitions
+
+_NAME = "block import"
 
 CHAIN_SECONDS = 2.0
 """The chain actor answers from memory, or after one synced write: a slot's length means that it is stuck."""
@@ -39,89 +43,18 @@ FORKCHOICE_SECONDS = 2.0
 """The new head is stored already: a client that cannot follow now is told again with the next block."""
 
 
+T = TypeVar("T")
+
+
 @attrs.frozen
 class ImportedBlock:
-    """The end: the block is part of the tree. `head` is the head afterwards, this block or another."""
+    """A stored block of which the execution client has been told; `forkchoice` is the node's afterwards."""
 
-    head: Forkchoice
-
-
-@attrs.frozen
-class RefusedBlock:
-    """The end: the block breaks a rule."""
-
-    error: Refused
-
-
-@attrs.frozen
-class Judged:
-    """The rules hold."""
-
-    valid: ValidBlock
-
-
-@attrs.frozen
-class Executed:
-    """The execution client agrees."""
-
-    executed: ExecutedBlock
-
-
-@attrs.frozen
-class Stored:
-    """The block is on disk, in its place."""
-
-    stored: StoredBlock
-
-
-@attrs.frozen
-class Adopted:
-    """The execution client has been told of the head."""
-
-
-@attrs.frozen
-class Broken:
-    """A rule does not hold."""
-
-    error: Refused
-
-
-ImportState = ReceivedBlock | ValidBlock | ExecutedBlock | StoredBlock | ImportedBlock | RefusedBlock
-ImportEvent = Judged | Executed | Stored | Adopted | Broken
-
-
-def _judged(_state: ReceivedBlock, event: Judged) -> ValidBlock:
-    return event.valid
-
-
-def _executed(_state: ValidBlock, event: Executed) -> ExecutedBlock:
-    return event.executed
-
-
-def _stored(_state: ExecutedBlock, event: Stored) -> StoredBlock:
-    return event.stored
-
-
-def _adopted(state: StoredBlock, _event: Adopted) -> ImportedBlock:
-    return ImportedBlock(state.placement.tip)
-
-
-def _broken(_state: ReceivedBlock | ValidBlock, event: Broken) -> RefusedBlock:
-    return RefusedBlock(event.error)
-
-
-TRANSITIONS: Transitions = {
-    (ReceivedBlock, Judged): _judged,
-    (ReceivedBlock, Broken): _broken,
-    (ValidBlock, Executed): _executed,
-    (ValidBlock, Broken): _broken,
-    (ExecutedBlock, Stored): _stored,
-    (StoredBlock, Adopted): _adopted,
-}
+    forkchoice: Forkchoice
 
 
 class BlockImportWorkflow(Actor[BlockImport]):
-    """Runs one import after the other, for whoever asks: block production, and peers."""
+    """Imports one block after the other, of this node and of peers."""
 
     def __init__(
         self,
@@ -141,49 +74,57 @@ class BlockImportWorkflow(Actor[BlockImport]):
 
     @handles(ImportBlock)
     async def import_block(self, message: ImportBlock) -> Forkchoice:
-        """Take one block through all states; raises the rule that it breaks, or who did not answer."""
+        """Take one block through all steps; the forkchoice afterwards.
+
+        Raises the rule that the block breaks, `NotAnswered` when an actor does not answer in time.
+        """
         signed = message.signed
         if await self._chain.ask(GetState(signed.hash), seconds=CHAIN_SECONDS) is not None:
             return await self._chain.ask(GetForkchoice(), seconds=CHAIN_SECONDS)
         received = ReceivedBlock(signed, len(encode_block(signed)))
-        machine = Machine[ImportState, ImportEvent]("block import", TRANSITIONS, received, self._publish)
         try:
-            valid, ancestry = await self._judge(received)
-            machine.move(Judged(valid))
-            executed = await self._execute(valid, ancestry)
+            parent, ancestry = await self._ancestors(signed)
+            valid = self._reached(await self._judge(received, parent, ancestry))
+            executed = self._reached(await self._execute(valid, ancestry))
         except Refused as error:
-            machine.move(Broken(error))
+            self._publish(WorkflowMoved(_NAME, "RefusedBlock"))
             log(BlockRefused(signed.hash, type(error).__name__, str(error)))
             raise
-        machine.move(Executed(executed))
-        stored = await self._chain.ask(AdoptBlock(executed), seconds=CHAIN_SECONDS)
-        machine.move(Stored(stored))
-        await self._follow(stored)
-        machine.move(Adopted())
-        return stored.placement.tip
+        stored = self._reached(await self._chain.ask(AdoptBlock(executed), seconds=CHAIN_SECONDS))
+        return self._reached(await self._follow(stored)).forkchoice
 
-    async def _judge(self, received: ReceivedBlock) -> tuple[ValidBlock, tuple[ChainState, ...]]:
-        signed = received.signed
+    def _reached(self, progress: T) -> T:
+        self._publish(WorkflowMoved(_NAME, type(progress).__name__))
+        return progress
+
+    async def _ancestors(self, signed: SignedBlock) -> tuple[ChainState, tuple[ChainState, ...]]:
+        """The parent's state, and the ancestry that a block with a proof of work is judged by."""
         parent = await self._chain.ask(GetState(signed.block.parent_hash), seconds=CHAIN_SECONDS)
         if parent is None:
             raise UnknownParent(signed.block.parent_hash)
         ancestry: tuple[ChainState, ...] = ()
         if signed.block.auxpow_header is not None:
             ancestry = await self._chain.ask(GetAncestry(parent.hash), seconds=CHAIN_SECONDS)
+        return parent, ancestry
 
+    async def _judge(
+        self, received: ReceivedBlock, parent: ChainState, ancestry: tuple[ChainState, ...]
+    ) -> ValidBlock:
         def judge() -> ValidBlock:
             return check_block(received, parent, ancestry, self._context, self._clock.time(), self._verify)
 
         # Two pairings and the proof's hashes: some 3 ms, too long for the event loop.
-        return await trio.to_thread.run_sync(judge), ancestry
+        return await trio.to_thread.run_sync(judge)
 
     async def _execute(self, valid: ValidBlock, ancestry: tuple[ChainState, ...]) -> ExecutedBlock:
         block = valid.signed.block
         fees = await self._engine.ask(ExecutePayload(block.payload, block.parent_hash), seconds=EXECUTE_SECONDS)
         return ExecutedBlock(valid.signed, apply_block(valid.parent, valid.signed, fees, ancestry))
 
-    async def _follow(self, stored: StoredBlock) -> None:
+    async def _follow(self, stored: StoredBlock) -> ImportedBlock:
+        forkchoice = stored.placement.tip
         try:
-            await self._engine.ask(SetForkchoice(stored.placement.tip), seconds=FORKCHOICE_SECONDS)
+            await self._engine.ask(SetForkchoice(forkchoice), seconds=FORKCHOICE_SECONDS)
         except (NotAnswered, NotNow) as error:
             log(EngineLags(str(error)))
+        return ImportedBlock(forkchoice)

@@ -6,6 +6,7 @@ the guard's record that something was signed.
 """
 
 from collections.abc import Callable
+from enum import Enum
 
 import attrs
 import trio
@@ -20,7 +21,7 @@ from alysd.messages.auxpow import MergedMining, WorkFor
 from alysd.messages.block_import import BlockImport, ImportBlock
 from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.engine import BuildPayload, Engine
-from alysd.messages.events import BlockProduced, ProductionHalted, SlotMissed
+from alysd.messages.events import BlockProduced, ProductionHalted, SlotMissed, WorkflowMoved
 from alysd.messages.log.base import log
 from alysd.messages.log.chain import WorkNotIncluded
 from alysd.nurseries import Address, NotAnswered
@@ -32,7 +33,6 @@ from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import block_hash
-from alysd.workflows.machine import Machine, Transitions
 
 ASK_SECONDS = 2.0
 """Chain and merged-mining actor answer from memory; longer than a slot of the default length is no answer."""
@@ -44,88 +44,14 @@ LAST_MOMENT = 0.95
 """The part of a slot after which its work is given up: the rest is for the next slot's start to be on time."""
 
 
-@attrs.frozen
-class Waiting:
-    """For the next slot of this authority."""
+class Step(Enum):
+    """What the workflow is doing; the value names it in metrics and in the reason of a missed slot."""
 
-
-@attrs.frozen
-class Preparing:
-    """Asking for the head and for work to include."""
-
-    slot: Slot
-
-
-@attrs.frozen
-class Building:
-    """The execution client fills a payload on `head`."""
-
-    slot: Slot
-    head: Forkchoice
-    work: AuxPowHeader | None
-
-
-@attrs.frozen
-class Signing:
-    """The block is whole; the guard records it and this authority approves."""
-
-    block: Block
-
-
-@attrs.frozen
-class Importing:
-    """The signed block goes the way of every block."""
-
-    signed: SignedBlock
-
-
-@attrs.frozen
-class SlotBegun:
-    """A slot of this authority has begun."""
-
-    slot: Slot
-
-
-@attrs.frozen
-class Prepared:
-    """Head and work are known."""
-
-    head: Forkchoice
-    work: AuxPowHeader | None
-
-
-@attrs.frozen
-class Built:
-    """The payload is there."""
-
-    block: Block
-
-
-@attrs.frozen
-class Signed:
-    """The approval is given."""
-
-    signed: SignedBlock
-
-
-@attrs.frozen
-class SlotOver:
-    """The slot's work has ended, one way or another."""
-
-
-ProductionState = Waiting | Preparing | Building | Signing | Importing
-ProductionEvent = SlotBegun | Prepared | Built | Signed | SlotOver
-
-TRANSITIONS: Transitions = {
-    (Waiting, SlotBegun): lambda _state, event: Preparing(event.slot),
-    (Preparing, Prepared): lambda state, event: Building(state.slot, event.head, event.work),
-    (Preparing, SlotOver): lambda _state, _event: Waiting(),
-    (Building, Built): lambda _state, event: Signing(event.block),
-    (Building, SlotOver): lambda _state, _event: Waiting(),
-    (Signing, Signed): lambda _state, event: Importing(event.signed),
-    (Signing, SlotOver): lambda _state, _event: Waiting(),
-    (Importing, SlotOver): lambda _state, _event: Waiting(),
-}
+    WAITING = "Waiting"  # for the next slot of this authority
+    PREPARING = "Preparing"  # asking for the head and for work to include
+    BUILDING = "Building"  # the execution client fills a payload
+    SIGNING = "Signing"  # the block is whole: the guard records it and this authority approves
+    IMPORTING = "Importing"  # the signed block takes the way of every block
 
 
 @attrs.define(eq=False)
@@ -147,6 +73,7 @@ class BlockProduction:
     federation: Federation = attrs.field(
         init=False, default=attrs.Factory(lambda workflow: workflow.context.first_federation, takes_self=True)
     )
+    _step: Step = attrs.field(init=False, default=Step.WAITING)
 
     @property
     def authority(self) -> int | None:
@@ -156,39 +83,36 @@ class BlockProduction:
     async def run(self) -> None:
         """Slot after slot, beginning with the next that starts; a block in those of this authority."""
         slot = Slot(self._present_slot() + 1)
-        machine = Machine[ProductionState, ProductionEvent](
-            "block production", TRANSITIONS, Waiting(), self.publish
-        )
         while True:
             await self._sleep_until(slot_start(slot, self.context.spec.slot_seconds))
             now = self._present_slot()
             if now > slot:
                 self._miss_between(slot, now)
             elif self.federation.author(slot) == self.authority:
-                machine.move(SlotBegun(slot))
-                await self._slot(machine, slot)
-                machine.move(SlotOver())
+                await self._slot(slot)
+                self._enter(Step.WAITING)
             else:
                 await self._look_at_head()
             slot = Slot(max(slot + 1, self._present_slot()))
 
-    async def _slot(self, machine: Machine[ProductionState, ProductionEvent], slot: Slot) -> None:
+    async def _slot(self, slot: Slot) -> None:
         begun = self.clock.time()
         seconds = self.context.spec.slot_seconds
         budget = slot_start(slot, seconds) + seconds * LAST_MOMENT - begun
         with trio.move_on_after(budget) as deadline:
             try:
                 with self.tracing.span("slot", slot=slot):
-                    signed = await self._produce(machine, slot)
+                    signed = await self._produce(slot)
             except (Refused, Unavailable, WouldDoubleSign, StoreError, NotAnswered) as error:
                 self._miss(slot, str(error))
             else:
                 if signed is not None:
                     self.publish(BlockProduced(signed, self.clock.time() - begun))
         if deadline.cancelled_caught:
-            self._miss(slot, f"{type(machine.state).__name__.lower()} took more than {budget:.1f} s")
+            self._miss(slot, f"{self._step.value.lower()} took more than {budget:.1f} s")
 
-    async def _produce(self, machine: Machine[ProductionState, ProductionEvent], slot: Slot) -> SignedBlock | None:
+    async def _produce(self, slot: Slot) -> SignedBlock | None:
+        self._enter(Step.PREPARING)
         with self.tracing.span("prepare"):
             tip = await self.chain.ask(GetForkchoice(), seconds=ASK_SECONDS)
             if tip.head.slot >= slot:
@@ -200,18 +124,22 @@ class BlockProduction:
         if work is None and halted(tip.head, self.context.spec):
             self.publish(ProductionHalted(slot, tip.head.height - tip.head.last_final_height))
             return None
-        machine.move(Prepared(tip, work))
+        self._enter(Step.BUILDING)
         attributes = payload_attributes(tip.head, slot, work, self.context)
         with self.tracing.span("build"):
             payload = await self.engine.ask(BuildPayload(tip, attributes), seconds=ASK_SECONDS)
         block = Block(tip.head.hash, slot, payload, auxpow_header=work)
-        machine.move(Built(block))
+        self._enter(Step.SIGNING)
         with self.tracing.span("sign"):
             signed = await self._approve(block)
-        machine.move(Signed(signed))
+        self._enter(Step.IMPORTING)
         with self.tracing.span("import"):
             await self.block_import.ask(ImportBlock(signed), seconds=ASK_SECONDS)
         return signed
+
+    def _enter(self, step: Step) -> None:
+        self._step = step
+        self.publish(WorkflowMoved("block production", step.value))
 
     async def _work(self, tip: Forkchoice) -> AuxPowHeader | None:
         try:

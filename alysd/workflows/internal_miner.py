@@ -5,11 +5,6 @@ of a development chain, about two hashes. It never works before the spacing betw
 target does not harden.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
-import attrs
-
 from alysd.consensus.commitment import commitment
 from alysd.errors import InvalidWork, NotNow
 from alysd.messages.auxpow import CreateWork, GetQueuedWork, MergedMining, MiningOffer, SubmitWork
@@ -25,7 +20,6 @@ from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BitcoinHash, EvmAddress
 from alysd.types.units import Sat
 from alysd.wire.bitcoin_block import ParentCandidate, build_candidate
-from alysd.workflows.machine import Machine
 from alysd.workflows.nonce_search import find_nonce
 
 ASK_SECONDS = 2.0
@@ -36,44 +30,6 @@ _PARENT_VERSION = 2
 
 _ANYONE_CAN_SPEND = b"\x51"
 """OP_TRUE: the parent's coinbase pays nothing to nobody."""
-
-
-@attrs.frozen
-class MinerResting:
-    """Too few slots have passed since the last final block, or a proof waits already."""
-
-
-@attrs.frozen
-class MinerWorking:
-    """Looking for a proof over the blocks up to `tip`."""
-
-    tip: ChainState
-
-
-@attrs.frozen
-class WorkDue:
-    """The spacing has passed, and nobody else has brought work."""
-
-    tip: ChainState
-
-
-@attrs.frozen
-class WorkDone:
-    """The search is over: a proof is queued, or the work is no longer wanted."""
-
-
-def _start(_state: MinerResting, event: WorkDue) -> MinerWorking:
-    return MinerWorking(event.tip)
-
-
-def _rest(_state: MinerWorking, _event: WorkDone) -> MinerResting:
-    return MinerResting()
-
-
-TRANSITIONS: Mapping[tuple[type[Any], type[Any]], Callable[[Any, Any], MinerResting | MinerWorking]] = {
-    (MinerResting, WorkDue): _start,
-    (MinerWorking, WorkDone): _rest,
-}
 
 
 class InternalMiner:
@@ -97,16 +53,11 @@ class InternalMiner:
 
     async def run(self) -> None:
         """Follow the head, and mine when work is due. Never returns."""
-        machine: Machine[MinerResting | MinerWorking, WorkDue | WorkDone] = Machine(
-            "internal miner", TRANSITIONS, MinerResting(), self._bus.publish
-        )
         with self._bus.subscribe(HeadMoved, capacity=1) as moves:
             head = (await self._chain.ask(GetForkchoice(), seconds=ASK_SECONDS)).head
             while True:
                 if work_due(head, self._spec):
-                    machine.move(WorkDue(head))
                     await self._prove()
-                    machine.move(WorkDone())
                 head = (await moves.receive()).new.head
 
     async def _prove(self) -> None:

@@ -1,4 +1,4 @@
-"""The driver that every workflow runs on: one state at a time, moved only as the workflow's table allows."""
+"""A state machine driven by a table, for workflows whose next step depends on the answers that they get."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
@@ -46,5 +46,5 @@ class Machine(Generic[State, Event]):
         if step is None:
             raise NoSuchTransition(self.name, old, event)
         self.state = step(old, event)
-        self._publish(WorkflowMoved(self.name, type(old).__name__, type(self.state).__name__))
+        self._publish(WorkflowMoved(self.name, type(self.state).__name__))
         return self.state

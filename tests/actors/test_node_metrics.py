@@ -103,13 +103,13 @@ def test_work_and_workflow_states_are_counted() -> None:
     header = AuxPowHeader(BlockHash(bytes(32)), BlockHash(bytes(32)), EASY_BITS, CHAIN_ID, MINER, None)
     found, _ = counted(
         WorkQueued(QueuedWork(header, AuxHash(bytes(32)), 1, 5)),
-        WorkflowMoved("finality", "Idle", "Pending"),
-        WorkflowMoved("finality", "Proven", "Pending"),
-        WorkflowMoved("finality", "Pending", "Proven"),
+        WorkflowMoved("block production", "Building"),
+        WorkflowMoved("block production", "Building"),
+        WorkflowMoved("block production", "Signing"),
     )
     assert found["alysd_works_queued_total{}"] == 1
-    assert found["alysd_workflow_changes_total{state=Pending,workflow=finality}"] == 2
-    assert found["alysd_workflow_changes_total{state=Proven,workflow=finality}"] == 1
+    assert found["alysd_workflow_changes_total{state=Building,workflow=block production}"] == 2
+    assert found["alysd_workflow_changes_total{state=Signing,workflow=block production}"] == 1
 
 
 def test_other_events_count_nothing() -> None:

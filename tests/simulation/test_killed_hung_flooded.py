@@ -256,7 +256,7 @@ async def test_a_flood_of_events_is_dropped_and_counted(tmp_path: Path, autojump
         tip = await node.forkchoice()
         for number in range(20_000):
             node.bus.publish(HeadMoved(tip, tip, 0))
-            node.bus.publish(WorkflowMoved("flood", "a", "b"))
+            node.bus.publish(WorkflowMoved("flood", "a"))
             if not number % 1000:
                 await trio.sleep(0.01)
         assert next(node.system.registry.find("metrics")).state is State.RUNNING

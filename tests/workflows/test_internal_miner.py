@@ -1,7 +1,5 @@
 """The internal miner: brings work when it is due, never earlier, and survives what is in its way."""
 
-from itertools import product
-
 import pytest
 import trio
 from trio.testing import MockClock
@@ -13,17 +11,7 @@ from alysd.nurseries import Immediate, task
 from alysd.testing.clock import VirtualClock
 from alysd.types.hashes import EvmAddress
 from alysd.workflows import nonce_search
-from alysd.workflows.internal_miner import (
-    TRANSITIONS,
-    InternalMiner,
-    MinerResting,
-    MinerWorking,
-    WorkDone,
-    WorkDue,
-    parent_candidate,
-    work_due,
-)
-from alysd.workflows.machine import Machine, NoSuchTransition
+from alysd.workflows.internal_miner import InternalMiner, parent_candidate, work_due
 from tests.consensus.builders import FIRST_SLOT, MINER, genesis, make_spec
 from tests.mining_kit import World, search_in_place, solved
 
@@ -135,20 +123,3 @@ async def test_the_parent_block_names_no_chain_of_ours(autojump_clock: MockClock
     proof = parent_candidate(offer, 1_700_000_000, 3).auxpow(0)
     assert proof.parent.version >> 16 == 0
     assert proof.parent.time == 1_700_000_000
-
-
-def test_every_pair_of_state_and_event() -> None:
-    """A step that the table does not have would be taken silently, or a needed one refused."""
-    tip = genesis(make_spec())
-    allowed: dict[tuple[type[object], type[object]], type[object]] = {
-        (MinerResting, WorkDue): MinerWorking,
-        (MinerWorking, WorkDone): MinerResting,
-    }
-    for state, event in product((MinerResting(), MinerWorking(tip)), (WorkDue(tip), WorkDone())):
-        machine: Machine[object, object] = Machine("internal miner", TRANSITIONS, state, lambda _: None)
-        after = allowed.get((type(state), type(event)))
-        if after is None:
-            with pytest.raises(NoSuchTransition):
-                machine.move(event)
-        else:
-            assert type(machine.move(event)) is after
