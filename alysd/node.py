@@ -14,6 +14,7 @@ import attrs
 import trio
 
 from alysd.actors.auxpow import AuxPowActor, MiningMemory
+from alysd.actors.auxpow_offers import OfferBook
 from alysd.actors.chain import ChainActor
 from alysd.actors.engine import EngineActor
 from alysd.actors.metrics import MetricsActor
@@ -75,6 +76,7 @@ from alysd.nurseries import (
     task,
 )
 from alysd.resources import NodeResources, open_resources
+from alysd.timing import Timing
 from alysd.types.chain_spec import ChainSpec
 from alysd.workflows.block_import import BlockImportWorkflow
 from alysd.workflows.block_production import BlockProduction
@@ -101,19 +103,6 @@ CLASSIFIER = Classifier((
 """The kind of failure that each of the node's own errors is, for the log, the statistics and the patterns."""
 
 
-HEALTH_RULES = HealthRules(patience=5.0, unhealthy_after=4)
-"""An actor that answers no health check for 20 s is stuck. `patience` equals the shortest interval between checks,
-so the checks of a critical actor follow each other without a gap: four in a row fail only if one message occupies
-the actor for all that time, however many messages wait. No message may take that long: the engine actor needs at
-most 15 s for one (`actors.engine.HANDLER_SECONDS`), the import of a block 12 s for its execution and 2 s each for
-the write and the new head (`workflows.block_import`)."""
-
-MINING_SECONDS = 4.0
-"""The most that the merged-mining actor may need for one message: twice what its two questions to the chain actor
-may take. Its health is checked every 10 s only, so a stuck actor would keep miners waiting for a minute. The
-critical actors limit their long work themselves."""
-
-
 @attrs.frozen
 class Addresses:
     """The addresses of the node's actors. They outlive restarts and exist before any actor runs."""
@@ -124,6 +113,11 @@ class Addresses:
     chain: Address[Chain] = attrs.field(factory=lambda: Address("chain", capacity=1024))
     auxpow: Address[MergedMining] = attrs.field(factory=lambda: Address("auxpow", capacity=256))
     block_import: Address[BlockImport] = attrs.field(factory=lambda: Address("block import", capacity=64))
+
+
+def health_rules(timing: Timing) -> HealthRules:
+    """How the health monitor judges the children of a node."""
+    return HealthRules(patience=timing.health_answer, unhealthy_after=timing.health_checks)
 
 
 @attrs.frozen
@@ -137,7 +131,11 @@ class Node:
     resources: NodeResources
     to: Addresses = attrs.field(factory=Addresses)
     bus: Bus = attrs.field(factory=Bus)
-    handle: SystemHandle = attrs.field(factory=lambda: SystemHandle(HealthMonitor(HEALTH_RULES)))
+    handle: SystemHandle = attrs.field(
+        default=attrs.Factory(
+            lambda node: SystemHandle(HealthMonitor(health_rules(node.resources.timing))), takes_self=True
+        )
+    )
 
 
 @attrs.frozen
@@ -155,10 +153,10 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
     """The tree as data: the children of each supervisor, how each restarts, in the order of starting."""
     mining, resources, to, bus = node.mining, node.resources, node.to, node.bus
     context, spec, genesis, tell = resources.context, resources.context.spec, resources.genesis, bus.publish
-    memory = MiningMemory()
+    memory, timing = MiningMemory(OfferBook(resources.timing)), resources.timing
     production = BlockProduction(
         context, resources.clock, resources.signer, to.chain, to.engine, to.auxpow, to.block_import,
-        tell, resources.tracing,
+        tell, resources.tracing, timing,
     )  # fmt: skip
     return supervisor("AlysSystem", OneForAll(), [
         *edges.before,
@@ -170,18 +168,20 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
         supervisor("ChainSupervisor", OneForOne(), [
             actor(to.engine, lambda: EngineActor(
                 resources.engine, resources.sync_engine, to.engine, to.storage,
-                genesis.block.payload.block_hash, tell,
-            ), restart=CircuitBreaker(failures=2, open_seconds=4.0), priority=Priority.CRITICAL, stop_seconds=1.0),
-            actor(to.chain, lambda: ChainActor(to.storage, tell),
+                genesis.block.payload.block_hash, tell, timing,
+            ), restart=CircuitBreaker(failures=2, open_seconds=timing.engine_pause),
+                  priority=Priority.CRITICAL, stop_seconds=timing.engine_stop),
+            actor(to.chain, lambda: ChainActor(to.storage, tell, timing),
                   restart=ExponentialBackoff(), priority=Priority.CRITICAL),
-            actor(to.auxpow, lambda: AuxPowActor(to.chain, spec, memory, tell),
-                  restart=Immediate(), priority=Priority.HIGH, handle_seconds=MINING_SECONDS),
+            actor(to.auxpow, lambda: AuxPowActor(to.chain, spec, memory, tell, timing),
+                  restart=Immediate(), priority=Priority.HIGH, handle_seconds=timing.mining_handler),
             actor(to.block_import, lambda: BlockImportWorkflow(
-                context, resources.clock, verify_aggregate, to.chain, to.engine, tell,
-            ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=2.0),
+                context, resources.clock, verify_aggregate, to.chain, to.engine, tell, timing,
+            ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.import_stop),
             task("block production", production.run, restart=Immediate(), priority=Priority.CRITICAL),
             task("finality", lambda: follow_finality(
                 to.chain, to.storage, to.auxpow, spec, bus, mining.fee_recipient if mining.internal else None,
+                timing,
             ), restart=_between_blocks(Immediate(), production)),
             *_internal_miner(node, production),
         ]),
@@ -193,7 +193,8 @@ def _internal_miner(node: Node, production: BlockProduction) -> list[ChildSpec]:
     mining, to, spec = node.mining, node.to, node.resources.context.spec
     if not mining.internal or mining.fee_recipient is None:
         return []
-    miner = InternalMiner(to.chain, to.auxpow, spec, mining.fee_recipient, node.resources.clock, node.bus)
+    clock, timing = node.resources.clock, node.resources.timing
+    miner = InternalMiner(to.chain, to.auxpow, spec, mining.fee_recipient, clock, node.bus, timing)
     restart = _between_blocks(ExponentialBackoff(), production)
     return [task("internal miner", miner.run, restart=restart, priority=Priority.BACKGROUND)]
 
@@ -245,23 +246,23 @@ async def run_node(config: AlysConfig, spec: ChainSpec, begun: float) -> None:
     stop = Stop(Notifier())
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, stop.scope:
         async with open_resources(config, spec) as resources:
-            context, clock = resources.context, resources.clock
+            context, clock, timing = resources.context, resources.clock, resources.timing
             log(node_starting(config, context))
             node = Node(config.mining, resources)
             to, bus = node.to, node.bus
             journal = EventLogger(bus)
             readiness = Readiness(
                 spec, clock, to.chain, to.engine, bus, stop.manager,
-                lambda first_slot_in: log(NodeReady(time.perf_counter() - begun, first_slot_in)),
+                lambda first_slot_in: log(NodeReady(time.perf_counter() - begun, first_slot_in)), timing,
             )  # fmt: skip
-            rpc = AlysRpc(to.chain, to.storage, to.auxpow, context, config.mining.fee_recipient)
-            pages = OperatorPages(context, clock, to.chain, to.metrics, node.handle)
+            rpc = AlysRpc(to.chain, to.storage, to.auxpow, context, config.mining.fee_recipient, timing)
+            pages = OperatorPages(context, clock, to.chain, to.metrics, node.handle, timing)
             edges = EdgeChildren(
                 before=[task("stop signals", lambda: stop.on(signals), restart=Immediate())],
                 after=[
                     task("journal", journal.run, priority=Priority.BACKGROUND),
                     task("readiness", readiness.run),
-                    *server_tasks(config.api, rpc, pages, resources.embedded and resources.embedded.serve),
+                    *server_tasks(config.api, rpc, pages, resources.embedded and resources.embedded.serve, timing),
                 ],
             )
             async with open_node(node, edges, observer=journal.child_changed) as system:

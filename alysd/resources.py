@@ -19,6 +19,7 @@ from alysd.integrations.lmdb_store import LmdbStore
 from alysd.integrations.signing import GuardedSigner
 from alysd.integrations.tracing import NoTracing, open_tracing
 from alysd.ports import Clock, ExecutionEngine, Signer, Store, Tracing
+from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext, ChainSpec
@@ -28,9 +29,6 @@ from alysd.wire.execution_genesis import genesis_payload
 
 if TYPE_CHECKING:
     from alysd.embedded import EmbeddedExecution
-
-CLOSE_SECONDS = 3.0
-"""For closing connections and files at the end: the whole of a stop must take less than five seconds."""
 
 
 @attrs.frozen
@@ -49,6 +47,9 @@ class NodeResources:
     embedded: "EmbeddedExecution | None"
     signer: Signer
     tracing: Tracing = attrs.field(factory=NoTracing)
+    timing: Timing = attrs.field(
+        init=False, default=attrs.Factory(lambda self: Timing(self.context.spec.slot_seconds), takes_self=True)
+    )
 
 
 @asynccontextmanager
@@ -67,8 +68,9 @@ async def open_resources(config: AlysConfig, spec: ChainSpec) -> AsyncGenerator[
         signer = await trio.to_thread.run_sync(_signer, config, folder)
         final = await trio.to_thread.run_sync(store.final_state)
         _check_membership(federation_at(final, context), signer, spec, config.chain.authority_key_file)
-        execution = await _execution(config, spec, folder)
-        stack.push_async_callback(_close_engine, execution.engine)
+        timing = Timing(spec.slot_seconds)
+        execution = await _execution(config, spec, folder, timing)
+        stack.push_async_callback(_close_engine, execution.engine, timing)
         yield NodeResources(
             context=context,
             genesis=genesis,
@@ -121,25 +123,27 @@ class _Execution:
     embedded: "EmbeddedExecution | None" = None
 
 
-async def _execution(config: AlysConfig, spec: ChainSpec, folder: Path) -> _Execution:
+async def _execution(config: AlysConfig, spec: ChainSpec, folder: Path, timing: Timing) -> _Execution:
     # Imported where it is chosen: each of the two takes a good part of a second, and neither needs the other.
     section = config.engine
     if section.mode == "embedded":
         from alysd.embedded import EmbeddedExecution
 
-        embedded = await EmbeddedExecution.open(folder / "execution", spec.execution_genesis, spec.chain_id)
+        embedded = await EmbeddedExecution.open(
+            folder / "execution", spec.execution_genesis, spec.chain_id, timing.embedded_build
+        )
         return _Execution(embedded.engine, embedded.engine, embedded)
     if section.engine_url is None or section.jwt_secret_file is None:
         raise ConfigError('engine.mode = "engine-api" needs engine.engine_url and engine.jwt_secret_file')
     from alysd.integrations.execution.auth import read_jwt_secret
-    from alysd.integrations.execution.engine_api import CATCHING_UP, EngineApiClient
+    from alysd.integrations.execution.engine_api import EngineApiClient
 
     secret = read_jwt_secret(section.jwt_secret_file)
     url = None if section.url is None else section.url.text
-    client = EngineApiClient.connect(section.engine_url.text, secret, SystemClock(), url)
-    return _Execution(client, client.with_deadlines(CATCHING_UP))
+    client = EngineApiClient.connect(section.engine_url.text, secret, SystemClock(), timing.engine_in_slot, url)
+    return _Execution(client, client.with_deadlines(timing.engine_catching_up))
 
 
-async def _close_engine(engine: ExecutionEngine) -> None:
-    with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
+async def _close_engine(engine: ExecutionEngine, timing: Timing) -> None:
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + timing.engine_close):
         await engine.aclose()

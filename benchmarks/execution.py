@@ -27,9 +27,10 @@ from alysd.consensus.payload import payload_attributes
 from alysd.consensus.transition import apply_block
 from alysd.embedded import AccountReader, EmbeddedEngine, SignedTransaction, read_transaction
 from alysd.integrations.clock import SystemClock
-from alysd.integrations.execution.engine_api import CATCHING_UP, EngineApiClient
+from alysd.integrations.execution.engine_api import EngineApiClient
 from alysd.nurseries import OneForOne, actor, open_system, supervisor
 from alysd.ports import ExecutionEngine
+from alysd.timing import Timing
 from alysd.types.block import Block, SignedBlock
 from alysd.types.units import Slot, Wei
 from alysd.types.verdict import Valid
@@ -116,7 +117,7 @@ async def by_the_node(stack: AsyncExitStack, engine: ExecutionEngine, chain: Cha
     await stack.enter_async_context(
         open_system(supervisor("Root", OneForOne(), [actor(address, lambda: storage)]))
     )
-    reconcile = EngineReconcile(engine, address, chain.states[0].payload_hash, lambda _: None)
+    reconcile = EngineReconcile(engine, address, chain.states[0].payload_hash, lambda _: None, Timing(2))
 
     async def run(until_now: Chain, _: Sequence[SignedBlock]) -> None:
         storage.chain = until_now
@@ -140,11 +141,12 @@ async def importers(stack: AsyncExitStack, folder: Path, chain: Chain) -> dict[s
         except pytest.skip.Exception as missing:
             print(f"without {name}: {missing}")
             continue
-        client = EngineApiClient.connect(process.engine_url, JWT, SystemClock(), process.eth_url)
+        client = EngineApiClient.connect(
+            process.engine_url, JWT, SystemClock(), Timing(2).engine_catching_up, process.eth_url
+        )
         stack.push_async_callback(client.aclose)
-        patient = client.with_deadlines(CATCHING_UP)
         fed = name.endswith("node")
-        found[name] = await by_the_node(stack, patient, chain) if fed else directly(patient)
+        found[name] = await by_the_node(stack, client, chain) if fed else directly(client)
     embedded = await EmbeddedEngine.open(folder / "embedded", GENESIS, Transfers())
     stack.push_async_callback(embedded.aclose)
     found["embedded engine"] = directly(embedded)

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from alysd.actors.auxpow import AuxPowActor, MiningMemory
+from alysd.actors.auxpow_offers import OfferBook
 from alysd.consensus.difficulty import target_of
 from alysd.consensus.fork_choice import Tree
 from alysd.consensus.transition import apply_block
@@ -30,6 +31,7 @@ from alysd.nurseries import (
     open_system,
     supervisor,
 )
+from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader, Bundle
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, Forkchoice
@@ -95,7 +97,8 @@ class World:
         self.blocks: dict[BlockHash, SignedBlock] = {}
         self.bus = Bus()
         self.forgetful = False
-        self.memory = MiningMemory()
+        self.timing = Timing(self.spec.slot_seconds)
+        self.memory = MiningMemory(OfferBook(self.timing))
         self.chain: Address[Chain] = Address("chain")
         self.storage: Address[Storage] = Address("storage")
         self.auxpow: Address[MergedMining] = Address("auxpow")
@@ -133,7 +136,7 @@ class World:
             actor(self.storage, lambda: FakeStorageActor(self), restart=Immediate()),
             actor(
                 self.auxpow,
-                lambda: AuxPowActor(self.chain, self.spec, self.memory, self.bus.publish),
+                lambda: AuxPowActor(self.chain, self.spec, self.memory, self.bus.publish, self.timing),
                 restart=Immediate(),
             ),
             *more,

@@ -27,6 +27,7 @@ from alysd.messages.auxpow import (
 from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetForkchoice, GetState
 from alysd.messages.events import WorkQueued
 from alysd.nurseries import Actor, Address, Ask, handles
+from alysd.timing import Timing
 from alysd.types.auxpow import AuxPow, AuxPowHeader, AuxWork
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainSpec
@@ -34,9 +35,6 @@ from alysd.types.hashes import AuxHash, BlockHash
 from alysd.types.units import gwei_to_sat_floor
 
 R = TypeVar("R")
-
-CHAIN_SECONDS = 1.0
-"""For the chain actor, which answers from memory: half a slot, so that a block is not late for want of work."""
 
 IN_PLACE = 4096
 """Bytes of a coinbase that is judged without a thread: pools' take some hundred, and cost well under 1 ms."""
@@ -50,7 +48,7 @@ does not have the first one can still win, and then needs it again."""
 class MiningMemory:
     """What the actor remembers. It is made outside and outlives a restart: a crash costs no miner his work."""
 
-    offers: OfferBook = attrs.field(factory=OfferBook)
+    offers: OfferBook
     queue: WorkQueue = attrs.field(factory=WorkQueue)
     final_blocks: tuple[BlockHash, ...] = ()
 
@@ -69,11 +67,13 @@ class AuxPowActor(Actor[MergedMining]):
         spec: ChainSpec,
         memory: MiningMemory,
         publish: Callable[[WorkQueued], object],
+        timing: Timing,
     ) -> None:
         self._chain = chain
         self._spec = spec
         self._memory = memory
         self._publish = publish
+        self._timing = timing
 
     @handles(CreateWork)
     async def create_work(self, message: CreateWork) -> MiningOffer:
@@ -156,7 +156,7 @@ class AuxPowActor(Actor[MergedMining]):
         return next((work for work in candidates if work.header.range_end in ancestry), None)
 
     async def _ask(self, question: Ask[Chain, R]) -> R:
-        return await self._chain.ask(question, seconds=CHAIN_SECONDS)
+        return await self._chain.ask(question, seconds=self._timing.chain_lookup)
 
 
 async def _check(auxpow: AuxPow, work: AuxHash, chain_id: int, target: int) -> None:

@@ -7,20 +7,16 @@ asks again every few seconds, which keeps its offer young.
 """
 
 from collections import OrderedDict
+from math import ceil
 
 import attrs
 
+from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress
 
-OFFER_SECONDS = 900.0
-"""How long an offer is remembered after it was last asked for: a pool renews its work every minute at the most."""
-
 REGULARS = 64
 """Recipients with room of their own. A chain has a few pools; the least recently proven one goes first."""
-
-OFFERS_A_REGULAR = 450
-"""One new offer a slot of 2 s for `OFFER_SECONDS`."""
 
 OFFERS_TO_NEWCOMERS = 32_768
 """Room for all others together: about 15 MB, and over 20 s of the fastest flood that the RPC server can take."""
@@ -50,7 +46,9 @@ _Room = OrderedDict[AuxHash, tuple[float, RememberedOffer]]
 class OfferBook:
     """Offers by their aux hash. Times are seconds of one monotonic clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, timing: Timing) -> None:
+        self._life = timing.offer_life
+        self._offers_per_regular = ceil(timing.offer_life / timing.slot_seconds)  # one new offer per slot
         self._newcomers: _Room = OrderedDict()
         self._regulars: OrderedDict[EvmAddress, _Room] = OrderedDict()
 
@@ -63,8 +61,8 @@ class OfferBook:
         if room is None:
             room, bound = self._newcomers, OFFERS_TO_NEWCOMERS
         else:
-            bound = OFFERS_A_REGULAR
-        room[offer.aux_hash] = (now + OFFER_SECONDS, offer)
+            bound = self._offers_per_regular
+        room[offer.aux_hash] = (now + self._life, offer)
         room.move_to_end(offer.aux_hash)
         for _ in range(CLEARED_AT_ONCE):
             expires, _offer = next(iter(room.values()))

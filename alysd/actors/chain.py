@@ -8,12 +8,10 @@ from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetBundle, GetF
 from alysd.messages.events import HeadMoved
 from alysd.messages.storage import CommitBlock, LoadChain, Storage
 from alysd.nurseries import Actor, Address, NotAnswered, handles
+from alysd.timing import Timing
 from alysd.types.auxpow import Bundle
 from alysd.types.chain import ChainState, Forkchoice, StoredBlock
 from alysd.types.hashes import displayed
-
-STORAGE_SECONDS = 10.0
-"""A synced write takes milliseconds; a disk that is busy for ten seconds is not going to answer."""
 
 
 class ChainActor(Actor[Chain]):
@@ -23,14 +21,15 @@ class ChainActor(Actor[Chain]):
     reads what was written: there is no moment at which memory and disk can part for good.
     """
 
-    def __init__(self, storage: Address[Storage], publish: Callable[[HeadMoved], object]) -> None:
+    def __init__(self, storage: Address[Storage], publish: Callable[[HeadMoved], object], timing: Timing) -> None:
         self._storage = storage
+        self._timing = timing
         self._publish = publish
         self._tree: Tree
 
     async def pre_start(self) -> None:
         """Load the tree; fork choice finds the head again."""
-        stored = await self._storage.ask(LoadChain(), seconds=STORAGE_SECONDS)
+        stored = await self._storage.ask(LoadChain(), seconds=self._timing.storage_write)
         self._tree = Tree(stored.states, stored.final)
 
     @handles(GetForkchoice)
@@ -61,7 +60,9 @@ class ChainActor(Actor[Chain]):
         """Place, write, adopt."""
         placement = self._tree.place(message.executed.state)
         try:
-            stored = await self._storage.ask(CommitBlock(message.executed, placement), seconds=STORAGE_SECONDS)
+            stored = await self._storage.ask(
+                CommitBlock(message.executed, placement), seconds=self._timing.storage_write
+            )
         except NotAnswered as error:
             # Nobody knows whether the block is on disk: only reading the chain again can tell.
             block = displayed(message.executed.state.hash)

@@ -16,6 +16,7 @@ from alysd.messages.events import WorkflowMoved
 from alysd.messages.storage import Storage
 from alysd.nurseries import Actor, Address, MailboxFull, handles, untraced
 from alysd.ports import ExecutionEngine
+from alysd.timing import Timing
 from alysd.types.block import ExecutionPayload
 from alysd.types.hashes import PayloadHash
 from alysd.types.units import Wei
@@ -24,14 +25,6 @@ from alysd.wire.transactions import fee_fields
 from alysd.workflows.engine_reconcile import EngineReconcile
 
 T = TypeVar("T")
-
-PIECE_SECONDS = 0.3
-"""How long one message may feed a client that lags behind before others have their turn. A gap that closes within
-it, some 20 blocks with geth, costs no slot: a slot of 2 s has room for it, a payload (1 s) and an import."""
-
-HANDLER_SECONDS = 15.0
-"""How long one message may hold the actor, whatever the client does: between the slowest call that a client is
-allowed while it catches up (12 s), and the silence that the health monitor takes for stuck (20 s)."""
 
 _TURNS = count(1)
 
@@ -42,8 +35,8 @@ class EngineActor(Actor[Engine]):
     `genesis` is the hash of block 0's payload. `own` is this actor's address, whose mailbox must not drop: while
     the client lags behind, the actor feeds it in pieces, a message each, and refuses requests with `NotNow`.
 
-    A client that does not answer is an `EngineUnavailable`, and one that holds a message for `HANDLER_SECONDS` a
-    `TimeoutError`. Both crash the actor: how soon to try again is its restart policy's business.
+    A client that does not answer is an `EngineUnavailable`, and one that holds a message for longer than
+    `Timing.engine_handler` a `TimeoutError`. Both crash the actor; its restart policy decides when to try again.
     """
 
     def __init__(
@@ -54,11 +47,13 @@ class EngineActor(Actor[Engine]):
         storage: Address[Storage],
         genesis: PayloadHash,
         publish: Callable[[WorkflowMoved], object],
+        timing: Timing,
     ) -> None:
         self._engine = engine
         self._own = own
         self._genesis = genesis
-        self._reconcile = EngineReconcile(sync_engine, storage, genesis, publish)
+        self._timing = timing
+        self._reconcile = EngineReconcile(sync_engine, storage, genesis, publish, timing)
         self._turn = 0
 
     async def started(self) -> None:
@@ -67,7 +62,7 @@ class EngineActor(Actor[Engine]):
         Not in `pre_start`: the rest of the node starts, and can be asked how it is, while the client is not there.
         Raises `WrongChain`, `EngineUnavailable`.
         """
-        with _held_at_most(HANDLER_SECONDS):
+        with _held_at_most(self._timing.engine_handler):
             found = await self._engine.genesis_hash()
         if found != self._genesis:
             raise WrongChain(
@@ -79,22 +74,22 @@ class EngineActor(Actor[Engine]):
     @handles(CatchUp)
     async def catch_up(self, message: CatchUp) -> None:
         """Feed the client for a little while."""
-        with _held_at_most(HANDLER_SECONDS):
-            if message.turn == self._turn and not await self._reconcile.advance(PIECE_SECONDS):
+        with _held_at_most(self._timing.engine_handler):
+            if message.turn == self._turn and not await self._reconcile.advance(self._timing.feed_piece):
                 self._go_on()
 
     @handles(BuildPayload)
     async def build_payload(self, message: BuildPayload) -> ExecutionPayload:
         """Build on the head; raises `NotNow` while the client catches up."""
         build = partial(self._engine.build_payload, *message.forkchoice.payload_hashes, message.attributes)
-        with _held_at_most(HANDLER_SECONDS):
+        with _held_at_most(self._timing.engine_handler):
             return await self._request(build)
 
     @handles(ExecutePayload)
     async def execute_payload(self, message: ExecutePayload) -> Wei:
         """Execute and sum up the priority fees; raises `InvalidPayload`, `NotNow` while the client catches up."""
         payload = message.payload
-        with _held_at_most(HANDLER_SECONDS):
+        with _held_at_most(self._timing.engine_handler):
             await self._request(partial(self._execute, message))
             if not payload.transactions:
                 return Wei(0)
@@ -105,7 +100,7 @@ class EngineActor(Actor[Engine]):
     @handles(SetForkchoice)
     async def set_forkchoice(self, message: SetForkchoice) -> None:
         """Follow the head; raises `NotNow` while the client catches up, which ends at the head anyway."""
-        with _held_at_most(HANDLER_SECONDS):
+        with _held_at_most(self._timing.engine_handler):
             await self._request(partial(self._engine.set_forkchoice, *message.forkchoice.payload_hashes))
 
     async def _request(self, request: Callable[[], Awaitable[T]]) -> T:
@@ -122,7 +117,7 @@ class EngineActor(Actor[Engine]):
             raise NotNow(f"{error}, which is not on the branch of the node's head") from error
 
     async def _catch_up_a_little(self) -> None:
-        if not await self._reconcile.advance(PIECE_SECONDS):
+        if not await self._reconcile.advance(self._timing.feed_piece):
             self._go_on()
             raise NotNow(self._reconcile.progress)
 

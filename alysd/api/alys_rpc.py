@@ -16,6 +16,7 @@ from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.storage import GetBlockByHash, GetBlockByHeight, Storage
 from alysd.nurseries import Address, NotAnswered
 from alysd.peg.federation import deposit_address
+from alysd.timing import Timing
 from alysd.types.auxpow import AuxPow
 from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
@@ -31,9 +32,6 @@ SYNCING = -32606
 
 CODES: Mapping[type[Exception], int] = {NotNow: SYNCING, Refused: REFUSED, NotAnswered: INTERNAL_ERROR}
 """Error codes by class, for the dispatcher (docs/protocol.md, "JSON-RPC")."""
-
-ASK_SECONDS = 5.0
-"""For actors that answer from memory or read one block. One may be restarting; a caller waits no longer."""
 
 IN_PLACE = 8192
 """Bytes of a proof that is decoded without a thread: a usual one has one or two thousand and takes 0.1 ms."""
@@ -51,12 +49,14 @@ class AlysRpc:
         auxpow: Address[MergedMining],
         context: ChainContext,
         miner: EvmAddress | None,
+        timing: Timing,
     ) -> None:
         self._chain = chain
         self._storage = storage
         self._auxpow = auxpow
         self._context = context
         self._miner = miner
+        self._timing = timing
         self._newest: SignedBlock | None = None
 
     def methods(self) -> dict[str, Method]:
@@ -79,7 +79,7 @@ class AlysRpc:
     async def submit_aux_block(self, params: Params) -> Any:
         """Take a proof: true, or the error of the check that it fails."""
         work = SubmitWork(AuxHash(params.required(0, _hash)), await _auxpow(params, 1))
-        await self._auxpow.ask(work, seconds=ASK_SECONDS)
+        await self._auxpow.ask(work, seconds=self._timing.rpc_ask)
         return True
 
     async def get_aux_block(self, params: Params) -> Any:
@@ -93,7 +93,7 @@ class AlysRpc:
 
     async def get_queued_pow(self, _params: Params) -> Any:
         """The proof that the next block would include, or null."""
-        queued = await self._auxpow.ask(GetQueuedWork(), seconds=ASK_SECONDS)
+        queued = await self._auxpow.ask(GetQueuedWork(), seconds=self._timing.rpc_ask)
         return None if queued is None else queued_json(queued)
 
     async def get_deposit_address(self, _params: Params) -> Any:
@@ -112,7 +112,7 @@ class AlysRpc:
     async def get_block_by_height(self, params: Params) -> Any:
         """The block of a height on the branch of the head."""
         height = params.required(0, _height)
-        signed = await self._storage.ask(GetBlockByHeight(height), seconds=ASK_SECONDS)
+        signed = await self._storage.ask(GetBlockByHeight(height), seconds=self._timing.rpc_ask)
         if signed is None:
             raise RpcError(BLOCK_NOT_FOUND, f"block not found: there is none of height {height}")
         return block_json(signed, await self._tip(), canonical=True)
@@ -120,19 +120,19 @@ class AlysRpc:
     async def get_block_by_hash(self, params: Params) -> Any:
         """A block on any branch."""
         signed = await self._by_hash(BlockHash(params.required(0, _hash)))
-        there = await self._storage.ask(GetBlockByHeight(signed.block.height), seconds=ASK_SECONDS)
+        there = await self._storage.ask(GetBlockByHeight(signed.block.height), seconds=self._timing.rpc_ask)
         canonical = there is not None and there.hash == signed.hash
         return block_json(signed, await self._tip(), canonical=canonical)
 
     async def _offer(self, recipient: EvmAddress) -> Any:
-        offer = await self._auxpow.ask(CreateWork(recipient), seconds=ASK_SECONDS)
+        offer = await self._auxpow.ask(CreateWork(recipient), seconds=self._timing.rpc_ask)
         return offer_json(offer, self._context.spec.chain_id)
 
     async def _tip(self) -> Forkchoice:
-        return await self._chain.ask(GetForkchoice(), seconds=ASK_SECONDS)
+        return await self._chain.ask(GetForkchoice(), seconds=self._timing.rpc_ask)
 
     async def _by_hash(self, block_hash: BlockHash) -> SignedBlock:
-        signed = await self._storage.ask(GetBlockByHash(block_hash), seconds=ASK_SECONDS)
+        signed = await self._storage.ask(GetBlockByHash(block_hash), seconds=self._timing.rpc_ask)
         if signed is None:
             raise RpcError(BLOCK_NOT_FOUND, "block not found: there is none with this hash")
         return signed

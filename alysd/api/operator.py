@@ -20,10 +20,8 @@ from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.metrics import GetCounts, Metrics, Scrape
 from alysd.nurseries import Address, NotAnswered
 from alysd.ports import Clock
+from alysd.timing import Timing
 from alysd.types.chain_spec import ChainContext
-
-ASK_SECONDS = 1.0
-"""For chain and metrics each, which answer from memory: a page that says who is stuck must not be stuck itself."""
 
 Reply = TypeVar("Reply")
 
@@ -37,6 +35,7 @@ class OperatorPages:
     chain: Address[Chain]
     metrics: Address[Metrics]
     running: SystemHandle
+    timing: Timing
 
     def routes(self) -> list[Route]:
         """Routes for whichever server shows them."""
@@ -49,12 +48,12 @@ class OperatorPages:
 
     async def metrics_page(self, _request: Request) -> Response:
         """Prometheus's text format; 503 while the metrics actor is down."""
-        tip = await _answer(self.chain.ask(GetForkchoice(), seconds=ASK_SECONDS))
+        tip = await _answer(self.chain.ask(GetForkchoice(), seconds=self.timing.page_ask))
         tree = self.running.snapshot()
         failures = self.running.up().failures
         # Copies: the metrics are rendered in a thread, and the runtime goes on counting.
         by_kind = {child.name: dict(failures.of(child.name).kinds) for child in tree.walk()}
-        text = await _answer(self.metrics.ask(Scrape(tree, tip, by_kind), seconds=ASK_SECONDS))
+        text = await _answer(self.metrics.ask(Scrape(tree, tip, by_kind), seconds=self.timing.page_ask))
         if text is None:
             return PlainTextResponse("the metrics actor does not answer\n", 503)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -70,8 +69,8 @@ class OperatorPages:
         return Response(json.dumps(report, indent=1), media_type="application/json")
 
     async def _report(self) -> NodeReport:
-        tip = await _answer(self.chain.ask(GetForkchoice(), seconds=ASK_SECONDS))
-        counts = await _answer(self.metrics.ask(GetCounts(), seconds=ASK_SECONDS))
+        tip = await _answer(self.chain.ask(GetForkchoice(), seconds=self.timing.page_ask))
+        counts = await _answer(self.metrics.ask(GetCounts(), seconds=self.timing.page_ask))
         return NodeReport(self.context, self.clock.time(), self.running.snapshot(), tip, counts)
 
 

@@ -19,14 +19,9 @@ from alysd.messages.log.base import log
 from alysd.messages.log.process import NotReady
 from alysd.nurseries import Address, Bus, NotAnswered
 from alysd.ports import Clock
+from alysd.timing import Timing
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.units import Slot
-
-ASK_SECONDS = 5.0
-"""For one try: an execution client that has just started may take seconds for its first answer."""
-
-RETRY_SECONDS = 0.25
-"""Between two tries: an eighth of a slot of the usual length."""
 
 
 class ServiceManager(Protocol):
@@ -53,6 +48,7 @@ class Readiness:
         bus: Bus,
         manager: ServiceManager,
         on_ready: Callable[[float], None],
+        timing: Timing,
     ) -> None:
         self._spec = spec
         self._clock = clock
@@ -61,6 +57,7 @@ class Readiness:
         self._bus = bus
         self._manager = manager
         self._on_ready = on_ready
+        self._timing = timing
         self._said = False
 
     async def run(self) -> None:
@@ -82,13 +79,13 @@ class Readiness:
         said = ""
         while True:
             try:
-                tip = await self._chain.ask(GetForkchoice(), seconds=ASK_SECONDS)
-                await self._engine.ask(SetForkchoice(tip), seconds=ASK_SECONDS)
+                tip = await self._chain.ask(GetForkchoice(), seconds=self._timing.readiness_ask)
+                await self._engine.ask(SetForkchoice(tip), seconds=self._timing.readiness_ask)
             except (NotAnswered, Refused) as error:
                 if type(error).__name__ != said:
                     said = type(error).__name__
                     log(NotReady(str(error)))
-                await trio.sleep(RETRY_SECONDS)
+                await trio.sleep(self._timing.readiness_retry)
             else:
                 return
 

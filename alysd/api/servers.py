@@ -18,10 +18,7 @@ from alysd.api.server import listen, serve
 from alysd.config.model import ApiConfig, ListenAddress
 from alysd.errors import Refused
 from alysd.nurseries import ChildSpec, Priority, task
-
-STOP_SECONDS = 2.0
-"""A server gives answers in progress 0.8 s; the rest is for closing."""
-
+from alysd.timing import Timing
 
 Serve = Callable[[Sequence[trio.SocketListener]], Awaitable[None]]
 """A server: serves connections of the listeners until it is cancelled."""
@@ -32,6 +29,7 @@ def server_tasks(
     rpc: AlysRpc,
     pages: OperatorPages,
     ethereum: Serve | None,
+    timing: Timing,
 ) -> list[ChildSpec]:
     """One task per port: Alys's JSON-RPC and the operator's pages, on one or on two, and Ethereum's RPC.
 
@@ -43,22 +41,22 @@ def server_tasks(
     if config.operator_address is None:
         methods += operator
     else:
-        tasks.append(_server("operator server", config.operator_address, operator))
-    tasks.append(_server("alys server", config.address, methods))
+        tasks.append(_server("operator server", config.operator_address, operator, timing))
+    tasks.append(_server("alys server", config.address, methods, timing))
     if ethereum is not None:
         run = partial(_on, config.ethereum_address, ethereum)
-        tasks.append(task("ethereum server", run, priority=Priority.NORMAL, stop_seconds=STOP_SECONDS))
+        tasks.append(task("ethereum server", run, priority=Priority.NORMAL, stop_seconds=timing.server_stop))
     return tasks
 
 
-def _server(name: str, address: ListenAddress, routes: list[BaseRoute]) -> ChildSpec:
+def _server(name: str, address: ListenAddress, routes: list[BaseRoute], timing: Timing) -> ChildSpec:
     handlers: dict[type[Exception], Any] = {Refused: _not_now, Exception: internal_error}
     application = Starlette(routes=routes, exception_handlers=handlers)
     return task(
         name,
         partial(_on, address, partial(serve, application)),
         priority=Priority.NORMAL,
-        stop_seconds=STOP_SECONDS,
+        stop_seconds=timing.server_stop,
     )
 
 

@@ -20,13 +20,15 @@ class EmbeddedExecution:
     pool: TransactionPool
 
     @classmethod
-    async def open(cls, path: Path, execution_genesis: Mapping[str, Any], chain_id: int) -> "EmbeddedExecution":
+    async def open(
+        cls, path: Path, execution_genesis: Mapping[str, Any], chain_id: int, build_seconds: float
+    ) -> "EmbeddedExecution":
         """Open the engine's database in the folder `path`, with an empty pool.
 
         Raises what `EmbeddedEngine.open` raises.
         """
         pool = TransactionPool(chain_id)
-        return cls(await EmbeddedEngine.open(path, execution_genesis, pool), pool)
+        return cls(await EmbeddedEngine.open(path, execution_genesis, pool, build_seconds), pool)
 
     async def serve(self, listeners: Sequence[trio.SocketListener]) -> None:
         """Serve Ethereum's JSON-RPC until cancelled, and keep the pool in step with the engine's head."""

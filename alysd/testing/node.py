@@ -21,7 +21,7 @@ from alysd.integrations.signing import GuardedSigner
 from alysd.integrations.tracing import NoTracing
 from alysd.messages.chain import GetForkchoice
 from alysd.messages.events import BlockProduced, HeadMoved, SlotMissed
-from alysd.node import HEALTH_RULES, NO_EDGES, Addresses, EdgeChildren, Node, open_node
+from alysd.node import NO_EDGES, Addresses, EdgeChildren, Node, health_rules, open_node
 from alysd.nurseries import Bus, Change, HealthChange, HealthMonitor, SupervisorSpec, System
 from alysd.ports import Tracing
 from alysd.resources import NodeResources
@@ -149,7 +149,7 @@ async def open_simulated_node(
     )
     changes: list[Change] = []
     health: list[HealthChange] = []
-    handle = SystemHandle(HealthMonitor(HEALTH_RULES, health.append))
+    handle = SystemHandle(HealthMonitor(health_rules(resources.timing), health.append))
     bus, to = RecordingBus(), to or Addresses()
     try:
         node = Node(mining, resources, to, bus, handle)

@@ -24,23 +24,13 @@ from alysd.messages.log.base import log
 from alysd.messages.log.chain import BlockRefused, EngineLags
 from alysd.nurseries import Actor, Address, NotAnswered, handles
 from alysd.ports import Clock
+from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ReceivedBlock, StoredBlock, ValidBlock
 from alysd.types.chain_spec import ChainContext
 from alysd.wire.block_ssz import encode_block
 
 _NAME = "block import"
-
-CHAIN_SECONDS = 2.0
-"""The chain actor answers from memory, or after one synced write: a slot's length means that it is stuck."""
-
-EXECUTE_SECONDS = 12.0
-"""A full block takes a real client well under a second; one that is busy with an earlier message is waited for.
-Together with the write and the new head this is less than the health monitor takes for stuck (20 s,
-`node.HEALTH_RULES`): who waits for a slow client must not be restarted for it."""
-
-FORKCHOICE_SECONDS = 2.0
-"""The new head is stored already: a client that cannot follow now is told again with the next block."""
 
 
 T = TypeVar("T")
@@ -64,6 +54,7 @@ class BlockImportWorkflow(Actor[BlockImport]):
         chain: Address[Chain],
         engine: Address[Engine],
         publish: Callable[[WorkflowMoved], object],
+        timing: Timing,
     ) -> None:
         self._context = context
         self._clock = clock
@@ -71,6 +62,7 @@ class BlockImportWorkflow(Actor[BlockImport]):
         self._chain = chain
         self._engine = engine
         self._publish = publish
+        self._timing = timing
 
     @handles(ImportBlock)
     async def import_block(self, message: ImportBlock) -> Forkchoice:
@@ -79,8 +71,8 @@ class BlockImportWorkflow(Actor[BlockImport]):
         Raises the rule that the block breaks, `NotAnswered` when an actor does not answer in time.
         """
         signed = message.signed
-        if await self._chain.ask(GetState(signed.hash), seconds=CHAIN_SECONDS) is not None:
-            return await self._chain.ask(GetForkchoice(), seconds=CHAIN_SECONDS)
+        if await self._chain.ask(GetState(signed.hash), seconds=self._timing.chain_lookup) is not None:
+            return await self._chain.ask(GetForkchoice(), seconds=self._timing.chain_lookup)
         received = ReceivedBlock(signed, len(encode_block(signed)))
         try:
             parent, ancestry = await self._ancestors(signed)
@@ -90,7 +82,7 @@ class BlockImportWorkflow(Actor[BlockImport]):
             self._publish(WorkflowMoved(_NAME, "RefusedBlock"))
             log(BlockRefused(signed.hash, type(error).__name__, str(error)))
             raise
-        stored = self._reached(await self._chain.ask(AdoptBlock(executed), seconds=CHAIN_SECONDS))
+        stored = self._reached(await self._chain.ask(AdoptBlock(executed), seconds=self._timing.chain_write))
         return self._reached(await self._follow(stored)).forkchoice
 
     def _reached(self, progress: T) -> T:
@@ -99,12 +91,12 @@ class BlockImportWorkflow(Actor[BlockImport]):
 
     async def _ancestors(self, signed: SignedBlock) -> tuple[ChainState, tuple[ChainState, ...]]:
         """The parent's state, and the ancestry that a block with a proof of work is judged by."""
-        parent = await self._chain.ask(GetState(signed.block.parent_hash), seconds=CHAIN_SECONDS)
+        parent = await self._chain.ask(GetState(signed.block.parent_hash), seconds=self._timing.chain_lookup)
         if parent is None:
             raise UnknownParent(signed.block.parent_hash)
         ancestry: tuple[ChainState, ...] = ()
         if signed.block.auxpow_header is not None:
-            ancestry = await self._chain.ask(GetAncestry(parent.hash), seconds=CHAIN_SECONDS)
+            ancestry = await self._chain.ask(GetAncestry(parent.hash), seconds=self._timing.chain_lookup)
         return parent, ancestry
 
     async def _judge(
@@ -118,13 +110,15 @@ class BlockImportWorkflow(Actor[BlockImport]):
 
     async def _execute(self, valid: ValidBlock, ancestry: tuple[ChainState, ...]) -> ExecutedBlock:
         block = valid.signed.block
-        fees = await self._engine.ask(ExecutePayload(block.payload, block.parent_hash), seconds=EXECUTE_SECONDS)
+        fees = await self._engine.ask(
+            ExecutePayload(block.payload, block.parent_hash), seconds=self._timing.execution
+        )
         return ExecutedBlock(valid.signed, apply_block(valid.parent, valid.signed, fees, ancestry))
 
     async def _follow(self, stored: StoredBlock) -> ImportedBlock:
         forkchoice = stored.placement.tip
         try:
-            await self._engine.ask(SetForkchoice(forkchoice), seconds=FORKCHOICE_SECONDS)
+            await self._engine.ask(SetForkchoice(forkchoice), seconds=self._timing.head_update)
         except (NotAnswered, NotNow) as error:
             log(EngineLags(str(error)))
         return ImportedBlock(forkchoice)

@@ -26,6 +26,7 @@ from alysd.messages.log.base import log
 from alysd.messages.log.chain import WorkNotIncluded
 from alysd.nurseries import Address, NotAnswered
 from alysd.ports import Clock, Signer, Tracing
+from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import Forkchoice
@@ -33,15 +34,6 @@ from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import block_hash
-
-ASK_SECONDS = 2.0
-"""Chain and merged-mining actor answer from memory; longer than a slot of the default length is no answer."""
-
-WORK_SECONDS = 0.3
-"""Looking for work to include may cost this much of a slot; the block is made without it then."""
-
-LAST_MOMENT = 0.95
-"""The part of a slot after which its work is given up: the rest is for the next slot's start to be on time."""
 
 
 class Step(Enum):
@@ -70,6 +62,7 @@ class BlockProduction:
     block_import: Address[BlockImport]
     publish: Callable[[object], object]
     tracing: Tracing
+    timing: Timing
     federation: Federation = attrs.field(
         init=False, default=attrs.Factory(lambda workflow: workflow.context.first_federation, takes_self=True)
     )
@@ -97,8 +90,7 @@ class BlockProduction:
 
     async def _slot(self, slot: Slot) -> None:
         begun = self.clock.time()
-        seconds = self.context.spec.slot_seconds
-        budget = slot_start(slot, seconds) + seconds * LAST_MOMENT - begun
+        budget = slot_start(slot, self.context.spec.slot_seconds) + self.timing.slot_work - begun
         with trio.move_on_after(budget) as deadline:
             try:
                 with self.tracing.span("slot", slot=slot):
@@ -114,7 +106,7 @@ class BlockProduction:
     async def _produce(self, slot: Slot) -> SignedBlock | None:
         self._enter(Step.PREPARING)
         with self.tracing.span("prepare"):
-            tip = await self.chain.ask(GetForkchoice(), seconds=ASK_SECONDS)
+            tip = await self.chain.ask(GetForkchoice(), seconds=self.timing.slot_ask)
             if tip.head.slot >= slot:
                 raise NotNow(f"the head is of slot {tip.head.slot} already: is this machine's clock behind?")
             self.federation = federation_at(tip.head, self.context)
@@ -127,14 +119,14 @@ class BlockProduction:
         self._enter(Step.BUILDING)
         attributes = payload_attributes(tip.head, slot, work, self.context)
         with self.tracing.span("build"):
-            payload = await self.engine.ask(BuildPayload(tip, attributes), seconds=ASK_SECONDS)
+            payload = await self.engine.ask(BuildPayload(tip, attributes), seconds=self.timing.slot_ask)
         block = Block(tip.head.hash, slot, payload, auxpow_header=work)
         self._enter(Step.SIGNING)
         with self.tracing.span("sign"):
             signed = await self._approve(block)
         self._enter(Step.IMPORTING)
         with self.tracing.span("import"):
-            await self.block_import.ask(ImportBlock(signed), seconds=ASK_SECONDS)
+            await self.block_import.ask(ImportBlock(signed), seconds=self.timing.slot_ask)
         return signed
 
     def _enter(self, step: Step) -> None:
@@ -143,7 +135,7 @@ class BlockProduction:
 
     async def _work(self, tip: Forkchoice) -> AuxPowHeader | None:
         try:
-            return await self.merged_mining.ask(WorkFor(tip.head), seconds=WORK_SECONDS)
+            return await self.merged_mining.ask(WorkFor(tip.head), seconds=self.timing.work_ask)
         except (NotAnswered, Refused) as error:
             # A proof may wait for the next block; a slot does not.
             log(WorkNotIncluded(str(error)))
@@ -169,7 +161,7 @@ class BlockProduction:
     async def _look_at_head(self) -> None:
         """Learn in another authority's slot whether the federation has changed: this node's turn may be next."""
         try:
-            tip = await self.chain.ask(GetForkchoice(), seconds=self.context.spec.slot_seconds / 2)
+            tip = await self.chain.ask(GetForkchoice(), seconds=self.timing.chain_lookup)
         except NotAnswered:
             return  # it is asked again in the next slot
         self.federation = federation_at(tip.head, self.context)

@@ -20,15 +20,13 @@ from alysd.messages.log.chain import EngineCatchingUp, EngineCaughtUp
 from alysd.messages.storage import GetBlockByHeight, GetCanonicalRange, LoadChain, Storage
 from alysd.nurseries import Address
 from alysd.ports import ExecutionEngine
+from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
 from alysd.types.hashes import PayloadHash
 from alysd.types.units import Height
 from alysd.types.verdict import Invalid, Syncing, Valid
 from alysd.workflows.machine import Machine, Transitions
-
-STORAGE_SECONDS = 5.0
-"""Storage answers in milliseconds; the whole chain above the last final block in a tenth of a second."""
 
 RANGE = 16
 """Blocks fetched at once: with blocks of 2 MB, the largest that gossip's peers exchange whole, 32 MB of memory."""
@@ -171,10 +169,12 @@ class EngineReconcile:
         storage: Address[Storage],
         genesis: PayloadHash,
         publish: Callable[[WorkflowMoved], object],
+        timing: Timing,
     ) -> None:
         self._engine = engine
         self._storage = storage
         self._genesis = genesis
+        self._timing = timing
         self._machine = Machine[ReconcileState, ReconcileEvent]("engine reconcile", TRANSITIONS, Unsure(), publish)
         self._fetched: deque[SignedBlock] = deque()
         self._report_at = 0.0
@@ -221,7 +221,7 @@ class EngineReconcile:
             case Feeding() as state:
                 await self._feed(state, until)
             case _:  # Unsure: nobody advances a client that follows
-                stored = await self._storage.ask(LoadChain(), seconds=STORAGE_SECONDS)
+                stored = await self._storage.ask(LoadChain(), seconds=self._timing.storage_read)
                 self._machine.move(TipLoaded(Tree(stored.states, stored.final).tip))
 
     async def _tell(self, tip: Forkchoice, *, fed: bool) -> None:
@@ -237,7 +237,7 @@ class EngineReconcile:
                 log(EngineCaughtUp(tip.head.height))
 
     async def _compare(self, height: Height) -> None:
-        block = await self._storage.ask(GetBlockByHeight(height), seconds=STORAGE_SECONDS)
+        block = await self._storage.ask(GetBlockByHeight(height), seconds=self._timing.storage_read)
         if block is None:
             raise Corrupt(f"the canonical block {height}, below the head, is not in the database")
         known = await self._engine.knows(block.block.payload.block_hash)
@@ -247,7 +247,9 @@ class EngineReconcile:
         """Give what one fetch has brought, or as much of it as there is time for, and at least one block."""
         if not self._fetched or self._fetched[0].block.height != state.next:
             wanted = min(RANGE, state.tip.head.height - state.next + 1)
-            blocks = await self._storage.ask(GetCanonicalRange(state.next, wanted), seconds=STORAGE_SECONDS)
+            blocks = await self._storage.ask(
+                GetCanonicalRange(state.next, wanted), seconds=self._timing.storage_read
+            )
             if not blocks:
                 raise Corrupt(f"the canonical block {state.next}, below the head, is not in the database")
             self._fetched = deque(blocks)

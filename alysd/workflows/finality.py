@@ -11,13 +11,11 @@ from alysd.messages.log.base import Bits, log
 from alysd.messages.log.chain import ProofMissing, RangeFinal
 from alysd.messages.storage import GetBlockByHash, Storage
 from alysd.nurseries import Address, Bus, NotAnswered
+from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import EvmAddress
-
-ASK_SECONDS = 2.0
-"""For the chain actor, which answers from memory, and the storage actor, which reads one block: a slot."""
 
 HEADS_WAITING = 256
 """Changes of the head that may wait here while one is looked up; a newer one says all that an older one does."""
@@ -33,6 +31,7 @@ async def follow_finality(
     spec: ChainSpec,
     bus: Bus,
     own_miner: EvmAddress | None,
+    timing: Timing,
 ) -> None:
     """Follow the head, as a task of the tree. Never returns.
 
@@ -40,7 +39,8 @@ async def follow_finality(
     miner inside the node, if there is one.
     """
     with bus.subscribe(HeadMoved, capacity=HEADS_WAITING) as moves:
-        tip = await chain.ask(GetForkchoice(), seconds=ASK_SECONDS)
+        seconds = timing.local_answer
+        tip = await chain.ask(GetForkchoice(), seconds=seconds)
         await auxpow.send(Finalized(tip))
         if work_overdue(tip.head, spec):
             _warn(tip.head, spec)
@@ -48,7 +48,7 @@ async def follow_finality(
             old, tip = tip, move.new
             if tip.finalized.hash != old.finalized.hash:
                 await auxpow.send(Finalized(tip))
-                _log_final(old, tip, await _proof_of(tip, storage), own_miner)
+                _log_final(old, tip, await _proof_of(tip, storage, seconds), own_miner)
             if work_overdue(tip.head, spec) and not work_overdue(old.head, spec):
                 _warn(tip.head, spec)
 
@@ -70,12 +70,12 @@ def _log_final(
     log(RangeFinal(final.height, final.height - old.finalized.height, miner, own, Bits(new.head.bits), final.hash))
 
 
-async def _proof_of(tip: Forkchoice, storage: Address[Storage]) -> AuxPowHeader | None:
+async def _proof_of(tip: Forkchoice, storage: Address[Storage], seconds: float) -> AuxPowHeader | None:
     """The header that made `tip.finalized` final; None if it is not found: only the log shows it."""
     block_hash = tip.head.hash
     for _ in range(LOOK_BACK):
         try:
-            signed = await storage.ask(GetBlockByHash(block_hash), seconds=ASK_SECONDS)
+            signed = await storage.ask(GetBlockByHash(block_hash), seconds=seconds)
         except NotAnswered:
             return None
         if signed is None:

@@ -14,6 +14,7 @@ from alysd.messages.log.base import log
 from alysd.messages.log.chain import NoProofYet
 from alysd.nurseries import Address, Bus, NotAnswered
 from alysd.ports import Clock
+from alysd.timing import Timing
 from alysd.types.bitcoin import BlockTemplate, CommitmentPlace
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainSpec
@@ -21,9 +22,6 @@ from alysd.types.hashes import BitcoinHash, EvmAddress
 from alysd.types.units import Sat
 from alysd.wire.bitcoin_block import ParentCandidate, build_candidate
 from alysd.workflows.nonce_search import find_nonce
-
-ASK_SECONDS = 2.0
-"""For the chain and the merged-mining actor, which answer from memory: a slot."""
 
 _PARENT_VERSION = 2
 """Names the chain id 0 in its upper half, which is no chain's: the parent must not be of our own chain."""
@@ -43,6 +41,7 @@ class InternalMiner:
         fee_recipient: EvmAddress,
         clock: Clock,
         bus: Bus,
+        timing: Timing,
     ) -> None:
         self._chain = chain
         self._auxpow = auxpow
@@ -50,11 +49,12 @@ class InternalMiner:
         self._fee_recipient = fee_recipient
         self._clock = clock
         self._bus = bus
+        self._timing = timing
 
     async def run(self) -> None:
         """Follow the head, and mine when work is due. Never returns."""
         with self._bus.subscribe(HeadMoved, capacity=1) as moves:
-            head = (await self._chain.ask(GetForkchoice(), seconds=ASK_SECONDS)).head
+            head = (await self._chain.ask(GetForkchoice(), seconds=self._timing.local_answer)).head
             while True:
                 if work_due(head, self._spec):
                     await self._prove()
@@ -63,12 +63,12 @@ class InternalMiner:
     async def _prove(self) -> None:
         """Find and hand in one proof. What stands in the way is tried again with the next head."""
         try:
-            if await self._auxpow.ask(GetQueuedWork(), seconds=ASK_SECONDS) is not None:
+            if await self._auxpow.ask(GetQueuedWork(), seconds=self._timing.local_answer) is not None:
                 return
-            offer = await self._auxpow.ask(CreateWork(self._fee_recipient), seconds=ASK_SECONDS)
+            offer = await self._auxpow.ask(CreateWork(self._fee_recipient), seconds=self._timing.local_answer)
             candidate, nonce = await self._search(offer)
             proof = SubmitWork(offer.work.aux_hash, candidate.auxpow(nonce))
-            await self._auxpow.ask(proof, seconds=ASK_SECONDS)
+            await self._auxpow.ask(proof, seconds=self._timing.local_answer)
         except (NotNow, NotAnswered, InvalidWork) as error:
             log(NoProofYet(str(error)))
 

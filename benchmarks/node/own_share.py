@@ -119,14 +119,26 @@ class TimedNode:
             actor(
                 to.engine,
                 lambda: EngineActor(
-                    resources.engine, resources.sync_engine, to.engine, to.storage, payload, publish
+                    resources.engine,
+                    resources.sync_engine,
+                    to.engine,
+                    to.storage,
+                    payload,
+                    publish,
+                    resources.timing,
                 ),
             ),
-            actor(to.chain, lambda: ChainActor(to.storage, publish)),
+            actor(to.chain, lambda: ChainActor(to.storage, publish, resources.timing)),
             actor(
                 to.block_import,
                 lambda: BlockImportWorkflow(
-                    resources.context, resources.clock, verify_aggregate, to.chain, to.engine, publish
+                    resources.context,
+                    resources.clock,
+                    verify_aggregate,
+                    to.chain,
+                    to.engine,
+                    publish,
+                    resources.timing,
                 ),
             ),
         ]

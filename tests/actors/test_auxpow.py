@@ -199,7 +199,7 @@ async def test_without_the_chain_actor_it_says_so_and_lives(autojump_clock: obje
     nobody = Address[object]("nobody")
     child = actor(
         world.auxpow,
-        lambda: AuxPowActor(nobody, world.spec, world.memory, world.bus.publish),  # pyright: ignore[reportArgumentType]
+        lambda: AuxPowActor(nobody, world.spec, world.memory, world.bus.publish, world.timing),  # pyright: ignore[reportArgumentType]
         restart=Immediate(),
     )
     async with open_system(supervisor("Root", OneForOne(), [child]), refusals=(NotAnswered,)) as system:

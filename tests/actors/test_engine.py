@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.actors.engine import HANDLER_SECONDS, EngineActor
+from alysd.actors.engine import EngineActor
 from alysd.consensus.payload import payload_attributes
 from alysd.consensus.violations import InvalidPayload
 from alysd.errors import ComponentError, EngineBehind, EngineUnavailable, NotNow, Refused, UserError, WrongChain
@@ -31,6 +31,7 @@ from alysd.nurseries import (
     traced,
 )
 from alysd.testing.engine import FakeEngine
+from alysd.timing import Timing
 from alysd.types.block import ExecutionPayload
 from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlockHash, PayloadHash
@@ -48,6 +49,8 @@ from tests.workflows.engine_chain import (
     wipe,
 )
 from tests.workflows.test_engine_reconcile import INVALID_HEAD, Recording, stubborn
+
+TIMING = Timing(2)
 
 NEXT_SLOT = Slot(FIRST_SLOT + 1000)
 HOUR = 3600.0
@@ -80,7 +83,7 @@ async def running(client: FakeEngine, chain: Chain, capacity: int = 64) -> Async
             actor(storage, lambda: MemoryStorage(chain)),
             actor(
                 engine,
-                lambda: EngineActor(client, client, engine, storage, genesis, lambda _: None),
+                lambda: EngineActor(client, client, engine, storage, genesis, lambda _: None, TIMING),
                 restart=CircuitBreaker(failures=3, open_seconds=10),
             ),
         ],
@@ -407,9 +410,9 @@ async def test_a_message_holds_the_actor_for_so_long_and_no_longer(asked: str, a
         client.hang, begun = True, trio.current_time()
         with pytest.raises(HandlerCrashed, match="held one message for 15 s"):
             await node.engine.ask(messages[asked], seconds=HOUR)
-        assert trio.current_time() - begun == pytest.approx(HANDLER_SECONDS)
+        assert trio.current_time() - begun == pytest.approx(TIMING.engine_handler)
         client.hang = False
-        await trio.sleep(2 * HANDLER_SECONDS)  # its next instance was held by its first question, too
+        await trio.sleep(2 * TIMING.engine_handler)  # its next instance was held by its first question, too
         assert (await node.engine.ask(build_on(chain.head()))).block_number == 4
 
 
@@ -420,8 +423,8 @@ async def test_catching_up_holds_the_actor_no_longer_either(autojump_clock: Mock
     client = Recording.like(built)
     client.execution_seconds = HOUR
     async with running(client, chain) as node:
-        await trio.sleep(HANDLER_SECONDS + 1)
+        await trio.sleep(TIMING.engine_handler + 1)
         assert node.restarts() == 1
         client.execution_seconds = 0.0
-        await trio.sleep(HANDLER_SECONDS)
+        await trio.sleep(TIMING.engine_handler)
         assert client.head == chain.states[3].payload_hash

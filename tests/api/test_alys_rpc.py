@@ -31,7 +31,7 @@ class Client:
 
     def __attrs_post_init__(self) -> None:
         world = self.world
-        rpc = AlysRpc(world.chain, world.storage, world.auxpow, context_of(world.spec), self.miner)
+        rpc = AlysRpc(world.chain, world.storage, world.auxpow, context_of(world.spec), self.miner, world.timing)
         self.dispatcher = Dispatcher(rpc.methods(), CODES)
 
     async def answer(self, method: str, *params: Any) -> dict[str, Any]:
@@ -187,6 +187,6 @@ def test_every_method_and_code_is_documented() -> None:
     """A pool's programmer has nothing else to go by."""
     text = (Path(__file__).parents[2] / "docs" / "json-rpc.md").read_text()
     world = World()
-    rpc = AlysRpc(world.chain, world.storage, world.auxpow, context_of(world.spec), None)
+    rpc = AlysRpc(world.chain, world.storage, world.auxpow, context_of(world.spec), None, world.timing)
     assert [name for name in rpc.methods() if f"`{name} [" not in text] == []
     assert [code for code in CODES.values() if f"−{-code}" not in text] == []

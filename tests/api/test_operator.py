@@ -30,9 +30,12 @@ from alysd.nurseries import (
     open_system,
     supervisor,
 )
+from alysd.timing import Timing
 from alysd.types.chain import Forkchoice
 from tests.actors.test_node_metrics import CHAIN, SPEC, tip
 from tests.consensus.builders import context_of
+
+TIMING = Timing(2)
 
 
 class FixedClock:
@@ -72,7 +75,7 @@ async def pages(chain: type[FakeChain] | None = FakeChain) -> AsyncGenerator[tup
     async with open_system(supervisor("Root", OneForOne(), children)) as system:
         running = SystemHandle(HealthMonitor())
         running.system = system
-        shown = OperatorPages(context_of(SPEC), FixedClock(), to_chain, to_metrics, running)
+        shown = OperatorPages(context_of(SPEC), FixedClock(), to_chain, to_metrics, running, TIMING)
         transport = httpx.ASGITransport(Starlette(routes=shown.routes()))
         async with httpx.AsyncClient(transport=transport, base_url="http://node") as client:
             yield client, system

@@ -32,7 +32,14 @@ async def watched(node: SimulatedNode, nursery: trio.Nursery, firsts: list[float
     """Start the readiness task beside a running node."""
     systemd = Systemd()
     readiness = Readiness(
-        node.resources.context.spec, node.clock, node.to.chain, node.to.engine, node.bus, systemd, firsts.append
+        node.resources.context.spec,
+        node.clock,
+        node.to.chain,
+        node.to.engine,
+        node.bus,
+        systemd,
+        firsts.append,
+        node.resources.timing,
     )
     nursery.start_soon(readiness.run)
     return systemd

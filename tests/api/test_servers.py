@@ -14,7 +14,10 @@ from alysd.integrations.clock import SystemClock
 from alysd.node import FATAL, Addresses
 from alysd.nurseries import ChildSpec, HealthMonitor, OneForOne, SystemFailed, open_system, supervisor
 from alysd.testing.chain import ChainHand, chain_spec
+from alysd.timing import Timing
 from tests.integration.processes import free_ports
+
+TIMING = Timing(2)
 
 SPEC = chain_spec()
 
@@ -23,9 +26,9 @@ def tasks(config: ApiConfig) -> list[ChildSpec]:
     """The servers of a node whose actors do not run."""
     to = Addresses()
     context = ChainHand.of(SPEC).context
-    rpc = AlysRpc(to.chain, to.storage, to.auxpow, context, None)
-    pages = OperatorPages(context, SystemClock(), to.chain, to.metrics, SystemHandle(HealthMonitor()))
-    return server_tasks(config, rpc, pages, None)
+    rpc = AlysRpc(to.chain, to.storage, to.auxpow, context, None, TIMING)
+    pages = OperatorPages(context, SystemClock(), to.chain, to.metrics, SystemHandle(HealthMonitor()), TIMING)
+    return server_tasks(config, rpc, pages, None, TIMING)
 
 
 async def status_of(url: str, body: str | None = None) -> int:

@@ -17,7 +17,8 @@ import pytest
 
 from alysd.embedded import AccountReader, EmbeddedEngine, SignedTransaction, read_transaction
 from alysd.integrations.clock import SystemClock
-from alysd.integrations.execution.engine_api import CATCHING_UP, EngineApiClient
+from alysd.integrations.execution.engine_api import EngineApiClient
+from alysd.timing import Timing
 from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, PayloadHash, sha256
 from alysd.types.units import Wei
@@ -97,11 +98,13 @@ async def embedded(path: Path) -> AsyncGenerator[Embedded]:
 
 @asynccontextmanager
 async def external(process: ExecutionProcess) -> AsyncGenerator[External]:
-    client = EngineApiClient.connect(process.engine_url, JWT, SystemClock(), process.eth_url)
+    client = EngineApiClient.connect(
+        process.engine_url, JWT, SystemClock(), Timing(2).engine_catching_up, process.eth_url
+    )
     try:
-        # Patient: here slow machines fail no slot, and only the verdicts count.
-        patience = attrs.evolve(CATCHING_UP, build=8.0)
-        yield External(client.with_deadlines(patience), process, process.name)
+        # Slow machines fail no slot here: only the verdicts count.
+        deadlines = attrs.evolve(Timing(2).engine_catching_up, build=8.0)
+        yield External(client.with_deadlines(deadlines), process, process.name)
     finally:
         await client.aclose()
 

@@ -16,7 +16,7 @@ from alysd.consensus.payload import payload_attributes
 from alysd.consensus.transition import apply_block
 from alysd.errors import EngineUnavailable, NotNow, Refused, UserError, WrongChain
 from alysd.integrations.clock import SystemClock
-from alysd.integrations.execution.engine_api import CATCHING_UP, EngineApiClient
+from alysd.integrations.execution.engine_api import EngineApiClient
 from alysd.messages.engine import BuildPayload, Engine, ExecutePayload, SetForkchoice
 from alysd.nurseries import (
     Address,
@@ -29,6 +29,7 @@ from alysd.nurseries import (
     open_system,
     supervisor,
 )
+from alysd.timing import Timing
 from alysd.types.block import Block
 from alysd.types.chain import Forkchoice
 from alysd.types.units import Slot
@@ -38,6 +39,8 @@ from tests.integration import components
 from tests.integration.components import ExecutionProcess
 from tests.integration.test_components import CANCUN_GENESIS, CHAIN_ID, JWT
 from tests.workflows.engine_chain import Chain, MemoryStorage, storage_address
+
+TIMING = Timing(2)
 
 pytestmark = pytest.mark.component
 
@@ -99,8 +102,10 @@ class Node:
 @asynccontextmanager
 async def node_beside(client: ExecutionProcess, chain: Chain | None = None) -> AsyncGenerator[Node]:
     """An engine actor for the client, with a chain that goes on from `chain`."""
-    engine_client = EngineApiClient.connect(client.engine_url, JWT, SystemClock(), client.eth_url)
-    sync_engine = engine_client.with_deadlines(CATCHING_UP)
+    engine_client = EngineApiClient.connect(
+        client.engine_url, JWT, SystemClock(), TIMING.engine_in_slot, client.eth_url
+    )
+    sync_engine = engine_client.with_deadlines(TIMING.engine_catching_up)
     if chain is None:
         start = attrs.evolve(genesis_state(SPEC), payload_hash=await engine_client.genesis_hash())
         chain = Chain((), (start,))
@@ -113,7 +118,7 @@ async def node_beside(client: ExecutionProcess, chain: Chain | None = None) -> A
             actor(where, lambda: storage),
             actor(
                 engine,
-                lambda: EngineActor(engine_client, sync_engine, engine, where, genesis, lambda _: None),
+                lambda: EngineActor(engine_client, sync_engine, engine, where, genesis, lambda _: None, TIMING),
                 restart=CircuitBreaker(failures=2, open_seconds=1.0),
             ),
         ],

@@ -14,10 +14,11 @@ import pytest
 from alysd.embedded import EmbeddedEngine
 from alysd.errors import EngineBehind
 from alysd.integrations.clock import SystemClock
-from alysd.integrations.execution.engine_api import CATCHING_UP, EngineApiClient
+from alysd.integrations.execution.engine_api import EngineApiClient
 from alysd.ports import ExecutionEngine
 from alysd.testing.engine import FakeEngine
 from alysd.testing.pending import NothingPending
+from alysd.timing import Timing
 from alysd.types.block import ExecutionPayload, PayloadAttributes, Withdrawal
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, EvmAddress, PayloadHash, sha256
 from alysd.types.units import Gwei
@@ -49,9 +50,11 @@ async def embedded(path: Path) -> AsyncGenerator[ExecutionEngine]:
 @asynccontextmanager
 async def real(start: Callable[..., AbstractAsyncContextManager[components.ExecutionProcess]], path: Path):
     async with start(path, CANCUN_GENESIS, JWT) as process:
-        client = EngineApiClient.connect(process.engine_url, JWT, SystemClock(), process.eth_url)
+        client = EngineApiClient.connect(
+            process.engine_url, JWT, SystemClock(), Timing(2).engine_catching_up, process.eth_url
+        )
         try:
-            yield client.with_deadlines(CATCHING_UP)
+            yield client
         finally:
             await client.aclose()
 

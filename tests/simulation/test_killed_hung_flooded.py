@@ -21,19 +21,19 @@ from alysd.messages.engine import CatchUp, SetForkchoice
 from alysd.messages.events import HeadMoved, WorkflowMoved
 from alysd.messages.metrics import GetCounts
 from alysd.messages.storage import GetBlockByHeight
-from alysd.node import MINING_SECONDS
 from alysd.nurseries import Address, Ask, AskTimeout, Health, MailboxFull, NotAnswered, State
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.engine import FakeEngine
 from alysd.testing.interposed import Stalls
 from alysd.testing.node import MINING, SimulatedNode, open_simulated_node
+from alysd.timing import Timing
 from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlsSignature
 from alysd.types.units import Height
 
 ACTORS = ("storage", "engine", "chain", "auxpow", "block import", "metrics")
 
-FOUND_WITHIN = {"auxpow": MINING_SECONDS + 1.0, "metrics": 300.0}
+FOUND_WITHIN = {"auxpow": Timing(2).mining_handler + 1.0, "metrics": 300.0}
 """Seconds in which a hung actor is found: four checks and a beat, by its priority (others: every 5 s), or the time
 that the tree gives its handlers."""
 

@@ -17,6 +17,7 @@ from alysd.messages.events import WorkflowMoved
 from alysd.nurseries import OneForOne, actor, open_system, supervisor
 from alysd.ports import ExecutionEngine
 from alysd.testing.engine import FakeEngine
+from alysd.timing import Timing
 from alysd.types.block import ExecutionPayload
 from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlockHash, PayloadHash
@@ -43,6 +44,8 @@ from alysd.workflows.machine import Machine, NoSuchTransition
 from tests.consensus.builders import FIRST_SLOT
 from tests.workflows.engine_chain import Chain, MemoryStorage, extend, make_chain, storage_address, wipe
 
+TIMING = Timing(2)
+
 
 @attrs.define
 class Recording(FakeEngine):
@@ -68,7 +71,7 @@ async def reconciling(
     address, storage = storage_address(), MemoryStorage(chain)
     moves: list[WorkflowMoved] = []
     async with open_system(supervisor("Root", OneForOne(), [actor(address, lambda: storage)])):
-        yield EngineReconcile(engine, address, chain.states[0].payload_hash, moves.append), storage
+        yield EngineReconcile(engine, address, chain.states[0].payload_hash, moves.append, TIMING), storage
     for move in moves:
         assert move.workflow == "engine reconcile"
 

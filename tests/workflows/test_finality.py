@@ -11,9 +11,10 @@ from alysd.messages.events import HeadMoved
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.chain import ProofMissing, RangeFinal
 from alysd.nurseries import ChildSpec, Immediate, task
+from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.hashes import EvmAddress
-from alysd.workflows.finality import ASK_SECONDS, LOOK_BACK, follow_finality, work_overdue
+from alysd.workflows.finality import LOOK_BACK, follow_finality, work_overdue
 from tests.consensus.builders import MINER, make_spec
 from tests.mining_kit import World, solved
 
@@ -24,7 +25,9 @@ def finals(logged: list[LogEvent]) -> list[RangeFinal]:
 
 def workflow(world: World, own_miner: EvmAddress | None = None) -> ChildSpec:
     def run() -> Awaitable[None]:
-        return follow_finality(world.chain, world.storage, world.auxpow, world.spec, world.bus, own_miner)
+        return follow_finality(
+            world.chain, world.storage, world.auxpow, world.spec, world.bus, own_miner, world.timing
+        )
 
     return task("finality", run, restart=Immediate())
 
@@ -93,7 +96,7 @@ async def test_the_miner_is_unknown_while_storage_does_not_answer(
         queued = await world.auxpow.ask(solved(offer))
         system.suspend("storage")
         world.block(2, header=queued.header)
-        await trio.sleep(2 * ASK_SECONDS)
+        await trio.sleep(2 * Timing(2).local_answer)
         system.resume("storage")
         assert {child.name: child.restarts for child in system.snapshot().children}["finality"] == 0
     assert [event.miner for event in finals(logged)] == [None]

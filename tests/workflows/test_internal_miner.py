@@ -24,7 +24,7 @@ def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def miner(world: World) -> InternalMiner:
-    return InternalMiner(world.chain, world.auxpow, world.spec, OWN, VirtualClock(), world.bus)
+    return InternalMiner(world.chain, world.auxpow, world.spec, OWN, VirtualClock(), world.bus, world.timing)
 
 
 async def queued(world: World) -> QueuedWork | None:

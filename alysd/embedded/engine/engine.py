@@ -36,14 +36,16 @@ class EmbeddedEngine:
 
     @classmethod
     async def open(
-        cls, path: Path, execution_genesis: Mapping[str, Any], pending: PendingSource
+        cls, path: Path, execution_genesis: Mapping[str, Any], pending: PendingSource, build_seconds: float = 1.0
     ) -> "EmbeddedEngine":
         """Open the engine's database in the folder `path`, making it when it is new (some 10 ms).
+
+        It executes transactions for at most `build_seconds` while it builds a payload.
 
         Raises `ConfigError` when the genesis is wrong, `WrongChain` when the folder holds another chain,
         `StoreError` when the disk refuses.
         """
-        return await trio.to_thread.run_sync(_open, path, execution_genesis, pending)
+        return await trio.to_thread.run_sync(_open, path, execution_genesis, pending, build_seconds)
 
     async def genesis_hash(self) -> PayloadHash:
         """Hash of block 0."""
@@ -107,6 +109,8 @@ class EmbeddedEngine:
         return await trio.to_thread.run_sync(call, *args, limiter=self._one)
 
 
-def _open(path: Path, execution_genesis: Mapping[str, Any], pending: PendingSource) -> EmbeddedEngine:
+def _open(
+    path: Path, execution_genesis: Mapping[str, Any], pending: PendingSource, build_seconds: float
+) -> EmbeddedEngine:
     chain = ExecutionChain.open(path, execution_genesis)
-    return EmbeddedEngine(chain, pending, Calls(chain.store, chain.reader, chain.chain_id), Builder())
+    return EmbeddedEngine(chain, pending, Calls(chain.store, chain.reader, chain.chain_id), Builder(build_seconds))

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Self, TypeVar
 
-import attrs
 import httpx
 import trio
 
@@ -12,6 +11,7 @@ from alysd.errors import ComponentError, EngineBehind, EngineUnavailable, Malfor
 from alysd.integrations.execution.auth import JwtAuth
 from alysd.integrations.json_rpc_client import JsonRpcClient
 from alysd.ports import Clock
+from alysd.timing import EngineDeadlines
 from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.units import Height
@@ -36,11 +36,6 @@ MAX_RESPONSE = 128 * 1024 * 1024
 """Bytes of an answer. The largest are receipts: 60 million gas pay for 160,000 empty logs (375 gas each), at some
 420 bytes of JSON each. A bound below that would let one transaction keep the node from importing its block."""
 
-FILL_SECONDS = 0.2
-"""Between asking for a payload and taking it, for the client to fill it: a tenth of a slot. Taken at once, geth's
-is empty; after 0.02 s it holds all of 1,000 transfers (21 million gas). The rest is for contracts, and for busy
-machines."""
-
 CLOSE_SECONDS = 1.0
 """To close connections on: it takes milliseconds, and nothing that a shutdown waits for depends on it."""
 
@@ -53,31 +48,6 @@ NO_HASH = PayloadHash(bytes(32))
 """Stands for no block where safe and final block are asked for (execution-apis, "ForkchoiceStateV1")."""
 
 
-@attrs.frozen
-class Deadlines:
-    """Seconds that calls may take, from connecting to the last byte of the answer.
-
-    `build` covers a forkchoice update with attributes, the time to fill, and the fetching of the payload.
-    """
-
-    build: float
-    new_payload: float
-    forkchoice: float
-    lookup: float
-    receipts: float
-
-
-IN_SLOT = Deadlines(build=1.0, new_payload=1.5, forkchoice=1.5, lookup=1.0, receipts=1.5)
-"""For the work of a slot of 2 s: to build may take half of it, to execute three quarters. geth needs 0.01 s for an
-empty payload and 0.12 s for 1,000 transfers; EthereumJS 0.3 s and 0.6 s for 200."""
-
-CATCHING_UP = Deadlines(build=1.0, new_payload=12.0, forkchoice=12.0, lookup=2.0, receipts=12.0)
-"""For feeding a client that lags behind, where no slot waits. The slowest on record is EthereumJS, on a busy
-machine: 2.4 s to follow a block of 100 transfers that it did not build. And a client that has lost states executes
-blocks again when it is told to follow one; it goes on with that after the deadline, and the next try finds it
-further. 12 s fit into what the engine actor lets one message take (`actors.engine.HANDLER_SECONDS`)."""
-
-
 class EngineApiClient:
     """Implements `ports.ExecutionEngine`. `aclose` closes its connections, and those of views of it.
 
@@ -85,16 +55,16 @@ class EngineApiClient:
     same one: geth has it on both, EthereumJS only on its public one.
     """
 
-    def __init__(
-        self, url: str, engine: JsonRpcClient, eth: JsonRpcClient, deadlines: Deadlines = IN_SLOT
-    ) -> None:
+    def __init__(self, url: str, engine: JsonRpcClient, eth: JsonRpcClient, deadlines: EngineDeadlines) -> None:
         self._url = url
         self._engine = engine
         self._eth = eth
         self._deadlines = deadlines
 
     @classmethod
-    def connect(cls, engine_url: str, secret: bytes, clock: Clock, eth_url: str | None = None) -> Self:
+    def connect(
+        cls, engine_url: str, secret: bytes, clock: Clock, deadlines: EngineDeadlines, eth_url: str | None = None
+    ) -> Self:
         """A client at `engine_url`, and at `eth_url` for receipts if given. Nothing is sent yet."""
         auth = JwtAuth(secret, clock)
 
@@ -106,12 +76,12 @@ class EngineApiClient:
             COMPONENT, engine_url, EngineUnavailable, credentials, MAX_RESPONSE, "2.0", unauthorized
         )
         if eth_url is None:
-            return cls(engine_url, engine, engine)
+            return cls(engine_url, engine, engine, deadlines)
         eth = JsonRpcClient(COMPONENT, eth_url, EngineUnavailable, max_response=MAX_RESPONSE, version="2.0")
-        return cls(engine_url, engine, eth)
+        return cls(engine_url, engine, eth, deadlines)
 
-    def with_deadlines(self, deadlines: Deadlines) -> "EngineApiClient":
-        """A view of the same client, over the same connections, with another patience."""
+    def with_deadlines(self, deadlines: EngineDeadlines) -> "EngineApiClient":
+        """A view of the same client, over the same connections, with other deadlines."""
         return EngineApiClient(self._url, self._engine, self._eth, deadlines)
 
     async def genesis_hash(self) -> PayloadHash:
@@ -146,16 +116,16 @@ class EngineApiClient:
     async def build_payload(
         self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash, attributes: PayloadAttributes
     ) -> ExecutionPayload:
-        """Build a payload on `head` and take it after `FILL_SECONDS`.
+        """Build a payload on `head` and take it after `fill` seconds.
 
         Raises what `set_forkchoice` raises, and `ComponentError` when the client does not build.
         """
         until = trio.current_time() + self._deadlines.build
-        update = self._deadlines.build - FILL_SECONDS
+        update = self._deadlines.build - self._deadlines.fill
         identity = await self._update(head, safe, finalized, attributes_to_json(attributes), update)
         if identity is None:
             raise ComponentError(COMPONENT, _UPDATE, 0, "follows the head, but builds nothing on it")
-        await trio.sleep(FILL_SECONDS)
+        await trio.sleep(self._deadlines.fill)
         method = "engine_getPayloadV3"
         left = max(0.0, until - trio.current_time())
         built = await self._engine.call(method, to_hex(identity), seconds=left)

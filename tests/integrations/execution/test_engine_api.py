@@ -12,21 +12,18 @@ import trio
 from trio.testing import MockClock
 
 from alysd.errors import ComponentError, EngineBehind, EngineUnavailable
-from alysd.integrations.execution.engine_api import (
-    CATCHING_UP,
-    COMPONENT,
-    FILL_SECONDS,
-    IN_SLOT,
-    EngineApiClient,
-)
+from alysd.integrations.execution.engine_api import COMPONENT, EngineApiClient
 from alysd.integrations.json_rpc_client import JsonRpcClient
 from alysd.testing.clock import VirtualClock
+from alysd.timing import Timing
 from alysd.types.block import PayloadAttributes
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, PayloadHash
 from alysd.types.verdict import Invalid, Valid
 from alysd.wire.engine_json import payload_to_json
 from tests.wire.test_engine_json import PAYLOAD
 
+IN_SLOT = Timing(2).engine_in_slot
+CATCHING_UP = Timing(2).engine_catching_up
 URL = "http://127.0.0.1:8551"
 HEAD, SAFE, FINAL = (PayloadHash(bytes([mark]) * 32) for mark in (1, 2, 3))
 ROOT = BlockHash(b"\x0b" * 32)
@@ -63,7 +60,7 @@ class Server:
     def client(self) -> EngineApiClient:
         transport = httpx.MockTransport(self.handle)
         rpc = JsonRpcClient(COMPONENT, URL, EngineUnavailable, version="2.0", transport=transport)
-        return EngineApiClient(URL, rpc, rpc)
+        return EngineApiClient(URL, rpc, rpc, IN_SLOT)
 
     @property
     def methods(self) -> list[str]:
@@ -167,7 +164,7 @@ async def test_payload_is_built_on_the_head_and_taken_when_it_had_time_to_fill(a
     assert server.requests[0]["params"][0]["headBlockHash"] == "0x" + HEAD.hex()
     assert server.requests[0]["params"][1]["timestamp"] == "0xa"
     assert server.requests[1]["params"] == ["0x0000000000000007"]
-    assert server.times[1] - begun == pytest.approx(FILL_SECONDS)
+    assert server.times[1] - begun == pytest.approx(IN_SLOT.fill)
 
 
 @pytest.mark.parametrize("answer", UNKNOWN_BLOCK)
@@ -281,7 +278,7 @@ async def test_receipts_of_an_unknown_block() -> None:
 
 async def test_closing_ends_all_views() -> None:
     """Sockets that stay open would hold up the daemon's end."""
-    client = EngineApiClient.connect(URL, bytes(32), VirtualClock(), "http://127.0.0.1:8545")
+    client = EngineApiClient.connect(URL, bytes(32), VirtualClock(), IN_SLOT, "http://127.0.0.1:8545")
     patient = client.with_deadlines(CATCHING_UP)
     await client.aclose()
     with pytest.raises(RuntimeError, match="closed"):
@@ -292,7 +289,7 @@ async def test_closing_ends_all_views() -> None:
 
 async def test_closing_works_in_a_cancelled_scope() -> None:
     """That is where a daemon that is told to stop closes things."""
-    client = EngineApiClient.connect(URL, bytes(32), VirtualClock())
+    client = EngineApiClient.connect(URL, bytes(32), VirtualClock(), IN_SLOT)
     with trio.CancelScope() as scope:
         scope.cancel()
         await client.aclose()

@@ -1,0 +1,112 @@
+"""What must be shorter than what, for every length of slot; and the values for slots of 2 s."""
+
+import attrs
+import pytest
+
+from alysd.api import jsonrpc, server
+from alysd.commands import status
+from alysd.integrations.execution import engine_api
+from alysd.nurseries import Priority
+from alysd.nurseries.health import INTERVALS
+from alysd.timing import EngineDeadlines, Timing
+
+every_slot = pytest.mark.parametrize("timing", [Timing(1), Timing(2), Timing(12), Timing(60)], ids=str)
+
+
+@every_slot
+def test_a_slot_has_room_for_its_work(timing: Timing) -> None:
+    """A wait that is longer than what is left of the slot would lose the slot instead of going on without."""
+    assert timing.slot_work < timing.slot_seconds <= timing.slot_ask
+    assert timing.work_ask + timing.feed_piece + timing.engine_in_slot.build < timing.slot_work
+    assert timing.work_ask < timing.chain_lookup, "a stuck chain actor costs a slot only the work, not the block"
+    assert timing.engine_in_slot.fill < timing.engine_in_slot.build
+    assert timing.readiness_retry < timing.slot_seconds
+
+
+@every_slot
+def test_an_import_ends_before_it_counts_as_stuck(timing: Timing) -> None:
+    """A node beside a slow client would have its block import restarted, again and again."""
+    calls = timing.engine_in_slot
+    # EthereumJS has receipts of its head's chain only: it is told to follow the block, and asked again.
+    execution = calls.new_payload + calls.receipts + calls.forkchoice + calls.lookup + calls.receipts
+    assert timing.feed_piece + execution < timing.execution
+    assert calls.forkchoice < timing.head_update
+    lookups = 3 * timing.chain_lookup  # is it there already, its parent, what a proof in it may cover
+    assert lookups + timing.execution + timing.chain_write + timing.head_update < timing.stuck
+
+
+@every_slot
+def test_no_handler_may_take_as_long_as_a_stuck_one(timing: Timing) -> None:
+    """The health monitor would restart an actor for being busy."""
+    for deadlines in (timing.engine_in_slot, timing.engine_catching_up):
+        assert max(attrs.astuple(deadlines)) < timing.engine_handler, "the call's own error says more than a cut"
+    assert timing.feed_piece + timing.engine_call < timing.engine_handler < timing.stuck
+    assert timing.storage_read < timing.engine_handler
+    assert timing.execution < timing.engine_handler, "block import gives up before the engine actor crashes"
+    assert timing.chain_write < timing.storage_write < timing.stuck
+    assert timing.mining_handler < timing.stuck
+
+
+@every_slot
+def test_checks_of_a_critical_actor_leave_no_gap(timing: Timing) -> None:
+    """With a gap, an actor could be busy all the time that is checked, and free in between."""
+    assert timing.health_answer == INTERVALS[Priority.CRITICAL] == min(INTERVALS.values())
+
+
+@every_slot
+def test_who_asks_waits_longer_than_who_answers(timing: Timing) -> None:
+    """A caller would be told of a timeout, not of what is wrong."""
+    assert 2 * timing.chain_lookup < timing.mining_handler < timing.rpc_ask
+    assert 3 * timing.rpc_ask < jsonrpc.DEADLINE_SECONDS, "getblockbyhash asks three times"
+    assert timing.engine_in_slot.forkchoice < timing.readiness_ask
+    assert 2 * timing.page_ask < status.DEADLINE_SECONDS
+
+
+@every_slot
+def test_a_stop_takes_less_than_five_seconds(timing: Timing) -> None:
+    """docs/operating.md promises it."""
+    assert timing.import_stop + timing.engine_stop < timing.stop
+    assert timing.chain_write <= timing.import_stop, "a block that is being written is still written"
+    assert server.DRAIN_SECONDS < timing.server_stop < timing.stop
+    assert engine_api.CLOSE_SECONDS < timing.engine_close < timing.stop
+
+
+def test_a_chain_of_two_seconds_has_these_values() -> None:
+    """They are measured and in use: none changes by accident."""
+    timing = Timing(2)
+    names = [name for name, value in vars(Timing).items() if isinstance(value, property)]
+    assert {name: getattr(timing, name) for name in names if not name.startswith("engine_")} == {
+        "pace": 2.0,
+        "slot_work": 1.9,
+        "slot_ask": 2.0,
+        "work_ask": 0.3,
+        "chain_lookup": 1.0,
+        "local_answer": 2.0,
+        "chain_write": 2.0,
+        "storage_read": 5.0,
+        "storage_write": 10.0,
+        "mining_handler": 4.0,
+        "offer_life": 900.0,
+        "execution": 12.0,
+        "head_update": 2.0,
+        "feed_piece": 0.3,
+        "embedded_build": 1.0,
+        "health_answer": 5.0,
+        "health_checks": 4,
+        "stuck": 20.0,
+        "page_ask": 1.0,
+        "rpc_ask": 5.0,
+        "readiness_ask": 5.0,
+        "readiness_retry": 0.25,
+        "stop": 5.0,
+        "import_stop": 2.0,
+        "server_stop": 2.0,
+    }
+    assert timing.engine_in_slot == EngineDeadlines(
+        build=1.0, fill=0.2, new_payload=1.5, forkchoice=1.5, lookup=1.0, receipts=1.5
+    )
+    assert timing.engine_catching_up == EngineDeadlines(
+        build=1.0, fill=0.2, new_payload=12.0, forkchoice=12.0, lookup=2.0, receipts=12.0
+    )
+    assert (timing.engine_handler, timing.engine_pause) == (15.0, 4.0)
+    assert (timing.engine_stop, timing.engine_close) == (1.0, 3.0)
