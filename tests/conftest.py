@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 
 from alysd.messages.log.base import LogEvent
-from alysd.testing.threads import threads_inline
+from alysd.testing.virtual_time import threads_inline
 
 # A shared machine may stop any test for a while: no test fails on a time.
 settings.register_profile("alysd", deadline=None)

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import pytest
 
-from alysd.testing.replay import run_virtually
+from alysd.testing.virtual_time import run_virtually
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = ("actor-guide.md", "testing.md")

@@ -1,10 +1,11 @@
-"""The chaos engine: faults by a schedule that a seed fixes, within a blast radius, and proof of recovery.
+"""Chaos experiments: a seeded schedule of faults within a blast radius, and proof that the system recovers.
 
-    plan = ChaosPlan([Attack(Panic(), AtRandom()), Attack(Hang(), TheCritical(), seconds=20)], strikes=10)
-    report = await unleash(stage, plan, steady, seed=7)
+    steady = SteadyState("every till pays", all_pay)
+    injections = [Injection(Crash(), AnyChildren()), Injection(Hang(), ByName(["chain"]), seconds=20)]
+    report = await run_experiment(subject, Experiment(steady, injections, count=10), seed=7)
 
-The steady state is checked before and after. A child that does not come back in time, or a steady state that
-does not return, is `ChaosFailed` with the report of all strikes, which the same seed gives again.
+The steady state is checked before and after. `ExperimentFailed` is raised when a target is not up again in time,
+or when the steady state does not return. Its report lists all injections; the same seed repeats them.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,57 +16,23 @@ from attrs.validators import ge, gt, min_len
 
 from alysd.nurseries import ChildSnapshot, NotAnswered
 from alysd.nurseries.child import UP
-from alysd.testing.faults import Fault, Stage
-from alysd.testing.replay import seeded
+from alysd.testing.faults import Fault, SystemUnderTest
 from alysd.testing.targets import BlastRadius, Target
+from alysd.testing.virtual_time import seeded
 
-LOOK_SECONDS = 0.01
-"""Virtual seconds between two looks at what recovers: the precision of the times in a report."""
-
-
-@attrs.frozen
-class Attack:
-    """A fault, whom it may strike, and how long it lasts."""
-
-    fault: Fault
-    target: Target
-    seconds: float = attrs.field(default=1.0, validator=ge(0.0))
-
-
-@attrs.frozen
-class ChaosPlan:
-    """`strikes` attacks, drawn from `attacks`, at random moments of `seconds`."""
-
-    attacks: Sequence[Attack] = attrs.field(validator=min_len(1))
-    strikes: int = attrs.field(default=10, validator=ge(1))
-    seconds: float = attrs.field(default=60.0, validator=gt(0.0))
-    recovery_seconds: float = attrs.field(default=60.0, validator=gt(0.0))
-    """Patience for a child to be up again, and for the steady state to return."""
-    radius: BlastRadius = attrs.field(factory=BlastRadius)
-
-
-@attrs.frozen
-class Strike:
-    """An attack on the children `names`, `at` seconds after the beginning."""
-
-    at: float
-    attack: Attack
-    names: tuple[str, ...]
-
-    def __str__(self) -> str:
-        names = ", ".join(self.names)
-        return f"{self.at:8.2f} s  {self.attack.fault} for {self.attack.seconds:g} s on {names}"
+POLL_SECONDS = 0.01
+"""Virtual seconds between two checks of a recovery: the precision of the times in a report."""
 
 
 @attrs.frozen
 class SteadyState:
-    """What is always true of a system that is well. An actor that does not answer means that it is not."""
+    """A condition that a healthy system always meets. It is not met while an actor does not answer."""
 
     text: str
     holds: Callable[[], Awaitable[bool]]
 
-    async def is_held(self) -> bool:
-        """Ask."""
+    async def is_met(self) -> bool:
+        """Check the condition once."""
         try:
             return await self.holds()
         except NotAnswered:
@@ -73,33 +40,68 @@ class SteadyState:
 
 
 @attrs.frozen
-class StrikeResult:
-    """What came of a strike: the seconds until all it struck were up again, or `withheld`, and why."""
+class Injection:
+    """A fault, its target, and how many seconds it lasts."""
 
-    strike: Strike
-    recovery: float | None = None
-    withheld: str | None = None
+    fault: Fault
+    target: Target
+    seconds: float = attrs.field(default=1.0, validator=ge(0.0))
+
+
+@attrs.frozen
+class Experiment:
+    """`count` injections, drawn from `injections`, at random moments within `seconds`."""
+
+    steady_state: SteadyState
+    injections: Sequence[Injection] = attrs.field(validator=min_len(1))
+    count: int = attrs.field(default=10, validator=ge(1))
+    seconds: float = attrs.field(default=60.0, validator=gt(0.0))
+    recovery_seconds: float = attrs.field(default=60.0, validator=gt(0.0))
+    """The most that a target may need to be up again, and the steady state to return."""
+    blast_radius: BlastRadius = attrs.field(factory=BlastRadius)
+
+
+@attrs.frozen
+class ScheduledInjection:
+    """An injection into the children `targets`, `at` seconds after the experiment's start."""
+
+    at: float
+    injection: Injection
+    targets: tuple[str, ...]
 
     def __str__(self) -> str:
-        if self.withheld is not None:
-            return f"{self.strike}: withheld, {self.withheld}"
-        return f"{self.strike}: " + (
+        targets = ", ".join(self.targets)
+        return f"{self.at:8.2f} s  {self.injection.fault} for {self.injection.seconds:g} s on {targets}"
+
+
+@attrs.frozen
+class InjectionResult:
+    """What an injection led to: the seconds until all targets were up again, or why it was `skipped`."""
+
+    scheduled: ScheduledInjection
+    recovery: float | None = None
+    skipped: str | None = None
+
+    def __str__(self) -> str:
+        if self.skipped is not None:
+            return f"{self.scheduled}: skipped, {self.skipped}"
+        return f"{self.scheduled}: " + (
             "not recovered" if self.recovery is None else f"up after {self.recovery:.2f} s"
         )
 
 
 @attrs.frozen
-class ChaosReport:
-    """The story of one run."""
+class ExperimentReport:
+    """The results of one run."""
 
     seed: int
-    results: tuple[StrikeResult, ...]
+    results: tuple[InjectionResult, ...]
     steady_after: float | None
-    """Seconds after the last strike's end at which the steady state was back."""
+    """Seconds from the end of the last injection until the steady state was back; `None` if it did not return."""
 
     @property
     def slowest_recovery(self) -> float:
-        """Seconds of the longest recovery; 0 when nobody had to."""
+        """Seconds of the longest recovery; 0 without any."""
         return max((result.recovery or 0.0 for result in self.results), default=0.0)
 
     def __str__(self) -> str:
@@ -108,89 +110,103 @@ class ChaosReport:
 
 
 @attrs.frozen(str=False)
-class ChaosFailed(AssertionError):
-    """The system did not stand it; `report` has the schedule and `reason` the words."""
+class ExperimentFailed(AssertionError):
+    """The system did not recover: `reason` says what was wrong, `report` what had been injected."""
 
     reason: str
-    report: ChaosReport
+    report: ExperimentReport
 
     def __str__(self) -> str:
         return f"{self.reason}\n{self.report}"
 
 
-def schedule(plan: ChaosPlan, children: Sequence[ChildSnapshot], seed: int) -> tuple[Strike, ...]:
-    """The strikes of a plan on these children: the same for the same seed.
+def schedule(
+    experiment: Experiment, children: Sequence[ChildSnapshot], seed: int
+) -> tuple[ScheduledInjection, ...]:
+    """The injections of an experiment into these children: the same for the same seed.
 
-    No more are struck at a time than the radius allows, whoever the targets are; a strike for which nobody is
-    left is not in the schedule.
+    No more children are affected at a time than the blast radius allows, whatever the targets select. An injection
+    without a target left is omitted.
     """
     rng = seeded(seed)
-    exposed = plan.radius.exposed(children)
-    limit = plan.radius.limit(sum(child.kind != "supervisor" for child in children))
-    strikes: list[Strike] = []
-    for at in sorted(rng.uniform(0.0, plan.seconds) for _ in range(plan.strikes)):
-        attack = rng.choice(plan.attacks)
-        busy = {name for strike in strikes if at < strike.at + strike.attack.seconds for name in strike.names}
-        picked = attack.target.pick([child for child in exposed if child.name not in busy], rng)
-        names = picked[: max(0, limit - len(busy))]
-        if names:
-            strikes.append(Strike(at, attack, names))
-    return tuple(strikes)
+    radius = experiment.blast_radius
+    eligible = radius.eligible(children)
+    limit = radius.limit(sum(child.kind != "supervisor" for child in children))
+    scheduled: list[ScheduledInjection] = []
+    for at in sorted(rng.uniform(0.0, experiment.seconds) for _ in range(experiment.count)):
+        injection = rng.choice(experiment.injections)
+        busy = {
+            name
+            for earlier in scheduled
+            if at < earlier.at + earlier.injection.seconds
+            for name in earlier.targets
+        }
+        selected = injection.target.select([child for child in eligible if child.name not in busy], rng)
+        targets = selected[: max(0, limit - len(busy))]
+        if targets:
+            scheduled.append(ScheduledInjection(at, injection, targets))
+    return tuple(scheduled)
 
 
-async def unleash(stage: Stage, plan: ChaosPlan, steady: SteadyState, *, seed: int) -> ChaosReport:
-    """Strike a running system by the plan, and see it recover. Raises `ChaosFailed`."""
-    if not await steady.is_held():
-        raise ChaosFailed(f"not steady before anything was done: {steady.text}", ChaosReport(seed, (), None))
-    children = _leaves(stage)
-    strikes = schedule(plan, children, seed)
-    results: list[StrikeResult] = []
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(stage.air.carry)
-        async with trio.open_nursery() as striking:
-            for strike in strikes:
-                striking.start_soon(_strike, stage, plan, strike, results)
-        await stage.air.clear()
-        steady_after = await _wait(steady.is_held, plan.recovery_seconds)
-        nursery.cancel_scope.cancel()
-    results.sort(key=lambda result: result.strike.at)
-    report = ChaosReport(seed, tuple(results), steady_after)
-    down = [result for result in results if result.recovery is None and result.withheld is None]
-    if down:
-        raise ChaosFailed(
-            f"not up again within {plan.recovery_seconds:g} s: {', '.join(down[0].strike.names)}", report
+async def run_experiment(subject: SystemUnderTest, experiment: Experiment, *, seed: int) -> ExperimentReport:
+    """Run an experiment on a running system. Raises `ExperimentFailed`."""
+    steady = experiment.steady_state
+    if not await steady.is_met():
+        raise ExperimentFailed(
+            f"not in its steady state before the experiment: {steady.text}", ExperimentReport(seed, (), None)
         )
+    scheduled = schedule(experiment, _leaves(subject), seed)
+    results: list[InjectionResult] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(subject.transport.run)
+        async with trio.open_nursery() as injecting:
+            for injection in scheduled:
+                injecting.start_soon(_inject, subject, experiment, injection, results)
+        await subject.transport.drain()
+        steady_after = await _wait(steady.is_met, experiment.recovery_seconds)
+        nursery.cancel_scope.cancel()
+    results.sort(key=lambda result: result.scheduled.at)
+    report = ExperimentReport(seed, tuple(results), steady_after)
+    within = f"within {experiment.recovery_seconds:g} s"
+    down = [result for result in results if result.recovery is None and result.skipped is None]
+    if down:
+        raise ExperimentFailed(f"not up again {within}: {', '.join(down[0].scheduled.targets)}", report)
     if steady_after is None:
-        raise ChaosFailed(f"not steady again within {plan.recovery_seconds:g} s: {steady.text}", report)
+        raise ExperimentFailed(f"not in its steady state again {within}: {steady.text}", report)
     return report
 
 
-async def _strike(stage: Stage, plan: ChaosPlan, strike: Strike, results: list[StrikeResult]) -> None:
-    await trio.sleep(strike.at)
-    leaves = _leaves(stage)
-    unwell = {child.name for child in leaves if child.state not in UP} - set(strike.names)
-    if len(unwell) + len(strike.names) > plan.radius.limit(len(leaves)):
-        results.append(StrikeResult(strike, withheld=f"still down: {', '.join(sorted(unwell))}"))
+async def _inject(
+    subject: SystemUnderTest,
+    experiment: Experiment,
+    scheduled: ScheduledInjection,
+    results: list[InjectionResult],
+) -> None:
+    await trio.sleep(scheduled.at)
+    leaves = _leaves(subject)
+    down = {child.name for child in leaves if child.state not in UP} - set(scheduled.targets)
+    if len(down) + len(scheduled.targets) > experiment.blast_radius.limit(len(leaves)):
+        results.append(InjectionResult(scheduled, skipped=f"still down: {', '.join(sorted(down))}"))
         return
-    with strike.attack.fault.during(stage, strike.names):
-        await trio.sleep(strike.attack.seconds)
+    with scheduled.injection.fault.inject(subject, scheduled.targets):
+        await trio.sleep(scheduled.injection.seconds)
 
     async def recovered() -> bool:
         await trio.lowlevel.checkpoint()
-        return not any(child.name in strike.names and child.state not in UP for child in _leaves(stage))
+        return all(child.state in UP for child in _leaves(subject) if child.name in scheduled.targets)
 
-    results.append(StrikeResult(strike, recovery=await _wait(recovered, plan.recovery_seconds)))
+    results.append(InjectionResult(scheduled, recovery=await _wait(recovered, experiment.recovery_seconds)))
 
 
 async def _wait(condition: Callable[[], Awaitable[bool]], seconds: float) -> float | None:
-    """Seconds until the condition holds, or `None` if it does not within so many."""
+    """The seconds until the condition holds, or `None` if it does not within `seconds`."""
     began = trio.current_time()
     while not await condition():
         if trio.current_time() - began >= seconds:
             return None
-        await trio.sleep(LOOK_SECONDS)
+        await trio.sleep(POLL_SECONDS)
     return trio.current_time() - began
 
 
-def _leaves(stage: Stage) -> list[ChildSnapshot]:
-    return [child for child in stage.system.snapshot().walk() if child.kind != "supervisor"]
+def _leaves(subject: SystemUnderTest) -> list[ChildSnapshot]:
+    return [child for child in subject.system.snapshot().walk() if child.kind != "supervisor"]

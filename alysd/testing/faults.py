@@ -1,8 +1,8 @@
-"""The kinds of fault, as values. Each says what holds while it lasts; `chaos` decides when, where and how long.
+"""The kinds of fault, as values. `SystemUnderTest` is what they act on; `chaos` decides when, where and how long.
 
-Faults of actors: `Panic`, `Hang`, `Flood`. Of messages: `Partition`, `MessageDelay`, `MessageLoss`,
-`MessageDuplication`, `Byzantine`; they need addresses of `air`. Of what is around: `ClockSkew`, `IoFailure`,
-`MemoryPressure`.
+Faults of actors: `Crash`, `Hang`, `Flood`. Of messages: `Partition`, `MessageDelay`, `MessageLoss`,
+`MessageDuplication`, `Byzantine`; they need addresses of `transport`. Of the environment: `ClockSkew`,
+`IoFailure`, `MemoryPressure`.
 """
 
 from abc import ABC, abstractmethod
@@ -15,9 +15,9 @@ import attrs
 from attrs.validators import ge, gt, le
 
 from alysd.nurseries import ActorDown, MailboxFull, System, Tell, WrongState
-from alysd.testing.air import Air, Bend, Passage
-from alysd.testing.clock import VirtualClock
-from alysd.testing.interposed import IoSwitch, Stalls
+from alysd.testing.interception import HandlerStalls, PortFailures
+from alysd.testing.transport import Delivery, DeliveryFault, Transport
+from alysd.testing.virtual_time import VirtualClock
 
 MEGABYTE = 2**20
 
@@ -25,70 +25,70 @@ _SHARE = [gt(0.0), le(1.0)]
 
 
 @attrs.frozen
-class Stage:
-    """What faults act on. Leave out what no fault of the plan needs."""
+class SystemUnderTest:
+    """A running system, and the points where faults enter it. A point that no fault needs may be left out."""
 
     system: System
-    air: Air = attrs.field(factory=Air)
-    stalls: Stalls = attrs.field(factory=Stalls)
+    transport: Transport = attrs.field(factory=Transport)
+    stalls: HandlerStalls = attrs.field(factory=HandlerStalls)
     clock: VirtualClock = attrs.field(factory=VirtualClock)
-    ports: IoSwitch = attrs.field(factory=IoSwitch)
+    ports: PortFailures = attrs.field(factory=PortFailures)
 
 
-class InjectedPanic(Exception):
-    """What a child fails with that `Panic` struck."""
+class InjectedCrash(Exception):
+    """The error with which `Crash` makes a child fail."""
 
 
 @attrs.frozen
 class Junk(Tell[Any]):
-    """A message that no actor knows; it is refused, and takes room until then."""
+    """A message that no actor handles. It occupies the mailbox until the actor refuses it."""
 
 
 @attrs.frozen
 class Fault(ABC):
-    """A kind of fault with its numbers."""
+    """A kind of fault with its parameters."""
 
     @abstractmethod
-    def during(self, stage: Stage, names: Sequence[str]) -> AbstractContextManager[None]:
-        """The fault holds for the children `names` while the block runs."""
+    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> AbstractContextManager[None]:
+        """Inject the fault into the children `targets` of `subject` while the block runs."""
 
 
 @attrs.frozen
-class Panic(Fault):
-    """Each fails at its next checkpoint. One that is down already does not fall deeper."""
+class Crash(Fault):
+    """Each target fails at its next checkpoint, unless it is down already."""
 
     @contextmanager
-    def during(self, stage: Stage, names: Sequence[str]) -> Generator[None]:
-        """Over at once; the block only lasts."""
-        for name in names:
+    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> Generator[None]:
+        """Crash the targets at the beginning of the block."""
+        for name in targets:
             with suppress(WrongState):
-                stage.system.inject(name, InjectedPanic(name))
+                subject.system.inject(name, InjectedCrash(name))
         yield
 
 
 @attrs.frozen
 class Hang(Fault):
-    """No handler of theirs gets anywhere: a loop without an end, a call that does not return.
+    """The targets' handlers start but do not proceed, as with an endless loop or a call that never returns.
 
-    Needs the actors' tree to be `stage.stalls.interpose`d.
+    The tree must have gone through `subject.stalls.intercept`.
     """
 
-    def during(self, stage: Stage, names: Sequence[str]) -> AbstractContextManager[None]:
-        """Handlers go on when the block ends, unless a monitor lost patience."""
-        return stage.stalls.holding(names)
+    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> AbstractContextManager[None]:
+        """Handlers proceed when the block ends, unless a health monitor has restarted their actor."""
+        return subject.stalls.stalling(targets)
 
 
 @attrs.frozen
 class Flood(Fault):
-    """Their mailboxes are filled with `messages` of no meaning, or as many as there is room for."""
+    """The targets get `messages` useless messages, or as many as their mailboxes have room for."""
 
     messages: int = attrs.field(default=10_000, validator=ge(1))
 
     @contextmanager
-    def during(self, stage: Stage, names: Sequence[str]) -> Generator[None]:
-        """Over at once; the block only lasts."""
-        for name in names:
-            address = stage.system.registry.address(name)
+    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> Generator[None]:
+        """Fill the mailboxes at the beginning of the block."""
+        for name in targets:
+            address = subject.system.registry.address(name)
             with suppress(MailboxFull, ActorDown):
                 for _ in range(self.messages):
                     address.tell(Junk())
@@ -97,129 +97,132 @@ class Flood(Fault):
 
 @attrs.frozen
 class MessageFault(Fault):
-    """A fault of a `share` of the messages from and to the children struck; of all messages if there are none."""
+    """A fault of a `share` of the messages to and from the targets; without targets, of all messages."""
 
     share: float = attrs.field(default=1.0, validator=_SHARE)
 
     @abstractmethod
-    def bend(self, passage: Passage, rng: Random) -> Sequence[Passage]:
-        """What becomes of a message that the fault concerns."""
+    def apply(self, delivery: Delivery, rng: Random) -> Sequence[Delivery]:
+        """What becomes of a delivery that the fault affects."""
 
-    def during(self, stage: Stage, names: Sequence[str]) -> AbstractContextManager[None]:
-        """Messages sent while the block runs are concerned; what is late arrives after it."""
-        return stage.air.bent(self._concerning(frozenset(names)))
+    def affects(self, delivery: Delivery, targets: frozenset[str]) -> bool:
+        """Whether a delivery comes from, or goes to, a target."""
+        return not targets or delivery.sender in targets or delivery.to in targets
 
-    def _concerning(self, names: frozenset[str]) -> Bend:
-        def bend(passage: Passage, rng: Random) -> Sequence[Passage]:
-            concerned = not names or passage.sender in names or passage.to in names
-            return self.bend(passage, rng) if concerned and rng.random() < self.share else (passage,)
+    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> AbstractContextManager[None]:
+        """Affect messages sent while the block runs. Delayed ones may arrive after it."""
+        return subject.transport.applying(self._delivery_fault(frozenset(targets)))
 
-        return bend
+    def _delivery_fault(self, targets: frozenset[str]) -> DeliveryFault:
+        def fault(delivery: Delivery, rng: Random) -> Sequence[Delivery]:
+            if self.affects(delivery, targets) and rng.random() < self.share:
+                return self.apply(delivery, rng)
+            return (delivery,)
+
+        return fault
 
 
 @attrs.frozen
 class MessageLoss(MessageFault):
-    """They do not arrive."""
+    """Affected messages do not arrive."""
 
-    def bend(self, passage: Passage, rng: Random) -> Sequence[Passage]:  # noqa: ARG002
-        """Nothing is left."""
+    def apply(self, delivery: Delivery, rng: Random) -> Sequence[Delivery]:  # noqa: ARG002
+        """No delivery."""
         return ()
 
 
 @attrs.frozen
 class MessageDelay(MessageFault):
-    """They arrive up to `seconds` later, so that they pass each other."""
+    """Affected messages arrive up to `seconds` later, so that they overtake each other."""
 
     seconds: float = attrs.field(default=1.0, validator=gt(0.0))
 
-    def bend(self, passage: Passage, rng: Random) -> Sequence[Passage]:
-        """Later by chance."""
-        return (attrs.evolve(passage, delay=passage.delay + self.seconds * rng.random()),)
+    def apply(self, delivery: Delivery, rng: Random) -> Sequence[Delivery]:
+        """The delivery with a random additional delay."""
+        return (attrs.evolve(delivery, delay=delivery.delay + self.seconds * rng.random()),)
 
 
 @attrs.frozen
 class MessageDuplication(MessageFault):
-    """They arrive twice, the second time up to `seconds` later."""
+    """Affected messages arrive twice, the second time up to `seconds` later."""
 
     seconds: float = attrs.field(default=1.0, validator=gt(0.0))
 
-    def bend(self, passage: Passage, rng: Random) -> Sequence[Passage]:
-        """Itself, and itself again."""
-        return passage, attrs.evolve(passage, delay=passage.delay + self.seconds * (1 - rng.random()))
+    def apply(self, delivery: Delivery, rng: Random) -> Sequence[Delivery]:
+        """The delivery and a delayed copy."""
+        return delivery, attrs.evolve(delivery, delay=delivery.delay + self.seconds * (1 - rng.random()))
 
 
 @attrs.frozen
 class Byzantine(MessageFault):
-    """What the children struck send is altered: `alter` makes of a message another that its type allows."""
+    """The targets' own messages are replaced: `alter` returns another message that the receiver accepts."""
 
     alter: Callable[[object, Random], object] = attrs.field(kw_only=True)
 
-    def bend(self, passage: Passage, rng: Random) -> Sequence[Passage]:
-        """Another message, as good as the first by its looks."""
-        return (attrs.evolve(passage, message=self.alter(passage.message, rng)),)
+    def apply(self, delivery: Delivery, rng: Random) -> Sequence[Delivery]:
+        """The delivery with the altered message."""
+        return (attrs.evolve(delivery, message=self.alter(delivery.message, rng)),)
 
-    def _concerning(self, names: frozenset[str]) -> Bend:
-        def bend(passage: Passage, rng: Random) -> Sequence[Passage]:
-            return self.bend(passage, rng) if passage.sender in names and rng.random() < self.share else (passage,)
-
-        return bend
+    def affects(self, delivery: Delivery, targets: frozenset[str]) -> bool:
+        """Whether a delivery comes from a target."""
+        return delivery.sender in targets
 
 
 @attrs.frozen
 class Partition(Fault):
-    """Nothing gets from one of the `groups` to another. Who is in none of them hears and is heard by all."""
+    """No message gets from one of the `groups` to another. Children outside all groups reach everyone."""
 
     groups: tuple[frozenset[str], ...] = attrs.field(validator=attrs.validators.min_len(2))
 
-    def during(self, stage: Stage, names: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002
-        """The groups say who is concerned; whom chaos picked does not matter."""
-        return stage.air.bent(self._bend)
+    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Separate the groups while the block runs; the targets are ignored."""
+        return subject.transport.applying(self._separate)
 
-    def _bend(self, passage: Passage, rng: Random) -> Sequence[Passage]:  # noqa: ARG002
-        return () if self._apart(passage.sender, passage.to) else (passage,)
+    def _separate(self, delivery: Delivery, rng: Random) -> Sequence[Delivery]:  # noqa: ARG002
+        return () if self._separated(delivery.sender, delivery.to) else (delivery,)
 
-    def _apart(self, sender: str, to: str) -> bool:
+    def _separated(self, sender: str, to: str) -> bool:
         sides = [{number for number, group in enumerate(self.groups) if name in group} for name in (sender, to)]
         return all(sides) and not sides[0] & sides[1]
 
 
 @attrs.frozen
 class ClockSkew(Fault):
-    """Wall time is off by `seconds`, before or behind; trio's clock, which measures waits, is not."""
+    """Wall time is `seconds` ahead (behind, if negative). trio's clock, which measures waits, is not affected."""
 
     seconds: float
 
     @contextmanager
-    def during(self, stage: Stage, names: Sequence[str]) -> Generator[None]:  # noqa: ARG002
-        """Skews add up, and end as they came."""
-        stage.clock.offset += self.seconds
+    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> Generator[None]:  # noqa: ARG002
+        """Skew the clock while the block runs; skews of several blocks add up."""
+        subject.clock.offset += self.seconds
         try:
             yield
         finally:
-            stage.clock.offset -= self.seconds
+            subject.clock.offset -= self.seconds
 
 
 @attrs.frozen
 class IoFailure(Fault):
-    """Every call of a breakable port raises `error`."""
+    """Every call of a port that `subject.ports` wrapped raises `error`."""
 
     error: Exception
 
-    def during(self, stage: Stage, names: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002
-        """All ports of the stage's switch."""
-        return stage.ports.failing(self.error)
+    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Make the calls fail while the block runs."""
+        return subject.ports.failing(self.error)
 
 
 @attrs.frozen
 class MemoryPressure(Fault):
-    """So many megabytes are held, at most 256: enough to be seen, too few to have the test killed."""
+    """The process holds `megabytes` more memory: at most 256, so that the test itself is not killed."""
 
     megabytes: int = attrs.field(default=64, validator=[ge(1), le(256)])
 
     @contextmanager
-    def during(self, stage: Stage, names: Sequence[str]) -> Generator[None]:  # noqa: ARG002
-        """Held, and given back."""
-        held = b"\1" * (self.megabytes * MEGABYTE)  # not zeros, which the system would not give pages for
+    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> Generator[None]:  # noqa: ARG002
+        """Hold the memory while the block runs."""
+        held = b"\1" * (self.megabytes * MEGABYTE)  # not zeros: the kernel backs a zeroed block with no memory
         try:
             yield
         finally:

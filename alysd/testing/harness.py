@@ -28,10 +28,9 @@ from alysd.nurseries import (
     supervisor,
 )
 from alysd.nurseries.child import UP
-from alysd.testing.clock import VirtualClock
-from alysd.testing.probe import Unscripted
-from alysd.testing.replay import seeded
+from alysd.testing.stand_in import Unscripted
 from alysd.testing.transcript import Transcript
+from alysd.testing.virtual_time import VirtualClock, seeded
 
 LOOK_SECONDS = 0.01
 """Virtual seconds between two looks at a condition: as fine as the deadlines of asks."""

@@ -26,8 +26,8 @@ from alysd.nurseries import Bus, Change, HealthChange, HealthMonitor, Supervisor
 from alysd.ports import Tracing
 from alysd.resources import NodeResources
 from alysd.testing.chain import ChainHand, authority_secret
-from alysd.testing.clock import VirtualClock
 from alysd.testing.engine import FakeEngine
+from alysd.testing.virtual_time import VirtualClock
 from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import EvmAddress

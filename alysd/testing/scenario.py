@@ -23,7 +23,7 @@ import trio
 
 from alysd.nurseries import State
 from alysd.testing.harness import ActorTestHarness
-from alysd.testing.probe import RecordedAddress
+from alysd.testing.stand_in import RecordedAddress
 from alysd.testing.transcript import Sent
 
 STEP_SECONDS = 5.0

@@ -32,18 +32,18 @@ from alysd.nurseries import (
     Tell,
 )
 from alysd.testing.model.commands import (
-    CancelWait,
+    Action,
+    CancelSender,
     ChildPlan,
     Command,
-    Deed,
-    Give,
-    InjectCollapse,
-    InjectPanic,
-    LetPass,
-    Manner,
+    CrashChild,
+    CrashSupervisor,
+    PassTime,
     Program,
     RestartChild,
     ResumeChild,
+    SendMessage,
+    SendMode,
     SpawnChild,
     StopChild,
     SuspendChild,
@@ -113,21 +113,21 @@ def commands(*, retries: bool = True) -> st.SearchStrategy[Command]:
     """One command, a message every other time."""
     child = st.integers(0, 4)
     gives: Sequence[st.SearchStrategy[Command]] = [
-        st.builds(Give, child=child, manner=st.just(manner), deed=st.just(deed))
-        for manner in Manner
-        for deed in Deed
+        st.builds(SendMessage, child=child, mode=st.just(mode), action=st.just(action))
+        for mode in SendMode
+        for action in Action
     ]
     spawned = st.sampled_from(OFFSETS[3:]).flatmap(lambda offset: child_plans(offset, retries=retries))
     others: Sequence[st.SearchStrategy[Command]] = [
-        st.builds(CancelWait, waiting=st.integers(0, 3)),
-        st.builds(InjectPanic, child=child),
-        st.builds(InjectCollapse),
+        st.builds(CancelSender, waiting=st.integers(0, 3)),
+        st.builds(CrashChild, child=child),
+        st.builds(CrashSupervisor),
         st.builds(SuspendChild, child=child),
         st.builds(ResumeChild, child=child),
         st.builds(RestartChild, child=child),
         st.builds(StopChild, child=child),
         st.builds(SpawnChild, plan=spawned),
-        st.builds(LetPass, steps=st.integers(1, 4)),
+        st.builds(PassTime, steps=st.integers(1, 4)),
     ]
     return st.one_of(*gives, *others)
 

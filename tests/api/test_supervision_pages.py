@@ -35,7 +35,7 @@ from alysd.nurseries import (
     supervisor,
     traced,
 )
-from alysd.testing.clock import VirtualClock
+from alysd.testing.virtual_time import VirtualClock
 
 
 class Work:

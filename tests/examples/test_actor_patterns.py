@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alysd.testing.replay import run_virtually
+from alysd.testing.virtual_time import run_virtually
 
 FOLDER = Path(__file__).parents[2] / "examples" / "actor-patterns"
 

@@ -8,8 +8,8 @@ from trio.testing import MockClock
 from alysd.messages.block_import import ImportBlock
 from alysd.messages.chain import GetState
 from alysd.testing.chain import ChainHand, chain_spec
-from alysd.testing.clock import VirtualClock
 from alysd.testing.node import MINING, open_simulated_node
+from alysd.testing.virtual_time import VirtualClock
 from alysd.types.units import Slot
 
 

@@ -24,7 +24,7 @@ from alysd.messages.storage import GetBlockByHeight
 from alysd.nurseries import Address, Ask, AskTimeout, Health, MailboxFull, NotAnswered, State
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.engine import FakeEngine
-from alysd.testing.interposed import Stalls
+from alysd.testing.interception import HandlerStalls
 from alysd.testing.node import MINING, SimulatedNode, open_simulated_node
 from alysd.timing import Timing
 from alysd.types.chain import Forkchoice
@@ -67,12 +67,12 @@ async def test_an_actor_that_hangs_is_found_and_blocks_go_on(
     name: str, tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     """A handler that never returns would stop the chain, or its part of the node, until a person looks."""
-    stalls, spec = Stalls(), chain_spec()
-    async with open_simulated_node(tmp_path, spec, mining=MINING, adapt=stalls.interpose) as node:
+    stalls, spec = HandlerStalls(), chain_spec()
+    async with open_simulated_node(tmp_path, spec, mining=MINING, adapt=stalls.intercept) as node:
         await node.slots(5.5)
         message = messages(ChainHand.of(spec), await node.forkchoice())[name]
         hung_at = trio.current_time()
-        with stalls.holding([name]):
+        with stalls.stalling([name]):
             with pytest.raises(AskTimeout):
                 await address_of(node, name).ask(message, seconds=1.0)
             await node.until(lambda: name in found_stuck(node), slots=200)

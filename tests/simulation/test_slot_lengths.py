@@ -9,7 +9,7 @@ from trio.testing import MockClock
 from alysd.messages.chain import GetForkchoice
 from alysd.nurseries import AskTimeout
 from alysd.testing.chain import chain_spec
-from alysd.testing.interposed import Stalls
+from alysd.testing.interception import HandlerStalls
 from alysd.testing.node import MINING, open_simulated_node
 from tests.simulation.test_killed_hung_flooded import found_stuck
 
@@ -18,15 +18,15 @@ from tests.simulation.test_killed_hung_flooded import found_stuck
 async def test_a_node_makes_final_blocks_and_restarts_a_stuck_actor(
     slot_seconds: int, tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    stalls, spec = Stalls(), chain_spec(slot_seconds=slot_seconds)
-    async with open_simulated_node(tmp_path, spec, mining=MINING, adapt=stalls.interpose) as node:
+    stalls, spec = HandlerStalls(), chain_spec(slot_seconds=slot_seconds)
+    async with open_simulated_node(tmp_path, spec, mining=MINING, adapt=stalls.intercept) as node:
         await node.slots(40.5)
         slots = [event.signed.block.slot for event in node.produced]
         assert len(slots) >= 40
         assert slots == list(range(slots[0], slots[0] + len(slots))), "a block in every slot"
         assert (await node.forkchoice()).finalized.height >= 25
         hung_at, timing = trio.current_time(), node.resources.timing
-        with stalls.holding(["chain"]):
+        with stalls.stalling(["chain"]):
             with pytest.raises(AskTimeout):
                 await node.to.chain.ask(GetForkchoice(), seconds=1.0)
             await node.until(lambda: "chain" in found_stuck(node))

@@ -10,42 +10,42 @@ import trio
 from trio.testing import MockClock
 
 from alysd.nurseries import ActorDown, AskTimeout, FixedDelay, State, actor
-from alysd.testing.air import Air, FaultyAddress
-from alysd.testing.clock import VirtualClock
 from alysd.testing.faults import (
     Byzantine,
     ClockSkew,
+    Crash,
     Fault,
     Flood,
     Hang,
-    InjectedPanic,
+    InjectedCrash,
     IoFailure,
     MemoryPressure,
     MessageDelay,
     MessageDuplication,
     MessageLoss,
-    Panic,
     Partition,
-    Stage,
+    SystemUnderTest,
 )
 from alysd.testing.harness import ActorTestHarness
-from alysd.testing.interposed import IoSwitch, Stalls
-from alysd.testing.probe import StandIn
+from alysd.testing.interception import HandlerStalls, PortFailures
+from alysd.testing.stand_in import StandIn
+from alysd.testing.transport import Transport, TransportAddress
+from alysd.testing.virtual_time import VirtualClock
 from tests.testing.kit import Count, GetBalance, Ledger, Till, TillActor, Withdraw
 
 
 class Street:
-    """Two tills, `near` and `far`, each behind the air."""
+    """Two tills, `near` and `far`, each behind a transport."""
 
     def __init__(self) -> None:
         self.harness = ActorTestHarness()
-        self.air, self.stalls = Air(), Stalls()
+        self.transport, self.stalls = Transport(), HandlerStalls()
         self.counted: dict[str, list[int]] = {"near": [], "far": []}
         ledger = StandIn[Ledger]("ledger", self.harness.transcript)
         ledger.on(GetBalance).answers(5)
-        self.tills = {name: FaultyAddress[Till](name, self.air, capacity=8) for name in self.counted}
+        self.tills = {name: TransportAddress[Till](name, self.transport, capacity=8) for name in self.counted}
         self.children = [
-            self.stalls.interpose(
+            self.stalls.intercept(
                 actor(
                     till, lambda name=name: TillActor(ledger, self.counted[name]), restart=FixedDelay(seconds=1.0)
                 )
@@ -54,10 +54,10 @@ class Street:
         ]
 
     @asynccontextmanager
-    async def stage(self) -> AsyncGenerator[Stage]:
+    async def subject(self) -> AsyncGenerator[SystemUnderTest]:
         async with self.harness.running(*self.children) as system, trio.open_nursery() as nursery:
-            nursery.start_soon(self.air.carry)
-            yield Stage(system, self.air, self.stalls)
+            nursery.start_soon(self.transport.run)
+            yield SystemUnderTest(system, self.transport, self.stalls)
             nursery.cancel_scope.cancel()
 
     def count_everywhere(self, number: int) -> None:
@@ -65,25 +65,25 @@ class Street:
             till.tell(Count(number))
 
 
-async def test_a_panic_crashes_those_it_strikes_and_one_that_is_down_no_deeper(autojump_clock: MockClock) -> None:
+async def test_a_crash_fails_its_targets_unless_they_are_down(autojump_clock: MockClock) -> None:
     street = Street()
-    async with street.stage() as stage:
-        with Panic().during(stage, ["near"]):
+    async with street.subject() as subject:
+        with Crash().inject(subject, ["near"]):
             await street.harness.settle()
             assert (street.harness.state("near"), street.harness.state("far")) == (State.BACKOFF, State.RUNNING)
-        with Panic().during(stage, ["near"]):
+        with Crash().inject(subject, ["near"]):
             await street.harness.settle()
         await trio.sleep(1.0)
         await street.harness.settle()
         assert street.harness.child("near").restarts == 1
-        assert street.harness.child("near").last_error == "InjectedPanic: near"
-    assert str(InjectedPanic("near")) == "near"
+        assert street.harness.child("near").last_error == "InjectedCrash: near"
+    assert str(InjectedCrash("near")) == "near"
 
 
 async def test_a_hang_lasts_as_long_as_its_block(autojump_clock: MockClock) -> None:
     street = Street()
-    async with street.stage() as stage:
-        with Hang().during(stage, ["near"]):
+    async with street.subject() as subject:
+        with Hang().inject(subject, ["near"]):
             with pytest.raises(AskTimeout):
                 await street.tills["near"].ask(Withdraw(1))
             assert await street.tills["far"].ask(Withdraw(1)) == 4
@@ -92,13 +92,13 @@ async def test_a_hang_lasts_as_long_as_its_block(autojump_clock: MockClock) -> N
 
 async def test_a_flood_fills_the_mailbox_and_drains(autojump_clock: MockClock) -> None:
     street = Street()
-    async with street.stage() as stage:
+    async with street.subject() as subject:
         near = street.tills["near"]
-        with Flood().during(stage, ["near"]):
+        with Flood().inject(subject, ["near"]):
             assert near.depth == 8, "as many as there is room for"
         assert await near.ask(Withdraw(1)) == 4
         assert near.refused == 8
-        with Flood(messages=3).during(stage, ["near"]):
+        with Flood(messages=3).inject(subject, ["near"]):
             assert near.depth == 3
 
 
@@ -110,12 +110,12 @@ async def test_a_flood_fills_the_mailbox_and_drains(autojump_clock: MockClock) -
         (MessageDelay(seconds=2.0), [1], [1]),
     ],
 )
-async def test_message_faults_concern_whom_they_strike(
+async def test_message_faults_affect_their_targets(
     fault: Fault, near: list[int], far: list[int], autojump_clock: MockClock
 ) -> None:
     street = Street()
-    async with street.stage() as stage:
-        with fault.during(stage, ["near"]):
+    async with street.subject() as subject:
+        with fault.inject(subject, ["near"]):
             street.count_everywhere(1)
             await street.harness.settle()
             assert street.counted["far"] == far
@@ -124,21 +124,21 @@ async def test_message_faults_concern_whom_they_strike(
         assert street.counted == {"near": near, "far": far}
 
 
-async def test_a_share_is_a_share_and_nobody_means_everybody(autojump_clock: MockClock) -> None:
+async def test_a_share_is_a_share_and_no_target_means_all(autojump_clock: MockClock) -> None:
     street = Street()
-    async with street.stage() as stage:
-        with MessageLoss(share=0.5).during(stage, []):
+    async with street.subject() as subject:
+        with MessageLoss(share=0.5).inject(subject, []):
             for number in range(200):
                 street.count_everywhere(number)
                 await street.harness.settle()
         assert all(60 < len(counted) < 140 for counted in street.counted.values())
-        assert street.air.sent == 400
+        assert street.transport.sent == 400
 
 
 async def test_delays_let_messages_pass_each_other(autojump_clock: MockClock) -> None:
     street = Street()
-    async with street.stage() as stage:
-        with MessageDelay(seconds=5.0).during(stage, []):
+    async with street.subject() as subject:
+        with MessageDelay(seconds=5.0).inject(subject, []):
             for number in range(8):
                 street.tills["near"].tell(Count(number))
         await trio.sleep(5.1)
@@ -149,30 +149,33 @@ async def test_delays_let_messages_pass_each_other(autojump_clock: MockClock) ->
 
 
 async def test_a_byzantine_child_sends_something_else(autojump_clock: MockClock) -> None:
-    harness, air = ActorTestHarness(), Air()
+    harness, transport = ActorTestHarness(), Transport()
     changed: list[object] = []
 
     def richer(message: object, rng: Random) -> object:
         changed.append(message)
         return message
 
-    ledger = FaultyAddress[Ledger]("ledger", air)
-    till = FaultyAddress[Till]("till", air)
+    ledger = TransportAddress[Ledger]("ledger", transport)
+    till = TransportAddress[Till]("till", transport)
     async with harness.running(actor(till, lambda: TillActor(ledger))) as system:
-        with Byzantine(alter=richer).during(Stage(system, air), ["till"]), pytest.raises(ActorDown):
+        with (
+            Byzantine(alter=richer).inject(SystemUnderTest(system, transport), ["till"]),
+            pytest.raises(ActorDown),
+        ):
             await till.ask(Withdraw(1))
     assert changed == [GetBalance()], "what others send to it stays as it is"
 
 
 async def test_a_partition_parts_groups_and_spares_who_is_in_none(autojump_clock: MockClock) -> None:
-    air = Air()
+    transport = Transport()
     partition = Partition((frozenset({"a", "b"}), frozenset({"c"})))
 
     def passes(sender: str, to: str) -> bool:
-        return air.passes(sender, "event", to)
+        return transport.passes(sender, "event", to)
 
     async with ActorTestHarness().running() as system:
-        with partition.during(Stage(system, air), []):
+        with partition.inject(SystemUnderTest(system, transport), []):
             assert [passes("a", "b"), passes("a", "c"), passes("c", "b")] == [True, False, False]
             assert passes("test", "c")
             assert passes("c", "test")
@@ -182,24 +185,24 @@ async def test_a_partition_parts_groups_and_spares_who_is_in_none(autojump_clock
 
 
 async def test_clocks_and_ports_are_as_before_afterwards(autojump_clock: MockClock) -> None:
-    clock, switch = VirtualClock(), IoSwitch()
+    clock, ports = VirtualClock(), PortFailures()
     async with ActorTestHarness().running() as system:
-        stage = Stage(system, clock=clock, ports=switch)
+        subject = SystemUnderTest(system, clock=clock, ports=ports)
         faults: Sequence[Fault] = [ClockSkew(-30.0), ClockSkew(5.0), IoFailure(OSError("gone"))]
         before = clock.time()
-        with faults[0].during(stage, []), faults[1].during(stage, []), faults[2].during(stage, []):
+        with faults[0].inject(subject, []), faults[1].inject(subject, []), faults[2].inject(subject, []):
             assert clock.time() - before == pytest.approx(-25.0)
             with pytest.raises(OSError, match="gone"):
-                switch.check()
+                ports.check()
         assert clock.time() == before
-        switch.check()
+        ports.check()
 
 
 async def test_memory_is_held_and_given_back(autojump_clock: MockClock) -> None:
     async with ActorTestHarness().running() as system:
         tracemalloc.start()
         try:
-            with MemoryPressure(megabytes=8).during(Stage(system), []):
+            with MemoryPressure(megabytes=8).inject(SystemUnderTest(system), []):
                 held, _ = tracemalloc.get_traced_memory()
             after, _ = tracemalloc.get_traced_memory()
         finally:

@@ -20,8 +20,8 @@ from alysd.nurseries import (
     supervisor,
 )
 from alysd.testing.harness import ActorTestHarness
-from alysd.testing.probe import RecordedAddress, StandIn
-from alysd.testing.replay import run_virtually
+from alysd.testing.stand_in import RecordedAddress, StandIn
+from alysd.testing.virtual_time import run_virtually
 from tests.testing.kit import Count, GetBalance, Ledger, Till, TillActor, Trip, Withdraw
 
 

@@ -6,8 +6,8 @@ from trio.testing import MockClock
 
 from alysd.nurseries import FixedDelay, State, actor
 from alysd.testing.harness import ActorTestHarness
-from alysd.testing.probe import RecordedAddress, StandIn
 from alysd.testing.scenario import Condition, Scenario, Step, in_state, received, restarted, running
+from alysd.testing.stand_in import RecordedAddress, StandIn
 from tests.testing.kit import Book, GetBalance, Ledger, Till, TillActor, Trip, Withdraw
 
 

@@ -37,7 +37,7 @@ from alysd.nurseries import (
     supervisor,
 )
 from alysd.nurseries.mailbox import OverflowPolicy
-from alysd.testing.replay import run_virtually, seeded
+from alysd.testing.virtual_time import run_virtually, seeded
 
 SEEDS = range(50)
 PRODUCERS = 6

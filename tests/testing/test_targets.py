@@ -3,8 +3,8 @@
 import pytest
 
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
-from alysd.testing.replay import seeded
-from alysd.testing.targets import AtRandom, BlastRadius, Named, OfPriority, Percentage, Target, TheCritical
+from alysd.testing.targets import AnyChildren, BlastRadius, ByName, ByPriority, Percentage, Target
+from alysd.testing.virtual_time import seeded
 
 
 def child(name: str, priority: Priority = Priority.NORMAL, kind: str = "actor") -> ChildSnapshot:
@@ -35,35 +35,35 @@ CHILDREN = [
 @pytest.mark.parametrize(
     ("target", "count", "among"),
     [
-        (AtRandom(3), 3, {each.name for each in CHILDREN}),
-        (AtRandom(99), 10, {each.name for each in CHILDREN}),
-        (TheCritical(), 1, {"a", "b"}),
-        (OfPriority(Priority.CRITICAL), 2, {"a", "b"}),
-        (OfPriority(Priority.NORMAL, count=2), 2, {f"n{number}" for number in range(7)}),
-        (OfPriority(Priority.BACKGROUND), 0, set[str]()),
-        (Named(["c", "n0", "nobody"]), 2, {"c", "n0"}),
+        (AnyChildren(3), 3, {each.name for each in CHILDREN}),
+        (AnyChildren(99), 10, {each.name for each in CHILDREN}),
+        (ByPriority(Priority.CRITICAL, 1), 1, {"a", "b"}),
+        (ByPriority(Priority.CRITICAL), 2, {"a", "b"}),
+        (ByPriority(Priority.NORMAL, count=2), 2, {f"n{number}" for number in range(7)}),
+        (ByPriority(Priority.BACKGROUND), 0, set[str]()),
+        (ByName(["c", "n0", "nobody"]), 2, {"c", "n0"}),
         (Percentage(25), 2, {each.name for each in CHILDREN}),
         (Percentage(1), 1, {each.name for each in CHILDREN}),
     ],
 )
 def test_a_target_picks_so_many_of_those(target: Target, count: int, among: set[str]) -> None:
     for seed in range(20):
-        picked = target.pick(CHILDREN, seeded(seed))
-        assert len(picked) == count
-        assert set(picked) <= among
-        assert list(picked) == [each.name for each in CHILDREN if each.name in picked], "start order"
+        selected = target.select(CHILDREN, seeded(seed))
+        assert len(selected) == count
+        assert set(selected) <= among
+        assert list(selected) == [each.name for each in CHILDREN if each.name in selected], "start order"
 
 
 def test_chance_reaches_everybody_and_repeats() -> None:
-    reached = {AtRandom(1).pick(CHILDREN, seeded(seed)) for seed in range(100)}
+    reached = {AnyChildren(1).select(CHILDREN, seeded(seed)) for seed in range(100)}
     assert len(reached) == len(CHILDREN)
-    assert AtRandom(3).pick(CHILDREN, seeded(5)) == AtRandom(3).pick(CHILDREN, seeded(5))
+    assert AnyChildren(3).select(CHILDREN, seeded(5)) == AnyChildren(3).select(CHILDREN, seeded(5))
 
 
 def test_the_radius_leaves_out_supervisors_and_the_protected() -> None:
     radius = BlastRadius(share=0.5, protected=frozenset({"a"}))
-    exposed = radius.exposed([child("root", kind="supervisor"), child("a"), child("b"), child("w", kind="task")])
-    assert [each.name for each in exposed] == ["b", "w"]
+    eligible = radius.eligible([child("root", kind="supervisor"), child("a"), child("b"), child("w", kind="task")])
+    assert [each.name for each in eligible] == ["b", "w"]
 
 
 def test_the_radius_rounds_down_but_allows_one() -> None:

@@ -8,7 +8,7 @@ from alysd.consensus.difficulty import next_bits
 from alysd.messages.auxpow import CreateWork, GetQueuedWork, QueuedWork
 from alysd.messages.events import WorkQueued
 from alysd.nurseries import Immediate, task
-from alysd.testing.clock import VirtualClock
+from alysd.testing.virtual_time import VirtualClock
 from alysd.types.hashes import EvmAddress
 from alysd.workflows import nonce_search
 from alysd.workflows.internal_miner import InternalMiner, parent_candidate, work_due

@@ -10,11 +10,11 @@ import attrs
 
 from alysd.nurseries import OnCrash, Overflow, RestartPolicy, Strategy
 
-ASK_PATIENCE = 1.105
-"""Seconds that an ask of a program waits: off the grids of `LetPass` and of the asks' timer, so that none tie."""
+ASK_SECONDS = 1.105
+"""Seconds that an ask of a program waits: off the grids of `PassTime` and of the asks' timer, so that none tie."""
 
 GRID = 0.5
-"""Seconds of the shortest `LetPass`; delays of restarts are a few of them."""
+"""Seconds of the shortest `PassTime`; delays of restarts are a few of them."""
 
 
 @attrs.frozen
@@ -38,15 +38,15 @@ class TreePlan:
     window: float = 10.0
 
 
-class Deed(Enum):
+class Action(Enum):
     """What a message makes of the actor that handles it."""
 
     WRITE = "write its number down"
     REFUSE = "refuse it"
-    TRIP = "crash over it"
+    CRASH = "crash over it"
 
 
-class Manner(Enum):
+class SendMode(Enum):
     """How a message is given to an address."""
 
     TELL = "tell"
@@ -55,30 +55,30 @@ class Manner(Enum):
 
 
 @attrs.frozen
-class Give:
-    """Give a message to a child; a `send` or `ask` that has to wait does so beside the program."""
+class SendMessage:
+    """SendMessage a message to a child; a `send` or `ask` that has to wait does so beside the program."""
 
     child: int
-    manner: Manner
-    deed: Deed = Deed.WRITE
+    mode: SendMode
+    action: Action = Action.WRITE
 
 
 @attrs.frozen
-class CancelWait:
+class CancelSender:
     """Cancel one of the senders and askers that wait, counted from the oldest, wrapping round."""
 
     waiting: int
 
 
 @attrs.frozen
-class InjectPanic:
+class CrashChild:
     """The child fails at its next checkpoint."""
 
     child: int
 
 
 @attrs.frozen
-class InjectCollapse:
+class CrashSupervisor:
     """The supervisor itself fails at its next checkpoint."""
 
 
@@ -118,23 +118,23 @@ class SpawnChild:
 
 
 @attrs.frozen
-class LetPass:
+class PassTime:
     """Virtual time passes: so many steps of `GRID` seconds."""
 
     steps: int
 
 
 Command = (
-    Give
-    | CancelWait
-    | InjectPanic
-    | InjectCollapse
+    SendMessage
+    | CancelSender
+    | CrashChild
+    | CrashSupervisor
     | SuspendChild
     | ResumeChild
     | RestartChild
     | StopChild
     | SpawnChild
-    | LetPass
+    | PassTime
 )
 
 

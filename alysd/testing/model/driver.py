@@ -2,7 +2,7 @@
 
     run_program(program)
 
-raises `Differs`, which names the command and what was found and expected. What is compared: each child's
+raises `ModelMismatch`, which names the command and what was found and expected. What is compared: each child's
 state, restarts and counters, what was written in which order, what every sender got, whether the tree gave
 up. Every change of state is held against `TRANSITIONS`.
 """
@@ -28,25 +28,25 @@ from alysd.nurseries import (
 )
 from alysd.testing.model.commands import (
     GRID,
-    CancelWait,
+    Action,
+    CancelSender,
     Command,
-    Deed,
-    Give,
-    InjectCollapse,
-    InjectPanic,
-    LetPass,
+    CrashChild,
+    CrashSupervisor,
+    PassTime,
     Program,
     RestartChild,
     ResumeChild,
+    SendMessage,
     SpawnChild,
     StopChild,
     SuspendChild,
     TreePlan,
 )
-from alysd.testing.model.mailbox import Fate, Letter
-from alysd.testing.model.real import RealChild, Tripped
+from alysd.testing.model.mailbox import Message, Outcome
+from alysd.testing.model.real import RealChild, ScriptedCrash
 from alysd.testing.model.tree import ChildModel, TreeModel, ask_deadline
-from alysd.testing.replay import run_virtually
+from alysd.testing.virtual_time import run_virtually
 
 SUPERVISOR = "Supervisor"
 
@@ -54,7 +54,7 @@ MOST_CHILDREN = 5
 """Children of a tree at most: more find nothing that five do not, more slowly."""
 
 
-class Differs(AssertionError):
+class ModelMismatch(AssertionError):
     """The tree and the model are of two minds."""
 
 
@@ -64,21 +64,21 @@ class Driver:
     def __init__(self, plan: TreePlan) -> None:
         self.model = TreeModel(plan)
         self.real = [RealChild.of(child.name, child.plan) for child in self.model.children]
-        self.letters: list[Letter] = []
-        self.fates: list[Fate] = []
+        self.messages: list[Message] = []
+        self.outcomes: list[Outcome] = []
         self._scopes: list[trio.CancelScope] = []
         self._states: dict[str, State] = {}
         self._illegal: list[Change] = []
 
     async def run(self, commands: Sequence[Command]) -> None:
-        """Run the commands, shut down, and compare all along. Raises `Differs`."""
+        """Run the commands, shut down, and compare all along. Raises `ModelMismatch`."""
         system: System | None = None
         async with trio.open_nursery() as waits:
             with suppress(SystemFailed):  # whether it should have is compared below
                 async with open_system(self._root(), observer=self._observe) as system:
                     await self._run(system, commands, waits)
             if system is None:
-                raise Differs("the tree did not start")
+                raise ModelMismatch("the tree did not start")
             self.model.shut_down()
             await wait_all_tasks_blocked()
             self._compare(system, "the end")
@@ -118,26 +118,26 @@ class Driver:
         """Whether the command makes sense now, and has one outcome."""
         model = self.model
         match command:
-            case Give():
-                return self._has_one_outcome(command)
-            case InjectPanic(child=index):
+            case SendMessage():
+                return self._is_deterministic(command)
+            case CrashChild(child=index):
                 return self._child(index)[0].up
             case SuspendChild(child=index):
                 return self._child(index)[0].state is State.RUNNING
             case ResumeChild(child=index):
                 return self._child(index)[0].state is State.SUSPENDED
-            case InjectCollapse():
+            case CrashSupervisor():
                 return model.supervisor_up
             case RestartChild():
                 return model.supervisor_up
             case SpawnChild():
                 return model.supervisor_up and len(self.real) < MOST_CHILDREN
-            case CancelWait():
-                return Fate.WAITING in self.fates
-            case StopChild() | LetPass():
+            case CancelSender():
+                return Outcome.WAITING in self.outcomes
+            case StopChild() | PassTime():
                 return True
 
-    def _has_one_outcome(self, command: Give) -> bool:
+    def _is_deterministic(self, command: SendMessage) -> bool:
         """Whether giving the message leaves nothing to chance.
 
         A child that crashes the moment its group starts is not: how far the group had come differs. Nor is one
@@ -148,28 +148,28 @@ class Driver:
         if child.box.closed:
             return True
         to_line = child.plan.overflow is Overflow.BLOCK and not child.box.has_room
-        if command.deed is Deed.TRIP:
+        if command.action is Action.CRASH:
             runs = model.one_for_one or child.state is State.RUNNING
             return runs and not to_line and not model.line_stands
-        return not (to_line and model.trip_waits)
+        return not (to_line and model.crash_waits)
 
     async def _do(self, system: System, command: Command, waits: trio.Nursery) -> None:
         """Do it in the model, then for real: the tree may end, and this with it, while it waits."""
         model = self.model
         match command:
-            case Give():
-                self._give(command, waits)
-            case CancelWait(waiting):
-                waiting_now = [number for number, fate in enumerate(self.fates) if fate is Fate.WAITING]
-                number = waiting_now[waiting % len(waiting_now)]
+            case SendMessage():
+                self._send(command, waits)
+            case CancelSender(waiting):
+                pending = [index for index, outcome in enumerate(self.outcomes) if outcome is Outcome.WAITING]
+                number = pending[waiting % len(pending)]
                 self._scopes[number].cancel()
-                model.cancel(self.letters[number])
-            case InjectPanic(index):
+                model.cancel(self.messages[number])
+            case CrashChild(index):
                 child, _ = self._child(index)
-                system.inject(child.name, Tripped("a panic"))
+                system.inject(child.name, ScriptedCrash("a panic"))
                 model.panic(child)
-            case InjectCollapse():
-                system.inject(SUPERVISOR, Tripped("a collapse"))
+            case CrashSupervisor():
+                system.inject(SUPERVISOR, ScriptedCrash("a collapse"))
                 model.collapse()
             case SuspendChild(index):
                 child, _ = self._child(index)
@@ -191,31 +191,31 @@ class Driver:
                 child = model.spawn(plan)
                 self.real.append(RealChild.of(child.name, plan))
                 system.add(SUPERVISOR, self.real[-1].spec())
-            case LetPass(steps):
-                model.let_pass(steps * GRID)
+            case PassTime(steps):
+                model.pass_time(steps * GRID)
                 await trio.sleep(steps * GRID)
 
-    def _give(self, command: Give, waits: trio.Nursery) -> None:
+    def _send(self, command: SendMessage, waits: trio.Nursery) -> None:
         child, real = self._child(command.child)
-        number = len(self.letters)
-        letter = Letter(number, command.manner, command.deed, ask_deadline(self.model.now))
-        self.letters.append(letter)
-        self.fates.append(Fate.WAITING)
+        number = len(self.messages)
+        message = Message(number, command.mode, command.action, ask_deadline(self.model.now))
+        self.messages.append(message)
+        self.outcomes.append(Outcome.WAITING)
         self._scopes.append(trio.CancelScope())
-        waits.start_soon(self._wait_for, real, letter)
-        self.model.give(child, letter)
+        waits.start_soon(self._wait_for, real, message)
+        self.model.send(child, message)
 
-    async def _wait_for(self, real: RealChild, letter: Letter) -> None:
-        fate = Fate.CANCELLED
-        with self._scopes[letter.number]:
-            fate = await real.give(letter.number, letter.manner, letter.deed)
-        self.fates[letter.number] = fate
+    async def _wait_for(self, real: RealChild, message: Message) -> None:
+        outcome = Outcome.CANCELLED
+        with self._scopes[message.number]:
+            outcome = await real.send(message.number, message.mode, message.action)
+        self.outcomes[message.number] = outcome
 
     # Comparing
 
     def _compare(self, system: System, when: str) -> None:
         if self._illegal:
-            raise Differs(f"{when}: a change of state that the table does not have: {self._illegal[0]}")
+            raise ModelMismatch(f"{when}: a change of state that the table does not have: {self._illegal[0]}")
         snapshots = {snapshot.name: snapshot for snapshot in system.snapshot().walk()}
         for child, real in zip(self.model.children, self.real, strict=True):
             found, expected = real.counts(), child.counts()
@@ -223,20 +223,22 @@ class Driver:
             found |= {"state": snapshot.state, "restarts": snapshot.restarts}
             expected |= {"state": child.state, "restarts": child.restarts}
             _same(f"{when}: {child.name}", found, expected)
-        expected_fates = [letter.fate for letter in self.letters]
-        _same(f"{when}: what senders got", dict(enumerate(self.fates)), dict(enumerate(expected_fates)))
+        expected_outcomes = [message.outcome for message in self.messages]
+        _same(f"{when}: what senders got", dict(enumerate(self.outcomes)), dict(enumerate(expected_outcomes)))
         if (system.failure is not None) is not self.model.failed:
-            raise Differs(f"{when}: the tree failed with {system.failure}, in the model: {self.model.failed}")
+            raise ModelMismatch(
+                f"{when}: the tree failed with {system.failure}, in the model: {self.model.failed}"
+            )
 
 
 def _same(what: str, found: dict[object, object], expected: dict[object, object]) -> None:
     for key, value in expected.items():
         if found[key] != value:
-            raise Differs(f"{what}: {key} is {found[key]!r}, expected {value!r}")
+            raise ModelMismatch(f"{what}: {key} is {found[key]!r}, expected {value!r}")
 
 
 def run_program(program: Program, *, seed: int = 0) -> None:
-    """Run a program on virtual time, in a trio run of its own. Raises `Differs`."""
+    """Run a program on virtual time, in a trio run of its own. Raises `ModelMismatch`."""
 
     async def main() -> None:
         await Driver(program.plan).run(program.commands)

@@ -9,10 +9,10 @@ from enum import Enum
 import attrs
 
 from alysd.nurseries import OnCrash, Overflow
-from alysd.testing.model.commands import ChildPlan, Deed, Manner
+from alysd.testing.model.commands import Action, ChildPlan, SendMode
 
 
-class Fate(Enum):
+class Outcome(Enum):
     """What the sender of a message got."""
 
     WAITING = "waits for room or for the answer"
@@ -28,29 +28,34 @@ class Fate(Enum):
 
 
 @attrs.define(eq=False)
-class Letter:
+class Message:
     """One message of a program: its number, what it does, how it was given, what came of it."""
 
     number: int
-    manner: Manner
-    deed: Deed
+    mode: SendMode
+    action: Action
     deadline: float
-    fate: Fate = Fate.WAITING
+    outcome: Outcome = Outcome.WAITING
 
     @property
     def asked(self) -> bool:
         """Whether somebody wants an answer."""
-        return self.manner is Manner.ASK
+        return self.mode is SendMode.ASK
 
-    def end(self, fate: Fate) -> None:
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether its sender waits for an answer now."""
+        return self.asked and self.outcome is Outcome.WAITING
+
+    def end(self, outcome: Outcome) -> None:
         """The sender gets this, if it still waits for something."""
-        if self.fate is Fate.WAITING:
-            self.fate = fate
+        if self.outcome is Outcome.WAITING:
+            self.outcome = outcome
 
     def accepted(self) -> None:
         """It is queued: a sender is done, an asker waits on."""
         if not self.asked:
-            self.end(Fate.SENT)
+            self.end(Outcome.SENT)
 
 
 @attrs.define(eq=False)
@@ -58,49 +63,49 @@ class MailboxModel:
     """A mailbox by its policies, with the counters of the real one."""
 
     plan: ChildPlan
-    queue: list[Letter] = attrs.field(factory=list[Letter])
-    line: list[Letter] = attrs.field(factory=list[Letter])
+    queue: list[Message] = attrs.field(factory=list[Message])
+    line: list[Message] = attrs.field(factory=list[Message])
     closed: bool = False
     written: list[int] = attrs.field(factory=list[int])
     handled: int = 0
     refused: int = 0
     dropped: int = 0
     abandoned: int = 0
-    retried: Letter | None = None
+    retried: Message | None = None
 
     @property
     def has_room(self) -> bool:
         """Whether a newcomer is queued at once."""
         return len(self.queue) < self.plan.capacity and not self.line
 
-    def offer(self, letter: Letter) -> None:
+    def offer(self, message: Message) -> None:
         """A message comes."""
         if self.closed:
-            letter.end(Fate.DOWN)
+            message.end(Outcome.DOWN)
         elif self.has_room:
-            self.queue.append(letter)
-            letter.accepted()
+            self.queue.append(message)
+            message.accepted()
         else:
-            self._overflow(letter)
+            self._overflow(message)
 
-    def _overflow(self, letter: Letter) -> None:
+    def _overflow(self, message: Message) -> None:
         match self.plan.overflow:
-            case Overflow.BLOCK if letter.manner is not Manner.TELL:
-                self.line.append(letter)
+            case Overflow.BLOCK if message.mode is not SendMode.TELL:
+                self.line.append(message)
             case Overflow.DROP_OLDEST:
-                self.drop(self.queue.pop(0), Fate.FULL)
-                self.queue.append(letter)
-                letter.accepted()
+                self.drop(self.queue.pop(0), Outcome.FULL)
+                self.queue.append(message)
+                message.accepted()
             case Overflow.DROP_NEWEST:
-                letter.accepted()
-                self.drop(letter, Fate.FULL)
+                message.accepted()
+                self.drop(message, Outcome.FULL)
             case _:
-                letter.end(Fate.FULL)
+                message.end(Outcome.FULL)
 
-    def drop(self, letter: Letter, fate: Fate) -> None:
+    def drop(self, message: Message, outcome: Outcome) -> None:
         """A message is lost, by a policy that has a name, and counted."""
         self.dropped += 1
-        letter.end(fate)
+        message.end(outcome)
 
     def serve(self) -> bool:
         """Handle all there is. True when that crashed the actor; what is left then waits."""
@@ -111,56 +116,56 @@ class MailboxModel:
             self._admit()
         return False
 
-    def _handle(self, letter: Letter) -> bool:
-        if letter.asked and letter.fate is not Fate.WAITING:
+    def _handle(self, message: Message) -> bool:
+        if message.asked and message.outcome is not Outcome.WAITING:
             self.abandoned += 1
             return True
-        match letter.deed:
-            case Deed.WRITE:
-                self.written.append(letter.number)
+        match message.action:
+            case Action.WRITE:
+                self.written.append(message.number)
                 self.handled += 1
-                letter.end(Fate.ANSWERED)
-            case Deed.REFUSE:
+                message.end(Outcome.ANSWERED)
+            case Action.REFUSE:
                 self.refused += 1
-                letter.end(Fate.REFUSED)
-            case Deed.TRIP:
-                self._crashed_over(letter)
+                message.end(Outcome.REFUSED)
+            case Action.CRASH:
+                self._crashed_over(message)
                 return False
         return True
 
-    def _crashed_over(self, letter: Letter) -> None:
-        if letter.asked:
-            letter.end(Fate.CRASHED)
-        elif self.plan.on_crash is OnCrash.RETRY and self.retried is not letter:
-            self.retried = letter
-            self.queue.insert(0, letter)
+    def _crashed_over(self, message: Message) -> None:
+        if message.asked:
+            message.end(Outcome.CRASHED)
+        elif self.plan.on_crash is OnCrash.RETRY and self.retried is not message:
+            self.retried = message
+            self.queue.insert(0, message)
         else:
-            self.drop(letter, Fate.DOWN)
+            self.drop(message, Outcome.DOWN)
 
     def _admit(self) -> None:
         while self.line and len(self.queue) < self.plan.capacity:
-            letter = self.line.pop(0)
-            self.queue.append(letter)
-            letter.accepted()
+            message = self.line.pop(0)
+            self.queue.append(message)
+            message.accepted()
 
-    def leave(self, letter: Letter, fate: Fate) -> None:
+    def leave(self, message: Message, outcome: Outcome) -> None:
         """The sender waits no longer. In line it was not sent; in the queue its ask is abandoned."""
-        letter.end(fate)
-        if letter in self.line:
-            self.line.remove(letter)
+        message.end(outcome)
+        if message in self.line:
+            self.line.remove(message)
 
     def close(self) -> None:
         """Take nothing more; what is queued can still be handled."""
         self.closed = True
-        for letter in self.line:
-            if letter.asked:
-                self.drop(letter, Fate.DOWN)
-            letter.end(Fate.DOWN)
+        for message in self.line:
+            if message.asked:
+                self.drop(message, Outcome.DOWN)
+            message.end(Outcome.DOWN)
         self.line.clear()
 
     def shut(self) -> None:
         """Close, and drop what is queued."""
         self.close()
-        for letter in self.queue:
-            self.drop(letter, Fate.DOWN)
+        for message in self.queue:
+            self.drop(message, Outcome.DOWN)
         self.queue.clear()

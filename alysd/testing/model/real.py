@@ -17,35 +17,35 @@ from alysd.nurseries import (
     actor,
     handles,
 )
-from alysd.testing.model.commands import ASK_PATIENCE, ChildPlan, Deed, Manner
-from alysd.testing.model.mailbox import Fate
+from alysd.testing.model.commands import ASK_SECONDS, Action, ChildPlan, SendMode
+from alysd.testing.model.mailbox import Outcome
 
 
-class Scribing:
-    """The protocol of `Scribe`."""
-
-
-@attrs.frozen
-class DoTold(Tell[Scribing]):
-    """Do the deed with this number."""
-
-    number: int
-    deed: Deed
+class RecorderProtocol:
+    """The protocol of `Recorder`."""
 
 
 @attrs.frozen
-class DoAsked(Ask[Scribing, int]):
-    """Do the deed with this number, and answer with it."""
+class DoTold(Tell[RecorderProtocol]):
+    """Do the action with this number."""
 
     number: int
-    deed: Deed
+    action: Action
 
 
-class Tripped(Exception):
+@attrs.frozen
+class DoAsked(Ask[RecorderProtocol, int]):
+    """Do the action with this number, and answer with it."""
+
+    number: int
+    action: Action
+
+
+class ScriptedCrash(Exception):
     """What a scribe crashes with."""
 
 
-class Scribe(Actor[Scribing]):
+class Recorder(Actor[RecorderProtocol]):
     """Writes to a list that all its instances share, so that a restart cannot hide what was lost or doubled."""
 
     def __init__(self, written: list[int]) -> None:
@@ -54,22 +54,22 @@ class Scribe(Actor[Scribing]):
     @handles(DoTold)
     async def do_told(self, message: DoTold) -> None:
         """Do it."""
-        self._do(message.number, message.deed)
+        self._do(message.number, message.action)
 
     @handles(DoAsked)
     async def do_asked(self, message: DoAsked) -> int:
         """Do it and answer."""
-        self._do(message.number, message.deed)
+        self._do(message.number, message.action)
         return message.number
 
-    def _do(self, number: int, deed: Deed) -> None:
-        match deed:
-            case Deed.WRITE:
+    def _do(self, number: int, action: Action) -> None:
+        match action:
+            case Action.WRITE:
                 self._written.append(number)
-            case Deed.REFUSE:
+            case Action.REFUSE:
                 raise Refusal(f"number {number} is refused")
-            case Deed.TRIP:
-                raise Tripped(number)
+            case Action.CRASH:
+                raise ScriptedCrash(number)
 
 
 @attrs.frozen
@@ -77,18 +77,20 @@ class RealChild:
     """One actor of the real tree: its plan, its address, and what its instances wrote."""
 
     plan: ChildPlan
-    address: Address[Scribing]
+    address: Address[RecorderProtocol]
     written: list[int]
 
     @classmethod
     def of(cls, name: str, plan: ChildPlan) -> "RealChild":
         """A child by its plan."""
-        address = Address[Scribing](name, capacity=plan.capacity, overflow=plan.overflow, on_crash=plan.on_crash)
+        address = Address[RecorderProtocol](
+            name, capacity=plan.capacity, overflow=plan.overflow, on_crash=plan.on_crash
+        )
         return cls(plan, address, [])
 
     def spec(self) -> ChildSpec:
         """The child as its supervisor gets it."""
-        return actor(self.address, lambda: Scribe(self.written), restart=self.plan.restart)
+        return actor(self.address, lambda: Recorder(self.written), restart=self.plan.restart)
 
     def counts(self) -> dict[object, object]:
         """What the runtime counted, and what was written."""
@@ -102,28 +104,28 @@ class RealChild:
             "abandoned": address.abandoned,
         }
 
-    async def give(self, number: int, manner: Manner, deed: Deed) -> Fate:
-        """Give the actor a message and say what came of it for the sender."""
+    async def send(self, number: int, mode: SendMode, action: Action) -> Outcome:
+        """SendMessage the actor a message and say what came of it for the sender."""
         try:
-            match manner:
-                case Manner.TELL:
-                    self.address.tell(DoTold(number, deed))
-                case Manner.SEND:
-                    await self.address.send(DoTold(number, deed))
-                case Manner.ASK:
-                    answer = await self.address.ask(DoAsked(number, deed), seconds=ASK_PATIENCE)
+            match mode:
+                case SendMode.TELL:
+                    self.address.tell(DoTold(number, action))
+                case SendMode.SEND:
+                    await self.address.send(DoTold(number, action))
+                case SendMode.ASK:
+                    answer = await self.address.ask(DoAsked(number, action), seconds=ASK_SECONDS)
                     assert answer == number, f"asked {number}, answered {answer}"  # noqa: S101  not its answer
-                    return Fate.ANSWERED
+                    return Outcome.ANSWERED
         except HandlerCrashed:
-            return Fate.CRASHED
+            return Outcome.CRASHED
         except AskTimeout:
-            return Fate.TIMEOUT
+            return Outcome.TIMEOUT
         except CircuitOpen:
-            return Fate.OPEN
+            return Outcome.OPEN
         except ActorDown:
-            return Fate.DOWN
+            return Outcome.DOWN
         except MailboxFull:
-            return Fate.FULL
+            return Outcome.FULL
         except Refusal:
-            return Fate.REFUSED
-        return Fate.SENT
+            return Outcome.REFUSED
+        return Outcome.SENT

@@ -21,8 +21,8 @@ from alysd.nurseries import (
     State,
 )
 from alysd.nurseries.child import UP
-from alysd.testing.model.commands import ASK_PATIENCE, ChildPlan, Deed, TreePlan
-from alysd.testing.model.mailbox import Fate, Letter, MailboxModel
+from alysd.testing.model.commands import ASK_SECONDS, Action, ChildPlan, TreePlan
+from alysd.testing.model.mailbox import MailboxModel, Message, Outcome
 
 TICK = 0.01
 """Seconds by which an ask's deadline may be late: it is rounded up to the next of these."""
@@ -105,7 +105,7 @@ class TreeModel:
         self.plan = plan
         self.now = 0.0
         self.children: list[ChildModel] = []
-        self.letters: list[Letter] = []
+        self.messages: list[Message] = []
         self.supervisor_up = True
         self.supervisor_restarts = 0
         self.failed = False
@@ -132,20 +132,20 @@ class TreeModel:
         self._launch(child)
         return child
 
-    def give(self, child: ChildModel, letter: Letter) -> None:
+    def send(self, child: ChildModel, message: Message) -> None:
         """A message is given to a child."""
-        self.letters.append(letter)
-        if child.circuit_open and letter.asked:
-            letter.end(Fate.OPEN)
+        self.messages.append(message)
+        if child.circuit_open and message.asked:
+            message.end(Outcome.OPEN)
             return
-        child.box.offer(letter)
+        child.box.offer(message)
         if child.state is State.RUNNING:
             self._serve(child)
             self._supervise()
 
-    def cancel(self, letter: Letter) -> None:
+    def cancel(self, message: Message) -> None:
         """The sender or asker of a message is cancelled."""
-        self._leave(letter, Fate.CANCELLED)
+        self._leave(message, Outcome.CANCELLED)
 
     def panic(self, child: ChildModel) -> None:
         """The instance of a child that is up fails between two messages."""
@@ -182,7 +182,7 @@ class TreeModel:
         self._drain(child)
         self._supervise()
 
-    def let_pass(self, seconds: float) -> None:
+    def pass_time(self, seconds: float) -> None:
         """Time passes, and what is due in it happens in its order."""
         end = self.now + seconds
         while (moment := self._next_moment()) <= end:
@@ -246,9 +246,9 @@ class TreeModel:
         child.shut()
 
     @property
-    def trip_waits(self) -> bool:
+    def crash_waits(self) -> bool:
         """Whether a message that will crash its actor waits in some mailbox."""
-        return any(letter.deed is Deed.TRIP for child in self.children for letter in child.box.queue)
+        return any(message.action is Action.CRASH for child in self.children for message in child.box.queue)
 
     @property
     def line_stands(self) -> bool:
@@ -328,19 +328,19 @@ class TreeModel:
 
     def _next_moment(self) -> float:
         moments = [child.wakes_at for child in self.children if child.wakes_at is not None]
-        moments += [letter.deadline for letter in self.letters if letter.asked and letter.fate is Fate.WAITING]
+        moments += [message.deadline for message in self.messages if message.awaits_answer]
         if self._group_wakes_at is not None:
             moments.append(self._group_wakes_at)
         return min(moments, default=float("inf"))
 
-    def _leave(self, letter: Letter, fate: Fate) -> None:
+    def _leave(self, message: Message, outcome: Outcome) -> None:
         for child in self.children:
-            child.box.leave(letter, fate)
+            child.box.leave(message, outcome)
 
     def _at_moment(self) -> None:
-        for letter in self.letters:
-            if letter.asked and letter.fate is Fate.WAITING and letter.deadline <= self.now:
-                self._leave(letter, Fate.TIMEOUT)
+        for message in self.messages:
+            if message.awaits_answer and message.deadline <= self.now:
+                self._leave(message, Outcome.TIMEOUT)
         if self._group_wakes_at is not None and self._group_wakes_at <= self.now:
             self._group_wakes_at = None
         for child in self.children:
@@ -351,4 +351,4 @@ class TreeModel:
 
 def ask_deadline(now: float) -> float:
     """When an ask of a program is given up: its patience, rounded up to the next tick of the timer."""
-    return (int((now + ASK_PATIENCE) / TICK) + 1) * TICK
+    return (int((now + ASK_SECONDS) / TICK) + 1) * TICK

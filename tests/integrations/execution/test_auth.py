@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from alysd.errors import ConfigError
 from alysd.integrations.execution.auth import JwtAuth, read_jwt_secret
-from alysd.testing.clock import VirtualClock
+from alysd.testing.virtual_time import VirtualClock
 
 SECRET = bytes(range(32))
 

@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from alysd.errors import ComponentError, EngineBehind, EngineUnavailable
 from alysd.integrations.execution.engine_api import COMPONENT, EngineApiClient
 from alysd.integrations.json_rpc_client import JsonRpcClient
-from alysd.testing.clock import VirtualClock
+from alysd.testing.virtual_time import VirtualClock
 from alysd.timing import Timing
 from alysd.types.block import PayloadAttributes
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, PayloadHash

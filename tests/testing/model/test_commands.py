@@ -4,14 +4,14 @@ import pytest
 
 from alysd.nurseries import FixedDelay, Immediate, OnCrash, OneForAll, Overflow
 from alysd.testing.model.commands import (
-    ASK_PATIENCE,
+    ASK_SECONDS,
     GRID,
+    Action,
     ChildPlan,
-    Deed,
-    Give,
-    LetPass,
-    Manner,
+    PassTime,
     Program,
+    SendMessage,
+    SendMode,
     SpawnChild,
     TreePlan,
 )
@@ -23,10 +23,10 @@ from alysd.testing.strategies import OFFSETS
 def program() -> Program:
     plan = ChildPlan(FixedDelay(seconds=0.5131), 2, Overflow.DROP_OLDEST, OnCrash.RETRY)
     commands = (
-        Give(0, Manner.ASK, Deed.TRIP),
-        LetPass(2),
+        SendMessage(0, SendMode.ASK, Action.CRASH),
+        PassTime(2),
         SpawnChild(ChildPlan(Immediate())),
-        Give(7, Manner.TELL),
+        SendMessage(7, SendMode.TELL),
     )
     return Program(TreePlan(OneForAll(), (plan, plan)), commands)
 
@@ -48,7 +48,7 @@ def test_a_program_says_everything_that_was_done() -> None:
         "seconds=0.5131",
         "drop oldest",
         "retry",
-        "LetPass(steps=2)",
+        "PassTime(steps=2)",
         "SpawnChild",
         "child=7",
     ):
@@ -66,7 +66,7 @@ def test_deadlines_restarts_and_steps_never_fall_together() -> None:
     deadlines = {round(ask_deadline(step), 6) for step in steps}
     assert not steps & deadlines
     assert all(
-        abs(deadline - step - ASK_PATIENCE) <= TICK
+        abs(deadline - step - ASK_SECONDS) <= TICK
         for step, deadline in zip(sorted(steps), sorted(deadlines), strict=True)
     )
     once = [round(half + offset, 6) for offset in OFFSETS for half in (0.5, 1.0)]

@@ -22,20 +22,20 @@ from alysd.nurseries.address import Entry, Inbox
 from alysd.nurseries.child import Child
 from alysd.nurseries.mailbox import Ticket
 from alysd.testing.model.commands import (
-    CancelWait,
+    Action,
+    CancelSender,
     ChildPlan,
     Command,
-    Deed,
-    Give,
-    InjectPanic,
-    LetPass,
-    Manner,
+    CrashChild,
+    PassTime,
     Program,
     ResumeChild,
+    SendMessage,
+    SendMode,
     SuspendChild,
     TreePlan,
 )
-from alysd.testing.model.driver import Differs, run_program
+from alysd.testing.model.driver import ModelMismatch, run_program
 from alysd.testing.strategies import programs
 
 EXAMPLES = int(os.environ.get("ALYSD_EXAMPLES", "500"))
@@ -88,37 +88,43 @@ BREAKS: dict[str, tuple[type[object], str, Callable[..., object], Program]] = {
         Inbox,
         "requeue",
         nothing,
-        program(ChildPlan(LATE, on_crash=OnCrash.RETRY), Give(0, Manner.TELL, Deed.TRIP)),
+        program(ChildPlan(LATE, on_crash=OnCrash.RETRY), SendMessage(0, SendMode.TELL, Action.CRASH)),
     ),
     "a drop is not counted": (
         Inbox,
         "drop",
         nothing,
-        program(ChildPlan(LATE, 1, Overflow.DROP_OLDEST), SuspendChild(0), *[Give(0, Manner.TELL)] * 3),
+        program(ChildPlan(LATE, 1, Overflow.DROP_OLDEST), SuspendChild(0), *[SendMessage(0, SendMode.TELL)] * 3),
     ),
     "a cancelled send is sent": (
         Inbox,
         "leave_line",
         admit_without_a_task,
-        program(ChildPlan(LATE, 1), SuspendChild(0), *[Give(0, Manner.SEND)] * 2, CancelWait(0), ResumeChild(0)),
+        program(
+            ChildPlan(LATE, 1),
+            SuspendChild(0),
+            *[SendMessage(0, SendMode.SEND)] * 2,
+            CancelSender(0),
+            ResumeChild(0),
+        ),
     ),
     "a backoff is too short": (
         FixedDelay,
         "delay",
         too_short,
-        program(ChildPlan(FixedDelay(seconds=0.75)), InjectPanic(0), LetPass(1)),
+        program(ChildPlan(FixedDelay(seconds=0.75)), CrashChild(0), PassTime(1)),
     ),
     "a group is not restarted together": (
         OneForAll,
         "affected",
         itself_alone,
-        program(ChildPlan(Immediate()), InjectPanic(0), strategy=OneForAll()),
+        program(ChildPlan(Immediate()), CrashChild(0), strategy=OneForAll()),
     ),
     "what waits at the end is forgotten": (
         Address,
         "close",
         nothing,
-        program(ChildPlan(LATE), InjectPanic(0), Give(0, Manner.TELL)),
+        program(ChildPlan(LATE), CrashChild(0), SendMessage(0, SendMode.TELL)),
     ),
 }
 
@@ -131,7 +137,7 @@ def test_the_driver_sees_that(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(owner, method, broken)
     with pytest.raises(ExceptionGroup) as caught:
         run_program(example)
-    assert caught.group_contains(Differs)
+    assert caught.group_contains(ModelMismatch)
 
 
 def test_a_change_that_the_table_does_not_have_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,4 +151,4 @@ def test_a_change_that_the_table_does_not_have_is_seen(monkeypatch: pytest.Monke
     monkeypatch.setattr(Child, "move", move)
     with pytest.raises(ExceptionGroup) as caught:
         run_program(program(ChildPlan(LATE), SuspendChild(0)))
-    assert caught.group_contains(Differs, match="a change of state that the table does not have")
+    assert caught.group_contains(ModelMismatch, match="a change of state that the table does not have")

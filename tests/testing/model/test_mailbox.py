@@ -3,55 +3,59 @@
 import pytest
 
 from alysd.nurseries import Immediate, OnCrash, Overflow
-from alysd.testing.model.commands import ChildPlan, Deed, Manner
-from alysd.testing.model.mailbox import Fate, Letter, MailboxModel
+from alysd.testing.model.commands import Action, ChildPlan, SendMode
+from alysd.testing.model.mailbox import MailboxModel, Message, Outcome
 
 
 def box(overflow: Overflow = Overflow.BLOCK, capacity: int = 1, on_crash: OnCrash = OnCrash.DROP) -> MailboxModel:
     return MailboxModel(ChildPlan(Immediate(), capacity, overflow, on_crash))
 
 
-def letter(number: int, manner: Manner = Manner.SEND, deed: Deed = Deed.WRITE) -> Letter:
-    return Letter(number, manner, deed, deadline=10.0)
+def message(number: int, mode: SendMode = SendMode.SEND, action: Action = Action.WRITE) -> Message:
+    return Message(number, mode, action, deadline=10.0)
 
 
-def offered(mailbox: MailboxModel, *letters: Letter) -> list[Fate]:
-    for each in letters:
+def offered(mailbox: MailboxModel, *messages: Message) -> list[Outcome]:
+    for each in messages:
         mailbox.offer(each)
-    return [each.fate for each in letters]
+    return [each.outcome for each in messages]
 
 
 @pytest.mark.parametrize(
-    ("overflow", "fates", "written", "dropped"),
+    ("overflow", "outcomes", "written", "dropped"),
     [
-        (Overflow.BLOCK, [Fate.SENT, Fate.WAITING], [0, 1], 0),
-        (Overflow.FAIL, [Fate.SENT, Fate.FULL], [0], 0),
-        (Overflow.DROP_OLDEST, [Fate.SENT, Fate.SENT], [1], 1),
-        (Overflow.DROP_NEWEST, [Fate.SENT, Fate.SENT], [0], 1),
+        (Overflow.BLOCK, [Outcome.SENT, Outcome.WAITING], [0, 1], 0),
+        (Overflow.FAIL, [Outcome.SENT, Outcome.FULL], [0], 0),
+        (Overflow.DROP_OLDEST, [Outcome.SENT, Outcome.SENT], [1], 1),
+        (Overflow.DROP_NEWEST, [Outcome.SENT, Outcome.SENT], [0], 1),
     ],
 )
 def test_one_message_too_many_goes_by_the_policy(
-    overflow: Overflow, fates: list[Fate], written: list[int], dropped: int
+    overflow: Overflow, outcomes: list[Outcome], written: list[int], dropped: int
 ) -> None:
     mailbox = box(overflow)
-    assert offered(mailbox, letter(0), letter(1)) == fates
+    assert offered(mailbox, message(0), message(1)) == outcomes
     assert not mailbox.serve()
     assert (mailbox.written, mailbox.dropped) == (written, dropped)
 
 
 def test_a_tell_does_not_stand_in_line() -> None:
-    assert offered(box(), letter(0), letter(1, Manner.TELL)) == [Fate.SENT, Fate.FULL]
+    assert offered(box(), message(0), message(1, SendMode.TELL)) == [Outcome.SENT, Outcome.FULL]
 
 
 def test_a_dropped_ask_is_told() -> None:
-    asked = letter(0, Manner.ASK)
-    offered(box(Overflow.DROP_OLDEST), asked, letter(1))
-    assert asked.fate is Fate.FULL
+    asked = message(0, SendMode.ASK)
+    offered(box(Overflow.DROP_OLDEST), asked, message(1))
+    assert asked.outcome is Outcome.FULL
 
 
 def test_a_line_is_let_in_in_order_and_nobody_passes_it() -> None:
     mailbox = box()
-    assert offered(mailbox, letter(0), letter(1), letter(2, Manner.TELL)) == [Fate.SENT, Fate.WAITING, Fate.FULL]
+    assert offered(mailbox, message(0), message(1), message(2, SendMode.TELL)) == [
+        Outcome.SENT,
+        Outcome.WAITING,
+        Outcome.FULL,
+    ]
     mailbox.queue.clear()
     assert not mailbox.has_room, "one stands in line already"
     assert not mailbox.serve()
@@ -61,7 +65,7 @@ def test_a_line_is_let_in_in_order_and_nobody_passes_it() -> None:
 def test_a_crash_leaves_the_rest_and_the_message_goes_by_policy() -> None:
     dropping, retrying = box(capacity=3), box(capacity=3, on_crash=OnCrash.RETRY)
     for mailbox, dropped in ((dropping, 1), (retrying, 0)):
-        offered(mailbox, letter(0, deed=Deed.TRIP), letter(1))
+        offered(mailbox, message(0, action=Action.CRASH), message(1))
         assert mailbox.serve()
         assert (mailbox.written, mailbox.dropped) == ([], dropped)
     assert retrying.serve(), "the message is retried, once"
@@ -71,29 +75,32 @@ def test_a_crash_leaves_the_rest_and_the_message_goes_by_policy() -> None:
 
 def test_answers_refusals_and_crashes_reach_the_asker() -> None:
     mailbox = box(capacity=3)
-    asks = [letter(number, Manner.ASK, deed) for number, deed in enumerate((Deed.WRITE, Deed.REFUSE, Deed.TRIP))]
+    asks = [
+        message(number, SendMode.ASK, action)
+        for number, action in enumerate((Action.WRITE, Action.REFUSE, Action.CRASH))
+    ]
     offered(mailbox, *asks)
     assert mailbox.serve()
-    assert [ask.fate for ask in asks] == [Fate.ANSWERED, Fate.REFUSED, Fate.CRASHED]
+    assert [ask.outcome for ask in asks] == [Outcome.ANSWERED, Outcome.REFUSED, Outcome.CRASHED]
     assert (mailbox.handled, mailbox.refused, mailbox.dropped) == (1, 1, 0)
 
 
 def test_who_leaves_is_not_handled() -> None:
     mailbox = box()
-    queued, in_line = letter(0, Manner.ASK), letter(1)
+    queued, in_line = message(0, SendMode.ASK), message(1)
     offered(mailbox, queued, in_line)
-    mailbox.leave(queued, Fate.TIMEOUT)
-    mailbox.leave(in_line, Fate.CANCELLED)
+    mailbox.leave(queued, Outcome.TIMEOUT)
+    mailbox.leave(in_line, Outcome.CANCELLED)
     assert not mailbox.serve()
     assert (mailbox.written, mailbox.abandoned) == ([], 1)
-    assert (queued.fate, in_line.fate) == (Fate.TIMEOUT, Fate.CANCELLED)
+    assert (queued.outcome, in_line.outcome) == (Outcome.TIMEOUT, Outcome.CANCELLED)
 
 
 def test_shutting_counts_what_was_accepted_and_tells_everybody() -> None:
     mailbox = box()
-    queued, sender, asker = letter(0), letter(1), letter(2, Manner.ASK)
+    queued, sender, asker = message(0), message(1), message(2, SendMode.ASK)
     offered(mailbox, queued, sender, asker)
     mailbox.shut()
     assert mailbox.dropped == 2, "the queued message and the ask; the sender's was never sent"
-    assert (queued.fate, sender.fate, asker.fate) == (Fate.SENT, Fate.DOWN, Fate.DOWN)
-    assert offered(mailbox, letter(3)) == [Fate.DOWN]
+    assert (queued.outcome, sender.outcome, asker.outcome) == (Outcome.SENT, Outcome.DOWN, Outcome.DOWN)
+    assert offered(mailbox, message(3)) == [Outcome.DOWN]

@@ -20,8 +20,8 @@ from alysd.nurseries import (
     State,
     Strategy,
 )
-from alysd.testing.model.commands import ASK_PATIENCE, ChildPlan, Deed, Manner, TreePlan
-from alysd.testing.model.mailbox import Fate, Letter
+from alysd.testing.model.commands import ASK_SECONDS, Action, ChildPlan, SendMode, TreePlan
+from alysd.testing.model.mailbox import Message, Outcome
 from alysd.testing.model.tree import ChildModel, TreeModel, ask_deadline
 
 C = TypeVar("C")
@@ -34,10 +34,12 @@ def tree(
     return TreeModel(TreePlan(strategy or OneForOne(), plans, restarts, root))
 
 
-def give(model: TreeModel, child: ChildModel, deed: Deed = Deed.WRITE, manner: Manner = Manner.TELL) -> Letter:
-    letter = Letter(len(model.letters), manner, deed, ask_deadline(model.now))
-    model.give(child, letter)
-    return letter
+def send(
+    model: TreeModel, child: ChildModel, action: Action = Action.WRITE, mode: SendMode = SendMode.TELL
+) -> Message:
+    message = Message(len(model.messages), mode, action, ask_deadline(model.now))
+    model.send(child, message)
+    return message
 
 
 @pytest.mark.parametrize(
@@ -84,7 +86,7 @@ def test_who_falls_over_what_waited_stops_the_start_of_the_rest() -> None:
     model = tree(Immediate(), Immediate(), restarts=0, root=9)
     first, second = model.children
     model.suspend(first)
-    give(model, first, Deed.TRIP)
+    send(model, first, Action.CRASH)
     model.collapse()
     assert (model.supervisor_restarts, second.restarts) == (2, 1)
     assert (first.box.dropped, first.state, second.state) == (1, State.RUNNING, State.RUNNING)
@@ -94,34 +96,34 @@ def test_an_answer_closes_a_breaker() -> None:
     model = tree(CircuitBreaker(failures=2, open_seconds=7.0))
     (child,) = model.children
     model.panic(child)
-    give(model, child)
+    send(model, child)
     model.panic(child)
     assert child.failures == 1
     model.panic(child)
     assert (child.state, child.circuit_open) == (State.BACKOFF, True)
-    assert give(model, child, manner=Manner.ASK).fate is Fate.OPEN
+    assert send(model, child, mode=SendMode.ASK).outcome is Outcome.OPEN
     model.stop(child)
-    assert give(model, child, manner=Manner.ASK).fate is Fate.DOWN
+    assert send(model, child, mode=SendMode.ASK).outcome is Outcome.DOWN
 
 
 def test_a_breaker_refuses_asks_while_it_holds_its_group_down() -> None:
     model = tree(CircuitBreaker(failures=1, open_seconds=7.0), Immediate(), strategy=OneForAll())
     broken, other = model.children
     model.panic(broken)
-    assert give(model, broken, manner=Manner.ASK).fate is Fate.OPEN
-    assert give(model, other, manner=Manner.ASK).fate is Fate.WAITING
-    model.let_pass(7.0)
-    assert give(model, broken, manner=Manner.ASK).fate is Fate.ANSWERED
+    assert send(model, broken, mode=SendMode.ASK).outcome is Outcome.OPEN
+    assert send(model, other, mode=SendMode.ASK).outcome is Outcome.WAITING
+    model.pass_time(7.0)
+    assert send(model, broken, mode=SendMode.ASK).outcome is Outcome.ANSWERED
 
 
 def test_messages_wait_for_the_next_instance() -> None:
     model = tree(FixedDelay(seconds=1.0))
     (child,) = model.children
-    give(model, child, Deed.TRIP)
-    give(model, child)
-    model.let_pass(0.9)
+    send(model, child, Action.CRASH)
+    send(model, child)
+    model.pass_time(0.9)
     assert child.box.written == []
-    model.let_pass(0.2)
+    model.pass_time(0.2)
     assert (child.box.written, child.restarts, child.state) == ([1], 1, State.RUNNING)
 
 
@@ -132,7 +134,7 @@ def test_a_strategy_decides_who_restarts(strategy: Strategy, restarts: list[int]
     model = tree(Immediate(), FixedDelay(seconds=1.0), Immediate(), strategy=strategy)
     model.panic(model.children[1])
     assert model.children[1].state is State.BACKOFF
-    model.let_pass(1.0)
+    model.pass_time(1.0)
     assert [child.restarts for child in model.children] == restarts
 
 
@@ -140,7 +142,7 @@ def test_one_restart_too_many_goes_up_and_keeps_the_messages() -> None:
     model = tree(Immediate(), Never(), restarts=1)
     first, second = model.children
     model.suspend(second)
-    give(model, second)
+    send(model, second)
     model.panic(first)
     assert model.supervisor_restarts == 0
     model.panic(first)
@@ -152,17 +154,17 @@ def test_the_roots_budget_is_the_last() -> None:
     model = tree(Immediate(), restarts=0, root=0)
     (child,) = model.children
     model.suspend(child)
-    asked = give(model, child, manner=Manner.ASK)
+    asked = send(model, child, mode=SendMode.ASK)
     model.panic(child)
     assert model.failed
-    assert (asked.fate, child.state) == (Fate.DOWN, State.FAILED)
+    assert (asked.outcome, child.state) == (Outcome.DOWN, State.FAILED)
 
 
 def test_restarts_are_forgotten_after_the_window() -> None:
     model = tree(Immediate(), restarts=1)
     for _ in range(4):
         model.panic(model.children[0])
-        model.let_pass(10.0)
+        model.pass_time(10.0)
     assert model.supervisor_restarts == 0
 
 
@@ -180,11 +182,11 @@ def test_an_ask_ends_at_its_deadline_and_the_handler_finds_nobody() -> None:
     model = tree(Immediate())
     (child,) = model.children
     model.suspend(child)
-    asked = give(model, child, manner=Manner.ASK)
-    model.let_pass(ASK_PATIENCE)
-    assert asked.fate is Fate.WAITING, "the timer of asks ticks"
-    model.let_pass(0.01)
-    assert asked.fate is Fate.TIMEOUT
+    asked = send(model, child, mode=SendMode.ASK)
+    model.pass_time(ASK_SECONDS)
+    assert asked.outcome is Outcome.WAITING, "the timer of asks ticks"
+    model.pass_time(0.01)
+    assert asked.outcome is Outcome.TIMEOUT
     model.resume(child)
     assert child.box.abandoned == 1
 
@@ -193,20 +195,20 @@ def test_a_stop_handles_what_waits_and_a_restart_takes_messages_again() -> None:
     model = tree(Immediate())
     (child,) = model.children
     model.suspend(child)
-    give(model, child)
+    send(model, child)
     model.stop(child)
-    assert (child.box.written, give(model, child).fate) == ([0], Fate.DOWN)
+    assert (child.box.written, send(model, child).outcome) == ([0], Outcome.DOWN)
     model.restart(child)
-    assert give(model, child).fate is Fate.SENT
+    assert send(model, child).outcome is Outcome.SENT
 
 
 def test_who_asks_what_crashes_over_the_last_messages_is_told_of_the_crash() -> None:
     model = tree(Immediate())
     (child,) = model.children
     model.suspend(child)
-    asked = [give(model, child, deed, Manner.ASK) for deed in (Deed.TRIP, Deed.WRITE)]
+    asked = [send(model, child, action, SendMode.ASK) for action in (Action.CRASH, Action.WRITE)]
     model.stop(child)
-    assert [letter.fate for letter in asked] == [Fate.CRASHED, Fate.DOWN]
+    assert [message.outcome for message in asked] == [Outcome.CRASHED, Outcome.DOWN]
 
 
 def test_a_child_added_at_run_time_stays_when_it_is_stopped_and_can_be_restarted() -> None:
@@ -223,9 +225,9 @@ def test_shutting_down_drains_everybody() -> None:
     model = tree(Immediate(), FixedDelay(seconds=5.0))
     running, waiting = model.children
     model.suspend(running)
-    give(model, running)
+    send(model, running)
     model.panic(waiting)
-    give(model, waiting)
+    send(model, waiting)
     model.shut_down()
     assert (running.box.written, waiting.box.written) == ([0], [])
     assert waiting.box.dropped == 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-from alysd.testing.replay import run_virtually, seeded
+from alysd.testing.virtual_time import run_virtually, seeded
 
 
 def order_of_wakes(seed: int) -> list[int]:

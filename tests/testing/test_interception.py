@@ -1,4 +1,4 @@
-"""Handlers that can be stalled and ports that can break, without the actor or the port knowing."""
+"""Handlers that can be stalled and ports that can fail, without the actor or the port knowing."""
 
 import pytest
 import trio
@@ -18,22 +18,22 @@ from alysd.nurseries import (
     task,
 )
 from alysd.testing.harness import ActorTestHarness
-from alysd.testing.interposed import IoSwitch, Stalls
-from alysd.testing.probe import RecordedAddress, StandIn
+from alysd.testing.interception import HandlerStalls, PortFailures
+from alysd.testing.stand_in import RecordedAddress, StandIn
 from tests.testing.kit import Count, GetBalance, Ledger, Till, TillActor, Withdraw
 
 
-async def test_a_held_actor_takes_messages_and_gets_nowhere_until_let_go(autojump_clock: MockClock) -> None:
-    harness, stalls = ActorTestHarness(), Stalls()
+async def test_a_stalled_actor_takes_messages_and_proceeds_when_released(autojump_clock: MockClock) -> None:
+    harness, stalls = ActorTestHarness(), HandlerStalls()
     ledger = StandIn[Ledger]("ledger", harness.transcript)
     ledger.on(GetBalance).answers(5)
     till = RecordedAddress[Till]("till", harness.transcript)
     tree = supervisor(
         "Tills", OneForOne(), [actor(till, lambda: TillActor(ledger)), task("work", trio.sleep_forever)]
     )
-    async with harness.running(stalls.interpose(tree)):
+    async with harness.running(stalls.intercept(tree)):
         assert await till.ask(Withdraw(1)) == 4
-        with stalls.holding(["till"]), stalls.holding(["till"]):
+        with stalls.stalling(["till"]), stalls.stalling(["till"]):
             with pytest.raises(AskTimeout):
                 await till.ask(Withdraw(1))
             assert harness.state("till") is State.RUNNING
@@ -41,28 +41,28 @@ async def test_a_held_actor_takes_messages_and_gets_nowhere_until_let_go(autojum
         assert harness.state("work") is State.RUNNING
 
 
-async def test_only_the_instances_of_an_interposed_tree_are_stalled(autojump_clock: MockClock) -> None:
+async def test_only_the_instances_of_an_intercepted_tree_are_stalled(autojump_clock: MockClock) -> None:
     """The table of handlers that the class has is everybody's."""
-    harness, stalls = ActorTestHarness(), Stalls()
+    harness, stalls = ActorTestHarness(), HandlerStalls()
     counted: list[int] = []
     ledger = StandIn[Ledger]("ledger", harness.transcript)
     till = RecordedAddress[Till]("till", harness.transcript)
-    stalls.interpose(actor(till, lambda: TillActor(ledger)))
+    stalls.intercept(actor(till, lambda: TillActor(ledger)))
     async with harness.running(actor(till, lambda: TillActor(ledger, counted))):
-        with stalls.holding(["till"]):
+        with stalls.stalling(["till"]):
             till.tell(Count(1))
             await harness.settle()
             assert counted == [1]
 
 
 async def test_a_health_monitor_finds_and_restarts_a_stalled_actor(autojump_clock: MockClock) -> None:
-    harness, stalls = ActorTestHarness(), Stalls()
+    harness, stalls = ActorTestHarness(), HandlerStalls()
     ledger = StandIn[Ledger]("ledger", harness.transcript)
     till = RecordedAddress[Till]("till", harness.transcript)
-    child = stalls.interpose(actor(till, lambda: TillActor(ledger), restart=Immediate()))
+    child = stalls.intercept(actor(till, lambda: TillActor(ledger), restart=Immediate()))
     monitor = HealthMonitor(HealthRules(patience=1.0, unhealthy_after=2))
     async with open_system(supervisor("Root", OneForOne(), [child]), monitor=monitor) as system:
-        with stalls.holding(["till"]):
+        with stalls.stalling(["till"]):
             till.tell(Count(1))
             await trio.sleep(200)
         (snapshot,) = system.snapshot().children
@@ -89,18 +89,18 @@ class Disk:
         return "synced"
 
 
-async def test_a_breakable_port_is_the_port_until_the_switch_is_on() -> None:
-    switch, disk = IoSwitch(), Disk()
-    port = switch.breakable(disk)
+async def test_a_wrapped_port_is_the_port_until_it_fails() -> None:
+    failures, disk = PortFailures(), Disk()
+    port = failures.wrap(disk)
     assert port.write("a", twice=True) == 2
     assert await port.sync() == "synced"
     assert port.size == 3
-    with switch.failing(OSError("no space left")):
+    with failures.failing(OSError("no space left")):
         with pytest.raises(OSError, match="no space left"):
             port.write("b")
-        with switch.failing(PermissionError("read only")), pytest.raises(PermissionError):
+        with failures.failing(PermissionError("read only")), pytest.raises(PermissionError):
             await port.sync()
         with pytest.raises(OSError, match="no space left"):
             await port.sync()
     assert port.write("c") == 3
-    assert (disk.kept, switch.failed) == (["a", "a", "c"], 3)
+    assert (disk.kept, failures.failed) == (["a", "a", "c"], 3)

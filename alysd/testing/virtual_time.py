@@ -13,6 +13,7 @@ from itertools import count
 from random import Random
 from typing import Any, TypeVar
 
+import attrs
 import trio
 from trio.testing import MockClock
 
@@ -66,3 +67,31 @@ def run_virtually(main: Callable[[], Awaitable[T]], *, seed: int = 0) -> T:
     """Run `main` to its end on virtual time, and return what it returns or raise what it raises."""
     with deterministic_scheduling(seed), virtual_runtime():
         return trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+@attrs.define
+class VirtualClock:
+    """Implements `alysd.ports.Clock`: unix second `start` when trio's clock shows 0, and `offset` to skew it."""
+
+    start: float = 1_700_000_000.0
+    offset: float = 0.0
+
+    def time(self) -> float:
+        """Unix seconds of the virtual day."""
+        return self.start + trio.current_time() + self.offset
+
+
+@contextmanager
+def threads_inline() -> Generator[None]:
+    """While the block runs, `trio.to_thread.run_sync` does its work in the event loop, after a checkpoint."""
+
+    async def run_sync(work: Callable[..., T], *args: Any, **_options: Any) -> T:
+        await trio.lowlevel.checkpoint()
+        return work(*args)
+
+    real = trio.to_thread.run_sync
+    trio.to_thread.run_sync = run_sync
+    try:
+        yield
+    finally:
+        trio.to_thread.run_sync = real

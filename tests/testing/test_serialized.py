@@ -16,11 +16,11 @@ from alysd.messages.storage import Storage
 from alysd.node import Addresses
 from alysd.nurseries import Codec, Envelope, NotAuthentic, actor
 from alysd.testing.chain import chain_spec
-from alysd.testing.clock import VirtualClock
-from alysd.testing.crossing import Border, CrossingAddress
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.node import MINING, open_simulated_node
-from alysd.testing.probe import StandIn
+from alysd.testing.serialized import SerializedAddress, SerializedTransport
+from alysd.testing.stand_in import StandIn
+from alysd.testing.virtual_time import VirtualClock
 from tests.testing.kit import Count, Ledger, Till, TillActor
 
 
@@ -28,14 +28,14 @@ async def test_a_node_that_shares_nothing_makes_blocks_and_makes_them_final(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
     clock = VirtualClock()
-    border = Border(MessageCodec(), clock)
+    transport = SerializedTransport(MessageCodec(), clock)
     to = Addresses(
-        storage=CrossingAddress[Storage]("storage", border),
-        metrics=CrossingAddress[Metrics]("metrics", border),
-        engine=CrossingAddress[Engine]("engine", border),
-        chain=CrossingAddress[Chain]("chain", border),
-        auxpow=CrossingAddress[MergedMining]("auxpow", border),
-        block_import=CrossingAddress[BlockImport]("block import", border),
+        storage=SerializedAddress[Storage]("storage", transport),
+        metrics=SerializedAddress[Metrics]("metrics", transport),
+        engine=SerializedAddress[Engine]("engine", transport),
+        chain=SerializedAddress[Chain]("chain", transport),
+        auxpow=SerializedAddress[MergedMining]("auxpow", transport),
+        block_import=SerializedAddress[BlockImport]("block import", transport),
     )
     async with open_simulated_node(tmp_path, chain_spec(), mining=MINING, clock=clock, to=to) as node:
         await node.slots(30.5)
@@ -54,12 +54,12 @@ async def test_a_node_that_shares_nothing_makes_blocks_and_makes_them_final(
         "CommitBlock",
     }
     answers = {"Forkchoice", "ExecutionPayload", "StoredBlock", "AuxPowHeader"}
-    assert asks | answers | {"Finalized", "SubmitWork"} <= set(border.crossed)
+    assert asks | answers | {"Finalized", "SubmitWork"} <= set(transport.carried)
 
 
 async def test_a_message_that_cannot_be_written_fails_at_its_sender(autojump_clock: MockClock) -> None:
     harness = ActorTestHarness()
-    till = CrossingAddress[Till]("till", Border(MessageCodec(), harness.clock))
+    till = SerializedAddress[Till]("till", SerializedTransport(MessageCodec(), harness.clock))
     counted: list[int] = []
     ledger = StandIn[Ledger]("ledger", harness.transcript)
     async with harness.running(actor(till, lambda: TillActor(ledger, counted))):
@@ -84,10 +84,10 @@ class Stuck:
         return self.codec.decode(data)
 
 
-async def test_the_border_takes_nothing_twice(autojump_clock: MockClock) -> None:
+async def test_the_transport_accepts_no_message_twice(autojump_clock: MockClock) -> None:
     clock = VirtualClock()
     envelope = Envelope(message=None, sender="a", destination="b", created_at=clock.time(), timeout=5.0)
-    border = Border(Stuck(MessageCodec(), envelope), clock)
-    border.message(None, "b")
+    transport = SerializedTransport(Stuck(MessageCodec(), envelope), clock)
+    transport.message(None, "b")
     with pytest.raises(NotAuthentic, match="was seen before"):
-        border.message(None, "b")
+        transport.message(None, "b")

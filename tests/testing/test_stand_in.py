@@ -6,7 +6,7 @@ from trio.testing import MockClock
 
 from alysd.nurseries import ActorDown, AskTimeout, HandlerCrashed, MailboxFull, Overflow, Refusal, actor
 from alysd.testing.harness import ActorTestHarness
-from alysd.testing.probe import RecordedAddress, StandIn, Unscripted
+from alysd.testing.stand_in import RecordedAddress, StandIn, Unscripted
 from alysd.testing.transcript import Returned, Sent, Transcript
 from tests.testing.kit import Book, Count, GetBalance, Ledger, Till, TillActor, Withdraw
 
