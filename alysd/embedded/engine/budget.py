@@ -32,14 +32,20 @@ def never() -> None:
 class Budget:
     """Ends `seconds` after it was made, and sooner if `interrupt`, called about every millisecond, raises."""
 
-    def __init__(self, seconds: float = math.inf, interrupt: Callable[[], None] = never) -> None:
-        self._end = time.monotonic() + seconds
+    def __init__(
+        self,
+        seconds: float = math.inf,
+        interrupt: Callable[[], None] = never,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._end = clock() + seconds
         self._interrupt = interrupt
         self._count = 0
 
     def left(self) -> float:
         """Seconds left; negative when it is over."""
-        return self._end - time.monotonic()
+        return self._end - self._clock()
 
     def instruction(self) -> None:
         """Count one instruction; raises `OutOfTime`."""

@@ -27,7 +27,7 @@ from alysd.errors import Corrupt, StoreError
 Result = TypeVar("Result")
 
 _FORMAT = b"1"
-_FIRST_MAP_BYTES = 64 * 2**20
+FIRST_MAP_BYTES = 64 * 2**20
 """64 MiB hold some 12,000 empty blocks of 5 kB; the map doubles when it is full."""
 
 _TABLES = ("nodes", "codes", "headers", "bodies", "receipts", "canonical", "transactions", "meta")
@@ -67,14 +67,14 @@ class ChainStore:
         self._tables = {name: environment.open_db(name.encode()) for name in _TABLES}
 
     @classmethod
-    def open(cls, folder: Path) -> "ChainStore":
+    def open(cls, folder: Path, first_map_bytes: int = FIRST_MAP_BYTES) -> "ChainStore":
         """Open the database in `folder`, empty if it is new. Raises `StoreError`."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # A forkchoice may be lost in a power cut, not in a crash of the process: whoever drives the engine
             # sets it again at its start. Without syncing the meta page a commit costs one sync, not two.
             environment = lmdb.open(
-                str(folder), map_size=_FIRST_MAP_BYTES, max_dbs=len(_TABLES), max_spare_txns=4, metasync=False
+                str(folder), map_size=first_map_bytes, max_dbs=len(_TABLES), max_spare_txns=4, metasync=False
             )
             store = cls(environment)
         except (lmdb.Error, OSError) as error:

@@ -14,7 +14,7 @@ from alysd.api.server import serve
 from alysd.embedded.engine.engine import EmbeddedEngine
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.accounts import AccountMethods
-from alysd.embedded.rpc.backend import EthBackend
+from alysd.embedded.rpc.backend import EthBackend, RpcLimits
 from alysd.embedded.rpc.blocks import BlockMethods
 from alysd.embedded.rpc.calls import CallMethods
 from alysd.embedded.rpc.feed import ChainFeed
@@ -30,14 +30,18 @@ CODES: dict[type[Exception], int] = {Refused: SERVER_ERROR}
 """Everything that the pool or the engine refuses has geth's one code, and geth's words tell them apart."""
 
 
-def eth_application(engine: EmbeddedEngine, pool: TransactionPool) -> tuple[Starlette, ChainFeed]:
+def eth_application(
+    engine: EmbeddedEngine,
+    pool: TransactionPool,
+    limits: RpcLimits = RpcLimits(),  # noqa: B008  frozen, shareable
+) -> tuple[Starlette, ChainFeed]:
     """Put the application together; its feed must run beside it (`ChainFeed.run`)."""
-    backend = EthBackend(engine, pool)
+    backend = EthBackend(engine, pool, limits)
     feed = ChainFeed(backend)
     methods = eth_methods(backend, feed)
     routes = [
         Route("/", rpc_endpoint(Dispatcher(methods, CODES)), methods=["POST"]),
-        WebSocketRoute("/", EthSocket(methods, CODES, feed.listen).serve),
+        WebSocketRoute("/", EthSocket(methods, CODES, feed.listen, limits).serve),
     ]
     # Wallets in a browser ask from any page's origin; what they may do here, anybody on this machine may.
     anywhere = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["POST"], allow_headers=["*"])
@@ -55,7 +59,7 @@ def eth_methods(backend: EthBackend, feed: ChainFeed) -> dict[str, Method]:
         **FeeMethods(backend, backend.pool.limits.minimum_tip).table(),
         **TransactionMethods(backend, feed).table(),
         **logs.table(),
-        **FilterMethods(feed.listen, logs.find).table(),
+        **FilterMethods(feed.listen, logs.find, backend.limits).table(),
     }
 
 

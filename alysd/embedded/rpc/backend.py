@@ -7,6 +7,7 @@ import attrs
 import trio
 
 from alysd.api.jsonrpc import SERVER_ERROR, RpcError
+from alysd.embedded.engine.calls import CALL_SECONDS, GAS_CAP
 from alysd.embedded.engine.engine import EmbeddedEngine
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.requests import BlockAtHash, BlockReference
@@ -14,34 +15,69 @@ from alysd.types.execution import ExecutionHeader
 
 T = TypeVar("T")
 
-READERS = 8
-"""Reads at a time, a thread each. They are short: enough to keep the database busy, not the interpreter."""
-
-CALLERS = 2
-"""Executions (eth_call, eth_estimateGas) at a time: pure computing, so more would only slow the blocks down."""
-
-GAS_CAP = 50_000_000
-"""Gas that an execution may use: geth's bound."""
-
-CALL_SECONDS = 5.0
-"""Time that an execution may take: geth's bound."""
-
 
 @attrs.frozen
-class EthBackend:
-    """The embedded engine and its pool, asked in threads."""
+class RpcLimits:
+    """What the Ethereum RPC lets all its clients together, or one of them, use of the machine."""
 
-    engine: EmbeddedEngine
-    pool: TransactionPool
-    _reading: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(READERS))
-    _calling: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(CALLERS))
+    readers: int = 8
+    """Database reads at a time, each in a thread. More would compete for the interpreter."""
+
+    callers: int = 2
+    """Executions (eth_call, eth_estimateGas) at a time. They only compute, so more would slow the blocks down."""
+
+    call_gas: int = GAS_CAP
+    """Gas that one execution may use."""
+
+    call_seconds: float = CALL_SECONDS
+    """Time that one execution may take."""
+
+    log_blocks: int = 50_000
+    """Blocks that one log query may cover, more than a day of slots. Skipping them by bloom filter takes 2.5 s."""
+
+    logs: int = 10_000
+    """Logs in one answer, some 5 MB of JSON. Public providers use the same limit."""
+
+    filters: int = 256
+    """Filters of all clients together; each may collect `filter_changes`."""
+
+    filter_changes: int = 10_000
+    """Hashes or logs that a filter collects between two polls."""
+
+    filter_seconds: float = 300.0
+    """Time without a poll after which a filter is dropped, as in geth."""
+
+    subscriptions: int = 64
+    """Subscriptions per connection. Libraries keep one for each event that a page watches."""
+
+    notifications: int = 1024
+    """Notifications that wait per connection: the logs of a few full blocks."""
+
+    notification_bytes: int = 4 * 1024 * 1024
+    """Size of the notifications that wait per connection. A single log may have megabytes (8 gas per byte)."""
+
+
+class EthBackend:
+    """The embedded engine and its pool, called from worker threads."""
+
+    def __init__(
+        self,
+        engine: EmbeddedEngine,
+        pool: TransactionPool,
+        limits: RpcLimits = RpcLimits(),
+    ) -> None:
+        self.engine = engine
+        self.pool = pool
+        self.limits = limits
+        self._reading = trio.CapacityLimiter(limits.readers)
+        self._calling = trio.CapacityLimiter(limits.callers)
 
     async def read(self, work: Callable[[], T]) -> T:
-        """Do what reads the database in a thread."""
+        """Run `work`, which reads the database, in a worker thread."""
         return await trio.to_thread.run_sync(work, limiter=self._reading)
 
     async def execute(self, work: Callable[[], T]) -> T:
-        """Do what executes EVM code in a thread, after those that came before."""
+        """Run `work`, which executes EVM code, in a worker thread; at most `limits.callers` run at a time."""
         return await trio.to_thread.run_sync(work, limiter=self._calling)
 
     def find(self, reference: BlockReference) -> ExecutionHeader | None:

@@ -7,8 +7,9 @@ import attrs
 from alysd.api.hex_values import to_data, to_quantity
 from alysd.api.jsonrpc import SERVER_ERROR, Method, RpcError
 from alysd.api.params import InvalidParams, Params
+from alysd.embedded.engine.calls import EstimateFailed
 from alysd.embedded.engine.values import CallRequest, CallResult
-from alysd.embedded.rpc.backend import CALL_SECONDS, GAS_CAP, EthBackend
+from alysd.embedded.rpc.backend import EthBackend
 from alysd.embedded.rpc.requests import BlockReference, CallArguments, block_reference, call_arguments
 from alysd.embedded.rpc.revert import revert_reason
 
@@ -39,9 +40,6 @@ class CallMethods:
 
     async def estimate_gas(self, params: Params) -> str:
         """Find the least gas with which a transaction succeeds, to within the engine's tolerance."""
-        # Imports the specification, which an open engine has done already, and a node beside geth never does.
-        from alysd.embedded.engine.calls import EstimateFailed
-
         request, at = self._read(params)
         try:
             return to_quantity(await self.backend.execute(partial(self._estimate, request, at)))
@@ -56,12 +54,16 @@ class CallMethods:
         return _request(arguments), params.optional(1, block_reference, "latest")
 
     def _call(self, request: CallRequest, at: BlockReference) -> CallResult:
-        header = self.backend.state_at(at)
-        return self.backend.engine.calls.call(header, request, gas_cap=GAS_CAP, seconds=CALL_SECONDS)
+        header, limits = self.backend.state_at(at), self.backend.limits
+        return self.backend.engine.calls.call(
+            header, request, gas_cap=limits.call_gas, seconds=limits.call_seconds
+        )
 
     def _estimate(self, request: CallRequest, at: BlockReference) -> int:
-        header = self.backend.state_at(at)
-        return self.backend.engine.calls.estimate_gas(header, request, gas_cap=GAS_CAP, seconds=CALL_SECONDS)
+        header, limits = self.backend.state_at(at), self.backend.limits
+        return self.backend.engine.calls.estimate_gas(
+            header, request, gas_cap=limits.call_gas, seconds=limits.call_seconds
+        )
 
 
 def _request(arguments: CallArguments) -> CallRequest:

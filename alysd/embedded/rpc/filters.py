@@ -14,19 +14,11 @@ import trio
 from alysd.api.hex_values import text, to_data
 from alysd.api.jsonrpc import SERVER_ERROR, Method, RpcError
 from alysd.api.params import Params
+from alysd.embedded.rpc.backend import RpcLimits
 from alysd.embedded.rpc.feed import ChainNews, Listener, News
 from alysd.embedded.rpc.logs import LIMIT_EXCEEDED
 from alysd.embedded.rpc.requests import LogQuery, log_query
 from alysd.embedded.rpc.views import View, log_view
-
-MAX_FILTERS = 256
-"""At a time. Anybody may make filters, and each may collect `MAX_CHANGES`."""
-
-MAX_CHANGES = 10_000
-"""Hashes or logs that a filter collects between two questions."""
-
-LIFE_SECONDS = 300.0
-"""Time without a question after which a filter is dropped: geth's."""
 
 
 @attrs.define
@@ -43,8 +35,12 @@ class FilterMethods:
     """The filters of all clients together; ids are random, so nobody reads another's."""
 
     def __init__(
-        self, listen: Callable[[Listener], object], find_logs: Callable[[LogQuery], Awaitable[list[View]]]
+        self,
+        listen: Callable[[Listener], object],
+        find_logs: Callable[[LogQuery], Awaitable[list[View]]],
+        limits: RpcLimits,
     ) -> None:
+        self._limits = limits
         self._find_logs = find_logs
         self._filters: dict[str, _Filter] = {}
         listen(self._collect)
@@ -92,8 +88,8 @@ class FilterMethods:
 
     def _add(self, collect: Callable[[News], list[Any]], query: LogQuery | None = None) -> str:
         self._expire()
-        if len(self._filters) >= MAX_FILTERS:
-            raise RpcError(LIMIT_EXCEEDED, f"too many filters: at most {MAX_FILTERS} at a time")
+        if len(self._filters) >= self._limits.filters:
+            raise RpcError(LIMIT_EXCEEDED, f"too many filters: at most {self._limits.filters} at a time")
         name = new_id()
         self._filters[name] = _Filter(collect, query, trio.current_time())
         return name
@@ -107,7 +103,7 @@ class FilterMethods:
         return filter_
 
     def _expire(self) -> None:
-        oldest = trio.current_time() - LIFE_SECONDS
+        oldest = trio.current_time() - self._limits.filter_seconds
         for name in [name for name, filter_ in self._filters.items() if filter_.asked < oldest]:
             del self._filters[name]
 
@@ -115,7 +111,7 @@ class FilterMethods:
         self._expire()
         for name, filter_ in tuple(self._filters.items()):
             filter_.found += filter_.collect(news)
-            if len(filter_.found) > MAX_CHANGES:
+            if len(filter_.found) > self._limits.filter_changes:
                 del self._filters[name]
 
 

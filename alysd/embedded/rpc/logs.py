@@ -10,12 +10,6 @@ from alysd.embedded.rpc.backend import EthBackend
 from alysd.embedded.rpc.requests import BlockReference, LogQuery, log_query
 from alysd.embedded.rpc.views import View, log_view
 
-MAX_BLOCKS = 50_000
-"""Blocks of one query, more than a day of slots: passing over them by their bloom filters takes 2.5 s."""
-
-MAX_LOGS = 10_000
-"""Logs of one answer, some 5 MB of JSON: what public providers bound it to."""
-
 LIMIT_EXCEEDED = -32005
 """Error code for a query that finds too much (EIP-1474)."""
 
@@ -49,7 +43,7 @@ class LogMethods:
             return reader.logs_of(header, query.wanted)
         first, last = self._range(query)
         try:
-            return reader.logs(first, last, query.wanted, MAX_LOGS)
+            return reader.logs(first, last, query.wanted, self.backend.limits.logs)
         except TooManyLogs as error:
             raise RpcError(LIMIT_EXCEEDED, str(error)) from error
 
@@ -63,8 +57,9 @@ class LogMethods:
             raise RpcError(INVALID_PARAMS, "invalid block range params")
         if last > head:
             raise RpcError(INVALID_PARAMS, "block range extends beyond current head block")
-        if last - first >= MAX_BLOCKS:
-            raise RpcError(INVALID_PARAMS, f"exceed maximum block range {MAX_BLOCKS}")
+        most = self.backend.limits.log_blocks
+        if last - first >= most:
+            raise RpcError(INVALID_PARAMS, f"exceed maximum block range {most}")
         return first, last
 
     def _number(self, reference: BlockReference) -> int:

@@ -5,12 +5,6 @@ from collections import deque
 import attrs
 import trio
 
-MAX_MESSAGES = 1024
-"""Notifications that wait: the logs of a few full blocks. A client that is alive takes them in milliseconds."""
-
-MAX_BYTES = 4 * 1024 * 1024
-"""Of notifications that wait, since a single log may have megabytes of data (8 gas a byte)."""
-
 
 class TooFarBehind(Exception):
     """The client does not read fast enough."""
@@ -26,9 +20,11 @@ class Outgoing:
 
 
 class Outbox:
-    """A queue, first in first out. Notifications are bounded; of answers there is one at a time anyway."""
+    """A queue of at most `most` notifications, `most_bytes` in all, and of one answer at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
         self._waiting: deque[Outgoing] = deque()
         self._notifications = 0
         self._bytes = 0
@@ -36,7 +32,7 @@ class Outbox:
 
     def notify(self, text: str) -> None:
         """Add a notification. Raises `TooFarBehind` when too many or too much already waits."""
-        if self._notifications >= MAX_MESSAGES or self._bytes + len(text) > MAX_BYTES:
+        if self._notifications >= self._most or self._bytes + len(text) > self._most_bytes:
             raise TooFarBehind
         self._notifications += 1
         self._bytes += len(text)

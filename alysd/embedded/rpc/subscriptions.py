@@ -15,9 +15,6 @@ from alysd.embedded.rpc.logs import LIMIT_EXCEEDED
 from alysd.embedded.rpc.requests import LogQuery, log_query
 from alysd.embedded.rpc.views import header_view, transaction_view
 
-MAX_SUBSCRIPTIONS = 64
-"""Of one connection. Libraries keep one for each event that a page looks at."""
-
 EVERYTHING = LogQuery(LogFilter())
 
 _Show = Callable[[News], list[Any]]
@@ -25,8 +22,9 @@ _Show = Callable[[News], list[Any]]
 
 @attrs.define
 class Subscriptions:
-    """What one client wants to be told. A new one starts with `begin`, once its id is on its way."""
+    """The subscriptions of one client, `most` of them. A new one starts with `begin`, after its id was queued."""
 
+    most: int
     _running: dict[str, _Show] = attrs.field(factory=dict[str, _Show])
     _starting: dict[str, _Show] = attrs.field(factory=dict[str, _Show])
 
@@ -39,8 +37,8 @@ class Subscriptions:
 
     async def subscribe(self, params: Params) -> str:
         """Begin to tell of `newHeads`, `logs` or `newPendingTransactions`; give the subscription's id."""
-        if len(self._running) + len(self._starting) >= MAX_SUBSCRIPTIONS:
-            words = f"too many subscriptions: at most {MAX_SUBSCRIPTIONS} a connection"
+        if len(self._running) + len(self._starting) >= self.most:
+            words = f"too many subscriptions: at most {self.most} per connection"
             raise RpcError(LIMIT_EXCEEDED, words)
         name = new_id()
         self._starting[name] = _show(params.required(0, text), params)

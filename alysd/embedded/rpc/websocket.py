@@ -10,6 +10,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from alysd.api.jsonrpc import Dispatcher, Method
 from alysd.api.server import CLOSING
+from alysd.embedded.rpc.backend import RpcLimits
 from alysd.embedded.rpc.feed import Listener, News
 from alysd.embedded.rpc.outbox import Outbox, TooFarBehind
 from alysd.embedded.rpc.subscriptions import Subscriptions
@@ -29,7 +30,9 @@ class EthSocket:
         methods: Mapping[str, Method],
         codes: Mapping[type[Exception], int],
         listen: Callable[[Listener], Callable[[], None]],
+        limits: RpcLimits,
     ) -> None:
+        self._limits = limits
         self._methods = methods
         self._codes = codes
         self._listen = listen
@@ -37,7 +40,8 @@ class EthSocket:
     async def serve(self, socket: WebSocket) -> None:
         """Serve a connection until the client or the server ends it, or it reads too slowly."""
         await socket.accept()
-        subscriptions, outbox, overflowed = Subscriptions(), Outbox(), trio.Event()
+        subscriptions = Subscriptions(self._limits.subscriptions)
+        outbox, overflowed = Outbox(self._limits.notifications, self._limits.notification_bytes), trio.Event()
         dispatcher = Dispatcher({**self._methods, **subscriptions.table()}, self._codes)
         stop = self._listen(partial(_notify, subscriptions, outbox, overflowed))
         try:

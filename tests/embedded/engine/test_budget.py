@@ -8,15 +8,13 @@ from alysd.embedded.engine.budget import PAIRING_ADDRESS, Budget, OutOfTime
 class Clock:
     now = 100.0
 
-    def monotonic(self) -> float:
+    def __call__(self) -> float:
         return self.now
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr("alysd.embedded.engine.budget.time", clock)
-    return clock
+def clock() -> Clock:
+    return Clock()
 
 
 def run(budget: Budget, instructions: int) -> None:
@@ -25,7 +23,7 @@ def run(budget: Budget, instructions: int) -> None:
 
 
 def test_instructions_go_on_until_the_time_is_over(clock: Clock) -> None:
-    budget = Budget(2.0)
+    budget = Budget(2.0, clock=clock)
     run(budget, 10_000)
     clock.now += 2.1
     with pytest.raises(OutOfTime):
@@ -44,16 +42,16 @@ def test_without_seconds_only_an_interrupt_ends_it(clock: Clock) -> None:
         if len(asked) == 3:
             raise Cancelled
 
-    budget = Budget(interrupt=interrupt)
+    budget = Budget(interrupt=interrupt, clock=clock)
     clock.now += 10**9
     with pytest.raises(Cancelled):
         run(budget, 3 * 256)
     with pytest.raises(OutOfTime):
-        Budget(-1).look()
+        Budget(-1, clock=clock).look()
 
 
 def test_a_pairing_that_would_outlast_the_budget_is_not_begun(clock: Clock) -> None:
-    budget = Budget(2.0)
+    budget = Budget(2.0, clock=clock)
     budget.precompile(PAIRING_ADDRESS, 3 * 192)
     with pytest.raises(OutOfTime):
         budget.precompile(PAIRING_ADDRESS, 30 * 192)

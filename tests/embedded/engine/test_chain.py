@@ -7,6 +7,7 @@ import attrs
 import pytest
 
 from alysd.embedded.engine.building import Builder
+from alysd.embedded.engine.chain import ExecutionChain
 from alysd.errors import ComponentError, ConfigError, EngineBehind, WrongChain
 from alysd.testing.pending import NothingPending
 from alysd.types.hashes import BURN_ADDRESS, EvmAddress, PayloadHash
@@ -288,10 +289,9 @@ def test_a_wrong_genesis_is_refused_before_anything_is_written(tmp_path: Path) -
     assert not (tmp_path / "new").exists()
 
 
-def test_a_block_of_many_touched_accounts_is_not_carried_on_in_memory(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("alysd.embedded.engine.chain._KEPT_ACCOUNTS", 2)
+def test_the_accounts_of_a_block_that_touched_too_many_are_not_kept(sandbox: Sandbox) -> None:
+    chain = sandbox.chain
+    sandbox = Sandbox(ExecutionChain(chain.store, chain.chain_id, chain.genesis, kept_accounts=2))
     sandbox.make(transfer(RICH, 0))
     sandbox.make(transfer(RICH, 1, to=EvmAddress(b"\x31" * 20)))
     assert sandbox.chain.reader.account(sandbox.head, RICH.address).nonce == 2

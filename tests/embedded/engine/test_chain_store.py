@@ -84,9 +84,8 @@ def test_a_forkchoice_removes_and_adds_in_one_go(tmp_path: Path) -> None:
     store.close()
 
 
-def test_the_map_grows_while_others_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("alysd.embedded.engine.chain_store._FIRST_MAP_BYTES", 256 * 1024)
-    store = ChainStore.open(tmp_path)
+def test_the_map_grows_while_others_read(tmp_path: Path) -> None:
+    store = ChainStore.open(tmp_path, first_map_bytes=256 * 1024)
     first = block(0)
     store.write_genesis(first)
     stop = threading.Event()

@@ -18,6 +18,7 @@ from alysd.api.server import listen, serve
 from alysd.embedded.engine.engine import EmbeddedEngine
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.app import eth_application
+from alysd.embedded.rpc.backend import RpcLimits
 from alysd.embedded.rpc.feed import ChainFeed, ChainNews, News
 from alysd.types.block import PayloadAttributes
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, PayloadHash
@@ -121,14 +122,17 @@ class EthChain:
 
 
 @asynccontextmanager
-async def eth_chain(folder: Path) -> AsyncGenerator[EthChain]:
+async def eth_chain(
+    folder: Path,
+    limits: RpcLimits = RpcLimits(),  # noqa: B008  frozen, shareable
+) -> AsyncGenerator[EthChain]:
     """Open an engine in `folder` and serve it."""
     pool = TransactionPool(CHAIN_ID)
     engine = await EmbeddedEngine.open(folder, GENESIS, pool)
     listeners = await listen("127.0.0.1", 0)
     try:
         async with trio.open_nursery() as nursery, httpx.AsyncClient(timeout=30) as client:
-            application, feed = eth_application(engine, pool)
+            application, feed = eth_application(engine, pool, limits)
             nursery.start_soon(feed.run)
             await nursery.start(serve, application, listeners)
             yield EthChain(engine, pool, feed, listeners[0].socket.getsockname()[1], client)

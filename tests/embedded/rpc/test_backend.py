@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from alysd.api.jsonrpc import RpcError
-from alysd.embedded.rpc.backend import CALLERS, EthBackend
+from alysd.embedded.rpc.backend import EthBackend
 from alysd.embedded.rpc.requests import BlockAtHash
 from tests.embedded.rpc.chain import eth_chain
 
@@ -45,7 +45,7 @@ async def test_executions_wait_for_each_other(tmp_path: Path) -> None:
         def work() -> None:
             running[0] += 1
             running[1] = max(running)
-            if running[0] == CALLERS:
+            if running[0] == backend.limits.callers:
                 trio.from_thread.run_sync(started.set)
             trio.from_thread.run(gate.wait)
             running[0] -= 1
@@ -57,4 +57,4 @@ async def test_executions_wait_for_each_other(tmp_path: Path) -> None:
                 await started.wait()
             await trio.sleep(0.1)  # in which the others would have come
             gate.set()
-        assert running == [0, CALLERS]
+        assert running == [0, backend.limits.callers]

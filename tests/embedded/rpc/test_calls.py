@@ -8,7 +8,7 @@ import trio
 from eth_utils.crypto import keccak
 
 from alysd.embedded.engine.values import CallResult
-from alysd.embedded.rpc import calls
+from alysd.embedded.rpc.backend import RpcLimits
 from alysd.embedded.rpc.calls import failure
 from tests.embedded.rpc.chain import BOX, RICH, EthChain, RpcFailure, eth_chain
 
@@ -97,11 +97,8 @@ async def test_overrides_are_refused_not_ignored(tmp_path: Path) -> None:
             await chain.rpc("eth_call", call, "latest", None, {"number": "0x1"})
 
 
-async def test_an_endless_loop_ends_and_others_are_answered_meanwhile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(calls, "CALL_SECONDS", 0.3)
-    async with eth_chain(tmp_path) as chain:
+async def test_an_endless_loop_ends_and_others_are_answered_meanwhile(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path, RpcLimits(call_seconds=0.3)) as chain:
         to = await box(chain)
         began = trio.current_time()
         async with trio.open_nursery() as nursery:

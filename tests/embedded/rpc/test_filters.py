@@ -10,7 +10,7 @@ import trio.testing
 
 from alysd.api.jsonrpc import RpcError
 from alysd.api.params import Params
-from alysd.embedded.rpc import filters
+from alysd.embedded.rpc.backend import RpcLimits
 from alysd.embedded.rpc.feed import ChainNews, Listener, News
 from alysd.embedded.rpc.filters import FilterMethods, new_id
 from alysd.embedded.rpc.requests import LogQuery
@@ -21,12 +21,13 @@ from tests.embedded.rpc.news import ANNA, BORIS, OTHER_TOPIC, TOPIC, block, head
 class Polled:
     """Filters, whom news is told to, and the log queries that went on to the engine."""
 
+    limits: RpcLimits = attrs.field(factory=RpcLimits)
     tell: Listener = attrs.field(init=False)
     queries: list[LogQuery] = attrs.field(factory=list[LogQuery])
     methods: FilterMethods = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.methods = FilterMethods(self._listen, self._find)
+        self.methods = FilterMethods(self._listen, self._find, self.limits)
 
     def _listen(self, listener: Listener) -> Callable[[], None]:
         self.tell = listener
@@ -104,7 +105,7 @@ async def test_an_uninstalled_filter_is_gone() -> None:
 async def test_a_filter_nobody_asks_for_is_dropped(autojump_clock: trio.testing.MockClock) -> None:
     polled = Polled()
     kept, dropped = await polled.ask("eth_newBlockFilter"), await polled.ask("eth_newBlockFilter")
-    await trio.sleep(filters.LIFE_SECONDS - 1)
+    await trio.sleep(RpcLimits().filter_seconds - 1)
     await polled.ask("eth_getFilterChanges", kept)
     await trio.sleep(2)
     assert await changes(polled, kept, block(1)) == ["0x" + f"{1:064x}"]
@@ -112,9 +113,8 @@ async def test_a_filter_nobody_asks_for_is_dropped(autojump_clock: trio.testing.
         await polled.ask("eth_getFilterChanges", dropped)
 
 
-async def test_a_filter_that_collects_too_much_is_dropped_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filters, "MAX_CHANGES", 3)
-    polled = Polled()
+async def test_a_filter_that_collects_too_much_is_dropped_not_cut() -> None:
+    polled = Polled(RpcLimits(filter_changes=3))
     name = await polled.ask("eth_newBlockFilter")
     for number in range(1, 4):
         polled.tell(block(number))
@@ -125,16 +125,13 @@ async def test_a_filter_that_collects_too_much_is_dropped_not_cut(monkeypatch: p
         await polled.ask("eth_getFilterChanges", name)
 
 
-async def test_filters_are_bounded_until_some_expire(
-    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(filters, "MAX_FILTERS", 2)
-    polled = Polled()
+async def test_filters_are_bounded_until_some_expire(autojump_clock: trio.testing.MockClock) -> None:
+    polled = Polled(RpcLimits(filters=2))
     for _ in range(2):
         await polled.ask("eth_newBlockFilter")
     with pytest.raises(RpcError, match="too many filters: at most 2 at a time"):
         await polled.ask("eth_newBlockFilter")
-    await trio.sleep(filters.LIFE_SECONDS + 1)
+    await trio.sleep(RpcLimits().filter_seconds + 1)
     await polled.ask("eth_newBlockFilter")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from eth_utils.crypto import keccak
 
-from alysd.embedded.rpc import logs
+from alysd.embedded.rpc.backend import RpcLimits
 from tests.embedded.rpc.chain import EthChain, RpcFailure, eth_chain
 from tests.embedded.rpc.test_calls import box, selector
 
@@ -69,14 +69,11 @@ async def test_what_cannot_be_found_is_said(tmp_path: Path) -> None:
             assert str(caught.value) == words
 
 
-async def test_a_query_is_bounded_in_blocks_and_in_results(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with eth_chain(tmp_path) as chain:
+async def test_a_query_is_bounded_in_blocks_and_in_results(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path, RpcLimits(logs=1, log_blocks=4)) as chain:
         await changes(chain, [1, 2])
-        monkeypatch.setattr(logs, "MAX_LOGS", 1)
         with pytest.raises(RpcFailure, match=r"^-32005: query returned more than 1 results$"):
             await chain.rpc("eth_getLogs", {"fromBlock": "0x0"})
-        monkeypatch.setattr(logs, "MAX_BLOCKS", 2)
-        with pytest.raises(RpcFailure, match=r"^-32602: exceed maximum block range 2$"):
+        await chain.mine()
+        with pytest.raises(RpcFailure, match=r"^-32602: exceed maximum block range 4$"):
             await chain.rpc("eth_getLogs", {"fromBlock": "0x0"})

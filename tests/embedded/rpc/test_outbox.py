@@ -4,12 +4,11 @@ import pytest
 import trio
 import trio.testing
 
-from alysd.embedded.rpc import outbox
 from alysd.embedded.rpc.outbox import Outbox, TooFarBehind
 
 
 async def test_messages_leave_in_the_order_they_came() -> None:
-    box = Outbox()
+    box = Outbox(100, 100)
     box.notify("one")
     answer = box.answer("two")
     box.notify("three")
@@ -18,7 +17,7 @@ async def test_messages_leave_in_the_order_they_came() -> None:
 
 
 async def test_taking_waits_for_a_message() -> None:
-    box, taken = Outbox(), trio.Event()
+    box, taken = Outbox(100, 100), trio.Event()
 
     async def take() -> None:
         assert (await box.take()).text == "late"
@@ -32,9 +31,8 @@ async def test_taking_waits_for_a_message() -> None:
     assert taken.is_set()
 
 
-async def test_too_many_notifications_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "MAX_MESSAGES", 3)
-    box = Outbox()
+async def test_too_many_notifications_overflow() -> None:
+    box = Outbox(3, 100)
     for _ in range(3):
         box.notify("x")
     with pytest.raises(TooFarBehind):
@@ -43,9 +41,8 @@ async def test_too_many_notifications_overflow(monkeypatch: pytest.MonkeyPatch) 
     box.notify("x")
 
 
-async def test_too_many_bytes_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "MAX_BYTES", 10)
-    box = Outbox()
+async def test_too_many_bytes_overflow() -> None:
+    box = Outbox(100, 10)
     box.notify("x" * 10)
     with pytest.raises(TooFarBehind):
         box.notify("x")
@@ -53,10 +50,9 @@ async def test_too_many_bytes_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
     box.notify("x" * 10)
 
 
-async def test_an_answer_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_does_not_count() -> None:
     """It is as large as the client asked for, and there is one at a time."""
-    monkeypatch.setattr(outbox, "MAX_BYTES", 10)
-    box = Outbox()
+    box = Outbox(100, 10)
     box.answer("x" * 1000)
     box.notify("x" * 10)
     assert len((await box.take()).text) == 1000

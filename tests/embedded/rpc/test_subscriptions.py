@@ -6,7 +6,6 @@ import pytest
 
 from alysd.api.jsonrpc import RpcError
 from alysd.api.params import InvalidParams, Params
-from alysd.embedded.rpc import subscriptions
 from alysd.embedded.rpc.feed import ChainNews, News
 from alysd.embedded.rpc.subscriptions import Subscriptions
 from tests.embedded.rpc.news import ANNA, BORIS, OTHER_TOPIC, TOPIC, block, header, log, sent
@@ -26,7 +25,7 @@ def told(of: Subscriptions, news: News) -> list[tuple[str, Any]]:
 
 
 async def test_new_heads_are_told_as_headers() -> None:
-    client = Subscriptions()
+    client = Subscriptions(64)
     name = await subscribed(client, "newHeads")
     (found, result), *others = told(client, block(5))
     assert (found, result["number"], result["parentHash"][-1], others) == (name, "0x5", "4", [])
@@ -35,14 +34,14 @@ async def test_new_heads_are_told_as_headers() -> None:
 
 
 async def test_a_reorganisation_tells_all_heads_of_the_new_branch() -> None:
-    client = Subscriptions()
+    client = Subscriptions(64)
     await subscribed(client, "newHeads")
     news = ChainNews(removed=(header(2),), added=(header(2), header(3)))
     assert [result["number"] for _, result in told(client, news)] == ["0x2", "0x3"]
 
 
 async def test_logs_are_told_by_query_removed_ones_first() -> None:
-    client = Subscriptions()
+    client = Subscriptions(64)
     await subscribed(client, "logs", {"address": "0x" + ANNA.hex()})
     news = ChainNews(
         removed=(header(1),),
@@ -57,13 +56,13 @@ async def test_logs_are_told_by_query_removed_ones_first() -> None:
 
 
 async def test_logs_without_a_query_are_all_logs() -> None:
-    client = Subscriptions()
+    client = Subscriptions(64)
     await subscribed(client, "logs")
     assert len(told(client, block(1, log(1, ANNA), log(1, BORIS)))) == 2
 
 
 async def test_pending_transactions_are_told_as_hashes_or_whole() -> None:
-    client = Subscriptions()
+    client = Subscriptions(64)
     await subscribed(client, "newPendingTransactions")
     await subscribed(client, "newPendingTransactions", True)
     (_, hash_), (_, whole) = told(client, sent(b"\x01" * 32))
@@ -74,7 +73,7 @@ async def test_pending_transactions_are_told_as_hashes_or_whole() -> None:
 
 async def test_nothing_is_told_before_the_id_is_on_its_way() -> None:
     """A library drops notifications of a subscription that it does not know yet."""
-    client = Subscriptions()
+    client = Subscriptions(64)
     await client.subscribe(Params(("newHeads",)))
     assert told(client, block(1)) == []
     client.begin()
@@ -82,7 +81,7 @@ async def test_nothing_is_told_before_the_id_is_on_its_way() -> None:
 
 
 async def test_an_ended_subscription_is_silent() -> None:
-    client = Subscriptions()
+    client = Subscriptions(64)
     name = await subscribed(client, "newHeads")
     assert await client.unsubscribe(Params((name,))) is True
     assert await client.unsubscribe(Params((name,))) is False
@@ -90,7 +89,7 @@ async def test_an_ended_subscription_is_silent() -> None:
 
 
 async def test_a_subscription_can_end_before_it_begins() -> None:
-    client = Subscriptions()
+    client = Subscriptions(64)
     assert await client.unsubscribe(Params((await client.subscribe(Params(("newHeads",))),))) is True
     client.begin()
     assert told(client, block(1)) == []
@@ -98,15 +97,14 @@ async def test_a_subscription_can_end_before_it_begins() -> None:
 
 async def test_what_there_is_no_subscription_for_is_named() -> None:
     with pytest.raises(RpcError, match='no "weather" subscription in eth namespace'):
-        await Subscriptions().subscribe(Params(("weather",)))
+        await Subscriptions(64).subscribe(Params(("weather",)))
     with pytest.raises(InvalidParams, match=r"params\[1\]: address"):
-        await Subscriptions().subscribe(Params(("logs", {"address": "0x12"})))
+        await Subscriptions(64).subscribe(Params(("logs", {"address": "0x12"})))
 
 
-async def test_subscriptions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscriptions, "MAX_SUBSCRIPTIONS", 2)
-    client = Subscriptions()
+async def test_subscriptions_are_bounded() -> None:
+    client = Subscriptions(2)
     await subscribed(client, "newHeads")
     await client.subscribe(Params(("newHeads",)))
-    with pytest.raises(RpcError, match="too many subscriptions: at most 2 a connection"):
+    with pytest.raises(RpcError, match="too many subscriptions: at most 2 per connection"):
         await client.subscribe(Params(("newHeads",)))

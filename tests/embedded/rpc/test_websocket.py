@@ -13,7 +13,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Request, TextMessage
 
 from alysd.api import connections
-from alysd.embedded.rpc import outbox
+from alysd.embedded.rpc.backend import RpcLimits
 from tests.embedded.rpc.chain import RICH, EthChain, eth_chain
 
 
@@ -130,9 +130,9 @@ async def test_a_client_that_does_not_read_is_let_go_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What waits for it is bounded, and nobody waits for it."""
-    monkeypatch.setattr(outbox, "MAX_MESSAGES", 20)
     monkeypatch.setattr(connections, "SEND_SECONDS", 0.2)
-    async with eth_chain(tmp_path) as chain, connected(chain) as slow, connected(chain) as quick:
+    limits = RpcLimits(notifications=20)
+    async with eth_chain(tmp_path, limits) as chain, connected(chain) as slow, connected(chain) as quick:
         for _ in range(30):
             await slow.ask("eth_subscribe", "newHeads")
         await quick.ask("eth_subscribe", "newHeads")
