@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 from alysd.errors import ConfigError
 
 if TYPE_CHECKING:
-    from alysd.embedded.engine.building import Builder
-    from alysd.embedded.engine.engine import EmbeddedEngine
-    from alysd.embedded.engine.pending import AccountReader
+    from alysd.embedded.embedded_execution import EmbeddedExecution
+    from alysd.embedded.engine.building import AccountReader, Builder
+    from alysd.embedded.engine.embedded_engine import EmbeddedEngine
     from alysd.embedded.engine.transaction import SignedTransaction, read_transaction
-    from alysd.embedded.execution import EmbeddedExecution
 
 __all__ = [
     "AccountReader",
@@ -29,10 +28,10 @@ __all__ = [
 ]
 
 _MODULES = {
-    "AccountReader": "alysd.embedded.engine.pending",
+    "AccountReader": "alysd.embedded.engine.building",
     "Builder": "alysd.embedded.engine.building",
-    "EmbeddedEngine": "alysd.embedded.engine.engine",
-    "EmbeddedExecution": "alysd.embedded.execution",
+    "EmbeddedEngine": "alysd.embedded.engine.embedded_engine",
+    "EmbeddedExecution": "alysd.embedded.embedded_execution",
     "SignedTransaction": "alysd.embedded.engine.transaction",
     "read_transaction": "alysd.embedded.engine.transaction",
 }

@@ -1,15 +1,16 @@
 """Building a block: which pending transactions go in, and when to stop."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import attrs
 
+from alysd.embedded.engine.block_execution import BlockExecution, ExecutedPayload
 from alysd.embedded.engine.budget import Budget, OutOfTime
-from alysd.embedded.engine.execution import BlockExecution, ExecutedPayload
-from alysd.embedded.engine.pending import PendingSource
 from alysd.embedded.engine.rules import BrokenRule, next_base_fee, next_excess_blob_gas
 from alysd.embedded.engine.transaction import BLOB, SignedTransaction
 from alysd.embedded.engine.trie_state import StateView, TrieState
+from alysd.embedded.engine.values import AccountState
 from alysd.messages.log.base import log
 from alysd.messages.log.chain import TransactionDropped
 from alysd.types.block import PayloadAttributes, Withdrawal
@@ -22,6 +23,32 @@ _LEAST_GAS = 21_000
 """What the cheapest transaction needs: with less left the block is full."""
 
 _EXTRA_DATA = b"alysd"
+
+
+class AccountReader(Protocol):
+    """The accounts as they are when a block begins."""
+
+    def account(self, address: EvmAddress) -> AccountState:
+        """The account, the empty one if it does not exist."""
+        ...
+
+
+class PendingSource(Protocol):
+    """Where a block's transactions come from. Called in the engine's worker thread, never two calls at a time."""
+
+    def best(self, base_fee: int, accounts: AccountReader) -> Iterable[SignedTransaction]:
+        """The transactions worth including at `base_fee` (wei a gas), best first, each sender's by nonce.
+
+        The engine checks each again and stops reading when the block or its time is full.
+        """
+        ...
+
+    def discard(self, transaction: SignedTransaction, reason: str) -> None:
+        """Forget a transaction that can never be included, or takes longer to execute than a block may.
+
+        What merely has to wait (a nonce gap, a base fee too high, no room left) is not discarded.
+        """
+        ...
 
 
 @attrs.frozen

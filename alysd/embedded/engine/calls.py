@@ -6,11 +6,11 @@ geth's, which tools search for (go-ethereum 1.17, core/error.go, core/vm/errors.
 
 import attrs
 
-from alysd.embedded.engine.ancestors import AncestorHashes
+from alysd.embedded.engine.block_execution import environment_of
 from alysd.embedded.engine.budget import Budget, OutOfTime
 from alysd.embedded.engine.chain_store import ChainStore
 from alysd.embedded.engine.eels import EelsState
-from alysd.embedded.engine.execution import environment_of
+from alysd.embedded.engine.environment import AncestorHashes
 from alysd.embedded.engine.message import MessageOutcome, intrinsic_gas, run_message
 from alysd.embedded.engine.reader import Reader
 from alysd.embedded.engine.values import CallRequest, CallResult

@@ -8,12 +8,11 @@ state what they called before, so that both can be used in one process, as the t
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import attrs
 
-from alysd.embedded.engine.budget import Budget
+from alysd.embedded.engine.environment import EelsState, Environment
 from alysd.embedded.engine.specification import (
     U64,
     Address,
@@ -51,25 +50,6 @@ _TRANSACTION_METHODS: dict[str, Callable[[TrieState], None]] = {
     "commit_transaction": TrieState.commit,
     "rollback_transaction": TrieState.rollback,
 }
-
-
-class EelsState(TrieState):
-    """A `TrieState` as the specification's functions are given it.
-
-    Transient storage (EIP-1153) is the specification's own and small: it is handed on together with a state of its
-    own that is always empty.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.empty = state.State()
-
-
-@dataclass
-class Environment(vm.BlockEnvironment):
-    """A block's environment, with a budget of time."""
-
-    budget: Budget
 
 
 @attrs.frozen

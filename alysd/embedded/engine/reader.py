@@ -10,8 +10,7 @@ from functools import lru_cache
 import attrs
 
 from alysd.embedded.engine.chain_store import ChainStore
-from alysd.embedded.engine.fees import rewards_at
-from alysd.embedded.engine.logs import LogFilter, TooManyLogs, matching_logs, may_hold
+from alysd.embedded.engine.log_filter import LogFilter, TooManyLogs, matching_logs, may_hold
 from alysd.embedded.engine.records import (
     block_size,
     decode_body,
@@ -214,3 +213,24 @@ class Reader:
 
     def _stored_transaction(self, raw: bytes) -> SignedTransaction:
         return read_transaction(raw, self._chain_id)
+
+
+def rewards_at(
+    transactions: Sequence[SignedTransaction], gas_used: Sequence[int], base_fee: Wei, percentiles: Sequence[float]
+) -> tuple[Wei, ...]:
+    """The tips at each percentile of a block's gas, in wei a gas; zeros for a block without transactions.
+
+    At the p-th percentile stands the lowest tip such that transactions which pay no more used p % of the gas.
+    """
+    paid = sorted(zip((one.tip(base_fee) for one in transactions), gas_used, strict=True))
+    total = sum(gas_used)
+    rewards: list[Wei] = []
+    for percentile in percentiles:
+        threshold, seen = total * percentile / 100, 0
+        tip = 0
+        for tip, gas in paid:  # noqa: B007  the last tip seen is the answer
+            seen += gas
+            if seen >= threshold:
+                break
+        rewards.append(Wei(tip))
+    return tuple(rewards)

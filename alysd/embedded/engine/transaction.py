@@ -5,9 +5,9 @@ one 0.1 ms: a block of 200 transactions is shown in 20 ms. Tests hold the two ag
 """
 
 import attrs
+import coincurve
 
-from alysd.embedded.engine.refusals import InvalidSender, UnsupportedType
-from alysd.errors import Malformed
+from alysd.errors import Malformed, Refused
 from alysd.types.hashes import EvmAddress
 from alysd.wire.keccak import keccak256
 from alysd.wire.rlp import RlpItem, as_bytes, as_list, decode, decode_integer, encode, encode_integer
@@ -20,6 +20,30 @@ _FIELDS = {LEGACY: 9, ACCESS_LIST: 11, FEE_MARKET: 12, BLOB: 14}
 
 AccessList = tuple[tuple[EvmAddress, tuple[bytes, ...]], ...]
 """Addresses and their storage keys (EIP-2930)."""
+
+
+class TransactionRefused(Refused):
+    """The pool does not take the transaction; nothing has changed."""
+
+
+@attrs.frozen(str=False)
+class UnsupportedType(TransactionRefused):
+    """Blobs (type 3) have nowhere to go on a sidechain; later types are of later forks."""
+
+    type: int
+
+    def __str__(self) -> str:
+        return f"transaction type not supported: tx type {self.type} not supported by this pool"
+
+
+@attrs.frozen(str=False)
+class InvalidSender(TransactionRefused):
+    """The signature is wrong, or of another chain; `reason` in words."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"invalid sender: {self.reason}"
 
 
 @attrs.frozen
@@ -141,8 +165,6 @@ def _signing_hash(kind: int, items: list[RlpItem], chain_id: int | None) -> byte
 
 def _recover(signed_hash: bytes, parity: int, r: int, s: int) -> EvmAddress:
     """Recover the signer's address; the upper half of `s` is refused (EIP-2)."""
-    import coincurve  # comes with the extra `embedded`; the pool is imported without it too
-
     if parity not in (0, 1) or not (0 < r < _CURVE_ORDER and 0 < s <= _CURVE_ORDER // 2):
         raise InvalidSender("invalid transaction v, r, s values")
     signature = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes((parity,))

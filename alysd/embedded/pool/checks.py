@@ -2,21 +2,19 @@
 
 import attrs
 
-from alysd.embedded.engine.refusals import (
+from alysd.embedded.engine.transaction import BLOB, InvalidSender, SignedTransaction, UnsupportedType
+from alysd.embedded.engine.values import AccountState
+from alysd.embedded.pool.refusals import (
     ExceedsBlockGasLimit,
     InitCodeTooLarge,
     InsufficientFunds,
     IntrinsicGasTooLow,
-    InvalidSender,
     NonceAtMaximum,
     NonceTooLow,
     TipAboveFee,
     TipTooLow,
     Unprotected,
-    UnsupportedType,
 )
-from alysd.embedded.engine.transaction import BLOB, SignedTransaction
-from alysd.embedded.engine.values import AccountState
 
 MAX_INITCODE = 49_152
 """Bytes of a contract creation's code (EIP-3860)."""

@@ -11,18 +11,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 
-from alysd.embedded.engine.pending import AccountReader
-from alysd.embedded.engine.refusals import (
+from alysd.embedded.engine.building import AccountReader
+from alysd.embedded.engine.transaction import SignedTransaction, TransactionRefused
+from alysd.embedded.engine.values import AccountState
+from alysd.embedded.pool.checks import PoolLimits, check_account, check_transaction
+from alysd.embedded.pool.refusals import (
     AccountLimitExceeded,
     AlreadyKnown,
     Oversized,
     ReplacementUnderpriced,
-    TransactionRefused,
     Underpriced,
 )
-from alysd.embedded.engine.transaction import SignedTransaction
-from alysd.embedded.engine.values import AccountState
-from alysd.embedded.pool.checks import PoolLimits, check_account, check_transaction
 from alysd.embedded.pool.sender_line import Pooled, SenderLine
 from alysd.types.hashes import EvmAddress
 

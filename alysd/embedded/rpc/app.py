@@ -1,30 +1,33 @@
 """The Ethereum JSON-RPC of the embedded engine, whole: methods, HTTP and WebSocket on one port."""
 
+import platform
 from collections.abc import Sequence
 
+import attrs
 import trio
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, WebSocketRoute
 
+from alysd import __version__
+from alysd.api.hex_values import data, to_data, to_quantity
 from alysd.api.jsonrpc import SERVER_ERROR, Dispatcher, Method
+from alysd.api.params import Params
 from alysd.api.rpc_http import internal_error, rpc_endpoint
 from alysd.api.server import serve
-from alysd.embedded.engine.engine import EmbeddedEngine
+from alysd.embedded.engine.embedded_engine import EmbeddedEngine
 from alysd.embedded.pool.transaction_pool import TransactionPool
-from alysd.embedded.rpc.accounts import AccountMethods
 from alysd.embedded.rpc.backend import EthBackend, RpcLimits
-from alysd.embedded.rpc.blocks import BlockMethods
-from alysd.embedded.rpc.calls import CallMethods
+from alysd.embedded.rpc.call_methods import CallMethods
+from alysd.embedded.rpc.chain_methods import AccountMethods, BlockMethods
+from alysd.embedded.rpc.fee_methods import FeeMethods
 from alysd.embedded.rpc.feed import ChainFeed
-from alysd.embedded.rpc.fees import FeeMethods
-from alysd.embedded.rpc.filters import FilterMethods
-from alysd.embedded.rpc.identity import IdentityMethods
-from alysd.embedded.rpc.logs import LogMethods
-from alysd.embedded.rpc.transactions import TransactionMethods
+from alysd.embedded.rpc.log_methods import FilterMethods, LogMethods
+from alysd.embedded.rpc.pool_methods import TransactionMethods
 from alysd.embedded.rpc.websocket import EthSocket
 from alysd.errors import Refused
+from alysd.wire.keccak import keccak256
 
 CODES: dict[type[Exception], int] = {Refused: SERVER_ERROR}
 """Everything that the pool or the engine refuses has geth's one code, and geth's words tell them apart."""
@@ -76,3 +79,51 @@ async def serve_ethereum(
         nursery.start_soon(feed.run)
         await nursery.start(serve, application, listeners)
         task_status.started()
+
+
+@attrs.frozen
+class IdentityMethods:
+    """What never changes while the node runs."""
+
+    chain_id: int
+
+    def table(self) -> dict[str, Method]:
+        """List the methods by name."""
+        return {
+            "eth_chainId": Method(self.chain),
+            "eth_syncing": Method(self.syncing),
+            "net_version": Method(self.network),
+            "net_listening": Method(self.listening),
+            "net_peerCount": Method(self.peers),
+            "web3_clientVersion": Method(self.client),
+            "web3_sha3": Method(self.keccak, 1),
+        }
+
+    async def chain(self, _params: Params) -> str:
+        """Give the chain id (EIP-695)."""
+        return to_quantity(self.chain_id)
+
+    async def syncing(self, _params: Params) -> bool:
+        """Say that the engine does not sync: the node feeds it block by block."""
+        return False
+
+    async def network(self, _params: Params) -> str:
+        """Give the network id: the chain id, in decimal."""
+        return str(self.chain_id)
+
+    async def listening(self, _params: Params) -> bool:
+        """Say that the engine has no network of its own to listen on."""
+        return False
+
+    async def peers(self, _params: Params) -> str:
+        """Count the engine's peers: it has none, the node has."""
+        return to_quantity(0)
+
+    async def client(self, _params: Params) -> str:
+        """Name program, version, system and language."""
+        system = f"{platform.system().lower()}-{platform.machine()}"
+        return f"alysd/v{__version__}/{system}/python{platform.python_version()}"
+
+    async def keccak(self, params: Params) -> str:
+        """Hash data with Keccak-256."""
+        return to_data(keccak256(params.required(0, data)))

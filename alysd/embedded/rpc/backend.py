@@ -8,7 +8,7 @@ import trio
 
 from alysd.api.jsonrpc import SERVER_ERROR, RpcError
 from alysd.embedded.engine.calls import CALL_SECONDS, GAS_CAP
-from alysd.embedded.engine.engine import EmbeddedEngine
+from alysd.embedded.engine.embedded_engine import EmbeddedEngine
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.requests import BlockAtHash, BlockReference
 from alysd.types.execution import ExecutionHeader

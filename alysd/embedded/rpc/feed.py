@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import attrs
 import trio
 
-from alysd.embedded.engine.logs import LogFilter
+from alysd.embedded.engine.log_filter import LogFilter
 from alysd.embedded.engine.transaction import SignedTransaction
 from alysd.embedded.engine.values import FoundLog, HeadChange
 from alysd.embedded.pool.transaction_pool import Transactions

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast
 import attrs
 
 from alysd.api.hex_values import address, boolean, data, hash32, kind, quantity, text, uint64
-from alysd.embedded.engine.logs import LogFilter
+from alysd.embedded.engine.log_filter import LogFilter
 from alysd.errors import Malformed
 from alysd.types.hashes import EvmAddress, PayloadHash
 

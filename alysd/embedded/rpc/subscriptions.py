@@ -8,10 +8,9 @@ import attrs
 from alysd.api.hex_values import boolean, text
 from alysd.api.jsonrpc import METHOD_NOT_FOUND, Method, RpcError
 from alysd.api.params import Params
-from alysd.embedded.engine.logs import LogFilter
+from alysd.embedded.engine.log_filter import LogFilter
 from alysd.embedded.rpc.feed import ChainNews, News
-from alysd.embedded.rpc.filters import new_id, new_logs, new_pending_hashes
-from alysd.embedded.rpc.logs import LIMIT_EXCEEDED
+from alysd.embedded.rpc.log_methods import LIMIT_EXCEEDED, new_id, new_logs, new_pending_hashes
 from alysd.embedded.rpc.requests import LogQuery, log_query
 from alysd.embedded.rpc.views import header_view, transaction_view
 

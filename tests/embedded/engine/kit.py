@@ -7,9 +7,8 @@ from typing import Any
 import attrs
 import coincurve
 
-from alysd.embedded.engine.building import Builder
-from alysd.embedded.engine.chain import ExecutionChain
-from alysd.embedded.engine.pending import AccountReader
+from alysd.embedded.engine.building import AccountReader, Builder
+from alysd.embedded.engine.execution_chain import ExecutionChain
 from alysd.embedded.engine.transaction import SignedTransaction, read_transaction
 from alysd.types.block import ExecutionPayload, PayloadAttributes, Withdrawal
 from alysd.types.execution import ExecutionHeader

@@ -6,9 +6,11 @@ import pytest
 
 from alysd.embedded.engine.budget import PAIRING_ADDRESS
 from alysd.embedded.engine.building import Builder
+from alysd.embedded.engine.trie_state import EMPTY_STATE
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.chain import TransactionDropped
-from alysd.types.hashes import BURN_ADDRESS
+from alysd.testing.pending import NothingPending
+from alysd.types.hashes import BURN_ADDRESS, EvmAddress
 from alysd.types.verdict import Valid
 from alysd.wire.rlp import encode
 from tests.embedded.engine.kit import (
@@ -19,6 +21,7 @@ from tests.embedded.engine.kit import (
     OTHER,
     RICH,
     THIRD,
+    Offered,
     Sandbox,
     attributes,
     minted,
@@ -135,3 +138,19 @@ def test_a_full_block_ends_the_reading(sandbox: Sandbox) -> None:
     assert len(payload.transactions) == 2
     assert sum(map(len, payload.transactions)) <= 300
     assert sandbox.discarded == []
+
+
+def test_nothing_pending_makes_empty_blocks(sandbox: Sandbox) -> None:
+    payload = sandbox.chain.build(sandbox.head.hash, attributes(sandbox.head), NothingPending(), Builder())
+    assert payload.transactions == ()
+    with pytest.raises(AssertionError, match="was never offered"):
+        NothingPending().discard(read(transfer(RICH, 0)), "reason")
+
+
+def test_a_pool_sees_the_accounts_that_the_block_begins_with(sandbox: Sandbox) -> None:
+    sandbox.make(transfer(RICH, 0))
+    pool = Offered([read(transfer(RICH, 1))])
+    sandbox.chain.build(sandbox.head.hash, attributes(sandbox.head), pool, Builder())
+    (accounts,) = pool.seen
+    assert accounts.account(RICH.address).nonce == 1
+    assert accounts.account(EvmAddress(b"\x99" * 20)) == EMPTY_STATE

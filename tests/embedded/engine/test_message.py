@@ -3,10 +3,10 @@
 import attrs
 import pytest
 
-from alysd.embedded.engine.ancestors import AncestorHashes
+from alysd.embedded.engine.block_execution import environment_of
 from alysd.embedded.engine.budget import Budget, OutOfTime
 from alysd.embedded.engine.eels import EelsState, Environment
-from alysd.embedded.engine.execution import environment_of
+from alysd.embedded.engine.environment import AncestorHashes
 from alysd.embedded.engine.message import MessageOutcome, intrinsic_gas, run_message
 from alysd.embedded.engine.values import CallRequest
 from tests.embedded.engine.kit import (

@@ -8,9 +8,15 @@ from eth_account.signers.local import LocalAccount
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alysd.embedded.engine.refusals import InvalidSender, TransactionRefused, UnsupportedType
 from alysd.embedded.engine.specification import U64, Bytes, rlp, transactions
-from alysd.embedded.engine.transaction import BLOB, FEE_MARKET, read_transaction
+from alysd.embedded.engine.transaction import (
+    BLOB,
+    FEE_MARKET,
+    InvalidSender,
+    TransactionRefused,
+    UnsupportedType,
+    read_transaction,
+)
 from alysd.errors import Malformed
 from alysd.wire.rlp import RlpItem, as_list, decode, encode
 

@@ -8,22 +8,14 @@ from eth_account import Account
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alysd.embedded.engine.refusals import (
-    ExceedsBlockGasLimit,
-    InitCodeTooLarge,
-    InsufficientFunds,
-    IntrinsicGasTooLow,
-    InvalidSender,
-    NonceAtMaximum,
-    NonceTooLow,
-    TipAboveFee,
-    TipTooLow,
-    TransactionRefused,
-    Unprotected,
-    UnsupportedType,
-)
 from alysd.embedded.engine.specification import Bytes, transactions
-from alysd.embedded.engine.transaction import SignedTransaction, read_transaction
+from alysd.embedded.engine.transaction import (
+    InvalidSender,
+    SignedTransaction,
+    TransactionRefused,
+    UnsupportedType,
+    read_transaction,
+)
 from alysd.embedded.engine.trie_state import EMPTY_STATE
 from alysd.embedded.pool.checks import (
     MAX_INITCODE,
@@ -31,6 +23,17 @@ from alysd.embedded.pool.checks import (
     check_account,
     check_transaction,
     intrinsic_gas,
+)
+from alysd.embedded.pool.refusals import (
+    ExceedsBlockGasLimit,
+    InitCodeTooLarge,
+    InsufficientFunds,
+    IntrinsicGasTooLow,
+    NonceAtMaximum,
+    NonceTooLow,
+    TipAboveFee,
+    TipTooLow,
+    Unprotected,
 )
 from alysd.types.units import Wei
 

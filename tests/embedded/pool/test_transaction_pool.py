@@ -12,7 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alysd.embedded.engine.refusals import (
+from alysd.embedded.engine.transaction import SignedTransaction, TransactionRefused, UnsupportedType
+from alysd.embedded.engine.trie_state import EMPTY_STATE
+from alysd.embedded.engine.values import AccountState
+from alysd.embedded.pool.checks import PoolLimits
+from alysd.embedded.pool.refusals import (
     AccountLimitExceeded,
     AlreadyKnown,
     ExceedsBlockGasLimit,
@@ -20,14 +24,8 @@ from alysd.embedded.engine.refusals import (
     NonceTooLow,
     Oversized,
     ReplacementUnderpriced,
-    TransactionRefused,
     Underpriced,
-    UnsupportedType,
 )
-from alysd.embedded.engine.transaction import SignedTransaction
-from alysd.embedded.engine.trie_state import EMPTY_STATE
-from alysd.embedded.engine.values import AccountState
-from alysd.embedded.pool.checks import PoolLimits
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import Wei

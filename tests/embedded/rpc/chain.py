@@ -15,7 +15,7 @@ from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
 
 from alysd.api.server import listen, serve
-from alysd.embedded.engine.engine import EmbeddedEngine
+from alysd.embedded.engine.embedded_engine import EmbeddedEngine
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.app import eth_application
 from alysd.embedded.rpc.backend import RpcLimits
@@ -27,6 +27,9 @@ from alysd.types.verdict import Valid
 CHAIN_ID = 7
 RICH: LocalAccount = Account.from_key(b"\x01" * 32)
 """Has 1,000 BTC from the genesis."""
+
+NOBODY = "0x" + "77" * 20
+"""An address that no block has touched."""
 
 BOX: dict[str, Any] = json.loads(Path(__file__).with_name("box.json").read_text())
 """A compiled contract: source, abi and bytecode."""

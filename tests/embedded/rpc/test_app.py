@@ -1,14 +1,17 @@
 """The application as a whole: every method that web3 libraries call, CORS, and serving it with its feed."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx
 import trio
 
+from alysd import __version__
+from alysd.api.params import Params
 from alysd.api.server import listen
-from alysd.embedded.engine.engine import EmbeddedEngine
+from alysd.embedded.engine.embedded_engine import EmbeddedEngine
 from alysd.embedded.pool.transaction_pool import TransactionPool
-from alysd.embedded.rpc.app import eth_methods, serve_ethereum
+from alysd.embedded.rpc.app import IdentityMethods, eth_methods, serve_ethereum
 from alysd.embedded.rpc.backend import EthBackend
 from tests.embedded.rpc.chain import CHAIN_ID, GENESIS, eth_chain
 
@@ -67,3 +70,30 @@ async def test_serving_runs_the_feed_beside_it_and_ends_quickly(tmp_path: Path) 
         nursery.cancel_scope.cancel()
     assert trio.current_time() - began < 1.0
     await engine.aclose()
+
+
+async def ask(method: str, *params: Any) -> Any:
+    return await IdentityMethods(121212).table()[method].call(Params(params))
+
+
+async def test_the_chain_is_named_in_hex_and_the_network_in_decimal() -> None:
+    """Libraries compare the two: 121212 in both, written as each method's readers expect."""
+    assert (await ask("eth_chainId"), await ask("net_version")) == ("0x1d97c", "121212")
+
+
+async def test_the_program_names_itself_and_its_version() -> None:
+    name, version, system, language = (await ask("web3_clientVersion")).split("/")
+    assert (name, version) == ("alysd", f"v{__version__}")
+    assert system.startswith("linux")
+    assert language.startswith("python3.")
+
+
+async def test_the_engine_has_no_network_of_its_own() -> None:
+    assert await ask("eth_syncing") is False
+    assert await ask("net_listening") is False
+    assert await ask("net_peerCount") == "0x0"
+
+
+async def test_data_is_hashed_with_keccak() -> None:
+    empty = "0xc5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
+    assert await ask("web3_sha3", "0x") == empty

@@ -6,9 +6,7 @@ import trio
 import trio.testing
 
 from alysd.embedded.rpc.feed import ChainNews, News, PendingNews
-from tests.embedded.rpc.chain import BOX, RICH, EthChain, eth_chain
-
-NOBODY = "0x" + "77" * 20
+from tests.embedded.rpc.chain import BOX, NOBODY, RICH, EthChain, eth_chain
 
 
 def record(chain: EthChain) -> list[News]:

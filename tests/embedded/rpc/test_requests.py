@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from alysd.embedded.engine.logs import LogFilter
+from alysd.embedded.engine.log_filter import LogFilter
 from alysd.embedded.rpc.requests import (
     MAX_ALTERNATIVES,
     BlockAtHash,

@@ -10,7 +10,7 @@ import attrs
 import pytest
 import trio
 
-from alysd.embedded.engine.engine import EmbeddedEngine
+from alysd.embedded.engine.embedded_engine import EmbeddedEngine
 from alysd.embedded.engine.values import CallRequest, HeadChange
 from alysd.errors import EngineBehind, WrongChain
 from alysd.ports import ExecutionEngine

@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from alysd.embedded.engine.building import Builder
-from alysd.embedded.engine.chain import ExecutionChain
+from alysd.embedded.engine.execution_chain import ExecutionChain
 from alysd.errors import ComponentError, ConfigError, EngineBehind, WrongChain
 from alysd.testing.pending import NothingPending
 from alysd.types.hashes import BURN_ADDRESS, EvmAddress, PayloadHash

@@ -2,16 +2,16 @@
 
 import pytest
 
-from alysd.embedded.engine import refusals
-from alysd.embedded.engine.refusals import TransactionRefused
+from alysd.embedded.engine.transaction import InvalidSender, TransactionRefused, UnsupportedType
+from alysd.embedded.pool import refusals
 
 
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (refusals.UnsupportedType(3), "transaction type not supported: tx type 3 not supported by this pool"),
+        (UnsupportedType(3), "transaction type not supported: tx type 3 not supported by this pool"),
         (refusals.Unprotected(), "only replay-protected (EIP-155) transactions allowed over RPC"),
-        (refusals.InvalidSender("recovery failed"), "invalid sender: recovery failed"),
+        (InvalidSender("recovery failed"), "invalid sender: recovery failed"),
         (refusals.Oversized(131_073, 131_072), "oversized data: transaction size 131073, limit 131072"),
         (refusals.InitCodeTooLarge(50_000, 49_152), "max initcode size exceeded: code size 50000 limit 49152"),
         (refusals.ExceedsBlockGasLimit(), "exceeds block gas limit"),

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alysd.embedded.engine.logs import LogFilter, TooManyLogs, bloom_bits, matching_logs, may_hold
+from alysd.embedded.engine.log_filter import LogFilter, TooManyLogs, bloom_bits, matching_logs, may_hold
 from alysd.embedded.engine.specification import Address, Bytes, Bytes32, blocks, fork
 from alysd.embedded.engine.values import EvmLog
 from alysd.types.hashes import ZERO_HASH, EvmAddress

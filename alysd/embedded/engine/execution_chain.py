@@ -9,13 +9,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from alysd.embedded.engine.ancestors import AncestorHashes
+from alysd.embedded.engine.block_execution import BlockExecution, ExecutedPayload
 from alysd.embedded.engine.budget import Budget, never
-from alysd.embedded.engine.building import Builder
+from alysd.embedded.engine.building import Builder, PendingSource
 from alysd.embedded.engine.chain_store import BlockRecord, CanonicalChange, ChainStore
 from alysd.embedded.engine.eels import EelsState
-from alysd.embedded.engine.execution import BlockExecution, ExecutedPayload
-from alysd.embedded.engine.pending import PendingSource
+from alysd.embedded.engine.environment import AncestorHashes
 from alysd.embedded.engine.reader import Reader, Tip
 from alysd.embedded.engine.records import encode_body, encode_receipts
 from alysd.embedded.engine.rules import BrokenRule, check_header, check_outcome

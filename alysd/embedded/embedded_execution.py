@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import trio
 
-from alysd.embedded.engine.engine import EmbeddedEngine
+from alysd.embedded.engine.embedded_engine import EmbeddedEngine
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.app import serve_ethereum
 

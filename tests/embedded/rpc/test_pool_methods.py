@@ -5,9 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.embedded.rpc.chain import RICH, RpcFailure, eth_chain
-
-NOBODY = "0x" + "77" * 20
+from tests.embedded.rpc.chain import NOBODY, RICH, RpcFailure, eth_chain
 
 
 async def test_a_transaction_is_in_the_pool_until_a_block_has_it(tmp_path: Path) -> None:

@@ -6,10 +6,9 @@ from typing import Any, TypeVar, TypeVarTuple
 
 import trio
 
-from alysd.embedded.engine.building import Builder
+from alysd.embedded.engine.building import Builder, PendingSource
 from alysd.embedded.engine.calls import Calls
-from alysd.embedded.engine.chain import ExecutionChain
-from alysd.embedded.engine.pending import PendingSource
+from alysd.embedded.engine.execution_chain import ExecutionChain
 from alysd.embedded.engine.reader import Reader
 from alysd.embedded.engine.values import HeadChange
 from alysd.errors import EngineBehind

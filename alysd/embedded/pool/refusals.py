@@ -5,21 +5,7 @@ Source of the words: go-ethereum 1.17, core/error.go, core/txpool/errors.go and 
 
 import attrs
 
-from alysd.errors import Refused
-
-
-class TransactionRefused(Refused):
-    """The pool does not take the transaction; nothing has changed."""
-
-
-@attrs.frozen(str=False)
-class UnsupportedType(TransactionRefused):
-    """Blobs (type 3) have nowhere to go on a sidechain; later types are of later forks."""
-
-    type: int
-
-    def __str__(self) -> str:
-        return f"transaction type not supported: tx type {self.type} not supported by this pool"
+from alysd.embedded.engine.transaction import TransactionRefused
 
 
 class Unprotected(TransactionRefused):
@@ -27,16 +13,6 @@ class Unprotected(TransactionRefused):
 
     def __str__(self) -> str:
         return "only replay-protected (EIP-155) transactions allowed over RPC"
-
-
-@attrs.frozen(str=False)
-class InvalidSender(TransactionRefused):
-    """The signature is wrong, or of another chain; `reason` in words."""
-
-    reason: str
-
-    def __str__(self) -> str:
-        return f"invalid sender: {self.reason}"
 
 
 @attrs.frozen(str=False)

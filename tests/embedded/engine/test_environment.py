@@ -3,10 +3,10 @@
 import attrs
 import pytest
 
-from alysd.embedded.engine.ancestors import AncestorHashes
+from alysd.embedded.engine.environment import AncestorHashes
 from alysd.types.execution import ExecutionHeader
 from alysd.types.hashes import PayloadHash
-from tests.embedded.engine.test_logs import HEADER
+from tests.embedded.engine.test_log_filter import HEADER
 
 
 def numbered(number: int) -> ExecutionHeader:

@@ -10,12 +10,11 @@ import attrs
 
 from alysd.embedded.engine.budget import Budget, OutOfTime
 from alysd.embedded.engine.eels import (
-    EelsState,
-    Environment,
     PreparedTransaction,
     encode_receipt,
     process_transaction,
 )
+from alysd.embedded.engine.environment import EelsState, environment_of
 from alysd.embedded.engine.rules import BrokenRule
 from alysd.embedded.engine.specification import (
     U64,
@@ -154,30 +153,6 @@ class BlockExecution:
             changes=changes,
             accounts=self._state.known(),
         )
-
-
-def environment_of(
-    header: ExecutionHeader,
-    state: EelsState,
-    ancestors: Sequence[Bytes32],
-    chain_id: int,
-    budget: Budget,
-) -> Environment:
-    """A block's environment as the specification wants it; raises `OverflowError` for a number too large."""
-    return Environment(
-        chain_id=U64(chain_id),
-        state=state,  # pyright: ignore[reportArgumentType]  # routed by eels.py
-        block_gas_limit=Uint(header.gas_limit),
-        block_hashes=ancestors,  # pyright: ignore[reportArgumentType]  # a list is only indexed
-        coinbase=Address(header.coinbase),
-        number=Uint(header.number),
-        base_fee_per_gas=Uint(header.base_fee),
-        time=U256(header.timestamp),
-        prev_randao=Bytes32(header.prev_randao),
-        excess_blob_gas=U64(header.excess_blob_gas),
-        parent_beacon_block_root=Bytes32(header.parent_beacon_block_root),
-        budget=budget,
-    )
 
 
 def prepare(signed: SignedTransaction) -> PreparedTransaction:

@@ -1,0 +1,87 @@
+"""A block's environment as the specification takes it: its state, its header's fields, the hashes before it.
+
+All are the specification's own classes, or stand in for them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+from alysd.embedded.engine.budget import Budget
+from alysd.embedded.engine.specification import U64, U256, Address, Bytes32, Uint, state, vm
+from alysd.embedded.engine.trie_state import TrieState
+from alysd.types.execution import ExecutionHeader
+
+
+class EelsState(TrieState):
+    """A `TrieState` as the specification's functions are given it.
+
+    Transient storage (EIP-1153) is the specification's own and small: it is handed on together with a state of its
+    own that is always empty.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.empty = state.State()
+
+
+@dataclass
+class Environment(vm.BlockEnvironment):
+    """A block's environment, with a budget of time."""
+
+    budget: Budget
+
+
+def environment_of(
+    header: ExecutionHeader,
+    state: EelsState,
+    ancestors: Sequence[Bytes32],
+    chain_id: int,
+    budget: Budget,
+) -> Environment:
+    """A block's environment as the specification wants it; raises `OverflowError` for a number too large."""
+    return Environment(
+        chain_id=U64(chain_id),
+        state=state,  # pyright: ignore[reportArgumentType]  # routed by eels.py
+        block_gas_limit=Uint(header.gas_limit),
+        block_hashes=ancestors,  # pyright: ignore[reportArgumentType]  # a list is only indexed
+        coinbase=Address(header.coinbase),
+        number=Uint(header.number),
+        base_fee_per_gas=Uint(header.base_fee),
+        time=U256(header.timestamp),
+        prev_randao=Bytes32(header.prev_randao),
+        excess_blob_gas=U64(header.excess_blob_gas),
+        parent_beacon_block_root=Bytes32(header.parent_beacon_block_root),
+        budget=budget,
+    )
+
+
+class AncestorHashes(Sequence[Bytes32]):
+    """The hashes of the blocks up to `parent`, oldest first, of which the specification only reads the last 256.
+
+    `header` gives a stored block's header; the parents of a stored block are stored.
+    """
+
+    def __init__(self, parent: ExecutionHeader, header: Callable[[bytes], ExecutionHeader]) -> None:
+        self._found = [parent]
+        self._header = header
+
+    def __len__(self) -> int:
+        return self._found[0].number + 1
+
+    @overload
+    def __getitem__(self, index: int) -> Bytes32: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Bytes32]: ...
+
+    def __getitem__(self, index: int | slice) -> Bytes32 | Sequence[Bytes32]:
+        """The hash at `index`, counted from the end if negative."""
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        back = -int(index) - 1 if index < 0 else len(self) - 1 - int(index)
+        if not 0 <= back < len(self):
+            raise IndexError(index)
+        while len(self._found) <= back:
+            self._found.append(self._header(self._found[-1].parent_hash))
+        return Bytes32(self._found[back].hash)
