@@ -12,9 +12,10 @@ from alysd.nurseries import Tracer
 from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate
 from alysd.types.block import ExecutionPayload, PayloadAttributes, SignedBlock
-from alysd.types.chain import ChainState, ForkChoiceChange, StoredChain
+from alysd.types.chain import ChainState, ExecutedBlock, ForkChoiceChange, StoredChain
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsPublicKey, BlsSignature, EvmAddress, PayloadHash
 from alysd.types.mining import AuxOffer
+from alysd.types.tables import Entry, Table
 from alysd.types.units import Height, Slot
 from alysd.types.verdict import Verdict
 
@@ -86,8 +87,8 @@ class Store(Protocol):
     Raises `StoreError` when the disk refuses and `Corrupt` when what is read is not what was written.
     """
 
-    def commit_block(self, signed: SignedBlock, state: ChainState, placement: ForkChoiceChange) -> None:
-        """Write block, state and placement, and sync."""
+    def commit_block(self, executed: ExecutedBlock, placement: ForkChoiceChange) -> None:
+        """Write block, state, changes and placement, apply the changes of blocks that become final, and sync."""
         ...
 
     def final_state(self) -> ChainState:
@@ -96,6 +97,10 @@ class Store(Protocol):
 
     def load_chain(self) -> StoredChain:
         """What fork choice needs to find the head again."""
+        ...
+
+    def final_entries(self, table: Table, keys: Sequence[bytes]) -> tuple[Entry | None, ...]:
+        """The entries under `keys`, in order, as the last final block leaves them."""
         ...
 
     def block_by_hash(self, block: BlockHash) -> SignedBlock | None:

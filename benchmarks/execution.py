@@ -91,7 +91,7 @@ async def build(path: Path, a_kind: int) -> Chain:
         pool.nonce += len(payload.transactions)  # fewer than offered where the machine is too slow for a slot
         await engine.new_payload(payload, tip.hash)
         signed = approve(Block(tip.hash, slot, payload), SPEC)
-        state = apply_block(tip, signed, Wei(0), ())
+        state = apply_block(tip, signed, Wei(0), ()).state
         chain = Chain((*chain.blocks, signed), (*chain.states, state))
     await engine.aclose()
     return chain

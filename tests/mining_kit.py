@@ -14,7 +14,7 @@ from alysd.consensus.fork_choice import Tree
 from alysd.consensus.transition import apply_block
 from alysd.errors import NotNow, Refused
 from alysd.messages.auxpow import Finalized, MergedMining, MiningOffer, SubmitWork
-from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetForkchoice, GetState
+from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetEntries, GetForkchoice, GetState
 from alysd.messages.events import HeadMoved
 from alysd.messages.storage import GetBlockByHash, GetBlockByHeight, Storage
 from alysd.nurseries import (
@@ -37,6 +37,7 @@ from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash
+from alysd.types.tables import Entry
 from alysd.types.units import Slot, Wei
 from alysd.workflows import nonce_search
 from tests.consensus.builders import FIRST_SLOT, approve, genesis, make_block, make_spec, mine
@@ -61,6 +62,11 @@ class FakeChainActor(Actor[Chain]):
     @handles(GetAncestry)
     async def ancestry(self, message: GetAncestry) -> tuple[ChainState, ...]:
         return self._world.tree.ancestry(message.tip)
+
+    @handles(GetEntries)
+    async def entries(self, message: GetEntries) -> tuple[Entry | None, ...]:
+        self._world.tree.changes(message.table, message.keys, message.at)  # raises for a block that is gone
+        return tuple(self._world.proofs.get(key) for key in message.keys)
 
     @handles(GetBundle)
     async def bundle(self, message: GetBundle) -> Bundle:
@@ -95,6 +101,7 @@ class World:
         self.spec = spec or make_spec()
         self.tree = Tree([genesis(self.spec)], genesis(self.spec).hash)
         self.blocks: dict[BlockHash, SignedBlock] = {}
+        self.proofs: dict[bytes, Entry | None] = {}  # of every branch
         self.bus = Bus()
         self.forgetful = False
         self.timing = Timing(self.spec.slot_seconds)
@@ -116,9 +123,11 @@ class World:
         parent = on or self.tree.tip.head
         signed = approve(make_block(parent, Slot(FIRST_SLOT + slot), self.spec, header), self.spec)
         ancestry = () if header is None else self.tree.ancestry(parent.hash)
-        state = apply_block(parent, signed, Wei(fees), ancestry)
+        executed = apply_block(parent, signed, Wei(fees), ancestry)
+        state = executed.state
         before = self.tree.tip
-        placement = self.tree.adopt(state)
+        placement = self.tree.adopt(state, executed.changes)
+        self.proofs |= {change.key: change.value for change in executed.changes}
         self.blocks[signed.hash] = signed
         if self.tree.tip != before and not quiet:
             self.bus.publish(HeadMoved(before, self.tree.tip, placement.removed))

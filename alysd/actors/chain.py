@@ -4,14 +4,15 @@ from collections.abc import Callable
 
 from alysd.consensus.fork_choice import Tree
 from alysd.errors import NotNow, StoreError
-from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetBundle, GetForkchoice, GetState
+from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetBundle, GetEntries, GetForkchoice, GetState
 from alysd.messages.events import HeadMoved
-from alysd.messages.storage import CommitBlock, LoadChain, Storage
+from alysd.messages.storage import CommitBlock, GetFinalEntries, LoadChain, Storage
 from alysd.nurseries import Actor, Address, NotAnswered, handles
 from alysd.timing import Timing
 from alysd.types.auxpow import Bundle
 from alysd.types.chain import ChainState, Forkchoice, StoredBlock
 from alysd.types.hashes import displayed
+from alysd.types.tables import Entry
 
 
 class ChainActor(Actor[Chain]):
@@ -30,7 +31,7 @@ class ChainActor(Actor[Chain]):
     async def pre_start(self) -> None:
         """Load the tree; fork choice finds the head again."""
         stored = await self._storage.ask(LoadChain(), seconds=self._timing.storage_write)
-        self._tree = Tree(stored.states, stored.final)
+        self._tree = Tree(stored.states, stored.final, stored.changes)
 
     @handles(GetForkchoice)
     async def head(self, message: GetForkchoice) -> Forkchoice:
@@ -46,6 +47,18 @@ class ChainActor(Actor[Chain]):
     async def ancestry(self, message: GetAncestry) -> tuple[ChainState, ...]:
         """The states that a proof in a child of the block may cover."""
         return self._tree.ancestry(message.tip)
+
+    @handles(GetEntries)
+    async def entries(self, message: GetEntries) -> tuple[Entry | None, ...]:
+        """Entries after a block: as its branch changed them, or as the last final block leaves them."""
+        changes = self._tree.changes(message.table, message.keys, message.at)
+        below = tuple(key for key, change in zip(message.keys, changes, strict=True) if change is None)
+        found = await self._storage.ask(GetFinalEntries(message.table, below), seconds=self._timing.storage_write)
+        final = dict(zip(below, found, strict=True))
+        return tuple(
+            final[key] if change is None else change.value
+            for key, change in zip(message.keys, changes, strict=True)
+        )
 
     @handles(GetBundle)
     async def bundle(self, message: GetBundle) -> Bundle:
@@ -68,7 +81,7 @@ class ChainActor(Actor[Chain]):
             block = displayed(message.executed.state.hash)
             raise StoreError(f"block {block} may not be stored: {error}") from error
         before = self._tree.tip
-        self._tree.adopt(message.executed.state)
+        self._tree.adopt(message.executed.state, message.executed.changes)
         if self._tree.tip != before:
             self._publish(HeadMoved(before, self._tree.tip, placement.removed))
         return stored

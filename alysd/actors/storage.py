@@ -1,4 +1,4 @@
-"""The storage actor: owns the node's database and does its work in a thread, one transaction a message."""
+"""The storage actor: owns the node's database and does its work in a thread, one transaction per message."""
 
 import trio
 
@@ -7,6 +7,7 @@ from alysd.messages.storage import (
     GetBlockByHash,
     GetBlockByHeight,
     GetCanonicalRange,
+    GetFinalEntries,
     LoadChain,
     Storage,
 )
@@ -14,6 +15,7 @@ from alysd.nurseries import Actor, handles
 from alysd.ports import Store
 from alysd.types.block import SignedBlock
 from alysd.types.chain import StoredBlock, StoredChain
+from alysd.types.tables import Entry
 
 
 class StorageActor(Actor[Storage]):
@@ -25,14 +27,18 @@ class StorageActor(Actor[Storage]):
     @handles(CommitBlock)
     async def commit(self, message: CommitBlock) -> StoredBlock:
         """Write a block with its placement; the reply proves that both are on disk."""
-        executed = message.executed
-        await trio.to_thread.run_sync(self._store.commit_block, executed.signed, executed.state, message.placement)
-        return StoredBlock(executed, message.placement)
+        await trio.to_thread.run_sync(self._store.commit_block, message.executed, message.placement)
+        return StoredBlock(message.executed, message.placement)
 
     @handles(LoadChain)
     async def load_chain(self, message: LoadChain) -> StoredChain:
         """The states that fork choice needs."""
         return await trio.to_thread.run_sync(self._store.load_chain)
+
+    @handles(GetFinalEntries)
+    async def final_entries(self, message: GetFinalEntries) -> tuple[Entry | None, ...]:
+        """Entries as the last final block leaves them."""
+        return await trio.to_thread.run_sync(self._store.final_entries, message.table, message.keys)
 
     @handles(GetBlockByHash)
     async def block_by_hash(self, message: GetBlockByHash) -> SignedBlock | None:

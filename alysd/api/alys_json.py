@@ -12,6 +12,7 @@ from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
 from alysd.types.hashes import displayed
+from alysd.types.tables import Proof
 from alysd.wire.evm_address import checksum_address
 from alysd.wire.hex import to_hex
 
@@ -32,13 +33,17 @@ def offer_json(offer: MiningOffer, chain_id: int) -> dict[str, Any]:
     }
 
 
-def block_json(signed: SignedBlock, tip: Forkchoice, *, canonical: bool) -> dict[str, Any]:
-    """A block, and how it stands against `tip`; `canonical` says that it is on the branch of the head."""
+def block_json(signed: SignedBlock, tip: Forkchoice, proof: Proof | None, *, canonical: bool) -> dict[str, Any]:
+    """A block, and how it stands against `tip`; `canonical` says that it is on the branch of the head.
+
+    `proof` is the block there whose proof of work covers it, if there is one.
+    """
     block, payload = signed.block, signed.block.payload
     return {
         "hash": displayed(signed.hash),
         "confirmations": tip.head.height - block.height + 1 if canonical else NOT_ON_CHAIN,
         "final": canonical and block.height <= tip.finalized.height,
+        "finalizedby": None if proof is None else {"hash": displayed(proof.block), "height": proof.height},
         "height": block.height,
         "slot": block.slot,
         "time": payload.timestamp,

@@ -12,7 +12,7 @@ from alysd.api.params import InvalidParams, Params
 from alysd.consensus.federation import federation_at
 from alysd.errors import Malformed, NotNow, Refused
 from alysd.messages.auxpow import CreateWork, GetQueuedWork, MergedMining, SubmitWork
-from alysd.messages.chain import Chain, GetForkchoice
+from alysd.messages.chain import Chain, GetEntries, GetForkchoice
 from alysd.messages.storage import GetBlockByHash, GetBlockByHeight, Storage
 from alysd.nurseries import Address, NotAnswered
 from alysd.peg.federation import deposit_address
@@ -22,6 +22,7 @@ from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress
+from alysd.types.tables import Table
 from alysd.types.units import Height
 from alysd.wire.auxpow import MAX_AUXPOW_BYTES, decode_auxpow
 from alysd.wire.hex import from_displayed, from_hex
@@ -107,7 +108,7 @@ class AlysRpc:
         newest = self._newest
         if newest is None or newest.hash != tip.head.hash:
             newest = self._newest = await self._by_hash(tip.head.hash)
-        return block_json(newest, tip, canonical=True)
+        return await self._shown(newest, tip, canonical=True)
 
     async def get_block_by_height(self, params: Params) -> Any:
         """The block of a height on the branch of the head."""
@@ -115,14 +116,19 @@ class AlysRpc:
         signed = await self._storage.ask(GetBlockByHeight(height), seconds=self._timing.rpc_ask)
         if signed is None:
             raise RpcError(BLOCK_NOT_FOUND, f"block not found: there is none of height {height}")
-        return block_json(signed, await self._tip(), canonical=True)
+        return await self._shown(signed, await self._tip(), canonical=True)
 
     async def get_block_by_hash(self, params: Params) -> Any:
         """A block on any branch."""
         signed = await self._by_hash(BlockHash(params.required(0, _hash)))
         there = await self._storage.ask(GetBlockByHeight(signed.block.height), seconds=self._timing.rpc_ask)
         canonical = there is not None and there.hash == signed.hash
-        return block_json(signed, await self._tip(), canonical=canonical)
+        return await self._shown(signed, await self._tip(), canonical=canonical)
+
+    async def _shown(self, signed: SignedBlock, tip: Forkchoice, *, canonical: bool) -> Any:
+        proofs = GetEntries(Table.PROOFS, (signed.hash,), at=tip.head.hash)
+        (proof,) = await self._chain.ask(proofs, seconds=self._timing.rpc_ask)
+        return block_json(signed, tip, proof, canonical=canonical)
 
     async def _offer(self, recipient: EvmAddress) -> Any:
         offer = await self._auxpow.ask(CreateWork(recipient), seconds=self._timing.rpc_ask)

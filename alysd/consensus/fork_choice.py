@@ -1,16 +1,20 @@
 """Which block is the head (docs/protocol.md, "Fork choice").
 
 Among approved blocks that descend from the last final block: greatest height, then lowest slot, then lowest hash.
-`Tree` keeps the states that the rule chooses from. Placing a block takes time in proportion to what it changes.
+`Tree` keeps the states that the rule chooses from, and the changes that are not final. The time to place a block
+is in proportion to what it changes.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
 
+from alysd.consensus.tables import UnfinalChanges
 from alysd.consensus.violations import UnknownParent
 from alysd.types.auxpow import Bundle
 from alysd.types.chain import ChainState, Forkchoice, ForkChoiceChange
 from alysd.types.hashes import BlockHash
+from alysd.types.tables import Change, Table
 from alysd.types.units import Height
 
 
@@ -35,9 +39,15 @@ class Tree:
     Raises `UnknownParent` if `final`, or the block that was final for it, does not link up with the first state.
     """
 
-    def __init__(self, states: Sequence[ChainState], final: BlockHash) -> None:
+    def __init__(
+        self,
+        states: Sequence[ChainState],
+        final: BlockHash,
+        changes: Mapping[BlockHash, Sequence[Change]] = MappingProxyType({}),
+    ) -> None:
         self._states: dict[BlockHash, ChainState] = {}
         self._children: dict[BlockHash, list[ChainState]] = {}
+        self._changes = UnfinalChanges()
         for state in states:
             if not self._states or state.parent_hash in self._states:
                 self._link(state)
@@ -49,6 +59,8 @@ class Tree:
             state.height: state.hash for state in self._down(self._head, self._final)
         }
         self._prune(self._root, self._final)
+        for state in islice(self._subtree(self._final), 1, None):
+            self._changes.add(state.hash, changes.get(state.hash, ()))
 
     def __len__(self) -> int:
         return len(self._states)
@@ -73,6 +85,18 @@ class Tree:
             raise UnknownParent(tip)
         path = list(self._down(state, self._states[state.last_final]))
         return tuple(reversed(path[:-1]))
+
+    def changes(self, table: Table, keys: Sequence[bytes], at: BlockHash) -> tuple[Change | None, ...]:
+        """The newest change of each key that is not final, on the branch of the block `at`; None without one.
+
+        Raises `UnknownParent` unless `at` is final or above.
+        """
+        state = self.get(at)
+        if state is None:
+            raise UnknownParent(at)
+        return tuple(
+            self._changes.find(table, key, (one.hash for one in self._down(state, self._final))) for key in keys
+        )
 
     def bundle(self) -> Bundle | None:
         """What the next proof is to make final: the head's own ancestry; None right after its last final block."""
@@ -109,11 +133,12 @@ class Tree:
         canonical = tuple((new.height, new.hash) for new in reversed(added))
         return ForkChoiceChange(self._tip(head, final), canonical, self._head.height - walk.height if added else 0)
 
-    def adopt(self, state: ChainState) -> ForkChoiceChange:
-        """Take the block in, as `place` says, and forget what can no longer matter."""
+    def adopt(self, state: ChainState, changes: Sequence[Change] = ()) -> ForkChoiceChange:
+        """Take the block in, as `place` says, with its changes, and forget what can no longer matter."""
         placement = self.place(state)
         if state.hash not in self._states:
             self._link(state)
+            self._changes.add(state.hash, changes)
         if placement.canonical:
             self._head = placement.tip.head
             first, _ = placement.canonical[0]
@@ -156,6 +181,7 @@ class Tree:
                     self._forget(self._subtree(child))
             self._children[state.hash] = [kept]
             self._canonical.pop(state.height, None)
+            self._changes.drop(kept.hash)
             kept = state
         root = self._states[final.last_final]
         self._forget(islice(self._down(root, self._root), 1, None))
@@ -165,3 +191,4 @@ class Tree:
         for state in tuple(states):
             del self._states[state.hash]
             self._children.pop(state.hash, None)
+            self._changes.drop(state.hash)

@@ -4,17 +4,18 @@ from collections.abc import Sequence
 
 from alysd.consensus.auxpow_header import covered
 from alysd.types.block import SignedBlock
-from alysd.types.chain import ChainState
+from alysd.types.chain import ChainState, ExecutedBlock
+from alysd.types.tables import Change, Proof, Table
 from alysd.types.units import Wei
 
 
 def apply_block(
     parent: ChainState, signed: SignedBlock, priority_fees: Wei, ancestry: Sequence[ChainState]
-) -> ChainState:
-    """The state after a valid block whose transactions paid `priority_fees`; `ancestry` as in `check_block`.
+) -> ExecutedBlock:
+    """A valid block whose transactions paid `priority_fees`, with the state and the changes that it makes.
 
-    Raises a subclass of `InvalidWork` when the block's header covers nothing in `ancestry`: a block that
-    `check_block` has not seen.
+    `ancestry` as in `check_block`. Raises a subclass of `InvalidWork` when the block's header covers nothing in
+    `ancestry`: a block that `check_block` has not seen.
     """
     block, header = signed.block, signed.block.auxpow_header
     if header is None:
@@ -22,12 +23,16 @@ def apply_block(
         # Slot 0 of the genesis block lies decades before block 1: the first target counts from there instead.
         final_slot = parent.last_final_slot if parent.height else block.slot
         unpaid = parent.unpaid_fees + priority_fees
+        changes: tuple[Change, ...] = ()
     else:
-        end = covered(header, ancestry).end
+        final = covered(header, ancestry)
+        end = final.end
         bits, last_final, final_height, final_slot = header.bits, end.hash, end.height, end.slot
         # This block mints what was unpaid: what its own transactions pay is the first of the next sum.
         unpaid = priority_fees
-    return ChainState(
+        proof = Proof(signed.hash, block.height)
+        changes = tuple(Change(Table.PROOFS, block_hash, proof) for block_hash in final.hashes)
+    state = ChainState(
         hash=signed.hash,
         parent_hash=parent.hash,
         height=block.height,
@@ -41,3 +46,4 @@ def apply_block(
         unpaid_fees=Wei(unpaid),
         next_withdrawal=parent.next_withdrawal + len(block.payload.withdrawals),
     )
+    return ExecutedBlock(signed, state, changes)

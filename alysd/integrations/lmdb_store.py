@@ -1,140 +1,121 @@
 """The node's own database: blocks, the chain's state after each, and which of them are canonical, in LMDB.
 
-    blocks      block hash                 -> the signed block, SSZ
-    states      height (8, BE) | hash      -> the chain's state after the block
-    canonical   height (8, BE)             -> block hash
+    blocks      block hash                                   -> the signed block, SSZ
+    states      height (8, BE) | hash                        -> the chain's state after the block
+    changes     height (8, BE) | hash | table's name "|" key -> what the block writes there; nothing if it deletes
+    canonical   height (8, BE)                               -> block hash
     meta        "genesis", "final", "format"
 
-Every write is one synced transaction, so that a reply to "stored" survives a power cut. LMDB keeps readers and
-the writer apart; only growing the map needs all of them out, hence the lock.
+and one table for each of `types.tables`, named after it, with the entries as the last final block leaves them. The
+transaction that makes blocks final moves their changes there, and drops those of the branches that it abandons.
 """
 
-import threading
-from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import takewhile
 from pathlib import Path
-from typing import TypeVar
 
-import lmdb
-
-from alysd.errors import Corrupt, Malformed, StoreError, WrongChain
+from alysd.errors import ConfigError, Corrupt, Malformed, WrongChain
+from alysd.integrations.lmdb_records import FIRST_MAP_BYTES, Records, Transaction
 from alysd.types.block import SignedBlock
-from alysd.types.chain import ChainState, ForkChoiceChange, StoredChain
-from alysd.types.hashes import BlockHash, displayed
+from alysd.types.chain import ChainState, ExecutedBlock, ForkChoiceChange, StoredChain
+from alysd.types.hashes import BlockHash, displayed, sha256
+from alysd.types.tables import SHAPES, Change, Entry, Table
 from alysd.types.units import Height
 from alysd.wire.block_ssz import decode_block, encode_block
-from alysd.wire.chain_state import decode_state, encode_state
+from alysd.wire.records import CHECKSUM_BYTES, record_codec, unseal
 
-Result = TypeVar("Result")
+TABLES = ("blocks", "states", "changes", "canonical", "meta", *(table.value for table in Table))
 
-_FORMAT = b"1"
-_FIRST_MAP_BYTES = 64 * 2**20
-"""64 MiB hold some 50,000 empty blocks; the map doubles when it is full."""
+STATE = record_codec(ChainState)
+ENTRIES = {table: record_codec(shape.value) for table, shape in SHAPES.items()}
+
+VERSION = 2
+"""Of what the tables hold. A new field of a record, such as one of `ChainState`, needs no new version."""
+
+FORMAT = f"{VERSION}-{sha256('; '.join(codec.layout for codec in (STATE, *ENTRIES.values())).encode()).hex()[:8]}"
+"""What the database says of itself: the version, and a digest of the layouts."""
+
+_BLOCK_KEY_BYTES = 40
+"""Height and hash: what the keys of a block's state and changes begin with."""
 
 
 class LmdbStore:
     """Implements `alysd.ports.Store`; every method may be called from any thread, none from the event loop."""
 
-    def __init__(self, environment: lmdb.Environment) -> None:
-        self._environment = environment
-        self._lock = threading.Lock()
-        self._blocks = environment.open_db(b"blocks")
-        self._states = environment.open_db(b"states")
-        self._canonical = environment.open_db(b"canonical")
-        self._meta = environment.open_db(b"meta")
+    def __init__(self, records: Records) -> None:
+        self._records = records
 
     @classmethod
-    def open(cls, folder: Path, genesis: SignedBlock, state: ChainState) -> "LmdbStore":
+    def open(
+        cls, folder: Path, genesis: SignedBlock, state: ChainState, map_bytes: int = FIRST_MAP_BYTES
+    ) -> "LmdbStore":
         """Open the database in `folder`, making it with the genesis block when it is new.
 
-        Raises `WrongChain` when it holds another genesis block, `StoreError` when the disk refuses.
+        Raises `WrongChain` when it holds another genesis block, `ConfigError` when it has another format, and
+        `StoreError` when the disk refuses.
         """
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            environment = lmdb.open(str(folder), map_size=_FIRST_MAP_BYTES, max_dbs=4, lock=True)
-            store = cls(environment)
-        except (lmdb.Error, OSError) as error:
-            raise StoreError(f"cannot open the database in {folder}: {error}") from error
+        records = Records.open(folder, TABLES, map_bytes)
         with ExitStack() as unless_it_is_ours:
-            unless_it_is_ours.callback(environment.close)
-            store._prepare(folder, genesis, state)
+            unless_it_is_ours.callback(records.close)
+            if records.read(lambda txn: _is_new(txn, folder)):
+                records.write(lambda txn: _put_genesis(txn, genesis, state))
+            else:
+                records.read(lambda txn: _check_genesis(txn, folder, genesis))
             unless_it_is_ours.pop_all()
-        return store
+        return cls(records)
 
-    def _prepare(self, folder: Path, genesis: SignedBlock, state: ChainState) -> None:
-        found = self._read(lambda txn: (txn.get(b"genesis", db=self._meta), txn.get(b"format", db=self._meta)))
-        if found == (None, None):
-            self._write(lambda txn: self._put_genesis(txn, genesis, state))
-        elif found[1] != _FORMAT:
-            raise StoreError(f"the database in {folder} has format {found[1]!r}; this version reads {_FORMAT!r}")
-        elif found[0] != genesis.hash:
-            raise WrongChain(
-                f"the database in {folder} belongs to the chain with genesis {displayed(bytes(found[0] or b''))}, "
-                f"the configuration names {displayed(genesis.hash)}: give this chain a data folder of its own"
-            )
+    def commit_block(self, executed: ExecutedBlock, placement: ForkChoiceChange) -> None:
+        """Write block, state, changes and placement in one synced transaction."""
 
-    def _put_genesis(self, txn: lmdb.Transaction, genesis: SignedBlock, state: ChainState) -> None:
-        self._put_block(txn, genesis, state)
-        txn.put(_height_key(state.height), genesis.hash, db=self._canonical)
-        txn.put(b"final", _height_key(state.height) + genesis.hash, db=self._meta)
-        txn.put(b"genesis", genesis.hash, db=self._meta)
-        txn.put(b"format", _FORMAT, db=self._meta)
-
-    def _put_block(self, txn: lmdb.Transaction, signed: SignedBlock, state: ChainState) -> None:
-        txn.put(signed.hash, encode_block(signed), db=self._blocks)
-        txn.put(_height_key(state.height) + state.hash, encode_state(state), db=self._states)
-
-    def commit_block(self, signed: SignedBlock, state: ChainState, placement: ForkChoiceChange) -> None:
-        """Write block, state and placement in one synced transaction."""
-
-        def write(txn: lmdb.Transaction) -> None:
-            self._put_block(txn, signed, state)
+        def write(txn: Transaction) -> None:
+            old, final, head = _final(txn), placement.tip.finalized, placement.tip.head
+            _put_block(txn, executed.signed, executed.state)
+            if executed.state.height > old.height:
+                _put_changes(txn, executed)
             if placement.canonical:
-                self._cut_canonical(txn, placement.tip.head.height)
+                # A proof on a shorter branch makes that branch win: remove what the longer one had above it.
+                for key, _ in list(txn.scan("canonical", _height_key(Height(head.height + 1)))):
+                    txn.delete("canonical", key)
             for height, block in placement.canonical:
-                txn.put(_height_key(height), block, db=self._canonical)
-            final = placement.tip.finalized
-            txn.put(b"final", _height_key(final.height) + final.hash, db=self._meta)
+                txn.put("canonical", _height_key(height), block)
+            _settle_changes(txn, old.height, final.height)
+            txn.put("meta", b"final", _state_key(final))
 
-        self._write(write)
-
-    def _cut_canonical(self, txn: lmdb.Transaction, head: Height) -> None:
-        # A proof on a shorter branch makes that branch win: the longer one's heights must not outlive it.
-        with txn.cursor(self._canonical) as cursor:
-            if cursor.set_range(_height_key(Height(head + 1))):
-                while cursor.delete():
-                    pass
+        self._records.write(write)
 
     def final_state(self) -> ChainState:
         """The chain's state after the last final block."""
-        return self._read(self._final)
+        return self._records.read(_final)
 
     def load_chain(self) -> StoredChain:
-        """The states from the final block before the last one upwards, by height, and the last final block."""
+        """The states from the final block before the last one upwards, and the changes that are not final."""
 
-        def read(txn: lmdb.Transaction) -> StoredChain:
-            final = self._final(txn)
-            first = _height_key(final.last_final_height)
-            states = [self._state(txn, first + final.last_final)]
-            with txn.cursor(self._states) as cursor:
-                if cursor.set_range(_height_key(Height(final.last_final_height + 1))):
-                    states.extend(decode_state(bytes(value)) for value in cursor.iternext(keys=False))
-            return StoredChain(tuple(states), final.hash)
+        def read(txn: Transaction) -> StoredChain:
+            final = _final(txn)
+            states = [_state(txn, _height_key(final.last_final_height) + final.last_final)]
+            above = _height_key(Height(final.last_final_height + 1))
+            states.extend(STATE.decode(value) for _, value in txn.scan("states", above))
+            changes: dict[BlockHash, list[Change]] = {}
+            for key, value in txn.scan("changes", _height_key(Height(final.height + 1))):
+                block, change = _read_change(key, value)
+                changes.setdefault(block, []).append(change)
+            return StoredChain(tuple(states), final.hash, {block: tuple(each) for block, each in changes.items()})
 
-        return self._read(read)
+        return self._records.read(read)
 
-    def _final(self, txn: lmdb.Transaction) -> ChainState:
-        return self._state(txn, bytes(txn.get(b"final", b"", db=self._meta)))
+    def final_entries(self, table: Table, keys: Sequence[bytes]) -> tuple[Entry | None, ...]:
+        """The entries under `keys`, in order, as the last final block leaves them."""
 
-    def _state(self, txn: lmdb.Transaction, key: bytes) -> ChainState:
-        record = txn.get(key, db=self._states) if key else None
-        if record is None:
-            raise Corrupt(f"the database holds no chain state under the key {key.hex() or 'of the final block'}")
-        return decode_state(bytes(record))
+        def read(txn: Transaction) -> tuple[Entry | None, ...]:
+            values = (txn.get(table.value, key) for key in keys)
+            return tuple(None if value is None else ENTRIES[table].decode(value) for value in values)
+
+        return self._records.read(read)
 
     def block_by_hash(self, block: BlockHash) -> SignedBlock | None:
         """A stored block, or None."""
-        return self._read(lambda txn: self._block(txn, block))
+        return self._records.read(lambda txn: _block(txn, block))
 
     def block_by_height(self, height: Height) -> SignedBlock | None:
         """The canonical block of a height, or None."""
@@ -144,64 +125,117 @@ class LmdbStore:
     def canonical_range(self, start: Height, count: int) -> tuple[SignedBlock, ...]:
         """Canonical blocks upwards from `start`, at most `count`, of one snapshot."""
 
-        def read(txn: lmdb.Transaction) -> tuple[SignedBlock, ...]:
+        def read(txn: Transaction) -> tuple[SignedBlock, ...]:
             blocks: list[SignedBlock] = []
-            with txn.cursor(self._canonical) as cursor:
-                if cursor.set_range(_height_key(start)):
-                    for value in cursor.iternext(keys=False):
-                        if len(blocks) == count:
-                            break
-                        block = self._block(txn, BlockHash(bytes(value)))
-                        if block is None:
-                            raise Corrupt(f"the canonical block {displayed(bytes(value))} is not in the database")
-                        blocks.append(block)
+            for _, value in txn.scan("canonical", _height_key(start)):
+                if len(blocks) == count:
+                    break
+                block = _block(txn, BlockHash(value))
+                if block is None:
+                    raise Corrupt(f"the canonical block {displayed(value)} is not in the database")
+                blocks.append(block)
             return tuple(blocks)
 
-        return self._read(read)
+        return self._records.read(read)
 
     def close(self) -> None:
         """Close the database; whatever was committed is on disk already."""
-        with self._lock:
-            self._environment.close()
-
-    def _block(self, txn: lmdb.Transaction, block: BlockHash) -> SignedBlock | None:
-        data = txn.get(block, db=self._blocks)
-        if data is None:
-            return None
-        try:
-            signed = decode_block(bytes(data))
-        except Malformed as error:
-            raise Corrupt(f"the block stored as {displayed(block)} does not decode: {error}") from error
-        if signed.hash != block:
-            raise Corrupt(f"the block stored as {displayed(block)} hashes to {displayed(signed.hash)}")
-        return signed
-
-    def _read(self, work: Callable[[lmdb.Transaction], Result]) -> Result:
-        with self._lock, _store_errors(), self._environment.begin() as txn:
-            return work(txn)
-
-    def _write(self, work: Callable[[lmdb.Transaction], None]) -> None:
-        with self._lock, _store_errors():
-            while True:
-                try:
-                    with self._environment.begin(write=True) as txn:
-                        work(txn)
-                except lmdb.MapFullError:
-                    self._environment.set_mapsize(2 * self._environment.info()["map_size"])
-                else:
-                    return
+        self._records.close()
 
 
-@contextmanager
-def _store_errors() -> Generator[None]:
-    """Say LMDB's errors as ours: a transaction that fails leaves the database as it was."""
+def _is_new(txn: Transaction, folder: Path) -> bool:
+    """Whether nothing was written yet. Raises `ConfigError` for a database of another format."""
+    record = txn.lmdb.get(b"format", db=txn.tables["meta"])
+    if record is None:
+        return txn.get("meta", b"genesis") is None
+    # Format 1 had no checksums.
+    found = bytes(record) if len(record) <= CHECKSUM_BYTES else unseal("meta", b"format", bytes(record))
+    if found != FORMAT.encode():
+        raise ConfigError(
+            f"the database in {folder} has format {found.decode(errors='replace')}, this version of alysd uses "
+            f"format {FORMAT}: use the version that made it, or start anew with another storage.path"
+        )
+    return False
+
+
+def _check_genesis(txn: Transaction, folder: Path, genesis: SignedBlock) -> None:
+    found = txn.get("meta", b"genesis") or b""
+    if found != genesis.hash:
+        raise WrongChain(
+            f"the database in {folder} belongs to the chain with genesis {displayed(found)}, "
+            f"the configuration names {displayed(genesis.hash)}: give this chain a data folder of its own"
+        )
+
+
+def _put_genesis(txn: Transaction, genesis: SignedBlock, state: ChainState) -> None:
+    _put_block(txn, genesis, state)
+    txn.put("canonical", _height_key(state.height), genesis.hash)
+    txn.put("meta", b"final", _state_key(state))
+    txn.put("meta", b"genesis", genesis.hash)
+    txn.put("meta", b"format", FORMAT.encode())
+
+
+def _put_block(txn: Transaction, signed: SignedBlock, state: ChainState) -> None:
+    txn.put("blocks", signed.hash, encode_block(signed))
+    txn.put("states", _state_key(state), STATE.encode(state))
+
+
+def _put_changes(txn: Transaction, executed: ExecutedBlock) -> None:
+    start = _state_key(executed.state)
+    for change in executed.changes:
+        value = b"" if change.value is None else ENTRIES[change.table].encode(change.value)
+        txn.put("changes", start + change.table.value.encode() + b"|" + change.key, value)
+
+
+def _settle_changes(txn: Transaction, old: Height, final: Height) -> None:
+    """Apply the changes of the blocks that have become final, by height, and drop all others up to that height."""
+    above = _height_key(Height(final + 1))
+    settled = takewhile(lambda record: record[0] < above, txn.scan("changes", _height_key(Height(old + 1))))
+    for key, value in list(settled):
+        if txn.get("canonical", key[:8]) == key[8:_BLOCK_KEY_BYTES]:
+            name, _, entry = key[_BLOCK_KEY_BYTES:].partition(b"|")
+            if value:
+                txn.put(name.decode(), entry, value)
+            else:
+                txn.delete(name.decode(), entry)
+        txn.delete("changes", key)
+
+
+def _read_change(key: bytes, value: bytes) -> tuple[BlockHash, Change]:
+    name, _, entry = key[_BLOCK_KEY_BYTES:].partition(b"|")
+    table = Table(name.decode())
+    return BlockHash(key[8:_BLOCK_KEY_BYTES]), Change(
+        table, entry, ENTRIES[table].decode(value) if value else None
+    )
+
+
+def _final(txn: Transaction) -> ChainState:
+    return _state(txn, txn.get("meta", b"final") or b"")
+
+
+def _state(txn: Transaction, key: bytes) -> ChainState:
+    record = txn.get("states", key) if key else None
+    if record is None:
+        raise Corrupt(f"the database holds no chain state under the key {key.hex() or 'of the final block'}")
+    return STATE.decode(record)
+
+
+def _block(txn: Transaction, block: BlockHash) -> SignedBlock | None:
+    data = txn.get("blocks", block)
+    if data is None:
+        return None
     try:
-        yield
-    except lmdb.CorruptedError as error:
-        raise Corrupt(f"the database is damaged: {error}") from error
-    except lmdb.Error as error:
-        raise StoreError(f"the database cannot be used: {error}") from error
+        signed = decode_block(data)
+    except Malformed as error:
+        raise Corrupt(f"the block stored as {displayed(block)} does not decode: {error}") from error
+    if signed.hash != block:
+        raise Corrupt(f"the block stored as {displayed(block)} hashes to {displayed(signed.hash)}")
+    return signed
 
 
 def _height_key(height: Height) -> bytes:
     return height.to_bytes(8, "big")
+
+
+def _state_key(state: ChainState) -> bytes:
+    return _height_key(state.height) + state.hash

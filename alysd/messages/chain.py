@@ -6,6 +6,7 @@ from alysd.nurseries import Ask
 from alysd.types.auxpow import Bundle
 from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, StoredBlock
 from alysd.types.hashes import BlockHash
+from alysd.types.tables import Entry, Table
 
 
 class Chain:
@@ -32,6 +33,18 @@ class GetAncestry(Ask[Chain, tuple[ChainState, ...]]):
     """
 
     tip: BlockHash
+
+
+@attrs.frozen
+class GetEntries(Ask[Chain, tuple[Entry | None, ...]]):
+    """The entries of `table` under `keys`, in order, as they are after the block `at`; None where there is none.
+
+    Raises `UnknownParent` unless `at` is final or above.
+    """
+
+    table: Table
+    keys: tuple[bytes, ...]
+    at: BlockHash
 
 
 @attrs.frozen

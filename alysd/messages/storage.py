@@ -6,6 +6,7 @@ from alysd.nurseries import Ask
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ExecutedBlock, ForkChoiceChange, StoredBlock, StoredChain
 from alysd.types.hashes import BlockHash
+from alysd.types.tables import Entry, Table
 from alysd.types.units import Height
 
 
@@ -24,6 +25,17 @@ class CommitBlock(Ask[Storage, StoredBlock]):
 @attrs.frozen
 class LoadChain(Ask[Storage, StoredChain]):
     """What fork choice needs to find the head again."""
+
+
+@attrs.frozen
+class GetFinalEntries(Ask[Storage, tuple[Entry | None, ...]]):
+    """The entries of `table` under `keys`, in order, as the last final block leaves them, or None.
+
+    Only the chain actor, which has the changes since, asks this; all others ask it with `GetEntries`.
+    """
+
+    table: Table
+    keys: tuple[bytes, ...]
 
 
 @attrs.frozen

@@ -4,10 +4,13 @@ The classes `ReceivedBlock`, `ValidBlock`, `ExecutedBlock`, `StoredBlock` prove 
 accepts only an executed one, and so on (docs/architecture.md, "A block's way").
 """
 
+from collections.abc import Mapping
+
 import attrs
 
 from alysd.types.block import SignedBlock
 from alysd.types.hashes import BlockHash, PayloadHash
+from alysd.types.tables import Change
 from alysd.types.units import Height, Slot, Wei
 
 
@@ -53,10 +56,14 @@ class ValidBlock:
 
 @attrs.frozen
 class ExecutedBlock:
-    """A valid block that the execution client has judged valid too; `state` is the chain's state after it."""
+    """A valid block that the execution client has judged valid too.
+
+    `state` is the chain's state after it; `changes` is what the block does to the tables of `types.tables`.
+    """
 
     signed: SignedBlock
     state: ChainState
+    changes: tuple[Change, ...]
 
 
 @attrs.frozen
@@ -103,8 +110,10 @@ class StoredChain:
     """What fork choice needs of the database at start.
 
     `states` begin with the block that was final before `final` (a branch from the final block may bring a proof
-    for a range that begins there) and go on with all blocks stored above its height, by height.
+    for a range that begins there) and go on with all blocks stored above its height, by height. `changes` are
+    those of the blocks above `final`.
     """
 
     states: tuple[ChainState, ...]
     final: BlockHash
+    changes: Mapping[BlockHash, tuple[Change, ...]]

@@ -113,7 +113,7 @@ class BlockImportWorkflow(Actor[BlockImport]):
         fees = await self._engine.ask(
             ExecutePayload(block.payload, block.parent_hash), seconds=self._timing.execution
         )
-        return ExecutedBlock(valid.signed, apply_block(valid.parent, valid.signed, fees, ancestry))
+        return apply_block(valid.parent, valid.signed, fees, ancestry)
 
     async def _follow(self, stored: StoredBlock) -> ImportedBlock:
         forkchoice = stored.placement.tip

@@ -4,8 +4,9 @@ It decides nothing. It logs each range that becomes final, and warns in good tim
 want of a proof of work (docs/protocol.md, "Merged mining").
 """
 
+from alysd.consensus.violations import UnknownParent
 from alysd.messages.auxpow import Finalized, MergedMining
-from alysd.messages.chain import Chain, GetForkchoice
+from alysd.messages.chain import Chain, GetEntries, GetForkchoice
 from alysd.messages.events import HeadMoved
 from alysd.messages.log.base import Bits, log
 from alysd.messages.log.chain import ProofMissing, RangeFinal
@@ -16,12 +17,10 @@ from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import EvmAddress
+from alysd.types.tables import Table
 
 HEADS_WAITING = 256
 """Changes of the head that may wait here while one is looked up; a newer one says all that an older one does."""
-
-LOOK_BACK = 8
-"""Blocks below the head among which the one with the proof is looked for: it is the head itself as a rule."""
 
 
 async def follow_finality(
@@ -48,7 +47,7 @@ async def follow_finality(
             old, tip = tip, move.new
             if tip.finalized.hash != old.finalized.hash:
                 await auxpow.send(Finalized(tip))
-                _log_final(old, tip, await _proof_of(tip, storage, seconds), own_miner)
+                _log_final(old, tip, await _proof_of(tip, chain, storage, seconds), own_miner)
             if work_overdue(tip.head, spec) and not work_overdue(old.head, spec):
                 _warn(tip.head, spec)
 
@@ -70,18 +69,14 @@ def _log_final(
     log(RangeFinal(final.height, final.height - old.finalized.height, miner, own, Bits(new.head.bits), final.hash))
 
 
-async def _proof_of(tip: Forkchoice, storage: Address[Storage], seconds: float) -> AuxPowHeader | None:
+async def _proof_of(
+    tip: Forkchoice, chain: Address[Chain], storage: Address[Storage], seconds: float
+) -> AuxPowHeader | None:
     """The header that made `tip.finalized` final; None if it is not found: only the log shows it."""
-    block_hash = tip.head.hash
-    for _ in range(LOOK_BACK):
-        try:
-            signed = await storage.ask(GetBlockByHash(block_hash), seconds=seconds)
-        except NotAnswered:
-            return None
-        if signed is None:
-            return None
-        header = signed.block.auxpow_header
-        if header is not None and header.range_end == tip.finalized.hash:
-            return header
-        block_hash = signed.block.parent_hash
-    return None
+    proofs = GetEntries(Table.PROOFS, (tip.finalized.hash,), at=tip.head.hash)
+    try:
+        (proof,) = await chain.ask(proofs, seconds=seconds)
+        signed = proof and await storage.ask(GetBlockByHash(proof.block), seconds=seconds)
+    except (NotAnswered, UnknownParent):
+        return None
+    return signed.block.auxpow_header if signed else None

@@ -15,7 +15,7 @@ from alysd.consensus.transition import apply_block
 from alysd.integrations import bls
 from alysd.resources import NodeResources, open_resources
 from alysd.types.block import Approvals, Block, SignedBlock
-from alysd.types.chain import ChainState
+from alysd.types.chain import ExecutedBlock
 from alysd.types.units import Slot, Wei
 from alysd.types.verdict import Valid
 from alysd.wire.block_ssz import block_hash
@@ -43,16 +43,16 @@ class Hand:
         verdict = await parts.engine.new_payload(payload, tip.head.hash)
         assert verdict == Valid(), verdict
         signed = self._sign(Block(tip.head.hash, slot, payload))
-        self._store(signed, apply_block(tip.head, signed, Wei(0), ()))
+        self._store(apply_block(tip.head, signed, Wei(0), ()))
 
     def _sign(self, block: Block) -> SignedBlock:
         identity = block_hash(block)
         signature = bls.sign(self.secret, approval_message(self.parts.context.genesis, identity))
         return SignedBlock(identity, block, Approvals((True,), signature))
 
-    def _store(self, signed: SignedBlock, state: ChainState) -> None:
-        self.parts.store.commit_block(signed, state, self.tree.place(state))
-        self.tree.adopt(state)
+    def _store(self, executed: ExecutedBlock) -> None:
+        self.parts.store.commit_block(executed, self.tree.place(executed.state))
+        self.tree.adopt(executed.state, executed.changes)
 
 
 async def build(data: Path, blocks: int) -> None:
@@ -61,7 +61,7 @@ async def build(data: Path, blocks: int) -> None:
     key = read_key_file(config.chain.authority_key_file, kind="bls", known_to_all=True)
     async with open_resources(config, spec) as parts:
         stored = parts.store.load_chain()
-        hand = Hand(parts, key.secret, Tree(stored.states, stored.final))
+        hand = Hand(parts, key.secret, Tree(stored.states, stored.final, stored.changes))
         first = slot_at(time.time(), spec.slot_seconds) - MARGIN_SLOTS - blocks
         for number in range(blocks):
             await hand.add(Slot(first + number))

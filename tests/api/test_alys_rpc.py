@@ -16,7 +16,7 @@ from alysd.wire.auxpow import encode_auxpow
 from alysd.workflows.internal_miner import parent_candidate
 from alysd.workflows.nonce_search import search
 from tests.consensus.builders import MINER, context_of, digest, make_spec
-from tests.mining_kit import World
+from tests.mining_kit import World, solved
 
 ADDRESS = "0x" + "11" * 20
 
@@ -144,6 +144,21 @@ async def test_blocks_are_found_by_height_hash_and_at_the_head(autojump_clock: o
         third = world.block(4)
         assert (await client.call("getheadblock"))["hash"] == third.hash[::-1].hex()
         assert (await client.call("getheadblock"))["confirmations"] == 1
+
+
+async def test_a_block_says_which_proof_covers_it(autojump_clock: object) -> None:
+    """Whoever wants to check that work stands behind a block would search the chain for it."""
+    world = World()
+    async with world.running():
+        client = Client(world)
+        first, _ = world.blocks_in(1, 2)
+        assert (await client.call("getblockbyhash", first.hash[::-1].hex()))["finalizedby"] is None
+        queued = await world.auxpow.ask(solved(await world.auxpow.ask(CreateWork(MINER))))
+        third = world.block(3, header=queued.header)
+        expected = {"hash": third.hash[::-1].hex(), "height": 3}
+        assert (await client.call("getblockbyhash", first.hash[::-1].hex()))["finalizedby"] == expected
+        assert (await client.call("getblockbyheight", 2))["finalizedby"] == expected
+        assert (await client.call("getheadblock"))["finalizedby"] is None
 
 
 @pytest.mark.parametrize(("method", "param"), [("getblockbyheight", 99), ("getblockbyhash", "77" * 32)])

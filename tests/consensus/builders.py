@@ -143,7 +143,7 @@ def extend(parent: ChainState, slots: Sequence[int], spec: ChainSpec, fees: int 
     states: list[ChainState] = []
     for offset in slots:
         signed = approve(make_block(parent, Slot(FIRST_SLOT + offset), spec), spec)
-        parent = apply_block(parent, signed, Wei(fees), ())
+        parent = apply_block(parent, signed, Wei(fees), ()).state
         states.append(parent)
     return states
 

@@ -16,13 +16,13 @@ def child_with_proof(states: list[ChainState], length: int, fees: int) -> ChainS
     parent = states[-1]
     header = make_header(parent, states, SPEC, length)
     signed = approve(make_block(parent, Slot(parent.slot + 1), SPEC, header), SPEC)
-    return apply_block(parent, signed, Wei(fees), states)
+    return apply_block(parent, signed, Wei(fees), states).state
 
 
 def test_a_block_without_proof_carries_everything_on() -> None:
     parent = attrs.evolve(extend(genesis(SPEC), [0], SPEC)[0], unpaid_fees=Wei(5), next_withdrawal=3)
     signed = approve(make_block(parent, Slot(FIRST_SLOT + 9), SPEC), SPEC)
-    assert apply_block(parent, signed, Wei(7), ()) == attrs.evolve(
+    assert apply_block(parent, signed, Wei(7), ()).state == attrs.evolve(
         parent,
         hash=signed.hash,
         parent_hash=parent.hash,
@@ -63,7 +63,7 @@ def test_over_any_history_no_more_is_minted_than_was_paid(history: list[tuple[bo
         minted += sum(one.amount * 10**9 for one in signed.block.payload.withdrawals)
         assert minted <= paid
         paid += fees
-        before, state = state, apply_block(state, signed, Wei(fees), ancestry)
+        before, state = state, apply_block(state, signed, Wei(fees), ancestry).state
         assert state.next_withdrawal == before.next_withdrawal + len(signed.block.payload.withdrawals)
         ancestry = [state] if header else [*ancestry, state]
     assert state.unpaid_fees <= paid

@@ -94,7 +94,7 @@ class Node:
             payload = await self.engine.ask(BuildPayload(tip, attributes), seconds=ASK_SECONDS)
             signed = approve(Block(tip.head.hash, slot, payload), SPEC)
             fees = await self.engine.ask(ExecutePayload(payload, signed.block.parent_hash), seconds=ASK_SECONDS)
-            state = apply_block(tip.head, signed, fees, ())
+            state = apply_block(tip.head, signed, fees, ()).state
             self.keep(Chain((*self.chain.blocks, signed), (*self.chain.states, state)))
             await self.engine.ask(SetForkchoice(self.chain.head()), seconds=ASK_SECONDS)
 

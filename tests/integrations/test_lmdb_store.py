@@ -1,21 +1,24 @@
 """The node's database: what was committed is there, nothing else is, and damage is named."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 
 import attrs
 import lmdb
 import pytest
 
-from alysd.errors import Corrupt, StoreError, WrongChain
+from alysd.errors import ConfigError, Corrupt, StoreError, WrongChain
 from alysd.integrations import lmdb_store
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.types.block import Block, SignedBlock
-from alysd.types.chain import ChainState, Forkchoice, ForkChoiceChange
+from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ForkChoiceChange
 from alysd.types.hashes import BlockHash
+from alysd.types.tables import Change, Proof, Table
 from alysd.types.units import Height, Slot
 from alysd.wire.block_ssz import block_hash
+from alysd.wire.records import seal
 
 HAND = ChainHand.of(chain_spec())
 
@@ -57,7 +60,7 @@ def test_a_new_database_holds_the_genesis_block(store: LmdbStore) -> None:
 def test_committed_blocks_are_there_after_closing_and_opening(tmp_path: Path) -> None:
     signed, state = child(HAND.genesis_state, 5)
     store = LmdbStore.open(tmp_path / "chain", HAND.genesis, HAND.genesis_state)
-    store.commit_block(signed, state, placement(state, state))
+    store.commit_block(ExecutedBlock(signed, state, ()), placement(state, state))
     store.close()
     again = LmdbStore.open(tmp_path / "chain", HAND.genesis, HAND.genesis_state)
     assert again.block_by_hash(signed.hash) == signed
@@ -68,7 +71,7 @@ def test_committed_blocks_are_there_after_closing_and_opening(tmp_path: Path) ->
 
 def test_a_block_off_the_canonical_branch_is_kept_but_has_no_height(store: LmdbStore) -> None:
     signed, state = child(HAND.genesis_state, 5)
-    store.commit_block(signed, state, placement(HAND.genesis_state))
+    store.commit_block(ExecutedBlock(signed, state, ()), placement(HAND.genesis_state))
     assert store.block_by_hash(signed.hash) == signed
     assert store.block_by_height(Height(1)) is None
     assert state in store.load_chain().states
@@ -78,9 +81,9 @@ def test_a_shorter_branch_that_wins_leaves_no_higher_canonical_block(store: Lmdb
     one, state_one = child(HAND.genesis_state, 5)
     two, state_two = child(state_one, 6)
     other, state_other = child(HAND.genesis_state, 7)
-    store.commit_block(one, state_one, placement(state_one, state_one))
-    store.commit_block(two, state_two, placement(state_two, state_two))
-    store.commit_block(other, state_other, placement(state_other, state_other))
+    store.commit_block(ExecutedBlock(one, state_one, ()), placement(state_one, state_one))
+    store.commit_block(ExecutedBlock(two, state_two, ()), placement(state_two, state_two))
+    store.commit_block(ExecutedBlock(other, state_other, ()), placement(state_other, state_other))
     assert store.block_by_height(Height(1)) == other
     assert store.block_by_height(Height(2)) is None
     assert [block.hash for block in store.canonical_range(Height(0), 10)] == [HAND.genesis.hash, other.hash]
@@ -91,7 +94,7 @@ def test_what_is_below_the_final_blocks_own_final_block_is_not_loaded(store: Lmd
     for slot in range(1, 7):
         signed, state = child(state, slot, last_final=states[slot // 3].hash, last_final_height=Height(slot // 3))
         states.append(state)
-        store.commit_block(signed, state, placement(state, state, final=states[slot // 2]))
+        store.commit_block(ExecutedBlock(signed, state, ()), placement(state, state, final=states[slot // 2]))
     chain = store.load_chain()
     assert chain.final == states[3].hash
     assert chain.states == tuple(states[1:])
@@ -101,7 +104,7 @@ def test_a_range_is_bounded_by_count_and_by_the_head(store: LmdbStore) -> None:
     state = HAND.genesis_state
     for slot in range(1, 6):
         signed, state = child(state, slot)
-        store.commit_block(signed, state, placement(state, state))
+        store.commit_block(ExecutedBlock(signed, state, ()), placement(state, state))
     heights = [block.block.height for block in store.canonical_range(Height(2), 3)]
     assert heights == [2, 3, 4]
     assert [block.block.height for block in store.canonical_range(Height(4), 9)] == [4, 5]
@@ -115,13 +118,12 @@ def test_another_chains_database_is_refused_in_words(tmp_path: Path) -> None:
         LmdbStore.open(tmp_path / "chain", other.genesis, other.genesis_state)
 
 
-def test_the_map_grows_when_it_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lmdb_store, "_FIRST_MAP_BYTES", 64 * 1024)
-    store = LmdbStore.open(tmp_path / "chain", HAND.genesis, HAND.genesis_state)
+def test_the_map_grows_when_it_is_full(tmp_path: Path) -> None:
+    store = LmdbStore.open(tmp_path / "chain", HAND.genesis, HAND.genesis_state, map_bytes=64 * 1024)
     state, blocks = HAND.genesis_state, [HAND.genesis]
     for slot in range(1, 300):
         signed, state = child(state, slot)
-        store.commit_block(signed, state, placement(state, state))
+        store.commit_block(ExecutedBlock(signed, state, ()), placement(state, state))
         blocks.append(signed)
     assert store.canonical_range(Height(0), 1000) == tuple(blocks)
     store.close()
@@ -136,9 +138,9 @@ def test_a_disk_that_refuses_is_a_store_error_and_changes_nothing(
         raise lmdb.DiskError("No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(lmdb_store, "encode_state", refuse)
+        patch.setattr(lmdb_store, "encode_block", refuse)
         with pytest.raises(StoreError, match="No space left on device"):
-            store.commit_block(signed, state, placement(state, state))
+            store.commit_block(ExecutedBlock(signed, state, ()), placement(state, state))
     assert store.block_by_hash(signed.hash) is None
     assert store.load_chain().states == (HAND.genesis_state,)
 
@@ -149,46 +151,126 @@ def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
         LmdbStore.open(tmp_path / "chain", HAND.genesis, HAND.genesis_state)
 
 
-def damage(folder: Path, table: bytes, key: bytes, value: bytes | None) -> None:
-    """Overwrite, or delete, one value behind the store's back."""
-    with lmdb.open(str(folder), max_dbs=4) as environment:
-        database = environment.open_db(table)
+def raw(folder: Path, table: str, key: bytes, value: bytes | None) -> bytes:
+    """Overwrite, or delete, one record behind the store's back; the old one."""
+    with lmdb.open(str(folder), max_dbs=len(lmdb_store.TABLES)) as environment:
+        database = environment.open_db(table.encode())
         with environment.begin(write=True) as txn:
+            old = bytes(txn.get(key, b"", db=database))
             if value is None:
                 txn.delete(key, db=database)
             else:
                 txn.put(key, value, db=database)
+            return old
 
 
-def test_damage_is_named_rather_than_served(tmp_path: Path) -> None:
-    folder = tmp_path / "chain"
+def proven(folder: Path) -> SignedBlock:
+    """A database of the genesis block and one on it, which is final and has made two entries; closed."""
     signed, state = child(HAND.genesis_state, 5)
-    store = LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)
-    store.commit_block(signed, state, placement(state, state))
-    store.close()
+    changes = tuple(Change(Table.PROOFS, bytes([n]) * 32, Proof(signed.hash, Height(n))) for n in (1, 2))
+    with closing(LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)) as store:
+        store.commit_block(ExecutedBlock(signed, state, changes), placement(state, state, final=state))
+    return signed
 
-    damage(folder, b"blocks", HAND.genesis.hash, b"\0" * 40)
-    damage(folder, b"canonical", (7).to_bytes(8, "big"), bytes(32))
-    store = LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)
-    with pytest.raises(Corrupt, match="does not decode"):
-        store.block_by_hash(HAND.genesis.hash)
-    with pytest.raises(Corrupt, match="is not in the database"):
-        store.block_by_height(Height(7))
-    store.close()
 
-    other, _ = child(state, 6)
-    damage(folder, b"blocks", signed.hash, lmdb_store.encode_block(other))
-    damage(folder, b"meta", b"final", None)
-    store = LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)
-    with pytest.raises(Corrupt, match="hashes to"):
-        store.block_by_hash(signed.hash)
-    with pytest.raises(Corrupt, match="of the final block"):
+TABLES_WITH_KEYS: dict[str, Callable[[SignedBlock], bytes]] = {
+    "blocks": lambda block: block.hash,
+    "states": lambda block: (1).to_bytes(8, "big") + block.hash,
+    "canonical": lambda _: (1).to_bytes(8, "big"),
+    "meta": lambda _: b"final",
+    "proofs": lambda _: b"\x01" * 32,
+}
+
+
+@pytest.mark.parametrize("table", TABLES_WITH_KEYS)
+def test_a_record_with_a_flipped_bit_is_named_and_never_served(tmp_path: Path, table: str) -> None:
+    """A wrong state, or a wrong entry of the peg, would pay out what nobody owes."""
+    folder = tmp_path / "chain"
+    key: bytes = TABLES_WITH_KEYS[table](proven(folder))
+    record = raw(folder, table, key, None)
+    raw(folder, table, key, bytes([record[0] ^ 1]) + record[1:])
+
+    def read_all(store: LmdbStore) -> None:
         store.load_chain()
-    store.close()
+        store.block_by_height(Height(1))
+        store.final_entries(Table.PROOFS, (b"\x01" * 32,))
 
-    damage(folder, b"meta", b"format", b"9")
-    with pytest.raises(StoreError, match="has format b'9'"):
+    words = f"{key.hex()} of the table {table} .*restore its data folder from a backup"
+    with (
+        closing(LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)) as store,
+        pytest.raises(Corrupt, match=words),
+    ):
+        read_all(store)
+
+
+def test_a_record_that_stands_under_another_key_is_damage(tmp_path: Path) -> None:
+    folder = tmp_path / "chain"
+    proven(folder)
+    one = raw(folder, "proofs", b"\x01" * 32, None)
+    raw(folder, "proofs", b"\x02" * 32, one)
+    with closing(LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)) as store:
+        assert store.final_entries(Table.PROOFS, (b"\x01" * 32,)) == (None,)
+        with pytest.raises(Corrupt, match="02 of the table proofs"):
+            store.final_entries(Table.PROOFS, (b"\x02" * 32,))
+
+
+def test_what_is_missing_or_wrong_behind_a_good_checksum_is_named_too(tmp_path: Path) -> None:
+    folder = tmp_path / "chain"
+    signed = proven(folder)
+    height, other = (7).to_bytes(8, "big"), HAND.genesis.hash
+    raw(folder, "canonical", height, seal("canonical", height, bytes(32)))
+    raw(folder, "blocks", other, seal("blocks", other, b"\0" * 40))
+    raw(folder, "blocks", signed.hash, seal("blocks", signed.hash, lmdb_store.encode_block(HAND.genesis)))
+    raw(folder, "meta", b"final", None)
+    with closing(LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)) as store:
+        with pytest.raises(Corrupt, match="is not in the database"):
+            store.block_by_height(Height(7))
+        with pytest.raises(Corrupt, match="does not decode"):
+            store.block_by_hash(other)
+        with pytest.raises(Corrupt, match="hashes to"):
+            store.block_by_hash(signed.hash)
+        with pytest.raises(Corrupt, match="of the final block"):
+            store.load_chain()
+
+
+@pytest.mark.parametrize("record", [b"1", seal("meta", b"format", b"3")])
+def test_a_database_of_another_format_is_refused_with_what_to_do(tmp_path: Path, record: bytes) -> None:
+    """It would be read as damaged, or worse, as something else."""
+    folder = tmp_path / "chain"
+    proven(folder)
+    raw(folder, "meta", b"format", record)
+    with pytest.raises(
+        ConfigError, match=f"has format {record[:1].decode()}, .* uses format 2-.*: .*storage.path"
+    ):
         LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)
+
+
+def test_entries_become_readable_when_their_block_is_final_and_only_then(store: LmdbStore) -> None:
+    key, gone = b"\x07" * 32, b"\x08" * 32
+    one, state_one = child(HAND.genesis_state, 5)
+    two, state_two = child(state_one, 6)
+    other, state_other = child(HAND.genesis_state, 7)
+    here, there = Proof(one.hash, Height(1)), Proof(other.hash, Height(1))
+    write = (Change(Table.PROOFS, key, here), Change(Table.PROOFS, gone, here))
+    store.commit_block(ExecutedBlock(one, state_one, write), placement(state_one, state_one))
+    wrong = (Change(Table.PROOFS, key, there),)
+    store.commit_block(ExecutedBlock(other, state_other, wrong), placement(state_one))
+    assert store.final_entries(Table.PROOFS, (key, gone)) == (None, None)
+    assert store.load_chain().changes == {one.hash: write, other.hash: wrong}
+
+    delete = (Change(Table.PROOFS, gone, None),)
+    final = placement(state_two, state_two, final=state_one)
+    store.commit_block(ExecutedBlock(two, state_two, delete), final)
+    assert store.final_entries(Table.PROOFS, (key, gone)) == (here, here)
+    assert store.load_chain().changes == {two.hash: delete}
+    assert store.final_state() == state_one
+
+    store.commit_block(ExecutedBlock(two, state_two, delete), placement(state_two, final=state_two))
+    assert store.final_entries(Table.PROOFS, (key, gone)) == (here, None)
+    assert store.load_chain().changes == {}
+    # The same block once more, now that it is final: nothing is left to apply.
+    store.commit_block(ExecutedBlock(two, state_two, delete), placement(state_two, final=state_two))
+    assert store.load_chain().changes == {}
 
 
 def test_an_unknown_hash_is_none(store: LmdbStore) -> None:

@@ -51,7 +51,7 @@ class Node:
         now = float(2 * signed.block.slot)
         received = ReceivedBlock(signed, len(data))
         check_block(received, parent, ancestry, self.context, now, bls.verify_aggregate)
-        state = apply_block(parent, signed, Wei(fees), ancestry)
+        state = apply_block(parent, signed, Wei(fees), ancestry).state
         self.tree.adopt(state)
         paid, minted = self.books[parent.hash]
         minted += sum(10**9 * one.amount for one in signed.block.payload.withdrawals)

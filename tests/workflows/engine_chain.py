@@ -55,7 +55,7 @@ async def extend(engine: FakeEngine, chain: Chain, length: int, first_slot: int)
     for offset in range(length):
         signed = await make_block(engine, chain.head(), Slot(first_slot + offset))
         await engine.new_payload(signed.block.payload, signed.block.parent_hash)
-        state = apply_block(chain.states[-1], signed, Wei(0), ())
+        state = apply_block(chain.states[-1], signed, Wei(0), ()).state
         chain = Chain((*chain.blocks, signed), (*chain.states, state))
     return chain
 
@@ -85,7 +85,7 @@ class MemoryStorage(Actor[Storage]):
 
     @handles(LoadChain)
     async def load_chain(self, message: LoadChain) -> StoredChain:
-        return StoredChain(self.chain.states, self.chain.states[0].hash)
+        return StoredChain(self.chain.states, self.chain.states[0].hash, {})
 
     @handles(GetBlockByHeight)
     async def by_height(self, message: GetBlockByHeight) -> SignedBlock | None:

@@ -1,0 +1,120 @@
+"""A record reads back exactly, or is refused by name."""
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alysd.errors import Corrupt
+from alysd.types.block import Withdrawal
+from alysd.types.chain import ChainState
+from alysd.types.hashes import BlockHash, EvmAddress, PayloadHash
+from alysd.types.tables import SHAPES, Proof, Table
+from alysd.types.units import Gwei, Height, Slot, Wei
+from alysd.wire.records import BYTES, record_codec, seal, unseal
+
+hashes = st.binary(min_size=32, max_size=32)
+words = st.integers(0, 2**64 - 1)
+STATES = st.builds(
+    ChainState,
+    hash=hashes.map(BlockHash),
+    parent_hash=hashes.map(BlockHash),
+    height=words.map(Height),
+    slot=words.map(Slot),
+    payload_hash=hashes.map(PayloadHash),
+    timestamp=words,
+    bits=words,
+    last_final=hashes.map(BlockHash),
+    last_final_height=words.map(Height),
+    last_final_slot=words.map(Slot),
+    unpaid_fees=st.integers(0, 2**256 - 1).map(Wei),
+    next_withdrawal=words,
+)
+
+
+@attrs.frozen
+class Nested:
+    """A record in a record, and fields of every other kind."""
+
+    withdrawal: Withdrawal
+    proof: Proof
+
+
+@given(STATES)
+def test_a_state_reads_back(state: ChainState) -> None:
+    codec = record_codec(ChainState)
+    data = codec.encode(state)
+    assert len(data) == codec.width
+    assert codec.decode(data) == state
+
+
+@given(words, words, st.binary(min_size=20, max_size=20), words, hashes, words)
+def test_a_record_within_a_record_reads_back(
+    index: int, validator: int, address: bytes, amount: int, block: bytes, height: int
+) -> None:
+    value = Nested(
+        Withdrawal(index, validator, EvmAddress(address), Gwei(amount)), Proof(BlockHash(block), Height(height))
+    )
+    codec = record_codec(Nested)
+    assert codec.width == 8 + 8 + 20 + 8 + 32 + 8
+    assert codec.decode(codec.encode(value)) == value
+
+
+def test_fields_stand_in_order_and_big_endian() -> None:
+    """Another layout would need another format of the database."""
+    data = record_codec(Proof).encode(Proof(BlockHash(bytes(range(32))), Height(258)))
+    assert data == bytes(range(32)) + bytes([0, 0, 0, 0, 0, 0, 1, 2])
+
+
+def test_a_layout_names_every_field() -> None:
+    """The database's format is made of it: two layouts of one name would be read as each other."""
+    assert record_codec(Proof).layout == "Proof(block bytes32, height uint64)"
+    assert record_codec(Nested).layout.endswith("amount uint64), proof Proof(block bytes32, height uint64))")
+
+
+def test_what_does_not_fit_is_not_written() -> None:
+    codec = record_codec(Proof)
+    with pytest.raises(ValueError, match="31 bytes where a record has 32"):
+        codec.encode(Proof(BlockHash(bytes(31)), Height(0)))
+    for height in (-1, 2**64):
+        with pytest.raises(OverflowError):
+            codec.encode(Proof(BlockHash(bytes(32)), Height(height)))
+
+
+@pytest.mark.parametrize("length", [0, 39, 41])
+def test_a_record_of_another_width_is_corrupt(length: int) -> None:
+    with pytest.raises(Corrupt, match=f"a record of Proof takes 40 bytes, found {length}"):
+        record_codec(Proof).decode(bytes(length))
+
+
+def test_a_class_with_a_field_of_no_fixed_width_has_no_record() -> None:
+    @attrs.frozen
+    class Named:
+        name: str
+
+    with pytest.raises(TypeError, match="'str'.* no fixed width"):
+        record_codec(Named)
+
+
+def test_every_table_has_a_shape_that_can_be_written() -> None:
+    for table in Table:
+        assert SHAPES[table].key in BYTES
+        assert record_codec(SHAPES[table].value).width > 0
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60), st.data())
+def test_any_flipped_bit_is_seen(key: bytes, value: bytes, data: st.DataObject) -> None:
+    record = seal("states", key, value)
+    assert unseal("states", key, record) == value
+    bit = data.draw(st.integers(0, 8 * len(record) - 1))
+    flipped = bytearray(record)
+    flipped[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(Corrupt, match="of the table states"):
+        unseal("states", key, bytes(flipped))
+
+
+def test_a_record_of_another_key_or_table_is_seen() -> None:
+    record = seal("states", b"one", b"value")
+    for table, key in (("states", b"two"), ("blocks", b"one")):
+        with pytest.raises(Corrupt, match=f"{key.hex()} of the table {table} .*from a backup"):
+            unseal(table, key, record)
