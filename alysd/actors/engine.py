@@ -1,7 +1,6 @@
-"""The engine actor: the only one who speaks with the execution client, and keeps it at the node's head."""
+"""The engine actor: the only user of the execution client, which it keeps at the node's head."""
 
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
 from typing import TypeVar
@@ -30,13 +29,14 @@ _TURNS = count(1)
 
 
 class EngineActor(Actor[Engine]):
-    """Builds, executes and follows by `engine`; feeds it by `sync_engine`, the same client with more patience.
+    """Builds, executes and follows by `engine`; feeds it by `sync_engine`, the same client with longer deadlines.
 
     `genesis` is the hash of block 0's payload. `own` is this actor's address, whose mailbox must not drop: while
-    the client lags behind, the actor feeds it in pieces, a message each, and refuses requests with `NotNow`.
+    the client lags behind, the actor feeds it in pieces, one message per piece, and refuses requests with
+    `NotNow`.
 
-    A client that does not answer is an `EngineUnavailable`, and one that holds a message for longer than
-    `Timing.engine_handler` a `TimeoutError`. Both crash the actor; its restart policy decides when to try again.
+    A client that does not answer is an `EngineUnavailable`, which crashes the actor; its restart policy decides
+    when to try again. The actor's `handle_seconds` should be `Timing.engine_handler`.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class EngineActor(Actor[Engine]):
         self._turn = 0
 
     async def started(self) -> None:
-        """Make sure that the client is of this chain, then begin to bring it to the node's head.
+        """Check that the client is of this chain, then begin to bring it to the node's head.
 
-        Not in `pre_start`: the rest of the node starts, and can be asked how it is, while the client is not there.
-        Raises `WrongChain`, `EngineUnavailable`.
+        Not in `pre_start`: the rest of the node starts, and answers questions about its health, while the client
+        is away. Raises `WrongChain`, `EngineUnavailable`, `trio.TooSlowError`.
         """
-        with _held_at_most(self._timing.engine_handler):
+        with trio.fail_after(self._timing.engine_handler):
             found = await self._engine.genesis_hash()
         if found != self._genesis:
             raise WrongChain(
@@ -73,38 +73,34 @@ class EngineActor(Actor[Engine]):
 
     @handles(CatchUp)
     async def catch_up(self, message: CatchUp) -> None:
-        """Feed the client for a little while."""
-        with _held_at_most(self._timing.engine_handler):
-            if message.turn == self._turn and not await self._reconcile.advance(self._timing.feed_piece):
-                self._go_on()
+        """Feed the client for `Timing.feed_piece` seconds."""
+        if message.turn == self._turn and not await self._reconcile.advance(self._timing.feed_piece):
+            self._go_on()
 
     @handles(BuildPayload)
     async def build_payload(self, message: BuildPayload) -> ExecutionPayload:
-        """Build on the head; raises `NotNow` while the client catches up."""
+        """Build on the head. Raises `NotNow` while the client catches up."""
         build = partial(self._engine.build_payload, *message.forkchoice.payload_hashes, message.attributes)
-        with _held_at_most(self._timing.engine_handler):
-            return await self._request(build)
+        return await self._request(build)
 
     @handles(ExecutePayload)
     async def execute_payload(self, message: ExecutePayload) -> Wei:
-        """Execute and sum up the priority fees; raises `InvalidPayload`, `NotNow` while the client catches up."""
+        """Execute and sum the priority fees. Raises `InvalidPayload`, and `NotNow` while the client catches up."""
         payload = message.payload
-        with _held_at_most(self._timing.engine_handler):
-            await self._request(partial(self._execute, message))
-            if not payload.transactions:
-                return Wei(0)
-            gas_used = await self._engine.gas_used(payload.block_hash, len(payload.transactions))
-        # Some 10 us a transaction to read its fields: too long for the event loop when there are hundreds.
+        await self._request(partial(self._execute, message))
+        if not payload.transactions:
+            return Wei(0)
+        gas_used = await self._engine.gas_used(payload.block_hash, len(payload.transactions))
+        # Some 10 us per transaction to read its fields: too long for the event loop when there are hundreds.
         return await trio.to_thread.run_sync(_fees, payload, gas_used)
 
     @handles(SetForkchoice)
     async def set_forkchoice(self, message: SetForkchoice) -> None:
-        """Follow the head; raises `NotNow` while the client catches up, which ends at the head anyway."""
-        with _held_at_most(self._timing.engine_handler):
-            await self._request(partial(self._engine.set_forkchoice, *message.forkchoice.payload_hashes))
+        """Follow the three blocks. Raises `NotNow` while the client catches up, which ends at the head anyway."""
+        await self._request(partial(self._engine.set_forkchoice, *message.forkchoice.payload_hashes))
 
     async def _request(self, request: Callable[[], Awaitable[T]]) -> T:
-        """Serve a request. If the client turns out to lag behind: once more, when it has caught up."""
+        """Serve a request. If the client turns out to lag behind, feed it and serve the request once more."""
         await self._catch_up_a_little()
         try:
             return await request()
@@ -132,23 +128,14 @@ class EngineActor(Actor[Engine]):
                 raise EngineBehind(payload.parent_hash)
 
     def _go_on(self) -> None:
-        """Announce the next piece of catching up, behind whatever waits already."""
+        """Announce the next piece of catching up, behind the messages that wait already."""
         self._turn = next(_TURNS)
         try:
-            with untraced():  # it may go on for hours after the slot that began it
+            with untraced():  # catching up may go on for hours after the slot that began it
                 self._own.tell(CatchUp(self._turn))
         except MailboxFull:
-            # Every request that waits goes on with it as well, and announces again.
+            # Each request that waits also feeds the client, and announces the next piece.
             self._turn = 0
-
-
-@contextmanager
-def _held_at_most(seconds: float) -> Generator[None]:
-    """Cut off what the client takes too long for; raises `TimeoutError`."""
-    with trio.move_on_after(seconds) as scope:
-        yield
-    if scope.cancelled_caught:
-        raise TimeoutError(f"the execution client held one message for {seconds:g} s")
 
 
 def _fees(payload: ExecutionPayload, gas_used: tuple[int, ...]) -> Wei:

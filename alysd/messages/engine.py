@@ -1,4 +1,4 @@
-"""What the engine actor, which speaks with the execution client, may be told."""
+"""The messages of the engine actor, the only user of the execution client."""
 
 import attrs
 
@@ -38,9 +38,9 @@ class SetForkchoice(Ask[Engine, None]):
 
 @attrs.frozen
 class CatchUp(Tell[Engine]):
-    """Feed a client that lags behind for a little while; the engine actor tells itself so until it follows.
+    """Feed a client that lags behind for a little while. The engine actor sends it to itself until it follows.
 
-    Only the `turn` that was announced last counts: what an earlier instance of the actor announced is void.
+    Only the `turn` that was announced last counts: messages of an earlier instance of the actor have no effect.
     """
 
     turn: int

@@ -120,6 +120,7 @@ async def node_beside(client: ExecutionProcess, chain: Chain | None = None) -> A
                 engine,
                 lambda: EngineActor(engine_client, sync_engine, engine, where, genesis, lambda _: None, TIMING),
                 restart=CircuitBreaker(failures=2, open_seconds=1.0),
+                handle_seconds=TIMING.engine_handler,
             ),
         ],
     )
