@@ -23,24 +23,21 @@ COMMANDS = {
 }
 """Each is a module of `alysd.commands` with `add_arguments(parser)` and `run(args) -> exit code`."""
 
-EXIT_USER_ERROR = 2
-"""What argparse uses too: the person who typed can put it right."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code is the command's, 2 for what the user can put right, 130 for Ctrl-C."""
+    """Run a command. The exit status is the command's, 2 for what the user can fix, 130 for Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     chosen = next((word for word in words if word in COMMANDS), None)
     module = importlib.import_module(f"alysd.commands.{chosen}") if chosen else None
     args = _parser(chosen, module).parse_args(words)
-    from alysd.errors import UserError
+    from alysd.errors import UserError, handling
 
     try:
         code: int = args.run(args)
         return code
     except UserError as error:
         sys.stderr.write(error_text(error))
-        return EXIT_USER_ERROR
+        return handling(error).exit_status
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

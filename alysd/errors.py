@@ -1,28 +1,33 @@
-"""Every error that alysd names, as one tree. What to do about an error is decided by its branch.
+"""Every error that alysd names, as one tree. The branch of an error decides how it is handled.
 
     AlysError
-    ├─ Refused               somebody else's fault: penalize or answer, go on
+    ├─ Refused               the sender's fault: answer it, change nothing
     │  ├─ InvalidBlock       a block breaks a rule of docs/protocol.md   (consensus.violations has the leaves)
     │  ├─ InvalidWork        a proof of work breaks a rule               (consensus.violations has the leaves)
     │  ├─ Malformed          bytes or text that do not parse
-    │  └─ NotNow             a request that is right, but not in the node's present state
-    ├─ Unavailable           a system beside the node does not answer: retry, back off, say so
+    │  └─ NotNow             a right request that the node's present state does not allow
+    ├─ Unavailable           a system beside the node does not answer: retry with backoff
     │  ├─ EngineUnavailable
     │  ├─ BitcoinUnavailable
     │  └─ NodeUnavailable
-    ├─ EngineBehind          the execution client does not know a block that we have: feed it
+    ├─ EngineBehind          the execution client does not know a block of the node: feed it
     ├─ ComponentError        a system beside the node answers with an error of its own
     ├─ WouldDoubleSign       the guard on disk forbids this signature
     ├─ StoreError            the database cannot be read or written
-    ├─ Corrupt               what we stored does not read back: stop, do not guess
-    └─ UserError             what a person configured or typed: printed without a stack trace, exit 2
+    ├─ Corrupt               stored data does not read back as written: stop
+    └─ UserError             a mistake in a configuration or a command: printed without stack trace
        ├─ ConfigError
        ├─ DataFolderInUse
        ├─ WrongChain         the data folder or the execution client is of another chain
        └─ AddressInUse
 
-`Refused` is also a refusal for the actor runtime: it goes to whoever asked, and the actor lives on.
+`HANDLING`, below the classes, has one row per branch that is handled in its own way: what the actor runtime does,
+which code the JSON-RPC answers, with which status a command exits.
 """
+
+from collections.abc import Mapping
+from enum import IntEnum
+from types import MappingProxyType
 
 import attrs
 
@@ -48,7 +53,7 @@ class Malformed(Refused):
 
 
 class NotNow(Refused):
-    """A request that is right in itself but cannot be served in the node's present state, and why."""
+    """A right request that the node's present state does not allow; the message says why."""
 
 
 class Unavailable(AlysError):
@@ -120,11 +125,11 @@ class StoreError(AlysError):
 
 
 class Corrupt(AlysError):
-    """What the node stored does not read back as it was: nobody should guess, the node stops."""
+    """Stored data does not read back as it was written. The node stops."""
 
 
 class UserError(AlysError):
-    """What a person configured or typed cannot work; the message says what to do. Shown without a stack trace."""
+    """A mistake in a configuration or a command. The message says what to do; it is shown without stack trace."""
 
 
 class ConfigError(UserError):
@@ -141,6 +146,52 @@ class WrongChain(UserError):
 
 class AddressInUse(UserError):
     """A port that the configuration names is taken."""
+
+
+class RpcCode(IntEnum):
+    """Error codes of the node's own JSON-RPC for what its methods answer (docs/json-rpc.md, "Errors")."""
+
+    INTERNAL_ERROR = -32603
+    BLOCK_NOT_FOUND = -32604
+    REFUSED = -32605
+    NOT_NOW = -32606
+
+
+@attrs.frozen
+class Handling:
+    """How errors of a class are handled.
+
+    `kind` is the value of the actor runtime's `FailureKind`. A `refusal` is raised to the sender of the message
+    and does not crash the actor that raises it. After a `fatal` error nothing restarts: the operator has to act.
+    `exit_status` is that of the command which the error ends.
+    """
+
+    kind: str
+    rpc_code: RpcCode
+    exit_status: int
+    refusal: bool = False
+    fatal: bool = False
+
+
+HANDLING: Mapping[type[AlysError], Handling] = MappingProxyType({
+    AlysError: Handling("panic", RpcCode.INTERNAL_ERROR, 1),
+    Refused: Handling("panic", RpcCode.REFUSED, 1, refusal=True),
+    InvalidBlock: Handling("consensus", RpcCode.REFUSED, 1, refusal=True),
+    InvalidWork: Handling("consensus", RpcCode.REFUSED, 1, refusal=True),
+    NotNow: Handling("panic", RpcCode.NOT_NOW, 1, refusal=True),
+    Unavailable: Handling("dependency", RpcCode.INTERNAL_ERROR, 1),
+    EngineBehind: Handling("dependency", RpcCode.INTERNAL_ERROR, 1),
+    ComponentError: Handling("dependency", RpcCode.INTERNAL_ERROR, 1),
+    StoreError: Handling("resource exhaustion", RpcCode.INTERNAL_ERROR, 1),
+    Corrupt: Handling("resource exhaustion", RpcCode.INTERNAL_ERROR, 1, fatal=True),
+    UserError: Handling("configuration", RpcCode.INTERNAL_ERROR, 2, fatal=True),
+})  # fmt: skip
+"""The handling of each branch of the tree. A class without a row is handled as its nearest base class."""
+
+
+def handling(error: BaseException) -> Handling:
+    """The handling of an error: the row of its nearest base class, and that of `AlysError` outside the tree."""
+    return next((HANDLING[base] for base in type(error).__mro__ if base in HANDLING), HANDLING[AlysError])
 
 
 def user_error_in(error: BaseException) -> UserError | None:

@@ -28,17 +28,7 @@ from alysd.api.servers import server_tasks
 from alysd.api.system_handle import Stop, SystemHandle
 from alysd.config.model import AlysConfig, MiningConfig
 from alysd.consensus.aura import quiet_wait
-from alysd.errors import (
-    ComponentError,
-    Corrupt,
-    EngineBehind,
-    InvalidBlock,
-    InvalidWork,
-    Refused,
-    StoreError,
-    Unavailable,
-    UserError,
-)
+from alysd.errors import HANDLING
 from alysd.integrations.bls import verify_aggregate
 from alysd.integrations.systemd import Notifier
 from alysd.messages.auxpow import MergedMining
@@ -83,24 +73,20 @@ from alysd.workflows.block_production import BlockProduction
 from alysd.workflows.finality import follow_finality
 from alysd.workflows.internal_miner import InternalMiner
 
-REFUSALS = (Refused, NotAnswered)
+REFUSALS = (*(error for error, how in HANDLING.items() if how.refusal), NotAnswered)
 """Errors that are raised to the sender of the message. They do not crash the actor that raises them."""
 
-FATAL = (UserError, Corrupt)
+FATAL = tuple(error for error, how in HANDLING.items() if how.fatal)
 """Errors that no restart can fix: the operator has to."""
 
-
-CLASSIFIER = Classifier((
-    (UserError, FailureKind.CONFIGURATION),
-    (Unavailable, FailureKind.DEPENDENCY),
-    (ComponentError, FailureKind.DEPENDENCY),
-    (EngineBehind, FailureKind.DEPENDENCY),
-    (StoreError, FailureKind.RESOURCE_EXHAUSTION),
-    (Corrupt, FailureKind.RESOURCE_EXHAUSTION),
-    (InvalidBlock, FailureKind.CONSENSUS),
-    (InvalidWork, FailureKind.CONSENSUS),
-))  # fmt: skip
-"""The kind of failure that each of the node's own errors is, for the log, the statistics and the patterns."""
+CLASSIFIER = Classifier(
+    tuple(
+        (error, FailureKind(HANDLING[error].kind))
+        for error in sorted(HANDLING, key=lambda error: len(error.__mro__), reverse=True)
+    )
+)
+"""The kind of failure that each of the node's own errors is, for the log, the statistics and the patterns. The
+first rule that fits decides, so subclasses come before their bases."""
 
 
 @attrs.frozen

@@ -7,10 +7,10 @@ import trio
 
 from alysd.api.alys_json import block_json, offer_json, queued_json
 from alysd.api.hex_values import address, text
-from alysd.api.jsonrpc import INTERNAL_ERROR, Method, RpcError
+from alysd.api.jsonrpc import Method, RpcError
 from alysd.api.params import InvalidParams, Params
 from alysd.consensus.federation import federation_at
-from alysd.errors import Malformed, NotNow, Refused
+from alysd.errors import HANDLING, Malformed, RpcCode
 from alysd.messages.auxpow import CreateWork, GetQueuedWork, MergedMining, SubmitWork
 from alysd.messages.chain import Chain, GetEntries, GetForkchoice
 from alysd.messages.storage import GetBlockByHash, GetBlockByHeight, Storage
@@ -27,11 +27,10 @@ from alysd.types.units import Height
 from alysd.wire.auxpow import MAX_AUXPOW_BYTES, decode_auxpow
 from alysd.wire.hex import from_displayed, from_hex
 
-BLOCK_NOT_FOUND = -32604
-REFUSED = -32605
-SYNCING = -32606
-
-CODES: Mapping[type[Exception], int] = {NotNow: SYNCING, Refused: REFUSED, NotAnswered: INTERNAL_ERROR}
+CODES: Mapping[type[Exception], int] = {
+    **{error: how.rpc_code for error, how in HANDLING.items() if how.refusal},
+    NotAnswered: RpcCode.INTERNAL_ERROR,
+}
 """Error codes by class, for the dispatcher (docs/protocol.md, "JSON-RPC")."""
 
 IN_PLACE = 8192
@@ -89,7 +88,7 @@ class AlysRpc:
             return await self.submit_aux_block(params)
         if self._miner is None:
             words = "no miner is configured: set mining.fee_recipient, or call createauxblock with an address"
-            raise RpcError(REFUSED, words)
+            raise RpcError(RpcCode.REFUSED, words)
         return await self._offer(self._miner)
 
     async def get_queued_pow(self, _params: Params) -> Any:
@@ -115,7 +114,7 @@ class AlysRpc:
         height = params.required(0, _height)
         signed = await self._storage.ask(GetBlockByHeight(height), seconds=self._timing.rpc_ask)
         if signed is None:
-            raise RpcError(BLOCK_NOT_FOUND, f"block not found: there is none of height {height}")
+            raise RpcError(RpcCode.BLOCK_NOT_FOUND, f"block not found: there is none of height {height}")
         return await self._shown(signed, await self._tip(), canonical=True)
 
     async def get_block_by_hash(self, params: Params) -> Any:
@@ -140,7 +139,7 @@ class AlysRpc:
     async def _by_hash(self, block_hash: BlockHash) -> SignedBlock:
         signed = await self._storage.ask(GetBlockByHash(block_hash), seconds=self._timing.rpc_ask)
         if signed is None:
-            raise RpcError(BLOCK_NOT_FOUND, "block not found: there is none with this hash")
+            raise RpcError(RpcCode.BLOCK_NOT_FOUND, "block not found: there is none with this hash")
         return signed
 
 

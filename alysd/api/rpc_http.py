@@ -7,8 +7,9 @@ import trio
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from alysd.api.jsonrpc import INTERNAL_ERROR, INVALID_REQUEST, Dispatcher
+from alysd.api.jsonrpc import INVALID_REQUEST, Dispatcher
 from alysd.api.server import MAX_BODY
+from alysd.errors import RpcCode
 
 BODY_SECONDS = 10.0
 """For a request's body to arrive: 5 MiB at 4 Mbit/s. Slower, and a sender would hold a connection for free."""
@@ -60,5 +61,5 @@ def _refusal(status: int, words: str) -> Response:
 
 async def internal_error(_request: Request, _error: Exception) -> Response:
     """Answer for a fault of this program: Starlette calls it, then raises the error on, and the server logs it."""
-    error = {"code": INTERNAL_ERROR, "message": "internal error; the node's log says more"}
+    error = {"code": RpcCode.INTERNAL_ERROR, "message": "internal error; the node's log says more"}
     return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, 500)

@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
 
     from alysd.api.console_log import ConsoleLog
     from alysd.config.genesis_hash import genesis_hash
-    from alysd.errors import AlysError, user_error_in
+    from alysd.errors import AlysError, handling, user_error_in
     from alysd.integrations.data_folder import DataFolder
     from alysd.messages.log.base import log
     from alysd.messages.log.process import NodeFailed
@@ -38,5 +38,5 @@ def run(args: argparse.Namespace) -> int:
             raise user_error from None
         leaf = failure.__cause__ or failure
         log(NodeFailed(f"{type(leaf).__name__}: {leaf}"))
-        return 1
+        return handling(leaf).exit_status
     return 0

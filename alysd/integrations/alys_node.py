@@ -2,7 +2,7 @@
 
 from typing import Any, Self
 
-from alysd.errors import ComponentError, Malformed, NodeUnavailable, NotNow
+from alysd.errors import ComponentError, Malformed, NodeUnavailable, NotNow, RpcCode
 from alysd.integrations.json_rpc_client import JsonRpcClient
 from alysd.types.auxpow import AuxPow
 from alysd.types.hashes import AuxHash, EvmAddress
@@ -12,13 +12,6 @@ from alysd.wire.mining_json import aux_offer_from_json
 
 CALL_SECONDS = 10.0
 """The node answers from memory; it may be restarting the actor that does, which takes seconds."""
-
-SYNCING = -32606
-"""The node's code for a request that is right but comes too early (docs/json-rpc.md, "Errors")."""
-
-
-PART_DOWN = -32603
-"""The node's code when one of its own parts does not answer, because it is restarting."""
 
 
 class AlysNodeRpc:
@@ -55,9 +48,9 @@ class AlysNodeRpc:
         try:
             return await self._rpc.call(method, *params, seconds=CALL_SECONDS)
         except ComponentError as error:
-            if error.code == SYNCING:
+            if error.code == RpcCode.NOT_NOW:
                 raise NotNow(error.message) from error
-            if error.code == PART_DOWN:
+            if error.code == RpcCode.INTERNAL_ERROR:
                 raise NodeUnavailable(self._url, error.message) from error
             raise
 

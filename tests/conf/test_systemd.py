@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from alysd.cli import EXIT_USER_ERROR
+from alysd.errors import HANDLING, UserError
 from tests.config.kit import CONF
 
 UNIT = CONF / "systemd" / "alysd.service"
@@ -60,7 +60,7 @@ def test_the_service_manager_hears_the_node() -> None:
 
 def test_a_wrong_configuration_is_not_tried_again_and_again() -> None:
     """The same error would fill the journal for ever."""
-    assert service()["RestartPreventExitStatus"] == str(EXIT_USER_ERROR)
+    assert service()["RestartPreventExitStatus"] == str(HANDLING[UserError].exit_status)
 
 
 def test_the_data_folder_can_be_written() -> None:
