@@ -1,1 +1,1 @@
-"""What anyone can measure again, each by one command."""
+"""Measurements that anyone can repeat, each with one command."""

@@ -1,1 +1,1 @@
-"""The node as a whole against its goals: `python -m benchmarks.node`."""
+"""The whole node measured against its goals: `python -m benchmarks.node`."""

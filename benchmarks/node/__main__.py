@@ -1,4 +1,4 @@
-"""The node against its goals, on the development chain with the embedded engine.
+"""Measure the node against its goals, on the development chain with the embedded engine.
 
     python -m benchmarks.node [--only daemon own-share database] [--blocks 10000]
 
@@ -20,7 +20,7 @@ from benchmarks.node.figures import Figure
 PARTS = ("daemon", "own-share", "database")
 
 MEMORY_FOLDER = next(iter(Path("/dev").glob("shm")), None)
-"""Where the long chain is built if there is such a place: its blocks need not be synced one by one."""
+"""A file system in memory, if there is one: on a disk, syncing each block of the long chain takes longer."""
 
 
 async def measure(part: str, blocks: int) -> None:

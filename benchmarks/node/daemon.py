@@ -1,4 +1,4 @@
-"""What the running daemon takes: time to start, memory, processor, time in a block, time for an answer."""
+"""Measures the running daemon: time to start, memory, processor time, time per block, time per answer."""
 
 import statistics
 import subprocess
@@ -22,25 +22,25 @@ from tests.integration.daemon import ROOT, Daemon, daemon
 HELP_RUNS = 7
 
 REST_BLOCKS = 30
-"""After so many blocks caches are filled and memory is what it will be."""
+"""After this many blocks the caches are filled and memory stays constant."""
 
 IDLE_SECONDS = 30.0
 SAMPLE_SECONDS = 0.05
 BUSY_SECONDS = 0.3
-"""Around a block's line in the log, which is written at its end: the work on a block, and what follows it."""
+"""Seconds before and after a block's line in the log that belong to the block; the line is written at its end."""
 
 TRANSFERS = 200
 FULL_BLOCKS = 5
 BATCH = 100
-"""Calls in one request: the most that the daemon takes."""
+"""Calls in one request: the most that the daemon accepts."""
 CLIENTS = 50
 LOAD_SECONDS = 10.0
 BLOCK_SECONDS = 60.0
-"""For a block to come: thirty slots."""
+"""The longest wait for a block: thirty slots."""
 
 
 def help_time() -> Figure:
-    """`alysd --help`, from the start of the process to its end."""
+    """Measure `alysd --help` from the start of the process to its end."""
     times: list[float] = []
     for _ in range(HELP_RUNS):
         begun = time.perf_counter()
@@ -50,12 +50,12 @@ def help_time() -> Figure:
 
 
 def moment(event: dict[str, Any]) -> float:
-    """When an event of the log was written, in Unix seconds."""
+    """Return when an event of the log was written, in Unix seconds."""
     return datetime.fromisoformat(event["time"]).timestamp()
 
 
 async def start(node: Daemon, note: str) -> list[Figure]:
-    """Start the daemon; from there to ready, and to the first block."""
+    """Start the daemon, and measure the time until it is ready and until its first block."""
     begun = time.time()
     await node.start()
     ready = moment(node.events("ready")[-1]) - begun
@@ -68,7 +68,7 @@ async def start(node: Daemon, note: str) -> list[Figure]:
 
 
 async def blocks_until(node: Daemon, count: int) -> list[dict[str, Any]]:
-    """Wait until the log has so many blocks, and return them all. Raises `trio.TooSlowError` when none comes."""
+    """Wait until the log has this many blocks, and return them. Raises `trio.TooSlowError` when none comes."""
     blocks = node.events("block")
     while len(blocks) < count:
         seen = len(blocks)
@@ -80,13 +80,13 @@ async def blocks_until(node: Daemon, count: int) -> list[dict[str, Any]]:
 
 
 def processor_seconds(pid: int) -> float:
-    """What a process has had of the processors, its ended threads included."""
+    """Return the processor time of a process in seconds, including its ended threads."""
     clock = ~pid << 3 | 2  # clock_getcpuclockid(3), which Python has for threads only
     return time.clock_gettime(clock)
 
 
 async def at_rest(node: Daemon) -> list[Figure]:
-    """Memory after a minute of blocks, the processor between slots and in all, and the time in empty blocks."""
+    """Measure memory after a minute of blocks, processor use between slots and in all, time per empty block."""
     blocks = await blocks_until(node, REST_BLOCKS)
     pid = node.process.pid
     memory = resident_megabytes(await trio.Path(f"/proc/{pid}/status").read_text())
@@ -107,12 +107,12 @@ async def at_rest(node: Daemon) -> list[Figure]:
 
 
 def block_ms(blocks: list[dict[str, Any]]) -> float:
-    """The median time of blocks that the log tells."""
+    """Return the median of the times of blocks in the log."""
     return statistics.median(block["ms"] for block in blocks)
 
 
 async def full_blocks(node: Daemon) -> list[Figure]:
-    """Blocks of as many transfers as are in the pool beforehand."""
+    """Measure blocks with as many transfers as the pool has before the slot."""
     sender = Sender.of_development()
     full: list[dict[str, Any]] = []
     for _ in range(FULL_BLOCKS):
@@ -120,7 +120,7 @@ async def full_blocks(node: Daemon) -> list[Figure]:
         await blocks_until(node, len(node.events("block")) + 1)
         for begin in range(0, TRANSFERS, BATCH):
             await send(node, transfers[begin : begin + BATCH])
-        # Another process has no event that we could wait for.
+        # There is no event of another process to wait for.
         while int((await node.eth("txpool_status"))["pending"], 16):  # noqa: ASYNC110
             await trio.sleep(SAMPLE_SECONDS)
         full = [block for block in node.events("block") if block["transactions"] == TRANSFERS]
@@ -141,7 +141,7 @@ async def send(node: Daemon, transfers: Sequence[bytes]) -> None:
 
 
 async def answers(node: Daemon) -> list[Figure]:
-    """`getheadblock` by many clients at once, and the slots that it costs."""
+    """Measure `getheadblock` by many clients at once, and the slots that are missed meanwhile."""
     before = (await node.status())["counts"]["slots_missed"]
     port = urlsplit(node.url).port
     assert port is not None
@@ -159,13 +159,13 @@ async def answers(node: Daemon) -> list[Figure]:
 
 @asynccontextmanager
 async def fresh(folder: Path) -> AsyncGenerator[Daemon]:
-    """A daemon of the development chain that was not started yet."""
+    """Return a daemon of the development chain that has not been started."""
     async with daemon(folder, start=False) as node:
         yield node
 
 
 async def measure(folder: Path, show: Show) -> None:
-    """All of it, with one daemon."""
+    """Measure everything with one daemon."""
     show(help_time())
     async with fresh(folder) as node:
         for figure in await start(node, "new chain"):

@@ -1,4 +1,4 @@
-"""A database of many blocks, built as a node would have built it, and how long a node takes to start with it."""
+"""Builds a database of many blocks as a node builds it, and measures how long a node takes to start with it."""
 
 import time
 from pathlib import Path
@@ -24,7 +24,7 @@ from benchmarks.node.figures import Figure, Show
 from benchmarks.node.own_share import development
 
 MARGIN_SLOTS = 2
-"""Between the last block built and the first that the daemon may make."""
+"""Time between the last block built and the first that the daemon may make."""
 
 
 @attrs.frozen
@@ -36,7 +36,7 @@ class Hand:
     tree: Tree
 
     async def add(self, slot: Slot) -> None:
-        """One empty block on the head, in a slot that has passed."""
+        """Make one empty block on the head, in a slot that has passed."""
         parts, tip = self.parts, self.tree.tip
         attributes = payload_attributes(tip.head, slot, None, parts.context)
         payload = await parts.engine.build_payload(*tip.payload_hashes, attributes)
@@ -56,7 +56,7 @@ class Hand:
 
 
 async def build(data: Path, blocks: int) -> None:
-    """Fill a data folder of the development chain with so many empty blocks, none of them final."""
+    """Fill a data folder of the development chain with empty blocks, none of them final."""
     config, spec = development(data)
     key = read_key_file(config.chain.authority_key_file, kind="bls", known_to_all=True)
     async with open_resources(config, spec) as parts:
@@ -69,7 +69,7 @@ async def build(data: Path, blocks: int) -> None:
 
 
 async def measure(folder: Path, show: Show, blocks: int) -> None:
-    """Build, then start the daemon on it."""
+    """Build the database, then start the daemon with it."""
     async with fresh(folder) as node:
         begun = trio.current_time()
         await build(node.data, blocks)

@@ -1,4 +1,4 @@
-"""Figures with their goals, and the lines that show them."""
+"""Measured figures with their goals, and their lines in the report."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -9,7 +9,7 @@ import attrs
 
 @attrs.frozen
 class Figure:
-    """One thing measured, in `unit`; at most `at_most`, or at least `at_least`, where something is asked."""
+    """One figure, in `unit`. Its goal is at most `at_most`, or at least `at_least`, or there is none."""
 
     what: str
     value: float
@@ -18,7 +18,7 @@ class Figure:
     at_least: float | None = None
 
     def reached(self) -> bool | None:
-        """Whether all that is asked is so; `None` when nothing is."""
+        """Whether the goal is reached; `None` without a goal."""
         if self.at_most is None and self.at_least is None:
             return None
         return (self.at_most is None or self.value <= self.at_most) and (
@@ -26,12 +26,12 @@ class Figure:
         )
 
     def goal(self) -> str:
-        """What is asked, as people write it."""
+        """The goal as text."""
         bounds = (("≤", self.at_most), ("≥", self.at_least))
         return ", ".join(f"{sign} {bound:,g}" for sign, bound in bounds if bound is not None)
 
     def line(self) -> str:
-        """The figure with its goal and whether it is reached."""
+        """The line with the figure, its goal and whether it is reached."""
         digits = 0 if self.value >= 100 or self.value == int(self.value) else 1 if self.value >= 10 else 2
         verdict = {True: "yes", False: "NO", None: ""}[self.reached()]
         shown = f"{self.value:,.{digits}f}"
@@ -39,14 +39,14 @@ class Figure:
 
 
 Show = Callable[[Figure], None]
-"""Takes each figure as soon as it is there: all of them take minutes."""
+"""Receives each figure as soon as it is measured; all of them take minutes."""
 
 
 _VM_RSS = re.compile(r"^VmRSS:\s+(\d+) kB$", re.MULTILINE)
 
 
 def resident_megabytes(status: str) -> float:
-    """The memory in RAM that a `/proc/PID/status` tells, in MB of 10^6 bytes. Raises `ValueError` without one."""
+    """Return the resident memory in a `/proc/PID/status`, in MB of 10^6 bytes. Raises `ValueError` without one."""
     found = _VM_RSS.search(status)
     if found is None:
         raise ValueError("no VmRSS in it: has the process ended?")

@@ -1,4 +1,4 @@
-"""The node's own time in a block: production and import, with the execution client's calls timed and taken off.
+"""The node's own time per block: production and import, without the time of the execution client's calls.
 
 The node's real tree produces on the development chain, with its database, its guard and its embedded engine; a
 second node's storage, engine, chain and import actors import each block after it.
@@ -39,12 +39,12 @@ from benchmarks.node.transfers import Sender
 from tests.integration.daemon import DEVELOPMENT
 
 BLOCKS = 8
-"""Of each kind: empty, and full."""
+"""Blocks of each kind: empty, and full."""
 
 TRANSFERS = 200
 
 IMPORT_SECONDS = 30.0
-"""For one import by the second node."""
+"""The longest wait for one import by the second node."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -110,7 +110,7 @@ class TimedNode:
         return open_node(Node(config.mining, self.resources, self.to, self.bus))
 
     def importing(self) -> AbstractAsyncContextManager[System]:
-        """What importing takes, without production: two nodes with one key must not both make blocks."""
+        """A tree that only imports: two nodes with one key must not both make blocks."""
         resources, to, publish = self.resources, self.to, self.bus.publish
         genesis = resources.genesis
         payload = genesis.block.payload.block_hash
@@ -145,7 +145,7 @@ class TimedNode:
         return open_system(supervisor("Importer", OneForOne(), children), refusals=REFUSALS, fatal=FATAL)
 
     async def import_block(self, signed: SignedBlock) -> float:
-        """Import a block; the seconds that were not the engine's."""
+        """Import a block; return the seconds spent outside the engine."""
         before, begun = self.timed.seconds, perf_counter()
         await self.to.block_import.ask(ImportBlock(signed), seconds=IMPORT_SECONDS)
         return perf_counter() - begun - (self.timed.seconds - before)
@@ -158,7 +158,7 @@ class TimedNode:
         head = reader.head()
         pool.follow((), (), lambda sender: reader.account(head, sender), head.gas_limit, now)
         if any(pool.counts()):
-            return  # the machine was too slow to fill it within a slot: a block took a part
+            return  # the machine was too slow to fill it within a slot, and a block took a part
         for raw in batches.pop(0):
             transaction = read_transaction(raw, embedded.engine.chain_id)
             pool.add(transaction, lambda sender: reader.account(head, sender), head.gas_limit, now)
@@ -172,9 +172,9 @@ def development(folder: Path) -> tuple[AlysConfig, ChainSpec]:
 
 
 async def measure(folder: Path, show: Show) -> None:
-    """Empty blocks, then blocks of transfers; each produced, and imported by the second node."""
+    """Measure empty blocks, then blocks of transfers; each is produced, then imported by the second node."""
     config, _ = development(folder / "producer")
-    # Signed beforehand: it takes longer than what is left of a slot.
+    # Signed in advance, because it takes longer than the rest of a slot.
     sender = Sender.of_development()
     batches = [sender.transfers(TRANSFERS) for _ in range(BLOCKS)]
     produced: dict[int, list[float]] = {0: [], TRANSFERS: []}

@@ -1,4 +1,4 @@
-"""Many clients that ask the daemon's JSON-RPC, over plain sockets: a client library costs more than the answer."""
+"""Many clients of the daemon's JSON-RPC, over plain sockets: a client library would cost more than the answer."""
 
 import json
 from time import perf_counter
@@ -7,21 +7,21 @@ import attrs
 import trio
 
 ANSWER_SECONDS = 30.0
-"""For one answer; a daemon that takes longer has failed."""
+"""The longest wait for one answer; a daemon that takes longer has failed."""
 
 _CHUNK = 65_536
 
 
 @attrs.define
 class Load:
-    """What the clients saw: seconds of every answer, and how long they asked."""
+    """The measured load: seconds of every answer, and the seconds of the whole run."""
 
     seconds: float = 0.0
     times: list[float] = attrs.Factory(list[float])
 
 
 class Client:
-    """One connection that is kept, with one request under way at a time."""
+    """One persistent connection with one request at a time."""
 
     def __init__(self, stream: trio.SocketStream, port: int, method: str) -> None:
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": []}).encode()
@@ -53,7 +53,7 @@ class Client:
 
 
 def content_length(head: bytes) -> int:
-    """The length that an answer's head gives. Raises `ValueError` unless it is a 200 with one."""
+    """Return the Content-Length of a head. Raises `ValueError` if it has none or its status is not 200."""
     status, *fields = head.split(b"\r\n")
     if b" 200" not in status:
         raise ValueError(f"not the expected answer: {status!r}")
@@ -65,7 +65,7 @@ def content_length(head: bytes) -> int:
 
 
 async def load(port: int, method: str, clients: int, seconds: float) -> Load:
-    """Let so many clients ask one method for so long, each as fast as it is answered."""
+    """Let `clients` call one method for `seconds`; each sends its next request when it has its answer."""
     result = Load()
 
     async def ask_on() -> None:

@@ -1,4 +1,4 @@
-"""Signed transfers of the development chain's account, whose key everybody knows."""
+"""Signed transfers of the development chain's account, whose key is published."""
 
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ GWEI = 10**9
 
 @attrs.define
 class Sender:
-    """Sends one wei at a time to ever new accounts, and counts its nonces."""
+    """Signs transfers of one wei to new accounts, with increasing nonces."""
 
     key: str
     nonce: int = 0
@@ -25,7 +25,7 @@ class Sender:
         return cls([line for line in lines if line and not line.startswith("#")][-1])
 
     def transfers(self, count: int) -> list[bytes]:
-        """The next raw transactions."""
+        """Return the next raw transactions."""
         return [self._transfer() for _ in range(count)]
 
     def _transfer(self) -> bytes:
