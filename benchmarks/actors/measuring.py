@@ -23,7 +23,7 @@ CLIENTS = 64
 
 PRODUCERS = 8
 CONSUMERS = 1_000
-"""Who sends and who receives in the crowd."""
+"""The receiving actors of the row with 1,000 actors."""
 
 IN_A_ROW = 4
 """Messages to the same actor before the next one's turn, in the crowd that talks in fours."""

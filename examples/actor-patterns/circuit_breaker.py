@@ -73,7 +73,7 @@ async def attempt(quoter: Address[Quoting]) -> str:
 
 
 async def main() -> None:
-    """Cut the line, ask until the breaker opens, mend the line, wait."""
+    """Cut the line, ask until the breaker opens, repair the line, wait."""
     exchange = Exchange()
     quoter: Address[Quoting] = Address("quoter")
     crashes: list[Change] = []

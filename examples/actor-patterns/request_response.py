@@ -1,7 +1,7 @@
 """Request and response: an ask is typed from the message to its answer, and never waits for ever.
 
 What can come back: the answer, a refusal (the asker's fault), a crash (the actor's), or silence, which ends with
-the asker's patience. Run it: python examples/actor-patterns/request_response.py
+the ask's timeout. Run it: python examples/actor-patterns/request_response.py
 """
 
 import logging

@@ -273,7 +273,7 @@ async def test_feeding_that_a_slot_began_is_no_part_of_its_trace(autojump_clock:
 
 
 async def test_feeding_survives_a_full_mailbox(autojump_clock: MockClock) -> None:
-    """The actor speaks to itself: if it waited for room in its own mailbox it would wait for ever."""
+    """The actor sends to itself: if it waited for room in its own mailbox it would wait for ever."""
     built, chain = await make_chain(100)
     wipe(built)
     client = Recording.like(built)
@@ -348,7 +348,7 @@ async def test_node_waits_for_a_client_that_starts_later(autojump_clock: MockClo
 
 
 async def test_client_of_another_chain_ends_the_node_with_both_hashes(autojump_clock: MockClock) -> None:
-    """No restart can mend that; the operator has to see what was found and what was expected."""
+    """No restart can fix that; the operator has to see what was found and what was expected."""
     built, chain = await make_chain(3)
     client = Foreign.like(built)
     with pytest.raises(SystemFailed) as failed:

@@ -35,7 +35,7 @@ def test_a_problem_names_source_key_value_and_reason() -> None:
 
 
 def test_an_invalid_configuration_has_all_its_problems() -> None:
-    """Whoever prints the error would show one of several."""
+    """Else the printed error would show one of several."""
     error = InvalidConfig(["one", "two"])
     assert isinstance(error, ConfigError)
     assert (error.problems, str(error)) == (("one", "two"), "one\ntwo")

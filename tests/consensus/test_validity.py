@@ -1,4 +1,4 @@
-"""Every rule in its place: the right error, and the cheap ones before the dear."""
+"""Every rule in its place: the right error, and the cheap ones before the expensive ones."""
 
 from collections.abc import Sequence
 

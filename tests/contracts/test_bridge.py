@@ -97,7 +97,7 @@ def request_peg_out(state: State, address: bytes, value: int) -> MessageCallOutp
 
 @pytest.mark.parametrize("value", [1, 10**10, BTC, 10 * BTC])
 def test_the_value_stays_and_is_announced(state: State, value: int) -> None:
-    """Who burns is told so in the log, to the wei, and the value has left circulation."""
+    """The log names the sender and the value to the wei, and the value has left circulation."""
     output = request_peg_out(state, BECH32_ADDRESS, value)
     assert output.error is None
     (log,) = output.logs

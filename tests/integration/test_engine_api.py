@@ -53,7 +53,7 @@ RICH_GENESIS: dict[str, Any] = {
 }
 
 ASK_SECONDS = 5.0
-"""More than a slot's patience: machines that run these tests are shared."""
+"""More than a slot's timeout: machines that run these tests are shared."""
 
 FEED_SECONDS = 60.0
 """For a client to be fed the 40 blocks of the longest chain here: 3 s on an idle machine."""

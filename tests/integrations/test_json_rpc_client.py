@@ -45,7 +45,7 @@ async def test_large_answers_are_read_too() -> None:
 
 @pytest.mark.parametrize("status", [200, 500, 404])
 async def test_the_other_sides_own_error_keeps_code_and_words(status: int) -> None:
-    """Whether to retry, and what to tell a person, hangs on them."""
+    """Whether to retry, and what to tell a person, depends on them."""
     error = await call(refusal(-8, "Block height out of range", status))
     assert isinstance(error, ComponentError)
     assert (error.method, error.code) == ("ping", -8)

@@ -290,7 +290,7 @@ def _behind(address: Address[Echo]) -> ChildSpec:
 
 
 async def _occupy(address: Address[Echo], nursery: trio.Nursery) -> None:
-    """One message in hand for a second, and one that fills the mailbox."""
+    """One message that is handled for a second, and one that fills the mailbox."""
     nursery.start_soon(address.ask, pause(1))
     await wait_all_tasks_blocked()
     address.tell(Note("fills"))

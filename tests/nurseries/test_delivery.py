@@ -1,6 +1,6 @@
 """The promise of delivery, held against chance: crashes, cancellations, small mailboxes, restarts of groups.
 
-Whatever happens, each message that was accepted is handled once, or once more after a crash that it is
+In all cases each message that was accepted is handled once, or once more after a crash that it is
 retried for, or is a counted dead letter; each sender's messages are handled in order; each ask ends.
 """
 

@@ -113,7 +113,7 @@ async def test_who_is_busy_with_slow_messages_is_not_taken_for_stuck(
 
 
 async def test_a_tree_that_still_starts_is_not_ill(autojump_clock: MockClock) -> None:
-    """Whoever is not up when asked cannot answer: nothing is known of it."""
+    """A child that is not up when asked cannot answer: nothing is known of it."""
     diary = Diary()
 
     class Slow(Actor[Echo]):

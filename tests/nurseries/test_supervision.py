@@ -1,4 +1,4 @@
-"""Supervisors: who restarts with whom, how often, in which order, and what happens when patience ends."""
+"""Supervisors: who restarts with whom, how often, in which order, and what happens when a timeout ends."""
 
 from contextlib import suppress
 

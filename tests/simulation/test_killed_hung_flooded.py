@@ -38,7 +38,7 @@ FOUND_WITHIN = {"auxpow": Timing(2).mining_handler + 1.0, "metrics": 300.0}
 that the tree gives its handlers."""
 
 FOLLOWERS = {"storage": {"chain"}}
-"""Who fails with an actor that hangs: the chain actor cannot know whether its block was written."""
+"""Children that fail with an actor that hangs: the chain actor cannot know whether its block was written."""
 
 SENDERS = 200
 EACH = 25
@@ -54,7 +54,7 @@ def address_of(node: SimulatedNode, name: str) -> Address[Any]:
 
 
 def found_stuck(node: SimulatedNode) -> set[str]:
-    """Who was failed by the health monitor, or by the time that its handlers may take."""
+    """Children that were failed by the health monitor, or by the time that its handlers may take."""
     return {
         one.child
         for one in node.system.failures.recent
@@ -214,7 +214,7 @@ async def _keep_asking(address: Address[Any], message: Ask[Any, Any], done: Call
 async def test_an_actor_that_is_flooded_keeps_its_bounds_and_its_slots(
     name: str, tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    """Whoever can send could fill the memory, stop the blocks, or have an actor restarted for being busy."""
+    """A sender could fill the memory, stop the blocks, or have an actor restarted for being busy."""
     spec = chain_spec()
     engine = SlowFollower.of(spec.execution_genesis)
     async with open_simulated_node(tmp_path, spec, engine=engine, mining=MINING) as node:

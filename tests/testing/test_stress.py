@@ -45,7 +45,7 @@ EACH = 40
 """Messages of one producer."""
 
 Stamp = tuple[int, int]
-"""Who sent a message, and its number among those."""
+"""The sender of a message, and its number among those."""
 
 
 class Tallying:

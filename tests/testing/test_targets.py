@@ -1,4 +1,4 @@
-"""Whom chaos picks, and whom it never does."""
+"""The targets that chaos picks, and those that it never picks."""
 
 import pytest
 

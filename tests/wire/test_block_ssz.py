@@ -185,7 +185,7 @@ def test_the_hash_of_a_known_genesis_block_never_changes() -> None:
 def test_changed_bytes_are_another_block_or_malformed(
     block: Block, given_approvals: Approvals, data: st.DataObject
 ) -> None:
-    """Whatever else were raised would crash the actor that a peer's bytes reach."""
+    """Any other error would crash the actor that reads a peer's bytes."""
     raw = bytearray(encode_block(signed(block, given_approvals)))
     for _ in range(data.draw(st.integers(1, 3))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))

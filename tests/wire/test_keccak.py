@@ -1,4 +1,4 @@
-"""Keccak-256 is Ethereum's, not SHA-3: every hash of the execution layer hangs on the padding."""
+"""Keccak-256 is Ethereum's, not SHA-3: every hash of the execution layer depends on the padding."""
 
 from alysd.wire.keccak import keccak256
 

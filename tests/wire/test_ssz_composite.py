@@ -1,4 +1,4 @@
-"""Lists, options and containers: one encoding a value, and no bytes but that one."""
+"""Lists, options and containers: one encoding per value, and no other bytes."""
 
 from typing import Any
 

@@ -135,7 +135,7 @@ async def test_client_on_an_abandoned_branch_is_fed_from_the_fork(autojump_clock
 
 
 async def test_feeding_comes_in_pieces_and_says_how_far_it_is(autojump_clock: MockClock) -> None:
-    """Whoever asks in between must get an answer: a piece takes its time and a block's at most."""
+    """An ask in between must be answered: a piece takes its time and a block's at most."""
     built, chain = await make_chain(40)
     wipe(built)
     engine = Recording.like(built)
@@ -189,7 +189,7 @@ async def test_unreachable_client_is_the_callers_business(autojump_clock: MockCl
 
 
 async def test_own_block_that_the_client_judges_invalid_is_named(autojump_clock: MockClock) -> None:
-    """Two implementations disagree about the chain's own history: nobody can mend that but a person."""
+    """Two implementations disagree about the chain's own history: only a person can fix that."""
     engine, chain = await make_chain(5)
     wipe(engine)
     engine.refuse = {chain.states[3].payload_hash}
@@ -346,7 +346,7 @@ async def test_client_that_does_not_follow_what_it_was_fed_is_an_error(autojump_
 @settings(max_examples=40, deadline=None)
 @given(length=st.integers(1, 60), data=st.data())
 def test_any_client_ends_at_the_head(length: int, data: st.DataObject) -> None:
-    """Whatever part of the chain a client has, and however short the pieces: the end is the same."""
+    """With any part of the chain in the client, and with pieces of any length, the end is the same."""
     kept = data.draw(st.integers(0, length))
     piece = data.draw(st.floats(0.0, 2.0))
 

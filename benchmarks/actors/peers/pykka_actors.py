@@ -1,4 +1,4 @@
-"""Pykka: a thread an actor, unbounded inboxes, no supervision; the crash job's `on_failure` stands in for it."""
+"""Pykka: a thread per actor, unbounded inboxes, no supervision; the crash job's `on_failure` stands in for it."""
 
 import gc
 import threading

@@ -51,7 +51,7 @@ class Memory:
 
 
 class AgainstTheSpecification(RuleBasedStateMachine):
-    """Whatever is done to it, the overlay reads and hashes like the specification's own state."""
+    """After any sequence of operations the overlay reads and hashes like the specification's own state."""
 
     @initialize()
     def begin_empty(self) -> None:

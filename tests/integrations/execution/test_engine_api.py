@@ -207,7 +207,7 @@ async def test_building_is_given_up_within_its_part_of_the_slot(autojump_clock: 
 
 
 async def test_client_that_hangs_is_unavailable_after_the_deadline(autojump_clock: MockClock) -> None:
-    """The words say how long was waited; patience depends on whether a slot waits too."""
+    """The words say how long was waited; the timeout depends on whether a slot waits too."""
     client = Server({"engine_newPayloadV3": HANGS}).client()
     for view, seconds in (
         (client, IN_SLOT.new_payload),
