@@ -103,7 +103,7 @@ class Addresses:
 
 def health_rules(timing: Timing) -> HealthRules:
     """How the health monitor judges the children of a node."""
-    return HealthRules(patience=timing.health_answer, unhealthy_after=timing.health_checks)
+    return HealthRules(timeout=timing.health_answer, unhealthy_after=timing.health_checks)
 
 
 @attrs.frozen

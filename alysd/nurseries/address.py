@@ -5,7 +5,6 @@ none of them. This module also says what happens to the message that was being h
 (`OnCrash`, `Address.resolve_current`), and to messages that are never handled (`DeadLetter`).
 """
 
-import os
 from collections import deque
 from collections.abc import Coroutine
 from enum import Enum
@@ -111,8 +110,6 @@ R = TypeVar("R")
 ASK_SECONDS = 5.0
 """The usual patience of an ask: two slots of the chains this was made for, and a bit."""
 
-_PROCESS = f"{os.getpid():x}-{os.urandom(4).hex()}"
-
 
 class Address(Generic[P]):
     """Where messages of the protocol `P` are sent.
@@ -165,14 +162,6 @@ class Address(Generic[P]):
     def depth(self) -> int:
         """Messages that wait in the mailbox."""
         return len(self.mailbox.queue)
-
-    @property
-    def message_id(self) -> str:
-        """The id of the message taken last: the process, the actor, and the message's number in its mailbox.
-
-        Messages leave a mailbox in order, so the number needs no storing: it is the count of those taken.
-        """
-        return f"{_PROCESS}-{self.name}-{self.mailbox.taken}"
 
     def tell(self, message: Tell[P]) -> None:
         """Send without waiting.

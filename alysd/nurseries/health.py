@@ -41,7 +41,7 @@ class HealthRules:
     """How often to ask, how long to wait for answers, and how much silence is too much."""
 
     intervals: Mapping[Priority, float] = INTERVALS
-    patience: float = 2.0
+    timeout: float = 2.0
     """Seconds for an answer. Far more than any handler should take."""
     unhealthy_after: int = 3
     """Checks failed in a row after which a child is restarted. A silence that is answered late ends the row: who
@@ -106,11 +106,11 @@ class HealthMonitor:
     async def run(self, runtime: Runtime) -> None:
         """Check for ever: each round those whose interval has passed."""
         beat = min(self.rules.intervals.values())
-        patience = min(self.rules.patience, beat)
+        timeout = min(self.rules.timeout, beat)
         while True:
-            await trio.sleep(beat - patience)
+            await trio.sleep(beat - timeout)
             checks = self._ask(runtime, trio.current_time(), beat)
-            await trio.sleep(patience)
+            await trio.sleep(timeout)
             for check in checks:
                 self._judge(check)
             self._report(runtime)

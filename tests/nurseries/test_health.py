@@ -243,7 +243,7 @@ async def test_each_priority_has_its_interval(autojump_clock: MockClock) -> None
 async def test_trends_patterns_and_children_that_are_gone(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monitor = HealthMonitor(HealthRules(patience=1.0))
+    monitor = HealthMonitor(HealthRules(timeout=1.0))
     address, child = echo(priority=CRITICAL)
     _, gone = echo("gone", priority=CRITICAL)
     async with running([child], monitor=monitor, intensity=Intensity(100, 1)) as system:

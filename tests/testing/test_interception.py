@@ -60,7 +60,7 @@ async def test_a_health_monitor_finds_and_restarts_a_stalled_actor(autojump_cloc
     ledger = StandIn[Ledger]("ledger", harness.transcript)
     till = RecordedAddress[Till]("till", harness.transcript)
     child = stalls.intercept(actor(till, lambda: TillActor(ledger), restart=Immediate()))
-    monitor = HealthMonitor(HealthRules(patience=1.0, unhealthy_after=2))
+    monitor = HealthMonitor(HealthRules(timeout=1.0, unhealthy_after=2))
     async with open_system(supervisor("Root", OneForOne(), [child]), monitor=monitor) as system:
         with stalls.stalling(["till"]):
             till.tell(Count(1))

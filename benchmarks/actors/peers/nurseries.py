@@ -1,4 +1,4 @@
-"""`alysd.nurseries` as a program uses it: ids, timestamps, counters and supervision on."""
+"""`alysd.nurseries` as a program uses it: timestamps, counters and supervision on."""
 
 import gc
 from collections import deque
@@ -241,7 +241,7 @@ async def lookup(sizes: Sizes) -> Figures:
 async def health(sizes: Sizes) -> Figures:
     """Processor time, since a round waits for its answers: the process does nothing else meanwhile."""
     beat = 0.2
-    rules = HealthRules(intervals=dict.fromkeys(Priority, beat), patience=beat / 2)
+    rules = HealthRules(intervals=dict.fromkeys(Priority, beat), timeout=beat / 2)
     monitor = HealthMonitor(rules)
 
     async with running(addresses(CONSUMERS), monitor=monitor):
