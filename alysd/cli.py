@@ -19,6 +19,7 @@ COMMANDS = {
     "keys": "make and show keys",
     "genesis": "make a chain's specification and its execution genesis",
     "status": "show the tree, the chain and the health of a running node",
+    "actors": "list, restart, suspend or resume parts of a running node",
     "mine": "merge-mine from a Bitcoin node",
 }
 """Each is a module of `alysd.commands` with `add_arguments(parser)` and `run(args) -> exit code`."""

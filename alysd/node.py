@@ -19,6 +19,7 @@ from alysd.actors.chain import ChainActor
 from alysd.actors.engine import EngineActor
 from alysd.actors.metrics import MetricsActor
 from alysd.actors.storage import StorageActor
+from alysd.api import control
 from alysd.api.alys_rpc import AlysRpc
 from alysd.api.banner import node_starting
 from alysd.api.event_logger import EventLogger
@@ -249,6 +250,7 @@ async def run_node(config: AlysConfig, spec: ChainSpec, begun: float) -> None:
                 after=[
                     task("journal", journal.run, priority=Priority.BACKGROUND),
                     task("readiness", readiness.run),
+                    task(control.CHILD, control.ControlSocket(config.storage.control_socket, node.handle).run),
                     *server_tasks(config.api, rpc, pages, resources.embedded and resources.embedded.serve, timing),
                 ],
             )

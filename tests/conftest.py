@@ -6,6 +6,7 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
+from alysd.api.console_log import ConsoleLog
 from alysd.messages.log.base import LogEvent
 from alysd.testing.virtual_time import threads_inline
 
@@ -19,6 +20,17 @@ def no_threads() -> Generator[None]:
     """Worker threads' work is done in the event loop: a MockClock cannot see a thread, and jumps over it."""
     with threads_inline():
         yield
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Generator[None]:
+    """A command that a test runs sets up logging for the whole process, with an output that ends with the test."""
+    yield
+    root = logging.getLogger()
+    for handler in [*root.handlers]:
+        if isinstance(handler, ConsoleLog):
+            root.removeHandler(handler)
+            logging.getLogger("alysd").setLevel(logging.NOTSET)
 
 
 class _Collector(logging.Handler):

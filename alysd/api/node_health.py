@@ -53,7 +53,9 @@ class NodeReport:
         grave: list[str] = []
         light: list[str] = []
         for child in self.tree.walk():
-            if child.state not in (State.RUNNING, State.STOPPED):
+            if child.state is State.SUSPENDED:
+                light.append(f"{child.name} is suspended: `alysd actors resume` lets it go on")
+            elif child.state not in (State.RUNNING, State.STOPPED):
                 words = f"{child.name} is {child.state.value}" + (
                     f": {child.last_error}" if child.last_error else ""
                 )

@@ -1,5 +1,6 @@
 """What must hold between options, and between the options and the chain."""
 
+import os
 from collections.abc import Mapping
 
 from alysd.config.model import AlysConfig
@@ -9,6 +10,9 @@ from alysd.types.chain_spec import ChainSpec
 
 MAX_INTERNAL_HASHES = 2**20
 """Hashes that the easiest proof may take on average for the internal miner: seconds of one core."""
+
+MAX_SOCKET_PATH = 107
+"""Bytes of a Unix socket's path: Linux has room for 108 with the zero at the end."""
 
 
 def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Source) -> list[str]:
@@ -32,6 +36,12 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
     listeners = {"api.address": config.api.address, "api.operator_address": config.api.operator_address}
     if config.engine.mode == "embedded":
         listeners["api.ethereum_address"] = config.api.ethereum_address
+    control = str(config.storage.control_socket)
+    if len(os.fsencode(control)) > MAX_SOCKET_PATH:
+        problems.append(
+            f"{blame('storage.path')}: storage.path: the control socket in it, {control}, has a path of "
+            f"{len(os.fsencode(control))} bytes, and the system allows {MAX_SOCKET_PATH}: choose a shorter path"
+        )
     used: dict[str, str] = {}
     for key, address in listeners.items():
         if address is None:

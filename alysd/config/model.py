@@ -88,6 +88,11 @@ class StorageConfig:
 
     path: Path = Path("data")
 
+    @property
+    def control_socket(self) -> Path:
+        """The Unix socket of a running node, for `alysd actors`."""
+        return self.path / "control.sock"
+
 
 @attrs.frozen
 class MiningConfig:

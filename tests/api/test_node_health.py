@@ -47,6 +47,11 @@ def critical(state: State, error: str | None = None) -> ChildSnapshot:
         (report(child("journal", "task", State.STOPPED)), "healthy", ()),
         (report(child("metrics", state=State.FAILED)), "degraded", ("metrics is Failed",)),
         (
+            report(critical(State.SUSPENDED)),
+            "degraded",
+            ("chain is suspended: `alysd actors resume` lets it go on",),
+        ),
+        (
             report(child("chain", health=Health.DEGRADED, priority=Priority.CRITICAL)),
             "degraded",
             ("chain runs, but is Degraded: busy for long, or stuck",),

@@ -1,11 +1,9 @@
 """`alysd run`: what it does before and after the node itself, which stands in tests/integration."""
 
 import json
-import logging
 import sys
 import time
 import types
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +15,6 @@ from alysd.integrations.data_folder import DataFolder
 from alysd.nurseries import SystemFailed
 from alysd.types.hashes import BlockHash
 from tests.config.kit import CONF
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    """The set-up of logging is for the whole process."""
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-    logging.getLogger("alysd").setLevel(logging.NOTSET)
 
 
 class FakeNode(types.ModuleType):

@@ -158,6 +158,20 @@ class ChildReturned(LogEvent):
 
 
 @attrs.frozen
+class OperatorCommand(LogEvent):
+    """The user with the id `user` has the node `command` a child: `restart`, `suspend` or `resume` it."""
+
+    name = "operator_command"
+
+    command: str
+    child: str
+    user: int
+
+    def _line(self) -> tuple[str, str]:
+        return self.child, f"{self.command}, asked for by user id {self.user}"
+
+
+@attrs.frozen
 class LibraryLine(LogEvent):
     """A line that a library or the actor runtime wrote through `logging`, by its logger `logger`.
 

@@ -1,0 +1,182 @@
+"""The control socket: how `alysd actors` lists, restarts, suspends and resumes the children of a running node.
+
+It is a Unix socket in the data folder, of mode 0600, for processes of the node's own user and of root. There is
+one request and one answer per connection, each a line of JSON:
+
+    {"command": "suspend", "name": "engine"}      →  {"name": "engine", "critical": true}
+    {"command": "restart", "name": "nonsense"}    →  {"error": "unknown_child", "message": "there is no child …"}
+"""
+
+import json
+import os
+import socket
+import stat
+import struct
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import trio
+
+from alysd.api.system_handle import SystemHandle
+from alysd.errors import NotNow
+from alysd.messages.log.base import log
+from alysd.messages.log.process import OperatorCommand
+from alysd.nurseries import ChildSnapshot, Priority, UnknownChild, WrongState
+
+CHILD = "control socket"
+"""The name of the task that serves it."""
+
+MAX_REQUEST_BYTES = 4096
+"""Of the request's line. The longest name of a child has some twenty bytes."""
+
+MAX_CONNECTIONS = 8
+"""Open at once: a person types one command, a script a few."""
+
+REQUEST_SECONDS = 2.0
+"""For the whole line of a request to arrive, and for the answer to be taken."""
+
+_PEER_CREDENTIALS = struct.Struct("3i")  # struct ucred: process id, user id, group id
+
+
+class ControlRefused(Exception):
+    """A request that is not carried out: `error` is its name for programs, the message is for people."""
+
+    def __init__(self, error: str, message: str) -> None:
+        self.error = error
+        super().__init__(message)
+
+
+class ControlSocket:
+    """Serves the socket at `path` for the system of `handle`; `run` is a task of the tree."""
+
+    def __init__(self, path: Path, handle: SystemHandle) -> None:
+        self._path = path
+        self._handle = handle
+        self._connections = 0
+
+    async def run(self) -> None:
+        """Make the socket and serve it until cancelled, then remove it."""
+        with _listening(self._path) as listener:
+            await trio.serve_listeners(self._serve, [listener])
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        self._connections += 1
+        try:
+            async with stream:
+                answer = await self._answer(stream)
+                with trio.move_on_after(REQUEST_SECONDS):
+                    await stream.send_all(json.dumps(answer).encode() + b"\n")
+        except trio.BrokenResourceError:
+            return  # the peer has gone: there is nobody to answer
+        finally:
+            self._connections -= 1
+
+    async def _answer(self, stream: trio.SocketStream) -> dict[str, Any]:
+        try:
+            user = _peer_user(stream)
+            if user not in (os.geteuid(), 0):
+                raise ControlRefused("not_permitted", "only the node's own user and root may control it")
+            if self._connections > MAX_CONNECTIONS:
+                raise ControlRefused("busy", f"{MAX_CONNECTIONS} other commands are being carried out; try again")
+            return await self._carry_out(_parse(await _read_line(stream)), user)
+        except ControlRefused as error:
+            return {"error": error.error, "message": str(error)}
+        except UnknownChild as error:
+            return {"error": "unknown_child", "message": f"{error}; `alysd actors list` shows all"}
+        except WrongState as error:
+            return {"error": "wrong_state", "message": str(error)}
+        except NotNow as error:
+            return {"error": "not_now", "message": str(error)}
+
+    async def _carry_out(self, request: dict[str, str], user: int) -> dict[str, Any]:
+        system = self._handle.up()
+        tree, command, name = system.snapshot(), request["command"], request.get("name", "")
+        if command == "list":
+            return {"children": [_child_json(child) for child in tree.walk()]}
+        child = next((child for child in tree.walk() if child.name == name), None)
+        if child is None:
+            raise UnknownChild(name)
+        if command == "restart" and any(below.name == CHILD for below in child.walk()):
+            raise ControlRefused("own_child", f"{name} serves this command, so it cannot be restarted by it")
+        log(OperatorCommand(command, name, user))
+        if command == "restart":
+            await system.restart(name)
+        elif command == "suspend":
+            system.suspend(name)
+        else:
+            system.resume(name)
+        return {"name": name, "critical": child.priority is Priority.CRITICAL}
+
+
+def _child_json(child: ChildSnapshot) -> dict[str, Any]:
+    return {
+        "name": child.name,
+        "kind": child.kind,
+        "state": child.state.value,
+        "health": child.health.value,
+        "priority": child.priority.name.lower(),
+        "restarts": child.restarts,
+        "waiting": None if child.mailbox is None else child.mailbox.depth,
+    }
+
+
+@contextmanager
+def _listening(path: Path) -> Generator[trio.SocketListener]:
+    """The socket at `path`, in place of one that a killed node has left; it is removed afterwards.
+
+    Raises `FileExistsError` when another kind of file is at `path`. The lock of the data folder says that no other
+    node uses the socket.
+    """
+    if path.exists() or path.is_symlink():
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise FileExistsError(f"{path} is not a socket: remove it")
+        path.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(path))
+        try:
+            path.chmod(0o600)  # before it listens, so that nobody has connected yet
+            listening.listen(MAX_CONNECTIONS)
+            yield trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _peer_user(stream: trio.SocketStream) -> int:
+    """The user id of the process that connected, as the kernel tells it."""
+    data = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
+    _process, user, _group = _PEER_CREDENTIALS.unpack(data)
+    return cast("int", user)
+
+
+async def _read_line(stream: trio.SocketStream) -> bytes:
+    """One line without its end. Raises `ControlRefused` for one that is too long, too slow, or cut off."""
+    line = bytearray()
+    with trio.move_on_after(REQUEST_SECONDS):
+        while len(line) <= MAX_REQUEST_BYTES:
+            data = await stream.receive_some(MAX_REQUEST_BYTES)
+            line += data
+            first, end, _rest = bytes(line).partition(b"\n")
+            if end:
+                return first
+            if not data:
+                raise ControlRefused("malformed", "the request has no end of line")
+        raise ControlRefused("malformed", f"a request has at most {MAX_REQUEST_BYTES} bytes")
+    raise ControlRefused("too_slow", f"the request was not complete within {REQUEST_SECONDS:g} s")
+
+
+def _parse(line: bytes) -> dict[str, str]:
+    """A request: `command`, and `name` unless the command is `list`. Raises `ControlRefused` for anything else."""
+    try:
+        request: object = json.loads(line)
+    except (ValueError, RecursionError):
+        raise ControlRefused("malformed", "the request is not JSON") from None
+    if request == {"command": "list"}:
+        return {"command": "list"}
+    fields = cast("dict[str, object]", request) if isinstance(request, dict) else {}
+    command, name = fields.get("command"), fields.get("name")
+    if len(fields) == 2 and isinstance(name, str) and command in ("restart", "suspend", "resume"):
+        return {"command": cast("str", command), "name": name}
+    words = 'a request is {"command": "list"}, or restart, suspend or resume with the "name" of a child'
+    raise ControlRefused("malformed", words)

@@ -1,0 +1,111 @@
+"""`alysd actors`: lists the children of a running node, and restarts, suspends or resumes one of them."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any, cast
+
+from alysd.commands.configuration import add_configuration_arguments
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ANSWER_SECONDS = 30.0
+"""A restart is answered when the old instance has ended, for which a child has seconds, a supervisor their sum."""
+
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+"""A tree of thousands of children."""
+
+PURPOSES = {
+    "restart": "stop a child and start it again",
+    "suspend": "let an actor handle no messages until it is resumed; they wait",
+    "resume": "let a suspended actor go on",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The actions, each with the options that name the node's configuration."""
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="list actors, tasks and supervisors with their states")
+    listing.set_defaults(action="list", name=None)
+    add_configuration_arguments(listing)
+    for action, purpose in PURPOSES.items():
+        one = actions.add_parser(action, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
+        one.add_argument("name", metavar="NAME", help="as `alysd actors list` shows it")
+        one.set_defaults(action=action)
+        add_configuration_arguments(one)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Have the node do it, and say what was done; raises `UserError` when no node runs, or the node refuses."""
+    import os
+
+    from alysd.config.load import load_config
+    from alysd.errors import UserError
+
+    path = load_config(args.config, environment=os.environ, overrides=args.overrides).storage.control_socket
+    request = {"command": args.action} | ({} if args.name is None else {"name": args.name})
+    answer = ask(path, request)
+    if "error" in answer:
+        raise UserError(str(answer.get("message")))
+    sys.stdout.write(_list_text(answer["children"]) if args.name is None else _done_text(args.action, answer))
+    return 0
+
+
+def ask(path: "Path", request: dict[str, str]) -> dict[str, Any]:
+    """One request to the node whose control socket is at `path`; raises `UserError` when there is no answer."""
+    import json
+    import socket
+    from contextlib import suppress
+
+    from alysd.errors import UserError
+
+    answer = b""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(ANSWER_SECONDS)
+        try:
+            connection.connect(str(path))
+            with suppress(BrokenPipeError):  # the node may refuse before it has read the request: it says why
+                connection.sendall(json.dumps(request).encode() + b"\n")
+            while not answer.endswith(b"\n") and len(answer) <= MAX_ANSWER_BYTES:
+                data = connection.recv(65536)
+                if not data:
+                    break
+                answer += data
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise UserError(f"no node is running on the data folder {path.parent}") from None
+        except PermissionError:
+            raise UserError(f"{path}: only the node's own user and root may control it") from None
+        except TimeoutError:
+            raise UserError(
+                f"the node has not answered within {ANSWER_SECONDS:g} s; `alysd status` shows its state"
+            ) from None
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror or error}") from None
+    try:
+        report = json.loads(answer)
+    except (ValueError, RecursionError):
+        report = None
+    if not isinstance(report, dict):
+        raise UserError("the node ended the connection without an answer; `alysd status` shows its state")
+    return cast("dict[str, Any]", report)
+
+
+def _done_text(action: str, answer: dict[str, Any]) -> str:
+    name = answer["name"]
+    if action == "restart":
+        return f"{name} was stopped and is started again\n"
+    if action == "resume":
+        return f"{name} handles messages again\n"
+    text = f"{name} handles no messages after its current one; `alysd actors resume` lets it go on\n"
+    return text + ("no blocks are made while it is suspended\n" if answer["critical"] else "")
+
+
+def _list_text(children: list[dict[str, Any]]) -> str:
+    rows = [("NAME", "KIND", "STATE", "HEALTH", "RESTARTS", "WAITING")]
+    for child in children:
+        waiting = "" if child["waiting"] is None else str(child["waiting"])
+        state, health = child["state"].lower(), child["health"].lower()
+        rows.append((child["name"], child["kind"], state, health, str(child["restarts"]), waiting))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,302 @@
+"""The control socket: its commands on a real system, and clients that send nonsense, too much, or too slowly."""
+
+import json
+import os
+import socket
+import stat
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from alysd.api import control
+from alysd.api.control import CHILD, MAX_CONNECTIONS, MAX_REQUEST_BYTES, REQUEST_SECONDS, ControlSocket
+from alysd.api.system_handle import SystemHandle
+from alysd.messages.log.base import LogEvent
+from alysd.messages.log.process import OperatorCommand
+from alysd.nurseries import (
+    Actor,
+    Address,
+    Ask,
+    HealthMonitor,
+    Immediate,
+    OneForOne,
+    Priority,
+    State,
+    System,
+    actor,
+    handles,
+    open_system,
+    supervisor,
+    task,
+)
+
+
+class Echo:
+    """A protocol."""
+
+
+@attrs.frozen
+class Ping(Ask[Echo, int]):
+    """Answered with the number of the instance."""
+
+
+class EchoActor(Actor[Echo]):
+    made = 0
+
+    def __init__(self) -> None:
+        EchoActor.made += 1
+        self._number = EchoActor.made
+
+    @handles(Ping)
+    async def ping(self, message: Ping) -> int:
+        return self._number
+
+
+@attrs.frozen
+class Controlled:
+    """A system with a control socket, and an actor `echo` on which, so its priority says, blocks depend."""
+
+    path: Path
+    system: System
+    echo: Address[Echo]
+
+    def state(self, name: str) -> State:
+        return next(child.state for child in self.system.snapshot().walk() if child.name == name)
+
+    async def send(self, data: bytes) -> Any:
+        """The answer to these bytes, after which nothing more is sent."""
+        async with await trio.open_unix_socket(str(self.path)) as stream:
+            await send_what_is_taken(stream, data)
+            return await answer(stream)
+
+    async def command(self, command: str, name: str | None = None) -> Any:
+        request = {"command": command} | ({} if name is None else {"name": name})
+        return await self.send(json.dumps(request).encode() + b"\n")
+
+
+async def send_what_is_taken(stream: trio.SocketStream, data: bytes) -> None:
+    """Send these bytes and no more; the node may refuse before it has read them."""
+    try:
+        await stream.send_all(data)
+        await stream.send_eof()
+    except trio.BrokenResourceError:
+        return
+
+
+async def answer(stream: trio.SocketStream) -> Any:
+    """What the socket says before it closes the connection."""
+    line = b""
+    while not line.endswith(b"\n"):
+        line += await stream.receive_some()
+    return json.loads(line)
+
+
+@asynccontextmanager
+async def controlled(folder: Path) -> AsyncGenerator[Controlled]:
+    handle = SystemHandle(HealthMonitor())
+    path = folder / "control.sock"
+    echo: Address[Echo] = Address("echo", capacity=8)
+    root = supervisor("Root", OneForOne(), [
+        actor(echo, EchoActor, restart=Immediate(), priority=Priority.CRITICAL),
+        task("sleeper", trio.sleep_forever),
+        supervisor("ApiSupervisor", OneForOne(), [task(CHILD, ControlSocket(path, handle).run)]),
+    ])  # fmt: skip
+    async with open_system(root) as handle.system:
+        await handle.system.started()
+        await trio.testing.wait_all_tasks_blocked()  # the socket is made without any wait
+        yield Controlled(path, handle.system, echo)
+
+
+async def test_only_the_owner_may_open_the_file(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as node:
+        assert stat.S_IMODE(node.path.stat().st_mode) == 0o600
+    assert not node.path.exists(), "a node that has ended leaves none"
+
+
+async def test_the_list_has_every_child(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as node:
+        children = (await node.command("list"))["children"]
+    assert [child["name"] for child in children] == ["Root", "echo", "sleeper", "ApiSupervisor", CHILD]
+    assert children[1] == {
+        "name": "echo",
+        "kind": "actor",
+        "state": "Running",
+        "health": "Unknown",
+        "priority": "critical",
+        "restarts": 0,
+        "waiting": 0,
+    }
+    assert children[2]["waiting"] is None
+
+
+async def test_a_child_is_restarted(tmp_path: Path, logged: list[LogEvent]) -> None:
+    async with controlled(tmp_path) as node:
+        before = await node.echo.ask(Ping())
+        assert await node.command("restart", "echo") == {"name": "echo", "critical": True}
+        assert await node.echo.ask(Ping()) == before + 1
+        assert await node.command("restart", "sleeper") == {"name": "sleeper", "critical": False}
+    assert logged == [OperatorCommand("restart", name, os.geteuid()) for name in ("echo", "sleeper")]
+
+
+async def test_an_actor_is_suspended_and_resumed(tmp_path: Path) -> None:
+    """Its messages wait; the answer says that blocks depend on it."""
+    async with controlled(tmp_path) as node:
+        assert await node.command("suspend", "echo") == {"name": "echo", "critical": True}
+        await trio.testing.wait_all_tasks_blocked()
+        assert node.state("echo") is State.SUSPENDED
+        with trio.move_on_after(0.1) as waited:
+            await node.echo.ask(Ping())
+        assert waited.cancelled_caught
+        assert await node.command("resume", "echo") == {"name": "echo", "critical": True}
+        await node.echo.ask(Ping())
+        assert node.state("echo") is State.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "error", "words"),
+    [
+        (
+            "restart",
+            "nonsense",
+            "unknown_child",
+            "there is no child named nonsense; `alysd actors list`",
+        ),
+        ("restart", "Root", "own_child", "Root serves this command"),
+        ("restart", "ApiSupervisor", "own_child", "ApiSupervisor serves this command"),
+        ("restart", CHILD, "own_child", "control socket serves this command"),
+        ("suspend", "sleeper", "wrong_state", "cannot suspend sleeper: it is not an actor"),
+        ("resume", "echo", "wrong_state", "cannot resume echo: it is Running"),
+    ],
+)
+async def test_what_cannot_be_done_is_refused(
+    command: str, name: str, error: str, words: str, tmp_path: Path
+) -> None:
+    async with controlled(tmp_path) as node:
+        refused = await node.command(command, name)
+        assert refused["error"] == error
+        assert refused["message"].startswith(words)
+        await node.echo.ask(Ping())
+
+
+async def test_a_node_that_is_starting_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ControlSocket(path, SystemHandle(HealthMonitor())).run)
+        await trio.testing.wait_all_tasks_blocked()
+        async with await trio.open_unix_socket(str(path)) as stream:
+            await stream.send_all(b'{"command": "list"}\n')
+            assert await answer(stream) == {"error": "not_now", "message": "the node is starting"}
+        nursery.cancel_scope.cancel()
+
+
+MALFORMED = (
+    b"\n",
+    b"nonsense\n",
+    b"\xff\xfe\n",
+    b"[" * (MAX_REQUEST_BYTES - 1) + b"\n",
+    b"null\n",
+    b'"list"\n',
+    b"{}\n",
+    b'{"command": "stop", "name": "echo"}\n',
+    b'{"command": ["restart"], "name": "echo"}\n',
+    b'{"command": "restart"}\n',
+    b'{"command": "restart", "name": 7}\n',
+    b'{"command": "restart", "name": "echo", "more": 1}\n',
+    b'{"command": "list", "name": "echo"}\n',
+    b'{"command": "list"}',
+    b"",
+    b"x" * (MAX_REQUEST_BYTES + 1),
+    b"x" * 1_000_000,
+)
+
+
+@pytest.mark.parametrize("data", MALFORMED, ids=range(len(MALFORMED)))
+async def test_a_malformed_request_is_refused_and_changes_nothing(data: bytes, tmp_path: Path) -> None:
+    async with controlled(tmp_path) as node:
+        async with await trio.open_unix_socket(str(node.path)) as stream, trio.open_nursery() as nursery:
+            nursery.start_soon(send_what_is_taken, stream, data)
+            refused = await answer(stream)
+            nursery.cancel_scope.cancel()
+        assert refused["error"] == "malformed"
+        assert refused["message"]
+        assert (await node.command("list"))["children"][1]["restarts"] == 0
+
+
+async def test_a_request_may_come_in_parts(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as node, await trio.open_unix_socket(str(node.path)) as stream:
+        for byte in b'{"command": "resume", "name": "nobody"}\n':
+            await stream.send_all(bytes([byte]))
+        assert (await answer(stream))["error"] == "unknown_child"
+
+
+async def test_a_slow_request_is_refused(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """One client that sends nothing would hold a connection for ever."""
+    async with controlled(tmp_path) as node, await trio.open_unix_socket(str(node.path)) as stream:
+        await stream.send_all(b'{"command"')
+        began = trio.current_time()
+        assert (await answer(stream))["error"] == "too_slow"
+        assert trio.current_time() - began == pytest.approx(REQUEST_SECONDS)  # pyright: ignore[reportUnknownMemberType]
+
+
+async def test_a_client_that_goes_away_harms_nobody(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as node:
+        for data in (b"", b'{"comm', b'{"command": "list"}\n'):
+            stream = await trio.open_unix_socket(str(node.path))
+            await stream.send_all(data)
+            await stream.aclose()
+        await node.command("list")
+        assert node.state(CHILD) is State.RUNNING
+
+
+async def test_connections_are_bounded(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as node:
+        idle = [await trio.open_unix_socket(str(node.path)) for _ in range(MAX_CONNECTIONS)]
+        await trio.testing.wait_all_tasks_blocked()
+        assert (await node.command("list"))["error"] == "busy"
+        await idle.pop().aclose()
+        await trio.testing.wait_all_tasks_blocked()
+        assert "children" in await node.command("list")
+        for stream in idle:
+            await stream.aclose()
+
+
+@pytest.mark.parametrize(("user", "allowed"), [(os.geteuid(), True), (0, True), (54321, False)])
+async def test_only_the_own_user_and_root_are_obeyed(
+    user: int, allowed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that was opened to a group would let all of it stop the node's work."""
+
+    def peer_user(_stream: trio.SocketStream) -> int:
+        return user
+
+    monkeypatch.setattr(control, "_peer_user", peer_user)
+    async with controlled(tmp_path) as node:
+        refused = await node.command("restart", "echo")
+        assert refused.get("error") == (None if allowed else "not_permitted")
+
+
+async def test_a_socket_that_a_killed_node_left_is_replaced(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left:
+        left.bind(str(tmp_path / "control.sock"))
+    async with controlled(tmp_path) as node:
+        assert "children" in await node.command("list")
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+async def test_another_file_in_its_place_is_left_alone(kind: str, tmp_path: Path) -> None:
+    path, other = tmp_path / "control.sock", tmp_path / "other"
+    other.write_text("mine")
+    if kind == "file":
+        path.write_text("mine")
+    else:
+        path.symlink_to(other)
+    with pytest.raises(FileExistsError, match="is not a socket: remove it"):
+        await ControlSocket(path, SystemHandle(HealthMonitor())).run()
+    assert path.read_text() == "mine"
