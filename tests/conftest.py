@@ -15,6 +15,17 @@ settings.register_profile("alysd", deadline=None)
 settings.load_profile("alysd")
 
 
+@pytest.fixture(autouse=True)
+def _log_restored() -> Generator[None]:
+    """A command that a test runs sets up the log for the whole process, on an output that ends with the test."""
+    root = logging.getLogger()
+    levels = [(logger, logger.level) for logger in map(logging.getLogger, (None, "alysd", "alysd.nurseries"))]
+    yield
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, ConsoleLog)]
+    for logger, level in levels:
+        logger.setLevel(level)
+
+
 @pytest.fixture
 def no_threads() -> Generator[None]:
     """Worker threads' work is done in the event loop: a MockClock cannot see a thread, and jumps over it."""
