@@ -1,8 +1,8 @@
 """Block production: in each of this authority's slots, one block on the head, or a slot missed and why.
 
-Waiting → Preparing → Building → Signing → Importing → and back to Waiting by one of three ends: produced, missed,
-halted. The whole of a slot's work is bounded by the slot: what is late is given up, and nothing of it is kept but
-the guard's record that something was signed.
+Waiting → Preparing → Building → Signing → Importing, and back to Waiting with one of three outcomes: produced,
+missed, halted. The work of a slot must end within the slot. What is late is given up; only the guard's record of
+a signature remains.
 """
 
 from collections.abc import Callable
@@ -37,13 +37,13 @@ from alysd.wire.block_ssz import block_hash
 
 
 class Step(Enum):
-    """What the workflow is doing; the value names it in metrics and in the reason of a missed slot."""
+    """The step that the workflow is at; its value is the name in metrics and in the reason of a missed slot."""
 
     WAITING = "Waiting"  # for the next slot of this authority
     PREPARING = "Preparing"  # asking for the head and for work to include
     BUILDING = "Building"  # the execution client fills a payload
     SIGNING = "Signing"  # the block is whole: the guard records it and this authority approves
-    IMPORTING = "Importing"  # the signed block takes the way of every block
+    IMPORTING = "Importing"  # the signed block is imported as every other block
 
 
 @attrs.define(eq=False)

@@ -1,9 +1,9 @@
-"""Reconciliation with the execution client: it is brought to the node's head, fed from the node's own blocks.
+"""Reconciliation with the execution client: it brings the client to the node's head, with the node's own blocks.
 
-Unsure → Telling → Following; and where the client does not know the head, Telling → Comparing → Feeding → Telling.
-A client that is ahead or on another branch knows the head, so telling is all that it takes; one that lags behind,
-or has lost its data, is fed every block that it lacks. Nothing is remembered: a run that is cut off begins again
-with a comparison, and finds the client as far as it was brought.
+Unsure → Telling → Following; if the client does not know the head, Telling → Comparing → Feeding → Telling. A
+client that is ahead or on another branch knows the head, and only has to be told of it. A client that lags
+behind, or has lost its data, is fed every block that it lacks. Nothing is stored: a run that was interrupted
+begins again with a comparison, which finds how far the client has come.
 """
 
 from collections import deque
@@ -39,12 +39,12 @@ _COMPONENT = "execution client"
 
 @attrs.frozen
 class Unsure:
-    """Whether the client is at the node's head is not known: at start, or after an answer that denies it."""
+    """The client may not be at the node's head: at the start, and after it has not known a block of the node."""
 
 
 @attrs.frozen
 class Telling:
-    """The client is told of the head `tip`. `fed`: all blocks up to it were given to the client before."""
+    """The client is told of the head `tip`. `fed` means that it was given all blocks up to the head before."""
 
     tip: Forkchoice
     fed: bool
@@ -52,7 +52,7 @@ class Telling:
 
 @attrs.frozen
 class Comparing:
-    """The client knows the canonical block at `known` and not the one at `unknown`: search between them."""
+    """The client knows the canonical block at `known` and not the one at `unknown`; the search is between them."""
 
     tip: Forkchoice
     known: Height
@@ -75,7 +75,7 @@ class Following:
 
 @attrs.frozen
 class TipLoaded:
-    """The node's head, as its storage has it."""
+    """The node's head was read from its storage."""
 
     tip: Forkchoice
 
@@ -107,12 +107,12 @@ class Fed:
 
 @attrs.frozen
 class ParentLost:
-    """The client knows the parent of the next block by name, but cannot execute on it."""
+    """The client has the parent of the next block, but not the state after it."""
 
 
 @attrs.frozen
 class Doubted:
-    """The client has answered that it does not know a block that the node has."""
+    """The client does not know a block that the node has."""
 
 
 ReconcileState = Unsure | Telling | Comparing | Feeding | Following
@@ -120,7 +120,7 @@ ReconcileEvent = TipLoaded | Told | HeadUnknown | Compared | Fed | ParentLost | 
 
 
 def _narrowed(tip: Forkchoice, known: Height, unknown: Height) -> Comparing | Feeding:
-    """Search on, or feed from the first block that is not known."""
+    """Continue the search, or feed from the first block that is not known."""
     return Feeding(tip, unknown, unknown) if unknown == known + 1 else Comparing(tip, known, unknown)
 
 
@@ -157,10 +157,10 @@ TRANSITIONS: Transitions = {
 
 
 class EngineReconcile:
-    """One client's reconciliation, advanced in pieces by whoever owns it; it holds no task of its own.
+    """One client's reconciliation, which its owner advances in pieces; it has no task of its own.
 
-    `engine` should be patient: no slot waits for its calls. `genesis` is the payload hash of block 0, which the
-    client is known to share.
+    `engine` should have long deadlines: no slot waits for its calls. `genesis` is the payload hash of block 0,
+    which the client is known to share.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class EngineReconcile:
 
     @property
     def following(self) -> bool:
-        """Whether the client is at the node's head, as far as is known."""
+        """Whether the client was at the node's head when it answered last."""
         return isinstance(self._machine.state, Following)
 
     @property
@@ -195,12 +195,12 @@ class EngineReconcile:
         return "the execution client is being compared with the node's chain"
 
     def doubt(self) -> None:
-        """Begin again: the client has denied a block. Without effect on a reconciliation that runs already."""
+        """Begin again, because the client does not know a block. No effect while a reconciliation is under way."""
         if self.following:
             self._machine.move(Doubted())
 
     async def advance(self, seconds: float) -> bool:
-        """Bring the client nearer for about `seconds`, and at least by one step; whether it follows now.
+        """Bring the client nearer to the head for about `seconds`, by at least one step; whether it follows now.
 
         Raises `EngineUnavailable`, `ComponentError` when the client judges the node's own blocks invalid or does
         not execute them, and `NotAnswered` when storage does not answer.
@@ -220,7 +220,7 @@ class EngineReconcile:
                 await self._compare(Height((known + unknown) // 2))
             case Feeding() as state:
                 await self._feed(state, until)
-            case _:  # Unsure: nobody advances a client that follows
+            case _:  # Unsure: `advance` takes no step for a client that follows
                 stored = await self._storage.ask(LoadChain(), seconds=self._timing.storage_read)
                 self._machine.move(TipLoaded(Tree(stored.states, stored.final).tip))
 
@@ -244,7 +244,7 @@ class EngineReconcile:
         self._machine.move(Compared(height, known=known))
 
     async def _feed(self, state: Feeding, until: float) -> None:
-        """Give what one fetch has brought, or as much of it as there is time for, and at least one block."""
+        """Give the client the blocks of one fetch, or as many as there is time for, and at least one."""
         if not self._fetched or self._fetched[0].block.height != state.next:
             wanted = min(RANGE, state.tip.head.height - state.next + 1)
             blocks = await self._storage.ask(
@@ -286,10 +286,10 @@ class EngineReconcile:
         return True
 
     async def _recover(self, signed: SignedBlock) -> ParentLost | Fed:
-        """The block's parent is known but not executed: a crash may have cost the client its newest states.
+        """Handle a client that has a block's parent but not the state after it, as after a crash.
 
-        Following the parent makes geth execute its way to it again. Where that does not help, feeding must begin
-        further down.
+        geth executes its way to the parent again when it is told to follow it. If that does not help, feeding must
+        begin further down.
         """
         block = signed.block
         try:

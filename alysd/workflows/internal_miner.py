@@ -1,8 +1,8 @@
 """A miner inside the node, for development: makes the chain final without a Bitcoin node.
 
-It works on a parent block that no Bitcoin chain knows; the proof is as good as any other where the target is that
-of a development chain, about two hashes. It never works before the spacing between proofs has passed, so that the
-target does not harden.
+It works on a parent block that is part of no Bitcoin chain. The proof is valid all the same, and easy to find at
+the target of a development chain (about two hashes). The miner never works before the spacing between proofs has
+passed, so that the target does not become harder.
 """
 
 from alysd.consensus.commitment import commitment
@@ -24,10 +24,10 @@ from alysd.wire.bitcoin_block import ParentCandidate, build_candidate
 from alysd.workflows.nonce_search import find_nonce
 
 _PARENT_VERSION = 2
-"""Names the chain id 0 in its upper half, which is no chain's: the parent must not be of our own chain."""
+"""Its upper half is chain id 0, which no chain has: the parent must not be of our own chain."""
 
 _ANYONE_CAN_SPEND = b"\x51"
-"""OP_TRUE: the parent's coinbase pays nothing to nobody."""
+"""OP_TRUE: the parent's coinbase pays nothing, and anyone may spend that."""
 
 
 class InternalMiner:
@@ -61,7 +61,7 @@ class InternalMiner:
                 head = (await moves.receive()).new.head
 
     async def _prove(self) -> None:
-        """Find and hand in one proof. What stands in the way is tried again with the next head."""
+        """Find and submit one proof. After a refusal the next head is the next attempt."""
         try:
             if await self._auxpow.ask(GetQueuedWork(), seconds=self._timing.local_answer) is not None:
                 return
@@ -73,7 +73,7 @@ class InternalMiner:
             log(NoProofYet(str(error)))
 
     async def _search(self, offer: MiningOffer) -> tuple[ParentCandidate, int]:
-        """Try one coinbase after another, each with all its nonces, until a header meets the target."""
+        """Try all nonces of one coinbase after another, until a header meets the target."""
         extra_nonce = 0
         while True:
             candidate = parent_candidate(offer, int(self._clock.time()), extra_nonce)
@@ -93,7 +93,7 @@ def work_due(head: ChainState, spec: ChainSpec) -> bool:
 
 
 def parent_candidate(offer: MiningOffer, time: int, extra_nonce: int) -> ParentCandidate:
-    """A parent block with nothing in it but the commitment to `offer`; `time` is in Unix seconds."""
+    """A parent block that holds only the commitment to `offer`; `time` is in Unix seconds."""
     template = BlockTemplate(
         version=_PARENT_VERSION,
         previous=BitcoinHash(bytes(32)),

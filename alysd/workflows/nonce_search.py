@@ -1,4 +1,4 @@
-"""The search for a header's nonce: in a worker thread, in batches short enough to stop at once."""
+"""The search for a header's nonce, in a worker thread and in batches that are short enough to stop at once."""
 
 import hashlib
 
@@ -8,10 +8,10 @@ NONCES = 2**32
 """How many nonces a header has."""
 
 BATCH_NONCES = 10_000
-"""Tried between two looks at whether to go on: about 25 ms, at 400,000 hashes a second."""
+"""Nonces per batch, after which the search can be cancelled: about 25 ms at 400,000 hashes per second."""
 
 _MIDSTATE_BYTES = 64
-"""SHA-256's block size: a header's first block is the same for all nonces and is hashed once."""
+"""SHA-256's block size: the first block of a header is the same for all nonces and is hashed once."""
 
 
 async def find_nonce(header_start: bytes, target: int, first: int = 0) -> int | None:

@@ -26,7 +26,7 @@ from alysd.types.hashes import AuxHash, BitcoinHash, EvmAddress, sha256d
 from alysd.types.mining import AuxOffer
 from alysd.types.units import Height, Sat
 from alysd.workflows import pool_miner
-from alysd.workflows.pool_miner import HAND_IN_SECONDS, TEMPLATE_SECONDS, MiningPlan, PoolMiner, wait_for_script
+from alysd.workflows.pool_miner import SUBMIT_SECONDS, TEMPLATE_SECONDS, MiningPlan, PoolMiner, wait_for_script
 from tests.consensus.builders import CHAIN_ID, MINER, digest
 from tests.mining_kit import search_in_place
 from tests.wire.test_bitcoin_block import transaction
@@ -362,7 +362,7 @@ async def test_it_does_not_insist_for_ever(autojump_clock: MockClock, monkeypatc
     monkeypatch.setattr(FakeAlys, "submit_work", never)
     assert await rig.mine(blocks=1)
     assert rig.of(ProofRefused)[0].reason == "Alys node at http://alys: gone"
-    assert HAND_IN_SECONDS - 16 < trio.current_time() < HAND_IN_SECONDS
+    assert SUBMIT_SECONDS - 16 < trio.current_time() < SUBMIT_SECONDS
 
 
 async def test_refusals_are_told_and_mining_goes_on(autojump_clock: MockClock) -> None:
