@@ -28,7 +28,7 @@ def to_data(value: bytes) -> str:
 def text(value: Any) -> str:
     """Read a string."""
     if not isinstance(value, str):
-        raise Malformed(f"a string is wanted, got {kind(value)}")
+        raise Malformed(f"must be a string, got {kind(value)}")
     return value
 
 
@@ -43,7 +43,7 @@ def kind(value: Any) -> str:
 def boolean(value: Any) -> bool:
     """Read true or false."""
     if not isinstance(value, bool):
-        raise Malformed(f"true or false is wanted, got {kind(value)}")
+        raise Malformed(f"must be true or false, got {kind(value)}")
     return value
 
 

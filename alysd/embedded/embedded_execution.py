@@ -1,4 +1,4 @@
-"""The embedded engine as the node runs it: with a transaction pool, and an Ethereum JSON-RPC that serves both."""
+"""The embedded engine as the node runs it: with a transaction pool and the Ethereum JSON-RPC of both."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,5 +31,5 @@ class EmbeddedExecution:
         return cls(await EmbeddedEngine.open(path, execution_genesis, pool, build_seconds), pool)
 
     async def serve(self, listeners: Sequence[trio.SocketListener]) -> None:
-        """Serve Ethereum's JSON-RPC until cancelled, and keep the pool in step with the engine's head."""
+        """Serve Ethereum's JSON-RPC until cancelled, and let the pool follow the engine's head."""
         await serve_ethereum(self.engine, self.pool, listeners)

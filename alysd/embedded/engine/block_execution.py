@@ -1,7 +1,7 @@
-"""One block being executed: the specification's steps, from the system call to the header that results.
+"""The execution of one block: the specification's steps, from the system call to the resulting header.
 
-Importing and building differ only in where transactions come from and in what happens to a bad one, so both run
-through `BlockExecution`.
+Importing and building differ only in where transactions come from and in what happens to an invalid one, so both
+use `BlockExecution`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,12 +43,12 @@ from alysd.wire.rlp import as_bytes, as_list, decode
 from alysd.wire.trie import indexed_root
 
 EXECUTION_ERRORS = (EthereumException, RLPException, OverflowError, ValueError, AssertionError)
-"""What the specification raises for what breaks a rule; the middle two come from its bounded integers."""
+"""The errors that the specification raises for a broken rule; two of them come from its bounded integers."""
 
 
 @attrs.frozen
 class ExecutedPayload:
-    """A block with its outcome: everything that is stored, and the accounts it has touched."""
+    """An executed block: everything that is stored of it, and the accounts that it touched."""
 
     header: ExecutionHeader
     transactions: tuple[bytes, ...]
@@ -59,7 +59,10 @@ class ExecutedPayload:
 
 
 class BlockExecution:
-    """Executes one block on the state of its parent; `frame` is its header as far as it is fixed beforehand."""
+    """Executes one block on the state of its parent.
+
+    `frame` is the block's header with the fields that are known before execution; `finish` fills in the others.
+    """
 
     def __init__(
         self,
@@ -78,12 +81,12 @@ class BlockExecution:
 
     @property
     def base_fee(self) -> int:
-        """Wei a gas that this block burns."""
+        """Wei per gas that this block burns."""
         return self._frame.base_fee
 
     @property
     def gas_limit(self) -> int:
-        """Gas that all transactions may use."""
+        """Gas that all transactions of the block may use together."""
         return self._frame.gas_limit
 
     @property
@@ -96,11 +99,11 @@ class BlockExecution:
         return int(self._state.get_account(Address(address)).nonce)
 
     def limit(self, budget: Budget) -> None:
-        """Give what is executed from here on this budget."""
+        """Set the time budget of everything that is executed from now on."""
         self._environment.budget = budget
 
     def begin(self) -> None:
-        """Store the beacon root (EIP-4788), the first thing that a block does."""
+        """Store the beacon root (EIP-4788), which comes before the transactions."""
         fork.process_unchecked_system_transaction(
             block_env=self._environment,
             target_address=fork.BEACON_ROOTS_ADDRESS,
@@ -108,8 +111,8 @@ class BlockExecution:
         )
 
     def add(self, signed: SignedTransaction) -> None:
-        """Execute a transaction; when this raises (`BrokenRule`, `OutOfTime`), nothing has changed."""
-        self._environment.budget.look()
+        """Execute a transaction. Raises `BrokenRule` or `OutOfTime`, and then nothing has changed."""
+        self._environment.budget.check()
         prepared = prepare(signed)
         self._state.checkpoint()
         index = len(self._transactions)
@@ -125,7 +128,7 @@ class BlockExecution:
         self._receipts.append(encode_receipt(trie.trie_get(self._output.receipts_trie, rlp.encode(Uint(index)))))
 
     def finish(self, withdrawals: Sequence[Withdrawal]) -> ExecutedPayload:
-        """Pay the withdrawals, write the state into its tries, and make the header; raises `BrokenRule`."""
+        """Pay the withdrawals, compute the tries of the new state and the header. Raises `BrokenRule`."""
         try:
             minted = tuple(
                 blocks.Withdrawal(U64(w.index), U64(w.validator_index), Address(w.address), U256(w.amount))
@@ -156,23 +159,23 @@ class BlockExecution:
 
 
 def prepare(signed: SignedTransaction) -> PreparedTransaction:
-    """Bring a transaction into the specification's form; raises `BrokenRule`."""
+    """Convert a transaction to the specification's type. Raises `BrokenRule`."""
     try:
         raw = signed.raw
         encoded = Bytes(raw) if raw[0] < 0xC0 else rlp.decode_to(transactions.LegacyTransaction, raw)
         return PreparedTransaction(transactions.decode_transaction(encoded), encoded, Address(signed.sender))
     except EXECUTION_ERRORS as error:
-        raise BrokenRule(f"it does not decode: {words(error)}") from error
+        raise BrokenRule(f"does not decode: {words(error)}") from error
 
 
 def words(error: BaseException) -> str:
-    """What an error of the specification says; many of its errors only have a name."""
+    """The text of an error of the specification; many of its errors have only a class name."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _joined_bloom(receipts: Sequence[bytes]) -> bytes:
-    """The block's bloom filter: all that is in any receipt's."""
+    """The block's bloom filter: the union of its receipts' filters."""
     joined = 0
     for encoded in receipts:
         body = encoded if encoded[0] >= 0xC0 else encoded[1:]

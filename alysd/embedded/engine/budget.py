@@ -1,8 +1,8 @@
-"""A limit on the time that the specification's interpreter takes, in the middle of a transaction if need be.
+"""A time limit for the specification's interpreter, which takes effect even in the middle of a transaction.
 
-Gas bounds what a transaction costs everybody; here it would allow minutes, since an interpreter written to be read
-executes some 0.3 million instructions a second. Blocks of others are executed whatever they take, since their
-validity does not depend on this machine, but can be interrupted; blocks of our own and calls get a budget.
+The gas limit alone would allow minutes, since the interpreter executes some 0.3 million instructions per second.
+Blocks that the node builds and calls have a time budget. Blocks of other nodes have none, since their validity
+must not depend on this machine, but their execution can be interrupted.
 """
 
 import math
@@ -10,27 +10,27 @@ import time
 from collections.abc import Callable
 
 PAIRING_ADDRESS = (8).to_bytes(20, "big")
-"""The precompiled contract whose time grows with its input while it cannot be interrupted (EIP-197)."""
+"""The pairing check (EIP-197): its time grows with its input, and it cannot be interrupted."""
 
-_SECONDS_A_PAIR = 0.5
-"""What one pair of points costs in py_ecc on a slow machine; 34,000 gas pay for it (EIP-1108)."""
+_SECONDS_PER_PAIR = 0.5
+"""Time that py_ecc takes for one pair of points on a slow machine; it costs 34,000 gas (EIP-1108)."""
 
 _PAIR_BYTES = 192
 
-_LOOK_EVERY = 256
-"""Instructions between two looks at the clock: about a millisecond."""
+_CHECK_EVERY = 256
+"""Instructions between two checks of the clock: about a millisecond."""
 
 
 class OutOfTime(Exception):
-    """The time is over. Not one of the specification's errors, so that no contract's call swallows it."""
+    """The time budget is used up. Not an `EthereumException`, so that the interpreter does not catch it."""
 
 
 def never() -> None:
-    """Interrupts nothing."""
+    """Never interrupt: the default of `Budget.interrupt`."""
 
 
 class Budget:
-    """Ends `seconds` after it was made, and sooner if `interrupt`, called about every millisecond, raises."""
+    """Ends `seconds` after it is created, on `clock`. `interrupt` is called about every ms and may raise."""
 
     def __init__(
         self,
@@ -44,24 +44,24 @@ class Budget:
         self._count = 0
 
     def left(self) -> float:
-        """Seconds left; negative when it is over."""
+        """Seconds left; negative when the budget is used up."""
         return self._end - self._clock()
 
     def instruction(self) -> None:
-        """Count one instruction; raises `OutOfTime`."""
+        """Count one instruction. Raises `OutOfTime`."""
         self._count += 1
-        if self._count % _LOOK_EVERY == 0:
-            self.look()
+        if self._count % _CHECK_EVERY == 0:
+            self.check()
 
-    def look(self) -> None:
-        """Raise `OutOfTime` when the time is over, or what `interrupt` raises."""
+    def check(self) -> None:
+        """Raise `OutOfTime` when the budget is used up, or whatever `interrupt` raises."""
         self._interrupt()
         if self.left() < 0:
             raise OutOfTime
 
     def precompile(self, address: bytes, size: int) -> None:
-        """A precompiled contract will run on `size` bytes; raises `OutOfTime` if that could take too long."""
-        needed = size // _PAIR_BYTES * _SECONDS_A_PAIR if address == PAIRING_ADDRESS else 0.0
+        """Raise `OutOfTime` if the precompiled contract could take too long for `size` bytes of input."""
+        needed = size // _PAIR_BYTES * _SECONDS_PER_PAIR if address == PAIRING_ADDRESS else 0.0
         self._interrupt()
         if self.left() < needed:
             raise OutOfTime

@@ -1,4 +1,4 @@
-"""Building a block: which pending transactions go in, and when to stop."""
+"""Building a block: which pending transactions it includes, and when it is full."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -20,13 +20,13 @@ from alysd.wire.execution_header import EMPTY_OMMERS, ZERO_NONCE
 from alysd.wire.trie import EMPTY_ROOT
 
 _LEAST_GAS = 21_000
-"""What the cheapest transaction needs: with less left the block is full."""
+"""Gas of the cheapest transaction: a block with less gas left is full."""
 
 _EXTRA_DATA = b"alysd"
 
 
 class AccountReader(Protocol):
-    """The accounts as they are when a block begins."""
+    """Reads accounts as they are before a block is executed."""
 
     def account(self, address: EvmAddress) -> AccountState:
         """The account, the empty one if it does not exist."""
@@ -34,37 +34,38 @@ class AccountReader(Protocol):
 
 
 class PendingSource(Protocol):
-    """Where a block's transactions come from. Called in the engine's worker thread, never two calls at a time."""
+    """The source of a block's transactions. The engine calls it in a worker thread, one call at a time."""
 
     def best(self, base_fee: int, accounts: AccountReader) -> Iterable[SignedTransaction]:
-        """The transactions worth including at `base_fee` (wei a gas), best first, each sender's by nonce.
+        """The transactions worth including at `base_fee` (wei per gas), best first, each sender's by nonce.
 
-        The engine checks each again and stops reading when the block or its time is full.
+        The engine checks each of them again, and stops reading when the block is full or its time is used up.
         """
         ...
 
     def discard(self, transaction: SignedTransaction, reason: str) -> None:
-        """Forget a transaction that can never be included, or takes longer to execute than a block may.
+        """Remove a transaction that can never be included, or takes longer to execute than a block may.
 
-        What merely has to wait (a nonce gap, a base fee too high, no room left) is not discarded.
+        The engine does not discard a transaction that has to wait (nonce gap, base fee too high, block full).
         """
         ...
 
 
 @attrs.frozen
 class Builder:
-    """The bounds of a block being built.
+    """Builds blocks within two limits.
 
-    `seconds` bounds the time that its transactions take: with the default a slot of 2 s keeps half for everything
-    else. A single transaction may take half of it, else it would block the pool for ever and is discarded.
-    `payload_bytes` bounds the sum of the transactions: gas alone would let 7.5 MB of zeros through.
+    `seconds` limits the execution of a block's transactions; the default leaves half of a slot of 2 s for
+    everything else. A single transaction may take half of it; one that takes longer is discarded, since it would
+    delay every block. `payload_bytes` limits the total size of the transactions: gas alone would allow 7.5 MB of
+    zeros.
     """
 
     seconds: float = 1.0
     payload_bytes: int = 2**20
 
     def frame(self, parent: ExecutionHeader, attributes: PayloadAttributes) -> ExecutionHeader:
-        """The header of `parent`'s child as far as it is fixed before anything is executed."""
+        """The header of `parent`'s child, with the fields that are known before execution."""
         return ExecutionHeader(
             hash=PayloadHash(b""),
             parent_hash=parent.hash,
@@ -96,7 +97,7 @@ class Builder:
         pending: PendingSource,
         withdrawals: Sequence[Withdrawal],
     ) -> ExecutedPayload:
-        """Execute what is pending until gas, bytes or time are used up, and finish the block.
+        """Execute pending transactions until gas, bytes or time are used up, and finish the block.
 
         Raises `BrokenRule` when the withdrawals cannot be paid.
         """
@@ -118,9 +119,9 @@ class Builder:
     def _include(
         self, execution: BlockExecution, signed: SignedTransaction, pending: PendingSource, block: Budget
     ) -> bool:
-        """Execute one transaction; discard it when it can never be included. Says whether it is in the block."""
+        """Execute one transaction and return whether it is in the block; discard it when it can never be."""
         if signed.type == BLOB:
-            pending.discard(signed, "blobs have nowhere to go on a sidechain")
+            pending.discard(signed, "blob transactions are not supported on this chain")
             return False
         if signed.gas > execution.gas_limit:
             pending.discard(signed, "exceeds block gas limit")
@@ -134,7 +135,7 @@ class Builder:
         try:
             execution.add(signed)
         except OutOfTime:
-            if own == self.seconds / 2:  # it had its whole share: no block will have more
+            if own == self.seconds / 2:  # it had a full share of the time, so no other block would give it more
                 reason = f"takes longer than {own:g} s to execute"
                 log(TransactionDropped(f"0x{signed.hash.hex()}", reason))
                 pending.discard(signed, reason)

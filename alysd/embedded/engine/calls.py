@@ -1,7 +1,7 @@
-"""Trying a message on the state after a block, and throwing away what it did (eth_call, eth_estimateGas).
+"""Executing a message on the state after a block without keeping its effects (eth_call, eth_estimateGas).
 
-Runs in any worker thread beside the execution of blocks: states are read, never locked. The words of refusals are
-geth's, which tools search for (go-ethereum 1.17, core/error.go, core/vm/errors.go, eth/gasestimator).
+Runs in any worker thread while blocks are executed in another: states are only read. Error texts are those of
+geth, which tools search for (go-ethereum 1.17, core/error.go, core/vm/errors.go, eth/gasestimator).
 """
 
 import attrs
@@ -20,19 +20,19 @@ from alysd.types.hashes import EvmAddress
 from alysd.types.units import Wei
 
 GAS_CAP = 50_000_000
-"""Gas that a call may use: geth's default for RPC."""
+"""Gas that a call may use, as in geth."""
 
 CALL_SECONDS = 5.0
-"""How long a call may run: geth's default for RPC."""
+"""Time that a call may take, as in geth."""
 
 _TRANSFER_GAS = 21_000
 _CALL_STIPEND = 2_300
 _ESTIMATE_TOLERANCE = 0.015
-"""An estimate may be too high by this part: a third fewer runs than an exact one (geth's choice)."""
+"""Part by which an estimate may be too high, as in geth: it saves a third of the runs of an exact estimate."""
 
 
 class CallRefused(Refused):
-    """A call that cannot be tried; the message is in geth's words."""
+    """A call that cannot be executed; the message is geth's."""
 
 
 @attrs.frozen(str=False)
@@ -47,7 +47,7 @@ class CallTimeout(Refused):
 
 @attrs.frozen(str=False)
 class EstimateFailed(Refused):
-    """The message fails with all the gas there may be; `result` says how."""
+    """The message fails even with the most gas that it may use; `result` says how."""
 
     result: CallResult
 
@@ -56,7 +56,7 @@ class EstimateFailed(Refused):
 
 
 class Calls:
-    """Tries messages; any thread, several at a time."""
+    """Executes messages without keeping their effects; from any thread, several at a time."""
 
     def __init__(self, store: ChainStore, reader: Reader, chain_id: int) -> None:
         self._store = store
@@ -73,7 +73,7 @@ class Calls:
     ) -> CallResult:
         """Send the message on the state after `header`'s block and in that block's environment.
 
-        Raises `CallTimeout`, and `CallRefused` when the sender cannot pay or the gas is not even enough to begin.
+        Raises `CallTimeout`, and `CallRefused` when the sender cannot pay or the gas is below the intrinsic gas.
         """
         gas = gas_cap if request.gas is None else min(request.gas, gas_cap)
         budget = Budget(seconds)
@@ -110,7 +110,7 @@ class Calls:
             if first.out_of_gas:
                 raise CallRefused(f"gas required exceeds allowance ({most})")
             raise EstimateFailed(first.result)
-        # What the message used is too little when calls keep a 64th of their gas back, or storage refunds some.
+        # The gas used may not be enough: each call keeps back a 64th of its gas, and refunds come only at the end.
         least, enough = first.result.gas_used - 1, most
         likely = (first.result.gas_used + first.refund + _CALL_STIPEND) * 64 // 63
         guess = likely if likely < enough else (least + enough) // 2
@@ -128,7 +128,7 @@ class Calls:
         return gas >= intrinsic_gas(request) and self._run(header, request, gas, budget).result.succeeded
 
     def _allowance(self, header: ExecutionHeader, request: CallRequest, gas_cap: int) -> int:
-        """The most gas to try: what was asked for or fits a block, what the sender can pay, at most the cap."""
+        """The most gas to try: the request's (or the block's) limit, what the sender can pay, or the cap."""
         most = request.gas if request.gas is not None and request.gas >= _TRANSFER_GAS else header.gas_limit
         if request.max_fee:
             balance = self._reader.account(header, request.sender).balance
@@ -139,7 +139,7 @@ class Calls:
 
     def _run(self, header: ExecutionHeader, request: CallRequest, gas: int, budget: Budget) -> MessageOutcome:
         self._check(header, request, gas)
-        # Without a price the base fee reads as zero: nobody asks a message that pays nothing for a fee.
+        # Without a price the base fee reads as zero, as in geth: a message that pays nothing is not refused.
         frame = header if request.max_fee else attrs.evolve(header, base_fee=Wei(0))
         parent = self._reader.needed_header(header.parent_hash) if header.number else header
         ancestors = AncestorHashes(parent, self._reader.needed_header)
@@ -147,7 +147,7 @@ class Calls:
         return run_message(environment_of(frame, state, ancestors, self._chain_id, budget), request, gas)
 
     def _check(self, header: ExecutionHeader, request: CallRequest, gas: int) -> None:
-        """Raise `CallRefused` for what a transaction pool would refuse too."""
+        """Raise `CallRefused` for a message that a transaction pool would refuse too."""
         if request.max_fee and request.max_fee < header.base_fee:
             sender = f"0x{request.sender.hex()}"
             raise CallRefused(

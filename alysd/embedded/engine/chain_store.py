@@ -1,6 +1,6 @@
-"""Where the embedded engine keeps its chain: state tries, blocks, receipts and indices, in LMDB.
+"""The database of the embedded engine in LMDB: state tries, blocks, receipts and indices.
 
-    nodes         hash            -> a trie node's RLP, of every state there ever was: nothing is pruned
+    nodes         hash            -> a trie node's RLP, of all states: nothing is pruned
     codes         hash            -> a contract's code
     headers       block hash      -> header's RLP
     bodies        block hash      -> RLP of (transactions, withdrawals)
@@ -9,8 +9,8 @@
     transactions  hash            -> block hash | index (4, BE), of canonical blocks
     meta          "genesis", "head", "safe", "final", "format"
 
-Everything that is found by its own hash is written once and never changed, so that readers need no snapshot: each
-read is one short transaction. Growing the map needs all of them out, hence the lock around each.
+A record that is found by its own hash never changes, so readers need no snapshot: each read is one short
+transaction. The map can grow only while no transaction is open, so a lock is held around each read.
 """
 
 import threading
@@ -35,7 +35,7 @@ _TABLES = ("nodes", "codes", "headers", "bodies", "receipts", "canonical", "tran
 
 @attrs.frozen
 class BlockRecord:
-    """A block as it is written: header, body and receipts in RLP, and what its state adds."""
+    """A block as it is written: header, body and receipts in RLP, and the trie nodes and codes that it adds."""
 
     hash: bytes
     header: bytes
@@ -47,7 +47,7 @@ class BlockRecord:
 
 @attrs.frozen
 class CanonicalChange:
-    """What a forkchoice writes: the three blocks, heights to forget and to set, and the transactions' places."""
+    """The changes that a forkchoice writes: the three blocks, and the indices of canonical blocks."""
 
     head: bytes
     safe: bytes
@@ -59,7 +59,7 @@ class CanonicalChange:
 
 
 class ChainStore:
-    """Reads may come from any thread; writes from one at a time, which is the caller's to see to."""
+    """Reads may come from any thread. The caller makes sure that only one thread writes at a time."""
 
     def __init__(self, environment: lmdb.Environment) -> None:
         self._environment = environment
@@ -68,11 +68,11 @@ class ChainStore:
 
     @classmethod
     def open(cls, folder: Path, first_map_bytes: int = FIRST_MAP_BYTES) -> "ChainStore":
-        """Open the database in `folder`, empty if it is new. Raises `StoreError`."""
+        """Open the database in `folder`, and create it when it is new. Raises `StoreError`."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            # A forkchoice may be lost in a power cut, not in a crash of the process: whoever drives the engine
-            # sets it again at its start. Without syncing the meta page a commit costs one sync, not two.
+            # Without syncing the meta page a commit costs one sync instead of two. A power cut, but not a crash of
+            # the process, may then lose the last forkchoice, which the node sets again when it starts.
             environment = lmdb.open(
                 str(folder), map_size=first_map_bytes, max_dbs=len(_TABLES), max_spare_txns=4, metasync=False
             )
@@ -82,16 +82,19 @@ class ChainStore:
         found = store.meta("format")
         if found not in (None, _FORMAT):
             store.close()
-            raise StoreError(f"the execution database in {folder} has format {found!r}; wanted is {_FORMAT!r}")
+            raise StoreError(
+                f"the execution database in {folder} has format {found!r}, but this version "
+                f"reads only {_FORMAT!r}: remove the folder, and the node builds it again"
+            )
         return store
 
     def get(self, table: str, key: bytes) -> bytes | None:
-        """One value, or None."""
+        """One value of a table, or None."""
         with self._lock, _store_errors(), self._environment.begin() as transaction:
             return transaction.get(key, db=self._tables[table])
 
     def meta(self, name: str) -> bytes | None:
-        """One of the single values."""
+        """A value of the table `meta`."""
         return self.get("meta", name.encode())
 
     def node(self, digest: bytes) -> bytes:
@@ -103,11 +106,11 @@ class ChainStore:
         return self._needed("codes", digest)
 
     def hash_at(self, number: int) -> bytes | None:
-        """The canonical block of a number."""
+        """The hash of the canonical block with this number, or None."""
         return self.get("canonical", number_key(number)) if 0 <= number < 2**64 else None
 
     def write_genesis(self, block: BlockRecord) -> None:
-        """Write block 0 as head, safe and final block, and sync."""
+        """Write block 0 as head, safe and finalized block, and sync."""
 
         def write(transaction: lmdb.Transaction) -> None:
             self._put_block(transaction, block)
@@ -119,11 +122,11 @@ class ChainStore:
         self._write(write, sync=True)
 
     def write_block(self, block: BlockRecord) -> None:
-        """Write a block and its state, and sync: once this returns, it survives anything but a lost disk."""
+        """Write a block and its state, and sync: when this returns, both survive a power cut."""
         self._write(lambda transaction: self._put_block(transaction, block), sync=True)
 
     def write_canonical(self, change: CanonicalChange) -> None:
-        """Move head, safe and final, with the indices, in one transaction."""
+        """Set the head, safe and finalized block and update the indices, in one transaction."""
 
         def write(transaction: lmdb.Transaction) -> None:
             canonical, places = self._tables["canonical"], self._tables["transactions"]
@@ -149,13 +152,13 @@ class ChainStore:
     def _needed(self, table: str, digest: bytes) -> bytes:
         found = self.get(table, digest)
         if found is None:
-            raise Corrupt(f"the execution database has lost {digest.hex()} of {table}")
+            raise Corrupt(f"the execution database has no record {digest.hex()} in {table}")
         return found
 
     def _put_block(self, transaction: lmdb.Transaction, block: BlockRecord) -> None:
         for table, values in (("nodes", block.nodes), ("codes", block.codes)):
             database = self._tables[table]
-            for digest in sorted(values):  # in order: neighbours share pages
+            for digest in sorted(values):  # in order, so that neighbouring keys share pages
                 transaction.put(digest, values[digest], db=database, overwrite=False)
         transaction.put(block.hash, block.header, db=self._tables["headers"])
         transaction.put(block.hash, block.body, db=self._tables["bodies"])
@@ -168,7 +171,7 @@ class ChainStore:
                     with self._environment.begin(write=True) as transaction:
                         work(transaction)
                 except lmdb.MapFullError:
-                    with self._lock:  # no reader may be inside while the map moves
+                    with self._lock:  # no reader may have a transaction open while the map is moved
                         self._environment.set_mapsize(2 * self._environment.info()["map_size"])
                 else:
                     break
@@ -183,7 +186,7 @@ def number_key(number: int) -> bytes:
 
 @contextmanager
 def _store_errors() -> Generator[None]:
-    """Say LMDB's errors as ours: a transaction that fails leaves the database as it was."""
+    """Raise LMDB's errors as `Corrupt` or `StoreError`; a failed transaction leaves the database as it was."""
     try:
         yield
     except lmdb.CorruptedError as error:

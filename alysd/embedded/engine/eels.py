@@ -1,8 +1,8 @@
-"""The Ethereum Execution Layer Specification (EELS), fork Cancun, set to work on the node's own state.
+"""Runs the Ethereum Execution Layer Specification (EELS), fork Cancun, on the node's own state.
 
-The specification's modules bind each other's functions by name when they are imported. `_install` puts routed ones
-in their place, in every module of the fork: for a state of ours they call its methods, for the specification's own
-state what they called before, so that both can be used in one process, as the tests do.
+The specification's modules import each other's functions by name. `_install` replaces some of them in every module
+of the fork. For an `EelsState` the replacement calls the state's method; for the specification's own state it
+calls the original function, so that tests can use both in one process.
 """
 
 import sys
@@ -43,7 +43,7 @@ _STATE_METHODS: dict[str, Callable[..., Any]] = {
     "destroy_storage": TrieState.destroy_storage,
     "account_has_storage": TrieState.account_has_storage,
 }
-"""The functions of the specification's `state` that know how it stores; all others are made of these."""
+"""The functions of the specification's module `state` that access its storage; all others call these."""
 
 _TRANSACTION_METHODS: dict[str, Callable[[TrieState], None]] = {
     "begin_transaction": TrieState.begin,
@@ -54,9 +54,9 @@ _TRANSACTION_METHODS: dict[str, Callable[[TrieState], None]] = {
 
 @attrs.frozen
 class PreparedTransaction:
-    """A transaction in the specification's form, with what is costly to find out again.
+    """A transaction of the specification's type, with the sender and the encoding, which are expensive to compute.
 
-    `encoded` is what the specification takes for its bytes: a legacy transaction stands for itself.
+    `encoded` is what the specification's `encode_transaction` returns: for a legacy transaction the transaction.
     """
 
     transaction: transactions.Transaction
@@ -64,23 +64,23 @@ class PreparedTransaction:
     sender: Address
 
 
-_in_hand = threading.local()
-"""The prepared transaction that this thread executes."""
+_current = threading.local()
+"""The prepared transaction that this thread executes at the moment."""
 
 
 def process_transaction(
     environment: Environment, output: vm.BlockOutput, prepared: PreparedTransaction, index: int
 ) -> None:
-    """Execute one transaction of a block; raises the specification's errors, or `OutOfTime`."""
-    _in_hand.prepared = prepared
+    """Execute one transaction of a block. Raises the specification's errors, or `OutOfTime`."""
+    _current.prepared = prepared
     try:
         fork.process_transaction(environment, output, prepared.transaction, Uint(index))
     finally:
-        del _in_hand.prepared
+        del _current.prepared
 
 
 def _install() -> None:
-    """Route the fork's functions; done once, by importing this module."""
+    """Replace the fork's functions. Importing this module does it once."""
     replacements: dict[int, Callable[..., Any]] = {}
     for name, method in _STATE_METHODS.items():
         stock = getattr(state, name)
@@ -120,7 +120,7 @@ def _recover_sender(
     stock: Callable[[U64, transactions.Transaction], Address],
 ) -> Callable[[U64, transactions.Transaction], Address]:
     def recover_sender(chain_id: U64, transaction: transactions.Transaction) -> Address:
-        prepared: PreparedTransaction | None = getattr(_in_hand, "prepared", None)
+        prepared: PreparedTransaction | None = getattr(_current, "prepared", None)
         if prepared is not None and prepared.transaction is transaction:
             return prepared.sender
         return stock(chain_id, transaction)
@@ -132,7 +132,7 @@ def _encode_transaction(
     stock: Callable[[transactions.Transaction], transactions.LegacyTransaction | Bytes],
 ) -> Callable[[transactions.Transaction], transactions.LegacyTransaction | Bytes]:
     def encode_transaction(transaction: transactions.Transaction) -> transactions.LegacyTransaction | Bytes:
-        prepared: PreparedTransaction | None = getattr(_in_hand, "prepared", None)
+        prepared: PreparedTransaction | None = getattr(_current, "prepared", None)
         if prepared is not None and prepared.transaction is transaction:
             return prepared.encoded
         return stock(transaction)
@@ -141,7 +141,7 @@ def _encode_transaction(
 
 
 def _watch(evm: Any, event: object) -> None:
-    """Charge instructions and precompiled contracts to the environment's budget, if it is one of ours."""
+    """Count instructions and precompiled contracts against the time budget of an `Environment`."""
     kind = type(event)
     if kind is not OpStart and kind is not PrecompileStart:
         return
@@ -154,7 +154,7 @@ def _watch(evm: Any, event: object) -> None:
 
 
 def encode_receipt(receipt: Any) -> bytes:
-    """A receipt's bytes as its trie holds them (EIP-2718): the specification leaves legacy ones decoded."""
+    """A receipt's bytes as in the receipts' trie (EIP-2718); the specification keeps legacy receipts decoded."""
     return bytes(receipt if isinstance(receipt, bytes) else rlp.encode(receipt))
 
 

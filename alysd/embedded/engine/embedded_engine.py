@@ -1,4 +1,4 @@
-"""The embedded execution client behind the port: every call runs in a worker thread, one at a time."""
+"""The embedded engine as an `ExecutionEngine`: every call runs in a worker thread, one at a time."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 class EmbeddedEngine:
-    """Implements `alysd.ports.ExecutionEngine` in this process; for development and tests of federations."""
+    """Implements `alysd.ports.ExecutionEngine` in this process, for development and for tests of federations."""
 
     def __init__(self, chain: ExecutionChain, pending: PendingSource, calls: Calls, builder: Builder) -> None:
         self._chain = chain
@@ -37,12 +37,12 @@ class EmbeddedEngine:
     async def open(
         cls, path: Path, execution_genesis: Mapping[str, Any], pending: PendingSource, build_seconds: float = 1.0
     ) -> "EmbeddedEngine":
-        """Open the engine's database in the folder `path`, making it when it is new (some 10 ms).
+        """Open the engine's database in the folder `path`, and create it when it is new (some 10 ms).
 
         It executes transactions for at most `build_seconds` while it builds a payload.
 
         Raises `ConfigError` when the genesis is wrong, `WrongChain` when the folder holds another chain,
-        `StoreError` when the disk refuses.
+        `StoreError` when the database cannot be opened.
         """
         return await trio.to_thread.run_sync(_open, path, execution_genesis, pending, build_seconds)
 
@@ -56,10 +56,10 @@ class EmbeddedEngine:
         return await self._run(self._chain.knows, payload)
 
     async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
-        """Execute and judge a payload. Before VALID comes back the block and its state are on disk, synced.
+        """Execute and judge a payload. Block and state are synced to disk before this returns `Valid`.
 
-        Waits for the execution, however long it takes: a judgement must not depend on this machine's speed. When
-        the caller is cancelled it ends within milliseconds, and nothing of the payload is stored.
+        There is no time limit, since a verdict must not depend on the speed of this machine. When the caller is
+        cancelled, the execution ends within milliseconds and nothing of the payload is stored.
         """
         interrupt = trio.from_thread.check_cancelled
         return await self._run(self._chain.new_payload, payload, parent_beacon_block_root, interrupt)
@@ -75,7 +75,7 @@ class EmbeddedEngine:
     async def build_payload(
         self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash, attributes: PayloadAttributes
     ) -> ExecutionPayload:
-        """Follow this head and build a payload on it from what is pending: little more than a second at most.
+        """Follow this head and build a payload on it from pending transactions, for `build_seconds` at most.
 
         Raises `EngineBehind` when a block is not known.
         """
@@ -85,7 +85,7 @@ class EmbeddedEngine:
     async def gas_used(self, payload: PayloadHash, transactions: int) -> tuple[int, ...]:
         """Gas used by each of the `transactions` of a block, in order.
 
-        Raises `EngineBehind` when the block is not known with so many.
+        Raises `EngineBehind` when the block is not known or has another number of transactions.
         """
         found = await self._run(self._chain.reader.gas_used, payload)
         if found is None or len(found) != transactions:
@@ -93,18 +93,18 @@ class EmbeddedEngine:
         return found
 
     def on_head(self, watcher: Callable[[HeadChange], None]) -> Callable[[], None]:
-        """Call `watcher`, in trio's thread, after each forkchoice; it must not block. Returns how to end that."""
+        """Call `watcher` in trio's thread after each forkchoice; it must not block. Returns what ends this."""
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 
     async def aclose(self) -> None:
-        """Wait for the call in hand, then close the database."""
+        """Wait for the current call, then close the database."""
         with trio.CancelScope(shield=True):
             await self._run(self._chain.close)
 
     async def _run(self, call: Callable[[*Arguments], Result], *args: *Arguments) -> Result:
-        # Never abandoned: a thread left behind would write into a database that others believe to be theirs.
-        # What can take long looks for a cancellation itself.
+        # The thread is never abandoned: it would go on writing into a database that may be open elsewhere by then.
+        # Calls that can take long check for cancellation themselves.
         return await trio.to_thread.run_sync(call, *args, limiter=self._one)
 
 

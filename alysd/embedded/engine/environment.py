@@ -1,7 +1,4 @@
-"""A block's environment as the specification takes it: its state, its header's fields, the hashes before it.
-
-All are the specification's own classes, or stand in for them.
-"""
+"""The environment in which the specification executes a block: state, header fields, and the ancestors' hashes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,10 +11,9 @@ from alysd.types.execution import ExecutionHeader
 
 
 class EelsState(TrieState):
-    """A `TrieState` as the specification's functions are given it.
+    """A `TrieState` that is passed to the specification's functions, which `eels.py` routes to its methods.
 
-    Transient storage (EIP-1153) is the specification's own and small: it is handed on together with a state of its
-    own that is always empty.
+    Transient storage (EIP-1153) stays the specification's own. Its functions take a state as well: `empty`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -27,7 +23,7 @@ class EelsState(TrieState):
 
 @dataclass
 class Environment(vm.BlockEnvironment):
-    """A block's environment, with a budget of time."""
+    """A block's environment, with a time budget."""
 
     budget: Budget
 
@@ -39,7 +35,7 @@ def environment_of(
     chain_id: int,
     budget: Budget,
 ) -> Environment:
-    """A block's environment as the specification wants it; raises `OverflowError` for a number too large."""
+    """The environment of the block with this header. Raises `OverflowError` for a number that is too large."""
     return Environment(
         chain_id=U64(chain_id),
         state=state,  # pyright: ignore[reportArgumentType]  # routed by eels.py
@@ -57,9 +53,9 @@ def environment_of(
 
 
 class AncestorHashes(Sequence[Bytes32]):
-    """The hashes of the blocks up to `parent`, oldest first, of which the specification only reads the last 256.
+    """The hashes of the blocks up to `parent`, oldest first; read from the database when BLOCKHASH asks for one.
 
-    `header` gives a stored block's header; the parents of a stored block are stored.
+    The specification reads only the last 256. `header` reads a stored block's header; its parents are stored too.
     """
 
     def __init__(self, parent: ExecutionHeader, header: Callable[[bytes], ExecutionHeader]) -> None:

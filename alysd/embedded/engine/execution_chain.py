@@ -1,7 +1,7 @@
-"""The embedded engine's chain: judges payloads, builds them, follows the forkchoice.
+"""The embedded engine's chain: executes payloads, builds them, and follows the forkchoice.
 
-Synchronous, one call at a time: `engine.py` calls this from a worker thread. What is read besides, for RPC, goes
-through `Reader`, at the same time.
+Synchronous, one call at a time: `EmbeddedEngine` calls this from a worker thread. The RPC reads at the same time,
+through `Reader`.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ from alysd.wire.execution_header import encode_header, header_of
 from alysd.wire.keccak import keccak256
 
 _KEPT_BUILDS = 4
-"""Blocks built and not yet given back: one a slot is asked for, a retry or two may follow."""
+"""Built blocks that are kept until they are imported: one per slot, and a retry or two."""
 
 KEPT_ACCOUNTS = 4096
 """Accounts that are kept in memory for the next block: some 2 MB. A full block of transfers touches 2,860."""
@@ -53,16 +53,16 @@ class ExecutionChain:
 
     @classmethod
     def open(cls, folder: Path, execution_genesis: Mapping[str, Any]) -> "ExecutionChain":
-        """Open the database in `folder`, making it with the genesis block when it is new.
+        """Open the database in `folder`, and create it with the genesis block when it is new.
 
-        Raises `ConfigError` for a genesis that is wrong, `WrongChain` when the database holds another one,
-        `StoreError` when the disk refuses.
+        Raises `ConfigError` when the genesis is wrong, `WrongChain` when the database holds another one,
+        `StoreError` when the database cannot be opened.
         """
         payload = genesis_payload(execution_genesis)
         chain_id = int(execution_genesis["config"]["chainId"])
         store = ChainStore.open(folder)
-        with ExitStack() as unless_it_is_ours:
-            unless_it_is_ours.callback(store.close)
+        with ExitStack() as on_failure:
+            on_failure.callback(store.close)
             found = store.meta("genesis")
             if found is None:
                 _write_genesis(store, payload, execution_genesis)
@@ -71,7 +71,7 @@ class ExecutionChain:
                     f"the execution database in {folder} belongs to the chain with genesis {found.hex()}, the "
                     f"configuration names {payload.block_hash.hex()}: give this chain a data folder of its own"
                 )
-            unless_it_is_ours.pop_all()
+            on_failure.pop_all()
         return cls(store, chain_id, payload.block_hash)
 
     def knows(self, block: bytes) -> bool:
@@ -84,9 +84,10 @@ class ExecutionChain:
         parent_beacon_block_root: BlockHash,
         interrupt: Callable[[], None] = never,
     ) -> Verdict:
-        """Judge a payload; before VALID is returned, block and state are on disk (engine_newPayloadV3).
+        """Execute and judge a payload (engine_newPayloadV3). `Valid` means that block and state are on disk.
 
-        `interrupt` is called every millisecond or so; what it raises ends the execution and nothing is stored.
+        `interrupt` is called about every millisecond. An error that it raises ends the execution; nothing is
+        stored.
         """
         try:
             header = header_of(payload, parent_beacon_block_root)
@@ -97,7 +98,7 @@ class ExecutionChain:
             parent = self.reader.header(header.parent_hash)
             if parent is None:
                 return Syncing()
-            # The hash covers everything that executing yields: what we built ourselves needs no second execution.
+            # The hash covers the results of the execution, so a block that was built here is not executed again.
             executed = self._built.pop(header.hash, None) or self._execute(payload, header, parent, interrupt)
         except (BrokenRule, Malformed) as error:
             return Invalid(str(error))
@@ -105,7 +106,7 @@ class ExecutionChain:
         return Valid()
 
     def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> HeadChange | None:
-        """Follow a head; None when one of the blocks is not known (engine_forkchoiceUpdatedV3).
+        """Set head, safe and finalized block (engine_forkchoiceUpdatedV3). Returns None when one is not known.
 
         Raises `ComponentError` when `safe` or `final` is not in the head's ancestry.
         """
@@ -128,9 +129,9 @@ class ExecutionChain:
     def build(
         self, head: PayloadHash, attributes: PayloadAttributes, pending: PendingSource, builder: Builder
     ) -> ExecutionPayload:
-        """Build a payload on `head` and keep it, for it will be given back.
+        """Build a payload on `head`, and keep its results for `new_payload`.
 
-        Raises `EngineBehind` when the head is not known, `ComponentError` for a time not after the head's.
+        Raises `EngineBehind` when the head is not known, `ComponentError` when its time is not after the head's.
         """
         parent = self.reader.header(head)
         if parent is None:
@@ -197,7 +198,7 @@ class ExecutionChain:
     def _path(
         self, old: ExecutionHeader, new: ExecutionHeader
     ) -> tuple[list[ExecutionHeader], list[ExecutionHeader]]:
-        """The blocks to leave, newest first, and those to enter, oldest first, on the way from `old` to `new`."""
+        """The blocks down from `old` to the common ancestor, and those from there up to `new`."""
         added: list[ExecutionHeader] = []
         while self.store.hash_at(new.number) != new.hash:
             added.append(new)
@@ -207,7 +208,7 @@ class ExecutionChain:
             removed.append(old)
             old = self.reader.needed_header(old.parent_hash)
         if old.hash != new.hash:
-            raise Corrupt(f"block {new.hash.hex()} is canonical, but not on the way from the head to the genesis")
+            raise Corrupt(f"block {new.hash.hex()} is canonical, but no ancestor of the head")
         return removed, added[::-1]
 
     def _write_canonical(self, tip: Tip, removed: list[ExecutionHeader], added: list[ExecutionHeader]) -> None:

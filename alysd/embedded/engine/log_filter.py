@@ -1,4 +1,4 @@
-"""Finding logs by address and topics (eth_getLogs), with the header's bloom filter to skip most blocks."""
+"""Finding logs by address and topics (eth_getLogs); the headers' bloom filters let most blocks be skipped."""
 
 from collections.abc import Iterator, Sequence
 
@@ -25,16 +25,16 @@ class TooManyLogs(Refused):
 
 @attrs.frozen
 class LogFilter:
-    """Which logs are wanted: of any of `addresses` (any at all when empty), with topics that match by position.
+    """A query for logs: by address (any address when `addresses` is empty) and by topics, position by position.
 
-    A position holds the topics that are accepted there, or None for any; a log with fewer topics does not match.
+    A position holds the accepted topics, or None for any; a log with fewer topics does not match.
     """
 
     addresses: frozenset[EvmAddress] = frozenset()
     topics: tuple[frozenset[bytes] | None, ...] = ()
 
     def matches(self, log: EvmLog) -> bool:
-        """Whether the log is wanted."""
+        """Whether the log matches."""
         if self.addresses and log.address not in self.addresses:
             return False
         if len(self.topics) > len(log.topics):
@@ -44,7 +44,7 @@ class LogFilter:
         )
 
     def blooms(self) -> tuple[tuple[int, ...], ...]:
-        """For each condition the bits of its alternatives: prepared once for many blocks."""
+        """The bloom bits of each alternative of each condition, computed once for many blocks."""
         conditions = [self.addresses] if self.addresses else []
         return tuple(
             tuple(bloom_bits(value) for value in condition)
@@ -62,7 +62,7 @@ def bloom_bits(value: bytes) -> int:
 
 
 def may_hold(logs_bloom: bytes, blooms: tuple[tuple[int, ...], ...]) -> bool:
-    """Whether a block with this bloom filter may hold a wanted log; False is certain."""
+    """Whether a block with this bloom filter may hold a matching log. False is certain, True is not."""
     found = int.from_bytes(logs_bloom, "big")
     return all(any(found & bits == bits for bits in alternatives) for alternatives in blooms)
 
@@ -73,7 +73,7 @@ def matching_logs(
     logs: Sequence[Sequence[EvmLog]],
     wanted: LogFilter,
 ) -> Iterator[FoundLog]:
-    """The wanted logs of one block, in order; `transactions` are its transactions' bytes."""
+    """The matching logs of one block, in order; `transactions` are its transactions' bytes."""
     log_index = 0
     for index, (raw, written) in enumerate(zip(transactions, logs, strict=True)):
         digest: bytes | None = None

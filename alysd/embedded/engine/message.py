@@ -1,4 +1,4 @@
-"""A message without a transaction: what the specification does between checking a transaction and its receipt."""
+"""Executing a message without a transaction: the specification's steps after the checks and before the receipt."""
 
 import attrs
 
@@ -22,7 +22,7 @@ from alysd.embedded.engine.specification import (
 from alysd.embedded.engine.values import CallRequest, CallResult
 
 _REFUND_DIVISOR = 5
-"""At most this part of the gas used is given back (EIP-3529)."""
+"""At most a fifth of the gas used is refunded (EIP-3529)."""
 
 _WORDS: dict[type[EthereumException], str] = {
     exceptions.Revert: "execution reverted",
@@ -36,12 +36,12 @@ _WORDS: dict[type[EthereumException], str] = {
     exceptions.AddressCollision: "contract address collision",
     exceptions.StackDepthLimitError: "max call depth exceeded",
 }
-"""The specification's errors in geth's words (core/vm/errors.go)."""
+"""The texts of geth for the specification's errors (core/vm/errors.go)."""
 
 
 @attrs.frozen
 class MessageOutcome:
-    """How a message ended, and what an estimate of its gas needs besides."""
+    """The result of a message, with the values that an estimate of its gas needs."""
 
     result: CallResult
     refund: int
@@ -49,14 +49,14 @@ class MessageOutcome:
 
 
 def intrinsic_gas(request: CallRequest) -> int:
-    """Gas that is due before the first instruction."""
+    """Gas that a message uses before its first instruction."""
     return int(transactions.calculate_intrinsic_cost(_transaction(request, 0, 0, 0)))
 
 
 def run_message(environment: Environment, request: CallRequest, gas: int) -> MessageOutcome:
-    """Send the message with so much gas, which must cover `intrinsic_gas`; the sender can pay for it.
+    """Execute the message with `gas`, which is at least `intrinsic_gas` and which the sender can pay for.
 
-    Raises `OutOfTime` when the environment's budget is.
+    Raises `OutOfTime` when the environment's time budget is used up.
     """
     world, sender = environment.state, Address(request.sender)
     base_fee = int(environment.base_fee_per_gas)

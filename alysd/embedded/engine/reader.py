@@ -1,7 +1,7 @@
-"""Reading the embedded engine's chain, for RPC. Synchronous; any thread, while blocks are executed in another.
+"""Reading the embedded engine's chain, for the RPC. Synchronous; from any thread, while another executes blocks.
 
-What is found by its own hash never changes, so no two reads can contradict each other but by what is canonical.
-Methods named "cheap" take a few database reads (below 0.1 ms); the others belong in a worker thread.
+A record that is found by its own hash never changes, so two reads can differ only in which blocks are canonical.
+Methods described as cheap take a few database reads (below 0.1 ms); call the others in a worker thread.
 """
 
 from collections.abc import Sequence
@@ -37,12 +37,12 @@ from alysd.types.units import Wei
 from alysd.wire.execution_genesis import EMPTY_CODE_HASH
 
 _BLOCKS_CACHED = 64
-"""Blocks kept with their transactions decoded: at 200 transactions of 1 KB each some 25 MB, usually far less."""
+"""Decoded blocks in memory: some 25 MB when each has 200 transactions of 1 KB, usually far less."""
 
 
 @attrs.frozen
 class Tip:
-    """The three blocks of the last forkchoice."""
+    """The headers of the last forkchoice."""
 
     head: ExecutionHeader
     safe: ExecutionHeader
@@ -50,7 +50,7 @@ class Tip:
 
 
 class Reader:
-    """Reads blocks, receipts and states. `tip` is replaced by the chain after each forkchoice."""
+    """Reads blocks, receipts and states. `ExecutionChain` replaces `tip` after each forkchoice."""
 
     def __init__(self, store: ChainStore, chain_id: int) -> None:
         self._store = store
@@ -71,7 +71,7 @@ class Reader:
         return self.tip.final
 
     def hash_at(self, number: int) -> bytes | None:
-        """The canonical block of a number; cheap."""
+        """The hash of the canonical block with this number, or None; cheap."""
         return self._store.hash_at(number)
 
     def header(self, block: bytes) -> ExecutionHeader | None:
@@ -80,27 +80,27 @@ class Reader:
         return None if found is None else read_header(found)
 
     def needed_header(self, block: bytes) -> ExecutionHeader:
-        """The header of a block that must be there; raises `Corrupt`."""
+        """The header of a block that must be stored; cheap. Raises `Corrupt` when it is missing."""
         found = self.header(block)
         if found is None:
-            raise Corrupt(f"the execution database has lost block {block.hex()}")
+            raise Corrupt(f"the execution database has no block {block.hex()}")
         return found
 
     def canonical_header(self, number: int) -> ExecutionHeader | None:
-        """The header of a canonical block; cheap."""
+        """The header of the canonical block with this number, or None; cheap."""
         found = self.hash_at(number)
         return None if found is None else self.needed_header(found)
 
     def is_canonical(self, header: ExecutionHeader) -> bool:
-        """Whether the block is the canonical one of its number; cheap."""
+        """Whether the block is canonical; cheap."""
         return self.hash_at(header.number) == header.hash
 
     def block(self, block: bytes) -> ExecutionBlock | None:
-        """A stored block on any branch, its transactions with their senders: 0.1 ms each, the last ones cached."""
+        """A stored block on any branch, with its decoded transactions: 0.1 ms each. The last blocks are cached."""
         return self._cached_block(block) if self._store.get("headers", block) is not None else None
 
     def raw_transactions(self, block: bytes) -> tuple[bytes, ...]:
-        """The transactions' bytes of a stored block; cheap. Raises `Corrupt` when it is not there."""
+        """The transactions' bytes of a stored block; cheap. Raises `Corrupt` when it is missing."""
         return decode_body(self._body(block))[0]
 
     def receipts(self, block: bytes) -> tuple[ExecutionReceipt, ...] | None:
@@ -111,10 +111,10 @@ class Reader:
         return decode_receipts(self.encoded_receipts(block), found.transactions, found.header.base_fee)
 
     def encoded_receipts(self, block: bytes) -> bytes:
-        """The receipts of a stored block as they are stored; cheap. Raises `Corrupt` when they are not there."""
+        """The receipts of a stored block as they are stored; cheap. Raises `Corrupt` when they are missing."""
         found = self._store.get("receipts", block)
         if found is None:
-            raise Corrupt(f"the execution database has lost the receipts of block {block.hex()}")
+            raise Corrupt(f"the execution database has no receipts of block {block.hex()}")
         return found
 
     def gas_used(self, block: bytes) -> tuple[int, ...] | None:
@@ -130,7 +130,7 @@ class Reader:
         block, index = self.block(place[:32]), int.from_bytes(place[32:], "big")
         receipts = self.receipts(place[:32])
         if block is None or receipts is None:
-            raise Corrupt(f"the execution database has lost block {place[:32].hex()}")
+            raise Corrupt(f"the execution database has no block {place[:32].hex()}")
         first_log = sum(len(receipt.logs) for receipt in receipts[:index])
         return IncludedTransaction(block.header, index, block.transactions[index], receipts[index], first_log)
 
@@ -149,11 +149,11 @@ class Reader:
         return read_slot(self._store, root, slot.to_bytes(32, "big")).to_bytes(32, "big")
 
     def next_base_fee(self, header: ExecutionHeader) -> Wei:
-        """Wei a gas that the block's child burns (EIP-1559); cheap."""
+        """Wei per gas that the block's child burns (EIP-1559); cheap."""
         return next_base_fee(header)
 
     def logs(self, first: int, last: int, wanted: LogFilter, limit: int) -> list[FoundLog]:
-        """The wanted logs of the canonical blocks `first` to `last`, in order: 0.05 ms a block that is skipped.
+        """The matching logs of the canonical blocks `first` to `last`, in order: 0.05 ms per skipped block.
 
         Raises `TooManyLogs` above `limit`.
         """
@@ -168,7 +168,7 @@ class Reader:
         return found
 
     def logs_of(self, header: ExecutionHeader, wanted: LogFilter) -> list[FoundLog]:
-        """The wanted logs of one stored block, on any branch."""
+        """The matching logs of one stored block, on any branch."""
         if not any(header.logs_bloom):
             return []
         logs = decode_logs(self.encoded_receipts(header.hash))
@@ -189,7 +189,7 @@ class Reader:
     def _rewards(self, header: ExecutionHeader, percentiles: Sequence[float]) -> tuple[Wei, ...]:
         block = self.block(header.hash)
         if block is None:
-            raise Corrupt(f"the execution database has lost block {header.hash.hex()}")
+            raise Corrupt(f"the execution database has no block {header.hash.hex()}")
         gas_used = decode_gas_used(self.encoded_receipts(header.hash))
         return rewards_at(block.transactions, gas_used, header.base_fee, percentiles)
 
@@ -202,7 +202,7 @@ class Reader:
     def _body(self, block: bytes) -> bytes:
         found = self._store.get("bodies", block)
         if found is None:
-            raise Corrupt(f"the execution database has lost the body of block {block.hex()}")
+            raise Corrupt(f"the execution database has no body of block {block.hex()}")
         return found
 
     def _load_block(self, block: bytes) -> ExecutionBlock:
@@ -218,9 +218,9 @@ class Reader:
 def rewards_at(
     transactions: Sequence[SignedTransaction], gas_used: Sequence[int], base_fee: Wei, percentiles: Sequence[float]
 ) -> tuple[Wei, ...]:
-    """The tips at each percentile of a block's gas, in wei a gas; zeros for a block without transactions.
+    """The tips at each percentile of a block's gas, in wei per gas; zeros for a block without transactions.
 
-    At the p-th percentile stands the lowest tip such that transactions which pay no more used p % of the gas.
+    The reward at percentile p is the lowest tip such that the transactions that pay no more used p % of the gas.
     """
     paid = sorted(zip((one.tip(base_fee) for one in transactions), gas_used, strict=True))
     total = sum(gas_used)

@@ -1,7 +1,7 @@
-"""How blocks and receipts are written into the engine's database, and read back.
+"""The encoding of blocks and receipts in the engine's database.
 
 A body is RLP of (transactions as bytes, withdrawals); receipts are RLP of a list of the bytes that the receipts'
-trie holds. What does not read back raises `Corrupt`.
+trie holds. A record that does not decode raises `Corrupt`.
 """
 
 from collections.abc import Generator, Sequence
@@ -20,13 +20,13 @@ from alysd.wire.rlp import RlpItem, as_bytes, as_list, decode, decode_integer, e
 
 
 def encode_body(transactions: Sequence[bytes], withdrawals: Sequence[Withdrawal]) -> bytes:
-    """Transactions and withdrawals of a block."""
+    """Encode the body of a block."""
     return encode([list(transactions), [encode_withdrawal(withdrawal) for withdrawal in withdrawals]])
 
 
 def decode_body(data: bytes) -> tuple[tuple[bytes, ...], tuple[Withdrawal, ...]]:
-    """Transactions' bytes and withdrawals of a block."""
-    with _what_was_stored("body"):
+    """Decode the body of a block to the transactions' bytes and the withdrawals."""
+    with _corrupt_if_malformed("body"):
         transactions, withdrawals = as_list(decode(data), 2)
         return (
             tuple(as_bytes(raw) for raw in as_list(transactions)),
@@ -35,7 +35,7 @@ def decode_body(data: bytes) -> tuple[tuple[bytes, ...], tuple[Withdrawal, ...]]
 
 
 def block_size(header: ExecutionHeader, transactions: Sequence[bytes], withdrawals: Sequence[Withdrawal]) -> int:
-    """Length of the block's RLP in bytes: typed transactions stand in it as bytes, legacy ones as lists."""
+    """Length of the block's RLP in bytes: it holds typed transactions as bytes and legacy ones as lists."""
     sizes = [rlp_size(len(raw)) if raw[0] < 0xC0 else len(raw) for raw in transactions]
     minted = sum(len(encode_withdrawal(withdrawal)) for withdrawal in withdrawals)
     no_ommers = 1
@@ -43,26 +43,26 @@ def block_size(header: ExecutionHeader, transactions: Sequence[bytes], withdrawa
 
 
 def read_header(data: bytes) -> ExecutionHeader:
-    """A stored header."""
-    with _what_was_stored("header"):
+    """Decode a stored header."""
+    with _corrupt_if_malformed("header"):
         return decode_header(data)
 
 
 def encode_receipts(receipts: Sequence[bytes]) -> bytes:
-    """A block's receipts, each as the receipts' trie holds it."""
+    """Encode a block's receipts, each as it stands in the receipts' trie."""
     return encode(list(receipts))
 
 
 def decode_gas_used(data: bytes) -> tuple[int, ...]:
     """Gas used by each transaction of a block."""
-    with _what_was_stored("receipts"):
+    with _corrupt_if_malformed("receipts"):
         cumulative = [decode_integer(_fields(item)[1][1]) for item in as_list(decode(data))]
     return tuple(now - before for now, before in zip(cumulative, [0, *cumulative], strict=False))
 
 
 def decode_logs(data: bytes) -> tuple[tuple[EvmLog, ...], ...]:
     """The logs of each transaction of a block."""
-    with _what_was_stored("receipts"):
+    with _corrupt_if_malformed("receipts"):
         return tuple(_logs(_fields(item)[1][3]) for item in as_list(decode(data)))
 
 
@@ -72,7 +72,7 @@ def decode_receipts(
     """The receipts of a block with these transactions."""
     receipts: list[ExecutionReceipt] = []
     before = 0
-    with _what_was_stored("receipts"):
+    with _corrupt_if_malformed("receipts"):
         for item, transaction in zip(as_list(decode(data)), transactions, strict=True):
             kind, (status, cumulative_gas, bloom, logs) = _fields(item)
             cumulative = decode_integer(cumulative_gas)
@@ -133,8 +133,8 @@ def _withdrawal(data: bytes) -> Withdrawal:
 
 
 @contextmanager
-def _what_was_stored(what: str) -> Generator[None]:
+def _corrupt_if_malformed(what: str) -> Generator[None]:
     try:
         yield
     except (Malformed, ValueError) as error:
-        raise Corrupt(f"the execution database holds a {what} that does not read: {error}") from error
+        raise Corrupt(f"the execution database holds malformed {what}: {error}") from error

@@ -1,7 +1,6 @@
-"""The rules that a Cancun header must keep against its parent, as pure functions (EIP-1559, EIP-4844).
+"""The rules of a Cancun header relative to its parent, as pure functions (EIP-1559, EIP-4844).
 
-The specification checks the same in `fork.validate_header`, without words; whoever debugs a refused payload needs
-them.
+The specification checks the same in `fork.validate_header`, but its errors do not say which rule was broken.
 """
 
 from alysd.errors import Refused
@@ -9,23 +8,23 @@ from alysd.types.execution import ExecutionHeader
 from alysd.types.units import Wei
 
 GAS_LIMIT_DIVISOR = 1024
-"""A block's gas limit differs from its parent's by less than this part of it."""
+"""A block's gas limit differs from its parent's by less than a 1024th."""
 
 GAS_LIMIT_MINIMUM = 5000
 
 GAS_LIMIT_MAXIMUM = 2**63 - 1
-"""What execution clients hold in a signed word."""
+"""The largest gas limit that execution clients accept: a signed 64-bit integer."""
 
 ELASTICITY = 2
-"""A block's gas target is its limit divided by this (EIP-1559)."""
+"""A block's gas target is half of its limit (EIP-1559)."""
 
 BASE_FEE_DIVISOR = 8
-"""The base fee changes by at most this part of it a block (EIP-1559)."""
+"""The base fee changes by at most an eighth per block (EIP-1559)."""
 
 EXTRA_DATA_BYTES = 32
 
 BLOB_GAS_TARGET = 3 * 2**17
-"""Blob gas above this makes blobs dearer (EIP-4844 with Cancun's parameters)."""
+"""Blob gas above this target raises the price of blobs (EIP-4844 with Cancun's parameters)."""
 
 
 class BrokenRule(Refused):
@@ -33,7 +32,7 @@ class BrokenRule(Refused):
 
 
 def next_base_fee(parent: ExecutionHeader) -> Wei:
-    """Wei a gas that a child of `parent` burns (EIP-1559)."""
+    """Wei per gas that a child of `parent` burns (EIP-1559)."""
     target = parent.gas_limit // ELASTICITY
     fee = parent.base_fee
     if parent.gas_used > target:
@@ -42,12 +41,12 @@ def next_base_fee(parent: ExecutionHeader) -> Wei:
 
 
 def next_excess_blob_gas(parent: ExecutionHeader) -> int:
-    """Blob gas above the target that a child of `parent` carries on (EIP-4844)."""
+    """Excess blob gas of a child of `parent` (EIP-4844)."""
     return max(0, parent.excess_blob_gas + parent.blob_gas_used - BLOB_GAS_TARGET)
 
 
 def check_header(header: ExecutionHeader, parent: ExecutionHeader) -> None:
-    """Raise `BrokenRule` unless the header may follow `parent`; what execution yields is not looked at."""
+    """Raise `BrokenRule` unless the header may follow `parent`; the results of the execution are not checked."""
     _expect("block number", parent.number + 1, header.number)
     if header.timestamp <= parent.timestamp:
         raise BrokenRule(f"timestamp {header.timestamp} is not after the parent's {parent.timestamp}")
@@ -61,19 +60,22 @@ def check_header(header: ExecutionHeader, parent: ExecutionHeader) -> None:
 
 
 def check_outcome(claimed: ExecutionHeader, found: ExecutionHeader) -> None:
-    """Raise `BrokenRule` unless the claimed header says what executing the block has found."""
+    """Raise `BrokenRule` unless the results in the claimed header are those of the execution."""
     _expect("gas used", found.gas_used, claimed.gas_used)
     _expect("blob gas used", found.blob_gas_used, claimed.blob_gas_used)
     _expect("receipts root", found.receipts_root.hex(), claimed.receipts_root.hex())
     _expect("state root", found.state_root.hex(), claimed.state_root.hex())
     if found.logs_bloom != claimed.logs_bloom:
-        raise BrokenRule("the logs' bloom filter is not that of the logs")
+        raise BrokenRule("the bloom filter in the header is not that of the logs")
 
 
 def _check_gas_limit(limit: int, parent: int) -> None:
     most = parent // GAS_LIMIT_DIVISOR
     if abs(limit - parent) >= most or not GAS_LIMIT_MINIMUM <= limit <= GAS_LIMIT_MAXIMUM:
-        raise BrokenRule(f"gas limit {limit} is not less than {most} from the parent's {parent}, or out of bounds")
+        raise BrokenRule(
+            f"gas limit {limit} must differ from the parent's {parent} by less than {most} and be from "
+            f"{GAS_LIMIT_MINIMUM} to {GAS_LIMIT_MAXIMUM}"
+        )
 
 
 def _expect(what: str, expected: object, found: object) -> None:

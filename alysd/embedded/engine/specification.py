@@ -1,9 +1,9 @@
 # pyright: reportMissingTypeStubs=false
 # The specification is typed, but its `forks` folder is a namespace package, for which pyright sees no `py.typed`.
-"""What the engine uses of the Ethereum Execution Layer Specification (EELS, ethereum-execution), fork Cancun.
+"""The names that the engine uses of the Ethereum Execution Layer Specification (EELS), fork Cancun.
 
-Modules rather than functions are named where `eels.py` routes the functions: a name bound here would be the
-specification's own for ever.
+Functions that `eels.py` replaces are used through their modules: a function imported by name here would stay the
+original one.
 """
 
 import sys
@@ -20,8 +20,8 @@ from ethereum_rlp.exceptions import RLPException
 from ethereum_types.bytes import Bytes, Bytes0, Bytes32
 from ethereum_types.numeric import U64, U256, Uint
 
-# py_ecc, which the precompiles use, raises the limit to 100,000. That deep, a JSON body of nothing but brackets
-# overflows the C stack, and one request ends the process; what the specification itself asks for leaves room.
+# py_ecc, which the precompiles use, raises the limit to 100,000. At that depth a JSON body of nothing but brackets
+# overflows the C stack, so that one request could end the process. The specification's own limit is safe.
 sys.setrecursionlimit(EVM_RECURSION_LIMIT)
 
 __all__ = [

@@ -1,8 +1,8 @@
-"""The state that one block's execution reads and changes: an overlay with a journal, over tries that never change.
+"""The state that the execution of one block reads and changes: an overlay with a journal, over immutable tries.
 
-It offers as methods what the specification's module `state` does (ethereum/forks/cancun/state.py); `eels.py`
-routes that module's functions here. Where it copies every account at each call of a contract, this notes what is
-overwritten, so that a revert costs what was changed.
+Its methods do what the functions of the specification's module `state` do (ethereum/forks/cancun/state.py);
+`eels.py` routes those functions here. The specification copies all accounts at each call of a contract. The
+journal records only overwritten values, so the cost of a revert is proportional to the changes.
 """
 
 from collections.abc import Callable, Mapping, MutableMapping
@@ -29,7 +29,7 @@ from alysd.wire.rlp import as_bytes, as_list, decode, decode_integer, encode, en
 from alysd.wire.trie import EMPTY_ROOT, get_from_trie, update_trie
 
 EMPTY_STATE = AccountState(nonce=0, balance=Wei(0), storage_root=EMPTY_ROOT, code_hash=EMPTY_CODE_HASH)
-"""How an account that does not exist reads."""
+"""The value of an account that does not exist."""
 
 _MISSING: Any = object()
 _ZERO = U256(0)
@@ -39,7 +39,7 @@ Value = TypeVar("Value")
 
 
 class TrieSource(Protocol):
-    """Where committed trie nodes and codes are read from; both raise `Corrupt` when they are missing."""
+    """Reads trie nodes and codes; both methods raise `Corrupt` when the record is missing."""
 
     def node(self, digest: bytes) -> bytes:
         """A trie node's RLP."""
@@ -52,7 +52,7 @@ class TrieSource(Protocol):
 
 @attrs.frozen
 class StateChanges:
-    """What a block did to the state: the new root, and the nodes and codes that it adds, by hash."""
+    """The changes of a block to the state: the new root, and the nodes and codes that it adds, by hash."""
 
     root: bytes
     nodes: Mapping[bytes, bytes]
@@ -77,7 +77,7 @@ def read_account(source: TrieSource, root: bytes, address: bytes) -> AccountStat
 
 
 def read_slot(source: TrieSource, storage_root: bytes, key: bytes) -> int:
-    """A storage slot (`key` of 32 bytes) of the account whose storage has this root; zero if it was never set."""
+    """The storage slot `key` (32 bytes) of the account with this storage root; zero if it was never set."""
     record = get_from_trie(storage_root, keccak256(key), source.node)
     if record is None:
         return 0
@@ -88,7 +88,10 @@ def read_slot(source: TrieSource, storage_root: bytes, key: bytes) -> int:
 
 
 class TrieState:
-    """The state at `root` with changes on top. Used by one thread, for one block, until `finish`."""
+    """The state at `root`, with the changes of one block. Used by one thread, until `finish`.
+
+    `known` holds accounts of this state that need not be read again.
+    """
 
     def __init__(self, source: TrieSource, root: bytes, known: Mapping[bytes, AccountState] | None = None) -> None:
         self._source = source
@@ -114,7 +117,7 @@ class TrieState:
         return found
 
     def get_account_optional(self, address: Address) -> Account | None:
-        """The account, or None where there is none."""
+        """The account, or None if it does not exist."""
         found = self._accounts.get(address, _MISSING)
         if found is _MISSING:
             record = self.record(address)
@@ -126,11 +129,11 @@ class TrieState:
         return found
 
     def get_account(self, address: Address) -> Account:
-        """The account, the empty one where there is none."""
+        """The account, or the empty one if it does not exist."""
         return self.get_account_optional(address) or EMPTY_ACCOUNT
 
     def set_account(self, address: Address, account: Account | None) -> None:
-        """Set or, with None, delete the account; its storage stays."""
+        """Set the account, or delete it with None; its storage stays."""
         self._put(self._accounts, address, account)
 
     def store_touched(self, address: Address, account: Account) -> None:
@@ -152,7 +155,7 @@ class TrieState:
         self.store_touched(address, Account(old.nonce + Uint(1), old.balance, old.code))
 
     def move_ether(self, sender: Address, recipient: Address, amount: U256) -> None:
-        """Move wei; the caller has checked that the sender has them, else `AssertionError`."""
+        """Transfer wei. Raises `AssertionError` if the sender has too few: the caller checks that first."""
         balance = self.get_account(sender).balance
         if balance < amount:
             raise AssertionError(f"{sender.hex()} has {balance} wei, not {amount}")
@@ -161,12 +164,12 @@ class TrieState:
         self.set_account_balance(recipient, received + amount)
 
     def mark_account_created(self, address: Address) -> None:
-        """Note that this transaction creates the account (EIP-6780)."""
+        """Record that the current transaction creates the account (EIP-6780)."""
         self._created.add(address)
 
     @property
     def created_accounts(self) -> set[bytes]:
-        """Accounts that the transaction in hand creates: the specification's SELFDESTRUCT asks (EIP-6780)."""
+        """Accounts that the current transaction creates; read by the specification's SELFDESTRUCT (EIP-6780)."""
         return self._created
 
     # -- storage
@@ -214,30 +217,30 @@ class TrieState:
     # -- transactions
 
     def begin(self) -> None:
-        """Begin a transaction inside the present one, or the outermost."""
+        """Begin a transaction: the outermost, or one inside the current one."""
         if not self._points:
             self._originals.clear()
             self._wiped_before.clear()
         self._points.append(len(self._journal))
 
     def commit(self) -> None:
-        """End the innermost transaction and keep what it did."""
+        """End the innermost transaction and keep its changes."""
         self._points.pop()
         if not self._points:
             self._created.clear()
 
     def rollback(self) -> None:
-        """End the innermost transaction and undo what it did."""
+        """End the innermost transaction and undo its changes."""
         self._undo_to(self._points.pop())
         if not self._points:
             self._created.clear()
 
     def checkpoint(self) -> None:
-        """Between transactions: what was done so far stays, `abandon` comes back to here."""
+        """Make the changes so far permanent for `abandon`. Called between transactions."""
         self._journal.clear()
 
     def abandon(self) -> None:
-        """Undo everything since the checkpoint, also in transactions that an error left open."""
+        """Undo all changes since the checkpoint, including those of transactions that an error left open."""
         self._points.clear()
         self._created.clear()
         self._undo_to(0)
@@ -245,7 +248,7 @@ class TrieState:
     # -- the end
 
     def finish(self) -> StateChanges:
-        """Write all changes into the tries; no transaction may be open. The state is not used afterwards."""
+        """Compute the tries with all changes. No transaction may be open, and the state is not used afterwards."""
         if self._points:
             raise AssertionError("a transaction is still open")
         nodes: dict[bytes, bytes] = {}
@@ -260,14 +263,14 @@ class TrieState:
         return StateChanges(update_trie(self._root, changes, self._source.node, nodes), nodes, codes)
 
     def known(self) -> dict[bytes, AccountState]:
-        """The accounts that `finish` has seen, as they are afterwards: a start for the next block's state."""
+        """The accounts that were read or changed, as they are now: the next block's `known`."""
         after = {**self._records, **self._finished}
         return {address: record for address, record in after.items() if record is not None}
 
     def _final_record(
         self, address: bytes, record: AccountState | None, nodes: dict[bytes, bytes], codes: dict[bytes, bytes]
     ) -> AccountState | None:
-        """What the tries shall hold of an account; its storage's nodes and its code go into the given mappings."""
+        """The new record of an account; adds the nodes of its storage and its code to the given mappings."""
         account = self._accounts[address]
         if account is None:
             return None
@@ -306,18 +309,18 @@ class TrieState:
 
 
 class StateView:
-    """Accounts of one state, read without changing anything: `AccountReader` for the pool."""
+    """Reads accounts as they were before the block: the `AccountReader` for the pool."""
 
     def __init__(self, state: TrieState) -> None:
         self._read: Callable[[bytes], AccountState | None] = state.record
 
     def account(self, address: EvmAddress) -> AccountState:
-        """The account, the empty one if it does not exist."""
+        """The account, or the empty one if it does not exist."""
         return self._read(address) or EMPTY_STATE
 
 
 def _slot(value: U256) -> bytes:
-    """A storage slot's value as its trie holds it: nothing for zero."""
+    """A storage slot's value as its trie holds it: empty for zero, which deletes it."""
     return encode(encode_integer(int(value))) if value else b""
 
 

@@ -1,6 +1,6 @@
-"""What the embedded engine tells about its chain: plain values, free of the specification's own types.
+"""Values that the embedded engine returns, without types of the specification.
 
-Amounts are in wei, gas and counts are plain integers, hashes are 32 bytes as Ethereum tools show them.
+Amounts are in wei. Hashes are 32 bytes, in the order in which Ethereum tools show them.
 """
 
 import attrs
@@ -12,12 +12,12 @@ from alysd.types.hashes import EvmAddress
 from alysd.types.units import Wei
 
 ZERO_ADDRESS = EvmAddress(bytes(20))
-"""Who sends a message that does not say who."""
+"""The sender of a message without `from`."""
 
 
 @attrs.frozen
 class AccountState:
-    """An account as the state's trie holds it; one that does not exist reads as `EMPTY_ACCOUNT`."""
+    """An account as the state's trie holds it; one that does not exist has the value `trie_state.EMPTY_STATE`."""
 
     nonce: int
     balance: Wei
@@ -27,7 +27,7 @@ class AccountState:
 
 @attrs.frozen
 class EvmLog:
-    """What a contract wrote into its transaction's receipt."""
+    """A log that a contract wrote."""
 
     address: EvmAddress
     topics: tuple[bytes, ...]
@@ -36,7 +36,7 @@ class EvmLog:
 
 @attrs.frozen
 class ExecutionReceipt:
-    """The result of one transaction of a block; `contract` is the address it created, if that was its purpose."""
+    """The result of one transaction of a block; `contract` is the contract that it created, if any."""
 
     type: int
     succeeded: bool
@@ -71,7 +71,7 @@ class IncludedTransaction:
 
 @attrs.frozen
 class FoundLog:
-    """A log and where it stands."""
+    """A log with its position in the chain."""
 
     header: ExecutionHeader
     transaction_hash: bytes
@@ -82,9 +82,9 @@ class FoundLog:
 
 @attrs.frozen
 class CallRequest:
-    """A message to try on the state of some block without changing it (eth_call, eth_estimateGas).
+    """A message to execute on the state of a block without keeping its effects (eth_call, eth_estimateGas).
 
-    Without `gas` the cap is used. `max_fee` is wei a gas; at zero the base fee is not asked for, as geth has it.
+    Without `gas` the cap is used. `max_fee` is in wei per gas; at zero the base fee is not charged, as in geth.
     """
 
     sender: EvmAddress = ZERO_ADDRESS
@@ -99,7 +99,7 @@ class CallRequest:
 
 @attrs.frozen
 class CallResult:
-    """How a message ended: `output` is what it returned or reverted with, `error` in geth's words if it failed."""
+    """The result of a message: `output` is its return data or revert data, `error` geth's text if it failed."""
 
     succeeded: bool
     gas_used: int
@@ -111,8 +111,8 @@ class CallResult:
 class FeeHistory:
     """Fees of a range of canonical blocks (eth_feeHistory).
 
-    `base_fees` has one entry more than there are blocks: the next block's. `rewards` has for each block the tip at
-    each percentile asked for, weighted by gas.
+    `base_fees` has one entry per block and the next block's. `rewards` has for each block the tip at each
+    requested percentile, weighted by gas.
     """
 
     oldest: int
@@ -123,7 +123,7 @@ class FeeHistory:
 
 @attrs.frozen
 class HeadChange:
-    """What a forkchoice changed: `removed` newest first, `added` oldest first; both empty if the head stayed."""
+    """The result of a forkchoice: `removed` newest first, `added` oldest first; both empty if the head stayed."""
 
     head: ExecutionHeader
     safe: ExecutionHeader

@@ -1,4 +1,4 @@
-"""What the pool asks of any transaction, whatever else is in it. Order and words are geth's, which tools know."""
+"""The checks of a single transaction before it enters the pool, in the order and with the texts of geth."""
 
 import attrs
 
@@ -17,12 +17,12 @@ from alysd.embedded.pool.refusals import (
 )
 
 MAX_INITCODE = 49_152
-"""Bytes of a contract creation's code (EIP-3860)."""
+"""The largest init code of a contract creation, in bytes (EIP-3860)."""
 
 
 @attrs.frozen
 class PoolLimits:
-    """Bounds of the pool. The numbers are geth's where it has them; 32 MiB is 256 of the largest transactions."""
+    """Limits of the pool, geth's where it has one. 32 MiB hold 256 transactions of the largest size."""
 
     transactions: int = 5_120
     total_bytes: int = 32 * 1024 * 1024
@@ -33,11 +33,11 @@ class PoolLimits:
     queued_seconds: float = 3 * 3600.0
     replacement_percent: int = 10
     minimum_tip: int = 1_000_000
-    """Wei a gas. 0.001 gwei, what geth's block building asks too: two satoshi for a transfer."""
+    """In wei per gas. 0.001 gwei is also geth's minimum for building blocks: two satoshi for a transfer."""
 
 
 def check_transaction(transaction: SignedTransaction, chain_id: int, gas_limit: int, limits: PoolLimits) -> None:
-    """Refuse what could not be in any block of at most `gas_limit` gas, or what the pool does not want."""
+    """Raise `TransactionRefused` unless the pool and a block of `gas_limit` gas may hold the transaction."""
     if transaction.type >= BLOB:
         raise UnsupportedType(transaction.type)
     if transaction.chain_id is None:
@@ -70,7 +70,7 @@ def intrinsic_gas(transaction: SignedTransaction) -> int:
 
 
 def check_account(transaction: SignedTransaction, account: AccountState, committed: int) -> None:
-    """Refuse a used nonce, and what the account cannot pay beside `committed` wei for its others in the pool."""
+    """Refuse a used nonce, or a cost above the balance less `committed` wei, the cost of the account's others."""
     if transaction.nonce < account.nonce:
         raise NonceTooLow(account.nonce, transaction.nonce)
     if transaction.cost > account.balance:

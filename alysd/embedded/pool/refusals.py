@@ -1,6 +1,7 @@
-"""Why the transaction pool refuses a transaction: one class a reason, in geth's words, which tools search for.
+"""The reasons for which the pool refuses a transaction, one class each, with the texts of geth.
 
-Source of the words: go-ethereum 1.17, core/error.go, core/txpool/errors.go and core/txpool/validation.go.
+Tools search for these texts. Source: go-ethereum 1.17, core/error.go, core/txpool/errors.go and
+core/txpool/validation.go.
 """
 
 import attrs
@@ -9,7 +10,7 @@ from alysd.embedded.engine.transaction import TransactionRefused
 
 
 class Unprotected(TransactionRefused):
-    """A signature without a chain id could be replayed on any chain (EIP-155)."""
+    """The signature has no chain id, so the transaction could be replayed on another chain (EIP-155)."""
 
     def __str__(self) -> str:
         return "only replay-protected (EIP-155) transactions allowed over RPC"
@@ -38,14 +39,14 @@ class InitCodeTooLarge(TransactionRefused):
 
 
 class ExceedsBlockGasLimit(TransactionRefused):
-    """The transaction could not be in any block."""
+    """The transaction needs more gas than a block has."""
 
     def __str__(self) -> str:
         return "exceeds block gas limit"
 
 
 class TipAboveFee(TransactionRefused):
-    """The priority fee is higher than all that would be paid (EIP-1559)."""
+    """The priority fee is higher than the maximum fee (EIP-1559)."""
 
     def __str__(self) -> str:
         return "max priority fee per gas higher than max fee per gas"
@@ -60,7 +61,7 @@ class NonceAtMaximum(TransactionRefused):
 
 @attrs.frozen(str=False)
 class IntrinsicGasTooLow(TransactionRefused):
-    """The gas does not even pay for the transaction's data."""
+    """The gas is less than the transaction uses before any code runs."""
 
     gas: int
     needed: int
@@ -71,7 +72,7 @@ class IntrinsicGasTooLow(TransactionRefused):
 
 @attrs.frozen(str=False)
 class TipTooLow(TransactionRefused):
-    """The priority fee is below what the pool asks of everyone; both in wei a gas."""
+    """The priority fee is below the pool's minimum; both in wei per gas."""
 
     tip: int
     least: int
@@ -82,7 +83,7 @@ class TipTooLow(TransactionRefused):
 
 @attrs.frozen(str=False)
 class NonceTooLow(TransactionRefused):
-    """The account has used this nonce."""
+    """The account has already used this nonce."""
 
     next: int
     nonce: int
@@ -93,7 +94,7 @@ class NonceTooLow(TransactionRefused):
 
 @attrs.frozen(str=False)
 class InsufficientFunds(TransactionRefused):
-    """The account could not pay for the transaction; `queued` is what its others in the pool may take, in wei."""
+    """The account cannot pay for the transaction; `queued` is the cost of its others in the pool. All in wei."""
 
     balance: int
     queued: int
@@ -107,21 +108,21 @@ class InsufficientFunds(TransactionRefused):
 
 
 class AlreadyKnown(TransactionRefused):
-    """The very transaction is in the pool."""
+    """The same transaction is already in the pool."""
 
     def __str__(self) -> str:
         return "already known"
 
 
 class ReplacementUnderpriced(TransactionRefused):
-    """Another transaction with this nonce is in the pool, and this one does not raise both fees by a tenth."""
+    """The pool has a transaction with this nonce, and this one does not raise both of its fees by a tenth."""
 
     def __str__(self) -> str:
         return "replacement transaction underpriced"
 
 
 class Underpriced(TransactionRefused):
-    """The pool is full, and everything in it pays more."""
+    """The pool is full, and all transactions in it pay more."""
 
     def __str__(self) -> str:
         return "transaction underpriced"
@@ -129,7 +130,7 @@ class Underpriced(TransactionRefused):
 
 @attrs.frozen(str=False)
 class AccountLimitExceeded(TransactionRefused):
-    """The account has as many transactions in the pool as one may have."""
+    """The account has the maximum number of transactions in the pool."""
 
     pooled: int
 

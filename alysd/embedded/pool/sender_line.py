@@ -1,4 +1,4 @@
-"""One sender's transactions in the pool: a line ordered by nonce, of which a gapless start can be executed."""
+"""One sender's transactions in the pool, ordered by nonce; those without a gap before them can be executed."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from alysd.embedded.engine.transaction import SignedTransaction
 
 @attrs.frozen
 class Pooled:
-    """A transaction in the pool: when it came (seconds of a monotonic clock), and as the how-many-th."""
+    """A transaction in the pool with its sequence number and time of arrival (seconds, monotonic clock)."""
 
     transaction: SignedTransaction
     arrived: float
@@ -17,10 +17,10 @@ class Pooled:
 
 
 class SenderLine:
-    """A sender's transactions by nonce, and its account as of the head.
+    """A sender's transactions by nonce, with its nonce and balance at the head.
 
-    Those that follow on the account's nonce without a gap, and that its balance pays for together, are *pending*:
-    the next block may take them. The others are *queued*: they wait for a nonce or for money.
+    Transactions that continue the account's nonce without a gap, and whose total cost its balance covers, are
+    *pending*: the next block may include them. The others are *queued*: they wait for a nonce or for funds.
     """
 
     def __init__(self) -> None:
@@ -34,45 +34,45 @@ class SenderLine:
 
     @property
     def pending(self) -> Sequence[Pooled]:
-        """Those that can be executed now, by nonce."""
+        """The transactions that can be executed now, by nonce."""
         return self._pending
 
     @property
     def queued(self) -> Sequence[Pooled]:
-        """Those that wait, by nonce."""
+        """The transactions that wait, by nonce."""
         first = self._nonce + len(self._pending)
         return [self._by_nonce[nonce] for nonce in sorted(self._by_nonce) if nonce >= first]
 
     @property
     def queued_count(self) -> int:
-        """How many wait."""
+        """The number of transactions that wait."""
         return len(self._by_nonce) - len(self._pending)
 
     @property
     def next_nonce(self) -> int:
-        """The nonce of the account once all pending transactions are included."""
+        """The account's nonce after all pending transactions."""
         return self._nonce + len(self._pending)
 
     @property
     def tail(self) -> Pooled:
-        """The transaction with the highest nonce: the one that can go without making others wait."""
+        """The transaction with the highest nonce: its removal makes no other transaction wait."""
         return self._by_nonce[max(self._by_nonce)]
 
     @property
     def tail_is_queued(self) -> bool:
-        """Whether the tail waits."""
+        """Whether the tail is queued."""
         return len(self._pending) < len(self._by_nonce)
 
     def at(self, nonce: int) -> Pooled | None:
-        """Find the transaction with this nonce."""
+        """The transaction with this nonce, or None."""
         return self._by_nonce.get(nonce)
 
     def committed(self, without: int) -> int:
-        """Sum up what all transactions but the one with the nonce `without` can cost, in wei."""
+        """The total cost, in wei, of all transactions but the one with the nonce `without`."""
         return sum(one.transaction.cost for nonce, one in self._by_nonce.items() if nonce != without)
 
     def put(self, pooled: Pooled) -> None:
-        """Add a transaction, in place of the one with its nonce."""
+        """Add a transaction; it replaces one with the same nonce."""
         self._by_nonce[pooled.transaction.nonce] = pooled
         self._settle()
 
@@ -82,21 +82,22 @@ class SenderLine:
         self._settle()
 
     def set_account(self, nonce: int, balance: int) -> None:
-        """Take note of the account as it is at the head."""
+        """Set the account's nonce and balance at the head."""
         self._nonce, self._balance = nonce, balance
         self._settle()
 
     def drop_used(self) -> list[Pooled]:
-        """Remove and return those whose nonces the account has used."""
+        """Remove and return the transactions whose nonces the account has used."""
         gone = [one for nonce, one in self._by_nonce.items() if nonce < self._nonce]
         for one in gone:
             del self._by_nonce[one.transaction.nonce]
         return gone
 
     def drop_impossible(self, gas_limit: int, queued_before: float) -> list[Pooled]:
-        """Remove and return what can never be included now, and what came before `queued_before` and still waits.
+        """Remove and return transactions that are impossible now, or have waited since before `queued_before`.
 
-        Impossible are used nonces, what the balance does not pay for, and what no block of `gas_limit` holds.
+        A transaction is impossible if its nonce is used, its cost exceeds the balance or its gas
+        exceeds `gas_limit`.
         """
         waiting = {one.order for one in self.queued}
         gone = [
@@ -113,7 +114,7 @@ class SenderLine:
         return gone
 
     def _settle(self) -> None:
-        """Find anew which transactions are pending."""
+        """Recompute which transactions are pending."""
         pending: list[Pooled] = []
         left = self._balance
         while (one := self._by_nonce.get(self._nonce + len(pending))) is not None:

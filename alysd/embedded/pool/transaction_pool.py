@@ -1,7 +1,7 @@
-"""The transaction pool of the embedded engine: bounded, ordered by nonce and price, in step with the head.
+"""The transaction pool of the embedded engine: limited in size, ordered by nonce and price, updated at each head.
 
-Called by the RPC's threads and by the engine's (`best`, `discard`), hence a lock. It is held for bookkeeping and
-for reading one account, never longer. Nothing is kept on disk: after a restart wallets send again.
+The RPC's threads and the engine's thread (`best`, `discard`) call it, so it has a lock, which is held only for
+bookkeeping and for reading one account. Nothing is stored on disk: after a restart wallets send again.
 """
 
 import heapq
@@ -30,14 +30,14 @@ Transactions = Sequence[SignedTransaction]
 
 @attrs.frozen
 class PoolContent:
-    """What is in the pool, by sender and then by nonce."""
+    """The transactions of the pool, by sender and then by nonce."""
 
     pending: dict[EvmAddress, Transactions]
     queued: dict[EvmAddress, Transactions]
 
 
 class TransactionPool:
-    """Transactions that wait for a block of the chain `chain_id`; the engine's `PendingSource`."""
+    """Transactions of the chain `chain_id` that wait for a block; the engine's `PendingSource`."""
 
     def __init__(self, chain_id: int, limits: PoolLimits = PoolLimits()) -> None:  # noqa: B008  frozen, shareable
         self._chain_id = chain_id
@@ -51,48 +51,48 @@ class TransactionPool:
     def add(
         self, new: SignedTransaction, account_of: Callable[[EvmAddress], AccountState], gas_limit: int, now: float
     ) -> Transactions:
-        """Take a transaction; `account_of` reads an account at the newest head, `now` is in monotonic seconds.
+        """Add a transaction. `account_of` reads an account at the newest head; `now` is in monotonic seconds.
 
-        The account is read with the lock held (0.1 ms): read before, a block may come in between, and the sender's
-        line would be set back to a nonce that is used, where nothing can be executed.
+        The account is read with the lock held (0.1 ms). If it were read before, a block could come in between, and
+        the sender's line would go back to a used nonce, at which nothing can be executed.
 
-        Returns what has become executable by it: itself, perhaps others that waited for it, or nothing.
-        Raises a `TransactionRefused`; then the pool holds what it held.
+        Returns the transactions that have become executable: this one and others that waited for it, or none.
+        Raises `TransactionRefused`, and then leaves the pool as it was.
         """
         check_transaction(new, self._chain_id, gas_limit, self.limits)
         with self._lock:
             return self._insert(new, account_of(new.sender), now)
 
     def check_size(self, raw: bytes) -> None:
-        """Refuse what is too large before any work is spent on it. Raises `Oversized`."""
+        """Raise `Oversized` for a transaction that is too large, before it is decoded."""
         if len(raw) > self.limits.transaction_bytes:
             raise Oversized(len(raw), self.limits.transaction_bytes)
 
     def get(self, hash_: bytes) -> SignedTransaction | None:
-        """Find a transaction by its hash."""
+        """The transaction with this hash, or None."""
         return self._known.get(hash_)
 
     def next_nonce(self, sender: EvmAddress, nonce: int) -> int:
-        """Say which nonce comes after the sender's pending transactions; `nonce` is the account's own."""
+        """The nonce after the sender's pending transactions; `nonce` is the account's at the head."""
         with self._lock:
             line = self._lines.get(sender)
             return nonce if line is None else max(nonce, line.next_nonce)
 
     def counts(self) -> tuple[int, int]:
-        """Say how many transactions are pending, and how many queued."""
+        """The numbers of pending and of queued transactions."""
         with self._lock:
             queued = self._queued()
             return len(self._known) - queued, queued
 
     def content(self) -> PoolContent:
-        """List the whole pool."""
+        """All transactions of the pool."""
         with self._lock:
             pending = {sender: _plain(line.pending) for sender, line in self._lines.items() if line.pending}
             queued = {sender: _plain(line.queued) for sender, line in self._lines.items() if line.queued_count}
         return PoolContent(pending, queued)
 
     def best(self, base_fee: int, accounts: AccountReader) -> Iterator[SignedTransaction]:
-        """Give what a block may take: the highest tip first, each sender's by nonce (engine's thread)."""
+        """The transactions for a block: the highest tip first, each sender's by nonce (engine's thread)."""
         with self._lock:
             lines = [line.pending for line in self._lines.values() if line.pending]
         heap = [(*_rank(line[0], base_fee), 0, line) for line in lines]
@@ -100,7 +100,7 @@ class TransactionPool:
         while heap:
             minus_tip, _, at, line = heapq.heappop(heap)
             if minus_tip > 0:
-                return  # from here on nobody pays the base fee
+                return  # this one and all that follow do not pay the base fee
             start = _start(line, accounts) if at == 0 else at
             if start == at:
                 yield line[at].transaction
@@ -109,7 +109,7 @@ class TransactionPool:
                 heapq.heappush(heap, (*_rank(line[start], base_fee), start, line))
 
     def discard(self, transaction: SignedTransaction, reason: str) -> None:  # noqa: ARG002  part of the protocol
-        """Forget a transaction that the engine found can never be executed (engine's thread)."""
+        """Remove a transaction that can never be included (engine's thread)."""
         with self._lock:
             if transaction.hash in self._known:
                 self._remove(transaction)
@@ -122,10 +122,10 @@ class TransactionPool:
         gas_limit: int,
         now: float,
     ) -> Transactions:
-        """Move on to a new head: forget what is `included` or now impossible, take back what is `abandoned`.
+        """Follow a new head: remove `included` and impossible transactions, and add `abandoned` ones again.
 
-        `account_of` reads an account at the new head. Returns what has become executable. For a worker thread: it
-        reads each sender's account, at most `transactions` of them.
+        `account_of` reads an account at the new head. Returns the transactions that have become executable. Call
+        this in a worker thread: it reads the account of each sender, at most `limits.transactions` of them.
         """
         done = {transaction.hash for transaction in included}
         back = [transaction for transaction in abandoned if transaction.hash not in done]
@@ -139,7 +139,7 @@ class TransactionPool:
                 self._take_back(transaction, accounts[transaction.sender], gas_limit, now)
             return [self._known[hash_] for hash_ in self._pending_hashes() - before]
 
-    # From here on everything is called with the lock held.
+    # The methods below are called with the lock held.
 
     def _insert(self, new: SignedTransaction, account: AccountState, now: float) -> Transactions:
         if new.hash in self._known:
@@ -156,9 +156,10 @@ class TransactionPool:
         return [one.transaction for one in line.pending if one.order not in before]
 
     def _line_at(self, sender: EvmAddress, account: AccountState) -> tuple[SenderLine, set[int]]:
-        """Find a sender's line, bring it up to `account`, and say which orders were pending before that.
+        """The sender's line, updated to `account`, and the sequence numbers that were pending before.
 
-        What a block has taken goes at once: until the pool follows it would count as waiting and cost money twice.
+        Transactions that a block has included are removed at once. Until the pool follows the block, they would
+        count as waiting, and their cost would be charged twice.
         """
         line = self._lines.get(sender)
         if line is None:
@@ -167,17 +168,17 @@ class TransactionPool:
             return line, set()
         before = {one.order for one in line.pending}
         line.set_account(account.nonce, account.balance)
-        self._strike(sender, _plain(line.drop_used()))
+        self._uncount(sender, _plain(line.drop_used()))
         return line, before
 
     def _check_replacement(self, old: SignedTransaction, new: SignedTransaction) -> None:
-        """Refuse a transaction that would take the place of `old` without raising both fees by a tenth."""
+        """Refuse a replacement of `old` that does not raise both fees by `replacement_percent`."""
         needed = 100 + self.limits.replacement_percent
         if new.max_fee * 100 < old.max_fee * needed or new.max_priority_fee * 100 < old.max_priority_fee * needed:
             raise ReplacementUnderpriced
 
     def _put(self, line: SenderLine, old: Pooled | None, new: Pooled) -> None:
-        """Put a transaction into its sender's line and the books."""
+        """Add a transaction to its sender's line, and count it."""
         if old is not None:
             self._remove(old.transaction)
         self._lines[new.transaction.sender] = line
@@ -186,12 +187,12 @@ class TransactionPool:
         self._bytes += len(new.transaction.raw)
 
     def _remove(self, gone: SignedTransaction) -> None:
-        """Take a transaction out of its line and the books."""
+        """Remove a transaction from its line, and no longer count it."""
         self._lines[gone.sender].drop(gone.nonce)
-        self._strike(gone.sender, [gone])
+        self._uncount(gone.sender, [gone])
 
-    def _strike(self, sender: EvmAddress, gone: Transactions) -> None:
-        """Take transactions that have left their sender's line out of the books, and the line if it is empty."""
+    def _uncount(self, sender: EvmAddress, gone: Transactions) -> None:
+        """No longer count transactions that were removed from their line; remove the line if it is empty."""
         for transaction in gone:
             del self._known[transaction.hash]
             self._bytes -= len(transaction.raw)
@@ -199,7 +200,7 @@ class TransactionPool:
             del self._lines[sender]
 
     def _make_room(self, new: SignedTransaction, *, replaced: bool) -> None:
-        """Evict until all bounds hold. Raises `Underpriced` when it is the new transaction that has to go."""
+        """Evict transactions until all limits hold. Raises `Underpriced` when that evicts the new one."""
         line = self._lines[new.sender]
         if line.queued_count > self.limits.queued_per_sender:
             self._remove(new)
@@ -207,22 +208,22 @@ class TransactionPool:
         while (queued_only := self._over()) is not None:
             victim = self._cheapest_tail(queued_only=queued_only)
             if victim is new and replaced:
-                return  # 128 KiB too many at most; what it replaced is gone already
+                return  # 128 KiB over the limit at most: the transaction that it replaced is removed already
             self._remove(victim)
             if victim is new:
                 raise Underpriced
 
     def _over(self) -> bool | None:
-        """Say whether a bound is passed: None for no, else whether only a queued transaction's going helps."""
+        """None if all limits hold, True if only that of queued transactions is exceeded, else False."""
         limits = self.limits
         if len(self._known) > limits.transactions or self._bytes > limits.total_bytes:
             return False
         return True if self._queued() > limits.queued else None
 
     def _cheapest_tail(self, *, queued_only: bool) -> SignedTransaction:
-        """Choose what is evicted: those that wait first, then the lowest tip, then the latest to come.
+        """The transaction to evict: a queued one if there is one, then the lowest tip, then the newest.
 
-        Only a line's last transaction can go without making others of its sender wait.
+        Only a line's last transaction can be removed without making others of its sender wait.
         """
         lines = [line for line in self._lines.values() if line.tail_is_queued or not queued_only]
         worst = min(
@@ -240,23 +241,23 @@ class TransactionPool:
     def _forget(
         self, done: set[bytes], accounts: dict[EvmAddress, AccountState], gas_limit: int, now: float
     ) -> None:
-        """Bring every line up to its account's new state."""
+        """Update every line to the new state of its account."""
         for hash_ in done & self._known.keys():
             self._remove(self._known[hash_])
         queued_before = now - self.limits.queued_seconds
         for sender, line in tuple(self._lines.items()):
             if (account := accounts.get(sender)) is None:
-                continue  # came while the accounts were read; its own account was read then
+                continue  # added while the accounts were read, with an account that was read then
             line.set_account(account.nonce, account.balance)
-            self._strike(sender, _plain(line.drop_impossible(gas_limit, queued_before)))
+            self._uncount(sender, _plain(line.drop_impossible(gas_limit, queued_before)))
 
     def _take_back(self, old: SignedTransaction, account: AccountState, gas_limit: int, now: float) -> None:
-        """Add a transaction of an abandoned block again, unless the new branch has made it impossible."""
+        """Add a transaction of an abandoned block again, if it is still possible on the new branch."""
         try:
             check_transaction(old, self._chain_id, gas_limit, self.limits)
             self._insert(old, account, now)
         except TransactionRefused:
-            return  # nobody waits for an answer: its sender sees the reorganisation
+            return  # there is no caller to tell; the sender sees the reorganisation
 
 
 def _plain(pooled: Sequence[Pooled]) -> Transactions:
@@ -264,14 +265,14 @@ def _plain(pooled: Sequence[Pooled]) -> Transactions:
 
 
 def _rank(one: Pooled, base_fee: int) -> tuple[int, int]:
-    """Order by tip, the highest first, then by arrival."""
+    """Sort key: the highest tip first, then the earliest arrival."""
     return -one.transaction.tip(base_fee), one.order
 
 
 def _start(line: Sequence[Pooled], accounts: AccountReader) -> int:
-    """Find where in a line the next nonce is; its length when it is not there.
+    """The position of the account's next nonce in a line, or the line's length when it is not there.
 
-    The state that a block is built on may be ahead of the head that the pool has followed.
+    The state on which a block is built may be newer than the last head that the pool followed.
     """
     nonce = accounts.account(line[0].transaction.sender).nonce
     at = nonce - line[0].transaction.nonce

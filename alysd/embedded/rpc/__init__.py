@@ -1,1 +1,1 @@
-"""Ethereum JSON-RPC of the embedded engine, with the words and codes of geth, which tools know."""
+"""Ethereum JSON-RPC of the embedded engine, with the error texts and codes of geth, which tools know."""

@@ -1,4 +1,4 @@
-"""The Ethereum JSON-RPC of the embedded engine, whole: methods, HTTP and WebSocket on one port."""
+"""The Ethereum JSON-RPC of the embedded engine: all methods, over HTTP and WebSocket on one port."""
 
 import platform
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ from alysd.errors import Refused
 from alysd.wire.keccak import keccak256
 
 CODES: dict[type[Exception], int] = {Refused: SERVER_ERROR}
-"""Everything that the pool or the engine refuses has geth's one code, and geth's words tell them apart."""
+"""Refusals of the pool and the engine have one code, as in geth; the text says which it is."""
 
 
 def eth_application(
@@ -38,7 +38,7 @@ def eth_application(
     pool: TransactionPool,
     limits: RpcLimits = RpcLimits(),  # noqa: B008  frozen, shareable
 ) -> tuple[Starlette, ChainFeed]:
-    """Put the application together; its feed must run beside it (`ChainFeed.run`)."""
+    """Compose the application and its feed, which must run while the application is served (`ChainFeed.run`)."""
     backend = EthBackend(engine, pool, limits)
     feed = ChainFeed(backend)
     methods = eth_methods(backend, feed)
@@ -46,13 +46,13 @@ def eth_application(
         Route("/", rpc_endpoint(Dispatcher(methods, CODES)), methods=["POST"]),
         WebSocketRoute("/", EthSocket(methods, CODES, feed.listen, limits).serve),
     ]
-    # Wallets in a browser ask from any page's origin; what they may do here, anybody on this machine may.
+    # Wallets in a browser send the origin of any page, and may do here what any program on this machine may.
     anywhere = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["POST"], allow_headers=["*"])
     return Starlette(routes=routes, middleware=[anywhere], exception_handlers={Exception: internal_error}), feed
 
 
 def eth_methods(backend: EthBackend, feed: ChainFeed) -> dict[str, Method]:
-    """List all methods by name, but those that need a WebSocket."""
+    """All methods by name, except those that need a WebSocket."""
     logs = LogMethods(backend)
     return {
         **IdentityMethods(backend.engine.chain_id).table(),
@@ -73,7 +73,7 @@ async def serve_ethereum(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve the embedded engine's JSON-RPC until cancelled, and keep `pool` in step with the engine's head."""
+    """Serve the embedded engine's JSON-RPC until cancelled, and let `pool` follow the engine's head."""
     application, feed = eth_application(engine, pool)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(feed.run)
@@ -83,12 +83,12 @@ async def serve_ethereum(
 
 @attrs.frozen
 class IdentityMethods:
-    """What never changes while the node runs."""
+    """Methods about the chain and the program: part of the namespaces eth, net and web3."""
 
     chain_id: int
 
     def table(self) -> dict[str, Method]:
-        """List the methods by name."""
+        """The methods by name."""
         return {
             "eth_chainId": Method(self.chain),
             "eth_syncing": Method(self.syncing),
@@ -100,27 +100,27 @@ class IdentityMethods:
         }
 
     async def chain(self, _params: Params) -> str:
-        """Give the chain id (EIP-695)."""
+        """The chain id (EIP-695)."""
         return to_quantity(self.chain_id)
 
     async def syncing(self, _params: Params) -> bool:
-        """Say that the engine does not sync: the node feeds it block by block."""
+        """Always false: the engine does not sync by itself, the node gives it each block."""
         return False
 
     async def network(self, _params: Params) -> str:
-        """Give the network id: the chain id, in decimal."""
+        """The network id, which is the chain id, in decimal."""
         return str(self.chain_id)
 
     async def listening(self, _params: Params) -> bool:
-        """Say that the engine has no network of its own to listen on."""
+        """Always false: the engine has no network of its own."""
         return False
 
     async def peers(self, _params: Params) -> str:
-        """Count the engine's peers: it has none, the node has."""
+        """Always 0: the engine has no peers, only the node has."""
         return to_quantity(0)
 
     async def client(self, _params: Params) -> str:
-        """Name program, version, system and language."""
+        """Program, version, system and language."""
         system = f"{platform.system().lower()}-{platform.machine()}"
         return f"alysd/v{__version__}/{system}/python{platform.python_version()}"
 

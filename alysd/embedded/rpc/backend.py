@@ -1,4 +1,4 @@
-"""What the Ethereum methods work on: the engine, its pool, and a bound on how much of the machine they take."""
+"""The engine and the pool as the Ethereum methods call them: in worker threads, within limits."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @attrs.frozen
 class RpcLimits:
-    """What the Ethereum RPC lets all its clients together, or one of them, use of the machine."""
+    """Limits on the resources that the clients of the Ethereum RPC use."""
 
     readers: int = 8
     """Database reads at a time, each in a thread. More would compete for the interpreter."""
@@ -81,9 +81,9 @@ class EthBackend:
         return await trio.to_thread.run_sync(work, limiter=self._calling)
 
     def find(self, reference: BlockReference) -> ExecutionHeader | None:
-        """Find the block that is meant (call in a thread). There is no pending block: that is the latest.
+        """The header of a block, or None (call in a worker thread). The pending block is the latest one.
 
-        Raises `RpcError` for a block on an abandoned branch when a canonical one is asked for (EIP-1898).
+        Raises `RpcError` when a canonical block is asked for and this one is on an abandoned branch (EIP-1898).
         """
         reader = self.engine.reader
         match reference:
@@ -104,7 +104,7 @@ class EthBackend:
                 return reader.canonical_header(0)
 
     def state_at(self, reference: BlockReference) -> ExecutionHeader:
-        """Find the block whose state is meant (call in a thread). Raises `RpcError` when there is none."""
+        """Like `find`, but raises `RpcError` when there is no such block."""
         header = self.find(reference)
         if header is None:
             words = "header for hash not found" if isinstance(reference, BlockAtHash) else "header not found"

@@ -1,4 +1,4 @@
-"""Methods that execute code without keeping the outcome: eth_call and eth_estimateGas."""
+"""Methods that execute code without keeping its effects: eth_call and eth_estimateGas."""
 
 from functools import partial
 
@@ -13,24 +13,24 @@ from alysd.embedded.rpc.backend import EthBackend
 from alysd.embedded.rpc.requests import BlockReference, CallArguments, block_reference, call_arguments
 
 REVERTED = 3
-"""Error code of a revert, whose data is then in the error (geth)."""
+"""Error code of a revert, as in geth; the error holds the revert's data."""
 
 
 @attrs.frozen
 class CallMethods:
-    """Executions: bounded in gas and time, and few at once."""
+    """eth_call and eth_estimateGas, limited in gas, time and number."""
 
     backend: EthBackend
 
     def table(self) -> dict[str, Method]:
-        """List the methods by name."""
+        """The methods by name."""
         return {
             "eth_call": Method(self.call, 4, large=True),
             "eth_estimateGas": Method(self.estimate_gas, 4),
         }
 
     async def call(self, params: Params) -> str:
-        """Execute a call on a block's state and give what it returns."""
+        """Execute a call on a block's state and return its output."""
         request, at = self._read(params)
         result = await self.backend.execute(partial(self._call, request, at))
         if not result.succeeded:
@@ -38,7 +38,7 @@ class CallMethods:
         return to_data(result.output)
 
     async def estimate_gas(self, params: Params) -> str:
-        """Find the least gas with which a transaction succeeds, to within the engine's tolerance."""
+        """The least gas with which a transaction succeeds, or up to 1.5 % more."""
         request, at = self._read(params)
         try:
             return to_quantity(await self.backend.execute(partial(self._estimate, request, at)))
@@ -66,7 +66,7 @@ class CallMethods:
 
 
 def _request(arguments: CallArguments) -> CallRequest:
-    """Turn a caller's arguments into the engine's request: the price is the most that the caller would pay."""
+    """The engine's request for a caller's arguments; the price is the most that the caller would pay."""
     return CallRequest(
         sender=arguments.sender,
         to=arguments.to,
@@ -80,7 +80,7 @@ def _request(arguments: CallArguments) -> CallRequest:
 
 
 def failure(result: CallResult, words: str | None = None) -> RpcError:
-    """Say how an execution failed: a revert with its reason and data, anything else with `words` or its own."""
+    """The error of a failed execution: a revert with reason and data, others with `words` or their text."""
     if result.error == "execution reverted":
         reason = revert_reason(result.output)
         message = "execution reverted" if reason is None else f"execution reverted: {reason}"
@@ -92,7 +92,7 @@ ERROR_SELECTOR = bytes.fromhex("08c379a0")
 PANIC_SELECTOR = bytes.fromhex("4e487b71")
 
 MAX_REASON = 4096
-"""Bytes of a reason that are shown; the whole is in the error's data."""
+"""Bytes of a revert reason that are shown; the error's data holds all of it."""
 
 PANICS = {
     0x00: "generic panic",
@@ -109,7 +109,10 @@ PANICS = {
 
 
 def revert_reason(output: bytes) -> str | None:
-    """Read the reason in a revert's data; None when it has none that Solidity would have written."""
+    """The reason in a revert's data, in the texts of geth; None unless Solidity encoded it.
+
+    Source: the Solidity documentation, "Panic via assert and Error via require".
+    """
     selector, body = output[:4], output[4:]
     if selector == ERROR_SELECTOR:
         return _text(body)
@@ -120,7 +123,7 @@ def revert_reason(output: bytes) -> str | None:
 
 
 def _text(body: bytes) -> str | None:
-    """Read one ABI-encoded string."""
+    """Decode one ABI-encoded string."""
     offset = int.from_bytes(body[:32], "big")
     if len(body) < 64 or offset > len(body) - 32:
         return None

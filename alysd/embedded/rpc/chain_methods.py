@@ -1,4 +1,4 @@
-"""Methods about what is in the chain: blocks, their transactions, receipts."""
+"""Methods that read the chain: blocks, transactions, receipts, and accounts at any block."""
 
 from typing import Any
 
@@ -19,12 +19,12 @@ def _at_hash(value: Any) -> BlockAtHash:
 
 @attrs.frozen
 class BlockMethods:
-    """eth_getBlockByNumber and its kin. What is not there is null, as everywhere in Ethereum."""
+    """Methods about blocks, transactions and receipts. The result is null for one that does not exist."""
 
     backend: EthBackend
 
     def table(self) -> dict[str, Method]:
-        """List the methods by name."""
+        """The methods by name."""
         return {
             "eth_blockNumber": Method(self.number),
             "eth_getBlockByNumber": Method(self.by_number, 2, large=True),
@@ -41,38 +41,38 @@ class BlockMethods:
         }
 
     async def number(self, _params: Params) -> str:
-        """Give the number of the latest block."""
+        """The number of the latest block."""
         head = await self.backend.read(self.backend.engine.reader.head)
         return to_quantity(head.number)
 
     async def by_number(self, params: Params) -> View | None:
-        """Give the canonical block of a number or tag."""
+        """The canonical block with a number or tag."""
         return await self._shown(params.required(0, block_number), full=params.optional(1, boolean, default=False))
 
     async def by_hash(self, params: Params) -> View | None:
-        """Give the block of a hash, on whatever branch."""
+        """The block with a hash, on any branch."""
         return await self._shown(params.required(0, _at_hash), full=params.optional(1, boolean, default=False))
 
     async def count_by_number(self, params: Params) -> str | None:
-        """Count the transactions in the block of a number or tag."""
+        """The number of transactions in the block with a number or tag."""
         return await self._counted(params.required(0, block_number))
 
     async def count_by_hash(self, params: Params) -> str | None:
-        """Count the transactions in the block of a hash."""
+        """The number of transactions in the block with a hash."""
         return await self._counted(params.required(0, _at_hash))
 
     async def uncles_by_number(self, params: Params) -> str | None:
-        """Count uncles, of which there are none, in the block of a number or tag."""
+        """The number of uncles, always 0, of the block with a number or tag."""
         at = params.required(0, block_number)
         return None if await self.backend.read(lambda: self.backend.find(at)) is None else to_quantity(0)
 
     async def uncles_by_hash(self, params: Params) -> str | None:
-        """Count uncles, of which there are none, in the block of a hash."""
+        """The number of uncles, always 0, of the block with a hash."""
         at = params.required(0, _at_hash)
         return None if await self.backend.read(lambda: self.backend.find(at)) is None else to_quantity(0)
 
     async def transaction(self, params: Params) -> View | None:
-        """Give the transaction of a hash, from the chain or else from the pool."""
+        """The transaction with a hash, from the chain or else from the pool."""
         wanted = params.required(0, hash32)
         found = await self._included(wanted)
         if found is not None:
@@ -81,20 +81,20 @@ class BlockMethods:
         return None if waiting is None else transaction_view(waiting)
 
     async def indexed_by_number(self, params: Params) -> View | None:
-        """Give a transaction by its place in the block of a number or tag."""
+        """The transaction at an index in the block with a number or tag."""
         return await self._indexed(params.required(0, block_number), params.required(1, uint64))
 
     async def indexed_by_hash(self, params: Params) -> View | None:
-        """Give a transaction by its place in the block of a hash."""
+        """The transaction at an index in the block with a hash."""
         return await self._indexed(params.required(0, _at_hash), params.required(1, uint64))
 
     async def receipt(self, params: Params) -> View | None:
-        """Give the receipt of an included transaction."""
+        """The receipt of an included transaction."""
         found = await self._included(params.required(0, hash32))
         return None if found is None else receipt_view(found)
 
     async def receipts(self, params: Params) -> list[View] | None:
-        """Give the receipts of all transactions of a block."""
+        """The receipts of all transactions of a block."""
         at = params.required(0, block_reference)
         return await self.backend.read(lambda: self._receipts(at))
 
@@ -127,12 +127,12 @@ class BlockMethods:
 
 @attrs.frozen
 class AccountMethods:
-    """eth_getBalance and its kin. The node holds no keys of accounts: eth_accounts is empty."""
+    """Methods about accounts: balance, nonce, code and storage at any block."""
 
     backend: EthBackend
 
     def table(self) -> dict[str, Method]:
-        """List the methods by name."""
+        """The methods by name."""
         return {
             "eth_accounts": Method(self.accounts),
             "eth_getBalance": Method(self.balance, 2),
@@ -142,11 +142,11 @@ class AccountMethods:
         }
 
     async def accounts(self, _params: Params) -> list[str]:
-        """List the accounts that the node could sign for: none."""
+        """Always empty: the node holds no keys of accounts."""
         return []
 
     async def balance(self, params: Params) -> str:
-        """Give an account's balance in wei."""
+        """An account's balance in wei."""
         account = params.required(0, address)
         at = params.optional(1, block_reference, "latest")
         reader = self.backend.engine.reader
@@ -154,7 +154,7 @@ class AccountMethods:
         return to_quantity(state.balance)
 
     async def transaction_count(self, params: Params) -> str:
-        """Give an account's next nonce; for `pending` the one after its transactions in the pool."""
+        """An account's next nonce; for `pending` the one after its transactions in the pool."""
         account = params.required(0, address)
         at = params.optional(1, block_reference, "latest")
         reader = self.backend.engine.reader
@@ -164,14 +164,14 @@ class AccountMethods:
         return to_quantity(state.nonce)
 
     async def code(self, params: Params) -> str:
-        """Give an account's code, empty for one that is not a contract."""
+        """An account's code, empty for an account that is not a contract."""
         account = params.required(0, address)
         at = params.optional(1, block_reference, "latest")
         reader = self.backend.engine.reader
         return to_data(await self.backend.read(lambda: reader.code(self.backend.state_at(at), account)))
 
     async def storage(self, params: Params) -> str:
-        """Give the 32 bytes in a slot of a contract's storage."""
+        """The 32 bytes in a slot of a contract's storage."""
         account, key = params.required(0, address), params.required(1, storage_key)
         at = params.optional(2, block_reference, "latest")
         slot, reader = int.from_bytes(key, "big"), self.backend.engine.reader

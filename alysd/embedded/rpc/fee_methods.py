@@ -1,4 +1,4 @@
-"""Methods about what gas costs: suggestions for wallets, and the history that they draw their own from."""
+"""Methods about the price of gas: suggestions for wallets, and the history of fees."""
 
 from typing import Any, cast
 
@@ -14,26 +14,26 @@ from alysd.embedded.rpc.views import View
 from alysd.errors import Malformed
 
 MAX_HISTORY = 1024
-"""Blocks of one fee history: geth's bound."""
+"""Blocks of one fee history, as in geth."""
 
 MAX_PERCENTILES = 100
-"""Percentiles of one fee history: geth's bound."""
+"""Percentiles of one fee history, as in geth."""
 
 SAMPLE_BLOCKS = 20
-"""Newest blocks that a suggested tip is drawn from, at `SAMPLE_PERCENTILE` of the tips paid: geth's numbers."""
+"""The suggested tip comes from this many newest blocks, at `SAMPLE_PERCENTILE` of the tips paid, as in geth."""
 
 SAMPLE_PERCENTILE = 60.0
 
 
 @attrs.frozen
 class FeeMethods:
-    """Suggestions start at `minimum_tip`, what the pool asks; in wei a gas."""
+    """Methods about fees. Suggested tips are at least `minimum_tip`, the pool's, in wei per gas."""
 
     backend: EthBackend
     minimum_tip: int
 
     def table(self) -> dict[str, Method]:
-        """List the methods by name."""
+        """The methods by name."""
         return {
             "eth_gasPrice": Method(self.gas_price),
             "eth_maxPriorityFeePerGas": Method(self.tip),
@@ -42,19 +42,19 @@ class FeeMethods:
         }
 
     async def gas_price(self, _params: Params) -> str:
-        """Suggest a price for a transaction of type 0: the next block's base fee and the suggested tip."""
+        """The suggested price of a transaction of type 0: the next block's base fee plus the suggested tip."""
         return to_quantity(await self.backend.read(self._gas_price))
 
     async def tip(self, _params: Params) -> str:
-        """Suggest a priority fee: what newest transactions paid, and no less than the pool asks."""
+        """The suggested priority fee: from the newest transactions, but at least the pool's minimum."""
         return to_quantity(await self.backend.read(self._tip))
 
     async def blob_base_fee(self, _params: Params) -> str:
-        """Give the price of blob gas: the least there is, since no block here has blobs (EIP-4844)."""
+        """The price of blob gas: always the minimum of 1 wei, since no block here has blobs (EIP-4844)."""
         return to_quantity(1)
 
     async def history(self, params: Params) -> View:
-        """Give base fees, how full blocks were, and percentiles of the tips paid, over a range of blocks."""
+        """Base fees, parts of the gas limit used, and percentiles of the tips paid, over a range of blocks."""
         count = min(params.required(0, _count), MAX_HISTORY)
         newest = params.required(1, block_number)
         percentiles = params.optional(2, _percentiles, ())
@@ -97,7 +97,7 @@ def _history_view(found: FeeHistory) -> View:
 
 
 def _count(value: Any) -> int:
-    """Read a number of blocks, which tools write in hex or in decimal."""
+    """Decode a number of blocks, which tools write in hex or in decimal."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
@@ -106,17 +106,17 @@ def _count(value: Any) -> int:
 
 
 def _percentiles(value: Any) -> tuple[float, ...]:
-    """Read percentiles: from 0 to 100, each above the one before."""
+    """Decode percentiles: from 0 to 100, each above the previous one."""
     if not isinstance(value, list):
-        raise Malformed(f"an array is wanted, got {kind(value)}")
+        raise Malformed(f"must be an array, got {kind(value)}")
     given = cast("list[Any]", value)
     if len(given) > MAX_PERCENTILES:
         raise Malformed(f"invalid reward percentile: over the query limit {MAX_PERCENTILES}")
     found: list[float] = []
     for one in given:
         if isinstance(one, bool) or not isinstance(one, int | float) or not 0 <= one <= 100:
-            raise Malformed("invalid reward percentile: from 0 to 100 each")
+            raise Malformed("invalid reward percentile: each must be from 0 to 100")
         if found and one <= found[-1]:
-            raise Malformed("invalid reward percentile: each above the one before")
+            raise Malformed("invalid reward percentile: each must be above the previous one")
         found.append(float(one))
     return tuple(found)

@@ -1,7 +1,7 @@
-"""What happens on the chain and in the pool, told to filters and subscriptions; it also keeps the pool in step.
+"""Events of the chain and of the pool for filters and subscriptions. It also lets the pool follow the head.
 
-The engine reports a new head from the event loop and must not wait, so the report is put into a bounded queue; a
-task takes it from there, lets the pool follow in a thread, finds the logs, and tells whoever listens.
+The engine reports a new head in the event loop and must not wait, so the report goes into a bounded queue. A task
+takes it from there, lets the pool follow in a worker thread, finds the logs and calls the listeners.
 """
 
 from collections import deque
@@ -18,13 +18,13 @@ from alysd.embedded.rpc.backend import EthBackend
 from alysd.types.execution import ExecutionHeader
 
 MAX_CHANGES = 1024
-"""Head changes that wait, at 100 blocks a second of a sync: 10 s. The oldest are dropped, which costs nothing but
-notifications: the pool looks at every sender's account at the newest head in any case."""
+"""Head changes that may wait: 10 s of a sync with 100 blocks per second. The oldest are dropped, and only their
+notifications are lost, since the pool always reads every sender's account at the newest head."""
 
 
 @attrs.frozen
 class ChainNews:
-    """What a new head brings: blocks that are gone (newest first) and new (oldest first), and their logs."""
+    """A new head: the removed blocks (newest first), the added blocks (oldest first), and their logs."""
 
     removed: tuple[ExecutionHeader, ...] = ()
     added: tuple[ExecutionHeader, ...] = ()
@@ -44,7 +44,7 @@ Listener = Callable[[News], None]
 
 
 class ChainFeed:
-    """Tells listeners, in the event loop, what happens. A listener must not wait and must not raise."""
+    """Calls listeners in the event loop with each event. A listener must not block and must not raise."""
 
     def __init__(self, backend: EthBackend) -> None:
         self._backend = backend
@@ -53,17 +53,17 @@ class ChainFeed:
         self._arrived = trio.Event()
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Tell `listener` from now on; the function returned ends that."""
+        """Call `listener` with each event. Returns a function that ends this."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     def publish_pending(self, transactions: Transactions) -> None:
-        """Tell listeners of transactions that have become executable."""
+        """Report transactions that have become executable."""
         if transactions:
             self._publish(PendingNews(transactions))
 
     async def run(self) -> None:
-        """Follow the engine's head for good."""
+        """Follow the engine's head until cancelled."""
         unregister = self._backend.engine.on_head(self._note)
         try:
             while True:
@@ -84,19 +84,19 @@ class ChainFeed:
 
     async def _tell(self, change: HeadChange) -> None:
         if not change.added and not change.removed:
-            return  # only safe or final moved
+            return  # only the safe or the finalized block changed
         now = trio.current_time()
         news, executable = await self._backend.read(lambda: self._look_into(change, now))
         self._publish(news)
         self.publish_pending(executable)
 
     def _look_into(self, change: HeadChange, now: float) -> tuple[ChainNews, Transactions]:
-        """Let the pool follow, and find the logs (in a thread)."""
+        """Let the pool follow, and find the logs (in a worker thread)."""
         reader = self._backend.engine.reader
         executable = self._backend.pool.follow(
             included=self._transactions(change.added),
             abandoned=self._transactions(change.removed),
-            account_of=lambda sender: reader.account(reader.head(), sender),  # newer than this change, if late
+            account_of=lambda sender: reader.account(reader.head(), sender),  # may be newer than this change
             gas_limit=change.head.gas_limit,
             now=now,
         )

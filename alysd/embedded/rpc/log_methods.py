@@ -1,4 +1,8 @@
-"""eth_getLogs, bounded in blocks and in results."""
+"""eth_getLogs, and filters that a client polls (eth_newFilter, eth_getFilterChanges and others).
+
+A filter is dropped when it is not polled for five minutes or collects too much. Its client then gets "filter not
+found", creates a new one and reads the missed logs with eth_getLogs, so none is lost silently.
+"""
 
 import secrets
 from collections.abc import Awaitable, Callable
@@ -18,26 +22,26 @@ from alysd.embedded.rpc.requests import BlockReference, LogQuery, log_query
 from alysd.embedded.rpc.views import View, log_view
 
 LIMIT_EXCEEDED = -32005
-"""Error code for a query that finds too much (EIP-1474)."""
+"""Error code of a query that exceeds a limit (EIP-1474)."""
 
 
 @attrs.frozen
 class LogMethods:
-    """eth_getLogs."""
+    """eth_getLogs, limited in blocks and in results."""
 
     backend: EthBackend
 
     def table(self) -> dict[str, Method]:
-        """List the methods by name."""
+        """The methods by name."""
         return {"eth_getLogs": Method(self.logs, 1, large=True)}
 
     async def logs(self, params: Params) -> list[View]:
-        """Give the logs of a block, or of a range of canonical blocks."""
+        """The logs of a block, or of a range of canonical blocks."""
         query = params.required(0, log_query)
         return await self.find(query)
 
     async def find(self, query: LogQuery) -> list[View]:
-        """Find and show the logs that a query means. Raises `RpcError` for blocks not there, or too many."""
+        """The logs that match a query. Raises `RpcError` for unknown blocks, too many blocks or too many logs."""
         found = await self.backend.read(lambda: self._find(query))
         return [log_view(log) for log in found]
 
@@ -55,7 +59,7 @@ class LogMethods:
             raise RpcError(LIMIT_EXCEEDED, str(error)) from error
 
     def _range(self, query: LogQuery) -> tuple[int, int]:
-        """Turn tags into numbers and check the range."""
+        """The numbers of the first and last block, checked."""
         if "pending" in (query.first, query.last):
             raise RpcError(INVALID_PARAMS, "pending logs are not supported")
         head = self.backend.engine.reader.head().number
@@ -75,7 +79,7 @@ class LogMethods:
 
 @attrs.define
 class _Filter:
-    """What a filter looks for and has found; `query` only when it is about logs."""
+    """A filter with what it has collected; `query` is None unless it collects logs."""
 
     collect: Callable[[News], list[Any]]
     query: LogQuery | None
@@ -84,7 +88,7 @@ class _Filter:
 
 
 class FilterMethods:
-    """The filters of all clients together; ids are random, so nobody reads another's."""
+    """The filters of all clients. Ids are random, so a client cannot read another's filter."""
 
     def __init__(
         self,
@@ -98,7 +102,7 @@ class FilterMethods:
         listen(self._collect)
 
     def table(self) -> dict[str, Method]:
-        """List the methods by name."""
+        """The methods by name."""
         return {
             "eth_newFilter": Method(self.new_log_filter, 1),
             "eth_newBlockFilter": Method(self.new_block_filter),
@@ -109,7 +113,7 @@ class FilterMethods:
         }
 
     async def new_log_filter(self, params: Params) -> str:
-        """Collect the logs of new blocks from now on; the range of blocks counts for eth_getFilterLogs only."""
+        """Collect the logs of new blocks from now on. The query's range applies only to eth_getFilterLogs."""
         query = params.required(0, log_query)
         return self._add(lambda news: new_logs(query, news), query)
 
@@ -122,20 +126,20 @@ class FilterMethods:
         return self._add(new_pending_hashes)
 
     async def changes(self, params: Params) -> list[Any]:
-        """Give what has been collected since the last question."""
+        """The items collected since the last poll."""
         filter_ = self._get(params.required(0, text))
         found, filter_.found = filter_.found, []
         return found
 
     async def all_logs(self, params: Params) -> list[View]:
-        """Give all logs that a log filter's query means, as eth_getLogs would."""
+        """All logs that match a log filter's query, as in eth_getLogs."""
         query = self._get(params.required(0, text)).query
         if query is None:
             raise RpcError(SERVER_ERROR, "filter not found")
         return await self._find_logs(query)
 
     async def uninstall(self, params: Params) -> bool:
-        """Drop a filter; false when there is none."""
+        """Drop a filter; false if it does not exist."""
         return self._filters.pop(params.required(0, text), None) is not None
 
     def _add(self, collect: Callable[[News], list[Any]], query: LogQuery | None = None) -> str:
@@ -168,12 +172,12 @@ class FilterMethods:
 
 
 def new_id() -> str:
-    """Make an id for a filter or a subscription that nobody can guess."""
+    """A random id for a filter or a subscription."""
     return "0x" + secrets.token_hex(16)
 
 
 def new_logs(query: LogQuery, news: News) -> list[View]:
-    """Show the logs that a query means in `news`: first those that are gone, then the new."""
+    """The logs in `news` that match a query: first removed ones, then new ones."""
     if not isinstance(news, ChainNews):
         return []
     wanted = query.wanted.matches
@@ -182,10 +186,10 @@ def new_logs(query: LogQuery, news: News) -> list[View]:
 
 
 def new_block_hashes(news: News) -> list[str]:
-    """Show the hashes of new blocks."""
+    """The hashes of new blocks in `news`."""
     return [to_data(header.hash) for header in news.added] if isinstance(news, ChainNews) else []
 
 
 def new_pending_hashes(news: News) -> list[str]:
-    """Show the hashes of transactions that have become executable."""
+    """The hashes of transactions in `news` that have become executable."""
     return [] if isinstance(news, ChainNews) else [to_data(one.hash) for one in news.transactions]

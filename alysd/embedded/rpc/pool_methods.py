@@ -1,4 +1,4 @@
-"""Methods that put transactions into the pool and show what is in it."""
+"""Methods that add transactions to the pool and show its content."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -27,7 +27,7 @@ class TransactionMethods:
     feed: ChainFeed
 
     def table(self) -> dict[str, Method]:
-        """List the methods by name."""
+        """The methods by name."""
         return {
             "eth_sendRawTransaction": Method(self.send, 1),
             "txpool_status": Method(self.status),
@@ -37,7 +37,7 @@ class TransactionMethods:
         }
 
     async def send(self, params: Params) -> str:
-        """Take a signed transaction into the pool and give its hash."""
+        """Add a signed transaction to the pool and return its hash."""
         raw, now = params.required(0, data), trio.current_time()
         transaction, executable = await self.backend.read(lambda: self._admit(raw, now))
         self.feed.publish_pending(executable)
@@ -55,16 +55,16 @@ class TransactionMethods:
         return transaction, pool.add(transaction, account_of, reader.head().gas_limit, now)
 
     async def status(self, _params: Params) -> View:
-        """Count what is in the pool."""
+        """The numbers of pending and of queued transactions."""
         pending, queued = self.backend.pool.counts()
         return {"pending": to_quantity(pending), "queued": to_quantity(queued)}
 
     async def content(self, _params: Params) -> View:
-        """Show the whole pool, by sender and nonce."""
+        """The whole pool, by sender and nonce."""
         return await self.backend.read(lambda: self._listed(_shown))
 
     async def inspect(self, _params: Params) -> View:
-        """Show the whole pool in a line a transaction."""
+        """The whole pool, with one line of text per transaction."""
         return await self.backend.read(lambda: self._listed(_line))
 
     def _listed(self, show: Callable[[SignedTransaction], Any]) -> View:
@@ -72,7 +72,7 @@ class TransactionMethods:
         return {"pending": _by_sender(found.pending, show), "queued": _by_sender(found.queued, show)}
 
     async def content_from(self, params: Params) -> View:
-        """Show one sender's transactions in the pool, by nonce."""
+        """One sender's transactions in the pool, by nonce."""
         sender = params.required(0, address)
         found = self.backend.pool.content()
         return {

@@ -1,4 +1,4 @@
-"""What a caller asks about: a block, a call to try out, logs. Decoded from JSON, checked, bounded."""
+"""Parameters of requests, decoded from JSON, checked and limited in size: block references, calls, log queries."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -18,15 +18,15 @@ MAX_TOPICS = 4
 """A log has at most four topics (LOG4)."""
 
 MAX_ALTERNATIVES = 1000
-"""Addresses, or topics in one position, of a log query: geth's bound."""
+"""Addresses, or topics in one position, of a log query, as in geth."""
 
 MAX_ACCESS_LIST = 1000
-"""Entries of an access list in a call, and storage keys in an entry: above 2.4 M gas, of no use to anyone."""
+"""Entries of an access list in a call, and storage keys per entry: as many cost 2.4 M gas."""
 
 
 @attrs.frozen
 class BlockAtHash:
-    """A block by its hash (EIP-1898); `canonical` asks for an error when it is on an abandoned branch."""
+    """A block by its hash (EIP-1898). With `canonical` a block on an abandoned branch is an error."""
 
     hash: PayloadHash
     canonical: bool = False
@@ -38,7 +38,7 @@ BlockReference = str | int | BlockAtHash
 
 @attrs.frozen
 class CallArguments:
-    """A call or transaction to try out. What is None is left to the node; amounts are in wei."""
+    """The transaction object of a call. The node chooses fields that are None; amounts are in wei."""
 
     sender: EvmAddress
     to: EvmAddress | None
@@ -53,7 +53,7 @@ class CallArguments:
 
 @attrs.frozen
 class LogQuery:
-    """Which logs are `wanted`: of the block `at`, or of the blocks from `first` to `last`."""
+    """A query for the logs that match `wanted`, in the block `at` or else in the blocks from `first` to `last`."""
 
     wanted: LogFilter
     at: PayloadHash | None = None
@@ -62,13 +62,13 @@ class LogQuery:
 
 
 def block_number(value: Any) -> str | int:
-    """Read a tag or a number."""
+    """Decode a tag or a number."""
     written = text(value)
     return written if written in TAGS else uint64(written)
 
 
 def block_reference(value: Any) -> BlockReference:
-    """Read a tag, a number, a hash, or an object with one of the latter two (EIP-1898)."""
+    """Decode a tag, a number, a hash, or an object with a number or a hash (EIP-1898)."""
     if isinstance(value, dict):
         return _block_object(cast("dict[str, Any]", value))
     written = text(value)
@@ -78,7 +78,7 @@ def block_reference(value: Any) -> BlockReference:
 def _block_object(found: dict[str, Any]) -> BlockReference:
     number, hash_ = found.get("blockNumber"), found.get("blockHash")
     if (number is None) == (hash_ is None):
-        raise Malformed("either blockNumber or blockHash is wanted")
+        raise Malformed("needs either blockNumber or blockHash")
     if number is not None:
         return _field(found, "blockNumber", block_number, "latest")
     return BlockAtHash(hash32(hash_), _field(found, "requireCanonical", boolean, default=False))
@@ -86,12 +86,12 @@ def _block_object(found: dict[str, Any]) -> BlockReference:
 
 def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise Malformed(f"an object is wanted, got {kind(value)}")
+        raise Malformed(f"must be an object, got {kind(value)}")
     return cast("dict[str, Any]", value)
 
 
 def _field(found: dict[str, Any], name: str, decode: Callable[[Any], T], default: T) -> T:
-    """Read an optional field of an object; the error names it."""
+    """Decode an optional field of an object; the error names the field."""
     if found.get(name) is None:
         return default
     try:
@@ -102,15 +102,15 @@ def _field(found: dict[str, Any], name: str, decode: Callable[[Any], T], default
 
 def _list(value: Any, most: int) -> list[Any]:
     if not isinstance(value, list):
-        raise Malformed(f"an array is wanted, got {kind(value)}")
+        raise Malformed(f"must be an array, got {kind(value)}")
     found = cast("list[Any]", value)
     if len(found) > most:
-        raise Malformed(f"at most {most} entries are taken, got {len(found)}")
+        raise Malformed(f"has at most {most} entries, got {len(found)}")
     return found
 
 
 def call_arguments(value: Any) -> CallArguments:
-    """Read a transaction object as eth_call and eth_estimateGas take it."""
+    """Decode the transaction object of eth_call and eth_estimateGas."""
     found = _object(value)
     payload, written = _field(found, "input", data, None), _field(found, "data", data, None)
     if payload is not None and written is not None and payload != written:
@@ -134,7 +134,7 @@ def call_arguments(value: Any) -> CallArguments:
 
 
 def _recipient(value: Any) -> EvmAddress | None:
-    """Read an address; empty data, which some libraries send when a contract is created, is none."""
+    """Decode an address; None for the empty data that some libraries send for a contract creation."""
     return None if value in ("", "0x") else address(value)
 
 
@@ -148,7 +148,7 @@ def _keys(value: Any) -> tuple[bytes, ...]:
 
 
 def log_query(value: Any) -> LogQuery:
-    """Read a filter object (eth_getLogs, eth_newFilter, eth_subscribe)."""
+    """Decode a filter object (eth_getLogs, eth_newFilter, eth_subscribe)."""
     found = _object(value)
     at = _field(found, "blockHash", hash32, None)
     ranged = found.get("fromBlock") is not None or found.get("toBlock") is not None
@@ -175,7 +175,7 @@ def _topics(value: Any) -> tuple[frozenset[bytes] | None, ...]:
 
 
 def _alternatives(topic: Any) -> frozenset[bytes] | None:
-    """Read what one position may hold; None for anything: null, nothing, or a null among several, as in geth."""
+    """Decode the topics accepted in one position. As in geth, null, [] and a list with null accept any: None."""
     if topic is None:
         return None
     several = _list(topic, MAX_ALTERNATIVES) if isinstance(topic, list) else [topic]

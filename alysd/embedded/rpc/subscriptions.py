@@ -1,4 +1,4 @@
-"""eth_subscribe and eth_unsubscribe, of one WebSocket connection."""
+"""eth_subscribe and eth_unsubscribe on one WebSocket connection."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,14 +28,14 @@ class Subscriptions:
     _starting: dict[str, _Show] = attrs.field(factory=dict[str, _Show])
 
     def table(self) -> dict[str, Method]:
-        """List the methods by name."""
+        """The methods by name."""
         return {
             "eth_subscribe": Method(self.subscribe, 2),
             "eth_unsubscribe": Method(self.unsubscribe, 1),
         }
 
     async def subscribe(self, params: Params) -> str:
-        """Begin to tell of `newHeads`, `logs` or `newPendingTransactions`; give the subscription's id."""
+        """Subscribe to `newHeads`, `logs` or `newPendingTransactions`; returns the subscription's id."""
         if len(self._running) + len(self._starting) >= self.most:
             words = f"too many subscriptions: at most {self.most} per connection"
             raise RpcError(LIMIT_EXCEEDED, words)
@@ -44,17 +44,17 @@ class Subscriptions:
         return name
 
     async def unsubscribe(self, params: Params) -> bool:
-        """End a subscription; false when there is none."""
+        """End a subscription; false if it does not exist."""
         name = params.required(0, text)
         return (self._running.pop(name, None) or self._starting.pop(name, None)) is not None
 
     def begin(self) -> None:
-        """Start the subscriptions whose ids the client now has."""
+        """Start the new subscriptions, now that their ids are queued for the client."""
         self._running |= self._starting
         self._starting.clear()
 
     def notifications(self, news: News) -> list[dict[str, Any]]:
-        """Say what the client is to be told of `news`."""
+        """The notifications for `news`."""
         return [
             {"jsonrpc": "2.0", "method": "eth_subscription", "params": {"subscription": name, "result": result}}
             for name, show in self._running.items()
@@ -63,7 +63,7 @@ class Subscriptions:
 
 
 def _show(wanted: str, params: Params) -> _Show:
-    """Find what a subscription tells. Raises `RpcError` when there is no such subscription."""
+    """The function that selects a subscription's items from news. Raises `RpcError` for an unknown name."""
     if wanted == "newHeads":
         return _new_heads
     if wanted == "logs":

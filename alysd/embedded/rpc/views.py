@@ -17,7 +17,7 @@ View = dict[str, Any]
 
 
 def header_view(header: ExecutionHeader) -> View:
-    """Show a header: what a `newHeads` subscription sends."""
+    """A header, as in a `newHeads` subscription."""
     return {
         "number": to_quantity(header.number),
         "hash": to_data(header.hash),
@@ -44,7 +44,7 @@ def header_view(header: ExecutionHeader) -> View:
 
 
 def block_view(block: ExecutionBlock, *, full: bool) -> View:
-    """Show a block, with its transactions whole or as hashes."""
+    """A block, with full transactions or their hashes."""
     transactions: list[Any] = [
         transaction_view(transaction, block.header, index) if full else to_data(transaction.hash)
         for index, transaction in enumerate(block.transactions)
@@ -70,7 +70,7 @@ def _withdrawal_view(withdrawal: Withdrawal) -> View:
 def transaction_view(
     transaction: SignedTransaction, header: ExecutionHeader | None = None, index: int | None = None
 ) -> View:
-    """Show a transaction, and where it is included; without a header it is one that waits in the pool."""
+    """A transaction with its position in the chain; without a header it is one of the pool."""
     price = transaction.max_fee if header is None else transaction.price(header.base_fee)
     view: View = {
         "blockHash": None if header is None else to_data(header.hash),
@@ -96,7 +96,7 @@ def transaction_view(
 
 
 def _typed_fields(transaction: SignedTransaction) -> View:
-    """Show what only the later types have (EIP-2930, EIP-1559, EIP-4844)."""
+    """The fields of the typed transactions (EIP-2930, EIP-1559, EIP-4844)."""
     view: View = {}
     if transaction.type > LEGACY:
         view["accessList"] = [_access_view(address, keys) for address, keys in transaction.access_list]
@@ -115,7 +115,7 @@ def _access_view(address: bytes, keys: tuple[bytes, ...]) -> View:
 
 
 def receipt_view(found: IncludedTransaction) -> View:
-    """Show the receipt of an included transaction."""
+    """The receipt of an included transaction."""
     header, transaction, receipt = found.header, found.transaction, found.receipt
     return {
         "blockHash": to_data(header.hash),
@@ -149,7 +149,7 @@ def _logs_of(found: IncludedTransaction) -> list[FoundLog]:
 
 
 def receipts_views(block: ExecutionBlock, receipts: tuple[ExecutionReceipt, ...]) -> list[View]:
-    """Show the receipts of all of a block's transactions, in order."""
+    """The receipts of all transactions of a block, in order."""
     views: list[View] = []
     first_log = 0
     for index, (transaction, receipt) in enumerate(zip(block.transactions, receipts, strict=True)):
@@ -162,7 +162,7 @@ def receipts_views(block: ExecutionBlock, receipts: tuple[ExecutionReceipt, ...]
 
 
 def log_view(found: FoundLog, *, removed: bool = False) -> View:
-    """Show a log; `removed` when a reorganisation took its block away."""
+    """A log; `removed` when a reorganisation removed its block."""
     return {
         "address": to_data(found.log.address),
         "topics": [to_data(topic) for topic in found.log.topics],

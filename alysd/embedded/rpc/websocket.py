@@ -1,4 +1,4 @@
-"""Ethereum JSON-RPC over WebSocket: requests one after the other, and notifications in between."""
+"""Ethereum JSON-RPC over WebSocket: requests one after the other, and notifications between the answers."""
 
 import json
 from collections import deque
@@ -17,19 +17,19 @@ from alysd.embedded.rpc.feed import Listener, News
 from alysd.embedded.rpc.subscriptions import Subscriptions
 
 GOING_AWAY = 1001
-"""Close code for a server that stops (RFC 6455, 7.4.1)."""
+"""Close code of a server that stops (RFC 6455, 7.4.1)."""
 
 TRY_AGAIN_LATER = 1013
-"""Close code for a client that reads too slowly: it may connect again."""
+"""Close code for a client that reads too slowly; it may connect again."""
 
 
 class TooFarBehind(Exception):
-    """The client does not read fast enough."""
+    """The client does not read its notifications fast enough."""
 
 
 @attrs.frozen(eq=False)
 class Outgoing:
-    """A message for the client; whoever sends it sets `sent`."""
+    """A message for the client; `sent` is set once it is sent."""
 
     text: str
     notification: bool
@@ -48,7 +48,7 @@ class Outbox:
         self._arrived = trio.Event()
 
     def notify(self, text: str) -> None:
-        """Add a notification. Raises `TooFarBehind` when too many or too much already waits."""
+        """Add a notification. Raises `TooFarBehind` when that exceeds a limit."""
         if self._notifications >= self._most or self._bytes + len(text) > self._most_bytes:
             raise TooFarBehind
         self._notifications += 1
@@ -56,7 +56,7 @@ class Outbox:
         self._add(Outgoing(text, notification=True))
 
     def answer(self, text: str) -> Outgoing:
-        """Add an answer, and return it: the next request is read when it has been sent."""
+        """Add an answer and return it; the next request is read after it is sent."""
         outgoing = Outgoing(text, notification=False)
         self._add(outgoing)
         return outgoing
@@ -66,7 +66,7 @@ class Outbox:
         self._arrived.set()
 
     async def take(self) -> Outgoing:
-        """Wait for the next message and take it."""
+        """Wait for the next message and remove it from the queue."""
         while not self._waiting:
             self._arrived = trio.Event()
             await self._arrived.wait()
@@ -78,7 +78,7 @@ class Outbox:
 
 
 class EthSocket:
-    """The endpoint. Each connection has its own subscriptions; the rest is shared."""
+    """The WebSocket endpoint. Each connection has its own subscriptions; methods and feed are shared."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class EthSocket:
         self._listen = listen
 
     async def serve(self, socket: WebSocket) -> None:
-        """Serve a connection until the client or the server ends it, or it reads too slowly."""
+        """Serve a connection until the client or the server ends it, or the client reads too slowly."""
         await socket.accept()
         subscriptions = Subscriptions(self._limits.subscriptions)
         outbox, overflowed = Outbox(self._limits.notifications, self._limits.notification_bytes), trio.Event()
@@ -111,7 +111,7 @@ class EthSocket:
 
 
 def _closing(socket: WebSocket) -> trio.Event:
-    """Find the event that the server sets when it begins to stop."""
+    """The event that the server sets when it begins to stop."""
     return cast("trio.Event", socket.scope["state"][CLOSING])
 
 
@@ -126,7 +126,7 @@ def _notify(subscriptions: Subscriptions, outbox: Outbox, overflowed: trio.Event
 async def _answer_all(
     socket: WebSocket, dispatcher: Dispatcher, subscriptions: Subscriptions, outbox: Outbox
 ) -> None:
-    """Answer requests until the client leaves. The next is read when the last answer has been sent."""
+    """Answer requests until the client leaves. The next request is read after the last answer is sent."""
     while True:
         try:
             body = await _receive(socket)
@@ -158,6 +158,6 @@ async def _send_all(socket: WebSocket, outbox: Outbox) -> None:
 async def _close_when(event: trio.Event, socket: WebSocket, code: int, connection: trio.CancelScope) -> None:
     await event.wait()
     connection.cancel()
-    with trio.move_on_after(0.5) as scope:  # a client that does not read will not take the close frame either
+    with trio.move_on_after(0.5) as scope:  # a client that does not read does not take the close frame either
         scope.shield = True
         await socket.close(code)

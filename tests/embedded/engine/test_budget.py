@@ -47,7 +47,7 @@ def test_without_seconds_only_an_interrupt_ends_it(clock: Clock) -> None:
     with pytest.raises(Cancelled):
         run(budget, 3 * 256)
     with pytest.raises(OutOfTime):
-        Budget(-1, clock=clock).look()
+        Budget(-1, clock=clock).check()
 
 
 def test_a_pairing_that_would_outlast_the_budget_is_not_begun(clock: Clock) -> None:

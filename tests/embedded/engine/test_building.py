@@ -73,7 +73,7 @@ def test_blobs_are_discarded(sandbox: Sandbox) -> None:
     parity, r, s = RICH.sign(parts, 3)  # type: ignore[arg-type]
     blob = b"\3" + encode([*parts, bytes((parity,)) if parity else b"", r, s])  # type: ignore[list-item]
     assert sandbox.build(blob).transactions == ()
-    assert reasons(sandbox) == ["blobs have nowhere to go on a sidechain"]
+    assert reasons(sandbox) == ["blob transactions are not supported on this chain"]
 
 
 @pytest.mark.parametrize("raw", [transfer(RICH, 1), transfer(RICH, 0, max_fee=GWEI // 2, tip=0)])

@@ -121,8 +121,11 @@ def rehashed(payload: Any) -> Any:
 WRONG = {
     "block number": ({"block_number": Height(9)}, "block number is 9, expected 1"),
     "timestamp": ({"timestamp": 0}, "timestamp 0 is not after the parent's 0"),
-    "gas limit too far": ({"gas_limit": 40_000_000}, "gas limit 40000000 is not less than 29296"),
-    "gas limit too low": ({"gas_limit": 100}, "gas limit 100 is not less than"),
+    "gas limit too far": (
+        {"gas_limit": 40_000_000},
+        "gas limit 40000000 must differ from the parent's 30000000 by less than 29296",
+    ),
+    "gas limit too low": ({"gas_limit": 100}, "gas limit 100 must differ"),
     "gas used above the limit": ({"gas_used": 31_000_000}, "gas used 31000000 is above the limit 30000000"),
     "gas used": ({"gas_used": 21_001}, "gas used is 21001, expected 21000"),
     "base fee": ({"base_fee_per_gas": Wei(1)}, "base fee is 1, expected 875000000"),
@@ -131,7 +134,7 @@ WRONG = {
     "extra data": ({"extra_data": bytes(33)}, "extra data has 33 bytes; 32 are allowed"),
     "state root": ({"state_root": bytes(32)}, "state root is 0000"),
     "receipts root": ({"receipts_root": bytes(32)}, "receipts root is 0000"),
-    "logs bloom": ({"logs_bloom": b"\1" * 256}, "the logs' bloom filter is not that of the logs"),
+    "logs bloom": ({"logs_bloom": b"\1" * 256}, "the bloom filter in the header is not that of the logs"),
     "a withdrawal more": ({"withdrawals": (minted(b"\x66" * 20, 1),)}, "state root is"),
     "a transaction less": ({"transactions": ()}, "gas used is 21000, expected 0"),
     "no bytes": ({"transactions": (b"",)}, "transaction 0: "),

@@ -126,7 +126,7 @@ async def test_a_wrong_parameter_is_named(tmp_path: Path) -> None:
     async with eth_chain(tmp_path) as chain:
         with pytest.raises(RpcFailure, match=r"^-32602: params\[0\]: hex starts with 0x$"):
             await chain.rpc("eth_getBlockByNumber", "newest")
-        with pytest.raises(RpcFailure, match=r"^-32602: params\[1\]: true or false is wanted, got a string$"):
+        with pytest.raises(RpcFailure, match=r"^-32602: params\[1\]: must be true or false, got a string$"):
             await chain.rpc("eth_getBlockByNumber", "0x1", "yes")
         with pytest.raises(RpcFailure, match=r"^-32602: missing value for required argument 0$"):
             await chain.rpc("eth_getTransactionByHash")

@@ -37,12 +37,12 @@ async def test_the_history_s_count_is_read_as_tools_write_it_and_cut_to_what_the
 
 WRONG: list[tuple[tuple[Any, ...], str]] = [
     ((1, "0x5"), "-32000: request beyond head block: requested 5, head 0"),
-    ((True, "latest"), "-32602: params[0]: a string is wanted, got a boolean"),
-    ((-1, "latest"), "-32602: params[0]: a string is wanted, got a number"),
-    ((1, "latest", 5), "-32602: params[2]: an array is wanted, got a number"),
-    ((1, "latest", [101]), "-32602: params[2]: invalid reward percentile: from 0 to 100 each"),
-    ((1, "latest", [True]), "-32602: params[2]: invalid reward percentile: from 0 to 100 each"),
-    ((1, "latest", [50, 50]), "-32602: params[2]: invalid reward percentile: each above the one before"),
+    ((True, "latest"), "-32602: params[0]: must be a string, got a boolean"),
+    ((-1, "latest"), "-32602: params[0]: must be a string, got a number"),
+    ((1, "latest", 5), "-32602: params[2]: must be an array, got a number"),
+    ((1, "latest", [101]), "-32602: params[2]: invalid reward percentile: each must be from 0 to 100"),
+    ((1, "latest", [True]), "-32602: params[2]: invalid reward percentile: each must be from 0 to 100"),
+    ((1, "latest", [50, 50]), "-32602: params[2]: invalid reward percentile: each must be above the previous one"),
     ((1, "latest", [1] * 101), "-32602: params[2]: invalid reward percentile: over the query limit 100"),
 ]
 

@@ -66,7 +66,7 @@ NOT_FOUND: list[tuple[dict[str, Any], str]] = [
     ({"fromBlock": "0x0", "toBlock": "0x5"}, "-32602: block range extends beyond current head block"),
     ({"fromBlock": "pending"}, "-32602: pending logs are not supported"),
     ({"blockHash": "0x" + "12" * 32}, "-32000: unknown block"),
-    ({"topics": "0x12"}, "-32602: params[0]: topics: an array is wanted, got a string"),
+    ({"topics": "0x12"}, "-32602: params[0]: topics: must be an array, got a string"),
 ]
 
 

@@ -45,12 +45,12 @@ def _hash(written: str) -> Any:
     ("value", "words"),
     [
         ("newest", "hex starts with 0x"),
-        (5, "a string is wanted, got a number"),
-        ({}, "either blockNumber or blockHash is wanted"),
-        ({"blockNumber": "0x1", "blockHash": HASH}, "either blockNumber or blockHash is wanted"),
+        (5, "must be a string, got a number"),
+        ({}, "needs either blockNumber or blockHash"),
+        ({"blockNumber": "0x1", "blockHash": HASH}, "needs either blockNumber or blockHash"),
         ({"blockNumber": "x"}, "blockNumber: hex starts with 0x"),
         ({"blockHash": "0x12"}, "a hash is 32 bytes, got 1"),
-        ({"blockHash": HASH, "requireCanonical": 1}, "requireCanonical: true or false is wanted, got a number"),
+        ({"blockHash": HASH, "requireCanonical": 1}, "requireCanonical: must be true or false, got a number"),
     ],
 )
 def test_what_is_no_block_is_said(value: Any, words: str) -> None:
@@ -103,15 +103,15 @@ def test_a_creation_has_no_recipient(nobody: str | None) -> None:
 
 
 WRONG_CALLS: list[tuple[Any, str]] = [
-    ([], "an object is wanted, got an array"),
+    ([], "must be an object, got an array"),
     ({"to": "0x12"}, "to: an EVM address is 20 bytes, got 1"),
     ({"gas": "0x10000000000000000"}, "gas: at most 0xffffffffffffffff"),
     ({"gasPrice": "0x1", "maxFeePerGas": "0x1"}, "both gasPrice and (maxFeePerGas or"),
     ({"blobVersionedHashes": [HASH]}, "blobs and authorization lists are not supported"),
-    ({"accessList": {}}, "accessList: an array is wanted, got an object"),
-    ({"accessList": [5]}, "accessList: an object is wanted, got a number"),
-    ({"accessList": [{}]}, "accessList: a string is wanted, got null"),
-    ({"accessList": [{"address": ADDRESS}] * 1001}, "accessList: at most 1000 entries are taken, got 1001"),
+    ({"accessList": {}}, "accessList: must be an array, got an object"),
+    ({"accessList": [5]}, "accessList: must be an object, got a number"),
+    ({"accessList": [{}]}, "accessList: must be a string, got null"),
+    ({"accessList": [{"address": ADDRESS}] * 1001}, "accessList: has at most 1000 entries, got 1001"),
 ]
 
 
@@ -143,15 +143,15 @@ def test_logs_of_one_block_are_meant_by_its_hash() -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (None, "an object is wanted, got null"),
+        (None, "must be an object, got null"),
         ({"blockHash": HASH, "fromBlock": "0x1"}, "cannot specify both BlockHash and FromBlock/ToBlock"),
-        ({"address": 5}, "address: a string is wanted, got a number"),
-        ({"address": [ADDRESS] * (MAX_ALTERNATIVES + 1)}, "address: at most 1000 entries are taken"),
-        ({"topics": HASH}, "topics: an array is wanted, got a string"),
-        ({"topics": [None] * 5}, "topics: at most 4 entries are taken, got 5"),
-        ({"topics": [[HASH] * (MAX_ALTERNATIVES + 1)]}, "topics: at most 1000 entries are taken"),
+        ({"address": 5}, "address: must be a string, got a number"),
+        ({"address": [ADDRESS] * (MAX_ALTERNATIVES + 1)}, "address: has at most 1000 entries"),
+        ({"topics": HASH}, "topics: must be an array, got a string"),
+        ({"topics": [None] * 5}, "topics: has at most 4 entries, got 5"),
+        ({"topics": [[HASH] * (MAX_ALTERNATIVES + 1)]}, "topics: has at most 1000 entries"),
         ({"topics": ["0x12"]}, "topics: a hash is 32 bytes, got 1"),
-        ({"fromBlock": {"blockNumber": "0x1"}}, "fromBlock: a string is wanted, got an object"),
+        ({"fromBlock": {"blockNumber": "0x1"}}, "fromBlock: must be a string, got an object"),
     ],
 )
 def test_what_is_wrong_in_a_log_query_is_named(value: Any, words: str) -> None:
