@@ -141,10 +141,7 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
     mining, resources, to, bus = node.mining, node.resources, node.to, node.bus
     context, spec, genesis, tell = resources.context, resources.context.spec, resources.genesis, bus.publish
     memory, timing = MiningMemory(OfferBook(resources.timing)), resources.timing
-    production = BlockProduction(
-        context, resources.clock, resources.signer, to.chain, to.engine, to.auxpow, to.block_import,
-        tell, resources.tracing, timing,
-    )  # fmt: skip
+    production = _production(node)
     return supervisor("AlysSystem", OneForAll(), [
         *edges.before,
         supervisor("StorageSupervisor", OneForOne(), [
@@ -166,7 +163,9 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
             actor(to.block_import, lambda: BlockImportWorkflow(
                 context, resources.clock, verify_aggregate, to.chain, to.engine, tell, timing,
             ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.import_stop),
-            task("block production", production.run, restart=Immediate(), priority=Priority.CRITICAL),
+            *([] if production is None else [
+                task("block production", production.run, restart=Immediate(), priority=Priority.CRITICAL),
+            ]),
             task("finality", lambda: follow_finality(
                 to.chain, to.storage, to.auxpow, spec, bus, mining.fee_recipient if mining.internal else None,
                 timing,
@@ -177,7 +176,18 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
     ])  # fmt: skip
 
 
-def _internal_miner(node: Node, production: BlockProduction) -> list[ChildSpec]:
+def _production(node: Node) -> BlockProduction | None:
+    """The workflow of an authority; a follower has none."""
+    resources, to = node.resources, node.to
+    if resources.signer is None:
+        return None
+    return BlockProduction(
+        resources.context, resources.clock, resources.signer, to.chain, to.engine, to.auxpow, to.block_import,
+        node.bus.publish, resources.tracing, resources.timing,
+    )  # fmt: skip
+
+
+def _internal_miner(node: Node, production: BlockProduction | None) -> list[ChildSpec]:
     mining, to, spec = node.mining, node.to, node.resources.context.spec
     if not mining.internal or mining.fee_recipient is None:
         return []
@@ -187,11 +197,14 @@ def _internal_miner(node: Node, production: BlockProduction) -> list[ChildSpec]:
     return [task("internal miner", miner.run, restart=restart, priority=Priority.BACKGROUND)]
 
 
-def _between_blocks(policy: RestartPolicy, production: BlockProduction) -> Aligned:
+def _between_blocks(policy: RestartPolicy, production: BlockProduction | None) -> RestartPolicy:
     """`policy`, but never while this node makes its block: for children that no slot needs.
 
-    The others restart at once: in the middle of a slot their return is all that may still save its block.
+    The others restart at once: in the middle of a slot their return is all that may still save its block. A
+    follower makes no blocks.
     """
+    if production is None:
+        return policy
 
     def next_allowed(seconds: float) -> float:
         now, slot_seconds = production.clock.time(), production.context.spec.slot_seconds
@@ -242,9 +255,10 @@ async def run_node(config: AlysConfig, spec: ChainSpec, begun: float) -> None:
             readiness = Readiness(
                 spec, clock, to.chain, to.engine, bus, stop.manager,
                 lambda first_slot_in: log(NodeReady(time.perf_counter() - begun, first_slot_in)), timing,
+                resources.role,
             )  # fmt: skip
             rpc = AlysRpc(to.chain, to.storage, to.auxpow, context, config.mining.fee_recipient, timing)
-            pages = OperatorPages(context, clock, to.chain, to.metrics, node.handle, timing)
+            pages = OperatorPages(context, clock, to.chain, to.metrics, node.handle, timing, resources.role)
             edges = EdgeChildren(
                 before=[task("stop signals", lambda: stop.on(signals), restart=Immediate())],
                 after=[

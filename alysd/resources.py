@@ -23,7 +23,7 @@ from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext, ChainSpec
-from alysd.types.federation import Federation
+from alysd.types.federation import Federation, Role
 from alysd.wire.block_ssz import block_hash
 from alysd.wire.execution_genesis import genesis_payload
 
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 class NodeResources:
     """Everything outside the tree.
 
-    `sync_engine` is the same execution client as `engine`, with the longer deadlines that catching up takes.
+    `sync_engine` is the same execution client as `engine`, with the longer deadlines that catching up takes. A
+    node without `signer` is a follower.
     """
 
     context: ChainContext
@@ -45,11 +46,16 @@ class NodeResources:
     engine: ExecutionEngine
     sync_engine: ExecutionEngine
     embedded: "EmbeddedExecution | None"
-    signer: Signer
+    signer: Signer | None
     tracing: Tracing = attrs.field(factory=NoTracing)
     timing: Timing = attrs.field(
         init=False, default=attrs.Factory(lambda self: Timing(self.context.spec.slot_seconds), takes_self=True)
     )
+
+    @property
+    def role(self) -> Role:
+        """Whether the node makes blocks."""
+        return "follower" if self.signer is None else "authority"
 
 
 @asynccontextmanager
@@ -65,9 +71,11 @@ async def open_resources(config: AlysConfig, spec: ChainSpec) -> AsyncGenerator[
         folder = config.storage.path
         store = await trio.to_thread.run_sync(LmdbStore.open, folder / "chain", genesis, state)
         stack.callback(store.close)
+        federation = federation_at(await trio.to_thread.run_sync(store.final_state), context)
+        _check_keys(federation, spec)
         signer = await trio.to_thread.run_sync(_signer, config, folder)
-        final = await trio.to_thread.run_sync(store.final_state)
-        _check_membership(federation_at(final, context), signer, spec, config.chain.authority_key_file)
+        if signer is not None:
+            _check_membership(federation, signer, config, spec)
         timing = Timing(spec.slot_seconds)
         execution = await _execution(config, spec, folder, timing)
         stack.push_async_callback(_close_engine, execution.engine, timing)
@@ -91,27 +99,31 @@ def _genesis(spec: ChainSpec) -> tuple[ChainContext, SignedBlock, ChainState]:
     return context, genesis_signed(context, block), genesis_state(context, payload)
 
 
-def _signer(config: AlysConfig, folder: Path) -> GuardedSigner:
-    key = read_key_file(
-        config.chain.authority_key_file, kind="bls", known_to_all=config.development.keys_known_to_all
-    )
+def _signer(config: AlysConfig, folder: Path) -> GuardedSigner | None:
+    path = config.chain.authority_key_file
+    if path is None:
+        return None
+    key = read_key_file(path, kind="bls", known_to_all=config.development.keys_known_to_all)
     return GuardedSigner.open(key.secret, folder / "signing-guard")
 
 
-def _check_membership(federation: Federation, signer: Signer, spec: ChainSpec, key_file: Path) -> None:
+def _check_keys(federation: Federation, spec: ChainSpec) -> None:
     for position, key in enumerate(federation.authorities):
         if not is_public_key(key):
             place = f"authorities[{position}] of the chain {spec.name}"
             raise ConfigError(f"{place}: {key.hex()} is no BLS public key")
+
+
+def _check_membership(federation: Federation, signer: Signer, config: AlysConfig, spec: ChainSpec) -> None:
     if federation.quorum > 1:
         raise ConfigError(
             f"the chain {spec.name} needs {federation.quorum} approvals per block, and this version does not "
-            "connect to other authorities yet: it runs chains of one"
+            "connect to other authorities yet: an authority runs chains of one"
         )
     if federation.index_of(signer.public_key) is None:
-        key = signer.public_key.hex()[:16]
+        key, path = signer.public_key.hex()[:16], str(config.chain.authority_key_file)
         raise ConfigError(
-            f"chain.authority_key_file = {str(key_file)!r}: its public key {key}… is none of the "
+            f"chain.authority_key_file = {path!r}: its public key {key}… is none of the "
             f"{len(federation.authorities)} authorities of the chain {spec.name}"
         )
 

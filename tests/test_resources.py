@@ -34,6 +34,7 @@ async def test_a_development_node_gets_the_embedded_engine_at_the_chains_genesis
     config, spec = configured
     async with open_resources(config, spec) as parts:
         assert parts.embedded is not None
+        assert parts.signer is not None
         assert parts.signer.public_key == spec.authorities[0]
         assert await parts.engine.genesis_hash() == parts.genesis.block.payload.block_hash
         assert parts.store.block_by_height(Height(0)) == parts.genesis
@@ -86,6 +87,17 @@ async def test_a_chain_that_one_authority_cannot_run_is_refused(configured: tupl
     with pytest.raises(ConfigError, match="needs 3 approvals per block"):
         async with open_resources(config, attrs.evolve(spec, authorities=(*spec.authorities, *others))):
             raise AssertionError("it must not open")
+
+
+async def test_a_follower_runs_a_chain_of_any_quorum_without_key_or_guard(
+    configured: tuple[AlysConfig, ChainSpec],
+) -> None:
+    config, spec = configured
+    others = tuple(public_key(authority_secret(index)) for index in range(3))
+    without = attrs.evolve(config, chain=attrs.evolve(config.chain, authority_key_file=None))
+    async with open_resources(without, attrs.evolve(spec, authorities=(*spec.authorities, *others))) as resources:
+        assert (resources.signer, resources.role) == (None, "follower")
+    assert not (config.storage.path / "signing-guard").exists()
 
 
 async def test_an_authority_whose_key_is_no_point_is_named(configured: tuple[AlysConfig, ChainSpec]) -> None:

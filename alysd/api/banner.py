@@ -28,6 +28,7 @@ def node_starting(config: AlysConfig, context: ChainContext) -> NodeStarting:
         data=str(config.storage.path),
         alys_url=api.address.url,
         operator_url=api.operator_address and api.operator_address.url,
+        role="follower" if config.chain.authority_key_file is None else "authority",
         engine=engine.mode,
         engine_url=None if embedded else str(engine.engine_url),
         ethereum_url=ethereum_url,

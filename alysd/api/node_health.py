@@ -10,6 +10,7 @@ from alysd.messages.metrics import NodeCounts
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainContext
+from alysd.types.federation import Role
 from alysd.types.hashes import displayed
 
 SLOTS_UNTIL_UNHEALTHY = 10
@@ -47,6 +48,7 @@ class NodeReport:
     tree: ChildSnapshot
     tip: Forkchoice | None
     counts: NodeCounts | None
+    role: Role
 
     def health(self) -> NodeHealth:
         """Unhealthy: makes no blocks and does not heal by itself. Degraded: something is amiss, blocks go on."""
@@ -81,6 +83,7 @@ class NodeReport:
             "chain_id": self.context.spec.chain_id,
             "genesis": displayed(self.context.genesis),
             "slot_seconds": self.context.spec.slot_seconds,
+            "role": self.role,
             "time": self.time,
             "health": {"status": health.status, "reasons": list(health.reasons)},
             **({} if self.tip is None else _tip_json(self.tip)),

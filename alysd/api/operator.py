@@ -22,6 +22,7 @@ from alysd.nurseries import Address, NotAnswered
 from alysd.ports import Clock
 from alysd.timing import Timing
 from alysd.types.chain_spec import ChainContext
+from alysd.types.federation import Role
 
 Reply = TypeVar("Reply")
 
@@ -36,6 +37,7 @@ class OperatorPages:
     metrics: Address[Metrics]
     running: SystemHandle
     timing: Timing
+    role: Role
 
     def routes(self) -> list[Route]:
         """Routes for whichever server shows them."""
@@ -61,7 +63,9 @@ class OperatorPages:
     async def health_page(self, _request: Request) -> Response:
         """200 while the node makes blocks, 503 when it does not; why, in the body."""
         health = (await self._report()).health()
-        return JSONResponse({"status": health.status, "reasons": health.reasons}, health.http_status)
+        return JSONResponse(
+            {"status": health.status, "role": self.role, "reasons": health.reasons}, health.http_status
+        )
 
     async def status_page(self, _request: Request) -> Response:
         """Everything that `alysd status` shows; always 200, since the answer itself says how the node is."""
@@ -71,7 +75,7 @@ class OperatorPages:
     async def _report(self) -> NodeReport:
         tip = await _answer(self.chain.ask(GetForkchoice(), seconds=self.timing.page_ask))
         counts = await _answer(self.metrics.ask(GetCounts(), seconds=self.timing.page_ask))
-        return NodeReport(self.context, self.clock.time(), self.running.snapshot(), tip, counts)
+        return NodeReport(self.context, self.clock.time(), self.running.snapshot(), tip, counts, self.role)
 
 
 async def _answer(asked: Awaitable[Reply]) -> Reply | None:

@@ -1,11 +1,13 @@
-"""Readiness and watchdog: tells the service manager when the node can make blocks, and that it goes on to.
+"""Readiness and watchdog: tells the service manager when the node can make or follow blocks, and that it does so.
 
-READY is said once the execution client follows the node's head: from then on the next slot's block can be made.
-The watchdog is fed by what a slot comes to, a block or the deliberate halt of a chain without work; a node that
-misses its slots does not feed it, and systemd restarts it (docs/operating.md).
+READY is sent once the execution client follows the node's head: from then on the next slot's block can be made. An
+authority feeds the watchdog with each block that it makes, and with each slot in which a chain without work is
+halted; a follower feeds it with each new head. A node that does not feed it is restarted by systemd
+(docs/operating.md).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Protocol
 
 import trio
@@ -14,30 +16,40 @@ from alysd.consensus.aura import slot_at, slot_start
 from alysd.errors import Refused
 from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.engine import Engine, SetForkchoice
-from alysd.messages.events import BlockProduced, ProductionHalted
+from alysd.messages.events import BlockProduced, ChainEvent, HeadMoved, ProductionHalted
 from alysd.messages.log.base import log
 from alysd.messages.log.process import NotReady
 from alysd.nurseries import Address, Bus, NotAnswered
 from alysd.ports import Clock
 from alysd.timing import Timing
 from alysd.types.chain_spec import ChainSpec
+from alysd.types.federation import Role
 from alysd.types.units import Slot
+
+SIGNS_OF_LIFE: Mapping[Role, tuple[type[ChainEvent], ...]] = {
+    "authority": (BlockProduced, ProductionHalted),
+    "follower": (HeadMoved,),
+}
+"""The events that feed the watchdog."""
 
 
 class ServiceManager(Protocol):
     """What is told: systemd, by `alysd.integrations.systemd.Notifier`."""
 
     def ready(self) -> object:
-        """The node can make blocks."""
+        """The node can make or follow blocks."""
         ...
 
     def watchdog(self) -> object:
-        """The node keeps its slots."""
+        """The node makes or follows blocks."""
         ...
 
 
 class Readiness:
-    """`run` is a task of the tree; `on_ready` is called once, with the seconds until the first slot."""
+    """`run` is a task of the tree; `on_ready` is called once.
+
+    It gets the seconds until the first slot in which the node can make a block, or None for a follower.
+    """
 
     def __init__(
         self,
@@ -47,8 +59,9 @@ class Readiness:
         engine: Address[Engine],
         bus: Bus,
         manager: ServiceManager,
-        on_ready: Callable[[float], None],
+        on_ready: Callable[[float | None], None],
         timing: Timing,
+        role: Role,
     ) -> None:
         self._spec = spec
         self._clock = clock
@@ -58,21 +71,22 @@ class Readiness:
         self._manager = manager
         self._on_ready = on_ready
         self._timing = timing
+        self._role: Role = role
         self._said = False
 
     async def run(self) -> None:
-        """Wait until the node can make blocks, say so, then feed the watchdog. Never returns."""
-        with (
-            self._bus.subscribe(BlockProduced, capacity=1) as blocks,
-            self._bus.subscribe(ProductionHalted, capacity=1) as halts,
-        ):
+        """Wait until the execution client follows the head, say so, then feed the watchdog. Never returns."""
+        with ExitStack() as stack:
+            life = [
+                stack.enter_context(self._bus.subscribe(event, capacity=1)) for event in SIGNS_OF_LIFE[self._role]
+            ]
             await self._until_ready()
             if not self._said:
                 self._said = True
-                self._on_ready(self._first_slot_in())
+                self._on_ready(None if self._role == "follower" else self._first_slot_in())
             self._manager.ready()
             async with trio.open_nursery() as nursery:
-                for events in (blocks, halts):
+                for events in life:
                     nursery.start_soon(self._feed, events)
 
     async def _until_ready(self) -> None:

@@ -28,10 +28,10 @@ def run(args: argparse.Namespace) -> int:
     if args.show:
         sys.stdout.write(show_config(config))
         return 0
-    members = len(spec.authorities)
+    members, follower = len(spec.authorities), ", follower" if config.chain.authority_key_file is None else ""
     sys.stdout.write(
         f"the configuration is right: chain {spec.name}, chain id {spec.chain_id}, "
-        f"{members} {'authority' if members == 1 else 'authorities'}, engine {config.engine.mode}\n"
+        f"{members} {'authority' if members == 1 else 'authorities'}{follower}, engine {config.engine.mode}\n"
     )
     return 0
 
@@ -47,14 +47,15 @@ def check_files(config: "AlysConfig", spec: "ChainSpec") -> None:
 
     federation = ChainContext(spec, genesis_hash(spec)).first_federation
     path = config.chain.authority_key_file
-    key = read_key_file(path, kind="bls", known_to_all=config.development.keys_known_to_all)
-    try:
-        known = federation.index_of(public_key(key.secret)) is not None
-    except Malformed as error:
-        raise ConfigError(f"{path}: not a BLS key: {error}") from None
-    if not known:
-        raise ConfigError(
-            f'chain.authority_key_file = "{path}": not the key of an authority of the chain {spec.name}'
-        )
+    if path is not None:
+        key = read_key_file(path, kind="bls", known_to_all=config.development.keys_known_to_all)
+        try:
+            known = federation.index_of(public_key(key.secret)) is not None
+        except Malformed as error:
+            raise ConfigError(f"{path}: not a BLS key: {error}") from None
+        if not known:
+            raise ConfigError(
+                f'chain.authority_key_file = "{path}": not the key of an authority of the chain {spec.name}'
+            )
     if config.engine.jwt_secret_file is not None:
         read_jwt_secret(config.engine.jwt_secret_file)

@@ -36,7 +36,7 @@ def duration(seconds: float) -> str:
 
 
 def _headline(report: Report, now: float) -> str:
-    parts = [str(report["chain"])]
+    parts = [str(report["chain"]), *(["follower"] if report.get("role") == "follower" else [])]
     head, final = report.get("head"), report.get("final")
     if head and final:
         age = max(0.0, now - head["timestamp"])

@@ -48,11 +48,12 @@ class HttpUrl:
 class ChainConfig:
     """Which chain, and this node's part in it.
 
-    `spec` is the chain specification, `authority_key_file` the BLS key of the authority that this node is.
+    `spec` is the chain specification, `authority_key_file` the BLS key of the authority that this node is. A node
+    without key is a follower.
     """
 
     spec: Path = attrs.field(metadata=INPUT_FILE)
-    authority_key_file: Path = attrs.field(metadata=INPUT_FILE)
+    authority_key_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
 
 
 @attrs.frozen

@@ -121,7 +121,7 @@ async def open_simulated_node(
     *,
     engine: FakeEngine | None = None,
     mining: MiningConfig = NO_MINING,
-    authority: int = 0,
+    authority: int | None = 0,
     clock: VirtualClock | None = None,
     to: Addresses | None = None,
     edges: EdgeChildren = NO_EDGES,
@@ -130,12 +130,15 @@ async def open_simulated_node(
 ) -> AsyncGenerator[SimulatedNode]:
     """Run a node on the database in `folder`; leaving the block stops it and closes the database.
 
-    `authority` is the index of the authority whose key the node has. `adapt` may change the tree before it starts.
+    `authority` is the index of the authority whose key the node has; None makes a follower. `adapt` may change the
+    tree before it starts.
     """
     hand = ChainHand.of(spec)
     clock = clock or VirtualClock()
     engine = engine or FakeEngine.of(spec.execution_genesis)
     store = LmdbStore.open(folder / "chain", hand.genesis, hand.genesis_state)
+    guard = folder / "signing-guard"
+    signer = None if authority is None else GuardedSigner.open(authority_secret(authority), guard)
     resources = NodeResources(
         context=hand.context,
         genesis=hand.genesis,
@@ -144,7 +147,7 @@ async def open_simulated_node(
         engine=engine,
         sync_engine=engine,
         embedded=None,
-        signer=GuardedSigner.open(authority_secret(authority), folder / "signing-guard"),
+        signer=signer,
         tracing=tracing or NoTracing(),
     )
     changes: list[Change] = []

@@ -1,9 +1,14 @@
 """The members of a federation: who makes and approves blocks, and who holds the deposits."""
 
+from typing import Literal
+
 import attrs
 
 from alysd.types.hashes import BlsPublicKey, EvmAddress
 from alysd.types.units import Slot
+
+Role = Literal["authority", "follower"]
+"""What a node is: an authority makes and approves blocks with its key; a follower without key only checks them."""
 
 
 def quorum_of(members: int) -> int:

@@ -58,6 +58,7 @@ class Hand:
 async def build(data: Path, blocks: int) -> None:
     """Fill a data folder of the development chain with empty blocks, none of them final."""
     config, spec = development(data)
+    assert config.chain.authority_key_file is not None
     key = read_key_file(config.chain.authority_key_file, kind="bls", known_to_all=True)
     async with open_resources(config, spec) as parts:
         stored = parts.store.load_chain()

@@ -49,6 +49,7 @@ def test_a_development_node_with_the_embedded_engine() -> None:
         "data": str(config.storage.path),
         "alys_url": "http://127.0.0.1:3000",
         "operator_url": None,
+        "role": "authority",
         "engine": "embedded",
         "engine_url": None,
         "ethereum_url": "http://127.0.0.1:8545",

@@ -26,7 +26,7 @@ def tree(*children: ChildSnapshot) -> ChildSnapshot:
 def report(*children: ChildSnapshot, tip: Forkchoice | None = TIP, slots: float = 0) -> NodeReport:
     """The node with these children, so many slots after its head's."""
     time = NOW + slots * SPEC.slot_seconds
-    return NodeReport(context_of(SPEC), time, tree(*children), tip, NodeCounts(4, 2, 0))
+    return NodeReport(context_of(SPEC), time, tree(*children), tip, NodeCounts(4, 2, 0), "authority")
 
 
 def critical(state: State, error: str | None = None) -> ChildSnapshot:

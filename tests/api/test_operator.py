@@ -75,7 +75,7 @@ async def pages(chain: type[FakeChain] | None = FakeChain) -> AsyncGenerator[tup
     async with open_system(supervisor("Root", OneForOne(), children)) as system:
         running = SystemHandle(HealthMonitor())
         running.system = system
-        shown = OperatorPages(context_of(SPEC), FixedClock(), to_chain, to_metrics, running, TIMING)
+        shown = OperatorPages(context_of(SPEC), FixedClock(), to_chain, to_metrics, running, TIMING, "authority")
         transport = httpx.ASGITransport(Starlette(routes=shown.routes()))
         async with httpx.AsyncClient(transport=transport, base_url="http://node") as client:
             yield client, system
@@ -112,7 +112,10 @@ async def test_a_load_balancer_sees_health_in_the_status_code(autojump_clock: Mo
     """A node that cannot serve would keep its visitors."""
     async with pages() as (client, _):
         answer = await client.get("/health/status")
-        assert (answer.status_code, answer.json()) == (200, {"status": "healthy", "reasons": []})
+        assert (answer.status_code, answer.json()) == (
+            200,
+            {"status": "healthy", "role": "authority", "reasons": []},
+        )
     async with pages(StuckChain) as (client, _):
         answer = await client.get("/health/status")
         assert answer.status_code == 503

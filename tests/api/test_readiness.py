@@ -7,9 +7,11 @@ import trio
 from trio.testing import MockClock
 
 from alysd.api.readiness import Readiness
-from alysd.testing.chain import chain_spec
+from alysd.messages.block_import import ImportBlock
+from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.node import SimulatedNode, open_simulated_node
 from alysd.types.chain_spec import ChainSpec
+from alysd.types.units import Slot
 
 
 @attrs.define
@@ -28,7 +30,7 @@ class Systemd:
         return [name for name, _ in self.told]
 
 
-async def watched(node: SimulatedNode, nursery: trio.Nursery, firsts: list[float]) -> Systemd:
+async def watched(node: SimulatedNode, nursery: trio.Nursery, firsts: list[float | None]) -> Systemd:
     """Start the readiness task beside a running node."""
     systemd = Systemd()
     readiness = Readiness(
@@ -40,6 +42,7 @@ async def watched(node: SimulatedNode, nursery: trio.Nursery, firsts: list[float
         systemd,
         firsts.append,
         node.resources.timing,
+        node.resources.role,
     )
     nursery.start_soon(readiness.run)
     return systemd
@@ -49,12 +52,34 @@ async def test_ready_comes_once_and_the_watchdog_with_every_block(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
     async with open_simulated_node(tmp_path, chain_spec()) as node, trio.open_nursery() as nursery:
-        firsts: list[float] = []
+        firsts: list[float | None] = []
         systemd = await watched(node, nursery, firsts)
         await node.slots(5.5)
         assert systemd.names() == ["ready", *["watchdog"] * 5]
-        assert len(firsts) == 1
-        assert 0 < firsts[0] <= 2
+        (first,) = firsts
+        assert first is not None
+        assert 0 < first <= 2
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_follower_feeds_the_watchdog_with_the_blocks_that_it_follows(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    """A follower that made no block would be restarted for ever."""
+    folder = tmp_path / "follower"
+    async with open_simulated_node(folder, chain_spec(), authority=None) as node, trio.open_nursery() as nursery:
+        firsts: list[float | None] = []
+        systemd = await watched(node, nursery, firsts)
+        hand = ChainHand.of(chain_spec())
+        state = (await node.forkchoice()).head
+        for slot in range(3):
+            await node.slots(1)
+            block = await hand.block(state, Slot(int(node.clock.time()) // 2))
+            state = (await node.to.block_import.ask(ImportBlock(block))).head
+            assert state.height == slot + 1
+        await node.slots(1)
+        assert systemd.names() == ["ready", *["watchdog"] * 3]
+        assert firsts == [None]
         nursery.cancel_scope.cancel()
 
 

@@ -27,7 +27,8 @@ def tasks(config: ApiConfig) -> list[ChildSpec]:
     to = Addresses()
     context = ChainHand.of(SPEC).context
     rpc = AlysRpc(to.chain, to.storage, to.auxpow, context, None, TIMING)
-    pages = OperatorPages(context, SystemClock(), to.chain, to.metrics, SystemHandle(HealthMonitor()), TIMING)
+    handle = SystemHandle(HealthMonitor())
+    pages = OperatorPages(context, SystemClock(), to.chain, to.metrics, handle, TIMING, "authority")
     return server_tasks(config, rpc, pages, None, TIMING)
 
 

@@ -29,10 +29,17 @@ def test_what_is_wrong_is_said_and_ends_with_2(tmp_path: Path, capsys: pytest.Ca
     """A deployment would go on with it."""
     path = folder_with(tmp_path, "[chain]\nspec = 'none.toml'\n")
     assert main(["check", "--config", str(path)]) == 2
-    assert capsys.readouterr().err == (
-        f'alysd: {path}:2: chain.spec = "none.toml": there is no such file\n'
-        f"alysd: {path}: chain.authority_key_file is missing, and it has no default\n"
-    )
+    assert capsys.readouterr().err == (f'alysd: {path}:2: chain.spec = "none.toml": there is no such file\n')
+
+
+def test_a_configuration_without_authority_key_is_a_followers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An operator would take a node that forgot its key for an authority."""
+    path = tmp_path / "follower.toml"
+    path.write_text(f"[chain]\nspec = '{CONF}/chains/dev.toml'\n")
+    assert main(["check", "--config", str(path)]) == 0
+    assert "1 authority, follower, engine embedded" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

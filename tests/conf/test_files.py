@@ -24,6 +24,7 @@ def test_the_configurations_of_a_clone_are_right(name: str) -> None:
     config = load(CONF / name)
     spec = load_chain_spec(config.chain.spec)
     check_with_chain(config, spec)
+    assert config.chain.authority_key_file is not None
     key = read_key_file(config.chain.authority_key_file, kind="bls", known_to_all=True)
     assert public_key(key.secret) in spec.authorities
     assert config.development.keys_known_to_all

@@ -125,11 +125,15 @@ def test_an_empty_section_is_no_mistake(tmp_path: Path) -> None:
 def test_what_is_required_and_missing_is_named(tmp_path: Path) -> None:
     """A node without a chain would fail somewhere later."""
     path = folder_with(tmp_path, "[storage]\npath = 'x'\n")
-    assert refusal(path) == [
-        f"{path}: chain.spec is missing, and it has no default",
-        f"{path}: chain.authority_key_file is missing, and it has no default",
-    ]
+    assert refusal(path) == [f"{path}: chain.spec is missing, and it has no default"]
     assert refusal(None)[0].startswith("configuration (no --config given): chain.spec is missing")
+
+
+def test_a_node_without_authority_key_is_a_follower(tmp_path: Path) -> None:
+    """A full node would have to invent a key."""
+    (tmp_path / "none.toml").write_text("")
+    path = folder_with(tmp_path, "[chain]\nspec = 'chain.toml'\n")
+    assert load(path).chain.authority_key_file is None
 
 
 def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from decimal import Decimal
 import attrs
 
 from alysd.messages.log.base import LogEvent, counted
+from alysd.types.federation import Role
 from alysd.types.hashes import BlockHash, EvmAddress, displayed
 from alysd.types.units import Wei
 from alysd.wire.evm_address import checksum_address
@@ -34,6 +35,7 @@ class NodeStarting(LogEvent):
     data: str
     alys_url: str
     operator_url: str | None
+    role: Role
     engine: str
     engine_url: str | None
     ethereum_url: str | None
@@ -43,8 +45,9 @@ class NodeStarting(LogEvent):
 
     def _line(self) -> tuple[str, str]:
         genesis, zone = displayed(self.genesis)[:8], time.strftime("%Z")
-        line = f"alysd {self.version}   chain {self.chain}   genesis {genesis}   data {self.data}   times {zone}"
-        return "", line
+        parts = [f"alysd {self.version}", f"chain {self.chain}", f"genesis {genesis}"]
+        parts += ["follower"] if self.role == "follower" else []
+        return "", "   ".join([*parts, f"data {self.data}", f"times {zone}"])
 
     def _more(self) -> Sequence[str]:
         pages = "/metrics   /health/status   /status"
@@ -71,15 +74,19 @@ def btc_text(amount: Wei) -> str:
 
 @attrs.frozen
 class NodeReady(LogEvent):
-    """The node can make blocks, `seconds` after its start; its next slot begins in `first_slot_in` seconds."""
+    """The node can make or follow blocks, `seconds` after its start.
+
+    The next slot begins in `first_slot_in` seconds; None for a follower.
+    """
 
     name = "ready"
 
     seconds: float
-    first_slot_in: float
+    first_slot_in: float | None
 
     def _line(self) -> tuple[str, str]:
-        return "", f"ready in {self.seconds:.1f} s, first slot in {self.first_slot_in:.1f} s"
+        slot = "follower" if self.first_slot_in is None else f"first slot in {self.first_slot_in:.1f} s"
+        return "", f"ready in {self.seconds:.1f} s, {slot}"
 
 
 @attrs.frozen

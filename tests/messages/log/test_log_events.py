@@ -36,6 +36,7 @@ STARTING = process.NodeStarting(
     data="./data/dev",
     alys_url="http://127.0.0.1:3000",
     operator_url=None,
+    role="authority",
     engine="embedded",
     engine_url=None,
     ethereum_url="http://127.0.0.1:8545",
@@ -122,6 +123,7 @@ def test_targets_and_durations_are_written_as_the_rpc_does() -> None:
     assert final.fields()["bits"] == "207fffff"
     (ready,) = (event for event in EXAMPLES if isinstance(event, process.NodeReady))
     assert ready.fields()["seconds"] == 0.91
+    assert attrs.evolve(ready, first_slot_in=None).text() == ("", ("ready in 0.9 s, follower",))
 
 
 def test_a_missing_value_is_null() -> None:
