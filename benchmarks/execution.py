@@ -30,15 +30,15 @@ from alysd.integrations.clock import SystemClock
 from alysd.integrations.execution.engine_api import EngineApiClient
 from alysd.nurseries import OneForOne, actor, open_system, supervisor
 from alysd.ports import ExecutionEngine
+from alysd.testing.blocks import FIRST_SLOT, approve, context_of, genesis, make_spec
+from alysd.testing.executed_chain import ExecutedChain, MemoryStorage, storage_address
 from alysd.timing import Timing
 from alysd.types.block import Block, SignedBlock
 from alysd.types.units import Slot, Wei
 from alysd.types.verdict import Valid
 from alysd.workflows.engine_reconcile import EngineReconcile
-from tests.consensus.builders import FIRST_SLOT, approve, context_of, genesis, make_spec
 from tests.integration import components
 from tests.integration.test_components import CANCUN_GENESIS, CHAIN_ID, JWT
-from tests.workflows.engine_chain import Chain, MemoryStorage, storage_address
 
 SPEC = make_spec()
 KEY = "0x" + "11" * 32
@@ -51,7 +51,7 @@ GENESIS: dict[str, Any] = {
     "alloc": {**CANCUN_GENESIS["alloc"], _account.address: {"balance": hex(10**24)}},
 }
 
-Import = Callable[[Chain, Sequence[SignedBlock]], Awaitable[None]]
+Import = Callable[[ExecutedChain, Sequence[SignedBlock]], Awaitable[None]]
 """Imports the blocks, with which the chain ends."""
 
 
@@ -76,12 +76,12 @@ class Transfers:
         return read_transaction(bytes(signed.raw_transaction), CHAIN_ID)
 
 
-async def build(path: Path, a_kind: int) -> Chain:
+async def build(path: Path, a_kind: int) -> ExecutedChain:
     """`a_kind` empty blocks, then as many with transfers, by an embedded engine."""
     pool = Transfers()
     engine = await EmbeddedEngine.open(path, GENESIS, pool)
     start = attrs.evolve(genesis(SPEC), payload_hash=await engine.genesis_hash())
-    chain = Chain((), (start,))
+    chain = ExecutedChain((), (start,))
     for number in range(2 * a_kind):
         pool.a_block = TRANSFERS if number >= a_kind else 0
         tip, slot = chain.head().head, Slot(FIRST_SLOT + number)
@@ -92,7 +92,7 @@ async def build(path: Path, a_kind: int) -> Chain:
         await engine.new_payload(payload, tip.hash)
         signed = approve(Block(tip.hash, slot, payload), SPEC)
         state = apply_block(tip, signed, Wei(0), ()).state
-        chain = Chain((*chain.blocks, signed), (*chain.states, state))
+        chain = ExecutedChain((*chain.blocks, signed), (*chain.states, state))
     await engine.aclose()
     return chain
 
@@ -100,7 +100,7 @@ async def build(path: Path, a_kind: int) -> Chain:
 def directly(engine: ExecutionEngine) -> Import:
     """Nothing but the two calls for each block."""
 
-    async def run(chain: Chain, blocks: Sequence[SignedBlock]) -> None:
+    async def run(chain: ExecutedChain, blocks: Sequence[SignedBlock]) -> None:
         first = chain.states[0].payload_hash
         for signed in blocks:
             payload = signed.block.payload
@@ -111,7 +111,7 @@ def directly(engine: ExecutionEngine) -> Import:
     return run
 
 
-async def by_the_node(stack: AsyncExitStack, engine: ExecutionEngine, chain: Chain) -> Import:
+async def by_the_node(stack: AsyncExitStack, engine: ExecutionEngine, chain: ExecutedChain) -> Import:
     """As a node feeds a client that lags behind, from its storage (in memory here)."""
     address, storage = storage_address(), MemoryStorage(chain.until(0))
     await stack.enter_async_context(
@@ -119,7 +119,7 @@ async def by_the_node(stack: AsyncExitStack, engine: ExecutionEngine, chain: Cha
     )
     reconcile = EngineReconcile(engine, address, chain.states[0].payload_hash, lambda _: None, Timing(2))
 
-    async def run(until_now: Chain, _: Sequence[SignedBlock]) -> None:
+    async def run(until_now: ExecutedChain, _: Sequence[SignedBlock]) -> None:
         storage.chain = until_now
         reconcile.doubt()
         assert await reconcile.advance(inf)
@@ -127,7 +127,7 @@ async def by_the_node(stack: AsyncExitStack, engine: ExecutionEngine, chain: Cha
     return run
 
 
-async def importers(stack: AsyncExitStack, folder: Path, chain: Chain) -> dict[str, Import]:
+async def importers(stack: AsyncExitStack, folder: Path, chain: ExecutedChain) -> dict[str, Import]:
     """All clients that are installed, each with a new data folder."""
     found: dict[str, Import] = {}
     for name, start in (

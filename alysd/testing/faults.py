@@ -126,7 +126,7 @@ class MessageFault(Fault):
 class MessageLoss(MessageFault):
     """Affected messages do not arrive."""
 
-    def apply(self, delivery: Delivery, rng: Random) -> Sequence[Delivery]:  # noqa: ARG002
+    def apply(self, delivery: Delivery, rng: Random) -> Sequence[Delivery]:
         """No delivery."""
         return ()
 
@@ -174,11 +174,11 @@ class Partition(Fault):
 
     groups: tuple[frozenset[str], ...] = attrs.field(validator=attrs.validators.min_len(2))
 
-    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002
+    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> AbstractContextManager[None]:
         """Separate the groups while the block runs; the targets are ignored."""
         return subject.transport.applying(self._separate)
 
-    def _separate(self, delivery: Delivery, rng: Random) -> Sequence[Delivery]:  # noqa: ARG002
+    def _separate(self, delivery: Delivery, rng: Random) -> Sequence[Delivery]:
         return () if self._separated(delivery.sender, delivery.to) else (delivery,)
 
     def _separated(self, sender: str, to: str) -> bool:
@@ -193,7 +193,7 @@ class ClockSkew(Fault):
     seconds: float
 
     @contextmanager
-    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> Generator[None]:  # noqa: ARG002
+    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> Generator[None]:
         """Skew the clock while the block runs; skews of several blocks add up."""
         subject.clock.offset += self.seconds
         try:
@@ -208,7 +208,7 @@ class IoFailure(Fault):
 
     error: Exception
 
-    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002
+    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> AbstractContextManager[None]:
         """Make the calls fail while the block runs."""
         return subject.ports.failing(self.error)
 
@@ -220,7 +220,7 @@ class MemoryPressure(Fault):
     megabytes: int = attrs.field(default=64, validator=[ge(1), le(256)])
 
     @contextmanager
-    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> Generator[None]:  # noqa: ARG002
+    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> Generator[None]:
         """Hold the memory while the block runs."""
         held = b"\1" * (self.megabytes * MEGABYTE)  # not zeros: the kernel backs a zeroed block with no memory
         try:

@@ -8,7 +8,7 @@ from alysd.embedded import AccountReader, SignedTransaction
 class NothingPending:
     """A source without transactions."""
 
-    def best(self, base_fee: int, accounts: AccountReader) -> Iterable[SignedTransaction]:  # noqa: ARG002
+    def best(self, base_fee: int, accounts: AccountReader) -> Iterable[SignedTransaction]:
         """Nothing."""
         return ()
 

@@ -49,7 +49,7 @@ class ByName(Target):
 
     names: frozenset[str] = attrs.field(converter=frozenset[str])
 
-    def select(self, children: Sequence[ChildSnapshot], rng: Random) -> tuple[str, ...]:  # noqa: ARG002
+    def select(self, children: Sequence[ChildSnapshot], rng: Random) -> tuple[str, ...]:
         """All that exist."""
         return tuple(child.name for child in children if child.name in self.names)
 

@@ -82,11 +82,14 @@ class VirtualClock:
 
 
 @contextmanager
-def threads_inline() -> Generator[None]:
-    """While the block runs, `trio.to_thread.run_sync` does its work in the event loop, after a checkpoint."""
+def threads_inline(seconds: float = 0.0) -> Generator[None]:
+    """While the block runs, `trio.to_thread.run_sync` works in the event loop, `seconds` of virtual time per call.
+
+    A MockClock cannot see that a thread works, and would jump over it.
+    """
 
     async def run_sync(work: Callable[..., T], *args: Any, **_options: Any) -> T:
-        await trio.lowlevel.checkpoint()
+        await trio.sleep(seconds)
         return work(*args)
 
     real = trio.to_thread.run_sync

@@ -21,7 +21,7 @@ from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BitcoinHash, EvmAddress
 from alysd.types.units import Sat
 from alysd.wire.bitcoin_block import ParentCandidate, build_candidate
-from alysd.workflows.nonce_search import find_nonce
+from alysd.workflows.nonce_search import ALL_NONCES, NonceSearch
 
 _PARENT_VERSION = 2
 """Its upper half is chain id 0, which no chain has: the parent must not be of our own chain."""
@@ -42,6 +42,7 @@ class InternalMiner:
         clock: Clock,
         bus: Bus,
         timing: Timing,
+        search: NonceSearch = ALL_NONCES,
     ) -> None:
         self._chain = chain
         self._auxpow = auxpow
@@ -50,6 +51,7 @@ class InternalMiner:
         self._clock = clock
         self._bus = bus
         self._timing = timing
+        self._nonces = search
 
     async def run(self) -> None:
         """Follow the head, and mine when work is due. Never returns."""
@@ -77,7 +79,7 @@ class InternalMiner:
         extra_nonce = 0
         while True:
             candidate = parent_candidate(offer, int(self._clock.time()), extra_nonce)
-            nonce = await find_nonce(candidate.header_start, offer.target)
+            nonce = await self._nonces.find(candidate.header_start, offer.target)
             if nonce is not None:
                 return candidate, nonce
             extra_nonce += 1

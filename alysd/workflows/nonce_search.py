@@ -2,30 +2,39 @@
 
 import hashlib
 
+import attrs
 import trio
-
-NONCES = 2**32
-"""How many nonces a header has."""
-
-BATCH_NONCES = 10_000
-"""Nonces per batch, after which the search can be cancelled: about 25 ms at 400,000 hashes per second."""
 
 _MIDSTATE_BYTES = 64
 """SHA-256's block size: the first block of a header is the same for all nonces and is hashed once."""
 
 
-async def find_nonce(header_start: bytes, target: int, first: int = 0) -> int | None:
-    """Find the lowest nonce from `first` on whose header hashes to at most `target`, or None.
+@attrs.frozen
+class NonceSearch:
+    """Tries all `nonces` of a header (by default all that it has), `batch` of them in one call of a thread.
 
-    `header_start` is a Bitcoin header without its nonce, 76 bytes. Waits for a worker thread, batch by batch, and
-    can be cancelled between them.
+    A batch takes about 25 ms, at 400,000 hashes per second.
     """
-    for start in range(first, NONCES, BATCH_NONCES):
-        end = min(start + BATCH_NONCES, NONCES)
-        found = await trio.to_thread.run_sync(search, header_start, target, start, end)
-        if found is not None:
-            return found
-    return None
+
+    nonces: int = 2**32
+    batch: int = 10_000
+
+    async def find(self, header_start: bytes, target: int, first: int = 0) -> int | None:
+        """The lowest nonce from `first` on whose header hashes to at most `target`, or None.
+
+        `header_start` is a Bitcoin header without its nonce, 76 bytes. Waits for a worker thread, batch by batch,
+        and can be cancelled between batches.
+        """
+        for start in range(first, self.nonces, self.batch):
+            end = min(start + self.batch, self.nonces)
+            found = await trio.to_thread.run_sync(search, header_start, target, start, end)
+            if found is not None:
+                return found
+        return None
+
+
+ALL_NONCES = NonceSearch()
+"""The search that a miner uses."""
 
 
 def search(header_start: bytes, target: int, start: int, end: int) -> int | None:

@@ -29,7 +29,7 @@ from alysd.types.bitcoin import BlockTemplate, CommitmentPlace
 from alysd.types.hashes import AuxHash, BitcoinHash, EvmAddress, sha256d
 from alysd.types.mining import AuxOffer
 from alysd.wire.bitcoin_block import ParentCandidate, build_candidate
-from alysd.workflows.nonce_search import find_nonce
+from alysd.workflows.nonce_search import ALL_NONCES, NonceSearch
 
 OFFER_SECONDS = 0.5
 """Between two requests for the Alys node's offer: a quarter of a slot, so that little work is on an old head."""
@@ -94,11 +94,13 @@ class PoolMiner:
         alys: AuxWorkSource,
         plan: MiningPlan,
         report: Callable[[LogEvent], object],
+        search: NonceSearch = ALL_NONCES,
     ) -> None:
         self._bitcoin = bitcoin
         self._alys = alys
         self._plan = plan
         self._report = report
+        self._nonces = search
         self._extra_nonce = 0
         self._mined = 0
         self._proven: AuxHash | None = None
@@ -156,7 +158,7 @@ class PoolMiner:
 
         async def search() -> None:
             nonlocal found
-            found = await find_nonce(candidate.header_start, target, first)
+            found = await self._nonces.find(candidate.header_start, target, first)
 
         await wait_any(
             search,

@@ -26,16 +26,17 @@ from alysd.messages.auxpow import (
 )
 from alysd.messages.events import WorkQueued
 from alysd.nurseries import Address, Immediate, NotAnswered, OneForOne, actor, open_system, supervisor
+from alysd.testing.blocks import FIRST_SLOT, MINER, make_spec, mine
+from alysd.testing.mining import MiningWorld, solved, solved_again
+from alysd.testing.virtual_time import threads_inline
 from alysd.types.hashes import AuxHash, EvmAddress
-from tests.consensus.builders import FIRST_SLOT, MINER, make_spec, mine
-from tests.mining_kit import World, search_in_place, solved, solved_again
 
 OTHER = EvmAddress(b"\x44" * 20)
 
 
 async def test_an_offer_covers_all_that_waits_and_names_its_price(autojump_clock: object) -> None:
     """Miners would work on the wrong blocks, or on a target that no node accepts."""
-    world = World(make_spec(auxpow_spacing_slots=10))
+    world = MiningWorld(make_spec(auxpow_spacing_slots=10))
     states = [world.block(slot, fees=25 * 10**9) for slot in (1, 2, 7)]
     async with world.running():
         offer = await world.auxpow.ask(CreateWork(MINER))
@@ -48,7 +49,7 @@ async def test_an_offer_covers_all_that_waits_and_names_its_price(autojump_clock
 
 
 async def test_there_is_no_work_while_nothing_waits(autojump_clock: object) -> None:
-    world = World()
+    world = MiningWorld()
     async with world.running():
         with pytest.raises(NotNow):
             await world.auxpow.ask(CreateWork(MINER))
@@ -57,7 +58,7 @@ async def test_there_is_no_work_while_nothing_waits(autojump_clock: object) -> N
 
 async def test_a_proof_is_queued_told_of_and_valid_in_the_next_block(autojump_clock: object) -> None:
     """The whole way: what the actor gives an author must pass the rule that every importer applies."""
-    world = World()
+    world = MiningWorld()
     world.blocks_in(1, 2, 3)
     async with world.running():
         offer = await world.auxpow.ask(CreateWork(MINER))
@@ -96,7 +97,7 @@ async def test_a_wrong_proof_is_refused_by_name_and_the_actor_goes_on(
     proof: Callable[[MiningOffer], SubmitWork], error: type[Exception], autojump_clock: object
 ) -> None:
     """A miner could not tell what is wrong, or could restart the actor at will."""
-    world = World()
+    world = MiningWorld()
     world.blocks_in(1, 2)
     async with world.running() as system:
         offer = await world.auxpow.ask(CreateWork(MINER))
@@ -110,7 +111,7 @@ async def test_a_wrong_proof_is_refused_by_name_and_the_actor_goes_on(
 
 async def test_work_for_blocks_that_are_final_already_is_stale(autojump_clock: object) -> None:
     """A second miner's proof for the same blocks would fill the queue with what no block can include."""
-    world = World()
+    world = MiningWorld()
     world.blocks_in(1, 2)
     async with world.running():
         first = await world.auxpow.ask(CreateWork(MINER))
@@ -125,7 +126,7 @@ async def test_work_for_blocks_that_are_final_already_is_stale(autojump_clock: o
 
 async def test_proofs_are_forgotten_with_the_second_one_after_them(autojump_clock: object) -> None:
     """A branch without the newest proof may still win and needs it again; older ones are of no use to anybody."""
-    world = World()
+    world = MiningWorld()
     async with world.running():
         for slot in (10, 20, 30):
             world.blocks_in(slot, slot + 1)
@@ -139,7 +140,7 @@ async def test_proofs_are_forgotten_with_the_second_one_after_them(autojump_cloc
 
 async def test_a_branch_that_lacks_the_proof_is_given_it_again(autojump_clock: object) -> None:
     """After a reorganisation below the block with the proof, its miner would lose his fees, and finality wait."""
-    world = World()
+    world = MiningWorld()
     world.blocks_in(1, 2)
     fork = world.block(3)
     async with world.running():
@@ -154,7 +155,7 @@ async def test_a_branch_that_lacks_the_proof_is_given_it_again(autojump_clock: o
 
 async def test_work_whose_range_ends_on_another_branch_is_left_out(autojump_clock: object) -> None:
     """An author would make a block that every importer refuses, and miss the slot."""
-    world = World()
+    world = MiningWorld()
     (first,) = world.blocks_in(1)
     world.blocks_in(2, 3)
     async with world.running():
@@ -165,7 +166,7 @@ async def test_work_whose_range_ends_on_another_branch_is_left_out(autojump_cloc
 
 
 async def test_among_several_the_longest_range_is_included(autojump_clock: object) -> None:
-    world = World()
+    world = MiningWorld()
     world.blocks_in(1)
     async with world.running():
         short = await world.auxpow.ask(CreateWork(MINER))
@@ -180,7 +181,7 @@ async def test_among_several_the_longest_range_is_included(autojump_clock: objec
 
 async def test_a_crash_loses_neither_offers_nor_proofs(autojump_clock: object) -> None:
     """A fault in this actor would cost a miner his work."""
-    world = World()
+    world = MiningWorld()
     world.blocks_in(1, 2)
     async with world.running() as system:
         offer = await world.auxpow.ask(CreateWork(MINER))
@@ -195,7 +196,7 @@ async def test_a_crash_loses_neither_offers_nor_proofs(autojump_clock: object) -
 
 async def test_without_the_chain_actor_it_says_so_and_lives(autojump_clock: object) -> None:
     """A fault in the chain actor would take this one down with it."""
-    world = World()
+    world = MiningWorld()
     nobody = Address[object]("nobody")
     child = actor(
         world.auxpow,
@@ -211,7 +212,7 @@ async def test_without_the_chain_actor_it_says_so_and_lives(autojump_clock: obje
 async def test_the_target_eases_with_the_slots_that_pass(autojump_clock: object) -> None:
     """The offered bits must be those of the range's own end, not of the moment."""
     spec = make_spec(bits=0x1D00FFFF)
-    world = World(spec)
+    world = MiningWorld(spec)
     world.blocks_in(1, 2 + spec.auxpow_spacing_slots * 4)
     async with world.running():
         offer = await world.auxpow.ask(CreateWork(MINER))
@@ -220,25 +221,23 @@ async def test_the_target_eases_with_the_slots_that_pass(autojump_clock: object)
     assert target_of(offer.work.bits) > target_of(spec.bits)
 
 
-async def test_a_large_coinbase_is_judged_in_a_thread(
-    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_large_coinbase_is_judged_in_a_thread(autojump_clock: object) -> None:
     """A made-up proof of thousands of outputs, which costs its sender nothing, would hold up a slot."""
-    search_in_place(monkeypatch)
-    world = World()
+    world = MiningWorld()
     world.blocks_in(1)
-    async with world.running():
-        offer = await world.auxpow.ask(CreateWork(MINER))
-        work = offer.work.aux_hash
-        large = mine(work, offer.target)
-        padded = attrs.evolve(large, coinbase=attrs.evolve(large.coinbase, raw=bytes(IN_PLACE + 1)))
-        with pytest.raises(WrongCoinbaseBranch):
-            await world.auxpow.ask(SubmitWork(work, padded))
-        assert trio.current_time() > 0
+    with threads_inline(seconds=0.025):
+        async with world.running():
+            offer = await world.auxpow.ask(CreateWork(MINER))
+            work = offer.work.aux_hash
+            large = mine(work, offer.target)
+            padded = attrs.evolve(large, coinbase=attrs.evolve(large.coinbase, raw=bytes(IN_PLACE + 1)))
+            with pytest.raises(WrongCoinbaseBranch):
+                await world.auxpow.ask(SubmitWork(work, padded))
+            assert trio.current_time() > 0
 
 
 async def test_a_queued_header_carries_the_proof_that_was_handed_in(autojump_clock: object) -> None:
-    world = World()
+    world = MiningWorld()
     world.blocks_in(1)
     async with world.running():
         offer = await world.auxpow.ask(CreateWork(MINER))
@@ -251,7 +250,7 @@ async def test_a_queued_header_carries_the_proof_that_was_handed_in(autojump_clo
 
 async def test_a_full_queue_says_nothing_of_a_proof_that_it_drops(autojump_clock: object) -> None:
     """The finality workflow would believe that a proof waits, and not warn."""
-    world = World()
+    world = MiningWorld()
     (first,) = world.blocks_in(1)
     world.blocks_in(2)
     async with world.running():
@@ -268,7 +267,7 @@ async def test_a_full_queue_says_nothing_of_a_proof_that_it_drops(autojump_clock
 
 async def test_a_reorganisation_between_two_questions_asks_for_patience(autojump_clock: object) -> None:
     """The bundle's newest block may be gone when its state is asked for: the actor would crash."""
-    world = World()
+    world = MiningWorld()
     world.blocks_in(1)
     async with world.running():
         world.forgetful = True

@@ -4,10 +4,10 @@ import pytest
 
 from alysd.actors import auxpow_offers
 from alysd.actors.auxpow_offers import OfferBook, RememberedOffer
+from alysd.testing.blocks import CHAIN_ID, EASY_BITS, MINER, digest
 from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress
-from tests.consensus.builders import CHAIN_ID, EASY_BITS, MINER, digest
 
 TIMING = Timing(180)
 """With slots so long, 5 offers of a regular are remembered."""

@@ -2,9 +2,9 @@
 
 from alysd.actors.auxpow_queue import QUEUED_AFTER_A_BLOCK, WorkQueue
 from alysd.messages.auxpow import QueuedWork
+from alysd.testing.blocks import CHAIN_ID, EASY_BITS, MINER, digest
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.hashes import AuxHash, BlockHash
-from tests.consensus.builders import CHAIN_ID, EASY_BITS, MINER, digest
 
 FINAL = BlockHash(digest("final"))
 NEXT_FINAL = BlockHash(digest("next final"))

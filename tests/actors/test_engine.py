@@ -30,17 +30,11 @@ from alysd.nurseries import (
     supervisor,
     traced,
 )
+from alysd.testing.blocks import FIRST_SLOT, context_of
 from alysd.testing.engine import FakeEngine
-from alysd.timing import Timing
-from alysd.types.block import ExecutionPayload
-from alysd.types.chain import Forkchoice
-from alysd.types.hashes import BlockHash, PayloadHash
-from alysd.types.units import Slot, Wei
-from alysd.types.verdict import Valid, Verdict
-from tests.consensus.builders import FIRST_SLOT, context_of
-from tests.workflows.engine_chain import (
+from alysd.testing.executed_chain import (
     SPEC,
-    Chain,
+    ExecutedChain,
     MemoryStorage,
     extend,
     make_block,
@@ -48,6 +42,12 @@ from tests.workflows.engine_chain import (
     storage_address,
     wipe,
 )
+from alysd.timing import Timing
+from alysd.types.block import ExecutionPayload
+from alysd.types.chain import Forkchoice
+from alysd.types.hashes import BlockHash, PayloadHash
+from alysd.types.units import Slot, Wei
+from alysd.types.verdict import Valid, Verdict
 from tests.workflows.test_engine_reconcile import INVALID_HEAD, Recording, stubborn
 
 TIMING = Timing(2)
@@ -73,7 +73,7 @@ class Running:
 
 
 @asynccontextmanager
-async def running(client: FakeEngine, chain: Chain, capacity: int = 64) -> AsyncGenerator[Running]:
+async def running(client: FakeEngine, chain: ExecutedChain, capacity: int = 64) -> AsyncGenerator[Running]:
     storage, engine = storage_address(), Address[Engine]("engine", capacity=capacity)
     genesis = chain.states[0].payload_hash
     tree = supervisor(

@@ -13,11 +13,11 @@ from alysd.messages.auxpow import QueuedWork
 from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkflowMoved, WorkQueued
 from alysd.messages.metrics import NodeCounts, Scrape
 from alysd.nurseries import ChildSnapshot, FailureKind, Health, MailboxSnapshot, Priority, State
+from alysd.testing.blocks import CHAIN_ID, EASY_BITS, MINER, approve, extend, genesis, make_block, make_spec
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain import Forkchoice
 from alysd.types.hashes import AuxHash, BlockHash
 from alysd.types.units import Height, Slot, Wei
-from tests.consensus.builders import CHAIN_ID, EASY_BITS, MINER, approve, extend, genesis, make_block, make_spec
 
 SPEC = make_spec()
 START = genesis(SPEC)

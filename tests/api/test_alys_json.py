@@ -5,10 +5,7 @@ import attrs
 from alysd.api.alys_json import block_json, offer_json, queued_json
 from alysd.consensus.auxpow import proof_value
 from alysd.messages.auxpow import CreateWork, MiningOffer, QueuedWork
-from alysd.types.block import Withdrawal
-from alysd.types.units import Gwei
-from alysd.wire.mining_json import aux_offer_from_json
-from tests.consensus.builders import (
+from alysd.testing.blocks import (
     CHAIN_ID,
     FIRST_SLOT,
     MINER,
@@ -18,10 +15,13 @@ from tests.consensus.builders import (
     make_payload,
     make_spec,
 )
-from tests.mining_kit import World, solved
+from alysd.testing.mining import MiningWorld, solved
+from alysd.types.block import Withdrawal
+from alysd.types.units import Gwei
+from alysd.wire.mining_json import aux_offer_from_json
 
 
-async def offered_and_queued(world: World) -> tuple[MiningOffer, QueuedWork]:
+async def offered_and_queued(world: MiningWorld) -> tuple[MiningOffer, QueuedWork]:
     async with world.running():
         offer = await world.auxpow.ask(CreateWork(MINER))
         return offer, await world.auxpow.ask(solved(offer))
@@ -29,7 +29,7 @@ async def offered_and_queued(world: World) -> tuple[MiningOffer, QueuedWork]:
 
 async def test_a_miner_reads_what_the_node_writes(autojump_clock: object) -> None:
     """Either side could change byte order or a field's name on its own."""
-    world = World()
+    world = MiningWorld()
     world.block(1, fees=10**15)
     offer, _ = await offered_and_queued(world)
     shown = offer_json(offer, CHAIN_ID)
@@ -41,7 +41,7 @@ async def test_a_miner_reads_what_the_node_writes(autojump_clock: object) -> Non
 
 
 async def test_a_queued_proof_says_what_it_covers(autojump_clock: object) -> None:
-    world = World()
+    world = MiningWorld()
     first, last = world.blocks_in(1, 2)
     _, queued = await offered_and_queued(world)
     shown = queued_json(queued)
@@ -55,7 +55,7 @@ async def test_a_queued_proof_says_what_it_covers(autojump_clock: object) -> Non
 
 def test_a_block_stands_as_it_does_on_the_chain() -> None:
     """A wallet would take an abandoned block for a final one."""
-    world = World()
+    world = MiningWorld()
     first, second = world.blocks_in(1, 2)
     signed = world.blocks[first.hash]
     shown = block_json(signed, world.tree.tip, None, canonical=True)
@@ -74,6 +74,6 @@ def test_withdrawals_are_shown_in_gwei_and_transactions_counted() -> None:
     block = make_block(genesis(spec), FIRST_SLOT, spec)
     payload = make_payload(withdrawals=(minted,), transactions=(b"a", b"b"), gas_used=42_000)
     signed = approve(attrs.evolve(block, payload=payload), spec)
-    shown = block_json(signed, World(spec).tree.tip, None, canonical=True)
+    shown = block_json(signed, MiningWorld(spec).tree.tip, None, canonical=True)
     assert shown["withdrawals"] == [{"address": "0x" + "11" * 20, "gwei": 80}]
     assert (shown["transactions"], shown["gasused"]) == (2, 42_000)

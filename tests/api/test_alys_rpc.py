@@ -10,13 +10,13 @@ import pytest
 from alysd.api.alys_rpc import CODES, IN_PLACE, AlysRpc
 from alysd.api.jsonrpc import Dispatcher
 from alysd.messages.auxpow import CreateWork
+from alysd.testing.blocks import MINER, context_of, digest, make_spec
+from alysd.testing.mining import MiningWorld, solved
 from alysd.types.auxpow import AuxPow
 from alysd.types.hashes import AuxHash, EvmAddress
 from alysd.wire.auxpow import encode_auxpow
 from alysd.workflows.internal_miner import parent_candidate
 from alysd.workflows.nonce_search import search
-from tests.consensus.builders import MINER, context_of, digest, make_spec
-from tests.mining_kit import World, solved
 
 ADDRESS = "0x" + "11" * 20
 
@@ -25,7 +25,7 @@ ADDRESS = "0x" + "11" * 20
 class Client:
     """Calls methods over the real dispatcher."""
 
-    world: World
+    world: MiningWorld
     miner: EvmAddress | None = None
     dispatcher: Dispatcher = attrs.field(init=False)
 
@@ -50,7 +50,7 @@ class Client:
         return error["code"], error["message"]
 
 
-async def proof_for(world: World, hash_shown: str, *, meets: bool = True) -> tuple[AuxHash, AuxPow]:
+async def proof_for(world: MiningWorld, hash_shown: str, *, meets: bool = True) -> tuple[AuxHash, AuxPow]:
     """A proof for offered work that survives the wire, or one that misses the target."""
     offer = await world.auxpow.ask(CreateWork(MINER))
     assert offer.work.aux_hash[::-1].hex() == hash_shown
@@ -64,7 +64,7 @@ async def proof_for(world: World, hash_shown: str, *, meets: bool = True) -> tup
 
 async def test_a_pools_whole_way(autojump_clock: object) -> None:
     """createauxblock, submitauxblock, getqueuedpow: what every merge-mined coin offers."""
-    world = World()
+    world = MiningWorld()
     world.blocks_in(1, 2)
     async with world.running():
         client = Client(world)
@@ -77,7 +77,7 @@ async def test_a_pools_whole_way(autojump_clock: object) -> None:
 
 
 async def test_getauxblock_has_both_of_namecoins_forms(autojump_clock: object) -> None:
-    world = World()
+    world = MiningWorld()
     world.blocks_in(1)
     async with world.running():
         client = Client(world, miner=MINER)
@@ -93,7 +93,7 @@ async def test_getauxblock_has_both_of_namecoins_forms(autojump_clock: object) -
 
 async def test_the_check_that_a_proof_fails_is_named(autojump_clock: object) -> None:
     """A pool's operator could not tell a stale share from a wrong coinbase."""
-    world = World()
+    world = MiningWorld()
     world.blocks_in(1, 2)
     async with world.running():
         client = Client(world)
@@ -117,20 +117,20 @@ async def test_the_check_that_a_proof_fails_is_named(autojump_clock: object) -> 
 
 
 async def test_no_work_while_nothing_waits(autojump_clock: object) -> None:
-    world = World()
+    world = MiningWorld()
     async with world.running():
         assert (await Client(world).refused("createauxblock", ADDRESS))[0] == -32606
 
 
 async def test_a_wrong_address_is_explained(autojump_clock: object) -> None:
-    world = World()
+    world = MiningWorld()
     async with world.running():
         answer = await Client(world).refused("createauxblock", "0x12")
     assert answer == (-32602, "params[0]: an EVM address is 20 bytes, got 1")
 
 
 async def test_blocks_are_found_by_height_hash_and_at_the_head(autojump_clock: object) -> None:
-    world = World()
+    world = MiningWorld()
     first, second = world.blocks_in(1, 2)
     orphan = world.block(3, on=first)
     async with world.running():
@@ -148,7 +148,7 @@ async def test_blocks_are_found_by_height_hash_and_at_the_head(autojump_clock: o
 
 async def test_a_block_says_which_proof_covers_it(autojump_clock: object) -> None:
     """Whoever wants to check that work stands behind a block would search the chain for it."""
-    world = World()
+    world = MiningWorld()
     async with world.running():
         client = Client(world)
         first, _ = world.blocks_in(1, 2)
@@ -163,7 +163,7 @@ async def test_a_block_says_which_proof_covers_it(autojump_clock: object) -> Non
 
 @pytest.mark.parametrize(("method", "param"), [("getblockbyheight", 99), ("getblockbyhash", "77" * 32)])
 async def test_a_block_that_is_not_there_has_its_own_code(method: str, param: Any, autojump_clock: object) -> None:
-    world = World()
+    world = MiningWorld()
     world.blocks_in(1)
     async with world.running():
         code, words = await Client(world).refused(method, param)
@@ -172,7 +172,7 @@ async def test_a_block_that_is_not_there_has_its_own_code(method: str, param: An
 
 @pytest.mark.parametrize("height", [-1, 1.5, "1", True, 2**63, None])
 async def test_what_is_no_height_is_refused(height: Any, autojump_clock: object) -> None:
-    world = World()
+    world = MiningWorld()
     async with world.running():
         assert (await Client(world).refused("getblockbyheight", height))[0] == -32602
 
@@ -184,7 +184,7 @@ async def test_the_deposit_address_is_the_federations(autojump_clock: object) ->
         "e493dbf1c10d80f3581e4904930b1404cc6c13900ee0758474fa94abe8c4cd13",
         "2f8bde4d1a07209355b4a7250a5c5128e88b84bddc619ab7cba8d569b240efe4",
     ))  # fmt: skip
-    world = World(make_spec(federation_bitcoin_keys=keys))
+    world = MiningWorld(make_spec(federation_bitcoin_keys=keys))
     async with world.running():
         address = await Client(world).call("getdepositaddress")
     assert address.startswith("bcrt1p")
@@ -193,7 +193,7 @@ async def test_the_deposit_address_is_the_federations(autojump_clock: object) ->
 
 async def test_an_actor_that_is_down_is_an_internal_error_with_words(autojump_clock: object) -> None:
     """A pool would take a restarting node for one that refuses its work."""
-    world = World()
+    world = MiningWorld()
     code, words = await Client(world).refused("getqueuedpow")
     assert (code, "auxpow" in words) == (-32603, True)
 
@@ -201,7 +201,7 @@ async def test_an_actor_that_is_down_is_an_internal_error_with_words(autojump_cl
 def test_every_method_and_code_is_documented() -> None:
     """A pool's programmer has nothing else to go by."""
     text = (Path(__file__).parents[2] / "docs" / "json-rpc.md").read_text()
-    world = World()
+    world = MiningWorld()
     rpc = AlysRpc(world.chain, world.storage, world.auxpow, context_of(world.spec), None, world.timing)
     assert [name for name in rpc.methods() if f"`{name} [" not in text] == []
     assert [code for code in CODES.values() if f"−{-code}" not in text] == []

@@ -10,9 +10,9 @@ from alysd import __version__
 from alysd.api.banner import account_of, genesis_balance, node_starting
 from alysd.config.chain_spec import load_chain_spec
 from alysd.errors import ConfigError
+from alysd.testing.config_files import CONF, load
 from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import BlockHash, EvmAddress
-from tests.config.kit import CONF, load
 
 SPEC = load_chain_spec(CONF / "chains" / "dev.toml")
 GENESIS = BlockHash(bytes(range(32)))

@@ -30,10 +30,10 @@ from alysd.nurseries import (
     open_system,
     supervisor,
 )
+from alysd.testing.blocks import context_of
 from alysd.timing import Timing
 from alysd.types.chain import Forkchoice
 from tests.actors.test_node_metrics import CHAIN, SPEC, tip
-from tests.consensus.builders import context_of
 
 TIMING = Timing(2)
 

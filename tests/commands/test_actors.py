@@ -12,7 +12,7 @@ import pytest
 
 from alysd.cli import main
 from alysd.commands import actors
-from tests.config.kit import CONF
+from alysd.testing.config_files import CONF
 
 CHILDREN = [
     {"name": "engine", "kind": "actor", "state": "Suspended", "health": "Healthy", "restarts": 1, "waiting": 12},

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from alysd.cli import main
-from tests.config.kit import CONF, folder_with
+from alysd.testing.config_files import CONF, folder_with
 
 
 def test_a_right_configuration_is_said_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:

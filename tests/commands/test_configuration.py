@@ -7,7 +7,7 @@ import pytest
 
 from alysd.commands.configuration import add_configuration_arguments, load_configuration
 from alysd.config.problems import InvalidConfig
-from tests.config.kit import folder_with
+from alysd.testing.config_files import folder_with
 
 
 def parsed(*arguments: str) -> argparse.Namespace:

@@ -6,7 +6,7 @@ import pytest
 
 from alysd.cli import main
 from alysd.commands.genesis import bridge_code
-from tests.config.kit import CONF
+from alysd.testing.config_files import CONF
 
 SHORT = CONF / "chains" / "short" / "dev.toml"
 

@@ -7,7 +7,7 @@ import pytest
 
 from alysd.cli import main
 from alysd.config.key_file import read_key_file
-from tests.config.kit import CONF
+from alysd.testing.config_files import CONF
 
 
 @pytest.mark.parametrize("kind", ["bls", "bitcoin", "network"])

@@ -13,8 +13,8 @@ from alysd.cli import main
 from alysd.errors import AddressInUse, StoreError
 from alysd.integrations.data_folder import DataFolder
 from alysd.nurseries import SystemFailed
+from alysd.testing.config_files import CONF
 from alysd.types.hashes import BlockHash
-from tests.config.kit import CONF
 
 
 class FakeNode(types.ModuleType):

@@ -13,9 +13,9 @@ from alysd.config.genesis import chain_toml, execution_genesis, read_short_genes
 from alysd.config.key_file import read_key_file
 from alysd.errors import ConfigError
 from alysd.integrations.bls import public_key
+from alysd.testing.config_files import CONF, load, problems_of
 from alysd.types.units import Wei
 from alysd.wire.evm_address import address_of_secret
-from tests.config.kit import CONF, load, problems_of
 
 
 @pytest.mark.parametrize("name", ["dev.toml", "regtest.toml"])

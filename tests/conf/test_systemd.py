@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from alysd.errors import HANDLING, UserError
-from tests.config.kit import CONF
+from alysd.testing.config_files import CONF
 
 UNIT = CONF / "systemd" / "alysd.service"
 MOST_EXPOSURE = 2.0

@@ -8,7 +8,7 @@ import pytest
 
 from alysd.config.chain_spec import load_chain_spec
 from alysd.errors import ConfigError
-from tests.config.kit import CHAIN, CONF, GENESIS, folder_with, problems_of
+from alysd.testing.config_files import CHAIN, CONF, GENESIS, folder_with, problems_of
 
 
 def refusal(tmp_path: Path, chain: str = CHAIN, genesis: object = GENESIS) -> list[str]:

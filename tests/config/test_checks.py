@@ -8,7 +8,7 @@ import pytest
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.checks import check_with_chain
 from alysd.config.problems import InvalidConfig
-from tests.config.kit import folder_with, load, problems_of
+from alysd.testing.config_files import folder_with, load, problems_of
 
 PAYS = "mining.fee_recipient=0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472"
 

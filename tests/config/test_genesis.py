@@ -18,7 +18,7 @@ from alysd.config.genesis import (
     read_short_genesis,
 )
 from alysd.errors import ConfigError
-from tests.config.kit import CHAIN, CONF
+from alysd.testing.config_files import CHAIN, CONF
 
 RICH = "0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472"
 DEV = CONF / "chains" / "short" / "dev.toml"

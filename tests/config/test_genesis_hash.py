@@ -6,8 +6,8 @@ import pytest
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.genesis_hash import genesis_hash
 from alysd.errors import ConfigError
+from alysd.testing.config_files import CONF
 from alysd.types.hashes import displayed
-from tests.config.kit import CONF
 
 SPEC = load_chain_spec(CONF / "chains" / "dev.toml")
 

@@ -8,7 +8,7 @@ from alysd.config.load import known_keys, load_config
 from alysd.config.model import HttpUrl, ListenAddress
 from alysd.config.problems import InvalidConfig
 from alysd.errors import ConfigError
-from tests.config.kit import RIGHT, folder_with, load, problems_of
+from alysd.testing.config_files import RIGHT, folder_with, load, problems_of
 
 
 def refusal(path: Path | None, *overrides: str, **environment: str) -> list[str]:

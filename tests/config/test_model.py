@@ -4,7 +4,7 @@ import pytest
 
 from alysd.config.load import known_keys
 from alysd.config.model import SECTIONS, HttpUrl, ListenAddress
-from tests.config.kit import REPOSITORY
+from alysd.testing.config_files import REPOSITORY
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 from alysd.config.show import show_config
-from tests.config.kit import RIGHT, folder_with, load
+from alysd.testing.config_files import RIGHT, folder_with, load
 
 
 def test_what_is_shown_loads_to_the_same_configuration(tmp_path: Path) -> None:

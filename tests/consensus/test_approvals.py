@@ -5,9 +5,7 @@ import pytest
 
 from alysd.consensus.approvals import approval_message, check_approvals, is_approved
 from alysd.consensus.violations import AuthorMissing, BadApprovalSignature, BelowQuorum, WrongApprovalLength
-from alysd.types.block import Approvals, SignedBlock
-from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, sha256
-from tests.consensus.builders import (
+from alysd.testing.blocks import (
     FIRST_SLOT,
     GENESIS,
     SIGNATURE,
@@ -17,6 +15,8 @@ from tests.consensus.builders import (
     make_block,
     make_spec,
 )
+from alysd.types.block import Approvals, SignedBlock
+from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, sha256
 
 FOUR = context_of(make_spec(4))
 PARENT = genesis(FOUR.spec)

@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alysd.consensus.aura import BUSY_PART, quiet_wait, slot_at, slot_start
+from alysd.testing.blocks import context_of, make_spec
 from alysd.types.federation import Federation
 from alysd.types.units import Slot
-from tests.consensus.builders import context_of, make_spec
 
 
 def of(members: int) -> Federation:

@@ -16,9 +16,9 @@ from alysd.consensus.work_violations import (
     WrongTreeIndex,
     WrongTreeSize,
 )
+from alysd.testing.blocks import CHAIN_ID, EASY_BITS, MINER, digest, mine, tree_branch
 from alysd.types.auxpow import MerkleBranch
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress, sha256d
-from tests.consensus.builders import CHAIN_ID, EASY_BITS, MINER, digest, mine, tree_branch
 
 TARGET = target_of(EASY_BITS)
 WORK = AuxHash(digest("work"))

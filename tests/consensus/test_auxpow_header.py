@@ -11,8 +11,8 @@ from alysd.consensus.work_violations import (
     WrongRangeEnd,
     WrongRangeStart,
 )
+from alysd.testing.blocks import extend, genesis, make_header, make_spec
 from alysd.types.hashes import BlockHash, EvmAddress
-from tests.consensus.builders import extend, genesis, make_header, make_spec
 
 SPEC = make_spec(bits=0x1F7FFFFF)
 STATES = extend(genesis(SPEC), [0, 3, 30, 61], SPEC)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from alysd.consensus.difficulty import bits_of, next_bits, target_of
 from alysd.consensus.work_violations import BadTarget
-from tests.consensus.builders import EASY_BITS, make_spec
+from alysd.testing.blocks import EASY_BITS, make_spec
 
 
 @pytest.mark.parametrize(

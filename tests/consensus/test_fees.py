@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alysd.consensus.fees import expected_withdrawals, fee_shares, miner_share, priority_fees
+from alysd.testing.blocks import CHAIN_ID, EASY_BITS, MINER, context_of, genesis, make_spec
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.fees import FeeFields
 from alysd.types.hashes import ZERO_HASH, EvmAddress
 from alysd.types.units import Wei
-from tests.consensus.builders import CHAIN_ID, EASY_BITS, MINER, context_of, genesis, make_spec
 
 amounts = st.integers(0, 10**30)
 ADDRESSES = make_spec().federation_fee_addresses

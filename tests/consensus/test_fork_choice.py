@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from alysd.consensus.fork_choice import Tree, best, preference
 from alysd.consensus.violations import UnknownParent
+from alysd.testing.blocks import digest, genesis, make_spec
 from alysd.types.chain import ChainState, Forkchoice, ForkChoiceChange
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Height, Slot
-from tests.consensus.builders import digest, genesis, make_spec
 
 ROOT = genesis(make_spec())
 

@@ -14,10 +14,10 @@ from alysd.consensus.violations import (
     WrongTimestamp,
     WrongWithdrawals,
 )
+from alysd.testing.blocks import FIRST_SLOT, MINER, context_of, genesis, make_block, make_spec
 from alysd.types.block import Withdrawal
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, sha256
 from alysd.types.units import Gwei, Slot
-from tests.consensus.builders import FIRST_SLOT, MINER, context_of, genesis, make_block, make_spec
 
 SPEC = make_spec()
 CONTEXT = context_of(SPEC)

@@ -2,8 +2,8 @@ import attrs
 import pytest
 
 from alysd.consensus.production import halted
+from alysd.testing.blocks import genesis, make_spec
 from alysd.types.units import Height
-from tests.consensus.builders import genesis, make_spec
 
 
 @pytest.mark.parametrize(("waiting", "expected"), [(0, False), (100, False), (101, True)])

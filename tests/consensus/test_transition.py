@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from alysd.consensus.transition import apply_block
 from alysd.consensus.work_violations import WrongRangeEnd
+from alysd.testing.blocks import FIRST_SLOT, approve, extend, genesis, make_block, make_header, make_spec
 from alysd.types.chain import ChainState
 from alysd.types.units import Slot, Wei
-from tests.consensus.builders import FIRST_SLOT, approve, extend, genesis, make_block, make_header, make_spec
 
 SPEC = make_spec()
 

@@ -20,12 +20,7 @@ from alysd.consensus.violations import (
 )
 from alysd.consensus.work_violations import WrongBits
 from alysd.errors import Refused
-from alysd.types.block import Block, PegIn, SignedBlock
-from alysd.types.chain import ChainState, ReceivedBlock, ValidBlock
-from alysd.types.chain_spec import ChainSpec
-from alysd.types.hashes import BitcoinHash, BlockHash, BlsPublicKey, BlsSignature
-from alysd.types.units import Height, Slot, Wei
-from tests.consensus.builders import (
+from alysd.testing.blocks import (
     FIRST_SLOT,
     approve,
     context_of,
@@ -35,6 +30,11 @@ from tests.consensus.builders import (
     make_header,
     make_spec,
 )
+from alysd.types.block import Block, PegIn, SignedBlock
+from alysd.types.chain import ChainState, ReceivedBlock, ValidBlock
+from alysd.types.chain_spec import ChainSpec
+from alysd.types.hashes import BitcoinHash, BlockHash, BlsPublicKey, BlsSignature
+from alysd.types.units import Height, Slot, Wei
 
 SPEC = make_spec()
 STATES = extend(genesis(SPEC), [0, 1, 2], SPEC, fees=10**15)

@@ -29,16 +29,16 @@ from alysd.nurseries import (
     open_system,
     supervisor,
 )
+from alysd.testing.blocks import FIRST_SLOT, approve, context_of, make_spec
+from alysd.testing.blocks import genesis as genesis_state
+from alysd.testing.executed_chain import ExecutedChain, MemoryStorage, storage_address
 from alysd.timing import Timing
 from alysd.types.block import Block
 from alysd.types.chain import Forkchoice
 from alysd.types.units import Slot
-from tests.consensus.builders import FIRST_SLOT, approve, context_of, make_spec
-from tests.consensus.builders import genesis as genesis_state
 from tests.integration import components
 from tests.integration.components import ExecutionProcess
 from tests.integration.test_components import CANCUN_GENESIS, CHAIN_ID, JWT
-from tests.workflows.engine_chain import Chain, MemoryStorage, storage_address
 
 TIMING = Timing(2)
 
@@ -77,11 +77,11 @@ def start(request: pytest.FixtureRequest) -> StartsClient:
 class Node:
     """As much of a node as makes blocks: the chain so far, in storage, and the engine actor."""
 
-    chain: Chain
+    chain: ExecutedChain
     storage: MemoryStorage
     engine: Address[Engine]
 
-    def keep(self, chain: Chain) -> None:
+    def keep(self, chain: ExecutedChain) -> None:
         """Make this the stored chain."""
         self.chain = self.storage.chain = chain
 
@@ -95,12 +95,12 @@ class Node:
             signed = approve(Block(tip.head.hash, slot, payload), SPEC)
             fees = await self.engine.ask(ExecutePayload(payload, signed.block.parent_hash), seconds=ASK_SECONDS)
             state = apply_block(tip.head, signed, fees, ()).state
-            self.keep(Chain((*self.chain.blocks, signed), (*self.chain.states, state)))
+            self.keep(ExecutedChain((*self.chain.blocks, signed), (*self.chain.states, state)))
             await self.engine.ask(SetForkchoice(self.chain.head()), seconds=ASK_SECONDS)
 
 
 @asynccontextmanager
-async def node_beside(client: ExecutionProcess, chain: Chain | None = None) -> AsyncGenerator[Node]:
+async def node_beside(client: ExecutionProcess, chain: ExecutedChain | None = None) -> AsyncGenerator[Node]:
     """An engine actor for the client, with a chain that goes on from `chain`."""
     engine_client = EngineApiClient.connect(
         client.engine_url, JWT, SystemClock(), TIMING.engine_in_slot, client.eth_url
@@ -108,7 +108,7 @@ async def node_beside(client: ExecutionProcess, chain: Chain | None = None) -> A
     sync_engine = engine_client.with_deadlines(TIMING.engine_catching_up)
     if chain is None:
         start = attrs.evolve(genesis_state(SPEC), payload_hash=await engine_client.genesis_hash())
-        chain = Chain((), (start,))
+        chain = ExecutedChain((), (start,))
     storage, engine = MemoryStorage(chain), Address[Engine]("engine", capacity=64)
     where, genesis = storage_address(), chain.states[0].payload_hash
     tree = supervisor(
@@ -251,7 +251,7 @@ async def test_client_that_hangs_is_given_up_within_the_slot_and_found_again(
 
 async def test_client_of_another_chain_is_refused_with_both_hashes(tmp_path: Path, start: StartsClient) -> None:
     """The usual mistake: the client was initialized with another genesis, or none."""
-    chain = Chain((), (genesis_state(SPEC),))
+    chain = ExecutedChain((), (genesis_state(SPEC),))
     async with start(tmp_path, RICH_GENESIS, JWT) as client:
         found = (await head_of(client)).hex()
         with pytest.raises(SystemFailed) as failed:

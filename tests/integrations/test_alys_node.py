@@ -6,10 +6,10 @@ import pytest
 
 from alysd.errors import ComponentError, NodeUnavailable, NotNow
 from alysd.integrations.alys_node import AlysNodeRpc
+from alysd.testing.blocks import MINER, mine
+from alysd.testing.http_server import Reply, refusal, result, serving
 from alysd.types.hashes import AuxHash
 from alysd.wire.auxpow import decode_auxpow
-from tests.consensus.builders import MINER, mine
-from tests.integrations.http_kit import Reply, refusal, result, serving
 from tests.wire.test_bitcoin_block import candidate
 from tests.wire.test_bitcoin_coinbase import WORK
 from tests.wire.test_mining_json import OFFER

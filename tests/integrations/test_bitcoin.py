@@ -7,8 +7,8 @@ import pytest
 
 from alysd.errors import BitcoinUnavailable, ComponentError, UserError
 from alysd.integrations.bitcoin import BitcoinRpc, cookie_credentials, password_credentials
+from alysd.testing.http_server import Reply, Server, refusal, result, serving
 from alysd.types.hashes import BitcoinHash
-from tests.integrations.http_kit import Reply, Server, refusal, result, serving
 from tests.wire.test_bitcoin_json import HASH, TEMPLATE
 
 SCRIPT = "0014" + "00" * 20

@@ -7,7 +7,7 @@ import trio
 
 from alysd.errors import AlysError, BitcoinUnavailable, ComponentError
 from alysd.integrations.json_rpc_client import IN_PLACE, JsonRpcClient
-from tests.integrations.http_kit import Reply, refusal, result, serving
+from alysd.testing.http_server import Reply, refusal, result, serving
 
 SECONDS = 5.0
 

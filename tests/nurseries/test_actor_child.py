@@ -18,7 +18,7 @@ from alysd.nurseries import (
     handles,
     task,
 )
-from tests.nurseries.kit import (
+from alysd.testing.echo import (
     Crash,
     CrashAsked,
     Echo,

@@ -25,12 +25,12 @@ from alysd.nurseries import (
 from alysd.nurseries.address import DEAD_LETTERS_KEPT, Entry, Inbox
 from alysd.nurseries.asks import Pending
 from alysd.nurseries.health import HealthCheck
-from tests.nurseries.kit import (
+from alysd.testing.echo import (
     Await,
     Crash,
     CrashAsked,
     Echo,
-    Echoer,
+    EchoActor,
     Note,
     Refuse,
     Say,
@@ -285,7 +285,7 @@ async def test_an_address_says_how_full_it_is() -> None:
 
 
 def _behind(address: Address[Echo]) -> ChildSpec:
-    return actor(address, lambda: Echoer([]), restart=Immediate())
+    return actor(address, lambda: EchoActor([]), restart=Immediate())
 
 
 async def _occupy(address: Address[Echo], nursery: trio.Nursery) -> None:

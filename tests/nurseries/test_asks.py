@@ -10,7 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from alysd.nurseries import Address, AskCycle, Immediate, OneForOne, actor, supervisor, task
 from alysd.nurseries.asks import TICK, Pending, Waiter, Wheel, begin_wait, end_wait
-from tests.nurseries.kit import Await, Echo, Echoer, Note, Say, echo, running
+from alysd.testing.echo import Await, Echo, EchoActor, Note, Say, echo, running
 
 
 async def expire_after(wheel: Wheel, seconds: float) -> float:
@@ -141,7 +141,7 @@ async def test_two_actors_with_full_mailboxes_that_send_to_each_other_do_not_han
         return Await(flood)
 
     go = trio.Event()
-    children = [actor(address, lambda: Echoer([]), restart=Immediate()) for address in (a, b)]
+    children = [actor(address, lambda: EchoActor([]), restart=Immediate()) for address in (a, b)]
     async with running(children), trio.open_nursery() as nursery:
         nursery.start_soon(a.ask, floods(b, go))
         nursery.start_soon(b.ask, floods(a, go))

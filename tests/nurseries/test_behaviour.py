@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from alysd.nurseries import Actor, Ask, Health, Tell, handles
-from tests.nurseries.kit import Echo, Echoer, Note, Say
+from alysd.testing.echo import Echo, EchoActor, Note, Say
 
 
 def test_a_message_has_no_dict_of_its_own() -> None:
@@ -28,14 +28,14 @@ def test_the_words_do_not_change() -> None:
 
 
 def test_a_subclass_inherits_handlers_and_may_replace_them() -> None:
-    class Loud(Echoer):
+    class Loud(EchoActor):
         @handles(Say)
         async def say(self, message: Say) -> str:
             return message.text.upper()
 
-    assert set(Loud.handlers) == set(Echoer.handlers)
-    assert Loud.handlers[Say] is not Echoer.handlers[Say]
-    assert Loud.handlers[Note] is Echoer.handlers[Note]
+    assert set(Loud.handlers) == set(EchoActor.handlers)
+    assert Loud.handlers[Say] is not EchoActor.handlers[Say]
+    assert Loud.handlers[Note] is EchoActor.handlers[Note]
 
 
 def test_two_handlers_of_one_message_are_a_mistake_told_at_once() -> None:
@@ -54,8 +54,8 @@ def test_only_hooks_that_were_written_are_run() -> None:
         async def started(self) -> None: ...
 
     assert Hooked.overridden == {"started"}
-    assert Echoer.overridden == frozenset()
+    assert EchoActor.overridden == frozenset()
 
 
 async def test_an_actor_is_healthy_unless_it_says_otherwise() -> None:
-    assert await Echoer([]).health_check() is Health.HEALTHY
+    assert await EchoActor([]).health_check() is Health.HEALTHY

@@ -17,7 +17,7 @@ from alysd.nurseries import (
     supervisor,
     task,
 )
-from tests.nurseries.kit import Crash, Say, Watcher, echo, running, unstarted_child
+from alysd.testing.echo import Crash, Say, Watcher, echo, running, unstarted_child
 
 
 @pytest.mark.parametrize(("old", "new"), list(product(State, State)))

@@ -28,7 +28,8 @@ from alysd.nurseries import (
     handles,
 )
 from alysd.nurseries.address import Entry, Inbox
-from tests.nurseries.kit import running, seeded
+from alysd.testing.echo import running
+from alysd.testing.virtual_time import seeded
 
 
 class Work:

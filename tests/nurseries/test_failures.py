@@ -29,7 +29,7 @@ from alysd.nurseries import (
     supervisor,
 )
 from alysd.nurseries.failures import LATER, RECENT, RECENT_OF_A_CHILD, RECOVERIES, Failure, root_cause
-from tests.nurseries.kit import Crash, Say, echo, running
+from alysd.testing.echo import Crash, Say, echo, running
 
 
 class ForkFound(Exception):

@@ -5,7 +5,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from alysd.nurseries import ActorDown, Balance, CircuitBreaker, Group, OneForOne, pool, supervisor
-from tests.nurseries.kit import Crash, Echoer, Note, Say, echo, pause, running
+from alysd.testing.echo import Crash, EchoActor, Note, Say, echo, pause, running
 
 
 async def test_in_turn() -> None:
@@ -20,7 +20,7 @@ async def test_in_turn() -> None:
 
 
 async def test_the_least_loaded_member_gets_the_work(autojump_clock: MockClock) -> None:
-    group, children = pool("worker", 3, lambda: Echoer([]))
+    group, children = pool("worker", 3, lambda: EchoActor([]))
     async with running([supervisor("Pool", OneForOne(), children)]), trio.open_nursery() as nursery:
         for _ in range(2):
             nursery.start_soon(group.ask, pause(2))

@@ -27,7 +27,7 @@ from alysd.nurseries import (
     task,
 )
 from alysd.nurseries.health import HealthCheck
-from tests.nurseries.kit import Crash, Echo, Say, echo, pause, running, unstarted_child
+from alysd.testing.echo import Crash, Echo, Say, echo, pause, running, unstarted_child
 
 
 def test_a_check_holds_its_answer_or_the_reason_for_none() -> None:

@@ -8,7 +8,7 @@ from trio.testing import MockClock, Sequencer, wait_all_tasks_blocked
 
 from alysd.nurseries import ActorDown, Backoff, Mailbox, MailboxFull, Overflow
 from alysd.nurseries.mailbox import TURNS, maybe_checkpoint
-from tests.nurseries.kit import seeded
+from alysd.testing.virtual_time import seeded
 
 
 def test_delays_grow_by_the_factor_and_end_after_the_retries() -> None:

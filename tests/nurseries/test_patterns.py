@@ -8,7 +8,7 @@ from trio.testing import MockClock
 
 from alysd.nurseries import FailureKind, FailureRecord, Outcome, Pattern, PatternKind, PatternRules
 from alysd.nurseries.patterns import find_patterns
-from tests.nurseries.kit import Crash, Say, echo, running
+from alysd.testing.echo import Crash, Say, echo, running
 
 
 def records(failures: Iterable[tuple[str, float]], kind: FailureKind = FailureKind.PANIC) -> list[FailureRecord]:

@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from alysd.nurseries import Actor, Address, Immediate, PersistentState, actor, handles
-from tests.nurseries.kit import Crash, Echo, Note, Say, running
+from alysd.testing.echo import Crash, Echo, Note, Say, running
 
 
 class Disk:

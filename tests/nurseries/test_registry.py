@@ -6,7 +6,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from alysd.nurseries import Health, OneForOne, Priority, State, UnknownChild, supervisor, task
-from tests.nurseries.kit import Echoer, Note, Say, echo, running
+from alysd.testing.echo import EchoActor, Note, Say, echo, running
 
 
 async def test_children_are_found_by_name_pattern_kind_type_tag_priority_and_state() -> None:
@@ -25,7 +25,7 @@ async def test_children_are_found_by_name_pattern_kind_type_tag_priority_and_sta
         assert "work" in registry
         assert names("peg-*") == ["peg-in", "peg-out"]
         assert names(kind="supervisor") == ["Root", "Bridge"]
-        assert names(actor_type=Echoer) == ["peg-in", "peg-out"]
+        assert names(actor_type=EchoActor) == ["peg-in", "peg-out"]
         assert names(tag="money") == ["peg-in"]
         assert names(priority=Priority.BACKGROUND) == ["work"]
         assert names("peg-*", health=Health.HEALTHY) == []

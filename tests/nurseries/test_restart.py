@@ -24,7 +24,8 @@ from alysd.nurseries import (
     Strategy,
 )
 from alysd.nurseries.restart import Budget, Decision, decide
-from tests.nurseries.kit import Crash, Say, Watcher, echo, running, seeded
+from alysd.testing.echo import Crash, Say, Watcher, echo, running
+from alysd.testing.virtual_time import seeded
 
 
 def delays(policy: RestartPolicy, count: int, seed: int = 0) -> list[float | None]:

@@ -18,7 +18,7 @@ from alysd.nurseries import (
     traced,
 )
 from alysd.nurseries.serve import BATCH
-from tests.nurseries.kit import CrashAsked, Echo, Echoer, Note, RefuseTold, Say, echo, pause, running
+from alysd.testing.echo import CrashAsked, Echo, EchoActor, Note, RefuseTold, Say, echo, pause, running
 
 
 async def test_a_refused_tell_is_logged_and_counted_for_nobody_else_would_know(
@@ -49,7 +49,7 @@ async def test_a_busy_actor_lets_others_run_after_a_batch() -> None:
 async def test_senders_in_line_are_let_in_while_the_actor_is_busy_and_when_it_is_done() -> None:
     notes: list[str] = []
     address: Address[Echo] = Address("echo", capacity=40)
-    child = actor(address, lambda: Echoer(notes), restart=Immediate())
+    child = actor(address, lambda: EchoActor(notes), restart=Immediate())
     async with running([child]), trio.open_nursery() as nursery:
         for number in range(200):
             nursery.start_soon(address.send, Note(str(number)))
@@ -82,7 +82,7 @@ async def test_a_handler_that_takes_too_long_crashes_its_actor_and_nobody_waits_
     autojump_clock: MockClock,
 ) -> None:
     address: Address[Echo] = Address("echo")
-    child = actor(address, lambda: Echoer([]), restart=Immediate(), handle_seconds=2.0)
+    child = actor(address, lambda: EchoActor([]), restart=Immediate(), handle_seconds=2.0)
     async with running([child]) as system:
         assert await address.ask(pause(1.9)) == "waited"
         for attempt, trace in enumerate([nullcontext(), traced(TraceContext("a" * 32, "b" * 16))], start=1):
@@ -98,7 +98,7 @@ async def test_a_handler_that_takes_too_long_crashes_its_actor_and_nobody_waits_
 
 async def test_a_handler_in_time_raises_its_own_errors(autojump_clock: MockClock) -> None:
     address: Address[Echo] = Address("echo")
-    child = actor(address, lambda: Echoer([]), restart=Immediate(), handle_seconds=2.0)
+    child = actor(address, lambda: EchoActor([]), restart=Immediate(), handle_seconds=2.0)
     async with running([child]) as system:
         with pytest.raises(HandlerCrashed, match="boom"):
             await address.ask(CrashAsked())
@@ -107,4 +107,4 @@ async def test_a_handler_in_time_raises_its_own_errors(autojump_clock: MockClock
 
 def test_no_time_at_all_is_no_bound() -> None:
     with pytest.raises(ValueError, match="handle_seconds"):
-        actor(Address[Echo]("echo"), lambda: Echoer([]), handle_seconds=0.0)
+        actor(Address[Echo]("echo"), lambda: EchoActor([]), handle_seconds=0.0)

@@ -5,7 +5,7 @@ import trio
 
 from alysd.nurseries import ExponentialBackoff, Immediate, OneForOne, Priority, SpecError, supervisor, task
 from alysd.nurseries.spec import validate, walk
-from tests.nurseries.kit import echo
+from alysd.testing.echo import echo
 
 
 def test_children_are_named_and_have_the_usual_policies() -> None:

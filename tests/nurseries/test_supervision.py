@@ -35,7 +35,8 @@ from alysd.nurseries import (
 from alysd.nurseries.asks import Wheel
 from alysd.nurseries.child import Runtime
 from alysd.nurseries.supervision import make_child
-from tests.nurseries.kit import Crash, Note, Say, Watcher, echo, pause, run_and_tell, running, seeded
+from alysd.testing.echo import Crash, Note, Say, Watcher, echo, pause, run_and_tell, running
+from alysd.testing.virtual_time import seeded
 
 
 @pytest.mark.parametrize(

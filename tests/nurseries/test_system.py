@@ -26,7 +26,7 @@ from alysd.nurseries import (
     supervisor,
     task,
 )
-from tests.nurseries.kit import Crash, Echo, Echoer, Note, Say, Watcher, echo, pause, running
+from alysd.testing.echo import Crash, Echo, EchoActor, Note, Say, Watcher, echo, pause, running
 
 
 async def test_the_snapshot_shows_the_tree_with_numbers(autojump_clock: MockClock) -> None:
@@ -455,7 +455,7 @@ async def test_a_tree_that_does_not_stop_in_time_is_cancelled(autojump_clock: Mo
 
 async def test_an_address_serves_one_actor_at_a_time_and_another_afterwards() -> None:
     address: Address[Echo] = Address("echo")
-    child = actor(address, lambda: Echoer([]))
+    child = actor(address, lambda: EchoActor([]))
     async with running([child]):
         with pytest.raises(SpecError, match="the address echo already has an actor in a running system"):
             async with running([child]):

@@ -21,7 +21,7 @@ from alysd.nurseries import (
     untraced,
 )
 from alysd.nurseries.trace import carry, traces
-from tests.nurseries.kit import Crash, CrashAsked, Echo, Note, Say, Unheard, running
+from alysd.testing.echo import Crash, CrashAsked, Echo, Note, Say, Unheard, running
 
 HEADER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 

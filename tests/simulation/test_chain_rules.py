@@ -15,13 +15,13 @@ from alysd.consensus.transition import apply_block
 from alysd.consensus.validity import check_block
 from alysd.consensus.violations import HaltedWithoutWork
 from alysd.integrations import bls
+from alysd.testing.blocks import FIRST_SLOT, make_block, make_header, make_payload, make_spec
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import ChainState, ReceivedBlock
 from alysd.types.chain_spec import ChainContext, ChainSpec
 from alysd.types.units import Slot, Wei
 from alysd.wire.block_ssz import block_hash, decode_block, encode_block
-from tests.consensus.builders import FIRST_SLOT, make_block, make_header, make_payload, make_spec
 
 SECRETS = [(place + 1).to_bytes(32, "big") for place in range(3)]
 

@@ -36,10 +36,10 @@ from alysd.testing.faults import Crash, Flood, Hang, MessageDelay, MessageLoss, 
 from alysd.testing.interception import HandlerStalls
 from alysd.testing.stand_in import StandIn
 from alysd.testing.targets import AnyChildren, BlastRadius, ByName, ByPriority, Percentage
+from alysd.testing.till import GetBalance, Ledger, Till, TillActor, Withdraw
 from alysd.testing.transcript import Transcript
 from alysd.testing.transport import Transport, TransportAddress
 from alysd.testing.virtual_time import run_virtually
-from tests.testing.kit import GetBalance, Ledger, Till, TillActor, Withdraw
 from tests.testing.test_targets import CHILDREN, child
 
 INJECTIONS = [

@@ -29,9 +29,9 @@ from alysd.testing.faults import (
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.interception import HandlerStalls, PortFailures
 from alysd.testing.stand_in import StandIn
+from alysd.testing.till import Count, GetBalance, Ledger, Till, TillActor, Withdraw
 from alysd.testing.transport import Transport, TransportAddress
 from alysd.testing.virtual_time import VirtualClock
-from tests.testing.kit import Count, GetBalance, Ledger, Till, TillActor, Withdraw
 
 
 class Street:

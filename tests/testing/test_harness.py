@@ -21,8 +21,8 @@ from alysd.nurseries import (
 )
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.stand_in import RecordedAddress, StandIn
+from alysd.testing.till import Count, GetBalance, Ledger, Till, TillActor, Trip, Withdraw
 from alysd.testing.virtual_time import run_virtually
-from tests.testing.kit import Count, GetBalance, Ledger, Till, TillActor, Trip, Withdraw
 
 
 def till_in(

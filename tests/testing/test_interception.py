@@ -20,7 +20,7 @@ from alysd.nurseries import (
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.interception import HandlerStalls, PortFailures
 from alysd.testing.stand_in import RecordedAddress, StandIn
-from tests.testing.kit import Count, GetBalance, Ledger, Till, TillActor, Withdraw
+from alysd.testing.till import Count, GetBalance, Ledger, Till, TillActor, Withdraw
 
 
 async def test_a_stalled_actor_takes_messages_and_proceeds_when_released(autojump_clock: MockClock) -> None:

@@ -8,7 +8,7 @@ from alysd.nurseries import FixedDelay, State, actor
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.scenario import Condition, Scenario, Step, in_state, received, restarted, running
 from alysd.testing.stand_in import RecordedAddress, StandIn
-from tests.testing.kit import Book, GetBalance, Ledger, Till, TillActor, Trip, Withdraw
+from alysd.testing.till import Book, GetBalance, Ledger, Till, TillActor, Trip, Withdraw
 
 
 class Desk:

@@ -20,8 +20,8 @@ from alysd.testing.harness import ActorTestHarness
 from alysd.testing.node import MINING, open_simulated_node
 from alysd.testing.serialized import SerializedAddress, SerializedTransport
 from alysd.testing.stand_in import StandIn
+from alysd.testing.till import Count, Ledger, Till, TillActor
 from alysd.testing.virtual_time import VirtualClock
-from tests.testing.kit import Count, Ledger, Till, TillActor
 
 
 async def test_a_node_that_shares_nothing_makes_blocks_and_makes_them_final(

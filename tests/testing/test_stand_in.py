@@ -7,8 +7,8 @@ from trio.testing import MockClock
 from alysd.nurseries import ActorDown, AskTimeout, HandlerCrashed, MailboxFull, Overflow, Refusal, actor
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.stand_in import RecordedAddress, StandIn, Unscripted
+from alysd.testing.till import Book, Count, GetBalance, Ledger, Till, TillActor, Withdraw
 from alysd.testing.transcript import Returned, Sent, Transcript
-from tests.testing.kit import Book, Count, GetBalance, Ledger, Till, TillActor, Withdraw
 
 
 def stand_in() -> StandIn[Ledger]:

@@ -26,7 +26,7 @@ from alysd.testing.strategies import (
     restart_policies,
     trees,
 )
-from tests.testing.kit import Book, Count, GetBalance, Ledger, Till, Trip, Withdraw
+from alysd.testing.till import Book, Count, GetBalance, Ledger, Till, Trip, Withdraw
 
 
 def test_every_policy_and_strategy_is_drawn() -> None:

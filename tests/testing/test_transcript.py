@@ -4,8 +4,8 @@ import pytest
 import trio
 
 from alysd.nurseries import Change, State
+from alysd.testing.till import Book, Count, GetBalance, Withdraw
 from alysd.testing.transcript import KEPT, OUTSIDE, Transcript, current_sender
-from tests.testing.kit import Book, Count, GetBalance, Withdraw
 
 
 async def test_expectations_hold_in_order_with_others_between() -> None:

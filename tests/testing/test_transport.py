@@ -11,8 +11,8 @@ from trio.testing import MockClock
 from alysd.nurseries import ActorDown, Address, AskTimeout, Bus, MailboxFull, OnCrash, Overflow, actor
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.stand_in import StandIn
+from alysd.testing.till import Book, Count, GetBalance, Ledger, Till, TillActor, Withdraw
 from alysd.testing.transport import Delivery, Transport, TransportAddress
-from tests.testing.kit import Book, Count, GetBalance, Ledger, Till, TillActor, Withdraw
 
 
 def lose(delivery: Delivery, rng: Random) -> Sequence[Delivery]:

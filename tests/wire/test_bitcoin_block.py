@@ -5,12 +5,12 @@ from btclib.block.block import Block
 
 from alysd.consensus.auxpow import check_auxpow
 from alysd.consensus.commitment import commitment
+from alysd.testing.blocks import CHAIN_ID
 from alysd.types.auxpow import BitcoinHeader
 from alysd.types.bitcoin import CommitmentPlace, TemplateTransaction
 from alysd.types.hashes import BitcoinHash, sha256d
 from alysd.wire.auxpow import decode_auxpow, decode_header, encode_auxpow
 from alysd.wire.bitcoin_block import ParentCandidate, build_candidate
-from tests.consensus.builders import CHAIN_ID
 from tests.wire.test_bitcoin_coinbase import PAYOUT, WORK, template
 
 ANY_TARGET = 2**256 - 1

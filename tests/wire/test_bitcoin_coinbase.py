@@ -4,12 +4,12 @@ import pytest
 from btclib.tx.tx import Tx
 
 from alysd.consensus.commitment import commitment, find_commitment
+from alysd.testing.blocks import digest
 from alysd.types.bitcoin import BlockTemplate, CommitmentPlace, TemplateTransaction
 from alysd.types.hashes import AuxHash, BitcoinHash
 from alysd.types.units import Sat
 from alysd.wire.auxpow import decode_coinbase
 from alysd.wire.bitcoin_coinbase import build_coinbase, compact_size, height_push, push, witness_commitment
-from tests.consensus.builders import digest
 
 WORK = AuxHash(digest("work"))
 PAYOUT = bytes.fromhex("0014") + bytes(20)

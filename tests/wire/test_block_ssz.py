@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from alysd.consensus.genesis import genesis_block
 from alysd.errors import Malformed
+from alysd.testing.blocks import digest, make_payload, make_spec, mine, tree_branch
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, ExecutionPayload, PegIn, SignedBlock, Withdrawal
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsSignature, EvmAddress, PayloadHash
 from alysd.types.units import Gwei, Height, Slot, Wei
 from alysd.wire.auxpow import decode_auxpow, encode_auxpow
 from alysd.wire.block_ssz import MAX_ENCODED_BYTES, block_hash, decode_block, encode_block
-from tests.consensus.builders import digest, make_payload, make_spec, mine, tree_branch
 from tests.wire.ssz_oracle import (
     Bitlist,
     ByteList,

@@ -16,7 +16,9 @@ from alysd.errors import ComponentError, Corrupt, EngineBehind, EngineUnavailabl
 from alysd.messages.events import WorkflowMoved
 from alysd.nurseries import OneForOne, actor, open_system, supervisor
 from alysd.ports import ExecutionEngine
+from alysd.testing.blocks import FIRST_SLOT
 from alysd.testing.engine import FakeEngine
+from alysd.testing.executed_chain import ExecutedChain, MemoryStorage, extend, make_chain, storage_address, wipe
 from alysd.timing import Timing
 from alysd.types.block import ExecutionPayload
 from alysd.types.chain import Forkchoice
@@ -41,8 +43,6 @@ from alysd.workflows.engine_reconcile import (
     Unsure,
 )
 from alysd.workflows.machine import Machine, NoSuchTransition
-from tests.consensus.builders import FIRST_SLOT
-from tests.workflows.engine_chain import Chain, MemoryStorage, extend, make_chain, storage_address, wipe
 
 TIMING = Timing(2)
 
@@ -66,7 +66,7 @@ class Recording(FakeEngine):
 
 @asynccontextmanager
 async def reconciling(
-    engine: ExecutionEngine, chain: Chain
+    engine: ExecutionEngine, chain: ExecutedChain
 ) -> AsyncGenerator[tuple[EngineReconcile, MemoryStorage]]:
     address, storage = storage_address(), MemoryStorage(chain)
     moves: list[WorkflowMoved] = []
@@ -202,7 +202,7 @@ async def test_hole_in_the_database_is_corruption(autojump_clock: MockClock) -> 
     """A block below the head that is not there must not be skipped."""
     engine, chain = await make_chain(5)
     wipe(engine)
-    async with reconciling(engine, Chain(chain.blocks[:1], chain.states)) as (reconcile, _):
+    async with reconciling(engine, ExecutedChain(chain.blocks[:1], chain.states)) as (reconcile, _):
         with pytest.raises(Corrupt, match="canonical block 2"):
             await reconcile.advance(HOUR)
 
@@ -211,7 +211,7 @@ async def test_hole_in_what_is_fed_is_corruption(autojump_clock: MockClock) -> N
     """The same where only the range is missing."""
     engine, chain = await make_chain(2)
     wipe(engine, chain.blocks[:1])
-    async with reconciling(engine, Chain(chain.blocks[:1], chain.states)) as (reconcile, _):
+    async with reconciling(engine, ExecutedChain(chain.blocks[:1], chain.states)) as (reconcile, _):
         with pytest.raises(Corrupt, match="canonical block 2"):
             await reconcile.advance(HOUR)
 
@@ -242,7 +242,7 @@ class Forgetful(Recording):
         await super().set_forkchoice(head, safe, finalized)
 
 
-def forgetful(built: FakeEngine, chain: Chain, known: int, executed: int) -> Forgetful:
+def forgetful(built: FakeEngine, chain: ExecutedChain, known: int, executed: int) -> Forgetful:
     wipe(built, chain.blocks[:known])
     engine = Forgetful.like(built)
     engine.executed = {state.payload_hash for state in chain.states[: executed + 1]}

@@ -11,19 +11,19 @@ from alysd.messages.events import HeadMoved
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.chain import ProofMissing, RangeFinal
 from alysd.nurseries import ChildSpec, Immediate, task
+from alysd.testing.blocks import MINER, make_spec
+from alysd.testing.mining import MiningWorld, solved
 from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.hashes import BlockHash, EvmAddress
 from alysd.workflows.finality import follow_finality, work_overdue
-from tests.consensus.builders import MINER, make_spec
-from tests.mining_kit import World, solved
 
 
 def finals(logged: list[LogEvent]) -> list[RangeFinal]:
     return [event for event in logged if isinstance(event, RangeFinal)]
 
 
-def workflow(world: World, own_miner: EvmAddress | None = None) -> ChildSpec:
+def workflow(world: MiningWorld, own_miner: EvmAddress | None = None) -> ChildSpec:
     def run() -> Awaitable[None]:
         return follow_finality(
             world.chain, world.storage, world.auxpow, world.spec, world.bus, own_miner, world.timing
@@ -32,7 +32,7 @@ def workflow(world: World, own_miner: EvmAddress | None = None) -> ChildSpec:
     return task("finality", run, restart=Immediate())
 
 
-async def prove(world: World, slot: int, recipient: EvmAddress = MINER) -> AuxPowHeader:
+async def prove(world: MiningWorld, slot: int, recipient: EvmAddress = MINER) -> AuxPowHeader:
     """Mine what waits and include the proof in a block of `slot`."""
     offer = await world.auxpow.ask(CreateWork(recipient))
     queued = await world.auxpow.ask(solved(offer))
@@ -45,7 +45,7 @@ async def test_a_range_that_becomes_final_is_told_with_its_miner(
     autojump_clock: MockClock, logged: list[LogEvent]
 ) -> None:
     """People could not see that the chain is secured, by whom, and at what target."""
-    world = World()
+    world = MiningWorld()
     async with world.running(workflow(world, own_miner=MINER)):
         world.blocks_in(1, 2, 3)
         await prove(world, 4)
@@ -60,7 +60,7 @@ async def test_a_range_that_becomes_final_is_told_with_its_miner(
 
 async def test_a_proof_below_the_head_is_found_too(autojump_clock: MockClock, logged: list[LogEvent]) -> None:
     """After several blocks at once, as after a restart, the log would name an unknown miner."""
-    world = World()
+    world = MiningWorld()
     async with world.running(workflow(world)):
         world.blocks_in(1, 2)
         offer = await world.auxpow.ask(CreateWork(MINER))
@@ -74,7 +74,7 @@ async def test_a_proof_below_the_head_is_found_too(autojump_clock: MockClock, lo
 async def test_the_miner_is_unknown_when_storage_does_not_have_the_block(
     autojump_clock: MockClock, logged: list[LogEvent]
 ) -> None:
-    world = World()
+    world = MiningWorld()
     async with world.running(workflow(world)):
         world.blocks_in(1)
         offer = await world.auxpow.ask(CreateWork(MINER))
@@ -89,7 +89,7 @@ async def test_the_miner_is_unknown_while_storage_does_not_answer(
     autojump_clock: MockClock, logged: list[LogEvent]
 ) -> None:
     """A name in the log is not worth a restart of the workflow, nor to look for it through the whole chain."""
-    world = World()
+    world = MiningWorld()
     async with world.running(workflow(world)) as system:
         world.blocks_in(1)
         offer = await world.auxpow.ask(CreateWork(MINER))
@@ -106,7 +106,7 @@ async def test_the_proof_is_found_however_far_the_head_has_moved_on(
     autojump_clock: MockClock, logged: list[LogEvent]
 ) -> None:
     """The head may move by several blocks at once: the log would name nobody."""
-    world = World()
+    world = MiningWorld()
     async with world.running(workflow(world)):
         world.blocks_in(1)
         await trio.sleep(1)
@@ -123,7 +123,7 @@ async def test_the_proof_is_found_however_far_the_head_has_moved_on(
 async def test_the_miner_is_unknown_when_the_head_is_abandoned_meanwhile(
     autojump_clock: MockClock, logged: list[LogEvent]
 ) -> None:
-    world = World()
+    world = MiningWorld()
     async with world.running(workflow(world)):
         world.blocks_in(1)
         await trio.sleep(1)
@@ -138,7 +138,7 @@ async def test_the_miner_is_unknown_when_the_head_is_abandoned_meanwhile(
 
 async def test_settled_work_is_forgotten_by_the_actor(autojump_clock: MockClock) -> None:
     """The queue would fill with proofs that no block can use."""
-    world = World()
+    world = MiningWorld()
     async with world.running(workflow(world)):
         for slot in (1, 3, 5, 7):
             world.block(slot)
@@ -149,7 +149,7 @@ async def test_settled_work_is_forgotten_by_the_actor(autojump_clock: MockClock)
 
 async def test_it_warns_once_at_half(autojump_clock: MockClock, logged: list[LogEvent]) -> None:
     """An operator would learn of missing miners only when the chain stands still, or be flooded with it."""
-    world = World(make_spec(max_blocks_without_auxpow=6))
+    world = MiningWorld(make_spec(max_blocks_without_auxpow=6))
     async with world.running(workflow(world)):
         for slot in range(1, 9):
             world.block(slot)
@@ -163,7 +163,7 @@ async def test_it_warns_once_at_half(autojump_clock: MockClock, logged: list[Log
 
 async def test_it_warns_at_start_too(autojump_clock: MockClock, logged: list[LogEvent]) -> None:
     """A node that is started on a chain without miners would be silent until production halts."""
-    world = World(make_spec(max_blocks_without_auxpow=6))
+    world = MiningWorld(make_spec(max_blocks_without_auxpow=6))
     world.blocks_in(1, 2, 3, 4)
     async with world.running(workflow(world)):
         await trio.sleep(1)
@@ -174,5 +174,5 @@ async def test_it_warns_at_start_too(autojump_clock: MockClock, logged: list[Log
 
 def test_work_is_overdue_at_more_than_half() -> None:
     spec = make_spec(max_blocks_without_auxpow=6)
-    states = World(spec).blocks_in(*range(1, 9))
+    states = MiningWorld(spec).blocks_in(*range(1, 9))
     assert [work_overdue(state, spec) for state in states] == [False] * 3 + [True] * 5

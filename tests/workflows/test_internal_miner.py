@@ -1,5 +1,7 @@
 """The internal miner: brings work when it is due, never earlier, and survives what is in its way."""
 
+from collections.abc import Generator
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -8,26 +10,29 @@ from alysd.consensus.difficulty import next_bits
 from alysd.messages.auxpow import CreateWork, GetQueuedWork, QueuedWork
 from alysd.messages.events import WorkQueued
 from alysd.nurseries import Immediate, task
-from alysd.testing.virtual_time import VirtualClock
+from alysd.testing.blocks import FIRST_SLOT, MINER, genesis, make_spec
+from alysd.testing.mining import MiningWorld, solved
+from alysd.testing.virtual_time import VirtualClock, threads_inline
 from alysd.types.hashes import EvmAddress
-from alysd.workflows import nonce_search
 from alysd.workflows.internal_miner import InternalMiner, parent_candidate, work_due
-from tests.consensus.builders import FIRST_SLOT, MINER, genesis, make_spec
-from tests.mining_kit import World, search_in_place, solved
+from alysd.workflows.nonce_search import ALL_NONCES, NonceSearch
 
 OWN = EvmAddress(b"\x77" * 20)
 
 
 @pytest.fixture(autouse=True)
-def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    search_in_place(monkeypatch)
+def _no_threads() -> Generator[None]:
+    with threads_inline(seconds=0.025):
+        yield
 
 
-def miner(world: World) -> InternalMiner:
-    return InternalMiner(world.chain, world.auxpow, world.spec, OWN, VirtualClock(), world.bus, world.timing)
+def miner(world: MiningWorld, nonces: NonceSearch = ALL_NONCES) -> InternalMiner:
+    return InternalMiner(
+        world.chain, world.auxpow, world.spec, OWN, VirtualClock(), world.bus, world.timing, nonces
+    )
 
 
-async def queued(world: World) -> QueuedWork | None:
+async def queued(world: MiningWorld) -> QueuedWork | None:
     """What is queued once the miner has had time to react."""
     await trio.sleep(1)
     return await world.auxpow.ask(GetQueuedWork())
@@ -35,7 +40,7 @@ async def queued(world: World) -> QueuedWork | None:
 
 async def test_work_comes_when_the_spacing_has_passed_and_not_before(autojump_clock: MockClock) -> None:
     """Earlier work would harden the target until no processor can meet it; none at all would halt the chain."""
-    world = World(make_spec(auxpow_spacing_slots=10))
+    world = MiningWorld(make_spec(auxpow_spacing_slots=10))
     async with world.running(task("miner", miner(world).run, restart=Immediate())):
         for slot in (1, 5, 10):
             world.block(slot)
@@ -50,7 +55,7 @@ async def test_work_comes_when_the_spacing_has_passed_and_not_before(autojump_cl
 
 
 async def test_the_chain_becomes_final_again_and_again(autojump_clock: MockClock) -> None:
-    world = World(make_spec(auxpow_spacing_slots=3))
+    world = MiningWorld(make_spec(auxpow_spacing_slots=3))
     finals = 0
     async with world.running(task("miner", miner(world).run, restart=Immediate())):
         for slot in range(1, 30):
@@ -63,7 +68,7 @@ async def test_the_chain_becomes_final_again_and_again(autojump_clock: MockClock
 
 async def test_another_miners_proof_is_enough(autojump_clock: MockClock) -> None:
     """The node would compete with the pools that its operator wants."""
-    world = World(make_spec(auxpow_spacing_slots=10))
+    world = MiningWorld(make_spec(auxpow_spacing_slots=10))
     async with world.running(task("miner", miner(world).run, restart=Immediate())):
         world.block(1)
         world.block(9)
@@ -80,7 +85,7 @@ async def test_another_miners_proof_is_enough(autojump_clock: MockClock) -> None
 
 async def test_it_waits_for_the_next_head_while_the_actor_is_away(autojump_clock: MockClock) -> None:
     """An actor that restarts would take the miner down with it."""
-    world = World(make_spec(auxpow_spacing_slots=2))
+    world = MiningWorld(make_spec(auxpow_spacing_slots=2))
     async with world.running(task("miner", miner(world).run, restart=Immediate())) as system:
         await trio.sleep(1)
         system.suspend("auxpow")
@@ -99,13 +104,11 @@ def test_work_is_due_only_for_blocks_that_wait() -> None:
     assert not work_due(genesis(spec), spec)
 
 
-async def test_when_all_nonces_are_tried_another_coinbase_is_used(
-    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_when_all_nonces_are_tried_another_coinbase_is_used(autojump_clock: MockClock) -> None:
     """With a hard target the miner would stop at the first header's last nonce."""
-    monkeypatch.setattr(nonce_search, "NONCES", 1)
-    world = World(make_spec(auxpow_spacing_slots=1, bits=0x200FFFFF))  # one hash in sixteen
-    async with world.running(task("miner", miner(world).run, restart=Immediate())):
+    world = MiningWorld(make_spec(auxpow_spacing_slots=1, bits=0x200FFFFF))  # one hash in sixteen
+    mining = miner(world, NonceSearch(nonces=1))
+    async with world.running(task("miner", mining.run, restart=Immediate())):
         world.block(1)
         world.block(3)
         work = await queued(world)
@@ -116,7 +119,7 @@ async def test_when_all_nonces_are_tried_another_coinbase_is_used(
 
 async def test_the_parent_block_names_no_chain_of_ours(autojump_clock: MockClock) -> None:
     """A parent whose version names our chain id is refused (docs/protocol.md, "Merged mining")."""
-    world = World()
+    world = MiningWorld()
     world.block(1)
     async with world.running():
         offer = await world.auxpow.ask(CreateWork(MINER))

@@ -1,6 +1,6 @@
 """The pool miner on virtual time: one search for two chains, and either side may go away at any moment."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import TypeVar
 
 import attrs
@@ -20,15 +20,15 @@ from alysd.messages.log.miner import (
     ProofAccepted,
     ProofRefused,
 )
+from alysd.testing.blocks import CHAIN_ID, MINER, digest
+from alysd.testing.virtual_time import threads_inline
 from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate, CommitmentPlace
 from alysd.types.hashes import AuxHash, BitcoinHash, EvmAddress, sha256d
 from alysd.types.mining import AuxOffer
 from alysd.types.units import Height, Sat
-from alysd.workflows import pool_miner
+from alysd.workflows.nonce_search import NonceSearch
 from alysd.workflows.pool_miner import SUBMIT_SECONDS, TEMPLATE_SECONDS, MiningPlan, PoolMiner, wait_for_script
-from tests.consensus.builders import CHAIN_ID, MINER, digest
-from tests.mining_kit import search_in_place
 from tests.wire.test_bitcoin_block import transaction
 from tests.wire.test_bitcoin_coinbase import PAYOUT, template
 
@@ -37,11 +37,13 @@ T = TypeVar("T")
 EASY = 2**255
 NEVER = 0
 SLOT = 2.0
+FEW_NONCES = NonceSearch(batch=100)
 
 
 @pytest.fixture(autouse=True)
-def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    search_in_place(monkeypatch)
+def _no_threads() -> Generator[None]:
+    with threads_inline(seconds=0.025):
+        yield
 
 
 @attrs.define
@@ -144,9 +146,11 @@ class Rig:
     alys: FakeAlys = attrs.Factory(FakeAlys)
     place: CommitmentPlace = CommitmentPlace.SCRIPT_SIG
     told: list[LogEvent] = attrs.Factory(list[LogEvent])
+    nonces: NonceSearch = FEW_NONCES
 
     def miner(self, blocks: int | None = None) -> PoolMiner:
-        return PoolMiner(self.bitcoin, self.alys, MiningPlan(PAYOUT, MINER, self.place, blocks), self.told.append)
+        plan = MiningPlan(PAYOUT, MINER, self.place, blocks)
+        return PoolMiner(self.bitcoin, self.alys, plan, self.told.append, self.nonces)
 
     def of(self, kind: type[T]) -> list[T]:
         return [event for event in self.told if isinstance(event, kind)]
@@ -374,21 +378,24 @@ async def test_refusals_are_told_and_mining_goes_on(autojump_clock: MockClock) -
     assert "stale work" in rig.of(ProofRefused)[0].reason
 
 
-async def test_when_all_nonces_are_tried_the_next_coinbase_differs(
-    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Headers would be searched twice, in vain."""
-    seen: list[bytes] = []
+@attrs.frozen
+class NoneFound(NonceSearch):
+    """Finds no nonce, and remembers for which headers."""
 
-    async def none_found(header_start: bytes, _target: int, _first: int = 0) -> int | None:
-        seen.append(header_start)
+    seen: list[bytes] = attrs.Factory(list[bytes])
+
+    async def find(self, header_start: bytes, target: int, first: int = 0) -> int | None:
+        self.seen.append(header_start)
         await trio.sleep(0.1)
         return None
 
-    monkeypatch.setattr(pool_miner, "find_nonce", none_found)
-    await Rig().mine(seconds=1)
-    assert len(seen) > 5
-    assert len(set(seen)) == len(seen)
+
+async def test_when_all_nonces_are_tried_the_next_coinbase_differs(autojump_clock: MockClock) -> None:
+    """Headers would be searched twice, in vain."""
+    search = NoneFound()
+    await Rig(nonces=search).mine(seconds=1)
+    assert len(search.seen) > 5
+    assert len(set(search.seen)) == len(search.seen)
 
 
 async def test_the_payout_script_is_waited_for(autojump_clock: MockClock) -> None:

@@ -1,4 +1,8 @@
-"""What the tests of the rules start from: a small chain, its states, its blocks, and real proofs of work."""
+"""Blocks and states of a test chain for the rules alone, and real proofs of work.
+
+Hashes of blocks are made up and approvals are not real signatures, so that a long chain costs no time.
+`chain.ChainHand` makes blocks with real hashes, signatures and payloads.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -41,6 +45,7 @@ SIGNATURE = BlsSignature(b"\xaa" * 96)
 
 
 def make_spec(members: int = 3, **changes: Any) -> ChainSpec:
+    """A chain specification with made-up keys and easy work; `changes` replace its fields."""
     spec = ChainSpec(
         name="test",
         chain_id=CHAIN_ID,
@@ -76,6 +81,7 @@ def digest(*words: object) -> bytes:
 
 
 def make_payload(**changes: Any) -> ExecutionPayload:
+    """A payload without transactions; `changes` replace its fields."""
     payload = ExecutionPayload(
         parent_hash=PayloadHash(bytes(32)),
         fee_recipient=BURN_ADDRESS,
@@ -117,7 +123,7 @@ def genesis(spec: ChainSpec) -> ChainState:
 
 
 def make_block(parent: ChainState, slot: Slot, spec: ChainSpec, header: AuxPowHeader | None = None) -> Block:
-    """A child of `parent` that keeps every rule."""
+    """A valid child of `parent`."""
     attributes = payload_attributes(parent, slot, header, context_of(spec))
     payload = make_payload(
         parent_hash=attributes.parent,
@@ -131,7 +137,7 @@ def make_block(parent: ChainState, slot: Slot, spec: ChainSpec, header: AuxPowHe
 
 
 def approve(block: Block, spec: ChainSpec, signers: Sequence[int] | None = None) -> SignedBlock:
-    """The block with the approvals of `signers`, of all if not given; its hash is made up."""
+    """The block with approvals of `signers` (by default all authorities) that are not real signatures."""
     count = len(spec.authorities)
     chosen = range(count) if signers is None else signers
     bits = tuple(place in chosen for place in range(count))
@@ -175,9 +181,10 @@ def mine(
     version: int = 0x20000000,
     meets: bool = True,
 ) -> AuxPow:
-    """A parent block that commits to `work`, solved, or searched until its hash is *above* the target.
+    """A proof of work: a Bitcoin header that commits to `work` and whose hash meets the target.
 
-    `script_sig` and `outputs` replace the commitment's place; `others` are the hashes beside the coinbase.
+    With `meets=False` its hash is above the target. `script_sig` and `outputs` replace those that hold the
+    commitment; `others` are the hashes beside the coinbase's in the block's tree of transactions.
     """
     chain = chain_branch or MerkleBranch((), 0)
     script = (

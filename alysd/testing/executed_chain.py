@@ -1,4 +1,9 @@
-"""A short chain of real payloads, an execution client that knows it, and a storage actor that has it in memory."""
+"""A short chain of real payloads, a fake execution client that executed it, and a storage actor that serves it.
+
+engine, chain = await make_chain(3)
+storage = Address[Storage]("storage")
+children = [actor(storage, lambda: MemoryStorage(chain)), ...]
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,12 +14,12 @@ from alysd.consensus.payload import payload_attributes
 from alysd.consensus.transition import apply_block
 from alysd.messages.storage import GetBlockByHeight, GetCanonicalRange, LoadChain, Storage
 from alysd.nurseries import Actor, Address, handles
+from alysd.testing.blocks import FIRST_SLOT, approve, context_of, make_spec
+from alysd.testing.blocks import genesis as genesis_state
 from alysd.testing.engine import FakeEngine
 from alysd.types.block import Block, SignedBlock
 from alysd.types.chain import ChainState, Forkchoice, StoredChain
 from alysd.types.units import Slot, Wei
-from tests.consensus.builders import FIRST_SLOT, approve, context_of, make_spec
-from tests.consensus.builders import genesis as genesis_state
 
 SPEC = make_spec()
 
@@ -27,7 +32,7 @@ EXECUTION_GENESIS: dict[str, Any] = {
 
 
 @attrs.frozen
-class Chain:
+class ExecutedChain:
     """`blocks[i]` has height i + 1; `states` begin with the genesis block's, so that `states[i]` has height i."""
 
     blocks: tuple[SignedBlock, ...]
@@ -38,9 +43,9 @@ class Chain:
         last = len(self.states) - 1 if height is None else height
         return Forkchoice(self.states[last], self.states[max(0, last - 1)], self.states[0])
 
-    def until(self, height: int) -> "Chain":
+    def until(self, height: int) -> "ExecutedChain":
         """Without the blocks above `height`."""
-        return Chain(self.blocks[:height], self.states[: height + 1])
+        return ExecutedChain(self.blocks[:height], self.states[: height + 1])
 
 
 async def make_block(engine: FakeEngine, parent: Forkchoice, slot: Slot) -> SignedBlock:
@@ -50,21 +55,21 @@ async def make_block(engine: FakeEngine, parent: Forkchoice, slot: Slot) -> Sign
     return approve(Block(parent.head.hash, slot, payload), SPEC)
 
 
-async def extend(engine: FakeEngine, chain: Chain, length: int, first_slot: int) -> Chain:
+async def extend(engine: FakeEngine, chain: ExecutedChain, length: int, first_slot: int) -> ExecutedChain:
     """The chain with `length` blocks more, a block a slot, which `engine` builds and executes."""
     for offset in range(length):
         signed = await make_block(engine, chain.head(), Slot(first_slot + offset))
         await engine.new_payload(signed.block.payload, signed.block.parent_hash)
         state = apply_block(chain.states[-1], signed, Wei(0), ()).state
-        chain = Chain((*chain.blocks, signed), (*chain.states, state))
+        chain = ExecutedChain((*chain.blocks, signed), (*chain.states, state))
     return chain
 
 
-async def make_chain(length: int) -> tuple[FakeEngine, Chain]:
+async def make_chain(length: int) -> tuple[FakeEngine, ExecutedChain]:
     """A chain, and the client that built it and has its last block as head."""
     engine = FakeEngine.of(EXECUTION_GENESIS)
     start = attrs.evolve(genesis_state(SPEC), payload_hash=engine.genesis.block_hash)
-    chain = await extend(engine, Chain((), (start,)), length, FIRST_SLOT)
+    chain = await extend(engine, ExecutedChain((), (start,)), length, FIRST_SLOT)
     engine.head = chain.states[-1].payload_hash
     return engine, chain
 
@@ -77,22 +82,25 @@ def wipe(engine: FakeEngine, keep: Sequence[SignedBlock] = ()) -> None:
 
 
 class MemoryStorage(Actor[Storage]):
-    """Answers from a chain; the largest range that was asked for is remembered."""
+    """A storage actor that answers from a chain. `largest` is the largest range that was asked for."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: ExecutedChain) -> None:
         self.chain = chain
         self.largest = 0
 
     @handles(LoadChain)
     async def load_chain(self, message: LoadChain) -> StoredChain:
+        """All states; the genesis block is the last final one."""
         return StoredChain(self.chain.states, self.chain.states[0].hash, {})
 
     @handles(GetBlockByHeight)
     async def by_height(self, message: GetBlockByHeight) -> SignedBlock | None:
+        """The block at a height; None above the head."""
         return self.chain.blocks[message.height - 1] if message.height <= len(self.chain.blocks) else None
 
     @handles(GetCanonicalRange)
     async def by_range(self, message: GetCanonicalRange) -> tuple[SignedBlock, ...]:
+        """Blocks from `start` on, at most `count`."""
         self.largest = max(self.largest, message.count)
         return self.chain.blocks[message.start - 1 : message.start - 1 + message.count]
 

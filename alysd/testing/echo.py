@@ -1,9 +1,14 @@
-"""What the tests of the runtime share: one small protocol, one actor that can do and fail everything."""
+"""An actor that can do and fail everything: answer, wait, crash, refuse. For tests of the runtime.
+
+address, child = echo("echo", restart=Immediate())
+async with running([child]) as system:
+assert await address.ask(Say("hello")) == "hello"
+address.tell(Crash())
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from random import Random
 from typing import Any
 
 import attrs
@@ -32,22 +37,23 @@ from alysd.nurseries import (
 from alysd.nurseries.actor_child import TaskChild
 from alysd.nurseries.asks import Wheel
 from alysd.nurseries.child import Runtime
+from alysd.testing.virtual_time import seeded
 
 
 class Echo:
-    """The protocol of `Echoer`."""
+    """The protocol of `EchoActor`."""
 
 
 @attrs.frozen
 class Note(Tell[Echo]):
-    """Is written down."""
+    """The actor writes the text down."""
 
     text: str
 
 
 @attrs.frozen
 class Say(Ask[Echo, str]):
-    """Is answered with its text."""
+    """Answered with its text."""
 
     text: str
 
@@ -60,13 +66,8 @@ class Await(Ask[Echo, str]):
 
 
 def pause(seconds: float) -> Await:
-    """An ask that takes so long to answer."""
+    """An ask that takes `seconds` to answer."""
     return Await(partial(trio.sleep, seconds))
-
-
-def seeded(seed: int) -> Random:
-    """The chance of one example."""
-    return Random(seed)  # noqa: S311  chance, not secrets
 
 
 @attrs.frozen
@@ -78,63 +79,70 @@ class Crash(Tell[Echo]):
 
 @attrs.frozen
 class CrashAsked(Ask[Echo, str]):
-    """Crashes the actor while it is asked."""
+    """Crashes the actor; the asker gets `HandlerCrashed`."""
 
     error: Exception = attrs.field(factory=lambda: ValueError("boom"))
 
 
 @attrs.frozen
 class Refuse(Ask[Echo, str]):
-    """Is refused."""
+    """Refused."""
 
 
 @attrs.frozen
 class RefuseTold(Tell[Echo]):
-    """Is refused although nobody asked."""
+    """Refused, without a sender that waits for an answer."""
 
 
 @attrs.frozen
 class Unheard(Ask[Echo, str]):
-    """Has no handler."""
+    """The actor has no handler for it."""
 
 
-class Echoer(Actor[Echo]):
-    """Notes what it is told and answers what it is asked; instances share the notes."""
+class EchoActor(Actor[Echo]):
+    """Writes down what it is told and answers what it is asked. Its instances share `notes`."""
 
     def __init__(self, notes: list[str]) -> None:
         self.notes = notes
 
     @handles(Note)
     async def note(self, message: Note) -> None:
+        """Write the text down."""
         self.notes.append(message.text)
 
     @handles(Say)
     async def say(self, message: Say) -> str:
+        """Answer with the text."""
         return message.text
 
     @handles(Await)
     async def wait(self, message: Await) -> str:
+        """Wait, then answer."""
         await message.wait()
         return "waited"
 
     @handles(Crash)
     async def crash(self, message: Crash) -> None:
+        """Raise the error."""
         raise message.error
 
     @handles(CrashAsked)
     async def crash_asked(self, message: CrashAsked) -> str:
+        """Raise the error instead of an answer."""
         raise message.error
 
     @handles(Refuse)
     async def refuse(self, message: Refuse) -> str:
+        """Raise a `Refusal`."""
         raise Refusal("not today")
 
     @handles(RefuseTold)
     async def refuse_told(self, message: RefuseTold) -> None:
+        """Raise a `Refusal` that no sender receives."""
         raise Refusal("not today either")
 
 
-class IndifferentParent:
+class _IndifferentParent:
     """A parent that restarts nothing."""
 
     def child_failed(self, child: object, error: Exception, *, stopping: bool) -> None:
@@ -148,17 +156,18 @@ class IndifferentParent:
 
 
 def unstarted_child() -> TaskChild:
-    """A child that no supervisor starts."""
-    return TaskChild(task("t", trio.sleep_forever), IndifferentParent(), Runtime(Wheel(), None, seeded(0)))
+    """A child of the runtime that no supervisor starts: for tests of what only holds on to a child."""
+    return TaskChild(task("t", trio.sleep_forever), _IndifferentParent(), Runtime(Wheel(), None, seeded(0)))
 
 
 class Watcher:
-    """An observer that writes every change down."""
+    """An observer for `open_system` that records every change of a child's state."""
 
     def __init__(self) -> None:
         self.changes: list[Change] = []
 
     def __call__(self, change: Change) -> None:
+        """Record a change."""
         self.changes.append(change)
 
     def states(self, name: str) -> list[State]:
@@ -171,11 +180,11 @@ class Watcher:
 
 
 def echo(name: str = "echo", notes: list[str] | None = None, **options: Any) -> tuple[Address[Echo], ChildSpec]:
-    """An address and the child behind it; `options` are those of `actor`. It restarts at once."""
+    """An address and its child. `options` are those of `actor`, with `restart=Immediate()` by default."""
     address: Address[Echo] = Address(name)
     kept = [] if notes is None else notes
     options.setdefault("restart", Immediate())
-    return address, actor(address, lambda: Echoer(kept), **options)
+    return address, actor(address, lambda: EchoActor(kept), **options)
 
 
 def running(
@@ -186,7 +195,7 @@ def running(
     observer: Watcher | None = None,
     **options: Any,
 ) -> AbstractAsyncContextManager[System]:
-    """A system whose root has these children."""
+    """Run a system whose root has these children. `options` are those of `open_system`."""
     root = supervisor("Root", strategy or OneForOne(), children, intensity=intensity)
     return open_system(root, observer=observer, **options)
 
@@ -194,7 +203,7 @@ def running(
 async def run_and_tell(
     children: Sequence[ChildSpec], address: Address[Echo], *messages: Tell[Echo], **options: Any
 ) -> None:
-    """Run a system, tell these messages, and wait for ever: for a system that does not survive them."""
+    """Run a system, tell these messages and wait for the system to fail: returns only by its error."""
     async with running(children, **options):
         for message in messages:
             address.tell(message)

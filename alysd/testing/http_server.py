@@ -1,4 +1,10 @@
-"""A JSON-RPC server on loopback that answers as a test says."""
+"""An HTTP server on loopback that gives scripted answers to JSON requests.
+
+async with serving(answer) as server:
+client = HttpClient(server.url)
+...
+assert server.requests == [...]
+"""
 
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -12,7 +18,7 @@ import trio
 
 @attrs.define
 class Reply:
-    """A HTTP answer; `body` that is not bytes is sent as JSON."""
+    """An HTTP answer. A `body` that is not bytes is sent as JSON."""
 
     body: Any
     status: int = 200
@@ -20,7 +26,7 @@ class Reply:
 
 @attrs.define
 class Server:
-    """Where it listens, and every request that came: the JSON and the authorization header."""
+    """The server's `url`, and of every request the JSON body and the Authorization header, in order."""
 
     url: str
     requests: list[dict[str, Any]] = attrs.Factory(list[dict[str, Any]])
@@ -28,21 +34,22 @@ class Server:
 
 
 Answer = Callable[[dict[str, Any]], Awaitable[Reply]]
+"""What a test answers to the JSON of a request."""
 
 
 def result(value: Any) -> Reply:
-    """A success of JSON-RPC 1.0."""
+    """A result of JSON-RPC 1.0."""
     return Reply({"result": value, "error": None, "id": 1})
 
 
 def refusal(code: int, message: str, status: int = 500) -> Reply:
-    """An error, with the status that Bitcoin Core gives it."""
+    """An error of JSON-RPC 1.0, with the HTTP status of Bitcoin Core."""
     return Reply({"result": None, "error": {"code": code, "message": message}, "id": 1}, status)
 
 
 @asynccontextmanager
 async def serving(answer: Answer) -> AsyncGenerator[Server]:
-    """A server on a free port that gives every request to `answer`."""
+    """Run a server on a free port of 127.0.0.1 that calls `answer` with every request."""
     async with trio.open_nursery() as nursery:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         host, port = listener.socket.getsockname()
@@ -65,7 +72,7 @@ async def serving(answer: Answer) -> AsyncGenerator[Server]:
 
         async def accept() -> None:
             while True:
-                nursery.start_soon(_until_hung_up, handle, await listener.accept())
+                nursery.start_soon(_until_closed, handle, await listener.accept())
 
         nursery.start_soon(accept)
         try:
@@ -75,9 +82,7 @@ async def serving(answer: Answer) -> AsyncGenerator[Server]:
             await listener.aclose()
 
 
-async def _until_hung_up(
-    handle: Callable[[trio.SocketStream], Awaitable[None]], stream: trio.SocketStream
-) -> None:
+async def _until_closed(handle: Callable[[trio.SocketStream], Awaitable[None]], stream: trio.SocketStream) -> None:
     async with stream:
         try:
             await handle(stream)
@@ -86,7 +91,7 @@ async def _until_hung_up(
 
 
 async def _read(stream: trio.SocketStream, connection: h11.Connection) -> tuple[bytes | None, str | None]:
-    """The next request's body and its authorization; None when the client has hung up."""
+    """The body and the authorization of the next request; None when the client has closed the connection."""
     body, authorization = bytearray(), None
     while True:
         event = connection.next_event()

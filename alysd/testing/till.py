@@ -1,4 +1,4 @@
-"""A till that pays out of a ledger: what the tests of the testing kit test."""
+"""An example to test: a till that asks a ledger before it pays. docs/testing.md and the kit's tests use it."""
 
 import attrs
 
@@ -6,17 +6,17 @@ from alysd.nurseries import Actor, Address, Ask, Refusal, Tell, handles
 
 
 class Ledger:
-    """The protocol of a ledger, which no test here has for real."""
+    """The protocol of a ledger; tests use a stand-in for it."""
 
 
 @attrs.frozen
 class GetBalance(Ask[Ledger, int]):
-    """What there is."""
+    """Answered with the balance."""
 
 
 @attrs.frozen
 class Book(Tell[Ledger]):
-    """So much less."""
+    """Reduce the balance by `amount`."""
 
     amount: int
 
@@ -27,14 +27,14 @@ class Till:
 
 @attrs.frozen
 class Withdraw(Ask[Till, int]):
-    """Pay out; answered with what is left."""
+    """Pay out `amount`; answered with what is left."""
 
     amount: int
 
 
 @attrs.frozen
 class Count(Tell[Till]):
-    """Is only counted."""
+    """The till records `number`."""
 
     number: int = 0
 
@@ -45,7 +45,7 @@ class Trip(Tell[Till]):
 
 
 class TillActor(Actor[Till]):
-    """Asks the ledger before it pays, and books what it paid."""
+    """Asks the ledger before it pays, and books what it paid. `counted` has the numbers of all `Count`s."""
 
     def __init__(self, ledger: Address[Ledger], counted: list[int] | None = None) -> None:
         self._ledger = ledger
@@ -53,6 +53,7 @@ class TillActor(Actor[Till]):
 
     @handles(Withdraw)
     async def withdraw(self, message: Withdraw) -> int:
+        """Pay if the balance suffices. Raises `Refusal` if it does not."""
         balance = await self._ledger.ask(GetBalance(), seconds=2)
         if balance < message.amount:
             raise Refusal(f"only {balance} left")
@@ -61,8 +62,10 @@ class TillActor(Actor[Till]):
 
     @handles(Count)
     async def count(self, message: Count) -> None:
+        """Record the number."""
         self.counted.append(message.number)
 
     @handles(Trip)
     async def trip(self, message: Trip) -> None:
+        """Raise `ValueError`."""
         raise ValueError("tripped")

@@ -1,11 +1,14 @@
-"""What the tests of merged mining share: a chain to mine for, a node's actors around it, and solved proofs."""
+"""A chain to mine for, with the merged-mining actor and stand-ins for the chain and storage actors.
 
-from collections.abc import AsyncGenerator, Callable
+world = MiningWorld()
+world.blocks_in(1, 2)
+async with world.running():
+offer = await world.auxpow.ask(CreateWork(MINER))
+await world.auxpow.ask(solved(offer))
+"""
+
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TypeVar
-
-import pytest
-import trio
 
 from alysd.actors.auxpow import AuxPowActor, MiningMemory
 from alysd.actors.auxpow_offers import OfferBook
@@ -31,6 +34,7 @@ from alysd.nurseries import (
     open_system,
     supervisor,
 )
+from alysd.testing.blocks import FIRST_SLOT, approve, genesis, make_block, make_spec, mine
 from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader, Bundle
 from alysd.types.block import SignedBlock
@@ -39,37 +43,38 @@ from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash
 from alysd.types.tables import Entry
 from alysd.types.units import Slot, Wei
-from alysd.workflows import nonce_search
-from tests.consensus.builders import FIRST_SLOT, approve, genesis, make_block, make_spec, mine
-
-T = TypeVar("T")
 
 
 class FakeChainActor(Actor[Chain]):
-    """Answers from a `World` as the chain actor does."""
+    """Answers from the tree of a `MiningWorld` as the chain actor does."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: "MiningWorld") -> None:
         self._world = world
 
     @handles(GetForkchoice)
     async def head(self, message: GetForkchoice) -> Forkchoice:
+        """The tree's head, safe and finalized block."""
         return self._world.tree.tip
 
     @handles(GetState)
     async def state(self, message: GetState) -> ChainState | None:
+        """A block's state; None if unknown, or while the world is `forgetful`."""
         return None if self._world.forgetful else self._world.tree.get(message.hash)
 
     @handles(GetAncestry)
     async def ancestry(self, message: GetAncestry) -> tuple[ChainState, ...]:
+        """The states from the last final block to the tip."""
         return self._world.tree.ancestry(message.tip)
 
     @handles(GetEntries)
     async def entries(self, message: GetEntries) -> tuple[Entry | None, ...]:
+        """The entries of a keyed table, from the proofs of the world."""
         self._world.tree.changes(message.table, message.keys, message.at)  # raises for a block that is gone
         return tuple(self._world.proofs.get(key) for key in message.keys)
 
     @handles(GetBundle)
     async def bundle(self, message: GetBundle) -> Bundle:
+        """The blocks that wait for work. Raises `NotNow` when there are none."""
         bundle = self._world.tree.bundle()
         if bundle is None:
             raise NotNow("nothing waits")
@@ -77,25 +82,30 @@ class FakeChainActor(Actor[Chain]):
 
 
 class FakeStorageActor(Actor[Storage]):
-    """Answers from the blocks of a `World`."""
+    """Answers from the blocks of a `MiningWorld` as the storage actor does."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: "MiningWorld") -> None:
         self._world = world
 
     @handles(GetBlockByHash)
     async def by_hash(self, message: GetBlockByHash) -> SignedBlock | None:
+        """The block with this hash."""
         return self._world.blocks.get(message.hash)
 
     @handles(GetBlockByHeight)
     async def by_height(self, message: GetBlockByHeight) -> SignedBlock | None:
+        """The block of the head's branch at this height."""
         state: ChainState | None = self._world.tree.tip.head
         while state is not None and state.height > message.height:
             state = self._world.tree.get(state.parent_hash)
         return None if state is None or state.height != message.height else self._world.blocks.get(state.hash)
 
 
-class World:
-    """A chain that a test extends block by block, and the addresses of the actors that serve it."""
+class MiningWorld:
+    """A chain that a test extends block by block, and the addresses of its actors.
+
+    While `forgetful` is set, the chain actor knows no state. `memory` outlives restarts of the mining actor.
+    """
 
     def __init__(self, spec: ChainSpec | None = None) -> None:
         self.spec = spec or make_spec()
@@ -119,7 +129,7 @@ class World:
         fees: int = 0,
         quiet: bool = False,
     ) -> ChainState:
-        """Make a block in slot `slot` after FIRST_SLOT, adopt it, and publish what that changes unless `quiet`."""
+        """Make and adopt a block in the slot FIRST_SLOT + `slot`, and publish the new head unless `quiet`."""
         parent = on or self.tree.tip.head
         signed = approve(make_block(parent, Slot(FIRST_SLOT + slot), self.spec, header), self.spec)
         ancestry = () if header is None else self.tree.ancestry(parent.hash)
@@ -134,12 +144,12 @@ class World:
         return state
 
     def blocks_in(self, *slots: int) -> list[ChainState]:
-        """Extend the head by a block in each of the slots."""
+        """Extend the head by a block in each of these slots."""
         return [self.block(slot) for slot in slots]
 
     @asynccontextmanager
     async def running(self, *more: ChildSpec) -> AsyncGenerator[System]:
-        """The chain, storage and merged-mining actors, and `more` children after them."""
+        """Run the chain, storage and merged-mining actors, and `more` children after them."""
         children = [
             actor(self.chain, lambda: FakeChainActor(self), restart=Immediate()),
             actor(self.storage, lambda: FakeStorageActor(self), restart=Immediate()),
@@ -157,24 +167,13 @@ class World:
             yield system
 
 
-def search_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every (small) batch of nonces take 25 ms of virtual time, which would run on while a thread works."""
-
-    async def in_place(function: Callable[..., T], *args: object) -> T:
-        await trio.sleep(0.025)
-        return function(*args)
-
-    monkeypatch.setattr(trio.to_thread, "run_sync", in_place)
-    monkeypatch.setattr(nonce_search, "BATCH_NONCES", 100)
-
-
 def solved(offer: MiningOffer) -> SubmitWork:
-    """A proof that keeps every rule."""
+    """A valid proof of work for an offer."""
     return SubmitWork(offer.work.aux_hash, mine(offer.work.aux_hash, target_of(offer.work.bits)))
 
 
 def solved_again(offer: MiningOffer, extra: int) -> SubmitWork:
-    """Another proof for the same work: it differs in its coinbase."""
+    """Another valid proof for the same offer; a different `extra` gives a different coinbase."""
     work = offer.work.aux_hash
     proof = mine(work, target_of(offer.work.bits), outputs=(extra.to_bytes(4, "big"),))
     return SubmitWork(work, proof)
