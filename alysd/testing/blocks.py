@@ -13,6 +13,7 @@ import attrs
 from alysd.consensus.auxpow import aux_hash, expected_index, merkle_root
 from alysd.consensus.commitment import commitment
 from alysd.consensus.difficulty import next_bits, target_of
+from alysd.consensus.federation import federation_at
 from alysd.consensus.payload import payload_attributes
 from alysd.consensus.transition import apply_block
 from alysd.types.auxpow import AuxPow, AuxPowHeader, BitcoinHeader, Coinbase, MerkleBranch
@@ -138,7 +139,7 @@ def make_block(parent: ChainState, slot: Slot, spec: ChainSpec, header: AuxPowHe
 
 def approve(block: Block, spec: ChainSpec, signers: Sequence[int] | None = None) -> SignedBlock:
     """The block with approvals of `signers` (by default all authorities) that are not real signatures."""
-    count = len(spec.authorities)
+    count = len(federation_at(genesis(spec), context_of(spec)).authorities)
     chosen = range(count) if signers is None else signers
     bits = tuple(place in chosen for place in range(count))
     return SignedBlock(BlockHash(digest("block", block)), block, Approvals(bits, SIGNATURE))
