@@ -22,37 +22,37 @@ from alysd.nurseries.mailbox import Mailbox, Overflow, OverflowPolicy
 from alysd.nurseries.trace import TracedMessage, carry, traces
 
 Entry = tuple[object, float, Pending | None]
-"""A message, `perf_counter()` when it was sent, and the ask it belongs to if it is one.
+"""A message, the `perf_counter()` at which it was sent, and the waiting ask if it is one.
 
-A plain tuple: it costs a tenth of a slotted object, and one is made for every message.
+A plain tuple, because one is created for every message and a slotted object is ten times as expensive.
 """
 
 DEAD_LETTERS_KEPT = 32
-"""Dead letters kept an actor, the newest. All are counted; these are for a person to look at."""
+"""Dead letters kept per actor: the newest. All of them are counted."""
 
 
 class OnCrash(Enum):
-    """What becomes of the message that its actor crashed over. An asker always gets the error."""
+    """What happens to the message during which its actor crashed. The asker of an ask always gets the error."""
 
     DROP = "drop"
     """It becomes a dead letter."""
     RETRY = "retry"
-    """The next instance gets it again, once: if that crashes too it becomes a dead letter."""
+    """The next instance handles it again, once: after a second crash it becomes a dead letter."""
 
 
 @attrs.frozen
 class DeadLetter:
-    """A message that was accepted, or offered, but never handled to its end."""
+    """A message that was sent, or offered to a full mailbox, but not handled to its end."""
 
     to: str
     message: object
     reason: str
     waited: float
-    """Seconds from sending to this."""
+    """Seconds between sending it and giving it up."""
 
 
 class Inbox(Mailbox[Entry]):
-    """A mailbox that tells askers when their message is dropped, and keeps dead letters."""
+    """The mailbox of an actor: it keeps dead letters and tells askers when their message is dropped."""
 
     __slots__ = ("dead_letters", "waits_for")
 
@@ -62,7 +62,7 @@ class Inbox(Mailbox[Entry]):
         self.waits_for: list[Waiter] | None = None
 
     def drop(self, value: Entry, reason: str) -> None:
-        """Count the message, keep it as a dead letter and tell its asker."""
+        """Count the message, keep it as a dead letter, and fail the ask if it is one."""
         super().drop(value, reason)
         message, sent_at, pending = value
         if isinstance(message, TracedMessage):
@@ -86,19 +86,19 @@ class Inbox(Mailbox[Entry]):
             end_wait(sender, self)
 
     def requeue(self, entry: Entry) -> None:
-        """Return an entry that was taken, to be the next one again."""
+        """Put an entry that was taken back at the head of the queue."""
         self.queue.appendleft(entry)
         self.taken -= 1
 
     def clear_urgent(self, reason: str) -> None:
-        """Drop the signals that wait: they were meant for an instance that has ended."""
+        """Drop the urgent entries: they were meant for an instance that has ended."""
         urgent, self.urgent = self.urgent, None
         for _, _, pending in urgent or ():
             if pending is not None:
                 pending.fail(ActorDown(self.name, reason))
 
     def drop_all(self, reason: str) -> None:
-        """Drop every message that waits."""
+        """Drop every queued message."""
         while self.queue:
             self.taken += 1
             self.drop(self.queue.popleft(), reason)
@@ -108,15 +108,15 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 ASK_SECONDS = 5.0
-"""The usual patience of an ask: two slots of the chains this was made for, and a bit."""
+"""The default timeout of an ask."""
 
 
 class Address(Generic[P]):
     """Where messages of the protocol `P` are sent.
 
-    `capacity` bounds the mailbox, `overflow` says what happens beyond, `on_crash` what becomes of the message
-    that a crash interrupts. Made before the system, given to whoever needs it, and bound to its actor by the
-    `actor(address, factory)` of the tree.
+    `capacity` bounds the mailbox, `overflow` says what happens when it is full, and `on_crash` what happens to a
+    message that a crash interrupts. An address is created before the system, passed to everything that sends to
+    it, and bound to its actor by `actor(address, factory)` in the tree.
     """
 
     __slots__ = (
@@ -148,11 +148,11 @@ class Address(Generic[P]):
         self.circuit_until: float | None = None
         self.current: Entry | None = None
         self.retried: Entry | None = None
-        # Messages handled to their end, refused by a handler, and asks whose asker had gone.
+        # Messages handled to their end, refused by a handler, and asks whose asker no longer waited.
         self.handled = 0
         self.refused = 0
         self.abandoned = 0
-        # The longest time a message waited, in seconds, as seen by samples of one message in 16.
+        # The longest time that a message waited, in seconds, from a sample of one message in 16.
         self.longest_wait = 0.0
 
     def __repr__(self) -> str:
@@ -160,30 +160,30 @@ class Address(Generic[P]):
 
     @property
     def depth(self) -> int:
-        """Messages that wait in the mailbox."""
+        """Messages queued in the mailbox."""
         return len(self.mailbox.queue)
 
     def tell(self, message: Tell[P]) -> None:
         """Send without waiting.
 
-        A full mailbox drops by its policy or raises `MailboxFull`; a stopped actor raises `ActorDown`.
+        Raises `ActorDown` when the actor is stopped, and `MailboxFull` unless the overflow policy drops a message.
         """
         self.mailbox.send_nowait((carry(message) if traces.open else message, perf_counter(), None))
 
     def send(self, message: Tell[P]) -> Coroutine[Any, Any, None]:
-        """Send, waiting for room if that is the mailbox's policy. Cancelled, the message was not sent.
+        """Send, waiting for space if that is the mailbox's policy. If it is cancelled, the message was not sent.
 
-        To be awaited. Raises `ActorDown` when the actor is stopped, `MailboxFull` by policy.
+        To be awaited. Raises `ActorDown` when the actor is stopped, and `MailboxFull` according to the policy.
         """
         return self.mailbox.send((carry(message) if traces.open else message, perf_counter(), None))
 
     async def ask(self, message: Ask[P, R], *, seconds: float = ASK_SECONDS) -> R:
         """Send and wait for the answer, at most `seconds` in all.
 
-        Raises what the handler refused with, or a `NotAnswered`: `HandlerCrashed`, `AskTimeout`, `ActorDown`
-        when the actor is stopped, `CircuitOpen` while its breaker holds it down, `MailboxFull` by policy, and
-        `AskCycle` when a handler asks an actor that waits for the handler's own.
-        Cancelled before it is handled, the message is not handled at all.
+        Raises the handler's refusal, or a `NotAnswered`: `HandlerCrashed`, `AskTimeout`, `ActorDown` when the
+        actor is stopped, `CircuitOpen` while its circuit breaker is open, `MailboxFull` according to the policy,
+        and `AskCycle` when a handler asks an actor that waits for the handler's own actor. If the ask is
+        cancelled before the message is handled, the message is not handled.
         """
         wheel = self.wheel
         if wheel is None:
@@ -216,13 +216,13 @@ class Address(Generic[P]):
         raise pending.error or AskTimeout(self.name, type(message).__name__, seconds)
 
     async def _ask_full(self, wheel: Wheel, message: Ask[P, R], seconds: float) -> R:
-        """The same when there is no room: by policy, or in line."""
+        """Ask when the mailbox is full: according to its policy, or in the line."""
         inbox = self.mailbox
         pending = Pending(None)
         entry: Entry = (carry(message) if traces.open else message, perf_counter(), pending)
         ticket = None
         if inbox.overflow is Overflow.BLOCK:
-            ticket = inbox.stand_in_line(entry)
+            ticket = inbox.join_line(entry)
         else:
             await inbox.send(entry)
         if pending.error is None:

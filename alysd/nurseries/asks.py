@@ -21,11 +21,11 @@ from trio.lowlevel import Abort, RaiseCancelT, Task, reschedule
 from alysd.nurseries.errors import AskCycle
 
 TICK = 0.01
-"""Seconds by which a deadline may be late: a hundredth of the shortest deadlines that anybody waits for."""
+"""Seconds by which a deadline may be late: 1 % of a timeout of one second."""
 
 
 class Pending:
-    """One ask that waits. Its task sleeps until `reply`, `fail` or `expire`; the first of them counts."""
+    """One ask that waits. Its task sleeps until the first `reply` or `fail`; later ones have no effect."""
 
     __slots__ = ("answered", "bucket", "error", "task", "value")
 
@@ -48,7 +48,7 @@ class Pending:
             reschedule(task)
 
     def fail(self, error: BaseException | None) -> None:
-        """Wake the asker with an error; `None` means that time is up."""
+        """Wake the asker with an error; `None` means that the deadline has passed."""
         self.error = error
         task = self.task
         if task is not None:
@@ -58,7 +58,7 @@ class Pending:
             reschedule(task)
 
     def abort(self, _: RaiseCancelT) -> Abort:
-        """The asker was cancelled: nobody waits any more."""
+        """The asker was cancelled and no longer waits."""
         self.task = None
         if self.bucket is not None:
             self.bucket.discard(self)
@@ -88,7 +88,7 @@ class Wheel:
         pending.bucket = bucket
 
     async def run(self) -> None:
-        """Expire asks, for ever."""
+        """Fail asks at their deadlines, until cancelled."""
         while True:
             deadline = self._keys[0] * TICK if self._keys else math.inf
             with trio.CancelScope(deadline=deadline) as self._scope:
@@ -103,22 +103,25 @@ class Wheel:
 
 
 class Waiter(Protocol):
-    """What can wait and be waited for: the mailbox of an actor."""
+    """What can wait for others and be waited for: the mailbox of an actor."""
 
     name: str
     waits_for: "list[Waiter] | None"
 
 
 handling: ContextVar[Waiter | None] = ContextVar("handling", default=None)
-"""The actor in whose handler this code runs. Tasks that a handler starts inherit it: it waits for them."""
+"""The mailbox of the actor in whose handler this code runs.
+
+Tasks that a handler starts inherit it, since the handler waits for them.
+"""
 
 
 def begin_wait(waiter: Waiter, target: Waiter) -> None:
-    """Note that `waiter` waits for `target`. Raises `AskCycle` when `target` waits for it already."""
+    """Record that `waiter` waits for `target`. Raises `AskCycle` when `target` waits for `waiter` already."""
     if target is waiter or target.waits_for:
-        way_back = _way(target, waiter)
-        if way_back is not None:
-            raise AskCycle((waiter.name, *way_back))
+        path_back = _path(target, waiter)
+        if path_back is not None:
+            raise AskCycle((waiter.name, *path_back))
     if waiter.waits_for is None:
         waiter.waits_for = [target]
     else:
@@ -126,20 +129,20 @@ def begin_wait(waiter: Waiter, target: Waiter) -> None:
 
 
 def end_wait(waiter: Waiter, target: Waiter) -> None:
-    """The wait is over."""
+    """Record that the wait is over."""
     waits = waiter.waits_for or []
     waits.remove(target)
 
 
-def _way(start: Waiter, end: Waiter) -> tuple[str, ...] | None:
-    """The names from `start` to `end` along what each waits for, or `None` when there is no way."""
+def _path(start: Waiter, end: Waiter) -> tuple[str, ...] | None:
+    """The names on the path of waits from `start` to `end`, or `None` when there is no path."""
     seen: list[Waiter] = []
-    ways: list[tuple[Waiter, tuple[str, ...]]] = [(start, (start.name,))]
-    while ways:
-        waiter, names = ways.pop()
+    paths: list[tuple[Waiter, tuple[str, ...]]] = [(start, (start.name,))]
+    while paths:
+        waiter, names = paths.pop()
         if waiter is end:
             return names
         if waiter not in seen:
             seen.append(waiter)
-            ways.extend((following, (*names, following.name)) for following in waiter.waits_for or ())
+            paths.extend((following, (*names, following.name)) for following in waiter.waits_for or ())
     return None

@@ -43,13 +43,13 @@ class Tell(Generic[P]):
 
 
 class Ask(Generic[P, R_co]):
-    """A message of the protocol `P` that is answered with a value of the second parameter."""
+    """A message of the protocol `P` whose answer is a value of the second parameter's type."""
 
     __slots__ = ()
 
 
 class Health(Enum):
-    """How a child is. An actor answers one of the first three, a monitor knows them all."""
+    """The health of a child. An actor reports one of the first three; the monitor sets the others."""
 
     HEALTHY = "Healthy"
     DEGRADED = "Degraded"
@@ -66,14 +66,14 @@ M_co = TypeVar("M_co", covariant=True)
 F = TypeVar("F", bound=Callable[..., Any])
 
 Handler = Callable[[Any, Any], Awaitable[Any]]
-"""An unbound handler: the actor, the message, an awaitable of the answer."""
+"""An unbound handler: a function of the actor and the message, which returns an awaitable of the answer."""
 
 _MARK = "alysd.nurseries.handles"
 _HOOKS = ("pre_start", "started", "pre_restart", "post_restart", "pre_stop", "stopped")
 
 
 class Handles(Generic[M_co]):
-    """What `handles` returns: a decorator that knows the message, and through it the answer."""
+    """What `handles` returns: a decorator typed by the message, and through it by the answer."""
 
     __slots__ = ("_message",)
 
@@ -97,17 +97,17 @@ class Handles(Generic[M_co]):
 def handles(message: type[M]) -> Handles[M]:
     """Make a method the handler of messages of exactly this type.
 
-    pyright checks that it takes the message and returns what the message promises to its asker.
+    pyright checks that the method takes the message and returns the answer that the message declares.
     """
     return Handles(message)
 
 
 class Actor(Generic[P]):
-    """The base of actors of the protocol `P`. Every hook may be left out; hooks run in the actor's own task.
+    """The base class of actors of the protocol `P`. All hooks are optional and run in the actor's own task.
 
-    For each instance `pre_start` comes first, then (from the second instance on) `post_restart`, then
-    `started`, then messages. `stopped` comes last, however the instance ended. An error in `pre_start` or
-    `post_restart` is a failed start, in `started` a crash; both are the supervisor's business.
+    Each instance runs `pre_start` first, then (from the second instance on) `post_restart`, then `started`, then
+    it handles messages. `stopped` runs last, however the instance ended. An error in `pre_start` or
+    `post_restart` is a failed start, an error in `started` a crash; the supervisor handles both.
     """
 
     handlers: ClassVar[Mapping[type[Any], Handler]] = MappingProxyType({})
@@ -125,30 +125,30 @@ class Actor(Generic[P]):
                 raise TypeError(f"{cls.__name__}: {known.__name__} and {name} both handle {message.__name__}")
             handlers[message] = member
         cls.handlers = MappingProxyType(handlers)
-        # A hook that is not overridden is not awaited: spawning and restarting stay cheap.
+        # Hooks that are not overridden are not awaited, which keeps spawning and restarting cheap.
         cls.overridden = frozenset(name for name in _HOOKS if getattr(cls, name) is not getattr(Actor, name))
 
     async def pre_start(self) -> None:
-        """Open what the actor needs. Nothing is handled and no later sibling starts before this is done."""
+        """Open what the actor needs. No message is handled and no later sibling starts before this returns."""
 
     async def started(self) -> None:
-        """The actor runs; messages come after this."""
+        """The actor is running. Messages are handled after this returns."""
 
     async def pre_restart(self, error: Exception) -> None:
-        """This instance crashed with `error`: save what the next one needs."""
+        """This instance crashed with `error`: save what the next instance needs."""
 
     async def post_restart(self) -> None:
-        """This instance follows one that ended: take up what it left."""
+        """This instance follows one that ended: load what that one saved."""
 
     async def pre_stop(self) -> None:
-        """The actor is asked to stop; what is still in the mailbox is handled after this."""
+        """The actor was asked to stop. The messages left in the mailbox are handled after this."""
 
     async def stopped(self) -> None:
-        """This instance ended, by request, crash or force: close what it opened.
+        """This instance ended, by request, crash or cancellation: close what it opened.
 
-        Runs shielded from cancellation, for at most the child's `stop_seconds`.
+        It is shielded from cancellation for at most the child's `stop_seconds`.
         """
 
     async def health_check(self) -> Health:
-        """How the actor is. Comes ahead of waiting messages; a raised error counts as a crash."""
+        """The actor's health. Called ahead of waiting messages; an error raised here is a crash."""
         return Health.HEALTHY

@@ -1,9 +1,9 @@
-"""A bus of events by type: whoever publishes does not know who listens, and never waits for them.
+"""A bus of events by type: publishers do not know the subscribers and never wait for them.
 
     with bus.subscribe(BlockImported, capacity=64) as events:
         async for event in events: ...
 
-A subscriber that falls behind loses its oldest events, which its channel counts in `dropped`.
+A subscriber that is too slow loses its oldest events; its channel counts them in `dropped`.
 """
 
 from collections.abc import Callable, Collection, Generator, Mapping
@@ -21,31 +21,31 @@ E = TypeVar("E")
 
 @attrs.frozen(str=False)
 class NotPermitted(Refusal):
-    """`who` may not `operation` events of type `event`."""
+    """`name` may not `operation` events of type `event`."""
 
-    who: str
+    name: str
     operation: str
     event: str
 
     def __str__(self) -> str:
-        return f"{self.who} may not {self.operation} {self.event}"
+        return f"{self.name} may not {self.operation} {self.event}"
 
 
 @attrs.frozen(str=False)
 class TooManyEvents(Refusal):
-    """`who` published more than `per_second` events a second for longer than its `burst` allows."""
+    """`name` published more than `per_second` events per second for longer than its `burst` allows."""
 
-    who: str
+    name: str
     per_second: float
     burst: int
 
     def __str__(self) -> str:
-        return f"{self.who} publishes more than {self.per_second:g} events/s"
+        return f"{self.name} publishes more than {self.per_second:g} events/s"
 
 
 @attrs.frozen
 class Rate:
-    """A publisher's allowance: `per_second` on average, `burst` at once."""
+    """The rate limit of a publisher: `per_second` events on average, `burst` at once."""
 
     per_second: float = attrs.field(validator=attrs.validators.gt(0.0))
     burst: int = attrs.field(default=1, validator=attrs.validators.ge(1))
@@ -53,48 +53,50 @@ class Rate:
 
 @attrs.frozen
 class BusRules:
-    """Who may do what. What is not mentioned is allowed; the name of a publisher or subscriber is its own word.
+    """Which names may publish and subscribe to which events, and how often. Everything not listed is allowed.
 
-    The bus is inside one process, where nobody needs to prove a name; see `envelope` for messages from outside.
+    Publishers and subscribers state their own names, which is enough inside one process. `envelope` authenticates
+    messages from other processes.
     """
 
     publishers: Mapping[type[Any], Collection[str]] = attrs.field(factory=dict[type[Any], Collection[str]])
-    """Event type to the names that may publish it."""
+    """For an event type, the names that may publish it."""
     subscribers: Mapping[type[Any], Collection[str]] = attrs.field(factory=dict[type[Any], Collection[str]])
-    """Event type to the names that may subscribe to it."""
+    """For an event type, the names that may subscribe to it."""
     rates: Mapping[str, Rate] = attrs.field(factory=dict[str, Rate])
-    """Publisher to its allowance."""
+    """For a publisher, its rate limit."""
 
 
 Filter = Callable[[str, object, str], bool]
-"""Publisher, event, subscriber: whether this subscriber gets it. A network partition is such a filter."""
+"""A function of publisher, event and subscriber: whether this subscriber gets the event. Tests simulate a network
+partition with one."""
 
 
 @attrs.frozen(eq=False)
 class Subscription:
-    """One subscriber's name and channel."""
+    """The name and the channel of one subscriber."""
 
-    who: str
+    name: str
     channel: Mailbox[Any]
 
 
 class Bus:
-    """Events, from anyone to everyone who subscribed to their exact type or a base of it."""
+    """Passes each event to all subscribers of its type or of a base class of it."""
 
     def __init__(self, name: str = "bus", rules: BusRules | None = None) -> None:
         self.name = name
         self.rules = rules or BusRules()
         self.filters: list[Filter] = []
-        # Events published, and deliveries that a filter stopped.
+        # Events published, and deliveries that a filter prevented.
         self.published = 0
         self.filtered = 0
         self._subscribers: dict[type[Any], list[Subscription]] = {}
         self._allowances: dict[str, tuple[float, float]] = {}
 
     def publish(self, event: object, *, sender: str = "") -> None:
-        """Give `event` to every subscriber of its type. Never waits.
+        """Pass `event` to every subscriber of its type. Never waits.
 
-        Raises `NotPermitted` and `TooManyEvents` by the rules; then nobody got it.
+        Raises `NotPermitted` or `TooManyEvents` according to the rules; then no subscriber has got it.
         """
         types = type(event).__mro__
         for event_type in types:
@@ -104,20 +106,20 @@ class Bus:
         self.published += 1
         for event_type in types:
             for subscription in self._subscribers.get(event_type, ()):
-                if all(passes(sender, event, subscription.who) for passes in self.filters):
+                if all(passes(sender, event, subscription.name) for passes in self.filters):
                     subscription.channel.send_nowait(event)
                 else:
                     self.filtered += 1
 
     @contextmanager
-    def subscribe(self, event_type: type[E], *, capacity: int = 64, who: str = "") -> Generator[Mailbox[E]]:
+    def subscribe(self, event_type: type[E], *, capacity: int = 64, name: str = "") -> Generator[Mailbox[E]]:
         """Receive the events of a type that are published while the block runs.
 
-        At most `capacity` wait; beyond that the oldest is dropped and counted. Raises `NotPermitted`.
+        At most `capacity` events wait; then the oldest is dropped and counted. Raises `NotPermitted`.
         """
-        _check(self.rules.subscribers, event_type, who, "subscribe to")
+        _check(self.rules.subscribers, event_type, name, "subscribe to")
         channel: Mailbox[E] = Mailbox(f"{self.name}/{event_type.__name__}", capacity, Overflow.DROP_OLDEST)
-        subscription = Subscription(who, channel)
+        subscription = Subscription(name, channel)
         subscribers = self._subscribers.setdefault(event_type, [])
         subscribers.append(subscription)
         try:
@@ -128,7 +130,7 @@ class Bus:
                 del self._subscribers[event_type]
 
     def _spend(self, sender: str, rate: Rate) -> None:
-        """Take one from the sender's bucket, which fills by the second up to its burst."""
+        """Take one event from the sender's token bucket, which refills up to its burst."""
         now = trio.current_time()
         left, at = self._allowances.get(sender, (float(rate.burst), now))
         left = min(float(rate.burst), left + (now - at) * rate.per_second)
@@ -138,7 +140,7 @@ class Bus:
         self._allowances[sender] = (left - 1, now)
 
 
-def _check(allowed: Mapping[type[Any], Collection[str]], event_type: type[Any], who: str, operation: str) -> None:
+def _check(allowed: Mapping[type[Any], Collection[str]], event_type: type[Any], name: str, operation: str) -> None:
     names = allowed.get(event_type)
-    if names is not None and who not in names:
-        raise NotPermitted(who or "somebody without a name", operation, event_type.__name__)
+    if names is not None and name not in names:
+        raise NotPermitted(name or "an unnamed caller", operation, event_type.__name__)

@@ -1,7 +1,7 @@
-"""Messages that leave the process: with everything that an address knows by itself inside of it.
+"""Messages between processes: envelopes, their authentication, and the endpoint that receives them.
 
-Inside, a message's number, sender and time need no envelope. Outside they travel with it. How a message
-becomes bytes is the program's business (`Codec`); that nobody else sent or changed them is `seal`'s.
+Inside a process a message needs no envelope. Between processes its id, sender and time travel with it. The program
+provides the encoding (`Codec`); `seal` and `unseal` guarantee that a holder of the key sent the bytes unchanged.
 """
 
 import hashlib
@@ -21,37 +21,37 @@ _PROCESS = f"{os.getpid():x}-{os.urandom(4).hex()}"
 _numbers = count(1)
 
 TAG_BYTES = 32
-"""Bytes of a seal: HMAC-SHA256."""
+"""Bytes of the tag that a seal prepends: HMAC-SHA256."""
 
 KEY_BYTES = 32
-"""Least bytes of a key, as RFC 2104 recommends for SHA-256."""
+"""Minimum length of a key in bytes, as RFC 2104 recommends for SHA-256."""
 
 
 class NotAuthentic(Refusal):
-    """Bytes from outside whose seal is missing or wrong."""
+    """The bytes received have no valid seal, or repeat a message."""
 
 
 @attrs.frozen(kw_only=True)
 class Envelope:
-    """A message on its way between processes."""
+    """A message sent between processes."""
 
     message: Any
     sender: str
     destination: str
     created_at: float
-    """Unix seconds, by the sender's clock."""
+    """Unix seconds on the sender's clock."""
     message_id: str = attrs.field(factory=lambda: f"{_PROCESS}-{next(_numbers)}")
-    """Unique: the process, and a count."""
+    """Unique: an id of the process and a count."""
     correlation_id: str | None = None
-    """The id of the message that this one answers or follows from."""
+    """The id of the message that this one answers, or was caused by."""
     priority: Priority = Priority.NORMAL
     timeout: float | None = None
-    """Seconds after `created_at` after which nobody waits for it any more."""
+    """Seconds after `created_at` at which the message expires."""
     retry_count: int = 0
     trace: TraceContext | None = attrs.field(factory=current_trace)
 
     def answer(self, message: object, created_at: float) -> "Envelope":
-        """An envelope back to the sender that correlates with this one."""
+        """An envelope with `message`, addressed to the sender of this one and correlated with it."""
         return Envelope(
             message=message,
             sender=self.destination,
@@ -63,56 +63,56 @@ class Envelope:
         )
 
     def again(self) -> "Envelope":
-        """The same message, sent once more."""
+        """The same message for another attempt: `retry_count` is one more."""
         return attrs.evolve(self, retry_count=self.retry_count + 1)
 
     def expired(self, now: float) -> bool:
-        """Whether its time is over at `now`, in Unix seconds."""
+        """Whether the message has expired at `now`, in Unix seconds."""
         return self.timeout is not None and now > self.created_at + self.timeout
 
 
 class Codec(Protocol):
-    """How a program writes envelopes as bytes and reads them back."""
+    """Encodes envelopes as bytes and decodes them. Provided by the program."""
 
     def encode(self, envelope: Envelope) -> bytes:
         """The envelope as bytes."""
         ...
 
     def decode(self, data: bytes) -> Envelope:
-        """The envelope in the bytes. Raises a `Refusal` when there is none."""
+        """The envelope in the bytes. Raises a `Refusal` when they hold none."""
         ...
 
 
 def seal(key: bytes, data: bytes) -> bytes:
-    """The data and a tag that only who has the key can make (HMAC-SHA256, RFC 2104)."""
+    """The data behind a tag that only a holder of the key can compute (HMAC-SHA256, RFC 2104)."""
     return _tag(key, data) + data
 
 
 def unseal(key: bytes, sealed: bytes) -> bytes:
-    """The data, if the tag was made with this key for it. Raises `NotAuthentic`."""
+    """The sealed data. Raises `NotAuthentic` unless its tag was computed with this key."""
     tag, data = sealed[:TAG_BYTES], sealed[TAG_BYTES:]
     if not hmac.compare_digest(tag, _tag(key, data)):
-        raise NotAuthentic("the seal is missing or wrong")
+        raise NotAuthentic("the seal is missing, or was made with another key or for other data")
     return data
 
 
 def _tag(key: bytes, data: bytes) -> bytes:
     if len(key) < KEY_BYTES:
-        raise ValueError(f"a key has at least {KEY_BYTES} bytes, not {len(key)}")
+        raise ValueError(f"the key has {len(key)} bytes; it needs at least {KEY_BYTES}")
     return hmac.new(key, data, hashlib.sha256).digest()
 
 
 LONGEST = 60.0
-"""Seconds that a message from outside may be on its way: its id is remembered for so long."""
+"""The longest `timeout` accepted, in seconds; ids are remembered accordingly."""
 
 REMEMBERED = 65536
-"""Ids remembered at most, some 10 MB: a thousand messages a second for `LONGEST`."""
+"""Ids remembered at most, some 10 MB: a thousand messages per second for `LONGEST` seconds."""
 
 
 class InboundEndpoint:
-    """Where messages from other processes come in: unsealed, decoded, bounded, checked, then delivered.
+    """Receives messages from other processes: checks size, seal, age and repetition, then delivers them.
 
-    `deliver` is given each envelope that passes; its sender is then known to be somebody who has the key.
+    `deliver` is called with each envelope that passes: a holder of the key sent it.
     """
 
     def __init__(
@@ -122,22 +122,26 @@ class InboundEndpoint:
         self._codec = codec
         self._deliver = deliver
         self._max_bytes = max_bytes
-        # Id to the time at which it may be forgotten because the message would be too late anyway.
+        # For each id, the time from which it need not be remembered: the message would have expired by then.
         self._seen: dict[str, float] = {}
 
     def receive(self, sealed: bytes, now: float) -> None:
-        """Take bytes from outside at `now` (Unix seconds).
+        """Receive bytes from another process at `now` (Unix seconds).
 
-        Raises `NotAuthentic` for a wrong seal or a message seen before, `Refusal` for what is too large, does
-        not decode, has no timeout of at most `LONGEST`, comes too late or too soon, or is one too many.
+        Raises `NotAuthentic` for an invalid seal or a repeated message. Raises `Refusal` for a message that is too
+        large, does not decode, has no timeout of at most `LONGEST`, is expired or from the future, or is one
+        more than `REMEMBERED` within the time that ids are kept.
         """
         if len(sealed) > self._max_bytes:
-            raise Refusal(f"a message of {len(sealed)} bytes; at most {self._max_bytes} are taken")
+            raise Refusal(f"the message has {len(sealed)} bytes; at most {self._max_bytes} are accepted")
         envelope = self._codec.decode(unseal(self._key, sealed))
-        if envelope.timeout is None or not 0 < envelope.timeout <= LONGEST:
-            raise Refusal(f"message {envelope.message_id} has no timeout of at most {LONGEST:g} s")
+        message_id, timeout = envelope.message_id, envelope.timeout
+        if timeout is None or not 0 < timeout <= LONGEST:
+            raise Refusal(f"message {message_id} has the timeout {timeout}; it needs one of at most {LONGEST:g} s")
         if envelope.expired(now) or envelope.created_at > now + LONGEST:
-            raise Refusal(f"message {envelope.message_id} came too late, or is from the future")
+            raise Refusal(
+                f"message {message_id}, created at {envelope.created_at}, has expired or is from the future"
+            )
         self._remember(f"{envelope.message_id}/{envelope.retry_count}", now)
         self._deliver(envelope)
 
@@ -145,7 +149,7 @@ class InboundEndpoint:
         while self._seen and next(iter(self._seen.values())) < now:
             del self._seen[next(iter(self._seen))]
         if identity in self._seen:
-            raise NotAuthentic(f"message {identity} was seen before")
+            raise NotAuthentic(f"message {identity} was received before")
         if len(self._seen) >= REMEMBERED:
-            raise Refusal("too many messages within a minute")
+            raise Refusal(f"more than {REMEMBERED} messages within {2 * LONGEST:g} s")
         self._seen[identity] = now + 2 * LONGEST

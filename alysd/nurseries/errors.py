@@ -1,25 +1,25 @@
 """Every error of the actor runtime, as one tree.
 
 NurseryError
-├─ Refusal              raised by a handler: goes to whoever asked, the actor goes on
+├─ Refusal              raised by a handler: the asker gets it, the actor continues
 │  └─ UnknownMessage    the actor has no handler for this type of message
-├─ NotAnswered          a message was not taken, or an ask not answered: the other side's trouble
-│  ├─ MailboxFull       no room, and the overflow policy says so (also a trio.WouldBlock)
+├─ NotAnswered          a message was not accepted, or an ask not answered; the sender is not at fault
+│  ├─ MailboxFull       the mailbox is full, and its policy does not wait (also a trio.WouldBlock)
 │  ├─ ActorDown         stopped, failed for good or not started (also a trio.BrokenResourceError)
-│  │  └─ CircuitOpen    down for now: its circuit breaker is open
-│  ├─ HandlerCrashed    the actor crashed over this message; `__cause__` is its error
+│  │  └─ CircuitOpen    down until its circuit breaker tries again
+│  ├─ HandlerCrashed    the actor crashed while it handled this message; `__cause__` is its error
 │  ├─ AskTimeout        no answer in time (also a trio.TooSlowError)
 │  └─ AskCycle          actors would wait for each other for ever
-├─ Fatal                raised by a child: no restart can mend this, it goes up at once
-├─ ChildEnded           a child returned without being asked to
+├─ Fatal                raised by a child when no restart can help: every supervisor above gives up
+├─ ChildEnded           a child returned without being asked to stop
 ├─ HandlerTooSlow       a handler took longer than its actor's spec allows (also a trio.TooSlowError)
-├─ HealthCheckFailed    a monitor found the child stuck or ill, and has it restarted
+├─ HealthCheckFailed    the monitor found the child stuck or unhealthy, and restarts it
 ├─ BudgetSpent          a supervisor gave up: more restarts than its intensity allows, or a fatal error
-├─ SystemFailed         the root gave up; `__cause__` is the error of the child where it began
-├─ SpecError            a tree that cannot be built: what is wrong and where
+├─ SystemFailed         the root gave up; `__cause__` is the error of the child that failed first
+├─ SpecError            an invalid tree: what is wrong, and where
 ├─ UnknownChild         no child of that name
 ├─ WrongState           an operation that the child's state or kind does not allow
-└─ IllegalTransition    a lifecycle change that the table does not have
+└─ IllegalTransition    a change of state that is not in the table
 """
 
 from typing import cast
@@ -33,15 +33,15 @@ class NurseryError(Exception):
 
 
 class NotAnswered(NurseryError):
-    """The message was not handled to its end, and the sender is not to blame: whoever asked decides what then."""
+    """The message was not handled to its end, and the sender is not at fault. The sender decides what to do."""
 
 
 class Refusal(NurseryError):
-    """Raised by a handler to refuse a message: the asker gets it, the actor is not restarted for it."""
+    """Raised by a handler to refuse a message: the asker gets it, and the actor continues."""
 
 
 class Fatal(NurseryError):
-    """Raised by a child when no restart can help: every supervisor above gives up at once."""
+    """Raised by a child when no restart can help: every supervisor above it gives up."""
 
 
 @attrs.frozen(str=False)
@@ -57,7 +57,7 @@ class UnknownMessage(Refusal):
 
 @attrs.frozen(str=False)
 class MailboxFull(NotAnswered, trio.WouldBlock):
-    """The mailbox `name` holds its `capacity` of messages and its overflow policy refuses or dropped this one."""
+    """The mailbox `name` is full with `capacity` messages, and its overflow policy refused or dropped this one."""
 
     name: str
     capacity: int
@@ -68,7 +68,7 @@ class MailboxFull(NotAnswered, trio.WouldBlock):
 
 @attrs.frozen(str=False)
 class ActorDown(NotAnswered, trio.BrokenResourceError):
-    """Nobody takes messages at `name`, nor will without somebody's doing; `reason` in words."""
+    """The actor `name` takes no messages, and will not without intervention; `reason` says why."""
 
     name: str
     reason: str
@@ -79,7 +79,7 @@ class ActorDown(NotAnswered, trio.BrokenResourceError):
 
 @attrs.frozen(str=False)
 class CircuitOpen(ActorDown):
-    """The circuit breaker of `name` is open: it is tried again in `retry_in` seconds."""
+    """The circuit breaker of `name` is open; the next instance starts in `retry_in` seconds."""
 
     retry_in: float
 
@@ -91,7 +91,7 @@ class CircuitOpen(ActorDown):
 class HandlerCrashed(NotAnswered):
     """The actor `name` crashed with `error` while it handled this message.
 
-    Its own class, so that one actor's crash does not crash in turn whoever asked it.
+    It is a `NotAnswered`, so that the crash of one actor does not crash the actors that asked it.
     """
 
     name: str
@@ -103,7 +103,7 @@ class HandlerCrashed(NotAnswered):
 
 @attrs.frozen(str=False)
 class AskTimeout(NotAnswered, trio.TooSlowError):
-    """The actor `name` did not answer a `message` (its type) within `seconds`."""
+    """The actor `name` did not answer a message of type `message` within `seconds`."""
 
     name: str
     message: str
@@ -115,7 +115,7 @@ class AskTimeout(NotAnswered, trio.TooSlowError):
 
 @attrs.frozen(str=False)
 class AskCycle(NotAnswered):
-    """Waiting would close a circle of actors, each in a handler that waits for the next: `names` in order."""
+    """The wait would close a cycle of actors, each in a handler that waits for the next: `names` in order."""
 
     names: tuple[str, ...]
 
@@ -125,17 +125,17 @@ class AskCycle(NotAnswered):
 
 @attrs.frozen(str=False)
 class ChildEnded(NurseryError):
-    """The child `name` returned although nobody asked it to stop."""
+    """The child `name` returned without being asked to stop."""
 
     name: str
 
     def __str__(self) -> str:
-        return f"{self.name} ended without being asked to"
+        return f"{self.name} ended without being asked to stop"
 
 
 @attrs.frozen(str=False)
 class HandlerTooSlow(NurseryError, trio.TooSlowError):
-    """The actor `name` took more than `seconds`, all that its spec allows, to handle a `message` (its type)."""
+    """The actor `name` took more than its `handle_seconds` to handle a message of type `message`."""
 
     name: str
     message: str
@@ -147,7 +147,7 @@ class HandlerTooSlow(NurseryError, trio.TooSlowError):
 
 @attrs.frozen(str=False)
 class HealthCheckFailed(NurseryError):
-    """The child `name` failed so many health checks in a row: the error that its monitor restarts it with."""
+    """The child `name` failed too many health checks in a row; the monitor makes it fail with this error."""
 
     name: str
     failures: int
@@ -159,7 +159,7 @@ class HealthCheckFailed(NurseryError):
 
 @attrs.frozen(str=False)
 class BudgetSpent(NurseryError):
-    """The supervisor `name` gave up over its `child`; `reason` in words. `__cause__` is the child's error."""
+    """The supervisor `name` gave up because of `child`; `reason` says why. `__cause__` is the child's error."""
 
     name: str
     child: str
@@ -171,7 +171,7 @@ class BudgetSpent(NurseryError):
 
 @attrs.frozen(str=False)
 class SystemFailed(NurseryError):
-    """The root supervisor `name` gave up. `path` names the way down to the child that failed first."""
+    """The root supervisor `name` gave up. `path` names the children from the root to the one that failed first."""
 
     name: str
     path: tuple[str, ...]
@@ -181,7 +181,7 @@ class SystemFailed(NurseryError):
 
 
 class SpecError(NurseryError):
-    """A tree of children that cannot be built; the message names the child and the rule."""
+    """A tree of children is invalid; the message names the child and the rule."""
 
 
 @attrs.frozen(str=False)
@@ -196,7 +196,7 @@ class UnknownChild(NurseryError):
 
 @attrs.frozen(str=False)
 class WrongState(NurseryError):
-    """The child `name` cannot be asked to `operation`; `reason` in words."""
+    """The `operation` is not possible on the child `name`; `reason` says why."""
 
     name: str
     operation: str
@@ -208,7 +208,7 @@ class WrongState(NurseryError):
 
 @attrs.frozen(str=False)
 class IllegalTransition(NurseryError):
-    """The lifecycle table has no way for `name` from state `old` to state `new`."""
+    """The child `name` cannot go from state `old` to state `new`: `TRANSITIONS` does not have the change."""
 
     name: str
     old: str
@@ -219,7 +219,7 @@ class IllegalTransition(NurseryError):
 
 
 def leaf_of(error: BaseException) -> BaseException:
-    """The first error inside nested exception groups: nurseries wrap what their tasks raise."""
+    """The first error inside nested exception groups, in which nurseries wrap the errors of their tasks."""
     while isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
         error = group.exceptions[0]

@@ -25,7 +25,7 @@ logger = logging.getLogger("alysd.nurseries")
 
 
 class FailureKind(Enum):
-    """The kinds. A program says which of its own errors are of which (`Classifier`)."""
+    """The kinds of failures. A program assigns its own error types to them by a `Classifier`."""
 
     PANIC = "panic"
     TIMEOUT = "timeout"
@@ -41,13 +41,13 @@ class FailureKind(Enum):
 
 
 class Recovery(Enum):
-    """What usually helps."""
+    """The recommended recovery from a failure."""
 
     RESTART = "restart it"
     RESTART_LATER = "restart it, with growing delays"
     SHED_LOAD = "send less, or give it a larger mailbox"
     FREE_RESOURCES = "free disk, memory or file descriptors first"
-    MEND_DEPENDENCY = "mend what it depends on"
+    REPAIR_DEPENDENCY = "repair what it depends on"
     CORRECT_CONFIGURATION = "correct the configuration; no restart helps"
     ASK_A_PERSON = "stop and let a person look"
 
@@ -64,13 +64,13 @@ RECOVERIES: Mapping[FailureKind, Recovery] = MappingProxyType(
         FailureKind.FEDERATION: Recovery.RESTART_LATER,
         FailureKind.HEALTH_CHECK: Recovery.RESTART,
         FailureKind.CONFIGURATION: Recovery.CORRECT_CONFIGURATION,
-        FailureKind.DEPENDENCY: Recovery.MEND_DEPENDENCY,
+        FailureKind.DEPENDENCY: Recovery.REPAIR_DEPENDENCY,
     }
 )
-"""The recommended recovery of each kind."""
+"""The recommended recovery for each kind."""
 
 Rule = tuple[type[BaseException], FailureKind]
-"""Errors of this type, and those derived from it, are of this kind."""
+"""Errors of the type, and of types derived from it, are of the kind."""
 
 GENERAL_RULES: tuple[Rule, ...] = (
     (HealthCheckFailed, FailureKind.HEALTH_CHECK),
@@ -82,19 +82,19 @@ GENERAL_RULES: tuple[Rule, ...] = (
     (ConnectionError, FailureKind.NETWORK),
     (trio.BrokenResourceError, FailureKind.NETWORK),
 )
-"""What is known of errors of Python, trio and this runtime. The first rule that fits counts."""
+"""The rules for errors of Python, trio and this runtime. The first rule that matches applies."""
 
 _EXHAUSTED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 @attrs.frozen
 class Classifier:
-    """Says of an error what kind it is: by the program's own `rules`, then the general ones, else a panic."""
+    """Assigns a kind to an error: by the program's `rules`, then by the general rules, else `PANIC`."""
 
     rules: Sequence[Rule] = ()
 
     def kind(self, error: BaseException) -> FailureKind:
-        """The kind of `error`; of a supervisor that gave up, that of the error it gave up over."""
+        """The kind of `error`. For a supervisor that gave up, the kind of the error that came first."""
         error = root_cause(error)
         if isinstance(error, OSError) and error.errno in _EXHAUSTED:
             return FailureKind.RESOURCE_EXHAUSTION
@@ -105,7 +105,7 @@ class Classifier:
 
 
 RECENT_OF_A_CHILD = 16
-"""Failures kept of each child: enough to see a rhythm in them."""
+"""Failures kept per child: enough to find a rhythm in them."""
 
 
 @attrs.frozen
@@ -115,37 +115,37 @@ class FailureRecord:
     child: str
     kind: FailureKind
     error: str
-    """Type and words."""
+    """The type and the text of the error."""
     at: float
     uptime: float
-    """0 when it failed to start."""
+    """0 when it failed to start or was stopping."""
     outcome: Outcome
     delay: float
     """Seconds until its restart, if it was restarted."""
 
     @property
     def recovery(self) -> Recovery:
-        """What usually helps against this kind."""
+        """The recommended recovery for this kind."""
         return RECOVERIES[self.kind]
 
 
 @attrs.define
 class ChildHistory:
-    """The failures of one child: counted from the beginning, the last few kept."""
+    """The failures of one child: all are counted, the newest are kept."""
 
     failures: int = 0
     outcomes: Counter[Outcome] = attrs.field(factory=Counter[Outcome])
     kinds: Counter[FailureKind] = attrs.field(factory=Counter[FailureKind])
     recent: deque[FailureRecord] = attrs.field(factory=lambda: deque[FailureRecord](maxlen=RECENT_OF_A_CHILD))
     uptime: float = 0.0
-    """Seconds that all instances that failed had lived."""
+    """Seconds that all failed instances had been up, in total."""
 
     def mean_uptime(self) -> float:
-        """Seconds that an instance lives before it fails, on average."""
+        """Seconds that a failed instance had been up, on average."""
         return self.uptime / self.failures if self.failures else 0.0
 
     def add(self, record: FailureRecord) -> None:
-        """Count and keep one more."""
+        """Count and keep a failure."""
         self.failures += 1
         self.outcomes[record.outcome] += 1
         self.kinds[record.kind] += 1
@@ -154,18 +154,18 @@ class ChildHistory:
 
 
 RECENT = 1024
-"""Failures kept of the whole system, the newest: with the default intensity that is some 17 minutes of the
-worst that a supervisor puts up with."""
+"""Failures kept for the whole system: the newest. With the default intensity, one supervisor takes at least 17
+minutes to fill it."""
 
 _LEVELS = {Outcome.LEFT: logging.ERROR, Outcome.ESCALATED: logging.ERROR}
 
 
 LATER = 0.05
-"""Seconds until a failure is logged: nobody notices, and the restart is over by then."""
+"""Seconds between a failure and its log line, so that the restart comes first."""
 
 
 class Failure(NamedTuple):
-    """What a supervisor notes: `child` failed with `error` at `at` after `uptime` seconds, and what it does."""
+    """What a supervisor adds to the log: `child` failed with `error` at `at`, after `uptime` seconds."""
 
     child: str
     error: Exception
@@ -176,7 +176,7 @@ class Failure(NamedTuple):
 
 
 class FailureLog:
-    """All failures of a system. Bounded by `RECENT`, and by `RECENT_OF_A_CHILD` for each child there is."""
+    """All failures of a system. Keeps at most `RECENT`, and `RECENT_OF_A_CHILD` for each child."""
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
@@ -187,35 +187,35 @@ class FailureLog:
 
     @property
     def recent(self) -> Sequence[FailureRecord]:
-        """The newest failures of all children, the newest last."""
+        """The newest failures of all children, oldest first."""
         self.flush()
         return tuple(self._recent)
 
     def of(self, child: str) -> ChildHistory:
-        """The history of one child; empty when it never failed."""
+        """The history of one child; empty if it never failed."""
         self.flush()
         return self._children.get(child, ChildHistory())
 
     def add(self, failure: Failure) -> None:
-        """Note a failure."""
+        """Add a failure."""
         self._fresh.append(failure)
         if self._arrived:
             self._arrived.unpark_all()
 
     def forget(self, child: str) -> None:
-        """A child that is gone for ever leaves nothing but what is recent."""
+        """Delete the history of a child that was removed; its failures among the `recent` ones stay."""
         self.flush()
         self._children.pop(child, None)
 
     async def run(self) -> None:
-        """Work off what is noted, for ever."""
+        """Process added failures, until cancelled."""
         while True:
             await self._arrived.park()
             await trio.sleep(LATER)
             self.flush()
 
     def flush(self) -> None:
-        """Classify, count and log what was noted."""
+        """Classify, count and log the failures added so far."""
         while self._fresh:
             failure = self._fresh.popleft()
             record = FailureRecord(
@@ -229,7 +229,7 @@ class FailureLog:
             )
             self._recent.append(record)
             self._children.setdefault(failure.child, ChildHistory()).add(record)
-            # A bug is everybody's business; of the rest, what a restart mends is for whoever looks closely.
+            # A bug is always a warning. Other failures that a restart repairs are only information.
             usual = logging.WARNING if record.kind is FailureKind.PANIC else logging.INFO
             logger.log(
                 _LEVELS.get(failure.outcome, usual),
@@ -239,6 +239,6 @@ class FailureLog:
                 failure.outcome.value,
                 failure.delay,
                 record.error,
-                # Where a panic comes from only its traceback tells; the other kinds say all in their words.
+                # Only the traceback says where a panic comes from; the text of other kinds is enough.
                 exc_info=failure.error if record.kind is FailureKind.PANIC else None,
             )

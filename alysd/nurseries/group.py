@@ -1,4 +1,4 @@
-"""Several actors of one protocol behind one name: the work goes to one of them.
+"""Several actors of one protocol behind one name: each message goes to one of them.
 
 workers, children = pool("verifier", 4, Verifier)
 supervisor("Verifiers", OneForOne(), children)
@@ -22,13 +22,13 @@ class Balance(Enum):
     """How a group chooses among its members."""
 
     ROUND_ROBIN = "round robin"
-    """Each in turn."""
+    """Each member in turn."""
     LEAST_LOADED = "least loaded"
-    """The one with the fewest messages waiting or in hand; in turn among equals."""
+    """The member with the fewest messages, queued or being handled; in turn among equals."""
 
 
 class Group(Generic[P]):
-    """Sends each message to one member that is not down."""
+    """Sends each message to one of the members that are not down."""
 
     def __init__(self, name: str, members: Sequence[Address[P]], balance: Balance = Balance.LEAST_LOADED) -> None:
         if not members:
@@ -39,7 +39,7 @@ class Group(Generic[P]):
         self._next = 0
 
     def pick(self) -> Address[P]:
-        """The member whose turn it is. Raises `ActorDown` when all are down."""
+        """The member that gets the next message. Raises `ActorDown` when all members are down."""
         start, self._next = self._next, (self._next + 1) % len(self.members)
         in_turn = self.members[start:] + self.members[:start]
         up = [member for member in in_turn if not member.mailbox.closed and member.circuit_until is None]
@@ -67,7 +67,7 @@ def _load(member: Address[Any]) -> int:
 def pool(
     name: str, size: int, factory: Callable[[], Actor[P]], *, capacity: int = 1024, **options: Any
 ) -> tuple[Group[P], list[ActorSpec]]:
-    """A group of `size` like actors, `name-1` and so on, and the children to put under a supervisor.
+    """A group of `size` equal actors, named `name-1` and so on, and their children for a supervisor.
 
     `options` are those of `actor`.
     """

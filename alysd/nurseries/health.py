@@ -31,21 +31,21 @@ INTERVALS: Mapping[Priority, float] = MappingProxyType(
 """Seconds between two checks of a child, by its priority."""
 
 TREND = 720
-"""Rounds kept for a trend: an hour of rounds every 5 s."""
+"""Rounds kept for the trend: one hour of rounds every 5 s."""
 
 _ENDING = frozenset({State.STOPPING, State.STOPPED})
 
 
 @attrs.frozen
 class HealthRules:
-    """How often to ask, how long to wait for answers, and how much silence is too much."""
+    """How often the monitor asks, how long it waits for answers, and when it restarts a child."""
 
     intervals: Mapping[Priority, float] = INTERVALS
     timeout: float = 2.0
-    """Seconds for an answer. Far more than any handler should take."""
+    """Seconds to wait for an answer: far more than any handler should take."""
     unhealthy_after: int = 3
-    """Checks failed in a row after which a child is restarted. A silence that is answered late ends the row: who
-    works on one slow message after the other is not stuck."""
+    """Checks failed in a row after which a child is restarted. A late answer to the previous check ends the row:
+    an actor that handles one slow message after another is not stuck."""
 
 
 class HealthCheck(Pending):
@@ -76,7 +76,7 @@ class HealthCheck(Pending):
 
 @attrs.frozen
 class HealthChange:
-    """The child `name` went from one health to another, `at` seconds of trio's clock."""
+    """The health of the child `name` changed `at` seconds of trio's clock."""
 
     name: str
     old: Health
@@ -85,7 +85,7 @@ class HealthChange:
 
 
 class HealthMonitor:
-    """Give one to `open_system`. `observer` is called with every change of health and must not raise."""
+    """Passed to `open_system`. `observer` is called with every change of health and must not raise."""
 
     def __init__(
         self, rules: HealthRules | None = None, observer: Callable[[HealthChange], None] | None = None
@@ -100,11 +100,11 @@ class HealthMonitor:
 
     @property
     def trend(self) -> Sequence[tuple[float, Mapping[Health, int]]]:
-        """How many children were how, round by round: the time, and the counts."""
+        """For each round, its time and the number of children of each health."""
         return tuple(self._trend)
 
     async def run(self, runtime: Runtime) -> None:
-        """Check for ever: each round those whose interval has passed."""
+        """Check each child whose interval has passed, round after round, until cancelled."""
         beat = min(self.rules.intervals.values())
         timeout = min(self.rules.timeout, beat)
         while True:
@@ -112,21 +112,21 @@ class HealthMonitor:
             checks = self._ask(runtime, trio.current_time(), beat)
             await trio.sleep(timeout)
             for check in checks:
-                self._judge(check)
+                self._evaluate(check)
             self._report(runtime)
 
     def _ask(self, runtime: Runtime, now: float, beat: float) -> list[HealthCheck]:
         checks: list[HealthCheck] = []
         for name, child in runtime.children.items():
             if now >= self._due.get(name, 0.0):
-                # Half a beat early counts as due, so that a drift does not skip a round.
+                # A child is due half a beat early, so that a small drift does not skip a round.
                 self._due[name] = now + self.rules.intervals[child.spec.priority] - beat / 2
                 check = HealthCheck(child)
                 child.ask_health(check)
                 checks.append(check)
         return checks
 
-    def _judge(self, check: HealthCheck) -> None:
+    def _evaluate(self, check: HealthCheck) -> None:
         child = check.child
         if child.state in _ENDING:
             self._change(child, Health.SHUTTING_DOWN)
@@ -137,13 +137,13 @@ class HealthMonitor:
             self._change(child, check.health)
         elif check.error is None and check.up_since == child.up_since:
             self._failed(check)
-        else:  # the instance that was asked is gone, or none was up: nothing is known of this one yet
+        else:  # the instance that was asked has ended, or none was up: nothing is known about this one yet
             self._failures.pop(child.name, None)
 
     def _failed(self, check: HealthCheck) -> None:
         child, answer = check.child, check.health
         before = self._silent.get(child.name)
-        # Who has answered the last question meanwhile, or is another instance, was not stuck all that time.
+        # A child that has answered the last check meanwhile, or is another instance, was not stuck since then.
         if answer is None and before is not None and (before.answered or before.up_since != check.up_since):
             del self._failures[child.name]
         self._silent[child.name] = check
@@ -153,7 +153,7 @@ class HealthMonitor:
             self._change(child, Health.DEGRADED)
             return
         self._change(child, Health.UNHEALTHY)
-        reason = "it says that it is unhealthy" if answer else "it does not answer"
+        reason = "it reports that it is unhealthy" if answer else "it does not answer"
         del self._failures[child.name]
         child.inject(HealthCheckFailed(child.name, failures, reason))
         self._change(child, Health.RECOVERING)
@@ -163,18 +163,18 @@ class HealthMonitor:
         if old is new:
             return
         level = logging.WARNING if new in (Health.DEGRADED, Health.UNHEALTHY) else logging.INFO
-        logger.log(level, "%s was %s, is %s", child.name, old.value, new.value)
+        logger.log(level, "the health of %s was %s and is now %s", child.name, old.value, new.value)
         if self._observer is not None:
             self._observer(HealthChange(child.name, old, new, trio.current_time()))
 
     def _report(self, runtime: Runtime) -> None:
-        """Note the trend, say which patterns are new, and forget children that are gone."""
+        """Record the trend, log new patterns, and forget children that were removed."""
         now = trio.current_time()
         self._trend.append((now, Counter(child.health for child in runtime.children.values())))
         patterns = find_patterns(runtime.failures.recent, now)
         for pattern in patterns:
             if _identity(pattern) not in self._known:
-                logger.warning("a pattern in failures: %s", pattern.detail)
+                logger.warning("pattern in failures: %s", pattern.detail)
         self._known = {_identity(pattern) for pattern in patterns}
         for name in self._due.keys() - runtime.children.keys():
             del self._due[name]

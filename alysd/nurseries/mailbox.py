@@ -26,23 +26,23 @@ from alysd.nurseries.errors import ActorDown, MailboxFull
 
 
 class Overflow(Enum):
-    """The policy of a full mailbox. `Backoff` is the fifth, with numbers of its own."""
+    """What a full mailbox does with one more message. `Backoff` is a further policy, which has parameters."""
 
     BLOCK = "block"
-    """`send` and `ask` wait for room, in order of arrival; `tell`, which never waits, raises `MailboxFull`."""
+    """`send` and `ask` wait for space, in order of arrival; `tell`, which never waits, raises `MailboxFull`."""
     DROP_OLDEST = "drop oldest"
-    """The message that waited longest becomes a dead letter; if it was an ask its asker gets `MailboxFull`."""
+    """The oldest message becomes a dead letter; if it was an ask, its asker gets `MailboxFull`."""
     DROP_NEWEST = "drop newest"
-    """The new message becomes a dead letter; if it is an ask the asker gets `MailboxFull`."""
+    """The new message becomes a dead letter; if it is an ask, the asker gets `MailboxFull`."""
     FAIL = "fail"
     """The sender gets `MailboxFull`."""
 
 
 @attrs.frozen
 class Backoff:
-    """`send` and `ask` try again `retries` times, after `first_seconds`, then `factor` times longer each time.
+    """`send` and `ask` retry `retries` times: after `first_seconds`, then after `factor` times longer each time.
 
-    The last failure raises `MailboxFull`. `tell` never waits and raises it at once.
+    They raise `MailboxFull` when the last retry fails. `tell` never waits and raises it at once.
     """
 
     retries: int = attrs.field(default=6, validator=attrs.validators.ge(1))
@@ -63,24 +63,24 @@ OverflowPolicy = Overflow | Backoff
 T = TypeVar("T")
 
 TURNS = 256
-"""Operations between two checkpoints: at 0.7 µs each others wait at most some 0.2 ms for a busy sender.
+"""Operations between two checkpoints: at 0.7 µs each, other tasks wait at most 0.2 ms for a busy sender.
 
-Half of it would wake each of many receivers twice as often for the same messages, and a wake-up costs more
-than several messages.
+With half of it, each of many receivers would wake twice as often for the same messages, and a wake-up is more
+expensive than several messages.
 """
 
 _turns = count(1)
-_MASK = TURNS - 1  # TURNS is a power of two: this is the cheapest way to count to it
+_MASK = TURNS - 1  # TURNS is a power of two: a mask is the cheapest test for a multiple of it
 
 
 async def maybe_checkpoint() -> None:
-    """Let other tasks run, every `TURNS` calls; cancellation is noticed then."""
+    """Execute a checkpoint on every `TURNS`-th call; cancellation is noticed only then."""
     if not next(_turns) & _MASK:
         await checkpoint()
 
 
 class Ticket(Generic[T]):
-    """A place in the line before a full mailbox, for a task to be woken or, without one, for the value alone."""
+    """A value in the line of a full mailbox, and the task to wake when it is queued, if one waits."""
 
     __slots__ = ("admitted", "task", "value")
 
@@ -93,8 +93,8 @@ class Ticket(Generic[T]):
 class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
     """A bounded queue of values between any number of senders and one receiving task.
 
-    `queue` is public so that a receiver can drain it without a call a value; whoever takes from it adds to
-    `taken` and calls `admit` when there is room for those in line.
+    `queue` is public so that a receiver can drain it without a call per value. A receiver that does so adds to
+    `taken`, and calls `admit` when there is space for the values in the line.
     """
 
     __slots__ = (
@@ -120,8 +120,8 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         self.queue: deque[T] = deque()
         self.urgent: deque[T] | None = None
         self.line: OrderedDict[Ticket[T], None] | None = None
-        # How long the queue may be for a newcomer: 0 while others stand in line, and once closed. One
-        # comparison on the fast path instead of three.
+        # The length of the queue below which a value is queued at once: 0 while values wait in the line, and after
+        # closing. The fast path needs one comparison instead of three.
         self.limit = capacity
         self.closed = False
         self.taken: int = 0
@@ -134,9 +134,9 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
     # Sending
 
     async def send(self, value: T) -> None:
-        """Queue `value`, waiting for room if the policy is to wait.
+        """Queue `value`, waiting for space if that is the policy.
 
-        Raises `ActorDown` when closed and `MailboxFull` as the policy has it.
+        Raises `ActorDown` when closed, and `MailboxFull` according to the policy.
         """
         if not next(_turns) & _MASK:
             await checkpoint()  # before queueing: a cancelled send was not sent
@@ -154,7 +154,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
             self._overflowed(value)
 
     def send_nowait(self, value: T) -> None:
-        """Queue `value` without waiting. Raises `ActorDown`, and `MailboxFull` unless the policy drops."""
+        """Queue `value` without waiting. Raises `ActorDown`, and `MailboxFull` unless the policy drops a value."""
         if len(self.queue) < self.limit:
             self.queue.append(value)
             waiter = self.waiter
@@ -165,14 +165,14 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
             self._overflowed(value)
 
     def send_urgent(self, value: T) -> None:
-        """Put `value` in the lane that is received before the queue; not bounded, for the runtime's own use."""
+        """Put `value` into the lane that is received before the queue: unbounded, for the runtime only."""
         if self.urgent is None:
             self.urgent = deque()
         self.urgent.append(value)
         self.wake()
 
-    def stand_in_line(self, value: T, task: Task | None = None) -> Ticket[T]:
-        """Take a place in line for `value`; `task` is woken when it is queued. Raises `ActorDown` when closed."""
+    def join_line(self, value: T, task: Task | None = None) -> Ticket[T]:
+        """Append `value` to the line; `task` is woken when it is queued. Raises `ActorDown` when closed."""
         self._raise_if_closed()
         if self.line is None:
             self.line = OrderedDict()
@@ -182,13 +182,13 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         return ticket
 
     def leave_line(self, ticket: Ticket[T]) -> None:
-        """Give the place up, if `ticket` still stands in line: its value was not sent."""
+        """Remove `ticket` if it is still in the line: its value was not sent."""
         if self.line and ticket in self.line:
             del self.line[ticket]
             self._reopen_if_no_line()
 
     async def _send_in_line(self, value: T) -> None:
-        ticket = self.stand_in_line(value, current_task())
+        ticket = self.join_line(value, current_task())
 
         def abort(_: RaiseCancelT) -> Abort:
             self.leave_line(ticket)
@@ -226,8 +226,8 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         if not self.line and not self.closed:
             self.limit = self.capacity
 
-    def drop(self, value: T, reason: str) -> None:  # noqa: ARG002  a subclass keeps them
-        """Called with each value that is lost, and why. Counts it."""
+    def drop(self, value: T, reason: str) -> None:  # noqa: ARG002  a subclass uses them
+        """Count a value that is lost, for the given `reason`. A subclass may keep it."""
         self.dropped += 1
 
     # Receiving
@@ -256,9 +256,9 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         raise trio.WouldBlock
 
     async def wait(self) -> None:
-        """Wait until something is sent or the mailbox is closed. One task at a time: `trio.BusyResourceError`."""
+        """Wait until a value is sent or the mailbox is closed. Raises `trio.BusyResourceError` if a task waits."""
         if self.waiter is not None:
-            raise trio.BusyResourceError(f"another task already receives from {self.name}")
+            raise trio.BusyResourceError(f"another task already receives from mailbox {self.name}")
         self.waiter = current_task()
         await wait_task_rescheduled(self.abort_wait)
 
@@ -275,7 +275,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
             reschedule(waiter)
 
     def admit(self) -> None:
-        """Queue the values of those who stand in line, as far as there is room, and wake them."""
+        """Queue values from the line while there is space, and wake their senders."""
         line, queue = self.line, self.queue
         while line and len(queue) < self.capacity:
             ticket, _ = line.popitem(last=False)
@@ -288,9 +288,9 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
     # Closing
 
     def close(self) -> None:
-        """Refuse what is sent from now on; what is queued can still be received.
+        """Refuse new values; those that are queued can still be received.
 
-        Who stands in line was not sent and gets `ActorDown`.
+        Values in the line were not sent: their senders get `ActorDown`.
         """
         self.closed = True
         self.limit = 0
@@ -303,7 +303,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         self.wake()
 
     def reopen(self) -> None:
-        """Take messages again after `close`."""
+        """Accept values again after `close`."""
         self.closed = False
         self._reopen_if_no_line()
 

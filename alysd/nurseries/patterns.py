@@ -1,6 +1,7 @@
-"""Patterns in failures over time: what one failure does not show.
+"""Patterns in failures over time, which a single failure does not show.
 
-A pure function of the records, so that a status page, a monitor and a test see the same.
+`find_patterns` is a pure function of the records, so that status pages, the monitor and tests find the same
+patterns.
 """
 
 from collections import defaultdict
@@ -14,21 +15,21 @@ from alysd.nurseries.failures import FailureRecord
 
 
 class PatternKind(Enum):
-    """What can be seen in many failures."""
+    """The kinds of patterns."""
 
     BURST = "burst"
-    """One child fails again and again within a short time."""
+    """One child fails repeatedly within a short time."""
     RHYTHM = "rhythm"
-    """One child fails at regular intervals: something periodic is behind it."""
+    """One child fails at regular intervals, which suggests a periodic cause."""
     CASCADE = "cascade"
-    """Several children fail one after the other at about the same time."""
+    """Several children fail within a short time."""
     COMMON_CAUSE = "common cause"
     """Several children fail with the same kind of error over a longer time."""
 
 
 @attrs.frozen
 class Pattern:
-    """A pattern: who, how often, from when to when (seconds of trio's clock)."""
+    """A pattern: the children, the number of failures, and the times of the first and the last on trio's clock."""
 
     kind: PatternKind
     children: tuple[str, ...]
@@ -40,13 +41,13 @@ class Pattern:
 
 @attrs.frozen
 class PatternRules:
-    """From when on failures are a pattern. Times in seconds."""
+    """The thresholds from which failures are a pattern. Times in seconds."""
 
     burst_failures: int = 5
     burst_seconds: float = 60.0
     rhythm_failures: int = 5
     rhythm_spread: float = 0.1
-    """How far intervals may be from their mean, as a part of it."""
+    """The largest deviation of an interval from the mean interval, as a fraction of the mean."""
     cascade_children: int = 3
     cascade_seconds: float = 5.0
     common_children: int = 3
@@ -56,7 +57,7 @@ class PatternRules:
 def find_patterns(
     records: Sequence[FailureRecord], now: float, rules: PatternRules | None = None
 ) -> tuple[Pattern, ...]:
-    """The patterns in `records` (oldest first) that reach into the present, as of `now`."""
+    """The patterns in `records` (oldest first) that are still going on at `now`."""
     rules = rules or PatternRules()
     by_child: defaultdict[str, list[FailureRecord]] = defaultdict(list)
     for record in records:
@@ -91,7 +92,7 @@ def _rhythm(child: str, failures: Sequence[FailureRecord], now: float, rules: Pa
     gaps = [later.at - earlier.at for earlier, later in pairwise(failures)]
     mean = sum(gaps) / len(gaps)
     regular = mean > 0 and all(abs(gap - mean) <= rules.rhythm_spread * mean for gap in gaps)
-    if regular and now - failures[-1].at <= 2 * mean:  # a beat was missed: the rhythm is over
+    if regular and now - failures[-1].at <= 2 * mean:  # later than that, the rhythm has ended
         yield _pattern(PatternKind.RHYTHM, failures, f"{child} fails about every {mean:.3g} s")
 
 

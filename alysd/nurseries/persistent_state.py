@@ -1,10 +1,10 @@
-"""State that an actor asks to keep over its restarts: in memory, or in a store beside it.
+"""State that an actor keeps over its restarts, in memory or in a store.
 
     kept = PersistentState("tally", 0)
     actor(address, lambda: Tally(kept))
 
-What an instance must have after a crash it keeps here at the moment it is true; everything else starts anew,
-which is what restarting is good for.
+An instance saves here what the next instance needs after a crash, as soon as it changes. All other state starts
+anew with each instance.
 """
 
 from typing import Generic, Protocol, TypeVar
@@ -13,19 +13,19 @@ S = TypeVar("S")
 
 
 class StateStore(Protocol[S]):
-    """Where state outlives the process: given by the program, which knows how its state becomes bytes."""
+    """Stores state beyond the life of the process. Provided by the program, which encodes its state."""
 
     async def load(self, name: str) -> S | None:
-        """What was saved last under this name, or `None`."""
+        """The state saved last under this name, or `None`."""
         ...
 
     async def save(self, name: str, state: S) -> None:
-        """Save; when this returns it is safe."""
+        """Save the state. It is durable when this returns."""
         ...
 
 
 class PersistentState(Generic[S]):
-    """One state under one name, with `initial` for when there is none yet."""
+    """One state under one name. It is `initial` until a state is kept."""
 
     def __init__(self, name: str, initial: S, store: StateStore[S] | None = None) -> None:
         self.name = name
@@ -34,7 +34,7 @@ class PersistentState(Generic[S]):
         self._loaded = store is None
 
     async def load(self) -> S:
-        """The state as it was kept last: for `pre_start`. Reads the store once a process."""
+        """The state that was kept last; for `pre_start`. Reads the store once per process."""
         if self._store is not None and not self._loaded:
             stored = await self._store.load(self.name)
             if stored is not None:
@@ -43,7 +43,7 @@ class PersistentState(Generic[S]):
         return self._state
 
     async def keep(self, state: S) -> None:
-        """Keep this state: in the store first, so that memory is never ahead of it."""
+        """Keep this state: in the store first, so that memory is never newer than the store."""
         if self._store is not None:
             await self._store.save(self.name, state)
             self._loaded = True

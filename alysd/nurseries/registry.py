@@ -21,7 +21,7 @@ from alysd.nurseries.supervision import SupervisorChild
 
 @attrs.frozen
 class MailboxSnapshot:
-    """The mailbox of one actor: counts since it was made, and how full it is."""
+    """The mailbox of one actor: how full it is, and counts since the address was created."""
 
     depth: int
     capacity: int
@@ -29,38 +29,38 @@ class MailboxSnapshot:
     refused: int
     dropped: int
     abandoned: int
-    """Asks that were not handled because the asker had gone."""
+    """Asks that were not handled because their asker no longer waited."""
     longest_wait: float
-    """Seconds; by samples of one message in 16."""
+    """Seconds, from a sample of one message in 16."""
 
 
 @attrs.frozen
 class ChildSnapshot:
-    """One child, and those below it."""
+    """One child and all below it."""
 
     name: str
     kind: str
     """`actor`, `task` or `supervisor`."""
     state: State
     health: Health
-    """As the monitor last found it; Unknown without a monitor."""
+    """As the monitor found it last; Unknown without a monitor."""
     priority: Priority
     restart: str
     """The name of the restart policy."""
     strategy: str | None
-    """The name of the group strategy, of a supervisor."""
+    """The name of the group strategy, for a supervisor."""
     restarts: int
     last_error: str | None
-    """Type and words of the last failure."""
+    """The type and the text of the last failure."""
     last_error_at: float | None
-    """When, on trio's clock."""
+    """The time of the last failure on trio's clock."""
     uptime: float
-    """Seconds the present instance has been running; 0 when it is not."""
+    """Seconds since the present instance came up; 0 when none is up."""
     mailbox: MailboxSnapshot | None
     children: tuple["ChildSnapshot", ...] = ()
 
     def walk(self) -> Iterator["ChildSnapshot"]:
-        """This and all below, in start order."""
+        """This snapshot and all below it, in start order."""
         yield self
         for child in self.children:
             yield from child.walk()
@@ -105,7 +105,7 @@ def _mailbox_snapshot(address: Address[Any]) -> MailboxSnapshot:
 
 
 class Registry:
-    """A view of all children of a running system: it is never out of date."""
+    """A live view of all children of a running system."""
 
     def __init__(self, children: Mapping[str, Child]) -> None:
         self._children = children
@@ -117,7 +117,7 @@ class Registry:
         return name in self._children
 
     def address(self, name: str) -> Address[Any]:
-        """The address of the actor `name`. Its protocol is not known here: who looks it up must know.
+        """The address of the actor `name`. The caller has to know its protocol.
 
         Raises `UnknownChild` when there is no such actor.
         """
@@ -137,7 +137,7 @@ class Registry:
         state: State | None = None,
         health: Health | None = None,
     ) -> Iterator[ChildSnapshot]:
-        """The children that fit everything given, in start order. `pattern` is that of a shell: `peg-*`."""
+        """The children that match all arguments, in start order. `pattern` is a shell pattern, such as `peg-*`."""
         for name, child in self._children.items():
             spec = child.spec
             if (
@@ -153,11 +153,11 @@ class Registry:
                     yield snapshot
 
     def dependencies(self, name: str) -> tuple[str, ...]:
-        """All that the child `name` needs, directly or not, the nearest first. Raises `UnknownChild`."""
+        """The children that `name` depends on, directly or not, the nearest first. Raises `UnknownChild`."""
         return self._closure(name, self._needs)
 
     def dependents(self, name: str) -> tuple[str, ...]:
-        """All that needs the child `name`, directly or not, the nearest first. Raises `UnknownChild`."""
+        """The children that depend on `name`, directly or not, the nearest first. Raises `UnknownChild`."""
         return self._closure(name, self._needed_by)
 
     def _needs(self, name: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A tree of children as data: what `actor`, `task` and `supervisor` return, and `open_system` runs."""
+"""A tree of children as data: `actor`, `task` and `supervisor` build it, `open_system` runs it."""
 
 from collections.abc import Awaitable, Callable, Container, Iterator, Sequence
 from enum import IntEnum
@@ -15,11 +15,11 @@ from alysd.nurseries.restart import ExponentialBackoff, Immediate, Intensity, Re
 P = TypeVar("P")
 
 STOP_SECONDS = 5.0
-"""How long a child may take to stop before it is cancelled, unless it says otherwise."""
+"""The default of `stop_seconds`: how long a child may take to stop before it is cancelled."""
 
 
 class Priority(IntEnum):
-    """How much hangs on a child; lower is more urgent."""
+    """How important a child is: how often the monitor checks its health. Lower numbers are more important."""
 
     CRITICAL = 0
     HIGH = 1
@@ -29,7 +29,7 @@ class Priority(IntEnum):
 
 @attrs.frozen(kw_only=True)
 class ChildSpec:
-    """What is common to all children. Names are unique in a system."""
+    """What all kinds of children have. Names are unique in a system."""
 
     name: str
     restart: RestartPolicy
@@ -41,7 +41,7 @@ class ChildSpec:
 
 @attrs.frozen(kw_only=True)
 class ActorSpec(ChildSpec):
-    """An actor: `factory` makes each instance, `handle_seconds` bounds the handling of one message."""
+    """An actor: `factory` makes each instance, `handle_seconds` bounds the handling of each message."""
 
     address: Address[Any]
     factory: Callable[[], Actor[Any]]
@@ -76,11 +76,11 @@ def actor(
     depends_on: Sequence[str] = (),
     tags: Sequence[str] = (),
 ) -> ActorSpec:
-    """An actor child, named as its address. It restarts with exponential backoff unless `restart` differs.
+    """An actor child with the name of its address. By default it restarts with exponential backoff.
 
-    A handler that takes longer than `handle_seconds` is cancelled and crashes the actor (`HandlerTooSlow`); it
-    costs a cancel scope a message, and nothing where it is `None`. `depends_on` names children that must have
-    been started before it, anywhere in the tree.
+    A handler that takes longer than `handle_seconds` is cancelled, and crashes the actor with `HandlerTooSlow`.
+    The bound costs a cancel scope per message; `None` costs nothing. `depends_on` names children that have to be
+    started before this one, anywhere in the tree.
     """
     return ActorSpec(
         name=address.name,
@@ -106,9 +106,9 @@ def task(
     tags: Sequence[str] = (),
     may_end: bool = False,
 ) -> TaskSpec:
-    """A task child: `run()` is called for each instance. To stop it is to cancel it.
+    """A task child: `run()` is called for each instance. It is stopped by cancelling it.
 
-    A return is a failure (`ChildEnded`) unless the task `may_end`.
+    If it returns, that is a failure (`ChildEnded`), unless the task `may_end`.
     """
     return TaskSpec(
         name=name,
@@ -134,9 +134,9 @@ def supervisor(
     depends_on: Sequence[str] = (),
     tags: Sequence[str] = (),
 ) -> SupervisorSpec:
-    """A supervisor child; when it gives up, its own supervisor restarts it at once unless `restart` differs.
+    """A supervisor child. When it gives up, its own supervisor restarts it, by default at once.
 
-    `stop_seconds` is by default the sum of its children's, since they stop one after the other.
+    The default of `stop_seconds` is the sum of the children's, which stop one after the other, and a second more.
     """
     if stop_seconds is None:
         stop_seconds = sum(child.stop_seconds for child in children) + 1.0
@@ -162,13 +162,17 @@ def walk(spec: ChildSpec) -> Iterator[ChildSpec]:
 
 
 def validate(spec: ChildSpec, running: Container[str] = ()) -> None:
-    """Raise `SpecError` unless names are new and every dependency starts earlier or is among those `running`."""
+    """Check a tree before it starts, beside the children named in `running`.
+
+    Raises `SpecError` for a name or an address that is used twice, and for a dependency that does not start
+    earlier.
+    """
     started: set[str] = set()
     for child in walk(spec):
         if child.name in started or child.name in running:
-            raise SpecError(f"two children are named {child.name}")
+            raise SpecError(f"two children are named {child.name}; names are unique in a system")
         if isinstance(child, ActorSpec) and child.address.wheel is not None:
-            raise SpecError(f"the address {child.name} already has an actor in a running system")
+            raise SpecError(f"the address {child.name} has an actor in a running system already")
         for needed in child.depends_on:
             if needed not in started and needed not in running:
                 raise SpecError(f"{child.name} depends on {needed}, which is not started before it")

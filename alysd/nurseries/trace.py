@@ -1,9 +1,10 @@
-"""Trace context, as W3C Trace Context has it, carried with messages while a trace is open.
+"""Trace contexts according to W3C Trace Context, carried with messages while a trace is open.
 
     with traced(TraceContext.parse(header)):
         await chain.ask(GetHead())        # the handler runs with the same current_trace()
 
-A message is wrapped in a `TracedMessage` only then: while no trace is open, tracing costs one attribute.
+A message is wrapped in a `TracedMessage` only while a trace is open; otherwise tracing costs a sender one
+attribute lookup.
 """
 
 import re
@@ -19,7 +20,7 @@ _HEADER = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})
 
 @attrs.frozen
 class TraceContext:
-    """Which trace a piece of work belongs to, and which span of it is its parent."""
+    """The trace that a piece of work belongs to, and its parent span."""
 
     trace_id: str
     """32 lower-case hexadecimal digits, not all zero."""
@@ -29,7 +30,7 @@ class TraceContext:
 
     @classmethod
     def parse(cls, header: str) -> "TraceContext | None":
-        """The context in a `traceparent` header, or `None` when it is not one (then a trace starts anew)."""
+        """The context in a `traceparent` header, or `None` if it is invalid (the receiver then starts a trace)."""
         match = _HEADER.fullmatch(header)
         if match is None:
             return None
@@ -39,13 +40,13 @@ class TraceContext:
         return cls(trace_id, span_id, bool(int(flags, 16) & 1))
 
     def header(self) -> str:
-        """The `traceparent` header that says this."""
+        """The `traceparent` header for this context."""
         return f"00-{self.trace_id}-{self.span_id}-{int(self.sampled):02x}"
 
 
 @attrs.define
 class Traces:
-    """How many traces are open in the process: what senders look at before anything else."""
+    """The number of open traces in the process, which every send checks first."""
 
     open: int = 0
 
@@ -56,13 +57,13 @@ _current: ContextVar[TraceContext | None] = ContextVar("trace", default=None)
 
 
 def current_trace() -> TraceContext | None:
-    """The trace that this code runs in, if it does."""
+    """The context of the trace that this code runs in, or `None`."""
     return _current.get()
 
 
 @contextmanager
 def traced(context: TraceContext) -> Generator[None]:
-    """Run the block, and the handlers of what it sends, in this trace."""
+    """Run the block in this trace, and the handlers of the messages that it sends."""
     token = _current.set(context)
     traces.open += 1
     try:
@@ -74,7 +75,7 @@ def traced(context: TraceContext) -> Generator[None]:
 
 @contextmanager
 def untraced() -> Generator[None]:
-    """Run the block outside of any trace: for what goes on after the work that the trace is of."""
+    """Run the block outside of any trace, for work that continues after the traced work has ended."""
     token = _current.set(None)
     try:
         yield
@@ -84,22 +85,22 @@ def untraced() -> Generator[None]:
 
 @attrs.frozen
 class TracedMessage:
-    """A message and the trace it was sent in, as they wait in a mailbox."""
+    """A message in a mailbox, with the context of the trace it was sent in."""
 
     message: Any
     context: TraceContext
 
 
 class Tracer(Protocol):
-    """Records what is done in a trace. Only messages that carry one ever come to it."""
+    """Records the handling of messages that carry a trace."""
 
     def handling(self, actor: str, message: str, sender: TraceContext) -> AbstractContextManager[TraceContext]:
-        """Around the handling of a message (its type) by `actor`: the context is what the handler runs in."""
+        """Wraps the handling of a message of type `message` by `actor`, which runs in the context it yields."""
         ...
 
 
 class Unrecorded:
-    """The tracer of a system that was given none: handlers run in their senders' span."""
+    """The default tracer: it records nothing, and handlers run in the spans of their senders."""
 
     def handling(self, actor: str, message: str, sender: TraceContext) -> AbstractContextManager[TraceContext]:  # noqa: ARG002
         """Record nothing."""
@@ -107,6 +108,6 @@ class Unrecorded:
 
 
 def carry(message: object) -> object:
-    """The message with the trace that is open here, or as it is."""
+    """The message, wrapped with the context of the trace that is open here, if one is."""
     context = _current.get()
     return message if context is None else TracedMessage(message, context)

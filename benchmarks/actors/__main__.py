@@ -2,8 +2,8 @@
 
     python -m benchmarks.actors [--rounds 5] [--quick] [--plot FILE.png]
 
-Every figure comes from a process that does nothing else. The peers take turns, job by job, and what counts is the
-ratio to raw trio in the same round. A peer that is not installed is left out, with the reason.
+Every figure comes from a process of its own. The peers take turns, job by job; the table shows the ratio to raw
+trio in the same round. A peer that is not installed is left out, with the reason.
 """
 
 import argparse
@@ -22,7 +22,7 @@ PLOT = Path("data/actors.png")
 
 
 def available() -> list[Peer]:
-    """The peers that can be measured here; says which cannot."""
+    """The peers that can be measured here. Prints which cannot, and why."""
     found: list[Peer] = []
     for peer in PEERS:
         missing = peer.missing()
@@ -34,11 +34,11 @@ def available() -> list[Peer]:
 
 
 def main() -> None:
-    """Read the command line, measure, print."""
+    """Read the command line, measure, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median counts (5)")
-    parser.add_argument("--quick", action="store_true", help="a tenth of everything, for a look")
-    parser.add_argument("--plot", type=Path, default=PLOT, help=f"where the picture goes ({PLOT})")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; the table shows their median (5)")
+    parser.add_argument("--quick", action="store_true", help="a tenth of all sizes, for a rough look")
+    parser.add_argument("--plot", type=Path, default=PLOT, help=f"the file for the picture ({PLOT})")
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")

@@ -1,4 +1,4 @@
-"""What every peer measures with: how much of everything, the clock, memory, percentiles."""
+"""What all peers share: the sizes of the jobs, the figures, memory, percentiles."""
 
 import os
 from collections.abc import Sequence
@@ -7,31 +7,31 @@ from pathlib import Path
 import attrs
 
 Figures = dict[str, float]
-"""A figure for each row that a job fills, by the row's key."""
+"""A figure per row that a job fills, by the key of the row."""
 
 MAILBOX = 1024
-"""Messages a mailbox holds, for all peers that have bounded ones."""
+"""The capacity of a mailbox, for all peers with bounded mailboxes."""
 
 PACE_SECONDS = 0.001
-"""Between two bursts of the latency job: at 10,000 messages/s ten at a time, as a busy socket delivers them."""
+"""Seconds between two bursts of the latency job: at 10,000 messages/s, bursts of ten, as from a busy socket."""
 
 LATENCY_RATE = 10_000
-"""Messages/s of the latency job: what is asked of one actor, and far from what saturates one."""
+"""Messages per second of the latency job: the goal for one actor, and far below what saturates it."""
 
 CLIENTS = 64
-"""Tasks that ask at the same time."""
+"""The number of tasks that ask at the same time."""
 
 PRODUCERS = 8
 CONSUMERS = 1_000
 """The receiving actors of the row with 1,000 actors."""
 
 IN_A_ROW = 4
-"""Messages to the same actor before the next one's turn, in the crowd that talks in fours."""
+"""Messages in a row to the same actor, in the job `crowd_fours`."""
 
 
 @attrs.frozen
 class Sizes:
-    """How much of everything, chosen so that raw trio takes some half a second for it; faster peers do more."""
+    """The sizes of the jobs, chosen so that raw trio takes about half a second for each."""
 
     tells: int = 60_000
     asks: int = 12_000
@@ -46,7 +46,7 @@ class Sizes:
     health_rounds: int = 10
 
     def faster(self, factor: int) -> "Sizes":
-        """More messages and asks, for a peer that is about so much faster: shorter runs are noisier."""
+        """The sizes for a peer that is about `factor` times faster: shorter runs would be noisier."""
         return attrs.evolve(
             self,
             tells=self.tells * factor,
@@ -69,19 +69,19 @@ QUICK = Sizes(
     lookups=30_000,
     health_rounds=3,
 )
-"""A look in half a minute; too short for figures to rely on."""
+"""Half a minute in all; too short for reliable figures."""
 
 
 def receivers(producer: int, messages: int, in_a_row: int) -> list[int]:
-    """To which of the thousand each message of a producer goes: scattered, so that no two producers march in step.
+    """The receiver of each message of a producer, scattered so that producers do not move in step.
 
-    With `in_a_row` messages to one before it is the next one's turn.
+    Each receiver gets `in_a_row` messages in a row.
     """
     return [(index // in_a_row * 7 + producer * 125) % CONSUMERS for index in range(messages)]
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that `share` of all are below. Raises `ValueError` when there are none."""
+    """The value below which `share` of all values lie. Raises `ValueError` for no values."""
     if not values:
         raise ValueError("no values")
     ordered = sorted(values)
@@ -89,6 +89,6 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def resident_bytes() -> int:
-    """Memory of this process that is in RAM."""
+    """The resident memory of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")

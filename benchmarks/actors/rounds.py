@@ -1,6 +1,6 @@
-"""Running the jobs: each in a process of its own, the peers of one job one after the other, round by round.
+"""Running the jobs: each in a process of its own, job by job, with all peers of a job one after the other.
 
-A second lies between a peer's figure and the one it is divided by, so a machine that is busy is busy for both.
+The two figures of a ratio are about a second apart, so the load of the machine affects both.
 """
 
 import json
@@ -14,15 +14,15 @@ from benchmarks.actors.rows import JOBS
 from benchmarks.actors.table import Round
 
 JOB_SECONDS = 180.0
-"""For one job: ten times the longest, a hundred thousand actors, on a machine with other things to do."""
+"""The timeout of one job: ten times the longest job, on a busy machine."""
 
 
 class JobFailed(Exception):
-    """A job did not give its figures; says what it wrote last."""
+    """A job gave no figures; the message has the end of its output."""
 
 
 def run_job(peer: Peer, job: str, *, quick: bool) -> Figures:
-    """One job in a fresh process. Raises JobFailed."""
+    """Run one job in a new process. Raises `JobFailed`."""
     command = [sys.executable, "-m", "benchmarks.actors.peers", peer.module, job]
     if quick:
         command.append("--quick")
@@ -36,7 +36,7 @@ def run_job(peer: Peer, job: str, *, quick: bool) -> Figures:
 
 
 def run_rounds(peers: Sequence[Peer], rounds: int, *, quick: bool) -> Iterator[Round]:
-    """All jobs of all peers, `rounds` times. Every other round goes through the peers backwards."""
+    """Run all jobs of all peers `rounds` times; every other round takes the peers in reverse."""
     for number in range(rounds):
         figures: dict[str, Figures] = {peer.title: {} for peer in peers}
         for job in JOBS:

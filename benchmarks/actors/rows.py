@@ -1,11 +1,11 @@
-"""The table's rows: what is measured, by which job, and how good it should be."""
+"""The rows of the table: what is measured, by which job, with which goal."""
 
 import attrs
 
 
 @attrs.frozen
 class Goal:
-    """At least (or at most: the row knows) so many times raw trio's figure, or so much in the row's own unit."""
+    """A bound in multiples of raw trio's figure (`times`) or in the unit of the row (`value`)."""
 
     times: float | None = None
     value: float | None = None
@@ -13,7 +13,7 @@ class Goal:
 
 @attrs.frozen
 class Row:
-    """One thing measured. `key` is what peers call it, `unit` what figures are in."""
+    """One row. `key` is its name in the figures of a peer, `unit` the unit of the figures."""
 
     key: str
     title: str
@@ -22,7 +22,7 @@ class Row:
     more_is_better: bool = False
 
     def reached(self, value: float, ratio: float | None) -> bool | None:
-        """Whether all that is asked is so; `None` when nothing is asked, or a ratio that is asked is unknown."""
+        """Whether the goal is reached; `None` without a goal, or when its ratio is unknown."""
         goal = self.goal
         verdicts: list[bool] = []
         if goal.value is not None:
@@ -56,10 +56,10 @@ ROWS = (
     Row("lookup", "lookup by name", "ns", Goal(times=3)),
     Row("health", "health of 1,000 actors", "ms", Goal(value=25)),
 )
-"""In the order of the table. "started, asked, stopped" is for each of as many idle actors as are measured."""
+"""In the order of the table. "started, asked, stopped" is the time per idle actor."""
 
 JOBS = ("tell", "ask", "clients", "crowd", "crowd_fours", "spawn", "crash", "idle", "latency", "lookup", "health")
-"""What runs in a process of its own; a job fills the rows whose keys begin with its name."""
+"""The jobs, each run in a process of its own. A job fills the rows whose keys begin with its name."""
 
 AGAINST_PYKKA = {"tell": Goal(times=4), "ask": Goal(times=1 / 1.5), "idle": Goal(times=0.25)}
-"""Besides: goals against Pykka instead of raw trio, by the row's key."""
+"""Further goals, against Pykka instead of raw trio, by the key of the row."""

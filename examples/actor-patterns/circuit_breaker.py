@@ -1,6 +1,6 @@
-"""A circuit breaker: an actor whose outside is broken is left alone for a while, and asks fail at once.
+"""A circuit breaker: while an external service is down, its actor is not restarted, and asks fail at once.
 
-Closed, half-open and open are a matter of the restart policy; the actor knows nothing of them.
+Closed, half-open and open are states of the restart policy; the actor has no code for them.
 Run it: python examples/actor-patterns/circuit_breaker.py
 """
 
@@ -37,7 +37,7 @@ class GetQuote(Ask[Quoting, int]):
 
 @attrs.define
 class Exchange:
-    """The outside: a line that can be cut."""
+    """The external service: its connection can be cut."""
 
     cut: bool = False
     called: int = 0
@@ -51,19 +51,19 @@ class Exchange:
 
 
 class Quoter(Actor[Quoting]):
-    """Asks the exchange; an error of the line is a crash, and its supervisor's business."""
+    """Asks the exchange. A connection error crashes the actor, and its supervisor handles that."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
 
     @handles(GetQuote)
-    async def get_quote(self, message: GetQuote) -> int:  # noqa: ARG002  its type says all
+    async def get_quote(self, message: GetQuote) -> int:  # noqa: ARG002  the message has no fields
         """Ask the exchange."""
         return self._exchange.price()
 
 
 async def attempt(quoter: Address[Quoting]) -> str:
-    """What an asker sees."""
+    """The result of an ask, as text."""
     try:
         return f"price {await quoter.ask(GetQuote())}"
     except CircuitOpen as error:
@@ -73,7 +73,7 @@ async def attempt(quoter: Address[Quoting]) -> str:
 
 
 async def main() -> None:
-    """Cut the line, ask until the breaker opens, repair the line, wait."""
+    """Cut the connection, ask until the breaker opens, restore the connection, and wait."""
     exchange = Exchange()
     quoter: Address[Quoting] = Address("quoter")
     crashes: list[Change] = []

@@ -1,7 +1,7 @@
-"""A bus of events: who publishes does not know who listens, and never waits for them.
+"""A bus of events: publishers do not know the subscribers and never wait for them.
 
-A subscriber gets the events of a type, or of a base of it. One that is too slow loses the oldest, and can see how
-many. Run it: python examples/actor-patterns/event_bus.py
+A subscriber gets the events of a type and of its subclasses. A subscriber that is too slow loses its oldest
+events, and can see how many. Run it: python examples/actor-patterns/event_bus.py
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,18 +14,18 @@ from alysd.nurseries import Bus, OneForOne, open_system, supervisor, task
 
 @attrs.frozen
 class Weather:
-    """Anything that happens outside."""
+    """The temperature of a day."""
 
     degrees: int
 
 
 @attrs.frozen
 class Frost(Weather):
-    """Below zero."""
+    """A temperature below zero."""
 
 
 def gardener(bus: Bus, notes: list[str]) -> Callable[[], Awaitable[None]]:
-    """Cares for frost alone."""
+    """A task that subscribes to frost only."""
 
     async def run() -> None:
         with bus.subscribe(Frost) as events:
@@ -39,7 +39,7 @@ def gardener(bus: Bus, notes: list[str]) -> Callable[[], Awaitable[None]]:
 
 
 def chronicler(bus: Bus, notes: list[str]) -> Callable[[], Awaitable[None]]:
-    """Cares for everything, but is slow, and has two hands."""
+    """A task that subscribes to all weather, but is slow and keeps at most two events waiting."""
 
     async def run() -> None:
         with bus.subscribe(Weather, capacity=2) as events:
@@ -51,7 +51,7 @@ def chronicler(bus: Bus, notes: list[str]) -> Callable[[], Awaitable[None]]:
 
 
 async def main() -> None:
-    """Five days of weather at once."""
+    """Publish five days of weather at once."""
     bus = Bus()
     gardening: list[str] = []
     chronicle: list[str] = []

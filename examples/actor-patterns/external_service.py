@@ -1,7 +1,7 @@
-"""Supervision of an external process: an actor owns it, and the process's end is the actor's crash.
+"""Supervision of an external process: an actor owns it and crashes when it ends.
 
-Started in `pre_start`, ended in `stopped`, which runs however the actor ended: no process is ever left behind.
-Run it: python examples/actor-patterns/external_service.py
+The actor starts the process in `pre_start` and ends it in `stopped`, which runs however the actor ended. So no
+process is left behind. Run it: python examples/actor-patterns/external_service.py
 """
 
 import logging
@@ -25,17 +25,17 @@ from alysd.nurseries import (
 )
 
 SERVICE = "import sys\nfor line in sys.stdin: print(line.strip().upper(), flush=True)"
-"""The external program: shouts back what it is told, one line each."""
+"""The external program: writes each line back in capitals."""
 
 ANSWER_SECONDS = 5.0
-"""The most a line may take: a process that starts on a busy machine needs a second."""
+"""The timeout for one line: on a busy machine a process needs a second to start."""
 
 LINE_BYTES = 4096
 """The longest answer that is read."""
 
 
 class ServiceDied(Exception):
-    """The process ended, or closed its mouth."""
+    """The process ended, or closed its output."""
 
 
 class Shouting:
@@ -50,21 +50,21 @@ class Shout(Ask[Shouting, str]):
 
 
 class Service(Actor[Shouting]):
-    """One external process, and the only one who talks to it."""
+    """Owns one external process. No other code talks to it."""
 
     def __init__(self, started: list[trio.Process]) -> None:
         self._started = started
         self._process: trio.Process | None = None
 
     async def pre_start(self) -> None:
-        """Start the process; no message comes before it runs."""
+        """Start the process. No message is handled before it runs."""
         self._process = await trio.lowlevel.open_process(
             [sys.executable, "-c", SERVICE], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self._started.append(self._process)
 
     async def stopped(self) -> None:
-        """End the process and wait for it: it is never left to itself."""
+        """End the process and wait for its end."""
         if self._process is not None:
             self._process.kill()
             await self._process.wait()
@@ -73,7 +73,7 @@ class Service(Actor[Shouting]):
 
     @handles(Shout)
     async def shout(self, message: Shout) -> str:
-        """Write a line, read a line; a broken pipe or an end of file is the process's death."""
+        """Write a line and read a line. A broken pipe or an end of file means that the process has ended."""
         assert self._process is not None
         assert self._process.stdio is not None
         try:
@@ -88,7 +88,7 @@ class Service(Actor[Shouting]):
 
 
 async def main() -> None:
-    """Ask, kill the process from outside, see it come back, stop, and see it gone."""
+    """Ask, kill the process from outside, ask its successor, stop, and check that no process is left."""
     service: Address[Shouting] = Address("service")
     started: list[trio.Process] = []
     child = actor(service, lambda: Service(started), restart=ExponentialBackoff(first_seconds=0.05))

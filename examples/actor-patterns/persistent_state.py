@@ -1,7 +1,7 @@
-"""State that outlives a crash, and the process: kept at the moment it is true, loaded when an instance starts.
+"""State that survives a crash and the end of the process: saved when it changes, loaded when an instance starts.
 
-The state is written to a new file that then takes the old one's place, so that a crash in the middle leaves one of
-the two. Run it: python examples/actor-patterns/persistent_state.py
+The state is written to a new file, which then replaces the old one. A crash in between leaves one of the two.
+Run it: python examples/actor-patterns/persistent_state.py
 """
 
 import json
@@ -35,24 +35,24 @@ class Saving:
 
 @attrs.frozen
 class Deposit(Ask[Saving, int]):
-    """Put something in; answered with the balance. A negative amount is a bug, and crashes the account."""
+    """Deposit an amount; answered with the balance. A negative amount is a bug and crashes the account."""
 
     amount: int
 
 
 class FileStore:
-    """Keeps a number a name in a folder, as JSON."""
+    """Stores one number per name in a folder, as JSON."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     async def load(self, name: str) -> int | None:
-        """What was saved last."""
+        """The number saved last, or `None`."""
         path = trio.Path(self._folder / f"{name}.json")
         return int(json.loads(await path.read_text())) if await path.exists() else None
 
     async def save(self, name: str, state: int) -> None:
-        """Write a new file, force it to the disk, and put it in the old one's place."""
+        """Write a new file, flush it to the disk, and replace the old file with it."""
         await trio.to_thread.run_sync(self._write, name, state)
 
     def _write(self, name: str, state: int) -> None:
@@ -65,19 +65,19 @@ class FileStore:
 
 
 class Account(Actor[Saving]):
-    """A balance that no crash makes smaller."""
+    """A balance that survives crashes."""
 
     def __init__(self, kept: PersistentState[int]) -> None:
         self._kept = kept
         self._balance = 0
 
     async def pre_start(self) -> None:
-        """Take up what the last instance, or the last process, left."""
+        """Load the balance that the last instance, or the last process, saved."""
         self._balance = await self._kept.load()
 
     @handles(Deposit)
     async def deposit(self, message: Deposit) -> int:
-        """Keep the balance first, answer then: what was answered is never forgotten."""
+        """Save the balance before answering, so that every answered deposit is saved."""
         if message.amount < 0:
             raise ValueError(message.amount)
         self._balance += message.amount
@@ -92,7 +92,7 @@ def bank(account: Address[Saving], folder: Path) -> SupervisorSpec:
 
 
 async def main() -> None:
-    """Deposit, crash, deposit, and come back as if in another process."""
+    """Deposit, crash, deposit, and start again as another process would."""
     with tempfile.TemporaryDirectory() as folder:
         account: Address[Saving] = Address("account")
         async with open_system(bank(account, Path(folder))):

@@ -1,7 +1,7 @@
-"""A pipeline with backpressure: three stages with small mailboxes, of which the slowest sets the pace.
+"""A pipeline with backpressure: three stages with small mailboxes, as fast as the slowest of them.
 
-`send` waits for room, so no stage runs ahead of the next by more than a mailbox and memory stays bounded,
-however fast the source is. Run it: python examples/actor-patterns/pipeline.py
+`send` waits for space in the mailbox. So no stage is ahead of the next by more than a mailbox, and memory stays
+bounded, however fast the source is. Run it: python examples/actor-patterns/pipeline.py
 """
 
 import attrs
@@ -10,7 +10,7 @@ import trio
 from alysd.nurseries import Actor, Address, OneForOne, Tell, actor, handles, open_system, supervisor
 
 CAPACITY = 4
-"""Messages between two stages: enough that none idles while the next is busy."""
+"""Messages between two stages: enough to keep each stage busy."""
 
 
 class Stage:
@@ -19,56 +19,56 @@ class Stage:
 
 @attrs.frozen
 class Item(Tell[Stage]):
-    """Something to work on."""
+    """One item of work."""
 
     value: int
 
 
 class Double(Actor[Stage]):
-    """The first stage: fast."""
+    """The first stage, which is fast."""
 
     def __init__(self, then: Address[Stage]) -> None:
         self._then = then
 
     @handles(Item)
     async def double(self, message: Item) -> None:
-        """Pass it on, waiting for room."""
+        """Pass the item on; this waits while the next mailbox is full."""
         await self._then.send(Item(message.value * 2))
 
 
 class Polish(Actor[Stage]):
-    """The second: the slowest."""
+    """The second stage, the slowest."""
 
     def __init__(self, then: Address[Stage]) -> None:
         self._then = then
 
     @handles(Item)
     async def polish(self, message: Item) -> None:
-        """Take 10 ms."""
+        """Work for 10 ms, then pass the item on."""
         await trio.sleep(0.01)
         await self._then.send(Item(message.value + 1))
 
 
 class Collect(Actor[Stage]):
-    """The last: keeps what comes."""
+    """The last stage, which keeps the results."""
 
     def __init__(self, collected: list[int]) -> None:
         self._collected = collected
 
     @handles(Item)
     async def collect(self, message: Item) -> None:
-        """Keep it."""
+        """Keep the result."""
         self._collected.append(message.value)
 
 
 async def main() -> None:
-    """Push thirty items in as fast as they are taken, and look how many are under way."""
+    """Send thirty items as fast as they are accepted, and print how many were in the pipeline at most."""
     doubling: Address[Stage] = Address("doubling", capacity=CAPACITY)
     polishing: Address[Stage] = Address("polishing", capacity=CAPACITY)
     collecting: Address[Stage] = Address("collecting", capacity=CAPACITY)
     collected: list[int] = []
     most = 0
-    # From the last stage to the first: whoever starts finds its successor running, and stops before it.
+    # From the last stage to the first: each stage starts after the next one, and stops before it.
     tree = supervisor("Pipeline", OneForOne(), [
         actor(collecting, lambda: Collect(collected)),
         actor(polishing, lambda: Polish(collecting)),

@@ -1,6 +1,6 @@
-"""A pool: several workers of one protocol behind one name; each piece of work goes to the least loaded.
+"""A pool: several workers of one protocol behind one name. Each message goes to the least loaded worker.
 
-One worker's crash costs its own piece of work and nobody else's.
+The crash of a worker affects only the message that it was handling.
 Run it: python examples/actor-patterns/pool.py
 """
 
@@ -35,11 +35,11 @@ class Square(Ask[Squaring, int]):
 
 
 class Worker(Actor[Squaring]):
-    """Takes a while, and does not like 7."""
+    """Takes 50 ms per number, and crashes on 7."""
 
     @handles(Square)
     async def square(self, message: Square) -> int:
-        """Wait, as if for a thread or another machine."""
+        """Wait, as for a thread or another machine."""
         await trio.sleep(0.05)
         if message.number == 7:
             raise ValueError("7")
@@ -47,7 +47,7 @@ class Worker(Actor[Squaring]):
 
 
 async def main() -> None:
-    """Twelve pieces of work for four workers take the time of three."""
+    """Twelve messages to four workers take as long as three messages to one."""
     workers: Group[Squaring]
     workers, children = pool("worker", 4, Worker, restart=Immediate())
     squares: dict[int, int | str] = {}

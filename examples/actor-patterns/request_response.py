@@ -1,7 +1,7 @@
-"""Request and response: an ask is typed from the message to its answer, and never waits for ever.
+"""Request and response: an ask is typed from the message to its answer, and always ends.
 
-What can come back: the answer, a refusal (the asker's fault), a crash (the actor's), or silence, which ends with
-the ask's timeout. Run it: python examples/actor-patterns/request_response.py
+It ends with the answer, a refusal (the asker is at fault), a crash of the actor, or the timeout of the ask. Run
+it: python examples/actor-patterns/request_response.py
 """
 
 import logging
@@ -31,27 +31,27 @@ class Warehouse:
 
 @attrs.frozen
 class Take(Ask[Warehouse, int]):
-    """Take some out; answered with how many are left."""
+    """Take some items; answered with the number left."""
 
     count: int
 
 
 @attrs.frozen
 class NotEnough(Refusal):
-    """There are only `left`."""
+    """Only `left` items are left."""
 
     left: int
 
 
 class WarehouseActor(Actor[Warehouse]):
-    """Has ten of something. A clumsy hand drops it all at the thirteenth; a very large order takes long."""
+    """Starts with ten items. Taking 13 crashes it; taking more than 100 takes a minute."""
 
     def __init__(self) -> None:
         self._left = 10
 
     @handles(Take)
     async def take(self, message: Take) -> int:
-        """Refuse what is not there."""
+        """Take the items, or refuse if there are not enough."""
         if message.count == 13:
             raise RuntimeError("dropped it")
         if message.count > 100:
@@ -63,9 +63,9 @@ class WarehouseActor(Actor[Warehouse]):
 
 
 async def main() -> None:
-    """Ask four times, each for another outcome."""
+    """Ask four times, with four different outcomes."""
     warehouse: Address[Warehouse] = Address("warehouse")
-    # What is under way when the program ends is given a tenth of a second, and then cancelled.
+    # When the program ends, a handler that still runs is cancelled after 0.1 s.
     child = actor(warehouse, WarehouseActor, restart=Immediate(), stop_seconds=0.1)
     async with open_system(supervisor("Root", OneForOne(), [child])):
         print("left:", await warehouse.ask(Take(4)))

@@ -26,8 +26,8 @@ class CountingBus(Bus):
     listening = 0
 
     @contextmanager
-    def subscribe(self, event_type: type[E], *, capacity: int = 64, who: str = "") -> Generator[Mailbox[E]]:
-        with super().subscribe(event_type, capacity=capacity, who=who) as channel:
+    def subscribe(self, event_type: type[E], *, capacity: int = 64, name: str = "") -> Generator[Mailbox[E]]:
+        with super().subscribe(event_type, capacity=capacity, name=name) as channel:
             self.listening += 1
             try:
                 yield channel

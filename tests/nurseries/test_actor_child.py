@@ -196,7 +196,7 @@ async def test_a_task_that_returns_is_a_failure_that_names_it_unless_it_may_end(
     async with running([task("may", done, may_end=True), task("must not", done)]) as system:
         await trio.sleep(1.05)
         (record,) = system.failures.recent
-        assert record.error == "ChildEnded: must not ended without being asked to"
+        assert record.error == "ChildEnded: must not ended without being asked to stop"
         may, must_not = system.snapshot().children
         assert (may.state, must_not.state) == (State.STOPPED, State.BACKOFF)
 

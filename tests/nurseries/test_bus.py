@@ -60,13 +60,13 @@ async def test_only_permitted_names_publish_and_subscribe() -> None:
         bus.publish(Special(1), sender="chain")  # a rule for a type holds for types derived from it
         with pytest.raises(NotPermitted, match="network may not publish Event"):
             bus.publish(Special(2), sender="network")
-        with pytest.raises(NotPermitted, match="somebody without a name may not publish Event"):
+        with pytest.raises(NotPermitted, match="an unnamed caller may not publish Event"):
             bus.publish(Event(3))
         assert len(events) == 1
-    with bus.subscribe(Special, who="test"):
+    with bus.subscribe(Special, name="test"):
         pass
     with pytest.raises(NotPermitted, match="network may not subscribe to Special"):
-        bus.subscribe(Special, who="network").__enter__()
+        bus.subscribe(Special, name="network").__enter__()
 
 
 async def test_a_publisher_has_a_burst_and_an_average(autojump_clock: MockClock) -> None:
@@ -87,7 +87,7 @@ async def test_a_publisher_has_a_burst_and_an_average(autojump_clock: MockClock)
 
 async def test_a_filter_parts_subscribers_from_publishers() -> None:
     bus = Bus()
-    with bus.subscribe(Event, who="near") as near, bus.subscribe(Event, who="far") as far:
+    with bus.subscribe(Event, name="near") as near, bus.subscribe(Event, name="far") as far:
         bus.filters.append(lambda sender, _, who: not (sender == "chain" and who == "far"))
         bus.publish(Event(1), sender="chain")
         bus.publish(Event(2), sender="other")

@@ -20,7 +20,7 @@ from alysd.nurseries import errors
             "actors would wait for each other for ever: a -> b -> a",
             errors.NotAnswered,
         ),
-        (errors.ChildEnded("a"), "a ended without being asked to", errors.NurseryError),
+        (errors.ChildEnded("a"), "a ended without being asked to stop", errors.NurseryError),
         (
             errors.HealthCheckFailed("a", 3, "no answer"),
             "a failed 3 health checks in a row: no answer",

@@ -152,7 +152,7 @@ async def test_an_actor_that_says_it_is_unhealthy_is_restarted_and_one_that_is_d
     async with running([ill], monitor=HealthMonitor(observer=diary)) as system:
         await trio.sleep(40)
         assert system.failures.of("moody").failures == 1
-        assert "it says that it is unhealthy" in system.failures.recent[0].error
+        assert "it reports that it is unhealthy" in system.failures.recent[0].error
     assert diary.of("moody")[:5] == [
         Health.DEGRADED,
         Health.UNHEALTHY,
@@ -257,6 +257,6 @@ async def test_trends_patterns_and_children_that_are_gone(
         assert moment == pytest.approx(trio.current_time(), abs=5)
         assert counts == {Health.HEALTHY: 2}
         said = [entry.getMessage() for entry in caplog.records if "pattern" in entry.getMessage()]
-        assert "a pattern in failures: echo failed 5 times within 60 s" in said
+        assert "pattern in failures: echo failed 5 times within 60 s" in said
         assert len([words for words in said if "within 60 s" in words]) == 1  # said once, not every round
         assert system.snapshot().children[0].state is State.RUNNING

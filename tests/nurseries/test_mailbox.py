@@ -77,7 +77,7 @@ async def test_a_line_that_everyone_left_no_longer_keeps_newcomers_out() -> None
     mailbox.send_nowait(1)
     with trio.move_on_after(0):
         await mailbox.send(2)
-    ticket = mailbox.stand_in_line(3)
+    ticket = mailbox.join_line(3)
     mailbox.queue.popleft()
     mailbox.leave_line(ticket)
     mailbox.leave_line(ticket)  # once is enough, twice does no harm
@@ -182,7 +182,7 @@ async def test_closing_refuses_new_senders_and_those_in_line_but_keeps_what_was_
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sender)
         await wait_all_tasks_blocked()
-        mailbox.stand_in_line(2)
+        mailbox.join_line(2)
         mailbox.close()
     assert refused == [1]
     assert mailbox.dropped == 1  # the value that stood in line without a task to tell

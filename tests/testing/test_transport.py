@@ -142,7 +142,7 @@ async def test_the_sender_is_the_child_that_sends(autojump_clock: MockClock) -> 
 async def test_events_of_a_bus_pass_through_a_transport() -> None:
     transport, bus = Transport(), Bus()
     bus.filters.append(transport.passes)
-    with bus.subscribe(int, who="till") as events:
+    with bus.subscribe(int, name="till") as events:
         bus.publish(1, sender="ledger")
         with transport.applying(lose):
             bus.publish(2, sender="ledger")

@@ -44,7 +44,7 @@ from benchmarks.actors.measuring import (
 from benchmarks.actors.trio_steps import count_steps
 
 ENDLESS = Intensity(restarts=10**9, seconds=1.0)
-"""So that crashing for a living does not end the system."""
+"""A budget that the crash job does not exhaust."""
 
 
 class Bench:
@@ -66,7 +66,7 @@ class Echo(Ask[Bench, str]):
 
 
 class Worker(Actor[Bench]):
-    """Does nothing, but answers."""
+    """Answers, and does nothing else."""
 
     @handles(Note)
     async def note(self, message: Note) -> None: ...
@@ -81,7 +81,7 @@ class Worker(Actor[Bench]):
 
 
 class Stopwatch(Actor[Bench]):
-    """Writes into `waits` how long each message was under way, in µs; `sent` has when they were sent, in order."""
+    """Appends the latency of each message to `waits`, in µs; `sent` has the send times in order."""
 
     def __init__(self, sent: deque[float], waits: list[float]) -> None:
         self.sent = sent
@@ -92,7 +92,7 @@ class Stopwatch(Actor[Bench]):
         self.waits.append((perf_counter() - self.sent.popleft()) * 1e6)
 
 
-# Made once, as the peers send one constant: what is measured is the way, not the making of the message.
+# Created once, as the other peers send a constant too: the delivery is measured, not the creation of messages.
 NOTE, CRASH, ECHO = Note("a message"), Crash(), Echo("a message")
 
 
@@ -116,7 +116,7 @@ async def tell(sizes: Sizes) -> Figures:
         begun = perf_counter()
         for _ in range(sizes.tells):
             await worker.send(NOTE)
-        await worker.ask(ECHO)  # comes after all that was sent before
+        await worker.ask(ECHO)  # is handled after all messages sent before
         seconds = perf_counter() - begun
     return {"tell": sizes.tells / seconds}
 
@@ -199,7 +199,7 @@ async def crash(sizes: Sizes) -> Figures:
 
 
 async def idle(sizes: Sizes) -> Figures:
-    """The addresses, the names and the tree's data count: nobody has an actor without."""
+    """Memory includes the addresses, the names and the tree as data, since every actor needs them."""
     gc.collect()
     before, begun = resident_bytes(), perf_counter()
     workers = addresses(sizes.idle)
@@ -239,7 +239,7 @@ async def lookup(sizes: Sizes) -> Figures:
 
 
 async def health(sizes: Sizes) -> Figures:
-    """Processor time, since a round waits for its answers: the process does nothing else meanwhile."""
+    """Processor time of a round, which includes the wait for the answers but nothing else."""
     beat = 0.2
     rules = HealthRules(intervals=dict.fromkeys(Priority, beat), timeout=beat / 2)
     monitor = HealthMonitor(rules)

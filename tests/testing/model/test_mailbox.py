@@ -39,7 +39,7 @@ def test_one_message_too_many_goes_by_the_policy(
     assert (mailbox.written, mailbox.dropped) == (written, dropped)
 
 
-def test_a_tell_does_not_stand_in_line() -> None:
+def test_a_tell_does_not_join_line() -> None:
     assert offered(box(), message(0), message(1, SendMode.TELL)) == [Outcome.SENT, Outcome.FULL]
 
 
