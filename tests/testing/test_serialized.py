@@ -89,5 +89,5 @@ async def test_the_transport_accepts_no_message_twice(autojump_clock: MockClock)
     envelope = Envelope(message=None, sender="a", destination="b", created_at=clock.time(), timeout=5.0)
     transport = SerializedTransport(Stuck(MessageCodec(), envelope), clock)
     transport.message(None, "b")
-    with pytest.raises(NotAuthentic, match="was seen before"):
+    with pytest.raises(NotAuthentic, match="was received before"):
         transport.message(None, "b")
