@@ -32,7 +32,7 @@ DEAD_LETTERS_KEPT = 32
 
 
 class OnCrash(Enum):
-    """What happens to the message during which its actor crashed. The asker of an ask always gets the error."""
+    """The fate of the message during which its actor crashed. The asker of an ask always gets the error."""
 
     DROP = "drop"
     """It becomes a dead letter."""

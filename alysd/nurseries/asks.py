@@ -103,7 +103,7 @@ class Wheel:
 
 
 class Waiter(Protocol):
-    """What can wait for others and be waited for: the mailbox of an actor."""
+    """A party that waits for others and is waited for: the mailbox of an actor."""
 
     name: str
     waits_for: "list[Waiter] | None"

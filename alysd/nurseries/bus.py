@@ -53,7 +53,7 @@ class Rate:
 
 @attrs.frozen
 class BusRules:
-    """Which names may publish and subscribe to which events, and how often. Everything not listed is allowed.
+    """Permissions by name to publish and to subscribe, and rate limits. Everything not listed is allowed.
 
     Publishers and subscribers state their own names, which is enough inside one process. `envelope` authenticates
     messages from other processes.

@@ -118,7 +118,7 @@ Observer = Callable[[Change], None]
 
 @attrs.define
 class Runtime:
-    """What all children of one system share."""
+    """The parts of a system that all its children share."""
 
     wheel: Wheel
     observer: Observer | None
@@ -131,7 +131,7 @@ class Runtime:
 
 
 class Parent(Protocol):
-    """What a child needs from its supervisor."""
+    """The part of a supervisor that its children call."""
 
     def child_failed(self, child: "Child", error: Exception, *, stopping: bool) -> float | None:
         """The child failed, while it was `stopping` or not.

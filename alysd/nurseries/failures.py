@@ -165,7 +165,7 @@ LATER = 0.05
 
 
 class Failure(NamedTuple):
-    """What a supervisor adds to the log: `child` failed with `error` at `at`, after `uptime` seconds."""
+    """An entry that a supervisor adds to the log: `child` failed with `error` at `at`, after `uptime` seconds."""
 
     child: str
     error: Exception

@@ -26,7 +26,7 @@ from alysd.nurseries.errors import ActorDown, MailboxFull
 
 
 class Overflow(Enum):
-    """What a full mailbox does with one more message. `Backoff` is a further policy, which has parameters."""
+    """The policies of a full mailbox for one more message. `Backoff` is a further policy, with parameters."""
 
     BLOCK = "block"
     """`send` and `ask` wait for space, in order of arrival; `tell`, which never waits, raises `MailboxFull`."""

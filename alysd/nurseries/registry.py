@@ -1,4 +1,4 @@
-"""What a running tree looks like: snapshots of its children, and the registry that finds them.
+"""Snapshots of a running tree, and the registry that finds its children.
 
 A snapshot is a plain value of one moment; nothing in it changes afterwards. The registry finds children by name
 pattern, kind, actor type, tag, priority, state and health, and follows their dependencies.

@@ -197,7 +197,7 @@ class RestForOne(Strategy):
 
 
 class Outcome(Enum):
-    """What the supervisor did about a failure."""
+    """The supervisor's reaction to a failure."""
 
     RESTARTED = "restarted"
     GROUP_RESTARTED = "restarted with its group"
@@ -207,7 +207,7 @@ class Outcome(Enum):
 
 
 class Decision(NamedTuple):
-    """What follows from a failure: the outcome, the seconds until a restart, the reason of an escalation."""
+    """The outcome of a failure, the seconds until a restart, and the reason of an escalation."""
 
     outcome: Outcome
     delay: float = 0.0
@@ -239,7 +239,7 @@ class Budget:
 
 
 class Failed(Protocol):
-    """What the decision depends on, of the child that failed."""
+    """The properties of the failed child that the decision depends on."""
 
     failures: int
     """Failures in a row, with this one."""
@@ -261,7 +261,7 @@ def decide(
     fatal: tuple[type[Exception], ...],
     rng: Random,
 ) -> Decision:
-    """What follows from the failure of `child` with `error`; `siblings` are its supervisor's children, with it."""
+    """Decide about the failure of `child` with `error`; `siblings` are all children of its supervisor."""
     if isinstance(root_cause(error), fatal):
         return Decision(Outcome.ESCALATED, reason="the error is fatal")
     delay = child.policy.delay(child.failures, rng)

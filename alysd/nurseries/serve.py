@@ -39,7 +39,7 @@ WAKE: Entry = (None, 0.0, None)
 
 
 class Served(Protocol):
-    """What the loop needs from the child whose instance it runs."""
+    """The part of a child that the loop of its instance uses."""
 
     address: Address[Any]
     desired: Desired

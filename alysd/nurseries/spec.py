@@ -29,7 +29,7 @@ class Priority(IntEnum):
 
 @attrs.frozen(kw_only=True)
 class ChildSpec:
-    """What all kinds of children have. Names are unique in a system."""
+    """The fields that all kinds of children have. Names are unique in a system."""
 
     name: str
     restart: RestartPolicy

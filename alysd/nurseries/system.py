@@ -64,7 +64,7 @@ class System:
         return Registry(self._runtime.children)
 
     def patterns(self) -> tuple[Pattern, ...]:
-        """What the failures of the last minutes have in common."""
+        """Patterns in the failures of the last minutes."""
         return find_patterns(self.failures.recent, trio.current_time())
 
     def snapshot(self) -> ChildSnapshot:

@@ -1,4 +1,4 @@
-"""What all peers share: the sizes of the jobs, the figures, memory, percentiles."""
+"""Shared by all peers: the sizes of the jobs, the figures, memory, percentiles."""
 
 import os
 from collections.abc import Sequence

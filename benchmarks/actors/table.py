@@ -14,7 +14,7 @@ from benchmarks.actors.peers import BASE, OURS, PYKKA
 from benchmarks.actors.rows import AGAINST_PYKKA, ROWS, Goal, Row
 
 Round = Mapping[str, Figures]
-"""What each peer reached in one round, by the peer's title."""
+"""The figures of each peer in one round, by the title of the peer."""
 
 NOTHING = "–"
 
@@ -50,7 +50,7 @@ def _three_digits(value: float) -> str:
 
 
 def goal_text(row: Row, goal: Goal) -> str:
-    """What is asked, as people write it."""
+    """The goal as text, such as `≥ 6×`."""
     sign = "≥" if row.more_is_better else "≤"
     parts: list[str] = []
     if goal.times is not None:

@@ -15,7 +15,7 @@ from benchmarks.actors.measuring import Figures, Sizes
 
 
 class PeerModule(Protocol):
-    """What a module of this package offers."""
+    """The interface of a module of this package."""
 
     def measure(self, job: str, sizes: Sizes) -> Figures | None:
         """Do one job; `None` when this peer has nothing for it."""
@@ -45,7 +45,7 @@ class Peer:
 
 
 BASE = Peer("raw trio", "raw_trio")
-"""What all others are divided by."""
+"""The peer that ratios refer to."""
 
 OURS = Peer("alysd", "nurseries")
 PYKKA = Peer("Pykka", "pykka_actors", library="pykka")

@@ -22,7 +22,7 @@ AMOUNTS: Mapping[str, Callable[[Sizes], int]] = {
     "latency": lambda sizes: int(sizes.latency_seconds * 1_000),
     "lookup": lambda sizes: sizes.lookups,
 }
-"""What the program is told to do, of each job's own unit."""
+"""The sizes passed to the Erlang program, in the unit of each job."""
 
 
 def measure(job: str, sizes: Sizes) -> Figures | None:
