@@ -85,7 +85,7 @@ def test_every_class_of_the_tree_has_each_column() -> None:
 
 
 def test_the_nearest_base_class_decides() -> None:
-    """Who asks too early would be told that a rule is broken."""
+    """Else a client that asks too early would be told that a rule is broken."""
     assert row(NotNow).rpc_code == RpcCode.NOT_NOW
     assert row(Malformed) is HANDLING[Refused]
     assert handling(ValueError()) is HANDLING[AlysError]

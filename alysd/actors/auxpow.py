@@ -57,8 +57,8 @@ class AuxPowActor(Actor[MergedMining]):
     """Offers and judges proofs of work (docs/protocol.md, "Merged mining"); decides nothing about the chain.
 
     `publish` is told of every proof that is queued. The queue ends with the process: as a rule a proof waits for
-    one slot only, and its miner can hand it in again while its blocks are not final. Whoever asks this actor while
-    the chain actor does not answer gets `NotAnswered`.
+    one slot only, and its miner can hand it in again while its blocks are not final. Asks of this actor raise
+    `NotAnswered` while the chain actor does not answer.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """What work the node has offered to miners: bounded in number and age, however many ask.
 
-Whoever reaches the RPC may ask for work under any number of addresses, and must not make the node forget what
+A client of the RPC may ask for work under any number of addresses, and must not make the node forget what
 honest miners are working on. So recipients who have handed in a proof before ("regulars") each have room of their
 own, which costs work to get, and all others share a room in which the longest unasked-for offer goes first. A pool
 asks again every few seconds, which keeps its offer young.

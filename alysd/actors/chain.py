@@ -18,8 +18,8 @@ from alysd.types.tables import Entry
 class ChainActor(Actor[Chain]):
     """Keeps the states from the last final block upwards in memory, and finds them again in storage at start.
 
-    A block is placed, written and adopted in one message. Whatever interrupts that, the next start of this actor
-    reads what was written: there is no moment at which memory and disk can part for good.
+    A block is placed, written and adopted in one message. After an interruption the next start of this
+    actor reads what was written, so memory and disk agree again.
     """
 
     def __init__(self, storage: Address[Storage], publish: Callable[[HeadMoved], object], timing: Timing) -> None:

@@ -94,7 +94,7 @@ class DataFolder:
 
 
 def _owner(content: bytes) -> str:
-    """Who holds the lock, as far as its content says; it may be caught before it was written."""
+    """The process that holds the lock, as far as the file names it: the file may not be written yet."""
     try:
         document: object = parse_json(content)
         owner = cast("dict[str, float]", document if isinstance(document, dict) else {})

@@ -1,1 +1,1 @@
-"""What actors may be told, one module an actor. An actor imports other actors' messages, never other actors."""
+"""The messages of actors, one module per actor. An actor imports other actors' messages, never other actors."""

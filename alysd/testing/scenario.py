@@ -27,7 +27,7 @@ from alysd.testing.stand_in import RecordedAddress
 from alysd.testing.transcript import Sent
 
 STEP_SECONDS = 5.0
-"""Virtual seconds a step may take unless it says otherwise: the patience of an ask."""
+"""Virtual seconds a step may take unless it says otherwise: the timeout of an ask."""
 
 
 @attrs.frozen

@@ -111,7 +111,7 @@ class Script(Generic[R]):
         return self.computes(fail)
 
     def keeps_silent(self) -> "Script[R]":
-        """Never answer: the asker's patience ends with `AskTimeout`."""
+        """Never answer: the ask ends with `AskTimeout`."""
         self._play = None
         return self
 

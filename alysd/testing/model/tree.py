@@ -350,5 +350,5 @@ class TreeModel:
 
 
 def ask_deadline(now: float) -> float:
-    """When an ask of a program is given up: its patience, rounded up to the next tick of the timer."""
+    """When an ask of a program is given up: its timeout, rounded up to the next tick of the timer."""
     return (int((now + ASK_SECONDS) / TICK) + 1) * TICK
