@@ -1,4 +1,4 @@
-"""The distribution of the fees (docs/protocol.md, "Merged mining", "Fees").
+"""Who gets the fees (docs/protocol.md, "Merged mining", "Fees").
 
 The execution layer burns all fees. The chain keeps the sum of the priority fees since the last block with a proof
 of work, and the next block with one mints them again: most to the miner, the rest to the federation.
@@ -21,7 +21,7 @@ MINER_PERCENT = 80
 def priority_fees(fee_fields: Sequence[FeeFields], gas_used: Sequence[int], base_fee: Wei) -> Wei:
     """What the transactions of one valid block pay above `base_fee` (wei per gas), in wei.
 
-    `gas_used` has one entry per transaction, in the same order; raises `ValueError` if the lengths differ.
+    `gas_used` has one entry a transaction, in the same order; raises `ValueError` if the lengths differ.
     """
     return Wei(
         sum(

@@ -74,7 +74,7 @@ class BlockTooLarge(InvalidBlock):
 
 
 class WrongApprovalLength(BlockDiffers):
-    """The approvals' bit list has one bit per authority."""
+    """The approvals' bit list has one bit an authority."""
 
     rule = "bits in the list of approvals"
 

@@ -2,7 +2,7 @@
 
     run_virtually(main, seed=7)
 
-is `trio.run` on a clock that jumps whenever everybody waits, with a scheduler whose choices hang on the seed, and
+is `trio.run` on a clock that jumps whenever everybody waits, a scheduler whose choices depend on the seed, and
 an actor runtime that measures virtual time too: otherwise a busy actor would give way by the clock on the wall.
 """
 
@@ -30,7 +30,7 @@ def seeded(seed: int) -> Random:
 
 @contextmanager
 def deterministic_scheduling(seed: int) -> Generator[None]:
-    """While the block runs, a new trio run wakes tasks in an order that hangs on `seed` alone.
+    """While the block runs, a new trio run wakes tasks in an order that depends on `seed` alone.
 
     It throws the switch that trio keeps for property tests. The switch has no public name; a trio without
     it fails here with an AttributeError, not with tests that fail now and then.

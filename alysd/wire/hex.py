@@ -4,7 +4,7 @@ from alysd.errors import Malformed
 
 
 def to_hex(data: bytes) -> str:
-    """`0x` and two digits a byte: how Ethereum's JSON shows byte strings."""
+    """`0x` and two digits per byte: how Ethereum's JSON shows byte strings."""
     return "0x" + data.hex()
 
 

@@ -20,7 +20,7 @@ _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 def parse_json(data: bytes, constant: Callable[[str], Any] | None = None) -> Any:
     """Parse a JSON text; `constant` is called for NaN and the infinities, as `json.loads` has it.
 
-    Raises `ValueError` for what is no JSON or nests deeper than `DEEPEST`. Takes some 20 ns a byte: large texts
+    Raises `ValueError` for what is no JSON or nests deeper than `DEEPEST`. Takes some 20 ns per byte: large texts
     belong in a thread.
     """
     brackets = _STRING.sub(b"", data).translate(None, _NO_BRACKET)
