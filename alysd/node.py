@@ -27,7 +27,7 @@ from alysd.api.operator import OperatorPages
 from alysd.api.readiness import Readiness
 from alysd.api.servers import server_tasks
 from alysd.api.system_handle import Stop, SystemHandle
-from alysd.config.model import AlysConfig, MiningConfig
+from alysd.config.model import MiningConfig
 from alysd.consensus.aura import quiet_wait
 from alysd.errors import HANDLING
 from alysd.integrations.bls import verify_aggregate
@@ -68,7 +68,7 @@ from alysd.nurseries import (
 )
 from alysd.resources import NodeResources, open_resources
 from alysd.timing import Timing
-from alysd.types.chain_spec import ChainSpec
+from alysd.validation import ValidNode
 from alysd.workflows.block_import import BlockImportWorkflow
 from alysd.workflows.block_production import BlockProduction
 from alysd.workflows.finality import follow_finality
@@ -239,21 +239,21 @@ async def open_node(
         yield system
 
 
-async def run_node(config: AlysConfig, spec: ChainSpec, begun: float) -> None:
+async def run_node(valid: ValidNode, begun: float) -> None:
     """Run the node until SIGTERM or SIGINT; `begun` is when the command began, on `time.perf_counter`.
 
     Raises `UserError` for what the operator can fix before the tree runs, and `SystemFailed` afterwards.
     """
-    stop = Stop(Notifier())
+    config, stop = valid.config, Stop(Notifier())
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, stop.scope:
-        async with open_resources(config, spec) as resources:
+        async with open_resources(valid) as resources:
             context, clock, timing = resources.context, resources.clock, resources.timing
-            log(node_starting(config, context))
+            log(node_starting(config, context, valid.account))
             node = Node(config.mining, resources)
             to, bus = node.to, node.bus
             journal = EventLogger(bus)
             readiness = Readiness(
-                spec, clock, to.chain, to.engine, bus, stop.manager,
+                context.spec, clock, to.chain, to.engine, bus, stop.manager,
                 lambda first_slot_in: log(NodeReady(time.perf_counter() - begun, first_slot_in)), timing,
                 resources.role,
             )  # fmt: skip

@@ -2,18 +2,12 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 import trio
 
-from alysd.config.key_file import read_key_file
-from alysd.config.model import AlysConfig
-from alysd.consensus.federation import federation_at
-from alysd.consensus.genesis import genesis_block, genesis_signed, genesis_state
 from alysd.errors import ConfigError
-from alysd.integrations.bls import is_public_key
 from alysd.integrations.clock import SystemClock
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.integrations.signing import GuardedSigner
@@ -21,11 +15,9 @@ from alysd.integrations.tracing import NoTracing, open_tracing
 from alysd.ports import Clock, ExecutionEngine, Signer, Store, Tracing
 from alysd.timing import Timing
 from alysd.types.block import SignedBlock
-from alysd.types.chain import ChainState
-from alysd.types.chain_spec import ChainContext, ChainSpec
-from alysd.types.federation import Federation, Role
-from alysd.wire.block_ssz import block_hash
-from alysd.wire.execution_genesis import genesis_payload
+from alysd.types.chain_spec import ChainContext
+from alysd.types.federation import Role
+from alysd.validation import ValidNode
 
 if TYPE_CHECKING:
     from alysd.embedded import EmbeddedExecution
@@ -59,29 +51,25 @@ class NodeResources:
 
 
 @asynccontextmanager
-async def open_resources(config: AlysConfig, spec: ChainSpec) -> AsyncGenerator[NodeResources]:
-    """Open what the configuration names, and close it in reverse order whatever happens inside.
+async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
+    """Open what the configuration names; close it in reverse order, also after an error.
 
-    Raises a `UserError` that says what to mend for everything a configuration can get wrong.
+    Raises a `UserError` that says what to do for a data folder or an engine that cannot be used.
     """
+    config, genesis = valid.config, valid.genesis
     async with AsyncExitStack() as stack:
         tracing = await trio.to_thread.run_sync(open_tracing, config.tracing)
         stack.push_async_callback(tracing.aclose)
-        context, genesis, state = await trio.to_thread.run_sync(_genesis, spec)
         folder = config.storage.path
-        store = await trio.to_thread.run_sync(LmdbStore.open, folder / "chain", genesis, state)
+        store = await trio.to_thread.run_sync(LmdbStore.open, folder / "chain", genesis.block, genesis.state)
         stack.callback(store.close)
-        federation = federation_at(await trio.to_thread.run_sync(store.final_state), context)
-        _check_keys(federation, spec)
-        signer = await trio.to_thread.run_sync(_signer, config, folder)
-        if signer is not None:
-            _check_membership(federation, signer, config, spec)
-        timing = Timing(spec.slot_seconds)
-        execution = await _execution(config, spec, folder, timing)
+        signer = await trio.to_thread.run_sync(_signer, valid)
+        timing = Timing(genesis.context.spec.slot_seconds)
+        execution = await _execution(valid, timing)
         stack.push_async_callback(_close_engine, execution.engine, timing)
         yield NodeResources(
-            context=context,
-            genesis=genesis,
+            context=genesis.context,
+            genesis=genesis.block,
             clock=SystemClock(),
             store=store,
             engine=execution.engine,
@@ -92,40 +80,10 @@ async def open_resources(config: AlysConfig, spec: ChainSpec) -> AsyncGenerator[
         )
 
 
-def _genesis(spec: ChainSpec) -> tuple[ChainContext, SignedBlock, ChainState]:
-    payload = genesis_payload(spec.execution_genesis)
-    block = genesis_block(spec, payload)
-    context = ChainContext(spec, block_hash(block))
-    return context, genesis_signed(context, block), genesis_state(context, payload)
-
-
-def _signer(config: AlysConfig, folder: Path) -> GuardedSigner | None:
-    path = config.chain.authority_key_file
-    if path is None:
+def _signer(valid: ValidNode) -> GuardedSigner | None:
+    if valid.authority_secret is None:
         return None
-    key = read_key_file(path, kind="bls", known_to_all=config.development.keys_known_to_all)
-    return GuardedSigner.open(key.secret, folder / "signing-guard")
-
-
-def _check_keys(federation: Federation, spec: ChainSpec) -> None:
-    for position, key in enumerate(federation.authorities):
-        if not is_public_key(key):
-            place = f"authorities[{position}] of the chain {spec.name}"
-            raise ConfigError(f"{place}: {key.hex()} is no BLS public key")
-
-
-def _check_membership(federation: Federation, signer: Signer, config: AlysConfig, spec: ChainSpec) -> None:
-    if federation.quorum > 1:
-        raise ConfigError(
-            f"the chain {spec.name} needs {federation.quorum} approvals per block, and this version does not "
-            "connect to other authorities yet: an authority runs chains of one"
-        )
-    if federation.index_of(signer.public_key) is None:
-        key, path = signer.public_key.hex()[:16], str(config.chain.authority_key_file)
-        raise ConfigError(
-            f"chain.authority_key_file = {path!r}: its public key {key}… is none of the "
-            f"{len(federation.authorities)} authorities of the chain {spec.name}"
-        )
+    return GuardedSigner.open(valid.authority_secret, valid.config.storage.path / "signing-guard")
 
 
 @attrs.frozen
@@ -135,24 +93,25 @@ class _Execution:
     embedded: "EmbeddedExecution | None" = None
 
 
-async def _execution(config: AlysConfig, spec: ChainSpec, folder: Path, timing: Timing) -> _Execution:
+async def _execution(valid: ValidNode, timing: Timing) -> _Execution:
     # Imported where it is chosen: each of the two takes a good part of a second, and neither needs the other.
-    section = config.engine
+    section = valid.config.engine
     if section.mode == "embedded":
         from alysd.embedded import EmbeddedExecution
 
+        folder, spec = valid.config.storage.path, valid.genesis.context.spec
         embedded = await EmbeddedExecution.open(
             folder / "execution", spec.execution_genesis, spec.chain_id, timing.embedded_build
         )
         return _Execution(embedded.engine, embedded.engine, embedded)
-    if section.engine_url is None or section.jwt_secret_file is None:
+    if section.engine_url is None or valid.jwt_secret is None:
         raise ConfigError('engine.mode = "engine-api" needs engine.engine_url and engine.jwt_secret_file')
-    from alysd.integrations.execution.auth import read_jwt_secret
     from alysd.integrations.execution.engine_api import EngineApiClient
 
-    secret = read_jwt_secret(section.jwt_secret_file)
     url = None if section.url is None else section.url.text
-    client = EngineApiClient.connect(section.engine_url.text, secret, SystemClock(), timing.engine_in_slot, url)
+    client = EngineApiClient.connect(
+        section.engine_url.text, valid.jwt_secret, SystemClock(), timing.engine_in_slot, url
+    )
     return _Execution(client, client.with_deadlines(timing.engine_catching_up))
 
 

@@ -20,6 +20,7 @@ FLOORS = (
     {"actors"},
     {"api"},
     {"embedded"},
+    {"validation"},
     {"node", "resources"},
     {"cli", "commands", "__main__"},
     {"testing"},

@@ -1,25 +1,20 @@
 """The first lines of a node's log, which say what starts and where its interfaces are."""
 
-from pathlib import Path
 from typing import cast
 
 from alysd import __version__
-from alysd.config.key_file import read_key_file
 from alysd.config.model import AlysConfig
-from alysd.errors import ConfigError
 from alysd.messages.log.process import NodeStarting
 from alysd.types.chain_spec import ChainContext, ChainSpec
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import Wei
-from alysd.wire.evm_address import address_of_secret
 
 
-def node_starting(config: AlysConfig, context: ChainContext) -> NodeStarting:
-    """The log event. Raises `ConfigError` for a development account whose key file holds no secp256k1 key."""
+def node_starting(config: AlysConfig, context: ChainContext, account: EvmAddress | None) -> NodeStarting:
+    """The log event; `account` is the development account, if there is one."""
     spec, api, engine, key_file = context.spec, config.api, config.engine, config.development.account_key_file
     embedded = engine.mode == "embedded"
     ethereum_url = api.ethereum_address.url if embedded else engine.url and str(engine.url)
-    account = None if key_file is None else account_of(key_file)
     return NodeStarting(
         version=__version__,
         chain=spec.name,
@@ -36,15 +31,6 @@ def node_starting(config: AlysConfig, context: ChainContext) -> NodeStarting:
         account_wei=None if account is None else genesis_balance(spec, account),
         account_key_file=None if key_file is None else str(key_file),
     )
-
-
-def account_of(key_file: Path) -> EvmAddress:
-    """The address of a development account's key; raises `ConfigError` for a file that holds none."""
-    secret = read_key_file(key_file, known_to_all=True).secret
-    try:
-        return address_of_secret(secret)
-    except ValueError:
-        raise ConfigError(f"{key_file}: not a secp256k1 key") from None
 
 
 def genesis_balance(spec: ChainSpec, address: EvmAddress) -> Wei:

@@ -1,4 +1,4 @@
-"""What `run` and `check` share: the options that name a configuration, and loading all of it."""
+"""The options that name a configuration, and loading it: shared by `run` and `check`."""
 
 import argparse
 import os
@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from alysd.config.model import AlysConfig
-    from alysd.types.chain_spec import ChainSpec
+    from alysd.validation import ValidNode
 
 
 def add_configuration_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,13 +24,14 @@ def add_configuration_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_configuration(args: argparse.Namespace) -> "tuple[AlysConfig, ChainSpec]":
-    """All layers and the chain specification, checked; raises `ConfigError` with everything that is wrong."""
+def load_configuration(args: argparse.Namespace) -> "ValidNode":
+    """Load and judge all layers of the configuration, the chain specification and the files that they name.
+
+    Raises `ConfigError` with everything that is wrong.
+    """
     from alysd.config.chain_spec import load_chain_spec
-    from alysd.config.checks import check_with_chain
     from alysd.config.load import load_config
+    from alysd.validation import validate_node
 
     config = load_config(args.config, environment=os.environ, overrides=args.overrides)
-    spec = load_chain_spec(config.chain.spec)
-    check_with_chain(config, spec)
-    return config, spec
+    return validate_node(config, load_chain_spec(config.chain.spec))

@@ -28,17 +28,17 @@ def run(args: argparse.Namespace) -> int:
     """
     from alysd.config.chain_spec import load_chain_spec
     from alysd.config.genesis import chain_toml, execution_genesis, read_short_genesis
-    from alysd.config.genesis_hash import genesis_hash
     from alysd.types.hashes import displayed
+    from alysd.validation import genesis_of
 
     short = read_short_genesis(args.input)
     chain_file: Path = args.output / f"{args.input.stem}.toml"
     genesis_file: Path = args.output / f"{args.input.stem}.genesis.json"
-    genesis = execution_genesis(short, bridge_code())
-    _write_new(genesis_file, json.dumps(genesis, indent=2) + "\n")
+    execution = execution_genesis(short, bridge_code())
+    _write_new(genesis_file, json.dumps(execution, indent=2) + "\n")
     _write_new(chain_file, chain_toml(short.parameters, genesis_file.name))
-    spec = load_chain_spec(chain_file)
-    sys.stdout.write(f"wrote {chain_file} and {genesis_file}\ngenesis {displayed(genesis_hash(spec))}\n")
+    genesis = genesis_of(load_chain_spec(chain_file)).context.genesis
+    sys.stdout.write(f"wrote {chain_file} and {genesis_file}\ngenesis {displayed(genesis)}\n")
     return 0
 
 

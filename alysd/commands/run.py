@@ -1,4 +1,4 @@
-"""`alysd run`: a node, until it is told to stop."""
+"""`alysd run`: runs a node until it is told to stop."""
 
 import argparse
 import sys
@@ -14,25 +14,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the node; 0 when it was asked to stop, 1 when it failed. Raises `UserError`."""
-    begun = time.perf_counter()  # the imports below are part of what a person waits for
+    begun = time.perf_counter()  # the imports below are part of the start
     import trio
 
     from alysd.api.console_log import ConsoleLog
-    from alysd.config.genesis_hash import genesis_hash
     from alysd.errors import AlysError, handling, user_error_in
     from alysd.integrations.data_folder import DataFolder
     from alysd.messages.log.base import log
     from alysd.messages.log.process import NodeFailed
     from alysd.nurseries import SystemFailed
 
-    config, spec = load_configuration(args)
+    valid = load_configuration(args)
+    config, context = valid.config, valid.genesis.context
     ConsoleLog.set_up(config.logging, sys.stdout)
     try:
         with DataFolder.open(config.storage.path) as folder:
-            folder.claim(spec.name, genesis_hash(spec))
+            folder.claim(context.spec.name, context.genesis)
             from alysd.node import run_node
 
-            trio.run(run_node, config, spec, begun)
+            trio.run(run_node, valid, begun)
     except (SystemFailed, AlysError) as failure:
         if user_error := user_error_in(failure):
             raise user_error from None

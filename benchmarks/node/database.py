@@ -18,6 +18,7 @@ from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import ExecutedBlock
 from alysd.types.units import Slot, Wei
 from alysd.types.verdict import Valid
+from alysd.validation import validate_node
 from alysd.wire.block_ssz import block_hash
 from benchmarks.node.daemon import fresh, start
 from benchmarks.node.figures import Figure, Show
@@ -60,7 +61,7 @@ async def build(data: Path, blocks: int) -> None:
     config, spec = development(data)
     assert config.chain.authority_key_file is not None
     key = read_key_file(config.chain.authority_key_file, kind="bls", known_to_all=True)
-    async with open_resources(config, spec) as parts:
+    async with open_resources(validate_node(config, spec)) as parts:
         stored = parts.store.load_chain()
         hand = Hand(parts, key.secret, Tree(stored.states, stored.final, stored.changes))
         first = slot_at(time.time(), spec.slot_seconds) - MARGIN_SLOTS - blocks

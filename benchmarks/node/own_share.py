@@ -33,6 +33,7 @@ from alysd.types.block import ExecutionPayload, PayloadAttributes, SignedBlock
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.verdict import Verdict
+from alysd.validation import validate_node
 from alysd.workflows.block_import import BlockImportWorkflow
 from benchmarks.node.figures import Figure, Show
 from benchmarks.node.transfers import Sender
@@ -101,7 +102,7 @@ class TimedNode:
     async def open(cls, stack: AsyncExitStack, folder: Path) -> "TimedNode":
         """Open the resources of a node of the development chain in `folder`."""
         config, spec = development(folder)
-        resources = await stack.enter_async_context(open_resources(config, spec))
+        resources = await stack.enter_async_context(open_resources(validate_node(config, spec)))
         timed = TimedEngine(resources.engine)
         return cls(attrs.evolve(resources, engine=timed, sync_engine=timed), timed)
 

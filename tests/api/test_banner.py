@@ -1,22 +1,22 @@
 """The event of the node's start, made from its configuration."""
 
-from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
 from alysd import __version__
-from alysd.api.banner import account_of, genesis_balance, node_starting
+from alysd.api.banner import genesis_balance, node_starting
 from alysd.config.chain_spec import load_chain_spec
-from alysd.errors import ConfigError
 from alysd.testing.config_files import CONF, load
 from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import BlockHash, EvmAddress
+from alysd.wire.evm_address import parse_address
 
 SPEC = load_chain_spec(CONF / "chains" / "dev.toml")
 GENESIS = BlockHash(bytes(range(32)))
 SOMEBODY = EvmAddress(b"\xab" * 20)
+DEVELOPER = parse_address("0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472")
 
 
 @pytest.mark.parametrize(("balance", "wei"), [("0x10", 16), (16, 16), ("16", 16), (None, 0)])
@@ -31,16 +31,9 @@ def test_an_account_that_is_not_there_has_nothing() -> None:
     assert genesis_balance(SPEC, SOMEBODY) == 0
 
 
-def test_a_key_that_is_none_is_a_configuration_error(tmp_path: Path) -> None:
-    """A stack trace for a wrong file."""
-    (tmp_path / "k").write_text("00" * 32)
-    with pytest.raises(ConfigError, match="not a secp256k1 key"):
-        account_of(tmp_path / "k")
-
-
 def test_a_development_node_with_the_embedded_engine() -> None:
     config = load(CONF / "dev.toml")
-    event = node_starting(config, ChainContext(SPEC, GENESIS))
+    event = node_starting(config, ChainContext(SPEC, GENESIS), DEVELOPER)
     assert event.fields() == {
         "version": __version__,
         "chain": "alys-dev",
@@ -61,7 +54,7 @@ def test_a_development_node_with_the_embedded_engine() -> None:
 
 def test_a_node_beside_a_client_with_an_operators_port() -> None:
     config = load(CONF / "regtest.toml", "api.operator_address=127.0.0.1:9300")
-    event = node_starting(config, ChainContext(load_chain_spec(config.chain.spec), GENESIS))
+    event = node_starting(config, ChainContext(load_chain_spec(config.chain.spec), GENESIS), None)
     assert (event.engine, event.engine_url) == ("engine-api", "http://127.0.0.1:8551")
     assert event.operator_url == "http://127.0.0.1:9300"
     assert (event.account, event.account_wei, event.account_key_file) == (None, None, None)

@@ -29,7 +29,7 @@ class FakeNode(types.ModuleType):
         """The node's whole life."""
         self.given = given
         with pytest.raises(Exception, match="one node a data folder"):
-            DataFolder.open(given[0].storage.path)
+            DataFolder.open(given[0].config.storage.path)
         if self.error is not None:
             raise self.error
 
@@ -56,7 +56,8 @@ def test_a_node_that_was_asked_to_stop_ends_with_0(run: Any, tmp_path: Path) -> 
     """systemd would call every stop a failure; and the folder would stay locked."""
     node, before = FakeNode(), time.perf_counter()
     assert run(node) == 0
-    config, spec, begun = node.given
+    valid, begun = node.given
+    config, spec = valid.config, valid.genesis.context.spec
     assert before <= begun <= time.perf_counter(), "what is said of the start counts from its beginning"
     assert (config.storage.path, spec.name) == (tmp_path / "data", "alys-dev")
     DataFolder.open(tmp_path / "data").close()

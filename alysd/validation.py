@@ -1,0 +1,147 @@
+"""Whether a node can start: all that can be judged without starting it. `alysd check` and `alysd run` use it."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import attrs
+
+from alysd.config.checks import check_with_chain
+from alysd.config.key_file import read_key_file
+from alysd.config.model import AlysConfig
+from alysd.config.problems import InvalidConfig
+from alysd.consensus.federation import federation_at
+from alysd.consensus.genesis import genesis_block, genesis_signed, genesis_state
+from alysd.errors import ConfigError, Malformed
+from alysd.integrations import tracing
+from alysd.integrations.bls import is_public_key, public_key
+from alysd.types.block import SignedBlock
+from alysd.types.chain import ChainState
+from alysd.types.chain_spec import ChainContext, ChainSpec
+from alysd.types.hashes import EvmAddress
+from alysd.wire.block_ssz import block_hash
+from alysd.wire.evm_address import address_of_secret
+from alysd.wire.execution_genesis import genesis_payload
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Genesis:
+    """The beginning of a chain: its context, its first block and the state after that block."""
+
+    context: ChainContext
+    block: SignedBlock
+    state: ChainState
+
+
+@attrs.frozen
+class ValidNode:
+    """A configuration that a node can start with, and what was loaded to judge it.
+
+    `authority_secret` is the BLS secret of the node's authority, None for a follower. `jwt_secret` is shared with
+    the execution client, None for the embedded engine. `account` is the development account, if there is one.
+    """
+
+    config: AlysConfig
+    genesis: Genesis
+    authority_secret: bytes | None = attrs.field(repr=False)
+    jwt_secret: bytes | None = attrs.field(repr=False)
+    account: EvmAddress | None
+
+
+def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
+    """Judge all that a node of this configuration needs. Raises `InvalidConfig` with every problem found."""
+    problems: list[str] = []
+
+    def judged(load: Callable[[], T]) -> T | None:
+        try:
+            return load()
+        except InvalidConfig as error:
+            problems.extend(error.problems)
+        except ConfigError as error:
+            problems.append(str(error))
+        return None
+
+    judged(lambda: check_with_chain(config, spec))
+    judged(lambda: _check_installed(config))
+    jwt_secret = judged(lambda: _jwt_secret(config))
+    account = judged(lambda: _account(config))
+    authority_secret = judged(lambda: _authority_secret(config))
+    genesis = judged(lambda: genesis_of(spec))
+    if genesis is not None:
+        judged(lambda: _check_authorities(genesis))
+        if authority_secret is not None:
+            judged(lambda: _check_membership(config, genesis, authority_secret))
+    if problems or genesis is None:
+        raise InvalidConfig(problems)
+    return ValidNode(config, genesis, authority_secret, jwt_secret, account)
+
+
+def genesis_of(spec: ChainSpec) -> Genesis:
+    """Compute the genesis block of a chain, whose hash names it. Raises `ConfigError` for a wrong genesis file."""
+    payload = genesis_payload(spec.execution_genesis)
+    block = genesis_block(spec, payload)
+    context = ChainContext(spec, block_hash(block))
+    return Genesis(context, genesis_signed(context, block), genesis_state(context, payload))
+
+
+def _check_authorities(genesis: Genesis) -> None:
+    for position, key in enumerate(federation_at(genesis.state, genesis.context).authorities):
+        if not is_public_key(key):
+            place = f"authorities[{position}] of the chain {genesis.context.spec.name}"
+            raise ConfigError(f"{place}: {key.hex()} is no BLS public key; `alysd keys show` prints one")
+
+
+def _check_installed(config: AlysConfig) -> None:
+    tracing.check_installed(config.tracing)
+    if config.engine.mode == "embedded":
+        from alysd import embedded  # not needed beside a real execution client
+
+        embedded.check_installed()
+
+
+def _authority_secret(config: AlysConfig) -> bytes | None:
+    path = config.chain.authority_key_file
+    if path is None:
+        return None
+    secret = read_key_file(path, kind="bls", known_to_all=config.development.keys_known_to_all).secret
+    try:
+        public_key(secret)
+    except Malformed as error:
+        raise ConfigError(f"{path}: not a BLS key: {error}") from None
+    return secret
+
+
+def _check_membership(config: AlysConfig, genesis: Genesis, secret: bytes) -> None:
+    """The authority must be a member, and the only one whose approval a block needs."""
+    name, federation = genesis.context.spec.name, federation_at(genesis.state, genesis.context)
+    key = public_key(secret)
+    if federation.index_of(key) is None:
+        raise ConfigError(
+            f'chain.authority_key_file = "{config.chain.authority_key_file}": its public key {key.hex()[:16]}… is '
+            f"none of the {len(federation.authorities)} authorities of the chain {name}"
+        )
+    if federation.quorum > 1:
+        raise ConfigError(
+            f"the chain {name} needs {federation.quorum} approvals per block, and this version does not connect "
+            "to other authorities yet: an authority runs chains of one"
+        )
+
+
+def _jwt_secret(config: AlysConfig) -> bytes | None:
+    if config.engine.jwt_secret_file is None:
+        return None
+    from alysd.integrations.execution.auth import read_jwt_secret  # not needed beside the embedded engine
+
+    return read_jwt_secret(config.engine.jwt_secret_file)
+
+
+def _account(config: AlysConfig) -> EvmAddress | None:
+    path = config.development.account_key_file
+    if path is None:
+        return None
+    secret = read_key_file(path, known_to_all=True).secret
+    try:
+        return address_of_secret(secret)
+    except ValueError:
+        raise ConfigError(f'development.account_key_file = "{path}": not a secp256k1 key') from None

@@ -1,0 +1,151 @@
+"""What `check` approves, `run` can start: both refuse the same configurations with the same words."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import pytest
+
+from alysd.cli import main
+from alysd.config.chain_spec import load_chain_spec
+from alysd.errors import ConfigError
+from alysd.integrations.bls import public_key
+from alysd.testing.chain import authority_secret
+from alysd.testing.config_files import CONF, load
+from alysd.types.hashes import displayed
+from alysd.validation import genesis_of, validate_node
+
+SPEC = load_chain_spec(CONF / "chains" / "dev.toml")
+
+
+def test_the_development_chain_keeps_its_name() -> None:
+    """Every data folder of the development chain would be refused as another chain's."""
+    assert (
+        displayed(genesis_of(SPEC).context.genesis)
+        == "3832bb285580c204cf4f1f0b5e01cdbe621e71b9038052978cba7181fe7b2009"
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        attrs.evolve(SPEC, bits=0x207FFFFE),
+        attrs.evolve(SPEC, chain_id=121213),
+        attrs.evolve(SPEC, execution_genesis={**SPEC.execution_genesis, "gasLimit": "0x1c9c381"}),
+    ],
+)
+def test_another_beginning_is_another_chain(other: object) -> None:
+    """Two chains would share a data folder, and approvals of one count on the other."""
+    assert isinstance(other, type(SPEC))
+    assert genesis_of(other).context.genesis != genesis_of(SPEC).context.genesis
+
+
+def test_a_genesis_that_is_none_is_a_configuration_error() -> None:
+    """A person would see a stack trace."""
+    with pytest.raises(ConfigError):
+        genesis_of(attrs.evolve(SPEC, execution_genesis={**SPEC.execution_genesis, "gasLimit": "much"}))
+
+
+def replaced(folder: Path, old: str, new: str) -> str:
+    """The development chain with one text of its two files replaced, as an option."""
+    for name in ("dev.toml", "dev.genesis.json"):
+        (folder / name).write_text((CONF / "chains" / name).read_text().replace(old, new))
+    return f"chain.spec={folder / 'dev.toml'}"
+
+
+def key_file(folder: Path, text: str, mode: int = 0o600) -> Path:
+    """A key file with this content."""
+    path = folder / "a.key"
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def authority_key(folder: Path, text: str, mode: int = 0o600) -> tuple[str, ...]:
+    """Options that name a key file with this content."""
+    path = key_file(folder, text, mode)
+    return f"chain.authority_key_file={path}", "development.keys_known_to_all=false"
+
+
+def jwt(folder: Path, text: str) -> tuple[str, ...]:
+    """Options of a node beside a client with this shared secret."""
+    (folder / "jwt").write_text(text)
+    urls = "engine.url=http://127.0.0.1:2", "engine.engine_url=http://127.0.0.1:1"
+    return ("engine.mode=engine-api", *urls, f"engine.jwt_secret_file={folder / 'jwt'}")
+
+
+AUTHORITY = "0x" + SPEC.authorities[0].hex()
+SECOND = "0x" + public_key(authority_secret(1)).hex()
+
+WRONG: dict[str, tuple[Callable[[Path], tuple[str, ...]], str]] = {
+    "two authorities": (
+        lambda folder: (replaced(folder, f'"{AUTHORITY}"', f'"{AUTHORITY}", "{SECOND}"'),),
+        "needs 2 approvals per block",
+    ),
+    "an authority that is no point": (
+        lambda folder: (replaced(folder, AUTHORITY, "0x9f" + "00" * 47),),
+        "authorities[0] of the chain alys-dev: 9f00",
+    ),
+    "a target out of reach": (
+        lambda folder: (replaced(folder, "0x207fffff", "0x1d00ffff"),),
+        "mining.internal = true: the target of chain alys-dev",
+    ),
+    "a genesis that cannot be computed": (
+        lambda folder: (replaced(folder, '"0x3b9aca00"', '"much"'),),
+        "execution genesis: baseFeePerGas",
+    ),
+    "another's key": (lambda folder: authority_key(folder, "11" * 32), "is none of the 1 authorities"),
+    "a key out of range": (lambda folder: authority_key(folder, "00" * 32), "not a BLS key"),
+    "a key that others may read": (
+        lambda folder: authority_key(folder, "11" * 32, 0o644), "a secret key that others may read",
+    ),
+    "a file without key": (lambda folder: authority_key(folder, "nonsense"), "not a key file"),
+    "an account's file without key": (
+        lambda folder: (f"development.account_key_file={key_file(folder, 'nonsense')}",), "not a key file",
+    ),
+    "an account's key out of range": (
+        lambda folder: (f"development.account_key_file={key_file(folder, '00' * 32)}",), "not a secp256k1 key",
+    ),
+    "a short shared secret": (lambda folder: jwt(folder, "short"), "JWT secret"),
+    "traces without their extra": (lambda _: ("tracing.console=true",), "with the extra alysd[traces]"),
+}  # fmt: skip
+"""Options over those of the development node, and words of the problem."""
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_check_and_run_refuse_the_same(
+    wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A deployment that `check` approved would fail when the service starts."""
+    monkeypatch.setitem(sys.modules, "alysd.integrations.open_telemetry", None)
+    options, words = WRONG[wrong]
+    data = tmp_path / "data"
+    sets = [word for option in (*options(tmp_path), f"storage.path={data}") for word in ("--set", option)]
+    said: list[str] = []
+    for command in ("check", "run"):
+        assert main([command, "--config", str(CONF / "dev.toml"), *sets]) == 2
+        said.append(capsys.readouterr().err)
+    assert said[0] == said[1]
+    assert words in said[0]
+    assert all(len(line) <= 300 + len(str(tmp_path)) for line in said[0].splitlines())
+    assert not data.exists(), "nothing was started"
+
+
+def test_every_problem_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A person would correct one after the other, with a start for each."""
+    options = (replaced(tmp_path, "0x207fffff", "0x1d00ffff"), *authority_key(tmp_path, "nonsense"))
+    sets = [word for option in options for word in ("--set", option)]
+    assert main(["check", "--config", str(CONF / "dev.toml"), *sets]) == 2
+    assert capsys.readouterr().err.count("alysd: ") == 2
+
+
+def test_what_was_loaded_is_handed_on() -> None:
+    """The node would read the files again, and might find others."""
+    valid = validate_node(load(CONF / "dev.toml"), SPEC)
+    assert valid.authority_secret is not None
+    assert public_key(valid.authority_secret) == SPEC.authorities[0]
+    assert valid.account is not None
+    assert valid.jwt_secret is None
+    assert valid.genesis.state.hash == valid.genesis.block.hash == valid.genesis.context.genesis
+    assert valid.authority_secret.hex() not in repr(valid)
