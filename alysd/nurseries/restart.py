@@ -214,7 +214,7 @@ class Decision(NamedTuple):
     reason: str = ""
 
 
-class Budget:
+class RestartBudget:
     """The restarts of a supervisor's children within the last `intensity.seconds`."""
 
     __slots__ = ("_intensity", "_restarted_at")
@@ -257,7 +257,7 @@ def decide(
     *,
     siblings: Sequence[Failed],
     strategy: Strategy,
-    budget: Budget,
+    budget: RestartBudget,
     fatal: tuple[type[Exception], ...],
     rng: Random,
 ) -> Decision:

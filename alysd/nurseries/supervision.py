@@ -19,7 +19,7 @@ from alysd.nurseries.behaviour import Health
 from alysd.nurseries.child import TRANSITIONS, UP, Child, Desired, Parent, Runtime, State
 from alysd.nurseries.errors import BudgetSpent, WrongState
 from alysd.nurseries.failures import Failure
-from alysd.nurseries.restart import Budget, Decision, Outcome, decide
+from alysd.nurseries.restart import Decision, Outcome, RestartBudget, decide
 from alysd.nurseries.spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec, validate
 
 logger = logging.getLogger("alysd.nurseries")
@@ -74,7 +74,7 @@ class SupervisorChild(Child):
         self.children: list[Child] = [make_child(child, self, runtime) for child in spec.children]
         self._planned = spec.children
         self.strategy = spec.strategy
-        self._budget = Budget(spec.intensity)
+        self._budget = RestartBudget(spec.intensity)
         self._events: deque[Event] = deque()
         self._handling: Event | None = None
         self._checks: deque[Pending] = deque()

@@ -23,7 +23,7 @@ from alysd.nurseries import (
     State,
     Strategy,
 )
-from alysd.nurseries.restart import Budget, Decision, decide
+from alysd.nurseries.restart import Decision, RestartBudget, decide
 from alysd.testing.echo import Crash, Say, Watcher, echo, running
 from alysd.testing.virtual_time import seeded
 
@@ -143,7 +143,7 @@ class FailedChild:
     failed_at: float = 0.0
 
 
-def decision(child: FailedChild, error: Exception, strategy: Strategy, budget: Budget) -> Decision:
+def decision(child: FailedChild, error: Exception, strategy: Strategy, budget: RestartBudget) -> Decision:
     siblings = [child, FailedChild(failures=2)]
     return decide(child, error, siblings=siblings, strategy=strategy, budget=budget, fatal=(Fatal,), rng=seeded(0))
 
@@ -160,11 +160,11 @@ def decision(child: FailedChild, error: Exception, strategy: Strategy, budget: B
 def test_a_failure_leads_to_one_decision(
     child: FailedChild, error: Exception, strategy: Strategy, expected: Decision
 ) -> None:
-    assert decision(child, error, strategy, Budget(Intensity())) == expected
+    assert decision(child, error, strategy, RestartBudget(Intensity())) == expected
 
 
 def test_a_spent_budget_escalates_until_its_time_has_passed() -> None:
-    budget = Budget(Intensity(restarts=2, seconds=10.0))
+    budget = RestartBudget(Intensity(restarts=2, seconds=10.0))
     outcomes = [
         decision(FailedChild(failed_at=at), OSError(), OneForOne(), budget).outcome for at in (0.0, 1.0, 2.0, 11.5)
     ]
