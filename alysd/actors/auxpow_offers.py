@@ -46,7 +46,10 @@ _Room = OrderedDict[AuxHash, tuple[float, RememberedOffer]]
 class OfferBook:
     """Offers by their aux hash. Times are seconds of one monotonic clock."""
 
-    def __init__(self, timing: Timing) -> None:
+    def __init__(
+        self, timing: Timing, *, regulars: int = REGULARS, newcomer_offers: int = OFFERS_TO_NEWCOMERS
+    ) -> None:
+        self._most_regulars, self._newcomer_offers = regulars, newcomer_offers
         self._life = timing.offer_life
         self._offers_per_regular = ceil(timing.offer_life / timing.slot_seconds)  # one new offer per slot
         self._newcomers: _Room = OrderedDict()
@@ -59,7 +62,7 @@ class OfferBook:
         """Remember an offer; the same one again makes it young again."""
         room = self._regulars.get(offer.header.fee_recipient)
         if room is None:
-            room, bound = self._newcomers, OFFERS_TO_NEWCOMERS
+            room, bound = self._newcomers, self._newcomer_offers
         else:
             bound = self._offers_per_regular
         room[offer.aux_hash] = (now + self._life, offer)
@@ -81,5 +84,5 @@ class OfferBook:
         """Give `recipient`, who has handed in a proof, room of its own from now on."""
         self._regulars.setdefault(recipient, OrderedDict())
         self._regulars.move_to_end(recipient)
-        if len(self._regulars) > REGULARS:
+        if len(self._regulars) > self._most_regulars:
             self._regulars.popitem(last=False)

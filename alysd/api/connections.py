@@ -10,15 +10,16 @@ SEND_SECONDS = 10.0
 class BoundedStream:
     """A trio stream whose sends have a deadline, and which can be ended at once from another task."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.SocketStream, send_seconds: float = SEND_SECONDS) -> None:
         self._stream = stream
+        self._send_seconds = send_seconds
         self.socket = stream.socket
         self.closed = trio.Event()
 
     async def send_all(self, data: bytes) -> None:
-        """Send all of `data`. Raises `BrokenResourceError` when the peer does not take it in `SEND_SECONDS`."""
+        """Send all of `data`. Raises `BrokenResourceError` when the peer does not take it in time."""
         try:
-            with trio.fail_after(SEND_SECONDS):
+            with trio.fail_after(self._send_seconds):
                 await self._stream.send_all(data)
         except trio.TooSlowError as error:
             self.abort()

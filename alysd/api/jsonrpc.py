@@ -82,8 +82,15 @@ class Dispatcher:
     decides. An error that is not there is a fault of this program: it is raised, and ends the one connection.
     """
 
-    def __init__(self, methods: Mapping[str, Method], codes: Mapping[type[Exception], int]) -> None:
+    def __init__(
+        self,
+        methods: Mapping[str, Method],
+        codes: Mapping[type[Exception], int],
+        *,
+        max_response: int = MAX_RESPONSE,
+    ) -> None:
         self._methods = methods
+        self._max_response = max_response
         self._codes = {**codes, InvalidParams: INVALID_PARAMS}
         self._answerable: tuple[type[Exception], ...] = (RpcError, *self._codes)
 
@@ -98,7 +105,7 @@ class Dispatcher:
             return _encode(_failure(None, 2, RpcError(PARSE_ERROR, f"parse error: {error}")))
         deadline = trio.current_time() + DEADLINE_SECONDS
         if not isinstance(found, list):
-            return await self._one(found, deadline, MAX_RESPONSE)
+            return await self._one(found, deadline, self._max_response)
         batch = cast("list[Any]", found)
         if not batch or len(batch) > MAX_BATCH:
             words = (
@@ -106,7 +113,7 @@ class Dispatcher:
             )
             return _encode(_failure(None, 2, RpcError(INVALID_REQUEST, words)))
         answers: list[bytes] = []
-        room = MAX_RESPONSE
+        room = self._max_response
         for item in batch:
             answer = await self._one(item, deadline, room)
             if answer is not None:

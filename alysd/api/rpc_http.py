@@ -32,17 +32,19 @@ async def read_body(request: Request, most: int = MAX_BODY) -> bytes:
     return bytes(body)
 
 
-def rpc_endpoint(dispatcher: Dispatcher) -> Callable[[Request], Awaitable[Response]]:
-    """Make the endpoint that answers from `dispatcher`."""
+def rpc_endpoint(
+    dispatcher: Dispatcher, body_seconds: float = BODY_SECONDS
+) -> Callable[[Request], Awaitable[Response]]:
+    """Make the endpoint that answers from `dispatcher`. It refuses a body that takes longer than `body_seconds`."""
 
     async def endpoint(request: Request) -> Response:
         try:
-            with trio.fail_after(BODY_SECONDS):
+            with trio.fail_after(body_seconds):
                 body = await read_body(request)
         except BodyTooLarge:
             return _refusal(413, f"request body too large: at most {MAX_BODY} bytes are taken")
         except trio.TooSlowError:
-            return _refusal(408, f"request body took longer than {BODY_SECONDS:.0f} s")
+            return _refusal(408, f"request body took longer than {body_seconds:.0f} s")
         except ClientDisconnect:
             return Response(status_code=400)
         answer = await dispatcher.answer(body)

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+import attrs
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
@@ -17,7 +18,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from starlette.types import ASGIApp
 
-from alysd.api.connections import BoundedStream, Connection
+from alysd.api.connections import SEND_SECONDS, BoundedStream, Connection
 from alysd.errors import AddressInUse
 
 MAX_BODY = 5 * 1024 * 1024
@@ -31,6 +32,18 @@ KEEP_ALIVE_SECONDS = 75.0
 
 DRAIN_SECONDS = 0.8
 """What answers in progress get at shutdown, so that stopping a server takes less than a second."""
+
+
+@attrs.frozen
+class ServerLimits:
+    """What one server grants its clients: open connections, seconds of an idle connection, seconds of one send."""
+
+    connections: int = MAX_CONNECTIONS
+    keep_alive: float = KEEP_ALIVE_SECONDS
+    send: float = SEND_SECONDS
+
+
+LIMITS = ServerLimits()
 
 CLOSING = "closing"
 """Key in the connection's state (`scope["state"]`) of the `trio.Event` set when the server begins to drain."""
@@ -57,6 +70,7 @@ def _why_not(host: str, port: int, error: OSError) -> str:
 async def serve(
     app: ASGIApp,
     listeners: Sequence[trio.SocketListener],
+    limits: ServerLimits = LIMITS,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -64,14 +78,14 @@ async def serve(
 
     An error that the application raises is logged and ends its own connection only.
     """
-    config, context, closing = _configuration(), WorkerContext(None), trio.Event()
+    config, context, closing = _configuration(limits), WorkerContext(None), trio.Event()
     wrapped = ASGIWrapper(cast("Any", app))
     open_streams: set[BoundedStream] = set()
 
     async def handle(stream: trio.SocketStream) -> None:
-        if len(open_streams) >= MAX_CONNECTIONS:
+        if len(open_streams) >= limits.connections:
             return
-        bounded = BoundedStream(stream)
+        bounded = BoundedStream(stream, limits.send)
         open_streams.add(bounded)
         try:
             state = ConnectionState({CLOSING: closing})
@@ -123,13 +137,13 @@ async def _drain(open_streams: set[BoundedStream]) -> None:
             await stream.closed.wait()
 
 
-def _configuration() -> Config:
+def _configuration(limits: ServerLimits) -> Config:
     """Bounds for hypercorn, and silence but for errors."""
     config = Config()
     config.accesslog = None
     config.errorlog = _log
     config.include_server_header = False
-    config.keep_alive_timeout = cast("int", KEEP_ALIVE_SECONDS)
+    config.keep_alive_timeout = cast("int", limits.keep_alive)
     config.keep_alive_max_requests = 1_000_000  # hypercorn's 1,000 lasts a busy client half a second
     config.websocket_max_message_size = MAX_BODY
     config.websocket_ping_interval = 20.0  # finds clients that are gone without a word

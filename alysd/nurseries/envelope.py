@@ -116,12 +116,19 @@ class InboundEndpoint:
     """
 
     def __init__(
-        self, key: bytes, codec: Codec, deliver: Callable[[Envelope], None], *, max_bytes: int = 1 << 20
+        self,
+        key: bytes,
+        codec: Codec,
+        deliver: Callable[[Envelope], None],
+        *,
+        max_bytes: int = 1 << 20,
+        remembered: int = REMEMBERED,
     ) -> None:
         self._key = key
         self._codec = codec
         self._deliver = deliver
         self._max_bytes = max_bytes
+        self._remembered = remembered
         # For each id, the time from which it need not be remembered: the message would have expired by then.
         self._seen: dict[str, float] = {}
 
@@ -150,6 +157,6 @@ class InboundEndpoint:
             del self._seen[next(iter(self._seen))]
         if identity in self._seen:
             raise NotAuthentic(f"message {identity} was received before")
-        if len(self._seen) >= REMEMBERED:
-            raise Refusal(f"more than {REMEMBERED} messages within {2 * LONGEST:g} s")
+        if len(self._seen) >= self._remembered:
+            raise Refusal(f"more than {self._remembered} messages within {2 * LONGEST:g} s")
         self._seen[identity] = now + 2 * LONGEST

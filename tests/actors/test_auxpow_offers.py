@@ -1,8 +1,5 @@
 """The book of offers: what a flood of requests can and cannot make it forget."""
 
-import pytest
-
-from alysd.actors import auxpow_offers
 from alysd.actors.auxpow_offers import OfferBook, RememberedOffer
 from alysd.testing.blocks import CHAIN_ID, EASY_BITS, MINER, digest
 from alysd.timing import Timing
@@ -25,15 +22,13 @@ def stranger(number: int) -> EvmAddress:
     return EvmAddress(number.to_bytes(20, "big"))
 
 
-@pytest.fixture(autouse=True)
-def _small_rooms(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auxpow_offers, "OFFERS_TO_NEWCOMERS", 100)
-    monkeypatch.setattr(auxpow_offers, "REGULARS", 3)
+def small_book() -> OfferBook:
+    return OfferBook(TIMING, regulars=3, newcomer_offers=100)
 
 
 def test_an_offer_is_found_by_its_hash_until_it_is_too_old() -> None:
     """A miner's proof would be refused, or offers would pile up for ever."""
-    book, made = OfferBook(TIMING), offer(1)
+    book, made = small_book(), offer(1)
     book.add(made, now=10.0)
     assert book.find(made.aux_hash, now=10.0 + TIMING.offer_life - 0.1) == made
     assert book.find(made.aux_hash, now=10.0 + TIMING.offer_life) is None
@@ -42,7 +37,7 @@ def test_an_offer_is_found_by_its_hash_until_it_is_too_old() -> None:
 
 def test_asking_again_makes_an_offer_young_again() -> None:
     """A pool that renews its work every few seconds would lose it to the age limit."""
-    book, made = OfferBook(TIMING), offer(1)
+    book, made = small_book(), offer(1)
     book.add(made, now=0.0)
     book.add(made, now=TIMING.offer_life - 1)
     assert len(book) == 1
@@ -50,7 +45,7 @@ def test_asking_again_makes_an_offer_young_again() -> None:
 
 
 def test_old_offers_make_room_when_new_ones_come() -> None:
-    book = OfferBook(TIMING)
+    book = small_book()
     for number in range(10):
         book.add(offer(number), now=float(number))
     for number in range(3):
@@ -61,7 +56,7 @@ def test_old_offers_make_room_when_new_ones_come() -> None:
 
 def test_a_flood_of_addresses_is_bounded_and_does_not_reach_who_has_proven_work() -> None:
     """Anyone who reaches the RPC could make the node refuse the proofs of the pools that secure it."""
-    book = OfferBook(TIMING)
+    book = small_book()
     book.proven(MINER)
     mine = offer("mine")
     book.add(mine, now=0.0)
@@ -72,7 +67,7 @@ def test_a_flood_of_addresses_is_bounded_and_does_not_reach_who_has_proven_work(
 
 
 def test_a_newcomer_who_keeps_asking_outlives_a_flood_smaller_than_the_room() -> None:
-    book, newcomer = OfferBook(TIMING), offer("newcomer", stranger(10**6))
+    book, newcomer = small_book(), offer("newcomer", stranger(10**6))
     for number in range(1000):
         if number % 50 == 0:
             book.add(newcomer, now=1.0)
@@ -82,7 +77,7 @@ def test_a_newcomer_who_keeps_asking_outlives_a_flood_smaller_than_the_room() ->
 
 def test_a_regular_has_a_bounded_room_too() -> None:
     """A proof costs nothing on a development chain: it must not buy unlimited memory."""
-    book = OfferBook(TIMING)
+    book = small_book()
     book.proven(MINER)
     for number in range(20):
         book.add(offer(number), now=1.0)
@@ -91,7 +86,7 @@ def test_a_regular_has_a_bounded_room_too() -> None:
 
 
 def test_the_regular_who_proved_longest_ago_makes_room_for_another() -> None:
-    book = OfferBook(TIMING)
+    book = small_book()
     for number in range(3):
         book.proven(stranger(number))
         book.add(offer(number, stranger(number)), now=1.0)
@@ -103,7 +98,7 @@ def test_the_regular_who_proved_longest_ago_makes_room_for_another() -> None:
 
 def test_an_offer_made_before_its_miner_was_proven_stays_known() -> None:
     """The second proof of a new miner, for work he got before his first, would be refused."""
-    book, early = OfferBook(TIMING), offer("early")
+    book, early = small_book(), offer("early")
     book.add(early, now=0.0)
     book.proven(MINER)
     assert book.find(early.aux_hash, now=1.0) == early

@@ -5,9 +5,9 @@ import trio
 import trio.testing
 from starlette.applications import Starlette
 
-from alysd.api import connections, server
 from alysd.api.connections import BoundedStream
-from tests.api.serving import served
+from alysd.api.server import ServerLimits
+from alysd.testing.asgi_server import served
 
 
 async def pair() -> tuple[trio.SocketStream, trio.SocketStream]:
@@ -33,10 +33,9 @@ async def test_bytes_pass_both_ways_until_the_end() -> None:
     assert stream.closed.is_set()
 
 
-async def test_a_send_that_nobody_takes_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "SEND_SECONDS", 0.1)
+async def test_a_send_that_nobody_takes_ends_the_connection() -> None:
     client, accepted = await pair()
-    stream = BoundedStream(accepted)
+    stream = BoundedStream(accepted, send_seconds=0.1)
     async with client:
         with pytest.raises(trio.BrokenResourceError, match="does not read"):
             await stream.send_all(b"x" * 50_000_000)
@@ -57,10 +56,9 @@ async def test_aborting_wakes_who_waits_for_the_peer() -> None:
         stream.abort()
 
 
-async def test_connections_that_clients_closed_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connections_that_clients_closed_do_not_count() -> None:
     """hypercorn keeps them for the keep-alive time: 256 short visits would shut everyone out for a minute."""
-    monkeypatch.setattr(server, "MAX_CONNECTIONS", 1)
-    async with served(Starlette()) as running:
+    async with served(Starlette(), ServerLimits(connections=1)) as running:
         for _ in range(5):
             async with await running.connect() as stream:
                 await stream.send_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")

@@ -50,7 +50,7 @@ def whole_number(value: Any) -> int:
     return value
 
 
-def dispatcher(methods: Methods) -> Dispatcher:
+def dispatcher(methods: Methods, **limits: int) -> Dispatcher:
     table = {
         "echo": Method(methods.echo, 3),
         "long": Method(methods.echo, 3, large=True),
@@ -60,12 +60,12 @@ def dispatcher(methods: Methods) -> Dispatcher:
         "wait": Method(methods.wait),
         "broken": Method(methods.broken),
     }
-    return Dispatcher(table, {Refused: -32000, NotNow: -32606, BlockMissing: -32604})
+    return Dispatcher(table, {Refused: -32000, NotNow: -32606, BlockMissing: -32604}, **limits)
 
 
-async def ask(request: Any, methods: Methods | None = None) -> Any:
+async def ask(request: Any, methods: Methods | None = None, **limits: int) -> Any:
     body = request if isinstance(request, bytes) else json.dumps(request).encode()
-    answer = await dispatcher(methods or Methods()).answer(body)
+    answer = await dispatcher(methods or Methods(), **limits).answer(body)
     return None if answer is None else json.loads(answer)
 
 
@@ -195,17 +195,16 @@ async def test_a_batch_beyond_the_bound_is_refused_whole() -> None:
     assert len(methods.called) == jsonrpc.MAX_BATCH
 
 
-async def test_a_batch_shares_one_bound_on_its_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonrpc, "MAX_RESPONSE", 200)
-    methods = Methods()
-    answers = await ask([request("echo", "x" * 100, identity=number) for number in range(3)], methods)
+async def test_a_batch_shares_one_bound_on_its_answers() -> None:
+    requests = [request("echo", "x" * 100, identity=number) for number in range(3)]
+    answers = await ask(requests, max_response=200)
     assert [answer.get("error", {}).get("code") for answer in answers] == [None, -32003, -32003]
 
 
-async def test_an_answer_beyond_the_bound_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonrpc, "MAX_RESPONSE", 1000)
-    assert (await ask(request("echo", "x" * 2000)))["error"] == {"code": -32003, "message": "response too large"}
-    assert (await ask(request("echo", "x" * 500)))["result"] == ["x" * 500]
+async def test_an_answer_beyond_the_bound_is_an_error() -> None:
+    refused = await ask(request("echo", "x" * 2000), max_response=1000)
+    assert refused["error"] == {"code": -32003, "message": "response too large"}
+    assert (await ask(request("echo", "x" * 500), max_response=1000))["result"] == ["x" * 500]
 
 
 async def test_a_request_has_a_deadline(autojump_clock: trio.testing.MockClock) -> None:

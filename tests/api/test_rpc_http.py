@@ -3,7 +3,6 @@
 from typing import Any
 
 import httpx
-import pytest
 import trio
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -13,7 +12,7 @@ from alysd.api.jsonrpc import Dispatcher, Method
 from alysd.api.params import Params
 from alysd.api.rpc_http import internal_error, rpc_endpoint
 from alysd.api.server import MAX_BODY
-from tests.api.serving import Served, served
+from alysd.testing.asgi_server import Served, served
 
 
 async def echo(params: Params) -> Any:
@@ -24,9 +23,9 @@ async def broken(params: Params) -> Any:
     raise KeyError("a fault of this program")
 
 
-def application() -> Starlette:
+def application(body_seconds: float = rpc_http.BODY_SECONDS) -> Starlette:
     methods = {"echo": Method(echo, 5, large=True), "broken": Method(broken)}
-    routes = [Route("/", rpc_endpoint(Dispatcher(methods, {})), methods=["POST"])]
+    routes = [Route("/", rpc_endpoint(Dispatcher(methods, {}), body_seconds), methods=["POST"])]
     return Starlette(routes=routes, exception_handlers={Exception: internal_error})
 
 
@@ -72,9 +71,8 @@ async def test_a_body_of_megabytes_is_taken_and_one_beyond_the_bound_is_not() ->
         assert refused.json()["error"]["message"] == "request body too large: at most 5242880 bytes are taken"
 
 
-async def test_a_body_that_never_comes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rpc_http, "BODY_SECONDS", 0.1)
-    async with served(application()) as running:
+async def test_a_body_that_never_comes_is_given_up() -> None:
+    async with served(application(body_seconds=0.1)) as running:
         stream = await running.connect()
         await stream.send_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
         with trio.fail_after(5):

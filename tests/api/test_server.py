@@ -11,10 +11,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from alysd.api import connections, server
-from alysd.api.server import CLOSING, listen
+from alysd.api.server import CLOSING, ServerLimits, listen
 from alysd.errors import AddressInUse
-from tests.api.serving import served
+from alysd.testing.asgi_server import served
 
 
 async def hello(request: Request) -> Response:
@@ -144,9 +143,8 @@ async def test_a_client_that_does_not_read_does_not_hold_up_stopping() -> None:
         await stream.aclose()
 
 
-async def test_a_client_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "SEND_SECONDS", 0.2)
-    async with served(APP) as running:
+async def test_a_client_that_does_not_read_is_let_go() -> None:
+    async with served(APP, ServerLimits(send=0.2)) as running:
         stream = await running.connect()
         await stream.send_all(b"GET /huge HTTP/1.1\r\nhost: x\r\n\r\n")
         await trio.sleep(0.5)
@@ -161,9 +159,8 @@ async def test_a_client_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyP
         await stream.aclose()
 
 
-async def test_connections_beyond_the_bound_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "MAX_CONNECTIONS", 2)
-    async with served(APP) as running:
+async def test_connections_beyond_the_bound_are_closed() -> None:
+    async with served(APP, ServerLimits(connections=2)) as running:
         kept = [await running.connect() for _ in range(2)]
         await trio.sleep(0.05)
         surplus = await running.connect()
@@ -177,9 +174,8 @@ async def test_connections_beyond_the_bound_are_closed(monkeypatch: pytest.Monke
         await surplus.aclose()
 
 
-async def test_a_connection_that_sends_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "KEEP_ALIVE_SECONDS", 0.2)
-    async with served(APP) as running:
+async def test_a_connection_that_sends_nothing_is_closed() -> None:
+    async with served(APP, ServerLimits(keep_alive=0.2)) as running:
         stream = await running.connect()
         await stream.send_all(b"GET / HT")  # nor does a request that never becomes one keep it open
         with trio.fail_after(5):

@@ -90,6 +90,8 @@ class LoopbackProcess(ABC):
     log: Path
     client: httpx.AsyncClient
     settled: bytes = b""
+    start_seconds: float = START_SECONDS
+    stop_seconds: float = STOP_SECONDS
     _process: trio.Process | None = None
 
     @abstractmethod
@@ -110,7 +112,7 @@ class LoopbackProcess(ABC):
     async def start(self) -> None:
         """Starts the program and waits until it answers.
 
-        Raises ComponentFailed if it ends first or is not there after START_SECONDS; it runs no longer then.
+        Raises ComponentFailed if it ends first or is not there after `start_seconds`; it runs no longer then.
         """
         with self.log.open("ab") as output:
             logged_before = output.tell()
@@ -123,20 +125,20 @@ class LoopbackProcess(ABC):
                 start_new_session=True,
             )
         try:
-            with trio.fail_after(START_SECONDS):
+            with trio.fail_after(self.start_seconds):
                 await self._wait_until_it_is_up(logged_before)
         except trio.TooSlowError:
             await self.kill()
-            raise ComponentFailed(f"{self.name} is not up after {START_SECONDS:.0f} s, see {self.log}") from None
+            raise ComponentFailed(f"{self.name} not up in {self.start_seconds:g} s, see {self.log}") from None
         except BaseException:
             await self.kill()
             raise
 
     async def stop(self) -> int:
-        """Asks the program to end, waits, kills it if it does not within STOP_SECONDS; its exit status."""
+        """Asks the program to end, waits, kills it if it does not within `stop_seconds`; its exit status."""
         with trio.CancelScope(shield=True):  # bounded; a test that is cancelled must leave no program behind
             self._signal_group(signal.SIGTERM)
-            with trio.move_on_after(STOP_SECONDS):
+            with trio.move_on_after(self.stop_seconds):
                 await self.process.wait()
         return await self.kill()
 

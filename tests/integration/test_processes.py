@@ -9,7 +9,6 @@ import httpx
 import pytest
 import trio
 
-from tests.integration import processes
 from tests.integration.processes import (
     ComponentFailed,
     ComponentRefusal,
@@ -107,23 +106,21 @@ async def test_a_program_that_ends_at_once_is_reported_with_its_status(tmp_path:
     assert server.log.read_text() == "bad option\n"
 
 
-async def test_a_program_that_never_answers_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_program_that_never_answers_is_ended(tmp_path: Path) -> None:
     """A suite that hangs is worse than one that fails, and one that leaves programs behind worse still."""
-    monkeypatch.setattr(processes, "START_SECONDS", 0.3)
     async with httpx.AsyncClient() as client:
         server = ping_server(tmp_path, client, source="import time; time.sleep(600)")
-        with pytest.raises(ComponentFailed, match="is not up"):
+        server.start_seconds = 0.3
+        with pytest.raises(ComponentFailed, match="not up in"):
             await server.start()
     assert server.process.returncode == -signal.SIGKILL
 
 
-async def test_a_program_that_ignores_the_request_to_end_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_program_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> None:
     """One stuck client must not stop the whole suite."""
-    monkeypatch.setattr(processes, "STOP_SECONDS", 0.3)
     async with httpx.AsyncClient() as client:
         server = ping_server(tmp_path, client, "stubborn")
+        server.stop_seconds = 0.3
         await server.start()
         assert await server.stop() == -signal.SIGKILL
 

@@ -106,10 +106,9 @@ def test_an_endpoint_delivers_valid_messages_and_refuses_others() -> None:
     assert len(delivered) == 2
 
 
-def test_a_gate_remembers_every_message_until_it_would_be_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("alysd.nurseries.envelope.REMEMBERED", 10)
+def test_a_gate_remembers_every_message_until_it_would_be_too_late() -> None:
     codec = Json()
-    endpoint = InboundEndpoint(KEY, codec, lambda _: None)
+    endpoint = InboundEndpoint(KEY, codec, lambda _: None, remembered=10)
     first = seal(KEY, codec.encode(letter()))
     endpoint.receive(first, now=100.0)
     for _ in range(9):
