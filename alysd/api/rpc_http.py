@@ -35,7 +35,7 @@ async def read_body(request: Request, most: int = MAX_BODY) -> bytes:
 def rpc_endpoint(
     dispatcher: Dispatcher, body_seconds: float = BODY_SECONDS
 ) -> Callable[[Request], Awaitable[Response]]:
-    """Make the endpoint that answers from `dispatcher`. It refuses a body that takes longer than `body_seconds`."""
+    """Make the endpoint that answers from `dispatcher`. A body may take `body_seconds`."""
 
     async def endpoint(request: Request) -> Response:
         try:

@@ -1,1 +1,1 @@
-"""The kit that tests of alysd are written with: virtual time, and fakes of the systems beside the node."""
+"""The kit for tests of alysd: virtual time, stand-ins for actors, fakes of other systems, and faults."""

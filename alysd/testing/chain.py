@@ -1,4 +1,4 @@
-"""A chain for tests: a specification with keys that everybody knows, and a hand that signs blocks for it."""
+"""A chain for tests with known keys: its specification, and blocks with real hashes, payloads and signatures."""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -51,7 +51,7 @@ EXECUTION_GENESIS: Mapping[str, Any] = {
     "baseFeePerGas": "0x3b9aca00",
     "alloc": {"0x" + "11" * 20: {"balance": hex(10**21)}},
 }
-"""The smallest Cancun genesis with one account: for engines that execute nothing, or next to nothing."""
+"""The smallest Cancun genesis with one account: for engines that execute little or nothing."""
 
 
 def authority_secret(authority: int) -> bytes:
@@ -98,7 +98,7 @@ class ChainHand:
 
     @classmethod
     def of(cls, spec: ChainSpec) -> "ChainHand":
-        """A hand at the beginning of the chain."""
+        """A builder for the chain of `spec`."""
         payload = genesis_payload(spec.execution_genesis)
         block = genesis_block(spec, payload)
         context = ChainContext(spec, block_hash(block))
@@ -119,7 +119,7 @@ class ChainHand:
         return self.sign(Block(parent.hash, slot, payload, auxpow_header=work))
 
     def sign(self, block: Block) -> SignedBlock:
-        """Any block, valid or not, with the approvals of all authorities."""
+        """The block, valid or not, with the approvals of all authorities."""
         identity: BlockHash = block_hash(block)
         message = approval_message(self.context.genesis, identity)
         count = len(federation_at(self.genesis_state, self.context).authorities)

@@ -20,8 +20,8 @@ from alysd.wire.execution_header import block_hash_of
 class FakeEngine:
     """Implements `alysd.ports.ExecutionEngine` in memory.
 
-    `down` makes every call fail as an unreachable client does, `hang` makes every call wait for ever, and
-    `refuse` names payloads that are judged invalid. `execution_seconds` is how long it takes to execute a payload.
+    With `down` every call fails as if the client were unreachable; with `hang` no call returns. Payloads in
+    `refuse` are invalid. Executing a payload takes `execution_seconds`.
     """
 
     genesis: ExecutionPayload

@@ -1,4 +1,4 @@
-"""The harness: one actor, or a subtree, alone on virtual time, with everything written down.
+"""The harness: runs one actor, or a subtree, on virtual time and records all messages and states.
 
 async def test_a_withdrawal_asks_the_ledger_first(autojump_clock: MockClock) -> None:
     harness = ActorTestHarness()
@@ -33,11 +33,11 @@ from alysd.testing.transcript import Transcript
 from alysd.testing.virtual_time import VirtualClock, seeded
 
 LOOK_SECONDS = 0.01
-"""Virtual seconds between two looks at a condition: as fine as the deadlines of asks."""
+"""Virtual seconds between two checks of a condition: the precision of the deadlines of asks."""
 
 
 class ActorTestHarness:
-    """What one test needs: a transcript, a clock, chance with a seed, and the system once it runs.
+    """What one test needs: a transcript, a clock, seeded random numbers, and the system while it runs.
 
     `refusals` and `fatal` are those of `open_system`.
     """
@@ -70,8 +70,8 @@ class ActorTestHarness:
     ) -> AsyncGenerator[System]:
         """Run these children (a supervisor is one too) while the block runs; all are up in it.
 
-        Raises `RuntimeError` when time is not virtual, `SystemFailed` when the tree gives up, and `Unscripted`
-        at the end when a stand-in was asked what no script answers, even if the actor made nothing of it.
+        Raises `RuntimeError` when time is not virtual, `SystemFailed` when the tree gives up, and `Unscripted` at
+        the end when a stand-in was asked something without a script, even if the actor ignored the error.
         """
         if not isinstance(trio.lowlevel.current_clock(), MockClock):
             raise RuntimeError("time is real here: use the autojump_clock fixture or run_virtually")
@@ -93,7 +93,7 @@ class ActorTestHarness:
                 raise error
 
     def child(self, name: str) -> ChildSnapshot:
-        """How the child `name` is now. Raises `KeyError` when there is none."""
+        """The snapshot of the child `name`. Raises `KeyError` when there is none."""
         for snapshot in self.system.snapshot().walk():
             if snapshot.name == name:
                 return snapshot
@@ -104,17 +104,17 @@ class ActorTestHarness:
         return self.child(name).state
 
     def is_up(self, name: str) -> bool:
-        """Whether an instance of the child lives."""
+        """Whether the child has a running instance."""
         return self.state(name) in UP
 
     async def settle(self) -> None:
-        """Wait until nobody has anything left to do at this moment of virtual time."""
+        """Wait until no task has anything left to do at this moment of virtual time."""
         await wait_all_tasks_blocked()
 
     async def until(self, condition: Callable[[], bool], *, seconds: float = 5.0, what: str = "it") -> float:
         """Wait until the condition holds, and return the virtual seconds that took.
 
-        Raises `AssertionError`, with `what` does not hold and the transcript, after `seconds`.
+        Raises `AssertionError` after `seconds`; its text is `what`, the condition, and the transcript.
         """
         began = trio.current_time()
         while not condition():

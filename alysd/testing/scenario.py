@@ -1,4 +1,4 @@
-"""Scenarios: what is given, what is done step by step, what must hold then, each within its time.
+"""Scenarios: conditions that are given, steps, and conditions that must hold then, each with a time limit.
 
     Scenario(
         "a crash costs nobody his money",
@@ -10,7 +10,7 @@
         then=[running("till"), received(ledger, Book)],
     )
 
-What goes wrong in one is raised as it is, with a note: the step, the seed, the transcript.
+An error in a scenario is raised unchanged, with a note that names the step and the seed and shows the transcript.
 """
 
 import sys
@@ -27,12 +27,12 @@ from alysd.testing.stand_in import RecordedAddress
 from alysd.testing.transcript import Sent
 
 STEP_SECONDS = 5.0
-"""Virtual seconds a step may take unless it says otherwise: the timeout of an ask."""
+"""The default time limit of a step in virtual seconds: the timeout of an ask."""
 
 
 @attrs.frozen
 class Condition:
-    """Something that can be seen to hold, or not; waited for at most `within` virtual seconds."""
+    """A condition on the harness, and the virtual seconds `within` which it must hold."""
 
     text: str
     holds: Callable[[ActorTestHarness], bool]
@@ -55,7 +55,7 @@ def running(name: str, *, within: float = 0.0) -> Condition:
 
 
 def restarted(name: str, *, times: int, within: float = 0.0) -> Condition:
-    """The child `name` was restarted so many times, no more and no less."""
+    """The child `name` was restarted exactly `times` times."""
     return Condition(
         f"{name} was restarted {times} times", lambda harness: harness.child(name).restarts == times, within
     )
@@ -64,7 +64,7 @@ def restarted(name: str, *, times: int, within: float = 0.0) -> Condition:
 def received(
     address: RecordedAddress[Any], kind: type[object], *, times: int = 1, within: float = 0.0
 ) -> Condition:
-    """So many messages of a type were sent to the address."""
+    """Exactly `times` messages of a type were sent to the address."""
 
     def holds(harness: ActorTestHarness) -> bool:
         sent = [
@@ -77,7 +77,7 @@ def received(
 
 @attrs.frozen
 class Step:
-    """Something that is done, in at most `seconds`, after which the conditions `then` hold."""
+    """An action that takes at most `seconds`, and the conditions that hold after it."""
 
     text: str
     act: Callable[[ActorTestHarness], Awaitable[object]]
@@ -87,7 +87,7 @@ class Step:
 
 @attrs.frozen
 class Scenario:
-    """Runs in a harness that is running; `seconds` bounds all of it, in virtual time."""
+    """The steps of a test, run in a running harness within `seconds` of virtual time."""
 
     name: str
     steps: Sequence[Step]
@@ -96,10 +96,10 @@ class Scenario:
     seconds: float = 60.0
 
     async def run(self, harness: ActorTestHarness) -> float:
-        """Play it and return the virtual seconds that took.
+        """Run the scenario and return the virtual seconds that took.
 
-        Raises what a step raises, `AssertionError` for a condition that does not hold, `trio.TooSlowError` for
-        a step, or the whole, that takes too long; all with a note that tells the story.
+        Raises what a step raises, `AssertionError` for a condition that does not hold, and `trio.TooSlowError`
+        when a step or the whole takes too long. Each error has a note with the step, the seed and the transcript.
         """
         began = trio.current_time()
         with self._noted(harness, "as a whole"), trio.fail_after(self.seconds):
@@ -119,7 +119,7 @@ class Scenario:
 
     @contextmanager
     def _noted(self, harness: ActorTestHarness, where: str) -> Generator[None]:
-        """Add the story to an error that passes, once."""
+        """Add the note to an error raised in the block, once."""
         done = False
         try:
             yield

@@ -1,7 +1,7 @@
-"""Probes: addresses that write down what passes them, and stand-ins that answer by a script.
+"""Addresses that record their messages, and stand-ins for actors that answer by a script.
 
-A `RecordedAddress` is the real address of a real actor. A `StandIn` has nobody behind it: it is given to the
-actor under test in place of another, so that the actor is tested alone.
+A `RecordedAddress` belongs to a real actor. A `StandIn` has no actor: a test gives it to the actor under test in
+place of a neighbour's address.
 
     ledger = StandIn[Ledger]("ledger", transcript)
     ledger.on(GetBalance).answers(5)
@@ -27,17 +27,17 @@ M = TypeVar("M")
 
 @attrs.frozen(str=False)
 class Unscripted(AssertionError):
-    """The stand-in `name` was asked a `message` (its type) that no script answers."""
+    """The stand-in `name` was asked a `message` (its type) for which it has no script."""
 
     name: str
     message: str
 
     def __str__(self) -> str:
-        return f"the stand-in {self.name} was asked {self.message}: say what it answers with .on({self.message})"
+        return f"the stand-in {self.name} has no script for {self.message}: add one with .on({self.message})"
 
 
 class RecordedAddress(Address[P]):
-    """An address whose messages, answers and errors are written to a transcript."""
+    """An address that records its messages, answers and errors in a transcript."""
 
     __slots__ = ("transcript",)
 
@@ -54,17 +54,17 @@ class RecordedAddress(Address[P]):
         self.transcript = transcript
 
     def tell(self, message: Tell[P]) -> None:
-        """As an `Address` does, written down."""
+        """`Address.tell`, recorded."""
         with self._recorded(message):
             super().tell(message)
 
     async def send(self, message: Tell[P]) -> None:
-        """As an `Address` does, written down."""
+        """`Address.send`, recorded."""
         with self._recorded(message):
             await super().send(message)
 
     async def ask(self, message: Ask[P, R], *, seconds: float = ASK_SECONDS) -> R:
-        """As an `Address` does, written down with its answer."""
+        """`Address.ask`, recorded with its answer."""
         with self._recorded(message) as answers:
             answer = await super().ask(message, seconds=seconds)
             answers.append(answer)
@@ -72,7 +72,7 @@ class RecordedAddress(Address[P]):
 
     @contextmanager
     def _recorded(self, message: object) -> Generator[list[object]]:
-        """Write the message down, and what the block puts into the list, or the error it raises."""
+        """Record the message, then the answer that the block puts into the list or the error it raises."""
         self.transcript.note_sent(self.name, message)
         answers: list[object] = []
         done = False
@@ -86,24 +86,24 @@ class RecordedAddress(Address[P]):
 
 
 class Script(Generic[R]):
-    """What a stand-in does with one type of message: the last thing said holds. With nothing said it is silent."""
+    """What a stand-in does with one type of message. The last method called decides; without any it is silent."""
 
     def __init__(self) -> None:
         self._play: Callable[[Any], R] | None = None
         self.delay = 0.0
 
     def answers(self, *answers: R) -> "Script[R]":
-        """Answer with these, one after the other, and with the last one from then on."""
+        """Answer with these in order, and with the last one from then on."""
         left = list(answers)
         return self.computes(lambda _: left.pop(0) if len(left) > 1 else left[0])
 
     def computes(self, function: Callable[[Any], R]) -> "Script[R]":
-        """Answer with what `function` makes of the message; what it raises is raised to the sender."""
+        """Answer with `function(message)`; what it raises is raised to the sender."""
         self._play = function
         return self
 
     def fails(self, error: Exception) -> "Script[R]":
-        """Raise `error` to the sender: a `Refusal`, `ActorDown`, `MailboxFull`, whatever the real one might."""
+        """Raise `error` to the sender, such as a `Refusal`, `ActorDown` or `MailboxFull`."""
 
         def fail(_: object) -> R:
             raise error
@@ -111,21 +111,21 @@ class Script(Generic[R]):
         return self.computes(fail)
 
     def keeps_silent(self) -> "Script[R]":
-        """Never answer: the ask ends with `AskTimeout`."""
+        """Never answer: the sender gets `AskTimeout`."""
         self._play = None
         return self
 
     def after(self, seconds: float) -> "Script[R]":
-        """Take so long to answer an ask."""
+        """Take `seconds` to answer an ask."""
         self.delay = seconds
         return self
 
-    async def play(self, name: str, message: object, patience: float) -> R:
-        """Answer an ask. Raises `AskTimeout` when that takes longer than the asker's `patience`."""
+    async def play(self, name: str, message: object, seconds: float) -> R:
+        """Answer an ask. Raises `AskTimeout` when that takes longer than the `seconds` that the sender waits."""
         play = self._play
-        if play is None or self.delay > patience:
-            await trio.sleep(patience)
-            raise AskTimeout(name, type(message).__name__, patience)
+        if play is None or self.delay > seconds:
+            await trio.sleep(seconds)
+            raise AskTimeout(name, type(message).__name__, seconds)
         await trio.sleep(self.delay)
         return play(message)
 
@@ -136,7 +136,7 @@ class Script(Generic[R]):
 
 
 class StandIn(RecordedAddress[P]):
-    """Stands in for an actor: answers by script, keeps what it is told, needs no system.
+    """An address without an actor: it answers by script and keeps the messages it `received`. It needs no system.
 
     An ask without a script raises `Unscripted`; a tell without one is only kept.
     """
@@ -167,7 +167,7 @@ class StandIn(RecordedAddress[P]):
                 script.take(message)
 
     async def send(self, message: Tell[P]) -> None:
-        """Keep the message; there is always room."""
+        """Keep the message; it never waits for room."""
         await trio.lowlevel.checkpoint()
         self.tell(message)
 
@@ -183,7 +183,7 @@ class StandIn(RecordedAddress[P]):
         return answer
 
     async def next(self, kind: type[M], *, seconds: float = ASK_SECONDS) -> M:
-        """Wait for the next message of this type, passing over others; each is given once.
+        """Wait for the next message of this type and skip others. Each message is returned once.
 
         Raises `trio.TooSlowError` after `seconds`.
         """

@@ -51,7 +51,7 @@ from alysd.testing.model.commands import (
 )
 
 FOR_EVER = 1e6
-"""Seconds of life that no program reaches, so that rows of failures end by successes alone."""
+"""Seconds that no program lasts, so that only successes end a series of failures."""
 
 OFFSETS = (0.0131, 0.0247, 0.0359, 0.0473, 0.0591)
 """Seconds added to the delays of one child, so that no two children restart at the same moment."""
@@ -59,7 +59,7 @@ OFFSETS = (0.0131, 0.0247, 0.0359, 0.0473, 0.0591)
 
 @cache
 def restart_policies(offset: float = 0.0) -> st.SearchStrategy[RestartPolicy]:
-    """Every policy, with delays of a few half seconds and `offset`, and without jitter."""
+    """Every restart policy, with delays of a few half seconds plus `offset`, without jitter."""
     halves = st.sampled_from([0.5, 1.0]).map(lambda seconds: seconds + offset)
     stable = st.just(FOR_EVER)
     return st.one_of(
@@ -84,7 +84,7 @@ def group_strategies() -> st.SearchStrategy[Strategy]:
 
 @cache
 def child_plans(offset: float = 0.0, *, retries: bool = True) -> st.SearchStrategy[ChildPlan]:
-    """Children with small mailboxes; `retries` lets them handle a message a second time that crashed them."""
+    """Children with small mailboxes; with `retries`, a message that crashed its actor may be handled again."""
     return st.builds(
         ChildPlan,
         restart=restart_policies(offset),
@@ -110,7 +110,7 @@ def trees(draw: st.DrawFn) -> TreePlan:
 
 @cache
 def commands(*, retries: bool = True) -> st.SearchStrategy[Command]:
-    """One command, a message every other time."""
+    """One command; about half of them send a message."""
     child = st.integers(0, 4)
     gives: Sequence[st.SearchStrategy[Command]] = [
         st.builds(SendMessage, child=child, mode=st.just(mode), action=st.just(action))
@@ -134,7 +134,7 @@ def commands(*, retries: bool = True) -> st.SearchStrategy[Command]:
 
 @st.composite
 def programs(draw: st.DrawFn, *, most: int = 30) -> Program:
-    """A tree and at most so many commands for it."""
+    """A tree and at most `most` commands for it."""
     plan = draw(trees())
     command = commands(retries=isinstance(plan.strategy, OneForOne))
     return Program(plan, tuple(draw(st.lists(command, max_size=most))))
@@ -149,8 +149,8 @@ def messages_of(protocol: type[object]) -> list[type[Any]]:
 def messages(*kinds: type[Any]) -> st.SearchStrategy[Any]:
     """Messages of these classes, their fields drawn by their types.
 
-    `messages(*messages_of(Chain))` draws anything that the chain actor may be told. A field of a type of which
-    hypothesis cannot know the bounds wants a `st.register_type_strategy` first.
+    `messages(*messages_of(Chain))` draws anything that the chain actor handles. A field whose type has bounds that
+    hypothesis cannot know needs a `st.register_type_strategy` first.
     """
     return st.one_of([st.from_type(kind) for kind in kinds])
 

@@ -1,8 +1,8 @@
-"""The transcript of a test: every message that passed a recorded address, and every state a child went to.
+"""The transcript of a test: every message to a recorded address, and every change of a child's state.
 
     transcript.expect(Withdraw(5), GetBalance, ("till", State.CRASHED))
 
-says that these came in this order, whatever came between. When they did not, the error shows what did.
+checks that these entries came in this order; others may be between them. The error shows the entries.
 """
 
 from collections import deque
@@ -14,18 +14,18 @@ import trio
 from alysd.nurseries import Change, State
 
 KEPT = 10_000
-"""Entries kept, the newest: more than a test's reader can look through, and bounded under any load."""
+"""The newest entries that are kept: more than anyone reads, and bounded under any load."""
 
 SHOWN = 40
-"""Entries in a report: a screenful."""
+"""Entries in an error's text: a screenful."""
 
 OUTSIDE = "test"
-"""The name of a sender that is no child of the system: the test itself."""
+"""The sender's name when it is no child of the system: the test itself."""
 
 
 @attrs.frozen
 class Sent:
-    """`sender` gave `message` to the address `to`, `at` seconds of trio's clock."""
+    """`sender` sent `message` to the address `to`, `at` seconds on trio's clock."""
 
     at: float
     sender: str
@@ -38,7 +38,7 @@ class Sent:
 
 @attrs.frozen
 class Returned:
-    """What came back for a message: an answer, or the `error` that was raised."""
+    """The outcome of a message for its sender: an answer, or the `error` that was raised."""
 
     at: float
     to: str
@@ -58,9 +58,9 @@ Wanted = object | type[object] | tuple[str, State]
 
 
 def current_sender(children: Container[str]) -> str:
-    """The name of the child in whose task, or below whose task, this is called; `OUTSIDE` for any other.
+    """The name of the child whose task, or a task below it, calls this; `OUTSIDE` if there is none.
 
-    The runtime names the task of a child as the child.
+    The runtime gives the task of a child the child's name.
     """
     task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
     while task is not None:
@@ -72,27 +72,27 @@ def current_sender(children: Container[str]) -> str:
 
 
 class Transcript:
-    """The entries of one test, in order. `watch` is an observer for `open_system`."""
+    """The entries of one test in order. `watch` is an observer for `open_system`."""
 
     def __init__(self) -> None:
         self.entries: deque[Entry] = deque(maxlen=KEPT)
         self.children: set[str] = set()
 
     def watch(self, change: Change) -> None:
-        """Write down a change of state."""
+        """Record a change of state."""
         self.children.add(change.name)
         self.entries.append(change)
 
     def note_sent(self, to: str, message: object) -> None:
-        """Write down that the current task sends a message."""
+        """Record that the current task sends a message."""
         self.entries.append(Sent(trio.current_time(), current_sender(self.children), to, message))
 
     def note_returned(self, to: str, message: object, answer: object, error: BaseException | None) -> None:
-        """Write down what came back for it."""
+        """Record the outcome of a message."""
         self.entries.append(Returned(trio.current_time(), to, message, answer, error))
 
     def sent(self, to: str | None = None, *, sender: str | None = None) -> list[object]:
-        """The messages sent, to and by whom it is said."""
+        """The messages sent, all or those to an address, by a sender."""
         return [
             entry.message
             for entry in self.entries
@@ -100,7 +100,7 @@ class Transcript:
         ]
 
     def errors(self, to: str | None = None) -> list[BaseException]:
-        """What was raised to senders."""
+        """The errors that senders got, all or those of one address."""
         returned = (entry for entry in self.entries if isinstance(entry, Returned) and to in (None, entry.to))
         return [entry.error for entry in returned if entry.error is not None]
 
@@ -120,7 +120,7 @@ class Transcript:
                 raise AssertionError(f"{want!r} did not come{after}\n{self.render()}")
 
     def render(self, last: int = SHOWN) -> str:
-        """The newest entries as text, one a line."""
+        """The newest entries as text, one per line."""
         entries = list(self.entries)[-last:]
         left_out = len(self.entries) - len(entries)
         head = [f"  ({left_out} earlier entries left out)"] if left_out else []

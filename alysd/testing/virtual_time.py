@@ -1,9 +1,10 @@
-"""Running on virtual time so that the same seed gives the same run.
+"""Virtual time, and runs that the same seed repeats.
 
     run_virtually(main, seed=7)
 
-is `trio.run` on a clock that jumps whenever everybody waits, a scheduler whose choices depend on the seed, and
-an actor runtime that measures virtual time too: otherwise a busy actor would give way by the clock on the wall.
+is `trio.run` on a clock that jumps to the next deadline whenever all tasks wait, with a scheduler whose choices
+depend on the seed alone. The actor runtime measures virtual time, too: otherwise a busy actor would yield by real
+time.
 """
 
 from collections.abc import Awaitable, Callable, Generator
@@ -20,11 +21,11 @@ from trio.testing import MockClock
 T = TypeVar("T")
 
 _MEASURING = ("address", "serve")
-"""The modules of the runtime that ask how late it is."""
+"""The modules of the runtime that read the clock."""
 
 
 def seeded(seed: int) -> Random:
-    """Chance that can be had again: for tests, never for secrets."""
+    """Random numbers that the same seed repeats: for tests, never for secrets."""
     return Random(seed)  # noqa: S311
 
 
@@ -32,8 +33,8 @@ def seeded(seed: int) -> Random:
 def deterministic_scheduling(seed: int) -> Generator[None]:
     """While the block runs, a new trio run wakes tasks in an order that depends on `seed` alone.
 
-    It throws the switch that trio keeps for property tests. The switch has no public name; a trio without
-    it fails here with an AttributeError, not with tests that fail now and then.
+    It uses trio's private setting for property tests. A trio without the setting fails here with an
+    AttributeError, rather than with flaky tests.
     """
     scheduler: Any = import_module("trio._core._run")
     switched, state = scheduler._ALLOW_DETERMINISTIC_SCHEDULING, scheduler._r.getstate()
@@ -77,7 +78,7 @@ class VirtualClock:
     offset: float = 0.0
 
     def time(self) -> float:
-        """Unix seconds of the virtual day."""
+        """Unix seconds."""
         return self.start + trio.current_time() + self.offset
 
 

@@ -58,7 +58,7 @@ async def test_silence_ends_with_the_askers_patience_and_slowness_may(autojump_c
 
 
 async def test_an_ask_that_nobody_scripted_says_what_to_do() -> None:
-    with pytest.raises(Unscripted, match=r"asked GetBalance: say what it answers with .on\(GetBalance\)"):
+    with pytest.raises(Unscripted, match=r"no script for GetBalance: add one with .on\(GetBalance\)"):
         await stand_in().ask(GetBalance())
 
 

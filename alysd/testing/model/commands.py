@@ -1,7 +1,7 @@
-"""What may be done to a tree, as data: a program is a tree's plan and a list of commands.
+"""Programs: the plan of a tree and a list of commands for it, as data.
 
-A program is a value: hypothesis draws it, makes it smaller, and prints it as the code that makes it again.
-`child` counts the children from 0, wrapping round, so that any program fits any tree.
+Hypothesis draws a program, shrinks it, and prints it as code. A `child` is the index of a child, modulo their
+number, so that any program fits any tree.
 """
 
 from enum import Enum
@@ -19,7 +19,7 @@ GRID = 0.5
 
 @attrs.frozen
 class ChildPlan:
-    """One actor: its mailbox and its restarts."""
+    """One actor: its mailbox and its restart policy."""
 
     restart: RestartPolicy
     capacity: int = 2
@@ -29,7 +29,7 @@ class ChildPlan:
 
 @attrs.frozen
 class TreePlan:
-    """A root over one supervisor over actors. A restart too many in 10 s makes either of them give up."""
+    """A root over one supervisor over actors. Each gives up after too many restarts within `window` seconds."""
 
     strategy: Strategy
     children: tuple[ChildPlan, ...]
@@ -39,7 +39,7 @@ class TreePlan:
 
 
 class Action(Enum):
-    """What a message makes of the actor that handles it."""
+    """What the actor does with a message."""
 
     WRITE = "write its number down"
     REFUSE = "refuse it"
@@ -47,7 +47,7 @@ class Action(Enum):
 
 
 class SendMode(Enum):
-    """How a message is given to an address."""
+    """How a message is sent."""
 
     TELL = "tell"
     SEND = "send"
@@ -65,7 +65,7 @@ class SendMessage:
 
 @attrs.frozen
 class CancelSender:
-    """Cancel one of the senders and askers that wait, counted from the oldest, wrapping round."""
+    """Cancel one of the waiting senders: an index from the oldest, modulo their number."""
 
     waiting: int
 
@@ -98,28 +98,28 @@ class ResumeChild:
 
 @attrs.frozen
 class RestartChild:
-    """An operator has the child restarted."""
+    """The operator restarts the child."""
 
     child: int
 
 
 @attrs.frozen
 class StopChild:
-    """An operator has the child stopped for good."""
+    """The operator stops the child for good."""
 
     child: int
 
 
 @attrs.frozen
 class SpawnChild:
-    """One child more, at run time."""
+    """Add a child at run time."""
 
     plan: ChildPlan
 
 
 @attrs.frozen
 class PassTime:
-    """Virtual time passes: so many steps of `GRID` seconds."""
+    """Let `steps` times `GRID` seconds of virtual time pass."""
 
     steps: int
 

@@ -2,9 +2,9 @@
 
     run_program(program)
 
-raises `ModelMismatch`, which names the command and what was found and expected. What is compared: each child's
-state, restarts and counters, what was written in which order, what every sender got, whether the tree gave
-up. Every change of state is held against `TRANSITIONS`.
+raises `ModelMismatch`, which names the command and the values found and expected. It compares each child's state,
+restarts and counters, the messages handled and their order, the outcome for each sender, and whether the tree gave
+up. Every change of state must be in `TRANSITIONS`.
 """
 
 from collections.abc import Sequence
@@ -51,11 +51,11 @@ from alysd.testing.virtual_time import run_virtually
 SUPERVISOR = "Supervisor"
 
 MOST_CHILDREN = 5
-"""Children of a tree at most: more find nothing that five do not, more slowly."""
+"""The most children of a tree: more find nothing that five do not, and take longer."""
 
 
 class ModelMismatch(AssertionError):
-    """The tree and the model are of two minds."""
+    """The tree and the model differ."""
 
 
 class Driver:
@@ -102,7 +102,7 @@ class Driver:
         )
 
     def _observe(self, change: Change) -> None:
-        """Hold a change of state against the table and against the one before."""
+        """Check a change of state against the table and the child's previous state."""
         before = self._states.get(change.name, State.UNINITIALIZED)
         if change.old is not before or change.new not in TRANSITIONS[change.old]:
             self._illegal.append(change)
@@ -138,10 +138,10 @@ class Driver:
                 return True
 
     def _is_deterministic(self, command: SendMessage) -> bool:
-        """Whether giving the message leaves nothing to chance.
+        """Whether sending the message has one outcome only.
 
-        A child that crashes the moment its group starts is not: how far the group had come differs. Nor is one
-        that starts with a line before its mailbox, which it lets in by turns, while others crash.
+        It has not when a child crashes while its group starts: how far the group had come differs. Nor when
+        senders wait for room in a mailbox, which admits them in turns, while other children crash.
         """
         model = self.model
         child, _ = self._child(command.child)
@@ -154,7 +154,7 @@ class Driver:
         return not (to_line and model.crash_waits)
 
     async def _do(self, system: System, command: Command, waits: trio.Nursery) -> None:
-        """Do it in the model, then for real: the tree may end, and this with it, while it waits."""
+        """Do it in the model first: the real tree may end, and cancel this, while it waits."""
         model = self.model
         match command:
             case SendMessage():

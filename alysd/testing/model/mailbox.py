@@ -1,7 +1,7 @@
-"""The model of one mailbox: lists instead of tasks, and every message accounted for.
+"""The model of one mailbox: lists instead of tasks, and an outcome for every message.
 
-A message given is exactly one of: written, refused, crashed over, dropped and counted, abandoned by its
-asker, never accepted, or still waiting. Nothing here waits; time is the business of `tree`.
+A message sent is exactly one of: written, refused, the cause of a crash, dropped and counted, abandoned by its
+sender, never accepted, or still waiting. Nothing here waits; `tree` models time.
 """
 
 from enum import Enum
@@ -13,7 +13,7 @@ from alysd.testing.model.commands import Action, ChildPlan, SendMode
 
 
 class Outcome(Enum):
-    """What the sender of a message got."""
+    """What the sender of a message gets."""
 
     WAITING = "waits for room or for the answer"
     SENT = "sent"
@@ -29,7 +29,7 @@ class Outcome(Enum):
 
 @attrs.define(eq=False)
 class Message:
-    """One message of a program: its number, what it does, how it was given, what came of it."""
+    """One message of a program: its number, how it is sent, what the actor does with it, and the outcome."""
 
     number: int
     mode: SendMode
@@ -39,7 +39,7 @@ class Message:
 
     @property
     def asked(self) -> bool:
-        """Whether somebody wants an answer."""
+        """Whether the sender expects an answer."""
         return self.mode is SendMode.ASK
 
     @property
@@ -48,19 +48,19 @@ class Message:
         return self.asked and self.outcome is Outcome.WAITING
 
     def end(self, outcome: Outcome) -> None:
-        """The sender gets this, if it still waits for something."""
+        """Set the outcome, if the sender still waits."""
         if self.outcome is Outcome.WAITING:
             self.outcome = outcome
 
     def accepted(self) -> None:
-        """It is queued: a sender is done, an asker waits on."""
+        """The message is queued: a `send` is done, an `ask` waits on."""
         if not self.asked:
             self.end(Outcome.SENT)
 
 
 @attrs.define(eq=False)
 class MailboxModel:
-    """A mailbox by its policies, with the counters of the real one."""
+    """A mailbox with the policies and the counters of the real one."""
 
     plan: ChildPlan
     queue: list[Message] = attrs.field(factory=list[Message])
@@ -75,11 +75,11 @@ class MailboxModel:
 
     @property
     def has_room(self) -> bool:
-        """Whether a newcomer is queued at once."""
+        """Whether a new message is queued at once."""
         return len(self.queue) < self.plan.capacity and not self.line
 
     def offer(self, message: Message) -> None:
-        """A message comes."""
+        """A message arrives."""
         if self.closed:
             message.end(Outcome.DOWN)
         elif self.has_room:
@@ -103,12 +103,12 @@ class MailboxModel:
                 message.end(Outcome.FULL)
 
     def drop(self, message: Message, outcome: Outcome) -> None:
-        """A message is lost, by a policy that has a name, and counted."""
+        """A message is lost by a policy, and counted."""
         self.dropped += 1
         message.end(outcome)
 
     def serve(self) -> bool:
-        """Handle all there is. True when that crashed the actor; what is left then waits."""
+        """Handle all messages. True when one crashed the actor; the rest stays."""
         while self.queue or self.line:
             while self.queue:
                 if not self._handle(self.queue.pop(0)):
@@ -149,13 +149,13 @@ class MailboxModel:
             message.accepted()
 
     def leave(self, message: Message, outcome: Outcome) -> None:
-        """The sender waits no longer. In line it was not sent; in the queue its ask is abandoned."""
+        """The sender stops waiting: an unqueued message is not sent, a queued ask is abandoned."""
         message.end(outcome)
         if message in self.line:
             self.line.remove(message)
 
     def close(self) -> None:
-        """Take nothing more; what is queued can still be handled."""
+        """Accept no more messages; those queued can still be handled."""
         self.closed = True
         for message in self.line:
             if message.asked:
@@ -164,7 +164,7 @@ class MailboxModel:
         self.line.clear()
 
     def shut(self) -> None:
-        """Close, and drop what is queued."""
+        """Close, and drop the queued messages."""
         self.close()
         for message in self.queue:
             self.drop(message, Outcome.DOWN)

@@ -1,4 +1,4 @@
-"""The real side of a program: an actor that writes down, refuses or falls over at once, as it is told."""
+"""The real side of a program: an actor that records a message, refuses it, or crashes, as the message says."""
 
 import attrs
 
@@ -42,23 +42,23 @@ class DoAsked(Ask[RecorderProtocol, int]):
 
 
 class ScriptedCrash(Exception):
-    """What a scribe crashes with."""
+    """The error with which a recorder crashes."""
 
 
 class Recorder(Actor[RecorderProtocol]):
-    """Writes to a list that all its instances share, so that a restart cannot hide what was lost or doubled."""
+    """Writes to a list that its instances share, so that no restart hides a lost or duplicated message."""
 
     def __init__(self, written: list[int]) -> None:
         self._written = written
 
     @handles(DoTold)
     async def do_told(self, message: DoTold) -> None:
-        """Do it."""
+        """Do the action."""
         self._do(message.number, message.action)
 
     @handles(DoAsked)
     async def do_asked(self, message: DoAsked) -> int:
-        """Do it and answer."""
+        """Do the action and answer."""
         self._do(message.number, message.action)
         return message.number
 
@@ -82,18 +82,18 @@ class RealChild:
 
     @classmethod
     def of(cls, name: str, plan: ChildPlan) -> "RealChild":
-        """A child by its plan."""
+        """The child that a plan describes."""
         address = Address[RecorderProtocol](
             name, capacity=plan.capacity, overflow=plan.overflow, on_crash=plan.on_crash
         )
         return cls(plan, address, [])
 
     def spec(self) -> ChildSpec:
-        """The child as its supervisor gets it."""
+        """The child for its supervisor."""
         return actor(self.address, lambda: Recorder(self.written), restart=self.plan.restart)
 
     def counts(self) -> dict[object, object]:
-        """What the runtime counted, and what was written."""
+        """The runtime's counters, and what was written."""
         address, mailbox = self.address, self.address.mailbox
         return {
             "written": self.written,
