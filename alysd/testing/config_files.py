@@ -1,4 +1,4 @@
-"""Configuration files for tests: small, right, and in a folder of their own."""
+"""Small, valid configuration files with everything that they name, written into a folder."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,10 @@ from alysd.config.load import load_config
 from alysd.config.model import AlysConfig
 
 REPOSITORY = Path(__file__).parents[2]
+"""The source checkout; an installed package has none."""
+
 CONF = REPOSITORY / "conf"
+"""The configurations that the project ships, in a checkout."""
 
 RIGHT = """\
 [chain]
@@ -33,7 +36,7 @@ GENESIS = {"config": {"chainId": 4242}, "alloc": {"0x" + "bb" * 20: {"balance": 
 
 
 def folder_with(folder: Path, config: str = RIGHT, chain: str = CHAIN) -> Path:
-    """Write a configuration with everything it names into `folder`; gives the configuration's path."""
+    """Write a configuration, and the files that it names, into `folder`; returns the configuration's path."""
     (folder / "chain.toml").write_text(chain + 'execution_genesis = "genesis.json"\n')
     (folder / "genesis.json").write_text(json.dumps(GENESIS))
     (folder / "authority.key").write_text("# alysd bls key\n" + "11" * 32 + "\n")
@@ -44,11 +47,11 @@ def folder_with(folder: Path, config: str = RIGHT, chain: str = CHAIN) -> Path:
 
 
 def load(path: Path | None, *overrides: str, environment: Mapping[str, str] | None = None) -> AlysConfig:
-    """Load without this process's environment."""
+    """Load a configuration without the environment of this process."""
     return load_config(path, environment=environment or {}, overrides=overrides)
 
 
 def problems_of(error: BaseException) -> Sequence[str]:
-    """What a person would read."""
+    """The problems that the error shows to the operator."""
     found: Sequence[str] = getattr(error, "problems", (str(error),))
     return found
