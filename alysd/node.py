@@ -109,7 +109,7 @@ def health_rules(timing: Timing) -> HealthRules:
 
 @attrs.frozen
 class Node:
-    """What a node is composed of, before its tree runs and while it does.
+    """The parts of a node, before its tree runs and while it does.
 
     `handle` shows the tree, once it runs, to the operator's pages; its monitor checks the children's health.
     """

@@ -76,7 +76,7 @@ class ScheduledInjection:
 
 @attrs.frozen
 class InjectionResult:
-    """What an injection led to: the seconds until all targets were up again, or why it was `skipped`."""
+    """The result of an injection: the seconds until all targets were up again, or why it was `skipped`."""
 
     scheduled: ScheduledInjection
     recovery: float | None = None

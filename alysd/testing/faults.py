@@ -103,7 +103,7 @@ class MessageFault(Fault):
 
     @abstractmethod
     def apply(self, delivery: Delivery, rng: Random) -> Sequence[Delivery]:
-        """What becomes of a delivery that the fault affects."""
+        """The deliveries that replace one that the fault affects."""
 
     def affects(self, delivery: Delivery, targets: frozenset[str]) -> bool:
         """Whether a delivery comes from, or goes to, a target."""

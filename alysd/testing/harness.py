@@ -37,7 +37,7 @@ LOOK_SECONDS = 0.01
 
 
 class ActorTestHarness:
-    """What one test needs: a transcript, a clock, seeded random numbers, and the system while it runs.
+    """The equipment of one test: a transcript, a clock, seeded random numbers, and the system while it runs.
 
     `refusals` and `fatal` are those of `open_system`.
     """

@@ -34,7 +34,7 @@ class Server:
 
 
 Answer = Callable[[dict[str, Any]], Awaitable[Reply]]
-"""What a test answers to the JSON of a request."""
+"""Makes the reply to the JSON of a request."""
 
 
 def result(value: Any) -> Reply:

@@ -1,4 +1,4 @@
-"""What faults put in front of handlers and ports: handlers that stall, and ports whose calls fail."""
+"""Interception of handlers and ports: handlers that stall, and ports whose calls fail."""
 
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager

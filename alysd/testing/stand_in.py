@@ -86,7 +86,7 @@ class RecordedAddress(Address[P]):
 
 
 class Script(Generic[R]):
-    """What a stand-in does with one type of message. The last method called decides; without any it is silent."""
+    """The reaction of a stand-in to one type of message. The last call decides; without any it is silent."""
 
     def __init__(self) -> None:
         self._play: Callable[[Any], R] | None = None

@@ -1,12 +1,12 @@
-"""What hypothesis draws: restart policies, trees, programs for a supervisor, and messages of any protocol.
+"""Hypothesis strategies: restart policies, trees, programs for a supervisor, and messages of any protocol.
 
     @given(programs())
     def test_the_tree_does_as_the_model(program: Program) -> None:
         run_program(program)
 
-Why programs and not hypothesis's own rule-based machine: its rules are plain calls between which nothing runs,
-and a trio program cannot be left in the middle and entered again. A program is drawn whole, shrinks as well,
-and its rules' preconditions are the driver's.
+A program is drawn as a whole, not by hypothesis's rule-based state machine: the rules of a state machine are plain
+calls between which no task runs, and a trio run cannot be left and entered again. Programs shrink as well, and the
+driver checks the preconditions of each command.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Which children an experiment targets, and how many of them at most: targets and the blast radius."""
+"""Targets select the children that an experiment affects; the blast radius limits how many."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

@@ -43,7 +43,7 @@ class Delivery:
 
 
 DeliveryFault = Callable[[Delivery, Random], Sequence[Delivery]]
-"""What becomes of a delivery: itself, none, several, later or altered ones."""
+"""Replaces a delivery: by itself, by none, by several, by later or altered ones."""
 
 
 class Transport:

@@ -39,7 +39,7 @@ class TreePlan:
 
 
 class Action(Enum):
-    """What the actor does with a message."""
+    """The actor's reaction to a message."""
 
     WRITE = "write its number down"
     REFUSE = "refuse it"

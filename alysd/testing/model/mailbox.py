@@ -13,7 +13,7 @@ from alysd.testing.model.commands import Action, ChildPlan, SendMode
 
 
 class Outcome(Enum):
-    """What the sender of a message gets."""
+    """The outcome of a message for its sender."""
 
     WAITING = "waits for room or for the answer"
     SENT = "sent"

@@ -1,8 +1,8 @@
 """The model of a tree: a root over one supervisor over actors, in virtual time, without a single task.
 
-It does at once what the runtime does in tasks: a child that starts handles its whole mailbox before anybody
-else moves, since none of its handlers waits. What is decided by policy (delays, strategy, intensity) is
-computed here a second time, from the policies' documentation and not from their code.
+The model does at once what the runtime does in tasks: a child that starts handles its whole mailbox before any
+other child runs, since none of its handlers waits. Delays, strategy and intensity are computed a second time, from
+the documentation of the policies and not from their code.
 """
 
 from collections import deque
@@ -50,7 +50,7 @@ class ChildModel:
         return self.state in UP
 
     def counts(self) -> dict[object, object]:
-        """What the runtime should have counted, and what should be written."""
+        """The counters that the runtime should show, and the numbers that should be written."""
         box = self.box
         return {
             "written": box.written,
@@ -78,20 +78,20 @@ class ChildModel:
                 raise TypeError(f"the model does not know the policy {other!r}")
 
     def back_off(self) -> None:
-        """No instance for some time, for which an open breaker refuses asks."""
+        """The child waits for its next instance; an open breaker refuses asks meanwhile."""
         policy = self.plan.restart
         self.state = State.BACKOFF
         self.circuit_open = isinstance(policy, CircuitBreaker) and self.failures >= policy.failures
 
     def shut(self) -> None:
-        """Nobody takes messages here any more, nor is about to."""
+        """The child takes no more messages, now or later."""
         self.circuit_open = False
         if self.state in (State.CRASHED, State.BACKOFF):
             self.state = State.STOPPED
         self.box.shut()
 
     def count_failure(self) -> None:
-        """One failure more in a row; a breaker's row ends with its first successes."""
+        """Count one more failure in a series; the first successes end the series of a breaker."""
         policy = self.plan.restart
         if isinstance(policy, CircuitBreaker) and self.box.handled - self.handled_before >= policy.successes:
             self.failures = 0
@@ -120,20 +120,20 @@ class TreeModel:
 
     @property
     def one_for_one(self) -> bool:
-        """Whether a failure concerns nobody else."""
+        """Whether a failure affects no other child."""
         return isinstance(self.plan.strategy, OneForOne)
 
     # What a program does
 
     def spawn(self, plan: ChildPlan) -> ChildModel:
-        """One child more, started."""
+        """Add and start a child."""
         child = ChildModel(f"child {len(self.children)}", plan, MailboxModel(plan))
         self.children.append(child)
         self._launch(child)
         return child
 
     def send(self, child: ChildModel, message: Message) -> None:
-        """A message is given to a child."""
+        """Send a message to a child."""
         self.messages.append(message)
         if child.circuit_open and message.asked:
             message.end(Outcome.OPEN)
@@ -164,7 +164,7 @@ class TreeModel:
         child.state = State.SUSPENDED
 
     def resume(self, child: ChildModel) -> None:
-        """A suspended child goes on with what waits."""
+        """A suspended child handles the waiting messages."""
         child.state = State.RUNNING
         self._serve(child)
         self._supervise()
@@ -177,13 +177,13 @@ class TreeModel:
         self._supervise()
 
     def stop(self, child: ChildModel) -> None:
-        """What is in the mailbox is handled, and the child ends for good."""
+        """The child handles the messages in its mailbox and ends for good."""
         child.wanted = False
         self._drain(child)
         self._supervise()
 
     def pass_time(self, seconds: float) -> None:
-        """Time passes, and what is due in it happens in its order."""
+        """Let time pass; due events happen in their order."""
         end = self.now + seconds
         while (moment := self._next_moment()) <= end:
             self.now = moment
@@ -191,7 +191,7 @@ class TreeModel:
         self.now = end
 
     def shut_down(self) -> None:
-        """Everybody stops, the last child first."""
+        """All children stop, the last one first."""
         if not self.failed:
             for child in reversed(self.children):
                 self._drain(child)
@@ -252,7 +252,7 @@ class TreeModel:
 
     @property
     def line_stands(self) -> bool:
-        """Whether somebody stands in line before some mailbox."""
+        """Whether a sender waits for room in some mailbox."""
         return any(child.box.line for child in self.children)
 
     def _affected(self, child: ChildModel) -> list[ChildModel]:
@@ -274,7 +274,7 @@ class TreeModel:
     # The supervisor
 
     def _supervise(self) -> None:
-        """What the supervisor's task does until it has nothing left to do at this moment."""
+        """Do the work of the supervisor's task until nothing is left to do at this moment."""
         while not self.failed:
             if self._gave_up:
                 for child in reversed(self.children):
@@ -299,7 +299,7 @@ class TreeModel:
             self._group_wakes_at = self.now + delay
 
     def _start_missing(self) -> None:
-        """Start whoever is wanted and not there, each with its mailbox, until one of them fails."""
+        """Start the children that are wanted and not running, until one of them fails."""
         for child in self.children:
             if child.wanted and not child.alive:
                 self._launch(child)
@@ -350,5 +350,5 @@ class TreeModel:
 
 
 def ask_deadline(now: float) -> float:
-    """When an ask of a program is given up: its timeout, rounded up to the next tick of the timer."""
+    """When an ask of a program times out: its timeout, rounded up to the next tick of the timer."""
     return (int((now + ASK_SECONDS) / TICK) + 1) * TICK
