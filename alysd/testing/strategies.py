@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, get_args, get_origin
 
+import attrs
 from hypothesis import strategies as st
 
 from alysd.nurseries import (
@@ -142,7 +143,9 @@ def programs(draw: st.DrawFn, *, most: int = 30) -> Program:
 
 def messages_of(protocol: type[object]) -> list[type[Any]]:
     """All message classes of a protocol that are imported, by name: what an actor of it may be told or asked."""
-    found = {kind for base in (Tell, Ask) for kind in _below(base) if _protocol_of(kind) is protocol}
+    kinds = (kind for base in (Tell, Ask) for kind in _below(base) if _protocol_of(kind) is protocol)
+    # attrs replaces a class by one with slots; the first one stays a subclass until it is collected.
+    found = {kind for kind in kinds if attrs.has(kind)}
     return sorted(found, key=lambda kind: kind.__name__)
 
 

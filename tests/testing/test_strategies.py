@@ -75,3 +75,18 @@ def test_messages_are_drawn_by_the_types_of_their_fields(message: object) -> Non
     assert isinstance(message, Count | Trip | Withdraw)
     if isinstance(message, Withdraw):
         assert isinstance(message.amount, int)
+
+
+def test_a_class_that_attrs_replaced_is_no_message() -> None:
+    """Whether it is found would depend on when the garbage is collected."""
+
+    class Counter: ...
+
+    class Plain(Tell[Counter]): ...
+
+    @attrs.frozen
+    class Add(Tell[Counter]):
+        number: int
+
+    assert messages_of(Counter) == [Add]
+    assert issubclass(Plain, Tell)
