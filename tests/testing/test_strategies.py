@@ -1,5 +1,6 @@
 """What is drawn covers what there is, and messages of any protocol can be drawn."""
 
+import attrs
 from hypothesis import find, given, settings
 
 from alysd.messages.chain import Chain, GetForkchoice
@@ -15,6 +16,7 @@ from alysd.nurseries import (
     RestartPolicy,
     RestForOne,
     Strategy,
+    Tell,
 )
 from alysd.testing.model.commands import Command, Program, SpawnChild, TreePlan
 from alysd.testing.strategies import (
