@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from alysd.embedded.engine.budget import Budget, OutOfTime
 from alysd.embedded.engine.eels import (
     PreparedTransaction,
     encode_receipt,
@@ -32,6 +31,7 @@ from alysd.embedded.engine.specification import (
     trie,
     vm,
 )
+from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
 from alysd.embedded.engine.transaction import SignedTransaction
 from alysd.embedded.engine.trie_state import StateChanges
 from alysd.embedded.engine.values import AccountState
@@ -70,7 +70,7 @@ class BlockExecution:
         state: EelsState,
         ancestors: Sequence[Bytes32],
         chain_id: int,
-        budget: Budget,
+        budget: TimeBudget,
     ) -> None:
         self._frame = frame
         self._state = state
@@ -98,7 +98,7 @@ class BlockExecution:
         """The account's nonce after the transactions so far."""
         return int(self._state.get_account(Address(address)).nonce)
 
-    def limit(self, budget: Budget) -> None:
+    def limit(self, budget: TimeBudget) -> None:
         """Set the time budget of everything that is executed from now on."""
         self._environment.budget = budget
 

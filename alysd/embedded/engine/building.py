@@ -6,8 +6,8 @@ from typing import Protocol
 import attrs
 
 from alysd.embedded.engine.block_execution import BlockExecution, ExecutedPayload
-from alysd.embedded.engine.budget import Budget, OutOfTime
 from alysd.embedded.engine.rules import BrokenRule, next_base_fee, next_excess_blob_gas
+from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
 from alysd.embedded.engine.transaction import BLOB, SignedTransaction
 from alysd.embedded.engine.trie_state import StateView, TrieState
 from alysd.embedded.engine.values import AccountState
@@ -102,7 +102,7 @@ class Builder:
         Raises `BrokenRule` when the withdrawals cannot be paid.
         """
         execution.begin()
-        block = Budget(self.seconds)
+        block = TimeBudget(self.seconds)
         room = self.payload_bytes
         waiting: set[EvmAddress] = set()
         for signed in pending.best(execution.base_fee, StateView(state)):
@@ -117,7 +117,7 @@ class Builder:
         return execution.finish(withdrawals)
 
     def _include(
-        self, execution: BlockExecution, signed: SignedTransaction, pending: PendingSource, block: Budget
+        self, execution: BlockExecution, signed: SignedTransaction, pending: PendingSource, block: TimeBudget
     ) -> bool:
         """Execute one transaction and return whether it is in the block; discard it when it can never be."""
         if signed.type == BLOB:
@@ -131,7 +131,7 @@ class Builder:
         if signed.tip(execution.base_fee) < 0:
             return False
         own = min(self.seconds / 2, block.left())
-        execution.limit(Budget(own))
+        execution.limit(TimeBudget(own))
         try:
             execution.add(signed)
         except OutOfTime:

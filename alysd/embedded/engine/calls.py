@@ -7,12 +7,12 @@ geth, which tools search for (go-ethereum 1.17, core/error.go, core/vm/errors.go
 import attrs
 
 from alysd.embedded.engine.block_execution import environment_of
-from alysd.embedded.engine.budget import Budget, OutOfTime
 from alysd.embedded.engine.chain_store import ChainStore
 from alysd.embedded.engine.eels import EelsState
 from alysd.embedded.engine.environment import AncestorHashes
 from alysd.embedded.engine.message import MessageOutcome, intrinsic_gas, run_message
 from alysd.embedded.engine.reader import Reader
+from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
 from alysd.embedded.engine.values import CallRequest, CallResult
 from alysd.errors import Refused
 from alysd.types.execution import ExecutionHeader
@@ -76,7 +76,7 @@ class Calls:
         Raises `CallTimeout`, and `CallRefused` when the sender cannot pay or the gas is below the intrinsic gas.
         """
         gas = gas_cap if request.gas is None else min(request.gas, gas_cap)
-        budget = Budget(seconds)
+        budget = TimeBudget(seconds)
         try:
             return self._run(header, request, gas, budget).result
         except OutOfTime as error:
@@ -95,13 +95,13 @@ class Calls:
         Raises `EstimateFailed`, `CallTimeout` and `CallRefused`.
         """
         most = self._allowance(header, request, gas_cap)
-        budget = Budget(seconds)
+        budget = TimeBudget(seconds)
         try:
             return self._bisect(header, request, most, budget)
         except OutOfTime as error:
             raise CallTimeout(seconds) from error
 
-    def _bisect(self, header: ExecutionHeader, request: CallRequest, most: int, budget: Budget) -> int:
+    def _bisect(self, header: ExecutionHeader, request: CallRequest, most: int, budget: TimeBudget) -> int:
         plain = request.to is not None and not request.data and not self._reader.code(header, request.to)
         if plain and most >= _TRANSFER_GAS and self._succeeds(header, request, _TRANSFER_GAS, budget):
             return _TRANSFER_GAS
@@ -124,7 +124,7 @@ class Calls:
             guess = min((least + enough) // 2, 2 * least)  # most messages need far less than the limit
         return enough
 
-    def _succeeds(self, header: ExecutionHeader, request: CallRequest, gas: int, budget: Budget) -> bool:
+    def _succeeds(self, header: ExecutionHeader, request: CallRequest, gas: int, budget: TimeBudget) -> bool:
         return gas >= intrinsic_gas(request) and self._run(header, request, gas, budget).result.succeeded
 
     def _allowance(self, header: ExecutionHeader, request: CallRequest, gas_cap: int) -> int:
@@ -137,7 +137,7 @@ class Calls:
             most = min(most, (balance - request.value) // request.max_fee)
         return min(most, gas_cap)
 
-    def _run(self, header: ExecutionHeader, request: CallRequest, gas: int, budget: Budget) -> MessageOutcome:
+    def _run(self, header: ExecutionHeader, request: CallRequest, gas: int, budget: TimeBudget) -> MessageOutcome:
         self._check(header, request, gas)
         # Without a price the base fee reads as zero, as in geth: a message that pays nothing is not refused.
         frame = header if request.max_fee else attrs.evolve(header, base_fee=Wei(0))

@@ -51,7 +51,7 @@ class CanonicalChange:
 
     head: bytes
     safe: bytes
-    final: bytes
+    finalized: bytes
     removed_numbers: Sequence[int]
     added: Sequence[tuple[int, bytes]]
     removed_transactions: Sequence[bytes]
@@ -138,7 +138,7 @@ class ChainStore:
                 transaction.put(number_key(number), block, db=canonical)
             for digest, place in change.added_transactions:
                 transaction.put(digest, place, db=places)
-            for name, block in (("head", change.head), ("safe", change.safe), ("final", change.final)):
+            for name, block in (("head", change.head), ("safe", change.safe), ("final", change.finalized)):
                 transaction.put(name.encode(), block, db=self._tables["meta"])
 
         self._write(write, sync=False)

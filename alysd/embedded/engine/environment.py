@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
-from alysd.embedded.engine.budget import Budget
 from alysd.embedded.engine.specification import U64, U256, Address, Bytes32, Uint, state, vm
+from alysd.embedded.engine.time_budget import TimeBudget
 from alysd.embedded.engine.trie_state import TrieState
 from alysd.types.execution import ExecutionHeader
 
@@ -25,7 +25,7 @@ class EelsState(TrieState):
 class Environment(vm.BlockEnvironment):
     """A block's environment, with a time budget."""
 
-    budget: Budget
+    budget: TimeBudget
 
 
 def environment_of(
@@ -33,7 +33,7 @@ def environment_of(
     state: EelsState,
     ancestors: Sequence[Bytes32],
     chain_id: int,
-    budget: Budget,
+    budget: TimeBudget,
 ) -> Environment:
     """The environment of the block with this header. Raises `OverflowError` for a number that is too large."""
     return Environment(

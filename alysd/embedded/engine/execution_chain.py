@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from alysd.embedded.engine.block_execution import BlockExecution, ExecutedPayload
-from alysd.embedded.engine.budget import Budget, never
 from alysd.embedded.engine.building import Builder, PendingSource
 from alysd.embedded.engine.chain_store import BlockRecord, CanonicalChange, ChainStore
 from alysd.embedded.engine.eels import EelsState
@@ -18,6 +17,7 @@ from alysd.embedded.engine.environment import AncestorHashes
 from alysd.embedded.engine.reader import Reader, Tip
 from alysd.embedded.engine.records import encode_body, encode_receipts
 from alysd.embedded.engine.rules import BrokenRule, check_header, check_outcome
+from alysd.embedded.engine.time_budget import TimeBudget, never
 from alysd.embedded.engine.transaction import read_transaction
 from alysd.embedded.engine.values import AccountState, HeadChange
 from alysd.errors import ComponentError, Corrupt, EngineBehind, Malformed, Refused, WrongChain
@@ -105,18 +105,18 @@ class ExecutionChain:
         self._store(executed)
         return Valid()
 
-    def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, final: PayloadHash) -> HeadChange | None:
+    def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash) -> HeadChange | None:
         """Set head, safe and finalized block (engine_forkchoiceUpdatedV3). Returns None when one is not known.
 
-        Raises `ComponentError` when `safe` or `final` is not in the head's ancestry.
+        Raises `ComponentError` when `safe` or `finalized` is not in the head's ancestry.
         """
-        headers = [self.reader.header(block) for block in (head, safe, final)]
+        headers = [self.reader.header(block) for block in (head, safe, finalized)]
         if any(header is None for header in headers):
             return None
         tip = Tip(*(header for header in headers if header is not None))
         before = self.reader.tip
         removed, added = self._path(before.head, tip.head)
-        for header in (tip.safe, tip.final):
+        for header in (tip.safe, tip.finalized):
             place = next((new for new in added if new.number == header.number), None)
             canonical = self.store.hash_at(header.number) if place is None else place.hash
             if header.number > tip.head.number or canonical != header.hash:
@@ -124,7 +124,7 @@ class ExecutionChain:
         if tip != before:
             self._write_canonical(tip, removed, added)
             self.reader.tip = tip
-        return HeadChange(tip.head, tip.safe, tip.final, tuple(removed), tuple(added))
+        return HeadChange(tip.head, tip.safe, tip.finalized, tuple(removed), tuple(added))
 
     def build(
         self, head: PayloadHash, attributes: PayloadAttributes, pending: PendingSource, builder: Builder
@@ -142,7 +142,7 @@ class ExecutionChain:
             )
         frame = builder.frame(parent, attributes)
         state = self._state(parent)
-        execution = BlockExecution(frame, state, self._ancestors(parent), self.chain_id, Budget())
+        execution = BlockExecution(frame, state, self._ancestors(parent), self.chain_id, TimeBudget())
         executed = builder.fill(execution, state, pending, attributes.withdrawals)
         while len(self._built) >= _KEPT_BUILDS:
             del self._built[next(iter(self._built))]
@@ -161,7 +161,7 @@ class ExecutionChain:
         interrupt: Callable[[], None],
     ) -> ExecutedPayload:
         check_header(header, parent)
-        budget = Budget(interrupt=interrupt)
+        budget = TimeBudget(interrupt=interrupt)
         execution = BlockExecution(header, self._state(parent), self._ancestors(parent), self.chain_id, budget)
         execution.begin()
         for index, raw in enumerate(payload.transactions):
@@ -222,7 +222,7 @@ class ExecutionChain:
             CanonicalChange(
                 head=tip.head.hash,
                 safe=tip.safe.hash,
-                final=tip.final.hash,
+                finalized=tip.finalized.hash,
                 removed_numbers=[header.number for header in removed],
                 added=[(header.number, header.hash) for header in added],
                 removed_transactions=[

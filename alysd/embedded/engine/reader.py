@@ -46,7 +46,7 @@ class Tip:
 
     head: ExecutionHeader
     safe: ExecutionHeader
-    final: ExecutionHeader
+    finalized: ExecutionHeader
 
 
 class Reader:
@@ -66,9 +66,9 @@ class Reader:
         """The newest safe block; cheap."""
         return self.tip.safe
 
-    def final(self) -> ExecutionHeader:
+    def finalized(self) -> ExecutionHeader:
         """The newest finalized block; cheap."""
-        return self.tip.final
+        return self.tip.finalized
 
     def hash_at(self, number: int) -> bytes | None:
         """The hash of the canonical block with this number, or None; cheap."""

@@ -127,6 +127,6 @@ class HeadChange:
 
     head: ExecutionHeader
     safe: ExecutionHeader
-    final: ExecutionHeader
+    finalized: ExecutionHeader
     removed: tuple[ExecutionHeader, ...]
     added: tuple[ExecutionHeader, ...]

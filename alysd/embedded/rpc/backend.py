@@ -97,7 +97,7 @@ class EthBackend:
             case "safe":
                 return reader.safe()
             case "finalized":
-                return reader.final()
+                return reader.finalized()
             case int():
                 return reader.canonical_header(reference)
             case _:

@@ -199,9 +199,11 @@ class Sandbox:
         assert isinstance(verdict, Invalid), verdict
         return verdict.reason
 
-    def follow(self, head: bytes, safe: bytes | None = None, final: bytes | None = None) -> Any:
+    def follow(self, head: bytes, safe: bytes | None = None, finalized: bytes | None = None) -> Any:
         base = self.chain.genesis
-        return self.chain.set_forkchoice(PayloadHash(head), PayloadHash(safe or base), PayloadHash(final or base))
+        return self.chain.set_forkchoice(
+            PayloadHash(head), PayloadHash(safe or base), PayloadHash(finalized or base)
+        )
 
     def make(self, *raw: bytes, **options: Any) -> ExecutionPayload:
         """Build, import and follow a block; every transaction must be in it."""

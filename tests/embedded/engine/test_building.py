@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from alysd.embedded.engine.budget import PAIRING_ADDRESS
 from alysd.embedded.engine.building import Builder
+from alysd.embedded.engine.time_budget import PAIRING_ADDRESS
 from alysd.embedded.engine.trie_state import EMPTY_STATE
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.chain import TransactionDropped

@@ -29,7 +29,7 @@ def canonical(head: bytes, **changes: object) -> CanonicalChange:
     nothing: dict[str, object] = dict.fromkeys(
         ("removed_numbers", "added", "removed_transactions", "added_transactions"), ()
     )
-    return CanonicalChange(head=head, safe=head, final=head, **{**nothing, **changes})  # type: ignore[arg-type]
+    return CanonicalChange(head=head, safe=head, finalized=head, **{**nothing, **changes})  # type: ignore[arg-type]
 
 
 def test_blocks_nodes_and_codes_read_back_after_reopening(tmp_path: Path) -> None:

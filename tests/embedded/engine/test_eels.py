@@ -7,7 +7,6 @@ from unittest.mock import Mock
 import pytest
 
 from alysd.embedded.engine import eels
-from alysd.embedded.engine.budget import Budget, OutOfTime
 from alysd.embedded.engine.eels import EelsState, encode_receipt
 from alysd.embedded.engine.specification import (
     U256,
@@ -19,6 +18,7 @@ from alysd.embedded.engine.specification import (
     rlp,
     state,
 )
+from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
 from alysd.wire.trie import EMPTY_ROOT
 from tests.embedded.engine.test_trie_state import Memory
 
@@ -62,13 +62,13 @@ def test_transient_storage_is_undone_with_the_state() -> None:
 
 def test_only_environments_of_ours_are_watched() -> None:
     event = eels.OpStart(object())  # type: ignore[arg-type]
-    stock = SimpleNamespace(message=SimpleNamespace(block_env=SimpleNamespace(budget=Budget(-1))))
+    stock = SimpleNamespace(message=SimpleNamespace(block_env=SimpleNamespace(budget=TimeBudget(-1))))
     watch = eels.set_evm_trace(Mock())
     eels.set_evm_trace(watch)
     for _ in range(1000):
         watch(stock, event)
     environment = object.__new__(eels.Environment)
-    environment.budget = Budget(-1)
+    environment.budget = TimeBudget(-1)
     ours = SimpleNamespace(message=SimpleNamespace(block_env=environment, data=b""))
     for _ in range(255):
         watch(ours, event)

@@ -230,10 +230,10 @@ def test_a_head_may_move_back_to_its_own_ancestor(sandbox: Sandbox) -> None:
 
 def test_safe_and_final_move_without_the_head(sandbox: Sandbox) -> None:
     first, second_block = sandbox.make(), sandbox.make()
-    change = sandbox.follow(second_block.block_hash, safe=first.block_hash, final=first.block_hash)
+    change = sandbox.follow(second_block.block_hash, safe=first.block_hash, finalized=first.block_hash)
     assert (change.removed, change.added) == ((), ())
     assert sandbox.chain.reader.safe().hash == first.block_hash
-    assert sandbox.chain.reader.final().hash == first.block_hash
+    assert sandbox.chain.reader.finalized().hash == first.block_hash
 
 
 def test_a_forkchoice_with_an_unknown_block_changes_nothing(sandbox: Sandbox) -> None:
@@ -248,9 +248,9 @@ def test_safe_and_final_must_be_ancestors_of_the_head(sandbox: Sandbox) -> None:
     left = sandbox.make()
     right = sandbox.build(parent=base.block_hash, after=4)
     assert sandbox.give(right) == Valid()
-    for head, final in ((right, left), (base, left)):
+    for head, finalized in ((right, left), (base, left)):
         with pytest.raises(ComponentError, match="Invalid forkchoice state"):
-            sandbox.follow(head.block_hash, final=final.block_hash)
+            sandbox.follow(head.block_hash, finalized=finalized.block_hash)
     assert sandbox.head.hash == left.block_hash
 
 
@@ -272,7 +272,7 @@ def test_a_restart_finds_everything(tmp_path: Path) -> None:
     sandbox.chain.close()
     again = Sandbox.open(tmp_path)
     assert again.head.hash == again.chain.reader.safe().hash == first.block_hash
-    assert again.chain.reader.final().hash == again.chain.genesis
+    assert again.chain.reader.finalized().hash == again.chain.genesis
     assert again.chain.knows(side.block_hash)
     assert again.balance(COUNTER) == 1
     again.make(transfer(RICH, 1))

@@ -4,10 +4,10 @@ import attrs
 import pytest
 
 from alysd.embedded.engine.block_execution import environment_of
-from alysd.embedded.engine.budget import Budget, OutOfTime
 from alysd.embedded.engine.eels import EelsState, Environment
 from alysd.embedded.engine.environment import AncestorHashes
 from alysd.embedded.engine.message import MessageOutcome, intrinsic_gas, run_message
+from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
 from alysd.embedded.engine.values import CallRequest
 from tests.embedded.engine.kit import (
     COUNTER,
@@ -21,10 +21,12 @@ from tests.embedded.engine.kit import (
 )
 
 
-def environment(sandbox: Sandbox, budget: Budget | None = None) -> Environment:
+def environment(sandbox: Sandbox, budget: TimeBudget | None = None) -> Environment:
     head, reader = sandbox.head, sandbox.chain.reader
     ancestors = AncestorHashes(head, reader.needed_header)
-    return environment_of(head, EelsState(sandbox.chain.store, head.state_root), ancestors, 7, budget or Budget())
+    return environment_of(
+        head, EelsState(sandbox.chain.store, head.state_root), ancestors, 7, budget or TimeBudget()
+    )
 
 
 def run(sandbox: Sandbox, request: CallRequest, gas: int = 200_000) -> MessageOutcome:
@@ -72,7 +74,7 @@ def test_running_out_of_gas_is_told_apart_from_a_revert(sandbox: Sandbox) -> Non
 
 def test_the_budget_ends_it(sandbox: Sandbox) -> None:
     with pytest.raises(OutOfTime):
-        run_message(environment(sandbox, Budget(-1)), CallRequest(to=LOOP), 200_000)
+        run_message(environment(sandbox, TimeBudget(-1)), CallRequest(to=LOOP), 200_000)
 
 
 def test_the_intrinsic_gas_is_known_beforehand() -> None:

@@ -97,18 +97,18 @@ class EthChain:
 
     async def mine(self, parent: PayloadHash | None = None) -> PayloadHash:
         """Make a block on the head, or on `parent`, and follow it."""
-        final = await self.engine.genesis_hash()
+        finalized = await self.engine.genesis_hash()
         parent = parent or self.engine.reader.head().hash
         self._time += 2
         root = BlockHash(self._time.to_bytes(32, "big"))
         attributes = PayloadAttributes(parent, root, self._time, bytes(32), BURN_ADDRESS, ())
-        payload = await self.engine.build_payload(parent, final, final, attributes)
+        payload = await self.engine.build_payload(parent, finalized, finalized, attributes)
         verdict = await self.engine.new_payload(payload, root)
         assert verdict == Valid(), verdict
-        await self.follow(payload.block_hash, final)
+        await self.follow(payload.block_hash, finalized)
         return payload.block_hash
 
-    async def follow(self, head: PayloadHash, final: PayloadHash | None = None) -> None:
+    async def follow(self, head: PayloadHash, finalized: PayloadHash | None = None) -> None:
         """Make a block the head, and wait until the pool and all listeners know."""
         told = trio.Event()
 
@@ -117,8 +117,8 @@ class EthChain:
                 told.set()
 
         stop = self.feed.listen(watch)
-        final = final or await self.engine.genesis_hash()
-        await self.engine.set_forkchoice(head, final, final)
+        finalized = finalized or await self.engine.genesis_hash()
+        await self.engine.set_forkchoice(head, finalized, finalized)
         with trio.fail_after(10):
             await told.wait()
         stop()

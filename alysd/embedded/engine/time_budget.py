@@ -26,10 +26,10 @@ class OutOfTime(Exception):
 
 
 def never() -> None:
-    """Never interrupt: the default of `Budget.interrupt`."""
+    """Never interrupt: the default of `TimeBudget.interrupt`."""
 
 
-class Budget:
+class TimeBudget:
     """Ends `seconds` after it is created, on `clock`. `interrupt` is called about every ms and may raise."""
 
     def __init__(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alysd.embedded.engine.budget import PAIRING_ADDRESS, Budget, OutOfTime
+from alysd.embedded.engine.time_budget import PAIRING_ADDRESS, OutOfTime, TimeBudget
 
 
 class Clock:
@@ -17,13 +17,13 @@ def clock() -> Clock:
     return Clock()
 
 
-def run(budget: Budget, instructions: int) -> None:
+def run(budget: TimeBudget, instructions: int) -> None:
     for _ in range(instructions):
         budget.instruction()
 
 
 def test_instructions_go_on_until_the_time_is_over(clock: Clock) -> None:
-    budget = Budget(2.0, clock=clock)
+    budget = TimeBudget(2.0, clock=clock)
     run(budget, 10_000)
     clock.now += 2.1
     with pytest.raises(OutOfTime):
@@ -42,16 +42,16 @@ def test_without_seconds_only_an_interrupt_ends_it(clock: Clock) -> None:
         if len(asked) == 3:
             raise Cancelled
 
-    budget = Budget(interrupt=interrupt, clock=clock)
+    budget = TimeBudget(interrupt=interrupt, clock=clock)
     clock.now += 10**9
     with pytest.raises(Cancelled):
         run(budget, 3 * 256)
     with pytest.raises(OutOfTime):
-        Budget(-1, clock=clock).check()
+        TimeBudget(-1, clock=clock).check()
 
 
 def test_a_pairing_that_would_outlast_the_budget_is_not_begun(clock: Clock) -> None:
-    budget = Budget(2.0, clock=clock)
+    budget = TimeBudget(2.0, clock=clock)
     budget.precompile(PAIRING_ADDRESS, 3 * 192)
     with pytest.raises(OutOfTime):
         budget.precompile(PAIRING_ADDRESS, 30 * 192)
