@@ -1,4 +1,4 @@
-"""`alysd ...`: finds the command and runs it. Imports nothing heavy, so that --help answers at once."""
+"""`alysd ...`: finds the command and runs it. Imports no large module, so that --help answers at once."""
 
 import argparse
 import importlib
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def error_text(error: "UserError") -> str:
-    """How a person sees an error: no stack trace, each problem begun with `alysd:`, its lines aligned."""
+    """The text of an error for the terminal: without stack trace, `alysd:` before each problem."""
     problems: Sequence[str] = getattr(error, "problems", None) or [str(error)]
     return "".join("alysd: " + text.replace("\n", "\n       ") + "\n" for text in problems)
 

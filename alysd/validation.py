@@ -113,7 +113,7 @@ def _authority_secret(config: AlysConfig) -> bytes | None:
 
 
 def _check_membership(config: AlysConfig, genesis: Genesis, secret: bytes) -> None:
-    """The authority must be a member, and the only one whose approval a block needs."""
+    """The authority must be a member, and a block must need no other member's approval."""
     name, federation = genesis.context.spec.name, federation_at(genesis.state, genesis.context)
     key = public_key(secret)
     if federation.index_of(key) is None:

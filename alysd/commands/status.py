@@ -9,16 +9,16 @@ if TYPE_CHECKING:
     import httpx
 
 EXIT_AMISS = 1
-"""The node answers and is degraded or unhealthy."""
+"""The exit status when the node is degraded or unhealthy."""
 
 EXIT_NOT_RUNNING = 3
-"""As `systemctl status` has it."""
+"""The exit status when no node answers, as that of `systemctl status`."""
 
 DEADLINE_SECONDS = 5.0
-"""The page itself waits at most two seconds for the node's parts."""
+"""Longer than the page itself takes: 2 s at most (`Timing.page_ask`)."""
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
-"""A tree of thousands of children; whatever else answers on the port is not read for ever."""
+"""Enough for a tree of thousands of children; a longer answer is not a node's status."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

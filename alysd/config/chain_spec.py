@@ -24,16 +24,16 @@ BRIDGE_ADDRESS = EvmAddress(b"\xbb" * 20)
 """Where the bridge contract stands on every chain (docs/protocol.md, "Peg-out")."""
 
 MAX_SAT = 21_000_000 * 10**8
-"""All bitcoin there can be."""
+"""The most satoshis that can exist."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
 
 @attrs.frozen
 class ChainParameters:
-    """What a chain specification's file holds besides the genesis; docs/protocol.md says what each means.
+    """The parameters in a chain specification's file; docs/protocol.md says what each means.
 
-    Bounds that a rule does not dictate only keep a slip of the finger from making a chain that cannot run.
+    Bounds that no rule dictates keep a typing mistake from making a chain that cannot run.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What must hold between options, and between the options and the chain."""
+"""Rules between options, and between the options and the chain."""
 
 import os
 from collections.abc import Mapping

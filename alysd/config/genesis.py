@@ -1,4 +1,4 @@
-"""The beginning of a chain: from a short description to its specification and its execution genesis."""
+"""Makes a chain's specification and its execution genesis from a short description."""
 
 import re
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ _ACCOUNTS = "accounts."
 
 @attrs.frozen
 class ShortGenesis:
-    """What makes one chain another than the next: its parameters and who has money from the beginning."""
+    """The description of a chain: its parameters, and the accounts with their balances at the genesis block."""
 
     parameters: ChainParameters
     accounts: Mapping[EvmAddress, Wei]

@@ -28,7 +28,7 @@ _SECRET = re.compile(r"(0x)?[0-9a-fA-F]{64}")
 
 @attrs.frozen
 class KeyFile:
-    """What a key file holds; `kind` is None where the file does not say. The secret is not in its repr."""
+    """The content of a key file; `kind` is None where the file names none. The secret is not in the repr."""
 
     kind: KeyKind | None
     secret: bytes = attrs.field(repr=False)

@@ -1,7 +1,7 @@
-"""The shape of the configuration: one class a section, one field an option (docs/configuration.md has them all).
+"""The configuration as classes: one class per section, one field per option (docs/configuration.md).
 
-Paths marked `INPUT_FILE` are files that the configuration names: relative ones stand beside the file that
-names them. `storage.path` is where the node works: a relative one starts at the working directory.
+Paths marked `INPUT_FILE` are files to read: a relative one starts at the folder of the file that names it.
+`storage.path` is the node's data folder: a relative one starts at the working directory.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ class HttpUrl:
 
 @attrs.frozen
 class ChainConfig:
-    """Which chain, and this node's part in it.
+    """The chain, and this node's role in it.
 
     `spec` is the chain specification, `authority_key_file` the BLS key of the authority that this node is. A node
     without key is a follower.
@@ -72,7 +72,7 @@ class EngineConfig:
 
 @attrs.frozen
 class ApiConfig:
-    """Where the node answers.
+    """The addresses of the node's servers.
 
     `address` serves the JSON-RPC of Alys, `ethereum_address` the Ethereum RPC of the embedded engine, and
     `operator_address` the operator's pages (/metrics, /health/status, /status): on `address` when it is not set.
@@ -85,7 +85,7 @@ class ApiConfig:
 
 @attrs.frozen
 class StorageConfig:
-    """`path` is the node's data folder: one node a folder, one chain a folder."""
+    """`path` is the node's data folder; each node and each chain has its own."""
 
     path: Path = Path("data")
 
@@ -109,7 +109,7 @@ class MiningConfig:
 
 @attrs.frozen
 class LoggingConfig:
-    """How the node speaks. `auto` is text on a terminal and JSON lines otherwise."""
+    """The log: its least level and its format. `auto` is text on a terminal and JSON lines elsewhere."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "text", "json"] = "auto"
@@ -128,10 +128,10 @@ class TracingConfig:
 
 @attrs.frozen
 class DevelopmentConfig:
-    """What makes a chain for development pleasant.
+    """Options for development chains.
 
     `account_key_file` holds the key of an account with money, which the node shows at start.
-    `keys_known_to_all` says that the key files are published ones: their mode is not looked at.
+    `keys_known_to_all` says that the key files are published, so that their mode is not checked.
     """
 
     account_key_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)

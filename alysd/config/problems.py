@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, said so that a person can put it right."""
+"""Problems of a configuration, each with its source, its key, its value and what is allowed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from alysd.errors import ConfigError
 
 @attrs.frozen
 class Source:
-    """Where a value comes from: `words` for people, `folder` where a relative path in it starts."""
+    """The source of a value: `words` names it in messages; a relative path in the value starts at `folder`."""
 
     words: str
     folder: Path = Path()
@@ -18,20 +18,20 @@ class Source:
 
 @attrs.frozen
 class Setting:
-    """A value as it was written, and where."""
+    """A value as it was written, and its source."""
 
     value: object
     source: Source
 
 
 class Text(str):
-    """A value from the environment or the command line: text that stands for whatever the option's type is."""
+    """A value from the environment or the command line: text that is converted to the option's type."""
 
     __slots__ = ()
 
 
 class InvalidConfig(ConfigError):
-    """Everything that is wrong with a configuration at once; each of `problems` is one for a person to read."""
+    """All problems of a configuration at once; each of `problems` is a message of its own."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
@@ -56,5 +56,5 @@ def shown(value: object) -> str:
 
 
 def _cut(text: str) -> str:
-    """Keep a line readable whatever was typed."""
+    """Cut to 80 characters."""
     return text if len(text) <= 80 else f"{text[:77]}…"

@@ -1,4 +1,4 @@
-"""The merged configuration as TOML, for a person to read and to keep."""
+"""Shows the merged configuration as TOML."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ def show_config(config: AlysConfig) -> str:
 
 
 def _plain(value: object) -> object:
-    """A value as TOML has it; paths absolute, so that they mean the same wherever the text is kept."""
+    """A value as TOML has it; paths absolute, so that they mean the same in another folder."""
     if isinstance(value, Path):
         return str(value.absolute())
     if isinstance(value, HttpUrl | ListenAddress):

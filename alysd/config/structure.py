@@ -1,4 +1,4 @@
-"""From settings to the attrs classes that name them: every value checked, every problem gathered."""
+"""Makes attrs classes of settings: checks every value and gathers every problem."""
 
 import difflib
 import os
@@ -23,7 +23,7 @@ def structure_fields(
 ) -> dict[str, Any]:
     """Give the values of `cls`'s fields that `settings` has under `prefix`, adding to `problems` what is wrong.
 
-    `source` is blamed for a required option that nothing sets.
+    `source` is named in the problem of a required option that is not set.
     """
     values: dict[str, Any] = {}
     for field in attrs.fields(cls):

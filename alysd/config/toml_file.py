@@ -52,7 +52,7 @@ def read_settings(path: Path, *, what: str) -> dict[str, Setting]:
 def key_lines(text: str) -> dict[str, int]:
     """Find the line, from 1, of each dotted key that is written plainly (`[table]` headers, `key = value`).
 
-    What tomllib accepts and this does not see, such as a key inside an inline table, has no line.
+    Keys that are written in another way, such as inside an inline table, have no line.
     """
     lines: dict[str, int] = {}
     table = ""

@@ -1,4 +1,4 @@
-"""From what was written to what an option means: one function a type, each saying what it allows."""
+"""Converts values as written to the types of options: one function per type, which says what it allows."""
 
 import ipaddress
 import types
@@ -20,7 +20,7 @@ XOnlyKey = NewType("XOnlyKey", bytes)
 
 
 def _boolean(value: object, _: object) -> bool:
-    """`true` or `false`; nothing else is taken for one."""
+    """`true` or `false`; nothing else is accepted."""
     if isinstance(value, bool):
         return value
     if isinstance(value, Text) and value in ("true", "false"):
@@ -113,7 +113,7 @@ def _evm_address(value: object, _: object) -> EvmAddress:
 
 
 def _optional(value: object, kind: Any) -> Any:
-    """What the option is when set; empty text (`ALYS_X__Y=`) unsets it."""
+    """The value of an optional option; empty text (`ALYS_X__Y=`) unsets it."""
     if isinstance(value, Text) and not value:
         return None
     (inner,) = (part for part in typing.get_args(kind) if part is not type(None))

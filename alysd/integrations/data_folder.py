@@ -1,4 +1,4 @@
-"""The node's data folder: one node a folder, one chain a folder, and both said clearly when not."""
+"""The node's data folder: locked for one node, and recorded as that of one chain."""
 
 import fcntl
 import json
@@ -21,8 +21,8 @@ _MAX_FILE_BYTES = 4096  # both files hold one short line of JSON
 class DataFolder:
     """An existing data folder that no other process has open, from `DataFolder.open` until `close`.
 
-    The lock is the kernel's (flock), so that a killed process leaves none behind; the file's content only tells
-    whoever comes second who was first.
+    The lock is the kernel's (flock), so that a killed process leaves none behind. The file's content only names
+    the process that holds the lock.
     """
 
     def __init__(self, path: Path, lock: int) -> None:
@@ -69,7 +69,7 @@ class DataFolder:
             )
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Unlock the folder."""
         os.close(self._lock)
 
     def __enter__(self) -> Self:
@@ -81,7 +81,7 @@ class DataFolder:
         self.close()
 
     def _write_chain(self, file: Path, identity: dict[str, str]) -> None:
-        """Write beside, sync, rename: the file is there whole or not at all."""
+        """Write another file, sync it and rename it, so that the file exists completely or not at all."""
         beside = file.with_suffix(".new")
         try:
             with beside.open("w") as out:

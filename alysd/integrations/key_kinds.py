@@ -1,4 +1,4 @@
-"""The three kinds of key that a member has: how each is made, and how its public half is shown."""
+"""The three kinds of keys of a federation member: how to make one, and how to show its public key."""
 
 import secrets
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def new_secret(kind: KeyKind) -> bytes:
 
 
 def public_text(kind: KeyKind, secret: bytes) -> str:
-    """The public half as the places where it is needed write it; raises `Malformed` for a secret out of range."""
+    """The public key as configurations write it. Raises `Malformed` for a secret out of range."""
     if kind != "bls" and not prvkey_verify(secret):
         raise Malformed("the secret is not a number from 1 to the order of secp256k1")
     return _PUBLIC[kind](secret)
