@@ -24,7 +24,7 @@ import trio
 from eth_account import Account
 
 from alysd.consensus.payload import payload_attributes
-from alysd.consensus.transition import apply_block
+from alysd.consensus.validity import apply_block
 from alysd.embedded import AccountReader, EmbeddedEngine, SignedTransaction, read_transaction
 from alysd.integrations.clock import SystemClock
 from alysd.integrations.execution.engine_api import EngineApiClient

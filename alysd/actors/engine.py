@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import trio
 
-from alysd.consensus.fees import priority_fees
+from alysd.consensus.payload import priority_fees
 from alysd.consensus.violations import InvalidPayload
 from alysd.errors import EngineBehind, NotNow, WrongChain
 from alysd.messages.engine import BuildPayload, CatchUp, Engine, ExecutePayload, SetForkchoice

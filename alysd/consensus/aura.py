@@ -1,5 +1,7 @@
-"""Slots and the time they take (docs/protocol.md, "Slots and authors")."""
+"""Slots, the time they take, and when block production stops (docs/protocol.md, "Slots and authors", "Halt")."""
 
+from alysd.types.chain import ChainState
+from alysd.types.chain_spec import ChainSpec
 from alysd.types.federation import Federation
 from alysd.types.units import Slot
 
@@ -29,3 +31,12 @@ def quiet_wait(
     if federation.author(slot) != authority:
         return seconds
     return max(seconds, slot_start(slot, slot_seconds) + slot_seconds * BUSY_PART - now)
+
+
+def halted(state: ChainState, spec: ChainSpec) -> bool:
+    """Whether so many blocks wait for a proof of work that the next one must include it.
+
+    This bounds what a proof covers, and what a node keeps in memory: nobody can build on a block that no miner
+    has looked at for `max_blocks_without_auxpow` blocks.
+    """
+    return state.height - state.last_final_height > spec.max_blocks_without_auxpow

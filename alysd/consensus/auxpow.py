@@ -1,23 +1,119 @@
-"""Whether a proof of work is one for given blocks (docs/protocol.md, "Merged mining").
+"""Proofs of work: how a Bitcoin block commits to blocks, and what a block that includes a proof makes final.
 
-As Namecoin's `CAuxPow::check`, with the commitment in one of three places (`consensus.commitment`).
+Docs/protocol.md, "Merged mining". As Namecoin's `CAuxPow::check`, with the commitment in one of three places. The
+first place that holds a marker is the one that counts, and it must hold exactly one: so a parent block can never
+be work for two ranges of this chain.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from alysd.consensus.commitment import find_commitment
-from alysd.consensus.work_violations import (
+import attrs
+
+from alysd.consensus.difficulty import next_bits, target_of
+from alysd.consensus.violations import (
     ChainBranchTooLong,
     CoinbaseNotFirst,
+    CommitmentMisplaced,
+    CommitmentMissing,
+    CommitmentTwice,
     NotEnoughWork,
     ParentOfOurChain,
+    WorkMissing,
+    WrongBits,
     WrongCoinbaseBranch,
     WrongCommitment,
+    WrongHeaderChainId,
+    WrongRangeEnd,
+    WrongRangeStart,
     WrongTreeIndex,
     WrongTreeSize,
 )
-from alysd.types.auxpow import AuxPow, MerkleBranch
+from alysd.types.auxpow import AuxPow, AuxPowHeader, Bundle, Coinbase, MerkleBranch
+from alysd.types.chain import ChainState
+from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress, sha256d
+
+COMMITMENT_MAGIC = b"\xfa\xbe\x6d\x6d"
+"""Marks a commitment: 0xfabe followed by "mm"."""
+
+COMMITMENT_BYTES = 44
+"""Magic 4, merkle root 32, size 4, nonce 4."""
+
+_OP_RETURN = 0x6A
+_OP_PUSHDATA = {0x4C: 1, 0x4D: 2, 0x4E: 4}
+"""Opcodes that are followed by a push's length, and how many bytes that takes, little-endian."""
+
+
+@attrs.frozen
+class Commitment:
+    """A commitment as found: `root` in internal byte order, `size` of the tree of chains, and its `nonce`."""
+
+    root: AuxHash
+    size: int
+    nonce: int
+
+
+def commitment(root: AuxHash, size: int = 1, nonce: int = 0) -> bytes:
+    """The 44 bytes that commit to `root`: alone, an `aux_hash` is its own tree's root, of size 1.
+
+    The root stands there as displayed, that is with its bytes reversed, as in Namecoin.
+    """
+    return COMMITMENT_MAGIC + root[::-1] + size.to_bytes(4, "little") + nonce.to_bytes(4, "little")
+
+
+def find_commitment(coinbase: Coinbase) -> Commitment:
+    """The commitment that counts: in the scriptSig, else in an OP_RETURN push, else as a raw output script.
+
+    Raises `CommitmentMissing`, `CommitmentTwice`, or `CommitmentMisplaced` when a marker stands somewhere else or
+    is followed by too few bytes.
+    """
+    script = coinbase.script_sig
+    start = script.find(COMMITMENT_MAGIC)
+    outputs = coinbase.output_scripts
+    pushes = (push for output in outputs for push in op_return_pushes(output))
+    for place, found in (
+        ("scriptSig", [script[start : start + COMMITMENT_BYTES]] * script.count(COMMITMENT_MAGIC)),
+        ("OP_RETURN outputs", [push for push in pushes if push.startswith(COMMITMENT_MAGIC)]),
+        ("raw outputs", [output for output in outputs if output.startswith(COMMITMENT_MAGIC)]),
+    ):
+        if len(found) > 1:
+            raise CommitmentTwice(place, len(found))
+        if found:
+            return _parse(found[0], place)
+    if any(COMMITMENT_MAGIC in output for output in outputs):
+        raise CommitmentMisplaced("outputs")
+    raise CommitmentMissing
+
+
+def op_return_pushes(script: bytes) -> Iterator[bytes]:
+    """What an OP_RETURN script pushes; nothing for another script, nor from a push on that is cut short."""
+    if not script or script[0] != _OP_RETURN:
+        return
+    at = 1
+    while at < len(script):
+        opcode, at = script[at], at + 1
+        if opcode in _OP_PUSHDATA:
+            width = _OP_PUSHDATA[opcode]
+            length, at = int.from_bytes(script[at : at + width], "little"), at + width
+        elif opcode < min(_OP_PUSHDATA):
+            length = opcode
+        else:
+            return
+        if at + length > len(script):
+            return
+        yield script[at : at + length]
+        at += length
+
+
+def _parse(data: bytes, place: str) -> Commitment:
+    if len(data) != COMMITMENT_BYTES:
+        raise CommitmentMisplaced(place)
+    return Commitment(
+        root=AuxHash(data[35:3:-1]),
+        size=int.from_bytes(data[36:40], "little"),
+        nonce=int.from_bytes(data[40:44], "little"),
+    )
+
 
 MAX_CHAIN_BRANCH = 30
 """Namecoin's limit: a tree of 2^30 chains."""
@@ -86,3 +182,38 @@ def _check_commitment(auxpow: AuxPow, aux_hash: AuxHash, chain_id: int) -> None:
     expected = expected_index(found.nonce, chain_id, height)
     if auxpow.chain_branch.index != expected:
         raise WrongTreeIndex(expected, auxpow.chain_branch.index)
+
+
+def covered(header: AuxPowHeader, ancestry: Sequence[ChainState]) -> Bundle:
+    """The blocks that `header` makes final, in a child of the newest block of `ancestry`.
+
+    `ancestry` runs from the child of the last final block, as that newest block sees it, up to itself. Raises
+    `WrongRangeStart` unless the range begins where it does, `WrongRangeEnd` unless it ends inside it.
+    """
+    hashes = tuple(state.hash for state in ancestry)
+    if header.range_end not in hashes:
+        raise WrongRangeEnd(header.range_end)
+    if header.range_start != hashes[0]:
+        raise WrongRangeStart(hashes[0], header.range_start)
+    length = hashes.index(header.range_end) + 1
+    end = ancestry[length - 1]
+    return Bundle(hashes[:length], end.height, end.slot, previous_end_slot=ancestry[-1].last_final_slot)
+
+
+def check_header(
+    header: AuxPowHeader, parent: ChainState, ancestry: Sequence[ChainState], spec: ChainSpec
+) -> None:
+    """Check a header of merged mining in a child of `parent`: its chain, range, target and proof, in this order.
+
+    Raises a subclass of `InvalidWork`. Hashing a range takes a microsecond for every few blocks.
+    """
+    if header.auxpow is None:
+        raise WorkMissing
+    if header.chain_id != spec.chain_id:
+        raise WrongHeaderChainId(spec.chain_id, header.chain_id)
+    finalized = covered(header, ancestry)
+    bits = next_bits(parent.bits, finalized.end_slot - finalized.previous_end_slot, spec)
+    if header.bits != bits:
+        raise WrongBits(bits, header.bits)
+    work = aux_hash(finalized.hashes, header.fee_recipient)
+    check_auxpow(header.auxpow, work, spec.chain_id, target_of(bits))

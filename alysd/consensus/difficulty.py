@@ -3,7 +3,7 @@
 Docs/protocol.md, "Merged mining". The target depends on the chain alone, and eases while no work comes.
 """
 
-from alysd.consensus.work_violations import BadTarget
+from alysd.consensus.violations import BadTarget
 from alysd.types.chain_spec import ChainSpec
 
 _SIGN = 0x0080_0000

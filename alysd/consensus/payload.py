@@ -1,11 +1,15 @@
-"""What the protocol fixes of an execution payload (docs/protocol.md, "Block").
+"""What the protocol fixes of an execution payload, and the fees that it mints (docs/protocol.md, "Block", "Fees").
 
-One definition for both sides: the author hands `payload_attributes` to its execution client, every other node
-compares a block's payload with it.
+One definition for both sides: the author passes `payload_attributes` to its execution client, every other node
+compares a block's payload with it. The execution layer burns all fees. The chain keeps the sum of the priority
+fees since the last block with a proof of work, and the next block with one mints them again: most to the miner,
+the rest to the federation.
 """
 
+from collections.abc import Sequence
+
 from alysd.consensus.aura import slot_start
-from alysd.consensus.fees import expected_withdrawals
+from alysd.consensus.federation import federation_at
 from alysd.consensus.violations import (
     WrongBlobGas,
     WrongBlockNumber,
@@ -16,11 +20,67 @@ from alysd.consensus.violations import (
     WrongWithdrawals,
 )
 from alysd.types.auxpow import AuxPowHeader
-from alysd.types.block import Block, PayloadAttributes
+from alysd.types.block import Block, PayloadAttributes, Withdrawal
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext
-from alysd.types.hashes import BURN_ADDRESS, BlockHash, sha256
-from alysd.types.units import Slot
+from alysd.types.fees import FeeFields
+from alysd.types.hashes import BURN_ADDRESS, BlockHash, EvmAddress, sha256
+from alysd.types.units import Gwei, Slot, Wei, wei_to_gwei_floor
+
+MINER_PERCENT = 80
+
+
+def priority_fees(fee_fields: Sequence[FeeFields], gas_used: Sequence[int], base_fee: Wei) -> Wei:
+    """What the transactions of one valid block pay above `base_fee` (wei per gas), in wei.
+
+    `gas_used` has one entry a transaction, in the same order; raises `ValueError` if the lengths differ.
+    """
+    return Wei(
+        sum(
+            min(fees.max_priority_fee_per_gas, fees.max_fee_per_gas - base_fee) * gas
+            for fees, gas in zip(fee_fields, gas_used, strict=True)
+        )
+    )
+
+
+def miner_share(total: Wei) -> Gwei:
+    """The miner's part of `total`, rounded down to gwei."""
+    return wei_to_gwei_floor(Wei(total * MINER_PERCENT // 100))
+
+
+def federation_share(total: Wei, members: int) -> Gwei:
+    """The part of `total` that each of `members` fee addresses gets, rounded down to gwei."""
+    return wei_to_gwei_floor(Wei(total * (100 - MINER_PERCENT) // (100 * members)))
+
+
+def fee_shares(
+    total: Wei, recipient: EvmAddress, addresses: Sequence[EvmAddress]
+) -> tuple[tuple[EvmAddress, Gwei], ...]:
+    """How `total` is split: the miner's `recipient` first, then the federation's fee `addresses` in their order.
+
+    Every share is rounded down to gwei, so that what is minted never exceeds what was burned; shares of 0 gwei
+    are left out.
+    """
+    shares = [(recipient, miner_share(total))]
+    shares += [(address, federation_share(total, len(addresses))) for address in addresses]
+    return tuple((address, amount) for address, amount in shares if amount)
+
+
+def expected_withdrawals(
+    parent: ChainState, auxpow_header: AuxPowHeader | None, context: ChainContext
+) -> tuple[Withdrawal, ...]:
+    """Exactly the withdrawals that a child of `parent` must have, with this `auxpow_header`.
+
+    A block without a proof mints nothing. Indices count on from `parent.next_withdrawal`, over the whole chain.
+    """
+    if auxpow_header is None:
+        return ()
+    addresses = federation_at(parent, context).fee_addresses
+    shares = fee_shares(parent.unpaid_fees, auxpow_header.fee_recipient, addresses)
+    return tuple(
+        Withdrawal(index=parent.next_withdrawal + place, validator_index=0, address=address, amount=amount)
+        for place, (address, amount) in enumerate(shares)
+    )
 
 
 def prev_randao(parent: BlockHash, slot: Slot) -> bytes:

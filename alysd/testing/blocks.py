@@ -10,12 +10,11 @@ from typing import Any
 
 import attrs
 
-from alysd.consensus.auxpow import aux_hash, expected_index, merkle_root
-from alysd.consensus.commitment import commitment
+from alysd.consensus.auxpow import aux_hash, commitment, expected_index, merkle_root
 from alysd.consensus.difficulty import next_bits, target_of
 from alysd.consensus.federation import federation_at
 from alysd.consensus.payload import payload_attributes
-from alysd.consensus.transition import apply_block
+from alysd.consensus.validity import apply_block
 from alysd.types.auxpow import AuxPow, AuxPowHeader, BitcoinHeader, Coinbase, MerkleBranch
 from alysd.types.block import Approvals, Block, ExecutionPayload, SignedBlock
 from alysd.types.chain import ChainState

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from alysd.consensus.payload import payload_attributes
-from alysd.consensus.transition import apply_block
+from alysd.consensus.validity import apply_block
 from alysd.messages.storage import GetBlockByHeight, GetCanonicalRange, LoadChain, Storage
 from alysd.nurseries import Actor, Address, handles
 from alysd.testing.blocks import FIRST_SLOT, approve, context_of, make_spec

@@ -14,7 +14,7 @@ from alysd.actors.auxpow import AuxPowActor, MiningMemory
 from alysd.actors.auxpow_offers import OfferBook
 from alysd.consensus.difficulty import target_of
 from alysd.consensus.fork_choice import Tree
-from alysd.consensus.transition import apply_block
+from alysd.consensus.validity import apply_block
 from alysd.errors import NotNow, Refused
 from alysd.messages.auxpow import Finalized, MergedMining, MiningOffer, SubmitWork
 from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetEntries, GetForkchoice, GetState

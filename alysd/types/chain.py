@@ -18,7 +18,7 @@ from alysd.types.units import Height, Slot, Wei
 class ChainState:
     """The state of the chain after a block: all that the rules need to judge its children.
 
-    It is a function of the block and its parent's state (`consensus.transition`), so that every node has the
+    It is a function of the block and its parent's state (`consensus.validity`), so that every node has the
     same one. `bits` is the target of the last proof; `last_final` the last `range_end`, with its height and
     slot; `unpaid_fees` the priority fees since the last block with a proof, in wei; `next_withdrawal` the index
     that the next withdrawal must bear.

@@ -12,8 +12,7 @@ import attrs
 import trio
 
 from alysd.consensus.approvals import Verifier
-from alysd.consensus.transition import apply_block
-from alysd.consensus.validity import check_block
+from alysd.consensus.validity import apply_block, check_block
 from alysd.consensus.violations import UnknownParent
 from alysd.errors import NotNow, Refused
 from alysd.messages.block_import import BlockImport, ImportBlock

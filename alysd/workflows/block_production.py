@@ -12,10 +12,9 @@ import attrs
 import trio
 
 from alysd.consensus.approvals import approval_message
-from alysd.consensus.aura import slot_at, slot_start
+from alysd.consensus.aura import halted, slot_at, slot_start
 from alysd.consensus.federation import federation_at
 from alysd.consensus.payload import payload_attributes
-from alysd.consensus.production import halted
 from alysd.errors import NotNow, Refused, StoreError, Unavailable, WouldDoubleSign
 from alysd.messages.auxpow import MergedMining, WorkFor
 from alysd.messages.block_import import BlockImport, ImportBlock

@@ -5,7 +5,7 @@ the target of a development chain (about two hashes). The miner never works befo
 passed, so that the target does not become harder.
 """
 
-from alysd.consensus.commitment import commitment
+from alysd.consensus.auxpow import commitment
 from alysd.errors import InvalidWork, NotNow
 from alysd.messages.auxpow import CreateWork, GetQueuedWork, MergedMining, MiningOffer, SubmitWork
 from alysd.messages.chain import Chain, GetForkchoice

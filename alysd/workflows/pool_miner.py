@@ -12,7 +12,7 @@ import attrs
 import trio
 from trio_util import wait_any
 
-from alysd.consensus.commitment import commitment
+from alysd.consensus.auxpow import commitment
 from alysd.errors import ComponentError, NotNow, Unavailable
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.miner import (

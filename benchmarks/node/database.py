@@ -11,7 +11,7 @@ from alysd.consensus.approvals import approval_message
 from alysd.consensus.aura import slot_at
 from alysd.consensus.fork_choice import Tree
 from alysd.consensus.payload import payload_attributes
-from alysd.consensus.transition import apply_block
+from alysd.consensus.validity import apply_block
 from alysd.integrations import bls
 from alysd.resources import NodeResources, open_resources
 from alysd.types.block import Approvals, Block, SignedBlock

@@ -8,11 +8,10 @@ import trio
 
 from alysd.actors.auxpow import IN_PLACE, AuxPowActor
 from alysd.actors.auxpow_queue import QUEUED_AFTER_A_BLOCK
-from alysd.consensus.auxpow import aux_hash, check_auxpow
-from alysd.consensus.auxpow_header import check_header
+from alysd.consensus.auxpow import aux_hash, check_auxpow, check_header
 from alysd.consensus.difficulty import next_bits, target_of
 from alysd.consensus.fork_choice import Tree
-from alysd.consensus.work_violations import NotEnoughWork, WrongCoinbaseBranch, WrongCommitment
+from alysd.consensus.violations import NotEnoughWork, WrongCoinbaseBranch, WrongCommitment
 from alysd.errors import NotNow
 from alysd.messages.auxpow import (
     CreateWork,

@@ -1,11 +1,14 @@
+"""Slots, quiet waits, and when production stops."""
+
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alysd.consensus.aura import BUSY_PART, quiet_wait, slot_at, slot_start
-from alysd.testing.blocks import context_of, make_spec
+from alysd.consensus.aura import BUSY_PART, halted, quiet_wait, slot_at, slot_start
+from alysd.testing.blocks import context_of, genesis, make_spec
 from alysd.types.federation import Federation
-from alysd.types.units import Slot
+from alysd.types.units import Height, Slot
 
 
 def of(members: int) -> Federation:
@@ -53,3 +56,10 @@ def test_a_quiet_wait_spares_the_first_half_of_an_own_slot_only() -> None:
     assert quiet_wait(100.2, 0.0, 2, two, 1) == 0.0, "slot 50 is the other's"
     assert quiet_wait(100.2, 2.0, 2, two, 1) == pytest.approx(2.8)
     assert quiet_wait(100.2, 0.0, 2, alone, None) == 0.0, "no slot is that of a node outside the federation"
+
+
+@pytest.mark.parametrize(("waiting", "expected"), [(0, False), (100, False), (101, True)])
+def test_production_halts_above_the_limit_and_not_at_it(waiting: int, expected: bool) -> None:
+    spec = make_spec(max_blocks_without_auxpow=100)
+    state = attrs.evolve(genesis(spec), height=Height(7 + waiting), last_final_height=Height(7))
+    assert halted(state, spec) is expected

@@ -1,24 +1,149 @@
+"""Proofs of work: the commitment, the proof, and what a header covers."""
+
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alysd.consensus.auxpow import aux_hash, check_auxpow, expected_index, merkle_root, proof_value
-from alysd.consensus.commitment import commitment
+from alysd.consensus.auxpow import (
+    COMMITMENT_MAGIC,
+    Commitment,
+    aux_hash,
+    check_auxpow,
+    check_header,
+    commitment,
+    covered,
+    expected_index,
+    find_commitment,
+    merkle_root,
+    op_return_pushes,
+    proof_value,
+)
 from alysd.consensus.difficulty import target_of
-from alysd.consensus.work_violations import (
+from alysd.consensus.violations import (
     ChainBranchTooLong,
     CoinbaseNotFirst,
+    CommitmentMisplaced,
+    CommitmentMissing,
+    CommitmentTwice,
     NotEnoughWork,
     ParentOfOurChain,
+    WorkMissing,
+    WrongBits,
     WrongCoinbaseBranch,
     WrongCommitment,
+    WrongHeaderChainId,
+    WrongRangeEnd,
+    WrongRangeStart,
     WrongTreeIndex,
     WrongTreeSize,
 )
-from alysd.testing.blocks import CHAIN_ID, EASY_BITS, MINER, digest, mine, tree_branch
-from alysd.types.auxpow import MerkleBranch
+from alysd.testing.blocks import (
+    CHAIN_ID,
+    EASY_BITS,
+    MINER,
+    digest,
+    extend,
+    genesis,
+    make_header,
+    make_spec,
+    mine,
+    tree_branch,
+)
+from alysd.types.auxpow import Coinbase, MerkleBranch
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress, sha256d
+
+ROOT = AuxHash(bytes(range(32)))
+TAG = commitment(ROOT, 8, 77)
+FOUND = Commitment(ROOT, 8, 77)
+OTHER = commitment(AuxHash(bytes(32)))
+
+
+def coinbase(script_sig: bytes, *outputs: bytes) -> Coinbase:
+    return Coinbase(b"", script_sig, outputs)
+
+
+def op_return(data: bytes) -> bytes:
+    return b"\x6a" + bytes([len(data)]) + data
+
+
+def test_the_commitment_is_namecoins_44_bytes() -> None:
+    assert commitment(ROOT, 1, 0).hex() == "fabe6d6d" + ROOT[::-1].hex() + "01000000" + "00000000"
+    assert len(TAG) == 44
+
+
+@pytest.mark.parametrize(
+    "transaction",
+    [
+        coinbase(b"\x03abc" + TAG + b"/pool/"),
+        coinbase(b"\x03abc", b"\x51", op_return(TAG)),
+        coinbase(b"\x03abc", b"\x6a\x4c\x2c" + TAG),
+        coinbase(b"\x03abc", b"\x6a\x4d\x2c\x00" + TAG),
+        coinbase(b"\x03abc", b"\x6a\x4e\x2c\x00\x00\x00" + TAG),
+        coinbase(b"\x03abc", b"\x6a\x04abcd" + op_return(TAG)[1:]),
+        coinbase(b"\x03abc", b"\x51", TAG),
+    ],
+    ids=["scriptSig", "OP_RETURN", "pushdata1", "pushdata2", "pushdata4", "second push", "raw output"],
+)
+def test_it_is_found_in_each_of_its_places(transaction: Coinbase) -> None:
+    assert find_commitment(transaction) == FOUND
+
+
+def test_the_first_place_counts_so_that_one_block_is_work_for_one_range() -> None:
+    assert find_commitment(coinbase(TAG, op_return(OTHER), OTHER)) == FOUND
+    assert find_commitment(coinbase(b"", OTHER, op_return(TAG))) == FOUND
+
+
+@pytest.mark.parametrize(
+    ("transaction", "place"),
+    [
+        (coinbase(TAG + OTHER), "scriptSig"),
+        (coinbase(TAG + TAG), "scriptSig"),
+        (coinbase(TAG + COMMITMENT_MAGIC), "scriptSig"),
+        (coinbase(b"", op_return(TAG), op_return(OTHER)), "OP_RETURN outputs"),
+        (coinbase(b"", op_return(TAG) + op_return(OTHER)[1:]), "OP_RETURN outputs"),
+        (coinbase(b"", TAG, OTHER), "raw outputs"),
+    ],
+)
+def test_two_in_the_same_place_are_refused(transaction: Coinbase, place: str) -> None:
+    with pytest.raises(CommitmentTwice) as caught:
+        find_commitment(transaction)
+    assert (caught.value.place, caught.value.count) == (place, 2)
+
+
+@pytest.mark.parametrize(
+    "transaction",
+    [
+        coinbase(TAG[:-1]),
+        coinbase(b"", op_return(TAG[:-1])),
+        coinbase(b"", op_return(TAG + b"\0")),
+        coinbase(b"", TAG + b"\0"),
+        coinbase(b"", b"\x51" + TAG),
+        coinbase(b"", b"\x6a\x02ab" + TAG),
+    ],
+)
+def test_a_commitment_that_is_cut_short_or_stands_elsewhere_is_refused(transaction: Coinbase) -> None:
+    with pytest.raises(CommitmentMisplaced):
+        find_commitment(transaction)
+
+
+def test_a_coinbase_without_any_is_refused() -> None:
+    with pytest.raises(CommitmentMissing, match="fabe6d6d"):
+        find_commitment(coinbase(b"\x03abc", b"", b"\x51", op_return(ROOT)))
+
+
+@given(st.binary(max_size=80))
+def test_pushes_are_read_from_any_script_without_reading_past_its_end(script: bytes) -> None:
+    pushes = list(op_return_pushes(b"\x6a" + script))
+    assert sum(len(push) + 1 for push in pushes) <= len(script)
+    assert list(op_return_pushes(b"\x51" + script)) == []
+
+
+@given(st.binary(min_size=32, max_size=32), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+def test_what_is_written_is_found(root: bytes, size: int, nonce: int) -> None:
+    found = find_commitment(coinbase(b"", op_return(commitment(AuxHash(root), size, nonce))))
+    assert found == Commitment(AuxHash(root), size, nonce)
+
 
 TARGET = target_of(EASY_BITS)
 WORK = AuxHash(digest("work"))
@@ -137,3 +262,73 @@ def test_a_commitment_in_an_output_proves_the_same() -> None:
     tag = commitment(WORK)
     for output in (tag, b"\x6a\x2c" + tag):
         check_auxpow(mine(WORK, TARGET, script_sig=b"\x01\x01", outputs=[output]), WORK, CHAIN_ID, TARGET)
+
+
+SPEC = make_spec(bits=0x1F7FFFFF)
+STATES = extend(genesis(SPEC), [0, 3, 30, 61], SPEC)
+PARENT = STATES[-1]
+HEADER = make_header(PARENT, STATES, SPEC, 3)
+
+
+def test_any_beginning_of_the_ancestry_may_be_covered() -> None:
+    for length in range(1, 5):
+        header = make_header(PARENT, STATES, SPEC, length)
+        check_header(header, PARENT, STATES, SPEC)
+        finalized = covered(header, STATES)
+        assert finalized.hashes == tuple(state.hash for state in STATES[:length])
+        end = STATES[length - 1]
+        assert (finalized.end_height, finalized.end_slot) == (end.height, end.slot)
+        assert finalized.previous_end_slot == PARENT.last_final_slot
+
+
+def test_the_first_distance_counts_from_block_one_not_from_slot_zero() -> None:
+    """Slot 0 lies decades back: counted from there, the first target would be the easiest there is."""
+    assert PARENT.last_final_slot == STATES[0].slot
+    assert make_header(PARENT, STATES, SPEC, 3).bits == SPEC.bits
+
+
+@pytest.mark.parametrize("end", [b"\x05" * 32, bytes(32), genesis(SPEC).hash])
+def test_a_range_ends_in_the_blocks_own_ancestry(end: bytes) -> None:
+    with pytest.raises(WrongRangeEnd) as caught:
+        check_header(attrs.evolve(HEADER, range_end=BlockHash(end)), PARENT, STATES, SPEC)
+    assert caught.value.found == end
+
+
+def test_a_range_begins_right_after_the_last_one() -> None:
+    """A gap would leave blocks final that no miner was paid for; an overlap would pay twice."""
+    with pytest.raises(WrongRangeStart) as caught:
+        check_header(attrs.evolve(HEADER, range_start=STATES[1].hash), PARENT, STATES, SPEC)
+    assert (caught.value.expected, caught.value.found) == (STATES[0].hash, STATES[1].hash)
+
+
+def test_nothing_is_covered_right_after_a_final_block() -> None:
+    with pytest.raises(WrongRangeEnd):
+        covered(HEADER, ())
+
+
+def test_a_header_without_proof_is_for_the_genesis_block_alone() -> None:
+    with pytest.raises(WorkMissing):
+        check_header(attrs.evolve(HEADER, auxpow=None), PARENT, STATES, SPEC)
+
+
+def test_a_header_of_another_chain_is_refused() -> None:
+    with pytest.raises(WrongHeaderChainId):
+        check_header(attrs.evolve(HEADER, chain_id=1), PARENT, STATES, SPEC)
+
+
+def test_the_miner_does_not_choose_the_target() -> None:
+    with pytest.raises(WrongBits) as caught:
+        check_header(attrs.evolve(HEADER, bits=0x207FFFFF), PARENT, STATES, SPEC)
+    assert (caught.value.expected, caught.value.found) == (0x1F7FFFFF, 0x207FFFFF)
+
+
+def test_another_recipient_than_the_miners_breaks_the_proof() -> None:
+    with pytest.raises(WrongCommitment):
+        check_header(attrs.evolve(HEADER, fee_recipient=EvmAddress(bytes(20))), PARENT, STATES, SPEC)
+
+
+def test_the_proof_meets_the_target_that_the_rules_give() -> None:
+    hard = 0x1D00FFFF
+    spec, parent = attrs.evolve(SPEC, bits=hard, pow_limit=hard), attrs.evolve(PARENT, bits=hard)
+    with pytest.raises(NotEnoughWork):
+        check_header(attrs.evolve(HEADER, bits=hard), parent, STATES, spec)

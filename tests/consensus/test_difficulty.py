@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alysd.consensus.difficulty import bits_of, next_bits, target_of
-from alysd.consensus.work_violations import BadTarget
+from alysd.consensus.violations import BadTarget
 from alysd.testing.blocks import EASY_BITS, make_spec
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alysd.consensus.work_violations import (
+from alysd.consensus.violations import (
     BadTarget,
     ChainBranchTooLong,
     CoinbaseNotFirst,

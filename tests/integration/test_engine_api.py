@@ -13,7 +13,7 @@ from eth_account import Account
 
 from alysd.actors.engine import EngineActor
 from alysd.consensus.payload import payload_attributes
-from alysd.consensus.transition import apply_block
+from alysd.consensus.validity import apply_block
 from alysd.errors import EngineUnavailable, NotNow, Refused, UserError, WrongChain
 from alysd.integrations.clock import SystemClock
 from alysd.integrations.execution.engine_api import EngineApiClient

@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alysd.consensus.approvals import approval_message
+from alysd.consensus.aura import halted
 from alysd.consensus.fork_choice import Tree
 from alysd.consensus.genesis import genesis_block, genesis_state
-from alysd.consensus.production import halted
-from alysd.consensus.transition import apply_block
-from alysd.consensus.validity import check_block
+from alysd.consensus.validity import apply_block, check_block
 from alysd.consensus.violations import HaltedWithoutWork
 from alysd.integrations import bls
 from alysd.testing.blocks import FIRST_SLOT, make_block, make_header, make_payload, make_spec

@@ -3,8 +3,7 @@
 import pytest
 from btclib.block.block import Block
 
-from alysd.consensus.auxpow import check_auxpow
-from alysd.consensus.commitment import commitment
+from alysd.consensus.auxpow import check_auxpow, commitment
 from alysd.testing.blocks import CHAIN_ID
 from alysd.types.auxpow import BitcoinHeader
 from alysd.types.bitcoin import CommitmentPlace, TemplateTransaction

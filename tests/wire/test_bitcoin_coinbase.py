@@ -3,7 +3,7 @@
 import pytest
 from btclib.tx.tx import Tx
 
-from alysd.consensus.commitment import commitment, find_commitment
+from alysd.consensus.auxpow import commitment, find_commitment
 from alysd.testing.blocks import digest
 from alysd.types.bitcoin import BlockTemplate, CommitmentPlace, TemplateTransaction
 from alysd.types.hashes import AuxHash, BitcoinHash

@@ -8,8 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.consensus.auxpow import check_auxpow
-from alysd.consensus.commitment import find_commitment
+from alysd.consensus.auxpow import check_auxpow, find_commitment
 from alysd.errors import BitcoinUnavailable, ComponentError, NodeUnavailable, NotNow, UserError
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.miner import (
