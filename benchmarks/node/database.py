@@ -1,6 +1,9 @@
 """Builds a database of many blocks as a node builds it, and measures how long a node takes to start with it."""
 
+import statistics
 import time
+from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 import attrs
@@ -13,10 +16,14 @@ from alysd.consensus.fork_choice import Tree
 from alysd.consensus.payload import payload_attributes
 from alysd.consensus.validity import apply_block
 from alysd.integrations import bls
+from alysd.integrations.lmdb_store import LmdbStore
 from alysd.resources import NodeResources, open_resources
+from alysd.testing.chain import ChainHand, chain_spec
 from alysd.types.block import Approvals, Block, SignedBlock
-from alysd.types.chain import ExecutedBlock
-from alysd.types.units import Slot, Wei
+from alysd.types.chain import ChainState, ExecutedBlock
+from alysd.types.hashes import BlockHash, sha256
+from alysd.types.tables import Change, Proof, Table
+from alysd.types.units import Height, Slot, Wei
 from alysd.types.verdict import Valid
 from alysd.validation import validate_node
 from alysd.wire.block_ssz import block_hash
@@ -79,3 +86,58 @@ async def measure(folder: Path, show: Show, blocks: int) -> None:
         show(Figure(f"building a database of {blocks:,} blocks, for the next", building, "s"))
         for figure in await start(node, f"{blocks:,} blocks"):
             show(figure)
+
+    await trio.to_thread.run_sync(measure_tables, folder, show)
+
+
+TABLE_ENTRIES = 1_000_000
+
+CHANGES = 30
+"""Entries that a block changes: as many as a usual proof covers blocks."""
+
+CHANGES_AT_ONCE = 50_000
+"""Entries of a block that only fills the table."""
+
+MEASURED = 60
+"""Blocks that are stored for one figure."""
+
+
+def measure_tables(folder: Path, show: Show) -> None:
+    """Store blocks that change a table, with nothing in it and with a million entries."""
+    for entries in (0, TABLE_ENTRIES):
+        seconds = store_blocks(folder / f"table-{entries}", entries)
+        show(Figure(f"storing a block of {CHANGES} changes to a table of {entries:,}", seconds * 1e3, "ms"))
+
+
+def store_blocks(folder: Path, entries: int) -> float:
+    """The median of the seconds that a block takes; every tenth makes those before it final."""
+    hand = ChainHand.of(chain_spec())
+    parent = hand.genesis_state
+    keys = (sha256(number.to_bytes(8, "big")) for number in count())
+    batches = [CHANGES_AT_ONCE] * (entries // CHANGES_AT_ONCE) + [CHANGES] * MEASURED
+    seconds: list[float] = []
+    tree = Tree((parent,), parent.hash)
+    with closing(LmdbStore.open(folder, hand.genesis, parent)) as store:
+        for number, size in enumerate(batches):
+            final = parent if size == CHANGES_AT_ONCE or number % 10 == 0 else None
+            changes = tuple(
+                Change(Table.PROOFS, next(keys), Proof(parent.hash, parent.height)) for _ in range(size)
+            )
+            executed = _block(hand, parent, changes, final)
+            begun = time.perf_counter()
+            store.commit_block(executed, tree.place(executed.state))
+            seconds.append(time.perf_counter() - begun)
+            tree.adopt(executed.state, executed.changes)
+            parent = executed.state
+    return statistics.median(seconds[-MEASURED:])
+
+
+def _block(
+    hand: ChainHand, parent: ChainState, changes: tuple[Change, ...], final: ChainState | None
+) -> ExecutedBlock:
+    height = Height(parent.height + 1)
+    name = BlockHash(sha256(parent.hash))
+    state = attrs.evolve(parent, hash=name, parent_hash=parent.hash, height=height, slot=Slot(height))
+    if final is not None:
+        state = attrs.evolve(state, last_final=final.hash, last_final_height=final.height)
+    return ExecutedBlock(attrs.evolve(hand.genesis, hash=name), state, changes)
