@@ -25,11 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="RPC of the Bitcoin node, with user:password@ or a cookie; /wallet/NAME picks a wallet (%(default)s)",
     )
     parser.add_argument("--bitcoin-cookie", type=Path, metavar="FILE", help="its .cookie file, not a password")
-    parser.add_argument("--bitcoin-address", metavar="ADDRESS", help="whom Bitcoin pays (a new one of the wallet)")
+    parser.add_argument(
+        "--bitcoin-address", metavar="ADDRESS", help="the address that Bitcoin pays (a new one of the wallet)"
+    )
     parser.add_argument(
         "--node-url", default="http://127.0.0.1:3000", metavar="URL", help="RPC of the Alys node (%(default)s)"
     )
-    parser.add_argument("--address", metavar="EVM", help="whom the Alys fees go to (the node's own miner)")
+    parser.add_argument(
+        "--address", metavar="EVM", help="the address that the Alys fees go to (the node's own miner)"
+    )
     parser.add_argument(
         "--place",
         choices=("scriptsig", "opreturn", "raw"),

@@ -1,4 +1,4 @@
-"""An Alys node from outside, over its JSON-RPC: what a miner's program speaks with."""
+"""An Alys node from outside, over its JSON-RPC: the miner's side of merged mining."""
 
 from typing import Any, Self
 
@@ -37,7 +37,7 @@ class AlysNodeRpc:
         return self._read(await self._call("createauxblock", f"0x{fee_recipient.hex()}"))
 
     async def submit_work(self, aux_hash: AuxHash, auxpow: AuxPow) -> None:
-        """Hand in a proof (`submitauxblock`); a `ComponentError` says which check it failed.
+        """Submit a proof (`submitauxblock`); a `ComponentError` says which check it failed.
 
         Raises `NotNow` while the node is not ready to say.
         """
@@ -58,4 +58,4 @@ class AlysNodeRpc:
         try:
             return aux_offer_from_json(answer)
         except Malformed as error:
-            raise NodeUnavailable(self._url, f"answers nonsense: {error}") from error
+            raise NodeUnavailable(self._url, f"gives an answer that cannot be read: {error}") from error

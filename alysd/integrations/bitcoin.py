@@ -1,4 +1,4 @@
-"""A Bitcoin node over its JSON-RPC: Bitcoin Core 28 or later, and what is compatible with it."""
+"""A Bitcoin node over its JSON-RPC: Bitcoin Core 28 or later, or a compatible node."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,22 +18,22 @@ T = TypeVar("T")
 COMPONENT = "Bitcoin node"
 
 CALL_SECONDS = 10.0
-"""For what a node answers from memory in milliseconds: long enough for one that is busy connecting a block."""
+"""For calls that a node answers from memory in milliseconds, or later while it is busy connecting a block."""
 
 TEMPLATE_SECONDS = 30.0
-"""For `getblocktemplate`: from a full mempool it takes about a second, after a start several."""
+"""For `getblocktemplate`, which takes about a second with a full mempool and several after a start."""
 
 SUBMIT_SECONDS = 60.0
-"""For `submitblock`: the node verifies a whole block first, and a miner would rather wait than lose it."""
+"""For `submitblock`: the node first verifies the whole block, and the block would be lost with the call."""
 
 GRACE_SECONDS = 5.0
-"""A waiting call's deadline is this much later than the wait itself, so that the node's answer comes first."""
+"""By how much the deadline of a waiting call is later than the end of the wait, so that the node answers first."""
 
 MAX_RESPONSE = 16 * 1024 * 1024
 """Bytes of an answer. The largest is a template: 4 MB of transactions are 8 MB in hex, as much is for fields."""
 
 RPC_VERIFY_REJECTED = -26
-"""Bitcoin Core's code for what breaks a rule; `submitblock` gives the reason as a result, without a code."""
+"""Bitcoin Core's code for a broken rule; `submitblock` returns the reason as a result, without a code."""
 
 RPC_WALLET_NOT_FOUND = -18
 """Bitcoin Core's code for a call that needs a wallet when none is loaded."""
@@ -86,7 +86,7 @@ class BitcoinRpc:
         await self._rpc.aclose()
 
     async def chain_info(self) -> BitcoinChainInfo:
-        """Which network the node is on and how far it is (`getblockchaininfo`)."""
+        """The node's network and its progress (`getblockchaininfo`)."""
         return self._read(chain_info_from_json, await self._rpc.call("getblockchaininfo", seconds=CALL_SECONDS))
 
     async def block_template(self) -> BlockTemplate:
@@ -95,7 +95,7 @@ class BitcoinRpc:
         return await trio.to_thread.run_sync(self._read, template_from_json, template)
 
     async def submit_block(self, block: bytes) -> None:
-        """Hand in a mined block (`submitblock`); a `ComponentError` carries the node's reason against it."""
+        """Submit a mined block (`submitblock`); a `ComponentError` carries the node's reason against it."""
         reason = await self._rpc.call("submitblock", block.hex(), seconds=SUBMIT_SECONDS)
         if reason is not None:
             raise ComponentError(COMPONENT, "submitblock", RPC_VERIFY_REJECTED, str(reason)[:500])
@@ -130,8 +130,8 @@ class BitcoinRpc:
             raise UserError(f"the Bitcoin node at {self._url}: {error.message}; {advice}") from error
 
     def _read(self, read: Callable[[Any], T], answer: Any) -> T:
-        """Decode an answer; what does not make sense counts as no answer."""
+        """Decode an answer. One that cannot be decoded counts as no answer."""
         try:
             return read(answer)
         except Malformed as error:
-            raise BitcoinUnavailable(self._url, f"answers nonsense: {error}") from error
+            raise BitcoinUnavailable(self._url, f"gives an answer that cannot be read: {error}") from error

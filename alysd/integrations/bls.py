@@ -1,10 +1,10 @@
 """BLS signatures on BLS12-381, in Ethereum's proof-of-possession scheme: public keys in G1, signatures in G2.
 
-After the IETF draft "BLS Signatures", section 3.3.4 (`FastAggregateVerify`), over py-arkworks-bls12381. The
-library leaves to its caller, and this module refuses: the point at infinity, the secret zero, and empty lists.
+It follows the IETF draft "BLS Signatures", section 3.3.4 (`FastAggregateVerify`), over py-arkworks-bls12381. This
+module refuses what the library accepts: the point at infinity, the secret zero, and empty lists.
 
-Adding up keys is safe only when each owner has shown to have the secret: here the keys are those of the chain
-specification, which the members agree on beforehand.
+Adding public keys is safe only if each owner has proved possession of the secret. Here the keys are those of the
+chain specification, which the members agree on before the chain starts.
 """
 
 import secrets
@@ -27,17 +27,17 @@ def generate_secret() -> bytes:
 
 
 def public_key(secret: bytes) -> BlsPublicKey:
-    """The public key of `secret`; raises `Malformed` when that is none."""
+    """The public key of `secret`; raises `Malformed` when `secret` is not a secret key."""
     return BlsPublicKey((_GENERATOR * _scalar(secret)).to_compressed_bytes())
 
 
 def sign(secret: bytes, message: bytes) -> BlsSignature:
-    """Sign `message`, in about 1 ms; raises `Malformed` when `secret` is none."""
+    """Sign `message`, in about 1 ms; raises `Malformed` when `secret` is not a secret key."""
     return BlsSignature((G2Point.hash_to_curve(message, _DOMAIN) * _scalar(secret)).to_compressed_bytes())
 
 
 def aggregate(signatures: Sequence[BlsSignature]) -> BlsSignature:
-    """The one signature that stands for all of these; raises `Malformed` for none, or for what is no signature."""
+    """Aggregate the signatures into one. Raises `Malformed` for none, or for bytes that are no signature."""
     if not signatures:
         raise Malformed("no signatures to aggregate")
     first, *rest = (_signature(data) for data in signatures)

@@ -1,4 +1,4 @@
-"""JSON-RPC over HTTP to one system beside the node: every call with a deadline, every answer with a bound."""
+"""JSON-RPC over HTTP to one system beside the node. Every call has a deadline, every answer a largest size."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -11,7 +11,7 @@ from alysd.errors import ComponentError, Unavailable
 from alysd.wire.json_text import parse_json
 
 MAX_CONNECTIONS = 10
-"""To one system. One waits for news and the rest are short; larger pools were measured to be slower."""
+"""Connections to one system: one for a call that waits, the rest for short calls. Larger pools are slower."""
 
 IN_PLACE = 64 * 1024
 """Bytes of JSON that are parsed without a thread: about 1 ms."""
@@ -19,16 +19,16 @@ IN_PLACE = 64 * 1024
 _HTTP_OK, _HTTP_UNAUTHORIZED, _HTTP_UNAVAILABLE = 200, 401, 503
 
 Credentials = Callable[[], Awaitable[httpx.Auth | None]]
-"""Gives the credentials as they are at the moment: a file of them may change while the node runs."""
+"""Returns the present credentials: a file of credentials may change while the node runs."""
 
 
 async def no_credentials() -> httpx.Auth | None:
-    """For a system that asks for none."""
+    """No credentials, for a system that asks for none."""
     return None
 
 
 class _Body(httpx.AsyncByteStream):
-    """A request's body in one piece. httpx's own is an async generator, which a cancelled call leaves open."""
+    """A request's body in one piece. httpx has an async generator for it, which a cancelled call leaves open."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -53,9 +53,9 @@ class _Once:
 class JsonRpcClient:
     """Calls one system's methods. Use as an async context manager: leaving it closes the connections.
 
-    `component` names the system in errors; `unavailable` makes the error of a system that does not answer from its
-    URL and a reason; `max_response` bounds an answer in bytes; `version` is what the system wants as `jsonrpc`;
-    `unauthorized` says in words what HTTP 401 means here. `transport` stands in for the network in tests.
+    `component` names the system in errors; `unavailable` makes the error of a system that does not answer from
+    its URL and a reason; `max_response` is the largest answer in bytes; `version` is the value of `jsonrpc`;
+    `unauthorized` explains HTTP 401. `transport` stands in for the network in tests.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class JsonRpcClient:
         await self._client.aclose()
 
     async def call(self, method: str, *params: Any, seconds: float) -> Any:
-        """Give the result of `method`, within `seconds`.
+        """Call `method` and return its result, within `seconds`.
 
-        Raises the `unavailable` error when no sensible answer came, `ComponentError` when the answer is an error.
+        Raises the `unavailable` error when no valid answer came, `ComponentError` when the answer is an error.
         """
         try:
             with trio.fail_after(seconds):
@@ -113,7 +113,7 @@ class JsonRpcClient:
         return answer.get("result")
 
     async def _post(self, method: str, params: tuple[Any, ...]) -> tuple[int, bytes]:
-        """Send a request; its status and its body, which is read no further than the bound."""
+        """Send a request; return the status and the body, which is read up to `max_response`."""
         call = {"jsonrpc": self._version, "id": 1, "method": method, "params": params}
         request = self._client.build_request("POST", self._url, json=call)
         request.stream = _Body(request.content)
@@ -132,7 +132,7 @@ class JsonRpcClient:
             return response.status_code, bytes(body)
 
     async def _decode(self, method: str, status: int, body: bytes) -> dict[str, Any]:
-        """Read the answer. An error in JSON says more than the HTTP status, which Bitcoin Core sets to 500."""
+        """Read the answer. A JSON error has precedence over the HTTP status, which Bitcoin Core sets to 500."""
         if status == _HTTP_UNAUTHORIZED:
             raise self._unavailable(self._url, f"{self._unauthorized} (HTTP 401)")
         if status == _HTTP_UNAVAILABLE:

@@ -1,7 +1,7 @@
-"""Traces by OpenTelemetry: a span for each message handled in a trace, and for each step that opens one.
+"""Traces with OpenTelemetry: one span per message that is handled in a trace, and per step that opens one.
 
-Imported only where the extra `traces` is installed. Finished spans are gathered and sent by a thread of the SDK: a
-collector that is slow or away costs spans, and never a slot.
+Imported only where the extra `traces` is installed. A thread of the SDK collects and sends finished spans: a
+collector that is slow or away costs spans, never a slot.
 """
 
 import logging
@@ -31,14 +31,14 @@ from alysd.messages.log.process import TracesLost, TracesResumed
 from alysd.nurseries import TraceContext, current_trace, traced
 
 EXPORT_SECONDS = 2.0
-"""For the collector to take a batch of spans: more than a network needs, and less than a stop may take."""
+"""For sending one batch of spans: more than a network needs, less than a stop may take."""
 
 CLOSE_SECONDS = 3.0
-"""For the last batch, and for giving up on it."""
+"""For sending the last batch when the node stops."""
 
 
 class OpenTelemetryTracing:
-    """Implements `alysd.ports.Tracing` on a provider, which says where spans go."""
+    """Implements `alysd.ports.Tracing` with a provider, which decides where spans go."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
@@ -50,10 +50,10 @@ class OpenTelemetryTracing:
         resource = Resource.create({SERVICE_NAME: "alysd", SERVICE_VERSION: __version__})
         provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         if config.endpoint is not None:
-            # It would tell of every batch that it loses, twice each.
+            # It would log every lost batch twice.
             logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
             exporter = OTLPSpanExporter(endpoint=config.endpoint.text, timeout=EXPORT_SECONDS)
-            provider.add_span_processor(BatchSpanProcessor(ToldExporter(exporter, str(config.endpoint))))
+            provider.add_span_processor(BatchSpanProcessor(ReportingExporter(exporter, str(config.endpoint))))
         if config.console:
             provider.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter(out=sys.stderr)))
         return cls(provider)
@@ -89,8 +89,8 @@ class OpenTelemetryTracing:
             )
 
 
-class ToldExporter(SpanExporter):
-    """Exports to a collector; tells once when it is lost and once when it is back. Runs in the SDK's thread."""
+class ReportingExporter(SpanExporter):
+    """Exports to a collector; logs once when it is lost and once when it is back. Runs in the SDK's thread."""
 
     def __init__(self, inner: SpanExporter, endpoint: str) -> None:
         self._inner = inner
@@ -98,7 +98,7 @@ class ToldExporter(SpanExporter):
         self._lost = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Hand a batch on."""
+        """Export a batch by the inner exporter."""
         result = self._inner.export(spans)
         if result is not SpanExportResult.SUCCESS:
             if not self._lost:
@@ -114,12 +114,12 @@ class ToldExporter(SpanExporter):
         self._inner.shutdown()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Wait for what is on its way."""
+        """Wait until all spans are exported."""
         return self._inner.force_flush(timeout_millis)
 
 
 def _below(parent: TraceContext | None) -> Context:
-    """OpenTelemetry's word for the span that a new one goes under; none begins a trace."""
+    """The context in which a new span is a child of `parent`; without one, the span begins a trace."""
     if parent is None:
         return Context()
     flags = TraceFlags(TraceFlags.SAMPLED if parent.sampled else TraceFlags.DEFAULT)

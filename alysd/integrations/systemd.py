@@ -1,4 +1,4 @@
-"""What systemd is told of the daemon's state (sd_notify(3)), over its datagram socket, without ever waiting."""
+"""Reports the daemon's state to systemd (sd_notify(3)) over its datagram socket, without ever waiting."""
 
 import os
 import socket
@@ -8,8 +8,8 @@ from collections.abc import Mapping
 class Notifier:
     """Sends states to the socket that systemd names in the environment; without one, every call does nothing.
 
-    A message that does not fit the socket's buffer, or has nobody to read it, is dropped: a daemon must not stand
-    still because its supervisor does. The watchdog is fed every slot, so one lost message means nothing.
+    A message is dropped when the socket's buffer is full or nobody reads it: the daemon must not stop because
+    systemd does. The watchdog is fed every slot, so one lost message has no effect.
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
@@ -19,7 +19,7 @@ class Notifier:
         if path:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.watchdog_seconds = _watchdog_seconds(environment)
-        """How long systemd waits for `watchdog` before it ends the process; None when it does not watch."""
+        """How long systemd waits for `watchdog` before it ends the process; None without a watchdog."""
 
     def ready(self) -> None:
         """The node can make blocks."""
@@ -49,7 +49,7 @@ class Notifier:
         try:
             self._socket.sendto(message.encode(), self._address)
         except OSError:
-            return  # see the class: the daemon goes on without its supervisor's ear
+            return  # see the class: the daemon goes on without systemd
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float | None:

@@ -3,7 +3,7 @@
     coinbase transaction | parent block hash (32) | coinbase branch | its index (4)
     chain branch | its index (4) | parent header (80)
 
-A branch is a count and that many hashes of 32 bytes. Numbers are little-endian. Only the form is judged.
+A branch is a count and that many hashes of 32 bytes. Numbers are little-endian. Only the form is checked.
 """
 
 from alysd.errors import Malformed
@@ -13,14 +13,14 @@ from alysd.wire.bitcoin_coinbase import compact_size
 from alysd.wire.bitcoin_reader import BitcoinReader
 
 MAX_AUXPOW_BYTES = 2**17
-"""Room for a coinbase that pays some 3,000 people; most take a few hundred bytes. The worst is read in 20 ms."""
+"""Enough for a coinbase with some 3,000 outputs; most take a few hundred bytes. The largest is read in 20 ms."""
 
 MAX_BRANCH = 64
-"""Siblings in a branch, before it is judged: a tree of 2^64 leaves, far more than any rule allows."""
+"""Siblings in a branch that is parsed: a tree of 2^64 leaves, far more than any rule allows."""
 
 _HEADER_BYTES = 80
 _NULL_OUTPOINT = bytes(32) + b"\xff\xff\xff\xff"
-"""What the only input of a coinbase spends."""
+"""The outpoint of a coinbase's only input: no transaction."""
 
 
 def encode_auxpow(auxpow: AuxPow) -> bytes:

@@ -1,4 +1,4 @@
-"""A parent block that waits for its nonce: its header for the search, itself and its proof once one is found."""
+"""A parent block without its nonce: the header to search, and the block and its proof once a nonce is found."""
 
 import attrs
 
@@ -13,7 +13,7 @@ ONLY_CHAIN = MerkleBranch(siblings=(), index=0)
 
 @attrs.frozen
 class ParentCandidate:
-    """All of a parent block but the nonce. `header_start` is the first 76 of the header's 80 bytes."""
+    """A parent block without its nonce. `header_start` is the first 76 of the header's 80 bytes."""
 
     template: BlockTemplate
     coinbase: BuiltCoinbase

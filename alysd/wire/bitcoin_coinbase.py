@@ -39,7 +39,8 @@ def build_coinbase(
 ) -> BuiltCoinbase:
     """Pay the template's whole value to `payout_script`, with `commitment` put in `place`.
 
-    `extra_nonce` (64 bits) makes another coinbase, and so another header, when all of a header's nonces are spent.
+    `extra_nonce` (64 bits) makes another coinbase, and so another header, when all nonces of a header have been
+    tried.
     """
     script_sig = height_push(template.height) + push(extra_nonce.to_bytes(_EXTRA_NONCE_BYTES, "little"))
     outputs = [(template.coinbase_value, payout_script)]
@@ -66,7 +67,7 @@ def build_coinbase(
 
 
 def witness_commitment(transactions: Iterable[TemplateTransaction]) -> bytes:
-    """What a coinbase commits to of the other transactions' witnesses (BIP-141 "Commitment structure").
+    """The commitment of a coinbase to the other transactions' witnesses (BIP-141 "Commitment structure").
 
     Computed rather than taken from the template, where the field is optional (BIP-145).
     """
@@ -80,7 +81,7 @@ def height_push(height: int) -> bytes:
         return b"\x00"
     if height <= _LARGEST_SMALL_NUMBER:
         return bytes([_OP_SMALL_NUMBER_BASE + height])
-    # The highest bit of a script number is its sign: a byte more where the height would set it.
+    # The highest bit of a script number is its sign: one byte more if the height would set it.
     return push(height.to_bytes(height.bit_length() // 8 + 1, "little"))
 
 

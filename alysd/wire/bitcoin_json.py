@@ -1,4 +1,4 @@
-"""What Bitcoin Core answers in JSON, as values. Everything is checked: a Bitcoin node is another program's word.
+"""Bitcoin Core's JSON answers -> values. Every field is checked, because another program sent it.
 
 Formats: BIP-22, BIP-23 and BIP-145 for `getblocktemplate`, Bitcoin Core's help texts for the rest.
 """
@@ -21,7 +21,7 @@ MAX_SCRIPT_BYTES = 10_000
 """Of an output script that can be spent (Bitcoin's MAX_SCRIPT_SIZE)."""
 
 MAX_MONEY = 21_000_000 * 10**8
-"""Satoshi that will ever be."""
+"""The most satoshi that can ever exist."""
 
 
 def template_from_json(value: Any) -> BlockTemplate:

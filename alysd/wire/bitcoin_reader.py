@@ -1,4 +1,4 @@
-"""Reads Bitcoin's serialization from bytes that anybody may have sent: lengths are checked before use."""
+"""A reader of Bitcoin's serialization for bytes of strangers: lengths are checked before use."""
 
 from alysd.errors import Malformed
 
@@ -7,7 +7,7 @@ _WIDER = {0xFD: 2, 0xFE: 4, 0xFF: 8}
 
 
 class BitcoinReader:
-    """A position in `data`; every method raises `Malformed` when the bytes do not suffice."""
+    """A position in `data`; every method raises `Malformed` when too few bytes are left."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

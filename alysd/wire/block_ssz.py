@@ -11,7 +11,7 @@ from alysd.wire.ssz import BitList, ByteList, Bytes, UInt
 from alysd.wire.ssz_composite import Container, Foreign, ListOf, Option
 
 MAX_ENCODED_BYTES = 2**24
-"""Of a signed block. Chains allow less (`max_block_bytes`); this bounds the work on bytes from anybody."""
+"""Of a signed block. Chains allow less (`max_block_bytes`); this bounds the work on bytes of strangers."""
 
 MAX_AUTHORITIES = 2**10
 """Bits in the list of approvals."""
@@ -79,7 +79,7 @@ _APPROVALS = Container(Approvals, signers=BitList(MAX_AUTHORITIES), signature=By
 
 @attrs.frozen
 class _EncodedBlock:
-    """What the bytes of a signed block hold: not its hash, which follows from the block."""
+    """The contents of a signed block's bytes: all but its hash, which follows from the block."""
 
     block: Block
     approvals: Approvals

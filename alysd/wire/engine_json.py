@@ -1,7 +1,7 @@
 """Payloads, what they are built from, and verdicts <-> the JSON of the Engine API (execution-apis, "Cancun").
 
-What a client answers is read as strictly as what a stranger sends: the first thing that is wrong is a `Malformed`
-that names the field. Fields that are not known are left alone, since clients add their own.
+Answers of a client are read as strictly as messages of strangers: the first error is a `Malformed` that names the
+field. Unknown fields are ignored, since clients add their own.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ MAX_WITHDRAWALS = 65_536
 """In a payload: far above any chain's `max_withdrawals`, which the rules check."""
 
 MAX_REASON = 300
-"""Characters of a client's words that are kept: they go into logs and errors."""
+"""Characters of a client's reason that are kept: it goes into logs and errors."""
 
 _PAYLOAD_ID_BYTES = 8
 
@@ -79,7 +79,7 @@ def payload_from_json(value: object) -> ExecutionPayload:
 
 
 def built_payload_from_json(value: object) -> ExecutionPayload:
-    """Read the answer to `engine_getPayloadV3`, of which only the payload is of use here. Raises `Malformed`."""
+    """Read the answer to `engine_getPayloadV3`, of which only the payload is used. Raises `Malformed`."""
     return payload_from_json(object_of(value, "answer").get("executionPayload"))
 
 

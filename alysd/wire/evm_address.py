@@ -15,7 +15,7 @@ def checksum_address(address: EvmAddress) -> str:
 
 
 def parse_address(text: str) -> EvmAddress:
-    """Read `0x` and 40 hex digits; where their case is mixed it must be EIP-55's, which finds slips of the finger.
+    """Read `0x` and 40 hex digits; where their case is mixed it must be EIP-55's, which detects typing errors.
 
     Raises `ValueError` saying what is wrong.
     """

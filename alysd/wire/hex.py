@@ -1,4 +1,4 @@
-"""Text to bytes and back: Ethereum's way with 0x in front, and Bitcoin's, whose hashes are turned round."""
+"""Text <-> bytes: Ethereum's form with 0x in front, and Bitcoin's, whose hashes are shown in reverse order."""
 
 from alysd.errors import Malformed
 

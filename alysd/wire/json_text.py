@@ -1,6 +1,7 @@
-"""JSON from outside, parsed without trusting its shape: Python's parser recurses, so nesting is bounded first.
+"""JSON from outside, parsed with a bound on nesting, because Python's parser is recursive.
 
-The parser's own guard is the interpreter's recursion limit, which libraries raise beyond what the C stack bears.
+The parser's own guard is the interpreter's recursion limit, which some libraries raise above what the C stack
+can hold.
 """
 
 import json
@@ -10,7 +11,7 @@ from itertools import accumulate
 from typing import Any
 
 DEEPEST = 64
-"""Levels of arrays and objects: the deepest thing that is spoken here, a filter inside a batch, has six."""
+"""Levels of arrays and objects: the deepest request of the JSON-RPC, a filter inside a batch, has six."""
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))

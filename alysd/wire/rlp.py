@@ -16,7 +16,7 @@ RlpInput: TypeAlias = "bytes | Sequence[RlpInput]"
 """What `encode` takes."""
 
 _MAX_DEPTH = 16
-"""Nothing nests deeper than an access list in a block's body (5 lists): refuse before Python's stack does."""
+"""The deepest nesting is an access list in a block body (5 lists); more is refused before the stack overflows."""
 
 
 def encode(item: RlpInput) -> bytes:

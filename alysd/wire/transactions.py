@@ -1,4 +1,4 @@
-"""What a transaction offers for its gas, read from its EIP-2718 bytes."""
+"""The price that a transaction offers for gas, read from its EIP-2718 bytes."""
 
 from alysd.errors import Malformed
 from alysd.types.fees import FeeFields

@@ -25,7 +25,7 @@ Changes: TypeAlias = list[tuple[str, bytes]]
 """(path in hex digits, new value), sorted by path; an empty value deletes."""
 
 EMPTY_ROOT = keccak256(encode(b""))
-"""Root of the trie that holds nothing."""
+"""Root of the empty trie."""
 
 
 def get_from_trie(root: bytes, key: bytes, load: Load) -> bytes | None:
@@ -145,7 +145,7 @@ class _Update:
         return [_compact(segment + own, leaf=is_leaf), node[1]]
 
     def _reference(self, node: TrieNode | None) -> RlpItem:
-        """What stands for a node in its parent: its hash, or itself when it encodes to less than 32 bytes."""
+        """The reference to a node in its parent: its hash, or the node if its RLP has less than 32 bytes."""
         if node is None:
             return b""
         encoded = encode(node)

@@ -35,7 +35,7 @@ from alysd.types.units import Slot
 from alysd.wire.block_ssz import block_hash
 
 
-class Step(Enum):
+class ProductionStep(Enum):
     """The step that the workflow is at; its value is the name in metrics and in the reason of a missed slot."""
 
     WAITING = "Waiting"  # for the next slot of this authority
@@ -65,7 +65,7 @@ class BlockProduction:
     federation: Federation = attrs.field(
         init=False, default=attrs.Factory(lambda workflow: workflow.context.first_federation, takes_self=True)
     )
-    _step: Step = attrs.field(init=False, default=Step.WAITING)
+    _step: ProductionStep = attrs.field(init=False, default=ProductionStep.WAITING)
 
     @property
     def authority(self) -> int | None:
@@ -82,7 +82,7 @@ class BlockProduction:
                 self._miss_between(slot, now)
             elif self.federation.author(slot) == self.authority:
                 await self._slot(slot)
-                self._enter(Step.WAITING)
+                self._enter(ProductionStep.WAITING)
             else:
                 await self._look_at_head()
             slot = Slot(max(slot + 1, self._present_slot()))
@@ -103,7 +103,7 @@ class BlockProduction:
             self._miss(slot, f"{self._step.value.lower()} took more than {budget:.1f} s")
 
     async def _produce(self, slot: Slot) -> SignedBlock | None:
-        self._enter(Step.PREPARING)
+        self._enter(ProductionStep.PREPARING)
         with self.tracing.span("prepare"):
             tip = await self.chain.ask(GetForkchoice(), seconds=self.timing.slot_ask)
             if tip.head.slot >= slot:
@@ -115,20 +115,20 @@ class BlockProduction:
         if work is None and halted(tip.head, self.context.spec):
             self.publish(ProductionHalted(slot, tip.head.height - tip.head.last_final_height))
             return None
-        self._enter(Step.BUILDING)
+        self._enter(ProductionStep.BUILDING)
         attributes = payload_attributes(tip.head, slot, work, self.context)
         with self.tracing.span("build"):
             payload = await self.engine.ask(BuildPayload(tip, attributes), seconds=self.timing.slot_ask)
         block = Block(tip.head.hash, slot, payload, auxpow_header=work)
-        self._enter(Step.SIGNING)
+        self._enter(ProductionStep.SIGNING)
         with self.tracing.span("sign"):
             signed = await self._approve(block)
-        self._enter(Step.IMPORTING)
+        self._enter(ProductionStep.IMPORTING)
         with self.tracing.span("import"):
             await self.block_import.ask(ImportBlock(signed), seconds=self.timing.slot_ask)
         return signed
 
-    def _enter(self, step: Step) -> None:
+    def _enter(self, step: ProductionStep) -> None:
         self._step = step
         self.publish(WorkflowMoved("block production", step.value))
 

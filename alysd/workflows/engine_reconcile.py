@@ -25,7 +25,7 @@ from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
 from alysd.types.hashes import PayloadHash
 from alysd.types.units import Height
-from alysd.types.verdict import Invalid, Syncing, Valid
+from alysd.types.verdict import Invalid, Syncing
 from alysd.workflows.machine import Machine, Transitions
 
 RANGE = 16
@@ -272,13 +272,11 @@ class EngineReconcile:
         the true ones may not be there yet.
         """
         block = signed.block
-        match await self._engine.new_payload(block.payload, block.parent_hash):
-            case Invalid(reason):
-                raise _refuses("newPayload", f"judges the node's block {block.height} invalid: {reason}")
-            case Syncing():
-                return False
-            case Valid():
-                pass
+        verdict = await self._engine.new_payload(block.payload, block.parent_hash)
+        if isinstance(verdict, Invalid):
+            raise _refuses("newPayload", f"judges the node's block {block.height} invalid: {verdict.reason}")
+        if isinstance(verdict, Syncing):
+            return False
         try:
             await self._engine.set_forkchoice(block.payload.block_hash, self._genesis, self._genesis)
         except EngineBehind as error:

@@ -16,7 +16,7 @@ from opentelemetry.trace import StatusCode
 from trio.testing import MockClock
 
 from alysd.config.model import HttpUrl, TracingConfig
-from alysd.integrations.open_telemetry import CLOSE_SECONDS, OpenTelemetryTracing, ToldExporter
+from alysd.integrations.open_telemetry import CLOSE_SECONDS, OpenTelemetryTracing, ReportingExporter
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.process import TracesLost, TracesResumed
 from alysd.nurseries import TraceContext, current_trace, traced
@@ -195,7 +195,7 @@ class Moody(SpanExporter):
 
 def test_a_collector_that_is_away_is_logged_once_and_once_when_it_is_back(logged: list[LogEvent]) -> None:
     moody, url = Moody(), "http://127.0.0.1:4318/v1/traces"
-    exporter = ToldExporter(moody, url)
+    exporter = ReportingExporter(moody, url)
     batch = [ReadableSpan("slot"), ReadableSpan("build")]
     for takes in (True, False, False, True, True):
         moody.takes = takes

@@ -1,4 +1,4 @@
-"""How a node proves to an execution client that it is the client's own: a JWT over a shared secret.
+"""The authentication of the node at an execution client: a JWT signed with a shared secret.
 
 The Engine API wants HS256 and the time of issue, and takes a token for 60 seconds around its own clock
 (execution-apis, "Authentication").
@@ -17,11 +17,11 @@ SECRET_BYTES = 32
 """Length of the shared secret (execution-apis, "Authentication")."""
 
 _MOST_CHARACTERS = 1024
-"""Of the secret's file that are looked at: 66 and white space are wanted."""
+"""Characters that are read from the secret's file, which should hold 66 and white space."""
 
 
 class JwtAuth(httpx.Auth):
-    """Signs every request anew: a token costs 20 µs, and none is ever too old."""
+    """Makes a new token for each request, in 20 µs, so that none is ever too old."""
 
     def __init__(self, secret: bytes, clock: Clock) -> None:
         self._secret = secret

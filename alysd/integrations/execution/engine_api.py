@@ -1,4 +1,4 @@
-"""A real execution client over the Engine API: geth, Reth, EthereumJS and what else speaks Cancun's version 3."""
+"""A real execution client over the Engine API: geth, Reth, EthereumJS and others with version 3 (Cancun)."""
 
 from collections.abc import Callable
 from functools import partial
@@ -37,7 +37,7 @@ MAX_RESPONSE = 128 * 1024 * 1024
 420 bytes of JSON each. A bound below that would let one transaction keep the node from importing its block."""
 
 CLOSE_SECONDS = 1.0
-"""To close connections on: it takes milliseconds, and nothing that a shutdown waits for depends on it."""
+"""For closing connections, which takes milliseconds; nothing that a shutdown waits for depends on it."""
 
 _UPDATE = "engine_forkchoiceUpdatedV3"
 
@@ -45,7 +45,7 @@ INVALID_FORKCHOICE_STATE = -38002
 """The Engine API's code for a safe or final block that is not known, or not an ancestor of the head."""
 
 NO_HASH = PayloadHash(bytes(32))
-"""Stands for no block where safe and final block are asked for (execution-apis, "ForkchoiceStateV1")."""
+"""Means "no block" as safe or final block (execution-apis, "ForkchoiceStateV1")."""
 
 
 class EngineApiClient:
@@ -140,7 +140,7 @@ class EngineApiClient:
         method = "eth_getBlockReceipts"
         receipts = await self._eth.call(method, to_hex(payload), seconds=self._deadlines.receipts)
         if receipts is None:
-            # In this order: before it follows it, EthereumJS does not find a block that it built itself.
+            # In this order: EthereumJS does not find a block that it built itself until it follows it.
             await self._update(payload, NO_HASH, NO_HASH, None, self._deadlines.forkchoice)
             number = await self._lookup(payload)
             if number is None:
@@ -191,8 +191,10 @@ class EngineApiClient:
         return number
 
     def _read(self, method: str, read: Callable[[Any], T], answer: Any) -> T:
-        """What does not have the form that the API gives it is no better than no answer."""
+        """Read an answer. One without the form that the API prescribes counts as no answer."""
         try:
             return read(answer)
         except Malformed as error:
-            raise EngineUnavailable(self._url, f"answers {method} out of form: {error}") from error
+            raise EngineUnavailable(
+                self._url, f"answers {method} in a form that the Engine API does not have: {error}"
+            ) from error

@@ -225,7 +225,7 @@ async def test_client_that_hangs_is_unavailable_after_the_deadline(autojump_cloc
         (httpx.Response(500, text="oops"), "HTTP 500"),
         (httpx.Response(503), "too busy"),
         (httpx.Response(200, text="<html>"), "no JSON"),
-        (httpx.Response(200, json={"result": {"status": 5}}), "out of form: status: not a string"),
+        (httpx.Response(200, json={"result": {"status": 5}}), "does not have: status: not a string"),
     ],
     ids=["error", "busy", "web page", "nonsense"],
 )
