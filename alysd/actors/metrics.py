@@ -1,4 +1,4 @@
-"""The metrics actor: counts what the bus tells, and gives it all to whoever scrapes."""
+"""The metrics actor: counts events of the bus, and renders all metrics for Prometheus."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -6,21 +6,18 @@ from typing import Any
 import trio
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
-from alysd.actors.node_metrics import EventCounts, SnapshotCollector, new_registry
-from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkflowMoved, WorkQueued
+from alysd.actors.node_metrics import EVENTS, EventCounts, SnapshotCollector, new_registry
 from alysd.messages.metrics import GetCounts, Metrics, NodeCounts, Scrape
 from alysd.nurseries import Actor, Bus, Mailbox, handles
 
-EVENTS = (BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkQueued, WorkflowMoved)
-
 EVENTS_WAITING = 8192
-"""Of each type, between two scrapes: an hour of workflow changes at two a second. Prometheus asks every 15 s."""
+"""Per type, between two scrapes: an hour of workflow changes at two per second. Prometheus scrapes every 15 s."""
 
 
 class MetricsActor(Actor[Metrics]):
-    """Counts events when it is asked, not when they happen: the node's work never waits for its own metrics.
+    """Counts events when it is asked, not when they happen, so that the node's work never waits for metrics.
 
-    Events that nobody asked about for so long that they were dropped are counted as dropped.
+    Events that were dropped because no scrape came for too long are counted as dropped.
     """
 
     def __init__(self, bus: Bus) -> None:
@@ -32,7 +29,7 @@ class MetricsActor(Actor[Metrics]):
         self._counts = EventCounts(self._registry)
 
     async def pre_start(self) -> None:
-        """Subscribe to what is counted."""
+        """Subscribe to the events that are counted."""
         dropped = Counter(
             "alysd_events_uncounted", "Events dropped before a scrape.", ("event",), registry=self._registry
         )
@@ -46,7 +43,7 @@ class MetricsActor(Actor[Metrics]):
 
     @handles(GetCounts)
     async def get_counts(self, _message: GetCounts) -> NodeCounts:
-        """The counts for people, up to this moment."""
+        """The counts of the status page, up to this moment."""
         self._take_events()
         return self._counts.totals
 
@@ -58,7 +55,7 @@ class MetricsActor(Actor[Metrics]):
         return await trio.to_thread.run_sync(generate_latest, self._registry)
 
     def _take_events(self) -> None:
-        """Count what has happened since the last time."""
+        """Count the events since the last call."""
         for index, (channel, uncounted, dropped_before) in enumerate(self._channels):
             uncounted.inc(channel.dropped - dropped_before)
             self._channels[index] = (channel, uncounted, channel.dropped)

@@ -1,4 +1,8 @@
-"""The numbers that the node gives to Prometheus: counted from events, or read from a snapshot when asked."""
+"""All metrics of the node: counters fed by its events, and values read from a snapshot at each scrape.
+
+A new metric is an entry here: for an event, its type in `EVENTS`, a counter and a case in `EventCounts`; for a
+value of the chain or of the tree, a line in the function that collects them.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,12 +17,15 @@ from alysd.messages.metrics import NodeCounts, Scrape
 from alysd.nurseries import ChildSnapshot, Health, State
 from alysd.types.chain import Forkchoice
 
+EVENTS = (BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkQueued, WorkflowMoved)
+"""The types of event that are counted."""
+
 PRODUCTION_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-"""Seconds; the goal is 20 ms besides the execution client's time, and a slot has usually two seconds."""
+"""Seconds; the goal is 20 ms without the execution client's time, and a slot usually has two seconds."""
 
 
 class EventCounts:
-    """Counters fed by the node's events. The children of labelled ones are kept, since finding one is dear."""
+    """Counters fed by the node's events. Those with labels are kept by label: looking one up is expensive."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, labels: Iterable[str] = ()) -> Counter:
@@ -36,18 +43,18 @@ class EventCounts:
         self._halted = counter("slots_halted", "Slots without a block because too many wait for a proof of work.")
         self._reorganised = counter("reorganised_blocks", "Canonical blocks that reorganisations undid.")
         self._final = counter("final_blocks", "Blocks that became final.")
-        self._works = counter("works_queued", "Proofs of work that miners brought and that were found right.")
+        self._works = counter("works_queued", "Valid proofs of work that miners handed in.")
         self._workflows = counter("workflow_changes", "States that workflows went to.", ("workflow", "state"))
         self._workflow_children: dict[tuple[str, str], Counter] = {}
         self._blocks = self._misses = self._reorganisations = 0
 
     @property
     def totals(self) -> NodeCounts:
-        """The counts for people."""
+        """The counts of the status page."""
         return NodeCounts(self._blocks, self._misses, self._reorganisations)
 
     def add(self, event: object) -> None:
-        """Count an event; those of other types are of no interest."""
+        """Count an event of one of the types in `EVENTS`."""
         match event:
             case BlockProduced(signed, seconds):
                 self._produced.observe(seconds)
@@ -71,7 +78,7 @@ class EventCounts:
                 pass
 
     def _workflow_child(self, workflow: str, state: str) -> Counter:
-        """The counter of one state; both names are from the code, so there are only so many."""
+        """The counter of one state. Both names are from the code, so the number of counters is bounded."""
         child = self._workflow_children.get((workflow, state))
         if child is None:
             child = self._workflow_children[workflow, state] = self._workflows.labels(workflow, state)
@@ -79,17 +86,17 @@ class EventCounts:
 
 
 class SnapshotCollector(Collector):
-    """Gives the tree, its failures and the chain as the last `Scrape` told them.
+    """Metrics of the tree, its failures and the chain, as the last `Scrape` has them.
 
-    The runtime keeps its numbers in plain slots; they become metrics here, when somebody asks, so that no message
-    waits for a metric.
+    The runtime keeps its counts in plain attributes; they become metrics here, at a scrape, so that handling a
+    message never updates a metric.
     """
 
     def __init__(self) -> None:
         self.scrape: Scrape | None = None
 
     def collect(self) -> Iterable[Metric]:
-        """Everything that needs no counting; nothing before the first scrape."""
+        """The metrics of the last scrape; none before the first."""
         if self.scrape is None:
             return
         if self.scrape.head is not None:
@@ -101,7 +108,7 @@ class SnapshotCollector(Collector):
 
 
 def new_registry(collector: SnapshotCollector) -> CollectorRegistry:
-    """A registry of the node's own: version, process, and what `collector` has."""
+    """The node's own registry: version, process, and the metrics of `collector`."""
     registry = CollectorRegistry(auto_describe=False)
     Info("alysd_build", "The version that runs.", registry=registry).info({"version": __version__})
     ProcessCollector(registry=registry)
@@ -162,7 +169,7 @@ _COUNTERS = (
     ("messages_dropped", "Dead letters: messages lost to a full mailbox, a crash or a stop.", "dropped"),
     (
         "messages_abandoned",
-        "Asks whose asker had gone, or waited too long, before that.",
+        "Asks that were not handled since the asker had gone or its time was over.",
         "abandoned",
     ),
 )

@@ -1,1 +1,1 @@
-"""The interfaces that the node offers: JSON-RPC, Ethereum RPC of the embedded engine, pages for operators."""
+"""The node's interfaces: JSON-RPC, the operator's pages, the control socket, and the log."""

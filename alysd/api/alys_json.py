@@ -1,7 +1,7 @@
 """Blocks, offers and proofs as the JSON-RPC of Alys shows them (docs/json-rpc.md).
 
-Field names are in lower case as Bitcoin's and Namecoin's are, hashes are shown as Bitcoin shows its own; what
-belongs to the execution layer is shown as Ethereum shows it.
+Field names are in lower case as in Bitcoin and Namecoin, and hashes are in Bitcoin's byte order. Values of the
+execution layer are in Ethereum's form.
 """
 
 from typing import Any
@@ -66,7 +66,7 @@ def queued_json(work: QueuedWork) -> dict[str, Any]:
 
 
 def _header_json(header: AuxPowHeader) -> dict[str, Any]:
-    """What a proof covers; the genesis block's header has no parent block."""
+    """The blocks that a proof covers, and the proof; the genesis block's header has no parent block."""
     parent = None if header.auxpow is None else f"{proof_value(header.auxpow):064x}"
     return {
         "rangestart": displayed(header.range_start),

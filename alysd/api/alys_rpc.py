@@ -1,4 +1,4 @@
-"""The JSON-RPC of Alys: merged mining as pools know it, and the chain's blocks (docs/json-rpc.md)."""
+"""The JSON-RPC of Alys: merged mining in Namecoin's form, and the chain's blocks (docs/json-rpc.md)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -34,13 +34,13 @@ CODES: Mapping[type[Exception], int] = {
 """Error codes by class, for the dispatcher (docs/protocol.md, "JSON-RPC")."""
 
 IN_PLACE = 8192
-"""Bytes of a proof that is decoded without a thread: a usual one has one or two thousand and takes 0.1 ms."""
+"""Largest proof in bytes that is decoded without a thread: a usual one has 1 to 2 KB and takes 0.1 ms."""
 
 _MAX_HEIGHT = 2**63
 
 
 class AlysRpc:
-    """Answers from the node's actors. `miner` is whom `getauxblock` works for, if anybody is configured."""
+    """Answers from the node's actors. `miner` is the fee recipient of `getauxblock`, if one is configured."""
 
     def __init__(
         self,
@@ -73,17 +73,17 @@ class AlysRpc:
         }
 
     async def create_aux_block(self, params: Params) -> Any:
-        """Offer work with the fees going to an EVM address."""
+        """Offer work whose fees go to an EVM address."""
         return await self._offer(params.required(0, address))
 
     async def submit_aux_block(self, params: Params) -> Any:
-        """Take a proof: true, or the error of the check that it fails."""
+        """Take a proof. True, or the error of the check that it fails."""
         work = SubmitWork(AuxHash(params.required(0, _hash)), await _auxpow(params, 1))
         await self._auxpow.ask(work, seconds=self._timing.rpc_ask)
         return True
 
     async def get_aux_block(self, params: Params) -> Any:
-        """Without parameters offer work to the configured miner, with two take a proof, as in Namecoin."""
+        """Without parameters, offer work to the configured miner; with two, take a proof; as in Namecoin."""
         if params.values:
             return await self.submit_aux_block(params)
         if self._miner is None:
@@ -148,7 +148,7 @@ def _hash(value: Any) -> bytes:
 
 
 async def _auxpow(params: Params, position: int) -> AuxPow:
-    """Decode a proof; a large one in a thread, since the worst that a sender can make up takes 20 ms."""
+    """Decode a proof; a large one in a thread, since the slowest possible one takes 20 ms."""
     data = params.required(position, _auxpow_bytes)
     try:
         if len(data) <= IN_PLACE:

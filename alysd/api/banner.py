@@ -34,7 +34,7 @@ def node_starting(config: AlysConfig, context: ChainContext, account: EvmAddress
 
 
 def genesis_balance(spec: ChainSpec, address: EvmAddress) -> Wei:
-    """What the execution genesis gives an account; nothing for one it does not name."""
+    """The balance of an account in the execution genesis; 0 for an account that it does not name."""
     accounts = cast("dict[str, dict[str, str | int]]", spec.execution_genesis["alloc"])
     for key, account in accounts.items():
         if key.lower().removeprefix("0x") == address.hex():

@@ -58,7 +58,7 @@ class ConsoleLog(logging.Handler):
             return
 
     def _json_form(self, event: LogEvent, level: str) -> str:
-        """One object: time in UTC, level, the event's name, its fields."""
+        """One object: the time in UTC, the level, the event's name, its fields."""
         when = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds")
         return json.dumps({"time": when, "level": level.lower(), "event": event.name} | event.fields())
 
@@ -86,7 +86,7 @@ def plain(text: str) -> str:
 def _event_of(record: logging.LogRecord) -> LogEvent | None:
     """The event that a record carries; any other record is a library's line.
 
-    None for the failure behind which there is a mistake of the user: the command reports that once, in words.
+    None for a failure whose cause is a `UserError`: the command prints that once, when all has stopped.
     """
     if isinstance(record.msg, LogEvent):
         return record.msg

@@ -1,8 +1,8 @@
-"""JSON-RPC 1.0 and 2.0 without a transport: bytes in, bytes out. Both ports of the node speak through it.
+"""JSON-RPC 1.0 and 2.0 without a transport: bytes in, bytes out. Both RPC ports of the node use it.
 
-A request without `"jsonrpc": "2.0"` is answered as Bitcoin Core does for version 1: with `result` and `error` both
-present, and always, also without an id, since mining software leaves ids out. In version 2 a request without an id
-is a notification: it is carried out and not answered. Ethereum tools speak version 2, miners version 1.
+A request without `"jsonrpc": "2.0"` is of version 1 and answered as Bitcoin Core answers it: with both `result`
+and `error`, and also without an id, since mining software omits ids. In version 2, a request without an id is a
+notification: it is carried out and not answered. Ethereum tools use version 2, miners version 1.
 """
 
 import json
@@ -28,18 +28,18 @@ MAX_BATCH = 100
 """Requests in one batch. web3 libraries send a few dozen; geth, in parallel, takes 1,000."""
 
 MAX_RESPONSE = 25 * 1024 * 1024
-"""Bytes of one answer, a batch's together: geth's bound too. What comes after is refused, request by request."""
+"""Bytes of one answer, or of all answers to a batch: geth's limit too. Later requests are refused one by one."""
 
 DEADLINE_SECONDS = 30.0
 """For a request, or all of a batch: what tools wait (web3.py 30 s, geth's write timeout 30 s)."""
 
 IN_PLACE = 64 * 1024
-"""Bytes of JSON that are parsed without a thread: about 1 ms. A larger body goes to a thread, slots go on."""
+"""Largest body in bytes that is parsed without a thread, in about 1 ms. A larger one must not delay a slot."""
 
 
 @attrs.frozen(str=False)
 class RpcError(Refused):
-    """An error exactly as the caller will see it; `data` must be JSON or None."""
+    """An error exactly as the caller gets it; `data` must be JSON or None."""
 
     code: int
     message: str
@@ -54,9 +54,9 @@ Handler = Callable[[Params], Awaitable[Any]]
 
 @attrs.frozen
 class Method:
-    """What a method name stands for: `call` takes the parameters, of which there are at most `parameters`.
+    """One RPC method: `call` takes the parameters, of which there are at most `parameters`.
 
-    `call` returns what JSON can hold. Where that may be megabytes, `large` says so, and a thread encodes it.
+    `call` returns a value that JSON can hold. With `large`, that may be megabytes, and a thread encodes it.
     """
 
     call: Handler
@@ -79,7 +79,7 @@ class Dispatcher:
     """Answers requests from a table of methods.
 
     `codes` gives the error code of each exception class that a method may raise by design; the nearest base class
-    decides. An error that is not there is a fault of this program: it is raised, and ends the one connection.
+    decides. Any other error is a bug: it is raised, and ends the connection.
     """
 
     def __init__(
@@ -113,32 +113,32 @@ class Dispatcher:
             )
             return _encode(_failure(None, 2, RpcError(INVALID_REQUEST, words)))
         answers: list[bytes] = []
-        room = self._max_response
+        most = self._max_response
         for item in batch:
-            answer = await self._one(item, deadline, room)
+            answer = await self._one(item, deadline, most)
             if answer is not None:
                 answers.append(answer)
-                room -= len(answer)
+                most -= len(answer)
         return b"[" + b",".join(answers) + b"]" if answers else None
 
-    async def _one(self, item: Any, deadline: float, room: int) -> bytes | None:
-        """Answer one request with at most `room` bytes by `deadline`, or with an error that says it cannot be."""
+    async def _one(self, item: Any, deadline: float, most: int) -> bytes | None:
+        """Answer one request by `deadline` with at most `most` bytes, or with an error that names the bound."""
         try:
             request = _read(item)
         except RpcError as error:
             return _encode(_failure(_id_of(item), 2, error))
         try:
             with trio.fail_at(deadline):
-                encoded = await self._carry_out(request, room)
+                encoded = await self._carry_out(request, most)
         except trio.TooSlowError:
             encoded = _encode(_failure(request.id, request.version, RpcError(TIMED_OUT, "request timed out")))
         except self._answerable as error:
             encoded = _encode(_failure(request.id, request.version, self._explain(error)))
         return encoded if request.answered else None
 
-    async def _carry_out(self, request: _Request, room: int) -> bytes:
+    async def _carry_out(self, request: _Request, most: int) -> bytes:
         too_large = RpcError(RESPONSE_TOO_LARGE, "response too large")
-        if room <= 0:
+        if most <= 0:
             raise too_large
         method = self._methods.get(request.method)
         if method is None:
@@ -148,12 +148,12 @@ class Dispatcher:
         result = await method.call(Params(request.params))
         answer = _success(request.id, request.version, result)
         encoded = await trio.to_thread.run_sync(_encode, answer) if method.large else _encode(answer)
-        if len(encoded) > room:
+        if len(encoded) > most:
             raise too_large
         return encoded
 
     def _explain(self, error: Exception) -> RpcError:
-        """Say what the caller is told of `error`."""
+        """The error that the caller gets for `error`."""
         if isinstance(error, RpcError):
             return error
         code = next(self._codes[base] for base in type(error).__mro__ if base in self._codes)
@@ -169,7 +169,7 @@ def _no_constant(name: str) -> Any:
 
 
 def _id_of(item: Any) -> Any:
-    """Find the id of what may not be a request at all, so that the caller can tell which one was wrong."""
+    """The id of a value that may not be a request at all, so that the caller can tell which one was wrong."""
     found = cast("dict[str, Any]", item).get("id") if isinstance(item, dict) else None
     return found if isinstance(found, str | int) else None
 

@@ -1,4 +1,4 @@
-"""How the node is, judged from its tree and its head; and both as JSON for `alysd status` and other programs."""
+"""The node's health, judged from its tree and its head; and both as JSON for `alysd status` and other programs."""
 
 from typing import Any, Literal
 
@@ -14,34 +14,34 @@ from alysd.types.federation import Role
 from alysd.types.hashes import displayed
 
 SLOTS_UNTIL_UNHEALTHY = 10
-"""Slots without a new head: a restart of every part with its backoff passes sooner, so something does not heal."""
+"""Slots without a new head. A restart of every child with its backoff takes less, so restarts do not help."""
 
 SLOTS_UNTIL_DEGRADED = 3
 """The head is at most two slots old when one slot was missed."""
 
-AILING = (Health.DEGRADED, Health.UNHEALTHY)
-"""How the health monitor finds a child that runs and does not answer, or says that it is ill. It restarts such a
-child before long, and blocks may go on meanwhile: no reason to send people away."""
+NOT_HEALTHY = (Health.DEGRADED, Health.UNHEALTHY)
+"""Health of a child that runs and does not answer the monitor, or answers that it is unhealthy. The monitor
+restarts it, and blocks may continue meanwhile, so the node is degraded and not unhealthy."""
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 
 
 @attrs.frozen
 class NodeHealth:
-    """`reasons` are for people, the gravest first; a healthy node has none."""
+    """`reasons` are sentences, the most serious first; a healthy node has none."""
 
     status: Status
     reasons: tuple[str, ...]
 
     @property
     def http_status(self) -> int:
-        """503 takes the node out of a load balancer: it cannot serve. A degraded one can."""
+        """503 takes an unhealthy node out of a load balancer. A degraded node can serve."""
         return 503 if self.status == "unhealthy" else 200
 
 
 @attrs.frozen
 class NodeReport:
-    """The node at one moment. `tip` and `counts` are None while those who know do not answer."""
+    """The node at one moment. `tip` and `counts` are None while the chain or metrics actor does not answer."""
 
     context: ChainContext
     time: float
@@ -51,7 +51,7 @@ class NodeReport:
     role: Role
 
     def health(self) -> NodeHealth:
-        """Unhealthy: makes no blocks and does not heal by itself. Degraded: something is amiss, blocks go on."""
+        """Unhealthy: no blocks are made. Degraded: something else is wrong, and blocks are made."""
         grave: list[str] = []
         light: list[str] = []
         for child in self.tree.walk():
@@ -62,7 +62,7 @@ class NodeReport:
                     f": {child.last_error}" if child.last_error else ""
                 )
                 (grave if child.priority is Priority.CRITICAL else light).append(words)
-            elif child.state is State.RUNNING and child.health in AILING:
+            elif child.state is State.RUNNING and child.health in NOT_HEALTHY:
                 light.append(f"{child.name} runs, but is {child.health.value}: busy for long, or stuck")
         if self.tip is None:
             grave.append("the chain does not answer")
@@ -75,7 +75,7 @@ class NodeReport:
         return NodeHealth(status, (*grave, *light))
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, as docs/operating.md describes it. Call it where trio's clock runs."""
+        """All of it, as docs/operating.md describes. To be called inside trio, whose clock it reads."""
         health = self.health()
         return {
             "version": __version__,

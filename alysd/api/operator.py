@@ -1,6 +1,6 @@
 """The operator's pages: /metrics for Prometheus, /health/status for load balancers, /status for `alysd status`.
 
-Those about the runtime itself are in `supervision_pages`.
+The pages about the actor runtime are in `supervision_pages`.
 """
 
 import json
@@ -29,7 +29,7 @@ Reply = TypeVar("Reply")
 
 @attrs.frozen
 class OperatorPages:
-    """What the pages are made of; `running` has the present tree, and what failed in it."""
+    """The pages of one node; `running` gives its tree and the failures in it."""
 
     context: ChainContext
     clock: Clock
@@ -40,7 +40,7 @@ class OperatorPages:
     role: Role
 
     def routes(self) -> list[Route]:
-        """Routes for whichever server shows them."""
+        """Routes for the server that the configuration names."""
         return [
             Route("/metrics", self.metrics_page),
             Route("/health/status", self.health_page),
@@ -61,14 +61,14 @@ class OperatorPages:
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def health_page(self, _request: Request) -> Response:
-        """200 while the node makes blocks, 503 when it does not; why, in the body."""
+        """200 while the node makes blocks, 503 when it does not; the body has the reasons."""
         health = (await self._report()).health()
         return JSONResponse(
             {"status": health.status, "role": self.role, "reasons": health.reasons}, health.http_status
         )
 
     async def status_page(self, _request: Request) -> Response:
-        """Everything that `alysd status` shows; always 200, since the answer itself says how the node is."""
+        """The data of `alysd status`; always 200, since the body has the health."""
         report = (await self._report()).as_json()
         return Response(json.dumps(report, indent=1), media_type="application/json")
 
@@ -79,7 +79,7 @@ class OperatorPages:
 
 
 async def _answer(asked: Awaitable[Reply]) -> Reply | None:
-    """The answer, or None from an actor that is down, stuck or cannot say: the page tells about it otherwise."""
+    """The answer, or None from an actor that is down, stuck or refuses; the page shows its state elsewhere."""
     try:
         return await asked
     except (NotAnswered, Refused):

@@ -34,7 +34,7 @@ SIGNS_OF_LIFE: Mapping[Role, tuple[type[ChainEvent], ...]] = {
 
 
 class ServiceManager(Protocol):
-    """What is told: systemd, by `alysd.integrations.systemd.Notifier`."""
+    """The service manager: systemd, by `alysd.integrations.systemd.Notifier`."""
 
     def ready(self) -> object:
         """The node can make or follow blocks."""
@@ -72,7 +72,7 @@ class Readiness:
         self._on_ready = on_ready
         self._timing = timing
         self._role: Role = role
-        self._said = False
+        self._reported = False
 
     async def run(self) -> None:
         """Wait until the execution client follows the head, say so, then feed the watchdog. Never returns."""
@@ -81,8 +81,8 @@ class Readiness:
                 stack.enter_context(self._bus.subscribe(event, capacity=1)) for event in SIGNS_OF_LIFE[self._role]
             ]
             await self._until_ready()
-            if not self._said:
-                self._said = True
+            if not self._reported:
+                self._reported = True
                 self._on_ready(None if self._role == "follower" else self._first_slot_in())
             self._manager.ready()
             async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""JSON-RPC over HTTP: one POST, one answer. The endpoint is a Starlette route that both ports put at `/`."""
+"""JSON-RPC over HTTP: one POST, one answer. Both RPC ports have this endpoint at `/`."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -12,17 +12,17 @@ from alysd.api.server import MAX_BODY
 from alysd.errors import RpcCode
 
 BODY_SECONDS = 10.0
-"""For a request's body to arrive: 5 MiB at 4 Mbit/s. Slower, and a sender would hold a connection for free."""
+"""For a request's body to arrive: 5 MiB at 4 Mbit/s. A slower sender would occupy a connection."""
 
 JSON = "application/json"
 
 
 class BodyTooLarge(Exception):
-    """A request's body passes the bound."""
+    """A request's body is longer than allowed."""
 
 
 async def read_body(request: Request, most: int = MAX_BODY) -> bytes:
-    """Read a request's body. Raises `BodyTooLarge` as soon as it passes `most` bytes."""
+    """Read a request's body. Raises `BodyTooLarge` as soon as it is longer than `most` bytes."""
     body = bytearray()
     async with aclosing(request.stream()) as chunks:
         async for chunk in chunks:
@@ -62,6 +62,6 @@ def _refusal(status: int, words: str) -> Response:
 
 
 async def internal_error(_request: Request, _error: Exception) -> Response:
-    """Answer for a fault of this program: Starlette calls it, then raises the error on, and the server logs it."""
+    """The answer after a bug: Starlette calls this, then raises the error again, and the server logs it."""
     error = {"code": RpcCode.INTERNAL_ERROR, "message": "internal error; the node's log says more"}
     return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, 500)

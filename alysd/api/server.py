@@ -1,8 +1,8 @@
 """Serving an ASGI application on a TCP port as a trio task: hypercorn's protocol code behind sockets of our own.
 
-hypercorn's own `serve` shields every send from cancellation and gives it no deadline, so that one client that
-stops reading would hold up the daemon's shutdown for good; and it does not count connections. Therefore sockets
-are accepted, counted, bounded and closed here, and hypercorn does what it is good at: HTTP and WebSocket.
+hypercorn's own `serve` shields every send from cancellation and gives it no deadline, so one client that stops
+reading would block the daemon's shutdown; and it does not count connections. Therefore this module accepts,
+counts, bounds and closes the sockets, and hypercorn handles HTTP and WebSocket.
 """
 
 import errno
@@ -25,13 +25,13 @@ MAX_BODY = 5 * 1024 * 1024
 """Bytes of a request body or WebSocket message: geth's bound. A transaction of 128 KiB is 256 KiB of hex."""
 
 MAX_CONNECTIONS = 256
-"""A server's at a time. Each may hold a body of `MAX_BODY`; a benchmark of 50 clients and an operator fit well."""
+"""Open connections per server. Each may hold a body of `MAX_BODY`."""
 
 KEEP_ALIVE_SECONDS = 75.0
-"""An idle connection's life, and the time to send a request's headers. Proxies reuse for 60 s: outlive them."""
+"""Until an idle connection is closed, and for a request's headers. Proxies reuse a connection for 60 s."""
 
 DRAIN_SECONDS = 0.8
-"""What answers in progress get at shutdown, so that stopping a server takes less than a second."""
+"""For answers in progress at shutdown, so that a server stops within a second."""
 
 
 @attrs.frozen
@@ -74,7 +74,7 @@ async def serve(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve `app` until cancelled; then take no more connections and give those open `DRAIN_SECONDS` to finish.
+    """Serve `app` until cancelled; then accept no more connections and give open ones `DRAIN_SECONDS` to finish.
 
     An error that the application raises is logged and ends its own connection only.
     """
@@ -91,7 +91,7 @@ async def serve(
             state = ConnectionState({CLOSING: closing})
             await Connection(wrapped, config, context, state, cast("Any", bounded))
         finally:
-            bounded.abort()  # wherever hypercorn was: whoever drains waits for it
+            bounded.abort()  # whatever hypercorn was doing: `_drain` waits for it
             open_streams.discard(bounded)
 
     async with trio.open_nursery() as outside:
@@ -138,7 +138,7 @@ async def _drain(open_streams: set[BoundedStream]) -> None:
 
 
 def _configuration(limits: ServerLimits) -> Config:
-    """Bounds for hypercorn, and silence but for errors."""
+    """The limits for hypercorn, and logging of errors only."""
     config = Config()
     config.accesslog = None
     config.errorlog = _log
@@ -146,7 +146,7 @@ def _configuration(limits: ServerLimits) -> Config:
     config.keep_alive_timeout = cast("int", limits.keep_alive)
     config.keep_alive_max_requests = 1_000_000  # hypercorn's 1,000 lasts a busy client half a second
     config.websocket_max_message_size = MAX_BODY
-    config.websocket_ping_interval = 20.0  # finds clients that are gone without a word
-    config.max_app_queue_size = 4  # messages of up to MAX_BODY waiting for the application, a connection
-    config.h2_max_concurrent_streams = 8  # an HTTP/2 connection's bodies count together
+    config.websocket_ping_interval = 20.0  # finds clients that have gone without closing
+    config.max_app_queue_size = 4  # waiting messages per connection, each up to MAX_BODY
+    config.h2_max_concurrent_streams = 8  # per HTTP/2 connection, as each stream may have a body
     return config

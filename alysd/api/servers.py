@@ -1,4 +1,4 @@
-"""The node's servers, as tasks of the tree: each binds its port when it starts and gives it up when it stops."""
+"""The node's servers, as tasks of the tree: each binds its port when it starts and closes it when it stops."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial

@@ -1,7 +1,8 @@
-"""The operator's pages about the runtime: what failed how often, what failures have in common, what waits where.
+"""The operator's pages about the actor runtime: failures, patterns in failures, and mailboxes.
 
-They read what the runtime keeps anyway and ask nobody, so they answer while every actor is stuck. All they show is
-bounded: the failures kept, the dead letters kept, the mailboxes' capacities. docs/operating.md says what to do.
+They read the runtime's own records and ask no actor, so they answer even while every actor is stuck. All that they
+show is bounded: the failures kept, the dead letters kept, the mailboxes' capacities. docs/operating.md explains
+them.
 """
 
 from collections import Counter
@@ -22,15 +23,15 @@ from alysd.nurseries.trace import TracedMessage
 from alysd.ports import Clock
 
 ERROR_LENGTH = 300
-"""Characters of an error's words: enough to know it by. The log has all of them."""
+"""Characters of an error's message that are shown. The log has all of them."""
 
 ADVICE: Mapping[PatternKind, str] = {
-    PatternKind.BURST: "it fails as soon as it is back: its errors are on /supervision/stats",
-    PatternKind.RHYTHM: "something periodic is behind it: a timeout, a cron job, a peer that retries",
+    PatternKind.BURST: "it fails soon after each restart: its errors are on /supervision/stats",
+    PatternKind.RHYTHM: "look for a periodic cause: a timeout, a cron job, a peer that retries",
     PatternKind.CASCADE: "look at the one that failed first; the others may only have followed it",
     PatternKind.COMMON_CAUSE: "look for what these children share: disk, network, the system they all need",
 }
-"""Where to look, by the kind of pattern."""
+"""What to look at, by the kind of pattern."""
 
 
 @attrs.frozen
@@ -41,7 +42,7 @@ class SupervisionPages:
     running: SystemHandle
 
     def routes(self) -> list[Route]:
-        """Routes for whichever server shows them."""
+        """Routes for the server that the configuration names."""
         return [
             Route("/supervision/stats", self.stats_page),
             Route("/supervision/patterns", self.patterns_page),
@@ -50,19 +51,19 @@ class SupervisionPages:
         ]
 
     async def stats_page(self, _request: Request) -> Response:
-        """Every child with its state, its restarts and the history of its failures."""
+        """Every child with its state, its restarts and its last failures."""
         failures, unix = self.running.up().failures, self._unix()
         children = [stats_json(child, failures.of(child.name), unix) for child in self.running.snapshot().walk()]
         return JSONResponse({"time": self.clock.time(), "children": children})
 
     async def patterns_page(self, _request: Request) -> Response:
-        """What the failures of the last minutes have in common; an empty list when nothing is conspicuous."""
+        """Patterns in the failures of the last minutes; an empty list when there are none."""
         unix = self._unix()
         patterns = [pattern_json(pattern, unix) for pattern in self.running.up().patterns()]
         return JSONResponse({"time": self.clock.time(), "patterns": patterns})
 
     async def memory_page(self, _request: Request) -> Response:
-        """What the process holds, and every mailbox: what waits in it, its bounds, its dead letters."""
+        """The memory of the process, and every mailbox: waiting messages, capacity, dead letters."""
         system = self.running.up()
         actors = [child.name for child in system.snapshot().walk() if child.mailbox is not None]
         mailboxes = [mailbox_json(system.registry.address(name)) for name in actors]
@@ -71,7 +72,7 @@ class SupervisionPages:
         )
 
     async def trends_page(self, _request: Request) -> Response:
-        """How many children were how, at each round of the health monitor for the last hour, oldest first."""
+        """The number of children by health at each round of the health monitor in the last hour, oldest first."""
         unix = self._unix()
         rounds = [
             {"at": at + unix, **{health.value: count for health, count in counts.items()}}
@@ -84,7 +85,7 @@ class SupervisionPages:
 
 
 def stats_json(child: ChildSnapshot, history: ChildHistory, unix: float) -> dict[str, Any]:
-    """A child and its failures, the newest last; `unix` turns trio's times into Unix ones."""
+    """A child and its failures, the newest last; `unix` is Unix time minus trio's time, in seconds."""
     return {
         "name": child.name,
         "kind": child.kind,
@@ -116,7 +117,7 @@ def _failure_json(record: FailureRecord, unix: float) -> dict[str, Any]:
 
 
 def pattern_json(pattern: Pattern, unix: float) -> dict[str, Any]:
-    """A pattern, and where to look."""
+    """A pattern, and what to look at."""
     return {
         "kind": pattern.kind.value,
         "children": list(pattern.children),
@@ -129,7 +130,7 @@ def pattern_json(pattern: Pattern, unix: float) -> dict[str, Any]:
 
 
 def mailbox_json(address: Address[Any]) -> dict[str, Any]:
-    """What waits at an address: messages by type, never what is in them."""
+    """The mailbox of an address: its messages by type, without their content."""
     now, inbox, current = perf_counter(), address.mailbox, address.current
     waiting = Counter(_type_of(message) for message, _, _ in inbox.queue)
     return {

@@ -1,4 +1,4 @@
-"""A running node seen from its edges: where its tree is found, and how it is asked to stop."""
+"""A running node as its servers see it: its tree, and the way to stop it."""
 
 import signal
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from alysd.nurseries import ChildSnapshot, HealthMonitor, System
 
 
 class SystemHandle:
-    """The system once it is up, and the monitor of its health; what shows the tree is started before."""
+    """The system once it is up, and its health monitor. It exists before the system does."""
 
     def __init__(self, monitor: HealthMonitor) -> None:
         self.monitor = monitor
@@ -31,7 +31,7 @@ class SystemHandle:
 
 
 class Stop:
-    """The way to an orderly end: `scope` holds the whole node, and a signal cancels it.
+    """An orderly end of the node: `scope` encloses the whole node, and a signal cancels it.
 
     `asked_at` is when, on trio's clock; `manager` is told first, so that it does not take the end for a failure.
     """
@@ -42,7 +42,7 @@ class Stop:
         self.asked_at = 0.0
 
     async def on(self, signals: AsyncIterator[int]) -> None:
-        """Wait for signals; the first one stops the node, more change nothing. Never returns."""
+        """Wait for signals: the first one stops the node, further ones change nothing. Never returns."""
         async for number in signals:
             if not self.scope.cancel_called:
                 self.asked_at = trio.current_time()

@@ -1,4 +1,4 @@
-"""What the metrics actor, which counts what happens in the node, may be told."""
+"""Messages to the metrics actor, which counts events of the node."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ class Metrics:
 
 @attrs.frozen
 class NodeCounts:
-    """What has happened since the node started."""
+    """Counts since the node started."""
 
     blocks_produced: int
     slots_missed: int
@@ -30,8 +30,8 @@ class GetCounts(Ask[Metrics, NodeCounts]):
 class Scrape(Ask[Metrics, bytes]):
     """All metrics in Prometheus's text format, with those of the tree and the chain as they are given here.
 
-    `head` is None while the chain actor does not answer: then the chain's metrics are left out. `failures` says
-    how often each child failed, by the kind of failure.
+    `head` is None while the chain actor does not answer: then the chain's metrics are left out. `failures` counts
+    each child's failures by kind.
     """
 
     tree: ChildSnapshot

@@ -1,4 +1,4 @@
-"""Log lines about the chain: blocks, proofs of work, and the execution client that follows."""
+"""Log lines about the chain: blocks, proofs of work, and the execution client."""
 
 import logging
 

@@ -91,7 +91,7 @@ class NodeReady(LogEvent):
 
 @attrs.frozen
 class NotReady(LogEvent):
-    """The node cannot make blocks yet; said again when the kind of reason changes."""
+    """The node cannot make blocks yet; logged again when the kind of reason changes."""
 
     name = "not_ready"
 
@@ -166,7 +166,7 @@ class ChildReturned(LogEvent):
 
 @attrs.frozen
 class OperatorCommand(LogEvent):
-    """The user with the id `user` has the node `command` a child: `restart`, `suspend` or `resume` it."""
+    """The user with the id `user` used `alysd actors`: `command` is `restart`, `suspend` or `resume`."""
 
     name = "operator_command"
 
@@ -201,7 +201,7 @@ class LibraryLine(LogEvent):
 
 @attrs.frozen
 class TracesLost(LogEvent):
-    """The OpenTelemetry collector at `endpoint` does not take spans; said once until it takes them again."""
+    """The OpenTelemetry collector at `endpoint` does not take spans; logged once until it takes them again."""
 
     name = "traces_lost"
     level = logging.WARNING
