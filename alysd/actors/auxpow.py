@@ -46,7 +46,11 @@ does not have the first one can still win, and then needs it again."""
 
 @attrs.define
 class MiningMemory:
-    """What the actor remembers. It is made outside and outlives a restart: a crash costs no miner his work."""
+    """What the actor remembers. It is made outside and outlives a restart: a crash costs no miner his work.
+
+    It is no `PersistentState`, which keeps a value and replaces it whole: the offers are up to 32 768, are changed
+    in place, and would be copied per offer. No handler waits in the middle of a change.
+    """
 
     offers: OfferBook
     queue: WorkQueue = attrs.field(factory=WorkQueue)

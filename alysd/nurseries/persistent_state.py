@@ -25,7 +25,11 @@ class StateStore(Protocol[S]):
 
 
 class PersistentState(Generic[S]):
-    """One state under one name. It is `initial` until a state is kept."""
+    """One state under one name. It is `initial` until a state is kept.
+
+    The state is a value: `keep` replaces it. An object that is changed after `keep` would show changes that were
+    never kept, and the store would lack them.
+    """
 
     def __init__(self, name: str, initial: S, store: StateStore[S] | None = None) -> None:
         self.name = name
