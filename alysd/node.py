@@ -251,7 +251,7 @@ async def run_node(valid: ValidNode, begun: float) -> None:
             log(node_starting(config, context, valid.account))
             node = Node(config.mining, resources)
             to, bus = node.to, node.bus
-            journal = EventLogger(bus)
+            event_logger = EventLogger(bus)
             readiness = Readiness(
                 context.spec, clock, to.chain, to.engine, bus, stop.manager,
                 lambda first_slot_in: log(NodeReady(time.perf_counter() - begun, first_slot_in)), timing,
@@ -262,12 +262,12 @@ async def run_node(valid: ValidNode, begun: float) -> None:
             edges = EdgeChildren(
                 before=[task("stop signals", lambda: stop.on(signals), restart=Immediate())],
                 after=[
-                    task("journal", journal.run, priority=Priority.BACKGROUND),
+                    task("event logger", event_logger.run, priority=Priority.BACKGROUND),
                     task("readiness", readiness.run),
                     task(control.CHILD, control.ControlSocket(config.storage.control_socket, node.handle).run),
                     *server_tasks(config.api, rpc, pages, resources.embedded and resources.embedded.serve, timing),
                 ],
             )
-            async with open_node(node, edges, observer=journal.child_changed) as system:
+            async with open_node(node, edges, observer=event_logger.child_changed) as system:
                 await system.ended()
     log(NodeStopped(trio.current_time() - stop.asked_at))

@@ -14,7 +14,7 @@ from alysd.consensus.violations import UnknownParent
 from alysd.types.auxpow import Bundle
 from alysd.types.chain import ChainState, Forkchoice, ForkChoiceChange
 from alysd.types.hashes import BlockHash
-from alysd.types.tables import Change, Table
+from alysd.types.tables import EntryChange, Table
 from alysd.types.units import Height
 
 
@@ -43,7 +43,7 @@ class Tree:
         self,
         states: Sequence[ChainState],
         final: BlockHash,
-        changes: Mapping[BlockHash, Sequence[Change]] = MappingProxyType({}),
+        changes: Mapping[BlockHash, Sequence[EntryChange]] = MappingProxyType({}),
     ) -> None:
         self._states: dict[BlockHash, ChainState] = {}
         self._children: dict[BlockHash, list[ChainState]] = {}
@@ -86,7 +86,7 @@ class Tree:
         path = list(self._down(state, self._states[state.last_final]))
         return tuple(reversed(path[:-1]))
 
-    def changes(self, table: Table, keys: Sequence[bytes], at: BlockHash) -> tuple[Change | None, ...]:
+    def changes(self, table: Table, keys: Sequence[bytes], at: BlockHash) -> tuple[EntryChange | None, ...]:
         """The newest change of each key that is not final, on the branch of the block `at`; None without one.
 
         Raises `UnknownParent` unless `at` is final or above.
@@ -133,7 +133,7 @@ class Tree:
         canonical = tuple((new.height, new.hash) for new in reversed(added))
         return ForkChoiceChange(self._tip(head, final), canonical, self._head.height - walk.height if added else 0)
 
-    def adopt(self, state: ChainState, changes: Sequence[Change] = ()) -> ForkChoiceChange:
+    def adopt(self, state: ChainState, changes: Sequence[EntryChange] = ()) -> ForkChoiceChange:
         """Take the block in, as `place` says, with its changes, and forget what can no longer matter."""
         placement = self.place(state)
         if state.hash not in self._states:

@@ -6,7 +6,7 @@ The entries as the last final block leaves them are in the database. Together th
 from collections.abc import Iterable, Sequence
 
 from alysd.types.hashes import BlockHash
-from alysd.types.tables import Change, Table
+from alysd.types.tables import EntryChange, Table
 
 
 class UnfinalChanges:
@@ -16,13 +16,13 @@ class UnfinalChanges:
     """
 
     def __init__(self) -> None:
-        self._by_block: dict[BlockHash, Sequence[Change]] = {}
-        self._by_key: dict[tuple[Table, bytes], dict[BlockHash, Change]] = {}
+        self._by_block: dict[BlockHash, Sequence[EntryChange]] = {}
+        self._by_key: dict[tuple[Table, bytes], dict[BlockHash, EntryChange]] = {}
 
     def __len__(self) -> int:
         return len(self._by_block)
 
-    def add(self, block: BlockHash, changes: Sequence[Change]) -> None:
+    def add(self, block: BlockHash, changes: Sequence[EntryChange]) -> None:
         """Keep what `block` changes; of two changes of one key the later one holds."""
         if changes:
             self._by_block[block] = changes
@@ -37,7 +37,7 @@ class UnfinalChanges:
             if not blocks:
                 self._by_key.pop((change.table, change.key), None)
 
-    def find(self, table: Table, key: bytes, branch: Iterable[BlockHash]) -> Change | None:
+    def find(self, table: Table, key: bytes, branch: Iterable[BlockHash]) -> EntryChange | None:
         """The newest change of a key on a `branch`, given from its newest block down; None without one."""
         blocks = self._by_key.get((table, key))
         if blocks is None:

@@ -17,7 +17,7 @@ from alysd.consensus.violations import (
 from alysd.types.block import Block, SignedBlock
 from alysd.types.chain import ChainState, ExecutedBlock, ReceivedBlock, ValidBlock
 from alysd.types.chain_spec import ChainContext, ChainSpec
-from alysd.types.tables import Change, Proof, Table
+from alysd.types.tables import EntryChange, Proof, Table
 from alysd.types.units import Wei
 
 
@@ -85,7 +85,7 @@ def apply_block(
         # Slot 0 of the genesis block lies decades before block 1: the first target counts from there instead.
         final_slot = parent.last_final_slot if parent.height else block.slot
         unpaid = parent.unpaid_fees + priority_fees
-        changes: tuple[Change, ...] = ()
+        changes: tuple[EntryChange, ...] = ()
     else:
         final = covered(header, ancestry)
         bits, last_final, final_height, final_slot = (
@@ -97,7 +97,7 @@ def apply_block(
         # This block mints what was unpaid: what its own transactions pay is the first of the next sum.
         unpaid = priority_fees
         proof = Proof(signed.hash, block.height)
-        changes = tuple(Change(Table.PROOFS, block_hash, proof) for block_hash in final.hashes)
+        changes = tuple(EntryChange(Table.PROOFS, block_hash, proof) for block_hash in final.hashes)
     state = ChainState(
         hash=signed.hash,
         parent_hash=parent.hash,

@@ -20,7 +20,7 @@ from alysd.integrations.lmdb_records import FIRST_MAP_BYTES, Records, Transactio
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, ExecutedBlock, ForkChoiceChange, StoredChain
 from alysd.types.hashes import BlockHash, displayed, sha256
-from alysd.types.tables import SHAPES, Change, Entry, Table
+from alysd.types.tables import SHAPES, Entry, EntryChange, Table
 from alysd.types.units import Height
 from alysd.wire.block_ssz import decode_block, encode_block
 from alysd.wire.records import CHECKSUM_BYTES, record_codec, unseal
@@ -96,7 +96,7 @@ class LmdbStore:
             states = [_state(txn, _height_key(final.last_final_height) + final.last_final)]
             above = _height_key(Height(final.last_final_height + 1))
             states.extend(STATE.decode(value) for _, value in txn.scan("states", above))
-            changes: dict[BlockHash, list[Change]] = {}
+            changes: dict[BlockHash, list[EntryChange]] = {}
             for key, value in txn.scan("changes", _height_key(Height(final.height + 1))):
                 block, change = _read_change(key, value)
                 changes.setdefault(block, []).append(change)
@@ -201,10 +201,10 @@ def _settle_changes(txn: Transaction, old: Height, final: Height) -> None:
         txn.delete("changes", key)
 
 
-def _read_change(key: bytes, value: bytes) -> tuple[BlockHash, Change]:
+def _read_change(key: bytes, value: bytes) -> tuple[BlockHash, EntryChange]:
     name, _, entry = key[_BLOCK_KEY_BYTES:].partition(b"|")
     table = Table(name.decode())
-    return BlockHash(key[8:_BLOCK_KEY_BYTES]), Change(
+    return BlockHash(key[8:_BLOCK_KEY_BYTES]), EntryChange(
         table, entry, ENTRIES[table].decode(value) if value else None
     )
 

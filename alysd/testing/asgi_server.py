@@ -16,7 +16,7 @@ from alysd.api.server import LIMITS, ServerLimits, listen, serve
 
 
 @attrs.frozen
-class Served:
+class RunningServer:
     """A running server: its port, the scope that stops it, and an event that is set once it has stopped."""
 
     port: int
@@ -34,17 +34,19 @@ class Served:
 
 
 @asynccontextmanager
-async def served(app: ASGIApp, limits: ServerLimits = LIMITS) -> AsyncGenerator[Served]:
+async def served(app: ASGIApp, limits: ServerLimits = LIMITS) -> AsyncGenerator[RunningServer]:
     """Serve `app` while the block runs."""
     listeners = await listen("127.0.0.1", 0)
     async with trio.open_nursery() as nursery:
-        running = Served(listeners[0].socket.getsockname()[1], trio.CancelScope())
+        running = RunningServer(listeners[0].socket.getsockname()[1], trio.CancelScope())
         nursery.start_soon(_run, app, listeners, limits, running)
         yield running
         running.scope.cancel()
 
 
-async def _run(app: ASGIApp, listeners: list[trio.SocketListener], limits: ServerLimits, running: Served) -> None:
+async def _run(
+    app: ASGIApp, listeners: list[trio.SocketListener], limits: ServerLimits, running: RunningServer
+) -> None:
     with running.scope:
         await serve(app, listeners, limits)
     running.stopped.set()

@@ -3,7 +3,7 @@
 address, child = echo("echo", restart=Immediate())
 async with running([child]) as system:
 assert await address.ask(Say("hello")) == "hello"
-address.tell(Crash())
+address.tell(CrashTold())
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -71,7 +71,7 @@ def pause(seconds: float) -> Await:
 
 
 @attrs.frozen
-class Crash(Tell[Echo]):
+class CrashTold(Tell[Echo]):
     """Crashes the actor."""
 
     error: Exception = attrs.field(factory=lambda: ValueError("boom"))
@@ -121,8 +121,8 @@ class EchoActor(Actor[Echo]):
         await message.wait()
         return "waited"
 
-    @handles(Crash)
-    async def crash(self, message: Crash) -> None:
+    @handles(CrashTold)
+    async def crash(self, message: CrashTold) -> None:
         """Raise the error."""
         raise message.error
 

@@ -10,7 +10,7 @@ import attrs
 
 from alysd.types.block import SignedBlock
 from alysd.types.hashes import BlockHash, PayloadHash
-from alysd.types.tables import Change
+from alysd.types.tables import EntryChange
 from alysd.types.units import Height, Slot, Wei
 
 
@@ -63,7 +63,7 @@ class ExecutedBlock:
 
     signed: SignedBlock
     state: ChainState
-    changes: tuple[Change, ...]
+    changes: tuple[EntryChange, ...]
 
 
 @attrs.frozen
@@ -116,4 +116,4 @@ class StoredChain:
 
     states: tuple[ChainState, ...]
     final: BlockHash
-    changes: Mapping[BlockHash, tuple[Change, ...]]
+    changes: Mapping[BlockHash, tuple[EntryChange, ...]]

@@ -1,6 +1,7 @@
 """The keyed tables of the chain's state: what does not fit in the small record of each block.
 
-An entry belongs to a branch, as the chain's state does: a block's `Change`s hold on the block and its descendants.
+An entry belongs to a branch, as the chain's state does: a block's `EntryChange`s hold on the block and
+its descendants.
 """
 
 from collections.abc import Mapping
@@ -43,7 +44,7 @@ SHAPES: Mapping[Table, Shape] = {Table.PROOFS: Shape(BlockHash, Proof)}
 
 
 @attrs.frozen
-class Change:
+class EntryChange:
     """What a block does to one entry: `value` replaces it, None deletes it."""
 
     table: Table

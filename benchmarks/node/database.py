@@ -22,7 +22,7 @@ from alysd.testing.chain import ChainHand, chain_spec
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import ChainState, ExecutedBlock
 from alysd.types.hashes import BlockHash, sha256
-from alysd.types.tables import Change, Proof, Table
+from alysd.types.tables import EntryChange, Proof, Table
 from alysd.types.units import Height, Slot, Wei
 from alysd.types.verdict import Valid
 from alysd.validation import validate_node
@@ -121,7 +121,7 @@ def store_blocks(folder: Path, entries: int) -> float:
         for number, size in enumerate(batches):
             final = parent if size == CHANGES_AT_ONCE or number % 10 == 0 else None
             changes = tuple(
-                Change(Table.PROOFS, next(keys), Proof(parent.hash, parent.height)) for _ in range(size)
+                EntryChange(Table.PROOFS, next(keys), Proof(parent.hash, parent.height)) for _ in range(size)
             )
             executed = _block(hand, parent, changes, final)
             begun = time.perf_counter()
@@ -133,7 +133,7 @@ def store_blocks(folder: Path, entries: int) -> float:
 
 
 def _block(
-    hand: ChainHand, parent: ChainState, changes: tuple[Change, ...], final: ChainState | None
+    hand: ChainHand, parent: ChainState, changes: tuple[EntryChange, ...], final: ChainState | None
 ) -> ExecutedBlock:
     height = Height(parent.height + 1)
     name = BlockHash(sha256(parent.hash))

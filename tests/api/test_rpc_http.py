@@ -12,7 +12,7 @@ from alysd.api.jsonrpc import Dispatcher, Method
 from alysd.api.params import Params
 from alysd.api.rpc_http import internal_error, rpc_endpoint
 from alysd.api.server import MAX_BODY
-from alysd.testing.asgi_server import Served, served
+from alysd.testing.asgi_server import RunningServer, served
 
 
 async def echo(params: Params) -> Any:
@@ -29,7 +29,7 @@ def application(body_seconds: float = rpc_http.BODY_SECONDS) -> Starlette:
     return Starlette(routes=routes, exception_handlers={Exception: internal_error})
 
 
-async def post(running: Served, body: Any) -> httpx.Response:
+async def post(running: RunningServer, body: Any) -> httpx.Response:
     async with httpx.AsyncClient() as client:
         return await client.post(running.url, json=body)
 

@@ -15,7 +15,7 @@ from alysd.integrations.lmdb_store import LmdbStore
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.types.chain import ChainState, ExecutedBlock
 from alysd.types.hashes import BlockHash, sha256
-from alysd.types.tables import Change, Entry, Proof, Table
+from alysd.types.tables import Entry, EntryChange, Proof, Table
 from alysd.types.units import Height, Slot
 
 HAND = ChainHand.of(chain_spec())
@@ -48,7 +48,7 @@ class Node:
     def alive(self) -> list[ChainState]:
         return [state for state in self.made if self.tree.get(state.hash) is not None]
 
-    def block(self, parent: ChainState, final: int | None, changes: Sequence[Change]) -> ExecutedBlock:
+    def block(self, parent: ChainState, final: int | None, changes: Sequence[EntryChange]) -> ExecutedBlock:
         """A block on `parent`; with `final`, its proof covers so many blocks of its ancestry."""
         number = len(self.made)
         state = attrs.evolve(
@@ -96,7 +96,7 @@ class Node:
 
 CHANGES = st.lists(
     st.builds(
-        Change,
+        EntryChange,
         st.just(Table.PROOFS),
         st.sampled_from(KEYS),
         st.none() | st.builds(Proof, st.just(HAND.genesis.hash), st.integers(0, 9).map(Height)),
@@ -118,7 +118,7 @@ STEPS = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(STEPS)
 def test_every_read_is_what_the_branch_makes_it(
-    steps: list[tuple[int, int | None, list[Change], str]],
+    steps: list[tuple[int, int | None, list[EntryChange], str]],
 ) -> None:
     """A txid that is minted on one branch must not be minted on another, nor twice on one."""
     with TemporaryDirectory() as folder:
@@ -128,7 +128,7 @@ def test_every_read_is_what_the_branch_makes_it(
             executed = node.block(alive[-1 - back % len(alive)], final, changes)
             if accident == "fail":
                 # The last change cannot be written: nothing of the block may be.
-                broken = Change(Table.PROOFS, KEYS[0], Proof(BlockHash(b""), Height(0)))
+                broken = EntryChange(Table.PROOFS, KEYS[0], Proof(BlockHash(b""), Height(0)))
                 failing = attrs.evolve(executed, changes=(*changes, broken))
                 placement = node.tree.place(executed.state)
                 with pytest.raises(ValueError, match="where a record has 32"):
@@ -145,8 +145,8 @@ def test_changes_of_a_branch_that_is_abandoned_are_gone_from_disk_and_memory(tmp
     """A node would keep what no block can ever read."""
     node = Node(tmp_path / "chain")
     with closing(node.store):
-        here = Change(Table.PROOFS, KEYS[0], Proof(HAND.genesis.hash, Height(1)))
-        there = Change(Table.PROOFS, KEYS[0], Proof(HAND.genesis.hash, Height(2)))
+        here = EntryChange(Table.PROOFS, KEYS[0], Proof(HAND.genesis.hash, Height(1)))
+        there = EntryChange(Table.PROOFS, KEYS[0], Proof(HAND.genesis.hash, Height(2)))
         one = node.block(HAND.genesis_state, None, [here])
         node.adopt(one, crash=False)
         node.adopt(node.block(HAND.genesis_state, None, [there]), crash=False)

@@ -15,7 +15,7 @@ from alysd.testing.chain import ChainHand, chain_spec
 from alysd.types.block import Block, SignedBlock
 from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ForkChoiceChange
 from alysd.types.hashes import BlockHash
-from alysd.types.tables import Change, Proof, Table
+from alysd.types.tables import EntryChange, Proof, Table
 from alysd.types.units import Height, Slot
 from alysd.wire.block_ssz import block_hash
 from alysd.wire.records import seal
@@ -167,7 +167,7 @@ def raw(folder: Path, table: str, key: bytes, value: bytes | None) -> bytes:
 def proven(folder: Path) -> SignedBlock:
     """A database of the genesis block and one on it, which is final and has made two entries; closed."""
     signed, state = child(HAND.genesis_state, 5)
-    changes = tuple(Change(Table.PROOFS, bytes([n]) * 32, Proof(signed.hash, Height(n))) for n in (1, 2))
+    changes = tuple(EntryChange(Table.PROOFS, bytes([n]) * 32, Proof(signed.hash, Height(n))) for n in (1, 2))
     with closing(LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)) as store:
         store.commit_block(ExecutedBlock(signed, state, changes), placement(state, state, final=state))
     return signed
@@ -251,14 +251,14 @@ def test_entries_become_readable_when_their_block_is_final_and_only_then(store: 
     two, state_two = child(state_one, 6)
     other, state_other = child(HAND.genesis_state, 7)
     here, there = Proof(one.hash, Height(1)), Proof(other.hash, Height(1))
-    write = (Change(Table.PROOFS, key, here), Change(Table.PROOFS, gone, here))
+    write = (EntryChange(Table.PROOFS, key, here), EntryChange(Table.PROOFS, gone, here))
     store.commit_block(ExecutedBlock(one, state_one, write), placement(state_one, state_one))
-    wrong = (Change(Table.PROOFS, key, there),)
+    wrong = (EntryChange(Table.PROOFS, key, there),)
     store.commit_block(ExecutedBlock(other, state_other, wrong), placement(state_one))
     assert store.final_entries(Table.PROOFS, (key, gone)) == (None, None)
     assert store.load_chain().changes == {one.hash: write, other.hash: wrong}
 
-    delete = (Change(Table.PROOFS, gone, None),)
+    delete = (EntryChange(Table.PROOFS, gone, None),)
     final = placement(state_two, state_two, final=state_one)
     store.commit_block(ExecutedBlock(two, state_two, delete), final)
     assert store.final_entries(Table.PROOFS, (key, gone)) == (here, here)

@@ -19,8 +19,8 @@ from alysd.nurseries import (
     task,
 )
 from alysd.testing.echo import (
-    Crash,
     CrashAsked,
+    CrashTold,
     Echo,
     Note,
     Say,
@@ -72,8 +72,8 @@ class Hooked(Actor[Echo]):
     async def say(self, message: Say) -> str:
         return message.text
 
-    @handles(Crash)
-    async def crash(self, message: Crash) -> None:
+    @handles(CrashTold)
+    async def crash(self, message: CrashTold) -> None:
         raise message.error
 
     @handles(CrashAsked)
@@ -94,7 +94,7 @@ async def test_hooks_run_in_order_over_a_crash_and_a_stop() -> None:
     log: list[str] = []
     address, child = hooked(log)
     async with running([child]):
-        for message in (Note("one"), Crash(), Note("two")):
+        for message in (Note("one"), CrashTold(), Note("two")):
             address.tell(message)
         await address.ask(Say("done"))
         for _ in range(1000):  # more than an actor handles before it looks up
@@ -153,7 +153,7 @@ async def test_an_instance_whose_hook_fails_still_closes_what_it_opened(
     log: list[str] = []
     address, child = hooked(log, broken=(hook,))
     with trio.move_on_after(1), suppress(SystemFailed):
-        await run_and_tell([child], address, Crash())
+        await run_and_tell([child], address, CrashTold())
     assert log.count("stopped") == log.count("pre_start") > 0
 
 

@@ -27,8 +27,8 @@ from alysd.nurseries.asks import Pending
 from alysd.nurseries.health import HealthCheck
 from alysd.testing.echo import (
     Await,
-    Crash,
     CrashAsked,
+    CrashTold,
     Echo,
     EchoActor,
     Note,
@@ -229,7 +229,7 @@ async def test_the_message_that_crashed_is_a_dead_letter_and_those_behind_it_are
     notes: list[str] = []
     address, child = echo(notes=notes)
     async with running([child]):
-        for message in (Note("before"), Crash(), Note("after")):
+        for message in (Note("before"), CrashTold(), Note("after")):
             address.tell(message)
         await address.ask(Say("done"))
     assert notes == ["before", "after"]
@@ -241,7 +241,7 @@ async def test_the_message_that_crashed_is_a_dead_letter_and_those_behind_it_are
 async def test_a_message_to_be_retried_gets_one_more_chance() -> None:
     address: Address[Echo] = Address("echo", on_crash=OnCrash.RETRY)
     async with running([_behind(address)]) as system:
-        address.tell(Crash())
+        address.tell(CrashTold())
         await address.ask(Say("done"))
         assert system.snapshot().children[0].restarts == 2
     assert address.mailbox.dropped == 1
@@ -298,7 +298,7 @@ async def _occupy(address: Address[Echo], nursery: trio.Nursery) -> None:
 async def test_a_child_stopped_behind_its_open_breaker_promises_no_next_attempt(autojump_clock: MockClock) -> None:
     address, child = echo(restart=CircuitBreaker(failures=1, open_seconds=10.0))
     async with running([child]) as system:
-        address.tell(Crash())
+        address.tell(CrashTold())
         await trio.sleep(1)
         await system.stop_child("echo")
         with pytest.raises(ActorDown, match="echo is down: closed") as caught:

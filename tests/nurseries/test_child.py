@@ -17,7 +17,7 @@ from alysd.nurseries import (
     supervisor,
     task,
 )
-from alysd.testing.echo import Crash, Say, Watcher, echo, running, unstarted_child
+from alysd.testing.echo import CrashTold, Say, Watcher, echo, running, unstarted_child
 
 
 @pytest.mark.parametrize(("old", "new"), list(product(State, State)))
@@ -66,7 +66,7 @@ async def test_a_child_tells_its_observer_every_change_with_time_and_error(autoj
     address, child = echo(restart=FixedDelay(2.0))
     async with running([child], observer=watcher):
         await trio.sleep(1)
-        address.tell(Crash(KeyError("why")))
+        address.tell(CrashTold(KeyError("why")))
         await address.ask(Say("back"))
     changes = [change for change in watcher.changes if change.name == "echo"]
     assert [(change.old, change.new, change.at) for change in changes] == [
@@ -91,7 +91,7 @@ async def test_uptime_is_that_of_the_instance_and_zero_without_one(autojump_cloc
 
         await trio.sleep(10)
         assert uptime() == 10
-        address.tell(Crash())
+        address.tell(CrashTold())
         await trio.sleep(1)
         assert uptime() == 0
         await trio.sleep(5)

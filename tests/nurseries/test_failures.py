@@ -29,7 +29,7 @@ from alysd.nurseries import (
     supervisor,
 )
 from alysd.nurseries.failures import LATER, RECENT, RECENT_OF_A_CHILD, RECOVERIES, Failure, root_cause
-from alysd.testing.echo import Crash, Say, echo, running
+from alysd.testing.echo import CrashTold, Say, echo, running
 
 
 class ForkFound(Exception):
@@ -135,7 +135,7 @@ async def test_a_system_records_what_its_supervisors_did(autojump_clock: MockClo
     async with running(tree) as system:
         await trio.sleep(10)
         for address in (lone, never, grouped, last):
-            address.tell(Crash(ConnectionError("gone")))
+            address.tell(CrashTold(ConnectionError("gone")))
             await trio.sleep(3)
         assert await last.ask(Say("back")) == "back"
         seen = [(record.child, record.outcome, record.uptime, record.delay) for record in system.failures.recent]
@@ -156,8 +156,8 @@ async def test_a_failure_is_logged_with_name_kind_and_words_soon_after(
     caplog.set_level(logging.INFO, logger="alysd.nurseries")
     address, child = echo()
     async with running([child]):
-        address.tell(Crash(ConnectionError("peer gone")))
-        address.tell(Crash(ZeroDivisionError("bug")))
+        address.tell(CrashTold(ConnectionError("peer gone")))
+        address.tell(CrashTold(ZeroDivisionError("bug")))
         await address.ask(Say("up"))
         await trio.sleep(2 * LATER)
         network, panic = (record for record in caplog.records if "failed" in record.getMessage())
@@ -171,7 +171,7 @@ async def test_a_failure_is_logged_with_name_kind_and_words_soon_after(
 async def test_a_failure_that_ends_the_system_is_logged_before_its_end(caplog: pytest.LogCaptureFixture) -> None:
     address, child = echo()
     async with running([child]):
-        address.tell(Crash())
+        address.tell(CrashTold())
     assert "echo failed (panic): stopped, as it was about to be" in caplog.text
 
 
@@ -179,7 +179,7 @@ async def test_a_child_that_fails_as_fast_as_it_starts_leaves_others_their_turns
     address, child = echo(restart=Immediate())
     async with running([child], intensity=Intensity(10**6, 1)) as system:
         for _ in range(200):
-            address.tell(Crash())
+            address.tell(CrashTold())
         for _ in range(5):
             await trio.lowlevel.checkpoint()
         assert 0 < system.failures.of("echo").failures < 200

@@ -5,7 +5,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from alysd.nurseries import ActorDown, Balance, CircuitBreaker, Group, OneForOne, pool, supervisor
-from alysd.testing.echo import Crash, EchoActor, Note, Say, echo, pause, running
+from alysd.testing.echo import CrashTold, EchoActor, Note, Say, echo, pause, running
 
 
 async def test_in_turn() -> None:
@@ -37,7 +37,7 @@ async def test_members_that_are_down_are_passed_over_until_none_is_left(autojump
     b, b_child = echo("b")
     group = Group("both", [a, b])
     async with running([a_child, b_child]) as system:
-        a.tell(Crash())
+        a.tell(CrashTold())
         await wait_all_tasks_blocked()
         for _ in range(4):
             group.tell(Note("x"))

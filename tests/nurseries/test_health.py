@@ -27,7 +27,7 @@ from alysd.nurseries import (
     task,
 )
 from alysd.nurseries.health import HealthCheck
-from alysd.testing.echo import Crash, Echo, Say, echo, pause, running, unstarted_child
+from alysd.testing.echo import CrashTold, Echo, Say, echo, pause, running, unstarted_child
 
 
 def test_a_check_holds_its_answer_or_the_reason_for_none() -> None:
@@ -189,7 +189,7 @@ async def test_a_supervisor_whose_task_is_stuck_is_restarted_with_its_subtree(au
 
         nursery.start_soon(hang)
         await trio.sleep(1)
-        fragile.tell(Crash())
+        fragile.tell(CrashTold())
         assert await fragile.ask(Say("back"), seconds=60) == "back"
         assert 10 < trio.current_time() < 20
         assert await stubborn.ask(Say("back too")) == "back too"
@@ -206,7 +206,7 @@ async def test_states_say_the_health_of_who_cannot_answer(autojump_clock: MockCl
     work = task("work", trio.sleep_forever, priority=CRITICAL)
     broken = task("broken", raise_os_error, priority=CRITICAL, restart=FixedDelay(60.0))
     async with running([failed_child, waiting_child, work, broken], monitor=HealthMonitor()) as system:
-        failed.tell(Crash())
+        failed.tell(CrashTold())
         await system.stop_child("waiting")
         await trio.sleep(6)
         found = {node.name: node.health for node in system.snapshot().walk()}
@@ -249,7 +249,7 @@ async def test_trends_patterns_and_children_that_are_gone(
     async with running([child], monitor=monitor, intensity=Intensity(100, 1)) as system:
         system.add("Root", gone)
         for _ in range(6):
-            address.tell(Crash())
+            address.tell(CrashTold())
             await trio.sleep(2)
         await system.remove("gone")
         await trio.sleep(20)

@@ -8,7 +8,7 @@ from trio.testing import MockClock
 
 from alysd.nurseries import FailureKind, FailureRecord, Outcome, Pattern, PatternKind, PatternRules
 from alysd.nurseries.patterns import find_patterns
-from alysd.testing.echo import Crash, Say, echo, running
+from alysd.testing.echo import CrashTold, Say, echo, running
 
 
 def records(failures: Iterable[tuple[str, float]], kind: FailureKind = FailureKind.PANIC) -> list[FailureRecord]:
@@ -58,7 +58,7 @@ async def test_a_running_system_finds_its_own_patterns(autojump_clock: MockClock
     address, child = echo()
     async with running([child]) as system:
         for _ in range(5):
-            address.tell(Crash())
+            address.tell(CrashTold())
             await trio.sleep(2)
         await address.ask(Say("up"))
         assert kinds(system.patterns()) == [PatternKind.BURST, PatternKind.RHYTHM]

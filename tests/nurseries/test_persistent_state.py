@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from alysd.nurseries import Actor, Address, Immediate, PersistentState, actor, handles
-from alysd.testing.echo import Crash, Echo, Note, Say, running
+from alysd.testing.echo import CrashTold, Echo, Note, Say, running
 
 
 class Disk:
@@ -46,8 +46,8 @@ class Tally(Actor[Echo]):
     async def say(self, message: Say) -> str:
         return str(self.total)
 
-    @handles(Crash)
-    async def crash(self, message: Crash) -> None:
+    @handles(CrashTold)
+    async def crash(self, message: CrashTold) -> None:
         self.total = 999
         raise message.error
 
@@ -56,7 +56,7 @@ async def count(kept: PersistentState[int]) -> str:
     """Two notes, a crash, one more: the total."""
     address: Address[Echo] = Address("tally")
     async with running([actor(address, lambda: Tally(kept), restart=Immediate())]):
-        for message in (Note("1"), Note("2"), Crash(), Note("3")):
+        for message in (Note("1"), Note("2"), CrashTold(), Note("3")):
             address.tell(message)
         return await address.ask(Say("total?"))
 

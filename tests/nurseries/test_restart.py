@@ -24,7 +24,7 @@ from alysd.nurseries import (
     Strategy,
 )
 from alysd.nurseries.restart import Decision, RestartBudget, decide
-from alysd.testing.echo import Crash, Say, Watcher, echo, running
+from alysd.testing.echo import CrashTold, Say, Watcher, echo, running
 from alysd.testing.virtual_time import seeded
 
 
@@ -92,7 +92,7 @@ async def test_an_aligned_breaker_still_tells_at_once_that_it_is_open(autojump_c
     aligned = Aligned(CircuitBreaker(failures=1, open_seconds=4), lambda seconds: seconds + 1)
     address, child = echo(restart=aligned)
     async with running([child]):
-        address.tell(Crash())
+        address.tell(CrashTold())
         await trio.sleep(1)
         with pytest.raises(CircuitOpen) as refused:
             await address.ask(Say("hello"))
@@ -110,7 +110,7 @@ async def test_an_aligned_restart_happens_at_the_boundary(autojump_clock: MockCl
     address, child = echo(restart=Aligned(FixedDelay(0.5), next_boundary))
     async with running([child], observer=watcher):
         await trio.sleep(2.9)
-        address.tell(Crash())
+        address.tell(CrashTold())
         assert await address.ask(Say("back")) == "back"
     (restart,) = [change for change in watcher.changes if change.new is State.RESTARTING]
     assert restart.at == pytest.approx(4.0)
@@ -122,7 +122,7 @@ async def test_failures_in_a_row_are_forgotten_after_a_stable_life(autojump_cloc
     async with running([child], observer=watcher) as system:
         for pause in (0, 0, 100):
             await trio.sleep(pause)
-            address.tell(Crash())
+            address.tell(CrashTold())
             await address.ask(Say("back"), seconds=60)
         assert [record.delay for record in system.failures.recent] == [1, 11, 1]
 

@@ -35,7 +35,7 @@ from alysd.nurseries import (
 from alysd.nurseries.asks import Wheel
 from alysd.nurseries.child import Runtime
 from alysd.nurseries.supervision import make_child
-from alysd.testing.echo import Crash, Note, Say, Watcher, echo, pause, run_and_tell, running
+from alysd.testing.echo import CrashTold, Note, Say, Watcher, echo, pause, run_and_tell, running
 from alysd.testing.virtual_time import seeded
 
 
@@ -50,7 +50,7 @@ async def test_a_strategy_restarts_its_group_in_start_order_and_nobody_else(
     addresses, children = zip(*(echo(name) for name in "abc"), strict=True)
     async with running(children, strategy=strategy, observer=watcher):
         watcher.changes.clear()
-        addresses[1].tell(Crash())
+        addresses[1].tell(CrashTold())
         await trio.sleep(1)
         assert [await address.ask(Say(address.name)) for address in addresses] == ["a", "b", "c"]
         assert watcher.order(State.RESTARTING) == restarted
@@ -62,7 +62,7 @@ async def test_a_group_restart_keeps_the_messages_of_those_taken_along(autojump_
     first, first_child = echo("first", restart=FixedDelay(2.0))
     second, second_child = echo("second", notes=notes)
     async with running([first_child, second_child], strategy=OneForAll()):
-        first.tell(Crash())
+        first.tell(CrashTold())
         await trio.sleep(1)
         for text in ("sent", "while", "down"):
             second.tell(Note(text))
@@ -75,7 +75,7 @@ async def test_two_failures_at_once_make_one_group_that_comes_back_whole(autojum
     addresses, children = zip(*(echo(name) for name in "abc"), strict=True)
     async with running(children, strategy=OneForAll()) as system:
         for address in addresses:
-            address.tell(Crash())
+            address.tell(CrashTold())
         await trio.sleep(1)
         assert [await address.ask(Say("up")) for address in addresses] == ["up"] * 3
         assert all(child.state is State.RUNNING for child in system.snapshot().walk())
@@ -84,7 +84,9 @@ async def test_two_failures_at_once_make_one_group_that_comes_back_whole(autojum
 async def test_more_restarts_than_the_intensity_allows_fail_the_system_with_the_leaf_as_cause() -> None:
     address, child = echo()
     with pytest.raises(SystemFailed, match="Root failed: Root > echo") as caught:
-        await run_and_tell([child], address, Crash(), Crash(), Crash(), intensity=Intensity(2, seconds=10))
+        await run_and_tell(
+            [child], address, CrashTold(), CrashTold(), CrashTold(), intensity=Intensity(2, seconds=10)
+        )
     assert isinstance(caught.value.__cause__, ValueError)
     with pytest.raises(ActorDown):
         address.tell(Note("after"))
@@ -94,7 +96,7 @@ async def test_restarts_slower_than_the_intensity_go_on_for_ever(autojump_clock:
     address, child = echo(restart=FixedDelay(6.0))
     async with running([child], intensity=Intensity(restarts=2, seconds=10)) as system:
         for _ in range(20):
-            address.tell(Crash())
+            address.tell(CrashTold())
         await address.ask(Say("alive"), seconds=1000)
         assert system.snapshot().children[0].restarts == 20
 
@@ -109,7 +111,7 @@ async def test_a_failure_escalates_supervisor_by_supervisor_and_stays_there_when
     _, other = echo("other")
     subtree = supervisor("Sub", OneForOne(), [neighbour, bad_child], intensity=Intensity(0, 10))
     async with running([other, subtree], observer=watcher) as system:
-        bad.tell(Crash())
+        bad.tell(CrashTold())
         await trio.sleep(1)
         assert await bad.ask(Say("back")) == "back"
         failed = system.snapshot().children[1]
@@ -128,7 +130,7 @@ async def test_escalation_to_the_root_names_the_whole_way(autojump_clock: MockCl
     bad, bad_child = echo("bad")
     subtree = supervisor("Sub", OneForOne(), [bad_child], intensity=Intensity(0, 10))
     with pytest.raises(SystemFailed) as caught:
-        await run_and_tell([subtree], bad, Crash(KeyError("leaf")), intensity=Intensity(0, 10))
+        await run_and_tell([subtree], bad, CrashTold(KeyError("leaf")), intensity=Intensity(0, 10))
     assert caught.value.path == ("Root", "Sub", "bad")
     assert isinstance(caught.value.__cause__, KeyError)
 
@@ -139,7 +141,7 @@ async def test_a_fatal_error_goes_up_through_every_supervisor_without_a_restart(
     watcher = Watcher()
     error = PermissionError("key file")
     with pytest.raises(SystemFailed) as caught:
-        await run_and_tell([subtree], bad, Crash(error), observer=watcher, fatal=[PermissionError])
+        await run_and_tell([subtree], bad, CrashTold(error), observer=watcher, fatal=[PermissionError])
     assert isinstance(caught.value.__cause__, PermissionError)
     assert watcher.order(State.RESTARTING) == []
 
@@ -148,7 +150,7 @@ async def test_a_child_that_is_never_restarted_stays_failed_and_the_rest_goes_on
     bad, bad_child = echo("bad", restart=Never())
     good, good_child = echo("good")
     async with running([bad_child, good_child]) as system:
-        bad.tell(Crash())
+        bad.tell(CrashTold())
         bad.tell(Note("behind the crash"))
         await good.ask(Say("fine"))
         assert system.snapshot().children[0].state is State.FAILED
@@ -164,9 +166,9 @@ async def test_a_new_instance_of_a_supervisor_brings_back_a_child_that_had_faile
     bad, bad_child = echo("bad")
     subtree = supervisor("Sub", OneForOne(), [never_child, bad_child], intensity=Intensity(0, 10))
     async with running([subtree]):
-        never.tell(Crash())
+        never.tell(CrashTold())
         await wait_all_tasks_blocked()
-        bad.tell(Crash())
+        bad.tell(CrashTold())
         await trio.sleep(1)
         assert await never.ask(Say("again")) == "again"
 
@@ -241,7 +243,7 @@ async def test_a_group_can_be_stopped_while_it_waits_to_come_back(autojump_clock
     address, child = echo("a", restart=FixedDelay(3600.0))
     _, other = echo("b")
     async with running([child, other], strategy=OneForAll()) as system:
-        address.tell(Crash())
+        address.tell(CrashTold())
         await trio.sleep(1)
         assert system.snapshot().children[0].state is State.BACKOFF
         began = trio.current_time()
@@ -255,9 +257,9 @@ async def test_a_breaker_that_holds_its_group_down_tells_who_asks(
     address, child = echo("a", restart=CircuitBreaker(failures=2, open_seconds=8.0))
     other, other_child = echo("b")
     async with running([child, other_child], strategy=strategy):
-        address.tell(Crash())
+        address.tell(CrashTold())
         assert await other.ask(Say("closed yet")) == "closed yet"
-        address.tell(Crash())
+        address.tell(CrashTold())
         await trio.sleep(2)
         with pytest.raises(CircuitOpen, match="its circuit breaker is open, next attempt in 6 s"):
             await address.ask(Say("?"))
@@ -270,7 +272,7 @@ async def test_who_waits_out_the_delay_of_a_group_is_stopped_when_told_to(autoju
     address, child = echo("a", restart=FixedDelay(20.0))
     other, other_child = echo("b")
     async with running([child, other_child], strategy=OneForAll(), observer=watcher) as system:
-        address.tell(Crash())
+        address.tell(CrashTold())
         await trio.sleep(1)
         await system.stop_child("a")
         assert system.snapshot().children[0].state is State.STOPPED
@@ -285,14 +287,14 @@ async def test_nobody_waits_for_a_restart_in_a_system_that_has_ended(autojump_cl
     bad, bad_child = echo("bad")
     group = supervisor("Group", OneForAll(), [inner_child, echo("b")[1]])
     async with running([group]) as system:
-        inner.tell(Crash())
+        inner.tell(CrashTold())
         await trio.sleep(1)
     assert {node.state for node in system.snapshot().walk()} == {State.STOPPED}
     with suppress(SystemFailed):
         async with running([group, bad_child], intensity=Intensity(0, 1)) as system:
-            inner.tell(Crash())
+            inner.tell(CrashTold())
             await trio.sleep(1)
-            bad.tell(Crash())
+            bad.tell(CrashTold())
             await trio.sleep_forever()
     states = {node.name: node.state for node in system.snapshot().walk()}
     assert (states["inner"], states["bad"]) == (State.STOPPED, State.FAILED)
@@ -310,7 +312,7 @@ async def test_a_failed_child_that_was_stopped_meanwhile_does_not_wait_with_its_
     ):
         nursery.start_soon(b.ask, pause(1))
         await wait_all_tasks_blocked()
-        a.tell(Crash())
+        a.tell(CrashTold())
         await trio.sleep(0.5)
         await system.stop_child("a")
         assert await b.ask(Say("up"), seconds=10) == "up"
@@ -340,7 +342,7 @@ async def test_a_crash_while_stopping_is_not_restarted(autojump_clock: MockClock
     address, child = echo()
     async with running([child], observer=watcher):
         address.tell(Note("one"))
-        address.tell(Crash())
+        address.tell(CrashTold())
         address.tell(Note("lost"))
     assert watcher.states("echo")[-2:] == [State.CRASHED, State.STOPPED]
     assert watcher.order(State.RESTARTING) == []
@@ -369,7 +371,7 @@ async def test_a_supervisor_that_waits_to_be_restarted_is_stopped_at_once(autoju
     bad, bad_child = echo("bad")
     tree = supervisor("Sub", OneForOne(), [bad_child], intensity=Intensity(0, 1), restart=FixedDelay(3600.0))
     async with running([tree], monitor=HealthMonitor()) as system:
-        bad.tell(Crash())
+        bad.tell(CrashTold())
         await trio.sleep(100)
         sub = system.snapshot().children[0]
         assert (sub.state, sub.health) == (State.BACKOFF, Health.RECOVERING)
@@ -382,7 +384,7 @@ async def test_a_health_check_does_not_shorten_the_wait_of_a_group(autojump_cloc
     address, child = echo("a", restart=FixedDelay(100.0))
     tree = supervisor("Group", OneForAll(), [child, echo("b")[1]], priority=Priority.CRITICAL)
     async with running([tree], observer=watcher, monitor=HealthMonitor()):
-        address.tell(Crash())
+        address.tell(CrashTold())
         assert await address.ask(Say("back"), seconds=200) == "back"
         assert trio.current_time() == pytest.approx(100)
     assert watcher.order(State.RESTARTING) == ["a", "b"]
@@ -398,8 +400,8 @@ async def test_a_failed_child_that_was_removed_meanwhile_takes_nobody_along(auto
     ):
         nursery.start_soon(c.ask, pause(1))  # so that the group takes a second to stop
         await wait_all_tasks_blocked()
-        a.tell(Crash())
-        b.tell(Crash())
+        a.tell(CrashTold())
+        b.tell(CrashTold())
         await trio.sleep(0.5)
         first, second = watcher.order(State.CRASHED)  # which of them is first is trio's choice
         await system.remove(second)

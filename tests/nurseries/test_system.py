@@ -26,7 +26,7 @@ from alysd.nurseries import (
     supervisor,
     task,
 )
-from alysd.testing.echo import Crash, Echo, EchoActor, Note, Say, Watcher, echo, pause, running
+from alysd.testing.echo import CrashTold, Echo, EchoActor, Note, Say, Watcher, echo, pause, running
 
 
 async def test_the_snapshot_shows_the_tree_with_numbers(autojump_clock: MockClock) -> None:
@@ -35,7 +35,7 @@ async def test_the_snapshot_shows_the_tree_with_numbers(autojump_clock: MockCloc
     async with running(tree) as system:
         await address.ask(Say("one"))
         await trio.sleep(5)
-        address.tell(Crash())
+        address.tell(CrashTold())
         await trio.sleep(1)
         address.tell(Note("waits"))
         root = system.snapshot()
@@ -170,7 +170,7 @@ async def test_a_child_added_at_run_time_is_supervised_like_the_others() -> None
     async with running([echo("early")[1]]) as system:
         system.add("Root", child)
         assert await address.ask(Say("here")) == "here"
-        address.tell(Crash())
+        address.tell(CrashTold())
         assert await address.ask(Say("again")) == "again"
         assert [node.name for node in system.snapshot().children] == ["early", "late"]
         with pytest.raises(SpecError, match="two children are named late"):
@@ -230,7 +230,7 @@ async def test_a_child_added_at_run_time_can_be_stopped_and_brought_back_too(
         system.add("Root", child)
         await address.ask(Say("up"))
         if crashed:
-            address.tell(Crash())
+            address.tell(CrashTold())
             await trio.sleep(1)
         await system.stop_child("late")
         assert [node.state for node in system.snapshot().children][1:] == [State.STOPPED]
@@ -304,7 +304,7 @@ async def test_a_stopped_child_stays_so_when_its_supervisor_restarts(autojump_cl
     tree = supervisor("Sub", OneForOne(), [stopped, bad_child], intensity=Intensity(0, 1))
     async with running([tree]) as system:
         await system.stop_child("stopped")
-        bad.tell(Crash())
+        bad.tell(CrashTold())
         assert await bad.ask(Say("back")) == "back"
         states = {node.name: node.state for node in system.snapshot().walk()}
         assert (states["stopped"], states["bad"]) == (State.STOPPED, State.RUNNING)
@@ -351,7 +351,7 @@ async def test_a_restart_that_is_refused_stops_nobody(autojump_clock: MockClock)
         "Sub", OneForOne(), [child, bad_child, actor(Address("slow"), Slow)], intensity=Intensity(0, 1)
     )
     async with running([tree]) as system:
-        bad.tell(Crash())
+        bad.tell(CrashTold())
         await trio.sleep(1)
         with pytest.raises(WrongState, match="cannot restart good: Sub is Restarting"):
             await system.restart("good")
@@ -413,7 +413,7 @@ async def test_when_system_and_block_fail_together_the_systems_failure_is_raised
 
     async def fail_in_block() -> None:
         async with running([child], fatal=[ValueError]):
-            address.tell(Crash())
+            address.tell(CrashTold())
             try:
                 await trio.sleep_forever()
             finally:

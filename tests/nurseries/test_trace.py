@@ -21,7 +21,7 @@ from alysd.nurseries import (
     untraced,
 )
 from alysd.nurseries.trace import carry, traces
-from alysd.testing.echo import Crash, CrashAsked, Echo, Note, Say, Unheard, running
+from alysd.testing.echo import CrashAsked, CrashTold, Echo, Note, Say, Unheard, running
 
 HEADER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -69,8 +69,8 @@ class Seeing(Actor[Echo]):
         self.seen.append(current_trace())
         return message.text
 
-    @handles(Crash)
-    async def crash(self, message: Crash) -> None:
+    @handles(CrashTold)
+    async def crash(self, message: CrashTold) -> None:
         raise message.error
 
     @handles(CrashAsked)
@@ -120,7 +120,7 @@ async def test_a_carried_message_is_itself_to_errors_and_dead_letters() -> None:
         with traced(TraceContext("a" * 32, "b" * 16)):
             with pytest.raises(Refusal, match="no handler for Unheard"):
                 await address.ask(Unheard())
-            crash = Crash()
+            crash = CrashTold()
             address.tell(crash)
     dead = address.mailbox.dead_letters
     assert dead is not None

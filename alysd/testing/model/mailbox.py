@@ -12,7 +12,7 @@ from alysd.nurseries import OnCrash, Overflow
 from alysd.testing.model.commands import Action, ChildPlan, SendMode
 
 
-class Outcome(Enum):
+class MessageOutcome(Enum):
     """The outcome of a message for its sender."""
 
     WAITING = "waits for room or for the answer"
@@ -35,7 +35,7 @@ class Message:
     mode: SendMode
     action: Action
     deadline: float
-    outcome: Outcome = Outcome.WAITING
+    outcome: MessageOutcome = MessageOutcome.WAITING
 
     @property
     def asked(self) -> bool:
@@ -45,17 +45,17 @@ class Message:
     @property
     def awaits_answer(self) -> bool:
         """Whether its sender waits for an answer now."""
-        return self.asked and self.outcome is Outcome.WAITING
+        return self.asked and self.outcome is MessageOutcome.WAITING
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: MessageOutcome) -> None:
         """Set the outcome, if the sender still waits."""
-        if self.outcome is Outcome.WAITING:
+        if self.outcome is MessageOutcome.WAITING:
             self.outcome = outcome
 
     def accepted(self) -> None:
         """The message is queued: a `send` is done, an `ask` waits on."""
         if not self.asked:
-            self.end(Outcome.SENT)
+            self.end(MessageOutcome.SENT)
 
 
 @attrs.define(eq=False)
@@ -81,7 +81,7 @@ class MailboxModel:
     def offer(self, message: Message) -> None:
         """A message arrives."""
         if self.closed:
-            message.end(Outcome.DOWN)
+            message.end(MessageOutcome.DOWN)
         elif self.has_room:
             self.queue.append(message)
             message.accepted()
@@ -93,16 +93,16 @@ class MailboxModel:
             case Overflow.BLOCK if message.mode is not SendMode.TELL:
                 self.line.append(message)
             case Overflow.DROP_OLDEST:
-                self.drop(self.queue.pop(0), Outcome.FULL)
+                self.drop(self.queue.pop(0), MessageOutcome.FULL)
                 self.queue.append(message)
                 message.accepted()
             case Overflow.DROP_NEWEST:
                 message.accepted()
-                self.drop(message, Outcome.FULL)
+                self.drop(message, MessageOutcome.FULL)
             case _:
-                message.end(Outcome.FULL)
+                message.end(MessageOutcome.FULL)
 
-    def drop(self, message: Message, outcome: Outcome) -> None:
+    def drop(self, message: Message, outcome: MessageOutcome) -> None:
         """A message is lost by a policy, and counted."""
         self.dropped += 1
         message.end(outcome)
@@ -117,17 +117,17 @@ class MailboxModel:
         return False
 
     def _handle(self, message: Message) -> bool:
-        if message.asked and message.outcome is not Outcome.WAITING:
+        if message.asked and message.outcome is not MessageOutcome.WAITING:
             self.abandoned += 1
             return True
         match message.action:
             case Action.WRITE:
                 self.written.append(message.number)
                 self.handled += 1
-                message.end(Outcome.ANSWERED)
+                message.end(MessageOutcome.ANSWERED)
             case Action.REFUSE:
                 self.refused += 1
-                message.end(Outcome.REFUSED)
+                message.end(MessageOutcome.REFUSED)
             case Action.CRASH:
                 self._crashed_over(message)
                 return False
@@ -135,12 +135,12 @@ class MailboxModel:
 
     def _crashed_over(self, message: Message) -> None:
         if message.asked:
-            message.end(Outcome.CRASHED)
+            message.end(MessageOutcome.CRASHED)
         elif self.plan.on_crash is OnCrash.RETRY and self.retried is not message:
             self.retried = message
             self.queue.insert(0, message)
         else:
-            self.drop(message, Outcome.DOWN)
+            self.drop(message, MessageOutcome.DOWN)
 
     def _admit(self) -> None:
         while self.line and len(self.queue) < self.plan.capacity:
@@ -148,7 +148,7 @@ class MailboxModel:
             self.queue.append(message)
             message.accepted()
 
-    def leave(self, message: Message, outcome: Outcome) -> None:
+    def leave(self, message: Message, outcome: MessageOutcome) -> None:
         """The sender stops waiting: an unqueued message is not sent, a queued ask is abandoned."""
         message.end(outcome)
         if message in self.line:
@@ -159,13 +159,13 @@ class MailboxModel:
         self.closed = True
         for message in self.line:
             if message.asked:
-                self.drop(message, Outcome.DOWN)
-            message.end(Outcome.DOWN)
+                self.drop(message, MessageOutcome.DOWN)
+            message.end(MessageOutcome.DOWN)
         self.line.clear()
 
     def shut(self) -> None:
         """Close, and drop the queued messages."""
         self.close()
         for message in self.queue:
-            self.drop(message, Outcome.DOWN)
+            self.drop(message, MessageOutcome.DOWN)
         self.queue.clear()

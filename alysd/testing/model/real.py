@@ -18,7 +18,7 @@ from alysd.nurseries import (
     handles,
 )
 from alysd.testing.model.commands import ASK_SECONDS, Action, ChildPlan, SendMode
-from alysd.testing.model.mailbox import Outcome
+from alysd.testing.model.mailbox import MessageOutcome
 
 
 class RecorderProtocol:
@@ -104,7 +104,7 @@ class RealChild:
             "abandoned": address.abandoned,
         }
 
-    async def send(self, number: int, mode: SendMode, action: Action) -> Outcome:
+    async def send(self, number: int, mode: SendMode, action: Action) -> MessageOutcome:
         """SendMessage the actor a message and say what came of it for the sender."""
         try:
             match mode:
@@ -115,17 +115,17 @@ class RealChild:
                 case SendMode.ASK:
                     answer = await self.address.ask(DoAsked(number, action), seconds=ASK_SECONDS)
                     assert answer == number, f"asked {number}, answered {answer}"  # noqa: S101  not its answer
-                    return Outcome.ANSWERED
+                    return MessageOutcome.ANSWERED
         except HandlerCrashed:
-            return Outcome.CRASHED
+            return MessageOutcome.CRASHED
         except AskTimeout:
-            return Outcome.TIMEOUT
+            return MessageOutcome.TIMEOUT
         except CircuitOpen:
-            return Outcome.OPEN
+            return MessageOutcome.OPEN
         except ActorDown:
-            return Outcome.DOWN
+            return MessageOutcome.DOWN
         except MailboxFull:
-            return Outcome.FULL
+            return MessageOutcome.FULL
         except Refusal:
-            return Outcome.REFUSED
-        return Outcome.SENT
+            return MessageOutcome.REFUSED
+        return MessageOutcome.SENT

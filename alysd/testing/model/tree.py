@@ -22,7 +22,7 @@ from alysd.nurseries import (
 )
 from alysd.nurseries.child import UP
 from alysd.testing.model.commands import ASK_SECONDS, Action, ChildPlan, TreePlan
-from alysd.testing.model.mailbox import MailboxModel, Message, Outcome
+from alysd.testing.model.mailbox import MailboxModel, Message, MessageOutcome
 
 TICK = 0.01
 """Seconds by which an ask's deadline may be late: it is rounded up to the next of these."""
@@ -136,7 +136,7 @@ class TreeModel:
         """Send a message to a child."""
         self.messages.append(message)
         if child.circuit_open and message.asked:
-            message.end(Outcome.OPEN)
+            message.end(MessageOutcome.OPEN)
             return
         child.box.offer(message)
         if child.state is State.RUNNING:
@@ -145,7 +145,7 @@ class TreeModel:
 
     def cancel(self, message: Message) -> None:
         """The sender or asker of a message is cancelled."""
-        self._leave(message, Outcome.CANCELLED)
+        self._leave(message, MessageOutcome.CANCELLED)
 
     def panic(self, child: ChildModel) -> None:
         """The instance of a child that is up fails between two messages."""
@@ -333,14 +333,14 @@ class TreeModel:
             moments.append(self._group_wakes_at)
         return min(moments, default=float("inf"))
 
-    def _leave(self, message: Message, outcome: Outcome) -> None:
+    def _leave(self, message: Message, outcome: MessageOutcome) -> None:
         for child in self.children:
             child.box.leave(message, outcome)
 
     def _at_moment(self) -> None:
         for message in self.messages:
             if message.awaits_answer and message.deadline <= self.now:
-                self._leave(message, Outcome.TIMEOUT)
+                self._leave(message, MessageOutcome.TIMEOUT)
         if self._group_wakes_at is not None and self._group_wakes_at <= self.now:
             self._group_wakes_at = None
         for child in self.children:
