@@ -1,107 +1,168 @@
 """The chain actor: answers from its tree, writes before it shows, and reads again what it cannot be sure of."""
 
-from pathlib import Path
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import attrs
 import pytest
 import trio
 from trio.testing import MockClock
 
+from alysd.actors.chain import ChainActor
+from alysd.consensus.fork_choice import Tree
+from alysd.consensus.validity import apply_block
 from alysd.consensus.violations import UnknownParent
 from alysd.errors import NotNow
-from alysd.messages.block_import import ImportBlock
-from alysd.messages.chain import AdoptBlock, GetAncestry, GetBundle, GetEntries, GetState
-from alysd.nurseries import HandlerCrashed
-from alysd.testing.chain import ChainHand, chain_spec
-from alysd.testing.node import MINING, open_simulated_node
-from alysd.types.chain import ExecutedBlock
+from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetBundle, GetEntries, GetForkchoice, GetState
+from alysd.messages.events import HeadMoved
+from alysd.messages.storage import CommitBlock, GetFinalEntries, LoadChain, Storage
+from alysd.node import REFUSALS
+from alysd.nurseries import HandlerCrashed, Immediate, actor
+from alysd.testing.blocks import FIRST_SLOT, approve, genesis, make_block, make_header, make_spec
+from alysd.testing.harness import ActorTestHarness
+from alysd.testing.stand_in import RecordedAddress, StandIn
+from alysd.timing import Timing
+from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, StoredBlock, StoredChain
 from alysd.types.hashes import BlockHash
 from alysd.types.tables import Proof, Table
-from alysd.types.units import Height, Slot
+from alysd.types.units import Slot, Wei
+
+SPEC = make_spec()
+GENESIS = genesis(SPEC)
+NOBODYS = BlockHash(bytes(32))
 
 
-async def test_it_answers_for_blocks_that_are_final_or_above(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None
-) -> None:
-    async with open_simulated_node(tmp_path, chain_spec(), mining=MINING) as node:
-        await node.slots(30.5)
-        tip = await node.forkchoice()
-        assert tip.finalized.height > 1
-        by_height = {event.signed.block.height: event.signed.hash for event in node.produced}
-        assert await node.to.chain.ask(GetState(tip.finalized.hash)) == tip.finalized
-        assert await node.to.chain.ask(GetState(by_height[Height(1)])) is None
-        ancestry = await node.to.chain.ask(GetAncestry(tip.head.hash))
-        assert [state.height for state in ancestry] == list(range(tip.finalized.height + 1, tip.head.height + 1))
+def stored(message: CommitBlock) -> StoredBlock:
+    return StoredBlock(message.executed, message.placement)
+
+
+def block_on(
+    parent: ChainState, slot: int, ancestry: tuple[ChainState, ...] = (), covers: int = 0
+) -> ExecutedBlock:
+    """A child of `parent`, with a proof that makes the first `covers` blocks of its ancestry final."""
+    header = make_header(parent, ancestry, SPEC, covers) if covers else None
+    signed = approve(make_block(parent, Slot(FIRST_SLOT + slot), SPEC, header), SPEC)
+    return apply_block(parent, signed, Wei(0), ancestry)
+
+
+@attrs.define
+class ChainOnTheHarness:
+    """A chain actor beside a scripted storage, and the moves of the head that it published.
+
+    At first, storage has the genesis block only and stores whatever it is given.
+    """
+
+    harness: ActorTestHarness = attrs.field(factory=lambda: ActorTestHarness(refusals=REFUSALS))
+    moved: list[HeadMoved] = attrs.field(factory=list[HeadMoved])
+    storage: StandIn[Storage] = attrs.field(init=False)
+    chain: RecordedAddress[Chain] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.storage = StandIn("storage", self.harness.transcript)
+        self.chain = RecordedAddress("chain", self.harness.transcript)
+        self.storage.on(LoadChain).answers(StoredChain((GENESIS,), GENESIS.hash, {}))
+        self.storage.on(CommitBlock).computes(stored)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Run the actor while the block runs."""
+        timing = Timing(SPEC.slot_seconds)
+        child = actor(self.chain, lambda: ChainActor(self.storage, self.moved.append, timing), restart=Immediate())
+        async with self.harness.running(child):
+            yield
+
+    async def tip(self) -> Forkchoice:
+        """The actor's head, safe and final block."""
+        return await self.chain.ask(GetForkchoice())
+
+    async def grow(self, slot: int, covers: int = 0) -> ExecutedBlock:
+        """Adopt a block on the head."""
+        head = (await self.tip()).head
+        ancestry = await self.chain.ask(GetAncestry(head.hash))
+        executed = block_on(head, slot, ancestry, covers)
+        await self.chain.ask(AdoptBlock(executed))
+        return executed
+
+
+async def test_it_answers_for_blocks_that_are_final_or_above(autojump_clock: MockClock) -> None:
+    world = ChainOnTheHarness()
+    async with world.running():
+        first, second, third = [(await world.grow(slot)).state for slot in (1, 2, 3)]
+        proof = (await world.grow(4, covers=2)).state
+        tip = await world.tip()
+        assert (tip.head, tip.finalized) == (proof, second)
+        assert await world.chain.ask(GetState(second.hash)) == second
+        assert await world.chain.ask(GetState(first.hash)) is None
+        assert await world.chain.ask(GetAncestry(proof.hash)) == (third, proof)
         with pytest.raises(UnknownParent):
-            await node.to.chain.ask(GetAncestry(BlockHash(bytes(32))))
+            await world.chain.ask(GetAncestry(NOBODYS))
+        assert world.harness.child("chain").restarts == 0
 
 
-async def test_entries_are_read_at_a_block_final_or_not(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None
-) -> None:
+async def test_entries_are_read_at_a_block_final_or_not(autojump_clock: MockClock) -> None:
     """A rule that reads at its parent's state must not see what another branch, or a later block, wrote."""
-    async with open_simulated_node(tmp_path, chain_spec(), mining=MINING) as node:
-        await node.slots(30.5)
-        tip = await node.forkchoice()
-        blocks = [event.signed for event in node.produced]
-        proofs = [signed for signed in blocks if signed.block.auxpow_header is not None]
-        assert len(proofs) >= 2
-        expected: dict[BlockHash, Proof | None] = {signed.hash: None for signed in blocks}
-        for proof in proofs:
-            header = proof.block.auxpow_header
-            assert header is not None
-            last = next(signed.block.height for signed in blocks if signed.hash == header.range_end)
-            for signed in blocks:
-                if signed.block.height <= last:
-                    expected[signed.hash] = expected[signed.hash] or Proof(proof.hash, proof.block.height)
-        at_head = GetEntries(Table.PROOFS, tuple(expected), at=tip.head.hash)
-        assert await node.to.chain.ask(at_head) == tuple(expected.values())
-        # At the final block itself its own proof is not there yet.
-        at_final = GetEntries(Table.PROOFS, (tip.finalized.hash, blocks[0].hash), at=tip.finalized.hash)
-        assert await node.to.chain.ask(at_final) == (None, expected[blocks[0].hash])
+    world = ChainOnTheHarness()
+    on_disk = Proof(BlockHash(b"\x07" * 32), GENESIS.height)
+    world.storage.on(GetFinalEntries).computes(
+        lambda message: tuple(on_disk if key == NOBODYS else None for key in message.keys)
+    )
+    async with world.running():
+        first = (await world.grow(1)).state
+        second = (await world.grow(2)).state
+        proof = (await world.grow(3, covers=1)).state
+        by_hash = (first.hash, second.hash, NOBODYS)
+        expected = Proof(proof.hash, proof.height)
+        at_head = GetEntries(Table.PROOFS, by_hash, at=proof.hash)
+        assert await world.chain.ask(at_head) == (expected, None, on_disk)
+        # At the final block itself its own proof is not there yet, nor in a block before the proof.
+        for block in (first, second):
+            assert await world.chain.ask(attrs.evolve(at_head, at=block.hash)) == (None, None, on_disk)
         with pytest.raises(UnknownParent):
-            await node.to.chain.ask(attrs.evolve(at_head, at=BlockHash(bytes(32))))
+            await world.chain.ask(attrs.evolve(at_head, at=NOBODYS))
+    assert GetFinalEntries(Table.PROOFS, (second.hash, NOBODYS)) in world.storage.received
 
 
-async def test_a_bundle_is_what_waits_for_work(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None
-) -> None:
-    async with open_simulated_node(tmp_path, chain_spec()) as node:
+async def test_a_bundle_is_what_waits_for_work(autojump_clock: MockClock) -> None:
+    world = ChainOnTheHarness()
+    async with world.running():
         with pytest.raises(NotNow, match="nothing to mine for"):
-            await node.to.chain.ask(GetBundle())
-        await node.slots(4.5)
-        bundle = await node.to.chain.ask(GetBundle())
-        assert list(bundle.hashes) == [event.signed.hash for event in node.produced]
+            await world.chain.ask(GetBundle())
+        blocks = [await world.grow(slot) for slot in (1, 2, 3, 4)]
+        bundle = await world.chain.ask(GetBundle())
+        assert list(bundle.hashes) == [executed.state.hash for executed in blocks]
         assert bundle.end_height == 4
 
 
-async def test_a_block_is_shown_only_once_it_is_on_disk(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None
-) -> None:
-    async with open_simulated_node(tmp_path, chain_spec()) as node:
-        hand = ChainHand.of(node.resources.context.spec)
-        block = await hand.block(hand.genesis_state, Slot(int(node.clock.time()) // 2))
-        node.system.suspend("storage")
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(node.to.block_import.ask, ImportBlock(block))
-            await node.slots(0.25)
-            assert not node.moved
-            assert node.resources.store.block_by_hash(block.hash) is None
-            node.system.resume("storage")
-        assert [move.new.head.hash for move in node.moved] == [block.hash]
+async def test_a_block_is_shown_only_once_it_is_on_disk(autojump_clock: MockClock) -> None:
+    world = ChainOnTheHarness()
+    world.storage.on(CommitBlock).computes(stored).after(3.0)
+    executed = block_on(GENESIS, 1)
+    async with world.running(), trio.open_nursery() as nursery:
+        nursery.start_soon(world.chain.ask, AdoptBlock(executed))
+        await trio.sleep(2.9)
+        assert [type(message) for message in world.storage.received] == [LoadChain, CommitBlock]
+        assert not world.moved
+        await trio.sleep(0.2)
+        assert [move.new.head for move in world.moved] == [executed.state]
 
 
 async def test_when_nobody_knows_whether_a_block_is_stored_the_tree_is_read_again(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+    autojump_clock: MockClock,
 ) -> None:
-    async with open_simulated_node(tmp_path, chain_spec()) as node:
-        await node.slots(2.5)
-        state = (await node.forkchoice()).head
-        executed = ExecutedBlock(node.produced[-1].signed, state, ())
-        node.system.suspend("storage")
+    """The write went through although its answer never came: a tree without the block differs from the disk."""
+    world = ChainOnTheHarness()
+    executed = block_on(GENESIS, 1)
+    tree = Tree([GENESIS], GENESIS.hash)
+    tree.adopt(executed.state, executed.changes)
+    without = StoredChain((GENESIS,), GENESIS.hash, {})
+    world.storage.on(LoadChain).answers(without, attrs.evolve(without, states=(GENESIS, executed.state)))
+    world.storage.on(CommitBlock).keeps_silent()
+    async with world.running():
         with pytest.raises(HandlerCrashed, match="may not be stored"):
-            await node.to.chain.ask(AdoptBlock(executed), seconds=60)
-        node.system.resume("storage")
-        await node.slots(5)
-        assert "chain" in node.crashed()
-        assert (await node.forkchoice()).head.height >= 3, "the chain goes on after it"
+            await world.chain.ask(AdoptBlock(executed), seconds=60)
+        assert await world.tip() == tree.tip
+        assert world.harness.child("chain").restarts == 1
+        assert not world.moved
+        world.storage.on(CommitBlock).computes(stored)
+        following = await world.grow(2)
+        assert (await world.tip()).head == following.state, "the chain goes on after it"

@@ -1,42 +1,90 @@
-"""The storage actor: what it answers is what is on disk, and a disk that refuses restarts it and nobody else."""
+"""The storage actor: what it answers is what is on disk, and a disk that refuses restarts it."""
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from trio.testing import MockClock
 
+from alysd.actors.storage import StorageActor
+from alysd.consensus.fork_choice import Tree
+from alysd.consensus.validity import apply_block
 from alysd.errors import StoreError
-from alysd.messages.storage import GetBlockByHash, GetBlockByHeight, GetCanonicalRange, LoadChain
-from alysd.nurseries import HandlerCrashed
-from alysd.testing.chain import chain_spec
-from alysd.testing.node import open_simulated_node
+from alysd.integrations.lmdb_store import LmdbStore
+from alysd.messages.storage import (
+    CommitBlock,
+    GetBlockByHash,
+    GetBlockByHeight,
+    GetCanonicalRange,
+    GetFinalEntries,
+    LoadChain,
+    Storage,
+)
+from alysd.nurseries import ChildSpec, HandlerCrashed, Immediate, State, actor
+from alysd.testing.chain import ChainHand, chain_spec
+from alysd.testing.harness import ActorTestHarness
+from alysd.testing.stand_in import RecordedAddress
+from alysd.types.block import SignedBlock
+from alysd.types.chain import StoredBlock
 from alysd.types.hashes import BlockHash
-from alysd.types.units import Height
+from alysd.types.tables import Table
+from alysd.types.units import Height, Slot, Wei
+
+HAND = ChainHand.of(chain_spec())
 
 
-async def test_it_serves_what_was_committed(tmp_path: Path, autojump_clock: MockClock, no_threads: None) -> None:
-    async with open_simulated_node(tmp_path, chain_spec()) as node:
-        await node.slots(5.5)
-        signed = [event.signed for event in node.produced]
-        storage = node.to.storage
+@pytest.fixture
+def store(tmp_path: Path) -> Generator[LmdbStore]:
+    opened = LmdbStore.open(tmp_path / "chain", HAND.genesis, HAND.genesis_state)
+    yield opened
+    opened.close()
+
+
+def storage_actor(harness: ActorTestHarness, store: LmdbStore) -> tuple[RecordedAddress[Storage], ChildSpec]:
+    storage = RecordedAddress[Storage]("storage", harness.transcript)
+    return storage, actor(storage, lambda: StorageActor(store), restart=Immediate())
+
+
+async def commit(storage: RecordedAddress[Storage], length: int) -> list[SignedBlock]:
+    """A chain of this length, committed block by block."""
+    tree, blocks = Tree([HAND.genesis_state], HAND.genesis.hash), list[SignedBlock]()
+    for slot in range(1, length + 1):
+        signed = await HAND.block(tree.tip.head, Slot(slot))
+        executed = apply_block(tree.tip.head, signed, Wei(0), ())
+        placement = tree.adopt(executed.state, executed.changes)
+        assert await storage.ask(CommitBlock(executed, placement)) == StoredBlock(executed, placement)
+        blocks.append(signed)
+    return blocks
+
+
+async def test_it_serves_what_was_committed(store: LmdbStore, autojump_clock: MockClock, no_threads: None) -> None:
+    harness = ActorTestHarness()
+    storage, child = storage_actor(harness, store)
+    async with harness.running(child):
+        signed = await commit(storage, 4)
         assert await storage.ask(GetBlockByHash(signed[2].hash)) == signed[2]
         assert await storage.ask(GetBlockByHeight(Height(3))) == signed[2]
         assert await storage.ask(GetCanonicalRange(Height(2), 2)) == tuple(signed[1:3])
         assert await storage.ask(GetBlockByHash(BlockHash(bytes(32)))) is None
+        assert await storage.ask(GetFinalEntries(Table.PROOFS, (signed[0].hash,))) == (None,)
         chain = await storage.ask(LoadChain())
         assert [state.hash for state in chain.states[1:]] == [block.hash for block in signed]
+        assert store.block_by_hash(signed[3].hash) == signed[3]
 
 
-async def test_a_disk_that_refuses_restarts_storage_alone(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None, monkeypatch: pytest.MonkeyPatch
+async def test_a_disk_that_refuses_restarts_storage_which_then_answers_again(
+    store: LmdbStore, autojump_clock: MockClock, no_threads: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_height: Height) -> None:
         raise StoreError("the database cannot be used: Input/output error")
 
-    async with open_simulated_node(tmp_path, chain_spec()) as node:
-        monkeypatch.setattr(node.resources.store, "block_by_height", refuse)
-        with pytest.raises(HandlerCrashed, match="Input/output error"):
-            await node.to.storage.ask(GetBlockByHeight(Height(0)))
-        await node.slots(3.5)
-        assert node.crashed() == {"storage"}
-        assert (await node.forkchoice()).head.height == 3
+    harness = ActorTestHarness()
+    storage, child = storage_actor(harness, store)
+    async with harness.running(child):
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "block_by_height", refuse)
+            with pytest.raises(HandlerCrashed, match="Input/output error"):
+                await storage.ask(GetBlockByHeight(Height(0)))
+        assert await storage.ask(GetBlockByHeight(Height(0))) == HAND.genesis
+        assert harness.child("storage").restarts == 1
+    harness.transcript.expect(GetBlockByHeight, ("storage", State.CRASHED), GetBlockByHeight)
