@@ -48,7 +48,7 @@ class ConsoleLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record. A reader that has gone, or a full disk, loses the line and does not end the node."""
         event = _event_of(record)
-        if event is None:
+        if event is None or self._stream.closed:
             return
         line = self._text_form(event, record.levelname) if self._text else self._json_form(event, record.levelname)
         try:

@@ -2,12 +2,12 @@
 
 READY is sent once the execution client follows the node's head: from then on the next slot's block can be made. An
 authority feeds the watchdog with each block that it makes, and with each slot in which a chain without work is
-halted; a follower feeds it with each new head. A node that does not feed it is restarted by systemd
-(docs/operating.md).
+halted. A follower cannot cause a block, and a restart brings none: it feeds the watchdog once per slot while its
+chain actor answers. A node that does not feed it is restarted by systemd (docs/operating.md).
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from typing import Protocol
 
 import trio
@@ -16,7 +16,7 @@ from alysd.consensus.aura import slot_at, slot_start
 from alysd.errors import Refused
 from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.engine import Engine, SetForkchoice
-from alysd.messages.events import BlockProduced, ChainEvent, HeadMoved, ProductionHalted
+from alysd.messages.events import BlockProduced, ChainEvent, ProductionHalted
 from alysd.messages.log.base import log
 from alysd.messages.log.process import NotReady
 from alysd.nurseries import Address, Bus, NotAnswered
@@ -26,11 +26,8 @@ from alysd.types.chain_spec import ChainSpec
 from alysd.types.federation import Role
 from alysd.types.units import Slot
 
-SIGNS_OF_LIFE: Mapping[Role, tuple[type[ChainEvent], ...]] = {
-    "authority": (BlockProduced, ProductionHalted),
-    "follower": (HeadMoved,),
-}
-"""The events that feed the watchdog."""
+SLOT_NOT_MISSED: tuple[type[ChainEvent], ...] = (BlockProduced, ProductionHalted)
+"""The events that feed an authority's watchdog."""
 
 
 class ServiceManager(Protocol):
@@ -77,16 +74,16 @@ class Readiness:
     async def run(self) -> None:
         """Wait until the execution client follows the head, say so, then feed the watchdog. Never returns."""
         with ExitStack() as stack:
-            life = [
-                stack.enter_context(self._bus.subscribe(event, capacity=1)) for event in SIGNS_OF_LIFE[self._role]
-            ]
+            slots = [stack.enter_context(self._bus.subscribe(event, capacity=1)) for event in SLOT_NOT_MISSED]
             await self._until_ready()
             if not self._reported:
                 self._reported = True
                 self._on_ready(None if self._role == "follower" else self._first_slot_in())
             self._manager.ready()
+            if self._role == "follower":
+                await self._feed_while_answered()
             async with trio.open_nursery() as nursery:
-                for events in life:
+                for events in slots:
                     nursery.start_soon(self._feed, events)
 
     async def _until_ready(self) -> None:
@@ -106,6 +103,13 @@ class Readiness:
     async def _feed(self, events: trio.abc.ReceiveChannel[object]) -> None:
         async for _ in events:
             self._manager.watchdog()
+
+    async def _feed_while_answered(self) -> None:
+        while True:
+            await trio.sleep(self._spec.slot_seconds)
+            with suppress(NotAnswered):
+                await self._chain.ask(GetForkchoice(), seconds=self._timing.readiness_ask)
+                self._manager.watchdog()
 
     def _first_slot_in(self) -> float:
         now = self._clock.time()

@@ -194,3 +194,11 @@ def test_a_reader_that_goes_away_does_not_end_the_daemon() -> None:
             raise BrokenPipeError
 
     assert written(BLOCK, Gone()) == ""
+
+
+def test_a_closed_stream_loses_the_line() -> None:
+    """A line of a library in the last moments of the process would end it with a traceback."""
+    stream = io.StringIO()
+    handler = ConsoleLog.set_up(LoggingConfig(format="json"), stream)
+    stream.close()
+    handler.emit(logging.LogRecord("library", logging.WARNING, __file__, 1, "late", None, None))
