@@ -98,7 +98,7 @@ WRONG: dict[str, tuple[Callable[[Path], tuple[str, ...]], str]] = {
     "another's key": (lambda folder: authority_key(folder, "11" * 32), "is none of the 1 authorities"),
     "a key out of range": (lambda folder: authority_key(folder, "00" * 32), "not a BLS key"),
     "a key that others may read": (
-        lambda folder: authority_key(folder, "11" * 32, 0o644), "a secret key that others may read",
+        lambda folder: authority_key(folder, "11" * 32, 0o644), "the secret key is accessible to other users",
     ),
     "a file without key": (lambda folder: authority_key(folder, "nonsense"), "not a key file"),
     "an account's file without key": (

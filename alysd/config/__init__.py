@@ -1,1 +1,1 @@
-"""The node's configuration: its shape, its layers, and what is wrong with it (docs/configuration.md)."""
+"""Reads, merges and validates the node's configuration (docs/configuration.md)."""

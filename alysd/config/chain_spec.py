@@ -1,4 +1,4 @@
-"""The chain specification: read from TOML, with the execution genesis beside it (docs/protocol.md)."""
+"""Reads and checks a chain specification (TOML) and the execution genesis it names (docs/protocol.md)."""
 
 import re
 from collections.abc import Mapping
@@ -21,23 +21,25 @@ from alysd.wire.block_ssz import MAX_AUTHORITIES
 from alysd.wire.json_text import parse_json
 
 BRIDGE_ADDRESS = EvmAddress(b"\xbb" * 20)
-"""Where the bridge contract stands on every chain (docs/protocol.md, "Peg-out")."""
+"""The address of the bridge contract on every chain (docs/protocol.md, "Peg-out")."""
 
 MAX_SAT = 21_000_000 * 10**8
-"""The most satoshis that can exist."""
+"""The largest number of satoshis that can exist."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
 
 @attrs.frozen
 class ChainParameters:
-    """The parameters in a chain specification's file; docs/protocol.md says what each means.
+    """The parameters in the file of a chain specification; docs/protocol.md defines each of them.
 
-    Bounds that no rule dictates keep a typing mistake from making a chain that cannot run.
+    Bounds that are not in the protocol reject typing mistakes that would make a chain unusable.
     """
 
     name: str
-    chain_id: int = attrs.field(metadata=between(1, 2**32 - 1))  # Namecoin's index arithmetic has 32 bits
+    chain_id: int = attrs.field(
+        metadata=between(1, 2**32 - 1)
+    )  # Namecoin computes the chain's merkle index with 32 bits
     authorities: tuple[BlsPublicKey, ...]
     federation_fee_addresses: tuple[EvmAddress, ...]
     federation_bitcoin_keys: tuple[XOnlyKey, ...]
@@ -52,15 +54,15 @@ class ChainParameters:
     auxpow_spacing_slots: int = attrs.field(default=30, metadata=between(1, 100_000))
     auxpow_max_adjustment_percent: int = attrs.field(default=20, metadata=between(1, 99))
     max_blocks_without_auxpow: int = attrs.field(default=10_000, metadata=between(1, 1_000_000))
-    max_withdrawals: int = attrs.field(default=16, metadata=between(1, 16))  # Cancun's bound of a payload
+    max_withdrawals: int = attrs.field(default=16, metadata=between(1, 16))  # Cancun's limit per payload
     max_block_bytes: int = attrs.field(default=8 * 1024**2, metadata=between(64 * 1024, 16 * 1024**2))
 
 
 _CHEAPEST_BYTE_GAS = 4
-"""Gas of a zero byte of a transaction's data (EIP-2028)."""
+"""Gas per zero byte of transaction data, the cheapest kind (EIP-2028)."""
 
 _WITHOUT_TRANSACTIONS = 256 * 1024
-"""Bytes for a proof of work, at most 128 KiB, approvals, and the lists of peg operations."""
+"""Bytes reserved in a block for the proof of work (at most 128 KiB), the approvals and the peg operations."""
 
 _HEX_NUMBER = re.compile(r"0x[0-9a-fA-F]{1,16}")
 
@@ -69,7 +71,7 @@ Parameters = TypeVar("Parameters", bound=ChainParameters)
 
 @attrs.frozen
 class ChainFile(ChainParameters):
-    """The file itself: the parameters, and the name of the execution genesis beside it."""
+    """The content of a chain specification's file: the parameters, and the path of the execution genesis."""
 
     execution_genesis: Path = attrs.field(metadata=INPUT_FILE, kw_only=True)
 
@@ -85,7 +87,7 @@ def load_chain_spec(path: Path) -> ChainSpec:
 
 
 def structure_whole(cls: type[Parameters], settings: Mapping[str, Setting], source: Source) -> Parameters:
-    """Make `cls` of settings that must be exactly its fields; raises `InvalidConfig` with every problem."""
+    """Make a `cls` from settings. Raises `InvalidConfig` with all problems, such as unknown or missing keys."""
     problems: list[str] = []
     known = [field.name for field in attrs.fields(cls)]
     problems += [unknown_key(setting, key, known) for key, setting in settings.items() if key not in known]
@@ -102,70 +104,82 @@ def structure_whole(cls: type[Parameters], settings: Mapping[str, Setting], sour
 
 
 def make_spec(parameters: ChainParameters, genesis: Mapping[str, Any]) -> ChainSpec:
-    """The parameters and the execution genesis as one value."""
+    """Combine the parameters and the execution genesis."""
     values = {field.name: getattr(parameters, field.name) for field in attrs.fields(ChainParameters)}
     return ChainSpec(**values, execution_genesis=genesis)
 
 
 def read_genesis(path: Path) -> Mapping[str, Any]:
-    """Read geth's genesis format; what the keys hold is checked by who computes with them."""
+    """Read a file in geth's genesis format. Raises `ConfigError` unless it is a JSON object.
+
+    The values are not checked here, but in the code that uses them.
+    """
     data = read_bounded(path, what="the execution genesis")
     try:
         document = parse_json(data)
     except ValueError as error:
         raise ConfigError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(document, dict):
-        raise ConfigError(f"{path}: an execution genesis is a JSON object")
+        raise ConfigError(f"{path}: the execution genesis must be a JSON object")
     return cast("dict[str, Any]", document)
 
 
 def check_genesis(spec: ChainSpec, path: Path) -> None:
-    """Raise `ConfigError` unless the execution genesis is of this chain and has the bridge contract."""
+    """Raise `ConfigError` unless the execution genesis has the chain's id and contains the bridge contract."""
     config: Any = spec.execution_genesis.get("config")
     chain_id: object = cast("dict[str, object]", config).get("chainId") if isinstance(config, dict) else None
     if chain_id != spec.chain_id:
-        raise ConfigError(f"{path}: config.chainId is {chain_id}, but chain_id of {spec.name} is {spec.chain_id}")
+        raise ConfigError(
+            f"{path}: config.chainId is {chain_id}, but chain {spec.name} has chain_id {spec.chain_id}"
+        )
     _check_size(spec, path)
     alloc: Any = spec.execution_genesis.get("alloc")
     accounts = cast("dict[str, object]", alloc) if isinstance(alloc, dict) else {}
     bridge = next((v for k, v in accounts.items() if k.lower().removeprefix("0x") == BRIDGE_ADDRESS.hex()), None)
     if not isinstance(bridge, dict) or not cast("dict[str, object]", bridge).get("code"):
-        raise ConfigError(f"{path}: alloc has no bridge contract at 0x{BRIDGE_ADDRESS.hex()}")
+        raise ConfigError(f"{path}: alloc has no contract code at 0x{BRIDGE_ADDRESS.hex()}, the bridge's address")
 
 
 def _check_size(spec: ChainSpec, path: Path) -> None:
-    """A block full of the cheapest bytes must fit: else one transaction could make every block too large."""
+    """Raise `ConfigError` if a block whose gas is spent on the cheapest bytes would exceed `max_block_bytes`.
+
+    Without this check one pending transaction could make every block too large.
+    """
     limit: object = spec.execution_genesis.get("gasLimit")
     gas_limit = int(limit, 16) if isinstance(limit, str) and _HEX_NUMBER.fullmatch(limit) else 0
     needed = gas_limit // _CHEAPEST_BYTE_GAS + _WITHOUT_TRANSACTIONS
     if needed > spec.max_block_bytes:
         raise ConfigError(
-            f"{path}: gasLimit {gas_limit:,} pays for blocks of {needed:,} bytes, but max_block_bytes of "
-            f"{spec.name} is {spec.max_block_bytes:,}: raise the one or lower the other"
+            f"{path}: gasLimit {gas_limit:,} allows blocks of {needed:,} bytes, but max_block_bytes of "
+            f"{spec.name} is {spec.max_block_bytes:,}: lower gasLimit or raise max_block_bytes"
         )
 
 
 def _contradictions(chain: ChainParameters) -> list[tuple[str, str]]:
-    """(key, reason) for what the fields' own types and bounds do not say."""
+    """Check the rules that the types and bounds of single fields do not cover; return (key, reason) pairs."""
     found: list[tuple[str, str]] = []
     if not _NAME.fullmatch(chain.name):
-        found.append(("name", "1 to 32 of a-z, 0-9 and - are needed"))
+        found.append(("name", "must be 1 to 32 characters of a-z, 0-9 and -, not starting with -"))
     for key in ("authorities", "federation_fee_addresses", "federation_bitcoin_keys"):
         items: tuple[bytes, ...] = getattr(chain, key)
         if not items:
-            found.append((key, "at least one is needed"))
+            found.append((key, "must have at least one entry"))
         if len(set(items)) < len(items):
-            found.append((key, "one stands there twice"))
+            found.append((key, "contains an entry twice"))
     if len(chain.authorities) > MAX_AUTHORITIES:
-        found.append(("authorities", f"at most {MAX_AUTHORITIES} have a place in a block's list of approvals"))
+        found.append(
+            ("authorities", f"must have at most {MAX_AUTHORITIES} entries, the limit for the approvals in a block")
+        )
     if len(chain.federation_fee_addresses) >= chain.max_withdrawals:
-        found.append(("max_withdrawals", "a block must have room for every fee address and the miner"))
+        found.append(
+            ("max_withdrawals", "must exceed the number of fee addresses: a block pays each and the miner")
+        )
     for key in ("bits", "pow_limit"):
         try:
             target_of(getattr(chain, key))
         except InvalidWork:
-            found.append((key, "a compact target is needed, as Bitcoin writes it, such as 0x207fffff"))
+            found.append((key, "must be a compact target as in Bitcoin, such as 0x207fffff"))
             return found
     if target_of(chain.bits) > target_of(chain.pow_limit):
-        found.append(("bits", f"the target is easier than pow_limit ({chain.pow_limit:#010x}) allows"))
+        found.append(("bits", f"its target must not be above that of pow_limit ({chain.pow_limit:#010x})"))
     return found

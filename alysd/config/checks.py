@@ -1,4 +1,4 @@
-"""Rules between options, and between the options and the chain."""
+"""Checks rules that involve several options, or options and the chain specification."""
 
 import os
 from collections.abc import Mapping
@@ -9,14 +9,17 @@ from alysd.consensus.difficulty import target_of
 from alysd.types.chain_spec import ChainSpec
 
 MAX_INTERNAL_HASHES = 2**20
-"""Hashes that the easiest proof may take on average for the internal miner: seconds of one core."""
+"""The internal miner is refused on chains whose easiest proof takes more hashes: some seconds on one core."""
 
 MAX_SOCKET_PATH = 107
-"""Bytes of a Unix socket's path: Linux has room for 108 with the zero at the end."""
+"""The longest path of a Unix socket in bytes: Linux has 108, including the terminating zero byte."""
 
 
 def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Source) -> list[str]:
-    """Problems between options that are each right by themselves; `settings` says where they were set."""
+    """Return the problems of options that are valid one by one but not together.
+
+    Each problem names the source of the option: that of its entry in `settings`, or else `source`.
+    """
 
     def blame(key: str) -> str:
         setting = settings.get(key)
@@ -31,7 +34,7 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
         ]
     if config.mining.internal and config.mining.fee_recipient is None:
         problems.append(
-            f"{blame('mining.internal')}: mining.internal = true needs mining.fee_recipient, whom it pays"
+            f"{blame('mining.internal')}: mining.internal = true needs mining.fee_recipient, the address to pay"
         )
     listeners = {"api.address": config.api.address, "api.operator_address": config.api.operator_address}
     if config.engine.mode == "embedded":
@@ -39,8 +42,8 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
     control = str(config.storage.control_socket)
     if len(os.fsencode(control)) > MAX_SOCKET_PATH:
         problems.append(
-            f"{blame('storage.path')}: storage.path: the control socket in it, {control}, has a path of "
-            f"{len(os.fsencode(control))} bytes, and the system allows {MAX_SOCKET_PATH}: choose a shorter path"
+            f"{blame('storage.path')}: storage.path: the path of the control socket, {control}, has "
+            f"{len(os.fsencode(control))} bytes, but at most {MAX_SOCKET_PATH} are allowed: choose a shorter path"
         )
     used: dict[str, str] = {}
     for key, address in listeners.items():
@@ -53,8 +56,8 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
 
 
 def check_with_chain(config: AlysConfig, spec: ChainSpec) -> None:
-    """Raise `InvalidConfig` where the configuration does not suit the chain that it names."""
+    """Raise `InvalidConfig` if the configuration does not fit the chain that it names."""
     hashes = 2**256 // (target_of(spec.pow_limit) + 1)
     if config.mining.internal and hashes > MAX_INTERNAL_HASHES:
-        reason = f"the target of chain {spec.name} (pow_limit {spec.pow_limit:08x}) is out of its reach"
+        reason = f"the target of chain {spec.name} (pow_limit {spec.pow_limit:08x}) is too hard for it"
         raise InvalidConfig([f"mining.internal = true: {reason}: use `alysd mine`"])

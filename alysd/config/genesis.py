@@ -1,4 +1,4 @@
-"""Makes a chain's specification and its execution genesis from a short description."""
+"""Creates a chain specification and its execution genesis from a short description."""
 
 import re
 from collections.abc import Mapping
@@ -16,20 +16,20 @@ from alysd.types.units import Wei
 from alysd.wire.evm_address import parse_address
 
 BEACON_ROOTS_ADDRESS = EvmAddress(bytes.fromhex("000f3df6d732807ef1319fb7b8bb8522d0beac02"))
-"""Where EIP-4788 puts its contract."""
+"""The address of the contract of EIP-4788."""
 
 BEACON_ROOTS_CODE = (
     "0x3373fffffffffffffffffffffffffffffffffffffffe14604d57602036146024575f5ffd5b5f35801560495762001fff"
     "810690815414603c575f5ffd5b62001fff01545f5260205ff35b5f5ffd5b62001fff42064281555f359062001fff015500"
 )
-"""The contract's code, from the EIP's text; every Cancun block calls it."""
+"""The code of the contract of EIP-4788, copied from the EIP; every Cancun block calls it."""
 
 GAS_LIMIT = 30_000_000
 BASE_FEE = 10**9
-"""Wei per gas in block 0 (EIP-1559's initial value)."""
+"""Base fee of block 0 in wei per gas (the initial value of EIP-1559)."""
 
 CANCUN_BLOBS = {"target": 3, "max": 6, "baseFeeUpdateFraction": 3338477}
-"""Cancun's blob parameters (EIP-4844), which geth wants spelled out. No chain of Alys carries blobs."""
+"""Cancun's blob parameters (EIP-4844). geth requires them, although no Alys chain has blobs."""
 
 _BLOCK_FORKS = (
     *("homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople"),
@@ -57,7 +57,10 @@ def read_short_genesis(path: Path) -> ShortGenesis:
 
 
 def execution_genesis(short: ShortGenesis, bridge_code: str) -> dict[str, Any]:
-    """Block 0 in geth's genesis format: every fork up to Cancun active, the two contracts placed, money given."""
+    """Return block 0 in geth's genesis format.
+
+    All forks up to Cancun are active; the state has the two contracts and the balances of the accounts.
+    """
     zero_hash = "0x" + "00" * 32
     config: dict[str, Any] = {"chainId": short.parameters.chain_id}
     config |= {f"{fork}Block": 0 for fork in _BLOCK_FORKS}
@@ -88,8 +91,8 @@ def execution_genesis(short: ShortGenesis, bridge_code: str) -> dict[str, Any]:
 
 
 def chain_toml(parameters: ChainParameters, genesis_file: str) -> str:
-    """The chain specification's file, every parameter written out, targets in hex."""
-    lines = ["# What every node of this chain must agree on. Another value here is another chain."]
+    """Return the text of a chain specification's file, with all parameters and with targets in hex."""
+    lines = ["# Parameters that all nodes of this chain must share. A different value makes a different chain."]
     for field in attrs.fields(ChainParameters):
         value = getattr(parameters, field.name)
         if isinstance(value, tuple):
@@ -104,16 +107,16 @@ def chain_toml(parameters: ChainParameters, genesis_file: str) -> str:
 
 
 def _balances(settings: Mapping[str, Setting]) -> dict[EvmAddress, Wei]:
-    """Addresses with their money; raises `InvalidConfig` with every entry that is not one."""
+    """Parse addresses and their balances. Raises `InvalidConfig` with every entry that is invalid."""
     balances: dict[EvmAddress, Wei] = {}
     problems: list[str] = []
     for key, setting in settings.items():
         try:
             address = parse_address(key.removeprefix(_ACCOUNTS))
             if address in (BRIDGE_ADDRESS, BEACON_ROOTS_ADDRESS):
-                raise ValueError("a contract of the protocol stands there")
+                raise ValueError("the address is reserved for a contract of the protocol")
             if address in balances:
-                raise ValueError("stands there twice")
+                raise ValueError("the address is listed twice")
             balances[address] = parse_btc(setting.value)
         except ValueError as error:
             problems.append(problem(setting.source, key, setting.value, str(error)))
@@ -123,7 +126,7 @@ def _balances(settings: Mapping[str, Setting]) -> dict[EvmAddress, Wei]:
 
 
 def parse_btc(value: object) -> Wei:
-    """An amount like `"1000 BTC"` or `"0.5 BTC"`, to 18 places, exactly; raises `ValueError`."""
+    """Parse an amount such as `"0.5 BTC"`, with up to 18 decimal places, without rounding. Raises `ValueError`."""
     if not isinstance(value, str) or not (found := _AMOUNT.fullmatch(value)):
-        raise ValueError('an amount like "1000 BTC" or "0.5 BTC" is needed')
+        raise ValueError('must be an amount such as "1000 BTC" or "0.5 BTC"')
     return Wei(int(Decimal(found[1] + (found[2] or "")) * 10**18))

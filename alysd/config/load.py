@@ -1,4 +1,4 @@
-"""The layers of the configuration, each over the one before: defaults, TOML file, `ALYS_*`, `--set`."""
+"""Merges the layers of the configuration: defaults, TOML file, `ALYS_*`, `--set`. Later layers override."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,10 +16,10 @@ ENVIRONMENT_PREFIX = "ALYS_"
 
 
 def load_config(path: Path | None, *, environment: Mapping[str, str], overrides: Sequence[str] = ()) -> AlysConfig:
-    """Merge the layers and validate the result, each value by itself and then across sections.
+    """Merge the layers and validate the result: first each value by itself, then across sections.
 
-    `environment` is the process's; of it `ALYS_SECTION__KEY` counts. `overrides` are `key=value` texts. Raises
-    `InvalidConfig` with every problem found, or `ConfigError` for a file that cannot be read at all.
+    Variables of `environment` named `ALYS_SECTION__KEY` set options; others are ignored. `overrides` are
+    `key=value` texts. Raises `InvalidConfig` with all problems, or `ConfigError` for a file that cannot be read.
     """
     problems: list[str] = []
     settings = {} if path is None else read_settings(path, what="the configuration file")
@@ -42,12 +42,15 @@ def load_config(path: Path | None, *, environment: Mapping[str, str], overrides:
 
 
 def known_keys() -> list[str]:
-    """Every option's dotted key, in the order of the documentation."""
+    """Return the dotted keys of all options, in the order of the documentation."""
     return [f"{name}.{field.name}" for name, cls in SECTIONS.items() for field in attrs.fields(cls)]
 
 
 def _environment_settings(environment: Mapping[str, str]) -> dict[str, Setting]:
-    """`ALYS_ENGINE__URL=…` sets engine.url; a relative path in it starts at the working directory."""
+    """Read settings from variables: `ALYS_ENGINE__URL=…` sets engine.url.
+
+    A relative path in a variable is relative to the working directory.
+    """
     return {
         name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".", 1): Setting(Text(value), Source(name))
         for name, value in environment.items()
@@ -56,19 +59,19 @@ def _environment_settings(environment: Mapping[str, str]) -> dict[str, Setting]:
 
 
 def _override_settings(overrides: Sequence[str], problems: list[str]) -> dict[str, Setting]:
-    """`--set key=value`; the last one of a key counts."""
+    """Read settings from `--set key=value` options; if a key occurs twice, the last value is used."""
     settings: dict[str, Setting] = {}
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals:
-            problems.append(f'--set {text}: a key and a value are needed, like --set "logging.level=debug"')
+            problems.append(f'--set {text}: must be KEY=VALUE, such as --set "logging.level=debug"')
             continue
         settings[key.strip()] = Setting(Text(value.strip()), Source(f"--set {key.strip()}"))
     return settings
 
 
 def _refuse_unknown(settings: Mapping[str, Setting], problems: list[str]) -> None:
-    """A key that nothing reads is a mistake; an empty section is none."""
+    """Report unknown keys as problems. An empty section is allowed."""
     known = known_keys()
     for key, setting in settings.items():
         if key in SECTIONS and setting.value != {}:

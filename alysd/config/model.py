@@ -1,7 +1,7 @@
-"""The configuration as classes: one class per section, one field per option (docs/configuration.md).
+"""The classes of the configuration: one class per section, one field per option (docs/configuration.md).
 
-Paths marked `INPUT_FILE` are files to read: a relative one starts at the folder of the file that names it.
-`storage.path` is the node's data folder: a relative one starts at the working directory.
+Paths marked `INPUT_FILE` are files to read; they are relative to the folder of the file that names them.
+`storage.path`, the node's data folder, is relative to the working directory.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ INPUT_FILE: Mapping[str, Any] = {"input_file": True}
 
 @attrs.frozen
 class ListenAddress:
-    """Where a server listens: an IP address or `localhost`, and a port from 1 to 65535."""
+    """The address of a server: an IP address or `localhost`, and a port from 1 to 65535."""
 
     host: str
     port: int
@@ -28,13 +28,13 @@ class ListenAddress:
 
     @property
     def url(self) -> str:
-        """How a browser on the same machine reaches it."""
+        """The URL of the server for a browser on the same machine."""
         return f"http://{self}"
 
 
 @attrs.frozen
 class HttpUrl:
-    """An http or https address; `text` is the whole of it, `str()` leaves user and password out."""
+    """An http or https URL. `text` is the complete URL; `str()` omits user and password."""
 
     text: str = attrs.field(repr=False)
 
@@ -48,8 +48,8 @@ class HttpUrl:
 class ChainConfig:
     """The chain, and this node's role in it.
 
-    `spec` is the chain specification, `authority_key_file` the BLS key of the authority that this node is. A node
-    without key is a follower.
+    `spec` is the chain specification, `authority_key_file` the BLS key with which this node signs as an authority.
+    A node without a key is a follower.
     """
 
     spec: Path = attrs.field(metadata=INPUT_FILE)
@@ -58,10 +58,10 @@ class ChainConfig:
 
 @attrs.frozen
 class EngineConfig:
-    """The execution client: the embedded one, or a real one over the Engine API.
+    """The execution client: the embedded engine, or a separate client over the Engine API.
 
-    `engine_url` is its authenticated port and `jwt_secret_file` the secret shared with it; `url` is its public
-    RPC, shown to people at start.
+    `engine_url` is the client's authenticated Engine API and `jwt_secret_file` the secret shared with it. `url` is
+    the client's public RPC, which the node prints at start.
     """
 
     mode: Literal["embedded", "engine-api"] = "embedded"
@@ -75,7 +75,7 @@ class ApiConfig:
     """The addresses of the node's servers.
 
     `address` serves the JSON-RPC of Alys, `ethereum_address` the Ethereum RPC of the embedded engine, and
-    `operator_address` the operator's pages (/metrics, /health/status, /status): on `address` when it is not set.
+    `operator_address` the operator's pages (/metrics, /health/status, /status), which are on `address` by default.
     """
 
     address: ListenAddress = ListenAddress("127.0.0.1", 3000)
@@ -85,7 +85,7 @@ class ApiConfig:
 
 @attrs.frozen
 class StorageConfig:
-    """`path` is the node's data folder; each node and each chain has its own."""
+    """The location of the database. `path` is the data folder; each node and each chain needs its own."""
 
     path: Path = Path("data")
 
@@ -97,10 +97,10 @@ class StorageConfig:
 
 @attrs.frozen
 class MiningConfig:
-    """Merged mining: whom this node's own work pays, and whether it works itself.
+    """Merged mining: the address that is paid, and the internal miner.
 
-    `internal` runs a miner inside the node, which only a development chain's target allows.
-    `fee_recipient` is also the miner of `getauxblock` without arguments.
+    `internal` runs a miner inside the node, which is only fast enough for the target of a development chain.
+    `fee_recipient` is paid by the internal miner, and by `getauxblock` without arguments.
     """
 
     internal: bool = False
@@ -109,7 +109,7 @@ class MiningConfig:
 
 @attrs.frozen
 class LoggingConfig:
-    """The log: its least level and its format. `auto` is text on a terminal and JSON lines elsewhere."""
+    """The log: its minimum level and its format. `auto` is text on a terminal and JSON lines otherwise."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "text", "json"] = "auto"
@@ -117,9 +117,9 @@ class LoggingConfig:
 
 @attrs.frozen
 class TracingConfig:
-    """Where OpenTelemetry traces of the node's slots go: nowhere unless one is set; needs `alysd[traces]`.
+    """The destination of OpenTelemetry traces of the node's slots; by default none are recorded.
 
-    `endpoint` takes OTLP over HTTP, `console` is the standard error stream.
+    `endpoint` is a collector for OTLP over HTTP; `console` writes to standard error. Both need `alysd[traces]`.
     """
 
     endpoint: HttpUrl | None = None
@@ -130,8 +130,8 @@ class TracingConfig:
 class DevelopmentConfig:
     """Options for development chains.
 
-    `account_key_file` holds the key of an account with money, which the node shows at start.
-    `keys_known_to_all` says that the key files are published, so that their mode is not checked.
+    `account_key_file` holds the key of a funded account, which the node prints at start. `keys_known_to_all` means
+    that the key files are published; their file mode is then not checked.
     """
 
     account_key_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
@@ -140,7 +140,7 @@ class DevelopmentConfig:
 
 @attrs.frozen
 class AlysConfig:
-    """The whole configuration, merged and validated."""
+    """The complete configuration, merged and validated."""
 
     chain: ChainConfig
     engine: EngineConfig = EngineConfig()
@@ -155,4 +155,4 @@ class AlysConfig:
 SECTIONS: Mapping[str, type[Any]] = {
     field.name: field.type for field in attrs.fields(AlysConfig) if field.type is not None
 }
-"""The class of each section, by its name in the file."""
+"""The class of each section, by the section's name in the file."""

@@ -1,4 +1,4 @@
-"""Problems of a configuration, each with its source, its key, its value and what is allowed."""
+"""Problems of a configuration: messages with the source, the key, the value and the allowed values."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from alysd.errors import ConfigError
 
 @attrs.frozen
 class Source:
-    """The source of a value: `words` names it in messages; a relative path in the value starts at `folder`."""
+    """The source of a value. `words` names it in messages; paths in the value are relative to `folder`."""
 
     words: str
     folder: Path = Path()
@@ -18,20 +18,20 @@ class Source:
 
 @attrs.frozen
 class Setting:
-    """A value as it was written, and its source."""
+    """A value before conversion, and its source."""
 
     value: object
     source: Source
 
 
 class Text(str):
-    """A value from the environment or the command line: text that is converted to the option's type."""
+    """A value from the environment or the command line, to be converted to the type of the option."""
 
     __slots__ = ()
 
 
 class InvalidConfig(ConfigError):
-    """All problems of a configuration at once; each of `problems` is a message of its own."""
+    """A configuration is invalid. `problems` has one message per problem."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
@@ -39,12 +39,12 @@ class InvalidConfig(ConfigError):
 
 
 def problem(source: Source, key: str, value: object, reason: str) -> str:
-    """Name the source, the key and the value, then the reason, which says what is allowed."""
+    """Format a problem: source, key, value, and the reason, which states what is allowed."""
     return f"{source.words}: {key} = {shown(value)}: {reason}"
 
 
 def shown(value: object) -> str:
-    """Show a value as TOML would write it, without passwords in addresses, cut to 80 characters."""
+    """Format a value as in TOML, without user and password of a URL, and with at most 80 characters."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, str):
@@ -56,5 +56,5 @@ def shown(value: object) -> str:
 
 
 def _cut(text: str) -> str:
-    """Cut to 80 characters."""
+    """Shorten a text to 80 characters."""
     return text if len(text) <= 80 else f"{text[:77]}…"

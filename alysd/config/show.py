@@ -1,4 +1,4 @@
-"""Shows the merged configuration as TOML."""
+"""Formats the merged configuration as TOML."""
 
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,9 @@ from alysd.config.model import AlysConfig, HttpUrl, ListenAddress
 
 
 def show_config(config: AlysConfig) -> str:
-    """Write every option with its value; one that is not set is left out. Secrets are never in it.
+    """Return all options that have a value, as TOML without secrets.
 
-    Keys and shared secrets stay in the files that the configuration names, and addresses lose user and password.
+    The configuration contains only the paths of key files, and URLs are shown without user and password.
     """
     import tomli_w
 
@@ -23,7 +23,7 @@ def show_config(config: AlysConfig) -> str:
 
 
 def _plain(value: object) -> object:
-    """A value as TOML has it; paths absolute, so that they mean the same in another folder."""
+    """Convert a value to a TOML type. Paths become absolute, so that they are valid in any folder."""
     if isinstance(value, Path):
         return str(value.absolute())
     if isinstance(value, HttpUrl | ListenAddress):

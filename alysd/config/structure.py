@@ -1,4 +1,4 @@
-"""Makes attrs classes of settings: checks every value and gathers every problem."""
+"""Converts settings to the fields of attrs classes, checks all values and collects all problems."""
 
 import difflib
 import os
@@ -14,16 +14,16 @@ from alysd.config.values import CONVERTER
 
 
 def between(low: int, high: int) -> Mapping[str, Any]:
-    """Metadata of a whole number that must lie from `low` to `high`, both allowed."""
+    """Return field metadata that limits a whole number to `low` to `high`, inclusive."""
     return {"between": (low, high)}
 
 
 def structure_fields(
     cls: type[Any], settings: Mapping[str, Setting], *, prefix: str, source: Source, problems: list[str]
 ) -> dict[str, Any]:
-    """Give the values of `cls`'s fields that `settings` has under `prefix`, adding to `problems` what is wrong.
+    """Convert the settings under `prefix` to values of the fields of `cls`; append problems to `problems`.
 
-    `source` is named in the problem of a required option that is not set.
+    `source` is named in the problem of a required option that is missing.
     """
     values: dict[str, Any] = {}
     for field in attrs.fields(cls):
@@ -31,7 +31,7 @@ def structure_fields(
         setting = settings.get(key)
         if setting is None:
             if field.default is attrs.NOTHING:
-                problems.append(f"{source.words}: {key} is missing, and it has no default")
+                problems.append(f"{source.words}: {key} is missing: it has no default and must be set")
             continue
         try:
             values[field.name] = _structure(field, setting)
@@ -41,19 +41,19 @@ def structure_fields(
 
 
 def unknown_key(setting: Setting, key: str, known: Iterable[str]) -> str:
-    """The problem of a key that nothing reads, with the nearest ones that are read."""
+    """Format the problem of an unknown key, with the known keys that are most similar."""
     near = difflib.get_close_matches(key, list(known), n=2, cutoff=0.6)
-    hint = f"did you mean {' or '.join(near)}?" if near else "docs/configuration.md has all keys"
+    hint = f"did you mean {' or '.join(near)}?" if near else "docs/configuration.md lists all keys"
     return f"{setting.source.words}: {key} is not a known key: {hint}"
 
 
 def _structure(field: "attrs.Attribute[Any]", setting: Setting) -> Any:
-    """One field's value; raises `ValueError` saying what is allowed."""
+    """Convert and check the value of one field. Raises `ValueError` with what is allowed."""
     value: Any = CONVERTER.structure(setting.value, cast("type[Any]", field.type))
     if bounds := field.metadata.get("between"):
         low, high = bounds
         if not low <= value <= high:
-            raise ValueError(f"a whole number from {low} to {high} is needed")
+            raise ValueError(f"must be a whole number from {low} to {high}")
     if field.metadata.get("input_file") and value is not None:
         value = setting.source.folder / value
         check_readable(value)
@@ -61,11 +61,11 @@ def _structure(field: "attrs.Attribute[Any]", setting: Setting) -> Any:
 
 
 def check_readable(path: Path) -> None:
-    """Raise `ValueError`, which says what to do, unless `path` is a file that this process may read."""
+    """Raise `ValueError` with advice unless `path` is a file that this process can read."""
     try:
         found = path.is_file()
     except OSError as error:
-        raise ValueError(f"cannot be reached: {error.strerror}") from None
+        raise ValueError(f"cannot be accessed: {error.strerror}") from None
     if not found:
         raise ValueError("there is no such file")
     if not os.access(path, os.R_OK):
@@ -76,7 +76,7 @@ def check_readable(path: Path) -> None:
 
 
 def user_name() -> str:
-    """The name of the user that this process acts as, or its number where it has none (a bare container)."""
+    """Return the name of the user of this process, or the uid if it has no name, as in minimal containers."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:

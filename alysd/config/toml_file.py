@@ -1,4 +1,4 @@
-"""TOML files, read with the line of every key, so that an error can point at it."""
+"""Reads TOML files with the line number of each key, for use in error messages."""
 
 import re
 import tomllib
@@ -10,14 +10,14 @@ from alysd.config.problems import Setting, Source
 from alysd.errors import ConfigError
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
-"""Far above any configuration or genesis in use; keeps a wrong file name from filling the memory."""
+"""The largest file that is read. A larger one is not a configuration or genesis, but a wrong file name."""
 
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(#.*)?$")
 _KEY = re.compile(r"\s*([A-Za-z0-9_.\"' -]+?)\s*=")
 
 
 def read_bounded(path: Path, *, what: str) -> bytes:
-    """Read the whole of a file; raises `ConfigError` naming `what` it was for and what to do."""
+    """Read a file of at most `MAX_FILE_BYTES`. Raises `ConfigError`; `what` names the file's purpose in it."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -31,7 +31,7 @@ def read_bounded(path: Path, *, what: str) -> bytes:
 
 
 def read_settings(path: Path, *, what: str) -> dict[str, Setting]:
-    """Read a TOML file as dotted keys; tables are opened, arrays are values. Raises `ConfigError`."""
+    """Read a TOML file and flatten its tables into dotted keys; arrays are values. Raises `ConfigError`."""
     try:
         text = read_bounded(path, what=what).decode()
     except UnicodeDecodeError as error:
@@ -50,9 +50,9 @@ def read_settings(path: Path, *, what: str) -> dict[str, Setting]:
 
 
 def key_lines(text: str) -> dict[str, int]:
-    """Find the line, from 1, of each dotted key that is written plainly (`[table]` headers, `key = value`).
+    """Return the line, counted from 1, of each dotted key in a `[table]` header or in `key = value`.
 
-    Keys that are written in another way, such as inside an inline table, have no line.
+    Keys in other forms, such as those in inline tables, are missing in the result.
     """
     lines: dict[str, int] = {}
     table = ""
@@ -66,12 +66,12 @@ def key_lines(text: str) -> dict[str, int]:
 
 
 def _plain(key: str) -> str:
-    """A dotted key without spaces and quotes."""
+    """Remove spaces and quotes around the parts of a dotted key."""
     return ".".join(part.strip(" \"'") for part in key.split("."))
 
 
 def _flatten(table: Mapping[str, object], prefix: str) -> list[tuple[str, object]]:
-    """Dotted keys with their values, in the order of the file. An empty table is a value."""
+    """Return dotted keys with their values, in the order of the file. An empty table is a value."""
     found: list[tuple[str, object]] = []
     for key, value in table.items():
         if isinstance(value, dict) and value:

@@ -1,4 +1,4 @@
-"""Converts values as written to the types of options: one function per type, which says what it allows."""
+"""Converts values to the types of options, with one function per type. Errors state what is allowed."""
 
 import ipaddress
 import types
@@ -16,59 +16,59 @@ from alysd.types.units import Sat
 from alysd.wire.evm_address import parse_address
 
 XOnlyKey = NewType("XOnlyKey", bytes)
-"""A Bitcoin public key as taproot has it (BIP-340), 32 bytes."""
+"""A Bitcoin public key as used in taproot (BIP-340), 32 bytes."""
 
 
 def _boolean(value: object, _: object) -> bool:
-    """`true` or `false`; nothing else is accepted."""
+    """Convert `true` or `false`."""
     if isinstance(value, bool):
         return value
     if isinstance(value, Text) and value in ("true", "false"):
         return value == "true"
-    raise ValueError("true or false is needed")
+    raise ValueError("must be true or false")
 
 
 def _integer(value: object, _: object) -> int:
-    """A whole number; from text in decimal, with `_` between digits if wanted."""
+    """Convert a whole number. Text must be decimal and may have `_` between digits."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, Text):
         try:
             return int(value, 10)
         except ValueError:
-            raise ValueError("a whole number is needed") from None
-    raise ValueError("a whole number is needed")
+            raise ValueError("must be a whole number") from None
+    raise ValueError("must be a whole number")
 
 
 def _string(value: object, _: object) -> str:
-    """A string that is not empty."""
+    """Convert a string that is not empty."""
     if isinstance(value, str) and value:
         return str(value)
-    raise ValueError("a string that is not empty is needed")
+    raise ValueError("must be a string that is not empty")
 
 
 def _path(value: object, _: object) -> Path:
-    """A path; `~` is the home folder."""
+    """Convert a path and expand `~` to the home folder."""
     text = _string(value, str)
     if "\0" in text:
-        raise ValueError("a path cannot hold a zero byte")
+        raise ValueError("a path must not contain a zero byte")
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise ValueError("there is no such user, or no home folder: write the whole path") from None
+        raise ValueError("the user or home folder after ~ does not exist: write the absolute path") from None
 
 
 def _choice(value: object, kind: Any) -> str:
-    """One of the strings of a `Literal`."""
+    """Convert one of the strings of a `Literal`."""
     allowed: tuple[str, ...] = typing.get_args(kind)
     if isinstance(value, str) and value in allowed:
         return str(value)
-    raise ValueError("one of " + ", ".join(f'"{name}"' for name in allowed) + " is needed")
+    raise ValueError("must be one of " + ", ".join(f'"{name}"' for name in allowed))
 
 
 def _listen_address(value: object, _: object) -> ListenAddress:
-    """`host:port`, IPv6 in brackets."""
-    needed = 'an address like "127.0.0.1:3000" or "[::1]:3000" is needed, its port from 1 to 65535'
+    """Convert `host:port`; an IPv6 address must be in brackets."""
+    needed = 'must be an address such as "127.0.0.1:3000" or "[::1]:3000", with a port from 1 to 65535'
     host, colon, port = (value if isinstance(value, str) else "").rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or not 1 <= int(port[:6]) <= 65535:
         raise ValueError(needed)
@@ -83,8 +83,8 @@ def _listen_address(value: object, _: object) -> ListenAddress:
 
 
 def _http_url(value: object, _: object) -> HttpUrl:
-    """An http(s) address with a host and, if given, a port in range."""
-    needed = 'an address like "http://127.0.0.1:8551" is needed'
+    """Convert an http or https URL with a host and, optionally, a valid port."""
+    needed = 'must be a URL such as "http://127.0.0.1:8551"'
     try:
         url = urlsplit(value if isinstance(value, str) else "")
         port = url.port
@@ -96,24 +96,24 @@ def _http_url(value: object, _: object) -> HttpUrl:
 
 
 def hex_bytes(value: object, length: int, what: str) -> bytes:
-    """Exactly `length` bytes in hex, with or without 0x; raises `ValueError` naming `what` they are."""
+    """Parse exactly `length` bytes in hex, with or without 0x. Raises `ValueError`, in which `what` names them."""
     text = value.removeprefix("0x") if isinstance(value, str) else ""
     try:
         data = bytes.fromhex(text)
     except ValueError:
         data = b""
     if len(data) != length or len(text) != 2 * length:
-        raise ValueError(f"{what} is needed: {length} bytes in hex")
+        raise ValueError(f"must be {what}: {length} bytes in hex")
     return data
 
 
 def _evm_address(value: object, _: object) -> EvmAddress:
-    """An account, its checksum right where it has one."""
+    """Convert the address of an account. A checksum (EIP-55) is verified if present."""
     return parse_address(value if isinstance(value, str) else "")
 
 
 def _optional(value: object, kind: Any) -> Any:
-    """The value of an optional option; empty text (`ALYS_X__Y=`) unsets it."""
+    """Convert the value of an option that may be None. Empty text (`ALYS_X__Y=`) is None."""
     if isinstance(value, Text) and not value:
         return None
     (inner,) = (part for part in typing.get_args(kind) if part is not type(None))
@@ -121,9 +121,9 @@ def _optional(value: object, kind: Any) -> Any:
 
 
 def _tuple(value: object, kind: Any) -> tuple[Any, ...]:
-    """An array of values of one type; the error names the place, from 0."""
+    """Convert an array of values of one type. Errors name the index of the item, counted from 0."""
     if not isinstance(value, list):
-        raise ValueError("an array is needed")
+        raise ValueError("must be an array")
     items = cast("list[object]", value)
     inner = typing.get_args(kind)[0]
     found: list[Any] = []
@@ -136,12 +136,12 @@ def _tuple(value: object, kind: Any) -> tuple[Any, ...]:
 
 
 def _is_optional(kind: Any) -> bool:
-    """Whether a type is `X | None`."""
+    """Return whether a type is `X | None`."""
     return typing.get_origin(kind) in (types.UnionType, Union) and type(None) in typing.get_args(kind)
 
 
 def _converter() -> cattrs.Converter:
-    """The hooks for every type that an option can have; each raises `ValueError` saying what is allowed."""
+    """Make a converter for all types of options. Its hooks raise `ValueError` with what is allowed."""
     converter = cattrs.Converter(detailed_validation=False)
     converter.register_structure_hook(bool, _boolean)
     converter.register_structure_hook(int, _integer)
@@ -162,4 +162,4 @@ def _converter() -> cattrs.Converter:
 
 
 CONVERTER = _converter()
-"""Structures one value by an option's type; raises `ValueError` whose text says what is allowed."""
+"""Converts a value to the type of an option. Raises `ValueError` with what is allowed."""

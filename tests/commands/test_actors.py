@@ -137,5 +137,5 @@ def test_a_folder_whose_path_is_too_long_for_a_socket_is_refused(
     """The node would start without the socket, or end with an error of the system."""
     assert command(tmp_path / ("x" * 120), "list") == 2
     error = capsys.readouterr().err
-    assert "the system allows 107: choose a shorter path" in error
+    assert "but at most 107 are allowed: choose a shorter path" in error
     assert "--set storage.path" in error

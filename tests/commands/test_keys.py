@@ -44,7 +44,7 @@ def test_a_key_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[
     before = path.read_bytes()
     assert main(["keys", "new", "bitcoin", "--out", str(path)]) == 2
     assert path.read_bytes() == before
-    assert "exists already" in capsys.readouterr().err
+    assert "the file exists" in capsys.readouterr().err
 
 
 def test_a_file_of_unknown_kind_wants_to_be_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,31 +41,43 @@ def test_the_development_chain_is_as_documented() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('"test-chain"', '"Test chain"', 'chain.toml:1: name = "Test chain": 1 to 32 of a-z, 0-9 and -'),
-        ("4242", "0", "chain.toml:2: chain_id = 0: a whole number from 1 to 4294967295"),
-        ("4242", "4294967296", "chain_id = 4294967296: a whole number from 1"),
-        ("0x" + "a1" * 48, "0x" + "a1" * 47, "item 0: a BLS public key is needed: 48 bytes in hex"),
-        ('["0x' + "a1" * 48 + '"]', "[]", "authorities = []: at least one is needed"),
+        (
+            '"test-chain"',
+            '"Test chain"',
+            'chain.toml:1: name = "Test chain": must be 1 to 32 characters of a-z, 0-9 and -',
+        ),
+        ("4242", "0", "chain.toml:2: chain_id = 0: must be a whole number from 1 to 4294967295"),
+        ("4242", "4294967296", "chain_id = 4294967296: must be a whole number from 1"),
+        ("0x" + "a1" * 48, "0x" + "a1" * 47, "item 0: must be a BLS public key: 48 bytes in hex"),
+        ('["0x' + "a1" * 48 + '"]', "[]", "authorities = []: must have at least one entry"),
         (
             '["0x' + "a1" * 48 + '"]',
             '["0x' + "a1" * 48 + '", "0x' + "a1" * 48 + '"]',
-            "one stands there twice",
+            "contains an entry twice",
         ),
         (
             '["0x' + "a1" * 48 + '"]',
             json.dumps([f"0x{number:096x}" for number in range(1025)]),
-            "at most 1024 have a place in a block's list of approvals",
+            "must have at most 1024 entries",
         ),
         ("0x405C", "0x405c", "EIP-55"),
-        ("23d797ca", "23d797", "item 0: an x-only Bitcoin public key is needed: 32 bytes in hex"),
-        ('"regtest"', '"testnet4"', 'one of "mainnet", "testnet", "signet", "regtest" is needed'),
-        ("peg_in_minimum = 100_000", "peg_in_minimum = 0", "peg_in_minimum = 0: a whole number from 1"),
-        ("pow_limit = 0x207fffff", "pow_limit = 0x20800000", "pow_limit = 545259520: a compact target is needed"),
-        ("\nbits = 0x207fffff", "\nbits = 0", "bits = 0: a compact target is needed"),
-        ("pow_limit = 0x207fffff", "pow_limit = 0x1d00ffff", "the target is easier than pow_limit (0x1d00ffff)"),
+        ("23d797ca", "23d797", "item 0: must be an x-only Bitcoin public key: 32 bytes in hex"),
+        ('"regtest"', '"testnet4"', 'must be one of "mainnet", "testnet", "signet", "regtest"'),
+        ("peg_in_minimum = 100_000", "peg_in_minimum = 0", "peg_in_minimum = 0: must be a whole number from 1"),
+        ("pow_limit = 0x207fffff", "pow_limit = 0x20800000", "pow_limit = 545259520: must be a compact target"),
+        ("\nbits = 0x207fffff", "\nbits = 0", "bits = 0: must be a compact target"),
+        (
+            "pow_limit = 0x207fffff",
+            "pow_limit = 0x1d00ffff",
+            "its target must not be above that of pow_limit (0x1d00ffff)",
+        ),
         ("bits = ", "bitz = ", "bitz is not a known key: did you mean bits?"),
-        ("chain_id = 4242", "chain_id = 4242\nmax_withdrawals = 1", "room for every fee address and the miner"),
-        ("chain_id = 4242", "chain_id = 4242\nslot_seconds = 0", "slot_seconds = 0: a whole number from 1 to 60"),
+        ("chain_id = 4242", "chain_id = 4242\nmax_withdrawals = 1", "must exceed the number of fee addresses"),
+        (
+            "chain_id = 4242",
+            "chain_id = 4242\nslot_seconds = 0",
+            "slot_seconds = 0: must be a whole number from 1 to 60",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, old: str, new: str, words: str) -> None:
@@ -77,7 +89,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path, old: str, new: str, words: st
 def test_a_missing_parameter_is_named(tmp_path: Path) -> None:
     """A chain would get a parameter that nobody chose."""
     found = refusal(tmp_path, CHAIN.replace("chain_id = 4242\n", ""))
-    assert found == ["chain.toml: chain_id is missing, and it has no default"]
+    assert found == ["chain.toml: chain_id is missing: it has no default and must be set"]
 
 
 def genesis(**changes: Any) -> dict[str, Any]:
@@ -90,12 +102,12 @@ def genesis(**changes: Any) -> dict[str, Any]:
     [
         ("{", "genesis.json: not valid JSON"),
         ("[" * 5_000, "genesis.json: not valid JSON"),
-        ("[]", "genesis.json: an execution genesis is a JSON object"),
-        (genesis(config={"chainId": 1}), "config.chainId is 1, but chain_id of test-chain is 4242"),
+        ("[]", "genesis.json: the execution genesis must be a JSON object"),
+        (genesis(config={"chainId": 1}), "config.chainId is 1, but chain test-chain has chain_id 4242"),
         (genesis(config=3), "config.chainId is None"),
-        (genesis(alloc={}), "no bridge contract at 0xbbbb"),
-        (genesis(alloc=[]), "no bridge contract at 0xbbbb"),
-        (genesis(alloc={"0x" + "bb" * 20: {"balance": "0x1"}}), "no bridge contract"),
+        (genesis(alloc={}), "no contract code at 0xbbbb"),
+        (genesis(alloc=[]), "no contract code at 0xbbbb"),
+        (genesis(alloc={"0x" + "bb" * 20: {"balance": "0x1"}}), "no contract code"),
     ],
 )
 def test_a_genesis_of_another_chain_or_none_is_refused(tmp_path: Path, document: object, words: str) -> None:
@@ -109,6 +121,6 @@ def test_a_gas_limit_that_pays_for_more_bytes_than_a_block_may_have_is_refused(t
     genesis = {**GENESIS, "gasLimit": hex(40_000_000)}
     (words,) = refusal(tmp_path, genesis=genesis)
     assert words == (
-        "genesis.json: gasLimit 40,000,000 pays for blocks of 10,262,144 bytes, but max_block_bytes of test-chain "
-        "is 8,388,608: raise the one or lower the other"
+        "genesis.json: gasLimit 40,000,000 allows blocks of 10,262,144 bytes, but max_block_bytes of test-chain "
+        "is 8,388,608: lower gasLimit or raise max_block_bytes"
     )

@@ -61,11 +61,11 @@ def test_the_specification_that_is_written_reads_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("accounts", "words"),
     [
-        (f'"{RICH}" = "1000"', 'an amount like "1000 BTC"'),
-        (f'"{RICH}" = 1000', 'an amount like "1000 BTC"'),
+        (f'"{RICH}" = "1000"', 'an amount such as "1000 BTC"'),
+        (f'"{RICH}" = 1000', 'an amount such as "1000 BTC"'),
         ('"0x12" = "1 BTC"', "an EVM address is needed"),
-        (f'"0x{"bb" * 20}" = "1 BTC"', "a contract of the protocol stands there"),
-        (f'"{RICH}" = "1 BTC"\n"{RICH.lower()}" = "2 BTC"', "stands there twice"),
+        (f'"0x{"bb" * 20}" = "1 BTC"', "the address is reserved for a contract of the protocol"),
+        (f'"{RICH}" = "1 BTC"\n"{RICH.lower()}" = "2 BTC"', "the address is listed twice"),
     ],
 )
 def test_accounts_that_cannot_be_are_refused(tmp_path: Path, accounts: str, words: str) -> None:
@@ -93,5 +93,5 @@ def test_every_amount_is_exact(wei: int) -> None:
 )
 def test_what_is_no_amount_is_refused(text: object) -> None:
     """A typing mistake would become somebody's balance."""
-    with pytest.raises(ValueError, match="an amount like"):
+    with pytest.raises(ValueError, match="an amount such as"):
         parse_btc(text)

@@ -40,7 +40,7 @@ def test_a_new_file_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -> No
 def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
     """A second `keys new` would destroy a share of the locked BTC."""
     path = key(tmp_path / "k", "precious")
-    with pytest.raises(ConfigError, match="exists already"):
+    with pytest.raises(ConfigError, match="the file exists"):
         write_key_file(path, "bls", SECRET, "0x")
     assert path.read_text() == "precious"
 
@@ -73,7 +73,7 @@ def test_bare_hex_is_a_key_of_unknown_kind(tmp_path: Path, text: str) -> None:
 )
 def test_what_is_no_key_is_refused_without_showing_it(tmp_path: Path, text: str) -> None:
     """Half a key would be used, or a secret printed."""
-    with pytest.raises(ConfigError, match="one line of 32 bytes in hex is needed") as caught:
+    with pytest.raises(ConfigError, match="must have one line with 32 bytes in hex") as caught:
         read_key_file(key(tmp_path / "k", text))
     assert SECRET.hex() not in str(caught.value)
 
@@ -81,7 +81,7 @@ def test_what_is_no_key_is_refused_without_showing_it(tmp_path: Path, text: str)
 def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
     """The share of the BTC would sign blocks, where its signatures are public."""
     path = key(tmp_path / "k", f"# alysd bitcoin key\n{SECRET.hex()}\n")
-    with pytest.raises(ConfigError, match="a bitcoin key, but a bls key is needed"):
+    with pytest.raises(ConfigError, match="this is a bitcoin key, but a bls key is required"):
         read_key_file(path, kind="bls")
 
 

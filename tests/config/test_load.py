@@ -77,7 +77,7 @@ def test_an_error_names_file_line_key_value_and_what_is_allowed(tmp_path: Path) 
     """A person would have to search."""
     path = folder_with(tmp_path, RIGHT + '\n[logging]\n# how much\nlevel = "loud"\n')
     assert refusal(path) == [
-        f'{path}:7: logging.level = "loud": one of "debug", "info", "warning", "error" is needed'
+        f'{path}:7: logging.level = "loud": must be one of "debug", "info", "warning", "error"'
     ]
 
 
@@ -85,9 +85,9 @@ def test_errors_name_the_variable_or_the_option_of_the_command_line(tmp_path: Pa
     """The file would be blamed for what stands elsewhere."""
     path = folder_with(tmp_path)
     (variable,) = refusal(path, ALYS_MINING__INTERNAL="yes")
-    assert variable == 'ALYS_MINING__INTERNAL: mining.internal = "yes": true or false is needed'
+    assert variable == 'ALYS_MINING__INTERNAL: mining.internal = "yes": must be true or false'
     (option,) = refusal(path, "storage.path=")
-    assert option == '--set storage.path: storage.path = "": a string that is not empty is needed'
+    assert option == '--set storage.path: storage.path = "": must be a string that is not empty'
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) ->
     assert address == f"{path}:5: api.adress is not a known key: did you mean api.address or api.operator_address?"
     assert engine.startswith(f"{path}:7: engin.url is not a known key: did you mean engine.url")
     (far,) = refusal(folder_with(tmp_path), ALYS_QQQ="1")
-    assert far == "ALYS_QQQ: qqq is not a known key: docs/configuration.md has all keys"
+    assert far == "ALYS_QQQ: qqq is not a known key: docs/configuration.md lists all keys"
 
 
 def test_a_value_where_a_section_belongs_is_said_so(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_an_empty_section_is_no_mistake(tmp_path: Path) -> None:
 def test_what_is_required_and_missing_is_named(tmp_path: Path) -> None:
     """A node without a chain would fail somewhere later."""
     path = folder_with(tmp_path, "[storage]\npath = 'x'\n")
-    assert refusal(path) == [f"{path}: chain.spec is missing, and it has no default"]
+    assert refusal(path) == [f"{path}: chain.spec is missing: it has no default and must be set"]
     assert refusal(None)[0].startswith("configuration (no --config given): chain.spec is missing")
 
 

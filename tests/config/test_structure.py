@@ -42,12 +42,12 @@ def test_both_bounds_are_allowed(number: int) -> None:
 def test_beyond_the_bounds_is_refused_with_them(number: int) -> None:
     """A chain or node that cannot run would start."""
     _, problems = structure(needed=Setting("x", HERE), number=Setting(number, HERE))
-    assert problems == [f"somewhere:1: shape.number = {number}: a whole number from 1 to 10 is needed"]
+    assert problems == [f"somewhere:1: shape.number = {number}: must be a whole number from 1 to 10"]
 
 
 def test_a_required_field_that_is_missing_blames_the_source() -> None:
     """The node would fail later, in other words."""
-    assert structure() == ({}, ["the file: shape.needed is missing, and it has no default"])
+    assert structure() == ({}, ["the file: shape.needed is missing: it has no default and must be set"])
 
 
 def test_a_file_is_looked_for_where_its_source_stands(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_file_that_may_not_be_read_says_what_to_do(tmp_path: Path, monkeypatch
 
 def test_a_path_that_cannot_be_reached_is_refused_in_words(tmp_path: Path) -> None:
     """Too long a name would end in a stack trace."""
-    with pytest.raises(ValueError, match=r"cannot be reached: File name too long|there is no such file"):
+    with pytest.raises(ValueError, match=r"cannot be accessed: File name too long|there is no such file"):
         check_readable(tmp_path / ("x" * 5000))
 
 

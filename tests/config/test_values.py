@@ -64,21 +64,21 @@ def test_what_is_right_is_understood(value: object, kind: Any, meant: object) ->
         ("a\0b", Path, "zero byte"),
         ("medium", Level, 'one of "low", "high"'),
         (1, Level, 'one of "low", "high"'),
-        ("127.0.0.1", ListenAddress, "an address like"),
-        ("127.0.0.1:0", ListenAddress, "an address like"),
-        ("127.0.0.1:65536", ListenAddress, "an address like"),
-        ("127.0.0.1:³", ListenAddress, "an address like"),
-        ("::1:3000", ListenAddress, "an address like"),
-        ("[127.0.0.1]:3000", ListenAddress, "an address like"),
-        ("example.org:3000", ListenAddress, "an address like"),
-        (3000, ListenAddress, "an address like"),
-        ("127.0.0.1:8551", HttpUrl, "an address like"),
-        ("ftp://host", HttpUrl, "an address like"),
-        ("http://", HttpUrl, "an address like"),
-        ("http://host:99999", HttpUrl, "an address like"),
-        ("http://host:0", HttpUrl, "an address like"),
-        ("http://[::1", HttpUrl, "an address like"),
-        (1, HttpUrl, "an address like"),
+        ("127.0.0.1", ListenAddress, "an address such as"),
+        ("127.0.0.1:0", ListenAddress, "an address such as"),
+        ("127.0.0.1:65536", ListenAddress, "an address such as"),
+        ("127.0.0.1:³", ListenAddress, "an address such as"),
+        ("::1:3000", ListenAddress, "an address such as"),
+        ("[127.0.0.1]:3000", ListenAddress, "an address such as"),
+        ("example.org:3000", ListenAddress, "an address such as"),
+        (3000, ListenAddress, "an address such as"),
+        ("127.0.0.1:8551", HttpUrl, "a URL such as"),
+        ("ftp://host", HttpUrl, "a URL such as"),
+        ("http://", HttpUrl, "a URL such as"),
+        ("http://host:99999", HttpUrl, "a URL such as"),
+        ("http://host:0", HttpUrl, "a URL such as"),
+        ("http://[::1", HttpUrl, "a URL such as"),
+        (1, HttpUrl, "a URL such as"),
         ("0x" + "ab" * 19, EvmAddress, "EVM address"),
         ("0x2992504C5C8fe1995c84EA5e98aaB0A146bBd47d", EvmAddress, "EIP-55"),
         (1, EvmAddress, "EVM address"),
@@ -86,7 +86,7 @@ def test_what_is_right_is_understood(value: object, kind: Any, meant: object) ->
         ("zz" * 32, XOnlyKey, "32 bytes in hex"),
         ("ab " * 32, XOnlyKey, "32 bytes in hex"),
         ("ab", tuple[int, ...], "an array"),
-        ([1, "x"], tuple[int, ...], "item 1: a whole number"),
+        ([1, "x"], tuple[int, ...], "item 1: must be a whole number"),
     ],
 )
 def test_what_is_wrong_is_refused_with_what_is_allowed(value: object, kind: Any, words: str) -> None:
@@ -115,5 +115,5 @@ def test_home_is_understood_in_paths(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_home_folder_that_nobody_has_is_a_mistake_in_words() -> None:
     """`~nobody-has-this-name/x` would end in a stack trace."""
-    with pytest.raises(ValueError, match="write the whole path"):
+    with pytest.raises(ValueError, match="write the absolute path"):
         structure("~nobody-has-this-name/x", Path)
