@@ -1,4 +1,7 @@
-"""`alysd ...`: finds the command and runs it. Imports no large module, so that --help answers at once."""
+"""The command line of `alysd`: selects the command and runs it.
+
+This module imports no large module, so that --help is fast.
+"""
 
 import argparse
 import importlib
@@ -22,11 +25,14 @@ COMMANDS = {
     "actors": "list, restart, suspend or resume parts of a running node",
     "mine": "merge-mine from a Bitcoin node",
 }
-"""Each is a module of `alysd.commands` with `add_arguments(parser)` and `run(args) -> exit code`."""
+"""The commands with their help texts.
+
+Each command is a module of `alysd.commands` with `add_arguments(parser)` and `run(args) -> exit code`.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. The exit status is the command's, 2 for what the user can fix, 130 for Ctrl-C."""
+    """Run a command and return the exit status: that of the command, 2 for a `UserError`, 130 for Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     chosen = next((word for word in words if word in COMMANDS), None)
     module = importlib.import_module(f"alysd.commands.{chosen}") if chosen else None
@@ -42,18 +48,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away: there is nobody to tell
+        sys.stderr.close()  # the reader of the output has closed the pipe
         return 1
 
 
 def error_text(error: "UserError") -> str:
-    """The text of an error for the terminal: without stack trace, `alysd:` before each problem."""
+    """Format an error for the terminal, with `alysd:` before each problem."""
     problems: Sequence[str] = getattr(error, "problems", None) or [str(error)]
     return "".join("alysd: " + text.replace("\n", "\n       ") + "\n" for text in problems)
 
 
 def _parser(chosen: str | None, module: "ModuleType | None") -> argparse.ArgumentParser:
-    """The whole command line; the arguments only of the command that was chosen."""
+    """Make the parser. Only the chosen command gets its arguments, because only its module is imported."""
     parser = argparse.ArgumentParser(
         prog="alysd", description="The node of Alys, a merge-mined Bitcoin sidechain with Ethereum contracts."
     )

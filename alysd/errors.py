@@ -1,28 +1,28 @@
-"""Every error that alysd names, as one tree. The branch of an error decides how it is handled.
+"""All error classes of alysd, in one tree. The branch of an error decides how it is handled.
 
     AlysError
-    ├─ Refused               the sender's fault: answer it, change nothing
-    │  ├─ InvalidBlock       a block breaks a rule of docs/protocol.md   (consensus.violations has the leaves)
-    │  ├─ InvalidWork        a proof of work breaks a rule               (consensus.violations has the leaves)
-    │  ├─ Malformed          bytes or text that do not parse
-    │  └─ NotNow             a right request that the node's present state does not allow
-    ├─ Unavailable           a system beside the node does not answer: retry with backoff
+    ├─ Refused               the request is wrong or not possible now: answer with it, change nothing
+    │  ├─ InvalidBlock       a block breaks a rule of docs/protocol.md   (subclasses in consensus.violations)
+    │  ├─ InvalidWork        a proof of work breaks a rule               (subclasses in consensus.violations)
+    │  ├─ Malformed          bytes or text cannot be parsed
+    │  └─ NotNow             a valid request that the node cannot serve in its current state
+    ├─ Unavailable           an external system does not answer: retry with backoff
     │  ├─ EngineUnavailable
     │  ├─ BitcoinUnavailable
     │  └─ NodeUnavailable
-    ├─ EngineBehind          the execution client does not know a block of the node: feed it
-    ├─ ComponentError        a system beside the node answers with an error of its own
-    ├─ WouldDoubleSign       the guard on disk forbids this signature
+    ├─ EngineBehind          the execution client does not know a block of the node: send it the missing blocks
+    ├─ ComponentError        an external system answers with an error
+    ├─ WouldDoubleSign       the signing guard forbids this signature
     ├─ StoreError            the database cannot be read or written
-    ├─ Corrupt               stored data does not read back as written: stop
-    └─ UserError             a mistake in a configuration or a command: printed without stack trace
+    ├─ Corrupt               stored data is damaged: stop the node
+    └─ UserError             a mistake in a configuration or a command: print it without stack trace
        ├─ ConfigError
        ├─ DataFolderInUse
-       ├─ WrongChain         the data folder or the execution client is of another chain
+       ├─ WrongChain         the data folder or the execution client belongs to another chain
        └─ AddressInUse
 
-`HANDLING`, below the classes, has one row per branch that is handled in its own way: what the actor runtime does,
-which code the JSON-RPC answers, with which status a command exits.
+`HANDLING`, below the classes, defines for each branch the reaction of the actor runtime, the error code of the
+JSON-RPC, and the exit status of a command.
 """
 
 from collections.abc import Mapping
@@ -33,36 +33,36 @@ import attrs
 
 
 class AlysError(Exception):
-    """The root of the tree: catching it catches all that alysd names and nothing else."""
+    """The base class of all errors of alysd."""
 
 
 class Refused(AlysError):
-    """The sender's fault. The request is answered with this error and nothing else changes."""
+    """A request is refused: it is answered with this error, and no state changes."""
 
 
 class InvalidBlock(Refused):
-    """A block breaks a rule; each rule has a subclass that carries what was expected and what was found."""
+    """A block breaks a rule. Each rule has a subclass with the expected value and the value found."""
 
 
 class InvalidWork(Refused):
-    """A proof of work breaks a rule; each rule has a subclass that carries expected and found."""
+    """A proof of work breaks a rule. Each rule has a subclass with the expected value and the value found."""
 
 
 class Malformed(Refused):
-    """Bytes or text from outside that do not parse, or pass a bound before parsing."""
+    """Bytes or text from outside cannot be parsed, or exceed a limit that is checked before parsing."""
 
 
 class NotNow(Refused):
-    """A right request that the node's present state does not allow; the message says why."""
+    """A valid request cannot be served in the node's current state. The message says why."""
 
 
 class Unavailable(AlysError):
-    """A system beside the node did not answer, or not in time."""
+    """An external system did not answer, or not in time."""
 
 
 @attrs.frozen(str=False)
 class EngineUnavailable(Unavailable):
-    """The execution client at `url` did not answer; `reason` in words, with the seconds waited if it was that."""
+    """The execution client at `url` did not answer. `reason` is text; for a timeout it has the seconds."""
 
     url: str
     reason: str
@@ -73,7 +73,7 @@ class EngineUnavailable(Unavailable):
 
 @attrs.frozen(str=False)
 class BitcoinUnavailable(Unavailable):
-    """The Bitcoin node at `url` did not answer; `reason` in words."""
+    """The Bitcoin node at `url` did not answer. `reason` is text."""
 
     url: str
     reason: str
@@ -84,7 +84,7 @@ class BitcoinUnavailable(Unavailable):
 
 @attrs.frozen(str=False)
 class NodeUnavailable(Unavailable):
-    """The Alys node at `url`, asked by one of the commands, did not answer; `reason` in words."""
+    """The Alys node at `url`, called by a command, did not answer. `reason` is text."""
 
     url: str
     reason: str
@@ -95,7 +95,7 @@ class NodeUnavailable(Unavailable):
 
 @attrs.frozen(str=False)
 class EngineBehind(AlysError):
-    """The execution client does not know the block `payload` (its hash): it lags behind, or has lost its data."""
+    """The execution client does not know the block with hash `payload`: it lags behind or has lost data."""
 
     payload: bytes
 
@@ -105,7 +105,7 @@ class EngineBehind(AlysError):
 
 @attrs.frozen(str=False)
 class ComponentError(AlysError):
-    """A system beside the node answered `method` with its own error `code` and `message`."""
+    """An external system answered the call of `method` with an error, given by its `code` and `message`."""
 
     component: str
     method: str
@@ -117,23 +117,23 @@ class ComponentError(AlysError):
 
 
 class WouldDoubleSign(AlysError):
-    """The guard on disk forbids a signature: its slot is before the last signed, or signed with another root."""
+    """The signing guard forbids a signature: its slot is too old, or another root was signed in it."""
 
 
 class StoreError(AlysError):
-    """The database cannot be read or written: a full disk, a lost file."""
+    """The database cannot be read or written, for example because the disk is full."""
 
 
 class Corrupt(AlysError):
-    """Stored data does not read back as it was written. The node stops."""
+    """Stored data is damaged: it differs from what was written. The node stops."""
 
 
 class UserError(AlysError):
-    """A mistake in a configuration or a command. The message says what to do; it is shown without stack trace."""
+    """A mistake in a configuration or a command. The message says what to do; no stack trace is printed."""
 
 
 class ConfigError(UserError):
-    """A configuration value is wrong: the message names file, key, value and what is allowed."""
+    """A configuration value is invalid. The message names the file, the key, the value and what is allowed."""
 
 
 class DataFolderInUse(UserError):
@@ -141,15 +141,15 @@ class DataFolderInUse(UserError):
 
 
 class WrongChain(UserError):
-    """A data folder or an execution client belongs to another chain than the one configured."""
+    """A data folder or an execution client does not belong to the configured chain."""
 
 
 class AddressInUse(UserError):
-    """A port that the configuration names is taken."""
+    """Another process uses a port that the configuration names."""
 
 
 class RpcCode(IntEnum):
-    """Error codes of the node's own JSON-RPC for what its methods answer (docs/json-rpc.md, "Errors")."""
+    """Error codes of the methods of the node's JSON-RPC (docs/json-rpc.md, "Errors")."""
 
     INTERNAL_ERROR = -32603
     BLOCK_NOT_FOUND = -32604
@@ -159,11 +159,11 @@ class RpcCode(IntEnum):
 
 @attrs.frozen
 class Handling:
-    """How errors of a class are handled.
+    """The handling of errors of one class.
 
-    `kind` is the value of the actor runtime's `FailureKind`. A `refusal` is raised to the sender of the message
-    and does not crash the actor that raises it. After a `fatal` error nothing restarts: the operator has to act.
-    `exit_status` is that of the command which the error ends.
+    `kind` is a value of the actor runtime's `FailureKind`. A `refusal` is raised to the sender of the message
+    and does not crash the actor that raises it. A `fatal` error stops the node without restarts, because the
+    operator has to act. `exit_status` is the exit status of a command that the error ends.
     """
 
     kind: str
@@ -186,16 +186,16 @@ HANDLING: Mapping[type[AlysError], Handling] = MappingProxyType({
     Corrupt: Handling("resource exhaustion", RpcCode.INTERNAL_ERROR, 1, fatal=True),
     UserError: Handling("configuration", RpcCode.INTERNAL_ERROR, 2, fatal=True),
 })  # fmt: skip
-"""The handling of each branch of the tree. A class without a row is handled as its nearest base class."""
+"""The handling of each branch of the tree. A class without a row is handled like its nearest base class."""
 
 
 def handling(error: BaseException) -> Handling:
-    """The handling of an error: the row of its nearest base class, and that of `AlysError` outside the tree."""
+    """Return the handling of an error. Errors that are not in the tree are handled like `AlysError`."""
     return next((HANDLING[base] for base in type(error).__mro__ if base in HANDLING), HANDLING[AlysError])
 
 
 def user_error_in(error: BaseException) -> UserError | None:
-    """The first `UserError` among an error, its causes and the members of its groups, or None."""
+    """Return the first `UserError` among an error, its causes and the members of its groups, or None."""
     if isinstance(error, UserError):
         return error
     inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())

@@ -1,4 +1,4 @@
-"""What the tree of a node is built on: the real systems that a configuration names, opened and closed in order."""
+"""Opens and closes the resources of a node: database, execution client, signer, clock and tracing."""
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class NodeResources:
-    """Everything outside the tree.
+    """The resources that the actors of a node use.
 
-    `sync_engine` is the same execution client as `engine`, with the longer deadlines that catching up takes. A
-    node without `signer` is a follower.
+    `sync_engine` is the same execution client as `engine`, with longer deadlines for catching up. A node without
+    `signer` is a follower.
     """
 
     context: ChainContext
@@ -46,15 +46,15 @@ class NodeResources:
 
     @property
     def role(self) -> Role:
-        """Whether the node makes blocks."""
+        """The node's role: an authority makes blocks, a follower does not."""
         return "follower" if self.signer is None else "authority"
 
 
 @asynccontextmanager
 async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
-    """Open what the configuration names; close it in reverse order, also after an error.
+    """Open the resources that the configuration names; close them in reverse order, also after an error.
 
-    Raises a `UserError` that says what to do for a data folder or an engine that cannot be used.
+    Raises `UserError` with advice if the data folder or the engine cannot be used.
     """
     config, genesis = valid.config, valid.genesis
     async with AsyncExitStack() as stack:
@@ -94,7 +94,7 @@ class _Execution:
 
 
 async def _execution(valid: ValidNode, timing: Timing) -> _Execution:
-    # Imported where it is chosen: each of the two takes a good part of a second, and neither needs the other.
+    # Each branch imports its own modules, because importing either takes a large fraction of a second.
     section = valid.config.engine
     if section.mode == "embedded":
         from alysd.embedded import EmbeddedExecution

@@ -1,4 +1,4 @@
-"""Whether a node can start: all that can be judged without starting it. `alysd check` and `alysd run` use it."""
+"""Checks, without starting a node, whether it can start. Used by `alysd check` and `alysd run`."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Genesis:
-    """The beginning of a chain: its context, its first block and the state after that block."""
+    """The start of a chain: its context, its genesis block and the state after that block."""
 
     context: ChainContext
     block: SignedBlock
@@ -36,10 +36,10 @@ class Genesis:
 
 @attrs.frozen
 class ValidNode:
-    """A configuration that a node can start with, and what was loaded to judge it.
+    """A valid configuration, and the data that was loaded to check it.
 
-    `authority_secret` is the BLS secret of the node's authority, None for a follower. `jwt_secret` is shared with
-    the execution client, None for the embedded engine. `account` is the development account, if there is one.
+    `authority_secret` is the authority's BLS secret, or None for a follower. `jwt_secret` is shared with the
+    execution client, or None for the embedded engine. `account` is the development account, if configured.
     """
 
     config: AlysConfig
@@ -50,7 +50,7 @@ class ValidNode:
 
 
 def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
-    """Judge all that a node of this configuration needs. Raises `InvalidConfig` with every problem found."""
+    """Load and check everything that the node needs. Raises `InvalidConfig` with all problems."""
     problems: list[str] = []
 
     def judged(load: Callable[[], T]) -> T | None:
@@ -78,7 +78,7 @@ def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
 
 
 def genesis_of(spec: ChainSpec) -> Genesis:
-    """Compute the genesis block of a chain, whose hash names it. Raises `ConfigError` for a wrong genesis file."""
+    """Compute the genesis block of a chain. Raises `ConfigError` if the execution genesis is invalid."""
     payload = genesis_payload(spec.execution_genesis)
     block = genesis_block(spec, payload)
     context = ChainContext(spec, block_hash(block))
@@ -89,13 +89,13 @@ def _check_authorities(genesis: Genesis) -> None:
     for position, key in enumerate(federation_at(genesis.state, genesis.context).authorities):
         if not is_public_key(key):
             place = f"authorities[{position}] of the chain {genesis.context.spec.name}"
-            raise ConfigError(f"{place}: {key.hex()} is no BLS public key; `alysd keys show` prints one")
+            raise ConfigError(f"{place}: {key.hex()} is not a BLS public key; `alysd keys show` prints one")
 
 
 def _check_installed(config: AlysConfig) -> None:
     tracing.check_installed(config.tracing)
     if config.engine.mode == "embedded":
-        from alysd import embedded  # not needed beside a real execution client
+        from alysd import embedded  # not needed with a separate execution client
 
         embedded.check_installed()
 
@@ -113,25 +113,25 @@ def _authority_secret(config: AlysConfig) -> bytes | None:
 
 
 def _check_membership(config: AlysConfig, genesis: Genesis, secret: bytes) -> None:
-    """The authority must be a member, and a block must need no other member's approval."""
+    """Raise `ConfigError` unless the key is that of an authority whose approval alone is enough for a block."""
     name, federation = genesis.context.spec.name, federation_at(genesis.state, genesis.context)
     key = public_key(secret)
     if federation.index_of(key) is None:
         raise ConfigError(
             f'chain.authority_key_file = "{config.chain.authority_key_file}": its public key {key.hex()[:16]}… is '
-            f"none of the {len(federation.authorities)} authorities of the chain {name}"
+            f"none of the {len(federation.authorities)} authorities of the chain {name}: name another key file"
         )
     if federation.quorum > 1:
         raise ConfigError(
-            f"the chain {name} needs {federation.quorum} approvals per block, and this version does not connect "
-            "to other authorities yet: an authority runs chains of one"
+            f"the chain {name} needs {federation.quorum} approvals per block, but this version does not connect "
+            "to other authorities yet: remove chain.authority_key_file to run a follower"
         )
 
 
 def _jwt_secret(config: AlysConfig) -> bytes | None:
     if config.engine.jwt_secret_file is None:
         return None
-    from alysd.integrations.execution.auth import read_jwt_secret  # not needed beside the embedded engine
+    from alysd.integrations.execution.auth import read_jwt_secret  # not needed with the embedded engine
 
     return read_jwt_secret(config.engine.jwt_secret_file)
 
@@ -144,4 +144,4 @@ def _account(config: AlysConfig) -> EvmAddress | None:
     try:
         return address_of_secret(secret)
     except ValueError:
-        raise ConfigError(f'development.account_key_file = "{path}": not a secp256k1 key') from None
+        raise ConfigError(f'development.account_key_file = "{path}": the secret is not a secp256k1 key') from None

@@ -37,9 +37,7 @@ class ChainParameters:
     """
 
     name: str
-    chain_id: int = attrs.field(
-        metadata=between(1, 2**32 - 1)
-    )  # Namecoin computes the chain's merkle index with 32 bits
+    chain_id: int = attrs.field(metadata=between(1, 2**32 - 1))  # Namecoin's index arithmetic uses 32 bits
     authorities: tuple[BlsPublicKey, ...]
     federation_fee_addresses: tuple[EvmAddress, ...]
     federation_bitcoin_keys: tuple[XOnlyKey, ...]

@@ -1,4 +1,4 @@
-"""The machine's clock, behind the port that tests replace."""
+"""Reads the system clock through the `Clock` port, which tests replace."""
 
 import time
 
@@ -7,5 +7,5 @@ class SystemClock:
     """Implements `alysd.ports.Clock`."""
 
     def time(self) -> float:
-        """Unix seconds, as the machine has them."""
+        """Return the system time in Unix seconds."""
         return time.time()

@@ -1,4 +1,4 @@
-"""The node's data folder: locked for one node, and recorded as that of one chain."""
+"""Locks the node's data folder, and records to which chain it belongs."""
 
 import fcntl
 import json
@@ -19,10 +19,10 @@ _MAX_FILE_BYTES = 4096  # both files hold one short line of JSON
 
 
 class DataFolder:
-    """An existing data folder that no other process has open, from `DataFolder.open` until `close`.
+    """A data folder that this process has locked, from `DataFolder.open` until `close`.
 
-    The lock is the kernel's (flock), so that a killed process leaves none behind. The file's content only names
-    the process that holds the lock.
+    The lock is a kernel lock (flock), which ends with the process. The content of the lock file only names the
+    process that holds the lock.
     """
 
     def __init__(self, path: Path, lock: int) -> None:
@@ -31,9 +31,9 @@ class DataFolder:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Make the folder if it is missing and lock it.
+        """Create the folder if it is missing, and lock it.
 
-        Raises `DataFolderInUse` naming the process that has it, `ConfigError` if it cannot be made or written.
+        Raises `DataFolderInUse` if another process has locked it, `ConfigError` if it cannot be written.
         """
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ class DataFolder:
         except BlockingIOError:
             owner = _owner(os.pread(lock, _MAX_FILE_BYTES, 0))
             os.close(lock)
-            raise DataFolderInUse(f"{path} is in use by {owner}; one node a data folder") from None
+            raise DataFolderInUse(f"{path} is in use by {owner}; give each node its own data folder") from None
         try:
             os.ftruncate(lock, 0)
             os.pwrite(lock, json.dumps({"pid": os.getpid(), "started": time.time()}).encode(), 0)
@@ -55,7 +55,7 @@ class DataFolder:
         return cls(path, lock)
 
     def claim(self, chain: str, genesis: BlockHash) -> None:
-        """Record at first use which chain the folder belongs to; afterwards raise `WrongChain` for another one."""
+        """Record the chain at the first use of the folder; later raise `WrongChain` if it is another one."""
         file = self.path / CHAIN_FILE
         try:
             found = _read_chain(file)
@@ -65,7 +65,7 @@ class DataFolder:
         if found["genesis"] != genesis.hex():
             raise WrongChain(
                 f"{self.path} belongs to chain {found['chain']} (genesis {found['genesis'][:8]}), "
-                f"not to {chain} (genesis {genesis.hex()[:8]})\nname another folder: storage.path"
+                f"not to {chain} (genesis {genesis.hex()[:8]})\nset storage.path to another folder"
             )
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class DataFolder:
         self.close()
 
     def _write_chain(self, file: Path, identity: dict[str, str]) -> None:
-        """Write another file, sync it and rename it, so that the file exists completely or not at all."""
+        """Write a temporary file, sync and rename it, so that the chain file is never incomplete."""
         beside = file.with_suffix(".new")
         try:
             with beside.open("w") as out:
@@ -94,7 +94,7 @@ class DataFolder:
 
 
 def _owner(content: bytes) -> str:
-    """The process that holds the lock, as far as the file names it: the file may not be written yet."""
+    """Describe the process that holds the lock. The lock file may still be empty."""
     try:
         document: object = parse_json(content)
         owner = cast("dict[str, float]", document if isinstance(document, dict) else {})
@@ -108,7 +108,7 @@ def _owner(content: bytes) -> str:
 
 
 def _read_chain(file: Path) -> dict[str, str]:
-    """Read a chain file; raises `FileNotFoundError`, or `Corrupt` if it is not one."""
+    """Read a chain file. Raises `FileNotFoundError`, or `Corrupt` if the content is invalid."""
     with file.open("rb") as stored:
         data = stored.read(_MAX_FILE_BYTES)
     try:
@@ -118,5 +118,5 @@ def _read_chain(file: Path) -> dict[str, str]:
     identity = cast("dict[str, object]", document if isinstance(document, dict) else {})
     chain, genesis = identity.get("chain"), identity.get("genesis")
     if not isinstance(chain, str) or not isinstance(genesis, str):
-        raise Corrupt(f"{file} does not say which chain the folder belongs to")
+        raise Corrupt(f"{file} does not say which chain the folder belongs to: restore the folder from a backup")
     return {"chain": chain, "genesis": genesis}

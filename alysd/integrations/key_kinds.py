@@ -1,4 +1,4 @@
-"""The three kinds of keys of a federation member: how to make one, and how to show its public key."""
+"""Makes secrets of the three kinds of keys, and formats their public keys."""
 
 import secrets
 from collections.abc import Callable
@@ -10,44 +10,44 @@ from alysd.errors import Malformed
 from alysd.integrations import bls
 
 _LIBP2P_SECP256K1 = bytes([0x08, 0x02, 0x12, 33])
-"""Protobuf of libp2p's PublicKey: field 1 (type) = Secp256k1, field 2 (data) of 33 bytes."""
+"""The start of libp2p's PublicKey in protobuf: field 1 (type) = Secp256k1, field 2 (data) of 33 bytes."""
 
 _IDENTITY_MULTIHASH = 0x00
-"""libp2p names a peer by its whole public key where that has at most 42 bytes (specs/peer-ids)."""
+"""The multihash code for an unhashed key, which libp2p uses for keys of at most 42 bytes (specs/peer-ids)."""
 
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
 def new_secret(kind: KeyKind) -> bytes:
-    """Make a secret of 32 bytes from the system's randomness."""
+    """Make a secret of 32 bytes with the random generator of the operating system."""
     if kind == "bls":
         return bls.generate_secret()
     while not prvkey_verify(secret := secrets.token_bytes(32)):
-        pass  # zero or beyond the group order: once in 2^128
+        pass  # zero or not below the group order, with probability about 2^-128
     return secret
 
 
 def public_text(kind: KeyKind, secret: bytes) -> str:
-    """The public key as configurations write it. Raises `Malformed` for a secret out of range."""
+    """Return the public key as written in configurations. Raises `Malformed` for a secret out of range."""
     if kind != "bls" and not prvkey_verify(secret):
-        raise Malformed("the secret is not a number from 1 to the order of secp256k1")
+        raise Malformed("the secret must be a number from 1 to the order of secp256k1 - 1")
     return _PUBLIC[kind](secret)
 
 
 def _bitcoin(secret: bytes) -> str:
-    """The x-only key (BIP-340) that a chain specification lists."""
+    """Return the x-only public key (BIP-340) as listed in a chain specification."""
     return "0x" + pubkey_from_prvkey(secret)[1:].hex()
 
 
 def _peer_id(secret: bytes) -> str:
-    """The peer id of a libp2p node (specs/peer-ids)."""
+    """Return the peer id of a libp2p node (specs/peer-ids)."""
     key = _LIBP2P_SECP256K1 + pubkey_from_prvkey(secret)
     return base58(bytes([_IDENTITY_MULTIHASH, len(key)]) + key)
 
 
 def base58(data: bytes) -> str:
-    """Bitcoin's base 58 without a checksum, as peer ids are written; a leading zero byte is a `1`."""
+    """Encode in Bitcoin's base 58 without a checksum, as in peer ids. Each leading zero byte becomes `1`."""
     number = int.from_bytes(data)
     digits = ""
     while number:

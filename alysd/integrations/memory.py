@@ -1,14 +1,14 @@
-"""The memory that the process uses, as the operating system counts it."""
+"""Reads how much memory the process uses, according to the operating system."""
 
 import os
 from pathlib import Path
 
 STATM = Path("/proc/self/statm")
-"""The process in pages, on Linux: its whole size, then the part that is in memory (proc_pid_statm(5))."""
+"""The memory of the process in pages, on Linux: total size, resident size and more (proc_pid_statm(5))."""
 
 
 def resident_bytes(statm: Path = STATM) -> int | None:
-    """Bytes of the process that are in memory now; None where the system has no such file, as on macOS."""
+    """Return the resident memory of the process in bytes, or None on systems without this file, such as macOS."""
     try:
         pages = statm.read_text().split()[1]
     except (OSError, IndexError):

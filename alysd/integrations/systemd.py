@@ -1,4 +1,4 @@
-"""Reports the daemon's state to systemd (sd_notify(3)) over its datagram socket, without ever waiting."""
+"""Reports the daemon's state to systemd (sd_notify(3)) over a datagram socket, without blocking."""
 
 import os
 import socket
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 
 class Notifier:
-    """Sends states to the socket that systemd names in the environment; without one, every call does nothing.
+    """Sends states to the socket that systemd names in the environment. Without a socket, calls do nothing.
 
-    A message is dropped when the socket's buffer is full or nobody reads it: the daemon must not stop because
-    systemd does. The watchdog is fed every slot, so one lost message has no effect.
+    A message is dropped if the socket's buffer is full or has no reader, because the daemon must not wait for
+    systemd. The watchdog message is sent every slot, so that one lost message has no effect.
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
@@ -19,22 +19,22 @@ class Notifier:
         if path:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.watchdog_seconds = _watchdog_seconds(environment)
-        """How long systemd waits for `watchdog` before it ends the process; None without a watchdog."""
+        """The seconds after the last `watchdog` call until systemd kills the process; None without a watchdog."""
 
     def ready(self) -> None:
-        """The node can make blocks."""
+        """Report that the node is ready."""
         self._send("READY=1")
 
     def watchdog(self) -> None:
-        """The node keeps its slots."""
+        """Report that the node processes its slots on time."""
         self._send("WATCHDOG=1")
 
     def stopping(self) -> None:
-        """The node is shutting down and wants no restart for it."""
+        """Report that the node is shutting down and must not be restarted."""
         self._send("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """One line for `systemctl status`."""
+        """Set the line that `systemctl status` shows."""
         self._send("STATUS=" + text.replace("\n", " "))
 
     def close(self) -> None:
@@ -49,11 +49,11 @@ class Notifier:
         try:
             self._socket.sendto(message.encode(), self._address)
         except OSError:
-            return  # see the class: the daemon goes on without systemd
+            return  # the daemon must work without systemd; see the class
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float | None:
-    """The watchdog's interval, if it is meant for this process (sd_watchdog_enabled(3))."""
+    """Return the watchdog's interval in seconds, if it is set for this process (sd_watchdog_enabled(3))."""
     interval, pid = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
     if not interval.isdecimal() or (pid and pid != str(os.getpid())):
         return None

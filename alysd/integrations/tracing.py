@@ -1,4 +1,4 @@
-"""Which tracing a configuration asks for: none, which costs nothing, or OpenTelemetry, which is an extra."""
+"""Opens the tracing that a configuration selects: none, or OpenTelemetry, which is an optional extra."""
 
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
@@ -10,18 +10,18 @@ from alysd.ports import Tracing
 
 
 class NoTracing(Unrecorded):
-    """Implements `alysd.ports.Tracing` for a node that opens no traces."""
+    """Implements `alysd.ports.Tracing` for a node without traces."""
 
     def span(self, name: str, **attributes: int | str) -> AbstractContextManager[None]:  # noqa: ARG002
-        """No span."""
+        """Return a context manager that does nothing."""
         return nullcontext()
 
     async def aclose(self) -> None:
-        """Nothing is left to send."""
+        """Do nothing: no spans are buffered."""
 
 
 def check_installed(config: TracingConfig) -> None:
-    """Raise `ConfigError` when the configuration asks for traces and their extra is not installed."""
+    """Raise `ConfigError` if the configuration enables traces and their extra is not installed."""
     if config.endpoint is None and not config.console:
         return
     try:
@@ -32,11 +32,11 @@ def check_installed(config: TracingConfig) -> None:
 
 
 def open_tracing(config: TracingConfig) -> Tracing:
-    """The tracing that the configuration asks for. Raises `ConfigError` when its extra is not installed."""
+    """Open the tracing that the configuration selects. Raises `ConfigError` if its extra is not installed."""
     if config.endpoint is None and not config.console:
         return NoTracing()
     check_installed(config)
-    # Imported where it is asked for: it is an extra, and takes a good part of a second.
+    # Imported only if enabled: it is an optional extra, and its import takes a large fraction of a second.
     from alysd.integrations.open_telemetry import OpenTelemetryTracing
 
     return OpenTelemetryTracing.exporting(config)

@@ -28,7 +28,7 @@ class FakeNode(types.ModuleType):
     async def run_node(self, *given: Any) -> None:
         """The node's whole life."""
         self.given = given
-        with pytest.raises(Exception, match="one node a data folder"):
+        with pytest.raises(Exception, match="give each node its own data folder"):
             DataFolder.open(given[0].config.storage.path)
         if self.error is not None:
             raise self.error

@@ -24,7 +24,7 @@ def test_a_second_node_is_told_who_has_the_folder(tmp_path: Path) -> None:
         DataFolder.open(tmp_path / "data")
     started = time.strftime("%H:%M")
     assert str(caught.value).startswith(f"{tmp_path}/data is in use by process {os.getpid()} (alysd, started ")
-    assert str(caught.value).endswith("; one node a data folder")
+    assert str(caught.value).endswith("; give each node its own data folder")
     assert started[:2] in str(caught.value)
 
 
