@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "run": "run a node",
-    "check": "say whether a configuration is right, or show it merged",
+    "check": "check a configuration, or show it merged",
     "keys": "make and show keys",
     "genesis": "make a chain's specification and its execution genesis",
     "status": "show the tree, the chain and the health of a running node",

@@ -65,7 +65,7 @@ class Timing:
 
     @property
     def local_answer(self) -> float:
-        """Deadline of asks by finality and the internal miner, answered from memory or by one read, outside slots."""
+        """Deadline of asks by finality and the internal miner, which wait for one read at most: `pace`."""
         return self.pace
 
     @property

@@ -1,4 +1,4 @@
-"""The commands of `alysd`, one module each: `add_arguments(parser)` and `run(args) -> exit code`.
+"""The commands of `alysd`. Each module defines `add_arguments(parser)` and `run(args) -> exit code`.
 
-A command imports its modules when it runs, so that its --help answers at once.
+A command imports large modules only when it runs, so that its --help is fast.
 """

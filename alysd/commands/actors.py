@@ -10,33 +10,33 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ANSWER_SECONDS = 30.0
-"""A restart is answered when the old instance has ended, for which a child has seconds, a supervisor their sum."""
+"""Deadline of an answer. The node answers a restart after the old instance has ended, which can take seconds."""
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
-"""A tree of thousands of children."""
+"""The largest answer that is read: enough for a tree of thousands of children."""
 
 PURPOSES = {
     "restart": "stop a child and start it again",
-    "suspend": "let an actor handle no messages until it is resumed; they wait",
-    "resume": "let a suspended actor go on",
+    "suspend": "make an actor stop handling messages until it is resumed; messages wait",
+    "resume": "make a suspended actor handle messages again",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The actions, each with the options that name the node's configuration."""
+    """Add the actions, each with the options that name the node's configuration."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="list actors, tasks and supervisors with their states")
     listing.set_defaults(action="list", name=None)
     add_configuration_arguments(listing)
     for action, purpose in PURPOSES.items():
         one = actions.add_parser(action, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
-        one.add_argument("name", metavar="NAME", help="as `alysd actors list` shows it")
+        one.add_argument("name", metavar="NAME", help="the name in `alysd actors list`")
         one.set_defaults(action=action)
         add_configuration_arguments(one)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Have the node do it, and say what was done; raises `UserError` when no node runs, or the node refuses."""
+    """Send the action to the node and print the result. Raises `UserError` if no node runs or the node refuses."""
     import os
 
     from alysd.config.load import load_config
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def ask(path: "Path", request: dict[str, str]) -> dict[str, Any]:
-    """One request to the node whose control socket is at `path`; raises `UserError` when there is no answer."""
+    """Send one request to the control socket at `path`. Raises `UserError` without a valid answer."""
     import json
     import socket
     from contextlib import suppress
@@ -64,7 +64,7 @@ def ask(path: "Path", request: dict[str, str]) -> dict[str, Any]:
         connection.settimeout(ANSWER_SECONDS)
         try:
             connection.connect(str(path))
-            with suppress(BrokenPipeError):  # the node may refuse before it has read the request: it says why
+            with suppress(BrokenPipeError):  # a node may refuse before it reads the request; the answer says why
                 connection.sendall(json.dumps(request).encode() + b"\n")
             while not answer.endswith(b"\n") and len(answer) <= MAX_ANSWER_BYTES:
                 data = connection.recv(65536)
@@ -74,7 +74,7 @@ def ask(path: "Path", request: dict[str, str]) -> dict[str, Any]:
         except (FileNotFoundError, ConnectionRefusedError):
             raise UserError(f"no node is running on the data folder {path.parent}") from None
         except PermissionError:
-            raise UserError(f"{path}: only the node's own user and root may control it") from None
+            raise UserError(f"{path}: permission denied; run the command as the node's user or as root") from None
         except TimeoutError:
             raise UserError(
                 f"the node has not answered within {ANSWER_SECONDS:g} s; `alysd status` shows its state"
@@ -86,7 +86,7 @@ def ask(path: "Path", request: dict[str, str]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         report = None
     if not isinstance(report, dict):
-        raise UserError("the node ended the connection without an answer; `alysd status` shows its state")
+        raise UserError("the node closed the connection without a valid answer; `alysd status` shows its state")
     return cast("dict[str, Any]", report)
 
 

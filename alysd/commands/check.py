@@ -1,4 +1,4 @@
-"""`alysd check`: reports what is wrong with a configuration, without starting anything."""
+"""`alysd check`: checks a configuration without starting a node."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from alysd.commands.configuration import add_configuration_arguments, load_confi
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `alysd check`."""
+    """Add the options of `alysd check`."""
     add_configuration_arguments(parser)
     parser.add_argument(
         "--show", action="store_true", help="print the merged configuration as TOML, without secrets"
@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print that the configuration is right, or print it merged. Raises `UserError` with what is wrong."""
+    """Print that the configuration is valid, or print it merged. Raises `UserError` with all problems."""
     from alysd.config.show import show_config
 
     valid = load_configuration(args)
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     members, follower = len(spec.authorities), ", follower" if config.chain.authority_key_file is None else ""
     sys.stdout.write(
-        f"the configuration is right: chain {spec.name}, chain id {spec.chain_id}, "
+        f"the configuration is valid: chain {spec.name}, chain id {spec.chain_id}, "
         f"{members} {'authority' if members == 1 else 'authorities'}{follower}, engine {config.engine.mode}\n"
     )
     return 0

@@ -1,4 +1,4 @@
-"""The options that name a configuration, and loading it: shared by `run` and `check`."""
+"""Defines the options that name a configuration, and loads it; used by several commands."""
 
 import argparse
 import os
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def add_configuration_arguments(parser: argparse.ArgumentParser) -> None:
-    """--config and --set."""
+    """Add --config and --set."""
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="the configuration file (TOML), such as conf/dev.toml"
     )
@@ -20,14 +20,14 @@ def add_configuration_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="set one option over the file and the environment, such as logging.level=debug; may be repeated",
+        help="set one option, overriding file and environment, such as logging.level=debug; may be repeated",
     )
 
 
 def load_configuration(args: argparse.Namespace) -> "ValidNode":
-    """Load and judge all layers of the configuration, the chain specification and the files that they name.
+    """Load and check the merged configuration, the chain specification and the files that they name.
 
-    Raises `ConfigError` with everything that is wrong.
+    Raises `ConfigError` with all problems.
     """
     from alysd.config.chain_spec import load_chain_spec
     from alysd.config.load import load_config

@@ -1,4 +1,4 @@
-"""`alysd genesis`: makes a chain's specification and its execution genesis from a short description."""
+"""`alysd genesis`: creates a chain specification and its execution genesis from a short description."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `alysd genesis`."""
+    """Add the options of `alysd genesis`."""
     parser.add_argument(
         "--input",
         type=Path,
@@ -17,14 +17,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the short description (TOML), such as conf/chains/short/dev.toml",
     )
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="the folder that the chain's two files go to"
+        "--output", type=Path, required=True, metavar="DIR", help="the folder for the two files of the chain"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write both files, named after the input, and print the genesis hash; raises `UserError`.
+    """Write both files, named after the input, and print the genesis hash. Raises `UserError`.
 
-    Nothing is overwritten: a chain's parameters never change once it lives.
+    Existing files are not overwritten, because the parameters of a running chain must not change.
     """
     from alysd.config.chain_spec import load_chain_spec
     from alysd.config.genesis import chain_toml, execution_genesis, read_short_genesis
@@ -43,14 +43,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def bridge_code() -> str:
-    """The bridge contract's runtime code in hex, as compiled from contracts/Bridge.sol."""
+    """Return the runtime code in hex of the bridge contract, compiled from contracts/Bridge.sol."""
     artifact = resources.files("alysd.integrations.execution").joinpath("bridge.json")
     code: str = json.loads(artifact.read_text())["deployedBytecode"]
     return code
 
 
 def _write_new(path: Path, text: str) -> None:
-    """Write a file that does not exist yet; raises `ConfigError`."""
+    """Write a new file. Raises `ConfigError` if it exists or cannot be written."""
     from alysd.errors import ConfigError
 
     try:
@@ -58,6 +58,6 @@ def _write_new(path: Path, text: str) -> None:
         with path.open("x") as file:
             file.write(text)
     except FileExistsError:
-        raise ConfigError(f"{path}: exists already\nname another folder: --output") from None
+        raise ConfigError(f"{path}: the file exists\nname another folder with --output") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None

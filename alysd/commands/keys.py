@@ -1,4 +1,4 @@
-"""`alysd keys`: makes key files, and shows what is public of them."""
+"""`alysd keys`: makes key files and shows their public keys."""
 
 import argparse
 import sys
@@ -6,28 +6,28 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`new` and `show` with their options."""
+    """Add the actions `new` and `show` with their options."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    new = actions.add_parser("new", help="make a key file, its owner's alone (mode 0600)")
+    new = actions.add_parser("new", help="make a key file that only its owner can read (mode 0600)")
     new.add_argument(
         "kind",
         choices=("bls", "bitcoin", "network"),
-        help="bls: an authority's approvals; bitcoin: a federation member's share of the locked BTC; "
-        "network: a node's name among its peers",
+        help="bls: signs an authority's approvals; bitcoin: signs as a federation member for the locked BTC; "
+        "network: identifies a node to its peers",
     )
     new.add_argument("--out", type=Path, metavar="FILE", help="the file to make (KIND.key)")
     new.set_defaults(action=_new)
-    show = actions.add_parser("show", help="show what is public of a key file")
+    show = actions.add_parser("show", help="show the kind and the public key of a key file")
     show.add_argument("file", type=Path, metavar="FILE")
     show.add_argument(
-        "--kind", choices=("bls", "bitcoin", "network"), help="for a file that does not say which kind it is of"
+        "--kind", choices=("bls", "bitcoin", "network"), help="the kind of key, for a file that does not name it"
     )
     show.add_argument("--secret", action="store_true", help="show the secret too")
     show.set_defaults(action=_show)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what was asked; raises `UserError`."""
+    """Run the action. Raises `UserError`."""
     code: int = args.action(args)
     return code
 
@@ -40,7 +40,9 @@ def _new(args: argparse.Namespace) -> int:
     secret = new_secret(args.kind)
     public = public_text(args.kind, secret)
     write_key_file(path, args.kind, secret, public)
-    sys.stdout.write(f"wrote {path}: whoever reads it can sign as you; keep a copy where nobody does\n{public}\n")
+    sys.stdout.write(
+        f"wrote {path}: anyone who can read it can sign as you; keep a backup that only you can read\n{public}\n"
+    )
     return 0
 
 
@@ -53,7 +55,7 @@ def _show(args: argparse.Namespace) -> int:
     kind = key.kind or args.kind
     if kind is None:
         raise ConfigError(
-            f"{args.file}: does not say which kind of key it is\nsay it: --kind bls, bitcoin or network"
+            f"{args.file}: the file does not name the kind of key\nadd --kind bls, bitcoin or network"
         )
     try:
         public = public_text(kind, key.secret)
@@ -63,5 +65,7 @@ def _show(args: argparse.Namespace) -> int:
     if args.secret:
         sys.stdout.write(f"secret {key.secret.hex()}\n")
     if args.file.stat().st_mode & 0o077:
-        sys.stderr.write(f"alysd: {args.file} can be read by others; if it is a secret: chmod 600 {args.file}\n")
+        sys.stderr.write(
+            f"alysd: {args.file} is accessible to other users; if it is secret: chmod 600 {args.file}\n"
+        )
     return 0

@@ -13,26 +13,35 @@ if TYPE_CHECKING:
     from alysd.types.hashes import EvmAddress
 
 STOPPED_BY_USER = 130
-"""Exit code after Ctrl-C or SIGTERM, as shells count it."""
+"""The exit code after Ctrl-C or SIGTERM: 128 + SIGINT, as in shells."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `alysd mine`."""
+    """Add the options of `alysd mine`."""
     parser.add_argument(
         "--bitcoin-url",
         default="http://127.0.0.1:18443",
         metavar="URL",
         help="RPC of the Bitcoin node, with user:password@ or a cookie; /wallet/NAME picks a wallet (%(default)s)",
     )
-    parser.add_argument("--bitcoin-cookie", type=Path, metavar="FILE", help="its .cookie file, not a password")
     parser.add_argument(
-        "--bitcoin-address", metavar="ADDRESS", help="the address that Bitcoin pays (a new one of the wallet)"
+        "--bitcoin-cookie",
+        type=Path,
+        metavar="FILE",
+        help="the .cookie file of the Bitcoin node, instead of a password",
+    )
+    parser.add_argument(
+        "--bitcoin-address",
+        metavar="ADDRESS",
+        help="the address for the Bitcoin reward (default: a new address of the wallet)",
     )
     parser.add_argument(
         "--node-url", default="http://127.0.0.1:3000", metavar="URL", help="RPC of the Alys node (%(default)s)"
     )
     parser.add_argument(
-        "--address", metavar="EVM", help="the address that the Alys fees go to (the node's own miner)"
+        "--address",
+        metavar="EVM",
+        help="the address for the Alys fees (default: mining.fee_recipient of the node)",
     )
     parser.add_argument(
         "--place",
@@ -40,11 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="scriptsig",
         help="where the coinbase commits to Alys (%(default)s)",
     )
-    parser.add_argument("--blocks", type=_positive, metavar="N", help="stop after so many Bitcoin blocks")
+    parser.add_argument("--blocks", type=_positive, metavar="N", help="stop after N Bitcoin blocks")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Mine until the planned blocks are found, 0, or until it is stopped, 130. Raises `UserError`."""
+    """Mine; return 0 after the planned number of blocks, 130 after a signal. Raises `UserError`."""
     import trio
 
     from alysd.api.console_log import ConsoleLog
@@ -115,14 +124,14 @@ def _http_url(option: str, text: str) -> "httpx.URL":
     except httpx.InvalidURL as error:
         raise UserError(f"{option} {text}: {error}") from error
     if url.scheme not in ("http", "https") or not url.host:
-        raise UserError(f"{option} {text}: a URL that begins with http:// or https:// is needed")
+        raise UserError(f"{option} {text}: must be a URL that begins with http:// or https://")
     return url
 
 
 def bitcoin_access(url: str, cookie: Path | None) -> "tuple[str, Credentials]":
-    """The URL without its user and password, and the credentials: of the cookie file if there is one.
+    """Return the URL without user and password, and the credentials from the cookie file or from the URL.
 
-    Raises `UserError` for what is no URL.
+    Raises `UserError` if `url` is not a valid URL.
     """
     from alysd.integrations.bitcoin import cookie_credentials, password_credentials
     from alysd.integrations.json_rpc_client import no_credentials

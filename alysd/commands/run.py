@@ -1,4 +1,4 @@
-"""`alysd run`: runs a node until it is told to stop."""
+"""`alysd run`: runs a node until it is asked to stop."""
 
 import argparse
 import sys
@@ -8,13 +8,13 @@ from alysd.commands.configuration import add_configuration_arguments, load_confi
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `alysd run`."""
+    """Add the options of `alysd run`."""
     add_configuration_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the node; 0 when it was asked to stop, 1 when it failed. Raises `UserError`."""
-    begun = time.perf_counter()  # the imports below are part of the start
+    """Run the node; return 0 if it was asked to stop, another status if it failed. Raises `UserError`."""
+    begun = time.perf_counter()  # the measured start includes the imports below
     import trio
 
     from alysd.api.console_log import ConsoleLog

@@ -1,4 +1,4 @@
-"""`alysd status`: the chain, the health and the tree of a running node."""
+"""`alysd status`: shows the chain, the health and the supervision tree of a running node."""
 
 import argparse
 import json
@@ -12,13 +12,13 @@ EXIT_AMISS = 1
 """The exit status when the node is degraded or unhealthy."""
 
 EXIT_NOT_RUNNING = 3
-"""The exit status when no node answers, as that of `systemctl status`."""
+"""The exit status when no node answers, the same as that of `systemctl status`."""
 
 DEADLINE_SECONDS = 5.0
-"""Longer than the page itself takes: 2 s at most (`Timing.page_ask`)."""
+"""Deadline of the request. The node makes the page within 2 s (`Timing.page_ask`)."""
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
-"""Enough for a tree of thousands of children; a longer answer is not a node's status."""
+"""The largest answer that is read: enough for a tree of thousands of children."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,13 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--url",
         default="http://127.0.0.1:3000",
-        help="where the node shows its operator's pages: api.operator_address, or api.address (%(default)s)",
+        help="URL of the node's api.operator_address, or api.address if that is not set (%(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="print what the node says as JSON")
+    parser.add_argument("--json", action="store_true", help="print the status as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the status; 0 healthy, 1 not quite, 3 when no node answers."""
+    """Print the status; return 0 if the node is healthy, 1 if it is not, 3 if no node answers."""
     import time
 
     from alysd.commands.status_text import draw_status
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def fetch_report(url: str, transport: "httpx.BaseTransport | None" = None) -> dict[str, Any]:
-    """Ask the node; `ConnectionError` if nobody answers in time, `ValueError` if it is no node that answers."""
+    """Fetch the status. Raises `ConnectionError` without an answer, `ValueError` if the answer is not a status."""
     import httpx
 
     body = b""
@@ -65,18 +65,20 @@ def fetch_report(url: str, transport: "httpx.BaseTransport | None" = None) -> di
             for chunk in response.iter_bytes():
                 body += chunk
                 if len(body) > MAX_ANSWER_BYTES:
-                    raise ValueError("the answer is too long to be a node's status")
+                    raise ValueError("the answer is too long: this is not the address of an alysd node")
             code = response.status_code
     except httpx.TimeoutException:
         raise ConnectionError(f"no answer from {url} within {DEADLINE_SECONDS:.0f} s") from None
     except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError):
         raise ConnectionError(f"no node answers at {url}") from None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-        raise ValueError('an address like "http://127.0.0.1:3000" is needed') from None
+        raise ValueError('must be a URL such as "http://127.0.0.1:3000"') from None
     try:
         report = json.loads(body) if code == 200 else None
     except (ValueError, RecursionError):
         report = None
     if not isinstance(report, dict) or not {"health", "tree", "chain", "time"} <= report.keys():
-        raise ValueError("what answers there is not an alysd node")
+        raise ValueError(
+            "the server there is not an alysd node: use the node's api.operator_address or api.address"
+        )
     return cast("dict[str, Any]", report)

@@ -1,4 +1,4 @@
-"""A node's status drawn for people: one line about the chain, the reasons if something is amiss, the tree."""
+"""Formats a node's status as text: one line about the chain, the reasons for bad health, and the tree."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -10,11 +10,11 @@ NAME_WIDTH = 24
 STATE_WIDTH = 14
 
 WORTH_SAYING = ("Degraded", "Unhealthy", "Recovering")
-"""Health of a child that runs which its state does not tell."""
+"""Health values that are shown in addition to the state of a running child."""
 
 
 def draw_status(report: Report, *, now: float) -> str:
-    """The whole page; `now` in Unix seconds, for ages."""
+    """Return the text of a status; `now` is in Unix seconds, to compute ages."""
     lines = [_headline(report, now)]
     lines += [f"  {reason}" for reason in report["health"]["reasons"]]
     lines += draw_tree(report["tree"], now)
@@ -22,13 +22,13 @@ def draw_status(report: Report, *, now: float) -> str:
 
 
 def draw_tree(tree: Report, now: float) -> list[str]:
-    """A child and those below it, one line each. Rates are means over the life of the topmost one."""
+    """Format a child and its descendants, one line each. Rates are averages over the uptime of `tree`."""
     since = tree["uptime"]
     return [_child_line(tree, "", now, since), *_below(tree, "", now, since)]
 
 
 def duration(seconds: float) -> str:
-    """`3 s`, `12 m 5 s`, `2 h 14 m`, `3 d 4 h`: the two largest units."""
+    """Format seconds in the two largest units: `3 s`, `12 m 5 s`, `2 h 14 m`, `3 d 4 h`."""
     whole = int(seconds)
     units = (("d", whole // 86400), ("h", whole // 3600 % 24), ("m", whole // 60 % 60), ("s", whole % 60))
     first = next((i for i, (_, value) in enumerate(units) if value), 3)
@@ -67,20 +67,20 @@ def _child_line(child: Report, branch: str, now: float, since: float) -> str:
     columns = [f"{name} {state:<{STATE_WIDTH}}", f"{_restarts(child, now):<12}"]
     if mailbox := child["mailbox"]:
         columns.append(f"{mailbox['depth']}/{mailbox['capacity']} waiting".ljust(15))
-        # The mailbox has counted since the node started, over all restarts of its actor.
+        # The counter of the mailbox continues over restarts of its actor.
         rate = mailbox["handled"] / since if since > 0 else 0.0
         columns.append(f"{rate:.1f} msg/s")
     return "  ".join(columns).rstrip()
 
 
 def _state(child: Report) -> str:
-    """The state, and the health where it says more."""
+    """Format the state, and the health if it adds information."""
     state, health = child["state"].lower(), child.get("health")
     return f"{state}, {health.lower()}" if child["state"] == "Running" and health in WORTH_SAYING else state
 
 
 def _restarts(child: Report, now: float) -> str:
-    """How often, and what for the last time; the time of day, with the date if it was another day."""
+    """Format the number of restarts, and the last error with its time, and the date if it is not today."""
     number = child["restarts"]
     text = f"{number} restart{'' if number == 1 else 's'}"
     if child["last_error"] and child["last_error_at"]:
@@ -91,5 +91,5 @@ def _restarts(child: Report, now: float) -> str:
 
 
 def _dashed(name: str) -> str:
-    """`OneForAll` as `one-for-all`."""
+    """Convert `OneForAll` to `one-for-all`."""
     return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).removeprefix("-")

@@ -112,7 +112,7 @@ def test_an_answer_that_is_none_is_a_sentence(
 ) -> None:
     with node(tmp_path, answer):
         assert command(tmp_path, "list") == 2
-    assert capsys.readouterr().err.startswith("alysd: the node ended the connection without an answer")
+    assert capsys.readouterr().err.startswith("alysd: the node closed the connection without a valid answer")
 
 
 def test_a_node_that_does_not_answer_is_waited_for_a_bounded_time(

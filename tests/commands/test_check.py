@@ -13,7 +13,7 @@ def test_a_right_configuration_is_said_in_a_line(capsys: pytest.CaptureFixture[s
     """Silence could mean anything."""
     assert main(["check", "--config", str(CONF / "dev.toml")]) == 0
     assert capsys.readouterr().out == (
-        "the configuration is right: chain alys-dev, chain id 121212, 1 authority, engine embedded\n"
+        "the configuration is valid: chain alys-dev, chain id 121212, 1 authority, engine embedded\n"
     )
 
 

@@ -24,7 +24,7 @@ def test_a_chain_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "dev.genesis.json").write_text("{}")
     assert main(["genesis", "--input", str(SHORT), "--output", str(tmp_path)]) == 2
     assert (tmp_path / "dev.genesis.json").read_text() == "{}"
-    assert "exists already" in capsys.readouterr().err
+    assert "the file exists" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,7 +53,7 @@ def test_a_file_of_unknown_kind_wants_to_be_told(tmp_path: Path, capsys: pytest.
     path.write_text("11" * 32)
     path.chmod(0o600)
     assert main(["keys", "show", str(path)]) == 2
-    assert "say it: --kind" in capsys.readouterr().err
+    assert "add --kind" in capsys.readouterr().err
     assert main(["keys", "show", str(path), "--kind", "bitcoin"]) == 0
     assert capsys.readouterr().out.startswith("bitcoin key\npublic 0x")
 

@@ -72,7 +72,7 @@ def test_nobody_there_is_told_in_words(error: Exception, words: str) -> None:
 def test_an_address_that_is_none_is_the_users_mistake(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     """It would look as if the node were down."""
     assert main(["status", "--url", url]) == 2
-    assert capsys.readouterr().err.startswith(f"alysd: --url {url}: an address like")
+    assert capsys.readouterr().err.startswith(f"alysd: --url {url}: must be a URL such as")
 
 
 def test_a_node_that_is_down_is_one_line_and_3(capsys: pytest.CaptureFixture[str]) -> None:
