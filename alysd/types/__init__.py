@@ -1,1 +1,1 @@
-"""Values and units that every floor of the house speaks in. No I/O, no rules."""
+"""The values and units that every package of the node uses. They contain no I/O and no protocol rules."""

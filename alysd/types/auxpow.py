@@ -1,6 +1,6 @@
 """A proof that a Bitcoin miner worked on Alys blocks (docs/protocol.md, "Merged mining").
 
-The values are parsed, not judged: `wire.auxpow` makes them from bytes, `consensus.auxpow` judges them.
+The values are parsed but not validated: `wire.auxpow` decodes them from bytes, `consensus.auxpow` validates them.
 """
 
 import attrs
@@ -11,7 +11,7 @@ from alysd.types.units import Height, Slot
 
 @attrs.frozen
 class BitcoinHeader:
-    """The 80 bytes that a Bitcoin miner hashes, and the fields that the rules read."""
+    """A Bitcoin block header: `raw` is the 80 bytes that the miner hashes, the other fields are parsed from it."""
 
     raw: bytes
     version: int
@@ -29,7 +29,7 @@ class BitcoinHeader:
 
 @attrs.frozen
 class Coinbase:
-    """The parent block's coinbase transaction: `raw` in its serialization without witness."""
+    """The parent block's coinbase transaction; `raw` is its serialization without witness."""
 
     raw: bytes
     script_sig: bytes
@@ -43,7 +43,7 @@ class Coinbase:
 
 @attrs.frozen
 class MerkleBranch:
-    """Sibling hashes from a leaf up to its root; bit i of `index` says on which side sibling i stands."""
+    """The sibling hashes from a leaf up to its root. Sibling i is on the left if bit i of `index` is 1."""
 
     siblings: tuple[bytes, ...]
     index: int
@@ -51,7 +51,11 @@ class MerkleBranch:
 
 @attrs.frozen
 class AuxPow:
-    """Coinbase, its place in the parent block, the chain's place in the commitment, and the parent header."""
+    """A proof of work.
+
+    `coinbase_branch` proves that `coinbase` is in the parent block, whose header is `parent`. `chain_branch`
+    proves that the chain's work is in the tree that the coinbase commits to.
+    """
 
     coinbase: Coinbase
     parent_hash: BitcoinHash
@@ -62,9 +66,9 @@ class AuxPow:
 
 @attrs.frozen
 class AuxPowHeader:
-    """The work that a block includes: it makes the blocks from `range_start` to `range_end` final.
+    """The proof of work that a block includes. It makes the blocks from `range_start` to `range_end` final.
 
-    Only the genesis block's header, which exists to commit to `bits` and `chain_id`, has no `auxpow`.
+    `auxpow` is None only in the genesis block, whose header exists to commit to `bits` and `chain_id`.
     """
 
     range_start: BlockHash
@@ -77,10 +81,10 @@ class AuxPowHeader:
 
 @attrs.frozen
 class Bundle:
-    """The approved blocks after the last final one, oldest first, that one proof makes final.
+    """The approved blocks after the last final block, oldest first, that one proof makes final.
 
-    `previous_end_slot` and `end_slot` are the slots of the last final block and of the newest in the bundle:
-    the target is computed from their distance alone.
+    `previous_end_slot` is the slot of the last final block, `end_slot` that of the newest block in the bundle. The
+    change of the target depends only on the distance between these two slots.
     """
 
     hashes: tuple[BlockHash, ...]
@@ -91,7 +95,7 @@ class Bundle:
 
 @attrs.frozen
 class AuxWork:
-    """Work offered to miners: a bundle, whom the fees go to, and the target that the proof must meet."""
+    """Work offered to miners: a bundle, the recipient of its fees, and the target that the proof must meet."""
 
     aux_hash: AuxHash
     bundle: Bundle

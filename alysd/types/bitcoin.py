@@ -1,4 +1,4 @@
-"""What a Bitcoin node says of its chain and of the block it would like mined.
+"""Values that a Bitcoin node returns: the state of its chain, and templates of blocks to mine.
 
 Hashes are in internal byte order (`alysd.types.hashes`); amounts are in satoshi.
 """
@@ -12,7 +12,7 @@ from alysd.types.units import Sat
 
 
 class CommitmentPlace(Enum):
-    """Where in its coinbase a parent block commits to Alys (docs/protocol.md, "Merged mining")."""
+    """The part of its coinbase in which a parent block commits to Alys (docs/protocol.md, "Merged mining")."""
 
     SCRIPT_SIG = "scriptsig"
     OP_RETURN = "opreturn"
@@ -21,7 +21,7 @@ class CommitmentPlace(Enum):
 
 @attrs.frozen
 class BitcoinChainInfo:
-    """How far a Bitcoin node is: `network` is its own word for the chain (main, test, signet, regtest)."""
+    """The network and the tip of a Bitcoin node; `network` is bitcoind's name: main, test, signet or regtest."""
 
     network: str
     height: int
@@ -31,7 +31,7 @@ class BitcoinChainInfo:
 
 @attrs.frozen
 class TemplateTransaction:
-    """A transaction of a template: `raw` is its full serialization, `wtxid` the hash over that (BIP-141)."""
+    """A transaction of a template; `raw` is serialized with witness, `wtxid` is the hash of `raw` (BIP-141)."""
 
     txid: BitcoinHash
     wtxid: BitcoinHash
@@ -40,10 +40,10 @@ class TemplateTransaction:
 
 @attrs.frozen
 class BlockTemplate:
-    """A Bitcoin block to be mined, all but its coinbase (BIP-22, BIP-145).
+    """A Bitcoin block to be mined, without its coinbase (BIP-22, BIP-145).
 
-    `coinbase_value` is subsidy and fees, the most that the coinbase may pay. `bits` is the target as the header
-    writes it, `target` the same as the number that the block's hash must not exceed.
+    `coinbase_value` is the sum of subsidy and fees, the maximum that the coinbase may pay. `target` is the number
+    that the block's hash must not exceed; `bits` is the same number in the compact form of the header.
     """
 
     version: int

@@ -9,7 +9,7 @@ from alysd.types.units import Gwei, Height, Slot, Wei
 
 @attrs.frozen
 class Withdrawal:
-    """Money that the consensus layer mints into an account (EIP-4895); `amount` in gwei."""
+    """An amount that the consensus layer mints into an account (EIP-4895); `amount` is in gwei."""
 
     index: int
     validator_index: int
@@ -19,7 +19,7 @@ class Withdrawal:
 
 @attrs.frozen
 class ExecutionPayload:
-    """A Cancun `ExecutionPayloadV3` (Engine API); transactions are their EIP-2718 bytes."""
+    """A Cancun `ExecutionPayloadV3` (Engine API); each transaction is in its EIP-2718 encoding."""
 
     parent_hash: PayloadHash
     fee_recipient: EvmAddress
@@ -42,7 +42,7 @@ class ExecutionPayload:
 
 @attrs.frozen
 class PayloadAttributes:
-    """What the protocol fixes of the payload of `parent`'s child (docs/protocol.md, "Block")."""
+    """The fields of a payload on `parent` that the protocol determines (docs/protocol.md, "Block")."""
 
     parent: PayloadHash
     parent_beacon_block_root: BlockHash
@@ -54,7 +54,7 @@ class PayloadAttributes:
 
 @attrs.frozen
 class PegIn:
-    """A Bitcoin deposit that this block mints: where it is found, not how much it is."""
+    """A reference to a Bitcoin deposit that the block mints. The amount is read from the Bitcoin transaction."""
 
     txid: BitcoinHash
     bitcoin_block: BitcoinHash
@@ -62,7 +62,10 @@ class PegIn:
 
 @attrs.frozen
 class Block:
-    """What is hashed and approved. `peg_out_proposal` and `finalized_peg_outs` are Bitcoin transactions."""
+    """A block without its approvals: the part that is hashed and that authorities approve.
+
+    `peg_out_proposal` and `finalized_peg_outs` are serialized Bitcoin transactions.
+    """
 
     parent_hash: BlockHash
     slot: Slot
@@ -80,20 +83,20 @@ class Block:
 
 @attrs.frozen
 class Approvals:
-    """The aggregate of the approvals given so far; bit i of `signers` is the i-th authority."""
+    """The aggregate of the approvals given so far; bit i of `signers` says whether authority i has approved."""
 
     signers: tuple[bool, ...]
     signature: BlsSignature
 
     @property
     def count(self) -> int:
-        """How many authorities have approved."""
+        """The number of authorities that have approved."""
         return sum(self.signers)
 
 
 @attrs.frozen
 class SignedBlock:
-    """A block, its hash (computed by whoever made this value, from the block) and its approvals."""
+    """A block, its hash and its approvals. The code that makes this value computes the hash from the block."""
 
     hash: BlockHash
     block: Block

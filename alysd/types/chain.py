@@ -1,7 +1,8 @@
-"""What a node knows of a block besides the block: the state of the chain behind it, and its progress.
+"""The chain's state after a block, the stages of a block's import, and the result of fork choice.
 
-The classes `ReceivedBlock`, `ValidBlock`, `ExecutedBlock`, `StoredBlock` prove progress: what stores a block
-accepts only an executed one, and so on (docs/architecture.md, "A block's way").
+The classes `ReceivedBlock`, `ValidBlock`, `ExecutedBlock`, `StoredBlock` are the stages of an import. Each step
+takes the class of the stage before it: storage accepts only an executed block, for example
+(docs/architecture.md, "A block's way").
 """
 
 from collections.abc import Mapping
@@ -16,12 +17,12 @@ from alysd.types.units import Height, Slot, Wei
 
 @attrs.frozen
 class ChainState:
-    """The state of the chain after a block: all that the rules need to judge its children.
+    """The state of the chain after a block: everything that the rules need to validate its children.
 
-    It is a function of the block and its parent's state (`consensus.validity`), so that every node has the
-    same one. `bits` is the target of the last proof; `last_final` the last `range_end`, with its height and
-    slot; `unpaid_fees` the priority fees since the last block with a proof, in wei; `next_withdrawal` the index
-    that the next withdrawal must bear.
+    It is a function of the block and its parent's state (`consensus.validity`), so every node computes the same
+    state. `bits` is the target of the last proof. `last_final` is the last `range_end`, with its height and slot.
+    `unpaid_fees` is the sum of the priority fees since the last block with a proof, in wei. `next_withdrawal` is
+    the index that the next withdrawal must have.
     """
 
     hash: BlockHash
@@ -40,7 +41,7 @@ class ChainState:
 
 @attrs.frozen
 class ReceivedBlock:
-    """A block that nobody has judged yet; `encoded_size` in bytes."""
+    """A block that has not been validated yet; `encoded_size` is in bytes."""
 
     signed: SignedBlock
     encoded_size: int
@@ -48,7 +49,7 @@ class ReceivedBlock:
 
 @attrs.frozen
 class ValidBlock:
-    """A block that keeps every rule but the execution client's; `parent` is the state it builds on."""
+    """A block that satisfies all rules except those of execution; `parent` is the state after its parent."""
 
     signed: SignedBlock
     parent: ChainState
@@ -56,9 +57,9 @@ class ValidBlock:
 
 @attrs.frozen
 class ExecutedBlock:
-    """A valid block that the execution client has judged valid too.
+    """A valid block whose payload the execution client has found valid too.
 
-    `state` is the chain's state after it; `changes` is what the block does to the tables of `types.tables`.
+    `state` is the chain's state after it; `changes` are the block's changes to the tables of `types.tables`.
     """
 
     signed: SignedBlock
@@ -68,9 +69,9 @@ class ExecutedBlock:
 
 @attrs.frozen
 class Forkchoice:
-    """The three blocks that everything outside asks for, as one consistent value.
+    """The head, the safe block and the finalized block at one moment.
 
-    `safe` is the newest approved ancestor of `head` with an approved child, `finalized` the newest block that a
+    `safe` is the newest approved ancestor of `head` with an approved child. `finalized` is the newest block that a
     proof of work has made final (docs/protocol.md, "Fork choice").
     """
 
@@ -80,16 +81,17 @@ class Forkchoice:
 
     @property
     def payload_hashes(self) -> tuple[PayloadHash, PayloadHash, PayloadHash]:
-        """Head, safe and finalized block, as an execution client names them."""
+        """The payload hashes of head, safe and finalized block, in this order."""
         return self.head.payload_hash, self.safe.payload_hash, self.finalized.payload_hash
 
 
 @attrs.frozen
 class ForkChoiceChange:
-    """What fork choice makes of a new block: the three blocks afterwards, and what that changes.
+    """The result of fork choice for a new block.
 
-    `canonical` lists the (height, hash) pairs that the block makes canonical, oldest first: empty when the block
-    does not become the head. `removed` counts the canonical blocks that they displace.
+    `tip` is the forkchoice after the block. `canonical` lists the (height, hash) pairs of the blocks that become
+    canonical, oldest first; it is empty when the head does not change. `removed` is the number of blocks that are
+    no longer canonical.
     """
 
     tip: Forkchoice
@@ -99,7 +101,7 @@ class ForkChoiceChange:
 
 @attrs.frozen
 class StoredBlock:
-    """An executed block that is on disk together with its placement: from here on it may be shown."""
+    """An executed block that is on disk together with its placement. Only such a block may be shown to users."""
 
     executed: ExecutedBlock
     placement: ForkChoiceChange
@@ -107,11 +109,11 @@ class StoredBlock:
 
 @attrs.frozen
 class StoredChain:
-    """What fork choice needs of the database at start.
+    """The part of the database that fork choice loads at start.
 
-    `states` begin with the block that was final before `final` (a branch from the final block may bring a proof
-    for a range that begins there) and go on with all blocks stored above its height, by height. `changes` are
-    those of the blocks above `final`.
+    `states` begins with the state of the block that was final before `final`, because a branch from the final
+    block may include a proof for a range that begins there. The states of all stored blocks above that height
+    follow, ordered by height. `changes` has the table changes of the blocks above `final`.
     """
 
     states: tuple[ChainState, ...]

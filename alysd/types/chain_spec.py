@@ -1,4 +1,4 @@
-"""The parameters that every node of a chain shares (docs/protocol.md, "Chain specification")."""
+"""The parameters that all nodes of a chain have in common (docs/protocol.md, "Chain specification")."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from alysd.types.units import Sat
 
 @attrs.frozen
 class ChainSpec:
-    """A chain's parameters; `execution_genesis` is geth's genesis format, as read from JSON.
+    """A chain's parameters; `execution_genesis` is a genesis file in geth's format, parsed from JSON.
 
     `authorities`, `federation_bitcoin_keys` (x-only, 32 bytes, BIP-340) and `federation_fee_addresses` are those
     of the chain's first federation, in order.
@@ -41,10 +41,10 @@ class ChainSpec:
 
 @attrs.frozen
 class ChainContext:
-    """A chain as its rules need it: the parameters, the hash of the genesis block, and what follows from them.
+    """The context of the chain's rules: the parameters, the hash of the genesis block, and the first federation.
 
-    `first_federation` is the one that the specification names. A rule about a block asks
-    `consensus.federation.federation_at` for the federation instead.
+    `first_federation` is the federation in the chain specification. A rule about a block must call
+    `consensus.federation.federation_at` instead of reading this field.
     """
 
     spec: ChainSpec

@@ -1,4 +1,4 @@
-"""The header of an execution block, as its hash covers it."""
+"""The header of an execution block, with all fields that its hash covers."""
 
 import attrs
 
@@ -8,7 +8,9 @@ from alysd.types.units import Wei
 
 @attrs.frozen
 class ExecutionHeader:
-    """A Cancun block header (EIP-1559, EIP-4895, EIP-4844, EIP-4788); `hash` is Keccak-256 of the others' RLP.
+    """A Cancun block header (EIP-1559, EIP-4895, EIP-4844, EIP-4788).
+
+    `hash` is the Keccak-256 hash of the RLP encoding of all other fields.
 
     `ommers_hash`, `difficulty` and `nonce` are constants since the merge (EIP-3675).
     """

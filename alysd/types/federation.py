@@ -1,4 +1,4 @@
-"""The members of a federation: who makes and approves blocks, and who holds the deposits."""
+"""A federation: its members make and approve blocks and hold the deposits."""
 
 from typing import Literal
 
@@ -8,19 +8,19 @@ from alysd.types.hashes import BlsPublicKey, EvmAddress
 from alysd.types.units import Slot
 
 Role = Literal["authority", "follower"]
-"""What a node is: an authority makes and approves blocks with its key; a follower without key only checks them."""
+"""The role of a node. An authority has a key and makes and approves blocks; a follower only validates blocks."""
 
 
 def quorum_of(members: int) -> int:
-    """How many of `members` must agree: ceil(2n/3) (docs/protocol.md, "Approvals and quorum")."""
+    """The quorum of a federation of n `members`: ceil(2n/3) (docs/protocol.md, "Approvals and quorum")."""
     return -(-2 * members // 3)
 
 
 @attrs.frozen
 class Federation:
-    """Authorities and Bitcoin keys in order, so that a member is an index, and the addresses that share its fees.
+    """The authorities' keys, the members' Bitcoin keys, and the addresses that share the federation's fees.
 
-    `bitcoin_keys` are x-only (32 bytes, BIP-340).
+    A member is identified by its index in these tuples. `bitcoin_keys` are x-only (32 bytes, BIP-340).
     """
 
     authorities: tuple[BlsPublicKey, ...]
@@ -29,13 +29,13 @@ class Federation:
 
     @property
     def quorum(self) -> int:
-        """How many approvals make a block approved."""
+        """The number of approvals from which a block counts as approved."""
         return quorum_of(len(self.authorities))
 
     def author(self, slot: Slot) -> int:
-        """The index of the authority that may make the block of `slot`: they take turns in their order."""
+        """The index of the authority that may make the block of `slot`. Slots rotate through the authorities."""
         return slot % len(self.authorities)
 
     def index_of(self, key: BlsPublicKey) -> int | None:
-        """The index of the authority with this key; None for a key that is no member's."""
+        """The index of the authority with this key; None if no authority has it."""
         return self.authorities.index(key) if key in self.authorities else None

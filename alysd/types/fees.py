@@ -1,4 +1,4 @@
-"""What a transaction is willing to pay for its gas."""
+"""The fee fields of a transaction."""
 
 import attrs
 
@@ -7,9 +7,9 @@ from alysd.types.units import Wei
 
 @attrs.frozen
 class FeeFields:
-    """The most that a transaction pays for a unit of gas: in all, and above the base fee (EIP-1559), in wei.
+    """The maximum that a transaction pays per unit of gas, in total and above the base fee, in wei (EIP-1559).
 
-    A transaction with a single gas price (legacy, EIP-2930) offers that price as both.
+    In a transaction with a single gas price (legacy, EIP-2930) both fields are that price.
     """
 
     max_fee_per_gas: Wei

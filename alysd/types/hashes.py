@@ -1,7 +1,7 @@
-"""Fixed-size byte strings with names, and the two hash functions of Bitcoin and the approvals.
+"""Types for byte strings of fixed size, and the hash functions SHA-256 and double SHA-256.
 
-Each name is a `NewType` over `bytes`: free at run time, told apart by the type checker. All are kept in
-*internal* byte order; only `wire` and the RPC servers turn Bitcoin's and Alys's hashes round for display.
+Each type is a `NewType` over `bytes`: it costs nothing at run time, and the type checker tells them apart. All
+values are in *internal* byte order; only `wire` and the RPC servers reverse Bitcoin and Alys hashes for display.
 """
 
 import hashlib
@@ -11,16 +11,16 @@ BlockHash = NewType("BlockHash", bytes)
 """`hash_tree_root` of an Alys block, 32 bytes."""
 
 PayloadHash = NewType("PayloadHash", bytes)
-"""Keccak-256 of an execution block's header, 32 bytes: the hash Ethereum tools show."""
+"""Keccak-256 of an execution block's header, 32 bytes: the block hash that Ethereum tools show."""
 
 BitcoinHash = NewType("BitcoinHash", bytes)
 """A Bitcoin txid or block hash, 32 bytes as hashed (the reverse of how Bitcoin displays it)."""
 
 AuxHash = NewType("AuxHash", bytes)
-"""What a Bitcoin miner commits to, 32 bytes as hashed (docs/protocol.md, "Merged mining")."""
+"""The hash that a Bitcoin miner commits to, 32 bytes as hashed (docs/protocol.md, "Merged mining")."""
 
 EvmAddress = NewType("EvmAddress", bytes)
-"""An account of the execution layer, 20 bytes."""
+"""The address of an account of the execution layer, 20 bytes."""
 
 BlsPublicKey = NewType("BlsPublicKey", bytes)
 """A compressed G1 point, 48 bytes."""
@@ -32,7 +32,7 @@ ZERO_HASH = BlockHash(bytes(32))
 """The parent of the genesis block."""
 
 BURN_ADDRESS = EvmAddress(bytes(18) + b"\xde\xad")
-"""Fee recipient of every block: what it receives leaves circulation (docs/protocol.md, "Block")."""
+"""The fee recipient of every block. Coins sent to it cannot be spent (docs/protocol.md, "Block")."""
 
 
 def sha256(data: bytes) -> bytes:
@@ -46,5 +46,5 @@ def sha256d(data: bytes) -> bytes:
 
 
 def displayed(value: bytes) -> str:
-    """An Alys or Bitcoin hash as tools show it: hex of its bytes in reverse order, no prefix."""
+    """An Alys or Bitcoin hash as tools display it: its bytes in reverse order, in hex without prefix."""
     return value[::-1].hex()

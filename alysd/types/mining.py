@@ -1,4 +1,4 @@
-"""What an Alys node gives to a miner."""
+"""The work that an Alys node offers to a miner."""
 
 import attrs
 
@@ -8,10 +8,10 @@ from alysd.types.units import Height, Sat
 
 @attrs.frozen
 class AuxOffer:
-    """Work as `createauxblock` offers it to a miner.
+    """Work as `createauxblock` returns it to a miner.
 
-    The proof makes the blocks up to `height` final when the parent block's hash, as a number, is at most `target`;
-    `reward` is the miner's share of their fees.
+    A proof of this work is valid when the parent block's hash, as a number, is at most `target`. It makes the
+    blocks up to `height` final, and `reward` is the miner's share of their fees.
     """
 
     aux_hash: AuxHash

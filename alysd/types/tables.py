@@ -1,7 +1,7 @@
-"""The keyed tables of the chain's state: what does not fit in the small record of each block.
+"""The keyed tables of the chain's state: the data that does not fit in `ChainState`, the small record per block.
 
-An entry belongs to a branch, as the chain's state does: a block's `EntryChange`s hold on the block and
-its descendants.
+class EntryChange:
+    """A block's change to one entry: `value` replaces the entry, None deletes it."""
 """
 
 from collections.abc import Mapping
@@ -16,25 +16,25 @@ from alysd.types.units import Height
 
 @attrs.frozen
 class Proof:
-    """The block whose header of merged mining made another block final."""
+    """The block that includes the proof of work which made another block final."""
 
     block: BlockHash
     height: Height
 
 
 Entry = Proof
-"""The values of all tables."""
+"""The type of the values of all tables."""
 
 
 class Table(Enum):
-    """A table by its name. `SHAPES` has the types of its keys and values."""
+    """The names of the tables. `SHAPES` has the types of their keys and values."""
 
     PROOFS = "proofs"
-    """By the hash of a final block: where the proof of work is that covers it."""
+    """Maps the hash of a final block to the block with the proof of work that covers it."""
 
 
 class Shape(NamedTuple):
-    """What a table holds: keys are byte strings of one length, values are of an attrs class."""
+    """The types of a table: its keys are byte strings of one length, its values instances of one attrs class."""
 
     key: Any
     value: type[Any]
@@ -45,7 +45,7 @@ SHAPES: Mapping[Table, Shape] = {Table.PROOFS: Shape(BlockHash, Proof)}
 
 @attrs.frozen
 class EntryChange:
-    """What a block does to one entry: `value` replaces it, None deletes it."""
+    """A block's change to one entry: `value` replaces the entry, None deletes it."""
 
     table: Table
     key: bytes

@@ -1,4 +1,4 @@
-"""Amounts of bitcoin in the three units that the node meets, and the slots it counts time in.
+"""The three units of bitcoin amounts in the node, and slots and heights.
 
 1 BTC = 10^8 sat = 10^18 wei, so 1 sat = 10 gwei = 10^10 wei (docs/protocol.md, "Units").
 """
@@ -18,17 +18,17 @@ Slot = NewType("Slot", int)
 """Unix seconds divided by the chain's `slot_seconds`, rounded down."""
 
 Height = NewType("Height", int)
-"""Number of a block on its branch; the genesis block has 0. Equals the execution block number."""
+"""The number of a block on its branch, from 0 for the genesis block. It equals the execution block number."""
 
 WEI_PER_GWEI = 10**9
 GWEI_PER_SAT = 10
 
 
 def wei_to_gwei_floor(amount: Wei) -> Gwei:
-    """Convert, dropping what is below one gwei: never creates money."""
+    """Convert wei to gwei, rounded down, so that the conversion never creates money."""
     return Gwei(amount // WEI_PER_GWEI)
 
 
 def gwei_to_sat_floor(amount: Gwei) -> Sat:
-    """Convert, dropping what is below one satoshi: never creates money."""
+    """Convert gwei to satoshi, rounded down, so that the conversion never creates money."""
     return Sat(amount // GWEI_PER_SAT)

@@ -1,23 +1,23 @@
-"""An execution client's judgement of a payload, whatever words the client uses for it."""
+"""The verdict of an execution client on a payload, independent of the client's protocol."""
 
 import attrs
 
 
 @attrs.frozen
 class Valid:
-    """The payload is executed and keeps every rule of execution."""
+    """The payload has been executed and satisfies all rules of execution."""
 
 
 @attrs.frozen
 class Invalid:
-    """The payload breaks a rule of execution; `reason` in the client's words, for logs and errors."""
+    """The payload breaks a rule of execution; `reason` is the client's message, for logs and errors."""
 
     reason: str
 
 
 @attrs.frozen
 class Syncing:
-    """The payload is not judged: the client does not have its parent, or has lost the state after it."""
+    """The payload could not be executed: the client lacks its parent, or the state after the parent."""
 
 
 Verdict = Valid | Invalid | Syncing
