@@ -1,4 +1,5 @@
-"""What every node must agree on (docs/protocol.md): pure functions named after the rules.
+"""The consensus rules (docs/protocol.md) as pure functions, named after the rules.
 
-No clock, no log, no waiting, no bytes from outside: values in, values or a named error out.
+They take values and return values or raise a named error. They do no I/O, do not log, do not wait, and read
+neither the clock nor encoded data.
 """

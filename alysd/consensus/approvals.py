@@ -11,23 +11,24 @@ from alysd.types.federation import Federation
 from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, sha256
 
 Verifier = Callable[[Sequence[BlsPublicKey], bytes, BlsSignature], bool]
-"""Says whether a signature is the aggregate of these keys' signatures over one message. Takes about 3 ms."""
+"""Returns whether a signature is the aggregate of these keys' signatures of one message. Takes about 3 ms."""
 
 
 def approval_message(genesis: BlockHash, block: BlockHash) -> bytes:
-    """What an authority signs to approve `block`: bound to the chain, so that it says nothing on another."""
+    """The message that an authority signs to approve `block`; `genesis` makes it valid on this chain only."""
     return sha256(genesis + block)
 
 
 def is_approved(signed: SignedBlock, federation: Federation) -> bool:
-    """Whether enough approvals are there; a block below quorum is only a candidate. Looks at no signature."""
+    """Whether the block has a quorum of approvals; below it, the block is a candidate. Checks no signature."""
     return signed.approvals.count >= federation.quorum
 
 
 def check_approvals(signed: SignedBlock, parent: ChainState, context: ChainContext, verify: Verifier) -> None:
-    """Check that the slot's author and a quorum have approved the child of `parent`; the expensive signature last.
+    """Check that the slot's author and a quorum of authorities have approved the child of `parent`.
 
-    Raises `WrongApprovalLength`, `AuthorMissing`, `BelowQuorum` or `BadApprovalSignature`.
+    The signature is checked last, because that is expensive. Raises `WrongApprovalLength`, `AuthorMissing`,
+    `BelowQuorum` or `BadApprovalSignature`.
     """
     federation, approvals = federation_at(parent, context), signed.approvals
     if len(approvals.signers) != len(federation.authorities):

@@ -1,4 +1,4 @@
-"""Slots, the time they take, and when block production stops (docs/protocol.md, "Slots and authors", "Halt")."""
+"""Slots, their times, and the halt of block production (docs/protocol.md, "Slots and authors", "Halt")."""
 
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainSpec
@@ -7,7 +7,7 @@ from alysd.types.units import Slot
 
 
 def slot_at(unix_seconds: float, slot_seconds: int) -> Slot:
-    """The slot that `unix_seconds` lies in."""
+    """The slot that contains `unix_seconds`."""
     return Slot(int(unix_seconds // slot_seconds))
 
 
@@ -17,15 +17,16 @@ def slot_start(slot: Slot, slot_seconds: int) -> int:
 
 
 BUSY_PART = 0.5
-"""The part of its own slot that an author needs for its block: usually 0.3 s of 2 s."""
+"""The part of a slot that is reserved for its author's work. A block usually takes 0.3 s of a slot of 2 s."""
 
 
 def quiet_wait(
     now: float, seconds: float, slot_seconds: int, federation: Federation, authority: int | None
 ) -> float:
-    """The shortest wait from unix second `now`, at least `seconds`, that ends while `authority` makes no block.
+    """The shortest wait, at least `seconds`, after which `authority` is not busy with a block; in seconds.
 
-    It ends in another authority's slot, or in one of its own after `BUSY_PART` of it. None is no authority.
+    The wait starts at unix time `now`. It ends in another authority's slot, or in a slot of this authority after
+    `BUSY_PART` of it. `authority` is an index, or None for a node that is no authority.
     """
     slot = slot_at(now + seconds, slot_seconds)
     if federation.author(slot) != authority:
@@ -34,9 +35,9 @@ def quiet_wait(
 
 
 def halted(state: ChainState, spec: ChainSpec) -> bool:
-    """Whether so many blocks wait for a proof of work that the next one must include it.
+    """Whether the child of the block with this `state` must include a proof of work.
 
-    This bounds what a proof covers, and what a node keeps in memory: nobody can build on a block that no miner
-    has looked at for `max_blocks_without_auxpow` blocks.
+    This is so when more than `max_blocks_without_auxpow` blocks wait for one. The limit bounds the number of
+    blocks that a proof covers and that a node keeps in memory.
     """
     return state.height - state.last_final_height > spec.max_blocks_without_auxpow

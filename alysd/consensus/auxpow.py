@@ -1,8 +1,8 @@
-"""Proofs of work: how a Bitcoin block commits to blocks, and what a block that includes a proof makes final.
+"""The rules of proofs of work: the commitment in a Bitcoin block, and the blocks that a proof makes final.
 
-Docs/protocol.md, "Merged mining". As Namecoin's `CAuxPow::check`, with the commitment in one of three places. The
-first place that holds a marker is the one that counts, and it must hold exactly one: so a parent block can never
-be work for two ranges of this chain.
+The source is docs/protocol.md, "Merged mining". The checks are those of Namecoin's `CAuxPow::check`, but the
+commitment may be in one of three places. The first place that contains a marker counts, and it must contain
+exactly one. So a parent block can never prove work for two ranges of this chain.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,19 +34,19 @@ from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress, sha256d
 
 COMMITMENT_MAGIC = b"\xfa\xbe\x6d\x6d"
-"""Marks a commitment: 0xfabe followed by "mm"."""
+"""The marker at the start of a commitment: 0xfabe followed by "mm"."""
 
 COMMITMENT_BYTES = 44
-"""Magic 4, merkle root 32, size 4, nonce 4."""
+"""The length of a commitment: magic 4, merkle root 32, size 4, nonce 4."""
 
 _OP_RETURN = 0x6A
 _OP_PUSHDATA = {0x4C: 1, 0x4D: 2, 0x4E: 4}
-"""Opcodes that are followed by a push's length, and how many bytes that takes, little-endian."""
+"""The opcodes that are followed by the length of a push, and the width of that length in bytes; little-endian."""
 
 
 @attrs.frozen
 class Commitment:
-    """A commitment as found: `root` in internal byte order, `size` of the tree of chains, and its `nonce`."""
+    """A parsed commitment: `root` in internal byte order, `size` of the tree of chains, and its `nonce`."""
 
     root: AuxHash
     size: int
@@ -54,18 +54,18 @@ class Commitment:
 
 
 def commitment(root: AuxHash, size: int = 1, nonce: int = 0) -> bytes:
-    """The 44 bytes that commit to `root`: alone, an `aux_hash` is its own tree's root, of size 1.
+    """The 44 bytes that commit to `root`. For a single chain, `root` is the `aux_hash` itself and `size` is 1.
 
-    The root stands there as displayed, that is with its bytes reversed, as in Namecoin.
+    The commitment contains the root with its bytes reversed (as displayed), as in Namecoin.
     """
     return COMMITMENT_MAGIC + root[::-1] + size.to_bytes(4, "little") + nonce.to_bytes(4, "little")
 
 
 def find_commitment(coinbase: Coinbase) -> Commitment:
-    """The commitment that counts: in the scriptSig, else in an OP_RETURN push, else as a raw output script.
+    """Find the commitment in the scriptSig, else in an OP_RETURN push, else as a raw output script.
 
-    Raises `CommitmentMissing`, `CommitmentTwice`, or `CommitmentMisplaced` when a marker stands somewhere else or
-    is followed by too few bytes.
+    Raises `CommitmentMissing`, `CommitmentTwice`, or `CommitmentMisplaced` when a marker is in another place or is
+    followed by too few bytes.
     """
     script = coinbase.script_sig
     start = script.find(COMMITMENT_MAGIC)
@@ -86,7 +86,10 @@ def find_commitment(coinbase: Coinbase) -> Commitment:
 
 
 def op_return_pushes(script: bytes) -> Iterator[bytes]:
-    """What an OP_RETURN script pushes; nothing for another script, nor from a push on that is cut short."""
+    """Iterate over the data pushes of an OP_RETURN script, up to the first push that is truncated.
+
+    Yields nothing for any other script.
+    """
     if not script or script[0] != _OP_RETURN:
         return
     at = 1
@@ -116,25 +119,25 @@ def _parse(data: bytes, place: str) -> Commitment:
 
 
 MAX_CHAIN_BRANCH = 30
-"""Namecoin's limit: a tree of 2^30 chains."""
+"""The largest number of siblings in a chain branch. This is Namecoin's limit: a tree of 2^30 chains."""
 
 
 def aux_hash(hashes: Sequence[BlockHash], fee_recipient: EvmAddress) -> AuxHash:
-    """What a miner commits to: the blocks of a range, oldest first, and the account that its fees go to.
+    """The hash that a miner commits to: it covers the blocks of a range, oldest first, and the fee recipient.
 
-    With the recipient inside, whoever relays a proof cannot pay itself.
+    The recipient is covered so that a node that relays a proof cannot replace it by itself.
     """
     return AuxHash(sha256d(b"".join(hashes) + fee_recipient))
 
 
 def expected_index(nonce: int, chain_id: int, height: int) -> int:
-    """The place of chain `chain_id` in a tree of 2^height chains, in 32-bit arithmetic as Namecoin does it."""
+    """The index of chain `chain_id` in a tree of 2^height chains, in 32-bit arithmetic as in Namecoin."""
     mixed = (nonce * 1103515245 + 12345 + chain_id) * 1103515245 + 12345
     return mixed % 2**32 % 2**height
 
 
 def merkle_root(leaf: bytes, branch: MerkleBranch) -> bytes:
-    """The root that `branch` leads to from `leaf`, with Bitcoin's double SHA-256; bytes in internal order."""
+    """The merkle root of `leaf` and `branch`, with Bitcoin's double SHA-256; in internal byte order."""
     node, index = leaf, branch.index
     for sibling in branch.siblings:
         node = sha256d(sibling + node if index & 1 else node + sibling)
@@ -143,14 +146,14 @@ def merkle_root(leaf: bytes, branch: MerkleBranch) -> bytes:
 
 
 def proof_value(auxpow: AuxPow) -> int:
-    """The parent block's hash as a number: the lower, the more work it shows."""
+    """The parent block's hash as a number; a lower number proves more work."""
     return int.from_bytes(auxpow.parent.hash, "little")
 
 
 def check_auxpow(auxpow: AuxPow, aux_hash: AuxHash, chain_id: int, target: int) -> None:
-    """Check that `auxpow` is work for `aux_hash` on the chain `chain_id` that meets `target`.
+    """Check that `auxpow` proves work for `aux_hash` on the chain `chain_id` and meets `target`.
 
-    Each check that fails raises its own subclass of `InvalidWork`.
+    Each failed check raises its own subclass of `InvalidWork`.
     """
     _check_parent(auxpow, chain_id)
     _check_commitment(auxpow, aux_hash, chain_id)
@@ -185,10 +188,10 @@ def _check_commitment(auxpow: AuxPow, aux_hash: AuxHash, chain_id: int) -> None:
 
 
 def covered(header: AuxPowHeader, ancestry: Sequence[ChainState]) -> Bundle:
-    """The blocks that `header` makes final, in a child of the newest block of `ancestry`.
+    """The blocks that `header` makes final when a child of the newest block in `ancestry` includes it.
 
-    `ancestry` runs from the child of the last final block, as that newest block sees it, up to itself. Raises
-    `WrongRangeStart` unless the range begins where it does, `WrongRangeEnd` unless it ends inside it.
+    `ancestry` has the states of all blocks after the last final one on this branch, oldest first. Raises
+    `WrongRangeStart` unless the range begins with the first of them, and `WrongRangeEnd` unless it ends with one.
     """
     hashes = tuple(state.hash for state in ancestry)
     if header.range_end not in hashes:
@@ -203,9 +206,9 @@ def covered(header: AuxPowHeader, ancestry: Sequence[ChainState]) -> Bundle:
 def check_header(
     header: AuxPowHeader, parent: ChainState, ancestry: Sequence[ChainState], spec: ChainSpec
 ) -> None:
-    """Check a header of merged mining in a child of `parent`: its chain, range, target and proof, in this order.
+    """Check the merged-mining header of a child of `parent`: its chain, range, target and proof, in this order.
 
-    Raises a subclass of `InvalidWork`. Hashing a range takes a microsecond for every few blocks.
+    Raises a subclass of `InvalidWork`. Hashing the range takes about a microsecond per few blocks.
     """
     if header.auxpow is None:
         raise WorkMissing

@@ -1,8 +1,8 @@
-"""Which block is the head (docs/protocol.md, "Fork choice").
+"""The fork choice rule, which selects the head (docs/protocol.md, "Fork choice").
 
-Among approved blocks that descend from the last final block: greatest height, then lowest slot, then lowest hash.
-`Tree` keeps the states that the rule chooses from, and the changes that are not final. The time to place a block
-is in proportion to what it changes.
+The head is the approved descendant of the last final block with the greatest height, then the lowest slot, then
+the lowest hash. `Tree` keeps the states that the rule chooses from, and the table changes that are not final. The
+time to place a block is proportional to the number of blocks that become canonical or are removed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from alysd.types.units import Height
 
 
 def preference(state: ChainState) -> tuple[int, int, bytes]:
-    """The rule as a sort key: the block with the smallest is preferred."""
+    """The fork choice rule as a sort key: the block with the smallest key is preferred."""
     return (-state.height, state.slot, state.hash)
 
 
@@ -29,14 +29,16 @@ def best(candidates: Iterable[ChainState]) -> ChainState:
 
 
 class Tree:
-    """The last final block, all blocks above it, and the head among them.
+    """The tree of blocks from the last final block upwards, with the head.
 
-    `states` begin with the oldest one to keep, by height, and hold that of `final`; what does not link up with the
-    first is left out. Below the final block the tree keeps its path down to the block that was final for *it*: a
-    branch that leaves from the final block may bring its own proof for a range that begins there. A chain that is
-    `halted` admits only work, so that the path is at most 2 · (`max_blocks_without_auxpow` + 1) blocks long.
+    `states` is ordered by height. It begins with the oldest state to keep and includes that of `final`. States
+    that do not descend from the first one are left out.
 
-    Raises `UnknownParent` if `final`, or the block that was final for it, does not link up with the first state.
+    Below the final block the tree keeps the path down to the block that was the last final one before it: a branch
+    from the final block may include its own proof for a range that begins there. A chain that is `halted` accepts
+    only blocks with a proof, so this path has at most 2 · (`max_blocks_without_auxpow` + 1) blocks.
+
+    Raises `UnknownParent` if `final`, or the final block before it, does not descend from the first state.
     """
 
     def __init__(
@@ -67,18 +69,19 @@ class Tree:
 
     @property
     def tip(self) -> Forkchoice:
-        """Head, safe and final block. The head's parent, if it is not below the final block, is the safe one."""
+        """The head, the safe and the final block. The safe block is the head's parent, or the final block itself."""
         return self._tip(self._head, self._final)
 
     def get(self, block: BlockHash) -> ChainState | None:
-        """The state after a block that is final or above it, else None."""
+        """The state after the last final block or a block above it; None for any other block."""
         state = self._states.get(block)
         return state if state is not None and state.height >= self._final.height else None
 
     def ancestry(self, tip: BlockHash) -> tuple[ChainState, ...]:
-        """The states from the child of the last final block, as `tip` sees it, up to `tip`, oldest first.
+        """The states of the blocks on the branch of `tip` that are not final there, oldest first, up to `tip`.
 
-        Raises `UnknownParent` unless `tip` is final or above.
+        They begin with the child of the last block that a proof in this branch has made final. Raises
+        `UnknownParent` unless `tip` is the last final block of the tree or above it.
         """
         state = self.get(tip)
         if state is None:
@@ -87,9 +90,9 @@ class Tree:
         return tuple(reversed(path[:-1]))
 
     def changes(self, table: Table, keys: Sequence[bytes], at: BlockHash) -> tuple[EntryChange | None, ...]:
-        """The newest change of each key that is not final, on the branch of the block `at`; None without one.
+        """The newest change of each key that is not final, on the branch of the block `at`; None if there is none.
 
-        Raises `UnknownParent` unless `at` is final or above.
+        Raises `UnknownParent` unless `at` is the last final block or above it.
         """
         state = self.get(at)
         if state is None:
@@ -99,7 +102,7 @@ class Tree:
         )
 
     def bundle(self) -> Bundle | None:
-        """What the next proof is to make final: the head's own ancestry; None right after its last final block."""
+        """The blocks that the next proof is to make final, up to the head; None if there are none."""
         states = self.ancestry(self._head.hash)
         if not states:
             return None
@@ -111,9 +114,10 @@ class Tree:
         )
 
     def place(self, state: ChainState) -> ForkChoiceChange:
-        """What the new block `state` changes, without changing it yet; a block that is there changes nothing.
+        """Compute what the block of `state` would change, without changing the tree.
 
-        Raises `UnknownParent` for a block that does not descend from the last final one.
+        A block that is in the tree changes nothing. Raises `UnknownParent` for a block that does not descend from
+        the last final one.
         """
         if self.get(state.hash) is not None:
             return ForkChoiceChange(self.tip, (), 0)
@@ -123,7 +127,7 @@ class Tree:
         if state.last_final_height > final.height:
             final = self._states[state.last_final]
             if self._canonical.get(final.height) != final.hash:
-                # The proof is on another branch than the head's: only what descends from it remains.
+                # The proof is not on the head's branch: only descendants of the new final block remain.
                 head = best((state, *self._subtree(final)))
         added: list[ChainState] = []
         walk = head
@@ -134,7 +138,7 @@ class Tree:
         return ForkChoiceChange(self._tip(head, final), canonical, self._head.height - walk.height if added else 0)
 
     def adopt(self, state: ChainState, changes: Sequence[EntryChange] = ()) -> ForkChoiceChange:
-        """Take the block in, as `place` says, with its changes, and forget what can no longer matter."""
+        """Add the block and its changes as computed by `place`, and remove the blocks that are now obsolete."""
         placement = self.place(state)
         if state.hash not in self._states:
             self._link(state)
@@ -158,14 +162,14 @@ class Tree:
         self._children.setdefault(state.parent_hash, []).append(state)
 
     def _down(self, state: ChainState, end: ChainState) -> Iterator[ChainState]:
-        """From `state` down to its ancestor `end`, both included."""
+        """Iterate from `state` down to its ancestor `end`, both included."""
         while state is not end:
             yield state
             state = self._states[state.parent_hash]
         yield end
 
     def _subtree(self, top: ChainState) -> Iterator[ChainState]:
-        """`top` and its descendants, parents first."""
+        """Iterate over `top` and its descendants, parents first."""
         pending = [top]
         while pending:
             state = pending.pop()
@@ -173,7 +177,7 @@ class Tree:
             pending.extend(self._children.get(state.hash, ()))
 
     def _prune(self, old: ChainState, final: ChainState) -> None:
-        """Move the final block up from `old`: drop the branches that this cuts off, and what is now too old."""
+        """Move the final block from `old` up to `final`: remove abandoned branches and states that are too old."""
         kept = final
         for state in islice(self._down(final, old), 1, None):
             for child in self._children[state.hash]:

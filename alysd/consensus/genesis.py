@@ -12,7 +12,7 @@ _NO_SIGNATURE = BlsSignature(b"\xc0" + bytes(95))
 
 
 def genesis_block(spec: ChainSpec, payload: ExecutionPayload) -> Block:
-    """The block of slot 0 over the execution genesis `payload`; its header commits to `bits` and `chain_id`."""
+    """The block of slot 0 with the execution genesis `payload`. Its header commits to `bits` and `chain_id`."""
     header = AuxPowHeader(
         range_start=ZERO_HASH,
         range_end=ZERO_HASH,
@@ -25,13 +25,13 @@ def genesis_block(spec: ChainSpec, payload: ExecutionPayload) -> Block:
 
 
 def genesis_signed(context: ChainContext, block: Block) -> SignedBlock:
-    """The genesis block in the form of the others; it has no approvals, since all nodes agree on it beforehand."""
+    """The genesis block as a `SignedBlock` without approvals: all nodes know it from the chain specification."""
     signers = (False,) * len(context.first_federation.authorities)
     return SignedBlock(context.genesis, block, Approvals(signers, _NO_SIGNATURE))
 
 
 def genesis_state(context: ChainContext, payload: ExecutionPayload) -> ChainState:
-    """The chain's state after the genesis block: final by definition, no fees, no withdrawals."""
+    """The chain's state after the genesis block, which is final by definition, with no fees and no withdrawals."""
     return ChainState(
         hash=context.genesis,
         parent_hash=ZERO_HASH,

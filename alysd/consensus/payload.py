@@ -1,9 +1,10 @@
-"""What the protocol fixes of an execution payload, and the fees that it mints (docs/protocol.md, "Block", "Fees").
+"""The rules of the execution payload and of the fees that it mints (docs/protocol.md, "Block", "Fees").
 
-One definition for both sides: the author passes `payload_attributes` to its execution client, every other node
-compares a block's payload with it. The execution layer burns all fees. The chain keeps the sum of the priority
-fees since the last block with a proof of work, and the next block with one mints them again: most to the miner,
-the rest to the federation.
+`payload_attributes` defines the fields that the protocol determines. The author passes them to its execution
+client, and every other node compares a block's payload with them.
+
+The execution layer burns all fees. The chain keeps the sum of the priority fees since the last block with a proof
+of work, and the next block with a proof mints them again: most to the miner, the rest to the federation.
 """
 
 from collections.abc import Sequence
@@ -31,9 +32,9 @@ MINER_PERCENT = 80
 
 
 def priority_fees(fee_fields: Sequence[FeeFields], gas_used: Sequence[int], base_fee: Wei) -> Wei:
-    """What the transactions of one valid block pay above `base_fee` (wei per gas), in wei.
+    """The sum that the transactions of one valid block pay above `base_fee` (wei per gas), in wei.
 
-    `gas_used` has one entry a transaction, in the same order; raises `ValueError` if the lengths differ.
+    `gas_used` has one entry per transaction, in the same order. Raises `ValueError` if the lengths differ.
     """
     return Wei(
         sum(
@@ -44,22 +45,22 @@ def priority_fees(fee_fields: Sequence[FeeFields], gas_used: Sequence[int], base
 
 
 def miner_share(total: Wei) -> Gwei:
-    """The miner's part of `total`, rounded down to gwei."""
+    """The miner's share of `total`, rounded down to gwei."""
     return wei_to_gwei_floor(Wei(total * MINER_PERCENT // 100))
 
 
 def federation_share(total: Wei, members: int) -> Gwei:
-    """The part of `total` that each of `members` fee addresses gets, rounded down to gwei."""
+    """The share of `total` of each of the federation's `members` fee addresses, rounded down to gwei."""
     return wei_to_gwei_floor(Wei(total * (100 - MINER_PERCENT) // (100 * members)))
 
 
 def fee_shares(
     total: Wei, recipient: EvmAddress, addresses: Sequence[EvmAddress]
 ) -> tuple[tuple[EvmAddress, Gwei], ...]:
-    """How `total` is split: the miner's `recipient` first, then the federation's fee `addresses` in their order.
+    """The shares of `total`: the miner's `recipient` first, then the federation's fee `addresses` in their order.
 
-    Every share is rounded down to gwei, so that what is minted never exceeds what was burned; shares of 0 gwei
-    are left out.
+    Every share is rounded down to gwei, so that the minted sum never exceeds the burned sum. Shares of 0 gwei are
+    left out.
     """
     shares = [(recipient, miner_share(total))]
     shares += [(address, federation_share(total, len(addresses))) for address in addresses]
@@ -69,9 +70,9 @@ def fee_shares(
 def expected_withdrawals(
     parent: ChainState, auxpow_header: AuxPowHeader | None, context: ChainContext
 ) -> tuple[Withdrawal, ...]:
-    """Exactly the withdrawals that a child of `parent` must have, with this `auxpow_header`.
+    """The withdrawals that a child of `parent` with this `auxpow_header` must have, no more and no fewer.
 
-    A block without a proof mints nothing. Indices count on from `parent.next_withdrawal`, over the whole chain.
+    A block without a proof mints nothing. The indices continue from `parent.next_withdrawal`.
     """
     if auxpow_header is None:
         return ()
@@ -86,7 +87,7 @@ def expected_withdrawals(
 def prev_randao(parent: BlockHash, slot: Slot) -> bytes:
     """The block's `PREVRANDAO`: sha256 of the parent's hash and the slot in 8 bytes, little-endian.
 
-    Contracts get a number that differs between blocks; it is no secret, and authors can foresee it.
+    It gives contracts a number that differs between blocks. It is not secret, and authors can predict it.
     """
     return sha256(parent + slot.to_bytes(8, "little"))
 
@@ -94,7 +95,7 @@ def prev_randao(parent: BlockHash, slot: Slot) -> bytes:
 def payload_attributes(
     parent: ChainState, slot: Slot, auxpow_header: AuxPowHeader | None, context: ChainContext
 ) -> PayloadAttributes:
-    """What the payload of `parent`'s child in `slot` must have, when the child includes `auxpow_header`."""
+    """The required fields of the payload of `parent`'s child in `slot`, if the child includes `auxpow_header`."""
     return PayloadAttributes(
         parent=parent.payload_hash,
         parent_beacon_block_root=parent.hash,
@@ -106,7 +107,10 @@ def payload_attributes(
 
 
 def check_payload(block: Block, parent: ChainState, context: ChainContext) -> None:
-    """Compare the payload's fixed fields but the withdrawals; each difference raises its own `InvalidBlock`."""
+    """Check the payload's required fields except the withdrawals.
+
+    Each field that differs raises its own subclass of `InvalidBlock`.
+    """
     payload = block.payload
     expected = payload_attributes(parent, block.slot, block.auxpow_header, context)
     if payload.parent_hash != expected.parent:
@@ -124,7 +128,7 @@ def check_payload(block: Block, parent: ChainState, context: ChainContext) -> No
 
 
 def check_withdrawals(block: Block, parent: ChainState, context: ChainContext) -> None:
-    """Exactly the expected withdrawals, in order: one more would mint money. Raises `WrongWithdrawals`."""
+    """Check that the withdrawals are exactly the expected ones, in order. Raises `WrongWithdrawals`."""
     expected = payload_attributes(parent, block.slot, block.auxpow_header, context).withdrawals
     if block.payload.withdrawals != expected:
         raise WrongWithdrawals(expected, block.payload.withdrawals)

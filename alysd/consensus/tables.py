@@ -1,6 +1,6 @@
-"""The entries of the chain's tables that are not final yet: each block's changes, found along its branch.
+"""The changes to the chain's tables that are not final yet.
 
-The entries as the last final block leaves them are in the database. Together they are the tables at any state.
+The database has the entries as of the last final block. These changes are applied to them along a block's branch.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,8 @@ from alysd.types.tables import EntryChange, Table
 class UnfinalChanges:
     """The changes of the blocks above the last final one, by block and by key.
 
-    A lookup of a key that none of these blocks changes takes constant time; of another, a walk down the branch.
+    The lookup of a key that none of these blocks changes takes constant time. Any other lookup walks down the
+    branch.
     """
 
     def __init__(self) -> None:
@@ -23,14 +24,14 @@ class UnfinalChanges:
         return len(self._by_block)
 
     def add(self, block: BlockHash, changes: Sequence[EntryChange]) -> None:
-        """Keep what `block` changes; of two changes of one key the later one holds."""
+        """Add the changes of `block`. The last change of a key takes effect."""
         if changes:
             self._by_block[block] = changes
         for change in changes:
             self._by_key.setdefault((change.table, change.key), {})[block] = change
 
     def drop(self, block: BlockHash) -> None:
-        """Forget the changes of a block that has become final or can no longer become it."""
+        """Remove the changes of a block that has become final or can no longer become final."""
         for change in self._by_block.pop(block, ()):
             blocks = self._by_key.get((change.table, change.key), {})
             blocks.pop(block, None)
@@ -38,7 +39,7 @@ class UnfinalChanges:
                 self._by_key.pop((change.table, change.key), None)
 
     def find(self, table: Table, key: bytes, branch: Iterable[BlockHash]) -> EntryChange | None:
-        """The newest change of a key on a `branch`, given from its newest block down; None without one."""
+        """The newest change of a key on a `branch`, or None. The `branch` is given from its newest block down."""
         blocks = self._by_key.get((table, key))
         if blocks is None:
             return None

@@ -1,4 +1,4 @@
-"""Whether a block keeps the rules, and the chain's state after it (docs/protocol.md, "Validity")."""
+"""The validation of a block, and the chain's state after it (docs/protocol.md, "Validity")."""
 
 from collections.abc import Sequence
 
@@ -29,11 +29,12 @@ def check_block(
     now: float,
     verify: Verifier,
 ) -> ValidBlock:
-    """Judge a block by every rule but the execution client's, cheapest first.
+    """Check a block against all rules except those of execution, the cheapest rules first.
 
-    `ancestry` runs from the child of the last final block, as `parent` sees it, up to `parent`; only a block with
-    a header of merged mining needs it. `now` in unix seconds. Raises a subclass of `InvalidBlock` or `InvalidWork`
-    for the first rule that is broken. Takes about 3 ms, for the signature.
+    `ancestry` has the states of the blocks on the branch of `parent` that are not final there, oldest first, up to
+    `parent`; only a block with a merged-mining header needs it. `now` is in unix seconds. Raises a subclass of
+    `InvalidBlock` or `InvalidWork` for the first rule that the block breaks. Takes about 3 ms, mostly for the
+    signature.
     """
     signed, block, spec = received.signed, received.signed.block, context.spec
     if block.parent_hash != parent.hash:
@@ -74,15 +75,15 @@ def _check_peg(block: Block) -> None:
 def apply_block(
     parent: ChainState, signed: SignedBlock, priority_fees: Wei, ancestry: Sequence[ChainState]
 ) -> ExecutedBlock:
-    """A valid block whose transactions paid `priority_fees`, with the state and the changes that it makes.
+    """Compute the state after a valid block, and its table changes. Its transactions paid `priority_fees`.
 
-    `ancestry` as in `check_block`. Raises a subclass of `InvalidWork` when the block's header covers nothing in
-    `ancestry`: a block that `check_block` has not seen.
+    `ancestry` is as in `check_block`. Raises a subclass of `InvalidWork` when the header's range is not in
+    `ancestry`; this cannot happen to a block that `check_block` has accepted.
     """
     block, header = signed.block, signed.block.auxpow_header
     if header is None:
         bits, last_final, final_height = parent.bits, parent.last_final, parent.last_final_height
-        # Slot 0 of the genesis block lies decades before block 1: the first target counts from there instead.
+        # The genesis block's slot 0 is decades before block 1, so the first distance is counted from block 1.
         final_slot = parent.last_final_slot if parent.height else block.slot
         unpaid = parent.unpaid_fees + priority_fees
         changes: tuple[EntryChange, ...] = ()
@@ -94,7 +95,7 @@ def apply_block(
             final.end_height,
             final.end_slot,
         )
-        # This block mints what was unpaid: what its own transactions pay is the first of the next sum.
+        # This block mints the unpaid fees. The fees of its own transactions begin the next sum.
         unpaid = priority_fees
         proof = Proof(signed.hash, block.height)
         changes = tuple(EntryChange(Table.PROOFS, block_hash, proof) for block_hash in final.hashes)

@@ -1,4 +1,4 @@
-"""One error for every rule that a block or a proof of work can break (docs/protocol.md)."""
+"""The violations: one error class per rule that a block or a proof of work can break (docs/protocol.md)."""
 
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ def shown(value: object) -> str:
 
 @attrs.frozen
 class Differs(Refused):
-    """A part of a block, or of a proof, is not what the rules make it; `rule` says in words which."""
+    """A value in a block or in a proof differs from the one that the rules require; `rule` names the value."""
 
     rule: ClassVar[str]
     expected: Any
@@ -28,17 +28,17 @@ class Differs(Refused):
 
 @attrs.frozen
 class UnknownParent(InvalidBlock):
-    """The node has no block `parent` that is final or above: the block's past is missing, or was abandoned."""
+    """The node has no block `parent` at or above the last final one: it is missing or on an abandoned branch."""
 
     parent: BlockHash
 
     def __str__(self) -> str:
-        return f"no block {displayed(self.parent)} among the final one and those above it"
+        return f"block {displayed(self.parent)} is unknown: it is not the last final block or a block above it"
 
 
 @attrs.frozen
 class SlotNotAfterParent(InvalidBlock):
-    """One block a slot at most: a block's slot is later than its parent's."""
+    """The block's slot is not after its parent's: there is at most one block per slot."""
 
     parent: Slot
     found: Slot
@@ -49,7 +49,7 @@ class SlotNotAfterParent(InvalidBlock):
 
 @attrs.frozen
 class SlotTooEarly(InvalidBlock):
-    """The slot begins more than half a slot from now; `ahead` and `allowed` in seconds."""
+    """The block's slot begins more than half a slot from now; `ahead` and `allowed` are in seconds."""
 
     slot: Slot
     ahead: float
@@ -61,7 +61,7 @@ class SlotTooEarly(InvalidBlock):
 
 @attrs.frozen
 class BlockTooLarge(InvalidBlock):
-    """The encoded block is larger than the chain's `max_block_bytes`; both in bytes."""
+    """The encoded block is larger than the chain's `max_block_bytes`; `limit` and `found` are in bytes."""
 
     limit: int
     found: int
@@ -71,25 +71,25 @@ class BlockTooLarge(InvalidBlock):
 
 
 class WrongApprovalLength(Differs, InvalidBlock):
-    """The approvals' bit list has one bit an authority."""
+    """The bit list of the approvals does not have one bit per authority."""
 
     rule = "bits in the list of approvals"
 
 
 @attrs.frozen
 class AuthorMissing(InvalidBlock):
-    """The author of a slot approves its own block; `author` is the index of the authority whose turn it is."""
+    """The author of the slot has not approved its own block; `author` is the index of that authority."""
 
     slot: Slot
     author: int
 
     def __str__(self) -> str:
-        return f"authority {self.author}, whose turn slot {self.slot} is, has not approved the block"
+        return f"authority {self.author}, the author of slot {self.slot}, has not approved the block"
 
 
 @attrs.frozen
 class BelowQuorum(InvalidBlock):
-    """A block may be imported from ceil(2n/3) approvals on."""
+    """The block has fewer approvals than the quorum, ceil(2n/3)."""
 
     quorum: int
     found: int
@@ -100,7 +100,7 @@ class BelowQuorum(InvalidBlock):
 
 @attrs.frozen
 class BadApprovalSignature(InvalidBlock):
-    """The aggregate signature is not one of the `approvals` authorities whose bits are set, over this block."""
+    """The aggregate signature does not match this block and the `approvals` authorities whose bits are set."""
 
     approvals: int
 
@@ -109,50 +109,50 @@ class BadApprovalSignature(InvalidBlock):
 
 
 class WrongExecutionParent(Differs, InvalidBlock):
-    """The payload builds on the parent's payload."""
+    """The payload does not build on the parent's payload."""
 
     rule = "execution parent hash"
 
 
 class WrongBlockNumber(Differs, InvalidBlock):
-    """The execution block number is the parent's plus one."""
+    """The execution block number is not the parent's plus one."""
 
     rule = "execution block number"
 
 
 class WrongTimestamp(Differs, InvalidBlock):
-    """The execution timestamp is exactly the slot's start."""
+    """The execution timestamp is not the start of the slot."""
 
     rule = "execution timestamp"
 
 
 class WrongRandao(Differs, InvalidBlock):
-    """`prev_randao` is sha256 of parent hash and slot."""
+    """`prev_randao` is not the sha256 of parent hash and slot."""
 
     rule = "prev_randao"
 
 
 class WrongFeeRecipient(Differs, InvalidBlock):
-    """Priority fees go to the burn address."""
+    """The payload's fee recipient is not the burn address."""
 
     rule = "fee recipient"
 
 
 class WrongBlobGas(Differs, InvalidBlock):
-    """There are no blobs: nobody keeps or serves them here."""
+    """The payload uses blob gas, but the chain has no blobs: no node would store or serve them."""
 
     rule = "blob gas used"
 
 
 class WrongWithdrawals(Differs, InvalidBlock):
-    """The withdrawals are exactly those that the rules mint."""
+    """The withdrawals are not exactly those that the rules require."""
 
     rule = "withdrawals"
 
 
 @attrs.frozen
 class HaltedWithoutWork(InvalidBlock):
-    """More than `limit` blocks wait for a proof of work: only a block that includes one may follow."""
+    """More than `limit` blocks wait for a proof of work, and the block does not include one."""
 
     limit: int
 
@@ -162,7 +162,7 @@ class HaltedWithoutWork(InvalidBlock):
 
 @attrs.frozen
 class PegNotActive(InvalidBlock):
-    """The peg is not active on this chain: a block's `field` of the peg must be empty."""
+    """The block's peg field `field` is not empty, but the peg is not active on this chain."""
 
     field: str
     count: int
@@ -173,7 +173,7 @@ class PegNotActive(InvalidBlock):
 
 @attrs.frozen
 class InvalidPayload(InvalidBlock):
-    """The execution client judges the payload invalid; `reason` in its words."""
+    """The execution client finds the payload invalid; `reason` is its message."""
 
     reason: str
 
@@ -183,7 +183,7 @@ class InvalidPayload(InvalidBlock):
 
 @attrs.frozen
 class BadTarget(InvalidWork):
-    """Compact bits that stand for no target: negative, zero, or above 256 bits."""
+    """The compact bits are not a valid target: they are negative, zero, or above 256 bits."""
 
     bits: int
 
@@ -192,20 +192,20 @@ class BadTarget(InvalidWork):
 
 
 class WorkMissing(InvalidWork):
-    """The header of a block other than the genesis block has a proof."""
+    """The merged-mining header has no proof. Only the genesis block's may have none."""
 
     def __str__(self) -> str:
-        return "the header of merged mining comes without a proof"
+        return "the merged-mining header has no proof"
 
 
 class WrongHeaderChainId(Differs, InvalidWork):
-    """The header is of this chain."""
+    """The merged-mining header has the id of another chain."""
 
     rule = "chain id of the header"
 
 
 class WrongRangeStart(Differs, InvalidWork):
-    """The range begins at the child of the last range's end."""
+    """The range does not begin with the child of the last range's end."""
 
     rule = "first block of the range"
 
@@ -215,18 +215,18 @@ class WrongRangeStart(Differs, InvalidWork):
 
 @attrs.frozen
 class WrongRangeEnd(InvalidWork):
-    """The range ends in the block's own ancestry, after the last range's end."""
+    """The range does not end with an ancestor of the block after the last range's end."""
 
     found: bytes
 
     def __str__(self) -> str:
         found = displayed(self.found)
-        return f"last block of the range: {found} is not between the last final block and the parent"
+        return f"last block of the range: {found} is not an ancestor above the last final block"
 
 
 @attrs.frozen
 class WrongBits(InvalidWork):
-    """The target follows from the last one and the slots that the range takes."""
+    """The header's target does not follow from the previous target and the length of the range in slots."""
 
     expected: int
     found: int
@@ -237,17 +237,17 @@ class WrongBits(InvalidWork):
 
 @attrs.frozen
 class ParentOfOurChain(InvalidWork):
-    """The parent block is of another chain than ours: its version must not name `chain_id` (Namecoin)."""
+    """The version of the parent block contains this chain's id: a chain cannot be its own parent (Namecoin)."""
 
     chain_id: int
 
     def __str__(self) -> str:
-        return f"the parent block's version names our own chain id {self.chain_id}"
+        return f"the parent block's version contains this chain's own id {self.chain_id}"
 
 
 @attrs.frozen
 class ChainBranchTooLong(InvalidWork):
-    """The branch from the chain's place to the committed root has at most `limit` siblings (Namecoin)."""
+    """The branch from the chain's work to the committed root has more than `limit` siblings (Namecoin)."""
 
     limit: int
     found: int
@@ -258,41 +258,41 @@ class ChainBranchTooLong(InvalidWork):
 
 @attrs.frozen
 class CoinbaseNotFirst(InvalidWork):
-    """The coinbase is the parent block's first transaction: the index of its branch is 0."""
+    """The index of the coinbase branch is not 0: the coinbase must be the parent block's first transaction."""
 
     index: int
 
     def __str__(self) -> str:
-        return f"the coinbase branch has index {self.index}: the coinbase is the first transaction, index 0"
+        return f"the coinbase branch has index {self.index}: the coinbase must be the first transaction, index 0"
 
 
 class WrongCoinbaseBranch(Differs, InvalidWork):
-    """The coinbase branch leads to the parent header's merkle root."""
+    """The coinbase branch does not lead to the parent header's merkle root."""
 
     rule = "merkle root of the parent block"
 
 
 class CommitmentMissing(InvalidWork):
-    """The coinbase commits to nothing."""
+    """The coinbase contains no commitment."""
 
     def __str__(self) -> str:
-        return "the coinbase holds no commitment (fabe6d6d)"
+        return "the coinbase contains no commitment (fabe6d6d)"
 
 
 @attrs.frozen
 class CommitmentTwice(InvalidWork):
-    """One commitment in the place found, or the same work could be for two ranges."""
+    """The coinbase has several commitments in one place, so one parent block could prove work for two ranges."""
 
     place: str
     count: int
 
     def __str__(self) -> str:
-        return f"the coinbase holds {self.count} commitments in its {self.place}, 1 is allowed"
+        return f"the coinbase contains {self.count} commitments in its {self.place}, 1 is allowed"
 
 
 @attrs.frozen
 class CommitmentMisplaced(InvalidWork):
-    """The commitment takes 44 bytes, in the scriptSig, in one OP_RETURN push, or as an output's whole script."""
+    """The commitment is not 44 bytes in the scriptSig, in one OP_RETURN push, or as an output's whole script."""
 
     place: str
 
@@ -301,26 +301,26 @@ class CommitmentMisplaced(InvalidWork):
 
 
 class WrongCommitment(Differs, InvalidWork):
-    """The committed root is what the chain branch leads to from this work's hash; both as displayed."""
+    """The committed root is not the root of this work's hash and the chain branch; both as displayed."""
 
     rule = "committed merkle root"
 
 
 class WrongTreeSize(Differs, InvalidWork):
-    """The committed size is 2 to the length of the chain branch."""
+    """The committed tree size is not 2 to the power of the length of the chain branch."""
 
     rule = "size of the commitment's tree"
 
 
 class WrongTreeIndex(Differs, InvalidWork):
-    """A chain has one place in the tree, derived from the nonce and its id: it cannot stand there twice."""
+    """The index in the tree is not the one derived from nonce and chain id, the only index allowed to the chain."""
 
     rule = "index in the commitment's tree"
 
 
 @attrs.frozen
 class NotEnoughWork(InvalidWork):
-    """The parent block's hash, as a number, is at most the target."""
+    """The parent block's hash, as a number, is above the target."""
 
     target: int
     found: int

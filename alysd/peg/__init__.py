@@ -1,1 +1,1 @@
-"""The rules of the bridge to Bitcoin: pure functions, no I/O."""
+"""The rules of the peg to Bitcoin, as pure functions without I/O."""

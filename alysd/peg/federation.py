@@ -1,8 +1,9 @@
 """The federation's Bitcoin address (docs/protocol.md, "Peg-out", "Federation address").
 
-A taproot output without a usable internal key, and one script: enough members sign, or nobody spends.
+The address is a taproot output that can be spent only by its one script, which requires a quorum of members to
+sign: nobody knows the private key of the internal key.
 
-btclib is imported where it is used: it takes a quarter of a second, which a node's start should not.
+btclib is imported inside the functions: the import takes 0.25 s, which would delay the start of the node.
 """
 
 from collections.abc import Sequence
@@ -15,17 +16,17 @@ if TYPE_CHECKING:
     from btclib.script.script_pub_key import ScriptPubKey
 
 NUMS_KEY = bytes.fromhex("50929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0")
-"""A point whose discrete logarithm nobody knows, so that the output has no key path (BIP-341)."""
+"""The internal key: a point whose discrete logarithm nobody knows, which disables the key path (BIP-341)."""
 
 _TAPSCRIPT = 0xC0
-"""Leaf version of tapscript (BIP-342)."""
+"""The leaf version of tapscript (BIP-342)."""
 
 _LARGEST_NUMBER_OPCODE = 16
-"""Script has opcodes of their own for the numbers up to 16; larger ones are pushed."""
+"""The largest number with an opcode of its own in Script; larger numbers are pushed as data."""
 
 
 def spending_script(keys: Sequence[bytes]) -> bytes:
-    """`multi_a(ceil(2n/3), keys in order)` (BIP-387), of x-only keys (BIP-340, 32 bytes each)."""
+    """The script `multi_a(ceil(2n/3), keys in order)` (BIP-387); the keys are x-only (BIP-340, 32 bytes each)."""
     from btclib.script.script import serialize
 
     return serialize(_commands(keys))
@@ -37,12 +38,12 @@ def output_script(keys: Sequence[bytes]) -> bytes:
 
 
 def deposit_address(keys: Sequence[bytes], network: str) -> str:
-    """The same as an address of `network`: mainnet, testnet, signet or regtest."""
+    """The address of the federation on `network`: mainnet, testnet, signet or regtest."""
     return _output(keys, network).address
 
 
 def descriptor(keys: Sequence[bytes]) -> str:
-    """The same as an output descriptor (BIP-386), for a wallet that watches the federation's coins."""
+    """The output descriptor of the federation (BIP-386), for a wallet that watches its coins."""
     members = ",".join(key.hex() for key in keys)
     return f"tr({NUMS_KEY.hex()},multi_a({quorum_of(len(keys))},{members}))"
 
@@ -59,5 +60,5 @@ def _commands(keys: Sequence[bytes]) -> "list[Command]":
 def _output(keys: Sequence[bytes], network: str) -> "ScriptPubKey":
     from btclib.script.script_pub_key import ScriptPubKey
 
-    # Without an internal key the library takes BIP-341's point, which is NUMS_KEY.
+    # With None as internal key the library uses BIP-341's point, which is NUMS_KEY.
     return ScriptPubKey.p2tr(None, [(_TAPSCRIPT, _commands(keys))], network)

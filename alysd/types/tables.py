@@ -1,7 +1,6 @@
 """The keyed tables of the chain's state: the data that does not fit in `ChainState`, the small record per block.
 
-class EntryChange:
-    """A block's change to one entry: `value` replaces the entry, None deletes it."""
+An entry belongs to a branch, as the chain's state does: an `EntryChange` applies to its block and all descendants.
 """
 
 from collections.abc import Mapping

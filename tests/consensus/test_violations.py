@@ -27,12 +27,15 @@ from alysd.types.hashes import BlockHash
 from alysd.types.units import Slot
 
 MESSAGES: list[tuple[InvalidBlock, str]] = [
-    (UnknownParent(BlockHash(b"\xab" * 32)), f"no block {'ab' * 32} among the final one and those above it"),
+    (
+        UnknownParent(BlockHash(b"\xab" * 32)),
+        f"block {'ab' * 32} is unknown: it is not the last final block or a block above it",
+    ),
     (SlotNotAfterParent(Slot(9), Slot(8)), "slot 8 is not after the parent's slot 9"),
     (SlotTooEarly(Slot(9), 3.14, 1.0), "slot 9 begins 3.1 s from now, 1.0 s are allowed"),
     (BlockTooLarge(10, 11), "the block takes 11 bytes, 10 are allowed"),
     (WrongApprovalLength(3, 4), "bits in the list of approvals: expected 3, found 4"),
-    (AuthorMissing(Slot(9), 2), "authority 2, whose turn slot 9 is, has not approved the block"),
+    (AuthorMissing(Slot(9), 2), "authority 2, the author of slot 9, has not approved the block"),
     (BelowQuorum(3, 2), "2 approvals, 3 are needed"),
     (BadApprovalSignature(3), "the signature does not prove the 3 approvals that the block claims"),
     (WrongRandao(b"\x01", b"\x02"), "prev_randao: expected 01, found 02"),

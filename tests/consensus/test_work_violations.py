@@ -25,17 +25,17 @@ from alysd.errors import InvalidWork
 
 MESSAGES: list[tuple[InvalidWork, str]] = [
     (BadTarget(0x01FEDCBA), "bits 01fedcba are negative, zero or overflow"),
-    (WorkMissing(), "the header of merged mining comes without a proof"),
+    (WorkMissing(), "the merged-mining header has no proof"),
     (WrongHeaderChainId(1, 2), "chain id of the header: expected 1, found 2"),
     (WrongRangeStart(b"\x01", b"\x02"), "first block of the range: expected 01, found 02"),
-    (WrongRangeEnd(b"\x02"), "last block of the range: 02 is not between the last final block and the parent"),
+    (WrongRangeEnd(b"\x02"), "last block of the range: 02 is not an ancestor above the last final block"),
     (WrongBits(0x207FFFFF, 0x1D00FFFF), "bits of the header: expected 207fffff, found 1d00ffff"),
-    (ParentOfOurChain(7), "the parent block's version names our own chain id 7"),
+    (ParentOfOurChain(7), "the parent block's version contains this chain's own id 7"),
     (ChainBranchTooLong(30, 31), "the chain branch has 31 siblings, 30 are allowed"),
-    (CoinbaseNotFirst(3), "the coinbase branch has index 3: the coinbase is the first transaction, index 0"),
+    (CoinbaseNotFirst(3), "the coinbase branch has index 3: the coinbase must be the first transaction, index 0"),
     (WrongCoinbaseBranch(b"\x01", b"\x02"), "merkle root of the parent block: expected 01, found 02"),
-    (CommitmentMissing(), "the coinbase holds no commitment (fabe6d6d)"),
-    (CommitmentTwice("scriptSig", 2), "the coinbase holds 2 commitments in its scriptSig, 1 is allowed"),
+    (CommitmentMissing(), "the coinbase contains no commitment (fabe6d6d)"),
+    (CommitmentTwice("scriptSig", 2), "the coinbase contains 2 commitments in its scriptSig, 1 is allowed"),
     (
         CommitmentMisplaced("outputs"),
         "the commitment in the coinbase's outputs is not 44 bytes in one of the three accepted forms",

@@ -167,7 +167,7 @@ def wrong_proofs(bench: Bench) -> Iterator[tuple[str, AuxPow]]:
     tag, raw = commitment(work), CommitmentPlace.RAW_OUTPUT
     sibling = bytes(range(32))
     branch = right.coinbase_branch
-    yield "holds no commitment", bench.solve(bench.candidate(b"no commitment here"))
+    yield "contains no commitment", bench.solve(bench.candidate(b"no commitment here"))
     yield "2 commitments in its scriptSig", bench.solve(bench.candidate(tag + tag))
     yield "not 44 bytes", bench.solve(bench.candidate(tag[:-1]))
     yield "coinbase's outputs is not 44 bytes", bench.solve(bench.candidate(b"\x51" + tag, raw))
