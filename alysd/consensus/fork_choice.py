@@ -69,7 +69,7 @@ class Tree:
 
     @property
     def tip(self) -> Forkchoice:
-        """The head, the safe and the final block. The safe block is the head's parent, or the final block itself."""
+        """The head, the safe and the final block. The safe one is the head's parent; the head if that is final."""
         return self._tip(self._head, self._final)
 
     def get(self, block: BlockHash) -> ChainState | None:

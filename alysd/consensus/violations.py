@@ -313,7 +313,7 @@ class WrongTreeSize(Differs, InvalidWork):
 
 
 class WrongTreeIndex(Differs, InvalidWork):
-    """The index in the tree is not the one derived from nonce and chain id, the only index allowed to the chain."""
+    """The index in the tree is not the one derived from nonce and chain id, the only one allowed to a chain."""
 
     rule = "index in the commitment's tree"
 
