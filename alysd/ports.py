@@ -1,7 +1,8 @@
-"""What the node needs from the systems beside it, as protocols. Integrations implement them; actors use them.
+"""The ports: protocols for the external systems that the node needs. Integrations implement them, actors use them.
 
-Only `alysd.node` knows both sides. Every method that crosses a process has a deadline inside and raises
-`alysd.errors.Unavailable` (a subclass) when it passes; what the other side refuses is `ComponentError`.
+Only `alysd.node` imports both sides. Every method that calls another process has its own deadline, and raises a
+subclass of `alysd.errors.Unavailable` when it passes. A request that the other process refuses raises
+`ComponentError`.
 """
 
 from collections.abc import Sequence
@@ -21,74 +22,80 @@ from alysd.types.verdict import Verdict
 
 
 class Clock(Protocol):
-    """The only source of wall time."""
+    """The only source of wall-clock time in the node."""
 
     def time(self) -> float:
-        """Unix seconds."""
+        """The current time in unix seconds."""
         ...
 
 
 class Tracing(Tracer, Protocol):
-    """Where the node's traces go: the runtime's messages by `handling`, and what is worth a span besides."""
+    """The destination of the node's traces: `handling` traces messages for the runtime, `span` other work."""
 
     def span(self, name: str, **attributes: int | str) -> AbstractContextManager[None]:
-        """Around a piece of work: a span of the trace that is open, or the first of a new one."""
+        """Trace the work in the `with` block as a span of the current trace, or else as the first of a new one."""
         ...
 
     async def aclose(self) -> None:
-        """Send what is left; bounded, safe to call in a cancelled scope."""
+        """Send the remaining spans. The time is bounded, and the call is safe in a cancelled scope."""
         ...
 
 
 class ExecutionEngine(Protocol):
-    """An execution client: a real one over the Engine API, or the embedded one."""
+    """An execution client: an external one over the Engine API, or the embedded one."""
 
     async def genesis_hash(self) -> PayloadHash:
-        """Hash of the client's block 0."""
+        """The hash of the client's block 0."""
         ...
 
     async def knows(self, payload: PayloadHash) -> bool:
-        """Whether the client has this block, executed, on any branch."""
+        """Whether the client has executed this block, on any branch."""
         ...
 
     async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
-        """Execute and judge a payload (engine_newPayloadV3)."""
+        """Execute and validate a payload (engine_newPayloadV3)."""
         ...
 
     async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash) -> None:
-        """Follow these three blocks (engine_forkchoiceUpdatedV3 without attributes).
+        """Set the client's head, safe and finalized block (engine_forkchoiceUpdatedV3 without attributes).
 
-        Raises `EngineBehind` when the client does not know one of them, `ComponentError` when it judges the head
-        invalid.
+        Raises `EngineBehind` when the client does not know one of them, and `ComponentError` when it finds the
+        head invalid.
         """
         ...
 
     async def build_payload(
         self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash, attributes: PayloadAttributes
     ) -> ExecutionPayload:
-        """Follow these three blocks and build a payload on `head` (forkchoiceUpdatedV3, then getPayloadV3).
+        """Set the forkchoice and build a payload on `head` (engine_forkchoiceUpdatedV3, then engine_getPayloadV3).
 
-        Raises what `set_forkchoice` raises, and `ComponentError` when the client does not build.
+        Raises the errors of `set_forkchoice`, and `ComponentError` when the client does not build a payload.
         """
         ...
 
     async def gas_used(self, payload: PayloadHash, transactions: int) -> tuple[int, ...]:
-        """Gas used by each of the `transactions` of an executed block, in order, from its receipts."""
+        """The gas used by each transaction of an executed block, in order, from its receipts.
+
+        `transactions` is the number of transactions in the block.
+        """
         ...
 
     async def aclose(self) -> None:
-        """Close connections and files; bounded, safe to call in a cancelled scope."""
+        """Close connections and files. The time is bounded, and the call is safe in a cancelled scope."""
         ...
 
 
 class Store(Protocol):
-    """The node's own database. Each method is one transaction; called from a worker thread, never the event loop.
+    """The node's own database. Each method is one transaction. Call it in a worker thread, not in the event loop.
 
-    Raises `StoreError` when the disk refuses and `Corrupt` when what is read is not what was written.
+    Methods raise `StoreError` when the disk fails, and `Corrupt` when a stored record is damaged.
     """
 
     def commit_block(self, executed: ExecutedBlock, placement: ForkChoiceChange) -> None:
-        """Write block, state, changes and placement, apply the changes of blocks that become final, and sync."""
+        """Write the block, its state, its changes and its placement, in one synced transaction.
+
+        The transaction also applies the changes of blocks that become final.
+        """
         ...
 
     def final_state(self) -> ChainState:
@@ -96,23 +103,23 @@ class Store(Protocol):
         ...
 
     def load_chain(self) -> StoredChain:
-        """What fork choice needs to find the head again."""
+        """Load the data from which fork choice computes the head at start."""
         ...
 
     def final_entries(self, table: Table, keys: Sequence[bytes]) -> tuple[Entry | None, ...]:
-        """The entries under `keys`, in order, as the last final block leaves them."""
+        """The entries of `table` under `keys`, in order, as of the last final block; None for a missing entry."""
         ...
 
     def block_by_hash(self, block: BlockHash) -> SignedBlock | None:
-        """A stored block."""
+        """The stored block with this hash, or None."""
         ...
 
     def block_by_height(self, height: Height) -> SignedBlock | None:
-        """The canonical block of a height."""
+        """The canonical block at `height`, or None."""
         ...
 
     def canonical_range(self, start: Height, count: int) -> Sequence[SignedBlock]:
-        """Canonical blocks upwards from `start`."""
+        """At most `count` canonical blocks from `start` upwards."""
         ...
 
     def close(self) -> None:
@@ -121,7 +128,7 @@ class Store(Protocol):
 
 
 class Signer(Protocol):
-    """Gives this authority's approvals, behind the double-sign guard on disk."""
+    """Signs this authority's approvals. A guard on disk prevents double signing."""
 
     @property
     def public_key(self) -> BlsPublicKey:
@@ -137,39 +144,40 @@ class BitcoinNode(Protocol):
     """A Bitcoin node with its wallet, as merged mining needs it."""
 
     async def chain_info(self) -> BitcoinChainInfo:
-        """Which network the node is on and how far it is."""
+        """The node's network and the tip of its chain."""
         ...
 
     async def block_template(self) -> BlockTemplate:
-        """The block that the node would like mined next (BIP-22, BIP-145)."""
+        """A template of the next block to mine (BIP-22, BIP-145)."""
         ...
 
     async def submit_block(self, block: bytes) -> None:
-        """Hand in a mined block; a `ComponentError` carries the node's reason against it (BIP-22)."""
+        """Submit a mined block. Raises `ComponentError` with the node's reason for a rejection (BIP-22)."""
         ...
 
     async def wait_for_new_block(self, tip: BitcoinHash, seconds: float) -> BitcoinHash:
-        """Wait until the newest block is another than `tip`, at most `seconds`; its hash either way."""
+        """Wait until the newest block is not `tip`, but at most `seconds`; returns the newest block's hash."""
         ...
 
     async def payout_script(self, address: str | None) -> bytes:
-        """Output script that pays `address`, or a new address of the node's own wallet when there is none.
+        """The output script that pays `address`, or for None a new address of the node's own wallet.
 
-        Raises `UserError` when the address is not one of the node's network.
+        Raises `UserError` when the address is not valid on the node's network.
         """
         ...
 
 
 class AuxWorkSource(Protocol):
-    """An Alys node, as a miner sees it from outside."""
+    """An Alys node, as a source of work for a miner."""
 
     async def create_work(self, fee_recipient: EvmAddress | None) -> AuxOffer:
-        """Work on the blocks that wait for a proof; without a recipient the fees go to the node's own miner.
+        """Request work on the blocks that wait for a proof.
 
-        Raises `NotNow` while nothing waits, or the node is not ready.
+        With None as `fee_recipient` the fees go to the node's own miner. Raises `NotNow` while no block waits or
+        the node is not ready.
         """
         ...
 
     async def submit_work(self, aux_hash: AuxHash, auxpow: AuxPow) -> None:
-        """Hand in a proof; a `ComponentError` says which check it failed. Raises `NotNow`, as `create_work`."""
+        """Submit a proof. Raises `ComponentError` with the failed check, and `NotNow` as `create_work` does."""
         ...

@@ -1,1 +1,1 @@
-"""The messages of actors, one module per actor. An actor imports other actors' messages, never other actors."""
+"""The messages to actors, one module per actor. An actor imports other actors' messages, never other actors."""

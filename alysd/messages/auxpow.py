@@ -1,4 +1,4 @@
-"""What the merged-mining actor may be told."""
+"""The messages to the merged-mining actor."""
 
 import attrs
 
@@ -16,7 +16,7 @@ class MergedMining:
 
 @attrs.frozen(str=False)
 class UnknownWork(InvalidWork):
-    """A proof for work that this node has not offered, or too long ago, or to too many others since."""
+    """The proof is for work that this node has not offered, or has offered too long ago and forgotten."""
 
     aux_hash: AuxHash
 
@@ -26,7 +26,7 @@ class UnknownWork(InvalidWork):
 
 @attrs.frozen(str=False)
 class StaleWork(InvalidWork):
-    """A proof for blocks that follow `previous`, when others have become final since: `final` is the last now."""
+    """The proof is for blocks that follow `previous`, but the last final block is now `final`."""
 
     previous: BlockHash
     final: BlockHash
@@ -37,10 +37,10 @@ class StaleWork(InvalidWork):
 
 @attrs.frozen
 class MiningOffer:
-    """Work offered to a miner, with what the RPC shows beside it.
+    """Work offered to a miner, with the values that the RPC shows with it.
 
-    `target` is the number that the parent block's hash must not exceed; `previous` the block before the bundle;
-    `reward` the miner's share of the fees that the work would mint.
+    `target` is the number that the parent block's hash must not exceed. `previous` is the block before the bundle.
+    `reward` is the miner's share of the fees that the work would mint.
     """
 
     work: AuxWork
@@ -51,7 +51,10 @@ class MiningOffer:
 
 @attrs.frozen
 class QueuedWork:
-    """A proof that waits to be included, and the parent block's hash as a number: the lower, the better."""
+    """A proof that waits to be included in a block.
+
+    `proof_value` is the parent block's hash as a number; a lower number proves more work.
+    """
 
     header: AuxPowHeader
     aux_hash: AuxHash
@@ -61,14 +64,14 @@ class QueuedWork:
 
 @attrs.frozen
 class CreateWork(Ask[MergedMining, MiningOffer]):
-    """Offer work on the present bundle with the fees going to `fee_recipient`."""
+    """Offer work on the current bundle, with the fees for `fee_recipient`. Raises `NotNow` without a bundle."""
 
     fee_recipient: EvmAddress
 
 
 @attrs.frozen
 class SubmitWork(Ask[MergedMining, QueuedWork]):
-    """Hand in a proof for work offered before; raises a subclass of `InvalidWork` for the check that fails."""
+    """Submit a proof for offered work. Raises the subclass of `InvalidWork` for the failed check."""
 
     aux_hash: AuxHash
     auxpow: AuxPow
@@ -76,18 +79,18 @@ class SubmitWork(Ask[MergedMining, QueuedWork]):
 
 @attrs.frozen
 class GetQueuedWork(Ask[MergedMining, QueuedWork | None]):
-    """The work that the next block would include, or None."""
+    """Get the work that the next block would include, or None."""
 
 
 @attrs.frozen
 class WorkFor(Ask[MergedMining, AuxPowHeader | None]):
-    """The best queued work that is valid in a child of `parent`, or None."""
+    """Get the best queued work that is valid in a child of `parent`, or None."""
 
     parent: ChainState
 
 
 @attrs.frozen
 class Finalized(Tell[MergedMining]):
-    """The last final block has moved: forget the work that this settles."""
+    """Tell the actor that the last final block has changed, so that it removes work that is now obsolete."""
 
     head: Forkchoice

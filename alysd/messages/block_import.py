@@ -1,4 +1,4 @@
-"""What the block import workflow may be told."""
+"""The messages to the block import workflow."""
 
 import attrs
 
@@ -13,10 +13,10 @@ class BlockImport:
 
 @attrs.frozen
 class ImportBlock(Ask[BlockImport, Forkchoice]):
-    """Judge, execute, store and adopt a block; the reply is the head afterwards.
+    """Validate, execute, store and adopt a block; the reply is the forkchoice afterwards.
 
-    Raises a subclass of `InvalidBlock` for the rule that the block breaks. A block that the node has already is
-    no error: the reply is the present head.
+    Raises the subclass of `InvalidBlock` for the rule that the block breaks. A block that the node already has is
+    not an error: the reply is the current forkchoice.
     """
 
     signed: SignedBlock

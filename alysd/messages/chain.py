@@ -1,4 +1,4 @@
-"""What the chain actor, which keeps the block tree and decides on the head, may be told."""
+"""The messages to the chain actor, which keeps the block tree and decides on the head."""
 
 import attrs
 
@@ -15,21 +15,22 @@ class Chain:
 
 @attrs.frozen
 class GetForkchoice(Ask[Chain, Forkchoice]):
-    """Head, safe and final block as the node has them now."""
+    """Get the current head, safe and final block."""
 
 
 @attrs.frozen
 class GetState(Ask[Chain, ChainState | None]):
-    """The chain's state after a block that is final or above it; None if the node does not have it."""
+    """Get the chain's state after the last final block or a block above it; None for any other block."""
 
     hash: BlockHash
 
 
 @attrs.frozen
 class GetAncestry(Ask[Chain, tuple[ChainState, ...]]):
-    """The states from the child of the last final block, as `tip` sees it, up to `tip`, oldest first.
+    """Get the states of the blocks on the branch of `tip` that are not final there, oldest first, up to `tip`.
 
-    Raises `UnknownParent` if the tip is not known.
+    They begin with the child of the last block that a proof in this branch has made final. Raises `UnknownParent`
+    unless `tip` is the last final block or above it.
     """
 
     tip: BlockHash
@@ -37,9 +38,9 @@ class GetAncestry(Ask[Chain, tuple[ChainState, ...]]):
 
 @attrs.frozen
 class GetEntries(Ask[Chain, tuple[Entry | None, ...]]):
-    """The entries of `table` under `keys`, in order, as they are after the block `at`; None where there is none.
+    """Get the entries of `table` under `keys`, in order, after the block `at`; None for a missing entry.
 
-    Raises `UnknownParent` unless `at` is final or above.
+    Raises `UnknownParent` unless `at` is the last final block or above it.
     """
 
     table: Table
@@ -49,15 +50,15 @@ class GetEntries(Ask[Chain, tuple[Entry | None, ...]]):
 
 @attrs.frozen
 class GetBundle(Ask[Chain, Bundle]):
-    """The blocks above the last final one up to the head; raises `NotNow` when there is none."""
+    """Get the blocks above the last final one, up to the head. Raises `NotNow` when there are none."""
 
 
 @attrs.frozen
 class AdoptBlock(Ask[Chain, StoredBlock]):
-    """Place an executed block in the tree, write both to disk, and follow the new head if it is one.
+    """Place an executed block in the tree, write block and placement to disk, and update the head.
 
-    The chain actor is the only writer of the chain, so nothing can change between placing and storing; a block
-    that it has already is adopted again without effect.
+    The chain actor is the only writer of the chain, so the tree cannot change between placing and storing.
+    Adopting a block again has no effect.
     """
 
     executed: ExecutedBlock

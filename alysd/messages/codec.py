@@ -1,8 +1,8 @@
-"""Messages and the values in them as bytes, for where they leave the process: MessagePack by cattrs.
+"""Messages encoded as MessagePack by cattrs, for messages between processes.
 
-`MessageCodec` is the `Codec` that the runtime's envelopes and gates ask of a program. Any message, event or value
-of `alysd.messages` and `alysd.types` can be sent, and any answer made of them. Nothing that arrives is believed:
-its size, its names, the type of every field and the range of every number are checked before anybody sees it.
+`MessageCodec` implements the runtime's `Codec`. It can encode every message, event and value of `alysd.messages`
+and `alysd.types`, and every answer made of them. Received data is not trusted: its size, the names of its classes,
+the type of every field and the range of every number are checked before an actor gets the message.
 """
 
 import math
@@ -24,33 +24,33 @@ from alysd.errors import Malformed
 from alysd.nurseries import ChildSnapshot, Envelope, Refusal, TraceContext
 
 MAX_BYTES = 32 << 20
-"""Bytes of an envelope at most: the largest block that a chain may allow (16 MiB), and as much around it."""
+"""The maximum size of an envelope in bytes: twice the largest block size that a chain may allow (16 MiB)."""
 
 _ExtType: Any = import_module("msgpack").ExtType  # msgpack has no types
 
 WIDE_INTEGER = 1
-"""MessagePack extension type of an integer beyond 64 bits: wei and proof-of-work targets have up to 256."""
+"""The MessagePack extension type of integers above 64 bits. Amounts in wei and targets have up to 256 bits."""
 
 WIDE_INTEGER_BYTES = 33
-"""256 bits and a sign."""
+"""The size of a wide integer in bytes: 256 bits and a sign."""
 
 ROOMS = ("alysd.types", "alysd.messages")
-"""The packages whose classes are known by name."""
+"""The packages whose classes can be sent."""
 
 PLAIN = (type(None), bool, int, float, str, bytes)
-"""What an answer may be besides a known class, or a tuple."""
+"""The types of an answer that are sent as they are. Other answers are instances of known classes, or tuples."""
 
 
 class Undecodable(Malformed, Refusal):
-    """Bytes that hold no envelope with a message that this program knows."""
+    """The bytes are not an envelope with a message that this program knows."""
 
 
 @cache
 def known_types() -> Mapping[str, type[Any]]:
-    """Every message, event and value class by its name, which is unique in the whole program.
+    """All message, event and value classes by name; a name is unique in the whole program.
 
-    They are found by looking, so that none can be forgotten. Errors are not among them: what an actor refuses or
-    fails with stays in its process.
+    The function searches the packages, so that no class can be forgotten. Errors are left out: the error of an
+    actor never leaves its process.
     """
     found: dict[str, type[Any]] = {}
     for room in ROOMS:
@@ -69,26 +69,26 @@ def _is_known(value: object, module: str) -> bool:
 
 @attrs.frozen
 class MessageCodec:
-    """Writes envelopes and reads them; `max_bytes` bounds what is read."""
+    """Encodes and decodes envelopes; `max_bytes` is the maximum size of an envelope to decode."""
 
     max_bytes: int = MAX_BYTES
 
     def encode(self, envelope: Envelope) -> bytes:
-        """The envelope as bytes. Raises `TypeError` for a message of no known class: a mistake of the program."""
+        """Encode an envelope. Raises `TypeError` for a message of an unknown class: a bug in the program."""
         return _converter().dumps(envelope, default=_pack_wide)
 
     def decode(self, data: bytes) -> Envelope:
-        """The envelope in the bytes. Raises `Undecodable`."""
+        """Decode an envelope. Raises `Undecodable` for any bytes that `encode` cannot have made."""
         if len(data) > self.max_bytes:
-            raise Undecodable(f"a message of {len(data)} bytes; at most {self.max_bytes} are read")
+            raise Undecodable(f"the message has {len(data)} bytes; at most {self.max_bytes} are accepted")
         try:
             return _converter().loads(data, Envelope, ext_hook=_unpack_wide)
         except _WRONG as error:
-            raise Undecodable(f"no message: {type(error).__name__}: {error}"[:300]) from None
+            raise Undecodable(f"the bytes are not a message: {type(error).__name__}: {error}"[:300]) from None
 
 
 _WRONG = (
-    ValueError,  # what msgpack finds wrong, and values outside of an enumeration or a validator's range
+    ValueError,  # malformed MessagePack, and values outside an enumeration or the range of a validator
     TypeError,
     KeyError,
     AttributeError,
@@ -97,17 +97,17 @@ _WRONG = (
     ForbiddenExtraKeysError,
     StructureHandlerNotFoundError,
 )
-"""All that reading the wrong bytes ends with."""
+"""The errors that decoding malformed bytes can raise."""
 
 
 @cache
 def _converter() -> MsgpackConverter:
-    """Strict where cattrs would convert: a field of bytes takes bytes, and so on."""
+    """The cattrs converter. It is strict: where cattrs would convert a value, it accepts only the exact type."""
     converter = make_converter(detailed_validation=False, forbid_extra_keys=True)
     for kind in (bool, int, str, bytes):
         converter.register_structure_hook(kind, _exactly)
     converter.register_structure_hook(float, _finite)
-    attrs.resolve_types(ChildSnapshot)  # it is named inside itself, by a string that cattrs cannot follow
+    attrs.resolve_types(ChildSnapshot)  # the class refers to itself by a string, which cattrs cannot resolve
     converter.register_unstructure_hook(TraceContext, TraceContext.header)
     converter.register_structure_hook(TraceContext, _trace)
     tagged = override(
@@ -122,7 +122,7 @@ def _converter() -> MsgpackConverter:
 
 
 def _tagged(converter: MsgpackConverter, message: object) -> list[object]:
-    """A message or an answer with the name of what it is: nothing else says so at the other end."""
+    """A message or an answer with the name of its class, which the receiver needs to decode it."""
     kind = type(message)
     if kind is tuple:
         return ["tuple", [_tagged_item(converter, item) for item in cast("tuple[object, ...]", message)]]
@@ -134,7 +134,7 @@ def _tagged_item(converter: MsgpackConverter, value: object) -> list[object]:
     if kind in PLAIN:
         return ["plain", value]
     if known_types().get(kind.__name__) is not kind:
-        raise TypeError(f"{kind.__qualname__} is no message and no value of one: it cannot leave the process")
+        raise TypeError(f"{kind.__qualname__} cannot be sent: it is not a class of alysd.messages or alysd.types")
     return [kind.__name__, converter.unstructure(value)]
 
 
@@ -142,7 +142,7 @@ def _untagged(converter: MsgpackConverter, raw: object) -> object:
     name, value = _pair(raw)
     if name == "tuple":
         if not isinstance(value, list):
-            raise TypeError("a tuple's items are needed")
+            raise TypeError(f"expected a list of a tuple's items, found {type(value).__name__}")
         return tuple(_untagged_item(converter, item) for item in cast("list[object]", value))
     return _untagged_item(converter, raw)
 
@@ -151,50 +151,50 @@ def _untagged_item(converter: MsgpackConverter, raw: object) -> object:
     name, value = _pair(raw)
     if name == "plain":
         if type(value) not in PLAIN:
-            raise TypeError(f"{type(value).__name__} is no plain value")
+            raise TypeError(f"expected a plain value, found {type(value).__name__}")
         return value
     kind = known_types().get(name)
     if kind is None:
-        raise ValueError(f"no message is named {name[:60]!r}")
+        raise ValueError(f"unknown class {name[:60]!r}")
     return converter.structure(value, kind)
 
 
 def _pair(raw: object) -> tuple[str, object]:
     pair = cast("list[object]", raw)
     if type(raw) is not list or len(pair) != 2 or not isinstance(pair[0], str):
-        raise TypeError("a name and a value are needed")
+        raise TypeError("expected a list of a class name and a value")
     return pair[0], pair[1]
 
 
 def _exactly(value: Any, kind: type[Any]) -> Any:
-    if issubclass(kind, Enum):  # cattrs takes an IntEnum for an int
+    if issubclass(kind, Enum):  # cattrs uses the hook of int for an IntEnum too
         return kind(_exactly(value, int))
     if type(value) is not kind:
-        raise TypeError(f"{kind.__name__} is needed, not {type(value).__name__}")
+        raise TypeError(f"expected {kind.__name__}, found {type(value).__name__}")
     return value
 
 
 def _finite(value: Any, _kind: type[float]) -> float:
-    """No time and no duration is infinite; one that is not a number would be late for no deadline."""
+    """A finite float. Times and durations are never infinite, and NaN would never reach a deadline."""
     if type(value) not in (float, int) or not math.isfinite(value):
-        raise TypeError("a finite number is needed")
+        raise TypeError("expected a finite number")
     return float(value)
 
 
 def _trace(header: Any, _kind: type[TraceContext]) -> TraceContext:
     context = TraceContext.parse(header)
     if context is None:
-        raise ValueError("no trace context")
+        raise ValueError("expected a W3C trace context")
     return context
 
 
 def _pack_wide(value: object) -> Any:
     if not isinstance(value, int):
-        raise TypeError(f"{type(value).__qualname__} is no value that can be sent")
+        raise TypeError(f"a value of type {type(value).__qualname__} cannot be sent")
     return _ExtType(WIDE_INTEGER, value.to_bytes(WIDE_INTEGER_BYTES, "big", signed=True))
 
 
 def _unpack_wide(code: int, data: bytes) -> int:
     if code != WIDE_INTEGER or len(data) != WIDE_INTEGER_BYTES:
-        raise ValueError(f"an extension of type {code} with {len(data)} bytes")
+        raise ValueError(f"unknown MessagePack extension of type {code} with {len(data)} bytes")
     return int.from_bytes(data, "big", signed=True)

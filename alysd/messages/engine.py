@@ -1,4 +1,4 @@
-"""The messages of the engine actor, the only user of the execution client."""
+"""The messages to the engine actor, the only user of the execution client."""
 
 import attrs
 
@@ -15,7 +15,7 @@ class Engine:
 
 @attrs.frozen
 class BuildPayload(Ask[Engine, ExecutionPayload]):
-    """Follow the given blocks and build the best payload on the head."""
+    """Set the execution client's forkchoice and build the best payload on its head."""
 
     forkchoice: Forkchoice
     attributes: PayloadAttributes
@@ -23,7 +23,7 @@ class BuildPayload(Ask[Engine, ExecutionPayload]):
 
 @attrs.frozen
 class ExecutePayload(Ask[Engine, Wei]):
-    """Execute a payload; the reply is the sum of its priority fees. Raises `InvalidPayload` if it is refused."""
+    """Execute a payload; the reply is the sum of its priority fees. Raises `InvalidPayload` if it is invalid."""
 
     payload: ExecutionPayload
     parent_beacon_block_root: BlockHash
@@ -31,16 +31,17 @@ class ExecutePayload(Ask[Engine, Wei]):
 
 @attrs.frozen
 class SetForkchoice(Ask[Engine, None]):
-    """Make the execution client follow the given head, safe and finalized blocks."""
+    """Set the execution client's head, safe and finalized block."""
 
     forkchoice: Forkchoice
 
 
 @attrs.frozen
 class CatchUp(Tell[Engine]):
-    """Feed a client that lags behind for a little while. The engine actor sends it to itself until it follows.
+    """Give missing blocks to an execution client that is behind, for a short time.
 
-    Only the `turn` that was announced last counts: messages of an earlier instance of the actor have no effect.
+    The engine actor sends this message to itself until the client has caught up. Only the message with the latest
+    `turn` has an effect: those of an earlier instance of the actor are ignored.
     """
 
     turn: int

@@ -1,4 +1,4 @@
-"""What happens in the node, published on its bus for whoever wants to know: the log, metrics, subscriptions."""
+"""The events that the node publishes on its bus, for the log, the metrics and the subscriptions of RPC clients."""
 
 import attrs
 
@@ -9,12 +9,12 @@ from alysd.types.units import Slot
 
 
 class ChainEvent:
-    """The base of what people want to read of the chain; whoever subscribes to it gets all of them in order."""
+    """The base class of the events about the chain. A subscriber to it gets all of them in order."""
 
 
 @attrs.frozen
 class HeadMoved(ChainEvent):
-    """The head, or the last final block, is another one. `removed` counts the blocks a reorganisation undid."""
+    """The head or the last final block has changed. A reorganisation undid `removed` blocks."""
 
     old: Forkchoice
     new: Forkchoice
@@ -23,7 +23,7 @@ class HeadMoved(ChainEvent):
 
 @attrs.frozen
 class BlockProduced(ChainEvent):
-    """This node made a block and imported it; `seconds` from the start of its work to the import's end."""
+    """This node made a block and imported it, which took `seconds`."""
 
     signed: SignedBlock
     seconds: float
@@ -31,7 +31,7 @@ class BlockProduced(ChainEvent):
 
 @attrs.frozen
 class SlotMissed(ChainEvent):
-    """`count` slots of this node's, beginning with `slot`, passed without a block of its own, and why."""
+    """This node made no block in `count` of its slots, from `slot` on, because of `reason`."""
 
     slot: Slot
     count: int
@@ -40,7 +40,7 @@ class SlotMissed(ChainEvent):
 
 @attrs.frozen
 class ProductionHalted(ChainEvent):
-    """Too many blocks wait for a proof of work: no block is made in this slot (docs/protocol.md)."""
+    """No block is made in this slot: too many blocks wait for a proof of work (docs/protocol.md, "Halt")."""
 
     slot: Slot
     blocks_waiting: int
@@ -48,7 +48,7 @@ class ProductionHalted(ChainEvent):
 
 @attrs.frozen
 class WorkflowMoved:
-    """A workflow has reached the state of this name."""
+    """The workflow `workflow` has entered the state `state`."""
 
     workflow: str
     state: str
@@ -56,6 +56,6 @@ class WorkflowMoved:
 
 @attrs.frozen
 class WorkQueued:
-    """A miner's proof was found right and waits for a block to include it."""
+    """A miner's proof is valid and waits for a block to include it."""
 
     work: QueuedWork

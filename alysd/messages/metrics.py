@@ -1,4 +1,4 @@
-"""Messages to the metrics actor, which counts events of the node."""
+"""The messages to the metrics actor, which counts the node's events."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ class Metrics:
 
 @attrs.frozen
 class NodeCounts:
-    """Counts since the node started."""
+    """The numbers of events since the start of the node."""
 
     blocks_produced: int
     slots_missed: int
@@ -23,15 +23,15 @@ class NodeCounts:
 
 @attrs.frozen
 class GetCounts(Ask[Metrics, NodeCounts]):
-    """The counts that the status page shows."""
+    """Get the counts that the status page shows."""
 
 
 @attrs.frozen
 class Scrape(Ask[Metrics, bytes]):
-    """All metrics in Prometheus's text format, with those of the tree and the chain as they are given here.
+    """Get all metrics in Prometheus's text format. The caller supplies the state of the tree and the chain.
 
-    `head` is None while the chain actor does not answer: then the chain's metrics are left out. `failures` counts
-    each child's failures by kind.
+    `head` is None while the chain actor does not answer; the chain's metrics are then left out. `failures` has the
+    number of failures per child and kind of failure.
     """
 
     tree: ChildSnapshot

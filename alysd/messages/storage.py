@@ -1,4 +1,4 @@
-"""What the storage actor may be told."""
+"""The messages to the storage actor."""
 
 import attrs
 
@@ -16,7 +16,7 @@ class Storage:
 
 @attrs.frozen
 class CommitBlock(Ask[Storage, StoredBlock]):
-    """Write a block and its placement in one synced transaction; after the reply it survives a power cut."""
+    """Write a block and its placement in one synced transaction. After the reply both survive a power failure."""
 
     executed: ExecutedBlock
     placement: ForkChoiceChange
@@ -24,14 +24,14 @@ class CommitBlock(Ask[Storage, StoredBlock]):
 
 @attrs.frozen
 class LoadChain(Ask[Storage, StoredChain]):
-    """What fork choice needs to find the head again."""
+    """Load the data from which fork choice computes the head at start."""
 
 
 @attrs.frozen
 class GetFinalEntries(Ask[Storage, tuple[Entry | None, ...]]):
-    """The entries of `table` under `keys`, in order, as the last final block leaves them, or None.
+    """Get the entries of `table` under `keys`, in order, as of the last final block; None for a missing entry.
 
-    Only the chain actor, which has the changes since, asks this; all others ask it with `GetEntries`.
+    Only the chain actor sends this message: it has the later changes. Others send `GetEntries` to the chain actor.
     """
 
     table: Table
@@ -40,21 +40,21 @@ class GetFinalEntries(Ask[Storage, tuple[Entry | None, ...]]):
 
 @attrs.frozen
 class GetBlockByHash(Ask[Storage, SignedBlock | None]):
-    """A stored block, or None."""
+    """Get the stored block with this hash, or None."""
 
     hash: BlockHash
 
 
 @attrs.frozen
 class GetBlockByHeight(Ask[Storage, SignedBlock | None]):
-    """The canonical block of a height, or None."""
+    """Get the canonical block at `height`, or None."""
 
     height: Height
 
 
 @attrs.frozen
 class GetCanonicalRange(Ask[Storage, tuple[SignedBlock, ...]]):
-    """Canonical blocks from `start` upwards, at most `count` of them, oldest first."""
+    """Get at most `count` canonical blocks from `start` upwards, oldest first."""
 
     start: Height
     count: int

@@ -1,1 +1,1 @@
-"""Every log line of the node: one frozen class each, with its text and its JSON form (docs/logs.md)."""
+"""The log events of the node: one frozen class per log line, with its text and its JSON form (docs/logs.md)."""

@@ -1,8 +1,8 @@
-"""The base of the log's events, and how one is written.
+"""The base class of log events, and the function that logs one.
 
-Text is for people: one line, hashes and addresses shortened. JSON is for programs: every field under its own name,
-hashes and addresses whole. `alysd.api.console_log` writes either form. A new log line is a class in this package,
-a row in docs/logs.md, and `log(TheClass(...))` where it happens.
+The text form is for people: one line, with shortened hashes and addresses. The JSON form is for programs: every
+field under its own name, with full hashes and addresses. `alysd.api.console_log` writes either form. To add a log
+line, add a class to this package and a row to docs/logs.md, and call `log(TheClass(...))`.
 """
 
 import logging
@@ -17,27 +17,27 @@ from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, EvmAddress, disp
 from alysd.wire.evm_address import checksum_address
 
 Bits = NewType("Bits", int)
-"""A compact target, shown in hex as Bitcoin shows `bits`."""
+"""A compact target. The log shows it in hex, as Bitcoin shows `bits`."""
 
 Json = str | int | float | bool | None
-"""The value of one field in the JSON form."""
+"""The type of a field's value in the JSON form."""
 
 _LOGGER = logging.getLogger("alysd")
 
 
 class LogEvent(ABC):
-    """Base of the log's events: frozen attrs classes whose fields are the fields of the JSON form.
+    """The base class of log events: frozen attrs classes whose fields are the fields of the JSON form.
 
-    `name` is the value of `event` in the JSON form and never changes; `level` is one of `logging`'s levels.
+    `name` is the value of `event` in the JSON form and must never change. `level` is one of `logging`'s levels.
     """
 
     name: ClassVar[str]
     level: ClassVar[int] = logging.INFO
 
     def text(self) -> tuple[str, Sequence[str]]:
-        """The text form: its subject, and a line that says what happened, with more lines below it if need be.
+        """The text form: the subject, and one or more lines that describe the event.
 
-        With an empty subject the line is shown without its time.
+        A line with an empty subject is shown without its time.
         """
         subject, words = self._line()
         return subject, (words, *self._more())
@@ -49,7 +49,7 @@ class LogEvent(ABC):
         return ()
 
     def fields(self) -> dict[str, Json]:
-        """The JSON form: every field, in the order of the class. Durations are rounded to a millisecond."""
+        """The JSON form: all fields, in the order of the class. Durations are rounded to milliseconds."""
         fields: dict[str, Json] = {}
         for field in attrs.fields(type(self)):
             value = getattr(self, field.name)
@@ -58,7 +58,7 @@ class LogEvent(ABC):
 
 
 def log(event: LogEvent) -> None:
-    """Write `event` to the log of this process, if the configured level allows it."""
+    """Log `event` at its level through the `alysd` logger."""
     _LOGGER.log(event.level, event)
 
 
@@ -70,7 +70,7 @@ _JSON_FORMS: Mapping[object, Callable[[Any], Json]] = {
     Bits: "{:08x}".format,
     float: lambda seconds: round(seconds, 3),
 }
-"""By the declared type of a field: types that JSON has no form for, or not the one that RPC shows."""
+"""Conversions to JSON by the declared type of a field. Fields of other types are written unchanged."""
 
 
 def _json_form(declared: object) -> Callable[[Any], Json]:
@@ -85,16 +85,16 @@ def _unchanged(value: Json) -> Json:
 
 
 def short_hash(value: bytes) -> str:
-    """The first six digits of an Alys or Bitcoin hash as RPC shows it."""
+    """The first six hex digits of an Alys or Bitcoin hash, as the RPC displays it."""
     return f"{displayed(value)[:6]}…"
 
 
 def short_address(address: EvmAddress) -> str:
-    """The first and last four digits of an address."""
+    """The first and last four hex digits of an address."""
     whole = checksum_address(address)
     return f"{whole[:6]}…{whole[-4:]}"
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 block`, `2 blocks`."""
+    """A number with its noun, in the plural if needed: `1 block`, `2 blocks`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

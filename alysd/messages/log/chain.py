@@ -11,7 +11,7 @@ from alysd.types.units import Height, Slot
 
 @attrs.frozen
 class BlockMade(LogEvent):
-    """This node made a block and imported it in `ms` milliseconds; `transactions` counts those in it."""
+    """This node made a block and imported it in `ms` milliseconds; `transactions` is the number in the block."""
 
     name = "block"
 
@@ -27,7 +27,7 @@ class BlockMade(LogEvent):
 
 @attrs.frozen
 class BlockRefused(LogEvent):
-    """A block breaks the rule `rule`, which is the name of an error class."""
+    """A block was refused because it breaks a rule; `rule` is the name of the error class."""
 
     name = "block_refused"
     level = logging.WARNING
@@ -42,10 +42,10 @@ class BlockRefused(LogEvent):
 
 @attrs.frozen
 class RangeFinal(LogEvent):
-    """A proof of work made `blocks` blocks final, up to the block `hash` of height `height`.
+    """A proof of work made `blocks` blocks final, up to the block `hash` at height `height`.
 
-    `miner` receives their fees; None when the proof was not found. `own` says that it is this node's internal
-    miner. `bits` is the target of the next proof.
+    `miner` receives their fees; it is None when the proof was not found. `own` is true if the miner is this node's
+    internal miner. `bits` is the target of the next proof.
     """
 
     name = "final"
@@ -65,9 +65,9 @@ class RangeFinal(LogEvent):
 
 @attrs.frozen
 class SlotsMissed(LogEvent):
-    """`slots` slots of this node, beginning with `slot`, passed without a block.
+    """This node made no block in `slots` of its slots, from `slot` on.
 
-    The same reason is logged about once a minute.
+    The same reason is logged about once per minute.
     """
 
     name = "slot_missed"
@@ -91,12 +91,12 @@ class SlotsResumed(LogEvent):
     missed: int
 
     def _line(self) -> tuple[str, str]:
-        return "slots", f"blocks again, {counted(self.missed, 'slot')} missed"
+        return "slots", f"making blocks again, {counted(self.missed, 'slot')} missed"
 
 
 @attrs.frozen
 class ChainReorganised(LogEvent):
-    """Another branch is the canonical one: `removed` blocks were undone, the head has height `height`."""
+    """Another branch has become canonical: `removed` blocks were undone, and the new head has height `height`."""
 
     name = "reorganised"
     level = logging.WARNING
@@ -105,12 +105,12 @@ class ChainReorganised(LogEvent):
     height: Height
 
     def _line(self) -> tuple[str, str]:
-        return "reorganised", f"{counted(self.removed, 'block')} undone, the head is {self.height} now"
+        return "reorganised", f"{counted(self.removed, 'block')} undone, the head is now {self.height}"
 
 
 @attrs.frozen
 class ChainHalted(LogEvent):
-    """`blocks` blocks wait for a proof of work, which is too many: no block is made until there is one."""
+    """Too many blocks, `blocks`, wait for a proof of work: no block is made until a proof arrives."""
 
     name = "halted"
     level = logging.ERROR
@@ -118,12 +118,12 @@ class ChainHalted(LogEvent):
     blocks: int
 
     def _line(self) -> tuple[str, str]:
-        return "halted", f"{self.blocks} blocks wait for a proof of work: none is made until a miner brings it"
+        return "halted", f"{self.blocks} blocks wait for a proof of work: no new block until a miner submits one"
 
 
 @attrs.frozen
 class ProofMissing(LogEvent):
-    """`blocks_waiting` blocks wait for a proof of work; above `production_halts_above` no block is made."""
+    """Many blocks, `blocks_waiting`, wait for a proof of work; above `production_halts_above` no block is made."""
 
     name = "proof_missing"
     level = logging.WARNING
@@ -138,7 +138,7 @@ class ProofMissing(LogEvent):
 
 @attrs.frozen
 class WorkNotIncluded(LogEvent):
-    """A block is made without a proof of work, since the actor that has the proofs did not answer."""
+    """A block is made without a proof of work because the merged-mining actor did not answer."""
 
     name = "work_not_included"
     level = logging.WARNING
@@ -151,7 +151,7 @@ class WorkNotIncluded(LogEvent):
 
 @attrs.frozen
 class NoProofYet(LogEvent):
-    """The internal miner could not offer or hand in a proof; it tries again with the next head."""
+    """The internal miner could not get work or submit a proof; it tries again with the next head."""
 
     name = "no_proof_yet"
 
@@ -163,7 +163,7 @@ class NoProofYet(LogEvent):
 
 @attrs.frozen
 class EngineCatchingUp(LogEvent):
-    """The execution client is given the blocks that it lacks: it has block `height`, the head is `head`."""
+    """The execution client receives the blocks that it lacks. Its newest block is `height`, the head is `head`."""
 
     name = "engine_catching_up"
 
@@ -188,7 +188,7 @@ class EngineCaughtUp(LogEvent):
 
 @attrs.frozen
 class EngineLags(LogEvent):
-    """The execution client did not take the head of a block just imported; it is told again with the next one."""
+    """The execution client did not follow the new head; the node sends it again with the next block."""
 
     name = "engine_lags"
     level = logging.WARNING

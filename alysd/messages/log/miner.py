@@ -1,4 +1,4 @@
-"""Log lines of `alysd mine`, which mines Bitcoin and Alys together. Times are in seconds."""
+"""Log lines of `alysd mine`, which mines Bitcoin and Alys together. Durations are in seconds."""
 
 import logging
 
@@ -11,7 +11,7 @@ from alysd.types.units import Height, Sat
 
 @attrs.frozen
 class MinedBlockAccepted(LogEvent):
-    """The Bitcoin node took a block that we mined; `transactions` counts the coinbase too."""
+    """The Bitcoin node accepted a mined block; `transactions` includes the coinbase."""
 
     name = "mined_block_accepted"
 
@@ -25,7 +25,7 @@ class MinedBlockAccepted(LogEvent):
 
 @attrs.frozen
 class MinedBlockRefused(LogEvent):
-    """The Bitcoin node did not take a block that we mined."""
+    """The Bitcoin node rejected a mined block."""
 
     name = "mined_block_refused"
     level = logging.WARNING
@@ -39,7 +39,10 @@ class MinedBlockRefused(LogEvent):
 
 @attrs.frozen
 class ProofAccepted(LogEvent):
-    """The Alys node took a proof for `hash`, which makes the blocks up to `height` final and pays `reward` sat."""
+    """The Alys node accepted a proof for `hash`.
+
+    The proof makes the blocks up to `height` final and pays `reward` sat.
+    """
 
     name = "proof_accepted"
 
@@ -54,7 +57,7 @@ class ProofAccepted(LogEvent):
 
 @attrs.frozen
 class ProofRefused(LogEvent):
-    """The Alys node did not take a proof for `hash`, the work of the blocks up to `height`."""
+    """The Alys node rejected a proof for `hash`, the work on the blocks up to `height`."""
 
     name = "proof_refused"
     level = logging.WARNING
@@ -69,7 +72,7 @@ class ProofRefused(LogEvent):
 
 @attrs.frozen
 class MiningInterrupted(LogEvent):
-    """A node that the miner needs does not answer, or not well; the next attempt is in `retry_in` seconds."""
+    """A node that the miner needs does not answer, or answers with an error. The next try is in `retry_in` s."""
 
     name = "mining_interrupted"
     level = logging.WARNING
@@ -83,11 +86,11 @@ class MiningInterrupted(LogEvent):
 
 @attrs.frozen
 class MiningResumed(LogEvent):
-    """Mining goes on after an interruption of `seconds`."""
+    """Mining continues after an interruption of `seconds`."""
 
     name = "mining_resumed"
 
     seconds: float
 
     def _line(self) -> tuple[str, str]:
-        return "miner", f"goes on after {self.seconds:.1f} s"
+        return "miner", f"continues after {self.seconds:.1f} s"

@@ -19,11 +19,11 @@ from alysd.wire.evm_address import checksum_address
 
 @attrs.frozen(kw_only=True)
 class NodeStarting(LogEvent):
-    """The node starts: its chain, and the addresses of its interfaces. The text form is a banner of some lines.
+    """The node starts, with its chain and the addresses of its interfaces. The text form is a banner.
 
-    `engine` is `embedded` or `engine-api`. `engine_url` is the Engine API of an external execution client, and
+    `engine` is `embedded` or `engine-api`. `engine_url` is the Engine API of an external execution client.
     `operator_url` is set when the operator's pages have an address of their own. `account` is the account of a
-    development chain, which has `account_wei` in the genesis.
+    development chain; the genesis gives it `account_wei`.
     """
 
     name = "start"
@@ -68,15 +68,15 @@ class NodeStarting(LogEvent):
 
 
 def btc_text(amount: Wei) -> str:
-    """An amount in BTC, exact, with commas: `1,000 BTC`, `0.5 BTC`."""
+    """The exact amount in BTC, with thousands separators: `1,000 BTC`, `0.5 BTC`."""
     return f"{Decimal(amount).scaleb(-18).normalize():,f} BTC"
 
 
 @attrs.frozen
 class NodeReady(LogEvent):
-    """The node can make or follow blocks, `seconds` after its start.
+    """The node is ready to make or follow blocks, `seconds` after its start.
 
-    The next slot begins in `first_slot_in` seconds; None for a follower.
+    The next slot begins in `first_slot_in` seconds, which is None for a follower.
     """
 
     name = "ready"
@@ -91,7 +91,7 @@ class NodeReady(LogEvent):
 
 @attrs.frozen
 class NotReady(LogEvent):
-    """The node cannot make blocks yet; logged again when the kind of reason changes."""
+    """The node is not ready yet. It is logged again when the kind of reason changes."""
 
     name = "not_ready"
 
@@ -103,7 +103,7 @@ class NotReady(LogEvent):
 
 @attrs.frozen
 class NodeStopping(LogEvent):
-    """The node was asked to stop by the signal `signal`, such as `SIGTERM`."""
+    """The node received the signal `signal`, such as `SIGTERM`, and stops."""
 
     name = "stopping"
 
@@ -115,7 +115,7 @@ class NodeStopping(LogEvent):
 
 @attrs.frozen
 class NodeStopped(LogEvent):
-    """Everything is closed, `seconds` after the node was asked to stop."""
+    """The node has stopped, `seconds` after the request to stop."""
 
     name = "stopped"
 
@@ -127,7 +127,7 @@ class NodeStopped(LogEvent):
 
 @attrs.frozen
 class NodeFailed(LogEvent):
-    """The node ends with exit status 1; `error` is the type and the words of the cause."""
+    """The node exits with status 1; `error` is the type and the message of the cause."""
 
     name = "failed"
     level = logging.CRITICAL
@@ -140,7 +140,7 @@ class NodeFailed(LogEvent):
 
 @attrs.frozen
 class ChildFailed(LogEvent):
-    """An actor, task or supervisor failed. The same error is logged once a minute."""
+    """An actor, task or supervisor failed. The same error is logged once per minute."""
 
     name = "child_failed"
     level = logging.WARNING
@@ -154,7 +154,7 @@ class ChildFailed(LogEvent):
 
 @attrs.frozen
 class ChildReturned(LogEvent):
-    """A child that had failed has been running for some seconds."""
+    """A child that failed has been running again for some seconds."""
 
     name = "child_returned"
 
@@ -166,7 +166,7 @@ class ChildReturned(LogEvent):
 
 @attrs.frozen
 class OperatorCommand(LogEvent):
-    """The user with the id `user` used `alysd actors`: `command` is `restart`, `suspend` or `resume`."""
+    """The user with the id `user` gave the command `command` for a child: `restart`, `suspend` or `resume`."""
 
     name = "operator_command"
 
@@ -180,9 +180,9 @@ class OperatorCommand(LogEvent):
 
 @attrs.frozen
 class LibraryLine(LogEvent):
-    """A line that a library or the actor runtime wrote through `logging`, by its logger `logger`.
+    """A line that a library or the actor runtime logged through the logger `logger`.
 
-    It keeps its own level. `exception` is a traceback.
+    The line keeps its own level. `exception` is a traceback.
     """
 
     name = "library"
@@ -201,7 +201,7 @@ class LibraryLine(LogEvent):
 
 @attrs.frozen
 class TracesLost(LogEvent):
-    """The OpenTelemetry collector at `endpoint` does not take spans; logged once until it takes them again."""
+    """The OpenTelemetry collector at `endpoint` does not accept spans. Logged once until it accepts them again."""
 
     name = "traces_lost"
     level = logging.WARNING
@@ -214,7 +214,7 @@ class TracesLost(LogEvent):
 
 @attrs.frozen
 class TracesResumed(LogEvent):
-    """The collector takes spans again; `lost_spans` were lost."""
+    """The collector accepts spans again; `lost_spans` were lost."""
 
     name = "traces_resumed"
 

@@ -63,10 +63,10 @@ EXAMPLES: dict[LogEvent, str] = {
         "final 9|10 blocks by 0x0001…1213   target 207fffff"
     ),
     chain.SlotsMissed(Slot(88), 3, "no answer"): "slot missed|88: no answer (3 slots)",
-    chain.SlotsResumed(2): "slots|blocks again, 2 slots missed",
-    chain.ChainReorganised(2, Height(7)): "reorganised|2 blocks undone, the head is 7 now",
+    chain.SlotsResumed(2): "slots|making blocks again, 2 slots missed",
+    chain.ChainReorganised(2, Height(7)): "reorganised|2 blocks undone, the head is now 7",
     chain.ChainHalted(10001): (
-        "halted|10001 blocks wait for a proof of work: none is made until a miner brings it"
+        "halted|10001 blocks wait for a proof of work: no new block until a miner submits one"
     ),
     chain.ProofMissing(500, 999): "work|no proof of work for 500 blocks; production halts above 999",
     chain.WorkNotIncluded("no answer"): "work|no proof included: no answer",
@@ -80,7 +80,7 @@ EXAMPLES: dict[LogEvent, str] = {
     miner.ProofAccepted(Height(57), Sat(800), WORK): "alys|proof accepted for blocks up to 57   800 sat   1f1e1d…",
     miner.ProofRefused(Height(57), WORK, "stale"): "alys|proof refused for blocks up to 57: stale",
     miner.MiningInterrupted("Alys node: gone", 0.5): "miner|Alys node: gone; next attempt in 0.5 s",
-    miner.MiningResumed(3.21): "miner|goes on after 3.2 s",
+    miner.MiningResumed(3.21): "miner|continues after 3.2 s",
 }  # fmt: skip
 
 
