@@ -1,1 +1,1 @@
-"""State of the moment and I/O: each actor owns one thing, speaks by messages and meets integrations as ports."""
+"""The node's actors. Each owns one piece of state or one resource, and uses integrations only through ports."""

@@ -1,4 +1,4 @@
-"""The merged-mining actor: offers work to miners, judges their proofs, and keeps the best for the next block."""
+"""The merged-mining actor: offers work to miners, checks their proofs, and keeps the best for the next block."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -37,19 +37,24 @@ from alysd.types.units import gwei_to_sat_floor
 R = TypeVar("R")
 
 IN_PLACE = 4096
-"""Bytes of a coinbase that is judged without a thread: pools' take some hundred, and cost well under 1 ms."""
+"""The maximum size in bytes of a coinbase that is checked in the event loop, which takes well under 1 ms.
+
+A usual coinbase has some hundred bytes; larger ones are checked in a worker thread.
+"""
 
 KEPT_FINAL_BLOCKS = 2
-"""Proofs are kept that follow the last final block or the one before it: until a second proof is in, a branch that
-does not have the first one can still win, and then needs it again."""
+"""The number of last final blocks whose proofs are kept, that is, proofs whose range follows one of these blocks.
+
+A branch without the last proof can still win until a second proof is included; it then needs the proof again.
+"""
 
 
 @attrs.define
 class MiningMemory:
-    """What the actor remembers. It is made outside and outlives a restart: a crash costs no miner his work.
+    """The state of the actor. It survives a restart of the actor, so that miners do not lose their work.
 
-    It is no `PersistentState`, which keeps a value and replaces it whole: the offers are up to 32 768, are changed
-    in place, and would be copied per offer. No handler waits in the middle of a change.
+    It is not a `PersistentState`, which replaces its value as a whole: there are up to 32 768 offers, which would be
+    copied for every new one. Changing the state in place is safe because no handler waits in the middle of a change.
     """
 
     offers: OfferBook
@@ -58,11 +63,11 @@ class MiningMemory:
 
 
 class AuxPowActor(Actor[MergedMining]):
-    """Offers and judges proofs of work (docs/protocol.md, "Merged mining"); decides nothing about the chain.
+    """Offers work and checks proofs of work (docs/protocol.md, "Merged mining"). It does not change the chain.
 
-    `publish` is told of every proof that is queued. The queue ends with the process: as a rule a proof waits for
-    one slot only, and its miner can hand it in again while its blocks are not final. Asks of this actor raise
-    `NotAnswered` while the chain actor does not answer.
+    The actor calls `publish` for every proof that it queues. The queue is lost when the process ends: a proof
+    usually waits for one slot only, and its miner can submit it again while its blocks are not final. Asks of this
+    actor raise `NotAnswered` while the chain actor does not answer.
     """
 
     def __init__(
@@ -81,7 +86,7 @@ class AuxPowActor(Actor[MergedMining]):
 
     @handles(CreateWork)
     async def create_work(self, message: CreateWork) -> MiningOffer:
-        """Offer the present bundle. Raises `NotNow` while there is none."""
+        """Offer work on the current bundle. Raises `NotNow` while there is none."""
         bundle = await self._ask(GetBundle())
         tip = await self._ask(GetState(bundle.hashes[-1]))
         if tip is None:
@@ -108,7 +113,7 @@ class AuxPowActor(Actor[MergedMining]):
 
     @handles(SubmitWork)
     async def submit_work(self, message: SubmitWork) -> QueuedWork:
-        """Judge a proof and queue it. Raises a subclass of `InvalidWork` for the check that fails."""
+        """Check a proof and queue it. Raises the subclass of `InvalidWork` for the failed check."""
         offer = self._memory.offers.find(message.aux_hash, trio.current_time())
         if offer is None:
             raise UnknownWork(message.aux_hash)
@@ -141,17 +146,18 @@ class AuxPowActor(Actor[MergedMining]):
 
     @handles(Finalized)
     async def finalized(self, message: Finalized) -> None:
-        """Forget the proofs that only branches without the last two could use; offers go by their age."""
+        """Remove the proofs that do not follow one of the last final blocks. Offers are removed by age."""
         memory, final = self._memory, message.head.finalized.hash
         if final not in memory.final_blocks:
             memory.final_blocks = (*memory.final_blocks, final)[-KEPT_FINAL_BLOCKS:]
         memory.queue.keep(frozenset((*memory.final_blocks, message.head.head.last_final)))
 
     async def _best_for(self, parent: ChainState) -> QueuedWork | None:
-        """The first queued proof whose range ends in the ancestry of `parent`.
+        """The best queued proof that is valid in a child of `parent`, or None.
 
-        An offered bundle is a piece of a branch, from the child of the last final block on, and its bits follow
-        from that block and its own end. So a proof that ends in this ancestry covers there what it covered here.
+        A proof is valid there if its range ends in the ancestry of `parent`. The range is a part of one branch,
+        from the child of the last final block on, and its bits depend only on that block and on the range's end.
+        So the proof covers the same blocks and has the same target in any branch with that end.
         """
         candidates = self._memory.queue.after(parent.last_final)
         if not candidates:
@@ -164,7 +170,7 @@ class AuxPowActor(Actor[MergedMining]):
 
 
 async def _check(auxpow: AuxPow, work: AuxHash, chain_id: int, target: int) -> None:
-    """Judge a proof: a usual one takes 20 µs, the worst that can be made up 20 ms, in a thread."""
+    """Check a proof. A usual proof takes 20 µs, the most expensive one 20 ms, in a worker thread."""
     if len(auxpow.coinbase.raw) <= IN_PLACE:
         check_auxpow(auxpow, work, chain_id, target)
     else:

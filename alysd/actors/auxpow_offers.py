@@ -1,9 +1,9 @@
-"""What work the node has offered to miners: bounded in number and age, however many ask.
+"""The work that the node has offered to miners, limited in number and age.
 
-A client of the RPC may ask for work under any number of addresses, and must not make the node forget what
-honest miners are working on. So recipients who have handed in a proof before ("regulars") each have room of their
-own, which costs work to get, and all others share a room in which the longest unasked-for offer goes first. A pool
-asks again every few seconds, which keeps its offer young.
+An RPC client can request work for any number of addresses. Such a flood must not displace the offers that honest
+miners are working on. So each recipient that has submitted a valid proof (a "regular") has a limit of its own,
+which costs work to get. All other recipients share one limit; above it, the offer whose last request is oldest is
+removed first. A pool requests its work again every few seconds, which keeps its offer recent.
 """
 
 from collections import OrderedDict
@@ -16,21 +16,25 @@ from alysd.types.auxpow import AuxPowHeader
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress
 
 REGULARS = 64
-"""Recipients with room of their own. A chain has a few pools; the least recently proven one goes first."""
+"""The maximum number of regulars. A chain has a few pools; the regular with the oldest proof is removed first."""
 
 OFFERS_TO_NEWCOMERS = 32_768
-"""Room for all others together: about 15 MB, and over 20 s of the fastest flood that the RPC server can take."""
+"""The maximum number of offers to all other recipients together.
+
+They take about 15 MB, and the fastest flood that the RPC server can process needs over 20 s to displace an offer.
+"""
 
 
 CLEARED_AT_ONCE = 2
-"""Offers dropped at most for one that comes: a room shrinks as it is used, and nobody waits for a flood to go."""
+"""The maximum number of offers removed per new offer, so that no request waits while a flood is cleared."""
 
 
 @attrs.frozen
 class RememberedOffer:
-    """Offered work: the header that a block would have, still without its proof, over `bundle_length` blocks.
+    """Offered work: the merged-mining header for a block, still without its proof.
 
-    `previous` is the final block that the bundle follows. The bundle's hashes are not kept: they may be thousands.
+    The header covers `bundle_length` blocks, and `previous` is the final block before them. The hashes of the
+    bundle are not kept, because there may be thousands of them.
     """
 
     aux_hash: AuxHash
@@ -40,11 +44,11 @@ class RememberedOffer:
 
 
 _Room = OrderedDict[AuxHash, tuple[float, RememberedOffer]]
-"""Offers with the time at which they are forgotten, the one that goes first in front."""
+"""Offers with the time at which they expire, in the order of removal."""
 
 
 class OfferBook:
-    """Offers by their aux hash. Times are seconds of one monotonic clock."""
+    """The offers by aux hash. Times are in seconds of one monotonic clock."""
 
     def __init__(
         self, timing: Timing, *, regulars: int = REGULARS, newcomer_offers: int = OFFERS_TO_NEWCOMERS
@@ -59,7 +63,7 @@ class OfferBook:
         return len(self._newcomers) + sum(len(room) for room in self._regulars.values())
 
     def add(self, offer: RememberedOffer, now: float) -> None:
-        """Remember an offer; the same one again makes it young again."""
+        """Add an offer, or renew the age of an offer that is there already."""
         room = self._regulars.get(offer.header.fee_recipient)
         if room is None:
             room, bound = self._newcomers, self._newcomer_offers
@@ -73,7 +77,7 @@ class OfferBook:
                 room.popitem(last=False)
 
     def find(self, aux_hash: AuxHash, now: float) -> RememberedOffer | None:
-        """The offer with this hash, or None if it was never made or is forgotten."""
+        """The offer with this hash; None if it was never made, has expired or was removed."""
         for room in (self._newcomers, *self._regulars.values()):
             expires, offer = room.get(aux_hash, (now, None))
             if expires > now:
@@ -81,7 +85,7 @@ class OfferBook:
         return None
 
     def proven(self, recipient: EvmAddress) -> None:
-        """Give `recipient`, who has handed in a proof, room of its own from now on."""
+        """Make `recipient`, which has submitted a valid proof, a regular, or renew its place among them."""
         self._regulars.setdefault(recipient, OrderedDict())
         self._regulars.move_to_end(recipient)
         if len(self._regulars) > self._most_regulars:

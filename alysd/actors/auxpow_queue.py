@@ -1,7 +1,8 @@
-"""Proofs that wait for a block to include them, best first.
+"""The queue of proofs that wait for a block to include them, best first.
 
-The best proof makes most blocks final; among equals the one with the lowest parent hash is the harder one. What a
-branch can use depends on the final block that it follows, so proofs are kept apart by that block.
+The best proof makes the most blocks final; among equals, it has the lowest parent hash, which proves most work. A
+proof can only be used on a branch with the final block that its range follows, so the queue is grouped by that
+block.
 """
 
 from bisect import insort
@@ -10,12 +11,15 @@ from alysd.messages.auxpow import QueuedWork
 from alysd.types.hashes import BlockHash
 
 QUEUED_AFTER_A_BLOCK = 32
-"""Proofs kept that follow the same final block. One is used, the rest serve branches that lack its newest blocks:
-a branch point a block deep needs one more, and branches deeper than a few blocks are rare."""
+"""The maximum number of proofs that follow the same final block.
+
+Usually the first proof is used. The others are for branches that lack the newest blocks of the first one's range.
+Branches deeper than a few blocks are rare.
+"""
 
 
 class WorkQueue:
-    """Judged proofs, by the final block that their range follows."""
+    """Valid proofs, by the final block that their range follows."""
 
     def __init__(self) -> None:
         self._after: dict[BlockHash, list[QueuedWork]] = {}
@@ -24,9 +28,9 @@ class WorkQueue:
         return sum(len(works) for works in self._after.values())
 
     def add(self, work: QueuedWork, previous: BlockHash) -> bool:
-        """Queue a proof whose range follows `previous`; whether it is there now.
+        """Queue a proof whose range follows `previous`, and return whether it is in the queue now.
 
-        It is not when better ones fill the queue. The same proof again changes nothing.
+        It is not when better proofs fill the queue. Adding a proof again has no effect.
         """
         works = self._after.setdefault(previous, [])
         if work not in works:
@@ -39,7 +43,7 @@ class WorkQueue:
         return tuple(self._after.get(previous, ()))
 
     def keep(self, previous: frozenset[BlockHash]) -> None:
-        """Forget the proofs that follow none of the `previous` blocks."""
+        """Remove the proofs that follow none of the `previous` blocks."""
         self._after = {block: works for block, works in self._after.items() if block in previous}
 
 

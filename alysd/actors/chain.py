@@ -16,10 +16,10 @@ from alysd.types.tables import Entry
 
 
 class ChainActor(Actor[Chain]):
-    """Keeps the states from the last final block upwards in memory, and finds them again in storage at start.
+    """Keeps the states from the last final block upwards in memory, and loads them from storage at start.
 
-    A block is placed, written and adopted in one message. After an interruption the next start of this
-    actor reads what was written, so memory and disk agree again.
+    A block is placed, written and adopted while one message is handled. If the actor fails in between, its next
+    start loads the chain from disk, so memory and disk agree again.
     """
 
     def __init__(self, storage: Address[Storage], publish: Callable[[HeadMoved], object], timing: Timing) -> None:
@@ -29,28 +29,28 @@ class ChainActor(Actor[Chain]):
         self._tree: Tree
 
     async def pre_start(self) -> None:
-        """Load the tree; fork choice finds the head again."""
+        """Load the tree from storage; fork choice computes the head."""
         stored = await self._storage.ask(LoadChain(), seconds=self._timing.storage_write)
         self._tree = Tree(stored.states, stored.final, stored.changes)
 
     @handles(GetForkchoice)
     async def head(self, message: GetForkchoice) -> Forkchoice:
-        """Head, safe and final block."""
+        """The current head, safe and final block."""
         return self._tree.tip
 
     @handles(GetState)
     async def state(self, message: GetState) -> ChainState | None:
-        """The chain's state after a block of the tree."""
+        """The chain's state after a block of the tree, or None."""
         return self._tree.get(message.hash)
 
     @handles(GetAncestry)
     async def ancestry(self, message: GetAncestry) -> tuple[ChainState, ...]:
-        """The states that a proof in a child of the block may cover."""
+        """The states of the blocks that a proof in a child of `tip` may cover."""
         return self._tree.ancestry(message.tip)
 
     @handles(GetEntries)
     async def entries(self, message: GetEntries) -> tuple[Entry | None, ...]:
-        """Entries after a block: as its branch changed them, or as the last final block leaves them."""
+        """The entries after a block: the changes on its branch, else the entries as of the last final block."""
         changes = self._tree.changes(message.table, message.keys, message.at)
         below = tuple(key for key, change in zip(message.keys, changes, strict=True) if change is None)
         found = await self._storage.ask(GetFinalEntries(message.table, below), seconds=self._timing.storage_write)
@@ -62,7 +62,7 @@ class ChainActor(Actor[Chain]):
 
     @handles(GetBundle)
     async def bundle(self, message: GetBundle) -> Bundle:
-        """What a proof made now would make final; raises `NotNow` when there is nothing."""
+        """The blocks that a proof made now would make final. Raises `NotNow` when there are none."""
         bundle = self._tree.bundle()
         if bundle is None:
             raise NotNow("the head is final already: there is nothing to mine for")
@@ -70,16 +70,19 @@ class ChainActor(Actor[Chain]):
 
     @handles(AdoptBlock)
     async def adopt(self, message: AdoptBlock) -> StoredBlock:
-        """Place, write, adopt."""
+        """Place the block in the tree, write it to storage, and adopt it.
+
+        Raises `StoreError` when storage does not answer.
+        """
         placement = self._tree.place(message.executed.state)
         try:
             stored = await self._storage.ask(
                 CommitBlock(message.executed, placement), seconds=self._timing.storage_write
             )
         except NotAnswered as error:
-            # Nobody knows whether the block is on disk: only reading the chain again can tell.
+            # The block may or may not be on disk. The error restarts this actor, which loads the chain again.
             block = displayed(message.executed.state.hash)
-            raise StoreError(f"block {block} may not be stored: {error}") from error
+            raise StoreError(f"it is not known whether block {block} was stored: {error}") from error
         before = self._tree.tip
         self._tree.adopt(message.executed.state, message.executed.changes)
         if self._tree.tip != before:

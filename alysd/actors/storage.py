@@ -1,4 +1,4 @@
-"""The storage actor: owns the node's database and does its work in a thread, one transaction per message."""
+"""The storage actor: owns the node's database and runs one transaction per message, in a worker thread."""
 
 import trio
 
@@ -19,38 +19,38 @@ from alysd.types.tables import Entry
 
 
 class StorageActor(Actor[Storage]):
-    """Reads and writes `store`. What the disk refuses is a `StoreError`, and restarts this actor."""
+    """Reads and writes `store`. A failure of the disk raises `StoreError`, which restarts this actor."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     @handles(CommitBlock)
     async def commit(self, message: CommitBlock) -> StoredBlock:
-        """Write a block with its placement; the reply proves that both are on disk."""
+        """Write a block with its placement. The reply is sent when both are on disk."""
         await trio.to_thread.run_sync(self._store.commit_block, message.executed, message.placement)
         return StoredBlock(message.executed, message.placement)
 
     @handles(LoadChain)
     async def load_chain(self, message: LoadChain) -> StoredChain:
-        """The states that fork choice needs."""
+        """Load the states and changes from which fork choice computes the head at start."""
         return await trio.to_thread.run_sync(self._store.load_chain)
 
     @handles(GetFinalEntries)
     async def final_entries(self, message: GetFinalEntries) -> tuple[Entry | None, ...]:
-        """Entries as the last final block leaves them."""
+        """The entries as of the last final block."""
         return await trio.to_thread.run_sync(self._store.final_entries, message.table, message.keys)
 
     @handles(GetBlockByHash)
     async def block_by_hash(self, message: GetBlockByHash) -> SignedBlock | None:
-        """A stored block."""
+        """The stored block with this hash, or None."""
         return await trio.to_thread.run_sync(self._store.block_by_hash, message.hash)
 
     @handles(GetBlockByHeight)
     async def block_by_height(self, message: GetBlockByHeight) -> SignedBlock | None:
-        """The canonical block of a height."""
+        """The canonical block at a height, or None."""
         return await trio.to_thread.run_sync(self._store.block_by_height, message.height)
 
     @handles(GetCanonicalRange)
     async def canonical_range(self, message: GetCanonicalRange) -> tuple[SignedBlock, ...]:
-        """Canonical blocks, oldest first."""
+        """A range of canonical blocks, oldest first."""
         return tuple(await trio.to_thread.run_sync(self._store.canonical_range, message.start, message.count))
