@@ -53,8 +53,8 @@ A branch without the last proof can still win until a second proof is included; 
 class MiningMemory:
     """The state of the actor. It survives a restart of the actor, so that miners do not lose their work.
 
-    It is not a `PersistentState`, which replaces its value as a whole: there are up to 32 768 offers, which would be
-    copied for every new one. Changing the state in place is safe because no handler waits in the middle of a change.
+    It is not a `PersistentState`, which replaces a value as a whole: up to 32 768 offers would be copied for each
+    new one. Changing them in place is safe because no handler waits in the middle of a change.
     """
 
     offers: OfferBook
