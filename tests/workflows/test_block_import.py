@@ -1,80 +1,242 @@
 """Block import: the steps of a good block, and the errors that a caller must be able to tell apart."""
 
-from pathlib import Path
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import attrs
 import pytest
 from trio.testing import MockClock
 
+from alysd.consensus.difficulty import target_of
+from alysd.consensus.fork_choice import Tree
 from alysd.consensus.violations import InvalidPayload, UnknownParent
-from alysd.errors import InvalidBlock
-from alysd.messages.block_import import ImportBlock
+from alysd.errors import EngineBehind, InvalidBlock, InvalidWork, NotNow
+from alysd.integrations.bls import verify_aggregate
+from alysd.messages.block_import import BlockImport, ImportBlock
+from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetForkchoice, GetState
+from alysd.messages.engine import Engine, ExecutePayload, SetForkchoice
 from alysd.messages.events import WorkflowMoved
+from alysd.messages.log.base import LogEvent
+from alysd.messages.log.chain import BlockRefused, EngineLags
+from alysd.node import REFUSALS
+from alysd.nurseries import AskTimeout, Immediate, actor
+from alysd.testing.blocks import FIRST_SLOT, make_header, mine
 from alysd.testing.chain import ChainHand, chain_spec
-from alysd.testing.node import SimulatedNode, open_simulated_node
+from alysd.testing.harness import ActorTestHarness
+from alysd.testing.stand_in import RecordedAddress, StandIn
+from alysd.timing import Timing
+from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import SignedBlock
-from alysd.types.hashes import BlsSignature
-from alysd.types.units import Slot
+from alysd.types.chain import Forkchoice, StoredBlock
+from alysd.types.hashes import AuxHash, BlsSignature
+from alysd.types.units import Slot, Wei
+from alysd.workflows.block_import import BlockImportWorkflow
+
+ALL_STEPS = ["ValidBlock", "ExecutedBlock", "StoredBlock", "ImportedBlock"]
 
 
-async def first_block(node: SimulatedNode) -> tuple[ChainHand, SignedBlock]:
-    """A hand for the node's chain, and a valid block on its genesis."""
-    hand = ChainHand.of(node.resources.context.spec)
-    slot = Slot(int(node.clock.time()) // 2)
-    return hand, await hand.block(hand.genesis_state, slot)
+@attrs.define
+class ImportOnTheHarness:
+    """The workflow between a chain that is a tree and an execution client that finds every payload valid."""
+
+    hand: ChainHand = attrs.field(factory=lambda: ChainHand.of(chain_spec()))
+    harness: ActorTestHarness = attrs.field(factory=lambda: ActorTestHarness(refusals=REFUSALS))
+    moves: list[WorkflowMoved] = attrs.field(factory=list[WorkflowMoved])
+    tree: Tree = attrs.field(init=False)
+    chain: StandIn[Chain] = attrs.field(init=False)
+    engine: StandIn[Engine] = attrs.field(init=False)
+    block_import: RecordedAddress[BlockImport] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        transcript = self.harness.transcript
+        self.tree = tree = Tree([self.hand.genesis_state], self.hand.genesis.hash)
+        self.chain, self.engine = StandIn("chain", transcript), StandIn("engine", transcript)
+        self.block_import = RecordedAddress("block import", transcript)
+        self.chain.on(GetState).computes(lambda message: tree.get(message.hash))
+        self.chain.on(GetForkchoice).computes(lambda _: tree.tip)
+        self.chain.on(GetAncestry).computes(lambda message: tree.ancestry(message.tip))
+        self.chain.on(AdoptBlock).computes(self._adopt)
+        self.engine.on(ExecutePayload).answers(Wei(0))
+        self.engine.on(SetForkchoice).answers(None)
+
+    def _adopt(self, message: AdoptBlock) -> StoredBlock:
+        return StoredBlock(message.executed, self.tree.adopt(message.executed.state, message.executed.changes))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Run the workflow while the block runs; it never crashes, whatever it is sent."""
+        timing = Timing(self.hand.spec.slot_seconds)
+        child = actor(self.block_import, lambda: BlockImportWorkflow(
+            self.hand.context, self.harness.clock, verify_aggregate, self.chain, self.engine, self.moves.append,
+            timing,
+        ), restart=Immediate())  # fmt: skip
+        async with self.harness.running(child):
+            yield
+            assert self.harness.child("block import").restarts == 0
+
+    async def take(self, block: SignedBlock) -> Forkchoice:
+        """Import a block."""
+        return await self.block_import.ask(ImportBlock(block), seconds=60)
+
+    async def next_block(self, work: AuxPowHeader | None = None) -> SignedBlock:
+        """A valid block on the head, whose slot has passed."""
+        head = self.tree.tip.head
+        return await self.hand.block(head, Slot(max(head.slot + 1, FIRST_SLOT - 100)), work)
+
+    def work(self, covers: int) -> AuxPowHeader:
+        """A proof for the first `covers` blocks that are not final, for a block on the head."""
+        head = self.tree.tip.head
+        return make_header(head, self.tree.ancestry(head.hash), self.hand.spec, covers)
+
+    @property
+    def steps(self) -> list[str]:
+        """The states that the workflow has reached."""
+        assert {move.workflow for move in self.moves} <= {"block import"}
+        return [move.state for move in self.moves]
+
+    @property
+    def asked(self) -> list[type[object]]:
+        """The types of the messages to the chain and to the execution client, in order."""
+        sent = self.harness.transcript.sent(sender="block import")
+        return [type(message) for message in sent]
 
 
 async def test_a_good_block_goes_through_all_states_and_becomes_the_head(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+    autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_simulated_node(tmp_path, chain_spec()) as node:
-        moves: list[WorkflowMoved] = []
-        _, block = await first_block(node)
-        with node.bus.subscribe(WorkflowMoved) as events:
-            head = await node.to.block_import.ask(ImportBlock(block))
-            while len(events.queue):
-                moves.append(await events.receive())
-        names = [move.state for move in moves if move.workflow == "block import"]
-        assert names == ["ValidBlock", "ExecutedBlock", "StoredBlock", "ImportedBlock"]
-        assert head.head.hash == block.hash
-        assert node.resources.store.block_by_hash(block.hash) == block
-        assert node.engine.head == block.block.payload.block_hash
+    world = ImportOnTheHarness()
+    async with world.running():
+        block = await world.next_block()
+        forkchoice = await world.take(block)
+    assert world.steps == ALL_STEPS
+    assert forkchoice == world.tree.tip
+    assert forkchoice.head.hash == block.hash
+    assert world.engine.received == [
+        ExecutePayload(block.block.payload, block.block.parent_hash),
+        SetForkchoice(forkchoice),
+    ]
+    assert world.asked == [GetState, GetState, ExecutePayload, AdoptBlock, SetForkchoice]
 
 
-async def test_a_block_that_is_known_already_is_no_error(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None
-) -> None:
-    async with open_simulated_node(tmp_path, chain_spec()) as node:
-        _, block = await first_block(node)
-        first = await node.to.block_import.ask(ImportBlock(block))
-        assert await node.to.block_import.ask(ImportBlock(block)) == first
+async def test_a_block_that_is_known_already_is_no_error(autojump_clock: MockClock, no_threads: None) -> None:
+    world = ImportOnTheHarness()
+    async with world.running():
+        block = await world.next_block()
+        first = await world.take(block)
+        assert await world.take(block) == first
+    assert world.steps == ALL_STEPS
+    assert world.asked[-2:] == [GetState, GetForkchoice]
 
 
 async def test_a_block_that_breaks_a_rule_is_refused_and_forgotten(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+    autojump_clock: MockClock, no_threads: None, logged: list[LogEvent]
 ) -> None:
-    async with open_simulated_node(tmp_path, chain_spec()) as node:
-        hand, block = await first_block(node)
-        orphan = hand.sign(attrs.evolve(block.block, parent_hash=block.hash))
+    world = ImportOnTheHarness()
+    async with world.running():
+        block = await world.next_block()
+        orphan = world.hand.sign(attrs.evolve(block.block, parent_hash=block.hash))
         with pytest.raises(UnknownParent):
-            await node.to.block_import.ask(ImportBlock(orphan))
+            await world.take(orphan)
         forged = attrs.evolve(
             block, approvals=attrs.evolve(block.approvals, signature=BlsSignature(b"\xc0" + bytes(95)))
         )
         with pytest.raises(InvalidBlock):
-            await node.to.block_import.ask(ImportBlock(forged))
-        assert node.resources.store.block_by_hash(orphan.hash) is None
-        assert (await node.forkchoice()).head == hand.genesis_state
-        assert node.crashed() == set(), "whoever sends rubbish restarts nobody"
+            await world.take(forged)
+    assert world.steps == ["RefusedBlock", "RefusedBlock"]
+    assert [event.hash for event in logged if isinstance(event, BlockRefused)] == [orphan.hash, forged.hash]
+    assert AdoptBlock not in world.asked
+    assert not world.engine.received
 
 
-async def test_the_execution_clients_no_is_the_blocks_fault(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None
-) -> None:
-    async with open_simulated_node(tmp_path, chain_spec()) as node:
-        _, block = await first_block(node)
-        node.engine.refuse.add(block.block.payload.block_hash)
+async def test_the_execution_clients_no_is_the_blocks_fault(autojump_clock: MockClock, no_threads: None) -> None:
+    world = ImportOnTheHarness()
+    world.engine.on(ExecutePayload).fails(InvalidPayload("refused by the test"))
+    async with world.running():
         with pytest.raises(InvalidPayload, match="refused by the test"):
-            await node.to.block_import.ask(ImportBlock(block))
-        assert node.resources.store.block_by_hash(block.hash) is None
-        assert node.crashed() == set()
+            await world.take(await world.next_block())
+    assert world.steps == ["ValidBlock", "RefusedBlock"]
+    assert AdoptBlock not in world.asked
+
+
+async def test_a_block_with_a_proof_is_judged_by_its_ancestry_and_makes_it_final(
+    autojump_clock: MockClock, no_threads: None
+) -> None:
+    world = ImportOnTheHarness()
+    async with world.running():
+        for _ in range(3):
+            await world.take(await world.next_block())
+        assert GetAncestry not in world.asked, "only a proof is judged by it"
+        blocks = world.tree.ancestry(world.tree.tip.head.hash)
+        proof = await world.next_block(world.work(covers=2))
+        forkchoice = await world.take(proof)
+    assert GetAncestry(blocks[-1].hash) in world.chain.received
+    assert forkchoice.head.hash == proof.hash
+    assert forkchoice.finalized == blocks[1]
+    adopted = [message.executed for message in world.chain.received if isinstance(message, AdoptBlock)]
+    assert [change.key for change in adopted[-1].changes] == [state.hash for state in blocks[:2]]
+
+
+async def test_a_proof_for_other_work_is_refused(autojump_clock: MockClock, no_threads: None) -> None:
+    world = ImportOnTheHarness()
+    async with world.running():
+        first = await world.take(await world.next_block())
+        good = world.work(covers=1)
+        others = attrs.evolve(good, auxpow=mine(AuxHash(bytes(32)), target_of(good.bits)))
+        with pytest.raises(InvalidWork):
+            await world.take(await world.next_block(others))
+        assert world.tree.tip == first
+        assert world.steps == [*ALL_STEPS, "RefusedBlock"]
+
+
+async def test_a_block_that_comes_while_the_execution_client_lags_can_come_again(
+    autojump_clock: MockClock, no_threads: None
+) -> None:
+    world = ImportOnTheHarness()
+    async with world.running():
+        block = await world.next_block()
+        world.engine.on(ExecutePayload).fails(NotNow(str(EngineBehind(block.block.payload.parent_hash))))
+        with pytest.raises(NotNow, match="does not know block"):
+            await world.take(block)
+        assert world.steps == ["ValidBlock", "RefusedBlock"]
+        assert AdoptBlock not in world.asked
+        world.engine.on(ExecutePayload).answers(Wei(0))
+        assert (await world.take(block)).head.hash == block.hash
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_stored_block_is_imported_although_the_execution_client_does_not_follow(
+    answers: bool, autojump_clock: MockClock, no_threads: None, logged: list[LogEvent]
+) -> None:
+    """The block is on disk: its sender must not take it for a refused one, and the next block tells the client."""
+    world = ImportOnTheHarness()
+    async with world.running():
+        block = await world.next_block()
+        if answers:
+            behind = EngineBehind(block.block.payload.block_hash)
+            world.engine.on(SetForkchoice).fails(NotNow(str(behind)))
+        else:
+            world.engine.on(SetForkchoice).keeps_silent()
+        assert (await world.take(block)).head.hash == block.hash
+        assert world.steps == ALL_STEPS
+        (lags,) = [event for event in logged if isinstance(event, EngineLags)]
+        assert ("does not know block" if answers else "no answer from engine") in lags.reason
+        world.engine.on(SetForkchoice).answers(None)
+        following = await world.take(await world.next_block())
+    assert world.engine.received[-1] == SetForkchoice(following)
+
+
+@pytest.mark.parametrize("silent", [ExecutePayload, AdoptBlock])
+async def test_a_neighbours_silence_is_not_the_blocks_fault(
+    silent: type[ExecutePayload | AdoptBlock], autojump_clock: MockClock, no_threads: None, logged: list[LogEvent]
+) -> None:
+    """The caller would take a good block for a bad one, and its sender for a liar."""
+    world = ImportOnTheHarness()
+    if silent is AdoptBlock:
+        world.chain.on(AdoptBlock).keeps_silent()
+    else:
+        world.engine.on(ExecutePayload).keeps_silent()
+    async with world.running():
+        with pytest.raises(AskTimeout, match=silent.__name__):
+            await world.take(await world.next_block())
+    assert world.steps == ALL_STEPS[: 1 if silent is ExecutePayload else 2]
+    assert not [event for event in logged if isinstance(event, BlockRefused)]
