@@ -38,7 +38,7 @@ from alysd.types.units import Slot, Wei
 from alysd.types.verdict import Valid
 from alysd.workflows.engine_reconcile import EngineReconcile
 from tests.integration import components
-from tests.integration.test_components import CANCUN_GENESIS, CHAIN_ID, JWT
+from tests.integration.components import CANCUN_GENESIS, CHAIN_ID, JWT
 
 SPEC = make_spec()
 KEY = "0x" + "11" * 32

@@ -118,6 +118,42 @@ def test_reaching_inside_the_embedded_engine_is_seen() -> None:
     assert not found("import alysd.embedded")
 
 
+TEST_CODE = sorted(path for folder in (TESTS, TESTS.parent / "benchmarks") for path in folder.rglob("*.py"))
+
+
+def imports_test_module(node: ast.AST) -> bool:
+    """Whether a statement imports a `test_*` module, or a name out of one."""
+    names: list[str] = []
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        names = [f"{node.module}.{alias.name}" for alias in node.names]
+    parts = [part for name in names if name.startswith("tests.") for part in name.split(".")]
+    return any(part.startswith("test_") for part in parts)
+
+
+def test_no_test_module_is_imported() -> None:
+    """What tests share belongs in alysd.testing or in a module of its own beside them."""
+    wrong = [
+        f"{path.relative_to(TESTS.parent)}:{getattr(node, 'lineno', 0)}"
+        for path in TEST_CODE
+        for node in ast.walk(ast.parse(path.read_text(), str(path)))
+        if imports_test_module(node)
+    ]
+    assert not wrong, f"these import a test module; move what they need to a helper module: {wrong}"
+
+
+def test_an_import_of_a_test_module_is_seen() -> None:
+    def found(statement: str) -> bool:
+        return imports_test_module(ast.parse(statement).body[0])
+
+    assert found("import tests.wire.test_hex")
+    assert found("from tests.wire import test_hex")
+    assert found("from tests.wire.test_hex import encode")
+    assert not found("from tests.wire.samples import PAYLOAD")
+    assert not found("from alysd.testing.targets import test_target")
+
+
 def test_the_rule_refuses_what_it_should() -> None:
     assert not may_import("consensus", "wire")
     assert not may_import("types", "errors")

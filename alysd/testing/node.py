@@ -22,7 +22,7 @@ from alysd.integrations.tracing import NoTracing
 from alysd.messages.chain import GetForkchoice
 from alysd.messages.events import BlockProduced, HeadMoved, SlotMissed
 from alysd.node import NO_EDGES, Addresses, EdgeChildren, Node, health_rules, open_node
-from alysd.nurseries import Bus, Change, HealthChange, HealthMonitor, SupervisorSpec, System
+from alysd.nurseries import Bus, Change, FailureKind, HealthChange, HealthMonitor, SupervisorSpec, System
 from alysd.ports import Tracing
 from alysd.resources import NodeResources
 from alysd.testing.chain import ChainHand, authority_secret
@@ -112,6 +112,14 @@ class SimulatedNode:
     def crashed(self) -> set[str]:
         """The names of the children that crashed, or failed to start, at any time."""
         return {change.name for change in self.changes if change.new.value in ("Crashed", "StartFailed")}
+
+    def found_stuck(self) -> set[str]:
+        """Return the names of the children failed by the health monitor, or by the limit on a handler's time."""
+        return {
+            failure.child
+            for failure in self.system.failures.recent
+            if failure.kind is FailureKind.HEALTH_CHECK or "HandlerTooSlow" in failure.error
+        }
 
 
 @asynccontextmanager

@@ -48,7 +48,7 @@ from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.units import Slot, Wei
 from alysd.types.verdict import Valid, Verdict
-from tests.workflows.test_engine_reconcile import INVALID_HEAD, Recording, stubborn
+from tests.workflows.engines import INVALID_HEAD, Recording, stubborn
 
 TIMING = Timing(2)
 

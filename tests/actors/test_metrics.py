@@ -14,7 +14,7 @@ from alysd.messages.events import BlockProduced, SlotMissed
 from alysd.messages.metrics import GetCounts, Metrics, NodeCounts, Scrape
 from alysd.nurseries import Address, Bus, Mailbox, OneForOne, actor, open_system, supervisor
 from alysd.types.units import Slot
-from tests.actors.test_node_metrics import BLOCK, tip
+from tests.samples import BLOCK, tip
 
 E = TypeVar("E")
 MISSED = SlotMissed(Slot(1), 1, "x")

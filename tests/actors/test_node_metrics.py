@@ -12,42 +12,13 @@ from alysd.actors.node_metrics import EventCounts, SnapshotCollector, new_regist
 from alysd.messages.auxpow import QueuedWork
 from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkflowMoved, WorkQueued
 from alysd.messages.metrics import NodeCounts, Scrape
-from alysd.nurseries import ChildSnapshot, FailureKind, Health, MailboxSnapshot, Priority, State
-from alysd.testing.blocks import CHAIN_ID, EASY_BITS, MINER, approve, extend, genesis, make_block, make_spec
+from alysd.nurseries import ChildSnapshot, FailureKind, Health, State
+from alysd.testing.blocks import CHAIN_ID, EASY_BITS, MINER
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain import Forkchoice
 from alysd.types.hashes import AuxHash, BlockHash
 from alysd.types.units import Height, Slot, Wei
-
-SPEC = make_spec()
-START = genesis(SPEC)
-BLOCK = approve(make_block(START, Slot(850_000_000), SPEC), SPEC)
-CHAIN = extend(START, [850_000_000 + n for n in range(5)], SPEC)
-
-
-def tip(head: int, final: int) -> Forkchoice:
-    """Three blocks of the chain above."""
-    return Forkchoice(CHAIN[head], CHAIN[head - 1], CHAIN[final])
-
-
-def child(name: str, kind: str = "actor", state: State = State.RUNNING, **changes: object) -> ChildSnapshot:
-    """A child, running unless said otherwise."""
-    mailbox = MailboxSnapshot(3, 64, 100, 2, 1, 4, 0.25) if kind == "actor" else None
-    snapshot = ChildSnapshot(
-        name=name,
-        kind=kind,
-        state=state,
-        health=Health.UNKNOWN,
-        priority=Priority.NORMAL,
-        restart="Immediate",
-        strategy="OneForOne" if kind == "supervisor" else None,
-        restarts=2,
-        last_error=None,
-        last_error_at=None,
-        uptime=12.5,
-        mailbox=mailbox,
-    )
-    return attrs.evolve(snapshot, **changes)
+from tests.samples import BLOCK, CHAIN, child, tip
 
 
 def samples(registry: CollectorRegistry) -> dict[str, float]:

@@ -12,7 +12,7 @@ from alysd.messages.metrics import NodeCounts
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.testing.blocks import GENESIS, context_of
 from alysd.types.chain import Forkchoice
-from tests.actors.test_node_metrics import CHAIN, SPEC, START, child
+from tests.samples import CHAIN, SPEC, START, child
 
 TIP = Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1])
 NOW = float(CHAIN[4].timestamp)

@@ -33,7 +33,7 @@ from alysd.nurseries import (
 from alysd.testing.blocks import context_of
 from alysd.timing import Timing
 from alysd.types.chain import Forkchoice
-from tests.actors.test_node_metrics import CHAIN, SPEC, tip
+from tests.samples import CHAIN, SPEC, tip
 
 TIMING = Timing(2)
 

@@ -10,7 +10,18 @@ import pytest
 from alysd.cli import main
 from alysd.commands import status
 from alysd.commands.status import MAX_ANSWER_BYTES, fetch_report
-from tests.commands.test_status_text import REPORT
+
+REPORT: dict[str, Any] = {
+    "chain": "alys-dev",
+    "time": 1_700_000_000.0,
+    "health": {"status": "healthy", "reasons": []},
+    "counts": {"slots_missed": 2},
+    "tree": {
+        "name": "AlysSystem", "kind": "supervisor", "state": "Running", "health": "Healthy",
+        "strategy": "OneForAll", "restarts": 0, "uptime": 100.0, "last_error": None, "last_error_at": None,
+        "mailbox": None, "children": [],
+    },
+}  # fmt: skip
 
 URL = "http://127.0.0.1:3000"
 

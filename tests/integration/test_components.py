@@ -14,47 +14,8 @@ import pytest
 import trio
 
 from tests.integration import components
-from tests.integration.components import ExecutionProcess
+from tests.integration.components import CANCUN_GENESIS, CHAIN_ID, JWT, RICH, ZERO_HASH, ExecutionProcess
 from tests.integration.processes import ComponentFailed, ComponentRefusal
-
-CHAIN_ID = 727_272
-JWT = bytes(range(32))
-RICH = "0x" + "aa" * 20
-ZERO_HASH = "0x" + "00" * 32
-BEACON_ROOTS_ADDRESS = "0x000F3df6D732807Ef1319fB7B8bB8522d0Beac02"
-# The system contract of EIP-4788, as that document gives it.
-BEACON_ROOTS_CODE = (
-    "0x3373fffffffffffffffffffffffffffffffffffffffe14604d57602036146024575f5ffd5b5f35801560495762001fff810690815414"
-    "603c575f5ffd5b62001fff01545f5260205ff35b5f5ffd5b62001fff42064281555f359062001fff015500"
-)
-FORKS_BY_BLOCK = (
-    *("homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople"),
-    *("petersburg", "istanbul", "berlin", "london", "mergeNetsplit"),
-)
-CANCUN_GENESIS: dict[str, Any] = {
-    "config": {
-        "chainId": CHAIN_ID,
-        **{f"{fork}Block": 0 for fork in FORKS_BY_BLOCK},
-        "terminalTotalDifficulty": 0,
-        "terminalTotalDifficultyPassed": True,
-        "shanghaiTime": 0,
-        "cancunTime": 0,
-        # The values of EIP-4844; geth refuses a Cancun genesis that does not state them.
-        "blobSchedule": {"cancun": {"target": 3, "max": 6, "baseFeeUpdateFraction": 3_338_477}},
-    },
-    "nonce": "0x0",
-    "timestamp": "0x0",
-    "extraData": "0x",
-    "gasLimit": "0x1c9c380",
-    "difficulty": "0x0",
-    "mixHash": ZERO_HASH,
-    "coinbase": "0x" + "00" * 20,
-    "baseFeePerGas": "0x3b9aca00",
-    "alloc": {
-        RICH: {"balance": hex(10**24)},
-        BEACON_ROOTS_ADDRESS: {"balance": "0x0", "nonce": "0x1", "code": BEACON_ROOTS_CODE},
-    },
-}
 
 
 class StartsClient(Protocol):

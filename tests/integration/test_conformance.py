@@ -25,9 +25,8 @@ from alysd.types.units import Wei
 from alysd.types.verdict import Invalid, Valid
 from alysd.wire.execution_header import block_hash_of
 from tests.integration import components
-from tests.integration.components import ExecutionProcess
+from tests.integration.components import CANCUN_GENESIS, CHAIN_ID, JWT, ExecutionProcess
 from tests.integration.random_transactions import RandomTransactions, address_of
-from tests.integration.test_components import CANCUN_GENESIS, CHAIN_ID, JWT
 
 pytestmark = pytest.mark.component
 

@@ -37,8 +37,7 @@ from alysd.types.block import Block
 from alysd.types.chain import Forkchoice
 from alysd.types.units import Slot
 from tests.integration import components
-from tests.integration.components import ExecutionProcess
-from tests.integration.test_components import CANCUN_GENESIS, CHAIN_ID, JWT
+from tests.integration.components import CANCUN_GENESIS, CHAIN_ID, JWT, ExecutionProcess
 
 TIMING = Timing(2)
 

@@ -25,7 +25,7 @@ from alysd.types.units import Gwei
 from alysd.types.verdict import Invalid, Syncing, Valid
 from alysd.wire.execution_header import block_hash_of
 from tests.integration import components
-from tests.integration.test_components import CANCUN_GENESIS, JWT
+from tests.integration.components import CANCUN_GENESIS, JWT
 
 Opens = Callable[[Path], AbstractAsyncContextManager[ExecutionEngine]]
 

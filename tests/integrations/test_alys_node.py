@@ -10,9 +10,7 @@ from alysd.testing.blocks import MINER, mine
 from alysd.testing.http_server import Reply, refusal, result, serving
 from alysd.types.hashes import AuxHash
 from alysd.wire.auxpow import decode_auxpow
-from tests.wire.test_bitcoin_block import candidate
-from tests.wire.test_bitcoin_coinbase import WORK
-from tests.wire.test_mining_json import OFFER
+from tests.wire.samples import OFFER_JSON, WORK, candidate
 
 
 def fixed(reply: Reply) -> Any:
@@ -23,8 +21,8 @@ def fixed(reply: Reply) -> Any:
 
 
 async def test_work_is_asked_for_an_address_or_for_the_nodes_own_miner() -> None:
-    async with fixed(result(OFFER)) as server, AlysNodeRpc(server.url) as node:
-        assert (await node.create_work(MINER)).height == OFFER["height"]
+    async with fixed(result(OFFER_JSON)) as server, AlysNodeRpc(server.url) as node:
+        assert (await node.create_work(MINER)).height == OFFER_JSON["height"]
         await node.create_work(None)
         asked = [(request["method"], request["params"]) for request in server.requests]
     assert asked == [("createauxblock", ["0x" + "11" * 20]), ("getauxblock", [])]

@@ -9,7 +9,7 @@ from alysd.errors import BitcoinUnavailable, ComponentError, UserError
 from alysd.integrations.bitcoin import BitcoinRpc, cookie_credentials, password_credentials
 from alysd.testing.http_server import Reply, Server, refusal, result, serving
 from alysd.types.hashes import BitcoinHash
-from tests.wire.test_bitcoin_json import HASH, TEMPLATE
+from tests.wire.samples import HASH, TEMPLATE_JSON
 
 SCRIPT = "0014" + "00" * 20
 
@@ -30,8 +30,8 @@ def last(server: Server) -> tuple[str, list[Any]]:
 
 async def test_templates_are_asked_for_with_segwit() -> None:
     """Bitcoin Core refuses the call without the rule."""
-    async with answering(getblocktemplate=TEMPLATE) as server, BitcoinRpc(server.url) as bitcoin:
-        assert (await bitcoin.block_template()).height == TEMPLATE["height"]
+    async with answering(getblocktemplate=TEMPLATE_JSON) as server, BitcoinRpc(server.url) as bitcoin:
+        assert (await bitcoin.block_template()).height == TEMPLATE_JSON["height"]
         assert last(server) == ("getblocktemplate", [{"rules": ["segwit"]}])
 
 

@@ -53,15 +53,6 @@ def address_of(node: SimulatedNode, name: str) -> Address[Any]:
     return node.system.registry.address(name)
 
 
-def found_stuck(node: SimulatedNode) -> set[str]:
-    """Children that were failed by the health monitor, or by the time that its handlers may take."""
-    return {
-        one.child
-        for one in node.system.failures.recent
-        if one.kind.value == "health check" or "HandlerTooSlow" in one.error
-    }
-
-
 @pytest.mark.parametrize("name", ACTORS)
 async def test_an_actor_that_hangs_is_found_and_blocks_go_on(
     name: str, tmp_path: Path, autojump_clock: MockClock
@@ -75,12 +66,12 @@ async def test_an_actor_that_hangs_is_found_and_blocks_go_on(
         with stalls.stalling([name]):
             with pytest.raises(AskTimeout):
                 await address_of(node, name).ask(message, seconds=1.0)
-            await node.until(lambda: name in found_stuck(node), slots=200)
+            await node.until(lambda: name in node.found_stuck(), slots=200)
         assert trio.current_time() - hung_at <= FOUND_WITHIN.get(name, 26.0)
         before = await node.forkchoice()
         await node.slots(20)
         after = await node.forkchoice()
-        assert found_stuck(node) == {name}, "who only waited was taken for stuck"
+        assert node.found_stuck() == {name}, "who only waited was taken for stuck"
         assert node.crashed() - FOLLOWERS.get(name, set()) == {name}
         assert node.system.failure is None
         assert after.head.height - before.head.height >= 15

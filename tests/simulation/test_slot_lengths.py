@@ -11,7 +11,6 @@ from alysd.nurseries import AskTimeout
 from alysd.testing.chain import chain_spec
 from alysd.testing.interception import HandlerStalls
 from alysd.testing.node import MINING, open_simulated_node
-from tests.simulation.test_killed_hung_flooded import found_stuck
 
 
 @pytest.mark.parametrize("slot_seconds", [1, 12])
@@ -29,7 +28,7 @@ async def test_a_node_makes_final_blocks_and_restarts_a_stuck_actor(
         with stalls.stalling(["chain"]):
             with pytest.raises(AskTimeout):
                 await node.to.chain.ask(GetForkchoice(), seconds=1.0)
-            await node.until(lambda: "chain" in found_stuck(node))
+            await node.until(lambda: "chain" in node.found_stuck())
         assert trio.current_time() - hung_at <= timing.stuck + timing.health_answer + 1.0
         await node.slots(3)
         before = await node.forkchoice()

@@ -40,7 +40,7 @@ from alysd.testing.till import GetBalance, Ledger, Till, TillActor, Withdraw
 from alysd.testing.transcript import Transcript
 from alysd.testing.transport import Transport, TransportAddress
 from alysd.testing.virtual_time import run_virtually
-from tests.testing.test_targets import CHILDREN, child
+from tests.samples import CHILDREN, child
 
 INJECTIONS = [
     Injection(Crash(), AnyChildren(2)),

@@ -2,34 +2,10 @@
 
 import pytest
 
-from alysd.nurseries import ChildSnapshot, Health, Priority, State
+from alysd.nurseries import Priority
 from alysd.testing.targets import AnyChildren, BlastRadius, ByName, ByPriority, Percentage, Target
 from alysd.testing.virtual_time import seeded
-
-
-def child(name: str, priority: Priority = Priority.NORMAL, kind: str = "actor") -> ChildSnapshot:
-    return ChildSnapshot(
-        name=name,
-        kind=kind,
-        state=State.RUNNING,
-        health=Health.HEALTHY,
-        priority=priority,
-        restart="Immediate",
-        strategy=None,
-        restarts=0,
-        last_error=None,
-        last_error_at=None,
-        uptime=1.0,
-        mailbox=None,
-    )
-
-
-CHILDREN = [
-    child("a", Priority.CRITICAL),
-    child("b", Priority.CRITICAL),
-    child("c", Priority.HIGH),
-    *(child(f"n{number}") for number in range(7)),
-]
+from tests.samples import CHILDREN, child
 
 
 @pytest.mark.parametrize(

@@ -3,30 +3,14 @@
 import pytest
 from btclib.block.block import Block
 
-from alysd.consensus.auxpow import check_auxpow, commitment
+from alysd.consensus.auxpow import check_auxpow
 from alysd.testing.blocks import CHAIN_ID
 from alysd.types.auxpow import BitcoinHeader
-from alysd.types.bitcoin import CommitmentPlace, TemplateTransaction
-from alysd.types.hashes import BitcoinHash, sha256d
+from alysd.types.bitcoin import CommitmentPlace
 from alysd.wire.auxpow import decode_auxpow, decode_header, encode_auxpow
-from alysd.wire.bitcoin_block import ParentCandidate, build_candidate
-from tests.wire.test_bitcoin_coinbase import PAYOUT, WORK, template
+from tests.wire.samples import WORK, candidate
 
 ANY_TARGET = 2**256 - 1
-
-
-def transaction(number: int) -> TemplateTransaction:
-    """A small transaction without witness."""
-    spent = sha256d(number.to_bytes(4, "little"))
-    raw = bytes.fromhex("0200000001") + spent + bytes(4) + b"\x00" + b"\xff" * 4
-    raw += b"\x01" + (1000).to_bytes(8, "little") + b"\x01\x51" + bytes(4)
-    txid = BitcoinHash(sha256d(raw))
-    return TemplateTransaction(txid, txid, raw)
-
-
-def candidate(transactions: int, place: CommitmentPlace = CommitmentPlace.SCRIPT_SIG) -> ParentCandidate:
-    filled = template(transactions=tuple(transaction(number) for number in range(transactions)))
-    return build_candidate(filled, PAYOUT, commitment(WORK), place, 1)
 
 
 @pytest.mark.parametrize("place", CommitmentPlace)

@@ -4,28 +4,10 @@ import pytest
 from btclib.tx.tx import Tx
 
 from alysd.consensus.auxpow import commitment, find_commitment
-from alysd.testing.blocks import digest
-from alysd.types.bitcoin import BlockTemplate, CommitmentPlace, TemplateTransaction
-from alysd.types.hashes import AuxHash, BitcoinHash
-from alysd.types.units import Sat
+from alysd.types.bitcoin import CommitmentPlace
 from alysd.wire.auxpow import decode_coinbase
 from alysd.wire.bitcoin_coinbase import build_coinbase, compact_size, height_push, push, witness_commitment
-
-WORK = AuxHash(digest("work"))
-PAYOUT = bytes.fromhex("0014") + bytes(20)
-
-
-def template(height: int = 840_000, transactions: tuple[TemplateTransaction, ...] = ()) -> BlockTemplate:
-    return BlockTemplate(
-        version=0x20000000,
-        previous=BitcoinHash(digest("previous")),
-        height=height,
-        time=1_700_000_000,
-        bits=0x207FFFFF,
-        target=2**255,
-        coinbase_value=Sat(312_500_000),
-        transactions=transactions,
-    )
+from tests.wire.samples import PAYOUT, WORK, template
 
 
 @pytest.mark.parametrize("place", CommitmentPlace)

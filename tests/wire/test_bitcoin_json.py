@@ -14,24 +14,12 @@ from alysd.wire.bitcoin_json import (
     template_from_json,
     tip_from_json,
 )
-
-HASH = "00" * 31 + "0a"
-TRANSACTION: dict[str, Any] = {"data": "0200", "txid": "11" * 32, "hash": "22" * 32, "fee": 141, "depends": []}
-TEMPLATE: dict[str, Any] = {
-    "version": 0x20000000,
-    "previousblockhash": HASH,
-    "transactions": [TRANSACTION],
-    "coinbasevalue": 5_000_000_141,
-    "target": "7fffff" + "00" * 29,
-    "curtime": 1_700_000_000,
-    "bits": "207fffff",
-    "height": 111,
-}
+from tests.wire.samples import HASH, TEMPLATE_JSON, TRANSACTION_JSON
 
 
 def test_a_template_is_read_with_hashes_turned_to_internal_order() -> None:
     """The header would name another previous block, and every block be refused."""
-    template = template_from_json(TEMPLATE)
+    template = template_from_json(TEMPLATE_JSON)
     assert template.previous == b"\x0a" + bytes(31)
     assert template.bits == 0x207FFFFF
     assert template.target == 0x7FFFFF << 232
@@ -46,7 +34,7 @@ def test_a_template_is_read_with_hashes_turned_to_internal_order() -> None:
         ("version", 2**31),
         ("previousblockhash", HASH[2:]),
         ("transactions", None),
-        ("transactions", [TRANSACTION] * (MAX_TRANSACTIONS + 1)),
+        ("transactions", [TRANSACTION_JSON] * (MAX_TRANSACTIONS + 1)),
         ("coinbasevalue", -1),
         ("coinbasevalue", 21_000_000 * 10**8 + 1),
         ("target", "ff"),
@@ -58,28 +46,28 @@ def test_a_template_is_read_with_hashes_turned_to_internal_order() -> None:
 def test_a_wrong_field_is_named(field: str, value: object) -> None:
     """A miner would build a block that is refused, and not know why, or crash on a number too large to encode."""
     with pytest.raises(Malformed, match=f"^{field}: "):
-        template_from_json(TEMPLATE | {field: value})
+        template_from_json(TEMPLATE_JSON | {field: value})
 
 
 @pytest.mark.parametrize("field", ["data", "txid", "hash"])
 def test_a_transactions_missing_field_is_named(field: str) -> None:
-    transaction = {key: value for key, value in TRANSACTION.items() if key != field}
+    transaction = {key: value for key, value in TRANSACTION_JSON.items() if key != field}
     with pytest.raises(Malformed, match=f"^{field}: "):
-        template_from_json(TEMPLATE | {"transactions": [transaction]})
+        template_from_json(TEMPLATE_JSON | {"transactions": [transaction]})
 
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=70),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*TEMPLATE, "hash"]), inner),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*TEMPLATE_JSON, "hash"]), inner),
     max_leaves=10,
 )
 
 
-@given(st.dictionaries(st.sampled_from(list(TEMPLATE)), JSON), JSON)
+@given(st.dictionaries(st.sampled_from(list(TEMPLATE_JSON)), JSON), JSON)
 def test_nothing_but_malformed_comes_of_any_answer(changes: dict[str, Any], anything: Any) -> None:
     """A program on Bitcoin's port that is not a Bitcoin node could crash the miner."""
     for read, value in (
-        (template_from_json, TEMPLATE | changes),
+        (template_from_json, TEMPLATE_JSON | changes),
         (template_from_json, anything),
         (chain_info_from_json, anything),
         (tip_from_json, anything),

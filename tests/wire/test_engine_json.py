@@ -15,6 +15,7 @@ from alysd.types.hashes import BlockHash, EvmAddress, PayloadHash
 from alysd.types.units import Gwei, Height, Wei
 from alysd.types.verdict import Invalid, Syncing, Valid, Verdict
 from alysd.wire import engine_json
+from tests.wire.samples import PAYLOAD
 
 
 def exactly(length: int) -> st.SearchStrategy[Any]:
@@ -52,25 +53,6 @@ PAYLOADS = st.builds(
     excess_blob_gas=NUMBERS,
 )
 
-PAYLOAD = ExecutionPayload(
-    parent_hash=PayloadHash(b"\x01" * 32),
-    fee_recipient=EvmAddress(b"\x02" * 20),
-    state_root=b"\x03" * 32,
-    receipts_root=b"\x04" * 32,
-    logs_bloom=b"\x05" * 256,
-    prev_randao=b"\x06" * 32,
-    block_number=Height(7),
-    gas_limit=30_000_000,
-    gas_used=21_000,
-    timestamp=1_700_000_000,
-    extra_data=b"geth",
-    base_fee_per_gas=Wei(10**9),
-    block_hash=PayloadHash(b"\x08" * 32),
-    transactions=(b"\x02\x09",),
-    withdrawals=(Withdrawal(1, 0, EvmAddress(b"\x0a" * 20), Gwei(5)),),
-    blob_gas_used=0,
-    excess_blob_gas=0,
-)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(["0x", "0x0", "VALID"]),

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from itertools import product
-from typing import Any, Self
+from typing import Any
 
 import attrs
 import pytest
@@ -43,25 +43,9 @@ from alysd.workflows.engine_reconcile import (
     Unsure,
 )
 from alysd.workflows.machine import Machine, NoSuchTransition
+from tests.workflows.engines import INVALID_HEAD, Recording, stubborn
 
 TIMING = Timing(2)
-
-
-@attrs.define
-class Recording(FakeEngine):
-    """Remembers what it was fed, and takes `seconds` for each payload."""
-
-    fed: list[int] = attrs.Factory(list[int])
-    seconds: float = 0.0
-
-    @classmethod
-    def like(cls, engine: FakeEngine) -> Self:
-        return cls(engine.genesis, blocks=engine.blocks, head=engine.head)
-
-    async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
-        await trio.sleep(self.seconds)
-        self.fed.append(payload.block_number)
-        return await super().new_payload(payload, parent_beacon_block_root)
 
 
 @asynccontextmanager
@@ -281,26 +265,6 @@ async def test_client_that_executes_nothing_is_an_error_with_advice(
     async with reconciling(engine, chain) as (reconcile, _):
         with pytest.raises(ComponentError, match=r"does not execute block 1 on its parent.*--syncmode full"):
             await reconcile.advance(HOUR)
-
-
-@attrs.define
-class Stubborn(FakeEngine):
-    """Refuses every forkchoice update for `head_of` with the same error, whatever it is fed."""
-
-    head_of: PayloadHash | None = None
-    error: Exception = attrs.field(kw_only=True)
-
-    async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash) -> None:
-        if head == self.head_of:
-            raise self.error
-        await super().set_forkchoice(head, safe, finalized)
-
-
-INVALID_HEAD = ComponentError("execution client", "engine_forkchoiceUpdatedV3", 0, "judges the head invalid")
-
-
-def stubborn(built: FakeEngine, head: PayloadHash, error: Exception) -> Stubborn:
-    return Stubborn(built.genesis, blocks=built.blocks, head_of=head, error=error)
 
 
 async def test_client_that_calls_the_head_invalid_is_an_error(autojump_clock: MockClock) -> None:

@@ -28,8 +28,7 @@ from alysd.types.mining import AuxOffer
 from alysd.types.units import Height, Sat
 from alysd.workflows.nonce_search import NonceSearch
 from alysd.workflows.pool_miner import SUBMIT_SECONDS, TEMPLATE_SECONDS, MiningPlan, PoolMiner, wait_for_script
-from tests.wire.test_bitcoin_block import transaction
-from tests.wire.test_bitcoin_coinbase import PAYOUT, template
+from tests.wire.samples import PAYOUT, template, transaction
 
 T = TypeVar("T")
 

@@ -8,6 +8,7 @@ import attrs
 import coincurve
 
 from alysd.embedded.engine.building import AccountReader, Builder
+from alysd.embedded.engine.chain_store import BlockRecord
 from alysd.embedded.engine.execution_chain import ExecutionChain
 from alysd.embedded.engine.transaction import SignedTransaction, read_transaction
 from alysd.types.block import ExecutionPayload, PayloadAttributes, Withdrawal
@@ -215,3 +216,30 @@ class Sandbox:
 
     def balance(self, address: bytes) -> int:
         return self.chain.reader.account(self.head, EvmAddress(address)).balance
+
+
+class Memory:
+    """Nodes and codes in memory."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[bytes, bytes] = {}
+        self.codes: dict[bytes, bytes] = {}
+
+    def node(self, digest: bytes) -> bytes:
+        return self.nodes[digest]
+
+    def code(self, digest: bytes) -> bytes:
+        return self.codes[digest]
+
+
+def stored_block(number: int, nodes: int = 1, size: int = 100) -> BlockRecord:
+    """Return a record whose `nodes` trie nodes have `size` bytes each."""
+    values = [f"{number} {index}".encode().ljust(size) for index in range(nodes)]
+    return BlockRecord(
+        hash=keccak256(b"block %d" % number),
+        header=b"header %d" % number,
+        body=b"body",
+        receipts=b"receipts",
+        nodes={keccak256(value): value for value in values},
+        codes={keccak256(b"code"): b"code"},
+    )

@@ -8,21 +8,10 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from alysd.embedded.engine.chain_store import BlockRecord, CanonicalChange, ChainStore
+from alysd.embedded.engine.chain_store import CanonicalChange, ChainStore
 from alysd.errors import Corrupt, StoreError
 from alysd.wire.keccak import keccak256
-
-
-def block(number: int, nodes: int = 1, size: int = 100) -> BlockRecord:
-    values = [f"{number} {index}".encode().ljust(size) for index in range(nodes)]
-    return BlockRecord(
-        hash=keccak256(b"block %d" % number),
-        header=b"header %d" % number,
-        body=b"body",
-        receipts=b"receipts",
-        nodes={keccak256(value): value for value in values},
-        codes={keccak256(b"code"): b"code"},
-    )
+from tests.embedded.engine.kit import stored_block
 
 
 def canonical(head: bytes, **changes: object) -> CanonicalChange:
@@ -34,7 +23,7 @@ def canonical(head: bytes, **changes: object) -> CanonicalChange:
 
 def test_blocks_nodes_and_codes_read_back_after_reopening(tmp_path: Path) -> None:
     store = ChainStore.open(tmp_path)
-    first, second = block(0), block(1)
+    first, second = stored_block(0), stored_block(1)
     store.write_genesis(first)
     store.write_block(second)
     store.close()
@@ -86,7 +75,7 @@ def test_a_forkchoice_removes_and_adds_in_one_go(tmp_path: Path) -> None:
 
 def test_the_map_grows_while_others_read(tmp_path: Path) -> None:
     store = ChainStore.open(tmp_path, first_map_bytes=256 * 1024)
-    first = block(0)
+    first = stored_block(0)
     store.write_genesis(first)
     stop = threading.Event()
     wrong: list[object] = []
@@ -100,12 +89,12 @@ def test_the_map_grows_while_others_read(tmp_path: Path) -> None:
     for reader in readers:
         reader.start()
     for number in range(1, 30):
-        store.write_block(block(number, nodes=200, size=500))
+        store.write_block(stored_block(number, nodes=200, size=500))
     stop.set()
     for reader in readers:
         reader.join()
     assert not wrong
-    assert all(store.get("headers", block(number).hash) for number in range(30))
+    assert all(store.get("headers", stored_block(number).hash) for number in range(30))
     store.close()
 
 
@@ -114,16 +103,16 @@ import resource, signal, sys
 from pathlib import Path
 from alysd.errors import StoreError
 from alysd.embedded.engine.chain_store import ChainStore
-from tests.embedded.engine.test_chain_store import block
+from tests.embedded.engine.kit import stored_block
 store = ChainStore.open(Path(sys.argv[1]))
-store.write_genesis(block(0))
+store.write_genesis(stored_block(0))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 size = Path(sys.argv[1], "data.mdb").stat().st_size
 resource.setrlimit(resource.RLIMIT_FSIZE, (size + 200_000, size + 200_000))
 written = 1
 try:
     while True:
-        store.write_block(block(written, nodes=50, size=500))
+        store.write_block(stored_block(written, nodes=50, size=500))
         written += 1
 except StoreError as error:
     print(written, error)
@@ -140,11 +129,11 @@ def test_a_disk_that_takes_no_more_is_said_and_damages_nothing(tmp_path: Path) -
     assert int(written) > 1
     store = ChainStore.open(tmp_path)
     for number in range(int(written)):
-        stored = block(number, nodes=50 if number else 1, size=500 if number else 100)
+        stored = stored_block(number, nodes=50 if number else 1, size=500 if number else 100)
         assert store.get("headers", stored.hash) == stored.header
         assert [store.node(digest) for digest in stored.nodes] == list(stored.nodes.values())
-    assert store.get("headers", block(int(written)).hash) is None
-    store.write_block(block(int(written)))
+    assert store.get("headers", stored_block(int(written)).hash) is None
+    store.write_block(stored_block(int(written)))
     store.close()
 
 

@@ -20,7 +20,7 @@ from alysd.embedded.engine.specification import (
 )
 from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
 from alysd.wire.trie import EMPTY_ROOT
-from tests.embedded.engine.test_trie_state import Memory
+from tests.embedded.engine.kit import Memory
 
 ADDRESS = Address(b"\1" * 20)
 ONE = Account(Uint(1), U256(1), Bytes(b""))

@@ -5,8 +5,12 @@ import pytest
 
 from alysd.embedded.engine.environment import AncestorHashes
 from alysd.types.execution import ExecutionHeader
-from alysd.types.hashes import PayloadHash
-from tests.embedded.engine.test_log_filter import HEADER
+from alysd.types.hashes import ZERO_HASH, PayloadHash
+from alysd.wire.execution_genesis import genesis_payload
+from alysd.wire.execution_header import header_of
+from tests.embedded.engine.kit import genesis
+
+HEADER = header_of(genesis_payload(genesis()), ZERO_HASH)
 
 
 def numbered(number: int) -> ExecutionHeader:

@@ -29,25 +29,12 @@ from alysd.types.hashes import EvmAddress
 from alysd.wire.keccak import keccak256
 from alysd.wire.rlp import encode
 from alysd.wire.trie import EMPTY_ROOT, update_trie
+from tests.embedded.engine.kit import Memory
 
 ADDRESSES = [Address(bytes((n,)) * 20) for n in range(1, 4)]
 KEYS = [Bytes32(bytes((n,)) * 32) for n in range(3)]
 addresses = st.sampled_from(ADDRESSES)
 amounts = st.sampled_from((0, 0, 1, 5))
-
-
-class Memory:
-    """Nodes and codes in memory."""
-
-    def __init__(self) -> None:
-        self.nodes: dict[bytes, bytes] = {}
-        self.codes: dict[bytes, bytes] = {}
-
-    def node(self, digest: bytes) -> bytes:
-        return self.nodes[digest]
-
-    def code(self, digest: bytes) -> bytes:
-        return self.codes[digest]
 
 
 class AgainstTheSpecification(RuleBasedStateMachine):

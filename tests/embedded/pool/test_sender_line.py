@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alysd.embedded.pool.sender_line import Pooled, SenderLine
-from tests.embedded.pool.test_transaction_pool import transaction
+from tests.embedded.pool.transactions import transaction
 
 COST = transaction().cost
 NEVER = float("-inf")

@@ -4,7 +4,6 @@ import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import count
 from typing import Any
 
 import attrs
@@ -29,35 +28,9 @@ from alysd.embedded.pool.refusals import (
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import Wei
+from tests.embedded.pool.transactions import ANNA, BORIS, CHAIN_ID, CLARA, GWEI, transaction
 
-CHAIN_ID = 7
 GAS_LIMIT = 30_000_000
-GWEI = 10**9
-ANNA, BORIS, CLARA = (EvmAddress(bytes([n]) * 20) for n in (1, 2, 3))
-
-_serial = count()
-
-
-def transaction(sender: EvmAddress = ANNA, nonce: int = 0, **fields: Any) -> SignedTransaction:
-    """Make a transfer that pays 10 gwei, at most 1 of them to the author, and is like no other."""
-    filled: dict[str, Any] = {
-        "hash": next(_serial).to_bytes(32, "big"),
-        "raw": bytes(110),
-        "type": 2,
-        "chain_id": CHAIN_ID,
-        "max_fee": 10 * GWEI,
-        "max_priority_fee": GWEI,
-        "gas": 21_000,
-        "to": BORIS,
-        "value": 1,
-        "data": b"",
-        "access_list": (),
-        "v": 0,
-        "r": 1,
-        "s": 1,
-        **fields,
-    }
-    return SignedTransaction(sender=sender, nonce=nonce, **filled)
 
 
 def account(nonce: int = 0, balance: int = 10**18) -> AccountState:

@@ -13,6 +13,7 @@ import trio
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 
 from alysd.api.server import listen, serve
 from alysd.embedded.engine.embedded_engine import EmbeddedEngine
@@ -142,3 +143,15 @@ async def eth_chain(
             nursery.cancel_scope.cancel()
     finally:
         await engine.aclose()
+
+
+def selector(signature: str) -> str:
+    """Return the first four bytes of call data for a function or error, in hex with 0x."""
+    return "0x" + keccak(text=signature)[:4].hex()
+
+
+async def box(chain: EthChain, nonce: int = 0) -> str:
+    """Put a box that holds 5 into the chain and return its address."""
+    sent = await chain.send(nonce=nonce, data=BOX["bytecode"] + f"{5:064x}", gas=500_000, value=0)
+    await chain.mine()
+    return (await chain.rpc("eth_getTransactionReceipt", sent))["contractAddress"]

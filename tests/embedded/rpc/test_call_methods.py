@@ -6,25 +6,13 @@ from typing import Any
 import pytest
 import trio
 from eth_abi.abi import encode
-from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alysd.embedded.engine.values import CallResult
 from alysd.embedded.rpc.backend import RpcLimits
 from alysd.embedded.rpc.call_methods import ERROR_SELECTOR, MAX_REASON, PANIC_SELECTOR, failure, revert_reason
-from tests.embedded.rpc.chain import BOX, NOBODY, RICH, EthChain, RpcFailure, eth_chain
-
-
-def selector(signature: str) -> str:
-    return "0x" + keccak(text=signature)[:4].hex()
-
-
-async def box(chain: EthChain, nonce: int = 0) -> str:
-    """Put a box that holds 5 into the chain."""
-    sent = await chain.send(nonce=nonce, data=BOX["bytecode"] + f"{5:064x}", gas=500_000, value=0)
-    await chain.mine()
-    return (await chain.rpc("eth_getTransactionReceipt", sent))["contractAddress"]
+from tests.embedded.rpc.chain import NOBODY, RICH, RpcFailure, box, eth_chain, selector
 
 
 async def test_a_call_returns_what_the_contract_returns(tmp_path: Path) -> None:
@@ -142,8 +130,8 @@ def test_a_panic_is_named(code: int, words: str) -> None:
 @given(st.binary(max_size=200))
 def test_other_bytes_have_no_reason_and_do_no_harm(rest: bytes) -> None:
     assert revert_reason(rest[:3]) is None
-    for selector in (ERROR_SELECTOR, PANIC_SELECTOR):
-        reason = revert_reason(selector + rest)
+    for known in (ERROR_SELECTOR, PANIC_SELECTOR):
+        reason = revert_reason(known + rest)
         assert reason is None or isinstance(reason, str)
 
 

@@ -16,9 +16,8 @@ from alysd.embedded.rpc.backend import RpcLimits
 from alysd.embedded.rpc.feed import ChainNews, Listener, News
 from alysd.embedded.rpc.log_methods import FilterMethods, new_id
 from alysd.embedded.rpc.requests import LogQuery
-from tests.embedded.rpc.chain import EthChain, RpcFailure, eth_chain
+from tests.embedded.rpc.chain import EthChain, RpcFailure, box, eth_chain, selector
 from tests.embedded.rpc.news import ANNA, BORIS, OTHER_TOPIC, TOPIC, block, header, log, sent
-from tests.embedded.rpc.test_call_methods import box, selector
 
 CHANGED = "0x" + keccak(text="Changed(address,uint256,string)").hex()
 

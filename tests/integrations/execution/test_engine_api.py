@@ -20,7 +20,7 @@ from alysd.types.block import PayloadAttributes
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, PayloadHash
 from alysd.types.verdict import Invalid, Valid
 from alysd.wire.engine_json import payload_to_json
-from tests.wire.test_engine_json import PAYLOAD
+from tests.wire.samples import PAYLOAD
 
 IN_SLOT = Timing(2).engine_in_slot
 CATCHING_UP = Timing(2).engine_catching_up

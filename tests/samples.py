@@ -1,0 +1,47 @@
+"""Values that tests of several packages share: a short chain, and snapshots of children."""
+
+import attrs
+
+from alysd.nurseries import ChildSnapshot, Health, MailboxSnapshot, Priority, State
+from alysd.testing.blocks import approve, extend, genesis, make_block, make_spec
+from alysd.types.chain import Forkchoice
+from alysd.types.units import Slot
+
+SPEC = make_spec()
+START = genesis(SPEC)
+BLOCK = approve(make_block(START, Slot(850_000_000), SPEC), SPEC)
+CHAIN = extend(START, [850_000_000 + n for n in range(5)], SPEC)
+
+
+def tip(head: int, final: int) -> Forkchoice:
+    """Return a forkchoice of blocks of CHAIN by their indices; the safe block is the parent of the head."""
+    return Forkchoice(CHAIN[head], CHAIN[head - 1], CHAIN[final])
+
+
+def child(name: str, kind: str = "actor", state: State = State.RUNNING, **changes: object) -> ChildSnapshot:
+    """Return the snapshot of a child, by default a running actor."""
+    mailbox = MailboxSnapshot(3, 64, 100, 2, 1, 4, 0.25) if kind == "actor" else None
+    snapshot = ChildSnapshot(
+        name=name,
+        kind=kind,
+        state=state,
+        health=Health.UNKNOWN,
+        priority=Priority.NORMAL,
+        restart="Immediate",
+        strategy="OneForOne" if kind == "supervisor" else None,
+        restarts=2,
+        last_error=None,
+        last_error_at=None,
+        uptime=12.5,
+        mailbox=mailbox,
+    )
+    return attrs.evolve(snapshot, **changes)
+
+
+CHILDREN = [
+    child("a", priority=Priority.CRITICAL),
+    child("b", priority=Priority.CRITICAL),
+    child("c", priority=Priority.HIGH),
+    *(child(f"n{number}") for number in range(7)),
+]
+"""Ten actors: two critical, one of high priority, seven of normal priority."""
