@@ -1,1 +1,1 @@
-"""A supervisor driven by commands, real and in a pure model of it, compared after every step."""
+"""Model-based tests of supervisors: runs commands on a real tree and on a model, and compares them."""

@@ -1,7 +1,7 @@
-"""Programs: the plan of a tree and a list of commands for it, as data.
+"""Programs as data: the plan of a tree, and a list of commands for it.
 
-Hypothesis draws a program, shrinks it, and prints it as code. A `child` is the index of a child, modulo their
-number, so that any program fits any tree.
+Hypothesis draws a program, shrinks it, and prints it as code. A field `child` is the index of a child, modulo the
+number of children, so that any command is valid for any tree.
 """
 
 from enum import Enum
@@ -11,15 +11,15 @@ import attrs
 from alysd.nurseries import OnCrash, Overflow, RestartPolicy, Strategy
 
 ASK_SECONDS = 1.105
-"""Seconds that an ask of a program waits: off the grids of `PassTime` and of the asks' timer, so that none tie."""
+"""Timeout of a program's asks in seconds. It never coincides with `PassTime` or a tick of the asks' timer."""
 
 GRID = 0.5
-"""Seconds of the shortest `PassTime`; delays of restarts are a few of them."""
+"""The unit of `PassTime` in seconds. Delays of restarts are small multiples of it."""
 
 
 @attrs.frozen
 class ChildPlan:
-    """One actor: its mailbox and its restart policy."""
+    """The plan of one actor: its mailbox and its restart policy."""
 
     restart: RestartPolicy
     capacity: int = 2
@@ -29,7 +29,10 @@ class ChildPlan:
 
 @attrs.frozen
 class TreePlan:
-    """A root over one supervisor over actors. Each gives up after too many restarts within `window` seconds."""
+    """The plan of a tree: a root with one supervisor, which has the actors as children.
+
+    The supervisor allows `restarts` restarts within `window` seconds, the root `root_restarts`.
+    """
 
     strategy: Strategy
     children: tuple[ChildPlan, ...]
@@ -39,7 +42,7 @@ class TreePlan:
 
 
 class Action(Enum):
-    """The actor's reaction to a message."""
+    """The reaction of an actor to a message."""
 
     WRITE = "write its number down"
     REFUSE = "refuse it"
@@ -47,7 +50,7 @@ class Action(Enum):
 
 
 class SendMode(Enum):
-    """How a message is sent."""
+    """The method with which a message is sent."""
 
     TELL = "tell"
     SEND = "send"
@@ -56,7 +59,7 @@ class SendMode(Enum):
 
 @attrs.frozen
 class SendMessage:
-    """SendMessage a message to a child; a `send` or `ask` that has to wait does so beside the program."""
+    """Send a message to a child. A `send` or `ask` that has to wait does so in a task of its own."""
 
     child: int
     mode: SendMode
@@ -72,40 +75,40 @@ class CancelSender:
 
 @attrs.frozen
 class CrashChild:
-    """The child fails at its next checkpoint."""
+    """Make the child fail at its next checkpoint."""
 
     child: int
 
 
 @attrs.frozen
 class CrashSupervisor:
-    """The supervisor itself fails at its next checkpoint."""
+    """Make the supervisor fail at its next checkpoint."""
 
 
 @attrs.frozen
 class SuspendChild:
-    """The child handles nothing until it is resumed."""
+    """Suspend the child: it handles no messages until it is resumed."""
 
     child: int
 
 
 @attrs.frozen
 class ResumeChild:
-    """The child goes on."""
+    """Resume the child."""
 
     child: int
 
 
 @attrs.frozen
 class RestartChild:
-    """The operator restarts the child."""
+    """Restart the child, as an operator does."""
 
     child: int
 
 
 @attrs.frozen
 class StopChild:
-    """The operator stops the child for good."""
+    """Stop the child permanently, as an operator does."""
 
     child: int
 
@@ -140,7 +143,7 @@ Command = (
 
 @attrs.frozen
 class Program:
-    """Run `commands` on the tree, then shut it down."""
+    """A test case: run `commands` on the tree of `plan`, then shut it down."""
 
     plan: TreePlan
     commands: tuple[Command, ...]

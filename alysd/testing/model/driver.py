@@ -2,9 +2,9 @@
 
     run_program(program)
 
-raises `ModelMismatch`, which names the command and the values found and expected. It compares each child's state,
-restarts and counters, the messages handled and their order, the outcome for each sender, and whether the tree gave
-up. Every change of state must be in `TRANSITIONS`.
+compares each child's state, restarts and counters, the messages handled and their order, the outcome for each
+sender, and whether the tree failed. Every change of state must be in `TRANSITIONS`. `ModelMismatch` names the
+command and the values found and expected.
 """
 
 from collections.abc import Sequence
@@ -51,15 +51,15 @@ from alysd.testing.virtual_time import run_virtually
 SUPERVISOR = "Supervisor"
 
 MOST_CHILDREN = 5
-"""The most children of a tree: more find nothing that five do not, and take longer."""
+"""The maximum number of children of a tree. More children take longer and find no other errors."""
 
 
 class ModelMismatch(AssertionError):
-    """The tree and the model differ."""
+    """The real tree differs from the model."""
 
 
 class Driver:
-    """One run of one program."""
+    """Runs one program on the real tree and on the model."""
 
     def __init__(self, plan: TreePlan) -> None:
         self.model = TreeModel(plan)
@@ -71,10 +71,10 @@ class Driver:
         self._illegal: list[Change] = []
 
     async def run(self, commands: Sequence[Command]) -> None:
-        """Run the commands, shut down, and compare all along. Raises `ModelMismatch`."""
+        """Run the commands and shut down, comparing after each step. Raises `ModelMismatch`."""
         system: System | None = None
         async with trio.open_nursery() as waits:
-            with suppress(SystemFailed):  # whether it should have is compared below
+            with suppress(SystemFailed):  # whether the failure is expected is compared below
                 async with open_system(self._root(), observer=self._observe) as system:
                     await self._run(system, commands, waits)
             if system is None:
@@ -102,7 +102,7 @@ class Driver:
         )
 
     def _observe(self, change: Change) -> None:
-        """Check a change of state against the table and the child's previous state."""
+        """Record a change of state that is not in `TRANSITIONS` or not from the child's previous state."""
         before = self._states.get(change.name, State.UNINITIALIZED)
         if change.old is not before or change.new not in TRANSITIONS[change.old]:
             self._illegal.append(change)
@@ -115,7 +115,7 @@ class Driver:
         return self.model.children[index], self.real[index]
 
     def _allowed(self, command: Command) -> bool:
-        """Whether the command makes sense now, and has one outcome."""
+        """Return whether the command is possible now and has only one possible outcome."""
         model = self.model
         match command:
             case SendMessage():
@@ -138,10 +138,10 @@ class Driver:
                 return True
 
     def _is_deterministic(self, command: SendMessage) -> bool:
-        """Whether sending the message has one outcome only.
+        """Return whether sending the message has only one possible outcome.
 
-        It has not when a child crashes while its group starts: how far the group had come differs. Nor when
-        senders wait for room in a mailbox, which admits them in turns, while other children crash.
+        There are several if a child crashes while its group starts, since any number of the others may have
+        started. There are also several if senders wait for room in a mailbox while other children crash.
         """
         model = self.model
         child, _ = self._child(command.child)
@@ -154,7 +154,7 @@ class Driver:
         return not (to_line and model.crash_waits)
 
     async def _do(self, system: System, command: Command, waits: trio.Nursery) -> None:
-        """Do it in the model first: the real tree may end, and cancel this, while it waits."""
+        """Run the command, first in the model: the real tree may end and cancel this method while it waits."""
         model = self.model
         match command:
             case SendMessage():
@@ -217,7 +217,7 @@ class Driver:
 
     def _compare(self, system: System, when: str) -> None:
         if self._illegal:
-            raise ModelMismatch(f"{when}: a change of state that the table does not have: {self._illegal[0]}")
+            raise ModelMismatch(f"{when}: a change of state that is not in TRANSITIONS: {self._illegal[0]}")
         snapshots = {snapshot.name: snapshot for snapshot in system.snapshot().walk()}
         for child, real in zip(self.model.children, self.real, strict=True):
             found, expected = real.counts(), child.counts()
@@ -226,10 +226,10 @@ class Driver:
             expected |= {"state": child.state, "restarts": child.restarts}
             _same(f"{when}: {child.name}", found, expected)
         expected_outcomes = [message.outcome for message in self.messages]
-        _same(f"{when}: what senders got", dict(enumerate(self.outcomes)), dict(enumerate(expected_outcomes)))
+        _same(f"{when}: outcomes for senders", dict(enumerate(self.outcomes)), dict(enumerate(expected_outcomes)))
         if (system.failure is not None) is not self.model.failed:
             raise ModelMismatch(
-                f"{when}: the tree failed with {system.failure}, in the model: {self.model.failed}"
+                f"{when}: the tree's failure is {system.failure!r}, but the model's is {self.model.failed}"
             )
 
 
@@ -240,7 +240,7 @@ def _same(what: str, found: dict[object, object], expected: dict[object, object]
 
 
 def run_program(program: Program, *, seed: int = 0) -> None:
-    """Run a program on virtual time, in a trio run of its own. Raises `ModelMismatch`."""
+    """Run a program with virtual time in a separate trio run. Raises `ModelMismatch`."""
 
     async def main() -> None:
         await Driver(program.plan).run(program.commands)

@@ -1,7 +1,7 @@
-"""The model of one mailbox: lists instead of tasks, and an outcome for every message.
+"""The model of one mailbox, with lists instead of tasks, and with an outcome for every message.
 
-A message sent is exactly one of: written, refused, the cause of a crash, dropped and counted, abandoned by its
-sender, never accepted, or still waiting. Nothing here waits; `tree` models time.
+Each message is exactly one of: written, refused, the cause of a crash, dropped and counted, abandoned by its
+sender, never accepted, or still waiting. This module has no time; `tree` models it.
 """
 
 from enum import Enum
@@ -29,7 +29,7 @@ class MessageOutcome(Enum):
 
 @attrs.define(eq=False)
 class Message:
-    """One message of a program: its number, how it is sent, what the actor does with it, and the outcome."""
+    """One message of a program: its number, how it is sent, the actor's reaction, and the outcome."""
 
     number: int
     mode: SendMode
@@ -44,23 +44,23 @@ class Message:
 
     @property
     def awaits_answer(self) -> bool:
-        """Whether its sender waits for an answer now."""
+        """Whether the sender is waiting for an answer now."""
         return self.asked and self.outcome is MessageOutcome.WAITING
 
     def end(self, outcome: MessageOutcome) -> None:
-        """Set the outcome, if the sender still waits."""
+        """Set the outcome if the sender is still waiting."""
         if self.outcome is MessageOutcome.WAITING:
             self.outcome = outcome
 
     def accepted(self) -> None:
-        """The message is queued: a `send` is done, an `ask` waits on."""
+        """Note that the message is queued: a `tell` or `send` is done, an `ask` continues to wait."""
         if not self.asked:
             self.end(MessageOutcome.SENT)
 
 
 @attrs.define(eq=False)
 class MailboxModel:
-    """A mailbox with the policies and the counters of the real one."""
+    """The model of a mailbox, with the policies and the counters of the real one."""
 
     plan: ChildPlan
     queue: list[Message] = attrs.field(factory=list[Message])
@@ -75,11 +75,11 @@ class MailboxModel:
 
     @property
     def has_room(self) -> bool:
-        """Whether a new message is queued at once."""
+        """Whether a new message would be queued at once."""
         return len(self.queue) < self.plan.capacity and not self.line
 
     def offer(self, message: Message) -> None:
-        """A message arrives."""
+        """Queue a message, or apply the overflow policy."""
         if self.closed:
             message.end(MessageOutcome.DOWN)
         elif self.has_room:
@@ -103,12 +103,12 @@ class MailboxModel:
                 message.end(MessageOutcome.FULL)
 
     def drop(self, message: Message, outcome: MessageOutcome) -> None:
-        """A message is lost by a policy, and counted."""
+        """Drop and count a message, as a policy requires."""
         self.dropped += 1
         message.end(outcome)
 
     def serve(self) -> bool:
-        """Handle all messages. True when one crashed the actor; the rest stays."""
+        """Handle all messages. Return True if one crashed the actor; the messages after it stay queued."""
         while self.queue or self.line:
             while self.queue:
                 if not self._handle(self.queue.pop(0)):
@@ -149,7 +149,7 @@ class MailboxModel:
             message.accepted()
 
     def leave(self, message: Message, outcome: MessageOutcome) -> None:
-        """The sender stops waiting: an unqueued message is not sent, a queued ask is abandoned."""
+        """End the wait of the sender: a message that is not queued is not sent, a queued ask is abandoned."""
         message.end(outcome)
         if message in self.line:
             self.line.remove(message)

@@ -1,4 +1,4 @@
-"""The real side of a program: an actor that records a message, refuses it, or crashes, as the message says."""
+"""The real actors of a program: each message tells the actor to record it, to refuse it, or to crash."""
 
 import attrs
 
@@ -27,7 +27,7 @@ class RecorderProtocol:
 
 @attrs.frozen
 class DoTold(Tell[RecorderProtocol]):
-    """Do the action with this number."""
+    """Tell the recorder to do the action with this number."""
 
     number: int
     action: Action
@@ -35,18 +35,18 @@ class DoTold(Tell[RecorderProtocol]):
 
 @attrs.frozen
 class DoAsked(Ask[RecorderProtocol, int]):
-    """Do the action with this number, and answer with it."""
+    """Ask the recorder to do the action with this number and to answer with the number."""
 
     number: int
     action: Action
 
 
 class ScriptedCrash(Exception):
-    """The error with which a recorder crashes."""
+    """The error that makes a recorder crash."""
 
 
 class Recorder(Actor[RecorderProtocol]):
-    """Writes to a list that its instances share, so that no restart hides a lost or duplicated message."""
+    """Records messages in a list that survives restarts, so that lost or duplicated messages are found."""
 
     def __init__(self, written: list[int]) -> None:
         self._written = written
@@ -74,7 +74,7 @@ class Recorder(Actor[RecorderProtocol]):
 
 @attrs.frozen
 class RealChild:
-    """One actor of the real tree: its plan, its address, and what its instances wrote."""
+    """One actor of the real tree: its plan, its address, and the messages recorded by all its instances."""
 
     plan: ChildPlan
     address: Address[RecorderProtocol]
@@ -82,18 +82,18 @@ class RealChild:
 
     @classmethod
     def of(cls, name: str, plan: ChildPlan) -> "RealChild":
-        """The child that a plan describes."""
+        """Make the child that a plan describes."""
         address = Address[RecorderProtocol](
             name, capacity=plan.capacity, overflow=plan.overflow, on_crash=plan.on_crash
         )
         return cls(plan, address, [])
 
     def spec(self) -> ChildSpec:
-        """The child for its supervisor."""
+        """Return the specification of the child for its supervisor."""
         return actor(self.address, lambda: Recorder(self.written), restart=self.plan.restart)
 
     def counts(self) -> dict[object, object]:
-        """The runtime's counters, and what was written."""
+        """Return the counters of the runtime, and the recorded messages."""
         address, mailbox = self.address, self.address.mailbox
         return {
             "written": self.written,
@@ -105,7 +105,7 @@ class RealChild:
         }
 
     async def send(self, number: int, mode: SendMode, action: Action) -> MessageOutcome:
-        """SendMessage the actor a message and say what came of it for the sender."""
+        """Send a message to the actor and return the outcome for the sender."""
         try:
             match mode:
                 case SendMode.TELL:
@@ -114,7 +114,7 @@ class RealChild:
                     await self.address.send(DoTold(number, action))
                 case SendMode.ASK:
                     answer = await self.address.ask(DoAsked(number, action), seconds=ASK_SECONDS)
-                    assert answer == number, f"asked {number}, answered {answer}"  # noqa: S101  not its answer
+                    assert answer == number, f"asked {number}, answered {answer}"  # noqa: S101  the answer to another message
                     return MessageOutcome.ANSWERED
         except HandlerCrashed:
             return MessageOutcome.CRASHED

@@ -1,8 +1,8 @@
-"""The model of a tree: a root over one supervisor over actors, in virtual time, without a single task.
+"""The model of a tree, without tasks and with virtual time: a root, one supervisor, and its actors.
 
-The model does at once what the runtime does in tasks: a child that starts handles its whole mailbox before any
-other child runs, since none of its handlers waits. Delays, strategy and intensity are computed a second time, from
-the documentation of the policies and not from their code.
+The model does immediately what the runtime does in tasks. A child that starts handles its whole mailbox before any
+other child runs, since no handler waits. Delays, strategies and intensity are implemented a second time, from the
+documentation of the policies and independently of their code.
 """
 
 from collections import deque
@@ -25,12 +25,12 @@ from alysd.testing.model.commands import ASK_SECONDS, Action, ChildPlan, TreePla
 from alysd.testing.model.mailbox import MailboxModel, Message, MessageOutcome
 
 TICK = 0.01
-"""Seconds by which an ask's deadline may be late: it is rounded up to the next of these."""
+"""The resolution of ask deadlines in seconds: they are rounded up to the next multiple."""
 
 
 @attrs.define(eq=False)
 class ChildModel:
-    """One actor of the model."""
+    """The model of one actor."""
 
     name: str
     plan: ChildPlan
@@ -46,11 +46,11 @@ class ChildModel:
 
     @property
     def up(self) -> bool:
-        """Whether an instance lives."""
+        """Whether the child has an instance."""
         return self.state in UP
 
     def counts(self) -> dict[object, object]:
-        """The counters that the runtime should show, and the numbers that should be written."""
+        """Return the expected counters of the runtime, and the expected recorded messages."""
         box = self.box
         return {
             "written": box.written,
@@ -62,7 +62,7 @@ class ChildModel:
         }
 
     def delay(self) -> float | None:
-        """Seconds to the next instance after the failure just counted; `None` is never."""
+        """Return the seconds until the next instance starts, after counting a failure; `None` if none starts."""
         match self.plan.restart:
             case Immediate():
                 return 0.0
@@ -78,20 +78,20 @@ class ChildModel:
                 raise TypeError(f"the model does not know the policy {other!r}")
 
     def back_off(self) -> None:
-        """The child waits for its next instance; an open breaker refuses asks meanwhile."""
+        """Wait for the next instance. Until then, an open circuit breaker refuses asks."""
         policy = self.plan.restart
         self.state = State.BACKOFF
         self.circuit_open = isinstance(policy, CircuitBreaker) and self.failures >= policy.failures
 
     def shut(self) -> None:
-        """The child takes no more messages, now or later."""
+        """Accept no more messages, permanently."""
         self.circuit_open = False
         if self.state in (State.CRASHED, State.BACKOFF):
             self.state = State.STOPPED
         self.box.shut()
 
     def count_failure(self) -> None:
-        """Count one more failure in a series; the first successes end the series of a breaker."""
+        """Count a failure. For a circuit breaker, start a new count if the instance had enough successes."""
         policy = self.plan.restart
         if isinstance(policy, CircuitBreaker) and self.box.handled - self.handled_before >= policy.successes:
             self.failures = 0
@@ -99,7 +99,7 @@ class ChildModel:
 
 
 class TreeModel:
-    """The tree of a plan, running. `failed` once the root has given up."""
+    """The model of a running tree. `failed` is true after the root has exceeded its restart intensity."""
 
     def __init__(self, plan: TreePlan) -> None:
         self.plan = plan
@@ -123,10 +123,10 @@ class TreeModel:
         """Whether a failure affects no other child."""
         return isinstance(self.plan.strategy, OneForOne)
 
-    # What a program does
+    # Commands
 
     def spawn(self, plan: ChildPlan) -> ChildModel:
-        """Add and start a child."""
+        """Add a child and start it."""
         child = ChildModel(f"child {len(self.children)}", plan, MailboxModel(plan))
         self.children.append(child)
         self._launch(child)
@@ -144,46 +144,46 @@ class TreeModel:
             self._supervise()
 
     def cancel(self, message: Message) -> None:
-        """The sender or asker of a message is cancelled."""
+        """Cancel the sender of a message."""
         self._leave(message, MessageOutcome.CANCELLED)
 
     def panic(self, child: ChildModel) -> None:
-        """The instance of a child that is up fails between two messages."""
+        """Make the instance of a child fail between two messages."""
         self._crashed(child)
         self._supervise()
 
     def collapse(self) -> None:
-        """The supervisor fails; its children are cancelled where they are."""
+        """Make the supervisor fail; its children are cancelled immediately."""
         for child in self.children:
             self._cancel(child)
         self._supervisor_failed()
         self._supervise()
 
     def suspend(self, child: ChildModel) -> None:
-        """A running child handles nothing more."""
+        """Suspend a running child."""
         child.state = State.SUSPENDED
 
     def resume(self, child: ChildModel) -> None:
-        """A suspended child handles the waiting messages."""
+        """Resume a suspended child; it handles the waiting messages."""
         child.state = State.RUNNING
         self._serve(child)
         self._supervise()
 
     def restart(self, child: ChildModel) -> None:
-        """The instance ends, if there is one, and another starts."""
+        """End the instance of a child, if it has one, and start another."""
         self._cancel(child)
         child.wanted = True
         self._launch(child)
         self._supervise()
 
     def stop(self, child: ChildModel) -> None:
-        """The child handles the messages in its mailbox and ends for good."""
+        """Stop a child permanently, after it has handled the messages in its mailbox."""
         child.wanted = False
         self._drain(child)
         self._supervise()
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass; due events happen in their order."""
+        """Let time pass; events that become due happen in order."""
         end = self.now + seconds
         while (moment := self._next_moment()) <= end:
             self.now = moment
@@ -191,7 +191,7 @@ class TreeModel:
         self.now = end
 
     def shut_down(self) -> None:
-        """All children stop, the last one first."""
+        """Stop all children in reverse order."""
         if not self.failed:
             for child in reversed(self.children):
                 self._drain(child)
@@ -232,16 +232,16 @@ class TreeModel:
             self._launch(child)
 
     def _cancel(self, child: ChildModel) -> None:
-        """The instance ends; its messages stay."""
+        """End the instance; its messages stay queued."""
         if child.alive:
             child.alive, child.state, child.wakes_at = False, State.STOPPED, None
 
     def _drain(self, child: ChildModel) -> None:
-        """The instance ends for good: an instance that is up handles what is left, the rest is dropped."""
+        """Stop the child permanently: an instance that is up handles the queued messages, the rest is dropped."""
         if child.alive:
             child.box.close()
             if child.up and child.box.serve():
-                child.failures += 1  # nobody restarts it for that, but it was one
+                child.failures += 1  # the failure counts although it causes no restart
             self._cancel(child)
         child.shut()
 
@@ -274,7 +274,7 @@ class TreeModel:
     # The supervisor
 
     def _supervise(self) -> None:
-        """Do the work of the supervisor's task until nothing is left to do at this moment."""
+        """Do the work of the supervisor's task that is due now."""
         while not self.failed:
             if self._gave_up:
                 for child in reversed(self.children):
@@ -350,5 +350,5 @@ class TreeModel:
 
 
 def ask_deadline(now: float) -> float:
-    """When an ask of a program times out: its timeout, rounded up to the next tick of the timer."""
+    """Return the time at which an ask times out: now plus its timeout, rounded up to the next tick."""
     return (int((now + ASK_SECONDS) / TICK) + 1) * TICK

@@ -151,4 +151,4 @@ def test_a_change_that_the_table_does_not_have_is_seen(monkeypatch: pytest.Monke
     monkeypatch.setattr(Child, "move", move)
     with pytest.raises(ExceptionGroup) as caught:
         run_program(program(ChildPlan(LATE), SuspendChild(0)))
-    assert caught.group_contains(ModelMismatch, match="a change of state that the table does not have")
+    assert caught.group_contains(ModelMismatch, match="a change of state that is not in TRANSITIONS")
