@@ -1,1 +1,1 @@
-"""Measurements that anyone can repeat, each with one command."""
+"""Benchmarks; each runs with one command."""

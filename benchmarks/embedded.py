@@ -1,11 +1,11 @@
-"""What the embedded engine needs for a block: empty, with transfers, with a growing number of accounts.
+"""Measures the embedded engine's time per block: empty, with transfers, with various numbers of accounts.
 
     python -m benchmarks.embedded [--accounts 1000 10000 100000] [--rounds 5]
 
-"build" is building a payload, "give back" importing the payload that was built here (one synced commit), "import"
-a second engine executing it, "forkchoice" moving the head; "cpu" is the processor's time for the step before it,
-which another program on the machine does not lengthen. The chain has as many accounts as the row says before it is
-measured; recipients are drawn from all of them. Medians of the rounds, in milliseconds.
+"build" is building a payload, "give back" importing the payload into the engine that built it (one synced commit),
+"import" executing it in a second engine, "forkchoice" setting the head. "cpu" is the processor time of the step to
+its left; other programs on the machine do not affect it. Each row names the number of accounts before the first
+block; recipients are drawn from all of them. Figures are medians of the rounds, in milliseconds.
 """
 
 import argparse
@@ -33,13 +33,13 @@ TRANSFERS = 200
 
 @attrs.define
 class Step:
-    """Seconds that a step took, and those of them that the processor worked; a list of rounds each."""
+    """Wall time and processor time of a step in seconds, one entry per round."""
 
     wall: list[float] = attrs.Factory(list[float])
     cpu: list[float] = attrs.Factory(list[float])
 
     def run(self, call: Callable[[], Result]) -> Result:
-        """Call it and take the times."""
+        """Call `call`, record its times and return its result."""
         began, worked = time.perf_counter(), time.process_time()
         result = call()
         self.cpu.append(time.process_time() - worked)
@@ -47,14 +47,14 @@ class Step:
         return result
 
     def medians(self, divisor: int) -> tuple[float, float]:
-        """Wall and processor time in milliseconds."""
+        """Return the medians of wall and processor time in milliseconds, divided by `divisor`."""
         wall, cpu = statistics.median(self.wall), statistics.median(self.cpu)
         return wall * 1000 / divisor, cpu * 1000 / divisor
 
 
 @attrs.define
 class Times:
-    """The four steps of a block."""
+    """The times of the four steps of a block."""
 
     build: Step = attrs.Factory(Step)
     give_back: Step = attrs.Factory(Step)
@@ -63,7 +63,7 @@ class Times:
 
 
 def make_block(author: Sandbox, importer: Sandbox, times: Times, raw: Sequence[bytes]) -> ExecutionPayload:
-    """One block through both engines."""
+    """Build a block with one engine, import it into both, and return its payload."""
     payload = times.build.run(lambda: author.build(*raw, builder=Builder(seconds=60)))
     assert len(payload.transactions) == len(raw)
     assert times.give_back.run(lambda: author.give(payload)) == Valid()
@@ -74,13 +74,13 @@ def make_block(author: Sandbox, importer: Sandbox, times: Times, raw: Sequence[b
 
 
 def measure(accounts: int, rounds: int, folder: Path) -> tuple[Times, Times]:
-    """Times of an empty block, and of one with transfers."""
+    """Return the times of empty blocks, and of blocks with transfers."""
     addresses = [index.to_bytes(20, "big") for index in range(1000, 1000 + accounts)]
     many = genesis(**{f"0x{address.hex()}": {"balance": "0x1"} for address in addresses})
     author, importer = Sandbox.open(folder / "author", many), Sandbox.open(folder / "importer", many)
-    chance = random.Random(accounts)  # noqa: S311  no secret
+    chance = random.Random(accounts)  # noqa: S311  not used for secrets
     empty, full = Times(), Times()
-    make_block(author, importer, Times(), [])  # warm
+    make_block(author, importer, Times(), [])  # fill caches
     for nonce in range(0, rounds * TRANSFERS, TRANSFERS):
         raw = [transfer(RICH, nonce + n, to=chance.choice(addresses)) for n in range(TRANSFERS)]
         make_block(author, importer, full, raw)
@@ -92,7 +92,7 @@ def measure(accounts: int, rounds: int, folder: Path) -> tuple[Times, Times]:
 
 
 def growth(blocks: int, folder: Path) -> float:
-    """Bytes that an empty block adds to the pages in use."""
+    """Return by how many bytes an empty block increases the used pages of the database, on average."""
     Sandbox.open(folder).chain.close()
     before = used_bytes(folder)
     sandbox = Sandbox.open(folder)
@@ -103,7 +103,7 @@ def growth(blocks: int, folder: Path) -> float:
 
 
 def used_bytes(folder: Path) -> int:
-    """Bytes of the pages that the database's tables occupy."""
+    """Return the bytes of the pages that the tables of the database use."""
     environment = lmdb.open(str(folder), max_dbs=16, readonly=True)
     names = ("nodes", "codes", "headers", "bodies", "receipts", "canonical", "transactions", "meta")
     pages = 0
@@ -117,7 +117,7 @@ def used_bytes(folder: Path) -> int:
 
 
 def main() -> None:
-    """Measure and print the table."""
+    """Read the command line, measure, and print the table."""
     parser = argparse.ArgumentParser(description="Measure the embedded execution engine.")
     parser.add_argument("--accounts", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,11 +1,11 @@
-"""Blocks a second that execution clients import: geth, EthereumJS and the embedded engine side by side.
+"""Measures how many blocks per second geth, EthereumJS and the embedded engine import.
 
     python -m benchmarks.execution [--blocks 10] [--rounds 5]
 
-All import the same chain with a forkchoice update after each block, first of empty blocks, then of blocks with
-transfers. They take turns, a piece of the chain each, so that a noisy machine is noisy for all; the table has the
-median of the rounds. "geth, fed by the node" is a second geth that the node's own reconciliation feeds: its ratio
-to the first is what the node costs. A client that is not installed is left out, with the reason.
+All clients import the same chain, first empty blocks, then blocks with transfers, with a forkchoice update after
+each block. They import one part of the chain in turn, so that load on the machine affects all clients equally; the
+table has the medians of the rounds. "geth, fed by the node" is a second geth, to which the node's reconciliation
+sends the blocks: its ratio to the first is the overhead of the node. Clients that are not installed are skipped.
 """
 
 import argparse
@@ -43,7 +43,7 @@ from tests.integration.components import CANCUN_GENESIS, CHAIN_ID, JWT
 SPEC = make_spec()
 KEY = "0x" + "11" * 32
 TRANSFERS = 50
-"""In a full block. EthereumJS executes a block twice unless it built it: a second and a half for so many."""
+"""Transfers in a full block. EthereumJS executes a block that it did not build twice, in about 1.5 s."""
 
 _account: Any = Account.from_key(KEY)
 GENESIS: dict[str, Any] = {
@@ -52,22 +52,22 @@ GENESIS: dict[str, Any] = {
 }
 
 Import = Callable[[ExecutedChain, Sequence[SignedBlock]], Awaitable[None]]
-"""Imports the blocks, with which the chain ends."""
+"""Imports blocks into a client; they are the last blocks of the given chain."""
 
 
 @attrs.define
 class Transfers:
-    """A pool that offers so many transfers a block, from `nonce` on."""
+    """A pool that offers `a_block` transfers per block, with nonces from `nonce` on."""
 
     a_block: int = 0
     nonce: int = 0
 
     def best(self, base_fee: int, accounts: AccountReader) -> list[SignedTransaction]:  # noqa: ARG002
-        """The next transfers."""
+        """Return the next transfers."""
         return [self._transfer(self.nonce + index) for index in range(self.a_block)]
 
     def discard(self, transaction: SignedTransaction, reason: str) -> None:
-        """They are all right."""
+        """Fail: all transfers are valid."""
         raise AssertionError(f"{transaction.hash.hex()}: {reason}")
 
     def _transfer(self, nonce: int) -> SignedTransaction:
@@ -77,7 +77,7 @@ class Transfers:
 
 
 async def build(path: Path, a_kind: int) -> ExecutedChain:
-    """`a_kind` empty blocks, then as many with transfers, by an embedded engine."""
+    """Build `a_kind` empty blocks, then as many blocks with transfers, with an embedded engine."""
     pool = Transfers()
     engine = await EmbeddedEngine.open(path, GENESIS, pool)
     start = attrs.evolve(genesis(SPEC), payload_hash=await engine.genesis_hash())
@@ -88,7 +88,7 @@ async def build(path: Path, a_kind: int) -> ExecutedChain:
         attributes = payload_attributes(tip, slot, None, context_of(SPEC))
         hashes = (tip.payload_hash, start.payload_hash, start.payload_hash)
         payload = await engine.build_payload(*hashes, attributes)
-        pool.nonce += len(payload.transactions)  # fewer than offered where the machine is too slow for a slot
+        pool.nonce += len(payload.transactions)  # fewer than offered if the machine is too slow
         await engine.new_payload(payload, tip.hash)
         signed = approve(Block(tip.hash, slot, payload), SPEC)
         state = apply_block(tip, signed, Wei(0), ()).state
@@ -98,7 +98,7 @@ async def build(path: Path, a_kind: int) -> ExecutedChain:
 
 
 def directly(engine: ExecutionEngine) -> Import:
-    """Nothing but the two calls for each block."""
+    """Return an import that only makes the two calls per block."""
 
     async def run(chain: ExecutedChain, blocks: Sequence[SignedBlock]) -> None:
         first = chain.states[0].payload_hash
@@ -112,7 +112,7 @@ def directly(engine: ExecutionEngine) -> Import:
 
 
 async def by_the_node(stack: AsyncExitStack, engine: ExecutionEngine, chain: ExecutedChain) -> Import:
-    """As a node feeds a client that lags behind, from its storage (in memory here)."""
+    """Return an import that works like a node whose client lags behind, with storage in memory."""
     address, storage = storage_address(), MemoryStorage(chain.until(0))
     await stack.enter_async_context(
         open_system(supervisor("Root", OneForOne(), [actor(address, lambda: storage)]))
@@ -128,7 +128,7 @@ async def by_the_node(stack: AsyncExitStack, engine: ExecutionEngine, chain: Exe
 
 
 async def importers(stack: AsyncExitStack, folder: Path, chain: ExecutedChain) -> dict[str, Import]:
-    """All clients that are installed, each with a new data folder."""
+    """Start all clients that are installed, each with a new data folder."""
     found: dict[str, Import] = {}
     for name, start in (
         ("geth", components.geth),
@@ -154,7 +154,7 @@ async def importers(stack: AsyncExitStack, folder: Path, chain: ExecutedChain) -
 
 
 async def measure(a_round: int, rounds: int) -> None:
-    """Build the chain, let all import it piece by piece, and print the table."""
+    """Build the chain, import it part by part into all clients, and print the table."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         chain = await build(folder / "builder", a_round * rounds)
@@ -183,8 +183,8 @@ async def measure(a_round: int, rounds: int) -> None:
 def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--blocks", type=int, default=10, help="blocks a round, of each kind (10)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median counts (5)")
+    parser.add_argument("--blocks", type=int, default=10, help="blocks of each kind per round (10)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; the table shows medians (5)")
     options = parser.parse_args()
     trio.run(measure, options.blocks, options.rounds)
 

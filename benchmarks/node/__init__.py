@@ -1,1 +1,1 @@
-"""The whole node measured against its goals: `python -m benchmarks.node`."""
+"""Measures the node and compares the figures with their goals: `python -m benchmarks.node`."""

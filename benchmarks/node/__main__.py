@@ -1,9 +1,10 @@
-"""Measure the node against its goals, on the development chain with the embedded engine.
+"""Measure the node on the development chain with the embedded engine, and compare with the goals.
 
     python -m benchmarks.node [--only daemon own-share database] [--blocks 10000]
 
-"daemon" runs `alysd` as its user does and takes about three minutes, "own-share" takes the execution client's time
-out of production and import (a minute), "database" starts it with a long chain, which must be built first.
+"daemon" measures a running `alysd` and takes about three minutes. "own-share" measures production and import
+without the time of the execution client, in about a minute. "database" builds a long chain and starts a daemon
+with it.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from benchmarks.node.figures import Figure
 PARTS = ("daemon", "own-share", "database")
 
 MEMORY_FOLDER = next(iter(Path("/dev").glob("shm")), None)
-"""A file system in memory, if there is one: on a disk, syncing each block of the long chain takes longer."""
+"""A file system in memory, if available: syncing each block of the long chain to a disk takes longer."""
 
 
 async def measure(part: str, blocks: int) -> None:

@@ -1,4 +1,4 @@
-"""Measures the running daemon: time to start, memory, processor time, time per block, time per answer."""
+"""Measures the running daemon: start time, memory, processor time, time per block, time per answer."""
 
 import statistics
 import subprocess
@@ -22,21 +22,21 @@ from tests.integration.daemon import ROOT, Daemon, daemon
 HELP_RUNS = 7
 
 REST_BLOCKS = 30
-"""After this many blocks the caches are filled and memory stays constant."""
+"""The number of blocks after which the caches are full and memory use is constant."""
 
 IDLE_SECONDS = 30.0
 SAMPLE_SECONDS = 0.05
 BUSY_SECONDS = 0.3
-"""Seconds before and after a block's line in the log that belong to the block; the line is written at its end."""
+"""Seconds before and after a block's log line that count as work on the block."""
 
 TRANSFERS = 200
 FULL_BLOCKS = 5
 BATCH = 100
-"""Calls in one request: the most that the daemon accepts."""
+"""Calls per request: the maximum that the daemon accepts."""
 CLIENTS = 50
 LOAD_SECONDS = 10.0
 BLOCK_SECONDS = 60.0
-"""The longest wait for a block: thirty slots."""
+"""Deadline for the next block: thirty slots."""
 
 
 def help_time() -> Figure:
@@ -50,7 +50,7 @@ def help_time() -> Figure:
 
 
 def moment(event: dict[str, Any]) -> float:
-    """Return when an event of the log was written, in Unix seconds."""
+    """Return the time of a log event in Unix seconds."""
     return datetime.fromisoformat(event["time"]).timestamp()
 
 
@@ -68,7 +68,7 @@ async def start(node: Daemon, note: str) -> list[Figure]:
 
 
 async def blocks_until(node: Daemon, count: int) -> list[dict[str, Any]]:
-    """Wait until the log has this many blocks, and return them. Raises `trio.TooSlowError` when none comes."""
+    """Wait until the log has `count` blocks and return them. Raises `trio.TooSlowError` if no block follows."""
     blocks = node.events("block")
     while len(blocks) < count:
         seen = len(blocks)
@@ -80,13 +80,13 @@ async def blocks_until(node: Daemon, count: int) -> list[dict[str, Any]]:
 
 
 def processor_seconds(pid: int) -> float:
-    """Return the processor time of a process in seconds, including its ended threads."""
-    clock = ~pid << 3 | 2  # clock_getcpuclockid(3), which Python has for threads only
+    """Return the processor time of a process in seconds, including threads that have ended."""
+    clock = ~pid << 3 | 2  # as clock_getcpuclockid(3), which Python provides only for threads
     return time.clock_gettime(clock)
 
 
 async def at_rest(node: Daemon) -> list[Figure]:
-    """Measure memory after a minute of blocks, processor use between slots and in all, time per empty block."""
+    """Measure memory after `REST_BLOCKS`, processor use between slots and overall, time per empty block."""
     blocks = await blocks_until(node, REST_BLOCKS)
     pid = node.process.pid
     memory = resident_megabytes(await trio.Path(f"/proc/{pid}/status").read_text())
@@ -97,7 +97,7 @@ async def at_rest(node: Daemon) -> list[Figure]:
         await trio.sleep(SAMPLE_SECONDS)
     between = idle_share(samples, map(moment, node.events("block")), BUSY_SECONDS)
     whole = (samples[-1][1] - samples[0][1]) / (samples[-1][0] - samples[0][0])
-    assert between is not None, "slots are longer than what is left out around a block"
+    assert between is not None, "no samples between blocks: BUSY_SECONDS must be less than half of a slot"
     return [
         Figure(f"memory after {len(blocks)} blocks, embedded engine", memory, "MB", at_most=160),
         Figure("processor between slots, of one core", between * 100, "%", at_most=3),
@@ -107,12 +107,12 @@ async def at_rest(node: Daemon) -> list[Figure]:
 
 
 def block_ms(blocks: list[dict[str, Any]]) -> float:
-    """Return the median of the times of blocks in the log."""
+    """Return the median time per block in milliseconds, from the log."""
     return statistics.median(block["ms"] for block in blocks)
 
 
 async def full_blocks(node: Daemon) -> list[Figure]:
-    """Measure blocks with as many transfers as the pool has before the slot."""
+    """Measure blocks with `TRANSFERS` transfers, which are in the pool before the slot starts."""
     sender = Sender.of_development()
     full: list[dict[str, Any]] = []
     for _ in range(FULL_BLOCKS):
@@ -120,7 +120,7 @@ async def full_blocks(node: Daemon) -> list[Figure]:
         await blocks_until(node, len(node.events("block")) + 1)
         for begin in range(0, TRANSFERS, BATCH):
             await send(node, transfers[begin : begin + BATCH])
-        # There is no event of another process to wait for.
+        # The other process sends no event for this, so poll.
         while int((await node.eth("txpool_status"))["pending"], 16):  # noqa: ASYNC110
             await trio.sleep(SAMPLE_SECONDS)
         full = [block for block in node.events("block") if block["transactions"] == TRANSFERS]
@@ -130,7 +130,7 @@ async def full_blocks(node: Daemon) -> list[Figure]:
 
 
 async def send(node: Daemon, transfers: Sequence[bytes]) -> None:
-    """Put transfers into the pool by one request, so that all are there before the next slot."""
+    """Add transfers to the pool with one request, so that all are in it before the next slot."""
     calls = [
         {"jsonrpc": "2.0", "id": raw.hex(), "method": "eth_sendRawTransaction", "params": [f"0x{raw.hex()}"]}
         for raw in transfers
@@ -141,7 +141,7 @@ async def send(node: Daemon, transfers: Sequence[bytes]) -> None:
 
 
 async def answers(node: Daemon) -> list[Figure]:
-    """Measure `getheadblock` by many clients at once, and the slots that are missed meanwhile."""
+    """Measure `getheadblock` with many concurrent clients, and the slots missed during that time."""
     before = (await node.status())["counts"]["slots_missed"]
     port = urlsplit(node.url).port
     assert port is not None
@@ -159,7 +159,7 @@ async def answers(node: Daemon) -> list[Figure]:
 
 @asynccontextmanager
 async def fresh(folder: Path) -> AsyncGenerator[Daemon]:
-    """Return a daemon of the development chain that has not been started."""
+    """Provide a daemon of the development chain that is not started yet."""
     async with daemon(folder, start=False) as node:
         yield node
 

@@ -1,4 +1,4 @@
-"""Builds a database of many blocks as a node builds it, and measures how long a node takes to start with it."""
+"""Builds a database of many blocks, and measures how long a node takes to start with it."""
 
 import statistics
 import time
@@ -32,19 +32,19 @@ from benchmarks.node.figures import Figure, Show
 from benchmarks.node.own_share import development
 
 MARGIN_SLOTS = 2
-"""Time between the last block built and the first that the daemon may make."""
+"""Slots between the last block built and the first block that the daemon may make."""
 
 
 @attrs.frozen
 class Hand:
-    """Makes the blocks of a chain with one authority, and stores them."""
+    """Makes and stores the blocks of a chain with one authority."""
 
     parts: NodeResources
     secret: bytes
     tree: Tree
 
     async def add(self, slot: Slot) -> None:
-        """Make one empty block on the head, in a slot that has passed."""
+        """Make an empty block on the head, in a past slot."""
         parts, tip = self.parts, self.tree.tip
         attributes = payload_attributes(tip.head, slot, None, parts.context)
         payload = await parts.engine.build_payload(*tip.payload_hashes, attributes)
@@ -64,7 +64,7 @@ class Hand:
 
 
 async def build(data: Path, blocks: int) -> None:
-    """Fill a data folder of the development chain with empty blocks, none of them final."""
+    """Fill a data folder of the development chain with empty blocks that are not final."""
     config, spec = development(data)
     assert config.chain.authority_key_file is not None
     key = read_key_file(config.chain.authority_key_file, kind="bls", known_to_all=True)
@@ -78,7 +78,7 @@ async def build(data: Path, blocks: int) -> None:
 
 
 async def measure(folder: Path, show: Show, blocks: int) -> None:
-    """Build the database, then start the daemon with it."""
+    """Build the database, measure the daemon's start with it, then measure tables."""
     async with fresh(folder) as node:
         begun = trio.current_time()
         await build(node.data, blocks)
@@ -93,24 +93,24 @@ async def measure(folder: Path, show: Show, blocks: int) -> None:
 TABLE_ENTRIES = 1_000_000
 
 CHANGES = 30
-"""Entries that a block changes: as many as a usual proof covers blocks."""
+"""Entries that a measured block changes: the number of blocks that a typical proof of work covers."""
 
 CHANGES_AT_ONCE = 50_000
-"""Entries of a block that only fills the table."""
+"""Entries that a block adds which only fills the table."""
 
 MEASURED = 60
-"""Blocks that are stored for one figure."""
+"""Measured blocks per figure."""
 
 
 def measure_tables(folder: Path, show: Show) -> None:
-    """Store blocks that change a table, with nothing in it and with a million entries."""
+    """Measure storing blocks that change a table, once empty and once with a million entries."""
     for entries in (0, TABLE_ENTRIES):
         seconds = store_blocks(folder / f"table-{entries}", entries)
         show(Figure(f"storing a block of {CHANGES} changes to a table of {entries:,}", seconds * 1e3, "ms"))
 
 
 def store_blocks(folder: Path, entries: int) -> float:
-    """The median of the seconds that a block takes; every tenth makes those before it final."""
+    """Return the median seconds to store a block. Every tenth block makes its ancestors final."""
     hand = ChainHand.of(chain_spec())
     parent = hand.genesis_state
     keys = (sha256(number.to_bytes(8, "big")) for number in count())

@@ -1,4 +1,4 @@
-"""Measured figures with their goals, and their lines in the report."""
+"""Defines figures with goals, and computes memory and processor figures."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -9,7 +9,7 @@ import attrs
 
 @attrs.frozen
 class Figure:
-    """One figure, in `unit`. Its goal is at most `at_most`, or at least `at_least`, or there is none."""
+    """A measured value in `unit`, with an upper or lower bound as its goal, or no goal."""
 
     what: str
     value: float
@@ -18,7 +18,7 @@ class Figure:
     at_least: float | None = None
 
     def reached(self) -> bool | None:
-        """Whether the goal is reached; `None` without a goal."""
+        """Return whether the goal is reached, or `None` without a goal."""
         if self.at_most is None and self.at_least is None:
             return None
         return (self.at_most is None or self.value <= self.at_most) and (
@@ -26,12 +26,12 @@ class Figure:
         )
 
     def goal(self) -> str:
-        """The goal as text."""
+        """Return the goal as text."""
         bounds = (("≤", self.at_most), ("≥", self.at_least))
         return ", ".join(f"{sign} {bound:,g}" for sign, bound in bounds if bound is not None)
 
     def line(self) -> str:
-        """The line with the figure, its goal and whether it is reached."""
+        """Return the line of the report: the figure, its goal and whether it is reached."""
         digits = 0 if self.value >= 100 or self.value == int(self.value) else 1 if self.value >= 10 else 2
         verdict = {True: "yes", False: "NO", None: ""}[self.reached()]
         shown = f"{self.value:,.{digits}f}"
@@ -39,25 +39,25 @@ class Figure:
 
 
 Show = Callable[[Figure], None]
-"""Receives each figure as soon as it is measured; all of them take minutes."""
+"""Receives each figure as soon as it is measured, since measuring all takes minutes."""
 
 
 _VM_RSS = re.compile(r"^VmRSS:\s+(\d+) kB$", re.MULTILINE)
 
 
 def resident_megabytes(status: str) -> float:
-    """Return the resident memory in a `/proc/PID/status`, in MB of 10^6 bytes. Raises `ValueError` without one."""
+    """Return VmRSS from the text of `/proc/PID/status`, in MB of 10^6 bytes. Raises `ValueError` without it."""
     found = _VM_RSS.search(status)
     if found is None:
-        raise ValueError("no VmRSS in it: has the process ended?")
+        raise ValueError("/proc/PID/status has no VmRSS: check whether the process has ended")
     return int(found[1]) * 1024 / 1e6
 
 
 def idle_share(samples: Iterable[tuple[float, float]], blocks: Iterable[float], busy_for: float) -> float | None:
-    """The share of a core used between slots, from `(moment, processor seconds so far)`, oldest first.
+    """Return the share of a core used between slots.
 
-    Pieces of time that touch the `busy_for` seconds around a moment of `blocks` are left out; `None` when nothing
-    is left.
+    `samples` are pairs (time, processor seconds so far), oldest first; `blocks` are the times of blocks. Intervals
+    within `busy_for` seconds of a block are excluded. Returns `None` if all are excluded.
     """
     moments = list(blocks)
     used = passed = 0.0

@@ -1,7 +1,7 @@
-"""The node's own time per block: production and import, without the time of the execution client's calls.
+"""Measures the node's time per block in production and import, without calls to the execution client.
 
-The node's real tree produces on the development chain, with its database, its guard and its embedded engine; a
-second node's storage, engine, chain and import actors import each block after it.
+A complete node produces blocks on the development chain, with database, signing guard and embedded engine. The
+storage, engine, chain and import actors of a second node import each block.
 """
 
 import os
@@ -40,12 +40,12 @@ from benchmarks.node.transfers import Sender
 from tests.integration.daemon import DEVELOPMENT
 
 BLOCKS = 8
-"""Blocks of each kind: empty, and full."""
+"""Measured blocks of each kind, empty and full."""
 
 TRANSFERS = 200
 
 IMPORT_SECONDS = 30.0
-"""The longest wait for one import by the second node."""
+"""Deadline of one import by the second node."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,7 +53,7 @@ R = TypeVar("R")
 
 @attrs.define
 class TimedEngine:
-    """An execution engine that adds up the seconds its calls take."""
+    """An execution engine that sums the duration of its calls in `seconds`."""
 
     engine: ExecutionEngine
     seconds: float = 0.0
@@ -91,7 +91,7 @@ class TimedEngine:
 
 @attrs.frozen
 class TimedNode:
-    """A node's resources with their engine's calls timed, and its addresses."""
+    """The resources of a node, whose engine calls are timed, and the addresses of its actors."""
 
     resources: NodeResources
     timed: TimedEngine
@@ -100,18 +100,18 @@ class TimedNode:
 
     @classmethod
     async def open(cls, stack: AsyncExitStack, folder: Path) -> "TimedNode":
-        """Open the resources of a node of the development chain in `folder`."""
+        """Open the resources of a node of the development chain with its data in `folder`."""
         config, spec = development(folder)
         resources = await stack.enter_async_context(open_resources(validate_node(config, spec)))
         timed = TimedEngine(resources.engine)
         return cls(attrs.evolve(resources, engine=timed, sync_engine=timed), timed)
 
     def producing(self, config: AlysConfig) -> AbstractAsyncContextManager[System]:
-        """The whole tree of a node."""
+        """Open the complete tree of a node."""
         return open_node(Node(config.mining, self.resources, self.to, self.bus))
 
     def importing(self) -> AbstractAsyncContextManager[System]:
-        """A tree that only imports: two nodes with one key must not both make blocks."""
+        """Open a tree that only imports, because two nodes with one key must not both make blocks."""
         resources, to, publish = self.resources, self.to, self.bus.publish
         genesis = resources.genesis
         payload = genesis.block.payload.block_hash
@@ -146,36 +146,36 @@ class TimedNode:
         return open_system(supervisor("Importer", OneForOne(), children), refusals=REFUSALS, fatal=FATAL)
 
     async def import_block(self, signed: SignedBlock) -> float:
-        """Import a block; return the seconds spent outside the engine."""
+        """Import a block and return the seconds spent outside the engine."""
         before, begun = self.timed.seconds, perf_counter()
         await self.to.block_import.ask(ImportBlock(signed), seconds=IMPORT_SECONDS)
         return perf_counter() - begun - (self.timed.seconds - before)
 
     def fill_pool(self, batches: list[list[bytes]], now: float) -> None:
-        """Put the next batch into the pool if it is empty, as the Ethereum RPC does, in a thread."""
+        """Add the next batch to the pool if it is empty. Called in a thread, as by the Ethereum RPC."""
         embedded = self.resources.embedded
         assert embedded is not None
         reader, pool = embedded.engine.reader, embedded.pool
         head = reader.head()
         pool.follow((), (), lambda sender: reader.account(head, sender), head.gas_limit, now)
         if any(pool.counts()):
-            return  # the machine was too slow to fill it within a slot, and a block took a part
+            return  # the machine was too slow: a block took only a part of the batch
         for raw in batches.pop(0):
             transaction = read_transaction(raw, embedded.engine.chain_id)
             pool.add(transaction, lambda sender: reader.account(head, sender), head.gas_limit, now)
 
 
 def development(folder: Path) -> tuple[AlysConfig, ChainSpec]:
-    """The configuration of the development chain with its data in `folder`, without a miner."""
+    """Load the configuration of the development chain, with its data in `folder` and without a miner."""
     overrides = (f"storage.path={folder}", "mining.internal=false")
     config = load_config(DEVELOPMENT, environment=dict(os.environ), overrides=overrides)
     return config, load_chain_spec(config.chain.spec)
 
 
 async def measure(folder: Path, show: Show) -> None:
-    """Measure empty blocks, then blocks of transfers; each is produced, then imported by the second node."""
+    """Measure empty blocks, then blocks with transfers. The second node imports each block."""
     config, _ = development(folder / "producer")
-    # Signed in advance, because it takes longer than the rest of a slot.
+    # Signed in advance, because signing takes longer than the rest of a slot.
     sender = Sender.of_development()
     batches = [sender.transfers(TRANSFERS) for _ in range(BLOCKS)]
     produced: dict[int, list[float]] = {0: [], TRANSFERS: []}

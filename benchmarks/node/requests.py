@@ -1,4 +1,4 @@
-"""Many clients of the daemon's JSON-RPC, over plain sockets: a client library would cost more than the answer."""
+"""Loads the daemon's JSON-RPC with many clients, over sockets, since an HTTP library would use more time."""
 
 import json
 from time import perf_counter
@@ -7,21 +7,21 @@ import attrs
 import trio
 
 ANSWER_SECONDS = 30.0
-"""The longest wait for one answer; a daemon that takes longer has failed."""
+"""Deadline of one answer."""
 
 _CHUNK = 65_536
 
 
 @attrs.define
 class Load:
-    """The measured load: seconds of every answer, and the seconds of the whole run."""
+    """The result of a run: `times` of all answers and `seconds` of the run."""
 
     seconds: float = 0.0
     times: list[float] = attrs.Factory(list[float])
 
 
 class Client:
-    """One persistent connection with one request at a time."""
+    """A client with one persistent connection, which sends one request at a time."""
 
     def __init__(self, stream: trio.SocketStream, port: int, method: str) -> None:
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": []}).encode()
@@ -32,7 +32,7 @@ class Client:
     async def ask(self) -> bytes:
         """Send the request, wait for the whole answer, and return its body.
 
-        Raises `ValueError` for what is no good answer, `trio.TooSlowError` for none.
+        Raises `ValueError` for an invalid answer, `trio.TooSlowError` after the deadline.
         """
         with trio.fail_after(ANSWER_SECONDS):
             await self._stream.send_all(self._request)
@@ -53,19 +53,19 @@ class Client:
 
 
 def content_length(head: bytes) -> int:
-    """Return the Content-Length of a head. Raises `ValueError` if it has none or its status is not 200."""
+    """Return the Content-Length in a head. Raises `ValueError` without one or if the status is not 200."""
     status, *fields = head.split(b"\r\n")
     if b" 200" not in status:
-        raise ValueError(f"not the expected answer: {status!r}")
+        raise ValueError(f"the daemon answered {status!r}, expected status 200")
     for field in fields:
         name, _, value = field.partition(b":")
         if name.lower() == b"content-length":
             return int(value)
-    raise ValueError("no Content-Length")
+    raise ValueError(f"the answer has no Content-Length: {head[:200]!r}")
 
 
 async def load(port: int, method: str, clients: int, seconds: float) -> Load:
-    """Let `clients` call one method for `seconds`; each sends its next request when it has its answer."""
+    """Call one method with `clients` clients for `seconds`. Each sends a request after the previous answer."""
     result = Load()
 
     async def ask_on() -> None:
@@ -77,7 +77,7 @@ async def load(port: int, method: str, clients: int, seconds: float) -> Load:
                 body = await client.ask()
                 result.times.append(perf_counter() - begun)
                 if b'"result"' not in body:
-                    raise ValueError(f"no result: {body[:200]!r}")
+                    raise ValueError(f"the answer has no result: {body[:200]!r}")
 
     begun = perf_counter()
     end = begun + seconds

@@ -1,4 +1,4 @@
-"""Signed transfers of the development chain's account, whose key is published."""
+"""Signs transfers from the account of the development chain, whose key is published."""
 
 from typing import Any, Self
 
@@ -20,12 +20,12 @@ class Sender:
 
     @classmethod
     def of_development(cls) -> Self:
-        """The account of `conf/dev-account.key`."""
+        """Return a sender for the account of `conf/dev-account.key`."""
         lines = (ROOT / "conf/dev-account.key").read_text().splitlines()
         return cls([line for line in lines if line and not line.startswith("#")][-1])
 
     def transfers(self, count: int) -> list[bytes]:
-        """Return the next raw transactions."""
+        """Return the next `count` raw transactions."""
         return [self._transfer() for _ in range(count)]
 
     def _transfer(self) -> bytes:
