@@ -104,14 +104,14 @@ async def test_one_work_makes_a_bitcoin_block_and_alys_final_in_every_place(tmp_
 async def mine_both(run: Rig, place: CommitmentPlace) -> dict[str, Any]:
     """Mine a Bitcoin block of six transactions whose hash meets Alys's target too, which one in five does not."""
     events: list[str] = []
-    while "proof accepted" not in events:
+    while "proof_accepted" not in events:
         height = await run.bitcoin.call("getblockcount")
         await run.spend(5)
         code, log = await run.mine("--place", place.value, "--blocks", "1")
         events = [entry["event"] for entry in log]
         assert code == 0
-        assert set(events) <= {"block accepted", "proof accepted"}
-        assert events.count("block accepted") == 1
+        assert set(events) <= {"mined_block_accepted", "proof_accepted"}
+        assert events.count("mined_block_accepted") == 1
         assert await run.bitcoin.call("getblockcount") == height + 1
     mined = await run.bitcoin.call("getblock", await run.bitcoin.call("getbestblockhash"), 2)
     assert len(mined["tx"]) == 6
@@ -229,15 +229,15 @@ async def test_either_side_may_go_away_and_ctrl_c_ends_at_once(tmp_path: Path) -
         with log.open("wb") as output:
             miner = await trio.lowlevel.open_process(run.command(), stdout=output, stderr=subprocess.STDOUT)
         try:
-            await until(lambda: said(log, "proof accepted", 1))
+            await until(lambda: said(log, "proof_accepted", 1))
             for side, name in ((run.bitcoin, "Bitcoin node"), (run.node, "Alys node")):
                 await side.stop()
                 await until(lambda name=name: said(log, f"{name} at ", 1))
                 await side.start()
                 if side is run.bitcoin:
                     await run.bitcoin.call("loadwallet", "miner")
-                accepted = count(log, "block accepted")
-                await until(lambda accepted=accepted: said(log, "block accepted", accepted + 1))
+                accepted = count(log, "mined_block_accepted")
+                await until(lambda accepted=accepted: said(log, "mined_block_accepted", accepted + 1))
             miner.send_signal(signal.SIGINT)
             with trio.fail_after(2.0):
                 assert await miner.wait() == 130
