@@ -1,125 +1,376 @@
 """Block production: whose slots are taken, and what is given up at a slot's end."""
 
-from pathlib import Path
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TypeVar
 
+import attrs
 import pytest
+import trio
 from trio.testing import MockClock
 
-from alysd.integrations.bls import public_key
-from alysd.messages.events import ProductionHalted
-from alysd.testing.chain import authority_secret, chain_spec
-from alysd.testing.node import MINING, open_simulated_node
-from alysd.types.chain import ChainState
-from alysd.types.chain_spec import ChainContext
+from alysd.consensus.approvals import check_approvals
+from alysd.consensus.fork_choice import Tree
+from alysd.consensus.validity import apply_block
+from alysd.errors import EngineUnavailable, NotNow, WouldDoubleSign
+from alysd.integrations import bls
+from alysd.integrations.tracing import NoTracing
+from alysd.messages.auxpow import MergedMining, WorkFor
+from alysd.messages.block_import import BlockImport, ImportBlock
+from alysd.messages.chain import Chain, GetForkchoice
+from alysd.messages.engine import BuildPayload, Engine
+from alysd.messages.events import BlockProduced, ProductionHalted, SlotMissed, WorkflowMoved
+from alysd.messages.log.base import LogEvent
+from alysd.messages.log.chain import WorkNotIncluded
+from alysd.node import REFUSALS
+from alysd.nurseries import Immediate, task
+from alysd.testing.blocks import FIRST_SLOT, digest, make_header, make_payload
+from alysd.testing.chain import ChainHand, authority_secret, chain_spec
+from alysd.testing.harness import ActorTestHarness
+from alysd.testing.stand_in import StandIn
+from alysd.timing import Timing
+from alysd.types.auxpow import AuxPowHeader
+from alysd.types.block import ExecutionPayload
+from alysd.types.chain import ChainState, Forkchoice
+from alysd.types.chain_spec import ChainContext, ChainSpec
 from alysd.types.federation import Federation
+from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, PayloadHash
+from alysd.types.units import Height, Slot, Wei
 from alysd.workflows import block_production
+from alysd.workflows.block_production import BlockProduction
+
+E = TypeVar("E")
+
+
+@attrs.define
+class UnguardedSigner:
+    """Signs with the key of an authority, or raises `refusal`."""
+
+    secret: bytes
+    refusal: Exception | None = None
+
+    @property
+    def public_key(self) -> BlsPublicKey:
+        """The authority's public key."""
+        return bls.public_key(self.secret)
+
+    async def approve(self, slot: Slot, block: BlockHash, message: bytes) -> BlsSignature:
+        """Sign the message."""
+        await trio.lowlevel.checkpoint()
+        if self.refusal is not None:
+            raise self.refusal
+        return bls.sign(self.secret, message)
+
+
+def build(message: BuildPayload) -> ExecutionPayload:
+    """An empty payload with the given attributes."""
+    head, attributes = message.forkchoice.head, message.attributes
+    return make_payload(
+        parent_hash=attributes.parent,
+        fee_recipient=attributes.fee_recipient,
+        prev_randao=attributes.prev_randao,
+        block_number=Height(head.height + 1),
+        timestamp=attributes.timestamp,
+        block_hash=PayloadHash(digest("payload", head.hash, attributes.timestamp)),
+        withdrawals=attributes.withdrawals,
+    )
+
+
+class ProductionOnTheHarness:
+    """The workflow of one authority beside a chain that is a tree; `published` has its events, oldest first.
+
+    It starts at the beginning of the slot `FIRST_SLOT`, so that the next slot is the first that it can take. Block
+    import checks the approvals and adopts the block. No work waits for a block.
+    """
+
+    def __init__(self, spec: ChainSpec | None = None, authority: int = 0) -> None:
+        hand = ChainHand.of(spec or chain_spec())
+        self.context, self.spec = hand.context, hand.spec
+        self.harness = ActorTestHarness(refusals=REFUSALS)
+        self.clock = self.harness.clock
+        self.published: list[object] = []
+        self.tree = Tree([hand.genesis_state], hand.genesis.hash)
+        self.signer = UnguardedSigner(authority_secret(authority))
+        transcript = self.harness.transcript
+        self.chain = StandIn[Chain]("chain", transcript)
+        self.engine = StandIn[Engine]("engine", transcript)
+        self.auxpow = StandIn[MergedMining]("auxpow", transcript)
+        self.block_import = StandIn[BlockImport]("block import", transcript)
+        self.chain.on(GetForkchoice).computes(lambda _: self.tree.tip)
+        self.engine.on(BuildPayload).computes(build)
+        self.auxpow.on(WorkFor).answers(None)
+        self.block_import.on(ImportBlock).computes(self.adopt)
+
+    def adopt(self, message: ImportBlock) -> Forkchoice:
+        """Adopt a block that a quorum has approved."""
+        signed = message.signed
+        parent = self.tree.get(signed.block.parent_hash)
+        assert parent is not None
+        check_approvals(signed, parent, self.context, bls.verify_aggregate)
+        executed = apply_block(parent, signed, Wei(0), self.tree.ancestry(parent.hash))
+        return self.tree.adopt(executed.state, executed.changes).tip
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Run the workflow while the block runs; it never crashes."""
+        production = BlockProduction(
+            self.context, self.clock, self.signer, self.chain, self.engine, self.auxpow, self.block_import,
+            self.published.append, NoTracing(), Timing(self.spec.slot_seconds),
+        )  # fmt: skip
+        async with self.harness.running(task("block production", production.run, restart=Immediate())):
+            yield
+            assert self.harness.child("block production").restarts == 0
+
+    async def slots(self, count: float) -> None:
+        """Let so many slots pass."""
+        await trio.sleep(count * self.spec.slot_seconds)
+
+    def events(self, kind: type[E]) -> list[E]:
+        """The events of one type, oldest first."""
+        return [event for event in self.published if isinstance(event, kind)]
+
+    @property
+    def produced(self) -> list[Slot]:
+        """The slots of the blocks made, oldest first."""
+        return [event.signed.block.slot for event in self.events(BlockProduced)]
+
+    @property
+    def missed(self) -> list[SlotMissed]:
+        """The slots missed, oldest first."""
+        return self.events(SlotMissed)
+
+    def work(self, covers: int) -> AuxPowHeader:
+        """A proof for the first `covers` blocks that are not final, for a block on the head."""
+        head = self.tree.tip.head
+        return make_header(head, self.tree.ancestry(head.hash), self.spec, covers)
+
+
+async def test_one_block_per_slot_in_four_steps(autojump_clock: MockClock, no_threads: None) -> None:
+    world = ProductionOnTheHarness()
+    async with world.running():
+        await world.slots(2.5)
+    assert world.produced == [FIRST_SLOT + 1, FIRST_SLOT + 2]
+    assert not world.missed
+    moves = [(move.workflow, move.state) for move in world.events(WorkflowMoved)]
+    steps = ["Preparing", "Building", "Signing", "Importing", "Waiting"]
+    assert moves == [("block production", step) for step in 2 * steps]
+    world.harness.transcript.expect(GetForkchoice, WorkFor, BuildPayload, ImportBlock, GetForkchoice)
 
 
 @pytest.mark.parametrize("authority", [0, 1, 2])
 async def test_only_the_slots_of_this_authority_are_taken(
-    authority: int, tmp_path: Path, autojump_clock: MockClock, no_threads: None
+    authority: int, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_simulated_node(tmp_path, chain_spec(authorities=3), authority=authority) as node:
-        await node.slots(9.5)
-        # With three authorities one approval is below quorum: the block is made, and its import refused.
-        assert len(node.missed) in (3, 4)
-        assert {miss.slot % 3 for miss in node.missed} == {authority}
-        assert all("approv" in miss.reason for miss in node.missed)
+    world = ProductionOnTheHarness(chain_spec(authorities=3), authority)
+    async with world.running():
+        await world.slots(9.5)
+    # With three authorities one approval is below quorum: the block is made, and its import refused.
+    assert len(world.missed) == 3
+    assert {miss.slot % 3 for miss in world.missed} == {authority}
+    assert all("approv" in miss.reason for miss in world.missed)
 
 
 async def test_turns_follow_the_federation_of_the_newest_head(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None, monkeypatch: pytest.MonkeyPatch
+    autojump_clock: MockClock, no_threads: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A member that goes by the federation of its start makes blocks that nobody accepts, or none at all."""
-    alone = Federation((public_key(authority_secret(0)),), (), ())
-    second = Federation((public_key(authority_secret(1)), *alone.authorities), (), ())
-    others = Federation((public_key(authority_secret(1)),), (), ())
+    alone = Federation((bls.public_key(authority_secret(0)),), (), ())
+    second = Federation((bls.public_key(authority_secret(1)), *alone.authorities), (), ())
+    others = Federation((bls.public_key(authority_secret(1)),), (), ())
     present = [alone]
 
     def changing(_state: ChainState, _context: ChainContext) -> Federation:
         return present[0]
 
     monkeypatch.setattr(block_production, "federation_at", changing)
-    async with open_simulated_node(tmp_path, chain_spec()) as node:
-        await node.until(lambda: len(node.produced) == 2)
+    world = ProductionOnTheHarness()
+    async with world.running():
+        await world.slots(2.5)
+        assert len(world.produced) == 2
         present[0] = second
-        made = len(node.produced)
-        await node.slots(6)
-        # One approval of two is below quorum, so that every slot of its own is one missed.
-        assert len(node.produced) - made <= 1
-        assert {miss.slot % 2 for miss in node.missed} == {1}
-        assert len(node.missed) >= 2
+        await world.slots(6)
+        # Block import still has the first federation, so that it refuses the blocks.
+        assert len(world.produced) == 2
+        assert [miss.slot % 2 for miss in world.missed] == [1, 1, 1]
         present[0] = others
-        await node.slots(2)
-        missed = len(node.missed)
-        node.clock.offset += 20.0
-        await node.slots(4)
-        assert len(node.missed) == missed, "no slot is this node's"
-        node.system.suspend("chain")
-        await node.slots(2)
-        node.system.resume("chain")
+        await world.slots(2)
+        missed = len(world.missed)
+        world.clock.offset += 20.0
+        await world.slots(4)
+        assert len(world.missed) == missed, "no slot is this node's"
+        world.chain.on(GetForkchoice).keeps_silent()
+        await world.slots(2)
+        world.chain.on(GetForkchoice).computes(lambda _: world.tree.tip)
         present[0] = alone
-        await node.slots(3)
-        assert len(node.produced) > made
+        await world.slots(3)
+        assert len(world.produced) > 2
+        assert len(world.missed) == missed
+
+
+async def test_a_slot_that_the_newest_head_gives_to_another_is_left_to_it(
+    autojump_clock: MockClock, no_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workflow took the slot for its own, and learns only from the head that it is not: no slot is missed."""
+    others = Federation((bls.public_key(authority_secret(1)),), (), ())
+
+    def changed(_state: ChainState, _context: ChainContext) -> Federation:
+        return others
+
+    monkeypatch.setattr(block_production, "federation_at", changed)
+    world = ProductionOnTheHarness()
+    async with world.running():
+        await world.slots(1.5)
+    assert [move.state for move in world.events(WorkflowMoved)] == ["Preparing", "Waiting"]
+    assert not world.missed
+    assert not world.produced
 
 
 async def test_slots_that_passed_while_the_machine_slept_are_counted_not_made_up(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+    autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_simulated_node(tmp_path, chain_spec()) as node:
-        await node.slots(3.5)
-        node.clock.offset += 20.0
-        await node.slots(3)
-        assert [miss.count for miss in node.missed] == [10]
-        assert "held up" in node.missed[0].reason
-        slots = [event.signed.block.slot for event in node.produced]
-        assert len(slots) == len(set(slots)) >= 5
+    world = ProductionOnTheHarness()
+    async with world.running():
+        await world.slots(3.5)
+        world.clock.offset += 20.0
+        await world.slots(3)
+    assert [miss.count for miss in world.missed] == [10]
+    assert "held up" in world.missed[0].reason
+    assert world.produced == [FIRST_SLOT + slot for slot in (1, 2, 3, 14, 15, 16)]
+
+
+@pytest.mark.parametrize("authority", [0, 1, 2])
+@pytest.mark.parametrize("passed", range(1, 8))
+async def test_only_slots_of_this_authority_count_as_missed(
+    passed: int, authority: int, autojump_clock: MockClock, no_threads: None
+) -> None:
+    world = ProductionOnTheHarness(chain_spec(authorities=3), authority)
+    async with world.running():
+        await world.harness.settle()
+        world.clock.offset += passed * world.spec.slot_seconds
+        await world.slots(1.5)
+    first = FIRST_SLOT + 1
+    own = [slot for slot in range(first, first + passed) if slot % 3 == authority]
+    held_up = [(miss.slot, miss.count) for miss in world.missed if "held up" in miss.reason]
+    assert held_up == ([(own[0], len(own))] if own else [])
+
+
+async def test_a_node_outside_the_federation_misses_no_slot(autojump_clock: MockClock, no_threads: None) -> None:
+    world = ProductionOnTheHarness(chain_spec(authorities=3), authority=3)
+    async with world.running():
+        await world.slots(3.5)
+        world.clock.offset += 20.0
+        await world.slots(3)
+    assert not world.published
+    assert not world.block_import.received
 
 
 async def test_a_clock_that_is_set_back_makes_no_second_block_for_a_slot(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+    autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_simulated_node(tmp_path, chain_spec()) as node:
-        await node.slots(5.5)
-        node.clock.offset -= 8.0
-        await node.slots(10)
-        slots = [event.signed.block.slot for event in node.produced]
-        assert slots == sorted(set(slots))
-        assert len(slots) >= 10
+    world = ProductionOnTheHarness()
+    async with world.running():
+        await world.slots(5.5)
+        world.clock.offset -= 8.0
+        await world.slots(10)
+    slots = world.produced
+    assert slots == sorted(set(slots))
+    assert len(slots) >= 10
 
 
+async def test_a_slot_is_missed_when_the_head_is_of_it_already(
+    autojump_clock: MockClock, no_threads: None
+) -> None:
+    """The clock is behind those of the other authorities: a block in this slot could not follow the head."""
+    world = ProductionOnTheHarness()
+    async with world.running():
+        await world.slots(1.5)
+        tip = world.tree.tip
+        of_next_slot = attrs.evolve(tip, head=attrs.evolve(tip.head, slot=Slot(FIRST_SLOT + 2)))
+        world.chain.on(GetForkchoice).answers(of_next_slot)
+        await world.slots(1)
+        (missed,) = world.missed
+        assert (missed.slot, missed.count) == (FIRST_SLOT + 2, 1)
+        assert missed.reason == f"the head is of slot {FIRST_SLOT + 2} already: is this machine's clock behind?"
+        await world.slots(1)
+    assert world.produced == [FIRST_SLOT + 1, FIRST_SLOT + 3]
+
+
+async def test_work_that_waits_is_included(autojump_clock: MockClock, no_threads: None) -> None:
+    world = ProductionOnTheHarness()
+    async with world.running():
+        await world.slots(3.5)
+        second = world.tree.ancestry(world.tree.tip.head.hash)[1]
+        work = world.work(covers=2)
+        world.auxpow.on(WorkFor).answers(work, None)
+        await world.slots(2)
+    assert world.tree.tip.finalized == second
+    headers = [event.signed.block.auxpow_header for event in world.events(BlockProduced)]
+    assert headers == [None, None, None, work, None]
+
+
+@pytest.mark.parametrize("refusal", [None, NotNow("no proof is ready")])
 async def test_work_that_is_not_found_in_time_does_not_cost_the_slot(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+    refusal: NotNow | None, autojump_clock: MockClock, no_threads: None, logged: list[LogEvent]
 ) -> None:
-    async with open_simulated_node(tmp_path, chain_spec(), mining=MINING) as node:
-        await node.slots(2.5)
-        node.system.suspend("auxpow")
-        await node.slots(5)
-        assert not node.missed
-        assert (await node.forkchoice()).head.height == 7
+    world = ProductionOnTheHarness()
+    async with world.running():
+        await world.slots(2.5)
+        if refusal is None:
+            world.auxpow.on(WorkFor).keeps_silent()
+        else:
+            world.auxpow.on(WorkFor).fails(refusal)
+        await world.slots(5)
+    assert not world.missed
+    assert world.tree.tip.head.height == 7
+    reasons = [event.reason for event in logged if isinstance(event, WorkNotIncluded)]
+    assert len(reasons) == 5
+    assert all(("WorkFor" if refusal is None else "no proof is ready") in reason for reason in reasons)
 
 
 async def test_an_import_that_does_not_end_is_given_up_before_the_next_slot(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+    autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_simulated_node(tmp_path, chain_spec()) as node:
-        await node.slots(2.5)
-        node.system.suspend("block import")
-        await node.slots(2)
-        node.system.resume("block import")
-        await node.slots(4)
-        assert 1 <= len(node.missed) <= 3
-        assert any("importing took more than" in miss.reason for miss in node.missed)
-        assert (await node.forkchoice()).head.height >= 4
+    world = ProductionOnTheHarness()
+    async with world.running():
+        await world.slots(2.5)
+        world.block_import.on(ImportBlock).keeps_silent()
+        await world.slots(2)
+        world.block_import.on(ImportBlock).computes(world.adopt)
+        await world.slots(4)
+    assert [miss.slot for miss in world.missed] == [FIRST_SLOT + 3, FIRST_SLOT + 4]
+    assert {miss.reason for miss in world.missed} == {"importing took more than 1.9 s"}
+    assert world.produced == [FIRST_SLOT + slot for slot in (1, 2, 5, 6, 7, 8)]
 
 
-async def test_a_halted_chain_says_so_in_every_slot(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+async def test_a_slot_is_missed_for_the_reason_of_its_error(autojump_clock: MockClock, no_threads: None) -> None:
+    """A client that is down or a guard that forbids a signature must not restart the workflow, nor pass unseen."""
+    world = ProductionOnTheHarness()
+    async with world.running():
+        world.engine.on(BuildPayload).fails(EngineUnavailable("fake", "connection refused"))
+        await world.slots(1.5)
+        world.engine.on(BuildPayload).computes(build)
+        world.signer.refusal = WouldDoubleSign("the slot is signed already")
+        await world.slots(1)
+        world.signer.refusal = None
+        await world.slots(1)
+    assert [miss.reason for miss in world.missed] == [
+        "execution client at fake: connection refused",
+        "the slot is signed already",
+    ]
+    assert world.produced == [FIRST_SLOT + 3]
+
+
+async def test_a_halted_chain_says_so_in_every_slot_until_there_is_work(
+    autojump_clock: MockClock, no_threads: None
 ) -> None:
-    async with open_simulated_node(tmp_path, chain_spec(max_blocks_without_auxpow=3)) as node:
-        with node.bus.subscribe(ProductionHalted) as halts:
-            await node.until(lambda: len(node.produced) == 4)
-            before = len(halts.queue)
-            await node.slots(3)
-            assert len(halts.queue) - before == 3
-        assert (await node.forkchoice()).head.height == 4
+    world = ProductionOnTheHarness(chain_spec(max_blocks_without_auxpow=3))
+    async with world.running():
+        await world.slots(7.5)
+        halts = [ProductionHalted(Slot(FIRST_SLOT + slot), 4) for slot in (5, 6, 7)]
+        assert world.events(ProductionHalted) == halts
+        assert world.tree.tip.head.height == 4
+        world.auxpow.on(WorkFor).answers(world.work(covers=4), None)
+        await world.slots(2)
+    assert world.events(ProductionHalted) == halts
+    assert world.tree.tip.head.height == 6
+    assert not world.missed
