@@ -1,7 +1,7 @@
-"""Records with checksums in LMDB: transactions over named tables.
+"""Transactions over named LMDB tables whose records have checksums.
 
-A damaged record is an error, never an answer. Every write is one synced transaction. LMDB keeps readers and the
-writer apart; only growing the map needs all of them out, hence the lock.
+Reading a damaged record raises `Corrupt`. Every write is one synced transaction. A lock runs one transaction at a
+time: LMDB isolates readers and the writer, but its map may grow only while no transaction is open.
 """
 
 import threading
@@ -19,12 +19,12 @@ from alysd.wire.records import seal, unseal
 Result = TypeVar("Result")
 
 FIRST_MAP_BYTES = 64 * 2**20
-"""64 MiB hold some 50,000 empty blocks; the map doubles when it is full."""
+"""The initial size of the map: 64 MiB, some 50,000 empty blocks. The map doubles when it is full."""
 
 
 @attrs.frozen
 class Transaction:
-    """A transaction's view of the tables; keys of a table are in the order of their bytes."""
+    """A transaction's view of the tables. The keys of a table are ordered by their bytes."""
 
     lmdb: lmdb.Transaction
     tables: Mapping[str, Any]
@@ -35,15 +35,15 @@ class Transaction:
         return None if record is None else unseal(table, key, bytes(record))
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
-        """Write a value, over the one that may be there."""
+        """Write a value, replacing any existing one."""
         self.lmdb.put(key, seal(table, key, value), db=self.tables[table])
 
     def delete(self, table: str, key: bytes) -> None:
-        """Remove a value if it is there."""
+        """Delete a value if it exists."""
         self.lmdb.delete(key, db=self.tables[table])
 
     def scan(self, table: str, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values from the first key that is not before `start`."""
+        """Iterate over keys and values in order, from the first key at or after `start`."""
         with self.lmdb.cursor(self.tables[table]) as cursor:
             if cursor.set_range(start):
                 for key, record in cursor.iternext():
@@ -51,7 +51,7 @@ class Transaction:
 
 
 class Records:
-    """An open environment. Every method may be called from any thread, none from the event loop."""
+    """An open LMDB environment. The methods are thread-safe; do not call them in the event loop."""
 
     def __init__(self, environment: lmdb.Environment, tables: Sequence[str]) -> None:
         self._environment = environment
@@ -60,7 +60,7 @@ class Records:
 
     @classmethod
     def open(cls, folder: Path, tables: Sequence[str], map_bytes: int = FIRST_MAP_BYTES) -> "Records":
-        """Open the environment in `folder`, or make it. Raises `StoreError` when the disk refuses."""
+        """Open the environment in `folder`, or create it. Raises `StoreError` when the disk fails."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             environment = lmdb.open(str(folder), map_size=map_bytes, max_dbs=len(tables), lock=True)
@@ -69,12 +69,15 @@ class Records:
             raise StoreError(f"cannot open the database in {folder}: {error}") from error
 
     def read(self, work: Callable[[Transaction], Result]) -> Result:
-        """Do `work` on one snapshot."""
+        """Run `work` in a read transaction, on one snapshot, and return its result."""
         with self._lock, _store_errors(), self._environment.begin() as txn:
             return work(Transaction(txn, self._tables))
 
     def write(self, work: Callable[[Transaction], None]) -> None:
-        """Do `work` in one transaction: on disk when this returns, or not done at all when it raises."""
+        """Run `work` in one write transaction, which is on disk when this returns and undone when this raises.
+
+        `work` runs again when the map was full and has been doubled.
+        """
         with self._lock, _store_errors():
             while True:
                 try:
@@ -86,14 +89,14 @@ class Records:
                     return
 
     def close(self) -> None:
-        """Close the environment; what was written is on disk already."""
+        """Close the environment. All committed transactions are on disk already."""
         with self._lock:
             self._environment.close()
 
 
 @contextmanager
 def _store_errors() -> Generator[None]:
-    """Raise LMDB's errors as alysd's: a transaction that fails leaves the database as it was."""
+    """Convert LMDB's errors to `Corrupt` and `StoreError`. A failed transaction does not change the database."""
     try:
         yield
     except lmdb.CorruptedError as error:

@@ -1,13 +1,14 @@
-"""The node's own database: blocks, the chain's state after each, and which of them are canonical, in LMDB.
+"""The node's own database in LMDB: blocks, the chain's state after each, and the list of canonical blocks.
 
     blocks      block hash                                   -> the signed block, SSZ
     states      height (8, BE) | hash                        -> the chain's state after the block
-    changes     height (8, BE) | hash | table's name "|" key -> what the block writes there; nothing if it deletes
+    changes     height (8, BE) | hash | table's name "|" key -> the block's new value; empty for a deletion
     canonical   height (8, BE)                               -> block hash
     meta        "genesis", "final", "format"
 
-and one table for each of `types.tables`, named after it, with the entries as the last final block leaves them. The
-transaction that makes blocks final moves their changes there, and drops those of the branches that it abandons.
+There is also one LMDB table per table of `types.tables`, with the same name and the entries as of the last final
+block. The transaction that makes blocks final applies their changes to these tables, and deletes the changes of
+abandoned branches.
 """
 
 from collections.abc import Sequence
@@ -31,17 +32,17 @@ STATE = record_codec(ChainState)
 ENTRIES = {table: record_codec(shape.value) for table, shape in SHAPES.items()}
 
 VERSION = 2
-"""Of what the tables hold. A new field of a record, such as one of `ChainState`, needs no new version."""
+"""The version of the tables' contents. A new field in a record, such as `ChainState`, needs no new version."""
 
 FORMAT = f"{VERSION}-{sha256('; '.join(codec.layout for codec in (STATE, *ENTRIES.values())).encode()).hex()[:8]}"
-"""What the database says of itself: the version, and a digest of the layouts."""
+"""The format recorded in the database: the version, and a digest of the record layouts."""
 
 _BLOCK_KEY_BYTES = 40
-"""Height and hash: what the keys of a block's state and changes begin with."""
+"""The length of the prefix, height and hash, of the keys of a block's state and changes."""
 
 
 class LmdbStore:
-    """Implements `alysd.ports.Store`; every method may be called from any thread, none from the event loop."""
+    """Implements `alysd.ports.Store`. The methods are thread-safe; do not call them in the event loop."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
@@ -50,10 +51,10 @@ class LmdbStore:
     def open(
         cls, folder: Path, genesis: SignedBlock, state: ChainState, map_bytes: int = FIRST_MAP_BYTES
     ) -> "LmdbStore":
-        """Open the database in `folder`, making it with the genesis block when it is new.
+        """Open the database in `folder`. A new database is created with the genesis block.
 
-        Raises `WrongChain` when it holds another genesis block, `ConfigError` when it has another format, and
-        `StoreError` when the disk refuses.
+        Raises `WrongChain` when the database has another genesis block, `ConfigError` when it has another format,
+        and `StoreError` when the disk fails.
         """
         records = Records.open(folder, TABLES, map_bytes)
         with ExitStack() as unless_it_is_ours:
@@ -66,7 +67,7 @@ class LmdbStore:
         return cls(records)
 
     def commit_block(self, executed: ExecutedBlock, placement: ForkChoiceChange) -> None:
-        """Write block, state, changes and placement in one synced transaction."""
+        """Write the block, its state, its changes and its placement in one synced transaction."""
 
         def write(txn: Transaction) -> None:
             old, final, head = _final(txn), placement.tip.finalized, placement.tip.head
@@ -74,7 +75,7 @@ class LmdbStore:
             if executed.state.height > old.height:
                 _put_changes(txn, executed)
             if placement.canonical:
-                # A proof on a shorter branch makes that branch win: remove what the longer one had above it.
+                # The new branch may be shorter (a proof made it win): remove canonical heights above its head.
                 for key, _ in list(txn.scan("canonical", _height_key(Height(head.height + 1)))):
                     txn.delete("canonical", key)
             for height, block in placement.canonical:
@@ -89,7 +90,7 @@ class LmdbStore:
         return self._records.read(_final)
 
     def load_chain(self) -> StoredChain:
-        """The states from the final block before the last one upwards, and the changes that are not final."""
+        """Load the states from the last but one final block upwards, and the changes that are not final."""
 
         def read(txn: Transaction) -> StoredChain:
             final = _final(txn)
@@ -105,7 +106,7 @@ class LmdbStore:
         return self._records.read(read)
 
     def final_entries(self, table: Table, keys: Sequence[bytes]) -> tuple[Entry | None, ...]:
-        """The entries under `keys`, in order, as the last final block leaves them."""
+        """The entries of `table` under `keys`, in order, as of the last final block; None for a missing entry."""
 
         def read(txn: Transaction) -> tuple[Entry | None, ...]:
             values = (txn.get(table.value, key) for key in keys)
@@ -114,16 +115,16 @@ class LmdbStore:
         return self._records.read(read)
 
     def block_by_hash(self, block: BlockHash) -> SignedBlock | None:
-        """A stored block, or None."""
+        """The stored block with this hash, or None."""
         return self._records.read(lambda txn: _block(txn, block))
 
     def block_by_height(self, height: Height) -> SignedBlock | None:
-        """The canonical block of a height, or None."""
+        """The canonical block at `height`, or None."""
         found = self.canonical_range(height, 1)
         return found[0] if found and found[0].block.height == height else None
 
     def canonical_range(self, start: Height, count: int) -> tuple[SignedBlock, ...]:
-        """Canonical blocks upwards from `start`, at most `count`, of one snapshot."""
+        """At most `count` canonical blocks from `start` upwards, read from one snapshot."""
 
         def read(txn: Transaction) -> tuple[SignedBlock, ...]:
             blocks: list[SignedBlock] = []
@@ -132,28 +133,31 @@ class LmdbStore:
                     break
                 block = _block(txn, BlockHash(value))
                 if block is None:
-                    raise Corrupt(f"the canonical block {displayed(value)} is not in the database")
+                    raise Corrupt(
+                        f"the canonical block {displayed(value)} is not in the database: "
+                        "stop the node and restore its data folder from a backup"
+                    )
                 blocks.append(block)
             return tuple(blocks)
 
         return self._records.read(read)
 
     def close(self) -> None:
-        """Close the database; whatever was committed is on disk already."""
+        """Close the database. All committed transactions are on disk already."""
         self._records.close()
 
 
 def _is_new(txn: Transaction, folder: Path) -> bool:
-    """Whether nothing was written yet. Raises `ConfigError` for a database of another format."""
+    """Whether the database is empty. Raises `ConfigError` for a database of another format."""
     record = txn.lmdb.get(b"format", db=txn.tables["meta"])
     if record is None:
         return txn.get("meta", b"genesis") is None
-    # Format 1 had no checksums.
+    # In format 1 the record had no checksum.
     found = bytes(record) if len(record) <= CHECKSUM_BYTES else unseal("meta", b"format", bytes(record))
     if found != FORMAT.encode():
         raise ConfigError(
             f"the database in {folder} has format {found.decode(errors='replace')}, this version of alysd uses "
-            f"format {FORMAT}: use the version that made it, or start anew with another storage.path"
+            f"format {FORMAT}: use the version that made it, or set storage.path to a new folder"
         )
     return False
 
@@ -163,7 +167,7 @@ def _check_genesis(txn: Transaction, folder: Path, genesis: SignedBlock) -> None
     if found != genesis.hash:
         raise WrongChain(
             f"the database in {folder} belongs to the chain with genesis {displayed(found)}, "
-            f"the configuration names {displayed(genesis.hash)}: give this chain a data folder of its own"
+            f"the configured chain has genesis {displayed(genesis.hash)}: use another data folder for this chain"
         )
 
 
@@ -188,7 +192,7 @@ def _put_changes(txn: Transaction, executed: ExecutedBlock) -> None:
 
 
 def _settle_changes(txn: Transaction, old: Height, final: Height) -> None:
-    """Apply the changes of the blocks that have become final, by height, and drop all others up to that height."""
+    """Apply the changes of the new final blocks, by height, and delete all changes up to that height."""
     above = _height_key(Height(final + 1))
     settled = takewhile(lambda record: record[0] < above, txn.scan("changes", _height_key(Height(old + 1))))
     for key, value in list(settled):
@@ -216,7 +220,10 @@ def _final(txn: Transaction) -> ChainState:
 def _state(txn: Transaction, key: bytes) -> ChainState:
     record = txn.get("states", key) if key else None
     if record is None:
-        raise Corrupt(f"the database holds no chain state under the key {key.hex() or 'of the final block'}")
+        raise Corrupt(
+            f"the database has no chain state under the key {key.hex() or 'of the final block'}: "
+            "stop the node and restore its data folder from a backup"
+        )
     return STATE.decode(record)
 
 
@@ -227,9 +234,9 @@ def _block(txn: Transaction, block: BlockHash) -> SignedBlock | None:
     try:
         signed = decode_block(data)
     except Malformed as error:
-        raise Corrupt(f"the block stored as {displayed(block)} does not decode: {error}") from error
+        raise Corrupt(f"the block stored as {displayed(block)} cannot be decoded: {error}") from error
     if signed.hash != block:
-        raise Corrupt(f"the block stored as {displayed(block)} hashes to {displayed(signed.hash)}")
+        raise Corrupt(f"the block stored as {displayed(block)} has the hash {displayed(signed.hash)}")
     return signed
 
 

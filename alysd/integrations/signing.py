@@ -1,7 +1,8 @@
-"""An authority's signatures, behind a guard on disk (docs/protocol.md, "Double-sign protection").
+"""The signer of an authority, with a guard on disk (docs/protocol.md, "Double-sign protection").
 
-Before a signature leaves, what it is for is in the guard's file and synced. So a crash, or a database restored
-from a backup, can make the node forget a block, but not that it has approved it.
+Slot and block are written to the guard's file and synced before the message is signed. So after a crash, or after
+the database is restored from a backup, the node may lack a block that it has approved, but it cannot approve
+another block in that slot.
 """
 
 from pathlib import Path
@@ -16,24 +17,24 @@ from alysd.types.units import Slot
 
 
 class GuardedSigner:
-    """Implements `alysd.ports.Signer`: signs with `secret`, never two blocks of a slot, never an earlier slot.
+    """Implements `alysd.ports.Signer`: signs with `secret`, at most one block per slot, never in an earlier slot.
 
-    One process at a time may use a guard's file; the lock on the data folder sees to that.
+    Only one process at a time may use a guard's file; the lock on the data folder ensures this.
     """
 
     def __init__(self, secret: bytes, guard: Path, last: SignedSlot) -> None:
         self._secret = secret
         self._guard = guard
         self._last = last
-        # Signatures are given one after the other, so that each sees what the last one left in the guard.
+        # Only one signature at a time, so that each check sees the record of the previous signature.
         self._one_at_a_time = trio.CapacityLimiter(1)
 
     @classmethod
     def open(cls, secret: bytes, guard: Path) -> "GuardedSigner":
-        """Read the guard of `secret`'s key, or make it for a key that has signed nothing yet.
+        """Read the guard of `secret`'s key, or create it if the file does not exist.
 
-        Raises `Corrupt` when the file cannot be trusted or is another key's, `StoreError` when the disk refuses,
-        and `Malformed` when `secret` is no key. Call it from a thread, or before the event loop runs.
+        Raises `Corrupt` when the file is damaged or belongs to another key, `StoreError` when the disk fails, and
+        `Malformed` when `secret` is not a valid key. Call it in a worker thread or before the event loop runs.
         """
         key = bls.public_key(secret)
         last = read_guard(guard, key)
@@ -49,26 +50,26 @@ class GuardedSigner:
 
     @property
     def last_slot(self) -> Slot:
-        """The slot of the newest signature given; 0 before the first."""
+        """The slot of the last signature; 0 before the first."""
         return self._last.slot
 
     async def approve(self, slot: Slot, block: BlockHash, message: bytes) -> BlsSignature:
-        """Write (slot, block) to the guard, synced, then sign `message`; waits for disk and thread, some 5 ms.
+        """Write (slot, block) to the guard, synced, then sign `message` in a worker thread. Takes some 5 ms.
 
-        The same block of the same slot may be signed again. Raises `WouldDoubleSign` when the guard forbids it
-        and `StoreError` when the guard cannot be written: then nothing has been signed.
+        The same block in the same slot may be signed again. Raises `WouldDoubleSign` when the guard forbids the
+        signature and `StoreError` when the guard cannot be written; in both cases nothing is signed.
         """
         return await trio.to_thread.run_sync(self._approve, slot, block, message, limiter=self._one_at_a_time)
 
     def _approve(self, slot: Slot, block: BlockHash, message: bytes) -> BlsSignature:
         if slot < self._last.slot:
             raise WouldDoubleSign(
-                f"slot {slot} is before slot {self._last.slot}, the last that this key has signed in"
+                f"slot {slot} is before slot {self._last.slot}, the last slot in which this key has signed"
             )
         if slot == self._last.slot and block != self._last.block:
             raise WouldDoubleSign(
-                f"slot {slot}: this key has signed block {displayed(self._last.block)} there, "
-                f"not {displayed(block)}"
+                f"slot {slot}: this key has already signed block {displayed(self._last.block)} in this slot, "
+                f"so it must not sign {displayed(block)}"
             )
         if slot > self._last.slot:
             record = SignedSlot(self._last.key, slot, block)

@@ -1,6 +1,6 @@
-"""The file that remembers the newest signature of a key, on its own, outside the database.
+"""The signing guard: a file, separate from the database, that records the last signature of a key.
 
-A few lines of text, so that an operator can read it, with a checksum, so that nobody trusts a damaged one:
+The file is text, so that an operator can read it. The last line is a checksum, which detects damage:
 
     alysd signing guard 1
     key 8f31…
@@ -20,7 +20,7 @@ from alysd.types.hashes import BlockHash, BlsPublicKey, sha256
 from alysd.types.units import Slot
 
 _MAX_BYTES = 1024
-"""A guard takes about 300; whatever is longer is not one, and is not read further."""
+"""The maximum number of bytes to read. A guard takes about 300; a longer file is not a guard."""
 
 _FORM = re.compile(
     r"(alysd signing guard 1\nkey ([0-9a-f]{96})\nslot ([0-9]{1,20})\nblock ([0-9a-f]{64})\n)"
@@ -30,7 +30,7 @@ _FORM = re.compile(
 
 @attrs.frozen
 class SignedSlot:
-    """The newest signature of `key`: for `block`, in `slot`."""
+    """The last signature of `key`, which was for `block` in `slot`."""
 
     key: BlsPublicKey
     slot: Slot
@@ -38,9 +38,9 @@ class SignedSlot:
 
 
 def read_guard(path: Path, key: BlsPublicKey) -> SignedSlot | None:
-    """What the guard of `key` says, or None where there is no file.
+    """Read the guard of `key`; None if there is no file.
 
-    Raises `Corrupt` for a file that is damaged or of another key, and `StoreError` when it cannot be read.
+    Raises `Corrupt` for a file that is damaged or belongs to another key, and `StoreError` when it cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -52,18 +52,21 @@ def read_guard(path: Path, key: BlsPublicKey) -> SignedSlot | None:
     found = _FORM.fullmatch(text)
     if found is None or sha256(found[1].encode()).hex() != found[5]:
         raise Corrupt(
-            f"the signing guard {path} is damaged, and without it a slot could be signed twice: wait until its "
-            f"last signature is certainly past, a slot's length is enough, then remove the file"
+            f"the signing guard {path} is damaged, and without it this key could sign twice in one slot: stop the "
+            f"node, wait for at least one slot after its last signature, then remove the file"
         )
     if found[2] != key.hex():
-        raise Corrupt(f"the signing guard {path} is of the key {found[2]}, this node's key is {key.hex()}")
+        raise Corrupt(
+            f"the signing guard {path} belongs to the key {found[2]}, but this node's key is {key.hex()}: "
+            "use the data folder of this key"
+        )
     return SignedSlot(key, Slot(int(found[3])), BlockHash(bytes.fromhex(found[4])))
 
 
 def write_guard(path: Path, record: SignedSlot) -> None:
-    """Replace the guard, on disk when this returns; a crash at any moment leaves the old one or the new, whole.
+    """Replace the guard atomically. It is on disk when this returns; a crash leaves the old or the new file.
 
-    Raises `StoreError` when the disk refuses.
+    Raises `StoreError` when the disk fails.
     """
     text = f"alysd signing guard 1\nkey {record.key.hex()}\nslot {record.slot}\nblock {record.block.hex()}\n"
     text += f"check {sha256(text.encode()).hex()}\n"
@@ -74,7 +77,7 @@ def write_guard(path: Path, record: SignedSlot) -> None:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
-        # The new name itself is on disk only once its folder is.
+        # The rename is on disk only after its folder has been synced.
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)

@@ -1,9 +1,9 @@
-"""Values <-> records of the node's own database, by one codec that is generated from an attrs class's fields.
+"""The records of the node's own database: codecs generated from the fields of attrs classes, and checksums.
 
-A record is its fields in order, each of a fixed width: integers big-endian, hashes and addresses as they are, a
-class as its own record. So the layout of a record follows from its class, and a class that changes makes another
-format of the database (`integrations.lmdb_store`). Every stored value ends with a checksum over the table's name,
-the key and the value: a damaged record is seen, and so is one that stands under another record's key.
+A record consists of the fields in order, each with a fixed width: integers are big-endian, hashes and addresses
+are unchanged, and a nested class is its own record. The class determines the layout of its record, so a changed
+class is another database format (`integrations.lmdb_store`). Every stored value ends with a checksum over the
+table's name, the key and the value, which detects damaged records and records under a wrong key.
 """
 
 from collections.abc import Mapping
@@ -20,10 +20,10 @@ from alysd.types.units import Gwei, Height, Sat, Slot, Wei
 T = TypeVar("T")
 
 BYTES: Mapping[object, int] = {BlockHash: 32, PayloadHash: 32, BitcoinHash: 32, EvmAddress: 20}
-"""The byte strings that a field may hold, with their widths."""
+"""The byte string types that a field may have, with their widths in bytes."""
 
 INTEGERS: Mapping[object, int] = {int: 8, Height: 8, Slot: 8, Sat: 8, Gwei: 8, Wei: 32}
-"""The unsigned integers that a field may hold, with their widths: 64 bits of wei end at 18 BTC."""
+"""The unsigned integer types that a field may have, with their widths in bytes. 64 bits of wei end at 18 BTC."""
 
 CHECKSUM_BYTES = 8
 
@@ -38,7 +38,7 @@ class _Bytes:
 
     def encode(self, value: bytes) -> bytes:
         if len(value) != self.width:
-            raise ValueError(f"{len(value)} bytes where a record has {self.width}")
+            raise ValueError(f"the field takes {self.width} bytes, found {len(value)}")
         return value
 
     def decode(self, data: bytes) -> bytes:
@@ -61,7 +61,7 @@ class _Integer:
 
 
 class RecordCodec(Generic[T]):
-    """The codec of one class: `width` is the length of its records in bytes, `layout` their fields in words."""
+    """The codec of one class. `width` is the length of a record in bytes, `layout` a description of its fields."""
 
     def __init__(self, kind: type[T]) -> None:
         hints = get_type_hints(kind)
@@ -71,11 +71,11 @@ class RecordCodec(Generic[T]):
         self.layout = f"{kind.__name__}({', '.join(f'{name} {part.layout}' for name, part in self._parts)})"
 
     def encode(self, value: T) -> bytes:
-        """The record of a value. Raises `ValueError` or `OverflowError` for one that does not fit its fields."""
+        """Encode a value. Raises `ValueError` or `OverflowError` if one of its fields does not fit."""
         return b"".join(part.encode(getattr(value, name)) for name, part in self._parts)
 
     def decode(self, data: bytes) -> T:
-        """The value of a record; `Corrupt` for one of another width."""
+        """Decode a record. Raises `Corrupt` for a record of another width."""
         if len(data) != self.width:
             raise Corrupt(f"a record of {self._kind.__name__} takes {self.width} bytes, found {len(data)}")
         values: dict[str, Any] = {}
@@ -98,17 +98,17 @@ def _part(kind: Any) -> "_Bytes | _Integer | RecordCodec[Any]":
 def record_codec(kind: type[T]) -> RecordCodec[T]:
     """The codec of an attrs class. Raises `TypeError` for a class with a field that has no fixed width."""
     if not attrs.has(kind):
-        raise TypeError(f"{kind} has no fixed width: give it one in alysd.wire.records")
+        raise TypeError(f"{kind} has no fixed width: add it to BYTES or INTEGERS in alysd.wire.records")
     return RecordCodec(kind)
 
 
 def seal(table: str, key: bytes, value: bytes) -> bytes:
-    """The value as it is stored: with its checksum."""
+    """The stored form of a value: the value followed by its checksum."""
     return value + _checksum(table, key, value)
 
 
 def unseal(table: str, key: bytes, record: bytes) -> bytes:
-    """The value in a stored record; `Corrupt`, naming table and key, if it is not what was stored there."""
+    """The value of a stored record. Raises `Corrupt` with table and key if the checksum does not match."""
     value, checksum = record[:-CHECKSUM_BYTES], record[-CHECKSUM_BYTES:]
     if checksum != _checksum(table, key, value):
         raise Corrupt(

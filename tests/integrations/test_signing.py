@@ -40,7 +40,7 @@ async def test_a_slot_has_one_block(guard: Path) -> None:
     signer = GuardedSigner.open(SECRET, guard)
     first = await signer.approve(Slot(7), ONE, MESSAGE)
     with pytest.raises(
-        WouldDoubleSign, match=f"slot 7: this key has signed block {'01' * 32} there, not {'02' * 32}"
+        WouldDoubleSign, match=f"slot 7: this key has already signed block {'01' * 32} in this slot"
     ):
         await signer.approve(Slot(7), OTHER, MESSAGE)
     assert await signer.approve(Slot(7), ONE, MESSAGE) == first
@@ -131,7 +131,7 @@ def test_a_guard_that_cannot_be_trusted_stops_the_node(guard: Path) -> None:
 
 def test_another_keys_guard_stops_the_node(guard: Path) -> None:
     GuardedSigner.open(SECRET, guard)
-    with pytest.raises(Corrupt, match="is of the key"):
+    with pytest.raises(Corrupt, match="belongs to the key"):
         GuardedSigner.open((54321).to_bytes(32, "big"), guard)
 
 

@@ -70,7 +70,7 @@ def test_a_file_with_something_behind_it_is_corrupt(guard: Path) -> None:
 def test_the_guard_of_another_key_is_named(guard: Path) -> None:
     """A key that moved to a folder with a foreign guard has signed things that this guard knows nothing of."""
     other = BlsPublicKey(b"\x90" * 48)
-    with pytest.raises(Corrupt, match=f"is of the key {KEY.hex()}, this node's key is {other.hex()}"):
+    with pytest.raises(Corrupt, match=f"belongs to the key {KEY.hex()}, but this node's key is {other.hex()}"):
         read_guard(guard, other)
 
 

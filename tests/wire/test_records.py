@@ -74,7 +74,7 @@ def test_a_layout_names_every_field() -> None:
 
 def test_what_does_not_fit_is_not_written() -> None:
     codec = record_codec(Proof)
-    with pytest.raises(ValueError, match="31 bytes where a record has 32"):
+    with pytest.raises(ValueError, match="the field takes 32 bytes, found 31"):
         codec.encode(Proof(BlockHash(bytes(31)), Height(0)))
     for height in (-1, 2**64):
         with pytest.raises(OverflowError):
