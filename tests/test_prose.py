@@ -35,18 +35,6 @@ BANNED = {
 """Regular expressions of phrases, with what to write instead."""
 
 
-NOT_YET = {
-    "alysd/actors/node_metrics.py",
-    "alysd/api/node_health.py",
-    "alysd/consensus/fees.py",
-    "alysd/consensus/payload.py",
-    "alysd/consensus/violations.py",
-    "alysd/integrations/alys_node.py",
-    "tests/api/test_alys_rpc.py",
-}
-"""Files that are not checked yet. To check one, correct it and remove it here."""
-
-
 def prose(path: Path) -> Iterator[tuple[int, str]]:
     """Lines of prose with their numbers: docstrings and comments of programs, everything but code of documents."""
     if path.suffix == ".py":
@@ -77,7 +65,7 @@ def test_no_banned_phrase_is_in_docstrings_comments_and_documents() -> None:
     wrong = [
         f"{name}:{number}: {why}"
         for name in listed.stdout.split()
-        if name not in {"tests/test_prose.py", *NOT_YET}
+        if name != "tests/test_prose.py"
         for number, line in prose(ROOT / name)
         for why in banned(line)
     ]

@@ -147,7 +147,7 @@ async def test_blocks_are_found_by_height_hash_and_at_the_head(autojump_clock: o
 
 
 async def test_a_block_says_which_proof_covers_it(autojump_clock: object) -> None:
-    """Whoever wants to check that work stands behind a block would search the chain for it."""
+    """A client that wants to check that work stands behind a block would search the chain for it."""
     world = MiningWorld()
     async with world.running():
         client = Client(world)

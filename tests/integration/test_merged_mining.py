@@ -80,7 +80,15 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def final_block(node: Daemon) -> dict[str, Any]:
-    """The newest final block."""
+    """The newest final block. The search is repeated, since a proof may be included between two calls."""
+    found = await search_final_block(node)
+    while (again := await search_final_block(node))["hash"] != found["hash"]:
+        found = again
+    return found
+
+
+async def search_final_block(node: Daemon) -> dict[str, Any]:
+    """The first final block from the head down."""
     height = (await node.call("getheadblock"))["height"]
     while True:
         block = await node.call("getblockbyheight", height)
