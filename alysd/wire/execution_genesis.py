@@ -81,7 +81,7 @@ def genesis_state(execution_genesis: Mapping[str, Any]) -> GenesisState:
             raise ConfigError(f"execution genesis: {where}: an account is a JSON object")
         key = keccak256(address)
         if key in accounts:
-            raise ConfigError(f"execution genesis: {where} stands there twice")
+            raise ConfigError(f"execution genesis: {where} occurs twice")
         accounts[key] = _account(cast("dict[str, Any]", account), where, nodes, codes)
     return GenesisState(update_trie(EMPTY_ROOT, accounts, nodes.__getitem__, nodes), nodes, codes)
 

@@ -54,5 +54,5 @@ def hex_field(fields: dict[str, Any], key: str, least: int, most: int) -> bytes:
 
 
 def displayed_hash(fields: dict[str, Any], key: str) -> bytes:
-    """The hash at `key`, which stands there as Bitcoin displays it, in internal byte order. Raises `Malformed`."""
+    """The hash at `key` in internal byte order; the document has it as Bitcoin displays it. Raises `Malformed`."""
     return hex_field(fields, key, 32, 32)[::-1]

@@ -89,7 +89,7 @@ WRONG: list[tuple[tuple[str, ...], Any, str]] = [
     (("alloc", ONE), {"code": "60"}, r"alloc\..*\.code = '60'"),
     (("alloc", ONE), {"storage": {"0x1": "x"}}, r"storage\.0x1 = 'x'"),
     (("alloc", ONE), {"storage": 1}, "storage: a JSON object"),
-    (("alloc",), {TWO: {}, TWO.lower(): {}}, "stands there twice"),
+    (("alloc",), {TWO: {}, TWO.lower(): {}}, "occurs twice"),
 ]
 
 

@@ -43,7 +43,7 @@ from alysd.testing.model.commands import (
     SuspendChild,
     TreePlan,
 )
-from alysd.testing.model.mailbox import Message, MessageOutcome
+from alysd.testing.model.mailbox import Message, SendOutcome
 from alysd.testing.model.real import RealChild, ScriptedCrash
 from alysd.testing.model.tree import ChildModel, TreeModel, ask_deadline
 from alysd.testing.virtual_time import run_virtually
@@ -65,7 +65,7 @@ class Driver:
         self.model = TreeModel(plan)
         self.real = [RealChild.of(child.name, child.plan) for child in self.model.children]
         self.messages: list[Message] = []
-        self.outcomes: list[MessageOutcome] = []
+        self.outcomes: list[SendOutcome] = []
         self._scopes: list[trio.CancelScope] = []
         self._states: dict[str, State] = {}
         self._illegal: list[Change] = []
@@ -133,7 +133,7 @@ class Driver:
             case SpawnChild():
                 return model.supervisor_up and len(self.real) < MOST_CHILDREN
             case CancelSender():
-                return MessageOutcome.WAITING in self.outcomes
+                return SendOutcome.WAITING in self.outcomes
             case StopChild() | PassTime():
                 return True
 
@@ -160,9 +160,7 @@ class Driver:
             case SendMessage():
                 self._send(command, waits)
             case CancelSender(waiting):
-                pending = [
-                    index for index, outcome in enumerate(self.outcomes) if outcome is MessageOutcome.WAITING
-                ]
+                pending = [index for index, outcome in enumerate(self.outcomes) if outcome is SendOutcome.WAITING]
                 number = pending[waiting % len(pending)]
                 self._scopes[number].cancel()
                 model.cancel(self.messages[number])
@@ -202,13 +200,13 @@ class Driver:
         number = len(self.messages)
         message = Message(number, command.mode, command.action, ask_deadline(self.model.now))
         self.messages.append(message)
-        self.outcomes.append(MessageOutcome.WAITING)
+        self.outcomes.append(SendOutcome.WAITING)
         self._scopes.append(trio.CancelScope())
         waits.start_soon(self._wait_for, real, message)
         self.model.send(child, message)
 
     async def _wait_for(self, real: RealChild, message: Message) -> None:
-        outcome = MessageOutcome.CANCELLED
+        outcome = SendOutcome.CANCELLED
         with self._scopes[message.number]:
             outcome = await real.send(message.number, message.mode, message.action)
         self.outcomes[message.number] = outcome

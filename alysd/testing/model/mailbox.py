@@ -12,7 +12,7 @@ from alysd.nurseries import OnCrash, Overflow
 from alysd.testing.model.commands import Action, ChildPlan, SendMode
 
 
-class MessageOutcome(Enum):
+class SendOutcome(Enum):
     """The outcome of a message for its sender."""
 
     WAITING = "waits for room or for the answer"
@@ -35,7 +35,7 @@ class Message:
     mode: SendMode
     action: Action
     deadline: float
-    outcome: MessageOutcome = MessageOutcome.WAITING
+    outcome: SendOutcome = SendOutcome.WAITING
 
     @property
     def asked(self) -> bool:
@@ -45,17 +45,17 @@ class Message:
     @property
     def awaits_answer(self) -> bool:
         """Whether the sender is waiting for an answer now."""
-        return self.asked and self.outcome is MessageOutcome.WAITING
+        return self.asked and self.outcome is SendOutcome.WAITING
 
-    def end(self, outcome: MessageOutcome) -> None:
+    def end(self, outcome: SendOutcome) -> None:
         """Set the outcome if the sender is still waiting."""
-        if self.outcome is MessageOutcome.WAITING:
+        if self.outcome is SendOutcome.WAITING:
             self.outcome = outcome
 
     def accepted(self) -> None:
         """Note that the message is queued: a `tell` or `send` is done, an `ask` continues to wait."""
         if not self.asked:
-            self.end(MessageOutcome.SENT)
+            self.end(SendOutcome.SENT)
 
 
 @attrs.define(eq=False)
@@ -81,7 +81,7 @@ class MailboxModel:
     def offer(self, message: Message) -> None:
         """Queue a message, or apply the overflow policy."""
         if self.closed:
-            message.end(MessageOutcome.DOWN)
+            message.end(SendOutcome.DOWN)
         elif self.has_room:
             self.queue.append(message)
             message.accepted()
@@ -93,16 +93,16 @@ class MailboxModel:
             case Overflow.BLOCK if message.mode is not SendMode.TELL:
                 self.line.append(message)
             case Overflow.DROP_OLDEST:
-                self.drop(self.queue.pop(0), MessageOutcome.FULL)
+                self.drop(self.queue.pop(0), SendOutcome.FULL)
                 self.queue.append(message)
                 message.accepted()
             case Overflow.DROP_NEWEST:
                 message.accepted()
-                self.drop(message, MessageOutcome.FULL)
+                self.drop(message, SendOutcome.FULL)
             case _:
-                message.end(MessageOutcome.FULL)
+                message.end(SendOutcome.FULL)
 
-    def drop(self, message: Message, outcome: MessageOutcome) -> None:
+    def drop(self, message: Message, outcome: SendOutcome) -> None:
         """Drop and count a message, as a policy requires."""
         self.dropped += 1
         message.end(outcome)
@@ -117,17 +117,17 @@ class MailboxModel:
         return False
 
     def _handle(self, message: Message) -> bool:
-        if message.asked and message.outcome is not MessageOutcome.WAITING:
+        if message.asked and message.outcome is not SendOutcome.WAITING:
             self.abandoned += 1
             return True
         match message.action:
             case Action.WRITE:
                 self.written.append(message.number)
                 self.handled += 1
-                message.end(MessageOutcome.ANSWERED)
+                message.end(SendOutcome.ANSWERED)
             case Action.REFUSE:
                 self.refused += 1
-                message.end(MessageOutcome.REFUSED)
+                message.end(SendOutcome.REFUSED)
             case Action.CRASH:
                 self._crashed_over(message)
                 return False
@@ -135,12 +135,12 @@ class MailboxModel:
 
     def _crashed_over(self, message: Message) -> None:
         if message.asked:
-            message.end(MessageOutcome.CRASHED)
+            message.end(SendOutcome.CRASHED)
         elif self.plan.on_crash is OnCrash.RETRY and self.retried is not message:
             self.retried = message
             self.queue.insert(0, message)
         else:
-            self.drop(message, MessageOutcome.DOWN)
+            self.drop(message, SendOutcome.DOWN)
 
     def _admit(self) -> None:
         while self.line and len(self.queue) < self.plan.capacity:
@@ -148,7 +148,7 @@ class MailboxModel:
             self.queue.append(message)
             message.accepted()
 
-    def leave(self, message: Message, outcome: MessageOutcome) -> None:
+    def leave(self, message: Message, outcome: SendOutcome) -> None:
         """End the wait of the sender: a message that is not queued is not sent, a queued ask is abandoned."""
         message.end(outcome)
         if message in self.line:
@@ -159,13 +159,13 @@ class MailboxModel:
         self.closed = True
         for message in self.line:
             if message.asked:
-                self.drop(message, MessageOutcome.DOWN)
-            message.end(MessageOutcome.DOWN)
+                self.drop(message, SendOutcome.DOWN)
+            message.end(SendOutcome.DOWN)
         self.line.clear()
 
     def shut(self) -> None:
         """Close, and drop the queued messages."""
         self.close()
         for message in self.queue:
-            self.drop(message, MessageOutcome.DOWN)
+            self.drop(message, SendOutcome.DOWN)
         self.queue.clear()

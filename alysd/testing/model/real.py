@@ -18,7 +18,7 @@ from alysd.nurseries import (
     handles,
 )
 from alysd.testing.model.commands import ASK_SECONDS, Action, ChildPlan, SendMode
-from alysd.testing.model.mailbox import MessageOutcome
+from alysd.testing.model.mailbox import SendOutcome
 
 
 class RecorderProtocol:
@@ -104,7 +104,7 @@ class RealChild:
             "abandoned": address.abandoned,
         }
 
-    async def send(self, number: int, mode: SendMode, action: Action) -> MessageOutcome:
+    async def send(self, number: int, mode: SendMode, action: Action) -> SendOutcome:
         """Send a message to the actor and return the outcome for the sender."""
         try:
             match mode:
@@ -115,17 +115,17 @@ class RealChild:
                 case SendMode.ASK:
                     answer = await self.address.ask(DoAsked(number, action), seconds=ASK_SECONDS)
                     assert answer == number, f"asked {number}, answered {answer}"  # noqa: S101  the answer to another message
-                    return MessageOutcome.ANSWERED
+                    return SendOutcome.ANSWERED
         except HandlerCrashed:
-            return MessageOutcome.CRASHED
+            return SendOutcome.CRASHED
         except AskTimeout:
-            return MessageOutcome.TIMEOUT
+            return SendOutcome.TIMEOUT
         except CircuitOpen:
-            return MessageOutcome.OPEN
+            return SendOutcome.OPEN
         except ActorDown:
-            return MessageOutcome.DOWN
+            return SendOutcome.DOWN
         except MailboxFull:
-            return MessageOutcome.FULL
+            return SendOutcome.FULL
         except Refusal:
-            return MessageOutcome.REFUSED
-        return MessageOutcome.SENT
+            return SendOutcome.REFUSED
+        return SendOutcome.SENT

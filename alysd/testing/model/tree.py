@@ -22,7 +22,7 @@ from alysd.nurseries import (
 )
 from alysd.nurseries.child import UP
 from alysd.testing.model.commands import ASK_SECONDS, Action, ChildPlan, TreePlan
-from alysd.testing.model.mailbox import MailboxModel, Message, MessageOutcome
+from alysd.testing.model.mailbox import MailboxModel, Message, SendOutcome
 
 TICK = 0.01
 """The resolution of ask deadlines in seconds: they are rounded up to the next multiple."""
@@ -136,7 +136,7 @@ class TreeModel:
         """Send a message to a child."""
         self.messages.append(message)
         if child.circuit_open and message.asked:
-            message.end(MessageOutcome.OPEN)
+            message.end(SendOutcome.OPEN)
             return
         child.box.offer(message)
         if child.state is State.RUNNING:
@@ -145,7 +145,7 @@ class TreeModel:
 
     def cancel(self, message: Message) -> None:
         """Cancel the sender of a message."""
-        self._leave(message, MessageOutcome.CANCELLED)
+        self._leave(message, SendOutcome.CANCELLED)
 
     def panic(self, child: ChildModel) -> None:
         """Make the instance of a child fail between two messages."""
@@ -333,14 +333,14 @@ class TreeModel:
             moments.append(self._group_wakes_at)
         return min(moments, default=float("inf"))
 
-    def _leave(self, message: Message, outcome: MessageOutcome) -> None:
+    def _leave(self, message: Message, outcome: SendOutcome) -> None:
         for child in self.children:
             child.box.leave(message, outcome)
 
     def _at_moment(self) -> None:
         for message in self.messages:
             if message.awaits_answer and message.deadline <= self.now:
-                self._leave(message, MessageOutcome.TIMEOUT)
+                self._leave(message, SendOutcome.TIMEOUT)
         if self._group_wakes_at is not None and self._group_wakes_at <= self.now:
             self._group_wakes_at = None
         for child in self.children:

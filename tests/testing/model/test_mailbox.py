@@ -4,7 +4,7 @@ import pytest
 
 from alysd.nurseries import Immediate, OnCrash, Overflow
 from alysd.testing.model.commands import Action, ChildPlan, SendMode
-from alysd.testing.model.mailbox import MailboxModel, Message, MessageOutcome
+from alysd.testing.model.mailbox import MailboxModel, Message, SendOutcome
 
 
 def box(overflow: Overflow = Overflow.BLOCK, capacity: int = 1, on_crash: OnCrash = OnCrash.DROP) -> MailboxModel:
@@ -15,7 +15,7 @@ def message(number: int, mode: SendMode = SendMode.SEND, action: Action = Action
     return Message(number, mode, action, deadline=10.0)
 
 
-def offered(mailbox: MailboxModel, *messages: Message) -> list[MessageOutcome]:
+def offered(mailbox: MailboxModel, *messages: Message) -> list[SendOutcome]:
     for each in messages:
         mailbox.offer(each)
     return [each.outcome for each in messages]
@@ -24,14 +24,14 @@ def offered(mailbox: MailboxModel, *messages: Message) -> list[MessageOutcome]:
 @pytest.mark.parametrize(
     ("overflow", "outcomes", "written", "dropped"),
     [
-        (Overflow.BLOCK, [MessageOutcome.SENT, MessageOutcome.WAITING], [0, 1], 0),
-        (Overflow.FAIL, [MessageOutcome.SENT, MessageOutcome.FULL], [0], 0),
-        (Overflow.DROP_OLDEST, [MessageOutcome.SENT, MessageOutcome.SENT], [1], 1),
-        (Overflow.DROP_NEWEST, [MessageOutcome.SENT, MessageOutcome.SENT], [0], 1),
+        (Overflow.BLOCK, [SendOutcome.SENT, SendOutcome.WAITING], [0, 1], 0),
+        (Overflow.FAIL, [SendOutcome.SENT, SendOutcome.FULL], [0], 0),
+        (Overflow.DROP_OLDEST, [SendOutcome.SENT, SendOutcome.SENT], [1], 1),
+        (Overflow.DROP_NEWEST, [SendOutcome.SENT, SendOutcome.SENT], [0], 1),
     ],
 )
 def test_one_message_too_many_goes_by_the_policy(
-    overflow: Overflow, outcomes: list[MessageOutcome], written: list[int], dropped: int
+    overflow: Overflow, outcomes: list[SendOutcome], written: list[int], dropped: int
 ) -> None:
     mailbox = box(overflow)
     assert offered(mailbox, message(0), message(1)) == outcomes
@@ -40,21 +40,21 @@ def test_one_message_too_many_goes_by_the_policy(
 
 
 def test_a_tell_does_not_join_line() -> None:
-    assert offered(box(), message(0), message(1, SendMode.TELL)) == [MessageOutcome.SENT, MessageOutcome.FULL]
+    assert offered(box(), message(0), message(1, SendMode.TELL)) == [SendOutcome.SENT, SendOutcome.FULL]
 
 
 def test_a_dropped_ask_is_told() -> None:
     asked = message(0, SendMode.ASK)
     offered(box(Overflow.DROP_OLDEST), asked, message(1))
-    assert asked.outcome is MessageOutcome.FULL
+    assert asked.outcome is SendOutcome.FULL
 
 
 def test_a_line_is_let_in_in_order_and_nobody_passes_it() -> None:
     mailbox = box()
     assert offered(mailbox, message(0), message(1), message(2, SendMode.TELL)) == [
-        MessageOutcome.SENT,
-        MessageOutcome.WAITING,
-        MessageOutcome.FULL,
+        SendOutcome.SENT,
+        SendOutcome.WAITING,
+        SendOutcome.FULL,
     ]
     mailbox.queue.clear()
     assert not mailbox.has_room, "one stands in line already"
@@ -82,9 +82,9 @@ def test_answers_refusals_and_crashes_reach_the_asker() -> None:
     offered(mailbox, *asks)
     assert mailbox.serve()
     assert [ask.outcome for ask in asks] == [
-        MessageOutcome.ANSWERED,
-        MessageOutcome.REFUSED,
-        MessageOutcome.CRASHED,
+        SendOutcome.ANSWERED,
+        SendOutcome.REFUSED,
+        SendOutcome.CRASHED,
     ]
     assert (mailbox.handled, mailbox.refused, mailbox.dropped) == (1, 1, 0)
 
@@ -93,11 +93,11 @@ def test_who_leaves_is_not_handled() -> None:
     mailbox = box()
     queued, in_line = message(0, SendMode.ASK), message(1)
     offered(mailbox, queued, in_line)
-    mailbox.leave(queued, MessageOutcome.TIMEOUT)
-    mailbox.leave(in_line, MessageOutcome.CANCELLED)
+    mailbox.leave(queued, SendOutcome.TIMEOUT)
+    mailbox.leave(in_line, SendOutcome.CANCELLED)
     assert not mailbox.serve()
     assert (mailbox.written, mailbox.abandoned) == ([], 1)
-    assert (queued.outcome, in_line.outcome) == (MessageOutcome.TIMEOUT, MessageOutcome.CANCELLED)
+    assert (queued.outcome, in_line.outcome) == (SendOutcome.TIMEOUT, SendOutcome.CANCELLED)
 
 
 def test_shutting_counts_what_was_accepted_and_tells_everybody() -> None:
@@ -107,8 +107,8 @@ def test_shutting_counts_what_was_accepted_and_tells_everybody() -> None:
     mailbox.shut()
     assert mailbox.dropped == 2, "the queued message and the ask; the sender's was never sent"
     assert (queued.outcome, sender.outcome, asker.outcome) == (
-        MessageOutcome.SENT,
-        MessageOutcome.DOWN,
-        MessageOutcome.DOWN,
+        SendOutcome.SENT,
+        SendOutcome.DOWN,
+        SendOutcome.DOWN,
     )
-    assert offered(mailbox, message(3)) == [MessageOutcome.DOWN]
+    assert offered(mailbox, message(3)) == [SendOutcome.DOWN]

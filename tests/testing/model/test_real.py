@@ -8,7 +8,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from alysd.nurseries import CircuitBreaker, Immediate, OneForOne, Overflow, RestartPolicy, open_system, supervisor
 from alysd.testing.model.commands import ASK_SECONDS, Action, ChildPlan, SendMode
-from alysd.testing.model.mailbox import MessageOutcome
+from alysd.testing.model.mailbox import SendOutcome
 from alysd.testing.model.real import RealChild
 
 
@@ -25,16 +25,16 @@ def child(restart: RestartPolicy | None = None, overflow: Overflow = Overflow.BL
 @pytest.mark.parametrize(
     ("mode", "action", "outcome"),
     [
-        (SendMode.TELL, Action.WRITE, MessageOutcome.SENT),
-        (SendMode.SEND, Action.REFUSE, MessageOutcome.SENT),
-        (SendMode.SEND, Action.CRASH, MessageOutcome.SENT),
-        (SendMode.ASK, Action.WRITE, MessageOutcome.ANSWERED),
-        (SendMode.ASK, Action.REFUSE, MessageOutcome.REFUSED),
-        (SendMode.ASK, Action.CRASH, MessageOutcome.CRASHED),
+        (SendMode.TELL, Action.WRITE, SendOutcome.SENT),
+        (SendMode.SEND, Action.REFUSE, SendOutcome.SENT),
+        (SendMode.SEND, Action.CRASH, SendOutcome.SENT),
+        (SendMode.ASK, Action.WRITE, SendOutcome.ANSWERED),
+        (SendMode.ASK, Action.REFUSE, SendOutcome.REFUSED),
+        (SendMode.ASK, Action.CRASH, SendOutcome.CRASHED),
     ],
 )
 async def test_a_sender_is_told_what_its_deed_came_to(
-    mode: SendMode, action: Action, outcome: MessageOutcome, autojump_clock: MockClock
+    mode: SendMode, action: Action, outcome: SendOutcome, autojump_clock: MockClock
 ) -> None:
     real = child()
     async with open_system(supervisor("Root", OneForOne(), [real.spec()])):
@@ -45,16 +45,16 @@ async def test_a_sender_is_told_what_its_deed_came_to(
 
 async def test_nobody_there_no_room_and_no_answer_are_told_apart(autojump_clock: MockClock) -> None:
     real = child(overflow=Overflow.FAIL)
-    assert await real.send(0, SendMode.ASK, Action.WRITE) is MessageOutcome.DOWN
+    assert await real.send(0, SendMode.ASK, Action.WRITE) is SendOutcome.DOWN
     async with open_system(supervisor("Root", OneForOne(), [real.spec()])) as system:
         system.suspend("child")
         await wait_all_tasks_blocked()
         began = trio.current_time()
-        assert await real.send(1, SendMode.ASK, Action.WRITE) is MessageOutcome.TIMEOUT
+        assert await real.send(1, SendMode.ASK, Action.WRITE) is SendOutcome.TIMEOUT
         assert trio.current_time() - began == pytest.approx(ASK_SECONDS, abs=0.01)
-        assert await real.send(2, SendMode.TELL, Action.WRITE) is MessageOutcome.FULL
+        assert await real.send(2, SendMode.TELL, Action.WRITE) is SendOutcome.FULL
         assert real.counts()["waiting"] == 1
-    assert await real.send(3, SendMode.SEND, Action.WRITE) is MessageOutcome.DOWN
+    assert await real.send(3, SendMode.SEND, Action.WRITE) is SendOutcome.DOWN
     assert real.counts()["abandoned"] == 1
 
 
@@ -63,10 +63,10 @@ async def test_an_open_circuit_is_told_apart_from_an_actor_that_is_down_for_good
 ) -> None:
     real = child(CircuitBreaker(failures=1, open_seconds=3.0))
     async with open_system(supervisor("Root", OneForOne(), [real.spec()])):
-        assert await real.send(0, SendMode.ASK, Action.CRASH) is MessageOutcome.CRASHED
+        assert await real.send(0, SendMode.ASK, Action.CRASH) is SendOutcome.CRASHED
         await wait_all_tasks_blocked()
-        assert await real.send(1, SendMode.ASK, Action.WRITE) is MessageOutcome.OPEN
+        assert await real.send(1, SendMode.ASK, Action.WRITE) is SendOutcome.OPEN
         await trio.sleep(3.0)
         await wait_all_tasks_blocked()
-        assert await real.send(2, SendMode.ASK, Action.WRITE) is MessageOutcome.ANSWERED
+        assert await real.send(2, SendMode.ASK, Action.WRITE) is SendOutcome.ANSWERED
     assert real.written == [2]

@@ -21,7 +21,7 @@ from alysd.nurseries import (
     Strategy,
 )
 from alysd.testing.model.commands import ASK_SECONDS, Action, ChildPlan, SendMode, TreePlan
-from alysd.testing.model.mailbox import Message, MessageOutcome
+from alysd.testing.model.mailbox import Message, SendOutcome
 from alysd.testing.model.tree import ChildModel, TreeModel, ask_deadline
 
 C = TypeVar("C")
@@ -101,19 +101,19 @@ def test_an_answer_closes_a_breaker() -> None:
     assert child.failures == 1
     model.panic(child)
     assert (child.state, child.circuit_open) == (State.BACKOFF, True)
-    assert send(model, child, mode=SendMode.ASK).outcome is MessageOutcome.OPEN
+    assert send(model, child, mode=SendMode.ASK).outcome is SendOutcome.OPEN
     model.stop(child)
-    assert send(model, child, mode=SendMode.ASK).outcome is MessageOutcome.DOWN
+    assert send(model, child, mode=SendMode.ASK).outcome is SendOutcome.DOWN
 
 
 def test_a_breaker_refuses_asks_while_it_holds_its_group_down() -> None:
     model = tree(CircuitBreaker(failures=1, open_seconds=7.0), Immediate(), strategy=OneForAll())
     broken, other = model.children
     model.panic(broken)
-    assert send(model, broken, mode=SendMode.ASK).outcome is MessageOutcome.OPEN
-    assert send(model, other, mode=SendMode.ASK).outcome is MessageOutcome.WAITING
+    assert send(model, broken, mode=SendMode.ASK).outcome is SendOutcome.OPEN
+    assert send(model, other, mode=SendMode.ASK).outcome is SendOutcome.WAITING
     model.pass_time(7.0)
-    assert send(model, broken, mode=SendMode.ASK).outcome is MessageOutcome.ANSWERED
+    assert send(model, broken, mode=SendMode.ASK).outcome is SendOutcome.ANSWERED
 
 
 def test_messages_wait_for_the_next_instance() -> None:
@@ -157,7 +157,7 @@ def test_the_roots_budget_is_the_last() -> None:
     asked = send(model, child, mode=SendMode.ASK)
     model.panic(child)
     assert model.failed
-    assert (asked.outcome, child.state) == (MessageOutcome.DOWN, State.FAILED)
+    assert (asked.outcome, child.state) == (SendOutcome.DOWN, State.FAILED)
 
 
 def test_restarts_are_forgotten_after_the_window() -> None:
@@ -184,9 +184,9 @@ def test_an_ask_ends_at_its_deadline_and_the_handler_finds_nobody() -> None:
     model.suspend(child)
     asked = send(model, child, mode=SendMode.ASK)
     model.pass_time(ASK_SECONDS)
-    assert asked.outcome is MessageOutcome.WAITING, "the timer of asks ticks"
+    assert asked.outcome is SendOutcome.WAITING, "the timer of asks ticks"
     model.pass_time(0.01)
-    assert asked.outcome is MessageOutcome.TIMEOUT
+    assert asked.outcome is SendOutcome.TIMEOUT
     model.resume(child)
     assert child.box.abandoned == 1
 
@@ -197,9 +197,9 @@ def test_a_stop_handles_what_waits_and_a_restart_takes_messages_again() -> None:
     model.suspend(child)
     send(model, child)
     model.stop(child)
-    assert (child.box.written, send(model, child).outcome) == ([0], MessageOutcome.DOWN)
+    assert (child.box.written, send(model, child).outcome) == ([0], SendOutcome.DOWN)
     model.restart(child)
-    assert send(model, child).outcome is MessageOutcome.SENT
+    assert send(model, child).outcome is SendOutcome.SENT
 
 
 def test_who_asks_what_crashes_over_the_last_messages_is_told_of_the_crash() -> None:
@@ -208,7 +208,7 @@ def test_who_asks_what_crashes_over_the_last_messages_is_told_of_the_crash() -> 
     model.suspend(child)
     asked = [send(model, child, action, SendMode.ASK) for action in (Action.CRASH, Action.WRITE)]
     model.stop(child)
-    assert [message.outcome for message in asked] == [MessageOutcome.CRASHED, MessageOutcome.DOWN]
+    assert [message.outcome for message in asked] == [SendOutcome.CRASHED, SendOutcome.DOWN]
 
 
 def test_a_child_added_at_run_time_stays_when_it_is_stopped_and_can_be_restarted() -> None:
