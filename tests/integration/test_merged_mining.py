@@ -182,7 +182,7 @@ def wrong_proofs(bench: Bench) -> Iterator[tuple[str, AuxPow]]:
     yield "committed merkle root: expected", bench.solve(bench.candidate(commitment(AuxHash(sibling))))
     yield "size of the commitment's tree", bench.solve(bench.candidate(commitment(work, size=2)))
     yield "is above the target", bench.solve(bench.candidate(tag), meets=False)
-    yield "the coinbase is the first", attrs.evolve(right, coinbase_branch=attrs.evolve(branch, index=1))
+    yield "the coinbase must be the first", attrs.evolve(right, coinbase_branch=attrs.evolve(branch, index=1))
     cut = attrs.evolve(branch, siblings=branch.siblings[:-1])
     yield "merkle root of the parent block", attrs.evolve(right, coinbase_branch=cut)
     long = MerkleBranch((sibling,) * 31, 0)
