@@ -8,8 +8,7 @@ import trio
 
 from alysd.actors.auxpow_offers import OfferBook, RememberedOffer
 from alysd.actors.auxpow_queue import WorkQueue
-from alysd.consensus.auxpow import aux_hash, check_auxpow, proof_value
-from alysd.consensus.difficulty import next_bits, target_of
+from alysd.consensus.auxpow import aux_hash, check_auxpow, next_bits, proof_value, target_of
 from alysd.consensus.payload import miner_share
 from alysd.errors import NotNow
 from alysd.messages.auxpow import (

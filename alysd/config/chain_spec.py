@@ -12,7 +12,7 @@ from alysd.config.problems import InvalidConfig, Setting, Source, problem
 from alysd.config.structure import between, structure_fields, unknown_key
 from alysd.config.toml_file import read_bounded, read_settings
 from alysd.config.values import XOnlyKey
-from alysd.consensus.difficulty import target_of
+from alysd.consensus.auxpow import target_of
 from alysd.errors import ConfigError, InvalidWork
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlsPublicKey, EvmAddress

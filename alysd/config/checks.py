@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from alysd.config.model import AlysConfig
 from alysd.config.problems import InvalidConfig, Setting, Source
-from alysd.consensus.difficulty import target_of
+from alysd.consensus.auxpow import target_of
 from alysd.types.chain_spec import ChainSpec
 
 MAX_INTERNAL_HASHES = 2**20

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from alysd.consensus.approvals import Verifier, check_approvals
 from alysd.consensus.aura import halted, slot_start
 from alysd.consensus.auxpow import check_header, covered
+from alysd.consensus.federation import Verifier, check_approvals
 from alysd.consensus.payload import check_payload, check_withdrawals
 from alysd.consensus.violations import (
     BlockTooLarge,

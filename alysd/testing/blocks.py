@@ -10,8 +10,7 @@ from typing import Any
 
 import attrs
 
-from alysd.consensus.auxpow import aux_hash, commitment, expected_index, merkle_root
-from alysd.consensus.difficulty import next_bits, target_of
+from alysd.consensus.auxpow import aux_hash, commitment, expected_index, merkle_root, next_bits, target_of
 from alysd.consensus.federation import federation_at
 from alysd.consensus.payload import payload_attributes
 from alysd.consensus.validity import apply_block

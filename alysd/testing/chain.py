@@ -6,8 +6,7 @@ from typing import Any
 
 import attrs
 
-from alysd.consensus.approvals import approval_message
-from alysd.consensus.federation import federation_at
+from alysd.consensus.federation import approval_message, federation_at
 from alysd.consensus.genesis import genesis_block, genesis_signed, genesis_state
 from alysd.consensus.payload import payload_attributes
 from alysd.integrations import bls

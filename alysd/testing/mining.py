@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 from alysd.actors.auxpow import AuxPowActor, MiningMemory
 from alysd.actors.auxpow_offers import OfferBook
-from alysd.consensus.difficulty import target_of
+from alysd.consensus.auxpow import target_of
 from alysd.consensus.fork_choice import Tree
 from alysd.consensus.validity import apply_block
 from alysd.errors import NotNow, Refused

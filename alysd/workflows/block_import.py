@@ -11,7 +11,7 @@ from typing import TypeVar
 import attrs
 import trio
 
-from alysd.consensus.approvals import Verifier
+from alysd.consensus.federation import Verifier
 from alysd.consensus.validity import apply_block, check_block
 from alysd.consensus.violations import UnknownParent
 from alysd.errors import NotNow, Refused

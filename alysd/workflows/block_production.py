@@ -11,9 +11,8 @@ from enum import Enum
 import attrs
 import trio
 
-from alysd.consensus.approvals import approval_message
 from alysd.consensus.aura import halted, slot_at, slot_start
-from alysd.consensus.federation import federation_at
+from alysd.consensus.federation import approval_message, federation_at
 from alysd.consensus.payload import payload_attributes
 from alysd.errors import NotNow, Refused, StoreError, Unavailable, WouldDoubleSign
 from alysd.messages.auxpow import MergedMining, WorkFor

@@ -10,8 +10,8 @@ import attrs
 import trio
 
 from alysd.config.key_file import read_key_file
-from alysd.consensus.approvals import approval_message
 from alysd.consensus.aura import slot_at
+from alysd.consensus.federation import approval_message
 from alysd.consensus.fork_choice import Tree
 from alysd.consensus.payload import payload_attributes
 from alysd.consensus.validity import apply_block

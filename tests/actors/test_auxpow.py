@@ -8,8 +8,7 @@ import trio
 
 from alysd.actors.auxpow import IN_PLACE, AuxPowActor
 from alysd.actors.auxpow_queue import QUEUED_AFTER_A_BLOCK
-from alysd.consensus.auxpow import aux_hash, check_auxpow, check_header
-from alysd.consensus.difficulty import next_bits, target_of
+from alysd.consensus.auxpow import aux_hash, check_auxpow, check_header, next_bits, target_of
 from alysd.consensus.fork_choice import Tree
 from alysd.consensus.violations import NotEnoughWork, WrongCoinbaseBranch, WrongCommitment
 from alysd.errors import NotNow

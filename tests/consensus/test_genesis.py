@@ -1,4 +1,4 @@
-from alysd.consensus.approvals import is_approved
+from alysd.consensus.federation import is_approved
 from alysd.consensus.genesis import genesis_block, genesis_signed, genesis_state
 from alysd.testing.blocks import GENESIS, context_of, make_payload, make_spec
 from alysd.types.hashes import ZERO_HASH

@@ -1,4 +1,4 @@
-"""What people read when a rule is broken."""
+"""The text of each violation."""
 
 import inspect
 import pickle
@@ -9,24 +9,41 @@ from alysd.consensus import violations
 from alysd.consensus.violations import (
     AuthorMissing,
     BadApprovalSignature,
+    BadTarget,
     BelowQuorum,
     BlockTooLarge,
+    ChainBranchTooLong,
+    CoinbaseNotFirst,
+    CommitmentMisplaced,
+    CommitmentMissing,
+    CommitmentTwice,
     Differs,
     HaltedWithoutWork,
     InvalidPayload,
+    NotEnoughWork,
+    ParentOfOurChain,
     PegNotActive,
     SlotNotAfterParent,
     SlotTooEarly,
     UnknownParent,
+    WorkMissing,
     WrongApprovalLength,
+    WrongBits,
+    WrongCoinbaseBranch,
+    WrongCommitment,
+    WrongHeaderChainId,
     WrongRandao,
+    WrongRangeEnd,
+    WrongRangeStart,
+    WrongTreeIndex,
+    WrongTreeSize,
     shown,
 )
 from alysd.errors import InvalidBlock, InvalidWork
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Slot
 
-MESSAGES: list[tuple[InvalidBlock, str]] = [
+MESSAGES: list[tuple[InvalidBlock | InvalidWork, str]] = [
     (
         UnknownParent(BlockHash(b"\xab" * 32)),
         f"block {'ab' * 32} is unknown: it is not the last final block or a block above it",
@@ -45,20 +62,40 @@ MESSAGES: list[tuple[InvalidBlock, str]] = [
     ),
     (PegNotActive("peg_ins", 2), "the peg is not active on this chain: peg_ins must be empty, found 2"),
     (InvalidPayload("nonce too low"), "the execution client refuses the payload: nonce too low"),
+    (BadTarget(0x01FEDCBA), "bits 01fedcba are negative, zero or overflow"),
+    (WorkMissing(), "the merged-mining header has no proof"),
+    (WrongHeaderChainId(1, 2), "chain id of the header: expected 1, found 2"),
+    (WrongRangeStart(b"\x01", b"\x02"), "first block of the range: expected 01, found 02"),
+    (WrongRangeEnd(b"\x02"), "last block of the range: 02 is not an ancestor above the last final block"),
+    (WrongBits(0x207FFFFF, 0x1D00FFFF), "bits of the header: expected 207fffff, found 1d00ffff"),
+    (ParentOfOurChain(7), "the parent block's version contains this chain's own id 7"),
+    (ChainBranchTooLong(30, 31), "the chain branch has 31 siblings, 30 are allowed"),
+    (CoinbaseNotFirst(3), "the coinbase branch has index 3: the coinbase must be the first transaction, index 0"),
+    (WrongCoinbaseBranch(b"\x01", b"\x02"), "merkle root of the parent block: expected 01, found 02"),
+    (CommitmentMissing(), "the coinbase contains no commitment (fabe6d6d)"),
+    (CommitmentTwice("scriptSig", 2), "the coinbase contains 2 commitments in its scriptSig, 1 is allowed"),
+    (
+        CommitmentMisplaced("outputs"),
+        "the commitment in the coinbase's outputs is not 44 bytes in one of the three accepted forms",
+    ),
+    (WrongCommitment(b"\x01", b"\x02"), "committed merkle root: expected 01, found 02"),
+    (WrongTreeSize(4, 8), "size of the commitment's tree: expected 4, found 8"),
+    (WrongTreeIndex(4, 8), "index in the commitment's tree: expected 4, found 8"),
+    (NotEnoughWork(1, 255), f"the parent block's hash {'0' * 62}ff is above the target {'0' * 63}1"),
 ]
 
 
 @pytest.mark.parametrize(("error", "message"), MESSAGES, ids=lambda value: type(value).__name__)
-def test_each_error_says_what_was_expected_and_found(error: InvalidBlock, message: str) -> None:
+def test_each_error_says_what_was_expected_and_found(error: InvalidBlock | InvalidWork, message: str) -> None:
     assert str(error) == message
 
 
 @pytest.mark.parametrize("error", [error for error, _ in MESSAGES], ids=lambda value: type(value).__name__)
-def test_errors_survive_the_way_to_another_process(error: InvalidBlock) -> None:
+def test_errors_survive_the_way_to_another_process(error: InvalidBlock | InvalidWork) -> None:
     assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301  our own bytes
 
 
-def test_every_rule_is_somebody_elses_fault_and_belongs_to_one_branch() -> None:
+def test_every_violation_is_an_invalid_block_or_invalid_work() -> None:
     """An error outside these branches would crash an actor where it should refuse a block."""
     rules = [
         kind

@@ -17,8 +17,7 @@ import attrs
 import pytest
 import trio
 
-from alysd.consensus.auxpow import commitment
-from alysd.consensus.difficulty import target_of
+from alysd.consensus.auxpow import commitment, target_of
 from alysd.integrations.alys_node import AlysNodeRpc
 from alysd.integrations.bitcoin import BitcoinRpc, cookie_credentials, password_credentials
 from alysd.types.auxpow import AuxPow, MerkleBranch

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alysd.consensus.approvals import approval_message
 from alysd.consensus.aura import halted
+from alysd.consensus.federation import approval_message
 from alysd.consensus.fork_choice import Tree
 from alysd.consensus.genesis import genesis_block, genesis_state
 from alysd.consensus.validity import apply_block, check_block

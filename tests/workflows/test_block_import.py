@@ -7,7 +7,7 @@ import attrs
 import pytest
 from trio.testing import MockClock
 
-from alysd.consensus.difficulty import target_of
+from alysd.consensus.auxpow import target_of
 from alysd.consensus.fork_choice import Tree
 from alysd.consensus.violations import InvalidPayload, UnknownParent
 from alysd.errors import EngineBehind, InvalidBlock, InvalidWork, NotNow

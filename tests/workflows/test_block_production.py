@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.consensus.approvals import check_approvals
+from alysd.consensus.federation import check_approvals
 from alysd.consensus.fork_choice import Tree
 from alysd.consensus.validity import apply_block
 from alysd.errors import EngineUnavailable, NotNow, WouldDoubleSign

@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.consensus.difficulty import next_bits
+from alysd.consensus.auxpow import next_bits
 from alysd.messages.auxpow import CreateWork, GetQueuedWork, QueuedWork
 from alysd.messages.events import WorkQueued
 from alysd.nurseries import Immediate, task

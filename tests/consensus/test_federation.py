@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import attrs
 import pytest
 
-from alysd.consensus.approvals import approval_message, check_approvals, is_approved
+from alysd.consensus.federation import approval_message, check_approvals, is_approved
 from alysd.consensus.violations import AuthorMissing, BadApprovalSignature, BelowQuorum, WrongApprovalLength
 from alysd.testing.blocks import (
     FIRST_SLOT,
