@@ -14,7 +14,7 @@ import trio
 
 from alysd.api.params import InvalidParams, Params
 from alysd.errors import Refused
-from alysd.wire.json_text import parse_json
+from alysd.wire.json_input import parse_json
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600

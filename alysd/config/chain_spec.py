@@ -18,7 +18,7 @@ from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlsPublicKey, EvmAddress
 from alysd.types.units import Sat
 from alysd.wire.block_ssz import MAX_AUTHORITIES
-from alysd.wire.json_text import parse_json
+from alysd.wire.json_input import parse_json
 
 BRIDGE_ADDRESS = EvmAddress(b"\xbb" * 20)
 """The address of the bridge contract on every chain (docs/protocol.md, "Peg-out")."""

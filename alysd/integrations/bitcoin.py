@@ -11,7 +11,7 @@ from alysd.errors import BitcoinUnavailable, ComponentError, Malformed, UserErro
 from alysd.integrations.json_rpc_client import Credentials, JsonRpcClient, no_credentials
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate
 from alysd.types.hashes import BitcoinHash
-from alysd.wire.bitcoin_json import chain_info_from_json, script_from_json, template_from_json, tip_from_json
+from alysd.wire.mining_json import chain_info_from_json, script_from_json, template_from_json, tip_from_json
 
 T = TypeVar("T")
 

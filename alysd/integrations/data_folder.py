@@ -11,7 +11,7 @@ from typing import Self, cast
 
 from alysd.errors import ConfigError, Corrupt, DataFolderInUse, WrongChain
 from alysd.types.hashes import BlockHash
-from alysd.wire.json_text import parse_json
+from alysd.wire.json_input import parse_json
 
 LOCK_FILE = "lock"
 CHAIN_FILE = "chain.json"

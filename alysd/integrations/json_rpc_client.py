@@ -8,7 +8,7 @@ import httpx
 import trio
 
 from alysd.errors import ComponentError, Unavailable
-from alysd.wire.json_text import parse_json
+from alysd.wire.json_input import parse_json
 
 MAX_CONNECTIONS = 10
 """Connections to one system: one for a call that waits, the rest for short calls. Larger pools are slower."""

@@ -31,7 +31,7 @@ from alysd.types.hashes import (
     sha256d,
 )
 from alysd.types.units import Height, Sat, Slot, Wei
-from alysd.wire.bitcoin_coinbase import compact_size
+from alysd.wire.bitcoin_block import compact_size
 
 EASY_BITS = 0x207FFFFF
 """Regtest's target: every second hash meets it."""

@@ -1,11 +1,137 @@
-"""A parent block without its nonce: the header to search, and the block and its proof once a nonce is found."""
+"""A parent block for the miner: its coinbase with the commitment to Alys, its Merkle tree, its header, its proof.
+
+All hashes are in internal byte order.
+"""
+
+from collections.abc import Iterable, Sequence
 
 import attrs
 
-from alysd.types.auxpow import AuxPow, BitcoinHeader, MerkleBranch
-from alysd.types.bitcoin import BlockTemplate, CommitmentPlace
-from alysd.wire.bitcoin_coinbase import BuiltCoinbase, build_coinbase, compact_size
-from alysd.wire.bitcoin_merkle import merkle_branch, merkle_root
+from alysd.types.auxpow import AuxPow, BitcoinHeader, Coinbase, MerkleBranch
+from alysd.types.bitcoin import BlockTemplate, CommitmentPlace, TemplateTransaction
+from alysd.types.hashes import sha256d
+from alysd.types.units import Sat
+
+
+def merkle_root(leaves: Sequence[bytes]) -> bytes:
+    """Root of the tree over `leaves`, of which there is at least one."""
+    level = list(leaves)
+    while len(level) > 1:
+        level = _level_above(level)
+    return level[0]
+
+
+def merkle_branch(leaves: Sequence[bytes], index: int) -> MerkleBranch:
+    """The siblings from leaf `index` up to the root, in the order in which they are hashed in."""
+    siblings: list[bytes] = []
+    level, position = list(leaves), index
+    while len(level) > 1:
+        siblings.append(level[min(position ^ 1, len(level) - 1)])
+        level, position = _level_above(level), position // 2
+    return MerkleBranch(tuple(siblings), index)
+
+
+def _level_above(level: Sequence[bytes]) -> list[bytes]:
+    last = len(level) - 1
+    return [sha256d(level[i] + level[min(i + 1, last)]) for i in range(0, len(level), 2)]
+
+
+_VERSION = (2).to_bytes(4, "little")
+_LOCKTIME = bytes(4)
+_FINAL_SEQUENCE = b"\xff" * 4
+_NO_OUTPOINT = bytes(32) + b"\xff" * 4
+_SEGWIT_MARKER = b"\x00\x01"
+_WITNESS_NONCE = bytes(32)
+"""The one stack item of a coinbase's witness (BIP-141 "Commitment structure"); any 32 bytes would do."""
+_WITNESS_COMMITMENT_HEADER = bytes.fromhex("6a24aa21a9ed")
+_EXTRA_NONCE_BYTES = 8
+
+_OP_RETURN = b"\x6a"
+_OP_PUSHDATA1 = 0x4C
+_LARGEST_SMALL_NUMBER = 16
+_OP_SMALL_NUMBER_BASE = 0x50
+
+
+@attrs.frozen
+class BuiltCoinbase:
+    """A coinbase in both serializations: `stripped` is what is hashed, `raw` what the block contains."""
+
+    stripped: Coinbase
+    raw: bytes
+
+
+def build_coinbase(
+    template: BlockTemplate, payout_script: bytes, commitment: bytes, place: CommitmentPlace, extra_nonce: int
+) -> BuiltCoinbase:
+    """Pay the template's whole value to `payout_script`, with `commitment` put in `place`.
+
+    `extra_nonce` (64 bits) makes another coinbase, and so another header, when all nonces of a header have been
+    tried.
+    """
+    script_sig = height_push(template.height) + push(extra_nonce.to_bytes(_EXTRA_NONCE_BYTES, "little"))
+    outputs = [(template.coinbase_value, payout_script)]
+    if place is CommitmentPlace.SCRIPT_SIG:
+        script_sig += push(commitment)
+    elif place is CommitmentPlace.OP_RETURN:
+        outputs.append((Sat(0), _OP_RETURN + push(commitment)))
+    else:
+        outputs.append((Sat(0), commitment))
+    outputs.append((Sat(0), _WITNESS_COMMITMENT_HEADER + witness_commitment(template.transactions)))
+    body = (
+        compact_size(1)
+        + _NO_OUTPOINT
+        + _with_size(script_sig)
+        + _FINAL_SEQUENCE
+        + compact_size(len(outputs))
+        + b"".join(value.to_bytes(8, "little") + _with_size(script) for value, script in outputs)
+    )
+    witness = compact_size(1) + _with_size(_WITNESS_NONCE)
+    return BuiltCoinbase(
+        stripped=Coinbase(_VERSION + body + _LOCKTIME, script_sig, tuple(script for _, script in outputs)),
+        raw=_VERSION + _SEGWIT_MARKER + body + witness + _LOCKTIME,
+    )
+
+
+def witness_commitment(transactions: Iterable[TemplateTransaction]) -> bytes:
+    """The commitment of a coinbase to the other transactions' witnesses (BIP-141 "Commitment structure").
+
+    Computed rather than taken from the template, where the field is optional (BIP-145).
+    """
+    wtxids: Sequence[bytes] = [bytes(32), *(transaction.wtxid for transaction in transactions)]
+    return sha256d(merkle_root(wtxids) + _WITNESS_NONCE)
+
+
+def height_push(height: int) -> bytes:
+    """Start of the scriptSig: the block's height as script pushes a number (BIP-34)."""
+    if height == 0:
+        return b"\x00"
+    if height <= _LARGEST_SMALL_NUMBER:
+        return bytes([_OP_SMALL_NUMBER_BASE + height])
+    # The highest bit of a script number is its sign: one byte more if the height would set it.
+    return push(height.to_bytes(height.bit_length() // 8 + 1, "little"))
+
+
+def push(data: bytes) -> bytes:
+    """Script that pushes `data`, at most 255 bytes, in its shortest form for data longer than one byte."""
+    if len(data) < _OP_PUSHDATA1:
+        return bytes([len(data)]) + data
+    return bytes([_OP_PUSHDATA1, len(data)]) + data
+
+
+def compact_size(number: int) -> bytes:
+    """Encode `number` as Bitcoin's variable-length integer."""
+    if number < 0xFD:
+        return bytes([number])
+    if number <= 0xFFFF:
+        return b"\xfd" + number.to_bytes(2, "little")
+    if number <= 0xFFFF_FFFF:
+        return b"\xfe" + number.to_bytes(4, "little")
+    return b"\xff" + number.to_bytes(8, "little")
+
+
+def _with_size(data: bytes) -> bytes:
+    return compact_size(len(data)) + data
+
 
 ONLY_CHAIN = MerkleBranch(siblings=(), index=0)
 """The chain branch of a parent block that commits to Alys alone: the commitment's root is the aux hash itself."""

@@ -12,7 +12,7 @@ from alysd.types.hashes import EvmAddress, PayloadHash
 from alysd.types.units import Gwei, Height, Wei
 from alysd.types.verdict import Invalid, Syncing, Valid, Verdict
 from alysd.wire.hex import from_hex, to_hex
-from alysd.wire.json_fields import list_field, object_of, text_field
+from alysd.wire.json_input import list_field, object_of, text_field
 
 MAX_TRANSACTIONS = 65_536
 """In a payload: some 20 times what 60 million gas hold, at 21,000 each."""

@@ -25,8 +25,7 @@ from alysd.types.bitcoin import BlockTemplate, CommitmentPlace
 from alysd.types.hashes import AuxHash, EvmAddress
 from alysd.types.mining import AuxOffer
 from alysd.wire.auxpow import encode_auxpow
-from alysd.wire.bitcoin_block import ParentCandidate, build_candidate
-from alysd.wire.bitcoin_coinbase import witness_commitment
+from alysd.wire.bitcoin_block import ParentCandidate, build_candidate, witness_commitment
 from alysd.workflows.nonce_search import search
 from tests.integration.components import RPC_PASSWORD, RPC_USER, Bitcoind, bitcoind
 from tests.integration.daemon import Daemon, daemon
