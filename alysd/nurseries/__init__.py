@@ -1,18 +1,18 @@
-"""Supervised actors on trio. Needs trio, trio-util and attrs only, and knows nothing of the program using it.
+"""Supervised actors on trio. The package depends on trio, trio-util and attrs, not on the rest of the program.
 
-The modules, each readable on its own:
+Each module can be read on its own:
 
 - `behaviour`: messages, and the class that handles them. Types connect a message with its reply.
-- `address`, `mailbox`, `asks`: how a message reaches its actor, and an answer its asker; what happens to a message
-  when its actor crashes.
+- `address`, `mailbox`, `asks`: how a message reaches its actor, how an answer reaches its asker, and what happens
+  to a message when its actor crashes.
 - `serve`: the loop of an actor.
 - `spec`: the tree as data. `restart`: policies, strategies and budgets, which decide whether a child restarts.
-- `child`, `actor_child`, `supervision`, `system`: the tree at run time. `registry`: looking at it.
-- `failures`, `patterns`: what failed, how often, and what failures have in common.
+- `child`, `actor_child`, `supervision`, `system`: the tree at run time. `registry`: snapshots of the tree.
+- `failures`, `patterns`: the log of failures, and patterns in it.
 - `health`: the health monitor, which restarts unhealthy children.
 - `group`: several actors behind one name. `bus`: events by type. `persistent_state`: state that survives a
   restart.
-- `trace`, `envelope`: traces that messages carry, and messages that leave the process.
+- `trace`: trace contexts that messages carry. `envelope`: messages between processes.
 - `errors`: every error, as a tree.
 
 The smallest program:

@@ -18,11 +18,11 @@ from alysd.nurseries.trace import Tracer
 logger = logging.getLogger("alysd.nurseries")
 
 _NO_INSTANCE: Actor[Any] = Actor()
-"""In place of an instance when there is none: it handles nothing and has no hooks."""
+"""The placeholder while there is no instance: it handles nothing and has no hooks."""
 
 
 class ActorChild(Child):
-    """An actor: the factory makes each instance, and every instance serves the same address."""
+    """An actor. The factory makes one instance after another, and all of them serve the same address."""
 
     __slots__ = ("_actor", "_factory", "_handle_seconds", "_handled_before", "address")
 
@@ -92,16 +92,16 @@ class ActorChild(Child):
                     raise
                 logger.error("%s: a hook failed after a crash: %r", self.name, error, exc_info=leaf_of(error))
         if scope.cancelled_caught:
-            logger.error("%s: its hooks took longer than %g s", self.name, self.spec.stop_seconds)
+            logger.error("%s: the hooks took longer than %g s", self.name, self.spec.stop_seconds)
 
     def enter_backoff(self, seconds: float) -> None:
-        """No instance for `seconds`; if the circuit breaker is open, asks fail until then."""
+        """Wait `seconds` without an instance. Asks fail during the wait if the circuit breaker is open."""
         if self.policy.opens(self.failures):
             self.address.circuit_until = trio.current_time() + seconds
         super().enter_backoff(seconds)
 
     def begin_stop(self, *, for_good: bool) -> None:
-        """Ask the actor to end. For good: the mailbox is closed, and the messages in it are handled first."""
+        """Ask the actor to end. With `for_good`, close the mailbox; the messages in it are handled first."""
         if for_good:
             self.address.mailbox.close()
         super().begin_stop(for_good=for_good)
@@ -110,7 +110,7 @@ class ActorChild(Child):
         self._wake()
 
     def want(self, desired: Desired) -> None:
-        """Suspend or resume the present instance: it sees `desired` between two messages."""
+        """Suspend or resume the present instance, which reads `desired` between two messages."""
         self.desired = desired
         self._wake()
 
@@ -118,27 +118,27 @@ class ActorChild(Child):
         self.address.mailbox.send_urgent(WAKE)
 
     def reopen(self) -> None:
-        """Take messages; they wait until the instance has started."""
+        """Accept messages. They wait in the mailbox until the instance has started."""
         self.address.mailbox.reopen()
 
     def close(self, reason: str) -> None:
-        """Refuse messages and drop those that wait."""
+        """Refuse new messages and drop the waiting ones."""
         super().close(reason)
         self.address.close(reason)
 
     def unregister(self) -> None:
-        """Leave the system's tables; the address may be given another actor."""
+        """Remove the child from the system's tables. The address can then be bound to another actor."""
         super().unregister()
         self.address.wheel = None
 
     def ask_health(self, check: Pending) -> None:
-        """Ask the actor, ahead of its messages."""
+        """Send the health check to the actor, ahead of its messages."""
         if self.state in UP:
             self.address.mailbox.send_urgent((HEALTH_CHECK, 0.0, check))
 
 
 class TaskChild(Child):
-    """A plain async function; it counts as started when it is called."""
+    """A plain async function. The child counts as started when the function is called."""
 
     __slots__ = ("_may_end", "_run")
 
@@ -148,7 +148,7 @@ class TaskChild(Child):
         self._may_end = spec.may_end
 
     async def _start(self) -> None:
-        handling.set(None)  # the handler that added this task, if one did, does not wait for it
+        handling.set(None)  # a handler that added this task does not wait for the task
         self.move(State.RUNNING)
 
     def _work(self) -> Awaitable[None]:
@@ -165,6 +165,6 @@ class TaskChild(Child):
         self._stop_start()  # a task has no messages to handle first
 
     def ask_health(self, check: Pending) -> None:
-        """A task that runs is healthy; it has no loop that could answer."""
+        """Reply at once that a running task is healthy: a task has no loop that could answer."""
         if self.state in UP:
             check.reply(Health.HEALTHY)

@@ -1,8 +1,8 @@
-"""The stable side of an actor: its address and mailbox, which stay when an instance crashes.
+"""The address and the mailbox of an actor, which outlive each instance of the actor.
 
-Instances of the actor come and go behind an `Address`. Messages wait in its mailbox meanwhile, so a restart loses
-none of them. This module also says what happens to the message that was being handled when its actor crashed
-(`OnCrash`, `Address.resolve_current`), and to messages that are never handled (`DeadLetter`).
+While a crashed instance is replaced, messages wait in the mailbox, so a restart loses none of them. This module
+also decides what happens to the message that was being handled when its actor crashed (`OnCrash`,
+`Address.resolve_current`), and to messages that are never handled (`DeadLetter`).
 """
 
 from collections import deque
@@ -22,37 +22,37 @@ from alysd.nurseries.mailbox import Mailbox, Overflow, OverflowPolicy
 from alysd.nurseries.trace import TracedMessage, carry, traces
 
 Entry = tuple[object, float, Pending | None]
-"""A message, the `perf_counter()` at which it was sent, and the waiting ask if it is one.
+"""A message, the `perf_counter()` at which it was sent, and for an ask its `Pending`.
 
-A plain tuple, because one is created for every message and a slotted object is ten times as expensive.
+It is a plain tuple: one is created for every message, and an object with slots costs ten times as much.
 """
 
 DEAD_LETTERS_KEPT = 32
-"""Dead letters kept per actor: the newest. All of them are counted."""
+"""Number of dead letters kept per actor, the newest ones. All dead letters are counted."""
 
 
 class OnCrash(Enum):
-    """The fate of the message during which its actor crashed. The asker of an ask always gets the error."""
+    """What happens to a tell whose handling crashed the actor. The asker of an ask always gets the error."""
 
     DROP = "drop"
-    """It becomes a dead letter."""
+    """The message becomes a dead letter."""
     RETRY = "retry"
-    """The next instance handles it again, once: after a second crash it becomes a dead letter."""
+    """The next instance handles the message once more. After a second crash the message becomes a dead letter."""
 
 
 @attrs.frozen
 class DeadLetter:
-    """A message that was sent, or offered to a full mailbox, but not handled to its end."""
+    """A message that was sent, or offered to a full mailbox, and whose handling was not completed."""
 
     to: str
     message: object
     reason: str
     waited: float
-    """Seconds between sending it and giving it up."""
+    """Seconds from sending the message until it was given up."""
 
 
 class Inbox(Mailbox[Entry]):
-    """The mailbox of an actor: it keeps dead letters and tells askers when their message is dropped."""
+    """The mailbox of an actor. It keeps dead letters, and fails an ask whose message is dropped."""
 
     __slots__ = ("dead_letters", "waits_for")
 
@@ -62,7 +62,7 @@ class Inbox(Mailbox[Entry]):
         self.waits_for: list[Waiter] | None = None
 
     def drop(self, value: Entry, reason: str) -> None:
-        """Count the message, keep it as a dead letter, and fail the ask if it is one."""
+        """Count the message and keep it as a dead letter. An ask fails."""
         super().drop(value, reason)
         message, sent_at, pending = value
         if isinstance(message, TracedMessage):
@@ -86,12 +86,12 @@ class Inbox(Mailbox[Entry]):
             end_wait(sender, self)
 
     def requeue(self, entry: Entry) -> None:
-        """Put an entry that was taken back at the head of the queue."""
+        """Put an entry that the actor had taken back at the head of the queue."""
         self.queue.appendleft(entry)
         self.taken -= 1
 
     def clear_urgent(self, reason: str) -> None:
-        """Drop the urgent entries: they were meant for an instance that has ended."""
+        """Drop the urgent entries, which were meant for the instance that has ended."""
         urgent, self.urgent = self.urgent, None
         for _, _, pending in urgent or ():
             if pending is not None:
@@ -112,11 +112,11 @@ ASK_SECONDS = 5.0
 
 
 class Address(Generic[P]):
-    """Where messages of the protocol `P` are sent.
+    """The handle to which messages of the protocol `P` are sent.
 
-    `capacity` bounds the mailbox, `overflow` says what happens when it is full, and `on_crash` what happens to a
-    message that a crash interrupts. An address is created before the system, passed to everything that sends to
-    it, and bound to its actor by `actor(address, factory)` in the tree.
+    `capacity` bounds the mailbox. `overflow` says what happens when the mailbox is full, `on_crash` what happens
+    to a message that a crash interrupts. A program creates an address before the system starts, passes it to every
+    sender, and binds it to its actor with `actor(address, factory)` in the tree.
     """
 
     __slots__ = (
@@ -148,11 +148,11 @@ class Address(Generic[P]):
         self.circuit_until: float | None = None
         self.current: Entry | None = None
         self.retried: Entry | None = None
-        # Messages handled to their end, refused by a handler, and asks whose asker no longer waited.
+        # Counts: messages handled, messages refused by a handler, and asks whose asker no longer waited.
         self.handled = 0
         self.refused = 0
         self.abandoned = 0
-        # The longest time that a message waited, in seconds, from a sample of one message in 16.
+        # The longest wait of a message in the mailbox, in seconds. Only one message in 16 is measured.
         self.longest_wait = 0.0
 
     def __repr__(self) -> str:
@@ -171,14 +171,15 @@ class Address(Generic[P]):
         self.mailbox.send_nowait((carry(message) if traces.open else message, perf_counter(), None))
 
     def send(self, message: Tell[P]) -> Coroutine[Any, Any, None]:
-        """Send, waiting for space if that is the mailbox's policy. If it is cancelled, the message was not sent.
+        """Send, and wait for space if that is the overflow policy. A cancelled send has not sent the message.
 
-        To be awaited. Raises `ActorDown` when the actor is stopped, and `MailboxFull` according to the policy.
+        Returns a coroutine to await. Raises `ActorDown` when the actor is stopped, and `MailboxFull` according to
+        the policy.
         """
         return self.mailbox.send((carry(message) if traces.open else message, perf_counter(), None))
 
     async def ask(self, message: Ask[P, R], *, seconds: float = ASK_SECONDS) -> R:
-        """Send and wait for the answer, at most `seconds` in all.
+        """Send and wait for the answer, for at most `seconds` in total.
 
         Raises the handler's refusal, or a `NotAnswered`: `HandlerCrashed`, `AskTimeout`, `ActorDown` when the
         actor is stopped, `CircuitOpen` while its circuit breaker is open, `MailboxFull` according to the policy,
@@ -216,7 +217,7 @@ class Address(Generic[P]):
         raise pending.error or AskTimeout(self.name, type(message).__name__, seconds)
 
     async def _ask_full(self, wheel: Wheel, message: Ask[P, R], seconds: float) -> R:
-        """Ask when the mailbox is full: according to its policy, or in the line."""
+        """Ask although the mailbox is full: wait in the line for space, or apply the other overflow policy."""
         inbox = self.mailbox
         pending = Pending(None)
         entry: Entry = (carry(message) if traces.open else message, perf_counter(), pending)
@@ -241,11 +242,11 @@ class Address(Generic[P]):
         raise CircuitOpen(self.name, "its circuit breaker is open", max(0.0, until - trio.current_time()))
 
     def resolve_current(self, error: Exception) -> None:
-        """The instance ended while it handled a message, or a health check: decide what happens to it.
+        """Decide what happens to the message, or health check, that the instance was handling when it ended.
 
-        The asker of an ask gets `HandlerCrashed` around `error`, never `error` itself: the asker handles a
-        message of its own and would crash in turn. If `error` is a `NotAnswered` already, the asker gets that. A
-        tell is handled again or becomes a dead letter, by `on_crash`.
+        The asker of an ask gets a `HandlerCrashed` that contains `error`, never `error` itself, which would crash
+        the asker in turn. An `error` that is a `NotAnswered` is passed on unchanged. A tell is handled again or
+        becomes a dead letter, according to `on_crash`.
         """
         if self.mailbox.urgent is not None:
             self.mailbox.clear_urgent("its instance ended")
@@ -266,7 +267,7 @@ class Address(Generic[P]):
             self.mailbox.drop(entry, f"crashed its actor: {type(error).__name__}")
 
     def close(self, reason: str) -> None:
-        """The actor will take no more messages: refuse new ones, drop those that wait, and tell every asker."""
+        """Refuse new messages, drop the waiting ones, and fail every ask."""
         self.circuit_until = None
         self.mailbox.close()
         self.resolve_current(ActorDown(self.name, reason))

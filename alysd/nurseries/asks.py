@@ -1,13 +1,13 @@
 """Asks that wait for an answer: their deadlines, and the detection of cycles.
 
-An ask is a one-shot slot (`Pending`) on which its task sleeps. A channel and a cancel scope per ask would cost
-more than the rest of the ask. One timer, the `Wheel`, keeps all deadlines: they are rounded up to a tick and
-kept in buckets, so its task wakes at most once per tick however many asks wait, and not at all when none does.
-Times are those of trio's clock.
+The task of an ask sleeps until its `Pending` gets an answer or an error. A channel and a cancel scope per ask
+would cost more than the rest of the ask. One timer, the `Wheel`, holds the deadlines of all asks. It rounds them
+up to a tick and keeps them in buckets: its task wakes at most once per tick, however many asks wait, and sleeps
+when no ask waits. Times are those of trio's clock.
 
-While a handler waits, for an answer or for room in a full mailbox, its actor takes no messages. If the actor
-that it waits for waits for it in turn, directly or through others, none of them can continue. The wait that
-would close such a cycle is refused with `AskCycle`, which names the actors in it.
+While a handler waits for an answer, or for room in a full mailbox, its actor takes no messages. If two actors wait
+for each other, directly or through others, neither can continue. The wait that would close such a cycle is refused
+with `AskCycle`, which names the actors in the cycle.
 """
 
 import math
@@ -21,11 +21,11 @@ from trio.lowlevel import Abort, RaiseCancelT, Task, reschedule
 from alysd.nurseries.errors import AskCycle
 
 TICK = 0.01
-"""Seconds by which a deadline may be late: 1 % of a timeout of one second."""
+"""Seconds by which a deadline is late at most: 1 % of a timeout of one second."""
 
 
 class Pending:
-    """One ask that waits. Its task sleeps until the first `reply` or `fail`; later ones have no effect."""
+    """One waiting ask. Its task sleeps until the first call of `reply` or `fail`; later calls have no effect."""
 
     __slots__ = ("answered", "bucket", "error", "task", "value")
 
@@ -37,7 +37,7 @@ class Pending:
         self.bucket: set[Pending] | None = None
 
     def reply(self, value: object) -> None:
-        """Wake the asker with its answer, unless it no longer waits."""
+        """Wake the asker with the answer, unless the asker no longer waits."""
         task = self.task
         if task is not None:
             self.value = value
@@ -48,7 +48,7 @@ class Pending:
             reschedule(task)
 
     def fail(self, error: BaseException | None) -> None:
-        """Wake the asker with an error; `None` means that the deadline has passed."""
+        """Wake the asker with an error. `None` means that the deadline has passed."""
         self.error = error
         task = self.task
         if task is not None:
@@ -58,7 +58,7 @@ class Pending:
             reschedule(task)
 
     def abort(self, _: RaiseCancelT) -> Abort:
-        """The asker was cancelled and no longer waits."""
+        """Record that the asker was cancelled and no longer waits."""
         self.task = None
         if self.bucket is not None:
             self.bucket.discard(self)
@@ -66,7 +66,7 @@ class Pending:
 
 
 class Wheel:
-    """The deadlines of the asks of one system. `run` is its task."""
+    """The deadlines of all asks in one system. `run` is the task that enforces them."""
 
     __slots__ = ("_buckets", "_keys", "_scope")
 
@@ -76,7 +76,7 @@ class Wheel:
         self._scope: trio.CancelScope | None = None
 
     def add(self, pending: Pending, seconds: float) -> None:
-        """Expire `pending` after `seconds`, at most one `TICK` later."""
+        """Let `pending` expire after `seconds`, with a delay of at most one `TICK`."""
         key = int((trio.current_time() + seconds) / TICK) + 1
         bucket = self._buckets.get(key)
         if bucket is None:
@@ -88,7 +88,7 @@ class Wheel:
         pending.bucket = bucket
 
     async def run(self) -> None:
-        """Fail asks at their deadlines, until cancelled."""
+        """Fail each ask at its deadline, until cancelled."""
         while True:
             deadline = self._keys[0] * TICK if self._keys else math.inf
             with trio.CancelScope(deadline=deadline) as self._scope:
@@ -103,7 +103,7 @@ class Wheel:
 
 
 class Waiter(Protocol):
-    """A party that waits for others and is waited for: the mailbox of an actor."""
+    """A participant in a cycle of waits: the mailbox of an actor."""
 
     name: str
     waits_for: "list[Waiter] | None"
@@ -112,7 +112,7 @@ class Waiter(Protocol):
 handling: ContextVar[Waiter | None] = ContextVar("handling", default=None)
 """The mailbox of the actor in whose handler this code runs.
 
-Tasks that a handler starts inherit it, since the handler waits for them.
+Tasks that a handler starts inherit the value, because the handler waits for them.
 """
 
 

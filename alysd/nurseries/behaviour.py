@@ -1,7 +1,7 @@
-"""Messages, and the class that handles them.
+"""The base classes of messages, and of the actors that handle them.
 
-A protocol is an empty class that only tags types: an `Address[Counting]` takes the messages of `Counting` and no
-others, and pyright checks it. `Tell` has no answer; `Ask` names the type of its answer.
+A protocol is an empty class that serves as a type tag: pyright checks that an `Address[Counting]` gets only
+messages of the protocol `Counting`. A `Tell` has no answer; an `Ask` names the type of its answer.
 
     class Counting: ...
 
@@ -24,7 +24,7 @@ others, and pyright checks it. `Tell` has no answer; `Ask` names the type of its
         async def get_total(self, message: GetTotal) -> int:
             return self.total
 
-One task runs an instance: no handler or hook runs while another does, so an actor needs no locks.
+One task runs all handlers and hooks of an instance, one at a time, so an actor needs no locks.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -43,13 +43,13 @@ class Tell(Generic[P]):
 
 
 class Ask(Generic[P, R_co]):
-    """A message of the protocol `P` whose answer is a value of the second parameter's type."""
+    """A message of the protocol `P` whose answer has the type of the second parameter."""
 
     __slots__ = ()
 
 
 class Health(Enum):
-    """The health of a child. An actor reports one of the first three; the monitor sets the others."""
+    """The health of a child. An actor reports one of the first three values; the monitor sets the others."""
 
     HEALTHY = "Healthy"
     DEGRADED = "Degraded"
@@ -66,14 +66,14 @@ M_co = TypeVar("M_co", covariant=True)
 F = TypeVar("F", bound=Callable[..., Any])
 
 Handler = Callable[[Any, Any], Awaitable[Any]]
-"""An unbound handler: a function of the actor and the message, which returns an awaitable of the answer."""
+"""An unbound handler: a function that takes the actor and the message, and returns an awaitable of the answer."""
 
 _MARK = "alysd.nurseries.handles"
 _HOOKS = ("pre_start", "started", "pre_restart", "post_restart", "pre_stop", "stopped")
 
 
 class Handles(Generic[M_co]):
-    """What `handles` returns: a decorator typed by the message, and through it by the answer."""
+    """The decorator that `handles` returns. Its type checks the handler's message and answer."""
 
     __slots__ = ("_message",)
 
@@ -89,7 +89,7 @@ class Handles(Generic[M_co]):
         self: "Handles[Tell[Any]]", method: Callable[[A, M_co], Awaitable[None]]
     ) -> Callable[[A, M_co], Awaitable[None]]: ...
     def __call__(self, method: Any) -> Any:
-        """Mark `method` as the handler of this type of message."""
+        """Mark `method` as the handler of messages of this type."""
         method.__dict__[_MARK] = self._message
         return method
 
@@ -105,9 +105,9 @@ def handles(message: type[M]) -> Handles[M]:
 class Actor(Generic[P]):
     """The base class of actors of the protocol `P`. All hooks are optional and run in the actor's own task.
 
-    Each instance runs `pre_start` first, then (from the second instance on) `post_restart`, then `started`, then
-    it handles messages. `stopped` runs last, however the instance ended. An error in `pre_start` or
-    `post_restart` is a failed start, an error in `started` a crash; the supervisor handles both.
+    Each instance runs `pre_start`, then `post_restart` unless it is the first instance, then `started`. After that
+    it handles messages. `stopped` runs last, however the instance ended. An error in `pre_start` or `post_restart`
+    is a failed start; an error in `started` is a crash. The supervisor handles both.
     """
 
     handlers: ClassVar[Mapping[type[Any], Handler]] = MappingProxyType({})
@@ -125,30 +125,30 @@ class Actor(Generic[P]):
                 raise TypeError(f"{cls.__name__}: {known.__name__} and {name} both handle {message.__name__}")
             handlers[message] = member
         cls.handlers = MappingProxyType(handlers)
-        # Hooks that are not overridden are not awaited, which keeps spawning and restarting cheap.
+        # Only overridden hooks are awaited, which keeps starts and restarts cheap.
         cls.overridden = frozenset(name for name in _HOOKS if getattr(cls, name) is not getattr(Actor, name))
 
     async def pre_start(self) -> None:
-        """Open what the actor needs. No message is handled and no later sibling starts before this returns."""
+        """Open the resources of the actor. Messages and later siblings wait until this hook returns."""
 
     async def started(self) -> None:
-        """The actor is running. Messages are handled after this returns."""
+        """Called when the actor is running. Messages wait until this hook returns."""
 
     async def pre_restart(self, error: Exception) -> None:
-        """This instance crashed with `error`: save what the next instance needs."""
+        """Called when this instance crashed with `error`: save what the next instance needs."""
 
     async def post_restart(self) -> None:
-        """This instance follows one that ended: load what that one saved."""
+        """Called when this instance replaces an earlier one: load what the earlier one saved."""
 
     async def pre_stop(self) -> None:
-        """The actor was asked to stop. The messages left in the mailbox are handled after this."""
+        """Called when the actor was asked to stop. The messages left in the mailbox are handled afterwards."""
 
     async def stopped(self) -> None:
-        """This instance ended, by request, crash or cancellation: close what it opened.
+        """Called when this instance ended, by request, crash or cancellation: close what the instance opened.
 
-        It is shielded from cancellation for at most the child's `stop_seconds`.
+        The hook is shielded from cancellation for at most the child's `stop_seconds`.
         """
 
     async def health_check(self) -> Health:
-        """The actor's health. Called ahead of waiting messages; an error raised here is a crash."""
+        """Return the actor's health. Called ahead of waiting messages; an error raised here is a crash."""
         return Health.HEALTHY

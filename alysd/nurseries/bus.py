@@ -1,9 +1,9 @@
-"""A bus of events by type: publishers do not know the subscribers and never wait for them.
+"""A bus that passes events to subscribers by type. Publishers never wait for subscribers and do not know them.
 
     with bus.subscribe(BlockImported, capacity=64) as events:
         async for event in events: ...
 
-A subscriber that is too slow loses its oldest events; its channel counts them in `dropped`.
+A subscriber that is too slow loses its oldest events; `events.dropped` counts them.
 """
 
 from collections.abc import Callable, Collection, Generator, Mapping
@@ -21,7 +21,7 @@ E = TypeVar("E")
 
 @attrs.frozen(str=False)
 class NotPermitted(Refusal):
-    """`name` may not `operation` events of type `event`."""
+    """`name` has no permission for `operation` ("publish" or "subscribe to") on events of type `event`."""
 
     name: str
     operation: str
@@ -53,23 +53,24 @@ class Rate:
 
 @attrs.frozen
 class BusRules:
-    """Permissions by name to publish and to subscribe, and rate limits. Everything not listed is allowed.
+    """Permissions to publish and to subscribe, and rate limits, all by name. Everything not listed is allowed.
 
-    Publishers and subscribers state their own names, which is enough inside one process. `envelope` authenticates
-    messages from other processes.
+    Publishers and subscribers state their own names, which nothing verifies: inside one process that is enough.
+    `envelope` authenticates messages from other processes.
     """
 
     publishers: Mapping[type[Any], Collection[str]] = attrs.field(factory=dict[type[Any], Collection[str]])
-    """For an event type, the names that may publish it."""
+    """By event type: the names that may publish it."""
     subscribers: Mapping[type[Any], Collection[str]] = attrs.field(factory=dict[type[Any], Collection[str]])
-    """For an event type, the names that may subscribe to it."""
+    """By event type: the names that may subscribe to it."""
     rates: Mapping[str, Rate] = attrs.field(factory=dict[str, Rate])
-    """For a publisher, its rate limit."""
+    """By name of the publisher: its rate limit."""
 
 
 Filter = Callable[[str, object, str], bool]
-"""A function of publisher, event and subscriber: whether this subscriber gets the event. Tests simulate a network
-partition with one."""
+"""A function of publisher, event and subscriber that says whether the subscriber gets the event.
+
+Tests use filters to simulate a network partition."""
 
 
 @attrs.frozen(eq=False)
@@ -87,7 +88,7 @@ class Bus:
         self.name = name
         self.rules = rules or BusRules()
         self.filters: list[Filter] = []
-        # Events published, and deliveries that a filter prevented.
+        # Counts: published events, and deliveries that a filter prevented.
         self.published = 0
         self.filtered = 0
         self._subscribers: dict[type[Any], list[Subscription]] = {}
@@ -96,7 +97,7 @@ class Bus:
     def publish(self, event: object, *, sender: str = "") -> None:
         """Pass `event` to every subscriber of its type. Never waits.
 
-        Raises `NotPermitted` or `TooManyEvents` according to the rules; then no subscriber has got it.
+        Raises `NotPermitted` or `TooManyEvents` according to the rules, before any subscriber gets the event.
         """
         types = type(event).__mro__
         for event_type in types:
@@ -115,7 +116,8 @@ class Bus:
     def subscribe(self, event_type: type[E], *, capacity: int = 64, name: str = "") -> Generator[Mailbox[E]]:
         """Receive the events of a type that are published while the block runs.
 
-        At most `capacity` events wait; then the oldest is dropped and counted. Raises `NotPermitted`.
+        At most `capacity` events wait in the channel; one more drops and counts the oldest. Raises `NotPermitted`
+        when the rules do not allow the subscription.
         """
         _check(self.rules.subscribers, event_type, name, "subscribe to")
         channel: Mailbox[E] = Mailbox(f"{self.name}/{event_type.__name__}", capacity, Overflow.DROP_OLDEST)
@@ -130,7 +132,7 @@ class Bus:
                 del self._subscribers[event_type]
 
     def _spend(self, sender: str, rate: Rate) -> None:
-        """Take one event from the sender's token bucket, which refills up to its burst."""
+        """Take one token from the sender's bucket, which holds at most `burst`. Raises `TooManyEvents`."""
         now = trio.current_time()
         left, at = self._allowances.get(sender, (float(rate.burst), now))
         left = min(float(rate.burst), left + (now - at) * rate.per_second)

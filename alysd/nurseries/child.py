@@ -2,18 +2,16 @@
 
 Uninitialized -> Starting -> Running <-> Suspended
                     |           |
-               StartFailed   Crashed ----> Stopping begins every requested end, Stopped completes it
+               StartFailed   Crashed        A requested end: any of them -> Stopping -> Stopped
                     |           |
                     +-> Backoff -> Restarting -> Running
                     +-> Failed                   (for good: policy Never, or the supervisor gave up)
 
-Where a child is in its life is its `state`; where it should be is its `desired`. Both together say everything
-about it: whether its task runs (`alive`), whether it has been up (`came_up`), whether it was asked to stop
-(`stopping`).
+`state` says where a child is in its life, `desired` where it should be. Everything else about its life is derived:
+`alive` (its task runs), `came_up` (an instance has been up), `stopping` (it was asked to stop).
 
-A failure inside an instance is caught here and nowhere else in a program that uses this runtime. The supervisor
-decides what follows from it (`restart.decide`); where only this child is concerned, the child restarts itself in
-the same task.
+This module is the only place that catches failures of an instance. The supervisor decides about each of them
+(`restart.decide`). If only this child has to restart, it does so by itself, in the same task.
 """
 
 import logging
@@ -38,11 +36,11 @@ from alysd.nurseries.trace import Tracer, Unrecorded
 logger = logging.getLogger("alysd.nurseries")
 
 CHECKPOINT_FAILURES = 16
-"""Failures in a row after which the child's task executes a checkpoint, even if no restart waited before."""
+"""Failures in a row after which the child's task executes a checkpoint, even if every restart was immediate."""
 
 
 class State(Enum):
-    """Where a child is in its life."""
+    """The stages in the life of a child."""
 
     UNINITIALIZED = "Uninitialized"
     STARTING = "Starting"
@@ -56,7 +54,7 @@ class State(Enum):
     FAILED = "Failed"
     SUSPENDED = "Suspended"
 
-    # Each member exists once, so it can be hashed by identity, which keeps the check of a transition cheap.
+    # Hashing by identity is safe, because each member exists once, and it makes the check of a transition cheap.
     __hash__ = object.__hash__
 
 
@@ -87,23 +85,26 @@ _ACTIVE = UP | _STARTING | {State.STOPPING}
 """States in which the child has a task, whether or not the task has run yet."""
 _FAILURES = frozenset({State.FAILED, State.CRASHED, State.START_FAILED})
 _AWAITING_GROUP = frozenset({State.CRASHED, State.START_FAILED, State.BACKOFF})
-"""States of a child without a task whose group stops, or waits, to start again."""
+"""States that a child without a task can have while its group is being restarted."""
 
 
 class Desired(Enum):
-    """Where the supervisor, or an operator, wants a child to be."""
+    """The state in which the supervisor or an operator wants a child to be."""
 
     UP = "up"
     """The supervisor starts the child whenever it has no task."""
     SUSPENDED = "suspended"
-    """As `UP`, but the present instance handles no messages. The next instance is wanted `UP`."""
+    """As `UP`, but the present instance handles no messages. For the next instance it is `UP` again."""
     DOWN = "down"
-    """The child stays as it is when it has ended: stopped by an operator, failed for good, or done."""
+    """The supervisor does not start the child: it was stopped by an operator, has failed for good, or is done."""
 
 
 @attrs.frozen
 class Change:
-    """The child `name` went from `old` to `new` `at` seconds of trio's clock; `error` says why it failed."""
+    """The child `name` changed from state `old` to `new` at the time `at` of trio's clock.
+
+    `error` is the reason if the child failed.
+    """
 
     name: str
     old: State
@@ -113,7 +114,7 @@ class Change:
 
 
 Observer = Callable[[Change], None]
-"""Called with every change, in the task that makes it: it must return quickly and must not raise."""
+"""A function called with every change, in the task that makes it. It must return quickly and must not raise."""
 
 
 @attrs.define
@@ -131,26 +132,26 @@ class Runtime:
 
 
 class Parent(Protocol):
-    """The part of a supervisor that its children call."""
+    """The methods of a supervisor that its children call."""
 
     def child_failed(self, child: "Child", error: Exception, *, stopping: bool) -> float | None:
-        """The child failed, while it was `stopping` or not.
+        """Report that the child failed; `stopping` says whether it had been asked to stop.
 
         Returns the seconds after which the child restarts itself, or `None` if it must not.
         """
         ...
 
     def child_changed(self) -> None:
-        """The state of some child changed, or its task ended."""
+        """Report that the state of a child changed, or that its task ended."""
         ...
 
     def child_finished(self, child: "Child") -> None:
-        """The child, a task that may end, has ended by itself."""
+        """Report that the child, a task with `may_end`, has ended by itself."""
         ...
 
 
 class Child(ABC):
-    """A child at run time. Its task is `live`."""
+    """A child at run time. Its task runs `live`."""
 
     __slots__ = (
         "_injected",
@@ -176,18 +177,18 @@ class Child(ABC):
         self.runtime = runtime
         self.state = State.UNINITIALIZED
         self.desired = Desired.UP
-        # The scope of the instance, or of the wait for the next one; None when the task has not run or has ended.
+        # The cancel scope of the instance, or of the wait for the next one; None before and after the task.
         self.scope: trio.CancelScope | None = None
-        # When an instance came up last; None if none has since the supervisor started the child.
+        # When the newest instance came up; None if none has come up since the supervisor started the child.
         self.up_since: float | None = None
-        # The error that the instance is about to be cancelled for.
+        # The error given to `inject`, for which the instance is being cancelled.
         self._injected: Exception | None = None
-        # Failures in a row, as the restart policy counts them; restarts since the beginning.
+        # Failures in a row, as the restart policy counts them, and restarts since the system started.
         self.failures = 0
         self.restarts = 0
         self.last_error: Exception | None = None
         self.failed_at = 0.0
-        # Seconds that the instance that failed last had been up.
+        # Seconds for which the last failed instance had been up.
         self.lived = 0.0
         self.health = Health.UNKNOWN
         self.instance_type: type[object] = type(None)
@@ -210,7 +211,7 @@ class Child(ABC):
 
     @property
     def came_up(self) -> bool:
-        """Whether an instance came up since the supervisor started the child; it may have failed again since."""
+        """Whether any instance came up since the supervisor started the child, even if it has failed again."""
         return self.up_since is not None
 
     @property
@@ -240,16 +241,16 @@ class Child(ABC):
                 logger.error("the observer failed on %s: %r", self.name, raised, exc_info=raised)
         self.parent.child_changed()
 
-    # What the supervisor calls
+    # Called by the supervisor
 
     def launch(self) -> None:
-        """Prepare the start of the child's task: `live` has to be started right after this."""
+        """Prepare the start of the child's task. The caller has to start `live` right afterwards."""
         self.up_since = None
         self._injected = None
         self._next_instance()
 
     def begin_stop(self, *, for_good: bool) -> None:  # noqa: ARG002  only a child that keeps messages cares
-        """Ask the child to end; not `for_good` means that another instance will follow. Returns at once."""
+        """Ask the child to end. Unless it ends `for_good`, another instance will follow. Returns at once."""
         if self.state in UP:
             self.move(State.STOPPING)
             self._stop_instance()
@@ -260,30 +261,30 @@ class Child(ABC):
             self.scope.cancel()
 
     def enter_backoff(self, seconds: float) -> None:  # noqa: ARG002  an actor tells its askers
-        """The next instance is `seconds` away; this child's task or the supervisor's waits for that long."""
+        """Change to BACKOFF for `seconds`. The caller, this child's task or the supervisor's, does the waiting."""
         self.move(State.BACKOFF)
 
     def reopen(self) -> None:  # noqa: B027
-        """The supervisor is about to start the child: the opposite of `close`."""
+        """Undo `close`: the supervisor is about to start the child."""
 
     def close(self, reason: str) -> None:  # noqa: ARG002  an actor tells its askers
-        """The child has ended and will not restart: release what it keeps over restarts."""
+        """Release what the child keeps over restarts: it has ended and will not restart."""
         if self.state in _AWAITING_GROUP and not self.alive:
             self.move(State.STOPPED)
 
     def unregister(self) -> None:
-        """Leave the system's tables."""
+        """Remove the child from the system's tables."""
         self.runtime.children.pop(self.name, None)
         self.runtime.failures.forget(self.name)
 
-    # What monitors and operators call
+    # Called by monitors and operators
 
     @abstractmethod
     def ask_health(self, check: Pending) -> None:
         """Have the instance reply to `check` with its `Health` as soon as it can. Returns at once."""
 
     def inject(self, error: Exception) -> None:
-        """Make the instance fail with `error` at its next checkpoint, as if it had raised it."""
+        """Make the instance fail at its next checkpoint, as if it had raised `error`."""
         self._injected = error
         if self.scope is not None:
             self.scope.cancel()
@@ -332,28 +333,28 @@ class Child(ABC):
 
     @abstractmethod
     def _work(self) -> Awaitable[None]:
-        """Run the instance until it has stopped as asked."""
+        """Run the instance until it was asked to stop and has stopped."""
 
     async def _end_instance(self, failure: Exception | None) -> None:  # noqa: B027
-        """The instance ended, by `failure` or as it was asked to: let it release what it has."""
+        """Let the ended instance release its resources. `failure` is `None` if it ended as it was asked to."""
 
     @abstractmethod
     def _stop_instance(self) -> None:
         """Ask the instance, which is up, to end. Returns at once."""
 
     def _stop_start(self) -> None:
-        """End a start that is under way: nothing is lost by cancelling it."""
+        """Cancel a start that has not finished, which loses nothing."""
         if self.scope is not None:
             self.scope.cancel()
 
     def _cause(self, raised: BaseException) -> Exception | None:
-        """The failure that ended the instance, or `None` if it was made to stop."""
+        """The failure that ended the instance, or `None` if it was asked to stop or cancelled from above."""
         if isinstance(raised, Exception):
             return _unwrapped(raised)
         return None if self.stopping else self._injected
 
     def _unexpected_end(self, *, cancelled: bool) -> Exception | None:
-        """The failure that an end without an exception means: `None` for a wanted end."""
+        """The failure of an instance that ended without an exception, or `None` if its end was requested."""
         if self.stopping:
             return None
         if cancelled and self._injected is not None:
@@ -373,22 +374,22 @@ class Child(ABC):
         return self.parent.child_failed(self, error, stopping=stopping)
 
     def handled(self) -> int:
-        """Messages that this instance has handled, for the restart policy."""
+        """The number of messages that this instance has handled, which the restart policy asks for."""
         return 0
 
     async def _back_off(self, seconds: float) -> bool:
-        """Wait before the next instance. False when the child was told to stop meanwhile."""
+        """Wait `seconds` before the next instance. Returns false if the child was asked to stop meanwhile."""
         self.enter_backoff(seconds)
         with trio.CancelScope() as self.scope:
             await trio.sleep(seconds)
         return not self.scope.cancel_called
 
     def _leave(self) -> None:
-        """The task ends: a child that failed keeps that state, any other is stopped.
+        """Set the final state at the end of the task: a failed child keeps its state, any other becomes STOPPED.
 
-        A child that was cut off by a cancellation from above ends here too.
+        This also covers a child that was cancelled from above.
         """
-        finished = self.state in UP and self.desired is Desired.DOWN  # nobody asked for its end
+        finished = self.state in UP and self.desired is Desired.DOWN  # ended by itself
         if self.state not in _FAILURES:
             if self.state in UP or self.state in _STARTING:
                 self.move(State.STOPPING)

@@ -1,7 +1,8 @@
 """Messages between processes: envelopes, their authentication, and the endpoint that receives them.
 
-Inside a process a message needs no envelope. Between processes its id, sender and time travel with it. The program
-provides the encoding (`Codec`); `seal` and `unseal` guarantee that a holder of the key sent the bytes unchanged.
+Inside a process a message needs no envelope. Between processes an envelope adds its id, sender and time. The
+program provides the encoding (`Codec`). `seal` and `unseal` guarantee that a holder of the key sent exactly these
+bytes.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ _PROCESS = f"{os.getpid():x}-{os.urandom(4).hex()}"
 _numbers = count(1)
 
 TAG_BYTES = 32
-"""Bytes of the tag that a seal prepends: HMAC-SHA256."""
+"""Length in bytes of the HMAC-SHA256 tag that `seal` prepends."""
 
 KEY_BYTES = 32
 """Minimum length of a key in bytes, as RFC 2104 recommends for SHA-256."""
@@ -41,12 +42,12 @@ class Envelope:
     created_at: float
     """Unix seconds on the sender's clock."""
     message_id: str = attrs.field(factory=lambda: f"{_PROCESS}-{next(_numbers)}")
-    """Unique: an id of the process and a count."""
+    """A unique id, made of an id of the process and a count."""
     correlation_id: str | None = None
-    """The id of the message that this one answers, or was caused by."""
+    """The id of the message that this one answers or results from."""
     priority: Priority = Priority.NORMAL
     timeout: float | None = None
-    """Seconds after `created_at` at which the message expires."""
+    """Seconds from `created_at` until the message expires; `None`: it never expires."""
     retry_count: int = 0
     trace: TraceContext | None = attrs.field(factory=current_trace)
 
@@ -63,7 +64,7 @@ class Envelope:
         )
 
     def again(self) -> "Envelope":
-        """The same message for another attempt: `retry_count` is one more."""
+        """The same message for another attempt, with `retry_count` increased by one."""
         return attrs.evolve(self, retry_count=self.retry_count + 1)
 
     def expired(self, now: float) -> bool:
@@ -72,24 +73,24 @@ class Envelope:
 
 
 class Codec(Protocol):
-    """Encodes envelopes as bytes and decodes them. Provided by the program."""
+    """The encoding of envelopes as bytes. Provided by the program."""
 
     def encode(self, envelope: Envelope) -> bytes:
-        """The envelope as bytes."""
+        """Encode the envelope."""
         ...
 
     def decode(self, data: bytes) -> Envelope:
-        """The envelope in the bytes. Raises a `Refusal` when they hold none."""
+        """Decode an envelope. Raises a `Refusal` for bytes that are not the encoding of one."""
         ...
 
 
 def seal(key: bytes, data: bytes) -> bytes:
-    """The data behind a tag that only a holder of the key can compute (HMAC-SHA256, RFC 2104)."""
+    """Prepend a tag to the data that only a holder of the key can compute (HMAC-SHA256, RFC 2104)."""
     return _tag(key, data) + data
 
 
 def unseal(key: bytes, sealed: bytes) -> bytes:
-    """The sealed data. Raises `NotAuthentic` unless its tag was computed with this key."""
+    """Check and remove the tag. Raises `NotAuthentic` unless it was computed for this data with this key."""
     tag, data = sealed[:TAG_BYTES], sealed[TAG_BYTES:]
     if not hmac.compare_digest(tag, _tag(key, data)):
         raise NotAuthentic("the seal is missing, or was made with another key or for other data")
@@ -103,16 +104,16 @@ def _tag(key: bytes, data: bytes) -> bytes:
 
 
 LONGEST = 60.0
-"""The longest `timeout` accepted, in seconds; ids are remembered accordingly."""
+"""The longest `timeout` accepted, in seconds. The time for which ids are remembered follows from it."""
 
 REMEMBERED = 65536
-"""Ids remembered at most, some 10 MB: a thousand messages per second for `LONGEST` seconds."""
+"""The largest number of ids remembered, some 10 MB: about 1,000 messages per second for `LONGEST` seconds."""
 
 
 class InboundEndpoint:
-    """Receives messages from other processes: checks size, seal, age and repetition, then delivers them.
+    """Receives messages from other processes: checks size, seal and age, refuses repetitions, delivers the rest.
 
-    `deliver` is called with each envelope that passes: a holder of the key sent it.
+    It calls `deliver` with each accepted envelope.
     """
 
     def __init__(
@@ -129,15 +130,15 @@ class InboundEndpoint:
         self._deliver = deliver
         self._max_bytes = max_bytes
         self._remembered = remembered
-        # For each id, the time from which it need not be remembered: the message would have expired by then.
+        # Ids of received messages, with the time at which each can be forgotten: the message has expired by then.
         self._seen: dict[str, float] = {}
 
     def receive(self, sealed: bytes, now: float) -> None:
         """Receive bytes from another process at `now` (Unix seconds).
 
         Raises `NotAuthentic` for an invalid seal or a repeated message. Raises `Refusal` for a message that is too
-        large, does not decode, has no timeout of at most `LONGEST`, is expired or from the future, or is one
-        more than `REMEMBERED` within the time that ids are kept.
+        large, cannot be decoded, has no timeout or one longer than `LONGEST`, has expired, or is from the future;
+        and when `REMEMBERED` ids are already remembered.
         """
         if len(sealed) > self._max_bytes:
             raise Refusal(f"the message has {len(sealed)} bytes; at most {self._max_bytes} are accepted")

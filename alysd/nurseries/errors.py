@@ -3,22 +3,22 @@
 NurseryError
 ├─ Refusal              raised by a handler: the asker gets it, the actor continues
 │  └─ UnknownMessage    the actor has no handler for this type of message
-├─ NotAnswered          a message was not accepted, or an ask not answered; the sender is not at fault
+├─ NotAnswered          the message was not accepted or not answered; the sender is not at fault
 │  ├─ MailboxFull       the mailbox is full, and its policy does not wait (also a trio.WouldBlock)
-│  ├─ ActorDown         stopped, failed for good or not started (also a trio.BrokenResourceError)
-│  │  └─ CircuitOpen    down until its circuit breaker tries again
+│  ├─ ActorDown         the actor is stopped, failed for good or not started (also a trio.BrokenResourceError)
+│  │  └─ CircuitOpen    the actor is down until its circuit breaker tries again
 │  ├─ HandlerCrashed    the actor crashed while it handled this message; `__cause__` is its error
 │  ├─ AskTimeout        no answer in time (also a trio.TooSlowError)
-│  └─ AskCycle          actors would wait for each other for ever
+│  └─ AskCycle          the actors would wait for each other for ever
 ├─ Fatal                raised by a child when no restart can help: every supervisor above gives up
 ├─ ChildEnded           a child returned without being asked to stop
 ├─ HandlerTooSlow       a handler took longer than its actor's spec allows (also a trio.TooSlowError)
 ├─ HealthCheckFailed    the monitor found the child stuck or unhealthy, and restarts it
 ├─ BudgetSpent          a supervisor gave up: more restarts than its intensity allows, or a fatal error
 ├─ SystemFailed         the root gave up; `__cause__` is the error of the child that failed first
-├─ SpecError            an invalid tree: what is wrong, and where
-├─ UnknownChild         no child of that name
-├─ WrongState           an operation that the child's state or kind does not allow
+├─ SpecError            the tree is invalid; the text names the child and the rule
+├─ UnknownChild         no child has that name
+├─ WrongState           the child's state or kind does not allow the operation
 └─ IllegalTransition    a change of state that is not in the table
 """
 
@@ -33,7 +33,7 @@ class NurseryError(Exception):
 
 
 class NotAnswered(NurseryError):
-    """The message was not handled to its end, and the sender is not at fault. The sender decides what to do."""
+    """The message was not handled, or not completely. The sender is not at fault, and decides what to do."""
 
 
 class Refusal(NurseryError):
@@ -68,7 +68,7 @@ class MailboxFull(NotAnswered, trio.WouldBlock):
 
 @attrs.frozen(str=False)
 class ActorDown(NotAnswered, trio.BrokenResourceError):
-    """The actor `name` takes no messages, and will not without intervention; `reason` says why."""
+    """The actor `name` accepts no messages until someone intervenes; `reason` says why."""
 
     name: str
     reason: str
@@ -91,7 +91,7 @@ class CircuitOpen(ActorDown):
 class HandlerCrashed(NotAnswered):
     """The actor `name` crashed with `error` while it handled this message.
 
-    It is a `NotAnswered`, so that the crash of one actor does not crash the actors that asked it.
+    It is a `NotAnswered`: an asker does not crash because the actor that it asked has crashed.
     """
 
     name: str
@@ -115,7 +115,7 @@ class AskTimeout(NotAnswered, trio.TooSlowError):
 
 @attrs.frozen(str=False)
 class AskCycle(NotAnswered):
-    """The wait would close a cycle of actors, each in a handler that waits for the next: `names` in order."""
+    """The wait would close a cycle of actors (`names`), each in a handler that waits for the next one."""
 
     names: tuple[str, ...]
 
@@ -147,7 +147,10 @@ class HandlerTooSlow(NurseryError, trio.TooSlowError):
 
 @attrs.frozen(str=False)
 class HealthCheckFailed(NurseryError):
-    """The child `name` failed too many health checks in a row; the monitor makes it fail with this error."""
+    """The child `name` failed too many health checks in a row.
+
+    The monitor makes the child fail with this error.
+    """
 
     name: str
     failures: int
@@ -196,7 +199,7 @@ class UnknownChild(NurseryError):
 
 @attrs.frozen(str=False)
 class WrongState(NurseryError):
-    """The `operation` is not possible on the child `name`; `reason` says why."""
+    """The `operation` is not possible for the child `name`; `reason` says why."""
 
     name: str
     operation: str
@@ -208,7 +211,7 @@ class WrongState(NurseryError):
 
 @attrs.frozen(str=False)
 class IllegalTransition(NurseryError):
-    """The child `name` cannot go from state `old` to state `new`: `TRANSITIONS` does not have the change."""
+    """The child `name` cannot go from state `old` to state `new`, because `TRANSITIONS` does not allow it."""
 
     name: str
     old: str
@@ -227,7 +230,7 @@ def leaf_of(error: BaseException) -> BaseException:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The error that came first: inside exception groups, and below supervisors that gave up."""
+    """The error that occurred first: `error` without exception groups and without supervisors that gave up."""
     error = leaf_of(error)
     while isinstance(error, BudgetSpent) and error.__cause__ is not None:
         error = leaf_of(error.__cause__)

@@ -1,10 +1,11 @@
-"""The failures of a system: classified, counted, logged and kept.
+"""The log of a system's failures: it classifies, counts, logs and keeps them.
 
-A supervisor only adds a failure and goes on. A task beside the tree classifies, counts and logs it soon after, so
-that formatting a traceback does not delay the next instance. Every read of the log first processes what was added.
+A supervisor only adds a failure to the log. A task outside the tree classifies, counts and logs it soon
+afterwards, so that formatting a traceback does not delay the restart. Every read of the log processes the added
+failures first.
 
-The kind of a failure and its recommended recovery are for the reader of the statistics and for `patterns`. They do
-not change what a supervisor does: it restarts by the child's policy, whatever the kind.
+The kind of a failure and its recommended recovery inform the reader of the statistics, and `patterns`. They do not
+change what a supervisor does: the child's restart policy applies to failures of every kind.
 """
 
 import errno
@@ -45,7 +46,7 @@ class Recovery(Enum):
 
     RESTART = "restart it"
     RESTART_LATER = "restart it, with growing delays"
-    SHED_LOAD = "send less, or give it a larger mailbox"
+    SHED_LOAD = "send less, or enlarge the mailbox"
     FREE_RESOURCES = "free disk, memory or file descriptors first"
     REPAIR_DEPENDENCY = "repair what it depends on"
     CORRECT_CONFIGURATION = "correct the configuration; no restart helps"
@@ -70,7 +71,7 @@ RECOVERIES: Mapping[FailureKind, Recovery] = MappingProxyType(
 """The recommended recovery for each kind."""
 
 Rule = tuple[type[BaseException], FailureKind]
-"""Errors of the type, and of types derived from it, are of the kind."""
+"""A type of errors, and the kind of all errors of that type or of a subclass."""
 
 GENERAL_RULES: tuple[Rule, ...] = (
     (HealthCheckFailed, FailureKind.HEALTH_CHECK),
@@ -89,7 +90,7 @@ _EXHAUSTED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, 
 
 @attrs.frozen
 class Classifier:
-    """Assigns a kind to an error: by the program's `rules`, then by the general rules, else `PANIC`."""
+    """Assigns a kind to an error: by the program's `rules`, then by the general rules, and otherwise `PANIC`."""
 
     rules: Sequence[Rule] = ()
 
@@ -105,12 +106,12 @@ class Classifier:
 
 
 RECENT_OF_A_CHILD = 16
-"""Failures kept per child: enough to find a rhythm in them."""
+"""Failures kept per child: enough to detect a rhythm."""
 
 
 @attrs.frozen
 class FailureRecord:
-    """One failure of `child`, `at` seconds of trio's clock, after it had been up for `uptime` seconds."""
+    """One failure of `child`, at the time `at` of trio's clock, after `uptime` seconds."""
 
     child: str
     kind: FailureKind
@@ -118,10 +119,10 @@ class FailureRecord:
     """The type and the text of the error."""
     at: float
     uptime: float
-    """0 when it failed to start or was stopping."""
+    """Seconds for which the instance had been up; 0 if it failed while starting or stopping."""
     outcome: Outcome
     delay: float
-    """Seconds until its restart, if it was restarted."""
+    """Seconds from the failure to the restart; 0 if the child was not restarted."""
 
     @property
     def recovery(self) -> Recovery:
@@ -131,17 +132,17 @@ class FailureRecord:
 
 @attrs.define
 class ChildHistory:
-    """The failures of one child: all are counted, the newest are kept."""
+    """The failures of one child. All are counted, the newest are kept."""
 
     failures: int = 0
     outcomes: Counter[Outcome] = attrs.field(factory=Counter[Outcome])
     kinds: Counter[FailureKind] = attrs.field(factory=Counter[FailureKind])
     recent: deque[FailureRecord] = attrs.field(factory=lambda: deque[FailureRecord](maxlen=RECENT_OF_A_CHILD))
     uptime: float = 0.0
-    """Seconds that all failed instances had been up, in total."""
+    """Total uptime of all failed instances, in seconds."""
 
     def mean_uptime(self) -> float:
-        """Seconds that a failed instance had been up, on average."""
+        """Mean uptime of the failed instances, in seconds."""
         return self.uptime / self.failures if self.failures else 0.0
 
     def add(self, record: FailureRecord) -> None:
@@ -154,18 +155,19 @@ class ChildHistory:
 
 
 RECENT = 1024
-"""Failures kept for the whole system: the newest. With the default intensity, one supervisor takes at least 17
-minutes to fill it."""
+"""Failures kept for the whole system, the newest ones.
+
+With the default intensity, one supervisor needs at least 17 minutes for so many failures."""
 
 _LEVELS = {Outcome.LEFT: logging.ERROR, Outcome.ESCALATED: logging.ERROR}
 
 
 LATER = 0.05
-"""Seconds between a failure and its log line, so that the restart comes first."""
+"""Seconds between a failure and its log line. The restart has priority."""
 
 
 class Failure(NamedTuple):
-    """An entry that a supervisor adds to the log: `child` failed with `error` at `at`, after `uptime` seconds."""
+    """A supervisor's entry for the log: `child` failed with `error` at the time `at`, after `uptime` seconds."""
 
     child: str
     error: Exception
@@ -176,7 +178,7 @@ class Failure(NamedTuple):
 
 
 class FailureLog:
-    """All failures of a system. Keeps at most `RECENT`, and `RECENT_OF_A_CHILD` for each child."""
+    """The failures of a system. It keeps `RECENT` failures in all, and `RECENT_OF_A_CHILD` for each child."""
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
@@ -203,12 +205,12 @@ class FailureLog:
             self._arrived.unpark_all()
 
     def forget(self, child: str) -> None:
-        """Delete the history of a child that was removed; its failures among the `recent` ones stay."""
+        """Delete the history of a removed child. Its failures in `recent` stay."""
         self.flush()
         self._children.pop(child, None)
 
     async def run(self) -> None:
-        """Process added failures, until cancelled."""
+        """Process failures soon after they are added, until cancelled."""
         while True:
             await self._arrived.park()
             await trio.sleep(LATER)
@@ -239,6 +241,6 @@ class FailureLog:
                 failure.outcome.value,
                 failure.delay,
                 record.error,
-                # Only the traceback says where a panic comes from; the text of other kinds is enough.
+                # Only the traceback shows the origin of a panic. For other kinds the text is enough.
                 exc_info=failure.error if record.kind is FailureKind.PANIC else None,
             )

@@ -24,7 +24,7 @@ class Balance(Enum):
     ROUND_ROBIN = "round robin"
     """Each member in turn."""
     LEAST_LOADED = "least loaded"
-    """The member with the fewest messages, queued or being handled; in turn among equals."""
+    """The member with the fewest messages, queued or being handled. Members with equally many take turns."""
 
 
 class Group(Generic[P]):
@@ -67,7 +67,7 @@ def _load(member: Address[Any]) -> int:
 def pool(
     name: str, size: int, factory: Callable[[], Actor[P]], *, capacity: int = 1024, **options: Any
 ) -> tuple[Group[P], list[ActorSpec]]:
-    """A group of `size` equal actors, named `name-1` and so on, and their children for a supervisor.
+    """A group of `size` equal actors, named `name-1` and so on, and their child specs for a supervisor.
 
     `options` are those of `actor`.
     """

@@ -1,8 +1,8 @@
-"""The health monitor: asks every child for its health and restarts those that do not answer or are unhealthy.
+"""The health monitor, which asks every child for its health and restarts children that are unhealthy or silent.
 
-It runs beside the tree, not in it, so that it outlives what it watches. An actor answers between two handlers,
-ahead of its other messages; an actor whose handler never returns does not answer, nor does a supervisor whose
-task is stuck. A task child has no loop that could answer: it is healthy while it runs.
+The monitor runs outside the tree, so that it outlives the children that it watches. An actor answers between two
+messages, ahead of the waiting ones. An actor whose handler never returns does not answer; a supervisor whose task
+is stuck does not answer either. A task child has no loop that could answer, and counts as healthy while it runs.
 
     Unknown --> Healthy <--> Degraded --> Unhealthy --> Recovering --> Healthy
                                                             any of them --> ShuttingDown
@@ -31,7 +31,7 @@ INTERVALS: Mapping[Priority, float] = MappingProxyType(
 """Seconds between two checks of a child, by its priority."""
 
 TREND = 720
-"""Rounds kept for the trend: one hour of rounds every 5 s."""
+"""Number of rounds kept for the trend: one hour, with a round every 5 s."""
 
 _ENDING = frozenset({State.STOPPING, State.STOPPED})
 
@@ -44,12 +44,14 @@ class HealthRules:
     timeout: float = 2.0
     """Seconds to wait for an answer: far more than any handler should take."""
     unhealthy_after: int = 3
-    """Checks failed in a row after which a child is restarted. A late answer to the previous check ends the row:
-    an actor that handles one slow message after another is not stuck."""
+    """Failed checks in a row after which a child is restarted.
+
+    A late answer to the previous check ends the row: an actor that handles one slow message after another is not
+    stuck."""
 
 
 class HealthCheck(Pending):
-    """A health question to one instance of `child`. No task sleeps on it: the monitor reads the answer later."""
+    """A health check of one instance of `child`. No task waits for the answer: the monitor reads it later."""
 
     __slots__ = ("child", "up_since")
 
@@ -57,7 +59,7 @@ class HealthCheck(Pending):
         super().__init__(None)
         self.child = child
         self.up_since = child.up_since if child.state in UP else None
-        """The instance that was asked, by the time at which it came up; `None` when no instance was up."""
+        """Identifies the instance that was asked: the time at which it came up, or `None` if none was up."""
 
     def reply(self, value: object) -> None:
         """Store the child's answer."""
@@ -76,7 +78,7 @@ class HealthCheck(Pending):
 
 @attrs.frozen
 class HealthChange:
-    """The health of the child `name` changed `at` seconds of trio's clock."""
+    """The health of the child `name` changed from `old` to `new`, at the time `at` of trio's clock."""
 
     name: str
     old: Health
@@ -85,7 +87,10 @@ class HealthChange:
 
 
 class HealthMonitor:
-    """Passed to `open_system`. `observer` is called with every change of health and must not raise."""
+    """The health monitor, to be passed to `open_system`.
+
+    `observer` is called with every change of health and must not raise.
+    """
 
     def __init__(
         self, rules: HealthRules | None = None, observer: Callable[[HealthChange], None] | None = None
@@ -137,13 +142,14 @@ class HealthMonitor:
             self._change(child, check.health)
         elif check.error is None and check.up_since == child.up_since:
             self._failed(check)
-        else:  # the instance that was asked has ended, or none was up: nothing is known about this one yet
+        else:  # the present instance was not the one that was asked: nothing is known about it yet
             self._failures.pop(child.name, None)
 
     def _failed(self, check: HealthCheck) -> None:
         child, answer = check.child, check.health
         before = self._silent.get(child.name)
-        # A child that has answered the last check meanwhile, or is another instance, was not stuck since then.
+        # The child was not stuck all the time since the last check if it has answered that check meanwhile, or if
+        # another instance runs now.
         if answer is None and before is not None and (before.answered or before.up_since != check.up_since):
             del self._failures[child.name]
         self._silent[child.name] = check

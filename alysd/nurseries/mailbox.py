@@ -1,15 +1,15 @@
 """A bounded memory channel with overflow policies and an urgent lane.
 
 `Mailbox` implements `trio.abc.SendChannel` and `trio.abc.ReceiveChannel`. It is an order of magnitude faster than
-trio's own memory channel for two reasons: `send` and `receive` execute a checkpoint only every `TURNS` operations
-of the process, and a waiting receiver is woken once for all values that have arrived.
+trio's own memory channel for two reasons: `send` and `receive` execute a checkpoint only once per `TURNS`
+operations of the process, and a waiting receiver is woken once for all values that have arrived.
 
-Guarantees, kept by tests:
+Guarantees, which tests verify:
 
-- Order: values sent by one task are received in the order they were sent; the urgent lane comes before the queue.
-- A `send` that raises was not sent. A `send` that returns was sent, whatever is cancelled afterwards.
-- At most `capacity` values are queued; waiting senders stand in one line, first come, first served.
-- Every value sent is received, or passed to `drop` and counted in `dropped`.
+- Values sent by one task are received in the order in which they were sent. Urgent values overtake queued ones.
+- If `send` raises, the value was not sent. If it returns, the value was sent, whatever is cancelled afterwards.
+- At most `capacity` values are queued. The values of waiting senders form a line, which is served in order.
+- Every sent value is received, or passed to `drop` and counted in `dropped`.
 """
 
 from collections import OrderedDict, deque
@@ -26,23 +26,24 @@ from alysd.nurseries.errors import ActorDown, MailboxFull
 
 
 class Overflow(Enum):
-    """The policies of a full mailbox for one more message. `Backoff` is a further policy, with parameters."""
+    """The ways in which a full mailbox can treat one more message. `Backoff` is a further way, with parameters."""
 
     BLOCK = "block"
-    """`send` and `ask` wait for space, in order of arrival; `tell`, which never waits, raises `MailboxFull`."""
+    """`send` and `ask` wait for space, first come, first served. `tell` never waits; it raises `MailboxFull`."""
     DROP_OLDEST = "drop oldest"
-    """The oldest message becomes a dead letter; if it was an ask, its asker gets `MailboxFull`."""
+    """The oldest message becomes a dead letter. If it was an ask, its asker gets `MailboxFull`."""
     DROP_NEWEST = "drop newest"
-    """The new message becomes a dead letter; if it is an ask, the asker gets `MailboxFull`."""
+    """The new message becomes a dead letter. If it is an ask, its asker gets `MailboxFull`."""
     FAIL = "fail"
     """The sender gets `MailboxFull`."""
 
 
 @attrs.frozen
 class Backoff:
-    """`send` and `ask` retry `retries` times: after `first_seconds`, then after `factor` times longer each time.
+    """`send` and `ask` retry `retries` times.
 
-    They raise `MailboxFull` when the last retry fails. `tell` never waits and raises it at once.
+    The first wait is `first_seconds`, each next one is `factor` times longer.
+    They raise `MailboxFull` when the last retry fails. `tell` never waits; it raises `MailboxFull` at once.
     """
 
     retries: int = attrs.field(default=6, validator=attrs.validators.ge(1))
@@ -63,24 +64,24 @@ OverflowPolicy = Overflow | Backoff
 T = TypeVar("T")
 
 TURNS = 256
-"""Operations between two checkpoints: at 0.7 µs each, other tasks wait at most 0.2 ms for a busy sender.
+"""Operations between two checkpoints. At 0.7 µs each, other tasks wait at most 0.2 ms for a busy sender.
 
-With half of it, each of many receivers would wake twice as often for the same messages, and a wake-up is more
-expensive than several messages.
+With half as many, receivers would wake twice as often for the same messages, and a wake-up is more expensive than
+several messages.
 """
 
 _turns = count(1)
-_MASK = TURNS - 1  # TURNS is a power of two: a mask is the cheapest test for a multiple of it
+_MASK = TURNS - 1  # the cheapest test for a multiple of TURNS, which is a power of two
 
 
 async def maybe_checkpoint() -> None:
-    """Execute a checkpoint on every `TURNS`-th call; cancellation is noticed only then."""
+    """Execute a checkpoint on every `TURNS`-th call. A cancellation takes effect only then."""
     if not next(_turns) & _MASK:
         await checkpoint()
 
 
 class Ticket(Generic[T]):
-    """A value in the line of a full mailbox, and the task to wake when it is queued, if one waits."""
+    """A value in the line of a full mailbox, and the waiting task, if any, to wake when the value is queued."""
 
     __slots__ = ("admitted", "task", "value")
 
@@ -93,8 +94,8 @@ class Ticket(Generic[T]):
 class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
     """A bounded queue of values between any number of senders and one receiving task.
 
-    `queue` is public so that a receiver can drain it without a call per value. A receiver that does so adds to
-    `taken`, and calls `admit` when there is space for the values in the line.
+    `queue` is public: a receiver can take values from it directly, which saves a call per value. Such a receiver
+    must count the values in `taken`, and call `admit` to move values from the line into the free space.
     """
 
     __slots__ = (
@@ -120,8 +121,8 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         self.queue: deque[T] = deque()
         self.urgent: deque[T] | None = None
         self.line: OrderedDict[Ticket[T], None] | None = None
-        # The length of the queue below which a value is queued at once: 0 while values wait in the line, and after
-        # closing. The fast path needs one comparison instead of three.
+        # While the queue is shorter than this, a value is queued at once. It is 0 while values wait in the line,
+        # and after closing, so that the fast path needs one comparison instead of three.
         self.limit = capacity
         self.closed = False
         self.taken: int = 0
@@ -165,14 +166,17 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
             self._overflowed(value)
 
     def send_urgent(self, value: T) -> None:
-        """Put `value` into the lane that is received before the queue: unbounded, for the runtime only."""
+        """Put `value` into the urgent lane, which overtakes the queue.
+
+        It is unbounded, and for the runtime only.
+        """
         if self.urgent is None:
             self.urgent = deque()
         self.urgent.append(value)
         self.wake()
 
     def join_line(self, value: T, task: Task | None = None) -> Ticket[T]:
-        """Append `value` to the line; `task` is woken when it is queued. Raises `ActorDown` when closed."""
+        """Append `value` to the line. `task` is woken when the value is queued. Raises `ActorDown` when closed."""
         self._raise_if_closed()
         if self.line is None:
             self.line = OrderedDict()
@@ -182,7 +186,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         return ticket
 
     def leave_line(self, ticket: Ticket[T]) -> None:
-        """Remove `ticket` if it is still in the line: its value was not sent."""
+        """Remove `ticket` from the line if it is still there. Its value was then not sent."""
         if self.line and ticket in self.line:
             del self.line[ticket]
             self._reopen_if_no_line()
@@ -227,7 +231,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
             self.limit = self.capacity
 
     def drop(self, value: T, reason: str) -> None:  # noqa: ARG002  a subclass uses them
-        """Count a value that is lost, for the given `reason`. A subclass may keep it."""
+        """Count a value that is lost for the given `reason`. A subclass can keep it."""
         self.dropped += 1
 
     # Receiving
@@ -242,7 +246,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
                 await self.wait()
 
     def receive_nowait(self) -> T:
-        """The next value if there is one. Raises `trio.WouldBlock`, or `trio.EndOfChannel` when closed."""
+        """The next value. When empty, raises `trio.EndOfChannel` if closed and `trio.WouldBlock` if not."""
         if self.urgent:
             return self.urgent.popleft()
         if self.queue:
@@ -256,14 +260,17 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         raise trio.WouldBlock
 
     async def wait(self) -> None:
-        """Wait until a value is sent or the mailbox is closed. Raises `trio.BusyResourceError` if a task waits."""
+        """Wait until a value is sent or the mailbox is closed.
+
+        Raises `trio.BusyResourceError` if another task waits already.
+        """
         if self.waiter is not None:
             raise trio.BusyResourceError(f"another task already receives from mailbox {self.name}")
         self.waiter = current_task()
         await wait_task_rescheduled(self.abort_wait)
 
     def abort_wait(self, _: RaiseCancelT) -> Abort:
-        """The receiver was cancelled while it waited."""
+        """Record that the receiver no longer waits, because it was cancelled."""
         self.waiter = None
         return Abort.SUCCEEDED
 
@@ -288,9 +295,9 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
     # Closing
 
     def close(self) -> None:
-        """Refuse new values; those that are queued can still be received.
+        """Refuse new values. Queued values can still be received.
 
-        Values in the line were not sent: their senders get `ActorDown`.
+        Values in the line were not sent; their senders get `ActorDown`.
         """
         self.closed = True
         self.limit = 0

@@ -1,7 +1,6 @@
-"""Patterns in failures over time, which a single failure does not show.
+"""Patterns in a series of failures.
 
-`find_patterns` is a pure function of the records, so that status pages, the monitor and tests find the same
-patterns.
+`find_patterns` is a pure function of the records: status pages, the monitor and tests all find the same patterns.
 """
 
 from collections import defaultdict
@@ -20,7 +19,7 @@ class PatternKind(Enum):
     BURST = "burst"
     """One child fails repeatedly within a short time."""
     RHYTHM = "rhythm"
-    """One child fails at regular intervals, which suggests a periodic cause."""
+    """One child fails at regular intervals, so the cause is probably periodic."""
     CASCADE = "cascade"
     """Several children fail within a short time."""
     COMMON_CAUSE = "common cause"
@@ -29,7 +28,7 @@ class PatternKind(Enum):
 
 @attrs.frozen
 class Pattern:
-    """A pattern: the children, the number of failures, and the times of the first and the last on trio's clock."""
+    """A pattern: its children, its number of failures, and the times of the first and the last on trio's clock."""
 
     kind: PatternKind
     children: tuple[str, ...]
@@ -41,7 +40,7 @@ class Pattern:
 
 @attrs.frozen
 class PatternRules:
-    """The thresholds from which failures are a pattern. Times in seconds."""
+    """The thresholds above which failures count as a pattern. Times are in seconds."""
 
     burst_failures: int = 5
     burst_seconds: float = 60.0
@@ -57,7 +56,7 @@ class PatternRules:
 def find_patterns(
     records: Sequence[FailureRecord], now: float, rules: PatternRules | None = None
 ) -> tuple[Pattern, ...]:
-    """The patterns in `records` (oldest first) that are still going on at `now`."""
+    """The patterns in `records` (oldest first) that have not ended at `now`."""
     rules = rules or PatternRules()
     by_child: defaultdict[str, list[FailureRecord]] = defaultdict(list)
     for record in records:

@@ -3,8 +3,8 @@
     kept = PersistentState("tally", 0)
     actor(address, lambda: Tally(kept))
 
-An instance saves here what the next instance needs after a crash, as soon as it changes. All other state starts
-anew with each instance.
+An actor keeps a value here, as soon as the value changes, if the next instance needs it after a crash. All other
+state of the actor is lost with its instance.
 """
 
 from typing import Generic, Protocol, TypeVar
@@ -13,7 +13,7 @@ S = TypeVar("S")
 
 
 class StateStore(Protocol[S]):
-    """Stores state beyond the life of the process. Provided by the program, which encodes its state."""
+    """A store in which state outlives the process. The program provides it and encodes the state."""
 
     async def load(self, name: str) -> S | None:
         """The state saved last under this name, or `None`."""
@@ -25,10 +25,10 @@ class StateStore(Protocol[S]):
 
 
 class PersistentState(Generic[S]):
-    """One state under one name. It is `initial` until a state is kept.
+    """One state under one name. It is `initial` until `keep` is called for the first time.
 
-    The state is a value: `keep` replaces it. An object that is changed after `keep` would show changes that were
-    never kept, and the store would lack them.
+    The state has to be an immutable value, which `keep` replaces. If it were an object that changes after `keep`,
+    the next instance would see changes that the store lacks.
     """
 
     def __init__(self, name: str, initial: S, store: StateStore[S] | None = None) -> None:
@@ -38,7 +38,7 @@ class PersistentState(Generic[S]):
         self._loaded = store is None
 
     async def load(self) -> S:
-        """The state that was kept last; for `pre_start`. Reads the store once per process."""
+        """Return the state that was kept last. To be called in `pre_start`; reads the store once per process."""
         if self._store is not None and not self._loaded:
             stored = await self._store.load(self.name)
             if stored is not None:
@@ -47,7 +47,7 @@ class PersistentState(Generic[S]):
         return self._state
 
     async def keep(self, state: S) -> None:
-        """Keep this state: in the store first, so that memory is never newer than the store."""
+        """Keep this state, first in the store and then in memory, so that memory is never newer than the store."""
         if self._store is not None:
             await self._store.save(self.name, state)
             self._loaded = True

@@ -1,6 +1,6 @@
 """Snapshots of a running tree, and the registry that finds its children.
 
-A snapshot is a plain value of one moment; nothing in it changes afterwards. The registry finds children by name
+A snapshot is a plain value that describes one moment and never changes. The registry finds children by name
 pattern, kind, actor type, tag, priority, state and health, and follows their dependencies.
 """
 
@@ -21,7 +21,7 @@ from alysd.nurseries.supervision import SupervisorChild
 
 @attrs.frozen
 class MailboxSnapshot:
-    """The mailbox of one actor: how full it is, and counts since the address was created."""
+    """The mailbox of one actor: its queued messages, and counts since the address was created."""
 
     depth: int
     capacity: int
@@ -31,24 +31,24 @@ class MailboxSnapshot:
     abandoned: int
     """Asks that were not handled because their asker no longer waited."""
     longest_wait: float
-    """Seconds, from a sample of one message in 16."""
+    """The longest wait of a message, in seconds. Only one message in 16 is measured."""
 
 
 @attrs.frozen
 class ChildSnapshot:
-    """One child and all below it."""
+    """One child and all children below it."""
 
     name: str
     kind: str
     """`actor`, `task` or `supervisor`."""
     state: State
     health: Health
-    """As the monitor found it last; Unknown without a monitor."""
+    """The result of the monitor's last check; Unknown if no monitor runs."""
     priority: Priority
     restart: str
     """The name of the restart policy."""
     strategy: str | None
-    """The name of the group strategy, for a supervisor."""
+    """The name of the supervisor's strategy; `None` for other children."""
     restarts: int
     last_error: str | None
     """The type and the text of the last failure."""
@@ -60,14 +60,14 @@ class ChildSnapshot:
     children: tuple["ChildSnapshot", ...] = ()
 
     def walk(self) -> Iterator["ChildSnapshot"]:
-        """This snapshot and all below it, in start order."""
+        """This snapshot and the snapshots of all children below, in start order."""
         yield self
         for child in self.children:
             yield from child.walk()
 
 
 def take_snapshot(child: Child) -> ChildSnapshot:
-    """The child as it is now, with all below it."""
+    """The child as it is now, with all children below it."""
     kind, strategy, mailbox, children = "task", None, None, ()
     if isinstance(child, ActorChild):
         kind, mailbox = "actor", _mailbox_snapshot(child.address)
@@ -117,7 +117,7 @@ class Registry:
         return name in self._children
 
     def address(self, name: str) -> Address[Any]:
-        """The address of the actor `name`. The caller has to know its protocol.
+        """The address of the actor `name`. The caller has to know the actor's protocol.
 
         Raises `UnknownChild` when there is no such actor.
         """
@@ -153,11 +153,11 @@ class Registry:
                     yield snapshot
 
     def dependencies(self, name: str) -> tuple[str, ...]:
-        """The children that `name` depends on, directly or not, the nearest first. Raises `UnknownChild`."""
+        """The children on which `name` depends, directly or indirectly, nearest first. Raises `UnknownChild`."""
         return self._closure(name, self._needs)
 
     def dependents(self, name: str) -> tuple[str, ...]:
-        """The children that depend on `name`, directly or not, the nearest first. Raises `UnknownChild`."""
+        """The children that depend on `name`, directly or indirectly, nearest first. Raises `UnknownChild`."""
         return self._closure(name, self._needed_by)
 
     def _needs(self, name: str) -> tuple[str, ...]:

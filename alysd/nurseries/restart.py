@@ -1,13 +1,14 @@
-"""Whether, when and with whom a child restarts after a failure.
+"""The decision whether and when a child restarts after a failure, and which siblings restart with it.
 
-`decide` answers it, in this order:
+`decide` takes these steps, in this order:
 
 1. A fatal error is escalated: the supervisor gives up.
-2. The child's restart policy says how long to wait after so many failures in a row, or that the child stays
-failed.
-   A row of failures ends when an instance has proved itself, by default by staying up for `stable_seconds`.
-3. The supervisor's budget, its `Intensity`, bounds the restarts of all its children; beyond it the supervisor
-gives up. 4. The supervisor's strategy says which other children restart with it.
+2. The child's restart policy gives the wait for the number of failures in a row, or decides that the child stays
+   failed. A row of failures ends when an instance has proved itself, by default by staying up for
+   `stable_seconds`.
+3. The supervisor's `Intensity` bounds the restarts of all its children. One restart too many, and the supervisor
+   gives up.
+4. The supervisor's strategy says which other children restart together with the failed one.
 """
 
 from abc import ABC, abstractmethod
@@ -27,20 +28,20 @@ _NOT_NEGATIVE = ge(0.0)
 
 @attrs.frozen(kw_only=True)
 class RestartPolicy(ABC):
-    """A restart policy. Earlier failures are forgotten once an instance has been up for `stable_seconds`."""
+    """A restart policy. A row of failures ends once an instance has been up for `stable_seconds`."""
 
     stable_seconds: float = attrs.field(default=60.0, validator=_NOT_NEGATIVE)
 
     @abstractmethod
     def delay(self, failures: int, rng: Random) -> float | None:
-        """Seconds to wait after the `failures`-th failure in a row (1 is the first); `None`: no restart."""
+        """Seconds to wait after failure number `failures` in a row (from 1), or `None` for no restart."""
 
     def proved(self, seconds_up: float, handled: int) -> bool:  # noqa: ARG002  a subclass counts them
-        """Whether an instance that was up for so long and handled so many messages ends the row of failures."""
+        """Whether an instance has ended the row of failures, by its uptime or the messages that it handled."""
         return seconds_up >= self.stable_seconds
 
     def opens(self, failures: int) -> bool:  # noqa: ARG002  only a circuit breaker counts them
-        """Whether asks fail at once until the next instance, after so many failures in a row."""
+        """Whether, after so many failures in a row, asks fail at once until the next instance starts."""
         return False
 
 
@@ -62,15 +63,15 @@ class FixedDelay(RestartPolicy):
     max_seconds: float = attrs.field(default=float("inf"), validator=_NOT_NEGATIVE)
 
     def delay(self, failures: int, rng: Random) -> float:  # noqa: ARG002
-        """Linear in the failures."""
+        """A wait that grows linearly with the failures."""
         return min(self.seconds + self.increment * (failures - 1), self.max_seconds)
 
 
 @attrs.frozen
 class ExponentialBackoff(RestartPolicy):
-    """Wait `first_seconds`, then `factor` times longer each time, at most `max_seconds`.
+    """Wait `first_seconds`, then `factor` times longer after each further failure, at most `max_seconds`.
 
-    Each wait is varied at random by up to the fraction `jitter`, so that children do not restart in step.
+    Each wait varies at random by up to the fraction `jitter`, so that children do not restart at the same time.
     """
 
     first_seconds: float = attrs.field(default=0.1, validator=gt(0.0))
@@ -79,19 +80,20 @@ class ExponentialBackoff(RestartPolicy):
     jitter: float = attrs.field(default=0.1, validator=[ge(0.0), attrs.validators.le(1.0)])
 
     def delay(self, failures: int, rng: Random) -> float:
-        """Exponential in the failures, with jitter from `rng`."""
-        # 2.0 ** 1024 overflows a float, hence the bound; no such wait is wanted.
+        """A wait that grows exponentially with the failures, with jitter from `rng`."""
+        # The exponent is bounded, because 2.0 ** 1024 overflows a float.
         seconds = min(self.first_seconds * self.factor ** min(failures - 1, 64), self.max_seconds)
         return seconds * (1 + self.jitter * (2 * rng.random() - 1))
 
 
 @attrs.frozen
 class CircuitBreaker(RestartPolicy):
-    """Restart soon while the circuit is closed, rarely while it is open.
+    """Restart soon after the first failures, but rarely after several failures in a row.
 
-    Closed: restart after `delay_seconds`. After `failures` in a row open: down for `open_seconds`, and asks
-    fail at once with `CircuitOpen`. Then half-open: one instance is tried. It closes the circuit by handling
-    `successes` messages or living for `stable_seconds`; if it fails the circuit is open again.
+    While the circuit is closed, the child restarts after `delay_seconds`. The circuit opens after `failures` in a
+    row: the child is down for `open_seconds`, and asks fail at once with `CircuitOpen`. Then the circuit is
+    half-open: one instance is tried. If this instance handles `successes` messages or stays up for
+    `stable_seconds`, the circuit is closed; if it fails first, the circuit is open again.
     """
 
     failures: int = attrs.field(default=3, validator=ge(1))
@@ -100,21 +102,21 @@ class CircuitBreaker(RestartPolicy):
     delay_seconds: float = attrs.field(default=0.0, validator=_NOT_NEGATIVE)
 
     def delay(self, failures: int, rng: Random) -> float:  # noqa: ARG002
-        """Short while closed, `open_seconds` when this failure opens the circuit or finds it half-open."""
+        """`delay_seconds`, or `open_seconds` if this failure opens the circuit."""
         return self.open_seconds if self.opens(failures) else self.delay_seconds
 
     def proved(self, seconds_up: float, handled: int) -> bool:
-        """Also once the instance has handled `successes` messages."""
+        """Whether the instance has stayed up for `stable_seconds` or handled `successes` messages."""
         return handled >= self.successes or super().proved(seconds_up, handled)
 
     def opens(self, failures: int) -> bool:
-        """Whether the circuit is open after so many failures in a row."""
+        """Whether so many failures in a row open the circuit."""
         return failures >= self.failures
 
 
 @attrs.frozen
 class Never(RestartPolicy):
-    """Do not restart: the child stays failed, and the other children go on without it."""
+    """Do not restart the child. It stays failed, and the other children continue."""
 
     def delay(self, failures: int, rng: Random) -> None:
         """No restart."""
@@ -122,10 +124,10 @@ class Never(RestartPolicy):
 
 @attrs.frozen
 class Aligned(RestartPolicy):
-    """Another policy whose restarts happen only at allowed moments.
+    """A wrapper around another policy that delays its restarts to allowed moments.
 
-    `next_allowed(seconds)` is given the wait that `policy` wants. It returns a wait at least as long that ends
-    at a moment at which a restart does no harm; the program decides which moments those are.
+    `next_allowed` gets the wait in seconds that `policy` computes, and returns a wait that is at least as long and
+    ends at an allowed moment. The program decides which moments those are.
     """
 
     policy: RestartPolicy
@@ -147,10 +149,10 @@ class Aligned(RestartPolicy):
 
 @attrs.frozen
 class Intensity:
-    """A supervisor's budget: at most `restarts` of its children within `seconds`. With one more it gives up.
+    """A supervisor's restart budget: at most `restarts` of its children within `seconds`.
 
-    The default never stops an exponential backoff (0.1 s doubling is 7 restarts in 10 s), and gives up on a
-    child that crashes as fast as it is restarted.
+    One restart more, and the supervisor gives up. The default leaves room for an exponential backoff: waits that
+    double from 0.1 s are 7 restarts in 10 s. It stops a child that crashes as fast as it is restarted.
     """
 
     restarts: int = attrs.field(default=10, validator=ge(0))
@@ -162,11 +164,11 @@ C = TypeVar("C")
 
 @attrs.frozen
 class Strategy(ABC):
-    """A group strategy: which children of a supervisor restart when one fails."""
+    """A strategy, which decides which children of a supervisor restart when one fails."""
 
     @abstractmethod
     def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:
-        """The children to restart when `failed` failed, in start order, itself included."""
+        """The children to restart after `failed` has failed, `failed` included, in start order."""
 
 
 @attrs.frozen
@@ -180,7 +182,7 @@ class OneForOne(Strategy):
 
 @attrs.frozen
 class OneForAll(Strategy):
-    """All children: each depends on all others."""
+    """All children, because each depends on all others."""
 
     def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:  # noqa: ARG002
         """All children."""
@@ -189,10 +191,10 @@ class OneForAll(Strategy):
 
 @attrs.frozen
 class RestForOne(Strategy):
-    """The child that failed and those started after it, which depend on it."""
+    """The child that failed and the children started after it, which depend on it."""
 
     def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:
-        """The child that failed and all after it."""
+        """The child that failed and all children after it."""
         return tuple(children[children.index(failed) :])
 
 
@@ -207,7 +209,7 @@ class Outcome(Enum):
 
 
 class Decision(NamedTuple):
-    """The outcome of a failure, the seconds until a restart, and the reason of an escalation."""
+    """The reaction to a failure: the outcome, the seconds until a restart, and the reason for an escalation."""
 
     outcome: Outcome
     delay: float = 0.0
@@ -224,7 +226,7 @@ class RestartBudget:
         self._restarted_at: deque[float] = deque()
 
     def spend(self, now: float) -> str | None:
-        """Count one more restart. Returns the reason when it is one too many, else `None`."""
+        """Count one more restart. Returns `None` if the budget allows it, otherwise the reason for giving up."""
         times, intensity = self._restarted_at, self._intensity
         times.append(now)
         while times[0] <= now - intensity.seconds:
@@ -234,7 +236,7 @@ class RestartBudget:
         return f"more than {intensity.restarts} restarts in {intensity.seconds:g} s"
 
     def clear(self) -> None:
-        """Forget all restarts: the supervisor starts anew."""
+        """Forget all restarts, when the supervisor itself restarts."""
         self._restarted_at.clear()
 
 
@@ -242,7 +244,7 @@ class Failed(Protocol):
     """The properties of the failed child that the decision depends on."""
 
     failures: int
-    """Failures in a row, with this one."""
+    """Failures in a row, including this one."""
     failed_at: float
 
     @property
@@ -261,7 +263,7 @@ def decide(
     fatal: tuple[type[Exception], ...],
     rng: Random,
 ) -> Decision:
-    """Decide about the failure of `child` with `error`; `siblings` are all children of its supervisor."""
+    """Decide how to react when `child` fails with `error`. `siblings` are all children of its supervisor."""
     if isinstance(root_cause(error), fatal):
         return Decision(Outcome.ESCALATED, reason="the error is fatal")
     delay = child.policy.delay(child.failures, rng)

@@ -1,7 +1,7 @@
-"""The loop of an actor: take messages, hand them to the handlers, answer the asks.
+"""The loop of an actor: take messages from the mailbox, call the handlers, answer the asks.
 
-The loop drains the mailbox and executes a checkpoint every `BATCH` messages or `SLICE` seconds, not for each
-message; the handlers' own awaits come on top. The speed of the runtime depends on this loop.
+The speed of the runtime depends on this loop. It therefore executes a checkpoint once per `BATCH` messages or
+`SLICE` seconds, not once per message. Handlers can execute checkpoints of their own.
 """
 
 import logging
@@ -22,24 +22,24 @@ from alysd.nurseries.trace import TracedMessage, Tracer, traced
 logger = logging.getLogger("alysd.nurseries")
 
 BATCH = 128
-"""Messages between two checkpoints of a busy actor, at most."""
+"""The largest number of messages between two checkpoints of a busy actor."""
 
 SAMPLE = 16
-"""Messages between two readings of the clock: a reading per message, 50 ns, would add a tenth to its cost."""
+"""Messages between two readings of the clock. A reading takes 50 ns, a tenth of the cost of a message."""
 
 SLICE = 0.001
-"""Seconds between two checkpoints, to within `SAMPLE` messages: handlers must not compute for longer."""
+"""Seconds between two checkpoints, checked once per `SAMPLE` messages. No handler may compute for longer."""
 
 
 HEALTH_CHECK = "health check"
-"""In place of a message, in the urgent entry that carries a health check."""
+"""Stands in place of the message in the urgent entry of a health check."""
 
 WAKE: Entry = (None, 0.0, None)
-"""The urgent entry that has an actor look at its state, and at where it is wanted, ahead of its messages."""
+"""The urgent entry that makes an actor read its `state` and `desired` before its next message."""
 
 
 class Served(Protocol):
-    """The part of a child that the loop of its instance uses."""
+    """The part of a child that `serve` uses."""
 
     address: Address[Any]
     desired: Desired
@@ -60,7 +60,7 @@ class Served(Protocol):
         ...
 
     def handlers(self, actor: Actor[Any]) -> Mapping[type[Any], Handler]:
-        """The instance's handlers, each bounded by the time that it may take."""
+        """The instance's handlers, each with its time limit if there is one."""
         ...
 
     def move(self, new: State) -> None:
@@ -69,9 +69,11 @@ class Served(Protocol):
 
 
 async def serve(child: Served, actor: Actor[Any]) -> None:
-    """Handle messages until the child is asked to stop, and then the rest of its mailbox if that is closed.
+    """Handle messages until the child is asked to stop.
 
-    Raises what a handler raises, unless it is a refusal; the entry is then still the address's `current`.
+    If its mailbox is then closed, handle the rest of it first.
+    Raises what a handler raises, unless it is a refusal. The address's `current` is then still the entry that was
+    being handled.
     """
     address = child.address
     inbox, handlers, refusals = address.mailbox, child.handlers(actor), child.refusals
@@ -127,7 +129,7 @@ async def serve(child: Served, actor: Actor[Any]) -> None:
 async def _unusual(
     child: Served, actor: Actor[Any], handlers: Mapping[type[Any], Handler], message: object
 ) -> Any:
-    """Handle a message whose type has no handler: it carries a trace, or is an `UnknownMessage`."""
+    """Handle a message that carries a trace. Raises `UnknownMessage` if there is no handler for its type."""
     inner: object = message.message if isinstance(message, TracedMessage) else message
     name, kind = child.address.name, type(inner)
     handler = handlers.get(kind)
@@ -138,7 +140,7 @@ async def _unusual(
 
 
 def within(seconds: float, name: str, handler: Handler) -> Handler:
-    """The handler, cancelled after `seconds`; it then raises `HandlerTooSlow`."""
+    """Wrap the handler: after `seconds` it is cancelled and raises `HandlerTooSlow`."""
 
     async def bounded(actor: Any, message: Any) -> Any:
         with trio.move_on_after(seconds):
@@ -157,14 +159,14 @@ def _refused(address: Address[Any], message: object, pending: Pending | None, re
 
 
 async def _attend(child: Served, actor: Actor[Any]) -> bool:
-    """Answer health checks, suspend, resume or stop, ahead of messages. True if the instance ends now."""
+    """Answer health checks, and suspend, resume or stop the actor. Returns whether the instance ends now."""
     inbox = child.address.mailbox
     while True:
         while inbox.urgent:
             entry = inbox.urgent.popleft()
             _, _, check = entry
             if check is not None:
-                child.address.current = entry  # so that a crash in the check fails the check
+                child.address.current = entry  # a crash during the health check then fails the check
                 check.reply(await actor.health_check())
                 child.address.current = None
         if child.state is State.STOPPING:
@@ -175,7 +177,7 @@ async def _attend(child: Served, actor: Actor[Any]) -> bool:
         if child.desired is not Desired.SUSPENDED:
             if child.state is State.SUSPENDED:
                 child.move(State.RUNNING)
-            inbox.urgent = None  # an empty deque takes 600 bytes, which an idle actor need not keep
+            inbox.urgent = None  # saves the 600 bytes of an empty deque while the actor is idle
             return False
         if child.state is State.RUNNING:
             child.move(State.SUSPENDED)

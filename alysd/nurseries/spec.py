@@ -1,4 +1,4 @@
-"""A tree of children as data: `actor`, `task` and `supervisor` build it, `open_system` runs it."""
+"""A tree of children as data. `actor`, `task` and `supervisor` build the tree, `open_system` runs it."""
 
 from collections.abc import Awaitable, Callable, Container, Iterator, Sequence
 from enum import IntEnum
@@ -15,11 +15,11 @@ from alysd.nurseries.restart import ExponentialBackoff, Immediate, Intensity, Re
 P = TypeVar("P")
 
 STOP_SECONDS = 5.0
-"""The default of `stop_seconds`: how long a child may take to stop before it is cancelled."""
+"""The default of `stop_seconds`, the time that a child has to stop before it is cancelled."""
 
 
 class Priority(IntEnum):
-    """How important a child is: how often the monitor checks its health. Lower numbers are more important."""
+    """The importance of a child. The monitor checks the health of children with lower numbers more often."""
 
     CRITICAL = 0
     HIGH = 1
@@ -29,7 +29,7 @@ class Priority(IntEnum):
 
 @attrs.frozen(kw_only=True)
 class ChildSpec:
-    """The fields that all kinds of children have. Names are unique in a system."""
+    """The fields that all kinds of children have. A name is unique in its system."""
 
     name: str
     restart: RestartPolicy
@@ -41,7 +41,7 @@ class ChildSpec:
 
 @attrs.frozen(kw_only=True)
 class ActorSpec(ChildSpec):
-    """An actor: `factory` makes each instance, `handle_seconds` bounds the handling of each message."""
+    """An actor. `factory` makes each instance; `handle_seconds` bounds the handling of each message."""
 
     address: Address[Any]
     factory: Callable[[], Actor[Any]]
@@ -78,9 +78,9 @@ def actor(
 ) -> ActorSpec:
     """An actor child with the name of its address. By default it restarts with exponential backoff.
 
-    A handler that takes longer than `handle_seconds` is cancelled, and crashes the actor with `HandlerTooSlow`.
-    The bound costs a cancel scope per message; `None` costs nothing. `depends_on` names children that have to be
-    started before this one, anywhere in the tree.
+    A handler that takes longer than `handle_seconds` is cancelled, and the actor crashes with `HandlerTooSlow`.
+    The bound costs a cancel scope per message; `None` means no bound. `depends_on` names children, anywhere in the
+    tree, that have to start before this one.
     """
     return ActorSpec(
         name=address.name,
@@ -106,9 +106,9 @@ def task(
     tags: Sequence[str] = (),
     may_end: bool = False,
 ) -> TaskSpec:
-    """A task child: `run()` is called for each instance. It is stopped by cancelling it.
+    """A task child. Each instance is a call of `run`, and is stopped by cancelling it.
 
-    If it returns, that is a failure (`ChildEnded`), unless the task `may_end`.
+    A return of `run` is a failure (`ChildEnded`), unless `may_end` is true.
     """
     return TaskSpec(
         name=name,
@@ -136,7 +136,7 @@ def supervisor(
 ) -> SupervisorSpec:
     """A supervisor child. When it gives up, its own supervisor restarts it, by default at once.
 
-    The default of `stop_seconds` is the sum of the children's, which stop one after the other, and a second more.
+    Children stop one after the other, so the default of `stop_seconds` is the sum of theirs plus one second.
     """
     if stop_seconds is None:
         stop_seconds = sum(child.stop_seconds for child in children) + 1.0
@@ -154,7 +154,7 @@ def supervisor(
 
 
 def walk(spec: ChildSpec) -> Iterator[ChildSpec]:
-    """The spec and all below it, in start order."""
+    """The spec and all specs below it, in start order."""
     yield spec
     if isinstance(spec, SupervisorSpec):
         for child in spec.children:
@@ -162,10 +162,10 @@ def walk(spec: ChildSpec) -> Iterator[ChildSpec]:
 
 
 def validate(spec: ChildSpec, running: Container[str] = ()) -> None:
-    """Check a tree before it starts, beside the children named in `running`.
+    """Check a tree before it starts. `running` has the names of the children that run already.
 
-    Raises `SpecError` for a name or an address that is used twice, and for a dependency that does not start
-    earlier.
+    Raises `SpecError` for a name or an address that is used twice, and for a dependency that does not start before
+    the child that needs it.
     """
     started: set[str] = set()
     for child in walk(spec):

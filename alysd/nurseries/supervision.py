@@ -1,9 +1,9 @@
-"""A supervisor: one task with a nursery, in which its children's tasks run.
+"""A supervisor: one task with a nursery, in which the tasks of its children run.
 
-A child that fails asks `child_failed`, in its own task. Where only that child is concerned, it gets the seconds
-after which it restarts itself. Everything else becomes an event for the supervisor's task: a group to stop and
-start again, or a failure that the supervisor cannot handle. It then stops its children in order and fails
-itself, and its own supervisor decides.
+A child that fails calls `child_failed` in its own task. If only that child has to restart, `child_failed` returns
+the seconds after which the child restarts itself. Everything else becomes an event for the supervisor's task: a
+group to stop and start again, or a failure that the supervisor cannot handle. In the latter case the supervisor
+stops its children in order and fails, and its own supervisor decides.
 """
 
 import logging
@@ -27,7 +27,7 @@ logger = logging.getLogger("alysd.nurseries")
 
 @attrs.frozen
 class RestartGroup:
-    """The child `failed` and those that its strategy takes along restart after `delay` seconds."""
+    """The child `failed`, and the siblings that the strategy adds, restart after `delay` seconds."""
 
     failed: Child
     delay: float
@@ -35,7 +35,7 @@ class RestartGroup:
 
 @attrs.frozen
 class GiveUp:
-    """The failure of `failed` is not handled here: this supervisor fails."""
+    """This supervisor fails, because it cannot handle the failure of `failed`."""
 
     failed: Child
     error: Exception
@@ -44,7 +44,7 @@ class GiveUp:
 
 @attrs.frozen
 class StopNow:
-    """The supervisor was asked to stop; its children are stopped for good or keep their messages."""
+    """The supervisor was asked to stop. Its children keep their messages unless they stop `for_good`."""
 
     for_good: bool
 
@@ -82,10 +82,13 @@ class SupervisorChild(Child):
         self._arrived = trio.lowlevel.ParkingLot()
         self._changes = trio.lowlevel.ParkingLot()
 
-    # What children call, in their own tasks
+    # Called by children, in their own tasks
 
     def child_failed(self, child: Child, error: Exception, *, stopping: bool) -> float | None:
-        """Record the failure and do what `decide` says. Returns the seconds until the child restarts itself."""
+        """Record the failure and act on the decision about it.
+
+        Returns the seconds until the child restarts itself, or `None` if it must not.
+        """
         if stopping or self.stopping or self._giving_up:
             decision = Decision(Outcome.STOPPED)
         else:
@@ -121,7 +124,7 @@ class SupervisorChild(Child):
             self._changes.unpark_all()
 
     def child_finished(self, child: Child) -> None:
-        """Remove the child if it was added at run time; a child of the spec stays, stopped."""
+        """Remove the child if it was added at run time. A child of the spec stays in the tree, stopped."""
         if not any(child.spec is spec for spec in self._planned):
             self._drop(child)
 
@@ -169,7 +172,10 @@ class SupervisorChild(Child):
             self._handling = None
 
     async def _start_missing(self) -> None:
-        """Start each child that should be up and has no task, once the one before is up, until an event comes."""
+        """Start the children that should be up and have no task, each once the one before is up.
+
+        Returns early when an event arrives.
+        """
         for child in tuple(self.children):
             if child.desired is not Desired.DOWN and not child.alive and not self._has_event():
                 self._launch(child)
@@ -182,17 +188,17 @@ class SupervisorChild(Child):
         self._nursery.start_soon(child.live, name=child.name)
 
     def _has_event(self) -> bool:
-        """Whether an event waits to be handled. Also answers the health checks of the supervisor."""
+        """Answer the health checks of this supervisor, and return whether an event waits."""
         while self._checks:
             self._checks.popleft().reply(Health.HEALTHY)
         return bool(self._events)
 
     async def _stop_group(self, failed: Child, delay: float) -> None:
-        """Stop all that restart with `failed`, then wait `delay` seconds or for an event."""
+        """Stop the children that restart with `failed`, then wait `delay` seconds or until an event arrives."""
         if failed not in self.children:
-            return  # removed meanwhile
+            return  # an operator has removed it meanwhile
         await self._stop(self.strategy.affected(self.children, failed), for_good=False)
-        # An operator may have stopped or restarted the child that failed meanwhile: then there is no wait for it.
+        # There is no wait if an operator has stopped or restarted the failed child meanwhile.
         if delay > 0 and State.BACKOFF in TRANSITIONS[failed.state]:
             failed.enter_backoff(delay)
             with trio.move_on_after(delay):
@@ -200,9 +206,12 @@ class SupervisorChild(Child):
                     await self._arrived.park()
 
     async def _stop(self, children: Sequence[Child], *, for_good: bool) -> None:
-        """Stop the children in reverse order: ask each, wait for at most its `stop_seconds`, then cancel it."""
+        """Stop the children in reverse order.
+
+        Ask each to stop, wait at most its `stop_seconds`, then cancel it.
+        """
         for child in reversed(tuple(children)):
-            run = child.restarts  # a stopping child does not restart itself: another number means another task
+            run = child.restarts  # a stopping child does not restart itself, so a changed number means a new task
             if child.alive:
                 child.begin_stop(for_good=for_good)
                 with trio.move_on_after(child.spec.stop_seconds):
@@ -217,14 +226,14 @@ class SupervisorChild(Child):
                 child.close("stopped")
 
     async def _ended(self, child: Child, run: int) -> None:
-        """Wait for the end of the child's task, which may have a successor by then."""
+        """Wait until the task of instance `run` has ended, even if the child has another task by then."""
         while child.alive and child.restarts == run:
             await self._changes.park()
 
-    # What an operator calls, through the system, in the operator's task
+    # Called by an operator, through the system, in the operator's task
 
     def add(self, spec: ChildSpec) -> None:
-        """Add a child and start it, without waiting for its start. It is the last in start order from now on.
+        """Add a child as the last in start order and start it, without waiting until it is up.
 
         Raises `SpecError`, and `WrongState` when this supervisor is not up.
         """
@@ -236,21 +245,21 @@ class SupervisorChild(Child):
         self._launch(child)
 
     async def stop_child(self, child: Child) -> None:
-        """Stop a child for good: it stays in the tree, stopped, until it is restarted."""
+        """Stop a child for good. It stays in the tree, stopped, until an operator restarts it."""
         child.desired = Desired.DOWN
         await self._stop((child,), for_good=True)
 
     async def restart(self, child: Child) -> None:
-        """Stop the instance of a child, if there is one, and start another. Its messages are kept.
+        """Stop the instance of a child, if there is one, and start another. The child's messages are kept.
 
-        Raises `WrongState` when this supervisor is not up; what runs then goes on.
+        Raises `WrongState` when this supervisor is not up, before it stops the child.
         """
         if self._may_start():
             await self._stop((child,), for_good=False)
         if not self._may_start():
             raise WrongState(child.name, "restart", f"{self.name} is {self.state.value}")
         child.desired = Desired.UP
-        if not child.alive:  # otherwise another operator has started a successor meanwhile
+        if not child.alive:  # false if another operator has started it meanwhile
             self._launch(child)
 
     async def remove(self, child: Child) -> None:
@@ -268,40 +277,40 @@ class SupervisorChild(Child):
             child.unregister()
 
     def ask_health(self, check: Pending) -> None:
-        """Ask the supervisor's task. It does not answer while it waits for a child to stop."""
+        """Ask the supervisor's task, which does not answer while it waits for a child to stop."""
         if self.state in UP:
             self._checks.append(check)
             self._arrived.unpark_all()
             self._changes.unpark_all()
 
-    # What the supervisor's own supervisor calls
+    # Called by the supervisor's own supervisor
 
     def begin_stop(self, *, for_good: bool) -> None:
-        """Ask to stop all children, last first, and end."""
+        """Ask the supervisor to stop all children, last first, and to end."""
         self._post(StopNow(for_good))
         super().begin_stop(for_good=for_good)
 
     def _stop_instance(self) -> None:
-        """The event is enough."""
+        """Do nothing: `begin_stop` has posted an event."""
 
     def _stop_start(self) -> None:
-        """The event is enough: a supervisor starts its children between events."""
+        """Do nothing: between the starts of two children the supervisor sees the event of `begin_stop`."""
 
     def close(self, reason: str) -> None:
-        """Close all children, last first, then itself."""
+        """Close all children, last first, then this supervisor."""
         for child in reversed(self.children):
             child.close(reason)
         super().close(reason)
 
     def unregister(self) -> None:
-        """Leave the system's tables, with all below."""
+        """Remove this supervisor and all children below it from the system's tables."""
         for child in self.children:
             child.unregister()
         super().unregister()
 
 
 def make_child(spec: ChildSpec, parent: Parent, runtime: Runtime) -> Child:
-    """The run-time child that `spec` describes."""
+    """Create the run-time child that `spec` describes."""
     match spec:
         case ActorSpec():
             return ActorChild(spec, parent, runtime)

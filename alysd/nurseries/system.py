@@ -41,7 +41,7 @@ class System:
         self._root = SupervisorChild(root, self, runtime)
         self._root.launch()
 
-    # What can be seen of it
+    # Observing the system
 
     @property
     def stop_reason(self) -> str | None:
@@ -50,17 +50,17 @@ class System:
 
     @property
     def failure(self) -> SystemFailed | None:
-        """Why the system ended by itself, or `None` if it did not."""
+        """The failure by which the system ended, or `None` if it has not failed."""
         return self._failure
 
     @property
     def failures(self) -> FailureLog:
-        """The failures so far, and what was done about them."""
+        """The log of all failures so far and of the reactions to them."""
         return self._runtime.failures
 
     @property
     def registry(self) -> Registry:
-        """Finds children by name and other properties."""
+        """The registry, which finds children by name and other properties."""
         return Registry(self._runtime.children)
 
     def patterns(self) -> tuple[Pattern, ...]:
@@ -71,20 +71,20 @@ class System:
         """The whole tree as it is now."""
         return take_snapshot(self._root)
 
-    # Starting and stopping the whole
+    # Starting and stopping the system
 
     async def started(self) -> None:
-        """Wait until the whole tree is up. Returns as well when it ends before that."""
+        """Wait until the whole tree is up, or has ended."""
         while self._root.alive and not self._root.came_up:
             await self._changed.park()
 
     async def ended(self) -> None:
-        """Wait until the tree has ended, by request or failure."""
+        """Wait until the tree has ended, by request or by failure."""
         while self._root.alive:
             await self._changed.park()
 
     def request_stop(self, reason: str) -> None:
-        """Begin an orderly stop and return: for a signal handler, or for a child of the system itself."""
+        """Begin an orderly stop and return at once. For signal handlers, and for children of the system itself."""
         if self._stop_reason is None:
             self._stop_reason = reason
             logger.info("%s stops: %s", self._root.name, reason)
@@ -99,13 +99,13 @@ class System:
             self._root.scope.cancel()
         await self.ended()
 
-    # Changing one child. Raises `UnknownChild` for a name that is not in the tree
+    # Changing one child. These methods raise `UnknownChild` for a name that is not in the tree
 
     def add(self, parent: str, spec: ChildSpec) -> None:
-        """Add a child to the supervisor `parent` and start it, without waiting for its start.
+        """Add a child to the supervisor `parent` and start it, without waiting until it is up.
 
-        It is supervised like the others. A task that may end is removed from the tree when it has ended.
-        Raises `SpecError`, and `WrongState` when `parent` is not a supervisor, or not up.
+        The child is supervised like the others. A task with `may_end` is removed from the tree when it has ended.
+        Raises `SpecError`, and `WrongState` when `parent` is not a supervisor or not up.
         """
         supervisor = self._child(parent)
         if not isinstance(supervisor, SupervisorChild):
@@ -115,15 +115,15 @@ class System:
     async def stop_child(self, name: str) -> None:
         """Stop a child for good, within its `stop_seconds`, and wait for its end. `restart` starts it again.
 
-        An actor handles the messages that wait first. Raises `WrongState` for the root.
+        An actor first handles the messages in its mailbox. Raises `WrongState` for the root.
         """
         child, supervisor = self._supervised(name, "stop")
         await supervisor.stop_child(child)
 
     async def restart(self, name: str) -> None:
-        """Stop a child's instance, if there is one, and start another. Waits for the end, not for the start.
+        """Stop a child's instance, if there is one, and start another. Does not wait until that one is up.
 
-        Its messages are kept. Raises `WrongState` for the root, and when the child's supervisor is not up.
+        The child's messages are kept. Raises `WrongState` for the root, and when the child's supervisor is not up.
         """
         child, supervisor = self._supervised(name, "restart")
         await supervisor.restart(child)
@@ -134,9 +134,9 @@ class System:
         await supervisor.remove(child)
 
     def suspend(self, name: str) -> None:
-        """Let the actor `name` handle no messages until `resume`, or until it restarts; they wait in its mailbox.
+        """Suspend the actor `name`: messages wait in its mailbox until `resume`, or until the actor restarts.
 
-        Raises `WrongState` when it is not an actor, or not running.
+        Raises `WrongState` when the child is not an actor, or not running.
         """
         child = self._actor(name, "suspend")
         if child.state is not State.RUNNING:
@@ -144,16 +144,16 @@ class System:
         child.want(Desired.SUSPENDED)
 
     def resume(self, name: str) -> None:
-        """Let a suspended actor handle messages again. Raises `WrongState` when it is not a suspended actor."""
+        """Let a suspended actor handle messages again. Raises `WrongState` when the child is not suspended."""
         child = self._actor(name, "resume")
         if child.state not in UP or child.desired is not Desired.SUSPENDED:
             raise WrongState(name, "resume", f"it is {child.state.value}")
         child.want(Desired.UP)
 
     def inject(self, name: str, error: Exception) -> None:
-        """Make the child `name` fail with `error` at its next checkpoint, as if it had raised it itself.
+        """Make the child `name` fail at its next checkpoint, as if it had raised `error`.
 
-        Raises `WrongState` when no instance of it is up.
+        Raises `WrongState` when no instance of the child is up.
         """
         child = self._child(name)
         if child.state not in UP:
@@ -181,7 +181,7 @@ class System:
     # As the parent of the root
 
     def child_failed(self, child: Child, error: Exception, *, stopping: bool) -> None:  # noqa: ARG002
-        """The root failed: there is no supervisor to restart it."""
+        """Record the failure of the root, which no supervisor can restart."""
         path = [child.name]
         leaf: BaseException = error
         while isinstance(leaf, BudgetSpent) and leaf.__cause__ is not None:
@@ -196,12 +196,12 @@ class System:
         self._changed.unpark_all()
 
     def child_finished(self, child: Child) -> None:
-        """Never called: a supervisor does not finish by itself."""
+        """Never called, because a supervisor does not finish by itself."""
 
     async def run(self, block: trio.CancelScope, monitor: HealthMonitor | None) -> None:
-        """Run the tree to its end; if it fails, cancel the `block` that uses it. The task of `open_system`."""
+        """Run the tree until it ends; if it fails, cancel the `block` that uses it. Started by `open_system`."""
         try:
-            with trio.CancelScope(shield=True):  # when the block is cancelled the tree still stops in order
+            with trio.CancelScope(shield=True):  # the tree stops in order even if the block is cancelled
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._runtime.wheel.run, name="ask deadlines")
                     nursery.start_soon(self._runtime.failures.run, name="failure log")
@@ -231,12 +231,12 @@ async def open_system(
     monitor: HealthMonitor | None = None,
     tracer: Tracer | None = None,
 ) -> AsyncGenerator[System]:
-    """Start the tree and enter the block once all of it is up; stop it when the block is left.
+    """Start the tree, and enter the block once the whole tree is up. Stop the tree when the block is left.
 
-    `observer` is called with every change of a child's state. `rng` is the source of restart jitter. `refusals`
-    and `fatal` are error types that count as `Refusal` and `Fatal` besides those two. `classifier` knows the
-    program's own errors. `monitor` checks every child's health. `tracer` records the handling of messages sent
-    in a trace (`traced`).
+    `observer` is called with every change of a child's state. `rng` is the source of restart jitter. Errors of the
+    types `refusals` and `fatal` are treated like `Refusal` and `Fatal`. `classifier` assigns kinds to the
+    program's own errors. `monitor` checks every child's health. `tracer` records the handling of messages that
+    were sent in a trace (`traced`).
 
     Raises `SpecError` for an invalid tree, and `SystemFailed` when the root gives up.
     """

@@ -1,4 +1,4 @@
-"""Trace contexts according to W3C Trace Context, carried with messages while a trace is open.
+"""Trace contexts (W3C Trace Context), which messages carry while a trace is open.
 
     with traced(TraceContext.parse(header)):
         await chain.ask(GetHead())        # the handler runs with the same current_trace()
@@ -20,7 +20,7 @@ _HEADER = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})
 
 @attrs.frozen
 class TraceContext:
-    """The trace that a piece of work belongs to, and its parent span."""
+    """The id of a trace, and the id of the span in which the work runs."""
 
     trace_id: str
     """32 lower-case hexadecimal digits, not all zero."""
@@ -30,7 +30,7 @@ class TraceContext:
 
     @classmethod
     def parse(cls, header: str) -> "TraceContext | None":
-        """The context in a `traceparent` header, or `None` if it is invalid (the receiver then starts a trace)."""
+        """The context in a `traceparent` header. `None` if it is invalid; the receiver then starts a new trace."""
         match = _HEADER.fullmatch(header)
         if match is None:
             return None
@@ -46,7 +46,7 @@ class TraceContext:
 
 @attrs.define
 class Traces:
-    """The number of open traces in the process, which every send checks first."""
+    """The number of open traces in the process. Every send reads it first."""
 
     open: int = 0
 
@@ -57,7 +57,7 @@ _current: ContextVar[TraceContext | None] = ContextVar("trace", default=None)
 
 
 def current_trace() -> TraceContext | None:
-    """The context of the trace that this code runs in, or `None`."""
+    """The context of the trace in which this code runs, or `None`."""
     return _current.get()
 
 
@@ -85,7 +85,7 @@ def untraced() -> Generator[None]:
 
 @attrs.frozen
 class TracedMessage:
-    """A message in a mailbox, with the context of the trace it was sent in."""
+    """A message in a mailbox, with the context of the trace in which it was sent."""
 
     message: Any
     context: TraceContext
@@ -95,12 +95,15 @@ class Tracer(Protocol):
     """Records the handling of messages that carry a trace."""
 
     def handling(self, actor: str, message: str, sender: TraceContext) -> AbstractContextManager[TraceContext]:
-        """Wraps the handling of a message of type `message` by `actor`, which runs in the context it yields."""
+        """A context manager around the handling of a message of type `message` by `actor`.
+
+        It yields the context in which the handler runs.
+        """
         ...
 
 
 class Unrecorded:
-    """The default tracer: it records nothing, and handlers run in the spans of their senders."""
+    """The default tracer. It records nothing; handlers run in the spans of their senders."""
 
     def handling(self, actor: str, message: str, sender: TraceContext) -> AbstractContextManager[TraceContext]:  # noqa: ARG002
         """Record nothing."""
@@ -108,6 +111,6 @@ class Unrecorded:
 
 
 def carry(message: object) -> object:
-    """The message, wrapped with the context of the trace that is open here, if one is."""
+    """The message, wrapped in a `TracedMessage` with the context of the current trace, if there is one."""
     context = _current.get()
     return message if context is None else TracedMessage(message, context)

@@ -165,7 +165,7 @@ async def test_hooks_that_hang_are_cut_off_after_the_stop_deadline(
     async with running([child]):
         began = trio.current_time()
     assert 3 <= trio.current_time() - began <= 6
-    assert "hooked: its hooks took longer than 3 s" in caplog.text
+    assert "hooked: the hooks took longer than 3 s" in caplog.text
 
 
 async def test_a_start_that_hangs_can_be_stopped(autojump_clock: MockClock) -> None:
