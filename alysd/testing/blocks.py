@@ -12,15 +12,16 @@ import attrs
 
 from alysd.consensus.auxpow import aux_hash, commitment, expected_index, merkle_root, next_bits, target_of
 from alysd.consensus.federation import federation_at
+from alysd.consensus.genesis import genesis_state
 from alysd.consensus.payload import payload_attributes
 from alysd.consensus.validity import apply_block
+from alysd.testing.chain import chain_spec
 from alysd.types.auxpow import AuxPow, AuxPowHeader, BitcoinHeader, Coinbase, MerkleBranch
 from alysd.types.block import Approvals, Block, ExecutionPayload, SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext, ChainSpec
 from alysd.types.hashes import (
     BURN_ADDRESS,
-    ZERO_HASH,
     AuxHash,
     BitcoinHash,
     BlockHash,
@@ -30,11 +31,8 @@ from alysd.types.hashes import (
     PayloadHash,
     sha256d,
 )
-from alysd.types.units import Height, Sat, Slot, Wei
+from alysd.types.units import Height, Slot, Wei
 from alysd.wire.bitcoin_block import compact_size
-
-EASY_BITS = 0x207FFFFF
-"""Regtest's target: every second hash meets it."""
 
 CHAIN_ID = 121212
 MINER = EvmAddress(b"\x11" * 20)
@@ -44,26 +42,14 @@ SIGNATURE = BlsSignature(b"\xaa" * 96)
 
 
 def make_spec(members: int = 3, **changes: Any) -> ChainSpec:
-    """A chain specification with made-up keys and easy work; `changes` replace its fields."""
-    spec = ChainSpec(
+    """`chain_spec` with made-up keys, so that no key is computed; `changes` replace its fields."""
+    spec = chain_spec(
         name="test",
         chain_id=CHAIN_ID,
-        slot_seconds=2,
         authorities=tuple(BlsPublicKey(bytes([place]) * 48) for place in range(members)),
         federation_fee_addresses=(EvmAddress(b"\x21" * 20), EvmAddress(b"\x22" * 20), EvmAddress(b"\x23" * 20)),
         federation_bitcoin_keys=(),
-        bitcoin_network="regtest",
-        bitcoin_start_height=0,
-        peg_in_confirmations=6,
-        peg_in_minimum=Sat(1000),
-        peg_out_minimum=Sat(1000),
-        bits=EASY_BITS,
-        pow_limit=EASY_BITS,
         auxpow_spacing_slots=30,
-        auxpow_max_adjustment_percent=20,
-        max_blocks_without_auxpow=100,
-        max_withdrawals=16,
-        max_block_bytes=2**21,
         execution_genesis={},
     )
     return attrs.evolve(spec, **changes)
@@ -105,20 +91,7 @@ def make_payload(**changes: Any) -> ExecutionPayload:
 
 def genesis(spec: ChainSpec) -> ChainState:
     """The state after a genesis block named `GENESIS`."""
-    return ChainState(
-        hash=GENESIS,
-        parent_hash=ZERO_HASH,
-        height=Height(0),
-        slot=Slot(0),
-        payload_hash=PayloadHash(digest("genesis payload")),
-        timestamp=0,
-        bits=spec.bits,
-        last_final=GENESIS,
-        last_final_height=Height(0),
-        last_final_slot=Slot(0),
-        unpaid_fees=Wei(0),
-        next_withdrawal=0,
-    )
+    return genesis_state(context_of(spec), make_payload(block_hash=PayloadHash(digest("genesis payload"))))
 
 
 def make_block(parent: ChainState, slot: Slot, spec: ChainSpec, header: AuxPowHeader | None = None) -> Block:

@@ -6,6 +6,8 @@ from typing import Any
 
 import attrs
 
+from alysd.config.chain_spec import ChainParameters, make_spec
+from alysd.config.values import XOnlyKey
 from alysd.consensus.federation import approval_message, federation_at
 from alysd.consensus.genesis import genesis_block, genesis_signed, genesis_state
 from alysd.consensus.payload import payload_attributes
@@ -15,7 +17,7 @@ from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext, ChainSpec
-from alysd.types.hashes import BlockHash, EvmAddress
+from alysd.types.hashes import BlockHash, BlsPublicKey, EvmAddress
 from alysd.types.units import Sat, Slot
 from alysd.wire.block_ssz import block_hash
 from alysd.wire.execution_genesis import genesis_payload
@@ -53,37 +55,40 @@ EXECUTION_GENESIS: Mapping[str, Any] = {
 """The smallest Cancun genesis with one account: for engines that execute little or nothing."""
 
 
+EASY_BITS = 0x207FFFFF
+"""Regtest's target: every second hash meets it."""
+
+
 def authority_secret(authority: int) -> bytes:
     """The BLS secret of a test chain's authority, by its index."""
     return sha256(b"alysd test authority %d" % authority).digest()[:31].rjust(32, b"\0")
 
 
-def chain_spec(authorities: int = 1, **changes: Any) -> ChainSpec:
-    """A chain specification with easy work; `changes` replace its fields."""
-    spec = ChainSpec(
+def chain_spec(authorities: int | tuple[BlsPublicKey, ...] = 1, **changes: Any) -> ChainSpec:
+    """The specification of the test chain, with easy work; `changes` replace its fields.
+
+    A parameter that has a default in the file of a chain specification, and no value here, has that default.
+    """
+    if isinstance(authorities, int):
+        authorities = tuple(bls.public_key(authority_secret(index)) for index in range(authorities))
+    parameters = ChainParameters(
         name="alys-test",
         chain_id=4242,
-        slot_seconds=2,
-        authorities=tuple(bls.public_key(authority_secret(index)) for index in range(authorities)),
+        authorities=authorities,
         federation_fee_addresses=(EvmAddress(b"\xfe" * 20),),
         federation_bitcoin_keys=(
-            bytes.fromhex("50929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0"),
+            XOnlyKey(bytes.fromhex("50929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0")),
         ),
         bitcoin_network="regtest",
-        bitcoin_start_height=0,
-        peg_in_confirmations=6,
         peg_in_minimum=Sat(100_000),
         peg_out_minimum=Sat(100_000),
-        bits=0x207FFFFF,
-        pow_limit=0x207FFFFF,
+        bits=EASY_BITS,
+        pow_limit=EASY_BITS,
         auxpow_spacing_slots=10,
-        auxpow_max_adjustment_percent=20,
         max_blocks_without_auxpow=100,
-        max_withdrawals=16,
         max_block_bytes=2 * 2**20,
-        execution_genesis=EXECUTION_GENESIS,
     )
-    return attrs.evolve(spec, **changes)
+    return attrs.evolve(make_spec(parameters, EXECUTION_GENESIS), **changes)
 
 
 @attrs.frozen

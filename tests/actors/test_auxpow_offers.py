@@ -1,7 +1,8 @@
 """The book of offers: what a flood of requests can and cannot make it forget."""
 
 from alysd.actors.auxpow_offers import OfferBook, RememberedOffer
-from alysd.testing.blocks import CHAIN_ID, EASY_BITS, MINER, digest
+from alysd.testing.blocks import CHAIN_ID, MINER, digest
+from alysd.testing.chain import EASY_BITS
 from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress

@@ -2,7 +2,8 @@
 
 from alysd.actors.auxpow_queue import QUEUED_AFTER_A_BLOCK, WorkQueue
 from alysd.messages.auxpow import QueuedWork
-from alysd.testing.blocks import CHAIN_ID, EASY_BITS, MINER, digest
+from alysd.testing.blocks import CHAIN_ID, MINER, digest
+from alysd.testing.chain import EASY_BITS
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.hashes import AuxHash, BlockHash
 

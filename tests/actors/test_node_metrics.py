@@ -13,7 +13,8 @@ from alysd.messages.auxpow import QueuedWork
 from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkflowMoved, WorkQueued
 from alysd.messages.metrics import NodeCounts, Scrape
 from alysd.nurseries import ChildSnapshot, FailureKind, Health, State
-from alysd.testing.blocks import CHAIN_ID, EASY_BITS, MINER
+from alysd.testing.blocks import CHAIN_ID, MINER
+from alysd.testing.chain import EASY_BITS
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain import Forkchoice
 from alysd.types.hashes import AuxHash, BlockHash

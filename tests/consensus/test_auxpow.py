@@ -45,7 +45,6 @@ from alysd.consensus.violations import (
 )
 from alysd.testing.blocks import (
     CHAIN_ID,
-    EASY_BITS,
     MINER,
     digest,
     extend,
@@ -55,6 +54,7 @@ from alysd.testing.blocks import (
     mine,
     tree_branch,
 )
+from alysd.testing.chain import EASY_BITS
 from alysd.types.auxpow import Coinbase, MerkleBranch
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress, sha256d
 

@@ -27,7 +27,8 @@ from alysd.consensus.violations import (
     WrongTimestamp,
     WrongWithdrawals,
 )
-from alysd.testing.blocks import CHAIN_ID, EASY_BITS, FIRST_SLOT, MINER, context_of, genesis, make_block, make_spec
+from alysd.testing.blocks import CHAIN_ID, FIRST_SLOT, MINER, context_of, genesis, make_block, make_spec
+from alysd.testing.chain import EASY_BITS
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Withdrawal
 from alysd.types.fees import FeeFields
