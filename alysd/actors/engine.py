@@ -9,7 +9,7 @@ import trio
 
 from alysd.consensus.payload import priority_fees
 from alysd.consensus.violations import InvalidPayload
-from alysd.errors import EngineBehind, NotNow, WrongChain
+from alysd.errors import ComponentError, EngineBehind, Malformed, NotNow, WrongChain
 from alysd.messages.engine import BuildPayload, CatchUp, Engine, ExecutePayload, SetForkchoice
 from alysd.messages.events import WorkflowMoved
 from alysd.messages.storage import Storage
@@ -20,6 +20,7 @@ from alysd.types.block import ExecutionPayload
 from alysd.types.hashes import PayloadHash
 from alysd.types.units import Wei
 from alysd.types.verdict import Invalid, Syncing, Valid
+from alysd.wire.receipts import proven_gas
 from alysd.wire.transactions import fee_fields
 from alysd.workflows.engine_reconcile import EngineReconcile
 
@@ -85,14 +86,18 @@ class EngineActor(Actor[Engine]):
 
     @handles(ExecutePayload)
     async def execute_payload(self, message: ExecutePayload) -> Wei:
-        """Execute and sum the priority fees. Raises `InvalidPayload`, and `NotNow` while the client catches up."""
+        """Execute and sum the priority fees.
+
+        Raises `InvalidPayload`, the error of a rule that the transactions' fees break, `NotNow` while the client
+        catches up, and `ComponentError` when the client's receipts are not those of the payload.
+        """
         payload = message.payload
         await self._request(partial(self._execute, message))
         if not payload.transactions:
             return Wei(0)
-        gas_used = await self._engine.gas_used(payload.block_hash, len(payload.transactions))
-        # Some 10 us per transaction to read its fields: too long for the event loop when there are hundreds.
-        return await trio.to_thread.run_sync(_fees, payload, gas_used)
+        receipts = await self._engine.receipts(payload.block_hash, len(payload.transactions))
+        # Some 30 us per transaction to prove its receipt and read its fields: too long for the event loop.
+        return await trio.to_thread.run_sync(_fees, payload, receipts)
 
     @handles(SetForkchoice)
     async def set_forkchoice(self, message: SetForkchoice) -> None:
@@ -138,6 +143,10 @@ class EngineActor(Actor[Engine]):
             self._turn = 0
 
 
-def _fees(payload: ExecutionPayload, gas_used: tuple[int, ...]) -> Wei:
-    fields = [fee_fields(raw) for raw in payload.transactions]
-    return priority_fees(fields, gas_used, payload.base_fee_per_gas)
+def _fees(payload: ExecutionPayload, receipts: tuple[bytes, ...]) -> Wei:
+    try:
+        gas_used = proven_gas(receipts, payload)
+    except Malformed as error:
+        words = f"its receipts are not those of block {payload.block_hash.hex()}: {error}"
+        raise ComponentError("execution client", "eth_getBlockReceipts", 0, words) from error
+    return priority_fees(payload, [fee_fields(raw) for raw in payload.transactions], gas_used)

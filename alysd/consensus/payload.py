@@ -12,16 +12,20 @@ from collections.abc import Sequence
 from alysd.consensus.aura import slot_start
 from alysd.consensus.federation import federation_at
 from alysd.consensus.violations import (
+    EmptyTransaction,
+    GasAboveLimit,
+    PriceBelowBaseFee,
     WrongBlobGas,
     WrongBlockNumber,
     WrongExecutionParent,
     WrongFeeRecipient,
+    WrongGasUsed,
     WrongRandao,
     WrongTimestamp,
     WrongWithdrawals,
 )
 from alysd.types.auxpow import AuxPowHeader
-from alysd.types.block import Block, PayloadAttributes, Withdrawal
+from alysd.types.block import Block, ExecutionPayload, PayloadAttributes, Withdrawal
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext
 from alysd.types.fees import FeeFields
@@ -31,17 +35,24 @@ from alysd.types.units import Gwei, Slot, Wei, wei_to_gwei_floor
 MINER_PERCENT = 80
 
 
-def priority_fees(fee_fields: Sequence[FeeFields], gas_used: Sequence[int], base_fee: Wei) -> Wei:
-    """The sum that the transactions of one valid block pay above `base_fee` (wei per gas), in wei.
+def priority_fees(payload: ExecutionPayload, fee_fields: Sequence[FeeFields], gas_used: Sequence[int]) -> Wei:
+    """The sum that the transactions of a payload pay above its base fee, in wei.
 
-    `gas_used` has one entry per transaction, in the same order. Raises `ValueError` if the lengths differ.
+    `fee_fields` and `gas_used` have one entry per transaction, in the same order; `ValueError` if the lengths
+    differ. Raises `WrongGasUsed`, `GasAboveLimit` or `PriceBelowBaseFee` unless the sum is one that the senders
+    can have paid: the execution client's judgement alone does not mint money.
     """
-    return Wei(
-        sum(
-            min(fees.max_priority_fee_per_gas, fees.max_fee_per_gas - base_fee) * gas
-            for fees, gas in zip(fee_fields, gas_used, strict=True)
-        )
-    )
+    if sum(gas_used) != payload.gas_used:
+        raise WrongGasUsed(payload.gas_used, sum(gas_used))
+    total = 0
+    for place, (fees, gas) in enumerate(zip(fee_fields, gas_used, strict=True)):
+        above = fees.max_fee_per_gas - payload.base_fee_per_gas
+        if above < 0:
+            raise PriceBelowBaseFee(place, payload.base_fee_per_gas, fees.max_fee_per_gas)
+        if gas > fees.gas_limit:
+            raise GasAboveLimit(place, fees.gas_limit, gas)
+        total += min(fees.max_priority_fee_per_gas, above) * gas
+    return Wei(total)
 
 
 def miner_share(total: Wei) -> Gwei:
@@ -107,7 +118,7 @@ def payload_attributes(
 
 
 def check_payload(block: Block, parent: ChainState, context: ChainContext) -> None:
-    """Check the payload's required fields except the withdrawals.
+    """Check the payload's required fields except the withdrawals, and that no transaction is empty.
 
     Each field that differs raises its own subclass of `InvalidBlock`.
     """
@@ -125,6 +136,8 @@ def check_payload(block: Block, parent: ChainState, context: ChainContext) -> No
         raise WrongFeeRecipient(expected.fee_recipient, payload.fee_recipient)
     if payload.blob_gas_used != 0:
         raise WrongBlobGas(0, payload.blob_gas_used)
+    if not all(payload.transactions):
+        raise EmptyTransaction(payload.transactions.index(b""))
 
 
 def check_withdrawals(block: Block, parent: ChainState, context: ChainContext) -> None:

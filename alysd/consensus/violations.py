@@ -6,7 +6,7 @@ import attrs
 
 from alysd.errors import InvalidBlock, InvalidWork, Refused
 from alysd.types.hashes import BlockHash, displayed
-from alysd.types.units import Slot
+from alysd.types.units import Slot, Wei
 
 
 def shown(value: object) -> str:
@@ -144,10 +144,50 @@ class WrongBlobGas(Differs, InvalidBlock):
     rule = "blob gas used"
 
 
+@attrs.frozen
+class EmptyTransaction(InvalidBlock):
+    """The transaction at `place` has no bytes: it is none, and the payload's hash does not cover it."""
+
+    place: int
+
+    def __str__(self) -> str:
+        return f"transaction {self.place} is empty"
+
+
 class WrongWithdrawals(Differs, InvalidBlock):
     """The withdrawals are not exactly those that the rules require."""
 
     rule = "withdrawals"
+
+
+class WrongGasUsed(Differs, InvalidBlock):
+    """The gas that the receipts give for the transactions is not the gas that the payload states in total."""
+
+    rule = "gas used"
+
+
+@attrs.frozen
+class GasAboveLimit(InvalidBlock):
+    """The transaction at `place` uses more gas than its sender allows."""
+
+    place: int
+    limit: int
+    found: int
+
+    def __str__(self) -> str:
+        return f"transaction {self.place} uses {self.found} gas, its limit is {self.limit}"
+
+
+@attrs.frozen
+class PriceBelowBaseFee(InvalidBlock):
+    """The transaction at `place` offers less than the block's base fee; both are in wei per gas."""
+
+    place: int
+    base_fee: Wei
+    found: Wei
+
+    def __str__(self) -> str:
+        return f"transaction {self.place} offers {self.found} wei per gas, the base fee is {self.base_fee}"
 
 
 @attrs.frozen

@@ -7,13 +7,19 @@ from typing import Any
 import attrs
 import trio
 
-from alysd.errors import EngineBehind, EngineUnavailable
+from alysd.errors import EngineBehind, EngineUnavailable, Malformed
 from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.units import Height, Wei
 from alysd.types.verdict import Invalid, Syncing, Valid, Verdict
 from alysd.wire.execution_genesis import genesis_payload
 from alysd.wire.execution_header import block_hash_of
+from alysd.wire.receipts import encode_receipt
+
+
+def transfer_receipts(count: int) -> tuple[bytes, ...]:
+    """The receipts of a block of `count` transfers of type 0, which use 21,000 gas each."""
+    return tuple(encode_receipt(0, 1, 21_000 * (place + 1), bytes(256), []) for place in range(count))
 
 
 @attrs.define
@@ -58,7 +64,11 @@ class FakeEngine:
     async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
         """Take a payload whose parent is known and whose hash is its header's."""
         await self._answer()
-        if block_hash_of(payload, parent_beacon_block_root) != payload.block_hash:
+        try:
+            found = block_hash_of(payload, parent_beacon_block_root)
+        except Malformed as error:
+            return Invalid(str(error))
+        if found != payload.block_hash:
             return Invalid("block hash mismatch")
         if payload.block_hash in self.refuse:
             return Invalid("refused by the test")
@@ -96,12 +106,12 @@ class FakeEngine:
         identity = block_hash_of(payload, attributes.parent_beacon_block_root)
         return attrs.evolve(payload, block_hash=identity)
 
-    async def gas_used(self, payload: PayloadHash, transactions: int) -> tuple[int, ...]:
-        """21,000 gas for each transaction of a known block: a fake transfer."""
+    async def receipts(self, payload: PayloadHash, transactions: int) -> tuple[bytes, ...]:
+        """`transfer_receipts` for a known block."""
         await self._answer()
         if payload not in self.blocks:
             raise EngineBehind(payload)
-        return (21_000,) * transactions
+        return transfer_receipts(transactions)
 
     async def aclose(self) -> None:
         """Nothing to close."""

@@ -1,4 +1,4 @@
-"""The fee fields of a transaction."""
+"""What a transaction pays at most."""
 
 import attrs
 
@@ -9,8 +9,11 @@ from alysd.types.units import Wei
 class FeeFields:
     """The maximum that a transaction pays per unit of gas, in total and above the base fee, in wei (EIP-1559).
 
+    `gas_limit` is the most gas that the transaction may use.
+
     In a transaction with a single gas price (legacy, EIP-2930) both fields are that price.
     """
 
     max_fee_per_gas: Wei
     max_priority_fee_per_gas: Wei
+    gas_limit: int

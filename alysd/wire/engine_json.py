@@ -11,8 +11,8 @@ from alysd.types.block import ExecutionPayload, PayloadAttributes, Withdrawal
 from alysd.types.hashes import EvmAddress, PayloadHash
 from alysd.types.units import Gwei, Height, Wei
 from alysd.types.verdict import Invalid, Syncing, Valid, Verdict
-from alysd.wire.hex import from_hex, to_hex
-from alysd.wire.json_input import list_field, object_of, text_field
+from alysd.wire.hex import to_hex
+from alysd.wire.json_input import bytes_field, data_field, list_field, object_of, quantity_field, text_field
 
 MAX_TRANSACTIONS = 65_536
 """In a payload: some 20 times what 60 million gas hold, at 21,000 each."""
@@ -58,23 +58,23 @@ def payload_from_json(value: object) -> ExecutionPayload:
     transactions = list_field(fields, "transactions", MAX_TRANSACTIONS)
     withdrawals = list_field(fields, "withdrawals", MAX_WITHDRAWALS)
     return ExecutionPayload(
-        parent_hash=PayloadHash(_data(fields, "parentHash", 32)),
-        fee_recipient=EvmAddress(_data(fields, "feeRecipient", 20)),
-        state_root=_data(fields, "stateRoot", 32),
-        receipts_root=_data(fields, "receiptsRoot", 32),
-        logs_bloom=_data(fields, "logsBloom", 256),
-        prev_randao=_data(fields, "prevRandao", 32),
-        block_number=Height(_quantity(fields, "blockNumber")),
-        gas_limit=_quantity(fields, "gasLimit"),
-        gas_used=_quantity(fields, "gasUsed"),
-        timestamp=_quantity(fields, "timestamp"),
-        extra_data=_bytes(fields, "extraData", 32),
-        base_fee_per_gas=Wei(_quantity(fields, "baseFeePerGas", bits=256)),
-        block_hash=PayloadHash(_data(fields, "blockHash", 32)),
+        parent_hash=PayloadHash(data_field(fields, "parentHash", 32)),
+        fee_recipient=EvmAddress(data_field(fields, "feeRecipient", 20)),
+        state_root=data_field(fields, "stateRoot", 32),
+        receipts_root=data_field(fields, "receiptsRoot", 32),
+        logs_bloom=data_field(fields, "logsBloom", 256),
+        prev_randao=data_field(fields, "prevRandao", 32),
+        block_number=Height(quantity_field(fields, "blockNumber")),
+        gas_limit=quantity_field(fields, "gasLimit"),
+        gas_used=quantity_field(fields, "gasUsed"),
+        timestamp=quantity_field(fields, "timestamp"),
+        extra_data=bytes_field(fields, "extraData", 32),
+        base_fee_per_gas=Wei(quantity_field(fields, "baseFeePerGas", bits=256)),
+        block_hash=PayloadHash(data_field(fields, "blockHash", 32)),
         transactions=tuple(_transaction(raw, at) for at, raw in enumerate(transactions)),
         withdrawals=tuple(_withdrawal_from_json(each, at) for at, each in enumerate(withdrawals)),
-        blob_gas_used=_quantity(fields, "blobGasUsed"),
-        excess_blob_gas=_quantity(fields, "excessBlobGas"),
+        blob_gas_used=quantity_field(fields, "blobGasUsed"),
+        excess_blob_gas=quantity_field(fields, "excessBlobGas"),
     )
 
 
@@ -106,7 +106,7 @@ def forkchoice_from_json(value: object) -> tuple[Verdict, bytes | None]:
     """
     fields = object_of(value, "answer")
     verdict = verdict_from_json(fields.get("payloadStatus"))
-    identity = None if fields.get("payloadId") is None else _data(fields, "payloadId", _PAYLOAD_ID_BYTES)
+    identity = None if fields.get("payloadId") is None else data_field(fields, "payloadId", _PAYLOAD_ID_BYTES)
     return verdict, identity
 
 
@@ -133,27 +133,10 @@ def verdict_from_json(value: object) -> Verdict:
             raise Malformed(f"status: {status[:40]!r} is not a payload status of the Engine API")
 
 
-def gas_used_from_json(value: object, payload: PayloadHash, transactions: int) -> tuple[int, ...]:
-    """Read the gas used by each transaction from the answer to `eth_getBlockReceipts`.
-
-    Raises `Malformed` unless there is one receipt for each of the `transactions` of the block `payload`, in order.
-    """
-    receipts = list_field({"receipts": value}, "receipts", MAX_TRANSACTIONS)
-    if len(receipts) != transactions:
-        raise Malformed(f"receipts: {len(receipts)} of them for {transactions} transactions")
-    found: list[int] = []
-    for at, receipt in enumerate(receipts):
-        fields = object_of(receipt, f"receipts[{at}]")
-        if _data(fields, "blockHash", 32) != payload or _quantity(fields, "transactionIndex") != at:
-            raise Malformed(f"receipts[{at}]: of another block, or out of order")
-        found.append(_quantity(fields, "gasUsed"))
-    return tuple(found)
-
-
 def block_from_json(value: object) -> tuple[PayloadHash, Height]:
     """Read hash and number from the answer to `eth_getBlockBy…`. Raises `Malformed`, naming the field."""
     fields = object_of(value, "block")
-    return PayloadHash(_data(fields, "hash", 32)), Height(_quantity(fields, "number"))
+    return PayloadHash(data_field(fields, "hash", 32)), Height(quantity_field(fields, "number"))
 
 
 def _withdrawal_to_json(withdrawal: Withdrawal) -> dict[str, str]:
@@ -168,47 +151,12 @@ def _withdrawal_to_json(withdrawal: Withdrawal) -> dict[str, str]:
 def _withdrawal_from_json(value: object, at: int) -> Withdrawal:
     fields = object_of(value, f"withdrawals[{at}]")
     return Withdrawal(
-        index=_quantity(fields, "index"),
-        validator_index=_quantity(fields, "validatorIndex"),
-        address=EvmAddress(_data(fields, "address", 20)),
-        amount=Gwei(_quantity(fields, "amount")),
+        index=quantity_field(fields, "index"),
+        validator_index=quantity_field(fields, "validatorIndex"),
+        address=EvmAddress(data_field(fields, "address", 20)),
+        amount=Gwei(quantity_field(fields, "amount")),
     )
 
 
 def _transaction(raw: object, at: int) -> bytes:
-    return _bytes({f"transactions[{at}]": raw}, f"transactions[{at}]", MAX_TRANSACTION_BYTES)
-
-
-def _data(fields: dict[str, Any], key: str, length: int) -> bytes:
-    """Exactly `length` bytes."""
-    data = _bytes(fields, key, length)
-    if len(data) != length:
-        raise Malformed(f"{key}: {len(data)} bytes instead of {length}")
-    return data
-
-
-def _bytes(fields: dict[str, Any], key: str, most: int) -> bytes:
-    """At most `most` bytes: `0x` and two digits each (execution-apis, "DATA")."""
-    text = text_field(fields, key)
-    if not text.startswith("0x"):
-        raise Malformed(f"{key}: {text[:40]!r} does not begin with 0x")
-    if len(text) > 2 + 2 * most:
-        raise Malformed(f"{key}: {len(text) // 2 - 1} bytes, more than {most}")
-    try:
-        return from_hex(text)
-    except Malformed as error:
-        raise Malformed(f"{key}: {error}") from error
-
-
-def _quantity(fields: dict[str, Any], key: str, bits: int = 64) -> int:
-    """A number below 2^`bits`: `0x` and hex digits without leading zeros (execution-apis, "QUANTITY")."""
-    text = text_field(fields, key)
-    digits = text.removeprefix("0x")
-    if len(text) > 2 + bits // 4:
-        raise Malformed(f"{key}: more than {bits} bits")
-    # int() alone would take signs, underscores, spaces and digits of other scripts.
-    if digits == text or not digits or not set(digits) <= set("0123456789abcdefABCDEF"):
-        raise Malformed(f"{key}: {text[:80]!r} is not a quantity in hex")
-    if digits[0] == "0" and len(digits) > 1:
-        raise Malformed(f"{key}: {text[:80]!r} has leading zeros")
-    return int(digits, 16)
+    return bytes_field({f"transactions[{at}]": raw}, f"transactions[{at}]", MAX_TRANSACTION_BYTES)

@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import Any, cast
 
 from alysd.errors import Malformed
+from alysd.wire.hex import from_hex
 
 DEEPEST = 64
 """Levels of arrays and objects: the deepest request of the JSON-RPC, a filter inside a batch, has six."""
@@ -79,3 +80,41 @@ def hex_field(fields: dict[str, Any], key: str, least: int, most: int) -> bytes:
 def displayed_hash(fields: dict[str, Any], key: str) -> bytes:
     """The hash at `key` in internal byte order; the document has it as Bitcoin displays it. Raises `Malformed`."""
     return hex_field(fields, key, 32, 32)[::-1]
+
+
+def data_field(fields: dict[str, Any], key: str, length: int) -> bytes:
+    """The `length` bytes at `key` (execution-apis, "DATA"). Raises `Malformed`."""
+    data = bytes_field(fields, key, length)
+    if len(data) != length:
+        raise Malformed(f"{key}: {len(data)} bytes instead of {length}")
+    return data
+
+
+def bytes_field(fields: dict[str, Any], key: str, most: int) -> bytes:
+    """At most `most` bytes at `key`: `0x` and two digits each (execution-apis, "DATA"). Raises `Malformed`."""
+    text = text_field(fields, key)
+    if not text.startswith("0x"):
+        raise Malformed(f"{key}: {text[:40]!r} does not begin with 0x")
+    if len(text) > 2 + 2 * most:
+        raise Malformed(f"{key}: {len(text) // 2 - 1} bytes, more than {most}")
+    try:
+        return from_hex(text)
+    except Malformed as error:
+        raise Malformed(f"{key}: {error}") from error
+
+
+def quantity_field(fields: dict[str, Any], key: str, bits: int = 64) -> int:
+    """The number below 2^`bits` at `key`: `0x` and hex digits without leading zeros (execution-apis, "QUANTITY").
+
+    Raises `Malformed`.
+    """
+    text = text_field(fields, key)
+    digits = text.removeprefix("0x")
+    if len(text) > 2 + bits // 4:
+        raise Malformed(f"{key}: more than {bits} bits")
+    # int() alone would take signs, underscores, spaces and digits of other scripts.
+    if digits == text or not digits or not set(digits) <= set("0123456789abcdefABCDEF"):
+        raise Malformed(f"{key}: {text[:80]!r} is not a quantity in hex")
+    if digits[0] == "0" and len(digits) > 1:
+        raise Malformed(f"{key}: {text[:80]!r} has leading zeros")
+    return int(digits, 16)

@@ -1,4 +1,4 @@
-"""The price that a transaction offers for gas, read from its EIP-2718 bytes."""
+"""The gas that a transaction buys at most, and the price that it offers, read from its EIP-2718 bytes."""
 
 from alysd.errors import Malformed
 from alysd.types.fees import FeeFields
@@ -6,14 +6,14 @@ from alysd.types.units import Wei
 from alysd.wire.rlp import as_list, decode, decode_integer
 
 _FEE_PLACES = {
-    1: (2, 2),  # EIP-2930: chain id, nonce, gas price
-    2: (3, 2),  # EIP-1559: chain id, nonce, max priority fee, max fee
-    3: (3, 2),  # EIP-4844: as EIP-1559
+    1: (2, 2, 3),  # EIP-2930: chain id, nonce, gas price, gas limit
+    2: (3, 2, 4),  # EIP-1559: chain id, nonce, max priority fee, max fee, gas limit
+    3: (3, 2, 4),  # EIP-4844: as EIP-1559
 }
-"""By transaction type: the places of max fee and max priority fee among the fields."""
+"""By transaction type: the places of max fee, max priority fee and gas limit among the fields."""
 
-_LEGACY_PLACES = (1, 1)
-"""Nonce, gas price."""
+_LEGACY_PLACES = (1, 1, 2)
+"""Nonce, gas price, gas limit."""
 
 _FIRST_LIST_BYTE = 0xC0
 
@@ -31,5 +31,5 @@ def fee_fields(raw: bytes) -> FeeFields:
     fields = as_list(decode(body))
     if len(fields) <= max(places):
         raise Malformed(f"a transaction of type {raw[0]} with only {len(fields)} fields")
-    most, priority = (Wei(decode_integer(fields[place])) for place in places)
-    return FeeFields(max_fee_per_gas=most, max_priority_fee_per_gas=priority)
+    most, priority, gas_limit = (decode_integer(fields[place]) for place in places)
+    return FeeFields(max_fee_per_gas=Wei(most), max_priority_fee_per_gas=Wei(priority), gas_limit=gas_limit)

@@ -66,13 +66,21 @@ def update_trie(
 
 
 def trie_root(items: Mapping[bytes, bytes]) -> bytes:
-    """Root of the trie that holds exactly `items`; no value may be empty."""
+    """Root of the trie that holds exactly `items`.
+
+    Raises `Malformed` for an empty value: in a change it deletes, so it would not change the root.
+    """
+    if not all(items.values()):
+        raise Malformed("a trie has no empty values")
     nodes: dict[bytes, bytes] = {}
     return update_trie(EMPTY_ROOT, items, nodes.__getitem__, nodes)
 
 
 def indexed_root(values: Sequence[bytes]) -> bytes:
-    """Root of the trie of a block's transactions, receipts or withdrawals: keys are the RLP-encoded indices."""
+    """Root of the trie of a block's transactions, receipts or withdrawals: keys are the RLP-encoded indices.
+
+    Raises `Malformed` for an empty value: a block with an empty transaction more would have the same root.
+    """
     return trie_root({encode(encode_integer(index)): value for index, value in enumerate(values)})
 
 

@@ -82,8 +82,8 @@ class TimedEngine:
     ) -> ExecutionPayload:
         return await self._timed(self.engine.build_payload, head, safe, finalized, attributes)
 
-    async def gas_used(self, payload: PayloadHash, transactions: int) -> tuple[int, ...]:
-        return await self._timed(self.engine.gas_used, payload, transactions)
+    async def receipts(self, payload: PayloadHash, transactions: int) -> tuple[bytes, ...]:
+        return await self._timed(self.engine.receipts, payload, transactions)
 
     async def aclose(self) -> None:
         await self.engine.aclose()

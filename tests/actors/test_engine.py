@@ -31,7 +31,7 @@ from alysd.nurseries import (
     traced,
 )
 from alysd.testing.blocks import FIRST_SLOT, context_of
-from alysd.testing.engine import FakeEngine
+from alysd.testing.engine import FakeEngine, transfer_receipts
 from alysd.testing.executed_chain import (
     SPEC,
     ExecutedChain,
@@ -48,6 +48,8 @@ from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.units import Slot, Wei
 from alysd.types.verdict import Valid, Verdict
+from alysd.wire.receipts import encode_receipt
+from alysd.wire.trie import indexed_root
 from tests.workflows.engines import INVALID_HEAD, Recording, stubborn
 
 TIMING = Timing(2)
@@ -129,7 +131,7 @@ async def test_empty_payload_is_executed_without_asking_for_receipts(autojump_cl
 class NoReceipts(Recording):
     """Fails when receipts are asked for."""
 
-    async def gas_used(self, payload: PayloadHash, transactions: int) -> tuple[int, ...]:
+    async def receipts(self, payload: PayloadHash, transactions: int) -> tuple[bytes, ...]:
         raise AssertionError("asked for the receipts of an empty block")
 
 
@@ -148,12 +150,40 @@ async def test_priority_fees_are_summed_from_receipts() -> None:
     """
     built, chain = await make_chain(3)
     signed = await make_block(built, chain.head(), NEXT_SLOT)
-    payload = attrs.evolve(
-        signed.block.payload, transactions=(LEGACY_TRANSFER,) * 2, base_fee_per_gas=Wei(20 * 10**9)
-    )
+    payload = two_transfers(signed.block.payload)
     async with running(Willing.like(built), chain) as node:
         fees = await node.engine.ask(ExecutePayload(payload, signed.block.parent_hash), seconds=HOUR)
     assert fees == 2 * 21_000 * 30 * 10**9
+
+
+def two_transfers(payload: ExecutionPayload) -> ExecutionPayload:
+    """The payload with two transfers, which pay 30 gwei per gas above the base fee."""
+    return attrs.evolve(
+        payload,
+        transactions=(LEGACY_TRANSFER,) * 2,
+        base_fee_per_gas=Wei(20 * 10**9),
+        gas_used=42_000,
+        receipts_root=indexed_root(transfer_receipts(2)),
+    )
+
+
+class Liar(Willing):
+    """States 500,000 times the gas that the second transaction used."""
+
+    async def receipts(self, payload: PayloadHash, transactions: int) -> tuple[bytes, ...]:
+        return (transfer_receipts(1)[0], encode_receipt(0, 1, 21_000 + 21_000 * 500_000, bytes(256), []))
+
+
+async def test_receipts_that_the_receipts_root_does_not_cover_mint_nothing() -> None:
+    """A receipt of 21 billion gas was 21 BTC of fees. The client is wrong, not the block: it is asked again."""
+    built, chain = await make_chain(3)
+    signed = await make_block(built, chain.head(), NEXT_SLOT)
+    payload = two_transfers(signed.block.payload)
+    async with running(Liar.like(built), chain) as node:
+        with pytest.raises(HandlerCrashed) as caught:
+            await node.engine.ask(ExecutePayload(payload, signed.block.parent_hash), seconds=HOUR)
+    assert isinstance(caught.value.__cause__, ComponentError)
+    assert "receipts root: the payload's is " in str(caught.value.__cause__)
 
 
 async def test_invalid_payload_is_refused_and_the_actor_lives_on(autojump_clock: MockClock) -> None:

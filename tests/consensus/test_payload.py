@@ -19,15 +19,28 @@ from alysd.consensus.payload import (
 )
 from alysd.consensus.violations import (
     Differs,
+    EmptyTransaction,
+    GasAboveLimit,
+    PriceBelowBaseFee,
     WrongBlobGas,
     WrongBlockNumber,
     WrongExecutionParent,
     WrongFeeRecipient,
+    WrongGasUsed,
     WrongRandao,
     WrongTimestamp,
     WrongWithdrawals,
 )
-from alysd.testing.blocks import CHAIN_ID, FIRST_SLOT, MINER, context_of, genesis, make_block, make_spec
+from alysd.testing.blocks import (
+    CHAIN_ID,
+    FIRST_SLOT,
+    MINER,
+    context_of,
+    genesis,
+    make_block,
+    make_payload,
+    make_spec,
+)
 from alysd.testing.chain import EASY_BITS
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Withdrawal
@@ -40,22 +53,71 @@ ADDRESSES = make_spec().federation_fee_addresses
 HEADER = AuxPowHeader(ZERO_HASH, ZERO_HASH, EASY_BITS, CHAIN_ID, MINER, None)
 
 
-def fees(most: int, priority: int) -> FeeFields:
-    return FeeFields(Wei(most), Wei(priority))
+def fees(most: int, priority: int, gas_limit: int = 10**9) -> FeeFields:
+    return FeeFields(Wei(most), Wei(priority), gas_limit)
+
+
+def paid(fields: list[FeeFields], gas: list[int], base_fee: int, total: int | None = None) -> Wei:
+    """The priority fees of a payload that states `total` gas, by default the sum of `gas`."""
+    payload = make_payload(gas_used=sum(gas) if total is None else total, base_fee_per_gas=Wei(base_fee))
+    return priority_fees(payload, fields, gas)
 
 
 def test_a_transaction_pays_its_priority_fee_as_far_as_its_limit_allows() -> None:
     legacy, generous, tight = fees(100, 100), fees(100, 3), fees(12, 5)
-    assert priority_fees([legacy], [21_000], Wei(10)) == 90 * 21_000
-    assert priority_fees([generous], [21_000], Wei(10)) == 3 * 21_000
-    assert priority_fees([tight], [21_000], Wei(10)) == 2 * 21_000
-    assert priority_fees([legacy, generous, tight], [1, 10, 100], Wei(10)) == 90 + 30 + 200
-    assert priority_fees([], [], Wei(10)) == 0
+    assert paid([legacy], [21_000], 10) == 90 * 21_000
+    assert paid([generous], [21_000], 10) == 3 * 21_000
+    assert paid([tight], [21_000], 10) == 2 * 21_000
+    assert paid([legacy, generous, tight], [1, 10, 100], 10) == 90 + 30 + 200
+    assert paid([], [], 10) == 0
 
 
 def test_another_number_of_receipts_than_transactions_is_no_sum() -> None:
     with pytest.raises(ValueError, match="zip"):
-        priority_fees([fees(1, 1)], [], Wei(0))
+        paid([fees(1, 1)], [], 0)
+
+
+def test_receipts_with_more_gas_than_the_payload_mint_nothing() -> None:
+    """One receipt of 21 billion gas was 21 BTC of fees, in a payload that used 21,000."""
+    with pytest.raises(WrongGasUsed, match="gas used: expected 21000, found 21000000000"):
+        paid([fees(10**9, 10**9, 2**64)], [21 * 10**9], 0, total=21_000)
+
+
+def test_a_transaction_uses_no_more_gas_than_its_sender_allows() -> None:
+    """The author's execution client states the payload's gas: it may not name more than the senders signed."""
+    with pytest.raises(GasAboveLimit) as caught:
+        paid([fees(9, 9, 21_000), fees(9, 9, 21_000)], [21_000, 21_001], 0)
+    assert (caught.value.place, caught.value.limit, caught.value.found) == (1, 21_000, 21_001)
+
+
+def test_a_price_below_the_base_fee_is_no_negative_fee() -> None:
+    """It would take from the fees of the other transactions, which miner and federation are owed."""
+    with pytest.raises(PriceBelowBaseFee) as caught:
+        paid([fees(100, 1), fees(9, 9)], [21_000, 21_000], 10)
+    assert (caught.value.place, caught.value.base_fee, caught.value.found) == (1, 10, 9)
+
+
+wei = st.integers(0, 10**12)
+gas_amounts = st.integers(0, 40_000_000)
+offers = st.lists(st.tuples(wei, wei, gas_amounts, gas_amounts, st.booleans()), max_size=6)
+
+
+@given(offers, wei, st.one_of(st.none(), st.integers(0, 10**10)))
+def test_minted_fees_never_exceed_what_the_senders_could_have_paid(
+    transactions: list[tuple[int, int, int, int, bool]], base_fee: int, stated: int | None
+) -> None:
+    """Whatever receipts and payload say: every wei of a fee is covered by what some sender signed."""
+    fields = [fees(most, priority, limit) for most, priority, limit, _, _ in transactions]
+    # Mostly within the limit, so that many of the sums are accepted.
+    gas = [used if lies else min(used, limit) for _, _, limit, used, lies in transactions]
+    try:
+        total = paid(fields, gas, base_fee, stated)
+    except (WrongGasUsed, GasAboveLimit, PriceBelowBaseFee):
+        return
+    affordable = sum(one.gas_limit * (one.max_fee_per_gas - base_fee) for one in fields)
+    assert 0 <= total <= affordable
+    minted = sum(amount * 10**9 for _, amount in fee_shares(total, MINER, ADDRESSES))
+    assert minted <= affordable
 
 
 def test_eighty_percent_to_the_miner_and_the_rest_in_equal_parts() -> None:
@@ -142,6 +204,13 @@ def test_each_fixed_field_has_its_own_error(field: str, value: object, error: ty
         check_payload(attrs.evolve(BLOCK, payload=payload), PARENT, CONTEXT)
     assert caught.value.found == value
     assert caught.value.expected == getattr(BLOCK.payload, field)
+
+
+def test_an_empty_transaction_is_refused_before_any_client_is_asked() -> None:
+    """It does not change the payload's hash: a client that knows the hash would call the payload valid."""
+    payload = attrs.evolve(BLOCK.payload, transactions=(b"\x01", b""))
+    with pytest.raises(EmptyTransaction, match="transaction 1 is empty"):
+        check_payload(attrs.evolve(BLOCK, payload=payload), PARENT, CONTEXT)
 
 
 @pytest.mark.parametrize(

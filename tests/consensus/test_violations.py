@@ -18,11 +18,14 @@ from alysd.consensus.violations import (
     CommitmentMissing,
     CommitmentTwice,
     Differs,
+    EmptyTransaction,
+    GasAboveLimit,
     HaltedWithoutWork,
     InvalidPayload,
     NotEnoughWork,
     ParentOfOurChain,
     PegNotActive,
+    PriceBelowBaseFee,
     SlotNotAfterParent,
     SlotTooEarly,
     UnknownParent,
@@ -31,6 +34,7 @@ from alysd.consensus.violations import (
     WrongBits,
     WrongCoinbaseBranch,
     WrongCommitment,
+    WrongGasUsed,
     WrongHeaderChainId,
     WrongRandao,
     WrongRangeEnd,
@@ -41,7 +45,7 @@ from alysd.consensus.violations import (
 )
 from alysd.errors import InvalidBlock, InvalidWork
 from alysd.types.hashes import BlockHash
-from alysd.types.units import Slot
+from alysd.types.units import Slot, Wei
 
 MESSAGES: list[tuple[InvalidBlock | InvalidWork, str]] = [
     (
@@ -56,6 +60,10 @@ MESSAGES: list[tuple[InvalidBlock | InvalidWork, str]] = [
     (BelowQuorum(3, 2), "2 approvals, 3 are needed"),
     (BadApprovalSignature(3), "the signature does not prove the 3 approvals that the block claims"),
     (WrongRandao(b"\x01", b"\x02"), "prev_randao: expected 01, found 02"),
+    (WrongGasUsed(21_000, 42_000), "gas used: expected 21000, found 42000"),
+    (GasAboveLimit(3, 21_000, 42_000), "transaction 3 uses 42000 gas, its limit is 21000"),
+    (PriceBelowBaseFee(3, Wei(8), Wei(7)), "transaction 3 offers 7 wei per gas, the base fee is 8"),
+    (EmptyTransaction(3), "transaction 3 is empty"),
     (
         HaltedWithoutWork(100),
         "more than 100 blocks wait for a proof of work, and this block includes none",

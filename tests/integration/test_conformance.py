@@ -24,6 +24,7 @@ from alysd.types.hashes import BURN_ADDRESS, BlockHash, PayloadHash, sha256
 from alysd.types.units import Wei
 from alysd.types.verdict import Invalid, Valid
 from alysd.wire.execution_header import block_hash_of
+from alysd.wire.receipts import proven_gas
 from tests.integration import components
 from tests.integration.components import CANCUN_GENESIS, CHAIN_ID, JWT, ExecutionProcess
 from tests.integration.random_transactions import RandomTransactions, address_of
@@ -118,14 +119,13 @@ def seed() -> int:
 async def agree(
     engines: Sequence[Participant], payload: ExecutionPayload, root: BlockHash, genesis: PayloadHash
 ) -> None:
-    """All judge the payload VALID, follow it, and report the same gas for each transaction."""
-    gas: dict[tuple[int, ...], str] = {}
+    """All judge the payload VALID, follow it, and give the receipts that its receipts root covers."""
     for each in engines:
         verdict = await each.engine.new_payload(payload, root)
         assert verdict == Valid(), f"{each.name} on block {payload.block_number}: {verdict}"
         await each.engine.set_forkchoice(payload.block_hash, genesis, genesis)
-        gas[await each.engine.gas_used(payload.block_hash, len(payload.transactions))] = each.name
-    assert len(gas) == 1, f"block {payload.block_number}: {gas}"
+        receipts = await each.engine.receipts(payload.block_hash, len(payload.transactions))
+        assert sum(proven_gas(receipts, payload)) == payload.gas_used, each.name
 
 
 def spoiled(payload: ExecutionPayload, root: BlockHash, random: Random) -> tuple[str, ExecutionPayload]:

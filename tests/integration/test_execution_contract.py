@@ -171,16 +171,16 @@ async def test_chain_can_be_left_for_a_sibling_and_taken_up_again(tmp_path: Path
         assert third.parent_hash == second.block_hash
 
 
-async def test_empty_block_used_no_gas(tmp_path: Path, opens: Opens) -> None:
+async def test_empty_block_has_no_receipts(tmp_path: Path, opens: Opens) -> None:
     """Receipts of a block without transactions are an empty list, not an error."""
     async with opens(tmp_path) as engine:
         genesis = await engine.genesis_hash()
         payload = await add(engine, genesis, 10, genesis)
-        assert await engine.gas_used(payload.block_hash, 0) == ()
+        assert await engine.receipts(payload.block_hash, 0) == ()
 
 
-async def test_gas_of_an_unknown_block_is_not_made_up(tmp_path: Path, opens: Opens) -> None:
+async def test_receipts_of_an_unknown_block_are_not_made_up(tmp_path: Path, opens: Opens) -> None:
     """Fees of nothing must not be paid."""
     async with opens(tmp_path) as engine:
         with pytest.raises(EngineBehind):
-            await engine.gas_used(NOWHERE, 1)
+            await engine.receipts(NOWHERE, 1)

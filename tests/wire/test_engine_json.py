@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
@@ -155,7 +154,6 @@ def test_any_json_is_read_or_malformed(value: object) -> None:
         engine_json.forkchoice_from_json,
         engine_json.verdict_from_json,
         engine_json.block_from_json,
-        partial(engine_json.gas_used_from_json, payload=PAYLOAD.block_hash, transactions=1),
     ]
     for read in readers:
         with pytest.raises(Malformed):
@@ -245,32 +243,6 @@ def test_wrong_verdict(answer: dict[str, object], words: str) -> None:
     """What is not understood must not count as VALID."""
     with pytest.raises(Malformed, match=words):
         engine_json.verdict_from_json(answer)
-
-
-def receipt(index: int, gas: int, block: bytes = PAYLOAD.block_hash) -> dict[str, str]:
-    return {"blockHash": "0x" + block.hex(), "transactionIndex": hex(index), "gasUsed": hex(gas)}
-
-
-def test_gas_used_is_in_the_order_of_the_transactions() -> None:
-    """Fees are summed from these: another order pairs a price with another's gas."""
-    answer = [receipt(0, 21_000), receipt(1, 50_000)]
-    assert engine_json.gas_used_from_json(answer, PAYLOAD.block_hash, 2) == (21_000, 50_000)
-
-
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        ([receipt(0, 1)], "1 of them for 2 transactions"),
-        ([receipt(1, 1), receipt(0, 1)], r"receipts\[0\]: of another block, or out of order"),
-        ([receipt(0, 1), receipt(1, 1, b"\x77" * 32)], r"receipts\[1\]: of another block"),
-        ([receipt(0, 1), 5], r"receipts\[1\]: not a JSON object"),
-        (None, "receipts: not a list"),
-    ],
-)
-def test_receipts_of_something_else_are_refused(answer: object, words: str) -> None:
-    """A client that answers for its own branch would make this node's fees differ from everybody's."""
-    with pytest.raises(Malformed, match=words):
-        engine_json.gas_used_from_json(answer, PAYLOAD.block_hash, 2)
 
 
 def test_block_of_a_lookup() -> None:

@@ -23,8 +23,8 @@ def signed(**fields: Any) -> bytes:
     return bytes(account.sign_transaction({**COMMON, **fields}, KEY).raw_transaction)
 
 
-def fees(most: int, priority: int) -> FeeFields:
-    return FeeFields(Wei(most), Wei(priority))
+def fees(most: int, priority: int, gas_limit: int = 21_000) -> FeeFields:
+    return FeeFields(Wei(most), Wei(priority), gas_limit)
 
 
 def test_legacy_transactions_offer_one_price_for_both() -> None:

@@ -5,7 +5,7 @@ from ethereum.forks.cancun import trie as specification  # pyright: ignore[repor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alysd.errors import Corrupt
+from alysd.errors import Corrupt, Malformed
 from alysd.wire.rlp import encode, encode_integer
 from alysd.wire.trie import EMPTY_ROOT, get_from_trie, indexed_root, trie_root, update_trie
 
@@ -62,3 +62,9 @@ def test_a_batch_without_changes_reads_nothing() -> None:
 def test_a_node_that_does_not_decode_is_corruption() -> None:
     with pytest.raises(Corrupt, match="does not decode"):
         get_from_trie(b"\1" * 32, b"key", lambda _: b"\xc1")
+
+
+def test_a_list_with_an_empty_value_has_no_root() -> None:
+    """It had the root of the list without it: two payloads with one hash."""
+    with pytest.raises(Malformed, match="no empty values"):
+        indexed_root([b"value", b""])

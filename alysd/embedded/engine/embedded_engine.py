@@ -82,12 +82,12 @@ class EmbeddedEngine:
         await self.set_forkchoice(head, safe, finalized)
         return await self._run(self._chain.build, head, attributes, self._pending, self._builder)
 
-    async def gas_used(self, payload: PayloadHash, transactions: int) -> tuple[int, ...]:
-        """Gas used by each of the `transactions` of a block, in order.
+    async def receipts(self, payload: PayloadHash, transactions: int) -> tuple[bytes, ...]:
+        """The receipts of the `transactions` of a block, in order, each as the receipts' trie has it.
 
         Raises `EngineBehind` when the block is not known or has another number of transactions.
         """
-        found = await self._run(self._chain.reader.gas_used, payload)
+        found = await self._run(self._chain.reader.trie_receipts, payload)
         if found is None or len(found) != transactions:
             raise EngineBehind(payload)
         return found

@@ -18,6 +18,7 @@ from alysd.embedded.engine.records import (
     decode_logs,
     decode_receipts,
     read_header,
+    split_receipts,
 )
 from alysd.embedded.engine.rules import next_base_fee
 from alysd.embedded.engine.transaction import SignedTransaction, read_transaction
@@ -117,10 +118,10 @@ class Reader:
             raise Corrupt(f"the execution database has no receipts of block {block.hex()}")
         return found
 
-    def gas_used(self, block: bytes) -> tuple[int, ...] | None:
-        """Gas used by each transaction of a stored block, in order; cheap."""
+    def trie_receipts(self, block: bytes) -> tuple[bytes, ...] | None:
+        """The receipts of a stored block, in order, each as the receipts' trie has it; cheap."""
         found = self._store.get("receipts", block)
-        return None if found is None else decode_gas_used(found)
+        return None if found is None else split_receipts(found)
 
     def transaction(self, digest: bytes) -> IncludedTransaction | None:
         """A transaction of a canonical block."""

@@ -53,6 +53,12 @@ def encode_receipts(receipts: Sequence[bytes]) -> bytes:
     return encode(list(receipts))
 
 
+def split_receipts(data: bytes) -> tuple[bytes, ...]:
+    """The inverse of `encode_receipts`."""
+    with _corrupt_if_malformed("receipts"):
+        return tuple(as_bytes(item) for item in as_list(decode(data)))
+
+
 def decode_gas_used(data: bytes) -> tuple[int, ...]:
     """Gas used by each transaction of a block."""
     with _corrupt_if_malformed("receipts"):

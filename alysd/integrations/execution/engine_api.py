@@ -22,11 +22,11 @@ from alysd.wire.engine_json import (
     built_payload_from_json,
     forkchoice_from_json,
     forkchoice_to_json,
-    gas_used_from_json,
     payload_to_json,
     verdict_from_json,
 )
 from alysd.wire.hex import to_hex
+from alysd.wire.receipts import receipts_from_json
 
 T = TypeVar("T")
 
@@ -131,8 +131,8 @@ class EngineApiClient:
         built = await self._engine.call(method, to_hex(identity), seconds=left)
         return await trio.to_thread.run_sync(self._read, method, built_payload_from_json, built)
 
-    async def gas_used(self, payload: PayloadHash, transactions: int) -> tuple[int, ...]:
-        """Gas used by each of the `transactions` of an executed block, in order.
+    async def receipts(self, payload: PayloadHash, transactions: int) -> tuple[bytes, ...]:
+        """The receipts of the `transactions` of an executed block, in order, each as the receipts' trie has it.
 
         EthereumJS has receipts only of its head's chain, and finds them by number alone: it is made to follow the
         block first. The next forkchoice update, which follows every import, sets its head right if need be.
@@ -146,7 +146,7 @@ class EngineApiClient:
             if number is None:
                 raise EngineBehind(payload)
             receipts = await self._eth.call(method, hex(number), seconds=self._deadlines.receipts)
-        read = partial(gas_used_from_json, payload=payload, transactions=transactions)
+        read = partial(receipts_from_json, payload=payload, transactions=transactions)
         return await trio.to_thread.run_sync(self._read, method, read, receipts)
 
     async def aclose(self) -> None:

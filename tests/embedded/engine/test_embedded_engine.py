@@ -19,6 +19,7 @@ from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.verdict import Invalid, Valid
 from alysd.wire.execution_genesis import genesis_payload
 from alysd.wire.execution_header import block_hash_of
+from alysd.wire.receipts import proven_gas
 from tests.embedded.engine.kit import (
     LOOP,
     OTHER,
@@ -67,7 +68,8 @@ async def test_a_block_goes_round(engine: EmbeddedEngine, pool: Offered) -> None
     payload = await make(engine)
     assert await engine.knows(payload.block_hash)
     assert not await engine.knows(PayloadHash(b"\x99" * 32))
-    assert await engine.gas_used(payload.block_hash, 2) == (21_000, 21_016)
+    receipts = await engine.receipts(payload.block_hash, 2)
+    assert proven_gas(receipts, payload) == (21_000, 21_016)
     assert engine.chain_id == 7
 
 
@@ -78,9 +80,9 @@ async def test_what_is_not_known_is_said(engine: EmbeddedEngine) -> None:
     with pytest.raises(EngineBehind):
         await engine.build_payload(nowhere, base, base, attributes(engine.reader.head()))
     with pytest.raises(EngineBehind):
-        await engine.gas_used(nowhere, 0)
+        await engine.receipts(nowhere, 0)
     with pytest.raises(EngineBehind):
-        await engine.gas_used(base, 3)
+        await engine.receipts(base, 3)
 
 
 async def test_a_refused_payload_has_its_reason(engine: EmbeddedEngine) -> None:

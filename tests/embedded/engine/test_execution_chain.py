@@ -137,7 +137,6 @@ WRONG = {
     "logs bloom": ({"logs_bloom": b"\1" * 256}, "the bloom filter in the header is not that of the logs"),
     "a withdrawal more": ({"withdrawals": (minted(b"\x66" * 20, 1),)}, "state root is"),
     "a transaction less": ({"transactions": ()}, "gas used is 21000, expected 0"),
-    "no bytes": ({"transactions": (b"",)}, "transaction 0: "),
     "no transaction": ({"transactions": (b"\x02\xc0",)}, "transaction 0: "),
     "type of a later fork": ({"transactions": (b"\x04\xc0",)}, "transaction 0: transaction type not supported"),
     "nonce too high": (
@@ -174,6 +173,17 @@ def test_a_hash_that_is_not_the_headers_is_invalid_even_if_such_a_block_is_known
     forged = attrs.evolve(good, gas_used=0)
     assert sandbox.refusal(forged).startswith(f"block hash is {good.block_hash.hex()}")
     assert sandbox.refusal(good, beacon_root=bytes(32)).startswith("block hash")
+
+
+def test_an_empty_transaction_more_is_invalid_even_if_the_block_is_known(
+    sandbox: Sandbox, second: Sandbox
+) -> None:
+    """It changed neither the transactions' root nor the hash, and a known hash was enough."""
+    payload = sandbox.make(transfer(RICH, 0))
+    longer = attrs.evolve(payload, transactions=(*payload.transactions, b""))
+    for one in (sandbox, second):
+        assert "no empty values" in one.refusal(longer)
+    assert second.give(payload) == Valid()
 
 
 def test_a_payload_given_twice_is_valid_twice(sandbox: Sandbox, second: Sandbox) -> None:

@@ -13,6 +13,7 @@ from alysd.types.hashes import EvmAddress
 from alysd.types.units import Wei
 from alysd.types.verdict import Valid
 from alysd.wire.keccak import keccak256
+from alysd.wire.receipts import proven_gas
 from tests.embedded.engine.kit import (
     COUNTER,
     COUNTER_CODE,
@@ -43,7 +44,9 @@ def test_blocks_are_found_by_number_and_by_hash(sandbox: Sandbox) -> None:
     assert block.withdrawals == payload.withdrawals
     assert reader.canonical_header(1) == block.header == reader.header(payload.block_hash)
     assert reader.is_canonical(block.header)
-    assert reader.gas_used(payload.block_hash) == (block.header.gas_used - 21_000, 21_000)
+    receipts = reader.trie_receipts(payload.block_hash)
+    assert receipts is not None
+    assert proven_gas(receipts, payload) == (block.header.gas_used - 21_000, 21_000)
 
 
 def test_what_is_not_there_is_none(sandbox: Sandbox) -> None:
@@ -52,7 +55,7 @@ def test_what_is_not_there_is_none(sandbox: Sandbox) -> None:
     assert reader.block(nowhere) is None
     assert reader.header(nowhere) is None
     assert reader.receipts(nowhere) is None
-    assert reader.gas_used(nowhere) is None
+    assert reader.trie_receipts(nowhere) is None
     assert reader.transaction(nowhere) is None
     assert reader.canonical_header(5) is None
     with pytest.raises(Corrupt, match="has no block 9999"):

@@ -10,6 +10,7 @@ from alysd.embedded.engine.records import (
     encode_body,
     encode_receipts,
     read_header,
+    split_receipts,
 )
 from alysd.embedded.engine.values import EvmLog
 from alysd.errors import Corrupt
@@ -71,6 +72,7 @@ def test_a_created_contract_has_the_known_address() -> None:
         (lambda: decode_logs(b"\x80"), "receipts"),
         (lambda: decode_logs(encode([b""])), "receipts"),
         (lambda: decode_gas_used(encode([b"\xc0"])), "receipts"),
+        (lambda: split_receipts(encode([[]])), "receipts"),
         (lambda: decode_receipts(encode([]), [read(transfer(RICH, 0))], Wei(0)), "receipts"),
     ],
 )

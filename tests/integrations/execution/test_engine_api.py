@@ -14,6 +14,7 @@ from trio.testing import MockClock
 from alysd.errors import ComponentError, EngineBehind, EngineUnavailable
 from alysd.integrations.execution.engine_api import COMPONENT, EngineApiClient
 from alysd.integrations.json_rpc_client import JsonRpcClient
+from alysd.testing.engine import transfer_receipts
 from alysd.testing.virtual_time import VirtualClock
 from alysd.timing import Timing
 from alysd.types.block import PayloadAttributes
@@ -235,21 +236,31 @@ async def test_answer_that_is_none_is_unavailable(response: httpx.Response, word
         await Server({"engine_newPayloadV3": response}).client().new_payload(PAYLOAD, ROOT)
 
 
-def receipts(*gas: int) -> list[dict[str, str]]:
-    block = "0x" + PAYLOAD.block_hash.hex()
-    return [{"blockHash": block, "transactionIndex": hex(at), "gasUsed": hex(used)} for at, used in enumerate(gas)]
+def receipts(count: int) -> list[dict[str, Any]]:
+    """Receipts of transfers."""
+    common = {"blockHash": "0x" + PAYLOAD.block_hash.hex(), "logsBloom": "0x" + "00" * 256, "logs": list[Any]()}
+    return [
+        {
+            **common,
+            "type": "0x0",
+            "status": "0x1",
+            "transactionIndex": hex(at),
+            "cumulativeGasUsed": hex(21_000 * (at + 1)),
+        }
+        for at in range(count)
+    ]
 
 
-async def test_gas_used_comes_from_the_receipts_of_the_block() -> None:
+async def test_receipts_are_those_of_the_block() -> None:
     """By hash: by number it could be another branch's block."""
-    server = Server({"eth_getBlockReceipts": receipts(21_000, 30_000)})
-    assert await server.client().gas_used(PAYLOAD.block_hash, 2) == (21_000, 30_000)
+    server = Server({"eth_getBlockReceipts": receipts(2)})
+    assert await server.client().receipts(PAYLOAD.block_hash, 2) == transfer_receipts(2)
     assert server.requests[0]["params"] == ["0x" + PAYLOAD.block_hash.hex()]
 
 
 async def test_client_without_receipts_by_hash_is_made_to_follow_and_asked_by_number() -> None:
     """EthereumJS; without this no block with transactions could be imported beside it."""
-    answers: list[Result] = [None, receipts(21_000)]
+    answers: list[Result] = [None, receipts(1)]
 
     async def next_answer() -> Result:
         return answers.pop(0)
@@ -261,7 +272,7 @@ async def test_client_without_receipts_by_hash_is_made_to_follow_and_asked_by_nu
             "engine_forkchoiceUpdatedV3": {"payloadStatus": VALID, "payloadId": None},
         }
     )
-    assert await server.client().gas_used(PAYLOAD.block_hash, 1) == (21_000,)
+    assert await server.client().receipts(PAYLOAD.block_hash, 1) == transfer_receipts(1)
     assert server.requests[1]["params"][0]["headBlockHash"] == "0x" + PAYLOAD.block_hash.hex()
     assert server.requests[3]["params"] == ["0x7"]
 
@@ -273,7 +284,7 @@ async def test_receipts_of_an_unknown_block() -> None:
         {"eth_getBlockReceipts": None, "eth_getBlockByHash": None, "engine_forkchoiceUpdatedV3": unknown}
     )
     with pytest.raises(EngineBehind):
-        await server.client().gas_used(PAYLOAD.block_hash, 1)
+        await server.client().receipts(PAYLOAD.block_hash, 1)
 
 
 async def test_closing_ends_all_views() -> None:
@@ -284,7 +295,7 @@ async def test_closing_ends_all_views() -> None:
     with pytest.raises(RuntimeError, match="closed"):
         await patient.genesis_hash()
     with pytest.raises(RuntimeError, match="closed"):
-        await patient.gas_used(PAYLOAD.block_hash, 1)
+        await patient.receipts(PAYLOAD.block_hash, 1)
 
 
 async def test_closing_works_in_a_cancelled_scope() -> None:
