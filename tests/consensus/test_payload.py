@@ -106,7 +106,7 @@ offers = st.lists(st.tuples(wei, wei, gas_amounts, gas_amounts, st.booleans()), 
 def test_minted_fees_never_exceed_what_the_senders_could_have_paid(
     transactions: list[tuple[int, int, int, int, bool]], base_fee: int, stated: int | None
 ) -> None:
-    """Whatever receipts and payload say: every wei of a fee is covered by what some sender signed."""
+    """Each wei of a fee is covered by what a sender signed, also when receipts and payload state anything else."""
     fields = [fees(most, priority, limit) for most, priority, limit, _, _ in transactions]
     # Mostly within the limit, so that many of the sums are accepted.
     gas = [used if lies else min(used, limit) for _, _, limit, used, lies in transactions]
