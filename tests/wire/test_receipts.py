@@ -108,18 +108,11 @@ def test_the_gas_of_receipts_adds_up_to_the_last_sum(found: list[tuple[int, int]
     assert proven_gas(receipts, payload) == tuple(gas for _, gas in found)
 
 
-FIELD = st.sampled_from(["0x", "0x0", "0x1", "0x" + "00" * 32, 5, None, [], [{}]])
+FIELD: st.SearchStrategy[Any] = st.sampled_from(("0x", "0x0", "0x1", "0x" + "00" * 32, 5, None, [], [{}]))
+RECEIPT: st.SearchStrategy[Any] = st.fixed_dictionaries({}, optional=dict.fromkeys(receipt(0, 1), FIELD))
 
 
-@given(
-    st.one_of(
-        st.none(),
-        st.lists(
-            st.one_of(st.integers(), st.fixed_dictionaries({}, optional=dict.fromkeys(receipt(0, 1), FIELD))),
-            max_size=2,
-        ),
-    )
-)
+@given(st.none() | st.lists(st.integers() | RECEIPT, max_size=2))
 def test_any_json_is_read_or_malformed(value: object) -> None:
     """An error of any other type would crash the actor for what a client said."""
     with pytest.raises(Malformed):
