@@ -78,7 +78,7 @@ REFUSALS = (*(error for error, how in HANDLING.items() if how.refusal), NotAnswe
 """Errors that are raised to the sender of the message. They do not crash the actor that raises them."""
 
 FATAL = tuple(error for error, how in HANDLING.items() if how.fatal)
-"""Errors that no restart can fix: the operator has to."""
+"""Errors that only the operator can fix. They stop the node without restarts."""
 
 CLASSIFIER = Classifier(
     tuple(
@@ -86,8 +86,9 @@ CLASSIFIER = Classifier(
         for error in sorted(HANDLING, key=lambda error: len(error.__mro__), reverse=True)
     )
 )
-"""The kind of failure that each of the node's own errors is, for the log, the statistics and the patterns. The
-first rule that fits decides, so subclasses come before their bases."""
+"""Assigns kinds of failures to the node's own errors, for the log, the statistics and the patterns.
+
+Its first matching rule applies, so subclasses come before their base classes."""
 
 
 @attrs.frozen
@@ -103,15 +104,15 @@ class Addresses:
 
 
 def health_rules(timing: Timing) -> HealthRules:
-    """How the health monitor judges the children of a node."""
+    """The health monitor's rules for the children of a node."""
     return HealthRules(timeout=timing.health_answer, unhealthy_after=timing.health_checks)
 
 
 @attrs.frozen
 class Node:
-    """The parts of a node, before its tree runs and while it does.
+    """The parts of a node, both before and while its tree runs.
 
-    `handle` shows the tree, once it runs, to the operator's pages; its monitor checks the children's health.
+    `handle` gives the operator's pages access to the running tree, and holds the health monitor.
     """
 
     mining: MiningConfig
@@ -127,7 +128,7 @@ class Node:
 
 @attrs.frozen
 class EdgeChildren:
-    """Children at the edges of the node: those that start before the rest (signals), and after it (servers)."""
+    """The first children to start, such as the stop signals, and the last ones, such as the servers."""
 
     before: Sequence[ChildSpec] = ()
     after: Sequence[ChildSpec] = ()
@@ -137,7 +138,7 @@ NO_EDGES = EdgeChildren()
 
 
 def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
-    """The tree as data: the children of each supervisor, how each restarts, in the order of starting."""
+    """The tree as data: the children of each supervisor in start order, and how each of them restarts."""
     mining, resources, to, bus = node.mining, node.resources, node.to, node.bus
     context, spec, genesis, tell = resources.context, resources.context.spec, resources.genesis, bus.publish
     memory, timing = MiningMemory(OfferBook(resources.timing)), resources.timing
@@ -198,10 +199,10 @@ def _internal_miner(node: Node, production: BlockProduction | None) -> list[Chil
 
 
 def _between_blocks(policy: RestartPolicy, production: BlockProduction | None) -> RestartPolicy:
-    """`policy`, but never while this node makes its block: for children that no slot needs.
+    """`policy`, delayed while this node makes its block. For children on which no block depends.
 
-    The others restart at once: in the middle of a slot their return is all that may still save its block. A
-    follower makes no blocks.
+    All other children restart without this delay: the block of the current slot may depend on them. A follower
+    makes no blocks, and gets `policy` itself.
     """
     if production is None:
         return policy
@@ -223,8 +224,8 @@ async def open_node(
 ) -> AsyncGenerator[System]:
     """Run the node's tree while the block runs. Raises `SystemFailed` when the tree gives up.
 
-    `observer` is called with every change of a child's state. `adapt` may change the tree before it starts: a test
-    puts itself between actors and their handlers with it.
+    `observer` is called with every change of a child's state. `adapt` can change the tree before it starts; tests
+    use it to intercept the messages of actors.
     """
     async with open_system(
         adapt(tree(node, edges)),
@@ -240,9 +241,10 @@ async def open_node(
 
 
 async def run_node(valid: ValidNode, begun: float) -> None:
-    """Run the node until SIGTERM or SIGINT; `begun` is when the command began, on `time.perf_counter`.
+    """Run the node until SIGTERM or SIGINT. `begun` is the `time.perf_counter()` at the start of the command.
 
-    Raises `UserError` for what the operator can fix before the tree runs, and `SystemFailed` afterwards.
+    Raises `UserError` if a mistake of the operator prevents the start, and `SystemFailed` if the running tree
+    fails.
     """
     config, stop = valid.config, Stop(Notifier())
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, stop.scope:

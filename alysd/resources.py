@@ -94,7 +94,7 @@ class _Execution:
 
 
 async def _execution(valid: ValidNode, timing: Timing) -> _Execution:
-    # Each branch imports its own modules, because importing either takes a large fraction of a second.
+    # Each branch imports only its own modules, because their import takes a large fraction of a second.
     section = valid.config.engine
     if section.mode == "embedded":
         from alysd.embedded import EmbeddedExecution

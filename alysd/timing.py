@@ -11,8 +11,8 @@ import attrs
 class EngineDeadlines:
     """Deadlines of calls to the execution client, each from connecting to the last byte of the answer.
 
-    `build` covers a forkchoice update with attributes, the pause `fill`, and fetching the payload. During `fill`
-    the client adds transactions to the payload.
+    `build` covers three steps: the forkchoice update with attributes, the pause `fill`, and fetching the payload.
+    During `fill` the client adds transactions to the payload.
     """
 
     build: float
@@ -27,28 +27,28 @@ class EngineDeadlines:
 class Timing:
     """The deadlines and intervals of a node whose slots last `slot_seconds`.
 
-    Disk and execution client do not become slower with longer slots. Deadlines that add up while one message is
-    handled therefore grow with the slot length only up to slots of 2 s (`pace`). Their sum then stays below
-    `stuck` for every slot length.
+    The speed of the disk and the execution client does not depend on the slot length. Deadlines that add up while
+    one message is handled therefore grow with the slot length only up to slots of 2 s (`pace`). Their sum stays
+    below `stuck` for every slot length.
     """
 
     slot_seconds: float
 
     @property
     def pace(self) -> float:
-        """The slot length, but at most 2 s. Deadlines while handling one message are fractions of it."""
+        """The slot length, but at most 2 s. The deadlines within the handling of a message are fractions of it."""
         return min(self.slot_seconds, 2.0)
 
     # Block production
 
     @property
     def slot_work(self) -> float:
-        """The time after which work on a slot is cancelled: 95 % of it, so that the next starts on time."""
+        """The time after which work on a slot is cancelled: 95 % of it, so that the next slot starts on time."""
         return 0.95 * self.slot_seconds
 
     @property
     def slot_ask(self) -> float:
-        """Deadline of block production's asks: a whole slot, as `slot_work` cancels them earlier."""
+        """Deadline of block production's asks: a whole slot. It never passes, because `slot_work` is shorter."""
         return float(self.slot_seconds)
 
     @property
@@ -60,17 +60,17 @@ class Timing:
 
     @property
     def chain_lookup(self) -> float:
-        """Deadline of asks that the chain actor answers from memory: half of `pace`, so no block is late."""
+        """Deadline of asks that the chain actor answers from memory: half of `pace`, to leave time for a block."""
         return self.pace / 2
 
     @property
     def local_answer(self) -> float:
-        """Deadline of asks by finality and the internal miner, which wait for one read at most: `pace`."""
+        """Deadline of asks by finality and the internal miner, each of which causes at most one read: `pace`."""
         return self.pace
 
     @property
     def chain_write(self) -> float:
-        """Deadline of block import's request to adopt a block, which takes one synced write: `pace`."""
+        """Deadline of block import's `AdoptBlock`, which takes one synced write to disk: `pace`."""
         return self.pace
 
     @property
@@ -85,9 +85,9 @@ class Timing:
 
     @property
     def mining_handler(self) -> float:
-        """Deadline of a handler of the merged-mining actor: twice that of its two asks to the chain actor.
+        """Deadline of a handler of the merged-mining actor: twice the time of its two asks to the chain actor.
 
-        The health monitor checks this actor only every 10 s. Without the deadline miners could wait for a minute.
+        The health monitor checks this actor only every 10 s. Without this deadline miners could wait for a minute.
         """
         return 2 * 2 * self.chain_lookup
 
@@ -132,16 +132,16 @@ class Timing:
         """The longest deadline of a call to the client.
 
         The slowest call measured took 2.4 s: EthereumJS, on a busy machine, set its head to a block of 100
-        transfers that it did not build. A client that has lost states executes blocks again in such a call. It
-        continues after the deadline, so that the next call takes less time.
+        transfers that it did not build. A client that has lost states executes blocks again during such a call.
+        The client continues after the deadline, so that the next call takes less time.
         """
         return 12.0
 
     @property
     def execution(self) -> float:
-        """Deadline of block import for the execution of a block, which usually takes well below a second.
+        """Deadline of block import for the execution of a block, which usually takes far less than a second.
 
-        It covers all calls of one execution in a slot, and the time the engine actor needs for an earlier message.
+        It covers all calls of one execution, and the time that the engine actor needs for an earlier message.
         """
         return 12.0
 
@@ -152,15 +152,15 @@ class Timing:
 
     @property
     def feed_piece(self) -> float:
-        """The time for which one message sends missing blocks to the client before other messages: 15 % of `pace`.
+        """The time for which one `CatchUp` message sends missing blocks to the client: 15 % of `pace`.
 
-        Within it geth imports about 20 blocks. A payload and an import still fit into the slot.
+        In this time geth imports about 20 blocks, and a payload and an import still fit into the slot.
         """
         return 0.15 * self.pace
 
     @property
     def engine_handler(self) -> float:
-        """Deadline of a handler of the engine actor: longer than `engine_call`, shorter than `stuck`."""
+        """Deadline of a handler of the engine actor, between `engine_call` and `stuck`."""
         return 15.0
 
     @property
@@ -172,7 +172,7 @@ class Timing:
     def embedded_build(self) -> float:
         """The time for which the embedded engine executes transactions for one payload: half of `pace`.
 
-        Other nodes must be able to execute the same block within `execution`.
+        The limit also ensures that other nodes can execute the block within `execution`.
         """
         return self.pace / 2
 
@@ -182,7 +182,7 @@ class Timing:
     def health_answer(self) -> float:
         """Deadline of the answer to a health check; also the interval between checks of a critical actor.
 
-        Because both are equal, checks follow each other without gaps: several in a row fail only if the actor
+        As both are equal, checks follow each other without gaps. Several checks in a row fail only if the actor
         handles one message during all of them.
         """
         return 5.0
@@ -196,7 +196,7 @@ class Timing:
     def stuck(self) -> float:
         """The time after which the health monitor restarts a critical actor that is still handling one message.
 
-        Every handler must end earlier, so that an actor is not restarted because the client is slow.
+        Every handler must end earlier. Otherwise a slow execution client would restart actors.
         """
         return self.health_checks * self.health_answer
 
@@ -204,22 +204,25 @@ class Timing:
 
     @property
     def page_ask(self) -> float:
-        """Deadline of each of the two asks for an operator's page, which must work even if an actor is stuck."""
+        """Deadline of each of the two asks for an operator's page, which also loads while an actor is stuck."""
         return 1.0
 
     @property
     def rpc_ask(self) -> float:
-        """Deadline of each ask of the JSON-RPC: one read at most, and possibly a restart of the actor."""
+        """Deadline of each ask of the JSON-RPC. It covers one read and a restart of the actor."""
         return 5.0
 
     @property
     def readiness_ask(self) -> float:
-        """Deadline of one attempt at start to set the client's head. The first answer may take seconds."""
+        """Deadline of one attempt, at start, to set the client's head.
+
+        The client's first answer can take seconds.
+        """
         return 5.0
 
     @property
     def readiness_retry(self) -> float:
-        """The interval between two attempts at start: an eighth of `pace`."""
+        """The interval between two attempts, at start, to set the client's head: an eighth of `pace`."""
         return self.pace / 8
 
     # Stopping: all steps together take less than `stop`
@@ -231,12 +234,18 @@ class Timing:
 
     @property
     def engine_stop(self) -> float:
-        """The time for the engine actor's current message. A cancelled call is repeated after the next start."""
+        """The time for the engine actor's current message.
+
+        The node repeats a cancelled call after its next start.
+        """
         return 1.0
 
     @property
     def import_stop(self) -> float:
-        """The time for block import's current block: it is stored by then or imported again later."""
+        """The time for block import's current block.
+
+        A block that is not stored by then is imported again later.
+        """
         return 2.0
 
     @property

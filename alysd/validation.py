@@ -1,4 +1,4 @@
-"""Checks, without starting a node, whether it can start. Used by `alysd check` and `alysd run`."""
+"""The checks that decide whether a node can start, without starting it. Used by `alysd check` and `alysd run`."""
 
 from collections.abc import Callable
 from typing import TypeVar

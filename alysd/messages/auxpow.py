@@ -16,12 +16,12 @@ class MergedMining:
 
 @attrs.frozen(str=False)
 class UnknownWork(InvalidWork):
-    """The proof is for work that this node has not offered, or has offered too long ago and forgotten."""
+    """The proof is for work that this node never offered, or offered so long ago that it has forgotten it."""
 
     aux_hash: AuxHash
 
     def __str__(self) -> str:
-        return f"no work with the hash {displayed(self.aux_hash)} is on offer: ask for new work"
+        return f"this node does not offer work with the hash {displayed(self.aux_hash)}: request new work"
 
 
 @attrs.frozen(str=False)
@@ -32,12 +32,13 @@ class StaleWork(InvalidWork):
     final: BlockHash
 
     def __str__(self) -> str:
-        return f"stale work: it follows block {displayed(self.previous)}, but {displayed(self.final)} is final"
+        final, previous = displayed(self.final), displayed(self.previous)
+        return f"stale work: the last final block is now {final}, not {previous}; request new work"
 
 
 @attrs.frozen
 class MiningOffer:
-    """Work offered to a miner, with the values that the RPC shows with it.
+    """Work offered to a miner, with further values for the RPC's answer.
 
     `target` is the number that the parent block's hash must not exceed. `previous` is the block before the bundle.
     `reward` is the miner's share of the fees that the work would mint.
@@ -91,6 +92,6 @@ class WorkFor(Ask[MergedMining, AuxPowHeader | None]):
 
 @attrs.frozen
 class Finalized(Tell[MergedMining]):
-    """Tell the actor that the last final block has changed, so that it removes work that is now obsolete."""
+    """Report that the last final block has changed. The actor removes the work that is now obsolete."""
 
     head: Forkchoice

@@ -27,10 +27,10 @@ class GetState(Ask[Chain, ChainState | None]):
 
 @attrs.frozen
 class GetAncestry(Ask[Chain, tuple[ChainState, ...]]):
-    """Get the states of the blocks on the branch of `tip` that are not final there, oldest first, up to `tip`.
+    """Get the states of the blocks on the branch of `tip` that no proof in this branch makes final.
 
-    They begin with the child of the last block that a proof in this branch has made final. Raises `UnknownParent`
-    unless `tip` is the last final block or above it.
+    The states are ordered from the oldest block to `tip`. Raises `UnknownParent` unless `tip` is the last final
+    block or above it.
     """
 
     tip: BlockHash

@@ -32,17 +32,17 @@ WIDE_INTEGER = 1
 """The MessagePack extension type of integers above 64 bits. Amounts in wei and targets have up to 256 bits."""
 
 WIDE_INTEGER_BYTES = 33
-"""The size of a wide integer in bytes: 256 bits and a sign."""
+"""The size of a wide integer in bytes: 32 bytes for 256 bits, and one more for the sign."""
 
 ROOMS = ("alysd.types", "alysd.messages")
 """The packages whose classes can be sent."""
 
 PLAIN = (type(None), bool, int, float, str, bytes)
-"""The types of an answer that are sent as they are. Other answers are instances of known classes, or tuples."""
+"""The types of answers that are sent without a class name. Others are instances of known classes, or tuples."""
 
 
 class Undecodable(Malformed, Refusal):
-    """The bytes are not an envelope with a message that this program knows."""
+    """The bytes are not an envelope that contains a known message."""
 
 
 @cache
@@ -142,7 +142,7 @@ def _untagged(converter: MsgpackConverter, raw: object) -> object:
     name, value = _pair(raw)
     if name == "tuple":
         if not isinstance(value, list):
-            raise TypeError(f"expected a list of a tuple's items, found {type(value).__name__}")
+            raise TypeError(f"expected the items of a tuple as a list, found {type(value).__name__}")
         return tuple(_untagged_item(converter, item) for item in cast("list[object]", value))
     return _untagged_item(converter, raw)
 
@@ -167,7 +167,7 @@ def _pair(raw: object) -> tuple[str, object]:
 
 
 def _exactly(value: Any, kind: type[Any]) -> Any:
-    if issubclass(kind, Enum):  # cattrs uses the hook of int for an IntEnum too
+    if issubclass(kind, Enum):  # cattrs also uses the hook of int for an IntEnum
         return kind(_exactly(value, int))
     if type(value) is not kind:
         raise TypeError(f"expected {kind.__name__}, found {type(value).__name__}")

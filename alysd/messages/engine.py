@@ -38,10 +38,10 @@ class SetForkchoice(Ask[Engine, None]):
 
 @attrs.frozen
 class CatchUp(Tell[Engine]):
-    """Give missing blocks to an execution client that is behind, for a short time.
+    """Send missing blocks to an execution client that is behind, for `Timing.feed_piece` seconds.
 
-    The engine actor sends this message to itself until the client has caught up. Only the message with the latest
-    `turn` has an effect: those of an earlier instance of the actor are ignored.
+    The engine actor sends this message to itself until the client has caught up. It ignores a message whose `turn`
+    is not the latest, because an earlier instance of the actor sent it.
     """
 
     turn: int

@@ -9,7 +9,7 @@ from alysd.types.units import Slot
 
 
 class ChainEvent:
-    """The base class of the events about the chain. A subscriber to it gets all of them in order."""
+    """The base class of the events about the chain. A subscriber to this class gets all of them in order."""
 
 
 @attrs.frozen

@@ -14,7 +14,7 @@ class Metrics:
 
 @attrs.frozen
 class NodeCounts:
-    """The numbers of events since the start of the node."""
+    """Counts of events since the start of the node."""
 
     blocks_produced: int
     slots_missed: int

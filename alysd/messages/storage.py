@@ -16,7 +16,7 @@ class Storage:
 
 @attrs.frozen
 class CommitBlock(Ask[Storage, StoredBlock]):
-    """Write a block and its placement in one synced transaction. After the reply both survive a power failure."""
+    """Write a block and its placement in one synced transaction. Both survive a power failure after the reply."""
 
     executed: ExecutedBlock
     placement: ForkChoiceChange
@@ -31,7 +31,7 @@ class LoadChain(Ask[Storage, StoredChain]):
 class GetFinalEntries(Ask[Storage, tuple[Entry | None, ...]]):
     """Get the entries of `table` under `keys`, in order, as of the last final block; None for a missing entry.
 
-    Only the chain actor sends this message: it has the later changes. Others send `GetEntries` to the chain actor.
+    Only the chain actor, which knows the later changes, sends this message. Others send it `GetEntries` instead.
     """
 
     table: Table

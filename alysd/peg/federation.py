@@ -1,7 +1,7 @@
 """The federation's Bitcoin address (docs/protocol.md, "Peg-out", "Federation address").
 
-The address is a taproot output that can be spent only by its one script, which requires a quorum of members to
-sign: nobody knows the private key of the internal key.
+The address is a taproot output with one script, which requires the signatures of a quorum of members. The key path
+cannot be used, because nobody knows the private key of the internal key.
 
 btclib is imported inside the functions: the import takes 0.25 s, which would delay the start of the node.
 """
@@ -22,7 +22,7 @@ _TAPSCRIPT = 0xC0
 """The leaf version of tapscript (BIP-342)."""
 
 _LARGEST_NUMBER_OPCODE = 16
-"""The largest number with an opcode of its own in Script; larger numbers are pushed as data."""
+"""The largest number that has its own opcode in Script (OP_16). Larger numbers are pushed as data."""
 
 
 def spending_script(keys: Sequence[bytes]) -> bytes:

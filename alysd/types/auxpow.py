@@ -68,7 +68,7 @@ class AuxPow:
 class AuxPowHeader:
     """The proof of work that a block includes. It makes the blocks from `range_start` to `range_end` final.
 
-    `auxpow` is None only in the genesis block, whose header exists to commit to `bits` and `chain_id`.
+    `auxpow` is None only in the genesis block, whose `AuxPowHeader` only commits to `bits` and `chain_id`.
     """
 
     range_start: BlockHash

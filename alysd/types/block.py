@@ -83,7 +83,7 @@ class Block:
 
 @attrs.frozen
 class Approvals:
-    """The aggregate of the approvals given so far; bit i of `signers` says whether authority i has approved."""
+    """The aggregate signature of the approvals so far. Bit i of `signers` is set if authority i has approved."""
 
     signers: tuple[bool, ...]
     signature: BlsSignature

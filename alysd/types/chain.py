@@ -2,7 +2,7 @@
 
 The classes `ReceivedBlock`, `ValidBlock`, `ExecutedBlock`, `StoredBlock` are the stages of an import. Each step
 takes the class of the stage before it: storage accepts only an executed block, for example
-(docs/architecture.md, "A block's way").
+(docs/architecture.md, "The path of a block").
 """
 
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ class ValidBlock:
 class ExecutedBlock:
     """A valid block whose payload the execution client has found valid too.
 
-    `state` is the chain's state after it; `changes` are the block's changes to the tables of `types.tables`.
+    `state` is the chain's state after the block; `changes` are its changes to the tables of `types.tables`.
     """
 
     signed: SignedBlock
@@ -111,9 +111,9 @@ class StoredBlock:
 class StoredChain:
     """The part of the database that fork choice loads at start.
 
-    `states` begins with the state of the block that was final before `final`, because a branch from the final
-    block may include a proof for a range that begins there. The states of all stored blocks above that height
-    follow, ordered by height. `changes` has the table changes of the blocks above `final`.
+    `states` begins with the state of the block that was final before `final`, because a branch from `final` can
+    include a proof for a range that begins at that earlier block. The states of all stored blocks above it follow,
+    ordered by height. `changes` has the table changes of the blocks above `final`.
     """
 
     states: tuple[ChainState, ...]

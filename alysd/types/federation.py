@@ -29,7 +29,7 @@ class Federation:
 
     @property
     def quorum(self) -> int:
-        """The number of approvals from which a block counts as approved."""
+        """The number of approvals that a block needs to count as approved."""
         return quorum_of(len(self.authorities))
 
     def author(self, slot: Slot) -> int:

@@ -1,6 +1,6 @@
-"""The keyed tables of the chain's state: the data that does not fit in `ChainState`, the small record per block.
+"""The keyed tables of the chain's state. They hold the data that is too large for a `ChainState` per block.
 
-An entry belongs to a branch, as the chain's state does: an `EntryChange` applies to its block and all descendants.
+Like a `ChainState`, an entry belongs to a branch: an `EntryChange` applies to its block and all descendants.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from alysd.types.units import Height
 
 @attrs.frozen
 class Proof:
-    """The block that includes the proof of work which made another block final."""
+    """The location of a proof of work that made blocks final: the block that includes it."""
 
     block: BlockHash
     height: Height

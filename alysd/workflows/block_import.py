@@ -1,8 +1,8 @@
 """Block import: ReceivedBlock → ValidBlock → ExecutedBlock → StoredBlock → ImportedBlock.
 
-Each step takes the type that the step before it returns, so that none can be left out.
-`consensus` judges, the engine actor executes, the chain actor stores and adopts (docs/architecture.md, "A block's
-way"). One block at a time: a block's parent is in the tree before the block is looked at.
+Each step takes the type that the previous step returns, so that no step can be left out. `consensus` validates,
+the engine actor executes, the chain actor stores and adopts (docs/architecture.md, "The path of a block"). Blocks
+are imported one at a time: the import of a parent is complete before that of its child begins.
 """
 
 from collections.abc import Callable
@@ -37,13 +37,13 @@ T = TypeVar("T")
 
 @attrs.frozen
 class ImportedBlock:
-    """A stored block of which the execution client has been told; `forkchoice` is the node's afterwards."""
+    """A stored block, after the execution client was set to `forkchoice`, the result of adopting the block."""
 
     forkchoice: Forkchoice
 
 
 class BlockImportWorkflow(Actor[BlockImport]):
-    """Imports one block after the other, of this node and of peers."""
+    """Imports the blocks of this node and of peers, one after the other."""
 
     def __init__(
         self,
@@ -65,9 +65,9 @@ class BlockImportWorkflow(Actor[BlockImport]):
 
     @handles(ImportBlock)
     async def import_block(self, message: ImportBlock) -> Forkchoice:
-        """Take one block through all steps; the forkchoice afterwards.
+        """Take one block through all steps, and return the forkchoice afterwards.
 
-        Raises the rule that the block breaks, `NotAnswered` when an actor does not answer in time.
+        Raises the `InvalidBlock` of a broken rule, and `NotAnswered` when an actor does not answer in time.
         """
         signed = message.signed
         if await self._chain.ask(GetState(signed.hash), seconds=self._timing.chain_lookup) is not None:
@@ -89,7 +89,7 @@ class BlockImportWorkflow(Actor[BlockImport]):
         return progress
 
     async def _ancestors(self, signed: SignedBlock) -> tuple[ChainState, tuple[ChainState, ...]]:
-        """The parent's state, and the ancestry that a block with a proof of work is judged by."""
+        """Get the parent's state and, for a block with a proof of work, the states for checking the proof."""
         parent = await self._chain.ask(GetState(signed.block.parent_hash), seconds=self._timing.chain_lookup)
         if parent is None:
             raise UnknownParent(signed.block.parent_hash)
@@ -104,7 +104,7 @@ class BlockImportWorkflow(Actor[BlockImport]):
         def judge() -> ValidBlock:
             return check_block(received, parent, ancestry, self._context, self._clock.time(), self._verify)
 
-        # Two pairings and the proof's hashes: some 3 ms, too long for the event loop.
+        # In a thread, because two pairings and the proof's hashes take about 3 ms.
         return await trio.to_thread.run_sync(judge)
 
     async def _execute(self, valid: ValidBlock, ancestry: tuple[ChainState, ...]) -> ExecutedBlock:

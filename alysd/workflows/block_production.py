@@ -1,8 +1,8 @@
-"""Block production: in each of this authority's slots, one block on the head, or a slot missed and why.
+"""Block production: makes one block on the head in each slot of this authority, or reports why the slot is missed.
 
 Waiting → Preparing → Building → Signing → Importing, and back to Waiting with one of three outcomes: produced,
-missed, halted. The work of a slot must end within the slot. What is late is given up; only the guard's record of
-a signature remains.
+missed, halted. Work that does not end within its slot is cancelled. Only a signature that the guard has already
+recorded stays recorded.
 """
 
 from collections.abc import Callable
@@ -35,20 +35,21 @@ from alysd.wire.block_ssz import block_hash
 
 
 class ProductionStep(Enum):
-    """The step that the workflow is at; its value is the name in metrics and in the reason of a missed slot."""
+    """The steps of the workflow. The values appear in metrics and in the reasons of missed slots."""
 
-    WAITING = "Waiting"  # for the next slot of this authority
-    PREPARING = "Preparing"  # asking for the head and for work to include
-    BUILDING = "Building"  # the execution client fills a payload
-    SIGNING = "Signing"  # the block is whole: the guard records it and this authority approves
-    IMPORTING = "Importing"  # the signed block is imported as every other block
+    WAITING = "Waiting"  # the workflow waits for the next slot of this authority
+    PREPARING = "Preparing"  # it asks for the head and for a proof to include
+    BUILDING = "Building"  # the execution client builds a payload
+    SIGNING = "Signing"  # the signing guard records the complete block, and this authority approves it
+    IMPORTING = "Importing"  # the signed block is imported like every other block
 
 
 @attrs.define(eq=False)
 class BlockProduction:
-    """The workflow's task: `run` never returns.
+    """The block production workflow. `run` is its task.
 
-    `federation` is the one at the newest head that this workflow has seen: it says which slots are this node's.
+    `federation` is the federation at the newest head that the workflow has seen. It decides which slots are this
+    node's.
     """
 
     context: ChainContext
@@ -68,11 +69,11 @@ class BlockProduction:
 
     @property
     def authority(self) -> int | None:
-        """This node's index among the authorities; None while it is no member of the federation."""
+        """This node's index among the authorities, or None while its key is not in the federation."""
         return self.federation.index_of(self.signer.public_key)
 
     async def run(self) -> None:
-        """Slot after slot, beginning with the next that starts; a block in those of this authority."""
+        """Make a block in each slot of this authority, beginning with the next slot. Never returns."""
         slot = Slot(self._present_slot() + 1)
         while True:
             await self._sleep_until(slot_start(slot, self.context.spec.slot_seconds))
@@ -106,10 +107,10 @@ class BlockProduction:
         with self.tracing.span("prepare"):
             tip = await self.chain.ask(GetForkchoice(), seconds=self.timing.slot_ask)
             if tip.head.slot >= slot:
-                raise NotNow(f"the head is of slot {tip.head.slot} already: is this machine's clock behind?")
+                raise NotNow(f"the head already has slot {tip.head.slot}: is the clock of this machine late?")
             self.federation = federation_at(tip.head, self.context)
             if self.federation.author(slot) != self.authority:
-                return None  # the federation has changed: the slot is another authority's now
+                return None  # the federation has changed, and the slot now belongs to another authority
             work = await self._work(tip)
         if work is None and halted(tip.head, self.context.spec):
             self.publish(ProductionHalted(slot, tip.head.height - tip.head.last_final_height))
@@ -140,7 +141,7 @@ class BlockProduction:
             return None
 
     async def _approve(self, block: Block) -> SignedBlock:
-        # Hashing a full block takes some milliseconds, signing one: both belong in a thread.
+        # In a thread, because hashing a full block takes some milliseconds. (Signing takes one, in the signer.)
         identity = await trio.to_thread.run_sync(block_hash, block)
         message = approval_message(self.context.genesis, identity)
         signature = await self.signer.approve(block.slot, identity, message)
@@ -149,7 +150,7 @@ class BlockProduction:
         return SignedBlock(identity, block, Approvals(signers, signature))
 
     async def _sleep_until(self, moment: float) -> None:
-        # Wall time has no event to wait for, and may be set while we sleep: look again each time.
+        # The wall clock may be set while this task sleeps, so read it again after each sleep.
         while (seconds := moment - self.clock.time()) > 0:  # noqa: ASYNC110
             await trio.sleep(min(seconds, self.context.spec.slot_seconds))
 
@@ -157,11 +158,11 @@ class BlockProduction:
         return slot_at(self.clock.time(), self.context.spec.slot_seconds)
 
     async def _look_at_head(self) -> None:
-        """Learn in another authority's slot whether the federation has changed: this node's turn may be next."""
+        """Update `federation` in another authority's slot: after a change, the next slot may be this node's."""
         try:
             tip = await self.chain.ask(GetForkchoice(), seconds=self.timing.chain_lookup)
         except NotAnswered:
-            return  # it is asked again in the next slot
+            return  # the next slot asks again
         self.federation = federation_at(tip.head, self.context)
 
     def _miss_between(self, first: Slot, end: Slot) -> None:
@@ -171,7 +172,9 @@ class BlockProduction:
         members = len(self.federation.authorities)
         own = Slot(first + (self.authority - first) % members)
         if own < end:
-            self._miss(own, "the node was held up past the slot's end", (end - 1 - own) // members + 1)
+            self._miss(
+                own, "the node was busy or suspended until the slot had ended", (end - 1 - own) // members + 1
+            )
 
     def _miss(self, slot: Slot, reason: str, count: int = 1) -> None:
         self.publish(SlotMissed(slot, count, reason))

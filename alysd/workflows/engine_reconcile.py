@@ -1,9 +1,9 @@
-"""Reconciliation with the execution client: it brings the client to the node's head, with the node's own blocks.
+"""Reconciliation with the execution client: brings the client to the node's head, with blocks from the database.
 
 Unsure → Telling → Following; if the client does not know the head, Telling → Comparing → Feeding → Telling. A
-client that is ahead or on another branch knows the head, and only has to be told of it. A client that lags
-behind, or has lost its data, is fed every block that it lacks. Nothing is stored: a run that was interrupted
-begins again with a comparison, which finds how far the client has come.
+client that is ahead or on another branch knows the head; setting its forkchoice is enough. A client that lags
+behind, or has lost its data, gets every block that it lacks. The progress is not stored: after an interruption, a
+new comparison finds the first block that the client lacks.
 """
 
 from collections import deque
@@ -29,22 +29,28 @@ from alysd.types.verdict import Invalid, Syncing
 from alysd.workflows.machine import Machine, Transitions
 
 RANGE = 16
-"""Blocks fetched at once: with blocks of 2 MB, the largest that gossip's peers exchange whole, 32 MB of memory."""
+"""Number of blocks fetched at once. With blocks of 2 MB, the gossip limit, they take 32 MB of memory."""
 
 REPORT_SECONDS = 5.0
-"""Between two lines in the log about a long feed."""
+"""Seconds between two log lines while the client is catching up."""
 
 _COMPONENT = "execution client"
 
 
 @attrs.frozen
 class Unsure:
-    """The client may not be at the node's head: at the start, and after it has not known a block of the node."""
+    """It is unknown whether the client is at the node's head.
+
+    This is the first state, and the one after the client lacked a block.
+    """
 
 
 @attrs.frozen
 class Telling:
-    """The client is told of the head `tip`. `fed` means that it was given all blocks up to the head before."""
+    """The client's forkchoice is being set to `tip`.
+
+    `fed` is true if the client has just got all blocks up to it.
+    """
 
     tip: Forkchoice
     fed: bool
@@ -52,7 +58,10 @@ class Telling:
 
 @attrs.frozen
 class Comparing:
-    """The client knows the canonical block at `known` and not the one at `unknown`; the search is between them."""
+    """A binary search for the first canonical block that the client lacks.
+
+    The client knows the block at height `known`, and lacks the one at height `unknown`.
+    """
 
     tip: Forkchoice
     known: Height
@@ -61,7 +70,7 @@ class Comparing:
 
 @attrs.frozen
 class Feeding:
-    """The client is given the blocks from `first` to the head; `next` is the height of the next one."""
+    """The client gets the blocks from height `first` to the head. `next` is the height of the next one."""
 
     tip: Forkchoice
     first: Height
@@ -70,7 +79,7 @@ class Feeding:
 
 @attrs.frozen
 class Following:
-    """The client's head is the node's."""
+    """The client's head is the node's head."""
 
 
 @attrs.frozen
@@ -112,7 +121,7 @@ class ParentLost:
 
 @attrs.frozen
 class Doubted:
-    """The client does not know a block that the node has."""
+    """The client has turned out to lack a block of the node."""
 
 
 ReconcileState = Unsure | Telling | Comparing | Feeding | Following
@@ -120,7 +129,7 @@ ReconcileEvent = TipLoaded | Told | HeadUnknown | Compared | Fed | ParentLost | 
 
 
 def _narrowed(tip: Forkchoice, known: Height, unknown: Height) -> Comparing | Feeding:
-    """Continue the search, or feed from the first block that is not known."""
+    """Continue the search, or begin feeding if it has found the first block that the client lacks."""
     return Feeding(tip, unknown, unknown) if unknown == known + 1 else Comparing(tip, known, unknown)
 
 
@@ -157,10 +166,10 @@ TRANSITIONS: Transitions = {
 
 
 class EngineReconcile:
-    """One client's reconciliation, which its owner advances in pieces; it has no task of its own.
+    """The reconciliation with one client. It has no task; its owner calls `advance` repeatedly.
 
-    `engine` should have long deadlines: no slot waits for its calls. `genesis` is the payload hash of block 0,
-    which the client is known to share.
+    `engine` should have long deadlines, because no slot waits for its calls. `genesis` is the payload hash of
+    block 0, which the client is known to have.
     """
 
     def __init__(
@@ -181,12 +190,12 @@ class EngineReconcile:
 
     @property
     def following(self) -> bool:
-        """Whether the client was at the node's head when it answered last."""
+        """Whether the client was at the node's head according to its last answer."""
         return isinstance(self._machine.state, Following)
 
     @property
     def progress(self) -> str:
-        """Where the client is, in words."""
+        """The progress of the client, as text for the operator."""
         state = self._machine.state
         if isinstance(state, Feeding):
             return f"the execution client is catching up: {state.next - 1} of {state.tip.head.height}"
@@ -195,15 +204,18 @@ class EngineReconcile:
         return "the execution client is being compared with the node's chain"
 
     def doubt(self) -> None:
-        """Begin again, because the client does not know a block. No effect while a reconciliation is under way."""
+        """Begin again, because the client does not know a block.
+
+        No effect while a reconciliation is in progress.
+        """
         if self.following:
             self._machine.move(Doubted())
 
     async def advance(self, seconds: float) -> bool:
-        """Bring the client nearer to the head for about `seconds`, by at least one step; whether it follows now.
+        """Take steps towards the head for about `seconds`, at least one. Returns whether the client follows now.
 
-        Raises `EngineUnavailable`, `ComponentError` when the client judges the node's own blocks invalid or does
-        not execute them, and `NotAnswered` when storage does not answer.
+        Raises `EngineUnavailable` when the client does not answer, `ComponentError` when it finds the node's
+        blocks invalid or does not execute them, and `NotAnswered` when storage does not answer.
         """
         until = trio.current_time() + seconds
         while not self.following:
@@ -220,7 +232,7 @@ class EngineReconcile:
                 await self._compare(Height((known + unknown) // 2))
             case Feeding() as state:
                 await self._feed(state, until)
-            case _:  # Unsure: `advance` takes no step for a client that follows
+            case _:  # Unsure, because `advance` takes no step in the state Following
                 stored = await self._storage.ask(LoadChain(), seconds=self._timing.storage_read)
                 self._machine.move(TipLoaded(Tree(stored.states, stored.final).tip))
 
@@ -244,7 +256,7 @@ class EngineReconcile:
         self._machine.move(Compared(height, known=known))
 
     async def _feed(self, state: Feeding, until: float) -> None:
-        """Give the client the blocks of one fetch, or as many as there is time for, and at least one."""
+        """Send the client blocks until `until` or the end of the fetched ones, but at least one."""
         if not self._fetched or self._fetched[0].block.height != state.next:
             wanted = min(RANGE, state.tip.head.height - state.next + 1)
             blocks = await self._storage.ask(
@@ -266,15 +278,15 @@ class EngineReconcile:
             log(EngineCatchingUp(Height(feeding.next - 1), feeding.tip.head.height))
 
     async def _give(self, signed: SignedBlock) -> bool:
-        """Have the client execute a block and follow it (EthereumJS wants both for every block).
+        """Let the client execute a block and make it its head (EthereumJS requires both for every block).
 
-        False if it cannot execute it now. Safe and final block are the genesis block until the head is reached:
-        the true ones may not be there yet.
+        Returns false if the client cannot execute the block now. The safe and the finalized block are set to the
+        genesis block, because the client may lack the actual ones until it has reached the head.
         """
         block = signed.block
         verdict = await self._engine.new_payload(block.payload, block.parent_hash)
         if isinstance(verdict, Invalid):
-            raise _refuses("newPayload", f"judges the node's block {block.height} invalid: {verdict.reason}")
+            raise _refuses("newPayload", f"finds the node's block {block.height} invalid: {verdict.reason}")
         if isinstance(verdict, Syncing):
             return False
         try:
@@ -284,10 +296,10 @@ class EngineReconcile:
         return True
 
     async def _recover(self, signed: SignedBlock) -> ParentLost | Fed:
-        """Handle a client that has a block's parent but not the state after it, as after a crash.
+        """Handle a client that has a block's parent but not the state after the parent, for example after a crash.
 
-        geth executes its way to the parent again when it is told to follow it. If that does not help, feeding must
-        begin further down.
+        geth restores that state when its head is set to the parent. If that does not help, the feed has to begin
+        at an earlier block.
         """
         block = signed.block
         try:
@@ -301,13 +313,13 @@ class EngineReconcile:
                 return Fed(1)
         raise _refuses(
             "newPayload",
-            f"does not execute block {block.height} on its parent: is it set to execute every block? (geth: "
-            "--syncmode full)",
+            f"does not execute block {block.height}, although it has the parent: configure it to execute every "
+            "block (geth: --syncmode full)",
         )
 
 
 def _does_not_follow(height: Height) -> ComponentError:
-    return _refuses("forkchoiceUpdated", f"has executed block {height} and does not follow it")
+    return _refuses("forkchoiceUpdated", f"has executed block {height}, but does not accept it as its head")
 
 
 def _refuses(method: str, message: str) -> ComponentError:

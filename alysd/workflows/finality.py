@@ -1,7 +1,7 @@
-"""The finality workflow: tells the merged-mining actor which work is settled, and logs what becomes final.
+"""The finality workflow: reports each new final block to the merged-mining actor and to the log.
 
-It decides nothing. It logs each range that becomes final, and warns in good time before production halts for
-want of a proof of work (docs/protocol.md, "Merged mining").
+It also warns when more than half of the blocks that may wait for a proof of work are waiting, long before
+production halts (docs/protocol.md, "Halt").
 """
 
 from alysd.consensus.violations import UnknownParent
@@ -20,7 +20,10 @@ from alysd.types.hashes import EvmAddress
 from alysd.types.tables import Table
 
 HEADS_WAITING = 256
-"""Changes of the head that may wait here while one is looked up; a newer one says all that an older one does."""
+"""The largest number of head changes that wait.
+
+Losing the oldest does no harm: newer ones contain the same data.
+"""
 
 
 async def follow_finality(
@@ -32,7 +35,7 @@ async def follow_finality(
     own_miner: EvmAddress | None,
     timing: Timing,
 ) -> None:
-    """Follow the head, as a task of the tree. Never returns.
+    """Run the workflow, as a task of the tree. Never returns.
 
     Raises `NotAnswered` if the chain actor does not answer at the start. `own_miner` is the fee recipient of the
     miner inside the node, if there is one.
@@ -53,7 +56,7 @@ async def follow_finality(
 
 
 def work_overdue(head: ChainState, spec: ChainSpec) -> bool:
-    """Whether more than half of the blocks that may go without a proof of work have gone without one."""
+    """Whether the blocks waiting for a proof of work are more than half of `spec.max_blocks_without_auxpow`."""
     return 2 * (head.height - head.last_final_height) > spec.max_blocks_without_auxpow
 
 
@@ -72,7 +75,7 @@ def _log_final(
 async def _proof_of(
     tip: Forkchoice, chain: Address[Chain], storage: Address[Storage], seconds: float
 ) -> AuxPowHeader | None:
-    """The header that made `tip.finalized` final; None if it is not found: only the log shows it."""
+    """The proof's header that made `tip.finalized` final, for the log; None if it is not found."""
     proofs = GetEntries(Table.PROOFS, (tip.finalized.hash,), at=tip.head.hash)
     try:
         (proof,) = await chain.ask(proofs, seconds=seconds)

@@ -1,8 +1,8 @@
-"""A miner inside the node, for development: makes the chain final without a Bitcoin node.
+"""A miner inside the node, which makes blocks of a development chain final without a Bitcoin node.
 
-It works on a parent block that is part of no Bitcoin chain. The proof is valid all the same, and easy to find at
-the target of a development chain (about two hashes). The miner never works before the spacing between proofs has
-passed, so that the target does not become harder.
+Its parent block is not part of any Bitcoin chain, which the rules do not require. At the target of a development
+chain a proof takes about two hashes. The miner waits until the spacing between proofs has passed, so that the
+target does not become harder.
 """
 
 from alysd.consensus.auxpow import commitment
@@ -24,10 +24,13 @@ from alysd.wire.bitcoin_block import ParentCandidate, build_candidate
 from alysd.workflows.nonce_search import ALL_NONCES, NonceSearch
 
 _PARENT_VERSION = 2
-"""Its upper half is chain id 0, which no chain has: the parent must not be of our own chain."""
+"""The version of the parent header.
+
+Its upper half is the chain id 0, because it must not be that of an Alys chain.
+"""
 
 _ANYONE_CAN_SPEND = b"\x51"
-"""OP_TRUE: the parent's coinbase pays nothing, and anyone may spend that."""
+"""The output script OP_TRUE of the parent's coinbase, whose value is zero."""
 
 
 class InternalMiner:
@@ -63,7 +66,7 @@ class InternalMiner:
                 head = (await moves.receive()).new.head
 
     async def _prove(self) -> None:
-        """Find and submit one proof. After a refusal the next head is the next attempt."""
+        """Find and submit one proof. If it is refused, the next attempt comes with the next head."""
         try:
             if await self._auxpow.ask(GetQueuedWork(), seconds=self._timing.local_answer) is not None:
                 return
@@ -75,7 +78,7 @@ class InternalMiner:
             log(NoProofYet(str(error)))
 
     async def _search(self, offer: MiningOffer) -> tuple[ParentCandidate, int]:
-        """Try all nonces of one coinbase after another, until a header meets the target."""
+        """Try all nonces with one coinbase after another until a header meets the target."""
         extra_nonce = 0
         while True:
             candidate = parent_candidate(offer, int(self._clock.time()), extra_nonce)
@@ -86,7 +89,7 @@ class InternalMiner:
 
 
 def work_due(head: ChainState, spec: ChainSpec) -> bool:
-    """Whether blocks wait for a proof and the spacing of the chain's specification has passed.
+    """Whether blocks wait for a proof and `spec.auxpow_spacing_slots` have passed since the last final block.
 
     Proofs that come earlier make the target smaller (docs/protocol.md, "Merged mining", "Target").
     """
@@ -95,7 +98,7 @@ def work_due(head: ChainState, spec: ChainSpec) -> bool:
 
 
 def parent_candidate(offer: MiningOffer, time: int, extra_nonce: int) -> ParentCandidate:
-    """A parent block that holds only the commitment to `offer`; `time` is in Unix seconds."""
+    """A parent block that contains only a coinbase with the commitment to `offer`; `time` is in Unix seconds."""
     template = BlockTemplate(
         version=_PARENT_VERSION,
         previous=BitcoinHash(bytes(32)),

@@ -1,4 +1,4 @@
-"""A state machine driven by a table, for workflows whose next step depends on the answers that they get."""
+"""A state machine driven by a table, for workflows whose next step depends on the answers to earlier ones."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
@@ -10,11 +10,11 @@ State = TypeVar("State")
 Event = TypeVar("Event")
 
 Transitions = Mapping[tuple[type[Any], type[Any]], Callable[[Any, Any], Any]]
-"""`TRANSITIONS[state class, event class]` is the function from both values to the next state."""
+"""Maps the classes of a state and an event to a function that computes the next state from both values."""
 
 
 class NoSuchTransition(AlysError):
-    """A workflow was told something that its table does not have for the state it is in: a bug in its steps."""
+    """The workflow's table has no transition for this event in this state: a bug in the workflow."""
 
     def __init__(self, workflow: str, state: object, event: object) -> None:
         self.workflow = workflow
@@ -24,9 +24,9 @@ class NoSuchTransition(AlysError):
 
 
 class Machine(Generic[State, Event]):
-    """One run of a workflow: its present `state`, and `move` as the only way to another.
+    """One run of a workflow: its current `state`, which only `move` changes.
 
-    `publish` gets a `WorkflowMoved` for every change, before anything acts on the new state.
+    `publish` is called with a `WorkflowMoved` for every change.
     """
 
     __slots__ = ("_publish", "_table", "name", "state")
@@ -40,7 +40,10 @@ class Machine(Generic[State, Event]):
         self._publish = publish
 
     def move(self, event: Event) -> State:
-        """Go to the state that the table gives for the present one and `event`; raises `NoSuchTransition`."""
+        """Change to the state that the table gives for the current state and `event`.
+
+        Raises `NoSuchTransition` if the table has none.
+        """
         old = self.state
         step = self._table.get((old.__class__, event.__class__))
         if step is None:

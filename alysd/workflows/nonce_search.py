@@ -1,4 +1,7 @@
-"""The search for a header's nonce, in a worker thread and in batches that are short enough to stop at once."""
+"""The search for a header's nonce, in a worker thread.
+
+It works in short batches and can be cancelled between them.
+"""
 
 import hashlib
 
@@ -6,12 +9,12 @@ import attrs
 import trio
 
 _MIDSTATE_BYTES = 64
-"""SHA-256's block size: the first block of a header is the same for all nonces and is hashed once."""
+"""The block size of SHA-256. The first 64 bytes of a header contain no nonce and are hashed only once."""
 
 
 @attrs.frozen
 class NonceSearch:
-    """Tries all `nonces` of a header (by default all that it has), `batch` of them in one call of a thread.
+    """Tries the first `nonces` nonces of a header, by default all, in batches of `batch` per call of a thread.
 
     A batch takes about 25 ms, at 400,000 hashes per second.
     """
@@ -20,10 +23,10 @@ class NonceSearch:
     batch: int = 10_000
 
     async def find(self, header_start: bytes, target: int, first: int = 0) -> int | None:
-        """The lowest nonce from `first` on whose header hashes to at most `target`, or None.
+        """Find the lowest nonce, from `first` on, with which the header's hash is at most `target`, or None.
 
-        `header_start` is a Bitcoin header without its nonce, 76 bytes. Waits for a worker thread, batch by batch,
-        and can be cancelled between batches.
+        `header_start` is a Bitcoin header without its nonce, 76 bytes. Waits for a worker thread, batch by batch;
+        can be cancelled between batches.
         """
         for start in range(first, self.nonces, self.batch):
             end = min(start + self.batch, self.nonces)
@@ -38,7 +41,7 @@ ALL_NONCES = NonceSearch()
 
 
 def search(header_start: bytes, target: int, start: int, end: int) -> int | None:
-    """The lowest nonce in `range(start, end)` whose header hashes to at most `target`, or None."""
+    """The lowest nonce in `range(start, end)` with which the header's hash is at most `target`, or None."""
     midstate = hashlib.sha256(header_start[:_MIDSTATE_BYTES])
     tail = header_start[_MIDSTATE_BYTES:]
     sha256 = hashlib.sha256

@@ -1,8 +1,8 @@
-"""A small merge-miner: searches headers that are work for Bitcoin and Alys at once, and submits them to both.
+"""A small merge-miner, which searches for headers that are proofs of work for Bitcoin and Alys, and submits them.
 
 It mines in rounds: fetch a template and an offer, search until a nonce meets a target or one of the two is stale,
-submit. It is made for regtest and test networks, where a processor finds blocks. It makes one Bitcoin block per
-Alys head, because a second proof of the same blocks gains nothing.
+submit. It is for regtest and test networks, where a CPU can find blocks. It submits at most one proof per Alys
+head, because a second proof of the same blocks has no use.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -32,26 +32,30 @@ from alysd.wire.bitcoin_block import ParentCandidate, build_candidate
 from alysd.workflows.nonce_search import ALL_NONCES, NonceSearch
 
 OFFER_SECONDS = 0.5
-"""Between two requests for the Alys node's offer: a quarter of a slot, so that little work is on an old head."""
+"""Seconds between two requests for the Alys node's offer: a quarter of a slot of 2 s, to waste little work."""
 
 TEMPLATE_SECONDS = 15.0
-"""The longest use of one template: newer ones have newer transactions, and their fees."""
+"""Seconds for which one template is used. A newer one has newer transactions and their fees."""
 
 FIRST_RETRY_SECONDS = 0.5
 LAST_RETRY_SECONDS = 15.0
-"""Between two attempts while a node is away: doubled from the first up to the last, a Bitcoin node's start."""
+"""The longest wait, in seconds, between two attempts while a node does not answer: the start of a Bitcoin node.
+
+The first wait is `FIRST_RETRY_SECONDS`; each next one is twice as long."""
 
 SUBMIT_SECONDS = 120.0
-"""How long a block or proof is submitted again to a node that is away. After that it is certainly stale."""
+"""Seconds for which a block or proof is submitted again to a node that does not answer.
+
+Later it is always stale.
+"""
 
 
 @attrs.frozen
 class MiningPlan:
-    """The recipients of a miner's income, and the number of Bitcoin blocks after which it stops.
+    """The recipients of a miner's income, the place of the commitment, and the number of Bitcoin blocks to mine.
 
-    `payout_script` is the output script that Bitcoin pays. Without `fee_recipient` the Alys fees go to the miner
-    that the node is configured with. `place` is where the coinbase commits to Alys. Without `blocks` it mines
-    until it is cancelled.
+    `payout_script` is the output script that the Bitcoin coinbase pays. Without `fee_recipient` the Alys fees go
+    to the recipient in the node's configuration. Without `blocks` the miner continues until it is cancelled.
     """
 
     payout_script: bytes
@@ -63,9 +67,9 @@ class MiningPlan:
 async def wait_for_script(
     bitcoin: BitcoinNode, address: str | None, report: Callable[[LogEvent], object]
 ) -> bytes:
-    """Ask for the output script to be paid (`BitcoinNode.payout_script`) until the Bitcoin node answers.
+    """Get the output script that the coinbase pays; repeat the request until the Bitcoin node answers.
 
-    Raises `UserError` when the address is wrong, or the node has no wallet to make one.
+    Raises `UserError` when the address is invalid, or when it is None and the node has no wallet.
     """
     pauses = _pauses()
     while True:
@@ -78,7 +82,7 @@ async def wait_for_script(
 
 
 def _pauses() -> Iterator[float]:
-    """Seconds to wait after each failed attempt."""
+    """The waits after failed attempts, in seconds."""
     pause = FIRST_RETRY_SECONDS
     while True:
         yield pause
@@ -106,7 +110,7 @@ class PoolMiner:
         self._proven: AuxHash | None = None
 
     async def run(self) -> None:
-        """Mine until the planned number of Bitcoin blocks is accepted, or for ever. Waits while a node is away."""
+        """Mine until the planned number of Bitcoin blocks is accepted, or for ever. Waits while a node is down."""
         pauses, since = _pauses(), None
         while self._plan.blocks is None or self._mined < self._plan.blocks:
             try:
@@ -123,7 +127,7 @@ class PoolMiner:
             await self._mine(offer, template)
 
     async def _fetch(self) -> tuple[AuxOffer, BlockTemplate]:
-        """Wait for an offer that is not proven yet, which may take a slot; then fetch the newest template."""
+        """Wait, if necessary for the next slot, for an offer without a proof; then fetch the newest template."""
         offer = await self._alys.create_work(self._plan.fee_recipient)
         while offer.aux_hash == self._proven:
             await trio.sleep(OFFER_SECONDS)
@@ -131,7 +135,7 @@ class PoolMiner:
         return offer, await self._bitcoin.block_template()
 
     async def _mine(self, offer: AuxOffer, template: BlockTemplate) -> None:
-        """One round: search and submit until the template is used up or one of the nodes has something newer."""
+        """Mine one round: search and submit until all nonces are tried, or one of the nodes has newer work."""
         self._extra_nonce += 1
         candidate = build_candidate(
             template, self._plan.payout_script, commitment(offer.aux_hash), self._plan.place, self._extra_nonce
@@ -149,7 +153,7 @@ class PoolMiner:
                     nursery.start_soon(self._submit_proof, offer, candidate.auxpow(found))
             if for_bitcoin:
                 return
-            # Proven for Alys: the search goes on for Bitcoin, where the same block is still worth finding.
+            # Alys has its proof; continue the search for Bitcoin alone.
             target, nonce = template.target, found + 1
 
     async def _search(self, candidate: ParentCandidate, target: int, first: int, offer: AuxOffer) -> int | None:
@@ -168,14 +172,17 @@ class PoolMiner:
         return found
 
     async def _until_new_block(self, tip: BitcoinHash) -> None:
-        """Wait until Bitcoin has a new block, the template is old, or the node is away."""
+        """Wait until Bitcoin has a new block, the template is old, or the node does not answer."""
         try:
             await self._bitcoin.wait_for_new_block(tip, TEMPLATE_SECONDS)
         except (Unavailable, ComponentError):
-            await trio.sleep(OFFER_SECONDS)  # the next round meets the same error and reports it
+            await trio.sleep(OFFER_SECONDS)  # the next round gets the same error and reports it
 
     async def _until_new_offer(self, offer: AuxOffer) -> None:
-        """Wait until the Alys node offers other work; while it is away, the present work stays valid."""
+        """Wait until the Alys node offers other work.
+
+        While the node does not answer, the current work stays valid.
+        """
         while True:
             await trio.sleep(OFFER_SECONDS)
             try:
@@ -190,7 +197,7 @@ class PoolMiner:
         try:
             await self._submit(lambda: self._bitcoin.submit_block(candidate.block(nonce)))
         except (ComponentError, Unavailable) as error:
-            # The answer to an earlier attempt may have been lost: then the block is there already.
+            # "duplicate": the node has accepted an earlier attempt whose answer was lost.
             if not (isinstance(error, ComponentError) and error.message == "duplicate"):
                 self._report(MinedBlockRefused(height, str(error)))
                 return
@@ -207,7 +214,7 @@ class PoolMiner:
             self._report(ProofAccepted(offer.height, offer.reward, offer.aux_hash))
 
     async def _submit(self, submit: Callable[[], Awaitable[None]]) -> None:
-        """Submit again while the node is away, for `SUBMIT_SECONDS`. Raises the node's last error."""
+        """Submit until the node answers, for at most `SUBMIT_SECONDS`. Raises the node's last error."""
         deadline, pauses = trio.current_time() + SUBMIT_SECONDS, _pauses()
         while True:
             pause = next(pauses)

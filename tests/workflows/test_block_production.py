@@ -234,7 +234,7 @@ async def test_slots_that_passed_while_the_machine_slept_are_counted_not_made_up
         world.clock.offset += 20.0
         await world.slots(3)
     assert [miss.count for miss in world.missed] == [10]
-    assert "held up" in world.missed[0].reason
+    assert "busy or suspended" in world.missed[0].reason
     assert world.produced == [FIRST_SLOT + slot for slot in (1, 2, 3, 14, 15, 16)]
 
 
@@ -290,7 +290,7 @@ async def test_a_slot_is_missed_when_the_head_is_of_it_already(
         await world.slots(1)
         (missed,) = world.missed
         assert (missed.slot, missed.count) == (FIRST_SLOT + 2, 1)
-        assert missed.reason == f"the head is of slot {FIRST_SLOT + 2} already: is this machine's clock behind?"
+        assert missed.reason == f"the head already has slot {FIRST_SLOT + 2}: is the clock of this machine late?"
         await world.slots(1)
     assert world.produced == [FIRST_SLOT + 1, FIRST_SLOT + 3]
 

@@ -178,7 +178,7 @@ async def test_own_block_that_the_client_judges_invalid_is_named(autojump_clock:
     wipe(engine)
     engine.refuse = {chain.states[3].payload_hash}
     async with reconciling(engine, chain) as (reconcile, _):
-        with pytest.raises(ComponentError, match="judges the node's block 3 invalid: refused by the test"):
+        with pytest.raises(ComponentError, match="finds the node's block 3 invalid: refused by the test"):
             await reconcile.advance(HOUR)
 
 
@@ -284,7 +284,7 @@ async def test_client_that_executes_and_does_not_follow_is_an_error(
     wipe(built)
     head = chain.states[height].payload_hash
     async with reconciling(stubborn(built, head, EngineBehind(head)), chain) as (reconcile, _):
-        with pytest.raises(ComponentError, match=f"block {height} and does not follow it"):
+        with pytest.raises(ComponentError, match=f"block {height}, but does not accept it"):
             await reconcile.advance(HOUR)
 
 
@@ -303,7 +303,7 @@ async def test_client_that_does_not_follow_what_it_was_fed_is_an_error(autojump_
     wipe(built)
     engine = Distrustful(built.genesis, blocks=built.blocks)
     async with reconciling(engine, chain) as (reconcile, _):
-        with pytest.raises(ComponentError, match="executed block 3 and does not follow it"):
+        with pytest.raises(ComponentError, match="executed block 3, but does not accept it"):
             await reconcile.advance(HOUR)
 
 

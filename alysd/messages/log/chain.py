@@ -27,7 +27,7 @@ class BlockMade(LogEvent):
 
 @attrs.frozen
 class BlockRefused(LogEvent):
-    """A block was refused because it breaks a rule; `rule` is the name of the error class."""
+    """A block was refused because it breaks a rule. `rule` is the class name of the rule's error."""
 
     name = "block_refused"
     level = logging.WARNING
@@ -110,7 +110,7 @@ class ChainReorganised(LogEvent):
 
 @attrs.frozen
 class ChainHalted(LogEvent):
-    """Too many blocks, `blocks`, wait for a proof of work: no block is made until a proof arrives."""
+    """Block production has halted until a proof of work arrives: too many blocks (`blocks`) wait for one."""
 
     name = "halted"
     level = logging.ERROR
@@ -123,7 +123,7 @@ class ChainHalted(LogEvent):
 
 @attrs.frozen
 class ProofMissing(LogEvent):
-    """Many blocks, `blocks_waiting`, wait for a proof of work; above `production_halts_above` no block is made."""
+    """`blocks_waiting` blocks wait for a proof of work. Above `production_halts_above`, production halts."""
 
     name = "proof_missing"
     level = logging.WARNING
@@ -163,7 +163,10 @@ class NoProofYet(LogEvent):
 
 @attrs.frozen
 class EngineCatchingUp(LogEvent):
-    """The execution client receives the blocks that it lacks. Its newest block is `height`, the head is `head`."""
+    """The node sends the execution client the missing blocks.
+
+    The client is at height `height`, the head at `head`.
+    """
 
     name = "engine_catching_up"
 
@@ -188,7 +191,7 @@ class EngineCaughtUp(LogEvent):
 
 @attrs.frozen
 class EngineLags(LogEvent):
-    """The execution client did not follow the new head; the node sends it again with the next block."""
+    """The execution client did not accept the new head. The node sets the head again with the next block."""
 
     name = "engine_lags"
     level = logging.WARNING

@@ -91,7 +91,7 @@ class NodeReady(LogEvent):
 
 @attrs.frozen
 class NotReady(LogEvent):
-    """The node is not ready yet. It is logged again when the kind of reason changes."""
+    """The node is not ready yet. The event is logged again when a different kind of reason applies."""
 
     name = "not_ready"
 
@@ -182,7 +182,7 @@ class OperatorCommand(LogEvent):
 class LibraryLine(LogEvent):
     """A line that a library or the actor runtime logged through the logger `logger`.
 
-    The line keeps its own level. `exception` is a traceback.
+    The event has the level of the library's line. `exception` is a traceback.
     """
 
     name = "library"
@@ -201,7 +201,7 @@ class LibraryLine(LogEvent):
 
 @attrs.frozen
 class TracesLost(LogEvent):
-    """The OpenTelemetry collector at `endpoint` does not accept spans. Logged once until it accepts them again."""
+    """The OpenTelemetry collector at `endpoint` does not accept spans. Logged once per interruption."""
 
     name = "traces_lost"
     level = logging.WARNING
