@@ -30,15 +30,15 @@ from alysd.integrations.clock import SystemClock
 from alysd.integrations.execution.engine_api import EngineApiClient
 from alysd.nurseries import OneForOne, actor, open_system, supervisor
 from alysd.ports import ExecutionEngine
+from alysd.testing import components
 from alysd.testing.blocks import FIRST_SLOT, approve, context_of, genesis, make_spec
+from alysd.testing.components import CANCUN_GENESIS, CHAIN_ID, JWT
 from alysd.testing.executed_chain import ExecutedChain, MemoryStorage, storage_address
 from alysd.timing import Timing
 from alysd.types.block import Block, SignedBlock
 from alysd.types.units import Slot, Wei
 from alysd.types.verdict import Valid
 from alysd.workflows.engine_reconcile import EngineReconcile
-from tests.integration import components
-from tests.integration.components import CANCUN_GENESIS, CHAIN_ID, JWT
 
 SPEC = make_spec()
 KEY = "0x" + "11" * 32

@@ -29,6 +29,7 @@ from alysd.node import FATAL, REFUSALS, Addresses, Node, open_node
 from alysd.nurseries import Bus, Immediate, OneForOne, System, actor, open_system, supervisor
 from alysd.ports import ExecutionEngine
 from alysd.resources import NodeResources, open_resources
+from alysd.testing.daemon import DEVELOPMENT
 from alysd.types.block import ExecutionPayload, PayloadAttributes, SignedBlock
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash, PayloadHash
@@ -37,7 +38,6 @@ from alysd.validation import validate_node
 from alysd.workflows.block_import import BlockImportWorkflow
 from benchmarks.node.figures import Figure, Show
 from benchmarks.node.transfers import Sender
-from tests.integration.daemon import DEVELOPMENT
 
 BLOCKS = 8
 """Measured blocks of each kind, empty and full."""

@@ -5,7 +5,7 @@ from typing import Any, Self
 import attrs
 from eth_account import Account
 
-from tests.integration.daemon import ROOT
+from alysd.testing.config_files import CONF
 
 CHAIN_ID = 121212
 GWEI = 10**9
@@ -21,7 +21,7 @@ class Sender:
     @classmethod
     def of_development(cls) -> Self:
         """Return a sender for the account of `conf/dev-account.key`."""
-        lines = (ROOT / "conf/dev-account.key").read_text().splitlines()
+        lines = (CONF / "dev-account.key").read_text().splitlines()
         return cls([line for line in lines if line and not line.startswith("#")][-1])
 
     def transfers(self, count: int) -> list[bytes]:

@@ -14,8 +14,8 @@ from alysd.integrations.clock import SystemClock
 from alysd.node import FATAL, Addresses
 from alysd.nurseries import ChildSpec, HealthMonitor, OneForOne, SystemFailed, open_system, supervisor
 from alysd.testing.chain import ChainHand, chain_spec
+from alysd.testing.processes import free_ports
 from alysd.timing import Timing
-from tests.integration.processes import free_ports
 
 TIMING = Timing(2)
 

@@ -11,15 +11,16 @@ import attrs
 import pytest
 import trio
 
-from tests.integration import components
-from tests.integration.components import ExecutionProcess
-from tests.integration.daemon import ROOT, Daemon, daemon
+from alysd.testing import components
+from alysd.testing.components import ExecutionProcess
+from alysd.testing.config_files import CONF
+from alysd.testing.daemon import Daemon, daemon
 
 pytestmark = pytest.mark.component
 
-GENESIS: dict[str, Any] = json.loads((ROOT / "conf" / "chains" / "dev.genesis.json").read_text())
-JWT = bytes.fromhex((ROOT / "conf" / "dev-jwt.hex").read_text().strip().removeprefix("0x"))
-REGTEST = ROOT / "conf" / "regtest.toml"
+GENESIS: dict[str, Any] = json.loads((CONF / "chains" / "dev.genesis.json").read_text())
+JWT = bytes.fromhex((CONF / "dev-jwt.hex").read_text().strip().removeprefix("0x"))
+REGTEST = CONF / "regtest.toml"
 SLOT = 2.0
 
 

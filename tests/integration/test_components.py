@@ -13,9 +13,9 @@ import httpx
 import pytest
 import trio
 
-from tests.integration import components
-from tests.integration.components import CANCUN_GENESIS, CHAIN_ID, JWT, RICH, ZERO_HASH, ExecutionProcess
-from tests.integration.processes import ComponentFailed, ComponentRefusal
+from alysd.testing import components
+from alysd.testing.components import CANCUN_GENESIS, CHAIN_ID, JWT, RICH, ZERO_HASH, ExecutionProcess
+from alysd.testing.processes import ComponentFailed, ComponentRefusal
 
 
 class StartsClient(Protocol):

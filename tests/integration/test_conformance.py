@@ -18,6 +18,8 @@ import pytest
 from alysd.embedded import AccountReader, EmbeddedEngine, SignedTransaction, read_transaction
 from alysd.integrations.clock import SystemClock
 from alysd.integrations.execution.engine_api import EngineApiClient
+from alysd.testing import components
+from alysd.testing.components import CANCUN_GENESIS, CHAIN_ID, JWT, ExecutionProcess
 from alysd.timing import Timing
 from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, PayloadHash, sha256
@@ -25,8 +27,6 @@ from alysd.types.units import Wei
 from alysd.types.verdict import Invalid, Valid
 from alysd.wire.execution_header import block_hash_of
 from alysd.wire.receipts import proven_gas
-from tests.integration import components
-from tests.integration.components import CANCUN_GENESIS, CHAIN_ID, JWT, ExecutionProcess
 from tests.integration.random_transactions import RandomTransactions, address_of
 
 pytestmark = pytest.mark.component

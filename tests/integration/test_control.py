@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.integration.daemon import DEVELOPMENT, Daemon, daemon
+from alysd.testing.daemon import DEVELOPMENT, Daemon, daemon
 
 # httpx leaves its request's generator unfinished when the server dies in the middle of it.
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")

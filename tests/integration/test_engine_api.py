@@ -29,15 +29,15 @@ from alysd.nurseries import (
     open_system,
     supervisor,
 )
+from alysd.testing import components
 from alysd.testing.blocks import FIRST_SLOT, approve, context_of, make_spec
 from alysd.testing.blocks import genesis as genesis_state
+from alysd.testing.components import CANCUN_GENESIS, CHAIN_ID, JWT, ExecutionProcess
 from alysd.testing.executed_chain import ExecutedChain, MemoryStorage, storage_address
 from alysd.timing import Timing
 from alysd.types.block import Block
 from alysd.types.chain import Forkchoice
 from alysd.types.units import Slot
-from tests.integration import components
-from tests.integration.components import CANCUN_GENESIS, CHAIN_ID, JWT, ExecutionProcess
 
 TIMING = Timing(2)
 

@@ -16,6 +16,8 @@ from alysd.errors import EngineBehind
 from alysd.integrations.clock import SystemClock
 from alysd.integrations.execution.engine_api import EngineApiClient
 from alysd.ports import ExecutionEngine
+from alysd.testing import components
+from alysd.testing.components import CANCUN_GENESIS, JWT
 from alysd.testing.engine import FakeEngine
 from alysd.testing.pending import NothingPending
 from alysd.timing import Timing
@@ -24,8 +26,6 @@ from alysd.types.hashes import BURN_ADDRESS, BlockHash, EvmAddress, PayloadHash,
 from alysd.types.units import Gwei
 from alysd.types.verdict import Invalid, Syncing, Valid
 from alysd.wire.execution_header import block_hash_of
-from tests.integration import components
-from tests.integration.components import CANCUN_GENESIS, JWT
 
 Opens = Callable[[Path], AbstractAsyncContextManager[ExecutionEngine]]
 

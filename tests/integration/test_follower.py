@@ -4,12 +4,13 @@ from pathlib import Path
 
 import trio
 
-from tests.integration.daemon import ROOT, daemon
+from alysd.testing.config_files import CONF
+from alysd.testing.daemon import daemon
 
 
 async def test_a_follower_starts_answers_and_stops(tmp_path: Path) -> None:
     config = tmp_path / "follower.toml"
-    config.write_text(f"[chain]\nspec = '{ROOT}/conf/chains/dev.toml'\n")
+    config.write_text(f"[chain]\nspec = '{CONF}/chains/dev.toml'\n")
     async with daemon(tmp_path, config=config) as node:
         (start,), (ready,) = node.events("start"), node.events("ready")
         assert (start["role"], ready["first_slot_in"]) == ("follower", None)

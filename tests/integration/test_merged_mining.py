@@ -20,6 +20,9 @@ import trio
 from alysd.consensus.auxpow import commitment, target_of
 from alysd.integrations.alys_node import AlysNodeRpc
 from alysd.integrations.bitcoin import BitcoinRpc, cookie_credentials, password_credentials
+from alysd.testing.components import RPC_PASSWORD, RPC_USER, Bitcoind, bitcoind
+from alysd.testing.daemon import Daemon, daemon
+from alysd.testing.processes import ComponentRefusal
 from alysd.types.auxpow import AuxPow, MerkleBranch
 from alysd.types.bitcoin import BlockTemplate, CommitmentPlace
 from alysd.types.hashes import AuxHash, EvmAddress
@@ -27,9 +30,6 @@ from alysd.types.mining import AuxOffer
 from alysd.wire.auxpow import encode_auxpow
 from alysd.wire.bitcoin_block import ParentCandidate, build_candidate, witness_commitment
 from alysd.workflows.nonce_search import search
-from tests.integration.components import RPC_PASSWORD, RPC_USER, Bitcoind, bitcoind
-from tests.integration.daemon import Daemon, daemon
-from tests.integration.processes import ComponentRefusal
 
 pytestmark = pytest.mark.component
 

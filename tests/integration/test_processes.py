@@ -9,7 +9,7 @@ import httpx
 import pytest
 import trio
 
-from tests.integration.processes import (
+from alysd.testing.processes import (
     ComponentFailed,
     ComponentRefusal,
     LoopbackProcess,

@@ -16,7 +16,8 @@ import trio
 from alysd.config.key_file import read_key_file
 from alysd.integrations import bls
 from alysd.integrations.signing_guard import read_guard
-from tests.integration.daemon import DEVELOPMENT, ROOT, Daemon, daemon
+from alysd.testing.config_files import CONF
+from alysd.testing.daemon import DEVELOPMENT, Daemon, daemon
 
 # httpx leaves its request's generator unfinished when the server dies in the middle of it.
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")
@@ -71,7 +72,7 @@ async def test_kill_9_at_random_moments_loses_nothing_that_was_shown(tmp_path: P
     seed = random.randrange(2**32)  # noqa: S311  a test's
     print(f"seed {seed}")
     chance = random.Random(seed)  # noqa: S311  the same
-    key = bls.public_key(read_key_file(ROOT / "conf" / "dev-authority.key", known_to_all=True).secret)
+    key = bls.public_key(read_key_file(CONF / "dev-authority.key", known_to_all=True).secret)
     signed: dict[int, str] = {}
     async with daemon(tmp_path) as running:
         witness = Witness(running)
@@ -179,7 +180,7 @@ async def test_a_folder_of_another_chain_is_refused(tmp_path: Path) -> None:
         chain = tmp_path / "chains"
         chain.mkdir()
         for name in ("dev.toml", "dev.genesis.json"):
-            text = (ROOT / "conf" / "chains" / name).read_text()
+            text = (CONF / "chains" / name).read_text()
             (chain / name).write_text(text.replace("auxpow_spacing_slots = 10", "auxpow_spacing_slots = 11"))
         text = (chain / "dev.toml").read_text().replace("bits = 0x207fffff\n", "bits = 0x2000ffff\n", 1)
         (chain / "dev.toml").write_text(text)

@@ -23,7 +23,7 @@ from web3.exceptions import (
     Web3RPCError,
 )
 
-from tests.integration.processes import free_ports
+from alysd.testing.processes import free_ports
 
 ROOT = Path(__file__).parents[2]
 BOX: dict[str, Any] = json.loads((ROOT / "tests/embedded/rpc/box.json").read_text())

@@ -1,6 +1,6 @@
-"""A real program run for one test: started and waited for by condition, ended by its own process group.
+"""Runs a real program for a test or a benchmark. It leads a process group of its own, which ends with it.
 
-Everything here waits in real time: not for tests with a mock clock.
+All waits are for conditions and in real time, so tests with a mock clock cannot use it.
 """
 
 import os
@@ -11,44 +11,44 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import httpx
 import trio
 
 START_SECONDS = 60.0
-"""For a program to answer its first call: over ten times the slowest (EthereumJS, 3 s): machines are shared."""
+"""Deadline for a program's first answer: over ten times that of the slowest, EthereumJS (3 s)."""
 
 STOP_SECONDS = 30.0
-"""For a program to flush and end after SIGTERM before it is killed; all end within 2 s on an idle machine."""
+"""Deadline for a program to end after SIGTERM. All end within 2 s on an idle machine."""
 
 CALL_SECONDS = 60.0
-"""For one JSON-RPC answer: generating 110 regtest blocks, the longest call made, takes about 1 s."""
+"""Deadline of a JSON-RPC call. The longest, generating 110 regtest blocks, takes about 1 s."""
 
 _POLL_SECONDS = 0.05
-"""Between two looks whether a program answers: short against the half second that the fastest needs to start."""
+"""Pause between two checks whether a program answers. The fastest starts in half a second."""
 
 
 class ComponentFailed(Exception):
-    """A program did not start: it ended at once, or did not answer in time. Says which; its log has the rest."""
+    """A program did not start: it ended at once, or did not answer in time."""
 
 
 @attrs.frozen
 class ComponentRefusal(Exception):
-    """A program answered a JSON-RPC call with an error: its code and words."""
+    """A program answered a JSON-RPC call with an error."""
 
     method: str
     code: int
     message: str
 
     def __str__(self) -> str:
-        """The method, what was said of it, and the code."""
+        """The method, the message and the code."""
         return f"{self.method}: {self.message} ({self.code})"
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different loopback TCP ports that nobody listens on at this moment."""
+    """Return `count` different loopback TCP ports that are free at this moment."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [each.getsockname()[1] for each in sockets]
@@ -80,9 +80,9 @@ async def call_json_rpc(
 
 @attrs.define(eq=False, kw_only=True)
 class LoopbackProcess(ABC):
-    """One program, with a fixed command line and so with fixed ports; it may be ended and started again.
+    """A program with a fixed command line, and so with fixed ports. It can be ended and started again.
 
-    `settled` is what the program writes to its log when it is wholly started, if answering does not yet mean that.
+    `settled` is a text that the program logs when its start is complete, if its first answer comes before that.
     """
 
     name: str
@@ -106,13 +106,14 @@ class LoopbackProcess(ABC):
     @property
     def process(self) -> trio.Process:
         """The process as it was last started, to look at or to send a signal (SIGSTOP for one that hangs)."""
-        assert self._process is not None, f"{self.name} was never started"
+        if self._process is None:
+            raise RuntimeError(f"{self.name} was never started")
         return self._process
 
     async def start(self) -> None:
-        """Starts the program and waits until it answers.
+        """Start the program and wait until it answers.
 
-        Raises ComponentFailed if it ends first or is not there after `start_seconds`; it runs no longer then.
+        Raises `ComponentFailed` if it ends first or has not answered after `start_seconds`; it is killed then.
         """
         with self.log.open("ab") as output:
             logged_before = output.tell()
@@ -135,7 +136,7 @@ class LoopbackProcess(ABC):
             raise
 
     async def stop(self) -> int:
-        """Asks the program to end, waits, kills it if it does not within `stop_seconds`; its exit status."""
+        """Ask the program to end, kill it after `stop_seconds`, and return its exit status."""
         with trio.CancelScope(shield=True):  # bounded; a test that is cancelled must leave no program behind
             self._signal_group(signal.SIGTERM)
             with trio.move_on_after(self.stop_seconds):
@@ -143,13 +144,11 @@ class LoopbackProcess(ABC):
         return await self.kill()
 
     async def kill(self) -> int:
-        """Ends the program at once, as a crash would; its exit status (-9, unless it had ended before)."""
+        """Kill the program, as a crash would, and return its exit status: -9, unless it had ended before."""
         self._signal_group(signal.SIGKILL)
-        with trio.CancelScope(shield=True):  # the kernel does not keep us waiting
+        with trio.CancelScope(shield=True):
             await self.process.wait()
-        status = self.process.returncode
-        assert status is not None
-        return status
+        return cast("int", self.process.returncode)
 
     async def _wait_until_it_is_up(self, logged_before: int) -> None:
         while True:
@@ -168,7 +167,7 @@ class LoopbackProcess(ABC):
         return self.settled in log[logged_before:]
 
     def _signal_group(self, number: signal.Signals) -> None:
-        # The program leads a session of its own, so its group has its id and holds whatever it started. Once it
-        # was waited for, the id may be another's.
+        # The program leads a session, so its group has its id and contains the programs that it started. After
+        # the wait, the id may belong to another program.
         if self.process.poll() is None:
             os.killpg(self.process.pid, number)

@@ -1,4 +1,4 @@
-"""The real systems beside a node, started for one test on loopback and free ports.
+"""Starts the real systems beside a node, for a test or a benchmark, on loopback and free ports.
 
 `scripts/install-components` installs them. A component is looked for where its variable points
 (`ALYSD_BITCOIND`, `ALYSD_GETH`, `ALYSD_ETHEREUMJS`), then in `$ALYSD_COMPONENTS/bin` (by default
@@ -19,10 +19,9 @@ from typing import Any
 import attrs
 import httpx
 import jwt as pyjwt
-import pytest
 import trio
 
-from tests.integration.processes import (
+from alysd.testing.processes import (
     CALL_SECONDS,
     START_SECONDS,
     ComponentFailed,
@@ -90,6 +89,8 @@ def find(name: str) -> Path | None:
 
 def require(name: str) -> Path:
     """Where the program called `name` is; without it the test is skipped, or fails where it must run."""
+    import pytest
+
     found = find(name)
     if found is None:
         reason = f"{name} is not installed; run scripts/install-components --only {name}"

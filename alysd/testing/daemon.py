@@ -1,4 +1,4 @@
-"""The daemon itself, run for a test as its user runs it: by the command line, on free ports, in its own folder."""
+"""Runs the daemon as its user does: by its command line, on free ports, with its own data folder."""
 
 import json
 import resource
@@ -11,10 +11,11 @@ from typing import Any
 import attrs
 import httpx
 
-from tests.integration.processes import CALL_SECONDS, LoopbackProcess, call_json_rpc, free_ports
+from alysd.testing.config_files import CONF
+from alysd.testing.processes import CALL_SECONDS, LoopbackProcess, call_json_rpc, free_ports
 
-ROOT = Path(__file__).parents[2]
-DEVELOPMENT = ROOT / "conf" / "dev.toml"
+DEVELOPMENT = CONF / "dev.toml"
+"""The configuration of a node that is alone on the development chain."""
 
 
 @attrs.define(eq=False, kw_only=True)
