@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "run": "run a node",
+    "init": "write the configuration of a new node into a folder",
     "check": "check a configuration, or show it merged",
     "keys": "make and show keys",
     "genesis": "make a chain's specification and its execution genesis",

@@ -5,14 +5,24 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alysd.config.shipped import development_file
+
 if TYPE_CHECKING:
     from alysd.validation import ValidNode
 
 
 def add_configuration_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --config and --set."""
-    parser.add_argument(
+    """Add --config or --dev, and --set."""
+    file = parser.add_mutually_exclusive_group()
+    file.add_argument(
         "--config", type=Path, metavar="FILE", help="the configuration file (TOML), such as conf/dev.toml"
+    )
+    file.add_argument(
+        "--dev",
+        dest="config",
+        action="store_const",
+        const=development_file(),
+        help="use the configuration of the development chain that comes with alysd; its data is in ./data/dev",
     )
     parser.add_argument(
         "--set",

@@ -6,12 +6,10 @@ from pathlib import Path
 
 from alysd.config.load import load_config
 from alysd.config.model import AlysConfig
+from alysd.config.shipped import shipped_folder
 
-REPOSITORY = Path(__file__).parents[2]
-"""The source checkout; an installed package has none."""
-
-CONF = REPOSITORY / "conf"
-"""The configurations that the project ships, in a checkout."""
+CONF = shipped_folder()
+"""The configurations that the project ships."""
 
 RIGHT = """\
 [chain]

@@ -1,5 +1,6 @@
 """What each event and each snapshot becomes for Prometheus."""
 
+import re
 from collections.abc import Mapping
 
 import attrs
@@ -15,6 +16,7 @@ from alysd.messages.metrics import NodeCounts, Scrape
 from alysd.nurseries import ChildSnapshot, FailureKind, Health, State
 from alysd.testing.blocks import CHAIN_ID, MINER
 from alysd.testing.chain import EASY_BITS
+from alysd.testing.config_files import CONF
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain import Forkchoice
 from alysd.types.hashes import AuxHash, BlockHash
@@ -152,3 +154,14 @@ def test_version_and_process_are_shown() -> None:
     found = samples(new_registry(SnapshotCollector()))
     assert found[f"alysd_build_info{{version={__version__}}}"] == 1
     assert found["process_resident_memory_bytes{}"] > 0
+
+
+@pytest.mark.parametrize("name", ["conf/prometheus/alysd.rules.yml", "docs/operating.md"])
+def test_every_metric_that_an_operator_is_told_to_watch_exists(name: str) -> None:
+    """An alert on a metric that does not exist never fires."""
+    named = set(re.findall(r"\balysd_[a-z0-9_]+", (CONF.parent / name).read_text()))
+    assert len(named) > 5
+    counts, _ = counted(WorkflowMoved("block production", "Building"))
+    shown = scraped(child("chain"), Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1]), {"chain": {FailureKind.PANIC: 1}})
+    exposed = {key.partition("{")[0].removesuffix("_bucket") for key in (*counts, *shown)}
+    assert named - {"alysd_events_uncounted_total"} <= exposed

@@ -4,7 +4,7 @@ import pytest
 
 from alysd.config.load import known_keys
 from alysd.config.model import SECTIONS, HttpUrl, ListenAddress
-from alysd.testing.config_files import REPOSITORY
+from alysd.testing.config_files import CONF
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_url_is_shown_without_its_password(url: str, text: str) -> None:
 
 def test_every_option_is_documented() -> None:
     """An operator would have to read the source."""
-    text = (REPOSITORY / "docs" / "configuration.md").read_text()
+    text = (CONF.parent / "docs" / "configuration.md").read_text()
     for key in known_keys():
         assert f"`{key}`" in text, f"docs/configuration.md does not explain {key}"
     for section in SECTIONS:

@@ -1,0 +1,94 @@
+"""`alysd init`: writes the files of a new node into a folder, for its operator to edit."""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+MODES = {
+    "dev": "a development chain: one node, keys that everybody knows",
+    "member": "an authority of a federation, under systemd, beside an execution client",
+    "follower": "a full node without an authority key, under systemd, beside an execution client",
+}
+TEMPLATE_FOLDER = "/etc/alysd"
+"""The folder that the shipped configurations and the systemd unit name."""
+TEMPLATE_PROGRAMS = "/opt/alysd/bin"
+"""The folder of the program `alysd` that the systemd unit names."""
+QUOTED = re.compile(r"[\s\"'\\%$:]|[^\w/.+@,=-]")
+"""Characters in a path that a TOML string, a systemd unit or a PATH would read as something else."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `alysd init`."""
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder for the files; it is made if needed")
+    mode = parser.add_mutually_exclusive_group(required=True)
+    for name, text in MODES.items():
+        mode.add_argument(f"--{name}", dest="mode", action="store_const", const=name, help=text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the files and print what to do next. Raises `ConfigError`; existing files are never overwritten."""
+    from alysd.errors import ConfigError
+
+    folder: Path = args.folder.absolute()
+    if found := QUOTED.search(str(folder)):
+        raise ConfigError(
+            f"{folder}: the path contains {found[0]!r}, which needs quotes in systemd and TOML files"
+        )
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: is a file; name a folder")
+    files = dict(_files(args.mode, folder))
+    if taken := [path for path in files if path.exists()]:
+        raise ConfigError(f"{taken[0]}: the file exists, and nothing was written\nname another folder")
+    try:
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600 if path.suffix == ".key" else 0o644, exist_ok=False)
+            path.write_text(text)
+        if args.mode == "member":
+            (folder / "keys").mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
+    sys.stdout.write("".join(f"wrote {path}\n" for path in files) + f"\n{_next_steps(args.mode, folder)}")
+    return 0
+
+
+def _files(mode: str, folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield each file of a node of this mode, with its text."""
+    from alysd.config.shipped import shipped_folder
+
+    shipped = shipped_folder()
+    if mode == "dev":
+        config = (shipped / "dev.toml").read_text()
+        yield folder / "alysd.toml", config.replace('"./data/dev"', f'"{folder}/data"')
+        for name in ("chains/dev.toml", "chains/dev.genesis.json", "dev-authority.key", "dev-account.key"):
+            yield folder / name, (shipped / name).read_text()
+        return
+    template = "production.toml" if mode == "member" else "follower.toml"
+    programs = str(Path(sys.executable).parent)
+    for source, name in (
+        (template, "alysd.toml"),
+        ("systemd/alysd.service", "alysd.service"),
+        ("prometheus/alysd.rules.yml", "alysd.rules.yml"),
+    ):
+        text = (shipped / source).read_text()
+        yield folder / name, text.replace(TEMPLATE_FOLDER, str(folder)).replace(TEMPLATE_PROGRAMS, programs)
+
+
+def _next_steps(mode: str, folder: Path) -> str:
+    """Return the remaining steps, as commands where a command does them."""
+    config = folder / "alysd.toml"
+    if mode == "dev":
+        return f"start the node:  alysd run --config {config}\n"
+    key = (
+        f"make the key:         alysd keys new bls --out {folder}/keys/authority.key\n" if mode == "member" else ""
+    )
+    return (
+        f"{key}"
+        f"put the chain's specification and genesis from the federation into {folder}/chains/\n"
+        f"make the secret that the execution client shares:  openssl rand -hex 32 > {folder}/jwt.hex\n"
+        f"check:                alysd check --config {config}\n"
+        f"install the service:  cp {folder}/alysd.service /etc/systemd/system/\n"
+        f"load the alerts:      name {folder}/alysd.rules.yml under rule_files in prometheus.yml\n"
+    )
