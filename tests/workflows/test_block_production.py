@@ -250,7 +250,7 @@ async def test_only_slots_of_this_authority_count_as_missed(
         await world.slots(1.5)
     first = FIRST_SLOT + 1
     own = [slot for slot in range(first, first + passed) if slot % 3 == authority]
-    held_up = [(miss.slot, miss.count) for miss in world.missed if "held up" in miss.reason]
+    held_up = [(miss.slot, miss.count) for miss in world.missed if "busy or suspended" in miss.reason]
     assert held_up == ([(own[0], len(own))] if own else [])
 
 
