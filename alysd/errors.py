@@ -5,6 +5,7 @@
     │  ├─ InvalidBlock       a block breaks a rule of docs/protocol.md   (subclasses in consensus.violations)
     │  ├─ InvalidWork        a proof of work breaks a rule               (subclasses in consensus.violations)
     │  ├─ Malformed          bytes or text cannot be parsed
+    │  ├─ NoPeg              a request for the peg, on a chain that has none
     │  └─ NotNow             a valid request that the node cannot serve in its current state
     ├─ Unavailable           an external system does not answer: retry with backoff
     │  ├─ EngineUnavailable
@@ -50,6 +51,10 @@ class InvalidWork(Refused):
 
 class Malformed(Refused):
     """Bytes or text from outside cannot be parsed, or exceed a limit that is checked before parsing."""
+
+
+class NoPeg(Refused):
+    """A request for the peg on a chain that has none: nothing that is sent would be credited or paid out."""
 
 
 class NotNow(Refused):

@@ -18,9 +18,10 @@ from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext, ChainSpec
 from alysd.types.hashes import EvmAddress
+from alysd.types.units import MAX_WEI
 from alysd.wire.block_ssz import block_hash
 from alysd.wire.evm_address import address_of_secret
-from alysd.wire.execution_genesis import genesis_payload
+from alysd.wire.execution_genesis import genesis_payload, total_supply
 
 T = TypeVar("T")
 
@@ -80,6 +81,12 @@ def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
 def genesis_of(spec: ChainSpec) -> Genesis:
     """Compute the genesis block of a chain. Raises `ConfigError` if the execution genesis is invalid."""
     payload = genesis_payload(spec.execution_genesis)
+    supply = total_supply(spec.execution_genesis)
+    if supply > MAX_WEI:
+        raise ConfigError(
+            f"execution genesis: the balances in alloc are {supply / 10**18:,.0f} BTC together, more than the "
+            f"{MAX_WEI // 10**18:,} BTC that can exist: lower them"
+        )
     block = genesis_block(spec, payload)
     context = ChainContext(spec, block_hash(block))
     return Genesis(context, genesis_signed(context, block), genesis_state(context, payload))

@@ -9,11 +9,14 @@ import pytest
 
 from alysd.cli import main
 from alysd.config.chain_spec import load_chain_spec
+from alysd.consensus.payload import miner_share
 from alysd.errors import ConfigError
 from alysd.integrations.bls import public_key
 from alysd.testing.chain import authority_secret
 from alysd.testing.config_files import CONF, load
+from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import displayed
+from alysd.types.units import MAX_WEI
 from alysd.validation import genesis_of, validate_node
 
 SPEC = load_chain_spec(CONF / "chains" / "dev.toml")
@@ -23,7 +26,7 @@ def test_the_development_chain_keeps_its_name() -> None:
     """Every data folder of the development chain would be refused as another chain's."""
     assert (
         displayed(genesis_of(SPEC).context.genesis)
-        == "3832bb285580c204cf4f1f0b5e01cdbe621e71b9038052978cba7181fe7b2009"
+        == "d7e68ab91c42b99f1776a2d58ca32a787dea5e6e587f9fd073e4664fad137c52"
     )
 
 
@@ -45,6 +48,26 @@ def test_a_genesis_that_is_none_is_a_configuration_error() -> None:
     """A person would see a stack trace."""
     with pytest.raises(ConfigError):
         genesis_of(attrs.evolve(SPEC, execution_genesis={**SPEC.execution_genesis, "gasLimit": "much"}))
+
+
+def with_balances(*balances: str) -> ChainSpec:
+    """The development chain with accounts of these balances beside its own 1,000 BTC."""
+    more = {f"0x{number:040x}": {"balance": balance} for number, balance in enumerate(balances, 1)}
+    alloc = {**SPEC.execution_genesis["alloc"], **more}
+    return attrs.evolve(SPEC, execution_genesis={**SPEC.execution_genesis, "alloc": alloc})
+
+
+@pytest.mark.parametrize("balances", [("20999000000000000000000001",), (hex(2**255),), (hex(2**84), hex(2**84))])
+def test_a_genesis_with_more_than_all_bitcoin_is_refused(balances: tuple[str, ...]) -> None:
+    """Fees of more than 2.3e28 wei do not fit into a withdrawal: the block that pays them could not be encoded."""
+    with pytest.raises(ConfigError, match="BTC together, more than the 21,000,000 BTC that can exist"):
+        genesis_of(with_balances(*balances))
+
+
+def test_a_genesis_with_all_bitcoin_is_right() -> None:
+    """The bound holds with any sum of fees below it: the miner's share is encoded in 64 bits."""
+    assert genesis_of(with_balances("20999000000000000000000000"))
+    assert miner_share(MAX_WEI) < 2**64
 
 
 def replaced(folder: Path, old: str, new: str) -> str:

@@ -9,8 +9,9 @@ from alysd.api.alys_json import block_json, offer_json, queued_json
 from alysd.api.hex_values import address, text
 from alysd.api.jsonrpc import Method, RpcError
 from alysd.api.params import InvalidParams, Params
+from alysd.config.bridge import peg_active
 from alysd.consensus.federation import federation_at
-from alysd.errors import HANDLING, Malformed, RpcCode
+from alysd.errors import HANDLING, Malformed, NoPeg, RpcCode
 from alysd.messages.auxpow import CreateWork, GetQueuedWork, MergedMining, SubmitWork
 from alysd.messages.chain import Chain, GetEntries, GetForkchoice
 from alysd.messages.storage import GetBlockByHash, GetBlockByHeight, Storage
@@ -97,7 +98,15 @@ class AlysRpc:
         return None if queued is None else queued_json(queued)
 
     async def get_deposit_address(self, _params: Params) -> Any:
-        """The federation's Bitcoin address (docs/protocol.md, "Peg-out", "Federation address")."""
+        """The federation's Bitcoin address (docs/protocol.md, "Peg-out", "Federation address").
+
+        Raises `NoPeg` on a chain without a peg: a deposit to the address would be lost.
+        """
+        if not peg_active(self._context.spec.execution_genesis):
+            raise NoPeg(
+                f"the chain {self._context.spec.name} has no peg: do not send bitcoin to its federation, "
+                "nothing is credited"
+            )
         federation = federation_at((await self._tip()).head, self._context)
         return deposit_address(federation.bitcoin_keys, self._context.spec.bitcoin_network)
 

@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-from importlib import resources
 from pathlib import Path
 
 
@@ -34,19 +33,12 @@ def run(args: argparse.Namespace) -> int:
     short = read_short_genesis(args.input)
     chain_file: Path = args.output / f"{args.input.stem}.toml"
     genesis_file: Path = args.output / f"{args.input.stem}.genesis.json"
-    execution = execution_genesis(short, bridge_code())
+    execution = execution_genesis(short)
     _write_new(genesis_file, json.dumps(execution, indent=2) + "\n")
     _write_new(chain_file, chain_toml(short.parameters, genesis_file.name))
     genesis = genesis_of(load_chain_spec(chain_file)).context.genesis
     sys.stdout.write(f"wrote {chain_file} and {genesis_file}\ngenesis {displayed(genesis)}\n")
     return 0
-
-
-def bridge_code() -> str:
-    """Return the runtime code in hex of the bridge contract, compiled from contracts/Bridge.sol."""
-    artifact = resources.files("alysd.integrations.execution").joinpath("bridge.json")
-    code: str = json.loads(artifact.read_text())["deployedBytecode"]
-    return code
 
 
 def _write_new(path: Path, text: str) -> None:

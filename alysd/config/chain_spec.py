@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import attrs
 
+from alysd.config.bridge import check_bridge
 from alysd.config.model import INPUT_FILE
 from alysd.config.problems import InvalidConfig, Setting, Source, problem
 from alysd.config.structure import between, structure_fields, unknown_key
@@ -16,15 +17,15 @@ from alysd.consensus.auxpow import target_of
 from alysd.errors import ConfigError, InvalidWork
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlsPublicKey, EvmAddress
-from alysd.types.units import Sat
+from alysd.types.units import MAX_SAT, Sat
 from alysd.wire.block_ssz import MAX_AUTHORITIES
 from alysd.wire.json_input import parse_json
 
-BRIDGE_ADDRESS = EvmAddress(b"\xbb" * 20)
-"""The address of the bridge contract on every chain (docs/protocol.md, "Peg-out")."""
+BIP9_VERSIONS = range(0x2000, 0x4000)
+"""The upper 16 bits of the version of a Bitcoin block under BIP-9, whose upper three bits are 001.
 
-MAX_SAT = 21_000_000 * 10**8
-"""The largest number of satoshis that can exist."""
+No parent block may have the chain's id there (docs/protocol.md, "Proof"), so such an id refuses almost all proofs.
+"""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
@@ -131,11 +132,7 @@ def check_genesis(spec: ChainSpec, path: Path) -> None:
             f"{path}: config.chainId is {chain_id}, but chain {spec.name} has chain_id {spec.chain_id}"
         )
     _check_size(spec, path)
-    alloc: Any = spec.execution_genesis.get("alloc")
-    accounts = cast("dict[str, object]", alloc) if isinstance(alloc, dict) else {}
-    bridge = next((v for k, v in accounts.items() if k.lower().removeprefix("0x") == BRIDGE_ADDRESS.hex()), None)
-    if not isinstance(bridge, dict) or not cast("dict[str, object]", bridge).get("code"):
-        raise ConfigError(f"{path}: alloc has no contract code at 0x{BRIDGE_ADDRESS.hex()}, the bridge's address")
+    check_bridge(spec.execution_genesis, path)
 
 
 def _check_size(spec: ChainSpec, path: Path) -> None:
@@ -164,6 +161,10 @@ def _contradictions(chain: ChainParameters) -> list[tuple[str, str]]:
             found.append((key, "must have at least one entry"))
         if len(set(items)) < len(items):
             found.append((key, "contains an entry twice"))
+    if chain.chain_id in BIP9_VERSIONS:
+        found.append(
+            ("chain_id", "must not be 8192 to 16383 (0x2000 to 0x3fff): Bitcoin's blocks have such versions")
+        )
     if len(chain.authorities) > MAX_AUTHORITIES:
         found.append(
             ("authorities", f"must have at most {MAX_AUTHORITIES} entries, the limit for the approvals in a block")

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import attrs
 
-from alysd.config.chain_spec import BRIDGE_ADDRESS, ChainParameters, structure_whole
+from alysd.config.bridge import BRIDGE_ADDRESS, bridge_account
+from alysd.config.chain_spec import ChainParameters, structure_whole
 from alysd.config.problems import InvalidConfig, Setting, Source, problem
 from alysd.config.toml_file import read_settings
 from alysd.types.hashes import EvmAddress
@@ -56,7 +57,7 @@ def read_short_genesis(path: Path) -> ShortGenesis:
     return ShortGenesis(parameters, _balances(accounts))
 
 
-def execution_genesis(short: ShortGenesis, bridge_code: str) -> dict[str, Any]:
+def execution_genesis(short: ShortGenesis) -> dict[str, Any]:
     """Return block 0 in geth's genesis format.
 
     All forks up to Cancun are active; the state has the two contracts and the balances of the accounts.
@@ -75,7 +76,7 @@ def execution_genesis(short: ShortGenesis, bridge_code: str) -> dict[str, Any]:
         "0x" + address.hex(): {"balance": hex(balance)} for address, balance in short.accounts.items()
     }
     alloc["0x" + BEACON_ROOTS_ADDRESS.hex()] = {"balance": "0x0", "nonce": "0x1", "code": BEACON_ROOTS_CODE}
-    alloc["0x" + BRIDGE_ADDRESS.hex()] = {"balance": "0x0", "nonce": "0x1", "code": bridge_code}
+    alloc["0x" + BRIDGE_ADDRESS.hex()] = bridge_account()
     return {
         "config": config,
         "nonce": "0x0",

@@ -8,6 +8,7 @@ from alysd.consensus.federation import Verifier, check_approvals
 from alysd.consensus.payload import check_payload, check_withdrawals
 from alysd.consensus.violations import (
     BlockTooLarge,
+    FeesAboveSupply,
     HaltedWithoutWork,
     PegNotActive,
     SlotNotAfterParent,
@@ -18,7 +19,7 @@ from alysd.types.block import Block, SignedBlock
 from alysd.types.chain import ChainState, ExecutedBlock, ReceivedBlock, ValidBlock
 from alysd.types.chain_spec import ChainContext, ChainSpec
 from alysd.types.tables import EntryChange, Proof, Table
-from alysd.types.units import Wei
+from alysd.types.units import MAX_WEI, Wei
 
 
 def check_block(
@@ -77,8 +78,9 @@ def apply_block(
 ) -> ExecutedBlock:
     """Compute the state after a valid block, and its table changes. Its transactions paid `priority_fees`.
 
-    `ancestry` is as in `check_block`. Raises a subclass of `InvalidWork` when the header's range is not in
-    `ancestry`; this cannot happen to a block that `check_block` has accepted.
+    `ancestry` is as in `check_block`. Raises `FeesAboveSupply` when the unpaid fees exceed all bitcoin, and a
+    subclass of `InvalidWork` when the header's range is not in `ancestry`; this cannot happen to a block that
+    `check_block` has accepted.
     """
     block, header = signed.block, signed.block.auxpow_header
     if header is None:
@@ -99,6 +101,8 @@ def apply_block(
         unpaid = priority_fees
         proof = Proof(signed.hash, block.height)
         changes = tuple(EntryChange(Table.PROOFS, block_hash, proof) for block_hash in final.hashes)
+    if unpaid > MAX_WEI:
+        raise FeesAboveSupply(Wei(unpaid))
     state = ChainState(
         hash=signed.hash,
         parent_hash=parent.hash,

@@ -6,7 +6,7 @@ import attrs
 
 from alysd.errors import InvalidBlock, InvalidWork, Refused
 from alysd.types.hashes import BlockHash, displayed
-from alysd.types.units import Slot, Wei
+from alysd.types.units import MAX_WEI, Slot, Wei
 
 
 def shown(value: object) -> str:
@@ -188,6 +188,16 @@ class PriceBelowBaseFee(InvalidBlock):
 
     def __str__(self) -> str:
         return f"transaction {self.place} offers {self.found} wei per gas, the base fee is {self.base_fee}"
+
+
+@attrs.frozen
+class FeesAboveSupply(InvalidBlock):
+    """After the block, the unpaid fees, `found` in wei, are more than all bitcoin."""
+
+    found: Wei
+
+    def __str__(self) -> str:
+        return f"unpaid fees of {self.found} wei, more than the {MAX_WEI} wei that can exist"
 
 
 @attrs.frozen

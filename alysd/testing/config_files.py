@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from alysd.config.bridge import BRIDGE_ADDRESS, bridge_account
 from alysd.config.load import load_config
 from alysd.config.model import AlysConfig
 from alysd.config.shipped import shipped_folder
@@ -30,7 +31,7 @@ bits = 0x207fffff
 pow_limit = 0x207fffff
 """.format(authority="0x" + "a1" * 48)
 
-GENESIS = {"config": {"chainId": 4242}, "alloc": {"0x" + "bb" * 20: {"balance": "0x0", "code": "0x6001"}}}
+GENESIS = {"config": {"chainId": 4242}, "alloc": {"0x" + BRIDGE_ADDRESS.hex(): bridge_account()}}
 
 
 def folder_with(folder: Path, config: str = RIGHT, chain: str = CHAIN) -> Path:

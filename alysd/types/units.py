@@ -23,6 +23,16 @@ Height = NewType("Height", int)
 WEI_PER_GWEI = 10**9
 GWEI_PER_SAT = 10
 
+MAX_SAT = Sat(21_000_000 * 10**8)
+"""All bitcoin that can ever exist (Bitcoin Core, `MAX_MONEY`)."""
+
+MAX_WEI = Wei(MAX_SAT * GWEI_PER_SAT * WEI_PER_GWEI)
+"""The same in wei, 2.1 · 10^25: the bound of a genesis' balances together, and so of unpaid fees.
+
+No sum overflows below it. 80 % of it is the largest withdrawal, 1.68 · 10^16 gwei, and a withdrawal's amount has
+64 bits, 1.8 · 10^19 gwei. A balance has 256 bits.
+"""
+
 
 def wei_to_gwei_floor(amount: Wei) -> Gwei:
     """Convert wei to gwei, rounded down, so that the conversion never creates money."""

@@ -69,6 +69,17 @@ def genesis_payload(execution_genesis: Mapping[str, Any]) -> ExecutionPayload:
     return attrs.evolve(payload, block_hash=header_of(payload, ZERO_HASH).hash)
 
 
+def total_supply(execution_genesis: Mapping[str, Any]) -> Wei:
+    """The sum of all balances in `alloc`. Raises `ConfigError` for a balance that is no number."""
+    accounts = _object(execution_genesis, "alloc")
+    return Wei(
+        sum(
+            _number(_object(accounts, text, where="alloc"), "balance", 256, absent=0, where=f"alloc.{text}")
+            for text in accounts
+        )
+    )
+
+
 def genesis_state(execution_genesis: Mapping[str, Any]) -> GenesisState:
     """The accounts in `alloc` as tries; raises `ConfigError` naming the key that is wrong."""
     nodes: dict[bytes, bytes] = {}

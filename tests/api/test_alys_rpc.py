@@ -9,6 +9,7 @@ import pytest
 
 from alysd.api.alys_rpc import CODES, IN_PLACE, AlysRpc
 from alysd.api.jsonrpc import Dispatcher
+from alysd.config.bridge import BRIDGE_ADDRESS, bridge_account
 from alysd.messages.auxpow import CreateWork
 from alysd.testing.blocks import MINER, context_of, digest, make_spec
 from alysd.testing.mining import MiningWorld, solved
@@ -184,11 +185,21 @@ async def test_the_deposit_address_is_the_federations(autojump_clock: object) ->
         "e493dbf1c10d80f3581e4904930b1404cc6c13900ee0758474fa94abe8c4cd13",
         "2f8bde4d1a07209355b4a7250a5c5128e88b84bddc619ab7cba8d569b240efe4",
     ))  # fmt: skip
-    world = MiningWorld(make_spec(federation_bitcoin_keys=keys))
+    with_peg = {"alloc": {"0x" + BRIDGE_ADDRESS.hex(): {**bridge_account(), "storage": {"0x00": "0x01"}}}}
+    world = MiningWorld(make_spec(federation_bitcoin_keys=keys, execution_genesis=with_peg))
     async with world.running():
         address = await Client(world).call("getdepositaddress")
     assert address.startswith("bcrt1p")
     assert len(address) == 64
+
+
+async def test_a_chain_without_a_peg_has_no_deposit_address(autojump_clock: object) -> None:
+    """Nothing that is sent there would be credited."""
+    code, words = await Client(MiningWorld()).refused("getdepositaddress")
+    assert (code, words) == (
+        -32605,
+        "the chain test has no peg: do not send bitcoin to its federation, nothing is credited",
+    )
 
 
 async def test_an_actor_that_is_down_is_an_internal_error_with_words(autojump_clock: object) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from alysd.api.banner import genesis_balance
-from alysd.commands.genesis import bridge_code
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.checks import check_with_chain
 from alysd.config.genesis import chain_toml, execution_genesis, read_short_genesis
@@ -52,7 +51,7 @@ def test_the_development_chain_is_what_its_description_makes() -> None:
     """Somebody would change the one and not the other."""
     short = read_short_genesis(CONF / "chains" / "short" / "dev.toml")
     chains = CONF / "chains"
-    assert json.loads((chains / "dev.genesis.json").read_text()) == execution_genesis(short, bridge_code())
+    assert json.loads((chains / "dev.genesis.json").read_text()) == execution_genesis(short)
     assert (chains / "dev.toml").read_text() == chain_toml(short.parameters, "dev.genesis.json")
 
 

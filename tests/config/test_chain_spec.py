@@ -48,6 +48,8 @@ def test_the_development_chain_is_as_documented() -> None:
         ),
         ("4242", "0", "chain.toml:2: chain_id = 0: must be a whole number from 1 to 4294967295"),
         ("4242", "4294967296", "chain_id = 4294967296: must be a whole number from 1"),
+        ("4242", "8192", "chain_id = 8192: must not be 8192 to 16383 (0x2000 to 0x3fff)"),
+        ("4242", "16383", "chain_id = 16383: must not be 8192 to 16383"),
         ("0x" + "a1" * 48, "0x" + "a1" * 47, "item 0: must be a BLS public key: 48 bytes in hex"),
         ('["0x' + "a1" * 48 + '"]', "[]", "authorities = []: must have at least one entry"),
         (

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alysd.config.chain_spec import BRIDGE_ADDRESS, load_chain_spec
+from alysd.config.bridge import BRIDGE_ADDRESS, bridge_code
+from alysd.config.chain_spec import load_chain_spec
 from alysd.config.genesis import (
     BEACON_ROOTS_ADDRESS,
     BEACON_ROOTS_CODE,
@@ -33,7 +34,7 @@ def described(tmp_path: Path, accounts: str) -> Path:
 
 def test_the_genesis_has_money_contracts_and_every_fork() -> None:
     """Real clients would refuse block 0, or make another one of it."""
-    genesis: dict[str, Any] = execution_genesis(read_short_genesis(DEV), "0x6001")
+    genesis: dict[str, Any] = execution_genesis(read_short_genesis(DEV))
     config, alloc = genesis["config"], genesis["alloc"]
     assert config["chainId"] == 121212
     assert config["shanghaiTime"] == config["cancunTime"] == config["terminalTotalDifficulty"] == 0
@@ -41,7 +42,7 @@ def test_the_genesis_has_money_contracts_and_every_fork() -> None:
     assert config["mergeNetsplitBlock"] == config["londonBlock"] == 0
     assert config["blobSchedule"] == {"cancun": {"target": 3, "max": 6, "baseFeeUpdateFraction": 3338477}}
     assert alloc[RICH.lower()] == {"balance": hex(1000 * 10**18)}
-    assert alloc["0x" + BRIDGE_ADDRESS.hex()] == {"balance": "0x0", "nonce": "0x1", "code": "0x6001"}
+    assert alloc["0x" + BRIDGE_ADDRESS.hex()] == {"balance": "0x0", "nonce": "0x1", "code": bridge_code()}
     assert alloc["0x" + BEACON_ROOTS_ADDRESS.hex()]["code"] == BEACON_ROOTS_CODE
     assert (genesis["timestamp"], genesis["difficulty"], genesis["baseFeePerGas"]) == ("0x0", "0x0", "0x3b9aca00")
 
@@ -49,7 +50,7 @@ def test_the_genesis_has_money_contracts_and_every_fork() -> None:
 def test_the_specification_that_is_written_reads_back(tmp_path: Path) -> None:
     """`alysd genesis` would make a chain that `alysd run` reads otherwise."""
     short = read_short_genesis(DEV)
-    genesis = execution_genesis(short, "0x6001")
+    genesis = execution_genesis(short)
     (tmp_path / "g.json").write_text(json.dumps(genesis))
     (tmp_path / "chain.toml").write_text(chain_toml(short.parameters, "g.json"))
     spec = load_chain_spec(tmp_path / "chain.toml")

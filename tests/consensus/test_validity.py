@@ -12,6 +12,7 @@ from alysd.consensus.violations import (
     BadApprovalSignature,
     BelowQuorum,
     BlockTooLarge,
+    FeesAboveSupply,
     HaltedWithoutWork,
     PegNotActive,
     SlotNotAfterParent,
@@ -37,7 +38,7 @@ from alysd.types.block import Block, PegIn, SignedBlock
 from alysd.types.chain import ChainState, ReceivedBlock, ValidBlock
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BitcoinHash, BlockHash, BlsPublicKey, BlsSignature
-from alysd.types.units import Height, Slot, Wei
+from alysd.types.units import MAX_WEI, Height, Slot, Wei
 
 SPEC = make_spec()
 STATES = extend(genesis(SPEC), [0, 1, 2], SPEC, fees=10**15)
@@ -232,6 +233,15 @@ def test_a_proof_makes_its_range_final_and_pays_what_was_unpaid() -> None:
     # The paying block's own fees are the first of the next sum; nothing of the paid ones stays.
     assert after.unpaid_fees == 5
     assert after.next_withdrawal == 4
+
+
+def test_unpaid_fees_above_all_bitcoin_are_refused() -> None:
+    """The withdrawals that pay them would not fit into their 64 bits, and the next proof could not be included."""
+    parent = attrs.evolve(extend(genesis(SPEC), [0], SPEC)[0], unpaid_fees=Wei(MAX_WEI - 5))
+    signed = approve(make_block(parent, Slot(FIRST_SLOT + 9), SPEC), SPEC)
+    assert apply_block(parent, signed, Wei(5), ()).state.unpaid_fees == MAX_WEI
+    with pytest.raises(FeesAboveSupply):
+        apply_block(parent, signed, Wei(6), ())
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 10**20)), min_size=1, max_size=30))

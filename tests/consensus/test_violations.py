@@ -19,6 +19,7 @@ from alysd.consensus.violations import (
     CommitmentTwice,
     Differs,
     EmptyTransaction,
+    FeesAboveSupply,
     GasAboveLimit,
     HaltedWithoutWork,
     InvalidPayload,
@@ -63,6 +64,10 @@ MESSAGES: list[tuple[InvalidBlock | InvalidWork, str]] = [
     (WrongGasUsed(21_000, 42_000), "gas used: expected 21000, found 42000"),
     (GasAboveLimit(3, 21_000, 42_000), "transaction 3 uses 42000 gas, its limit is 21000"),
     (PriceBelowBaseFee(3, Wei(8), Wei(7)), "transaction 3 offers 7 wei per gas, the base fee is 8"),
+    (
+        FeesAboveSupply(Wei(10**26)),
+        f"unpaid fees of 1{'0' * 26} wei, more than the 21{'0' * 24} wei that can exist",
+    ),
     (EmptyTransaction(3), "transaction 3 is empty"),
     (
         HaltedWithoutWork(100),

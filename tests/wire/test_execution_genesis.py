@@ -9,7 +9,7 @@ import pytest
 
 from alysd.errors import ConfigError
 from alysd.types.hashes import ZERO_HASH
-from alysd.wire.execution_genesis import genesis_payload, genesis_state
+from alysd.wire.execution_genesis import genesis_payload, genesis_state, total_supply
 from alysd.wire.execution_header import header_of
 from alysd.wire.keccak import keccak256
 from tests.embedded.engine.kit import genesis
@@ -41,6 +41,19 @@ def test_storage_and_every_way_to_write_a_number_are_understood() -> None:
     account["storage"] = {slot: value for slot, value in account["storage"].items() if value != "0x0"}
     assert genesis_payload(ours) == genesis_payload(plain)
     assert genesis_payload(ours).state_root == StockChain(plain).state_root
+
+
+def test_the_supply_is_the_sum_of_all_balances_however_they_are_written() -> None:
+    accounts = {
+        "11" * 20: {"balance": "0x10"},
+        "0x" + "22" * 20: {"balance": "5"},
+        "33" * 20: {"balance": 7},
+        "44" * 20: {},
+    }
+    assert total_supply({"alloc": accounts}) == 28
+    for wrong in ({}, {"alloc": {"11" * 20: 5}}, {"alloc": {"11" * 20: {"balance": "-1"}}}):
+        with pytest.raises(ConfigError, match="alloc"):
+            total_supply(wrong)
 
 
 def test_the_hash_is_that_of_the_header() -> None:

@@ -1,0 +1,60 @@
+"""The bridge contract in a chain's execution genesis (docs/protocol.md, "Peg-out")."""
+
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+from alysd.errors import ConfigError
+from alysd.types.hashes import EvmAddress
+
+BRIDGE_ADDRESS = EvmAddress(b"\xbb" * 20)
+"""The address of the bridge contract on every chain."""
+
+
+def bridge_code() -> str:
+    """Return the runtime code in hex of the bridge contract, compiled from contracts/Bridge.sol."""
+    artifact = resources.files("alysd.integrations.execution").joinpath("bridge.json")
+    code: str = json.loads(artifact.read_text())["deployedBytecode"]
+    return code
+
+
+def bridge_account() -> dict[str, str]:
+    """Return the account of the contract in geth's genesis format. Without storage, the chain has no peg."""
+    return {"balance": "0x0", "nonce": "0x1", "code": bridge_code()}
+
+
+def peg_active(execution_genesis: Mapping[str, Any]) -> bool:
+    """Whether the chain has a peg: its genesis then sets the contract's only storage slot."""
+    account = _account(execution_genesis)
+    return account is not None and bool(account.get("storage"))
+
+
+def check_bridge(execution_genesis: Mapping[str, Any], path: Path) -> None:
+    """Raise `ConfigError` unless the genesis has the bridge contract of this version, on a chain without a peg.
+
+    Other code might keep value that nobody pays out. `path` is the genesis file, for the error.
+    """
+    where = f"at 0x{BRIDGE_ADDRESS.hex()}, the bridge's address"
+    account = _account(execution_genesis)
+    if account is None or not account.get("code"):
+        raise ConfigError(f"{path}: alloc has no contract code {where}")
+    code: object = account["code"]
+    if not isinstance(code, str) or code.lower() != bridge_code():
+        raise ConfigError(
+            f"{path}: alloc has other code than this version's contract {where}: create the genesis again with "
+            "`alysd genesis`"
+        )
+    if account.get("storage"):
+        raise ConfigError(
+            f"{path}: alloc has storage {where}: it turns the peg on, which this version does not have"
+        )
+
+
+def _account(execution_genesis: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The account at the bridge's address, with or without 0x; None if there is none."""
+    alloc: Any = execution_genesis.get("alloc")
+    accounts = cast("dict[str, Any]", alloc) if isinstance(alloc, dict) else {}
+    found = next((v for k, v in accounts.items() if k.lower().removeprefix("0x") == BRIDGE_ADDRESS.hex()), None)
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
