@@ -1,117 +1,131 @@
-"""READY means that the next block can be made; the watchdog is fed by slots that are kept, and by nothing else."""
-
-from pathlib import Path
+"""READY means that the next block can be made or followed; kept slots or a follower's chain feed the watchdog."""
 
 import attrs
+import pytest
 import trio
 from trio.testing import MockClock
 
 from alysd.api.readiness import Readiness
-from alysd.testing.chain import chain_spec
-from alysd.testing.node import SimulatedNode, open_simulated_node
-from alysd.types.chain_spec import ChainSpec
+from alysd.errors import NotNow
+from alysd.messages.chain import Chain, GetForkchoice
+from alysd.messages.engine import Engine, SetForkchoice
+from alysd.messages.events import BlockProduced, ProductionHalted, SlotMissed
+from alysd.messages.log.base import LogEvent
+from alysd.messages.log.process import NotReady
+from alysd.nurseries import ActorDown, Bus, ChildSpec, Immediate, task
+from alysd.testing.harness import ActorTestHarness
+from alysd.testing.stand_in import StandIn
+from alysd.timing import Timing
+from alysd.types.federation import Role
+from alysd.types.units import Slot
+from tests.samples import BLOCK, SPEC, tip
+
+MADE = BlockProduced(BLOCK, 0.1)
+TIP = tip(3, 1)
 
 
 @attrs.define
 class Systemd:
-    """Writes down what it is told, with trio's time."""
+    """Records what it is told."""
 
-    told: list[tuple[str, float]] = attrs.Factory(list[tuple[str, float]])
+    told: list[str] = attrs.Factory(list[str])
 
     def ready(self) -> None:
-        self.told.append(("ready", trio.current_time()))
+        self.told.append("ready")
 
     def watchdog(self) -> None:
-        self.told.append(("watchdog", trio.current_time()))
-
-    def names(self) -> list[str]:
-        return [name for name, _ in self.told]
+        self.told.append("watchdog")
 
 
-async def watched(node: SimulatedNode, nursery: trio.Nursery, firsts: list[float | None]) -> Systemd:
-    """Start the readiness task beside a running node."""
-    systemd = Systemd()
-    readiness = Readiness(
-        node.resources.context.spec,
-        node.clock,
-        node.to.chain,
-        node.to.engine,
-        node.bus,
-        systemd,
-        firsts.append,
-        node.resources.timing,
-        node.resources.role,
-    )
-    nursery.start_soon(readiness.run)
-    return systemd
+class World(ActorTestHarness):
+    """A readiness task with stand-ins for the chain and the engine, which answer."""
+
+    def __init__(self, role: Role = "authority") -> None:
+        super().__init__()
+        self.chain = StandIn[Chain]("chain", self.transcript)
+        self.engine = StandIn[Engine]("engine", self.transcript)
+        self.chain.on(GetForkchoice).answers(TIP)
+        self.engine.on(SetForkchoice).answers(None)
+        self.bus, self.systemd, self.firsts = Bus(), Systemd(), list[float | None]()
+        self.timing = Timing(SPEC.slot_seconds)
+        self._readiness = Readiness(
+            SPEC,
+            self.clock,
+            self.chain,
+            self.engine,
+            self.bus,
+            self.systemd,
+            self.firsts.append,
+            self.timing,
+            role,
+        )
+
+    def readiness(self) -> ChildSpec:
+        return task("readiness", self._readiness.run, restart=Immediate())
+
+    async def publish(self, *events: object) -> None:
+        """Publish events, and let each be handled."""
+        for event in events:
+            self.bus.publish(event)
+            await self.settle()
 
 
-async def test_ready_comes_once_and_the_watchdog_with_every_block(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None
-) -> None:
-    async with open_simulated_node(tmp_path, chain_spec()) as node, trio.open_nursery() as nursery:
-        firsts: list[float | None] = []
-        systemd = await watched(node, nursery, firsts)
-        await node.slots(5.5)
-        assert systemd.names() == ["ready", *["watchdog"] * 5]
-        (first,) = firsts
-        assert first is not None
-        assert 0 < first <= 2
-        nursery.cancel_scope.cancel()
+async def test_ready_comes_once_and_the_watchdog_with_every_slot_that_is_kept(autojump_clock: MockClock) -> None:
+    """Without the watchdog systemd restarts the node, also one whose halted chain a restart cannot help."""
+    world = World()
+    async with world.running(world.readiness()):
+        await world.settle()
+        await world.publish(MADE, MADE, ProductionHalted(Slot(9), 3), SlotMissed(Slot(10), 1, "late"))
+    assert world.systemd.told == ["ready", "watchdog", "watchdog", "watchdog"]
+    assert world.engine.received == [SetForkchoice(TIP)]
+    (first,) = world.firsts
+    assert first is not None
+    assert 0 < first <= SPEC.slot_seconds
 
 
-async def test_a_follower_feeds_the_watchdog_while_its_chain_actor_answers(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None
-) -> None:
-    """Without new blocks a follower would be restarted for ever; with a stuck chain actor it would never be."""
-    folder = tmp_path / "follower"
-    async with open_simulated_node(folder, chain_spec(), authority=None) as node, trio.open_nursery() as nursery:
-        firsts: list[float | None] = []
-        systemd = await watched(node, nursery, firsts)
-        await node.slots(3.5)
-        assert systemd.names() == ["ready", *["watchdog"] * 3]
-        assert firsts == [None]
-        await node.system.stop_child("chain")
-        await node.slots(5)
-        assert systemd.names() == ["ready", *["watchdog"] * 3]
-        nursery.cancel_scope.cancel()
+async def test_missed_slots_do_not_feed_the_watchdog(autojump_clock: MockClock) -> None:
+    world = World()
+    async with world.running(world.readiness()):
+        await world.settle()
+        await world.publish(*(SlotMissed(Slot(slot), 1, "the client is down") for slot in range(5)))
+        await trio.sleep(60)
+    assert world.systemd.told == ["ready"]
 
 
+@pytest.mark.parametrize("error", [NotNow("it is behind"), ActorDown("engine", "it is paused")])
 async def test_it_is_not_ready_before_the_execution_client_follows(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+    error: Exception, autojump_clock: MockClock, logged: list[LogEvent]
 ) -> None:
-    async with open_simulated_node(tmp_path, chain_spec()) as node, trio.open_nursery() as nursery:
-        node.engine.down = True
-        systemd = await watched(node, nursery, [])
-        await node.slots(10)
-        assert systemd.names() == []
-        node.engine.down = False
-        await node.slots(10)
-        assert systemd.names()[0] == "ready"
-        nursery.cancel_scope.cancel()
+    """The reason is logged once, not every second."""
+    world = World()
+    world.engine.on(SetForkchoice).fails(error)
+    async with world.running(world.readiness()):
+        await trio.sleep(10 * world.timing.readiness_retry)
+        await world.publish(MADE)
+        assert world.systemd.told == []
+        world.engine.on(SetForkchoice).answers(None)
+        await trio.sleep(2 * world.timing.readiness_retry)
+        assert world.systemd.told[0] == "ready"
+    assert [event.reason for event in logged if isinstance(event, NotReady)] == [str(error)]
 
 
-async def test_missed_slots_starve_the_watchdog(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None
-) -> None:
-    async with open_simulated_node(tmp_path, chain_spec()) as node, trio.open_nursery() as nursery:
-        systemd = await watched(node, nursery, [])
-        await node.slots(3.5)
-        node.engine.down = True
-        before = len(systemd.told)
-        await node.slots(20)
-        assert len(systemd.told) == before
-        nursery.cancel_scope.cancel()
+async def test_a_follower_feeds_the_watchdog_while_its_chain_actor_answers(autojump_clock: MockClock) -> None:
+    """Without new blocks a follower would be restarted for ever; with a stuck chain actor it would never be."""
+    world = World("follower")
+    async with world.running(world.readiness()):
+        await trio.sleep(3.5 * SPEC.slot_seconds)
+        assert world.systemd.told == ["ready", *["watchdog"] * 3]
+        assert world.firsts == [None]
+        world.chain.on(GetForkchoice).keeps_silent()
+        await trio.sleep(20 * SPEC.slot_seconds)
+        assert world.systemd.told == ["ready", *["watchdog"] * 3]
 
 
-async def test_a_halted_chain_is_no_reason_to_restart_the_node(
-    tmp_path: Path, autojump_clock: MockClock, no_threads: None
-) -> None:
-    spec: ChainSpec = chain_spec(max_blocks_without_auxpow=2)
-    async with open_simulated_node(tmp_path, spec) as node, trio.open_nursery() as nursery:
-        systemd = await watched(node, nursery, [])
-        await node.slots(20.5)
-        last = systemd.told[-1]
-        assert last[0] == "watchdog"
-        assert trio.current_time() - last[1] <= 2.0
-        nursery.cancel_scope.cancel()
+async def test_a_restarted_task_reports_to_the_operator_once(autojump_clock: MockClock) -> None:
+    world = World()
+    async with world.running(world.readiness()) as system:
+        await world.settle()
+        await system.restart("readiness")
+        await world.settle()
+    assert world.systemd.told == ["ready", "ready"]
+    assert len(world.firsts) == 1
