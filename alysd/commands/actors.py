@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def ask(path: "Path", request: dict[str, str]) -> dict[str, Any]:
-    """Send one request to the control socket at `path`. Raises `UserError` without a valid answer."""
+def ask(path: "Path", request: dict[str, str], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+    """Send one request to the control socket at `path`. Raises `UserError` without a valid answer in `seconds`."""
     import json
     import socket
     from contextlib import suppress
@@ -61,7 +61,7 @@ def ask(path: "Path", request: dict[str, str]) -> dict[str, Any]:
 
     answer = b""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(ANSWER_SECONDS)
+        connection.settimeout(seconds)
         try:
             connection.connect(str(path))
             with suppress(BrokenPipeError):  # a node may refuse before it reads the request; the answer says why
@@ -77,7 +77,7 @@ def ask(path: "Path", request: dict[str, str]) -> dict[str, Any]:
             raise UserError(f"{path}: permission denied; run the command as the node's user or as root") from None
         except TimeoutError:
             raise UserError(
-                f"the node has not answered within {ANSWER_SECONDS:g} s; `alysd status` shows its state"
+                f"the node has not answered within {seconds:g} s; `alysd status` shows its state"
             ) from None
         except OSError as error:
             raise UserError(f"{path}: {error.strerror or error}") from None
