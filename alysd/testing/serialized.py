@@ -7,14 +7,14 @@ Each message is encoded, authenticated and decoded on its way, so actors on such
 Errors are not encoded; they are raised as they are.
 """
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import attrs
 
-from alysd.nurseries import Address, Ask, Codec, Envelope, InboundEndpoint, OnCrash, Overflow, Tell, seal
+from alysd.nurseries import Address, Ask, Codec, Envelope, InboundEndpoint, Tell, seal
 from alysd.nurseries.address import ASK_SECONDS
-from alysd.nurseries.mailbox import OverflowPolicy
 from alysd.ports import Clock
+from alysd.testing.stand_in import MailboxOptions
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -68,16 +68,8 @@ class SerializedAddress(Address[P]):
 
     __slots__ = ("_transport",)
 
-    def __init__(
-        self,
-        name: str,
-        transport: SerializedTransport,
-        *,
-        capacity: int = 1024,
-        overflow: OverflowPolicy = Overflow.BLOCK,
-        on_crash: OnCrash = OnCrash.DROP,
-    ) -> None:
-        super().__init__(name, capacity=capacity, overflow=overflow, on_crash=on_crash)
+    def __init__(self, name: str, transport: SerializedTransport, **mailbox: Unpack[MailboxOptions]) -> None:
+        super().__init__(name, **mailbox)
         self._transport = transport
 
     def tell(self, message: Tell[P]) -> None:

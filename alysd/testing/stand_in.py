@@ -10,12 +10,12 @@ place of a neighbour's address.
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 import attrs
 import trio
 
-from alysd.nurseries import Address, Ask, AskTimeout, OnCrash, Overflow, Tell
+from alysd.nurseries import Address, Ask, AskTimeout, OnCrash, Tell
 from alysd.nurseries.address import ASK_SECONDS
 from alysd.nurseries.mailbox import OverflowPolicy
 from alysd.testing.transcript import Transcript
@@ -36,21 +36,21 @@ class Unscripted(AssertionError):
         return f"the stand-in {self.name} has no script for {self.message}: add one with .on({self.message})"
 
 
+class MailboxOptions(TypedDict, total=False):
+    """The options of an address's mailbox, with the defaults of `Address`."""
+
+    capacity: int
+    overflow: OverflowPolicy
+    on_crash: OnCrash
+
+
 class RecordedAddress(Address[P]):
     """An address that records its messages, answers and errors in a transcript."""
 
     __slots__ = ("transcript",)
 
-    def __init__(
-        self,
-        name: str,
-        transcript: Transcript,
-        *,
-        capacity: int = 1024,
-        overflow: OverflowPolicy = Overflow.BLOCK,
-        on_crash: OnCrash = OnCrash.DROP,
-    ) -> None:
-        super().__init__(name, capacity=capacity, overflow=overflow, on_crash=on_crash)
+    def __init__(self, name: str, transcript: Transcript, **mailbox: Unpack[MailboxOptions]) -> None:
+        super().__init__(name, **mailbox)
         self.transcript = transcript
 
     def tell(self, message: Tell[P]) -> None:

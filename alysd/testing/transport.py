@@ -17,14 +17,14 @@ from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
-from typing import TypeVar, cast
+from typing import TypeVar, Unpack, cast
 
 import attrs
 import trio
 
-from alysd.nurseries import ActorDown, Address, Ask, AskTimeout, MailboxFull, OnCrash, Overflow, Tell
+from alysd.nurseries import ActorDown, Address, Ask, AskTimeout, MailboxFull, Tell
 from alysd.nurseries.address import ASK_SECONDS
-from alysd.nurseries.mailbox import OverflowPolicy
+from alysd.testing.stand_in import MailboxOptions
 from alysd.testing.transcript import OUTSIDE, current_sender
 from alysd.testing.virtual_time import seeded
 
@@ -121,16 +121,8 @@ class TransportAddress(Address[P]):
 
     __slots__ = ("_transport",)
 
-    def __init__(
-        self,
-        name: str,
-        transport: Transport,
-        *,
-        capacity: int = 1024,
-        overflow: OverflowPolicy = Overflow.BLOCK,
-        on_crash: OnCrash = OnCrash.DROP,
-    ) -> None:
-        super().__init__(name, capacity=capacity, overflow=overflow, on_crash=on_crash)
+    def __init__(self, name: str, transport: Transport, **mailbox: Unpack[MailboxOptions]) -> None:
+        super().__init__(name, **mailbox)
         self._transport = transport
         transport.register(name)
 
