@@ -1,7 +1,7 @@
 """Measures the node's time per block in production and import, without calls to the execution client.
 
-A complete node produces blocks on the development chain, with database, signing guard and embedded engine. The
-storage, engine, chain and import actors of a second node import each block.
+A complete node produces blocks on the development chain, with database, signing guard and embedded engine. A
+second node, a follower, imports each block.
 """
 
 import os
@@ -15,18 +15,14 @@ from typing import ParamSpec, TypeVar
 import attrs
 import trio
 
-from alysd.actors.chain import ChainActor
-from alysd.actors.engine import EngineActor
-from alysd.actors.storage import StorageActor
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.load import load_config
 from alysd.config.model import AlysConfig
 from alysd.embedded import read_transaction
-from alysd.integrations.bls import verify_aggregate
 from alysd.messages.block_import import ImportBlock
 from alysd.messages.events import BlockProduced
-from alysd.node import FATAL, REFUSALS, Addresses, Node, open_node
-from alysd.nurseries import Bus, Immediate, OneForOne, System, actor, open_system, supervisor
+from alysd.node import Addresses, Node, open_node
+from alysd.nurseries import Bus, System
 from alysd.ports import ExecutionEngine
 from alysd.resources import NodeResources, open_resources
 from alysd.testing.daemon import DEVELOPMENT
@@ -35,7 +31,6 @@ from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.verdict import Verdict
 from alysd.validation import validate_node
-from alysd.workflows.block_import import BlockImportWorkflow
 from benchmarks.node.figures import Figure, Show
 from benchmarks.node.transfers import Sender
 
@@ -110,40 +105,9 @@ class TimedNode:
         """Open the complete tree of a node."""
         return open_node(Node(config.mining, self.resources, self.to, self.bus))
 
-    def importing(self) -> AbstractAsyncContextManager[System]:
-        """Open a tree that only imports, because two nodes with one key must not both make blocks."""
-        resources, to, publish = self.resources, self.to, self.bus.publish
-        genesis = resources.genesis
-        payload = genesis.block.payload.block_hash
-        children = [
-            actor(to.storage, lambda: StorageActor(resources.store), restart=Immediate()),
-            actor(
-                to.engine,
-                lambda: EngineActor(
-                    resources.engine,
-                    resources.sync_engine,
-                    to.engine,
-                    to.storage,
-                    payload,
-                    publish,
-                    resources.timing,
-                ),
-            ),
-            actor(to.chain, lambda: ChainActor(to.storage, publish, resources.timing)),
-            actor(
-                to.block_import,
-                lambda: BlockImportWorkflow(
-                    resources.context,
-                    resources.clock,
-                    verify_aggregate,
-                    to.chain,
-                    to.engine,
-                    publish,
-                    resources.timing,
-                ),
-            ),
-        ]
-        return open_system(supervisor("Importer", OneForOne(), children), refusals=REFUSALS, fatal=FATAL)
+    def importing(self, config: AlysConfig) -> AbstractAsyncContextManager[System]:
+        """Open the tree of a follower, because two nodes with one key must not both make blocks."""
+        return open_node(Node(config.mining, attrs.evolve(self.resources, signer=None), self.to, self.bus))
 
     async def import_block(self, signed: SignedBlock) -> float:
         """Import a block and return the seconds spent outside the engine."""
@@ -183,7 +147,7 @@ async def measure(folder: Path, show: Show) -> None:
     async with AsyncExitStack() as stack:
         producer = await TimedNode.open(stack, folder / "producer")
         importer = await TimedNode.open(stack, folder / "importer")
-        await stack.enter_async_context(importer.importing())
+        await stack.enter_async_context(importer.importing(config))
         events = stack.enter_context(producer.bus.subscribe(BlockProduced, capacity=8))
         await stack.enter_async_context(producer.producing(config))
         engine_before = producer.timed.seconds
