@@ -42,9 +42,9 @@ A usual coinbase has some hundred bytes; larger ones are checked in a worker thr
 """
 
 KEPT_FINAL_BLOCKS = 2
-"""The number of last final blocks whose proofs are kept, that is, proofs whose range follows one of these blocks.
+"""Proofs are kept if their range follows one of so many newest final blocks.
 
-A branch without the last proof can still win until a second proof is included; it then needs the proof again.
+A branch without the last proof can still win until a second proof is included. It then needs the last proof again.
 """
 
 
@@ -52,8 +52,8 @@ A branch without the last proof can still win until a second proof is included; 
 class MiningMemory:
     """The state of the actor. It survives a restart of the actor, so that miners do not lose their work.
 
-    It is not a `PersistentState`, which replaces a value as a whole: up to 32 768 offers would be copied for each
-    new one. Changing them in place is safe because no handler waits in the middle of a change.
+    A `PersistentState` would replace the whole value, and copy up to 32 768 offers for each new one. Changing the
+    offers in place is safe, because no handler waits in the middle of a change.
     """
 
     offers: OfferBook
@@ -65,8 +65,8 @@ class AuxPowActor(Actor[MergedMining]):
     """Offers work and checks proofs of work (docs/protocol.md, "Merged mining"). It does not change the chain.
 
     The actor calls `publish` for every proof that it queues. The queue is lost when the process ends: a proof
-    usually waits for one slot only, and its miner can submit it again while its blocks are not final. Asks of this
-    actor raise `NotAnswered` while the chain actor does not answer.
+    usually waits for one slot only, and its miner can submit it again until its blocks are final. All asks raise
+    `NotAnswered` while the chain actor does not answer.
     """
 
     def __init__(
@@ -154,9 +154,8 @@ class AuxPowActor(Actor[MergedMining]):
     async def _best_for(self, parent: ChainState) -> QueuedWork | None:
         """The best queued proof that is valid in a child of `parent`, or None.
 
-        A proof is valid there if its range ends in the ancestry of `parent`. The range is a part of one branch,
-        from the child of the last final block on, and its bits depend only on that block and on the range's end.
-        So the proof covers the same blocks and has the same target in any branch with that end.
+        A proof that follows the last final block is valid in every branch that contains the end of its range:
+        the range has the same blocks there, and the same target, which depends only on that block and the end.
         """
         candidates = self._memory.queue.after(parent.last_final)
         if not candidates:
@@ -169,7 +168,7 @@ class AuxPowActor(Actor[MergedMining]):
 
 
 async def _check(auxpow: AuxPow, work: AuxHash, chain_id: int, target: int) -> None:
-    """Check a proof. A usual proof takes 20 µs, the most expensive one 20 ms, in a worker thread."""
+    """Check a proof: a usual one at once, in 20 µs; an expensive one, up to 20 ms, in a worker thread."""
     if len(auxpow.coinbase.raw) <= IN_PLACE:
         check_auxpow(auxpow, work, chain_id, target)
     else:

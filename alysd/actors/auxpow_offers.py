@@ -1,9 +1,9 @@
 """The work that the node has offered to miners, limited in number and age.
 
 An RPC client can request work for any number of addresses. Such a flood must not displace the offers that honest
-miners are working on. So each recipient that has submitted a valid proof (a "regular") has a limit of its own,
-which costs work to get. All other recipients share one limit; above it, the offer whose last request is oldest is
-removed first. A pool requests its work again every few seconds, which keeps its offer recent.
+miners are working on. Therefore each recipient with a valid proof (a "regular"), which costs work to become, has
+its own limit. All other recipients share one limit; above it, the offer whose last request is oldest is removed
+first. A pool keeps its offer recent by requesting it again every few seconds.
 """
 
 from collections import OrderedDict
@@ -31,7 +31,7 @@ CLEARED_AT_ONCE = 2
 
 @attrs.frozen
 class RememberedOffer:
-    """Offered work: the merged-mining header for a block, still without its proof.
+    """Offered work: the header with which a block will include its proof, except the proof.
 
     The header covers `bundle_length` blocks, and `previous` is the final block before them. The hashes of the
     bundle are not kept, because there may be thousands of them.
@@ -63,7 +63,7 @@ class OfferBook:
         return len(self._newcomers) + sum(len(room) for room in self._regulars.values())
 
     def add(self, offer: RememberedOffer, now: float) -> None:
-        """Add an offer, or renew the age of an offer that is there already."""
+        """Add an offer. If it is in the book already, reset its age."""
         room = self._regulars.get(offer.header.fee_recipient)
         if room is None:
             room, bound = self._newcomers, self._newcomer_offers
@@ -85,7 +85,7 @@ class OfferBook:
         return None
 
     def proven(self, recipient: EvmAddress) -> None:
-        """Make `recipient`, which has submitted a valid proof, a regular, or renew its place among them."""
+        """Record a valid proof of `recipient`, which makes it the regular with the newest proof."""
         self._regulars.setdefault(recipient, OrderedDict())
         self._regulars.move_to_end(recipient)
         if len(self._regulars) > self._most_regulars:

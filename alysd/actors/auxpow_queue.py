@@ -1,8 +1,8 @@
 """The queue of proofs that wait for a block to include them, best first.
 
-The best proof makes the most blocks final; among equals, it has the lowest parent hash, which proves most work. A
-proof can only be used on a branch with the final block that its range follows, so the queue is grouped by that
-block.
+The best proof makes the most blocks final. Among equals it has the lowest parent hash, which proves the most work.
+A proof can only be used in a branch that contains the final block before its range, so the proofs are grouped by
+that block.
 """
 
 from bisect import insort
@@ -13,13 +13,13 @@ from alysd.types.hashes import BlockHash
 QUEUED_AFTER_A_BLOCK = 32
 """The maximum number of proofs that follow the same final block.
 
-Usually the first proof is used. The others are for branches that lack the newest blocks of the first one's range.
-Branches deeper than a few blocks are rare.
+Usually the best proof is used. The others are for branches that lack the newest blocks of the best proof's range.
+Branches that lack more than a few blocks are rare.
 """
 
 
 class WorkQueue:
-    """Valid proofs, by the final block that their range follows."""
+    """The valid proofs, grouped by the final block before their range."""
 
     def __init__(self) -> None:
         self._after: dict[BlockHash, list[QueuedWork]] = {}
@@ -28,9 +28,9 @@ class WorkQueue:
         return sum(len(works) for works in self._after.values())
 
     def add(self, work: QueuedWork, previous: BlockHash) -> bool:
-        """Queue a proof whose range follows `previous`, and return whether it is in the queue now.
+        """Queue a proof whose range follows `previous`. Returns false if better proofs fill the queue.
 
-        It is not when better proofs fill the queue. Adding a proof again has no effect.
+        Adding a proof again has no effect.
         """
         works = self._after.setdefault(previous, [])
         if work not in works:

@@ -16,10 +16,10 @@ from alysd.types.tables import Entry
 
 
 class ChainActor(Actor[Chain]):
-    """Keeps the states from the last final block upwards in memory, and loads them from storage at start.
+    """Keeps the states from the last final block upwards in memory. At start it loads them from storage.
 
-    A block is placed, written and adopted while one message is handled. If the actor fails in between, its next
-    start loads the chain from disk, so memory and disk agree again.
+    One handler places, writes and adopts a block. If the actor fails between these steps, its next instance loads
+    the chain from disk, so that memory and disk agree again.
     """
 
     def __init__(self, storage: Address[Storage], publish: Callable[[HeadMoved], object], timing: Timing) -> None:
@@ -65,7 +65,7 @@ class ChainActor(Actor[Chain]):
         """The blocks that a proof made now would make final. Raises `NotNow` when there are none."""
         bundle = self._tree.bundle()
         if bundle is None:
-            raise NotNow("the head is final already: there is nothing to mine for")
+            raise NotNow("the head is already final: no block needs a proof of work")
         return bundle
 
     @handles(AdoptBlock)
@@ -80,7 +80,7 @@ class ChainActor(Actor[Chain]):
                 CommitBlock(message.executed, placement), seconds=self._timing.storage_write
             )
         except NotAnswered as error:
-            # The block may or may not be on disk. The error restarts this actor, which loads the chain again.
+            # Whether the block is on disk is unknown. The error restarts this actor, which loads the chain again.
             block = displayed(message.executed.state.hash)
             raise StoreError(f"it is not known whether block {block} was stored: {error}") from error
         before = self._tree.tip

@@ -30,14 +30,15 @@ _TURNS = count(1)
 
 
 class EngineActor(Actor[Engine]):
-    """Builds, executes and follows by `engine`; feeds it by `sync_engine`, the same client with longer deadlines.
+    """Lets the execution client build and execute payloads and follow the head. Sends it the blocks that it lacks.
 
-    `genesis` is the hash of block 0's payload. `own` is this actor's address, whose mailbox must not drop: while
-    the client lags behind, the actor feeds it in pieces, one message per piece, and refuses requests with
-    `NotNow`.
+    `engine` and `sync_engine` are the same client. `sync_engine` has longer deadlines and is used to send missing
+    blocks. `genesis` is the hash of block 0's payload. `own` is this actor's address, whose mailbox must not drop
+    messages: while the client is behind, the actor sends itself a `CatchUp` for every few blocks, and refuses
+    requests with `NotNow`.
 
-    A client that does not answer is an `EngineUnavailable`, which crashes the actor; its restart policy decides
-    when to try again. The actor's `handle_seconds` should be `Timing.engine_handler`.
+    A client that does not answer causes an `EngineUnavailable`, which crashes the actor; the restart policy
+    decides when to try again. The actor's `handle_seconds` should be `Timing.engine_handler`.
     """
 
     def __init__(
@@ -58,10 +59,10 @@ class EngineActor(Actor[Engine]):
         self._turn = 0
 
     async def started(self) -> None:
-        """Check that the client is of this chain, then begin to bring it to the node's head.
+        """Check that the client has this chain's genesis, then begin to bring it to the node's head.
 
-        Not in `pre_start`: the rest of the node starts, and answers questions about its health, while the client
-        is away. Raises `WrongChain`, `EngineUnavailable`, `trio.TooSlowError`.
+        This is not done in `pre_start`, because the rest of the node has to start, and to report its health, even
+        if the client does not answer. Raises `WrongChain`, `EngineUnavailable`, `trio.TooSlowError`.
         """
         with trio.fail_after(self._timing.engine_handler):
             found = await self._engine.genesis_hash()
@@ -101,11 +102,17 @@ class EngineActor(Actor[Engine]):
 
     @handles(SetForkchoice)
     async def set_forkchoice(self, message: SetForkchoice) -> None:
-        """Follow the three blocks. Raises `NotNow` while the client catches up, which ends at the head anyway."""
+        """Set the client's head, safe and finalized block.
+
+        Raises `NotNow` while the client catches up. Catching up ends by setting these blocks.
+        """
         await self._request(partial(self._engine.set_forkchoice, *message.forkchoice.payload_hashes))
 
     async def _request(self, request: Callable[[], Awaitable[T]]) -> T:
-        """Serve a request. If the client turns out to lag behind, feed it and serve the request once more."""
+        """Serve a request.
+
+        If the client turns out to be behind, send it blocks and serve the request once more.
+        """
         await self._catch_up_a_little()
         try:
             return await request()
@@ -133,13 +140,13 @@ class EngineActor(Actor[Engine]):
                 raise EngineBehind(payload.parent_hash)
 
     def _go_on(self) -> None:
-        """Announce the next piece of catching up, behind the messages that wait already."""
+        """Queue the next `CatchUp`, behind the messages that wait already."""
         self._turn = next(_TURNS)
         try:
-            with untraced():  # catching up may go on for hours after the slot that began it
+            with untraced():  # catching up can continue for hours after the slot that started it
                 self._own.tell(CatchUp(self._turn))
         except MailboxFull:
-            # Each request that waits also feeds the client, and announces the next piece.
+            # The waiting requests continue: each of them also sends blocks and queues the next `CatchUp`.
             self._turn = 0
 
 

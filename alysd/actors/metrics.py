@@ -11,13 +11,15 @@ from alysd.messages.metrics import GetCounts, Metrics, NodeCounts, Scrape
 from alysd.nurseries import Actor, Bus, Mailbox, handles
 
 EVENTS_WAITING = 8192
-"""Per type, between two scrapes: an hour of workflow changes at two per second. Prometheus scrapes every 15 s."""
+"""The largest number of events of one type that wait for a scrape: an hour of workflow changes at two per second.
+
+Prometheus scrapes every 15 s."""
 
 
 class MetricsActor(Actor[Metrics]):
-    """Counts events when it is asked, not when they happen, so that the node's work never waits for metrics.
+    """Counts the waiting events when it is asked for metrics, so that the node's work never waits for metrics.
 
-    Events that were dropped because no scrape came for too long are counted as dropped.
+    If no scrape comes for too long, events are dropped and counted as dropped.
     """
 
     def __init__(self, bus: Bus) -> None:
@@ -49,7 +51,7 @@ class MetricsActor(Actor[Metrics]):
 
     @handles(Scrape)
     async def scrape(self, message: Scrape) -> bytes:
-        """Everything as text; in a thread, since rendering it takes some milliseconds."""
+        """All metrics as text, rendered in a thread, because that takes some milliseconds."""
         self._take_events()
         self._snapshot.scrape = message
         return await trio.to_thread.run_sync(generate_latest, self._registry)

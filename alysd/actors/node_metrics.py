@@ -1,7 +1,7 @@
-"""All metrics of the node: counters fed by its events, and values read from a snapshot at each scrape.
+"""All metrics of the node: counters of its events, and values that are read from a snapshot at each scrape.
 
-A new metric is an entry here: for an event, its type in `EVENTS`, a counter and a case in `EventCounts`; for a
-value of the chain or of the tree, a line in the function that collects them.
+To add a metric of an event, add the event to `EVENTS`, and a counter and a case to `EventCounts`. To add a value
+of the chain or of the tree, add a line to the function that collects these values.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,11 +21,14 @@ EVENTS = (BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkQueued, Wo
 """The types of event that are counted."""
 
 PRODUCTION_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-"""Seconds; the goal is 20 ms without the execution client's time, and a slot usually has two seconds."""
+"""Upper bounds in seconds. The goal is 20 ms without the execution client's time; a slot usually has 2 s."""
 
 
 class EventCounts:
-    """Counters fed by the node's events. Those with labels are kept by label: looking one up is expensive."""
+    """Counters of the node's events.
+
+    Counters with labels are cached by label, because their lookup is expensive.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, labels: Iterable[str] = ()) -> Counter:
@@ -40,11 +43,11 @@ class EventCounts:
         self._transactions = counter("produced_transactions", "Transactions in blocks of this node.")
         self._gas = counter("produced_gas", "Gas used by blocks of this node.")
         self._missed = counter("slots_missed", "Slots of this node that passed without a block of its own.")
-        self._halted = counter("slots_halted", "Slots without a block because too many wait for a proof of work.")
+        self._halted = counter("slots_halted", "Slots without a block because too many blocks wait for a proof.")
         self._reorganised = counter("reorganised_blocks", "Canonical blocks that reorganisations undid.")
         self._final = counter("final_blocks", "Blocks that became final.")
-        self._works = counter("works_queued", "Valid proofs of work that miners handed in.")
-        self._workflows = counter("workflow_changes", "States that workflows went to.", ("workflow", "state"))
+        self._works = counter("works_queued", "Valid proofs of work that miners submitted.")
+        self._workflows = counter("workflow_changes", "States that workflows entered.", ("workflow", "state"))
         self._workflow_children: dict[tuple[str, str], Counter] = {}
         self._blocks = self._misses = self._reorganisations = 0
 
@@ -78,7 +81,7 @@ class EventCounts:
                 pass
 
     def _workflow_child(self, workflow: str, state: str) -> Counter:
-        """The counter of one state. Both names are from the code, so the number of counters is bounded."""
+        """The counter of one state. Both names are constants in the code, so the number of counters is bounded."""
         child = self._workflow_children.get((workflow, state))
         if child is None:
             child = self._workflow_children[workflow, state] = self._workflows.labels(workflow, state)
@@ -86,9 +89,9 @@ class EventCounts:
 
 
 class SnapshotCollector(Collector):
-    """Metrics of the tree, its failures and the chain, as the last `Scrape` has them.
+    """Metrics of the tree, its failures and the chain, computed from the last `Scrape`.
 
-    The runtime keeps its counts in plain attributes; they become metrics here, at a scrape, so that handling a
+    The runtime keeps its counts in plain attributes. They become metrics only at a scrape, so that handling a
     message never updates a metric.
     """
 
@@ -110,7 +113,7 @@ class SnapshotCollector(Collector):
 def new_registry(collector: SnapshotCollector) -> CollectorRegistry:
     """The node's own registry: version, process, and the metrics of `collector`."""
     registry = CollectorRegistry(auto_describe=False)
-    Info("alysd_build", "The version that runs.", registry=registry).info({"version": __version__})
+    Info("alysd_build", "The version of this node.", registry=registry).info({"version": __version__})
     ProcessCollector(registry=registry)
     registry.register(collector)
     return registry
@@ -136,10 +139,12 @@ def _chain_metrics(tip: Forkchoice) -> Iterable[Metric]:
 def _child_metrics(children: Sequence[ChildSnapshot]) -> Iterable[Metric]:
     labels = ("child",)
     up = GaugeMetricFamily("alysd_child_up", "1 while the child runs.", labels=labels)
-    uptime = GaugeMetricFamily("alysd_child_uptime_seconds", "Life of the child's instance.", labels=labels)
+    uptime = GaugeMetricFamily(
+        "alysd_child_uptime_seconds", "Time since the child's instance came up.", labels=labels
+    )
     restarts = CounterMetricFamily("alysd_child_restarts", "Restarts of the child.", labels=labels)
     healths = GaugeMetricFamily(
-        "alysd_child_health", "1 for the health that the child was last found in.", labels=("child", "health")
+        "alysd_child_health", "1 for the child's health in the last check.", labels=("child", "health")
     )
     for child in children:
         up.add_metric((child.name,), child.state is State.RUNNING)
@@ -164,7 +169,7 @@ _GAUGES = (
     ("mailbox_longest_wait_seconds", "Longest wait of a message, sampled.", "longest_wait"),
 )
 _COUNTERS = (
-    ("messages_handled", "Messages that an actor has handled to their end.", "handled"),
+    ("messages_handled", "Messages that an actor has handled completely.", "handled"),
     ("messages_refused", "Messages that an actor has answered with a refusal.", "refused"),
     ("messages_dropped", "Dead letters: messages lost to a full mailbox, a crash or a stop.", "dropped"),
     (

@@ -1,8 +1,9 @@
 """The embedded execution engine: an execution client inside the node, for development (extra `embedded`).
 
 `engine` executes blocks with EELS over tries in LMDB, `pool` keeps pending transactions, `rpc` serves Ethereum's
-JSON-RPC. The rest of alysd imports only the names of this module. Each is imported when it is first used, because
-the specification of Ethereum takes half a second to import and a node beside geth does not need it.
+JSON-RPC. The rest of alysd imports only the names of this module. Each name is imported at its first use:
+importing the specification of Ethereum takes half a second, and a node with an external execution client does not
+need it.
 """
 
 from importlib import import_module

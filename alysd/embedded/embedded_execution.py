@@ -14,7 +14,7 @@ from alysd.embedded.rpc.app import serve_ethereum
 
 @attrs.frozen
 class EmbeddedExecution:
-    """An open engine, and the pool whose transactions it builds blocks from."""
+    """An open engine, and the pool that supplies the transactions of its blocks."""
 
     engine: EmbeddedEngine
     pool: TransactionPool

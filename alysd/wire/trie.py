@@ -202,4 +202,4 @@ def _load(load: Load, digest: bytes) -> TrieNode:
     try:
         return as_list(decode(load(digest)))
     except Malformed as error:
-        raise Corrupt(f"trie node {digest.hex()} does not decode: {error}") from error
+        raise Corrupt(f"trie node {digest.hex()} cannot be decoded: {error}") from error

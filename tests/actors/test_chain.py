@@ -125,7 +125,7 @@ async def test_entries_are_read_at_a_block_final_or_not(autojump_clock: MockCloc
 async def test_a_bundle_is_what_waits_for_work(autojump_clock: MockClock) -> None:
     world = ChainOnTheHarness()
     async with world.running():
-        with pytest.raises(NotNow, match="nothing to mine for"):
+        with pytest.raises(NotNow, match="no block needs a proof"):
             await world.chain.ask(GetBundle())
         blocks = [await world.grow(slot) for slot in (1, 2, 3, 4)]
         bundle = await world.chain.ask(GetBundle())

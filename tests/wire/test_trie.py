@@ -60,7 +60,7 @@ def test_a_batch_without_changes_reads_nothing() -> None:
 
 
 def test_a_node_that_does_not_decode_is_corruption() -> None:
-    with pytest.raises(Corrupt, match="does not decode"):
+    with pytest.raises(Corrupt, match="cannot be decoded"):
         get_from_trie(b"\1" * 32, b"key", lambda _: b"\xc1")
 
 

@@ -263,7 +263,9 @@ async def test_client_that_executes_nothing_is_an_error_with_advice(
     engine.executed.clear()
     engine.follows_lost = follows_lost
     async with reconciling(engine, chain) as (reconcile, _):
-        with pytest.raises(ComponentError, match=r"does not execute block 1 on its parent.*--syncmode full"):
+        with pytest.raises(
+            ComponentError, match=r"does not execute block 1, although it has the parent.*--syncmode full"
+        ):
             await reconcile.advance(HOUR)
 
 

@@ -1,1 +1,1 @@
-"""Executing blocks with EELS over tries in LMDB, behind the port of an execution engine; reading the chain."""
+"""An execution engine that runs EELS over tries in LMDB, and reads of its chain for the RPC."""

@@ -1,7 +1,7 @@
 """The execution of one block: the specification's steps, from the system call to the resulting header.
 
-Importing and building differ only in where transactions come from and in what happens to an invalid one, so both
-use `BlockExecution`.
+Importing and building a block both use `BlockExecution`. They differ only in the source of the transactions and in
+the treatment of an invalid one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,12 +43,12 @@ from alysd.wire.rlp import as_bytes, as_list, decode
 from alysd.wire.trie import indexed_root
 
 EXECUTION_ERRORS = (EthereumException, RLPException, OverflowError, ValueError, AssertionError)
-"""The errors that the specification raises for a broken rule; two of them come from its bounded integers."""
+"""The errors that the specification raises for a broken rule. Its bounded integers raise two of them."""
 
 
 @attrs.frozen
 class ExecutedPayload:
-    """An executed block: everything that is stored of it, and the accounts that it touched."""
+    """An executed block: the data to store, and the accounts that it touched."""
 
     header: ExecutionHeader
     transactions: tuple[bytes, ...]
@@ -86,7 +86,7 @@ class BlockExecution:
 
     @property
     def gas_limit(self) -> int:
-        """Gas that all transactions of the block may use together."""
+        """The gas that all transactions of the block may use in total."""
         return self._frame.gas_limit
 
     @property
@@ -103,7 +103,7 @@ class BlockExecution:
         self._environment.budget = budget
 
     def begin(self) -> None:
-        """Store the beacon root (EIP-4788), which comes before the transactions."""
+        """Store the beacon root (EIP-4788), the first step of a block."""
         fork.process_unchecked_system_transaction(
             block_env=self._environment,
             target_address=fork.BEACON_ROOTS_ADDRESS,
@@ -111,7 +111,7 @@ class BlockExecution:
         )
 
     def add(self, signed: SignedTransaction) -> None:
-        """Execute a transaction. Raises `BrokenRule` or `OutOfTime`, and then nothing has changed."""
+        """Execute a transaction. Raises `BrokenRule` or `OutOfTime`, without any change of the state."""
         self._environment.budget.check()
         prepared = prepare(signed)
         self._state.checkpoint()
@@ -165,7 +165,7 @@ def prepare(signed: SignedTransaction) -> PreparedTransaction:
         encoded = Bytes(raw) if raw[0] < 0xC0 else rlp.decode_to(transactions.LegacyTransaction, raw)
         return PreparedTransaction(transactions.decode_transaction(encoded), encoded, Address(signed.sender))
     except EXECUTION_ERRORS as error:
-        raise BrokenRule(f"does not decode: {words(error)}") from error
+        raise BrokenRule(f"cannot be decoded: {words(error)}") from error
 
 
 def words(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Building a block: which pending transactions it includes, and when it is full."""
+"""The builder of blocks, which selects pending transactions until the block is full."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -26,10 +26,10 @@ _EXTRA_DATA = b"alysd"
 
 
 class AccountReader(Protocol):
-    """Reads accounts as they are before a block is executed."""
+    """Reads accounts as they are before the execution of a block."""
 
     def account(self, address: EvmAddress) -> AccountState:
-        """The account, the empty one if it does not exist."""
+        """The account, or the empty account if it does not exist."""
         ...
 
 
@@ -37,16 +37,16 @@ class PendingSource(Protocol):
     """The source of a block's transactions. The engine calls it in a worker thread, one call at a time."""
 
     def best(self, base_fee: int, accounts: AccountReader) -> Iterable[SignedTransaction]:
-        """The transactions worth including at `base_fee` (wei per gas), best first, each sender's by nonce.
+        """The transactions that pay `base_fee` (wei per gas), best first; those of one sender ordered by nonce.
 
         The engine checks each of them again, and stops reading when the block is full or its time is used up.
         """
         ...
 
     def discard(self, transaction: SignedTransaction, reason: str) -> None:
-        """Remove a transaction that can never be included, or takes longer to execute than a block may.
+        """Remove a transaction that can never be included, or that takes too long to execute.
 
-        The engine does not discard a transaction that has to wait (nonce gap, base fee too high, block full).
+        The engine does not discard a transaction that only has to wait (nonce gap, base fee too high, block full).
         """
         ...
 
@@ -55,10 +55,9 @@ class PendingSource(Protocol):
 class Builder:
     """Builds blocks within two limits.
 
-    `seconds` limits the execution of a block's transactions; the default leaves half of a slot of 2 s for
-    everything else. A single transaction may take half of it; one that takes longer is discarded, since it would
-    delay every block. `payload_bytes` limits the total size of the transactions: gas alone would allow 7.5 MB of
-    zeros.
+    `seconds` limits the execution of a block's transactions. The default is half of a slot of 2 s. A single
+    transaction may take half of `seconds`; one that takes longer is discarded, because it would delay every block.
+    `payload_bytes` limits the total size of the transactions. Gas alone would allow 7.5 MB of zero bytes.
     """
 
     seconds: float = 1.0
@@ -119,7 +118,7 @@ class Builder:
     def _include(
         self, execution: BlockExecution, signed: SignedTransaction, pending: PendingSource, block: TimeBudget
     ) -> bool:
-        """Execute one transaction and return whether it is in the block; discard it when it can never be."""
+        """Execute one transaction and return whether it is in the block. Discard it if no block can include it."""
         if signed.type == BLOB:
             pending.discard(signed, "blob transactions are not supported on this chain")
             return False
@@ -135,7 +134,9 @@ class Builder:
         try:
             execution.add(signed)
         except OutOfTime:
-            if own == self.seconds / 2:  # it had a full share of the time, so no other block would give it more
+            if (
+                own == self.seconds / 2
+            ):  # it had its full share of the time, and would get no more in another block
                 reason = f"takes longer than {own:g} s to execute"
                 log(TransactionDropped(f"0x{signed.hash.hex()}", reason))
                 pending.discard(signed, reason)

@@ -1,7 +1,8 @@
-"""Executing a message on the state after a block without keeping its effects (eth_call, eth_estimateGas).
+"""The execution of a message on the state after a block, without keeping its effects (eth_call, eth_estimateGas).
 
-Runs in any worker thread while blocks are executed in another: states are only read. Error texts are those of
-geth, which tools search for (go-ethereum 1.17, core/error.go, core/vm/errors.go, eth/gasestimator).
+Calls only read the state, so they can run in any worker thread while another thread executes blocks. The error
+texts are those of geth, because tools search for them (go-ethereum 1.17, core/error.go, core/vm/errors.go,
+eth/gasestimator).
 """
 
 import attrs
@@ -20,15 +21,15 @@ from alysd.types.hashes import EvmAddress
 from alysd.types.units import Wei
 
 GAS_CAP = 50_000_000
-"""Gas that a call may use, as in geth."""
+"""The maximum gas of a call, as in geth."""
 
 CALL_SECONDS = 5.0
-"""Time that a call may take, as in geth."""
+"""The maximum time of a call in seconds, as in geth."""
 
 _TRANSFER_GAS = 21_000
 _CALL_STIPEND = 2_300
 _ESTIMATE_TOLERANCE = 0.015
-"""Part by which an estimate may be too high, as in geth: it saves a third of the runs of an exact estimate."""
+"""The fraction by which an estimate may be too high, as in geth. An exact estimate would need 50 % more runs."""
 
 
 class CallRefused(Refused):
@@ -47,7 +48,7 @@ class CallTimeout(Refused):
 
 @attrs.frozen(str=False)
 class EstimateFailed(Refused):
-    """The message fails even with the most gas that it may use; `result` says how."""
+    """The message fails even with the maximum gas. `result` is the result of that execution."""
 
     result: CallResult
 
@@ -56,7 +57,7 @@ class EstimateFailed(Refused):
 
 
 class Calls:
-    """Executes messages without keeping their effects; from any thread, several at a time."""
+    """Executes messages without keeping their effects. Several threads may use it at the same time."""
 
     def __init__(self, store: ChainStore, reader: Reader, chain_id: int) -> None:
         self._store = store
@@ -71,7 +72,7 @@ class Calls:
         gas_cap: int = GAS_CAP,
         seconds: float = CALL_SECONDS,
     ) -> CallResult:
-        """Send the message on the state after `header`'s block and in that block's environment.
+        """Execute the message on the state after `header`'s block, in that block's environment.
 
         Raises `CallTimeout`, and `CallRefused` when the sender cannot pay or the gas is below the intrinsic gas.
         """
@@ -90,7 +91,7 @@ class Calls:
         gas_cap: int = GAS_CAP,
         seconds: float = CALL_SECONDS,
     ) -> int:
-        """The gas that the message needs to succeed, by bisection; at most 1.5 % too high.
+        """Estimate the gas that the message needs to succeed, by bisection. The result is at most 1.5 % too high.
 
         Raises `EstimateFailed`, `CallTimeout` and `CallRefused`.
         """
@@ -110,7 +111,8 @@ class Calls:
             if first.out_of_gas:
                 raise CallRefused(f"gas required exceeds allowance ({most})")
             raise EstimateFailed(first.result)
-        # The gas used may not be enough: each call keeps back a 64th of its gas, and refunds come only at the end.
+        # The gas used is a lower bound: each inner call reserves a 64th of the gas, and refunds come only at the
+        # end.
         least, enough = first.result.gas_used - 1, most
         likely = (first.result.gas_used + first.refund + _CALL_STIPEND) * 64 // 63
         guess = likely if likely < enough else (least + enough) // 2
@@ -128,7 +130,10 @@ class Calls:
         return gas >= intrinsic_gas(request) and self._run(header, request, gas, budget).result.succeeded
 
     def _allowance(self, header: ExecutionHeader, request: CallRequest, gas_cap: int) -> int:
-        """The most gas to try: the request's (or the block's) limit, what the sender can pay, or the cap."""
+        """The maximum gas to try.
+
+        It is the request's limit, or else the block's, but at most the gas that the sender can pay, and the cap.
+        """
         most = request.gas if request.gas is not None and request.gas >= _TRANSFER_GAS else header.gas_limit
         if request.max_fee:
             balance = self._reader.account(header, request.sender).balance
@@ -139,7 +144,7 @@ class Calls:
 
     def _run(self, header: ExecutionHeader, request: CallRequest, gas: int, budget: TimeBudget) -> MessageOutcome:
         self._check(header, request, gas)
-        # Without a price the base fee reads as zero, as in geth: a message that pays nothing is not refused.
+        # Without a price the base fee is zero, as in geth, so that a message without a price is not refused.
         frame = header if request.max_fee else attrs.evolve(header, base_fee=Wei(0))
         parent = self._reader.needed_header(header.parent_hash) if header.number else header
         ancestors = AncestorHashes(parent, self._reader.needed_header)
@@ -147,7 +152,7 @@ class Calls:
         return run_message(environment_of(frame, state, ancestors, self._chain_id, budget), request, gas)
 
     def _check(self, header: ExecutionHeader, request: CallRequest, gas: int) -> None:
-        """Raise `CallRefused` for a message that a transaction pool would refuse too."""
+        """Raise `CallRefused` for a message that a transaction pool would also refuse."""
         if request.max_fee and request.max_fee < header.base_fee:
             sender = f"0x{request.sender.hex()}"
             raise CallRefused(

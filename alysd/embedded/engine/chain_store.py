@@ -4,13 +4,13 @@
     codes         hash            -> a contract's code
     headers       block hash      -> header's RLP
     bodies        block hash      -> RLP of (transactions, withdrawals)
-    receipts      block hash      -> RLP of the receipts, each as the receipts' trie holds it
+    receipts      block hash      -> RLP of the receipts, each encoded as in the receipts' trie
     canonical     number (8, BE)  -> block hash
     transactions  hash            -> block hash | index (4, BE), of canonical blocks
     meta          "genesis", "head", "safe", "final", "format"
 
-A record that is found by its own hash never changes, so readers need no snapshot: each read is one short
-transaction. The map can grow only while no transaction is open, so a lock is held around each read.
+A record whose key is its own hash never changes, so readers need no snapshot: each read is one short transaction.
+The map can grow only while no transaction is open, so a lock is held during each read.
 """
 
 import threading
@@ -35,7 +35,7 @@ _TABLES = ("nodes", "codes", "headers", "bodies", "receipts", "canonical", "tran
 
 @attrs.frozen
 class BlockRecord:
-    """A block as it is written: header, body and receipts in RLP, and the trie nodes and codes that it adds."""
+    """A block to write: header, body and receipts in RLP, and the trie nodes and codes that the block adds."""
 
     hash: bytes
     header: bytes
@@ -59,7 +59,7 @@ class CanonicalChange:
 
 
 class ChainStore:
-    """Reads may come from any thread. The caller makes sure that only one thread writes at a time."""
+    """The open database. Any thread may read; the caller ensures that only one thread writes at a time."""
 
     def __init__(self, environment: lmdb.Environment) -> None:
         self._environment = environment
@@ -71,8 +71,8 @@ class ChainStore:
         """Open the database in `folder`, and create it when it is new. Raises `StoreError`."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            # Without syncing the meta page a commit costs one sync instead of two. A power cut, but not a crash of
-            # the process, may then lose the last forkchoice, which the node sets again when it starts.
+            # Without metasync a commit costs one sync instead of two. In return a power cut, but not a crash of
+            # the process, can lose the last forkchoice. The node sets it again when it starts.
             environment = lmdb.open(
                 str(folder), map_size=first_map_bytes, max_dbs=len(_TABLES), max_spare_txns=4, metasync=False
             )
@@ -158,7 +158,7 @@ class ChainStore:
     def _put_block(self, transaction: lmdb.Transaction, block: BlockRecord) -> None:
         for table, values in (("nodes", block.nodes), ("codes", block.codes)):
             database = self._tables[table]
-            for digest in sorted(values):  # in order, so that neighbouring keys share pages
+            for digest in sorted(values):  # in the order of the keys, because neighbouring keys share pages
                 transaction.put(digest, values[digest], db=database, overwrite=False)
         transaction.put(block.hash, block.header, db=self._tables["headers"])
         transaction.put(block.hash, block.body, db=self._tables["bodies"])
@@ -186,7 +186,7 @@ def number_key(number: int) -> bytes:
 
 @contextmanager
 def _store_errors() -> Generator[None]:
-    """Raise LMDB's errors as `Corrupt` or `StoreError`; a failed transaction leaves the database as it was."""
+    """Convert LMDB's errors to `Corrupt` or `StoreError`. A failed transaction does not change the database."""
     try:
         yield
     except lmdb.CorruptedError as error:

@@ -43,7 +43,7 @@ _STATE_METHODS: dict[str, Callable[..., Any]] = {
     "destroy_storage": TrieState.destroy_storage,
     "account_has_storage": TrieState.account_has_storage,
 }
-"""The functions of the specification's module `state` that access its storage; all others call these."""
+"""The functions of the specification's module `state` that access its storage. All others call these functions."""
 
 _TRANSACTION_METHODS: dict[str, Callable[[TrieState], None]] = {
     "begin_transaction": TrieState.begin,
@@ -56,7 +56,8 @@ _TRANSACTION_METHODS: dict[str, Callable[[TrieState], None]] = {
 class PreparedTransaction:
     """A transaction of the specification's type, with the sender and the encoding, which are expensive to compute.
 
-    `encoded` is what the specification's `encode_transaction` returns: for a legacy transaction the transaction.
+    `encoded` is the result of the specification's `encode_transaction`: bytes, or the object of a legacy
+    transaction.
     """
 
     transaction: transactions.Transaction
@@ -65,7 +66,7 @@ class PreparedTransaction:
 
 
 _current = threading.local()
-"""The prepared transaction that this thread executes at the moment."""
+"""The prepared transaction that this thread is executing."""
 
 
 def process_transaction(
@@ -80,7 +81,7 @@ def process_transaction(
 
 
 def _install() -> None:
-    """Replace the fork's functions. Importing this module does it once."""
+    """Replace the fork's functions. Called once, when this module is imported."""
     replacements: dict[int, Callable[..., Any]] = {}
     for name, method in _STATE_METHODS.items():
         stock = getattr(state, name)
@@ -154,7 +155,7 @@ def _watch(evm: Any, event: object) -> None:
 
 
 def encode_receipt(receipt: Any) -> bytes:
-    """A receipt's bytes as in the receipts' trie (EIP-2718); the specification keeps legacy receipts decoded."""
+    """Encode a receipt as in the receipts' trie (EIP-2718). The specification does not encode legacy receipts."""
     return bytes(receipt if isinstance(receipt, bytes) else rlp.encode(receipt))
 
 

@@ -37,12 +37,12 @@ class EmbeddedEngine:
     async def open(
         cls, path: Path, execution_genesis: Mapping[str, Any], pending: PendingSource, build_seconds: float = 1.0
     ) -> "EmbeddedEngine":
-        """Open the engine's database in the folder `path`, and create it when it is new (some 10 ms).
+        """Open the engine's database in the folder `path`, or create it, which takes about 10 ms.
 
-        It executes transactions for at most `build_seconds` while it builds a payload.
+        While it builds a payload, the engine executes transactions for at most `build_seconds`.
 
-        Raises `ConfigError` when the genesis is wrong, `WrongChain` when the folder holds another chain,
-        `StoreError` when the database cannot be opened.
+        Raises `ConfigError` when the genesis is invalid, `WrongChain` when the folder belongs to another chain,
+        and `StoreError` when the database cannot be opened.
         """
         return await trio.to_thread.run_sync(_open, path, execution_genesis, pending, build_seconds)
 
@@ -56,16 +56,16 @@ class EmbeddedEngine:
         return await self._run(self._chain.knows, payload)
 
     async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
-        """Execute and judge a payload. Block and state are synced to disk before this returns `Valid`.
+        """Execute and validate a payload. Block and state are synced to disk before this returns `Valid`.
 
-        There is no time limit, since a verdict must not depend on the speed of this machine. When the caller is
-        cancelled, the execution ends within milliseconds and nothing of the payload is stored.
+        There is no time limit, because a verdict must not depend on the speed of this machine. If the caller is
+        cancelled, the execution ends within milliseconds and the payload is not stored.
         """
         interrupt = trio.from_thread.check_cancelled
         return await self._run(self._chain.new_payload, payload, parent_beacon_block_root, interrupt)
 
     async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash) -> None:
-        """Follow these three blocks and tell the watchers. Raises `EngineBehind` when a block is not known."""
+        """Set the three blocks and call the watchers. Raises `EngineBehind` when a block is not known."""
         change = await self._run(self._chain.set_forkchoice, head, safe, finalized)
         if change is None:
             raise EngineBehind(head)
@@ -75,7 +75,7 @@ class EmbeddedEngine:
     async def build_payload(
         self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash, attributes: PayloadAttributes
     ) -> ExecutionPayload:
-        """Follow this head and build a payload on it from pending transactions, for `build_seconds` at most.
+        """Set the forkchoice and build a payload on `head` from pending transactions, in at most `build_seconds`.
 
         Raises `EngineBehind` when a block is not known.
         """
@@ -93,7 +93,10 @@ class EmbeddedEngine:
         return found
 
     def on_head(self, watcher: Callable[[HeadChange], None]) -> Callable[[], None]:
-        """Call `watcher` in trio's thread after each forkchoice; it must not block. Returns what ends this."""
+        """Call `watcher`, which must not block, in trio's thread after each forkchoice.
+
+        Returns a function that ends this.
+        """
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 
@@ -103,8 +106,8 @@ class EmbeddedEngine:
             await self._run(self._chain.close)
 
     async def _run(self, call: Callable[[*Arguments], Result], *args: *Arguments) -> Result:
-        # The thread is never abandoned: it would go on writing into a database that may be open elsewhere by then.
-        # Calls that can take long check for cancellation themselves.
+        # The thread is never abandoned: it would continue to write into a database that may be open again by then.
+        # Long calls check for cancellation themselves.
         return await trio.to_thread.run_sync(call, *args, limiter=self._one)
 
 

@@ -13,7 +13,7 @@ from alysd.types.execution import ExecutionHeader
 class EelsState(TrieState):
     """A `TrieState` that is passed to the specification's functions, which `eels.py` routes to its methods.
 
-    Transient storage (EIP-1153) stays the specification's own. Its functions take a state as well: `empty`.
+    For transient storage (EIP-1153) the specification's own functions are used, on the state `empty`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -53,9 +53,10 @@ def environment_of(
 
 
 class AncestorHashes(Sequence[Bytes32]):
-    """The hashes of the blocks up to `parent`, oldest first; read from the database when BLOCKHASH asks for one.
+    """The hashes of the blocks up to `parent`, oldest first. They are read from the database only for BLOCKHASH.
 
-    The specification reads only the last 256. `header` reads a stored block's header; its parents are stored too.
+    The specification reads only the last 256. `header` reads the header of a stored block, whose parents are all
+    stored.
     """
 
     def __init__(self, parent: ExecutionHeader, header: Callable[[bytes], ExecutionHeader]) -> None:

@@ -1,7 +1,7 @@
-"""The embedded engine's chain: executes payloads, builds them, and follows the forkchoice.
+"""The embedded engine's chain: executes and builds payloads, and sets the forkchoice.
 
-Synchronous, one call at a time: `EmbeddedEngine` calls this from a worker thread. The RPC reads at the same time,
-through `Reader`.
+Its methods are synchronous; `EmbeddedEngine` calls them in a worker thread, one at a time. The RPC reads the chain
+at the same time, through `Reader`.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,14 +31,14 @@ from alysd.wire.execution_header import encode_header, header_of
 from alysd.wire.keccak import keccak256
 
 _KEPT_BUILDS = 4
-"""Built blocks that are kept until they are imported: one per slot, and a retry or two."""
+"""The number of built blocks that are kept until they are imported: one per slot, and some retries."""
 
 KEPT_ACCOUNTS = 4096
-"""Accounts that are kept in memory for the next block: some 2 MB. A full block of transfers touches 2,860."""
+"""The number of accounts kept in memory for the next block, about 2 MB. A full block of transfers has 2,860."""
 
 
 class ExecutionChain:
-    """All blocks executed so far, on any branch, and which of them are canonical."""
+    """All executed blocks of all branches, and the index of the canonical ones."""
 
     def __init__(
         self, store: ChainStore, chain_id: int, genesis: PayloadHash, kept_accounts: int = KEPT_ACCOUNTS
@@ -53,10 +53,10 @@ class ExecutionChain:
 
     @classmethod
     def open(cls, folder: Path, execution_genesis: Mapping[str, Any]) -> "ExecutionChain":
-        """Open the database in `folder`, and create it with the genesis block when it is new.
+        """Open the database in `folder`, or create it with the genesis block.
 
-        Raises `ConfigError` when the genesis is wrong, `WrongChain` when the database holds another one,
-        `StoreError` when the database cannot be opened.
+        Raises `ConfigError` when the genesis is invalid, `WrongChain` when the database has another genesis block,
+        and `StoreError` when the database cannot be opened.
         """
         payload = genesis_payload(execution_genesis)
         chain_id = int(execution_genesis["config"]["chainId"])
@@ -84,7 +84,7 @@ class ExecutionChain:
         parent_beacon_block_root: BlockHash,
         interrupt: Callable[[], None] = never,
     ) -> Verdict:
-        """Execute and judge a payload (engine_newPayloadV3). `Valid` means that block and state are on disk.
+        """Execute and validate a payload (engine_newPayloadV3). `Valid` means that block and state are on disk.
 
         `interrupt` is called about every millisecond. An error that it raises ends the execution; nothing is
         stored.
@@ -98,7 +98,7 @@ class ExecutionChain:
             parent = self.reader.header(header.parent_hash)
             if parent is None:
                 return Syncing()
-            # The hash covers the results of the execution, so a block that was built here is not executed again.
+            # A block that was built here is not executed again: its hash covers the results of the execution.
             executed = self._built.pop(header.hash, None) or self._execute(payload, header, parent, interrupt)
         except (BrokenRule, Malformed) as error:
             return Invalid(str(error))

@@ -1,4 +1,4 @@
-"""Finding logs by address and topics (eth_getLogs); the headers' bloom filters let most blocks be skipped."""
+"""The search for logs by address and topics (eth_getLogs). It skips most blocks by their bloom filters."""
 
 from collections.abc import Iterator, Sequence
 
@@ -25,9 +25,10 @@ class TooManyLogs(Refused):
 
 @attrs.frozen
 class LogFilter:
-    """A query for logs: by address (any address when `addresses` is empty) and by topics, position by position.
+    """A query for logs by address and by topics. Empty `addresses` match any address.
 
-    A position holds the accepted topics, or None for any; a log with fewer topics does not match.
+    `topics` has for each position the accepted topics, or None for any topic. A log with fewer topics than
+    positions does not match.
     """
 
     addresses: frozenset[EvmAddress] = frozenset()
@@ -62,7 +63,7 @@ def bloom_bits(value: bytes) -> int:
 
 
 def may_hold(logs_bloom: bytes, blooms: tuple[tuple[int, ...], ...]) -> bool:
-    """Whether a block with this bloom filter may hold a matching log. False is certain, True is not."""
+    """Whether a block with this bloom filter can contain a matching log. If false, it certainly does not."""
     found = int.from_bytes(logs_bloom, "big")
     return all(any(found & bits == bits for bits in alternatives) for alternatives in blooms)
 

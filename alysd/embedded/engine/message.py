@@ -1,4 +1,4 @@
-"""Executing a message without a transaction: the specification's steps after the checks and before the receipt."""
+"""The execution of a message without a transaction: the specification's steps between checks and receipt."""
 
 import attrs
 
@@ -22,7 +22,7 @@ from alysd.embedded.engine.specification import (
 from alysd.embedded.engine.values import CallRequest, CallResult
 
 _REFUND_DIVISOR = 5
-"""At most a fifth of the gas used is refunded (EIP-3529)."""
+"""The refund is at most one fifth of the gas used (EIP-3529)."""
 
 _WORDS: dict[type[EthereumException], str] = {
     exceptions.Revert: "execution reverted",

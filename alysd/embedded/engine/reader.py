@@ -1,7 +1,8 @@
-"""Reading the embedded engine's chain, for the RPC. Synchronous; from any thread, while another executes blocks.
+"""Reads of the embedded engine's chain, for the RPC.
 
-A record that is found by its own hash never changes, so two reads can differ only in which blocks are canonical.
-Methods described as cheap take a few database reads (below 0.1 ms); call the others in a worker thread.
+Any thread may call these synchronous methods, also while another thread executes blocks. A record whose key is its
+own hash never changes, so two reads can differ only in which blocks are canonical. Methods marked as cheap take a
+few database reads (below 0.1 ms); call the others in a worker thread.
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ from alysd.types.units import Wei
 from alysd.wire.execution_genesis import EMPTY_CODE_HASH
 
 _BLOCKS_CACHED = 64
-"""Decoded blocks in memory: some 25 MB when each has 200 transactions of 1 KB, usually far less."""
+"""The number of decoded blocks in memory: 25 MB if each has 200 transactions of 1 kB, usually far less."""
 
 
 @attrs.frozen
@@ -97,7 +98,7 @@ class Reader:
         return self.hash_at(header.number) == header.hash
 
     def block(self, block: bytes) -> ExecutionBlock | None:
-        """A stored block on any branch, with its decoded transactions: 0.1 ms each. The last blocks are cached."""
+        """A stored block on any branch. Decoding takes 0.1 ms per transaction; the last blocks are cached."""
         return self._cached_block(block) if self._store.get("headers", block) is not None else None
 
     def raw_transactions(self, block: bytes) -> tuple[bytes, ...]:
@@ -150,7 +151,7 @@ class Reader:
         return read_slot(self._store, root, slot.to_bytes(32, "big")).to_bytes(32, "big")
 
     def next_base_fee(self, header: ExecutionHeader) -> Wei:
-        """Wei per gas that the block's child burns (EIP-1559); cheap."""
+        """The base fee of the block's child, in wei per gas (EIP-1559); cheap."""
         return next_base_fee(header)
 
     def logs(self, first: int, last: int, wanted: LogFilter, limit: int) -> list[FoundLog]:
@@ -197,7 +198,7 @@ class Reader:
     def _tip(self, name: str) -> ExecutionHeader:
         found = self._store.meta(name)
         if found is None:
-            raise Corrupt(f"the execution database does not say which block is {name}")
+            raise Corrupt(f"the execution database has no record of the block {name}")
         return self.needed_header(found)
 
     def _body(self, block: bytes) -> bytes:
@@ -219,9 +220,9 @@ class Reader:
 def rewards_at(
     transactions: Sequence[SignedTransaction], gas_used: Sequence[int], base_fee: Wei, percentiles: Sequence[float]
 ) -> tuple[Wei, ...]:
-    """The tips at each percentile of a block's gas, in wei per gas; zeros for a block without transactions.
+    """The tips at the given percentiles of a block's gas, in wei per gas; zeros for a block without transactions.
 
-    The reward at percentile p is the lowest tip such that the transactions that pay no more used p % of the gas.
+    The tip at percentile p is the lowest one for which the transactions with at most this tip used p % of the gas.
     """
     paid = sorted(zip((one.tip(base_fee) for one in transactions), gas_used, strict=True))
     total = sum(gas_used)

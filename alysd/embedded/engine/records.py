@@ -1,7 +1,7 @@
 """The encoding of blocks and receipts in the engine's database.
 
-A body is RLP of (transactions as bytes, withdrawals); receipts are RLP of a list of the bytes that the receipts'
-trie holds. A record that does not decode raises `Corrupt`.
+A body is the RLP of (transactions as bytes, withdrawals). Receipts are the RLP of a list of receipts, each encoded
+as in the receipts' trie. A record that cannot be decoded raises `Corrupt`.
 """
 
 from collections.abc import Generator, Sequence
@@ -25,7 +25,7 @@ def encode_body(transactions: Sequence[bytes], withdrawals: Sequence[Withdrawal]
 
 
 def decode_body(data: bytes) -> tuple[tuple[bytes, ...], tuple[Withdrawal, ...]]:
-    """Decode the body of a block to the transactions' bytes and the withdrawals."""
+    """Decode the body of a block into the transactions, still encoded, and the withdrawals."""
     with _corrupt_if_malformed("body"):
         transactions, withdrawals = as_list(decode(data), 2)
         return (
@@ -35,7 +35,7 @@ def decode_body(data: bytes) -> tuple[tuple[bytes, ...], tuple[Withdrawal, ...]]
 
 
 def block_size(header: ExecutionHeader, transactions: Sequence[bytes], withdrawals: Sequence[Withdrawal]) -> int:
-    """Length of the block's RLP in bytes: it holds typed transactions as bytes and legacy ones as lists."""
+    """The length in bytes of the block's RLP, in which typed transactions are bytes and legacy ones are lists."""
     sizes = [rlp_size(len(raw)) if raw[0] < 0xC0 else len(raw) for raw in transactions]
     minted = sum(len(encode_withdrawal(withdrawal)) for withdrawal in withdrawals)
     no_ommers = 1
@@ -49,7 +49,7 @@ def read_header(data: bytes) -> ExecutionHeader:
 
 
 def encode_receipts(receipts: Sequence[bytes]) -> bytes:
-    """Encode a block's receipts, each as it stands in the receipts' trie."""
+    """Encode a block's receipts, each of which is already encoded as in the receipts' trie."""
     return encode(list(receipts))
 
 
@@ -106,10 +106,10 @@ def _created(transaction: SignedTransaction) -> EvmAddress | None:
 
 
 def _fields(item: RlpItem) -> tuple[int, list[RlpItem]]:
-    """Type and fields of a receipt: status, cumulative gas, bloom, logs (EIP-2718)."""
+    """The type and the fields of a receipt: status, cumulative gas, bloom, logs (EIP-2718)."""
     encoded = as_bytes(item)
     if not encoded:
-        raise Malformed("a receipt without bytes")
+        raise Malformed("a receipt is empty")
     kind, body = (0, encoded) if encoded[0] >= 0xC0 else (encoded[0], encoded[1:])
     return kind, as_list(decode(body), 4)
 

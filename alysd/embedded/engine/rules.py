@@ -1,6 +1,6 @@
 """The rules of a Cancun header relative to its parent, as pure functions (EIP-1559, EIP-4844).
 
-The specification checks the same in `fork.validate_header`, but its errors do not say which rule was broken.
+The specification checks the same rules in `fork.validate_header`, but its errors do not name the broken rule.
 """
 
 from alysd.errors import Refused
@@ -28,11 +28,14 @@ BLOB_GAS_TARGET = 3 * 2**17
 
 
 class BrokenRule(Refused):
-    """A payload breaks a rule of the execution layer; the message says which, with expected and found."""
+    """A payload breaks a rule of the execution layer.
+
+    The message has the rule, the expected and the found value.
+    """
 
 
 def next_base_fee(parent: ExecutionHeader) -> Wei:
-    """Wei per gas that a child of `parent` burns (EIP-1559)."""
+    """The base fee of a child of `parent`, in wei per gas (EIP-1559)."""
     target = parent.gas_limit // ELASTICITY
     fee = parent.base_fee
     if parent.gas_used > target:
@@ -46,7 +49,7 @@ def next_excess_blob_gas(parent: ExecutionHeader) -> int:
 
 
 def check_header(header: ExecutionHeader, parent: ExecutionHeader) -> None:
-    """Raise `BrokenRule` unless the header may follow `parent`; the results of the execution are not checked."""
+    """Raise `BrokenRule` unless the header can follow `parent`. Does not check the results of the execution."""
     _expect("block number", parent.number + 1, header.number)
     if header.timestamp <= parent.timestamp:
         raise BrokenRule(f"timestamp {header.timestamp} is not after the parent's {parent.timestamp}")

@@ -2,8 +2,8 @@
 # The specification is typed, but its `forks` folder is a namespace package, for which pyright sees no `py.typed`.
 """The names that the engine uses of the Ethereum Execution Layer Specification (EELS), fork Cancun.
 
-Functions that `eels.py` replaces are used through their modules: a function imported by name here would stay the
-original one.
+Functions that `eels.py` replaces have to be used through their modules. A function imported here by name would
+remain the original one.
 """
 
 import sys
@@ -20,8 +20,8 @@ from ethereum_rlp.exceptions import RLPException
 from ethereum_types.bytes import Bytes, Bytes0, Bytes32
 from ethereum_types.numeric import U64, U256, Uint
 
-# py_ecc, which the precompiles use, raises the limit to 100,000. At that depth a JSON body of nothing but brackets
-# overflows the C stack, so that one request could end the process. The specification's own limit is safe.
+# py_ecc, which the precompiles use, raises the recursion limit to 100,000. With that limit, one request whose JSON
+# body consists of brackets could overflow the C stack and end the process. The specification's own limit is safe.
 sys.setrecursionlimit(EVM_RECURSION_LIMIT)
 
 __all__ = [

@@ -1,8 +1,8 @@
 """A time limit for the specification's interpreter, which takes effect even in the middle of a transaction.
 
-The gas limit alone would allow minutes, since the interpreter executes some 0.3 million instructions per second.
-Blocks that the node builds and calls have a time budget. Blocks of other nodes have none, since their validity
-must not depend on this machine, but their execution can be interrupted.
+The gas limit alone would allow minutes, because the interpreter executes only about 0.3 million instructions per
+second. Blocks that this node builds, and calls, have a time budget. Blocks of other nodes have none, because their
+validity must not depend on the speed of this machine. Every execution can be interrupted.
 """
 
 import math
@@ -10,10 +10,13 @@ import time
 from collections.abc import Callable
 
 PAIRING_ADDRESS = (8).to_bytes(20, "big")
-"""The pairing check (EIP-197): its time grows with its input, and it cannot be interrupted."""
+"""The address of the pairing check (EIP-197), which takes long for large inputs and cannot be interrupted."""
 
 _SECONDS_PER_PAIR = 0.5
-"""Time that py_ecc takes for one pair of points on a slow machine; it costs 34,000 gas (EIP-1108)."""
+"""Time in seconds that py_ecc takes for one pair of points on a slow machine.
+
+A pair costs 34,000 gas (EIP-1108).
+"""
 
 _PAIR_BYTES = 192
 
@@ -22,7 +25,7 @@ _CHECK_EVERY = 256
 
 
 class OutOfTime(Exception):
-    """The time budget is used up. Not an `EthereumException`, so that the interpreter does not catch it."""
+    """The time budget is used up. It is not an `EthereumException`, which the interpreter would catch."""
 
 
 def never() -> None:
@@ -30,7 +33,10 @@ def never() -> None:
 
 
 class TimeBudget:
-    """Ends `seconds` after it is created, on `clock`. `interrupt` is called about every ms and may raise."""
+    """A time limit of `seconds` from its creation, on `clock`.
+
+    `interrupt` is called about once per millisecond and may raise.
+    """
 
     def __init__(
         self,
@@ -60,7 +66,7 @@ class TimeBudget:
             raise OutOfTime
 
     def precompile(self, address: bytes, size: int) -> None:
-        """Raise `OutOfTime` if the precompiled contract could take too long for `size` bytes of input."""
+        """Raise `OutOfTime` if the precompiled contract could exceed the budget with `size` bytes of input."""
         needed = size // _PAIR_BYTES * _SECONDS_PER_PAIR if address == PAIRING_ADDRESS else 0.0
         self._interrupt()
         if self.left() < needed:

@@ -1,8 +1,8 @@
 """The state that the execution of one block reads and changes: an overlay with a journal, over immutable tries.
 
-Its methods do what the functions of the specification's module `state` do (ethereum/forks/cancun/state.py);
-`eels.py` routes those functions here. The specification copies all accounts at each call of a contract. The
-journal records only overwritten values, so the cost of a revert is proportional to the changes.
+Its methods implement the functions of the specification's module `state` (ethereum/forks/cancun/state.py), which
+`eels.py` routes to them. The specification copies all accounts at each call of a contract. The journal records
+only overwritten values, so the cost of a revert is proportional to the changes.
 """
 
 from collections.abc import Callable, Mapping, MutableMapping
@@ -39,7 +39,7 @@ Value = TypeVar("Value")
 
 
 class TrieSource(Protocol):
-    """Reads trie nodes and codes; both methods raise `Corrupt` when the record is missing."""
+    """Reads trie nodes and codes. Both methods raise `Corrupt` for a missing record."""
 
     def node(self, digest: bytes) -> bytes:
         """A trie node's RLP."""
@@ -73,7 +73,7 @@ def read_account(source: TrieSource, root: bytes, address: bytes) -> AccountStat
             as_bytes(code_hash, 32),
         )
     except Malformed as error:
-        raise Corrupt(f"account {address.hex()} does not decode: {error}") from error
+        raise Corrupt(f"account {address.hex()} cannot be decoded: {error}") from error
 
 
 def read_slot(source: TrieSource, storage_root: bytes, key: bytes) -> int:
@@ -84,7 +84,7 @@ def read_slot(source: TrieSource, storage_root: bytes, key: bytes) -> int:
     try:
         return decode_integer(decode(record))
     except Malformed as error:
-        raise Corrupt(f"storage slot {key.hex()} does not decode: {error}") from error
+        raise Corrupt(f"storage slot {key.hex()} cannot be decoded: {error}") from error
 
 
 class TrieState:
@@ -169,7 +169,10 @@ class TrieState:
 
     @property
     def created_accounts(self) -> set[bytes]:
-        """Accounts that the current transaction creates; read by the specification's SELFDESTRUCT (EIP-6780)."""
+        """The accounts that the current transaction creates.
+
+        The specification's SELFDESTRUCT reads them (EIP-6780).
+        """
         return self._created
 
     # -- storage
@@ -248,7 +251,10 @@ class TrieState:
     # -- the end
 
     def finish(self) -> StateChanges:
-        """Compute the tries with all changes. No transaction may be open, and the state is not used afterwards."""
+        """Compute the tries with all changes. No transaction may be open.
+
+        The state must not be used afterwards.
+        """
         if self._points:
             raise AssertionError("a transaction is still open")
         nodes: dict[bytes, bytes] = {}
@@ -282,7 +288,8 @@ class TrieState:
         code_hash = EMPTY_CODE_HASH
         if account.code:
             code_hash = before.code_hash
-            # Code is set once, at creation, which begins by wiping the storage: else the stored hash holds.
+            # Code is set only when a contract is created, which wipes the storage first. Otherwise the hash is
+            # unchanged.
             if record is None or code_hash == EMPTY_CODE_HASH or self._wiped.get(address):
                 code_hash = keccak256(account.code)
                 codes[code_hash] = bytes(account.code)
@@ -320,7 +327,7 @@ class StateView:
 
 
 def _slot(value: U256) -> bytes:
-    """A storage slot's value as its trie holds it: empty for zero, which deletes it."""
+    """Encode a storage slot's value for the trie. Zero becomes empty bytes, which delete the entry."""
     return encode(encode_integer(int(value))) if value else b""
 
 

@@ -17,7 +17,7 @@ ZERO_ADDRESS = EvmAddress(bytes(20))
 
 @attrs.frozen
 class AccountState:
-    """An account as the state's trie holds it; one that does not exist has the value `trie_state.EMPTY_STATE`."""
+    """An account in the state's trie. An account that does not exist is `trie_state.EMPTY_STATE`."""
 
     nonce: int
     balance: Wei
@@ -36,7 +36,10 @@ class EvmLog:
 
 @attrs.frozen
 class ExecutionReceipt:
-    """The result of one transaction of a block; `contract` is the contract that it created, if any."""
+    """The result of one transaction of a block.
+
+    `contract` is the contract that the transaction created, if any.
+    """
 
     type: int
     succeeded: bool
@@ -60,7 +63,7 @@ class ExecutionBlock:
 
 @attrs.frozen
 class IncludedTransaction:
-    """A transaction of a canonical block; `first_log_index` counts the logs before its own in the block."""
+    """A transaction of a canonical block. `first_log_index` is the number of logs before it in the block."""
 
     header: ExecutionHeader
     index: int
@@ -84,7 +87,8 @@ class FoundLog:
 class CallRequest:
     """A message to execute on the state of a block without keeping its effects (eth_call, eth_estimateGas).
 
-    Without `gas` the cap is used. `max_fee` is in wei per gas; at zero the base fee is not charged, as in geth.
+    If `gas` is None, the message gets the gas cap. `max_fee` is in wei per gas; if it is zero, no base fee is
+    charged, as in geth.
     """
 
     sender: EvmAddress = ZERO_ADDRESS
@@ -99,7 +103,7 @@ class CallRequest:
 
 @attrs.frozen
 class CallResult:
-    """The result of a message: `output` is its return data or revert data, `error` geth's text if it failed."""
+    """The result of a message. `output` is its return or revert data; `error` is geth's text if it failed."""
 
     succeeded: bool
     gas_used: int
@@ -111,8 +115,8 @@ class CallResult:
 class FeeHistory:
     """Fees of a range of canonical blocks (eth_feeHistory).
 
-    `base_fees` has one entry per block and the next block's. `rewards` has for each block the tip at each
-    requested percentile, weighted by gas.
+    `base_fees` has one entry per block, and one more for the next block. `rewards` has for each block the tips at
+    the requested percentiles, weighted by gas.
     """
 
     oldest: int
@@ -123,7 +127,10 @@ class FeeHistory:
 
 @attrs.frozen
 class HeadChange:
-    """The result of a forkchoice: `removed` newest first, `added` oldest first; both empty if the head stayed."""
+    """The result of a forkchoice: `removed` blocks, newest first, and `added` blocks, oldest first.
+
+    Both are empty if the head has not changed.
+    """
 
     head: ExecutionHeader
     safe: ExecutionHeader
