@@ -73,10 +73,10 @@ class ExecutionEngine(Protocol):
         """
         ...
 
-    async def receipts(self, payload: PayloadHash, transactions: int) -> tuple[bytes, ...]:
+    async def receipts(self, payload: ExecutionPayload) -> tuple[bytes, ...]:
         """The receipts of an executed block, in order, each as the receipts' trie has it (EIP-2718).
 
-        `transactions` is the number of transactions in the block. Raises `EngineBehind` for an unknown block.
+        Raises `EngineBehind` for an unknown block.
         """
         ...
 

@@ -96,7 +96,7 @@ class EngineActor(Actor[Engine]):
         await self._request(partial(self._execute, message))
         if not payload.transactions:
             return Wei(0)
-        receipts = await self._engine.receipts(payload.block_hash, len(payload.transactions))
+        receipts = await self._engine.receipts(payload)
         # Some 30 us per transaction to prove its receipt and read its fields: too long for the event loop.
         return await trio.to_thread.run_sync(_fees, payload, receipts)
 

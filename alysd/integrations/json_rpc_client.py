@@ -54,8 +54,9 @@ class JsonRpcClient:
     """Calls one system's methods. Use as an async context manager: leaving it closes the connections.
 
     `component` names the system in errors; `unavailable` makes the error of a system that does not answer from
-    its URL and a reason; `max_response` is the largest answer in bytes; `version` is the value of `jsonrpc`;
-    `unauthorized` explains HTTP 401. `transport` stands in for the network in tests.
+    its URL and a reason; `max_response` is the largest answer in bytes unless a call allows another size;
+    `version` is the value of `jsonrpc`; `unauthorized` explains HTTP 401. `transport` replaces the network in
+    tests.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class JsonRpcClient:
             timeout=httpx.Timeout(None),  # `call` has a deadline for all of it, from connecting to the last byte
             trust_env=False,  # a proxy in the environment is not meant for the systems beside the node
             verify=url.startswith("https:"),  # loading certificates takes 50 ms
+            headers={"Accept-Encoding": "identity"},  # a compressed answer has no size until it is unpacked
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
             transport=transport,
         )
@@ -94,14 +96,14 @@ class JsonRpcClient:
         """Close all connections."""
         await self._client.aclose()
 
-    async def call(self, method: str, *params: Any, seconds: float) -> Any:
-        """Call `method` and return its result, within `seconds`.
+    async def call(self, method: str, *params: Any, seconds: float, max_response: int | None = None) -> Any:
+        """Call `method` and return its result, within `seconds`; the answer has at most `max_response` bytes.
 
         Raises the `unavailable` error when no valid answer came, `ComponentError` when the answer is an error.
         """
         try:
             with trio.fail_after(seconds):
-                status, body = await self._post(method, params)
+                status, body = await self._post(method, params, max_response or self._max_response)
                 answer = await self._decode(method, status, body)
         except trio.TooSlowError as error:
             raise self._unavailable(self._url, f"no answer to {method} within {seconds:g} s") from error
@@ -112,23 +114,25 @@ class JsonRpcClient:
             raise self._refused(method, refusal)
         return answer.get("result")
 
-    async def _post(self, method: str, params: tuple[Any, ...]) -> tuple[int, bytes]:
-        """Send a request; return the status and the body, which is read up to `max_response`."""
+    async def _post(self, method: str, params: tuple[Any, ...], most: int) -> tuple[int, bytes]:
+        """Send a request; return the status and the body, which is read up to `most` bytes as they come."""
         call = {"jsonrpc": self._version, "id": 1, "method": method, "params": params}
         request = self._client.build_request("POST", self._url, json=call)
         request.stream = _Body(request.content)
         response = await self._client.send(request, auth=await self._credentials(), stream=True)
         async with aclosing(response):
+            encoding = response.headers.get("content-encoding", "identity")
+            if encoding != "identity":
+                raise self._unavailable(self._url, f"answer to {method} is compressed ({encoding[:20]}), unasked")
             body = bytearray()
             with trio.CancelScope() as reading:
                 async for piece in response.aiter_bytes():
                     body += piece
-                    if len(body) > self._max_response:
+                    if len(body) > most:
                         # An error raised here would leave httpx's generators open; cancelled, they end themselves.
                         reading.cancel()
-            if len(body) > self._max_response:
-                reason = f"answer to {method} is larger than {self._max_response} bytes"
-                raise self._unavailable(self._url, reason)
+            if len(body) > most:
+                raise self._unavailable(self._url, f"answer to {method} is larger than {most} bytes")
             return response.status_code, bytes(body)
 
     async def _decode(self, method: str, status: int, body: bytes) -> dict[str, Any]:

@@ -106,12 +106,12 @@ class FakeEngine:
         identity = block_hash_of(payload, attributes.parent_beacon_block_root)
         return attrs.evolve(payload, block_hash=identity)
 
-    async def receipts(self, payload: PayloadHash, transactions: int) -> tuple[bytes, ...]:
+    async def receipts(self, payload: ExecutionPayload) -> tuple[bytes, ...]:
         """`transfer_receipts` for a known block."""
         await self._answer()
-        if payload not in self.blocks:
-            raise EngineBehind(payload)
-        return transfer_receipts(transactions)
+        if payload.block_hash not in self.blocks:
+            raise EngineBehind(payload.block_hash)
+        return transfer_receipts(len(payload.transactions))
 
     async def aclose(self) -> None:
         """Nothing to close."""

@@ -18,10 +18,11 @@ import trio
 
 @attrs.define
 class Reply:
-    """An HTTP answer. A `body` that is not bytes is sent as JSON."""
+    """An HTTP answer. A `body` that is not bytes is sent as JSON. `headers` come after content-length."""
 
     body: Any
     status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @attrs.define
@@ -65,7 +66,8 @@ async def serving(answer: Answer) -> AsyncGenerator[Server]:
                 server.authorizations.append(authorization)
                 reply = await answer(server.requests[-1])
                 content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
-                head = h11.Response(status_code=reply.status, headers=[("content-length", str(len(content)))])
+                headers = [("content-length", str(len(content))), *reply.headers]
+                head = h11.Response(status_code=reply.status, headers=headers)
                 for event in (head, h11.Data(data=content), h11.EndOfMessage()):
                     await stream.send_all(with_h11.send(event) or b"")
                 with_h11.start_next_cycle()

@@ -22,15 +22,15 @@ _MAX_TOPICS = 4
 _FIRST_LIST_BYTE = 0xC0
 
 
-def receipts_from_json(value: object, payload: PayloadHash, transactions: int) -> tuple[bytes, ...]:
+def receipts_from_json(value: object, payload: ExecutionPayload) -> tuple[bytes, ...]:
     """Read the answer to `eth_getBlockReceipts`; each receipt as the receipts' trie has it (EIP-2718).
 
-    Raises `Malformed` unless there is one receipt for each of the `transactions` of the block `payload`, in order.
+    Raises `Malformed` unless there is one receipt for each transaction of `payload`, in order.
     """
     receipts = list_field({"receipts": value}, "receipts", MAX_TRANSACTIONS)
-    if len(receipts) != transactions:
-        raise Malformed(f"receipts: {len(receipts)} of them for {transactions} transactions")
-    return tuple(_receipt(receipt, at, payload) for at, receipt in enumerate(receipts))
+    if len(receipts) != len(payload.transactions):
+        raise Malformed(f"receipts: {len(receipts)} of them for {len(payload.transactions)} transactions")
+    return tuple(_receipt(receipt, at, payload.block_hash) for at, receipt in enumerate(receipts))
 
 
 def encode_receipt(kind: int, status: int, cumulative: int, bloom: bytes, logs: Sequence[RlpInput]) -> bytes:

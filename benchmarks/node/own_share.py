@@ -77,8 +77,8 @@ class TimedEngine:
     ) -> ExecutionPayload:
         return await self._timed(self.engine.build_payload, head, safe, finalized, attributes)
 
-    async def receipts(self, payload: PayloadHash, transactions: int) -> tuple[bytes, ...]:
-        return await self._timed(self.engine.receipts, payload, transactions)
+    async def receipts(self, payload: ExecutionPayload) -> tuple[bytes, ...]:
+        return await self._timed(self.engine.receipts, payload)
 
     async def aclose(self) -> None:
         await self.engine.aclose()

@@ -131,7 +131,7 @@ async def test_empty_payload_is_executed_without_asking_for_receipts(autojump_cl
 class NoReceipts(Recording):
     """Fails when receipts are asked for."""
 
-    async def receipts(self, payload: PayloadHash, transactions: int) -> tuple[bytes, ...]:
+    async def receipts(self, payload: ExecutionPayload) -> tuple[bytes, ...]:
         raise AssertionError("asked for the receipts of an empty block")
 
 
@@ -170,7 +170,7 @@ def two_transfers(payload: ExecutionPayload) -> ExecutionPayload:
 class Liar(Willing):
     """States 500,000 times the gas that the second transaction used."""
 
-    async def receipts(self, payload: PayloadHash, transactions: int) -> tuple[bytes, ...]:
+    async def receipts(self, payload: ExecutionPayload) -> tuple[bytes, ...]:
         return (transfer_receipts(1)[0], encode_receipt(0, 1, 21_000 + 21_000 * 500_000, bytes(256), []))
 
 

@@ -176,11 +176,13 @@ async def test_empty_block_has_no_receipts(tmp_path: Path, opens: Opens) -> None
     async with opens(tmp_path) as engine:
         genesis = await engine.genesis_hash()
         payload = await add(engine, genesis, 10, genesis)
-        assert await engine.receipts(payload.block_hash, 0) == ()
+        assert await engine.receipts(payload) == ()
 
 
 async def test_receipts_of_an_unknown_block_are_not_made_up(tmp_path: Path, opens: Opens) -> None:
     """Fees of nothing must not be paid."""
     async with opens(tmp_path) as engine:
+        genesis = await engine.genesis_hash()
+        payload = await add(engine, genesis, 10, genesis)
         with pytest.raises(EngineBehind):
-            await engine.receipts(NOWHERE, 1)
+            await engine.receipts(attrs.evolve(payload, block_hash=NOWHERE))

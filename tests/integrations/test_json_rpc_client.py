@@ -1,7 +1,10 @@
 """The client of systems beside the node: whatever comes back, it is a result or an error with a name."""
 
+import gzip
+from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
 import trio
 
@@ -10,6 +13,8 @@ from alysd.integrations.json_rpc_client import IN_PLACE, JsonRpcClient
 from alysd.testing.http_server import Reply, refusal, result, serving
 
 SECONDS = 5.0
+BOMB = gzip.compress(b'{"result": "' + bytes(100_000) * 200 + b'"}')
+PIECE = 64 * 1024
 
 
 async def call(reply: Reply, max_response: int = 2**20) -> Any:
@@ -70,6 +75,7 @@ async def test_an_error_in_an_odd_form_is_an_error_still(error: Any) -> None:
         (Reply([1, 2], 200), "no JSON-RPC answer"),
         (Reply({"result": 5}, 302), "HTTP 302"),
         (Reply({"result": "x" * 200_000}, 200), "larger than 200000 bytes"),
+        (Reply(BOMB, 200, (("content-encoding", "gzip"),)), "is compressed (gzip), unasked"),
     ],
 )
 async def test_what_is_no_answer_is_unavailability(reply: Reply, words: str) -> None:
@@ -109,3 +115,32 @@ async def test_after_a_failure_the_next_call_is_served() -> None:
         with pytest.raises(ComponentError):
             await client.call("ping", seconds=SECONDS)
         assert await client.call("ping", seconds=SECONDS) == 1
+
+
+class Endless(httpx.AsyncByteStream):
+    """A body without an end; `pieces` counts what was read of it."""
+
+    pieces = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            await trio.lowlevel.checkpoint()  # as reading from a socket does
+            self.pieces += 1
+            yield b" " * PIECE
+
+
+async def test_an_answer_is_bounded_while_it_is_read() -> None:
+    """An answer of 100 MB took 437 MB of memory before it was refused."""
+    body = Endless()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        assert request.headers["accept-encoding"] == "identity"
+        return httpx.Response(200, stream=body)
+
+    transport = httpx.MockTransport(answer)
+    async with JsonRpcClient("x", "http://127.0.0.1:1", BitcoinUnavailable, transport=transport) as client:
+        with pytest.raises(BitcoinUnavailable, match="larger than 200000 bytes"):
+            await client.call("ping", seconds=SECONDS, max_response=200_000)
+        assert body.pieces == 200_000 // PIECE + 1
+        with pytest.raises(BitcoinUnavailable, match="larger than 1048576 bytes"):
+            await client.call("ping", seconds=SECONDS)

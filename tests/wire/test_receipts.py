@@ -15,6 +15,7 @@ from alysd.wire.rlp import encode
 from alysd.wire.trie import indexed_root
 
 PAYLOAD = make_payload(transactions=(b"\x01", b"\x02"), receipts_root=indexed_root(transfer_receipts(2)))
+ONE = attrs.evolve(PAYLOAD, transactions=PAYLOAD.transactions[:1])
 BLOOM = bytes(255) + b"\x01"
 LOG = {"address": "0x" + "aa" * 20, "topics": ["0x" + "01" * 32, "0x" + "02" * 32], "data": "0x0304"}
 
@@ -35,7 +36,7 @@ def receipt(index: int, cumulative: int, **changes: Any) -> dict[str, Any]:
 
 def test_receipts_are_encoded_as_in_the_trie() -> None:
     answer = [receipt(0, 21_000), receipt(1, 42_000)]
-    assert receipts_from_json(answer, PAYLOAD.block_hash, 2) == transfer_receipts(2)
+    assert receipts_from_json(answer, PAYLOAD) == transfer_receipts(2)
     assert proven_gas(transfer_receipts(2), PAYLOAD) == (21_000, 21_000)
 
 
@@ -43,7 +44,7 @@ def test_type_status_bloom_and_logs_are_part_of_a_receipt() -> None:
     answer = [receipt(0, 9, type="0x2", status="0x0", logs=[LOG], logsBloom="0x" + BLOOM.hex())]
     log = [b"\xaa" * 20, [b"\x01" * 32, b"\x02" * 32], b"\x03\x04"]
     expected = b"\x02" + encode([b"", b"\x09", BLOOM, [log]])
-    assert receipts_from_json(answer, PAYLOAD.block_hash, 1) == (expected,)
+    assert receipts_from_json(answer, ONE) == (expected,)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_type_status_bloom_and_logs_are_part_of_a_receipt() -> None:
 def test_receipts_of_something_else_are_refused(answer: object, words: str) -> None:
     """A client that answers for its own branch would make this node's fees differ from everybody's."""
     with pytest.raises(Malformed, match=words):
-        receipts_from_json(answer, PAYLOAD.block_hash, 2)
+        receipts_from_json(answer, PAYLOAD)
 
 
 @pytest.mark.parametrize(
@@ -116,4 +117,4 @@ RECEIPT: st.SearchStrategy[Any] = st.fixed_dictionaries({}, optional=dict.fromke
 def test_any_json_is_read_or_malformed(value: object) -> None:
     """An error of any other type would crash the actor for what a client said."""
     with pytest.raises(Malformed):
-        receipts_from_json(value, PAYLOAD.block_hash, 1)
+        receipts_from_json(value, ONE)

@@ -82,14 +82,14 @@ class EmbeddedEngine:
         await self.set_forkchoice(head, safe, finalized)
         return await self._run(self._chain.build, head, attributes, self._pending, self._builder)
 
-    async def receipts(self, payload: PayloadHash, transactions: int) -> tuple[bytes, ...]:
-        """The receipts of the `transactions` of a block, in order, each as the receipts' trie has it.
+    async def receipts(self, payload: ExecutionPayload) -> tuple[bytes, ...]:
+        """The receipts of a block, in order, each as the receipts' trie has it.
 
         Raises `EngineBehind` when the block is not known or has another number of transactions.
         """
-        found = await self._run(self._chain.reader.trie_receipts, payload)
-        if found is None or len(found) != transactions:
-            raise EngineBehind(payload)
+        found = await self._run(self._chain.reader.trie_receipts, payload.block_hash)
+        if found is None or len(found) != len(payload.transactions):
+            raise EngineBehind(payload.block_hash)
         return found
 
     def on_head(self, watcher: Callable[[HeadChange], None]) -> Callable[[], None]:

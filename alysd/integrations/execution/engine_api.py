@@ -16,6 +16,7 @@ from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.units import Height
 from alysd.types.verdict import Invalid, Syncing, Valid, Verdict
+from alysd.wire.block_ssz import MAX_ENCODED_BYTES
 from alysd.wire.engine_json import (
     attributes_to_json,
     block_from_json,
@@ -32,9 +33,20 @@ T = TypeVar("T")
 
 COMPONENT = "execution client"
 
-MAX_RESPONSE = 128 * 1024 * 1024
-"""Bytes of an answer. The largest are receipts: 60 million gas pay for 160,000 empty logs (375 gas each), at some
-420 bytes of JSON each. A bound below that would let one transaction keep the node from importing its block."""
+MAX_RESPONSE = 1024 * 1024
+"""Bytes of an answer without payload and receipts. The largest is a block with the hashes of its transactions, 70
+bytes each: a block of 60 million gas has at most 2,900 of them."""
+
+MAX_PAYLOAD_RESPONSE = 2 * MAX_ENCODED_BYTES + MAX_RESPONSE
+"""Bytes of the answer with a built payload: two hex digits for each byte of the largest block."""
+
+RECEIPT_BYTES_PER_GAS = 2
+"""Bytes of JSON per unit of gas, at most: an empty log costs 375 gas (Yellow Paper, appendix G) and has some 420
+bytes; a byte of its data costs 8 gas and has 2. A smaller bound would let one transaction keep the node from
+importing its block."""
+
+RECEIPT_BYTES = 4 * 1024
+"""Bytes of JSON of one receipt without its logs, at most; about 1,300 with geth and EthereumJS."""
 
 CLOSE_SECONDS = 1.0
 """For closing connections, which takes milliseconds; nothing that a shutdown waits for depends on it."""
@@ -128,25 +140,27 @@ class EngineApiClient:
         await trio.sleep(self._deadlines.fill)
         method = "engine_getPayloadV3"
         left = max(0.0, until - trio.current_time())
-        built = await self._engine.call(method, to_hex(identity), seconds=left)
+        built = await self._engine.call(method, to_hex(identity), seconds=left, max_response=MAX_PAYLOAD_RESPONSE)
         return await trio.to_thread.run_sync(self._read, method, built_payload_from_json, built)
 
-    async def receipts(self, payload: PayloadHash, transactions: int) -> tuple[bytes, ...]:
-        """The receipts of the `transactions` of an executed block, in order, each as the receipts' trie has it.
+    async def receipts(self, payload: ExecutionPayload) -> tuple[bytes, ...]:
+        """The receipts of an executed block, in order, each as the receipts' trie has it.
 
         EthereumJS has receipts only of its head's chain, and finds them by number alone: it is made to follow the
         block first. The next forkchoice update, which follows every import, sets its head right if need be.
         """
-        method = "eth_getBlockReceipts"
-        receipts = await self._eth.call(method, to_hex(payload), seconds=self._deadlines.receipts)
+        method, block = "eth_getBlockReceipts", payload.block_hash
+        most = MAX_RESPONSE + RECEIPT_BYTES * len(payload.transactions) + RECEIPT_BYTES_PER_GAS * payload.gas_used
+        ask = partial(self._eth.call, method, seconds=self._deadlines.receipts, max_response=most)
+        receipts = await ask(to_hex(block))
         if receipts is None:
             # In this order: EthereumJS does not find a block that it built itself until it follows it.
-            await self._update(payload, NO_HASH, NO_HASH, None, self._deadlines.forkchoice)
-            number = await self._lookup(payload)
+            await self._update(block, NO_HASH, NO_HASH, None, self._deadlines.forkchoice)
+            number = await self._lookup(block)
             if number is None:
-                raise EngineBehind(payload)
-            receipts = await self._eth.call(method, hex(number), seconds=self._deadlines.receipts)
-        read = partial(receipts_from_json, payload=payload, transactions=transactions)
+                raise EngineBehind(block)
+            receipts = await ask(hex(number))
+        read = partial(receipts_from_json, payload=payload)
         return await trio.to_thread.run_sync(self._read, method, read, receipts)
 
     async def aclose(self) -> None:

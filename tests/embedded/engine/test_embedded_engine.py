@@ -68,7 +68,7 @@ async def test_a_block_goes_round(engine: EmbeddedEngine, pool: Offered) -> None
     payload = await make(engine)
     assert await engine.knows(payload.block_hash)
     assert not await engine.knows(PayloadHash(b"\x99" * 32))
-    receipts = await engine.receipts(payload.block_hash, 2)
+    receipts = await engine.receipts(payload)
     assert proven_gas(receipts, payload) == (21_000, 21_016)
     assert engine.chain_id == 7
 
@@ -80,9 +80,9 @@ async def test_what_is_not_known_is_said(engine: EmbeddedEngine) -> None:
     with pytest.raises(EngineBehind):
         await engine.build_payload(nowhere, base, base, attributes(engine.reader.head()))
     with pytest.raises(EngineBehind):
-        await engine.receipts(nowhere, 0)
+        await engine.receipts(attrs.evolve(genesis_payload(genesis()), block_hash=nowhere))
     with pytest.raises(EngineBehind):
-        await engine.receipts(base, 3)
+        await engine.receipts(attrs.evolve(genesis_payload(genesis()), transactions=(b"\x02",) * 3))
 
 
 async def test_a_refused_payload_has_its_reason(engine: EmbeddedEngine) -> None:

@@ -17,7 +17,7 @@ from alysd.integrations.json_rpc_client import JsonRpcClient
 from alysd.testing.engine import transfer_receipts
 from alysd.testing.virtual_time import VirtualClock
 from alysd.timing import Timing
-from alysd.types.block import PayloadAttributes
+from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, PayloadHash
 from alysd.types.verdict import Invalid, Valid
 from alysd.wire.engine_json import payload_to_json
@@ -236,6 +236,11 @@ async def test_answer_that_is_none_is_unavailable(response: httpx.Response, word
         await Server({"engine_newPayloadV3": response}).client().new_payload(PAYLOAD, ROOT)
 
 
+def of_transfers(count: int) -> ExecutionPayload:
+    """The payload with so many transactions."""
+    return attrs.evolve(PAYLOAD, transactions=PAYLOAD.transactions[:1] * count, gas_used=21_000 * count)
+
+
 def receipts(count: int) -> list[dict[str, Any]]:
     """Receipts of transfers."""
     common = {"blockHash": "0x" + PAYLOAD.block_hash.hex(), "logsBloom": "0x" + "00" * 256, "logs": list[Any]()}
@@ -254,7 +259,7 @@ def receipts(count: int) -> list[dict[str, Any]]:
 async def test_receipts_are_those_of_the_block() -> None:
     """By hash: by number it could be another branch's block."""
     server = Server({"eth_getBlockReceipts": receipts(2)})
-    assert await server.client().receipts(PAYLOAD.block_hash, 2) == transfer_receipts(2)
+    assert await server.client().receipts(of_transfers(2)) == transfer_receipts(2)
     assert server.requests[0]["params"] == ["0x" + PAYLOAD.block_hash.hex()]
 
 
@@ -272,7 +277,7 @@ async def test_client_without_receipts_by_hash_is_made_to_follow_and_asked_by_nu
             "engine_forkchoiceUpdatedV3": {"payloadStatus": VALID, "payloadId": None},
         }
     )
-    assert await server.client().receipts(PAYLOAD.block_hash, 1) == transfer_receipts(1)
+    assert await server.client().receipts(of_transfers(1)) == transfer_receipts(1)
     assert server.requests[1]["params"][0]["headBlockHash"] == "0x" + PAYLOAD.block_hash.hex()
     assert server.requests[3]["params"] == ["0x7"]
 
@@ -284,7 +289,31 @@ async def test_receipts_of_an_unknown_block() -> None:
         {"eth_getBlockReceipts": None, "eth_getBlockByHash": None, "engine_forkchoiceUpdatedV3": unknown}
     )
     with pytest.raises(EngineBehind):
-        await server.client().receipts(PAYLOAD.block_hash, 1)
+        await server.client().receipts(of_transfers(1))
+
+
+@pytest.mark.parametrize(
+    ("most", "accepted"), [(1024 * 1024 + 4096 + 2 * 21_000, True), (1024 * 1024 + 4096 + 2 * 21_000 + 1, False)]
+)
+async def test_receipts_may_be_as_long_as_the_gas_pays_for(most: int, accepted: bool) -> None:
+    """A client that answers with 100 MB for one transfer would hold up the node's other calls for seconds."""
+    body = json.dumps({"id": 1, "result": receipts(1)})
+    padded = httpx.Response(200, content=body + " " * (most - len(body)))
+    client = Server({"eth_getBlockReceipts": padded}).client()
+    if accepted:
+        assert await client.receipts(of_transfers(1)) == transfer_receipts(1)
+    else:
+        with pytest.raises(EngineUnavailable, match=f"larger than {most - 1} bytes"):
+            await client.receipts(of_transfers(1))
+
+
+async def test_a_verdict_is_short() -> None:
+    """Only a payload and receipts may be long."""
+    body = json.dumps({"id": 1, "result": VALID | {"validationError": "x" * 2**20}})
+    with pytest.raises(EngineUnavailable, match="larger than 1048576 bytes"):
+        await (
+            Server({"engine_newPayloadV3": httpx.Response(200, content=body)}).client().new_payload(PAYLOAD, ROOT)
+        )
 
 
 async def test_closing_ends_all_views() -> None:
@@ -295,7 +324,7 @@ async def test_closing_ends_all_views() -> None:
     with pytest.raises(RuntimeError, match="closed"):
         await patient.genesis_hash()
     with pytest.raises(RuntimeError, match="closed"):
-        await patient.receipts(PAYLOAD.block_hash, 1)
+        await patient.receipts(of_transfers(1))
 
 
 async def test_closing_works_in_a_cancelled_scope() -> None:
