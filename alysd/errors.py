@@ -18,6 +18,7 @@
     ├─ Corrupt               stored data is damaged: stop the node
     └─ UserError             a mistake in a configuration or a command: print it without stack trace
        ├─ ConfigError
+       ├─ DataMismatch       database and signing guard do not belong together
        ├─ DataFolderInUse
        ├─ WrongChain         the data folder or the execution client belongs to another chain
        └─ AddressInUse
@@ -31,6 +32,12 @@ from enum import IntEnum
 from types import MappingProxyType
 
 import attrs
+
+RESTORE_DATABASE = (
+    "stop the node and put back the folder `chain` of its data folder from a backup, but not `signing-guard`; "
+    'docs/operating.md, "Backups", says how'
+)
+"""The advice in errors about a damaged database of the node."""
 
 
 class AlysError(Exception):
@@ -130,7 +137,7 @@ class StoreError(AlysError):
 
 
 class Corrupt(AlysError):
-    """Stored data is damaged: it differs from what was written. The node stops."""
+    """Stored data is damaged: it differs from what was written. The node stops, and a person has to restore it."""
 
 
 class UserError(AlysError):
@@ -139,6 +146,10 @@ class UserError(AlysError):
 
 class ConfigError(UserError):
     """A configuration value is invalid. The message names the file, the key, the value and what is allowed."""
+
+
+class DataMismatch(UserError):
+    """The database and the signing guard of a data folder do not belong together, or one is missing."""
 
 
 class DataFolderInUse(UserError):
@@ -188,7 +199,7 @@ HANDLING: Mapping[type[AlysError], Handling] = MappingProxyType({
     EngineBehind: Handling("dependency", RpcCode.INTERNAL_ERROR, 1),
     ComponentError: Handling("dependency", RpcCode.INTERNAL_ERROR, 1),
     StoreError: Handling("resource exhaustion", RpcCode.INTERNAL_ERROR, 1),
-    Corrupt: Handling("resource exhaustion", RpcCode.INTERNAL_ERROR, 1, fatal=True),
+    Corrupt: Handling("resource exhaustion", RpcCode.INTERNAL_ERROR, 2, fatal=True),
     UserError: Handling("configuration", RpcCode.INTERNAL_ERROR, 2, fatal=True),
 })  # fmt: skip
 """The handling of each branch of the tree. A class without a row is handled like its nearest base class."""

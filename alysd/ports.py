@@ -135,8 +135,11 @@ class Signer(Protocol):
         """The authority's BLS public key, 48 bytes."""
         ...
 
-    async def approve(self, slot: Slot, block: BlockHash, message: bytes) -> BlsSignature:
-        """Record (slot, block) on disk, synced, then sign `message`. Raises `WouldDoubleSign`."""
+    async def approve(self, slot: Slot, block: BlockHash, lock: Slot, message: bytes) -> BlsSignature:
+        """Record (slot, block, lock) on disk, synced, then sign `message`. Raises `WouldDoubleSign`.
+
+        `lock` is the slot of the newest approved block that the node has stored.
+        """
         ...
 
 

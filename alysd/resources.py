@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
+from alysd.consensus.aura import slot_at
 from alysd.errors import ConfigError
 from alysd.integrations.clock import SystemClock
-from alysd.integrations.lmdb_store import LmdbStore
-from alysd.integrations.signing import GuardedSigner
+from alysd.integrations.node_data import NodeData
 from alysd.integrations.tracing import NoTracing, open_tracing
 from alysd.ports import Clock, ExecutionEngine, Signer, Store, Tracing
 from alysd.timing import Timing
@@ -60,30 +60,31 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
     async with AsyncExitStack() as stack:
         tracing = await trio.to_thread.run_sync(open_tracing, config.tracing)
         stack.push_async_callback(tracing.aclose)
-        folder = config.storage.path
-        store = await trio.to_thread.run_sync(LmdbStore.open, folder / "chain", genesis.block, genesis.state)
-        stack.callback(store.close)
-        signer = await trio.to_thread.run_sync(_signer, valid)
-        timing = Timing(genesis.context.spec.slot_seconds)
+        clock, timing = SystemClock(), Timing(genesis.context.spec.slot_seconds)
+        now = slot_at(clock.time(), genesis.context.spec.slot_seconds)
+        data = await trio.to_thread.run_sync(data_of(valid).open, now)
+        stack.callback(data.store.close)
         execution = await _execution(valid, timing)
         stack.push_async_callback(_close_engine, execution.engine, timing)
         yield NodeResources(
             context=genesis.context,
             genesis=genesis.block,
-            clock=SystemClock(),
-            store=store,
+            clock=clock,
+            store=data.store,
             engine=execution.engine,
             sync_engine=execution.sync_engine,
             embedded=execution.embedded,
-            signer=signer,
+            signer=data.signer,
             tracing=tracing,
         )
 
 
-def _signer(valid: ValidNode) -> GuardedSigner | None:
-    if valid.authority_secret is None:
-        return None
-    return GuardedSigner.open(valid.authority_secret, valid.config.storage.path / "signing-guard")
+def data_of(valid: ValidNode) -> NodeData:
+    """The data folder of a node, not opened yet."""
+    genesis = valid.genesis
+    return NodeData(
+        valid.config.storage.path, genesis.context.spec.name, genesis.block, genesis.state, valid.authority_secret
+    )
 
 
 @attrs.frozen

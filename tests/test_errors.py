@@ -12,6 +12,7 @@ from alysd.errors import (
     HANDLING,
     AddressInUse,
     AlysError,
+    Corrupt,
     Handling,
     Malformed,
     NotNow,
@@ -76,7 +77,7 @@ def test_every_class_of_the_tree_has_each_column() -> None:
         how = row(error)
         assert FailureKind(how.kind)
         assert how.rpc_code in RpcCode
-        assert how.exit_status == (2 if issubclass(error, UserError) else 1)
+        assert how.exit_status == (2 if issubclass(error, UserError | Corrupt) else 1), "2: a person has to act"
         assert not (how.refusal and how.fatal), error
         for base in error.__mro__[1:]:
             if issubclass(base, AlysError):

@@ -6,13 +6,17 @@ import attrs
 import pytest
 
 from alysd.config.chain_spec import load_chain_spec
+from alysd.config.key_file import write_key_file
 from alysd.config.load import load_config
 from alysd.config.model import AlysConfig
+from alysd.errors import ConfigError, WrongChain
 from alysd.integrations.bls import public_key
+from alysd.integrations.data_folder import claim
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.resources import open_resources
 from alysd.testing.chain import authority_secret
 from alysd.types.chain_spec import ChainSpec
+from alysd.types.hashes import BlockHash
 from alysd.types.units import Height
 from alysd.validation import validate_node
 
@@ -77,3 +81,30 @@ async def test_a_follower_runs_a_chain_of_any_quorum_without_key_or_guard(
     async with open_resources(validate_node(without, many)) as resources:
         assert (resources.signer, resources.role) == (None, "follower")
     assert not (config.storage.path / "signing-guard").exists()
+
+
+async def test_a_folder_of_another_chain_is_refused_before_anything_is_opened(
+    configured: tuple[AlysConfig, ChainSpec],
+) -> None:
+    """The node would write into another chain's database."""
+    config, spec = configured
+    config.storage.path.mkdir()
+    claim(config.storage.path, "other", BlockHash(b"\x07" * 32))
+    with pytest.raises(WrongChain, match="belongs to chain other"):
+        async with open_resources(validate_node(config, spec)):
+            raise AssertionError("it opened")
+    assert [path.name for path in config.storage.path.iterdir()] == ["chain.json"]
+
+
+async def test_a_wrong_key_leaves_no_guard_that_locks_the_right_one_out(
+    configured: tuple[AlysConfig, ChainSpec], tmp_path: Path
+) -> None:
+    config, spec = configured
+    wrong = tmp_path / "wrong.key"
+    write_key_file(wrong, "bls", authority_secret(7), public_key(authority_secret(7)).hex())
+    other = attrs.evolve(config, chain=attrs.evolve(config.chain, authority_key_file=wrong))
+    with pytest.raises(ConfigError, match="is none of the 1 authorities"):
+        validate_node(other, spec)
+    assert not config.storage.path.exists()
+    async with open_resources(validate_node(config, spec)) as parts:
+        assert parts.signer is not None

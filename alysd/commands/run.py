@@ -25,11 +25,10 @@ def run(args: argparse.Namespace) -> int:
     from alysd.nurseries import SystemFailed
 
     valid = load_configuration(args)
-    config, context = valid.config, valid.genesis.context
+    config = valid.config
     ConsoleLog.set_up(config.logging, sys.stdout)
     try:
-        with DataFolder.open(config.storage.path) as folder:
-            folder.claim(context.spec.name, context.genesis)
+        with DataFolder.open(config.storage.path):
             from alysd.node import run_node
 
             trio.run(run_node, valid, begun)

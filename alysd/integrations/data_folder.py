@@ -1,21 +1,30 @@
-"""Locks the node's data folder, and records to which chain it belongs."""
+"""Locks the node's data folder, and records to which chain it belongs.
+
+The record is written last when a node is set up in a new folder: a folder with this record has had a database, and
+a signing guard if its node is an authority (`consensus.stored_data`).
+"""
 
 import fcntl
 import json
 import os
+import re
 import time
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
-from alysd.errors import ConfigError, Corrupt, DataFolderInUse, WrongChain
-from alysd.types.hashes import BlockHash
+import attrs
+
+from alysd.errors import ConfigError, Corrupt, DataFolderInUse, StoreError, WrongChain
+from alysd.integrations.durable import replace_file
+from alysd.types.hashes import BlockHash, displayed
 from alysd.wire.json_input import parse_json
 
 LOCK_FILE = "lock"
 CHAIN_FILE = "chain.json"
 _MAX_FILE_BYTES = 4096  # both files hold one short line of JSON
+_GENESIS = re.compile("[0-9a-f]{64}")
 
 
 class DataFolder:
@@ -54,20 +63,6 @@ class DataFolder:
             raise ConfigError(f'storage.path = "{path}": cannot be written: {error.strerror}') from None
         return cls(path, lock)
 
-    def claim(self, chain: str, genesis: BlockHash) -> None:
-        """Record the chain at the first use of the folder; later raise `WrongChain` if it is another one."""
-        file = self.path / CHAIN_FILE
-        try:
-            found = _read_chain(file)
-        except FileNotFoundError:
-            self._write_chain(file, {"chain": chain, "genesis": genesis.hex()})
-            return
-        if found["genesis"] != genesis.hex():
-            raise WrongChain(
-                f"{self.path} belongs to chain {found['chain']} (genesis {found['genesis'][:8]}), "
-                f"not to {chain} (genesis {genesis.hex()[:8]})\nset storage.path to another folder"
-            )
-
     def close(self) -> None:
         """Unlock the folder."""
         os.close(self._lock)
@@ -80,17 +75,36 @@ class DataFolder:
     ) -> None:
         self.close()
 
-    def _write_chain(self, file: Path, identity: dict[str, str]) -> None:
-        """Write a temporary file, sync and rename it, so that the chain file is never incomplete."""
-        beside = file.with_suffix(".new")
-        try:
-            with beside.open("w") as out:
-                json.dump(identity, out)
-                out.flush()
-                os.fsync(out.fileno())
-            beside.rename(file)
-        except OSError as error:
-            raise ConfigError(f'storage.path = "{self.path}": cannot be written: {error.strerror}') from None
+
+def is_claimed(folder: Path, chain: str, genesis: BlockHash) -> bool:
+    """Whether a node of this chain has been set up in the folder.
+
+    Raises `WrongChain` if the folder belongs to another chain, `Corrupt` if its chain file is damaged.
+    """
+    found = _read_chain(folder / CHAIN_FILE)
+    if found is None:
+        return False
+    if found.genesis != genesis:
+        raise WrongChain(
+            f"{folder} belongs to chain {found.chain} (genesis {displayed(found.genesis)}), "
+            f"not to {chain} (genesis {displayed(genesis)})\nset storage.path to another folder"
+        )
+    return True
+
+
+def claim(folder: Path, chain: str, genesis: BlockHash) -> None:
+    """Record the chain of the folder, after everything else in it has been set up. Raises `ConfigError`."""
+    text = json.dumps({"chain": chain, "genesis": genesis.hex()})
+    try:
+        replace_file(folder / CHAIN_FILE, text.encode())
+    except OSError as error:
+        raise ConfigError(f'storage.path = "{folder}": cannot be written: {error.strerror}') from None
+
+
+@attrs.frozen
+class _Chain:
+    chain: str
+    genesis: BlockHash
 
 
 def _owner(content: bytes) -> str:
@@ -107,16 +121,23 @@ def _owner(content: bytes) -> str:
     return f"process {pid} (alysd, started {when})"
 
 
-def _read_chain(file: Path) -> dict[str, str]:
-    """Read a chain file. Raises `FileNotFoundError`, or `Corrupt` if the content is invalid."""
-    with file.open("rb") as stored:
-        data = stored.read(_MAX_FILE_BYTES)
+def _read_chain(file: Path) -> _Chain | None:
+    """Read a chain file; None if there is none. Raises `Corrupt` for anything else than a chain file."""
     try:
-        document: object = parse_json(data)
-    except ValueError:
-        document = None
-    identity = cast("dict[str, object]", document if isinstance(document, dict) else {})
-    chain, genesis = identity.get("chain"), identity.get("genesis")
-    if not isinstance(chain, str) or not isinstance(genesis, str):
-        raise Corrupt(f"{file} does not say which chain the folder belongs to: restore the folder from a backup")
-    return {"chain": chain, "genesis": genesis}
+        with file.open("rb") as stored:
+            document: object = parse_json(stored.read(_MAX_FILE_BYTES))
+        identity = cast("dict[str, object]", document if isinstance(document, dict) else {})
+        chain, genesis = identity.get("chain"), identity.get("genesis")
+        if isinstance(chain, str) and isinstance(genesis, str) and _GENESIS.fullmatch(genesis):
+            return _Chain(chain, BlockHash(bytes.fromhex(genesis)))
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
+    except (ValueError, IsADirectoryError):
+        pass  # said below
+    except OSError as error:
+        raise StoreError(f"{file} cannot be read: {error.strerror}") from error
+    raise Corrupt(
+        f"{file} does not say which chain the folder belongs to: put back this file from a backup of the folder"
+    )

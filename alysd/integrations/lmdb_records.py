@@ -1,7 +1,7 @@
 """Transactions over named LMDB tables whose records have checksums.
 
-Reading a damaged record raises `Corrupt`. Every write is one synced transaction. A lock runs one transaction at a
-time: LMDB isolates readers and the writer, but its map may grow only while no transaction is open.
+Reading a damaged record raises `Corrupt`. Every write is one synced transaction. Reads and one write run at the
+same time, since LMDB gives each transaction its own snapshot. Only while the map grows no transaction may be open.
 """
 
 import threading
@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 import attrs
 import lmdb
 
-from alysd.errors import Corrupt, StoreError
+from alysd.errors import RESTORE_DATABASE, ConfigError, Corrupt, StoreError
+from alysd.integrations.durable import sync_folder
+from alysd.integrations.lmdb_file import check_file
 from alysd.wire.records import seal, unseal
 
 Result = TypeVar("Result")
@@ -49,28 +51,53 @@ class Transaction:
                 for key, record in cursor.iternext():
                     yield bytes(key), unseal(table, bytes(key), bytes(record))
 
+    def scan_back(self, table: str) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over keys and values in descending order, from the last key."""
+        with self.lmdb.cursor(self.tables[table]) as cursor:
+            for key, record in cursor.iterprev():
+                yield bytes(key), unseal(table, bytes(key), bytes(record))
+
+    def count(self, table: str) -> int:
+        """The number of keys of a table, as LMDB counts them."""
+        entries: int = self.lmdb.stat(self.tables[table])["entries"]
+        return entries
+
 
 class Records:
     """An open LMDB environment. The methods are thread-safe; do not call them in the event loop."""
 
     def __init__(self, environment: lmdb.Environment, tables: Sequence[str]) -> None:
         self._environment = environment
-        self._lock = threading.Lock()
         self._tables = {table: environment.open_db(table.encode()) for table in tables}
+        self._write_lock = threading.Lock()
+        self._gate = threading.Condition()
+        self._readers = 0
+        self._closed_to_readers = False
+
+    @classmethod
+    def find(cls, folder: Path, tables: Sequence[str]) -> "Records | None":
+        """Open the environment in `folder`; None if there is none. Raises the errors of `open`, and `Corrupt`."""
+        with _store_errors(folder):
+            return cls.open(folder, tables) if check_file(folder) else None
 
     @classmethod
     def open(cls, folder: Path, tables: Sequence[str], map_bytes: int = FIRST_MAP_BYTES) -> "Records":
-        """Open the environment in `folder`, or create it. Raises `StoreError` when the disk fails."""
-        try:
+        """Open the environment in `folder`, or create it.
+
+        Raises `ConfigError` when the folder cannot be accessed, and `StoreError` when the disk fails.
+        """
+        with _store_errors(folder):
+            new = not folder.is_dir()
             folder.mkdir(parents=True, exist_ok=True)
             environment = lmdb.open(str(folder), map_size=map_bytes, max_dbs=len(tables), lock=True)
+            if new:
+                sync_folder(folder)  # LMDB syncs the content of its new files, not their names
+                sync_folder(folder.parent)
             return cls(environment, tables)
-        except (lmdb.Error, OSError) as error:
-            raise StoreError(f"cannot open the database in {folder}: {error}") from error
 
     def read(self, work: Callable[[Transaction], Result]) -> Result:
         """Run `work` in a read transaction, on one snapshot, and return its result."""
-        with self._lock, _store_errors(), self._environment.begin() as txn:
+        with _store_errors(), self._reading(), self._environment.begin() as txn:
             return work(Transaction(txn, self._tables))
 
     def write(self, work: Callable[[Transaction], None]) -> None:
@@ -78,28 +105,63 @@ class Records:
 
         `work` runs again when the map was full and has been doubled.
         """
-        with self._lock, _store_errors():
+        with self._write_lock, _store_errors():
             while True:
                 try:
                     with self._environment.begin(write=True) as txn:
                         work(Transaction(txn, self._tables))
                 except lmdb.MapFullError:
-                    self._environment.set_mapsize(2 * self._environment.info()["map_size"])
+                    with self._no_readers():
+                        self._environment.set_mapsize(2 * self._environment.info()["map_size"])
                 else:
                     return
 
     def close(self) -> None:
         """Close the environment. All committed transactions are on disk already."""
-        with self._lock:
+        with self._write_lock, self._no_readers():
             self._environment.close()
+
+    @contextmanager
+    def _reading(self) -> Generator[None]:
+        with self._gate:
+            self._gate.wait_for(lambda: not self._closed_to_readers)
+            self._readers += 1
+        try:
+            yield
+        finally:
+            with self._gate:
+                self._readers -= 1
+                self._gate.notify_all()
+
+    @contextmanager
+    def _no_readers(self) -> Generator[None]:
+        """Wait for the current readers, and let new ones wait while the block runs."""
+        with self._gate:
+            self._closed_to_readers = True
+            self._gate.wait_for(lambda: self._readers == 0)
+        try:
+            yield
+        finally:
+            with self._gate:
+                self._closed_to_readers = False
+                self._gate.notify_all()
+
+
+_NO_ACCESS = (FileExistsError, NotADirectoryError, PermissionError, lmdb.ReadonlyError)
 
 
 @contextmanager
-def _store_errors() -> Generator[None]:
-    """Convert LMDB's errors to `Corrupt` and `StoreError`. A failed transaction does not change the database."""
+def _store_errors(folder: Path | None = None) -> Generator[None]:
+    """Convert LMDB's errors to `Corrupt` and `StoreError`. A failed transaction does not change the database.
+
+    While the database in `folder` is opened, a file or folder that cannot be accessed is a `ConfigError`.
+    """
+    place = "the database" if folder is None else f"the database in {folder}"
     try:
         yield
-    except lmdb.CorruptedError as error:
-        raise Corrupt(f"the database is damaged: {error}; restore the data folder from a backup") from error
-    except lmdb.Error as error:
-        raise StoreError(f"the database cannot be used: {error}") from error
+    except (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.VersionMismatchError) as error:
+        raise Corrupt(f"{place} is damaged: {error}: {RESTORE_DATABASE}") from error
+    except (lmdb.Error, OSError) as error:
+        if folder is not None and isinstance(error, _NO_ACCESS):
+            raise ConfigError(f"{place} cannot be accessed: {error}") from None
+        raise StoreError(f"{place} cannot be used: {error}") from error

@@ -1,14 +1,6 @@
 """The node's own database in LMDB: blocks, the chain's state after each, and the list of canonical blocks.
 
-    blocks      block hash                                   -> the signed block, SSZ
-    states      height (8, BE) | hash                        -> the chain's state after the block
-    changes     height (8, BE) | hash | table's name "|" key -> the block's new value; empty for a deletion
-    canonical   height (8, BE)                               -> block hash
-    meta        "genesis", "final", "format"
-
-There is also one LMDB table per table of `types.tables`, with the same name and the entries as of the last final
-block. The transaction that makes blocks final applies their changes to these tables, and deletes the changes of
-abandoned branches.
+`lmdb_layout` describes its tables, `lmdb_check` what is checked when it is opened.
 """
 
 from collections.abc import Sequence
@@ -16,29 +8,16 @@ from contextlib import ExitStack
 from itertools import takewhile
 from pathlib import Path
 
-from alysd.errors import ConfigError, Corrupt, Malformed, WrongChain
+from alysd.errors import RESTORE_DATABASE, Corrupt, Malformed
+from alysd.integrations.lmdb_check import check_chain, check_format, check_genesis, is_empty
+from alysd.integrations.lmdb_layout import BLOCK_KEY_BYTES, ENTRIES, FORMAT, STATE, TABLES, height_key, state_key
 from alysd.integrations.lmdb_records import FIRST_MAP_BYTES, Records, Transaction
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, ExecutedBlock, ForkChoiceChange, StoredChain
-from alysd.types.hashes import BlockHash, displayed, sha256
-from alysd.types.tables import SHAPES, Entry, EntryChange, Table
-from alysd.types.units import Height
+from alysd.types.hashes import BlockHash, displayed
+from alysd.types.tables import Entry, EntryChange, Table
+from alysd.types.units import Height, Slot
 from alysd.wire.block_ssz import decode_block, encode_block
-from alysd.wire.records import CHECKSUM_BYTES, record_codec, unseal
-
-TABLES = ("blocks", "states", "changes", "canonical", "meta", *(table.value for table in Table))
-
-STATE = record_codec(ChainState)
-ENTRIES = {table: record_codec(shape.value) for table, shape in SHAPES.items()}
-
-VERSION = 2
-"""The version of the tables' contents. A new field in a record, such as `ChainState`, needs no new version."""
-
-FORMAT = f"{VERSION}-{sha256('; '.join(codec.layout for codec in (STATE, *ENTRIES.values())).encode()).hex()[:8]}"
-"""The format recorded in the database: the version, and a digest of the record layouts."""
-
-_BLOCK_KEY_BYTES = 40
-"""The length of the prefix, height and hash, of the keys of a block's state and changes."""
 
 
 class LmdbStore:
@@ -51,18 +30,38 @@ class LmdbStore:
     def open(
         cls, folder: Path, genesis: SignedBlock, state: ChainState, map_bytes: int = FIRST_MAP_BYTES
     ) -> "LmdbStore":
-        """Open the database in `folder`. A new database is created with the genesis block.
-
-        Raises `WrongChain` when the database has another genesis block, `ConfigError` when it has another format,
-        and `StoreError` when the disk fails.
-        """
+        """Open the database in `folder`, or create it with the genesis block. Raises the errors of `find`."""
+        found = cls.find(folder, genesis)
+        if found is not None:
+            return found
         records = Records.open(folder, TABLES, map_bytes)
+        with ExitStack() as unless_it_is_written:
+            unless_it_is_written.callback(records.close)
+            records.write(lambda txn: _put_genesis(txn, genesis, state))
+            unless_it_is_written.pop_all()
+        return cls(records)
+
+    @classmethod
+    def find(cls, folder: Path, genesis: SignedBlock) -> "LmdbStore | None":
+        """Open the database in `folder` and check it; None if no chain was ever written to it.
+
+        Raises `WrongChain` when the database has another genesis block, `ConfigError` when it has another format
+        or cannot be accessed, `Corrupt` when it is damaged, and `StoreError` when the disk fails.
+        """
+        records = Records.find(folder, TABLES)
+        if records is None:
+            return None
         with ExitStack() as unless_it_is_ours:
             unless_it_is_ours.callback(records.close)
-            if records.read(lambda txn: _is_new(txn, folder)):
-                records.write(lambda txn: _put_genesis(txn, genesis, state))
-            else:
-                records.read(lambda txn: _check_genesis(txn, folder, genesis))
+            if records.read(is_empty):
+                return None
+
+            def check(txn: Transaction) -> None:
+                check_format(txn, folder)
+                check_genesis(txn, folder, genesis.hash)
+                check_chain(txn, folder, genesis.hash)
+
+            records.read(check)
             unless_it_is_ours.pop_all()
         return cls(records)
 
@@ -76,12 +75,12 @@ class LmdbStore:
                 _put_changes(txn, executed)
             if placement.canonical:
                 # The new branch may be shorter (a proof made it win): remove canonical heights above its head.
-                for key, _ in list(txn.scan("canonical", _height_key(Height(head.height + 1)))):
+                for key, _ in list(txn.scan("canonical", height_key(Height(head.height + 1)))):
                     txn.delete("canonical", key)
             for height, block in placement.canonical:
-                txn.put("canonical", _height_key(height), block)
+                txn.put("canonical", height_key(height), block)
             _settle_changes(txn, old.height, final.height)
-            txn.put("meta", b"final", _state_key(final))
+            txn.put("meta", b"final", state_key(final))
 
         self._records.write(write)
 
@@ -94,16 +93,20 @@ class LmdbStore:
 
         def read(txn: Transaction) -> StoredChain:
             final = _final(txn)
-            states = [_state(txn, _height_key(final.last_final_height) + final.last_final)]
-            above = _height_key(Height(final.last_final_height + 1))
+            states = [_state(txn, height_key(final.last_final_height) + final.last_final)]
+            above = height_key(Height(final.last_final_height + 1))
             states.extend(STATE.decode(value) for _, value in txn.scan("states", above))
             changes: dict[BlockHash, list[EntryChange]] = {}
-            for key, value in txn.scan("changes", _height_key(Height(final.height + 1))):
+            for key, value in txn.scan("changes", height_key(Height(final.height + 1))):
                 block, change = _read_change(key, value)
                 changes.setdefault(block, []).append(change)
             return StoredChain(tuple(states), final.hash, {block: tuple(each) for block, each in changes.items()})
 
         return self._records.read(read)
+
+    def newest_slot(self) -> Slot:
+        """The slot of the newest stored block on any branch that is not abandoned; 0 for the genesis block."""
+        return max(state.slot for state in self.load_chain().states)
 
     def final_entries(self, table: Table, keys: Sequence[bytes]) -> tuple[Entry | None, ...]:
         """The entries of `table` under `keys`, in order, as of the last final block; None for a missing entry."""
@@ -121,22 +124,20 @@ class LmdbStore:
     def block_by_height(self, height: Height) -> SignedBlock | None:
         """The canonical block at `height`, or None."""
         found = self.canonical_range(height, 1)
-        return found[0] if found and found[0].block.height == height else None
+        return found[0] if found else None
 
     def canonical_range(self, start: Height, count: int) -> tuple[SignedBlock, ...]:
         """At most `count` canonical blocks from `start` upwards, read from one snapshot."""
 
         def read(txn: Transaction) -> tuple[SignedBlock, ...]:
             blocks: list[SignedBlock] = []
-            for _, value in txn.scan("canonical", _height_key(start)):
+            for key, value in txn.scan("canonical", height_key(start)):
                 if len(blocks) == count:
                     break
+                height = start + len(blocks)
                 block = _block(txn, BlockHash(value))
-                if block is None:
-                    raise Corrupt(
-                        f"the canonical block {displayed(value)} is not in the database: "
-                        "stop the node and restore its data folder from a backup"
-                    )
+                if block is None or block.block.height != height or key != height_key(Height(height)):
+                    raise Corrupt(f"the canonical block {height} is not in the database: {RESTORE_DATABASE}")
                 blocks.append(block)
             return tuple(blocks)
 
@@ -147,45 +148,21 @@ class LmdbStore:
         self._records.close()
 
 
-def _is_new(txn: Transaction, folder: Path) -> bool:
-    """Whether the database is empty. Raises `ConfigError` for a database of another format."""
-    record = txn.lmdb.get(b"format", db=txn.tables["meta"])
-    if record is None:
-        return txn.get("meta", b"genesis") is None
-    # In format 1 the record had no checksum.
-    found = bytes(record) if len(record) <= CHECKSUM_BYTES else unseal("meta", b"format", bytes(record))
-    if found != FORMAT.encode():
-        raise ConfigError(
-            f"the database in {folder} has format {found.decode(errors='replace')}, this version of alysd uses "
-            f"format {FORMAT}: use the version that made it, or set storage.path to a new folder"
-        )
-    return False
-
-
-def _check_genesis(txn: Transaction, folder: Path, genesis: SignedBlock) -> None:
-    found = txn.get("meta", b"genesis") or b""
-    if found != genesis.hash:
-        raise WrongChain(
-            f"the database in {folder} belongs to the chain with genesis {displayed(found)}, "
-            f"the configured chain has genesis {displayed(genesis.hash)}: use another data folder for this chain"
-        )
-
-
 def _put_genesis(txn: Transaction, genesis: SignedBlock, state: ChainState) -> None:
     _put_block(txn, genesis, state)
-    txn.put("canonical", _height_key(state.height), genesis.hash)
-    txn.put("meta", b"final", _state_key(state))
+    txn.put("canonical", height_key(state.height), genesis.hash)
+    txn.put("meta", b"final", state_key(state))
     txn.put("meta", b"genesis", genesis.hash)
     txn.put("meta", b"format", FORMAT.encode())
 
 
 def _put_block(txn: Transaction, signed: SignedBlock, state: ChainState) -> None:
     txn.put("blocks", signed.hash, encode_block(signed))
-    txn.put("states", _state_key(state), STATE.encode(state))
+    txn.put("states", state_key(state), STATE.encode(state))
 
 
 def _put_changes(txn: Transaction, executed: ExecutedBlock) -> None:
-    start = _state_key(executed.state)
+    start = state_key(executed.state)
     for change in executed.changes:
         value = b"" if change.value is None else ENTRIES[change.table].encode(change.value)
         txn.put("changes", start + change.table.value.encode() + b"|" + change.key, value)
@@ -193,11 +170,11 @@ def _put_changes(txn: Transaction, executed: ExecutedBlock) -> None:
 
 def _settle_changes(txn: Transaction, old: Height, final: Height) -> None:
     """Apply the changes of the new final blocks, by height, and delete all changes up to that height."""
-    above = _height_key(Height(final + 1))
-    settled = takewhile(lambda record: record[0] < above, txn.scan("changes", _height_key(Height(old + 1))))
+    above = height_key(Height(final + 1))
+    settled = takewhile(lambda record: record[0] < above, txn.scan("changes", height_key(Height(old + 1))))
     for key, value in list(settled):
-        if txn.get("canonical", key[:8]) == key[8:_BLOCK_KEY_BYTES]:
-            name, _, entry = key[_BLOCK_KEY_BYTES:].partition(b"|")
+        if txn.get("canonical", key[:8]) == key[8:BLOCK_KEY_BYTES]:
+            name, _, entry = key[BLOCK_KEY_BYTES:].partition(b"|")
             if value:
                 txn.put(name.decode(), entry, value)
             else:
@@ -206,9 +183,9 @@ def _settle_changes(txn: Transaction, old: Height, final: Height) -> None:
 
 
 def _read_change(key: bytes, value: bytes) -> tuple[BlockHash, EntryChange]:
-    name, _, entry = key[_BLOCK_KEY_BYTES:].partition(b"|")
+    name, _, entry = key[BLOCK_KEY_BYTES:].partition(b"|")
     table = Table(name.decode())
-    return BlockHash(key[8:_BLOCK_KEY_BYTES]), EntryChange(
+    return BlockHash(key[8:BLOCK_KEY_BYTES]), EntryChange(
         table, entry, ENTRIES[table].decode(value) if value else None
     )
 
@@ -222,7 +199,7 @@ def _state(txn: Transaction, key: bytes) -> ChainState:
     if record is None:
         raise Corrupt(
             f"the database has no chain state under the key {key.hex() or 'of the final block'}: "
-            "stop the node and restore its data folder from a backup"
+            f"{RESTORE_DATABASE}"
         )
     return STATE.decode(record)
 
@@ -234,15 +211,9 @@ def _block(txn: Transaction, block: BlockHash) -> SignedBlock | None:
     try:
         signed = decode_block(data)
     except Malformed as error:
-        raise Corrupt(f"the block stored as {displayed(block)} cannot be decoded: {error}") from error
+        words = f"the block stored as {displayed(block)} cannot be decoded: {error}: {RESTORE_DATABASE}"
+        raise Corrupt(words) from error
     if signed.hash != block:
-        raise Corrupt(f"the block stored as {displayed(block)} has the hash {displayed(signed.hash)}")
+        words = f"the block stored as {displayed(block)} has the hash {displayed(signed.hash)}"
+        raise Corrupt(f"{words}: {RESTORE_DATABASE}")
     return signed
-
-
-def _height_key(height: Height) -> bytes:
-    return height.to_bytes(8, "big")
-
-
-def _state_key(state: ChainState) -> bytes:
-    return _height_key(state.height) + state.hash

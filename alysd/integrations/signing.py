@@ -11,8 +11,9 @@ import trio
 
 from alysd.errors import WouldDoubleSign
 from alysd.integrations import bls
-from alysd.integrations.signing_guard import SignedSlot, read_guard, write_guard
+from alysd.integrations.signing_guard import read_guard, write_guard
 from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, BlsSignature, displayed
+from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
 
 
@@ -39,7 +40,7 @@ class GuardedSigner:
         key = bls.public_key(secret)
         last = read_guard(guard, key)
         if last is None:
-            last = SignedSlot(key, Slot(0), ZERO_HASH)
+            last = SignedSlot(key, Slot(0), ZERO_HASH, Slot(0))
             write_guard(guard, last)
         return cls(secret, guard, last)
 
@@ -53,26 +54,28 @@ class GuardedSigner:
         """The slot of the last signature; 0 before the first."""
         return self._last.slot
 
-    async def approve(self, slot: Slot, block: BlockHash, message: bytes) -> BlsSignature:
-        """Write (slot, block) to the guard, synced, then sign `message` in a worker thread. Takes some 5 ms.
+    async def approve(self, slot: Slot, block: BlockHash, lock: Slot, message: bytes) -> BlsSignature:
+        """Write (slot, block, lock) to the guard, synced, then sign `message` in a worker thread. Takes some 5 ms.
 
+        `lock` is the slot of the newest approved block that is stored; `block` builds on it.
         The same block in the same slot may be signed again. Raises `WouldDoubleSign` when the guard forbids the
         signature and `StoreError` when the guard cannot be written; in both cases nothing is signed.
         """
-        return await trio.to_thread.run_sync(self._approve, slot, block, message, limiter=self._one_at_a_time)
+        record = SignedSlot(self._last.key, slot, block, lock)
+        return await trio.to_thread.run_sync(self._approve, record, message, limiter=self._one_at_a_time)
 
-    def _approve(self, slot: Slot, block: BlockHash, message: bytes) -> BlsSignature:
-        if slot < self._last.slot:
+    def _approve(self, record: SignedSlot, message: bytes) -> BlsSignature:
+        slot, block, last = record.slot, record.block, self._last
+        if slot < last.slot:
             raise WouldDoubleSign(
-                f"slot {slot} is before slot {self._last.slot}, the last slot in which this key has signed"
+                f"slot {slot} is before slot {last.slot}, the last slot in which this key has signed"
             )
-        if slot == self._last.slot and block != self._last.block:
+        if slot == last.slot and block != last.block:
             raise WouldDoubleSign(
-                f"slot {slot}: this key has already signed block {displayed(self._last.block)} in this slot, "
+                f"slot {slot}: this key has already signed block {displayed(last.block)} in this slot, "
                 f"so it must not sign {displayed(block)}"
             )
-        if slot > self._last.slot:
-            record = SignedSlot(self._last.key, slot, block)
+        if slot > last.slot:
             write_guard(self._guard, record)
             self._last = record
         return bls.sign(self._secret, message)

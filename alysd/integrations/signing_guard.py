@@ -1,40 +1,33 @@
-"""The signing guard: a file, separate from the database, that records the last signature of a key.
+"""The signing guard: a file, separate from the database, that records the last approval of a key.
 
 The file is text, so that an operator can read it. The last line is a checksum, which detects damage:
 
-    alysd signing guard 1
+    alysd signing guard 2
     key 8f31…
     slot 891234567
     block 5d11…
+    lock 891234566
     check 02ab…
+
+Format 1 has no lock. The slot stands in for it: the database must contain the block that was signed.
 """
 
-import os
 import re
 from pathlib import Path
 
-import attrs
-
 from alysd.errors import Corrupt, StoreError
+from alysd.integrations.durable import replace_file
 from alysd.types.hashes import BlockHash, BlsPublicKey, sha256
+from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
 
 _MAX_BYTES = 1024
-"""The maximum number of bytes to read. A guard takes about 300; a longer file is not a guard."""
+"""The maximum number of bytes to read. A guard takes about 320; a longer file is not a guard."""
 
 _FORM = re.compile(
-    r"(alysd signing guard 1\nkey ([0-9a-f]{96})\nslot ([0-9]{1,20})\nblock ([0-9a-f]{64})\n)"
-    r"check ([0-9a-f]{64})\n"
+    r"(alysd signing guard [12]\nkey ([0-9a-f]{96})\nslot ([0-9]{1,20})\nblock ([0-9a-f]{64})\n"
+    r"(?:lock ([0-9]{1,20})\n)?)check ([0-9a-f]{64})\n"
 )
-
-
-@attrs.frozen
-class SignedSlot:
-    """The last signature of `key`, which was for `block` in `slot`."""
-
-    key: BlsPublicKey
-    slot: Slot
-    block: BlockHash
 
 
 def read_guard(path: Path, key: BlsPublicKey) -> SignedSlot | None:
@@ -47,20 +40,24 @@ def read_guard(path: Path, key: BlsPublicKey) -> SignedSlot | None:
             text = file.read(_MAX_BYTES).decode("ascii", errors="replace")
     except FileNotFoundError:
         return None
+    except IsADirectoryError:
+        raise Corrupt(f"the signing guard {path} is a folder: move it away, then run `alysd recover`") from None
     except OSError as error:
         raise StoreError(f"cannot read the signing guard {path}: {error.strerror}") from error
     found = _FORM.fullmatch(text)
-    if found is None or sha256(found[1].encode()).hex() != found[5]:
+    if found is None or sha256(found[1].encode()).hex() != found[6]:
         raise Corrupt(
-            f"the signing guard {path} is damaged, and without it this key could sign twice in one slot: stop the "
-            f"node, wait for at least one slot after its last signature, then remove the file"
+            f"the signing guard {path} is damaged, and without it this key could sign twice in one slot: "
+            "move the file away, then run `alysd recover`"
         )
     if found[2] != key.hex():
         raise Corrupt(
             f"the signing guard {path} belongs to the key {found[2]}, but this node's key is {key.hex()}: "
             "use the data folder of this key"
         )
-    return SignedSlot(key, Slot(int(found[3])), BlockHash(bytes.fromhex(found[4])))
+    return SignedSlot(
+        key, Slot(int(found[3])), BlockHash(bytes.fromhex(found[4])), Slot(int(found[5] or found[3]))
+    )
 
 
 def write_guard(path: Path, record: SignedSlot) -> None:
@@ -68,20 +65,10 @@ def write_guard(path: Path, record: SignedSlot) -> None:
 
     Raises `StoreError` when the disk fails.
     """
-    text = f"alysd signing guard 1\nkey {record.key.hex()}\nslot {record.slot}\nblock {record.block.hex()}\n"
+    text = f"alysd signing guard 2\nkey {record.key.hex()}\nslot {record.slot}\nblock {record.block.hex()}\n"
+    text += f"lock {record.lock}\n"
     text += f"check {sha256(text.encode()).hex()}\n"
-    fresh = path.with_name(path.name + ".new")
     try:
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        # The rename is on disk only after its folder has been synced.
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_file(path, text.encode())
     except OSError as error:
         raise StoreError(f"cannot write the signing guard {path}: {error.strerror}") from error

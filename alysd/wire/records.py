@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar, get_type_hints
 
 import attrs
 
-from alysd.errors import Corrupt
+from alysd.errors import RESTORE_DATABASE, Corrupt
 from alysd.types.hashes import BitcoinHash, BlockHash, EvmAddress, PayloadHash
 from alysd.types.units import Gwei, Height, Sat, Slot, Wei
 
@@ -112,8 +112,7 @@ def unseal(table: str, key: bytes, record: bytes) -> bytes:
     value, checksum = record[:-CHECKSUM_BYTES], record[-CHECKSUM_BYTES:]
     if checksum != _checksum(table, key, value):
         raise Corrupt(
-            f"the record {key.hex()} of the table {table} in the node's database is damaged: "
-            "stop the node and restore its data folder from a backup"
+            f"the record {key.hex()} of the table {table} in the node's database is damaged: {RESTORE_DATABASE}"
         )
     return value
 

@@ -122,7 +122,7 @@ class BlockProduction:
         block = Block(tip.head.hash, slot, payload, auxpow_header=work)
         self._enter(ProductionStep.SIGNING)
         with self.tracing.span("sign"):
-            signed = await self._approve(block)
+            signed = await self._approve(block, tip.head.slot)
         self._enter(ProductionStep.IMPORTING)
         with self.tracing.span("import"):
             await self.block_import.ask(ImportBlock(signed), seconds=self.timing.slot_ask)
@@ -140,11 +140,11 @@ class BlockProduction:
             log(WorkNotIncluded(str(error)))
             return None
 
-    async def _approve(self, block: Block) -> SignedBlock:
+    async def _approve(self, block: Block, lock: Slot) -> SignedBlock:
         # In a thread, because hashing a full block takes some milliseconds. (Signing takes one, in the signer.)
         identity = await trio.to_thread.run_sync(block_hash, block)
         message = approval_message(self.context.genesis, identity)
-        signature = await self.signer.approve(block.slot, identity, message)
+        signature = await self.signer.approve(block.slot, identity, lock, message)
         own = self.signer.public_key
         signers = tuple(key == own for key in self.federation.authorities)
         return SignedBlock(identity, block, Approvals(signers, signature))

@@ -14,7 +14,6 @@ from alysd.errors import AddressInUse, StoreError
 from alysd.integrations.data_folder import DataFolder
 from alysd.nurseries import SystemFailed
 from alysd.testing.config_files import CONF
-from alysd.types.hashes import BlockHash
 
 
 class FakeNode(types.ModuleType):
@@ -77,18 +76,6 @@ def test_a_failure_is_logged_by_its_root(
     assert run(FakeNode(error)) == 1
     (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (line["event"], line["level"], line["error"]) == ("failed", "critical", "StoreError: disk full")
-
-
-def test_a_folder_of_another_chain_is_refused_before_anything_starts(
-    run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The node would write into another chain's database."""
-    with DataFolder.open(tmp_path / "data") as folder:
-        folder.claim("other", BlockHash(b"\x07" * 32))
-    node = FakeNode()
-    assert run(node) == 2
-    assert node.given == ()
-    assert "belongs to chain other" in capsys.readouterr().err
 
 
 def test_a_folder_in_use_is_refused(run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

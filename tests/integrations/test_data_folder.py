@@ -1,5 +1,6 @@
 """One node a data folder, one chain a data folder."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from alysd.errors import ConfigError, Corrupt, DataFolderInUse, WrongChain
-from alysd.integrations.data_folder import CHAIN_FILE, LOCK_FILE, DataFolder
-from alysd.types.hashes import BlockHash
+from alysd.errors import ConfigError, Corrupt, DataFolderInUse, StoreError, WrongChain
+from alysd.integrations.data_folder import CHAIN_FILE, LOCK_FILE, DataFolder, claim, is_claimed
+from alysd.types.hashes import BlockHash, displayed
 
 HERE = BlockHash(bytes.fromhex("3f2a91c0") + bytes(28))
 THERE = BlockHash(bytes.fromhex("7c11e0aa") + bytes(28))
@@ -102,24 +103,73 @@ def test_a_full_disk_at_start_is_said_and_lets_go_of_the_lock(
 
 def test_a_folder_stays_with_its_chain(tmp_path: Path) -> None:
     """Blocks of two chains would be mixed in one database."""
-    with DataFolder.open(tmp_path) as folder:
-        folder.claim("alys-dev", HERE)
-        folder.claim("alys-dev", HERE)
-        with pytest.raises(WrongChain) as caught:
-            folder.claim("other", THERE)
-    assert "belongs to chain alys-dev (genesis " in str(caught.value)
-    assert "not to other (genesis " in str(caught.value)
-    with DataFolder.open(tmp_path) as folder, pytest.raises(WrongChain):
-        folder.claim("alys-dev", THERE)
+    assert not is_claimed(tmp_path, "alys-dev", HERE)
+    claim(tmp_path, "alys-dev", HERE)
+    assert is_claimed(tmp_path, "alys-dev", HERE)
+    with pytest.raises(WrongChain) as caught:
+        is_claimed(tmp_path, "other", THERE)
+    assert f"belongs to chain alys-dev (genesis {displayed(HERE)}), not" in str(caught.value)
+    assert f"not to other (genesis {displayed(THERE)})" in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"chain": "x"}', b'{"chain": 1, "genesis": "x"}', b"[" * 4096])
+def test_the_claim_is_on_disk_before_its_name_and_the_name_before_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut could leave an empty file, or take the name away again."""
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def watched_fsync(descriptor: int) -> None:
+        steps.append("sync folder" if os.fstat(descriptor).st_mode & 0o040000 else "sync file")
+        fsync(descriptor)
+
+    def watched_replace(self: Path, target: Path) -> Path:
+        steps.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(Path, "replace", watched_replace)
+    claim(tmp_path, "alys-dev", HERE)
+    assert steps == ["sync file", "rename", "sync folder"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b'{"chain": "x"}',
+        b'{"chain": 1, "genesis": "x"}',
+        b'{"chain": "x", "genesis": "x"}',
+        b"[" * 4096,
+    ],
+)
 def test_a_chain_file_that_does_not_read_back_stops_the_node(tmp_path: Path, content: bytes) -> None:
     """The node would guess, and perhaps overwrite another chain's blocks."""
-    with DataFolder.open(tmp_path) as folder:
-        (tmp_path / CHAIN_FILE).write_bytes(content)
-        with pytest.raises(Corrupt, match="does not say which chain"):
-            folder.claim("alys-dev", HERE)
+    (tmp_path / CHAIN_FILE).write_bytes(content)
+    with pytest.raises(Corrupt, match="does not say which chain"):
+        is_claimed(tmp_path, "alys-dev", HERE)
+
+
+def test_a_folder_in_the_place_of_the_chain_file_stops_the_node(tmp_path: Path) -> None:
+    """It ended in a stack trace."""
+    (tmp_path / CHAIN_FILE).mkdir()
+    with pytest.raises(Corrupt, match="does not say which chain"):
+        is_claimed(tmp_path, "alys-dev", HERE)
+
+
+@pytest.mark.parametrize(("number", "error"), [(errno.EACCES, ConfigError), (errno.EIO, StoreError)])
+def test_a_chain_file_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+) -> None:
+    """The folder would count as new."""
+
+    def refuse(*args: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(error, match=f"chain.json cannot be read: {os.strerror(number)}"):
+        is_claimed(tmp_path, "alys-dev", HERE)
 
 
 def test_a_claim_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +179,6 @@ def test_a_claim_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pyt
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with DataFolder.open(tmp_path) as folder, pytest.raises(ConfigError, match="No space left on device"):
-        folder.claim("alys-dev", HERE)
+    with pytest.raises(ConfigError, match="No space left on device"):
+        claim(tmp_path, "alys-dev", HERE)
     assert not (tmp_path / CHAIN_FILE).exists()

@@ -4,7 +4,6 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 
-import attrs
 import lmdb
 import pytest
 
@@ -12,34 +11,13 @@ from alysd.errors import ConfigError, Corrupt, StoreError, WrongChain
 from alysd.integrations import lmdb_store
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.testing.chain import ChainHand, chain_spec
-from alysd.types.block import Block, SignedBlock
-from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ForkChoiceChange
+from alysd.types.block import SignedBlock
+from alysd.types.chain import ExecutedBlock
 from alysd.types.hashes import BlockHash
 from alysd.types.tables import EntryChange, Proof, Table
-from alysd.types.units import Height, Slot
-from alysd.wire.block_ssz import block_hash
+from alysd.types.units import Height
 from alysd.wire.records import seal
-
-HAND = ChainHand.of(chain_spec())
-
-
-def child(parent: ChainState, slot: int, **changes: object) -> tuple[SignedBlock, ChainState]:
-    """A block on `parent` and a state after it; nobody judges it here."""
-    height = Height(parent.height + 1)
-    payload = attrs.evolve(HAND.genesis.block.payload, block_number=height, timestamp=2 * slot)
-    block = Block(parent.hash, Slot(slot), payload)
-    signed = SignedBlock(block_hash(block), block, HAND.genesis.approvals)
-    state = attrs.evolve(parent, hash=signed.hash, parent_hash=parent.hash, height=height, slot=Slot(slot))
-    return signed, attrs.evolve(state, **changes)
-
-
-def placement(
-    state: ChainState, *canonical: ChainState, final: ChainState = HAND.genesis_state
-) -> ForkChoiceChange:
-    """The head moves to `state`, with `canonical` newly on its branch."""
-    return ForkChoiceChange(
-        Forkchoice(state, final, final), tuple((each.height, each.hash) for each in canonical), 0
-    )
+from tests.integrations.stored_blocks import HAND, child, placement
 
 
 @pytest.fixture
@@ -145,9 +123,9 @@ def test_a_disk_that_refuses_is_a_store_error_and_changes_nothing(
     assert store.load_chain().states == (HAND.genesis_state,)
 
 
-def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "chain").write_text("a file is in the way")
-    with pytest.raises(StoreError, match="cannot open the database"):
+    with pytest.raises(ConfigError, match="chain cannot be accessed: .*File exists"):
         LmdbStore.open(tmp_path / "chain", HAND.genesis, HAND.genesis_state)
 
 
@@ -191,14 +169,13 @@ def test_a_record_with_a_flipped_bit_is_named_and_never_served(tmp_path: Path, t
     raw(folder, table, key, bytes([record[0] ^ 1]) + record[1:])
 
     def read_all(store: LmdbStore) -> None:
-        store.load_chain()
         store.block_by_height(Height(1))
         store.final_entries(Table.PROOFS, (b"\x01" * 32,))
 
-    words = f"{key.hex()} of the table {table} .*restore its data folder from a backup"
+    words = f"{key.hex()} of the table {table} .*put back the folder `chain` of its data folder"
     with (
-        closing(LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)) as store,
         pytest.raises(Corrupt, match=words),
+        closing(LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)) as store,
     ):
         read_all(store)
 
@@ -217,20 +194,20 @@ def test_a_record_that_stands_under_another_key_is_damage(tmp_path: Path) -> Non
 def test_what_is_missing_or_wrong_behind_a_good_checksum_is_named_too(tmp_path: Path) -> None:
     folder = tmp_path / "chain"
     signed = proven(folder)
-    height, other = (7).to_bytes(8, "big"), HAND.genesis.hash
-    raw(folder, "canonical", height, seal("canonical", height, bytes(32)))
+    other = HAND.genesis.hash
     raw(folder, "blocks", other, seal("blocks", other, b"\0" * 40))
     raw(folder, "blocks", signed.hash, seal("blocks", signed.hash, lmdb_store.encode_block(HAND.genesis)))
-    raw(folder, "meta", b"final", None)
     with closing(LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)) as store:
-        with pytest.raises(Corrupt, match="is not in the database"):
-            store.block_by_height(Height(7))
         with pytest.raises(Corrupt, match="cannot be decoded"):
             store.block_by_hash(other)
         with pytest.raises(Corrupt, match="has the hash"):
             store.block_by_hash(signed.hash)
-        with pytest.raises(Corrupt, match="of the final block"):
-            store.load_chain()
+    raw(folder, "blocks", other, None)
+    with (
+        closing(LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)) as store,
+        pytest.raises(Corrupt, match="the canonical block 0 is not in the database"),
+    ):
+        store.block_by_height(Height(0))
 
 
 @pytest.mark.parametrize("record", [b"1", seal("meta", b"format", b"3")])

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from alysd.errors import Corrupt, Malformed, StoreError, WouldDoubleSign
 from alysd.integrations import bls, signing
 from alysd.integrations.signing import GuardedSigner
-from alysd.integrations.signing_guard import SignedSlot, read_guard
+from alysd.integrations.signing_guard import read_guard
 from alysd.types.hashes import BlockHash, BlsSignature
+from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
 
 SECRET = (12345).to_bytes(32, "big")
@@ -31,37 +32,37 @@ async def test_an_approval_is_the_keys_signature(guard: Path) -> None:
     signer = GuardedSigner.open(SECRET, guard)
     assert signer.public_key == bls.public_key(SECRET)
     assert signer.last_slot == 0
-    signature = await signer.approve(Slot(7), ONE, MESSAGE)
+    signature = await signer.approve(Slot(7), ONE, Slot(0), MESSAGE)
     assert bls.verify_aggregate([signer.public_key], MESSAGE, signature)
     assert signer.last_slot == 7
 
 
 async def test_a_slot_has_one_block(guard: Path) -> None:
     signer = GuardedSigner.open(SECRET, guard)
-    first = await signer.approve(Slot(7), ONE, MESSAGE)
+    first = await signer.approve(Slot(7), ONE, Slot(0), MESSAGE)
     with pytest.raises(
         WouldDoubleSign, match=f"slot 7: this key has already signed block {'01' * 32} in this slot"
     ):
-        await signer.approve(Slot(7), OTHER, MESSAGE)
-    assert await signer.approve(Slot(7), ONE, MESSAGE) == first
+        await signer.approve(Slot(7), OTHER, Slot(0), MESSAGE)
+    assert await signer.approve(Slot(7), ONE, Slot(0), MESSAGE) == first
 
 
 async def test_an_earlier_slot_is_never_signed_even_a_skipped_one(guard: Path) -> None:
     signer = GuardedSigner.open(SECRET, guard)
-    await signer.approve(Slot(7), ONE, MESSAGE)
+    await signer.approve(Slot(7), ONE, Slot(0), MESSAGE)
     for slot in (6, 0):
         with pytest.raises(WouldDoubleSign, match=f"slot {slot} is before slot 7"):
-            await signer.approve(Slot(slot), ONE, MESSAGE)
+            await signer.approve(Slot(slot), ONE, Slot(0), MESSAGE)
 
 
 async def test_a_restart_remembers(guard: Path) -> None:
     """The database may be restored from a backup; the guard is not part of it."""
-    await GuardedSigner.open(SECRET, guard).approve(Slot(7), ONE, MESSAGE)
+    await GuardedSigner.open(SECRET, guard).approve(Slot(7), ONE, Slot(0), MESSAGE)
     signer = GuardedSigner.open(SECRET, guard)
     with pytest.raises(WouldDoubleSign):
-        await signer.approve(Slot(7), OTHER, MESSAGE)
-    await signer.approve(Slot(7), ONE, MESSAGE)
-    await signer.approve(Slot(8), OTHER, MESSAGE)
+        await signer.approve(Slot(7), OTHER, Slot(0), MESSAGE)
+    await signer.approve(Slot(7), ONE, Slot(0), MESSAGE)
+    await signer.approve(Slot(8), OTHER, Slot(0), MESSAGE)
 
 
 async def test_the_record_is_on_disk_before_the_signature_exists(
@@ -75,8 +76,8 @@ async def test_the_record_is_on_disk_before_the_signature_exists(
         return BlsSignature(b"s" * 96)
 
     monkeypatch.setattr(bls, "sign", sign)
-    await signer.approve(Slot(7), ONE, MESSAGE)
-    assert seen == [SignedSlot(signer.public_key, Slot(7), ONE)]
+    await signer.approve(Slot(7), ONE, Slot(0), MESSAGE)
+    assert seen == [SignedSlot(signer.public_key, Slot(7), ONE, Slot(0))]
 
 
 async def test_without_the_record_there_is_no_signature(guard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,10 +89,10 @@ async def test_without_the_record_there_is_no_signature(guard: Path, monkeypatch
 
     monkeypatch.setattr(signing, "write_guard", refuse)
     with pytest.raises(StoreError):
-        await signer.approve(Slot(7), ONE, MESSAGE)
+        await signer.approve(Slot(7), ONE, Slot(0), MESSAGE)
     monkeypatch.undo()
     assert signer.last_slot == 0
-    await signer.approve(Slot(7), OTHER, MESSAGE)
+    await signer.approve(Slot(7), OTHER, Slot(0), MESSAGE)
 
 
 async def test_of_many_at_once_one_block_of_a_slot_is_signed(guard: Path) -> None:
@@ -100,7 +101,7 @@ async def test_of_many_at_once_one_block_of_a_slot_is_signed(guard: Path) -> Non
 
     async def approve(block: BlockHash) -> None:
         try:
-            await signer.approve(Slot(7), block, MESSAGE)
+            await signer.approve(Slot(7), block, Slot(0), MESSAGE)
         except WouldDoubleSign:
             return
         signed.append(block)
@@ -116,7 +117,7 @@ async def test_a_cancelled_approval_is_recorded_or_not_begun(guard: Path) -> Non
     signer = GuardedSigner.open(SECRET, guard)
     with trio.CancelScope() as scope:
         scope.cancel()
-        await signer.approve(Slot(7), ONE, MESSAGE)
+        await signer.approve(Slot(7), ONE, Slot(0), MESSAGE)
     record = read_guard(guard, signer.public_key)
     assert record is not None
     assert record.slot == signer.last_slot
@@ -154,7 +155,7 @@ def test_over_any_history_of_requests_and_restarts_no_slot_has_two_blocks(
             if restart:
                 signer = GuardedSigner.open(SECRET, guard)
             try:
-                await signer.approve(Slot(slot), BlockHash(bytes([block]) * 32), MESSAGE)
+                await signer.approve(Slot(slot), BlockHash(bytes([block]) * 32), Slot(0), MESSAGE)
             except WouldDoubleSign:
                 assert slot <= max(signed)
                 continue
@@ -174,7 +175,7 @@ async def main():
     slot = signer.last_slot
     while True:
         slot += 1
-        await signer.approve(slot, slot.to_bytes(32, "big"), b"m" * 32)
+        await signer.approve(slot, slot.to_bytes(32, "big"), 0, b"m" * 32)
         print(slot, flush=True)
 trio.run(main)
 """

@@ -4,16 +4,18 @@ import errno
 import os
 from pathlib import Path
 
+import attrs
 import pytest
 
 from alysd.errors import Corrupt, StoreError
-from alysd.integrations.signing_guard import SignedSlot, read_guard, write_guard
+from alysd.integrations.signing_guard import read_guard, write_guard
 from alysd.types.hashes import BlockHash, BlsPublicKey, sha256
+from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
 
 KEY = BlsPublicKey(b"\x8f" * 48)
-OLD = SignedSlot(KEY, Slot(850_000_000), BlockHash(b"\x01" * 32))
-NEW = SignedSlot(KEY, Slot(850_000_007), BlockHash(b"\x02" * 32))
+OLD = SignedSlot(KEY, Slot(850_000_000), BlockHash(b"\x01" * 32), Slot(849_999_999))
+NEW = SignedSlot(KEY, Slot(850_000_007), BlockHash(b"\x02" * 32), Slot(850_000_000))
 
 
 @pytest.fixture
@@ -32,9 +34,9 @@ def test_what_is_written_reads_back_and_only_its_owner_reads_it(guard: Path) -> 
 
 def test_the_file_is_as_documented(guard: Path) -> None:
     lines = guard.read_text().splitlines()
-    assert lines[0] == "alysd signing guard 1"
-    assert lines[1:4] == [f"key {KEY.hex()}", "slot 850000000", f"block {'01' * 32}"]
-    assert lines[4] == "check " + sha256(("\n".join(lines[:4]) + "\n").encode()).hex()
+    assert lines[0] == "alysd signing guard 2"
+    assert lines[1:5] == [f"key {KEY.hex()}", "slot 850000000", f"block {'01' * 32}", "lock 849999999"]
+    assert lines[5] == "check " + sha256(("\n".join(lines[:5]) + "\n").encode()).hex()
 
 
 def test_no_file_says_nothing(tmp_path: Path) -> None:
@@ -121,7 +123,23 @@ def test_the_content_is_on_disk_before_its_name_and_the_name_before_the_answer(
     assert steps == ["sync file", "rename", "sync folder"]
 
 
-def test_a_guard_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path) -> None:
+def test_a_guard_that_cannot_be_read_is_not_taken_for_none(
+    guard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Going on as if nothing had been signed is the one thing that must not happen."""
-    with pytest.raises(StoreError, match="cannot read"):
+    with pytest.raises(Corrupt, match="is a folder: move it away, then run `alysd recover`"):
         read_guard(tmp_path, KEY)
+
+    def refuse(*args: object, **options: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(StoreError, match="cannot read .*Input/output error"):
+        read_guard(guard, KEY)
+
+
+def test_a_guard_of_format_1_is_locked_at_what_it_signed(guard: Path) -> None:
+    """A database without that block would pass for one that lacks nothing."""
+    text = "\n".join(guard.read_text().splitlines()[:4]).replace("guard 2", "guard 1") + "\n"
+    guard.write_text(text + f"check {sha256(text.encode()).hex()}\n")
+    assert read_guard(guard, KEY) == attrs.evolve(OLD, lock=OLD.slot)

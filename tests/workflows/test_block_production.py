@@ -54,7 +54,7 @@ class UnguardedSigner:
         """The authority's public key."""
         return bls.public_key(self.secret)
 
-    async def approve(self, slot: Slot, block: BlockHash, message: bytes) -> BlsSignature:
+    async def approve(self, slot: Slot, block: BlockHash, lock: Slot, message: bytes) -> BlsSignature:
         """Sign the message."""
         await trio.lowlevel.checkpoint()
         if self.refusal is not None:

@@ -1,0 +1,75 @@
+"""`alysd recover`: lets a node start from a database or a signing guard that is lost or older."""
+
+import argparse
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from alysd.commands.configuration import add_configuration_arguments, load_configuration
+
+if TYPE_CHECKING:
+    from alysd.consensus.stored_data import DataFinding, StoredData
+    from alysd.validation import ValidNode
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `alysd recover`."""
+    add_configuration_arguments(parser)
+    parser.add_argument("--yes", action="store_true", help="do not ask for a confirmation")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Say what is given up, ask, and let the next `alysd run` start. Raises `UserError` if it is not confirmed."""
+    from alysd.consensus.aura import slot_at
+    from alysd.errors import Corrupt, UserError
+    from alysd.integrations.clock import SystemClock
+    from alysd.integrations.data_folder import DataFolder
+    from alysd.resources import data_of
+
+    valid = load_configuration(args)
+    spec = valid.genesis.context.spec
+    with DataFolder.open(valid.config.storage.path):
+        data = data_of(valid)
+        now = slot_at(SystemClock().time(), spec.slot_seconds)
+        try:
+            found, finding = data.examine(now)
+        except Corrupt as error:
+            raise UserError(str(error)) from None
+        if finding is None:
+            sys.stdout.write("database and signing guard belong together: there is nothing to recover\n")
+            return 0
+        sys.stdout.write(_statement(valid, found, finding))
+        if not args.yes and _typed() != spec.name:
+            raise UserError(f"nothing was changed: type the chain's name, {spec.name}, or use --yes")
+        data.accept(finding)
+    sys.stdout.write("done; `alysd run` starts the node\n")
+    return 0
+
+
+def _statement(valid: "ValidNode", found: "StoredData", finding: "DataFinding") -> str:
+    spec = valid.genesis.context.spec
+
+    def at(slot: int) -> str:
+        return f"slot {slot} ({time.strftime('%Y-%m-%d %H:%M:%S %Z', time.localtime(slot * spec.slot_seconds))})"
+
+    newest = "no block" if not found.newest else f"blocks up to {at(found.newest)}"
+    lines = [f"{valid.config.storage.path}: {finding.fault.value}.", f"The database has {newest}."]
+    if found.authority:
+        lines += [
+            f"This node's key may have signed blocks up to {at(finding.past)}.",
+            "",
+            "If you go on:",
+            "- blocks that are not in the database are given up, also final ones: the chain goes on from the",
+            "  database, and everybody who has seen those blocks is on another chain;",
+            f"- this key signs no block up to {at(finding.past)};",
+            "- this is safe only if no other node uses this key, and none will.",
+            "",
+            "Go on only if there is no newer copy.",
+        ]
+    else:
+        lines += ["If you go on, the node begins with an empty database."]
+    return "\n".join([*lines, f"To confirm, type the chain's name ({spec.name}): ", ""])
+
+
+def _typed() -> str:
+    return sys.stdin.readline().strip()

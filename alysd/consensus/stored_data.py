@@ -1,0 +1,73 @@
+"""Whether the database and the signing guard belong together, judged at start.
+
+A node that believes a lost or an older database builds another chain from there, and abandons blocks that others
+have seen, final ones included. The guard names what this authority signed last, so the difference shows. A node
+that is a quorum by itself must not start then: nobody else has the missing blocks. A member of a larger federation
+can get them from the others, and must approve nothing before the chain is past what it may have signed.
+"""
+
+from enum import Enum
+
+import attrs
+
+from alysd.types.signing import SignedSlot
+from alysd.types.units import Slot
+
+
+class DataFault(Enum):
+    """What does not belong together. The value says it in words."""
+
+    DATABASE_LOST = "the database is missing"
+    DATABASE_OLDER = "the database is older than the signing guard"
+    GUARD_OLDER = "the signing guard is older than the database"
+    GUARD_MISSING = "the signing guard is missing"
+
+
+@attrs.frozen
+class StoredData:
+    """The content of a data folder at start.
+
+    `claimed` is true when a node has been set up in the folder completely. `newest` is the slot of the newest
+    block in the database, `own` that of the newest one that this node's key has approved; both are None without a
+    database, and 0 for one with only the genesis block. `guard` is None when there is no guard; `has_signed` is
+    true when the database contains the guard's block. `authority` is false for a follower, which has no guard.
+    """
+
+    claimed: bool
+    newest: Slot | None
+    own: Slot | None
+    guard: SignedSlot | None
+    has_signed: bool
+    authority: bool
+
+
+@attrs.frozen
+class DataFinding:
+    """A fault. This key may have signed blocks of slots up to `past` that the database does not contain."""
+
+    fault: DataFault
+    past: Slot
+
+
+def judge_data(found: StoredData, now: Slot) -> DataFinding | None:
+    """Compare database and guard at start, in slot `now`; None when they belong together.
+
+    A crash after the guard was written and before the block was stored leaves a guard that is newer than the
+    database by exactly this block. Its lock is in the database, so it is no fault.
+    """
+    guard = found.guard
+    signed = Slot(0) if guard is None else guard.slot
+    unknown = Slot(max(now, signed, found.newest or 0) + 1)
+    if found.newest is None or found.own is None:
+        if found.claimed or signed:
+            return DataFinding(DataFault.DATABASE_LOST, signed if guard else unknown)
+        return None
+    if not found.authority:
+        return None
+    if guard is None:
+        return DataFinding(DataFault.GUARD_MISSING, unknown) if found.own else None
+    if guard.lock > found.newest:
+        return DataFinding(DataFault.DATABASE_OLDER, signed)
+    if signed < found.own or (signed == found.own != 0 and not found.has_signed):
+        return DataFinding(DataFault.GUARD_OLDER, unknown)
+    return None

@@ -1,0 +1,96 @@
+"""The checks of the node's database when it is opened: whose chain it holds, and whether its parts agree.
+
+LMDB's pages have no checksum. A damaged page can hide records, which then read as missing. So the checks compare
+the tables with each other. They read the blocks from the last but one final block upwards; below, the number of
+canonical blocks shows that none is missing. So the time does not depend on the length of the chain.
+"""
+
+from pathlib import Path
+
+from alysd.errors import RESTORE_DATABASE, ConfigError, Corrupt, WrongChain
+from alysd.integrations.lmdb_layout import FORMAT, STATE, TABLES, height_key, state_key
+from alysd.integrations.lmdb_records import Transaction
+from alysd.types.chain import ChainState
+from alysd.types.hashes import BlockHash, displayed
+from alysd.types.units import Height
+from alysd.wire.records import CHECKSUM_BYTES, unseal
+
+
+def is_empty(txn: Transaction) -> bool:
+    """Whether no chain was ever written to the database."""
+    return all(txn.count(table) == 0 for table in TABLES)
+
+
+def check_format(txn: Transaction, folder: Path) -> None:
+    """Raise `ConfigError` for a database of another format, and `Corrupt` if its format is missing."""
+    record = txn.lmdb.get(b"format", db=txn.tables["meta"])
+    if record is None:
+        raise _damaged(folder, "it does not say which format it has")
+    # In format 1 the record had no checksum.
+    found = bytes(record) if len(record) <= CHECKSUM_BYTES else unseal("meta", b"format", bytes(record))
+    if found != FORMAT.encode():
+        raise ConfigError(
+            f"the database in {folder} has format {found.decode(errors='replace')}, this version of alysd uses "
+            f"format {FORMAT}: use the version that made it, or set storage.path to a new folder"
+        )
+
+
+def check_genesis(txn: Transaction, folder: Path, genesis: BlockHash) -> None:
+    """Raise `WrongChain` for a database of another chain, and `Corrupt` if its genesis is missing."""
+    found = txn.get("meta", b"genesis")
+    if found is None:
+        raise _damaged(folder, "it does not say which chain it holds")
+    if found != genesis:
+        raise WrongChain(
+            f"the database in {folder} belongs to the chain with genesis {displayed(found)}, "
+            f"the configured chain has genesis {displayed(genesis)}: use another data folder for this chain"
+        )
+
+
+def check_chain(txn: Transaction, folder: Path, genesis: BlockHash) -> None:
+    """Raise `Corrupt` unless the canonical blocks, their states and the final block agree with each other."""
+    key = txn.get("meta", b"final")
+    record = None if key is None else txn.get("states", key)
+    if record is None:
+        raise _damaged(folder, "the state of its final block is missing")
+    final = STATE.decode(record)
+    for height, expected in ((Height(0), genesis), (final.height, final.hash)):
+        found = txn.get("canonical", height_key(height))
+        if found != expected:
+            shown = "missing" if found is None else displayed(found)
+            raise _damaged(folder, f"its canonical block {height} is {shown}, not {displayed(expected)}")
+    _check_branch(txn, folder, _check_states(txn, folder, final), final)
+
+
+def _check_states(txn: Transaction, folder: Path, final: ChainState) -> dict[bytes, ChainState]:
+    """The states from the last but one final block upwards, by key."""
+    states: dict[bytes, ChainState] = {}
+    for key, value in txn.scan("states", height_key(final.last_final_height)):
+        state = STATE.decode(value)
+        if state_key(state) != key or state.last_final_height > final.height:
+            raise _damaged(folder, f"the state of block {displayed(state.hash)} does not fit its final block")
+        states[key] = state
+    return states
+
+
+def _check_branch(txn: Transaction, folder: Path, states: dict[bytes, ChainState], final: ChainState) -> None:
+    """Check that each height has a canonical block, and that each of the newest is the parent of the next."""
+    above: ChainState | None = None
+    for key, block in txn.scan_back("canonical"):
+        height = Height(int.from_bytes(key, "big"))
+        if above is None and txn.count("canonical") != height + 1:
+            raise _damaged(folder, f"it has {txn.count('canonical')} canonical blocks up to height {height}")
+        state = states.get(key + block)
+        if state is None or (above is not None and above.parent_hash != block):
+            raise _damaged(
+                folder, f"its canonical block {height}, {displayed(block)}, does not fit its neighbours"
+            )
+        if above is None and txn.get("blocks", block) is None:
+            raise _damaged(folder, f"its newest block {displayed(block)} is missing")
+        if height <= final.last_final_height:
+            return
+        above = state
+
+
+def _damaged(folder: Path, what: str) -> Corrupt:
+    return Corrupt(f"the database in {folder} is damaged: {what}: {RESTORE_DATABASE}")

@@ -1,0 +1,86 @@
+"""The size of an LMDB file, compared with what its meta pages say, before LMDB maps it.
+
+LMDB reads the file through a memory map: reading a page behind the end of a truncated file kills the process with
+SIGBUS. The file begins with two meta pages (`MDB_page`, `MDB_meta` in LMDB's mdb.c, data version 1); the one of
+the later transaction is valid.
+"""
+
+import os
+import struct
+from pathlib import Path
+
+import attrs
+
+from alysd.errors import RESTORE_DATABASE, Corrupt
+
+DATA_FILE = "data.mdb"
+
+_MAGIC = 0xBEEFC0DE
+_VERSION = 1
+_PAGE_HEADER = struct.Struct("=QHHI")
+_META = struct.Struct("=IIQQ")  # magic, version, address, map size
+_TREE = struct.Struct("=IHHQQQQQ")  # of the free pages and of the tables; the first field is the page size
+_END = struct.Struct("=QQ")  # the last page in use, the transaction
+_META_BYTES = _PAGE_HEADER.size + _META.size + 2 * _TREE.size + _END.size
+
+_UNWRITTEN_PAGES = 16
+"""The number of pages by which a file may be short without damage.
+
+LMDB does not write pages that a transaction allocated at the end of the file and freed again. A test of 3,000
+transactions that do this left at most two of them.
+"""
+
+
+@attrs.frozen
+class _Meta:
+    page_bytes: int
+    last_page: int
+    transaction: int
+
+
+def check_file(folder: Path) -> bool:
+    """Whether `folder` has a database file with content; the file is as long as it says.
+
+    A file that is short by few pages is extended: either these pages are not in use, or LMDB finds them damaged.
+    Raises `Corrupt` for a truncated file and for one that is no database, and `OSError` when the disk fails.
+    """
+    path = folder / DATA_FILE
+    if not path.exists():
+        return False
+    if not path.is_file():
+        raise Corrupt(f"{path} is no file: move it away, then {RESTORE_DATABASE}")
+    size = path.stat().st_size
+    if size == 0:
+        return False
+    meta = _newest_meta(path)
+    if meta is None:
+        raise Corrupt(f"{path}, of {size} bytes, is not a database of this machine: {RESTORE_DATABASE}")
+    needed = (meta.last_page + 1) * meta.page_bytes
+    if size < needed - _UNWRITTEN_PAGES * meta.page_bytes:
+        raise Corrupt(f"{path} is truncated: it has {size} bytes and needs {needed}: {RESTORE_DATABASE}")
+    if size < needed:
+        os.truncate(path, needed)
+    return True
+
+
+def _newest_meta(path: Path) -> _Meta | None:
+    """The meta page of the later transaction, or None if a meta page is missing or has another form."""
+    with path.open("rb") as file:
+        first = _meta(file.read(_META_BYTES))
+        if first is None:
+            return None
+        file.seek(first.page_bytes)
+        second = _meta(file.read(_META_BYTES))
+    return None if second is None else max(first, second, key=lambda meta: meta.transaction)
+
+
+def _meta(page: bytes) -> _Meta | None:
+    if len(page) < _META_BYTES:
+        return None
+    start = _PAGE_HEADER.size
+    magic, version, _address, _map = _META.unpack_from(page, start)
+    page_bytes = _TREE.unpack_from(page, start + _META.size)[0]
+    last, transaction = _END.unpack_from(page, start + _META.size + 2 * _TREE.size)
+    if (magic, version) != (_MAGIC, _VERSION) or not 512 <= page_bytes <= 65536:
+        return None
+    return _Meta(page_bytes, last, transaction)

@@ -1,0 +1,131 @@
+"""The data folder of a node: its database and its signing guard, opened and created together.
+
+A new folder is set up in this order: the database, the guard, the record of the chain. So a folder with the record
+has had the other two, and a crash in between leaves a folder whose set-up the next start continues.
+"""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import attrs
+
+from alysd.consensus.stored_data import DataFault, DataFinding, StoredData, judge_data
+from alysd.errors import DataMismatch
+from alysd.integrations import bls
+from alysd.integrations.data_folder import claim, is_claimed
+from alysd.integrations.lmdb_store import LmdbStore
+from alysd.integrations.signing import GuardedSigner
+from alysd.integrations.signing_guard import read_guard, write_guard
+from alysd.types.block import SignedBlock
+from alysd.types.chain import ChainState
+from alysd.types.hashes import ZERO_HASH
+from alysd.types.signing import SignedSlot
+from alysd.types.units import Slot
+
+CHAIN_FOLDER = "chain"
+GUARD_FILE = "signing-guard"
+
+_WORDS = {
+    DataFault.DATABASE_LOST: "Mount its disk, or put back the folder `chain` from a backup",
+    DataFault.DATABASE_OLDER: "Put back the newest copy of the folder `chain`",
+    DataFault.GUARD_OLDER: "Put back the newest copy of `signing-guard`",
+    DataFault.GUARD_MISSING: "Put back the newest copy of `signing-guard`",
+}
+"""What helps, without giving anything up."""
+
+
+@attrs.frozen
+class OpenData:
+    """An open database, and the signer of an authority. A follower has none."""
+
+    store: LmdbStore
+    signer: GuardedSigner | None
+
+
+@attrs.frozen
+class NodeData:
+    """The data folder at `folder` of the chain named `chain`, for the authority with the key `secret`, if any.
+
+    Only one process at a time may open it; the lock of `data_folder.DataFolder` ensures this.
+    """
+
+    folder: Path
+    chain: str
+    genesis: SignedBlock
+    genesis_state: ChainState
+    secret: bytes | None = attrs.field(repr=False)
+
+    def open(self, now: Slot) -> OpenData:
+        """Open database and guard, in slot `now`, or create both in a new folder.
+
+        Raises `DataMismatch` when they do not belong together, and the errors of `LmdbStore.find`,
+        `signing_guard.read_guard` and `data_folder.is_claimed`.
+        """
+        with ExitStack() as unless_all_is_open:
+            store, found = self._find(unless_all_is_open)
+            finding = judge_data(found, now)
+            if finding is not None:
+                raise DataMismatch(self._refusal(finding))
+            if store is None:
+                store = self._create_database(unless_all_is_open)
+            signer = None if self.secret is None else GuardedSigner.open(self.secret, self.folder / GUARD_FILE)
+            if not found.claimed:
+                claim(self.folder, self.chain, self.genesis.hash)
+            unless_all_is_open.pop_all()
+            return OpenData(store, signer)
+
+    def examine(self, now: Slot) -> tuple[StoredData, DataFinding | None]:
+        """What `open` would find and refuse; nothing is changed."""
+        with ExitStack() as until_examined:
+            _, found = self._find(until_examined)
+        return found, judge_data(found, now)
+
+    def accept(self, finding: DataFinding) -> None:
+        """Make `open` accept a folder with this finding, which gives up what is missing.
+
+        The guard then forbids every slot up to `finding.past`, so that no slot is signed twice, and its lock is
+        the newest block that is stored.
+        """
+        with ExitStack() as until_accepted:
+            store, found = self._find(until_accepted)
+            if store is None:
+                store = self._create_database(until_accepted)
+            if self.secret is not None:
+                guard, newest = found.guard, store.newest_slot()
+                if guard is None or guard.slot < finding.past:
+                    guard = SignedSlot(bls.public_key(self.secret), finding.past, ZERO_HASH, newest)
+                write_guard(self.folder / GUARD_FILE, attrs.evolve(guard, lock=newest))
+            claim(self.folder, self.chain, self.genesis.hash)
+
+    def _find(self, stack: ExitStack) -> tuple[LmdbStore | None, StoredData]:
+        claimed = is_claimed(self.folder, self.chain, self.genesis.hash)
+        key = None if self.secret is None else bls.public_key(self.secret)
+        guard = None if key is None else read_guard(self.folder / GUARD_FILE, key)
+        store = LmdbStore.find(self.folder / CHAIN_FOLDER, self.genesis)
+        newest = None
+        if store is not None:
+            stack.callback(store.close)
+            newest = store.newest_slot()
+        # An authority of this version is a quorum by itself (`alysd.validation`), so it approves every block.
+        return store, StoredData(
+            claimed=claimed,
+            newest=newest,
+            own=newest,
+            guard=guard,
+            has_signed=store is not None and guard is not None and store.block_by_hash(guard.block) is not None,
+            authority=key is not None,
+        )
+
+    def _create_database(self, stack: ExitStack) -> LmdbStore:
+        store = LmdbStore.open(self.folder / CHAIN_FOLDER, self.genesis, self.genesis_state)
+        stack.callback(store.close)
+        return store
+
+    def _refusal(self, finding: DataFinding) -> str:
+        words = f"{self.folder}: {finding.fault.value}"
+        if self.secret is None:
+            return f"{words}. {_WORDS[finding.fault]}; `alysd recover` begins with an empty database"
+        return (
+            f"{words}: this key may have signed blocks up to slot {finding.past} that are not in the database, "
+            f"and no other node has them. {_WORDS[finding.fault]}; `alysd recover` gives up the missing blocks"
+        )

@@ -1,0 +1,110 @@
+"""`alysd recover`: what it says, what it asks, and that the node starts afterwards."""
+
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from alysd.cli import main
+from alysd.config.chain_spec import load_chain_spec
+from alysd.errors import DataMismatch
+from alysd.resources import data_of
+from alysd.testing.config_files import CONF, load
+from alysd.types.units import Slot
+from alysd.validation import ValidNode, validate_node
+
+Recover = Callable[..., int]
+
+
+@pytest.fixture
+def valid(tmp_path: Path) -> ValidNode:
+    """A node that was set up, whose database was lost."""
+    config = load(CONF / "dev.toml", f"storage.path={tmp_path / 'data'}")
+    valid = validate_node(config, load_chain_spec(config.chain.spec))
+    (tmp_path / "data").mkdir()
+    data_of(valid).open(Slot(1)).store.close()
+    return valid
+
+
+@pytest.fixture
+def recover(valid: ValidNode, monkeypatch: pytest.MonkeyPatch) -> Recover:
+    def run(*options: str, typed: str = "") -> int:
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        path = f"storage.path={valid.config.storage.path}"
+        return main(["recover", "--config", str(CONF / "dev.toml"), "--set", path, *options])
+
+    return run
+
+
+def lose(valid: ValidNode) -> None:
+    shutil.rmtree(valid.config.storage.path / "chain")
+    with pytest.raises(DataMismatch):
+        data_of(valid).open(Slot(1))
+
+
+def test_a_folder_without_a_fault_is_left_as_it_is(
+    valid: ValidNode, recover: Recover, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (valid.config.storage.path / "signing-guard").read_bytes()
+    assert recover("--yes") == 0
+    assert "there is nothing to recover" in capsys.readouterr().out
+    assert (valid.config.storage.path / "signing-guard").read_bytes() == before
+
+
+@pytest.mark.parametrize("typed", ["", "\n", "yes\n", "alys\n"])
+def test_nothing_changes_without_the_chains_name(
+    valid: ValidNode, recover: Recover, capsys: pytest.CaptureFixture[str], typed: str
+) -> None:
+    """A habit of typing `y` would give blocks up."""
+    lose(valid)
+    assert recover(typed=typed) == 2
+    shown = capsys.readouterr()
+    assert shown.err == "alysd: nothing was changed: type the chain's name, alys-dev, or use --yes\n"
+    for words in (
+        "the database is missing",
+        "The database has no block",
+        "may have signed blocks up to slot 0 (1970-01-01",
+        "blocks that are not in the database are given up, also final ones",
+        "safe only if no other node uses this key",
+    ):
+        assert words in shown.out
+    with pytest.raises(DataMismatch):
+        data_of(valid).open(Slot(1))
+
+
+@pytest.mark.parametrize(("options", "typed"), [((), "alys-dev\n"), (("--yes",), "")])
+def test_a_confirmed_recovery_lets_the_node_start(
+    valid: ValidNode, recover: Recover, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], typed: str
+) -> None:
+    lose(valid)
+    assert recover(*options, typed=typed) == 0
+    assert capsys.readouterr().out.endswith("done; `alysd run` starts the node\n")
+    data_of(valid).open(Slot(1)).store.close()
+
+
+def test_a_follower_is_told_that_it_begins_anew(
+    valid: ValidNode, recover: Recover, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    lose(valid)
+    text = (CONF / "dev.toml").read_text().replace('authority_key_file = "dev-authority.key"', "")
+    text = text.replace('spec = "chains', f'spec = "{CONF}/chains').replace(
+        '= "dev-account', f'= "{CONF}/dev-account'
+    )
+    (tmp_path / "follower.toml").write_text(text)
+    assert recover("--config", str(tmp_path / "follower.toml"), "--yes") == 0
+    shown = capsys.readouterr().out
+    assert "the node begins with an empty database" in shown
+    assert "signed" not in shown
+
+
+def test_damage_is_named_and_left_alone(
+    valid: ValidNode, recover: Recover, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ended in a stack trace; a damaged file may still be the best copy."""
+    guard = valid.config.storage.path / "signing-guard"
+    guard.write_bytes(b"x")
+    assert recover("--yes") == 2
+    assert "is damaged" in capsys.readouterr().err
+    assert guard.read_bytes() == b"x"

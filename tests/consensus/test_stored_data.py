@@ -1,0 +1,78 @@
+"""Database and guard at start, case by case: what is believed, and what is not."""
+
+import pytest
+
+from alysd.consensus.stored_data import DataFault, DataFinding, StoredData, judge_data
+from alysd.types.hashes import BlockHash, BlsPublicKey
+from alysd.types.signing import SignedSlot
+from alysd.types.units import Slot
+
+NOW = Slot(1000)
+
+
+def guard(slot: int, lock: int) -> SignedSlot:
+    return SignedSlot(BlsPublicKey(b"\x01" * 48), Slot(slot), BlockHash(b"\x02" * 32), Slot(lock))
+
+
+def stored(
+    newest: int | None,
+    guard: SignedSlot | None,
+    *,
+    claimed: bool = True,
+    own: int | None = None,
+    signed: bool = False,
+    authority: bool = True,
+) -> StoredData:
+    slot = None if newest is None else Slot(newest)
+    mine = slot if own is None else Slot(own)
+    return StoredData(claimed, slot, mine, guard, signed, authority)
+
+
+BELONG_TOGETHER = {
+    "a new folder": stored(None, None, claimed=False),
+    "a new folder, killed after the guard was made": stored(0, guard(0, 0), claimed=False),
+    "a new folder, killed after the database was made": stored(0, None, claimed=False),
+    "a new folder with a guard that signed nothing": stored(None, guard(0, 0), claimed=False),
+    "nothing signed yet": stored(0, guard(0, 0)),
+    "stopped in order": stored(7, guard(7, 6), signed=True),
+    "killed between signing and storing": stored(6, guard(7, 6)),
+    "killed so at the first block": stored(0, guard(7, 0)),
+    "several slots signed on one head, none stored": stored(6, guard(9, 6)),
+    "a sibling of the head was stored": stored(6, guard(9, 5)),
+    "a follower": stored(7, None, authority=False),
+    "another member made the newest block": stored(8, guard(7, 6), own=7, signed=True),
+}
+
+
+@pytest.mark.parametrize("name", BELONG_TOGETHER)
+def test_it_starts_without_a_question(name: str) -> None:
+    """A node that was killed would wait for a person."""
+    assert judge_data(BELONG_TOGETHER[name], NOW) is None
+
+
+UNKNOWN = Slot(NOW + 1)
+FAULTS = {
+    "the database was deleted": (stored(None, guard(7, 6)), DataFault.DATABASE_LOST, 7),
+    "all but the guard was deleted": (stored(None, guard(7, 6), claimed=False), DataFault.DATABASE_LOST, 7),
+    "database and guard were deleted": (stored(None, None), DataFault.DATABASE_LOST, UNKNOWN),
+    "a follower's database was deleted": (stored(None, None, authority=False), DataFault.DATABASE_LOST, UNKNOWN),
+    "a copy of the database": (stored(5, guard(7, 6)), DataFault.DATABASE_OLDER, 7),
+    "a copy of the new database": (stored(0, guard(7, 6)), DataFault.DATABASE_OLDER, 7),
+    "a copy of the guard": (stored(7, guard(6, 5), signed=True), DataFault.GUARD_OLDER, UNKNOWN),
+    "the guard of another copy": (stored(7, guard(7, 6)), DataFault.GUARD_OLDER, UNKNOWN),
+    "the guard was made anew": (stored(7, guard(0, 0)), DataFault.GUARD_OLDER, UNKNOWN),
+    "the guard was deleted": (stored(7, None), DataFault.GUARD_MISSING, UNKNOWN),
+    "chain file and guard were deleted": (
+        stored(7, None, claimed=False),
+        DataFault.GUARD_MISSING,
+        UNKNOWN,
+    ),
+    "the guard was deleted, the clock is behind": (stored(2000, None), DataFault.GUARD_MISSING, 2001),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_it_is_noticed(name: str) -> None:
+    """The node would build another chain from there, and abandon blocks that were final."""
+    found, fault, past = FAULTS[name]
+    assert judge_data(found, NOW) == DataFinding(fault, Slot(past))

@@ -1,0 +1,178 @@
+"""The data folder of an authority: what is lost or older is noticed, and a kill at any moment is not."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trio
+
+from alysd.consensus.stored_data import DataFault
+from alysd.errors import Corrupt, DataMismatch
+from alysd.types.units import Slot
+from tests.integrations.stored_blocks import HAND, NOW, live, node_data
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(DataMismatch) as caught:
+        node_data(folder).open(NOW)
+    return str(caught.value)
+
+
+def empty_database(folder: Path) -> None:
+    (folder / "chain" / "data.mdb").write_bytes(b"")
+
+
+def delete_database(folder: Path) -> None:
+    shutil.rmtree(folder / "chain")
+
+
+def older_database(folder: Path) -> None:
+    delete_database(folder)
+    shutil.copytree(folder.parent / "copy" / "chain", folder / "chain")
+
+
+def older_guard(folder: Path) -> None:
+    shutil.copy(folder.parent / "copy" / "signing-guard", folder / "signing-guard")
+
+
+def no_guard(folder: Path) -> None:
+    (folder / "signing-guard").unlink()
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], None], DataFault, Slot, int]] = {
+    "emptied": (empty_database, DataFault.DATABASE_LOST, Slot(6), 0),
+    "deleted": (delete_database, DataFault.DATABASE_LOST, Slot(6), 0),
+    "older database": (older_database, DataFault.DATABASE_OLDER, Slot(6), 3),
+    "older guard": (older_guard, DataFault.GUARD_OLDER, Slot(NOW + 1), 6),
+    "no guard": (no_guard, DataFault.GUARD_MISSING, Slot(NOW + 1), 6),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_what_was_lost_is_noticed_and_started_from_only_after_recover(tmp_path: Path, name: str) -> None:
+    """The node would abandon blocks that were final, healthy and silent."""
+    damage, fault, past, kept = DAMAGE[name]
+    folder = tmp_path / "data"
+    folder.mkdir()
+    live(folder, 3)
+    shutil.copytree(folder, tmp_path / "copy")
+    live(folder, 3, first_slot=4)
+    damage(folder)
+    words = refused(folder)
+    assert f"{folder}: {fault.value}: this key may have signed blocks up to slot {past}" in words
+    assert "`alysd recover` gives up" in words
+    found, finding = node_data(folder).examine(NOW)
+    assert finding is not None
+    assert (finding.fault, finding.past) == (fault, past)
+    assert found.newest == (None if fault is DataFault.DATABASE_LOST else kept)
+    assert refused(folder) == words, "looking changes nothing"
+
+    node_data(folder).accept(finding)
+    opened = node_data(folder).open(NOW)
+    assert opened.store.newest_slot() == kept
+    assert opened.signer is not None
+    assert opened.signer.last_slot == past, "no slot that may be signed is signed again"
+    opened.store.close()
+    live(folder, 3, first_slot=past + 1)
+    assert node_data(folder).examine(NOW)[1] is None
+
+
+def test_a_database_that_lacks_only_the_block_that_was_signed_last_is_believed(tmp_path: Path) -> None:
+    """A crash between signing and storing would need a person."""
+    state = live(tmp_path, 3)
+    opened = node_data(tmp_path).open(NOW)
+    assert opened.signer is not None
+    trio.run(opened.signer.approve, Slot(7), HAND.genesis.hash, state.slot, bytes(32))
+    opened.store.close()
+    live(tmp_path, 1, first_slot=8)
+
+
+def test_a_follower_whose_database_was_deleted_says_so(tmp_path: Path) -> None:
+    """An unmounted disk would begin a second copy of the chain below the mount point."""
+    node_data(tmp_path, follower=True).open(NOW).store.close()
+    node_data(tmp_path, follower=True).open(NOW).store.close()
+    shutil.rmtree(tmp_path / "chain")
+    with pytest.raises(DataMismatch, match=r"missing\. Mount its disk, .* `alysd recover` begins with an empty"):
+        node_data(tmp_path, follower=True).open(NOW)
+    finding = node_data(tmp_path, follower=True).examine(NOW)[1]
+    assert finding is not None
+    node_data(tmp_path, follower=True).accept(finding)
+    node_data(tmp_path, follower=True).open(NOW).store.close()
+    assert not (tmp_path / "signing-guard").exists()
+
+
+def test_a_damaged_guard_is_replaced_once_it_has_been_moved_away(tmp_path: Path) -> None:
+    live(tmp_path, 3)
+    guard = tmp_path / "signing-guard"
+    guard.write_bytes(guard.read_bytes()[:-2])
+    with pytest.raises(Corrupt, match="move the file away, then run `alysd recover`"):
+        node_data(tmp_path).open(NOW)
+    guard.rename(tmp_path / "damaged")
+    finding = node_data(tmp_path).examine(NOW)[1]
+    assert finding is not None
+    node_data(tmp_path).accept(finding)
+    live(tmp_path, 1, first_slot=NOW + 2)
+
+
+KILLED_AT_EACH_STEP = """
+import os, signal, sys, traceback
+from pathlib import Path
+from alysd.integrations import lmdb_records
+from tests.integrations.stored_blocks import live
+
+left = 0
+
+def step():
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def watched(function):
+    def call(*args, **options):
+        step()
+        result = function(*args, **options)
+        step()
+        return result
+    return call
+
+def forked(work):
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        work()
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+os.fsync, Path.replace, Path.mkdir = watched(os.fsync), watched(Path.replace), watched(Path.mkdir)
+lmdb_records.Records.write = watched(lmdb_records.Records.write)
+lmdb_records.lmdb.open = watched(lmdb_records.lmdb.open)
+root, die_at = Path(sys.argv[1]), 0
+while True:
+    die_at += 1
+    folder = root / str(die_at)
+    left = die_at
+    ended = forked(lambda: live(folder, 2))
+    left = 0
+    if ended == 0:
+        break
+    assert ended == -signal.SIGKILL, ended
+    assert forked(lambda: live(folder, 1, first_slot=3)) == 0, f"it does not start after a kill at step {die_at}"
+print(die_at)
+"""
+
+
+def test_killed_at_any_sync_or_rename_it_starts_without_a_person(tmp_path: Path) -> None:
+    """Every power cut would wait for somebody."""
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED_AT_EACH_STEP, str(tmp_path)],
+        capture_output=True, text=True, timeout=120, check=False, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert int(ended.stdout) > 40, "it was killed at each step of two blocks"
