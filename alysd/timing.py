@@ -250,7 +250,7 @@ class Timing:
 
     @property
     def server_stop(self) -> float:
-        """The time for a server: `api.server.DRAIN_SECONDS` for answers in progress, the rest for closing."""
+        """The time for a server: `ServerLimits.drain` for requests that run, the rest for closing."""
         return 2.0
 
     @property

@@ -13,7 +13,7 @@ from alysd.cli import COMMANDS, error_text, main
 from alysd.config.problems import InvalidConfig
 from alysd.errors import UserError, WrongChain
 
-HEAVY = ("trio", "attrs", "httpx", "starlette", "cattrs", "ssz", "asyncio", "logging")
+HEAVY = ("trio", "attrs", "httpx", "cattrs", "ssz", "asyncio", "logging")
 """What would make --help slow; each costs 10 to 150 ms."""
 
 

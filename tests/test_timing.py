@@ -3,7 +3,8 @@
 import attrs
 import pytest
 
-from alysd.api import jsonrpc, server
+from alysd.api import jsonrpc
+from alysd.api.http.limits import LIMITS
 from alysd.commands import status
 from alysd.integrations.execution import engine_api
 from alysd.nurseries import Priority
@@ -67,7 +68,7 @@ def test_a_stop_takes_less_than_five_seconds(timing: Timing) -> None:
     """docs/operating.md promises it."""
     assert timing.import_stop + timing.engine_stop < timing.stop
     assert timing.chain_write <= timing.import_stop, "a block that is being written is still written"
-    assert server.DRAIN_SECONDS < timing.server_stop < timing.stop
+    assert LIMITS.drain < timing.server_stop < timing.stop
     assert engine_api.CLOSE_SECONDS < timing.engine_close < timing.stop
 
 

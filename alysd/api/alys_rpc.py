@@ -7,8 +7,7 @@ import trio
 
 from alysd.api.alys_json import block_json, offer_json, queued_json
 from alysd.api.hex_values import address, text
-from alysd.api.jsonrpc import Method, RpcError
-from alysd.api.params import InvalidParams, Params
+from alysd.api.jsonrpc import InvalidParams, Method, Params, RpcError
 from alysd.config.bridge import peg_active
 from alysd.consensus.federation import federation_at
 from alysd.errors import HANDLING, Malformed, NoPeg, RpcCode

@@ -1,4 +1,4 @@
-"""JSON-RPC 1.0 and 2.0 without a transport: bytes in, bytes out. Both RPC ports of the node use it.
+"""JSON-RPC 1.0 and 2.0: bytes in, bytes out, over HTTP or a WebSocket. Both RPC ports of the node use it.
 
 A request without `"jsonrpc": "2.0"` is of version 1 and answered as Bitcoin Core answers it: with both `result`
 and `error`, and also without an id, since mining software omits ids. In version 2, a request without an id is a
@@ -7,14 +7,18 @@ notification: it is carried out and not answered. Ethereum tools use version 2, 
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import attrs
 import trio
 
-from alysd.api.params import InvalidParams, Params
-from alysd.errors import Refused
+from alysd.api.http.messages import Request, Response
+from alysd.api.http.site import Route
+from alysd.errors import Malformed, Refused
 from alysd.wire.json_input import parse_json
+
+T = TypeVar("T")
+D = TypeVar("D")
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -47,6 +51,32 @@ class RpcError(Refused):
 
     def __str__(self) -> str:
         return self.message
+
+
+class InvalidParams(Refused):
+    """A parameter is missing, too many, or not what the method takes."""
+
+
+@attrs.frozen
+class Params:
+    """Parameters by position. A decoder turns a JSON value into what a method wants, or raises `Malformed`."""
+
+    values: tuple[Any, ...]
+
+    def required(self, position: int, decode: Callable[[Any], T]) -> T:
+        """Decode the parameter at `position`. Raises `InvalidParams` when it is not there, or wrong."""
+        if position >= len(self.values):
+            raise InvalidParams(f"missing value for required argument {position}")
+        try:
+            return decode(self.values[position])
+        except Malformed as error:
+            raise InvalidParams(f"params[{position}]: {error}") from error
+
+    def optional(self, position: int, decode: Callable[[Any], T], default: D) -> T | D:
+        """Decode the parameter at `position`, or give `default` when it is absent or null."""
+        if position >= len(self.values) or self.values[position] is None:
+            return default
+        return self.required(position, decode)
 
 
 Handler = Callable[[Params], Awaitable[Any]]
@@ -158,6 +188,16 @@ class Dispatcher:
             return error
         code = next(self._codes[base] for base in type(error).__mro__ if base in self._codes)
         return RpcError(code, str(error))
+
+
+def rpc_route(dispatcher: Dispatcher) -> Route:
+    """JSON-RPC over HTTP: one POST, one answer."""
+
+    async def call(request: Request) -> Response:
+        answer = await dispatcher.answer(request.body)
+        return Response(status=204) if answer is None else Response(answer)
+
+    return Route("POST", call)
 
 
 def _parse(body: bytes) -> Any:

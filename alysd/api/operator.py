@@ -8,10 +8,9 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 import attrs
-from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
 
+from alysd.api.http.messages import Request, Response, json_response
+from alysd.api.http.site import Route
 from alysd.api.node_health import NodeReport
 from alysd.api.supervision_pages import SupervisionPages
 from alysd.api.system_handle import SystemHandle
@@ -39,14 +38,15 @@ class OperatorPages:
     timing: Timing
     role: Role
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> dict[str, Route]:
         """Routes for the server that the configuration names."""
-        return [
-            Route("/metrics", self.metrics_page),
-            Route("/health/status", self.health_page),
-            Route("/status", self.status_page),
-            *SupervisionPages(self.clock, self.running).routes(),
-        ]
+        pages = {
+            "/metrics": self.metrics_page,
+            "/health/status": self.health_page,
+            "/status": self.status_page,
+            **SupervisionPages(self.clock, self.running).pages(),
+        }
+        return {path: Route("GET", page, operator=True) for path, page in pages.items()}
 
     async def metrics_page(self, _request: Request) -> Response:
         """Prometheus's text format; 503 while the metrics actor is down."""
@@ -57,20 +57,20 @@ class OperatorPages:
         by_kind = {child.name: dict(failures.of(child.name).kinds) for child in tree.walk()}
         text = await _answer(self.metrics.ask(Scrape(tree, tip, by_kind), seconds=self.timing.page_ask))
         if text is None:
-            return PlainTextResponse("the metrics actor does not answer\n", 503)
+            return Response.text("the metrics actor does not answer", 503)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def health_page(self, _request: Request) -> Response:
         """200 while the node makes blocks, 503 when it does not; the body has the reasons."""
         health = (await self._report()).health()
-        return JSONResponse(
+        return json_response(
             {"status": health.status, "role": self.role, "reasons": health.reasons}, health.http_status
         )
 
     async def status_page(self, _request: Request) -> Response:
         """The data of `alysd status`; always 200, since the body has the health."""
         report = (await self._report()).as_json()
-        return Response(json.dumps(report, indent=1), media_type="application/json")
+        return Response(json.dumps(report, indent=1).encode())
 
     async def _report(self) -> NodeReport:
         tip = await _answer(self.chain.ask(GetForkchoice(), seconds=self.timing.page_ask))

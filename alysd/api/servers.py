@@ -1,22 +1,16 @@
 """The node's servers, as tasks of the tree: each binds its port when it starts and closes it when it stops."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import trio
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
 
 from alysd.api.alys_rpc import CODES, AlysRpc
-from alysd.api.jsonrpc import Dispatcher
+from alysd.api.http.server import listen, serve
+from alysd.api.http.site import Route, Site
+from alysd.api.jsonrpc import Dispatcher, rpc_route
 from alysd.api.operator import OperatorPages
-from alysd.api.rpc_http import internal_error, rpc_endpoint
-from alysd.api.server import listen, serve
 from alysd.config.model import ApiConfig, ListenAddress
-from alysd.errors import Refused
 from alysd.nurseries import ChildSpec, Priority, task
 from alysd.timing import Timing
 
@@ -35,13 +29,12 @@ def server_tasks(
 
     `ethereum` serves the RPC of an embedded engine; without one there is none.
     """
-    methods: list[BaseRoute] = [Route("/", rpc_endpoint(Dispatcher(rpc.methods(), CODES)), methods=["POST"])]
-    operator: list[BaseRoute] = [*pages.routes()]
+    methods = {"/": rpc_route(Dispatcher(rpc.methods(), CODES))}
     tasks: list[ChildSpec] = []
     if config.operator_address is None:
-        methods += operator
+        methods |= pages.routes()
     else:
-        tasks.append(_server("operator server", config.operator_address, operator, timing))
+        tasks.append(_server("operator server", config.operator_address, pages.routes(), timing))
     tasks.append(_server("alys server", config.address, methods, timing))
     if ethereum is not None:
         run = partial(_on, config.ethereum_address, ethereum)
@@ -49,19 +42,13 @@ def server_tasks(
     return tasks
 
 
-def _server(name: str, address: ListenAddress, routes: list[BaseRoute], timing: Timing) -> ChildSpec:
-    handlers: dict[type[Exception], Any] = {Refused: _not_now, Exception: internal_error}
-    application = Starlette(routes=routes, exception_handlers=handlers)
+def _server(name: str, address: ListenAddress, routes: Mapping[str, Route], timing: Timing) -> ChildSpec:
     return task(
         name,
-        partial(_on, address, partial(serve, application)),
+        partial(_on, address, partial(serve, Site(routes))),
         priority=Priority.NORMAL,
         stop_seconds=timing.server_stop,
     )
-
-
-async def _not_now(_request: Request, error: Exception) -> Response:
-    return PlainTextResponse(f"{error}\n", 503)
 
 
 async def _on(address: ListenAddress, serve_on: Serve) -> None:

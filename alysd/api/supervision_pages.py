@@ -12,10 +12,9 @@ from typing import Any
 
 import attrs
 import trio
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
+from alysd.api.http.messages import Request, Response, json_response
+from alysd.api.http.site import Handler
 from alysd.api.system_handle import SystemHandle
 from alysd.integrations.memory import resident_bytes
 from alysd.nurseries import Address, ChildHistory, ChildSnapshot, FailureRecord, Pattern, PatternKind
@@ -41,33 +40,33 @@ class SupervisionPages:
     clock: Clock
     running: SystemHandle
 
-    def routes(self) -> list[Route]:
-        """Routes for the server that the configuration names."""
-        return [
-            Route("/supervision/stats", self.stats_page),
-            Route("/supervision/patterns", self.patterns_page),
-            Route("/supervision/memory", self.memory_page),
-            Route("/health/trends", self.trends_page),
-        ]
+    def pages(self) -> dict[str, Handler]:
+        """The pages by path."""
+        return {
+            "/supervision/stats": self.stats_page,
+            "/supervision/patterns": self.patterns_page,
+            "/supervision/memory": self.memory_page,
+            "/health/trends": self.trends_page,
+        }
 
     async def stats_page(self, _request: Request) -> Response:
         """Every child with its state, its restarts and its last failures."""
         failures, unix = self.running.up().failures, self._unix()
         children = [stats_json(child, failures.of(child.name), unix) for child in self.running.snapshot().walk()]
-        return JSONResponse({"time": self.clock.time(), "children": children})
+        return json_response({"time": self.clock.time(), "children": children})
 
     async def patterns_page(self, _request: Request) -> Response:
         """Patterns in the failures of the last minutes; an empty list when there are none."""
         unix = self._unix()
         patterns = [pattern_json(pattern, unix) for pattern in self.running.up().patterns()]
-        return JSONResponse({"time": self.clock.time(), "patterns": patterns})
+        return json_response({"time": self.clock.time(), "patterns": patterns})
 
     async def memory_page(self, _request: Request) -> Response:
         """The memory of the process, and every mailbox: waiting messages, capacity, dead letters."""
         system = self.running.up()
         actors = [child.name for child in system.snapshot().walk() if child.mailbox is not None]
         mailboxes = [mailbox_json(system.registry.address(name)) for name in actors]
-        return JSONResponse(
+        return json_response(
             {"time": self.clock.time(), "resident_bytes": resident_bytes(), "mailboxes": mailboxes}
         )
 
@@ -78,7 +77,7 @@ class SupervisionPages:
             {"at": at + unix, **{health.value: count for health, count in counts.items()}}
             for at, counts in self.running.monitor.trend
         ]
-        return JSONResponse({"time": self.clock.time(), "rounds": rounds})
+        return json_response({"time": self.clock.time(), "rounds": rounds})
 
     def _unix(self) -> float:
         return self.clock.time() - trio.current_time()

@@ -21,6 +21,25 @@ class NodeCounts:
     reorganisations: int
 
 
+@attrs.define
+class PortCounts:
+    """The numbers of connections and requests of one `port` since the node's start.
+
+    Connections: `opened`, those that `gave_way` to newcomers, those of clients too `slow` to take what was sent.
+    Requests: those that ran (`requests`), were `refused` for what they are or because the port was `busy`, or
+    `failed` by a fault of this program.
+    """
+
+    port: str
+    opened: int = 0
+    gave_way: int = 0
+    slow: int = 0
+    requests: int = 0
+    refused: int = 0
+    busy: int = 0
+    failed: int = 0
+
+
 @attrs.frozen
 class GetCounts(Ask[Metrics, NodeCounts]):
     """Get the counts that the status page shows."""

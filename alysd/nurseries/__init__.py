@@ -13,7 +13,7 @@ Each module can be read on its own:
 - `group`: several actors behind one name. `bus`: events by type. `persistent_state`: state that survives a
   restart.
 - `trace`: trace contexts that messages carry. `envelope`: messages between processes.
-- `errors`: every error, as a tree.
+- `isolation`: a unit of work whose failure ends nothing else. `errors`: every error, as a tree.
 
 The smallest program:
 
@@ -71,6 +71,7 @@ from alysd.nurseries.failures import (
 )
 from alysd.nurseries.group import Balance, Group, pool
 from alysd.nurseries.health import HealthChange, HealthMonitor, HealthRules
+from alysd.nurseries.isolation import isolated
 from alysd.nurseries.mailbox import Backoff, Mailbox, Overflow
 from alysd.nurseries.patterns import Pattern, PatternKind, PatternRules
 from alysd.nurseries.persistent_state import PersistentState, StateStore
@@ -179,6 +180,7 @@ __all__ = [
     "actor",
     "current_trace",
     "handles",
+    "isolated",
     "open_system",
     "pool",
     "run_system",

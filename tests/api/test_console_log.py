@@ -154,9 +154,9 @@ def test_libraries_are_heard_from_warnings_up() -> None:
     stream = io.StringIO()
     ConsoleLog.set_up(LoggingConfig(level="debug"), stream)
     logging.getLogger("httpx").info("request")
-    logging.getLogger("hypercorn").warning("odd %s", "thing")
+    logging.getLogger("httpx").warning("odd %s", "thing")
     (line,) = lines(stream)
-    assert (line["event"], line["logger"], line["level"]) == ("library", "hypercorn", "warning")
+    assert (line["event"], line["logger"], line["level"]) == ("library", "httpx", "warning")
     assert (line["message"], line["exception"]) == ("odd thing", None)
 
 

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 import trio
-from starlette.applications import Starlette
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from alysd.actors.metrics import MetricsActor
+from alysd.api.http.site import Site
 from alysd.api.operator import OperatorPages
 from alysd.api.system_handle import SystemHandle
 from alysd.messages.chain import Chain, GetForkchoice
@@ -31,6 +31,7 @@ from alysd.nurseries import (
     supervisor,
 )
 from alysd.testing.blocks import context_of
+from alysd.testing.site_server import SiteTransport
 from alysd.timing import Timing
 from alysd.types.chain import Forkchoice
 from tests.samples import CHAIN, SPEC, tip
@@ -76,7 +77,7 @@ async def pages(chain: type[FakeChain] | None = FakeChain) -> AsyncGenerator[tup
         running = SystemHandle(HealthMonitor())
         running.system = system
         shown = OperatorPages(context_of(SPEC), FixedClock(), to_chain, to_metrics, running, TIMING, "authority")
-        transport = httpx.ASGITransport(Starlette(routes=shown.routes()))
+        transport = SiteTransport(Site(shown.routes()))
         async with httpx.AsyncClient(transport=transport, base_url="http://node") as client:
             yield client, system
 

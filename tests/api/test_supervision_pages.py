@@ -8,9 +8,10 @@ import attrs
 import httpx
 import pytest
 import trio
-from starlette.applications import Starlette
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from alysd.api.http.site import Route
+from alysd.api.http.site import Site as HttpSite
 from alysd.api.supervision_pages import ADVICE, ERROR_LENGTH, SupervisionPages, mailbox_json
 from alysd.api.system_handle import SystemHandle
 from alysd.errors import NotNow
@@ -35,6 +36,7 @@ from alysd.nurseries import (
     supervisor,
     traced,
 )
+from alysd.testing.site_server import SiteTransport
 from alysd.testing.virtual_time import VirtualClock
 
 
@@ -81,6 +83,10 @@ class Site:
         return answer.json()
 
 
+def transport_of(pages: SupervisionPages) -> SiteTransport:
+    return SiteTransport(HttpSite({path: Route("GET", page) for path, page in pages.pages().items()}))
+
+
 @asynccontextmanager
 async def site() -> AsyncGenerator[Site]:
     """A worker that restarts after a second, and a fragile one that does not."""
@@ -91,7 +97,7 @@ async def site() -> AsyncGenerator[Site]:
         actor(fragile, Worker, restart=Never()),
     ])  # fmt: skip
     async with open_system(root, monitor=running.monitor) as running.system:
-        transport = httpx.ASGITransport(Starlette(routes=SupervisionPages(VirtualClock(), running).routes()))
+        transport = transport_of(SupervisionPages(VirtualClock(), running))
         async with httpx.AsyncClient(transport=transport, base_url="http://node") as client:
             yield Site(client, running.system, worker)
 
@@ -206,7 +212,7 @@ async def test_the_trend_shows_health_over_time(autojump_clock: MockClock) -> No
 async def test_a_node_that_starts_says_so(autojump_clock: MockClock) -> None:
     """A page opened too early would be a stack trace; the server makes a 503 of this."""
     pages = SupervisionPages(VirtualClock(), SystemHandle(HealthMonitor()))
-    transport = httpx.ASGITransport(Starlette(routes=pages.routes()))
+    transport = transport_of(pages)
     async with httpx.AsyncClient(transport=transport, base_url="http://node") as client:
         with pytest.raises(NotNow, match="starting"):
             await client.get("/supervision/stats")

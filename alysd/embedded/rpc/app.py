@@ -5,17 +5,12 @@ from collections.abc import Sequence
 
 import attrs
 import trio
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Route, WebSocketRoute
 
 from alysd import __version__
 from alysd.api.hex_values import data, to_data, to_quantity
-from alysd.api.jsonrpc import SERVER_ERROR, Dispatcher, Method
-from alysd.api.params import Params
-from alysd.api.rpc_http import internal_error, rpc_endpoint
-from alysd.api.server import serve
+from alysd.api.http.server import serve
+from alysd.api.http.site import Site
+from alysd.api.jsonrpc import SERVER_ERROR, Dispatcher, Method, Params, rpc_route
 from alysd.embedded.engine.embedded_engine import EmbeddedEngine
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.backend import EthBackend, RpcLimits
@@ -33,22 +28,21 @@ CODES: dict[type[Exception], int] = {Refused: SERVER_ERROR}
 """Refusals of the pool and the engine have one code, as in geth; the text says which it is."""
 
 
-def eth_application(
+def eth_site(
     engine: EmbeddedEngine,
     pool: TransactionPool,
     limits: RpcLimits = RpcLimits(),  # noqa: B008  frozen, shareable
-) -> tuple[Starlette, ChainFeed]:
-    """Compose the application and its feed, which must run while the application is served (`ChainFeed.run`)."""
+) -> tuple[Site, ChainFeed]:
+    """Compose the site and its feed, which must run while the site is served (`ChainFeed.run`).
+
+    Wallets in a browser send the origin of any page, and may do here what any program on this machine may.
+    """
     backend = EthBackend(engine, pool, limits)
     feed = ChainFeed(backend)
     methods = eth_methods(backend, feed)
-    routes = [
-        Route("/", rpc_endpoint(Dispatcher(methods, CODES)), methods=["POST"]),
-        WebSocketRoute("/", EthSocket(methods, CODES, feed.listen, limits).serve),
-    ]
-    # Wallets in a browser send the origin of any page, and may do here what any program on this machine may.
-    anywhere = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["POST"], allow_headers=["*"])
-    return Starlette(routes=routes, middleware=[anywhere], exception_handlers={Exception: internal_error}), feed
+    socket = EthSocket(methods, CODES, feed.listen, limits)
+    site = Site({"/": rpc_route(Dispatcher(methods, CODES))}, {"/": socket.serve}, any_origin=True)
+    return site, feed
 
 
 def eth_methods(backend: EthBackend, feed: ChainFeed) -> dict[str, Method]:
@@ -74,10 +68,10 @@ async def serve_ethereum(
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the embedded engine's JSON-RPC until cancelled, and let `pool` follow the engine's head."""
-    application, feed = eth_application(engine, pool)
+    site, feed = eth_site(engine, pool)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(feed.run)
-        await nursery.start(serve, application, listeners)
+        await nursery.start(serve, site, listeners)
         task_status.started()
 
 

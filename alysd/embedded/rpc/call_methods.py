@@ -5,8 +5,7 @@ from functools import partial
 import attrs
 
 from alysd.api.hex_values import to_data, to_quantity
-from alysd.api.jsonrpc import SERVER_ERROR, Method, RpcError
-from alysd.api.params import InvalidParams, Params
+from alysd.api.jsonrpc import SERVER_ERROR, InvalidParams, Method, Params, RpcError
 from alysd.embedded.engine.calls import EstimateFailed
 from alysd.embedded.engine.values import CallRequest, CallResult
 from alysd.embedded.rpc.backend import EthBackend

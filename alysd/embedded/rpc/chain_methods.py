@@ -5,8 +5,7 @@ from typing import Any
 import attrs
 
 from alysd.api.hex_values import address, boolean, hash32, storage_key, to_data, to_quantity, uint64
-from alysd.api.jsonrpc import Method
-from alysd.api.params import Params
+from alysd.api.jsonrpc import Method, Params
 from alysd.embedded.engine.values import ExecutionBlock, IncludedTransaction
 from alysd.embedded.rpc.backend import EthBackend
 from alysd.embedded.rpc.requests import BlockAtHash, BlockReference, block_number, block_reference

@@ -5,8 +5,7 @@ from typing import Any, cast
 import attrs
 
 from alysd.api.hex_values import kind, to_quantity, uint64
-from alysd.api.jsonrpc import SERVER_ERROR, Method, RpcError
-from alysd.api.params import Params
+from alysd.api.jsonrpc import SERVER_ERROR, Method, Params, RpcError
 from alysd.embedded.engine.values import FeeHistory
 from alysd.embedded.rpc.backend import EthBackend
 from alysd.embedded.rpc.requests import BlockReference, block_number

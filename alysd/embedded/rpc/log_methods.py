@@ -12,8 +12,7 @@ import attrs
 import trio
 
 from alysd.api.hex_values import text, to_data
-from alysd.api.jsonrpc import INVALID_PARAMS, SERVER_ERROR, Method, RpcError
-from alysd.api.params import Params
+from alysd.api.jsonrpc import INVALID_PARAMS, SERVER_ERROR, Method, Params, RpcError
 from alysd.embedded.engine.log_filter import TooManyLogs
 from alysd.embedded.engine.values import FoundLog
 from alysd.embedded.rpc.backend import EthBackend, RpcLimits

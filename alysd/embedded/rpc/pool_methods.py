@@ -7,8 +7,7 @@ import attrs
 import trio
 
 from alysd.api.hex_values import address, data, to_data, to_quantity
-from alysd.api.jsonrpc import Method
-from alysd.api.params import Params
+from alysd.api.jsonrpc import Method, Params
 from alysd.embedded.engine.transaction import SignedTransaction, read_transaction
 from alysd.embedded.engine.values import AccountState
 from alysd.embedded.pool.transaction_pool import Transactions

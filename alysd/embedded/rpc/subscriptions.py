@@ -6,8 +6,7 @@ from typing import Any
 import attrs
 
 from alysd.api.hex_values import boolean, text
-from alysd.api.jsonrpc import METHOD_NOT_FOUND, Method, RpcError
-from alysd.api.params import Params
+from alysd.api.jsonrpc import METHOD_NOT_FOUND, Method, Params, RpcError
 from alysd.embedded.engine.log_filter import LogFilter
 from alysd.embedded.rpc.feed import ChainNews, News
 from alysd.embedded.rpc.log_methods import LIMIT_EXCEEDED, new_id, new_logs, new_pending_hashes

@@ -2,25 +2,20 @@
 
 import json
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import cast
 
 import attrs
 import trio
-from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from alysd.api.http.websocket import GOING_AWAY, WebSocket
 from alysd.api.jsonrpc import Dispatcher, Method
-from alysd.api.server import CLOSING
 from alysd.embedded.rpc.backend import RpcLimits
 from alysd.embedded.rpc.feed import Listener, News
 from alysd.embedded.rpc.subscriptions import Subscriptions
 
-GOING_AWAY = 1001
-"""Close code of a server that stops (RFC 6455, 7.4.1)."""
-
-TRY_AGAIN_LATER = 1013
-"""Close code for a client that reads too slowly; it may connect again."""
+CLOSE_SECONDS = 0.5
+"""For the close frame to be sent. A client that does not read does not take it either."""
 
 
 class TooFarBehind(Exception):
@@ -94,25 +89,20 @@ class EthSocket:
 
     async def serve(self, socket: WebSocket) -> None:
         """Serve a connection until the client or the server ends it, or the client reads too slowly."""
-        await socket.accept()
         subscriptions = Subscriptions(self._limits.subscriptions)
         outbox, overflowed = Outbox(self._limits.notifications, self._limits.notification_bytes), trio.Event()
         dispatcher = Dispatcher({**self._methods, **subscriptions.table()}, self._codes)
         stop = self._listen(partial(_notify, subscriptions, outbox, overflowed))
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_close_when, _closing(socket), socket, GOING_AWAY, nursery.cancel_scope)
-                nursery.start_soon(_close_when, overflowed, socket, TRY_AGAIN_LATER, nursery.cancel_scope)
+                scope = nursery.cancel_scope
+                nursery.start_soon(_end_when, socket.closing, partial(socket.close, GOING_AWAY), scope)
+                nursery.start_soon(_end_when, overflowed, socket.drop, scope)
                 nursery.start_soon(_send_all, socket, outbox)
                 await _answer_all(socket, dispatcher, subscriptions, outbox)
                 nursery.cancel_scope.cancel()
         finally:
             stop()
-
-
-def _closing(socket: WebSocket) -> trio.Event:
-    """The event that the server sets when it begins to stop."""
-    return cast("trio.Event", socket.scope["state"][CLOSING])
 
 
 def _notify(subscriptions: Subscriptions, outbox: Outbox, overflowed: trio.Event, news: News) -> None:
@@ -127,11 +117,7 @@ async def _answer_all(
     socket: WebSocket, dispatcher: Dispatcher, subscriptions: Subscriptions, outbox: Outbox
 ) -> None:
     """Answer requests until the client leaves. The next request is read after the last answer is sent."""
-    while True:
-        try:
-            body = await _receive(socket)
-        except WebSocketDisconnect:
-            return
+    while (body := await socket.receive()) is not None:
         answer = await dispatcher.answer(body)
         if answer is not None:
             outgoing = outbox.answer(answer.decode())
@@ -139,25 +125,17 @@ async def _answer_all(
             await outgoing.sent.wait()
 
 
-async def _receive(socket: WebSocket) -> bytes:
-    """Wait for a message, text or binary. Raises `WebSocketDisconnect`."""
-    message = await socket.receive()
-    if message["type"] == "websocket.disconnect":
-        raise WebSocketDisconnect(message.get("code", 1000))
-    text = message.get("text")
-    return text.encode() if text is not None else message.get("bytes") or b""
-
-
 async def _send_all(socket: WebSocket, outbox: Outbox) -> None:
     while True:
         outgoing = await outbox.take()
-        await socket.send_text(outgoing.text)
+        await socket.send(outgoing.text)
         outgoing.sent.set()
 
 
-async def _close_when(event: trio.Event, socket: WebSocket, code: int, connection: trio.CancelScope) -> None:
+async def _end_when(event: trio.Event, end: Callable[[], Awaitable[None]], connection: trio.CancelScope) -> None:
+    """Once `event` is set, tell the client and cancel the connection's other tasks."""
     await event.wait()
-    connection.cancel()
-    with trio.move_on_after(0.5) as scope:  # a client that does not read does not take the close frame either
+    with trio.move_on_after(CLOSE_SECONDS) as scope:
         scope.shield = True
-        await socket.close(code)
+        await end()  # behind a message that is being sent: a close frame cannot follow half of one
+    connection.cancel()

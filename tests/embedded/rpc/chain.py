@@ -15,10 +15,10 @@ from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
-from alysd.api.server import listen, serve
+from alysd.api.http.server import listen, serve
 from alysd.embedded.engine.embedded_engine import EmbeddedEngine
 from alysd.embedded.pool.transaction_pool import TransactionPool
-from alysd.embedded.rpc.app import eth_application
+from alysd.embedded.rpc.app import eth_site
 from alysd.embedded.rpc.backend import RpcLimits
 from alysd.embedded.rpc.feed import ChainFeed, ChainNews, News
 from alysd.types.block import PayloadAttributes
@@ -136,9 +136,9 @@ async def eth_chain(
     listeners = await listen("127.0.0.1", 0)
     try:
         async with trio.open_nursery() as nursery, httpx.AsyncClient(timeout=30) as client:
-            application, feed = eth_application(engine, pool, limits)
+            site, feed = eth_site(engine, pool, limits)
             nursery.start_soon(feed.run)
-            await nursery.start(serve, application, listeners)
+            await nursery.start(serve, site, listeners)
             yield EthChain(engine, pool, feed, listeners[0].socket.getsockname()[1], client)
             nursery.cancel_scope.cancel()
     finally:

@@ -10,8 +10,7 @@ import trio
 import trio.testing
 from eth_utils.crypto import keccak
 
-from alysd.api.jsonrpc import RpcError
-from alysd.api.params import Params
+from alysd.api.jsonrpc import Params, RpcError
 from alysd.embedded.rpc.backend import RpcLimits
 from alysd.embedded.rpc.feed import ChainNews, Listener, News
 from alysd.embedded.rpc.log_methods import FilterMethods, new_id

@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from alysd.api.jsonrpc import RpcError
-from alysd.api.params import InvalidParams, Params
+from alysd.api.jsonrpc import InvalidParams, Params, RpcError
 from alysd.embedded.rpc.feed import ChainNews, News
 from alysd.embedded.rpc.subscriptions import Subscriptions
 from tests.embedded.rpc.news import ANNA, BORIS, OTHER_TOPIC, TOPIC, block, header, log, sent

@@ -66,7 +66,7 @@ class Client:
 async def connected(chain: EthChain) -> AsyncGenerator[Client]:
     async with await trio.open_tcp_stream("127.0.0.1", chain.port) as stream:
         client = Client(stream)
-        await client.send(Request(host="x", target="/"))
+        await client.send(Request(host="127.0.0.1", target="/"))
         await client.event()
         with trio.fail_after(20):
             yield client
@@ -161,7 +161,7 @@ async def test_a_stopping_server_says_so(tmp_path: Path) -> None:
         async with eth_chain(tmp_path) as chain:
             stream = await trio.open_tcp_stream("127.0.0.1", chain.port)
             client = Client(stream)
-            await client.send(Request(host="x", target="/"))
+            await client.send(Request(host="127.0.0.1", target="/"))
             await client.event()
             assert await client.ask("eth_chainId") == "0x7"
             nursery.start_soon(wait, client)

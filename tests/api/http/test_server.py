@@ -5,19 +5,18 @@ import logging
 import httpx
 import pytest
 import trio
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket
 
-from alysd.api.server import CLOSING, ServerLimits, listen
+from alysd.api.http.limits import ServerLimits
+from alysd.api.http.messages import Request, Response
+from alysd.api.http.server import listen
+from alysd.api.http.site import Route, Site
+from alysd.api.http.websocket import GOING_AWAY, WebSocket
 from alysd.errors import AddressInUse
-from alysd.testing.asgi_server import served
+from alysd.testing.site_server import served
 
 
 async def hello(request: Request) -> Response:
-    return PlainTextResponse("hello")
+    return Response.text("hello")
 
 
 async def endless(request: Request) -> Response:
@@ -26,7 +25,7 @@ async def endless(request: Request) -> Response:
 
 
 async def huge(request: Request) -> Response:
-    return PlainTextResponse("x" * 30_000_000)
+    return Response(b"x" * 30_000_000)
 
 
 async def broken(request: Request) -> Response:
@@ -35,26 +34,25 @@ async def broken(request: Request) -> Response:
 
 async def polite(socket: WebSocket) -> None:
     """Leave when the server closes."""
-    await socket.accept()
-    await socket.scope["state"][CLOSING].wait()
-    await socket.close(1001)
+    await socket.closing.wait()
+    await socket.close(GOING_AWAY)
 
 
-APP = Starlette(
-    routes=[
-        Route("/", hello),
-        Route("/endless", endless),
-        Route("/huge", huge),
-        Route("/broken", broken),
-        WebSocketRoute("/polite", polite),
-    ]
+SITE = Site(
+    {
+        "/": Route("GET", hello),
+        "/endless": Route("GET", endless),
+        "/huge": Route("GET", huge),
+        "/broken": Route("GET", broken),
+    },
+    {"/polite": polite},
 )
 
 
 async def test_a_request_is_answered_without_naming_the_server() -> None:
-    async with served(APP) as running, httpx.AsyncClient() as client:
+    async with served(SITE) as running, httpx.AsyncClient() as client:
         answer = await client.get(running.url)
-        assert (answer.status_code, answer.text) == (200, "hello")
+        assert (answer.status_code, answer.text) == (200, "hello\n")
         assert "server" not in answer.headers
 
 
@@ -73,7 +71,7 @@ async def test_an_address_of_another_machine_is_refused_in_words() -> None:
 
 
 async def test_stopping_is_immediate_when_nobody_asks() -> None:
-    async with served(APP) as running, httpx.AsyncClient() as client:
+    async with served(SITE) as running, httpx.AsyncClient() as client:
         await client.get(running.url)  # leaves an idle connection
         began = trio.current_time()
         running.scope.cancel()
@@ -82,10 +80,10 @@ async def test_stopping_is_immediate_when_nobody_asks() -> None:
 
 
 async def test_stopping_is_immediate_when_a_client_leaves_at_that_moment() -> None:
-    async with served(APP) as running:
+    async with served(SITE) as running:
         began = trio.current_time()
         async with await running.connect() as stream:
-            await stream.send_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            await stream.send_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
             await stream.receive_some()
             running.scope.cancel()
         await running.stopped.wait()
@@ -98,9 +96,9 @@ async def test_an_answer_in_progress_is_finished_before_stopping() -> None:
     async def slow(request: Request) -> Response:
         asked.set()
         await trio.sleep(0.2)
-        return PlainTextResponse("done")
+        return Response.text("done")
 
-    async with served(Starlette(routes=[Route("/slow", slow)])) as running, trio.open_nursery() as nursery:
+    async with served(Site({"/slow": Route("GET", slow)})) as running, trio.open_nursery() as nursery:
         answers: list[str] = []
         answered = trio.Event()
 
@@ -115,13 +113,13 @@ async def test_an_answer_in_progress_is_finished_before_stopping() -> None:
         await running.stopped.wait()
         with trio.fail_after(1):
             await answered.wait()
-        assert answers == ["done"]
+        assert answers == ["done\n"]
 
 
 async def test_a_request_that_never_ends_does_not_hold_up_stopping() -> None:
-    async with served(APP) as running:
+    async with served(SITE) as running:
         stream = await running.connect()
-        await stream.send_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n")
+        await stream.send_all(b"GET /endless HTTP/1.1\r\nhost: localhost\r\n\r\n")
         await trio.sleep(0.1)
         began = trio.current_time()
         running.scope.cancel()
@@ -131,10 +129,10 @@ async def test_a_request_that_never_ends_does_not_hold_up_stopping() -> None:
 
 
 async def test_a_client_that_does_not_read_does_not_hold_up_stopping() -> None:
-    """hypercorn shields its sends from cancellation: without closing under them this would wait for the client."""
-    async with served(APP) as running:
+    """Without a deadline this would wait for the client."""
+    async with served(SITE) as running:
         stream = await running.connect()
-        await stream.send_all(b"GET /huge HTTP/1.1\r\nhost: x\r\n\r\n")
+        await stream.send_all(b"GET /huge HTTP/1.1\r\nhost: localhost\r\n\r\n")
         await trio.sleep(0.3)
         began = trio.current_time()
         running.scope.cancel()
@@ -144,9 +142,9 @@ async def test_a_client_that_does_not_read_does_not_hold_up_stopping() -> None:
 
 
 async def test_a_client_that_does_not_read_is_let_go() -> None:
-    async with served(APP, ServerLimits(send=0.2)) as running:
+    async with served(SITE, ServerLimits(send=0.2)) as running:
         stream = await running.connect()
-        await stream.send_all(b"GET /huge HTTP/1.1\r\nhost: x\r\n\r\n")
+        await stream.send_all(b"GET /huge HTTP/1.1\r\nhost: localhost\r\n\r\n")
         await trio.sleep(0.5)
         with trio.fail_after(5):
             received = 0
@@ -159,43 +157,54 @@ async def test_a_client_that_does_not_read_is_let_go() -> None:
         await stream.aclose()
 
 
-async def test_connections_beyond_the_bound_are_closed() -> None:
-    async with served(APP, ServerLimits(connections=2)) as running:
-        kept = [await running.connect() for _ in range(2)]
-        await trio.sleep(0.05)
-        surplus = await running.connect()
-        with trio.fail_after(5):
-            assert await surplus.receive_some() == b""
-        await kept[0].aclose()
-        await trio.sleep(0.05)
-        async with httpx.AsyncClient() as client:
-            assert (await client.get(running.url)).text == "hello"
-        await kept[1].aclose()
-        await surplus.aclose()
-
-
 async def test_a_connection_that_sends_nothing_is_closed() -> None:
-    async with served(APP, ServerLimits(keep_alive=0.2)) as running:
-        stream = await running.connect()
-        await stream.send_all(b"GET / HT")  # nor does a request that never becomes one keep it open
+    async with served(SITE, ServerLimits(keep_alive=0.2)) as running, await running.connect() as stream:
         with trio.fail_after(5):
             assert await stream.receive_some() == b""
-        await stream.aclose()
+
+
+async def test_a_request_that_never_becomes_whole_is_refused() -> None:
+    async with served(SITE, ServerLimits(request=0.2)) as running, await running.connect() as stream:
+        await stream.send_all(b"GET / HT")
+        with trio.fail_after(5):
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 408 Request Timeout")
+
+
+HANDSHAKE = (
+    b"GET /polite HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("path", [b"/polite", b"/"])
+async def test_a_byte_behind_a_websocket_handshake_harms_nobody(path: bytes) -> None:
+    """One such packet ended the server, and with it the connections of all clients."""
+    async with served(SITE) as running, httpx.AsyncClient() as client, await running.connect() as other:
+        await other.send_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        await other.receive_some()
+        for _ in range(20):
+            async with await running.connect() as stream:
+                await stream.send_all(HANDSHAKE.replace(b"/polite", path) + b"x")
+                await stream.receive_some()
+        await other.send_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert (await other.receive_some()).startswith(b"HTTP/1.1 200"), "the other connection is cut"
+        assert (await client.get(running.url)).text == "hello\n"
+        assert running.counts.failed == 0
 
 
 async def test_bytes_that_are_no_request_end_their_connection_only() -> None:
-    async with served(APP) as running, httpx.AsyncClient() as client:
+    async with served(SITE) as running, httpx.AsyncClient() as client:
         for rubbish in (b"\x16\x03\x01\x02\x00", b"\x00" * 100, b"GET\r\n\r\n", b"A" * 70_000):
             stream = await running.connect()
             await stream.send_all(rubbish)
             await stream.aclose()
-        assert (await client.get(running.url)).text == "hello"
+        assert (await client.get(running.url)).text == "hello\n"
 
 
 async def test_a_fault_in_the_application_is_logged_and_ends_one_answer(caplog: pytest.LogCaptureFixture) -> None:
-    async with served(APP) as running, httpx.AsyncClient() as client:
+    async with served(SITE) as running, httpx.AsyncClient() as client:
         assert (await client.get(running.url + "broken")).status_code == 500
-        assert (await client.get(running.url)).text == "hello"
+        assert (await client.get(running.url)).text == "hello\n"
         running.scope.cancel()
         await running.stopped.wait()
     assert "a fault of this program" in caplog.text
@@ -203,18 +212,15 @@ async def test_a_fault_in_the_application_is_logged_and_ends_one_answer(caplog: 
 
 async def test_nothing_is_logged_of_ordinary_requests(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="alysd"):
-        async with served(APP) as running, httpx.AsyncClient() as client:
+        async with served(SITE) as running, httpx.AsyncClient() as client:
             await client.get(running.url)
     assert [record.name for record in caplog.records if not record.name.startswith("httpx")] == []
 
 
 async def test_a_websocket_is_told_that_the_server_stops() -> None:
-    async with served(APP) as running:
+    async with served(SITE) as running:
         stream = await running.connect()
-        await stream.send_all(
-            b"GET /polite HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
-            b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-        )
+        await stream.send_all(HANDSHAKE)
         assert b"101" in await stream.receive_some()
         running.scope.cancel()
         with trio.fail_after(5):

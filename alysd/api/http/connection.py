@@ -1,0 +1,212 @@
+"""One client's connection: requests are read, run and answered one after the other, by one task."""
+
+import attrs
+import h11
+import trio
+
+from alysd.api.http.messages import HttpRefused, Request, Response, accepts_gzip, compressed, encode, json_response
+from alysd.api.http.places import Phase, Place
+from alysd.api.http.site import Route, Site, SocketHandler
+from alysd.api.http.websocket import TRY_AGAIN_LATER, WebSocket, accepting
+from alysd.errors import Refused, RpcCode
+from alysd.nurseries import isolated
+
+READ = 16 * 1024
+"""Bytes that are received at once. A head is refused when it is longer than this and `ServerLimits.head`."""
+
+EVENTS_PER_TURN = 64
+"""Chunks of a body that are read before other tasks have a turn: about a millisecond."""
+
+JOINED = 64 * 1024
+"""Longest body in bytes that is copied behind its head, for one send."""
+
+_ERROR = {"code": RpcCode.INTERNAL_ERROR, "message": "internal error; the node's log says more"}
+INTERNAL_ERROR = json_response({"jsonrpc": "2.0", "id": None, "error": _ERROR}, 500)
+"""The response after a fault of this program, in a form that RPC clients read."""
+
+
+@attrs.frozen
+class _Asked:
+    """A request, complete but for its body, and who answers it; `keep` says whether another may follow."""
+
+    request: Request
+    answer: Route | SocketHandler
+    keep: bool
+
+
+class Connection:
+    """The connection of `stream`, which has the place `place` at a port that serves `site`."""
+
+    def __init__(self, stream: trio.abc.HalfCloseableStream, place: Place, site: Site) -> None:
+        self._stream = stream
+        self._place = place
+        self._site = site
+        self._limits = place.port.limits
+        self._rest = b""
+        self._socket: WebSocket | None = None
+
+    async def run(self) -> None:
+        """Serve until either side ends the connection. It raises only what is a fault of this program."""
+        try:
+            with self._place.scope as scope:
+                await self._serve()
+            if scope.cancelled_caught:
+                await self._take_leave()
+        except* (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the client has gone, or does not read
+        finally:
+            self._place.leave()
+            await trio.aclose_forcefully(self._stream)
+
+    async def _serve(self) -> None:
+        try:
+            while (asked := await self._receive()) is not None:
+                if not isinstance(asked.answer, Route):
+                    return await self._upgrade(asked.request, asked.answer)
+                if not await self._answer(asked.request, asked.answer, keep=asked.keep):
+                    return None
+        except HttpRefused as refused:
+            await self._refuse(refused)
+
+    async def _take_leave(self) -> None:
+        """Tell the client why its connection ends, if it takes that in time: a deadline, or a newcomer."""
+        refusal = None
+        if self._place.phase is Phase.SENDING:
+            self._place.port.slow()
+        elif self._socket is not None:
+            await self._socket.close(TRY_AGAIN_LATER)
+        elif self._place.phase is Phase.READING:
+            words = f"the request was not complete within {self._limits.request:g} s"
+            refusal = HttpRefused(408, words)
+            if self._place.given_up:
+                refusal = HttpRefused(503, "too many connections; try again")
+            await self._refuse(refusal)
+
+    # Receiving
+
+    async def _receive(self) -> _Asked | None:
+        """Receive a request; None when the client has closed. Raises `HttpRefused`."""
+        parser = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head)
+        asked, body, events = None, bytearray(), 0
+        data, self._rest = self._rest, b""
+        self._place.rest()
+        while True:
+            if not data:
+                data = await self._stream.receive_some(READ)
+                if not data:
+                    return None
+            if self._place.phase is Phase.IDLE:
+                data = data.lstrip(b"\r\n")  # empty lines before a request are allowed (RFC 9112, 2.2)
+                if not data:
+                    continue
+                self._place.read()
+            parser.receive_data(bytes(data))
+            data = b""
+            while (event := _next_event(parser)) is not h11.NEED_DATA:
+                events += 1
+                if isinstance(event, h11.Request):
+                    asked = self._judge(event)
+                elif isinstance(event, h11.Data):
+                    body += event.data
+                    self._place.grow(len(event.data))
+                    if len(body) > self._limits.body:
+                        raise self._too_large()
+                    if events > self._limits.pieces:
+                        raise HttpRefused(413, "the request's body has too many chunks")
+                elif isinstance(event, h11.EndOfMessage) and asked is not None:
+                    self._rest = parser.trailing_data[0]
+                    return attrs.evolve(asked, request=attrs.evolve(asked.request, body=bytes(body)))
+                if not events % EVENTS_PER_TURN:
+                    await trio.lowlevel.checkpoint()
+            if parser.they_are_waiting_for_100_continue and not body:
+                await self._stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _judge(self, head: h11.Request) -> _Asked:
+        """Decide who answers a request, before its body is received. Raises `HttpRefused`."""
+        headers: dict[bytes, bytes] = {}
+        for name, value in head.headers:
+            headers[name] = headers[name] + b", " + value if name in headers else value
+        if not head.http_version.startswith(b"1."):
+            raise HttpRefused(505, "only HTTP/1.1 is served")
+        if len(head.headers) > self._limits.headers:
+            raise HttpRefused(431, f"the request has more than {self._limits.headers} headers")
+        if b"transfer-encoding" in headers and b"content-length" in headers:
+            raise HttpRefused(400, "a request has either Transfer-Encoding or Content-Length")
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            raise HttpRefused(415, "a request's body must not be compressed")
+        method, target = head.method.decode("ascii"), head.target.decode("ascii")
+        host, path = headers.get(b"host"), target.partition("?")[0]
+        if path.lower().startswith("http://"):
+            authority, slash, rest = path[7:].partition("/")
+            host, path = authority.encode(), slash + rest or "/"
+        self._site.check_host(host)
+        if int(headers.get(b"content-length", b"0")) > self._limits.body:
+            raise self._too_large()
+        answer = self._site.socket(path, headers) or self._site.find(method, path, headers)
+        last = b"close" in headers.get(b"connection", b"").lower() or head.http_version == b"1.0"
+        return _Asked(Request(method, path, headers), answer, keep=not last)
+
+    def _too_large(self) -> HttpRefused:
+        return HttpRefused(413, f"request body too large: at most {self._limits.body} bytes are taken")
+
+    # Answering
+
+    async def _answer(self, request: Request, route: Route, *, keep: bool) -> bool:
+        """Run a request and send its response. Returns whether another request may follow."""
+        self._place.run(operator=route.operator)
+        self._place.port.counts.requests += 1
+        response = await isolated(self._failed, route.call, request)
+        if len(response.body) >= self._limits.gzip and accepts_gzip(request.headers.get(b"accept-encoding", b"")):
+            if len(response.body) <= self._limits.in_place:
+                response = compressed(response)
+            else:
+                response = await trio.to_thread.run_sync(compressed, response)
+        if self._site.any_origin and b"origin" in request.headers:
+            headers = {**response.headers, "access-control-allow-origin": "*"}
+            response = attrs.evolve(response, headers=headers)
+        keep = keep and not self._place.port.closing.is_set()
+        head, body = encode(response, head_only=request.method == "HEAD", close=not keep)
+        self._place.send()
+        if len(body) <= JOINED:
+            await self._stream.send_all(head + body)
+        else:
+            await self._stream.send_all(head)
+            await self._stream.send_all(body)
+        return keep
+
+    def _failed(self, error: Exception) -> Response:
+        """The response to a request whose handler raised `error`: a refusal, such as of a node that starts."""
+        if isinstance(error, Refused):
+            return Response.text(str(error), 503)
+        self._place.port.failed(error)
+        return INTERNAL_ERROR
+
+    async def _refuse(self, refused: HttpRefused) -> None:
+        """Send a refusal and close, so that the client gets it although it may still be sending."""
+        self._place.rest()
+        self._place.port.refused(refused)
+        head, body = encode(Response.text(str(refused), refused.status, refused.headers), close=True)
+        with trio.move_on_after(self._limits.linger):
+            await self._stream.send_all(head + body)
+            await self._stream.send_eof()
+            while await self._stream.receive_some(READ):
+                pass
+
+    async def _upgrade(self, request: Request, serve: SocketHandler) -> None:
+        """Go on as a WebSocket, with the bytes that came behind the handshake."""
+        handshake = accepting(request.headers)
+        self._place.run(operator=False)
+        self._place.send()
+        await self._stream.send_all(handshake)
+        self._place.websocket = True
+        self._place.rest()
+        self._socket = WebSocket(self._stream, self._rest, self._place)
+        await serve(self._socket)
+
+
+def _next_event(parser: h11.Connection) -> object:
+    """The next event of a request. Raises `HttpRefused` for what is no HTTP."""
+    try:
+        return parser.next_event()
+    except h11.RemoteProtocolError as error:
+        raise HttpRefused(error.error_status_hint, f"this is not HTTP/1.1: {str(error)[:100]}") from error

@@ -1,0 +1,160 @@
+"""The places of a port: which connections it keeps, which requests it takes, which connection gives way."""
+
+import math
+from enum import Enum
+from http import HTTPStatus
+
+import attrs
+import trio
+
+from alysd.api.http.limits import ServerLimits
+from alysd.api.http.messages import HttpRefused
+from alysd.messages.log.base import log
+from alysd.messages.log.clients import ClientsTurnedAway, RequestFailed
+from alysd.messages.metrics import PortCounts
+
+LOG_SECONDS = 60.0
+"""Between two log lines about clients that were turned away."""
+
+
+class Phase(Enum):
+    """What a connection does. In the first two it gives way to a newcomer when the port is full."""
+
+    IDLE = "without a request"
+    READING = "receiving a request"
+    RUNNING = "working on a response"
+    SENDING = "sending a response"
+
+
+class Port:
+    """The shares of all connections of one port. `closing` is set when the server begins to stop."""
+
+    def __init__(self, limits: ServerLimits, counts: PortCounts) -> None:
+        self.limits = limits
+        self.counts = counts
+        self.closing = trio.Event()
+        self.places: set[Place] = set()
+        self.running = {True: 0, False: 0}  # by Route.operator
+        self.body_bytes = 0
+        self._logged = attrs.evolve(counts)
+        self._logged_at = -math.inf
+
+    def enter(self) -> "Place":
+        """A place for a new connection. When the port is full, the connection that waits longest ends for it.
+
+        There is such a one, since fewer requests may run than connections be open. A WebSocket waits for messages
+        most of its life, so it gives way after all others.
+        """
+        limits = self.limits
+        if len(self.places) >= limits.rpc + limits.operator + limits.waiting:
+            waiting = (place for place in self.places if not place.busy and not place.given_up)
+            longest = min(waiting, key=lambda place: (place.websocket, place.since), default=None)
+            if longest is not None:
+                longest.give_up()
+        place = Place(self)
+        self.places.add(place)
+        self.counts.opened += 1
+        return place
+
+    def gave_way(self) -> None:
+        """Count a connection that ended for a newcomer."""
+        self.counts.gave_way += 1
+        self._log()
+
+    def slow(self) -> None:
+        """Count a client that does not take what is sent."""
+        self.counts.slow += 1
+        self._log()
+
+    def refused(self, refused: HttpRefused) -> None:
+        """Count a request that did not run."""
+        if refused.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.counts.busy += 1
+            self._log()
+        else:
+            self.counts.refused += 1
+
+    def failed(self, error: Exception) -> None:
+        """Log and count a fault of this program."""
+        self.counts.failed += 1
+        log(RequestFailed.of(self.counts.port, error))
+
+    def _log(self) -> None:
+        if trio.current_time() - self._logged_at >= LOG_SECONDS:
+            new, old = self.counts, self._logged
+            log(ClientsTurnedAway(new.port, new.gave_way - old.gave_way, new.busy - old.busy, new.slow - old.slow))
+            self._logged, self._logged_at = attrs.evolve(new), trio.current_time()
+
+
+class Place:
+    """One connection's share of its port's limits: its phase, with a deadline, and the bytes that it holds.
+
+    `scope` is the scope of the connection's work; it is cancelled when the deadline of a phase passes.
+    """
+
+    def __init__(self, port: Port) -> None:
+        self.port = port
+        self.scope = trio.CancelScope()
+        self.websocket = False
+        self.given_up = False
+        self.phase = Phase.IDLE
+        self.since = 0.0
+        self._operator = False
+        self._bytes = 0
+        self._move(Phase.IDLE, port.limits.keep_alive)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is running, or its response is being sent."""
+        return self.phase in (Phase.RUNNING, Phase.SENDING)
+
+    def rest(self) -> None:
+        """Wait for the next request."""
+        self._release()
+        self._move(Phase.IDLE, math.inf if self.websocket else self.port.limits.keep_alive)
+
+    def read(self) -> None:
+        """A request has begun to arrive."""
+        self._move(Phase.READING, self.port.limits.request)
+
+    def grow(self, size: int) -> None:
+        """A request's body has grown by `size` bytes. Raises `HttpRefused` when all bodies are too large."""
+        if self.port.body_bytes + size > self.port.limits.bodies:
+            raise HttpRefused(503, "too many large requests at the same time; try again")
+        self.port.body_bytes += size
+        self._bytes += size
+
+    def run(self, *, operator: bool) -> None:
+        """The request is complete and runs, without a deadline. Raises `HttpRefused` when too many do."""
+        limits = self.port.limits
+        if self.port.running[operator] >= (limits.operator if operator else limits.rpc):
+            raise HttpRefused(503, "too many requests at the same time; try again")
+        self.port.running[operator] += 1
+        self._operator = operator
+        self._move(Phase.RUNNING, math.inf)
+
+    def send(self) -> None:
+        """The response is ready and is sent."""
+        self._move(Phase.SENDING, self.port.limits.send)
+
+    def give_up(self) -> None:
+        """End the connection for a newcomer."""
+        self.given_up = True
+        self.port.gave_way()
+        self.scope.cancel()
+
+    def leave(self) -> None:
+        """The connection has ended."""
+        self._release()
+        self.port.places.discard(self)
+
+    def _release(self) -> None:
+        if self.busy:
+            self.port.running[self._operator] -= 1
+        self.port.body_bytes -= self._bytes
+        self._bytes = 0
+
+    def _move(self, phase: Phase, seconds: float) -> None:
+        self.phase = phase
+        self.since = trio.current_time()
+        self.scope.deadline = self.since + seconds

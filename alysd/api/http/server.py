@@ -1,0 +1,84 @@
+"""A server: all connections of one port, each served by its own task, whose errors end nothing else."""
+
+import errno
+from collections.abc import Awaitable, Callable, Sequence
+
+import trio
+
+from alysd.api.http.connection import Connection
+from alysd.api.http.limits import LIMITS, ServerLimits
+from alysd.api.http.places import Phase, Port
+from alysd.api.http.site import Site
+from alysd.errors import AddressInUse
+from alysd.messages.metrics import PortCounts
+from alysd.nurseries import isolated
+
+
+async def listen(host: str, port: int) -> list[trio.SocketListener]:
+    """Bind a TCP port (0: any free one) on every address of `host`. Raises `AddressInUse`."""
+    try:
+        return await trio.open_tcp_listeners(port, host=host)
+    except OSError as error:
+        raise AddressInUse(_why_not(host, port, error)) from error
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"{host}:{port} is in use by another process; stop it, or configure another port"
+    if error.errno == errno.EACCES:
+        return f"{host}:{port} may not be opened by this user; choose a port above 1023"
+    return f"{host}:{port} cannot be opened: {error.strerror or error}"
+
+
+async def serve(
+    site: Site,
+    listeners: Sequence[trio.SocketListener],
+    limits: ServerLimits = LIMITS,
+    counts: PortCounts | None = None,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve `site` until cancelled; then accept no more connections and give running requests time to finish."""
+    port = Port(limits, PortCounts("") if counts is None else counts)
+
+    async def handle(stream: trio.SocketStream) -> None:
+        await serve_stream(stream, port, site)
+
+    async with trio.open_nursery() as outside:
+        outside.start_soon(_set_when_cancelled, port.closing)
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as connections:
+                accepting = await connections.start(_accept, handle, listeners, connections)
+                task_status.started()
+                await port.closing.wait()
+                accepting.cancel()
+                for place in tuple(port.places):
+                    if place.phase is Phase.IDLE and not place.websocket:
+                        place.scope.cancel()
+                connections.cancel_scope.deadline = trio.current_time() + limits.drain
+        outside.cancel_scope.cancel()
+
+
+async def serve_stream(stream: trio.abc.HalfCloseableStream, port: Port, site: Site) -> None:
+    """Serve one connection to its end. No error leaves it: a fault of this program is logged and counted."""
+    await isolated(port.failed, Connection(stream, port.enter(), site).run)
+
+
+async def _accept(
+    handle: Callable[[trio.SocketStream], Awaitable[None]],
+    listeners: Sequence[trio.SocketListener],
+    connections: trio.Nursery,
+    *,
+    task_status: trio.TaskStatus[trio.CancelScope],
+) -> None:
+    """Accept connections into the nursery `connections` until the scope that is handed out is cancelled."""
+    with trio.CancelScope() as accepting:
+        task_status.started(accepting)
+        await trio.serve_listeners(handle, list(listeners), handler_nursery=connections)
+
+
+async def _set_when_cancelled(event: trio.Event) -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        event.set()

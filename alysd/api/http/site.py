@@ -1,0 +1,102 @@
+"""What a port serves and to whom: its routes, its WebSocket, the host names by which it may be called."""
+
+import ipaddress
+from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
+from typing import Literal
+
+import attrs
+
+from alysd.api.http.messages import HttpRefused, Request, Response
+from alysd.api.http.websocket import WebSocket
+
+Handler = Callable[[Request], Awaitable[Response]]
+SocketHandler = Callable[[WebSocket], Awaitable[None]]
+
+
+@attrs.frozen
+class Route:
+    """One method of a path. The `operator`'s pages have places of their own (`ServerLimits.operator`)."""
+
+    method: Literal["GET", "POST"]
+    call: Handler
+    operator: bool = False
+
+
+@attrs.frozen
+class Site:
+    """The routes and WebSockets of a port by path.
+
+    With `any_origin`, pages of any origin may use it (CORS). `names` are the host names, besides IP addresses and
+    `localhost`, by which clients may call it.
+    """
+
+    routes: Mapping[str, Route]
+    sockets: Mapping[str, SocketHandler] = attrs.field(factory=dict[str, SocketHandler])
+    any_origin: bool = False
+    names: frozenset[str] = frozenset()
+
+    def check_host(self, host: bytes | None) -> None:
+        """Refuse a host name that is not the node's: a page may have bound its own name to the node's address.
+
+        A page of that name would have the node's answers, which browsers keep from pages of other origins. An IP
+        address cannot be bound to another one. A request without Host is no browser's.
+        """
+        if host is not None and not _is_local(host):
+            name = _without_port(host)
+            if name not in self.names:
+                words = f"this node is not {name[:100]}: use its IP address, or add the name to api.allowed_hosts"
+                raise HttpRefused(421, words)
+
+    def find(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Route:
+        """The route of a request. Raises `HttpRefused`."""
+        route = self.routes.get(path)
+        if method == "OPTIONS" and self.any_origin and b"access-control-request-method" in headers:
+            return PREFLIGHT
+        if route is None:
+            raise HttpRefused(404, "there is no such page")
+        allowed = ("GET", "HEAD") if route.method == "GET" else ("POST",)
+        if method not in allowed:
+            raise HttpRefused(405, f"{method[:20]} is not for this page", {"allow": ", ".join(allowed)})
+        return route
+
+    def socket(self, path: str, headers: Mapping[bytes, bytes]) -> SocketHandler | None:
+        """The WebSocket that a request asks for, if it asks for one and there is one."""
+        if headers.get(b"upgrade", b"").lower() != b"websocket":
+            return None
+        return self.sockets.get(path)
+
+
+async def _preflight(request: Request) -> Response:
+    """Allow a page of any origin to send a request (Fetch standard, "CORS protocol"; Private Network Access)."""
+    asked = request.headers.get(b"access-control-request-headers", b"content-type").decode("latin-1")
+    headers = {
+        "access-control-allow-methods": "POST",
+        "access-control-allow-headers": asked,
+        "access-control-max-age": "600",
+    }
+    if request.headers.get(b"access-control-request-private-network") == b"true":
+        headers["access-control-allow-private-network"] = "true"
+    return Response(status=204, headers=headers)
+
+
+PREFLIGHT = Route("POST", _preflight)
+
+
+def _without_port(host: bytes) -> str:
+    name = host.decode("latin-1").lower()
+    bare, colon, port = name.rpartition(":")
+    return (bare if colon and port.isdecimal() else name).removesuffix(".")
+
+
+@lru_cache(256)
+def _is_local(host: bytes) -> bool:
+    """Whether a Host header has an IP address, `localhost`, or a name below it (RFC 6761, 6.3)."""
+    name = _without_port(host)
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name[1:-1] if name.startswith("[") else name)
+    except ValueError:
+        return False
+    return True

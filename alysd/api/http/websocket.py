@@ -1,0 +1,150 @@
+"""One WebSocket connection (RFC 6455), without extensions: no message inflates."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+import trio
+from wsproto.connection import Connection, ConnectionState, ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
+from wsproto.utilities import generate_accept_token
+
+from alysd.api.http.messages import HttpRefused
+from alysd.api.http.places import Place
+
+GOING_AWAY, TOO_BIG, TRY_AGAIN_LATER, POLICY = 1001, 1009, 1013, 1008
+"""Close codes (RFC 6455, 7.4.1): the server stops; a message is too long; the client is slow, or one too many; it
+does not finish a message."""
+
+READ = 16 * 1024
+"""Bytes that are received at once, so that short frames do not keep the event loop for long."""
+
+EVENTS_PER_TURN = 32
+"""Frames that are read before other tasks have a turn: about a millisecond."""
+
+
+def accepting(headers: Mapping[bytes, bytes]) -> bytes:
+    """The server's half of the handshake. Raises `HttpRefused` for what is no handshake."""
+    key = headers.get(b"sec-websocket-key")
+    if headers.get(b"sec-websocket-version") != b"13":
+        raise HttpRefused(426, "only version 13 of WebSocket is served", {"sec-websocket-version": "13"})
+    if key is None or b"upgrade" not in headers.get(b"connection", b"").lower():
+        raise HttpRefused(400, "a WebSocket handshake needs Sec-WebSocket-Key and Connection: Upgrade")
+    token = generate_accept_token(key)
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+        b"sec-websocket-accept: " + token + b"\r\n\r\n"
+    )
+
+
+class WebSocket:
+    """Whole messages of one client, after the handshake; `received` came with it. One task receives, any sends.
+
+    `closing` is set when the server begins to stop.
+    """
+
+    def __init__(self, stream: trio.abc.HalfCloseableStream, received: bytes, place: Place) -> None:
+        self.closing = place.port.closing
+        self._stream = stream
+        self._place = place
+        self._limits = place.port.limits
+        self._protocol = Connection(ConnectionType.SERVER, [], received)
+        self._events: Iterator[Event] = self._protocol.events()
+        self._turns = 0
+        self._sending = trio.Lock()
+        self._cut_off = False
+        self._pinged = False
+
+    async def receive(self) -> bytes | None:
+        """Wait for a whole message, text or binary; None once the connection has ended.
+
+        The message counts as a running request until the next call.
+        """
+        self._place.rest()
+        try:
+            message = await self._message()
+            if message is not None:
+                self._place.run(operator=False)
+        except HttpRefused as refused:
+            self._place.port.refused(refused)
+            return await self.close(TRY_AGAIN_LATER)
+        return message
+
+    async def send(self, text: str) -> None:
+        """Send a text message. Raises `trio.BrokenResourceError` when the client does not take it in time."""
+        await self._send(TextMessage(text))
+
+    async def close(self, code: int) -> None:
+        """Tell the client that the connection ends, if it takes that in time."""
+        with trio.move_on_after(self._limits.linger):
+            await self._send(CloseConnection(code))
+
+    async def drop(self) -> None:
+        """Close, and count a client that does not read its messages fast enough."""
+        self._place.port.slow()
+        await self.close(TRY_AGAIN_LATER)
+
+    async def _message(self) -> bytes | None:
+        message, pieces, deadline = bytearray(), 0, math.inf
+        while True:
+            event = await self._next(deadline)
+            if isinstance(event, Ping):
+                await self._send(event.response())
+            elif isinstance(event, CloseConnection):
+                return await self.close(event.code)
+            elif event is None:
+                return None
+            elif isinstance(event, TextMessage | BytesMessage):
+                data = cast("bytes | str", event.data)
+                piece = data.encode() if isinstance(data, str) else data
+                message += piece
+                self._place.grow(len(piece))
+                pieces += 1
+                if len(message) > self._limits.body or pieces > self._limits.pieces:
+                    return await self.close(TOO_BIG)
+                if event.message_finished:
+                    return bytes(message)
+                deadline = min(deadline, trio.current_time() + self._limits.request)
+
+    async def _next(self, deadline: float) -> Event | None:
+        """The next event; None once the client has gone or the deadline has passed."""
+        while (event := next(self._events, None)) is None:
+            data = await self._more(deadline)
+            if not data:
+                return None
+            self._protocol.receive_data(bytes(data))
+            self._events = self._protocol.events()
+        self._turns += 1
+        if not self._turns % EVENTS_PER_TURN:
+            await trio.lowlevel.checkpoint()
+        return event
+
+    async def _more(self, deadline: float) -> bytes | bytearray:
+        """Receive, and ping a client that has sent nothing for long; empty once it has gone or is too slow."""
+        while True:
+            with trio.move_on_at(min(deadline, trio.current_time() + self._limits.ping)):
+                data = await self._stream.receive_some(READ)
+                self._pinged = False
+                return data
+            if trio.current_time() >= deadline:
+                await self.close(POLICY)
+                return b""
+            if self._pinged:
+                return b""
+            self._pinged = True
+            await self._send(Ping())
+
+    async def _send(self, event: Event) -> None:
+        async with self._sending:
+            if self._cut_off or self._protocol.state not in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
+                return
+            if self._protocol.state is ConnectionState.REMOTE_CLOSING and not isinstance(event, CloseConnection):
+                return
+            data = self._protocol.send(event)
+            self._cut_off = True  # until all is sent: nothing may follow half of a frame
+            with trio.move_on_after(self._limits.send):
+                await self._stream.send_all(data)
+                self._cut_off = False
+                return
+        self._place.port.slow()
+        raise trio.BrokenResourceError("the client does not read")

@@ -1,0 +1,25 @@
+"""Isolation of a unit of work whose failure must not end its task: a client's connection, a client's request."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, TypeVarTuple
+
+T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
+
+
+async def isolated(
+    failed: Callable[[Exception], T], work: Callable[[*Arguments], Awaitable[T]], *arguments: *Arguments
+) -> T:
+    """Return the result of `work(*arguments)`, or `failed(error)` if it raises an `Exception`.
+
+    Cancellation passes, also beside errors in a group; `failed` gets the errors of the group first.
+    """
+    try:
+        return await work(*arguments)
+    except Exception as error:
+        return failed(error)
+    except BaseExceptionGroup as raised:
+        errors, others = raised.split(Exception)
+        if errors is not None:
+            failed(errors)
+        raise (others or raised) from None

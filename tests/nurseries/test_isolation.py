@@ -1,0 +1,62 @@
+"""Isolation: a failure is handed over, cancellation is not held up."""
+
+import pytest
+import trio
+import trio.lowlevel
+
+from alysd.nurseries import isolated
+
+
+async def divide(one: int, other: int) -> str:
+    return str(one // other)
+
+
+async def test_a_result_passes() -> None:
+    assert await isolated(repr, divide, 6, 3) == "2"
+
+
+async def test_an_error_becomes_the_result_of_the_other_function() -> None:
+    assert await isolated(lambda error: type(error).__name__, divide, 1, 0) == "ZeroDivisionError"
+
+
+async def test_a_group_of_errors_is_handed_over_whole() -> None:
+    async def fail() -> str:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(divide, 1, 0)
+        return ""
+
+    assert await isolated(lambda error: type(error).__name__, fail) == "ExceptionGroup"
+
+
+async def test_cancellation_passes() -> None:
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await isolated(repr, trio.sleep_forever)
+        raise AssertionError
+    assert scope.cancelled_caught
+
+
+async def test_an_error_beside_a_cancellation_is_handed_over_and_the_cancellation_passes() -> None:
+    """Else one that happens while a server stops would leave it, or would keep it from stopping."""
+    seen: list[Exception] = []
+
+    async def clean_up() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise KeyError("while it ends")
+
+    async def work() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clean_up)
+            nursery.start_soon(trio.sleep_forever)
+            await trio.lowlevel.checkpoint()
+            scope.cancel()
+            await trio.sleep_forever()
+
+    with trio.CancelScope() as scope:
+        await isolated(seen.append, work)
+        pytest.fail("the cancellation was held up")
+    assert scope.cancelled_caught
+    assert [type(error) for error in seen] == [ExceptionGroup]
+    assert "while it ends" in repr(seen)
