@@ -13,7 +13,8 @@ from alysd.consensus.federation import federation_at
 from alysd.consensus.genesis import genesis_block, genesis_signed, genesis_state
 from alysd.errors import ConfigError, Malformed
 from alysd.integrations import tracing
-from alysd.integrations.bls import is_public_key, public_key
+from alysd.integrations.bls import public_key
+from alysd.integrations.possession import check_possession
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext, ChainSpec
@@ -70,7 +71,7 @@ def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
     authority_secret = judged(lambda: _authority_secret(config))
     genesis = judged(lambda: genesis_of(spec))
     if genesis is not None:
-        judged(lambda: _check_authorities(genesis))
+        judged(lambda: check_possession(spec))
         if authority_secret is not None:
             judged(lambda: _check_membership(config, genesis, authority_secret))
     if problems or genesis is None:
@@ -90,13 +91,6 @@ def genesis_of(spec: ChainSpec) -> Genesis:
     block = genesis_block(spec, payload)
     context = ChainContext(spec, block_hash(block))
     return Genesis(context, genesis_signed(context, block), genesis_state(context, payload))
-
-
-def _check_authorities(genesis: Genesis) -> None:
-    for position, key in enumerate(federation_at(genesis.state, genesis.context).authorities):
-        if not is_public_key(key):
-            place = f"authorities[{position}] of the chain {genesis.context.spec.name}"
-            raise ConfigError(f"{place}: {key.hex()} is not a BLS public key; `alysd keys show` prints one")
 
 
 def _check_installed(config: AlysConfig) -> None:

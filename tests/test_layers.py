@@ -173,6 +173,7 @@ READS_THE_FIRST_FEDERATION = (
     "config",  # judges the parameters, before there is a chain
     "consensus/federation.py",
     "consensus/genesis.py",
+    "integrations/possession.py",  # judges the keys, before there is a chain
     "commands/check.py",
     "workflows/block_production.py",  # until it has seen a head
 )

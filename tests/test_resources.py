@@ -14,7 +14,7 @@ from alysd.integrations.bls import public_key
 from alysd.integrations.data_folder import claim
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.resources import open_resources
-from alysd.testing.chain import authority_secret
+from alysd.testing.chain import authority_secret, chain_spec
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Height
@@ -75,9 +75,15 @@ async def test_a_follower_runs_a_chain_of_any_quorum_without_key_or_guard(
     configured: tuple[AlysConfig, ChainSpec],
 ) -> None:
     config, spec = configured
-    others = tuple(public_key(authority_secret(index)) for index in range(3))
+    others = chain_spec(authorities=3, chain_id=spec.chain_id)
     without = attrs.evolve(config, chain=attrs.evolve(config.chain, authority_key_file=None))
-    many = attrs.evolve(spec, authorities=(*spec.authorities, *others))
+    many = attrs.evolve(
+        spec,
+        authorities=others.authorities,
+        authority_proofs=others.authority_proofs,
+        federation_bitcoin_keys=others.federation_bitcoin_keys,
+        federation_bitcoin_proofs=others.federation_bitcoin_proofs,
+    )
     async with open_resources(validate_node(without, many)) as resources:
         assert (resources.signer, resources.role) == (None, "follower")
     assert not (config.storage.path / "signing-guard").exists()

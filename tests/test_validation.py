@@ -12,7 +12,7 @@ from alysd.config.chain_spec import load_chain_spec
 from alysd.consensus.payload import miner_share
 from alysd.errors import ConfigError
 from alysd.integrations.bls import public_key
-from alysd.testing.chain import authority_secret
+from alysd.testing.chain import authority_secret, bitcoin_secret, member_keys
 from alysd.testing.config_files import CONF, load
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import displayed
@@ -101,10 +101,32 @@ def jwt(folder: Path, text: str) -> tuple[str, ...]:
 AUTHORITY = "0x" + SPEC.authorities[0].hex()
 SECOND = "0x" + public_key(authority_secret(1)).hex()
 
+
+def two_authorities(folder: Path) -> tuple[str, ...]:
+    """The option of a chain with a second member, which has proved its keys."""
+    path = folder / "dev.toml"
+    replaced(folder, "", "")
+    second = member_keys(authority_secret(1), bitcoin_secret(1), SPEC.chain_id)
+    both = {
+        SPEC.authorities[0]: second.authority,
+        SPEC.authority_proofs[0]: second.authority_proof,
+        SPEC.federation_bitcoin_keys[0]: second.bitcoin_key,
+        SPEC.federation_bitcoin_proofs[0]: second.bitcoin_proof,
+    }
+    for first, other in both.items():
+        path.write_text(path.read_text().replace(f'"0x{first.hex()}"', f'"0x{first.hex()}", "0x{other.hex()}"'))
+    return (f"chain.spec={path}",)
+
+
 WRONG: dict[str, tuple[Callable[[Path], tuple[str, ...]], str]] = {
-    "two authorities": (
-        lambda folder: (replaced(folder, f'"{AUTHORITY}"', f'"{AUTHORITY}", "{SECOND}"'),),
-        "needs 2 approvals per block",
+    "two authorities": (two_authorities, "needs 2 approvals per block"),
+    "a member without the secret of its key": (
+        lambda folder: (replaced(folder, AUTHORITY, SECOND),),
+        "authority_proofs[0] of the chain alys-dev: does not prove",
+    ),
+    "a proof for another chain": (
+        lambda folder: (replaced(folder, "121212", "121213"),),
+        "federation_bitcoin_proofs[0] of the chain alys-dev: does not prove",
     ),
     "an authority that is no point": (
         lambda folder: (replaced(folder, AUTHORITY, "0x9f" + "00" * 47),),

@@ -25,8 +25,9 @@ def run(args: argparse.Namespace) -> int:
 
     Existing files are not overwritten, because the parameters of a running chain must not change.
     """
-    from alysd.config.chain_spec import load_chain_spec
+    from alysd.config.chain_spec import make_spec
     from alysd.config.genesis import chain_toml, execution_genesis, read_short_genesis
+    from alysd.integrations.possession import check_possession
     from alysd.types.hashes import displayed
     from alysd.validation import genesis_of
 
@@ -34,9 +35,11 @@ def run(args: argparse.Namespace) -> int:
     chain_file: Path = args.output / f"{args.input.stem}.toml"
     genesis_file: Path = args.output / f"{args.input.stem}.genesis.json"
     execution = execution_genesis(short)
+    spec = make_spec(short.parameters, execution)
+    check_possession(spec)
+    genesis = genesis_of(spec).context.genesis
     _write_new(genesis_file, json.dumps(execution, indent=2) + "\n")
     _write_new(chain_file, chain_toml(short.parameters, genesis_file.name))
-    genesis = genesis_of(load_chain_spec(chain_file)).context.genesis
     sys.stdout.write(f"wrote {chain_file} and {genesis_file}\ngenesis {displayed(genesis)}\n")
     return 0
 

@@ -82,7 +82,10 @@ def _next_steps(mode: str, folder: Path) -> str:
     if mode == "dev":
         return f"start the node:  alysd run --config {config}\n"
     key = (
-        f"make the key:         alysd keys new bls --out {folder}/keys/authority.key\n" if mode == "member" else ""
+        f"make the key:         alysd keys new bls --out {folder}/keys/authority.key\n"
+        f"show the federation its public half and proof:  alysd keys show {folder}/keys/authority.key\n"
+        if mode == "member"
+        else ""
     )
     return (
         f"{key}"

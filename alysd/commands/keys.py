@@ -17,11 +17,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     new.add_argument("--out", type=Path, metavar="FILE", help="the file to make (KIND.key)")
     new.set_defaults(action=_new)
-    show = actions.add_parser("show", help="show the kind and the public key of a key file")
+    show = actions.add_parser("show", help="show the kind, the public key and its proof of a key file")
     show.add_argument("file", type=Path, metavar="FILE")
     show.add_argument(
         "--kind", choices=("bls", "bitcoin", "network"), help="the kind of key, for a file that does not name it"
     )
+    show.add_argument(
+        "--authority",
+        metavar="HEX",
+        help="of a bitcoin key: the member's BLS public key; with --chain-id, show the proof",
+    )
+    show.add_argument("--chain-id", type=int, metavar="NUMBER", help="of a bitcoin key: the chain of the proof")
     show.add_argument("--secret", action="store_true", help="show the secret too")
     show.set_defaults(action=_show)
 
@@ -61,7 +67,8 @@ def _show(args: argparse.Namespace) -> int:
         public = public_text(kind, key.secret)
     except Malformed as error:
         raise ConfigError(f"{args.file}: not a {kind} key: {error}") from None
-    sys.stdout.write(f"{kind} key\npublic {public}\n")
+    proof = _proof(kind, key.secret, args)
+    sys.stdout.write(f"{kind} key\npublic {public}\n" + (f"proof {proof}\n" if proof else ""))
     if args.secret:
         sys.stdout.write(f"secret {key.secret.hex()}\n")
     if args.file.stat().st_mode & 0o077:
@@ -69,3 +76,32 @@ def _show(args: argparse.Namespace) -> int:
             f"alysd: {args.file} is accessible to other users; if it is secret: chmod 600 {args.file}\n"
         )
     return 0
+
+
+def _proof(kind: str, secret: bytes, args: argparse.Namespace) -> str | None:
+    """Return the proof of possession for a chain specification; None for a key that none needs or can be made.
+
+    Raises `ConfigError` for a chain id or an authority that cannot be.
+    """
+    from alysd.config.chain_spec import MAX_CHAIN_ID
+    from alysd.config.values import hex_bytes
+    from alysd.errors import ConfigError
+    from alysd.integrations.bls import is_public_key, prove_possession
+    from alysd.integrations.possession import prove_bitcoin_key
+    from alysd.types.hashes import BlsPublicKey
+
+    if kind == "bls":
+        return "0x" + prove_possession(secret).hex()
+    if kind != "bitcoin" or (args.authority is None and args.chain_id is None):
+        return None
+    if args.authority is None or args.chain_id is None:
+        raise ConfigError("the proof of a bitcoin key needs both --authority and --chain-id")
+    if not 1 <= args.chain_id <= MAX_CHAIN_ID:
+        raise ConfigError(f"--chain-id {args.chain_id}: must be 1 to {MAX_CHAIN_ID}")
+    try:
+        authority = BlsPublicKey(hex_bytes(args.authority, 48, "a BLS public key"))
+    except ValueError as error:
+        raise ConfigError(f"--authority: {error}") from None
+    if not is_public_key(authority):
+        raise ConfigError("--authority: these 48 bytes are not a BLS public key; `alysd keys show` prints one")
+    return "0x" + prove_bitcoin_key(secret, args.chain_id, authority).hex()

@@ -12,14 +12,16 @@ from alysd.config.model import INPUT_FILE
 from alysd.config.problems import InvalidConfig, Setting, Source, problem
 from alysd.config.structure import between, structure_fields, unknown_key
 from alysd.config.toml_file import read_bounded, read_settings
-from alysd.config.values import XOnlyKey
 from alysd.consensus.auxpow import target_of
 from alysd.errors import ConfigError, InvalidWork
 from alysd.types.chain_spec import ChainSpec
-from alysd.types.hashes import BlsPublicKey, EvmAddress
+from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
 from alysd.types.units import MAX_SAT, Sat
 from alysd.wire.block_ssz import MAX_AUTHORITIES
 from alysd.wire.json_input import parse_json
+
+MAX_CHAIN_ID = 2**32 - 1
+"""The index arithmetic of merged mining uses 32 bits (docs/protocol.md, "Commitment")."""
 
 BIP9_VERSIONS = range(0x2000, 0x4000)
 """The upper 16 bits of the version of a Bitcoin block under BIP-9, whose upper three bits are 001.
@@ -38,10 +40,12 @@ class ChainParameters:
     """
 
     name: str
-    chain_id: int = attrs.field(metadata=between(1, 2**32 - 1))  # Namecoin's index arithmetic uses 32 bits
+    chain_id: int = attrs.field(metadata=between(1, MAX_CHAIN_ID))
     authorities: tuple[BlsPublicKey, ...]
+    authority_proofs: tuple[BlsSignature, ...]
     federation_fee_addresses: tuple[EvmAddress, ...]
     federation_bitcoin_keys: tuple[XOnlyKey, ...]
+    federation_bitcoin_proofs: tuple[SchnorrSignature, ...]
     bitcoin_network: Literal["mainnet", "testnet", "signet", "regtest"]
     peg_in_minimum: Sat = attrs.field(metadata=between(1, MAX_SAT))
     peg_out_minimum: Sat = attrs.field(metadata=between(1, MAX_SAT))
@@ -161,6 +165,12 @@ def _contradictions(chain: ChainParameters) -> list[tuple[str, str]]:
             found.append((key, "must have at least one entry"))
         if len(set(items)) < len(items):
             found.append((key, "contains an entry twice"))
+    per_member = f"must have {len(chain.authorities)} entries, one per authority and in their order"
+    found += [
+        (key, per_member)
+        for key in ("authority_proofs", "federation_bitcoin_keys", "federation_bitcoin_proofs")
+        if len(getattr(chain, key)) != len(chain.authorities)
+    ]
     if chain.chain_id in BIP9_VERSIONS:
         found.append(
             ("chain_id", "must not be 8192 to 16383 (0x2000 to 0x3fff): Bitcoin's blocks have such versions")

@@ -4,19 +4,16 @@ import ipaddress
 import types
 import typing
 from pathlib import Path
-from typing import Any, Literal, NewType, Union, cast
+from typing import Any, Literal, Union, cast
 from urllib.parse import urlsplit
 
 import cattrs
 
 from alysd.config.model import HttpUrl, ListenAddress
 from alysd.config.problems import Text
-from alysd.types.hashes import BlsPublicKey, EvmAddress
+from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
 from alysd.types.units import Sat
 from alysd.wire.evm_address import parse_address
-
-XOnlyKey = NewType("XOnlyKey", bytes)
-"""A Bitcoin public key as used in taproot (BIP-340), 32 bytes."""
 
 
 def _boolean(value: object, _: object) -> bool:
@@ -154,6 +151,10 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook(BlsPublicKey, lambda value, _: hex_bytes(value, 48, "a BLS public key"))
     converter.register_structure_hook(
         XOnlyKey, lambda value, _: hex_bytes(value, 32, "an x-only Bitcoin public key")
+    )
+    converter.register_structure_hook(BlsSignature, lambda value, _: hex_bytes(value, 96, "a BLS signature"))
+    converter.register_structure_hook(
+        SchnorrSignature, lambda value, _: hex_bytes(value, 64, "a BIP-340 signature")
     )
     converter.register_structure_hook_func(lambda kind: typing.get_origin(kind) is Literal, _choice)
     converter.register_structure_hook_func(lambda kind: typing.get_origin(kind) is tuple, _tuple)

@@ -3,8 +3,8 @@
 It follows the IETF draft "BLS Signatures", section 3.3.4 (`FastAggregateVerify`), over py-arkworks-bls12381. This
 module refuses what the library accepts: the point at infinity, the secret zero, and empty lists.
 
-Adding public keys is safe only if each owner has proved possession of the secret. Here the keys are those of the
-chain specification, which the members agree on before the chain starts.
+Adding public keys is safe only if each owner has proved possession of the secret. The chain specification has the
+proofs (`integrations.possession`).
 """
 
 import secrets
@@ -16,6 +16,7 @@ from alysd.errors import Malformed
 from alysd.types.hashes import BlsPublicKey, BlsSignature
 
 _DOMAIN = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_"
+_POSSESSION_DOMAIN = b"BLS_POP_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_"
 _ORDER = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
 _GENERATOR = G1Point()
 _MINUS_GENERATOR = -G1Point()
@@ -34,6 +35,15 @@ def public_key(secret: bytes) -> BlsPublicKey:
 def sign(secret: bytes, message: bytes) -> BlsSignature:
     """Sign `message`, in about 1 ms; raises `Malformed` when `secret` is not a secret key."""
     return BlsSignature((G2Point.hash_to_curve(message, _DOMAIN) * _scalar(secret)).to_compressed_bytes())
+
+
+def prove_possession(secret: bytes) -> BlsSignature:
+    """The proof of possession of `secret`: its signature of its public key, in a domain of its own (`PopProve`).
+
+    Raises `Malformed` when `secret` is not a secret key.
+    """
+    point = G2Point.hash_to_curve(public_key(secret), _POSSESSION_DOMAIN)
+    return BlsSignature((point * _scalar(secret)).to_compressed_bytes())
 
 
 def aggregate(signatures: Sequence[BlsSignature]) -> BlsSignature:
@@ -56,7 +66,8 @@ def is_public_key(data: bytes) -> bool:
 def verify_aggregate(public_keys: Sequence[BlsPublicKey], message: bytes, signature: BlsSignature) -> bool:
     """Whether `signature` is the aggregate of all these keys' signatures over `message`; about 3 ms.
 
-    False also for no keys, and for bytes that are no key or signature.
+    False also for no keys, and for bytes that are no key or signature. The possession of each key must be proved
+    before: otherwise one member can make the signature of all.
     """
     if not public_keys:
         return False
@@ -69,6 +80,18 @@ def verify_aggregate(public_keys: Sequence[BlsPublicKey], message: bytes, signat
     if key == G1Point.identity():
         return False
     return GT.pairing_check([key, _MINUS_GENERATOR], [G2Point.hash_to_curve(message, _DOMAIN), point])
+
+
+def possession_is_proved(key: BlsPublicKey, proof: BlsSignature) -> bool:
+    """Whether `proof` is the proof of possession of the secret of `key` (`PopVerify`); about 3 ms.
+
+    False also for bytes that are no key or signature.
+    """
+    try:
+        point, signature = _public_key(key), _signature(proof)
+    except Malformed:
+        return False
+    return GT.pairing_check([point, _MINUS_GENERATOR], [G2Point.hash_to_curve(key, _POSSESSION_DOMAIN), signature])
 
 
 def _scalar(secret: bytes) -> Scalar:

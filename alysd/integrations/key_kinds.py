@@ -8,6 +8,7 @@ from btclib_secp256k1.keys import prvkey_verify, pubkey_from_prvkey
 from alysd.config.key_file import KeyKind
 from alysd.errors import Malformed
 from alysd.integrations import bls
+from alysd.integrations.possession import x_only_key
 
 _LIBP2P_SECP256K1 = bytes([0x08, 0x02, 0x12, 33])
 """The start of libp2p's PublicKey in protobuf: field 1 (type) = Secp256k1, field 2 (data) of 33 bytes."""
@@ -35,11 +36,6 @@ def public_text(kind: KeyKind, secret: bytes) -> str:
     return _PUBLIC[kind](secret)
 
 
-def _bitcoin(secret: bytes) -> str:
-    """Return the x-only public key (BIP-340) as listed in a chain specification."""
-    return "0x" + pubkey_from_prvkey(secret)[1:].hex()
-
-
 def _peer_id(secret: bytes) -> str:
     """Return the peer id of a libp2p node (specs/peer-ids)."""
     key = _LIBP2P_SECP256K1 + pubkey_from_prvkey(secret)
@@ -58,6 +54,6 @@ def base58(data: bytes) -> str:
 
 _PUBLIC: dict[KeyKind, Callable[[bytes], str]] = {
     "bls": lambda secret: "0x" + bls.public_key(secret).hex(),
-    "bitcoin": _bitcoin,
+    "bitcoin": lambda secret: "0x" + x_only_key(secret).hex(),
     "network": _peer_id,
 }

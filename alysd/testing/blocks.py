@@ -48,7 +48,6 @@ def make_spec(members: int = 3, **changes: Any) -> ChainSpec:
         chain_id=CHAIN_ID,
         authorities=tuple(BlsPublicKey(bytes([place]) * 48) for place in range(members)),
         federation_fee_addresses=(EvmAddress(b"\x21" * 20), EvmAddress(b"\x22" * 20), EvmAddress(b"\x23" * 20)),
-        federation_bitcoin_keys=(),
         auxpow_spacing_slots=30,
         execution_genesis={},
     )

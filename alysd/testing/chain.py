@@ -1,23 +1,24 @@
 """A chain for tests with known keys: its specification, and blocks with real hashes, payloads and signatures."""
 
 from collections.abc import Mapping
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
 import attrs
 
 from alysd.config.chain_spec import ChainParameters, make_spec
-from alysd.config.values import XOnlyKey
 from alysd.consensus.federation import approval_message, federation_at
 from alysd.consensus.genesis import genesis_block, genesis_signed, genesis_state
 from alysd.consensus.payload import payload_attributes
 from alysd.integrations import bls
+from alysd.integrations.possession import prove_bitcoin_key, x_only_key
 from alysd.testing.engine import FakeEngine
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext, ChainSpec
-from alysd.types.hashes import BlockHash, BlsPublicKey, EvmAddress
+from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
 from alysd.types.units import Sat, Slot
 from alysd.wire.block_ssz import block_hash
 from alysd.wire.execution_genesis import genesis_payload
@@ -64,21 +65,55 @@ def authority_secret(authority: int) -> bytes:
     return sha256(b"alysd test authority %d" % authority).digest()[:31].rjust(32, b"\0")
 
 
+def bitcoin_secret(member: int) -> bytes:
+    """The secret of the Bitcoin key of a test chain's member, by its index."""
+    return sha256(b"alysd test member %d" % member).digest()
+
+
+@attrs.frozen
+class MemberKeys:
+    """The keys of a member of a federation, and the proofs that it has their secrets."""
+
+    authority: BlsPublicKey
+    authority_proof: BlsSignature
+    bitcoin_key: XOnlyKey
+    bitcoin_proof: SchnorrSignature
+
+
+def member_keys(authority: bytes, bitcoin: bytes, chain_id: int) -> MemberKeys:
+    """The keys of two secrets, with proofs for the chain `chain_id`."""
+    key = bls.public_key(authority)
+    return MemberKeys(
+        key,
+        bls.prove_possession(authority),
+        x_only_key(bitcoin),
+        prove_bitcoin_key(bitcoin, chain_id, key),
+    )
+
+
+@cache
+def _member_keys(member: int, chain_id: int) -> MemberKeys:
+    return member_keys(authority_secret(member), bitcoin_secret(member), chain_id)
+
+
 def chain_spec(authorities: int | tuple[BlsPublicKey, ...] = 1, **changes: Any) -> ChainSpec:
     """The specification of the test chain, with easy work; `changes` replace its fields.
 
+    Members are given by their number, or by their `authorities`, and then without Bitcoin keys and without proofs.
     A parameter that has a default in the file of a chain specification, and no value here, has that default.
     """
+    members: list[MemberKeys] = []
     if isinstance(authorities, int):
-        authorities = tuple(bls.public_key(authority_secret(index)) for index in range(authorities))
+        members = [_member_keys(index, changes.get("chain_id", 4242)) for index in range(authorities)]
+        authorities = tuple(member.authority for member in members)
     parameters = ChainParameters(
         name="alys-test",
         chain_id=4242,
         authorities=authorities,
+        authority_proofs=tuple(member.authority_proof for member in members),
         federation_fee_addresses=(EvmAddress(b"\xfe" * 20),),
-        federation_bitcoin_keys=(
-            XOnlyKey(bytes.fromhex("50929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0")),
-        ),
+        federation_bitcoin_keys=tuple(member.bitcoin_key for member in members),
+        federation_bitcoin_proofs=tuple(member.bitcoin_proof for member in members),
         bitcoin_network="regtest",
         peg_in_minimum=Sat(100_000),
         peg_out_minimum=Sat(100_000),

@@ -22,14 +22,16 @@ CHAIN = """\
 name = "test-chain"
 chain_id = 4242
 authorities = ["{authority}"]
+authority_proofs = ["{proof}"]
 federation_fee_addresses = ["0x405C18B7D44EAF0d01F8f07Dc4B4375D663DB88e"]
 federation_bitcoin_keys = ["0x23d797ca7da531d757b6d25243207bdb74cce07b1cb022388b5e6d50327bf8de"]
+federation_bitcoin_proofs = ["{bitcoin_proof}"]
 bitcoin_network = "regtest"
 peg_in_minimum = 100_000
 peg_out_minimum = 100_000
 bits = 0x207fffff
 pow_limit = 0x207fffff
-""".format(authority="0x" + "a1" * 48)
+""".format(authority="0x" + "a1" * 48, proof="0x" + "a2" * 96, bitcoin_proof="0x" + "a3" * 64)
 
 GENESIS = {"config": {"chainId": 4242}, "alloc": {"0x" + BRIDGE_ADDRESS.hex(): bridge_account()}}
 

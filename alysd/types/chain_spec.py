@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 
 from alysd.types.federation import Federation
-from alysd.types.hashes import BlockHash, BlsPublicKey, EvmAddress
+from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
 from alysd.types.units import Sat
 
 
@@ -14,16 +14,18 @@ from alysd.types.units import Sat
 class ChainSpec:
     """A chain's parameters; `execution_genesis` is a genesis file in geth's format, parsed from JSON.
 
-    `authorities`, `federation_bitcoin_keys` (x-only, 32 bytes, BIP-340) and `federation_fee_addresses` are those
-    of the chain's first federation, in order.
+    `authorities`, `federation_bitcoin_keys` and `federation_fee_addresses` are those of the chain's first
+    federation, in order. The proofs show that the members have the secrets of their keys.
     """
 
     name: str
     chain_id: int
     slot_seconds: int
     authorities: tuple[BlsPublicKey, ...]
+    authority_proofs: tuple[BlsSignature, ...]
     federation_fee_addresses: tuple[EvmAddress, ...]
-    federation_bitcoin_keys: tuple[bytes, ...]
+    federation_bitcoin_keys: tuple[XOnlyKey, ...]
+    federation_bitcoin_proofs: tuple[SchnorrSignature, ...]
     bitcoin_network: str
     bitcoin_start_height: int
     peg_in_confirmations: int

@@ -28,6 +28,12 @@ BlsPublicKey = NewType("BlsPublicKey", bytes)
 BlsSignature = NewType("BlsSignature", bytes)
 """A compressed G2 point, 96 bytes."""
 
+XOnlyKey = NewType("XOnlyKey", bytes)
+"""A Bitcoin public key as used in taproot (BIP-340), 32 bytes."""
+
+SchnorrSignature = NewType("SchnorrSignature", bytes)
+"""A signature of such a key (BIP-340), 64 bytes."""
+
 ZERO_HASH = BlockHash(bytes(32))
 """The parent of the genesis block."""
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from alysd.cli import main
-from alysd.config.key_file import read_key_file
+from alysd.config.key_file import read_key_file, write_key_file
+from alysd.testing.chain import authority_secret, bitcoin_secret, member_keys
 from alysd.testing.config_files import CONF
 
 
@@ -24,7 +25,8 @@ def test_a_new_key_is_written_and_only_its_public_half_shown(
     public = said.out.splitlines()[-1]
     assert main(["keys", "show", str(path)]) == 0
     shown = capsys.readouterr()
-    assert shown.out == f"{kind} key\npublic {public}\n"
+    assert shown.out.startswith(f"{kind} key\npublic {public}\n")
+    assert ("proof 0x" in shown.out) == (kind == "bls")
     assert shown.err == ""
     assert main(["keys", "show", str(path), "--secret"]) == 0
     assert capsys.readouterr().out.endswith(f"secret {secret}\n")
@@ -74,3 +76,42 @@ def test_a_file_that_others_may_read_is_remarked(tmp_path: Path, capsys: pytest.
     path.chmod(0o644)
     assert main(["keys", "show", str(path)]) == 0
     assert f"chmod 600 {path}" in capsys.readouterr().err
+
+
+def bitcoin_key(folder: Path) -> Path:
+    """The file of a Bitcoin key."""
+    path = folder / "bitcoin.key"
+    write_key_file(path, "bitcoin", bitcoin_secret(0), "")
+    return path
+
+
+def test_the_proofs_are_those_that_a_chain_specification_needs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A member could not join, because loading checks the proofs."""
+    member = member_keys(authority_secret(0), bitcoin_secret(0), 4242)
+    path = tmp_path / "bls.key"
+    write_key_file(path, "bls", authority_secret(0), "")
+    assert main(["keys", "show", str(path)]) == 0
+    assert capsys.readouterr().out.endswith(f"proof 0x{member.authority_proof.hex()}\n")
+    options = "--chain-id", "4242", "--authority", "0x" + member.authority.hex()
+    assert main(["keys", "show", str(bitcoin_key(tmp_path)), *options]) == 0
+    assert capsys.readouterr().out.endswith(f"proof 0x{member.bitcoin_proof.hex()}\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--chain-id", "5"), "needs both --authority and --chain-id"),
+        (("--authority", "0x12"), "needs both --authority and --chain-id"),
+        (("--chain-id", "0", "--authority", "12"), "--chain-id 0: must be 1 to 4294967295"),
+        (("--chain-id", "5", "--authority", "12"), "--authority: must be a BLS public key: 48 bytes in hex"),
+        (("--chain-id", "5", "--authority", "9f" + "00" * 47), "are not a BLS public key"),
+    ],
+)
+def test_a_proof_for_nobody_is_refused(
+    options: tuple[str, ...], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The member would learn of a typing mistake from the others."""
+    assert main(["keys", "show", str(bitcoin_key(tmp_path)), *options]) == 2
+    assert words in capsys.readouterr().err

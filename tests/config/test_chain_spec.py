@@ -62,6 +62,17 @@ def test_the_development_chain_is_as_documented() -> None:
             json.dumps([f"0x{number:096x}" for number in range(1025)]),
             "must have at most 1024 entries",
         ),
+        (
+            '["0x' + "a2" * 96 + '"]',
+            "[]",
+            "authority_proofs = []: must have 1 entries, one per authority and in their order",
+        ),
+        ('["0x' + "a3" * 64 + '"]', "[]", "federation_bitcoin_proofs = []: must have 1 entries"),
+        (
+            '["0x23d797ca7da531d757b6d25243207bdb74cce07b1cb022388b5e6d50327bf8de"]',
+            json.dumps([f"0x{number:064x}" for number in range(2)]),
+            "must have 1 entries, one per authority",
+        ),
         ("0x405C", "0x405c", "EIP-55"),
         ("23d797ca", "23d797", "item 0: must be an x-only Bitcoin public key: 32 bytes in hex"),
         ('"regtest"', '"testnet4"', 'must be one of "mainnet", "testnet", "signet", "regtest"'),

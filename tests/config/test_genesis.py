@@ -56,6 +56,8 @@ def test_the_specification_that_is_written_reads_back(tmp_path: Path) -> None:
     spec = load_chain_spec(tmp_path / "chain.toml")
     assert spec.execution_genesis == genesis
     assert spec.authorities == short.parameters.authorities
+    assert spec.authority_proofs == short.parameters.authority_proofs
+    assert spec.federation_bitcoin_proofs == short.parameters.federation_bitcoin_proofs
     assert (spec.bits, spec.pow_limit, spec.bitcoin_network) == (0x207FFFFF, 0x207FFFFF, "regtest")
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from alysd.config.model import HttpUrl, ListenAddress
 from alysd.config.problems import Text
-from alysd.config.values import CONVERTER, XOnlyKey
-from alysd.types.hashes import BlsPublicKey, EvmAddress
+from alysd.config.values import CONVERTER
+from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
 from alysd.types.units import Sat
 
 Level = Literal["low", "high"]
@@ -39,6 +39,8 @@ def structure(value: object, kind: Any) -> Any:
         ("0x" + "ab" * 20, EvmAddress, b"\xab" * 20),
         ("ab" * 48, BlsPublicKey, b"\xab" * 48),
         ("0x" + "ab" * 32, XOnlyKey, b"\xab" * 32),
+        ("0x" + "ab" * 96, BlsSignature, b"\xab" * 96),
+        ("0x" + "ab" * 64, SchnorrSignature, b"\xab" * 64),
         ([1, 2], tuple[int, ...], (1, 2)),
         (Text(""), int | None, None),
         (3, int | None, 3),
@@ -84,6 +86,8 @@ def test_what_is_right_is_understood(value: object, kind: Any, meant: object) ->
         (1, EvmAddress, "EVM address"),
         ("ab" * 47 + "a", BlsPublicKey, "48 bytes in hex"),
         ("zz" * 32, XOnlyKey, "32 bytes in hex"),
+        ("ab" * 64, BlsSignature, "must be a BLS signature: 96 bytes in hex"),
+        ("ab" * 96, SchnorrSignature, "must be a BIP-340 signature: 64 bytes in hex"),
         ("ab " * 32, XOnlyKey, "32 bytes in hex"),
         ("ab", tuple[int, ...], "an array"),
         ([1, "x"], tuple[int, ...], "item 1: must be a whole number"),

@@ -1,0 +1,64 @@
+"""Proofs that the members of a federation have the secrets of their keys.
+
+The rules are in docs/protocol.md, "Possession of keys". The sum of several BLS keys verifies the sum of their
+signatures. A member that names its key last could choose it so that it has the secret of the sum with the others'
+keys, and approve for all of them. It cannot prove possession of the secret of such a key.
+"""
+
+from btclib_secp256k1 import ssa
+from btclib_secp256k1.keys import pubkey_from_prvkey
+
+from alysd.errors import ConfigError
+from alysd.integrations import bls
+from alysd.types.chain_spec import ChainSpec
+from alysd.types.hashes import BlsPublicKey, SchnorrSignature, XOnlyKey, sha256
+
+_TAG = sha256(b"alysd/federation key")
+"""Separates the statement from all other messages that a Bitcoin key signs (tagged hashes, BIP-340)."""
+
+
+def bitcoin_statement(chain_id: int, authority: BlsPublicKey) -> bytes:
+    """The message that a member's Bitcoin key signs: it is of this chain, and of the member with `authority`."""
+    return sha256(_TAG + _TAG + chain_id.to_bytes(4, "little") + authority)
+
+
+def x_only_key(secret: bytes) -> XOnlyKey:
+    """The Bitcoin key of `secret` (BIP-340). Raises `ValueError` when it is no secret of secp256k1."""
+    return XOnlyKey(pubkey_from_prvkey(secret)[1:])
+
+
+def prove_bitcoin_key(secret: bytes, chain_id: int, authority: BlsPublicKey) -> SchnorrSignature:
+    """The proof for the Bitcoin key of `secret`, a valid secret of secp256k1; the same one at every call."""
+    return SchnorrSignature(ssa.sign(bitcoin_statement(chain_id, authority), secret, bytes(32)))
+
+
+def bitcoin_key_is_proved(key: XOnlyKey, proof: SchnorrSignature, chain_id: int, authority: BlsPublicKey) -> bool:
+    """Whether `proof` is for this key of this member; False also for bytes that are no key or signature."""
+    try:
+        return ssa.verify(bitcoin_statement(chain_id, authority), key, proof)
+    except ValueError:
+        return False
+
+
+def check_possession(spec: ChainSpec) -> None:
+    """Check the keys of all members and their proofs: some 4 ms per member. Raises `ConfigError` for the first."""
+    for place, (key, proof) in enumerate(zip(spec.authorities, spec.authority_proofs, strict=True)):
+        if not bls.is_public_key(key):
+            raise _problem(spec, "authorities", place, f"{key.hex()} is not a BLS public key", "prints one")
+        if not bls.possession_is_proved(key, proof):
+            what = f"does not prove that a member has the secret of {key.hex()}"
+            raise _problem(spec, "authority_proofs", place, what, "prints the proof")
+    members = zip(spec.authorities, spec.federation_bitcoin_keys, spec.federation_bitcoin_proofs, strict=True)
+    for place, (authority, key, proof) in enumerate(members):
+        if not bitcoin_key_is_proved(key, proof, spec.chain_id, authority):
+            what = (
+                f"does not prove that the member with authority {authority.hex()[:16]}… has the secret of "
+                f"{key.hex()} on chain {spec.chain_id}"
+            )
+            raise _problem(
+                spec, "federation_bitcoin_proofs", place, what, "--chain-id --authority prints the proof"
+            )
+
+
+def _problem(spec: ChainSpec, key: str, place: int, what: str, remedy: str) -> ConfigError:
+    return ConfigError(f"{key}[{place}] of the chain {spec.name}: {what}; `alysd keys show` {remedy}")
