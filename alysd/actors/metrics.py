@@ -1,12 +1,13 @@
 """The metrics actor: counts events of the bus, and renders all metrics for Prometheus."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 import trio
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
-from alysd.actors.node_metrics import EVENTS, EventCounts, SnapshotCollector, new_registry
+from alysd.actors.node_metrics import EVENTS, EventCounts, SnapshotCollector, new_registry, none_lost
 from alysd.messages.metrics import GetCounts, Metrics, NodeCounts, Scrape
 from alysd.nurseries import Actor, Bus, Mailbox, handles
 
@@ -19,14 +20,15 @@ Prometheus scrapes every 15 s."""
 class MetricsActor(Actor[Metrics]):
     """Counts the waiting events when it is asked for metrics, so that the node's work never waits for metrics.
 
-    If no scrape comes for too long, events are dropped and counted as dropped.
+    If no scrape comes for too long, events are dropped and counted as dropped. `lost_lines` returns the number of
+    lines that the log has lost.
     """
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, lost_lines: Callable[[], int] = none_lost) -> None:
         self._bus = bus
         self._subscriptions = ExitStack()
         self._channels: list[tuple[Mailbox[Any], Counter, int]] = []
-        self._snapshot = SnapshotCollector()
+        self._snapshot = SnapshotCollector(lost_lines)
         self._registry: CollectorRegistry = new_registry(self._snapshot)
         self._counts = EventCounts(self._registry)
 

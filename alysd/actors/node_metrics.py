@@ -4,7 +4,7 @@ To add a metric of an event, add the event to `EVENTS`, and a counter and a case
 of the chain or of the tree, add a line to the function that collects these values.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -88,6 +88,11 @@ class EventCounts:
         return child
 
 
+def none_lost() -> int:
+    """Return 0: the number of lost lines of a log that loses none."""
+    return 0
+
+
 class SnapshotCollector(Collector):
     """Metrics of the tree, its failures and the chain, computed from the last `Scrape`.
 
@@ -95,11 +100,17 @@ class SnapshotCollector(Collector):
     message never updates a metric.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lost_lines: Callable[[], int]) -> None:
         self.scrape: Scrape | None = None
+        self._lost_lines = lost_lines
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics of the last scrape; none before the first."""
+        """The metrics of the last scrape; without one, only that of the log."""
+        yield CounterMetricFamily(
+            "alysd_log_lines_lost",
+            "Lines of the log that were lost: its reader had stopped, or its disk was full.",
+            self._lost_lines(),
+        )
         if self.scrape is None:
             return
         if self.scrape.head is not None:

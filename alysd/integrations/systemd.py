@@ -21,6 +21,11 @@ class Notifier:
         self.watchdog_seconds = _watchdog_seconds(environment)
         """The seconds after the last `watchdog` call until systemd kills the process; None without a watchdog."""
 
+    @property
+    def present(self) -> bool:
+        """Whether a service manager started this process."""
+        return self._socket is not None
+
     def ready(self) -> None:
         """Report that the node is ready."""
         self._send("READY=1")

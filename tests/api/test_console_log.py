@@ -3,20 +3,24 @@
 import io
 import json
 import logging
+import os
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
-from alysd.api.console_log import LONGEST_LINE, ConsoleLog, plain
+from alysd.api.console_log import ConsoleLog, LineForm, console_log
 from alysd.config.model import LoggingConfig
 from alysd.errors import AddressInUse
 from alysd.messages.log.base import LogEvent, log
 from alysd.messages.log.chain import BlockMade, ChainHalted, NoProofYet, SlotsMissed
-from alysd.messages.log.process import NodeFailed, NodeReady
+from alysd.messages.log.process import LibraryLine, NodeFailed, NodeReady
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Height, Slot
+from alysd.wire.plain_text import LONGEST_LINE, plain
 
 NOW = 1_795_180_802.25
 LOCAL = f"{datetime.fromtimestamp(NOW).astimezone():%H:%M:%S}"
@@ -37,9 +41,16 @@ def terminal_with_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
 
 
+def set_up(stream: io.StringIO, **options: Any) -> None:
+    """Log to this stream, without the thread that writes to a file."""
+    config = LoggingConfig(**options)
+    form = LineForm.chosen(config, stream, now=lambda: NOW)
+    ConsoleLog.set_up(config, lambda line: print(line, file=stream), form)
+
+
 def written(event: LogEvent, stream: io.StringIO, **options: Any) -> str:
     """What the log writes of an event to this stream."""
-    ConsoleLog.set_up(LoggingConfig(**options), stream, now=lambda: NOW)
+    set_up(stream, **options)
     log(event)
     return stream.getvalue()
 
@@ -119,7 +130,7 @@ def test_text_from_outside_cannot_steer_the_terminal(text: str) -> None:
 
 def test_a_traceback_cannot_steer_the_terminal_either() -> None:
     stream = io.StringIO()
-    ConsoleLog.set_up(LoggingConfig(format="text"), stream)
+    set_up(stream, format="text")
     try:
         raise ValueError("\x1b[2J")
     except ValueError:
@@ -139,7 +150,7 @@ def test_a_long_line_of_text_is_cut() -> None:
 @pytest.mark.parametrize(("level", "count"), [("debug", 3), ("info", 2), ("warning", 1), ("error", 0)])
 def test_the_level_is_that_of_the_configuration(level: str, count: int) -> None:
     stream = io.StringIO()
-    ConsoleLog.set_up(LoggingConfig(level=level), stream)  # type: ignore[arg-type]
+    set_up(stream, level=level)
     own = logging.getLogger("alysd.x")
     for say in (own.debug, own.info, own.warning):
         say("x")
@@ -152,7 +163,7 @@ def test_the_level_is_that_of_the_configuration(level: str, count: int) -> None:
 def test_libraries_are_heard_from_warnings_up() -> None:
     """Every HTTP request would be a line; or a library's warning lost."""
     stream = io.StringIO()
-    ConsoleLog.set_up(LoggingConfig(level="debug"), stream)
+    set_up(stream, level="debug")
     logging.getLogger("httpx").info("request")
     logging.getLogger("httpx").warning("odd %s", "thing")
     (line,) = lines(stream)
@@ -162,7 +173,7 @@ def test_libraries_are_heard_from_warnings_up() -> None:
 
 def test_an_unexpected_error_brings_its_traceback() -> None:
     stream = io.StringIO()
-    ConsoleLog.set_up(LoggingConfig(), stream)
+    set_up(stream)
     try:
         raise ZeroDivisionError("by nothing")
     except ZeroDivisionError:
@@ -175,7 +186,7 @@ def test_an_unexpected_error_brings_its_traceback() -> None:
 def test_a_mistake_of_the_user_is_not_logged() -> None:
     """A used port would look like a broken program; the command says it in words."""
     stream = io.StringIO()
-    ConsoleLog.set_up(LoggingConfig(level="debug"), stream)
+    set_up(stream, level="debug")
     try:
         try:
             raise AddressInUse("port 3000")
@@ -186,19 +197,28 @@ def test_a_mistake_of_the_user_is_not_logged() -> None:
     assert stream.getvalue() == ""
 
 
-def test_a_reader_that_goes_away_does_not_end_the_daemon() -> None:
-    """`alysd run | head` would crash actor after actor."""
+def test_the_journal_gets_the_severity_of_each_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`journalctl -p warning` would show nothing, or all."""
+    with (tmp_path / "journal").open("w+") as stream:
+        found = os.fstat(stream.fileno())
+        form = LineForm.chosen(LoggingConfig(), stream, {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"})
+        levels = (logging.DEBUG, logging.INFO, logging.WARNING, 35, logging.ERROR, logging.CRITICAL, 1)
+        assert [form.line(BLOCK, level)[:4] for level in levels] == [f"<{n}>{{" for n in (7, 6, 4, 4, 3, 2, 7)]
+        event = LibraryLine("x", "odd", "one\ntwo")
+        text = attrs.evolve(form, text=True).line(event, logging.ERROR)
+        assert [line[:3] for line in text.splitlines()] == ["<3>"] * 3
+        for other in ("", "1:2", f"{found.st_dev}", f"{found.st_dev}:{found.st_ino}0"):
+            assert not LineForm.chosen(LoggingConfig(), stream, {"JOURNAL_STREAM": other}).severity
 
-    class Gone(io.StringIO):
-        def write(self, text: str) -> int:
-            raise BrokenPipeError
 
-    assert written(BLOCK, Gone()) == ""
-
-
-def test_a_closed_stream_loses_the_line() -> None:
-    """A line of a library in the last moments of the process would end it with a traceback."""
-    stream = io.StringIO()
-    handler = ConsoleLog.set_up(LoggingConfig(format="json"), stream)
-    stream.close()
-    handler.emit(logging.LogRecord("library", logging.WARNING, __file__, 1, "late", None, None))
+def test_the_lines_are_in_the_file_when_the_command_ends(tmp_path: Path) -> None:
+    """The last words of a node would be lost; or text on a terminal without UTF-8 be a traceback."""
+    with (tmp_path / "log").open("w", encoding="ascii") as stream:
+        with console_log(LoggingConfig(format="text"), stream) as output:
+            log(BLOCK)
+            log(NodeReady(0.91, 1.13))
+        log(NodeReady(9, 9))
+        assert output.lost == 1, "a library may log later: nobody writes that"
+    first, second = (tmp_path / "log").read_text().splitlines()
+    assert first.endswith("1f1e1d\\u2026")
+    assert second == "ready in 0.9 s, first slot in 1.1 s"

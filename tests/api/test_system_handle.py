@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import trio
@@ -10,7 +11,7 @@ from alysd.api.system_handle import Stop, SystemHandle
 from alysd.errors import NotNow
 from alysd.integrations.systemd import Notifier
 from alysd.messages.log.base import LogEvent
-from alysd.messages.log.process import NodeStopping
+from alysd.messages.log.process import NodeStopping, NothingToReload
 from alysd.nurseries import HealthMonitor, OneForOne, open_system, supervisor, task
 
 
@@ -29,6 +30,22 @@ async def test_the_first_signal_cancels_the_node_and_the_second_changes_nothing(
     assert stop.scope.cancelled_caught
     assert logged == [NodeStopping("SIGTERM")]
     assert stop.asked_at > 0
+
+
+async def test_a_closed_terminal_stops_the_node(logged: list[LogEvent]) -> None:
+    stop = Stop(Notifier({}))
+    stop.take(signal.SIGHUP)
+    assert stop.scope.cancel_called
+    assert logged == [NodeStopping("SIGHUP")]
+
+
+async def test_systemctl_reload_does_not_stop_the_node(tmp_path: Path, logged: list[LogEvent]) -> None:
+    manager = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    stop = Stop(manager)
+    stop.take(signal.SIGHUP)
+    assert not stop.scope.cancel_called
+    assert logged == [NothingToReload()]
+    manager.close()
 
 
 async def test_a_tree_that_is_not_up_yet_is_not_shown() -> None:

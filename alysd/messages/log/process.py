@@ -114,6 +114,16 @@ class NodeStopping(LogEvent):
 
 
 @attrs.frozen
+class NothingToReload(LogEvent):
+    """The service manager asked for a reload (SIGHUP), and nothing was done."""
+
+    name = "nothing_to_reload"
+
+    def _line(self) -> tuple[str, str]:
+        return "reload", "nothing to reload: a change of the configuration needs a restart"
+
+
+@attrs.frozen
 class NodeStopped(LogEvent):
     """The node has stopped, `seconds` after the request to stop."""
 
@@ -127,7 +137,7 @@ class NodeStopped(LogEvent):
 
 @attrs.frozen
 class NodeFailed(LogEvent):
-    """The node exits with status 1; `error` is the type and the message of the cause."""
+    """The node ends with `error`: a message, with its type before it unless it is one of the node's own."""
 
     name = "failed"
     level = logging.CRITICAL
@@ -197,6 +207,19 @@ class LibraryLine(LogEvent):
 
     def _more(self) -> Sequence[str]:
         return (self.exception or "").splitlines()
+
+
+@attrs.frozen
+class LinesLost(LogEvent):
+    """`lines` lines of this log were lost, because its reader had stopped or gone, or its disk was full."""
+
+    name = "lines_lost"
+    level = logging.WARNING
+
+    lines: int
+
+    def _line(self) -> tuple[str, str]:
+        return "log", f"{counted(self.lines, 'line')} lost: the reader did not take them, or the disk was full"
 
 
 @attrs.frozen
