@@ -1,7 +1,5 @@
 """`python -m alysd` is `alysd`."""
 
-import sys
+from alysd.cli import program
 
-from alysd.cli import main
-
-sys.exit(main())
+program()

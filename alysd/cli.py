@@ -5,16 +5,21 @@ This module imports no large module, so that --help is fast.
 
 import argparse
 import importlib
+import io
+import os
+import select
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from alysd import __version__
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from alysd.errors import UserError
+    from _typeshed import SupportsWrite
+
+    from alysd.errors import AlysError
 
 COMMANDS = {
     "run": "run a node",
@@ -33,36 +38,141 @@ Each command is a module of `alysd.commands` with `add_arguments(parser)` and `r
 """
 
 
+MOST_PROBLEMS = 20
+"""The number of problems that are printed one by one."""
+
+MOST_OF_MESSAGE = 240
+"""The most characters of an error of argparse, so that the whole sentence has at most 300."""
+
+STOPPED_BY_CTRL_C = 130
+"""The exit status after Ctrl-C, as in shells: 128 + SIGINT."""
+
+STDERR_MILLISECONDS = 1000
+"""How long an error waits for the reader of standard error."""
+
+
+def program() -> NoReturn:
+    """Run the command of this process and end the process: the entry point of `alysd` and `python -m alysd`."""
+    _open_missing_streams()
+    try:
+        status = main()
+    except SystemExit as end:  # from argparse, after --help or an error
+        status = end.code if isinstance(end.code, int) else 0
+    status = _flush_output(status)
+    if "alysd.api.stop_signals" in sys.modules:
+        from alysd.api.stop_signals import ignore_stop_signals
+
+        ignore_stop_signals()
+    sys.exit(status)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return the exit status: that of the command, 2 for a `UserError`, 130 for Ctrl-C."""
+    """Run a command; return its exit status: its own, that of `errors.HANDLING` for an error, 130 for Ctrl-C.
+
+    Raises `SystemExit` after --help, and for a command line that is not understood.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     chosen = next((word for word in words if word in COMMANDS), None)
     module = importlib.import_module(f"alysd.commands.{chosen}") if chosen else None
     args = _parser(chosen, module).parse_args(words)
-    from alysd.errors import UserError, handling
+    from alysd.errors import AlysError, handling, user_error_in
 
     try:
         code: int = args.run(args)
         return code
-    except UserError as error:
-        sys.stderr.write(error_text(error))
+    except (AlysError, BaseExceptionGroup) as failure:
+        error = user_error_in(failure) or failure
+        if not isinstance(error, AlysError):
+            raise
+        for line in error_lines(error):
+            complain(line)
         return handling(error).exit_status
     except KeyboardInterrupt:
-        return 130
+        return STOPPED_BY_CTRL_C
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of the output has closed the pipe
+        return 1  # the reader of the output has closed the pipe
+
+
+def error_lines(error: "AlysError") -> list[str]:
+    """Format an error for the terminal: a text with `alysd:` before it for each problem."""
+    from alysd.wire.plain_text import sentence
+
+    problems: Sequence[str] = getattr(error, "problems", None) or [str(error) or type(error).__name__]
+    lines = ["alysd: " + sentence(text).replace("\n", "\n       ") for text in problems[:MOST_PROBLEMS]]
+    more = len(problems) - len(lines)
+    return lines + ([f"alysd: and {more} more"] if more else [])
+
+
+def complain(line: str) -> None:
+    """Write a line to standard error, unless its reader has stopped: the process must end without it."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stderr.fileno(), select.POLLOUT)
+        if not poll.poll(STDERR_MILLISECONDS):
+            return
+    except io.UnsupportedOperation:
+        pass  # not a file: a test's
+    try:
+        print(line, file=sys.stderr)
+    except OSError:
+        return  # nobody can be told: the exit status has to do
+
+
+def _open_missing_streams() -> None:
+    """Open /dev/null for each standard stream that is closed (`alysd run >&-`), and let streams write any text.
+
+    Without this a file that the command opens would get the stream's number, and with it the stream's text.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  open to the end
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  the same
+    cast("io.TextIOWrapper[Any]", sys.stdout).reconfigure(errors="backslashreplace")  # as standard error does
+
+
+def _flush_output(status: int) -> int:
+    """Write what is left of the output; return `status`, or another one if the output cannot be written."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # The interpreter flushes again when it ends, and would print a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return status or _output_failed(error)
+    return status
+
+
+def _output_failed(error: OSError) -> int:
+    """Report that the output cannot be written, and return the exit status. A closed pipe is nobody's mistake."""
+    if isinstance(error, BrokenPipeError):
         return 1
+    complain(f"alysd: standard output cannot be written: {error.strerror}")
+    return 2
 
 
-def error_text(error: "UserError") -> str:
-    """Format an error for the terminal, with `alysd:` before each problem."""
-    problems: Sequence[str] = getattr(error, "problems", None) or [str(error)]
-    return "".join("alysd: " + text.replace("\n", "\n       ") + "\n" for text in problems)
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence, like those of the commands."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print `message` and end the process with exit status 2."""
+        from alysd.wire.plain_text import plain
+
+        complain(plain(f"alysd: {message}"[:MOST_OF_MESSAGE]) + f"; see `{self.prog} --help`")
+        sys.exit(2)
+
+    def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
+        """Print help or version. argparse would ignore that this fails."""
+        try:
+            (file or sys.stderr).write(message)
+        except OSError as error:
+            sys.exit(_output_failed(error))
 
 
 def _parser(chosen: str | None, module: "ModuleType | None") -> argparse.ArgumentParser:
     """Make the parser. Only the chosen command gets its arguments, because only its module is imported."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="alysd", description="The node of Alys, a merge-mined Bitcoin sidechain with Ethereum contracts."
     )
     parser.add_argument("--version", action="version", version=f"alysd {__version__}")

@@ -5,7 +5,6 @@ closes them. `open_node` runs the tree alone: tests, simulations and benchmarks 
 docs/architecture.md explains the shape; each actor and workflow has one module, named as here.
 """
 
-import signal
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -18,14 +17,17 @@ from alysd.actors.auxpow_offers import OfferBook
 from alysd.actors.chain import ChainActor
 from alysd.actors.engine import EngineActor
 from alysd.actors.metrics import MetricsActor
+from alysd.actors.node_metrics import none_lost
 from alysd.actors.storage import StorageActor
 from alysd.api import control
 from alysd.api.alys_rpc import AlysRpc
 from alysd.api.banner import node_starting
 from alysd.api.event_logger import EventLogger
 from alysd.api.operator import OperatorPages
+from alysd.api.queued_output import QueuedOutput
 from alysd.api.readiness import Readiness
 from alysd.api.servers import server_tasks
+from alysd.api.stop_signals import StopSignals
 from alysd.api.system_handle import Stop, SystemHandle
 from alysd.config.model import MiningConfig
 from alysd.consensus.aura import quiet_wait
@@ -112,7 +114,8 @@ def health_rules(timing: Timing) -> HealthRules:
 class Node:
     """The parts of a node, both before and while its tree runs.
 
-    `handle` gives the operator's pages access to the running tree, and holds the health monitor.
+    `handle` gives the operator's pages access to the running tree, and holds the health monitor. `lost_lines` gives
+    the number of lines that the log has lost.
     """
 
     mining: MiningConfig
@@ -124,6 +127,7 @@ class Node:
             lambda node: SystemHandle(HealthMonitor(health_rules(node.resources.timing))), takes_self=True
         )
     )
+    lost_lines: Callable[[], int] = attrs.field(default=none_lost, kw_only=True)
 
 
 @attrs.frozen
@@ -148,7 +152,8 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
         supervisor("StorageSupervisor", OneForOne(), [
             actor(to.storage, lambda: StorageActor(resources.store),
                   restart=Immediate(), priority=Priority.CRITICAL),
-            actor(to.metrics, lambda: MetricsActor(bus), restart=Never(), priority=Priority.BACKGROUND),
+            actor(to.metrics, lambda: MetricsActor(bus, node.lost_lines),
+                  restart=Never(), priority=Priority.BACKGROUND),
         ]),
         supervisor("ChainSupervisor", OneForOne(), [
             actor(to.engine, lambda: EngineActor(
@@ -240,18 +245,22 @@ async def open_node(
         yield system
 
 
-async def run_node(valid: ValidNode, begun: float) -> None:
-    """Run the node until SIGTERM or SIGINT. `begun` is the `time.perf_counter()` at the start of the command.
+async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: StopSignals) -> None:
+    """Run the node until a signal of `early.numbers`, or not at all if `early` has recorded one.
+
+    `begun` is the `time.perf_counter()` at the start of the command, `output` takes the lines of the log.
 
     Raises `UserError` if a mistake of the operator prevents the start, and `SystemFailed` if the running tree
     fails.
     """
     config, stop = valid.config, Stop(Notifier())
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, stop.scope:
+    with trio.open_signal_receiver(*early.numbers) as signals, stop.scope:
+        if early.first is not None:
+            stop.take(early.first)
         async with open_resources(valid) as resources:
             context, clock, timing = resources.context, resources.clock, resources.timing
             log(node_starting(config, context, valid.account))
-            node = Node(config.mining, resources)
+            node = Node(config.mining, resources, lost_lines=lambda: output.lost)
             to, bus = node.to, node.bus
             event_logger = EventLogger(bus)
             readiness = Readiness(

@@ -1,17 +1,20 @@
 """The command line itself: quick help, exit codes, and errors as a person sees them."""
 
+import os
 import subprocess
 import sys
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from alysd import __version__
-from alysd.cli import COMMANDS, error_text, main
+from alysd.cli import COMMANDS, MOST_PROBLEMS, error_lines, main
 from alysd.config.problems import InvalidConfig
-from alysd.errors import UserError, WrongChain
+from alysd.errors import AlysError, Corrupt, StoreError, UserError, WrongChain
+from alysd.testing.config_files import CONF
 
 HEAVY = ("trio", "attrs", "httpx", "cattrs", "ssz", "asyncio", "logging")
 """What would make --help slow; each costs 10 to 150 ms."""
@@ -57,7 +60,9 @@ def test_what_is_not_understood_ends_with_2(arguments: list[str], capsys: pytest
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
-    assert "usage: alysd" in capsys.readouterr().err
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("alysd: ")
+    assert said.endswith(" --help`")
 
 
 def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,8 +106,67 @@ def test_a_mistake_is_words_and_2(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 def test_several_mistakes_are_told_apart() -> None:
     """One would be read as the continuation of the other."""
-    assert error_text(InvalidConfig(["one\nhint", "two"])) == "alysd: one\n       hint\nalysd: two\n"
-    assert error_text(UserError("single")) == "alysd: single\n"
+    assert error_lines(InvalidConfig(["one\nhint", "two"])) == ["alysd: one\n       hint", "alysd: two"]
+    assert error_lines(UserError("single")) == ["alysd: single"]
+    assert error_lines(UserError()) == ["alysd: UserError"]
+
+
+def test_a_thousand_mistakes_do_not_fill_the_screen() -> None:
+    lines = error_lines(InvalidConfig([f"problem {number}" for number in range(1000)]))
+    assert len(lines) == MOST_PROBLEMS + 1
+    assert lines[-1] == "alysd: and 980 more"
+
+
+def test_a_mistake_in_a_group_of_tasks_is_words_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`alysd mine` with a wrong address would be a stack trace."""
+    command(monkeypatch, raising(ExceptionGroup("tasks", [ExceptionGroup("", [UserError("no wallet")])])))
+    assert main(["check"]) == 2
+    assert capsys.readouterr().err == "alysd: no wallet\n"
+    command(monkeypatch, raising(ExceptionGroup("tasks", [ZeroDivisionError()])))
+    with pytest.raises(ExceptionGroup):
+        main(["check"])
+
+
+@pytest.mark.parametrize(("error", "status"), [(Corrupt("damaged"), 2), (StoreError("disk full"), 1)])
+def test_every_error_of_the_node_is_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: AlysError, status: int
+) -> None:
+    """What a restart may help ends with 1, what a person must do with 2: systemd goes by it."""
+    command(monkeypatch, raising(error))
+    assert main(["check"]) == status
+    assert capsys.readouterr().err == f"alysd: {error}\n"
+
+
+SHOW = (sys.executable, "-m", "alysd", "check", "--config", str(CONF / "dev.toml"), "--show")
+
+
+def test_a_full_disk_is_one_sentence() -> None:
+    """It would be a traceback of the interpreter's end, and exit status 120."""
+    for words in (SHOW, (*SHOW[:3], "--help"), (*SHOW[:3], "--version")):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        assert done.returncode == 2
+        assert done.stderr == "alysd: standard output cannot be written: No space left on device\n"
+
+
+def test_an_output_without_unicode_gets_escapes() -> None:
+    """A path with an umlaut, or the dots of a shortened hash, would be a traceback."""
+    words = [*SHOW, "--set", "storage.path=ä"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\xe4" in done.stdout
+
+
+@pytest.mark.parametrize("closed", ["0>&-", ">&-", "2>&-", "0>&- >&- 2>&-"])
+def test_closed_streams_are_no_reason_for_a_traceback(closed: str) -> None:
+    """The next file that is opened would get the number of the stream, and what is printed."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'"$@" {closed}', "sh", *SHOW], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_ctrl_c_ends_as_shells_expect(monkeypatch: pytest.MonkeyPatch) -> None:

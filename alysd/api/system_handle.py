@@ -8,7 +8,7 @@ import trio
 from alysd.errors import NotNow
 from alysd.integrations.systemd import Notifier
 from alysd.messages.log.base import log
-from alysd.messages.log.process import NodeStopping
+from alysd.messages.log.process import NodeStopping, NothingToReload
 from alysd.nurseries import ChildSnapshot, HealthMonitor, System
 
 
@@ -31,7 +31,7 @@ class SystemHandle:
 
 
 class Stop:
-    """An orderly end of the node: `scope` encloses the whole node, and a signal cancels it.
+    """An orderly end of the node: `scope` encloses the whole node, and a stop signal cancels it.
 
     `asked_at` is when, on trio's clock; `manager` is told first, so that it does not take the end for a failure.
     """
@@ -42,10 +42,19 @@ class Stop:
         self.asked_at = 0.0
 
     async def on(self, signals: AsyncIterator[int]) -> None:
-        """Wait for signals: the first one stops the node, further ones change nothing. Never returns."""
+        """Wait for signals and take each. Never returns."""
         async for number in signals:
-            if not self.scope.cancel_called:
-                self.asked_at = trio.current_time()
-                self.manager.stopping()
-                log(NodeStopping(signal.Signals(number).name))
-                self.scope.cancel()
+            self.take(number)
+
+    def take(self, number: int) -> None:
+        """Stop the node at the first signal; further ones change nothing.
+
+        SIGHUP stops it too, because the terminal was closed; but a service manager means a reload by it.
+        """
+        if number == signal.SIGHUP and self.manager.present:
+            log(NothingToReload())
+        elif not self.scope.cancel_called:
+            self.asked_at = trio.current_time()
+            self.manager.stopping()
+            log(NodeStopping(signal.Signals(number).name))
+            self.scope.cancel()

@@ -1,10 +1,10 @@
 """`alysd actors`: lists the children of a running node, and restarts, suspends or resumes one of them."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from alysd.commands.configuration import add_configuration_arguments
+from alysd.commands.output import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     answer = ask(path, request)
     if "error" in answer:
         raise UserError(str(answer.get("message")))
-    sys.stdout.write(_list_text(answer["children"]) if args.name is None else _done_text(args.action, answer))
+    say(_list_text(answer["children"]) if args.name is None else _done_text(args.action, answer))
     return 0
 
 

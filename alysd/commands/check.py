@@ -1,9 +1,9 @@
 """`alysd check`: checks a configuration without starting a node."""
 
 import argparse
-import sys
 
 from alysd.commands.configuration import add_configuration_arguments, load_configuration
+from alysd.commands.output import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,10 +21,10 @@ def run(args: argparse.Namespace) -> int:
     valid = load_configuration(args)
     config, spec = valid.config, valid.genesis.context.spec
     if args.show:
-        sys.stdout.write(show_config(config))
+        say(show_config(config))
         return 0
     members, follower = len(spec.authorities), ", follower" if config.chain.authority_key_file is None else ""
-    sys.stdout.write(
+    say(
         f"the configuration is valid: chain {spec.name}, chain id {spec.chain_id}, "
         f"{members} {'authority' if members == 1 else 'authorities'}{follower}, engine {config.engine.mode}\n"
     )

@@ -2,8 +2,9 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
+
+from alysd.commands.output import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     genesis = genesis_of(spec).context.genesis
     _write_new(genesis_file, json.dumps(execution, indent=2) + "\n")
     _write_new(chain_file, chain_toml(short.parameters, genesis_file.name))
-    sys.stdout.write(f"wrote {chain_file} and {genesis_file}\ngenesis {displayed(genesis)}\n")
+    say(f"wrote {chain_file} and {genesis_file}\ngenesis {displayed(genesis)}\n")
     return 0
 
 

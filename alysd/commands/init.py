@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from alysd.commands.output import say
+
 MODES = {
     "dev": "a development chain: one node, keys that everybody knows",
     "member": "an authority of a federation, under systemd, beside an execution client",
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
             (folder / "keys").mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
-    sys.stdout.write("".join(f"wrote {path}\n" for path in files) + f"\n{_next_steps(args.mode, folder)}")
+    say("".join(f"wrote {path}\n" for path in files) + f"\n{_next_steps(args.mode, folder)}")
     return 0
 
 

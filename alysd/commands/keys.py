@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from alysd.commands.output import say
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the actions `new` and `show` with their options."""
@@ -46,9 +48,7 @@ def _new(args: argparse.Namespace) -> int:
     secret = new_secret(args.kind)
     public = public_text(args.kind, secret)
     write_key_file(path, args.kind, secret, public)
-    sys.stdout.write(
-        f"wrote {path}: anyone who can read it can sign as you; keep a backup that only you can read\n{public}\n"
-    )
+    say(f"wrote {path}: anyone who can read it can sign as you; keep a backup that only you can read\n{public}\n")
     return 0
 
 
@@ -68,9 +68,9 @@ def _show(args: argparse.Namespace) -> int:
     except Malformed as error:
         raise ConfigError(f"{args.file}: not a {kind} key: {error}") from None
     proof = _proof(kind, key.secret, args)
-    sys.stdout.write(f"{kind} key\npublic {public}\n" + (f"proof {proof}\n" if proof else ""))
+    say(f"{kind} key\npublic {public}\n" + (f"proof {proof}\n" if proof else ""))
     if args.secret:
-        sys.stdout.write(f"secret {key.secret.hex()}\n")
+        say(f"secret {key.secret.hex()}\n")
     if args.file.stat().st_mode & 0o077:
         sys.stderr.write(
             f"alysd: {args.file} is accessible to other users; if it is secret: chmod 600 {args.file}\n"

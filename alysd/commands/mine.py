@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from alysd.types.hashes import EvmAddress
 
 STOPPED_BY_USER = 130
-"""The exit code after Ctrl-C or SIGTERM: 128 + SIGINT, as in shells."""
+"""The exit code after Ctrl-C, SIGTERM or SIGHUP: 128 + SIGINT, as in shells."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,11 +56,11 @@ def run(args: argparse.Namespace) -> int:
     """Mine; return 0 after the planned number of blocks, 130 after a signal. Raises `UserError`."""
     import trio
 
-    from alysd.api.console_log import ConsoleLog
+    from alysd.api.console_log import console_log
     from alysd.config.model import LoggingConfig
 
-    ConsoleLog.set_up(LoggingConfig(), sys.stdout)
-    return trio.run(_mine, args)
+    with console_log(LoggingConfig(), sys.stdout):
+        return trio.run(_mine, args)
 
 
 async def _mine(args: argparse.Namespace) -> int:
@@ -76,7 +76,7 @@ async def _mine(args: argparse.Namespace) -> int:
     url, credentials = bitcoin_access(args.bitcoin_url, args.bitcoin_cookie)
     node_url = str(_http_url("--node-url", args.node_url))
     exit_code = 0
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async with (
             BitcoinRpc(url, credentials) as bitcoin,
             AlysNodeRpc(node_url) as alys,

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from alysd.commands.configuration import add_configuration_arguments, load_configuration
+from alysd.commands.output import say
 
 if TYPE_CHECKING:
     from alysd.consensus.stored_data import DataFinding, StoredData
@@ -36,13 +37,13 @@ def run(args: argparse.Namespace) -> int:
         except Corrupt as error:
             raise UserError(str(error)) from None
         if finding is None:
-            sys.stdout.write("database and signing guard belong together: there is nothing to recover\n")
+            say("database and signing guard belong together: there is nothing to recover\n")
             return 0
-        sys.stdout.write(_statement(valid, found, finding))
+        say(_statement(valid, found, finding))
         if not args.yes and _typed() != spec.name:
             raise UserError(f"nothing was changed: type the chain's name, {spec.name}, or use --yes")
         data.accept(finding)
-    sys.stdout.write("done; `alysd run` starts the node\n")
+    say("done; `alysd run` starts the node\n")
     return 0
 
 

@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 
+from alysd.api.stop_signals import StopSignals
 from alysd.commands.configuration import add_configuration_arguments, load_configuration
 
 
@@ -14,10 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the node; return 0 if it was asked to stop, another status if it failed. Raises `UserError`."""
-    begun = time.perf_counter()  # the measured start includes the imports below
+    begun, early = time.perf_counter(), StopSignals.record()  # the measured start includes the imports below
     import trio
 
-    from alysd.api.console_log import ConsoleLog
+    from alysd.api.console_log import console_log
     from alysd.errors import AlysError, handling, user_error_in
     from alysd.integrations.data_folder import DataFolder
     from alysd.messages.log.base import log
@@ -26,16 +27,16 @@ def run(args: argparse.Namespace) -> int:
 
     valid = load_configuration(args)
     config = valid.config
-    ConsoleLog.set_up(config.logging, sys.stdout)
-    try:
-        with DataFolder.open(config.storage.path):
-            from alysd.node import run_node
+    with console_log(config.logging, sys.stdout) as output:
+        try:
+            with DataFolder.open(config.storage.path):
+                from alysd.node import run_node
 
-            trio.run(run_node, valid, begun)
-    except (SystemFailed, AlysError) as failure:
-        if user_error := user_error_in(failure):
-            raise user_error from None
-        leaf = failure.__cause__ or failure
-        log(NodeFailed(f"{type(leaf).__name__}: {leaf}"))
-        return handling(leaf).exit_status
+                trio.run(run_node, valid, begun, output, early)
+        except (SystemFailed, AlysError) as failure:
+            if user_error := user_error_in(failure):
+                raise user_error from None
+            cause = failure if isinstance(failure, AlysError) else failure.__cause__ or failure
+            log(NodeFailed(str(cause) if isinstance(cause, AlysError) else f"{type(cause).__name__}: {cause}"))
+            return handling(cause).exit_status
     return 0

@@ -5,6 +5,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
+from alysd.commands.output import say
+
 if TYPE_CHECKING:
     import httpx
 
@@ -46,9 +48,9 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as error:
         raise ConfigError(f"--url {args.url}: {error}") from None
     if args.json:
-        sys.stdout.write(json.dumps(report, indent=2) + "\n")
+        say(json.dumps(report, indent=2) + "\n")
     else:
-        sys.stdout.write(draw_status(report, now=time.time()))
+        say(draw_status(report, now=time.time()))
     return 0 if report["health"]["status"] == "healthy" else EXIT_AMISS
 
 

@@ -44,11 +44,11 @@ def test_what_no_option_takes_is_refused(words: tuple[str, ...]) -> None:
     ],
 )
 def test_a_typing_mistake_ends_it_at_once_with_the_option_named(
-    words: tuple[str, ...], complaint: str, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...], complaint: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """It would try for ever to reach what cannot be, or show a stack trace."""
     assert main(["mine", *words]) == 2
-    assert complaint in capsys.readouterr().err
+    assert complaint in capfd.readouterr().err
 
 
 async def basic(credentials: Any) -> str | None:

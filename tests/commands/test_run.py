@@ -1,9 +1,11 @@
 """`alysd run`: what it does before and after the node itself, which stands in tests/integration."""
 
 import json
+import signal
 import sys
 import time
 import types
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,16 @@ class FakeNode(types.ModuleType):
             raise self.error
 
 
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Generator[None]:
+    """`alysd run` sets handlers until its process ends."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Run `alysd run` with a node that ends so."""
@@ -55,31 +67,45 @@ def test_a_node_that_was_asked_to_stop_ends_with_0(run: Any, tmp_path: Path) -> 
     """systemd would call every stop a failure; and the folder would stay locked."""
     node, before = FakeNode(), time.perf_counter()
     assert run(node) == 0
-    valid, begun = node.given
+    valid, begun, _output, _early = node.given
     config, spec = valid.config, valid.genesis.context.spec
     assert before <= begun <= time.perf_counter(), "what is said of the start counts from its beginning"
     assert (config.storage.path, spec.name) == (tmp_path / "data", "alys-dev")
     DataFolder.open(tmp_path / "data").close()
 
 
-def test_the_users_mistake_is_found_behind_the_trees_failure(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_users_mistake_is_found_behind_the_trees_failure(run: Any, capfd: pytest.CaptureFixture[str]) -> None:
     """A used port would end as an unknown failure, and be tried again for ever."""
     assert run(FakeNode(failed(AddressInUse("127.0.0.1:3000 is in use")))) == 2
-    assert capsys.readouterr().err == "alysd: 127.0.0.1:3000 is in use\n"
+    assert capfd.readouterr().err == "alysd: 127.0.0.1:3000 is in use\n"
 
 
-@pytest.mark.parametrize("error", [failed(StoreError("disk full")), StoreError("disk full")])
+def disk_full() -> StoreError:
+    """The node's own error, with the system's behind it."""
+    error = StoreError("disk full")
+    error.__cause__ = OSError(28, "ENOSPC")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (failed(disk_full()), "disk full"),
+        (disk_full(), "disk full"),
+        (failed(ZeroDivisionError("by nothing")), "ZeroDivisionError: by nothing"),
+    ],
+)
 def test_a_failure_is_logged_by_its_root(
-    run: Any, error: BaseException, capsys: pytest.CaptureFixture[str]
+    run: Any, error: BaseException, words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """systemd would not restart the node, and nobody know why it ended."""
     assert run(FakeNode(error)) == 1
-    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert (line["event"], line["level"], line["error"]) == ("failed", "critical", "StoreError: disk full")
+    (line,) = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert (line["event"], line["level"], line["error"]) == ("failed", "critical", words)
 
 
-def test_a_folder_in_use_is_refused(run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_in_use_is_refused(run: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Two nodes would sign with one key."""
     with DataFolder.open(tmp_path / "data"):
         assert run(FakeNode()) == 2
-    assert "is in use by process" in capsys.readouterr().err
+    assert "is in use by process" in capfd.readouterr().err

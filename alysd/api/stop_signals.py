@@ -1,0 +1,37 @@
+"""The signals that stop a node, recorded from the first moments of the process. Imports nothing large."""
+
+import signal
+from types import FrameType
+from typing import Self
+
+
+class StopSignals:
+    """Records the first of `numbers` that arrives while no event loop handles them: at the start and the end.
+
+    The handlers stay until the process ends, so that no such signal ends it without a word.
+    """
+
+    def __init__(self, numbers: tuple[signal.Signals, ...]) -> None:
+        self.numbers = numbers
+        self.first: int | None = None
+
+    @classmethod
+    def record(cls) -> Self:
+        """Record SIGTERM, SIGINT and SIGHUP from now on, but not a SIGHUP that is ignored, as with nohup(1)."""
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers += (signal.SIGHUP,)
+        signals = cls(numbers)
+        for number in numbers:
+            signal.signal(number, signals._take)
+        return signals
+
+    def _take(self, number: int, _frame: FrameType | None) -> None:
+        if self.first is None:
+            self.first = number
+
+
+def ignore_stop_signals() -> None:
+    """Ignore the signals in the last moments of a process, in which Python restores their default actions."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
