@@ -114,8 +114,8 @@ def health_rules(timing: Timing) -> HealthRules:
 class Node:
     """The parts of a node, both before and while its tree runs.
 
-    `handle` gives the operator's pages access to the running tree, and holds the health monitor. `lost_lines` gives
-    the number of lines that the log has lost.
+    `handle` gives the operator's pages access to the running tree, and holds the health monitor. `lost_lines`
+    returns the number of lines that the log has lost.
     """
 
     mining: MiningConfig

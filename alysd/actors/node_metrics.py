@@ -100,7 +100,7 @@ class SnapshotCollector(Collector):
     message never updates a metric.
     """
 
-    def __init__(self, lost_lines: Callable[[], int]) -> None:
+    def __init__(self, lost_lines: Callable[[], int] = none_lost) -> None:
         self.scrape: Scrape | None = None
         self._lost_lines = lost_lines
 

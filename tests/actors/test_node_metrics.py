@@ -165,3 +165,8 @@ def test_every_metric_that_an_operator_is_told_to_watch_exists(name: str) -> Non
     shown = scraped(child("chain"), Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1]), {"chain": {FailureKind.PANIC: 1}})
     exposed = {key.partition("{")[0].removesuffix("_bucket") for key in (*counts, *shown)}
     assert named - {"alysd_events_uncounted_total"} <= exposed
+
+
+def test_lost_lines_of_the_log_are_a_metric_before_the_first_scrape() -> None:
+    """Nobody would know that the log is incomplete."""
+    assert samples(new_registry(SnapshotCollector(lambda: 7)))["alysd_log_lines_lost_total{}"] == 7
