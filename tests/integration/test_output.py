@@ -17,8 +17,8 @@ import attrs
 import httpx
 import pytest
 
-from tests.integration.daemon import DEVELOPMENT
-from tests.integration.processes import free_ports
+from alysd.testing.daemon import DEVELOPMENT
+from alysd.testing.processes import free_ports
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
