@@ -1,1 +1,1 @@
-"""The kit for tests of alysd: virtual time, stand-ins for actors, fakes of other systems, and faults."""
+"""The testing kit of alysd: virtual time, stand-ins for actors, fakes of external systems, and faults."""

@@ -1,7 +1,7 @@
-"""Blocks and states of a test chain for the rules alone, and real proofs of work.
+"""Blocks and states of a test chain for tests of the rules, and real proofs of work.
 
-Hashes of blocks are made up and approvals are not real signatures, so that a long chain costs no time.
-`chain.ChainHand` makes blocks with real hashes, signatures and payloads.
+The hashes of blocks and the approvals are not real, so that a long chain takes no time to make. `chain.ChainHand`
+makes blocks with real hashes, signatures and payloads.
 """
 
 import hashlib
@@ -55,12 +55,12 @@ def make_spec(members: int = 3, **changes: Any) -> ChainSpec:
 
 
 def context_of(spec: ChainSpec) -> ChainContext:
-    """The chain of `spec` whose genesis block is named `GENESIS`."""
+    """The context of the chain with `spec` and the genesis hash `GENESIS`."""
     return ChainContext(spec, GENESIS)
 
 
 def digest(*words: object) -> bytes:
-    """32 bytes that differ with the words."""
+    """32 bytes that depend on `words`."""
     return hashlib.sha256(repr(words).encode()).digest()
 
 
@@ -89,7 +89,7 @@ def make_payload(**changes: Any) -> ExecutionPayload:
 
 
 def genesis(spec: ChainSpec) -> ChainState:
-    """The state after a genesis block named `GENESIS`."""
+    """The state after a genesis block with the hash `GENESIS`."""
     return genesis_state(context_of(spec), make_payload(block_hash=PayloadHash(digest("genesis payload"))))
 
 
@@ -116,7 +116,7 @@ def approve(block: Block, spec: ChainSpec, signers: Sequence[int] | None = None)
 
 
 def extend(parent: ChainState, slots: Sequence[int], spec: ChainSpec, fees: int = 0) -> list[ChainState]:
-    """The states of a chain of blocks on `parent`, one in each of these slots after FIRST_SLOT."""
+    """The states of a chain of blocks on `parent`. `slots` are their slots, counted from FIRST_SLOT."""
     states: list[ChainState] = []
     for offset in slots:
         signed = approve(make_block(parent, Slot(FIRST_SLOT + offset), spec), spec)
@@ -154,8 +154,8 @@ def mine(
 ) -> AuxPow:
     """A proof of work: a Bitcoin header that commits to `work` and whose hash meets the target.
 
-    With `meets=False` its hash is above the target. `script_sig` and `outputs` replace those that hold the
-    commitment; `others` are the hashes beside the coinbase's in the block's tree of transactions.
+    With `meets=False` its hash is above the target. `script_sig` and `outputs` replace the coinbase's parts, among
+    them the commitment. `others` are the siblings in the coinbase's branch of the transaction tree.
     """
     chain = chain_branch or MerkleBranch((), 0)
     script = (
@@ -182,7 +182,7 @@ def tree_branch(height: int, chain_id: int = CHAIN_ID, nonce: int = 0) -> Merkle
 
 
 def make_header(parent: ChainState, ancestry: Sequence[ChainState], spec: ChainSpec, length: int) -> AuxPowHeader:
-    """Work that makes the first `length` blocks of `ancestry` final, valid in a child of `parent`."""
+    """A header with a proof that is valid in a child of `parent` and makes `length` blocks of `ancestry` final."""
     covered = ancestry[:length]
     bits = next_bits(parent.bits, covered[-1].slot - parent.last_final_slot, spec)
     work = aux_hash([state.hash for state in covered], MINER)

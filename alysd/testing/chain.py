@@ -53,7 +53,7 @@ EXECUTION_GENESIS: Mapping[str, Any] = {
     "baseFeePerGas": "0x3b9aca00",
     "alloc": {"0x" + "11" * 20: {"balance": hex(10**21)}},
 }
-"""The smallest Cancun genesis with one account: for engines that execute little or nothing."""
+"""A minimal Cancun genesis with one account, for engines that execute few transactions or none."""
 
 
 EASY_BITS = 0x207FFFFF
@@ -128,7 +128,7 @@ def chain_spec(authorities: int | tuple[BlsPublicKey, ...] = 1, **changes: Any) 
 
 @attrs.frozen
 class ChainHand:
-    """Makes signed blocks of a test chain, on any parent, with payloads of an engine of its own."""
+    """Makes signed blocks of a test chain, on any parent, with payloads from its own embedded engine."""
 
     context: ChainContext
     genesis: SignedBlock

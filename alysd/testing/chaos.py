@@ -1,4 +1,4 @@
-"""Chaos experiments: a seeded schedule of faults within a blast radius, and proof that the system recovers.
+"""Chaos experiments: a seeded schedule of faults within a blast radius, and a check that the system recovers.
 
     steady = SteadyState("every till pays", all_pay)
     injections = [Injection(Crash(), AnyChildren()), Injection(Hang(), ByName(["chain"]), seconds=20)]
@@ -21,12 +21,12 @@ from alysd.testing.targets import BlastRadius, Target
 from alysd.testing.virtual_time import seeded
 
 POLL_SECONDS = 0.01
-"""Virtual seconds between two checks of a recovery: the precision of the times in a report."""
+"""Virtual seconds between two checks of a recovery. It is the precision of the times in a report."""
 
 
 @attrs.frozen
 class SteadyState:
-    """A condition that a healthy system always meets. It is not met while an actor does not answer."""
+    """A condition that a healthy system always meets. It counts as not met while an actor does not answer."""
 
     text: str
     holds: Callable[[], Awaitable[bool]]
@@ -57,7 +57,7 @@ class Experiment:
     count: int = attrs.field(default=10, validator=ge(1))
     seconds: float = attrs.field(default=60.0, validator=gt(0.0))
     recovery_seconds: float = attrs.field(default=60.0, validator=gt(0.0))
-    """The most that a target may need to be up again, and the steady state to return."""
+    """The longest allowed time until a target is up again, and until the steady state returns."""
     blast_radius: BlastRadius = attrs.field(factory=BlastRadius)
 
 
@@ -101,7 +101,7 @@ class ExperimentReport:
 
     @property
     def slowest_recovery(self) -> float:
-        """Seconds of the longest recovery; 0 without any."""
+        """The longest recovery in seconds; 0 if there was none."""
         return max((result.recovery or 0.0 for result in self.results), default=0.0)
 
     def __str__(self) -> str:
@@ -111,7 +111,7 @@ class ExperimentReport:
 
 @attrs.frozen(str=False)
 class ExperimentFailed(AssertionError):
-    """The system did not recover: `reason` says what was wrong, `report` what had been injected."""
+    """The system did not recover. `reason` says what was wrong; `report` lists the injections."""
 
     reason: str
     report: ExperimentReport
@@ -123,10 +123,10 @@ class ExperimentFailed(AssertionError):
 def schedule(
     experiment: Experiment, children: Sequence[ChildSnapshot], seed: int
 ) -> tuple[ScheduledInjection, ...]:
-    """The injections of an experiment into these children: the same for the same seed.
+    """The injections of an experiment into these children. The same seed gives the same schedule.
 
-    No more children are affected at a time than the blast radius allows, whatever the targets select. An injection
-    without a target left is omitted.
+    The blast radius limits the number of children affected at the same time, whatever the targets select. An
+    injection for which no target remains is omitted.
     """
     rng = seeded(seed)
     radius = experiment.blast_radius

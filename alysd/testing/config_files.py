@@ -1,4 +1,4 @@
-"""Small, valid configuration files with everything that they name, written into a folder."""
+"""Writes small, valid configuration files, and all files that they name, into a folder."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ def folder_with(folder: Path, config: str = RIGHT, chain: str = CHAIN) -> Path:
 
 
 def load(path: Path | None, *overrides: str, environment: Mapping[str, str] | None = None) -> AlysConfig:
-    """Load a configuration without the environment of this process."""
+    """Load a configuration, by default with an empty environment instead of this process's."""
     return load_config(path, environment=environment or {}, overrides=overrides)
 
 

@@ -1,4 +1,4 @@
-"""An actor that can do and fail everything: answer, wait, crash, refuse. For tests of the runtime.
+"""An actor for tests of the runtime, which answers, waits, crashes or refuses as the message says.
 
 address, child = echo("echo", restart=Immediate())
 async with running([child]) as system:
@@ -46,7 +46,7 @@ class Echo:
 
 @attrs.frozen
 class Note(Tell[Echo]):
-    """The actor writes the text down."""
+    """The actor appends the text to its `notes`."""
 
     text: str
 
@@ -86,28 +86,28 @@ class CrashAsked(Ask[Echo, str]):
 
 @attrs.frozen
 class Refuse(Ask[Echo, str]):
-    """Refused."""
+    """The actor refuses this ask."""
 
 
 @attrs.frozen
 class RefuseTold(Tell[Echo]):
-    """Refused, without a sender that waits for an answer."""
+    """The actor refuses this tell, so no sender gets the refusal."""
 
 
 @attrs.frozen
 class Unheard(Ask[Echo, str]):
-    """The actor has no handler for it."""
+    """The actor has no handler for this message."""
 
 
 class EchoActor(Actor[Echo]):
-    """Writes down what it is told and answers what it is asked. Its instances share `notes`."""
+    """Handles the messages above. All instances share the list `notes`."""
 
     def __init__(self, notes: list[str]) -> None:
         self.notes = notes
 
     @handles(Note)
     async def note(self, message: Note) -> None:
-        """Write the text down."""
+        """Append the text to `notes`."""
         self.notes.append(message.text)
 
     @handles(Say)
@@ -156,7 +156,7 @@ class _IndifferentParent:
 
 
 def unstarted_child() -> TaskChild:
-    """A child of the runtime that no supervisor starts: for tests of what only holds on to a child."""
+    """A child that no supervisor starts, for tests of code that only reads a child."""
     return TaskChild(task("t", trio.sleep_forever), _IndifferentParent(), Runtime(Wheel(), None, seeded(0)))
 
 
@@ -171,11 +171,11 @@ class Watcher:
         self.changes.append(change)
 
     def states(self, name: str) -> list[State]:
-        """The states that a child went to, in order."""
+        """The states that a child entered, in order."""
         return [change.new for change in self.changes if change.name == name]
 
     def order(self, state: State) -> list[str]:
-        """The children that went to a state, in order."""
+        """The children that entered a state, in order."""
         return [change.name for change in self.changes if change.new is state]
 
 
@@ -203,7 +203,7 @@ def running(
 async def run_and_tell(
     children: Sequence[ChildSpec], address: Address[Echo], *messages: Tell[Echo], **options: Any
 ) -> None:
-    """Run a system, tell these messages and wait for the system to fail: returns only by its error."""
+    """Run a system, tell these messages, and wait until the system fails. Always raises the system's error."""
     async with running(children, **options):
         for message in messages:
             address.tell(message)

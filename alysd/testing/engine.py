@@ -1,4 +1,7 @@
-"""A fake execution client: keeps blocks in memory, executes nothing, and obeys the port's contract."""
+"""A fake execution client, which keeps blocks in memory and executes nothing.
+
+It passes the port's contract tests.
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -40,7 +43,7 @@ class FakeEngine:
 
     @classmethod
     def of(cls, execution_genesis: Mapping[str, Any]) -> "FakeEngine":
-        """A client that holds nothing but the genesis block."""
+        """A client that has only the genesis block."""
         payload = genesis_payload(execution_genesis)
         return cls(payload, blocks={payload.block_hash: payload}, head=payload.block_hash)
 
@@ -57,12 +60,12 @@ class FakeEngine:
         return self.genesis.block_hash
 
     async def knows(self, payload: PayloadHash) -> bool:
-        """Whether the block was given or built."""
+        """Whether the block was given to this client, or built by it."""
         await self._answer()
         return payload in self.blocks
 
     async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
-        """Take a payload whose parent is known and whose hash is its header's."""
+        """Accept a payload if its parent is known and its hash is that of its header."""
         await self._answer()
         try:
             found = block_hash_of(payload, parent_beacon_block_root)
@@ -79,7 +82,7 @@ class FakeEngine:
         return Valid()
 
     async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash) -> None:
-        """Follow known blocks."""
+        """Set the head to a known block, or raise `EngineBehind`."""
         await self._answer()
         if not {head, safe, finalized} <= self.blocks.keys():
             raise EngineBehind(head)

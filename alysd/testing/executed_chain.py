@@ -33,18 +33,18 @@ EXECUTION_GENESIS: dict[str, Any] = {
 
 @attrs.frozen
 class ExecutedChain:
-    """`blocks[i]` has height i + 1; `states` begin with the genesis block's, so that `states[i]` has height i."""
+    """A chain: `blocks[i]` has height i + 1, and `states[i]` is the state after the block at height i."""
 
     blocks: tuple[SignedBlock, ...]
     states: tuple[ChainState, ...]
 
     def head(self, height: int | None = None) -> Forkchoice:
-        """The chain as it was when the block at `height` was its head; by default as it is."""
+        """The forkchoice with the block at `height` as head; by default with the newest block."""
         last = len(self.states) - 1 if height is None else height
         return Forkchoice(self.states[last], self.states[max(0, last - 1)], self.states[0])
 
     def until(self, height: int) -> "ExecutedChain":
-        """Without the blocks above `height`."""
+        """This chain without the blocks above `height`."""
         return ExecutedChain(self.blocks[:height], self.states[: height + 1])
 
 
@@ -56,7 +56,7 @@ async def make_block(engine: FakeEngine, parent: Forkchoice, slot: Slot) -> Sign
 
 
 async def extend(engine: FakeEngine, chain: ExecutedChain, length: int, first_slot: int) -> ExecutedChain:
-    """The chain with `length` blocks more, a block a slot, which `engine` builds and executes."""
+    """The chain with `length` more blocks, one per slot, which `engine` builds and executes."""
     for offset in range(length):
         signed = await make_block(engine, chain.head(), Slot(first_slot + offset))
         await engine.new_payload(signed.block.payload, signed.block.parent_hash)
@@ -66,7 +66,7 @@ async def extend(engine: FakeEngine, chain: ExecutedChain, length: int, first_sl
 
 
 async def make_chain(length: int) -> tuple[FakeEngine, ExecutedChain]:
-    """A chain, and the client that built it and has its last block as head."""
+    """Make a chain, and the client that built it, whose head is the last block."""
     engine = FakeEngine.of(EXECUTION_GENESIS)
     start = attrs.evolve(genesis_state(SPEC), payload_hash=engine.genesis.block_hash)
     chain = await extend(engine, ExecutedChain((), (start,)), length, FIRST_SLOT)
@@ -75,14 +75,17 @@ async def make_chain(length: int) -> tuple[FakeEngine, ExecutedChain]:
 
 
 def wipe(engine: FakeEngine, keep: Sequence[SignedBlock] = ()) -> None:
-    """Take all data from the client but the genesis block and the payloads of `keep`, which form a chain."""
+    """Delete all blocks of the client except the genesis block and the payloads of `keep`, which form a chain."""
     payloads = (engine.genesis, *(signed.block.payload for signed in keep))
     engine.blocks = {payload.block_hash: payload for payload in payloads}
     engine.head = payloads[-1].block_hash
 
 
 class MemoryStorage(Actor[Storage]):
-    """A storage actor that answers from a chain. `largest` is the largest range that was asked for."""
+    """A storage actor that answers from an `ExecutedChain`.
+
+    `largest` is the size of the largest requested range.
+    """
 
     def __init__(self, chain: ExecutedChain) -> None:
         self.chain = chain
@@ -90,7 +93,7 @@ class MemoryStorage(Actor[Storage]):
 
     @handles(LoadChain)
     async def load_chain(self, message: LoadChain) -> StoredChain:
-        """All states; the genesis block is the last final one."""
+        """All states. The genesis block is the last final one."""
         return StoredChain(self.chain.states, self.chain.states[0].hash, {})
 
     @handles(GetBlockByHeight)
@@ -106,5 +109,5 @@ class MemoryStorage(Actor[Storage]):
 
 
 def storage_address() -> Address[Storage]:
-    """An address for it, with a small mailbox."""
+    """An address for a `MemoryStorage`, with a small mailbox."""
     return Address("storage", capacity=16)

@@ -1,8 +1,8 @@
-"""The kinds of fault, as values. `SystemUnderTest` is what they act on; `chaos` decides when, where and how long.
+"""The kinds of fault, as values. They act on a `SystemUnderTest`; `chaos` decides when, where and how long.
 
-Faults of actors: `Crash`, `Hang`, `Flood`. Of messages: `Partition`, `MessageDelay`, `MessageLoss`,
-`MessageDuplication`, `Byzantine`; they need addresses of `transport`. Of the environment: `ClockSkew`,
-`IoFailure`, `MemoryPressure`.
+Faults of actors are `Crash`, `Hang` and `Flood`. Faults of messages are `Partition`, `MessageDelay`,
+`MessageLoss`, `MessageDuplication` and `Byzantine`; they need addresses of the module `transport`. Faults of the
+environment are `ClockSkew`, `IoFailure` and `MemoryPressure`.
 """
 
 from abc import ABC, abstractmethod
@@ -26,7 +26,10 @@ _SHARE = [gt(0.0), le(1.0)]
 
 @attrs.frozen
 class SystemUnderTest:
-    """A running system, and the points where faults enter it. A point that no fault needs may be left out."""
+    """A running system, and the parts through which faults act on it.
+
+    A part that no fault needs can be left out.
+    """
 
     system: System
     transport: Transport = attrs.field(factory=Transport)
@@ -68,19 +71,19 @@ class Crash(Fault):
 
 @attrs.frozen
 class Hang(Fault):
-    """The targets' handlers start but do not proceed, as with an endless loop or a call that never returns.
+    """The targets' handlers start but do not proceed, as with a call that never returns.
 
-    The tree must have gone through `subject.stalls.intercept`.
+    The tree must have been passed through `subject.stalls.intercept`.
     """
 
     def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> AbstractContextManager[None]:
-        """Handlers proceed when the block ends, unless a health monitor has restarted their actor."""
+        """Stall the handlers while the block runs. They proceed when it ends, unless their actor was restarted."""
         return subject.stalls.stalling(targets)
 
 
 @attrs.frozen
 class Flood(Fault):
-    """The targets get `messages` useless messages, or as many as their mailboxes have room for."""
+    """Each target gets `messages` useless messages, or as many as fit into its mailbox."""
 
     messages: int = attrs.field(default=10_000, validator=ge(1))
 
@@ -103,14 +106,14 @@ class MessageFault(Fault):
 
     @abstractmethod
     def apply(self, delivery: Delivery, rng: Random) -> Sequence[Delivery]:
-        """The deliveries that replace one that the fault affects."""
+        """The deliveries that replace an affected delivery."""
 
     def affects(self, delivery: Delivery, targets: frozenset[str]) -> bool:
         """Whether a delivery comes from, or goes to, a target."""
         return not targets or delivery.sender in targets or delivery.to in targets
 
     def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> AbstractContextManager[None]:
-        """Affect messages sent while the block runs. Delayed ones may arrive after it."""
+        """Affect messages that are sent while the block runs. Delayed messages can arrive later."""
         return subject.transport.applying(self._delivery_fault(frozenset(targets)))
 
     def _delivery_fault(self, targets: frozenset[str]) -> DeliveryFault:
@@ -133,7 +136,7 @@ class MessageLoss(MessageFault):
 
 @attrs.frozen
 class MessageDelay(MessageFault):
-    """Affected messages arrive up to `seconds` later, so that they overtake each other."""
+    """Affected messages arrive up to `seconds` later, which also changes their order."""
 
     seconds: float = attrs.field(default=1.0, validator=gt(0.0))
 
@@ -170,12 +173,12 @@ class Byzantine(MessageFault):
 
 @attrs.frozen
 class Partition(Fault):
-    """No message gets from one of the `groups` to another. Children outside all groups reach everyone."""
+    """No message gets from one of the `groups` to another. Children outside of all groups are not affected."""
 
     groups: tuple[frozenset[str], ...] = attrs.field(validator=attrs.validators.min_len(2))
 
     def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> AbstractContextManager[None]:
-        """Separate the groups while the block runs; the targets are ignored."""
+        """Separate the groups while the block runs. The targets are ignored."""
         return subject.transport.applying(self._separate)
 
     def _separate(self, delivery: Delivery, rng: Random) -> Sequence[Delivery]:
@@ -188,7 +191,7 @@ class Partition(Fault):
 
 @attrs.frozen
 class ClockSkew(Fault):
-    """Wall time is `seconds` ahead (behind, if negative). trio's clock, which measures waits, is not affected."""
+    """The wall clock is `seconds` ahead, or behind if negative. trio's clock, and so waits, are not affected."""
 
     seconds: float
 
@@ -204,7 +207,7 @@ class ClockSkew(Fault):
 
 @attrs.frozen
 class IoFailure(Fault):
-    """Every call of a port that `subject.ports` wrapped raises `error`."""
+    """Every call of a port that was wrapped by `subject.ports` raises `error`."""
 
     error: Exception
 
@@ -215,14 +218,14 @@ class IoFailure(Fault):
 
 @attrs.frozen
 class MemoryPressure(Fault):
-    """The process holds `megabytes` more memory: at most 256, so that the test itself is not killed."""
+    """The process allocates `megabytes` of memory, at most 256, so that the test process itself survives."""
 
     megabytes: int = attrs.field(default=64, validator=[ge(1), le(256)])
 
     @contextmanager
     def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> Generator[None]:
         """Hold the memory while the block runs."""
-        held = b"\1" * (self.megabytes * MEGABYTE)  # not zeros: the kernel backs a zeroed block with no memory
+        held = b"\1" * (self.megabytes * MEGABYTE)  # not zeros, for which the kernel would allocate no memory
         try:
             yield
         finally:

@@ -33,11 +33,11 @@ from alysd.testing.transcript import Transcript
 from alysd.testing.virtual_time import VirtualClock, seeded
 
 LOOK_SECONDS = 0.01
-"""Virtual seconds between two checks of a condition: the precision of the deadlines of asks."""
+"""Virtual seconds between two checks of a condition, equal to the precision of ask deadlines."""
 
 
 class ActorTestHarness:
-    """The equipment of one test: a transcript, a clock, seeded random numbers, and the system while it runs.
+    """Runs the children of one test, with a transcript, a clock and seeded random numbers.
 
     `refusals` and `fatal` are those of `open_system`.
     """
@@ -68,10 +68,11 @@ class ActorTestHarness:
     async def running(
         self, *children: ChildSpec, strategy: Strategy | None = None, intensity: Intensity | None = None
     ) -> AsyncGenerator[System]:
-        """Run these children (a supervisor is one too) while the block runs; all are up in it.
+        """Run these children, which can be supervisors, while the block runs. The block begins when all are up.
 
-        Raises `RuntimeError` when time is not virtual, `SystemFailed` when the tree gives up, and `Unscripted` at
-        the end when a stand-in was asked something without a script, even if the actor ignored the error.
+        Raises `RuntimeError` when time is not virtual, and `SystemFailed` when the tree gives up. Raises
+        `Unscripted` at the end when a stand-in was asked something for which it has no script, even if the actor
+        ignored the error.
         """
         if not isinstance(trio.lowlevel.current_clock(), MockClock):
             raise RuntimeError("time is real here: use the autojump_clock fixture or run_virtually")
@@ -108,13 +109,14 @@ class ActorTestHarness:
         return self.state(name) in UP
 
     async def settle(self) -> None:
-        """Wait until no task has anything left to do at this moment of virtual time."""
+        """Wait until all tasks wait, without letting virtual time pass."""
         await wait_all_tasks_blocked()
 
     async def until(self, condition: Callable[[], bool], *, seconds: float = 5.0, what: str = "it") -> float:
-        """Wait until the condition holds, and return the virtual seconds that took.
+        """Wait until the condition holds, and return the elapsed virtual seconds.
 
-        Raises `AssertionError` after `seconds`; its text is `what`, the condition, and the transcript.
+        Raises `AssertionError` after `seconds`. Its text has `what`, a description of the condition, and the
+        transcript.
         """
         began = trio.current_time()
         while not condition():

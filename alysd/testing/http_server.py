@@ -27,7 +27,7 @@ class Reply:
 
 @attrs.define
 class Server:
-    """The server's `url`, and of every request the JSON body and the Authorization header, in order."""
+    """A running server: its `url`, and the JSON bodies and Authorization headers of all requests, in order."""
 
     url: str
     requests: list[dict[str, Any]] = attrs.Factory(list[dict[str, Any]])

@@ -18,7 +18,7 @@ Spec = TypeVar("Spec", bound=ChildSpec)
 
 
 class HandlerStalls:
-    """Stalls the handlers of actors by name. It reaches only the actors of trees that went through `intercept`."""
+    """Stalls the handlers of actors by name. The tree of the actors must have been passed through `intercept`."""
 
     def __init__(self) -> None:
         self._stalled: dict[str, int] = {}
@@ -50,7 +50,7 @@ class HandlerStalls:
         def make() -> Actor[Any]:
             actor = factory()
             handlers = {kind: self._waiting(name, handler) for kind, handler in actor.handlers.items()}
-            # Set on the instance: the table of the class is shared with other instances.
+            # On the instance, because the table of the class is shared with other instances.
             vars(actor)["handlers"] = cast(Mapping[type[Any], Handler], handlers)
             return actor
 
@@ -66,7 +66,7 @@ class HandlerStalls:
 
 
 class PortFailures:
-    """Makes the calls of the ports that it wrapped fail, all at once."""
+    """Makes all calls of the ports that it has wrapped fail."""
 
     def __init__(self) -> None:
         self._errors: list[Exception] = []
@@ -82,7 +82,7 @@ class PortFailures:
             self._errors.remove(error)
 
     def wrap(self, port: Port) -> Port:
-        """The port with the same attributes, whose methods can be made to fail."""
+        """A wrapper with the attributes of the port, whose methods can be made to fail."""
         return cast(Port, _WrappedPort(port, self))
 
     def check(self) -> None:

@@ -58,7 +58,7 @@ class FakeChainActor(Actor[Chain]):
 
     @handles(GetState)
     async def state(self, message: GetState) -> ChainState | None:
-        """A block's state; None if unknown, or while the world is `forgetful`."""
+        """A block's state; None if the block is unknown, or while the world is `forgetful`."""
         return None if self._world.forgetful else self._world.tree.get(message.hash)
 
     @handles(GetAncestry)
@@ -74,7 +74,7 @@ class FakeChainActor(Actor[Chain]):
 
     @handles(GetBundle)
     async def bundle(self, message: GetBundle) -> Bundle:
-        """The blocks that wait for work. Raises `NotNow` when there are none."""
+        """The blocks that wait for a proof. Raises `NotNow` when there are none."""
         bundle = self._world.tree.bundle()
         if bundle is None:
             raise NotNow("nothing waits")
@@ -104,7 +104,7 @@ class FakeStorageActor(Actor[Storage]):
 class MiningWorld:
     """A chain that a test extends block by block, and the addresses of its actors.
 
-    While `forgetful` is set, the chain actor knows no state. `memory` outlives restarts of the mining actor.
+    While `forgetful` is true, the chain actor knows no state. `memory` outlives restarts of the mining actor.
     """
 
     def __init__(self, spec: ChainSpec | None = None) -> None:
@@ -144,7 +144,7 @@ class MiningWorld:
         return state
 
     def blocks_in(self, *slots: int) -> list[ChainState]:
-        """Extend the head by a block in each of these slots."""
+        """Extend the head by one block in each of these slots."""
         return [self.block(slot) for slot in slots]
 
     @asynccontextmanager

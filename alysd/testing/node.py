@@ -4,7 +4,7 @@
         await node.slots(30)
         assert (await node.forkchoice()).head.height == 30
 
-Needs a `MockClock`, and `threads_inline`: the database works in threads, which a MockClock cannot see.
+Requires a `MockClock` and `threads_inline`, because a MockClock does not see that the database works in threads.
 """
 
 from collections.abc import AsyncGenerator, Callable
@@ -33,17 +33,17 @@ from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import EvmAddress
 
 MINING = MiningConfig(internal=True, fee_recipient=EvmAddress(b"\xaa" * 20))
-"""The node mines by itself, so that its blocks become final."""
+"""A configuration in which the internal miner makes the node's blocks final."""
 
 NO_MINING = MiningConfig()
-"""No block becomes final unless the test submits a proof of work."""
+"""A configuration without a miner: no block becomes final unless the test submits a proof of work."""
 
 LOOKS_PER_SLOT = 8
-"""How often `SimulatedNode.until` looks at its condition."""
+"""How often per slot `SimulatedNode.until` checks its condition."""
 
 
 class RecordingBus(Bus):
-    """A bus that also keeps every event that concerns blocks."""
+    """A bus that also keeps every event about blocks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class RecordingBus(Bus):
         self.moved: list[HeadMoved] = []
 
     def publish(self, event: object, *, sender: str = "") -> None:
-        """Keep the event if it concerns blocks, and publish it."""
+        """Publish the event, and keep it if it is about blocks."""
         match event:
             case BlockProduced():
                 self.produced.append(event)
@@ -67,7 +67,7 @@ class RecordingBus(Bus):
 
 @attrs.define
 class SimulatedNode:
-    """A running node, with everything it published about blocks and every change of its children."""
+    """A running node, with its events about blocks and all changes of its children's states."""
 
     system: System
     to: Addresses
@@ -85,12 +85,12 @@ class SimulatedNode:
 
     @property
     def missed(self) -> list[SlotMissed]:
-        """The slots for which it made none."""
+        """The slots in which the node made no block."""
         return self.bus.missed
 
     @property
     def moved(self) -> list[HeadMoved]:
-        """The changes of its head."""
+        """The changes of the node's head."""
         return self.bus.moved
 
     async def forkchoice(self) -> Forkchoice:
@@ -98,7 +98,7 @@ class SimulatedNode:
         return await self.to.chain.ask(GetForkchoice())
 
     async def slots(self, count: float) -> None:
-        """Let so many slots pass."""
+        """Wait for `count` slots."""
         await trio.sleep(count * self.resources.context.spec.slot_seconds)
 
     async def until(self, condition: Callable[[], bool], slots: int = 50) -> None:
@@ -114,7 +114,7 @@ class SimulatedNode:
         return {change.name for change in self.changes if change.new.value in ("Crashed", "StartFailed")}
 
     def found_stuck(self) -> set[str]:
-        """Return the names of the children failed by the health monitor, or by the limit on a handler's time."""
+        """The names of the children that failed a health check, or the time limit of a handler."""
         return {
             failure.child
             for failure in self.system.failures.recent
@@ -136,9 +136,9 @@ async def open_simulated_node(
     tracing: Tracing | None = None,
     adapt: Callable[[SupervisorSpec], SupervisorSpec] = lambda root: root,
 ) -> AsyncGenerator[SimulatedNode]:
-    """Run a node on the database in `folder`; leaving the block stops it and closes the database.
+    """Run a node on the database in `folder`. Leaving the block stops the node and closes the database.
 
-    `authority` is the index of the authority whose key the node has; None makes a follower. `adapt` may change the
+    `authority` is the index of the authority whose key the node has; None makes a follower. `adapt` can change the
     tree before it starts.
     """
     hand = ChainHand.of(spec)

@@ -1,4 +1,4 @@
-"""A source of transactions for an embedded engine whose blocks are to be empty."""
+"""An empty source of transactions, for an embedded engine that builds empty blocks."""
 
 from collections.abc import Iterable
 
@@ -9,9 +9,9 @@ class NothingPending:
     """A source without transactions."""
 
     def best(self, base_fee: int, accounts: AccountReader) -> Iterable[SignedTransaction]:
-        """Nothing."""
+        """No transactions."""
         return ()
 
     def discard(self, transaction: SignedTransaction, reason: str) -> None:
-        """Nothing is ever offered, so nothing is ever discarded."""
+        """Raise `AssertionError`: this source offers no transactions, so the engine cannot discard any."""
         raise AssertionError(f"{transaction.hash.hex()} was never offered (discarded: {reason})")

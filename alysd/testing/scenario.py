@@ -1,4 +1,4 @@
-"""Scenarios: conditions that are given, steps, and conditions that must hold then, each with a time limit.
+"""Scenarios: initial conditions, steps, and final conditions, each with a time limit.
 
     Scenario(
         "a crash costs nobody his money",
@@ -32,14 +32,14 @@ STEP_SECONDS = 5.0
 
 @attrs.frozen
 class Condition:
-    """A condition on the harness, and the virtual seconds `within` which it must hold."""
+    """A condition on the harness. `within` is the time limit for it to hold, in virtual seconds."""
 
     text: str
     holds: Callable[[ActorTestHarness], bool]
     within: float = 0.0
 
     async def check(self, harness: ActorTestHarness) -> None:
-        """Raise `AssertionError` unless it holds in time."""
+        """Raise `AssertionError` unless the condition holds in time."""
         await harness.settle()
         await harness.until(lambda: self.holds(harness), seconds=self.within, what=self.text)
 
@@ -96,10 +96,11 @@ class Scenario:
     seconds: float = 60.0
 
     async def run(self, harness: ActorTestHarness) -> float:
-        """Run the scenario and return the virtual seconds that took.
+        """Run the scenario and return the elapsed virtual seconds.
 
-        Raises what a step raises, `AssertionError` for a condition that does not hold, and `trio.TooSlowError`
-        when a step or the whole takes too long. Each error has a note with the step, the seed and the transcript.
+        Raises any error of a step, `AssertionError` for a condition that does not hold, and `trio.TooSlowError`
+        when a step or the scenario takes too long. Each error has a note with the step, the seed and the
+        transcript.
         """
         began = trio.current_time()
         with self._noted(harness, "as a whole"), trio.fail_after(self.seconds):
@@ -119,7 +120,7 @@ class Scenario:
 
     @contextmanager
     def _noted(self, harness: ActorTestHarness, where: str) -> Generator[None]:
-        """Add the note to an error raised in the block, once."""
+        """Add the note to an error raised in the block, unless it has the note already."""
         done = False
         try:
             yield

@@ -23,10 +23,10 @@ KEY = bytes(range(32))
 """The key that both ends of the transport share."""
 
 ENVELOPE_SECONDS = 30.0
-"""How long an envelope stays valid. Delivery takes no time; an `InboundEndpoint` accepts up to 60."""
+"""The timeout of an envelope in seconds. An `InboundEndpoint` accepts at most 60."""
 
 MAX_BYTES = 1 << 25
-"""The largest message: above any block with its proof of work."""
+"""The largest message in bytes: more than any block with its proof of work."""
 
 
 class SerializedTransport:

@@ -1,7 +1,7 @@
 """Addresses that record their messages, and stand-ins for actors that answer by a script.
 
-A `RecordedAddress` belongs to a real actor. A `StandIn` has no actor: a test gives it to the actor under test in
-place of a neighbour's address.
+A `RecordedAddress` belongs to a real actor. A `StandIn` has no actor: a test passes it to the actor under test in
+place of another actor's address.
 
     ledger = StandIn[Ledger]("ledger", transcript)
     ledger.on(GetBalance).answers(5)
@@ -27,7 +27,7 @@ M = TypeVar("M")
 
 @attrs.frozen(str=False)
 class Unscripted(AssertionError):
-    """The stand-in `name` was asked a `message` (its type) for which it has no script."""
+    """The stand-in `name` got an ask of the type `message`, for which it has no script."""
 
     name: str
     message: str
@@ -72,7 +72,7 @@ class RecordedAddress(Address[P]):
 
     @contextmanager
     def _recorded(self, message: object) -> Generator[list[object]]:
-        """Record the message, then the answer that the block puts into the list or the error it raises."""
+        """Record the message, then the answer that the block puts into the list, or the error that it raises."""
         self.transcript.note_sent(self.name, message)
         answers: list[object] = []
         done = False
@@ -86,24 +86,27 @@ class RecordedAddress(Address[P]):
 
 
 class Script(Generic[R]):
-    """The reaction of a stand-in to one type of message. The last call decides; without any it is silent."""
+    """The reaction of a stand-in to one type of message.
+
+    The last method called decides; the default is silence.
+    """
 
     def __init__(self) -> None:
         self._play: Callable[[Any], R] | None = None
         self.delay = 0.0
 
     def answers(self, *answers: R) -> "Script[R]":
-        """Answer with these in order, and with the last one from then on."""
+        """Answer with these values in order, and with the last one from then on."""
         left = list(answers)
         return self.computes(lambda _: left.pop(0) if len(left) > 1 else left[0])
 
     def computes(self, function: Callable[[Any], R]) -> "Script[R]":
-        """Answer with `function(message)`; what it raises is raised to the sender."""
+        """Answer with `function(message)`. Its errors are raised to the sender."""
         self._play = function
         return self
 
     def fails(self, error: Exception) -> "Script[R]":
-        """Raise `error` to the sender, such as a `Refusal`, `ActorDown` or `MailboxFull`."""
+        """Raise `error`, such as a `Refusal`, `ActorDown` or `MailboxFull`, to the sender."""
 
         def fail(_: object) -> R:
             raise error
@@ -130,15 +133,16 @@ class Script(Generic[R]):
         return play(message)
 
     def take(self, message: object) -> None:
-        """Take a message that is not answered. Raises what the script fails with."""
+        """React to a message that has no answer. Raises the error of `fails`."""
         if self._play is not None:
             self._play(message)
 
 
 class StandIn(RecordedAddress[P]):
-    """An address without an actor: it answers by script and keeps the messages it `received`. It needs no system.
+    """An address without an actor and without a system.
 
-    An ask without a script raises `Unscripted`; a tell without one is only kept.
+    It answers by scripts and keeps the messages in `received`.
+    An ask without a script raises `Unscripted`; a tell without a script is only kept.
     """
 
     __slots__ = ("_arrived", "_scripts", "_seen", "received")
@@ -155,7 +159,7 @@ class StandIn(RecordedAddress[P]):
     @overload
     def on(self, kind: type[Tell[P]]) -> Script[None]: ...
     def on(self, kind: type[Any]) -> Script[Any]:
-        """The script for messages of exactly this type; pyright checks that the answers fit."""
+        """The script for messages of exactly this type. pyright checks the types of its answers."""
         return self._scripts.setdefault(kind, Script())
 
     def tell(self, message: Tell[P]) -> None:
@@ -167,7 +171,7 @@ class StandIn(RecordedAddress[P]):
                 script.take(message)
 
     async def send(self, message: Tell[P]) -> None:
-        """Keep the message; it never waits for room."""
+        """Keep the message, without ever waiting for room."""
         await trio.lowlevel.checkpoint()
         self.tell(message)
 
@@ -183,7 +187,7 @@ class StandIn(RecordedAddress[P]):
         return answer
 
     async def next(self, kind: type[M], *, seconds: float = ASK_SECONDS) -> M:
-        """Wait for the next message of this type and skip others. Each message is returned once.
+        """Wait for the next message of this type, and skip other messages. Each message is returned once.
 
         Raises `trio.TooSlowError` after `seconds`.
         """

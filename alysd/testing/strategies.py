@@ -4,8 +4,8 @@
     def test_the_tree_does_as_the_model(program: Program) -> None:
         run_program(program)
 
-A program is drawn as a whole, not by hypothesis's rule-based state machine: the rules of a state machine are plain
-calls between which no task runs, and a trio run cannot be left and entered again. Programs shrink as well, and the
+A program is drawn as a whole. Hypothesis's rule-based state machine cannot be used: its rules are plain calls,
+between which no task runs, because a trio run cannot be left and entered again. Programs shrink as well, and the
 driver checks the preconditions of each command.
 """
 
@@ -52,7 +52,7 @@ from alysd.testing.model.commands import (
 )
 
 FOR_EVER = 1e6
-"""Seconds that no program lasts, so that only successes end a series of failures."""
+"""More seconds than any program lasts. As `stable_seconds`, it lets only successes end a row of failures."""
 
 OFFSETS = (0.0131, 0.0247, 0.0359, 0.0473, 0.0591)
 """Seconds added to the delays of one child, so that no two children restart at the same moment."""
@@ -60,7 +60,7 @@ OFFSETS = (0.0131, 0.0247, 0.0359, 0.0473, 0.0591)
 
 @cache
 def restart_policies(offset: float = 0.0) -> st.SearchStrategy[RestartPolicy]:
-    """Every restart policy, with delays of a few half seconds plus `offset`, without jitter."""
+    """All kinds of restart policies, without jitter. Delays are a few half seconds plus `offset`."""
     halves = st.sampled_from([0.5, 1.0]).map(lambda seconds: seconds + offset)
     stable = st.just(FOR_EVER)
     return st.one_of(
@@ -85,7 +85,7 @@ def group_strategies() -> st.SearchStrategy[Strategy]:
 
 @cache
 def child_plans(offset: float = 0.0, *, retries: bool = True) -> st.SearchStrategy[ChildPlan]:
-    """Children with small mailboxes; with `retries`, a message that crashed its actor may be handled again."""
+    """Plans of children with small mailboxes. With `retries`, some of them handle a crashing message once more."""
     return st.builds(
         ChildPlan,
         restart=restart_policies(offset),
@@ -99,7 +99,8 @@ def child_plans(offset: float = 0.0, *, retries: bool = True) -> st.SearchStrate
 def trees(draw: st.DrawFn) -> TreePlan:
     """A supervisor over one to three actors.
 
-    Only under one-for-one is a message retried: elsewhere it would crash its actor while the group starts.
+    Messages are retried only under one-for-one. Otherwise a retried message would crash its actor while the group
+    starts.
     """
     strategy = draw(group_strategies())
     retries = isinstance(strategy, OneForOne)
@@ -142,18 +143,19 @@ def programs(draw: st.DrawFn, *, most: int = 30) -> Program:
 
 
 def messages_of(protocol: type[object]) -> list[type[Any]]:
-    """All message classes of a protocol that are imported, by name: what an actor of it may be told or asked."""
+    """All imported message classes of a protocol, ordered by name."""
     kinds = (kind for base in (Tell, Ask) for kind in _below(base) if _protocol_of(kind) is protocol)
-    # attrs replaces a class by one with slots; the first one stays a subclass until it is collected.
+    # attrs replaces a class by one with slots. The replaced class remains a subclass until it is
+    # garbage-collected.
     found = {kind for kind in kinds if attrs.has(kind)}
     return sorted(found, key=lambda kind: kind.__name__)
 
 
 def messages(*kinds: type[Any]) -> st.SearchStrategy[Any]:
-    """Messages of these classes, their fields drawn by their types.
+    """Messages of these classes, with fields that are drawn by their types.
 
-    `messages(*messages_of(Chain))` draws anything that the chain actor handles. A field whose type has bounds that
-    hypothesis cannot know needs a `st.register_type_strategy` first.
+    `messages(*messages_of(Chain))` draws any message of the chain actor. If hypothesis cannot know the bounds of a
+    field's type, call `st.register_type_strategy` first.
     """
     return st.one_of([st.from_type(kind) for kind in kinds])
 

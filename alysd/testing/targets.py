@@ -45,18 +45,18 @@ class ByPriority(Target):
 
 @attrs.frozen
 class ByName(Target):
-    """The children with these names, as far as they exist."""
+    """The existing children among those with the given names."""
 
     names: frozenset[str] = attrs.field(converter=frozenset[str])
 
     def select(self, children: Sequence[ChildSnapshot], rng: Random) -> tuple[str, ...]:
-        """All that exist."""
+        """The existing children."""
         return tuple(child.name for child in children if child.name in self.names)
 
 
 @attrs.frozen
 class Percentage(Target):
-    """`percent` of the children at random, rounded down, at least one."""
+    """A random `percent` of the children, rounded down, but at least one child."""
 
     percent: float = attrs.field(validator=[gt(0.0), le(100.0)])
 
@@ -67,7 +67,7 @@ class Percentage(Target):
 
 @attrs.frozen
 class BlastRadius:
-    """The most that an experiment may affect: a `share` of all children at a time, never the `protected` ones.
+    """The limit of an experiment: at most a `share` of all children at a time, and never the `protected` ones.
 
     Children that are still down count as affected.
     """
@@ -76,7 +76,7 @@ class BlastRadius:
     protected: frozenset[str] = frozenset()
 
     def limit(self, children: int) -> int:
-        """The most children affected at a time, of `children` in all: rounded down, at least one."""
+        """The largest number of `children` that may be affected at a time: rounded down, but at least one."""
         return max(1, int(children * self.share))
 
     def eligible(self, children: Sequence[ChildSnapshot]) -> list[ChildSnapshot]:

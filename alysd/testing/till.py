@@ -1,4 +1,4 @@
-"""An example to test: a till that asks a ledger before it pays. docs/testing.md and the kit's tests use it."""
+"""The example of docs/testing.md and of the kit's own tests: a till that asks a ledger before it pays."""
 
 import attrs
 
@@ -11,7 +11,7 @@ class Ledger:
 
 @attrs.frozen
 class GetBalance(Ask[Ledger, int]):
-    """Answered with the balance."""
+    """Get the balance."""
 
 
 @attrs.frozen
@@ -27,7 +27,7 @@ class Till:
 
 @attrs.frozen
 class Withdraw(Ask[Till, int]):
-    """Pay out `amount`; answered with what is left."""
+    """Pay out `amount`. The answer is the remaining balance."""
 
     amount: int
 
@@ -45,7 +45,10 @@ class Trip(Tell[Till]):
 
 
 class TillActor(Actor[Till]):
-    """Asks the ledger before it pays, and books what it paid. `counted` has the numbers of all `Count`s."""
+    """Asks the ledger before it pays, and books each payment.
+
+    `counted` has the numbers of all `Count` messages.
+    """
 
     def __init__(self, ledger: Address[Ledger], counted: list[int] | None = None) -> None:
         self._ledger = ledger

@@ -14,13 +14,13 @@ import trio
 from alysd.nurseries import Change, State
 
 KEPT = 10_000
-"""The newest entries that are kept: more than anyone reads, and bounded under any load."""
+"""The number of entries kept, the newest ones. The bound limits the memory of a long test."""
 
 SHOWN = 40
-"""Entries in an error's text: a screenful."""
+"""The number of entries in an error's text, which fit on a screen."""
 
 OUTSIDE = "test"
-"""The sender's name when it is no child of the system: the test itself."""
+"""The name of a sender that is not a child of the system, such as the test itself."""
 
 
 @attrs.frozen
@@ -54,11 +54,11 @@ class Returned:
 Entry = Sent | Returned | Change
 
 Wanted = object | type[object] | tuple[str, State]
-"""An equal message, any message of a type, or a child's name with the state it goes to."""
+"""An expected entry: a message, a type of messages, or the name of a child with the state that it enters."""
 
 
 def current_sender(children: Container[str]) -> str:
-    """The name of the child whose task, or a task below it, calls this; `OUTSIDE` if there is none.
+    """The name of the child in whose task, or in a task below it, this code runs; `OUTSIDE` if there is none.
 
     The runtime gives the task of a child the child's name.
     """
@@ -92,7 +92,7 @@ class Transcript:
         self.entries.append(Returned(trio.current_time(), to, message, answer, error))
 
     def sent(self, to: str | None = None, *, sender: str | None = None) -> list[object]:
-        """The messages sent, all or those to an address, by a sender."""
+        """The messages sent; optionally only those to the address `to`, or from `sender`."""
         return [
             entry.message
             for entry in self.entries
@@ -100,12 +100,12 @@ class Transcript:
         ]
 
     def errors(self, to: str | None = None) -> list[BaseException]:
-        """The errors that senders got, all or those of one address."""
+        """The errors that senders got; optionally only those from the address `to`."""
         returned = (entry for entry in self.entries if isinstance(entry, Returned) and to in (None, entry.to))
         return [entry.error for entry in returned if entry.error is not None]
 
     def states(self, name: str) -> list[State]:
-        """The states that the child `name` went to, in order."""
+        """The states that the child `name` entered, in order."""
         return [entry.new for entry in self.entries if isinstance(entry, Change) and entry.name == name]
 
     def expect(self, *wanted: Wanted) -> None:

@@ -34,7 +34,7 @@ R = TypeVar("R")
 
 @attrs.frozen
 class Delivery:
-    """One copy of a message that `sender` sent to the address `to`; it arrives after `delay` seconds."""
+    """One copy of a message from `sender` to the address `to`. The copy arrives after `delay` seconds."""
 
     sender: str
     to: str
@@ -43,11 +43,14 @@ class Delivery:
 
 
 DeliveryFault = Callable[[Delivery, Random], Sequence[Delivery]]
-"""Replaces a delivery: by itself, by none, by several, by later or altered ones."""
+"""A function that replaces a delivery by a list of deliveries, which can be empty, and later or altered."""
 
 
 class Transport:
-    """Carries the messages of one system. Its random choices come from `seed`; it counts what it did."""
+    """Carries the messages of one system, applies faults to them, and counts both.
+
+    Its random choices depend on `seed` alone.
+    """
 
     def __init__(self, seed: int = 0) -> None:
         self._rng = seeded(seed)
@@ -62,12 +65,12 @@ class Transport:
         self.delayed = 0
 
     def register(self, child: str) -> None:
-        """Recognise the child of this name as a sender."""
+        """Register a child, so that the transport recognises it as a sender."""
         self._children.add(child)
 
     @contextmanager
     def applying(self, fault: DeliveryFault) -> Generator[None]:
-        """Apply `fault` to every message sent while the block runs, after the faults applied already."""
+        """Apply `fault` to every message sent while the block runs, after the faults that are already applied."""
         self._faults.append(fault)
         try:
             yield
@@ -75,7 +78,7 @@ class Transport:
             self._faults.remove(fault)
 
     def deliveries(self, to: str, message: object, sender: str | None = None) -> list[Delivery]:
-        """The copies of a message that arrive at `to`. `sender` is the child of the current task if not given."""
+        """The copies of a message that arrive at `to`. The default `sender` is the child of the current task."""
         if not self._faults:
             return [Delivery("", to, message)]
         self.sent += 1
@@ -93,12 +96,12 @@ class Transport:
         return bool(self.deliveries(subscriber, event, sender))
 
     def deliver_later(self, seconds: float, deliver: Callable[[], None]) -> None:
-        """Have `run` call `deliver` after `seconds`."""
+        """Schedule a call of `deliver`, by `run`, after `seconds`."""
         heappush(self._late, (trio.current_time() + seconds, next(self._order), deliver))
         self._scheduled.unpark_all()
 
     async def drain(self) -> None:
-        """Wait until `run` has made all deliveries that are scheduled now."""
+        """Wait until `run` has made all deliveries that are scheduled at the time of this call."""
         if self._late:
             await trio.sleep_until(max(due for due, _, _ in self._late))
 
@@ -139,7 +142,7 @@ class TransportAddress(Address[P]):
         )
 
     def tell(self, message: Tell[P]) -> None:
-        """Tell each copy that arrives, the delayed ones later."""
+        """Tell each copy that arrives, delayed copies later."""
         for copy in self._transport.deliveries(self.name, message):
             if copy.delay > 0:
                 self._send_late(copy)
@@ -168,5 +171,5 @@ class TransportAddress(Address[P]):
         return await super().ask(cast(Ask[P, R], first.message), seconds=seconds - first.delay)
 
     def _send_late(self, copy: Delivery) -> None:
-        """Schedule a copy as a tell, also a copy of an ask: its sender does not wait for this answer."""
+        """Schedule a copy as a tell. This includes copies of asks, because no sender waits for their answers."""
         self._transport.deliver_later(copy.delay, partial(super().tell, cast(Tell[P], copy.message)))

@@ -1,10 +1,10 @@
-"""Virtual time, and runs that the same seed repeats.
+"""Virtual time, and runs that are repeatable with a seed.
 
     run_virtually(main, seed=7)
 
 is `trio.run` on a clock that jumps to the next deadline whenever all tasks wait, with a scheduler whose choices
-depend on the seed alone. The actor runtime measures virtual time, too: otherwise a busy actor would yield by real
-time.
+depend on the seed alone. The actor runtime also measures virtual time. Otherwise the checkpoints of a busy actor
+would depend on real time.
 """
 
 from collections.abc import Awaitable, Callable, Generator
@@ -25,7 +25,7 @@ _MEASURING = ("address", "serve")
 
 
 def seeded(seed: int) -> Random:
-    """Random numbers that the same seed repeats: for tests, never for secrets."""
+    """A random number generator for tests, whose numbers depend only on `seed`. Never use it for secrets."""
     return Random(seed)  # noqa: S311
 
 
@@ -33,8 +33,8 @@ def seeded(seed: int) -> Random:
 def deterministic_scheduling(seed: int) -> Generator[None]:
     """While the block runs, a new trio run wakes tasks in an order that depends on `seed` alone.
 
-    It uses trio's private setting for property tests. A trio without the setting fails here with an
-    AttributeError, rather than with flaky tests.
+    It uses a private setting of trio for property tests. If a version of trio lacks the setting, this raises an
+    `AttributeError`.
     """
     scheduler: Any = import_module("trio._core._run")
     switched, state = scheduler._ALLOW_DETERMINISTIC_SCHEDULING, scheduler._r.getstate()
@@ -65,28 +65,28 @@ def virtual_runtime() -> Generator[None]:
 
 
 def run_virtually(main: Callable[[], Awaitable[T]], *, seed: int = 0) -> T:
-    """Run `main` to its end on virtual time, and return what it returns or raise what it raises."""
+    """Run `main` on virtual time, and return its result or raise its error."""
     with deterministic_scheduling(seed), virtual_runtime():
         return trio.run(main, clock=MockClock(autojump_threshold=0))
 
 
 @attrs.define
 class VirtualClock:
-    """Implements `alysd.ports.Clock`: unix second `start` when trio's clock shows 0, and `offset` to skew it."""
+    """Implements `alysd.ports.Clock`: the time is `start` in Unix seconds, plus `offset`, plus trio's time."""
 
     start: float = 1_700_000_000.0
     offset: float = 0.0
 
     def time(self) -> float:
-        """Unix seconds."""
+        """The time in Unix seconds."""
         return self.start + trio.current_time() + self.offset
 
 
 @contextmanager
 def threads_inline(seconds: float = 0.0) -> Generator[None]:
-    """While the block runs, `trio.to_thread.run_sync` works in the event loop, `seconds` of virtual time per call.
+    """While the block runs, `trio.to_thread.run_sync` works in the event loop; a call takes `seconds` of virtual time.
 
-    A MockClock cannot see that a thread works, and would jump over it.
+    A MockClock does not see that a thread works, and would jump ahead meanwhile.
     """
 
     async def run_sync(work: Callable[..., T], *args: Any, **_options: Any) -> T:

@@ -1,7 +1,7 @@
 """Programs as data: the plan of a tree, and a list of commands for it.
 
-Hypothesis draws a program, shrinks it, and prints it as code. A field `child` is the index of a child, modulo the
-number of children, so that any command is valid for any tree.
+Hypothesis draws a program, shrinks it, and prints it as code. The field `child` of a command is the index of a
+child, modulo the number of children, so that any command is valid for any tree.
 """
 
 from enum import Enum
@@ -44,9 +44,9 @@ class TreePlan:
 class Action(Enum):
     """The reaction of an actor to a message."""
 
-    WRITE = "write its number down"
+    WRITE = "record its number"
     REFUSE = "refuse it"
-    CRASH = "crash over it"
+    CRASH = "crash"
 
 
 class SendMode(Enum):
@@ -59,7 +59,7 @@ class SendMode(Enum):
 
 @attrs.frozen
 class SendMessage:
-    """Send a message to a child. A `send` or `ask` that has to wait does so in a task of its own."""
+    """Send a message to a child. A `send` or `ask` that has to wait runs in its own task."""
 
     child: int
     mode: SendMode
@@ -68,7 +68,7 @@ class SendMessage:
 
 @attrs.frozen
 class CancelSender:
-    """Cancel one of the waiting senders: an index from the oldest, modulo their number."""
+    """Cancel one of the waiting senders: its index from the oldest, modulo their number."""
 
     waiting: int
 

@@ -140,8 +140,9 @@ class Driver:
     def _is_deterministic(self, command: SendMessage) -> bool:
         """Return whether sending the message has only one possible outcome.
 
-        There are several if a child crashes while its group starts, since any number of the others may have
-        started. There are also several if senders wait for room in a mailbox while other children crash.
+        Several outcomes are possible if a child crashes while its group starts, because any number of the others
+        may have started. Several are also possible if senders wait for room in a mailbox while other children
+        crash.
         """
         model = self.model
         child, _ = self._child(command.child)
@@ -154,7 +155,7 @@ class Driver:
         return not (to_line and model.crash_waits)
 
     async def _do(self, system: System, command: Command, waits: trio.Nursery) -> None:
-        """Run the command, first in the model: the real tree may end and cancel this method while it waits."""
+        """Run the command, first in the model, because the real tree may end and cancel this method."""
         model = self.model
         match command:
             case SendMessage():

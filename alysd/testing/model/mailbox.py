@@ -1,7 +1,7 @@
 """The model of one mailbox, with lists instead of tasks, and with an outcome for every message.
 
-Each message is exactly one of: written, refused, the cause of a crash, dropped and counted, abandoned by its
-sender, never accepted, or still waiting. This module has no time; `tree` models it.
+Each message is exactly one of: recorded, refused, the cause of a crash, dropped and counted, abandoned by its
+sender, never accepted, or still waiting. Time is modelled by `tree`, not here.
 """
 
 from enum import Enum
@@ -149,13 +149,13 @@ class MailboxModel:
             message.accepted()
 
     def leave(self, message: Message, outcome: SendOutcome) -> None:
-        """End the wait of the sender: a message that is not queued is not sent, a queued ask is abandoned."""
+        """End the wait of the sender. A message that is not queued is not sent; a queued ask is abandoned."""
         message.end(outcome)
         if message in self.line:
             self.line.remove(message)
 
     def close(self) -> None:
-        """Accept no more messages; those queued can still be handled."""
+        """Accept no more messages. Queued messages can still be handled."""
         self.closed = True
         for message in self.line:
             if message.asked:

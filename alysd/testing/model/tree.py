@@ -1,8 +1,8 @@
 """The model of a tree, without tasks and with virtual time: a root, one supervisor, and its actors.
 
 The model does immediately what the runtime does in tasks. A child that starts handles its whole mailbox before any
-other child runs, since no handler waits. Delays, strategies and intensity are implemented a second time, from the
-documentation of the policies and independently of their code.
+other child runs, because no handler waits. Delays, strategies and intensity are implemented a second time, from
+the documentation of the policies instead of their code.
 """
 
 from collections import deque
@@ -237,7 +237,7 @@ class TreeModel:
             child.alive, child.state, child.wakes_at = False, State.STOPPED, None
 
     def _drain(self, child: ChildModel) -> None:
-        """Stop the child permanently: an instance that is up handles the queued messages, the rest is dropped."""
+        """Stop the child permanently. If an instance is up, it handles the queued messages; others are dropped."""
         if child.alive:
             child.box.close()
             if child.up and child.box.serve():
