@@ -1,8 +1,8 @@
 """The rules of proofs of work: the commitment in a Bitcoin block, the target, and the blocks that become final.
 
-The source is docs/protocol.md, "Merged mining". The checks are those of Namecoin's `CAuxPow::check`, but the
-commitment may be in one of three places. The first place that contains a marker counts, and it must contain
-exactly one. So a parent block can never prove work for two ranges of this chain.
+The source is docs/protocol.md, "Merged mining". The checks are those of Namecoin's `CAuxPow::check`, except that
+the commitment may be in one of three places. The first place that contains a marker counts, and must contain
+exactly one. Therefore a parent block can never prove work for two ranges of this chain.
 
 The target depends only on the chain. It rises, so that a proof needs less work, while no proof arrives.
 """
@@ -43,7 +43,7 @@ COMMITMENT_BYTES = 44
 
 _OP_RETURN = 0x6A
 _OP_PUSHDATA = {0x4C: 1, 0x4D: 2, 0x4E: 4}
-"""The opcodes that are followed by the length of a push, and the width of that length in bytes; little-endian."""
+"""The opcodes that are followed by the length of a push, and the width of that length (little-endian) in bytes."""
 
 
 @attrs.frozen
@@ -127,7 +127,7 @@ MAX_CHAIN_BRANCH = 30
 def aux_hash(hashes: Sequence[BlockHash], fee_recipient: EvmAddress) -> AuxHash:
     """The hash that a miner commits to: it covers the blocks of a range, oldest first, and the fee recipient.
 
-    The recipient is covered so that a node that relays a proof cannot replace it by itself.
+    The recipient is covered so that a node that relays a proof cannot insert its own address.
     """
     return AuxHash(sha256d(b"".join(hashes) + fee_recipient))
 
@@ -197,8 +197,8 @@ _MAX_TARGET = 2**256 - 1
 def target_of(bits: int) -> int:
     """Expand compact `bits` to the number that a proof's hash must not exceed.
 
-    The same as Bitcoin's `arith_uint256::SetCompact`. Raises `BadTarget` for bits that are negative, zero or
-    overflow there.
+    Equal to Bitcoin's `arith_uint256::SetCompact`. Raises `BadTarget` for bits whose value is zero or negative, or
+    overflows, by that function.
     """
     size = bits >> 24
     mantissa = bits & _MANTISSA
@@ -216,7 +216,7 @@ def bits_of(target: int) -> int:
     size = (target.bit_length() + 7) // 8
     mantissa = target << 8 * (3 - size) if size <= 3 else target >> 8 * (size - 3)
     if mantissa & _SIGN:
-        # The top bit would be read as a sign: shift the mantissa down by a byte.
+        # The top bit of the mantissa is its sign, so shift the mantissa down by a byte.
         mantissa >>= 8
         size += 1
     return size << 24 | mantissa
@@ -265,7 +265,7 @@ def check_header(
 ) -> None:
     """Check the merged-mining header of a child of `parent`: its chain, range, target and proof, in this order.
 
-    Raises a subclass of `InvalidWork`. Hashing the range takes about a microsecond per few blocks.
+    Raises a subclass of `InvalidWork`. Hashing the range takes less than a microsecond per block.
     """
     if header.auxpow is None:
         raise WorkMissing

@@ -18,10 +18,10 @@ Verifier = Callable[[Sequence[BlsPublicKey], bytes, BlsSignature], bool]
 
 
 def federation_at(state: ChainState, context: ChainContext) -> Federation:  # noqa: ARG001
-    """The federation that may make and approve the children of a block; `state` is the chain's state after it.
+    """The federation for the children of the block with this `state`: it may make and approve them.
 
-    A rule about a block calls this with the state of the block's parent. In this version the federation never
-    changes: every state has the one of the chain specification.
+    A rule about a block calls this with the state of the block's parent. In this version every state has the
+    federation of the chain specification.
     """
     return context.first_federation
 
@@ -32,14 +32,14 @@ def approval_message(genesis: BlockHash, block: BlockHash) -> bytes:
 
 
 def is_approved(signed: SignedBlock, federation: Federation) -> bool:
-    """Whether the block has a quorum of approvals; below it, the block is a candidate. Checks no signature."""
+    """Whether the block has a quorum of approvals. (Otherwise it is a candidate.) Does not check the signature."""
     return signed.approvals.count >= federation.quorum
 
 
 def check_approvals(signed: SignedBlock, parent: ChainState, context: ChainContext, verify: Verifier) -> None:
     """Check that the slot's author and a quorum of authorities have approved the child of `parent`.
 
-    The signature is checked last, because that is expensive. Raises `WrongApprovalLength`, `AuthorMissing`,
+    The expensive check of the signature comes last. Raises `WrongApprovalLength`, `AuthorMissing`,
     `BelowQuorum` or `BadApprovalSignature`.
     """
     federation, approvals = federation_at(parent, context), signed.approvals

@@ -70,9 +70,9 @@ class Tree:
     `states` is ordered by height. It begins with the oldest state to keep and includes that of `final`. States
     that do not descend from the first one are left out.
 
-    Below the final block the tree keeps the path down to the block that was the last final one before it: a branch
-    from the final block may include its own proof for a range that begins there. A chain that is `halted` accepts
-    only blocks with a proof, so this path has at most 2 · (`max_blocks_without_auxpow` + 1) blocks.
+    Below the final block the tree keeps the path down to the previous final block, because a branch from the final
+    block can include its own proof for a range that begins there. A chain that is `halted` accepts only blocks
+    with a proof, so this path has at most 2 · (`max_blocks_without_auxpow` + 1) blocks.
 
     Raises `UnknownParent` if `final`, or the final block before it, does not descend from the first state.
     """
@@ -105,7 +105,10 @@ class Tree:
 
     @property
     def tip(self) -> Forkchoice:
-        """The head, the safe and the final block. The safe one is the head's parent; the head if that is final."""
+        """The head, the safe and the final block.
+
+        The safe block is the head's parent, or the head if it is final.
+        """
         return self._tip(self._head, self._final)
 
     def get(self, block: BlockHash) -> ChainState | None:
@@ -114,10 +117,10 @@ class Tree:
         return state if state is not None and state.height >= self._final.height else None
 
     def ancestry(self, tip: BlockHash) -> tuple[ChainState, ...]:
-        """The states of the blocks on the branch of `tip` that are not final there, oldest first, up to `tip`.
+        """The states of the blocks on the branch of `tip` that no proof in this branch makes final.
 
-        They begin with the child of the last block that a proof in this branch has made final. Raises
-        `UnknownParent` unless `tip` is the last final block of the tree or above it.
+        They are ordered from the oldest block to `tip`. Raises `UnknownParent` unless `tip` is the last final
+        block of the tree or above it.
         """
         state = self.get(tip)
         if state is None:
@@ -138,7 +141,7 @@ class Tree:
         )
 
     def bundle(self) -> Bundle | None:
-        """The blocks that the next proof is to make final, up to the head; None if there are none."""
+        """The blocks that the next proof should make final, up to the head; None if there are none."""
         states = self.ancestry(self._head.hash)
         if not states:
             return None
@@ -150,7 +153,7 @@ class Tree:
         )
 
     def place(self, state: ChainState) -> ForkChoiceChange:
-        """Compute what the block of `state` would change, without changing the tree.
+        """Compute the change that the block of `state` would cause, without changing the tree.
 
         A block that is in the tree changes nothing. Raises `UnknownParent` for a block that does not descend from
         the last final one.
@@ -163,7 +166,8 @@ class Tree:
         if state.last_final_height > final.height:
             final = self._states[state.last_final]
             if self._canonical.get(final.height) != final.hash:
-                # The proof is not on the head's branch: only descendants of the new final block remain.
+                # The proof is not on the head's branch, so only descendants of the new final block remain as
+                # candidates.
                 head = best((state, *self._subtree(final)))
         added: list[ChainState] = []
         walk = head

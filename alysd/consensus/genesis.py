@@ -1,4 +1,4 @@
-"""The genesis block, whose hash names the chain (docs/protocol.md, "Chain specification")."""
+"""The genesis block, whose hash identifies the chain (docs/protocol.md, "Chain specification")."""
 
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, ExecutionPayload, SignedBlock

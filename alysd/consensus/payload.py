@@ -39,8 +39,8 @@ def priority_fees(payload: ExecutionPayload, fee_fields: Sequence[FeeFields], ga
     """The sum that the transactions of a payload pay above its base fee, in wei.
 
     `fee_fields` and `gas_used` have one entry per transaction, in the same order; `ValueError` if the lengths
-    differ. Raises `WrongGasUsed`, `GasAboveLimit` or `PriceBelowBaseFee` unless the sum is one that the senders
-    can have paid: the execution client's judgement alone does not mint money.
+    differ. The values come from the execution client, whose verdict alone must not mint money. So this also checks
+    that the senders can have paid the sum, and raises `WrongGasUsed`, `GasAboveLimit` or `PriceBelowBaseFee`.
     """
     if sum(gas_used) != payload.gas_used:
         raise WrongGasUsed(payload.gas_used, sum(gas_used))

@@ -10,7 +10,7 @@ from alysd.types.units import MAX_WEI, Slot, Wei
 
 
 def shown(value: object) -> str:
-    """A value as an error shows it: bytes in hex."""
+    """A value as text for an error; bytes are shown in hex."""
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
@@ -56,7 +56,7 @@ class SlotTooEarly(InvalidBlock):
     allowed: float
 
     def __str__(self) -> str:
-        return f"slot {self.slot} begins {self.ahead:.1f} s from now, {self.allowed:.1f} s are allowed"
+        return f"slot {self.slot} begins {self.ahead:.1f} s from now; at most {self.allowed:.1f} s are allowed"
 
 
 @attrs.frozen
@@ -67,7 +67,7 @@ class BlockTooLarge(InvalidBlock):
     found: int
 
     def __str__(self) -> str:
-        return f"the block takes {self.found} bytes, {self.limit} are allowed"
+        return f"the block has {self.found} bytes; at most {self.limit} are allowed"
 
 
 class WrongApprovalLength(Differs, InvalidBlock):
@@ -95,7 +95,7 @@ class BelowQuorum(InvalidBlock):
     found: int
 
     def __str__(self) -> str:
-        return f"{self.found} approvals, {self.quorum} are needed"
+        return f"the block has {self.found} approvals; the quorum is {self.quorum}"
 
 
 @attrs.frozen
@@ -146,7 +146,7 @@ class WrongBlobGas(Differs, InvalidBlock):
 
 @attrs.frozen
 class EmptyTransaction(InvalidBlock):
-    """The transaction at `place` has no bytes: it is none, and the payload's hash does not cover it."""
+    """The transaction at index `place` is empty. The payload's hash would not cover it."""
 
     place: int
 
@@ -161,43 +161,43 @@ class WrongWithdrawals(Differs, InvalidBlock):
 
 
 class WrongGasUsed(Differs, InvalidBlock):
-    """The gas that the receipts give for the transactions is not the gas that the payload states in total."""
+    """The sum of the gas in the receipts differs from the payload's `gas_used`."""
 
     rule = "gas used"
 
 
 @attrs.frozen
 class GasAboveLimit(InvalidBlock):
-    """The transaction at `place` uses more gas than its sender allows."""
+    """The transaction at index `place` uses more gas than its gas limit."""
 
     place: int
     limit: int
     found: int
 
     def __str__(self) -> str:
-        return f"transaction {self.place} uses {self.found} gas, its limit is {self.limit}"
+        return f"transaction {self.place} uses {self.found} gas, but its gas limit is {self.limit}"
 
 
 @attrs.frozen
 class PriceBelowBaseFee(InvalidBlock):
-    """The transaction at `place` offers less than the block's base fee; both are in wei per gas."""
+    """The transaction at index `place` offers less than the block's base fee; both are in wei per gas."""
 
     place: int
     base_fee: Wei
     found: Wei
 
     def __str__(self) -> str:
-        return f"transaction {self.place} offers {self.found} wei per gas, the base fee is {self.base_fee}"
+        return f"transaction {self.place} offers {self.found} wei per gas, but the base fee is {self.base_fee}"
 
 
 @attrs.frozen
 class FeesAboveSupply(InvalidBlock):
-    """After the block, the unpaid fees, `found` in wei, are more than all bitcoin."""
+    """The unpaid fees after the block, `found` in wei, exceed the supply of all bitcoin."""
 
     found: Wei
 
     def __str__(self) -> str:
-        return f"unpaid fees of {self.found} wei, more than the {MAX_WEI} wei that can exist"
+        return f"the unpaid fees are {self.found} wei, more than the {MAX_WEI} wei that can exist"
 
 
 @attrs.frozen
@@ -223,7 +223,7 @@ class PegNotActive(InvalidBlock):
 
 @attrs.frozen
 class InvalidPayload(InvalidBlock):
-    """The execution client finds the payload invalid; `reason` is its message."""
+    """The execution client finds the payload invalid; `reason` is the client's message."""
 
     reason: str
 
@@ -238,11 +238,11 @@ class BadTarget(InvalidWork):
     bits: int
 
     def __str__(self) -> str:
-        return f"bits {self.bits:08x} are negative, zero or overflow"
+        return f"the bits {self.bits:08x} are not a target: their value is negative, zero or too large"
 
 
 class WorkMissing(InvalidWork):
-    """The merged-mining header has no proof. Only the genesis block's may have none."""
+    """The merged-mining header has no proof, which is allowed only in the genesis block."""
 
     def __str__(self) -> str:
         return "the merged-mining header has no proof"
@@ -255,7 +255,7 @@ class WrongHeaderChainId(Differs, InvalidWork):
 
 
 class WrongRangeStart(Differs, InvalidWork):
-    """The range does not begin with the child of the last range's end."""
+    """The range does not begin with the child of the last final block."""
 
     rule = "first block of the range"
 
@@ -265,13 +265,13 @@ class WrongRangeStart(Differs, InvalidWork):
 
 @attrs.frozen
 class WrongRangeEnd(InvalidWork):
-    """The range does not end with an ancestor of the block after the last range's end."""
+    """The end of the range is not an ancestor of the block, or not above the last final block."""
 
     found: bytes
 
     def __str__(self) -> str:
         found = displayed(self.found)
-        return f"last block of the range: {found} is not an ancestor above the last final block"
+        return f"last block of the range: {found} is not an ancestor of the block above the last final one"
 
 
 @attrs.frozen
@@ -303,7 +303,7 @@ class ChainBranchTooLong(InvalidWork):
     found: int
 
     def __str__(self) -> str:
-        return f"the chain branch has {self.found} siblings, {self.limit} are allowed"
+        return f"the chain branch has {self.found} siblings; at most {self.limit} are allowed"
 
 
 @attrs.frozen
@@ -337,12 +337,12 @@ class CommitmentTwice(InvalidWork):
     count: int
 
     def __str__(self) -> str:
-        return f"the coinbase contains {self.count} commitments in its {self.place}, 1 is allowed"
+        return f"the coinbase contains {self.count} commitments in its {self.place}; only one is allowed"
 
 
 @attrs.frozen
 class CommitmentMisplaced(InvalidWork):
-    """The commitment is not 44 bytes in the scriptSig, in one OP_RETURN push, or as an output's whole script."""
+    """The commitment is incomplete, or not in the scriptSig, one OP_RETURN push or a whole output script."""
 
     place: str
 
@@ -351,7 +351,7 @@ class CommitmentMisplaced(InvalidWork):
 
 
 class WrongCommitment(Differs, InvalidWork):
-    """The committed root is not the root of this work's hash and the chain branch; both as displayed."""
+    """The committed root is not the one computed from the work's hash and the chain branch; both as displayed."""
 
     rule = "committed merkle root"
 
@@ -363,7 +363,7 @@ class WrongTreeSize(Differs, InvalidWork):
 
 
 class WrongTreeIndex(Differs, InvalidWork):
-    """The index in the tree is not the one derived from nonce and chain id, the only one allowed to a chain."""
+    """The index in the tree is not the one that follows from nonce and chain id."""
 
     rule = "index in the commitment's tree"
 

@@ -84,7 +84,7 @@ class VirtualClock:
 
 @contextmanager
 def threads_inline(seconds: float = 0.0) -> Generator[None]:
-    """While the block runs, `trio.to_thread.run_sync` works in the event loop; a call takes `seconds` of virtual time.
+    """While the block runs, `trio.to_thread.run_sync` works in the event loop, for `seconds` of virtual time.
 
     A MockClock does not see that a thread works, and would jump ahead meanwhile.
     """

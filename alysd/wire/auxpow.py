@@ -1,9 +1,10 @@
-"""A proof of work <-> bytes: Namecoin's serialization of `CAuxPow` (docs/protocol.md, "Merged mining", "Proof").
+"""Encodes and decodes proofs of work in Namecoin's serialization of `CAuxPow` (docs/protocol.md, "Merged mining").
 
     coinbase transaction | parent block hash (32) | coinbase branch | its index (4)
     chain branch | its index (4) | parent header (80)
 
-A branch is a count and that many hashes of 32 bytes. Numbers are little-endian. Only the form is checked.
+A branch is a count, followed by so many hashes of 32 bytes. Numbers are little-endian. This module checks only the
+form, not the rules.
 """
 
 from alysd.errors import Malformed
@@ -12,11 +13,11 @@ from alysd.types.hashes import BitcoinHash
 from alysd.wire.bitcoin_block import compact_size
 
 _WIDER = {0xFD: 2, 0xFE: 4, 0xFF: 8}
-"""First byte of a longer compact size, and how many bytes follow it."""
+"""The first byte of a longer compact size, and the number of bytes that follow."""
 
 
 class BitcoinReader:
-    """A position in `data`; every method raises `Malformed` when too few bytes are left."""
+    """A position in `data`. Every method raises `Malformed` if too few bytes are left."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -26,7 +27,9 @@ class BitcoinReader:
         """The next `length` bytes."""
         end = self.at + length
         if end > len(self._data):
-            raise Malformed(f"{length} bytes expected at {self.at}, {len(self._data) - self.at} are left")
+            raise Malformed(
+                f"{length} bytes expected at position {self.at}, but {len(self._data) - self.at} are left"
+            )
         taken = self._data[self.at : end]
         self.at = end
         return taken
@@ -36,9 +39,9 @@ class BitcoinReader:
         return int.from_bytes(self.take(width), "little")
 
     def count(self) -> int:
-        """The next compact size: a count or length, at most what the remaining bytes could hold.
+        """The next compact size. It is a count or length, and cannot exceed the number of remaining bytes.
 
-        Only its shortest form is accepted, as by Bitcoin.
+        As in Bitcoin, only the shortest form is accepted.
         """
         first = self.number(1)
         value = first
@@ -49,12 +52,12 @@ class BitcoinReader:
                 raise Malformed(f"the count {value} is not in its shortest form")
         if value > len(self._data) - self.at:
             raise Malformed(
-                f"a count of {value} at {self.at}, but only {len(self._data) - self.at} bytes are left"
+                f"a count of {value} at position {self.at}, but only {len(self._data) - self.at} bytes are left"
             )
         return value
 
     def skip_if(self, marker: bytes) -> bool:
-        """Whether `marker` comes next; if so, go past it."""
+        """Skip `marker` if it comes next, and return whether it did."""
         found = self._data.startswith(marker, self.at)
         if found:
             self.at += len(marker)
@@ -71,14 +74,16 @@ class BitcoinReader:
 
 
 MAX_AUXPOW_BYTES = 2**17
-"""Enough for a coinbase with some 3,000 outputs; most take a few hundred bytes. The largest is read in 20 ms."""
+"""The maximum size of a proof, enough for a coinbase with 3,000 outputs. Reading it takes 20 ms.
+
+Most proofs take a few hundred bytes."""
 
 MAX_BRANCH = 64
-"""Siblings in a branch that is parsed: a tree of 2^64 leaves, far more than any rule allows."""
+"""The maximum number of siblings in a branch. They form a tree of 2^64 leaves, far more than any rule allows."""
 
 _HEADER_BYTES = 80
 _NULL_OUTPOINT = bytes(32) + b"\xff\xff\xff\xff"
-"""The outpoint of a coinbase's only input: no transaction."""
+"""The outpoint of a coinbase's only input, which refers to no transaction."""
 
 
 def encode_auxpow(auxpow: AuxPow) -> bytes:
@@ -95,9 +100,9 @@ def encode_auxpow(auxpow: AuxPow) -> bytes:
 
 
 def decode_auxpow(data: bytes) -> AuxPow:
-    """Parse a proof. The coinbase may come with its witness, which is dropped: it is not part of the txid.
+    """Parse a proof. A witness of the coinbase is dropped, because the txid does not cover it.
 
-    Raises `Malformed` for anything else than one proof, or more than `MAX_AUXPOW_BYTES`.
+    Raises `Malformed` unless the bytes are exactly one proof, of at most `MAX_AUXPOW_BYTES`.
     """
     if len(data) > MAX_AUXPOW_BYTES:
         raise Malformed(f"a proof of work takes at most {MAX_AUXPOW_BYTES} bytes, found {len(data)}")
@@ -138,11 +143,11 @@ def decode_coinbase(raw: bytes) -> Coinbase:
 
 def _read_coinbase(reader: BitcoinReader) -> Coinbase:
     version = reader.take(4)
-    # A transaction with witness has a zero where the number of inputs would stand (BIP 144).
+    # A transaction with witness has a zero in place of the number of inputs (BIP 144).
     with_witness = reader.skip_if(b"\x00\x01")
     start = reader.at
     if reader.count() != 1 or reader.take(36) != _NULL_OUTPOINT:
-        raise Malformed("the transaction is no coinbase: its one input must spend nothing")
+        raise Malformed("the transaction is not a coinbase: its only input must have the null outpoint")
     script_sig = reader.take(reader.count())
     reader.take(4)
     output_scripts: list[bytes] = []

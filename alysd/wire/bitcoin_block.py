@@ -1,4 +1,4 @@
-"""A parent block for the miner: its coinbase with the commitment to Alys, its Merkle tree, its header, its proof.
+"""The construction of a parent block for the miner: coinbase with commitment, Merkle tree, header and proof.
 
 All hashes are in internal byte order.
 """
@@ -14,7 +14,7 @@ from alysd.types.units import Sat
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """Root of the tree over `leaves`, of which there is at least one."""
+    """The root of the tree over `leaves`, at least one."""
     level = list(leaves)
     while len(level) > 1:
         level = _level_above(level)
@@ -22,7 +22,7 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
 
 
 def merkle_branch(leaves: Sequence[bytes], index: int) -> MerkleBranch:
-    """The siblings from leaf `index` up to the root, in the order in which they are hashed in."""
+    """The branch of the leaf `index`: its siblings from the leaf up to the root."""
     siblings: list[bytes] = []
     level, position = list(leaves), index
     while len(level) > 1:
@@ -42,7 +42,7 @@ _FINAL_SEQUENCE = b"\xff" * 4
 _NO_OUTPOINT = bytes(32) + b"\xff" * 4
 _SEGWIT_MARKER = b"\x00\x01"
 _WITNESS_NONCE = bytes(32)
-"""The one stack item of a coinbase's witness (BIP-141 "Commitment structure"); any 32 bytes would do."""
+"""The only stack item of a coinbase's witness (BIP-141 "Commitment structure"). BIP-141 allows any 32 bytes."""
 _WITNESS_COMMITMENT_HEADER = bytes.fromhex("6a24aa21a9ed")
 _EXTRA_NONCE_BYTES = 8
 
@@ -54,7 +54,7 @@ _OP_SMALL_NUMBER_BASE = 0x50
 
 @attrs.frozen
 class BuiltCoinbase:
-    """A coinbase in both serializations: `stripped` is what is hashed, `raw` what the block contains."""
+    """A coinbase in both serializations: `raw` is part of the block; `stripped`, without witness, is hashed."""
 
     stripped: Coinbase
     raw: bytes
@@ -63,10 +63,9 @@ class BuiltCoinbase:
 def build_coinbase(
     template: BlockTemplate, payout_script: bytes, commitment: bytes, place: CommitmentPlace, extra_nonce: int
 ) -> BuiltCoinbase:
-    """Pay the template's whole value to `payout_script`, with `commitment` put in `place`.
+    """Build a coinbase that pays the template's value to `payout_script` and has `commitment` in `place`.
 
-    `extra_nonce` (64 bits) makes another coinbase, and so another header, when all nonces of a header have been
-    tried.
+    When all nonces of a header have been tried, another `extra_nonce` (64 bits) gives another coinbase and header.
     """
     script_sig = height_push(template.height) + push(extra_nonce.to_bytes(_EXTRA_NONCE_BYTES, "little"))
     outputs = [(template.coinbase_value, payout_script)]
@@ -95,24 +94,24 @@ def build_coinbase(
 def witness_commitment(transactions: Iterable[TemplateTransaction]) -> bytes:
     """The commitment of a coinbase to the other transactions' witnesses (BIP-141 "Commitment structure").
 
-    Computed rather than taken from the template, where the field is optional (BIP-145).
+    It is computed here, because the field is optional in a template (BIP-145).
     """
     wtxids: Sequence[bytes] = [bytes(32), *(transaction.wtxid for transaction in transactions)]
     return sha256d(merkle_root(wtxids) + _WITNESS_NONCE)
 
 
 def height_push(height: int) -> bytes:
-    """Start of the scriptSig: the block's height as script pushes a number (BIP-34)."""
+    """The start of the scriptSig: the block's height as a script number (BIP-34)."""
     if height == 0:
         return b"\x00"
     if height <= _LARGEST_SMALL_NUMBER:
         return bytes([_OP_SMALL_NUMBER_BASE + height])
-    # The highest bit of a script number is its sign: one byte more if the height would set it.
+    # The highest bit of a script number is its sign, so a height that sets this bit takes one byte more.
     return push(height.to_bytes(height.bit_length() // 8 + 1, "little"))
 
 
 def push(data: bytes) -> bytes:
-    """Script that pushes `data`, at most 255 bytes, in its shortest form for data longer than one byte."""
+    """A script that pushes `data` (2 to 255 bytes) in the shortest form."""
     if len(data) < _OP_PUSHDATA1:
         return bytes([len(data)]) + data
     return bytes([_OP_PUSHDATA1, len(data)]) + data
@@ -134,23 +133,23 @@ def _with_size(data: bytes) -> bytes:
 
 
 ONLY_CHAIN = MerkleBranch(siblings=(), index=0)
-"""The chain branch of a parent block that commits to Alys alone: the commitment's root is the aux hash itself."""
+"""The chain branch if the parent block commits only to Alys: the root of the commitment is the aux hash itself."""
 
 
 @attrs.frozen
 class ParentCandidate:
-    """A parent block without its nonce. `header_start` is the first 76 of the header's 80 bytes."""
+    """A parent block without its nonce. `header_start` is the first 76 bytes of the header, which has 80."""
 
     template: BlockTemplate
     coinbase: BuiltCoinbase
     header_start: bytes
 
     def header(self, nonce: int) -> bytes:
-        """The 80 bytes that are hashed."""
+        """The header with this nonce: the 80 bytes that are hashed."""
         return self.header_start + nonce.to_bytes(4, "little")
 
     def block(self, nonce: int) -> bytes:
-        """The whole block, as `submitblock` takes it."""
+        """The block with this nonce, serialized for `submitblock`."""
         transactions = self.template.transactions
         return b"".join(
             (
@@ -162,7 +161,7 @@ class ParentCandidate:
         )
 
     def auxpow(self, nonce: int) -> AuxPow:
-        """The proof that this block, with this nonce, is of the one chain that its coinbase commits to."""
+        """The proof of work for Alys that the block with this nonce is."""
         raw = self.header(nonce)
         parent = BitcoinHeader(
             raw=raw,

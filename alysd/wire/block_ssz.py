@@ -1,4 +1,4 @@
-"""Blocks in SSZ: their hash, and their bytes on disk and between nodes (docs/protocol.md, "Block")."""
+"""Blocks in SSZ: their hash, and their encoding on disk and between nodes (docs/protocol.md, "Block")."""
 
 import attrs
 
@@ -11,19 +11,22 @@ from alysd.wire.ssz import BitList, ByteList, Bytes, UInt
 from alysd.wire.ssz_composite import Container, Foreign, ListOf, Option
 
 MAX_ENCODED_BYTES = 2**24
-"""Of a signed block. Chains allow less (`max_block_bytes`); this bounds the work on bytes of strangers."""
+"""The maximum size of an encoded block.
+
+It bounds the decoding of untrusted bytes; a chain's `max_block_bytes` is less.
+"""
 
 MAX_AUTHORITIES = 2**10
-"""Bits in the list of approvals."""
+"""The maximum number of bits in the list of approvals."""
 
 MAX_PEG_OPERATIONS = 2**10
-"""Peg-ins, or finalized peg-outs, in a block."""
+"""The maximum number of peg-ins in a block, and of finalized peg-outs."""
 
 _UINT64 = UInt(8)
 _HASH = Bytes(32)
 _ADDRESS = Bytes(20)
 _BITCOIN_TRANSACTION = ByteList(2**20)
-"""A Bitcoin transaction without witness takes at most 1 MB."""
+"""A Bitcoin transaction without witness, of at most 1 MiB."""
 
 
 _WITHDRAWAL = Container(Withdrawal, index=_UINT64, validator_index=_UINT64, address=_ADDRESS, amount=_UINT64)
@@ -61,7 +64,7 @@ _AUXPOW_HEADER = Container(
     fee_recipient=_ADDRESS,
     auxpow=Option(Foreign(encode_auxpow, decode_auxpow, MAX_AUXPOW_BYTES)),
 )
-"""The proof is in Namecoin's serialization, its coinbase without witness."""
+"""The header of a proof. The proof itself is in Namecoin's serialization, its coinbase without witness."""
 
 _BLOCK = Container(
     Block,
@@ -79,7 +82,7 @@ _APPROVALS = Container(Approvals, signers=BitList(MAX_AUTHORITIES), signature=By
 
 @attrs.frozen
 class _EncodedBlock:
-    """The contents of a signed block's bytes: all but its hash, which follows from the block."""
+    """The encoded fields of a signed block. Its hash is not encoded, because it is computed from the block."""
 
     block: Block
     approvals: Approvals
@@ -94,12 +97,15 @@ def block_hash(block: Block) -> BlockHash:
 
 
 def encode_block(signed: SignedBlock) -> bytes:
-    """The bytes of a block and its approvals. Raises `Malformed` for a field out of bounds."""
+    """Encode a block and its approvals. Raises `Malformed` for a field out of bounds."""
     return _ENCODED_BLOCK.encode(_EncodedBlock(signed.block, signed.approvals))
 
 
 def decode_block(data: bytes) -> SignedBlock:
-    """The inverse of `encode_block`, the hash computed. Raises `Malformed` for anything else."""
+    """Decode a block and its approvals, and compute its hash.
+
+    Raises `Malformed` unless `encode_block` made the bytes.
+    """
     if len(data) > MAX_ENCODED_BYTES:
         raise Malformed(f"a block takes at most {MAX_ENCODED_BYTES} bytes, found {len(data)}")
     decoded = _ENCODED_BLOCK.decode(data)

@@ -1,7 +1,7 @@
-"""Payloads, what they are built from, and verdicts <-> the JSON of the Engine API (execution-apis, "Cancun").
+"""The JSON of the Engine API: payloads, payload attributes, forkchoice and verdicts (execution-apis, "Cancun").
 
-Answers of a client are read as strictly as messages of strangers: the first error is a `Malformed` that names the
-field. Unknown fields are ignored, since clients add their own.
+The execution client is not trusted: the first invalid field of its answer raises a `Malformed` that names the
+field. Unknown fields are ignored, because clients add their own.
 """
 
 from typing import Any
@@ -15,16 +15,16 @@ from alysd.wire.hex import to_hex
 from alysd.wire.json_input import bytes_field, data_field, list_field, object_of, quantity_field, text_field
 
 MAX_TRANSACTIONS = 65_536
-"""In a payload: some 20 times what 60 million gas hold, at 21,000 each."""
+"""The maximum number of transactions in a payload: 20 times what 60 million gas allow, at 21,000 gas each."""
 
 MAX_TRANSACTION_BYTES = 16 * 1024 * 1024
-"""Of one transaction: 60 million gas pay for 15 million zero bytes, the cheapest (4 gas each, EIP-2028)."""
+"""The maximum size of a transaction. 60 million gas pay for at most 15 million bytes, at 4 gas each (EIP-2028)."""
 
 MAX_WITHDRAWALS = 65_536
-"""In a payload: far above any chain's `max_withdrawals`, which the rules check."""
+"""The maximum number of withdrawals that are read. The rules check each chain's far lower `max_withdrawals`."""
 
 MAX_REASON = 300
-"""Characters of a client's reason that are kept: it goes into logs and errors."""
+"""The maximum length, in characters, of a client's reason in logs and errors."""
 
 _PAYLOAD_ID_BYTES = 8
 
@@ -79,12 +79,12 @@ def payload_from_json(value: object) -> ExecutionPayload:
 
 
 def built_payload_from_json(value: object) -> ExecutionPayload:
-    """Read the answer to `engine_getPayloadV3`, of which only the payload is used. Raises `Malformed`."""
+    """Read the payload in the answer to `engine_getPayloadV3`. Raises `Malformed`."""
     return payload_from_json(object_of(value, "answer").get("executionPayload"))
 
 
 def attributes_to_json(attributes: PayloadAttributes) -> dict[str, Any]:
-    """Write a `PayloadAttributesV3`; the parent goes into the forkchoice state, not here."""
+    """Write a `PayloadAttributesV3`. The parent is not part of it, but of the forkchoice state."""
     return {
         "timestamp": hex(attributes.timestamp),
         "prevRandao": to_hex(attributes.prev_randao),
@@ -113,8 +113,8 @@ def forkchoice_from_json(value: object) -> tuple[Verdict, bytes | None]:
 def verdict_from_json(value: object) -> Verdict:
     """Read a `PayloadStatusV1`. Raises `Malformed`, naming the field.
 
-    This is the only place that knows the API's five words. ACCEPTED is a payload off the canonical chain that is
-    not executed, so it is not judged either; INVALID_BLOCK_HASH is INVALID in the first version of the API.
+    ACCEPTED means that the payload is not on the canonical chain and has not been executed, so it is treated as
+    SYNCING. INVALID_BLOCK_HASH, of the first version of the API, is treated as INVALID.
     """
     fields = object_of(value, "payloadStatus")
     status = text_field(fields, "status")

@@ -1,4 +1,4 @@
-"""EVM addresses as people read and write them: with the checksum of EIP-55 in the case of their letters."""
+"""The text form of EVM addresses, in which the case of the letters is a checksum (EIP-55)."""
 
 from btclib_secp256k1.keys import pubkey_from_prvkey
 
@@ -7,7 +7,7 @@ from alysd.wire.keccak import keccak256
 
 
 def checksum_address(address: EvmAddress) -> str:
-    """Show an address in EIP-55's mixed case."""
+    """The address with the mixed case of EIP-55."""
     digits = address.hex()
     digest = keccak256(digits.encode()).hex()
     cased = (d.upper() if int(c, 16) >= 8 else d for d, c in zip(digits, digest, strict=False))
@@ -15,9 +15,9 @@ def checksum_address(address: EvmAddress) -> str:
 
 
 def parse_address(text: str) -> EvmAddress:
-    """Read `0x` and 40 hex digits; where their case is mixed it must be EIP-55's, which detects typing errors.
+    """Read an address: `0x` and 40 hex digits. If their case is mixed, it must be that of EIP-55.
 
-    Raises `ValueError` saying what is wrong.
+    Raises `ValueError`, whose text says what is wrong.
     """
     digits = text.removeprefix("0x")
     try:
@@ -25,13 +25,13 @@ def parse_address(text: str) -> EvmAddress:
     except ValueError:
         address = EvmAddress(b"")
     if len(digits) != 40 or len(address) != 20 or not text.startswith("0x"):
-        raise ValueError("an EVM address is needed: 0x and 40 hex digits")
+        raise ValueError("must be an EVM address: 0x and 40 hex digits")
     if digits not in (digits.lower(), digits.upper()) and text != checksum_address(address):
-        raise ValueError("the case of its letters is not this address's checksum (EIP-55): is it mistyped?")
+        raise ValueError("the checksum in the case of the letters (EIP-55) is wrong: check the address")
     return address
 
 
 def address_of_secret(secret: bytes) -> EvmAddress:
-    """The account of a secp256k1 secret key of 32 bytes; raises `ValueError` for one out of range."""
+    """The account of a secp256k1 secret key of 32 bytes. Raises `ValueError` for a key out of range."""
     public = pubkey_from_prvkey(secret, compressed=False)
     return EvmAddress(keccak256(public[1:])[12:])

@@ -1,7 +1,8 @@
 """Block 0 of the execution layer, computed from geth's genesis format without an execution client.
 
-The Alys genesis block carries this payload, so every node computes it, whichever execution client it uses
-(docs/protocol.md, "Chain specification"). Chains begin at Cancun: every earlier fork is active from block 0.
+The payload is part of the Alys genesis block, so every node computes it, whichever execution client it uses
+(docs/protocol.md, "Chain specification"). Chains start with the fork Cancun: all earlier forks are active from
+block 0.
 """
 
 from collections.abc import Mapping
@@ -19,16 +20,16 @@ from alysd.wire.rlp import encode, encode_integer
 from alysd.wire.trie import EMPTY_ROOT, update_trie
 
 EMPTY_CODE_HASH = keccak256(b"")
-"""Code hash of an account without code."""
+"""The code hash of an account without code."""
 
 _LATER_FORKS = ("pragueTime", "osakaTime", "verkleTime")
 _MUST_BE_ZERO = ("difficulty", "nonce", "number", "gasUsed", "parentHash", "blobGasUsed", "excessBlobGas")
-"""Fields of geth's format that a chain which is past the merge at block 0 has no use for."""
+"""Fields of geth's format that have no meaning for a chain that begins after the merge."""
 
 
 @attrs.frozen
 class GenesisState:
-    """The accounts of block 0: the root of their trie, its nodes by hash, and contracts' codes by hash."""
+    """The accounts of block 0: the root of their trie, its nodes by hash, and the contracts' codes by hash."""
 
     root: bytes
     nodes: Mapping[bytes, bytes]
@@ -36,17 +37,17 @@ class GenesisState:
 
 
 def genesis_payload(execution_genesis: Mapping[str, Any]) -> ExecutionPayload:
-    """The payload of block 0; raises `ConfigError` naming the key that is wrong.
+    """The payload of block 0, with a `parent_beacon_block_root` of zero.
 
-    Its `parent_beacon_block_root` is zero.
+    Raises `ConfigError`, naming the invalid key.
     """
     _check_forks(execution_genesis)
     for key in _MUST_BE_ZERO:
         if _number(execution_genesis, key, 256, absent=0):
-            raise ConfigError(f"execution genesis: {key} must be 0 on a chain that is past the merge at block 0")
+            raise ConfigError(f"execution genesis: {key} must be 0, because the chain begins after the merge")
     extra_data = _data(execution_genesis, "extraData", absent=b"")
     if len(extra_data) > 32:
-        raise ConfigError(f"execution genesis: extraData is at most 32 bytes, got {len(extra_data)}")
+        raise ConfigError(f"execution genesis: extraData has {len(extra_data)} bytes; at most 32 are allowed")
     payload = ExecutionPayload(
         parent_hash=PayloadHash(bytes(32)),
         fee_recipient=EvmAddress(_data(execution_genesis, "coinbase", 20, absent=bytes(20))),
@@ -81,7 +82,7 @@ def total_supply(execution_genesis: Mapping[str, Any]) -> Wei:
 
 
 def genesis_state(execution_genesis: Mapping[str, Any]) -> GenesisState:
-    """The accounts in `alloc` as tries; raises `ConfigError` naming the key that is wrong."""
+    """The accounts in `alloc` as tries. Raises `ConfigError`, naming the invalid key."""
     nodes: dict[bytes, bytes] = {}
     codes: dict[bytes, bytes] = {}
     accounts: dict[bytes, bytes] = {}
@@ -89,7 +90,7 @@ def genesis_state(execution_genesis: Mapping[str, Any]) -> GenesisState:
         where = f"alloc.{text}"
         address = _bytes(where, text if text.startswith("0x") else f"0x{text}", 20)
         if not isinstance(account, dict):
-            raise ConfigError(f"execution genesis: {where}: an account is a JSON object")
+            raise ConfigError(f"execution genesis: {where}: must be a JSON object")
         key = keccak256(address)
         if key in accounts:
             raise ConfigError(f"execution genesis: {where} occurs twice")
@@ -100,7 +101,7 @@ def genesis_state(execution_genesis: Mapping[str, Any]) -> GenesisState:
 def _account(
     account: Mapping[str, Any], where: str, nodes: dict[bytes, bytes], codes: dict[bytes, bytes]
 ) -> bytes:
-    """The account's RLP; its storage's nodes and its code go into the given mappings."""
+    """The account's RLP. Adds the nodes of its storage and its code to the given mappings."""
     code = _data(account, "code", absent=b"", where=where)
     if code:
         codes[keccak256(code)] = code
@@ -115,7 +116,7 @@ def _account(
 
 
 def _slot_value(value: int) -> bytes:
-    """A storage slot's value as its trie holds it: nothing for zero."""
+    """Encode a storage slot's value for its trie. Zero is encoded as no bytes."""
     return encode(encode_integer(value)) if value else b""
 
 
@@ -132,7 +133,7 @@ def _check_forks(execution_genesis: Mapping[str, Any]) -> None:
 def _object(values: Mapping[str, Any], key: str, absent: Any = None, where: str = "") -> dict[str, Any]:
     found: Any = values.get(key, absent)
     if not isinstance(found, dict):
-        raise ConfigError(f"execution genesis: {_path(where, key)}: a JSON object is needed")
+        raise ConfigError(f"execution genesis: {_path(where, key)}: must be a JSON object")
     return cast("dict[str, Any]", found)
 
 
@@ -149,25 +150,25 @@ def _data(
 
 
 def _integer(path: str, found: Any, bits: int) -> int:
-    """A number as geth writes it: hex with 0x, decimal text, or a JSON number."""
+    """Read a number in one of geth's forms: hex with 0x, decimal text, or a JSON number."""
     try:
         number = int(found, 16 if found[:2] in ("0x", "0X") else 10) if isinstance(found, str) else found
     except ValueError:
         number = None
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**bits:
-        raise ConfigError(f"execution genesis: {path} = {found!r}: a number from 0 to 2^{bits} - 1 is needed")
+        raise ConfigError(f"execution genesis: {path} = {found!r}: must be a number from 0 to 2^{bits} - 1")
     return number
 
 
 def _bytes(path: str, found: Any, size: int | None) -> bytes:
-    """Bytes in hex with 0x, exactly `size` if given."""
+    """Read bytes in hex with 0x, exactly `size` bytes if given."""
     try:
         value = bytes.fromhex(found[2:]) if isinstance(found, str) and found[:2] in ("0x", "0X") else None
     except ValueError:
         value = None
     if value is None or (size is not None and len(value) != size):
         wanted = "bytes" if size is None else f"{size} bytes"
-        raise ConfigError(f"execution genesis: {path} = {found!r}: {wanted} in hex with 0x are needed")
+        raise ConfigError(f"execution genesis: {path} = {found!r}: must be {wanted} in hex with 0x")
     return value
 
 

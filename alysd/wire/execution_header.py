@@ -1,4 +1,4 @@
-"""The RLP of execution block headers, and the way from a payload to its header and hash."""
+"""The RLP of execution block headers, and the computation of a payload's header and hash."""
 
 from alysd.errors import Malformed
 from alysd.types.block import ExecutionPayload, Withdrawal
@@ -10,7 +10,7 @@ from alysd.wire.rlp import RlpInput, as_bytes, as_list, decode, decode_integer, 
 from alysd.wire.trie import indexed_root
 
 EMPTY_OMMERS = keccak256(encode([]))
-"""Hash of the empty list of ommers, in every header since the merge (EIP-3675)."""
+"""The hash of the empty list of ommers, which every header contains since the merge (EIP-3675)."""
 
 ZERO_NONCE = bytes(8)
 """The nonce of every header since the merge (EIP-3675)."""
@@ -19,10 +19,10 @@ _FIELDS = 20
 
 
 def header_of(payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> ExecutionHeader:
-    """The header that the payload claims, with the hash it really has; `payload.block_hash` is not read.
+    """The header with the fields of the payload, and its computed hash. `payload.block_hash` is not used.
 
-    Computes the roots of transactions and withdrawals: about 20 µs each. Raises `Malformed` for a number that a
-    header cannot hold.
+    Computing the roots takes about 20 µs per transaction or withdrawal. Raises `Malformed` for a number that is
+    too large for a header.
     """
     header = ExecutionHeader(
         hash=PayloadHash(b""),
@@ -51,17 +51,17 @@ def header_of(payload: ExecutionPayload, parent_beacon_block_root: BlockHash) ->
 
 
 def with_hash(header: ExecutionHeader) -> ExecutionHeader:
-    """The header with `hash` computed from its other fields; raises `Malformed` for what a header cannot hold."""
+    """The header with `hash` computed from the other fields. Raises `Malformed` for a negative number."""
     return decode_header(encode_header(header))
 
 
 def block_hash_of(payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> PayloadHash:
-    """Keccak-256 of the payload's header: what its `block_hash` must be (Engine API, "Payload validation")."""
+    """The hash that the payload's `block_hash` must equal: its header's (Engine API, "Payload validation")."""
     return header_of(payload, parent_beacon_block_root).hash
 
 
 def encode_header(header: ExecutionHeader) -> bytes:
-    """The header's RLP, whose Keccak-256 is the block's hash; raises `Malformed` for a negative number."""
+    """The header's RLP, whose Keccak-256 is the block's hash. Raises `Malformed` for a negative number."""
     fields: list[RlpInput] = [
         header.parent_hash,
         header.ommers_hash,
@@ -88,7 +88,7 @@ def encode_header(header: ExecutionHeader) -> bytes:
 
 
 def decode_header(data: bytes) -> ExecutionHeader:
-    """Read a header and hash it; raises `Malformed`."""
+    """Decode a header and compute its hash. Raises `Malformed`."""
     items = as_list(decode(data), _FIELDS)
     parent, ommers, coinbase, state, transactions, receipts, bloom, *rest = items
     difficulty, number, gas_limit, gas_used, timestamp, extra, randao, nonce, base_fee, *newer = rest
@@ -119,7 +119,7 @@ def decode_header(data: bytes) -> ExecutionHeader:
 
 
 def encode_withdrawal(withdrawal: Withdrawal) -> bytes:
-    """The withdrawal's RLP, as the withdrawals' trie holds it (EIP-4895)."""
+    """The withdrawal's RLP, as in the withdrawals' trie (EIP-4895)."""
     return encode(
         [
             _natural(withdrawal.index),
@@ -132,5 +132,5 @@ def encode_withdrawal(withdrawal: Withdrawal) -> bytes:
 
 def _natural(value: int) -> bytes:
     if value < 0:
-        raise Malformed(f"a header holds no negative number: {value}")
+        raise Malformed(f"a number in a header is negative: {value}")
     return encode_integer(value)

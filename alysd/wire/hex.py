@@ -1,15 +1,18 @@
-"""Text <-> bytes: Ethereum's form with 0x in front, and Bitcoin's, whose hashes are shown in reverse order."""
+"""Bytes as hex text: Ethereum's form, which begins with 0x, and Bitcoin's, which shows hashes in reverse order."""
 
 from alysd.errors import Malformed
 
 
 def to_hex(data: bytes) -> str:
-    """`0x` and two digits per byte: how Ethereum's JSON shows byte strings."""
+    """`0x` and two digits per byte, the form of byte strings in Ethereum's JSON."""
     return "0x" + data.hex()
 
 
 def from_hex(text: str, length: int | None = None) -> bytes:
-    """Read hex digits, with or without `0x`; raises `Malformed` unless they make `length` bytes, if given."""
+    """Read hex digits, with or without `0x`.
+
+    Raises `Malformed` unless they are hex and `length` bytes, if given.
+    """
     digits = text.removeprefix("0x")
     try:
         # fromhex alone would skip spaces.

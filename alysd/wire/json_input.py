@@ -1,4 +1,4 @@
-"""JSON from outside: parsed with a bound on nesting; fields read one by one, with errors that name the field."""
+"""Reads JSON from outside: a parser with a bound on nesting, and readers of fields whose errors name the field."""
 
 import json
 import re
@@ -10,7 +10,10 @@ from alysd.errors import Malformed
 from alysd.wire.hex import from_hex
 
 DEEPEST = 64
-"""Levels of arrays and objects: the deepest request of the JSON-RPC, a filter inside a batch, has six."""
+"""The maximum number of nested arrays and objects.
+
+The deepest request of the JSON-RPC, a filter in a batch, has 6.
+"""
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
@@ -18,10 +21,10 @@ _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 def parse_json(data: bytes, constant: Callable[[str], Any] | None = None) -> Any:
-    """Parse a JSON text; `constant` is called for NaN and the infinities, as `json.loads` has it.
+    """Parse a JSON text. `constant` is called for NaN and the infinities, as in `json.loads`.
 
-    Raises `ValueError` for what is no JSON or nests deeper than `DEEPEST`. Takes some 20 ns per byte: large texts
-    belong in a thread.
+    Raises `ValueError` if the text is not JSON, or is nested deeper than `DEEPEST`. Takes about 20 ns per byte:
+    parse large texts in a thread.
     """
     brackets = _STRING.sub(b"", data).translate(None, _NO_BRACKET)
     if len(brackets) > DEEPEST and max(accumulate(map(_STEP.__getitem__, brackets))) > DEEPEST:
@@ -43,7 +46,7 @@ def list_field(fields: dict[str, Any], key: str, most: int) -> list[Any]:
         raise Malformed(f"{key}: not a list")
     items = cast("list[Any]", value)
     if len(items) > most:
-        raise Malformed(f"{key}: {len(items)} of them, more than {most}")
+        raise Malformed(f"{key}: {len(items)} items; at most {most} are allowed")
     return items
 
 
@@ -64,7 +67,7 @@ def integer_field(fields: dict[str, Any], key: str, least: int, bound: int) -> i
 
 
 def hex_field(fields: dict[str, Any], key: str, least: int, most: int) -> bytes:
-    """The bytes that stand in hex at `key`, from `least` to `most` of them. Raises `Malformed`."""
+    """The bytes, from `least` to `most`, that are in hex at `key`. Raises `Malformed`."""
     text = text_field(fields, key)
     if len(text) > 2 * most:
         raise Malformed(f"{key}: {len(text)} characters, more than {2 * most}")
@@ -78,7 +81,7 @@ def hex_field(fields: dict[str, Any], key: str, least: int, most: int) -> bytes:
 
 
 def displayed_hash(fields: dict[str, Any], key: str) -> bytes:
-    """The hash at `key` in internal byte order; the document has it as Bitcoin displays it. Raises `Malformed`."""
+    """The hash at `key`, converted from Bitcoin's display order to internal byte order. Raises `Malformed`."""
     return hex_field(fields, key, 32, 32)[::-1]
 
 
@@ -112,7 +115,7 @@ def quantity_field(fields: dict[str, Any], key: str, bits: int = 64) -> int:
     digits = text.removeprefix("0x")
     if len(text) > 2 + bits // 4:
         raise Malformed(f"{key}: more than {bits} bits")
-    # int() alone would take signs, underscores, spaces and digits of other scripts.
+    # int() alone would accept signs, underscores, spaces and digits of other scripts.
     if digits == text or not digits or not set(digits) <= set("0123456789abcdefABCDEF"):
         raise Malformed(f"{key}: {text[:80]!r} is not a quantity in hex")
     if digits[0] == "0" and len(digits) > 1:

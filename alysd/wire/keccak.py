@@ -1,4 +1,7 @@
-"""Keccak-256 as Ethereum uses it: the padding from before SHA-3 was fixed, hence not `hashlib.sha3_256`."""
+"""Keccak-256 as in Ethereum.
+
+Its padding differs from that of the SHA-3 standard, so `hashlib` does not have it.
+"""
 
 from Crypto.Hash import keccak
 

@@ -1,4 +1,4 @@
-"""The JSON that `alysd mine` receives: from Bitcoin Core, and the work that an Alys node offers.
+"""The JSON that `alysd mine` receives from Bitcoin Core and from an Alys node.
 
 Every field is checked, because another program sent it. Formats: BIP-22, BIP-23 and BIP-145 for
 `getblocktemplate`, Bitcoin Core's help texts for its other methods, docs/json-rpc.md for `createauxblock`.
@@ -14,16 +14,16 @@ from alysd.types.units import Height, Sat
 from alysd.wire.json_input import displayed_hash, hex_field, integer_field, list_field, object_of, text_field
 
 MAX_TRANSACTIONS = 20_000
-"""In one template. A block has at most 4,000,000 weight units and a transaction at least 240: 16,667 fit."""
+"""The maximum number in a template. A block has 4,000,000 weight units, a transaction at least 240: 16,667 fit."""
 
 MAX_TRANSACTION_BYTES = 4_000_000
-"""Of one transaction: a whole block's weight, were it all witness."""
+"""The maximum size of a transaction: the weight of a block, if all of it were witness."""
 
 MAX_SCRIPT_BYTES = 10_000
-"""Of an output script that can be spent (Bitcoin's MAX_SCRIPT_SIZE)."""
+"""The maximum size of an output script that can be spent (Bitcoin's MAX_SCRIPT_SIZE)."""
 
 MAX_MONEY = 21_000_000 * 10**8
-"""The most satoshi that can ever exist."""
+"""The maximum number of satoshi that can ever exist."""
 
 
 def template_from_json(value: Any) -> BlockTemplate:

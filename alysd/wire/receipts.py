@@ -1,7 +1,7 @@
 """Transaction receipts: from the JSON of `eth_getBlockReceipts` to the bytes under a payload's receipts root.
 
 The fees that the chain mints are computed from the gas in the receipts. A block's approvals cover its receipts
-root, so `proven_gas` believes receipts only if they have this root (docs/protocol.md, "Fees").
+root, so `proven_gas` accepts receipts only if they have this root (docs/protocol.md, "Fees").
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from alysd.wire.rlp import RlpInput, as_bytes, as_list, decode, decode_integer, 
 from alysd.wire.trie import indexed_root
 
 MAX_LOGS = 262_144
-"""Logs in one receipt: 60 million gas pay for 160,000, at 375 gas each (Yellow Paper, appendix G)."""
+"""The maximum number of logs in a receipt. 60 million gas pay for 160,000 (375 gas each, Yellow Paper)."""
 
 _MAX_TOPICS = 4
 _FIRST_LIST_BYTE = 0xC0
 
 
 def receipts_from_json(value: object, payload: ExecutionPayload) -> tuple[bytes, ...]:
-    """Read the answer to `eth_getBlockReceipts`; each receipt as the receipts' trie has it (EIP-2718).
+    """Read the answer to `eth_getBlockReceipts`. The result has each receipt as in the receipts' trie (EIP-2718).
 
     Raises `Malformed` unless there is one receipt for each transaction of `payload`, in order.
     """
@@ -34,7 +34,7 @@ def receipts_from_json(value: object, payload: ExecutionPayload) -> tuple[bytes,
 
 
 def encode_receipt(kind: int, status: int, cumulative: int, bloom: bytes, logs: Sequence[RlpInput]) -> bytes:
-    """A receipt of a transaction of type `kind` as the receipts' trie has it (EIP-2718, EIP-658).
+    """Encode a receipt of a transaction of type `kind` as in the receipts' trie (EIP-2718, EIP-658).
 
     `cumulative` is the gas that the block used up to and including this transaction.
     """
@@ -43,15 +43,15 @@ def encode_receipt(kind: int, status: int, cumulative: int, bloom: bytes, logs: 
 
 
 def proven_gas(receipts: Sequence[bytes], payload: ExecutionPayload) -> tuple[int, ...]:
-    """Gas used by each transaction of `payload`, in order, from receipts that its receipts root covers.
+    """The gas used by each transaction of `payload`, in order, from receipts that its receipts root covers.
 
-    Some 20 µs per receipt. Raises `Malformed` for receipts that are not the payload's.
+    Takes about 20 µs per receipt. Raises `Malformed` for receipts that are not the payload's.
     """
     if len(receipts) != len(payload.transactions):
         raise Malformed(f"{len(receipts)} receipts for {len(payload.transactions)} transactions")
     root = indexed_root(receipts)
     if root != payload.receipts_root:
-        raise Malformed(f"receipts root: the payload's is {payload.receipts_root.hex()}, theirs is {root.hex()}")
+        raise Malformed(f"receipts root: expected {payload.receipts_root.hex()}, found {root.hex()}")
     cumulative = [_cumulative_gas(receipt) for receipt in receipts]
     gas = tuple(now - before for before, now in zip([0, *cumulative], cumulative, strict=False))
     if any(used < 0 for used in gas):
@@ -63,7 +63,7 @@ def _receipt(value: object, at: int, payload: PayloadHash) -> bytes:
     what = f"receipts[{at}]"
     fields = object_of(value, what)
     if data_field(fields, "blockHash", 32) != payload or quantity_field(fields, "transactionIndex") != at:
-        raise Malformed(f"{what}: of another block, or out of order")
+        raise Malformed(f"{what}: it belongs to another block, or is out of order")
     return encode_receipt(
         quantity_field(fields, "type", bits=4),
         quantity_field(fields, "status", bits=4),

@@ -23,7 +23,9 @@ BYTES: Mapping[object, int] = {BlockHash: 32, PayloadHash: 32, BitcoinHash: 32, 
 """The byte string types that a field may have, with their widths in bytes."""
 
 INTEGERS: Mapping[object, int] = {int: 8, Height: 8, Slot: 8, Sat: 8, Gwei: 8, Wei: 32}
-"""The unsigned integer types that a field may have, with their widths in bytes. 64 bits of wei end at 18 BTC."""
+"""The unsigned integer types that a field may have, with their widths in bytes.
+
+Wei take 32 bytes, because 8 bytes would end at 18 BTC."""
 
 CHECKSUM_BYTES = 8
 
@@ -38,7 +40,7 @@ class _Bytes:
 
     def encode(self, value: bytes) -> bytes:
         if len(value) != self.width:
-            raise ValueError(f"the field takes {self.width} bytes, found {len(value)}")
+            raise ValueError(f"the field must have {self.width} bytes, found {len(value)}")
         return value
 
     def decode(self, data: bytes) -> bytes:
@@ -77,7 +79,7 @@ class RecordCodec(Generic[T]):
     def decode(self, data: bytes) -> T:
         """Decode a record. Raises `Corrupt` for a record of another width."""
         if len(data) != self.width:
-            raise Corrupt(f"a record of {self._kind.__name__} takes {self.width} bytes, found {len(data)}")
+            raise Corrupt(f"a record of {self._kind.__name__} must have {self.width} bytes, found {len(data)}")
         values: dict[str, Any] = {}
         start = 0
         for name, part in self._parts:

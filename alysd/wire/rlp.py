@@ -1,7 +1,7 @@
 """RLP, the serialization of Ethereum's execution layer (Yellow Paper, appendix B).
 
-An item is bytes or a list of items. Written for trie nodes, of which a block reads and writes hundreds: five times
-as fast as the general libraries, which build lists through sedes objects. `decode` takes canonical encodings only.
+An item is bytes or a list of items. This codec is five times as fast as the general libraries, which build lists
+through sedes objects: a block reads and writes hundreds of trie nodes. `decode` accepts only canonical encodings.
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,16 @@ from typing import TypeAlias
 from alysd.errors import Malformed
 
 RlpItem: TypeAlias = "bytes | list[RlpItem]"
-"""What `decode` returns."""
+"""The result of `decode`."""
 
 RlpInput: TypeAlias = "bytes | Sequence[RlpInput]"
-"""What `encode` takes."""
+"""The argument of `encode`."""
 
 _MAX_DEPTH = 16
-"""The deepest nesting is an access list in a block body (5 lists); more is refused before the stack overflows."""
+"""The maximum nesting of lists, which protects the stack.
+
+The deepest use is an access list in a block body (5).
+"""
 
 
 def encode(item: RlpInput) -> bytes:
@@ -32,42 +35,42 @@ def encode(item: RlpInput) -> bytes:
 
 
 def rlp_size(payload: int) -> int:
-    """How many bytes an item of `payload` bytes takes (two or more: one small byte stands for itself)."""
+    """The encoded size, in bytes, of an item of `payload` bytes, which must be at least two."""
     return payload + (1 if payload < 56 else len(_prefix(payload, 0)))
 
 
 def encode_integer(value: int) -> bytes:
-    """The bytes that stand for a non-negative integer: big-endian without leading zeros, zero as nothing."""
+    """Encode a non-negative integer as big-endian bytes without leading zeros. Zero is encoded as no bytes."""
     return value.to_bytes((value.bit_length() + 7) // 8, "big")
 
 
 def decode_integer(item: RlpItem, bits: int = 256) -> int:
-    """Read an integer of at most `bits` bits; raises `Malformed` for a list, leading zeros, or more bits."""
+    """Read an integer of at most `bits` bits. Raises `Malformed` for a list, leading zeros, or more bits."""
     if isinstance(item, list) or item[:1] == b"\0" or len(item) * 8 > bits:
-        raise Malformed(f"rlp: an integer of at most {bits} bits without leading zeros is wanted")
+        raise Malformed(f"rlp: expected an integer of at most {bits} bits without leading zeros")
     return int.from_bytes(item, "big")
 
 
 def as_bytes(item: RlpItem, size: int | None = None) -> bytes:
-    """The item as bytes, exactly `size` if given; raises `Malformed`."""
+    """The item as bytes, exactly `size` bytes if given. Raises `Malformed`."""
     if isinstance(item, list):
-        raise Malformed("rlp: bytes are wanted, got a list")
+        raise Malformed("rlp: expected bytes, found a list")
     if size is not None and len(item) != size:
-        raise Malformed(f"rlp: {size} bytes are wanted, got {len(item)}")
+        raise Malformed(f"rlp: expected {size} bytes, found {len(item)}")
     return item
 
 
 def as_list(item: RlpItem, count: int | None = None) -> list[RlpItem]:
-    """The item as a list, of exactly `count` items if given; raises `Malformed`."""
+    """The item as a list, of exactly `count` items if given. Raises `Malformed`."""
     if not isinstance(item, list):
-        raise Malformed("rlp: a list is wanted, got bytes")
+        raise Malformed("rlp: expected a list, found bytes")
     if count is not None and len(item) != count:
-        raise Malformed(f"rlp: a list of {count} items is wanted, got {len(item)}")
+        raise Malformed(f"rlp: expected a list of {count} items, found {len(item)}")
     return item
 
 
 def decode(data: bytes) -> RlpItem:
-    """Decode exactly one item; raises `Malformed` when the bytes are not one item's only encoding."""
+    """Decode exactly one item. Raises `Malformed` unless the bytes are the canonical encoding of one item."""
     item, end = _item(data, 0, len(data), 0)
     if end != len(data):
         raise Malformed(f"rlp: {len(data) - end} bytes after the item")
@@ -75,13 +78,13 @@ def decode(data: bytes) -> RlpItem:
 
 
 def _prefix(size: int, base: int) -> bytes:
-    """Announce a payload of 56 bytes or more."""
+    """The prefix of a payload of 56 bytes or more."""
     length = encode_integer(size)
     return bytes((base + 55 + len(length),)) + length
 
 
 def _item(data: bytes, at: int, end: int, depth: int) -> tuple[RlpItem, int]:
-    """The item that begins at `at`, and where it ends; nothing at or after `end` is read."""
+    """Decode the item that begins at `at`, and return it with the position of its end. Stops at `end`."""
     if at >= end:
         raise Malformed("rlp: the data ends before the item")
     first = data[at]
@@ -90,14 +93,14 @@ def _item(data: bytes, at: int, end: int, depth: int) -> tuple[RlpItem, int]:
     if first < 0xC0:
         start, stop = _extent(data, at, end, first - 0x80)
         if stop - start == 1 and data[start] < 0x80:
-            raise Malformed("rlp: a small byte stands for itself")
+            raise Malformed("rlp: a byte below 0x80 has a prefix, but must be encoded as itself")
         return data[start:stop], stop
     if depth == _MAX_DEPTH:
         raise Malformed(f"rlp: lists nested more than {_MAX_DEPTH} deep")
     start, stop = _extent(data, at, end, first - 0xC0)
     items: list[RlpItem] = []
     while start < stop:
-        if data[start] == 0xA0 and start + 33 <= stop:  # a hash: most of what a trie node holds
+        if data[start] == 0xA0 and start + 33 <= stop:  # a fast path for hashes, which are most of a trie node
             items.append(data[start + 1 : start + 33])
             start += 33
         else:
@@ -107,15 +110,18 @@ def _item(data: bytes, at: int, end: int, depth: int) -> tuple[RlpItem, int]:
 
 
 def _extent(data: bytes, at: int, end: int, size: int) -> tuple[int, int]:
-    """Where the payload of the item at `at` begins and ends; above 55, `size` tells the bytes of its length."""
+    """The positions at which the payload of the item at `at` begins and ends.
+
+    `size` is the payload's length up to 55; above 55, `size` - 55 is the number of bytes of the length.
+    """
     start = at + 1
     if size > 55:
         width = size - 55
         length = data[start : start + width]
         size = int.from_bytes(length, "big")
         if len(length) < width or length[0] == 0 or size < 56:
-            raise Malformed("rlp: a length that is cut short or not the shortest")
+            raise Malformed("rlp: the length of an item is truncated or not in its shortest form")
         start += width
     if start + size > end:
-        raise Malformed("rlp: an item reaches past its end")
+        raise Malformed("rlp: an item is longer than the data around it")
     return start, start + size

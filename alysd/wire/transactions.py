@@ -1,4 +1,4 @@
-"""The gas that a transaction buys at most, and the price that it offers, read from its EIP-2718 bytes."""
+"""Reads a transaction's gas limit and its prices per gas from its EIP-2718 bytes."""
 
 from alysd.errors import Malformed
 from alysd.types.fees import FeeFields
@@ -10,16 +10,16 @@ _FEE_PLACES = {
     2: (3, 2, 4),  # EIP-1559: chain id, nonce, max priority fee, max fee, gas limit
     3: (3, 2, 4),  # EIP-4844: as EIP-1559
 }
-"""By transaction type: the places of max fee, max priority fee and gas limit among the fields."""
+"""The indices of max fee, max priority fee and gas limit among the fields, by transaction type."""
 
 _LEGACY_PLACES = (1, 1, 2)
-"""Nonce, gas price, gas limit."""
+"""The same indices for a legacy transaction, which begins with nonce, gas price, gas limit."""
 
 _FIRST_LIST_BYTE = 0xC0
 
 
 def fee_fields(raw: bytes) -> FeeFields:
-    """The fee fields of a transaction as it stands in a payload; raises `Malformed` when it is no known one."""
+    """The fee fields of an encoded transaction. Raises `Malformed` for unknown types and missing fields."""
     if not raw:
         raise Malformed("an empty transaction")
     if raw[0] >= _FIRST_LIST_BYTE:

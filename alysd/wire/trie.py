@@ -1,11 +1,11 @@
-"""The Merkle Patricia trie (Yellow Paper, appendix D), persistent and changed a batch at a time.
+"""A persistent Merkle Patricia trie (Yellow Paper, appendix D), which is updated in batches.
 
-A trie is its root hash; nodes lie in any store keyed by their hash and are never changed, so that every root ever
-made stays readable. `update_trie` applies all changes of a block in one descent: a node that several keys share is
-read, encoded and hashed once.
+A trie is identified by its root hash. Its nodes are in a store, keyed by their hashes, and never change, so that
+every earlier root remains readable. `update_trie` applies all changes of a block in one descent: a node that
+several keys share is read, encoded and hashed once.
 
-No key may be a prefix of another. That is true of hashes and of RLP-encoded indices, the only keys Ethereum has,
-and it means that a branch never holds a value of its own.
+No key may be a prefix of another. Ethereum's keys, hashes and RLP-encoded indices, satisfy this. As a consequence,
+a branch never has a value.
 """
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -16,16 +16,17 @@ from alysd.wire.keccak import keccak256
 from alysd.wire.rlp import RlpItem, as_bytes, as_list, decode, encode, encode_integer
 
 Load: TypeAlias = Callable[[bytes], bytes]
-"""Gives a node's bytes by its hash; raises `Corrupt` when it is not there."""
+"""A function that returns a node's bytes by its hash, or raises `Corrupt` if the node is missing."""
 
 TrieNode: TypeAlias = list[RlpItem]
-"""Two items (a compact path; a leaf's value or a child) or seventeen (sixteen children and an empty value)."""
+"""A decoded node. A leaf or extension has two items: a compact path, and the value or the child. A branch has 17
+items: sixteen children and an empty value."""
 
 Changes: TypeAlias = list[tuple[str, bytes]]
-"""(path in hex digits, new value), sorted by path; an empty value deletes."""
+"""Pairs of a path in hex digits and a new value, sorted by path. An empty value deletes the key."""
 
 EMPTY_ROOT = keccak256(encode(b""))
-"""Root of the empty trie."""
+"""The root of the empty trie."""
 
 
 def get_from_trie(root: bytes, key: bytes, load: Load) -> bytes | None:
@@ -52,7 +53,10 @@ def get_from_trie(root: bytes, key: bytes, load: Load) -> bytes | None:
 def update_trie(
     root: bytes, changes: Mapping[bytes, bytes], load: Load, nodes: MutableMapping[bytes, bytes]
 ) -> bytes:
-    """Apply `changes` (an empty value deletes), put the new nodes into `nodes` by hash, return the new root."""
+    """Apply `changes`, in which an empty value deletes a key.
+
+    Add the new nodes to `nodes` and return the new root.
+    """
     if not changes:
         return root
     batch = sorted((key.hex(), value) for key, value in changes.items())
@@ -66,9 +70,9 @@ def update_trie(
 
 
 def trie_root(items: Mapping[bytes, bytes]) -> bytes:
-    """Root of the trie that holds exactly `items`.
+    """The root of the trie of exactly these `items`.
 
-    Raises `Malformed` for an empty value: in a change it deletes, so it would not change the root.
+    Raises `Malformed` for an empty value, which would not change the root.
     """
     if not all(items.values()):
         raise Malformed("a trie has no empty values")
@@ -77,22 +81,22 @@ def trie_root(items: Mapping[bytes, bytes]) -> bytes:
 
 
 def indexed_root(values: Sequence[bytes]) -> bytes:
-    """Root of the trie of a block's transactions, receipts or withdrawals: keys are the RLP-encoded indices.
+    """The root of the trie of a block's transactions, receipts or withdrawals. The keys are RLP-encoded indices.
 
-    Raises `Malformed` for an empty value: a block with an empty transaction more would have the same root.
+    Raises `Malformed` for an empty value: a block with one more, empty transaction would have the same root.
     """
     return trie_root({encode(encode_integer(index)): value for index, value in enumerate(values)})
 
 
 class _Update:
-    """One batch of changes: reads through `load`, writes into `nodes`."""
+    """One batch of changes. It reads nodes with `load` and writes new ones into `nodes`."""
 
     def __init__(self, load: Load, nodes: MutableMapping[bytes, bytes]) -> None:
         self._load = load
         self._nodes = nodes
 
     def apply(self, node: TrieNode | None, batch: Changes) -> TrieNode | None:
-        """The node after the changes, whose paths begin at the node; None when nothing is left."""
+        """Apply changes, whose paths begin at `node`. Returns the new node, or None if nothing is left."""
         if node is None:
             return self._build([(path, value) for path, value in batch if value])
         if len(node) == 17:
@@ -105,7 +109,7 @@ class _Update:
         return self._apply_to_extension(segment, node[1], batch)
 
     def _build(self, items: Changes) -> TrieNode | None:
-        """A node that holds exactly `items`."""
+        """Build a node with exactly these `items`."""
         if not items:
             return None
         if len(items) == 1:
@@ -136,7 +140,7 @@ class _Update:
         if shared == len(segment):
             inner = [(path[shared:], value) for path, value in batch]
             return self._behind(segment, self.apply(self._child(child), inner))
-        # Some key leaves the segment: a branch takes its place there. Deletions may turn it back again.
+        # Some key diverges within the segment: insert a branch there. Deletions may remove the branch again.
         branch: TrieNode = [b""] * 17
         rest = segment[shared + 1 :]
         branch[int(segment[shared], 16)] = self._reference([_compact(rest, leaf=False), child]) if rest else child
@@ -144,7 +148,7 @@ class _Update:
         return self._behind(segment[:shared], self._apply_to_branch(branch, inner))
 
     def _behind(self, segment: str, node: TrieNode | None) -> TrieNode | None:
-        """The node moved down by `segment`: leaves and extensions take it into their own path."""
+        """Prepend `segment` to the node's path. A branch gets an extension."""
         if node is None or not segment:
             return node
         if len(node) == 17:
@@ -164,7 +168,7 @@ class _Update:
         return digest
 
     def _child(self, reference: RlpItem) -> TrieNode:
-        """The node that a parent refers to, which may be one of this batch."""
+        """The node to which a parent refers. It may be a new node of this batch."""
         if isinstance(reference, list):
             return reference
         return _load(self._load if reference not in self._nodes else self._nodes.__getitem__, reference)
@@ -179,7 +183,7 @@ def _by_digit(items: Changes, at: int) -> list[tuple[int, Changes]]:
 
 
 def _shared(first: str, second: str) -> int:
-    """How many digits two paths share from their beginnings."""
+    """The length of the common prefix of two paths, in digits."""
     for at, (one, other) in enumerate(zip(first, second, strict=False)):
         if one != other:
             return at
@@ -193,7 +197,7 @@ def _compact(path: str, *, leaf: bool) -> bytes:
 
 
 def _expand(compact: bytes) -> tuple[str, bool]:
-    """The path, and whether the node is a leaf."""
+    """The path of a compact encoding, and whether the node is a leaf."""
     digits = compact.hex()
     return digits[1:] if digits[0] in "13" else digits[2:], digits[0] in "23"
 

@@ -37,7 +37,7 @@ def test_what_no_option_takes_is_refused(words: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("--address", "0x12"), "alysd: --address 0x12: an EVM address is needed"),
+        (("--address", "0x12"), "alysd: --address 0x12: must be an EVM address"),
         (("--bitcoin-url", "http://127.0.0.1:port"), "alysd: --bitcoin-url http://127.0.0.1:port: "),
         (("--bitcoin-url", "127.0.0.1:18443"), "alysd: --bitcoin-url 127.0.0.1:18443: "),
         (("--node-url", "localhost"), "alysd: --node-url localhost: "),

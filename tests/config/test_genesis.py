@@ -66,7 +66,7 @@ def test_the_specification_that_is_written_reads_back(tmp_path: Path) -> None:
     [
         (f'"{RICH}" = "1000"', 'an amount such as "1000 BTC"'),
         (f'"{RICH}" = 1000', 'an amount such as "1000 BTC"'),
-        ('"0x12" = "1 BTC"', "an EVM address is needed"),
+        ('"0x12" = "1 BTC"', "must be an EVM address"),
         (f'"0x{"bb" * 20}" = "1 BTC"', "the address is reserved for a contract of the protocol"),
         (f'"{RICH}" = "1 BTC"\n"{RICH.lower()}" = "2 BTC"', "the address is listed twice"),
     ],

@@ -184,7 +184,7 @@ def wrong_proofs(bench: Bench) -> Iterator[tuple[str, AuxPow]]:
     cut = attrs.evolve(branch, siblings=branch.siblings[:-1])
     yield "merkle root of the parent block", attrs.evolve(right, coinbase_branch=cut)
     long = MerkleBranch((sibling,) * 31, 0)
-    yield "31 siblings, 30 are allowed", attrs.evolve(right, chain_branch=long)
+    yield "31 siblings; at most 30 are allowed", attrs.evolve(right, chain_branch=long)
     yield "index in the commitment's tree", attrs.evolve(right, chain_branch=MerkleBranch((), 1))
     yield "committed merkle root: expected", attrs.evolve(right, chain_branch=MerkleBranch((sibling,), 0))
 

@@ -131,7 +131,7 @@ def test_every_read_is_what_the_branch_makes_it(
                 broken = EntryChange(Table.PROOFS, KEYS[0], Proof(BlockHash(b""), Height(0)))
                 failing = attrs.evolve(executed, changes=(*changes, broken))
                 placement = node.tree.place(executed.state)
-                with pytest.raises(ValueError, match="the field takes 32 bytes"):
+                with pytest.raises(ValueError, match="the field must have 32 bytes"):
                     node.store.commit_block(failing, placement)
                 node.check()
             node.adopt(executed, crash=accident == "crash")

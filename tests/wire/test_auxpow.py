@@ -22,7 +22,7 @@ def test_bytes_are_taken_in_order_and_nothing_past_the_end() -> None:
     assert reader.take(2) == b"ab"
     assert reader.number(2) == int.from_bytes(b"cd", "little")
     assert reader.since(1) == b"bcd"
-    with pytest.raises(Malformed, match="3 bytes expected at 4, 2 are left"):
+    with pytest.raises(Malformed, match="3 bytes expected at position 4, but 2 are left"):
         reader.take(3)
     with pytest.raises(Malformed, match="2 bytes are left over"):
         reader.end()

@@ -77,7 +77,7 @@ def test_right_fields_are_read() -> None:
         (lambda: integer_field(FIELDS, "missing", 0, 5), "missing: not an integer"),
         (lambda: text_field(FIELDS, "n"), "n: not a string"),
         (lambda: list_field(FIELDS, "t", 1), "t: not a list"),
-        (lambda: list_field(FIELDS, "l", 1), "l: 2 of them, more than 1"),
+        (lambda: list_field(FIELDS, "l", 1), "l: 2 items; at most 1 are allowed"),
         (lambda: hex_field(FIELDS, "t", 0, 9), "t: not hex"),
         (lambda: hex_field(FIELDS, "x", 3, 9), "x: 2 bytes, fewer than 3"),
         (lambda: hex_field(FIELDS, "x", 0, 1), "x: 4 characters, more than 2"),

@@ -51,12 +51,18 @@ def test_type_status_bloom_and_logs_are_part_of_a_receipt() -> None:
     ("answer", "words"),
     [
         ([receipt(0, 1)], "1 of them for 2 transactions"),
-        ([receipt(1, 1), receipt(0, 1)], r"receipts\[0\]: of another block, or out of order"),
-        ([receipt(0, 1), receipt(1, 1, blockHash="0x" + "77" * 32)], r"receipts\[1\]: of another block"),
+        ([receipt(1, 1), receipt(0, 1)], r"receipts\[0\]: it belongs to another block, or is out of order"),
+        (
+            [receipt(0, 1), receipt(1, 1, blockHash="0x" + "77" * 32)],
+            r"receipts\[1\]: it belongs to another block",
+        ),
         ([receipt(0, 1), 5], r"receipts\[1\]: not a JSON object"),
         ([receipt(0, 1), receipt(1, 1, logs=[5])], r"receipts\[1\].logs: not a JSON object"),
-        ([receipt(0, 1), receipt(1, 1, logs=[{}] * (MAX_LOGS + 1))], "logs: 262145 of them"),
-        ([receipt(0, 1), receipt(1, 1, logs=[{**LOG, "topics": ["0x"] * 5}])], "topics: 5 of them, more than 4"),
+        ([receipt(0, 1), receipt(1, 1, logs=[{}] * (MAX_LOGS + 1))], "logs: 262145 items"),
+        (
+            [receipt(0, 1), receipt(1, 1, logs=[{**LOG, "topics": ["0x"] * 5}])],
+            "topics: 5 items; at most 4 are allowed",
+        ),
         ([receipt(0, 1), receipt(1, 1, logs=[{**LOG, "topics": ["0x"]}])], "topics: 0 bytes instead of 32"),
         ([receipt(0, 1), receipt(1, 1, logsBloom="0x")], "logsBloom: 0 bytes instead of 256"),
         (None, "receipts: not a list"),
@@ -73,8 +79,11 @@ def test_receipts_of_something_else_are_refused(answer: object, words: str) -> N
     [
         ((), "0 receipts for 2 transactions"),
         (transfer_receipts(3), "3 receipts for 2 transactions"),
-        (transfer_receipts(2)[::-1], "receipts root: the payload's is "),
-        ((*transfer_receipts(1), encode_receipt(0, 1, 21_000 * 10**6, bytes(256), [])), "theirs is "),
+        (transfer_receipts(2)[::-1], "receipts root: expected "),
+        (
+            (*transfer_receipts(1), encode_receipt(0, 1, 21_000 * 10**6, bytes(256), [])),
+            "receipts root: expected ",
+        ),
         ((*transfer_receipts(1), b""), "no empty values"),
     ],
     ids=["none", "too many", "exchanged", "another gas", "empty"],

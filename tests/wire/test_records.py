@@ -74,7 +74,7 @@ def test_a_layout_names_every_field() -> None:
 
 def test_what_does_not_fit_is_not_written() -> None:
     codec = record_codec(Proof)
-    with pytest.raises(ValueError, match="the field takes 32 bytes, found 31"):
+    with pytest.raises(ValueError, match="the field must have 32 bytes, found 31"):
         codec.encode(Proof(BlockHash(bytes(31)), Height(0)))
     for height in (-1, 2**64):
         with pytest.raises(OverflowError):
@@ -83,7 +83,7 @@ def test_what_does_not_fit_is_not_written() -> None:
 
 @pytest.mark.parametrize("length", [0, 39, 41])
 def test_a_record_of_another_width_is_corrupt(length: int) -> None:
-    with pytest.raises(Corrupt, match=f"a record of Proof takes 40 bytes, found {length}"):
+    with pytest.raises(Corrupt, match=f"a record of Proof must have 40 bytes, found {length}"):
         record_codec(Proof).decode(bytes(length))
 
 

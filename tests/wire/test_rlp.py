@@ -37,16 +37,16 @@ def test_whatever_decodes_is_canonical_and_the_specification_decodes_it_too(data
     ("data", "words"),
     [
         ("", "ends before"),
-        ("8100", "a small byte stands for itself"),
-        ("83aabb", "reaches past its end"),
-        ("b800", "not the shortest"),
-        ("b90001", "not the shortest"),
-        ("b9", "cut short"),
-        ("bf" + "ff" * 8, "reaches past its end"),
-        ("f800", "not the shortest"),
-        ("c2830102", "reaches past its end"),
+        ("8100", "must be encoded as itself"),
+        ("83aabb", "longer than the data around it"),
+        ("b800", "not in its shortest form"),
+        ("b90001", "not in its shortest form"),
+        ("b9", "truncated"),
+        ("bf" + "ff" * 8, "longer than the data around it"),
+        ("f800", "not in its shortest form"),
+        ("c2830102", "longer than the data around it"),
         ("c0c0", "1 bytes after the item"),
-        ("c1a0", "reaches past its end"),
+        ("c1a0", "longer than the data around it"),
     ],
 )
 def test_what_is_not_canonical_is_refused(data: str, words: str) -> None:
@@ -79,7 +79,7 @@ def test_kinds_and_sizes_are_checked() -> None:
     assert as_bytes(b"ab", 2) == b"ab"
     assert as_list([b""], 1) == [b""]
     for call in (lambda: as_bytes([]), lambda: as_bytes(b"ab", 3), lambda: as_list(b""), lambda: as_list([], 1)):
-        with pytest.raises(Malformed, match="wanted"):
+        with pytest.raises(Malformed, match="expected"):
             call()
 
 

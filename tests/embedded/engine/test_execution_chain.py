@@ -202,8 +202,8 @@ def test_a_payload_without_its_parent_is_syncing(sandbox: Sandbox, second: Sandb
 
 def test_a_number_that_no_header_holds_is_invalid(sandbox: Sandbox) -> None:
     payload = sandbox.build()
-    assert sandbox.refusal(attrs.evolve(payload, timestamp=-1)).startswith("a header holds no negative")
-    assert sandbox.refusal(attrs.evolve(payload, gas_limit=2**64)).startswith("rlp: an integer")
+    assert sandbox.refusal(attrs.evolve(payload, timestamp=-1)).startswith("a number in a header is negative")
+    assert sandbox.refusal(attrs.evolve(payload, gas_limit=2**64)).startswith("rlp: expected an integer")
 
 
 def test_a_reorganisation_moves_states_and_indices(sandbox: Sandbox) -> None:
