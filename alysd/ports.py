@@ -12,9 +12,9 @@ from typing import Protocol
 from alysd.nurseries import Tracer
 from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate
-from alysd.types.block import ExecutionPayload, PayloadAttributes, SignedBlock
+from alysd.types.block import Approval, Block, ExecutionPayload, PayloadAttributes, SignedBlock
 from alysd.types.chain import ChainState, ExecutedBlock, ForkChoiceChange, StoredChain
-from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsPublicKey, BlsSignature, EvmAddress, PayloadHash
+from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsPublicKey, EvmAddress, PayloadHash
 from alysd.types.mining import AuxOffer
 from alysd.types.tables import Entry, Table
 from alysd.types.units import Height, Slot
@@ -135,9 +135,10 @@ class Signer(Protocol):
         """The authority's BLS public key, 48 bytes."""
         ...
 
-    async def approve(self, slot: Slot, block: BlockHash, lock: Slot, message: bytes) -> BlsSignature:
-        """Record (slot, block, lock) on disk, synced, then sign `message`. Raises `WouldDoubleSign`.
+    async def approve(self, block: Block, lock: Slot) -> Approval:
+        """Record the block's slot and hash and `lock` on disk, synced, then sign. Raises `WouldDoubleSign`.
 
+        The signer computes hash and message from the block, so that it signs nothing but approvals of blocks.
         `lock` is the slot of the newest approved block that the node has stored.
         """
         ...

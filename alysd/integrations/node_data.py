@@ -68,7 +68,9 @@ class NodeData:
                 raise DataMismatch(self._refusal(finding))
             if store is None:
                 store = self._create_database(unless_all_is_open)
-            signer = None if self.secret is None else GuardedSigner.open(self.secret, self.folder / GUARD_FILE)
+            signer = None
+            if self.secret is not None:
+                signer = GuardedSigner.open(self.secret, self.genesis.hash, self.folder / GUARD_FILE)
             if not found.claimed:
                 claim(self.folder, self.chain, self.genesis.hash)
             unless_all_is_open.pop_all()

@@ -9,29 +9,34 @@ from pathlib import Path
 
 import trio
 
+from alysd.consensus.federation import approval_message
 from alysd.errors import WouldDoubleSign
 from alysd.integrations import bls
 from alysd.integrations.signing_guard import read_guard, write_guard
-from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, BlsSignature, displayed
+from alysd.types.block import Approval, Block
+from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, displayed
 from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
+from alysd.wire.block_ssz import block_hash
 
 
 class GuardedSigner:
     """Implements `alysd.ports.Signer`: signs with `secret`, at most one block per slot, never in an earlier slot.
 
+    It signs nothing but approvals of blocks of the chain with this `genesis` hash: it computes the message itself.
     Only one process at a time may use a guard's file; the lock on the data folder ensures this.
     """
 
-    def __init__(self, secret: bytes, guard: Path, last: SignedSlot) -> None:
+    def __init__(self, secret: bytes, genesis: BlockHash, guard: Path, last: SignedSlot) -> None:
         self._secret = secret
+        self._genesis = genesis
         self._guard = guard
         self._last = last
         # Only one signature at a time, so that each check sees the record of the previous signature.
         self._one_at_a_time = trio.CapacityLimiter(1)
 
     @classmethod
-    def open(cls, secret: bytes, guard: Path) -> "GuardedSigner":
+    def open(cls, secret: bytes, genesis: BlockHash, guard: Path) -> "GuardedSigner":
         """Read the guard of `secret`'s key, or create it if the file does not exist.
 
         Raises `Corrupt` when the file is damaged or belongs to another key, `StoreError` when the disk fails, and
@@ -42,7 +47,7 @@ class GuardedSigner:
         if last is None:
             last = SignedSlot(key, Slot(0), ZERO_HASH, Slot(0))
             write_guard(guard, last)
-        return cls(secret, guard, last)
+        return cls(secret, genesis, guard, last)
 
     @property
     def public_key(self) -> BlsPublicKey:
@@ -54,28 +59,28 @@ class GuardedSigner:
         """The slot of the last signature; 0 before the first."""
         return self._last.slot
 
-    async def approve(self, slot: Slot, block: BlockHash, lock: Slot, message: bytes) -> BlsSignature:
-        """Write (slot, block, lock) to the guard, synced, then sign `message` in a worker thread. Takes some 5 ms.
+    async def approve(self, block: Block, lock: Slot) -> Approval:
+        """Write (slot, hash, lock) to the guard, synced, then sign the approval. In a worker thread, some 5 ms.
 
         `lock` is the slot of the newest approved block that is stored; `block` builds on it.
         The same block in the same slot may be signed again. Raises `WouldDoubleSign` when the guard forbids the
         signature and `StoreError` when the guard cannot be written; in both cases nothing is signed.
         """
-        record = SignedSlot(self._last.key, slot, block, lock)
-        return await trio.to_thread.run_sync(self._approve, record, message, limiter=self._one_at_a_time)
+        return await trio.to_thread.run_sync(self._approve, block, lock, limiter=self._one_at_a_time)
 
-    def _approve(self, record: SignedSlot, message: bytes) -> BlsSignature:
-        slot, block, last = record.slot, record.block, self._last
+    def _approve(self, block: Block, lock: Slot) -> Approval:
+        slot, identity, last = block.slot, block_hash(block), self._last
         if slot < last.slot:
             raise WouldDoubleSign(
                 f"slot {slot} is before slot {last.slot}, the last slot in which this key has signed"
             )
-        if slot == last.slot and block != last.block:
+        if slot == last.slot and identity != last.block:
             raise WouldDoubleSign(
                 f"slot {slot}: this key has already signed block {displayed(last.block)} in this slot, "
-                f"so it must not sign {displayed(block)}"
+                f"so it must not sign {displayed(identity)}"
             )
         if slot > last.slot:
+            record = SignedSlot(last.key, slot, identity, lock)
             write_guard(self._guard, record)
             self._last = record
-        return bls.sign(self._secret, message)
+        return Approval(identity, bls.sign(self._secret, approval_message(self._genesis, identity)))

@@ -146,7 +146,9 @@ async def open_simulated_node(
     engine = engine or FakeEngine.of(spec.execution_genesis)
     store = LmdbStore.open(folder / "chain", hand.genesis, hand.genesis_state)
     guard = folder / "signing-guard"
-    signer = None if authority is None else GuardedSigner.open(authority_secret(authority), guard)
+    signer = None
+    if authority is not None:
+        signer = GuardedSigner.open(authority_secret(authority), hand.context.genesis, guard)
     resources = NodeResources(
         context=hand.context,
         genesis=hand.genesis,

@@ -82,6 +82,14 @@ class Block:
 
 
 @attrs.frozen
+class Approval:
+    """One authority's approval of the block with the hash `block`."""
+
+    block: BlockHash
+    signature: BlsSignature
+
+
+@attrs.frozen
 class Approvals:
     """The aggregate signature of the approvals so far. Bit i of `signers` is set if authority i has approved."""
 

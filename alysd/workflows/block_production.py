@@ -12,7 +12,7 @@ import attrs
 import trio
 
 from alysd.consensus.aura import halted, slot_at, slot_start
-from alysd.consensus.federation import approval_message, federation_at
+from alysd.consensus.federation import federation_at
 from alysd.consensus.payload import payload_attributes
 from alysd.errors import NotNow, Refused, StoreError, Unavailable, WouldDoubleSign
 from alysd.messages.auxpow import MergedMining, WorkFor
@@ -31,7 +31,6 @@ from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation
 from alysd.types.units import Slot
-from alysd.wire.block_ssz import block_hash
 
 
 class ProductionStep(Enum):
@@ -141,13 +140,10 @@ class BlockProduction:
             return None
 
     async def _approve(self, block: Block, lock: Slot) -> SignedBlock:
-        # In a thread, because hashing a full block takes some milliseconds. (Signing takes one, in the signer.)
-        identity = await trio.to_thread.run_sync(block_hash, block)
-        message = approval_message(self.context.genesis, identity)
-        signature = await self.signer.approve(block.slot, identity, lock, message)
+        approval = await self.signer.approve(block, lock)
         own = self.signer.public_key
         signers = tuple(key == own for key in self.federation.authorities)
-        return SignedBlock(identity, block, Approvals(signers, signature))
+        return SignedBlock(approval.block, block, Approvals(signers, approval.signature))
 
     async def _sleep_until(self, moment: float) -> None:
         # The wall clock may be set while this task sleeps, so read it again after each sleep.

@@ -48,7 +48,7 @@ def live(folder: Path, blocks: int, first_slot: int = 1) -> ChainState:
     state = max(opened.store.load_chain().states, key=lambda one: one.height)
     for slot in range(first_slot, first_slot + blocks):
         signed, after = child(state, slot)
-        trio.run(opened.signer.approve, Slot(slot), signed.hash, state.slot, bytes(32))
+        trio.run(opened.signer.approve, signed.block, state.slot)
         opened.store.commit_block(ExecutedBlock(signed, after, ()), placement(after, after))
         state = after
     opened.store.close()

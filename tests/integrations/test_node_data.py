@@ -12,7 +12,7 @@ import trio
 from alysd.consensus.stored_data import DataFault
 from alysd.errors import Corrupt, DataMismatch
 from alysd.types.units import Slot
-from tests.integrations.stored_blocks import HAND, NOW, live, node_data
+from tests.integrations.stored_blocks import NOW, child, live, node_data
 
 
 def refused(folder: Path) -> str:
@@ -85,7 +85,7 @@ def test_a_database_that_lacks_only_the_block_that_was_signed_last_is_believed(t
     state = live(tmp_path, 3)
     opened = node_data(tmp_path).open(NOW)
     assert opened.signer is not None
-    trio.run(opened.signer.approve, Slot(7), HAND.genesis.hash, state.slot, bytes(32))
+    trio.run(opened.signer.approve, child(state, 7)[0].block, state.slot)
     opened.store.close()
     live(tmp_path, 1, first_slot=8)
 

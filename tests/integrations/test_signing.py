@@ -10,17 +10,25 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alysd.consensus.federation import approval_message
 from alysd.errors import Corrupt, Malformed, StoreError, WouldDoubleSign
 from alysd.integrations import bls, signing
 from alysd.integrations.signing import GuardedSigner
 from alysd.integrations.signing_guard import read_guard
-from alysd.types.hashes import BlockHash, BlsSignature
+from alysd.testing.blocks import make_payload
+from alysd.types.block import Block
+from alysd.types.hashes import BlockHash, BlsSignature, displayed, sha256
 from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
+from alysd.wire.block_ssz import block_hash
 
 SECRET = (12345).to_bytes(32, "big")
-ONE, OTHER = BlockHash(b"\x01" * 32), BlockHash(b"\x02" * 32)
-MESSAGE = b"m" * 32
+GENESIS = BlockHash(b"\x99" * 32)
+
+
+def block(slot: int, mark: int = 1) -> Block:
+    """A block in this slot; another `mark` makes it another block."""
+    return Block(BlockHash(bytes([mark]) * 32), Slot(slot), make_payload())
 
 
 @pytest.fixture
@@ -29,46 +37,58 @@ def guard(tmp_path: Path) -> Path:
 
 
 async def test_an_approval_is_the_keys_signature(guard: Path) -> None:
-    signer = GuardedSigner.open(SECRET, guard)
+    signer = GuardedSigner.open(SECRET, GENESIS, guard)
     assert signer.public_key == bls.public_key(SECRET)
     assert signer.last_slot == 0
-    signature = await signer.approve(Slot(7), ONE, Slot(0), MESSAGE)
-    assert bls.verify_aggregate([signer.public_key], MESSAGE, signature)
+    approval = await signer.approve(block(7), Slot(0))
+    assert approval.block == block_hash(block(7))
+    assert bls.verify_aggregate([signer.public_key], approval_message(GENESIS, approval.block), approval.signature)
     assert signer.last_slot == 7
 
 
+async def test_slot_hash_and_message_are_the_blocks_own(guard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller that named them could have any message signed, and a second block recorded under another slot."""
+    messages: list[bytes] = []
+    monkeypatch.setattr(bls, "sign", lambda _, message: messages.append(message) or BlsSignature(b"s" * 96))
+    signer = GuardedSigner.open(SECRET, GENESIS, guard)
+    await signer.approve(block(7), Slot(3))
+    identity = block_hash(block(7))
+    assert messages == [sha256(GENESIS + identity)]
+    assert read_guard(guard, signer.public_key) == SignedSlot(signer.public_key, Slot(7), identity, Slot(3))
+
+
 async def test_a_slot_has_one_block(guard: Path) -> None:
-    signer = GuardedSigner.open(SECRET, guard)
-    first = await signer.approve(Slot(7), ONE, Slot(0), MESSAGE)
+    signer = GuardedSigner.open(SECRET, GENESIS, guard)
+    first = await signer.approve(block(7), Slot(0))
     with pytest.raises(
-        WouldDoubleSign, match=f"slot 7: this key has already signed block {'01' * 32} in this slot"
+        WouldDoubleSign, match=f"slot 7: this key has already signed block {displayed(first.block)} in this slot"
     ):
-        await signer.approve(Slot(7), OTHER, Slot(0), MESSAGE)
-    assert await signer.approve(Slot(7), ONE, Slot(0), MESSAGE) == first
+        await signer.approve(block(7, 2), Slot(0))
+    assert await signer.approve(block(7), Slot(0)) == first
 
 
 async def test_an_earlier_slot_is_never_signed_even_a_skipped_one(guard: Path) -> None:
-    signer = GuardedSigner.open(SECRET, guard)
-    await signer.approve(Slot(7), ONE, Slot(0), MESSAGE)
+    signer = GuardedSigner.open(SECRET, GENESIS, guard)
+    await signer.approve(block(7), Slot(0))
     for slot in (6, 0):
         with pytest.raises(WouldDoubleSign, match=f"slot {slot} is before slot 7"):
-            await signer.approve(Slot(slot), ONE, Slot(0), MESSAGE)
+            await signer.approve(block(slot), Slot(0))
 
 
 async def test_a_restart_remembers(guard: Path) -> None:
     """The database may be restored from a backup; the guard is not part of it."""
-    await GuardedSigner.open(SECRET, guard).approve(Slot(7), ONE, Slot(0), MESSAGE)
-    signer = GuardedSigner.open(SECRET, guard)
+    await GuardedSigner.open(SECRET, GENESIS, guard).approve(block(7), Slot(0))
+    signer = GuardedSigner.open(SECRET, GENESIS, guard)
     with pytest.raises(WouldDoubleSign):
-        await signer.approve(Slot(7), OTHER, Slot(0), MESSAGE)
-    await signer.approve(Slot(7), ONE, Slot(0), MESSAGE)
-    await signer.approve(Slot(8), OTHER, Slot(0), MESSAGE)
+        await signer.approve(block(7, 2), Slot(0))
+    await signer.approve(block(7), Slot(0))
+    await signer.approve(block(8, 2), Slot(0))
 
 
 async def test_the_record_is_on_disk_before_the_signature_exists(
     guard: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signer = GuardedSigner.open(SECRET, guard)
+    signer = GuardedSigner.open(SECRET, GENESIS, guard)
     seen: list[SignedSlot | None] = []
 
     def sign(secret: bytes, message: bytes) -> BlsSignature:
@@ -76,69 +96,69 @@ async def test_the_record_is_on_disk_before_the_signature_exists(
         return BlsSignature(b"s" * 96)
 
     monkeypatch.setattr(bls, "sign", sign)
-    await signer.approve(Slot(7), ONE, Slot(0), MESSAGE)
-    assert seen == [SignedSlot(signer.public_key, Slot(7), ONE, Slot(0))]
+    await signer.approve(block(7), Slot(0))
+    assert seen == [SignedSlot(signer.public_key, Slot(7), block_hash(block(7)), Slot(0))]
 
 
 async def test_without_the_record_there_is_no_signature(guard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk costs the slot; it must not cost the protection, nor the slots after it."""
-    signer = GuardedSigner.open(SECRET, guard)
+    signer = GuardedSigner.open(SECRET, GENESIS, guard)
 
     def refuse(path: Path, record: SignedSlot) -> None:
         raise StoreError("full")
 
     monkeypatch.setattr(signing, "write_guard", refuse)
     with pytest.raises(StoreError):
-        await signer.approve(Slot(7), ONE, Slot(0), MESSAGE)
+        await signer.approve(block(7), Slot(0))
     monkeypatch.undo()
     assert signer.last_slot == 0
-    await signer.approve(Slot(7), OTHER, Slot(0), MESSAGE)
+    await signer.approve(block(7, 2), Slot(0))
 
 
 async def test_of_many_at_once_one_block_of_a_slot_is_signed(guard: Path) -> None:
-    signer = GuardedSigner.open(SECRET, guard)
-    signed: list[BlockHash] = []
+    signer = GuardedSigner.open(SECRET, GENESIS, guard)
+    signed: list[int] = []
 
-    async def approve(block: BlockHash) -> None:
+    async def approve(mark: int) -> None:
         try:
-            await signer.approve(Slot(7), block, Slot(0), MESSAGE)
+            await signer.approve(block(7, mark), Slot(0))
         except WouldDoubleSign:
             return
-        signed.append(block)
+        signed.append(mark)
 
     async with trio.open_nursery() as nursery:
         for number in range(10):
-            nursery.start_soon(approve, BlockHash(bytes([number]) * 32))
+            nursery.start_soon(approve, number)
     assert len(signed) == 1
 
 
 async def test_a_cancelled_approval_is_recorded_or_not_begun(guard: Path) -> None:
     """Cancelling must not leave the thread behind with a record that memory does not know of."""
-    signer = GuardedSigner.open(SECRET, guard)
+    signer = GuardedSigner.open(SECRET, GENESIS, guard)
     with trio.CancelScope() as scope:
         scope.cancel()
-        await signer.approve(Slot(7), ONE, Slot(0), MESSAGE)
+        await signer.approve(block(7), Slot(0))
     record = read_guard(guard, signer.public_key)
     assert record is not None
     assert record.slot == signer.last_slot
 
 
 def test_a_guard_that_cannot_be_trusted_stops_the_node(guard: Path) -> None:
-    GuardedSigner.open(SECRET, guard)
+    GuardedSigner.open(SECRET, GENESIS, guard)
     guard.write_bytes(guard.read_bytes()[:-1])
     with pytest.raises(Corrupt, match="damaged"):
-        GuardedSigner.open(SECRET, guard)
+        GuardedSigner.open(SECRET, GENESIS, guard)
 
 
 def test_another_keys_guard_stops_the_node(guard: Path) -> None:
-    GuardedSigner.open(SECRET, guard)
+    GuardedSigner.open(SECRET, GENESIS, guard)
     with pytest.raises(Corrupt, match="belongs to the key"):
-        GuardedSigner.open((54321).to_bytes(32, "big"), guard)
+        GuardedSigner.open((54321).to_bytes(32, "big"), GENESIS, guard)
 
 
 def test_a_secret_that_is_none_is_refused(guard: Path) -> None:
     with pytest.raises(Malformed):
-        GuardedSigner.open(bytes(32), guard)
+        GuardedSigner.open(bytes(32), GENESIS, guard)
     assert not guard.exists()
 
 
@@ -149,18 +169,18 @@ def test_over_any_history_of_requests_and_restarts_no_slot_has_two_blocks(
     guard = tmp_path_factory.mktemp("guard") / "signing-guard"
 
     async def play() -> dict[int, int]:
-        signer = GuardedSigner.open(SECRET, guard)
+        signer = GuardedSigner.open(SECRET, GENESIS, guard)
         signed: dict[int, int] = {}
-        for slot, block, restart in history:
+        for slot, mark, restart in history:
             if restart:
-                signer = GuardedSigner.open(SECRET, guard)
+                signer = GuardedSigner.open(SECRET, GENESIS, guard)
             try:
-                await signer.approve(Slot(slot), BlockHash(bytes([block]) * 32), Slot(0), MESSAGE)
+                await signer.approve(block(slot, mark), Slot(0))
             except WouldDoubleSign:
                 assert slot <= max(signed)
                 continue
             assert all(slot >= earlier for earlier in signed)
-            assert signed.setdefault(slot, block) == block
+            assert signed.setdefault(slot, mark) == mark
         return signed
 
     trio.run(play)
@@ -170,12 +190,14 @@ CHILD = """
 import sys, trio
 from pathlib import Path
 from alysd.integrations.signing import GuardedSigner
+from alysd.testing.blocks import make_payload
+from alysd.types.block import Block
 async def main():
-    signer = GuardedSigner.open((12345).to_bytes(32, "big"), Path(sys.argv[1]))
+    signer = GuardedSigner.open((12345).to_bytes(32, "big"), bytes(32), Path(sys.argv[1]))
     slot = signer.last_slot
     while True:
         slot += 1
-        await signer.approve(slot, slot.to_bytes(32, "big"), 0, b"m" * 32)
+        await signer.approve(Block(bytes(32), slot, make_payload()), 0)
         print(slot, flush=True)
 trio.run(main)
 """

@@ -27,8 +27,8 @@ from alysd.testing.engine import FakeEngine
 from alysd.testing.interception import HandlerStalls
 from alysd.testing.node import MINING, SimulatedNode, open_simulated_node
 from alysd.timing import Timing
+from alysd.types.block import Approval
 from alysd.types.chain import Forkchoice
-from alysd.types.hashes import BlsSignature
 from alysd.types.units import Height
 
 ACTORS = ("storage", "engine", "chain", "auxpow", "block import", "metrics")
@@ -130,7 +130,7 @@ async def test_a_signer_that_hangs_costs_its_slots_only(
         hung = True
         real = GuardedSigner.approve
 
-        async def approve(signer: GuardedSigner, *args: Any) -> BlsSignature:
+        async def approve(signer: GuardedSigner, *args: Any) -> Approval:
             if hung:
                 await trio.sleep_forever()
             return await real(signer, *args)

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.consensus.federation import check_approvals
+from alysd.consensus.federation import approval_message, check_approvals
 from alysd.consensus.fork_choice import Tree
 from alysd.consensus.validity import apply_block
 from alysd.errors import EngineUnavailable, NotNow, WouldDoubleSign
@@ -30,12 +30,13 @@ from alysd.testing.harness import ActorTestHarness
 from alysd.testing.stand_in import StandIn
 from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
-from alysd.types.block import ExecutionPayload
+from alysd.types.block import Approval, Block, ExecutionPayload
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainContext, ChainSpec
 from alysd.types.federation import Federation
-from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, PayloadHash
+from alysd.types.hashes import BlockHash, BlsPublicKey, PayloadHash
 from alysd.types.units import Height, Slot, Wei
+from alysd.wire.block_ssz import block_hash
 from alysd.workflows import block_production
 from alysd.workflows.block_production import BlockProduction
 
@@ -47,6 +48,7 @@ class UnguardedSigner:
     """Signs with the key of an authority, or raises `refusal`."""
 
     secret: bytes
+    genesis: BlockHash
     refusal: Exception | None = None
 
     @property
@@ -54,12 +56,13 @@ class UnguardedSigner:
         """The authority's public key."""
         return bls.public_key(self.secret)
 
-    async def approve(self, slot: Slot, block: BlockHash, lock: Slot, message: bytes) -> BlsSignature:
-        """Sign the message."""
+    async def approve(self, block: Block, lock: Slot) -> Approval:
+        """Sign the block."""
         await trio.lowlevel.checkpoint()
         if self.refusal is not None:
             raise self.refusal
-        return bls.sign(self.secret, message)
+        identity = block_hash(block)
+        return Approval(identity, bls.sign(self.secret, approval_message(self.genesis, identity)))
 
 
 def build(message: BuildPayload) -> ExecutionPayload:
@@ -90,7 +93,7 @@ class ProductionOnTheHarness:
         self.clock = self.harness.clock
         self.published: list[object] = []
         self.tree = Tree([hand.genesis_state], hand.genesis.hash)
-        self.signer = UnguardedSigner(authority_secret(authority))
+        self.signer = UnguardedSigner(authority_secret(authority), self.context.genesis)
         transcript = self.harness.transcript
         self.chain = StandIn[Chain]("chain", transcript)
         self.engine = StandIn[Engine]("engine", transcript)
