@@ -49,7 +49,12 @@ async def test_an_approval_is_the_keys_signature(guard: Path) -> None:
 async def test_slot_hash_and_message_are_the_blocks_own(guard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller that named them could have any message signed, and a second block recorded under another slot."""
     messages: list[bytes] = []
-    monkeypatch.setattr(bls, "sign", lambda _, message: messages.append(message) or BlsSignature(b"s" * 96))
+
+    def sign(secret: bytes, message: bytes) -> BlsSignature:
+        messages.append(message)
+        return BlsSignature(b"s" * 96)
+
+    monkeypatch.setattr(bls, "sign", sign)
     signer = GuardedSigner.open(SECRET, GENESIS, guard)
     await signer.approve(block(7), Slot(3))
     identity = block_hash(block(7))
