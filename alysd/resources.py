@@ -102,7 +102,7 @@ async def _execution(valid: ValidNode, timing: Timing) -> _Execution:
 
         folder, spec = valid.config.storage.path, valid.genesis.context.spec
         embedded = await EmbeddedExecution.open(
-            folder / "execution", spec.execution_genesis, spec.chain_id, timing.embedded_build
+            folder / "execution", spec.execution_genesis, spec.chain_id, timing.embedded_build, section.keep_states
         )
         return _Execution(embedded.engine, embedded.engine, embedded)
     if section.engine_url is None or valid.jwt_secret is None:

@@ -61,13 +61,15 @@ class EngineConfig:
     """The execution client: the embedded engine, or a separate client over the Engine API.
 
     `engine_url` is the client's authenticated Engine API and `jwt_secret_file` the secret shared with it. `url` is
-    the client's public RPC, which the node prints at start.
+    the client's public RPC, which the node prints at start. `keep_states` says which states the embedded engine
+    keeps: those after the last 128 blocks below the last final one and after all blocks above, or all.
     """
 
     mode: Literal["embedded", "engine-api"] = "embedded"
     url: HttpUrl | None = None
     engine_url: HttpUrl | None = None
     jwt_secret_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
+    keep_states: Literal["recent", "all"] = "recent"
 
 
 @attrs.frozen

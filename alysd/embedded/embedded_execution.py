@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import trio
 
 from alysd.embedded.engine.embedded_engine import EmbeddedEngine
+from alysd.embedded.engine.pruning import KEPT_STATES
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.app import serve_ethereum
 
@@ -21,14 +22,20 @@ class EmbeddedExecution:
 
     @classmethod
     async def open(
-        cls, path: Path, execution_genesis: Mapping[str, Any], chain_id: int, build_seconds: float
+        cls,
+        path: Path,
+        execution_genesis: Mapping[str, Any],
+        chain_id: int,
+        build_seconds: float,
+        keep_states: Literal["recent", "all"],
     ) -> "EmbeddedExecution":
         """Open the engine's database in the folder `path`, with an empty pool.
 
-        Raises what `EmbeddedEngine.open` raises.
+        `keep_states` is the option `engine.keep_states`. Raises what `EmbeddedEngine.open` raises.
         """
         pool = TransactionPool(chain_id)
-        return cls(await EmbeddedEngine.open(path, execution_genesis, pool, build_seconds), pool)
+        kept = None if keep_states == "all" else KEPT_STATES
+        return cls(await EmbeddedEngine.open(path, execution_genesis, pool, build_seconds, kept), pool)
 
     async def serve(self, listeners: Sequence[trio.SocketListener]) -> None:
         """Serve Ethereum's JSON-RPC until cancelled, and let the pool follow the engine's head."""

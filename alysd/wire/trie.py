@@ -34,7 +34,7 @@ def get_from_trie(root: bytes, key: bytes, load: Load) -> bytes | None:
     if root == EMPTY_ROOT:
         return None
     path, reference = key.hex(), root
-    node = _load(load, reference)
+    node = load_node(load, reference)
     while True:
         if len(node) == 17:
             child, path = node[int(path[0], 16)], path[1:]
@@ -47,7 +47,23 @@ def get_from_trie(root: bytes, key: bytes, load: Load) -> bytes | None:
             child, path = node[1], path[len(segment) :]
         if child == b"":
             return None
-        node = _load(load, child) if isinstance(child, bytes) else child
+        node = load_node(load, child) if isinstance(child, bytes) else child
+
+
+def children_of(node: TrieNode) -> list[tuple[str, RlpItem]]:
+    """The children of a node in order, each as its path from the node and the reference to it; none for a leaf."""
+    if len(node) == 17:
+        return [(f"{digit:x}", node[digit]) for digit in range(16) if node[digit] != b""]
+    segment, is_leaf = _expand(as_bytes(node[0]))
+    return [] if is_leaf else [(segment, node[1])]
+
+
+def leaf_of(node: TrieNode) -> tuple[str, bytes] | None:
+    """The path from a leaf to its key's end, and its value; None for any other node."""
+    if len(node) == 17:
+        return None
+    segment, is_leaf = _expand(as_bytes(node[0]))
+    return (segment, as_bytes(node[1])) if is_leaf else None
 
 
 def update_trie(
@@ -60,7 +76,7 @@ def update_trie(
     if not changes:
         return root
     batch = sorted((key.hex(), value) for key, value in changes.items())
-    node = _Update(load, nodes).apply(None if root == EMPTY_ROOT else _load(load, root), batch)
+    node = _Update(load, nodes).apply(None if root == EMPTY_ROOT else load_node(load, root), batch)
     if node is None:
         return EMPTY_ROOT
     encoded = encode(node)
@@ -171,7 +187,7 @@ class _Update:
         """The node to which a parent refers. It may be a new node of this batch."""
         if isinstance(reference, list):
             return reference
-        return _load(self._load if reference not in self._nodes else self._nodes.__getitem__, reference)
+        return load_node(self._load if reference not in self._nodes else self._nodes.__getitem__, reference)
 
 
 def _by_digit(items: Changes, at: int) -> list[tuple[int, Changes]]:
@@ -202,7 +218,8 @@ def _expand(compact: bytes) -> tuple[str, bool]:
     return digits[1:] if digits[0] in "13" else digits[2:], digits[0] in "23"
 
 
-def _load(load: Load, digest: bytes) -> TrieNode:
+def load_node(load: Load, digest: bytes) -> TrieNode:
+    """Load and decode a node. Raises `Corrupt` when it is missing or cannot be decoded."""
     try:
         return as_list(decode(load(digest)))
     except Malformed as error:

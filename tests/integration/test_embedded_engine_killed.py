@@ -6,6 +6,9 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from alysd.errors import Refused
 from tests.embedded.engine.kit import COUNTER, Sandbox
 
 ROUNDS = 12
@@ -14,14 +17,16 @@ MAKE_BLOCKS = """
 import sys
 from pathlib import Path
 from tests.embedded.engine.kit import COUNTER, RICH, Sandbox, transfer
+from alysd.embedded.engine.pruning import PruningLimits
 from alysd.types.verdict import Valid
-sandbox = Sandbox.open(Path(sys.argv[1]))
+limits = PruningLimits(least_nodes=1, copies=4, seconds=60)  # a collection is always under way
+sandbox = Sandbox.open(Path(sys.argv[1]), kept_states=3, limits=limits)
 while True:
     nonce = sandbox.chain.reader.account(sandbox.head, RICH.address).nonce
     payload = sandbox.build(*(transfer(RICH, nonce + n, to=COUNTER, gas=60_000, value=0) for n in range(5)))
     assert sandbox.give(payload) == Valid()
     print("valid", payload.block_hash.hex(), flush=True)
-    sandbox.follow(payload.block_hash)
+    sandbox.follow(payload.block_hash, payload.parent_hash, payload.parent_hash)
     print("head", payload.block_hash.hex(), flush=True)
 """
 
@@ -54,17 +59,24 @@ def run_and_kill(folder: Path, seconds: float) -> list[tuple[str, bytes]]:
 
 
 def check(folder: Path, answered: list[tuple[str, bytes]], blocks_before: int) -> int:
-    """Everything answered is there and readable; returns the head's number."""
-    sandbox = Sandbox.open(folder)
+    """Everything answered is there, and readable unless it is pruned; returns the head's number."""
+    sandbox = Sandbox.open(folder, kept_states=3)
     reader = sandbox.chain.reader
     for what, block in answered:
         header = reader.header(block)
         assert header is not None, f"{what} {block.hex()} was answered and is gone"
-        assert int.from_bytes(reader.storage(header, COUNTER, 0), "big") == 5 * header.number
+        if header.number < reader.floor:
+            with pytest.raises(Refused, match="missing trie node"):
+                reader.storage(header, COUNTER, 0)
+        else:
+            assert int.from_bytes(reader.storage(header, COUNTER, 0), "big") == 5 * header.number
         if what == "head":
             assert reader.is_canonical(header)
     assert sandbox.head.number >= blocks_before
-    assert int.from_bytes(reader.storage(sandbox.head, COUNTER, 0), "big") == 5 * sandbox.head.number
+    for number in range(reader.floor, sandbox.head.number + 1):
+        kept = reader.canonical_header(number)
+        assert kept is not None
+        assert int.from_bytes(reader.storage(kept, COUNTER, 0), "big") == 5 * number
     number = sandbox.head.number
     sandbox.chain.close()
     return number

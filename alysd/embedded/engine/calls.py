@@ -74,12 +74,14 @@ class Calls:
     ) -> CallResult:
         """Execute the message on the state after `header`'s block, in that block's environment.
 
-        Raises `CallTimeout`, and `CallRefused` when the sender cannot pay or the gas is below the intrinsic gas.
+        Raises `CallTimeout`, `CallRefused` when the sender cannot pay or the gas is below the intrinsic gas, and
+        `StatePruned`.
         """
         gas = gas_cap if request.gas is None else min(request.gas, gas_cap)
         budget = TimeBudget(seconds)
         try:
-            return self._run(header, request, gas, budget).result
+            with self._reader.state_of(header):
+                return self._run(header, request, gas, budget).result
         except OutOfTime as error:
             raise CallTimeout(seconds) from error
 
@@ -93,12 +95,13 @@ class Calls:
     ) -> int:
         """Estimate the gas that the message needs to succeed, by bisection. The result is at most 1.5 % too high.
 
-        Raises `EstimateFailed`, `CallTimeout` and `CallRefused`.
+        Raises `EstimateFailed`, `CallTimeout`, `CallRefused` and `StatePruned`.
         """
-        most = self._allowance(header, request, gas_cap)
         budget = TimeBudget(seconds)
         try:
-            return self._bisect(header, request, most, budget)
+            with self._reader.state_of(header):
+                most = self._allowance(header, request, gas_cap)
+                return self._bisect(header, request, most, budget)
         except OutOfTime as error:
             raise CallTimeout(seconds) from error
 

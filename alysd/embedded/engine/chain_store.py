@@ -1,16 +1,22 @@
 """The database of the embedded engine in LMDB: state tries, blocks, receipts and indices.
 
-    nodes         hash            -> a trie node's RLP, of all states: nothing is pruned
+    nodes, nodes2 hash            -> a trie node's RLP; pruning.py says which node is in which of the two
     codes         hash            -> a contract's code
     headers       block hash      -> header's RLP
     bodies        block hash      -> RLP of (transactions, withdrawals)
     receipts      block hash      -> RLP of the receipts, each encoded as in the receipts' trie
     canonical     number (8, BE)  -> block hash
     transactions  hash            -> block hash | index (4, BE), of canonical blocks
-    meta          "genesis", "head", "safe", "final", "format"
+    meta          "genesis", "head", "safe", "final", "format"; and for pruning:
+                  "floor"    number of the oldest block whose state is kept
+                  "highest"  highest number of any block
+                  "pruning"  the progress of pruning
 
 A record whose key is its own hash never changes, so readers need no snapshot: each read is one short transaction.
 The map can grow only while no transaction is open, so a lock is held during each read.
+
+The trie nodes of pruned states are deleted. LMDB keeps the pages of deleted records for later records: the file
+does not become smaller.
 """
 
 import threading
@@ -22,15 +28,23 @@ from typing import TypeVar
 import attrs
 import lmdb
 
+from alysd.embedded.engine.pruning import Collection, Phase, Pruner, PruningLimits, find_node
+from alysd.embedded.engine.records import read_header
 from alysd.errors import Corrupt, StoreError
 
 Result = TypeVar("Result")
 
-_FORMAT = b"1"
+_FORMATS = (b"1", b"2")
+"""The formats that this version reads: 1, or 2 once pruning has begun, because nodes are in two tables then."""
+
+_UNKNOWN_BLOCKS = 1024
+"""The highest block of a database without "highest" is taken to be at most so far above its head."""
+
 FIRST_MAP_BYTES = 64 * 2**20
 """64 MiB hold some 12,000 empty blocks of 5 kB; the map doubles when it is full."""
 
-_TABLES = ("nodes", "codes", "headers", "bodies", "receipts", "canonical", "transactions", "meta")
+_NODES = ("nodes", "nodes2")
+_TABLES = (*_NODES, "codes", "headers", "bodies", "receipts", "canonical", "transactions", "meta")
 
 
 @attrs.frozen
@@ -38,6 +52,7 @@ class BlockRecord:
     """A block to write: header, body and receipts in RLP, and the trie nodes and codes that the block adds."""
 
     hash: bytes
+    number: int
     header: bytes
     body: bytes
     receipts: bytes
@@ -47,11 +62,15 @@ class BlockRecord:
 
 @attrs.frozen
 class CanonicalChange:
-    """The changes that a forkchoice writes: the three blocks, and the indices of canonical blocks."""
+    """The changes that a forkchoice writes: the three blocks, and the indices of canonical blocks.
+
+    `floor` is the number of the oldest block whose state is kept.
+    """
 
     head: bytes
     safe: bytes
     finalized: bytes
+    floor: int
     removed_numbers: Sequence[int]
     added: Sequence[tuple[int, bytes]]
     removed_transactions: Sequence[bytes]
@@ -61,14 +80,23 @@ class CanonicalChange:
 class ChainStore:
     """The open database. Any thread may read; the caller ensures that only one thread writes at a time."""
 
-    def __init__(self, environment: lmdb.Environment) -> None:
+    def __init__(self, folder: Path, environment: lmdb.Environment, limits: PruningLimits | None) -> None:
+        self.folder = folder
         self._environment = environment
+        self._limits = limits
         self._lock = threading.Lock()
         self._tables = {name: environment.open_db(name.encode()) for name in _TABLES}
+        self._nodes = [self._tables[name] for name in _NODES]
+        self._added = 0  # trie nodes since the last forkchoice
 
     @classmethod
-    def open(cls, folder: Path, first_map_bytes: int = FIRST_MAP_BYTES) -> "ChainStore":
-        """Open the database in `folder`, and create it when it is new. Raises `StoreError`."""
+    def open(
+        cls, folder: Path, first_map_bytes: int = FIRST_MAP_BYTES, limits: PruningLimits | None = None
+    ) -> "ChainStore":
+        """Open the database in `folder`, and create it when it is new. Without `limits` nothing is pruned.
+
+        Raises `StoreError`.
+        """
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # Without metasync a commit costs one sync instead of two. In return a power cut, but not a crash of
@@ -76,22 +104,22 @@ class ChainStore:
             environment = lmdb.open(
                 str(folder), map_size=first_map_bytes, max_dbs=len(_TABLES), max_spare_txns=4, metasync=False
             )
-            store = cls(environment)
+            store = cls(folder, environment, limits)
         except (lmdb.Error, OSError) as error:
             raise StoreError(f"cannot open the execution database in {folder}: {error}") from error
         found = store.meta("format")
-        if found not in (None, _FORMAT):
+        if found is not None and found not in _FORMATS:
             store.close()
             raise StoreError(
                 f"the execution database in {folder} has format {found!r}, but this version "
-                f"reads only {_FORMAT!r}: remove the folder, and the node builds it again"
+                f"reads only {_FORMATS[0]!r} and {_FORMATS[1]!r}: remove the folder, and the node builds it again"
             )
         return store
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """One value of a table, or None."""
         with self._lock, _store_errors(), self._environment.begin() as transaction:
-            return transaction.get(key, db=self._tables[table])
+            return self._value(transaction, table, key)
 
     def meta(self, name: str) -> bytes | None:
         """A value of the table `meta`."""
@@ -99,11 +127,19 @@ class ChainStore:
 
     def node(self, digest: bytes) -> bytes:
         """A trie node; raises `Corrupt` when it is missing."""
-        return self._needed("nodes", digest)
+        with self._lock, _store_errors(), self._environment.begin() as transaction:
+            return find_node(transaction, self._nodes, digest)
 
     def code(self, digest: bytes) -> bytes:
         """A contract's code; raises `Corrupt` when it is missing."""
-        return self._needed("codes", digest)
+        found = self.get("codes", digest)
+        if found is None:
+            raise Corrupt(f"the execution database has no code {digest.hex()}")
+        return found
+
+    def floor(self) -> int:
+        """The number of the oldest block whose state is kept."""
+        return int.from_bytes(self.meta("floor") or b"", "big")
 
     def hash_at(self, number: int) -> bytes | None:
         """The hash of the canonical block with this number, or None."""
@@ -117,16 +153,17 @@ class ChainStore:
             transaction.put(number_key(0), block.hash, db=self._tables["canonical"])
             for name in ("genesis", "head", "safe", "final"):
                 transaction.put(name.encode(), block.hash, db=self._tables["meta"])
-            transaction.put(b"format", _FORMAT, db=self._tables["meta"])
+            transaction.put(b"format", _FORMATS[0], db=self._tables["meta"])
 
         self._write(write, sync=True)
 
     def write_block(self, block: BlockRecord) -> None:
         """Write a block and its state, and sync: when this returns, both survive a power cut."""
         self._write(lambda transaction: self._put_block(transaction, block), sync=True)
+        self._added += len(block.nodes)
 
     def write_canonical(self, change: CanonicalChange) -> None:
-        """Set the head, safe and finalized block and update the indices, in one transaction."""
+        """Set the head, safe and finalized block, update the indices and prune a little, in one transaction."""
 
         def write(transaction: lmdb.Transaction) -> None:
             canonical, places = self._tables["canonical"], self._tables["transactions"]
@@ -140,8 +177,12 @@ class ChainStore:
                 transaction.put(digest, place, db=places)
             for name, block in (("head", change.head), ("safe", change.safe), ("final", change.finalized)):
                 transaction.put(name.encode(), block, db=self._tables["meta"])
+            transaction.put(b"floor", number_key(change.floor), db=self._tables["meta"])
+            if self._limits is not None:
+                self._prune(transaction, change.floor, self._limits)
 
         self._write(write, sync=False)
+        self._added = 0
 
     def close(self) -> None:
         """Sync and close the database."""
@@ -149,20 +190,51 @@ class ChainStore:
             self._environment.sync(True)
             self._environment.close()
 
-    def _needed(self, table: str, digest: bytes) -> bytes:
-        found = self.get(table, digest)
-        if found is None:
-            raise Corrupt(f"the execution database has no record {digest.hex()} in {table}")
-        return found
-
     def _put_block(self, transaction: lmdb.Transaction, block: BlockRecord) -> None:
-        for table, values in (("nodes", block.nodes), ("codes", block.codes)):
-            database = self._tables[table]
+        young = self._nodes[self._collection(transaction).young]
+        for database, values in ((young, block.nodes), (self._tables["codes"], block.codes)):
             for digest in sorted(values):  # in the order of the keys, because neighbouring keys share pages
                 transaction.put(digest, values[digest], db=database, overwrite=False)
         transaction.put(block.hash, block.header, db=self._tables["headers"])
         transaction.put(block.hash, block.body, db=self._tables["bodies"])
         transaction.put(block.hash, block.receipts, db=self._tables["receipts"])
+        highest = max(block.number, self._highest(transaction))
+        transaction.put(b"highest", number_key(highest), db=self._tables["meta"])
+
+    def _prune(self, transaction: lmdb.Transaction, floor: int, limits: PruningLimits) -> None:
+        """Take one step of pruning and store the progress."""
+        meta, now = self._tables["meta"], self._collection(transaction)
+        oldest = self._value(transaction, "canonical", number_key(floor))
+        header = None if oldest is None else self._value(transaction, "headers", oldest)
+        if header is None:
+            raise Corrupt(f"the execution database has no canonical block {floor}")
+        following = Pruner(transaction, self._nodes, limits).step(
+            now,
+            floor=floor,
+            root=read_header(header).state_root,
+            highest=self._highest(transaction),
+            added=self._added,
+        )
+        if following != now:
+            transaction.put(b"pruning", following.encode(), db=meta)
+        if following.phase is Phase.WAITING:
+            transaction.put(b"format", _FORMATS[1], db=meta)
+
+    def _collection(self, transaction: lmdb.Transaction) -> Collection:
+        found = self._value(transaction, "meta", b"pruning")
+        return Collection() if found is None else Collection.decode(found)
+
+    def _highest(self, transaction: lmdb.Transaction) -> int:
+        found = self._value(transaction, "meta", b"highest")
+        if found is not None:
+            return int.from_bytes(found, "big")
+        head = self._value(transaction, "meta", b"head")  # None in a new database
+        header = None if head is None else self._value(transaction, "headers", head)
+        return 0 if header is None else read_header(header).number + _UNKNOWN_BLOCKS
+
+    def _value(self, transaction: lmdb.Transaction, table: str, key: bytes) -> bytes | None:
+        found = transaction.get(key, db=self._tables[table])
+        return None if found is None else bytes(found)
 
     def _write(self, work: Callable[[lmdb.Transaction], None], *, sync: bool) -> None:
         with _store_errors():

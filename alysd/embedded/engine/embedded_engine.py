@@ -9,6 +9,7 @@ import trio
 from alysd.embedded.engine.building import Builder, PendingSource
 from alysd.embedded.engine.calls import Calls
 from alysd.embedded.engine.execution_chain import ExecutionChain
+from alysd.embedded.engine.pruning import KEPT_STATES
 from alysd.embedded.engine.reader import Reader
 from alysd.embedded.engine.values import HeadChange
 from alysd.errors import EngineBehind
@@ -35,16 +36,22 @@ class EmbeddedEngine:
 
     @classmethod
     async def open(
-        cls, path: Path, execution_genesis: Mapping[str, Any], pending: PendingSource, build_seconds: float = 1.0
+        cls,
+        path: Path,
+        execution_genesis: Mapping[str, Any],
+        pending: PendingSource,
+        build_seconds: float = 1.0,
+        kept_states: int | None = KEPT_STATES,
     ) -> "EmbeddedEngine":
         """Open the engine's database in the folder `path`, or create it, which takes about 10 ms.
 
-        While it builds a payload, the engine executes transactions for at most `build_seconds`.
+        While it builds a payload, the engine executes transactions for at most `build_seconds`. It keeps the
+        states of `kept_states` blocks below the last final one; None keeps all.
 
         Raises `ConfigError` when the genesis is invalid, `WrongChain` when the folder belongs to another chain,
         and `StoreError` when the database cannot be opened.
         """
-        return await trio.to_thread.run_sync(_open, path, execution_genesis, pending, build_seconds)
+        return await trio.to_thread.run_sync(_open, path, execution_genesis, pending, build_seconds, kept_states)
 
     async def genesis_hash(self) -> PayloadHash:
         """Hash of block 0."""
@@ -112,7 +119,11 @@ class EmbeddedEngine:
 
 
 def _open(
-    path: Path, execution_genesis: Mapping[str, Any], pending: PendingSource, build_seconds: float
+    path: Path,
+    execution_genesis: Mapping[str, Any],
+    pending: PendingSource,
+    build_seconds: float,
+    kept_states: int | None,
 ) -> EmbeddedEngine:
-    chain = ExecutionChain.open(path, execution_genesis)
+    chain = ExecutionChain.open(path, execution_genesis, kept_states)
     return EmbeddedEngine(chain, pending, Calls(chain.store, chain.reader, chain.chain_id), Builder(build_seconds))

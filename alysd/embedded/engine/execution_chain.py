@@ -14,13 +14,14 @@ from alysd.embedded.engine.building import Builder, PendingSource
 from alysd.embedded.engine.chain_store import BlockRecord, CanonicalChange, ChainStore
 from alysd.embedded.engine.eels import EelsState
 from alysd.embedded.engine.environment import AncestorHashes
+from alysd.embedded.engine.pruning import KEPT_STATES, PruningLimits
 from alysd.embedded.engine.reader import Reader, Tip
 from alysd.embedded.engine.records import encode_body, encode_receipts
 from alysd.embedded.engine.rules import BrokenRule, check_header, check_outcome
 from alysd.embedded.engine.time_budget import TimeBudget, never
 from alysd.embedded.engine.transaction import read_transaction
 from alysd.embedded.engine.values import AccountState, HeadChange
-from alysd.errors import ComponentError, Corrupt, EngineBehind, Malformed, Refused, WrongChain
+from alysd.errors import ComponentError, ConfigError, Corrupt, EngineBehind, Malformed, Refused, WrongChain
 from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.execution import ExecutionHeader
 from alysd.types.hashes import ZERO_HASH, BlockHash, PayloadHash
@@ -38,11 +39,20 @@ KEPT_ACCOUNTS = 4096
 
 
 class ExecutionChain:
-    """All executed blocks of all branches, and the index of the canonical ones."""
+    """All executed blocks of all branches, and the index of the canonical ones.
+
+    `kept_states` is the number of states below the last final block that are kept; None keeps all.
+    """
 
     def __init__(
-        self, store: ChainStore, chain_id: int, genesis: PayloadHash, kept_accounts: int = KEPT_ACCOUNTS
+        self,
+        store: ChainStore,
+        chain_id: int,
+        genesis: PayloadHash,
+        kept_states: int | None = KEPT_STATES,
+        kept_accounts: int = KEPT_ACCOUNTS,
     ) -> None:
+        self._kept_states = kept_states
         self._kept_accounts = kept_accounts
         self.store = store
         self.chain_id = chain_id
@@ -52,7 +62,13 @@ class ExecutionChain:
         self._warm: tuple[bytes, Mapping[bytes, AccountState]] = (b"", {})
 
     @classmethod
-    def open(cls, folder: Path, execution_genesis: Mapping[str, Any]) -> "ExecutionChain":
+    def open(
+        cls,
+        folder: Path,
+        execution_genesis: Mapping[str, Any],
+        kept_states: int | None = KEPT_STATES,
+        limits: PruningLimits = PruningLimits(),  # noqa: B008  frozen, shareable
+    ) -> "ExecutionChain":
         """Open the database in `folder`, or create it with the genesis block.
 
         Raises `ConfigError` when the genesis is invalid, `WrongChain` when the database has another genesis block,
@@ -60,7 +76,7 @@ class ExecutionChain:
         """
         payload = genesis_payload(execution_genesis)
         chain_id = int(execution_genesis["config"]["chainId"])
-        store = ChainStore.open(folder)
+        store = ChainStore.open(folder, limits=None if kept_states is None else limits)
         with ExitStack() as on_failure:
             on_failure.callback(store.close)
             found = store.meta("genesis")
@@ -72,7 +88,7 @@ class ExecutionChain:
                     f"configuration names {payload.block_hash.hex()}: give this chain a data folder of its own"
                 )
             on_failure.pop_all()
-        return cls(store, chain_id, payload.block_hash)
+        return cls(store, chain_id, payload.block_hash, kept_states)
 
     def knows(self, block: bytes) -> bool:
         """Whether a block is stored, on any branch."""
@@ -96,7 +112,7 @@ class ExecutionChain:
             if self.knows(header.hash):
                 return Valid()
             parent = self.reader.header(header.parent_hash)
-            if parent is None:
+            if parent is None or not self.reader.has_state(parent):
                 return Syncing()
             # A block that was built here is not executed again: its hash covers the results of the execution.
             executed = self._built.pop(header.hash, None) or self._execute(payload, header, parent, interrupt)
@@ -108,12 +124,14 @@ class ExecutionChain:
     def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash) -> HeadChange | None:
         """Set head, safe and finalized block (engine_forkchoiceUpdatedV3). Returns None when one is not known.
 
-        Raises `ComponentError` when `safe` or `finalized` is not in the head's ancestry.
+        Raises `ComponentError` when `safe` or `finalized` is not in the head's ancestry, `ConfigError` when the
+        head's state is no longer kept.
         """
         headers = [self.reader.header(block) for block in (head, safe, finalized)]
         if any(header is None for header in headers):
             return None
         tip = Tip(*(header for header in headers if header is not None))
+        self._check_state(tip.head)
         before = self.reader.tip
         removed, added = self._path(before.head, tip.head)
         for header in (tip.safe, tip.finalized):
@@ -122,7 +140,9 @@ class ExecutionChain:
             if header.number > tip.head.number or canonical != header.hash:
                 raise ComponentError("embedded engine", "set_forkchoice", -38002, "Invalid forkchoice state")
         if tip != before:
-            self._write_canonical(tip, removed, added)
+            floor = self._floor(tip.finalized)
+            self._write_canonical(tip, floor, removed, added)
+            self.reader.floor = floor
             self.reader.tip = tip
         return HeadChange(tip.head, tip.safe, tip.finalized, tuple(removed), tuple(added))
 
@@ -131,11 +151,13 @@ class ExecutionChain:
     ) -> ExecutionPayload:
         """Build a payload on `head`, and keep its results for `new_payload`.
 
-        Raises `EngineBehind` when the head is not known, `ComponentError` when its time is not after the head's.
+        Raises `EngineBehind` when the head is not known, `ComponentError` when its time is not after the head's,
+        `ConfigError` when the head's state is no longer kept.
         """
         parent = self.reader.header(head)
         if parent is None:
             raise EngineBehind(head)
+        self._check_state(parent)
         if attributes.timestamp <= parent.timestamp:
             raise ComponentError(
                 "embedded engine", "build_payload", -38003, "Invalid payload attributes: timestamp"
@@ -177,6 +199,21 @@ class ExecutionChain:
         root, accounts = self._warm
         return EelsState(self.store, parent.state_root, accounts if root == parent.state_root else None)
 
+    def _floor(self, finalized: ExecutionHeader) -> int:
+        """The number of the oldest block whose state is kept; it never falls, because pruning is not undone."""
+        if self._kept_states is None:
+            return self.reader.floor
+        return max(self.reader.floor, finalized.number - self._kept_states)
+
+    def _check_state(self, header: ExecutionHeader) -> None:
+        if not self.reader.has_state(header):
+            raise ConfigError(
+                f"the execution database in {self.store.folder} no longer has the state after block "
+                f"{header.number}, which the node's chain needs: it keeps the states from block "
+                f"{self.reader.floor} on\nrestore the whole data folder from one backup, or remove the folder "
+                f"{self.store.folder}, and the node builds it again"
+            )
+
     def _ancestors(self, parent: ExecutionHeader) -> AncestorHashes:
         return AncestorHashes(parent, self.reader.needed_header)
 
@@ -185,6 +222,7 @@ class ExecutionChain:
         self.store.write_block(
             BlockRecord(
                 hash=header.hash,
+                number=header.number,
                 header=encode_header(header),
                 body=encode_body(executed.transactions, executed.withdrawals),
                 receipts=encode_receipts(executed.receipts),
@@ -211,7 +249,9 @@ class ExecutionChain:
             raise Corrupt(f"block {new.hash.hex()} is canonical, but no ancestor of the head")
         return removed, added[::-1]
 
-    def _write_canonical(self, tip: Tip, removed: list[ExecutionHeader], added: list[ExecutionHeader]) -> None:
+    def _write_canonical(
+        self, tip: Tip, floor: int, removed: list[ExecutionHeader], added: list[ExecutionHeader]
+    ) -> None:
         places: list[tuple[bytes, bytes]] = []
         for header in added:
             transactions = self.reader.raw_transactions(header.hash)
@@ -223,6 +263,7 @@ class ExecutionChain:
                 head=tip.head.hash,
                 safe=tip.safe.hash,
                 finalized=tip.finalized.hash,
+                floor=floor,
                 removed_numbers=[header.number for header in removed],
                 added=[(header.number, header.hash) for header in added],
                 removed_transactions=[
@@ -239,6 +280,7 @@ def _write_genesis(store: ChainStore, payload: ExecutionPayload, execution_genes
     store.write_genesis(
         BlockRecord(
             hash=header.hash,
+            number=header.number,
             header=encode_header(header),
             body=encode_body((), ()),
             receipts=encode_receipts(()),

@@ -5,7 +5,8 @@ own hash never changes, so two reads can differ only in which blocks are canonic
 few database reads (below 0.1 ms); call the others in a worker thread.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 
 import attrs
@@ -32,7 +33,7 @@ from alysd.embedded.engine.values import (
     FoundLog,
     IncludedTransaction,
 )
-from alysd.errors import Corrupt
+from alysd.errors import Corrupt, Refused
 from alysd.types.execution import ExecutionHeader
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import Wei
@@ -51,12 +52,28 @@ class Tip:
     finalized: ExecutionHeader
 
 
+@attrs.frozen(str=False)
+class StatePruned(Refused):
+    """The state with this root is no longer kept. The text is geth's."""
+
+    root: bytes
+
+    def __str__(self) -> str:
+        # Source: go-ethereum 1.17 with --state.scheme hash, trie/errors.go and core/state.
+        root = self.root.hex()
+        return f"missing trie node {root} (path ) state 0x{root} is not available, not found"
+
+
 class Reader:
-    """Reads blocks, receipts and states. `ExecutionChain` replaces `tip` after each forkchoice."""
+    """Reads blocks, receipts and states. `ExecutionChain` replaces `tip` and `floor` after each forkchoice.
+
+    `floor` is the number of the oldest block whose state is kept.
+    """
 
     def __init__(self, store: ChainStore, chain_id: int) -> None:
         self._store = store
         self._chain_id = chain_id
+        self.floor = store.floor()
         self.tip = Tip(*(self._tip(name) for name in ("head", "safe", "final")))
         self._cached_block = lru_cache(_BLOCKS_CACHED)(self._load_block)
 
@@ -136,9 +153,34 @@ class Reader:
         first_log = sum(len(receipt.logs) for receipt in receipts[:index])
         return IncludedTransaction(block.header, index, block.transactions[index], receipts[index], first_log)
 
+    def has_state(self, header: ExecutionHeader) -> bool:
+        """Whether the state after a stored block is kept; cheap.
+
+        It is kept if the block is not below `floor` and, on another branch, if its branch leaves the canonical one
+        there or above.
+        """
+        while header.number >= self.floor:
+            if self.is_canonical(header):
+                return True
+            header = self.needed_header(header.parent_hash)
+        return False
+
+    @contextmanager
+    def state_of(self, header: ExecutionHeader) -> Generator[None]:
+        """Read the state after a stored block within this context. Raises `StatePruned` when it is not kept."""
+        if not self.has_state(header):
+            raise StatePruned(header.state_root)
+        try:
+            yield
+        except Corrupt:
+            if self.has_state(header):
+                raise
+            raise StatePruned(header.state_root) from None  # pruned while it was being read
+
     def account(self, header: ExecutionHeader, address: EvmAddress) -> AccountState:
-        """An account after a stored block; cheap."""
-        return read_account(self._store, header.state_root, address) or EMPTY_STATE
+        """An account after a stored block; cheap. Raises `StatePruned`, as `code` and `storage` do."""
+        with self.state_of(header):
+            return read_account(self._store, header.state_root, address) or EMPTY_STATE
 
     def code(self, header: ExecutionHeader, address: EvmAddress) -> bytes:
         """A contract's code after a stored block, empty for any other account; cheap."""
@@ -147,8 +189,9 @@ class Reader:
 
     def storage(self, header: ExecutionHeader, address: EvmAddress, slot: int) -> bytes:
         """A storage slot after a stored block, 32 bytes; cheap."""
-        root = self.account(header, address).storage_root
-        return read_slot(self._store, root, slot.to_bytes(32, "big")).to_bytes(32, "big")
+        with self.state_of(header):
+            root = self.account(header, address).storage_root
+            return read_slot(self._store, root, slot.to_bytes(32, "big")).to_bytes(32, "big")
 
     def next_base_fee(self, header: ExecutionHeader) -> Wei:
         """The base fee of the block's child, in wei per gas (EIP-1559); cheap."""

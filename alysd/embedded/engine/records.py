@@ -26,7 +26,7 @@ def encode_body(transactions: Sequence[bytes], withdrawals: Sequence[Withdrawal]
 
 def decode_body(data: bytes) -> tuple[tuple[bytes, ...], tuple[Withdrawal, ...]]:
     """Decode the body of a block into the transactions, still encoded, and the withdrawals."""
-    with _corrupt_if_malformed("body"):
+    with corrupt_if_malformed("body"):
         transactions, withdrawals = as_list(decode(data), 2)
         return (
             tuple(as_bytes(raw) for raw in as_list(transactions)),
@@ -44,7 +44,7 @@ def block_size(header: ExecutionHeader, transactions: Sequence[bytes], withdrawa
 
 def read_header(data: bytes) -> ExecutionHeader:
     """Decode a stored header."""
-    with _corrupt_if_malformed("header"):
+    with corrupt_if_malformed("header"):
         return decode_header(data)
 
 
@@ -55,20 +55,20 @@ def encode_receipts(receipts: Sequence[bytes]) -> bytes:
 
 def split_receipts(data: bytes) -> tuple[bytes, ...]:
     """The inverse of `encode_receipts`."""
-    with _corrupt_if_malformed("receipts"):
+    with corrupt_if_malformed("receipts"):
         return tuple(as_bytes(item) for item in as_list(decode(data)))
 
 
 def decode_gas_used(data: bytes) -> tuple[int, ...]:
     """Gas used by each transaction of a block."""
-    with _corrupt_if_malformed("receipts"):
+    with corrupt_if_malformed("receipts"):
         cumulative = [decode_integer(_fields(item)[1][1]) for item in as_list(decode(data))]
     return tuple(now - before for now, before in zip(cumulative, [0, *cumulative], strict=False))
 
 
 def decode_logs(data: bytes) -> tuple[tuple[EvmLog, ...], ...]:
     """The logs of each transaction of a block."""
-    with _corrupt_if_malformed("receipts"):
+    with corrupt_if_malformed("receipts"):
         return tuple(_logs(_fields(item)[1][3]) for item in as_list(decode(data)))
 
 
@@ -78,7 +78,7 @@ def decode_receipts(
     """The receipts of a block with these transactions."""
     receipts: list[ExecutionReceipt] = []
     before = 0
-    with _corrupt_if_malformed("receipts"):
+    with corrupt_if_malformed("receipts"):
         for item, transaction in zip(as_list(decode(data)), transactions, strict=True):
             kind, (status, cumulative_gas, bloom, logs) = _fields(item)
             cumulative = decode_integer(cumulative_gas)
@@ -139,7 +139,8 @@ def _withdrawal(data: bytes) -> Withdrawal:
 
 
 @contextmanager
-def _corrupt_if_malformed(what: str) -> Generator[None]:
+def corrupt_if_malformed(what: str) -> Generator[None]:
+    """Raise `Corrupt` when a stored record cannot be decoded; `what` names its content."""
     try:
         yield
     except (Malformed, ValueError) as error:

@@ -62,8 +62,11 @@ class StateChanges:
 def read_account(source: TrieSource, root: bytes, address: bytes) -> AccountState | None:
     """An account of the state with this root, or None."""
     record = get_from_trie(root, keccak256(address), source.node)
-    if record is None:
-        return None
+    return None if record is None else decode_account(record, address.hex())
+
+
+def decode_account(record: bytes, name: str) -> AccountState:
+    """The account that a leaf of the accounts' trie holds. Raises `Corrupt`, which says `name`."""
     try:
         nonce, balance, storage_root, code_hash = as_list(decode(record), 4)
         return AccountState(
@@ -73,7 +76,7 @@ def read_account(source: TrieSource, root: bytes, address: bytes) -> AccountStat
             as_bytes(code_hash, 32),
         )
     except Malformed as error:
-        raise Corrupt(f"account {address.hex()} cannot be decoded: {error}") from error
+        raise Corrupt(f"account {name} cannot be decoded: {error}") from error
 
 
 def read_slot(source: TrieSource, storage_root: bytes, key: bytes) -> int:

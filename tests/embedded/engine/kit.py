@@ -168,8 +168,8 @@ class Sandbox:
     discarded: list[tuple[SignedTransaction, str]] = attrs.Factory(list[tuple[SignedTransaction, str]])
 
     @classmethod
-    def open(cls, folder: Path, execution_genesis: dict[str, Any] | None = None) -> "Sandbox":
-        return cls(ExecutionChain.open(folder, execution_genesis or genesis()))
+    def open(cls, folder: Path, execution_genesis: dict[str, Any] | None = None, **options: Any) -> "Sandbox":
+        return cls(ExecutionChain.open(folder, execution_genesis or genesis(), **options))
 
     @property
     def head(self) -> ExecutionHeader:
@@ -237,6 +237,7 @@ def stored_block(number: int, nodes: int = 1, size: int = 100) -> BlockRecord:
     values = [f"{number} {index}".encode().ljust(size) for index in range(nodes)]
     return BlockRecord(
         hash=keccak256(b"block %d" % number),
+        number=number,
         header=b"header %d" % number,
         body=b"body",
         receipts=b"receipts",

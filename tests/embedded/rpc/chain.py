@@ -17,6 +17,7 @@ from eth_utils.crypto import keccak
 
 from alysd.api.http.server import listen, serve
 from alysd.embedded.engine.embedded_engine import EmbeddedEngine
+from alysd.embedded.engine.pruning import KEPT_STATES
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.app import eth_site
 from alysd.embedded.rpc.backend import RpcLimits
@@ -129,10 +130,11 @@ class EthChain:
 async def eth_chain(
     folder: Path,
     limits: RpcLimits = RpcLimits(),  # noqa: B008  frozen, shareable
+    kept_states: int | None = KEPT_STATES,
 ) -> AsyncGenerator[EthChain]:
     """Open an engine in `folder` and serve it."""
     pool = TransactionPool(CHAIN_ID)
-    engine = await EmbeddedEngine.open(folder, GENESIS, pool)
+    engine = await EmbeddedEngine.open(folder, GENESIS, pool, kept_states=kept_states)
     listeners = await listen("127.0.0.1", 0)
     try:
         async with trio.open_nursery() as nursery, httpx.AsyncClient(timeout=30) as client:

@@ -187,3 +187,29 @@ async def test_a_wrong_account_is_named(tmp_path: Path) -> None:
 async def test_the_node_has_no_accounts_of_its_own(tmp_path: Path) -> None:
     async with eth_chain(tmp_path) as chain:
         assert await chain.rpc("eth_accounts") == []
+
+
+async def test_a_pruned_state_is_refused_in_geths_words(tmp_path: Path) -> None:
+    """Tools recognise a node without history by these words; blocks and receipts of the same height are there."""
+    async with eth_chain(tmp_path, kept_states=2) as chain:
+        for _ in range(5):
+            head = await chain.mine()
+        await chain.engine.set_forkchoice(head, head, head)
+        root = (await chain.rpc("eth_getBlockByNumber", "0x2", False))["stateRoot"]
+        call = {"to": NOBODY, "data": "0x"}
+        for method, params in {
+            "eth_getBalance": (NOBODY, "0x2"),
+            "eth_getTransactionCount": (NOBODY, "0x2"),
+            "eth_getCode": (NOBODY, "0x2"),
+            "eth_getStorageAt": (NOBODY, "0x0", "0x2"),
+            "eth_call": (call, "0x2"),
+            "eth_estimateGas": (call, "0x2"),
+        }.items():
+            with pytest.raises(RpcFailure) as refused:
+                await chain.rpc(method, *params)
+            assert (refused.value.code, refused.value.message) == (
+                -32000,
+                f"missing trie node {root[2:]} (path ) state {root} is not available, not found",
+            ), method
+        assert await chain.rpc("eth_getBalance", NOBODY, "0x3") == "0x0"
+        assert await chain.rpc("eth_getBlockReceipts", "0x2") == []

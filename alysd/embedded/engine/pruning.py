@@ -1,0 +1,168 @@
+"""Pruning: deletes the trie nodes of old states, a bounded number per forkchoice.
+
+The nodes of all states are in two tables; a reader looks in both. The *young* table receives the nodes that blocks
+add, and a collection moves through these phases:
+
+    RESTING    all nodes are in the young table; the other one, the *old* table, is empty
+    WAITING    the tables have exchanged their roles: nodes of earlier blocks are in the old table
+    COPYING    the oldest kept state is copied from the old table to the young one
+    CLEARING   no kept state needs the old table: its nodes are deleted
+
+A state consists of nodes of its parent's state and of nodes that its block adds. COPYING begins when the oldest
+kept state is that of a block written after the exchange. The blocks above it were then written after the exchange
+too, so every node of their states is in the copied state or in the young table. A kept state is never incomplete
+for a reader, because the old table is cleared only after the copy is complete.
+
+Each step is a part of the transaction that writes a forkchoice. A crash at any point leaves the state before or
+after a step, and the next forkchoice continues from there.
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any
+
+import attrs
+import lmdb
+
+from alysd.embedded.engine.records import corrupt_if_malformed
+from alysd.embedded.engine.state_walk import state_nodes
+from alysd.embedded.engine.time_budget import TimeBudget
+from alysd.errors import Corrupt
+from alysd.wire.rlp import as_bytes, as_list, decode, decode_integer, encode, encode_integer
+
+KEPT_STATES = 128
+"""The number of states below the last final block that are kept, as many as geth keeps below its head."""
+
+
+class Phase(IntEnum):
+    """The phases of a collection, in their order."""
+
+    RESTING = 0
+    WAITING = 1
+    COPYING = 2
+    CLEARING = 3
+
+
+@attrs.frozen
+class PruningLimits:
+    """How often collections begin, and how much one step does.
+
+    A collection begins when the young table has twice the nodes of the last copied state, and at least
+    `least_nodes` (some 4 MB). A step copies `copies` nodes, or twice the nodes that blocks have added since the
+    last step if these are more, so that a collection ends under any load. It deletes eight times as many, which
+    costs less, since neighbours are deleted together. It ends after `seconds`, a fortieth of a slot of 2 s.
+    """
+
+    least_nodes: int = 16_384
+    copies: int = 256
+    seconds: float = 0.05
+
+
+@attrs.frozen
+class Collection:
+    """The progress of pruning, stored with each step.
+
+    `young` is the index of the young table. `first` is higher than the number of any block that was written before
+    the exchange. `root` is the state being copied, `cursor` the path of its last copied node, `copied`
+    the number of nodes copied so far, `live` the number of nodes in the state copied last.
+    """
+
+    phase: Phase = Phase.RESTING
+    young: int = 0
+    first: int = 0
+    root: bytes = b""
+    cursor: str = ""
+    copied: int = 0
+    live: int = 0
+
+    def encode(self) -> bytes:
+        """The record of the database."""
+        numbers = [encode_integer(value) for value in (self.phase, self.young, self.first, self.copied, self.live)]
+        return encode([*numbers, self.root, self.cursor.encode()])
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Collection":
+        """The inverse of `encode`. Raises `Corrupt`."""
+        with corrupt_if_malformed("progress of pruning"):
+            phase, young, first, copied, live, root, cursor = as_list(decode(data), 7)
+            return cls(
+                Phase(decode_integer(phase)),
+                int(young == b"\x01"),
+                decode_integer(first),
+                as_bytes(root),
+                as_bytes(cursor).decode("ascii"),
+                decode_integer(copied),
+                decode_integer(live),
+            )
+
+
+@attrs.frozen
+class Pruner:
+    """One step in an open write transaction. `tables` are the two tables of nodes."""
+
+    transaction: lmdb.Transaction
+    tables: Sequence[Any]
+    limits: PruningLimits
+
+    def step(self, now: Collection, *, floor: int, root: bytes, highest: int, added: int) -> Collection:
+        """Advance the collection and return its progress.
+
+        `floor` is the number of the block with the oldest kept state, `root` is that state. `highest` is the
+        highest number of any stored block, `added` the number of nodes added since the last step.
+        """
+        many = max(self.limits.copies, 2 * added)
+        match now.phase:
+            case Phase.RESTING:
+                nodes = self.transaction.stat(self.tables[now.young])["entries"]
+                if nodes < max(self.limits.least_nodes, 2 * now.live):
+                    return now
+                return Collection(Phase.WAITING, 1 - now.young, first=highest + 1, live=now.live)
+            case Phase.WAITING:
+                if floor < now.first:
+                    return now
+                return attrs.evolve(now, phase=Phase.COPYING, root=root)
+            case Phase.COPYING:
+                return self._copy(now, many)
+            case Phase.CLEARING:
+                return self._clear(now, 8 * many)
+
+    def _copy(self, now: Collection, many: int) -> Collection:
+        budget = TimeBudget(self.limits.seconds)
+        loaded: dict[bytes, bytes] = {}
+
+        def load(digest: bytes) -> bytes:
+            loaded[digest] = find_node(self.transaction, self.tables, digest)
+            return loaded[digest]
+
+        cursor, copied, complete = now.cursor, now.copied, False
+        for path, _ in state_nodes(now.root, load, now.cursor):
+            cursor, copied = path, copied + 1
+            if copied == now.copied + many or budget.left() <= 0:
+                break
+        else:
+            complete = True
+        for digest in sorted(loaded):  # in order, so that neighbouring keys share pages
+            self.transaction.put(digest, loaded[digest], db=self.tables[now.young], overwrite=False)
+        if complete:
+            return Collection(Phase.CLEARING, now.young, live=copied)
+        return attrs.evolve(now, cursor=cursor, copied=copied)
+
+    def _clear(self, now: Collection, many: int) -> Collection:
+        budget = TimeBudget(self.limits.seconds)
+        with self.transaction.cursor(self.tables[1 - now.young]) as cursor:
+            for _ in range(many):
+                if not cursor.first():
+                    return attrs.evolve(now, phase=Phase.RESTING)
+                cursor.delete()
+                if budget.left() <= 0:
+                    break
+        return now
+
+
+def find_node(transaction: lmdb.Transaction, tables: Sequence[Any], digest: bytes) -> bytes:
+    """A trie node from the table that has it; raises `Corrupt` when neither has."""
+    for table in tables:
+        found = transaction.get(digest, db=table)
+        if found is not None:
+            return bytes(found)
+    raise Corrupt(f"the execution database has no trie node {digest.hex()}")
