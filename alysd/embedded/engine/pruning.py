@@ -1,4 +1,4 @@
-"""Pruning: deletes the trie nodes of old states, a bounded number per forkchoice.
+"""Pruning: deletes the trie nodes that only pruned states have, a bounded number per forkchoice.
 
 The nodes of all states are in two tables; a reader looks in both. The *young* table receives the nodes that blocks
 add, and a collection moves through these phases:
