@@ -96,6 +96,14 @@ class Timing:
         """The time for which an offer is kept after its last request. Pools ask at least every minute."""
         return 900.0
 
+    @property
+    def work_renewed(self) -> float:
+        """The time for which a miner gets the same work although new blocks wait.
+
+        A pool restarts its workers for new work, which costs them some tenths of a second.
+        """
+        return 10.0
+
     # The execution client
 
     @property

@@ -88,6 +88,7 @@ def test_a_chain_of_two_seconds_has_these_values() -> None:
         "storage_write": 10.0,
         "mining_handler": 4.0,
         "offer_life": 900.0,
+        "work_renewed": 10.0,
         "execution": 12.0,
         "head_update": 2.0,
         "feed_piece": 0.3,

@@ -6,7 +6,7 @@ from typing import TypeVar
 import attrs
 import trio
 
-from alysd.actors.auxpow_offers import OfferBook, RememberedOffer
+from alysd.actors.auxpow_offers import OfferBook, RememberedOffer, worth_new_work
 from alysd.actors.auxpow_queue import WorkQueue
 from alysd.consensus.auxpow import aux_hash, check_auxpow, next_bits, proof_value, target_of
 from alysd.consensus.payload import miner_share
@@ -85,7 +85,10 @@ class AuxPowActor(Actor[MergedMining]):
 
     @handles(CreateWork)
     async def create_work(self, message: CreateWork) -> MiningOffer:
-        """Offer work on the current bundle. Raises `NotNow` while there is none."""
+        """Offer work on the current bundle, or the last offer while no news is worth restarting a pool's workers.
+
+        Raises `NotNow` while there is no bundle.
+        """
         bundle = await self._ask(GetBundle())
         tip = await self._ask(GetState(bundle.hashes[-1]))
         if tip is None:
@@ -96,19 +99,20 @@ class AuxPowActor(Actor[MergedMining]):
             fee_recipient=message.fee_recipient,
             bits=next_bits(tip.bits, bundle.end_slot - bundle.previous_end_slot, self._spec),
         )
-        offer = RememberedOffer(
-            aux_hash=work.aux_hash,
-            header=_header_without_proof(work, self._spec.chain_id),
-            bundle_length=len(bundle.hashes),
-            previous=tip.last_final,
-        )
-        self._memory.offers.add(offer, trio.current_time())
-        return MiningOffer(
+        offer = MiningOffer(
             work=work,
             target=target_of(work.bits),
             previous=tip.last_final,
             reward=gwei_to_sat_floor(miner_share(tip.unpaid_fees)),
         )
+        offers, now = self._memory.offers, trio.current_time()
+        current = offers.current(message.fee_recipient, now)
+        if current is None or worth_new_work(current, offer):
+            offers.show(offer, now)
+        else:
+            offer = current
+        offers.add(self._remembered(offer), now)
+        return offer
 
     @handles(SubmitWork)
     async def submit_work(self, message: SubmitWork) -> QueuedWork:
@@ -162,6 +166,14 @@ class AuxPowActor(Actor[MergedMining]):
             return None
         ancestry = {state.hash for state in await self._ask(GetAncestry(parent.hash))}
         return next((work for work in candidates if work.header.range_end in ancestry), None)
+
+    def _remembered(self, offer: MiningOffer) -> RememberedOffer:
+        return RememberedOffer(
+            aux_hash=offer.work.aux_hash,
+            header=_header_without_proof(offer.work, self._spec.chain_id),
+            bundle_length=len(offer.work.bundle.hashes),
+            previous=offer.previous,
+        )
 
     async def _ask(self, question: Ask[Chain, R]) -> R:
         return await self._chain.ask(question, seconds=self._timing.chain_lookup)

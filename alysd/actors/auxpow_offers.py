@@ -11,9 +11,11 @@ from math import ceil
 
 import attrs
 
+from alysd.messages.auxpow import MiningOffer
 from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress
+from alysd.types.units import Sat
 
 REGULARS = 64
 """The maximum number of regulars. A chain has a few pools; the regular with the oldest proof is removed first."""
@@ -27,6 +29,28 @@ They take about 15 MB, and the fastest flood that the RPC server can process nee
 
 CLEARED_AT_ONCE = 2
 """The maximum number of offers removed per new offer, so that no request waits while a flood is cleared."""
+
+MORE_BLOCKS = 10
+"""More new blocks than this are worth new work, even before `Timing.work_renewed`: the node has caught up."""
+
+MORE_REWARD = 0.1
+"""A reward that has grown by more than this share is worth new work, if it is `MORE_SATOSHI` at least."""
+
+MORE_SATOSHI = Sat(1_000)
+
+
+def worth_new_work(old: MiningOffer, new: MiningOffer) -> bool:
+    """Whether a miner who works on `old` should change to `new`: `old` is obsolete, or `new` pays clearly more.
+
+    Work is obsolete when the last final block has changed, or its newest block is not on the branch of the head.
+    """
+    before, after = old.work.bundle, new.work.bundle
+    place = len(before.hashes) - 1
+    if old.previous != new.previous or after.hashes[place : place + 1] != before.hashes[-1:]:
+        return True
+    more_reward = new.reward - old.reward
+    pays_more = more_reward >= MORE_SATOSHI and more_reward > old.reward * MORE_REWARD
+    return pays_more or after.end_height - before.end_height > MORE_BLOCKS
 
 
 @attrs.frozen
@@ -58,6 +82,8 @@ class OfferBook:
         self._offers_per_regular = ceil(timing.offer_life / timing.slot_seconds)  # one new offer per slot
         self._newcomers: _Room = OrderedDict()
         self._regulars: OrderedDict[EvmAddress, _Room] = OrderedDict()
+        self._renewed = timing.work_renewed
+        self._current: OrderedDict[EvmAddress, tuple[float, MiningOffer]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._newcomers) + sum(len(room) for room in self._regulars.values())
@@ -75,6 +101,20 @@ class OfferBook:
             expires, _offer = next(iter(room.values()))
             if len(room) > bound or expires <= now:
                 room.popitem(last=False)
+
+    def current(self, recipient: EvmAddress, now: float) -> MiningOffer | None:
+        """The newest offer to `recipient`, unless it is older than `Timing.work_renewed`."""
+        expires, offer = self._current.get(recipient, (now, None))
+        return offer if expires > now else None
+
+    def show(self, offer: MiningOffer, now: float) -> None:
+        """Record the newest offer to its recipient, for `current`."""
+        self._current[offer.work.fee_recipient] = (now + self._renewed, offer)
+        self._current.move_to_end(offer.work.fee_recipient)
+        for _ in range(CLEARED_AT_ONCE):
+            recipient, (expires, _offer) = next(iter(self._current.items()))
+            if expires <= now:
+                del self._current[recipient]
 
     def find(self, aux_hash: AuxHash, now: float) -> RememberedOffer | None:
         """The offer with this hash; None if it was never made, has expired or was removed."""

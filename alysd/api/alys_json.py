@@ -21,7 +21,11 @@ NOT_ON_CHAIN = -1
 
 
 def offer_json(offer: MiningOffer, chain_id: int) -> dict[str, Any]:
-    """The result of `createauxblock`, field by field as in Namecoin, where `_target` is little-endian too."""
+    """The result of `createauxblock`, field by field as in Namecoin, where `_target` is little-endian too.
+
+    Pool software that was written for other merge-mined coins (NOMP, p2pool) reads the same value as `target`.
+    """
+    target = offer.target.to_bytes(32, "little").hex()
     return {
         "hash": displayed(offer.work.aux_hash),
         "chainid": chain_id,
@@ -29,21 +33,25 @@ def offer_json(offer: MiningOffer, chain_id: int) -> dict[str, Any]:
         "coinbasevalue": offer.reward,
         "bits": f"{offer.work.bits:08x}",
         "height": offer.work.bundle.end_height,
-        "_target": offer.target.to_bytes(32, "little").hex(),
+        "_target": target,
+        "target": target,
     }
 
 
-def block_json(signed: SignedBlock, tip: Forkchoice, proof: Proof | None, *, canonical: bool) -> dict[str, Any]:
+def block_json(
+    signed: SignedBlock, tip: Forkchoice, proof: Proof | None, included: Proof | None, *, canonical: bool
+) -> dict[str, Any]:
     """A block, and how it stands against `tip`; `canonical` says that it is on the branch of the head.
 
-    `proof` is the block there whose proof of work covers it, if there is one.
+    `proof` is the proof of work on that branch that covers the block, if there is one. `included` is the proof
+    that the block includes, if it includes one and is on that branch.
     """
     block, payload = signed.block, signed.block.payload
     return {
         "hash": displayed(signed.hash),
         "confirmations": tip.head.height - block.height + 1 if canonical else NOT_ON_CHAIN,
         "final": canonical and block.height <= tip.finalized.height,
-        "finalizedby": None if proof is None else {"hash": displayed(proof.block), "height": proof.height},
+        "finalizedby": None if proof is None else _proof_json(proof),
         "height": block.height,
         "slot": block.slot,
         "time": payload.timestamp,
@@ -56,8 +64,14 @@ def block_json(signed: SignedBlock, tip: Forkchoice, proof: Proof | None, *, can
             {"address": checksum_address(minted.address), "gwei": minted.amount} for minted in payload.withdrawals
         ],
         "approvals": signed.approvals.count,
+        "auxhash": None if included is None else displayed(included.aux_hash),
         "auxpow": None if block.auxpow_header is None else _header_json(block.auxpow_header),
     }
+
+
+def _proof_json(proof: Proof) -> dict[str, Any]:
+    """The block that includes a proof, and the hash of the work that it proves."""
+    return {"hash": displayed(proof.block), "height": proof.height, "auxhash": displayed(proof.aux_hash)}
 
 
 def queued_json(work: QueuedWork) -> dict[str, Any]:

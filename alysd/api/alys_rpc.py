@@ -1,6 +1,6 @@
 """The JSON-RPC of Alys: merged mining in Namecoin's form, and the chain's blocks (docs/json-rpc.md)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import trio
@@ -22,9 +22,10 @@ from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress
-from alysd.types.tables import Table
+from alysd.types.tables import Entry, Table
 from alysd.types.units import Height
 from alysd.wire.auxpow import MAX_AUXPOW_BYTES, decode_auxpow
+from alysd.wire.block_ssz import encode_block
 from alysd.wire.hex import from_displayed, from_hex
 
 CODES: Mapping[type[Exception], int] = {
@@ -37,6 +38,7 @@ IN_PLACE = 8192
 """Largest proof in bytes that is decoded without a thread: a usual one has 1 to 2 KB and takes 0.1 ms."""
 
 _MAX_HEIGHT = 2**63
+_MAX_VERBOSITY = 3
 
 
 class AlysRpc:
@@ -70,6 +72,7 @@ class AlysRpc:
             "getheadblock": Method(self.get_head_block),
             "getblockbyheight": Method(self.get_block_by_height, 1),
             "getblockbyhash": Method(self.get_block_by_hash, 1),
+            "getblock": Method(self.get_block, 2),
         }
 
     async def create_aux_block(self, params: Params) -> Any:
@@ -83,7 +86,12 @@ class AlysRpc:
         return True
 
     async def get_aux_block(self, params: Params) -> Any:
-        """Without parameters, offer work to the configured miner; with two, take a proof; as in Namecoin."""
+        """Without parameters, offer work to the configured miner; with two, take a proof; as in Namecoin.
+
+        With one, an address, offer work to it, as `createauxblock` does.
+        """
+        if len(params.values) == 1:
+            return await self.create_aux_block(params)
         if params.values:
             return await self.submit_aux_block(params)
         if self._miner is None:
@@ -125,17 +133,43 @@ class AlysRpc:
             raise RpcError(RpcCode.BLOCK_NOT_FOUND, f"block not found: there is none of height {height}")
         return await self._shown(signed, await self._tip(), canonical=True)
 
+    async def get_block(self, params: Params) -> Any:
+        """A block by its hash, or the block that includes the proof for a work's hash.
+
+        Pools ask with the hash of the work, which is the block's hash on other merge-mined chains. The second
+        parameter is Bitcoin's verbosity: with 0 or false the result is the encoded block in hex.
+        """
+        wanted, verbosity = params.required(0, _hash), params.optional(1, _verbosity, 1)
+        signed = await self._storage.ask(GetBlockByHash(BlockHash(wanted)), seconds=self._timing.rpc_ask)
+        if signed is None:
+            (work,) = await self._entries(Table.WORKS, (wanted,), await self._tip())
+            if work is None:
+                raise RpcError(
+                    RpcCode.BLOCK_NOT_FOUND, "no block has this hash, or includes a proof for this work"
+                )
+            signed = await self._by_hash(work.block)
+        if not verbosity:
+            return (await trio.to_thread.run_sync(encode_block, signed)).hex()
+        return await self._on_its_branch(signed)
+
     async def get_block_by_hash(self, params: Params) -> Any:
         """A block on any branch."""
-        signed = await self._by_hash(BlockHash(params.required(0, _hash)))
+        return await self._on_its_branch(await self._by_hash(BlockHash(params.required(0, _hash))))
+
+    async def _on_its_branch(self, signed: SignedBlock) -> Any:
         there = await self._storage.ask(GetBlockByHeight(signed.block.height), seconds=self._timing.rpc_ask)
         canonical = there is not None and there.hash == signed.hash
         return await self._shown(signed, await self._tip(), canonical=canonical)
 
     async def _shown(self, signed: SignedBlock, tip: Forkchoice, *, canonical: bool) -> Any:
-        proofs = GetEntries(Table.PROOFS, (signed.hash,), at=tip.head.hash)
-        (proof,) = await self._chain.ask(proofs, seconds=self._timing.rpc_ask)
-        return block_json(signed, tip, proof, canonical=canonical)
+        header = signed.block.auxpow_header
+        keys = (signed.hash,) if header is None else (signed.hash, header.range_end)
+        proof, *rest = await self._entries(Table.PROOFS, keys, tip)
+        included = rest[0] if rest and canonical else None
+        return block_json(signed, tip, proof, included, canonical=canonical)
+
+    async def _entries(self, table: Table, keys: tuple[bytes, ...], tip: Forkchoice) -> Sequence[Entry | None]:
+        return await self._chain.ask(GetEntries(table, keys, at=tip.head.hash), seconds=self._timing.rpc_ask)
 
     async def _offer(self, recipient: EvmAddress) -> Any:
         offer = await self._auxpow.ask(CreateWork(recipient), seconds=self._timing.rpc_ask)
@@ -171,6 +205,13 @@ def _auxpow_bytes(value: Any) -> bytes:
     if len(digits) > 2 * MAX_AUXPOW_BYTES:
         raise Malformed(f"a proof of work takes at most {MAX_AUXPOW_BYTES} bytes, found {len(digits) // 2}")
     return from_hex(digits)
+
+
+def _verbosity(value: Any) -> int:
+    """0 to 3, or a boolean, as in `getblock` of Bitcoin Core."""
+    if not isinstance(value, int) or not 0 <= value <= _MAX_VERBOSITY:
+        raise Malformed("the verbosity is 0, 1, 2, 3, true or false")
+    return value
 
 
 def _height(value: Any) -> Height:

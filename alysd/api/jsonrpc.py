@@ -228,11 +228,13 @@ def _read(item: Any) -> _Request:
     if not isinstance(identity, str | int | None):
         raise RpcError(INVALID_REQUEST, "id must be a string, an integer or null")
     params = request.get("params")
-    if not isinstance(params, list | None):
+    if not isinstance(params, list | None) and params != {}:
         raise RpcError(INVALID_REQUEST, "params must be an array")
     second = version == "2.0"
-    given = tuple(cast("list[Any]", params or ()))
-    return _Request(method, given, identity, 2 if second else 1, not second or "id" in request)
+    given = list(cast("list[Any]", params or ()))
+    while given and given[-1] is None:
+        given.pop()  # an optional parameter that is left out: some clients write null for it
+    return _Request(method, tuple(given), identity, 2 if second else 1, not second or "id" in request)
 
 
 def _success(identity: Any, version: int, result: Any) -> dict[str, Any]:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from alysd.integrations.json_rpc_client import Credentials
     from alysd.types.hashes import EvmAddress
 
+MAX_DIGITS = 9
+"""Of the number of blocks: more than all Bitcoin blocks that will ever be."""
+
 STOPPED_BY_USER = 130
 """The exit code after Ctrl-C, SIGTERM or SIGHUP: 128 + SIGINT, as in shells."""
 
@@ -98,10 +101,9 @@ async def _mine(args: argparse.Namespace) -> int:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+    if not text.isascii() or not text.isdigit() or len(text) > MAX_DIGITS or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number of blocks: use a whole number from 1")
+    return int(text)
 
 
 def _evm_address(text: str) -> "EvmAddress":

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from alysd.consensus.aura import halted, slot_start
-from alysd.consensus.auxpow import check_header, covered
+from alysd.consensus.auxpow import aux_hash, check_header, covered
 from alysd.consensus.federation import Verifier, check_approvals
 from alysd.consensus.payload import check_payload, check_withdrawals
 from alysd.consensus.violations import (
@@ -88,7 +88,7 @@ def apply_block(
         # The genesis block's slot 0 is decades before block 1, so the first distance is counted from block 1.
         final_slot = parent.last_final_slot if parent.height else block.slot
         unpaid = parent.unpaid_fees + priority_fees
-        changes: tuple[EntryChange, ...] = ()
+        changes = tuple[EntryChange, ...]()
     else:
         final = covered(header, ancestry)
         bits, last_final, final_height, final_slot = (
@@ -99,8 +99,12 @@ def apply_block(
         )
         # This block mints the unpaid fees. The fees of its own transactions begin the next sum.
         unpaid = priority_fees
-        proof = Proof(signed.hash, block.height)
-        changes = tuple(EntryChange(Table.PROOFS, block_hash, proof) for block_hash in final.hashes)
+        work = aux_hash(final.hashes, header.fee_recipient)
+        proof = Proof(signed.hash, block.height, work)
+        changes = (
+            *(EntryChange(Table.PROOFS, block_hash, proof) for block_hash in final.hashes),
+            EntryChange(Table.WORKS, work, proof),
+        )
     if unpaid > MAX_WEI:
         raise FeesAboveSupply(Wei(unpaid))
     state = ChainState(

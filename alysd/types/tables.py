@@ -9,16 +9,17 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from alysd.types.hashes import BlockHash
+from alysd.types.hashes import AuxHash, BlockHash
 from alysd.types.units import Height
 
 
 @attrs.frozen
 class Proof:
-    """The location of a proof of work that made blocks final: the block that includes it."""
+    """A proof of work that made blocks final: the block that includes it, and the hash of the proven work."""
 
     block: BlockHash
     height: Height
+    aux_hash: AuxHash
 
 
 Entry = Proof
@@ -29,7 +30,10 @@ class Table(Enum):
     """The names of the tables. `SHAPES` has the types of their keys and values."""
 
     PROOFS = "proofs"
-    """Maps the hash of a final block to the block with the proof of work that covers it."""
+    """Maps the hash of a final block to the proof of work that covers it."""
+
+    WORKS = "works"
+    """Maps the hash of work, as it was offered to a miner, to its proof. Every included proof has an entry."""
 
 
 class Shape(NamedTuple):
@@ -39,7 +43,7 @@ class Shape(NamedTuple):
     value: type[Any]
 
 
-SHAPES: Mapping[Table, Shape] = {Table.PROOFS: Shape(BlockHash, Proof)}
+SHAPES: Mapping[Table, Shape] = {Table.PROOFS: Shape(BlockHash, Proof), Table.WORKS: Shape(AuxHash, Proof)}
 
 
 @attrs.frozen

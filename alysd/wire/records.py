@@ -14,12 +14,18 @@ from typing import Any, Generic, TypeVar, get_type_hints
 import attrs
 
 from alysd.errors import RESTORE_DATABASE, Corrupt
-from alysd.types.hashes import BitcoinHash, BlockHash, EvmAddress, PayloadHash
+from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, EvmAddress, PayloadHash
 from alysd.types.units import Gwei, Height, Sat, Slot, Wei
 
 T = TypeVar("T")
 
-BYTES: Mapping[object, int] = {BlockHash: 32, PayloadHash: 32, BitcoinHash: 32, EvmAddress: 20}
+BYTES: Mapping[object, int] = {
+    BlockHash: 32,
+    PayloadHash: 32,
+    AuxHash: 32,
+    BitcoinHash: 32,
+    EvmAddress: 20,
+}
 """The byte string types that a field may have, with their widths in bytes."""
 
 INTEGERS: Mapping[object, int] = {int: 8, Height: 8, Slot: 8, Sat: 8, Gwei: 8, Wei: 32}

@@ -21,7 +21,7 @@ from alysd.resources import NodeResources, open_resources
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import ChainState, ExecutedBlock
-from alysd.types.hashes import BlockHash, sha256
+from alysd.types.hashes import AuxHash, BlockHash, sha256
 from alysd.types.tables import EntryChange, Proof, Table
 from alysd.types.units import Height, Slot, Wei
 from alysd.types.verdict import Valid
@@ -121,7 +121,8 @@ def store_blocks(folder: Path, entries: int) -> float:
         for number, size in enumerate(batches):
             final = parent if size == CHANGES_AT_ONCE or number % 10 == 0 else None
             changes = tuple(
-                EntryChange(Table.PROOFS, next(keys), Proof(parent.hash, parent.height)) for _ in range(size)
+                EntryChange(Table.PROOFS, next(keys), Proof(parent.hash, parent.height, AuxHash(bytes(32))))
+                for _ in range(size)
             )
             executed = _block(hand, parent, changes, final)
             begun = time.perf_counter()

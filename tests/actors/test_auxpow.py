@@ -46,6 +46,24 @@ async def test_an_offer_covers_all_that_waits_and_names_its_price(autojump_clock
     assert offer.reward == 6  # 80 % of 75 gwei are 60 gwei, 6 sat
 
 
+async def test_work_stays_the_same_until_there_is_news(autojump_clock: object) -> None:
+    """A pool restarts its workers for every change: for every new block would be every two seconds."""
+    world = MiningWorld()
+    world.blocks_in(1, 2)
+    async with world.running():
+        first = await world.auxpow.ask(CreateWork(MINER))
+        world.block(3)
+        assert await world.auxpow.ask(CreateWork(MINER)) == first
+        assert (await world.auxpow.ask(CreateWork(OTHER))).work.bundle.end_height == 3
+        await trio.sleep(world.timing.work_renewed)
+        second = await world.auxpow.ask(CreateWork(MINER))
+        assert second.work.bundle.end_height == 3
+        queued = await world.auxpow.ask(solved(first))  # still known, and still good
+        world.block(4, header=queued.header)
+        third = await world.auxpow.ask(CreateWork(MINER))
+        assert third.previous == first.work.bundle.hashes[-1]
+
+
 async def test_there_is_no_work_while_nothing_waits(autojump_clock: object) -> None:
     world = MiningWorld()
     async with world.running():

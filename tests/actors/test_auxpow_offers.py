@@ -1,11 +1,16 @@
 """The book of offers: what a flood of requests can and cannot make it forget."""
 
-from alysd.actors.auxpow_offers import OfferBook, RememberedOffer
+import attrs
+import pytest
+
+from alysd.actors.auxpow_offers import MORE_BLOCKS, MORE_SATOSHI, OfferBook, RememberedOffer, worth_new_work
+from alysd.messages.auxpow import MiningOffer
 from alysd.testing.blocks import CHAIN_ID, MINER, digest
 from alysd.testing.chain import EASY_BITS
 from alysd.timing import Timing
-from alysd.types.auxpow import AuxPowHeader
+from alysd.types.auxpow import AuxPowHeader, AuxWork, Bundle
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress
+from alysd.types.units import Height, Sat, Slot
 
 TIMING = Timing(180)
 """With slots so long, 5 offers of a regular are remembered."""
@@ -103,3 +108,62 @@ def test_an_offer_made_before_its_miner_was_proven_stays_known() -> None:
     book.add(early, now=0.0)
     book.proven(MINER)
     assert book.find(early.aux_hash, now=1.0) == early
+
+
+def shown(blocks: int, reward: int = 0, recipient: EvmAddress = MINER, branch: str = "a") -> MiningOffer:
+    """An offer of work on so many blocks after `FINAL`; the second half of them is on `branch`."""
+    hashes = tuple(BlockHash(digest(n, "a" if n < 5 else branch)) for n in range(blocks))
+    bundle = Bundle(hashes, Height(blocks), Slot(blocks), Slot(0))
+    work = AuxWork(AuxHash(digest("work", blocks, branch)), bundle, recipient, EASY_BITS)
+    return MiningOffer(work, 1, FINAL, Sat(reward))
+
+
+OLD = shown(6, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("new", "worth"),
+    [
+        (OLD, False),
+        (shown(7, 10_100), False),
+        (shown(6 + MORE_BLOCKS, 11_000), False),
+        (shown(7 + MORE_BLOCKS, 10_000), True),
+        (shown(7, 11_001), True),
+        (shown(6, 10_000, branch="b"), True),
+        (shown(7, 10_000, branch="b"), True),
+        (shown(5, 10_000), True),
+        (attrs.evolve(OLD, previous=BlockHash(digest("other"))), True),
+    ],
+    ids=[
+        "same",
+        "a block",
+        "ten blocks",
+        "eleven blocks",
+        "more fees",
+        "branch",
+        "higher branch",
+        "shorter",
+        "final",
+    ],
+)
+def test_what_is_worth_new_work(new: MiningOffer, worth: bool) -> None:
+    """Pools would restart their workers for every block, or go on with work that no block can include."""
+    assert worth_new_work(OLD, new) is worth
+
+
+def test_small_rewards_are_no_news() -> None:
+    """The first fees of a range are more than ten percent of nothing."""
+    assert not worth_new_work(shown(1, 0), shown(2, MORE_SATOSHI - 1))
+    assert worth_new_work(shown(1, 0), shown(2, MORE_SATOSHI))
+
+
+def test_a_recipients_newest_offer_is_shown_for_ten_seconds() -> None:
+    """Neither for ever, nor to another recipient; and a flood of addresses leaves nothing behind."""
+    book = small_book()
+    book.show(OLD, now=0.0)
+    assert book.current(MINER, now=TIMING.work_renewed - 0.1) == OLD
+    assert book.current(MINER, now=TIMING.work_renewed) is None
+    assert book.current(stranger(1), now=0.0) is None
+    for number in range(1000):
+        book.show(shown(1, recipient=stranger(number)), now=number * 0.1)
+    assert sum(book.current(stranger(number), now=0.0) is not None for number in range(1000)) <= 101

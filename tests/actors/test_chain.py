@@ -9,6 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from alysd.actors.chain import ChainActor
+from alysd.consensus.auxpow import aux_hash
 from alysd.consensus.fork_choice import Tree
 from alysd.consensus.validity import apply_block
 from alysd.consensus.violations import UnknownParent
@@ -18,12 +19,12 @@ from alysd.messages.events import HeadMoved
 from alysd.messages.storage import CommitBlock, GetFinalEntries, LoadChain, Storage
 from alysd.node import REFUSALS
 from alysd.nurseries import HandlerCrashed, Immediate, actor
-from alysd.testing.blocks import FIRST_SLOT, approve, genesis, make_block, make_header, make_spec
+from alysd.testing.blocks import FIRST_SLOT, MINER, approve, genesis, make_block, make_header, make_spec
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.stand_in import RecordedAddress, StandIn
 from alysd.timing import Timing
 from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, StoredBlock, StoredChain
-from alysd.types.hashes import BlockHash
+from alysd.types.hashes import AuxHash, BlockHash
 from alysd.types.tables import Proof, Table
 from alysd.types.units import Slot, Wei
 
@@ -102,7 +103,7 @@ async def test_it_answers_for_blocks_that_are_final_or_above(autojump_clock: Moc
 async def test_entries_are_read_at_a_block_final_or_not(autojump_clock: MockClock) -> None:
     """A rule that reads at its parent's state must not see what another branch, or a later block, wrote."""
     world = ChainOnTheHarness()
-    on_disk = Proof(BlockHash(b"\x07" * 32), GENESIS.height)
+    on_disk = Proof(BlockHash(b"\x07" * 32), GENESIS.height, AuxHash(bytes(32)))
     world.storage.on(GetFinalEntries).computes(
         lambda message: tuple(on_disk if key == NOBODYS else None for key in message.keys)
     )
@@ -111,9 +112,11 @@ async def test_entries_are_read_at_a_block_final_or_not(autojump_clock: MockCloc
         second = (await world.grow(2)).state
         proof = (await world.grow(3, covers=1)).state
         by_hash = (first.hash, second.hash, NOBODYS)
-        expected = Proof(proof.hash, proof.height)
+        expected = Proof(proof.hash, proof.height, aux_hash([first.hash], MINER))
         at_head = GetEntries(Table.PROOFS, by_hash, at=proof.hash)
         assert await world.chain.ask(at_head) == (expected, None, on_disk)
+        by_work = GetEntries(Table.WORKS, (expected.aux_hash, NOBODYS), at=proof.hash)
+        assert await world.chain.ask(by_work) == (expected, on_disk)
         # At the final block itself its own proof is not there yet, nor in a block before the proof.
         for block in (first, second):
             assert await world.chain.ask(attrs.evolve(at_head, at=block.hash)) == (None, None, on_disk)

@@ -81,3 +81,14 @@ async def test_a_cookie_file_counts_for_more_than_the_url(tmp_path: Path) -> Non
 def test_a_scheme_other_than_http_is_refused() -> None:
     with pytest.raises(UserError, match="http:// or https://"):
         bitcoin_access("ftp://127.0.0.1", None)
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "1.5", "x", "9" * 5000, "٣"])
+def test_a_wrong_number_of_blocks_is_explained(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The message named a function of the source."""
+    with pytest.raises(SystemExit) as caught:
+        main(["mine", f"--blocks={number}"])
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert "is not a number of blocks: use a whole number from 1" in said
+    assert len(said) < 1500

@@ -11,7 +11,7 @@ from alysd.consensus.fork_choice import Tree, UnfinalChanges, best, preference
 from alysd.consensus.violations import UnknownParent
 from alysd.testing.blocks import digest, genesis, make_spec
 from alysd.types.chain import ChainState, Forkchoice, ForkChoiceChange
-from alysd.types.hashes import BlockHash
+from alysd.types.hashes import AuxHash, BlockHash
 from alysd.types.tables import EntryChange, Proof, Table
 from alysd.types.units import Height, Slot
 
@@ -275,7 +275,7 @@ KEY = b"\x07" * 32
 
 
 def write(height: int) -> EntryChange:
-    return EntryChange(Table.PROOFS, KEY, Proof(ONE, Height(height)))
+    return EntryChange(Table.PROOFS, KEY, Proof(ONE, Height(height), AuxHash(bytes(32))))
 
 
 def test_the_newest_change_of_the_branch_is_found() -> None:

@@ -14,13 +14,16 @@ from alysd.consensus.fork_choice import Tree
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.types.chain import ChainState, ExecutedBlock
-from alysd.types.hashes import BlockHash, sha256
+from alysd.types.hashes import AuxHash, BlockHash, sha256
 from alysd.types.tables import Entry, EntryChange, Proof, Table
 from alysd.types.units import Height, Slot
 
 HAND = ChainHand.of(chain_spec())
 KEYS = tuple(bytes([number]) * 32 for number in range(4))
 MODEL = dict[bytes, Entry]
+
+
+WORK = AuxHash(bytes(32))
 
 
 @attrs.define
@@ -99,7 +102,7 @@ CHANGES = st.lists(
         EntryChange,
         st.just(Table.PROOFS),
         st.sampled_from(KEYS),
-        st.none() | st.builds(Proof, st.just(HAND.genesis.hash), st.integers(0, 9).map(Height)),
+        st.none() | st.builds(Proof, st.just(HAND.genesis.hash), st.integers(0, 9).map(Height), st.just(WORK)),
     ),
     max_size=3,
 )
@@ -128,7 +131,7 @@ def test_every_read_is_what_the_branch_makes_it(
             executed = node.block(alive[-1 - back % len(alive)], final, changes)
             if accident == "fail":
                 # The last change cannot be written: nothing of the block may be.
-                broken = EntryChange(Table.PROOFS, KEYS[0], Proof(BlockHash(b""), Height(0)))
+                broken = EntryChange(Table.PROOFS, KEYS[0], Proof(BlockHash(b""), Height(0), WORK))
                 failing = attrs.evolve(executed, changes=(*changes, broken))
                 placement = node.tree.place(executed.state)
                 with pytest.raises(ValueError, match="the field must have 32 bytes"):
@@ -145,8 +148,8 @@ def test_changes_of_a_branch_that_is_abandoned_are_gone_from_disk_and_memory(tmp
     """A node would keep what no block can ever read."""
     node = Node(tmp_path / "chain")
     with closing(node.store):
-        here = EntryChange(Table.PROOFS, KEYS[0], Proof(HAND.genesis.hash, Height(1)))
-        there = EntryChange(Table.PROOFS, KEYS[0], Proof(HAND.genesis.hash, Height(2)))
+        here = EntryChange(Table.PROOFS, KEYS[0], Proof(HAND.genesis.hash, Height(1), WORK))
+        there = EntryChange(Table.PROOFS, KEYS[0], Proof(HAND.genesis.hash, Height(2), WORK))
         one = node.block(HAND.genesis_state, None, [here])
         node.adopt(one, crash=False)
         node.adopt(node.block(HAND.genesis_state, None, [there]), crash=False)

@@ -13,7 +13,7 @@ from alysd.integrations.lmdb_store import LmdbStore
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ExecutedBlock
-from alysd.types.hashes import BlockHash
+from alysd.types.hashes import AuxHash, BlockHash
 from alysd.types.tables import EntryChange, Proof, Table
 from alysd.types.units import Height
 from alysd.wire.records import seal
@@ -145,7 +145,10 @@ def raw(folder: Path, table: str, key: bytes, value: bytes | None) -> bytes:
 def proven(folder: Path) -> SignedBlock:
     """A database of the genesis block and one on it, which is final and has made two entries; closed."""
     signed, state = child(HAND.genesis_state, 5)
-    changes = tuple(EntryChange(Table.PROOFS, bytes([n]) * 32, Proof(signed.hash, Height(n))) for n in (1, 2))
+    changes = tuple(
+        EntryChange(Table.PROOFS, bytes([n]) * 32, Proof(signed.hash, Height(n), AuxHash(bytes(32))))
+        for n in (1, 2)
+    )
     with closing(LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)) as store:
         store.commit_block(ExecutedBlock(signed, state, changes), placement(state, state, final=state))
     return signed
@@ -227,7 +230,7 @@ def test_entries_become_readable_when_their_block_is_final_and_only_then(store: 
     one, state_one = child(HAND.genesis_state, 5)
     two, state_two = child(state_one, 6)
     other, state_other = child(HAND.genesis_state, 7)
-    here, there = Proof(one.hash, Height(1)), Proof(other.hash, Height(1))
+    here, there = Proof(one.hash, Height(1), AuxHash(bytes(32))), Proof(other.hash, Height(1), AuxHash(bytes(32)))
     write = (EntryChange(Table.PROOFS, key, here), EntryChange(Table.PROOFS, gone, here))
     store.commit_block(ExecutedBlock(one, state_one, write), placement(state_one, state_one))
     wrong = (EntryChange(Table.PROOFS, key, there),)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from alysd.errors import Corrupt
 from alysd.types.block import Withdrawal
 from alysd.types.chain import ChainState
-from alysd.types.hashes import BlockHash, EvmAddress, PayloadHash
+from alysd.types.hashes import AuxHash, BlockHash, EvmAddress, PayloadHash
 from alysd.types.tables import SHAPES, Proof, Table
 from alysd.types.units import Gwei, Height, Slot, Wei
 from alysd.wire.records import BYTES, record_codec, seal, unseal
@@ -53,37 +53,40 @@ def test_a_record_within_a_record_reads_back(
     index: int, validator: int, address: bytes, amount: int, block: bytes, height: int
 ) -> None:
     value = Nested(
-        Withdrawal(index, validator, EvmAddress(address), Gwei(amount)), Proof(BlockHash(block), Height(height))
+        Withdrawal(index, validator, EvmAddress(address), Gwei(amount)),
+        Proof(BlockHash(block), Height(height), AuxHash(block)),
     )
     codec = record_codec(Nested)
-    assert codec.width == 8 + 8 + 20 + 8 + 32 + 8
+    assert codec.width == 8 + 8 + 20 + 8 + 32 + 8 + 32
     assert codec.decode(codec.encode(value)) == value
 
 
 def test_fields_stand_in_order_and_big_endian() -> None:
     """Another layout would need another format of the database."""
-    data = record_codec(Proof).encode(Proof(BlockHash(bytes(range(32))), Height(258)))
-    assert data == bytes(range(32)) + bytes([0, 0, 0, 0, 0, 0, 1, 2])
+    data = record_codec(Proof).encode(Proof(BlockHash(bytes(range(32))), Height(258), AuxHash(bytes(32))))
+    assert data == bytes(range(32)) + bytes([0, 0, 0, 0, 0, 0, 1, 2]) + bytes(32)
 
 
 def test_a_layout_names_every_field() -> None:
     """The database's format is made of it: two layouts of one name would be read as each other."""
-    assert record_codec(Proof).layout == "Proof(block bytes32, height uint64)"
-    assert record_codec(Nested).layout.endswith("amount uint64), proof Proof(block bytes32, height uint64))")
+    assert record_codec(Proof).layout == "Proof(block bytes32, height uint64, aux_hash bytes32)"
+    assert record_codec(Nested).layout.endswith(
+        "amount uint64), proof Proof(block bytes32, height uint64, aux_hash bytes32))"
+    )
 
 
 def test_what_does_not_fit_is_not_written() -> None:
     codec = record_codec(Proof)
     with pytest.raises(ValueError, match="the field must have 32 bytes, found 31"):
-        codec.encode(Proof(BlockHash(bytes(31)), Height(0)))
+        codec.encode(Proof(BlockHash(bytes(31)), Height(0), AuxHash(bytes(32))))
     for height in (-1, 2**64):
         with pytest.raises(OverflowError):
-            codec.encode(Proof(BlockHash(bytes(32)), Height(height)))
+            codec.encode(Proof(BlockHash(bytes(32)), Height(height), AuxHash(bytes(32))))
 
 
-@pytest.mark.parametrize("length", [0, 39, 41])
+@pytest.mark.parametrize("length", [0, 71, 73])
 def test_a_record_of_another_width_is_corrupt(length: int) -> None:
-    with pytest.raises(Corrupt, match=f"a record of Proof must have 40 bytes, found {length}"):
+    with pytest.raises(Corrupt, match=f"a record of Proof must have 72 bytes, found {length}"):
         record_codec(Proof).decode(bytes(length))
 
 

@@ -29,6 +29,7 @@ from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice, StoredBlock
 from alysd.types.hashes import AuxHash, BlsSignature
+from alysd.types.tables import Table
 from alysd.types.units import Slot, Wei
 from alysd.workflows.block_import import BlockImportWorkflow
 
@@ -173,7 +174,9 @@ async def test_a_block_with_a_proof_is_judged_by_its_ancestry_and_makes_it_final
     assert forkchoice.head.hash == proof.hash
     assert forkchoice.finalized == blocks[1]
     adopted = [message.executed for message in world.chain.received if isinstance(message, AdoptBlock)]
-    assert [change.key for change in adopted[-1].changes] == [state.hash for state in blocks[:2]]
+    proofs = [change.key for change in adopted[-1].changes if change.table is Table.PROOFS]
+    assert proofs == [state.hash for state in blocks[:2]]
+    assert [change.table for change in adopted[-1].changes] == [Table.PROOFS, Table.PROOFS, Table.WORKS]
 
 
 async def test_a_proof_for_other_work_is_refused(autojump_clock: MockClock, no_threads: None) -> None:
