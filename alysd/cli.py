@@ -9,7 +9,7 @@ import io
 import os
 import select
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from alysd import __version__
@@ -67,7 +67,7 @@ def program() -> NoReturn:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit status: its own, that of `errors.HANDLING` for an error, 130 for Ctrl-C.
+    """Run the command that `arguments` name, and return its exit status.
 
     Raises `SystemExit` after --help, and for a command line that is not understood.
     """
@@ -75,11 +75,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = next((word for word in words if word in COMMANDS), None)
     module = importlib.import_module(f"alysd.commands.{chosen}") if chosen else None
     args = _parser(chosen, module).parse_args(words)
+    return status_of(args.run, args)
+
+
+def status_of(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """Run a command; return its status, that of `errors.HANDLING` for an error, or 130 for Ctrl-C."""
     from alysd.errors import AlysError, handling, user_error_in
 
     try:
-        code: int = args.run(args)
-        return code
+        return run(args)
     except (AlysError, BaseExceptionGroup) as failure:
         error = user_error_in(failure) or failure
         if not isinstance(error, AlysError):

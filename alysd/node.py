@@ -264,7 +264,7 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
             to, bus = node.to, node.bus
             event_logger = EventLogger(bus)
             readiness = Readiness(
-                context.spec, clock, to.chain, to.engine, bus, stop.manager,
+                context.spec, clock, to.chain, to.engine, stop.manager,
                 lambda first_slot_in: log(NodeReady(time.perf_counter() - begun, first_slot_in)), timing,
                 resources.role,
             )  # fmt: skip

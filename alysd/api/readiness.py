@@ -1,13 +1,12 @@
-"""Readiness and watchdog: tells the service manager when the node can make or follow blocks, and that it does so.
+"""Tells the service manager (systemd) that the node is ready, what it does, and that its event loop turns.
 
-READY is sent once the execution client follows the node's head: from then on the next slot's block can be made. An
-authority feeds the watchdog with each block that it makes, and with each slot in which a chain without work is
-halted. A follower cannot cause a block, and a restart brings none: it feeds the watchdog once per slot while its
-chain actor answers. A node that does not feed it is restarted by systemd (docs/operating.md).
+READY is sent once the execution client follows the node's head: from then on the next slot's block can be made.
+The watchdog means only that the event loop turns, because systemd restarts a node that does not feed it, and a
+restart does not bring back an execution client that is away, or an actor that was suspended on purpose. Whether
+blocks are made is in the status line and in `alysd.api.node_health`.
 """
 
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
 from typing import Protocol
 
 import trio
@@ -16,29 +15,44 @@ from alysd.consensus.aura import slot_at, slot_start
 from alysd.errors import Refused
 from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.engine import Engine, SetForkchoice
-from alysd.messages.events import BlockProduced, ChainEvent, ProductionHalted
 from alysd.messages.log.base import log
 from alysd.messages.log.process import NotReady
-from alysd.nurseries import Address, Bus, NotAnswered
+from alysd.nurseries import Address, NotAnswered
 from alysd.ports import Clock
 from alysd.timing import Timing
+from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.federation import Role
 from alysd.types.units import Slot
 
-SLOT_NOT_MISSED: tuple[type[ChainEvent], ...] = (BlockProduced, ProductionHalted)
-"""The events that feed an authority's watchdog."""
+STATUS_SECONDS = 10.0
+"""Between two updates of the status line: a person who looks at it sees the head of the last few slots."""
+
+FEEDS_PER_INTERVAL = 3
+"""How often the watchdog is fed within its interval: one lost message has no effect."""
+
+SLOTS_UNTIL_SAID = 3
+"""The status line names the slots without a new head from this number on, like the node's health."""
 
 
 class ServiceManager(Protocol):
     """The service manager: systemd, by `alysd.integrations.systemd.Notifier`."""
+
+    @property
+    def watchdog_seconds(self) -> float | None:
+        """The interval of the watchdog; None without one."""
+        ...
 
     def ready(self) -> object:
         """The node can make or follow blocks."""
         ...
 
     def watchdog(self) -> object:
-        """The node makes or follows blocks."""
+        """The event loop turns."""
+        ...
+
+    def status(self, text: str) -> object:
+        """What the node does, in one line for a person."""
         ...
 
 
@@ -54,7 +68,6 @@ class Readiness:
         clock: Clock,
         chain: Address[Chain],
         engine: Address[Engine],
-        bus: Bus,
         manager: ServiceManager,
         on_ready: Callable[[float | None], None],
         timing: Timing,
@@ -64,7 +77,6 @@ class Readiness:
         self._clock = clock
         self._chain = chain
         self._engine = engine
-        self._bus = bus
         self._manager = manager
         self._on_ready = on_ready
         self._timing = timing
@@ -72,19 +84,23 @@ class Readiness:
         self._reported = False
 
     async def run(self) -> None:
-        """Wait until the execution client follows the head, say so, then feed the watchdog. Never returns."""
-        with ExitStack() as stack:
-            slots = [stack.enter_context(self._bus.subscribe(event, capacity=1)) for event in SLOT_NOT_MISSED]
+        """Feed the watchdog; report READY once the execution client follows, then the status. Never returns."""
+        async with trio.open_nursery() as nursery:
+            if (interval := self._manager.watchdog_seconds) is not None:
+                nursery.start_soon(self._feed_watchdog, interval / FEEDS_PER_INTERVAL)
             await self._until_ready()
             if not self._reported:
                 self._reported = True
                 self._on_ready(None if self._role == "follower" else self._first_slot_in())
             self._manager.ready()
-            if self._role == "follower":
-                await self._feed_while_answered()
-            async with trio.open_nursery() as nursery:
-                for events in slots:
-                    nursery.start_soon(self._feed, events)
+            while True:
+                self._manager.status(await self._status())
+                await trio.sleep(STATUS_SECONDS)
+
+    async def _feed_watchdog(self, seconds: float) -> None:
+        while True:
+            self._manager.watchdog()
+            await trio.sleep(seconds)
 
     async def _until_ready(self) -> None:
         said = ""
@@ -93,6 +109,7 @@ class Readiness:
                 tip = await self._chain.ask(GetForkchoice(), seconds=self._timing.readiness_ask)
                 await self._engine.ask(SetForkchoice(tip), seconds=self._timing.readiness_ask)
             except (NotAnswered, Refused) as error:
+                self._manager.status(f"not ready: {error}")
                 if type(error).__name__ != said:
                     said = type(error).__name__
                     log(NotReady(str(error)))
@@ -100,18 +117,25 @@ class Readiness:
             else:
                 return
 
-    async def _feed(self, events: trio.abc.ReceiveChannel[object]) -> None:
-        async for _ in events:
-            self._manager.watchdog()
-
-    async def _feed_while_answered(self) -> None:
-        while True:
-            await trio.sleep(self._spec.slot_seconds)
-            with suppress(NotAnswered):
-                await self._chain.ask(GetForkchoice(), seconds=self._timing.readiness_ask)
-                self._manager.watchdog()
+    async def _status(self) -> str:
+        try:
+            tip = await self._chain.ask(GetForkchoice(), seconds=self._timing.readiness_ask)
+        except (NotAnswered, Refused) as error:
+            return f"no answer from the chain: {error}"
+        return status_text(tip, self._role, self._clock.time(), self._spec.slot_seconds)
 
     def _first_slot_in(self) -> float:
         now = self._clock.time()
         slot = Slot(slot_at(now, self._spec.slot_seconds) + 1)
         return slot_start(slot, self._spec.slot_seconds) - now
+
+
+def status_text(tip: Forkchoice, role: Role, now: float, slot_seconds: int) -> str:
+    """Format the status line. `now` is in Unix seconds."""
+    blocks = f"head {tip.head.height}, final {tip.finalized.height}"
+    slots = (now - tip.head.timestamp) / slot_seconds
+    if slots < 0:
+        return f"the head is {-slots:.0f} slots in the future: check the clock; {blocks}"
+    if slots > SLOTS_UNTIL_SAID:
+        return f"no block for {slots:.0f} slots; {blocks}" if tip.head.height else "no block yet"
+    return f"{'follows the chain' if role == 'follower' else 'makes blocks'}: {blocks}"

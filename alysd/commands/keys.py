@@ -53,7 +53,7 @@ def _new(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from alysd.config.key_file import read_key_file
+    from alysd.config.key_file import exposed, read_key_file
     from alysd.errors import ConfigError, Malformed
     from alysd.integrations.key_kinds import public_text
 
@@ -71,7 +71,7 @@ def _show(args: argparse.Namespace) -> int:
     say(f"{kind} key\npublic {public}\n" + (f"proof {proof}\n" if proof else ""))
     if args.secret:
         say(f"secret {key.secret.hex()}\n")
-    if args.file.stat().st_mode & 0o077:
+    if exposed(args.file.stat()):
         sys.stderr.write(
             f"alysd: {args.file} is accessible to other users; if it is secret: chmod 600 {args.file}\n"
         )

@@ -4,8 +4,10 @@
     # public 0x8f31…
     3b2c…
 
-A key file must be accessible to its owner only (mode 0600). `known_to_all` skips this check for the development
-keys, which are published in the repository and have the file mode that git gives them.
+A key file must be accessible to its owner only (mode 0600), or be root's and readable by a group (mode 0440):
+Kubernetes mounts a secret like this for a container with an fsGroup, and only root can make such a file, so its
+group is root's choice. `known_to_all` skips this check for the development keys, which are published in the
+repository and have the file mode that git gives them.
 """
 
 import os
@@ -38,8 +40,8 @@ class KeyFile:
 def read_key_file(path: Path, *, kind: KeyKind | None = None, known_to_all: bool = False) -> KeyFile:
     """Read a key file. Raises `ConfigError` if it is invalid, or if it names another kind than `kind`."""
     text = read_bounded(path, what="a key file").decode("ascii", errors="replace")
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077 and not known_to_all:
+    if not known_to_all and exposed(found := path.stat()):
+        mode = stat.S_IMODE(found.st_mode)
         raise ConfigError(
             f"{path}: the secret key is accessible to other users (mode {mode:04o})\nrestrict it: chmod 600 {path}"
         )
@@ -56,6 +58,12 @@ def read_key_file(path: Path, *, kind: KeyKind | None = None, known_to_all: bool
     if kind and found and found != kind:
         raise ConfigError(f"{path}: this is a {found} key, but a {kind} key is required")
     return KeyFile(found, bytes.fromhex(secrets[0].removeprefix("0x")))
+
+
+def exposed(found: os.stat_result) -> bool:
+    """Return whether users who should not have a key file can read or change it, from its status."""
+    others = stat.S_IMODE(found.st_mode) & 0o077
+    return others != 0 and not (others == stat.S_IRGRP and found.st_uid == 0)
 
 
 def write_key_file(path: Path, kind: KeyKind, secret: bytes, public: str) -> None:

@@ -1,5 +1,6 @@
 """Merges the layers of the configuration: defaults, TOML file, `ALYS_*`, `--set`. Later layers override."""
 
+import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,13 +50,16 @@ def known_keys() -> list[str]:
 def _environment_settings(environment: Mapping[str, str]) -> dict[str, Setting]:
     """Read settings from variables: `ALYS_ENGINE__URL=…` sets engine.url.
 
-    A relative path in a variable is relative to the working directory.
+    A relative path in a variable is relative to the working directory. Other variables are ignored, such as those
+    that Kubernetes sets in each container for a Service named alys (`ALYS_PORT`, `ALYS_SERVICE_HOST`). A section
+    that is nearly right is a typing mistake, and is kept to be refused.
     """
-    return {
-        name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".", 1): Setting(Text(value), Source(name))
-        for name, value in environment.items()
-        if name.startswith(ENVIRONMENT_PREFIX)
-    }
+    settings: dict[str, Setting] = {}
+    for name, value in environment.items():
+        section, separator, option = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
+        if name.startswith(ENVIRONMENT_PREFIX) and separator and difflib.get_close_matches(section, SECTIONS):
+            settings[f"{section}.{option}"] = Setting(Text(value), Source(name))
+    return settings
 
 
 def _override_settings(overrides: Sequence[str], problems: list[str]) -> dict[str, Setting]:

@@ -48,7 +48,10 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, str):
-        return _cut(repr(value))
+        try:
+            return _cut(repr(value))
+        except ValueError:  # Python writes no number of more than 4,300 digits
+            return "a number that is too long"
     head, at, tail = value.rpartition("@")
     if at and "://" in head:
         value = f"{head.partition('://')[0]}://***@{tail}"

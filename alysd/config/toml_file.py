@@ -38,7 +38,7 @@ def read_settings(path: Path, *, what: str) -> dict[str, Setting]:
         raise ConfigError(f"{path}: not UTF-8 text at byte {error.start}") from None
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of more than 4,300 digits
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     lines = key_lines(text)
     settings: dict[str, Setting] = {}

@@ -9,7 +9,7 @@ class Notifier:
     """Sends states to the socket that systemd names in the environment. Without a socket, calls do nothing.
 
     A message is dropped if the socket's buffer is full or has no reader, because the daemon must not wait for
-    systemd. The watchdog message is sent every slot, so that one lost message has no effect.
+    systemd. The watchdog message is sent three times in its interval, so that one lost message has no effect.
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
@@ -31,12 +31,12 @@ class Notifier:
         self._send("READY=1")
 
     def watchdog(self) -> None:
-        """Report that the node processes its slots on time."""
+        """Report that the event loop turns."""
         self._send("WATCHDOG=1")
 
     def stopping(self) -> None:
         """Report that the node is shutting down and must not be restarted."""
-        self._send("STOPPING=1")
+        self._send("STOPPING=1\nSTATUS=stopping")
 
     def status(self, text: str) -> None:
         """Set the line that `systemctl status` shows."""

@@ -54,7 +54,9 @@ def test_the_service_manager_hears_the_node() -> None:
     """systemd would call it started before it is, or never watch it."""
     options = service()
     assert options["Type"] == "notify"
-    assert options["WatchdogSec"] == "3min"
+    assert options["WatchdogSec"] == "1min"
+    assert options["ExecReload"] == "/bin/kill -HUP $MAINPID"
+    assert options["SyslogIdentifier"] == "alysd", "journalctl -t would know it as env"
     assert options["Restart"] == "always"
 
 

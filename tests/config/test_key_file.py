@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from alysd.config.key_file import KeyFile, read_key_file, write_key_file
+from alysd.config.key_file import KeyFile, exposed, read_key_file, write_key_file
 from alysd.errors import ConfigError
 
 SECRET = bytes(range(32))
@@ -51,13 +51,30 @@ def test_a_folder_that_is_not_there_is_said_so(tmp_path: Path) -> None:
         write_key_file(tmp_path / "no" / "k", "bls", SECRET, "0x")
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+@pytest.mark.parametrize("mode", [0o604, 0o660, 0o460, 0o602, 0o610])
 def test_a_secret_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
     """A leaked key would go unnoticed; published ones come out of a clone with any mode."""
     path = key(tmp_path / "k", SECRET.hex(), mode)
     with pytest.raises(ConfigError, match=f"chmod 600 {path}"):
         read_key_file(path)
     assert read_key_file(path, known_to_all=True).secret == SECRET
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "refused"),
+    [
+        (0o600, 1000, False),
+        (0o400, 1000, False),
+        (0o440, 0, False),  # a secret in Kubernetes, with fsGroup
+        (0o440, 1000, True),
+        (0o640, 1000, True),
+        (0o444, 0, True),
+        (0o460, 0, True),
+    ],
+)
+def test_a_group_may_read_a_key_of_root(mode: int, owner: int, refused: bool) -> None:
+    """Only root can give a file to root: whom it lets read it, it has chosen."""
+    assert exposed(os.stat_result((stat.S_IFREG | mode, 0, 0, 1, owner, 0, 0, 0, 0, 0))) is refused
 
 
 @pytest.mark.parametrize(

@@ -107,8 +107,10 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) ->
     address, engine = refusal(path)
     assert address == f"{path}:5: api.adress is not a known key: did you mean api.address or api.operator_address?"
     assert engine.startswith(f"{path}:7: engin.url is not a known key: did you mean engine.url")
-    (far,) = refusal(folder_with(tmp_path), ALYS_QQQ="1")
-    assert far == "ALYS_QQQ: qqq is not a known key: docs/configuration.md lists all keys"
+    (far,) = refusal(folder_with(tmp_path), "qqq=1")
+    assert far == "--set qqq: qqq is not a known key: docs/configuration.md lists all keys"
+    (variable,) = refusal(folder_with(tmp_path), ALYS_ENGIN__URL="x")
+    assert variable.startswith("ALYS_ENGIN__URL: engin.url is not a known key: did you mean engine.url")
 
 
 def test_a_value_where_a_section_belongs_is_said_so(tmp_path: Path) -> None:
@@ -140,6 +142,29 @@ def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
     """Somebody's ALYSD_ or PATH would stop the node."""
     environment = {"PATH": "/bin", "ALYSD_GETH": "/geth", "alys_x": "1"}
     assert load(folder_with(tmp_path), environment=environment).logging.level == "info"
+
+
+KUBERNETES = {
+    "ALYS_PORT": "tcp://10.0.0.7:3000",
+    "ALYS_PORT_3000_TCP": "tcp://10.0.0.7:3000",
+    "ALYS_PORT_3000_TCP_ADDR": "10.0.0.7",
+    "ALYS_PORT_3000_TCP_PORT": "3000",
+    "ALYS_PORT_3000_TCP_PROTO": "tcp",
+    "ALYS_SERVICE_HOST": "10.0.0.7",
+    "ALYS_SERVICE_PORT": "3000",
+    "ALYS_SERVICE_PORT_JSON_RPC": "3000",
+    "ALYS_SERVICE_PORT_JSON__RPC": "3000",
+    "ALYS_ENGINE_SERVICE_HOST": "10.0.0.8",
+    "ALYS_STORAGE_PORT": "tcp://10.0.0.9:1",
+}
+"""What each container gets for Services named alys, alys-engine and alys-storage."""
+
+
+def test_a_kubernetes_service_named_alys_changes_nothing(tmp_path: Path) -> None:
+    """The node would not start in the namespace that has its own Service."""
+    path = folder_with(tmp_path)
+    environment = {**KUBERNETES, "ALYS_LOGGING__LEVEL": "debug"}
+    assert load(path, environment=environment) == load(path, environment={"ALYS_LOGGING__LEVEL": "debug"})
 
 
 def test_cross_checks_run_on_the_merged_result(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ def test_finding_lines_never_fails(text: str) -> None:
         (b"a = ", "not valid TOML"),
         (b"a = 1\na = 2", "not valid TOML"),
         (b"a = " + b"[" * 5_000, "not valid TOML"),
+        (b"a = " + b"1" * 4_301, "not valid TOML"),
         (b"\xff", "not UTF-8 text at byte 0"),
     ],
 )

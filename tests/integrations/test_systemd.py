@@ -35,7 +35,7 @@ def test_each_state_is_told_in_systemds_words(manager: socket.socket) -> None:
         b"READY=1",
         b"WATCHDOG=1",
         b"STATUS=head 12 READY=1",
-        b"STOPPING=1",
+        b"STOPPING=1\nSTATUS=stopping",
     ]
     notifier.close()
     notifier.ready()
