@@ -40,8 +40,8 @@ class KeyFile:
 def read_key_file(path: Path, *, kind: KeyKind | None = None, known_to_all: bool = False) -> KeyFile:
     """Read a key file. Raises `ConfigError` if it is invalid, or if it names another kind than `kind`."""
     text = read_bounded(path, what="a key file").decode("ascii", errors="replace")
-    if not known_to_all and exposed(found := path.stat()):
-        mode = stat.S_IMODE(found.st_mode)
+    if not known_to_all and exposed(status := path.stat()):
+        mode = stat.S_IMODE(status.st_mode)
         raise ConfigError(
             f"{path}: the secret key is accessible to other users (mode {mode:04o})\nrestrict it: chmod 600 {path}"
         )
