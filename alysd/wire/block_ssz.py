@@ -11,10 +11,18 @@ from alysd.wire.ssz import BitList, ByteList, Bytes, UInt
 from alysd.wire.ssz_composite import Container, Foreign, ListOf, Option
 
 MAX_ENCODED_BYTES = 2**24
-"""The maximum size of an encoded block.
+"""The largest size of a signed block that is read. A chain's `max_block_bytes` is at most this."""
 
-It bounds the decoding of untrusted bytes; a chain's `max_block_bytes` is less.
+MAX_TRANSACTIONS = 2**12
+"""The maximum number of transactions in a block.
+
+Each uses at least 16,800 gas: 21,000, less a refund of a fifth (EIP-2, EIP-3529). The largest gas limit with which
+a chain can begin, 66 million, is enough for 3,932.
 """
+
+MIN_TRANSACTION_BYTES = 12
+"""The size of the smallest transaction that can be valid: a legacy transaction with a list header of 1 byte, a gas
+limit of at least 21,000 in 3 bytes, and 8 other fields of 1 byte."""
 
 MAX_AUTHORITIES = 2**10
 """The maximum number of bits in the list of approvals."""
@@ -25,8 +33,8 @@ MAX_PEG_OPERATIONS = 2**10
 _UINT64 = UInt(8)
 _HASH = Bytes(32)
 _ADDRESS = Bytes(20)
-_BITCOIN_TRANSACTION = ByteList(2**20)
-"""A Bitcoin transaction without witness, of at most 1 MiB."""
+_BITCOIN_TRANSACTION = ByteList(2**20, least=60)
+"""A Bitcoin transaction without witness has at most 1 MB, and at least 60 bytes: one input and one output."""
 
 
 _WITHDRAWAL = Container(Withdrawal, index=_UINT64, validator_index=_UINT64, address=_ADDRESS, amount=_UINT64)
@@ -46,12 +54,16 @@ _PAYLOAD = Container(
     extra_data=ByteList(32),
     base_fee_per_gas=UInt(32),
     block_hash=_HASH,
-    transactions=ListOf(ByteList(2**30), 2**20),
+    transactions=ListOf(ByteList(2**30, MIN_TRANSACTION_BYTES), 2**20, MAX_TRANSACTIONS),
     withdrawals=ListOf(_WITHDRAWAL, 16),
     blob_gas_used=_UINT64,
     excess_blob_gas=_UINT64,
 )
-"""`ExecutionPayload` of Ethereum's Deneb specification (Cancun in the execution layer), limits included."""
+"""`ExecutionPayload` of Ethereum's Deneb specification (Cancun in the execution layer), limits included.
+
+Those limits determine the block's hash. `MAX_TRANSACTIONS` and `MIN_TRANSACTION_BYTES` bound the work on it: even
+the smallest transaction takes 27 hashes.
+"""
 
 _PEG_IN = Container(PegIn, txid=_HASH, bitcoin_block=_HASH)
 

@@ -11,11 +11,9 @@ from alysd.types.block import ExecutionPayload, PayloadAttributes, Withdrawal
 from alysd.types.hashes import EvmAddress, PayloadHash
 from alysd.types.units import Gwei, Height, Wei
 from alysd.types.verdict import Invalid, Syncing, Valid, Verdict
+from alysd.wire.block_ssz import MAX_TRANSACTIONS
 from alysd.wire.hex import to_hex
 from alysd.wire.json_input import bytes_field, data_field, list_field, object_of, quantity_field, text_field
-
-MAX_TRANSACTIONS = 65_536
-"""The maximum number of transactions in a payload: 20 times what 60 million gas allow, at 21,000 gas each."""
 
 MAX_TRANSACTION_BYTES = 16 * 1024 * 1024
 """The maximum size of a transaction. 60 million gas pay for at most 15 million bytes, at 4 gas each (EIP-2028)."""

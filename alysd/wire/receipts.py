@@ -10,7 +10,8 @@ from typing import Any
 from alysd.errors import Malformed
 from alysd.types.block import ExecutionPayload
 from alysd.types.hashes import PayloadHash
-from alysd.wire.engine_json import MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS
+from alysd.wire.block_ssz import MAX_TRANSACTIONS
+from alysd.wire.engine_json import MAX_TRANSACTION_BYTES
 from alysd.wire.json_input import bytes_field, data_field, list_field, object_of, quantity_field
 from alysd.wire.rlp import RlpInput, as_bytes, as_list, decode, decode_integer, encode, encode_integer
 from alysd.wire.trie import indexed_root

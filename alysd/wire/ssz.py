@@ -127,15 +127,18 @@ class Bytes:
 
 @attrs.frozen
 class ByteList:
-    """At most `limit` bytes."""
+    """At least `least` and at most `limit` bytes. Only `limit` is a part of the SSZ type."""
 
     limit: int
+    least: int = 0
     size: None = None
 
     def encode(self, value: bytes) -> bytes:
         """The bytes themselves."""
         if len(value) > self.limit:
             raise Malformed(f"at most {self.limit} bytes expected, found {len(value)}")
+        if len(value) < self.least:
+            raise Malformed(f"at least {self.least} bytes expected, found {len(value)}")
         return value
 
     decode = encode

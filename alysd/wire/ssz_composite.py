@@ -61,10 +61,15 @@ def _joined(sizes: Sequence[int | None], parts: Sequence[bytes]) -> bytes:
 
 @attrs.frozen
 class ListOf(Generic[Value]):
-    """At most `limit` values of one kind, which is not packed into chunks: containers, byte strings."""
+    """A list of values of a type that is not packed into chunks: containers, byte strings.
+
+    The SSZ type has at most `limit` elements. `most` is the number that is accepted, by default `limit`. It is
+    checked before any element is decoded.
+    """
 
     element: SszCodec[Value]
     limit: int
+    most: int = attrs.field(default=attrs.Factory(lambda self: self.limit, takes_self=True))
     size: None = None
 
     def encode(self, value: Sequence[Value]) -> bytes:
@@ -78,11 +83,13 @@ class ListOf(Generic[Value]):
         if size is not None:
             count, rest = divmod(len(data), size)
         else:
-            # The first element stands right behind the offsets, so that its offset says how many there are.
+            # The first element follows the offsets, so its offset determines the number of elements.
             count, rest = divmod(int.from_bytes(data[:_OFFSET], "little"), _OFFSET)
         if rest or (data and not count):
             raise Malformed(f"a list of {len(data)} bytes does not divide into elements")
         self._check(count)
+        if size is None and count * _OFFSET > len(data):
+            raise Malformed(f"{count} offsets expected, but the list has {len(data)} bytes")
         return tuple(self.element.decode(part) for part in _parts([size] * count, data))
 
     def root(self, value: Sequence[Value]) -> bytes:
@@ -91,8 +98,8 @@ class ListOf(Generic[Value]):
         return mix_in_length(merkleize([self.element.root(one) for one in value], self.limit), len(value))
 
     def _check(self, count: int) -> None:
-        if count > self.limit:
-            raise Malformed(f"at most {self.limit} elements expected, found {count}")
+        if count > self.most:
+            raise Malformed(f"at most {self.most} elements expected, found {count}")
 
 
 @attrs.frozen

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
-from alysd.config.chain_spec import load_chain_spec
+from alysd.config.chain_spec import ChainParameters, load_chain_spec
 from alysd.errors import ConfigError
 from alysd.testing.config_files import CHAIN, CONF, GENESIS, folder_with, problems_of
+from alysd.wire.block_ssz import MAX_TRANSACTIONS
 
 
 def refusal(tmp_path: Path, chain: str = CHAIN, genesis: object = GENESIS) -> list[str]:
@@ -137,3 +139,11 @@ def test_a_gas_limit_that_pays_for_more_bytes_than_a_block_may_have_is_refused(t
         "genesis.json: gasLimit 40,000,000 allows blocks of 10,262,144 bytes, but max_block_bytes of test-chain "
         "is 8,388,608: lower gasLimit or raise max_block_bytes"
     )
+
+
+def test_the_gas_limit_of_any_chain_fits_the_number_of_transactions_in_a_block() -> None:
+    """Or the author's client could build a payload that no node accepts. A transaction uses 16,800 gas or more."""
+    (largest,) = (
+        field.metadata["between"][1] for field in attrs.fields(ChainParameters) if field.name == "max_block_bytes"
+    )
+    assert 4 * largest / 16_800 <= MAX_TRANSACTIONS

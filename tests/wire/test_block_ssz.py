@@ -15,7 +15,7 @@ from alysd.types.block import Approvals, Block, ExecutionPayload, PegIn, SignedB
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsSignature, EvmAddress, PayloadHash
 from alysd.types.units import Gwei, Height, Slot, Wei
 from alysd.wire.auxpow import decode_auxpow, encode_auxpow
-from alysd.wire.block_ssz import MAX_ENCODED_BYTES, block_hash, decode_block, encode_block
+from alysd.wire.block_ssz import MAX_ENCODED_BYTES, MIN_TRANSACTION_BYTES, block_hash, decode_block, encode_block
 from tests.wire.ssz_oracle import (
     Bitlist,
     ByteList,
@@ -121,7 +121,7 @@ payloads = st.builds(
     extra_data=st.binary(max_size=32),
     base_fee_per_gas=st.integers(0, 2**256 - 1).map(Wei),
     block_hash=_b32.map(PayloadHash),
-    transactions=st.lists(st.binary(max_size=100), max_size=5).map(tuple),
+    transactions=st.lists(st.binary(min_size=MIN_TRANSACTION_BYTES, max_size=100), max_size=5).map(tuple),
     withdrawals=st.lists(withdrawals, max_size=16).map(tuple),
     blob_gas_used=_u64,
     excess_blob_gas=_u64,
@@ -141,9 +141,9 @@ blocks = st.builds(
     slot=_u64.map(Slot),
     payload=payloads,
     peg_ins=st.lists(st.builds(PegIn, _b32.map(BitcoinHash), _b32.map(BitcoinHash)), max_size=3).map(tuple),
-    peg_out_proposal=st.none() | st.binary(max_size=50),
+    peg_out_proposal=st.none() | st.binary(min_size=60, max_size=90),
     auxpow_header=st.none() | headers,
-    finalized_peg_outs=st.lists(st.binary(max_size=50), max_size=3).map(tuple),
+    finalized_peg_outs=st.lists(st.binary(min_size=60, max_size=90), max_size=3).map(tuple),
 )
 approvals = st.builds(
     Approvals,

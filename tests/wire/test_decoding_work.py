@@ -1,0 +1,163 @@
+"""The work of decoding bytes from outside, counted in calls: hostile bytes cost no more than valid ones.
+
+A call is a hash, an element that is decoded, or a step of a generator, so the counts do not depend on the machine.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alysd.errors import Malformed
+from alysd.testing.blocks import make_payload
+from alysd.types.block import Approvals, Block, PegIn, SignedBlock
+from alysd.types.hashes import BitcoinHash, BlockHash, BlsSignature
+from alysd.types.units import Slot
+from alysd.wire.block_ssz import MAX_TRANSACTIONS, MIN_TRANSACTION_BYTES, block_hash, decode_block, encode_block
+
+OFFSET = 4
+APPROVALS = Approvals((True,), BlsSignature(bytes(96)))
+
+
+def calls(decode: Callable[[], object]) -> Counter[str]:
+    """The calls that `decode` makes until it returns or raises `Malformed`, by the function's name."""
+    made: Counter[str] = Counter()
+
+    def count(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call":
+            made[frame.f_code.co_name] += 1
+        elif event == "c_call":
+            made[getattr(argument, "__name__", "")] += 1
+
+    previous = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        decode()
+    except Malformed:
+        pass
+    finally:
+        sys.setprofile(previous)
+    return made
+
+
+def work(decode: Callable[[], object]) -> int:
+    """The number of all calls that `decode` makes."""
+    return calls(decode).total()
+
+
+def hashes(data: bytes) -> int:
+    """The number of hashes made by decoding a block."""
+    return calls(lambda: decode_block(data))["openssl_sha256"]
+
+
+def encoded(block: Block) -> bytes:
+    return encode_block(SignedBlock(BlockHash(bytes(32)), block, APPROVALS))
+
+
+def block_with(*transactions: bytes) -> Block:
+    return Block(BlockHash(bytes(32)), Slot(1), make_payload(transactions=transactions))
+
+
+EMPTY = encoded(block_with())
+
+
+def valid_block(size: int) -> bytes:
+    """A block of about `size` bytes and of the smallest transactions that can be valid."""
+    count = min(MAX_TRANSACTIONS, (size - len(EMPTY)) // (MIN_TRANSACTION_BYTES + OFFSET))
+    small = (bytes(MIN_TRANSACTION_BYTES),) * max(0, count - 1)
+    rest = size - len(EMPTY) - len(small) * (MIN_TRANSACTION_BYTES + OFFSET) - OFFSET
+    return encoded(block_with(*small, bytes(rest)) if rest >= MIN_TRANSACTION_BYTES else block_with(*small))
+
+
+def valid_work(size: int) -> int:
+    data = valid_block(size)
+    return work(lambda: decode_block(data))
+
+
+def offset_places() -> list[int]:
+    """The places of the offsets that move when the list of transactions grows."""
+    one, other = encoded(block_with(bytes(12))), encoded(block_with(bytes(13)))
+    pairs = [(int.from_bytes(one[at : at + 4], "little"), int.from_bytes(other[at : at + 4], "little"), at)
+             for at in range(len(EMPTY) - 3)]  # fmt: skip
+    return [at for before, after, at in pairs if after - before == 1]
+
+
+PLACES = offset_places()
+
+
+def with_transactions(body: bytes) -> bytes:
+    """A block whose list of transactions is encoded as `body`."""
+    whole = OFFSET.to_bytes(4, "little") + bytes(MIN_TRANSACTION_BYTES)
+    data = encoded(block_with(bytes(MIN_TRANSACTION_BYTES)))
+    start = data.index(whole)
+    result = bytearray(data[:start] + body + data[start + len(whole) :])
+    for at in PLACES:
+        value = int.from_bytes(data[at : at + 4], "little") + len(body) - len(whole)
+        result[at : at + 4] = value.to_bytes(4, "little")
+    return bytes(result)
+
+
+def offsets(count: int, size: int) -> bytes:
+    """The offsets of `count` elements of `size` bytes each."""
+    return b"".join((count * OFFSET + place * size).to_bytes(4, "little") for place in range(count))
+
+
+def test_the_hostile_lists_are_otherwise_right() -> None:
+    """A mistake in building them would be refused at once, and these tests would show nothing."""
+    body = offsets(3, 20) + bytes(60)
+    assert with_transactions(body) == encoded(block_with(*(bytes(20),) * 3))
+
+
+HOSTILE = {
+    "a first offset of 2^20 elements": (2**22).to_bytes(4, "little"),
+    "2^14 empty transactions": offsets(2**14, 0),
+    "empty transactions, as many as are accepted": offsets(MAX_TRANSACTIONS, 0),
+    "transactions of one byte": offsets(MAX_TRANSACTIONS, 1) + bytes(MAX_TRANSACTIONS),
+    "one transaction too many": offsets(MAX_TRANSACTIONS + 1, 12) + bytes(12 * (MAX_TRANSACTIONS + 1)),
+    "a last offset that goes back": offsets(MAX_TRANSACTIONS, 12)[:-4] + bytes(4 + 12 * MAX_TRANSACTIONS),
+    "the last transaction empty": offsets(MAX_TRANSACTIONS, 12) + bytes(12 * (MAX_TRANSACTIONS - 1)),
+}
+
+
+@pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_list_of_transactions_takes_no_more_work_than_a_valid_block(body: bytes) -> None:
+    """733 bytes took 89 ms, and 2^20 empty transactions 5.5 s."""
+    data = with_transactions(body)
+    with pytest.raises(Malformed):
+        decode_block(data)
+    assert work(lambda: decode_block(data)) <= valid_work(len(data))
+
+
+def test_no_hash_is_made_for_a_block_that_counts_or_sizes_refute() -> None:
+    """The block's hash is most of the work."""
+    assert hashes(valid_block(1000)) > 100
+    assert [hashes(with_transactions(body)) for body in HOSTILE.values()] == [0] * len(HOSTILE)
+
+
+def full_block() -> Block:
+    """A block with every list at its limit, except that of the transactions."""
+    peg_ins = (PegIn(BitcoinHash(bytes(32)), BitcoinHash(bytes(32))),) * 2**10
+    return attrs.evolve(block_with(), peg_ins=peg_ins, finalized_peg_outs=(bytes(60),) * 2**10)
+
+
+def test_full_lists_of_peg_operations_take_less_work_than_transactions() -> None:
+    data = encoded(full_block())
+    assert decode_block(data).hash == block_hash(full_block())
+    assert work(lambda: decode_block(data)) <= 2 * valid_work(len(data))
+
+
+@given(st.data())
+def test_no_bytes_take_twice_the_work_of_a_valid_block_of_their_size(data: st.DataObject) -> None:
+    """Whatever lies at the offsets and lengths: an attacker must not choose bytes that are expensive to read."""
+    raw = bytearray(valid_block(data.draw(st.integers(len(EMPTY), 3000))))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(raw) - 4))
+        number = data.draw(st.one_of(st.integers(0, len(raw)), st.integers(0, 22).map(lambda bits: 1 << bits)))
+        raw[at : at + 4] = number.to_bytes(4, "little")
+    assert work(lambda: decode_block(bytes(raw))) <= 2 * valid_work(len(raw))
