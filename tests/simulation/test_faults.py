@@ -5,13 +5,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from trio.testing import MockClock
 
 from alysd.errors import StoreError
 from alysd.testing.chain import chain_spec
-from alysd.testing.engine import FakeEngine
+from alysd.testing.engine import FakeEngine, transfer_receipts
 from alysd.testing.node import MINING, SimulatedNode, open_simulated_node
+from alysd.types.block import ExecutionPayload, PayloadAttributes
+from alysd.types.hashes import PayloadHash
+from alysd.wire.execution_header import block_hash_of
+from alysd.wire.receipts import encode_receipt
+from alysd.wire.trie import indexed_root
 
 CHILDREN = (
     "storage",
@@ -144,3 +150,53 @@ async def test_a_client_that_starts_later_is_waited_for_by_those_only_who_need_i
         engine.down = False
         await node.slots(10)
         assert (await node.forkchoice()).head.height >= 7
+
+
+LEGACY_TRANSFER = bytes.fromhex(
+    # nonce 0, gas price 50 gwei, gas 21000, to 0x22…22, value 1, no data; nobody checks the signature here.
+    "f86480850ba43b740082520894" + "22" * 20 + "018025a0" + "11" * 32 + "a0" + "11" * 32
+)
+
+
+@attrs.define
+class TransferringEngine(FakeEngine):
+    """Puts a transfer into each block. While it `lies`, its receipts name 21 billion gas instead of 21,000."""
+
+    lies: bool = False
+
+    async def build_payload(
+        self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash, attributes: PayloadAttributes
+    ) -> ExecutionPayload:
+        """Build a payload of one transfer."""
+        empty = await FakeEngine.build_payload(self, head, safe, finalized, attributes)
+        root = indexed_root(transfer_receipts(1))
+        full = attrs.evolve(empty, transactions=(LEGACY_TRANSFER,), gas_used=21_000, receipts_root=root)
+        return attrs.evolve(full, block_hash=block_hash_of(full, attributes.parent_beacon_block_root))
+
+    async def receipts(self, payload: ExecutionPayload) -> tuple[bytes, ...]:
+        """One receipt."""
+        true = await FakeEngine.receipts(self, payload)
+        return (encode_receipt(0, 1, 21 * 10**9, bytes(256), []),) if self.lies else true
+
+
+async def test_lying_receipts_mint_nothing_and_cost_only_their_slots(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """One such receipt was 21 BTC of fees."""
+    spec = chain_spec()
+    engine = TransferringEngine.of(spec.execution_genesis)
+    assert isinstance(engine, TransferringEngine)
+    async with open_simulated_node(tmp_path, spec, engine=engine) as node:
+        await node.slots(3.5)
+        before = (await node.forkchoice()).head
+        assert before.unpaid_fees == sum(
+            21_000 * (50 * 10**9 - event.signed.block.payload.base_fee_per_gas) for event in node.produced
+        )
+        engine.lies = True
+        await node.slots(10)
+        assert (await node.forkchoice()).head == before
+        assert any("its receipts are not those of block" in miss.reason for miss in node.missed)
+        engine.lies = False
+        await node.slots(30)
+        assert (await node.forkchoice()).head.height >= before.height + 15
+        assert node.system.failure is None
