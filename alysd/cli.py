@@ -28,6 +28,7 @@ COMMANDS = {
     "keys": "make and show keys",
     "genesis": "make a chain's specification and its execution genesis",
     "status": "show the tree, the chain and the health of a running node",
+    "backup": "copy the databases of a node, which may be running",
     "recover": "start from a database or a signing guard that is lost or older",
     "actors": "list, restart, suspend or resume parts of a running node",
     "mine": "merge-mine from a Bitcoin node",

@@ -23,6 +23,7 @@ def run(args: argparse.Namespace) -> int:
     """Say what is given up, ask, and let the next `alysd run` start. Raises `UserError` if it is not confirmed."""
     from alysd.consensus.aura import slot_at
     from alysd.errors import Corrupt, UserError
+    from alysd.integrations.backup_manifest import use_backup
     from alysd.integrations.clock import SystemClock
     from alysd.integrations.data_folder import DataFolder
     from alysd.resources import data_of
@@ -31,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     spec = valid.genesis.context.spec
     with DataFolder.open(valid.config.storage.path):
         data = data_of(valid)
+        use_backup(valid.config.storage.path, valid.genesis.context.genesis)
         now = slot_at(SystemClock().time(), spec.slot_seconds)
         try:
             found, finding = data.examine(now)

@@ -20,6 +20,7 @@ def run(args: argparse.Namespace) -> int:
 
     from alysd.api.console_log import console_log
     from alysd.errors import AlysError, handling, user_error_in
+    from alysd.integrations.backup_manifest import use_backup
     from alysd.integrations.data_folder import DataFolder
     from alysd.messages.log.base import log
     from alysd.messages.log.process import NodeFailed
@@ -30,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     with console_log(config.logging, sys.stdout) as output:
         try:
             with DataFolder.open(config.storage.path):
+                use_backup(config.storage.path, valid.genesis.context.genesis)
                 from alysd.node import run_node
 
                 trio.run(run_node, valid, begun, output, early)

@@ -42,25 +42,42 @@ def check_file(folder: Path) -> bool:
     """Whether `folder` has a database file with content; the file is as long as it says.
 
     A file that is short by few pages is extended: either these pages are not in use, or LMDB finds them damaged.
-    Raises `Corrupt` for a truncated file and for one that is no database, and `OSError` when the disk fails.
+    Raises `Corrupt` for a truncated file and for one that is no database, and `OSError` when the disk fails. No
+    other process may use the database.
     """
     path = folder / DATA_FILE
-    if not path.exists():
+    needed = _needed_bytes(path)
+    if needed is None:
         return False
+    if path.stat().st_size < needed:
+        os.truncate(path, needed)
+    return True
+
+
+def check_length(folder: Path) -> bool:
+    """Like `check_file`, but changes nothing, so that a node may be using the database.
+
+    A node writes new pages before the meta page that counts them, and never shortens the file.
+    """
+    return _needed_bytes(folder / DATA_FILE) is not None
+
+
+def _needed_bytes(path: Path) -> int | None:
+    """The length of a database file as its meta page gives it; None without content. Raises like `check_file`."""
+    if not path.exists():
+        return None
     if not path.is_file():
         raise Corrupt(f"{path} is no file: move it away, then {RESTORE_DATABASE}")
-    size = path.stat().st_size
-    if size == 0:
-        return False
+    if path.stat().st_size == 0:
+        return None
     meta = _newest_meta(path)
+    size = path.stat().st_size
     if meta is None:
         raise Corrupt(f"{path}, of {size} bytes, is not a database of this machine: {RESTORE_DATABASE}")
     needed = (meta.last_page + 1) * meta.page_bytes
     if size < needed - _UNWRITTEN_PAGES * meta.page_bytes:
         raise Corrupt(f"{path} is truncated: it has {size} bytes and needs {needed}: {RESTORE_DATABASE}")
-    if size < needed:
-        os.truncate(path, needed)
-    return True
+    return needed
 
 
 def _newest_meta(path: Path) -> _Meta | None:

@@ -111,6 +111,8 @@ class Records:
                     with self._environment.begin(write=True) as txn:
                         work(Transaction(txn, self._tables))
                 except lmdb.MapFullError:
+                    # A backup that was killed has left a snapshot, whose pages are not used again until this.
+                    self._environment.reader_check()
                     with self._no_readers():
                         self._environment.set_mapsize(2 * self._environment.info()["map_size"])
                 else:

@@ -243,6 +243,8 @@ class ChainStore:
                     with self._environment.begin(write=True) as transaction:
                         work(transaction)
                 except lmdb.MapFullError:
+                    # A backup that was killed has left a snapshot, whose pages are not used again until this.
+                    self._environment.reader_check()
                     with self._lock:  # no reader may have a transaction open while the map is moved
                         self._environment.set_mapsize(2 * self._environment.info()["map_size"])
                 else:

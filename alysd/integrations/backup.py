@@ -1,0 +1,158 @@
+"""Backups of a node's databases, made from another process while the node runs.
+
+A backup has the layout of a data folder, without the signing guard: an older guard would let the key sign a slot
+twice. The snapshot of the node's database is taken first and that of the embedded engine right after it, before
+anything is copied. The engine executes a block before the node stores it, so the engine's snapshot has every block
+of the node's, and it is not so much later that their states have been pruned. All records of the node's database
+are checked while they are copied.
+
+Another process makes the backup, not the node: a long read transaction in the node's process would keep its map
+from growing, and a node that is stuck or stopped can be backed up too.
+
+The copy is made in a folder beside the target, which is renamed when everything in it is on disk.
+"""
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+
+import lmdb
+
+from alysd import __version__
+from alysd.errors import ConfigError, Corrupt
+from alysd.integrations.backup_manifest import MANIFEST_FILE, BackupBlock, Manifest, file_sum
+from alysd.integrations.data_folder import CHAIN_FILE
+from alysd.integrations.durable import replace_file, sync_folder
+from alysd.integrations.lmdb_file import DATA_FILE
+from alysd.integrations.lmdb_snapshot import Snapshot, database_errors, open_snapshot
+from alysd.integrations.node_data import CHAIN_FOLDER
+from alysd.types.hashes import BlockHash
+from alysd.wire.block_ssz import decode_block
+from alysd.wire.records import unseal
+
+EXECUTION_FOLDER = "execution"
+"""The embedded engine's database in the data folder."""
+
+_ROOM_BYTES = 64 * 2**20
+"""Disk space that must remain free: the node beside the backup needs some."""
+
+_RECORDS_PER_COMMIT = 20_000
+"""Bounds the memory of the copy: some 20 MB."""
+
+
+def make_backup(data: Path, target: Path, chain: str, genesis: BlockHash, *, embedded: bool) -> Manifest:
+    """Copy the databases in the data folder `data` to a new folder `target`, and return what they contain.
+
+    `embedded` says that the node has an embedded engine. Everything is on disk when this returns. Raises
+    `ConfigError` when the target exists or has too little space, `Corrupt` when a record is damaged.
+    """
+    fresh = target.with_name(target.name + ".incomplete")
+    _check_target(data, target, fresh)
+    with ExitStack() as stack, database_errors(target):
+        snapshots = [stack.enter_context(open_snapshot(data / CHAIN_FOLDER))]
+        if embedded:
+            snapshots.append(stack.enter_context(open_snapshot(data / EXECUTION_FOLDER)))
+        head, final = _blocks_of(snapshots[0], genesis)
+        if embedded:
+            _check_engine(snapshots[1], snapshots[0], (head, final))
+        _check_space(target, snapshots)
+        fresh.mkdir(mode=0o700)
+        with ExitStack() as unless_complete:
+            unless_complete.callback(shutil.rmtree, fresh)
+            for snapshot in snapshots:
+                _copy(snapshot, fresh / snapshot.folder.name, checked=snapshot is snapshots[0])
+            files = {
+                f"{snapshot.folder.name}/{DATA_FILE}": file_sum(fresh / snapshot.folder.name / DATA_FILE)
+                for snapshot in snapshots
+            }
+            manifest = Manifest(__version__, chain, genesis.hex(), int(time.time()), head, final, files)
+            replace_file(fresh / CHAIN_FILE, (data / CHAIN_FILE).read_bytes())
+            replace_file(fresh / MANIFEST_FILE, manifest.encode())
+            fresh.rename(target)
+            unless_complete.pop_all()
+        sync_folder(target.parent)
+    return manifest
+
+
+def _check_target(data: Path, target: Path, fresh: Path) -> None:
+    if target.exists() or target.is_symlink():
+        raise ConfigError(f"{target} exists, and a backup overwrites nothing: name a new folder")
+    if fresh.exists():
+        raise ConfigError(f"{fresh} is what an interrupted backup has left: remove it")
+    if not target.parent.is_dir():
+        raise ConfigError(f"{target.parent} is not a folder: create it, or name a folder in another one")
+    if target.resolve().is_relative_to(data.resolve()):
+        raise ConfigError(f"{target} is in the data folder: name a folder elsewhere, better on another disk")
+
+
+def _check_space(target: Path, snapshots: list[Snapshot]) -> None:
+    needed = sum(snapshot.size(table).bytes for snapshot in snapshots for table in snapshot.tables())
+    free = shutil.disk_usage(target.parent).free
+    if free < needed + _ROOM_BYTES:
+        raise ConfigError(
+            f"{target.parent} has {free} bytes of free disk space, but the backup needs {needed + _ROOM_BYTES}"
+        )
+
+
+def _blocks_of(node: Snapshot, genesis: BlockHash) -> tuple[BackupBlock, BackupBlock]:
+    """The head and the last final block. Raises `ConfigError` for the database of another chain."""
+    found = _record(node, "meta", b"genesis")
+    if found != genesis:
+        raise ConfigError(f"the database in {node.folder} belongs to the chain with genesis {found.hex()}")
+    last = node.last("canonical")
+    if last is None:
+        raise Corrupt(f"the database in {node.folder} has no canonical block")
+    height, final = last[0], _record(node, "meta", b"final")
+    head = unseal("canonical", height, last[1])
+    return (
+        BackupBlock(int.from_bytes(height, "big"), head.hex()),
+        BackupBlock(int.from_bytes(final[:8], "big"), final[8:].hex()),
+    )
+
+
+def _check_engine(engine: Snapshot, node: Snapshot, blocks: tuple[BackupBlock, BackupBlock]) -> None:
+    """Raise `ConfigError` unless the engine has executed these blocks: it may still be catching up."""
+    for block in blocks:
+        signed = decode_block(_record(node, "blocks", bytes.fromhex(block.hash)))
+        if engine.get("headers", signed.block.payload.block_hash) is None:
+            raise ConfigError(
+                f"the embedded engine does not have block {block.height} yet: make the backup when `alysd status` "
+                "shows the node as healthy"
+            )
+
+
+def _record(node: Snapshot, table: str, key: bytes) -> bytes:
+    found = node.get(table, key)
+    if found is None:
+        raise Corrupt(f"the database in {node.folder} has no record {key.hex()} in {table}")
+    return unseal(table, key, found)
+
+
+def _copy(snapshot: Snapshot, folder: Path, *, checked: bool) -> None:
+    """Copy all tables into a new database in `folder`. With `checked`, raises `Corrupt` for a damaged record."""
+    folder.mkdir(mode=0o700)
+    tables = snapshot.tables()
+    size = sum(snapshot.size(table).bytes for table in tables)
+    copy = lmdb.open(
+        str(folder), map_size=2 * size + _ROOM_BYTES, max_dbs=len(tables), mode=0o600, sync=False, lock=False
+    )
+    with copy:
+        for table in tables:
+            into = copy.open_db(table.encode())
+            items = snapshot.items(table)
+            if checked:
+                items = _checked(table, items)
+            while chunk := list(islice(items, _RECORDS_PER_COMMIT)):
+                with copy.begin(write=True, db=into) as transaction, transaction.cursor() as cursor:
+                    cursor.putmulti(chunk, append=True)
+        copy.sync(True)
+    sync_folder(folder)
+
+
+def _checked(table: str, items: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    for key, value in items:
+        unseal(table, key, value)
+        yield key, value

@@ -1,0 +1,125 @@
+"""The manifest of a backup: what the backup contains, and the check of its files when it is used."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+import cattrs
+
+from alysd.errors import ConfigError, Corrupt, WrongChain
+from alysd.integrations.durable import sync_folder
+from alysd.types.hashes import BlockHash
+from alysd.wire.json_input import parse_json
+
+MANIFEST_FILE = "backup.json"
+
+FORMAT = 1
+"""The version of the manifest and of the layout of a backup."""
+
+_MAX_BYTES = 65536
+_PIECE_BYTES = 2**20
+
+
+@attrs.frozen
+class BackupBlock:
+    """A block by its height and its hash in hex."""
+
+    height: int
+    hash: str
+
+
+@attrs.frozen
+class FileSum:
+    """The size of a file, and its SHA-256 in hex."""
+
+    bytes: int
+    sha256: str
+
+
+@attrs.frozen
+class Manifest:
+    """What a backup contains. `alysd` is the version that made it, `created` is in Unix seconds.
+
+    `genesis` is in hex. `files` has the size and sum of each database file by its path in the backup.
+    """
+
+    alysd: str
+    chain: str
+    genesis: str
+    created: int
+    head: BackupBlock
+    final: BackupBlock
+    files: Mapping[str, FileSum]
+    format: int = FORMAT
+
+    def encode(self) -> bytes:
+        """The manifest as a JSON text."""
+        return json.dumps(attrs.asdict(self), indent=2).encode() + b"\n"
+
+
+def file_sum(path: Path) -> FileSum:
+    """Size and sum of a file. Raises `OSError`."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            digest.update(piece)
+            size += len(piece)
+    return FileSum(size, digest.hexdigest())
+
+
+def use_backup(folder: Path, genesis: BlockHash) -> Manifest | None:
+    """Check a backup that was put into the data folder `folder`, and remove its manifest; None if there is none.
+
+    The node changes the files from then on. Raises `WrongChain` for a backup of another chain, `ConfigError` for
+    one of a later version, `Corrupt` when a file is not complete or the manifest is damaged. The caller has locked
+    the folder.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        manifest = _read(path)
+        if manifest is None:
+            return None
+        if manifest.genesis != genesis.hex():
+            raise WrongChain(
+                f"the backup in {folder} is of chain {manifest.chain} (genesis {manifest.genesis[:16]}), the "
+                f"configured chain has genesis {genesis.hex()[:16]}"
+            )
+        for name, expected in manifest.files.items():
+            _check_file(folder / name, expected)
+        path.unlink()
+        sync_folder(folder)
+    except OSError as error:
+        raise ConfigError(f"{path}: the backup cannot be used: {error.strerror}") from None
+    return manifest
+
+
+def _check_file(path: Path, expected: FileSum) -> None:
+    found = file_sum(path) if path.is_file() else FileSum(0, "")
+    if found != expected:
+        raise Corrupt(
+            f"{path} is not the file of the backup: it has {found.bytes} of {expected.bytes} bytes, and the sum "
+            f"{found.sha256[:16] or 'of no file'} instead of {expected.sha256[:16]}: put the backup back again"
+        )
+
+
+def _read(path: Path) -> Manifest | None:
+    try:
+        with path.open("rb") as file:
+            document: Any = parse_json(file.read(_MAX_BYTES))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise Corrupt(f"{path} is damaged: put the backup back again") from None
+    version = cast("dict[str, object]", document).get("format") if isinstance(document, dict) else None
+    if isinstance(version, int) and version > FORMAT:
+        raise ConfigError(f"{path} has format {version}, this version reads {FORMAT}: use a later one")
+    try:
+        manifest = cattrs.structure(document, Manifest)
+    except (cattrs.BaseValidationError, ValueError, TypeError):
+        raise Corrupt(f"{path} is damaged: put the backup back again") from None
+    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in manifest.files):
+        raise Corrupt(f"{path} is damaged: it names a file outside the backup")
+    return manifest

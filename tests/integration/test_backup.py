@@ -1,0 +1,58 @@
+"""A backup of a running node, put back: it runs on from there, and a newer guard is noticed."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import trio
+
+from alysd.testing.config_files import CONF
+from alysd.testing.daemon import Daemon, daemon
+
+
+def alysd(data: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "alysd", *words, "--config", str(CONF / "dev.toml")]
+    return subprocess.run([*command, "--set", f"storage.path={data}"], capture_output=True, text=True, check=False)
+
+
+async def height(node: Daemon) -> int:
+    found: int = (await node.call("getheadblock"))["height"]
+    return found
+
+
+async def reach(node: Daemon, wanted: int) -> None:
+    with trio.fail_after(120):
+        while await height(node) < wanted:  # noqa: ASYNC110  another process has no event to wait for
+            await trio.sleep(0.2)
+
+
+async def test_a_running_node_is_backed_up_and_restored(tmp_path: Path) -> None:
+    target = tmp_path / "backup"
+    async with daemon(tmp_path) as node:
+        await reach(node, 4)
+        made = await trio.to_thread.run_sync(alysd, node.data, "backup", str(target))
+        assert (made.returncode, made.stderr) == (0, "")
+        assert f"backed up chain alys-dev to {target}: head " in made.stdout
+        assert "the signing guard is left out on purpose" in made.stdout
+        again = await trio.to_thread.run_sync(alysd, node.data, "backup", str(target))
+        assert (again.returncode, again.stdout) == (2, "")
+        assert "a backup overwrites nothing" in again.stderr
+        head = await height(node)
+        await reach(node, head + 3)
+        assert await node.stop() == 0
+        assert node.events("slots_missed") == []
+
+        # The same folder, with a guard that is newer than the backup.
+        for part in ("chain", "execution"):
+            shutil.rmtree(node.data / part)
+        shutil.copytree(target, node.data, dirs_exist_ok=True)
+        refused = await trio.to_thread.run_sync(alysd, node.data, "run")
+        assert refused.returncode == 2
+        assert "the database is older than the signing guard" in refused.stderr
+        recovered = await trio.to_thread.run_sync(alysd, node.data, "recover", "--yes")
+        assert recovered.returncode == 0, recovered.stderr
+        await node.start()
+        await reach(node, head + 2)
+        assert await node.stop() == 0
+        assert not (node.data / "backup.json").exists()
