@@ -17,13 +17,13 @@ from alysd.wire.evm_address import checksum_address
 from alysd.wire.hex import to_hex
 
 NOT_ON_CHAIN = -1
-"""Confirmations of a block that was abandoned, as Bitcoin Core counts them."""
+"""The number of confirmations of an abandoned block, as in Bitcoin Core."""
 
 
 def offer_json(offer: MiningOffer, chain_id: int) -> dict[str, Any]:
-    """The result of `createauxblock`, field by field as in Namecoin, where `_target` is little-endian too.
+    """The result of `createauxblock`, with the fields of Namecoin. As in Namecoin, `_target` is little-endian.
 
-    Pool software that was written for other merge-mined coins (NOMP, p2pool) reads the same value as `target`.
+    `target` is the same value, for pool software that was written for other merge-mined coins (NOMP, p2pool).
     """
     target = offer.target.to_bytes(32, "little").hex()
     return {
@@ -41,10 +41,10 @@ def offer_json(offer: MiningOffer, chain_id: int) -> dict[str, Any]:
 def block_json(
     signed: SignedBlock, tip: Forkchoice, proof: Proof | None, included: Proof | None, *, canonical: bool
 ) -> dict[str, Any]:
-    """A block, and how it stands against `tip`; `canonical` says that it is on the branch of the head.
+    """A block with its confirmations as of `tip`. `canonical` says whether it is on the branch of the head.
 
     `proof` is the proof of work on that branch that covers the block, if there is one. `included` is the proof
-    that the block includes, if it includes one and is on that branch.
+    that the block includes, if there is one and the block is on that branch.
     """
     block, payload = signed.block, signed.block.payload
     return {
@@ -80,7 +80,7 @@ def queued_json(work: QueuedWork) -> dict[str, Any]:
 
 
 def _header_json(header: AuxPowHeader) -> dict[str, Any]:
-    """The blocks that a proof covers, and the proof; the genesis block's header has no parent block."""
+    """The range of blocks that a proof covers, and the proof. The genesis block's header has no parent block."""
     parent = None if header.auxpow is None else f"{proof_value(header.auxpow):064x}"
     return {
         "rangestart": displayed(header.range_start),

@@ -35,14 +35,17 @@ CODES: Mapping[type[Exception], int] = {
 """Error codes by class, for the dispatcher (docs/protocol.md, "JSON-RPC")."""
 
 IN_PLACE = 8192
-"""Largest proof in bytes that is decoded without a thread: a usual one has 1 to 2 KB and takes 0.1 ms."""
+"""The maximum size, in bytes, of a proof that is decoded in the event loop. A usual one has 1 to 2 kB: 0.1 ms."""
 
 _MAX_HEIGHT = 2**63
 _MAX_VERBOSITY = 3
 
 
 class AlysRpc:
-    """Answers from the node's actors. `miner` is the fee recipient of `getauxblock`, if one is configured."""
+    """Answers requests by asking the node's actors.
+
+    `miner` is the fee recipient of `getauxblock`, if configured.
+    """
 
     def __init__(
         self,
@@ -80,15 +83,15 @@ class AlysRpc:
         return await self._offer(params.required(0, address))
 
     async def submit_aux_block(self, params: Params) -> Any:
-        """Take a proof. True, or the error of the check that it fails."""
+        """Submit a proof. The result is true, or the error of the failed check."""
         work = SubmitWork(AuxHash(params.required(0, _hash)), await _auxpow(params, 1))
         await self._auxpow.ask(work, seconds=self._timing.rpc_ask)
         return True
 
     async def get_aux_block(self, params: Params) -> Any:
-        """Without parameters, offer work to the configured miner; with two, take a proof; as in Namecoin.
+        """Offer work to the configured miner, or with two parameters submit a proof, as in Namecoin.
 
-        With one, an address, offer work to it, as `createauxblock` does.
+        With one parameter, an address, offer work to this address, as `createauxblock` does.
         """
         if len(params.values) == 1:
             return await self.create_aux_block(params)
@@ -126,11 +129,11 @@ class AlysRpc:
         return await self._shown(newest, tip, canonical=True)
 
     async def get_block_by_height(self, params: Params) -> Any:
-        """The block of a height on the branch of the head."""
+        """The block at a height on the branch of the head."""
         height = params.required(0, _height)
         signed = await self._storage.ask(GetBlockByHeight(height), seconds=self._timing.rpc_ask)
         if signed is None:
-            raise RpcError(RpcCode.BLOCK_NOT_FOUND, f"block not found: there is none of height {height}")
+            raise RpcError(RpcCode.BLOCK_NOT_FOUND, f"block not found: no canonical block has height {height}")
         return await self._shown(signed, await self._tip(), canonical=True)
 
     async def get_block(self, params: Params) -> Any:
@@ -181,7 +184,7 @@ class AlysRpc:
     async def _by_hash(self, block_hash: BlockHash) -> SignedBlock:
         signed = await self._storage.ask(GetBlockByHash(block_hash), seconds=self._timing.rpc_ask)
         if signed is None:
-            raise RpcError(RpcCode.BLOCK_NOT_FOUND, "block not found: there is none with this hash")
+            raise RpcError(RpcCode.BLOCK_NOT_FOUND, "block not found: no block has this hash")
         return signed
 
 
@@ -190,7 +193,7 @@ def _hash(value: Any) -> bytes:
 
 
 async def _auxpow(params: Params, position: int) -> AuxPow:
-    """Decode a proof; a large one in a thread, since the slowest possible one takes 20 ms."""
+    """Decode a proof; a large one in a thread, because decoding can take up to 20 ms."""
     data = params.required(position, _auxpow_bytes)
     try:
         if len(data) <= IN_PLACE:
@@ -203,7 +206,7 @@ async def _auxpow(params: Params, position: int) -> AuxPow:
 def _auxpow_bytes(value: Any) -> bytes:
     digits = text(value)
     if len(digits) > 2 * MAX_AUXPOW_BYTES:
-        raise Malformed(f"a proof of work takes at most {MAX_AUXPOW_BYTES} bytes, found {len(digits) // 2}")
+        raise Malformed(f"a proof of work must have at most {MAX_AUXPOW_BYTES} bytes, found {len(digits) // 2}")
     return from_hex(digits)
 
 
@@ -216,5 +219,5 @@ def _verbosity(value: Any) -> int:
 
 def _height(value: Any) -> Height:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MAX_HEIGHT:
-        raise Malformed("a height is an integer from 0")
+        raise Malformed("a height must be an integer, at least 0")
     return Height(value)

@@ -1,4 +1,4 @@
-"""The first lines of a node's log, which say what starts and where its interfaces are."""
+"""The first lines of a node's log: its version and chain, and the addresses of its interfaces."""
 
 from typing import cast
 
@@ -11,7 +11,7 @@ from alysd.types.units import Wei
 
 
 def node_starting(config: AlysConfig, context: ChainContext, account: EvmAddress | None) -> NodeStarting:
-    """The log event; `account` is the development account, if there is one."""
+    """The log event of a node's start. `account` is the development account, if there is one."""
     spec, api, engine, key_file = context.spec, config.api, config.engine, config.development.account_key_file
     embedded = engine.mode == "embedded"
     ethereum_url = api.ethereum_address.url if embedded else engine.url and str(engine.url)
@@ -34,7 +34,7 @@ def node_starting(config: AlysConfig, context: ChainContext, account: EvmAddress
 
 
 def genesis_balance(spec: ChainSpec, address: EvmAddress) -> Wei:
-    """The balance of an account in the execution genesis; 0 for an account that it does not name."""
+    """The balance of an account in the execution genesis; 0 if the genesis does not list it."""
     accounts = cast("dict[str, dict[str, str | int]]", spec.execution_genesis["alloc"])
     for key, account in accounts.items():
         if key.lower().removeprefix("0x") == address.hex():

@@ -1,6 +1,6 @@
-"""Log lines for what the node publishes on its bus, and for children that fail and return.
+"""Writes log lines for the events on the node's bus, and for children that fail and work again.
 
-The same thing is not logged every slot: repeated failures, missed slots and halts are logged about once a minute.
+Repeated failures, missed slots and halts are logged about once per minute, not in every slot.
 """
 
 import re
@@ -15,28 +15,34 @@ from alysd.nurseries import Bus, Change, State
 from alysd.types.units import Slot
 
 EVENTS_WAITING = 1024
-"""Some minutes of a busy node: when a slow terminal blocks the log, the oldest lines are lost, and no slot."""
+"""The number of events that wait: some minutes of a busy node.
+
+When a slow terminal blocks the log, only the oldest log lines are lost.
+"""
 
 HALTED_EVERY_SLOTS = 30
-"""A halted chain is logged about once a minute, with the usual slots of two seconds."""
+"""Slots between two log lines about a halted chain: one minute with slots of two seconds."""
 
 FAILED = frozenset({State.CRASHED, State.START_FAILED})
-"""Lifecycle states after which a return is logged."""
+"""The states after which `ChildReturned` is logged when the child works again."""
 
 SAME_FAILURE_SECONDS = 60.0
-"""A failure with the same words as the last one of that child is logged again after this time."""
+"""Seconds before a child's failure is logged again if its text equals that of the child's last failure."""
 
 UP_FOR_SECONDS = 2.0
-"""A return is logged when the child has run this long: one that fails at its first call has not returned."""
+"""Seconds for which a child must run before `ChildReturned` is logged.
+
+A child may fail again at its first call.
+"""
 
 MISSED_EVERY_SLOTS = 30
-"""The same reason for missed slots is logged again after this many."""
+"""Slots before the same reason for missed slots is logged again."""
 
 _NUMBER = re.compile(r"[0-9][0-9.]*")
 
 
 class EventLogger:
-    """`run` is a task of the tree, `child_changed` the observer of the whole tree."""
+    """Logs events and failures. `run` is a task of the tree, `child_changed` the observer of the whole tree."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -48,7 +54,7 @@ class EventLogger:
         self._halted_at = Slot(0)
 
     async def run(self) -> None:
-        """Follow the chain's events, and the children that return. Never returns."""
+        """Log the chain's events, and the children that work again. Never returns."""
         with self._bus.subscribe(ChainEvent, capacity=EVENTS_WAITING) as events:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._follow_returns)
@@ -79,7 +85,7 @@ class EventLogger:
 
     def _log_missed(self, event: SlotMissed) -> None:
         self._missed += event.count
-        # The numbers in a reason, as the seconds until the next attempt, differ every time.
+        # Numbers in a reason, such as the seconds until the next attempt, differ every time.
         reason = _NUMBER.sub("", event.reason)
         if reason == self._reason and event.slot - self._logged_at < MISSED_EVERY_SLOTS:
             return
@@ -87,7 +93,7 @@ class EventLogger:
         log(SlotsMissed(event.slot, event.count, event.reason))
 
     def child_changed(self, change: Change) -> None:
-        """Log a child's failure, and have its return logged. Called by the runtime for every change of state."""
+        """Log a child's failure, and remember the child. Called by the runtime for every change of state."""
         if change.new in FAILED:
             self._returned.pop(change.name, None)
             words = f"{type(change.error).__name__}: {change.error}"

@@ -1,6 +1,6 @@
-"""Values as Ethereum JSON-RPC writes them (execution-apis, "Hex value encoding"), and back, checked.
+"""Encodes and decodes the hex values of Ethereum's JSON-RPC (execution-apis, "Hex value encoding").
 
-Decoders take a JSON value and raise `Malformed` with words that fit behind `params[0]: `.
+Decoders take a JSON value and raise `Malformed`, with a text that can follow `params[0]: `.
 """
 
 import re
@@ -16,12 +16,12 @@ _HEX = re.compile("[0-9a-fA-F]*")
 
 
 def to_quantity(value: int) -> str:
-    """Write a non-negative integer: `0x0`, `0x1f`, no leading zeros."""
+    """Encode a non-negative integer without leading zeros: `0x0`, `0x1f`."""
     return hex(value)
 
 
 def to_data(value: bytes) -> str:
-    """Write bytes, two digits each: `0x`, `0x00ff`."""
+    """Encode bytes with two digits each: `0x`, `0x00ff`."""
     return "0x" + value.hex()
 
 
@@ -33,7 +33,7 @@ def text(value: Any) -> str:
 
 
 def kind(value: Any) -> str:
-    """Say what a JSON value is, in the words of JSON."""
+    """The name of a JSON value's type, for errors."""
     for python, name in _KINDS:
         if isinstance(value, python):
             return name
@@ -48,15 +48,15 @@ def boolean(value: Any) -> bool:
 
 
 def quantity(value: Any, most: int = MAX_UINT256) -> int:
-    """Read a hexadecimal quantity of at most `most`. Leading zeros are let through, as many tools write them."""
+    """Read a hexadecimal quantity of at most `most`. Leading zeros are accepted, because many tools write them."""
     digits = _digits(value)
     if not digits:
-        raise Malformed("a quantity has at least one digit: 0x0")
+        raise Malformed("a quantity must have at least one digit, such as 0x0")
     if len(digits) > 64:
-        raise Malformed("a quantity has at most 64 digits")
+        raise Malformed("a quantity must have at most 64 digits")
     number = int(digits, 16)
     if number > most:
-        raise Malformed(f"at most {most:#x}, got {number:#x}")
+        raise Malformed(f"must be at most {most:#x}, got {number:#x}")
     return number
 
 
@@ -69,7 +69,7 @@ def data(value: Any) -> bytes:
     """Read bytes of any length."""
     digits = _digits(value)
     if len(digits) % 2:
-        raise Malformed("hex of odd length: bytes have two digits each")
+        raise Malformed("the number of hex digits is odd, but each byte has two")
     return bytes.fromhex(digits)
 
 
@@ -101,8 +101,8 @@ def _digits(value: Any) -> str:
     """Strip `0x` from a string of hexadecimal digits."""
     written = text(value)
     if written[:2] not in ("0x", "0X"):
-        raise Malformed("hex starts with 0x")
+        raise Malformed("must start with 0x")
     digits = written[2:]
     if _HEX.fullmatch(digits) is None:
-        raise Malformed("hex has only the digits 0-9 and a-f")
+        raise Malformed("must have only the hex digits 0-9 and a-f after 0x")
     return digits

@@ -1,4 +1,4 @@
-"""The node's health, judged from its tree and its head; and both as JSON for `alysd status` and other programs."""
+"""The node's health, derived from its tree and its head; and the JSON form of all three, for `alysd status`."""
 
 from typing import Any, Literal
 
@@ -14,21 +14,22 @@ from alysd.types.federation import Role
 from alysd.types.hashes import displayed
 
 SLOTS_UNTIL_UNHEALTHY = 10
-"""Slots without a new head. A restart of every child with its backoff takes less, so restarts do not help."""
+"""Slots without a new head after which the node is unhealthy. Restarts of all children would take less time."""
 
 SLOTS_UNTIL_DEGRADED = 3
-"""The head is at most two slots old when one slot was missed."""
+"""Slots without a new head after which the node is degraded. One missed slot makes the head two slots old."""
 
 NOT_HEALTHY = (Health.DEGRADED, Health.UNHEALTHY)
-"""Health of a child that runs and does not answer the monitor, or answers that it is unhealthy. The monitor
-restarts it, and blocks may continue meanwhile, so the node is degraded and not unhealthy."""
+"""The health of a running child that does not answer the monitor, or reports that it is unhealthy.
+
+The monitor restarts such a child. The node counts as degraded, not unhealthy, because blocks may continue."""
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 
 
 @attrs.frozen
 class NodeHealth:
-    """`reasons` are sentences, the most serious first; a healthy node has none."""
+    """The health of a node, with its reasons: sentences, the most serious first. A healthy node has none."""
 
     status: Status
     reasons: tuple[str, ...]
@@ -56,14 +57,16 @@ class NodeReport:
         light: list[str] = []
         for child in self.tree.walk():
             if child.state is State.SUSPENDED:
-                light.append(f"{child.name} is suspended: `alysd actors resume` lets it go on")
+                light.append(f"{child.name} is suspended: `alysd actors resume` resumes it")
             elif child.state not in (State.RUNNING, State.STOPPED):
                 words = f"{child.name} is {child.state.value}" + (
                     f": {child.last_error}" if child.last_error else ""
                 )
                 (grave if child.priority is Priority.CRITICAL else light).append(words)
             elif child.state is State.RUNNING and child.health in NOT_HEALTHY:
-                light.append(f"{child.name} runs, but is {child.health.value}: busy for long, or stuck")
+                light.append(
+                    f"{child.name} runs, but is {child.health.value}: it has been busy for long, or is stuck"
+                )
         if self.tip is None:
             grave.append("the chain does not answer")
         else:
@@ -75,7 +78,7 @@ class NodeReport:
         return NodeHealth(status, (*grave, *light))
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, as docs/operating.md describes. To be called inside trio, whose clock it reads."""
+        """The report in the JSON form of docs/operating.md. Must be called inside trio, whose clock it reads."""
         health = self.health()
         return {
             "version": __version__,
@@ -110,7 +113,7 @@ def _block_json(state: ChainState) -> dict[str, Any]:
 
 
 def tree_json(child: ChildSnapshot, wall_minus_trio: float) -> dict[str, Any]:
-    """A child and those below it; `wall_minus_trio` turns trio's times into Unix ones."""
+    """A child and all children below it. `wall_minus_trio` converts trio's times to Unix times."""
     failed_at = child.last_error_at
     return {
         "name": child.name,

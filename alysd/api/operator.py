@@ -49,11 +49,11 @@ class OperatorPages:
         return {path: Route("GET", page, operator=True) for path, page in pages.items()}
 
     async def metrics_page(self, _request: Request) -> Response:
-        """Prometheus's text format; 503 while the metrics actor is down."""
+        """The metrics in Prometheus's text format; 503 while the metrics actor is down."""
         tip = await _answer(self.chain.ask(GetForkchoice(), seconds=self.timing.page_ask))
         tree = self.running.snapshot()
         failures = self.running.up().failures
-        # Copies: the metrics are rendered in a thread, and the runtime goes on counting.
+        # Copies, because a thread renders the metrics while the runtime continues to count.
         by_kind = {child.name: dict(failures.of(child.name).kinds) for child in tree.walk()}
         text = await _answer(self.metrics.ask(Scrape(tree, tip, by_kind), seconds=self.timing.page_ask))
         if text is None:
@@ -79,7 +79,7 @@ class OperatorPages:
 
 
 async def _answer(asked: Awaitable[Reply]) -> Reply | None:
-    """The answer, or None from an actor that is down, stuck or refuses; the page shows its state elsewhere."""
+    """The answer, or None if the actor is down, stuck or refuses. The page shows the actor's state elsewhere."""
     try:
         return await asked
     except (NotAnswered, Refused):

@@ -44,7 +44,7 @@ class ServiceManager(Protocol):
         ...
 
     def ready(self) -> object:
-        """The node can make or follow blocks."""
+        """Report that the node can make or follow blocks."""
         ...
 
     def watchdog(self) -> object:
@@ -57,9 +57,10 @@ class ServiceManager(Protocol):
 
 
 class Readiness:
-    """`run` is a task of the tree; `on_ready` is called once.
+    """Reports readiness and feeds the watchdog. `run` is a task of the tree.
 
-    It gets the seconds until the first slot in which the node can make a block, or None for a follower.
+    `on_ready` is called once, with the seconds until the first slot in which the node can make a block, or None
+    for a follower.
     """
 
     def __init__(

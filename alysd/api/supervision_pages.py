@@ -1,8 +1,8 @@
 """The operator's pages about the actor runtime: failures, patterns in failures, and mailboxes.
 
-They read the runtime's own records and ask no actor, so they answer even while every actor is stuck. All that they
-show is bounded: the failures kept, the dead letters kept, the mailboxes' capacities. docs/operating.md explains
-them.
+The pages read the runtime's own records and ask no actor, so they answer even while every actor is stuck. Their
+size is bounded by the numbers of kept failures and dead letters, and by the capacities of mailboxes.
+docs/operating.md explains them.
 """
 
 from collections import Counter
@@ -22,20 +22,20 @@ from alysd.nurseries.trace import TracedMessage
 from alysd.ports import Clock
 
 ERROR_LENGTH = 300
-"""Characters of an error's message that are shown. The log has all of them."""
+"""The number of characters shown of an error's message. The log has the whole message."""
 
 ADVICE: Mapping[PatternKind, str] = {
-    PatternKind.BURST: "it fails soon after each restart: its errors are on /supervision/stats",
+    PatternKind.BURST: "it fails soon after each restart: see its errors on /supervision/stats",
     PatternKind.RHYTHM: "look for a periodic cause: a timeout, a cron job, a peer that retries",
-    PatternKind.CASCADE: "look at the one that failed first; the others may only have followed it",
-    PatternKind.COMMON_CAUSE: "look for what these children share: disk, network, the system they all need",
+    PatternKind.CASCADE: "look at the child that failed first; the others may have failed because of it",
+    PatternKind.COMMON_CAUSE: "look for what these children share: disk, network, an external system",
 }
-"""What to look at, by the kind of pattern."""
+"""The advice for each kind of pattern."""
 
 
 @attrs.frozen
 class SupervisionPages:
-    """The pages of one `running` node; `clock` turns the runtime's times into Unix ones."""
+    """The pages of one `running` node. `clock` serves to convert the runtime's times to Unix times."""
 
     clock: Clock
     running: SystemHandle
@@ -84,7 +84,7 @@ class SupervisionPages:
 
 
 def stats_json(child: ChildSnapshot, history: ChildHistory, unix: float) -> dict[str, Any]:
-    """A child and its failures, the newest last; `unix` is Unix time minus trio's time, in seconds."""
+    """A child and its failures, the newest last. `unix` is Unix time minus trio's time, in seconds."""
     return {
         "name": child.name,
         "kind": child.kind,
@@ -116,7 +116,7 @@ def _failure_json(record: FailureRecord, unix: float) -> dict[str, Any]:
 
 
 def pattern_json(pattern: Pattern, unix: float) -> dict[str, Any]:
-    """A pattern, and what to look at."""
+    """A pattern, with the advice for its kind."""
     return {
         "kind": pattern.kind.value,
         "children": list(pattern.children),

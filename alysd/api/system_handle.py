@@ -1,4 +1,4 @@
-"""A running node as its servers see it: its tree, and the way to stop it."""
+"""The access of the node's servers to its running tree, and to its stop."""
 
 import signal
 from collections.abc import AsyncIterator
@@ -13,27 +13,28 @@ from alysd.nurseries import ChildSnapshot, HealthMonitor, System
 
 
 class SystemHandle:
-    """The system once it is up, and its health monitor. It exists before the system does."""
+    """Holds the system once it is up, and its health monitor. The handle exists before the system does."""
 
     def __init__(self, monitor: HealthMonitor) -> None:
         self.monitor = monitor
         self.system: System | None = None
 
     def up(self) -> System:
-        """The system; raises `NotNow` while it is being started."""
+        """The system. Raises `NotNow` while it is being started."""
         if self.system is None:
             raise NotNow("the node is starting")
         return self.system
 
     def snapshot(self) -> ChildSnapshot:
-        """The tree as it is now; raises `NotNow` while it is being started."""
+        """The tree as it is now. Raises `NotNow` while it is being started."""
         return self.up().snapshot()
 
 
 class Stop:
-    """An orderly end of the node: `scope` encloses the whole node, and a stop signal cancels it.
+    """The orderly stop of the node. `scope` encloses the whole node; a stop signal cancels it.
 
-    `asked_at` is when, on trio's clock; `manager` is told first, so that it does not take the end for a failure.
+    `asked_at` is the time of the signal on trio's clock. `manager`, the service manager, is informed first, so
+    that it does not treat the end as a failure.
     """
 
     def __init__(self, manager: Notifier) -> None:
@@ -42,14 +43,15 @@ class Stop:
         self.asked_at = 0.0
 
     async def on(self, signals: AsyncIterator[int]) -> None:
-        """Wait for signals and take each. Never returns."""
+        """Wait for signals and call `take` with each. Never returns."""
         async for number in signals:
             self.take(number)
 
     def take(self, number: int) -> None:
-        """Stop the node at the first signal; further ones change nothing.
+        """Stop the node at the first signal. Later signals have no effect.
 
-        SIGHUP stops it too, because the terminal was closed; but a service manager means a reload by it.
+        SIGHUP also stops the node, because it means that the terminal was closed. From a service manager, however,
+        SIGHUP asks for a reload, which changes nothing.
         """
         if number == signal.SIGHUP and self.manager.present:
             log(NothingToReload())

@@ -93,10 +93,10 @@ def ask(path: "Path", request: dict[str, str], seconds: float = ANSWER_SECONDS) 
 def _done_text(action: str, answer: dict[str, Any]) -> str:
     name = answer["name"]
     if action == "restart":
-        return f"{name} was stopped and is started again\n"
+        return f"{name} was stopped and is starting again\n"
     if action == "resume":
         return f"{name} handles messages again\n"
-    text = f"{name} handles no messages after its current one; `alysd actors resume` lets it go on\n"
+    text = f"{name} handles no messages after its current one; `alysd actors resume` resumes it\n"
     return text + ("no blocks are made while it is suspended\n" if answer["critical"] else "")
 
 

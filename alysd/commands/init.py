@@ -18,7 +18,7 @@ TEMPLATE_FOLDER = "/etc/alysd"
 TEMPLATE_PROGRAMS = "/opt/alysd/bin"
 """The folder of the program `alysd` that the systemd unit names."""
 QUOTED = re.compile(r"[\s\"'\\%$:]|[^\w/.+@,=-]")
-"""Characters in a path that a TOML string, a systemd unit or a PATH would read as something else."""
+"""Characters of a path that have a special meaning in a TOML string, a systemd unit or a PATH."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

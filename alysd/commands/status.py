@@ -24,7 +24,7 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `alysd status`."""
+    """Add the options of `alysd status`."""
     parser.add_argument(
         "--url",
         default="http://127.0.0.1:3000",

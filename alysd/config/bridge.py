@@ -34,7 +34,7 @@ def peg_active(execution_genesis: Mapping[str, Any]) -> bool:
 def check_bridge(execution_genesis: Mapping[str, Any], path: Path) -> None:
     """Raise `ConfigError` unless the genesis has the bridge contract of this version, on a chain without a peg.
 
-    Other code might keep value that nobody pays out. `path` is the genesis file, for the error.
+    With other code, value sent to the address might be lost. `path` is the genesis file, for the error.
     """
     where = f"at 0x{BRIDGE_ADDRESS.hex()}, the bridge's address"
     account = _account(execution_genesis)
@@ -48,7 +48,7 @@ def check_bridge(execution_genesis: Mapping[str, Any], path: Path) -> None:
         )
     if account.get("storage"):
         raise ConfigError(
-            f"{path}: alloc has storage {where}: it turns the peg on, which this version does not have"
+            f"{path}: alloc has storage {where}: it activates the peg, which this version does not have: remove it"
         )
 
 

@@ -1,4 +1,4 @@
-"""Key files: one secret of 32 bytes in hex, with a comment that says what it is for.
+"""Key files: one secret of 32 bytes in hex, with a comment that names the kind of key.
 
     # alysd bls key
     # public 0x8f31…
@@ -22,8 +22,8 @@ from alysd.config.toml_file import read_bounded
 from alysd.errors import ConfigError
 
 KeyKind = Literal["bls", "bitcoin", "network"]
-"""The use of a key: bls signs an authority's approvals, bitcoin a federation member's peg-outs; network
-identifies a node to its peers."""
+"""The kinds of keys. `bls` signs an authority's approvals, `bitcoin` signs a federation member's peg-outs, and
+`network` identifies a node to its peers."""
 
 _HEADER = re.compile(r"# alysd (bls|bitcoin|network) key\b")
 _SECRET = re.compile(r"(0x)?[0-9a-fA-F]{64}")

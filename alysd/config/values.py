@@ -56,7 +56,7 @@ def _path(value: object, _: object) -> Path:
 
 
 def _choice(value: object, kind: Any) -> str:
-    """Convert one of the strings of a `Literal`."""
+    """Convert a string that is one of the values of a `Literal`."""
     allowed: tuple[str, ...] = typing.get_args(kind)
     if isinstance(value, str) and value in allowed:
         return str(value)

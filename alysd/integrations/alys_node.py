@@ -1,4 +1,4 @@
-"""An Alys node from outside, over its JSON-RPC: the miner's side of merged mining."""
+"""A client for the JSON-RPC of an Alys node, which the miner uses for merged mining."""
 
 from typing import Any, Self
 
@@ -11,7 +11,10 @@ from alysd.wire.auxpow import encode_auxpow
 from alysd.wire.mining_json import aux_offer_from_json
 
 CALL_SECONDS = 10.0
-"""The node answers from memory; it may be restarting the actor that does, which takes seconds."""
+"""Deadline of a call.
+
+The node answers from memory, but may first have to restart an actor, which takes seconds.
+"""
 
 
 class AlysNodeRpc:
@@ -28,23 +31,23 @@ class AlysNodeRpc:
         await self._rpc.aclose()
 
     async def create_work(self, fee_recipient: EvmAddress | None) -> AuxOffer:
-        """Work on the blocks that wait for a proof (`createauxblock`, or `getauxblock` without a recipient).
+        """Request work on the blocks that wait for a proof (`createauxblock`; without a recipient `getauxblock`).
 
-        Raises `NotNow` while nothing waits, or the node is not ready.
+        Raises `NotNow` while no block waits or the node is not ready.
         """
         if fee_recipient is None:
             return self._read(await self._call("getauxblock"))
         return self._read(await self._call("createauxblock", f"0x{fee_recipient.hex()}"))
 
     async def submit_work(self, aux_hash: AuxHash, auxpow: AuxPow) -> None:
-        """Submit a proof (`submitauxblock`); a `ComponentError` says which check it failed.
+        """Submit a proof (`submitauxblock`). Raises `ComponentError`, which names the failed check.
 
-        Raises `NotNow` while the node is not ready to say.
+        Raises `NotNow` while the node cannot check the proof.
         """
         await self._call("submitauxblock", aux_hash[::-1].hex(), encode_auxpow(auxpow).hex())
 
     async def _call(self, method: str, *params: str) -> Any:
-        """Call, and tell what passes by itself from what the node refuses for good."""
+        """Call a method. Temporary refusals become `NotNow`; permanent ones stay `ComponentError`."""
         try:
             return await self._rpc.call(method, *params, seconds=CALL_SECONDS)
         except ComponentError as error:
@@ -58,4 +61,4 @@ class AlysNodeRpc:
         try:
             return aux_offer_from_json(answer)
         except Malformed as error:
-            raise NodeUnavailable(self._url, f"gives an answer that cannot be read: {error}") from error
+            raise NodeUnavailable(self._url, f"its answer is invalid: {error}") from error

@@ -1,4 +1,4 @@
-"""A Bitcoin node over its JSON-RPC: Bitcoin Core 28 or later, or a compatible node."""
+"""A client for the JSON-RPC of a Bitcoin node: Bitcoin Core 28 or later, or a compatible node."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,28 +18,31 @@ T = TypeVar("T")
 COMPONENT = "Bitcoin node"
 
 CALL_SECONDS = 10.0
-"""For calls that a node answers from memory in milliseconds, or later while it is busy connecting a block."""
+"""Deadline of calls that are answered from memory: in milliseconds, or later while the node validates a block."""
 
 TEMPLATE_SECONDS = 30.0
-"""For `getblocktemplate`, which takes about a second with a full mempool and several after a start."""
+"""Deadline of `getblocktemplate`, which takes a second with a full mempool, and several seconds after a start."""
 
 SUBMIT_SECONDS = 60.0
-"""For `submitblock`: the node first verifies the whole block, and the block would be lost with the call."""
+"""Deadline of `submitblock`. The node validates the whole block first. If the call fails, the block is lost."""
 
 GRACE_SECONDS = 5.0
-"""By how much the deadline of a waiting call is later than the end of the wait, so that the node answers first."""
+"""Seconds from the end of a waiting call's wait to its deadline, so that the node answers before the deadline."""
 
 MAX_RESPONSE = 16 * 1024 * 1024
-"""Bytes of an answer. The largest is a template: 4 MB of transactions are 8 MB in hex, as much is for fields."""
+"""The maximum size of an answer.
+
+The largest answer is a template with 4 MB of transactions, which are 8 MB in hex.
+"""
 
 RPC_VERIFY_REJECTED = -26
-"""Bitcoin Core's code for a broken rule; `submitblock` returns the reason as a result, without a code."""
+"""Bitcoin Core's error code for a broken rule. `submitblock` returns its reason as a result without a code."""
 
 RPC_WALLET_NOT_FOUND = -18
-"""Bitcoin Core's code for a call that needs a wallet when none is loaded."""
+"""Bitcoin Core's error code for a wallet call while no wallet is loaded."""
 
 RPC_WALLET_NOT_SPECIFIED = -19
-"""Bitcoin Core's code for a call that needs a wallet when several are loaded."""
+"""Bitcoin Core's error code for a wallet call that names no wallet while several are loaded."""
 
 
 def password_credentials(user: str, password: str) -> Credentials:
@@ -53,9 +56,10 @@ def password_credentials(user: str, password: str) -> Credentials:
 
 
 def cookie_credentials(cookie: Path, url: str) -> Credentials:
-    """Credentials from the `.cookie` file that a Bitcoin node writes anew at each start.
+    """Credentials from the `.cookie` file, which a Bitcoin node rewrites at each start.
 
-    They raise `BitcoinUnavailable` while the file cannot be read: the node is not running, or another user's.
+    They raise `BitcoinUnavailable` while the file cannot be read, because the node is not running or is run by
+    another user.
     """
 
     async def credentials() -> httpx.Auth | None:
@@ -86,22 +90,22 @@ class BitcoinRpc:
         await self._rpc.aclose()
 
     async def chain_info(self) -> BitcoinChainInfo:
-        """The node's network and its progress (`getblockchaininfo`)."""
+        """The node's network and the tip of its chain (`getblockchaininfo`)."""
         return self._read(chain_info_from_json, await self._rpc.call("getblockchaininfo", seconds=CALL_SECONDS))
 
     async def block_template(self) -> BlockTemplate:
-        """The block that the node would like mined next (`getblocktemplate`, with segwit)."""
+        """A template of the next block to mine (`getblocktemplate`, with segwit)."""
         template = await self._rpc.call("getblocktemplate", {"rules": ["segwit"]}, seconds=TEMPLATE_SECONDS)
         return await trio.to_thread.run_sync(self._read, template_from_json, template)
 
     async def submit_block(self, block: bytes) -> None:
-        """Submit a mined block (`submitblock`); a `ComponentError` carries the node's reason against it."""
+        """Submit a mined block (`submitblock`). Raises `ComponentError` with the node's reason for a rejection."""
         reason = await self._rpc.call("submitblock", block.hex(), seconds=SUBMIT_SECONDS)
         if reason is not None:
             raise ComponentError(COMPONENT, "submitblock", RPC_VERIFY_REJECTED, str(reason)[:500])
 
     async def wait_for_new_block(self, tip: BitcoinHash, seconds: float) -> BitcoinHash:
-        """Wait until the newest block is another than `tip` (`waitfornewblock`), at most `seconds`."""
+        """Wait until the newest block is not `tip`, but at most `seconds` (`waitfornewblock`)."""
         milliseconds = max(1, int(seconds * 1000))  # 0 would wait for ever
         newest = await self._rpc.call(
             "waitfornewblock", milliseconds, tip[::-1].hex(), seconds=seconds + GRACE_SECONDS
@@ -109,9 +113,10 @@ class BitcoinRpc:
         return self._read(tip_from_json, newest)
 
     async def payout_script(self, address: str | None) -> bytes:
-        """Output script that pays `address`, or a new address of the node's wallet when there is none.
+        """The output script that pays `address`, or for None a new address of the node's wallet.
 
-        Raises `UserError` when the address is not of this network, or the node has no wallet to make one.
+        Raises `UserError` when the address is not valid on this network, or when it is None and the node has no
+        wallet.
         """
         chosen = address if address is not None else await self._new_address()
         answer = await self._rpc.call("validateaddress", chosen, seconds=CALL_SECONDS)
@@ -130,8 +135,8 @@ class BitcoinRpc:
             raise UserError(f"the Bitcoin node at {self._url}: {error.message}; {advice}") from error
 
     def _read(self, read: Callable[[Any], T], answer: Any) -> T:
-        """Decode an answer. One that cannot be decoded counts as no answer."""
+        """Decode an answer. An answer that cannot be decoded counts as no answer."""
         try:
             return read(answer)
         except Malformed as error:
-            raise BitcoinUnavailable(self._url, f"gives an answer that cannot be read: {error}") from error
+            raise BitcoinUnavailable(self._url, f"its answer is invalid: {error}") from error

@@ -1,10 +1,11 @@
 """BLS signatures on BLS12-381, in Ethereum's proof-of-possession scheme: public keys in G1, signatures in G2.
 
-It follows the IETF draft "BLS Signatures", section 3.3.4 (`FastAggregateVerify`), over py-arkworks-bls12381. This
-module refuses what the library accepts: the point at infinity, the secret zero, and empty lists.
+The scheme is that of the IETF draft "BLS Signatures", section 3.3.4 (`FastAggregateVerify`), implemented with
+py-arkworks-bls12381. The library accepts the point at infinity, the secret zero and empty lists; this module
+refuses them.
 
-Adding public keys is safe only if each owner has proved possession of the secret. The chain specification has the
-proofs (`integrations.possession`).
+Aggregating public keys is safe only if each owner has proved possession of the secret. The chain specification has
+the proofs (`integrations.possession`).
 """
 
 import secrets
@@ -23,17 +24,17 @@ _MINUS_GENERATOR = -G1Point()
 
 
 def generate_secret() -> bytes:
-    """A new secret key, 32 bytes, from the operating system's randomness."""
+    """Make a new secret key of 32 bytes, with the random generator of the operating system."""
     return (1 + secrets.randbelow(_ORDER - 1)).to_bytes(32, "big")
 
 
 def public_key(secret: bytes) -> BlsPublicKey:
-    """The public key of `secret`; raises `Malformed` when `secret` is not a secret key."""
+    """The public key of `secret`. Raises `Malformed` when `secret` is not a secret key."""
     return BlsPublicKey((_GENERATOR * _scalar(secret)).to_compressed_bytes())
 
 
 def sign(secret: bytes, message: bytes) -> BlsSignature:
-    """Sign `message`, in about 1 ms; raises `Malformed` when `secret` is not a secret key."""
+    """Sign `message`, in about 1 ms. Raises `Malformed` when `secret` is not a secret key."""
     return BlsSignature((G2Point.hash_to_curve(message, _DOMAIN) * _scalar(secret)).to_compressed_bytes())
 
 
@@ -47,7 +48,7 @@ def prove_possession(secret: bytes) -> BlsSignature:
 
 
 def aggregate(signatures: Sequence[BlsSignature]) -> BlsSignature:
-    """Aggregate the signatures into one. Raises `Malformed` for none, or for bytes that are no signature."""
+    """Aggregate the signatures into one. Raises `Malformed` if there are none, or if one is not a signature."""
     if not signatures:
         raise Malformed("no signatures to aggregate")
     first, *rest = (_signature(data) for data in signatures)
@@ -55,7 +56,7 @@ def aggregate(signatures: Sequence[BlsSignature]) -> BlsSignature:
 
 
 def is_public_key(data: bytes) -> bool:
-    """Whether `data` are a point of the right group other than infinity."""
+    """Whether `data` is a point of the key group (G1) other than infinity."""
     try:
         _public_key(data)
     except Malformed:
@@ -64,10 +65,10 @@ def is_public_key(data: bytes) -> bool:
 
 
 def verify_aggregate(public_keys: Sequence[BlsPublicKey], message: bytes, signature: BlsSignature) -> bool:
-    """Whether `signature` is the aggregate of all these keys' signatures over `message`; about 3 ms.
+    """Whether `signature` is the aggregate of the signatures of `message` by all these keys. Takes about 3 ms.
 
-    False also for no keys, and for bytes that are no key or signature. The possession of each key must be proved
-    before: otherwise one member can make the signature of all.
+    Also false for an empty list of keys, and for bytes that are not a key or a signature. The possession of each
+    key must be proved before: otherwise one member can make the signature of all.
     """
     if not public_keys:
         return False
@@ -106,7 +107,7 @@ def _public_key(data: bytes) -> G1Point:
     except ValueError as error:
         raise Malformed(f"not a BLS public key: {error}") from error
     if point == G1Point.identity():
-        raise Malformed("the point at infinity is no BLS public key")
+        raise Malformed("the point at infinity is not a BLS public key")
     return point
 
 
@@ -116,5 +117,5 @@ def _signature(data: bytes) -> G2Point:
     except ValueError as error:
         raise Malformed(f"not a BLS signature: {error}") from error
     if point == G2Point.identity():
-        raise Malformed("the point at infinity is no BLS signature")
+        raise Malformed("the point at infinity is not a BLS signature")
     return point

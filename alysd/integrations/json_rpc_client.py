@@ -1,4 +1,4 @@
-"""JSON-RPC over HTTP to one system beside the node. Every call has a deadline, every answer a largest size."""
+"""A JSON-RPC client over HTTP for one external system. Every call has a deadline, every answer a maximum size."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -11,24 +11,26 @@ from alysd.errors import ComponentError, Unavailable
 from alysd.wire.json_input import parse_json
 
 MAX_CONNECTIONS = 10
-"""Connections to one system: one for a call that waits, the rest for short calls. Larger pools are slower."""
+"""The maximum number of connections to one system: one for a long call, the others for short ones.
+
+Larger pools are slower."""
 
 IN_PLACE = 64 * 1024
-"""Bytes of JSON that are parsed without a thread: about 1 ms."""
+"""The maximum size, in bytes, of JSON that is parsed in the event loop, which takes about 1 ms."""
 
 _HTTP_OK, _HTTP_UNAUTHORIZED, _HTTP_UNAVAILABLE = 200, 401, 503
 
 Credentials = Callable[[], Awaitable[httpx.Auth | None]]
-"""Returns the present credentials: a file of credentials may change while the node runs."""
+"""A function that returns the current credentials. A file with credentials can change while the node runs."""
 
 
 async def no_credentials() -> httpx.Auth | None:
-    """No credentials, for a system that asks for none."""
+    """No credentials, for a system that requires none."""
     return None
 
 
 class _Body(httpx.AsyncByteStream):
-    """A request's body in one piece. httpx has an async generator for it, which a cancelled call leaves open."""
+    """The body of a request, in one piece. httpx uses an async generator, which cancellation leaves open."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -51,12 +53,12 @@ class _Once:
 
 
 class JsonRpcClient:
-    """Calls one system's methods. Use as an async context manager: leaving it closes the connections.
+    """Calls the methods of one system. It is an async context manager; leaving it closes the connections.
 
-    `component` names the system in errors; `unavailable` makes the error of a system that does not answer from
-    its URL and a reason; `max_response` is the largest answer in bytes unless a call allows another size;
-    `version` is the value of `jsonrpc`; `unauthorized` explains HTTP 401. `transport` replaces the network in
-    tests.
+    `component` names the system in errors. `unavailable` makes an error from the URL and a reason, for a system
+    that does not answer. `max_response` is the maximum size of an answer in bytes, unless a call sets another.
+    `version` is the value of `jsonrpc`. `unauthorized` is the explanation of HTTP 401. `transport` replaces the
+    network in tests.
     """
 
     def __init__(
@@ -78,10 +80,12 @@ class JsonRpcClient:
         self._version = version
         self._unauthorized = unauthorized
         self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(None),  # `call` has a deadline for all of it, from connecting to the last byte
-            trust_env=False,  # a proxy in the environment is not meant for the systems beside the node
+            timeout=httpx.Timeout(None),  # `call` has a deadline from connecting to the last byte
+            trust_env=False,  # a proxy in the environment is not meant for these systems
             verify=url.startswith("https:"),  # loading certificates takes 50 ms
-            headers={"Accept-Encoding": "identity"},  # a compressed answer has no size until it is unpacked
+            headers={
+                "Accept-Encoding": "identity"
+            },  # the size of a compressed answer is unknown until it is unpacked
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
             transport=transport,
         )
@@ -97,9 +101,10 @@ class JsonRpcClient:
         await self._client.aclose()
 
     async def call(self, method: str, *params: Any, seconds: float, max_response: int | None = None) -> Any:
-        """Call `method` and return its result, within `seconds`; the answer has at most `max_response` bytes.
+        """Call `method` and return its result, within `seconds`. The answer has at most `max_response` bytes.
 
-        Raises the `unavailable` error when no valid answer came, `ComponentError` when the answer is an error.
+        Raises the `unavailable` error when there is no valid answer, and `ComponentError` when the answer is an
+        error.
         """
         try:
             with trio.fail_after(seconds):
@@ -115,7 +120,7 @@ class JsonRpcClient:
         return answer.get("result")
 
     async def _post(self, method: str, params: tuple[Any, ...], most: int) -> tuple[int, bytes]:
-        """Send a request; return the status and the body, which is read up to `most` bytes as they come."""
+        """Send a request. Returns the status and the body, of which at most `most` bytes are read."""
         call = {"jsonrpc": self._version, "id": 1, "method": method, "params": params}
         request = self._client.build_request("POST", self._url, json=call)
         request.stream = _Body(request.content)
@@ -123,13 +128,16 @@ class JsonRpcClient:
         async with aclosing(response):
             encoding = response.headers.get("content-encoding", "identity")
             if encoding != "identity":
-                raise self._unavailable(self._url, f"answer to {method} is compressed ({encoding[:20]}), unasked")
+                raise self._unavailable(
+                    self._url,
+                    f"answer to {method} is compressed ({encoding[:20]}), which the node did not request",
+                )
             body = bytearray()
             with trio.CancelScope() as reading:
                 async for piece in response.aiter_bytes():
                     body += piece
                     if len(body) > most:
-                        # An error raised here would leave httpx's generators open; cancelled, they end themselves.
+                        # An error raised here would leave httpx's generators open. A cancellation ends them.
                         reading.cancel()
             if len(body) > most:
                 raise self._unavailable(self._url, f"answer to {method} is larger than {most} bytes")

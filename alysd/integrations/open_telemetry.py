@@ -1,7 +1,8 @@
-"""Traces with OpenTelemetry: one span per message that is handled in a trace, and per step that opens one.
+"""Traces with OpenTelemetry: a span for each message that is handled in a trace, and for each `span` block.
 
-Imported only where the extra `traces` is installed. A thread of the SDK collects and sends finished spans: a
-collector that is slow or away costs spans, never a slot.
+This module is imported only if the configuration enables traces, because it needs the extra `traces`. A thread of
+the SDK collects and sends finished spans. If the collector is slow or down, spans are lost, but no slot is
+delayed.
 """
 
 import logging
@@ -31,14 +32,14 @@ from alysd.messages.log.process import TracesLost, TracesResumed
 from alysd.nurseries import TraceContext, current_trace, traced
 
 EXPORT_SECONDS = 2.0
-"""For sending one batch of spans: more than a network needs, less than a stop may take."""
+"""Deadline of sending one batch of spans: more than a network needs, but less than a stop of the node may take."""
 
 CLOSE_SECONDS = 3.0
-"""For sending the last batch when the node stops."""
+"""Deadline of sending the last batch when the node stops."""
 
 
 class OpenTelemetryTracing:
-    """Implements `alysd.ports.Tracing` with a provider, which decides where spans go."""
+    """Implements `alysd.ports.Tracing` with a provider, which has the destination of the spans."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
@@ -46,11 +47,11 @@ class OpenTelemetryTracing:
 
     @classmethod
     def exporting(cls, config: TracingConfig) -> "OpenTelemetryTracing":
-        """To the collector's endpoint, to standard error, or to both."""
+        """Make a tracing that exports to the collector's endpoint, to standard error, or to both."""
         resource = Resource.create({SERVICE_NAME: "alysd", SERVICE_VERSION: __version__})
         provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         if config.endpoint is not None:
-            # It would log every lost batch twice.
+            # The exporter would log every lost batch twice.
             logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
             exporter = OTLPSpanExporter(endpoint=config.endpoint.text, timeout=EXPORT_SECONDS)
             provider.add_span_processor(BatchSpanProcessor(ReportingExporter(exporter, str(config.endpoint))))
@@ -60,28 +61,28 @@ class OpenTelemetryTracing:
 
     @contextmanager
     def span(self, name: str, **attributes: int | str) -> Generator[None]:
-        """Around a piece of work: a span of the trace that is open, or the first of a new one."""
+        """Record the block as a span of the current trace, or as the first span of a new one."""
         with self._recorded(name, current_trace(), attributes) as context, traced(context):
             yield
 
     @contextmanager
     def handling(self, actor: str, message: str, sender: TraceContext) -> Generator[TraceContext]:
-        """Around the handling of a message by `actor`, below the span that it was sent in."""
+        """Record the handling of a message by `actor` as a child of the span in which it was sent."""
         attributes = {"alysd.actor": actor, "alysd.message": message}
         with self._recorded(f"{actor} {message}", sender, attributes) as context:
             yield context
 
     async def aclose(self) -> None:
-        """Send what is left; bounded, safe to call in a cancelled scope."""
+        """Send the remaining spans. The time is bounded, and the call is safe in a cancelled scope."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
-            # Abandoned when it takes too long: the thread is a daemon, and only spans are lost.
+            # The thread is abandoned if it takes too long. It is a daemon thread, and only spans are lost.
             await trio.to_thread.run_sync(self._provider.shutdown, abandon_on_cancel=True)
 
     @contextmanager
     def _recorded(
         self, name: str, parent: TraceContext | None, attributes: Mapping[str, int | str]
     ) -> Generator[TraceContext]:
-        """A span from here to the end of the block; an error that leaves the block is recorded in it."""
+        """Record the block as a span, with the error that leaves the block if there is one."""
         with self._tracer.start_as_current_span(name, _below(parent), attributes=attributes) as span:
             made = span.get_span_context()
             yield TraceContext(
@@ -90,7 +91,10 @@ class OpenTelemetryTracing:
 
 
 class ReportingExporter(SpanExporter):
-    """Exports to a collector; logs once when it is lost and once when it is back. Runs in the SDK's thread."""
+    """Exports to a collector. Logs once when the collector fails and once when it works again.
+
+    Runs in the SDK's thread.
+    """
 
     def __init__(self, inner: SpanExporter, endpoint: str) -> None:
         self._inner = inner
@@ -98,7 +102,7 @@ class ReportingExporter(SpanExporter):
         self._lost = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export a batch by the inner exporter."""
+        """Export a batch with the inner exporter."""
         result = self._inner.export(spans)
         if result is not SpanExportResult.SUCCESS:
             if not self._lost:
@@ -119,7 +123,7 @@ class ReportingExporter(SpanExporter):
 
 
 def _below(parent: TraceContext | None) -> Context:
-    """The context in which a new span is a child of `parent`; without one, the span begins a trace."""
+    """The context in which a new span is a child of `parent`. If `parent` is None, the span begins a trace."""
     if parent is None:
         return Context()
     flags = TraceFlags(TraceFlags.SAMPLED if parent.sampled else TraceFlags.DEFAULT)

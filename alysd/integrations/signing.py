@@ -32,7 +32,7 @@ class GuardedSigner:
         self._genesis = genesis
         self._guard = guard
         self._last = last
-        # Only one signature at a time, so that each check sees the record of the previous signature.
+        # Only one signature at a time, so that each check sees the record of the previous one.
         self._one_at_a_time = trio.CapacityLimiter(1)
 
     @classmethod

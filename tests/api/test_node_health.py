@@ -49,12 +49,12 @@ def critical(state: State, error: str | None = None) -> ChildSnapshot:
         (
             report(critical(State.SUSPENDED)),
             "degraded",
-            ("chain is suspended: `alysd actors resume` lets it go on",),
+            ("chain is suspended: `alysd actors resume` resumes it",),
         ),
         (
             report(child("chain", health=Health.DEGRADED, priority=Priority.CRITICAL)),
             "degraded",
-            ("chain runs, but is Degraded: busy for long, or stuck",),
+            ("chain runs, but is Degraded: it has been busy for long, or is stuck",),
         ),
         (report(child("chain", health=Health.RECOVERING)), "healthy", ()),
         (

@@ -52,18 +52,18 @@ def command(folder: Path, *words: str) -> int:
 @pytest.mark.parametrize(
     ("action", "critical", "text"),
     [
-        ("restart", True, "engine was stopped and is started again\n"),
+        ("restart", True, "engine was stopped and is starting again\n"),
         ("resume", True, "engine handles messages again\n"),
         (
             "suspend",
             False,
-            "engine handles no messages after its current one; `alysd actors resume` lets it go on\n",
+            "engine handles no messages after its current one; `alysd actors resume` resumes it\n",
         ),
         (
             "suspend",
             True,
             (
-                "engine handles no messages after its current one; `alysd actors resume` lets it go on\n"
+                "engine handles no messages after its current one; `alysd actors resume` resumes it\n"
                 "no blocks are made while it is suspended\n"
             ),
         ),

@@ -36,7 +36,7 @@ def test_the_contract_is_found_as_geth_finds_it(key: str) -> None:
         (genesis(code=""), "no contract code"),
         (genesis(code=5), "other code than this version's contract"),
         (genesis(code=bridge_code() + "00"), "other code than this version's contract"),
-        (genesis(storage={"0x00": "0x01"}), "has storage at 0xbbbb.*turns the peg on"),
+        (genesis(storage={"0x00": "0x01"}), "has storage at 0xbbbb.*activates the peg"),
     ],
 )
 def test_another_contract_is_refused(document: dict[str, Any], words: str) -> None:

@@ -75,7 +75,10 @@ async def test_an_error_in_an_odd_form_is_an_error_still(error: Any) -> None:
         (Reply([1, 2], 200), "no JSON-RPC answer"),
         (Reply({"result": 5}, 302), "HTTP 302"),
         (Reply({"result": "x" * 200_000}, 200), "larger than 200000 bytes"),
-        (Reply(BOMB, 200, (("content-encoding", "gzip"),)), "is compressed (gzip), unasked"),
+        (
+            Reply(BOMB, 200, (("content-encoding", "gzip"),)),
+            "is compressed (gzip), which the node did not request",
+        ),
     ],
 )
 async def test_what_is_no_answer_is_unavailability(reply: Reply, words: str) -> None:

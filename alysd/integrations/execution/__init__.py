@@ -1,1 +1,1 @@
-"""Execution clients: real ones over the Engine API, and one embedded in the node for development."""
+"""Execution clients over the Engine API; the embedded one is in `alysd.embedded`."""

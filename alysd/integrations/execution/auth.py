@@ -1,6 +1,6 @@
-"""The authentication of the node at an execution client: a JWT signed with a shared secret.
+"""The authentication of the node to an execution client: a JWT signed with a shared secret.
 
-The Engine API wants HS256 and the time of issue, and takes a token for 60 seconds around its own clock
+The Engine API requires HS256 and the time of issue, which may differ by at most 60 seconds from the client's clock
 (execution-apis, "Authentication").
 """
 
@@ -14,14 +14,14 @@ from alysd.errors import ConfigError
 from alysd.ports import Clock
 
 SECRET_BYTES = 32
-"""Length of the shared secret (execution-apis, "Authentication")."""
+"""The length of the shared secret in bytes (execution-apis, "Authentication")."""
 
 _MOST_CHARACTERS = 1024
-"""Characters that are read from the secret's file, which should hold 66 and white space."""
+"""The maximum number of characters read from the secret's file. It should have 64 or 66, and white space."""
 
 
 class JwtAuth(httpx.Auth):
-    """Makes a new token for each request, in 20 µs, so that none is ever too old."""
+    """Makes a new token for each request, in 20 µs, so that no token is too old."""
 
     def __init__(self, secret: bytes, clock: Clock) -> None:
         self._secret = secret
@@ -35,9 +35,9 @@ class JwtAuth(httpx.Auth):
 
 
 def read_jwt_secret(path: Path) -> bytes:
-    """The secret in the file that node and client share: 64 hex digits, with or without 0x.
+    """Read the secret that node and client share: 64 hex digits, with or without 0x.
 
-    Raises `ConfigError`, which never repeats the file's content.
+    Raises `ConfigError`, whose text never contains the content of the file.
     """
     try:
         with path.open(encoding="ascii") as file:
@@ -48,7 +48,7 @@ def read_jwt_secret(path: Path) -> bytes:
         raise ConfigError(f"JWT secret {path}: not a text file; {_WANTED}") from error
     digits = text.strip().removeprefix("0x")
     if len(digits) != 2 * SECRET_BYTES or not digits.isalnum():
-        raise ConfigError(f"JWT secret {path}: {len(digits)} characters that are no secret; {_WANTED}")
+        raise ConfigError(f"JWT secret {path}: {len(digits)} characters, which are not a secret; {_WANTED}")
     try:
         return bytes.fromhex(digits)
     except ValueError as error:

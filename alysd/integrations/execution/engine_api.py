@@ -1,4 +1,4 @@
-"""A real execution client over the Engine API: geth, Reth, EthereumJS and others with version 3 (Cancun)."""
+"""A client for the Engine API of a separate execution client: geth, Reth, EthereumJS or others with Cancun."""
 
 from collections.abc import Callable
 from functools import partial
@@ -34,37 +34,43 @@ T = TypeVar("T")
 COMPONENT = "execution client"
 
 MAX_RESPONSE = 1024 * 1024
-"""Bytes of an answer without payload and receipts. The largest is a block with the hashes of its transactions, 70
-bytes each: a block of 60 million gas has at most 2,900 of them."""
+"""The maximum size, in bytes, of an answer without payload or receipts.
+
+The largest is a block with the hashes of its transactions, 70 bytes each. A block of 60 million gas has at most
+2,900 of them.
+"""
 
 MAX_PAYLOAD_RESPONSE = 2 * MAX_ENCODED_BYTES + MAX_RESPONSE
-"""Bytes of the answer with a built payload: two hex digits for each byte of the largest block."""
+"""The maximum size, in bytes, of the answer with a built payload: two hex digits per byte of the largest block."""
 
 RECEIPT_BYTES_PER_GAS = 2
-"""Bytes of JSON per unit of gas, at most: an empty log costs 375 gas (Yellow Paper, appendix G) and has some 420
-bytes; a byte of its data costs 8 gas and has 2. A smaller bound would let one transaction keep the node from
-importing its block."""
+"""The maximum size of receipts, in bytes of JSON per unit of gas.
+
+An empty log costs 375 gas (Yellow Paper, appendix G) and takes about 420 bytes; a byte of its data costs 8 gas and
+takes
+2. With a smaller bound, one transaction could prevent the node from importing its block.
+"""
 
 RECEIPT_BYTES = 4 * 1024
-"""Bytes of JSON of one receipt without its logs, at most; about 1,300 with geth and EthereumJS."""
+"""The maximum size of a receipt without its logs, in bytes of JSON. geth and EthereumJS need about 1,300."""
 
 CLOSE_SECONDS = 1.0
-"""For closing connections, which takes milliseconds; nothing that a shutdown waits for depends on it."""
+"""Deadline of closing the connections, which takes milliseconds."""
 
 _UPDATE = "engine_forkchoiceUpdatedV3"
 
 INVALID_FORKCHOICE_STATE = -38002
-"""The Engine API's code for a safe or final block that is not known, or not an ancestor of the head."""
+"""The Engine API's error code for a safe or final block that is unknown, or not an ancestor of the head."""
 
 NO_HASH = PayloadHash(bytes(32))
-"""Means "no block" as safe or final block (execution-apis, "ForkchoiceStateV1")."""
+"""The hash that means "no block" as safe or final block (execution-apis, "ForkchoiceStateV1")."""
 
 
 class EngineApiClient:
-    """Implements `ports.ExecutionEngine`. `aclose` closes its connections, and those of views of it.
+    """Implements `ports.ExecutionEngine`. `aclose` closes the connections, which all views share.
 
-    `engine` is the client's authenticated port and `eth` the one that has `eth_getBlockReceipts`, which may be the
-    same one: geth has it on both, EthereumJS only on its public one.
+    `engine` is the client's authenticated port. `eth` is the port with `eth_getBlockReceipts`, which may be the
+    same: geth has this method on both of its ports, EthereumJS only on its public one.
     """
 
     def __init__(self, url: str, engine: JsonRpcClient, eth: JsonRpcClient, deadlines: EngineDeadlines) -> None:
@@ -77,13 +83,15 @@ class EngineApiClient:
     def connect(
         cls, engine_url: str, secret: bytes, clock: Clock, deadlines: EngineDeadlines, eth_url: str | None = None
     ) -> Self:
-        """A client at `engine_url`, and at `eth_url` for receipts if given. Nothing is sent yet."""
+        """Make a client for `engine_url`, and `eth_url` for receipts if given. This sends nothing yet."""
         auth = JwtAuth(secret, clock)
 
         async def credentials() -> httpx.Auth | None:
             return auth
 
-        unauthorized = "does not accept the node's JWT: are secret and clock the same on both sides?"
+        unauthorized = (
+            "does not accept the node's JWT: check that both use the same secret, and the clocks of both"
+        )
         engine = JsonRpcClient(
             COMPONENT, engine_url, EngineUnavailable, credentials, MAX_RESPONSE, "2.0", unauthorized
         )
@@ -97,16 +105,19 @@ class EngineApiClient:
         return EngineApiClient(self._url, self._engine, self._eth, deadlines)
 
     async def genesis_hash(self) -> PayloadHash:
-        """Hash of the client's block 0."""
+        """The hash of the client's block 0."""
         block = await self._engine.call("eth_getBlockByNumber", "0x0", False, seconds=self._deadlines.lookup)
         return self._read("eth_getBlockByNumber", block_from_json, block)[0]
 
     async def knows(self, payload: PayloadHash) -> bool:
-        """Whether the client has this block, on any branch. One that crashed may have lost the state after it."""
+        """Whether the client has this block, on any branch.
+
+        After a crash it may lack the state after the block.
+        """
         return await self._lookup(payload) is not None
 
     async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
-        """Execute and judge a payload, which holds no blobs (engine_newPayloadV3)."""
+        """Let the client execute and validate a payload without blobs (engine_newPayloadV3)."""
         method = "engine_newPayloadV3"
         answer = await self._engine.call(
             method,
@@ -118,25 +129,25 @@ class EngineApiClient:
         return self._read(method, verdict_from_json, answer)
 
     async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash) -> None:
-        """Follow these three blocks (engine_forkchoiceUpdatedV3).
+        """Set the client's head, safe and finalized block (engine_forkchoiceUpdatedV3).
 
-        Raises `EngineBehind` when the client does not know one of them, `ComponentError` when it judges the head
-        invalid.
+        Raises `EngineBehind` when the client does not know one of them, and `ComponentError` when it finds the
+        head invalid.
         """
         await self._update(head, safe, finalized, None, self._deadlines.forkchoice)
 
     async def build_payload(
         self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash, attributes: PayloadAttributes
     ) -> ExecutionPayload:
-        """Build a payload on `head` and take it after `fill` seconds.
+        """Let the client build a payload on `head`, and fetch it after `fill` seconds.
 
-        Raises what `set_forkchoice` raises, and `ComponentError` when the client does not build.
+        Raises the errors of `set_forkchoice`, and `ComponentError` when the client does not build a payload.
         """
         until = trio.current_time() + self._deadlines.build
         update = self._deadlines.build - self._deadlines.fill
         identity = await self._update(head, safe, finalized, attributes_to_json(attributes), update)
         if identity is None:
-            raise ComponentError(COMPONENT, _UPDATE, 0, "follows the head, but builds nothing on it")
+            raise ComponentError(COMPONENT, _UPDATE, 0, "accepts the head, but does not build a payload on it")
         await trio.sleep(self._deadlines.fill)
         method = "engine_getPayloadV3"
         left = max(0.0, until - trio.current_time())
@@ -144,17 +155,18 @@ class EngineApiClient:
         return await trio.to_thread.run_sync(self._read, method, built_payload_from_json, built)
 
     async def receipts(self, payload: ExecutionPayload) -> tuple[bytes, ...]:
-        """The receipts of an executed block, in order, each as the receipts' trie has it.
+        """The receipts of an executed block, in order, each as in the receipts' trie.
 
-        EthereumJS has receipts only of its head's chain, and finds them by number alone: it is made to follow the
-        block first. The next forkchoice update, which follows every import, sets its head right if need be.
+        EthereumJS has receipts only for the branch of its head, and finds them only by number. Therefore this
+        first sets the client's head to the block. The forkchoice update after every import corrects the head if
+        necessary.
         """
         method, block = "eth_getBlockReceipts", payload.block_hash
         most = MAX_RESPONSE + RECEIPT_BYTES * len(payload.transactions) + RECEIPT_BYTES_PER_GAS * payload.gas_used
         ask = partial(self._eth.call, method, seconds=self._deadlines.receipts, max_response=most)
         receipts = await ask(to_hex(block))
         if receipts is None:
-            # In this order: EthereumJS does not find a block that it built itself until it follows it.
+            # The head first: EthereumJS does not find a block that it has built until the block is its head.
             await self._update(block, NO_HASH, NO_HASH, None, self._deadlines.forkchoice)
             number = await self._lookup(block)
             if number is None:
@@ -177,7 +189,7 @@ class EngineApiClient:
         attributes: dict[str, Any] | None,
         seconds: float,
     ) -> bytes | None:
-        """The identity of the payload that is being built, if `attributes` ask for one."""
+        """Update the forkchoice. Returns the id of the payload being built, if `attributes` are given."""
         state = forkchoice_to_json(head, safe, finalized)
         try:
             answer = await self._engine.call(_UPDATE, state, attributes, seconds=seconds)
@@ -190,7 +202,7 @@ class EngineApiClient:
             case Valid():
                 return identity
             case Invalid(reason):
-                raise ComponentError(COMPONENT, _UPDATE, 0, f"judges the head {head.hex()} invalid: {reason}")
+                raise ComponentError(COMPONENT, _UPDATE, 0, f"finds the head {head.hex()} invalid: {reason}")
             case Syncing():
                 raise EngineBehind(head)
 
@@ -205,10 +217,10 @@ class EngineApiClient:
         return number
 
     def _read(self, method: str, read: Callable[[Any], T], answer: Any) -> T:
-        """Read an answer. One without the form that the API prescribes counts as no answer."""
+        """Read an answer. An answer that does not have the form of the API counts as no answer."""
         try:
             return read(answer)
         except Malformed as error:
             raise EngineUnavailable(
-                self._url, f"answers {method} in a form that the Engine API does not have: {error}"
+                self._url, f"answers {method} in a form that the Engine API does not define: {error}"
             ) from error

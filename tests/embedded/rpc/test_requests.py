@@ -44,11 +44,11 @@ def _hash(written: str) -> Any:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("newest", "hex starts with 0x"),
+        ("newest", "must start with 0x"),
         (5, "must be a string, got a number"),
         ({}, "needs either blockNumber or blockHash"),
         ({"blockNumber": "0x1", "blockHash": HASH}, "needs either blockNumber or blockHash"),
-        ({"blockNumber": "x"}, "blockNumber: hex starts with 0x"),
+        ({"blockNumber": "x"}, "blockNumber: must start with 0x"),
         ({"blockHash": "0x12"}, "a hash is 32 bytes, got 1"),
         ({"blockHash": HASH, "requireCanonical": 1}, "requireCanonical: must be true or false, got a number"),
     ],
@@ -105,7 +105,7 @@ def test_a_creation_has_no_recipient(nobody: str | None) -> None:
 WRONG_CALLS: list[tuple[Any, str]] = [
     ([], "must be an object, got an array"),
     ({"to": "0x12"}, "to: an EVM address is 20 bytes, got 1"),
-    ({"gas": "0x10000000000000000"}, "gas: at most 0xffffffffffffffff"),
+    ({"gas": "0x10000000000000000"}, "gas: must be at most 0xffffffffffffffff"),
     ({"gasPrice": "0x1", "maxFeePerGas": "0x1"}, "both gasPrice and (maxFeePerGas or"),
     ({"blobVersionedHashes": [HASH]}, "blobs and authorization lists are not supported"),
     ({"accessList": {}}, "accessList: must be an array, got an object"),
