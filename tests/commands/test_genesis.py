@@ -31,3 +31,24 @@ def test_a_folder_that_cannot_be_is_said(tmp_path: Path, capsys: pytest.CaptureF
     (tmp_path / "file").write_text("")
     assert main(["genesis", "--input", str(SHORT), "--output", str(tmp_path / "file")]) == 2
     assert capsys.readouterr().err.startswith(f"alysd: {tmp_path}/file/dev.genesis.json: ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("chain_id = 121212", "chain_id = 121213", "federation_bitcoin_proofs[0] of the chain alys-dev"),
+        ("0xa4c25b3a", "0xa4c25b3b", "authority_proofs[0] of the chain alys-dev"),
+        ('"1000 BTC"', '"21000001 BTC"', "more than the 21,000,000 BTC that can exist"),
+    ],
+)
+def test_a_chain_that_no_node_would_load_is_not_written(
+    old: str, new: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The members would learn of it one by one, with the files in their hands."""
+    text = SHORT.read_text()
+    assert old in text
+    description = tmp_path / "short.toml"
+    description.write_text(text.replace(old, new, 1))
+    assert main(["genesis", "--input", str(description), "--output", str(tmp_path / "new")]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
