@@ -263,10 +263,13 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
             node = Node(config.mining, resources, lost_lines=lambda: output.lost)
             to, bus = node.to, node.bus
             event_logger = EventLogger(bus)
+
+            def ready(first_slot_in: float | None) -> None:
+                node.handle.ready = True
+                log(NodeReady(time.perf_counter() - begun, first_slot_in))
+
             readiness = Readiness(
-                context.spec, clock, to.chain, to.engine, stop.manager,
-                lambda first_slot_in: log(NodeReady(time.perf_counter() - begun, first_slot_in)), timing,
-                resources.role,
+                context.spec, clock, to.chain, to.engine, stop.manager, ready, timing, resources.role,
             )  # fmt: skip
             rpc = AlysRpc(to.chain, to.storage, to.auxpow, context, config.mining.fee_recipient, timing)
             pages = OperatorPages(context, clock, to.chain, to.metrics, node.handle, timing, resources.role)

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from alysd import __version__
 from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkflowMoved, WorkQueued
-from alysd.messages.metrics import NodeCounts, Scrape
+from alysd.messages.metrics import NodeCounts, PortCounts, Scrape
 from alysd.nurseries import ChildSnapshot, Health, State
 from alysd.types.chain import Forkchoice
 
@@ -118,6 +118,7 @@ class SnapshotCollector(Collector):
         children = tuple(self.scrape.tree.walk())
         yield from _child_metrics(children)
         yield _failure_metric(self.scrape)
+        yield from _port_metrics(self.scrape.ports)
         yield from _mailbox_metrics(children)
 
 
@@ -145,6 +146,26 @@ def _chain_metrics(tip: Forkchoice) -> Iterable[Metric]:
     yield gauge(
         "unpaid_fees_btc", "Priority fees that the next proof of work will pay out.", tip.head.unpaid_fees / 1e18
     )
+
+
+PORT_METRICS = (
+    ("connections", "Connections that were opened.", "opened"),
+    ("connections_gave_way", "Connections that waited longest and were closed for new ones.", "gave_way"),
+    ("connections_slow", "Connections of clients that did not take what was sent to them.", "slow"),
+    ("requests", "Requests that ran.", "requests"),
+    ("requests_refused", "Requests that were refused for what they are.", "refused"),
+    ("requests_busy", "Requests that were refused because too many ran.", "busy"),
+    ("requests_failed", "Requests that a fault of this program ended.", "failed"),
+)
+"""The name, the description and the field of `PortCounts` of each metric of a port."""
+
+
+def _port_metrics(ports: Sequence[PortCounts]) -> Iterable[Metric]:
+    for name, text, field in PORT_METRICS:
+        family = CounterMetricFamily(f"alysd_port_{name}", text, labels=("port",))
+        for counts in ports:
+            family.add_metric((counts.port,), getattr(counts, field))
+        yield family
 
 
 def _child_metrics(children: Sequence[ChildSnapshot]) -> Iterable[Metric]:

@@ -1,4 +1,4 @@
-"""The operator's pages: /metrics for Prometheus, /health/status for load balancers, /status for `alysd status`.
+"""The operator's pages: /metrics for Prometheus, /health for probes, /status for `alysd status`.
 
 The pages about the actor runtime are in `supervision_pages`.
 """
@@ -16,7 +16,7 @@ from alysd.api.supervision_pages import SupervisionPages
 from alysd.api.system_handle import SystemHandle
 from alysd.errors import Refused
 from alysd.messages.chain import Chain, GetForkchoice
-from alysd.messages.metrics import GetCounts, Metrics, Scrape
+from alysd.messages.metrics import GetCounts, Metrics, PortCounts, Scrape
 from alysd.nurseries import Address, NotAnswered
 from alysd.ports import Clock
 from alysd.timing import Timing
@@ -37,11 +37,18 @@ class OperatorPages:
     running: SystemHandle
     timing: Timing
     role: Role
+    ports: dict[str, PortCounts] = attrs.field(factory=dict[str, PortCounts])
+
+    def port(self, name: str) -> PortCounts:
+        """The counts of a port, which /metrics shows from now on. A restart of its server continues them."""
+        return self.ports.setdefault(name, PortCounts(name))
 
     def routes(self) -> dict[str, Route]:
         """Routes for the server that the configuration names."""
         pages = {
             "/metrics": self.metrics_page,
+            "/health/live": self.live_page,
+            "/health/ready": self.ready_page,
             "/health/status": self.health_page,
             "/status": self.status_page,
             **SupervisionPages(self.clock, self.running).pages(),
@@ -55,7 +62,8 @@ class OperatorPages:
         failures = self.running.up().failures
         # Copies, because a thread renders the metrics while the runtime continues to count.
         by_kind = {child.name: dict(failures.of(child.name).kinds) for child in tree.walk()}
-        text = await _answer(self.metrics.ask(Scrape(tree, tip, by_kind), seconds=self.timing.page_ask))
+        ports = tuple(map(attrs.evolve, self.ports.values()))
+        text = await _answer(self.metrics.ask(Scrape(tree, tip, by_kind, ports), seconds=self.timing.page_ask))
         if text is None:
             return Response.text("the metrics actor does not answer", 503)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -66,6 +74,17 @@ class OperatorPages:
         return json_response(
             {"status": health.status, "role": self.role, "reasons": health.reasons}, health.http_status
         )
+
+    async def live_page(self, _request: Request) -> Response:
+        """200: the event loop runs. A node that makes no blocks for lack of an execution client is alive."""
+        return Response.text("live")
+
+    async def ready_page(self, _request: Request) -> Response:
+        """200 while the node makes or follows blocks, 503 before that and while it does not, with reasons."""
+        health = (await self._report()).health()
+        starting = () if self.running.ready else ("the execution client does not follow the head yet",)
+        ready = not starting and health.status != "unhealthy"
+        return json_response({"ready": ready, "reasons": [*starting, *health.reasons]}, 200 if ready else 503)
 
     async def status_page(self, _request: Request) -> Response:
         """The data of `alysd status`; always 200, since the body has the health."""

@@ -13,11 +13,15 @@ from alysd.nurseries import ChildSnapshot, HealthMonitor, System
 
 
 class SystemHandle:
-    """Holds the system once it is up, and its health monitor. The handle exists before the system does."""
+    """Holds the system once it is up, and its health monitor. The handle exists before the system does.
+
+    `ready` is true once the execution client has followed the node's head.
+    """
 
     def __init__(self, monitor: HealthMonitor) -> None:
         self.monitor = monitor
         self.system: System | None = None
+        self.ready = False
 
     def up(self) -> System:
         """The system. Raises `NotNow` while it is being started."""

@@ -6,7 +6,7 @@ Paths marked `INPUT_FILE` are files to read; they are relative to the folder of 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NewType
 
 import attrs
 
@@ -14,6 +14,10 @@ from alysd.types.hashes import EvmAddress
 
 INPUT_FILE: Mapping[str, Any] = {"input_file": True}
 """Metadata of an option that names a file to read: it must exist and be readable."""
+
+
+HostName = NewType("HostName", str)
+"""A host name in lower case, without port."""
 
 
 @attrs.frozen
@@ -78,11 +82,13 @@ class ApiConfig:
 
     `address` serves the JSON-RPC of Alys, `ethereum_address` the Ethereum RPC of the embedded engine, and
     `operator_address` the operator's pages (/metrics, /health/status, /status), which are on `address` by default.
+    `allowed_hosts` are the names by which clients may call these servers, besides IP addresses and `localhost`.
     """
 
     address: ListenAddress = ListenAddress("127.0.0.1", 3000)
     ethereum_address: ListenAddress = ListenAddress("127.0.0.1", 8545)
     operator_address: ListenAddress | None = None
+    allowed_hosts: tuple[HostName, ...] = ()
 
 
 @attrs.frozen

@@ -1,7 +1,7 @@
 """Formats the merged configuration as TOML."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -28,6 +28,8 @@ def _plain(value: object) -> object:
         return str(value.absolute())
     if isinstance(value, HttpUrl | ListenAddress):
         return str(value)
+    if isinstance(value, tuple):
+        return list(cast("tuple[object, ...]", value))
     if isinstance(value, bytes):
         return "0x" + value.hex()
     return value

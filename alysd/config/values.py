@@ -1,6 +1,7 @@
 """Converts values to the types of options, with one function per type. Errors state what is allowed."""
 
 import ipaddress
+import re
 import types
 import typing
 from pathlib import Path
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 
 import cattrs
 
-from alysd.config.model import HttpUrl, ListenAddress
+from alysd.config.model import HostName, HttpUrl, ListenAddress
 from alysd.config.problems import Text
 from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
 from alysd.types.units import Sat
@@ -92,6 +93,14 @@ def _http_url(value: object, _: object) -> HttpUrl:
     return HttpUrl(str(value))
 
 
+def _host_name(value: object, _: object) -> HostName:
+    """Convert a host name (RFC 1123, 2.1)."""
+    name = value.lower() if isinstance(value, str) else ""
+    if len(name) > 253 or not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", name):
+        raise ValueError('must be a host name such as "alys.example.org", without port')
+    return HostName(name)
+
+
 def hex_bytes(value: object, length: int, what: str) -> bytes:
     """Parse exactly `length` bytes in hex, with or without 0x. Raises `ValueError`, in which `what` names them."""
     text = value.removeprefix("0x") if isinstance(value, str) else ""
@@ -118,7 +127,9 @@ def _optional(value: object, kind: Any) -> Any:
 
 
 def _tuple(value: object, kind: Any) -> tuple[Any, ...]:
-    """Convert an array of values of one type. Errors name the index of the item, counted from 0."""
+    """Convert an array, or text with commas, of values of one type. Errors give the index of the item, from 0."""
+    if isinstance(value, Text):
+        value = [Text(item.strip()) for item in value.split(",") if item.strip()]
     if not isinstance(value, list):
         raise ValueError("must be an array")
     items = cast("list[object]", value)
@@ -145,6 +156,7 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook(str, _string)
     converter.register_structure_hook(Path, _path)
     converter.register_structure_hook(ListenAddress, _listen_address)
+    converter.register_structure_hook(HostName, _host_name)
     converter.register_structure_hook(HttpUrl, _http_url)
     converter.register_structure_hook(Sat, _integer)
     converter.register_structure_hook(EvmAddress, _evm_address)

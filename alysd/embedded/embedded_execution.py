@@ -11,6 +11,7 @@ from alysd.embedded.engine.embedded_engine import EmbeddedEngine
 from alysd.embedded.engine.pruning import KEPT_STATES
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.app import serve_ethereum
+from alysd.messages.metrics import PortCounts
 
 
 @attrs.frozen
@@ -37,6 +38,11 @@ class EmbeddedExecution:
         kept = None if keep_states == "all" else KEPT_STATES
         return cls(await EmbeddedEngine.open(path, execution_genesis, pool, build_seconds, kept), pool)
 
-    async def serve(self, listeners: Sequence[trio.SocketListener]) -> None:
-        """Serve Ethereum's JSON-RPC until cancelled, and let the pool follow the engine's head."""
-        await serve_ethereum(self.engine, self.pool, listeners)
+    async def serve(
+        self, listeners: Sequence[trio.SocketListener], names: frozenset[str], counts: PortCounts
+    ) -> None:
+        """Serve Ethereum's JSON-RPC until cancelled, and let the pool follow the engine's head.
+
+        Clients may call it by an IP address, as `localhost`, or by one of `names`.
+        """
+        await serve_ethereum(self.engine, self.pool, listeners, names, counts)

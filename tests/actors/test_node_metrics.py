@@ -12,7 +12,7 @@ from alysd import __version__
 from alysd.actors.node_metrics import EventCounts, SnapshotCollector, new_registry
 from alysd.messages.auxpow import QueuedWork
 from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkflowMoved, WorkQueued
-from alysd.messages.metrics import NodeCounts, Scrape
+from alysd.messages.metrics import NodeCounts, PortCounts, Scrape
 from alysd.nurseries import ChildSnapshot, FailureKind, Health, State
 from alysd.testing.blocks import CHAIN_ID, MINER
 from alysd.testing.chain import EASY_BITS
@@ -98,7 +98,7 @@ def scraped(
 ) -> dict[str, float]:
     """The numbers of a scrape."""
     collector = SnapshotCollector()
-    collector.scrape = Scrape(tree, head, failures or {})
+    collector.scrape = Scrape(tree, head, failures or {}, (PortCounts("alys", opened=2, failed=1),))
     return samples(new_registry(collector))
 
 
@@ -147,6 +147,13 @@ def test_failures_are_shown_by_kind() -> None:
     assert found["alysd_child_failures_total{child=engine,kind=panic}"] == 1
     assert found["alysd_child_failures_total{child=engine,kind=dependency}"] == 7
     assert len([name for name in found if name.startswith("alysd_child_failures")]) == 2
+
+
+def test_each_port_is_shown() -> None:
+    """A crowd of clients would look like a slow node."""
+    found = scraped(child("AlysSystem"))
+    assert found["alysd_port_connections_total{port=alys}"] == 2
+    assert found["alysd_port_requests_failed_total{port=alys}"] == 1
 
 
 def test_version_and_process_are_shown() -> None:

@@ -67,7 +67,9 @@ class StuckChain(FakeChain):
 
 
 @asynccontextmanager
-async def pages(chain: type[FakeChain] | None = FakeChain) -> AsyncGenerator[tuple[httpx.AsyncClient, System]]:
+async def pages(
+    chain: type[FakeChain] | None = FakeChain, *, ready: bool = True
+) -> AsyncGenerator[tuple[httpx.AsyncClient, System]]:
     """A client of the pages of a small system, with this chain actor or none."""
     to_chain, to_metrics, bus = Address[Chain]("chain"), Address[Metrics]("metrics"), Bus()
     children = [actor(to_metrics, lambda: MetricsActor(bus), restart=Never())]
@@ -75,8 +77,10 @@ async def pages(chain: type[FakeChain] | None = FakeChain) -> AsyncGenerator[tup
         children.append(actor(to_chain, chain))
     async with open_system(supervisor("Root", OneForOne(), children)) as system:
         running = SystemHandle(HealthMonitor())
-        running.system = system
+        running.system, running.ready = system, ready
         shown = OperatorPages(context_of(SPEC), FixedClock(), to_chain, to_metrics, running, TIMING, "authority")
+        counts = shown.port("alys")
+        counts.opened, counts.busy = 3, 1
         transport = SiteTransport(Site(shown.routes()))
         async with httpx.AsyncClient(transport=transport, base_url="http://node") as client:
             yield client, system
@@ -121,6 +125,29 @@ async def test_a_load_balancer_sees_health_in_the_status_code(autojump_clock: Mo
         answer = await client.get("/health/status")
         assert answer.status_code == 503
         assert answer.json()["reasons"] == ["the chain does not answer"]
+
+
+async def test_probes_tell_a_node_that_starts_from_one_that_is_stuck(autojump_clock: MockClock) -> None:
+    """Kubernetes would kill a node that only waits for its execution client."""
+    async with pages() as (client, _):
+        assert (await client.get("/health/live")).status_code == 200
+        answer = await client.get("/health/ready")
+        assert (answer.status_code, answer.json()["ready"]) == (200, True)
+    async with pages(ready=False) as (client, _):
+        assert (await client.get("/health/live")).status_code == 200
+        answer = await client.get("/health/ready")
+        assert answer.status_code == 503
+        assert answer.json()["reasons"] == ["the execution client does not follow the head yet"]
+    async with pages(StuckChain) as (client, _):
+        assert (await client.get("/health/live")).status_code == 200
+        assert (await client.get("/health/ready")).status_code == 503
+
+
+async def test_prometheus_sees_the_ports() -> None:
+    async with pages() as (client, _):
+        text = (await client.get("/metrics")).text
+        assert 'alysd_port_connections_total{port="alys"} 3.0' in text
+        assert 'alysd_port_requests_busy_total{port="alys"} 1.0' in text
 
 
 async def test_a_stuck_actor_is_told_within_seconds(autojump_clock: MockClock) -> None:

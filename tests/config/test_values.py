@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alysd.config.model import HttpUrl, ListenAddress
+from alysd.config.model import HostName, HttpUrl, ListenAddress
 from alysd.config.problems import Text
 from alysd.config.values import CONVERTER
 from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
@@ -28,6 +28,9 @@ def structure(value: object, kind: Any) -> Any:
         (Text("false"), bool, False),
         (7, int, 7),
         (Text("1_000"), int, 1000),
+        (["Node.Example"], tuple[HostName, ...], ("node.example",)),
+        (Text("a, b.c"), tuple[HostName, ...], ("a", "b.c")),
+        (Text(""), tuple[HostName, ...], ()),
         (5, Sat, 5),
         ("x", str, "x"),
         (Text("a/b"), Path, Path("a/b")),
@@ -54,6 +57,8 @@ def test_what_is_right_is_understood(value: object, kind: Any, meant: object) ->
 @pytest.mark.parametrize(
     ("value", "kind", "words"),
     [
+        (["node:80"], tuple[HostName, ...], "item 0: must be a host name"),
+        (["http://node"], tuple[HostName, ...], "item 0: must be a host name"),
         (1, bool, "true or false"),
         ("true", bool, "true or false"),
         (Text("True"), bool, "true or false"),

@@ -87,7 +87,7 @@ class Connection:
     async def _receive(self) -> _Asked | None:
         """Receive a request; None when the client has closed. Raises `HttpRefused`."""
         parser = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head)
-        asked, body, events = None, bytearray(), 0
+        asked, body, events, told = None, bytearray(), 0, False
         data, self._rest = self._rest, b""
         self._place.rest()
         while True:
@@ -118,7 +118,8 @@ class Connection:
                     return attrs.evolve(asked, request=attrs.evolve(asked.request, body=bytes(body)))
                 if not events % EVENTS_PER_TURN:
                     await trio.lowlevel.checkpoint()
-            if parser.they_are_waiting_for_100_continue and not body:
+            if parser.they_are_waiting_for_100_continue and not told:
+                told = True
                 await self._stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _judge(self, head: h11.Request) -> _Asked:

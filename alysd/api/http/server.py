@@ -39,7 +39,7 @@ async def serve(
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `site` until cancelled; then accept no more connections and give running requests time to finish."""
-    port = Port(limits, PortCounts("") if counts is None else counts)
+    port = Port(limits, counts or PortCounts("alys"))
 
     async def handle(stream: trio.SocketStream) -> None:
         await serve_stream(stream, port, site)

@@ -8,6 +8,7 @@ import trio
 
 from alysd import __version__
 from alysd.api.hex_values import data, to_data, to_quantity
+from alysd.api.http.limits import LIMITS
 from alysd.api.http.server import serve
 from alysd.api.http.site import Site
 from alysd.api.jsonrpc import SERVER_ERROR, Dispatcher, Method, Params, rpc_route
@@ -22,6 +23,7 @@ from alysd.embedded.rpc.log_methods import FilterMethods, LogMethods
 from alysd.embedded.rpc.pool_methods import TransactionMethods
 from alysd.embedded.rpc.websocket import EthSocket
 from alysd.errors import Refused
+from alysd.messages.metrics import PortCounts
 from alysd.wire.keccak import keccak256
 
 CODES: dict[type[Exception], int] = {Refused: SERVER_ERROR}
@@ -64,14 +66,17 @@ async def serve_ethereum(
     engine: EmbeddedEngine,
     pool: TransactionPool,
     listeners: Sequence[trio.SocketListener],
+    names: frozenset[str] = frozenset(),
+    counts: PortCounts | None = None,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the embedded engine's JSON-RPC until cancelled, and let `pool` follow the engine's head."""
     site, feed = eth_site(engine, pool)
+    site = attrs.evolve(site, names=names)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(feed.run)
-        await nursery.start(serve, site, listeners)
+        await nursery.start(serve, site, listeners, LIMITS, counts or PortCounts("ethereum"))
         task_status.started()
 
 
