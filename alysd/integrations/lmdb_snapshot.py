@@ -29,7 +29,7 @@ class TableSize:
 
 @attrs.frozen
 class Snapshot:
-    """An open read transaction on the database in `folder`."""
+    """An open read transaction on the database in `folder`, or in a file of its own."""
 
     folder: Path
     environment: lmdb.Environment
@@ -79,6 +79,16 @@ def open_snapshot(folder: Path) -> Generator[Snapshot]:
         environment = lmdb.open(str(folder), map_size=0, max_dbs=_MOST_TABLES, readonly=True, create=False)
         with environment, _begin(environment) as transaction:
             yield Snapshot(folder, environment, transaction)
+
+
+@contextmanager
+def snapshot_of(file: Path) -> Generator[Snapshot]:
+    """Open a database file that no process uses, without a lock file. Raises LMDB's errors."""
+    environment = lmdb.open(
+        str(file), subdir=False, map_size=0, max_dbs=_MOST_TABLES, readonly=True, create=False, lock=False
+    )
+    with environment, _begin(environment) as transaction:
+        yield Snapshot(file, environment, transaction)
 
 
 def _begin(environment: lmdb.Environment) -> lmdb.Transaction:

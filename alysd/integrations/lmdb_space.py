@@ -1,0 +1,113 @@
+"""The space that an LMDB database takes, and making its file smaller while nothing uses it.
+
+LMDB uses the pages of deleted records for later records, but never gives them back: a file becomes smaller only by
+copying its records into a new file.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+import lmdb
+
+from alysd.errors import ConfigError, Corrupt
+from alysd.integrations.durable import sync_folder
+from alysd.integrations.lmdb_file import DATA_FILE, check_file
+from alysd.integrations.lmdb_snapshot import TableSize, database_errors, open_snapshot, snapshot_of
+
+LOCK_FILE = "lock.mdb"
+NEW_FILE = "data.mdb.new"
+"""The new file while it is being written. One that a crash has left is written again."""
+
+_META_PAGES = 2
+
+_ROOM_BYTES = 16 * 2**20
+"""Disk space that must remain free beside the new file."""
+
+
+@attrs.frozen
+class DatabaseSize:
+    """The space of a database in bytes: its file, the free pages in it, and its tables by name.
+
+    The free pages include the list of free pages, which is small.
+    """
+
+    file_bytes: int
+    free_bytes: int
+    tables: Mapping[str, TableSize]
+
+
+def size_of(folder: Path) -> DatabaseSize:
+    """Measure the database in `folder`, which a node may be using. Raises the errors of `open_snapshot`."""
+    with open_snapshot(folder) as snapshot:
+        tables = {name: snapshot.size(name) for name in snapshot.tables()}
+        info, root = snapshot.environment.info(), snapshot.environment.stat()
+        pages = _META_PAGES + root["branch_pages"] + root["leaf_pages"] + root["overflow_pages"]
+        used = pages * root["psize"] + sum(table.bytes for table in tables.values())
+        free = (info["last_pgno"] + 1) * root["psize"] - used
+    return DatabaseSize((folder / DATA_FILE).stat().st_size, max(free, 0), tables)
+
+
+def compact(folder: Path) -> DatabaseSize:
+    """Replace the database in `folder` by a copy without free pages, and return its size.
+
+    No node may use it: the caller has locked the data folder. A crash at any point leaves the old file or the new
+    one, each complete. Raises `ConfigError` when another process reads the database or the disk has too little
+    space, and the errors of `open_snapshot`.
+    """
+    with database_errors(folder):
+        check_file(folder)
+        before = size_of(folder)
+        _check_space(folder, before)
+        _check_unused(folder)
+        _write_copy(folder)
+        _check_copy(folder / NEW_FILE, before)
+        _check_unused(folder)
+        (folder / NEW_FILE).rename(folder / DATA_FILE)
+        # The lock file counts the transactions of the old file. LMDB makes a new one.
+        (folder / LOCK_FILE).unlink(missing_ok=True)
+        sync_folder(folder)
+    return size_of(folder)
+
+
+def _check_space(folder: Path, size: DatabaseSize) -> None:
+    needed = size.file_bytes - size.free_bytes + _ROOM_BYTES
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise ConfigError(f"{folder} has {free} bytes of free disk space, but the copy needs {needed}")
+
+
+def _check_unused(folder: Path) -> None:
+    """Raise `ConfigError` while another process, such as a backup, has a snapshot of the database."""
+    with lmdb.open(str(folder), map_size=0, max_dbs=1, readonly=True, create=False) as environment:
+        environment.reader_check()
+        readers = [line.split() for line in environment.readers().splitlines()]
+    for reader in readers:
+        if reader[0].isdigit() and int(reader[0]) != os.getpid() and reader[-1] != "-":
+            raise ConfigError(
+                f"process {reader[0]} reads the database in {folder}: wait until its backup is complete"
+            )
+
+
+def _write_copy(folder: Path) -> None:
+    like = (folder / DATA_FILE).stat()
+    descriptor = os.open(folder / NEW_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchown(descriptor, like.st_uid, like.st_gid)  # root may run this for the node's user
+        os.fchmod(descriptor, like.st_mode & 0o777)
+        with lmdb.open(str(folder), map_size=0, max_dbs=1, readonly=True, create=False) as environment:
+            environment.copyfd(descriptor, compact=True)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _check_copy(file: Path, before: DatabaseSize) -> None:
+    """Raise `Corrupt` unless the copy has as many entries in each table."""
+    with snapshot_of(file) as snapshot:
+        entries = {name: snapshot.size(name).entries for name in snapshot.tables()}
+    expected = {name: table.entries for name, table in before.tables.items()}
+    if entries != expected:
+        raise Corrupt(f"{file}, the copy, has {entries} entries instead of {expected}; it is not used")
