@@ -29,7 +29,7 @@ COMMANDS = {
     "genesis": "make a chain's specification and its execution genesis",
     "status": "show the tree, the chain and the health of a running node",
     "backup": "copy the databases of a node, which may be running",
-    "db": "show the space that the databases take, or make their files smaller",
+    "db": "show the space of the databases, or make their files smaller",
     "recover": "start from a database or a signing guard that is lost or older",
     "actors": "list, restart, suspend or resume parts of a running node",
     "mine": "merge-mine from a Bitcoin node",
