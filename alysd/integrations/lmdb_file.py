@@ -23,7 +23,7 @@ _TREE = struct.Struct("=IHHQQQQQ")  # of the free pages and of the tables; the f
 _END = struct.Struct("=QQ")  # the last page in use, the transaction
 _META_BYTES = _PAGE_HEADER.size + _META.size + 2 * _TREE.size + _END.size
 
-_UNWRITTEN_PAGES = 16
+_UNWRITTEN_PAGES = 8
 """The number of pages by which a file may be short without damage.
 
 LMDB does not write pages that a transaction allocated at the end of the file and freed again. A test of 3,000
