@@ -31,6 +31,7 @@ COMMANDS = {
     "backup": "copy the databases of a node, which may be running",
     "db": "show the space of the databases, or make their files smaller",
     "recover": "start from a database or a signing guard that is lost or older",
+    "clock": "accept the clock of the machine after it was set",
     "actors": "list, restart, suspend or resume parts of a running node",
     "mine": "merge-mine from a Bitcoin node",
 }

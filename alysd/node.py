@@ -169,6 +169,7 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
             actor(to.block_import, lambda: BlockImportWorkflow(
                 context, resources.clock, verify_aggregate, to.chain, to.engine, tell, timing,
             ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.import_stop),
+            task("clock watch", resources.watch.run, restart=Immediate(), priority=Priority.BACKGROUND),
             *([] if production is None else [
                 task("block production", production.run, restart=Immediate(), priority=Priority.CRITICAL),
             ]),
@@ -188,8 +189,8 @@ def _production(node: Node) -> BlockProduction | None:
     if resources.signer is None:
         return None
     return BlockProduction(
-        resources.context, resources.clock, resources.signer, to.chain, to.engine, to.auxpow, to.block_import,
-        node.bus.publish, resources.tracing, resources.timing,
+        resources.context, resources.clock, resources.watch, resources.signer, to.chain, to.engine, to.auxpow,
+        to.block_import, node.bus.publish, resources.tracing, resources.timing,
     )  # fmt: skip
 
 
@@ -272,13 +273,18 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
                 context.spec, clock, to.chain, to.engine, stop.manager, ready, timing, resources.role,
             )  # fmt: skip
             rpc = AlysRpc(to.chain, to.storage, to.auxpow, context, config.mining.fee_recipient, timing)
-            pages = OperatorPages(context, clock, to.chain, to.metrics, node.handle, timing, resources.role)
+            pages = OperatorPages(
+                context, clock, resources.watch, to.chain, to.metrics, node.handle, timing, resources.role
+            )
             edges = EdgeChildren(
                 before=[task("stop signals", lambda: stop.on(signals), restart=Immediate())],
                 after=[
                     task("event logger", event_logger.run, priority=Priority.BACKGROUND),
                     task("readiness", readiness.run),
-                    task(control.CHILD, control.ControlSocket(config.storage.control_socket, node.handle).run),
+                    task(
+                        control.CHILD,
+                        control.ControlSocket(config.storage.control_socket, node.handle, resources.watch).run,
+                    ),
                     *server_tasks(config.api, rpc, pages, resources.embedded and resources.embedded.serve, timing),
                 ],
             )

@@ -28,6 +28,10 @@ class Clock(Protocol):
         """The current time in unix seconds."""
         ...
 
+    def boottime(self) -> float:
+        """The seconds since the machine started, including those that it slept. Nobody can set this clock."""
+        ...
+
 
 class Tracing(Tracer, Protocol):
     """The destination of the node's traces: `handling` traces messages for the runtime, `span` other work."""

@@ -18,6 +18,7 @@ from alysd.types.block import SignedBlock
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Role
 from alysd.validation import ValidNode
+from alysd.workflows.clock_watch import ClockWatch
 
 if TYPE_CHECKING:
     from alysd.embedded import EmbeddedExecution
@@ -42,6 +43,12 @@ class NodeResources:
     tracing: Tracing = attrs.field(factory=NoTracing)
     timing: Timing = attrs.field(
         init=False, default=attrs.Factory(lambda self: Timing(self.context.spec.slot_seconds), takes_self=True)
+    )
+    watch: ClockWatch = attrs.field(
+        init=False,
+        default=attrs.Factory(
+            lambda self: ClockWatch(self.clock, self.context.spec.slot_seconds), takes_self=True
+        ),
     )
 
     @property

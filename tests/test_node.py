@@ -15,6 +15,7 @@ CHAIN_CHILDREN = (
     ("chain", "ExponentialBackoff"),
     ("auxpow", "Immediate"),
     ("block import", "Immediate"),
+    ("clock watch", "Immediate"),
     ("block production", "Immediate"),
     ("finality", "Aligned"),
 )

@@ -115,6 +115,11 @@ class SnapshotCollector(Collector):
             return
         if self.scrape.head is not None:
             yield from _chain_metrics(self.scrape.head)
+        yield GaugeMetricFamily(
+            "alysd_clock_step_seconds",
+            "Seconds by which the clock was set while the node ran (back: negative); 0 while it is believed.",
+            self.scrape.clock_step,
+        )
         children = tuple(self.scrape.tree.walk())
         yield from _child_metrics(children)
         yield _failure_metric(self.scrape)

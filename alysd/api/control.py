@@ -1,9 +1,11 @@
 """The control socket: how `alysd actors` lists, restarts, suspends and resumes the children of a running node.
 
+`alysd clock` uses it, too.
 It is a Unix socket in the data folder, of mode 0600, for processes of the node's own user and of root. There is
 one request and one answer per connection, each a line of JSON:
 
     {"command": "suspend", "name": "engine"}      →  {"name": "engine", "critical": true}
+    {"command": "accept_clock"}                   →  {"step": 3600.0}
     {"command": "restart", "name": "nonsense"}    →  {"error": "unknown_child", "message": "there is no child …"}
 """
 
@@ -24,9 +26,13 @@ from alysd.errors import NotNow
 from alysd.messages.log.base import log
 from alysd.messages.log.process import OperatorCommand
 from alysd.nurseries import ChildSnapshot, Priority, UnknownChild, WrongState
+from alysd.workflows.clock_watch import ClockWatch
 
 CHILD = "control socket"
 """The name of the task that serves it."""
+
+ACCEPT_CLOCK = "accept_clock"
+"""The command that makes the node believe the present time of the machine's clock."""
 
 MAX_REQUEST_BYTES = 4096
 """Of the request's line. The longest name of a child has some twenty bytes."""
@@ -51,8 +57,9 @@ class ControlRefused(Exception):
 class ControlSocket:
     """Serves the socket at `path` for the system of `handle`; `run` is a task of the tree."""
 
-    def __init__(self, path: Path, handle: SystemHandle) -> None:
+    def __init__(self, path: Path, handle: SystemHandle, watch: ClockWatch) -> None:
         self._path = path
+        self._watch = watch
         self._handle = handle
         self._connections = 0
 
@@ -91,6 +98,9 @@ class ControlSocket:
             return {"error": "not_now", "message": str(error)}
 
     async def _carry_out(self, request: dict[str, str], user: int) -> dict[str, Any]:
+        if request["command"] == ACCEPT_CLOCK:
+            log(OperatorCommand(ACCEPT_CLOCK, "clock", user))
+            return {"step": self._watch.accept()}
         system = self._handle.up()
         tree, command, name = system.snapshot(), request["command"], request.get("name", "")
         if command == "list":
@@ -172,11 +182,15 @@ def _parse(line: bytes) -> dict[str, str]:
         request: object = json.loads(line)
     except (ValueError, RecursionError):
         raise ControlRefused("malformed", "the request is not JSON") from None
-    if request == {"command": "list"}:
-        return {"command": "list"}
+    for command in ("list", ACCEPT_CLOCK):
+        if request == {"command": command}:
+            return {"command": command}
     fields = cast("dict[str, object]", request) if isinstance(request, dict) else {}
     command, name = fields.get("command"), fields.get("name")
     if len(fields) == 2 and isinstance(name, str) and command in ("restart", "suspend", "resume"):
         return {"command": cast("str", command), "name": name}
-    words = 'a request is {"command": "list"}, or restart, suspend or resume with the "name" of a child'
+    words = (
+        'a request is {"command": "list"}, {"command": "accept_clock"}, or restart, suspend or resume with the '
+        '"name" of a child'
+    )
     raise ControlRefused("malformed", words)

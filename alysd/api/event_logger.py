@@ -67,7 +67,7 @@ class EventLogger:
                 self._log_block(event)
             case SlotMissed():
                 self._log_missed(event)
-            case ProductionHalted(slot, waiting) if slot - self._halted_at >= HALTED_EVERY_SLOTS:
+            case ProductionHalted(slot, waiting) if abs(slot - self._halted_at) >= HALTED_EVERY_SLOTS:
                 self._halted_at = slot
                 log(ChainHalted(waiting))
             case HeadMoved(_, new, removed) if removed:
@@ -87,7 +87,7 @@ class EventLogger:
         self._missed += event.count
         # Numbers in a reason, such as the seconds until the next attempt, differ every time.
         reason = _NUMBER.sub("", event.reason)
-        if reason == self._reason and event.slot - self._logged_at < MISSED_EVERY_SLOTS:
+        if reason == self._reason and abs(event.slot - self._logged_at) < MISSED_EVERY_SLOTS:
             return
         self._reason, self._logged_at = reason, event.slot
         log(SlotsMissed(event.slot, event.count, event.reason))

@@ -46,6 +46,7 @@ class NodeReport:
 
     context: ChainContext
     time: float
+    clock_doubt: str
     tree: ChildSnapshot
     tip: Forkchoice | None
     counts: NodeCounts | None
@@ -67,10 +68,18 @@ class NodeReport:
                 light.append(
                     f"{child.name} runs, but is {child.health.value}: it has been busy for long, or is stuck"
                 )
+        if self.clock_doubt:
+            grave.append(self.clock_doubt)
         if self.tip is None:
             grave.append("the chain does not answer")
         else:
-            slots = (self.time - self.tip.head.timestamp) / self.context.spec.slot_seconds
+            age = self.time - self.tip.head.timestamp
+            slots = age / self.context.spec.slot_seconds
+            if slots < -1:
+                grave.append(
+                    f"the newest block is {-age:.0f} s ahead of the clock of this machine: the clock is late, or "
+                    "was early when the block was made; no block can follow until then"
+                )
             late = grave if slots > SLOTS_UNTIL_UNHEALTHY else light
             if slots > SLOTS_UNTIL_DEGRADED:
                 late.append(f"no block for {slots:.0f} slots" if self.tip.head.height else "no block yet")

@@ -22,6 +22,7 @@ from alysd.ports import Clock
 from alysd.timing import Timing
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Role
+from alysd.workflows.clock_watch import ClockWatch
 
 Reply = TypeVar("Reply")
 
@@ -32,6 +33,7 @@ class OperatorPages:
 
     context: ChainContext
     clock: Clock
+    watch: ClockWatch
     chain: Address[Chain]
     metrics: Address[Metrics]
     running: SystemHandle
@@ -63,7 +65,8 @@ class OperatorPages:
         # Copies, because a thread renders the metrics while the runtime continues to count.
         by_kind = {child.name: dict(failures.of(child.name).kinds) for child in tree.walk()}
         ports = tuple(map(attrs.evolve, self.ports.values()))
-        text = await _answer(self.metrics.ask(Scrape(tree, tip, by_kind, ports), seconds=self.timing.page_ask))
+        scrape = Scrape(tree, tip, by_kind, ports, self.watch.look().step)
+        text = await _answer(self.metrics.ask(scrape, seconds=self.timing.page_ask))
         if text is None:
             return Response.text("the metrics actor does not answer", 503)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -94,7 +97,8 @@ class OperatorPages:
     async def _report(self) -> NodeReport:
         tip = await _answer(self.chain.ask(GetForkchoice(), seconds=self.timing.page_ask))
         counts = await _answer(self.metrics.ask(GetCounts(), seconds=self.timing.page_ask))
-        return NodeReport(self.context, self.clock.time(), self.running.snapshot(), tip, counts, self.role)
+        doubt = self.watch.doubt()
+        return NodeReport(self.context, self.clock.time(), doubt, self.running.snapshot(), tip, counts, self.role)
 
 
 async def _answer(asked: Awaitable[Reply]) -> Reply | None:

@@ -9,3 +9,7 @@ class SystemClock:
     def time(self) -> float:
         """Return the system time in Unix seconds."""
         return time.time()
+
+    def boottime(self) -> float:
+        """Return the seconds since the machine started, including those that it slept."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -50,10 +50,12 @@ class Scrape(Ask[Metrics, bytes]):
     """Get all metrics in Prometheus's text format. The caller supplies the state of the tree and the chain.
 
     `head` is None while the chain actor does not answer; the chain's metrics are then left out. `failures` has the
-    number of failures per child and kind of failure, `ports` the counts of the servers' ports.
+    number of failures per child and kind of failure, `ports` the counts of the servers' ports. `clock_step` is the
+    step of the machine's clock in seconds, 0 while the clock is believed.
     """
 
     tree: ChildSnapshot
     head: Forkchoice | None
     failures: Mapping[str, Mapping[FailureKind, int]]
     ports: tuple[PortCounts, ...] = ()
+    clock_step: float = 0.0

@@ -72,14 +72,22 @@ def run_virtually(main: Callable[[], Awaitable[T]], *, seed: int = 0) -> T:
 
 @attrs.define
 class VirtualClock:
-    """Implements `alysd.ports.Clock`: the time is `start` in Unix seconds, plus `offset`, plus trio's time."""
+    """Implements `alysd.ports.Clock`: the time is `start` in Unix seconds, plus `offset`, plus trio's time.
+
+    `slept` is the number of seconds for which the machine was suspended: trio's clock does not count them.
+    """
 
     start: float = 1_700_000_000.0
     offset: float = 0.0
+    slept: float = 0.0
 
     def time(self) -> float:
         """The time in Unix seconds."""
-        return self.start + trio.current_time() + self.offset
+        return self.start + self.boottime() + self.offset
+
+    def boottime(self) -> float:
+        """The seconds since trio's clock showed 0, including those slept."""
+        return trio.current_time() + self.slept
 
 
 @contextmanager

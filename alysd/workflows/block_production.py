@@ -19,7 +19,7 @@ from alysd.messages.auxpow import MergedMining, WorkFor
 from alysd.messages.block_import import BlockImport, ImportBlock
 from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.engine import BuildPayload, Engine
-from alysd.messages.events import BlockProduced, ProductionHalted, SlotMissed, WorkflowMoved
+from alysd.messages.events import BlockProduced, ProductionHalted, ProductionPaused, SlotMissed, WorkflowMoved
 from alysd.messages.log.base import log
 from alysd.messages.log.chain import WorkNotIncluded
 from alysd.nurseries import Address, NotAnswered
@@ -31,6 +31,7 @@ from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation
 from alysd.types.units import Slot
+from alysd.workflows.clock_watch import ClockWatch
 
 
 class ProductionStep(Enum):
@@ -53,6 +54,7 @@ class BlockProduction:
 
     context: ChainContext
     clock: Clock
+    watch: ClockWatch
     signer: Signer
     chain: Address[Chain]
     engine: Address[Engine]
@@ -77,6 +79,9 @@ class BlockProduction:
         while True:
             await self._sleep_until(slot_start(slot, self.context.spec.slot_seconds))
             now = self._present_slot()
+            if self.watch.look().step:
+                slot = await self._pause()
+                continue
             if now > slot:
                 self._miss_between(slot, now)
             elif self.federation.author(slot) == self.authority:
@@ -86,9 +91,19 @@ class BlockProduction:
                 await self._look_at_head()
             slot = Slot(max(slot + 1, self._present_slot()))
 
+    async def _pause(self) -> Slot:
+        """Miss this authority's slots until the clock is believed again. Returns the first slot after that."""
+        while doubt := self.watch.doubt():
+            slot = self._present_slot()
+            if self.federation.author(slot) == self.authority:
+                self._miss(slot, doubt)
+            self.publish(ProductionPaused(doubt))
+            await trio.sleep(self.context.spec.slot_seconds)
+        return Slot(self._present_slot() + 1)
+
     async def _slot(self, slot: Slot) -> None:
-        begun = self.clock.time()
-        budget = slot_start(slot, self.context.spec.slot_seconds) + self.timing.slot_work - begun
+        begun = self.clock.boottime()
+        budget = slot_start(slot, self.context.spec.slot_seconds) + self.timing.slot_work - self.clock.time()
         with trio.move_on_after(budget) as deadline:
             try:
                 with self.tracing.span("slot", slot=slot):
@@ -97,7 +112,7 @@ class BlockProduction:
                 self._miss(slot, str(error))
             else:
                 if signed is not None:
-                    self.publish(BlockProduced(signed, self.clock.time() - begun))
+                    self.publish(BlockProduced(signed, self.clock.boottime() - begun))
         if deadline.cancelled_caught:
             self._miss(slot, f"{self._step.value.lower()} took more than {budget:.1f} s")
 
@@ -119,6 +134,8 @@ class BlockProduction:
         with self.tracing.span("build"):
             payload = await self.engine.ask(BuildPayload(tip, attributes), seconds=self.timing.slot_ask)
         block = Block(tip.head.hash, slot, payload, auxpow_header=work)
+        if doubt := self.watch.doubt():
+            raise NotNow(doubt)
         self._enter(ProductionStep.SIGNING)
         with self.tracing.span("sign"):
             signed = await self._approve(block, tip.head.slot)
@@ -147,8 +164,10 @@ class BlockProduction:
 
     async def _sleep_until(self, moment: float) -> None:
         # The wall clock may be set while this task sleeps, so read it again after each sleep.
-        while (seconds := moment - self.clock.time()) > 0:  # noqa: ASYNC110
+        while (seconds := moment - self.clock.time()) > 0:
             await trio.sleep(min(seconds, self.context.spec.slot_seconds))
+            if self.watch.look().step:
+                return
 
     def _present_slot(self) -> Slot:
         return slot_at(self.clock.time(), self.context.spec.slot_seconds)

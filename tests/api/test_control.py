@@ -36,6 +36,8 @@ from alysd.nurseries import (
     supervisor,
     task,
 )
+from alysd.testing.virtual_time import VirtualClock
+from alysd.workflows.clock_watch import ClockWatch
 
 
 class Echo:
@@ -98,15 +100,21 @@ async def answer(stream: trio.SocketStream) -> Any:
     return json.loads(line)
 
 
+def control_socket(path: Path, handle: SystemHandle, clock: VirtualClock | None = None) -> ControlSocket:
+    """The socket of a node with slots of 2 s, beside this clock."""
+    return ControlSocket(path, handle, ClockWatch(clock or VirtualClock(), 2))
+
+
 @asynccontextmanager
-async def controlled(folder: Path) -> AsyncGenerator[Controlled]:
+async def controlled(folder: Path, clock: VirtualClock | None = None) -> AsyncGenerator[Controlled]:
     handle = SystemHandle(HealthMonitor())
     path = folder / "control.sock"
     echo: Address[Echo] = Address("echo", capacity=8)
+    socket = control_socket(path, handle, clock)
     root = supervisor("Root", OneForOne(), [
         actor(echo, EchoActor, restart=Immediate(), priority=Priority.CRITICAL),
         task("sleeper", trio.sleep_forever),
-        supervisor("ApiSupervisor", OneForOne(), [task(CHILD, ControlSocket(path, handle).run)]),
+        supervisor("ApiSupervisor", OneForOne(), [task(CHILD, socket.run)]),
     ])  # fmt: skip
     async with open_system(root) as handle.system:
         await handle.system.started()
@@ -118,6 +126,17 @@ async def test_only_the_owner_may_open_the_file(tmp_path: Path) -> None:
     async with controlled(tmp_path) as node:
         assert stat.S_IMODE(node.path.stat().st_mode) == 0o600
     assert not node.path.exists(), "a node that has ended leaves none"
+
+
+async def test_a_clock_that_was_set_is_accepted(tmp_path: Path, logged: list[LogEvent]) -> None:
+    """The node would make no blocks for ten minutes although a person knows better."""
+    clock = VirtualClock()
+    async with controlled(tmp_path, clock) as node:
+        assert await node.command("accept_clock") == {"step": 0.0}
+        clock.offset += 3600
+        assert (await node.command("accept_clock"))["step"] == pytest.approx(3600.0)
+        assert await node.command("accept_clock") == {"step": 0.0}
+    assert [event.name for event in logged if "clock" in event.name] == ["clock_stepped", "clock_believed"]
 
 
 async def test_the_list_has_every_child(tmp_path: Path) -> None:
@@ -188,7 +207,7 @@ async def test_what_cannot_be_done_is_refused(
 async def test_a_node_that_is_starting_says_so(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ControlSocket(path, SystemHandle(HealthMonitor())).run)
+        nursery.start_soon(control_socket(path, SystemHandle(HealthMonitor())).run)
         await trio.testing.wait_all_tasks_blocked()
         async with await trio.open_unix_socket(str(path)) as stream:
             await stream.send_all(b'{"command": "list"}\n')
@@ -298,5 +317,5 @@ async def test_another_file_in_its_place_is_left_alone(kind: str, tmp_path: Path
     else:
         path.symlink_to(other)
     with pytest.raises(FileExistsError, match="is not a socket: remove it"):
-        await ControlSocket(path, SystemHandle(HealthMonitor())).run()
+        await control_socket(path, SystemHandle(HealthMonitor())).run()
     assert path.read_text() == "mine"

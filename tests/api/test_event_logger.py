@@ -51,6 +51,14 @@ async def test_the_same_reason_is_logged_once_a_minute_and_the_sum_when_blocks_r
     assert [event.name for event in logged[3:]] == ["block", "block"]
 
 
+async def test_a_clock_that_was_a_year_ahead_does_not_silence_the_log_for_a_year(logged: list[LogEvent]) -> None:
+    year = 365 * 43_200
+    await publish(*(SlotMissed(Slot(slot), 1, "no answer") for slot in (1000 + year, 1001, 1002)))
+    assert [event.slot for event in logged if isinstance(event, SlotsMissed)] == [1000 + year, 1001]
+    await publish(*(ProductionHalted(Slot(slot), 21) for slot in (1000 + year, 1001, 1002)))
+    assert len([event for event in logged if isinstance(event, ChainHalted)]) == 2
+
+
 async def test_only_a_head_that_displaces_blocks_is_a_reorganisation(logged: list[LogEvent]) -> None:
     await publish(HeadMoved(HEAD, HEAD, 0), HeadMoved(HEAD, HEAD, 2))
     assert logged == [ChainReorganised(2, HEAD.head.height)]

@@ -23,10 +23,12 @@ def tree(*children: ChildSnapshot) -> ChildSnapshot:
     return child("AlysSystem", "supervisor", children=children)
 
 
-def report(*children: ChildSnapshot, tip: Forkchoice | None = TIP, slots: float = 0) -> NodeReport:
+def report(
+    *children: ChildSnapshot, tip: Forkchoice | None = TIP, slots: float = 0, doubt: str = ""
+) -> NodeReport:
     """The node with these children, so many slots after its head's."""
     time = NOW + slots * SPEC.slot_seconds
-    return NodeReport(context_of(SPEC), time, tree(*children), tip, NodeCounts(4, 2, 0), "authority")
+    return NodeReport(context_of(SPEC), time, doubt, tree(*children), tip, NodeCounts(4, 2, 0), "authority")
 
 
 def critical(state: State, error: str | None = None) -> ChildSnapshot:
@@ -42,6 +44,18 @@ def critical(state: State, error: str | None = None) -> ChildSnapshot:
         (report(child("chain"), slots=4), "degraded", ("no block for 4 slots",)),
         (report(child("chain"), slots=10), "degraded", ("no block for 10 slots",)),
         (report(child("chain"), slots=11), "unhealthy", ("no block for 11 slots",)),
+        (report(child("chain"), slots=-1), "healthy", ()),
+        (
+            report(child("chain"), slots=-1.5),
+            "unhealthy",
+            (
+                (
+                    "the newest block is 3 s ahead of the clock of this machine: the clock is late, or was early "
+                    "when the block was made; no block can follow until then"
+                ),
+            ),
+        ),
+        (report(child("chain"), doubt="the clock was set"), "unhealthy", ("the clock was set",)),
         (report(tip=None), "unhealthy", ("the chain does not answer",)),
         (report(tip=Forkchoice(START, START, START)), "unhealthy", ("no block yet",)),
         (report(child("journal", "task", State.STOPPED)), "healthy", ()),

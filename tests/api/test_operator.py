@@ -34,6 +34,7 @@ from alysd.testing.blocks import context_of
 from alysd.testing.site_server import SiteTransport
 from alysd.timing import Timing
 from alysd.types.chain import Forkchoice
+from alysd.workflows.clock_watch import ClockWatch
 from tests.samples import CHAIN, SPEC, tip
 
 TIMING = Timing(2)
@@ -45,6 +46,10 @@ class FixedClock:
     def time(self) -> float:
         """Unix seconds."""
         return float(CHAIN[4].timestamp)
+
+    def boottime(self) -> float:
+        """Seconds since the machine started."""
+        return 0.0
 
 
 class FakeChain(Actor[Chain]):
@@ -78,7 +83,10 @@ async def pages(
     async with open_system(supervisor("Root", OneForOne(), children)) as system:
         running = SystemHandle(HealthMonitor())
         running.system, running.ready = system, ready
-        shown = OperatorPages(context_of(SPEC), FixedClock(), to_chain, to_metrics, running, TIMING, "authority")
+        clock = FixedClock()
+        shown = OperatorPages(
+            context_of(SPEC), clock, ClockWatch(clock, 2), to_chain, to_metrics, running, TIMING, "authority"
+        )
         counts = shown.port("alys")
         counts.opened, counts.busy = 3, 1
         transport = SiteTransport(Site(shown.routes()))

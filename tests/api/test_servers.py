@@ -16,6 +16,7 @@ from alysd.nurseries import ChildSpec, HealthMonitor, OneForOne, SystemFailed, o
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.processes import free_ports
 from alysd.timing import Timing
+from alysd.workflows.clock_watch import ClockWatch
 
 TIMING = Timing(2)
 
@@ -28,7 +29,9 @@ def tasks(config: ApiConfig) -> list[ChildSpec]:
     context = ChainHand.of(SPEC).context
     rpc = AlysRpc(to.chain, to.storage, to.auxpow, context, None, TIMING)
     handle = SystemHandle(HealthMonitor())
-    pages = OperatorPages(context, SystemClock(), to.chain, to.metrics, handle, TIMING, "authority")
+    pages = OperatorPages(
+        context, SystemClock(), ClockWatch(SystemClock(), 2), to.chain, to.metrics, handle, TIMING, "authority"
+    )
     return server_tasks(config, rpc, pages, None, TIMING)
 
 

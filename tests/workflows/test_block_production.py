@@ -19,7 +19,7 @@ from alysd.messages.auxpow import MergedMining, WorkFor
 from alysd.messages.block_import import BlockImport, ImportBlock
 from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.engine import BuildPayload, Engine
-from alysd.messages.events import BlockProduced, ProductionHalted, SlotMissed, WorkflowMoved
+from alysd.messages.events import BlockProduced, ProductionHalted, ProductionPaused, SlotMissed, WorkflowMoved
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.chain import WorkNotIncluded
 from alysd.node import REFUSALS
@@ -39,6 +39,7 @@ from alysd.types.units import Height, Slot, Wei
 from alysd.wire.block_ssz import block_hash
 from alysd.workflows import block_production
 from alysd.workflows.block_production import BlockProduction
+from alysd.workflows.clock_watch import ClockWatch
 
 E = TypeVar("E")
 
@@ -116,9 +117,10 @@ class ProductionOnTheHarness:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Run the workflow while the block runs; it never crashes."""
+        self.watch = ClockWatch(self.clock, self.spec.slot_seconds)
         production = BlockProduction(
-            self.context, self.clock, self.signer, self.chain, self.engine, self.auxpow, self.block_import,
-            self.published.append, NoTracing(), Timing(self.spec.slot_seconds),
+            self.context, self.clock, self.watch, self.signer, self.chain, self.engine, self.auxpow,
+            self.block_import, self.published.append, NoTracing(), Timing(self.spec.slot_seconds),
         )  # fmt: skip
         async with self.harness.running(task("block production", production.run, restart=Immediate())):
             yield
@@ -198,7 +200,7 @@ async def test_turns_follow_the_federation_of_the_newest_head(
         present[0] = others
         await world.slots(2)
         missed = len(world.missed)
-        world.clock.offset += 20.0
+        world.clock.slept += 20.0
         await world.slots(4)
         assert len(world.missed) == missed, "no slot is this node's"
         world.chain.on(GetForkchoice).keeps_silent()
@@ -234,7 +236,7 @@ async def test_slots_that_passed_while_the_machine_slept_are_counted_not_made_up
     world = ProductionOnTheHarness()
     async with world.running():
         await world.slots(3.5)
-        world.clock.offset += 20.0
+        world.clock.slept += 20.0
         await world.slots(3)
     assert [miss.count for miss in world.missed] == [10]
     assert "busy or suspended" in world.missed[0].reason
@@ -249,7 +251,7 @@ async def test_only_slots_of_this_authority_count_as_missed(
     world = ProductionOnTheHarness(chain_spec(authorities=3), authority)
     async with world.running():
         await world.harness.settle()
-        world.clock.offset += passed * world.spec.slot_seconds
+        world.clock.slept += passed * world.spec.slot_seconds
         await world.slots(1.5)
     first = FIRST_SLOT + 1
     own = [slot for slot in range(first, first + passed) if slot % 3 == authority]
@@ -261,23 +263,91 @@ async def test_a_node_outside_the_federation_misses_no_slot(autojump_clock: Mock
     world = ProductionOnTheHarness(chain_spec(authorities=3), authority=3)
     async with world.running():
         await world.slots(3.5)
-        world.clock.offset += 20.0
+        world.clock.slept += 20.0
         await world.slots(3)
     assert not world.published
     assert not world.block_import.received
 
 
-async def test_a_clock_that_is_set_back_makes_no_second_block_for_a_slot(
-    autojump_clock: MockClock, no_threads: None
+YEAR = 365 * 86_400.0
+HOUR = 3600.0
+
+
+@pytest.mark.parametrize("step", [HOUR, -HOUR, YEAR, -YEAR])
+async def test_a_clock_that_is_set_for_six_seconds_costs_those_slots_and_no_block_is_of_that_time(
+    step: float, autojump_clock: MockClock, no_threads: None, logged: list[LogEvent]
+) -> None:
+    """Blocks of next year would become final, and the chain stand still until then, healthy and silent."""
+    world = ProductionOnTheHarness()
+    async with world.running():
+        await world.slots(5.5)
+        world.clock.offset += step
+        await world.slots(3)
+        world.clock.offset -= step
+        await world.slots(5)
+    assert [slot - FIRST_SLOT for slot in world.produced] == [1, 2, 3, 4, 5, 10, 11, 12, 13]
+    way = "forward" if step > 0 else "back"
+    assert 2 <= len(world.missed) <= 4
+    assert all(f"was set {way} by {abs(step):.0f} s: no block is made" in miss.reason for miss in world.missed)
+    assert world.events(ProductionPaused)
+    assert [type(event).__name__ for event in logged] == ["ClockStepped", "ClockBelieved"]
+
+
+@pytest.mark.parametrize("step", [HOUR, -HOUR])
+async def test_a_clock_that_stays_where_it_was_set_is_believed_after_ten_minutes(
+    step: float, autojump_clock: MockClock, no_threads: None
 ) -> None:
     world = ProductionOnTheHarness()
     async with world.running():
         await world.slots(5.5)
-        world.clock.offset -= 8.0
+        world.clock.offset += step
+        await world.slots(299)
+        assert len(world.produced) == 5
         await world.slots(10)
-    slots = world.produced
-    assert slots == sorted(set(slots))
-    assert len(slots) >= 10
+    if step > 0:
+        assert len(world.produced) >= 8
+    else:
+        assert "the head already has slot" in world.missed[-1].reason, "an hour of slots has blocks already"
+
+
+async def test_a_clock_that_is_accepted_is_believed_at_once(autojump_clock: MockClock, no_threads: None) -> None:
+    world = ProductionOnTheHarness()
+    async with world.running():
+        await world.slots(5.5)
+        world.clock.offset += HOUR
+        await world.slots(3)
+        assert world.watch.accept() == HOUR
+        await world.slots(3)
+    assert len(world.produced) >= 7
+
+
+async def test_a_clock_that_is_set_while_a_block_is_built_leaves_no_signature(
+    autojump_clock: MockClock, no_threads: None
+) -> None:
+    """The guard would forbid every slot up to that time."""
+    world = ProductionOnTheHarness()
+    async with world.running():
+        await world.slots(1.5)
+        world.engine.on(BuildPayload).computes(build).after(0.5)
+        await world.slots(0.6)
+        world.clock.offset += YEAR
+        await world.slots(1)
+    assert len(world.produced) == 1
+    assert [move.state for move in world.events(WorkflowMoved)].count("Signing") == 1
+
+
+@pytest.mark.parametrize("slots", [1.0, -1.0])
+async def test_a_small_correction_of_the_clock_is_no_step(
+    slots: float, autojump_clock: MockClock, no_threads: None
+) -> None:
+    world = ProductionOnTheHarness()
+    async with world.running():
+        await world.slots(5.5)
+        world.clock.offset += slots * world.spec.slot_seconds
+        await world.slots(10)
+    assert world.produced == sorted(set(world.produced))
+    assert len(world.produced) >= 13
+    assert not world.events(ProductionPaused)
 
 
 async def test_a_slot_is_missed_when_the_head_is_of_it_already(

@@ -176,7 +176,10 @@ class ChildReturned(LogEvent):
 
 @attrs.frozen
 class OperatorCommand(LogEvent):
-    """The user with the id `user` gave the command `command` for a child: `restart`, `suspend` or `resume`."""
+    """The user with the id `user` gave the command `command` for a child: `restart`, `suspend` or `resume`.
+
+    `accept_clock` is for the clock of the machine.
+    """
 
     name = "operator_command"
 
@@ -245,3 +248,37 @@ class TracesResumed(LogEvent):
 
     def _line(self) -> tuple[str, str]:
         return "traces", f"are taken again, {counted(self.lost_spans, 'span')} lost"
+
+
+@attrs.frozen
+class ClockStepped(LogEvent):
+    """The wall clock of the machine was set by `step` seconds, forward if positive. This node makes no blocks.
+
+    The new time is believed when it has been steady for `steady_for` seconds.
+    """
+
+    name = "clock_stepped"
+    level = logging.ERROR
+
+    step: float
+    steady_for: float
+
+    def _line(self) -> tuple[str, str]:
+        way, minutes = "forward" if self.step > 0 else "back", self.steady_for / 60
+        return "clock", (
+            f"set {way} by {abs(self.step):.0f} s: no blocks until it is right, or steady for {minutes:.0f} "
+            "minutes, or `alysd clock accept`"
+        )
+
+
+@attrs.frozen
+class ClockBelieved(LogEvent):
+    """The wall clock is believed again: `step` is 0 if it was set right, else the step that is accepted."""
+
+    name = "clock_believed"
+
+    step: float
+
+    def _line(self) -> tuple[str, str]:
+        words = f"{self.step:.0f} s from the time before" if self.step else "as it was before"
+        return "clock", f"is believed again, {words}"

@@ -54,6 +54,10 @@ EXAMPLES: dict[LogEvent, str] = {
     process.ChildFailed("auxpow", "ValueError: x"): "auxpow|failed: ValueError: x",
     process.ChildReturned("auxpow"): "auxpow|works again",
     process.OperatorCommand("suspend", "engine", 1000): "engine|suspend, asked for by user id 1000",
+    process.ClockStepped(-3600.4, 600.0): (
+        "clock|set back by 3600 s: no blocks until it is right, or steady for 10 minutes, or `alysd clock accept`"
+    ),
+    process.ClockBelieved(0.0): "clock|is believed again, as it was before",
     process.LibraryLine("httpx.error", "odd", None): "error|odd",
     process.NothingToReload(): "reload|nothing to reload: a change of the configuration needs a restart",
     process.LinesLost(2): "log|2 lines lost: the reader did not take them, or the disk was full",

@@ -1,0 +1,33 @@
+"""`alysd clock accept`: makes a running node believe the clock of the machine after it was set."""
+
+import argparse
+import sys
+
+from alysd.commands.actors import ask
+from alysd.commands.configuration import add_configuration_arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the action, with the options that name the node's configuration."""
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    words = "Believe the present time, so that the node makes blocks again."
+    add_configuration_arguments(actions.add_parser("accept", help="believe the present time", description=words))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Tell the node and print what was accepted. Raises `UserError` if no node runs."""
+    import os
+
+    from alysd.api.control import ACCEPT_CLOCK
+    from alysd.config.load import load_config
+    from alysd.errors import UserError
+
+    path = load_config(args.config, environment=os.environ, overrides=args.overrides).storage.control_socket
+    answer = ask(path, {"command": ACCEPT_CLOCK})
+    if "error" in answer:
+        raise UserError(str(answer.get("message")))
+    step = float(answer["step"])
+    way = "forward" if step > 0 else "back"
+    text = f"the clock, set {way} by {abs(step):.0f} s, is accepted" if step else "the clock was believed already"
+    sys.stdout.write(f"{text}\n")
+    return 0
