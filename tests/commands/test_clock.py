@@ -34,6 +34,9 @@ def test_it_says_what_is_accepted(
 def test_a_refusal_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(clock, "ask", lambda *_: {"error": "not_permitted", "message": "only the node's own user"})
+    def refuse(_path: Path, _request: dict[str, str]) -> dict[str, Any]:
+        return {"error": "not_permitted", "message": "only the node's own user"}
+
+    monkeypatch.setattr(clock, "ask", refuse)
     assert main(["clock", "accept", "--config", str(CONF / "dev.toml"), "--set", f"storage.path={tmp_path}"]) == 2
     assert capsys.readouterr().err == "alysd: only the node's own user\n"
