@@ -47,13 +47,6 @@ class ProductionHalted(ChainEvent):
 
 
 @attrs.frozen
-class ProductionPaused(ChainEvent):
-    """No block is made in this slot because the clock of the machine is not believed: `reason`."""
-
-    reason: str
-
-
-@attrs.frozen
 class WorkflowMoved:
     """The workflow `workflow` has entered the state `state`."""
 

@@ -17,9 +17,9 @@ from alysd.consensus.payload import payload_attributes
 from alysd.errors import NotNow, Refused, StoreError, Unavailable, WouldDoubleSign
 from alysd.messages.auxpow import MergedMining, WorkFor
 from alysd.messages.block_import import BlockImport, ImportBlock
-from alysd.messages.chain import Chain, GetForkchoice
+from alysd.messages.chain import Chain, GetForkchoice, GetState
 from alysd.messages.engine import BuildPayload, Engine
-from alysd.messages.events import BlockProduced, ProductionHalted, ProductionPaused, SlotMissed, WorkflowMoved
+from alysd.messages.events import BlockProduced, ProductionHalted, SlotMissed, WorkflowMoved
 from alysd.messages.log.base import log
 from alysd.messages.log.chain import WorkNotIncluded
 from alysd.nurseries import Address, NotAnswered
@@ -42,6 +42,15 @@ class ProductionStep(Enum):
     BUILDING = "Building"  # the execution client builds a payload
     SIGNING = "Signing"  # the signing guard records the complete block, and this authority approves it
     IMPORTING = "Importing"  # the signed block is imported like every other block
+
+
+@attrs.frozen
+class _LateBlock:
+    """A block whose import did not end in its slot, for this `reason`. It may be stored later, by a slow disk."""
+
+    signed: SignedBlock
+    reason: str
+    begun: float
 
 
 @attrs.define(eq=False)
@@ -67,6 +76,8 @@ class BlockProduction:
         init=False, default=attrs.Factory(lambda workflow: workflow.context.first_federation, takes_self=True)
     )
     _step: ProductionStep = attrs.field(init=False, default=ProductionStep.WAITING)
+    _importing: SignedBlock | None = attrs.field(init=False, default=None)
+    _late: "_LateBlock | None" = attrs.field(init=False, default=None)
 
     @property
     def authority(self) -> int | None:
@@ -82,6 +93,7 @@ class BlockProduction:
             if self.watch.look().step:
                 slot = await self._pause()
                 continue
+            await self._settle()
             if now > slot:
                 self._miss_between(slot, now)
             elif self.federation.author(slot) == self.authority:
@@ -97,7 +109,6 @@ class BlockProduction:
             slot = self._present_slot()
             if self.federation.author(slot) == self.authority:
                 self._miss(slot, doubt)
-            self.publish(ProductionPaused(doubt))
             await trio.sleep(self.context.spec.slot_seconds)
         return Slot(self._present_slot() + 1)
 
@@ -108,13 +119,38 @@ class BlockProduction:
             try:
                 with self.tracing.span("slot", slot=slot):
                     signed = await self._produce(slot)
-            except (Refused, Unavailable, WouldDoubleSign, StoreError, NotAnswered) as error:
+            except Refused as error:
                 self._miss(slot, str(error))
+            except (Unavailable, WouldDoubleSign, StoreError, NotAnswered) as error:
+                self._give_up(slot, str(error), begun)
             else:
                 if signed is not None:
                     self.publish(BlockProduced(signed, self.clock.boottime() - begun))
         if deadline.cancelled_caught:
-            self._miss(slot, f"{self._step.value.lower()} took more than {budget:.1f} s")
+            self._give_up(slot, f"{self._step.value.lower()} took more than {budget:.1f} s", begun)
+        self._importing = None
+
+    def _give_up(self, slot: Slot, reason: str, begun: float) -> None:
+        """Miss the slot, unless its block is being imported: then the next slot shows whether it is missed."""
+        if self._importing is None:
+            self._miss(slot, reason)
+        else:
+            self._late = _LateBlock(self._importing, reason, begun)
+
+    async def _settle(self) -> None:
+        """Report a late block as produced if it is stored now, else as missed."""
+        late = self._late
+        if late is None:
+            return
+        try:
+            stored = await self.chain.ask(GetState(late.signed.hash), seconds=self.timing.chain_lookup)
+        except NotAnswered:
+            return  # the chain actor is still storing it: it is asked again in the next slot
+        self._late = None
+        if stored is None:
+            self._miss(late.signed.block.slot, late.reason)
+        else:
+            self.publish(BlockProduced(late.signed, self.clock.boottime() - late.begun))
 
     async def _produce(self, slot: Slot) -> SignedBlock | None:
         self._enter(ProductionStep.PREPARING)
@@ -140,6 +176,7 @@ class BlockProduction:
         with self.tracing.span("sign"):
             signed = await self._approve(block, tip.head.slot)
         self._enter(ProductionStep.IMPORTING)
+        self._importing = signed
         with self.tracing.span("import"):
             await self.block_import.ask(ImportBlock(signed), seconds=self.timing.slot_ask)
         return signed
