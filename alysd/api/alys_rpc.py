@@ -62,7 +62,7 @@ class AlysRpc:
         self._context = context
         self._miner = miner
         self._timing = timing
-        self._newest: SignedBlock | None = None
+        self._newest: tuple[tuple[BlockHash, BlockHash], Any] | None = None
 
     def methods(self) -> dict[str, Method]:
         """The table for the dispatcher."""
@@ -121,12 +121,12 @@ class AlysRpc:
         return deposit_address(federation.bitcoin_keys, self._context.spec.bitcoin_network)
 
     async def get_head_block(self, _params: Params) -> Any:
-        """The block at the head."""
+        """The block at the head. The result depends only on the head and the last final block, so it is kept."""
         tip = await self._tip()
-        newest = self._newest
-        if newest is None or newest.hash != tip.head.hash:
-            newest = self._newest = await self._by_hash(tip.head.hash)
-        return await self._shown(newest, tip, canonical=True)
+        key = (tip.head.hash, tip.finalized.hash)
+        if self._newest is None or self._newest[0] != key:
+            self._newest = key, await self._shown(await self._by_hash(tip.head.hash), tip, canonical=True)
+        return self._newest[1]
 
     async def get_block_by_height(self, params: Params) -> Any:
         """The block at a height on the branch of the head."""

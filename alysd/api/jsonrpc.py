@@ -157,11 +157,12 @@ class Dispatcher:
             request = _read(item)
         except RpcError as error:
             return _encode(_failure(_id_of(item), 2, error))
+        encoded = b""
         try:
-            with trio.fail_at(deadline):
+            with trio.CancelScope(deadline=deadline) as scope:
                 encoded = await self._carry_out(request, most)
-        except trio.TooSlowError:
-            encoded = _encode(_failure(request.id, request.version, RpcError(TIMED_OUT, "request timed out")))
+            if scope.cancelled_caught:
+                raise RpcError(TIMED_OUT, "request timed out")
         except self._answerable as error:
             encoded = _encode(_failure(request.id, request.version, self._explain(error)))
         return encoded if request.answered else None

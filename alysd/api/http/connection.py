@@ -70,26 +70,44 @@ class Connection:
 
     async def _take_leave(self) -> None:
         """Tell the client why its connection ends, if it takes that in time: a deadline, or a newcomer."""
-        refusal = None
         if self._place.phase is Phase.SENDING:
             self._place.port.slow()
         elif self._socket is not None:
             await self._socket.close(TRY_AGAIN_LATER)
         elif self._place.phase is Phase.READING:
-            words = f"the request was not complete within {self._limits.request:g} s"
-            refusal = HttpRefused(408, words)
-            if self._place.given_up:
-                refusal = HttpRefused(503, "too many connections; try again")
-            await self._refuse(refusal)
+            if self._place.given_up or self._place.port.closing.is_set():
+                await self._refuse(HttpRefused(503, "too many connections, or the node stops; try again"))
+            else:
+                words = f"the request was not complete within {self._limits.request:g} s"
+                await self._refuse(HttpRefused(408, words))
 
     # Receiving
 
     async def _receive(self) -> _Asked | None:
-        """Receive a request; None when the client has closed. Raises `HttpRefused`."""
+        """Receive a request; None when the client has closed. Raises `HttpRefused`.
+
+        h11 parses the head, and a body in chunks; a body of known length needs no parser.
+        """
         parser = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head)
-        asked, body, events, told = None, bytearray(), 0, False
-        data, self._rest = self._rest, b""
         self._place.rest()
+        head = await self._head(parser)
+        if head is None:
+            return None
+        asked = self._judge(head)
+        begun = parser.trailing_data[0]
+        if parser.they_are_waiting_for_100_continue and not begun:
+            await self._stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if b"transfer-encoding" in asked.request.headers:
+            body = await self._chunks(parser)
+        else:
+            body = await self._exactly(begun, int(asked.request.headers.get(b"content-length", b"0")))
+        if body is None:
+            return None
+        asked.request.body = body
+        return asked
+
+    async def _head(self, parser: h11.Connection) -> h11.Request | None:
+        data, self._rest = self._rest, b""
         while True:
             if not data:
                 data = await self._stream.receive_some(READ)
@@ -102,25 +120,47 @@ class Connection:
                 self._place.read()
             parser.receive_data(bytes(data))
             data = b""
-            while (event := _next_event(parser)) is not h11.NEED_DATA:
+            event = _next_event(parser)
+            if isinstance(event, h11.Request):
+                return event
+
+    async def _exactly(self, begun: bytes, length: int) -> bytes | None:
+        """Receive a body of `length` bytes, of which those in `begun` are there."""
+        if len(begun) >= length:
+            self._rest = begun[length:]
+            return begun[:length]
+        body = bytearray(begun)
+        self._place.grow(len(begun))
+        while len(body) < length:
+            data = await self._stream.receive_some(READ)
+            if not data:
+                return None
+            self._place.grow(len(data))
+            body += data
+        self._rest = bytes(body[length:])
+        return bytes(body[:length])
+
+    async def _chunks(self, parser: h11.Connection) -> bytes | None:
+        """Receive a body in chunks."""
+        body, events = bytearray(), 0
+        while not isinstance(event := _next_event(parser), h11.EndOfMessage):
+            if event is h11.NEED_DATA:
+                data = await self._stream.receive_some(READ)
+                if not data:
+                    return None
+                parser.receive_data(bytes(data))
+            elif isinstance(event, h11.Data):
                 events += 1
-                if isinstance(event, h11.Request):
-                    asked = self._judge(event)
-                elif isinstance(event, h11.Data):
-                    body += event.data
-                    self._place.grow(len(event.data))
-                    if len(body) > self._limits.body:
-                        raise self._too_large()
-                    if events > self._limits.pieces:
-                        raise HttpRefused(413, "the request's body has too many chunks")
-                elif isinstance(event, h11.EndOfMessage) and asked is not None:
-                    self._rest = parser.trailing_data[0]
-                    return attrs.evolve(asked, request=attrs.evolve(asked.request, body=bytes(body)))
+                body += event.data
+                self._place.grow(len(event.data))
+                if len(body) > self._limits.body:
+                    raise self._too_large()
+                if events > self._limits.pieces:
+                    raise HttpRefused(413, "the request's body has too many chunks")
                 if not events % EVENTS_PER_TURN:
                     await trio.lowlevel.checkpoint()
-            if parser.they_are_waiting_for_100_continue and not told:
-                told = True
-                await self._stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._rest = parser.trailing_data[0]
+        return bytes(body)
 
     def _judge(self, head: h11.Request) -> _Asked:
         """Decide who answers a request, before its body is received. Raises `HttpRefused`."""
@@ -154,6 +194,7 @@ class Connection:
 
     async def _answer(self, request: Request, route: Route, *, keep: bool) -> bool:
         """Run a request and send its response. Returns whether another request may follow."""
+        await trio.lowlevel.checkpoint_if_cancelled()  # a request is not begun that could not be answered
         self._place.run(operator=route.operator)
         self._place.port.counts.requests += 1
         response = await isolated(self._failed, route.call, request)
@@ -196,6 +237,7 @@ class Connection:
     async def _upgrade(self, request: Request, serve: SocketHandler) -> None:
         """Go on as a WebSocket, with the bytes that came behind the handshake."""
         handshake = accepting(request.headers)
+        await trio.lowlevel.checkpoint_if_cancelled()
         self._place.run(operator=False)
         self._place.send()
         await self._stream.send_all(handshake)

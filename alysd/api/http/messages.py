@@ -23,9 +23,12 @@ class HttpRefused(Refused):
         self.headers = headers or {}
 
 
-@attrs.frozen
+@attrs.define
 class Request:
-    """A whole request. `path` is without the query; `headers` has lower-case names, and repeated values joined."""
+    """A request. `path` is without the query; `headers` has lower-case names, and repeated values joined.
+
+    `body` is set once it has arrived, before a handler sees the request.
+    """
 
     method: str
     path: str

@@ -13,6 +13,9 @@ from alysd.messages.log.base import log
 from alysd.messages.log.clients import ClientsTurnedAway, RequestFailed
 from alysd.messages.metrics import PortCounts
 
+WATCH_SECONDS = 0.1
+"""Between two looks at the deadlines of all connections, some hundreds, which takes a tenth of a millisecond."""
+
 LOG_SECONDS = 60.0
 """Between two log lines about clients that were turned away."""
 
@@ -56,6 +59,16 @@ class Port:
         self.counts.opened += 1
         return place
 
+    async def watch(self) -> None:
+        """End connections whose deadline has passed, at most `WATCH_SECONDS` later. Never returns."""
+        while True:
+            await trio.sleep(WATCH_SECONDS)
+            now = trio.current_time()
+            for place in tuple(self.places):
+                if now >= place.deadline:
+                    place.deadline = math.inf
+                    place.scope.cancel()
+
     def gave_way(self) -> None:
         """Count a connection that ended for a newcomer."""
         self.counts.gave_way += 1
@@ -89,7 +102,8 @@ class Port:
 class Place:
     """One connection's share of its port's limits: its phase, with a deadline, and the bytes that it holds.
 
-    `scope` is the scope of the connection's work; it is cancelled when the deadline of a phase passes.
+    `scope` is the scope of the connection's work; `Port.watch` cancels it when the deadline of a phase has passed.
+    A deadline of the scope itself would cost as much as parsing the request.
     """
 
     def __init__(self, port: Port) -> None:
@@ -98,7 +112,7 @@ class Place:
         self.websocket = False
         self.given_up = False
         self.phase = Phase.IDLE
-        self.since = 0.0
+        self.since = self.deadline = 0.0
         self._operator = False
         self._bytes = 0
         self._move(Phase.IDLE, port.limits.keep_alive)
@@ -157,4 +171,4 @@ class Place:
     def _move(self, phase: Phase, seconds: float) -> None:
         self.phase = phase
         self.since = trio.current_time()
-        self.scope.deadline = self.since + seconds
+        self.deadline = self.since + seconds

@@ -1,7 +1,8 @@
 """A server: all connections of one port, each served by its own task, whose errors end nothing else."""
 
 import errno
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import trio
 
@@ -46,12 +47,15 @@ async def serve(
 
     async with trio.open_nursery() as outside:
         outside.start_soon(_set_when_cancelled, port.closing)
+        outside.start_soon(port.watch)
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as connections:
-                accepting = await connections.start(_accept, handle, listeners, connections)
-                task_status.started()
-                await port.closing.wait()
-                accepting.cancel()
+                async with trio.open_nursery() as accepting:
+                    accept = partial(trio.serve_listeners, handle, [*listeners], handler_nursery=connections)
+                    accepting.start_soon(accept)
+                    task_status.started()
+                    await port.closing.wait()
+                    accepting.cancel_scope.cancel()
                 for place in tuple(port.places):
                     if place.phase is Phase.IDLE and not place.websocket:
                         place.scope.cancel()
@@ -62,19 +66,6 @@ async def serve(
 async def serve_stream(stream: trio.abc.HalfCloseableStream, port: Port, site: Site) -> None:
     """Serve one connection to its end. No error leaves it: a fault of this program is logged and counted."""
     await isolated(port.failed, Connection(stream, port.enter(), site).run)
-
-
-async def _accept(
-    handle: Callable[[trio.SocketStream], Awaitable[None]],
-    listeners: Sequence[trio.SocketListener],
-    connections: trio.Nursery,
-    *,
-    task_status: trio.TaskStatus[trio.CancelScope],
-) -> None:
-    """Accept connections into the nursery `connections` until the scope that is handed out is cancelled."""
-    with trio.CancelScope() as accepting:
-        task_status.started(accepting)
-        await trio.serve_listeners(handle, list(listeners), handler_nursery=connections)
 
 
 async def _set_when_cancelled(event: trio.Event) -> None:

@@ -64,6 +64,7 @@ class WebSocket:
         try:
             message = await self._message()
             if message is not None:
+                await trio.lowlevel.checkpoint_if_cancelled()
                 self._place.run(operator=False)
         except HttpRefused as refused:
             self._place.port.refused(refused)

@@ -45,6 +45,7 @@ async def converse(pieces: list[bytes], port: Port, site: Site = SITE, *, end: b
     client, server = trio.testing.memory_stream_pair()
     received = bytearray()
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(port.watch)
         nursery.start_soon(serve_stream, server, port, site)
         try:
             for piece in pieces:
@@ -56,4 +57,5 @@ async def converse(pieces: list[bytes], port: Port, site: Site = SITE, *, end: b
             pass  # the server has closed; what it sent is still there
         while data := await client.receive_some():
             received += data
+        nursery.cancel_scope.cancel()
     return bytes(received)
