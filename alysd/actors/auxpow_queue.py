@@ -30,13 +30,13 @@ class WorkQueue:
     def add(self, work: QueuedWork, previous: BlockHash) -> bool:
         """Queue a proof whose range follows `previous`. Returns false if better proofs fill the queue.
 
-        Adding a proof again has no effect.
+        The hash of the parent header identifies a proof. Adding a proof again has no effect.
         """
         works = self._after.setdefault(previous, [])
-        if work not in works:
+        if not _contains(works, work):
             insort(works, work, key=_rank)
             del works[QUEUED_AFTER_A_BLOCK:]
-        return work in works
+        return _contains(works, work)
 
     def after(self, previous: BlockHash) -> tuple[QueuedWork, ...]:
         """The proofs whose range follows `previous`, best first."""
@@ -45,6 +45,10 @@ class WorkQueue:
     def keep(self, previous: frozenset[BlockHash]) -> None:
         """Remove the proofs that follow none of the `previous` blocks."""
         self._after = {block: works for block, works in self._after.items() if block in previous}
+
+
+def _contains(works: list[QueuedWork], work: QueuedWork) -> bool:
+    return any(queued.proof_value == work.proof_value for queued in works)
 
 
 def _rank(work: QueuedWork) -> tuple[int, int]:

@@ -170,7 +170,7 @@ def mine(
         raw = (version % 2**32).to_bytes(4, "little") + bytes(32) + root + bytes(8) + nonce.to_bytes(4, "little")
         if (int.from_bytes(sha256d(raw), "little") <= target) == meets:
             parent = BitcoinHeader(raw, version, BitcoinHash(bytes(32)), root, 0, 0, nonce)
-            return AuxPow(coinbase, BitcoinHash(bytes(32)), branch, chain, parent)
+            return AuxPow(coinbase, branch, chain, parent)
     raise AssertionError("no nonce found: the target is too hard for a test")
 
 

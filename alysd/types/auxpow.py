@@ -58,7 +58,6 @@ class AuxPow:
     """
 
     coinbase: Coinbase
-    parent_hash: BitcoinHash
     coinbase_branch: MerkleBranch
     chain_branch: MerkleBranch
     parent: BitcoinHeader

@@ -82,6 +82,7 @@ MAX_BRANCH = 64
 """The maximum number of siblings in a branch. They form a tree of 2^64 leaves, far more than any rule allows."""
 
 _HEADER_BYTES = 80
+_HASH_BYTES = 32
 _NULL_OUTPOINT = bytes(32) + b"\xff\xff\xff\xff"
 """The outpoint of a coinbase's only input, which refers to no transaction."""
 
@@ -91,7 +92,7 @@ def encode_auxpow(auxpow: AuxPow) -> bytes:
     return b"".join(
         (
             auxpow.coinbase.raw,
-            auxpow.parent_hash,
+            auxpow.parent.hash,
             _encode_branch(auxpow.coinbase_branch),
             _encode_branch(auxpow.chain_branch),
             auxpow.parent.raw,
@@ -102,14 +103,18 @@ def encode_auxpow(auxpow: AuxPow) -> bytes:
 def decode_auxpow(data: bytes) -> AuxPow:
     """Parse a proof. A witness of the coinbase is dropped, because the txid does not cover it.
 
+    The parent's hash is dropped too, whatever its value: the header determines it, and pools fill the field in
+    various ways. So there is one value per proof, and an encoded block contains its one encoding.
+
     Raises `Malformed` unless the bytes are exactly one proof, of at most `MAX_AUXPOW_BYTES`.
     """
     if len(data) > MAX_AUXPOW_BYTES:
         raise Malformed(f"a proof of work takes at most {MAX_AUXPOW_BYTES} bytes, found {len(data)}")
     reader = BitcoinReader(data)
+    coinbase = _read_coinbase(reader)
+    reader.take(_HASH_BYTES)
     auxpow = AuxPow(
-        coinbase=_read_coinbase(reader),
-        parent_hash=BitcoinHash(reader.take(32)),
+        coinbase=coinbase,
         coinbase_branch=_read_branch(reader),
         chain_branch=_read_branch(reader),
         parent=decode_header(reader.take(_HEADER_BYTES)),

@@ -174,7 +174,6 @@ class ParentCandidate:
         )
         return AuxPow(
             coinbase=self.coinbase.stripped,
-            parent_hash=parent.hash,
             coinbase_branch=merkle_branch(self._txids(), 0),
             chain_branch=ONLY_CHAIN,
             parent=parent,

@@ -17,6 +17,7 @@ from alysd.messages.auxpow import (
     Finalized,
     GetQueuedWork,
     MiningOffer,
+    QueuedWork,
     StaleWork,
     SubmitWork,
     UnknownWork,
@@ -24,10 +25,11 @@ from alysd.messages.auxpow import (
 )
 from alysd.messages.events import WorkQueued
 from alysd.nurseries import Address, Immediate, NotAnswered, OneForOne, actor, open_system, supervisor
-from alysd.testing.blocks import FIRST_SLOT, MINER, make_spec, mine
+from alysd.testing.blocks import FIRST_SLOT, MINER, digest, make_spec, mine
 from alysd.testing.mining import MiningWorld, solved, solved_again
 from alysd.testing.virtual_time import threads_inline
 from alysd.types.hashes import AuxHash, EvmAddress
+from alysd.wire.auxpow import decode_auxpow, encode_auxpow
 
 OTHER = EvmAddress(b"\x44" * 20)
 
@@ -90,6 +92,25 @@ async def test_a_proof_is_queued_told_of_and_valid_in_the_next_block(autojump_cl
         check_header(header, head, world.tree.ancestry(head.hash), world.spec)
         world.block(5, header=header)
     assert world.tree.tip.finalized.hash == offer.work.bundle.hashes[-1]
+
+
+async def test_variants_of_one_proof_evict_no_other(autojump_clock: object) -> None:
+    """32 variants of the parent hash that a proof repeats evicted seven honest proofs."""
+    world = MiningWorld()
+    world.blocks_in(1, 2, 3)
+    async with world.running():
+        honest: list[QueuedWork] = []
+        for miner in range(7):
+            offer = await world.auxpow.ask(CreateWork(EvmAddress(bytes([miner]) * 20)))
+            honest.append(await world.auxpow.ask(solved(offer)))
+        best = solved(await world.auxpow.ask(CreateWork(MINER)))
+        raw = encode_auxpow(best.auxpow)
+        for number in range(QUEUED_AFTER_A_BLOCK):
+            variant = decode_auxpow(raw.replace(best.auxpow.parent.hash, digest("variant", number)))
+            await world.auxpow.ask(SubmitWork(best.aux_hash, variant))
+        queued = world.memory.queue.after(world.tree.tip.head.last_final)
+        assert len(queued) == len(honest) + 1
+        assert set(honest) < set(queued)
 
 
 def too_easy(offer: MiningOffer) -> SubmitWork:

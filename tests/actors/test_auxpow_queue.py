@@ -1,5 +1,7 @@
 """The queue of proofs: which comes first, which are kept."""
 
+import attrs
+
 from alysd.actors.auxpow_queue import QUEUED_AFTER_A_BLOCK, WorkQueue
 from alysd.messages.auxpow import QueuedWork
 from alysd.testing.blocks import CHAIN_ID, MINER, digest
@@ -53,3 +55,14 @@ def test_proofs_after_different_final_blocks_do_not_compete_and_are_forgotten_ap
     queue.keep(frozenset({NEXT_FINAL}))
     assert queue.after(FINAL) == ()
     assert len(queue) == 1
+
+
+def test_a_proof_is_known_by_its_parent_header() -> None:
+    """Variants of one proof would push all others out."""
+    queue = WorkQueue()
+    for value in range(7):
+        queue.add(work(3, 100 + value), FINAL)
+    best = work(5, 1)
+    for place in range(QUEUED_AFTER_A_BLOCK):
+        assert queue.add(attrs.evolve(best, header=attrs.evolve(best.header, chain_id=place)), FINAL)
+    assert len(queue) == 8

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from alysd.errors import Malformed
 from alysd.types.auxpow import AuxPow, MerkleBranch
-from alysd.types.hashes import BitcoinHash, sha256d
+from alysd.types.hashes import sha256d
 from alysd.wire.auxpow import (
     MAX_AUXPOW_BYTES,
     BitcoinReader,
@@ -94,7 +94,6 @@ def make(coinbase: bytes = GENESIS_COINBASE, siblings: int = 2, index: int = 0) 
     branch = MerkleBranch(tuple(bytes([place]) * 32 for place in range(siblings)), index)
     return AuxPow(
         coinbase=decode_coinbase(coinbase),
-        parent_hash=BitcoinHash(b"\x07" * 32),
         coinbase_branch=branch,
         chain_branch=MerkleBranch((), 0),
         parent=decode_header(GENESIS_HEADER),
@@ -120,7 +119,7 @@ def test_the_serialization_is_namecoins() -> None:
     """Coinbase, block hash, branch and index, branch and index, header: as pools have sent it for years."""
     expected = (
         GENESIS_COINBASE
-        + b"\x07" * 32
+        + make().parent.hash
         + b"\x02" + bytes(32) + b"\x01" * 32 + bytes(4)
         + b"\x00" + bytes(4)
         + GENESIS_HEADER
@@ -194,3 +193,14 @@ def test_changed_bytes_are_a_proof_or_malformed(data: st.DataObject) -> None:
     except Malformed:
         return
     assert decode_auxpow(encode_auxpow(auxpow)) == auxpow
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_the_field_with_the_parents_hash_makes_no_other_proof(value: bytes) -> None:
+    """A proof would have 2^256 variants, each of which a node would keep as another one."""
+    auxpow = make()
+    data = encode_auxpow(auxpow)
+    assert data.count(auxpow.parent.hash) == 1
+    variant = data.replace(auxpow.parent.hash, value)
+    assert decode_auxpow(variant) == auxpow
+    assert encode_auxpow(decode_auxpow(variant)) == data
