@@ -280,12 +280,12 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
                 before=[task("stop signals", lambda: stop.on(signals), restart=Immediate())],
                 after=[
                     task("event logger", event_logger.run, priority=Priority.BACKGROUND),
-                    task("readiness", readiness.run),
                     task(
                         control.CHILD,
                         control.ControlSocket(config.storage.control_socket, node.handle, resources.watch).run,
                     ),
                     *server_tasks(config.api, rpc, pages, resources.embedded and resources.embedded.serve, timing),
+                    task("readiness", readiness.run),  # last: a port in use is found before READY is sent
                 ],
             )
             async with open_node(node, edges, observer=event_logger.child_changed) as system:

@@ -8,12 +8,14 @@ import attrs
 from alysd.config.checks import check_with_chain
 from alysd.config.key_file import read_key_file
 from alysd.config.model import AlysConfig
+from alysd.config.places import check_address, check_storage
 from alysd.config.problems import InvalidConfig
 from alysd.consensus.federation import federation_at
 from alysd.consensus.genesis import genesis_block, genesis_signed, genesis_state
-from alysd.errors import ConfigError, Malformed
+from alysd.errors import ConfigError, Corrupt, Malformed, WrongChain
 from alysd.integrations import tracing
 from alysd.integrations.bls import public_key
+from alysd.integrations.data_folder import is_claimed
 from alysd.integrations.possession import check_possession
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
@@ -60,11 +62,12 @@ def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
             return load()
         except InvalidConfig as error:
             problems.extend(error.problems)
-        except ConfigError as error:
+        except (ConfigError, WrongChain, Corrupt) as error:
             problems.append(str(error))
         return None
 
     judged(lambda: check_with_chain(config, spec))
+    judged(lambda: _check_places(config))
     judged(lambda: _check_installed(config))
     jwt_secret = judged(lambda: _jwt_secret(config))
     account = judged(lambda: _account(config))
@@ -72,6 +75,7 @@ def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
     genesis = judged(lambda: genesis_of(spec))
     if genesis is not None:
         judged(lambda: check_possession(spec))
+        judged(lambda: is_claimed(config.storage.path, spec.name, genesis.context.genesis))
         if authority_secret is not None:
             judged(lambda: _check_membership(config, genesis, authority_secret))
     if problems or genesis is None:
@@ -91,6 +95,18 @@ def genesis_of(spec: ChainSpec) -> Genesis:
     block = genesis_block(spec, payload)
     context = ChainContext(spec, block_hash(block))
     return Genesis(context, genesis_signed(context, block), genesis_state(context, payload))
+
+
+def _check_places(config: AlysConfig) -> None:
+    problems = [
+        f"{key} = {address}: {reason}"
+        for key, address in config.listeners.items()
+        if (reason := check_address(address)) is not None
+    ]
+    if (reason := check_storage(config.storage)) is not None:
+        problems.append(f'storage.path = "{config.storage.path}": {reason}')
+    if problems:
+        raise InvalidConfig(problems)
 
 
 def _check_installed(config: AlysConfig) -> None:

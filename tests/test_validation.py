@@ -12,10 +12,11 @@ from alysd.config.chain_spec import load_chain_spec
 from alysd.consensus.payload import miner_share
 from alysd.errors import ConfigError
 from alysd.integrations.bls import public_key
+from alysd.integrations.data_folder import claim
 from alysd.testing.chain import authority_secret, bitcoin_secret, member_keys
 from alysd.testing.config_files import CONF, load
 from alysd.types.chain_spec import ChainSpec
-from alysd.types.hashes import displayed
+from alysd.types.hashes import BlockHash, displayed
 from alysd.types.units import MAX_WEI
 from alysd.validation import genesis_of, validate_node
 
@@ -118,6 +119,22 @@ def two_authorities(folder: Path) -> tuple[str, ...]:
     return (f"chain.spec={path}",)
 
 
+def file_as_data_folder(folder: Path) -> tuple[str, ...]:
+    (folder / "data").write_text("")
+    return ()
+
+
+def data_of_another_chain(folder: Path) -> tuple[str, ...]:
+    (folder / "data").mkdir()
+    claim(folder / "data", "other", BlockHash(b"\x07" * 32))
+    return ()
+
+
+def file_as_control_socket(folder: Path) -> tuple[str, ...]:
+    (folder / "data" / "control.sock").mkdir(parents=True)
+    return ()
+
+
 WRONG: dict[str, tuple[Callable[[Path], tuple[str, ...]], str]] = {
     "two authorities": (two_authorities, "needs 2 approvals per block"),
     "a member without the secret of its key": (
@@ -151,6 +168,14 @@ WRONG: dict[str, tuple[Callable[[Path], tuple[str, ...]], str]] = {
     ),
     "an account's key out of range": (
         lambda folder: (f"development.account_key_file={key_file(folder, '00' * 32)}",), "not a secp256k1 key",
+    ),
+    "two servers on one port": (lambda _: ("api.address=0.0.0.0:8545",), "overlap: give each its own port"),
+    "another machine's address": (lambda _: ("api.address=192.0.2.1:3000",), "name an address of this machine"),
+    "a data folder that is a file": (file_as_data_folder, "cannot be used: Not a directory"),
+    "a data folder of another chain": (data_of_another_chain, "belongs to chain other"),
+    "a file in place of the control socket": (file_as_control_socket, "control.sock is not a socket"),
+    "a follower with an internal miner": (
+        lambda _: ("chain.authority_key_file=",), "mining.internal = true needs chain.authority_key_file",
     ),
     "a short shared secret": (lambda folder: jwt(folder, "short"), "JWT secret"),
     "traces without their extra": (lambda _: ("tracing.console=true",), "with the extra alysd[traces]"),

@@ -22,7 +22,7 @@ from typing import Any, cast
 import trio
 
 from alysd.api.system_handle import SystemHandle
-from alysd.errors import NotNow
+from alysd.errors import ConfigError, NotNow
 from alysd.messages.log.base import log
 from alysd.messages.log.process import OperatorCommand
 from alysd.nurseries import ChildSnapshot, Priority, UnknownChild, WrongState
@@ -39,6 +39,10 @@ MAX_REQUEST_BYTES = 4096
 
 MAX_CONNECTIONS = 8
 """Open at once: a person types one command, a script a few."""
+
+CONNECTIONS_WAITING = 128
+"""Connections that the kernel keeps until they are accepted. A script that starts many commands at once is told
+that the node is busy, and not that the socket is unavailable."""
 
 REQUEST_SECONDS = 2.0
 """For the whole line of a request to arrive, and for the answer to be taken."""
@@ -136,21 +140,32 @@ def _child_json(child: ChildSnapshot) -> dict[str, Any]:
 def _listening(path: Path) -> Generator[trio.SocketListener]:
     """The socket at `path`, in place of one that a killed node has left; it is removed afterwards.
 
-    Raises `FileExistsError` when another kind of file is at `path`. The lock of the data folder says that no other
-    node uses the socket.
+    Raises `ConfigError` when something else is at `path`. The lock of the data folder says that no other node uses
+    the socket. At the end it is removed, unless another process has put its own in its place.
     """
     if path.exists() or path.is_symlink():
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise FileExistsError(f"{path} is not a socket: remove it")
+            raise ConfigError(f"{path} is not a socket; remove it, the control socket has this name")
         path.unlink()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         listening.bind(str(path))
+        made = _identity(path)
         try:
             path.chmod(0o600)  # before it listens, so that nobody has connected yet
-            listening.listen(MAX_CONNECTIONS)
+            listening.listen(CONNECTIONS_WAITING)
             yield trio.SocketListener(trio.socket.from_stdlib_socket(listening))
         finally:
-            path.unlink(missing_ok=True)
+            if _identity(path) == made:
+                path.unlink()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """The device and inode of a file, which no other file has while it exists; None if there is no file."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _peer_user(stream: trio.SocketStream) -> int:

@@ -71,8 +71,15 @@ def ask(path: "Path", request: dict[str, str], seconds: float = ANSWER_SECONDS) 
                 if not data:
                     break
                 answer += data
-        except (FileNotFoundError, ConnectionRefusedError):
+        except FileNotFoundError:
+            raise UserError(
+                f"{path}: there is no such socket: no node is running on this data folder, or its control socket "
+                "was removed; `alysd status` shows whether one runs, and its restart makes a new socket"
+            ) from None
+        except ConnectionRefusedError:
             raise UserError(f"no node is running on the data folder {path.parent}") from None
+        except BlockingIOError:
+            raise UserError(f"{path}: too many commands wait for the node; try again") from None
         except PermissionError:
             raise UserError(f"{path}: permission denied; run the command as the node's user or as root") from None
         except TimeoutError:

@@ -18,6 +18,7 @@ from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
 from alysd.types.units import MAX_SAT, Sat
 from alysd.wire.block_ssz import MAX_AUTHORITIES
+from alysd.wire.execution_genesis import genesis_gas_limit
 from alysd.wire.json_input import parse_json
 
 MAX_CHAIN_ID = 2**32 - 1
@@ -67,7 +68,6 @@ _CHEAPEST_BYTE_GAS = 4
 _WITHOUT_TRANSACTIONS = 256 * 1024
 """Bytes reserved in a block for the proof of work (at most 128 KiB), the approvals and the peg operations."""
 
-_HEX_NUMBER = re.compile(r"0x[0-9a-fA-F]{1,16}")
 
 Parameters = TypeVar("Parameters", bound=ChainParameters)
 
@@ -144,8 +144,7 @@ def _check_size(spec: ChainSpec, path: Path) -> None:
 
     Without this check one pending transaction could make every block too large.
     """
-    limit: object = spec.execution_genesis.get("gasLimit")
-    gas_limit = int(limit, 16) if isinstance(limit, str) and _HEX_NUMBER.fullmatch(limit) else 0
+    gas_limit = genesis_gas_limit(spec.execution_genesis)
     needed = gas_limit // _CHEAPEST_BYTE_GAS + _WITHOUT_TRANSACTIONS
     if needed > spec.max_block_bytes:
         raise ConfigError(

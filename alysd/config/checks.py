@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Mapping
+from itertools import combinations
 
 from alysd.config.model import AlysConfig
+from alysd.config.places import collide
 from alysd.config.problems import InvalidConfig, Setting, Source
 from alysd.consensus.auxpow import target_of
 from alysd.types.chain_spec import ChainSpec
@@ -36,22 +38,21 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
         problems.append(
             f"{blame('mining.internal')}: mining.internal = true needs mining.fee_recipient, the address to pay"
         )
-    listeners = {"api.address": config.api.address, "api.operator_address": config.api.operator_address}
-    if config.engine.mode == "embedded":
-        listeners["api.ethereum_address"] = config.api.ethereum_address
+    if config.mining.internal and config.chain.authority_key_file is None:
+        problems.append(
+            f"{blame('mining.internal')}: mining.internal = true needs chain.authority_key_file: a follower makes "
+            "no blocks for the internal miner"
+        )
     control = str(config.storage.control_socket)
     if len(os.fsencode(control)) > MAX_SOCKET_PATH:
         problems.append(
             f"{blame('storage.path')}: storage.path: the path of the control socket, {control}, has "
             f"{len(os.fsencode(control))} bytes, but at most {MAX_SOCKET_PATH} are allowed: choose a shorter path"
         )
-    used: dict[str, str] = {}
-    for key, address in listeners.items():
-        if address is None:
-            continue
-        if other := used.get(str(address)):
-            problems.append(f"{blame(key)}: {key} and {other} are both {address}: give each its own port")
-        used[str(address)] = key
+    for (one, address), (key, later) in combinations(config.listeners.items(), 2):
+        if collide(address, later):
+            both = f"are both {later}" if address == later else f"({later} and {address}) overlap"
+            problems.append(f"{blame(key)}: {key} and {one} {both}: give each its own port")
     return problems
 
 

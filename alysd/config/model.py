@@ -150,6 +150,14 @@ class DevelopmentConfig:
 class AlysConfig:
     """The complete configuration, merged and validated."""
 
+    @property
+    def listeners(self) -> Mapping[str, ListenAddress]:
+        """The addresses of the node's servers, by their keys."""
+        named = {"api.address": self.api.address, "api.operator_address": self.api.operator_address}
+        if self.engine.mode == "embedded":
+            named["api.ethereum_address"] = self.api.ethereum_address
+        return {key: address for key, address in named.items() if address is not None}
+
     chain: ChainConfig
     engine: EngineConfig = EngineConfig()
     api: ApiConfig = ApiConfig()

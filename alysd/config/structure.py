@@ -3,6 +3,7 @@
 import difflib
 import os
 import pwd
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -63,11 +64,13 @@ def _structure(field: "attrs.Attribute[Any]", setting: Setting) -> Any:
 def check_readable(path: Path) -> None:
     """Raise `ValueError` with advice unless `path` is a file that this process can read."""
     try:
-        found = path.is_file()
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError("there is no such file") from None
     except OSError as error:
         raise ValueError(f"cannot be accessed: {error.strerror}") from None
-    if not found:
-        raise ValueError("there is no such file")
+    if not stat.S_ISREG(mode):
+        raise ValueError("is a folder, not a file" if stat.S_ISDIR(mode) else "is a device or pipe, not a file")
     if not os.access(path, os.R_OK):
         user = user_name()
         raise ValueError(

@@ -84,10 +84,16 @@ class System:
             await self._changed.park()
 
     def request_stop(self, reason: str) -> None:
-        """Begin an orderly stop and return at once. For signal handlers, and for children of the system itself."""
+        """Begin an orderly stop and return at once. For signal handlers, and for children of the system itself.
+
+        Suspended actors are resumed, because a child that stops may wait for their answer to its last message.
+        """
         if self._stop_reason is None:
             self._stop_reason = reason
             logger.info("%s stops: %s", self._root.name, reason)
+            for child in self._runtime.children.values():
+                if isinstance(child, ActorChild) and child.desired is Desired.SUSPENDED:
+                    child.want(Desired.UP)
             self._root.begin_stop(for_good=True)
 
     async def stop(self, reason: str) -> None:

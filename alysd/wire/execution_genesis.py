@@ -70,6 +70,11 @@ def genesis_payload(execution_genesis: Mapping[str, Any]) -> ExecutionPayload:
     return attrs.evolve(payload, block_hash=header_of(payload, ZERO_HASH).hash)
 
 
+def genesis_gas_limit(execution_genesis: Mapping[str, Any]) -> int:
+    """The gas limit of block 0, in any of geth's forms; 0 without one. Raises `ConfigError` for anything else."""
+    return _number(execution_genesis, "gasLimit", 63, absent=0)
+
+
 def total_supply(execution_genesis: Mapping[str, Any]) -> Wei:
     """The sum of all balances in `alloc`. Raises `ConfigError` for a balance that is no number."""
     accounts = _object(execution_genesis, "alloc")

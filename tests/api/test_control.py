@@ -18,6 +18,7 @@ from trio.testing import MockClock
 from alysd.api import control
 from alysd.api.control import CHILD, MAX_CONNECTIONS, MAX_REQUEST_BYTES, REQUEST_SECONDS, ControlSocket
 from alysd.api.system_handle import SystemHandle
+from alysd.errors import ConfigError
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.process import OperatorCommand
 from alysd.nurseries import (
@@ -316,6 +317,33 @@ async def test_another_file_in_its_place_is_left_alone(kind: str, tmp_path: Path
         path.write_text("mine")
     else:
         path.symlink_to(other)
-    with pytest.raises(FileExistsError, match="is not a socket: remove it"):
+    with pytest.raises(ConfigError, match="is not a socket; remove it"):
         await control_socket(path, SystemHandle(HealthMonitor())).run()
     assert path.read_text() == "mine"
+
+
+async def test_the_socket_of_another_process_is_left_alone_at_the_end(tmp_path: Path) -> None:
+    """A node that stops late would cut off its successor."""
+    path = tmp_path / "control.sock"
+    async with controlled(tmp_path):
+        path.unlink()
+        other = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        other.bind(str(path))
+    assert path.exists()
+    other.close()
+
+
+async def test_a_socket_that_was_removed_is_no_error_at_the_end(tmp_path: Path) -> None:
+    async with controlled(tmp_path):
+        (tmp_path / "control.sock").unlink()
+
+
+async def test_many_commands_at_once_wait_in_line(tmp_path: Path) -> None:
+    """The ninth would be refused by the kernel, in words that name no node."""
+    async with controlled(tmp_path):
+        waiting = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(100)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect(str(tmp_path / "control.sock"))
+        for one in waiting:
+            one.close()

@@ -93,7 +93,7 @@ def test_a_follower_is_told_that_it_begins_anew(
         '= "dev-account', f'= "{CONF}/dev-account'
     )
     (tmp_path / "follower.toml").write_text(text)
-    assert recover("--config", str(tmp_path / "follower.toml"), "--yes") == 0
+    assert recover("--config", str(tmp_path / "follower.toml"), "--set", "mining.internal=false", "--yes") == 0
     shown = capsys.readouterr().out
     assert "the node begins with an empty database" in shown
     assert "signed" not in shown

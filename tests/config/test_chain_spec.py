@@ -131,9 +131,12 @@ def test_a_genesis_of_another_chain_or_none_is_refused(tmp_path: Path, document:
     assert words in found
 
 
-def test_a_gas_limit_that_pays_for_more_bytes_than_a_block_may_have_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", [hex(40_000_000), "0X2625A00", 40_000_000, "40000000"])
+def test_a_gas_limit_that_pays_for_more_bytes_than_a_block_may_have_is_refused(
+    form: str | int, tmp_path: Path
+) -> None:
     """One sender of cheap bytes could make every block too large for the chain's own rule, and stop it."""
-    genesis = {**GENESIS, "gasLimit": hex(40_000_000)}
+    genesis = {**GENESIS, "gasLimit": form}
     (words,) = refusal(tmp_path, genesis=genesis)
     assert words == (
         "genesis.json: gasLimit 40,000,000 allows blocks of 10,262,144 bytes, but max_block_bytes of test-chain "

@@ -66,6 +66,21 @@ def test_an_address_that_is_not_served_may_be_anything(tmp_path: Path) -> None:
     )
 
 
+def test_a_follower_has_no_work_for_the_internal_miner(tmp_path: Path) -> None:
+    """A core would run hot for nothing, or the miner fail for ever."""
+    (problem,) = problems(folder_with(tmp_path), "mining.internal=true", PAYS, "chain.authority_key_file=")
+    assert "mining.internal = true needs chain.authority_key_file" in problem
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "localhost"])  # noqa: S104  an address in a test
+def test_servers_whose_addresses_overlap_are_refused(host: str, tmp_path: Path) -> None:
+    """The second server would be told that another process has its port."""
+    (problem,) = problems(folder_with(tmp_path), f"api.address={host}:8545")
+    assert problem.endswith(
+        f"api.ethereum_address and api.address (127.0.0.1:8545 and {host}:8545) overlap: give each its own port"
+    )
+
+
 def test_the_internal_miner_is_refused_where_it_would_never_find_anything(tmp_path: Path) -> None:
     """A core would run hot for nothing, and the chain halt all the same."""
     config = load(folder_with(tmp_path), "mining.internal=true", PAYS)

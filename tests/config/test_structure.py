@@ -76,6 +76,15 @@ def test_a_file_that_may_not_be_read_says_what_to_do(tmp_path: Path, monkeypatch
     assert second.startswith("make it readable (chmod 640")
 
 
+@pytest.mark.parametrize(
+    ("path", "reason"), [("/", "is a folder, not a file"), ("/dev/zero", "is a device or pipe, not a file")]
+)
+def test_what_is_no_file_is_named(path: str, reason: str) -> None:
+    """ "There is no such file" would be said of a folder that is there."""
+    with pytest.raises(ValueError, match=reason):
+        check_readable(Path(path))
+
+
 def test_a_path_that_cannot_be_reached_is_refused_in_words(tmp_path: Path) -> None:
     """Too long a name would end in a stack trace."""
     with pytest.raises(ValueError, match=r"cannot be accessed: File name too long|there is no such file"):

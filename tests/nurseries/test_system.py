@@ -165,6 +165,24 @@ async def test_a_suspended_actor_can_be_stopped_and_drains() -> None:
     assert notes == ["kept"]
 
 
+async def test_a_stop_does_not_wait_for_a_suspended_actor(autojump_clock: MockClock) -> None:
+    """A child that stops waits for the answer to its last question: the stop would take all its `stop_seconds`."""
+    address, child = echo()
+
+    async def asks_while_it_stops() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                assert await address.ask(Say("last")) == "last"
+
+    async with running([child, task("asker", asks_while_it_stops)]) as system:
+        system.suspend("echo")
+        await wait_all_tasks_blocked()
+        begun = trio.current_time()
+    assert trio.current_time() - begun < 0.5
+
+
 async def test_a_child_added_at_run_time_is_supervised_like_the_others() -> None:
     address, child = echo("late")
     async with running([echo("early")[1]]) as system:

@@ -1,0 +1,66 @@
+"""Checks the places that a node needs on this machine: its addresses and the parent of its data folder."""
+
+import errno
+import ipaddress
+import os
+import socket
+import stat
+import tempfile
+from pathlib import Path
+
+from alysd.config.model import ListenAddress, StorageConfig
+
+LOOPBACK = ("127.0.0.1", "::1")
+"""The addresses of `localhost`."""
+
+
+def collide(one: ListenAddress, other: ListenAddress) -> bool:
+    """Return whether two servers cannot have these addresses: the port is the same, and so is a network address.
+
+    `0.0.0.0` contains every IPv4 address and `::` every IPv6 address.
+    """
+    return one.port == other.port and any(
+        a.version == b.version and (a == b or a.is_unspecified or b.is_unspecified)
+        for a in map(ipaddress.ip_address, _addresses(one))
+        for b in map(ipaddress.ip_address, _addresses(other))
+    )
+
+
+def check_address(address: ListenAddress) -> str | None:
+    """Return why no server can ever have this address here, or None. An address in use is no such reason."""
+    try:
+        for host in _addresses(address):
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, address.port))
+    except OSError as error:
+        if error.errno == errno.EACCES:
+            return "may not be opened by this user; choose a port above 1023"
+        if error.errno == errno.EADDRINUSE or address.host == "localhost":
+            return None  # one of the two addresses of localhost is enough
+        return f"cannot be opened: {error.strerror}; name an address of this machine"
+    return None
+
+
+def check_storage(storage: StorageConfig) -> str | None:
+    """Return why the data folder cannot be used or made, or None. Makes a folder to find out, and removes it."""
+    try:
+        if _is_other_than_socket(storage.control_socket):
+            return f"{storage.control_socket} is not a socket; remove it, the control socket has this name"
+        place = next(place for place in (storage.path, *storage.path.absolute().parents) if place.exists())
+        Path(tempfile.mkdtemp(prefix=".alysd-check-", dir=place)).rmdir()
+    except OSError as error:
+        return f"cannot be used: {error.strerror}"
+    return None
+
+
+def _addresses(address: ListenAddress) -> tuple[str, ...]:
+    return LOOPBACK if address.host == "localhost" else (address.host,)
+
+
+def _is_other_than_socket(path: Path) -> bool:
+    try:
+        return not stat.S_ISSOCK(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
