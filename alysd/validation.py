@@ -75,7 +75,8 @@ def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
     genesis = judged(lambda: genesis_of(spec))
     if genesis is not None:
         judged(lambda: check_possession(spec))
-        judged(lambda: is_claimed(config.storage.path, spec.name, genesis.context.genesis))
+        if check_storage(config.storage) is None:
+            judged(lambda: is_claimed(config.storage.path, spec.name, genesis.context.genesis))
         if authority_secret is not None:
             judged(lambda: _check_membership(config, genesis, authority_secret))
     if problems or genesis is None:
