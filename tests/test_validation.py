@@ -199,7 +199,7 @@ def test_check_and_run_refuse_the_same(
     assert said[0] == said[1]
     assert words in said[0]
     assert all(len(line) <= 300 + len(str(tmp_path)) for line in said[0].splitlines())
-    assert not data.exists(), "nothing was started"
+    assert not (data / "lock").exists(), "nothing was started"
 
 
 def test_every_problem_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
