@@ -1,6 +1,6 @@
 """Measures the embedded engine's time per block: empty, with transfers, with various numbers of accounts.
 
-    python -m benchmarks.embedded [--accounts 1000 10000 100000] [--rounds 5]
+    python -m benchmarks.embedded [--accounts 1000 10000 100000] [--rounds 5] [--growth 4000]
 
 "build" is building a payload, "give back" importing the payload into the engine that built it (one synced commit),
 "import" executing it in a second engine, "forkchoice" setting the head. "cpu" is the processor time of the step to
@@ -29,6 +29,9 @@ from tests.embedded.engine.kit import RICH, Sandbox, genesis, transfer
 Result = TypeVar("Result")
 
 TRANSFERS = 200
+
+FINAL_BELOW = 10
+"""Blocks between the head and the last final block, as on the development chain."""
 
 
 @attrs.define
@@ -91,13 +94,19 @@ def measure(accounts: int, rounds: int, folder: Path) -> tuple[Times, Times]:
     return empty, full
 
 
-def growth(blocks: int, folder: Path) -> float:
-    """Return by how many bytes an empty block increases the used pages of the database, on average."""
+def growth(blocks: int, folder: Path, **options: None) -> float:
+    """Return by how many bytes an empty block increases the used pages of the database, on average.
+
+    Each block makes the block `FINAL_BELOW` below it final. With `kept_states=None` nothing is pruned.
+    """
     Sandbox.open(folder).chain.close()
     before = used_bytes(folder)
-    sandbox = Sandbox.open(folder)
+    sandbox = Sandbox.open(folder, **options)
+    hashes = [sandbox.head.hash] * FINAL_BELOW
     for _ in range(blocks):
-        sandbox.make()
+        hashes.append(sandbox.make().block_hash)
+        final = hashes[-FINAL_BELOW]
+        sandbox.follow(hashes[-1], safe=final, finalized=final)
     sandbox.chain.close()
     return (used_bytes(folder) - before) / blocks
 
@@ -105,7 +114,7 @@ def growth(blocks: int, folder: Path) -> float:
 def used_bytes(folder: Path) -> int:
     """Return the bytes of the pages that the tables of the database use."""
     environment = lmdb.open(str(folder), max_dbs=16, readonly=True)
-    names = ("nodes", "codes", "headers", "bodies", "receipts", "canonical", "transactions", "meta")
+    names = ("nodes", "nodes2", "codes", "headers", "bodies", "receipts", "canonical", "transactions", "meta")
     pages = 0
     with environment.begin() as transaction:
         for name in names:
@@ -121,6 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the embedded execution engine.")
     parser.add_argument("--accounts", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--growth", type=int, default=4_000, help="blocks over which the growth is measured")
     options = parser.parse_args()
     columns = "".join(f"{name:>11}{'cpu':>7}" for name in ("build", "give back", "import", "forkchoice"))
     print(f"{'ms':<26}{columns}")
@@ -131,8 +141,10 @@ def main() -> None:
             steps = (times.build, times.give_back, times.execute, times.forkchoice)
             cells = "".join("{:>11.2f}{:>7.2f}".format(*step.medians(divisor)) for step in steps)
             print(f"{accounts:>9,} acc. {name:<11}{cells}")
-    with tempfile.TemporaryDirectory() as folder:
-        print(f"an empty block adds {growth(500, Path(folder)) / 1000:.1f} kB to the database")
+    for words, kept in (("all states", {"kept_states": None}), ("recent states", {})):
+        with tempfile.TemporaryDirectory() as folder:
+            added = growth(options.growth, Path(folder), **kept)
+        print(f"keeping {words}, an empty block adds {added / 1000:.1f} kB to the database")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"peak memory of this process: {peak / 1024:,.0f} MiB (both engines, genesis and transactions)")
 

@@ -163,3 +163,24 @@ def test_after_closing_every_read_is_a_store_error(tmp_path: Path) -> None:
     store.close()
     with pytest.raises(StoreError):
         store.get("headers", b"\1" * 32)
+
+
+KILLED_READER = """
+import os, signal, sys
+import lmdb
+environment = lmdb.open(sys.argv[1], max_dbs=16, readonly=True)
+transaction = environment.begin()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_backup_does_not_let_the_database_grow_for_good(tmp_path: Path) -> None:
+    """Its snapshot would keep all later versions of every page."""
+    store = ChainStore.open(tmp_path, first_map_bytes=2**20)
+    store.write_genesis(stored_block(0))
+    killed = subprocess.run([sys.executable, "-c", KILLED_READER, str(tmp_path)], check=False)
+    assert killed.returncode == -9
+    for number in range(1000):
+        store.write_canonical(canonical(stored_block(number % 2).hash))
+    store.close()
+    assert (tmp_path / "data.mdb").stat().st_size < 2 * 2**20, "1000 versions of two pages would have 8 MB"
