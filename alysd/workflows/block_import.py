@@ -20,7 +20,7 @@ from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetForkchoice, 
 from alysd.messages.engine import Engine, ExecutePayload, SetForkchoice
 from alysd.messages.events import WorkflowMoved
 from alysd.messages.log.base import log
-from alysd.messages.log.chain import BlockRefused, EngineLags
+from alysd.messages.log.chain import BlockPostponed, BlockRefused, EngineLags
 from alysd.nurseries import Actor, Address, NotAnswered, handles
 from alysd.ports import Clock
 from alysd.timing import Timing
@@ -67,7 +67,8 @@ class BlockImportWorkflow(Actor[BlockImport]):
     async def import_block(self, message: ImportBlock) -> Forkchoice:
         """Take one block through all steps, and return the forkchoice afterwards.
 
-        Raises the `InvalidBlock` of a broken rule, and `NotAnswered` when an actor does not answer in time.
+        Raises the `InvalidBlock` or `InvalidWork` of a broken rule, `NotNow` when the node cannot import the block
+        yet, and `NotAnswered` when an actor does not answer in time.
         """
         signed = message.signed
         if await self._chain.ask(GetState(signed.hash), seconds=self._timing.chain_lookup) is not None:
@@ -77,6 +78,10 @@ class BlockImportWorkflow(Actor[BlockImport]):
             parent, ancestry = await self._ancestors(signed)
             valid = self._reached(await self._judge(received, parent, ancestry))
             executed = self._reached(await self._execute(valid, ancestry))
+        except NotNow as error:
+            self._publish(WorkflowMoved(_NAME, "PostponedBlock"))
+            log(BlockPostponed(signed.hash, str(error)))
+            raise
         except Refused as error:
             self._publish(WorkflowMoved(_NAME, "RefusedBlock"))
             log(BlockRefused(signed.hash, type(error).__name__, str(error)))

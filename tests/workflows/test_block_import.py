@@ -17,7 +17,7 @@ from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetForkchoice, 
 from alysd.messages.engine import Engine, ExecutePayload, SetForkchoice
 from alysd.messages.events import WorkflowMoved
 from alysd.messages.log.base import LogEvent
-from alysd.messages.log.chain import BlockRefused, EngineLags
+from alysd.messages.log.chain import BlockPostponed, BlockRefused, EngineLags
 from alysd.node import REFUSALS
 from alysd.nurseries import AskTimeout, Immediate, actor
 from alysd.testing.blocks import FIRST_SLOT, make_header, mine
@@ -192,7 +192,7 @@ async def test_a_proof_for_other_work_is_refused(autojump_clock: MockClock, no_t
 
 
 async def test_a_block_that_comes_while_the_execution_client_lags_can_come_again(
-    autojump_clock: MockClock, no_threads: None
+    autojump_clock: MockClock, no_threads: None, logged: list[LogEvent]
 ) -> None:
     world = ImportOnTheHarness()
     async with world.running():
@@ -200,7 +200,9 @@ async def test_a_block_that_comes_while_the_execution_client_lags_can_come_again
         world.engine.on(ExecutePayload).fails(NotNow(str(EngineBehind(block.block.payload.parent_hash))))
         with pytest.raises(NotNow, match="does not know block"):
             await world.take(block)
-        assert world.steps == ["ValidBlock", "RefusedBlock"]
+        assert world.steps == ["ValidBlock", "PostponedBlock"]
+        assert [event.hash for event in logged if isinstance(event, BlockPostponed)] == [block.hash]
+        assert not [event for event in logged if isinstance(event, BlockRefused)]
         assert AdoptBlock not in world.asked
         world.engine.on(ExecutePayload).answers(Wei(0))
         assert (await world.take(block)).head.hash == block.hash

@@ -41,6 +41,20 @@ class BlockRefused(LogEvent):
 
 
 @attrs.frozen
+class BlockPostponed(LogEvent):
+    """A block cannot be imported now, such as while the execution client catches up. It may be valid."""
+
+    name = "block_postponed"
+    level = logging.WARNING
+
+    hash: BlockHash
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "block", f"{short_hash(self.hash)} not imported yet: {self.reason}"
+
+
+@attrs.frozen
 class RangeFinal(LogEvent):
     """A proof of work made `blocks` blocks final, up to the block `hash` at height `height`.
 

@@ -65,6 +65,7 @@ EXAMPLES: dict[LogEvent, str] = {
     process.TracesResumed(1): "traces|are taken again, 1 span lost",
     chain.BlockMade(Height(1), 0, 3, BLOCK): "block 1|0 tx    3 ms    1f1e1d…",
     chain.BlockRefused(BLOCK, "WrongAuthor", "expected 1"): "block|1f1e1d… refused: expected 1",
+    chain.BlockPostponed(BLOCK, "the client lags"): "block|1f1e1d… not imported yet: the client lags",
     chain.RangeFinal(Height(9), 10, ADDRESS, False, Bits(0x207FFFFF), BLOCK): (
         "final 9|10 blocks by 0x0001…1213   target 207fffff"
     ),
