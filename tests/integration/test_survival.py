@@ -1,6 +1,7 @@
 """The daemon survives: signals, kill -9 at any moment, a full disk, and mistakes of whoever starts it."""
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -217,3 +218,47 @@ async def test_a_mistake_in_the_configuration_is_one_sentence(arguments: list[st
     assert ended.returncode == 2
     assert ended.stderr.startswith("alysd: ")
     assert "Traceback" not in ended.stderr
+
+
+def ended(running: Daemon, command: str = "run", *more: str) -> subprocess.CompletedProcess[str]:
+    """Run another command with the daemon's configuration to its end."""
+    words = [command if word == "run" else word for word in running.command]
+    return subprocess.run([*words, *more], capture_output=True, text=True, timeout=60, check=False)
+
+
+async def test_a_database_that_is_lost_or_older_is_refused_until_recover_gives_it_up(tmp_path: Path) -> None:
+    """The node built another chain from there, and abandoned blocks that were final, healthy and silent."""
+    async with daemon(tmp_path) as running:
+        chain, copy, guard = running.data / "chain", tmp_path / "copy", running.data / "signing-guard"
+        await first_block_after(running, time.time())
+        assert await running.stop() == 0
+        shutil.copytree(chain, copy)
+        await running.start()
+        newest = await first_block_after(running, time.time() + 3 * SLOT)
+        assert await running.stop() == 0
+
+        whole, size = (chain / "data.mdb").read_bytes(), (chain / "data.mdb").stat().st_size
+        (chain / "data.mdb").write_bytes(whole[: size // 2])
+        end = ended(running)
+        assert end.returncode == 2
+        assert f"data.mdb is truncated: it has {size // 2} bytes and needs" in end.stdout + end.stderr
+        (chain / "data.mdb").write_bytes(b"")
+        assert "the database is missing" in await trio.to_thread.run_sync(refused, running)
+        shutil.rmtree(chain)
+        assert "the database is missing" in await trio.to_thread.run_sync(refused, running)
+        chain.mkdir()
+        (chain / "data.mdb").write_bytes(whole)
+        guard.rename(tmp_path / "guard")
+        assert "the signing guard is missing" in await trio.to_thread.run_sync(refused, running)
+        (tmp_path / "guard").rename(guard)
+
+        shutil.rmtree(chain)
+        shutil.copytree(copy, chain)
+        assert "the database is older than the signing guard" in await trio.to_thread.run_sync(refused, running)
+        end = ended(running, "recover", "--yes")
+        assert end.returncode == 0, end.stderr
+        assert "are given up, also final ones" in end.stdout
+        await running.start()
+        head = await first_block_after(running, time.time())
+        assert head["slot"] > newest["slot"], "no slot is signed again"
+        await Witness(running).check()
