@@ -293,6 +293,17 @@ async def test_a_clock_that_is_set_for_six_seconds_costs_those_slots_and_no_bloc
     assert [type(event).__name__ for event in logged] == ["ClockStepped", "ClockBelieved"]
 
 
+async def test_a_member_misses_only_its_own_slots_while_the_clock_is_wrong(
+    autojump_clock: MockClock, no_threads: None
+) -> None:
+    world = ProductionOnTheHarness(chain_spec(authorities=3), authority=3)
+    async with world.running():
+        await world.slots(2.5)
+        world.clock.offset += HOUR
+        await world.slots(9)
+    assert not world.missed, "it is no member"
+
+
 @pytest.mark.parametrize("step", [HOUR, -HOUR])
 async def test_a_clock_that_stays_where_it_was_set_is_believed_after_ten_minutes(
     step: float, autojump_clock: MockClock, no_threads: None
@@ -446,7 +457,7 @@ async def test_a_late_block_is_asked_for_until_the_chain_answers(
         world.chain.on(GetState).keeps_silent()
         await world.slots(1)
         world.chain.on(GetForkchoice).keeps_silent()
-        await world.slots(1)
+        await world.slots(1.25)
         assert not world.missed, "the chain has not said yet whether block 3 is stored"
         world.chain.on(GetState).computes(lambda message: world.tree.get(message.hash))
         world.chain.on(GetForkchoice).computes(lambda _: world.tree.tip)
