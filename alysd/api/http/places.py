@@ -63,6 +63,7 @@ class Port:
         """End connections whose deadline has passed, at most `WATCH_SECONDS` later. Never returns."""
         while True:
             await trio.sleep(WATCH_SECONDS)
+            await trio.lowlevel.checkpoint()  # what has arrived while the process was stopped is received first
             now = trio.current_time()
             for place in tuple(self.places):
                 if now >= place.deadline:

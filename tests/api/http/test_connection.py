@@ -237,6 +237,23 @@ async def test_an_idle_connection_ends_without_a_word(autojump_clock: MockClock)
     assert trio.current_time() - began == pytest.approx(75, abs=0.2)
 
 
+@pytest.mark.parametrize("_attempt", range(8))
+async def test_a_request_that_came_while_the_process_was_stopped_is_answered(
+    mock_clock: MockClock, _attempt: int
+) -> None:
+    """The deadline of the idle connection has passed at the same moment, and tasks run in random order."""
+    client, server = trio.testing.memory_stream_pair()
+    port = new_port()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(port.watch)
+        nursery.start_soon(serve_stream, server, port, SITE)
+        await trio.testing.wait_all_tasks_blocked()
+        await client.send_all(POST)
+        mock_clock.jump(600)
+        assert (await client.receive_some()).startswith(b"HTTP/1.1 200")
+        nursery.cancel_scope.cancel()
+
+
 async def test_messages_are_echoed_and_a_ping_is_answered(autojump_clock: MockClock) -> None:
     received = await converse([HANDSHAKE + frame(b"one"), frame(b"p", 9), frame(b"two", 2)], new_port())
     assert received.partition(b"\r\n\r\n")[2] == b"\x81\x03one\x8a\x01p\x81\x03two"
