@@ -60,14 +60,13 @@ class NodeReport:
             if child.state is State.SUSPENDED:
                 light.append(f"{child.name} is suspended: `alysd actors resume` resumes it")
             elif child.state not in (State.RUNNING, State.STOPPED):
-                words = f"{child.name} is {child.state.value}" + (
+                words = f"{child.name} is {child.state.value.lower()}" + (
                     f": {child.last_error}" if child.last_error else ""
                 )
                 (grave if child.priority is Priority.CRITICAL else light).append(words)
             elif child.state is State.RUNNING and child.health in NOT_HEALTHY:
-                light.append(
-                    f"{child.name} runs, but is {child.health.value}: it has been busy for long, or is stuck"
-                )
+                health = child.health.value.lower()
+                light.append(f"{child.name} runs, but is {health}: it has been busy for long, or is stuck")
         if self.clock_doubt:
             grave.append(self.clock_doubt)
         if self.tip is None:

@@ -2,10 +2,13 @@
 
 import argparse
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
+from alysd.commands.configuration import add_configuration_arguments
 from alysd.commands.output import say
+from alysd.wire.plain_text import plain
 
 if TYPE_CHECKING:
     import httpx
@@ -23,13 +26,26 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 """The largest answer that is read: enough for a tree of thousands of children."""
 
 
+DEFAULT_URL = "http://127.0.0.1:3000"
+"""The address of a node whose configuration does not name another."""
+
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  they are replaced, not listened on
+"""The addresses that a server listens on and nobody can connect to, each with one of this machine."""
+
+HEAD_REQUEST: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "getheadblock", "params": []}
+"""A request that only the JSON-RPC of an Alys node answers with a block."""
+
+OK = 200
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `alysd status`."""
     parser.add_argument(
         "--url",
-        default="http://127.0.0.1:3000",
-        help="URL of the node's api.operator_address, or api.address if that is not set (%(default)s)",
+        help="URL of the node's api.operator_address, or api.address if that is not set (default: what the "
+        f"configuration says; without one, {DEFAULT_URL})",
     )
+    add_configuration_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the status as JSON")
 
 
@@ -40,13 +56,14 @@ def run(args: argparse.Namespace) -> int:
     from alysd.commands.status_text import draw_status
     from alysd.errors import ConfigError
 
+    url = _url(args)
     try:
-        report = fetch_report(args.url)
+        report = fetch_report(url)
     except ConnectionError as error:
-        sys.stderr.write(f"alysd: {error}\n")
+        sys.stderr.write(f"alysd: {plain(str(error))}\n")
         return EXIT_NOT_RUNNING
     except ValueError as error:
-        raise ConfigError(f"--url {args.url}: {error}") from None
+        raise ConfigError(f"--url {url}: {error}") from None
     if args.json:
         say(json.dumps(report, indent=2) + "\n")
     else:
@@ -54,33 +71,57 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report["health"]["status"] == "healthy" else EXIT_AMISS
 
 
+def _url(args: argparse.Namespace) -> str:
+    """Return the URL of the status page: from --url, or from the configuration if there is one."""
+    if args.url is not None:
+        return str(args.url)
+    if args.config is None and not args.overrides:
+        return DEFAULT_URL
+    import attrs
+
+    from alysd.config.load import load_config
+
+    api = load_config(args.config, environment=os.environ, overrides=args.overrides).api
+    address = api.operator_address or api.address
+    return attrs.evolve(address, host=ANY_ADDRESS.get(address.host, address.host)).url
+
+
 def fetch_report(url: str, transport: "httpx.BaseTransport | None" = None) -> dict[str, Any]:
     """Fetch the status. Raises `ConnectionError` without an answer, `ValueError` if the answer is not a status."""
     import httpx
 
-    body = b""
     try:
-        with (
-            httpx.Client(timeout=DEADLINE_SECONDS, transport=transport, trust_env=False) as client,
-            client.stream("GET", f"{url.rstrip('/')}/status") as response,
-        ):
-            for chunk in response.iter_bytes():
-                body += chunk
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise ValueError("the answer is too long: this is not the address of an alysd node")
-            code = response.status_code
+        with httpx.Client(timeout=DEADLINE_SECONDS, transport=transport, trust_env=False) as client:
+            report = _answer(client, httpx.Request("GET", f"{url.rstrip('/')}/status"))
+            if {"health", "tree", "chain", "time"} <= report.keys():
+                return report
+            head = _answer(client, httpx.Request("POST", url, json=HEAD_REQUEST)).get("result")
     except httpx.TimeoutException:
         raise ConnectionError(f"no answer from {url} within {DEADLINE_SECONDS:.0f} s") from None
-    except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError):
-        raise ConnectionError(f"no node answers at {url}") from None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
         raise ValueError('must be a URL such as "http://127.0.0.1:3000"') from None
+    except httpx.HTTPError:
+        raise ConnectionError(f"no node answers at {url}") from None
+    if isinstance(head, dict) and "height" in head:
+        raise ValueError(
+            "this is the JSON-RPC of an alysd node, whose status is at another address: name its "
+            "api.operator_address, or its configuration with --config"
+        )
+    raise ValueError("the server there is not an alysd node: use the node's api.operator_address or api.address")
+
+
+def _answer(client: "httpx.Client", request: "httpx.Request") -> dict[str, Any]:
+    """Return the JSON object of an answer, or an empty one if there is none. Raises `ValueError` if it is long."""
+    body, response = b"", client.send(request, stream=True)
     try:
-        report = json.loads(body) if code == 200 else None
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                raise ValueError("the answer is too long: this is not the address of an alysd node")
+    finally:
+        response.close()
+    try:
+        report: object = json.loads(body) if response.status_code == OK else None
     except (ValueError, RecursionError):
         report = None
-    if not isinstance(report, dict) or not {"health", "tree", "chain", "time"} <= report.keys():
-        raise ValueError(
-            "the server there is not an alysd node: use the node's api.operator_address or api.address"
-        )
-    return cast("dict[str, Any]", report)
+    return cast("dict[str, Any]", report) if isinstance(report, dict) else {}

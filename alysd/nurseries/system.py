@@ -146,14 +146,14 @@ class System:
         """
         child = self._actor(name, "suspend")
         if child.state is not State.RUNNING:
-            raise WrongState(name, "suspend", f"it is {child.state.value}")
+            raise WrongState(name, "suspend", f"it is {child.state.value.lower()}")
         child.want(Desired.SUSPENDED)
 
     def resume(self, name: str) -> None:
         """Let a suspended actor handle messages again. Raises `WrongState` when the child is not suspended."""
         child = self._actor(name, "resume")
         if child.state not in UP or child.desired is not Desired.SUSPENDED:
-            raise WrongState(name, "resume", f"it is {child.state.value}")
+            raise WrongState(name, "resume", f"it is {child.state.value.lower()}")
         child.want(Desired.UP)
 
     def inject(self, name: str, error: Exception) -> None:
@@ -163,7 +163,7 @@ class System:
         """
         child = self._child(name)
         if child.state not in UP:
-            raise WrongState(name, "inject a failure into", f"it is {child.state.value}")
+            raise WrongState(name, "inject a failure into", f"it is {child.state.value.lower()}")
         child.inject(error)
 
     def _child(self, name: str) -> Child:

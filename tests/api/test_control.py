@@ -192,7 +192,7 @@ async def test_an_actor_is_suspended_and_resumed(tmp_path: Path) -> None:
         ("restart", "ApiSupervisor", "own_child", "ApiSupervisor serves this command"),
         ("restart", CHILD, "own_child", "control socket serves this command"),
         ("suspend", "sleeper", "wrong_state", "cannot suspend sleeper: it is not an actor"),
-        ("resume", "echo", "wrong_state", "cannot resume echo: it is Running"),
+        ("resume", "echo", "wrong_state", "cannot resume echo: it is running"),
     ],
 )
 async def test_what_cannot_be_done_is_refused(

@@ -59,7 +59,7 @@ def critical(state: State, error: str | None = None) -> ChildSnapshot:
         (report(tip=None), "unhealthy", ("the chain does not answer",)),
         (report(tip=Forkchoice(START, START, START)), "unhealthy", ("no block yet",)),
         (report(child("journal", "task", State.STOPPED)), "healthy", ()),
-        (report(child("metrics", state=State.FAILED)), "degraded", ("metrics is Failed",)),
+        (report(child("metrics", state=State.FAILED)), "degraded", ("metrics is failed",)),
         (
             report(critical(State.SUSPENDED)),
             "degraded",
@@ -68,23 +68,23 @@ def critical(state: State, error: str | None = None) -> ChildSnapshot:
         (
             report(child("chain", health=Health.DEGRADED, priority=Priority.CRITICAL)),
             "degraded",
-            ("chain runs, but is Degraded: it has been busy for long, or is stuck",),
+            ("chain runs, but is degraded: it has been busy for long, or is stuck",),
         ),
         (report(child("chain", health=Health.RECOVERING)), "healthy", ()),
         (
             report(child("chain", state=State.FAILED, health=Health.UNHEALTHY)),
             "degraded",
-            ("chain is Failed",),
+            ("chain is failed",),
         ),
         (
             report(critical(State.BACKOFF, "ValueError: x")),
             "unhealthy",
-            ("chain is Backoff: ValueError: x",),
+            ("chain is backoff: ValueError: x",),
         ),
         (
             report(child("metrics", state=State.FAILED), critical(State.CRASHED)),
             "unhealthy",
-            ("chain is Crashed", "metrics is Failed"),
+            ("chain is crashed", "metrics is failed"),
         ),
     ],
 )

@@ -43,6 +43,45 @@ def test_the_status_page_is_fetched() -> None:
     assert asked == [f"{URL}/status"]
 
 
+def test_the_json_rpc_of_a_node_says_what_it_is() -> None:
+    """A node with an operator address would be called no node."""
+
+    def node(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(404)
+        asked: dict[str, Any] = json.loads(request.content)
+        return httpx.Response(200, json={"id": asked["id"], "result": {"height": 7}})
+
+    with pytest.raises(ValueError, match="this is the JSON-RPC of an alysd node"):
+        answering(node)
+
+
+@pytest.mark.parametrize(
+    ("words", "url"),
+    [
+        ((), URL),
+        (("--dev",), URL),
+        (("--dev", "--set", "api.operator_address=127.0.0.1:9300"), "http://127.0.0.1:9300"),
+        (("--dev", "--set", "api.address=0.0.0.0:1"), "http://127.0.0.1:1"),
+        (("--dev", "--set", "api.address=[::]:1"), "http://[::1]:1"),
+        (("--dev", "--url", "http://10.0.0.1:1"), "http://10.0.0.1:1"),
+    ],
+)
+def test_the_address_is_that_of_the_configuration(
+    words: tuple[str, ...], url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An operator would have to copy it."""
+    asked: list[str] = []
+
+    def fetched(url: str) -> dict[str, Any]:
+        asked.append(url)
+        return REPORT
+
+    monkeypatch.setattr(status, "fetch_report", fetched)
+    assert main(["status", *words]) == 0
+    assert asked == [url]
+
+
 @pytest.mark.parametrize(
     "answer",
     [
