@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lmdb
 import trio
 
 from alysd.testing.config_files import CONF
@@ -56,3 +57,30 @@ async def test_a_running_node_is_backed_up_and_restored(tmp_path: Path) -> None:
         await reach(node, head + 2)
         assert await node.stop() == 0
         assert not (node.data / "backup.json").exists()
+
+
+async def test_a_database_older_than_the_engines_states_is_refused_and_the_engine_rebuilt(tmp_path: Path) -> None:
+    """Only `chain/` was put back: the engine has pruned the state that its head needs."""
+    async with daemon(tmp_path) as node:
+        await reach(node, 3)
+        made = await trio.to_thread.run_sync(alysd, node.data, "backup", str(tmp_path / "backup"))
+        assert made.returncode == 0, made.stderr
+        await reach(node, await height(node) + 3)
+        assert await node.stop() == 0
+        shutil.rmtree(node.data / "chain")
+        shutil.copytree(tmp_path / "backup" / "chain", node.data / "chain")
+        # As if the engine had made 128 blocks more.
+        with lmdb.open(str(node.data / "execution"), max_dbs=16) as environment:
+            meta = environment.open_db(b"meta")
+            with environment.begin(write=True, db=meta) as transaction:
+                transaction.put(b"floor", (10).to_bytes(8, "big"))
+        recovered = await trio.to_thread.run_sync(alysd, node.data, "recover", "--yes")
+        assert recovered.returncode == 0, recovered.stderr
+        refused = await trio.to_thread.run_sync(alysd, node.data, "run")
+        assert refused.returncode == 2
+        assert "no longer has the state after block" in refused.stderr
+        assert "remove this folder, and the node builds it again" in refused.stderr
+        shutil.rmtree(node.data / "execution")
+        await node.start()
+        await reach(node, 6)
+        assert await node.stop() == 0

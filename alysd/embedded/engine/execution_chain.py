@@ -208,10 +208,9 @@ class ExecutionChain:
     def _check_state(self, header: ExecutionHeader) -> None:
         if not self.reader.has_state(header):
             raise ConfigError(
-                f"the execution database in {self.store.folder} no longer has the state after block "
-                f"{header.number}, which the node's chain needs: it keeps the states from block "
-                f"{self.reader.floor} on\nrestore the whole data folder from one backup, or remove the folder "
-                f"{self.store.folder}, and the node builds it again"
+                f"{self.store.folder} no longer has the state after block {header.number}, which the node's chain "
+                f"needs: it keeps the states from block {self.reader.floor} on\nput back the whole data folder "
+                "from one backup, or remove this folder, and the node builds it again"
             )
 
     def _ancestors(self, parent: ExecutionHeader) -> AncestorHashes:
