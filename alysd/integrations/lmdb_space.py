@@ -15,7 +15,7 @@ import lmdb
 from alysd.errors import ConfigError, Corrupt
 from alysd.integrations.durable import sync_folder
 from alysd.integrations.lmdb_file import DATA_FILE, check_file
-from alysd.integrations.lmdb_snapshot import TableSize, database_errors, open_snapshot, snapshot_of
+from alysd.integrations.lmdb_snapshot import Snapshot, TableSize, database_errors, open_snapshot, snapshot_of
 
 LOCK_FILE = "lock.mdb"
 NEW_FILE = "data.mdb.new"
@@ -42,12 +42,7 @@ class DatabaseSize:
 def size_of(folder: Path) -> DatabaseSize:
     """Measure the database in `folder`, which a node may be using. Raises the errors of `open_snapshot`."""
     with open_snapshot(folder) as snapshot:
-        tables = {name: snapshot.size(name) for name in snapshot.tables()}
-        info, root = snapshot.environment.info(), snapshot.environment.stat()
-        pages = _META_PAGES + root["branch_pages"] + root["leaf_pages"] + root["overflow_pages"]
-        used = pages * root["psize"] + sum(table.bytes for table in tables.values())
-        free = (info["last_pgno"] + 1) * root["psize"] - used
-    return DatabaseSize((folder / DATA_FILE).stat().st_size, max(free, 0), tables)
+        return _measure(snapshot, folder / DATA_FILE)
 
 
 def compact(folder: Path) -> DatabaseSize:
@@ -63,13 +58,22 @@ def compact(folder: Path) -> DatabaseSize:
         _check_space(folder, before)
         _check_unused(folder)
         _write_copy(folder)
-        _check_copy(folder / NEW_FILE, before)
+        after = _check_copy(folder / NEW_FILE, before)
         _check_unused(folder)
         (folder / NEW_FILE).rename(folder / DATA_FILE)
-        # The lock file counts the transactions of the old file. LMDB makes a new one.
+        # The lock file counts the transactions of the old file. The node makes a new one.
         (folder / LOCK_FILE).unlink(missing_ok=True)
         sync_folder(folder)
-    return size_of(folder)
+    return after
+
+
+def _measure(snapshot: Snapshot, file: Path) -> DatabaseSize:
+    tables = {name: snapshot.size(name) for name in snapshot.tables()}
+    info, root = snapshot.environment.info(), snapshot.environment.stat()
+    pages = _META_PAGES + root["branch_pages"] + root["leaf_pages"] + root["overflow_pages"]
+    used = pages * root["psize"] + sum(table.bytes for table in tables.values())
+    free = (info["last_pgno"] + 1) * root["psize"] - used
+    return DatabaseSize(file.stat().st_size, max(free, 0), tables)
 
 
 def _check_space(folder: Path, size: DatabaseSize) -> None:
@@ -104,10 +108,12 @@ def _write_copy(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _check_copy(file: Path, before: DatabaseSize) -> None:
-    """Raise `Corrupt` unless the copy has as many entries in each table."""
+def _check_copy(file: Path, before: DatabaseSize) -> DatabaseSize:
+    """The size of the copy. Raises `Corrupt` unless it has as many entries in each table."""
     with snapshot_of(file) as snapshot:
-        entries = {name: snapshot.size(name).entries for name in snapshot.tables()}
+        copy = _measure(snapshot, file)
+    entries = {name: table.entries for name, table in copy.tables.items()}
     expected = {name: table.entries for name, table in before.tables.items()}
     if entries != expected:
         raise Corrupt(f"{file}, the copy, has {entries} entries instead of {expected}; it is not used")
+    return copy

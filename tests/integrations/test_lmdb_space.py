@@ -47,6 +47,7 @@ def test_the_sizes_add_up(folder: Path) -> None:
 def test_compacting_gives_the_free_pages_back(folder: Path) -> None:
     before, size = content(folder), size_of(folder)
     after = compact(folder)
+    assert not (folder / "lock.mdb").exists(), "a lock file of root would keep the node's user out"
     assert content(folder) == before
     assert after.file_bytes < size.file_bytes // 5
     assert after.free_bytes <= 4096
