@@ -94,10 +94,11 @@ async def test_a_folder_of_another_chain_is_refused_before_anything_is_opened(
 ) -> None:
     """The node would write into another chain's database."""
     config, spec = configured
+    valid = validate_node(config, spec)
     config.storage.path.mkdir()
     claim(config.storage.path, "other", BlockHash(b"\x07" * 32))
     with pytest.raises(WrongChain, match="belongs to chain other"):
-        async with open_resources(validate_node(config, spec)):
+        async with open_resources(valid):
             raise AssertionError("it opened")
     assert [path.name for path in config.storage.path.iterdir()] == ["chain.json"]
 
