@@ -17,6 +17,7 @@ from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.processes import free_ports
 from alysd.timing import Timing
 from alysd.workflows.clock_watch import ClockWatch
+from tests.api.http.fuzzing import HANDSHAKE
 
 TIMING = Timing(2)
 
@@ -56,6 +57,23 @@ async def test_one_port_serves_the_rpc_and_the_operators_pages() -> None:
         assert await status_of(url + "/", '{"id": 1, "method": "getheadblock", "params": []}') == 200
         assert await status_of(url + "/health/status") == 503, "a node whose tree is not up says that it starts"
         assert await status_of(url + "/nothing") == 404
+
+
+async def test_a_byte_behind_a_websocket_handshake_ends_nothing_else() -> None:
+    """One such packet ended the server, and with it the connections of all clients."""
+    (port,) = free_ports(1)
+    config = ApiConfig(address=ListenAddress("127.0.0.1", port))
+    async with open_system(supervisor("Root", OneForOne(), tasks(config))) as system:
+        url = f"http://127.0.0.1:{port}"
+        assert await status_of(url + "/health/live") == 200
+        async with await trio.open_tcp_stream("127.0.0.1", port) as other:
+            for _ in range(20):
+                async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+                    await stream.send_all(HANDSHAKE + b"x")
+                    assert (await stream.receive_some()).startswith(b"HTTP/1.1 405")
+            await other.send_all(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            assert (await other.receive_some()).startswith(b"HTTP/1.1 200")
+        assert [child.restarts for child in system.snapshot().walk()] == [0, 0]
 
 
 async def test_the_operators_pages_may_have_a_port_of_their_own() -> None:

@@ -151,6 +151,18 @@ async def test_a_message_beyond_the_bound_ends_the_connection(tmp_path: Path) ->
             assert await other.ask("eth_chainId") == "0x7"
 
 
+async def test_a_byte_behind_the_handshake_ends_nothing_else(tmp_path: Path) -> None:
+    """One such packet ended the server, and with it the connections of all clients."""
+    async with eth_chain(tmp_path) as chain, connected(chain) as other:
+        for _ in range(20):
+            async with await trio.open_tcp_stream("127.0.0.1", chain.port) as stream:
+                handshake = WSConnection(ConnectionType.CLIENT).send(Request(host="127.0.0.1", target="/"))
+                await stream.send_all(handshake + b"x")
+                assert b"101" in await stream.receive_some()
+        assert await other.ask("eth_chainId") == "0x7"
+        assert await chain.rpc("eth_blockNumber") == "0x0"
+
+
 async def test_a_stopping_server_says_so(tmp_path: Path) -> None:
     async with trio.open_nursery() as nursery:
         codes: list[int] = []
