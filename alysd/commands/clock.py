@@ -1,10 +1,10 @@
 """`alysd clock accept`: makes a running node believe the clock of the machine after it was set."""
 
 import argparse
-import sys
 
 from alysd.commands.actors import ask
 from alysd.commands.configuration import add_configuration_arguments
+from alysd.commands.output import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,5 +29,5 @@ def run(args: argparse.Namespace) -> int:
     step = float(answer["step"])
     way = "forward" if step > 0 else "back"
     text = f"the clock, set {way} by {abs(step):.0f} s, is accepted" if step else "the clock was believed already"
-    sys.stdout.write(f"{text}\n")
+    say(f"{text}\n")
     return 0

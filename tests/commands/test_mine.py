@@ -1,6 +1,10 @@
 """`alysd mine`: its options. Its work is in tests/integration."""
 
 import argparse
+import json
+import threading
+from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +96,49 @@ def test_a_wrong_number_of_blocks_is_explained(number: str, capsys: pytest.Captu
     said = capsys.readouterr().err
     assert "is not a number of blocks: use a whole number from 1" in said
     assert len(said) < 1500
+
+
+class Bitcoin(BaseHTTPRequestHandler):
+    """A Bitcoin node that has no wallet, and knows no address."""
+
+    def do_POST(self) -> None:
+        call: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if call["method"] == "validateaddress":
+            answer: dict[str, Any] = {"id": 1, "result": {"isvalid": False, "error": "Invalid checksum"}}
+        else:
+            answer = {"id": 1, "result": None, "error": {"code": -18, "message": "No wallet is loaded."}}
+        body = json.dumps(answer).encode()
+        self.send_response(200 if answer.get("error") is None else 500)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name of its base class
+        """Say nothing."""
+
+
+@pytest.fixture
+def bitcoin_url() -> Generator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Bitcoin) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ((), "No wallet is loaded.; name an address to pay, or a wallet in the URL"),
+        (("--bitcoin-address", "bcrt1qnonsense"), "Bitcoin address 'bcrt1qnonsense': "),
+    ],
+)
+def test_a_mistake_that_only_the_bitcoin_node_sees_is_a_sentence(
+    words: tuple[str, ...], complaint: str, bitcoin_url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It would be a stack trace of nested groups of tasks."""
+    assert main(["mine", "--bitcoin-url", bitcoin_url, *words]) == 2
+    (said,) = capfd.readouterr().err.splitlines()
+    assert said.startswith("alysd: ")
+    assert complaint in said
