@@ -183,7 +183,7 @@ async def test_receipts_that_the_receipts_root_does_not_cover_mint_nothing() -> 
         with pytest.raises(HandlerCrashed) as caught:
             await node.engine.ask(ExecutePayload(payload, signed.block.parent_hash), seconds=HOUR)
     assert isinstance(caught.value.__cause__, ComponentError)
-    assert "receipts root: the payload's is " in str(caught.value.__cause__)
+    assert "receipts root: expected " in str(caught.value.__cause__)
 
 
 async def test_invalid_payload_is_refused_and_the_actor_lives_on(autojump_clock: MockClock) -> None:
