@@ -66,7 +66,7 @@ def set_up(*options: str) -> None:
 
 
 def main() -> None:
-    """Do what the command line says; the exit status is that of the program that was run."""
+    """Run the command of the command line. The exit status is that of the program that it runs."""
     command, *arguments = sys.argv[1:] or [""]
     if command == "run":
         set_up("--no-dev")

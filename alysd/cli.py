@@ -42,16 +42,16 @@ Each command is a module of `alysd.commands` with `add_arguments(parser)` and `r
 
 
 MOST_PROBLEMS = 20
-"""The number of problems that are printed one by one."""
+"""The maximum number of problems that are printed one by one."""
 
 MOST_OF_MESSAGE = 240
-"""The most characters of an error of argparse, so that the whole sentence has at most 300."""
+"""The maximum length, in characters, of an error of argparse, so that the whole line has at most 300."""
 
 STOPPED_BY_CTRL_C = 130
 """The exit status after Ctrl-C, as in shells: 128 + SIGINT."""
 
 STDERR_MILLISECONDS = 1000
-"""How long an error waits for the reader of standard error."""
+"""Milliseconds for which an error message waits for the reader of standard error."""
 
 
 def program() -> NoReturn:
@@ -101,7 +101,7 @@ def status_of(run: Callable[[argparse.Namespace], int], args: argparse.Namespace
 
 
 def error_lines(error: "AlysError") -> list[str]:
-    """Format an error for the terminal: a text with `alysd:` before it for each problem."""
+    """Format an error for the terminal: a text for each problem, with `alysd:` before it."""
     from alysd.wire.plain_text import sentence
 
     problems: Sequence[str] = getattr(error, "problems", None) or [str(error) or type(error).__name__]
@@ -128,7 +128,7 @@ def complain(line: str) -> None:
 def _open_missing_streams() -> None:
     """Open /dev/null for each standard stream that is closed (`alysd run >&-`), and let streams write any text.
 
-    Without this a file that the command opens would get the stream's number, and with it the stream's text.
+    Otherwise a file that the command opens would get the stream's file descriptor, and the stream's output.
     """
     for descriptor in range(3):
         try:
@@ -141,7 +141,7 @@ def _open_missing_streams() -> None:
 
 
 def _flush_output(status: int) -> int:
-    """Write what is left of the output; return `status`, or another one if the output cannot be written."""
+    """Flush the output. Return `status`, or another exit status if the output cannot be written."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -152,7 +152,7 @@ def _flush_output(status: int) -> int:
 
 
 def _output_failed(error: OSError) -> int:
-    """Report that the output cannot be written, and return the exit status. A closed pipe is nobody's mistake."""
+    """Report that the output cannot be written, unless its pipe was closed, and return the exit status."""
     if isinstance(error, BrokenPipeError):
         return 1
     complain(f"alysd: standard output cannot be written: {error.strerror}")
@@ -170,7 +170,7 @@ class _Parser(argparse.ArgumentParser):
         sys.exit(2)
 
     def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
-        """Print help or version. argparse would ignore that this fails."""
+        """Print help or version. Unlike in argparse, errors of the output are raised."""
         try:
             (file or sys.stderr).write(message)
         except OSError as error:

@@ -61,7 +61,7 @@ class Malformed(Refused):
 
 
 class NoPeg(Refused):
-    """A request for the peg on a chain that has none: nothing that is sent would be credited or paid out."""
+    """A request for the peg on a chain without a peg, where a deposit would be neither credited nor paid out."""
 
 
 class NotNow(Refused):

@@ -247,9 +247,9 @@ async def open_node(
 
 
 async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: StopSignals) -> None:
-    """Run the node until a signal of `early.numbers`, or not at all if `early` has recorded one.
+    """Run the node until a signal of `early.numbers` arrives, or not at all if `early` has recorded one.
 
-    `begun` is the `time.perf_counter()` at the start of the command, `output` takes the lines of the log.
+    `begun` is the `time.perf_counter()` at the start of the command. `output` is the output of the log.
 
     Raises `UserError` if a mistake of the operator prevents the start, and `SystemFailed` if the running tree
     fails.

@@ -78,7 +78,7 @@ class ExecutionEngine(Protocol):
         ...
 
     async def receipts(self, payload: ExecutionPayload) -> tuple[bytes, ...]:
-        """The receipts of an executed block, in order, each as the receipts' trie has it (EIP-2718).
+        """The receipts of an executed block, in order, each as in the receipts' trie (EIP-2718).
 
         Raises `EngineBehind` for an unknown block.
         """
@@ -140,9 +140,9 @@ class Signer(Protocol):
         ...
 
     async def approve(self, block: Block, lock: Slot) -> Approval:
-        """Record the block's slot and hash and `lock` on disk, synced, then sign. Raises `WouldDoubleSign`.
+        """Record the block's slot and hash, and `lock`, synced on disk; then sign. Raises `WouldDoubleSign`.
 
-        The signer computes hash and message from the block, so that it signs nothing but approvals of blocks.
+        The signer computes hash and message from the block, so that it can sign only approvals of blocks.
         `lock` is the slot of the newest approved block that the node has stored.
         """
         ...

@@ -98,7 +98,7 @@ class Timing:
 
     @property
     def work_renewed(self) -> float:
-        """The time for which a miner gets the same work although new blocks wait.
+        """The time for which a miner gets the same work although there are new blocks.
 
         A pool restarts its workers for new work, which costs them some tenths of a second.
         """

@@ -90,7 +90,7 @@ def genesis_of(spec: ChainSpec) -> Genesis:
     supply = total_supply(spec.execution_genesis)
     if supply > MAX_WEI:
         raise ConfigError(
-            f"execution genesis: the balances in alloc are {supply / 10**18:,.0f} BTC together, more than the "
+            f"execution genesis: the sum of the balances in alloc is {supply / 10**18:,.0f} BTC, more than the "
             f"{MAX_WEI // 10**18:,} BTC that can exist: lower them"
         )
     block = genesis_block(spec, payload)

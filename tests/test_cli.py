@@ -1,4 +1,4 @@
-"""The command line itself: quick help, exit codes, and errors as a person sees them."""
+"""The command line: fast help, exit statuses, and error texts."""
 
 import os
 import subprocess

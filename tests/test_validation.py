@@ -61,7 +61,7 @@ def with_balances(*balances: str) -> ChainSpec:
 @pytest.mark.parametrize("balances", [("20999000000000000000000001",), (hex(2**255),), (hex(2**84), hex(2**84))])
 def test_a_genesis_with_more_than_all_bitcoin_is_refused(balances: tuple[str, ...]) -> None:
     """Fees of more than 2.3e28 wei do not fit into a withdrawal: the block that pays them could not be encoded."""
-    with pytest.raises(ConfigError, match="BTC together, more than the 21,000,000 BTC that can exist"):
+    with pytest.raises(ConfigError, match="BTC, more than the 21,000,000 BTC that can exist"):
         genesis_of(with_balances(*balances))
 
 

@@ -85,7 +85,7 @@ class AuxPowActor(Actor[MergedMining]):
 
     @handles(CreateWork)
     async def create_work(self, message: CreateWork) -> MiningOffer:
-        """Offer work on the current bundle, or the last offer while no news is worth restarting a pool's workers.
+        """Offer work on the current bundle, or repeat the last offer if new work is not worth a pool's restart.
 
         Raises `NotNow` while there is no bundle.
         """

@@ -31,18 +31,21 @@ CLEARED_AT_ONCE = 2
 """The maximum number of offers removed per new offer, so that no request waits while a flood is cleared."""
 
 MORE_BLOCKS = 10
-"""More new blocks than this are worth new work, even before `Timing.work_renewed`: the node has caught up."""
+"""If more blocks than this are new, new work is worth it even before `Timing.work_renewed`.
+
+So many new blocks mean that the node has just caught up."""
 
 MORE_REWARD = 0.1
-"""A reward that has grown by more than this share is worth new work, if it is `MORE_SATOSHI` at least."""
+"""New work is worth it if the reward has grown by more than this fraction, and by at least `MORE_SATOSHI`."""
 
 MORE_SATOSHI = Sat(1_000)
 
 
 def worth_new_work(old: MiningOffer, new: MiningOffer) -> bool:
-    """Whether a miner who works on `old` should change to `new`: `old` is obsolete, or `new` pays clearly more.
+    """Whether a miner should change from `old` to `new`, because `old` is obsolete or `new` pays clearly more.
 
-    Work is obsolete when the last final block has changed, or its newest block is not on the branch of the head.
+    Work is obsolete when the last final block has changed, or when its newest block is not on the branch of the
+    head.
     """
     before, after = old.work.bundle, new.work.bundle
     place = len(before.hashes) - 1

@@ -87,17 +87,17 @@ class EngineActor(Actor[Engine]):
 
     @handles(ExecutePayload)
     async def execute_payload(self, message: ExecutePayload) -> Wei:
-        """Execute and sum the priority fees.
+        """Execute the payload and sum its priority fees.
 
-        Raises `InvalidPayload`, the error of a rule that the transactions' fees break, `NotNow` while the client
-        catches up, and `ComponentError` when the client's receipts are not those of the payload.
+        Raises `InvalidPayload`, or the error of a rule that the transactions' fees break. Raises `NotNow` while
+        the client catches up, and `ComponentError` when the client's receipts are not those of the payload.
         """
         payload = message.payload
         await self._request(partial(self._execute, message))
         if not payload.transactions:
             return Wei(0)
         receipts = await self._engine.receipts(payload)
-        # Some 30 us per transaction to prove its receipt and read its fields: too long for the event loop.
+        # In a thread, because checking a receipt and reading a transaction's fields takes about 30 µs.
         return await trio.to_thread.run_sync(_fees, payload, receipts)
 
     @handles(SetForkchoice)

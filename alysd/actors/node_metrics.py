@@ -89,7 +89,7 @@ class EventCounts:
 
 
 def none_lost() -> int:
-    """Return 0: the number of lost lines of a log that loses none."""
+    """Return 0, for a log that loses no lines."""
     return 0
 
 
@@ -105,7 +105,7 @@ class SnapshotCollector(Collector):
         self._lost_lines = lost_lines
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics of the last scrape; without one, only that of the log."""
+        """The metrics of the last scrape. Before the first scrape, only the metric of the log."""
         yield CounterMetricFamily(
             "alysd_log_lines_lost",
             "Lines of the log that were lost: its reader had stopped, or its disk was full.",

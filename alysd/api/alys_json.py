@@ -70,7 +70,7 @@ def block_json(
 
 
 def _proof_json(proof: Proof) -> dict[str, Any]:
-    """The block that includes a proof, and the hash of the work that it proves."""
+    """The block that includes a proof, and the hash of the proven work."""
     return {"hash": displayed(proof.block), "height": proof.height, "auxhash": displayed(proof.aux_hash)}
 
 

@@ -211,9 +211,9 @@ def _auxpow_bytes(value: Any) -> bytes:
 
 
 def _verbosity(value: Any) -> int:
-    """0 to 3, or a boolean, as in `getblock` of Bitcoin Core."""
+    """Read a verbosity: 0 to 3 or a boolean, as in `getblock` of Bitcoin Core."""
     if not isinstance(value, int) or not 0 <= value <= _MAX_VERBOSITY:
-        raise Malformed("the verbosity is 0, 1, 2, 3, true or false")
+        raise Malformed("the verbosity must be 0, 1, 2, 3, true or false")
     return value
 
 

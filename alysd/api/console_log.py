@@ -1,6 +1,6 @@
 """The log of this process on its output: text for a person at a terminal, JSON lines for a program.
 
-A line of text is cut to `LONGEST_LINE` characters of `alysd.wire.plain_text`; the JSON form has the whole.
+A line of text is cut after `alysd.wire.plain_text.LONGEST_LINE` characters. The JSON form is complete.
 """
 
 import json
@@ -25,7 +25,7 @@ from alysd.wire.plain_text import plain
 _COLOURS = {logging.WARNING: "\x1b[33m", logging.ERROR: "\x1b[31m", logging.CRITICAL: "\x1b[31m"}
 
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
-"""The priorities of syslog(3), each with the lowest level that has it; 7 is debug."""
+"""Pairs of a log level and the syslog(3) priority of lines from that level upwards. Priority 7 is debug."""
 
 
 @attrs.frozen
@@ -83,7 +83,7 @@ class LineForm:
 
 
 class ConsoleLog(logging.Handler):
-    """Gives each record of the log to `offer` as a line of `form`."""
+    """Formats each record of the log as a line of `form`, and calls `offer` with it."""
 
     def __init__(self, offer: Callable[[str], None], form: LineForm) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class ConsoleLog(logging.Handler):
         return handler
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Give one record to the output, which does not wait for its reader."""
+        """Pass one record to the output, without waiting for the output's reader."""
         event = _event_of(record)
         if event is not None:
             self._offer(self._form.line(event, record.levelno))
@@ -111,7 +111,10 @@ class ConsoleLog(logging.Handler):
 
 @contextmanager
 def console_log(config: LoggingConfig, stream: TextIO) -> Generator[QueuedOutput]:
-    """Log to the file of `stream` while the block runs; then wait a bounded time until all lines are written."""
+    """Log to the file of `stream` while the block runs.
+
+    Then wait, for a bounded time, until all lines are written.
+    """
     stream.flush()
     form = LineForm.chosen(config, stream)
     output = QueuedOutput(

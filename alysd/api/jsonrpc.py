@@ -1,8 +1,8 @@
-"""JSON-RPC 1.0 and 2.0: bytes in, bytes out, over HTTP or a WebSocket. Both RPC ports of the node use it.
+"""JSON-RPC 1.0 and 2.0, from bytes to bytes, over HTTP or a WebSocket. Both RPC ports of the node use it.
 
-A request without `"jsonrpc": "2.0"` is of version 1 and answered as Bitcoin Core answers it: with both `result`
-and `error`, and also without an id, since mining software omits ids. In version 2, a request without an id is a
-notification: it is carried out and not answered. Ethereum tools use version 2, miners version 1.
+A request without `"jsonrpc": "2.0"` has version 1. As in Bitcoin Core, its answer has both `result` and `error`,
+and it is answered even without an id, because mining software omits ids. In version 2, a request without an id is
+a notification, which is executed but not answered. Ethereum tools use version 2, miners version 1.
 """
 
 import json

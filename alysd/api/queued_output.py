@@ -1,4 +1,4 @@
-"""Output whose reader may stop: lines go into a bounded queue, and one thread writes them."""
+"""Output to a reader that may stop reading: lines go into a bounded queue, which one thread writes."""
 
 import os
 import select
@@ -7,23 +7,28 @@ from collections import deque
 from collections.abc import Callable
 
 MAX_WAITING_BYTES = 1024 * 1024
-"""The most bytes that wait: some 5,000 lines, an hour of a healthy node. Later lines are lost and counted."""
+"""The maximum size of the queue: some 5,000 lines, an hour of a healthy node.
+
+Further lines are lost and counted.
+"""
 
 CLOSE_SECONDS = 1.0
-"""The longest time in which `close` waits until the reader has taken all lines. A reader that reads needs
-milliseconds; one that has stopped must not delay the end of the process."""
+"""Deadline, in seconds, of `close`, which waits until all lines are written.
+
+An active reader needs milliseconds; a stopped one must not delay the end of the process.
+"""
 
 
 class QueuedOutput:
     """Writes lines to the file descriptor `descriptor`, in their order, from its construction until `close`.
 
-    Lines that find the queue full, or whose write fails, are lost. As soon as a write succeeds again, `report`
-    makes a line from their number, which is written in their place.
+    A line is lost if the queue is full or its write fails. As soon as a write succeeds again, a line with the
+    number of lost lines, made by `report`, is written in their place.
 
     Only the thread of this class blocks while a terminal is stopped (Ctrl-S) or a pipe is full. It is a daemon
-    thread and the one thread that may outlive its caller: a write(2) that blocks cannot be cancelled. It ends with
-    the process, and it holds no lock while it writes. Non-blocking writes are no alternative: O_NONBLOCK is a
-    property of the open file, so it would also change the output of the shell and of other processes.
+    thread, the only thread that may outlive its caller, because a blocked write(2) cannot be cancelled. It ends
+    with the process, and holds no lock while it writes. Non-blocking writes cannot be used: O_NONBLOCK is a
+    property of the open file, so it would also affect the shell and other processes.
     """
 
     def __init__(self, descriptor: int, encoding: str, report: Callable[[int], str]) -> None:
@@ -42,12 +47,13 @@ class QueuedOutput:
 
     @property
     def lost(self) -> int:
-        """The number of lines that have been lost."""
+        """The number of lost lines."""
         return self._lost
 
     def offer(self, line: str) -> None:
-        """Add `line`, which has no end of line, to the queue, without blocking. It is lost if the queue is full.
+        """Add `line`, without its end of line, to the queue.
 
+        Does not block; the line is lost if the queue is full.
         A character that the encoding lacks is written as an escape sequence.
         """
         data = self._encoded(line)
@@ -64,7 +70,7 @@ class QueuedOutput:
             self._changed.notify()
 
     def close(self, seconds: float = CLOSE_SECONDS) -> bool:
-        """Take no more lines; wait at most `seconds` until all are written. Return whether they are."""
+        """Accept no more lines, and wait at most `seconds` until all are written. Return whether they are."""
         with self._changed:
             self._closed = True
             self._changed.notify()

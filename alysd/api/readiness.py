@@ -1,9 +1,9 @@
-"""Tells the service manager (systemd) that the node is ready, what it does, and that its event loop turns.
+"""Tells the service manager (systemd) that the node is ready, what it is doing, and that its event loop runs.
 
-READY is sent once the execution client follows the node's head: from then on the next slot's block can be made.
-The watchdog means only that the event loop turns, because systemd restarts a node that does not feed it, and a
-restart does not bring back an execution client that is away, or an actor that was suspended on purpose. Whether
-blocks are made is in the status line and in `alysd.api.node_health`.
+READY is sent once the execution client follows the node's head, so that the node can make the next slot's block.
+systemd restarts a node that does not feed its watchdog. Therefore the watchdog shows only that the event loop
+runs: a restart would not help against an execution client that is down, or an actor that an operator has
+suspended. The status line and `alysd.api.node_health` show whether blocks are made.
 """
 
 from collections.abc import Callable
@@ -26,13 +26,13 @@ from alysd.types.federation import Role
 from alysd.types.units import Slot
 
 STATUS_SECONDS = 10.0
-"""Between two updates of the status line: a person who looks at it sees the head of the last few slots."""
+"""Seconds between two updates of the status line, which then shows the head of one of the last few slots."""
 
 FEEDS_PER_INTERVAL = 3
-"""How often the watchdog is fed within its interval: one lost message has no effect."""
+"""How often the watchdog is fed within its interval, so that one lost message has no effect."""
 
 SLOTS_UNTIL_SAID = 3
-"""The status line names the slots without a new head from this number on, like the node's health."""
+"""Slots without a new head from which the status line and the node's health mention them."""
 
 
 class ServiceManager(Protocol):
@@ -40,7 +40,7 @@ class ServiceManager(Protocol):
 
     @property
     def watchdog_seconds(self) -> float | None:
-        """The interval of the watchdog; None without one."""
+        """The interval of the watchdog in seconds; None without a watchdog."""
         ...
 
     def ready(self) -> object:
@@ -48,11 +48,11 @@ class ServiceManager(Protocol):
         ...
 
     def watchdog(self) -> object:
-        """The event loop turns."""
+        """Report that the event loop runs."""
         ...
 
     def status(self, text: str) -> object:
-        """What the node does, in one line for a person."""
+        """Set the status line, which says what the node is doing."""
         ...
 
 

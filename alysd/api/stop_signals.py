@@ -6,9 +6,9 @@ from typing import Self
 
 
 class StopSignals:
-    """Records the first of `numbers` that arrives while no event loop handles them: at the start and the end.
+    """Records the first signal of `numbers` that arrives before or after the event loop, which else handles them.
 
-    The handlers stay until the process ends, so that no such signal ends it without a word.
+    The handlers stay installed until the process ends, so that no such signal kills it without a message.
     """
 
     def __init__(self, numbers: tuple[signal.Signals, ...]) -> None:

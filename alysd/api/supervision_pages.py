@@ -41,7 +41,7 @@ class SupervisionPages:
     running: SystemHandle
 
     def pages(self) -> dict[str, Handler]:
-        """The pages by path."""
+        """The handlers of the pages, by path."""
         return {
             "/supervision/stats": self.stats_page,
             "/supervision/patterns": self.patterns_page,

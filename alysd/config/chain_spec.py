@@ -22,7 +22,7 @@ from alysd.wire.execution_genesis import genesis_gas_limit
 from alysd.wire.json_input import parse_json
 
 MAX_CHAIN_ID = 2**32 - 1
-"""The index arithmetic of merged mining uses 32 bits (docs/protocol.md, "Commitment")."""
+"""The largest chain id: the index arithmetic of merged mining uses 32 bits (docs/protocol.md, "Commitment")."""
 
 BIP9_VERSIONS = range(0x2000, 0x4000)
 """The upper 16 bits of the version of a Bitcoin block under BIP-9, whose upper three bits are 001.

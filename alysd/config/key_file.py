@@ -4,10 +4,10 @@
     # public 0x8f31…
     3b2c…
 
-A key file must be accessible to its owner only (mode 0600), or be root's and readable by a group (mode 0440):
-Kubernetes mounts a secret like this for a container with an fsGroup, and only root can make such a file, so its
-group is root's choice. `known_to_all` skips this check for the development keys, which are published in the
-repository and have the file mode that git gives them.
+A key file must be accessible to its owner only (mode 0600), or belong to root and be readable by a group (mode
+0440). The latter is how Kubernetes mounts a secret for a container with an fsGroup; only root can make such a
+file, so root has chosen the group. `known_to_all` skips this check for the development keys, which are published
+in the repository and have the file mode that git gives them.
 """
 
 import os
@@ -61,7 +61,7 @@ def read_key_file(path: Path, *, kind: KeyKind | None = None, known_to_all: bool
 
 
 def exposed(found: os.stat_result) -> bool:
-    """Return whether users who should not have a key file can read or change it, from its status."""
+    """Return whether, by its mode and owner, users without a right to a key file can read or change it."""
     others = stat.S_IMODE(found.st_mode) & 0o077
     return others != 0 and not (others == stat.S_IRGRP and found.st_uid == 0)
 

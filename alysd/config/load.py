@@ -51,8 +51,8 @@ def _environment_settings(environment: Mapping[str, str]) -> dict[str, Setting]:
     """Read settings from variables: `ALYS_ENGINE__URL=…` sets engine.url.
 
     A relative path in a variable is relative to the working directory. Other variables are ignored, such as those
-    that Kubernetes sets in each container for a Service named alys (`ALYS_PORT`, `ALYS_SERVICE_HOST`). A section
-    that is nearly right is a typing mistake, and is kept to be refused.
+    that Kubernetes sets in each container for a Service named alys (`ALYS_PORT`, `ALYS_SERVICE_HOST`). A variable
+    whose section is similar to a known one is a typing mistake: it is kept, so that it is refused later.
     """
     settings: dict[str, Setting] = {}
     for name, value in environment.items():

@@ -50,7 +50,7 @@ def shown(value: object) -> str:
     if not isinstance(value, str):
         try:
             return _cut(repr(value))
-        except ValueError:  # Python writes no number of more than 4,300 digits
+        except ValueError:  # Python cannot convert a number of more than 4,300 digits to text
             return "a number that is too long"
     head, at, tail = value.rpartition("@")
     if at and "://" in head:

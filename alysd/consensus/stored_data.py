@@ -1,9 +1,10 @@
-"""Whether the database and the signing guard belong together, judged at start.
+"""The check, at start, that the database and the signing guard belong together.
 
-A node that believes a lost or an older database builds another chain from there, and abandons blocks that others
-have seen, final ones included. The guard names what this authority signed last, so the difference shows. A node
-that is a quorum by itself must not start then: nobody else has the missing blocks. A member of a larger federation
-can get them from the others, and must approve nothing before the chain is past what it may have signed.
+A node with an old or empty database would build another chain, and abandon blocks that others have seen, also
+final ones. The guard names the last block that this authority signed, so it reveals a database without that block.
+A node whose approval alone is a quorum must not start then, because no other node has the missing blocks. A member
+of a larger federation can get them from the others, and must approve nothing before the chain is past all slots
+that it may have signed.
 """
 
 from enum import Enum
@@ -15,7 +16,7 @@ from alysd.types.units import Slot
 
 
 class DataFault(Enum):
-    """What does not belong together. The value says it in words."""
+    """The ways in which database and guard do not belong together. The values are texts for errors."""
 
     DATABASE_LOST = "the database is missing"
     DATABASE_OLDER = "the database is older than the signing guard"
@@ -52,8 +53,8 @@ class DataFinding:
 def judge_data(found: StoredData, now: Slot) -> DataFinding | None:
     """Compare database and guard at start, in slot `now`; None when they belong together.
 
-    A crash after the guard was written and before the block was stored leaves a guard that is newer than the
-    database by exactly this block. Its lock is in the database, so it is no fault.
+    A crash between writing the guard and storing the block leaves a guard that is newer than the database by
+    exactly this block. This is not a fault: the database has the block of the guard's lock.
     """
     guard = found.guard
     signed = Slot(0) if guard is None else guard.slot

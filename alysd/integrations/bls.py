@@ -39,7 +39,7 @@ def sign(secret: bytes, message: bytes) -> BlsSignature:
 
 
 def prove_possession(secret: bytes) -> BlsSignature:
-    """The proof of possession of `secret`: its signature of its public key, in a domain of its own (`PopProve`).
+    """Make the proof of possession of `secret`: it signs its public key, in a separate domain (`PopProve`).
 
     Raises `Malformed` when `secret` is not a secret key.
     """
@@ -86,7 +86,7 @@ def verify_aggregate(public_keys: Sequence[BlsPublicKey], message: bytes, signat
 def possession_is_proved(key: BlsPublicKey, proof: BlsSignature) -> bool:
     """Whether `proof` is the proof of possession of the secret of `key` (`PopVerify`); about 3 ms.
 
-    False also for bytes that are no key or signature.
+    Also false for bytes that are not a key or a signature.
     """
     try:
         point, signature = _public_key(key), _signature(proof)

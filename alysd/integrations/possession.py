@@ -1,8 +1,8 @@
 """Proofs that the members of a federation have the secrets of their keys.
 
 The rules are in docs/protocol.md, "Possession of keys". The sum of several BLS keys verifies the sum of their
-signatures. A member that names its key last could choose it so that it has the secret of the sum with the others'
-keys, and approve for all of them. It cannot prove possession of the secret of such a key.
+signatures. The last member to name its key could choose a key whose sum with the other keys has a secret that it
+knows, and could then approve for all members. But it cannot prove possession of the secret of such a key.
 """
 
 from btclib_secp256k1 import ssa
@@ -18,22 +18,22 @@ _TAG = sha256(b"alysd/federation key")
 
 
 def bitcoin_statement(chain_id: int, authority: BlsPublicKey) -> bytes:
-    """The message that a member's Bitcoin key signs: it is of this chain, and of the member with `authority`."""
+    """The message that a member's Bitcoin key signs. It names the chain, and the member by its BLS key."""
     return sha256(_TAG + _TAG + chain_id.to_bytes(4, "little") + authority)
 
 
 def x_only_key(secret: bytes) -> XOnlyKey:
-    """The Bitcoin key of `secret` (BIP-340). Raises `ValueError` when it is no secret of secp256k1."""
+    """The Bitcoin key of `secret` (BIP-340). Raises `ValueError` when `secret` is not a secp256k1 secret."""
     return XOnlyKey(pubkey_from_prvkey(secret)[1:])
 
 
 def prove_bitcoin_key(secret: bytes, chain_id: int, authority: BlsPublicKey) -> SchnorrSignature:
-    """The proof for the Bitcoin key of `secret`, a valid secret of secp256k1; the same one at every call."""
+    """Make the proof for the Bitcoin key of `secret`, a valid secp256k1 secret. The proof is deterministic."""
     return SchnorrSignature(ssa.sign(bitcoin_statement(chain_id, authority), secret, bytes(32)))
 
 
 def bitcoin_key_is_proved(key: XOnlyKey, proof: SchnorrSignature, chain_id: int, authority: BlsPublicKey) -> bool:
-    """Whether `proof` is for this key of this member; False also for bytes that are no key or signature."""
+    """Whether `proof` is valid for this key of this member. False for bytes that are not a key or a signature."""
     try:
         return ssa.verify(bitcoin_statement(chain_id, authority), key, proof)
     except ValueError:
@@ -41,7 +41,10 @@ def bitcoin_key_is_proved(key: XOnlyKey, proof: SchnorrSignature, chain_id: int,
 
 
 def check_possession(spec: ChainSpec) -> None:
-    """Check the keys of all members and their proofs: some 4 ms per member. Raises `ConfigError` for the first."""
+    """Check the keys and proofs of all members, in about 4 ms each.
+
+    Raises `ConfigError` for the first invalid one.
+    """
     for place, (key, proof) in enumerate(zip(spec.authorities, spec.authority_proofs, strict=True)):
         if not bls.is_public_key(key):
             raise _problem(spec, "authorities", place, f"{key.hex()} is not a BLS public key", "prints one")

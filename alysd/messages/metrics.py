@@ -25,9 +25,9 @@ class NodeCounts:
 class PortCounts:
     """The numbers of connections and requests of one `port` since the node's start.
 
-    Connections: `opened`, those that `gave_way` to newcomers, those of clients too `slow` to take what was sent.
-    Requests: those that ran (`requests`), were `refused` for what they are or because the port was `busy`, or
-    `failed` by a fault of this program.
+    Of connections it counts those `opened`, those that `gave_way` to new ones, and those of clients too `slow` to
+    receive what was sent. Of requests it counts those that ran (`requests`), were `refused` as invalid or because
+    the port was `busy`, or `failed` by an error in this program.
     """
 
     port: str

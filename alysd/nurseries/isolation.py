@@ -1,4 +1,4 @@
-"""Isolation of a unit of work whose failure must not end its task: a client's connection, a client's request."""
+"""Isolation of work whose failure must not end its task, such as the connection or the request of a client."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, TypeVarTuple
@@ -12,7 +12,8 @@ async def isolated(
 ) -> T:
     """Return the result of `work(*arguments)`, or `failed(error)` if it raises an `Exception`.
 
-    Cancellation passes, also beside errors in a group; `failed` gets the errors of the group first.
+    A cancellation is raised unchanged. If a group contains errors and a cancellation, `failed` gets the errors
+    first.
     """
     try:
         return await work(*arguments)

@@ -1,9 +1,9 @@
-"""Starts the real systems beside a node, for a test or a benchmark, on loopback and free ports.
+"""Starts the real systems that a node uses, for a test or a benchmark, on free loopback ports.
 
-`scripts/install-components` installs them. A component is looked for where its variable points
+`scripts/install-components` installs them. A component is searched for at the path in its environment variable
 (`ALYSD_BITCOIND`, `ALYSD_GETH`, `ALYSD_ETHEREUMJS`), then in `$ALYSD_COMPONENTS/bin` (by default
-`~/.cache/alysd/components/bin`), then on PATH. What is missing skips the test that asks for it, or fails it under
-`ALYSD_REQUIRE_COMPONENTS=1`. Logs are kept beside the data, and shown with a test that fails (conftest.py).
+`~/.cache/alysd/components/bin`), then on PATH. A test whose component is missing is skipped, or fails under
+`ALYSD_REQUIRE_COMPONENTS=1`. Logs are kept beside the data, and shown when a test fails (conftest.py).
 """
 
 import json
@@ -73,7 +73,7 @@ CANCUN_GENESIS: dict[str, Any] = {
 
 
 def find(name: str) -> Path | None:
-    """Where the program called `name` is, or None. Raises FileNotFoundError if its variable points nowhere."""
+    """The path of the program `name`, or None. Raises FileNotFoundError if its variable names a missing file."""
     variable = f"ALYSD_{name.upper()}"
     if chosen := os.environ.get(variable):
         if not Path(chosen).is_file():
@@ -88,7 +88,7 @@ def find(name: str) -> Path | None:
 
 
 def require(name: str) -> Path:
-    """Where the program called `name` is; without it the test is skipped, or fails where it must run."""
+    """The path of the program `name`. If it is missing, skips the test, or fails it if components are required."""
     import pytest
 
     found = find(name)
@@ -102,7 +102,7 @@ def require(name: str) -> Path:
 
 @attrs.define(eq=False, kw_only=True)
 class Bitcoind(LoopbackProcess):
-    """A bitcoind on a regtest chain of its own, with a transaction index and without peers."""
+    """A bitcoind on a new regtest chain, with a transaction index and without peers."""
 
     rpc_url: str
     user: str = RPC_USER
@@ -110,7 +110,7 @@ class Bitcoind(LoopbackProcess):
     datadir: Path
 
     async def call(self, method: str, *params: object, wallet: str | None = None) -> Any:
-        """The result of an RPC, of the named wallet where one is given.
+        """Call an RPC method, on the named wallet if given, and return its result.
 
         Raises ComponentRefusal, httpx.HTTPError.
         """
@@ -118,7 +118,7 @@ class Bitcoind(LoopbackProcess):
         return await call_json_rpc(self.client, url, method, params, auth=(self.user, self.password))
 
     async def probe(self) -> None:
-        """Whether it has loaded its chain; it answers with a refusal (-28) while it has not."""
+        """Return once it has loaded its chain. Before that it answers with a refusal (-28)."""
         await self.call("getblockchaininfo")
 
 
@@ -132,11 +132,14 @@ class ExecutionProcess(LoopbackProcess):
     datadir: Path
 
     async def eth(self, method: str, *params: object) -> Any:
-        """The result of a call of the public API. Raises ComponentRefusal, httpx.HTTPError."""
+        """Call a method of the public API and return its result. Raises ComponentRefusal, httpx.HTTPError."""
         return await call_json_rpc(self.client, self.eth_url, method, params)
 
     async def engine(self, method: str, *params: object) -> Any:
-        """The result of a call of the Engine API, with a fresh token. Raises ComponentRefusal, httpx.HTTPError."""
+        """Call a method of the Engine API, with a new token, and return its result.
+
+        Raises ComponentRefusal, httpx.HTTPError.
+        """
         secret = bytes.fromhex(self.jwt_file.read_text().strip().removeprefix("0x"))
         token = pyjwt.encode({"iat": int(time.time())}, secret, algorithm="HS256")
         return await call_json_rpc(
@@ -144,7 +147,7 @@ class ExecutionProcess(LoopbackProcess):
         )
 
     async def probe(self) -> None:
-        """Whether both APIs answer."""
+        """Return once both APIs answer."""
         await self.eth("eth_chainId")
         await self.engine("engine_exchangeCapabilities", [])
 
@@ -212,7 +215,7 @@ async def geth(
         *("--authrpc.addr", "127.0.0.1", "--authrpc.port", str(engine)),
         *("--authrpc.jwtsecret", str(_jwt_file(datadir, jwt))),
     ]
-    # It answers a moment before it heeds SIGTERM, which would then be a crash that costs it its newest blocks.
+    # geth answers a moment before it handles SIGTERM. A SIGTERM in between would lose its newest blocks.
     settled = b"Started P2P networking"
     async with _execution_client("geth", command, tmp_path, datadir, eth, engine, settled) as client:
         yield client
@@ -269,7 +272,7 @@ async def _running(program: LoopbackProcess) -> AsyncGenerator[None]:
 
 
 def _beside(datadir: Path, ending: str) -> Path:
-    """A file that belongs to `datadir` but is no business of the program's."""
+    """A file beside `datadir`, named after it, which the program does not use."""
     return datadir.with_name(f"{datadir.name}.{ending}")
 
 
@@ -286,7 +289,7 @@ def _genesis_file(datadir: Path, genesis: Mapping[str, Any]) -> Path:
 
 
 async def _run_to_end(command: tuple[str | Path, ...], log: Path) -> None:
-    """Runs a command that ends by itself. Raises ComponentFailed, with its last words, if it fails or is slow."""
+    """Run a command until it ends. Raises ComponentFailed, with its last output, if it fails or is too slow."""
     with log.open("wb") as output, trio.move_on_after(START_SECONDS) as deadline:
         ended = await trio.run_process(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False

@@ -1,4 +1,4 @@
-"""Runs the daemon as its user does: by its command line, on free ports, with its own data folder."""
+"""Runs the daemon by its command line, as a user does, on free ports and with its own data folder."""
 
 import json
 import resource
@@ -15,36 +15,36 @@ from alysd.testing.config_files import CONF
 from alysd.testing.processes import CALL_SECONDS, LoopbackProcess, call_json_rpc, free_ports
 
 DEVELOPMENT = CONF / "dev.toml"
-"""The configuration of a node that is alone on the development chain."""
+"""The configuration of the development chain, which has one node."""
 
 
 @attrs.define(eq=False, kw_only=True)
 class Daemon(LoopbackProcess):
-    """An `alysd run`: `url` is its JSON-RPC with the operator's pages, `eth_url` the embedded engine's."""
+    """A process `alysd run`. `url` is its JSON-RPC and operator's pages, `eth_url` the embedded engine's RPC."""
 
     url: str
     eth_url: str
     data: Path
 
     async def probe(self) -> None:
-        """The JSON-RPC answers."""
+        """Return once the JSON-RPC answers."""
         await self.call("getheadblock")
 
     async def call(self, method: str, *params: object) -> Any:
-        """One call of Alys's JSON-RPC."""
+        """Call a method of Alys's JSON-RPC and return its result."""
         return await call_json_rpc(self.client, self.url, method, params)
 
     async def eth(self, method: str, *params: object) -> Any:
-        """One call of the Ethereum RPC."""
+        """Call a method of the Ethereum RPC and return its result."""
         return await call_json_rpc(self.client, self.eth_url, method, params)
 
     async def status(self) -> dict[str, Any]:
-        """What `alysd status --json` reads."""
+        """The status page, which `alysd status --json` prints."""
         answer = await self.client.get(f"{self.url}/status")
         return answer.json()
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """The log's events of a name, from all runs, oldest first."""
+        """The log events with the given name, from all runs, oldest first."""
         found: list[dict[str, Any]] = []
         for line in self.log.read_text(errors="replace").splitlines():
             if line.startswith("{"):
@@ -54,7 +54,7 @@ class Daemon(LoopbackProcess):
         return found
 
     def limit_files(self, most_bytes: int) -> None:
-        """Let no file of the running daemon grow beyond so many bytes: what a full disk does, for one process."""
+        """Limit the size of the running daemon's files, which has the effect of a full disk on this process."""
         resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
 
 
@@ -62,7 +62,10 @@ class Daemon(LoopbackProcess):
 async def daemon(
     folder: Path, *settings: str, config: Path = DEVELOPMENT, name: str = "alysd", start: bool = True
 ) -> AsyncGenerator[Daemon]:
-    """Run `alysd run --config CONFIG --set …` while the block runs; `start=False` leaves starting to the test."""
+    """Run `alysd run --config CONFIG --set …` while the block runs.
+
+    With `start=False` the test has to start it.
+    """
     api, eth = free_ports(2)
     data = folder / f"{name}-data"
     options = (

@@ -1,4 +1,4 @@
-"""Runs a real program for a test or a benchmark. It leads a process group of its own, which ends with it.
+"""Runs a real program for a test or a benchmark. The program has its own process group, which ends with it.
 
 All waits are for conditions and in real time, so tests with a mock clock cannot use it.
 """
@@ -27,7 +27,7 @@ CALL_SECONDS = 60.0
 """Deadline of a JSON-RPC call. The longest, generating 110 regtest blocks, takes about 1 s."""
 
 _POLL_SECONDS = 0.05
-"""Pause between two checks whether a program answers. The fastest starts in half a second."""
+"""Seconds between two checks whether a program answers. The fastest program starts in half a second."""
 
 
 class ComponentFailed(Exception):
@@ -96,7 +96,7 @@ class LoopbackProcess(ABC):
 
     @abstractmethod
     async def probe(self) -> None:
-        """Returns when the program answers; raises httpx.HTTPError or ComponentRefusal while it does not yet."""
+        """Return if the program answers; raise httpx.HTTPError or ComponentRefusal if it does not answer yet."""
 
     @property
     def started(self) -> bool:
@@ -105,7 +105,7 @@ class LoopbackProcess(ABC):
 
     @property
     def process(self) -> trio.Process:
-        """The process as it was last started, to look at or to send a signal (SIGSTOP for one that hangs)."""
+        """The process of the last start, for example to send it SIGSTOP, so that it hangs."""
         if self._process is None:
             raise RuntimeError(f"{self.name} was never started")
         return self._process

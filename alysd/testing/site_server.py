@@ -1,4 +1,4 @@
-"""A site on a free port of 127.0.0.1, served as the node serves its own.
+"""Serves a site on a free port of 127.0.0.1, with the code that serves the node's sites.
 
 async with served(site) as running:
 async with await running.connect() as stream:
@@ -21,7 +21,7 @@ from alysd.messages.metrics import PortCounts
 
 @attrs.frozen
 class RunningServer:
-    """A running server: its port, its counts, the scope that stops it, and an event that is set once it has."""
+    """A running server: its port, its counts, the scope that stops it, and an event that its stop sets."""
 
     port: int
     scope: trio.CancelScope

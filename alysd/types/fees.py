@@ -1,4 +1,4 @@
-"""What a transaction pays at most."""
+"""The fee fields of a transaction, which limit what it pays."""
 
 import attrs
 
@@ -9,9 +9,8 @@ from alysd.types.units import Wei
 class FeeFields:
     """The maximum that a transaction pays per unit of gas, in total and above the base fee, in wei (EIP-1559).
 
-    `gas_limit` is the most gas that the transaction may use.
-
-    In a transaction with a single gas price (legacy, EIP-2930) both fields are that price.
+    `gas_limit` is the maximum gas that the transaction may use. In a transaction with a single gas price (legacy,
+    EIP-2930) both fee fields are that price.
     """
 
     max_fee_per_gas: Wei

@@ -32,7 +32,7 @@ XOnlyKey = NewType("XOnlyKey", bytes)
 """A Bitcoin public key as used in taproot (BIP-340), 32 bytes."""
 
 SchnorrSignature = NewType("SchnorrSignature", bytes)
-"""A signature of such a key (BIP-340), 64 bytes."""
+"""A Schnorr signature (BIP-340), 64 bytes."""
 
 ZERO_HASH = BlockHash(bytes(32))
 """The parent of the genesis block."""

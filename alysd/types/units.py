@@ -24,13 +24,13 @@ WEI_PER_GWEI = 10**9
 GWEI_PER_SAT = 10
 
 MAX_SAT = Sat(21_000_000 * 10**8)
-"""All bitcoin that can ever exist (Bitcoin Core, `MAX_MONEY`)."""
+"""The amount of bitcoin that can ever exist, in sat (Bitcoin Core, `MAX_MONEY`)."""
 
 MAX_WEI = Wei(MAX_SAT * GWEI_PER_SAT * WEI_PER_GWEI)
-"""The same in wei, 2.1 · 10^25: the bound of a genesis' balances together, and so of unpaid fees.
+"""The same in wei, 2.1 · 10^25. It bounds the sum of the balances at genesis, and therefore unpaid fees.
 
-No sum overflows below it. 80 % of it is the largest withdrawal, 1.68 · 10^16 gwei, and a withdrawal's amount has
-64 bits, 1.8 · 10^19 gwei. A balance has 256 bits.
+With this bound no sum overflows: the largest withdrawal is 80 % of it, 1.68 · 10^16 gwei, and a withdrawal's
+amount has 64 bits, up to 1.8 · 10^19 gwei. A balance has 256 bits.
 """
 
 

@@ -11,7 +11,7 @@ from alysd.wire.ssz import BitList, ByteList, Bytes, UInt
 from alysd.wire.ssz_composite import Container, Foreign, ListOf, Option
 
 MAX_ENCODED_BYTES = 2**24
-"""The largest size of a signed block that is read. A chain's `max_block_bytes` is at most this."""
+"""The maximum size, in bytes, of an encoded signed block. A chain's `max_block_bytes` is at most this."""
 
 MAX_TRANSACTIONS = 2**12
 """The maximum number of transactions in a block.

@@ -1,10 +1,10 @@
-"""Text that may contain anything, in the form in which it may go to a terminal."""
+"""Makes text from outside safe for a terminal."""
 
 LONGEST_LINE = 300
-"""The most characters of a line of text, and of a sentence about an error."""
+"""The maximum length, in characters, of a line of text, and of the text of an error."""
 
 _TAIL = 140
-"""The characters of the end of a sentence that is cut: it names the reason and what to do."""
+"""The number of characters kept at the end of a shortened text, which often has the reason and what to do."""
 
 
 def plain(text: str) -> str:
@@ -14,7 +14,7 @@ def plain(text: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return an error's text with control characters escaped, except ends of line, and cut in its middle."""
+    """Return an error's text with control characters escaped, except ends of line, and shortened in its middle."""
     text = "\n".join(map(_escaped, text.split("\n")))
     return text if len(text) <= LONGEST_LINE else f"{text[: LONGEST_LINE - 1 - _TAIL]}…{text[-_TAIL:]}"
 

@@ -1,1 +1,4 @@
-"""The actor runtime beside its peers: `python -m benchmarks.actors`. What is measured, and the goals: `rows`."""
+"""Compares the actor runtime with other runtimes: `python -m benchmarks.actors`.
+
+`rows` has the figures and goals.
+"""

@@ -1,9 +1,9 @@
-"""The actor runtime beside raw trio, asyncio, Pykka and Erlang, as one table.
+"""Compares the actor runtime with raw trio, asyncio, Pykka and Erlang, in one table.
 
     python -m benchmarks.actors [--rounds 5] [--quick] [--plot FILE.png]
 
-Every figure comes from a process of its own. The peers take turns, job by job; the table shows the ratio to raw
-trio in the same round. A peer that is not installed is left out, with the reason.
+Each job of each peer runs in its own process. The peers take turns, job by job; the table shows the ratio to raw
+trio in the same round. A peer that is not installed is left out, and the reason is printed.
 """
 
 import argparse
@@ -22,7 +22,7 @@ PLOT = Path("data/actors.png")
 
 
 def available() -> list[Peer]:
-    """The peers that can be measured here. Prints which cannot, and why."""
+    """The peers that can be measured on this machine. Prints why others cannot."""
     found: list[Peer] = []
     for peer in PEERS:
         missing = peer.missing()

@@ -7,7 +7,7 @@ from pathlib import Path
 import attrs
 
 Figures = dict[str, float]
-"""A figure per row that a job fills, by the key of the row."""
+"""The figures of a job, by the key of the row of the table."""
 
 MAILBOX = 1024
 """The capacity of a mailbox, for all peers with bounded mailboxes."""

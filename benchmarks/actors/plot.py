@@ -1,4 +1,4 @@
-"""The table as a picture: how many times better than raw trio, on a logarithmic scale."""
+"""Plots the table: the factor by which each figure is better than raw trio's, on a logarithmic scale."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ DOTS_AN_INCH = 150
 
 
 def betterment(row: Row, ratio: float) -> float:
-    """How many times better: more of what there should be more of, less of what there should be less of."""
+    """The factor by which a figure is better: its ratio, or the inverse if a lower figure is better."""
     return ratio if row.more_is_better else 1 / ratio
 
 

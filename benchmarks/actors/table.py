@@ -1,7 +1,7 @@
 """The arithmetic of the table, and its text.
 
-A figure is the median of the rounds. A ratio is the median of each round's ratio, not the ratio of the medians:
-what the machine did in one round it did to both.
+A figure is the median of the rounds. A ratio is the median of the rounds' ratios, not the ratio of the medians,
+because the load of the machine in a round affects both figures of the ratio.
 """
 
 import statistics

@@ -1,4 +1,4 @@
-"""Counting what trio's scheduler does."""
+"""Counts the task steps of trio's scheduler."""
 
 from collections.abc import Awaitable, Callable
 
@@ -6,18 +6,18 @@ import trio
 
 
 class StepCounter(trio.abc.Instrument):
-    """Counts how often any task was given its turn."""
+    """Counts how often trio's scheduler ran any task."""
 
     def __init__(self) -> None:
         self.steps = 0
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:  # noqa: ARG002  every task counts
-        """A task's turn."""
+        """Count one step of a task."""
         self.steps += 1
 
 
 async def count_steps(work: Callable[[int], Awaitable[None]], times: int) -> int:
-    """The turns that tasks took while `work(times)` ran: all that trio had to schedule for it."""
+    """The number of task steps that trio scheduled while `work(times)` ran."""
     counter = StepCounter()
     trio.lowlevel.add_instrument(counter)
     try:

@@ -32,12 +32,12 @@ class Quoting:
 
 @attrs.frozen
 class GetQuote(Ask[Quoting, int]):
-    """Answered with the price."""
+    """Get the price."""
 
 
 @attrs.define
 class Exchange:
-    """The external service: its connection can be cut."""
+    """The external service, whose connection can be cut."""
 
     cut: bool = False
     called: int = 0

@@ -44,7 +44,7 @@ class Shouting:
 
 @attrs.frozen
 class Shout(Ask[Shouting, str]):
-    """Answered by the process."""
+    """Let the process answer."""
 
     text: str
 
@@ -81,9 +81,9 @@ class Service(Actor[Shouting]):
                 await self._process.stdio.send_all(message.text.encode() + b"\n")
                 answer = await self._process.stdio.receive_some(LINE_BYTES)
         except trio.BrokenResourceError as error:
-            raise ServiceDied("it does not listen any more") from error
+            raise ServiceDied("the process no longer reads its input") from error
         if not answer:
-            raise ServiceDied("it said nothing and went")
+            raise ServiceDied("the process ended without an answer")
         return answer.decode().strip()
 
 

@@ -35,7 +35,7 @@ class Saving:
 
 @attrs.frozen
 class Deposit(Ask[Saving, int]):
-    """Deposit an amount; answered with the balance. A negative amount is a bug and crashes the account."""
+    """Deposit an amount; the answer is the balance. A negative amount is a bug and crashes the account."""
 
     amount: int
 

@@ -29,7 +29,7 @@ class Squaring:
 
 @attrs.frozen
 class Square(Ask[Squaring, int]):
-    """Answered with the square of the number."""
+    """Get the square of the number."""
 
     number: int
 
@@ -47,7 +47,7 @@ class Worker(Actor[Squaring]):
 
 
 async def main() -> None:
-    """Twelve messages to four workers take as long as three messages to one."""
+    """Send twelve messages to four workers, which takes as long as three messages to one worker."""
     workers: Group[Squaring]
     workers, children = pool("worker", 4, Worker, restart=Immediate())
     squares: dict[int, int | str] = {}

@@ -31,7 +31,7 @@ class Warehouse:
 
 @attrs.frozen
 class Take(Ask[Warehouse, int]):
-    """Take some items; answered with the number left."""
+    """Take some items; the answer is the number left."""
 
     count: int
 

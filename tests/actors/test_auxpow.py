@@ -1,4 +1,4 @@
-"""The merged-mining actor on a small chain: offers, judged proofs, and what the next block would include."""
+"""The merged-mining actor on a small chain: offers, checks of proofs, and the proof for the next block."""
 
 from collections.abc import Callable
 

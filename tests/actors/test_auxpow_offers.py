@@ -1,4 +1,4 @@
-"""The book of offers: what a flood of requests can and cannot make it forget."""
+"""The book of offers, and which offers it keeps under a flood of requests."""
 
 import attrs
 import pytest

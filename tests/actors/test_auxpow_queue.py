@@ -1,4 +1,4 @@
-"""The queue of proofs: which comes first, which are kept."""
+"""The queue of proofs: its order, and which proofs it keeps."""
 
 import attrs
 

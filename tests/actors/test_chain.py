@@ -1,4 +1,4 @@
-"""The chain actor: answers from its tree, writes before it shows, and reads again what it cannot be sure of."""
+"""The chain actor: it answers from its tree, stores a block before it shows it, and reloads after a failure."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

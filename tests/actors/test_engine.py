@@ -1,4 +1,4 @@
-"""The engine actor: what it makes of a client that works, refuses, lags behind, is gone, or of another chain."""
+"""The engine actor with a client that works, refuses, lags behind, is down, or has another chain."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""The metrics actor: counts between two questions, whoever asks, and never holds anybody up.
+"""The metrics actor: it counts events when it is asked, and never delays their publishers.
 
 A scrape renders in a thread, so tests of it run on the real clock: on virtual time its deadline is past.
 """

@@ -1,4 +1,4 @@
-"""What each event and each snapshot becomes for Prometheus."""
+"""The metrics that events and snapshots become."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The storage actor: what it answers is what is on disk, and a disk that refuses restarts it."""
+"""The storage actor: it answers from the disk, and restarts when the disk fails."""
 
 from collections.abc import Generator
 from pathlib import Path

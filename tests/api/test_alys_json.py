@@ -1,4 +1,4 @@
-"""What the RPC shows of blocks, offers and proofs."""
+"""The JSON of blocks, offers and proofs."""
 
 import attrs
 

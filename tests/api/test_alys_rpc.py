@@ -1,4 +1,4 @@
-"""The JSON-RPC of Alys through its dispatcher: what a pool sends, what it gets."""
+"""The JSON-RPC of Alys, called through its dispatcher as by a mining pool."""
 
 import json
 from pathlib import Path

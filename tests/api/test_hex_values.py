@@ -1,4 +1,4 @@
-"""Ethereum's way of writing values: what tools send must be read, what is wrong must be named."""
+"""The hex values of Ethereum's JSON-RPC: all valid forms are read, and errors say what is wrong."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The dispatcher: what callers of either port see of their requests' form, whatever the methods are."""
+"""The JSON-RPC dispatcher: the forms of requests and answers, independent of the methods."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""How the node is, and both of it as JSON."""
+"""The node's health, and the status report as JSON."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The pages about the runtime, asked while actors fail, hang and are flooded."""
+"""The pages about the runtime, requested while actors fail, hang and are flooded."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Stopping and showing: the first signal ends the node in order, and a node that starts says so."""
+"""Stopping: the first signal stops the node in order. Access to the tree of a node that is starting is refused."""
 
 import signal
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""`alysd actors`: what it sends, what it prints, and how it ends."""
+"""`alysd actors`: its requests, its output and its exit status."""
 
 import json
 import socket

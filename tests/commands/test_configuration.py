@@ -1,4 +1,4 @@
-"""What `run` and `check` share."""
+"""The options of the configuration, which several commands share."""
 
 import argparse
 

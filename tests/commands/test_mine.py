@@ -1,4 +1,4 @@
-"""`alysd mine`: its options. Its work is in tests/integration."""
+"""The options of `alysd mine`. Mining itself is tested in tests/integration."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""`alysd run`: what it does before and after the node itself, which stands in tests/integration."""
+"""`alysd run`: what it does before and after it runs the node. The node itself is tested in tests/integration."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""`alysd status`: what it prints and how it ends."""
+"""`alysd status`: its output and its exit status."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The status page as people see it."""
+"""The text of `alysd status`."""
 
 from datetime import datetime
 from typing import Any

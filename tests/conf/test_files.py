@@ -1,4 +1,4 @@
-"""The configurations that are shipped: each is right, and what they share is the same."""
+"""The shipped configurations: each is valid, and common values are equal."""
 
 import json
 from pathlib import Path

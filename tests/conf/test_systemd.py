@@ -1,4 +1,4 @@
-"""The systemd unit: it loads without a word, and a break-in would find little."""
+"""The systemd unit: it loads without warnings, and its sandbox is strict."""
 
 import configparser
 import os

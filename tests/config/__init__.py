@@ -1,1 +1,1 @@
-"""What a person configures, and what they are told when it is wrong."""
+"""Tests of the configuration and of its error messages."""

@@ -1,4 +1,4 @@
-"""The bridge contract in a genesis: this version's code, and no storage that turns a peg on."""
+"""The bridge contract in a genesis: it must have this version's code, and no storage that activates the peg."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Chain specifications: what is read, and that a chain which cannot run is refused."""
+"""Chain specifications: the values read from them, and the refusal of chains that cannot run."""
 
 import json
 from pathlib import Path

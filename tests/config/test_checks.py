@@ -1,4 +1,4 @@
-"""What must hold between options, and between options and the chain."""
+"""Rules between several options, and between options and the chain."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""From a short description to a chain's files."""
+"""The files of a chain, made from a short description."""
 
 import json
 from pathlib import Path

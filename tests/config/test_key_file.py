@@ -1,4 +1,4 @@
-"""Key files: never readable by others, never overwritten, never misunderstood."""
+"""Key files: they are private, are never overwritten, and name their kind."""
 
 import os
 import stat

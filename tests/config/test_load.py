@@ -1,4 +1,4 @@
-"""The layers, and what a person is told about each of them."""
+"""The layers of the configuration, and the errors in each of them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The shape of the configuration, and that the documentation has all of it."""
+"""The classes of the configuration, and the documentation of all options."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How a wrong value is shown: as written, bounded, and without secrets."""
+"""Invalid values in error messages: as written, bounded, and without secrets."""
 
 import pytest
 

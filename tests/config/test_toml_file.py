@@ -1,4 +1,4 @@
-"""Reading TOML with the line of every key, and refusing what is none."""
+"""Reading TOML with the line of every key, and refusing files that are not TOML."""
 
 import os
 from pathlib import Path

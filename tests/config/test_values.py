@@ -1,4 +1,4 @@
-"""One function a type: what it takes, and what it says of the rest."""
+"""The conversion of values to each type: the values accepted, and the errors for others."""
 
 from pathlib import Path
 from typing import Any, Literal

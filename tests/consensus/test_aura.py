@@ -1,4 +1,4 @@
-"""Slots, quiet waits, and when production stops."""
+"""Slots, quiet waits, and the halt of production."""
 
 import attrs
 import pytest

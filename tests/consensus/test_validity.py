@@ -1,4 +1,4 @@
-"""Every rule in its place, the cheap ones before the expensive ones; and the state after a block."""
+"""Each rule of a block, their order by cost, and the state after a block."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Chains in a folder of the test's own."""
+"""Fixtures: chains in the folder of the test."""
 
 from collections.abc import Iterator
 from pathlib import Path

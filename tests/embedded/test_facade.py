@@ -1,4 +1,4 @@
-"""The facade: few names, all of them real, imported only when they are used."""
+"""The facade of the embedded engine: it has few names, which exist and are imported only at their use."""
 
 import subprocess
 import sys

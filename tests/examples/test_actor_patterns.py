@@ -81,7 +81,7 @@ def test_an_external_process_is_restarted_and_never_left_behind() -> None:
     )
     assert ran.stdout.splitlines() == [
         "HELLO",
-        "service crashed: it does not listen any more",
+        "service crashed: the process no longer reads its input",
         "AND NOW?",
         "processes started: 2 still running: 0",
     ]

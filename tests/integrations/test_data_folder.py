@@ -1,4 +1,4 @@
-"""One node a data folder, one chain a data folder."""
+"""The data folder: one node and one chain per folder."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""The client of systems beside the node: whatever comes back, it is a result or an error with a name."""
+"""The client of external systems: every answer becomes a result or a named error."""
 
 import gzip
 from collections.abc import AsyncIterator

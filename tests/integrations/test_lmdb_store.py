@@ -1,4 +1,4 @@
-"""The node's database: what was committed is there, nothing else is, and damage is named."""
+"""The node's database: it has exactly the committed data, and reports damage."""
 
 from collections.abc import Callable, Generator
 from contextlib import closing

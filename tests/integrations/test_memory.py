@@ -1,4 +1,4 @@
-"""The memory of the process, against what it is known to do."""
+"""The memory of the process, compared with memory that the test allocates."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which tracing a configuration gets: none unless asked, and a sentence when what it asks for is not installed."""
+"""The tracing that a configuration selects, and the error when its extra is not installed."""
 
 import sys
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every message and every value in one can leave the process and come back the same; nothing else comes in."""
+"""The codec: every message is decoded as it was encoded, and all other bytes are refused."""
 
 from collections.abc import Mapping
 from enum import Enum

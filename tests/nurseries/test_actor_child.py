@@ -1,4 +1,4 @@
-"""An actor's instance from beginning to end: the order of its hooks, whatever ends it."""
+"""The life of an actor's instance: the order of its hooks, for each way in which it can end."""
 
 from contextlib import suppress
 

@@ -1,4 +1,4 @@
-"""The promise of delivery, held against chance: crashes, cancellations, small mailboxes, restarts of groups.
+"""The guarantees of delivery under random crashes, cancellations, small mailboxes and restarts of groups.
 
 In all cases each message that was accepted is handled once, or once more after a crash that it is
 retried for, or is a counted dead letter; each sender's messages are handled in order; each ask ends.

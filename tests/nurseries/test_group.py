@@ -1,4 +1,4 @@
-"""Groups: the work is shared out, and members that are down get none."""
+"""Groups: messages are distributed among the members that are up."""
 
 import pytest
 import trio

@@ -1,4 +1,4 @@
-"""The runtime stands alone: whoever takes the folder needs trio, trio-util and attrs and nothing else."""
+"""The runtime depends only on trio, trio-util and attrs."""
 
 import ast
 import sys

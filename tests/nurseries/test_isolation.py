@@ -1,4 +1,4 @@
-"""Isolation: a failure is handed over, cancellation is not held up."""
+"""Isolation: failures are passed to a function, and cancellations are raised."""
 
 import pytest
 import trio

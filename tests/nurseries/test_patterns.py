@@ -1,4 +1,4 @@
-"""Patterns: seen when they are there, not seen when they are not, and gone when they are over."""
+"""Patterns in failures: when they are found, and when they end."""
 
 from collections.abc import Iterable
 

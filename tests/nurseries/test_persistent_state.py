@@ -1,4 +1,4 @@
-"""State that survives: a crash in memory, the process in a store, and never ahead of the store."""
+"""State that survives: in memory a crash, in a store the process. Memory is never newer than the store."""
 
 import pytest
 import trio

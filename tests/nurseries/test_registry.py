@@ -1,4 +1,4 @@
-"""Snapshots, and finding children by what they are."""
+"""Snapshots, and the search for children by their properties."""
 
 import attrs
 import pytest

@@ -1,4 +1,4 @@
-"""The loop of an actor: what it does with messages that are not usual, and how it shares the time."""
+"""The loop of an actor: special messages, and checkpoints."""
 
 from contextlib import nullcontext
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Trees as data: what they say by default, and which cannot be."""
+"""Trees as data: their defaults, and the refusal of invalid trees."""
 
 import pytest
 import trio

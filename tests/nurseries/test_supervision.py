@@ -1,4 +1,4 @@
-"""Supervisors: who restarts with whom, how often, in which order, and what happens when a timeout ends."""
+"""Supervisors: which children restart together, how often and in which order, and the deadlines of stops."""
 
 from contextlib import suppress
 

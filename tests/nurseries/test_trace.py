@@ -1,4 +1,4 @@
-"""Traces go with messages while they are open, and cost nothing else."""
+"""Messages carry a trace context while a trace is open, and only then."""
 
 from collections.abc import Generator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Restart, halt and reorganisation: the chain goes on from where it was, and never back beyond what is final."""
+"""Restart, halt and reorganisation: the chain continues from its head, and never reverts a final block."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The rules together, as a node applies them: blocks made, sent as bytes, judged, placed, and made final."""
+"""All rules together: blocks are made, encoded, validated, placed, and made final."""
 
 from collections.abc import Sequence
 

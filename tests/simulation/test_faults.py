@@ -1,4 +1,4 @@
-"""What breaks beside the node or inside it: only what the tree says restarts, and slots resume by themselves."""
+"""Faults of external systems and of actors: only the children that the tree defines restart, and slots resume."""
 
 from collections.abc import Callable
 from itertools import pairwise

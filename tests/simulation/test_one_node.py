@@ -1,4 +1,4 @@
-"""One node that is a whole chain: a block a slot, finality by work, and what happens when something breaks."""
+"""A chain of one node: a block per slot, finality by proofs of work, and recovery from faults."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One client's connection: requests are read, run and answered one after the other, by one task."""
+"""The connection of one client. One task reads, runs and answers its requests, one after the other."""
 
 import attrs
 import h11
@@ -12,22 +12,28 @@ from alysd.errors import Refused, RpcCode
 from alysd.nurseries import isolated
 
 READ = 16 * 1024
-"""Bytes that are received at once. A head is refused when it is longer than this and `ServerLimits.head`."""
+"""The maximum number of bytes received at once.
+
+A request's head may exceed `ServerLimits.head` by at most this.
+"""
 
 EVENTS_PER_TURN = 64
-"""Chunks of a body that are read before other tasks have a turn: about a millisecond."""
+"""Number of chunks of a body after which other tasks get a turn: about one millisecond."""
 
 JOINED = 64 * 1024
-"""Longest body in bytes that is copied behind its head, for one send."""
+"""The maximum size, in bytes, of a body that is sent together with its head. Larger bodies are not copied."""
 
 _ERROR = {"code": RpcCode.INTERNAL_ERROR, "message": "internal error; the node's log says more"}
 INTERNAL_ERROR = json_response({"jsonrpc": "2.0", "id": None, "error": _ERROR}, 500)
-"""The response after a fault of this program, in a form that RPC clients read."""
+"""The response after an error in this program, in the form that RPC clients expect."""
 
 
 @attrs.frozen
 class _Asked:
-    """A request, complete but for its body, and who answers it; `keep` says whether another may follow."""
+    """A request without its body, and the route that answers it.
+
+    `keep` says whether another request may follow.
+    """
 
     request: Request
     answer: Route | SocketHandler
@@ -35,7 +41,7 @@ class _Asked:
 
 
 class Connection:
-    """The connection of `stream`, which has the place `place` at a port that serves `site`."""
+    """The connection over `stream`. `place` is its share of the port's limits; `site` is what the port serves."""
 
     def __init__(self, stream: trio.abc.HalfCloseableStream, place: Place, site: Site) -> None:
         self._stream = stream
@@ -46,14 +52,14 @@ class Connection:
         self._socket: WebSocket | None = None
 
     async def run(self) -> None:
-        """Serve until either side ends the connection. It raises only what is a fault of this program."""
+        """Serve until either side ends the connection. Any error raised is an error in this program."""
         try:
             with self._place.scope as scope:
                 await self._serve()
             if scope.cancelled_caught:
                 await self._take_leave()
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the client has gone, or does not read
+            pass  # the client has closed the connection or does not read
         finally:
             self._place.leave()
             await trio.aclose_forcefully(self._stream)
@@ -69,7 +75,7 @@ class Connection:
             await self._refuse(refused)
 
     async def _take_leave(self) -> None:
-        """Tell the client why its connection ends, if it takes that in time: a deadline, or a newcomer."""
+        """Tell the client, for a bounded time, why its connection ends: a deadline, or a full port."""
         if self._place.phase is Phase.SENDING:
             self._place.port.slow()
         elif self._socket is not None:
@@ -84,9 +90,9 @@ class Connection:
     # Receiving
 
     async def _receive(self) -> _Asked | None:
-        """Receive a request; None when the client has closed. Raises `HttpRefused`.
+        """Receive a request. None when the client has closed the connection. Raises `HttpRefused`.
 
-        h11 parses the head, and a body in chunks; a body of known length needs no parser.
+        h11 parses the head and chunked bodies. A body of known length needs no parser.
         """
         parser = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head)
         self._place.rest()
@@ -163,7 +169,7 @@ class Connection:
         return bytes(body)
 
     def _judge(self, head: h11.Request) -> _Asked:
-        """Decide who answers a request, before its body is received. Raises `HttpRefused`."""
+        """Find the route for a request, before its body is received. Raises `HttpRefused`."""
         headers: dict[bytes, bytes] = {}
         for name, value in head.headers:
             headers[name] = headers[name] + b", " + value if name in headers else value
@@ -172,7 +178,7 @@ class Connection:
         if len(head.headers) > self._limits.headers:
             raise HttpRefused(431, f"the request has more than {self._limits.headers} headers")
         if b"transfer-encoding" in headers and b"content-length" in headers:
-            raise HttpRefused(400, "a request has either Transfer-Encoding or Content-Length")
+            raise HttpRefused(400, "a request must not have both Transfer-Encoding and Content-Length")
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise HttpRefused(415, "a request's body must not be compressed")
         method, target = head.method.decode("ascii"), head.target.decode("ascii")
@@ -188,7 +194,7 @@ class Connection:
         return _Asked(Request(method, path, headers), answer, keep=not last)
 
     def _too_large(self) -> HttpRefused:
-        return HttpRefused(413, f"request body too large: at most {self._limits.body} bytes are taken")
+        return HttpRefused(413, f"request body too large: at most {self._limits.body} bytes are accepted")
 
     # Answering
 
@@ -217,14 +223,14 @@ class Connection:
         return keep
 
     def _failed(self, error: Exception) -> Response:
-        """The response to a request whose handler raised `error`: a refusal, such as of a node that starts."""
+        """The response to a request whose handler raised `error`, such as `NotNow` while the node is starting."""
         if isinstance(error, Refused):
             return Response.text(str(error), 503)
         self._place.port.failed(error)
         return INTERNAL_ERROR
 
     async def _refuse(self, refused: HttpRefused) -> None:
-        """Send a refusal and close, so that the client gets it although it may still be sending."""
+        """Send a refusal and close in such a way that the client gets it even while it is still sending."""
         self._place.rest()
         self._place.port.refused(refused)
         head, body = encode(Response.text(str(refused), refused.status, refused.headers), close=True)
@@ -235,7 +241,7 @@ class Connection:
                 pass
 
     async def _upgrade(self, request: Request, serve: SocketHandler) -> None:
-        """Go on as a WebSocket, with the bytes that came behind the handshake."""
+        """Continue as a WebSocket, with the bytes that followed the handshake."""
         handshake = accepting(request.headers)
         await trio.lowlevel.checkpoint_if_cancelled()
         self._place.run(operator=False)
@@ -248,7 +254,7 @@ class Connection:
 
 
 def _next_event(parser: h11.Connection) -> object:
-    """The next event of a request. Raises `HttpRefused` for what is no HTTP."""
+    """The next event of a request. Raises `HttpRefused` for bytes that are not HTTP."""
     try:
         return parser.next_event()
     except h11.RemoteProtocolError as error:

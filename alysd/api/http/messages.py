@@ -15,7 +15,7 @@ TEXT = "text/plain; charset=utf-8"
 
 
 class HttpRefused(Refused):
-    """A request is refused with an HTTP status. The connection ends, since the rest of the request is not read."""
+    """A request is refused with an HTTP status. The connection is closed, because the rest is not read."""
 
     def __init__(self, status: int, words: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(words)
@@ -25,9 +25,9 @@ class HttpRefused(Refused):
 
 @attrs.define
 class Request:
-    """A request. `path` is without the query; `headers` has lower-case names, and repeated values joined.
+    """A request. `path` is without the query. Header names are in lower case, repeated values joined.
 
-    `body` is set once it has arrived, before a handler sees the request.
+    `body` is set once it has arrived, before the handler is called.
     """
 
     method: str
@@ -38,7 +38,7 @@ class Request:
 
 @attrs.frozen
 class Response:
-    """A whole response; the connection adds the headers that depend on it."""
+    """A complete response. The connection adds the headers that depend on the connection."""
 
     body: bytes = b""
     status: int = 200
@@ -52,12 +52,12 @@ class Response:
 
 
 def json_response(value: Any, status: int = 200) -> Response:
-    """A value as JSON."""
+    """A response with a value as JSON."""
     return Response(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(), status)
 
 
 def encode(response: Response, *, head_only: bool = False, close: bool = False) -> tuple[bytes, bytes]:
-    """The head of a response, and the bytes of its body that follow."""
+    """The bytes of a response: its head, and the body that follows."""
     status, body = response.status, response.body
     lines = [f"HTTP/1.1 {status} {_PHRASES[status]}"]
     if status != HTTPStatus.NO_CONTENT:
@@ -72,7 +72,7 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 def accepts_gzip(header: bytes) -> bool:
-    """Whether an Accept-Encoding header names gzip, and not with a weight of 0 (RFC 9110, 12.5.3)."""
+    """Whether an Accept-Encoding header accepts gzip, with a weight above 0 (RFC 9110, 12.5.3)."""
     for item in header.lower().split(b","):
         name, _, weight = item.partition(b";")
         if name.strip() == b"gzip":
@@ -81,7 +81,7 @@ def accepts_gzip(header: bytes) -> bool:
 
 
 def compressed(response: Response) -> Response:
-    """The response with its body compressed: JSON in hex shrinks to half in a tenth of the time of level 6."""
+    """Compress the body. At this level JSON with hex shrinks to half, in a tenth of the time of level 6."""
     packer = zlib.compressobj(1, wbits=31)
     body = packer.compress(response.body) + packer.flush()
     headers = {**response.headers, "content-encoding": "gzip", "vary": "accept-encoding"}

@@ -1,4 +1,4 @@
-"""The places of a port: which connections it keeps, which requests it takes, which connection gives way."""
+"""Decides which connections a port keeps, which requests it runs, and which connection a full port closes."""
 
 import math
 from enum import Enum
@@ -17,11 +17,11 @@ WATCH_SECONDS = 0.1
 """Between two looks at the deadlines of all connections, some hundreds, which takes a tenth of a millisecond."""
 
 LOG_SECONDS = 60.0
-"""Between two log lines about clients that were turned away."""
+"""Seconds between two log lines about clients that were turned away."""
 
 
 class Phase(Enum):
-    """What a connection does. In the first two it gives way to a newcomer when the port is full."""
+    """The phases of a connection. In the first two it may be closed for a new one when the port is full."""
 
     IDLE = "without a request"
     READING = "receiving a request"
@@ -30,7 +30,7 @@ class Phase(Enum):
 
 
 class Port:
-    """The shares of all connections of one port. `closing` is set when the server begins to stop."""
+    """The open connections of one port, with their counts. `closing` is set when the server begins to stop."""
 
     def __init__(self, limits: ServerLimits, counts: PortCounts) -> None:
         self.limits = limits
@@ -43,10 +43,10 @@ class Port:
         self._logged_at = -math.inf
 
     def enter(self) -> "Place":
-        """A place for a new connection. When the port is full, the connection that waits longest ends for it.
+        """Make a place for a new connection. When the port is full, close the connection that has waited longest.
 
-        There is such a one, since fewer requests may run than connections be open. A WebSocket waits for messages
-        most of its life, so it gives way after all others.
+        There is always a waiting connection, because fewer requests may run than connections may be open.
+        WebSockets wait most of the time, so they are closed only if no other connection waits.
         """
         limits = self.limits
         if len(self.places) >= limits.rpc + limits.operator + limits.waiting:
@@ -71,17 +71,17 @@ class Port:
                     place.scope.cancel()
 
     def gave_way(self) -> None:
-        """Count a connection that ended for a newcomer."""
+        """Count a connection that was closed for a new one."""
         self.counts.gave_way += 1
         self._log()
 
     def slow(self) -> None:
-        """Count a client that does not take what is sent."""
+        """Count a client that does not receive what is sent."""
         self.counts.slow += 1
         self._log()
 
     def refused(self, refused: HttpRefused) -> None:
-        """Count a request that did not run."""
+        """Count a request that was refused."""
         if refused.status == HTTPStatus.SERVICE_UNAVAILABLE:
             self.counts.busy += 1
             self._log()
@@ -89,7 +89,7 @@ class Port:
             self.counts.refused += 1
 
     def failed(self, error: Exception) -> None:
-        """Log and count a fault of this program."""
+        """Log and count an error in this program."""
         self.counts.failed += 1
         log(RequestFailed.of(self.counts.port, error))
 
@@ -101,10 +101,10 @@ class Port:
 
 
 class Place:
-    """One connection's share of its port's limits: its phase, with a deadline, and the bytes that it holds.
+    """One connection of a port: its phase, with a deadline, and the number of body bytes that it holds.
 
-    `scope` is the scope of the connection's work; `Port.watch` cancels it when the deadline of a phase has passed.
-    A deadline of the scope itself would cost as much as parsing the request.
+    `scope` is the cancel scope of the connection's work. `Port.watch` cancels it when the deadline of a phase has
+    passed. A deadline of the scope itself would take as much time as parsing the request.
     """
 
     def __init__(self, port: Port) -> None:
@@ -124,23 +124,29 @@ class Place:
         return self.phase in (Phase.RUNNING, Phase.SENDING)
 
     def rest(self) -> None:
-        """Wait for the next request."""
+        """Change the phase: the connection waits for the next request."""
         self._release()
         self._move(Phase.IDLE, math.inf if self.websocket else self.port.limits.keep_alive)
 
     def read(self) -> None:
-        """A request has begun to arrive."""
+        """Change the phase: a request has begun to arrive."""
         self._move(Phase.READING, self.port.limits.request)
 
     def grow(self, size: int) -> None:
-        """A request's body has grown by `size` bytes. Raises `HttpRefused` when all bodies are too large."""
+        """Count `size` more bytes of a request's body.
+
+        Raises `HttpRefused` when all bodies together are too large.
+        """
         if self.port.body_bytes + size > self.port.limits.bodies:
             raise HttpRefused(503, "too many large requests at the same time; try again")
         self.port.body_bytes += size
         self._bytes += size
 
     def run(self, *, operator: bool) -> None:
-        """The request is complete and runs, without a deadline. Raises `HttpRefused` when too many do."""
+        """Change the phase: the request runs, without a deadline.
+
+        Raises `HttpRefused` when too many requests run.
+        """
         limits = self.port.limits
         if self.port.running[operator] >= (limits.operator if operator else limits.rpc):
             raise HttpRefused(503, "too many requests at the same time; try again")
@@ -149,17 +155,17 @@ class Place:
         self._move(Phase.RUNNING, math.inf)
 
     def send(self) -> None:
-        """The response is ready and is sent."""
+        """Change the phase: the response is being sent."""
         self._move(Phase.SENDING, self.port.limits.send)
 
     def give_up(self) -> None:
-        """End the connection for a newcomer."""
+        """Close this connection for a new one."""
         self.given_up = True
         self.port.gave_way()
         self.scope.cancel()
 
     def leave(self) -> None:
-        """The connection has ended."""
+        """Remove the connection, which has ended."""
         self._release()
         self.port.places.discard(self)
 

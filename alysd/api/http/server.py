@@ -1,4 +1,4 @@
-"""A server: all connections of one port, each served by its own task, whose errors end nothing else."""
+"""A server: it serves each connection of one port in its own task, whose errors do not affect other tasks."""
 
 import errno
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ async def serve(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve `site` until cancelled; then accept no more connections and give running requests time to finish."""
+    """Serve `site` until cancelled. Then accept no more connections, and give running requests time to finish."""
     port = Port(limits, counts or PortCounts("alys"))
 
     async def handle(stream: trio.SocketStream) -> None:
@@ -64,7 +64,7 @@ async def serve(
 
 
 async def serve_stream(stream: trio.abc.HalfCloseableStream, port: Port, site: Site) -> None:
-    """Serve one connection to its end. No error leaves it: a fault of this program is logged and counted."""
+    """Serve one connection until it ends. Raises nothing: an error in this program is logged and counted."""
     await isolated(port.failed, Connection(stream, port.enter(), site).run)
 
 

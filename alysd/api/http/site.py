@@ -1,4 +1,4 @@
-"""What a port serves and to whom: its routes, its WebSocket, the host names by which it may be called."""
+"""The site of a port: its routes, its WebSocket, and the host names by which clients may call it."""
 
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,7 +16,7 @@ SocketHandler = Callable[[WebSocket], Awaitable[None]]
 
 @attrs.frozen
 class Route:
-    """One method of a path. The `operator`'s pages have places of their own (`ServerLimits.operator`)."""
+    """One HTTP method of a path. The `operator`'s pages have their own limit (`ServerLimits.operator`)."""
 
     method: Literal["GET", "POST"]
     call: Handler
@@ -27,8 +27,8 @@ class Route:
 class Site:
     """The routes and WebSockets of a port by path.
 
-    With `any_origin`, pages of any origin may use it (CORS). `names` are the host names, besides IP addresses and
-    `localhost`, by which clients may call it.
+    With `any_origin`, web pages of any origin may use the port (CORS). `names` are the host names, besides IP
+    addresses and `localhost`, by which clients may call it.
     """
 
     routes: Mapping[str, Route]
@@ -37,10 +37,11 @@ class Site:
     names: frozenset[str] = frozenset()
 
     def check_host(self, host: bytes | None) -> None:
-        """Refuse a host name that is not the node's: a page may have bound its own name to the node's address.
+        """Refuse a request with a host name that is not the node's, which protects against DNS rebinding.
 
-        A page of that name would have the node's answers, which browsers keep from pages of other origins. An IP
-        address cannot be bound to another one. A request without Host is no browser's.
+        A malicious web page can bind its own host name to the node's address, and then read the node's answers,
+        because its browser takes both for the same origin. IP addresses cannot be rebound. Browsers always send a
+        Host header.
         """
         if host is not None and not _is_local(host):
             name = _without_port(host)
@@ -57,11 +58,11 @@ class Site:
             raise HttpRefused(404, "there is no such page")
         allowed = ("GET", "HEAD") if route.method == "GET" else ("POST",)
         if method not in allowed:
-            raise HttpRefused(405, f"{method[:20]} is not for this page", {"allow": ", ".join(allowed)})
+            raise HttpRefused(405, f"this page does not allow {method[:20]}", {"allow": ", ".join(allowed)})
         return route
 
     def socket(self, path: str, headers: Mapping[bytes, bytes]) -> SocketHandler | None:
-        """The WebSocket that a request asks for, if it asks for one and there is one."""
+        """The handler of the WebSocket that a request asks for. None if it asks for none, or the path has none."""
         if headers.get(b"upgrade", b"").lower() != b"websocket":
             return None
         return self.sockets.get(path)

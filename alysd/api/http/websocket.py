@@ -1,4 +1,4 @@
-"""One WebSocket connection (RFC 6455), without extensions: no message inflates."""
+"""One WebSocket connection (RFC 6455). It has no extensions, so that no compressed message exceeds the limits."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -13,18 +13,20 @@ from alysd.api.http.messages import HttpRefused
 from alysd.api.http.places import Place
 
 GOING_AWAY, TOO_BIG, TRY_AGAIN_LATER, POLICY = 1001, 1009, 1013, 1008
-"""Close codes (RFC 6455, 7.4.1): the server stops; a message is too long; the client is slow, or one too many; it
-does not finish a message."""
+"""Close codes (RFC 6455, 7.4.1).
+
+Their meanings, in this order: the server stops; a message is too long; the client is slow, or there are too many
+clients; the client does not finish a message."""
 
 READ = 16 * 1024
-"""Bytes that are received at once, so that short frames do not keep the event loop for long."""
+"""The maximum number of bytes received at once, so that many short frames do not block the event loop for long."""
 
 EVENTS_PER_TURN = 32
-"""Frames that are read before other tasks have a turn: about a millisecond."""
+"""Number of frames after which other tasks get a turn: about one millisecond."""
 
 
 def accepting(headers: Mapping[bytes, bytes]) -> bytes:
-    """The server's half of the handshake. Raises `HttpRefused` for what is no handshake."""
+    """The server's part of the handshake. Raises `HttpRefused` if the request is not a handshake."""
     key = headers.get(b"sec-websocket-key")
     if headers.get(b"sec-websocket-version") != b"13":
         raise HttpRefused(426, "only version 13 of WebSocket is served", {"sec-websocket-version": "13"})
@@ -38,9 +40,9 @@ def accepting(headers: Mapping[bytes, bytes]) -> bytes:
 
 
 class WebSocket:
-    """Whole messages of one client, after the handshake; `received` came with it. One task receives, any sends.
+    """Sends and receives complete messages, after the handshake. Only one task may receive; any task may send.
 
-    `closing` is set when the server begins to stop.
+    `received` are bytes that came with the handshake. `closing` is set when the server begins to stop.
     """
 
     def __init__(self, stream: trio.abc.HalfCloseableStream, received: bytes, place: Place) -> None:
@@ -56,7 +58,7 @@ class WebSocket:
         self._pinged = False
 
     async def receive(self) -> bytes | None:
-        """Wait for a whole message, text or binary; None once the connection has ended.
+        """Wait for a complete message, text or binary. None once the connection has ended.
 
         The message counts as a running request until the next call.
         """
@@ -72,11 +74,11 @@ class WebSocket:
         return message
 
     async def send(self, text: str) -> None:
-        """Send a text message. Raises `trio.BrokenResourceError` when the client does not take it in time."""
+        """Send a text message. Raises `trio.BrokenResourceError` when the client does not receive it in time."""
         await self._send(TextMessage(text))
 
     async def close(self, code: int) -> None:
-        """Tell the client that the connection ends, if it takes that in time."""
+        """Send a close frame, for a bounded time."""
         with trio.move_on_after(self._limits.linger):
             await self._send(CloseConnection(code))
 
@@ -108,7 +110,7 @@ class WebSocket:
                 deadline = min(deadline, trio.current_time() + self._limits.request)
 
     async def _next(self, deadline: float) -> Event | None:
-        """The next event; None once the client has gone or the deadline has passed."""
+        """The next event. None once the client has closed the connection or the deadline has passed."""
         while (event := next(self._events, None)) is None:
             data = await self._more(deadline)
             if not data:
@@ -121,7 +123,10 @@ class WebSocket:
         return event
 
     async def _more(self, deadline: float) -> bytes | bytearray:
-        """Receive, and ping a client that has sent nothing for long; empty once it has gone or is too slow."""
+        """Receive bytes, and ping a client that has sent nothing for long.
+
+        Empty once it has gone or is too slow.
+        """
         while True:
             with trio.move_on_at(min(deadline, trio.current_time() + self._limits.ping)):
                 data = await self._stream.receive_some(READ)
@@ -142,7 +147,7 @@ class WebSocket:
             if self._protocol.state is ConnectionState.REMOTE_CLOSING and not isinstance(event, CloseConnection):
                 return
             data = self._protocol.send(event)
-            self._cut_off = True  # until all is sent: nothing may follow half of a frame
+            self._cut_off = True  # until the frame is complete, because nothing may follow half of a frame
             with trio.move_on_after(self._limits.send):
                 await self._stream.send_all(data)
                 self._cut_off = False

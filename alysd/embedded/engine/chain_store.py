@@ -35,10 +35,10 @@ from alysd.errors import Corrupt, StoreError
 Result = TypeVar("Result")
 
 _FORMATS = (b"1", b"2")
-"""The formats that this version reads: 1, or 2 once pruning has begun, because nodes are in two tables then."""
+"""The formats that this version reads. A database has format 1 until pruning begins, which uses a second table."""
 
 _UNKNOWN_BLOCKS = 1024
-"""The highest block of a database without "highest" is taken to be at most so far above its head."""
+"""In a database without the record "highest", no block is assumed to be further above the head than this."""
 
 FIRST_MAP_BYTES = 64 * 2**20
 """64 MiB hold some 12,000 empty blocks of 5 kB; the map doubles when it is full."""
@@ -163,7 +163,7 @@ class ChainStore:
         self._added += len(block.nodes)
 
     def write_canonical(self, change: CanonicalChange) -> None:
-        """Set the head, safe and finalized block, update the indices and prune a little, in one transaction."""
+        """Set head, safe and finalized block, update the indices and take a pruning step, in one transaction."""
 
         def write(transaction: lmdb.Transaction) -> None:
             canonical, places = self._tables["canonical"], self._tables["transactions"]

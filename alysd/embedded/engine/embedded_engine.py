@@ -90,7 +90,7 @@ class EmbeddedEngine:
         return await self._run(self._chain.build, head, attributes, self._pending, self._builder)
 
     async def receipts(self, payload: ExecutionPayload) -> tuple[bytes, ...]:
-        """The receipts of a block, in order, each as the receipts' trie has it.
+        """The receipts of a block, in order, each as in the receipts' trie.
 
         Raises `EngineBehind` when the block is not known or has another number of transactions.
         """

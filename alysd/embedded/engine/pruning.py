@@ -1,17 +1,17 @@
-"""Pruning: deletes the trie nodes that only pruned states have, a bounded number per forkchoice.
+"""Pruning: deletes the trie nodes that belong only to pruned states, a bounded number per forkchoice.
 
 The nodes of all states are in two tables; a reader looks in both. The *young* table receives the nodes that blocks
-add, and a collection moves through these phases:
+add. A collection has these phases:
 
     RESTING    all nodes are in the young table; the other one, the *old* table, is empty
-    WAITING    the tables have exchanged their roles: nodes of earlier blocks are in the old table
+    WAITING    the tables have exchanged their roles, so the nodes of earlier blocks are in the old table
     COPYING    the oldest kept state is copied from the old table to the young one
-    CLEARING   no kept state needs the old table: its nodes are deleted
+    CLEARING   no kept state needs the old table, and its nodes are deleted
 
-A state consists of nodes of its parent's state and of nodes that its block adds. COPYING begins when the oldest
-kept state is that of a block written after the exchange. The blocks above it were then written after the exchange
-too, so every node of their states is in the copied state or in the young table. A kept state is never incomplete
-for a reader, because the old table is cleared only after the copy is complete.
+A state consists of nodes of its parent's state and of nodes that its block adds. COPYING begins when the block
+with the oldest kept state was written after the exchange. Then all later blocks were also written after it, so
+every node of their states is in the copied state or in the young table. Readers always find complete states,
+because the old table is cleared only after the copy is complete.
 
 Each step is a part of the transaction that writes a forkchoice. A crash at any point leaves the state before or
 after a step, and the next forkchoice continues from there.
@@ -31,7 +31,7 @@ from alysd.errors import Corrupt
 from alysd.wire.rlp import as_bytes, as_list, decode, decode_integer, encode, encode_integer
 
 KEPT_STATES = 128
-"""The number of states below the last final block that are kept, as many as geth keeps below its head."""
+"""The number of states kept below the last final block. It is the number that geth keeps below its head."""
 
 
 class Phase(IntEnum):
@@ -45,12 +45,13 @@ class Phase(IntEnum):
 
 @attrs.frozen
 class PruningLimits:
-    """How often collections begin, and how much one step does.
+    """When a collection begins, and how much work one step does.
 
-    A collection begins when the young table has twice the nodes of the last copied state, and at least
-    `least_nodes` (some 4 MB). A step copies `copies` nodes, or twice the nodes that blocks have added since the
-    last step if these are more, so that a collection ends under any load. It deletes eight times as many, which
-    costs less, since neighbours are deleted together. It ends after `seconds`, a fortieth of a slot of 2 s.
+    A collection begins when the young table has twice as many nodes as the last copied state, and at least
+    `least_nodes` (some 4 MB). A step copies `copies` nodes, or twice the number of nodes that blocks have added
+    since the last step if that is more, so that a collection ends under any load. A step of CLEARING deletes eight
+    times as many, which is cheaper, because neighbours are deleted together. A step ends after `seconds`, 2.5 % of
+    a slot of 2 s.
     """
 
     least_nodes: int = 16_384
@@ -98,7 +99,7 @@ class Collection:
 
 @attrs.frozen
 class Pruner:
-    """One step in an open write transaction. `tables` are the two tables of nodes."""
+    """Makes a step in an open write transaction. `tables` are the two tables of nodes."""
 
     transaction: lmdb.Transaction
     tables: Sequence[Any]
@@ -141,7 +142,7 @@ class Pruner:
                 break
         else:
             complete = True
-        for digest in sorted(loaded):  # in order, so that neighbouring keys share pages
+        for digest in sorted(loaded):  # in the order of the keys, because neighbouring keys share pages
             self.transaction.put(digest, loaded[digest], db=self.tables[now.young], overwrite=False)
         if complete:
             return Collection(Phase.CLEARING, now.young, live=copied)
@@ -160,7 +161,7 @@ class Pruner:
 
 
 def find_node(transaction: lmdb.Transaction, tables: Sequence[Any], digest: bytes) -> bytes:
-    """A trie node from the table that has it; raises `Corrupt` when neither has."""
+    """A trie node, from the table that has it. Raises `Corrupt` when neither table has it."""
     for table in tables:
         found = transaction.get(digest, db=table)
         if found is not None:

@@ -137,7 +137,7 @@ class Reader:
         return found
 
     def trie_receipts(self, block: bytes) -> tuple[bytes, ...] | None:
-        """The receipts of a stored block, in order, each as the receipts' trie has it; cheap."""
+        """The receipts of a stored block, in order, each as in the receipts' trie; cheap."""
         found = self._store.get("receipts", block)
         return None if found is None else split_receipts(found)
 
@@ -156,8 +156,8 @@ class Reader:
     def has_state(self, header: ExecutionHeader) -> bool:
         """Whether the state after a stored block is kept; cheap.
 
-        It is kept if the block is not below `floor` and, on another branch, if its branch leaves the canonical one
-        there or above.
+        The state is kept if the block is not below `floor`. If the block is on another branch, this branch must
+        also leave the canonical one at `floor` or above.
         """
         while header.number >= self.floor:
             if self.is_canonical(header):

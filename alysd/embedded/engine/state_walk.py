@@ -1,4 +1,4 @@
-"""Walking through all nodes of a state, in an order that allows a walk to continue later."""
+"""The walk through all nodes of a state, in an order that allows a walk to be continued later."""
 
 from collections.abc import Iterator
 
@@ -16,9 +16,9 @@ _STORAGE = "/"
 def state_nodes(root: bytes, load: Load, after: str = "") -> Iterator[tuple[str, bytes]]:
     """Yield path and hash of the nodes of the state with this root, in the order of their paths.
 
-    The nodes are those of the accounts' trie and of all storage tries; a node that has several paths comes once
-    per path. A node comes before the nodes below it. The walk begins behind the path `after`: it loads the nodes
-    above that path, and no others before it. Raises `Corrupt` when a node is missing or cannot be decoded.
+    The nodes are those of the accounts' trie and of all storage tries. A node with several paths comes once per
+    path. A node comes before the nodes below it. The walk begins after the path `after`; of the nodes before that,
+    it loads only those above this path. Raises `Corrupt` when a node is missing or cannot be decoded.
     """
     pending: list[tuple[str, RlpItem]] = [] if root == EMPTY_ROOT else [(ROOT_PATH, root)]
     while pending:

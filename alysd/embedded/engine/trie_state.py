@@ -66,7 +66,7 @@ def read_account(source: TrieSource, root: bytes, address: bytes) -> AccountStat
 
 
 def decode_account(record: bytes, name: str) -> AccountState:
-    """The account that a leaf of the accounts' trie holds. Raises `Corrupt`, which says `name`."""
+    """Decode the account in a leaf of the accounts' trie. Raises `Corrupt`, whose text contains `name`."""
     try:
         nonce, balance, storage_root, code_hash = as_list(decode(record), 4)
         return AccountState(

@@ -37,7 +37,8 @@ def eth_site(
 ) -> tuple[Site, ChainFeed]:
     """Compose the site and its feed, which must run while the site is served (`ChainFeed.run`).
 
-    Wallets in a browser send the origin of any page, and may do here what any program on this machine may.
+    The site accepts requests from any origin, because wallets in a browser send the origin of any page. Such a
+    page may do the same as any program on this machine.
     """
     backend = EthBackend(engine, pool, limits)
     feed = ChainFeed(backend)

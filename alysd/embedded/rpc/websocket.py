@@ -15,7 +15,7 @@ from alysd.embedded.rpc.feed import Listener, News
 from alysd.embedded.rpc.subscriptions import Subscriptions
 
 CLOSE_SECONDS = 0.5
-"""For the close frame to be sent. A client that does not read does not take it either."""
+"""Deadline of sending the close frame. A client that does not read does not receive it either."""
 
 
 class TooFarBehind(Exception):
@@ -133,9 +133,9 @@ async def _send_all(socket: WebSocket, outbox: Outbox) -> None:
 
 
 async def _end_when(event: trio.Event, end: Callable[[], Awaitable[None]], connection: trio.CancelScope) -> None:
-    """Once `event` is set, tell the client and cancel the connection's other tasks."""
+    """Wait until `event` is set, then send the close frame with `end` and cancel the connection's other tasks."""
     await event.wait()
     with trio.move_on_after(CLOSE_SECONDS) as scope:
         scope.shield = True
-        await end()  # behind a message that is being sent: a close frame cannot follow half of one
+        await end()  # after a message that is being sent, because a close frame cannot follow half of a message
     connection.cancel()

@@ -11,7 +11,7 @@ from alysd.messages.log.base import LogEvent, counted
 
 @attrs.frozen
 class RequestFailed(LogEvent):
-    """A fault of this program ended a request or a connection. `exception` is the traceback."""
+    """An error in this program ended a request or a connection. `exception` is the traceback."""
 
     name = "request_failed"
     level = logging.ERROR
@@ -22,7 +22,7 @@ class RequestFailed(LogEvent):
 
     @classmethod
     def of(cls, port: str, error: Exception) -> "RequestFailed":
-        """The line for an error."""
+        """The event for an error."""
         return cls(port, f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
 
     def _line(self) -> tuple[str, str]:
@@ -36,8 +36,8 @@ class RequestFailed(LogEvent):
 class ClientsTurnedAway(LogEvent):
     """A port has more clients than places, or slow clients.
 
-    Since the last such line, which is at least a minute ago, `gave_way` connections were closed for new ones,
-    `busy` requests were answered with 503, and `slow` clients did not take what was sent to them.
+    The numbers count from the last such line, at least a minute ago: `gave_way` connections were closed for new
+    ones, `busy` requests were answered with 503, and `slow` clients did not receive what was sent to them.
     """
 
     name = "clients_turned_away"

@@ -137,7 +137,7 @@ class NodeStopped(LogEvent):
 
 @attrs.frozen
 class NodeFailed(LogEvent):
-    """The node ends with `error`: a message, with its type before it unless it is one of the node's own."""
+    """The node ends with `error`: a message, preceded by the error's type unless it is an `AlysError`."""
 
     name = "failed"
     level = logging.CRITICAL
@@ -214,7 +214,7 @@ class LibraryLine(LogEvent):
 
 @attrs.frozen
 class LinesLost(LogEvent):
-    """`lines` lines of this log were lost, because its reader had stopped or gone, or its disk was full."""
+    """`lines` lines of this log were lost, because its reader had stopped or its disk was full."""
 
     name = "lines_lost"
     level = logging.WARNING
@@ -222,7 +222,7 @@ class LinesLost(LogEvent):
     lines: int
 
     def _line(self) -> tuple[str, str]:
-        return "log", f"{counted(self.lines, 'line')} lost: the reader did not take them, or the disk was full"
+        return "log", f"{counted(self.lines, 'line')} lost: the reader had stopped, or the disk was full"
 
 
 @attrs.frozen

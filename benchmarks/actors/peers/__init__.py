@@ -1,7 +1,7 @@
-"""Those that are compared: one module each, with the same jobs as plainly as that peer allows.
+"""The compared runtimes, one module each. All do the same jobs, as plainly as the runtime allows.
 
-A peer's module has `measure(job, sizes)`, which does one job and returns its figures, and leaves out of `JOBS`
-what it has nothing for.
+A peer's module has `measure(job, sizes)`, which does one job and returns its figures. Its `JOBS` has the jobs that
+the runtime can do.
 """
 
 import importlib
@@ -18,13 +18,13 @@ class PeerModule(Protocol):
     """The interface of a module of this package."""
 
     def measure(self, job: str, sizes: Sizes) -> Figures | None:
-        """Do one job; `None` when this peer has nothing for it."""
+        """Do one job and return its figures. `None` when this runtime cannot do it."""
         ...
 
 
 @attrs.frozen
 class Peer:
-    """One runtime: what the table calls it, its module here, and the library or program it cannot do without."""
+    """One runtime: its title in the table, its module here, and the library or program that it needs."""
 
     title: str
     module: str
@@ -32,7 +32,7 @@ class Peer:
     program: str | None = None
 
     def missing(self) -> str | None:
-        """Why the peer cannot be measured here, or `None` when it can."""
+        """The reason why the peer cannot be measured here, or `None` when it can."""
         if self.library is not None and importlib.util.find_spec(self.library) is None:
             return f"{self.library} is not installed; it is in the dependency group `bench`"
         if self.program is not None and shutil.which(self.program) is None:

@@ -1,4 +1,4 @@
-"""asyncio alone: a queue and a task per actor, a future and a timeout per ask, a group around what may crash."""
+"""asyncio alone: a queue and a task per actor, a future and a timeout per ask, a group around crashing code."""
 
 import asyncio
 import gc

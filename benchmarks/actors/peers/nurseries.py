@@ -1,4 +1,4 @@
-"""`alysd.nurseries` as a program uses it: timestamps, counters and supervision on."""
+"""`alysd.nurseries` as a program uses it, with timestamps, counters and supervision."""
 
 import gc
 from collections import deque
@@ -66,7 +66,7 @@ class Echo(Ask[Bench, str]):
 
 
 class Worker(Actor[Bench]):
-    """Answers, and does nothing else."""
+    """Only answers."""
 
     @handles(Note)
     async def note(self, message: Note) -> None: ...
@@ -92,7 +92,7 @@ class Stopwatch(Actor[Bench]):
         self.waits.append((perf_counter() - self.sent.popleft()) * 1e6)
 
 
-# Created once, as the other peers send a constant too: the delivery is measured, not the creation of messages.
+# Created once, so that only the delivery of messages is measured. The other peers also send a constant.
 NOTE, CRASH, ECHO = Note("a message"), Crash(), Echo("a message")
 
 

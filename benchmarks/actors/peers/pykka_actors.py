@@ -26,11 +26,11 @@ from benchmarks.actors.measuring import (
 ASK_SECONDS = 5.0
 MESSAGE = "a message"
 IDLE_THREADS = 2_000
-"""A thread each: the hundred thousand of the others are more than a machine starts."""
+"""The number of idle actors. Each has a thread, and a machine cannot start a hundred thousand threads."""
 
 
 class Worker(pykka.ThreadingActor):
-    """Answers with what it got; a number is when it was sent."""
+    """Answers with the message. A message that is a number is the time at which it was sent."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Worker(pykka.ThreadingActor):
 
 
 class Crasher(pykka.ThreadingActor):
-    """Crashes on `None`, and puts another in its place."""
+    """Crashes on `None`, and starts a replacement."""
 
     def __init__(self, place: list[pykka.ActorRef[Any]]) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ def ask_one(sizes: Sizes) -> Figures:
 
 
 def clients(sizes: Sizes) -> Figures:
-    """As many futures at a time as others have clients: threads would be slower."""
+    """Uses as many futures at a time as the other peers have clients, because threads would be slower."""
     worker = Worker.start()
     begun = perf_counter()
     for _ in range(sizes.asks_a_client):

@@ -1,4 +1,4 @@
-"""Trio alone: a memory channel an actor, a channel and a deadline an ask, a nursery around what may crash."""
+"""Trio alone: a memory channel per actor, a channel and a deadline per ask, a nursery around crashing code."""
 
 import gc
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,7 +27,7 @@ ASK_SECONDS = 5.0
 MESSAGE = "a message"
 
 Question = tuple[str | None, trio.MemorySendChannel[str]]
-"""A message, `None` being the one that crashes, and where the answer goes."""
+"""A message and the channel for the answer. The message `None` crashes the actor."""
 
 
 async def ask(channel: trio.MemorySendChannel[Question], message: str) -> str:
@@ -211,7 +211,7 @@ async def latency(sizes: Sizes) -> Figures:
 
 
 async def lookup(sizes: Sizes) -> Figures:
-    """Of a plain dict: trio has no names."""
+    """Look up in a plain dict, because trio has no names."""
     table = {f"actor-{index}": index for index in range(CONSUMERS)}
     name, find = "actor-500", table.get
     begun = perf_counter()

@@ -1,4 +1,4 @@
-"""What every peer measures with."""
+"""The measuring code that all peers share."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""The picture's arithmetic."""
+"""The arithmetic of the plot."""
 
 from benchmarks.actors.plot import betterment
 from benchmarks.actors.rows import Goal, Row

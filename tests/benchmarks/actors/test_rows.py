@@ -1,4 +1,4 @@
-"""Goals: which figures reach them."""
+"""The goals of the rows, and the figures that reach them."""
 
 import pytest
 

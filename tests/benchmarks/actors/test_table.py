@@ -1,4 +1,4 @@
-"""The table's arithmetic and text, on figures made up here."""
+"""The table's arithmetic and text, with invented figures."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Counting the turns that trio gives to tasks."""
+"""The counter of trio's task steps."""
 
 import trio
 

@@ -1,4 +1,4 @@
-"""The plain client: what it takes for an answer."""
+"""The client of the benchmark, and the answers that it accepts."""
 
 import pytest
 import trio

@@ -1,4 +1,4 @@
-"""What the tests of the embedded engine share: a genesis, signing, a chain that grows block by block."""
+"""Helpers for tests of the embedded engine: a genesis, signing, and a chain that grows block by block."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

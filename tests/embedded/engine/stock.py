@@ -1,4 +1,4 @@
-"""The specification as it is delivered, with its own state in memory: the oracle for ours."""
+"""The unmodified specification with its own state in memory, as an oracle for the embedded engine."""
 
 # pyright: reportPrivateUsage=false
 from typing import Any

@@ -1,4 +1,4 @@
-"""What goes into a block: bounded in time, gas and bytes; the hopeless is discarded, the rest waits."""
+"""The selection of transactions for a block, within bounds of time, gas and bytes."""
 
 import time
 

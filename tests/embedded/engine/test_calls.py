@@ -1,4 +1,4 @@
-"""eth_call and eth_estimateGas: the right state and environment, geth's words, bounded."""
+"""eth_call and eth_estimateGas: state, environment, geth's error texts, and bounds."""
 
 from pathlib import Path
 from typing import Any

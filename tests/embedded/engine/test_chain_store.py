@@ -1,4 +1,4 @@
-"""What was written is there, the map grows under readers, and a disk that refuses damages nothing."""
+"""The engine's database: data is kept, the map grows beside readers, a failing disk damages nothing."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The specification runs on our state where it is given ours, and on its own where it is given its own."""
+"""The patched specification works with the engine's state, and still with its own."""
 
 import sys
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""The port: every call from trio, one at a time, interruptible, telling those who watch the head."""
+"""The embedded engine as a port: its calls run one at a time, can be interrupted, and report head changes."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What RPC reads: canonical and by hash, old states, logs over ranges, fees; across a reorganisation."""
+"""Reads for the RPC: canonical blocks, blocks by hash, old states, logs and fees, also after a reorganisation."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Blocks read back from the database as they went in; damage is named, never guessed around."""
+"""The encoding of blocks in the database: they are decoded unchanged, and damage is reported."""
 
 import pytest
 

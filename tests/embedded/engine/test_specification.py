@@ -1,4 +1,4 @@
-"""What importing the specification does to the process around it."""
+"""The effects that importing the specification has on the process."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A budget ends in time, also before a precompiled contract that could not be stopped."""
+"""A time budget ends in time, also before a precompiled contract that cannot be interrupted."""
 
 import pytest
 

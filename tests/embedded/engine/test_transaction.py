@@ -1,4 +1,4 @@
-"""Reading signed transactions, held against eth-account, which signs, and the specification, which decodes."""
+"""Reading signed transactions, compared with eth-account, which signs, and the specification, which decodes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The overlay undoes exactly what it must, and writes exactly what is left."""
+"""The overlay state: rollbacks, and the changes that it writes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the pool asks of any transaction by itself."""
+"""The checks of a single transaction."""
 
 from typing import Any
 

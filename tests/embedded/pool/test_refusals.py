@@ -1,4 +1,4 @@
-"""The words of refusals. They are geth's: tools and their users search for them."""
+"""The texts of refusals, which are geth's, because tools search for them."""
 
 import pytest
 

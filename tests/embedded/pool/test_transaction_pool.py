@@ -1,4 +1,4 @@
-"""The transaction pool: what is taken, what is refused and how, what a block gets, what a new head does."""
+"""The transaction pool: acceptance and refusals, the transactions for a block, and new heads."""
 
 import re
 import threading

@@ -1,4 +1,4 @@
-"""A chain of one embedded engine with its Ethereum RPC on a free port, whose blocks a test makes one by one."""
+"""An embedded engine with its Ethereum RPC on a free port. Tests make its blocks one by one."""
 
 import json
 from collections.abc import AsyncGenerator

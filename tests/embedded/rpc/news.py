@@ -1,4 +1,4 @@
-"""Made-up news of a chain, for what listens to it."""
+"""Invented events of a chain, for tests of listeners."""
 
 from typing import Any
 

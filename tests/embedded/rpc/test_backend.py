@@ -1,4 +1,4 @@
-"""Finding the block that is meant, and bounding what runs at once."""
+"""The search for a referenced block, and the limit on concurrent executions."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What gas costs, over HTTP."""
+"""The methods about the price of gas, over HTTP."""
 
 from pathlib import Path
 from typing import Any

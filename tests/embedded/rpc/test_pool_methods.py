@@ -1,4 +1,4 @@
-"""Sending transactions and looking into the pool, over HTTP. The pool's own rules are tested with the pool."""
+"""The methods that add transactions to the pool and show it, over HTTP. tests/embedded/pool tests the rules."""
 
 from pathlib import Path
 from typing import Any

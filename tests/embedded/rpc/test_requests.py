@@ -1,4 +1,4 @@
-"""Reading what callers ask about."""
+"""The decoding of parameters."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What one WebSocket client is told."""
+"""The subscriptions of one WebSocket client."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How blocks, transactions and logs are shown. Blocks and receipts are shown to web3.py in tests/integration."""
+"""The JSON of blocks, transactions and logs. tests/integration checks blocks and receipts with web3.py."""
 
 from alysd.embedded.rpc.views import header_view, log_view, transaction_view
 from tests.embedded.rpc.news import ANNA, BORIS, TOPIC, header, log, transaction

@@ -60,7 +60,7 @@ EXAMPLES: dict[LogEvent, str] = {
     process.ClockBelieved(0.0): "clock|is believed again, as it was before",
     process.LibraryLine("httpx.error", "odd", None): "error|odd",
     process.NothingToReload(): "reload|nothing to reload: a change of the configuration needs a restart",
-    process.LinesLost(2): "log|2 lines lost: the reader did not take them, or the disk was full",
+    process.LinesLost(2): "log|2 lines lost: the reader had stopped, or the disk was full",
     process.TracesLost("http://[::1]:1"): "traces|are lost: the collector at http://[::1]:1 does not take them",
     process.TracesResumed(1): "traces|are taken again, 1 span lost",
     chain.BlockMade(Height(1), 0, 3, BLOCK): "block 1|0 tx    3 ms    1f1e1d…",
