@@ -1,8 +1,8 @@
 """The ports: protocols for the external systems that the node needs. Integrations implement them, actors use them.
 
 Only `alysd.node` imports both sides. Every method that calls another process has its own deadline, and raises a
-subclass of `alysd.errors.Unavailable` when it passes. A request that the other process refuses raises
-`ComponentError`.
+subclass of `alysd.errors.Unavailable` when the deadline passes. It raises `ComponentError` when the other process
+refuses the request.
 """
 
 from collections.abc import Sequence

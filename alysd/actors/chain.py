@@ -82,7 +82,7 @@ class ChainActor(Actor[Chain]):
         except NotAnswered as error:
             # Whether the block is on disk is unknown. The error restarts this actor, which loads the chain again.
             block = displayed(message.executed.state.hash)
-            raise StoreError(f"it is not known whether block {block} was stored: {error}") from error
+            raise StoreError(f"storage did not confirm that block {block} was stored: {error}") from error
         before = self._tree.tip
         self._tree.adopt(message.executed.state, message.executed.changes)
         if self._tree.tip != before:

@@ -148,7 +148,7 @@ class AlysRpc:
             (work,) = await self._entries(Table.WORKS, (wanted,), await self._tip())
             if work is None:
                 raise RpcError(
-                    RpcCode.BLOCK_NOT_FOUND, "no block has this hash, or includes a proof for this work"
+                    RpcCode.BLOCK_NOT_FOUND, "no block has this hash or includes a proof for work with this hash"
                 )
             signed = await self._by_hash(work.block)
         if not verbosity:

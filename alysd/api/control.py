@@ -113,7 +113,7 @@ class ControlSocket:
         if child is None:
             raise UnknownChild(name)
         if command == "restart" and any(below.name == CHILD for below in child.walk()):
-            raise ControlRefused("own_child", f"{name} serves this command, so it cannot be restarted by it")
+            raise ControlRefused("own_child", f"{name} executes this command, so the command cannot restart it")
         log(OperatorCommand(command, name, user))
         if command == "restart":
             await system.restart(name)
@@ -145,7 +145,7 @@ def _listening(path: Path) -> Generator[trio.SocketListener]:
     """
     if path.exists() or path.is_symlink():
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise ConfigError(f"{path} is not a socket; remove it, the control socket has this name")
+            raise ConfigError(f"{path} is not a socket, but the control socket needs this path: remove the file")
         path.unlink()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         listening.bind(str(path))
@@ -187,7 +187,7 @@ async def _read_line(stream: trio.SocketStream) -> bytes:
                 return first
             if not data:
                 raise ControlRefused("malformed", "the request has no end of line")
-        raise ControlRefused("malformed", f"a request has at most {MAX_REQUEST_BYTES} bytes")
+        raise ControlRefused("malformed", f"the request has more than {MAX_REQUEST_BYTES} bytes")
     raise ControlRefused("too_slow", f"the request was not complete within {REQUEST_SECONDS:g} s")
 
 

@@ -218,7 +218,7 @@ def _id_of(item: Any) -> Any:
 def _read(item: Any) -> _Request:
     """Check a request's form. Raises `RpcError`."""
     if not isinstance(item, dict):
-        raise RpcError(INVALID_REQUEST, "a request is a JSON object")
+        raise RpcError(INVALID_REQUEST, "a request must be a JSON object")
     request = cast("dict[str, Any]", item)
     version = request.get("jsonrpc", "1.0")
     if version not in ("1.0", "1.1", "2.0"):

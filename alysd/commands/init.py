@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
             f"{folder}: the path contains {found[0]!r}, which needs quotes in systemd and TOML files"
         )
     if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder}: is a file; name a folder")
+        raise ConfigError(f"{folder} is a file: name a folder")
     files = dict(_files(args.mode, folder))
     if taken := [path for path in files if path.exists()]:
         raise ConfigError(f"{taken[0]}: the file exists, and nothing was written\nname another folder")

@@ -15,7 +15,7 @@ LOOPBACK = ("127.0.0.1", "::1")
 
 
 def collide(one: ListenAddress, other: ListenAddress) -> bool:
-    """Return whether two servers cannot have these addresses: the port is the same, and so is a network address.
+    """Return whether two servers cannot use these addresses at the same time, because port and host overlap.
 
     `0.0.0.0` contains every IPv4 address and `::` every IPv6 address.
     """
@@ -47,7 +47,7 @@ def check_storage(storage: StorageConfig) -> str | None:
     """Return why the data folder cannot be used or made, or None. Makes a folder to find out, and removes it."""
     try:
         if _is_other_than_socket(storage.control_socket):
-            return f"{storage.control_socket} is not a socket; remove it, the control socket has this name"
+            return f"{storage.control_socket} is not a socket, but the control socket needs this path: remove the file"
         place = next(place for place in (storage.path, *storage.path.absolute().parents) if place.exists())
         Path(tempfile.mkdtemp(prefix=".alysd-check-", dir=place)).rmdir()
     except OSError as error:

@@ -79,9 +79,9 @@ def make_backup(data: Path, target: Path, chain: str, genesis: BlockHash, *, emb
 
 def _check_target(data: Path, target: Path, fresh: Path) -> None:
     if target.exists() or target.is_symlink():
-        raise ConfigError(f"{target} exists, and a backup overwrites nothing: name a new folder")
+        raise ConfigError(f"{target} exists, and a backup does not overwrite it: name a new folder")
     if fresh.exists():
-        raise ConfigError(f"{fresh} is what an interrupted backup has left: remove it")
+        raise ConfigError(f"{fresh} was left by an interrupted backup: remove it")
     if not target.parent.is_dir():
         raise ConfigError(f"{target.parent} is not a folder: create it, or name a folder in another one")
     if target.resolve().is_relative_to(data.resolve()):

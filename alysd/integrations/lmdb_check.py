@@ -25,7 +25,7 @@ def check_format(txn: Transaction, folder: Path) -> None:
     """Raise `ConfigError` for a database of another format, and `Corrupt` if its format is missing."""
     record = txn.lmdb.get(b"format", db=txn.tables["meta"])
     if record is None:
-        raise _damaged(folder, "it does not say which format it has")
+        raise _damaged(folder, "the record of its format is missing")
     # In format 1 the record had no checksum.
     found = bytes(record) if len(record) <= CHECKSUM_BYTES else unseal("meta", b"format", bytes(record))
     if found != FORMAT.encode():
@@ -39,7 +39,7 @@ def check_genesis(txn: Transaction, folder: Path, genesis: BlockHash) -> None:
     """Raise `WrongChain` for a database of another chain, and `Corrupt` if its genesis is missing."""
     found = txn.get("meta", b"genesis")
     if found is None:
-        raise _damaged(folder, "it does not say which chain it holds")
+        raise _damaged(folder, "the record of its genesis block is missing")
     if found != genesis:
         raise WrongChain(
             f"the database in {folder} belongs to the chain with genesis {displayed(found)}, "

@@ -67,7 +67,7 @@ def _needed_bytes(path: Path) -> int | None:
     if not path.exists():
         return None
     if not path.is_file():
-        raise Corrupt(f"{path} is no file: move it away, then {RESTORE_DATABASE}")
+        raise Corrupt(f"{path} is not a file: move it away, then {RESTORE_DATABASE}")
     if path.stat().st_size == 0:
         return None
     meta = _newest_meta(path)

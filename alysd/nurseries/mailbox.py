@@ -135,7 +135,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
     # Sending
 
     async def send(self, value: T) -> None:
-        """Queue `value`, waiting for space if that is the policy.
+        """Queue `value`. If the mailbox is full, wait for space or do what another overflow policy says.
 
         Raises `ActorDown` when closed, and `MailboxFull` according to the policy.
         """

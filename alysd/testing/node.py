@@ -114,7 +114,7 @@ class SimulatedNode:
         return {change.name for change in self.changes if change.new.value in ("Crashed", "StartFailed")}
 
     def found_stuck(self) -> set[str]:
-        """The names of the children that failed a health check, or the time limit of a handler."""
+        """The names of the children that failed a health check, or exceeded the time limit of a handler."""
         return {
             failure.child
             for failure in self.system.failures.recent

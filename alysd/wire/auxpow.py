@@ -109,7 +109,7 @@ def decode_auxpow(data: bytes) -> AuxPow:
     Raises `Malformed` unless the bytes are exactly one proof, of at most `MAX_AUXPOW_BYTES`.
     """
     if len(data) > MAX_AUXPOW_BYTES:
-        raise Malformed(f"a proof of work takes at most {MAX_AUXPOW_BYTES} bytes, found {len(data)}")
+        raise Malformed(f"a proof of work must have at most {MAX_AUXPOW_BYTES} bytes, found {len(data)}")
     reader = BitcoinReader(data)
     coinbase = _read_coinbase(reader)
     reader.take(_HASH_BYTES)
@@ -126,7 +126,7 @@ def decode_auxpow(data: bytes) -> AuxPow:
 def decode_header(raw: bytes) -> BitcoinHeader:
     """Parse the 80 bytes of a Bitcoin block header; raises `Malformed`."""
     if len(raw) != _HEADER_BYTES:
-        raise Malformed(f"a Bitcoin header takes {_HEADER_BYTES} bytes, found {len(raw)}")
+        raise Malformed(f"a Bitcoin header must have {_HEADER_BYTES} bytes, found {len(raw)}")
     return BitcoinHeader(
         raw=raw,
         version=int.from_bytes(raw[:4], "little", signed=True),
@@ -174,6 +174,6 @@ def _encode_branch(branch: MerkleBranch) -> bytes:
 def _read_branch(reader: BitcoinReader) -> MerkleBranch:
     count = reader.count()
     if count > MAX_BRANCH:
-        raise Malformed(f"a merkle branch has at most {MAX_BRANCH} siblings, found {count}")
+        raise Malformed(f"a merkle branch must have at most {MAX_BRANCH} siblings, found {count}")
     siblings = tuple(reader.take(32) for _ in range(count))
     return MerkleBranch(siblings, reader.number(4))

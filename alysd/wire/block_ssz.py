@@ -119,6 +119,6 @@ def decode_block(data: bytes) -> SignedBlock:
     Raises `Malformed` unless `encode_block` made the bytes.
     """
     if len(data) > MAX_ENCODED_BYTES:
-        raise Malformed(f"a block takes at most {MAX_ENCODED_BYTES} bytes, found {len(data)}")
+        raise Malformed(f"a block must have at most {MAX_ENCODED_BYTES} bytes, found {len(data)}")
     decoded = _ENCODED_BLOCK.decode(data)
     return SignedBlock(block_hash(decoded.block), decoded.block, decoded.approvals)

@@ -30,7 +30,7 @@ def receipts_from_json(value: object, payload: ExecutionPayload) -> tuple[bytes,
     """
     receipts = list_field({"receipts": value}, "receipts", MAX_TRANSACTIONS)
     if len(receipts) != len(payload.transactions):
-        raise Malformed(f"receipts: {len(receipts)} of them for {len(payload.transactions)} transactions")
+        raise Malformed(f"receipts: {len(receipts)} for {len(payload.transactions)} transactions")
     return tuple(_receipt(receipt, at, payload.block_hash) for at, receipt in enumerate(receipts))
 
 

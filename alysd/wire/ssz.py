@@ -98,7 +98,7 @@ class UInt:
     def decode(self, data: bytes) -> int:
         """The inverse of `encode`."""
         if len(data) != self.size:
-            raise Malformed(f"a number of {self.size} bytes has {len(data)}")
+            raise Malformed(f"a number must have {self.size} bytes, found {len(data)}")
         return int.from_bytes(data, "little")
 
     def root(self, value: int) -> bytes:
@@ -166,7 +166,7 @@ class BitList:
     def decode(self, data: bytes) -> tuple[bool, ...]:
         """The inverse of `encode`."""
         if not data or not data[-1] or len(data) > self.limit // 8 + 1:
-            raise Malformed(f"a list of at most {self.limit} bits has no end, or too many bytes: {len(data)}")
+            raise Malformed(f"a list of at most {self.limit} bits has no end bit, or too many bytes: {len(data)}")
         number = int.from_bytes(data, "little")
         length = number.bit_length() - 1
         if length > self.limit:

@@ -35,7 +35,7 @@ def _parts(sizes: Sequence[int | None], data: bytes) -> list[bytes]:
     if offsets:
         ends = [*offsets[1:], len(data)]
         if offsets[0] != fixed or any(start > end for start, end in zip(offsets, ends, strict=True)):
-            raise Malformed("offsets that do not follow one another")
+            raise Malformed("the offsets are not in ascending order")
         variable = iter(zip(offsets, ends, strict=True))
         for place, size in enumerate(sizes):
             if size is None:
@@ -86,7 +86,7 @@ class ListOf(Generic[Value]):
             # The first element follows the offsets, so its offset determines the number of elements.
             count, rest = divmod(int.from_bytes(data[:_OFFSET], "little"), _OFFSET)
         if rest or (data and not count):
-            raise Malformed(f"a list of {len(data)} bytes does not divide into elements")
+            raise Malformed(f"the {len(data)} bytes of a list are not a whole number of elements")
         self._check(count)
         if size is None and count * _OFFSET > len(data):
             raise Malformed(f"{count} offsets expected, but the list has {len(data)} bytes")
@@ -146,7 +146,7 @@ class Foreign(Generic[Value]):
         """The inverse of `encode`."""
         value = self.reads(ByteList(self.limit).decode(data))
         if self.writes(value) != data:
-            raise Malformed(f"{len(data)} bytes that are not in the one form allowed here")
+            raise Malformed(f"{len(data)} bytes are not in the only form that is allowed for this value")
         return value
 
     def root(self, value: Value) -> bytes:

@@ -21,7 +21,7 @@ _FIRST_LIST_BYTE = 0xC0
 def fee_fields(raw: bytes) -> FeeFields:
     """The fee fields of an encoded transaction. Raises `Malformed` for unknown types and missing fields."""
     if not raw:
-        raise Malformed("an empty transaction")
+        raise Malformed("the transaction is empty")
     if raw[0] >= _FIRST_LIST_BYTE:
         places, body = _LEGACY_PLACES, raw
     elif raw[0] in _FEE_PLACES:
@@ -30,6 +30,6 @@ def fee_fields(raw: bytes) -> FeeFields:
         raise Malformed(f"transaction type {raw[0]} is not known")
     fields = as_list(decode(body))
     if len(fields) <= max(places):
-        raise Malformed(f"a transaction of type {raw[0]} with only {len(fields)} fields")
+        raise Malformed(f"the transaction of type {raw[0]} has only {len(fields)} fields")
     most, priority, gas_limit = (decode_integer(fields[place]) for place in places)
     return FeeFields(max_fee_per_gas=Wei(most), max_priority_fee_per_gas=Wei(priority), gas_limit=gas_limit)

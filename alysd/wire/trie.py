@@ -91,7 +91,7 @@ def trie_root(items: Mapping[bytes, bytes]) -> bytes:
     Raises `Malformed` for an empty value, which would not change the root.
     """
     if not all(items.values()):
-        raise Malformed("a trie has no empty values")
+        raise Malformed("a value of a trie must not be empty")
     nodes: dict[bytes, bytes] = {}
     return update_trie(EMPTY_ROOT, items, nodes.__getitem__, nodes)
 

@@ -161,7 +161,7 @@ async def test_when_nobody_knows_whether_a_block_is_stored_the_tree_is_read_agai
     world.storage.on(LoadChain).answers(without, attrs.evolve(without, states=(GENESIS, executed.state)))
     world.storage.on(CommitBlock).keeps_silent()
     async with world.running():
-        with pytest.raises(HandlerCrashed, match="it is not known whether block"):
+        with pytest.raises(HandlerCrashed, match="storage did not confirm that block"):
             await world.chain.ask(AdoptBlock(executed), seconds=60)
         assert await world.tip() == tree.tip
         assert world.harness.child("chain").restarts == 1

@@ -188,9 +188,9 @@ async def test_an_actor_is_suspended_and_resumed(tmp_path: Path) -> None:
             "unknown_child",
             "there is no child named nonsense; `alysd actors list`",
         ),
-        ("restart", "Root", "own_child", "Root serves this command"),
-        ("restart", "ApiSupervisor", "own_child", "ApiSupervisor serves this command"),
-        ("restart", CHILD, "own_child", "control socket serves this command"),
+        ("restart", "Root", "own_child", "Root executes this command"),
+        ("restart", "ApiSupervisor", "own_child", "ApiSupervisor executes this command"),
+        ("restart", CHILD, "own_child", "control socket executes this command"),
         ("suspend", "sleeper", "wrong_state", "cannot suspend sleeper: it is not an actor"),
         ("resume", "echo", "wrong_state", "cannot resume echo: it is running"),
     ],
@@ -317,7 +317,7 @@ async def test_another_file_in_its_place_is_left_alone(kind: str, tmp_path: Path
         path.write_text("mine")
     else:
         path.symlink_to(other)
-    with pytest.raises(ConfigError, match="is not a socket; remove it"):
+    with pytest.raises(ConfigError, match="is not a socket, but"):
         await control_socket(path, SystemHandle(HealthMonitor())).run()
     assert path.read_text() == "mine"
 

@@ -85,7 +85,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest
     """A stack trace for a typing mistake."""
     (tmp_path / "file").write_text("")
     assert init(tmp_path / "file", "follower") == 2
-    assert capsys.readouterr().err == f"alysd: {tmp_path}/file: is a file; name a folder\n"
+    assert capsys.readouterr().err == f"alysd: {tmp_path}/file is a file: name a folder\n"
     assert init(tmp_path / "file" / "node", "follower") == 2
     assert "cannot be written: Not a directory" in capsys.readouterr().err
 

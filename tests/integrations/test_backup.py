@@ -149,9 +149,9 @@ def lost_block(data: Path) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Path], None], type[AlysError], str]] = {
-    "target exists": (existing, ConfigError, "backup exists, and a backup overwrites nothing"),
+    "target exists": (existing, ConfigError, "backup exists, and a backup does not overwrite it"),
     "target is a link": (dangling_link, ConfigError, "backup exists"),
-    "interrupted": (interrupted, ConfigError, "is what an interrupted backup has left: remove it"),
+    "interrupted": (interrupted, ConfigError, "was left by an interrupted backup: remove it"),
     "engine behind": (engine_behind, ConfigError, "the embedded engine does not have block 3 yet"),
     "no engine": (no_engine, ConfigError, "execution has no database"),
     "no database": (no_database, ConfigError, "chain has no database"),

@@ -147,14 +147,14 @@ def test_the_claim_is_on_disk_before_its_name_and_the_name_before_the_answer(
 def test_a_chain_file_that_does_not_read_back_stops_the_node(tmp_path: Path, content: bytes) -> None:
     """The node would guess, and perhaps overwrite another chain's blocks."""
     (tmp_path / CHAIN_FILE).write_bytes(content)
-    with pytest.raises(Corrupt, match="does not say which chain"):
+    with pytest.raises(Corrupt, match="does not name the chain"):
         is_claimed(tmp_path, "alys-dev", HERE)
 
 
 def test_a_folder_in_the_place_of_the_chain_file_stops_the_node(tmp_path: Path) -> None:
     """It ended in a stack trace."""
     (tmp_path / CHAIN_FILE).mkdir()
-    with pytest.raises(Corrupt, match="does not say which chain"):
+    with pytest.raises(Corrupt, match="does not name the chain"):
         is_claimed(tmp_path, "alys-dev", HERE)
 
 

@@ -58,11 +58,11 @@ def no_meta(txn: Transaction, _states: list[ChainState]) -> None:
 
 
 DAMAGE: dict[str, tuple[Damage, str]] = {
-    "no format": (drop("meta", lambda _: b"format"), "does not say which format"),
-    "no genesis": (drop("meta", lambda _: b"genesis"), "does not say which chain"),
+    "no format": (drop("meta", lambda _: b"format"), "the record of its format is missing"),
+    "no genesis": (drop("meta", lambda _: b"genesis"), "the record of its genesis block is missing"),
     "no final block": (drop("meta", lambda _: b"final"), "state of its final block is missing"),
     "no state of the final block": (drop("states", lambda s: state_key(s[6])), "final block is missing"),
-    "an empty meta table": (no_meta, "does not say which format"),
+    "an empty meta table": (no_meta, "the record of its format is missing"),
     "an older final block": (put_back_final, "does not fit its final block"),
     "another final block": (other_final, "its canonical block 6 is [0-9a-f]{64}, not [0-9a-f]{64}"),
     "no canonical block 0": (drop("canonical", lambda _: height_key(Height(0))), "canonical block 0 is missing"),

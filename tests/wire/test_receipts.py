@@ -50,7 +50,7 @@ def test_type_status_bloom_and_logs_are_part_of_a_receipt() -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        ([receipt(0, 1)], "1 of them for 2 transactions"),
+        ([receipt(0, 1)], "1 for 2 transactions"),
         ([receipt(1, 1), receipt(0, 1)], r"receipts\[0\]: it belongs to another block, or is out of order"),
         (
             [receipt(0, 1), receipt(1, 1, blockHash="0x" + "77" * 32)],

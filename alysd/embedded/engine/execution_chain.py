@@ -108,7 +108,9 @@ class ExecutionChain:
         try:
             header = header_of(payload, parent_beacon_block_root)
             if header.hash != payload.block_hash:
-                raise BrokenRule(f"block hash is {payload.block_hash.hex()}, its header's is {header.hash.hex()}")
+                raise BrokenRule(
+                    f"block hash is {payload.block_hash.hex()}, but the hash of its header is {header.hash.hex()}"
+                )
             if self.knows(header.hash):
                 return Valid()
             parent = self.reader.header(header.parent_hash)
@@ -245,7 +247,7 @@ class ExecutionChain:
             removed.append(old)
             old = self.reader.needed_header(old.parent_hash)
         if old.hash != new.hash:
-            raise Corrupt(f"block {new.hash.hex()} is canonical, but no ancestor of the head")
+            raise Corrupt(f"block {new.hash.hex()} is canonical, but not an ancestor of the head")
         return removed, added[::-1]
 
     def _write_canonical(

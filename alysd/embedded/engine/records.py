@@ -144,4 +144,4 @@ def corrupt_if_malformed(what: str) -> Generator[None]:
     try:
         yield
     except (Malformed, ValueError) as error:
-        raise Corrupt(f"the execution database holds malformed {what}: {error}") from error
+        raise Corrupt(f"the execution database has malformed {what}: {error}") from error

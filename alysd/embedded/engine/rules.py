@@ -59,7 +59,7 @@ def check_header(header: ExecutionHeader, parent: ExecutionHeader) -> None:
     _expect("base fee", next_base_fee(parent), header.base_fee)
     _expect("excess blob gas", next_excess_blob_gas(parent), header.excess_blob_gas)
     if len(header.extra_data) > EXTRA_DATA_BYTES:
-        raise BrokenRule(f"extra data has {len(header.extra_data)} bytes; {EXTRA_DATA_BYTES} are allowed")
+        raise BrokenRule(f"extra data has {len(header.extra_data)} bytes; at most {EXTRA_DATA_BYTES} are allowed")
 
 
 def check_outcome(claimed: ExecutionHeader, found: ExecutionHeader) -> None:

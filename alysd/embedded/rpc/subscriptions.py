@@ -62,7 +62,10 @@ class Subscriptions:
 
 
 def _show(wanted: str, params: Params) -> _Show:
-    """The function that selects a subscription's items from news. Raises `RpcError` for an unknown name."""
+    """Return the function that selects a subscription's items from `News`.
+
+    Raises `RpcError` for an unknown name.
+    """
     if wanted == "newHeads":
         return _new_heads
     if wanted == "logs":

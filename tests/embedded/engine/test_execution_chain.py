@@ -131,7 +131,7 @@ WRONG = {
     "base fee": ({"base_fee_per_gas": Wei(1)}, "base fee is 1, expected 875000000"),
     "excess blob gas": ({"excess_blob_gas": 131_072}, "excess blob gas is 131072, expected 0"),
     "blob gas used": ({"blob_gas_used": 131_072}, "blob gas used is 131072, expected 0"),
-    "extra data": ({"extra_data": bytes(33)}, "extra data has 33 bytes; 32 are allowed"),
+    "extra data": ({"extra_data": bytes(33)}, "extra data has 33 bytes; at most 32 are allowed"),
     "state root": ({"state_root": bytes(32)}, "state root is 0000"),
     "receipts root": ({"receipts_root": bytes(32)}, "receipts root is 0000"),
     "logs bloom": ({"logs_bloom": b"\1" * 256}, "the bloom filter in the header is not that of the logs"),

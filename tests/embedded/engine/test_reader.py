@@ -152,7 +152,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
         with environment.begin(write=True) as transaction:
             transaction.put(payload.block_hash, b"\xc1\x80", db=environment.open_db(table, txn=transaction))
     environment.close()
-    with pytest.raises(Corrupt, match="holds malformed header"):
+    with pytest.raises(Corrupt, match="has malformed header"):
         Sandbox.open(tmp_path)
 
 
