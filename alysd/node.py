@@ -285,7 +285,7 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
                         control.ControlSocket(config.storage.control_socket, node.handle, resources.watch).run,
                     ),
                     *server_tasks(config.api, rpc, pages, resources.embedded and resources.embedded.serve, timing),
-                    task("readiness", readiness.run),  # last: a port in use is found before READY is sent
+                    task("readiness", readiness.run),  # last, so that READY is sent only if no port is in use
                 ],
             )
             async with open_node(node, edges, observer=event_logger.child_changed) as system:

@@ -29,7 +29,7 @@ class Clock(Protocol):
         ...
 
     def boottime(self) -> float:
-        """The seconds since the machine started, including those that it slept. Nobody can set this clock."""
+        """The seconds since the machine started, including those in which it was suspended. It cannot be set."""
         ...
 
 

@@ -117,7 +117,7 @@ class SnapshotCollector(Collector):
             yield from _chain_metrics(self.scrape.head)
         yield GaugeMetricFamily(
             "alysd_clock_step_seconds",
-            "Seconds by which the clock was set while the node ran (back: negative); 0 while it is believed.",
+            "Seconds by which the clock was set while the node ran (back: negative); 0 while it is trusted.",
             self.scrape.clock_step,
         )
         children = tuple(self.scrape.tree.walk())
@@ -155,12 +155,12 @@ def _chain_metrics(tip: Forkchoice) -> Iterable[Metric]:
 
 PORT_METRICS = (
     ("connections", "Connections that were opened.", "opened"),
-    ("connections_gave_way", "Connections that waited longest and were closed for new ones.", "gave_way"),
-    ("connections_slow", "Connections of clients that did not take what was sent to them.", "slow"),
+    ("connections_gave_way", "Waiting connections that were closed for new ones.", "gave_way"),
+    ("connections_slow", "Connections of clients that did not receive what was sent to them.", "slow"),
     ("requests", "Requests that ran.", "requests"),
-    ("requests_refused", "Requests that were refused for what they are.", "refused"),
+    ("requests_refused", "Requests that were refused as invalid.", "refused"),
     ("requests_busy", "Requests that were refused because too many ran.", "busy"),
-    ("requests_failed", "Requests that a fault of this program ended.", "failed"),
+    ("requests_failed", "Requests that an error in this program ended.", "failed"),
 )
 """The name, the description and the field of `PortCounts` of each metric of a port."""
 

@@ -1,8 +1,7 @@
-"""The control socket: how `alysd actors` lists, restarts, suspends and resumes the children of a running node.
+"""The control socket, by which `alysd actors` and `alysd clock` control a running node.
 
-`alysd clock` uses it, too.
-It is a Unix socket in the data folder, of mode 0600, for processes of the node's own user and of root. There is
-one request and one answer per connection, each a line of JSON:
+It is a Unix socket in the data folder, with mode 0600, for processes of the node's own user and of root. A
+connection has one request and one answer, each a line of JSON:
 
     {"command": "suspend", "name": "engine"}      →  {"name": "engine", "critical": true}
     {"command": "accept_clock"}                   →  {"step": 3600.0}
@@ -32,7 +31,7 @@ CHILD = "control socket"
 """The name of the task that serves it."""
 
 ACCEPT_CLOCK = "accept_clock"
-"""The command that makes the node believe the present time of the machine's clock."""
+"""The command that makes the node trust the present time of the machine's clock."""
 
 MAX_REQUEST_BYTES = 4096
 """Of the request's line. The longest name of a child has some twenty bytes."""
@@ -41,8 +40,11 @@ MAX_CONNECTIONS = 8
 """Open at once: a person types one command, a script a few."""
 
 CONNECTIONS_WAITING = 128
-"""Connections that the kernel keeps until they are accepted. A script that starts many commands at once is told
-that the node is busy, and not that the socket is unavailable."""
+"""Connections that the kernel keeps until they are accepted.
+
+With so many, a script that starts many commands at once gets the answer that the node is busy, instead of an error
+of the socket.
+"""
 
 REQUEST_SECONDS = 2.0
 """For the whole line of a request to arrive, and for the answer to be taken."""
@@ -138,14 +140,14 @@ def _child_json(child: ChildSnapshot) -> dict[str, Any]:
 
 @contextmanager
 def _listening(path: Path) -> Generator[trio.SocketListener]:
-    """The socket at `path`, in place of one that a killed node has left; it is removed afterwards.
+    """Make the socket at `path`, and remove it afterwards. Replaces a socket that a killed node has left.
 
-    Raises `ConfigError` when something else is at `path`. The lock of the data folder says that no other node uses
-    the socket. At the end it is removed, unless another process has put its own in its place.
+    No other node uses that socket, because this node has locked the data folder. Raises `ConfigError` when another
+    kind of file is at `path`. At the end the socket is removed, unless another process has replaced it.
     """
     if path.exists() or path.is_symlink():
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise ConfigError(f"{path} is not a socket, but the control socket needs this path: remove the file")
+            raise ConfigError(f"{path} is not a socket, but the control socket needs its path: remove it")
         path.unlink()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         listening.bind(str(path))
@@ -160,7 +162,7 @@ def _listening(path: Path) -> Generator[trio.SocketListener]:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """The device and inode of a file, which no other file has while it exists; None if there is no file."""
+    """The device and inode of a file, which identify the file while it exists; None if there is no file."""
     try:
         found = path.lstat()
     except FileNotFoundError:

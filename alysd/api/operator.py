@@ -42,7 +42,7 @@ class OperatorPages:
     ports: dict[str, PortCounts] = attrs.field(factory=dict[str, PortCounts])
 
     def port(self, name: str) -> PortCounts:
-        """The counts of a port, which /metrics shows from now on. A restart of its server continues them."""
+        """The counts of a port, which /metrics shows from now on. They continue over restarts of its server."""
         return self.ports.setdefault(name, PortCounts(name))
 
     def routes(self) -> dict[str, Route]:
@@ -79,11 +79,14 @@ class OperatorPages:
         )
 
     async def live_page(self, _request: Request) -> Response:
-        """200: the event loop runs. A node that makes no blocks for lack of an execution client is alive."""
+        """Answer 200, which shows that the event loop runs.
+
+        A node whose execution client is down is also alive.
+        """
         return Response.text("live")
 
     async def ready_page(self, _request: Request) -> Response:
-        """200 while the node makes or follows blocks, 503 before that and while it does not, with reasons."""
+        """Answer 200 while the node makes or follows blocks, and otherwise 503 with reasons."""
         health = (await self._report()).health()
         starting = () if self.running.ready else ("the execution client does not follow the head yet",)
         ready = not starting and health.status != "unhealthy"

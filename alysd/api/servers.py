@@ -19,7 +19,7 @@ Serve = Callable[[Sequence[trio.SocketListener]], Awaitable[None]]
 """A server: serves connections of the listeners until it is cancelled."""
 
 ServeEthereum = Callable[[Sequence[trio.SocketListener], frozenset[str], PortCounts], Awaitable[None]]
-"""The server of an embedded engine; it is also given the host names that it may be called by, and its counts."""
+"""The server of an embedded engine. Its arguments are listeners, the allowed host names, and the port's counts."""
 
 
 def server_tasks(

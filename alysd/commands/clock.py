@@ -1,4 +1,4 @@
-"""`alysd clock accept`: makes a running node believe the clock of the machine after it was set."""
+"""`alysd clock accept`: makes a running node trust the clock of the machine after the clock was set."""
 
 import argparse
 
@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Tell the node and print what was accepted. Raises `UserError` if no node runs."""
+    """Send the command to the node and print what it accepted. Raises `UserError` if no node runs."""
     import os
 
     from alysd.api.control import ACCEPT_CLOCK

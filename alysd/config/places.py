@@ -1,4 +1,4 @@
-"""Checks the places that a node needs on this machine: its addresses and the parent of its data folder."""
+"""Checks the addresses and the data folder that a node needs on this machine."""
 
 import errno
 import ipaddress
@@ -27,7 +27,10 @@ def collide(one: ListenAddress, other: ListenAddress) -> bool:
 
 
 def check_address(address: ListenAddress) -> str | None:
-    """Return why no server can ever have this address here, or None. An address in use is no such reason."""
+    """Return why no server can use this address on this machine, or None.
+
+    An address in use is not a problem here.
+    """
     try:
         for host in _addresses(address):
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -44,10 +47,13 @@ def check_address(address: ListenAddress) -> str | None:
 
 
 def check_storage(storage: StorageConfig) -> str | None:
-    """Return why the data folder cannot be used or made, or None. Makes a folder to find out, and removes it."""
+    """Return why the data folder cannot be used or created, or None.
+
+    Creates a folder for the check and removes it.
+    """
     try:
         if _is_other_than_socket(storage.control_socket):
-            return f"{storage.control_socket} is not a socket, but the control socket needs this path: remove the file"
+            return f"{storage.control_socket} is not a socket, but the control socket needs its path: remove it"
         place = next(place for place in (storage.path, *storage.path.absolute().parents) if place.exists())
         Path(tempfile.mkdtemp(prefix=".alysd-check-", dir=place)).rmdir()
     except OSError as error:

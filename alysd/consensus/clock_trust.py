@@ -1,15 +1,16 @@
-"""Whether the wall clock of this machine can be believed while the node runs.
+"""The decision whether the wall clock of this machine can be trusted while the node runs.
 
-A clock that is set forward would make the node produce blocks of the future, which become final and stop the chain
-until that time; a clock that is set back stops it at once. `CLOCK_BOOTTIME` counts the seconds since the machine
-started, also those that it slept, and nobody can set it. So a step of the wall clock against it is no suspended
-laptop. A node that starts believes the clock, however long it was stopped.
+If the clock is set forward, the node would make blocks with a time in the future. These would become final, and no
+block could follow before that time. If it is set back, the node could make no blocks at all. `CLOCK_BOOTTIME`
+counts the seconds since the machine started, including those in which it was suspended, and cannot be set. So a
+difference between the two clocks changes only if the wall clock is set. At its start a node trusts the clock,
+however long it was stopped.
 """
 
 import attrs
 
 STEADY_SECONDS = 600.0
-"""The time without another step after which a new wall clock time is believed."""
+"""Seconds without another step after which the new time of the wall clock is trusted."""
 
 DRIFT = 0.001
 """Seconds per second by which the clocks may drift apart. NTP usually corrects a clock by at most half of this."""
@@ -17,10 +18,10 @@ DRIFT = 0.001
 
 @attrs.frozen
 class ClockTrust:
-    """The believed and the present difference between wall clock and boottime, in seconds.
+    """The trusted and the present difference between wall clock and boottime, in seconds.
 
-    `since` is the boottime since which the difference is `present`, and `looked` that of the last look. A
-    difference from the believed one by more than `tolerance` seconds is a step.
+    `since` is the boottime at which the present difference began, `looked` the boottime of the last look. A change
+    of the difference by more than `tolerance` seconds is a step.
     """
 
     believed: float
@@ -31,22 +32,22 @@ class ClockTrust:
 
     @classmethod
     def at_start(cls, wall: float, boottime: float, tolerance: float) -> "ClockTrust":
-        """Believe the clock."""
+        """The trust at the start of a node: the present time is trusted."""
         return cls(wall - boottime, wall - boottime, boottime, boottime, tolerance)
 
     @property
     def step(self) -> float:
-        """The seconds by which the clock was set forward (back, if negative); 0 for a clock to be believed."""
+        """The seconds by which the clock was set forward (back, if negative); 0 while the clock is trusted."""
         away = self.present - self.believed
         return away if abs(away) > self.tolerance else 0.0
 
     @property
     def believed_in(self) -> float:
-        """The seconds after which the present time is believed if no further step follows; 0 if it is believed."""
+        """The seconds until the present time is trusted if no further step follows; 0 if it is trusted already."""
         return max(0.0, self.since + STEADY_SECONDS - self.looked) if self.step else 0.0
 
     def look(self, wall: float, boottime: float) -> "ClockTrust":
-        """The trust after a look at both clocks. A step is believed after `STEADY_SECONDS`."""
+        """The trust after a look at both clocks. A new time is trusted after `STEADY_SECONDS`."""
         difference, passed = wall - boottime, boottime - self.looked
         steady = abs(difference - self.present) <= self.tolerance
         seen = attrs.evolve(
@@ -61,5 +62,5 @@ class ClockTrust:
         return seen if seen.believed_in > 0 else seen.accept()
 
     def accept(self) -> "ClockTrust":
-        """Believe the present time, because the operator says so or because it is steady."""
+        """The trust after the operator has accepted the present time, or after it has been steady."""
         return attrs.evolve(self, believed=self.present)

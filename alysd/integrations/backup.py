@@ -6,8 +6,8 @@ anything is copied. The engine executes a block before the node stores it, so th
 of the node's, and it is not so much later that their states have been pruned. All records of the node's database
 are checked while they are copied.
 
-Another process makes the backup, not the node: a long read transaction in the node's process would keep its map
-from growing, and a node that is stuck or stopped can be backed up too.
+The backup is made in a separate process: a long read transaction in the node's process would prevent its map from
+growing. In this way a node that is stuck or stopped can also be backed up.
 
 The copy is made in a folder beside the target, which is renamed when everything in it is on disk.
 """
@@ -34,13 +34,13 @@ from alysd.wire.block_ssz import decode_block
 from alysd.wire.records import unseal
 
 EXECUTION_FOLDER = "execution"
-"""The embedded engine's database in the data folder."""
+"""The name of the embedded engine's database in the data folder."""
 
 _ROOM_BYTES = 64 * 2**20
-"""Disk space that must remain free: the node beside the backup needs some."""
+"""Bytes of disk space that must remain free for the running node."""
 
 _RECORDS_PER_COMMIT = 20_000
-"""Bounds the memory of the copy: some 20 MB."""
+"""Records per transaction of the copy, which bounds its memory to about 20 MB."""
 
 
 def make_backup(data: Path, target: Path, chain: str, genesis: BlockHash, *, embedded: bool) -> Manifest:

@@ -11,5 +11,5 @@ class SystemClock:
         return time.time()
 
     def boottime(self) -> float:
-        """Return the seconds since the machine started, including those that it slept."""
+        """Return the seconds since the machine started, including those in which it was suspended."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)

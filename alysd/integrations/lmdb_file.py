@@ -39,11 +39,11 @@ class _Meta:
 
 
 def check_file(folder: Path) -> bool:
-    """Whether `folder` has a database file with content; the file is as long as it says.
+    """Return whether `folder` has a database file with content, after checking the length of the file.
 
-    A file that is short by few pages is extended: either these pages are not in use, or LMDB finds them damaged.
-    Raises `Corrupt` for a truncated file and for one that is no database, and `OSError` when the disk fails. No
-    other process may use the database.
+    A file that is short by a few pages is extended: either these pages are not in use, or LMDB finds them damaged.
+    Raises `Corrupt` for a truncated file and for a file that is not a database, and `OSError` when the disk fails.
+    No other process may use the database.
     """
     path = folder / DATA_FILE
     needed = _needed_bytes(path)
@@ -55,7 +55,7 @@ def check_file(folder: Path) -> bool:
 
 
 def check_length(folder: Path) -> bool:
-    """Like `check_file`, but changes nothing, so that a node may be using the database.
+    """Like `check_file`, but does not change the file, so a node may be using the database.
 
     A node writes new pages before the meta page that counts them, and never shortens the file.
     """
@@ -63,7 +63,7 @@ def check_length(folder: Path) -> bool:
 
 
 def _needed_bytes(path: Path) -> int | None:
-    """The length of a database file as its meta page gives it; None without content. Raises like `check_file`."""
+    """The length of a database file according to its meta page; None without content. Raises like `check_file`."""
     if not path.exists():
         return None
     if not path.is_file():

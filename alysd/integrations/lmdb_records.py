@@ -111,7 +111,7 @@ class Records:
                     with self._environment.begin(write=True) as txn:
                         work(Transaction(txn, self._tables))
                 except lmdb.MapFullError:
-                    # A backup that was killed has left a snapshot, whose pages are not used again until this.
+                    # Release the snapshot of a killed backup. Until then LMDB does not reuse the snapshot's pages.
                     self._environment.reader_check()
                     with self._no_readers():
                         self._environment.set_mapsize(2 * self._environment.info()["map_size"])

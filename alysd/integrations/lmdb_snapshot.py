@@ -1,7 +1,7 @@
-"""Reading an LMDB database of a running node from another process, on one snapshot.
+"""Reads the LMDB database of a running node from another process, in one snapshot.
 
-LMDB gives a read transaction of any process a consistent snapshot, which no later write of the node changes. While
-the transaction is open, the node cannot use again the pages that it frees, so its file may grow.
+LMDB gives every read transaction, in any process, a consistent snapshot, which later writes of the node do not
+change. While the transaction is open, the node cannot reuse the pages that it frees, so its file may grow.
 """
 
 from collections.abc import Generator, Iterator
@@ -16,7 +16,7 @@ from alysd.errors import ConfigError, Corrupt, StoreError
 from alysd.integrations.lmdb_file import check_length
 
 _MOST_TABLES = 128
-"""More than a database of the node has."""
+"""The maximum number of tables, more than any database of the node has."""
 
 
 @attrs.frozen
@@ -29,7 +29,7 @@ class TableSize:
 
 @attrs.frozen
 class Snapshot:
-    """An open read transaction on the database in `folder`, or in a file of its own."""
+    """An open read transaction on a database; `folder` is its folder."""
 
     folder: Path
     environment: lmdb.Environment
@@ -41,13 +41,13 @@ class Snapshot:
             return [bytes(name).decode() for name in cursor.iternext(values=False)]
 
     def items(self, table: str) -> Iterator[tuple[bytes, bytes]]:
-        """The keys and values of a table as they are stored, in order."""
+        """The keys and values of a table, in order, in their stored form."""
         with self.transaction.cursor(self._table(table)) as cursor:
             for key, value in cursor.iternext():
                 yield bytes(key), bytes(value)
 
     def get(self, table: str, key: bytes) -> bytes | None:
-        """A value as it is stored, or None."""
+        """A value in its stored form, or None."""
         found = self.transaction.get(key, db=self._table(table))
         return None if found is None else bytes(found)
 

@@ -1,7 +1,7 @@
-"""The space that an LMDB database takes, and making its file smaller while nothing uses it.
+"""Measures the space of an LMDB database, and makes its file smaller while no process uses it.
 
-LMDB uses the pages of deleted records for later records, but never gives them back: a file becomes smaller only by
-copying its records into a new file.
+LMDB reuses the pages of deleted records, but never shortens the file. Only a copy of the records in a new file is
+smaller.
 """
 
 import os
@@ -19,12 +19,12 @@ from alysd.integrations.lmdb_snapshot import Snapshot, TableSize, database_error
 
 LOCK_FILE = "lock.mdb"
 NEW_FILE = "data.mdb.new"
-"""The new file while it is being written. One that a crash has left is written again."""
+"""The name of the new file while it is being written. A file left by a crash is overwritten."""
 
 _META_PAGES = 2
 
 _ROOM_BYTES = 16 * 2**20
-"""Disk space that must remain free beside the new file."""
+"""Bytes of disk space that must remain free in addition to the new file."""
 
 
 @attrs.frozen

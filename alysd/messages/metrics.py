@@ -51,7 +51,7 @@ class Scrape(Ask[Metrics, bytes]):
 
     `head` is None while the chain actor does not answer; the chain's metrics are then left out. `failures` has the
     number of failures per child and kind of failure, `ports` the counts of the servers' ports. `clock_step` is the
-    step of the machine's clock in seconds, 0 while the clock is believed.
+    step of the machine's clock in seconds, 0 while the clock is trusted.
     """
 
     tree: ChildSnapshot

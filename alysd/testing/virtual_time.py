@@ -86,7 +86,7 @@ class VirtualClock:
         return self.start + self.boottime() + self.offset
 
     def boottime(self) -> float:
-        """The seconds since trio's clock showed 0, including those slept."""
+        """The seconds since trio's clock showed 0, plus `slept`."""
         return trio.current_time() + self.slept
 
 

@@ -103,8 +103,8 @@ def encode_auxpow(auxpow: AuxPow) -> bytes:
 def decode_auxpow(data: bytes) -> AuxPow:
     """Parse a proof. A witness of the coinbase is dropped, because the txid does not cover it.
 
-    The parent's hash is dropped too, whatever its value: the header determines it, and pools fill the field in
-    various ways. So there is one value per proof, and an encoded block contains its one encoding.
+    The field with the parent's hash is also dropped: the header determines the hash, and pools fill the field in
+    various ways. So a proof has one value, and an encoded block contains one encoding of it.
 
     Raises `Malformed` unless the bytes are exactly one proof, of at most `MAX_AUXPOW_BYTES`.
     """

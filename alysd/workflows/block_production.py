@@ -46,7 +46,10 @@ class ProductionStep(Enum):
 
 @attrs.frozen
 class _LateBlock:
-    """A block whose import did not end in its slot, for this `reason`. It may be stored later, by a slow disk."""
+    """A block whose import did not end within its slot, for this `reason`.
+
+    A slow disk may still store it later.
+    """
 
     signed: SignedBlock
     reason: str
@@ -104,7 +107,7 @@ class BlockProduction:
             slot = Slot(max(slot + 1, self._present_slot()))
 
     async def _pause(self) -> Slot:
-        """Miss this authority's slots until the clock is believed again. Returns the first slot after that."""
+        """Miss this authority's slots until the clock is trusted again. Returns the first slot after that."""
         while doubt := self.watch.doubt():
             slot = self._present_slot()
             if self.federation.author(slot) == self.authority:
@@ -131,21 +134,21 @@ class BlockProduction:
         self._importing = None
 
     def _give_up(self, slot: Slot, reason: str, begun: float) -> None:
-        """Miss the slot, unless its block is being imported: then the next slot shows whether it is missed."""
+        """Report the slot as missed, unless its block is being imported: then the next slot settles it."""
         if self._importing is None:
             self._miss(slot, reason)
         else:
             self._late = _LateBlock(self._importing, reason, begun)
 
     async def _settle(self) -> None:
-        """Report a late block as produced if it is stored now, else as missed."""
+        """Report a late block as produced if it is stored by now, and otherwise its slot as missed."""
         late = self._late
         if late is None:
             return
         try:
             stored = await self.chain.ask(GetState(late.signed.hash), seconds=self.timing.chain_lookup)
         except NotAnswered:
-            return  # the chain actor is still storing it: it is asked again in the next slot
+            return  # the chain actor is still storing it, so the next slot asks again
         self._late = None
         if stored is None:
             self._miss(late.signed.block.slot, late.reason)

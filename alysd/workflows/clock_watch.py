@@ -1,4 +1,4 @@
-"""Watches the wall clock of the machine: logs steps, and says whether blocks may be made by it."""
+"""Watches the wall clock of the machine: logs its steps, and decides whether blocks may be made."""
 
 import trio
 
@@ -8,13 +8,14 @@ from alysd.messages.log.process import ClockBelieved, ClockStepped
 from alysd.ports import Clock
 
 LOOK_SECONDS = 1.0
-"""The interval between two looks."""
+"""The interval, in seconds, between two checks of the clock."""
 
 
 class ClockWatch:
-    """The one judge of the wall clock in a node. It outlives restarts of the children that ask it.
+    """Decides for the whole node whether the wall clock is trusted.
 
-    `slot_seconds` is the largest step that is tolerated.
+    It outlives restarts of the children that ask it.
+    `slot_seconds` is the largest tolerated step.
     """
 
     def __init__(self, clock: Clock, slot_seconds: int) -> None:
@@ -22,7 +23,7 @@ class ClockWatch:
         self._trust = ClockTrust.at_start(clock.time(), clock.boottime(), slot_seconds)
 
     def look(self) -> ClockTrust:
-        """Look at the clock now. A new step, and the end of one, is logged."""
+        """Check the clock now. Logs a new step, and the end of a step."""
         before = self._trust
         self._trust = before.look(self._clock.time(), self._clock.boottime())
         if self._trust.step and self._trust.since != before.since:
@@ -32,7 +33,10 @@ class ClockWatch:
         return self._trust
 
     def accept(self) -> float:
-        """Believe the present time, because the operator says so; the seconds by which it had been set."""
+        """Trust the present time, because the operator accepts it.
+
+        Returns the seconds by which it had been set.
+        """
         step = self.look().step
         if step:
             self._trust = self._trust.accept()
@@ -40,7 +44,7 @@ class ClockWatch:
         return step
 
     def doubt(self) -> str:
-        """Why no block may be made now, as a sentence; empty if blocks may be made."""
+        """The reason why no block may be made now, as a sentence; empty if blocks may be made."""
         step = self.look().step
         if not step:
             return ""
@@ -51,7 +55,7 @@ class ClockWatch:
         )
 
     async def run(self) -> None:
-        """Look every second, so that a step is logged at once. Never returns."""
+        """Check the clock every second, so that a step is logged at once. Never returns."""
         while True:
             self.look()
             await trio.sleep(LOOK_SECONDS)

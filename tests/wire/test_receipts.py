@@ -84,7 +84,7 @@ def test_receipts_of_something_else_are_refused(answer: object, words: str) -> N
             (*transfer_receipts(1), encode_receipt(0, 1, 21_000 * 10**6, bytes(256), [])),
             "receipts root: expected ",
         ),
-        ((*transfer_receipts(1), b""), "no empty values"),
+        ((*transfer_receipts(1), b""), "must not be empty"),
     ],
     ids=["none", "too many", "exchanged", "another gas", "empty"],
 )

@@ -82,7 +82,7 @@ class Connection:
             await self._socket.close(TRY_AGAIN_LATER)
         elif self._place.phase is Phase.READING:
             if self._place.given_up or self._place.port.closing.is_set():
-                await self._refuse(HttpRefused(503, "too many connections, or the node stops; try again"))
+                await self._refuse(HttpRefused(503, "too many connections, or the node is stopping; try again"))
             else:
                 words = f"the request was not complete within {self._limits.request:g} s"
                 await self._refuse(HttpRefused(408, words))
@@ -131,7 +131,7 @@ class Connection:
                 return event
 
     async def _exactly(self, begun: bytes, length: int) -> bytes | None:
-        """Receive a body of `length` bytes, of which those in `begun` are there."""
+        """Receive a body of `length` bytes. The bytes in `begun`, its beginning, have already been received."""
         if len(begun) >= length:
             self._rest = begun[length:]
             return begun[:length]
@@ -147,7 +147,7 @@ class Connection:
         return bytes(body[:length])
 
     async def _chunks(self, parser: h11.Connection) -> bytes | None:
-        """Receive a body in chunks."""
+        """Receive a chunked body."""
         body, events = bytearray(), 0
         while not isinstance(event := _next_event(parser), h11.EndOfMessage):
             if event is h11.NEED_DATA:
@@ -200,7 +200,7 @@ class Connection:
 
     async def _answer(self, request: Request, route: Route, *, keep: bool) -> bool:
         """Run a request and send its response. Returns whether another request may follow."""
-        await trio.lowlevel.checkpoint_if_cancelled()  # a request is not begun that could not be answered
+        await trio.lowlevel.checkpoint_if_cancelled()  # do not start a request that could not be answered
         self._place.run(operator=route.operator)
         self._place.port.counts.requests += 1
         response = await isolated(self._failed, route.call, request)

@@ -14,7 +14,7 @@ from alysd.messages.log.clients import ClientsTurnedAway, RequestFailed
 from alysd.messages.metrics import PortCounts
 
 WATCH_SECONDS = 0.1
-"""Between two looks at the deadlines of all connections, some hundreds, which takes a tenth of a millisecond."""
+"""Seconds between two checks of the deadlines of all connections. With some hundreds a check takes 0.1 ms."""
 
 LOG_SECONDS = 60.0
 """Seconds between two log lines about clients that were turned away."""
@@ -60,7 +60,7 @@ class Port:
         return place
 
     async def watch(self) -> None:
-        """End connections whose deadline has passed, at most `WATCH_SECONDS` later. Never returns."""
+        """Cancel connections at most `WATCH_SECONDS` after their deadline. Never returns."""
         while True:
             await trio.sleep(WATCH_SECONDS)
             await trio.lowlevel.checkpoint()  # what has arrived while the process was stopped is received first

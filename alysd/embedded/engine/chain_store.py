@@ -243,7 +243,7 @@ class ChainStore:
                     with self._environment.begin(write=True) as transaction:
                         work(transaction)
                 except lmdb.MapFullError:
-                    # A backup that was killed has left a snapshot, whose pages are not used again until this.
+                    # Release the snapshot of a killed backup. Until then LMDB does not reuse the snapshot's pages.
                     self._environment.reader_check()
                     with self._lock:  # no reader may have a transaction open while the map is moved
                         self._environment.set_mapsize(2 * self._environment.info()["map_size"])

@@ -42,7 +42,7 @@ class BlockRefused(LogEvent):
 
 @attrs.frozen
 class BlockPostponed(LogEvent):
-    """A block cannot be imported now, such as while the execution client catches up. It may be valid."""
+    """A block, which may be valid, cannot be imported now, for example because the execution client catches up."""
 
     name = "block_postponed"
     level = logging.WARNING

@@ -178,7 +178,7 @@ class ChildReturned(LogEvent):
 class OperatorCommand(LogEvent):
     """The user with the id `user` gave the command `command` for a child: `restart`, `suspend` or `resume`.
 
-    `accept_clock` is for the clock of the machine.
+    The command `accept_clock` is for the clock of the machine instead of a child.
     """
 
     name = "operator_command"
@@ -254,7 +254,7 @@ class TracesResumed(LogEvent):
 class ClockStepped(LogEvent):
     """The wall clock of the machine was set by `step` seconds, forward if positive. This node makes no blocks.
 
-    The new time is believed when it has been steady for `steady_for` seconds.
+    The node trusts the new time when it has been steady for `steady_for` seconds.
     """
 
     name = "clock_stepped"
@@ -273,7 +273,10 @@ class ClockStepped(LogEvent):
 
 @attrs.frozen
 class ClockBelieved(LogEvent):
-    """The wall clock is believed again: `step` is 0 if it was set right, else the step that is accepted."""
+    """The node trusts the wall clock again.
+
+    `step` is 0 if the clock was set back, and otherwise the accepted step.
+    """
 
     name = "clock_believed"
 

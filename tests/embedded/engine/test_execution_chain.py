@@ -182,7 +182,7 @@ def test_an_empty_transaction_more_is_invalid_even_if_the_block_is_known(
     payload = sandbox.make(transfer(RICH, 0))
     longer = attrs.evolve(payload, transactions=(*payload.transactions, b""))
     for one in (sandbox, second):
-        assert "no empty values" in one.refusal(longer)
+        assert "must not be empty" in one.refusal(longer)
     assert second.give(payload) == Valid()
 
 
