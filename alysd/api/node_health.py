@@ -53,7 +53,7 @@ class NodeReport:
     role: Role
 
     def health(self) -> NodeHealth:
-        """Unhealthy: no blocks are made. Degraded: something else is wrong, and blocks are made."""
+        """The node's health. Unhealthy means that no blocks are made, degraded that something else is wrong."""
         grave: list[str] = []
         light: list[str] = []
         for child in self.tree.walk():

@@ -21,7 +21,7 @@ def bridge_code() -> str:
 
 
 def bridge_account() -> dict[str, str]:
-    """Return the account of the contract in geth's genesis format. Without storage, the chain has no peg."""
+    """Return the account of the contract in geth's genesis format. It has no storage, so the chain has no peg."""
     return {"balance": "0x0", "nonce": "0x1", "code": bridge_code()}
 
 

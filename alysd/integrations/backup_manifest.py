@@ -41,7 +41,7 @@ class FileSum:
 
 @attrs.frozen
 class Manifest:
-    """What a backup contains. `alysd` is the version that made it, `created` is in Unix seconds.
+    """The content of a backup. `alysd` is the version that made it, `created` is in Unix seconds.
 
     `genesis` is in hex. `files` has the size and sum of each database file by its path in the backup.
     """

@@ -31,7 +31,7 @@ _WORDS = {
     DataFault.GUARD_OLDER: "Put back the newest copy of `signing-guard`",
     DataFault.GUARD_MISSING: "Put back the newest copy of `signing-guard`",
 }
-"""What helps, without giving anything up."""
+"""The advice for each fault that gives up no data."""
 
 
 @attrs.frozen

@@ -86,7 +86,7 @@ class Inbox(Mailbox[Entry]):
             end_wait(sender, self)
 
     def requeue(self, entry: Entry) -> None:
-        """Put an entry that the actor had taken back at the head of the queue."""
+        """Return an entry, which the actor had already taken, to the head of the queue."""
         self.queue.appendleft(entry)
         self.taken -= 1
 

@@ -52,7 +52,7 @@ class Envelope:
     trace: TraceContext | None = attrs.field(factory=current_trace)
 
     def answer(self, message: object, created_at: float) -> "Envelope":
-        """An envelope with `message`, addressed to the sender of this one and correlated with it."""
+        """The answer to this envelope: `message`, for the sender, with this envelope's id as `correlation_id`."""
         return Envelope(
             message=message,
             sender=self.destination,

@@ -56,7 +56,7 @@ def with_hash(header: ExecutionHeader) -> ExecutionHeader:
 
 
 def block_hash_of(payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> PayloadHash:
-    """The hash that the payload's `block_hash` must equal: its header's (Engine API, "Payload validation")."""
+    """The hash of the payload's header, which `block_hash` must equal (Engine API, "Payload validation")."""
     return header_of(payload, parent_beacon_block_root).hash
 
 

@@ -230,7 +230,7 @@ class Connection:
         return INTERNAL_ERROR
 
     async def _refuse(self, refused: HttpRefused) -> None:
-        """Send a refusal and close in such a way that the client gets it even while it is still sending."""
+        """Send a refusal and close in such a way that a client that is still sending also gets it."""
         self._place.rest()
         self._place.port.refused(refused)
         head, body = encode(Response.text(str(refused), refused.status, refused.headers), close=True)
