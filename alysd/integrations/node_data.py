@@ -83,10 +83,10 @@ class NodeData:
         return found, judge_data(found, now)
 
     def accept(self, finding: DataFinding) -> None:
-        """Make `open` accept a folder with this finding, which gives up what is missing.
+        """Change the guard so that `open` accepts the folder in spite of this finding.
 
-        The guard then forbids every slot up to `finding.past`, so that no slot is signed twice, and its lock is
-        the newest block that is stored.
+        The missing data is given up. The guard then forbids every slot up to `finding.past`, so that no slot is
+        signed twice. Its lock becomes the slot of the newest stored block.
         """
         with ExitStack() as until_accepted:
             store, found = self._find(until_accepted)
