@@ -83,10 +83,10 @@ class NodeData:
         return found, judge_data(found, now)
 
     def accept(self, finding: DataFinding) -> None:
-        """Change the guard so that `open` accepts the folder in spite of this finding.
+        """Change the folder so that `open` accepts it in spite of this finding: guard, database and `chain.json`.
 
-        The missing data is given up. The guard then forbids every slot up to `finding.past`, so that no slot is
-        signed twice. Its lock becomes the slot of the newest stored block.
+        The missing data is given up, and a missing database is created. The guard then forbids every slot up to
+        `finding.past`, so that no slot is signed twice. Its lock becomes the slot of the newest stored block.
         """
         with ExitStack() as until_accepted:
             store, found = self._find(until_accepted)

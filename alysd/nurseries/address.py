@@ -32,7 +32,7 @@ DEAD_LETTERS_KEPT = 32
 
 
 class OnCrash(Enum):
-    """What happens to a tell whose handling crashed the actor. The asker of an ask always gets the error."""
+    """The treatment of a tell whose handling crashed the actor. The asker of an ask always gets the error."""
 
     DROP = "drop"
     """The message becomes a dead letter."""

@@ -172,7 +172,7 @@ async def run_experiment(subject: SystemUnderTest, experiment: Experiment, *, se
     if down:
         raise ExperimentFailed(f"not up again {within}: {', '.join(down[0].scheduled.targets)}", report)
     if steady_after is None:
-        raise ExperimentFailed(f"not in its steady state again {within}: {steady.text}", report)
+        raise ExperimentFailed(f"the steady state did not return {within}: {steady.text}", report)
     return report
 
 

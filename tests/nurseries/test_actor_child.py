@@ -122,6 +122,7 @@ async def test_who_asks_what_crashes_the_actor_over_its_last_messages_is_told_of
         system.suspend("hooked")
         nursery.start_soon(ask)
         await wait_all_tasks_blocked()
+        await system.stop_child("hooked")
     assert crashed == ["boom"]
     assert log == ["pre_start", "started", "pre_stop", "stopped"]  # no restart follows, so none is announced
 

@@ -169,7 +169,7 @@ async def test_a_steady_state_that_does_not_return_fails_the_run(autojump_clock:
 
     steady = SteadyState("good old days", only_at_first)
     experiment = Experiment(steady, [Injection(Crash(), AnyChildren())], count=1, recovery_seconds=5.0)
-    with pytest.raises(ExperimentFailed, match="not in its steady state again within 5 s: good old days"):
+    with pytest.raises(ExperimentFailed, match="the steady state did not return within 5 s: good old days"):
         await market.run(experiment)
 
 
