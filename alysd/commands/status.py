@@ -33,7 +33,10 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  they are repl
 """The addresses that a server listens on and nobody can connect to, each with one of this machine."""
 
 HEAD_REQUEST: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "getheadblock", "params": []}
-"""A request that only the JSON-RPC of an Alys node answers with a block."""
+"""A request that only the JSON-RPC of an Alys node answers with a block, or with an error of `RpcCode`."""
+
+CLIENT_REQUEST: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "web3_clientVersion", "params": []}
+"""A request that only the Ethereum RPC of an Alys node answers with `alysd/…`; other clients give their names."""
 
 OK = 200
 
@@ -95,19 +98,45 @@ def fetch_report(url: str, transport: "httpx.BaseTransport | None" = None) -> di
             report = _answer(client, httpx.Request("GET", f"{url.rstrip('/')}/status"))
             if {"health", "tree", "chain", "time"} <= report.keys():
                 return report
-            head = _answer(client, httpx.Request("POST", url, json=HEAD_REQUEST)).get("result")
+            found = _other_server(client, url)
     except httpx.TimeoutException:
         raise ConnectionError(f"no answer from {url} within {DEADLINE_SECONDS:.0f} s") from None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
         raise ValueError('must be a URL such as "http://127.0.0.1:3000"') from None
     except httpx.HTTPError:
         raise ConnectionError(f"no node answers at {url}") from None
-    if isinstance(head, dict) and "height" in head:
-        raise ValueError(
-            "this is the JSON-RPC of an alysd node, whose status is at another address: name its "
-            "api.operator_address, or its configuration with --config"
-        )
-    raise ValueError("the server there is not an alysd node: use the node's api.operator_address or api.address")
+    if found is None:
+        raise ValueError("this is not an alysd node: use the node's api.operator_address or api.address")
+    raise ValueError(f"this is the {found} of an alysd node: use the node's {_PAGES_OF[found]}, or --config")
+
+
+_PAGES_OF = {
+    "JSON-RPC": "api.operator_address, which has its status",
+    "Ethereum RPC": "api.operator_address or api.address, which has its status",
+}
+"""The servers of a node that have no status page, and the addresses that may have it.
+
+The JSON-RPC lacks the page only if `api.operator_address` is set."""
+
+
+def _other_server(client: "httpx.Client", url: str) -> str | None:
+    """Ask a server without a status page what it is; None if it is not of an alysd node."""
+    from alysd.errors import RpcCode
+
+    head = _answer(client, _post(url, HEAD_REQUEST))
+    block, error = head.get("result"), head.get("error")
+    if (isinstance(block, dict) and "height" in block) or (
+        isinstance(error, dict) and cast("dict[str, Any]", error).get("code") in tuple(RpcCode)
+    ):
+        return "JSON-RPC"
+    name = _answer(client, _post(url, CLIENT_REQUEST)).get("result")
+    return "Ethereum RPC" if isinstance(name, str) and name.startswith("alysd/") else None
+
+
+def _post(url: str, request: dict[str, Any]) -> "httpx.Request":
+    import httpx
+
+    return httpx.Request("POST", url, json=request)
 
 
 def _answer(client: "httpx.Client", request: "httpx.Request") -> dict[str, Any]:

@@ -5,6 +5,7 @@ The payload is part of the Alys genesis block, so every node computes it, whiche
 block 0.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -25,6 +26,12 @@ EMPTY_CODE_HASH = keccak256(b"")
 _LATER_FORKS = ("pragueTime", "osakaTime", "verkleTime")
 _MUST_BE_ZERO = ("difficulty", "nonce", "number", "gasUsed", "parentHash", "blobGasUsed", "excessBlobGas")
 """Fields of geth's format that have no meaning for a chain that begins after the merge."""
+
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,64}|[0-9]{1,78}")
+"""A number of at most 256 bits in text: leading zeros beyond that are refused."""
+
+_WORD = re.compile(r"0x([0-9a-fA-F]{2}){1,32}")
+_BYTES = re.compile(r"0[xX]([0-9a-fA-F]{2})*")
 
 
 @attrs.frozen
@@ -112,8 +119,8 @@ def _account(
         codes[keccak256(code)] = code
     slots: dict[bytes, bytes] = {}
     for slot, value in _object(account, "storage", absent={}, where=where).items():
-        position = _integer(f"{where}.storage.{slot}", slot, 256).to_bytes(32, "big")
-        slots[keccak256(position)] = _slot_value(_integer(f"{where}.storage.{slot}", value, 256))
+        position = _word(f"{where}.storage.{slot}", slot).to_bytes(32, "big")
+        slots[keccak256(position)] = _slot_value(_word(f"{where}.storage.{slot}", value))
     storage_root = update_trie(EMPTY_ROOT, slots, nodes.__getitem__, nodes)
     nonce = _number(account, "nonce", 64, absent=0, where=where)
     balance = _number(account, "balance", 256, absent=0, where=where)
@@ -155,22 +162,28 @@ def _data(
 
 
 def _integer(path: str, found: Any, bits: int) -> int:
-    """Read a number in one of geth's forms: hex with 0x, decimal text, or a JSON number."""
-    try:
-        number = int(found, 16 if found[:2] in ("0x", "0X") else 10) if isinstance(found, str) else found
-    except ValueError:
-        number = None
+    """Read a number in one of the forms that geth accepts: hex with 0x or 0X, decimal text, or a JSON number.
+
+    `int` alone also accepts signs, spaces, underscores and digits of other scripts, which geth refuses.
+    """
+    number: Any = found
+    if isinstance(found, str):
+        number = int(found, 16 if found[1:2] in ("x", "X") else 10) if _NUMBER.fullmatch(found) else None
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**bits:
         raise ConfigError(f"execution genesis: {path} = {found!r}: must be a number from 0 to 2^{bits} - 1")
     return number
 
 
+def _word(path: str, found: Any) -> int:
+    """Read a slot or a value of a storage. geth reads these as hex with or without 0x, so decimals are refused."""
+    if not isinstance(found, str) or not _WORD.fullmatch(found):
+        raise ConfigError(f"execution genesis: {path} = {found!r}: must be 1 to 32 bytes in hex with 0x")
+    return int(found, 16)
+
+
 def _bytes(path: str, found: Any, size: int | None) -> bytes:
     """Read bytes in hex with 0x, exactly `size` bytes if given."""
-    try:
-        value = bytes.fromhex(found[2:]) if isinstance(found, str) and found[:2] in ("0x", "0X") else None
-    except ValueError:
-        value = None
+    value = bytes.fromhex(found[2:]) if isinstance(found, str) and _BYTES.fullmatch(found) else None
     if value is None or (size is not None and len(value) != size):
         wanted = "bytes" if size is None else f"{size} bytes"
         raise ConfigError(f"execution genesis: {path} = {found!r}: must be {wanted} in hex with 0x")

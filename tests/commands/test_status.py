@@ -10,6 +10,7 @@ import pytest
 from alysd.cli import main
 from alysd.commands import status
 from alysd.commands.status import MAX_ANSWER_BYTES, fetch_report
+from alysd.errors import RpcCode
 
 REPORT: dict[str, Any] = {
     "chain": "alys-dev",
@@ -43,16 +44,29 @@ def test_the_status_page_is_fetched() -> None:
     assert asked == [f"{URL}/status"]
 
 
-def test_the_json_rpc_of_a_node_says_what_it_is() -> None:
-    """A node with an operator address would be called no node."""
+@pytest.mark.parametrize(
+    ("method", "answer", "words"),
+    [
+        ("getheadblock", {"result": {"height": 7}}, "the JSON-RPC of an alysd node: use the node's api.operator"),
+        ("getheadblock", {"error": {"code": RpcCode.INTERNAL_ERROR}}, "this is the JSON-RPC of an alysd node"),
+        ("web3_clientVersion", {"result": "alysd/v1/x"}, "Ethereum RPC of an alysd node: .* or api.address"),
+        ("web3_clientVersion", {"result": "Geth/v1/x"}, "this is not an alysd node"),
+        ("getheadblock", {"result": 7}, "this is not an alysd node"),
+    ],
+)
+def test_a_server_without_a_status_page_is_named_by_its_own_answers(
+    method: str, answer: dict[str, Any], words: str
+) -> None:
+    """A node with an operator address, or its Ethereum RPC, would be called no node."""
 
     def node(request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
             return httpx.Response(404)
         asked: dict[str, Any] = json.loads(request.content)
-        return httpx.Response(200, json={"id": asked["id"], "result": {"height": 7}})
+        unknown = {"error": {"code": -32601, "message": "the method does not exist/is not available"}}
+        return httpx.Response(200, json={"id": asked["id"], **(answer if asked["method"] == method else unknown)})
 
-    with pytest.raises(ValueError, match="this is the JSON-RPC of an alysd node"):
+    with pytest.raises(ValueError, match=words):
         answering(node)
 
 

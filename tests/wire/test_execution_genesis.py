@@ -23,7 +23,7 @@ def with_storage() -> dict[str, Any]:
         "balance": "12345",
         "nonce": 3,
         "code": "0x00",
-        "storage": {"0x0": "0x05", "0x" + "ff" * 32: "0x7", "0x1": "0x0"},
+        "storage": {"0x00": "0x05", "0x" + "ff" * 32: "0x07", "0x01": "0x00"},
     }
     return genesis(**{f"0x{'ab' * 20}": account})
 
@@ -38,7 +38,7 @@ def test_storage_and_every_way_to_write_a_number_are_understood() -> None:
     plain = copy.deepcopy(ours)
     account = plain["alloc"][f"0x{'ab' * 20}"]
     account |= {"balance": hex(12345), "nonce": "0x3"}
-    account["storage"] = {slot: value for slot, value in account["storage"].items() if value != "0x0"}
+    account["storage"] = {slot: value for slot, value in account["storage"].items() if value != "0x00"}
     assert genesis_payload(ours) == genesis_payload(plain)
     assert genesis_payload(ours).state_root == StockChain(plain).state_root
 
@@ -100,10 +100,36 @@ WRONG: list[tuple[tuple[str, ...], Any, str]] = [
     (("alloc", ONE), 5, "must be a JSON object"),
     (("alloc", ONE), {"balance": []}, r"alloc\..*\.balance = \[\]"),
     (("alloc", ONE), {"code": "60"}, r"alloc\..*\.code = '60'"),
-    (("alloc", ONE), {"storage": {"0x1": "x"}}, r"storage\.0x1 = 'x'"),
+    (("alloc", ONE), {"storage": {"0x01": "x"}}, r"storage\.0x01 = 'x': must be 1 to 32 bytes in hex with 0x"),
+    (("alloc", ONE), {"storage": {"0x1": "0x01"}}, r"storage\.0x1 = '0x1'"),
+    (("alloc", ONE), {"storage": {"0x01": "16"}}, r"storage\.0x01 = '16'"),  # geth reads 0x16
+    (("alloc", ONE), {"storage": {"0x01": 16}}, r"storage\.0x01 = 16"),
+    (("alloc", ONE), {"storage": {"0x01": "0x" + "11" * 33}}, r"storage\.0x01 = "),
     (("alloc", ONE), {"storage": 1}, "storage: must be a JSON object"),
     (("alloc",), {TWO: {}, TWO.lower(): {}}, "occurs twice"),
 ]
+
+
+@pytest.mark.parametrize("form", ["0X1c9c380", "0x01C9C380", 30_000_000, "30000000", "030000000"])
+def test_a_gas_limit_has_the_forms_that_geth_accepts(form: str | int) -> None:
+    """These are geth's, tried with `geth init`: it makes the same block 0 of them."""
+    assert genesis_payload(genesis() | {"gasLimit": form}).gas_limit == 30_000_000
+
+
+@pytest.mark.parametrize(
+    "form", ["1_0", "0x1_0", " 30", "30\n", "+5", "0x+5", "0x", "", "3e7", 3e7, "0o17", "0b1", "٣", "9" * 5_000]
+)
+def test_a_gas_limit_that_geth_refuses_is_refused(form: str | float) -> None:
+    """A chain could start on the embedded engine that no geth can join."""
+    with pytest.raises(ConfigError, match="gasLimit = .*: must be a number from 0 to"):
+        genesis_payload(genesis() | {"gasLimit": form})
+
+
+@pytest.mark.parametrize("code", ["0x 60", "0x60\n", "0x6 0", "0x6"])
+def test_bytes_with_spaces_are_refused(code: str) -> None:
+    """geth refuses them."""
+    with pytest.raises(ConfigError, match="code = .*: must be bytes in hex with 0x"):
+        genesis_payload(genesis(**{ONE: {"code": code}}))
 
 
 @pytest.mark.parametrize(("path", "value", "words"), WRONG)
