@@ -22,12 +22,14 @@ def run(args: argparse.Namespace) -> int:
     from alysd.errors import AlysError, handling, user_error_in
     from alysd.integrations.backup_manifest import use_backup
     from alysd.integrations.data_folder import DataFolder
+    from alysd.integrations.open_files import raise_limit
     from alysd.messages.log.base import log
     from alysd.messages.log.process import NodeFailed
     from alysd.nurseries import SystemFailed
 
     valid = load_configuration(args)
     config = valid.config
+    raise_limit()
     with console_log(config.logging, sys.stdout) as output:
         try:
             with DataFolder.open(config.storage.path):
