@@ -6,13 +6,13 @@ import attrs
 import pytest
 
 from alysd.config.chain_spec import load_chain_spec
-from alysd.config.key_file import write_key_file
 from alysd.config.load import load_config
 from alysd.config.model import AlysConfig
 from alysd.errors import ConfigError, WrongChain
 from alysd.integrations.bls import public_key
 from alysd.integrations.data_folder import claim
 from alysd.integrations.lmdb_store import LmdbStore
+from alysd.integrations.new_key_file import write_key_file
 from alysd.resources import open_resources
 from alysd.testing.chain import authority_secret, chain_spec
 from alysd.types.chain_spec import ChainSpec

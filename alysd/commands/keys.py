@@ -41,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _new(args: argparse.Namespace) -> int:
-    from alysd.config.key_file import write_key_file
     from alysd.integrations.key_kinds import new_secret, public_text
+    from alysd.integrations.new_key_file import write_key_file
 
     path: Path = args.out or Path(f"{args.kind}.key")
     secret = new_secret(args.kind)

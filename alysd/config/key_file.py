@@ -64,19 +64,3 @@ def exposed(found: os.stat_result) -> bool:
     """Return whether, by its mode and owner, users without a right to a key file can read or change it."""
     others = stat.S_IMODE(found.st_mode) & 0o077
     return others != 0 and not (others == stat.S_IRGRP and found.st_uid == 0)
-
-
-def write_key_file(path: Path, kind: KeyKind, secret: bytes, public: str) -> None:
-    """Write a new key file with mode 0600 and sync it. Raises `ConfigError` if the file exists."""
-    content = f"# alysd {kind} key\n# public {public}\n{secret.hex()}\n"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            os.fchmod(descriptor, 0o600)  # independent of the umask
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-    except FileExistsError:
-        raise ConfigError(f"{path}: the file exists, and keys are never overwritten: name another file") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None

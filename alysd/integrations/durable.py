@@ -19,6 +19,23 @@ def replace_file(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def create_file(path: Path, content: bytes) -> None:
+    """Write a new file with mode 0600. It is on disk when this returns.
+
+    Raises `FileExistsError` if the file exists, or another `OSError`, after which there is no new file.
+    """
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        try:
+            os.fchmod(file.fileno(), 0o600)  # independent of the umask
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            sync_folder(path.parent)
+        except OSError:
+            path.unlink()
+            raise
+
+
 def sync_folder(folder: Path) -> None:
     """Sync a folder: a new, renamed or deleted file is on disk only after its folder has been synced."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

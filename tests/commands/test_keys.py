@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from alysd.cli import main
-from alysd.config.key_file import read_key_file, write_key_file
+from alysd.config.key_file import read_key_file
+from alysd.integrations.new_key_file import write_key_file
 from alysd.testing.chain import authority_secret, bitcoin_secret, member_keys
 from alysd.testing.config_files import CONF
 

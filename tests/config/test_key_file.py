@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from alysd.config.key_file import KeyFile, exposed, read_key_file, write_key_file
+from alysd.config.key_file import KeyFile, exposed, read_key_file
 from alysd.errors import ConfigError
 
 SECRET = bytes(range(32))
@@ -17,38 +17,6 @@ def key(path: Path, text: str, mode: int = 0o600) -> Path:
     path.write_text(text)
     path.chmod(mode)
     return path
-
-
-def test_what_is_written_reads_back(tmp_path: Path) -> None:
-    """A member could not use the key that was just made."""
-    path = tmp_path / "k"
-    write_key_file(path, "bls", SECRET, "0xabc")
-    assert read_key_file(path, kind="bls") == KeyFile("bls", SECRET)
-    assert "# public 0xabc" in path.read_text()
-
-
-def test_a_new_file_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
-    """Everybody on the machine could sign as the member."""
-    before = os.umask(0)
-    try:
-        write_key_file(tmp_path / "k", "bitcoin", SECRET, "0x")
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "k").stat().st_mode) == 0o600
-
-
-def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
-    """A second `keys new` would destroy a share of the locked BTC."""
-    path = key(tmp_path / "k", "precious")
-    with pytest.raises(ConfigError, match="the file exists"):
-        write_key_file(path, "bls", SECRET, "0x")
-    assert path.read_text() == "precious"
-
-
-def test_a_folder_that_is_not_there_is_said_so(tmp_path: Path) -> None:
-    """A stack trace for a slip of the finger."""
-    with pytest.raises(ConfigError, match="cannot be written: No such file or directory"):
-        write_key_file(tmp_path / "no" / "k", "bls", SECRET, "0x")
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o660, 0o460, 0o602, 0o610])
