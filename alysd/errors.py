@@ -39,6 +39,11 @@ RESTORE_DATABASE = (
 )
 """The advice in errors about a damaged database of the node."""
 
+REBUILD_EXECUTION = (
+    "stop the node and remove the folder `execution` of its data folder; the node builds it again from its blocks"
+)
+"""The advice in errors about a damaged database of the embedded engine."""
+
 
 class AlysError(Exception):
     """The base class of all errors of alysd."""

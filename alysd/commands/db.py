@@ -70,7 +70,7 @@ def _data_folder(args: argparse.Namespace) -> "Path":
 def _databases(data: "Path") -> "list[Path]":
     """The folders of the databases. Raises `ConfigError` when there is none."""
     from alysd.errors import ConfigError
-    from alysd.integrations.backup import EXECUTION_FOLDER
+    from alysd.integrations.lmdb_errors import EXECUTION_FOLDER
     from alysd.integrations.node_data import CHAIN_FOLDER
 
     found = [data / name for name in (CHAIN_FOLDER, EXECUTION_FOLDER) if (data / name).is_dir()]

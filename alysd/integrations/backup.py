@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import lmdb
 
@@ -26,15 +27,12 @@ from alysd.errors import ConfigError, Corrupt
 from alysd.integrations.backup_manifest import MANIFEST_FILE, BackupBlock, Manifest, file_sum
 from alysd.integrations.data_folder import CHAIN_FILE
 from alysd.integrations.durable import replace_file, sync_folder
-from alysd.integrations.lmdb_file import DATA_FILE
-from alysd.integrations.lmdb_snapshot import Snapshot, database_errors, open_snapshot
+from alysd.integrations.lmdb_errors import DATA_FILE, EXECUTION_FOLDER, advice, database_errors
+from alysd.integrations.lmdb_snapshot import Snapshot, open_snapshot
 from alysd.integrations.node_data import CHAIN_FOLDER
 from alysd.types.hashes import BlockHash
 from alysd.wire.block_ssz import decode_block
 from alysd.wire.records import unseal
-
-EXECUTION_FOLDER = "execution"
-"""The name of the embedded engine's database in the data folder."""
 
 _ROOM_BYTES = 64 * 2**20
 """Bytes of disk space that must remain free for the running node."""
@@ -51,7 +49,7 @@ def make_backup(data: Path, target: Path, chain: str, genesis: BlockHash, *, emb
     """
     fresh = target.with_name(target.name + ".incomplete")
     _check_target(data, target, fresh)
-    with ExitStack() as stack, database_errors(target):
+    with ExitStack() as stack, database_errors(target, opening=True):
         snapshots = [stack.enter_context(open_snapshot(data / CHAIN_FOLDER))]
         if embedded:
             snapshots.append(stack.enter_context(open_snapshot(data / EXECUTION_FOLDER)))
@@ -104,7 +102,7 @@ def _blocks_of(node: Snapshot, genesis: BlockHash) -> tuple[BackupBlock, BackupB
         raise ConfigError(f"the database in {node.folder} belongs to the chain with genesis {found.hex()}")
     last = node.last("canonical")
     if last is None:
-        raise Corrupt(f"the database in {node.folder} has no canonical block")
+        raise Corrupt(f"the database in {node.folder} has no canonical block: {advice(node.folder)}")
     height, final = last[0], _record(node, "meta", b"final")
     head = unseal("canonical", height, last[1])
     return (
@@ -127,7 +125,7 @@ def _check_engine(engine: Snapshot, node: Snapshot, blocks: tuple[BackupBlock, B
 def _record(node: Snapshot, table: str, key: bytes) -> bytes:
     found = node.get(table, key)
     if found is None:
-        raise Corrupt(f"the database in {node.folder} has no record {key.hex()} in {table}")
+        raise Corrupt(f"the database in {node.folder} has no record {key.hex()} in {table}: {advice(node.folder)}")
     return unseal(table, key, found)
 
 
@@ -136,10 +134,8 @@ def _copy(snapshot: Snapshot, folder: Path, *, checked: bool) -> None:
     folder.mkdir(mode=0o700)
     tables = snapshot.tables()
     size = sum(snapshot.size(table).bytes for table in tables)
-    copy = lmdb.open(
-        str(folder), map_size=2 * size + _ROOM_BYTES, max_dbs=len(tables), mode=0o600, sync=False, lock=False
-    )
-    with copy:
+    options: dict[str, Any] = {"max_dbs": len(tables), "mode": 0o600, "sync": False, "lock": False}
+    with database_errors(folder), lmdb.open(str(folder), map_size=2 * size + _ROOM_BYTES, **options) as copy:
         for table in tables:
             into = copy.open_db(table.encode())
             items = snapshot.items(table)

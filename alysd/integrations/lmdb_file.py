@@ -11,9 +11,11 @@ from pathlib import Path
 
 import attrs
 
-from alysd.errors import RESTORE_DATABASE, Corrupt
+from alysd.errors import Corrupt
+from alysd.integrations.lmdb_errors import DATA_FILE, advice
 
-DATA_FILE = "data.mdb"
+NEW_FILE = "data.mdb.new"
+"""The name of a compacted file while it is being written."""
 
 _MAGIC = 0xBEEFC0DE
 _VERSION = 1
@@ -36,6 +38,11 @@ class _Meta:
     page_bytes: int
     last_page: int
     transaction: int
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the file that an interrupted compaction left in `folder`. No other process may use the database."""
+    (folder / NEW_FILE).unlink(missing_ok=True)
 
 
 def check_file(folder: Path) -> bool:
@@ -67,16 +74,16 @@ def _needed_bytes(path: Path) -> int | None:
     if not path.exists():
         return None
     if not path.is_file():
-        raise Corrupt(f"{path} is not a file: move it away, then {RESTORE_DATABASE}")
+        raise Corrupt(f"{path} is not a file: move it away, then {advice(path.parent)}")
     if path.stat().st_size == 0:
         return None
     meta = _newest_meta(path)
     size = path.stat().st_size
     if meta is None:
-        raise Corrupt(f"{path}, of {size} bytes, is not a database of this machine: {RESTORE_DATABASE}")
+        raise Corrupt(f"{path}, of {size} bytes, is not a database of this machine: {advice(path.parent)}")
     needed = (meta.last_page + 1) * meta.page_bytes
     if size < needed - _UNWRITTEN_PAGES * meta.page_bytes:
-        raise Corrupt(f"{path} is truncated: it has {size} bytes and needs {needed}: {RESTORE_DATABASE}")
+        raise Corrupt(f"{path} is truncated: it has {size} bytes and needs {needed}: {advice(path.parent)}")
     return needed
 
 

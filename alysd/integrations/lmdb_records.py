@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import attrs
 import lmdb
 
-from alysd.errors import RESTORE_DATABASE, ConfigError, Corrupt, StoreError
 from alysd.integrations.durable import sync_folder
-from alysd.integrations.lmdb_file import check_file
+from alysd.integrations.lmdb_errors import database_errors
+from alysd.integrations.lmdb_file import check_file, remove_unfinished
 from alysd.wire.records import seal, unseal
 
 Result = TypeVar("Result")
@@ -68,6 +68,7 @@ class Records:
 
     def __init__(self, environment: lmdb.Environment, tables: Sequence[str]) -> None:
         self._environment = environment
+        self._folder = Path(environment.path())
         self._tables = {table: environment.open_db(table.encode()) for table in tables}
         self._write_lock = threading.Lock()
         self._gate = threading.Condition()
@@ -77,7 +78,8 @@ class Records:
     @classmethod
     def find(cls, folder: Path, tables: Sequence[str]) -> "Records | None":
         """Open the environment in `folder`; None if there is none. Raises the errors of `open`, and `Corrupt`."""
-        with _store_errors(folder):
+        with database_errors(folder, opening=True):
+            remove_unfinished(folder)
             return cls.open(folder, tables) if check_file(folder) else None
 
     @classmethod
@@ -86,7 +88,7 @@ class Records:
 
         Raises `ConfigError` when the folder cannot be accessed, and `StoreError` when the disk fails.
         """
-        with _store_errors(folder):
+        with database_errors(folder, opening=True):
             new = not folder.is_dir()
             folder.mkdir(parents=True, exist_ok=True)
             environment = lmdb.open(str(folder), map_size=map_bytes, max_dbs=len(tables), lock=True)
@@ -97,7 +99,7 @@ class Records:
 
     def read(self, work: Callable[[Transaction], Result]) -> Result:
         """Run `work` in a read transaction, on one snapshot, and return its result."""
-        with _store_errors(), self._reading(), self._environment.begin() as txn:
+        with database_errors(self._folder), self._reading(), self._environment.begin() as txn:
             return work(Transaction(txn, self._tables))
 
     def write(self, work: Callable[[Transaction], None]) -> None:
@@ -105,7 +107,7 @@ class Records:
 
         `work` runs again when the map was full and has been doubled.
         """
-        with self._write_lock, _store_errors():
+        with self._write_lock, database_errors(self._folder):
             while True:
                 try:
                     with self._environment.begin(write=True) as txn:
@@ -147,23 +149,3 @@ class Records:
             with self._gate:
                 self._closed_to_readers = False
                 self._gate.notify_all()
-
-
-_NO_ACCESS = (FileExistsError, NotADirectoryError, PermissionError, lmdb.ReadonlyError)
-
-
-@contextmanager
-def _store_errors(folder: Path | None = None) -> Generator[None]:
-    """Convert LMDB's errors to `Corrupt` and `StoreError`. A failed transaction does not change the database.
-
-    While the database in `folder` is opened, a file or folder that cannot be accessed is a `ConfigError`.
-    """
-    place = "the database" if folder is None else f"the database in {folder}"
-    try:
-        yield
-    except (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.VersionMismatchError) as error:
-        raise Corrupt(f"{place} is damaged: {error}: {RESTORE_DATABASE}") from error
-    except (lmdb.Error, OSError) as error:
-        if folder is not None and isinstance(error, _NO_ACCESS):
-            raise ConfigError(f"{place} cannot be accessed: {error}") from None
-        raise StoreError(f"{place} cannot be used: {error}") from error

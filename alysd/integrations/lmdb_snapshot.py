@@ -12,7 +12,8 @@ from typing import Any
 import attrs
 import lmdb
 
-from alysd.errors import ConfigError, Corrupt, StoreError
+from alysd.errors import ConfigError
+from alysd.integrations.lmdb_errors import database_errors
 from alysd.integrations.lmdb_file import check_length
 
 _MOST_TABLES = 128
@@ -29,7 +30,7 @@ class TableSize:
 
 @attrs.frozen
 class Snapshot:
-    """An open read transaction on a database; `folder` is its folder."""
+    """An open read transaction on a database; `folder` is its folder. Raises `Corrupt` and `StoreError`."""
 
     folder: Path
     environment: lmdb.Environment
@@ -37,28 +38,30 @@ class Snapshot:
 
     def tables(self) -> list[str]:
         """The names of the tables."""
-        with self.transaction.cursor() as cursor:
+        with database_errors(self.folder), self.transaction.cursor() as cursor:
             return [bytes(name).decode() for name in cursor.iternext(values=False)]
 
     def items(self, table: str) -> Iterator[tuple[bytes, bytes]]:
         """The keys and values of a table, in order, in their stored form."""
-        with self.transaction.cursor(self._table(table)) as cursor:
+        with database_errors(self.folder), self.transaction.cursor(self._table(table)) as cursor:
             for key, value in cursor.iternext():
                 yield bytes(key), bytes(value)
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """A value in its stored form, or None."""
-        found = self.transaction.get(key, db=self._table(table))
+        with database_errors(self.folder):
+            found = self.transaction.get(key, db=self._table(table))
         return None if found is None else bytes(found)
 
     def last(self, table: str) -> tuple[bytes, bytes] | None:
         """The last key of a table and its value, or None."""
-        with self.transaction.cursor(self._table(table)) as cursor:
+        with database_errors(self.folder), self.transaction.cursor(self._table(table)) as cursor:
             return (bytes(cursor.key()), bytes(cursor.value())) if cursor.last() else None
 
     def size(self, table: str) -> TableSize:
         """The size of a table."""
-        found = self.transaction.stat(self._table(table))
+        with database_errors(self.folder):
+            found = self.transaction.stat(self._table(table))
         pages = found["branch_pages"] + found["leaf_pages"] + found["overflow_pages"]
         return TableSize(found["entries"], pages * found["psize"])
 
@@ -72,7 +75,7 @@ def open_snapshot(folder: Path) -> Generator[Snapshot]:
 
     Raises `ConfigError` when there is none or it cannot be accessed, `Corrupt` when it is damaged.
     """
-    with database_errors(folder):
+    with database_errors(folder, opening=True):
         if not check_length(folder):
             raise ConfigError(f"{folder} has no database: name the configuration of a node that has run")
         # A map of size 0 is as large as the node's.
@@ -88,7 +91,7 @@ def snapshot_of(file: Path) -> Generator[Snapshot]:
         str(file), subdir=False, map_size=0, max_dbs=_MOST_TABLES, readonly=True, create=False, lock=False
     )
     with environment, _begin(environment) as transaction:
-        yield Snapshot(file, environment, transaction)
+        yield Snapshot(file.parent, environment, transaction)
 
 
 def _begin(environment: lmdb.Environment) -> lmdb.Transaction:
@@ -97,16 +100,3 @@ def _begin(environment: lmdb.Environment) -> lmdb.Transaction:
             return environment.begin()
         except lmdb.MapResizedError:  # the node's map has grown since it was opened
             environment.set_mapsize(0)
-
-
-@contextmanager
-def database_errors(folder: Path) -> Generator[None]:
-    """Convert errors of LMDB and of the disk. Raises `ConfigError`, `Corrupt` or `StoreError`."""
-    try:
-        yield
-    except (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.VersionMismatchError) as error:
-        raise Corrupt(f"the database in {folder} is damaged: {error}") from error
-    except (PermissionError, NotADirectoryError, lmdb.ReadonlyError) as error:
-        raise ConfigError(f"the database in {folder} cannot be accessed: {error}") from None
-    except (lmdb.Error, OSError) as error:
-        raise StoreError(f"the database in {folder} cannot be used: {error}") from error

@@ -7,6 +7,7 @@ smaller.
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import attrs
@@ -14,12 +15,11 @@ import lmdb
 
 from alysd.errors import ConfigError, Corrupt
 from alysd.integrations.durable import sync_folder
-from alysd.integrations.lmdb_file import DATA_FILE, check_file
-from alysd.integrations.lmdb_snapshot import Snapshot, TableSize, database_errors, open_snapshot, snapshot_of
+from alysd.integrations.lmdb_errors import DATA_FILE, database_errors
+from alysd.integrations.lmdb_file import NEW_FILE, check_file, remove_unfinished
+from alysd.integrations.lmdb_snapshot import Snapshot, TableSize, open_snapshot, snapshot_of
 
 LOCK_FILE = "lock.mdb"
-NEW_FILE = "data.mdb.new"
-"""The name of the new file while it is being written. A file left by a crash is overwritten."""
 
 _META_PAGES = 2
 
@@ -49,14 +49,16 @@ def compact(folder: Path) -> DatabaseSize:
     """Replace the database in `folder` by a copy without free pages, and return its size.
 
     No node may use it: the caller has locked the data folder. A crash at any point leaves the old file or the new
-    one, each complete. Raises `ConfigError` when another process reads the database or the disk has too little
-    space, and the errors of `open_snapshot`.
+    one, each complete; an error leaves only the old one. Raises `ConfigError` when another process reads the
+    database or the disk has too little space, and the errors of `open_snapshot`.
     """
-    with database_errors(folder):
+    with database_errors(folder, opening=True), ExitStack() as stack:
+        remove_unfinished(folder)
         check_file(folder)
         before = size_of(folder)
         _check_space(folder, before)
         _check_unused(folder)
+        stack.callback(remove_unfinished, folder)
         _write_copy(folder)
         after = _check_copy(folder / NEW_FILE, before)
         _check_unused(folder)

@@ -76,14 +76,14 @@ async def test_a_disk_that_refuses_restarts_storage_which_then_answers_again(
     store: LmdbStore, autojump_clock: MockClock, no_threads: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_height: Height) -> None:
-        raise StoreError("the database cannot be used: Input/output error")
+        raise StoreError("the database in chain cannot be used: the disk reports an error (EIO)")
 
     harness = ActorTestHarness()
     storage, child = storage_actor(harness, store)
     async with harness.running(child):
         with monkeypatch.context() as patch:
             patch.setattr(store, "block_by_height", refuse)
-            with pytest.raises(HandlerCrashed, match="Input/output error"):
+            with pytest.raises(HandlerCrashed, match="the disk reports an error"):
                 await storage.ask(GetBlockByHeight(Height(0)))
         assert await storage.ask(GetBlockByHeight(Height(0))) == HAND.genesis
         assert harness.child("storage").restarts == 1

@@ -1,6 +1,7 @@
 """`alysd db`: what it prints, and that a running node is left alone."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,28 @@ def test_the_database_of_a_running_node_is_not_compacted(data: Path, capsys: pyt
         assert db(data, "compact") == 2
     assert "is in use by process" in capsys.readouterr().err
     assert (data / "chain" / "data.mdb").stat().st_ino == inode
+
+
+@pytest.mark.parametrize(
+    ("folder", "words", "other"),
+    [
+        ("chain", "put back the folder `chain`", "remove the folder"),
+        ("execution", "remove the folder `execution`", "put back"),
+    ],
+)
+@pytest.mark.parametrize("action", ["stat", "compact"])
+def test_a_damaged_database_is_named_with_what_helps_for_it(
+    data: Path, capsys: pytest.CaptureFixture[str], action: str, folder: str, words: str, other: str
+) -> None:
+    """A damaged `execution` was answered with the advice to put back `chain`, which was whole."""
+    shutil.copytree(data / "chain", data / "execution")
+    with (data / folder / "data.mdb").open("r+b") as file:
+        file.truncate(8192)
+    assert db(data, action) == 2
+    said = capsys.readouterr().err
+    assert f"{folder}/data.mdb is truncated" in said
+    assert words in said
+    assert other not in said
 
 
 @pytest.mark.parametrize("action", ["stat", "compact"])

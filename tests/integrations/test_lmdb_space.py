@@ -96,6 +96,39 @@ def test_a_kill_in_the_middle_of_the_copy_leaves_the_old_file(folder: Path) -> N
     assert content(folder) == before
 
 
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from alysd.errors import StoreError
+from alysd.integrations.lmdb_space import compact
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    compact(Path(sys.argv[1]))
+except StoreError as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_is_full_during_the_copy_leaves_only_the_old_file(folder: Path) -> None:
+    """A limit on the size of files stands for the full disk: the same call of the system fails."""
+    before = content(folder)
+    ran = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(folder)], capture_output=True, text=True, check=True
+    )
+    assert f"the database in {folder} cannot be used: the disk is full, or the file may not grow (E" in ran.stdout
+    assert not (folder / "data.mdb.new").exists()
+    assert content(folder) == before
+
+
+def test_the_rest_of_a_killed_compaction_takes_no_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "data.mdb.new").write_bytes(b"half of a copy")
+    monkeypatch.setattr(lmdb_space, "_ROOM_BYTES", 2**60)
+    with pytest.raises(ConfigError, match="the copy needs"):
+        compact(folder)
+    assert not (folder / "data.mdb.new").exists()
+
+
 def test_a_copy_that_lacks_records_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, real = content(folder), lmdb_space._write_copy  # pyright: ignore[reportPrivateUsage]
 

@@ -124,14 +124,14 @@ async def test_a_full_disk_costs_slots_and_damages_nothing(
         real: Callable[..., Any] = node.resources.store.commit_block
 
         def full(*_args: object) -> None:
-            raise StoreError("the database cannot be used: No space left on device")
+            raise StoreError("the database in chain cannot be used: the disk is full (ENOSPC)")
 
         monkeypatch.setattr(node.resources.store, "commit_block", full)
         await node.slots(10)
         monkeypatch.setattr(node.resources.store, "commit_block", real)
         before = (await node.forkchoice()).head.height
         assert before == 5
-        assert any("No space left on device" in miss.reason for miss in node.missed)
+        assert any("the disk is full" in miss.reason for miss in node.missed)
         await node.slots(20)
         assert node.system.failure is None
         assert (await node.forkchoice()).head.height >= before + 10

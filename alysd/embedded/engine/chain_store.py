@@ -20,8 +20,7 @@ does not become smaller.
 """
 
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,7 +29,9 @@ import lmdb
 
 from alysd.embedded.engine.pruning import Collection, Phase, Pruner, PruningLimits, find_node
 from alysd.embedded.engine.records import read_header
-from alysd.errors import Corrupt, StoreError
+from alysd.errors import REBUILD_EXECUTION, ConfigError, Corrupt
+from alysd.integrations.lmdb_errors import database_errors
+from alysd.integrations.lmdb_file import check_file, remove_unfinished
 
 Result = TypeVar("Result")
 
@@ -95,30 +96,31 @@ class ChainStore:
     ) -> "ChainStore":
         """Open the database in `folder`, and create it when it is new. Without `limits` nothing is pruned.
 
-        Raises `StoreError`.
+        Raises `Corrupt` for a damaged file, `ConfigError` for a folder that cannot be accessed or a database of
+        another format, and `StoreError` when the disk fails.
         """
-        try:
+        with database_errors(folder, opening=True):
             folder.mkdir(parents=True, exist_ok=True)
+            remove_unfinished(folder)
+            check_file(folder)
             # Without metasync a commit costs one sync instead of two. In return a power cut, but not a crash of
             # the process, can lose the last forkchoice. The node sets it again when it starts.
             environment = lmdb.open(
                 str(folder), map_size=first_map_bytes, max_dbs=len(_TABLES), max_spare_txns=4, metasync=False
             )
             store = cls(folder, environment, limits)
-        except (lmdb.Error, OSError) as error:
-            raise StoreError(f"cannot open the execution database in {folder}: {error}") from error
         found = store.meta("format")
         if found is not None and found not in _FORMATS:
             store.close()
-            raise StoreError(
+            raise ConfigError(
                 f"the execution database in {folder} has format {found!r}, but this version "
-                f"reads only {_FORMATS[0]!r} and {_FORMATS[1]!r}: remove the folder, and the node builds it again"
+                f"reads only {_FORMATS[0]!r} and {_FORMATS[1]!r}: {REBUILD_EXECUTION}"
             )
         return store
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """One value of a table, or None."""
-        with self._lock, _store_errors(), self._environment.begin() as transaction:
+        with self._lock, database_errors(self.folder), self._environment.begin() as transaction:
             return self._value(transaction, table, key)
 
     def meta(self, name: str) -> bytes | None:
@@ -127,7 +129,7 @@ class ChainStore:
 
     def node(self, digest: bytes) -> bytes:
         """A trie node; raises `Corrupt` when it is missing."""
-        with self._lock, _store_errors(), self._environment.begin() as transaction:
+        with self._lock, database_errors(self.folder), self._environment.begin() as transaction:
             return find_node(transaction, self._nodes, digest)
 
     def code(self, digest: bytes) -> bytes:
@@ -186,7 +188,7 @@ class ChainStore:
 
     def close(self) -> None:
         """Sync and close the database."""
-        with self._lock, _store_errors():
+        with self._lock, database_errors(self.folder):
             self._environment.sync(True)
             self._environment.close()
 
@@ -237,7 +239,7 @@ class ChainStore:
         return None if found is None else bytes(found)
 
     def _write(self, work: Callable[[lmdb.Transaction], None], *, sync: bool) -> None:
-        with _store_errors():
+        with database_errors(self.folder):
             while True:
                 try:
                     with self._environment.begin(write=True) as transaction:
@@ -256,14 +258,3 @@ class ChainStore:
 def number_key(number: int) -> bytes:
     """A block number as the key of the canonical index."""
     return number.to_bytes(8, "big")
-
-
-@contextmanager
-def _store_errors() -> Generator[None]:
-    """Convert LMDB's errors to `Corrupt` or `StoreError`. A failed transaction does not change the database."""
-    try:
-        yield
-    except lmdb.CorruptedError as error:
-        raise Corrupt(f"the execution database is damaged: {error}") from error
-    except lmdb.Error as error:
-        raise StoreError(f"the execution database cannot be used: {error}") from error

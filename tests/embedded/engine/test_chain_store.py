@@ -9,7 +9,7 @@ import lmdb
 import pytest
 
 from alysd.embedded.engine.chain_store import CanonicalChange, ChainStore
-from alysd.errors import Corrupt, StoreError
+from alysd.errors import ConfigError, Corrupt, StoreError
 from alysd.wire.keccak import keccak256
 from tests.embedded.engine.kit import stored_block
 
@@ -121,13 +121,17 @@ except StoreError as error:
 
 def test_a_disk_that_takes_no_more_is_said_and_damages_nothing(tmp_path: Path) -> None:
     """A limit on the size of files stands for the full disk: the same call of the system fails."""
+    folder = tmp_path / "execution"
     ran = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", FULL_DISK, str(folder)], capture_output=True, text=True, check=True
     )
     written, _, words = ran.stdout.partition(" ")
-    assert words.startswith("the execution database cannot be used: ")
+    assert words.startswith(
+        f"the execution database in {folder} cannot be used: the disk is full, or the file may not grow (E"
+    )
+    assert "mdb_" not in words
     assert int(written) > 1
-    store = ChainStore.open(tmp_path)
+    store = ChainStore.open(folder)
     for number in range(int(written)):
         stored = stored_block(number, nodes=50 if number else 1, size=500 if number else 100)
         assert store.get("headers", stored.hash) == stored.header
@@ -137,10 +141,10 @@ def test_a_disk_that_takes_no_more_is_said_and_damages_nothing(tmp_path: Path) -
     store.close()
 
 
-def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="cannot open the execution database in"):
-        ChainStore.open(tmp_path / "file" / "folder")
+    with pytest.raises(ConfigError, match="the execution database in .*file/execution cannot be accessed: "):
+        ChainStore.open(tmp_path / "file" / "execution")
 
 
 def test_a_database_of_another_format_is_refused(tmp_path: Path) -> None:
@@ -148,14 +152,56 @@ def test_a_database_of_another_format_is_refused(tmp_path: Path) -> None:
     with environment.begin(write=True) as transaction:
         transaction.put(b"format", b"99", db=environment.open_db(b"meta", txn=transaction))
     environment.close()
-    with pytest.raises(StoreError, match="has format b'99'"):
+    with pytest.raises(ConfigError, match="has format b'99'.*remove the folder `execution`"):
         ChainStore.open(tmp_path)
 
 
 def test_a_file_that_is_no_database_is_refused_in_words(tmp_path: Path) -> None:
-    (tmp_path / "data.mdb").write_bytes(b"no database" * 1000)
-    with pytest.raises((StoreError, Corrupt), match="execution database"):
-        ChainStore.open(tmp_path)
+    folder = tmp_path / "execution"
+    folder.mkdir()
+    (folder / "data.mdb").write_bytes(b"no database" * 1000)
+    with pytest.raises(Corrupt, match="execution/data.mdb.* is not a database .*remove the folder `execution`"):
+        ChainStore.open(folder)
+
+
+OPEN = """
+import sys
+from pathlib import Path
+from alysd.errors import Corrupt
+from alysd.embedded.engine.chain_store import ChainStore
+from tests.embedded.engine.kit import stored_block
+try:
+    store = ChainStore.open(Path(sys.argv[1]))
+    for number in range(50):
+        for digest in stored_block(number, nodes=50).nodes:
+            store.node(digest)
+except Corrupt as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_a_truncated_file_is_named_with_what_helps(tmp_path: Path, part: float) -> None:
+    """It ended in SIGBUS, without a word."""
+    folder = tmp_path / "execution"
+    store = ChainStore.open(folder)
+    for number in range(50):
+        store.write_block(stored_block(number, nodes=50))
+    store.close()
+    size = (folder / "data.mdb").stat().st_size
+    with (folder / "data.mdb").open("r+b") as file:
+        file.truncate(int(size * part))
+    ran = subprocess.run([sys.executable, "-c", OPEN, str(folder)], capture_output=True, text=True, check=True)
+    assert f"data.mdb is truncated: it has {int(size * part)} bytes and needs {size}: " in ran.stdout
+    assert "remove the folder `execution`" in ran.stdout
+    assert "backup" not in ran.stdout
+
+
+def test_the_rest_of_a_killed_compaction_is_removed(tmp_path: Path) -> None:
+    ChainStore.open(tmp_path).close()
+    (tmp_path / "data.mdb.new").write_bytes(b"half of a copy")
+    ChainStore.open(tmp_path).close()
+    assert not (tmp_path / "data.mdb.new").exists()
 
 
 def test_after_closing_every_read_is_a_store_error(tmp_path: Path) -> None:

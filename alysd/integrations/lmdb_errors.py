@@ -1,0 +1,89 @@
+"""The words of errors of the node's databases: which database failed, why, and what helps.
+
+A data folder has two databases. The node's own one is restored from a backup; the embedded engine's is built again
+from the node's blocks. The folder's name tells them apart.
+"""
+
+import errno
+import os
+import resource
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lmdb
+
+from alysd.errors import REBUILD_EXECUTION, RESTORE_DATABASE, ConfigError, Corrupt, StoreError
+
+DATA_FILE = "data.mdb"
+
+EXECUTION_FOLDER = "execution"
+"""The name of the embedded engine's database in the data folder."""
+
+_DAMAGED = (
+    lmdb.CorruptedError,
+    lmdb.CursorFullError,
+    lmdb.IncompatibleError,
+    lmdb.InvalidError,
+    lmdb.PageFullError,
+    lmdb.PageNotFoundError,
+    lmdb.VersionMismatchError,
+)
+_NO_ACCESS = (FileExistsError, NotADirectoryError, PermissionError, lmdb.ReadonlyError)
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+
+_ROOM_BYTES = 16 * 2**20
+"""If the file can grow by this much, EIO means that the disk fails. A block with its state is usually smaller."""
+
+
+def advice(folder: Path) -> str:
+    """What helps when the database in `folder` is damaged."""
+    return REBUILD_EXECUTION if folder.name == EXECUTION_FOLDER else RESTORE_DATABASE
+
+
+@contextmanager
+def database_errors(folder: Path, *, opening: bool = False) -> Generator[None]:
+    """Convert errors of LMDB and of the disk to `Corrupt` and `StoreError`.
+
+    While the database is being opened, a file or folder that cannot be accessed is a `ConfigError`. A failed
+    transaction does not change the database.
+    """
+    place = f"the {'execution ' if folder.name == EXECUTION_FOLDER else ''}database in {folder}"
+    try:
+        yield
+    except _DAMAGED as error:
+        raise Corrupt(f"{place} is damaged: {error}: {advice(folder)}") from error
+    except (lmdb.Error, OSError) as error:
+        if opening and isinstance(error, _NO_ACCESS):
+            raise ConfigError(f"{place} cannot be accessed: {error}") from None
+        raise StoreError(f"{place} cannot be used: {_reason(error, folder)}") from error
+
+
+def _reason(error: Exception, folder: Path) -> str:
+    number = _number(error)
+    if number is not None and (number in _FULL or (number == errno.EIO and not _has_room(folder))):
+        return f"the disk is full, or the file may not grow ({errno.errorcode[number]})"
+    if number == errno.EIO:
+        return "the disk reports an error (EIO)"
+    return str(error)
+
+
+def _number(error: Exception) -> int | None:
+    """The error number. Errors of LMDB have only its text."""
+    if isinstance(error, OSError):
+        return error.errno
+    return next((number for number in (*_FULL, errno.EIO) if str(error).endswith(os.strerror(number))), None)
+
+
+def _has_room(folder: Path) -> bool:
+    """Whether the database file can grow; also True when this cannot be found out.
+
+    The system writes as much as there is room for. LMDB reports such a partial write as EIO.
+    """
+    try:
+        size, free = (folder / DATA_FILE).stat().st_size, shutil.disk_usage(folder).free
+    except OSError:
+        return True
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return free >= _ROOM_BYTES and (limit == resource.RLIM_INFINITY or size + _ROOM_BYTES <= limit)
