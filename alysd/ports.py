@@ -33,6 +33,21 @@ class Clock(Protocol):
         ...
 
 
+class StepMemory(Protocol):
+    """Keeps an open step of the wall clock (`consensus.clock_trust`) while the node is stopped."""
+
+    def read(self) -> float | None:
+        """The difference between wall clock and boottime that was trusted before the open step, in seconds.
+
+        None if no step was open, or if the machine has been restarted.
+        """
+        ...
+
+    def write(self, believed: float | None) -> None:
+        """Keep this difference, or forget the step if it is None. Raises `StoreError`; call it in a thread."""
+        ...
+
+
 class Tracing(Tracer, Protocol):
     """The destination of the node's traces: `handling` traces messages for the runtime, `span` other work."""
 

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
-from alysd.consensus.aura import slot_at
+from alysd.consensus.aura import slot_at, slot_start
 from alysd.errors import ConfigError
 from alysd.integrations.clock import SystemClock
-from alysd.integrations.node_data import NodeData
+from alysd.integrations.clock_step import StepFile
+from alysd.integrations.node_data import NodeData, OpenData
 from alysd.integrations.tracing import NoTracing, open_tracing
-from alysd.ports import Clock, ExecutionEngine, Signer, Store, Tracing
+from alysd.messages.log.base import log
+from alysd.messages.log.process import SignedBlockMissing
+from alysd.ports import Clock, ExecutionEngine, Signer, StepMemory, Store, Tracing
 from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Role
+from alysd.types.units import Slot
 from alysd.validation import ValidNode
 from alysd.workflows.clock_watch import ClockWatch
 
@@ -40,15 +44,10 @@ class NodeResources:
     sync_engine: ExecutionEngine
     embedded: "EmbeddedExecution | None"
     signer: Signer | None
+    watch: ClockWatch
     tracing: Tracing = attrs.field(factory=NoTracing)
     timing: Timing = attrs.field(
         init=False, default=attrs.Factory(lambda self: Timing(self.context.spec.slot_seconds), takes_self=True)
-    )
-    watch: ClockWatch = attrs.field(
-        init=False,
-        default=attrs.Factory(
-            lambda self: ClockWatch(self.clock, self.context.spec.slot_seconds), takes_self=True
-        ),
     )
 
     @property
@@ -71,6 +70,11 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
         now = slot_at(clock.time(), genesis.context.spec.slot_seconds)
         data = await trio.to_thread.run_sync(data_of(valid).open, now)
         stack.callback(data.store.close)
+        if data.not_stored is not None:
+            log(SignedBlockMissing(data.not_stored))
+        watch = await trio.to_thread.run_sync(
+            clock_watch, clock, genesis.context.spec.slot_seconds, StepFile.of_machine(config.storage.path), data
+        )
         execution = await _execution(valid, timing)
         stack.push_async_callback(_close_engine, execution.engine, timing)
         yield NodeResources(
@@ -82,8 +86,16 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
             sync_engine=execution.sync_engine,
             embedded=execution.embedded,
             signer=data.signer,
+            watch=watch,
             tracing=tracing,
         )
+
+
+def clock_watch(clock: Clock, slot_seconds: int, memory: StepMemory, data: OpenData) -> ClockWatch:
+    """The watch over the clock of a node with this data. For a follower, the age of its chain does not matter."""
+    newest = max(data.store.newest_slot(), Slot(0) if data.signer is None else data.signer.last_slot)
+    known = data.signer is not None and newest > 0
+    return ClockWatch(clock, slot_seconds, memory, float(slot_start(newest, slot_seconds)) if known else None)
 
 
 def data_of(valid: ValidNode) -> NodeData:

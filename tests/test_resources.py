@@ -1,5 +1,6 @@
 """Opening the parts: what a configuration gets wrong is said in words, and whatever was opened is closed."""
 
+import time
 from pathlib import Path
 
 import attrs
@@ -10,14 +11,19 @@ from alysd.config.load import load_config
 from alysd.config.model import AlysConfig
 from alysd.errors import ConfigError, WrongChain
 from alysd.integrations.bls import public_key
+from alysd.integrations.clock_step import StepFile
 from alysd.integrations.data_folder import claim
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.integrations.new_key_file import write_key_file
+from alysd.integrations.signing_guard import write_guard
+from alysd.messages.log.base import LogEvent
+from alysd.messages.log.process import SignedBlockMissing
 from alysd.resources import open_resources
 from alysd.testing.chain import authority_secret, chain_spec
 from alysd.types.chain_spec import ChainSpec
-from alysd.types.hashes import BlockHash
-from alysd.types.units import Height
+from alysd.types.hashes import BlockHash, BlsPublicKey
+from alysd.types.signing import SignedSlot
+from alysd.types.units import Height, Slot
 from alysd.validation import validate_node
 
 ROOT = Path(__file__).parents[1]
@@ -115,3 +121,39 @@ async def test_a_wrong_key_leaves_no_guard_that_locks_the_right_one_out(
     assert not config.storage.path.exists()
     async with open_resources(validate_node(config, spec)) as parts:
         assert parts.signer is not None
+
+
+async def restarted_after(config: AlysConfig, spec: ChainSpec, slot: Slot) -> str:
+    """Start a node, let its key sign in `slot`, start it again; what it says about the clock then."""
+    valid = validate_node(config, spec)
+    async with open_resources(valid) as parts:
+        assert parts.watch.doubt() == "", "a new chain is asked nothing, although its genesis is old"
+        assert parts.signer is not None
+        key = BlsPublicKey(parts.signer.public_key)
+    write_guard(config.storage.path / "signing-guard", SignedSlot(key, slot, BlockHash(b"\x01" * 32), Slot(0)))
+    async with open_resources(valid) as parts:
+        return parts.watch.doubt()
+
+
+@pytest.mark.parametrize(("days", "asked"), [(7, False), (29, False), (31, True), (365, True)])
+async def test_a_node_that_signed_long_ago_waits_for_a_person(
+    configured: tuple[AlysConfig, ChainSpec], logged: list[LogEvent], days: int, asked: bool
+) -> None:
+    """A clock a year ahead was believed at every start."""
+    slot = Slot(int(time.time() - 86_400 * days) // configured[1].slot_seconds)
+    doubt = await restarted_after(*configured, slot)
+    assert ("`alysd clock accept`" in doubt) == asked
+    assert (f"the newest block is {days} days older than the time" in doubt) == asked
+    assert SignedBlockMissing(slot) in logged
+
+
+async def test_an_open_step_is_found_in_the_data_folder(configured: tuple[AlysConfig, ChainSpec]) -> None:
+    config, spec = configured
+    config.storage.path.mkdir()
+    file = StepFile.of_machine(config.storage.path)
+    file.write(time.time() - 3600 - time.clock_gettime(time.CLOCK_BOOTTIME))
+    async with open_resources(validate_node(config, spec)) as parts:
+        assert "was set forward by 3600 s" in parts.watch.doubt()
+    file.path.write_bytes(b"damage")
+    async with open_resources(validate_node(config, spec)) as parts:
+        assert parts.watch.doubt() == ""

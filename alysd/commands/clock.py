@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     if "error" in answer:
         raise UserError(str(answer.get("message")))
     step = float(answer["step"])
-    way = "forward" if step > 0 else "back"
-    text = f"the clock, set {way} by {abs(step):.0f} s, is accepted" if step else "the clock was believed already"
-    say(f"{text}\n")
+    way = "ahead of" if step > 0 else "behind"
+    accepted = f"the clock is accepted: it is {abs(step):.0f} s {way} the time that the node expected"
+    say(f"{accepted if step else 'the clock was believed already'}\n")
     return 0

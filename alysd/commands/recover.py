@@ -10,6 +10,7 @@ from alysd.commands.output import say
 
 if TYPE_CHECKING:
     from alysd.consensus.stored_data import DataFinding, StoredData
+    from alysd.types.units import Slot
     from alysd.validation import ValidNode
 
 
@@ -40,20 +41,50 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(str(error)) from None
         if finding is None:
             say("database and signing guard belong together: there is nothing to recover\n")
+            say(_wait(valid, found, now))
             return 0
         say(_statement(valid, found, finding))
         if not args.yes and _typed() != spec.name:
             raise UserError(f"nothing was changed: type the chain's name, {spec.name}, or use --yes")
         data.accept(finding)
+        say(_wait(valid, data.examine(now)[0], now))
     say("done; `alysd run` starts the node\n")
     return 0
+
+
+def _moment(slot: int, slot_seconds: int) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(slot * slot_seconds))
+    except (OverflowError, ValueError, OSError):
+        return f"{slot * slot_seconds} s after 1970"  # a slot of a guard is any number of 20 digits
+
+
+def _wait(valid: "ValidNode", found: "StoredData", now: "Slot") -> str:
+    """The time before which this key signs no block, if guard or database are of the future; otherwise nothing."""
+    signed = 0 if found.guard is None else found.guard.slot
+    last = max(signed, found.newest or 0)
+    if not found.authority or last <= now + 1:
+        return ""
+    seconds = valid.genesis.context.spec.slot_seconds
+    what = "signing guard names" if signed == last else "database has"
+    return "\n".join(
+        [
+            f"This key signs no block before {_moment(last + 1, seconds)}: the {what} slot {last}, but the",
+            f"clock shows {_moment(now, seconds)}. Compare this clock with another one.",
+            "- If it is late, set it.",
+            "- If it is right, the last block was made while it was wrong. Wait until that time. Nothing else is",
+            "  safe while anybody else has such a block: this key would approve two different blocks of one slot.",
+            '- docs/operating.md, "Blocks of the future", says what can be given up if nobody else has them.',
+            "",
+        ]
+    )
 
 
 def _statement(valid: "ValidNode", found: "StoredData", finding: "DataFinding") -> str:
     spec = valid.genesis.context.spec
 
     def at(slot: int) -> str:
-        return f"slot {slot} ({time.strftime('%Y-%m-%d %H:%M:%S %Z', time.localtime(slot * spec.slot_seconds))})"
+        return f"slot {slot} ({_moment(slot, spec.slot_seconds)})"
 
     newest = "no block" if not found.newest else f"blocks up to {at(found.newest)}"
     lines = [f"{valid.config.storage.path}: {finding.fault.value}.", f"The database has {newest}."]

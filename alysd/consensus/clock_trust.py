@@ -1,16 +1,26 @@
-"""The decision whether the wall clock of this machine can be trusted while the node runs.
+"""The decision whether the wall clock of this machine can be trusted.
 
 If the clock is set forward, the node would make blocks with a time in the future. These would become final, and no
 block could follow before that time. If it is set back, the node could make no blocks at all. `CLOCK_BOOTTIME`
 counts the seconds since the machine started, including those in which it was suspended, and cannot be set. So a
-difference between the two clocks changes only if the wall clock is set. At its start a node trusts the clock,
-however long it was stopped.
+difference between the two clocks changes only if the wall clock is set.
+
+When the node starts, only two things can contradict the clock: a step that was not trusted when the node stopped,
+if the machine has not been restarted since; and the time of the newest block, if it is `IMPLAUSIBLE_SECONDS` ago.
 """
 
 import attrs
 
 STEADY_SECONDS = 600.0
 """Seconds without another step after which the new time of the wall clock is trusted."""
+
+IMPLAUSIBLE_SECONDS = 30 * 86_400.0
+"""A clock that is further ahead than this, 30 days, is trusted only after the operator has accepted it.
+
+A chain is rarely stopped for so long, while a clock that was set to a wrong month or year is often this far ahead.
+Blocks that were made with a clock that is ahead stop the chain until the time of these blocks: so for 30 days at
+most, unless the operator accepts the clock.
+"""
 
 DRIFT = 0.001
 """Seconds per second by which the clocks may drift apart. NTP usually corrects a clock by at most half of this."""
@@ -21,7 +31,9 @@ class ClockTrust:
     """The trusted and the present difference between wall clock and boottime, in seconds.
 
     `since` is the boottime at which the present difference began, `looked` the boottime of the last look. A change
-    of the difference by more than `tolerance` seconds is a step.
+    of the difference by more than `tolerance` seconds is a step. If `by_chain`, the clock was implausibly far
+    ahead when the node started, and `believed` is the difference at which the clock would have shown the time of
+    the newest block.
     """
 
     believed: float
@@ -29,26 +41,63 @@ class ClockTrust:
     since: float
     looked: float
     tolerance: float
+    by_chain: bool = False
 
     @classmethod
-    def at_start(cls, wall: float, boottime: float, tolerance: float) -> "ClockTrust":
-        """The trust at the start of a node: the present time is trusted."""
-        return cls(wall - boottime, wall - boottime, boottime, boottime, tolerance)
+    def at_start(
+        cls,
+        wall: float,
+        boottime: float,
+        tolerance: float,
+        *,
+        believed: float | None = None,
+        newest: float | None = None,
+    ) -> "ClockTrust":
+        """The trust at the start of a node.
+
+        `believed` is the difference that was trusted when the node stopped with an open step, if the machine has
+        run since. `newest` is the Unix time of the newest block or signature, None if there is none.
+        """
+        present = wall - boottime
+        trusted = cls(present, present, boottime, boottime, tolerance)
+        if believed is not None:
+            return attrs.evolve(trusted, believed=believed) if abs(present - believed) > tolerance else trusted
+        if newest is not None and wall - newest > IMPLAUSIBLE_SECONDS:
+            return attrs.evolve(trusted, believed=newest - boottime, by_chain=True)
+        return trusted
 
     @property
     def step(self) -> float:
-        """The seconds by which the clock was set forward (back, if negative); 0 while the clock is trusted."""
+        """The seconds by which the clock was set forward (back, if negative); 0 while the clock is trusted.
+
+        If `by_chain`, the seconds from the newest block to the start of the node.
+        """
         away = self.present - self.believed
         return away if abs(away) > self.tolerance else 0.0
 
     @property
-    def believed_in(self) -> float:
-        """The seconds until the present time is trusted if no further step follows; 0 if it is trusted already."""
-        return max(0.0, self.since + STEADY_SECONDS - self.looked) if self.step else 0.0
+    def implausible(self) -> bool:
+        """Whether the clock is so far ahead that only the operator can make the node trust it."""
+        return self.step > IMPLAUSIBLE_SECONDS
+
+    @property
+    def steady_for(self) -> float | None:
+        """The seconds for which an open step must be steady; None if the operator has to accept it."""
+        return None if self.implausible else STEADY_SECONDS
+
+    @property
+    def open_step(self) -> float | None:
+        """The difference to trust after a restart of the node while a step is open; None without one.
+
+        If `by_chain`, the next start compares the clock with the chain again.
+        """
+        return self.believed if self.step and not self.by_chain else None
 
     def look(self, wall: float, boottime: float) -> "ClockTrust":
-        """The trust after a look at both clocks. A new time is trusted after `STEADY_SECONDS`."""
+        """The trust after a look at both clocks. A plausible new time is trusted after `STEADY_SECONDS`."""
         difference, passed = wall - boottime, boottime - self.looked
+        if self.by_chain and difference - self.believed <= IMPLAUSIBLE_SECONDS:
+            return ClockTrust.at_start(wall, boottime, self.tolerance)
         steady = abs(difference - self.present) <= self.tolerance
         seen = attrs.evolve(
             self,
@@ -59,8 +108,9 @@ class ClockTrust:
         if not seen.step:
             drift = max(-DRIFT * passed, min(DRIFT * passed, difference - self.believed))
             return attrs.evolve(seen, present=difference, believed=self.believed + drift)
-        return seen if seen.believed_in > 0 else seen.accept()
+        believed = not seen.implausible and boottime - seen.since >= STEADY_SECONDS
+        return seen.accept() if believed else seen
 
     def accept(self) -> "ClockTrust":
         """The trust after the operator has accepted the present time, or after it has been steady."""
-        return attrs.evolve(self, believed=self.present)
+        return attrs.evolve(self, believed=self.present, by_chain=False)

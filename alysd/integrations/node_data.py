@@ -36,10 +36,14 @@ _WORDS = {
 
 @attrs.frozen
 class OpenData:
-    """An open database, and the signer of an authority. A follower has none."""
+    """An open database, and the signer of an authority. A follower has none.
+
+    `not_stored` is the slot of the last block that the key signed, if the database does not contain this block.
+    """
 
     store: LmdbStore
     signer: GuardedSigner | None
+    not_stored: Slot | None = None
 
 
 @attrs.frozen
@@ -74,7 +78,9 @@ class NodeData:
             if not found.claimed:
                 claim(self.folder, self.chain, self.genesis.hash)
             unless_all_is_open.pop_all()
-            return OpenData(store, signer)
+            guard = found.guard
+            lost = guard is not None and guard.block != ZERO_HASH and guard.slot > (found.newest or 0)
+            return OpenData(store, signer, guard.slot if guard is not None and lost else None)
 
     def examine(self, now: Slot) -> tuple[StoredData, DataFinding | None]:
         """What `open` would find and refuse; nothing is changed."""

@@ -16,7 +16,9 @@ import trio
 
 from alysd.api.system_handle import SystemHandle
 from alysd.config.model import MiningConfig
+from alysd.integrations.clock_step import STEP_FILE, StepFile
 from alysd.integrations.lmdb_store import LmdbStore
+from alysd.integrations.node_data import OpenData
 from alysd.integrations.signing import GuardedSigner
 from alysd.integrations.tracing import NoTracing
 from alysd.messages.chain import GetForkchoice
@@ -24,7 +26,7 @@ from alysd.messages.events import BlockProduced, HeadMoved, SlotMissed
 from alysd.node import NO_EDGES, Addresses, EdgeChildren, Node, health_rules, open_node
 from alysd.nurseries import Bus, Change, FailureKind, HealthChange, HealthMonitor, SupervisorSpec, System
 from alysd.ports import Tracing
-from alysd.resources import NodeResources
+from alysd.resources import NodeResources, clock_watch
 from alysd.testing.chain import ChainHand, authority_secret
 from alysd.testing.engine import FakeEngine
 from alysd.testing.virtual_time import VirtualClock
@@ -131,6 +133,7 @@ async def open_simulated_node(
     mining: MiningConfig = NO_MINING,
     authority: int | None = 0,
     clock: VirtualClock | None = None,
+    boot: str = "the same start of the machine",
     to: Addresses | None = None,
     edges: EdgeChildren = NO_EDGES,
     tracing: Tracing | None = None,
@@ -138,8 +141,8 @@ async def open_simulated_node(
 ) -> AsyncGenerator[SimulatedNode]:
     """Run a node on the database in `folder`. Leaving the block stops the node and closes the database.
 
-    `authority` is the index of the authority whose key the node has; None makes a follower. `adapt` can change the
-    tree before it starts.
+    `authority` is the index of the authority whose key the node has; None makes a follower. `boot` is
+    the kernel's id of this start of the machine. `adapt` can change the tree before it starts.
     """
     hand = ChainHand.of(spec)
     clock = clock or VirtualClock()
@@ -158,6 +161,7 @@ async def open_simulated_node(
         sync_engine=engine,
         embedded=None,
         signer=signer,
+        watch=clock_watch(clock, spec.slot_seconds, StepFile(folder / STEP_FILE, boot), OpenData(store, signer)),
         tracing=tracing or NoTracing(),
     )
     changes: list[Change] = []

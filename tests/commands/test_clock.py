@@ -13,8 +13,8 @@ from alysd.testing.config_files import CONF
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        (3600.0, "the clock, set forward by 3600 s, is accepted\n"),
-        (-60.0, "the clock, set back by 60 s, is accepted\n"),
+        (3600.0, "the clock is accepted: it is 3600 s ahead of the time that the node expected\n"),
+        (-60.0, "the clock is accepted: it is 60 s behind the time that the node expected\n"),
         (0.0, "the clock was believed already\n"),
     ],
 )

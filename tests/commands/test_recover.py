@@ -5,11 +5,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 
 from alysd.cli import main
 from alysd.config.chain_spec import load_chain_spec
 from alysd.errors import DataMismatch
+from alysd.integrations import bls
+from alysd.integrations.signing_guard import read_guard, write_guard
 from alysd.resources import data_of
 from alysd.testing.config_files import CONF, load
 from alysd.types.units import Slot
@@ -108,3 +111,48 @@ def test_damage_is_named_and_left_alone(
     assert recover("--yes") == 2
     assert "is damaged" in capsys.readouterr().err
     assert guard.read_bytes() == b"x"
+
+
+FUTURE = Slot(2_000_000_000)
+"""Begins in the year 2096."""
+
+
+def sign_in(valid: ValidNode, slot: Slot) -> None:
+    """Let the guard name this slot as signed."""
+    guard = valid.config.storage.path / "signing-guard"
+    assert valid.authority_secret is not None
+    last = read_guard(guard, bls.public_key(valid.authority_secret))
+    assert last is not None
+    write_guard(guard, attrs.evolve(last, slot=slot))
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_guard_of_the_future_is_said(
+    valid: ValidNode, recover: Recover, capsys: pytest.CaptureFixture[str], lost: bool
+) -> None:
+    """It said that there is nothing to recover, or that the node starts; but it could sign nothing for a year."""
+    sign_in(valid, FUTURE)
+    if lost:
+        lose(valid)
+    assert recover("--yes") == 0
+    shown = capsys.readouterr().out
+    assert "This key signs no block before 2096-" in shown
+    assert "the signing guard names slot 2000000000" in shown
+    assert "Wait until that time." in shown
+
+
+def test_a_guard_that_recover_itself_sets_is_not_of_the_future(
+    valid: ValidNode, recover: Recover, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(valid)
+    (valid.config.storage.path / "signing-guard").unlink()
+    assert recover("--yes") == 0
+    assert "signs no block before" not in capsys.readouterr().out
+
+
+def test_a_guard_after_all_calendars_is_no_crash(
+    valid: ValidNode, recover: Recover, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sign_in(valid, Slot(10**20 - 1))
+    assert recover("--yes") == 0
+    assert f"before {2 * 10**20} s after 1970" in capsys.readouterr().out

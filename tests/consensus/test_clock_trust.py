@@ -47,9 +47,9 @@ def test_a_clock_that_drifts_as_ntp_corrects_it_is_believed() -> None:
 def test_a_step_of_more_than_a_slot_is_noticed_at_once(seconds: float) -> None:
     machine = Machine().passes(100).set(seconds)
     assert machine.trust.step == pytest.approx(seconds)
-    assert machine.trust.believed_in == STEADY_SECONDS
+    assert machine.trust.steady_for == STEADY_SECONDS
     assert machine.set(-seconds).trust.step == 0, "it is set right"
-    assert machine.trust.believed_in == 0
+    assert machine.trust.open_step is None
 
 
 @pytest.mark.parametrize("seconds", [1.9, -1.9])
@@ -69,7 +69,6 @@ def test_small_steps_add_up() -> None:
 def test_a_new_time_is_believed_when_it_has_been_steady(seconds: float) -> None:
     machine = Machine().passes(100).set(seconds).passes(STEADY_SECONDS - 1)
     assert machine.trust.step == pytest.approx(seconds)
-    assert machine.trust.believed_in == pytest.approx(1)
     assert machine.passes(2).trust.step == 0
     assert machine.set(-seconds).trust.step == pytest.approx(-seconds)
 
@@ -87,3 +86,62 @@ def test_a_person_may_accept_it() -> None:
     machine = Machine().passes(100).set(3600)
     machine.trust = machine.trust.accept()
     assert machine.passes(10).trust.step == 0
+
+
+YEAR = 365 * 86_400.0
+DAY = 86_400.0
+
+
+def test_a_clock_months_ahead_is_trusted_only_when_a_person_accepts_it() -> None:
+    """Ten minutes of a wrong year would stop the chain for a year."""
+    machine = Machine().passes(100).set(YEAR).passes(3 * STEADY_SECONDS, every=10)
+    assert machine.trust.implausible
+    assert machine.trust.steady_for is None
+    machine.trust = machine.trust.accept()
+    assert machine.passes(10).trust.step == 0
+
+
+def test_a_clock_months_behind_is_trusted_when_it_has_been_steady() -> None:
+    """Its blocks are refused by the chain that is ahead of it, so that they end nothing."""
+    assert Machine().passes(100).set(-YEAR).passes(STEADY_SECONDS + 1).trust.step == 0
+
+
+@pytest.mark.parametrize("seconds", [-YEAR, 0, 7 * DAY, 30 * DAY])
+def test_a_plausible_time_since_the_newest_block_is_trusted_at_start(seconds: float) -> None:
+    assert ClockTrust.at_start(WALL, BOOT, SLOT, newest=WALL - seconds).step == 0
+
+
+def test_an_implausible_time_since_the_newest_block_is_not_until_it_is_accepted() -> None:
+    machine = Machine()
+    machine.trust = ClockTrust.at_start(WALL, BOOT, SLOT, newest=WALL - YEAR)
+    assert machine.trust.step == YEAR
+    assert machine.passes(3 * STEADY_SECONDS, every=10).trust.step == pytest.approx(YEAR)
+    assert machine.trust.open_step is None, "the next start compares with the chain again"
+    machine.trust = machine.trust.accept()
+    assert machine.passes(10).trust.step == 0
+    assert machine.set(60).trust.open_step is not None
+
+
+@pytest.mark.parametrize("back", [YEAR - 30 * DAY, YEAR - 10, YEAR, YEAR + DAY])
+def test_a_clock_that_is_set_back_to_a_plausible_time_is_trusted_at_once(back: float) -> None:
+    machine = Machine()
+    machine.trust = ClockTrust.at_start(WALL, BOOT, SLOT, newest=WALL - YEAR)
+    assert machine.passes(20).set(-back).trust.step == 0
+    assert machine.set(3600).trust.step == pytest.approx(3600), "from now on, steps are noticed"
+
+
+@pytest.mark.parametrize("newest", [None, WALL - YEAR])
+def test_an_open_step_is_open_after_a_restart(newest: float | None) -> None:
+    machine = Machine().passes(100).set(3600)
+    believed = machine.trust.open_step
+    assert believed is not None
+    machine.trust = ClockTrust.at_start(machine.wall, machine.boot, SLOT, believed=believed, newest=newest)
+    assert machine.trust.step == pytest.approx(3600)
+    assert machine.passes(STEADY_SECONDS - 1).trust.step == pytest.approx(3600)
+    assert machine.set(-3600).trust.step == 0
+    assert machine.trust.open_step is None
+
+
+def test_a_clock_that_was_set_right_while_the_node_was_stopped_is_trusted() -> None:
+    """Also long after the newest block: the clock was trusted, and has run since."""
+    assert ClockTrust.at_start(WALL, BOOT, SLOT, believed=WALL - BOOT + 1, newest=WALL - YEAR).step == 0

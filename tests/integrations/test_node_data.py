@@ -85,9 +85,16 @@ def test_a_database_that_lacks_only_the_block_that_was_signed_last_is_believed(t
     state = live(tmp_path, 3)
     opened = node_data(tmp_path).open(NOW)
     assert opened.signer is not None
+    assert opened.not_stored is None
     trio.run(opened.signer.approve, child(state, 7)[0].block, state.slot)
     opened.store.close()
+    opened = node_data(tmp_path).open(NOW)
+    assert opened.not_stored == 7, "an older copy of the database may look the same, so it is said"
+    opened.store.close()
     live(tmp_path, 1, first_slot=8)
+    opened = node_data(tmp_path).open(NOW)
+    assert opened.not_stored is None
+    opened.store.close()
 
 
 def test_a_follower_whose_database_was_deleted_says_so(tmp_path: Path) -> None:
@@ -115,6 +122,22 @@ def test_a_damaged_guard_is_replaced_once_it_has_been_moved_away(tmp_path: Path)
     assert finding is not None
     node_data(tmp_path).accept(finding)
     live(tmp_path, 1, first_slot=NOW + 2)
+
+
+def test_blocks_of_the_future_can_be_given_up_as_the_manual_says(tmp_path: Path) -> None:
+    """The key would sign nothing for a year, even with a database from before."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    live(folder, 3)
+    shutil.copytree(folder, tmp_path / "copy")
+    live(folder, 3, first_slot=NOW + 1_000_000)
+    older_database(folder)
+    no_guard(folder)
+    finding = node_data(folder).examine(NOW)[1]
+    assert finding is not None
+    assert finding.past == NOW + 1
+    node_data(folder).accept(finding)
+    live(folder, 1, first_slot=NOW + 2)
 
 
 KILLED_AT_EACH_STEP = """

@@ -81,7 +81,7 @@ async def test_a_head_of_the_future_is_unhealthy_at_start_too(tmp_path: Path, au
         assert all("the head already has slot" in miss.reason for miss in node.missed)
 
 
-@pytest.mark.parametrize("seconds", [7 * 86_400.0, YEAR])
+@pytest.mark.parametrize("seconds", [7 * 86_400.0, 29 * 86_400.0])
 async def test_a_chain_that_was_stopped_goes_on_without_a_question(
     tmp_path: Path, autojump_clock: MockClock, seconds: float
 ) -> None:
@@ -101,4 +101,59 @@ async def test_a_machine_that_slept_goes_on_without_a_question(
         node.clock.slept += 8 * HOUR
         await node.slots(5)
         assert len(node.produced) >= 9
+    assert not [event for event in logged if event.name.startswith("clock")]
+
+
+async def test_a_restart_does_not_make_a_wrong_clock_right(
+    tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    """A restart believed the wrong year: its blocks were final within 2 s, and the chain was dead for a year."""
+    clock = VirtualClock()
+    async with open_simulated_node(tmp_path, chain_spec(), mining=MINING, clock=clock) as node:
+        await node.slots(20.5)
+        clock.offset += HOUR
+        await node.slots(3)
+    for boot, step in (("the same start of the machine", HOUR), ("another", YEAR)):
+        clock.offset = step
+        for _ in range(2):
+            async with open_simulated_node(tmp_path, chain_spec(), mining=MINING, clock=clock, boot=boot) as node:
+                await node.slots(20.5)
+                assert not node.produced
+                assert 19 <= len(node.missed) <= 21
+                shown = await health(node)
+                assert shown.status == "unhealthy"
+                assert "no block is made until" in shown.reasons[0]
+    clock.offset = 0
+    async with open_simulated_node(tmp_path, chain_spec(), mining=MINING, clock=clock, boot="another") as node:
+        await node.slots(20.5)
+        assert len(node.produced) >= 19
+        assert (await health(node)).status == "healthy"
+    assert [event.name for event in logged if event.name.startswith("clock")] == [
+        "clock_stepped", "clock_stepped", "clock_stepped", "clock_far_ahead", "clock_far_ahead",
+    ]  # fmt: skip
+
+
+async def test_a_chain_of_last_year_goes_on_when_a_person_accepts_the_clock(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
+        await node.slots(5.5)
+    async with open_simulated_node(tmp_path, chain_spec(), clock=VirtualClock(offset=YEAR)) as node:
+        await node.slots(5.5)
+        assert not node.produced
+        assert node.resources.watch.accept() == pytest.approx(YEAR, abs=20)
+        await node.slots(10)
+        assert len(node.produced) >= 8
+        assert (await health(node)).status == "healthy"
+
+
+async def test_a_follower_of_an_old_chain_is_asked_nothing(
+    tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    async with open_simulated_node(tmp_path, chain_spec()) as node:
+        await node.slots(5.5)
+    old = VirtualClock(offset=YEAR)
+    async with open_simulated_node(tmp_path, chain_spec(), clock=old, authority=None) as node:
+        await node.slots(5.5)
+        assert not node.resources.watch.doubt()
     assert not [event for event in logged if event.name.startswith("clock")]

@@ -254,21 +254,54 @@ class TracesResumed(LogEvent):
 class ClockStepped(LogEvent):
     """The wall clock of the machine was set by `step` seconds, forward if positive. This node makes no blocks.
 
-    The node trusts the new time when it has been steady for `steady_for` seconds.
+    The node trusts the new time when it has been steady for `steady_for` seconds. If this is None, the node
+    trusts it only after the operator has accepted it.
     """
 
     name = "clock_stepped"
     level = logging.ERROR
 
     step: float
-    steady_for: float
+    steady_for: float | None
 
     def _line(self) -> tuple[str, str]:
-        way, minutes = "forward" if self.step > 0 else "back", self.steady_for / 60
+        way = "forward" if self.step > 0 else "back"
+        steady = "" if self.steady_for is None else f"or steady for {self.steady_for / 60:.0f} minutes, "
         return "clock", (
-            f"set {way} by {abs(self.step):.0f} s: no blocks until it is right, or steady for {minutes:.0f} "
-            "minutes, or `alysd clock accept`"
+            f"set {way} by {abs(self.step):.0f} s: no blocks until it is right, {steady}or `alysd clock accept`"
         )
+
+
+@attrs.frozen
+class ClockFarAhead(LogEvent):
+    """The newest block was `seconds` old when this node started. This node makes no blocks.
+
+    Either the chain was stopped for so long, and the operator accepts the clock, or the clock is wrong.
+    """
+
+    name = "clock_far_ahead"
+    level = logging.ERROR
+
+    seconds: float
+
+    def _line(self) -> tuple[str, str]:
+        return "clock", (
+            f"the newest block is {self.seconds / 86_400:.0f} days old: no blocks until the clock is set right, "
+            "or `alysd clock accept`"
+        )
+
+
+@attrs.frozen
+class ClockStepNotKept(LogEvent):
+    """The file that keeps an open step of the clock over a restart of the node could not be written."""
+
+    name = "clock_step_not_kept"
+    level = logging.ERROR
+
+    error: str
+
+    def _line(self) -> tuple[str, str]:
+        return "clock", f"a restart may forget that it was set: {self.error}"
 
 
 @attrs.frozen
@@ -285,3 +318,22 @@ class ClockBelieved(LogEvent):
     def _line(self) -> tuple[str, str]:
         words = f"{self.step:.0f} s from the time before" if self.step else "as it was before"
         return "clock", f"is believed again, {words}"
+
+
+@attrs.frozen
+class SignedBlockMissing(LogEvent):
+    """The database does not contain the last block that this key signed, of slot `slot`.
+
+    Either the node was killed between signing and storing the block, or the database is an older copy.
+    """
+
+    name = "signed_block_missing"
+    level = logging.WARNING
+
+    slot: int
+
+    def _line(self) -> tuple[str, str]:
+        return "guard", (
+            f"the last block that this key signed is not in the database: slot {self.slot} "
+            "(a crash, or an older database)"
+        )

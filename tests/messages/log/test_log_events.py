@@ -57,6 +57,18 @@ EXAMPLES: dict[LogEvent, str] = {
     process.ClockStepped(-3600.4, 600.0): (
         "clock|set back by 3600 s: no blocks until it is right, or steady for 10 minutes, or `alysd clock accept`"
     ),
+    process.ClockStepped(31_536_000.0, None): (
+        "clock|set forward by 31536000 s: no blocks until it is right, or `alysd clock accept`"
+    ),
+    process.ClockFarAhead(31_536_000.0): (
+        "clock|the newest block is 365 days old: no blocks until the clock is set right, or `alysd clock accept`"
+    ),
+    process.ClockStepNotKept("cannot write /data/clock-step: No space left on device"): (
+        "clock|a restart may forget that it was set: cannot write /data/clock-step: No space left on device"
+    ),
+    process.SignedBlockMissing(7): (
+        "guard|the last block that this key signed is not in the database: slot 7 (a crash, or an older database)"
+    ),
     process.ClockBelieved(0.0): "clock|is believed again, as it was before",
     process.LibraryLine("httpx.error", "odd", None): "error|odd",
     process.NothingToReload(): "reload|nothing to reload: a change of the configuration needs a restart",
