@@ -1,9 +1,9 @@
-"""Reads a transaction's gas limit and its prices per gas from its EIP-2718 bytes."""
+"""Decodes the fields of transactions, and reads the gas limit and the prices per gas from EIP-2718 bytes."""
 
 from alysd.errors import Malformed
 from alysd.types.fees import FeeFields
 from alysd.types.units import Wei
-from alysd.wire.rlp import as_list, decode, decode_integer
+from alysd.wire.rlp import RlpItem, as_list, decode_bounded, decode_integer
 
 _FEE_PLACES = {
     1: (2, 2, 3),  # EIP-2930: chain id, nonce, gas price, gas limit
@@ -17,6 +17,22 @@ _LEGACY_PLACES = (1, 1, 2)
 
 _FIRST_LIST_BYTE = 0xC0
 
+_MOST_FIELDS = 16
+"""A bound of the items outside the access list: the list of fields, and at most 14 fields (EIP-4844)."""
+
+_BYTES_PER_ITEM = 7
+"""A bound of the bytes per item of an access list (EIP-2930).
+
+The smallest entry has an address and no keys: 3 items in 23 bytes. A key or a blob's hash has 33 bytes."""
+
+
+def transaction_fields(encoded: bytes) -> list[RlpItem]:
+    """Decode the list of a transaction's fields, which for typed transactions follows the byte of the type.
+
+    Raises `Malformed`. A transaction with more items than a valid one of its size can have is not decoded.
+    """
+    return as_list(decode_bounded(encoded, len(encoded) // _BYTES_PER_ITEM + _MOST_FIELDS))
+
 
 def fee_fields(raw: bytes) -> FeeFields:
     """The fee fields of an encoded transaction. Raises `Malformed` for unknown types and missing fields."""
@@ -28,7 +44,7 @@ def fee_fields(raw: bytes) -> FeeFields:
         places, body = _FEE_PLACES[raw[0]], raw[1:]
     else:
         raise Malformed(f"transaction type {raw[0]} is not known")
-    fields = as_list(decode(body))
+    fields = transaction_fields(body)
     if len(fields) <= max(places):
         raise Malformed(f"the transaction of type {raw[0]} has only {len(fields)} fields")
     most, priority, gas_limit = (decode_integer(fields[place]) for place in places)

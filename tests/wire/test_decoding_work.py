@@ -20,6 +20,8 @@ from alysd.types.block import Approvals, Block, PegIn, SignedBlock
 from alysd.types.hashes import BitcoinHash, BlockHash, BlsSignature
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import MAX_TRANSACTIONS, MIN_TRANSACTION_BYTES, block_hash, decode_block, encode_block
+from alysd.wire.rlp import RlpInput, encode
+from alysd.wire.transactions import fee_fields
 
 OFFSET = 4
 APPROVALS = Approvals((True,), BlsSignature(bytes(96)))
@@ -150,6 +152,25 @@ def test_full_lists_of_peg_operations_take_less_work_than_transactions() -> None
     data = encoded(full_block())
     assert decode_block(data).hash == block_hash(full_block())
     assert work(lambda: decode_block(data)) <= 2 * valid_work(len(data))
+
+
+def transaction_work(*fields: RlpInput) -> int:
+    """The calls of decoding a type 1 transaction with these fields first, and then filled up to 128 KiB."""
+    raw = b"\1" + encode([*fields, bytes(2**17 - len(encode(fields)))])
+    return work(lambda: fee_fields(raw))
+
+
+def test_no_transaction_takes_more_work_than_a_full_access_list() -> None:
+    """128 KiB of items of one byte held the interpreter for 50 to 70 ms: `eth_sendRawTransaction` decodes them."""
+    addresses = 5_500
+    entry: RlpInput = [bytes(20), []]
+    valid = transaction_work(*[b"\1"] * 7, [entry] * addresses)
+    assert valid > 3 * addresses
+    small: list[RlpInput] = [b"\1", b"", [], [[]], [b""] * 16]
+    for hostile in small:
+        assert transaction_work(*[hostile] * (2**17 // len(encode(hostile)) - 8)) <= 20
+    most = (2**17 // 7) - 100
+    assert transaction_work(*[b"\1"] * most) <= 1.2 * valid
 
 
 @given(st.data())

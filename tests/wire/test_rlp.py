@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alysd.errors import Malformed
-from alysd.wire.rlp import RlpInput, as_bytes, as_list, decode, decode_integer, encode, encode_integer, rlp_size
+from alysd.wire.rlp import (
+    RlpInput,
+    as_bytes,
+    as_list,
+    decode,
+    decode_bounded,
+    decode_integer,
+    encode,
+    encode_integer,
+    rlp_size,
+)
 
 strings = st.one_of(
     st.binary(max_size=3), st.binary(min_size=32, max_size=32), st.binary(min_size=50, max_size=300)
@@ -62,6 +72,30 @@ def test_nesting_has_a_bound_far_below_pythons() -> None:
     assert encode(decode(nested)) == nested
     with pytest.raises(Malformed, match="nested more than 16 deep"):
         decode(bytes((0xC0 + len(nested),)) + nested)
+
+
+def count(item: RlpInput) -> int:
+    """The number of items in an item, itself included."""
+    return 1 if isinstance(item, bytes) else 1 + sum(map(count, item))
+
+
+@given(items)
+def test_the_bound_of_items_is_exact(item: RlpInput) -> None:
+    """A valid transaction would be refused, or a hostile one decoded."""
+    encoded, number = encode(item), count(item)
+    assert decode_bounded(encoded, number) == item
+    with pytest.raises(Malformed, match=f"more than {number - 1} items in {len(encoded)} bytes"):
+        decode_bounded(encoded, number - 1)
+
+
+@given(st.binary(max_size=80), st.integers(0, 80))
+def test_no_bytes_get_more_items_past_the_bound(data: bytes, most: int) -> None:
+    try:
+        item = decode_bounded(data, most)
+    except Malformed:
+        return
+    assert item == decode(data)
+    assert count(item) <= most
 
 
 @given(st.integers(0, 2**256 - 1))

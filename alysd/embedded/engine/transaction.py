@@ -10,7 +10,8 @@ import coincurve
 from alysd.errors import Malformed, Refused
 from alysd.types.hashes import EvmAddress
 from alysd.wire.keccak import keccak256
-from alysd.wire.rlp import RlpItem, as_bytes, as_list, decode, decode_integer, encode, encode_integer
+from alysd.wire.rlp import RlpItem, as_bytes, as_list, decode_integer, encode, encode_integer
+from alysd.wire.transactions import transaction_fields
 
 LEGACY, ACCESS_LIST, FEE_MARKET, BLOB = 0, 1, 2, 3
 """Transaction types (EIP-155, EIP-2930, EIP-1559, EIP-4844)."""
@@ -99,7 +100,8 @@ def read_transaction(raw: bytes, chain_id: int) -> SignedTransaction:
     kind = LEGACY if raw[0] >= 0xC0 else raw[0]
     if kind not in _FIELDS or raw[0] == LEGACY:
         raise UnsupportedType(kind)
-    return _read_fields(raw, kind, as_list(decode(raw if kind == LEGACY else raw[1:]), _FIELDS[kind]), chain_id)
+    fields = transaction_fields(raw if kind == LEGACY else raw[1:])
+    return _read_fields(raw, kind, as_list(fields, _FIELDS[kind]), chain_id)
 
 
 def _read_fields(raw: bytes, kind: int, items: list[RlpItem], chain_id: int) -> SignedTransaction:
