@@ -252,6 +252,30 @@ async def test_either_side_may_go_away_and_ctrl_c_ends_at_once(tmp_path: Path) -
         assert "Traceback" not in log.read_text()
 
 
+async def test_mistakes_that_bitcoind_reports_are_one_sentence(tmp_path: Path) -> None:
+    """Without a wallet the miner ended in a traceback: a person has to give an address, a wallet or a password."""
+    async with bitcoind(tmp_path) as node:
+
+        async def complaint(*options: str, path: str = "") -> str:
+            url = node.rpc_url.replace("://", f"://{RPC_USER}:{RPC_PASSWORD}@") + path
+            command = [sys.executable, "-m", "alysd", "mine", "--bitcoin-url", url, *options]
+            with trio.fail_after(SECONDS):
+                process = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+            (line,) = process.stderr.decode().splitlines()
+            assert (process.returncode, process.stdout) == (2, b"")
+            assert len(line) <= 300
+            return line
+
+        assert "No wallet is loaded." in (missing := await complaint())
+        assert missing.startswith(f"alysd: the Bitcoin node at {node.rpc_url}: ")
+        assert missing.endswith("; name an address to pay, or a wallet in the URL (…/wallet/NAME)")
+        assert "wallet does not exist or is not loaded; name an" in await complaint(path="/wallet/none")
+        assert "alysd: Bitcoin address 'nonsense': " in await complaint("--bitcoin-address", "nonsense")
+        for name in ("one", "two"):
+            await node.call("createwallet", name)
+        assert "Multiple wallets are loaded." in await complaint()
+
+
 def count(log: Path, words: str) -> int:
     return log.read_text().count(words)
 
