@@ -1,7 +1,7 @@
 """The JSON-RPC of Alys: merged mining in Namecoin's form, and the chain's blocks (docs/json-rpc.md)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import trio
 
@@ -14,7 +14,7 @@ from alysd.errors import HANDLING, Malformed, NoPeg, RpcCode
 from alysd.messages.auxpow import CreateWork, GetQueuedWork, MergedMining, SubmitWork
 from alysd.messages.chain import Chain, GetEntries, GetForkchoice
 from alysd.messages.storage import GetBlockByHash, GetBlockByHeight, Storage
-from alysd.nurseries import Address, NotAnswered
+from alysd.nurseries import Address, Ask, NotAnswered
 from alysd.peg.federation import deposit_address
 from alysd.timing import Timing
 from alysd.types.auxpow import AuxPow
@@ -37,8 +37,35 @@ CODES: Mapping[type[Exception], int] = {
 IN_PLACE = 8192
 """The maximum size, in bytes, of a proof that is decoded in the event loop. A usual one has 1 to 2 kB: 0.1 ms."""
 
+ASKS = 4
+"""The maximum number of asks of RPC clients to one actor at a time.
+
+The most expensive one, the check of a proof, takes 20 ms. Four take 80 ms of `Timing.work_ask`.
+"""
+
+P = TypeVar("P")
+R = TypeVar("R")
+
 _MAX_HEIGHT = 2**63
 _MAX_VERBOSITY = 3
+
+
+class Asks(Generic[P]):
+    """The asks of all RPC clients to one actor, each with a deadline of `seconds`.
+
+    At most `ASKS` at a time are in the actor's mailbox. The others wait here, in order, so that block production's
+    messages to the same actor do not wait for them.
+    """
+
+    def __init__(self, actor: Address[P], seconds: float) -> None:
+        self._actor = actor
+        self._seconds = seconds
+        self._limiter = trio.CapacityLimiter(ASKS)
+
+    async def ask(self, question: Ask[P, R]) -> R:
+        """Ask the actor. Raises what `Address.ask` raises."""
+        async with self._limiter:
+            return await self._actor.ask(question, seconds=self._seconds)
 
 
 class AlysRpc:
@@ -56,12 +83,11 @@ class AlysRpc:
         miner: EvmAddress | None,
         timing: Timing,
     ) -> None:
-        self._chain = chain
-        self._storage = storage
-        self._auxpow = auxpow
+        self._chain = Asks(chain, timing.rpc_ask)
+        self._storage = Asks(storage, timing.rpc_ask)
+        self._auxpow = Asks(auxpow, timing.rpc_ask)
         self._context = context
         self._miner = miner
-        self._timing = timing
         self._newest: tuple[tuple[BlockHash, BlockHash], Any] | None = None
 
     def methods(self) -> dict[str, Method]:
@@ -85,7 +111,7 @@ class AlysRpc:
     async def submit_aux_block(self, params: Params) -> Any:
         """Submit a proof. The result is true, or the error of the failed check."""
         work = SubmitWork(AuxHash(params.required(0, _hash)), await _auxpow(params, 1))
-        await self._auxpow.ask(work, seconds=self._timing.rpc_ask)
+        await self._auxpow.ask(work)
         return True
 
     async def get_aux_block(self, params: Params) -> Any:
@@ -104,7 +130,7 @@ class AlysRpc:
 
     async def get_queued_pow(self, _params: Params) -> Any:
         """The proof that the next block would include, or null."""
-        queued = await self._auxpow.ask(GetQueuedWork(), seconds=self._timing.rpc_ask)
+        queued = await self._auxpow.ask(GetQueuedWork())
         return None if queued is None else queued_json(queued)
 
     async def get_deposit_address(self, _params: Params) -> Any:
@@ -131,7 +157,7 @@ class AlysRpc:
     async def get_block_by_height(self, params: Params) -> Any:
         """The block at a height on the branch of the head."""
         height = params.required(0, _height)
-        signed = await self._storage.ask(GetBlockByHeight(height), seconds=self._timing.rpc_ask)
+        signed = await self._storage.ask(GetBlockByHeight(height))
         if signed is None:
             raise RpcError(RpcCode.BLOCK_NOT_FOUND, f"block not found: no canonical block has height {height}")
         return await self._shown(signed, await self._tip(), canonical=True)
@@ -143,7 +169,7 @@ class AlysRpc:
         parameter is Bitcoin's verbosity: with 0 or false the result is the encoded block in hex.
         """
         wanted, verbosity = params.required(0, _hash), params.optional(1, _verbosity, 1)
-        signed = await self._storage.ask(GetBlockByHash(BlockHash(wanted)), seconds=self._timing.rpc_ask)
+        signed = await self._storage.ask(GetBlockByHash(BlockHash(wanted)))
         if signed is None:
             (work,) = await self._entries(Table.WORKS, (wanted,), await self._tip())
             if work is None:
@@ -160,7 +186,7 @@ class AlysRpc:
         return await self._on_its_branch(await self._by_hash(BlockHash(params.required(0, _hash))))
 
     async def _on_its_branch(self, signed: SignedBlock) -> Any:
-        there = await self._storage.ask(GetBlockByHeight(signed.block.height), seconds=self._timing.rpc_ask)
+        there = await self._storage.ask(GetBlockByHeight(signed.block.height))
         canonical = there is not None and there.hash == signed.hash
         return await self._shown(signed, await self._tip(), canonical=canonical)
 
@@ -172,17 +198,17 @@ class AlysRpc:
         return block_json(signed, tip, proof, included, canonical=canonical)
 
     async def _entries(self, table: Table, keys: tuple[bytes, ...], tip: Forkchoice) -> Sequence[Entry | None]:
-        return await self._chain.ask(GetEntries(table, keys, at=tip.head.hash), seconds=self._timing.rpc_ask)
+        return await self._chain.ask(GetEntries(table, keys, at=tip.head.hash))
 
     async def _offer(self, recipient: EvmAddress) -> Any:
-        offer = await self._auxpow.ask(CreateWork(recipient), seconds=self._timing.rpc_ask)
+        offer = await self._auxpow.ask(CreateWork(recipient))
         return offer_json(offer, self._context.spec.chain_id)
 
     async def _tip(self) -> Forkchoice:
-        return await self._chain.ask(GetForkchoice(), seconds=self._timing.rpc_ask)
+        return await self._chain.ask(GetForkchoice())
 
     async def _by_hash(self, block_hash: BlockHash) -> SignedBlock:
-        signed = await self._storage.ask(GetBlockByHash(block_hash), seconds=self._timing.rpc_ask)
+        signed = await self._storage.ask(GetBlockByHash(block_hash))
         if signed is None:
             raise RpcError(RpcCode.BLOCK_NOT_FOUND, "block not found: no block has this hash")
         return signed

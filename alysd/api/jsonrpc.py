@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 import attrs
 import trio
 
-from alysd.api.http.messages import Request, Response
+from alysd.api.http.messages import Pause, Request, Response, no_pause
 from alysd.api.http.site import Route
 from alysd.errors import Malformed, Refused
 from alysd.wire.json_input import parse_json
@@ -124,8 +124,11 @@ class Dispatcher:
         self._codes = {**codes, InvalidParams: INVALID_PARAMS}
         self._answerable: tuple[type[Exception], ...] = (RpcError, *self._codes)
 
-    async def answer(self, body: bytes) -> bytes | None:
-        """Carry out a request or a batch, in order; None when there is nothing to answer."""
+    async def answer(self, body: bytes, pause: Pause = no_pause) -> bytes | None:
+        """Carry out a request or a batch, in order; None when there is nothing to answer.
+
+        `pause` is awaited before each item of a batch.
+        """
         try:
             if len(body) <= IN_PLACE:
                 found = _parse(body)
@@ -145,6 +148,7 @@ class Dispatcher:
         answers: list[bytes] = []
         most = self._max_response
         for item in batch:
+            await pause(self._max_response - most)
             answer = await self._one(item, deadline, most)
             if answer is not None:
                 answers.append(answer)
@@ -195,7 +199,7 @@ def rpc_route(dispatcher: Dispatcher) -> Route:
     """JSON-RPC over HTTP: one POST, one answer."""
 
     async def call(request: Request) -> Response:
-        answer = await dispatcher.answer(request.body)
+        answer = await dispatcher.answer(request.body, request.pause)
         return Response(status=204) if answer is None else Response(answer)
 
     return Route("POST", call)

@@ -6,8 +6,9 @@ from typing import Any
 
 import attrs
 import pytest
+import trio
 
-from alysd.api.alys_rpc import CODES, IN_PLACE, AlysRpc
+from alysd.api.alys_rpc import ASKS, CODES, IN_PLACE, AlysRpc
 from alysd.api.jsonrpc import Dispatcher
 from alysd.config.bridge import BRIDGE_ADDRESS, bridge_account
 from alysd.messages.auxpow import CreateWork, SubmitWork
@@ -255,3 +256,26 @@ def test_every_method_and_code_is_documented() -> None:
     rpc = AlysRpc(world.chain, world.storage, world.auxpow, context_of(world.spec), None, world.timing)
     assert [name for name in rpc.methods() if f"`{name} [" not in text] == []
     assert [code for code in CODES.values() if f"−{-code}" not in text] == []
+
+
+async def test_asks_of_clients_wait_outside_the_mailboxes_of_the_actors(autojump_clock: object) -> None:
+    """Block production asks the same actors. It missed slots behind the asks of 256 clients."""
+    world = MiningWorld()
+    world.blocks_in(1)
+    deepest = 0
+
+    async def watch() -> None:
+        nonlocal deepest
+        while True:
+            deepest = max(deepest, *(len(at.mailbox) for at in (world.chain, world.storage, world.auxpow)))
+            await trio.lowlevel.checkpoint()
+
+    async with world.running(), trio.open_nursery() as clients:
+        client = Client(world)
+        clients.start_soon(watch)
+        async with trio.open_nursery() as asking:
+            for method in ("getheadblock", "getqueuedpow") * 50:
+                asking.start_soon(client.call, method)
+            asking.start_soon(client.call, "getblockbyheight", 1)
+        clients.cancel_scope.cancel()
+    assert 0 < deepest <= ASKS + 1, "the auxpow actor asks the chain actor, one ask at a time"

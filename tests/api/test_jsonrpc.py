@@ -181,6 +181,20 @@ async def test_a_batch_is_answered_in_order_without_its_notifications() -> None:
     assert [answer.get("error", {}).get("code") for answer in answers] == [None, -32600, -32604]
 
 
+async def test_a_batch_pauses_before_each_item_and_says_how_long_its_answers_are() -> None:
+    paused: list[int] = []
+
+    async def pause(answered: int) -> None:
+        paused.append(answered)
+
+    one = {"jsonrpc": "2.0", "id": 1, "method": "echo"}
+    answer = await dispatcher(Methods()).answer(json.dumps([one] * 3).encode(), pause)
+    size = len(b'{"jsonrpc":"2.0","id":1,"result":[]}')
+    assert (len(json.loads(answer or b"")), paused) == (3, [0, size, 2 * size])
+    await dispatcher(Methods()).answer(json.dumps(one).encode(), pause)
+    assert len(paused) == 3, "a single request does not pause"
+
+
 async def test_a_batch_of_notifications_is_not_answered() -> None:
     assert await ask([{"jsonrpc": "2.0", "method": "echo"}] * 3) is None
 

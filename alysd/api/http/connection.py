@@ -80,7 +80,7 @@ class Connection:
             self._place.port.slow()
         elif self._socket is not None:
             await self._socket.close(TRY_AGAIN_LATER)
-        elif self._place.phase is Phase.READING:
+        elif self._place.phase in (Phase.READING, Phase.PAUSED):
             if self._place.given_up or self._place.port.closing.is_set():
                 await self._refuse(HttpRefused(503, "too many connections, or the node is stopping; try again"))
             else:
@@ -95,7 +95,7 @@ class Connection:
         h11 parses the head and chunked bodies. A body of known length needs no parser.
         """
         parser = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head)
-        self._place.rest()
+        self._place.rest(pipelined=bool(self._rest))
         head = await self._head(parser)
         if head is None:
             return None
@@ -110,6 +110,7 @@ class Connection:
         if body is None:
             return None
         asked.request.body = body
+        asked.request.pause = self._place.pause
         return asked
 
     async def _head(self, parser: h11.Connection) -> h11.Request | None:
@@ -124,6 +125,7 @@ class Connection:
                 if not data:
                     continue
                 self._place.read()
+                await self._place.port.turn()
             parser.receive_data(bytes(data))
             data = b""
             event = _next_event(parser)
@@ -201,7 +203,10 @@ class Connection:
     async def _answer(self, request: Request, route: Route, *, keep: bool) -> bool:
         """Run a request and send its response. Returns whether another request may follow."""
         await trio.lowlevel.checkpoint_if_cancelled()  # do not start a request that could not be answered
-        self._place.run(operator=route.operator)
+        if self._place.pipelined and not route.operator:
+            await self._place.run_when_free()
+        else:
+            self._place.run(operator=route.operator)
         self._place.port.counts.requests += 1
         response = await isolated(self._failed, route.call, request)
         if len(response.body) >= self._limits.gzip and accepts_gzip(request.headers.get(b"accept-encoding", b"")):
@@ -214,7 +219,7 @@ class Connection:
             response = attrs.evolve(response, headers=headers)
         keep = keep and not self._place.port.closing.is_set()
         head, body = encode(response, head_only=request.method == "HEAD", close=not keep)
-        self._place.send()
+        self._place.send(len(body))
         if len(body) <= JOINED:
             await self._stream.send_all(head + body)
         else:
@@ -245,7 +250,7 @@ class Connection:
         handshake = accepting(request.headers)
         await trio.lowlevel.checkpoint_if_cancelled()
         self._place.run(operator=False)
-        self._place.send()
+        self._place.send(0)
         await self._stream.send_all(handshake)
         self._place.websocket = True
         self._place.rest()

@@ -11,7 +11,7 @@ class ServerLimits:
     """The limits of one port."""
 
     rpc: int = 256
-    """Requests that may run at the same time, including those whose response is being sent. Others get 503."""
+    """Requests that may run at the same time. Others get 503."""
 
     operator: int = 16
     """The same for the operator's pages. They have their own limit, so that RPC clients cannot block them."""
@@ -19,8 +19,14 @@ class ServerLimits:
     waiting: int = 32
     """Number of connections beyond the sum of `rpc` and `operator`.
 
-    Because of these, a full port always has a connection without a running request. The one that has waited
-    longest is closed for a new connection.
+    Because of these, a full port has a connection without a running request. The one that has waited longest, for
+    a request or for its client to receive a response, is closed for a new connection.
+    """
+
+    turns: int = 4
+    """Requests, or items of batches, that may begin in one pass of the event loop: about one millisecond.
+
+    The others wait in line. Without this limit, 256 clients delayed each step of a block by 50 ms.
     """
 
     head: int = 16 * 1024
@@ -44,8 +50,20 @@ class ServerLimits:
     keep_alive: float = 75.0
     """The time after which a connection without a request is closed. Proxies reuse a connection for 60 s."""
 
+    responses: int = 64 * 1024 * 1024
+    """The maximum total size of all responses being sent, and of the answers of unfinished batches.
+
+    When it is exceeded, the connections that have waited longest are closed.
+    """
+
     send: float = 10.0
-    """Deadline for the client to receive a response. Over loopback or a LAN the largest takes under a second."""
+    """The delay that a connection may cause beyond `send_rate`, in all its responses together.
+
+    It is granted again at the rate of one second per second in which nothing is being sent.
+    """
+
+    send_rate: int = 512 * 1024
+    """Bytes per second that a client must receive: 4 Mbit/s, at which the largest response takes 50 s."""
 
     linger: float = 1.0
     """The time for a client to receive a refusal before its connection is closed."""

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -23,17 +23,29 @@ class HttpRefused(Refused):
         self.headers = headers or {}
 
 
+Pause = Callable[[int], Awaitable[None]]
+"""Lets other tasks run, in the middle of a request whose response has so many bytes so far.
+
+It is cancelled if the client has gone, or the connection is closed for another.
+"""
+
+
+async def no_pause(_answered: int) -> None:
+    """A `Pause` that does nothing, for requests without a connection."""
+
+
 @attrs.define
 class Request:
     """A request. `path` is without the query. Header names are in lower case, repeated values joined.
 
-    `body` is set once it has arrived, before the handler is called.
+    `body` and `pause` are set once the body has arrived, before the handler is called.
     """
 
     method: str
     path: str
     headers: Mapping[bytes, bytes] = attrs.field(factory=dict[bytes, bytes])
     body: bytes = b""
+    pause: Pause = no_pause
 
 
 @attrs.frozen

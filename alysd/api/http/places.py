@@ -1,6 +1,7 @@
 """Decides which connections a port keeps, which requests it runs, and which connection a full port closes."""
 
 import math
+import select
 from enum import Enum
 from http import HTTPStatus
 
@@ -19,13 +20,17 @@ WATCH_SECONDS = 0.1
 LOG_SECONDS = 60.0
 """Seconds between two log lines about clients that were turned away."""
 
+GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR | select.POLLNVAL
+"""The events of a socket whose client has closed it, at least for sending."""
+
 
 class Phase(Enum):
-    """The phases of a connection. In the first two it may be closed for a new one when the port is full."""
+    """The phases of a connection. In all but RUNNING it may be closed for a new one when the port is full."""
 
     IDLE = "without a request"
     READING = "receiving a request"
     RUNNING = "working on a response"
+    PAUSED = "waiting for the turn of an item of a batch, or of a pipelined request"
     SENDING = "sending a response"
 
 
@@ -39,25 +44,44 @@ class Port:
         self.places: set[Place] = set()
         self.running = {True: 0, False: 0}  # by Route.operator
         self.body_bytes = 0
+        self.response_bytes = 0
+        self.room = trio.lowlevel.ParkingLot()
+        self._turns = 0
+        self._line = trio.lowlevel.ParkingLot()
         self._logged = attrs.evolve(counts)
         self._logged_at = -math.inf
 
-    def enter(self) -> "Place":
-        """Make a place for a new connection. When the port is full, close the connection that has waited longest.
+    def enter(self, descriptor: int | None = None) -> "Place":
+        """Make a place for a new connection, over the socket with this file descriptor.
 
-        There is always a waiting connection, because fewer requests may run than connections may be open.
-        WebSockets wait most of the time, so they are closed only if no other connection waits.
+        When the port is full, close the connection that has waited longest: for a request, for the next item of
+        its batch, or for its client to receive a response. WebSockets without a request are closed only if no
+        other connection waits. If all requests run, the new connection itself is closed.
         """
-        limits = self.limits
-        if len(self.places) >= limits.rpc + limits.operator + limits.waiting:
-            waiting = (place for place in self.places if not place.busy and not place.given_up)
-            longest = min(waiting, key=lambda place: (place.websocket, place.since), default=None)
-            if longest is not None:
-                longest.give_up()
-        place = Place(self)
+        place = Place(self, descriptor)
         self.places.add(place)
         self.counts.opened += 1
+        if len(self.places) > self.limits.rpc + self.limits.operator + self.limits.waiting:
+            waiting = (other for other in self.places if other.waits and other is not place)
+            min(waiting, key=Place.rank, default=place).give_up()
         return place
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many requests run that only those of clients without another one may begin: half of `rpc`."""
+        return self.running[False] >= (self.limits.rpc + 1) // 2
+
+    def make_room(self, sender: "Place") -> None:
+        """Close the connections that have waited longest until all responses are within the limit.
+
+        `sender`, whose response is the newest, is kept.
+        """
+        while self.response_bytes > self.limits.responses:
+            holding = (place for place in self.places if place.waits and place.unsent and place is not sender)
+            longest = min(holding, key=Place.rank, default=None)
+            if longest is None:
+                return
+            longest.give_up()
 
     async def watch(self) -> None:
         """Cancel connections at most `WATCH_SECONDS` after their deadline. Never returns."""
@@ -69,6 +93,26 @@ class Port:
                 if now >= place.deadline:
                     place.deadline = math.inf
                     place.scope.cancel()
+
+    async def turn(self) -> None:
+        """Wait in line for a turn. In one pass of the event loop, `ServerLimits.turns` tasks get one.
+
+        A task that gets its turn wakes the next task in line, which runs in the next pass.
+        """
+        if self._turns >= self.limits.turns:
+            await self._line.park()
+        else:
+            self._turns += 1
+            try:
+                await trio.lowlevel.checkpoint()
+            except trio.Cancelled:
+                self._pass_on()
+                raise
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        if not self._line.unpark():
+            self._turns -= 1
 
     def gave_way(self) -> None:
         """Count a connection that was closed for a new one."""
@@ -101,35 +145,59 @@ class Port:
 
 
 class Place:
-    """One connection of a port: its phase, with a deadline, and the number of body bytes that it holds.
+    """One connection of a port: its phase, with a deadline, and the number of bytes that it holds.
 
     `scope` is the cancel scope of the connection's work. `Port.watch` cancels it when the deadline of a phase has
-    passed. A deadline of the scope itself would take as much time as parsing the request.
+    passed. A deadline of the scope itself would take as much time as parsing the request. `descriptor` is the file
+    descriptor of the connection's socket; None without a socket.
     """
 
-    def __init__(self, port: Port) -> None:
+    def __init__(self, port: Port, descriptor: int | None = None) -> None:
         self.port = port
         self.scope = trio.CancelScope()
         self.websocket = False
         self.given_up = False
         self.phase = Phase.IDLE
-        self.since = self.deadline = 0.0
+        self.since = trio.current_time()
+        self.deadline = self.since + port.limits.keep_alive
+        self.unsent = 0
         self._operator = False
         self._bytes = 0
-        self._move(Phase.IDLE, port.limits.keep_alive)
+        self.pipelined = False
+        self._patience = port.limits.send
+        self._sending_ended = self.since
+        self._client: select.poll | None = None
+        if descriptor is not None:
+            self._client = select.poll()
+            self._client.register(descriptor, select.POLLRDHUP)
 
     @property
-    def busy(self) -> bool:
-        """Whether a request is running, or its response is being sent."""
-        return self.phase in (Phase.RUNNING, Phase.SENDING)
+    def waits(self) -> bool:
+        """Whether the connection may be closed for another: it waits for its client or for its turn."""
+        return self.phase is not Phase.RUNNING and not self.given_up
 
-    def rest(self) -> None:
-        """Change the phase: the connection waits for the next request."""
+    def rank(self) -> tuple[bool, float]:
+        """The order in which waiting connections are closed, smallest first: by the time for which they wait.
+
+        For a connection that pipelines its requests, this is the time since the first of them.
+        """
+        return self.websocket and self.phase is Phase.IDLE, self.since
+
+    def rest(self, *, pipelined: bool = False) -> None:
+        """Change the phase: the connection waits for the next request.
+
+        `pipelined` says that the beginning of the next request has already arrived.
+        """
         self._release()
+        self.pipelined = pipelined
+        if not pipelined:
+            self.since = trio.current_time()
         self._move(Phase.IDLE, math.inf if self.websocket else self.port.limits.keep_alive)
 
     def read(self) -> None:
         """Change the phase: a request has begun to arrive."""
+        if not self.pipelined:
+            self.since = trio.current_time()
         self._move(Phase.READING, self.port.limits.request)
 
     def grow(self, size: int) -> None:
@@ -150,17 +218,40 @@ class Place:
         limits = self.port.limits
         if self.port.running[operator] >= (limits.operator if operator else limits.rpc):
             raise HttpRefused(503, "too many requests at the same time; try again")
-        self.port.running[operator] += 1
         self._operator = operator
-        self._move(Phase.RUNNING, math.inf)
+        self._resume()
 
-    def send(self) -> None:
-        """Change the phase: the response is being sent."""
-        self._move(Phase.SENDING, self.port.limits.send)
+    async def pause(self, answered: int) -> None:
+        """Let others run before the next item of a batch, whose answers have `answered` bytes so far.
+
+        End the connection if the client has closed it. A client that has closed only its sending half is taken for
+        one that has gone, because nothing distinguishes the two.
+        """
+        if self._client is not None and any(events & GONE for _, events in self._client.poll(0)):
+            self.scope.cancel()
+        self._hold(answered, Phase.PAUSED, math.inf)
+        await self._line_up()
+
+    async def run_when_free(self) -> None:
+        """Run a request that follows others of its client, once other clients leave room for it."""
+        self._operator = False
+        self._move(Phase.PAUSED, math.inf)
+        await self._line_up()
+
+    def send(self, size: int) -> None:
+        """Change the phase: a response of `size` bytes is being sent.
+
+        Its deadline follows from `ServerLimits.send_rate`, and from the delay that earlier responses have left.
+        """
+        limits = self.port.limits
+        recovered = self._patience + trio.current_time() - self._sending_ended
+        self._patience = min(limits.send, recovered) + size / limits.send_rate
+        self._hold(size, Phase.SENDING, self._patience)
 
     def give_up(self) -> None:
         """Close this connection for a new one."""
         self.given_up = True
+        self._release()
         self.port.gave_way()
         self.scope.cancel()
 
@@ -169,13 +260,40 @@ class Place:
         self._release()
         self.port.places.discard(self)
 
+    async def _line_up(self) -> None:
+        await self.port.turn()
+        while self.port.crowded:
+            await self.port.room.park()
+        self._resume()
+
+    def _stop_running(self) -> None:
+        self.port.running[self._operator] -= 1
+        if not self.port.crowded:
+            self.port.room.unpark()
+
+    def _resume(self) -> None:
+        self.port.running[self._operator] += 1
+        self._move(Phase.RUNNING, math.inf)
+
+    def _hold(self, size: int, phase: Phase, seconds: float) -> None:
+        if self.phase is Phase.RUNNING:
+            self._stop_running()
+        self._move(phase, seconds)
+        self.port.response_bytes += size - self.unsent
+        self.unsent = size
+        self.port.make_room(self)
+
     def _release(self) -> None:
-        if self.busy:
-            self.port.running[self._operator] -= 1
+        """Give back all that the connection holds, and note how long its client took to receive a response."""
+        if self.phase is Phase.RUNNING:
+            self._stop_running()
+        elif self.phase is Phase.SENDING:
+            self._sending_ended = trio.current_time()
+            self._patience = self.deadline - self._sending_ended
         self.port.body_bytes -= self._bytes
-        self._bytes = 0
+        self.port.response_bytes -= self.unsent
+        self._bytes = self.unsent = 0
 
     def _move(self, phase: Phase, seconds: float) -> None:
         self.phase = phase
-        self.since = trio.current_time()
-        self.deadline = self.since + seconds
+        self.deadline = trio.current_time() + seconds

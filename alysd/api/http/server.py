@@ -65,7 +65,8 @@ async def serve(
 
 async def serve_stream(stream: trio.abc.HalfCloseableStream, port: Port, site: Site) -> None:
     """Serve one connection until it ends. Raises nothing: an error in this program is logged and counted."""
-    await isolated(port.failed, Connection(stream, port.enter(), site).run)
+    descriptor = stream.socket.fileno() if isinstance(stream, trio.SocketStream) else None
+    await isolated(port.failed, Connection(stream, port.enter(descriptor), site).run)
 
 
 async def _set_when_cancelled(event: trio.Event) -> None:

@@ -47,6 +47,7 @@ class WebSocket:
 
     def __init__(self, stream: trio.abc.HalfCloseableStream, received: bytes, place: Place) -> None:
         self.closing = place.port.closing
+        self.pause = place.pause
         self._stream = stream
         self._place = place
         self._limits = place.port.limits
@@ -66,12 +67,16 @@ class WebSocket:
         try:
             message = await self._message()
             if message is not None:
-                await trio.lowlevel.checkpoint_if_cancelled()
-                self._place.run(operator=False)
+                self._place.read()
+                await self._place.run_when_free()
         except HttpRefused as refused:
             self._place.port.refused(refused)
             return await self.close(TRY_AGAIN_LATER)
         return message
+
+    def answering(self, size: int) -> None:
+        """Note that an answer of `size` bytes is sent next. The message no longer counts as a running request."""
+        self._place.send(size)
 
     async def send(self, text: str) -> None:
         """Send a text message. Raises `trio.BrokenResourceError` when the client does not receive it in time."""

@@ -118,8 +118,9 @@ async def _answer_all(
 ) -> None:
     """Answer requests until the client leaves. The next request is read after the last answer is sent."""
     while (body := await socket.receive()) is not None:
-        answer = await dispatcher.answer(body)
+        answer = await dispatcher.answer(body, socket.pause)
         if answer is not None:
+            socket.answering(len(answer))
             outgoing = outbox.answer(answer.decode())
             subscriptions.begin()
             await outgoing.sent.wait()

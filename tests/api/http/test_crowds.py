@@ -11,6 +11,7 @@ from alysd.api.http.limits import ServerLimits
 from alysd.api.http.messages import Request, Response
 from alysd.api.http.places import Port
 from alysd.api.http.site import Route, Site
+from alysd.api.jsonrpc import Dispatcher, Method, Params, rpc_route
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.clients import ClientsTurnedAway
 from alysd.messages.metrics import PortCounts
@@ -105,7 +106,7 @@ async def test_a_client_that_does_not_read_is_given_up_and_counted(logged: list[
         return Response(bytes(30_000_000))
 
     site = Site({"/": Route("GET", huge)})
-    async with served(site, ServerLimits(send=0.2)) as running, await running.connect() as stream:
+    async with served(site, ServerLimits(send=0.2, send_rate=2**30)) as running, await running.connect() as stream:
         await stream.send_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
         with trio.fail_after(SOON):
             while not running.counts.slow:  # noqa: ASYNC110  the server has no event for a test
@@ -122,3 +123,43 @@ async def test_what_is_turned_away_is_logged_once_a_minute(
         await trio.sleep(1)
     lines = [line for line in logged if isinstance(line, ClientsTurnedAway)]
     assert lines == [ClientsTurnedAway("test", 0, 0, 1), ClientsTurnedAway("test", 0, 0, 60)]
+
+
+BATCH = b"[" + b",".join([b'{"id":1,"method":"large"}'] * 20) + b"]"
+BATCHES = 8 * (b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%s" % (len(BATCH), BATCH))
+"""Pipelined requests. Their responses, 3 MB each, do not fit into the buffers of a connection."""
+
+
+def batches(carried_out: list[None]) -> Site:
+    async def large(params: Params) -> str:
+        carried_out.append(None)
+        return "x" * 150_000
+
+    methods = {"large": Method(large), "echo": Method(large)}
+    return Site({"/": rpc_route(Dispatcher(methods, {})), "/page": SITE.routes["/page"]})
+
+
+async def test_slow_readers_with_pipelined_batches_shut_nobody_out() -> None:
+    """270 of them refused all others for 28 s."""
+    limits = ServerLimits(rpc=12, operator=2, waiting=4)
+    async with served(batches([]), limits) as running, crowd(running, 18, BATCHES):
+        for _ in range(5):
+            with trio.fail_after(10 * SOON):
+                async with httpx.AsyncClient() as client:
+                    answer = await client.post(running.url, content=b'{"id":1,"method":"echo"}')
+            assert answer.status_code == 200
+        assert running.counts.busy == 0
+
+
+async def test_what_clients_asked_for_who_have_gone_is_not_done() -> None:
+    """Batches of 256 such clients took the time of several slots."""
+    carried_out: list[None] = []
+    async with served(batches(carried_out)) as running:
+        async with crowd(running, 10, BATCHES):
+            pass
+        before = -1
+        while running.counts.opened < 10 or len(carried_out) > before:
+            before = len(carried_out)
+            await trio.sleep(0.2)
+    assert len(carried_out) < 10 * 20, "of 1,600"
+    assert running.counts.failed == 0

@@ -142,7 +142,7 @@ async def test_a_client_that_does_not_read_does_not_hold_up_stopping() -> None:
 
 
 async def test_a_client_that_does_not_read_is_let_go() -> None:
-    async with served(SITE, ServerLimits(send=0.2)) as running:
+    async with served(SITE, ServerLimits(send=0.2, send_rate=2**30)) as running:
         stream = await running.connect()
         await stream.send_all(b"GET /huge HTTP/1.1\r\nhost: localhost\r\n\r\n")
         await trio.sleep(0.5)
