@@ -189,6 +189,7 @@ class Connection:
             authority, slash, rest = path[7:].partition("/")
             host, path = authority.encode(), slash + rest or "/"
         self._site.check_host(host)
+        self._site.check_origin(headers.get(b"origin"), host)
         if int(headers.get(b"content-length", b"0")) > self._limits.body:
             raise self._too_large()
         answer = self._site.socket(path, headers) or self._site.find(method, path, headers)

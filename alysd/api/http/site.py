@@ -27,8 +27,9 @@ class Route:
 class Site:
     """The routes and WebSockets of a port by path.
 
-    With `any_origin`, web pages of any origin may use the port (CORS). `names` are the host names, besides IP
-    addresses and `localhost`, by which clients may call it.
+    With `any_origin`, web pages of any origin may use the port (CORS); without it, only the port's own pages and
+    those of a host in `names`. `names` are the host names, besides IP addresses and `localhost`, by which clients
+    may call the port.
     """
 
     routes: Mapping[str, Route]
@@ -48,6 +49,20 @@ class Site:
             if name not in self.names:
                 words = f"this node is not {name[:100]}: use its IP address, or add the name to api.allowed_hosts"
                 raise HttpRefused(421, words)
+
+    def check_origin(self, origin: bytes | None, host: bytes | None) -> None:
+        """Refuse a request that a web page of another origin sends. Only browsers send an Origin header.
+
+        A browser hides the response from such a page, but sends a POST of plain text without asking (Fetch
+        standard, "CORS protocol"), and the request would be executed.
+        """
+        if origin is None or self.any_origin:
+            return
+        authority = origin.partition(b"://")[2].lower()
+        if not authority or (authority != (host or b"").lower() and _without_port(authority) not in self.names):
+            page = origin.decode("latin-1")[:100]
+            words = f"web pages of {page} may not use this port: add their host name to api.allowed_hosts"
+            raise HttpRefused(403, words)
 
     def find(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Route:
         """The route of a request. Raises `HttpRefused`."""

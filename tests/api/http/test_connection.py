@@ -125,8 +125,40 @@ async def test_a_preflight_of_a_private_network_is_allowed(autojump_clock: MockC
 async def test_a_site_without_cors_answers_no_preflight(autojump_clock: MockClock) -> None:
     site = attrs.evolve(SITE, any_origin=False)
     received = await converse([INTERESTING["a preflight"]], new_port(), site)
-    assert heads(received) == [405]
+    assert heads(received) == [403]
     assert b"access-control" not in received
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://localhost:3000", 200),
+        ("HTTP://LOCALHOST:3000", 200),
+        ("https://node.example", 200),
+        ("http://localhost:8080", 403),
+        ("http://localhost", 403),
+        ("https://evil.example", 403),
+        ("https://node.example.evil", 403),
+        ("null", 403),
+        ("file://", 403),
+        ("", 403),
+    ],
+)
+async def test_a_page_of_another_origin_executes_nothing(
+    autojump_clock: MockClock, origin: str, status: int
+) -> None:
+    """A browser sends a POST of plain text for any page, and asks nobody before."""
+    request = (
+        f"POST / HTTP/1.1\r\nhost: localhost:3000\r\norigin: {origin}\r\ncontent-type: text/plain\r\n"
+        'content-length: 24\r\n\r\n{"id":1,"method":"echo"}'
+    ).encode()
+    site = attrs.evolve(SITE, any_origin=False)
+    received = await converse([request], new_port(), site)
+    assert heads(received) == [status]
+    if status != 200:
+        page = "api.allowed_hosts"
+        assert f"web pages of {origin} may not use this port: add their host name to {page}\n".encode() in received
+    assert heads(await converse([request], new_port(), SITE)) == [200]
 
 
 async def test_a_head_request_has_the_length_and_no_body(autojump_clock: MockClock) -> None:
