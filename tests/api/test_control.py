@@ -309,17 +309,22 @@ async def test_a_socket_that_a_killed_node_left_is_replaced(tmp_path: Path) -> N
         assert "children" in await node.command("list")
 
 
-@pytest.mark.parametrize("kind", ["file", "link"])
+@pytest.mark.parametrize("kind", ["file", "link", "folder"])
 async def test_another_file_in_its_place_is_left_alone(kind: str, tmp_path: Path) -> None:
+    """A `ConfigError` ends the node with one sentence; any other error would be a traceback at every restart."""
     path, other = tmp_path / "control.sock", tmp_path / "other"
     other.write_text("mine")
     if kind == "file":
         path.write_text("mine")
-    else:
+    elif kind == "link":
         path.symlink_to(other)
+    else:
+        path.mkdir()
+    before = path.lstat()
     with pytest.raises(ConfigError, match="is not a socket, but"):
         await control_socket(path, SystemHandle(HealthMonitor())).run()
-    assert path.read_text() == "mine"
+    assert path.lstat() == before
+    assert other.read_text() == "mine"
 
 
 async def test_the_socket_of_another_process_is_left_alone_at_the_end(tmp_path: Path) -> None:
