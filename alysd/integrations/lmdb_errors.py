@@ -22,6 +22,7 @@ EXECUTION_FOLDER = "execution"
 """The name of the embedded engine's database in the data folder."""
 
 _DAMAGED = (
+    lmdb.BadTxnError,  # a page has wrong flags, or an error before it ended the transaction
     lmdb.CorruptedError,
     lmdb.CursorFullError,
     lmdb.IncompatibleError,

@@ -11,7 +11,7 @@ a branch never has a value.
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import TypeAlias
 
-from alysd.errors import Corrupt, Malformed
+from alysd.errors import REBUILD_EXECUTION, Corrupt, Malformed
 from alysd.wire.keccak import keccak256
 from alysd.wire.rlp import RlpItem, as_bytes, as_list, decode, encode, encode_integer
 
@@ -223,4 +223,4 @@ def load_node(load: Load, digest: bytes) -> TrieNode:
     try:
         return as_list(decode(load(digest)))
     except Malformed as error:
-        raise Corrupt(f"trie node {digest.hex()} cannot be decoded: {error}") from error
+        raise Corrupt(f"trie node {digest.hex()} cannot be decoded: {error}: {REBUILD_EXECUTION}") from error

@@ -20,7 +20,7 @@ does not become smaller.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,10 +28,11 @@ import attrs
 import lmdb
 
 from alysd.embedded.engine.pruning import Collection, Phase, Pruner, PruningLimits, find_node
-from alysd.embedded.engine.records import read_header
-from alysd.errors import REBUILD_EXECUTION, ConfigError, Corrupt
+from alysd.embedded.engine.records import damage, read_header
+from alysd.errors import REBUILD_EXECUTION, ConfigError
 from alysd.integrations.lmdb_errors import database_errors
 from alysd.integrations.lmdb_file import check_file, remove_unfinished
+from alysd.wire.keccak import keccak256
 
 Result = TypeVar("Result")
 
@@ -40,6 +41,12 @@ _FORMATS = (b"1", b"2")
 
 _UNKNOWN_BLOCKS = 1024
 """In a database without the record "highest", no block is assumed to be further above the head than this."""
+
+_NODES_REMEMBERED = 65_536
+"""The number of checked trie nodes, some 8 MB of hashes, after which the engine checks all of them again.
+
+Hashing each node on each read would make blocks of transfers 20 % slower.
+"""
 
 FIRST_MAP_BYTES = 64 * 2**20
 """64 MiB hold some 12,000 empty blocks of 5 kB; the map doubles when it is full."""
@@ -88,6 +95,7 @@ class ChainStore:
         self._lock = threading.Lock()
         self._tables = {name: environment.open_db(name.encode()) for name in _TABLES}
         self._nodes = [self._tables[name] for name in _NODES]
+        self._checked: set[bytes] = set()  # nodes that need not be hashed again
         self._added = 0  # trie nodes since the last forkchoice
 
     @classmethod
@@ -128,16 +136,29 @@ class ChainStore:
         return self.get("meta", name.encode())
 
     def node(self, digest: bytes) -> bytes:
-        """A trie node; raises `Corrupt` when it is missing."""
+        """A trie node; raises `Corrupt` when it is missing or damaged."""
         with self._lock, database_errors(self.folder), self._environment.begin() as transaction:
-            return find_node(transaction, self._nodes, digest)
+            found = find_node(transaction, self._nodes, digest)
+            if digest not in self._checked:
+                if keccak256(found) != digest:
+                    raise damage(f"has another trie node instead of {digest.hex()}")
+                self._remember((digest,))
+            return found
 
     def code(self, digest: bytes) -> bytes:
-        """A contract's code; raises `Corrupt` when it is missing."""
+        """A contract's code; raises `Corrupt` when it is missing or damaged."""
         found = self.get("codes", digest)
         if found is None:
-            raise Corrupt(f"the execution database has no code {digest.hex()}")
+            raise damage(f"has no code {digest.hex()}")
+        if keccak256(found) != digest:
+            raise damage(f"has another code instead of {digest.hex()}")
         return found
+
+    def is_empty(self) -> bool:
+        """Whether no block was ever written."""
+        with self._lock, database_errors(self.folder), self._environment.begin() as transaction:
+            entries: int = transaction.stat(self._tables["headers"])["entries"]
+            return entries == 0
 
     def floor(self) -> int:
         """The number of the oldest block whose state is kept."""
@@ -163,6 +184,8 @@ class ChainStore:
         """Write a block and its state, and sync: when this returns, both survive a power cut."""
         self._write(lambda transaction: self._put_block(transaction, block), sync=True)
         self._added += len(block.nodes)
+        with self._lock:
+            self._remember(block.nodes)
 
     def write_canonical(self, change: CanonicalChange) -> None:
         """Set head, safe and finalized block, update the indices and take a pruning step, in one transaction."""
@@ -192,6 +215,11 @@ class ChainStore:
             self._environment.sync(True)
             self._environment.close()
 
+    def _remember(self, nodes: Iterable[bytes]) -> None:
+        if len(self._checked) >= _NODES_REMEMBERED:
+            self._checked.clear()
+        self._checked.update(nodes)
+
     def _put_block(self, transaction: lmdb.Transaction, block: BlockRecord) -> None:
         young = self._nodes[self._collection(transaction).young]
         for database, values in ((young, block.nodes), (self._tables["codes"], block.codes)):
@@ -208,12 +236,12 @@ class ChainStore:
         meta, now = self._tables["meta"], self._collection(transaction)
         oldest = self._value(transaction, "canonical", number_key(floor))
         header = None if oldest is None else self._value(transaction, "headers", oldest)
-        if header is None:
-            raise Corrupt(f"the execution database has no canonical block {floor}")
+        if oldest is None or header is None:
+            raise damage(f"has no canonical block {floor}")
         following = Pruner(transaction, self._nodes, limits).step(
             now,
             floor=floor,
-            root=read_header(header).state_root,
+            root=read_header(oldest, header).state_root,
             highest=self._highest(transaction),
             added=self._added,
         )
@@ -232,7 +260,7 @@ class ChainStore:
             return int.from_bytes(found, "big")
         head = self._value(transaction, "meta", b"head")  # None in a new database
         header = None if head is None else self._value(transaction, "headers", head)
-        return 0 if header is None else read_header(header).number + _UNKNOWN_BLOCKS
+        return 0 if head is None or header is None else read_header(head, header).number + _UNKNOWN_BLOCKS
 
     def _value(self, transaction: lmdb.Transaction, table: str, key: bytes) -> bytes | None:
         found = transaction.get(key, db=self._tables[table])

@@ -16,12 +16,12 @@ from alysd.embedded.engine.eels import EelsState
 from alysd.embedded.engine.environment import AncestorHashes
 from alysd.embedded.engine.pruning import KEPT_STATES, PruningLimits
 from alysd.embedded.engine.reader import Reader, Tip
-from alysd.embedded.engine.records import encode_body, encode_receipts
+from alysd.embedded.engine.records import damage, encode_body, encode_receipts
 from alysd.embedded.engine.rules import BrokenRule, check_header, check_outcome
 from alysd.embedded.engine.time_budget import TimeBudget, never
 from alysd.embedded.engine.transaction import read_transaction
 from alysd.embedded.engine.values import AccountState, HeadChange
-from alysd.errors import ComponentError, ConfigError, Corrupt, EngineBehind, Malformed, Refused, WrongChain
+from alysd.errors import ComponentError, ConfigError, EngineBehind, Malformed, Refused, WrongChain
 from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.execution import ExecutionHeader
 from alysd.types.hashes import ZERO_HASH, BlockHash, PayloadHash
@@ -30,6 +30,7 @@ from alysd.types.verdict import Invalid, Syncing, Valid, Verdict
 from alysd.wire.execution_genesis import genesis_payload, genesis_state
 from alysd.wire.execution_header import encode_header, header_of
 from alysd.wire.keccak import keccak256
+from alysd.wire.trie import EMPTY_ROOT
 
 _KEPT_BUILDS = 4
 """The number of built blocks that are kept until they are imported: one per slot, and some retries."""
@@ -72,7 +73,7 @@ class ExecutionChain:
         """Open the database in `folder`, or create it with the genesis block.
 
         Raises `ConfigError` when the genesis is invalid, `WrongChain` when the database has another genesis block,
-        and `StoreError` when the database cannot be opened.
+        `Corrupt` when the database is damaged, and the other errors of `ChainStore.open`.
         """
         payload = genesis_payload(execution_genesis)
         chain_id = int(execution_genesis["config"]["chainId"])
@@ -80,15 +81,32 @@ class ExecutionChain:
         with ExitStack() as on_failure:
             on_failure.callback(store.close)
             found = store.meta("genesis")
-            if found is None:
+            if found is None and store.is_empty():
                 _write_genesis(store, payload, execution_genesis)
+            elif found is None:
+                raise damage("has no record of its genesis block")
+            elif store.hash_at(0) != found:
+                raise damage(f"does not have its genesis block {found.hex()} as block 0")
             elif found != payload.block_hash:
                 raise WrongChain(
                     f"the execution database in {folder} belongs to the chain with genesis {found.hex()}, the "
                     f"configuration names {payload.block_hash.hex()}: give this chain a data folder of its own"
                 )
+            chain = cls(store, chain_id, payload.block_hash, kept_states)
+            chain.check_tip()
             on_failure.pop_all()
-        return cls(store, chain_id, payload.block_hash, kept_states)
+        return chain
+
+    def check_tip(self) -> None:
+        """Raise `Corrupt` unless head and last final block are canonical and have states, and block 0 is there."""
+        self.reader.needed_header(self.genesis)
+        for header in (self.reader.tip.head, self.reader.tip.finalized):
+            if not self.reader.is_canonical(header):
+                raise damage(f"does not have block {header.hash.hex()} as its canonical block {header.number}")
+            if not self.reader.has_state(header):
+                raise damage(f"says that it keeps states from block {self.reader.floor} on, above {header.number}")
+            if header.state_root != EMPTY_ROOT:
+                self.store.node(header.state_root)
 
     def knows(self, block: bytes) -> bool:
         """Whether a block is stored, on any branch."""
@@ -247,7 +265,7 @@ class ExecutionChain:
             removed.append(old)
             old = self.reader.needed_header(old.parent_hash)
         if old.hash != new.hash:
-            raise Corrupt(f"block {new.hash.hex()} is canonical, but not an ancestor of the head")
+            raise damage(f"has block {new.hash.hex()} as canonical, but not as an ancestor of the head")
         return removed, added[::-1]
 
     def _write_canonical(

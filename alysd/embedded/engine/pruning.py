@@ -24,10 +24,9 @@ from typing import Any
 import attrs
 import lmdb
 
-from alysd.embedded.engine.records import corrupt_if_malformed
+from alysd.embedded.engine.records import corrupt_if_malformed, damage
 from alysd.embedded.engine.state_walk import state_nodes
 from alysd.embedded.engine.time_budget import TimeBudget
-from alysd.errors import Corrupt
 from alysd.wire.rlp import as_bytes, as_list, decode, decode_integer, encode, encode_integer
 
 KEPT_STATES = 128
@@ -166,4 +165,4 @@ def find_node(transaction: lmdb.Transaction, tables: Sequence[Any], digest: byte
         found = transaction.get(digest, db=table)
         if found is not None:
             return bytes(found)
-    raise Corrupt(f"the execution database has no trie node {digest.hex()}")
+    raise damage(f"has no trie node {digest.hex()}")

@@ -15,6 +15,8 @@ from alysd.embedded.engine.chain_store import ChainStore
 from alysd.embedded.engine.log_filter import LogFilter, TooManyLogs, matching_logs, may_hold
 from alysd.embedded.engine.records import (
     block_size,
+    corrupt_if_malformed,
+    damage,
     decode_body,
     decode_gas_used,
     decode_logs,
@@ -96,19 +98,24 @@ class Reader:
     def header(self, block: bytes) -> ExecutionHeader | None:
         """The header of a stored block on any branch; cheap."""
         found = self._store.get("headers", block)
-        return None if found is None else read_header(found)
+        return None if found is None else read_header(block, found)
 
     def needed_header(self, block: bytes) -> ExecutionHeader:
         """The header of a block that must be stored; cheap. Raises `Corrupt` when it is missing."""
         found = self.header(block)
         if found is None:
-            raise Corrupt(f"the execution database has no block {block.hex()}")
+            raise damage(f"has no block {block.hex()}")
         return found
 
     def canonical_header(self, number: int) -> ExecutionHeader | None:
         """The header of the canonical block with this number, or None; cheap."""
         found = self.hash_at(number)
-        return None if found is None else self.needed_header(found)
+        if found is None:
+            return None
+        header = self.needed_header(found)
+        if header.number != number:
+            raise damage(f"has block {header.number} as its canonical block {number}")
+        return header
 
     def is_canonical(self, header: ExecutionHeader) -> bool:
         """Whether the block is canonical; cheap."""
@@ -133,7 +140,7 @@ class Reader:
         """The receipts of a stored block as they are stored; cheap. Raises `Corrupt` when they are missing."""
         found = self._store.get("receipts", block)
         if found is None:
-            raise Corrupt(f"the execution database has no receipts of block {block.hex()}")
+            raise damage(f"has no receipts of block {block.hex()}")
         return found
 
     def trie_receipts(self, block: bytes) -> tuple[bytes, ...] | None:
@@ -148,8 +155,8 @@ class Reader:
             return None
         block, index = self.block(place[:32]), int.from_bytes(place[32:], "big")
         receipts = self.receipts(place[:32])
-        if block is None or receipts is None:
-            raise Corrupt(f"the execution database has no block {place[:32].hex()}")
+        if block is None or receipts is None or index >= len(block.transactions):
+            raise damage(f"has no block {place[:32].hex()}")
         first_log = sum(len(receipt.logs) for receipt in receipts[:index])
         return IncludedTransaction(block.header, index, block.transactions[index], receipts[index], first_log)
 
@@ -234,20 +241,20 @@ class Reader:
     def _rewards(self, header: ExecutionHeader, percentiles: Sequence[float]) -> tuple[Wei, ...]:
         block = self.block(header.hash)
         if block is None:
-            raise Corrupt(f"the execution database has no block {header.hash.hex()}")
+            raise damage(f"has no block {header.hash.hex()}")
         gas_used = decode_gas_used(self.encoded_receipts(header.hash))
         return rewards_at(block.transactions, gas_used, header.base_fee, percentiles)
 
     def _tip(self, name: str) -> ExecutionHeader:
         found = self._store.meta(name)
         if found is None:
-            raise Corrupt(f"the execution database has no record of the block {name}")
+            raise damage(f"has no record of the block {name}")
         return self.needed_header(found)
 
     def _body(self, block: bytes) -> bytes:
         found = self._store.get("bodies", block)
         if found is None:
-            raise Corrupt(f"the execution database has no body of block {block.hex()}")
+            raise damage(f"has no body of block {block.hex()}")
         return found
 
     def _load_block(self, block: bytes) -> ExecutionBlock:
@@ -257,7 +264,8 @@ class Reader:
         return ExecutionBlock(header, transactions, withdrawals, size)
 
     def _stored_transaction(self, raw: bytes) -> SignedTransaction:
-        return read_transaction(raw, self._chain_id)
+        with corrupt_if_malformed("transaction"):
+            return read_transaction(raw, self._chain_id)
 
 
 def rewards_at(

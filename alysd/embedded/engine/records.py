@@ -1,7 +1,7 @@
 """The encoding of blocks and receipts in the engine's database.
 
 A body is the RLP of (transactions as bytes, withdrawals). Receipts are the RLP of a list of receipts, each encoded
-as in the receipts' trie. A record that cannot be decoded raises `Corrupt`.
+as in the receipts' trie. A record that cannot be decoded raises `Corrupt` with advice, as all damage does.
 """
 
 from collections.abc import Generator, Sequence
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from alysd.embedded.engine.transaction import SignedTransaction
 from alysd.embedded.engine.values import EvmLog, ExecutionReceipt
-from alysd.errors import Corrupt, Malformed
+from alysd.errors import REBUILD_EXECUTION, Corrupt, Malformed, Refused
 from alysd.types.block import Withdrawal
 from alysd.types.execution import ExecutionHeader
 from alysd.types.hashes import EvmAddress
@@ -17,6 +17,11 @@ from alysd.types.units import Gwei, Wei
 from alysd.wire.execution_header import decode_header, encode_header, encode_withdrawal
 from alysd.wire.keccak import keccak256
 from alysd.wire.rlp import RlpItem, as_bytes, as_list, decode, decode_integer, encode, encode_integer, rlp_size
+
+
+def damage(what: str) -> Corrupt:
+    """The error about damage to the engine's database; `what` begins with a verb."""
+    return Corrupt(f"the execution database {what}: {REBUILD_EXECUTION}")
 
 
 def encode_body(transactions: Sequence[bytes], withdrawals: Sequence[Withdrawal]) -> bytes:
@@ -42,10 +47,13 @@ def block_size(header: ExecutionHeader, transactions: Sequence[bytes], withdrawa
     return rlp_size(len(encode_header(header)) + rlp_size(sum(sizes)) + no_ommers + rlp_size(minted))
 
 
-def read_header(data: bytes) -> ExecutionHeader:
-    """Decode a stored header."""
+def read_header(block: bytes, data: bytes) -> ExecutionHeader:
+    """Decode the header that is stored under the hash `block`."""
     with corrupt_if_malformed("header"):
-        return decode_header(data)
+        header = decode_header(data)
+    if header.hash != block:
+        raise damage(f"has another header instead of that of block {block.hex()}")
+    return header
 
 
 def encode_receipts(receipts: Sequence[bytes]) -> bytes:
@@ -143,5 +151,5 @@ def corrupt_if_malformed(what: str) -> Generator[None]:
     """Raise `Corrupt` when a stored record cannot be decoded; `what` names its content."""
     try:
         yield
-    except (Malformed, ValueError) as error:
-        raise Corrupt(f"the execution database has malformed {what}: {error}") from error
+    except (Refused, ValueError) as error:
+        raise damage(f"has malformed {what}: {error}") from error

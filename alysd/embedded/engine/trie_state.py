@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 
+from alysd.embedded.engine.records import damage
 from alysd.embedded.engine.specification import (
     EMPTY_ACCOUNT,
     U256,
@@ -20,7 +21,7 @@ from alysd.embedded.engine.specification import (
     Uint,
 )
 from alysd.embedded.engine.values import AccountState
-from alysd.errors import Corrupt, Malformed
+from alysd.errors import Malformed
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import Wei
 from alysd.wire.execution_genesis import EMPTY_CODE_HASH
@@ -76,7 +77,7 @@ def decode_account(record: bytes, name: str) -> AccountState:
             as_bytes(code_hash, 32),
         )
     except Malformed as error:
-        raise Corrupt(f"account {name} cannot be decoded: {error}") from error
+        raise damage(f"has an account {name} that cannot be decoded: {error}") from error
 
 
 def read_slot(source: TrieSource, storage_root: bytes, key: bytes) -> int:
@@ -87,7 +88,7 @@ def read_slot(source: TrieSource, storage_root: bytes, key: bytes) -> int:
     try:
         return decode_integer(decode(record))
     except Malformed as error:
-        raise Corrupt(f"storage slot {key.hex()} cannot be decoded: {error}") from error
+        raise damage(f"has a storage slot {key.hex()} that cannot be decoded: {error}") from error
 
 
 class TrieState:

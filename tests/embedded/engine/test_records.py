@@ -68,7 +68,7 @@ def test_a_created_contract_has_the_known_address() -> None:
     [
         (lambda: decode_body(b"\xc0"), "body"),
         (lambda: decode_body(encode([[], [b"\xc0"]])), "body"),
-        (lambda: read_header(b"\xc0"), "header"),
+        (lambda: read_header(b"", b"\xc0"), "header"),
         (lambda: decode_logs(b"\x80"), "receipts"),
         (lambda: decode_logs(encode([b""])), "receipts"),
         (lambda: decode_gas_used(encode([b"\xc0"])), "receipts"),
