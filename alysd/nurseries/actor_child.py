@@ -101,7 +101,7 @@ class ActorChild(Child):
         super().enter_backoff(seconds)
 
     def begin_stop(self, *, for_good: bool) -> None:
-        """Ask the actor to end. With `for_good`, close the mailbox; the messages in it are handled first."""
+        """Ask the actor to end. With `for_good`, close the mailbox; the actor first handles the messages in it."""
         if for_good:
             self.address.mailbox.close()
         super().begin_stop(for_good=for_good)

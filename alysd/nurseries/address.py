@@ -22,7 +22,7 @@ from alysd.nurseries.mailbox import Mailbox, Overflow, OverflowPolicy
 from alysd.nurseries.trace import TracedMessage, carry, traces
 
 Entry = tuple[object, float, Pending | None]
-"""A message, the `perf_counter()` at which it was sent, and for an ask its `Pending`.
+"""A message, the `perf_counter()` time at which it was sent, and its `Pending` if it is an ask.
 
 It is a plain tuple: one is created for every message, and an object with slots costs ten times as much.
 """
@@ -166,15 +166,16 @@ class Address(Generic[P]):
     def tell(self, message: Tell[P]) -> None:
         """Send without waiting.
 
-        Raises `ActorDown` when the actor is stopped, and `MailboxFull` unless the overflow policy drops a message.
+        Raises `ActorDown` when the actor is stopped. When the mailbox is full, raises `MailboxFull`, unless the
+        overflow policy drops a message.
         """
         self.mailbox.send_nowait((carry(message) if traces.open else message, perf_counter(), None))
 
     def send(self, message: Tell[P]) -> Coroutine[Any, Any, None]:
-        """Send, and wait for space if that is the overflow policy. A cancelled send has not sent the message.
+        """Send. If the mailbox is full, apply the overflow policy, which may wait for space.
 
-        Returns a coroutine to await. Raises `ActorDown` when the actor is stopped, and `MailboxFull` according to
-        the policy.
+        Returns a coroutine to await. If the coroutine is cancelled, the message was not sent. Raises `ActorDown`
+        when the actor is stopped, and `MailboxFull` when the policy says so.
         """
         return self.mailbox.send((carry(message) if traces.open else message, perf_counter(), None))
 
@@ -182,9 +183,9 @@ class Address(Generic[P]):
         """Send and wait for the answer, for at most `seconds` in total.
 
         Raises the handler's refusal, or a `NotAnswered`: `HandlerCrashed`, `AskTimeout`, `ActorDown` when the
-        actor is stopped, `CircuitOpen` while its circuit breaker is open, `MailboxFull` according to the policy,
-        and `AskCycle` when a handler asks an actor that waits for the handler's own actor. If the ask is
-        cancelled before the message is handled, the message is not handled.
+        actor is stopped, `CircuitOpen` while its circuit breaker is open, `MailboxFull` when the overflow policy
+        says so, and `AskCycle` when a handler asks an actor that waits for the handler's own actor. An ask that
+        is cancelled before its message is handled is never handled.
         """
         wheel = self.wheel
         if wheel is None:

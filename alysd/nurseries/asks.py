@@ -21,7 +21,7 @@ from trio.lowlevel import Abort, RaiseCancelT, Task, reschedule
 from alysd.nurseries.errors import AskCycle
 
 TICK = 0.01
-"""Seconds by which a deadline is late at most: 1 % of a timeout of one second."""
+"""The longest delay, in seconds, from a deadline to its enforcement: 1 % of a timeout of one second."""
 
 
 class Pending:

@@ -60,11 +60,11 @@ class BusRules:
     """
 
     publishers: Mapping[type[Any], Collection[str]] = attrs.field(factory=dict[type[Any], Collection[str]])
-    """By event type: the names that may publish it."""
+    """For each event type, the names that may publish events of this type."""
     subscribers: Mapping[type[Any], Collection[str]] = attrs.field(factory=dict[type[Any], Collection[str]])
-    """By event type: the names that may subscribe to it."""
+    """For each event type, the names that may subscribe to it."""
     rates: Mapping[str, Rate] = attrs.field(factory=dict[str, Rate])
-    """By name of the publisher: its rate limit."""
+    """The rate limit of each publisher, by the publisher's name."""
 
 
 Filter = Callable[[str, object, str], bool]
@@ -114,10 +114,10 @@ class Bus:
 
     @contextmanager
     def subscribe(self, event_type: type[E], *, capacity: int = 64, name: str = "") -> Generator[Mailbox[E]]:
-        """Receive the events of a type that are published while the block runs.
+        """Subscribe to the events of a type inside the `with` block.
 
-        At most `capacity` events wait in the channel; one more drops and counts the oldest. Raises `NotPermitted`
-        when the rules do not allow the subscription.
+        At most `capacity` events wait in the channel. When one more is published, the oldest is dropped and
+        counted. Raises `NotPermitted` when the rules do not allow the subscription.
         """
         _check(self.rules.subscribers, event_type, name, "subscribe to")
         channel: Mailbox[E] = Mailbox(f"{self.name}/{event_type.__name__}", capacity, Overflow.DROP_OLDEST)

@@ -94,7 +94,7 @@ class Desired(Enum):
     UP = "up"
     """The supervisor starts the child whenever it has no task."""
     SUSPENDED = "suspended"
-    """As `UP`, but the present instance handles no messages. For the next instance it is `UP` again."""
+    """As `UP`, but the present instance handles no messages. The value changes to `UP` when an instance starts."""
     DOWN = "down"
     """The supervisor does not start the child: it was stopped by an operator, has failed for good, or is done."""
 
@@ -250,7 +250,7 @@ class Child(ABC):
         self._next_instance()
 
     def begin_stop(self, *, for_good: bool) -> None:  # noqa: ARG002  only a child that keeps messages cares
-        """Ask the child to end. Unless it ends `for_good`, another instance will follow. Returns at once."""
+        """Ask the child to end, and return at once. If `for_good` is false, another instance will follow."""
         if self.state in UP:
             self.move(State.STOPPING)
             self._stop_instance()
@@ -265,10 +265,10 @@ class Child(ABC):
         self.move(State.BACKOFF)
 
     def reopen(self) -> None:  # noqa: B027
-        """Undo `close`: the supervisor is about to start the child."""
+        """Undo `close`, because the supervisor is about to start the child."""
 
     def close(self, reason: str) -> None:  # noqa: ARG002  an actor tells its askers
-        """Release what the child keeps over restarts: it has ended and will not restart."""
+        """Release the resources that the child kept for a restart, because it has ended and will not restart."""
         if self.state in _AWAITING_GROUP and not self.alive:
             self.move(State.STOPPED)
 

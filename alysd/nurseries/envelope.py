@@ -52,7 +52,7 @@ class Envelope:
     trace: TraceContext | None = attrs.field(factory=current_trace)
 
     def answer(self, message: object, created_at: float) -> "Envelope":
-        """The answer to this envelope: `message`, for the sender, with this envelope's id as `correlation_id`."""
+        """Make an envelope that answers this one with `message`. Its `correlation_id` is this envelope's id."""
         return Envelope(
             message=message,
             sender=self.destination,
@@ -85,7 +85,7 @@ class Codec(Protocol):
 
 
 def seal(key: bytes, data: bytes) -> bytes:
-    """Prepend a tag to the data that only a holder of the key can compute (HMAC-SHA256, RFC 2104)."""
+    """Return a tag followed by the data. Only a holder of the key can compute the tag (HMAC-SHA256, RFC 2104)."""
     return _tag(key, data) + data
 
 
@@ -136,9 +136,9 @@ class InboundEndpoint:
     def receive(self, sealed: bytes, now: float) -> None:
         """Receive bytes from another process at `now` (Unix seconds).
 
-        Raises `NotAuthentic` for an invalid seal or a repeated message. Raises `Refusal` for a message that is too
-        large, cannot be decoded, has no timeout or one longer than `LONGEST`, has expired, or is from the future;
-        and when `REMEMBERED` ids are already remembered.
+        Raises `NotAuthentic` for an invalid seal and for a repeated message. Raises `Refusal` for a message that
+        is too large, cannot be decoded, has no timeout, has a timeout above `LONGEST`, has expired, or is from
+        the future. Raises `Refusal` for every message while `REMEMBERED` ids are remembered.
         """
         if len(sealed) > self._max_bytes:
             raise Refusal(f"the message has {len(sealed)} bytes; at most {self._max_bytes} are accepted")

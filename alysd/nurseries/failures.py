@@ -4,8 +4,8 @@ A supervisor only adds a failure to the log. A task outside the tree classifies,
 afterwards, so that formatting a traceback does not delay the restart. Every read of the log processes the added
 failures first.
 
-The kind of a failure and its recommended recovery inform the reader of the statistics, and `patterns`. They do not
-change what a supervisor does: the child's restart policy applies to failures of every kind.
+The kind of a failure and its recommended recovery are for readers of the statistics and for `patterns`. A
+supervisor does not use them: the child's restart policy applies to failures of every kind.
 """
 
 import errno

@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 
 class Balance(Enum):
-    """How a group chooses among its members."""
+    """The ways in which a group chooses the member that gets a message."""
 
     ROUND_ROBIN = "round robin"
     """Each member in turn."""
@@ -48,15 +48,15 @@ class Group(Generic[P]):
         return up[0] if self.balance is Balance.ROUND_ROBIN else min(up, key=_load)
 
     def tell(self, message: Tell[P]) -> None:
-        """As `Address.tell`, to one member."""
+        """Call `tell` of one member's address."""
         self.pick().tell(message)
 
     async def send(self, message: Tell[P]) -> None:
-        """As `Address.send`, to one member."""
+        """Call `send` of one member's address."""
         await self.pick().send(message)
 
     async def ask(self, message: Ask[P, R], *, seconds: float = ASK_SECONDS) -> R:
-        """As `Address.ask`, of one member."""
+        """Call `ask` of one member's address."""
         return await self.pick().ask(message, seconds=seconds)
 
 

@@ -38,7 +38,7 @@ _ENDING = frozenset({State.STOPPING, State.STOPPED})
 
 @attrs.frozen
 class HealthRules:
-    """How often the monitor asks, how long it waits for answers, and when it restarts a child."""
+    """The rules of the monitor: the intervals of checks, the timeout of an answer, the limit of failed checks."""
 
     intervals: Mapping[Priority, float] = INTERVALS
     timeout: float = 2.0

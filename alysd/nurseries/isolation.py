@@ -1,4 +1,4 @@
-"""Isolation of work whose failure must not end its task, such as the connection or the request of a client."""
+"""Isolates work, such as a client's request: if the work fails, the task that runs the work continues."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, TypeVarTuple

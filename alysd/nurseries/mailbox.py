@@ -135,9 +135,9 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
     # Sending
 
     async def send(self, value: T) -> None:
-        """Queue `value`. If the mailbox is full, wait for space or do what another overflow policy says.
+        """Queue `value`. If the mailbox is full, apply the overflow policy, which may wait for space.
 
-        Raises `ActorDown` when closed, and `MailboxFull` according to the policy.
+        Raises `ActorDown` when closed, and `MailboxFull` when the policy says so.
         """
         if not next(_turns) & _MASK:
             await checkpoint()  # before queueing: a cancelled send was not sent
@@ -166,9 +166,9 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
             self._overflowed(value)
 
     def send_urgent(self, value: T) -> None:
-        """Put `value` into the urgent lane, which overtakes the queue.
+        """Put `value` into the urgent lane, whose values overtake the queue.
 
-        It is unbounded, and for the runtime only.
+        The lane is unbounded. Only the runtime uses it.
         """
         if self.urgent is None:
             self.urgent = deque()

@@ -3,7 +3,7 @@
     kept = PersistentState("tally", 0)
     actor(address, lambda: Tally(kept))
 
-An actor keeps a value here, as soon as the value changes, if the next instance needs it after a crash. All other
+If the next instance needs a value after a crash, the actor calls `keep` as soon as the value changes. All other
 state of the actor is lost with its instance.
 """
 

@@ -3,9 +3,9 @@
 `decide` takes these steps, in this order:
 
 1. A fatal error is escalated: the supervisor gives up.
-2. The child's restart policy gives the wait for the number of failures in a row, or decides that the child stays
-   failed. A row of failures ends when an instance has proved itself, by default by staying up for
-   `stable_seconds`.
+2. The child's restart policy decides from the number of failures in a row how long the child waits for its
+   restart, or that the child stays failed. A row of failures ends when an instance has proved itself, by default
+   by staying up for `stable_seconds`.
 3. The supervisor's `Intensity` bounds the restarts of all its children. One restart too many, and the supervisor
    gives up.
 4. The supervisor's strategy says which other children restart together with the failed one.
@@ -41,7 +41,7 @@ class RestartPolicy(ABC):
         return seconds_up >= self.stable_seconds
 
     def opens(self, failures: int) -> bool:  # noqa: ARG002  only a circuit breaker counts them
-        """Whether, after so many failures in a row, asks fail at once until the next instance starts."""
+        """Whether asks fail at once, until the next instance starts, after this number of failures in a row."""
         return False
 
 
@@ -50,7 +50,7 @@ class Immediate(RestartPolicy):
     """Restart at once."""
 
     def delay(self, failures: int, rng: Random) -> float:  # noqa: ARG002
-        """No wait."""
+        """Return 0: the child restarts without a wait."""
         return 0.0
 
 
@@ -110,7 +110,7 @@ class CircuitBreaker(RestartPolicy):
         return handled >= self.successes or super().proved(seconds_up, handled)
 
     def opens(self, failures: int) -> bool:
-        """Whether so many failures in a row open the circuit."""
+        """Whether this number of failures in a row opens the circuit."""
         return failures >= self.failures
 
 
@@ -119,7 +119,7 @@ class Never(RestartPolicy):
     """Do not restart the child. It stays failed, and the other children continue."""
 
     def delay(self, failures: int, rng: Random) -> None:
-        """No restart."""
+        """Return `None`: the child does not restart."""
 
 
 @attrs.frozen
@@ -151,8 +151,9 @@ class Aligned(RestartPolicy):
 class Intensity:
     """A supervisor's restart budget: at most `restarts` of its children within `seconds`.
 
-    One restart more, and the supervisor gives up. The default leaves room for an exponential backoff: waits that
-    double from 0.1 s are 7 restarts in 10 s. It stops a child that crashes as fast as it is restarted.
+    One restart more, and the supervisor gives up. The default is not reached by an exponential backoff whose waits
+    double from 0.1 s, which makes 7 restarts in 10 s. It is reached by a child that crashes after every restart
+    without a wait.
     """
 
     restarts: int = attrs.field(default=10, validator=ge(0))
@@ -173,7 +174,7 @@ class Strategy(ABC):
 
 @attrs.frozen
 class OneForOne(Strategy):
-    """Only the child that failed."""
+    """Restarts only the child that failed."""
 
     def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:  # noqa: ARG002
         """The child that failed."""
@@ -182,7 +183,7 @@ class OneForOne(Strategy):
 
 @attrs.frozen
 class OneForAll(Strategy):
-    """All children, because each depends on all others."""
+    """Restarts all children, because each depends on all others."""
 
     def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:  # noqa: ARG002
         """All children."""
@@ -191,7 +192,7 @@ class OneForAll(Strategy):
 
 @attrs.frozen
 class RestForOne(Strategy):
-    """The child that failed and the children started after it, which depend on it."""
+    """Restarts the child that failed and the children that were started after it, because these depend on it."""
 
     def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:
         """The child that failed and all children after it."""

@@ -32,7 +32,7 @@ SLICE = 0.001
 
 
 HEALTH_CHECK = "health check"
-"""Stands in place of the message in the urgent entry of a health check."""
+"""The value that the urgent entry of a health check has in place of a message."""
 
 WAKE: Entry = (None, 0.0, None)
 """The urgent entry that makes an actor read its `state` and `desired` before its next message."""
@@ -69,11 +69,10 @@ class Served(Protocol):
 
 
 async def serve(child: Served, actor: Actor[Any]) -> None:
-    """Handle messages until the child is asked to stop.
+    """Handle messages until the child is asked to stop. If its mailbox is closed, first handle the rest of it.
 
-    If its mailbox is then closed, handle the rest of it first.
-    Raises what a handler raises, unless it is a refusal. The address's `current` is then still the entry that was
-    being handled.
+    A refusal that a handler raises is sent to the asker. Any other error of a handler is raised; the address's
+    `current` is then still the entry that was being handled.
     """
     address = child.address
     inbox, handlers, refusals = address.mailbox, child.handlers(actor), child.refusals

@@ -172,7 +172,7 @@ class SupervisorChild(Child):
             self._handling = None
 
     async def _start_missing(self) -> None:
-        """Start the children that should be up and have no task, each once the one before is up.
+        """Start the children that should be up and have no task. Each starts when the previous one is up.
 
         Returns early when an event arrives.
         """
@@ -252,7 +252,7 @@ class SupervisorChild(Child):
     async def restart(self, child: Child) -> None:
         """Stop the instance of a child, if there is one, and start another. The child's messages are kept.
 
-        Raises `WrongState` when this supervisor is not up, before it stops the child.
+        When this supervisor is not up, raises `WrongState` and does not stop the child.
         """
         if self._may_start():
             await self._stop((child,), for_good=False)

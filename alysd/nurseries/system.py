@@ -3,9 +3,9 @@
     async with open_system(supervisor("Root", OneForAll(), [actor(counter, CounterActor)])) as system:
         await counter.send(Add(1))
 
-Leaving the block stops the tree, last child first. If the root gives up, the block is cancelled and
-`SystemFailed` is raised; its `__cause__` is the error of the child that failed first. The `System` shows the
-tree and changes it: children are added, stopped, restarted, removed, suspended.
+Leaving the `async with` block stops the tree, last child first. If the root gives up, the code in the block is
+cancelled and `SystemFailed` is raised; its `__cause__` is the error of the child that failed first. The methods of
+`System` show the tree and change it: they add, stop, restart, remove and suspend children.
 """
 
 import logging
@@ -84,7 +84,7 @@ class System:
             await self._changed.park()
 
     def request_stop(self, reason: str) -> None:
-        """Begin an orderly stop and return at once. For signal handlers, and for children of the system itself.
+        """Begin an orderly stop and return at once. Signal handlers and children of the system may call this.
 
         Suspended actors are resumed, because a child that stops may wait for their answer to its last message.
         """
@@ -237,7 +237,7 @@ async def open_system(
     monitor: HealthMonitor | None = None,
     tracer: Tracer | None = None,
 ) -> AsyncGenerator[System]:
-    """Start the tree, and enter the block once the whole tree is up. Stop the tree when the block is left.
+    """Start the tree, enter the `async with` block once the whole tree is up, and stop the tree after the block.
 
     `observer` is called with every change of a child's state. `rng` is the source of restart jitter. Errors of the
     types `refusals` and `fatal` are treated like `Refusal` and `Fatal`. `classifier` assigns kinds to the

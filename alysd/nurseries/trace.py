@@ -63,7 +63,7 @@ def current_trace() -> TraceContext | None:
 
 @contextmanager
 def traced(context: TraceContext) -> Generator[None]:
-    """Run the block in this trace, and the handlers of the messages that it sends."""
+    """Inside the `with` block, the current trace is this one. Messages sent there are handled in this trace."""
     token = _current.set(context)
     traces.open += 1
     try:
@@ -75,7 +75,7 @@ def traced(context: TraceContext) -> Generator[None]:
 
 @contextmanager
 def untraced() -> Generator[None]:
-    """Run the block outside of any trace, for work that continues after the traced work has ended."""
+    """Inside the `with` block, there is no current trace: for work that continues after the traced work."""
     token = _current.set(None)
     try:
         yield
@@ -95,9 +95,9 @@ class Tracer(Protocol):
     """Records the handling of messages that carry a trace."""
 
     def handling(self, actor: str, message: str, sender: TraceContext) -> AbstractContextManager[TraceContext]:
-        """A context manager around the handling of a message of type `message` by `actor`.
+        """Return a context manager in which `actor` handles a message of type `message`.
 
-        It yields the context in which the handler runs.
+        The context manager yields the trace context for the handler.
         """
         ...
 

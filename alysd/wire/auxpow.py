@@ -13,11 +13,11 @@ from alysd.types.hashes import BitcoinHash
 from alysd.wire.bitcoin_block import compact_size
 
 _WIDER = {0xFD: 2, 0xFE: 4, 0xFF: 8}
-"""The first byte of a longer compact size, and the number of bytes that follow."""
+"""Maps the first byte of a compact size above 252 to the number of bytes that follow."""
 
 
 class BitcoinReader:
-    """A position in `data`. Every method raises `Malformed` if too few bytes are left."""
+    """Reads `data` from the position `at` onwards. Every method raises `Malformed` if too few bytes are left."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -104,7 +104,7 @@ def decode_auxpow(data: bytes) -> AuxPow:
     """Parse a proof. A witness of the coinbase is dropped, because the txid does not cover it.
 
     The field with the parent's hash is also dropped: the header determines the hash, and pools fill the field in
-    various ways. So a proof has one value, and an encoded block contains one encoding of it.
+    various ways. So all encodings of a proof give the same value, and encoded blocks use only one of them.
 
     Raises `Malformed` unless the bytes are exactly one proof, of at most `MAX_AUXPOW_BYTES`.
     """

@@ -161,7 +161,7 @@ class ParentCandidate:
         )
 
     def auxpow(self, nonce: int) -> AuxPow:
-        """The proof of work for Alys that the block with this nonce is."""
+        """Make the proof of work for Alys from the block with this nonce."""
         raw = self.header(nonce)
         parent = BitcoinHeader(
             raw=raw,

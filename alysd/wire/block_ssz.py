@@ -28,7 +28,7 @@ MAX_AUTHORITIES = 2**10
 """The maximum number of bits in the list of approvals."""
 
 MAX_PEG_OPERATIONS = 2**10
-"""The maximum number of peg-ins in a block, and of finalized peg-outs."""
+"""A block has at most this number of peg-ins, and at most this number of finalized peg-outs."""
 
 _UINT64 = UInt(8)
 _HASH = Bytes(32)
@@ -61,8 +61,8 @@ _PAYLOAD = Container(
 )
 """`ExecutionPayload` of Ethereum's Deneb specification (Cancun in the execution layer), limits included.
 
-Those limits determine the block's hash. `MAX_TRANSACTIONS` and `MIN_TRANSACTION_BYTES` bound the work on it: even
-the smallest transaction takes 27 hashes.
+Those limits determine the block's hash. `MAX_TRANSACTIONS` and `MIN_TRANSACTION_BYTES` bound the work of hashing a
+payload: even the smallest transaction takes 27 hashes.
 """
 
 _PEG_IN = Container(PegIn, txid=_HASH, bitcoin_block=_HASH)
@@ -76,7 +76,7 @@ _AUXPOW_HEADER = Container(
     fee_recipient=_ADDRESS,
     auxpow=Option(Foreign(encode_auxpow, decode_auxpow, MAX_AUXPOW_BYTES)),
 )
-"""The header of a proof. The proof itself is in Namecoin's serialization, its coinbase without witness."""
+"""The merged-mining header. Its proof is in Namecoin's serialization; the coinbase in the proof has no witness."""
 
 _BLOCK = Container(
     Block,

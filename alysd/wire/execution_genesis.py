@@ -28,7 +28,7 @@ _MUST_BE_ZERO = ("difficulty", "nonce", "number", "gasUsed", "parentHash", "blob
 """Fields of geth's format that have no meaning for a chain that begins after the merge."""
 
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,64}|[0-9]{1,78}")
-"""A number of at most 256 bits in text: leading zeros beyond that are refused."""
+"""A number as text, with at most as many digits as the largest number of 256 bits, leading zeros included."""
 
 _WORD = re.compile(r"0x([0-9a-fA-F]{2}){1,32}")
 _BYTES = re.compile(r"0[xX]([0-9a-fA-F]{2})*")
@@ -83,7 +83,7 @@ def genesis_gas_limit(execution_genesis: Mapping[str, Any]) -> int:
 
 
 def total_supply(execution_genesis: Mapping[str, Any]) -> Wei:
-    """The sum of all balances in `alloc`. Raises `ConfigError` for a balance that is no number."""
+    """The sum of all balances in `alloc`. Raises `ConfigError` for a balance that is not a number."""
     accounts = _object(execution_genesis, "alloc")
     return Wei(
         sum(
@@ -113,7 +113,7 @@ def genesis_state(execution_genesis: Mapping[str, Any]) -> GenesisState:
 def _account(
     account: Mapping[str, Any], where: str, nodes: dict[bytes, bytes], codes: dict[bytes, bytes]
 ) -> bytes:
-    """The account's RLP. Adds the nodes of its storage and its code to the given mappings."""
+    """The account's RLP. Adds the nodes of the account's storage to `nodes`, and its code to `codes`."""
     code = _data(account, "code", absent=b"", where=where)
     if code:
         codes[keccak256(code)] = code

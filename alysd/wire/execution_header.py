@@ -19,7 +19,7 @@ _FIELDS = 20
 
 
 def header_of(payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> ExecutionHeader:
-    """The header with the fields of the payload, and its computed hash. `payload.block_hash` is not used.
+    """Make a header from the fields of the payload, and compute its hash. `payload.block_hash` is not used.
 
     Computing the roots takes about 20 µs per transaction or withdrawal. Raises `Malformed` for a number that is
     too large for a header.

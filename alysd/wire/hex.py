@@ -11,7 +11,7 @@ def to_hex(data: bytes) -> str:
 def from_hex(text: str, length: int | None = None) -> bytes:
     """Read hex digits, with or without `0x`.
 
-    Raises `Malformed` unless they are hex and `length` bytes, if given.
+    Raises `Malformed` if the text is not hex, or if `length` is given and the text has another number of bytes.
     """
     digits = text.removeprefix("0x")
     try:

@@ -67,7 +67,7 @@ def integer_field(fields: dict[str, Any], key: str, least: int, bound: int) -> i
 
 
 def hex_field(fields: dict[str, Any], key: str, least: int, most: int) -> bytes:
-    """The bytes, from `least` to `most`, that are in hex at `key`. Raises `Malformed`."""
+    """The bytes that are in hex at `key`: at least `least` and at most `most` bytes. Raises `Malformed`."""
     text = text_field(fields, key)
     if len(text) > 2 * most:
         raise Malformed(f"{key}: {len(text)} characters, more than {2 * most}")
@@ -94,7 +94,7 @@ def data_field(fields: dict[str, Any], key: str, length: int) -> bytes:
 
 
 def bytes_field(fields: dict[str, Any], key: str, most: int) -> bytes:
-    """At most `most` bytes at `key`: `0x` and two digits each (execution-apis, "DATA"). Raises `Malformed`."""
+    """The bytes at `key`, at most `most`, as `0x` and hex digits (execution-apis, "DATA"). Raises `Malformed`."""
     text = text_field(fields, key)
     if not text.startswith("0x"):
         raise Malformed(f"{key}: {text[:40]!r} does not begin with 0x")

@@ -14,7 +14,10 @@ from alysd.types.units import Height, Sat
 from alysd.wire.json_input import displayed_hash, hex_field, integer_field, list_field, object_of, text_field
 
 MAX_TRANSACTIONS = 20_000
-"""The maximum number in a template. A block has 4,000,000 weight units, a transaction at least 240: 16,667 fit."""
+"""The maximum number of transactions in a template.
+
+A block has at most 4,000,000 weight units, and a transaction at least 240, so at most 16,667 transactions fit.
+"""
 
 MAX_TRANSACTION_BYTES = 4_000_000
 """The maximum size of a transaction: the weight of a block, if all of it were witness."""

@@ -1,10 +1,10 @@
 """Makes text from outside safe for a terminal."""
 
 LONGEST_LINE = 300
-"""The maximum length, in characters, of a line of text, and of the text of an error."""
+"""The maximum length, in characters, of a text that `plain` or `sentence` returns."""
 
 _TAIL = 140
-"""The number of characters kept at the end of a shortened text, which often has the reason and what to do."""
+"""The number of characters that `sentence` keeps at the end of a long text, where the reason and advice are."""
 
 
 def plain(text: str) -> str:
@@ -14,7 +14,10 @@ def plain(text: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return an error's text with control characters escaped, except ends of line, and shortened in its middle."""
+    """Return an error's text with control characters escaped, except ends of line.
+
+    A text longer than `LONGEST_LINE` is shortened in the middle.
+    """
     text = "\n".join(map(_escaped, text.split("\n")))
     return text if len(text) <= LONGEST_LINE else f"{text[: LONGEST_LINE - 1 - _TAIL]}…{text[-_TAIL:]}"
 

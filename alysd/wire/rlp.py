@@ -110,7 +110,7 @@ def _prefix(size: int, base: int) -> bytes:
 
 
 def _item(data: bytes, at: int, end: int, depth: int) -> tuple[RlpItem, int]:
-    """Decode the item that begins at `at`, and return it with the position of its end. Stops at `end`."""
+    """Decode the item that begins at `at` and does not extend beyond `end`. Returns the item and its end."""
     if at >= end:
         raise Malformed("rlp: the data ends before the item")
     first = data[at]
@@ -138,7 +138,8 @@ def _item(data: bytes, at: int, end: int, depth: int) -> tuple[RlpItem, int]:
 def _extent(data: bytes, at: int, end: int, size: int) -> tuple[int, int]:
     """The positions at which the payload of the item at `at` begins and ends.
 
-    `size` is the payload's length up to 55; above 55, `size` - 55 is the number of bytes of the length.
+    `size` is the item's first byte, less 0x80 for bytes and less 0xc0 for a list. Up to 55 it is the length of the
+    payload. Above 55, the length follows the first byte and takes `size` - 55 bytes.
     """
     start = at + 1
     if size > 55:

@@ -1,4 +1,4 @@
-"""SSZ of values made of values: lists, options, and containers that are attrs classes."""
+"""SSZ of composite values: lists, optional values, and containers, which are attrs classes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
@@ -11,14 +11,14 @@ from alysd.wire.ssz import ByteList, SszCodec, merkleize, mix_in_length
 Value = TypeVar("Value")
 
 _OFFSET = 4
-"""Bytes of the offset that stands for a part of variable length among the fixed ones."""
+"""The size of an offset in bytes. Among the parts of fixed size, an offset replaces each part of variable size."""
 
 
 def _parts(sizes: Sequence[int | None], data: bytes) -> list[bytes]:
-    """Cut `data` into one part a size: fixed ones in place, the others where their offsets say.
+    """Cut `data` into one part per size. A size of None means a variable size: the part begins at its offset.
 
-    Only the encoding that SSZ defines is accepted: no gap, no overlap, nothing left over, so that two different
-    byte strings are never the same value.
+    The parts must follow each other without gaps and overlaps, and end at the end of `data`. Therefore two
+    different byte strings never decode to the same value.
     """
     fixed = sum(_OFFSET if size is None else size for size in sizes)
     if len(data) < fixed or (len(data) > fixed and None not in sizes):
@@ -45,7 +45,7 @@ def _parts(sizes: Sequence[int | None], data: bytes) -> list[bytes]:
 
 
 def _joined(sizes: Sequence[int | None], parts: Sequence[bytes]) -> bytes:
-    """The inverse of `_parts`."""
+    """Join the parts: first the parts of fixed size and the offsets, then the parts of variable size."""
     offset = sum(_OFFSET if size is None else size for size in sizes)
     front: list[bytes] = []
     back: list[bytes] = []
@@ -61,10 +61,10 @@ def _joined(sizes: Sequence[int | None], parts: Sequence[bytes]) -> bytes:
 
 @attrs.frozen
 class ListOf(Generic[Value]):
-    """A list of values of a type that is not packed into chunks: containers, byte strings.
+    """The type of lists whose elements are containers or byte strings. SSZ does not pack these into shared chunks.
 
-    The SSZ type has at most `limit` elements. `most` is the number that is accepted, by default `limit`. It is
-    checked before any element is decoded.
+    `limit` is the maximum number of elements of the SSZ type, and determines the root. `most` is the maximum
+    number that is accepted, by default `limit`. The number is checked before any element is decoded.
     """
 
     element: SszCodec[Value]
@@ -73,12 +73,12 @@ class ListOf(Generic[Value]):
     size: None = None
 
     def encode(self, value: Sequence[Value]) -> bytes:
-        """The elements one after the other, behind their offsets if they are of variable length."""
+        """Encode the elements one after the other. If their size is variable, their offsets come first."""
         self._check(len(value))
         return _joined([self.element.size] * len(value), [self.element.encode(one) for one in value])
 
     def decode(self, data: bytes) -> tuple[Value, ...]:
-        """The inverse of `encode`."""
+        """Decode a list."""
         size = self.element.size
         if size is not None:
             count, rest = divmod(len(data), size)
@@ -93,7 +93,7 @@ class ListOf(Generic[Value]):
         return tuple(self.element.decode(part) for part in _parts([size] * count, data))
 
     def root(self, value: Sequence[Value]) -> bytes:
-        """Root over the elements' roots, with their number mixed in."""
+        """The root of the tree of the elements' roots, with the number of elements mixed in."""
         self._check(len(value))
         return mix_in_length(merkleize([self.element.root(one) for one in value], self.limit), len(value))
 
@@ -104,21 +104,21 @@ class ListOf(Generic[Value]):
 
 @attrs.frozen
 class Option(Generic[Value]):
-    """A value or None, as a list of at most one."""
+    """The type of an optional value: a list that is empty for None and otherwise contains the value."""
 
     element: SszCodec[Value]
     size: None = None
 
     def encode(self, value: Value | None) -> bytes:
-        """As a list."""
+        """Encode the value as a list of at most one element."""
         return self._list.encode(() if value is None else (value,))
 
     def decode(self, data: bytes) -> Value | None:
-        """The inverse of `encode`."""
+        """Decode a list of at most one element."""
         return next(iter(self._list.decode(data)), None)
 
     def root(self, value: Value | None) -> bytes:
-        """As a list's."""
+        """The root of the list."""
         return self._list.root(() if value is None else (value,))
 
     @property
@@ -128,9 +128,10 @@ class Option(Generic[Value]):
 
 @attrs.frozen
 class Foreign(Generic[Value]):
-    """A value that has a serialization of its own, which SSZ sees as at most `limit` bytes.
+    """The type of values with a serialization of their own. For SSZ it is a byte list of at most `limit` bytes.
 
-    `reads` is the inverse of `writes`, and may accept more than one form: only the one that `writes` makes is.
+    `writes` serializes a value, and `reads` parses it. `reads` may accept several serializations of one value, but
+    `decode` accepts only the one that `writes` makes.
     """
 
     writes: Callable[[Value], bytes]
@@ -139,23 +140,23 @@ class Foreign(Generic[Value]):
     size: None = None
 
     def encode(self, value: Value) -> bytes:
-        """The value's own serialization."""
+        """Serialize the value with `writes`."""
         return ByteList(self.limit).encode(self.writes(value))
 
     def decode(self, data: bytes) -> Value:
-        """The inverse of `encode`."""
+        """Parse the value with `reads`. Raises `Malformed` unless `writes` gives the same bytes for the value."""
         value = self.reads(ByteList(self.limit).decode(data))
         if self.writes(value) != data:
             raise Malformed(f"{len(data)} bytes are not in the only form that is allowed for this value")
         return value
 
     def root(self, value: Value) -> bytes:
-        """As a byte list's."""
+        """The root of the serialized value as a byte list."""
         return ByteList(self.limit).root(self.writes(value))
 
 
 class Container(Generic[Value]):
-    """A value of the attrs class `kind`: its `fields`, by their names in the class, in SSZ's order."""
+    """The type of instances of the attrs class `kind`. `fields` has the type of each field, in SSZ's order."""
 
     def __init__(self, kind: type[Value], **fields: SszCodec[Any]) -> None:
         self._kind = kind
@@ -165,15 +166,15 @@ class Container(Generic[Value]):
         self.size = sum(fixed) if len(fixed) == len(fields) else None
 
     def encode(self, value: Value) -> bytes:
-        """The fields in order, those of variable length behind their offsets."""
+        """Encode the fields in order. An offset replaces each field of variable size, which follows at the end."""
         return _joined(self._sizes, [codec.encode(getattr(value, name)) for name, codec in self._fields.items()])
 
     def decode(self, data: bytes) -> Value:
-        """The inverse of `encode`."""
+        """Decode all fields and make an instance of `kind`."""
         fields = zip(self._fields.items(), _parts(self._sizes, data), strict=True)
         return self._kind(**{name: codec.decode(part) for (name, codec), part in fields})
 
     def root(self, value: Value) -> bytes:
-        """Root over the fields' roots."""
+        """The root of the tree of the fields' roots."""
         roots = [codec.root(getattr(value, name)) for name, codec in self._fields.items()]
         return merkleize(roots, len(roots))

@@ -10,10 +10,10 @@ _FEE_PLACES = {
     2: (3, 2, 4),  # EIP-1559: chain id, nonce, max priority fee, max fee, gas limit
     3: (3, 2, 4),  # EIP-4844: as EIP-1559
 }
-"""The indices of max fee, max priority fee and gas limit among the fields, by transaction type."""
+"""For each transaction type, the indices of the fields max fee, max priority fee and gas limit, in this order."""
 
 _LEGACY_PLACES = (1, 1, 2)
-"""The same indices for a legacy transaction, which begins with nonce, gas price, gas limit."""
+"""The indices for a legacy transaction, which begins with nonce, gas price, gas limit. Both fees are the price."""
 
 _FIRST_LIST_BYTE = 0xC0
 

@@ -164,7 +164,7 @@ class _Update:
         return self._behind(segment[:shared], self._apply_to_branch(branch, inner))
 
     def _behind(self, segment: str, node: TrieNode | None) -> TrieNode | None:
-        """Prepend `segment` to the node's path. A branch gets an extension."""
+        """Prepend `segment` to the node's path. A branch has no path, so it gets an extension as its parent."""
         if node is None or not segment:
             return node
         if len(node) == 17:
