@@ -1,4 +1,4 @@
-"""`python -m alysd` is `alysd`."""
+"""Runs the command `alysd` for `python -m alysd`."""
 
 from alysd.cli import program
 

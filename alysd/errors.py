@@ -134,7 +134,7 @@ class ComponentError(AlysError):
 
 
 class WouldDoubleSign(AlysError):
-    """The signing guard forbids a signature: its slot is too old, or another root was signed in it."""
+    """The signing guard forbids a signature: the slot is too old, or another block was signed in this slot."""
 
 
 class StoreError(AlysError):

@@ -29,7 +29,10 @@ class Clock(Protocol):
         ...
 
     def boottime(self) -> float:
-        """The seconds since the machine started, including those in which it was suspended. It cannot be set."""
+        """The seconds since the machine started, including those in which it was suspended.
+
+        Unlike the wall clock, this clock cannot be set.
+        """
         ...
 
 
@@ -44,7 +47,7 @@ class StepMemory(Protocol):
         ...
 
     def write(self, believed: float | None) -> None:
-        """Keep this difference, or forget the step if it is None. Raises `StoreError`; call it in a thread."""
+        """Keep `believed`; None means that no step is open. Raises `StoreError`; call this in a worker thread."""
         ...
 
 
@@ -52,7 +55,7 @@ class Tracing(Tracer, Protocol):
     """The destination of the node's traces: `handling` traces messages for the runtime, `span` other work."""
 
     def span(self, name: str, **attributes: int | str) -> AbstractContextManager[None]:
-        """Trace the work in the `with` block as a span of the current trace, or else as the first of a new one."""
+        """Trace the work in the `with` block as a span. If no trace is open, the span begins a new trace."""
         ...
 
     async def aclose(self) -> None:
@@ -155,7 +158,7 @@ class Signer(Protocol):
         ...
 
     async def approve(self, block: Block, lock: Slot) -> Approval:
-        """Record the block's slot and hash, and `lock`, synced on disk; then sign. Raises `WouldDoubleSign`.
+        """Write the block's slot, its hash and `lock` to disk, synced; then sign. Raises `WouldDoubleSign`.
 
         The signer computes hash and message from the block, so that it can sign only approvals of blocks.
         `lock` is the slot of the newest approved block that the node has stored.
@@ -183,7 +186,7 @@ class BitcoinNode(Protocol):
         ...
 
     async def payout_script(self, address: str | None) -> bytes:
-        """The output script that pays `address`, or for None a new address of the node's own wallet.
+        """The output script that pays `address`. None means a new address of the node's own wallet.
 
         Raises `UserError` when the address is not valid on the node's network.
         """

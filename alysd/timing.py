@@ -53,7 +53,7 @@ class Timing:
 
     @property
     def work_ask(self) -> float:
-        """Deadline of the search for a proof of work: 15 % of `pace`. After it, the block has no proof."""
+        """Deadline of the ask for a queued proof of work: 15 % of `pace`. If it passes, the block has no proof."""
         return 0.15 * self.pace
 
     # Answers from memory and disk
@@ -93,7 +93,7 @@ class Timing:
 
     @property
     def offer_life(self) -> float:
-        """The time for which an offer is kept after its last request. Pools ask at least every minute."""
+        """The time for which an offer is kept after it was last requested. Pools ask at least every minute."""
         return 900.0
 
     @property
@@ -147,7 +147,7 @@ class Timing:
 
     @property
     def execution(self) -> float:
-        """Deadline of block import for the execution of a block, which usually takes far less than a second.
+        """The longest wait of block import for the execution of a block, usually far less than a second.
 
         It covers all calls of one execution, and the time that the engine actor needs for an earlier message.
         """
@@ -155,7 +155,7 @@ class Timing:
 
     @property
     def head_update(self) -> float:
-        """Deadline of block import for setting the client's head. If it fails, the next block sets the head."""
+        """The longest wait of block import until the client's head is set. The next block sets it again."""
         return self.pace
 
     @property
@@ -242,7 +242,7 @@ class Timing:
 
     @property
     def engine_stop(self) -> float:
-        """The time for the engine actor's current message.
+        """The time that the engine actor has for its current message when the node stops.
 
         The node repeats a cancelled call after its next start.
         """
@@ -250,7 +250,7 @@ class Timing:
 
     @property
     def import_stop(self) -> float:
-        """The time for block import's current block.
+        """The time that block import has for its current block when the node stops.
 
         A block that is not stored by then is imported again later.
         """
@@ -258,10 +258,10 @@ class Timing:
 
     @property
     def server_stop(self) -> float:
-        """The time for a server: `ServerLimits.drain` for requests that run, the rest for closing."""
+        """The time that a server has to stop: `ServerLimits.drain` for running requests, the rest for closing."""
         return 2.0
 
     @property
     def engine_close(self) -> float:
-        """The time for closing the execution client's connections or the embedded engine's database."""
+        """The time in which the node, when it stops, closes the engine's connections or its database."""
         return 3.0

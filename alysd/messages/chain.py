@@ -20,17 +20,17 @@ class GetForkchoice(Ask[Chain, Forkchoice]):
 
 @attrs.frozen
 class GetState(Ask[Chain, ChainState | None]):
-    """Get the chain's state after the last final block or a block above it; None for any other block."""
+    """Get the chain's state after a block. None unless the block is the last final one or above it."""
 
     hash: BlockHash
 
 
 @attrs.frozen
 class GetAncestry(Ask[Chain, tuple[ChainState, ...]]):
-    """Get the states of the blocks on the branch of `tip` that no proof in this branch makes final.
+    """Get the states after the blocks that wait for a proof of work on the branch of `tip`.
 
-    The states are ordered from the oldest block to `tip`. Raises `UnknownParent` unless `tip` is the last final
-    block or above it.
+    No proof up to `tip` makes these blocks final. The states are ordered from the oldest block to `tip`. Raises
+    `UnknownParent` unless `tip` is the last final block or above it.
     """
 
     tip: BlockHash

@@ -25,9 +25,9 @@ class NodeCounts:
 class PortCounts:
     """The numbers of connections and requests of one `port` since the node's start.
 
-    Of connections it counts those `opened`, those that `gave_way` to new ones, and those of clients too `slow` to
-    receive what was sent. Of requests it counts those that ran (`requests`), were `refused` as invalid or because
-    the port was `busy`, or `failed` by an error in this program.
+    `opened` counts all connections. `gave_way` counts those that were closed for new ones, and `slow` those whose
+    clients did not receive what was sent. `requests` counts the requests that ran, `refused` the invalid ones,
+    `busy` those that the port had no place for, and `failed` those that ended with an error in this program.
     """
 
     port: str

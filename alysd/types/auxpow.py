@@ -11,7 +11,7 @@ from alysd.types.units import Height, Slot
 
 @attrs.frozen
 class BitcoinHeader:
-    """A Bitcoin block header: `raw` is the 80 bytes that the miner hashes, the other fields are parsed from it."""
+    """A Bitcoin block header. `raw` has the 80 bytes that a miner hashes; the other fields are parsed from it."""
 
     raw: bytes
     version: int

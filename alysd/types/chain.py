@@ -71,8 +71,8 @@ class ExecutedBlock:
 class Forkchoice:
     """The head, the safe block and the finalized block at one moment.
 
-    `safe` is the newest approved ancestor of `head` with an approved child. `finalized` is the newest block that a
-    proof of work has made final (docs/protocol.md, "Fork choice").
+    `safe` is the newest ancestor of `head` that is approved and has an approved child. `finalized` is the newest
+    block that a proof of work has made final (docs/protocol.md, "Fork choice").
     """
 
     head: ChainState

@@ -8,10 +8,10 @@ from alysd.types.units import Slot
 
 @attrs.frozen
 class SignedSlot:
-    """The last approval of `key`, for `block` in `slot`. Slot 0 means that there is none.
+    """The last approval of `key`: it approved `block` in `slot`. Slot 0 means that there is none.
 
-    `block` builds on the newest approved block that the node had stored; `lock` is that block's slot. A database
-    without a block of that slot or a later one is older than the approval.
+    `block` builds on the newest approved block that the node had stored; `lock` is the slot of that earlier block.
+    If the newest block in a database is older than `lock`, the database is older than the approval.
     """
 
     key: BlsPublicKey

@@ -33,7 +33,7 @@ class Table(Enum):
     """Maps the hash of a final block to the proof of work that covers it."""
 
     WORKS = "works"
-    """Maps the hash of work, as it was offered to a miner, to its proof. Every included proof has an entry."""
+    """Maps the hash of offered work to the proof of this work. Every included proof has an entry."""
 
 
 class Shape(NamedTuple):

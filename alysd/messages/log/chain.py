@@ -81,7 +81,7 @@ class RangeFinal(LogEvent):
 class SlotsMissed(LogEvent):
     """This node made no block in `slots` of its slots, from `slot` on.
 
-    The same reason is logged about once per minute.
+    A reason that continues is logged again about once per minute.
     """
 
     name = "slot_missed"
@@ -179,7 +179,7 @@ class NoProofYet(LogEvent):
 class EngineCatchingUp(LogEvent):
     """The node sends the execution client the missing blocks.
 
-    The client is at height `height`, the head at `head`.
+    The client is at the height `height`, and the node's head is at the height `head`.
     """
 
     name = "engine_catching_up"

@@ -39,7 +39,7 @@ class MinedBlockRefused(LogEvent):
 
 @attrs.frozen
 class ProofAccepted(LogEvent):
-    """The Alys node accepted a proof for `hash`.
+    """The Alys node accepted a proof of the work `hash`.
 
     The proof makes the blocks up to `height` final and pays `reward` sat.
     """
@@ -57,7 +57,7 @@ class ProofAccepted(LogEvent):
 
 @attrs.frozen
 class ProofRefused(LogEvent):
-    """The Alys node rejected a proof for `hash`, the work on the blocks up to `height`."""
+    """The Alys node rejected a proof of the work `hash`, which covers the blocks up to `height`."""
 
     name = "proof_refused"
     level = logging.WARNING

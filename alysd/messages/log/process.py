@@ -137,7 +137,7 @@ class NodeStopped(LogEvent):
 
 @attrs.frozen
 class NodeFailed(LogEvent):
-    """The node ends with `error`: a message, preceded by the error's type unless it is an `AlysError`."""
+    """The node ends with `error`: a message, preceded by the error's type if that is not an `AlysError`."""
 
     name = "failed"
     level = logging.CRITICAL
@@ -164,7 +164,7 @@ class ChildFailed(LogEvent):
 
 @attrs.frozen
 class ChildReturned(LogEvent):
-    """A child that failed has been running again for some seconds."""
+    """A child that had failed is running again. The event is logged when the child has run for some seconds."""
 
     name = "child_returned"
 
@@ -308,7 +308,7 @@ class ClockStepNotKept(LogEvent):
 class ClockBelieved(LogEvent):
     """The node trusts the wall clock again.
 
-    `step` is 0 if the clock was set back, and otherwise the accepted step.
+    `step` is 0 if the clock shows the trusted time again, and otherwise the step that is now accepted.
     """
 
     name = "clock_believed"
