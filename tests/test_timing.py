@@ -6,6 +6,7 @@ import pytest
 from alysd.api import jsonrpc
 from alysd.api.http.limits import LIMITS
 from alysd.commands import status
+from alysd.integrations import open_telemetry
 from alysd.integrations.execution import engine_api
 from alysd.nurseries import Priority
 from alysd.nurseries.health import INTERVALS
@@ -70,6 +71,7 @@ def test_a_stop_takes_less_than_five_seconds(timing: Timing) -> None:
     assert timing.chain_write <= timing.import_stop, "a block that is being written is still written"
     assert LIMITS.drain < timing.server_stop < timing.stop
     assert engine_api.CLOSE_SECONDS < timing.engine_close < timing.stop
+    assert open_telemetry.EXPORT_SECONDS < open_telemetry.CLOSE_SECONDS < timing.stop
 
 
 def test_a_chain_of_two_seconds_has_these_values() -> None:

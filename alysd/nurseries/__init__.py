@@ -1,4 +1,4 @@
-"""Supervised actors on trio. The package depends on trio, trio-util and attrs, not on the rest of the program.
+"""Supervised actors on trio. The package depends on trio and attrs, not on the rest of the program.
 
 Each module can be read on its own:
 

@@ -131,7 +131,7 @@ class LoopbackProcess(ABC):
         except trio.TooSlowError:
             await self.kill()
             raise ComponentFailed(f"{self.name} not up in {self.start_seconds:g} s, see {self.log}") from None
-        except BaseException:
+        except BaseException:  # whatever ends the wait, a cancelled test too, leaves no program behind
             await self.kill()
             raise
 

@@ -64,7 +64,7 @@ LEGACY_TRANSFER = bytes.fromhex(
 
 
 @attrs.frozen
-class Running:
+class StartedEngine:
     """A started engine actor, by its address, and the system it lives in."""
 
     engine: Address[Engine]
@@ -75,7 +75,7 @@ class Running:
 
 
 @asynccontextmanager
-async def running(client: FakeEngine, chain: ExecutedChain, capacity: int = 64) -> AsyncGenerator[Running]:
+async def running(client: FakeEngine, chain: ExecutedChain, capacity: int = 64) -> AsyncGenerator[StartedEngine]:
     storage, engine = storage_address(), Address[Engine]("engine", capacity=capacity)
     genesis = chain.states[0].payload_hash
     tree = supervisor(
@@ -92,7 +92,7 @@ async def running(client: FakeEngine, chain: ExecutedChain, capacity: int = 64) 
         ],
     )
     async with open_system(tree, refusals=(Refused,), fatal=(UserError,)) as system:
-        yield Running(engine, system)
+        yield StartedEngine(engine, system)
 
 
 def build_on(tip: Forkchoice) -> BuildPayload:

@@ -1,4 +1,4 @@
-"""The runtime depends only on trio, trio-util and attrs."""
+"""The runtime depends only on trio and attrs."""
 
 import ast
 import sys
@@ -9,7 +9,7 @@ import pytest
 import alysd.nurseries
 
 FOLDER = Path(alysd.nurseries.__file__).parent
-ALLOWED = {"trio", "trio_util", "attrs", *sys.stdlib_module_names}
+ALLOWED = {"trio", "attrs", *sys.stdlib_module_names}
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)

@@ -105,8 +105,8 @@ class Run:
         for number in range(EACH):
             stamp = (who, number)
             kind = self.rng.choice(["tell", "send", "ask"] if self.asks else ["tell", "send"])
-            patience = self.rng.choice([float("inf"), 0.5, 0.01, 0.0])
-            with trio.move_on_after(patience) as scope:
+            timeout = self.rng.choice([float("inf"), 0.5, 0.01, 0.0])
+            with trio.move_on_after(timeout) as scope:
                 await self._give(kind, stamp)
             if scope.cancelled_caught:
                 (self.unsure if kind == "ask" else self.never).add(stamp)

@@ -27,7 +27,7 @@ from typing import TypeVar
 import attrs
 import lmdb
 
-from alysd.embedded.engine.pruning import Collection, Phase, Pruner, PruningLimits, find_node
+from alysd.embedded.engine.pruning import Collection, CollectionPhase, Pruner, PruningLimits, find_node
 from alysd.embedded.engine.records import damage, read_header
 from alysd.errors import REBUILD_EXECUTION, ConfigError
 from alysd.integrations.lmdb_errors import database_errors
@@ -247,7 +247,7 @@ class ChainStore:
         )
         if following != now:
             transaction.put(b"pruning", following.encode(), db=meta)
-        if following.phase is Phase.WAITING:
+        if following.phase is CollectionPhase.WAITING:
             transaction.put(b"format", _FORMATS[1], db=meta)
 
     def _collection(self, transaction: lmdb.Transaction) -> Collection:

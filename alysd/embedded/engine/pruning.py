@@ -33,7 +33,7 @@ KEPT_STATES = 128
 """The number of states kept below the last final block. It is the number that geth keeps below its head."""
 
 
-class Phase(IntEnum):
+class CollectionPhase(IntEnum):
     """The phases of a collection, in their order."""
 
     RESTING = 0
@@ -67,7 +67,7 @@ class Collection:
     the number of nodes copied so far, `live` the number of nodes in the state copied last.
     """
 
-    phase: Phase = Phase.RESTING
+    phase: CollectionPhase = CollectionPhase.RESTING
     young: int = 0
     first: int = 0
     root: bytes = b""
@@ -86,7 +86,7 @@ class Collection:
         with corrupt_if_malformed("progress of pruning"):
             phase, young, first, copied, live, root, cursor = as_list(decode(data), 7)
             return cls(
-                Phase(decode_integer(phase)),
+                CollectionPhase(decode_integer(phase)),
                 int(young == b"\x01"),
                 decode_integer(first),
                 as_bytes(root),
@@ -112,18 +112,18 @@ class Pruner:
         """
         many = max(self.limits.copies, 2 * added)
         match now.phase:
-            case Phase.RESTING:
+            case CollectionPhase.RESTING:
                 nodes = self.transaction.stat(self.tables[now.young])["entries"]
                 if nodes < max(self.limits.least_nodes, 2 * now.live):
                     return now
-                return Collection(Phase.WAITING, 1 - now.young, first=highest + 1, live=now.live)
-            case Phase.WAITING:
+                return Collection(CollectionPhase.WAITING, 1 - now.young, first=highest + 1, live=now.live)
+            case CollectionPhase.WAITING:
                 if floor < now.first:
                     return now
-                return attrs.evolve(now, phase=Phase.COPYING, root=root)
-            case Phase.COPYING:
+                return attrs.evolve(now, phase=CollectionPhase.COPYING, root=root)
+            case CollectionPhase.COPYING:
                 return self._copy(now, many)
-            case Phase.CLEARING:
+            case CollectionPhase.CLEARING:
                 return self._clear(now, 8 * many)
 
     def _copy(self, now: Collection, many: int) -> Collection:
@@ -144,7 +144,7 @@ class Pruner:
         for digest in sorted(loaded):  # in the order of the keys, because neighbouring keys share pages
             self.transaction.put(digest, loaded[digest], db=self.tables[now.young], overwrite=False)
         if complete:
-            return Collection(Phase.CLEARING, now.young, live=copied)
+            return Collection(CollectionPhase.CLEARING, now.young, live=copied)
         return attrs.evolve(now, cursor=cursor, copied=copied)
 
     def _clear(self, now: Collection, many: int) -> Collection:
@@ -152,7 +152,7 @@ class Pruner:
         with self.transaction.cursor(self.tables[1 - now.young]) as cursor:
             for _ in range(many):
                 if not cursor.first():
-                    return attrs.evolve(now, phase=Phase.RESTING)
+                    return attrs.evolve(now, phase=CollectionPhase.RESTING)
                 cursor.delete()
                 if budget.left() <= 0:
                     break

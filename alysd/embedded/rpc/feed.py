@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 import trio
+from trio_util import RepeatedEvent
 
 from alysd.embedded.engine.log_filter import LogFilter
 from alysd.embedded.engine.transaction import SignedTransaction
@@ -50,7 +51,7 @@ class ChainFeed:
         self._backend = backend
         self._listeners: list[Listener] = []
         self._changes: deque[HeadChange] = deque(maxlen=MAX_CHANGES)
-        self._arrived = trio.Event()
+        self._arrived = RepeatedEvent()
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with each event. Returns a function that ends this."""
@@ -67,10 +68,9 @@ class ChainFeed:
         unregister = self._backend.engine.on_head(self._note)
         try:
             while True:
-                await self._arrived.wait()
-                self._arrived = trio.Event()
                 while self._changes:
                     await self._tell(self._changes.popleft())
+                await self._arrived.wait()
         finally:
             unregister()
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import attrs
 import trio
+from trio_util import RepeatedEvent
 
 from alysd.api.http.websocket import GOING_AWAY, WebSocket
 from alysd.api.jsonrpc import Dispatcher, Method
@@ -40,7 +41,7 @@ class Outbox:
         self._waiting: deque[Outgoing] = deque()
         self._notifications = 0
         self._bytes = 0
-        self._arrived = trio.Event()
+        self._arrived = RepeatedEvent()
 
     def notify(self, text: str) -> None:
         """Add a notification. Raises `TooFarBehind` when that exceeds a limit."""
@@ -63,7 +64,6 @@ class Outbox:
     async def take(self) -> Outgoing:
         """Wait for the next message and remove it from the queue."""
         while not self._waiting:
-            self._arrived = trio.Event()
             await self._arrived.wait()
         outgoing = self._waiting.popleft()
         if outgoing.notification:

@@ -12,7 +12,7 @@ import pytest
 from alysd.embedded.engine import chain_store
 from alysd.embedded.engine.calls import Calls
 from alysd.embedded.engine.chain_store import ChainStore
-from alysd.embedded.engine.pruning import Collection, Phase, Pruner, PruningLimits
+from alysd.embedded.engine.pruning import Collection, CollectionPhase, Pruner, PruningLimits
 from alysd.embedded.engine.reader import StatePruned
 from alysd.embedded.engine.values import CallRequest
 from alysd.errors import ConfigError, Corrupt
@@ -49,9 +49,9 @@ def unpruned(folder: Path) -> Sandbox:
     return Sandbox.open(folder, ROOM, kept_states=None)
 
 
-def phase_of(sandbox: Sandbox) -> Phase:
+def phase_of(sandbox: Sandbox) -> CollectionPhase:
     found = sandbox.chain.store.meta("pruning")
-    return Phase.RESTING if found is None else Collection.decode(found).phase
+    return CollectionPhase.RESTING if found is None else Collection.decode(found).phase
 
 
 def nodes_of(sandbox: Sandbox) -> int:
@@ -184,7 +184,7 @@ def twins(tmp_path: Path) -> Iterator[Callable[[int], Twins]]:
 def test_pruning_changes_nothing_within_the_window(twins: Callable[[int], Twins], seed: int) -> None:
     """Random branches, reorganisations, finality and restarts, beside an engine that keeps everything."""
     both = twins(seed)
-    phases: set[Phase] = set()
+    phases: set[CollectionPhase] = set()
     for _ in range(70):
         action = both.chance.random()
         if action < 0.55:
@@ -199,7 +199,7 @@ def test_pruning_changes_nothing_within_the_window(twins: Callable[[int], Twins]
         both.check()
         phases.add(phase_of(both.pruned))
     assert both.floor > 2 * WINDOW
-    assert phases >= {Phase.WAITING, Phase.COPYING, Phase.CLEARING}
+    assert phases >= {CollectionPhase.WAITING, CollectionPhase.COPYING, CollectionPhase.CLEARING}
 
 
 def grown(sandbox: Sandbox, blocks: int) -> list[ExecutionPayload]:
@@ -230,7 +230,7 @@ def test_a_crash_at_any_write_loses_no_kept_state(tmp_path: Path, monkeypatch: p
     last = everything(sandbox, sandbox.head)
     sandbox.chain.close()
     monkeypatch.undo()
-    phases: set[Phase] = set()
+    phases: set[CollectionPhase] = set()
     for copy, floor in copies[::2]:
         again = pruned(copy)
         phases.add(phase_of(again))
@@ -241,7 +241,7 @@ def test_a_crash_at_any_write_loses_no_kept_state(tmp_path: Path, monkeypatch: p
         again.follow(payloads[-1].block_hash, payloads[-2].block_hash, payloads[-2].block_hash)
         assert everything(again, again.head) == last
         again.chain.close()
-    assert phases == set(Phase)
+    assert phases == set(CollectionPhase)
 
 
 @pytest.mark.parametrize("call", ["step", "_copy", "_clear"])
@@ -292,12 +292,12 @@ def test_what_an_older_database_does_not_say_is_assumed_safely(
     whole.chain.close()
     monkeypatch.setattr(chain_store, "_UNKNOWN_BLOCKS", 10)
     later = pruned(tmp_path)
-    seen: dict[int, Phase] = {}
+    seen: dict[int, CollectionPhase] = {}
     for _ in range(20):
         grown(later, 1)
         seen[later.chain.reader.floor] = phase_of(later)
-    assert seen[15] is Phase.WAITING
-    assert seen[16] is Phase.COPYING, (
+    assert seen[15] is CollectionPhase.WAITING
+    assert seen[16] is CollectionPhase.COPYING, (
         "block 5 was the head, so 15 is the highest number that an old block may have"
     )
     later.chain.close()
@@ -401,9 +401,14 @@ def test_a_state_that_is_pruned_while_it_is_read_is_refused(
 
 
 def test_damaged_progress_is_corruption() -> None:
-    good = Collection(Phase.COPYING, 1, 7, b"\1" * 32, "-0a/3", 5, 9)
+    good = Collection(CollectionPhase.COPYING, 1, 7, b"\1" * 32, "-0a/3", 5, 9)
     assert Collection.decode(good.encode()) == good
-    for damaged in (b"", b"\xc0", good.encode()[:-1], Collection(Phase.COPYING).encode().replace(b"\2", b"\7")):
+    for damaged in (
+        b"",
+        b"\xc0",
+        good.encode()[:-1],
+        Collection(CollectionPhase.COPYING).encode().replace(b"\2", b"\7"),
+    ):
         with pytest.raises(Corrupt, match="progress of pruning"):
             Collection.decode(damaged)
 
