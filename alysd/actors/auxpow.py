@@ -36,15 +36,16 @@ from alysd.types.units import gwei_to_sat_floor
 R = TypeVar("R")
 
 IN_PLACE = 4096
-"""The maximum size in bytes of a coinbase that is checked in the event loop, which takes well under 1 ms.
+"""The maximum size, in bytes, of a coinbase whose proof is checked in the event loop, in well under 1 ms.
 
-A usual coinbase has some hundred bytes; larger ones are checked in a worker thread.
+Proofs with larger coinbases are checked in a worker thread. A usual coinbase has some hundred bytes.
 """
 
 KEPT_FINAL_BLOCKS = 2
-"""Proofs are kept if their range follows one of so many newest final blocks.
+"""A proof is kept while its range follows one of this many last final blocks.
 
-A branch without the last proof can still win until a second proof is included. It then needs the last proof again.
+Until a second proof is included, a reorganisation can remove the block with the last included proof. The new
+branch then has to include that proof again.
 """
 
 
@@ -85,7 +86,7 @@ class AuxPowActor(Actor[MergedMining]):
 
     @handles(CreateWork)
     async def create_work(self, message: CreateWork) -> MiningOffer:
-        """Offer work on the current bundle, or repeat the last offer if new work is not worth a pool's restart.
+        """Offer work on the current bundle. Repeat the recipient's last offer unless `worth_new_work`.
 
         Raises `NotNow` while there is no bundle.
         """
@@ -138,18 +139,18 @@ class AuxPowActor(Actor[MergedMining]):
 
     @handles(WorkFor)
     async def work_for(self, message: WorkFor) -> AuxPowHeader | None:
-        """The best queued proof that is valid in a child of the given block."""
+        """The best queued proof that is valid in a child of the given block, or None."""
         queued = await self._best_for(message.parent)
         return queued.header if queued else None
 
     @handles(GetQueuedWork)
     async def queued_work(self, message: GetQueuedWork) -> QueuedWork | None:
-        """The proof that a child of the head would include."""
+        """The proof that a child of the head would include, or None."""
         return await self._best_for((await self._ask(GetForkchoice())).head)
 
     @handles(Finalized)
     async def finalized(self, message: Finalized) -> None:
-        """Remove the proofs that do not follow one of the last final blocks. Offers are removed by age."""
+        """Keep only the proofs whose range follows one of the last final blocks. Offers are removed by age."""
         memory, final = self._memory, message.head.finalized.hash
         if final not in memory.final_blocks:
             memory.final_blocks = (*memory.final_blocks, final)[-KEPT_FINAL_BLOCKS:]
@@ -158,8 +159,9 @@ class AuxPowActor(Actor[MergedMining]):
     async def _best_for(self, parent: ChainState) -> QueuedWork | None:
         """The best queued proof that is valid in a child of `parent`, or None.
 
-        A proof that follows the last final block is valid in every branch that contains the end of its range:
-        the range has the same blocks there, and the same target, which depends only on that block and the end.
+        If a proof's range follows the last final block, the proof is valid in every branch that contains the last
+        block of the range. Such a branch contains the whole range. The target is also valid there, because it
+        depends only on the last final block and the last block of the range.
         """
         candidates = self._memory.queue.after(parent.last_final)
         if not candidates:
@@ -180,7 +182,7 @@ class AuxPowActor(Actor[MergedMining]):
 
 
 async def _check(auxpow: AuxPow, work: AuxHash, chain_id: int, target: int) -> None:
-    """Check a proof: a usual one at once, in 20 µs; an expensive one, up to 20 ms, in a worker thread."""
+    """Check a proof. A usual one takes 20 µs; one with a large coinbase takes up to 20 ms, in a worker thread."""
     if len(auxpow.coinbase.raw) <= IN_PLACE:
         check_auxpow(auxpow, work, chain_id, target)
     else:

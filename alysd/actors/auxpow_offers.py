@@ -1,9 +1,9 @@
 """The work that the node has offered to miners, limited in number and age.
 
 An RPC client can request work for any number of addresses. Such a flood must not displace the offers that honest
-miners are working on. Therefore each recipient with a valid proof (a "regular"), which costs work to become, has
-its own limit. All other recipients share one limit; above it, the offer whose last request is oldest is removed
-first. A pool keeps its offer recent by requesting it again every few seconds.
+miners are working on. Therefore each "regular" has its own limit. A regular is a recipient with a valid proof,
+which costs work. All other recipients share one limit. Above that limit, the offer that has not been requested for
+the longest time is removed. A pool keeps its offer by requesting it again every few seconds.
 """
 
 from collections import OrderedDict
@@ -31,12 +31,12 @@ CLEARED_AT_ONCE = 2
 """The maximum number of offers removed per new offer, so that no request waits while a flood is cleared."""
 
 MORE_BLOCKS = 10
-"""If more blocks than this are new, new work is worth it even before `Timing.work_renewed`.
+"""An offer with more than this many additional blocks is worth it even before `Timing.work_renewed`.
 
-So many new blocks mean that the node has just caught up."""
+The node has then just caught up."""
 
 MORE_REWARD = 0.1
-"""New work is worth it if the reward has grown by more than this fraction, and by at least `MORE_SATOSHI`."""
+"""An offer is worth it if the reward has grown by more than this fraction, and by at least `MORE_SATOSHI`."""
 
 MORE_SATOSHI = Sat(1_000)
 
@@ -44,8 +44,8 @@ MORE_SATOSHI = Sat(1_000)
 def worth_new_work(old: MiningOffer, new: MiningOffer) -> bool:
     """Whether a miner should change from `old` to `new`, because `old` is obsolete or `new` pays clearly more.
 
-    Work is obsolete when the last final block has changed, or when its newest block is not on the branch of the
-    head.
+    `old` is obsolete if the last final block has changed, or if the newest block of `old` is not on the branch of
+    the head.
     """
     before, after = old.work.bundle, new.work.bundle
     place = len(before.hashes) - 1
@@ -58,10 +58,10 @@ def worth_new_work(old: MiningOffer, new: MiningOffer) -> bool:
 
 @attrs.frozen
 class RememberedOffer:
-    """Offered work: the header with which a block will include its proof, except the proof.
+    """Offered work. `header` has all fields of the header in which a block will include the proof, but no proof.
 
-    The header covers `bundle_length` blocks, and `previous` is the final block before them. The hashes of the
-    bundle are not kept, because there may be thousands of them.
+    The header covers `bundle_length` blocks, and `previous` is the final block before these blocks. Their hashes
+    are not kept, because there may be thousands.
     """
 
     aux_hash: AuxHash
@@ -71,7 +71,7 @@ class RememberedOffer:
 
 
 _Room = OrderedDict[AuxHash, tuple[float, RememberedOffer]]
-"""Offers with the time at which they expire, in the order of removal."""
+"""Offers by aux hash, each with the time at which it expires, in the order of removal."""
 
 
 class OfferBook:
@@ -111,7 +111,7 @@ class OfferBook:
         return offer if expires > now else None
 
     def show(self, offer: MiningOffer, now: float) -> None:
-        """Record the newest offer to its recipient, for `current`."""
+        """Record `offer` as the newest to its recipient, which `current` returns."""
         self._current[offer.work.fee_recipient] = (now + self._renewed, offer)
         self._current.move_to_end(offer.work.fee_recipient)
         for _ in range(CLEARED_AT_ONCE):

@@ -1,8 +1,8 @@
 """The queue of proofs that wait for a block to include them, best first.
 
-The best proof makes the most blocks final. Among equals it has the lowest parent hash, which proves the most work.
-A proof can only be used in a branch that contains the final block before its range, so the proofs are grouped by
-that block.
+The best proof is the one that makes the most blocks final. Among proofs of equally many blocks, it is the one with
+the lowest parent hash, which proves the most work. A proof can only be used in a branch that contains the final
+block before the proof's range, so the proofs are grouped by that block.
 """
 
 from bisect import insort
@@ -11,10 +11,10 @@ from alysd.messages.auxpow import QueuedWork
 from alysd.types.hashes import BlockHash
 
 QUEUED_AFTER_A_BLOCK = 32
-"""The maximum number of proofs that follow the same final block.
+"""The maximum number of queued proofs whose ranges follow one final block.
 
-Usually the best proof is used. The others are for branches that lack the newest blocks of the best proof's range.
-Branches that lack more than a few blocks are rare.
+Usually the best proof is used. The others are for branches without the newest blocks of the best proof's range.
+Branches that lack more than a few of these blocks are rare.
 """
 
 
@@ -43,7 +43,7 @@ class WorkQueue:
         return tuple(self._after.get(previous, ()))
 
     def keep(self, previous: frozenset[BlockHash]) -> None:
-        """Remove the proofs that follow none of the `previous` blocks."""
+        """Keep only the proofs whose range follows one of the `previous` blocks."""
         self._after = {block: works for block, works in self._after.items() if block in previous}
 
 

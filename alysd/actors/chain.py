@@ -50,7 +50,10 @@ class ChainActor(Actor[Chain]):
 
     @handles(GetEntries)
     async def entries(self, message: GetEntries) -> tuple[Entry | None, ...]:
-        """The entries after a block: the changes on its branch, else the entries as of the last final block."""
+        """The entries of a table after a block.
+
+        An entry that the block's branch has not changed is read from storage, as of the last final block.
+        """
         changes = self._tree.changes(message.table, message.keys, message.at)
         below = tuple(key for key, change in zip(message.keys, changes, strict=True) if change is None)
         found = await self._storage.ask(GetFinalEntries(message.table, below), seconds=self._timing.storage_write)

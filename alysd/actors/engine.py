@@ -30,12 +30,12 @@ _TURNS = count(1)
 
 
 class EngineActor(Actor[Engine]):
-    """Lets the execution client build and execute payloads and follow the head. Sends it the blocks that it lacks.
+    """Makes the execution client build payloads, execute payloads and follow the head. Sends it missing blocks.
 
-    `engine` and `sync_engine` are the same client. `sync_engine` has longer deadlines and is used to send missing
-    blocks. `genesis` is the hash of block 0's payload. `own` is this actor's address, whose mailbox must not drop
-    messages: while the client is behind, the actor sends itself a `CatchUp` for every few blocks, and refuses
-    requests with `NotNow`.
+    `engine` and `sync_engine` are one client. `sync_engine` has longer deadlines and is used to send missing
+    blocks. `genesis` is the hash of block 0's payload. While the client is behind, the actor refuses requests with
+    `NotNow`, and sends a `CatchUp` to itself after every few blocks. It sends them to `own`, its address, whose
+    mailbox must not drop messages.
 
     A client that does not answer causes an `EngineUnavailable`, which crashes the actor; the restart policy
     decides when to try again. The actor's `handle_seconds` should be `Timing.engine_handler`.
@@ -104,14 +104,14 @@ class EngineActor(Actor[Engine]):
     async def set_forkchoice(self, message: SetForkchoice) -> None:
         """Set the client's head, safe and finalized block.
 
-        Raises `NotNow` while the client catches up. Catching up ends by setting these blocks.
+        Raises `NotNow` while the client catches up. At the end of catching up, the actor sets these blocks itself.
         """
         await self._request(partial(self._engine.set_forkchoice, *message.forkchoice.payload_hashes))
 
     async def _request(self, request: Callable[[], Awaitable[T]]) -> T:
-        """Serve a request.
+        """Serve a request. If the client proves to be behind, send blocks to it and serve the request once more.
 
-        If the client turns out to be behind, send it blocks and serve the request once more.
+        Raises `NotNow` if the client is still behind.
         """
         await self._catch_up_a_little()
         try:

@@ -21,7 +21,10 @@ EVENTS = (BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkQueued, Wo
 """The types of event that are counted."""
 
 PRODUCTION_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-"""Upper bounds in seconds. The goal is 20 ms without the execution client's time; a slot usually has 2 s."""
+"""Upper bounds, in seconds, of the histogram of block production.
+
+The goal is 20 ms, not counting the execution client's time. A slot usually has 2 s.
+"""
 
 
 class EventCounts:
@@ -81,7 +84,7 @@ class EventCounts:
                 pass
 
     def _workflow_child(self, workflow: str, state: str) -> Counter:
-        """The counter of one state. Both names are constants in the code, so the number of counters is bounded."""
+        """The counter of a state of a workflow. All names are constants in the code, which bounds the counters."""
         child = self._workflow_children.get((workflow, state))
         if child is None:
             child = self._workflow_children[workflow, state] = self._workflows.labels(workflow, state)
@@ -128,7 +131,7 @@ class SnapshotCollector(Collector):
 
 
 def new_registry(collector: SnapshotCollector) -> CollectorRegistry:
-    """The node's own registry: version, process, and the metrics of `collector`."""
+    """A registry with the node's version, the metrics of the process, and those of `collector`."""
     registry = CollectorRegistry(auto_describe=False)
     Info("alysd_build", "The version of this node.", registry=registry).info({"version": __version__})
     ProcessCollector(registry=registry)
@@ -162,7 +165,7 @@ PORT_METRICS = (
     ("requests_busy", "Requests that were refused because too many ran.", "busy"),
     ("requests_failed", "Requests that an error in this program ended.", "failed"),
 )
-"""The name, the description and the field of `PortCounts` of each metric of a port."""
+"""Each metric of a port: its name, its description, and the field of `PortCounts` that it shows."""
 
 
 def _port_metrics(ports: Sequence[PortCounts]) -> Iterable[Metric]:
