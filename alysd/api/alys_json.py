@@ -23,7 +23,7 @@ NOT_ON_CHAIN = -1
 def offer_json(offer: MiningOffer, chain_id: int) -> dict[str, Any]:
     """The result of `createauxblock`, with the fields of Namecoin. As in Namecoin, `_target` is little-endian.
 
-    `target` is the same value, for pool software that was written for other merge-mined coins (NOMP, p2pool).
+    `target` repeats `_target` for pool software that was written for other merge-mined coins (NOMP, p2pool).
     """
     target = offer.target.to_bytes(32, "little").hex()
     return {
@@ -41,10 +41,10 @@ def offer_json(offer: MiningOffer, chain_id: int) -> dict[str, Any]:
 def block_json(
     signed: SignedBlock, tip: Forkchoice, proof: Proof | None, included: Proof | None, *, canonical: bool
 ) -> dict[str, Any]:
-    """A block with its confirmations as of `tip`. `canonical` says whether it is on the branch of the head.
+    """A block with its confirmations as of `tip`. `canonical` says whether the block is on the head's branch.
 
-    `proof` is the proof of work on that branch that covers the block, if there is one. `included` is the proof
-    that the block includes, if there is one and the block is on that branch.
+    `proof` is the proof of work that covers the block on the head's branch, or None. `included` is the proof that
+    the block itself includes. It is None for a block without proof, and for a block that is not `canonical`.
     """
     block, payload = signed.block, signed.block.payload
     return {
@@ -80,7 +80,7 @@ def queued_json(work: QueuedWork) -> dict[str, Any]:
 
 
 def _header_json(header: AuxPowHeader) -> dict[str, Any]:
-    """The range of blocks that a proof covers, and the proof. The genesis block's header has no parent block."""
+    """A proof and the range of blocks that it covers. The genesis block's header has no proof."""
     parent = None if header.auxpow is None else f"{proof_value(header.auxpow):064x}"
     return {
         "rangestart": displayed(header.range_start),

@@ -35,7 +35,10 @@ CODES: Mapping[type[Exception], int] = {
 """Error codes by class, for the dispatcher (docs/protocol.md, "JSON-RPC")."""
 
 IN_PLACE = 8192
-"""The maximum size, in bytes, of a proof that is decoded in the event loop. A usual one has 1 to 2 kB: 0.1 ms."""
+"""The maximum size, in bytes, of a proof that is decoded in the event loop.
+
+Decoding a usual proof of 1 to 2 kB takes 0.1 ms.
+"""
 
 ASKS = 4
 """The maximum number of asks of RPC clients to one actor at a time.
@@ -147,7 +150,7 @@ class AlysRpc:
         return deposit_address(federation.bitcoin_keys, self._context.spec.bitcoin_network)
 
     async def get_head_block(self, _params: Params) -> Any:
-        """The block at the head. The result depends only on the head and the last final block, so it is kept."""
+        """The block at the head. The result is cached until the head or the last final block changes."""
         tip = await self._tip()
         key = (tip.head.hash, tip.finalized.hash)
         if self._newest is None or self._newest[0] != key:
@@ -163,10 +166,10 @@ class AlysRpc:
         return await self._shown(signed, await self._tip(), canonical=True)
 
     async def get_block(self, params: Params) -> Any:
-        """A block by its hash, or the block that includes the proof for a work's hash.
+        """The block with a hash, or the block that includes the proof for the work with this hash.
 
-        Pools ask with the hash of the work, which is the block's hash on other merge-mined chains. The second
-        parameter is Bitcoin's verbosity: with 0 or false the result is the encoded block in hex.
+        Pools ask with the hash of their work, because on other merge-mined chains that is the block's hash. The
+        second parameter is Bitcoin's verbosity: with 0 or false the result is the encoded block in hex.
         """
         wanted, verbosity = params.required(0, _hash), params.optional(1, _verbosity, 1)
         signed = await self._storage.ask(GetBlockByHash(BlockHash(wanted)))
@@ -182,7 +185,7 @@ class AlysRpc:
         return await self._on_its_branch(signed)
 
     async def get_block_by_hash(self, params: Params) -> Any:
-        """A block on any branch."""
+        """The block with a hash, on any branch."""
         return await self._on_its_branch(await self._by_hash(BlockHash(params.required(0, _hash))))
 
     async def _on_its_branch(self, signed: SignedBlock) -> Any:

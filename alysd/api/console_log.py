@@ -30,9 +30,10 @@ _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), 
 
 @attrs.frozen
 class LineForm:
-    """The form of the log's lines: text, in colour if `colour`, or JSON. `now` gives Unix seconds.
+    """The form of the log's lines. With `text` it is text, in colour if `colour`; otherwise JSON.
 
     With `severity`, each line begins with `<N>`, which journald removes and stores as the priority (sd-daemon(3)).
+    `now` returns the time in Unix seconds.
     """
 
     text: bool
@@ -48,14 +49,17 @@ class LineForm:
         environment: Mapping[str, str] = os.environ,
         now: Callable[[], float] = time.time,
     ) -> Self:
-        """The form for `stream`: `config.format`, and what a terminal or the journal can show."""
+        """Return the form for `stream`, according to `config.format` and the kind of the stream.
+
+        Only a terminal gets colour, and only the journal gets `severity`.
+        """
         terminal = stream.isatty()
         text = config.format == "text" or (config.format == "auto" and terminal)
         colour = terminal and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
         return cls(text, colour, _is_journal(stream, environment), now)
 
     def line(self, event: LogEvent, level: int) -> str:
-        """Return the form of `event`, which may have several lines of text, without the last end of line."""
+        """Format `event`. The result has no final end of line. In text form it may have several lines."""
         line = self._text_form(event, level) if self.text else self._json_form(event, level)
         if not self.severity:
             return line
@@ -63,13 +67,13 @@ class LineForm:
         return "\n".join(f"<{priority}>{part}" for part in line.split("\n"))
 
     def _json_form(self, event: LogEvent, level: int) -> str:
-        """One object: the time in UTC, the level, the event's name, its fields."""
+        """Format an event as a JSON object: the time in UTC, the level, the event's name, its fields."""
         when = datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="milliseconds")
         first = {"time": when, "level": logging.getLevelName(level).lower(), "event": event.name}
         return json.dumps(first | event.fields())
 
     def _text_form(self, event: LogEvent, level: int) -> str:
-        """A line with the local time and the subject, in columns."""
+        """Format an event as text. The first line begins with the local time and the subject, in columns."""
         subject, (first, *more) = event.text()
         if subject:
             when = f"{datetime.fromtimestamp(self.now()).astimezone():%H:%M:%S}"
@@ -83,7 +87,7 @@ class LineForm:
 
 
 class ConsoleLog(logging.Handler):
-    """Formats each record of the log as a line of `form`, and calls `offer` with it."""
+    """Formats each record of the log in `form`, and calls `offer` with the result."""
 
     def __init__(self, offer: Callable[[str], None], form: LineForm) -> None:
         super().__init__()
@@ -92,7 +96,7 @@ class ConsoleLog(logging.Handler):
 
     @classmethod
     def set_up(cls, config: LoggingConfig, offer: Callable[[str], None], form: LineForm) -> Self:
-        """Send every log line of this process to `offer`, those of libraries from warnings up."""
+        """Send the log of this process to `offer`: lines of libraries only if they are warnings or worse."""
         handler = cls(offer, form)
         root, own = logging.getLogger(), logging.getLogger("alysd")
         root.handlers = [handler]
@@ -111,9 +115,9 @@ class ConsoleLog(logging.Handler):
 
 @contextmanager
 def console_log(config: LoggingConfig, stream: TextIO) -> Generator[QueuedOutput]:
-    """Log to the file of `stream` while the block runs.
+    """Log to the file of `stream` while the `with` block runs.
 
-    Then wait, for a bounded time, until all lines are written.
+    After the `with` block, wait for a bounded time until all lines are written.
     """
     stream.flush()
     form = LineForm.chosen(config, stream)
@@ -128,9 +132,10 @@ def console_log(config: LoggingConfig, stream: TextIO) -> Generator[QueuedOutput
 
 
 def _event_of(record: logging.LogRecord) -> LogEvent | None:
-    """The event that a record carries; any other record is a library's line.
+    """Return the event that a record carries, or a `LibraryLine` for a record of a library.
 
-    None for a failure whose cause is a `UserError`: the command prints that once, when all has stopped.
+    Returns None for a failure whose cause is a `UserError`. The command prints this error once, after the node has
+    stopped.
     """
     if isinstance(record.msg, LogEvent):
         return record.msg
@@ -143,7 +148,7 @@ def _event_of(record: logging.LogRecord) -> LogEvent | None:
 
 
 def _is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Return whether `stream` goes to the journal: JOURNAL_STREAM names the device and inode of its socket."""
+    """Whether `stream` goes to the journal. JOURNAL_STREAM names the device and inode of the journal's socket."""
     device, colon, inode = environment.get("JOURNAL_STREAM", "").partition(":")
     try:
         found = os.fstat(stream.fileno())

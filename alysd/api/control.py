@@ -28,32 +28,32 @@ from alysd.nurseries import ChildSnapshot, Priority, UnknownChild, WrongState
 from alysd.workflows.clock_watch import ClockWatch
 
 CHILD = "control socket"
-"""The name of the task that serves it."""
+"""The name of the task that serves the control socket."""
 
 ACCEPT_CLOCK = "accept_clock"
 """The command that makes the node trust the present time of the machine's clock."""
 
 MAX_REQUEST_BYTES = 4096
-"""Of the request's line. The longest name of a child has some twenty bytes."""
+"""The maximum length of a request's line. The longest name of a child has some twenty bytes."""
 
 MAX_CONNECTIONS = 8
-"""Open at once: a person types one command, a script a few."""
+"""The maximum number of open connections. A person types one command at a time, a script starts a few."""
 
 CONNECTIONS_WAITING = 128
-"""Connections that the kernel keeps until they are accepted.
+"""The number of connections that the kernel keeps until the node accepts them.
 
-With so many, a script that starts many commands at once gets the answer that the node is busy, instead of an error
-of the socket.
+This many are enough for a script that starts many commands at once: the node can answer that it is busy. With
+fewer, the script's connections would fail.
 """
 
 REQUEST_SECONDS = 2.0
-"""For the whole line of a request to arrive, and for the answer to be taken."""
+"""Deadline for a request to arrive, and again for its answer to be sent."""
 
 _PEER_CREDENTIALS = struct.Struct("3i")  # struct ucred: process id, user id, group id
 
 
 class ControlRefused(Exception):
-    """A request that is not carried out: `error` is its name for programs, the message is for people."""
+    """A request is not carried out. `error` names the reason for programs; the message is for people."""
 
     def __init__(self, error: str, message: str) -> None:
         self.error = error
@@ -178,7 +178,7 @@ def _peer_user(stream: trio.SocketStream) -> int:
 
 
 async def _read_line(stream: trio.SocketStream) -> bytes:
-    """One line without its end. Raises `ControlRefused` for one that is too long, too slow, or cut off."""
+    """Receive a line, without its end. Raises `ControlRefused` if it is too long, too slow or incomplete."""
     line = bytearray()
     with trio.move_on_after(REQUEST_SECONDS):
         while len(line) <= MAX_REQUEST_BYTES:
@@ -194,7 +194,10 @@ async def _read_line(stream: trio.SocketStream) -> bytes:
 
 
 def _parse(line: bytes) -> dict[str, str]:
-    """A request: `command`, and `name` unless the command is `list`. Raises `ControlRefused` for anything else."""
+    """Decode a request. It has a `command`, and a `name` if the command is about a child.
+
+    Raises `ControlRefused` if the line is no such request.
+    """
     try:
         request: object = json.loads(line)
     except (ValueError, RecursionError):

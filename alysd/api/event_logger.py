@@ -15,19 +15,16 @@ from alysd.nurseries import Bus, Change, State
 from alysd.types.units import Slot
 
 EVENTS_WAITING = 1024
-"""The number of events that wait: some minutes of a busy node.
-
-When a slow terminal blocks the log, only the oldest log lines are lost.
-"""
+"""The maximum number of events that wait to be logged: some minutes of a busy node."""
 
 HALTED_EVERY_SLOTS = 30
 """Slots between two log lines about a halted chain: one minute with slots of two seconds."""
 
 FAILED = frozenset({State.CRASHED, State.START_FAILED})
-"""The states after which `ChildReturned` is logged when the child works again."""
+"""States of a child that has failed. When it works again, `ChildReturned` is logged."""
 
 SAME_FAILURE_SECONDS = 60.0
-"""Seconds before a child's failure is logged again if its text equals that of the child's last failure."""
+"""Seconds for which a failure is not logged again, if the child fails repeatedly with one text."""
 
 UP_FOR_SECONDS = 2.0
 """Seconds for which a child must run before `ChildReturned` is logged.
@@ -36,7 +33,7 @@ A child may fail again at its first call.
 """
 
 MISSED_EVERY_SLOTS = 30
-"""Slots before the same reason for missed slots is logged again."""
+"""Slots for which one reason for missed slots is not logged again."""
 
 _NUMBER = re.compile(r"[0-9][0-9.]*")
 

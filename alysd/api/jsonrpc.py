@@ -29,21 +29,27 @@ TIMED_OUT = -32002
 RESPONSE_TOO_LARGE = -32003
 
 MAX_BATCH = 100
-"""Requests in one batch. web3 libraries send a few dozen; geth, in parallel, takes 1,000."""
+"""The maximum number of requests in a batch. web3 libraries send a few dozen. geth accepts 1,000."""
 
 MAX_RESPONSE = 25 * 1024 * 1024
-"""Bytes of one answer, or of all answers to a batch: geth's limit too. Later requests are refused one by one."""
+"""The maximum size, in bytes, of an answer, or of all answers to a batch together. geth has the same limit.
+
+When the answers to a batch reach the limit, each further request of the batch is refused.
+"""
 
 DEADLINE_SECONDS = 30.0
-"""For a request, or all of a batch: what tools wait (web3.py 30 s, geth's write timeout 30 s)."""
+"""Deadline of a request, or of a whole batch. web3.py waits 30 s, and geth's write timeout is 30 s."""
 
 IN_PLACE = 64 * 1024
-"""Largest body in bytes that is parsed without a thread, in about 1 ms. A larger one must not delay a slot."""
+"""The maximum size, in bytes, of a body that is parsed in the event loop, in about 1 ms.
+
+Larger bodies are parsed in a thread, so that they do not delay a block.
+"""
 
 
 @attrs.frozen(str=False)
 class RpcError(Refused):
-    """An error exactly as the caller gets it; `data` must be JSON or None."""
+    """An error with the code, message and data that the caller gets. `data` must be a JSON value or None."""
 
     code: int
     message: str
@@ -54,17 +60,17 @@ class RpcError(Refused):
 
 
 class InvalidParams(Refused):
-    """A parameter is missing, too many, or not what the method takes."""
+    """A parameter is missing or invalid, or there are too many parameters."""
 
 
 @attrs.frozen
 class Params:
-    """Parameters by position. A decoder turns a JSON value into what a method wants, or raises `Malformed`."""
+    """Parameters by position. A decoder converts a JSON value to the method's type, or raises `Malformed`."""
 
     values: tuple[Any, ...]
 
     def required(self, position: int, decode: Callable[[Any], T]) -> T:
-        """Decode the parameter at `position`. Raises `InvalidParams` when it is not there, or wrong."""
+        """Decode the parameter at `position`. Raises `InvalidParams` when it is missing or invalid."""
         if position >= len(self.values):
             raise InvalidParams(f"missing value for required argument {position}")
         try:
@@ -73,7 +79,7 @@ class Params:
             raise InvalidParams(f"params[{position}]: {error}") from error
 
     def optional(self, position: int, decode: Callable[[Any], T], default: D) -> T | D:
-        """Decode the parameter at `position`, or give `default` when it is absent or null."""
+        """Decode the parameter at `position`. Returns `default` when it is missing or null."""
         if position >= len(self.values) or self.values[position] is None:
             return default
         return self.required(position, decode)
@@ -84,9 +90,9 @@ Handler = Callable[[Params], Awaitable[Any]]
 
 @attrs.frozen
 class Method:
-    """One RPC method: `call` takes the parameters, of which there are at most `parameters`.
+    """One RPC method. `call` takes the parameters, at most `parameters` of them, and returns a JSON value.
 
-    `call` returns a value that JSON can hold. With `large`, that may be megabytes, and a thread encodes it.
+    With `large`, the value may have megabytes, so a thread encodes it.
     """
 
     call: Handler
@@ -96,7 +102,7 @@ class Method:
 
 @attrs.frozen
 class _Request:
-    """One well-formed request; `version` is 1 or 2, `answered` is false for a notification."""
+    """A well-formed request. `version` is 1 or 2. `answered` is false for a notification."""
 
     method: str
     params: tuple[Any, ...]
@@ -108,8 +114,8 @@ class _Request:
 class Dispatcher:
     """Answers requests from a table of methods.
 
-    `codes` gives the error code of each exception class that a method may raise by design; the nearest base class
-    decides. Any other error is a bug: it is raised, and ends the connection.
+    `codes` gives the error code of each exception class that a method may raise by design, including subclasses
+    without a code of their own. Any other error is a bug: it is raised, and ends the connection.
     """
 
     def __init__(
@@ -125,7 +131,7 @@ class Dispatcher:
         self._answerable: tuple[type[Exception], ...] = (RpcError, *self._codes)
 
     async def answer(self, body: bytes, pause: Pause = no_pause) -> bytes | None:
-        """Carry out a request or a batch, in order; None when there is nothing to answer.
+        """Run a request, or the requests of a batch in order, and return the answer; None if there is none.
 
         `pause` is awaited before each item of a batch.
         """
@@ -156,7 +162,10 @@ class Dispatcher:
         return b"[" + b",".join(answers) + b"]" if answers else None
 
     async def _one(self, item: Any, deadline: float, most: int) -> bytes | None:
-        """Answer one request by `deadline` with at most `most` bytes, or with an error that names the bound."""
+        """Return the encoded answer to one request; None for a notification.
+
+        The answer is an error if the method has not ended by `deadline`, or if its result exceeds `most` bytes.
+        """
         try:
             request = _read(item)
         except RpcError as error:
@@ -196,7 +205,7 @@ class Dispatcher:
 
 
 def rpc_route(dispatcher: Dispatcher) -> Route:
-    """JSON-RPC over HTTP: one POST, one answer."""
+    """Return the route that answers each POST with the dispatcher's answer."""
 
     async def call(request: Request) -> Response:
         answer = await dispatcher.answer(request.body, request.pause)
@@ -214,13 +223,13 @@ def _no_constant(name: str) -> Any:
 
 
 def _id_of(item: Any) -> Any:
-    """The id of a value that may not be a request at all, so that the caller can tell which one was wrong."""
+    """Return the id of a malformed request, or None. It tells the caller which request was malformed."""
     found = cast("dict[str, Any]", item).get("id") if isinstance(item, dict) else None
     return found if isinstance(found, str | int) else None
 
 
 def _read(item: Any) -> _Request:
-    """Check a request's form. Raises `RpcError`."""
+    """Read a request. Raises `RpcError` if its form is wrong."""
     if not isinstance(item, dict):
         raise RpcError(INVALID_REQUEST, "a request must be a JSON object")
     request = cast("dict[str, Any]", item)

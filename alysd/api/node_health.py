@@ -1,4 +1,4 @@
-"""The node's health, derived from its tree and its head; and the JSON form of all three, for `alysd status`."""
+"""The node's health, which is derived from its tree and head, and the JSON of `alysd status`."""
 
 from typing import Any, Literal
 
@@ -36,7 +36,7 @@ class NodeHealth:
 
     @property
     def http_status(self) -> int:
-        """503 takes an unhealthy node out of a load balancer. A degraded node can serve."""
+        """The HTTP status of the health page. 503 makes a load balancer avoid an unhealthy node."""
         return 503 if self.status == "unhealthy" else 200
 
 

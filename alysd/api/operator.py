@@ -42,11 +42,11 @@ class OperatorPages:
     ports: dict[str, PortCounts] = attrs.field(factory=dict[str, PortCounts])
 
     def port(self, name: str) -> PortCounts:
-        """The counts of a port, which /metrics shows from now on. They continue over restarts of its server."""
+        """Return the counts of a port, and show them in /metrics. A restart of the server does not reset them."""
         return self.ports.setdefault(name, PortCounts(name))
 
     def routes(self) -> dict[str, Route]:
-        """Routes for the server that the configuration names."""
+        """The routes of all pages, by path."""
         pages = {
             "/metrics": self.metrics_page,
             "/health/live": self.live_page,
@@ -105,7 +105,7 @@ class OperatorPages:
 
 
 async def _answer(asked: Awaitable[Reply]) -> Reply | None:
-    """The answer, or None if the actor is down, stuck or refuses. The page shows the actor's state elsewhere."""
+    """Return the actor's answer. Returns None if the actor refuses, or does not answer in time."""
     try:
         return await asked
     except (NotAnswered, Refused):

@@ -70,7 +70,7 @@ class QueuedOutput:
             self._changed.notify()
 
     def close(self, seconds: float = CLOSE_SECONDS) -> bool:
-        """Accept no more lines, and wait at most `seconds` until all are written. Return whether they are."""
+        """Accept no more lines, and wait at most `seconds` until all are written. Return false if some are not."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -101,7 +101,7 @@ class QueuedOutput:
             return entry
 
     def _written(self, line: bytes) -> bool:
-        """Write a line; return False if the reader has gone or the disk is full. Later lines may succeed."""
+        """Write a line. Returns false if the reader has gone or the disk is full. Later writes may succeed."""
         rest = memoryview(b"\n" + line if self._torn else line)
         whole = len(rest)
         try:

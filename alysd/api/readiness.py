@@ -26,13 +26,13 @@ from alysd.types.federation import Role
 from alysd.types.units import Slot
 
 STATUS_SECONDS = 10.0
-"""Seconds between two updates of the status line, which then shows the head of one of the last few slots."""
+"""Seconds between two updates of the status line. The head that the line shows is at most a few slots old."""
 
 FEEDS_PER_INTERVAL = 3
-"""How often the watchdog is fed within its interval, so that one lost message has no effect."""
+"""The number of times per interval that the watchdog is fed. More than one, so that one message may be lost."""
 
 SLOTS_UNTIL_SAID = 3
-"""Slots without a new head from which the status line and the node's health mention them."""
+"""If more slots than this have had no new head, the status line says so."""
 
 
 class ServiceManager(Protocol):
@@ -85,7 +85,10 @@ class Readiness:
         self._reported = False
 
     async def run(self) -> None:
-        """Feed the watchdog; report READY once the execution client follows, then the status. Never returns."""
+        """Feed the watchdog, report READY once the execution client follows, and update the status line.
+
+        Never returns.
+        """
         async with trio.open_nursery() as nursery:
             if (interval := self._manager.watchdog_seconds) is not None:
                 nursery.start_soon(self._feed_watchdog, interval / FEEDS_PER_INTERVAL)
@@ -132,7 +135,7 @@ class Readiness:
 
 
 def status_text(tip: Forkchoice, role: Role, now: float, slot_seconds: int) -> str:
-    """Format the status line. `now` is in Unix seconds."""
+    """The text of the status line. `now` is in Unix seconds."""
     blocks = f"head {tip.head.height}, final {tip.finalized.height}"
     slots = (now - tip.head.timestamp) / slot_seconds
     if slots < 0:

@@ -29,9 +29,10 @@ def server_tasks(
     ethereum: ServeEthereum | None,
     timing: Timing,
 ) -> list[ChildSpec]:
-    """One task per port: Alys's JSON-RPC and the operator's pages, on one or on two, and Ethereum's RPC.
+    """Return one task per port.
 
-    `ethereum` serves the RPC of an embedded engine; without one there is none.
+    Alys's JSON-RPC and the operator's pages have one port, or two if the configuration has an operator address.
+    `ethereum` serves the RPC of an embedded engine on a further port; it is None without such an engine.
     """
     names = frozenset[str](config.allowed_hosts)
     methods = {"/": rpc_route(Dispatcher(rpc.methods(), CODES))}

@@ -1,4 +1,7 @@
-"""The signals that stop a node, recorded from the first moments of the process. Imports nothing large."""
+"""The signals that stop a node, recorded from the first moments of the process.
+
+This module imports no large module, so that the recording begins early.
+"""
 
 import signal
 from types import FrameType
@@ -6,9 +9,9 @@ from typing import Self
 
 
 class StopSignals:
-    """Records the first signal of `numbers` that arrives before or after the event loop, which else handles them.
+    """Records the first of the signals `numbers` that arrives while no event loop handles them.
 
-    The handlers stay installed until the process ends, so that no such signal kills it without a message.
+    The signal handlers stay installed until the process ends, so that no signal kills it without a message.
     """
 
     def __init__(self, numbers: tuple[signal.Signals, ...]) -> None:
@@ -17,7 +20,7 @@ class StopSignals:
 
     @classmethod
     def record(cls) -> Self:
-        """Record SIGTERM, SIGINT and SIGHUP from now on, but not a SIGHUP that is ignored, as with nohup(1)."""
+        """Record SIGTERM, SIGINT and SIGHUP from now on. If SIGHUP is ignored, as with nohup(1), it stays so."""
         numbers = (signal.SIGTERM, signal.SIGINT)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             numbers += (signal.SIGHUP,)
@@ -32,6 +35,6 @@ class StopSignals:
 
 
 def ignore_stop_signals() -> None:
-    """Ignore the signals in the last moments of a process, in which Python restores their default actions."""
+    """Ignore the signals. Without this, Python restores their default actions in the last moments of a process."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

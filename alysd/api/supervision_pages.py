@@ -35,7 +35,7 @@ ADVICE: Mapping[PatternKind, str] = {
 
 @attrs.frozen
 class SupervisionPages:
-    """The pages of one `running` node. `clock` serves to convert the runtime's times to Unix times."""
+    """The pages of the node in `running`. `clock` is used to convert the runtime's times to Unix times."""
 
     clock: Clock
     running: SystemHandle

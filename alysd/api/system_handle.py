@@ -1,4 +1,4 @@
-"""The access of the node's servers to its running tree, and to its stop."""
+"""Gives the node's servers access to its running tree, and stops the node in order."""
 
 import signal
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from alysd.nurseries import ChildSnapshot, HealthMonitor, System
 
 
 class SystemHandle:
-    """Holds the system once it is up, and its health monitor. The handle exists before the system does.
+    """Holds the health monitor of a system, and the system itself once it is up.
 
     `ready` is true once the execution client has followed the node's head.
     """
@@ -30,7 +30,7 @@ class SystemHandle:
         return self.system
 
     def snapshot(self) -> ChildSnapshot:
-        """The tree as it is now. Raises `NotNow` while it is being started."""
+        """A snapshot of the tree. Raises `NotNow` while the tree is being started."""
         return self.up().snapshot()
 
 
@@ -47,7 +47,7 @@ class Stop:
         self.asked_at = 0.0
 
     async def on(self, signals: AsyncIterator[int]) -> None:
-        """Wait for signals and call `take` with each. Never returns."""
+        """Call `take` with each signal that arrives. Never returns."""
         async for number in signals:
             self.take(number)
 

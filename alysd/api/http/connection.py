@@ -18,7 +18,7 @@ A request's head may exceed `ServerLimits.head` by at most this.
 """
 
 EVENTS_PER_TURN = 64
-"""Number of chunks of a body after which other tasks get a turn: about one millisecond."""
+"""Other tasks get a turn after this many chunks of a body, which take about one millisecond."""
 
 JOINED = 64 * 1024
 """The maximum size, in bytes, of a body that is sent together with its head. Larger bodies are not copied."""
@@ -41,7 +41,7 @@ class _Asked:
 
 
 class Connection:
-    """The connection over `stream`. `place` is its share of the port's limits; `site` is what the port serves."""
+    """The connection of one client over `stream`. `place` counts towards the port's limits."""
 
     def __init__(self, stream: trio.abc.HalfCloseableStream, place: Place, site: Site) -> None:
         self._stream = stream
@@ -236,7 +236,7 @@ class Connection:
         return INTERNAL_ERROR
 
     async def _refuse(self, refused: HttpRefused) -> None:
-        """Send a refusal and close in such a way that a client that is still sending also gets it."""
+        """Send a refusal and end the connection. A client that is still sending also gets the refusal."""
         self._place.rest()
         self._place.port.refused(refused)
         head, body = encode(Response.text(str(refused), refused.status, refused.headers), close=True)
@@ -247,7 +247,7 @@ class Connection:
                 pass
 
     async def _upgrade(self, request: Request, serve: SocketHandler) -> None:
-        """Continue as a WebSocket, with the bytes that followed the handshake."""
+        """Answer the handshake, and serve the connection as a WebSocket until it ends."""
         handshake = accepting(request.headers)
         await trio.lowlevel.checkpoint_if_cancelled()
         self._place.run(operator=False)

@@ -11,20 +11,20 @@ class ServerLimits:
     """The limits of one port."""
 
     rpc: int = 256
-    """Requests that may run at the same time. Others get 503."""
+    """The maximum number of requests that run at the same time. Further requests get 503."""
 
     operator: int = 16
-    """The same for the operator's pages. They have their own limit, so that RPC clients cannot block them."""
+    """The limit `rpc` for the operator's pages. It is separate, so that RPC clients cannot block the pages."""
 
     waiting: int = 32
-    """Number of connections beyond the sum of `rpc` and `operator`.
+    """The number of connections that a port accepts beyond the sum of `rpc` and `operator`.
 
-    Because of these, a full port has a connection without a running request. The one that has waited longest, for
-    a request or for its client to receive a response, is closed for a new connection.
+    A full port thus has connections without a running request. The one of these that has waited longest, for a
+    request or for its client to receive a response, is closed for a new connection.
     """
 
     turns: int = 4
-    """Requests, or items of batches, that may begin in one pass of the event loop: about one millisecond.
+    """The number of requests, or items of batches, that may begin per pass of the event loop: about 1 ms of work.
 
     The others wait in line. Without this limit, 256 clients delayed each step of a block by 50 ms.
     """
@@ -42,7 +42,7 @@ class ServerLimits:
     """The maximum number of chunks of a body, or frames of a WebSocket message. Each costs some microseconds."""
 
     bodies: int = 64 * 1024 * 1024
-    """The maximum total size of all bodies and messages being received: a dozen of the largest. Others get 503."""
+    """The maximum total size of all bodies and messages being received, a dozen of the largest. Others get 503."""
 
     request: float = 10.0
     """Deadline from the first to the last byte of a request or a WebSocket message: 5 MiB at 4 Mbit/s."""
@@ -72,9 +72,9 @@ class ServerLimits:
     """The interval of pings on a WebSocket. A client that sends nothing between two pings counts as gone."""
 
     drain: float = 0.8
-    """The time for running requests when the server stops, which it does within a second.
+    """The time that running requests get when the server stops.
 
-    Less than `Timing.server_stop`."""
+    The time is less than `Timing.server_stop`, so that the server stops within a second."""
 
     gzip: int = 16 * 1024
     """The size from which a response is compressed, for clients that accept it."""

@@ -25,7 +25,7 @@ GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 class Phase(Enum):
-    """The phases of a connection. In all but RUNNING it may be closed for a new one when the port is full."""
+    """The phases of a connection. A full port may close a connection in any phase but RUNNING for a new one."""
 
     IDLE = "without a request"
     READING = "receiving a request"
@@ -68,7 +68,7 @@ class Port:
 
     @property
     def crowded(self) -> bool:
-        """Whether so many requests run that only those of clients without another one may begin: half of `rpc`."""
+        """Whether half of `rpc` requests run. Pipelined requests and items of batches then wait."""
         return self.running[False] >= (self.limits.rpc + 1) // 2
 
     def make_room(self, sender: "Place") -> None:
@@ -145,11 +145,11 @@ class Port:
 
 
 class Place:
-    """One connection of a port: its phase, with a deadline, and the number of bytes that it holds.
+    """One connection of a port: its phase, the deadline of the phase, and the number of bytes that it holds.
 
-    `scope` is the cancel scope of the connection's work. `Port.watch` cancels it when the deadline of a phase has
-    passed. A deadline of the scope itself would take as much time as parsing the request. `descriptor` is the file
-    descriptor of the connection's socket; None without a socket.
+    `scope` is the cancel scope of the connection's work. `Port.watch` cancels the scope when the deadline of a
+    phase has passed. Setting a deadline on the scope for each phase would take as much time as parsing a request.
+    `descriptor` is the file descriptor of the connection's socket; None without a socket.
     """
 
     def __init__(self, port: Port, descriptor: int | None = None) -> None:
@@ -241,7 +241,8 @@ class Place:
     def send(self, size: int) -> None:
         """Change the phase: a response of `size` bytes is being sent.
 
-        Its deadline follows from `ServerLimits.send_rate`, and from the delay that earlier responses have left.
+        The client gets the time that `size` bytes take at `ServerLimits.send_rate`, and in addition as much of
+        `ServerLimits.send` as its earlier responses have not used up.
         """
         limits = self.port.limits
         recovered = self._patience + trio.current_time() - self._sending_ended

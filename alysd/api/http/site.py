@@ -107,7 +107,7 @@ def _without_port(host: bytes) -> str:
 
 @lru_cache(256)
 def _is_local(host: bytes) -> bool:
-    """Whether a Host header has an IP address, `localhost`, or a name below it (RFC 6761, 6.3)."""
+    """Whether a Host header has an IP address, `localhost`, or a name under `.localhost` (RFC 6761, 6.3)."""
     name = _without_port(host)
     if name == "localhost" or name.endswith(".localhost"):
         return True

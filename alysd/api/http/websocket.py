@@ -22,7 +22,7 @@ READ = 16 * 1024
 """The maximum number of bytes received at once, so that many short frames do not block the event loop for long."""
 
 EVENTS_PER_TURN = 32
-"""Number of frames after which other tasks get a turn: about one millisecond."""
+"""Other tasks get a turn after this many frames, which take about one millisecond."""
 
 
 def accepting(headers: Mapping[bytes, bytes]) -> bytes:
@@ -128,9 +128,9 @@ class WebSocket:
         return event
 
     async def _more(self, deadline: float) -> bytes | bytearray:
-        """Receive bytes, and ping a client that has sent nothing for long.
+        """Receive bytes. Ping the client when it has sent nothing for `ServerLimits.ping`.
 
-        Empty once it has gone or is too slow.
+        Returns no bytes when the client has gone, does not answer a ping, or misses the deadline.
         """
         while True:
             with trio.move_on_at(min(deadline, trio.current_time() + self._limits.ping)):
