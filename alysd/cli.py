@@ -45,7 +45,7 @@ MOST_PROBLEMS = 20
 """The maximum number of problems that are printed one by one."""
 
 MOST_OF_MESSAGE = 240
-"""The maximum length, in characters, of an error of argparse, so that the whole line has at most 300."""
+"""The maximum length, in characters, of an error of argparse. With the advice, the line then has at most 300."""
 
 STOPPED_BY_CTRL_C = 130
 """The exit status after Ctrl-C, as in shells: 128 + SIGINT."""
@@ -82,7 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def status_of(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
-    """Run a command; return its status, that of `errors.HANDLING` for an error, or 130 for Ctrl-C."""
+    """Run a command and return its exit status. Print an error of alysd, and return its status of `HANDLING`.
+
+    Returns `STOPPED_BY_CTRL_C` after Ctrl-C. Raises any other error.
+    """
     from alysd.errors import AlysError, handling, user_error_in
 
     try:
@@ -101,7 +104,7 @@ def status_of(run: Callable[[argparse.Namespace], int], args: argparse.Namespace
 
 
 def error_lines(error: "AlysError") -> list[str]:
-    """Format an error for the terminal: a text for each problem, with `alysd:` before it."""
+    """Format an error for the terminal: for each of its problems, `alysd:` and a text."""
     from alysd.wire.plain_text import sentence
 
     problems: Sequence[str] = getattr(error, "problems", None) or [str(error) or type(error).__name__]
@@ -111,7 +114,7 @@ def error_lines(error: "AlysError") -> list[str]:
 
 
 def complain(line: str) -> None:
-    """Write a line to standard error, unless its reader has stopped: the process must end without it."""
+    """Write a line to standard error. If the reader has stopped, give up, so that the process can end."""
     try:
         poll = select.poll()
         poll.register(sys.stderr.fileno(), select.POLLOUT)
@@ -126,9 +129,10 @@ def complain(line: str) -> None:
 
 
 def _open_missing_streams() -> None:
-    """Open /dev/null for each standard stream that is closed (`alysd run >&-`), and let streams write any text.
+    """Open /dev/null for each standard stream that is closed (`alysd run >&-`), and let output contain any text.
 
-    Otherwise a file that the command opens would get the stream's file descriptor, and the stream's output.
+    Otherwise the next file that the command opens would get the closed stream's file descriptor, and output to the
+    stream would go into this file.
     """
     for descriptor in range(3):
         try:
@@ -152,7 +156,7 @@ def _flush_output(status: int) -> int:
 
 
 def _output_failed(error: OSError) -> int:
-    """Report that the output cannot be written, unless its pipe was closed, and return the exit status."""
+    """Return the exit status for output that cannot be written. Report the error unless the pipe was closed."""
     if isinstance(error, BrokenPipeError):
         return 1
     complain(f"alysd: standard output cannot be written: {error.strerror}")

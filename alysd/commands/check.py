@@ -15,7 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print that the configuration is valid, or print it merged. Raises `UserError` with all problems."""
+    """Print that the configuration is valid, or with --show the merged configuration.
+
+    Raises `UserError` with all problems.
+    """
     from alysd.config.show import show_config
 
     valid = load_configuration(args)

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write both files, named after the input, and print the genesis hash. Raises `UserError`.
+    """Write both files, with the name of the input file, and print the genesis hash. Raises `UserError`.
 
     Existing files are not overwritten, because the parameters of a running chain must not change.
     """

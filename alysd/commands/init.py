@@ -18,7 +18,7 @@ TEMPLATE_FOLDER = "/etc/alysd"
 TEMPLATE_PROGRAMS = "/opt/alysd/bin"
 """The folder of the program `alysd` that the systemd unit names."""
 QUOTED = re.compile(r"[\s\"'\\%$:]|[^\w/.+@,=-]")
-"""Characters of a path that have a special meaning in a TOML string, a systemd unit or a PATH."""
+"""Matches a character that has a special meaning in a TOML string, a systemd unit or a PATH."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +79,7 @@ def _files(mode: str, folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _next_steps(mode: str, folder: Path) -> str:
-    """Return the remaining steps, as commands where a command does them."""
+    """Return the text that tells the operator what is left to do, with the commands for it."""
     config = folder / "alysd.toml"
     if mode == "dev":
         return f"start the node:  alysd run --config {config}\n"

@@ -79,9 +79,10 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _proof(kind: str, secret: bytes, args: argparse.Namespace) -> str | None:
-    """Return the proof of possession for a chain specification; None for a key that none needs or can be made.
+    """Return the proof of possession of a key, for a chain specification.
 
-    Raises `ConfigError` for a chain id or an authority that cannot be.
+    Returns None for a network key, which needs no proof, and for a Bitcoin key if `args` have neither an authority
+    nor a chain id. Raises `ConfigError` if only one of the two is given, or if one is invalid.
     """
     from alysd.config.chain_spec import MAX_CHAIN_ID
     from alysd.config.values import hex_bytes

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from alysd.types.hashes import EvmAddress
 
 MAX_DIGITS = 9
-"""Of the number of blocks: more than all Bitcoin blocks that will ever be."""
+"""The maximum number of digits of the number of blocks. Bitcoin's chain will never have so many blocks."""
 
 STOPPED_BY_USER = 130
 """The exit code after Ctrl-C, SIGTERM or SIGHUP: 128 + SIGINT, as in shells."""

@@ -4,7 +4,7 @@ import sys
 
 
 def say(text: str) -> None:
-    """Write `text` to standard output. Raises `UserError` if that fails, `BrokenPipeError` without a reader."""
+    """Write `text` to standard output. Raises `BrokenPipeError` if the reader has gone, else `UserError`."""
     try:
         sys.stdout.write(text)
     except BrokenPipeError:

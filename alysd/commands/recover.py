@@ -1,4 +1,4 @@
-"""`alysd recover`: lets a node start from a database or a signing guard that is lost or older."""
+"""`alysd recover`: lets a node start although its database or its signing guard is lost or out of date."""
 
 import argparse
 import sys
@@ -21,7 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Say what is given up, ask, and let the next `alysd run` start. Raises `UserError` if it is not confirmed."""
+    """Print the consequences, ask for a confirmation, and change the data so that the next `alysd run` starts.
+
+    Raises `UserError` without the confirmation.
+    """
     from alysd.consensus.aura import slot_at
     from alysd.errors import Corrupt, UserError
     from alysd.integrations.backup_manifest import use_backup

@@ -17,7 +17,7 @@ EXIT_AMISS = 1
 """The exit status when the node is degraded or unhealthy."""
 
 EXIT_NOT_RUNNING = 3
-"""The exit status when no node answers, the same as that of `systemctl status`."""
+"""The exit status when no node answers. `systemctl status` has the same for a service that does not run."""
 
 DEADLINE_SECONDS = 5.0
 """Deadline of the request. The node makes the page within 2 s (`Timing.page_ask`)."""
@@ -30,7 +30,7 @@ DEFAULT_URL = "http://127.0.0.1:3000"
 """The address of a node whose configuration does not name another."""
 
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  they are replaced, not listened on
-"""The addresses that a server listens on and nobody can connect to, each with one of this machine."""
+"""Maps each address that stands for all addresses of a machine to an address to which a client can connect."""
 
 HEAD_REQUEST: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "getheadblock", "params": []}
 """A request that only the JSON-RPC of an Alys node answers with a block, or with an error of `RpcCode`."""
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _url(args: argparse.Namespace) -> str:
-    """Return the URL of the status page: from --url, or from the configuration if there is one."""
+    """Return the URL of the status page: from --url, else from the configuration, else `DEFAULT_URL`."""
     if args.url is not None:
         return str(args.url)
     if args.config is None and not args.overrides:
@@ -114,13 +114,13 @@ _PAGES_OF = {
     "JSON-RPC": "api.operator_address, which has its status",
     "Ethereum RPC": "api.operator_address or api.address, which has its status",
 }
-"""The servers of a node that have no status page, and the addresses that may have it.
+"""Advice for each kind of server that may lack the status page: the settings whose address has the page.
 
 The JSON-RPC lacks the page only if `api.operator_address` is set."""
 
 
 def _other_server(client: "httpx.Client", url: str) -> str | None:
-    """Ask a server without a status page what it is; None if it is not of an alysd node."""
+    """Return the kind of a server that has no status page; None if it does not belong to an alysd node."""
     from alysd.errors import RpcCode
 
     head = _answer(client, _post(url, HEAD_REQUEST))
@@ -140,7 +140,10 @@ def _post(url: str, request: dict[str, Any]) -> "httpx.Request":
 
 
 def _answer(client: "httpx.Client", request: "httpx.Request") -> dict[str, Any]:
-    """Return the JSON object of an answer, or an empty one if there is none. Raises `ValueError` if it is long."""
+    """Send a request and return the JSON object in the answer, or an empty object if the answer has none.
+
+    Raises `ValueError` if the answer exceeds `MAX_ANSWER_BYTES`.
+    """
     body, response = b"", client.send(request, stream=True)
     try:
         for chunk in response.iter_bytes():

@@ -80,7 +80,7 @@ def _state(child: Report) -> str:
 
 
 def _restarts(child: Report, now: float) -> str:
-    """Format the number of restarts, and the last error with its time, and the date if it is not today."""
+    """Format the number of restarts and the last error, with its time, or with its date if it is not today."""
     number = child["restarts"]
     text = f"{number} restart{'' if number == 1 else 's'}"
     if child["last_error"] and child["last_error_at"]:
