@@ -88,9 +88,9 @@ CLASSIFIER = Classifier(
         for error in sorted(HANDLING, key=lambda error: len(error.__mro__), reverse=True)
     )
 )
-"""Assigns kinds of failures to the node's own errors, for the log, the statistics and the patterns.
+"""Assigns a kind of failure to each of the node's own errors, for the log, the statistics and the patterns.
 
-Its first matching rule applies, so subclasses come before their base classes."""
+The first rule that matches an error applies, so subclasses come before their base classes."""
 
 
 @attrs.frozen
@@ -184,7 +184,7 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
 
 
 def _production(node: Node) -> BlockProduction | None:
-    """The workflow of an authority; a follower has none."""
+    """The workflow that makes blocks; None for a follower."""
     resources, to = node.resources, node.to
     if resources.signer is None:
         return None
@@ -205,10 +205,10 @@ def _internal_miner(node: Node, production: BlockProduction | None) -> list[Chil
 
 
 def _between_blocks(policy: RestartPolicy, production: BlockProduction | None) -> RestartPolicy:
-    """`policy`, delayed while this node makes its block. For children on which no block depends.
+    """`policy`, but with no restarts while this node makes a block. Use it for children on which no block depends.
 
-    All other children restart without this delay: the block of the current slot may depend on them. A follower
-    makes no blocks, and gets `policy` itself.
+    The other children restart without this delay, because the block of the current slot may depend on them. For a
+    follower, which makes no blocks, the result is `policy` itself.
     """
     if production is None:
         return policy
@@ -228,7 +228,7 @@ async def open_node(
     observer: Callable[[Change], None] | None = None,
     adapt: Callable[[SupervisorSpec], SupervisorSpec] = lambda root: root,
 ) -> AsyncGenerator[System]:
-    """Run the node's tree while the block runs. Raises `SystemFailed` when the tree gives up.
+    """Run the node's tree while the `with` block runs. Raises `SystemFailed` when the tree gives up.
 
     `observer` is called with every change of a child's state. `adapt` can change the tree before it starts; tests
     use it to intercept the messages of actors.
@@ -247,7 +247,7 @@ async def open_node(
 
 
 async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: StopSignals) -> None:
-    """Run the node until a signal of `early.numbers` arrives, or not at all if `early` has recorded one.
+    """Run the node until a signal of `early.numbers` arrives. If `early` has recorded one, stop at once.
 
     `begun` is the `time.perf_counter()` at the start of the command. `output` is the output of the log.
 

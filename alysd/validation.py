@@ -131,7 +131,7 @@ def _authority_secret(config: AlysConfig) -> bytes | None:
 
 
 def _check_membership(config: AlysConfig, genesis: Genesis, secret: bytes) -> None:
-    """Raise `ConfigError` unless the key is that of an authority whose approval alone is enough for a block."""
+    """Raise `ConfigError` unless the key belongs to an authority, and one approval per block is enough."""
     name, federation = genesis.context.spec.name, federation_at(genesis.state, genesis.context)
     key = public_key(secret)
     if federation.index_of(key) is None:
