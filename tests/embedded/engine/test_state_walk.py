@@ -10,12 +10,12 @@ from alysd.wire.execution_genesis import genesis_state
 from alysd.wire.trie import EMPTY_ROOT
 from tests.embedded.engine.kit import genesis
 
-STORAGE = {f"0x{slot:064x}": "0x1" if slot % 3 else "0x" + "77" * 32 for slot in range(40)}
+STORAGE = {f"0x{slot:064x}": "0x01" if slot % 3 else "0x" + "77" * 32 for slot in range(40)}
 STATE = genesis_state(
     genesis(
         **{f"0x{index:040x}": {"balance": "0x1"} for index in range(0x1000, 0x1040)},
         **{f"0x{index:040x}": {"nonce": "0x1", "code": "0x00", "storage": STORAGE} for index in (0x2000, 0x2001)},
-        **{f"0x{0x3000:040x}": {"nonce": "0x1", "storage": {"0x1": "0x1"}}},
+        **{f"0x{0x3000:040x}": {"nonce": "0x1", "storage": {"0x01": "0x01"}}},
     )
 )
 
