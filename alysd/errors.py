@@ -34,7 +34,7 @@ from types import MappingProxyType
 import attrs
 
 RESTORE_DATABASE = (
-    "stop the node and put back the folder `chain` of its data folder from a backup, but not `signing-guard`; "
+    "stop the node and restore the folder `chain` of its data folder from a backup, but not `signing-guard`; "
     'docs/operating.md, "Backups", says how'
 )
 """The advice in errors about a damaged database of the node."""

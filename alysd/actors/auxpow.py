@@ -93,7 +93,7 @@ class AuxPowActor(Actor[MergedMining]):
         bundle = await self._ask(GetBundle())
         tip = await self._ask(GetState(bundle.hashes[-1]))
         if tip is None:
-            raise NotNow("the chain has just been reorganised: ask again")
+            raise NotNow("the chain has just been reorganised: request new work")
         work = AuxWork(
             aux_hash=aux_hash(bundle.hashes, message.fee_recipient),
             bundle=bundle,

@@ -68,8 +68,9 @@ class EngineActor(Actor[Engine]):
             found = await self._engine.genesis_hash()
         if found != self._genesis:
             raise WrongChain(
-                f"the execution client is of another chain: its block 0 is {found.hex()}, this chain's is "
-                f"{self._genesis.hex()}; start it with this chain's execution genesis, on a data folder of its own"
+                f"the execution client has another chain: its block 0 is {found.hex()}, but this chain's is "
+                f"{self._genesis.hex()}; start the client with this chain's "
+                "execution genesis and an empty data folder"
             )
         self._go_on()
 

@@ -177,7 +177,9 @@ class AlysRpc:
             (work,) = await self._entries(Table.WORKS, (wanted,), await self._tip())
             if work is None:
                 raise RpcError(
-                    RpcCode.BLOCK_NOT_FOUND, "no block has this hash or includes a proof for work with this hash"
+                    RpcCode.BLOCK_NOT_FOUND,
+                    "block not found: this is neither a block's hash nor the hash of work whose proof "
+                    "a block includes",
                 )
             signed = await self._by_hash(work.block)
         if not verbosity:
@@ -242,11 +244,11 @@ def _auxpow_bytes(value: Any) -> bytes:
 def _verbosity(value: Any) -> int:
     """Read a verbosity: 0 to 3 or a boolean, as in `getblock` of Bitcoin Core."""
     if not isinstance(value, int) or not 0 <= value <= _MAX_VERBOSITY:
-        raise Malformed("the verbosity must be 0, 1, 2, 3, true or false")
+        raise Malformed(f"the verbosity must be 0, 1, 2, 3, true or false, got {str(value)[:40]}")
     return value
 
 
 def _height(value: Any) -> Height:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MAX_HEIGHT:
-        raise Malformed("a height must be an integer, at least 0")
+        raise Malformed(f"a height must be an integer from 0, got {str(value)[:40]}")
     return Height(value)

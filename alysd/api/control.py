@@ -92,7 +92,9 @@ class ControlSocket:
             if user not in (os.geteuid(), 0):
                 raise ControlRefused("not_permitted", "only the node's own user and root may control it")
             if self._connections > MAX_CONNECTIONS:
-                raise ControlRefused("busy", f"{MAX_CONNECTIONS} other commands are being carried out; try again")
+                raise ControlRefused(
+                    "busy", f"{MAX_CONNECTIONS} other commands are running; try again when one has ended"
+                )
             return await self._carry_out(_parse(await _read_line(stream)), user)
         except ControlRefused as error:
             return {"error": error.error, "message": str(error)}
@@ -147,7 +149,7 @@ def _listening(path: Path) -> Generator[trio.SocketListener]:
     """
     if path.exists() or path.is_symlink():
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise ConfigError(f"{path} is not a socket, but the control socket needs its path: remove it")
+            raise ConfigError(f"{path} is not a socket: move it away, because the control socket needs this path")
         path.unlink()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         listening.bind(str(path))

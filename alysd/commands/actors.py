@@ -74,7 +74,7 @@ def ask(path: "Path", request: dict[str, str], seconds: float = ANSWER_SECONDS) 
         except FileNotFoundError:
             raise UserError(
                 f"{path}: there is no such socket: no node is running on this data folder, or its control socket "
-                "was removed; `alysd status` shows whether a node runs, and a restart makes a new socket"
+                "was removed; if `alysd status` shows a running node, restart it to make the socket again"
             ) from None
         except ConnectionRefusedError:
             raise UserError(f"no node is running on the data folder {path.parent}") from None

@@ -39,16 +39,19 @@ def check_bridge(execution_genesis: Mapping[str, Any], path: Path) -> None:
     where = f"at 0x{BRIDGE_ADDRESS.hex()}, the bridge's address"
     account = _account(execution_genesis)
     if account is None or not account.get("code"):
-        raise ConfigError(f"{path}: alloc has no contract code {where}")
+        raise ConfigError(
+            f"{path}: alloc has no contract code {where}: create the genesis again with `alysd genesis`"
+        )
     code: object = account["code"]
     if not isinstance(code, str) or code.lower() != bridge_code():
         raise ConfigError(
-            f"{path}: alloc has other code than this version's contract {where}: create the genesis again with "
-            "`alysd genesis`"
+            f"{path}: the code in alloc {where}, is not that of this version's contract: "
+            "create the genesis again with `alysd genesis`"
         )
     if account.get("storage"):
         raise ConfigError(
-            f"{path}: alloc has storage {where}: it activates the peg, which this version does not have: remove it"
+            f"{path}: alloc has storage {where}, which activates the peg, but "
+            "this version has no peg: remove the storage"
         )
 
 

@@ -60,5 +60,7 @@ def check_with_chain(config: AlysConfig, spec: ChainSpec) -> None:
     """Raise `InvalidConfig` if the configuration does not fit the chain that it names."""
     hashes = 2**256 // (target_of(spec.pow_limit) + 1)
     if config.mining.internal and hashes > MAX_INTERNAL_HASHES:
-        reason = f"the target of chain {spec.name} (pow_limit {spec.pow_limit:08x}) is too hard for it"
+        reason = (
+            f"the target of chain {spec.name} (pow_limit {spec.pow_limit:08x}) is too hard for the internal miner"
+        )
         raise InvalidConfig([f"mining.internal = true: {reason}: use `alysd mine`"])

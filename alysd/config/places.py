@@ -53,7 +53,10 @@ def check_storage(storage: StorageConfig) -> str | None:
     """
     try:
         if _is_other_than_socket(storage.control_socket):
-            return f"{storage.control_socket} is not a socket, but the control socket needs its path: remove it"
+            return (
+                f"{storage.control_socket} is not a socket: move it away, because the "
+                "control socket needs this path"
+            )
         place = next(place for place in (storage.path, *storage.path.absolute().parents) if place.exists())
         Path(tempfile.mkdtemp(prefix=".alysd-check-", dir=place)).rmdir()
     except OSError as error:

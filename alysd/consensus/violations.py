@@ -33,7 +33,9 @@ class UnknownParent(InvalidBlock):
     parent: BlockHash
 
     def __str__(self) -> str:
-        return f"block {displayed(self.parent)} is unknown: it is not the last final block or a block above it"
+        return (
+            f"block {displayed(self.parent)} is unknown: it is neither the last final block nor a block above that"
+        )
 
 
 @attrs.frozen
@@ -271,7 +273,9 @@ class WrongRangeEnd(InvalidWork):
 
     def __str__(self) -> str:
         found = displayed(self.found)
-        return f"last block of the range: {found} is not an ancestor of the block above the last final one"
+        return (
+            f"last block of the range: expected an ancestor of this block above the last final one, found {found}"
+        )
 
 
 @attrs.frozen

@@ -81,9 +81,11 @@ def _check_target(data: Path, target: Path, fresh: Path) -> None:
     if fresh.exists():
         raise ConfigError(f"{fresh} was left by an interrupted backup: remove it")
     if not target.parent.is_dir():
-        raise ConfigError(f"{target.parent} is not a folder: create it, or name a folder in another one")
+        raise ConfigError(
+            f"{target.parent} is not a folder: create it, or name a backup folder whose parent exists"
+        )
     if target.resolve().is_relative_to(data.resolve()):
-        raise ConfigError(f"{target} is in the data folder: name a folder elsewhere, better on another disk")
+        raise ConfigError(f"{target} is in the data folder: name a folder outside it, if possible on another disk")
 
 
 def _check_space(target: Path, snapshots: list[Snapshot]) -> None:
@@ -91,7 +93,8 @@ def _check_space(target: Path, snapshots: list[Snapshot]) -> None:
     free = shutil.disk_usage(target.parent).free
     if free < needed + _ROOM_BYTES:
         raise ConfigError(
-            f"{target.parent} has {free} bytes of free disk space, but the backup needs {needed + _ROOM_BYTES}"
+            f"{target.parent} has {free} bytes of free disk space, but the backup needs {needed + _ROOM_BYTES}: "
+            "name a folder on another disk"
         )
 
 
@@ -99,7 +102,10 @@ def _blocks_of(node: Snapshot, genesis: BlockHash) -> tuple[BackupBlock, BackupB
     """The head and the last final block. Raises `ConfigError` for the database of another chain."""
     found = _record(node, "meta", b"genesis")
     if found != genesis:
-        raise ConfigError(f"the database in {node.folder} belongs to the chain with genesis {found.hex()}")
+        raise ConfigError(
+            f"the database in {node.folder} belongs to the chain with genesis {found.hex()}, but the configured "
+            f"chain has genesis {genesis.hex()}: name the configuration of this data folder's node"
+        )
     last = node.last("canonical")
     if last is None:
         raise Corrupt(f"the database in {node.folder} has no canonical block: {advice(node.folder)}")

@@ -84,8 +84,8 @@ def use_backup(folder: Path, genesis: BlockHash) -> Manifest | None:
             return None
         if manifest.genesis != genesis.hex():
             raise WrongChain(
-                f"the backup in {folder} is of chain {manifest.chain} (genesis {manifest.genesis[:16]}), the "
-                f"configured chain has genesis {genesis.hex()[:16]}"
+                f"the backup in {folder} is of chain {manifest.chain} (genesis {manifest.genesis[:16]}…), but the "
+                f"configured chain has genesis {genesis.hex()[:16]}…: restore a backup of the configured chain"
             )
         for name, expected in manifest.files.items():
             _check_file(folder / name, expected)
@@ -100,8 +100,9 @@ def _check_file(path: Path, expected: FileSum) -> None:
     found = file_sum(path) if path.is_file() else FileSum(0, "")
     if found != expected:
         raise Corrupt(
-            f"{path} is not the file of the backup: it has {found.bytes} of {expected.bytes} bytes, and the sum "
-            f"{found.sha256[:16] or 'of no file'} instead of {expected.sha256[:16]}: put the backup back again"
+            f"{path} differs from the file in the backup: found {found.bytes} bytes with the SHA-256 "
+            f"{found.sha256[:16] or '(no file)'}…, expected {expected.bytes} bytes with {expected.sha256[:16]}…: "
+            "restore the backup again"
         )
 
 
@@ -112,14 +113,16 @@ def _read(path: Path) -> Manifest | None:
     except FileNotFoundError:
         return None
     except ValueError:
-        raise Corrupt(f"{path} is damaged: put the backup back again") from None
+        raise Corrupt(f"{path} is damaged: restore the backup again") from None
     version = cast("dict[str, object]", document).get("format") if isinstance(document, dict) else None
     if isinstance(version, int) and version > FORMAT:
-        raise ConfigError(f"{path} has format {version}, this version reads {FORMAT}: use a later one")
+        raise ConfigError(
+            f"{path} has format {version}, but this version of alysd reads format {FORMAT}: use a later version"
+        )
     try:
         manifest = cattrs.structure(document, Manifest)
     except (cattrs.BaseValidationError, ValueError, TypeError):
-        raise Corrupt(f"{path} is damaged: put the backup back again") from None
+        raise Corrupt(f"{path} is damaged: restore the backup again") from None
     if any(Path(name).is_absolute() or ".." in Path(name).parts for name in manifest.files):
-        raise Corrupt(f"{path} is damaged: it names a file outside the backup")
+        raise Corrupt(f"{path} is damaged: it names a file outside the backup: restore another backup")
     return manifest

@@ -138,4 +138,4 @@ def _read_chain(file: Path) -> _Chain | None:
         pass  # said below
     except OSError as error:
         raise StoreError(f"{file} cannot be read: {error.strerror}") from error
-    raise Corrupt(f"{file} does not name the chain of the folder: put back this file from a backup of the folder")
+    raise Corrupt(f"{file} does not name the chain of the folder: restore this file from a copy of the folder")

@@ -30,8 +30,8 @@ def check_format(txn: Transaction, folder: Path) -> None:
     found = bytes(record) if len(record) <= CHECKSUM_BYTES else unseal("meta", b"format", bytes(record))
     if found != FORMAT.encode():
         raise ConfigError(
-            f"the database in {folder} has format {found.decode(errors='replace')}, this version of alysd uses "
-            f"format {FORMAT}: use the version that made it, or set storage.path to a new folder"
+            f"the database in {folder} has format {found.decode(errors='replace')}, but this version of alysd "
+            f"uses format {FORMAT}: use the version that made the database, or set storage.path to a new folder"
         )
 
 
@@ -43,7 +43,7 @@ def check_genesis(txn: Transaction, folder: Path, genesis: BlockHash) -> None:
     if found != genesis:
         raise WrongChain(
             f"the database in {folder} belongs to the chain with genesis {displayed(found)}, "
-            f"the configured chain has genesis {displayed(genesis)}: use another data folder for this chain"
+            f"but the configured chain has genesis {displayed(genesis)}: use another data folder for this chain"
         )
 
 
@@ -79,7 +79,9 @@ def _check_branch(txn: Transaction, folder: Path, states: dict[bytes, ChainState
     for key, block in txn.scan_back("canonical"):
         height = Height(int.from_bytes(key, "big"))
         if above is None and txn.count("canonical") != height + 1:
-            raise _damaged(folder, f"it has {txn.count('canonical')} canonical blocks up to height {height}")
+            raise _damaged(
+                folder, f"it has {txn.count('canonical')} canonical blocks up to height {height}, not {height + 1}"
+            )
         state = states.get(key + block)
         if state is None or (above is not None and above.parent_hash != block):
             raise _damaged(

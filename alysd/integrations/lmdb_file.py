@@ -80,7 +80,9 @@ def _needed_bytes(path: Path) -> int | None:
     meta = _newest_meta(path)
     size = path.stat().st_size
     if meta is None:
-        raise Corrupt(f"{path}, of {size} bytes, is not a database of this machine: {advice(path.parent)}")
+        raise Corrupt(
+            f"{path} ({size} bytes) is not an LMDB database that this machine can read: {advice(path.parent)}"
+        )
     needed = (meta.last_page + 1) * meta.page_bytes
     if size < needed - _UNWRITTEN_PAGES * meta.page_bytes:
         raise Corrupt(f"{path} is truncated: it has {size} bytes and needs {needed}: {advice(path.parent)}")

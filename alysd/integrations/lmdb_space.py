@@ -82,7 +82,7 @@ def _check_space(folder: Path, size: DatabaseSize) -> None:
     needed = size.file_bytes - size.free_bytes + _ROOM_BYTES
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise ConfigError(f"{folder} has {free} bytes of free disk space, but the copy needs {needed}")
+        raise ConfigError(f"{folder} has {free} bytes of free disk space, but the copy needs {needed}: free some")
 
 
 def _check_unused(folder: Path) -> None:
@@ -117,5 +117,5 @@ def _check_copy(file: Path, before: DatabaseSize) -> DatabaseSize:
     entries = {name: table.entries for name, table in copy.tables.items()}
     expected = {name: table.entries for name, table in before.tables.items()}
     if entries != expected:
-        raise Corrupt(f"{file}, the copy, has {entries} entries instead of {expected}; it is not used")
+        raise Corrupt(f"the copy {file} has {entries} entries instead of {expected}, so it is not used")
     return copy

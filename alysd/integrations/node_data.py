@@ -26,10 +26,10 @@ CHAIN_FOLDER = "chain"
 GUARD_FILE = "signing-guard"
 
 _WORDS = {
-    DataFault.DATABASE_LOST: "Mount its disk, or put back the folder `chain` from a backup",
-    DataFault.DATABASE_OLDER: "Put back the newest copy of the folder `chain`",
-    DataFault.GUARD_OLDER: "Put back the newest copy of `signing-guard`",
-    DataFault.GUARD_MISSING: "Put back the newest copy of `signing-guard`",
+    DataFault.DATABASE_LOST: "Mount its disk, or restore the folder `chain` from a backup",
+    DataFault.DATABASE_OLDER: "Restore the newest copy of the folder `chain`",
+    DataFault.GUARD_OLDER: "Restore the newest copy of `signing-guard`",
+    DataFault.GUARD_MISSING: "Restore the newest copy of `signing-guard`",
 }
 """The advice for each fault that gives up no data."""
 

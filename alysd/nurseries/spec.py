@@ -172,7 +172,7 @@ def validate(spec: ChildSpec, running: Container[str] = ()) -> None:
         if child.name in started or child.name in running:
             raise SpecError(f"two children are named {child.name}; names are unique in a system")
         if isinstance(child, ActorSpec) and child.address.wheel is not None:
-            raise SpecError(f"the address {child.name} has an actor in a running system already")
+            raise SpecError(f"the address {child.name} already has an actor in a running system")
         for needed in child.depends_on:
             if needed not in started and needed not in running:
                 raise SpecError(f"{child.name} depends on {needed}, which is not started before it")

@@ -153,7 +153,8 @@ async def run_experiment(subject: SystemUnderTest, experiment: Experiment, *, se
     steady = experiment.steady_state
     if not await steady.is_met():
         raise ExperimentFailed(
-            f"not in its steady state before the experiment: {steady.text}", ExperimentReport(seed, (), None)
+            f"the system was not in its steady state before the experiment: {steady.text}",
+            ExperimentReport(seed, (), None),
         )
     scheduled = schedule(experiment, _leaves(subject), seed)
     results: list[InjectionResult] = []
@@ -170,7 +171,7 @@ async def run_experiment(subject: SystemUnderTest, experiment: Experiment, *, se
     within = f"within {experiment.recovery_seconds:g} s"
     down = [result for result in results if result.recovery is None and result.skipped is None]
     if down:
-        raise ExperimentFailed(f"not up again {within}: {', '.join(down[0].scheduled.targets)}", report)
+        raise ExperimentFailed(f"{', '.join(down[0].scheduled.targets)} did not come up again {within}", report)
     if steady_after is None:
         raise ExperimentFailed(f"the steady state did not return {within}: {steady.text}", report)
     return report

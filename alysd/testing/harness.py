@@ -121,6 +121,8 @@ class ActorTestHarness:
         began = trio.current_time()
         while not condition():
             if trio.current_time() - began >= seconds:
-                raise AssertionError(f"not within {seconds:g} s: {what}\n{self.transcript.render()}")
+                raise AssertionError(
+                    f"{what} did not become true within {seconds:g} s\n{self.transcript.render()}"
+                )
             await trio.sleep(LOOK_SECONDS)
         return trio.current_time() - began

@@ -109,7 +109,7 @@ class SimulatedNode:
             if condition():
                 return
             await self.slots(1 / LOOKS_PER_SLOT)
-        raise AssertionError(f"did not happen within {slots} slots")
+        raise AssertionError(f"the condition did not become true within {slots} slots")
 
     def crashed(self) -> set[str]:
         """The names of the children that crashed, or failed to start, at any time."""

@@ -130,7 +130,9 @@ class LoopbackProcess(ABC):
                 await self._wait_until_it_is_up(logged_before)
         except trio.TooSlowError:
             await self.kill()
-            raise ComponentFailed(f"{self.name} not up in {self.start_seconds:g} s, see {self.log}") from None
+            raise ComponentFailed(
+                f"{self.name} did not answer within {self.start_seconds:g} s, see {self.log}"
+            ) from None
         except BaseException:  # whatever ends the wait, a cancelled test too, leaves no program behind
             await self.kill()
             raise

@@ -59,7 +59,7 @@ class TillActor(Actor[Till]):
         """Pay if the balance suffices. Raises `Refusal` if it does not."""
         balance = await self._ledger.ask(GetBalance(), seconds=2)
         if balance < message.amount:
-            raise Refusal(f"only {balance} left")
+            raise Refusal(f"the balance is only {balance}")
         await self._ledger.send(Book(message.amount))
         return balance - message.amount
 

@@ -30,7 +30,7 @@ def receipts_from_json(value: object, payload: ExecutionPayload) -> tuple[bytes,
     """
     receipts = list_field({"receipts": value}, "receipts", MAX_TRANSACTIONS)
     if len(receipts) != len(payload.transactions):
-        raise Malformed(f"receipts: {len(receipts)} for {len(payload.transactions)} transactions")
+        raise Malformed(f"expected {len(payload.transactions)} receipts, found {len(receipts)}")
     return tuple(_receipt(receipt, at, payload.block_hash) for at, receipt in enumerate(receipts))
 
 
@@ -49,7 +49,7 @@ def proven_gas(receipts: Sequence[bytes], payload: ExecutionPayload) -> tuple[in
     Takes about 20 µs per receipt. Raises `Malformed` for receipts that are not the payload's.
     """
     if len(receipts) != len(payload.transactions):
-        raise Malformed(f"{len(receipts)} receipts for {len(payload.transactions)} transactions")
+        raise Malformed(f"expected {len(payload.transactions)} receipts, found {len(receipts)}")
     root = indexed_root(receipts)
     if root != payload.receipts_root:
         raise Malformed(f"receipts root: expected {payload.receipts_root.hex()}, found {root.hex()}")
@@ -64,7 +64,7 @@ def _receipt(value: object, at: int, payload: PayloadHash) -> bytes:
     what = f"receipts[{at}]"
     fields = object_of(value, what)
     if data_field(fields, "blockHash", 32) != payload or quantity_field(fields, "transactionIndex") != at:
-        raise Malformed(f"{what}: it belongs to another block, or is out of order")
+        raise Malformed(f"{what}: the receipt belongs to another block, or is out of order")
     return encode_receipt(
         quantity_field(fields, "type", bits=4),
         quantity_field(fields, "status", bits=4),

@@ -147,7 +147,7 @@ class Foreign(Generic[Value]):
         """Parse the value with `reads`. Raises `Malformed` unless `writes` gives the same bytes for the value."""
         value = self.reads(ByteList(self.limit).decode(data))
         if self.writes(value) != data:
-            raise Malformed(f"{len(data)} bytes are not in the only form that is allowed for this value")
+            raise Malformed(f"{len(data)} bytes are not the canonical encoding of their value")
         return value
 
     def root(self, value: Value) -> bytes:

@@ -160,7 +160,9 @@ class BlockProduction:
         with self.tracing.span("prepare"):
             tip = await self.chain.ask(GetForkchoice(), seconds=self.timing.slot_ask)
             if tip.head.slot >= slot:
-                raise NotNow(f"the head already has slot {tip.head.slot}: is the clock of this machine late?")
+                raise NotNow(
+                    f"the head already has slot {tip.head.slot}: check whether the clock of this machine is late"
+                )
             self.federation = federation_at(tip.head, self.context)
             if self.federation.author(slot) != self.authority:
                 return None  # the federation has changed, and the slot now belongs to another authority

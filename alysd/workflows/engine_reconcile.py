@@ -313,8 +313,8 @@ class EngineReconcile:
                 return Fed(1)
         raise _refuses(
             "newPayload",
-            f"does not execute block {block.height}, although it has the parent: configure it to execute every "
-            "block (geth: --syncmode full)",
+            f"does not execute block {block.height}, although it has the parent: configure the client to execute "
+            "every block (geth: --syncmode full)",
         )
 
 

@@ -117,7 +117,7 @@ async def test_a_pool_finds_the_block_that_includes_its_work(autojump_clock: obj
         offer = await client.call("createauxblock", ADDRESS)
         work, proof = await proof_for(world, offer["hash"])
         code, words = await client.refused("getblock", offer["hash"])
-        assert (code, "includes a proof for work with this hash" in words) == (-32604, True)
+        assert (code, "nor the hash of work whose proof a block includes" in words) == (-32604, True)
         queued = await world.auxpow.ask(SubmitWork(work, proof))
         third = world.block(3, header=queued.header)
         world.block(4)

@@ -321,7 +321,7 @@ async def test_another_file_in_its_place_is_left_alone(kind: str, tmp_path: Path
     else:
         path.mkdir()
     before = path.lstat()
-    with pytest.raises(ConfigError, match="is not a socket, but"):
+    with pytest.raises(ConfigError, match="is not a socket: move it away"):
         await control_socket(path, SystemHandle(HealthMonitor())).run()
     assert path.lstat() == before
     assert other.read_text() == "mine"

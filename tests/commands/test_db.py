@@ -61,15 +61,15 @@ def test_the_database_of_a_running_node_is_not_compacted(data: Path, capsys: pyt
 @pytest.mark.parametrize(
     ("folder", "words", "other"),
     [
-        ("chain", "put back the folder `chain`", "remove the folder"),
-        ("execution", "remove the folder `execution`", "put back"),
+        ("chain", "restore the folder `chain`", "remove the folder"),
+        ("execution", "remove the folder `execution`", "restore"),
     ],
 )
 @pytest.mark.parametrize("action", ["stat", "compact"])
 def test_a_damaged_database_is_named_with_what_helps_for_it(
     data: Path, capsys: pytest.CaptureFixture[str], action: str, folder: str, words: str, other: str
 ) -> None:
-    """A damaged `execution` was answered with the advice to put back `chain`, which was whole."""
+    """A damaged `execution` was answered with the advice to restore `chain`, which was whole."""
     shutil.copytree(data / "chain", data / "execution")
     with (data / folder / "data.mdb").open("r+b") as file:
         file.truncate(8192)

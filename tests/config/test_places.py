@@ -82,5 +82,5 @@ def test_another_file_in_place_of_the_control_socket_is_refused(tmp_path: Path, 
     path = tmp_path / "control.sock"
     path.mkdir() if folder else path.touch()
     assert check_storage(StorageConfig(tmp_path)) == (
-        f"{path} is not a socket, but the control socket needs its path: remove it"
+        f"{path} is not a socket: move it away, because the control socket needs this path"
     )

@@ -51,7 +51,7 @@ from alysd.types.units import Slot, Wei
 MESSAGES: list[tuple[InvalidBlock | InvalidWork, str]] = [
     (
         UnknownParent(BlockHash(b"\xab" * 32)),
-        f"block {'ab' * 32} is unknown: it is not the last final block or a block above it",
+        f"block {'ab' * 32} is unknown: it is neither the last final block nor a block above that",
     ),
     (SlotNotAfterParent(Slot(9), Slot(8)), "slot 8 is not after the parent's slot 9"),
     (SlotTooEarly(Slot(9), 3.14, 1.0), "slot 9 begins 3.1 s from now; at most 1.0 s are allowed"),
@@ -81,7 +81,7 @@ MESSAGES: list[tuple[InvalidBlock | InvalidWork, str]] = [
     (WrongRangeStart(b"\x01", b"\x02"), "first block of the range: expected 01, found 02"),
     (
         WrongRangeEnd(b"\x02"),
-        "last block of the range: 02 is not an ancestor of the block above the last final one",
+        "last block of the range: expected an ancestor of this block above the last final one, found 02",
     ),
     (WrongBits(0x207FFFFF, 0x1D00FFFF), "bits of the header: expected 207fffff, found 1d00ffff"),
     (ParentOfOurChain(7), "the parent block's version contains this chain's own id 7"),

@@ -78,7 +78,7 @@ async def test_a_database_older_than_the_engines_states_is_refused_and_the_engin
         assert recovered.returncode == 0, recovered.stderr
         refused = await trio.to_thread.run_sync(alysd, node.data, "run")
         assert refused.returncode == 2
-        assert "no longer has the state after block" in refused.stderr
+        assert "the node's chain needs the state after block" in refused.stderr
         assert "remove this folder, and the node builds it again" in refused.stderr
         shutil.rmtree(node.data / "execution")
         await node.start()

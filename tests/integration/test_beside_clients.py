@@ -112,7 +112,7 @@ async def test_a_client_of_another_chain_ends_the_daemon_with_both_hashes(tmp_pa
             lambda: subprocess.run(running.command, capture_output=True, text=True, timeout=60, check=False)
         )
         assert ended.returncode == 2
-        assert "the execution client is of another chain" in ended.stderr
+        assert "the execution client has another chain" in ended.stderr
         found = (await client.eth("eth_getBlockByNumber", "0x0", False))["hash"].removeprefix("0x")
         assert found in ended.stderr
         assert "Traceback" not in ended.stderr

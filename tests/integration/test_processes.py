@@ -111,7 +111,7 @@ async def test_a_program_that_never_answers_is_ended(tmp_path: Path) -> None:
     async with httpx.AsyncClient() as client:
         server = ping_server(tmp_path, client, source="import time; time.sleep(600)")
         server.start_seconds = 0.3
-        with pytest.raises(ComponentFailed, match="not up in"):
+        with pytest.raises(ComponentFailed, match="did not answer within"):
             await server.start()
     assert server.process.returncode == -signal.SIGKILL
 

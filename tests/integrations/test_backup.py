@@ -248,7 +248,7 @@ def test_an_incomplete_copy_of_a_backup_is_noticed(data: Path, damage: Callable[
     folder = restored(data)
     damage(folder)
     for _ in range(2):
-        with pytest.raises(Corrupt, match="is not the file of the backup: .* put the backup back again"):
+        with pytest.raises(Corrupt, match="differs from the file in the backup: .* restore the backup again"):
             use_backup(folder, GENESIS)
 
 
@@ -271,7 +271,7 @@ def test_a_manifest_of_something_else_is_refused(data: Path) -> None:
     with pytest.raises(Corrupt, match="names a file outside the backup"):
         use_backup(folder, GENESIS)
     changed(folder, format=2)
-    with pytest.raises(ConfigError, match="has format 2, this version reads 1"):
+    with pytest.raises(ConfigError, match="has format 2, but this version of alysd reads format 1"):
         use_backup(folder, GENESIS)
     (folder / "backup.json").unlink()
     (folder / "backup.json").mkdir()

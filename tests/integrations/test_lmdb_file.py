@@ -101,7 +101,7 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("name", FOREIGN)
 def test_what_is_no_database_is_said_so(data: Path, name: str) -> None:
     FOREIGN[name](data)
-    with pytest.raises(Corrupt, match=r"data.mdb.* (is not a file|is not a database).*backup"):
+    with pytest.raises(Corrupt, match=r"data.mdb.* (is not a file|is not an LMDB database).*backup"):
         check_file(data.parent)
 
 

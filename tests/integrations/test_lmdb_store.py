@@ -175,7 +175,7 @@ def test_a_record_with_a_flipped_bit_is_named_and_never_served(tmp_path: Path, t
         store.block_by_height(Height(1))
         store.final_entries(Table.PROOFS, (b"\x01" * 32,))
 
-    words = f"{key.hex()} of the table {table} .*put back the folder `chain` of its data folder"
+    words = f"{key.hex()} of the table {table} .*restore the folder `chain` of its data folder"
     with (
         pytest.raises(Corrupt, match=words),
         closing(LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)) as store,

@@ -475,7 +475,7 @@ async def test_an_address_serves_one_actor_at_a_time_and_another_afterwards() ->
     address: Address[Echo] = Address("echo")
     child = actor(address, lambda: EchoActor([]))
     async with running([child]):
-        with pytest.raises(SpecError, match="the address echo has an actor in a running system already"):
+        with pytest.raises(SpecError, match="the address echo already has an actor in a running system"):
             async with running([child]):
                 pytest.fail("never entered")
     async with running([child]):

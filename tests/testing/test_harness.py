@@ -84,7 +84,7 @@ async def test_waiting_in_vain_shows_the_transcript(autojump_clock: MockClock) -
     till, child = till_in(harness)
     async with harness.running(child):
         till.tell(Count(7))
-        with pytest.raises(AssertionError, match=r"(?s)not within 3 s: snow.*Count\(number=7\)"):
+        with pytest.raises(AssertionError, match=r"(?s)snow did not become true within 3 s.*Count\(number=7\)"):
             await harness.until(lambda: False, seconds=3, what="snow")
 
 

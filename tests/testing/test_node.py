@@ -30,7 +30,7 @@ async def test_all_that_concerns_blocks_is_recorded(tmp_path: Path) -> None:
 
 async def test_what_does_not_happen_in_time_fails_the_test(tmp_path: Path) -> None:
     async with open_simulated_node(tmp_path, chain_spec()) as node:
-        with pytest.raises(AssertionError, match="did not happen within 3 slots"):
+        with pytest.raises(AssertionError, match="the condition did not become true within 3 slots"):
             await node.until(lambda: False, slots=3)
 
 

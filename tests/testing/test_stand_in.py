@@ -88,7 +88,7 @@ async def test_a_recorded_address_is_the_real_one_and_writes_everything_down(aut
     till = RecordedAddress[Till]("till", harness.transcript)
     async with harness.running(actor(till, lambda: TillActor(ledger))):
         assert await till.ask(Withdraw(3)) == 2
-        with pytest.raises(Refusal, match="only 5 left"):
+        with pytest.raises(Refusal, match="the balance is only 5"):
             await till.ask(Withdraw(9))
         await till.send(Count(1))
         till.tell(Count(2))

@@ -217,7 +217,7 @@ def test_a_proof_with_witness_is_another_form_of_the_same_and_refused() -> None:
         block=oracle_with_proof(value.block, longer), approvals=OracleApprovals(**fields(value.approvals))
     )
     data = odd.encode_bytes()
-    with pytest.raises(Malformed, match="only form"):
+    with pytest.raises(Malformed, match="canonical encoding"):
         decode_block(data)
 
 

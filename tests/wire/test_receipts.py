@@ -50,11 +50,14 @@ def test_type_status_bloom_and_logs_are_part_of_a_receipt() -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        ([receipt(0, 1)], "1 for 2 transactions"),
-        ([receipt(1, 1), receipt(0, 1)], r"receipts\[0\]: it belongs to another block, or is out of order"),
+        ([receipt(0, 1)], "expected 2 receipts, found 1"),
+        (
+            [receipt(1, 1), receipt(0, 1)],
+            r"receipts\[0\]: the receipt belongs to another block, or is out of order",
+        ),
         (
             [receipt(0, 1), receipt(1, 1, blockHash="0x" + "77" * 32)],
-            r"receipts\[1\]: it belongs to another block",
+            r"receipts\[1\]: the receipt belongs to another block",
         ),
         ([receipt(0, 1), 5], r"receipts\[1\]: not a JSON object"),
         ([receipt(0, 1), receipt(1, 1, logs=[5])], r"receipts\[1\].logs: not a JSON object"),
@@ -77,8 +80,8 @@ def test_receipts_of_something_else_are_refused(answer: object, words: str) -> N
 @pytest.mark.parametrize(
     ("receipts", "words"),
     [
-        ((), "0 receipts for 2 transactions"),
-        (transfer_receipts(3), "3 receipts for 2 transactions"),
+        ((), "expected 2 receipts, found 0"),
+        (transfer_receipts(3), "expected 2 receipts, found 3"),
         (transfer_receipts(2)[::-1], "receipts root: expected "),
         (
             (*transfer_receipts(1), encode_receipt(0, 1, 21_000 * 10**6, bytes(256), [])),

@@ -158,4 +158,4 @@ class WebSocket:
                 self._cut_off = False
                 return
         self._place.port.slow()
-        raise trio.BrokenResourceError("the client does not read")
+        raise trio.BrokenResourceError("the client does not read its messages fast enough")

@@ -89,7 +89,7 @@ class ExecutionChain:
                 raise damage(f"does not have its genesis block {found.hex()} as block 0")
             elif found != payload.block_hash:
                 raise WrongChain(
-                    f"the execution database in {folder} belongs to the chain with genesis {found.hex()}, the "
+                    f"the execution database in {folder} belongs to the chain with genesis {found.hex()}, but the "
                     f"configuration names {payload.block_hash.hex()}: give this chain a data folder of its own"
                 )
             chain = cls(store, chain_id, payload.block_hash, kept_states)
@@ -228,9 +228,9 @@ class ExecutionChain:
     def _check_state(self, header: ExecutionHeader) -> None:
         if not self.reader.has_state(header):
             raise ConfigError(
-                f"{self.store.folder} no longer has the state after block {header.number}, which the node's chain "
-                f"needs: it keeps the states from block {self.reader.floor} on\nput back the whole data folder "
-                "from one backup, or remove this folder, and the node builds it again"
+                f"the node's chain needs the state after block {header.number}, but "
+                f"{self.store.folder} keeps only the states from block {self.reader.floor} on\n"
+                "restore the whole data folder from one backup, or remove this folder: the node builds it again"
             )
 
     def _ancestors(self, parent: ExecutionHeader) -> AncestorHashes:

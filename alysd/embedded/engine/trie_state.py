@@ -162,7 +162,7 @@ class TrieState:
         """Transfer wei. Raises `AssertionError` if the sender has too few: the caller checks that first."""
         balance = self.get_account(sender).balance
         if balance < amount:
-            raise AssertionError(f"{sender.hex()} has {balance} wei, not {amount}")
+            raise AssertionError(f"account {sender.hex()} has {balance} wei, but the transfer needs {amount}")
         self.set_account_balance(sender, balance - amount)
         received = self.get_account(recipient).balance
         self.set_account_balance(recipient, received + amount)

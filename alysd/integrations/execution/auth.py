@@ -48,7 +48,7 @@ def read_jwt_secret(path: Path) -> bytes:
         raise ConfigError(f"JWT secret {path}: not a text file; {_WANTED}") from error
     digits = text.strip().removeprefix("0x")
     if len(digits) != 2 * SECRET_BYTES or not digits.isalnum():
-        raise ConfigError(f"JWT secret {path}: {len(digits)} characters, which are not a secret; {_WANTED}")
+        raise ConfigError(f"JWT secret {path}: {len(digits)} characters are not a secret; {_WANTED}")
     try:
         return bytes.fromhex(digits)
     except ValueError as error:

@@ -367,9 +367,9 @@ def test_a_pruned_state_is_refused_everywhere(tmp_path: Path) -> None:
             call(old, request)
     with pytest.raises(StatePruned):
         chain.reader.storage(old, COUNTER, 0)
-    with pytest.raises(ConfigError, match=r"no longer has the state after block 2, .* from block 8 on"):
+    with pytest.raises(ConfigError, match=r"needs the state after block 2, but .* from block 8 on"):
         small.follow(old.hash)
-    with pytest.raises(ConfigError, match="put back the whole data folder from one backup"):
+    with pytest.raises(ConfigError, match="restore the whole data folder from one backup"):
         small.build(parent=old.hash)
     assert small.head.hash == payloads[-1].block_hash
     elsewhere = unpruned(tmp_path / "elsewhere")

@@ -212,7 +212,7 @@ def test_a_state_is_not_written_inside_a_transaction() -> None:
 
 def test_nobody_spends_what_he_has_not() -> None:
     overlay = TrieState(Memory(), EMPTY_ROOT)
-    with pytest.raises(AssertionError, match="has 0 wei, not 1"):
+    with pytest.raises(AssertionError, match="has 0 wei, but the transfer needs 1"):
         overlay.move_ether(ADDRESSES[0], ADDRESSES[1], U256(1))
 
 

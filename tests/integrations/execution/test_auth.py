@@ -50,12 +50,12 @@ def test_secret_is_read_as_clients_write_it(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "0 characters, which are not a secret"),
-        (SECRET.hex()[:-2].encode(), "62 characters, which are not a secret"),
-        (b"ab " * 21 + b"a", "64 characters, which are not a secret"),
+        (b"", "0 characters are not a secret"),
+        (SECRET.hex()[:-2].encode(), "62 characters are not a secret"),
+        (b"ab " * 21 + b"a", "64 characters are not a secret"),
         (b"zz" * 32, "not hex"),
         (b"\xff" * 64, "not a text file"),
-        (b"ab" * 10_000, "1024 characters, which are not a secret"),
+        (b"ab" * 10_000, "1024 characters are not a secret"),
     ],
 )
 def test_what_is_no_secret_is_refused_without_repeating_it(tmp_path: Path, content: bytes, words: str) -> None:
