@@ -14,7 +14,7 @@ BRIDGE_ADDRESS = EvmAddress(b"\xbb" * 20)
 
 
 def bridge_code() -> str:
-    """Return the runtime code in hex of the bridge contract, compiled from contracts/Bridge.sol."""
+    """Return the bridge contract's runtime code, in hex, as compiled from contracts/Bridge.sol."""
     artifact = resources.files("alysd.integrations.execution").joinpath("bridge.json")
     code: str = json.loads(artifact.read_text())["deployedBytecode"]
     return code

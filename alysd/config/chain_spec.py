@@ -25,9 +25,10 @@ MAX_CHAIN_ID = 2**32 - 1
 """The largest chain id: the index arithmetic of merged mining uses 32 bits (docs/protocol.md, "Commitment")."""
 
 BIP9_VERSIONS = range(0x2000, 0x4000)
-"""The upper 16 bits of the version of a Bitcoin block under BIP-9, whose upper three bits are 001.
+"""The chain ids that would make almost all proofs invalid.
 
-No parent block may have the chain's id there (docs/protocol.md, "Proof"), so such an id refuses almost all proofs.
+A Bitcoin block version under BIP-9 begins with the bits 001, so its upper 16 bits are in this range. These upper
+bits of a parent block must not be the chain's id (docs/protocol.md, "Proof").
 """
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")

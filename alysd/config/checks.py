@@ -11,7 +11,7 @@ from alysd.consensus.auxpow import target_of
 from alysd.types.chain_spec import ChainSpec
 
 MAX_INTERNAL_HASHES = 2**20
-"""The internal miner is refused on chains whose easiest proof takes more hashes: some seconds on one core."""
+"""The internal miner is refused on a chain whose easiest proof takes more hashes: some seconds on one core."""
 
 MAX_SOCKET_PATH = 107
 """The longest path of a Unix socket in bytes: Linux has 108, including the terminating zero byte."""
@@ -20,7 +20,7 @@ MAX_SOCKET_PATH = 107
 def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Source) -> list[str]:
     """Return the problems of options that are valid one by one but not together.
 
-    Each problem names the source of the option: that of its entry in `settings`, or else `source`.
+    Each problem names the source of the option. For an option without an entry in `settings` this is `source`.
     """
 
     def blame(key: str) -> str:

@@ -65,8 +65,9 @@ class EngineConfig:
     """The execution client: the embedded engine, or a separate client over the Engine API.
 
     `engine_url` is the client's authenticated Engine API and `jwt_secret_file` the secret shared with it. `url` is
-    the client's public RPC, which the node prints at start. `keep_states` says which states the embedded engine
-    keeps: those after the last 128 blocks below the last final one and after all blocks above, or all.
+    the client's public RPC, which the node prints at start. `keep_states` selects the states that the embedded
+    engine keeps. With `recent` these are the states after the last final block, after the 128 blocks below it, and
+    after all blocks above it.
     """
 
     mode: Literal["embedded", "engine-api"] = "embedded"
@@ -108,7 +109,8 @@ class MiningConfig:
     """Merged mining: the address that is paid, and the internal miner.
 
     `internal` runs a miner inside the node, which is only fast enough for the target of a development chain.
-    `fee_recipient` is paid by the internal miner, and by `getauxblock` without arguments.
+    `fee_recipient` receives the miner's share of the fees for proofs by the internal miner, and for work that was
+    requested by `getauxblock` without arguments.
     """
 
     internal: bool = False

@@ -27,7 +27,7 @@ def collide(one: ListenAddress, other: ListenAddress) -> bool:
 
 
 def check_address(address: ListenAddress) -> str | None:
-    """Return why no server can use this address on this machine, or None.
+    """Return the reason why no server can use this address on this machine, or None if one can.
 
     An address in use is not a problem here.
     """
@@ -47,7 +47,7 @@ def check_address(address: ListenAddress) -> str | None:
 
 
 def check_storage(storage: StorageConfig) -> str | None:
-    """Return why the data folder cannot be used or created, or None.
+    """Return the reason why the data folder cannot be used or created, or None if it can.
 
     Creates a folder for the check and removes it.
     """

@@ -15,7 +15,7 @@ from alysd.config.values import CONVERTER
 
 
 def between(low: int, high: int) -> Mapping[str, Any]:
-    """Return field metadata that limits a whole number to `low` to `high`, inclusive."""
+    """Return metadata for a field whose value must be a whole number of at least `low` and at most `high`."""
     return {"between": (low, high)}
 
 

@@ -17,7 +17,7 @@ _KEY = re.compile(r"\s*([A-Za-z0-9_.\"' -]+?)\s*=")
 
 
 def read_bounded(path: Path, *, what: str) -> bytes:
-    """Read a file of at most `MAX_FILE_BYTES`. Raises `ConfigError`; `what` names the file's purpose in it."""
+    """Read a file of at most `MAX_FILE_BYTES`. Raises `ConfigError`, in which `what` names the file's purpose."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)

@@ -102,7 +102,7 @@ def _host_name(value: object, _: object) -> HostName:
 
 
 def hex_bytes(value: object, length: int, what: str) -> bytes:
-    """Parse exactly `length` bytes in hex, with or without 0x. Raises `ValueError`, in which `what` names them."""
+    """Parse exactly `length` bytes in hex, with or without 0x. Raises `ValueError`, which calls them `what`."""
     text = value.removeprefix("0x") if isinstance(value, str) else ""
     try:
         data = bytes.fromhex(text)

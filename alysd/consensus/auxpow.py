@@ -4,7 +4,7 @@ The source is docs/protocol.md, "Merged mining". The checks are those of Namecoi
 the commitment may be in one of three places. The first place that contains a marker counts, and must contain
 exactly one. Therefore a parent block can never prove work for two ranges of this chain.
 
-The target depends only on the chain. It rises, so that a proof needs less work, while no proof arrives.
+The target depends only on the chain. While no proof arrives, the target rises, so that a proof needs less work.
 """
 
 from collections.abc import Iterator, Sequence
@@ -66,8 +66,8 @@ def commitment(root: AuxHash, size: int = 1, nonce: int = 0) -> bytes:
 def find_commitment(coinbase: Coinbase) -> Commitment:
     """Find the commitment in the scriptSig, else in an OP_RETURN push, else as a raw output script.
 
-    Raises `CommitmentMissing`, `CommitmentTwice`, or `CommitmentMisplaced` when a marker is in another place or is
-    followed by too few bytes.
+    Raises `CommitmentMissing` or `CommitmentTwice`. Raises `CommitmentMisplaced` when a marker is in any other
+    place or is followed by too few bytes.
     """
     script = coinbase.script_sig
     start = script.find(COMMITMENT_MAGIC)
@@ -197,8 +197,8 @@ _MAX_TARGET = 2**256 - 1
 def target_of(bits: int) -> int:
     """Expand compact `bits` to the number that a proof's hash must not exceed.
 
-    Equal to Bitcoin's `arith_uint256::SetCompact`. Raises `BadTarget` for bits whose value is zero or negative, or
-    overflows, by that function.
+    Computes the same as Bitcoin's `arith_uint256::SetCompact`. Raises `BadTarget` if the number is zero, is
+    negative, or has more than 256 bits.
     """
     size = bits >> 24
     mantissa = bits & _MANTISSA
@@ -245,7 +245,7 @@ def next_bits(bits: int, distance_slots: int, spec: ChainSpec) -> int:
 
 
 def covered(header: AuxPowHeader, ancestry: Sequence[ChainState]) -> Bundle:
-    """The blocks that `header` makes final when a child of the newest block in `ancestry` includes it.
+    """The blocks that `header` makes final when a child of the newest block in `ancestry` includes this header.
 
     `ancestry` has the states of all blocks after the last final one on this branch, oldest first. Raises
     `WrongRangeStart` unless the range begins with the first of them, and `WrongRangeEnd` unless it ends with one.

@@ -14,11 +14,11 @@ from alysd.types.federation import Federation
 from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, sha256
 
 Verifier = Callable[[Sequence[BlsPublicKey], bytes, BlsSignature], bool]
-"""Returns whether a signature is the aggregate of these keys' signatures of one message. Takes about 3 ms."""
+"""A function of keys, message and signature: whether the signature is the aggregate of all keys' signatures."""
 
 
 def federation_at(state: ChainState, context: ChainContext) -> Federation:  # noqa: ARG001
-    """The federation for the children of the block with this `state`: it may make and approve them.
+    """The federation that may make and approve the children of the block with this `state`.
 
     A rule about a block calls this with the state of the block's parent. In this version every state has the
     federation of the chain specification.

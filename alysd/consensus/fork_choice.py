@@ -71,8 +71,8 @@ class Tree:
     that do not descend from the first one are left out.
 
     Below the final block the tree keeps the path down to the previous final block, because a branch from the final
-    block can include its own proof for a range that begins there. A chain that is `halted` accepts only blocks
-    with a proof, so this path has at most 2 · (`max_blocks_without_auxpow` + 1) blocks.
+    block can include its own proof for a range that begins at the previous one. A chain that is `halted` accepts
+    only blocks with a proof, so this path has at most 2 · (`max_blocks_without_auxpow` + 1) blocks.
 
     Raises `UnknownParent` if `final`, or the final block before it, does not descend from the first state.
     """
@@ -107,20 +107,20 @@ class Tree:
     def tip(self) -> Forkchoice:
         """The head, the safe and the final block.
 
-        The safe block is the head's parent, or the head if it is final.
+        The safe block is the head's parent. If the head is final, the head itself is the safe block.
         """
         return self._tip(self._head, self._final)
 
     def get(self, block: BlockHash) -> ChainState | None:
-        """The state after the last final block or a block above it; None for any other block."""
+        """The state after `block`. None unless `block` is the last final block or above it."""
         state = self._states.get(block)
         return state if state is not None and state.height >= self._final.height else None
 
     def ancestry(self, tip: BlockHash) -> tuple[ChainState, ...]:
-        """The states of the blocks on the branch of `tip` that no proof in this branch makes final.
+        """The states after the blocks that wait for a proof of work on the branch of `tip`.
 
-        They are ordered from the oldest block to `tip`. Raises `UnknownParent` unless `tip` is the last final
-        block of the tree or above it.
+        No proof up to `tip` makes these blocks final. The states are ordered from the oldest block to `tip`.
+        Raises `UnknownParent` unless `tip` is the last final block of the tree or above it.
         """
         state = self.get(tip)
         if state is None:
@@ -129,7 +129,7 @@ class Tree:
         return tuple(reversed(path[:-1]))
 
     def changes(self, table: Table, keys: Sequence[bytes], at: BlockHash) -> tuple[EntryChange | None, ...]:
-        """The newest change of each key that is not final, on the branch of the block `at`; None if there is none.
+        """The newest change of each key by the blocks after the last final one up to `at`; None for no change.
 
         Raises `UnknownParent` unless `at` is the last final block or above it.
         """
@@ -217,7 +217,7 @@ class Tree:
             pending.extend(self._children.get(state.hash, ()))
 
     def _prune(self, old: ChainState, final: ChainState) -> None:
-        """Move the final block from `old` up to `final`: remove abandoned branches and states that are too old."""
+        """Make `final` the final block instead of `old`. Remove abandoned branches and states that are too old."""
         kept = final
         for state in islice(self._down(final, old), 1, None):
             for child in self._children[state.hash]:

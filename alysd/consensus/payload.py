@@ -106,7 +106,7 @@ def prev_randao(parent: BlockHash, slot: Slot) -> bytes:
 def payload_attributes(
     parent: ChainState, slot: Slot, auxpow_header: AuxPowHeader | None, context: ChainContext
 ) -> PayloadAttributes:
-    """The required fields of the payload of `parent`'s child in `slot`, if the child includes `auxpow_header`."""
+    """The fields that a payload must have if its block is a child of `parent`, in `slot`, with `auxpow_header`."""
     return PayloadAttributes(
         parent=parent.payload_hash,
         parent_beacon_block_root=parent.hash,

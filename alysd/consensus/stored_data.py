@@ -29,9 +29,10 @@ class StoredData:
     """The content of a data folder at start.
 
     `claimed` is true when a node has been set up in the folder completely. `newest` is the slot of the newest
-    block in the database, `own` that of the newest one that this node's key has approved; both are None without a
-    database, and 0 for one with only the genesis block. `guard` is None when there is no guard; `has_signed` is
-    true when the database contains the guard's block. `authority` is false for a follower, which has no guard.
+    block in the database. `own` is the slot of the newest block in the database that this node's key has approved.
+    Both are 0 if the database has only the genesis block, and None if there is no database. `guard` is None when
+    there is no guard; `has_signed` is true when the database contains the guard's block. `authority` is false for
+    a follower, which has no guard.
     """
 
     claimed: bool
@@ -53,8 +54,8 @@ class DataFinding:
 def judge_data(found: StoredData, now: Slot) -> DataFinding | None:
     """Compare database and guard at start, in slot `now`; None when they belong together.
 
-    A crash between writing the guard and storing the block leaves a guard that is newer than the database by
-    exactly this block. This is not a fault: the database has the block of the guard's lock.
+    After a crash between writing the guard and storing the signed block, the database lacks this one block. This
+    is not a fault: the database is not older than the guard's lock.
     """
     guard = found.guard
     signed = Slot(0) if guard is None else guard.slot

@@ -32,8 +32,8 @@ def check_block(
 ) -> ValidBlock:
     """Check a block against all rules except those of execution, the cheapest rules first.
 
-    `ancestry` has the states of the blocks up to `parent` that no proof in this branch makes final, oldest first;
-    only a block with a merged-mining header needs it. `now` is in Unix seconds. Raises a subclass of
+    `ancestry` has the states of the blocks up to `parent` that wait for a proof of work, oldest first; only a
+    block with a merged-mining header needs it. `now` is in Unix seconds. Raises a subclass of
     `InvalidBlock` or `InvalidWork` for the first rule that the block breaks. Takes about 3 ms, mostly for the
     signature.
     """

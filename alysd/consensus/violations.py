@@ -355,7 +355,7 @@ class CommitmentMisplaced(InvalidWork):
 
 
 class WrongCommitment(Differs, InvalidWork):
-    """The committed root is not the one computed from the work's hash and the chain branch; both as displayed."""
+    """The committed root differs from the root of the work's hash and the chain branch. Both are as displayed."""
 
     rule = "committed merkle root"
 

@@ -1,8 +1,8 @@
 """Block production: makes one block on the head in each slot of this authority, or reports why the slot is missed.
 
 Waiting → Preparing → Building → Signing → Importing, and back to Waiting with one of three outcomes: produced,
-missed, halted. Work that does not end within its slot is cancelled. Only a signature that the guard has already
-recorded stays recorded.
+missed, halted. Work that does not end within its slot is cancelled. If the guard has recorded a signature by then,
+the record stays.
 """
 
 from collections.abc import Callable
@@ -134,14 +134,14 @@ class BlockProduction:
         self._importing = None
 
     def _give_up(self, slot: Slot, reason: str, begun: float) -> None:
-        """Report the slot as missed, unless its block is being imported: then the next slot settles it."""
+        """Report the slot as missed. If its block is still being imported, leave the report to `_settle`."""
         if self._importing is None:
             self._miss(slot, reason)
         else:
             self._late = _LateBlock(self._importing, reason, begun)
 
     async def _settle(self) -> None:
-        """Report a late block as produced if it is stored by now, and otherwise its slot as missed."""
+        """Report a late block as produced if it is stored by now. Otherwise report its slot as missed."""
         late = self._late
         if late is None:
             return

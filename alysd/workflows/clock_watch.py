@@ -49,7 +49,7 @@ class ClockWatch:
     def accept(self) -> float:
         """Trust the present time, because the operator accepts it.
 
-        Returns the seconds by which it had been set.
+        Returns the step, in seconds, that is now accepted; 0 if the clock was trusted already.
         """
         step = self.look().step
         if step:

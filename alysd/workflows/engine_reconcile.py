@@ -41,7 +41,7 @@ _COMPONENT = "execution client"
 class Unsure:
     """It is unknown whether the client is at the node's head.
 
-    This is the first state, and the one after the client lacked a block.
+    This is the first state. The reconciliation returns to it when the client lacks a block.
     """
 
 
@@ -49,7 +49,7 @@ class Unsure:
 class Telling:
     """The client's forkchoice is being set to `tip`.
 
-    `fed` is true if the client has just got all blocks up to it.
+    `fed` is true if the client has just got all blocks up to the head of `tip`.
     """
 
     tip: Forkchoice
@@ -212,7 +212,9 @@ class EngineReconcile:
             self._machine.move(Doubted())
 
     async def advance(self, seconds: float) -> bool:
-        """Take steps towards the head for about `seconds`, at least one. Returns whether the client follows now.
+        """Take at least one step towards the head, and more steps for about `seconds`.
+
+        Returns whether the client follows the head now.
 
         Raises `EngineUnavailable` when the client does not answer, `ComponentError` when it finds the node's
         blocks invalid or does not execute them, and `NotAnswered` when storage does not answer.
@@ -256,7 +258,7 @@ class EngineReconcile:
         self._machine.move(Compared(height, known=known))
 
     async def _feed(self, state: Feeding, until: float) -> None:
-        """Send the client blocks until `until` or the end of the fetched ones, but at least one."""
+        """Send the client at least one block. Send more of the fetched blocks until the time `until`."""
         if not self._fetched or self._fetched[0].block.height != state.next:
             wanted = min(RANGE, state.tip.head.height - state.next + 1)
             blocks = await self._storage.ask(
@@ -278,7 +280,7 @@ class EngineReconcile:
             log(EngineCatchingUp(Height(feeding.next - 1), feeding.tip.head.height))
 
     async def _give(self, signed: SignedBlock) -> bool:
-        """Let the client execute a block and make it its head (EthereumJS requires both for every block).
+        """Let the client execute a block and set its head to the block. EthereumJS requires both for each block.
 
         Returns false if the client cannot execute the block now. The safe and the finalized block are set to the
         genesis block, because the client may lack the actual ones until it has reached the head.

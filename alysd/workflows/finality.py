@@ -75,7 +75,7 @@ def _log_final(
 async def _proof_of(
     tip: Forkchoice, chain: Address[Chain], storage: Address[Storage], seconds: float
 ) -> AuxPowHeader | None:
-    """The proof's header that made `tip.finalized` final, for the log; None if it is not found."""
+    """The header of the proof that made `tip.finalized` final, for the log; None if the proof is not found."""
     proofs = GetEntries(Table.PROOFS, (tip.finalized.hash,), at=tip.head.hash)
     try:
         (proof,) = await chain.ask(proofs, seconds=seconds)

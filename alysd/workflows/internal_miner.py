@@ -1,8 +1,8 @@
 """A miner inside the node, which makes blocks of a development chain final without a Bitcoin node.
 
-Its parent block is not part of any Bitcoin chain, which the rules do not require. At the target of a development
-chain a proof takes about two hashes. The miner waits until the spacing between proofs has passed, so that the
-target does not become harder.
+The rules do not require that a parent block is part of a Bitcoin chain, so the miner makes a parent block of its
+own. At the target of a development chain a proof takes about two hashes. The miner waits until the spacing between
+proofs has passed, so that the target does not become harder.
 """
 
 from alysd.consensus.auxpow import commitment
@@ -26,11 +26,11 @@ from alysd.workflows.nonce_search import ALL_NONCES, NonceSearch
 _PARENT_VERSION = 2
 """The version of the parent header.
 
-Its upper half is the chain id 0, because it must not be that of an Alys chain.
+The upper half of the version contains a chain id. It is 0, because no Alys chain has this id.
 """
 
 _ANYONE_CAN_SPEND = b"\x51"
-"""The output script OP_TRUE of the parent's coinbase, whose value is zero."""
+"""OP_TRUE, the output script that the coinbase of the parent block pays. It pays zero."""
 
 
 class InternalMiner:

@@ -39,14 +39,15 @@ TEMPLATE_SECONDS = 15.0
 
 FIRST_RETRY_SECONDS = 0.5
 LAST_RETRY_SECONDS = 15.0
-"""The longest wait, in seconds, between two attempts while a node does not answer: the start of a Bitcoin node.
+"""The longest wait, in seconds, between two attempts while a node does not answer.
 
-The first wait is `FIRST_RETRY_SECONDS`; each next one is twice as long."""
+This suits a Bitcoin node that is starting. The first wait is `FIRST_RETRY_SECONDS`; each next one is doubled.
+"""
 
 SUBMIT_SECONDS = 120.0
 """Seconds for which a block or proof is submitted again to a node that does not answer.
 
-Later it is always stale.
+After this time the block or proof is always stale.
 """
 
 
@@ -127,7 +128,7 @@ class PoolMiner:
             await self._mine(offer, template)
 
     async def _fetch(self) -> tuple[AuxOffer, BlockTemplate]:
-        """Wait, if necessary for the next slot, for an offer without a proof; then fetch the newest template."""
+        """Wait for an offer that has not been proved yet; then fetch the newest template."""
         offer = await self._alys.create_work(self._plan.fee_recipient)
         while offer.aux_hash == self._proven:
             await trio.sleep(OFFER_SECONDS)
