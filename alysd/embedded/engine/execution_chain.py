@@ -98,14 +98,18 @@ class ExecutionChain:
         return chain
 
     def check_tip(self) -> None:
-        """Raise `Corrupt` unless head and last final block are canonical and have states, and block 0 is there."""
+        """Raise `Corrupt` unless head and last final block are canonical and have states, and block 0 is there.
+
+        The state of the last final block may be pruned if an older block was made final again.
+        """
+        tip = self.reader.tip
         self.reader.needed_header(self.genesis)
-        for header in (self.reader.tip.head, self.reader.tip.finalized):
+        if tip.head.number < self.reader.floor:
+            raise damage(f"says that it keeps states from block {self.reader.floor} on, above {tip.head.number}")
+        for header in (tip.head, tip.finalized):
             if not self.reader.is_canonical(header):
                 raise damage(f"does not have block {header.hash.hex()} as its canonical block {header.number}")
-            if not self.reader.has_state(header):
-                raise damage(f"says that it keeps states from block {self.reader.floor} on, above {header.number}")
-            if header.state_root != EMPTY_ROOT:
+            if header.state_root != EMPTY_ROOT and header.number >= self.reader.floor:
                 self.store.node(header.state_root)
 
     def knows(self, block: bytes) -> bool:
