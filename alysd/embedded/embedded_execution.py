@@ -43,6 +43,6 @@ class EmbeddedExecution:
     ) -> None:
         """Serve Ethereum's JSON-RPC until cancelled, and let the pool follow the engine's head.
 
-        Clients may call it by an IP address, as `localhost`, or by one of `names`.
+        Clients may address the server by an IP address, by `localhost`, or by one of `names`.
         """
         await serve_ethereum(self.engine, self.pool, listeners, names, counts)

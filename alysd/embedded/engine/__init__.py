@@ -1,1 +1,1 @@
-"""An execution engine that runs EELS over tries in LMDB, and reads of its chain for the RPC."""
+"""An execution engine that runs EELS over tries in LMDB, and a reader of its chain for the RPC."""

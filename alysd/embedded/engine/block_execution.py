@@ -43,7 +43,10 @@ from alysd.wire.rlp import as_bytes, as_list, decode
 from alysd.wire.trie import indexed_root
 
 EXECUTION_ERRORS = (EthereumException, RLPException, OverflowError, ValueError, AssertionError)
-"""The errors that the specification raises for a broken rule. Its bounded integers raise two of them."""
+"""The errors that the specification raises for a broken rule.
+
+`OverflowError` and `ValueError` come from its integers of limited size.
+"""
 
 
 @attrs.frozen

@@ -74,8 +74,8 @@ class Calls:
     ) -> CallResult:
         """Execute the message on the state after `header`'s block, in that block's environment.
 
-        Raises `CallTimeout`, `CallRefused` when the sender cannot pay or the gas is below the intrinsic gas, and
-        `StatePruned`.
+        Raises `CallTimeout` and `StatePruned`. Raises `CallRefused` when the sender cannot pay, or the gas is
+        below the intrinsic gas.
         """
         gas = gas_cap if request.gas is None else min(request.gas, gas_cap)
         budget = TimeBudget(seconds)
@@ -135,7 +135,8 @@ class Calls:
     def _allowance(self, header: ExecutionHeader, request: CallRequest, gas_cap: int) -> int:
         """The maximum gas to try.
 
-        It is the request's limit, or else the block's, but at most the gas that the sender can pay, and the cap.
+        This is the gas limit of the request, or of the block if the request has no limit that allows a transfer.
+        It is reduced to the gas that the sender can pay for, and to `gas_cap`.
         """
         most = request.gas if request.gas is not None and request.gas >= _TRANSFER_GAS else header.gas_limit
         if request.max_fee:

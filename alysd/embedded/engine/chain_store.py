@@ -40,7 +40,7 @@ _FORMATS = (b"1", b"2")
 """The formats that this version reads. A database has format 1 until pruning begins, which uses a second table."""
 
 _UNKNOWN_BLOCKS = 1024
-"""In a database without the record "highest", no block is assumed to be further above the head than this."""
+"""The assumed distance, in blocks, from the head to the highest block, for a database without "highest"."""
 
 _NODES_REMEMBERED = 65_536
 """The number of checked trie nodes, some 8 MB of hashes, after which the engine checks all of them again.
@@ -49,7 +49,7 @@ Hashing each node on each read would make blocks of transfers 20 % slower.
 """
 
 FIRST_MAP_BYTES = 64 * 2**20
-"""64 MiB hold some 12,000 empty blocks of 5 kB; the map doubles when it is full."""
+"""The size of a new database's map, which holds some 12,000 empty blocks of 5 kB. A full map is doubled."""
 
 _NODES = ("nodes", "nodes2")
 _TABLES = (*_NODES, "codes", "headers", "bodies", "receipts", "canonical", "transactions", "meta")

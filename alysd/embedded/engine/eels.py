@@ -1,8 +1,8 @@
 """Runs the Ethereum Execution Layer Specification (EELS), fork Cancun, on the node's own state.
 
-The specification's modules import each other's functions by name. `_install` replaces some of them in every module
-of the fork. For an `EelsState` the replacement calls the state's method; for the specification's own state it
-calls the original function, so that tests can use both in one process.
+The specification's modules import each other's functions by name. `_install` replaces some of these functions in
+every module of the fork. For an `EelsState`, the replacement calls the state's method. For the specification's own
+state, it calls the original function, so that tests can use both kinds of state in one process.
 """
 
 import sys

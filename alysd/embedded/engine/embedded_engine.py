@@ -100,9 +100,9 @@ class EmbeddedEngine:
         return found
 
     def on_head(self, watcher: Callable[[HeadChange], None]) -> Callable[[], None]:
-        """Call `watcher`, which must not block, in trio's thread after each forkchoice.
+        """Call `watcher` in trio's thread after each forkchoice. It must not block.
 
-        Returns a function that ends this.
+        Returns a function that unregisters the watcher.
         """
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)

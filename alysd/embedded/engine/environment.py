@@ -11,9 +11,9 @@ from alysd.types.execution import ExecutionHeader
 
 
 class EelsState(TrieState):
-    """A `TrieState` that is passed to the specification's functions, which `eels.py` routes to its methods.
+    """A `TrieState` for the specification's functions. `eels.py` replaces these by calls of the state's methods.
 
-    For transient storage (EIP-1153) the specification's own functions are used, on the state `empty`.
+    The functions for transient storage (EIP-1153) are not replaced. They work on the state `empty`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -55,8 +55,8 @@ def environment_of(
 class AncestorHashes(Sequence[Bytes32]):
     """The hashes of the blocks up to `parent`, oldest first. They are read from the database only for BLOCKHASH.
 
-    The specification reads only the last 256. `header` reads the header of a stored block, whose parents are all
-    stored.
+    The specification reads only the last 256 hashes. `header` reads the header with a given hash from the
+    database, which has all ancestors of `parent`.
     """
 
     def __init__(self, parent: ExecutionHeader, header: Callable[[bytes], ExecutionHeader]) -> None:

@@ -27,8 +27,8 @@ class TooManyLogs(Refused):
 class LogFilter:
     """A query for logs by address and by topics. Empty `addresses` match any address.
 
-    `topics` has for each position the accepted topics, or None for any topic. A log with fewer topics than
-    positions does not match.
+    For each position in a log's list of topics, `topics` has the accepted topics, or None if any topic is
+    accepted. A log with fewer topics than positions does not match.
     """
 
     addresses: frozenset[EvmAddress] = frozenset()
@@ -45,7 +45,7 @@ class LogFilter:
         )
 
     def blooms(self) -> tuple[tuple[int, ...], ...]:
-        """The bloom bits of each alternative of each condition, computed once for many blocks."""
+        """The bloom bits of each accepted value, grouped by condition. Compute them once for many blocks."""
         conditions = [self.addresses] if self.addresses else []
         return tuple(
             tuple(bloom_bits(value) for value in condition)

@@ -9,12 +9,12 @@ add. A collection has these phases:
     CLEARING   no kept state needs the old table, and its nodes are deleted
 
 A state consists of nodes of its parent's state and of nodes that its block adds. COPYING begins when the block
-with the oldest kept state was written after the exchange. Then all later blocks were also written after it, so
-every node of their states is in the copied state or in the young table. Readers always find complete states,
-because the old table is cleared only after the copy is complete.
+with the oldest kept state is one that was written after the exchange. All later blocks were then also written
+after the exchange, so every node of their states is in the copied state or in the young table. Readers always find
+complete states, because the old table is cleared only after the copy is complete.
 
-Each step is a part of the transaction that writes a forkchoice. A crash at any point leaves the state before or
-after a step, and the next forkchoice continues from there.
+Each step is a part of the transaction that writes a forkchoice. A crash at any point leaves the database as it was
+before or after a step, and the next forkchoice continues from there.
 """
 
 from collections.abc import Sequence
@@ -47,10 +47,10 @@ class PruningLimits:
     """When a collection begins, and how much work one step does.
 
     A collection begins when the young table has twice as many nodes as the last copied state, and at least
-    `least_nodes` (some 4 MB). A step copies `copies` nodes, or twice the number of nodes that blocks have added
-    since the last step if that is more, so that a collection ends under any load. A step of CLEARING deletes eight
-    times as many, which is cheaper, because neighbours are deleted together. A step ends after `seconds`, 2.5 % of
-    a slot of 2 s.
+    `least_nodes` (some 4 MB). A step copies at least `copies` nodes, and at least twice the number of nodes that
+    blocks have added since the last step, so that a collection ends under any load. A step of CLEARING deletes
+    eight times as many nodes as a step copies: deleting is cheaper, because neighbours are deleted together. Every
+    step ends after `seconds`, which is 2.5 % of a slot of 2 s.
     """
 
     least_nodes: int = 16_384

@@ -122,11 +122,11 @@ class Reader:
         return self.hash_at(header.number) == header.hash
 
     def block(self, block: bytes) -> ExecutionBlock | None:
-        """A stored block on any branch. Decoding takes 0.1 ms per transaction; the last blocks are cached."""
+        """A stored block on any branch. Decoding takes 0.1 ms per transaction; recently read blocks are cached."""
         return self._cached_block(block) if self._store.get("headers", block) is not None else None
 
     def raw_transactions(self, block: bytes) -> tuple[bytes, ...]:
-        """The transactions' bytes of a stored block; cheap. Raises `Corrupt` when it is missing."""
+        """The encoded transactions of a stored block; cheap. Raises `Corrupt` when the block is missing."""
         return decode_body(self._body(block))[0]
 
     def receipts(self, block: bytes) -> tuple[ExecutionReceipt, ...] | None:
@@ -174,7 +174,10 @@ class Reader:
 
     @contextmanager
     def state_of(self, header: ExecutionHeader) -> Generator[None]:
-        """Read the state after a stored block within this context. Raises `StatePruned` when it is not kept."""
+        """Allow reads of the state after a stored block inside the `with` block.
+
+        Raises `StatePruned` when the state is not kept, also when it is pruned during the `with` block.
+        """
         if not self.has_state(header):
             raise StatePruned(header.state_root)
         try:
@@ -227,7 +230,7 @@ class Reader:
         return list(matching_logs(header, self.raw_transactions(header.hash), logs, wanted))
 
     def fee_history(self, count: int, newest: int, percentiles: Sequence[float]) -> FeeHistory:
-        """Fees of at most `count` canonical blocks up to the number `newest`; at most `count` reads."""
+        """The fees of the canonical block with the number `newest`, and of up to `count` - 1 blocks before it."""
         oldest = max(0, newest - count + 1)
         headers = [header for n in range(oldest, newest + 1) if (header := self.canonical_header(n)) is not None]
         following = (next_base_fee(headers[-1]),) if headers else ()
@@ -273,7 +276,8 @@ def rewards_at(
 ) -> tuple[Wei, ...]:
     """The tips at the given percentiles of a block's gas, in wei per gas; zeros for a block without transactions.
 
-    The tip at percentile p is the lowest one for which the transactions with at most this tip used p % of the gas.
+    The transactions are sorted by tip. The result for percentile p is the tip of the transaction at which the
+    cumulative gas reaches p % of the gas used by the block.
     """
     paid = sorted(zip((one.tip(base_fee) for one in transactions), gas_used, strict=True))
     total = sum(gas_used)

@@ -1,6 +1,6 @@
 # pyright: reportMissingTypeStubs=false
 # The specification is typed, but its `forks` folder is a namespace package, for which pyright sees no `py.typed`.
-"""The names that the engine uses of the Ethereum Execution Layer Specification (EELS), fork Cancun.
+"""The names of the Ethereum Execution Layer Specification (EELS), fork Cancun, that the engine uses.
 
 Functions that `eels.py` replaces have to be used through their modules. A function imported here by name would
 remain the original one.

@@ -1,4 +1,4 @@
-"""The walk through all nodes of a state, in an order that allows a walk to be continued later."""
+"""The walk through all nodes of a state, in an order in which an interrupted walk can be continued."""
 
 from collections.abc import Iterator
 
@@ -7,18 +7,18 @@ from alysd.wire.rlp import RlpItem
 from alysd.wire.trie import EMPTY_ROOT, Load, children_of, leaf_of, load_node
 
 ROOT_PATH = "-"
-"""The path of the root of the accounts' trie. All paths begin with it, and it sorts before the hex digits."""
+"""The path of the root of the accounts' trie. All paths begin with this character, which sorts before digits."""
 
 _STORAGE = "/"
-"""Separates an account's key from a path in its storage trie. It sorts before the hex digits."""
+"""Separates an account's key from a path in the account's storage trie. Sorts before the hex digits."""
 
 
 def state_nodes(root: bytes, load: Load, after: str = "") -> Iterator[tuple[str, bytes]]:
-    """Yield path and hash of the nodes of the state with this root, in the order of their paths.
+    """Yield path and hash of each node of the state with this root, in the order of the paths.
 
-    The nodes are those of the accounts' trie and of all storage tries. A node with several paths comes once per
-    path. A node comes before the nodes below it. The walk begins after the path `after`; of the nodes before that,
-    it loads only those above this path. Raises `Corrupt` when a node is missing or cannot be decoded.
+    The nodes are those of the accounts' trie and of all storage tries. A node with several paths is yielded once
+    per path. A node is yielded before its descendants. Only paths after `after` are yielded. Of the other nodes,
+    the walk loads only the ancestors of `after`. Raises `Corrupt` when a node is missing or cannot be decoded.
     """
     pending: list[tuple[str, RlpItem]] = [] if root == EMPTY_ROOT else [(ROOT_PATH, root)]
     while pending:

@@ -1,8 +1,8 @@
 """A time limit for the specification's interpreter, which takes effect even in the middle of a transaction.
 
 The gas limit alone would allow minutes, because the interpreter executes only about 0.3 million instructions per
-second. Blocks that this node builds, and calls, have a time budget. Blocks of other nodes have none, because their
-validity must not depend on the speed of this machine. Every execution can be interrupted.
+second. A call, and the building of a block, has a time budget. The validation of a block has none, because the
+verdict must not depend on the speed of this machine. Every execution can be interrupted.
 """
 
 import math
@@ -21,7 +21,7 @@ A pair costs 34,000 gas (EIP-1108).
 _PAIR_BYTES = 192
 
 _CHECK_EVERY = 256
-"""Instructions between two checks of the clock: about a millisecond."""
+"""The number of instructions between two checks of the clock. They take about a millisecond."""
 
 
 class OutOfTime(Exception):
@@ -29,7 +29,7 @@ class OutOfTime(Exception):
 
 
 def never() -> None:
-    """Never interrupt: the default of `TimeBudget.interrupt`."""
+    """Do nothing. The default of `TimeBudget.interrupt`, with which nothing interrupts an execution."""
 
 
 class TimeBudget:

@@ -29,7 +29,7 @@ class TransactionRefused(Refused):
 
 @attrs.frozen(str=False)
 class UnsupportedType(TransactionRefused):
-    """Blob transactions (type 3) need a data availability layer; later types belong to later forks."""
+    """The pool does not accept the type: blobs (type 3) need a data availability layer, others a later fork."""
 
     type: int
 
@@ -39,7 +39,7 @@ class UnsupportedType(TransactionRefused):
 
 @attrs.frozen(str=False)
 class InvalidSender(TransactionRefused):
-    """The signature is invalid or made for another chain; `reason` says which."""
+    """The signature is invalid, or was made for another chain. `reason` says which of the two."""
 
     reason: str
 
@@ -52,8 +52,8 @@ class SignedTransaction:
     """A transaction with its sender; amounts are in wei.
 
     For types 0 and 1 `max_fee` and `max_priority_fee` are both the gas price. `to` is None for a contract
-    creation. `chain_id` is None without replay protection. `v` is 0 or 1, or for type 0 a number that includes the
-    chain id (EIP-155).
+    creation. `chain_id` is None if the signature does not cover it. `v` is 0 or 1, except for type 0, where it is
+    the encoded number, which usually includes the chain id (EIP-155).
     """
 
     hash: bytes
@@ -158,9 +158,9 @@ def _unfold(v: int) -> tuple[int | None, int]:
 
 
 def _signing_hash(kind: int, items: list[RlpItem], chain_id: int | None) -> bytes:
-    """The hash that was signed.
+    """The hash that was signed. It covers all fields except the signature.
 
-    It covers all fields except the signature, for type 0 also the chain id (EIP-155).
+    For type 0 it also covers `chain_id`, unless that is None (EIP-155).
     """
     unsigned = items[:-3]
     if kind != LEGACY:

@@ -1,8 +1,8 @@
 """The state that the execution of one block reads and changes: an overlay with a journal, over immutable tries.
 
-Its methods implement the functions of the specification's module `state` (ethereum/forks/cancun/state.py), which
-`eels.py` routes to them. The specification copies all accounts at each call of a contract. The journal records
-only overwritten values, so the cost of a revert is proportional to the changes.
+`eels.py` replaces functions of the specification's module `state` (ethereum/forks/cancun/state.py) by the methods
+of `TrieState`. The specification copies all accounts at each call of a contract. The journal of `TrieState`
+records only overwritten values, so the cost of a revert is proportional to the number of changes.
 """
 
 from collections.abc import Callable, Mapping, MutableMapping
@@ -137,11 +137,11 @@ class TrieState:
         return self.get_account_optional(address) or EMPTY_ACCOUNT
 
     def set_account(self, address: Address, account: Account | None) -> None:
-        """Set the account, or delete it with None; its storage stays."""
+        """Set the account, or delete it if `account` is None. The storage of the account does not change."""
         self._put(self._accounts, address, account)
 
     def store_touched(self, address: Address, account: Account) -> None:
-        """Set the account, or delete it with its storage when it has become empty (EIP-161)."""
+        """Set the account. If it has become empty, delete it and its storage (EIP-161)."""
         if account.nonce or account.code or account.balance:
             self._put(self._accounts, address, account)
         else:
@@ -224,7 +224,7 @@ class TrieState:
     # -- transactions
 
     def begin(self) -> None:
-        """Begin a transaction: the outermost, or one inside the current one."""
+        """Begin a transaction, which can be nested in the current one, as for a call of a contract."""
         if not self._points:
             self._originals.clear()
             self._wiped_before.clear()
@@ -243,7 +243,7 @@ class TrieState:
             self._created.clear()
 
     def checkpoint(self) -> None:
-        """Make the changes so far permanent for `abandon`. Called between transactions."""
+        """Set the point to which `abandon` returns. Called between transactions."""
         self._journal.clear()
 
     def abandon(self) -> None:
@@ -273,14 +273,14 @@ class TrieState:
         return StateChanges(update_trie(self._root, changes, self._source.node, nodes), nodes, codes)
 
     def known(self) -> dict[bytes, AccountState]:
-        """The accounts that were read or changed, as they are now: the next block's `known`."""
+        """The accounts that were read or changed, as they are after the block. The next block's `known`."""
         after = {**self._records, **self._finished}
         return {address: record for address, record in after.items() if record is not None}
 
     def _final_record(
         self, address: bytes, record: AccountState | None, nodes: dict[bytes, bytes], codes: dict[bytes, bytes]
     ) -> AccountState | None:
-        """The new record of an account; adds the nodes of its storage and its code to the given mappings."""
+        """Return an account's new record. Add its new storage nodes to `nodes` and its new code to `codes`."""
         account = self._accounts[address]
         if account is None:
             return None
@@ -300,7 +300,7 @@ class TrieState:
         return AccountState(int(account.nonce), Wei(int(account.balance)), storage_root, code_hash)
 
     def _committed(self, address: bytes, key: bytes, *, wiped: bool) -> U256:
-        """The slot as it was before the block, zero if the account's storage has been `wiped` since."""
+        """The slot as it was before the block; zero if the block has `wiped` the account's storage."""
         record = self.record(address)
         if wiped or record is None or record.storage_root == EMPTY_ROOT:
             return _ZERO

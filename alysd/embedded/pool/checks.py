@@ -22,7 +22,7 @@ MAX_INITCODE = 49_152
 
 @attrs.frozen
 class PoolLimits:
-    """Limits of the pool, geth's where it has one. 32 MiB hold 256 transactions of the largest size."""
+    """Limits of the pool. Geth's limits are the defaults. 32 MiB hold 256 transactions of the largest size."""
 
     transactions: int = 5_120
     total_bytes: int = 32 * 1024 * 1024
@@ -33,11 +33,11 @@ class PoolLimits:
     queued_seconds: float = 3 * 3600.0
     replacement_percent: int = 10
     minimum_tip: int = 1_000_000
-    """In wei per gas. 0.001 gwei is also geth's minimum for building blocks: two satoshi for a transfer."""
+    """In wei per gas. The default, 0.001 gwei, is geth's minimum for blocks. A transfer then pays two satoshi."""
 
 
 def check_transaction(transaction: SignedTransaction, chain_id: int, gas_limit: int, limits: PoolLimits) -> None:
-    """Raise `TransactionRefused` unless the pool and a block of `gas_limit` gas may hold the transaction."""
+    """Raise `TransactionRefused` if the pool or a block with `gas_limit` gas must not include the transaction."""
     if transaction.type >= BLOB:
         raise UnsupportedType(transaction.type)
     if transaction.chain_id is None:
@@ -70,7 +70,10 @@ def intrinsic_gas(transaction: SignedTransaction) -> int:
 
 
 def check_account(transaction: SignedTransaction, account: AccountState, committed: int) -> None:
-    """Refuse a used nonce, or a cost above the balance less `committed` wei, the cost of the account's others."""
+    """Raise `TransactionRefused` if the nonce is used or the account cannot pay.
+
+    The account also has to pay `committed` wei for its other transactions in the pool.
+    """
     if transaction.nonce < account.nonce:
         raise NonceTooLow(account.nonce, transaction.nonce)
     if transaction.cost > account.balance:

@@ -94,7 +94,7 @@ class NonceTooLow(TransactionRefused):
 
 @attrs.frozen(str=False)
 class InsufficientFunds(TransactionRefused):
-    """The account cannot pay for the transaction; `queued` is the cost of its others in the pool. All in wei."""
+    """The account cannot pay for the transaction and for its others in the pool, which cost `queued`. In wei."""
 
     balance: int
     queued: int
@@ -115,7 +115,7 @@ class AlreadyKnown(TransactionRefused):
 
 
 class ReplacementUnderpriced(TransactionRefused):
-    """The pool has a transaction with this nonce, and this one does not raise both of its fees by a tenth."""
+    """The pool has a transaction with this nonce. A replacement must raise both fees by at least a tenth."""
 
     def __str__(self) -> str:
         return "replacement transaction underpriced"

@@ -1,4 +1,4 @@
-"""One sender's transactions in the pool, ordered by nonce; those without a gap before them can be executed."""
+"""One sender's transactions in the pool, ordered by nonce, and which of them the next block may include."""
 
 from collections.abc import Sequence
 
@@ -17,10 +17,10 @@ class Pooled:
 
 
 class SenderLine:
-    """A sender's transactions by nonce, with its nonce and balance at the head.
+    """A sender's transactions by nonce, and the nonce and balance of the sender's account at the head.
 
-    Transactions that continue the account's nonce without a gap, and whose total cost its balance covers, are
-    *pending*: the next block may include them. The others are *queued*: they wait for a nonce or for funds.
+    Transactions are *pending* if the next block may include them: their nonces follow the account's nonce without
+    a gap, and the balance covers their total cost. The others are *queued*: they wait for a nonce or for funds.
     """
 
     def __init__(self) -> None:
@@ -94,10 +94,10 @@ class SenderLine:
         return gone
 
     def drop_impossible(self, gas_limit: int, queued_before: float) -> list[Pooled]:
-        """Remove and return transactions that are impossible now, or have waited since before `queued_before`.
+        """Remove and return the impossible transactions, and the queued ones that arrived before `queued_before`.
 
-        A transaction is impossible if its nonce is used, its cost exceeds the balance or its gas
-        exceeds `gas_limit`.
+        A transaction is impossible if its nonce is used, its cost exceeds the balance, or its gas exceeds
+        `gas_limit`.
         """
         waiting = {one.order for one in self.queued}
         gone = [

@@ -53,11 +53,11 @@ class TransactionPool:
     ) -> Transactions:
         """Add a transaction. `account_of` reads an account at the newest head; `now` is in monotonic seconds.
 
-        The account is read with the lock held (0.1 ms). If it were read before, a block could come in between, and
-        the sender's line would go back to a used nonce, at which nothing can be executed.
+        The account is read with the lock held (0.1 ms). Otherwise the pool could follow a new block between the
+        read and the use of the account, and the sender's line would return to a nonce that the block has used.
 
-        Returns the transactions that have become executable: this one and others that waited for it, or none.
-        Raises `TransactionRefused`, and then leaves the pool as it was.
+        Returns the transactions that have become executable: `new` and those that waited for it, or none. If it
+        raises `TransactionRefused`, the pool is unchanged.
         """
         check_transaction(new, self._chain_id, gas_limit, self.limits)
         with self._lock:
@@ -156,10 +156,10 @@ class TransactionPool:
         return [one.transaction for one in line.pending if one.order not in before]
 
     def _line_at(self, sender: EvmAddress, account: AccountState) -> tuple[SenderLine, set[int]]:
-        """The sender's line, updated to `account`, and the sequence numbers that were pending before.
+        """Update the sender's line to `account`. Return it with the sequence numbers that were pending before.
 
-        Transactions that a block has included are removed at once. Until the pool follows the block, they would
-        count as waiting, and their cost would be charged twice.
+        Transactions that a block has included are removed at once. Otherwise, until the pool follows the block,
+        they would count as waiting, and the balance would have to cover their cost a second time.
         """
         line = self._lines.get(sender)
         if line is None:
@@ -192,7 +192,7 @@ class TransactionPool:
         self._uncount(gone.sender, [gone])
 
     def _uncount(self, sender: EvmAddress, gone: Transactions) -> None:
-        """No longer count transactions that were removed from their line; remove the line if it is empty."""
+        """Remove transactions that have left a line from the pool's totals. Remove the line if it is empty."""
         for transaction in gone:
             del self._known[transaction.hash]
             self._bytes -= len(transaction.raw)
@@ -214,16 +214,18 @@ class TransactionPool:
                 raise Underpriced
 
     def _over(self) -> bool | None:
-        """None if all limits hold, True if only that of queued transactions is exceeded, else False."""
+        """Return None if no limit is exceeded, True if only the limit `queued` is, and False otherwise."""
         limits = self.limits
         if len(self._known) > limits.transactions or self._bytes > limits.total_bytes:
             return False
         return True if self._queued() > limits.queued else None
 
     def _cheapest_tail(self, *, queued_only: bool) -> SignedTransaction:
-        """The transaction to evict: a queued one if there is one, then the lowest tip, then the newest.
+        """Return the transaction to evict, which is the last one of a line.
 
-        Only a line's last transaction can be removed without making others of its sender wait.
+        Removing any other transaction of a line would make the later ones wait. A queued transaction is evicted
+        before a pending one, then one with a lower tip before one with a higher tip, then a newer one before an
+        older one.
         """
         lines = [line for line in self._lines.values() if line.tail_is_queued or not queued_only]
         worst = min(
@@ -265,7 +267,7 @@ def _plain(pooled: Sequence[Pooled]) -> Transactions:
 
 
 def _rank(one: Pooled, base_fee: int) -> tuple[int, int]:
-    """Sort key: the highest tip first, then the earliest arrival."""
+    """Return a sort key by which the highest tip comes first, and among equal tips the earliest arrival."""
     return -one.transaction.tip(base_fee), one.order
 
 

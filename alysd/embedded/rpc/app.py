@@ -27,7 +27,7 @@ from alysd.messages.metrics import PortCounts
 from alysd.wire.keccak import keccak256
 
 CODES: dict[type[Exception], int] = {Refused: SERVER_ERROR}
-"""Refusals of the pool and the engine have one code, as in geth; the text says which it is."""
+"""The error codes of refusals. As in geth, all refusals of the pool and the engine have one code."""
 
 
 def eth_site(
@@ -37,8 +37,8 @@ def eth_site(
 ) -> tuple[Site, ChainFeed]:
     """Compose the site and its feed, which must run while the site is served (`ChainFeed.run`).
 
-    The site accepts requests from any origin, because wallets in a browser send the origin of any page. Such a
-    page may do the same as any program on this machine.
+    The site accepts requests from any origin, because a wallet in a browser sends the origin of the page that uses
+    it. Any web page may thus send the requests that any program on this machine may send.
     """
     backend = EthBackend(engine, pool, limits)
     feed = ChainFeed(backend)

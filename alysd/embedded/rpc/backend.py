@@ -21,40 +21,46 @@ class RpcLimits:
     """Limits on the resources that the clients of the Ethereum RPC use."""
 
     readers: int = 8
-    """Database reads at a time, each in a thread. More would compete for the interpreter."""
+    """The maximum number of simultaneous database reads, each in a thread. More would compete for the GIL."""
 
     callers: int = 2
-    """Executions (eth_call, eth_estimateGas) at a time. They only compute, so more would slow the blocks down."""
+    """The maximum number of simultaneous executions (eth_call, eth_estimateGas).
+
+    They only compute, so more would slow down the execution of blocks.
+    """
 
     call_gas: int = GAS_CAP
-    """Gas that one execution may use."""
+    """The maximum gas of an execution."""
 
     call_seconds: float = CALL_SECONDS
-    """Time that one execution may take."""
+    """The maximum time of an execution, in seconds."""
 
     log_blocks: int = 50_000
-    """Blocks that one log query may cover, more than a day of slots. Skipping them by bloom filter takes 2.5 s."""
+    """The maximum number of blocks of a log query: more than a day of slots.
+
+    If the bloom filters exclude all of these blocks, the query takes 2.5 s.
+    """
 
     logs: int = 10_000
-    """Logs in one answer, some 5 MB of JSON. Public providers use the same limit."""
+    """The maximum number of logs in an answer: some 5 MB of JSON. Public providers have this limit too."""
 
     filters: int = 256
-    """Filters of all clients together; each may collect `filter_changes`."""
+    """The maximum number of filters of all clients together."""
 
     filter_changes: int = 10_000
-    """Hashes or logs that a filter collects between two polls."""
+    """The maximum number of hashes or logs that a filter collects between two polls."""
 
     filter_seconds: float = 300.0
-    """Time without a poll after which a filter is dropped, as in geth."""
+    """Seconds without a poll after which a filter is dropped, as in geth."""
 
     subscriptions: int = 64
-    """Subscriptions per connection. Libraries keep one for each event that a page watches."""
+    """The maximum number of subscriptions per connection. Libraries keep one per event that a page watches."""
 
     notifications: int = 1024
-    """Notifications that wait per connection: the logs of a few full blocks."""
+    """The maximum number of waiting notifications per connection: the logs of a few full blocks."""
 
     notification_bytes: int = 4 * 1024 * 1024
-    """Size of the notifications that wait per connection. A single log may have megabytes (8 gas per byte)."""
+    """The maximum size of the waiting notifications per connection. A log can have megabytes (8 gas per byte)."""
 
 
 class EthBackend:
@@ -81,9 +87,9 @@ class EthBackend:
         return await trio.to_thread.run_sync(work, limiter=self._calling)
 
     def find(self, reference: BlockReference) -> ExecutionHeader | None:
-        """The header of a block, or None (call in a worker thread). The pending block is the latest one.
+        """The header of a block, or None. The pending block is the latest one. Call this in a worker thread.
 
-        Raises `RpcError` when a canonical block is asked for and this one is on an abandoned branch (EIP-1898).
+        Raises `RpcError` when `reference` requires a canonical block, but the block is not canonical (EIP-1898).
         """
         reader = self.engine.reader
         match reference:

@@ -65,7 +65,7 @@ class CallMethods:
 
 
 def _request(arguments: CallArguments) -> CallRequest:
-    """The engine's request for a caller's arguments; the price is the most that the caller would pay."""
+    """Convert a caller's arguments to the engine's request. A `gas_price` becomes the maximum of both fees."""
     return CallRequest(
         sender=arguments.sender,
         to=arguments.to,
@@ -79,7 +79,11 @@ def _request(arguments: CallArguments) -> CallRequest:
 
 
 def failure(result: CallResult, words: str | None = None) -> RpcError:
-    """The error of a failed execution: a revert with reason and data, others with `words` or their text."""
+    """The error of a failed execution.
+
+    The error of a revert has the reason and the data. Any other error has the text `words`, or by default the text
+    of `result`.
+    """
     if result.error == "execution reverted":
         reason = revert_reason(result.output)
         message = "execution reverted" if reason is None else f"execution reverted: {reason}"
@@ -91,7 +95,7 @@ ERROR_SELECTOR = bytes.fromhex("08c379a0")
 PANIC_SELECTOR = bytes.fromhex("4e487b71")
 
 MAX_REASON = 4096
-"""Bytes of a revert reason that are shown; the error's data holds all of it."""
+"""The maximum number of bytes of a revert reason in an error's message. The error's data has the whole reason."""
 
 PANICS = {
     0x00: "generic panic",

@@ -18,7 +18,7 @@ def _at_hash(value: Any) -> BlockAtHash:
 
 @attrs.frozen
 class BlockMethods:
-    """Methods about blocks, transactions and receipts. The result is null for one that does not exist."""
+    """Methods about blocks, transactions and receipts. The result is null if the requested item does not exist."""
 
     backend: EthBackend
 

@@ -13,20 +13,20 @@ from alysd.embedded.rpc.views import View
 from alysd.errors import Malformed
 
 MAX_HISTORY = 1024
-"""Blocks of one fee history, as in geth."""
+"""The maximum number of blocks of a fee history, as in geth."""
 
 MAX_PERCENTILES = 100
-"""Percentiles of one fee history, as in geth."""
+"""The maximum number of percentiles of a fee history, as in geth."""
 
 SAMPLE_BLOCKS = 20
-"""The suggested tip comes from this many newest blocks, at `SAMPLE_PERCENTILE` of the tips paid, as in geth."""
+"""The suggested tip is the `SAMPLE_PERCENTILE` of the tips paid in this many newest blocks, as in geth."""
 
 SAMPLE_PERCENTILE = 60.0
 
 
 @attrs.frozen
 class FeeMethods:
-    """Methods about fees. Suggested tips are at least `minimum_tip`, the pool's, in wei per gas."""
+    """Methods about fees. Suggested tips are at least the pool's `minimum_tip`, in wei per gas."""
 
     backend: EthBackend
     minimum_tip: int
@@ -53,7 +53,7 @@ class FeeMethods:
         return to_quantity(1)
 
     async def history(self, params: Params) -> View:
-        """Base fees, parts of the gas limit used, and percentiles of the tips paid, over a range of blocks."""
+        """For each block of a range: the base fee, the used fraction of the gas limit, percentiles of the tips."""
         count = min(params.required(0, _count), MAX_HISTORY)
         newest = params.required(1, block_number)
         percentiles = params.optional(2, _percentiles, ())

@@ -54,7 +54,7 @@ class ChainFeed:
         self._arrived = RepeatedEvent()
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with each event. Returns a function that ends this."""
+        """Call `listener` with each event. Returns a function that unregisters the listener."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 

@@ -58,7 +58,7 @@ class LogMethods:
             raise RpcError(LIMIT_EXCEEDED, str(error)) from error
 
     def _range(self, query: LogQuery) -> tuple[int, int]:
-        """The numbers of the first and last block, checked."""
+        """Return the numbers of the first and the last block. Raises `RpcError` if the range is not allowed."""
         if "pending" in (query.first, query.last):
             raise RpcError(INVALID_PARAMS, "pending logs are not supported")
         head = self.backend.engine.reader.head().number
@@ -78,7 +78,7 @@ class LogMethods:
 
 @attrs.define
 class _Filter:
-    """A filter with what it has collected; `query` is None unless it collects logs."""
+    """A filter, with the items that it has collected in `found`. `query` is None unless it collects logs."""
 
     collect: Callable[[News], list[Any]]
     query: LogQuery | None

@@ -18,10 +18,13 @@ MAX_TOPICS = 4
 """A log has at most four topics (LOG4)."""
 
 MAX_ALTERNATIVES = 1000
-"""Addresses, or topics in one position, of a log query, as in geth."""
+"""The maximum number of addresses of a log query, and of topics in one position, as in geth."""
 
 MAX_ACCESS_LIST = 1000
-"""Entries of an access list in a call, and storage keys per entry: as many cost 2.4 M gas."""
+"""The maximum number of entries of a call's access list, and of storage keys per entry.
+
+This many entries cost 2.4 million gas.
+"""
 
 
 @attrs.frozen
@@ -175,7 +178,10 @@ def _topics(value: Any) -> tuple[frozenset[bytes] | None, ...]:
 
 
 def _alternatives(topic: Any) -> frozenset[bytes] | None:
-    """Decode the topics accepted in one position. As in geth, null, [] and a list with null accept any: None."""
+    """Decode the topics accepted in one position. Returns None if any topic is accepted.
+
+    As in geth, null, an empty list and a list that contains null accept any topic.
+    """
     if topic is None:
         return None
     several = _list(topic, MAX_ALTERNATIVES) if isinstance(topic, list) else [topic]

@@ -20,7 +20,10 @@ _Show = Callable[[News], list[Any]]
 
 @attrs.define
 class Subscriptions:
-    """The subscriptions of one client, `most` of them. A new one starts with `begin`, after its id was queued."""
+    """The subscriptions of one client, at most `most`.
+
+    A new subscription gets no notifications until `begin`, which must be called after its id has been queued.
+    """
 
     most: int
     _running: dict[str, _Show] = attrs.field(factory=dict[str, _Show])

@@ -70,7 +70,7 @@ def _withdrawal_view(withdrawal: Withdrawal) -> View:
 def transaction_view(
     transaction: SignedTransaction, header: ExecutionHeader | None = None, index: int | None = None
 ) -> View:
-    """A transaction with its position in the chain; without a header it is one of the pool."""
+    """A transaction with its position in the chain. The position is null for a transaction of the pool."""
     price = transaction.max_fee if header is None else transaction.price(header.base_fee)
     view: View = {
         "blockHash": None if header is None else to_data(header.hash),

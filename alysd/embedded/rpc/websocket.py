@@ -33,7 +33,7 @@ class Outgoing:
 
 
 class Outbox:
-    """A queue of at most `most` notifications, `most_bytes` in all, and of one answer at a time."""
+    """Messages for the client: at most `most` notifications, of at most `most_bytes` in all, and one answer."""
 
     def __init__(self, most: int, most_bytes: int) -> None:
         self._most = most
@@ -52,7 +52,7 @@ class Outbox:
         self._add(Outgoing(text, notification=True))
 
     def answer(self, text: str) -> Outgoing:
-        """Add an answer and return it; the next request is read after it is sent."""
+        """Add an answer and return it. Wait for its `sent` before the next request is read."""
         outgoing = Outgoing(text, notification=False)
         self._add(outgoing)
         return outgoing
