@@ -1,7 +1,7 @@
-"""Blocks and states of a test chain for tests of the rules, and real proofs of work.
+"""Blocks, states and proofs of work of a test chain, for tests of the rules.
 
-The hashes of blocks and the approvals are not real, so that a long chain takes no time to make. `chain.ChainHand`
-makes blocks with real hashes, signatures and payloads.
+The proofs of work are real. Hashes of blocks and approvals are not, so that a long chain takes no time to make.
+`chain.ChainHand` makes blocks with real hashes, signatures and payloads.
 """
 
 import hashlib
@@ -152,10 +152,11 @@ def mine(
     version: int = 0x20000000,
     meets: bool = True,
 ) -> AuxPow:
-    """A proof of work: a Bitcoin header that commits to `work` and whose hash meets the target.
+    """A proof of work: a Bitcoin header that commits to `work`, with a hash that meets the target.
 
-    With `meets=False` its hash is above the target. `script_sig` and `outputs` replace the coinbase's parts, among
-    them the commitment. `others` are the siblings in the coinbase's branch of the transaction tree.
+    With `meets=False` the header's hash is above the target. `script_sig` replaces the coinbase's script, which
+    contains the commitment. `outputs` are the coinbase's outputs. `others` are the siblings in the coinbase's
+    branch of the transaction tree.
     """
     chain = chain_branch or MerkleBranch((), 0)
     script = (
@@ -175,7 +176,7 @@ def mine(
 
 
 def tree_branch(height: int, chain_id: int = CHAIN_ID, nonce: int = 0) -> MerkleBranch:
-    """A branch from the chain's own place in a tree of 2^height chains."""
+    """The branch of the chain in a tree of 2^height chains. The chain is at the index that its id requires."""
     return MerkleBranch(
         tuple(digest("sibling", level) for level in range(height)), expected_index(nonce, chain_id, height)
     )

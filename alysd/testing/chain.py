@@ -81,7 +81,7 @@ class MemberKeys:
 
 
 def member_keys(authority: bytes, bitcoin: bytes, chain_id: int) -> MemberKeys:
-    """The keys of two secrets, with proofs for the chain `chain_id`."""
+    """The keys of a member with these two secrets, and the proofs for the chain `chain_id`."""
     key = bls.public_key(authority)
     return MemberKeys(
         key,
@@ -99,8 +99,8 @@ def _member_keys(member: int, chain_id: int) -> MemberKeys:
 def chain_spec(authorities: int | tuple[BlsPublicKey, ...] = 1, **changes: Any) -> ChainSpec:
     """The specification of the test chain, with easy work; `changes` replace its fields.
 
-    Members are given by their number, or by their `authorities`, and then without Bitcoin keys and without proofs.
-    A parameter that has a default in the file of a chain specification, and no value here, has that default.
+    `authorities` is the number of members, or their public keys. In the second case, members have no Bitcoin keys
+    and no proofs. Parameters that are not set here have the defaults of a chain specification's file.
     """
     members: list[MemberKeys] = []
     if isinstance(authorities, int):

@@ -73,7 +73,10 @@ CANCUN_GENESIS: dict[str, Any] = {
 
 
 def find(name: str) -> Path | None:
-    """The path of the program `name`, or None. Raises FileNotFoundError if its variable names a missing file."""
+    """The path of the program `name`, or None.
+
+    Raises FileNotFoundError if the program's environment variable names a file that does not exist.
+    """
     variable = f"ALYSD_{name.upper()}"
     if chosen := os.environ.get(variable):
         if not Path(chosen).is_file():
@@ -88,7 +91,10 @@ def find(name: str) -> Path | None:
 
 
 def require(name: str) -> Path:
-    """The path of the program `name`. If it is missing, skips the test, or fails it if components are required."""
+    """The path of the program `name`.
+
+    If the program is missing, this skips the test, or fails it under `ALYSD_REQUIRE_COMPONENTS=1`.
+    """
     import pytest
 
     found = find(name)
@@ -118,7 +124,7 @@ class Bitcoind(LoopbackProcess):
         return await call_json_rpc(self.client, url, method, params, auth=(self.user, self.password))
 
     async def probe(self) -> None:
-        """Return once it has loaded its chain. Before that it answers with a refusal (-28)."""
+        """Return if bitcoind has loaded its chain. Before that, it answers with the error -28, which is raised."""
         await self.call("getblockchaininfo")
 
 
@@ -182,10 +188,10 @@ async def bitcoind(tmp_path: Path) -> AsyncGenerator[Bitcoind]:
 async def geth(
     tmp_path: Path, genesis: Mapping[str, Any], jwt: bytes, *, datadir: Path | None = None
 ) -> AsyncGenerator[ExecutionProcess]:
-    """A geth that keeps all old states, on a chain that begins with `genesis` (geth's format), stopped at the end.
+    """A geth on a chain that begins with `genesis` (geth's format). It keeps all states and is stopped at the end.
 
-    `jwt` is the Engine API's secret, 32 bytes. `datadir` is by default `tmp_path`/geth; one that holds this chain
-    already is continued. Raises ComponentFailed, also if geth refuses the genesis.
+    `jwt` is the Engine API's secret, 32 bytes. `datadir` is by default `tmp_path`/geth; if it contains blocks of
+    this chain, geth continues from them. Raises ComponentFailed, also if geth refuses the genesis.
     """
     program = require("geth")
     datadir = datadir or tmp_path / "geth"

@@ -20,7 +20,7 @@ DEVELOPMENT = CONF / "dev.toml"
 
 @attrs.define(eq=False, kw_only=True)
 class Daemon(LoopbackProcess):
-    """A process `alysd run`. `url` is its JSON-RPC and operator's pages, `eth_url` the embedded engine's RPC."""
+    """A process `alysd run`. `url` serves the JSON-RPC and the pages, `eth_url` the embedded engine's RPC."""
 
     url: str
     eth_url: str
@@ -54,7 +54,7 @@ class Daemon(LoopbackProcess):
         return found
 
     def limit_files(self, most_bytes: int) -> None:
-        """Limit the size of the running daemon's files, which has the effect of a full disk on this process."""
+        """Limit the size of the running daemon's files. For the daemon, this has the effect of a full disk."""
         resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
 
 
@@ -62,9 +62,9 @@ class Daemon(LoopbackProcess):
 async def daemon(
     folder: Path, *settings: str, config: Path = DEVELOPMENT, name: str = "alysd", start: bool = True
 ) -> AsyncGenerator[Daemon]:
-    """Run `alysd run --config CONFIG --set …` while the block runs.
+    """Run `alysd run --config CONFIG --set …` while the `with` block runs.
 
-    With `start=False` the test has to start it.
+    With `start=False` the test has to start the process itself.
     """
     api, eth = free_ports(2)
     data = folder / f"{name}-data"

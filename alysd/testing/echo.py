@@ -1,4 +1,4 @@
-"""An actor for tests of the runtime, which answers, waits, crashes or refuses as the message says.
+"""An actor for tests of the runtime. Depending on the message, it answers, waits, crashes or refuses.
 
 address, child = echo("echo", restart=Immediate())
 async with running([child]) as system:
@@ -53,7 +53,7 @@ class Note(Tell[Echo]):
 
 @attrs.frozen
 class Say(Ask[Echo, str]):
-    """Answered with its text."""
+    """The actor answers with the text of this ask."""
 
     text: str
 

@@ -39,7 +39,7 @@ class ExecutedChain:
     states: tuple[ChainState, ...]
 
     def head(self, height: int | None = None) -> Forkchoice:
-        """The forkchoice with the block at `height` as head; by default with the newest block."""
+        """The forkchoice whose head is the block at `height`, by default the newest block."""
         last = len(self.states) - 1 if height is None else height
         return Forkchoice(self.states[last], self.states[max(0, last - 1)], self.states[0])
 
@@ -66,7 +66,7 @@ async def extend(engine: FakeEngine, chain: ExecutedChain, length: int, first_sl
 
 
 async def make_chain(length: int) -> tuple[FakeEngine, ExecutedChain]:
-    """Make a chain, and the client that built it, whose head is the last block."""
+    """Make a chain of `length` blocks, and the client that built it. The client's head is the last block."""
     engine = FakeEngine.of(EXECUTION_GENESIS)
     start = attrs.evolve(genesis_state(SPEC), payload_hash=engine.genesis.block_hash)
     chain = await extend(engine, ExecutedChain((), (start,)), length, FIRST_SLOT)

@@ -53,7 +53,7 @@ class Fault(ABC):
 
     @abstractmethod
     def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> AbstractContextManager[None]:
-        """Inject the fault into the children `targets` of `subject` while the block runs."""
+        """Inject the fault into the children `targets` of `subject` while the `with` block runs."""
 
 
 @attrs.frozen
@@ -62,7 +62,7 @@ class Crash(Fault):
 
     @contextmanager
     def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> Generator[None]:
-        """Crash the targets at the beginning of the block."""
+        """Crash the targets at the beginning of the `with` block."""
         for name in targets:
             with suppress(WrongState):
                 subject.system.inject(name, InjectedCrash(name))
@@ -77,7 +77,10 @@ class Hang(Fault):
     """
 
     def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> AbstractContextManager[None]:
-        """Stall the handlers while the block runs. They proceed when it ends, unless their actor was restarted."""
+        """Stall the handlers while the `with` block runs.
+
+        A stalled handler proceeds after the `with` block, unless its actor was restarted.
+        """
         return subject.stalls.stalling(targets)
 
 
@@ -89,7 +92,7 @@ class Flood(Fault):
 
     @contextmanager
     def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> Generator[None]:
-        """Fill the mailboxes at the beginning of the block."""
+        """Fill the mailboxes at the beginning of the `with` block."""
         for name in targets:
             address = subject.system.registry.address(name)
             with suppress(MailboxFull, ActorDown):
@@ -113,7 +116,7 @@ class MessageFault(Fault):
         return not targets or delivery.sender in targets or delivery.to in targets
 
     def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> AbstractContextManager[None]:
-        """Affect messages that are sent while the block runs. Delayed messages can arrive later."""
+        """Affect messages that are sent while the `with` block runs. Delayed messages can arrive after it."""
         return subject.transport.applying(self._delivery_fault(frozenset(targets)))
 
     def _delivery_fault(self, targets: frozenset[str]) -> DeliveryFault:
@@ -178,7 +181,7 @@ class Partition(Fault):
     groups: tuple[frozenset[str], ...] = attrs.field(validator=attrs.validators.min_len(2))
 
     def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> AbstractContextManager[None]:
-        """Separate the groups while the block runs. The targets are ignored."""
+        """Separate the groups while the `with` block runs. The targets are ignored."""
         return subject.transport.applying(self._separate)
 
     def _separate(self, delivery: Delivery, rng: Random) -> Sequence[Delivery]:
@@ -197,7 +200,7 @@ class ClockSkew(Fault):
 
     @contextmanager
     def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> Generator[None]:
-        """Skew the clock while the block runs; skews of several blocks add up."""
+        """Skew the clock while the `with` block runs. The skews of nested `with` blocks add up."""
         subject.clock.offset += self.seconds
         try:
             yield
@@ -212,7 +215,7 @@ class IoFailure(Fault):
     error: Exception
 
     def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> AbstractContextManager[None]:
-        """Make the calls fail while the block runs."""
+        """Make the calls fail while the `with` block runs."""
         return subject.ports.failing(self.error)
 
 
@@ -224,7 +227,7 @@ class MemoryPressure(Fault):
 
     @contextmanager
     def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> Generator[None]:
-        """Hold the memory while the block runs."""
+        """Hold the memory while the `with` block runs."""
         held = b"\1" * (self.megabytes * MEGABYTE)  # not zeros, for which the kernel would allocate no memory
         try:
             yield

@@ -68,10 +68,10 @@ class ActorTestHarness:
     async def running(
         self, *children: ChildSpec, strategy: Strategy | None = None, intensity: Intensity | None = None
     ) -> AsyncGenerator[System]:
-        """Run these children, which can be supervisors, while the block runs. The block begins when all are up.
+        """Run these children, which can be supervisors, while the `with` block runs. All are up when it begins.
 
         Raises `RuntimeError` when time is not virtual, and `SystemFailed` when the tree gives up. Raises
-        `Unscripted` at the end when a stand-in was asked something for which it has no script, even if the actor
+        `Unscripted` at the end if a stand-in got an ask for which it has no script, even if the actor that asked
         ignored the error.
         """
         if not isinstance(trio.lowlevel.current_clock(), MockClock):

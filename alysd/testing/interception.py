@@ -36,7 +36,7 @@ class HandlerStalls:
 
     @contextmanager
     def stalling(self, names: Sequence[str]) -> Generator[None]:
-        """While the block runs, handlers of these actors start but do not proceed."""
+        """While the `with` block runs, handlers of these actors start but do not proceed."""
         for name in names:
             self._stalled[name] = self._stalled.get(name, 0) + 1
         try:
@@ -74,7 +74,7 @@ class PortFailures:
 
     @contextmanager
     def failing(self, error: Exception) -> Generator[None]:
-        """While the block runs, every call of a wrapped port raises `error`."""
+        """While the `with` block runs, every call of a wrapped port raises `error`."""
         self._errors.append(error)
         try:
             yield

@@ -1,4 +1,4 @@
-"""A chain to mine for, with the merged-mining actor and stand-ins for the chain and storage actors.
+"""A test chain for merged mining: the merged-mining actor, and fakes of the chain and storage actors.
 
 world = MiningWorld()
 world.blocks_in(1, 2)
@@ -68,7 +68,7 @@ class FakeChainActor(Actor[Chain]):
 
     @handles(GetEntries)
     async def entries(self, message: GetEntries) -> tuple[Entry | None, ...]:
-        """The entries of a keyed table, from the proofs of the world."""
+        """The entries with these keys, from the world's proofs. Raises an error if the block `at` is not known."""
         self._world.tree.changes(message.table, message.keys, message.at)  # raises for a block that is gone
         return tuple(self._world.proofs.get(key) for key in message.keys)
 

@@ -139,7 +139,7 @@ async def open_simulated_node(
     tracing: Tracing | None = None,
     adapt: Callable[[SupervisorSpec], SupervisorSpec] = lambda root: root,
 ) -> AsyncGenerator[SimulatedNode]:
-    """Run a node on the database in `folder`. Leaving the block stops the node and closes the database.
+    """Run a node on the database in `folder`. Leaving the `with` block stops the node and closes the database.
 
     `authority` is the index of the authority whose key the node has; None makes a follower. `boot` is
     the kernel's id of this start of the machine. `adapt` can change the tree before it starts.

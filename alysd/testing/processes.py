@@ -1,6 +1,6 @@
-"""Runs a real program for a test or a benchmark. The program has its own process group, which ends with it.
+"""Runs a real program for a test or a benchmark, in its own process group. Ending the program ends the group.
 
-All waits are for conditions and in real time, so tests with a mock clock cannot use it.
+All waits are for conditions and in real time, so tests with a mock clock cannot use this module.
 """
 
 import os
@@ -82,7 +82,8 @@ async def call_json_rpc(
 class LoopbackProcess(ABC):
     """A program with a fixed command line, and so with fixed ports. It can be ended and started again.
 
-    `settled` is a text that the program logs when its start is complete, if its first answer comes before that.
+    `settled` is a text that the program logs when its start is complete. It is empty for a program whose start is
+    complete when it first answers.
     """
 
     name: str
@@ -105,7 +106,7 @@ class LoopbackProcess(ABC):
 
     @property
     def process(self) -> trio.Process:
-        """The process of the last start, for example to send it SIGSTOP, so that it hangs."""
+        """The process of the last start. A test can, for example, send SIGSTOP to the process to make it hang."""
         if self._process is None:
             raise RuntimeError(f"{self.name} was never started")
         return self._process
@@ -113,7 +114,8 @@ class LoopbackProcess(ABC):
     async def start(self) -> None:
         """Start the program and wait until it answers.
 
-        Raises `ComponentFailed` if it ends first or has not answered after `start_seconds`; it is killed then.
+        If the program ends first, or does not answer within `start_seconds`, this kills it and raises
+        `ComponentFailed`.
         """
         with self.log.open("ab") as output:
             logged_before = output.tell()

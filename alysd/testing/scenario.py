@@ -120,7 +120,7 @@ class Scenario:
 
     @contextmanager
     def _noted(self, harness: ActorTestHarness, where: str) -> Generator[None]:
-        """Add the note to an error raised in the block, unless it has the note already."""
+        """Add the note to an error raised in the `with` block, unless the error has the note already."""
         done = False
         try:
             yield

@@ -30,7 +30,7 @@ MAX_BYTES = 1 << 25
 
 
 class SerializedTransport:
-    """Seals messages and receives them through an `InboundEndpoint`. `carried` counts them by type."""
+    """Seals messages and receives them through an `InboundEndpoint`. `carried` has their number by type."""
 
     def __init__(self, codec: Codec, clock: Clock) -> None:
         self.carried: dict[str, int] = {}

@@ -40,7 +40,7 @@ class RunningServer:
 
 @asynccontextmanager
 async def served(site: Site, limits: ServerLimits = LIMITS) -> AsyncGenerator[RunningServer]:
-    """Serve `site` while the block runs."""
+    """Serve `site` while the `with` block runs."""
     listeners = await listen("127.0.0.1", 0)
     async with trio.open_nursery() as nursery:
         running = RunningServer(listeners[0].socket.getsockname()[1], trio.CancelScope())

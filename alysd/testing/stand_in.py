@@ -72,7 +72,7 @@ class RecordedAddress(Address[P]):
 
     @contextmanager
     def _recorded(self, message: object) -> Generator[list[object]]:
-        """Record the message, then the answer that the block puts into the list, or the error that it raises."""
+        """Record the message, and after the `with` block the answer that it appended or the error it raised."""
         self.transcript.note_sent(self.name, message)
         answers: list[object] = []
         done = False
@@ -88,7 +88,8 @@ class RecordedAddress(Address[P]):
 class Script(Generic[R]):
     """The reaction of a stand-in to one type of message.
 
-    The last method called decides; the default is silence.
+    If several methods are called, the last one determines the reaction. Without a call, the stand-in never
+    answers.
     """
 
     def __init__(self) -> None:
@@ -124,7 +125,7 @@ class Script(Generic[R]):
         return self
 
     async def play(self, name: str, message: object, seconds: float) -> R:
-        """Answer an ask. Raises `AskTimeout` when that takes longer than the `seconds` that the sender waits."""
+        """Answer an ask. Raises `AskTimeout` after `seconds`, for which the sender waits, without an answer."""
         play = self._play
         if play is None or self.delay > seconds:
             await trio.sleep(seconds)

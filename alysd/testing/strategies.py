@@ -52,7 +52,7 @@ from alysd.testing.model.commands import (
 )
 
 FOR_EVER = 1e6
-"""More seconds than any program lasts. As `stable_seconds`, it lets only successes end a row of failures."""
+"""More seconds than any program lasts. With this as `stable_seconds`, time alone resets no failure count."""
 
 OFFSETS = (0.0131, 0.0247, 0.0359, 0.0473, 0.0591)
 """Seconds added to the delays of one child, so that no two children restart at the same moment."""
@@ -99,8 +99,8 @@ def child_plans(offset: float = 0.0, *, retries: bool = True) -> st.SearchStrate
 def trees(draw: st.DrawFn) -> TreePlan:
     """A supervisor over one to three actors.
 
-    Messages are retried only under one-for-one. Otherwise a retried message would crash its actor while the group
-    starts.
+    Messages are retried only under one-for-one. Under other strategies, a retried message would crash its actor
+    while the actor's group starts, for which the model has no single outcome.
     """
     strategy = draw(group_strategies())
     retries = isinstance(strategy, OneForOne)

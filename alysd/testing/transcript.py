@@ -58,7 +58,7 @@ Wanted = object | type[object] | tuple[str, State]
 
 
 def current_sender(children: Container[str]) -> str:
-    """The name of the child in whose task, or in a task below it, this code runs; `OUTSIDE` if there is none.
+    """The name of the child whose task, or a descendant of it, runs this code; `OUTSIDE` if there is none.
 
     The runtime gives the task of a child the child's name.
     """
@@ -111,7 +111,7 @@ class Transcript:
     def expect(self, *wanted: Wanted) -> None:
         """Raise `AssertionError`, with the transcript, unless these entries came in this order.
 
-        Others may be between them.
+        Other entries may be between them.
         """
         entries = iter(self.entries)
         for number, want in enumerate(wanted):

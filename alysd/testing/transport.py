@@ -43,7 +43,7 @@ class Delivery:
 
 
 DeliveryFault = Callable[[Delivery, Random], Sequence[Delivery]]
-"""A function that replaces a delivery by a list of deliveries, which can be empty, and later or altered."""
+"""A function that replaces a delivery by any number of deliveries, which can be delayed or altered."""
 
 
 class Transport:
@@ -70,7 +70,7 @@ class Transport:
 
     @contextmanager
     def applying(self, fault: DeliveryFault) -> Generator[None]:
-        """Apply `fault` to every message sent while the block runs, after the faults that are already applied."""
+        """Apply `fault` to messages sent while the `with` block runs, after the faults that apply already."""
         self._faults.append(fault)
         try:
             yield

@@ -31,7 +31,7 @@ def seeded(seed: int) -> Random:
 
 @contextmanager
 def deterministic_scheduling(seed: int) -> Generator[None]:
-    """While the block runs, a new trio run wakes tasks in an order that depends on `seed` alone.
+    """While the `with` block runs, a new trio run wakes tasks in an order that depends on `seed` alone.
 
     It uses a private setting of trio for property tests. If a version of trio lacks the setting, this raises an
     `AttributeError`.
@@ -49,7 +49,7 @@ def deterministic_scheduling(seed: int) -> Generator[None]:
 
 @contextmanager
 def virtual_runtime() -> Generator[None]:
-    """While the block runs, the actor runtime measures waits on trio's clock and counts its turns from one."""
+    """While the `with` block runs, the actor runtime measures times on trio's clock. It counts turns from one."""
     modules = [import_module(f"alysd.nurseries.{name}") for name in _MEASURING]
     mailbox: Any = import_module("alysd.nurseries.mailbox")
     measured, turns = [module.perf_counter for module in modules], mailbox._turns
@@ -92,9 +92,9 @@ class VirtualClock:
 
 @contextmanager
 def threads_inline(seconds: float = 0.0) -> Generator[None]:
-    """While the block runs, `trio.to_thread.run_sync` works in the event loop, for `seconds` of virtual time.
+    """While the `with` block runs, `trio.to_thread.run_sync` calls functions in the event loop, without threads.
 
-    A MockClock does not see that a thread works, and would jump ahead meanwhile.
+    Each call takes `seconds` of virtual time. A MockClock does not see that a thread works, and would jump ahead.
     """
 
     async def run_sync(work: Callable[..., T], *args: Any, **_options: Any) -> T:
