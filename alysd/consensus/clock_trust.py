@@ -5,8 +5,9 @@ block could follow before that time. If it is set back, the node could make no b
 counts the seconds since the machine started, including those in which it was suspended, and cannot be set. So a
 difference between the two clocks changes only if the wall clock is set.
 
-When the node starts, only two things can contradict the clock: a step that was not trusted when the node stopped,
-if the machine has not been restarted since; and the time of the newest block, if it is `IMPLAUSIBLE_SECONDS` ago.
+When the node starts, the clock is distrusted in two cases. In the first, a step was not yet trusted when the node
+stopped, the machine has not been restarted since, and the clock still shows the new time. In the second, the
+newest block is more than `IMPLAUSIBLE_SECONDS` old.
 """
 
 import attrs
@@ -15,11 +16,11 @@ STEADY_SECONDS = 600.0
 """Seconds without another step after which the new time of the wall clock is trusted."""
 
 IMPLAUSIBLE_SECONDS = 30 * 86_400.0
-"""A clock that is further ahead than this, 30 days, is trusted only after the operator has accepted it.
+"""A clock that is more than 30 days ahead of its trusted time is trusted only after the operator has accepted it.
 
 A chain is rarely stopped for so long, while a clock that was set to a wrong month or year is often this far ahead.
-Blocks that were made with a clock that is ahead stop the chain until the time of these blocks: so for 30 days at
-most, unless the operator accepts the clock.
+If blocks are made with a clock that is ahead, no block can follow until the time of these blocks. The limit bounds
+this to 30 days, unless the operator accepts the clock.
 """
 
 DRIFT = 0.001
@@ -55,8 +56,9 @@ class ClockTrust:
     ) -> "ClockTrust":
         """The trust at the start of a node.
 
-        `believed` is the difference that was trusted when the node stopped with an open step, if the machine has
-        run since. `newest` is the Unix time of the newest block or signature, None if there is none.
+        `believed` is the difference that was trusted when the node stopped with an open step. It is None if no
+        step was open, or if the machine has been restarted since. `newest` is the Unix time of the newest block or
+        signature, None if there is none.
         """
         present = wall - boottime
         trusted = cls(present, present, boottime, boottime, tolerance)
@@ -70,7 +72,7 @@ class ClockTrust:
     def step(self) -> float:
         """The seconds by which the clock was set forward (back, if negative); 0 while the clock is trusted.
 
-        If `by_chain`, the seconds from the newest block to the start of the node.
+        If `by_chain`, these are the seconds from the newest block to the start of the node.
         """
         away = self.present - self.believed
         return away if abs(away) > self.tolerance else 0.0
@@ -87,7 +89,7 @@ class ClockTrust:
 
     @property
     def open_step(self) -> float | None:
-        """The difference to trust after a restart of the node while a step is open; None without one.
+        """While a step is open, the difference to trust after a restart of the node; None while no step is open.
 
         If `by_chain`, the next start compares the clock with the chain again.
         """
@@ -112,5 +114,5 @@ class ClockTrust:
         return seen.accept() if believed else seen
 
     def accept(self) -> "ClockTrust":
-        """The trust after the operator has accepted the present time, or after it has been steady."""
+        """The trust after the present time has been accepted, by the operator or because it has been steady."""
         return attrs.evolve(self, believed=self.present, by_chain=False)

@@ -1,10 +1,11 @@
 """Backups of a node's databases, made from another process while the node runs.
 
 A backup has the layout of a data folder, without the signing guard: an older guard would let the key sign a slot
-twice. The snapshot of the node's database is taken first and that of the embedded engine right after it, before
-anything is copied. The engine executes a block before the node stores it, so the engine's snapshot has every block
-of the node's, and it is not so much later that their states have been pruned. All records of the node's database
-are checked while they are copied.
+twice. The backup first opens a snapshot of the node's database, right afterwards a snapshot of the embedded
+engine's database, and only then copies both. The engine executes a block before the node stores it, so the
+engine's snapshot contains every block in the node's snapshot. The time between the two snapshots is so short that
+the engine has not yet pruned the states of these blocks. All records of the node's database are checked while they
+are copied.
 
 The backup is made in a separate process: a long read transaction in the node's process would prevent its map from
 growing. In this way a node that is stuck or stopped can also be backed up.
@@ -38,7 +39,7 @@ _ROOM_BYTES = 64 * 2**20
 """Bytes of disk space that must remain free for the running node."""
 
 _RECORDS_PER_COMMIT = 20_000
-"""Records per transaction of the copy, which bounds its memory to about 20 MB."""
+"""The number of records that the copy writes per transaction, which bounds its memory to about 20 MB."""
 
 
 def make_backup(data: Path, target: Path, chain: str, genesis: BlockHash, *, embedded: bool) -> Manifest:
@@ -118,7 +119,7 @@ def _blocks_of(node: Snapshot, genesis: BlockHash) -> tuple[BackupBlock, BackupB
 
 
 def _check_engine(engine: Snapshot, node: Snapshot, blocks: tuple[BackupBlock, BackupBlock]) -> None:
-    """Raise `ConfigError` unless the engine has executed these blocks: it may still be catching up."""
+    """Raise `ConfigError` unless the engine has executed these blocks. It has not while it is catching up."""
     for block in blocks:
         signed = decode_block(_record(node, "blocks", bytes.fromhex(block.hash)))
         if engine.get("headers", signed.block.payload.block_hash) is None:

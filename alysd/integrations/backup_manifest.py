@@ -71,11 +71,11 @@ def file_sum(path: Path) -> FileSum:
 
 
 def use_backup(folder: Path, genesis: BlockHash) -> Manifest | None:
-    """Check a backup that was put into the data folder `folder`, and remove its manifest; None if there is none.
+    """Check a backup that was put into the data folder `folder`. Returns its manifest, or None if there is none.
 
-    The node changes the files from then on. Raises `WrongChain` for a backup of another chain, `ConfigError` for
-    one of a later version, `Corrupt` when a file is not complete or the manifest is damaged. The caller has locked
-    the folder.
+    The manifest's file is removed, because the node changes the other files from then on. Raises `WrongChain` for
+    a backup of another chain, `ConfigError` for a backup of a later version, `Corrupt` when a file is not complete
+    or the manifest is damaged. The caller has locked the folder.
     """
     path = folder / MANIFEST_FILE
     try:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 COMPONENT = "Bitcoin node"
 
 CALL_SECONDS = 10.0
-"""Deadline of calls that are answered from memory: in milliseconds, or later while the node validates a block."""
+"""Deadline of calls that are answered from memory, which take milliseconds, or more while a block is validated."""
 
 TEMPLATE_SECONDS = 30.0
 """Deadline of `getblocktemplate`, which takes a second with a full mempool, and several seconds after a start."""
@@ -27,7 +27,7 @@ SUBMIT_SECONDS = 60.0
 """Deadline of `submitblock`. The node validates the whole block first. If the call fails, the block is lost."""
 
 GRACE_SECONDS = 5.0
-"""Seconds from the end of a waiting call's wait to its deadline, so that the node answers before the deadline."""
+"""The deadline of `waitfornewblock` is later, by this number of seconds, than the end of the wait in the node."""
 
 MAX_RESPONSE = 16 * 1024 * 1024
 """The maximum size of an answer.
@@ -36,7 +36,7 @@ The largest answer is a template with 4 MB of transactions, which are 8 MB in he
 """
 
 RPC_VERIFY_REJECTED = -26
-"""Bitcoin Core's error code for a broken rule. `submitblock` returns its reason as a result without a code."""
+"""Bitcoin Core's error code for a broken rule. Added to a rejection by `submitblock`, which has only a reason."""
 
 RPC_WALLET_NOT_FOUND = -18
 """Bitcoin Core's error code for a wallet call while no wallet is loaded."""
@@ -58,8 +58,8 @@ def password_credentials(user: str, password: str) -> Credentials:
 def cookie_credentials(cookie: Path, url: str) -> Credentials:
     """Credentials from the `.cookie` file, which a Bitcoin node rewrites at each start.
 
-    They raise `BitcoinUnavailable` while the file cannot be read, because the node is not running or is run by
-    another user.
+    Calling them raises `BitcoinUnavailable` while the file cannot be read, because the node is not running or is
+    run by another user.
     """
 
     async def credentials() -> httpx.Auth | None:

@@ -46,7 +46,7 @@ class StepFile:
     def read(self) -> float | None:
         """The difference that the node trusted before the open step; None if none is known.
 
-        A damaged file counts as none: it is no reason not to start, and the chain is compared with the clock then.
+        A damaged file is treated like a missing one: the node starts and compares the clock with the chain.
         """
         try:
             with self.path.open("rb") as file:
@@ -60,7 +60,7 @@ class StepFile:
         return believed if math.isfinite(believed) else None
 
     def write(self, believed: float | None) -> None:
-        """Keep `believed` for the next start of the node, or nothing. It is on disk when this returns.
+        """Write the file with `believed`, or remove the file if this is None. The change is on disk on return.
 
         Raises `StoreError` when the disk fails.
         """

@@ -30,7 +30,7 @@ async def no_credentials() -> httpx.Auth | None:
 
 
 class _Body(httpx.AsyncByteStream):
-    """The body of a request, in one piece. httpx uses an async generator, which cancellation leaves open."""
+    """The body of a request, in one piece. It replaces httpx's async generator, which cancellation leaves open."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content

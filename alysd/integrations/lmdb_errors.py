@@ -35,11 +35,11 @@ _NO_ACCESS = (FileExistsError, NotADirectoryError, PermissionError, lmdb.Readonl
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 _ROOM_BYTES = 16 * 2**20
-"""If the file can grow by this much, EIO means that the disk fails. A block with its state is usually smaller."""
+"""If a file can grow by so many bytes, EIO means that the disk fails. A block and its state usually take less."""
 
 
 def advice(folder: Path) -> str:
-    """What helps when the database in `folder` is damaged."""
+    """The advice for the operator when the database in `folder` is damaged."""
     return REBUILD_EXECUTION if folder.name == EXECUTION_FOLDER else RESTORE_DATABASE
 
 
@@ -71,7 +71,7 @@ def _reason(error: Exception, folder: Path) -> str:
 
 
 def _number(error: Exception) -> int | None:
-    """The error number. Errors of LMDB have only its text."""
+    """The error number, or None. An LMDB error contains only the text that belongs to the number."""
     if isinstance(error, OSError):
         return error.errno
     return next((number for number in (*_FULL, errno.EIO) if str(error).endswith(os.strerror(number))), None)

@@ -32,7 +32,7 @@ FORMAT = f"{VERSION}-{sha256('; '.join(codec.layout for codec in (STATE, *ENTRIE
 """The format recorded in the database: the version, and a digest of the record layouts."""
 
 BLOCK_KEY_BYTES = 40
-"""The length of the prefix, height and hash, of the keys of a block's state and changes."""
+"""The length in bytes of a height and a hash, with which the keys of a block's state and changes begin."""
 
 
 def height_key(height: Height) -> bytes:

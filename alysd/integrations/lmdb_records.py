@@ -139,7 +139,7 @@ class Records:
 
     @contextmanager
     def _no_readers(self) -> Generator[None]:
-        """Wait for the current readers, and let new ones wait while the block runs."""
+        """Wait for the current readers. Inside the `with` block, no reader begins; new ones wait for its end."""
         with self._gate:
             self._closed_to_readers = True
             self._gate.wait_for(lambda: self._readers == 0)

@@ -111,7 +111,7 @@ def _write_copy(folder: Path) -> None:
 
 
 def _check_copy(file: Path, before: DatabaseSize) -> DatabaseSize:
-    """The size of the copy. Raises `Corrupt` unless it has as many entries in each table."""
+    """The size of the copy. Raises `Corrupt` unless each table has as many entries as in the original."""
     with snapshot_of(file) as snapshot:
         copy = _measure(snapshot, file)
     entries = {name: table.entries for name, table in copy.tables.items()}

@@ -31,12 +31,12 @@ _WORDS = {
     DataFault.GUARD_OLDER: "Restore the newest copy of `signing-guard`",
     DataFault.GUARD_MISSING: "Restore the newest copy of `signing-guard`",
 }
-"""The advice for each fault that gives up no data."""
+"""For each fault, the advice by which no data is given up."""
 
 
 @attrs.frozen
 class OpenData:
-    """An open database, and the signer of an authority. A follower has none.
+    """An open database, and the signer; a follower has no signer.
 
     `not_stored` is the slot of the last block that the key signed, if the database does not contain this block.
     """
@@ -48,7 +48,7 @@ class OpenData:
 
 @attrs.frozen
 class NodeData:
-    """The data folder at `folder` of the chain named `chain`, for the authority with the key `secret`, if any.
+    """The data folder of a node of the chain named `chain`. `secret` is its authority key, None for a follower.
 
     Only one process at a time may open it; the lock of `data_folder.DataFolder` ensures this.
     """
@@ -83,13 +83,13 @@ class NodeData:
             return OpenData(store, signer, guard.slot if guard is not None and lost else None)
 
     def examine(self, now: Slot) -> tuple[StoredData, DataFinding | None]:
-        """What `open` would find and refuse; nothing is changed."""
+        """Return the content of the folder, and the finding for which `open` would refuse it. Changes nothing."""
         with ExitStack() as until_examined:
             _, found = self._find(until_examined)
         return found, judge_data(found, now)
 
     def accept(self, finding: DataFinding) -> None:
-        """Change the folder so that `open` accepts it in spite of this finding: guard, database and `chain.json`.
+        """Change the guard, the database and `chain.json` so that `open` accepts the folder after this finding.
 
         The missing data is given up, and a missing database is created. The guard then forbids every slot up to
         `finding.past`, so that no slot is signed twice. Its lock becomes the slot of the newest stored block.

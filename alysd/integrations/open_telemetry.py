@@ -61,7 +61,7 @@ class OpenTelemetryTracing:
 
     @contextmanager
     def span(self, name: str, **attributes: int | str) -> Generator[None]:
-        """Record the block as a span of the current trace, or as the first span of a new one."""
+        """Record the `with` block as a span. If no trace is open, the span begins a new trace."""
         with self._recorded(name, current_trace(), attributes) as context, traced(context):
             yield
 
@@ -82,7 +82,7 @@ class OpenTelemetryTracing:
     def _recorded(
         self, name: str, parent: TraceContext | None, attributes: Mapping[str, int | str]
     ) -> Generator[TraceContext]:
-        """Record the block as a span, with the error that leaves the block if there is one."""
+        """Record the `with` block as a span. If an error leaves the block, record it too."""
         with self._tracer.start_as_current_span(name, _below(parent), attributes=attributes) as span:
             made = span.get_span_context()
             yield TraceContext(
@@ -123,7 +123,7 @@ class ReportingExporter(SpanExporter):
 
 
 def _below(parent: TraceContext | None) -> Context:
-    """The context in which a new span is a child of `parent`. If `parent` is None, the span begins a trace."""
+    """The context for a new span below `parent`. If `parent` is None, the span begins a trace."""
     if parent is None:
         return Context()
     flags = TraceFlags(TraceFlags.SAMPLED if parent.sampled else TraceFlags.DEFAULT)

@@ -60,11 +60,11 @@ class GuardedSigner:
         return self._last.slot
 
     async def approve(self, block: Block, lock: Slot) -> Approval:
-        """Write (slot, hash, lock) to the guard, synced, then sign the approval. In a worker thread, some 5 ms.
+        """Write (slot, hash, lock) to the guard, synced, then sign the approval. Takes 5 ms: call it in a thread.
 
-        `lock` is the slot of the newest approved block that is stored; `block` builds on it.
-        The same block in the same slot may be signed again. Raises `WouldDoubleSign` when the guard forbids the
-        signature and `StoreError` when the guard cannot be written; in both cases nothing is signed.
+        `lock` is the slot of the newest approved block that is stored; `block` builds on that block.
+        A block that was signed may be signed again. Raises `WouldDoubleSign` when the guard forbids the signature
+        and `StoreError` when the guard cannot be written; in both cases nothing is signed.
         """
         return await trio.to_thread.run_sync(self._approve, block, lock, limiter=self._one_at_a_time)
 

@@ -9,7 +9,7 @@ The file is text, so that an operator can read it. The last line is a checksum, 
     lock 891234566
     check 02ab…
 
-Format 1 has no lock. The slot stands in for it: the database must contain the block that was signed.
+Format 1 has no lock. Its slot is then used as the lock, so the database must contain the block that was signed.
 """
 
 import re

@@ -31,7 +31,7 @@ class Notifier:
         self._send("READY=1")
 
     def watchdog(self) -> None:
-        """Report that the event loop turns."""
+        """Report that the event loop is running, which restarts the watchdog's interval."""
         self._send("WATCHDOG=1")
 
     def stopping(self) -> None:

@@ -46,9 +46,8 @@ MAX_PAYLOAD_RESPONSE = 2 * MAX_ENCODED_BYTES + MAX_RESPONSE
 RECEIPT_BYTES_PER_GAS = 2
 """The maximum size of receipts, in bytes of JSON per unit of gas.
 
-An empty log costs 375 gas (Yellow Paper, appendix G) and takes about 420 bytes; a byte of its data costs 8 gas and
-takes
-2. With a smaller bound, one transaction could prevent the node from importing its block.
+An empty log costs 375 gas (Yellow Paper, appendix G) and takes about 420 bytes. Each byte of a log's data costs 8
+gas and takes 2 bytes. With a smaller bound, one transaction could prevent the node from importing its block.
 """
 
 RECEIPT_BYTES = 4 * 1024
@@ -69,8 +68,8 @@ NO_HASH = PayloadHash(bytes(32))
 class EngineApiClient:
     """Implements `ports.ExecutionEngine`. `aclose` closes the connections, which all views share.
 
-    `engine` is the client's authenticated port. `eth` is the port with `eth_getBlockReceipts`, which may be the
-    same: geth has this method on both of its ports, EthereumJS only on its public one.
+    `engine` calls the client's authenticated port. `eth` calls a port that has `eth_getBlockReceipts`: geth has
+    this method on its authenticated and its public port, EthereumJS only on its public one.
     """
 
     def __init__(self, url: str, engine: JsonRpcClient, eth: JsonRpcClient, deadlines: EngineDeadlines) -> None:
@@ -83,7 +82,7 @@ class EngineApiClient:
     def connect(
         cls, engine_url: str, secret: bytes, clock: Clock, deadlines: EngineDeadlines, eth_url: str | None = None
     ) -> Self:
-        """Make a client for `engine_url`, and `eth_url` for receipts if given. This sends nothing yet."""
+        """Make a client for `engine_url` that gets receipts from `eth_url`, if given. Sends nothing yet."""
         auth = JwtAuth(secret, clock)
 
         async def credentials() -> httpx.Auth | None:
