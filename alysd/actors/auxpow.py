@@ -86,7 +86,7 @@ class AuxPowActor(Actor[MergedMining]):
 
     @handles(CreateWork)
     async def create_work(self, message: CreateWork) -> MiningOffer:
-        """Offer work on the current bundle. Repeat the recipient's last offer unless `worth_new_work`.
+        """Offer work on the current bundle, or repeat the recipient's last offer if new work is not worth it.
 
         Raises `NotNow` while there is no bundle.
         """

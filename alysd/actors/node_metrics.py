@@ -84,7 +84,7 @@ class EventCounts:
                 pass
 
     def _workflow_child(self, workflow: str, state: str) -> Counter:
-        """The counter of a state of a workflow. All names are constants in the code, which bounds the counters."""
+        """The counter of a workflow's state. All names are constants in the code, so the counters are few."""
         child = self._workflow_children.get((workflow, state))
         if child is None:
             child = self._workflow_children[workflow, state] = self._workflows.labels(workflow, state)

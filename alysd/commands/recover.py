@@ -63,7 +63,7 @@ def _moment(slot: int, slot_seconds: int) -> str:
 
 
 def _wait(valid: "ValidNode", found: "StoredData", now: "Slot") -> str:
-    """The time before which this key signs no block, if guard or database are of the future; otherwise nothing."""
+    """Say until when the key signs no block. Empty unless the signing guard or the database is ahead of time."""
     signed = 0 if found.guard is None else found.guard.slot
     last = max(signed, found.newest or 0)
     if not found.authority or last <= now + 1:

@@ -57,9 +57,9 @@ class ServerLimits:
     """
 
     send: float = 10.0
-    """The delay that a connection may cause beyond `send_rate`, in all its responses together.
+    """The total time by which a connection's responses may take longer than at `send_rate`.
 
-    It is granted again at the rate of one second per second in which nothing is being sent.
+    Each second in which no response is being sent gives the connection back one second of this time.
     """
 
     send_rate: int = 512 * 1024

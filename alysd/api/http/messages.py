@@ -24,9 +24,9 @@ class HttpRefused(Refused):
 
 
 Pause = Callable[[int], Awaitable[None]]
-"""Lets other tasks run, in the middle of a request whose response has so many bytes so far.
+"""Lets other tasks run in the middle of a request. The argument is the size of the response so far, in bytes.
 
-It is cancelled if the client has gone, or the connection is closed for another.
+The call is cancelled if the client has gone, or if the connection is closed for another.
 """
 
 
@@ -36,7 +36,7 @@ async def no_pause(_answered: int) -> None:
 
 @attrs.define
 class Request:
-    """A request. `path` is without the query. Header names are in lower case, repeated values joined.
+    """A request. `path` is without the query. Header names are in lower case. Values of one name are joined.
 
     `body` and `pause` are set once the body has arrived, before the handler is called.
     """

@@ -56,7 +56,7 @@ class Port:
 
         When the port is full, close the connection that has waited longest: for a request, for the next item of
         its batch, or for its client to receive a response. WebSockets without a request are closed only if no
-        other connection waits. If all requests run, the new connection itself is closed.
+        other connection waits. If every other connection runs a request, the new connection itself is closed.
         """
         place = Place(self, descriptor)
         self.places.add(place)
@@ -95,7 +95,7 @@ class Port:
                     place.scope.cancel()
 
     async def turn(self) -> None:
-        """Wait in line for a turn. In one pass of the event loop, `ServerLimits.turns` tasks get one.
+        """Wait in line for a turn. In each pass of the event loop, `ServerLimits.turns` tasks get a turn.
 
         A task that gets its turn wakes the next task in line, which runs in the next pass.
         """
@@ -177,9 +177,9 @@ class Place:
         return self.phase is not Phase.RUNNING and not self.given_up
 
     def rank(self) -> tuple[bool, float]:
-        """The order in which waiting connections are closed, smallest first: by the time for which they wait.
+        """The sort key of waiting connections. The smallest is closed first: the one that has waited longest.
 
-        For a connection that pipelines its requests, this is the time since the first of them.
+        A connection that pipelines its requests has waited since the first of these requests.
         """
         return self.websocket and self.phase is Phase.IDLE, self.since
 
@@ -222,10 +222,10 @@ class Place:
         self._resume()
 
     async def pause(self, answered: int) -> None:
-        """Let others run before the next item of a batch, whose answers have `answered` bytes so far.
+        """Let other requests run before a batch's next item. The batch's answers so far have `answered` bytes.
 
-        End the connection if the client has closed it. A client that has closed only its sending half is taken for
-        one that has gone, because nothing distinguishes the two.
+        End the connection if the client has closed it. A client that has closed only its sending half also counts
+        as gone, because the two cases cannot be distinguished.
         """
         if self._client is not None and any(events & GONE for _, events in self._client.poll(0)):
             self.scope.cancel()
@@ -233,7 +233,7 @@ class Place:
         await self._line_up()
 
     async def run_when_free(self) -> None:
-        """Run a request that follows others of its client, once other clients leave room for it."""
+        """Wait until other clients leave room for another request of this client, then run the request."""
         self._operator = False
         self._move(Phase.PAUSED, math.inf)
         await self._line_up()

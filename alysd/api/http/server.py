@@ -39,7 +39,7 @@ async def serve(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve `site` until cancelled. Then accept no more connections, and give running requests time to finish."""
+    """Serve `site` until cancelled. Then accept no more connections, and let running requests finish."""
     port = Port(limits, counts or PortCounts("alys"))
 
     async def handle(stream: trio.SocketStream) -> None:
