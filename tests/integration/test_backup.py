@@ -38,7 +38,7 @@ async def test_a_running_node_is_backed_up_and_restored(tmp_path: Path) -> None:
         assert "the signing guard is left out on purpose" in made.stdout
         again = await trio.to_thread.run_sync(alysd, node.data, "backup", str(target))
         assert (again.returncode, again.stdout) == (2, "")
-        assert "a backup overwrites nothing" in again.stderr
+        assert "a backup does not overwrite it" in again.stderr
         head = await height(node)
         await reach(node, head + 3)
         assert await node.stop() == 0
@@ -78,8 +78,7 @@ async def test_a_database_older_than_the_engines_states_is_refused_and_the_engin
         assert recovered.returncode == 0, recovered.stderr
         refused = await trio.to_thread.run_sync(alysd, node.data, "run")
         assert refused.returncode == 2
-        assert "the node's chain needs the state after block" in refused.stderr
-        assert "remove this folder, and the node builds it again" in refused.stderr
+        assert "remove the folder `execution`" in refused.stdout
         shutil.rmtree(node.data / "execution")
         await node.start()
         await reach(node, 6)
