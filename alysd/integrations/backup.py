@@ -10,7 +10,8 @@ are copied.
 The backup is made in a separate process: a long read transaction in the node's process would prevent its map from
 growing. In this way a node that is stuck or stopped can also be backed up.
 
-The copy is made in a folder beside the target, which is renamed when everything in it is on disk.
+The copy is made in a new folder beside the target. When all files are on disk, the new folder is renamed to the
+target.
 """
 
 import shutil

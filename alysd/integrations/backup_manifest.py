@@ -1,4 +1,4 @@
-"""The manifest of a backup: what the backup contains, and the check of its files when it is used."""
+"""The manifest of a backup, which describes its content, and the check of a backup's files before it is used."""
 
 import hashlib
 import json

@@ -78,9 +78,9 @@ def _number(error: Exception) -> int | None:
 
 
 def _has_room(folder: Path) -> bool:
-    """Whether the database file can grow; also True when this cannot be found out.
+    """Whether the database file can grow by `_ROOM_BYTES`; also True when the room cannot be measured.
 
-    The system writes as much as there is room for. LMDB reports such a partial write as EIO.
+    If the disk is nearly full, the system writes a part of the data, and LMDB reports this partial write as EIO.
     """
     try:
         size, free = (folder / DATA_FILE).stat().st_size, shutil.disk_usage(folder).free

@@ -1,6 +1,6 @@
 """The node's own database in LMDB: blocks, the chain's state after each, and the list of canonical blocks.
 
-`lmdb_layout` describes its tables, `lmdb_check` what is checked when it is opened.
+`lmdb_layout` describes its tables. `lmdb_check` has the checks of the database when it is opened.
 """
 
 from collections.abc import Sequence

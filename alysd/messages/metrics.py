@@ -26,7 +26,7 @@ class PortCounts:
     """The numbers of connections and requests of one `port` since the node's start.
 
     `opened` counts all connections. `gave_way` counts those that were closed for new ones, and `slow` those whose
-    clients did not receive what was sent. `requests` counts the requests that ran, `refused` the invalid ones,
+    clients received too slowly. `requests` counts the requests that ran, `refused` the invalid ones,
     `busy` those that the port had no place for, and `failed` those that ended with an error in this program.
     """
 

@@ -243,7 +243,7 @@ class Address(Generic[P]):
         raise CircuitOpen(self.name, "its circuit breaker is open", max(0.0, until - trio.current_time()))
 
     def resolve_current(self, error: Exception) -> None:
-        """Decide what happens to the message, or health check, that the instance was handling when it ended.
+        """Complete the message or health check that the instance was handling when it ended.
 
         The asker of an ask gets a `HandlerCrashed` that contains `error`, never `error` itself, which would crash
         the asker in turn. An `error` that is a `NotAnswered` is passed on unchanged. A tell is handled again or

@@ -82,7 +82,7 @@ class Subscription:
 
 
 class Bus:
-    """Passes each event to all subscribers of its type or of a base class of it."""
+    """Passes each event to all subscribers of the event's class or of one of its base classes."""
 
     def __init__(self, name: str = "bus", rules: BusRules | None = None) -> None:
         self.name = name

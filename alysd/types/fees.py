@@ -1,4 +1,4 @@
-"""The fee fields of a transaction, which limit what it pays."""
+"""The fee fields of a transaction, which limit the fees that it pays."""
 
 import attrs
 

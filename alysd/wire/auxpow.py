@@ -3,8 +3,8 @@
     coinbase transaction | parent block hash (32) | coinbase branch | its index (4)
     chain branch | its index (4) | parent header (80)
 
-A branch is a count, followed by so many hashes of 32 bytes. Numbers are little-endian. This module checks only the
-form, not the rules.
+A branch is the number of its hashes, followed by these hashes of 32 bytes each. Numbers are little-endian. This
+module checks only the form, not the rules.
 """
 
 from alysd.errors import Malformed

@@ -82,7 +82,7 @@ def built_payload_from_json(value: object) -> ExecutionPayload:
 
 
 def attributes_to_json(attributes: PayloadAttributes) -> dict[str, Any]:
-    """Write a `PayloadAttributesV3`. The parent is not part of it, but of the forkchoice state."""
+    """Write a `PayloadAttributesV3`. It does not contain the parent, which is in the forkchoice state."""
     return {
         "timestamp": hex(attributes.timestamp),
         "prevRandao": to_hex(attributes.prev_randao),

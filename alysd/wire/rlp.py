@@ -80,9 +80,10 @@ def decode(data: bytes) -> RlpItem:
 def decode_bounded(data: bytes, most: int) -> RlpItem:
     """Decode as `decode`, but raise `Malformed`, before anything is decoded, if there are more than `most` items.
 
-    Items of one byte take a hundred times as much time per byte as items of 32 bytes, so bytes from outside need a
-    bound of their items too. The count has a pass of its own, so that `decode` stays fast for trie nodes. The pass
-    does not judge the encoding: `decode` refuses whatever makes the two see different items.
+    Items of one byte take a hundred times as long per byte as items of 32 bytes, so the number of items must be
+    bounded for bytes from outside. A separate pass counts the items, so that `decode` stays fast for trie nodes.
+    The pass does not check the encoding. An encoding in which the pass and `decode` find different items is
+    invalid, and `decode` refuses it.
     """
     at, size = 0, len(data)
     for _ in range(most):

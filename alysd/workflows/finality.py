@@ -22,7 +22,7 @@ from alysd.types.tables import Table
 HEADS_WAITING = 256
 """The largest number of head changes that wait.
 
-Losing the oldest does no harm: newer ones contain the same data.
+If the oldest change is lost, nothing is missed: a newer change contains its data.
 """
 
 

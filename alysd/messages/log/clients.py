@@ -37,7 +37,8 @@ class ClientsTurnedAway(LogEvent):
     """A port has more clients than places, or slow clients.
 
     The numbers count from the last such line, at least a minute ago: `gave_way` connections were closed for new
-    ones, `busy` requests were answered with 503, and `slow` clients did not receive what was sent to them.
+    ones, `busy` requests were answered with 503, and `slow` connections were closed because the client received
+    too slowly.
     """
 
     name = "clients_turned_away"
