@@ -39,8 +39,9 @@ def priority_fees(payload: ExecutionPayload, fee_fields: Sequence[FeeFields], ga
     """The sum that the transactions of a payload pay above its base fee, in wei.
 
     `fee_fields` and `gas_used` have one entry per transaction, in the same order; `ValueError` if the lengths
-    differ. The values come from the execution client, whose verdict alone must not mint money. So this also checks
-    that the senders can have paid the sum, and raises `WrongGasUsed`, `GasAboveLimit` or `PriceBelowBaseFee`.
+    differ. The values come from the execution client, whose verdict alone must not mint money. Therefore the
+    function also checks that the senders can have paid the sum. Raises `WrongGasUsed`, `GasAboveLimit` or
+    `PriceBelowBaseFee`.
     """
     if sum(gas_used) != payload.gas_used:
         raise WrongGasUsed(payload.gas_used, sum(gas_used))

@@ -1,4 +1,4 @@
-"""The words of errors of the node's databases: which database failed, why, and what helps.
+"""The texts of errors of the node's databases: the database that failed, the reason, and the advice.
 
 A data folder has two databases. The node's own one is restored from a backup; the embedded engine's is built again
 from the node's blocks. The folder's name tells them apart.

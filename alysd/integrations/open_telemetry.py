@@ -39,7 +39,7 @@ CLOSE_SECONDS = 3.0
 
 
 class OpenTelemetryTracing:
-    """Implements `alysd.ports.Tracing` with a provider, which has the destination of the spans."""
+    """Implements `alysd.ports.Tracing`. The provider determines where the spans are sent."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider

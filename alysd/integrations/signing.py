@@ -63,8 +63,8 @@ class GuardedSigner:
         """Write (slot, hash, lock) to the guard, synced, then sign the approval. Takes 5 ms: call it in a thread.
 
         `lock` is the slot of the newest approved block that is stored; `block` builds on that block.
-        A block that was signed may be signed again. Raises `WouldDoubleSign` when the guard forbids the signature
-        and `StoreError` when the guard cannot be written; in both cases nothing is signed.
+        The block that was signed last may be signed again. Raises `WouldDoubleSign` when the guard forbids the
+        signature, and `StoreError` when the guard cannot be written; in both cases nothing is signed.
         """
         return await trio.to_thread.run_sync(self._approve, block, lock, limiter=self._one_at_a_time)
 

@@ -111,7 +111,7 @@ RECENT_OF_A_CHILD = 16
 
 @attrs.frozen
 class FailureRecord:
-    """One failure of `child`, at the time `at` of trio's clock, after `uptime` seconds."""
+    """One failure of `child`, at the time `at` of trio's clock."""
 
     child: str
     kind: FailureKind
@@ -167,7 +167,10 @@ LATER = 0.05
 
 
 class Failure(NamedTuple):
-    """A supervisor's entry for the log: `child` failed with `error` at the time `at`, after `uptime` seconds."""
+    """A supervisor's entry for the log: `child` failed with `error` at the time `at` of trio's clock.
+
+    The failed instance had been up for `uptime` seconds.
+    """
 
     child: str
     error: Exception
