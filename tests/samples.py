@@ -1,5 +1,7 @@
 """Values that tests of several packages share: a short chain, and snapshots of children."""
 
+from typing import NamedTuple
+
 import attrs
 
 from alysd.nurseries import ChildSnapshot, Health, MailboxSnapshot, Priority, State
@@ -45,3 +47,16 @@ CHILDREN = [
     *(child(f"n{number}") for number in range(7)),
 ]
 """Ten actors: two critical, one of high priority, seven of normal priority."""
+
+
+class FullDisk(NamedTuple):
+    """The fields of `shutil.disk_usage` on a full disk, in bytes."""
+
+    total: int = 10**9
+    used: int = 10**9
+    free: int = 0
+
+
+def full_disk(_folder: object) -> FullDisk:
+    """Stands in for `shutil.disk_usage`."""
+    return FullDisk()

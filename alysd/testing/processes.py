@@ -127,17 +127,18 @@ class LoopbackProcess(ABC):
                 cwd=self.log.parent,  # some leave files wherever they are started
                 start_new_session=True,
             )
+        up = False
         try:
             with trio.fail_after(self.start_seconds):
                 await self._wait_until_it_is_up(logged_before)
+            up = True
         except trio.TooSlowError:
-            await self.kill()
             raise ComponentFailed(
                 f"{self.name} did not answer within {self.start_seconds:g} s, see {self.log}"
             ) from None
-        except BaseException:  # whatever ends the wait, a cancelled test too, leaves no program behind
-            await self.kill()
-            raise
+        finally:
+            if not up:  # whatever ends the wait, a cancelled test too, leaves no program behind
+                await self.kill()
 
     async def stop(self) -> int:
         """Ask the program to end, kill it after `stop_seconds`, and return its exit status."""

@@ -17,6 +17,7 @@ from alysd.integrations.backup_manifest import BackupBlock, Manifest, use_backup
 from alysd.integrations.lmdb_snapshot import open_snapshot
 from alysd.types.hashes import BlockHash
 from tests.integrations.stored_blocks import HAND, NOW, live, node_data
+from tests.samples import full_disk
 
 GENESIS = HAND.genesis.hash
 OTHER = BlockHash(b"\x77" * 32)
@@ -184,7 +185,7 @@ def test_a_target_that_makes_no_sense_is_refused(data: Path) -> None:
 def test_a_disk_without_room_is_said_before_anything_is_written(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backup, "_ROOM_BYTES", 2**60)
+    monkeypatch.setattr(shutil, "disk_usage", full_disk)
     with pytest.raises(ConfigError, match="bytes of free disk space, but the backup needs"):
         make(data)
     assert not (data.parent / "backup.incomplete").exists()

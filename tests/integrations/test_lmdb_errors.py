@@ -3,14 +3,15 @@
 import errno
 import os
 import resource
+import shutil
 from pathlib import Path
 
 import lmdb
 import pytest
 
 from alysd.errors import REBUILD_EXECUTION, RESTORE_DATABASE, AlysError, ConfigError, Corrupt, StoreError
-from alysd.integrations import lmdb_errors
 from alysd.integrations.lmdb_errors import database_errors
+from tests.samples import full_disk
 
 
 def converted(error: Exception, folder: Path, *, opening: bool = False) -> AlysError:
@@ -50,7 +51,7 @@ def test_a_partial_write_is_a_full_disk_if_there_is_no_room(folder: Path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(resource, "getrlimit", limited)
         assert "the disk is full, or the file may not grow (EIO)" in str(converted(FAILED, folder))
-    monkeypatch.setattr(lmdb_errors, "_ROOM_BYTES", 2**62)
+    monkeypatch.setattr(shutil, "disk_usage", full_disk)
     assert "the disk is full, or the file may not grow (EIO)" in str(converted(FAILED, folder))
 
 

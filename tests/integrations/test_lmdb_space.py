@@ -1,5 +1,6 @@
 """The space of a database adds up, and a compacted file is the old one or the new one, each complete."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from alysd.errors import ConfigError, Corrupt
 from alysd.integrations import lmdb_space
 from alysd.integrations.lmdb_snapshot import open_snapshot
 from alysd.integrations.lmdb_space import compact, size_of
+from tests.samples import full_disk
 
 
 @pytest.fixture
@@ -123,7 +125,7 @@ def test_a_disk_that_is_full_during_the_copy_leaves_only_the_old_file(folder: Pa
 
 def test_the_rest_of_a_killed_compaction_takes_no_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "data.mdb.new").write_bytes(b"half of a copy")
-    monkeypatch.setattr(lmdb_space, "_ROOM_BYTES", 2**60)
+    monkeypatch.setattr(shutil, "disk_usage", full_disk)
     with pytest.raises(ConfigError, match="the copy needs"):
         compact(folder)
     assert not (folder / "data.mdb.new").exists()
@@ -146,7 +148,7 @@ def test_a_copy_that_lacks_records_is_not_used(folder: Path, monkeypatch: pytest
 
 
 def test_a_disk_without_room_is_said_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lmdb_space, "_ROOM_BYTES", 2**60)
+    monkeypatch.setattr(shutil, "disk_usage", full_disk)
     with pytest.raises(ConfigError, match="bytes of free disk space, but the copy needs"):
         compact(folder)
     assert not (folder / "data.mdb.new").exists()

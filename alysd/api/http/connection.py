@@ -4,8 +4,8 @@ import attrs
 import h11
 import trio
 
+from alysd.api.http.connection_places import Phase, Place
 from alysd.api.http.messages import HttpRefused, Request, Response, accepts_gzip, compressed, encode, json_response
-from alysd.api.http.places import Phase, Place
 from alysd.api.http.site import Route, Site, SocketHandler
 from alysd.api.http.websocket import TRY_AGAIN_LATER, WebSocket, accepting
 from alysd.errors import Refused, RpcCode

@@ -7,8 +7,8 @@ from functools import partial
 import trio
 
 from alysd.api.http.connection import Connection
+from alysd.api.http.connection_places import Phase, Port
 from alysd.api.http.limits import LIMITS, ServerLimits
-from alysd.api.http.places import Phase, Port
 from alysd.api.http.site import Site
 from alysd.errors import AddressInUse
 from alysd.messages.metrics import PortCounts

@@ -9,8 +9,8 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
 from wsproto.utilities import generate_accept_token
 
+from alysd.api.http.connection_places import Place
 from alysd.api.http.messages import HttpRefused
-from alysd.api.http.places import Place
 
 GOING_AWAY, TOO_BIG, TRY_AGAIN_LATER, POLICY = 1001, 1009, 1013, 1008
 """Close codes (RFC 6455, 7.4.1).

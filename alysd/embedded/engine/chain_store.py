@@ -39,9 +39,6 @@ Result = TypeVar("Result")
 _FORMATS = (b"1", b"2")
 """The formats that this version reads. A database has format 1 until pruning begins, which uses a second table."""
 
-_UNKNOWN_BLOCKS = 1024
-"""The assumed distance, in blocks, from the head to the highest block, for a database without "highest"."""
-
 _NODES_REMEMBERED = 65_536
 """The number of checked trie nodes, some 8 MB of hashes, after which the engine checks all of them again.
 
@@ -260,7 +257,9 @@ class ChainStore:
             return int.from_bytes(found, "big")
         head = self._value(transaction, "meta", b"head")  # None in a new database
         header = None if head is None else self._value(transaction, "headers", head)
-        return 0 if head is None or header is None else read_header(head, header).number + _UNKNOWN_BLOCKS
+        if head is None or header is None:
+            return 0
+        return read_header(head, header).number + (self._limits or PruningLimits()).unknown_blocks
 
     def _value(self, transaction: lmdb.Transaction, table: str, key: bytes) -> bytes | None:
         found = transaction.get(key, db=self._tables[table])

@@ -51,11 +51,15 @@ class PruningLimits:
     blocks have added since the last step, so that a collection ends under any load. A step of CLEARING deletes
     eight times as many nodes as a step copies: deleting is cheaper, because neighbours are deleted together. Every
     step ends after `seconds`, which is 2.5 % of a slot of 2 s.
+
+    `unknown_blocks` is the assumed distance, in blocks, from the head to the highest block, for a database without
+    "highest".
     """
 
     least_nodes: int = 16_384
     copies: int = 256
     seconds: float = 0.05
+    unknown_blocks: int = 1024
 
 
 @attrs.frozen

@@ -3,9 +3,9 @@
 import trio
 import trio.testing
 
+from alysd.api.http.connection_places import Port
 from alysd.api.http.limits import LIMITS, ServerLimits
 from alysd.api.http.messages import Request, Response
-from alysd.api.http.places import Port
 from alysd.api.http.server import serve_stream
 from alysd.api.http.site import Route, Site
 from alysd.api.http.websocket import WebSocket

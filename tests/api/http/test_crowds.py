@@ -7,9 +7,9 @@ import httpx
 import pytest
 import trio
 
+from alysd.api.http.connection_places import Port
 from alysd.api.http.limits import ServerLimits
 from alysd.api.http.messages import Request, Response
-from alysd.api.http.places import Port
 from alysd.api.http.site import Route, Site
 from alysd.api.jsonrpc import Dispatcher, Method, Params, rpc_route
 from alysd.messages.log.base import LogEvent

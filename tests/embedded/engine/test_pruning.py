@@ -9,7 +9,6 @@ from pathlib import Path
 import attrs
 import pytest
 
-from alysd.embedded.engine import chain_store
 from alysd.embedded.engine.calls import Calls
 from alysd.embedded.engine.chain_store import ChainStore
 from alysd.embedded.engine.pruning import Collection, CollectionPhase, Pruner, PruningLimits
@@ -282,16 +281,13 @@ def test_an_unpruned_database_is_pruned_gradually(tmp_path: Path) -> None:
     later.chain.close()
 
 
-def test_what_an_older_database_does_not_say_is_assumed_safely(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_an_older_database_does_not_say_is_assumed_safely(tmp_path: Path) -> None:
     """Without "highest", copying waits until all blocks that may be stored are below the floor."""
     whole = unpruned(tmp_path)
     grown(whole, 5)
     remove(whole, "meta", b"highest")
     whole.chain.close()
-    monkeypatch.setattr(chain_store, "_UNKNOWN_BLOCKS", 10)
-    later = pruned(tmp_path)
+    later = pruned(tmp_path, attrs.evolve(SMALL, unknown_blocks=10))
     seen: dict[int, CollectionPhase] = {}
     for _ in range(20):
         grown(later, 1)

@@ -8,9 +8,9 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+from alysd.api.http.connection_places import Phase, Port
 from alysd.api.http.limits import ServerLimits
 from alysd.api.http.messages import HttpRefused
-from alysd.api.http.places import Phase, Port
 from alysd.messages.metrics import PortCounts
 
 LIMITS = ServerLimits(rpc=2, operator=1, waiting=1, bodies=100, responses=100, turns=2, send_rate=10)
