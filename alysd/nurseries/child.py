@@ -119,7 +119,7 @@ Observer = Callable[[Change], None]
 
 @attrs.define
 class Runtime:
-    """The parts of a system that all its children share."""
+    """The parts of a system that all its children share. `stopping` is set when an orderly stop begins."""
 
     wheel: Wheel
     observer: Observer | None
@@ -129,6 +129,7 @@ class Runtime:
     failures: FailureLog = attrs.field(factory=lambda: FailureLog(Classifier()))
     tracer: Tracer = attrs.field(factory=Unrecorded)
     children: "dict[str, Child]" = attrs.field(factory=dict[str, "Child"])
+    stopping: bool = False
 
 
 class Parent(Protocol):

@@ -89,7 +89,9 @@ class SupervisorChild(Child):
 
         Returns the seconds until the child restarts itself, or `None` if it must not.
         """
-        if stopping or self.stopping or self._giving_up:
+        # While the system stops, no child is restarted, and no crash makes its supervisor fail.
+        ends = self.runtime.stopping and not isinstance(error, self.runtime.fatal)
+        if stopping or self.stopping or self._giving_up or ends:
             decision = Decision(Outcome.STOPPED)
         else:
             decision = decide(

@@ -90,6 +90,7 @@ class System:
         """
         if self._stop_reason is None:
             self._stop_reason = reason
+            self._runtime.stopping = True
             logger.info("%s stops: %s", self._root.name, reason)
             for child in self._runtime.children.values():
                 if isinstance(child, ActorChild) and child.desired is Desired.SUSPENDED:

@@ -183,6 +183,17 @@ async def test_a_stop_does_not_wait_for_a_suspended_actor(autojump_clock: MockCl
     assert trio.current_time() - begun < 0.5
 
 
+async def test_a_crash_during_a_stop_makes_no_supervisor_fail() -> None:
+    """A node that is asked to stop would end with a failure, and its service manager would start it again."""
+    address, child = echo()
+    branch = supervisor("branch", OneForOne(), [child], intensity=Intensity(restarts=0, seconds=10))
+    async with running([branch]) as system:
+        system.suspend("echo")
+        await wait_all_tasks_blocked()
+        address.tell(CrashTold())
+    assert system.snapshot().children[0].children[0].state is State.STOPPED
+
+
 async def test_a_child_added_at_run_time_is_supervised_like_the_others() -> None:
     address, child = echo("late")
     async with running([echo("early")[1]]) as system:
