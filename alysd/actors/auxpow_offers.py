@@ -21,9 +21,10 @@ REGULARS = 64
 """The maximum number of regulars. A chain has a few pools; the regular with the oldest proof is removed first."""
 
 OFFERS_TO_NEWCOMERS = 32_768
-"""The maximum number of offers to all other recipients together.
+"""The maximum number of offers to all recipients that are not regulars, together.
 
-They take about 15 MB, and the fastest flood that the RPC server can process needs over 20 s to displace an offer.
+This many offers take about 15 MB. Even the fastest flood that the RPC server can process needs over 20 s to
+displace a new offer.
 """
 
 

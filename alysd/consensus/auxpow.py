@@ -88,9 +88,10 @@ def find_commitment(coinbase: Coinbase) -> Commitment:
 
 
 def op_return_pushes(script: bytes) -> Iterator[bytes]:
-    """Iterate over the data pushes of an OP_RETURN script, up to the first push that is truncated.
+    """Iterate over the data pushes of an OP_RETURN script.
 
-    Yields nothing for any other script.
+    The iteration ends at the first opcode that is not a data push and at a push that is truncated. Yields nothing
+    for any other script.
     """
     if not script or script[0] != _OP_RETURN:
         return

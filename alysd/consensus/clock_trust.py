@@ -89,9 +89,10 @@ class ClockTrust:
 
     @property
     def open_step(self) -> float | None:
-        """While a step is open, the difference to trust after a restart of the node; None while no step is open.
+        """The difference that was trusted before the step, to be kept on disk for the next start of the node.
 
-        If `by_chain`, the next start compares the clock with the chain again.
+        None if no step is open, and also if `by_chain`, because the next start then compares the clock with the
+        newest block again.
         """
         return self.believed if self.step and not self.by_chain else None
 

@@ -79,9 +79,8 @@ def _check_branch(txn: Transaction, folder: Path, states: dict[bytes, ChainState
     for key, block in txn.scan_back("canonical"):
         height = Height(int.from_bytes(key, "big"))
         if above is None and txn.count("canonical") != height + 1:
-            raise _damaged(
-                folder, f"it has {txn.count('canonical')} canonical blocks up to height {height}, not {height + 1}"
-            )
+            found = txn.count("canonical")
+            raise _damaged(folder, f"it has {found} canonical blocks, but its head has the height {height}")
         state = states.get(key + block)
         if state is None or (above is not None and above.parent_hash != block):
             raise _damaged(

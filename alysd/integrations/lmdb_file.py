@@ -46,11 +46,12 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def check_file(folder: Path) -> bool:
-    """Return whether `folder` has a database file with content, after checking the length of the file.
+    """Return whether `folder` has a database file with content, and make the file long enough for LMDB to map it.
 
-    A file that is short by a few pages is extended: either these pages are not in use, or LMDB finds them damaged.
-    Raises `Corrupt` for a truncated file and for a file that is not a database, and `OSError` when the disk fails.
-    No other process may use the database.
+    A file may be a few pages shorter than its meta page says, because LMDB does not write unused pages at the end.
+    Such a file is extended with zeros; if a missing page was in use after all, LMDB finds it damaged. Raises
+    `Corrupt` for a file that is even shorter or is not a database, and `OSError` when the disk fails. No other
+    process may use the database.
     """
     path = folder / DATA_FILE
     needed = _needed_bytes(path)

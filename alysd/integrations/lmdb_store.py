@@ -169,7 +169,10 @@ def _put_changes(txn: Transaction, executed: ExecutedBlock) -> None:
 
 
 def _settle_changes(txn: Transaction, old: Height, final: Height) -> None:
-    """Apply the changes of the new final blocks, by height, and delete all changes up to that height."""
+    """Apply the changes of the canonical blocks above the height `old` up to `final`, lowest first.
+
+    The changes of all blocks of these heights are deleted.
+    """
     above = height_key(Height(final + 1))
     settled = takewhile(lambda record: record[0] < above, txn.scan("changes", height_key(Height(old + 1))))
     for key, value in list(settled):

@@ -49,7 +49,10 @@ def deterministic_scheduling(seed: int) -> Generator[None]:
 
 @contextmanager
 def virtual_runtime() -> Generator[None]:
-    """While the `with` block runs, the actor runtime measures times on trio's clock. It counts turns from one."""
+    """While the `with` block runs, the actor runtime measures times on trio's clock.
+
+    Its counter of mailbox operations, which decides when a checkpoint is due, starts again at one.
+    """
     modules = [import_module(f"alysd.nurseries.{name}") for name in _MEASURING]
     mailbox: Any = import_module("alysd.nurseries.mailbox")
     measured, turns = [module.perf_counter for module in modules], mailbox._turns

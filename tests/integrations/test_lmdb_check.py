@@ -68,9 +68,9 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "no canonical block 0": (drop("canonical", lambda _: height_key(Height(0))), "canonical block 0 is missing"),
     "a hole far below": (
         drop("canonical", lambda _: height_key(Height(1))),
-        "12 canonical blocks up to",
+        "12 canonical blocks, but its head",
     ),
-    "no head": (drop("canonical", lambda _: height_key(Height(9))), "12 canonical blocks up to"),
+    "no head": (drop("canonical", lambda _: height_key(Height(9))), "12 canonical blocks, but its head"),
     "a state under another key": (move_state, "does not fit its final block"),
     "another parent": (other_parent, "does not fit its neighbours"),
     "no state": (drop("states", lambda s: state_key(s[10])), "does not fit its neighbours"),

@@ -75,7 +75,11 @@ class Connection:
             await self._refuse(refused)
 
     async def _take_leave(self) -> None:
-        """Tell the client, for a bounded time, why its connection ends: a deadline, or a full port."""
+        """Tell the client why the server ends the connection. This takes at most `ServerLimits.linger`.
+
+        The reason is a deadline that has passed, too many connections, or the stop of the node. A client that is
+        receiving a response is not told.
+        """
         if self._place.phase is Phase.SENDING:
             self._place.port.slow()
         elif self._socket is not None:

@@ -250,7 +250,7 @@ class Place:
         self._hold(size, Phase.SENDING, self._patience)
 
     def give_up(self) -> None:
-        """Close this connection for a new one."""
+        """Close this connection to make room for a new connection or for a newer response."""
         self.given_up = True
         self._release()
         self.port.gave_way()

@@ -21,7 +21,7 @@ A pair costs 34,000 gas (EIP-1108).
 _PAIR_BYTES = 192
 
 _CHECK_EVERY = 256
-"""The number of instructions between two checks of the clock. They take about a millisecond."""
+"""The number of instructions between two checks of the clock. This many instructions take about a millisecond."""
 
 
 class OutOfTime(Exception):

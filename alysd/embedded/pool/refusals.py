@@ -122,7 +122,7 @@ class ReplacementUnderpriced(TransactionRefused):
 
 
 class Underpriced(TransactionRefused):
-    """The pool is full, and all transactions in it pay more."""
+    """The pool is full, and the new transaction would be evicted first (`TransactionPool`)."""
 
     def __str__(self) -> str:
         return "transaction underpriced"
