@@ -160,7 +160,7 @@ def test_a_file_that_is_no_database_is_refused_in_words(tmp_path: Path) -> None:
     folder = tmp_path / "execution"
     folder.mkdir()
     (folder / "data.mdb").write_bytes(b"no database" * 1000)
-    with pytest.raises(Corrupt, match="execution/data.mdb.* is not a database .*remove the folder `execution`"):
+    with pytest.raises(Corrupt, match="execution/data.mdb.* is not an LMDB database .*remove the folder"):
         ChainStore.open(folder)
 
 
