@@ -1,8 +1,12 @@
 """Values that tests of several packages share: a short chain, and snapshots of children."""
 
+import os
+import stat
+from pathlib import Path
 from typing import NamedTuple
 
 import attrs
+import pytest
 
 from alysd.nurseries import ChildSnapshot, Health, MailboxSnapshot, Priority, State
 from alysd.testing.blocks import approve, extend, genesis, make_block, make_spec
@@ -47,6 +51,24 @@ CHILDREN = [
     *(child(f"n{number}") for number in range(7)),
 ]
 """Ten actors: two critical, one of high priority, seven of normal priority."""
+
+
+def watched_disk(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The steps by which files are written from now on: syncs of files and folders, and renames."""
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def watched_fsync(descriptor: int) -> None:
+        steps.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
+        fsync(descriptor)
+
+    def watched_replace(self: Path, target: Path) -> Path:
+        steps.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(Path, "replace", watched_replace)
+    return steps
 
 
 class FullDisk(NamedTuple):

@@ -172,9 +172,10 @@ class AlysRpc:
         second parameter is Bitcoin's verbosity: with 0 or false the result is the encoded block in hex.
         """
         wanted, verbosity = params.required(0, _hash), params.optional(1, _verbosity, 1)
-        signed = await self._storage.ask(GetBlockByHash(BlockHash(wanted)))
+        signed, tip = await self._storage.ask(GetBlockByHash(BlockHash(wanted))), None
         if signed is None:
-            (work,) = await self._entries(Table.WORKS, (wanted,), await self._tip())
+            tip = await self._tip()
+            (work,) = await self._entries(Table.WORKS, (wanted,), tip)
             if work is None:
                 raise RpcError(
                     RpcCode.BLOCK_NOT_FOUND,
@@ -184,6 +185,8 @@ class AlysRpc:
             signed = await self._by_hash(work.block)
         if not verbosity:
             return (await trio.to_thread.run_sync(encode_block, signed)).hex()
+        if tip is not None:
+            return await self._shown(signed, tip, canonical=True)  # the entry is on the branch of `tip`
         return await self._on_its_branch(signed)
 
     async def get_block_by_hash(self, params: Params) -> Any:

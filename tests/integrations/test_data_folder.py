@@ -14,6 +14,7 @@ import pytest
 from alysd.errors import ConfigError, Corrupt, DataFolderInUse, StoreError, WrongChain
 from alysd.integrations.data_folder import CHAIN_FILE, LOCK_FILE, DataFolder, claim, is_claimed
 from alysd.types.hashes import BlockHash, displayed
+from tests.samples import watched_disk
 
 HERE = BlockHash(bytes.fromhex("3f2a91c0") + bytes(28))
 THERE = BlockHash(bytes.fromhex("7c11e0aa") + bytes(28))
@@ -116,19 +117,7 @@ def test_the_claim_is_on_disk_before_its_name_and_the_name_before_the_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A power cut could leave an empty file, or take the name away again."""
-    steps: list[str] = []
-    fsync, replace = os.fsync, Path.replace
-
-    def watched_fsync(descriptor: int) -> None:
-        steps.append("sync folder" if os.fstat(descriptor).st_mode & 0o040000 else "sync file")
-        fsync(descriptor)
-
-    def watched_replace(self: Path, target: Path) -> Path:
-        steps.append("rename")
-        return replace(self, target)
-
-    monkeypatch.setattr(os, "fsync", watched_fsync)
-    monkeypatch.setattr(Path, "replace", watched_replace)
+    steps = watched_disk(monkeypatch)
     claim(tmp_path, "alys-dev", HERE)
     assert steps == ["sync file", "rename", "sync folder"]
 

@@ -12,6 +12,7 @@ from alysd.integrations.signing_guard import read_guard, write_guard
 from alysd.types.hashes import BlockHash, BlsPublicKey, sha256
 from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
+from tests.samples import watched_disk
 
 KEY = BlsPublicKey(b"\x8f" * 48)
 OLD = SignedSlot(KEY, Slot(850_000_000), BlockHash(b"\x01" * 32), Slot(849_999_999))
@@ -106,19 +107,7 @@ def test_the_content_is_on_disk_before_its_name_and_the_name_before_the_answer(
     guard: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In any other order a power cut can leave an empty guard, or the old one, after a signature has left."""
-    steps: list[str] = []
-    fsync, replace = os.fsync, Path.replace
-
-    def watched_fsync(descriptor: int) -> None:
-        steps.append("sync folder" if os.fstat(descriptor).st_mode & 0o040000 else "sync file")
-        fsync(descriptor)
-
-    def watched_replace(self: Path, target: Path) -> Path:
-        steps.append("rename")
-        return replace(self, target)
-
-    monkeypatch.setattr(os, "fsync", watched_fsync)
-    monkeypatch.setattr(Path, "replace", watched_replace)
+    steps = watched_disk(monkeypatch)
     write_guard(guard, NEW)
     assert steps == ["sync file", "rename", "sync folder"]
 

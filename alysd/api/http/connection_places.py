@@ -46,6 +46,7 @@ class Port:
         self.body_bytes = 0
         self.response_bytes = 0
         self.room = trio.lowlevel.ParkingLot()
+        self._empty = trio.lowlevel.ParkingLot()
         self._turns = 0
         self._line = trio.lowlevel.ParkingLot()
         self._logged = attrs.evolve(counts)
@@ -60,6 +61,7 @@ class Port:
         """
         place = Place(self, descriptor)
         self.places.add(place)
+        self._empty.unpark_all()
         self.counts.opened += 1
         if len(self.places) > self.limits.rpc + self.limits.operator + self.limits.waiting:
             waiting = (other for other in self.places if other.waits and other is not place)
@@ -86,6 +88,8 @@ class Port:
     async def watch(self) -> None:
         """Cancel connections at most `WATCH_SECONDS` after their deadline. Never returns."""
         while True:
+            if not self.places:
+                await self._empty.park()  # an idle node is not woken ten times per second and port
             await trio.sleep(WATCH_SECONDS)
             await trio.lowlevel.checkpoint()  # what has arrived while the process was stopped is received first
             now = trio.current_time()
@@ -164,7 +168,7 @@ class Place:
         self._operator = False
         self._bytes = 0
         self.pipelined = False
-        self._patience = port.limits.send
+        self._send_allowance = port.limits.send
         self._sending_ended = self.since
         self._client: select.poll | None = None
         if descriptor is not None:
@@ -245,9 +249,9 @@ class Place:
         `ServerLimits.send` as its earlier responses have not used up.
         """
         limits = self.port.limits
-        recovered = self._patience + trio.current_time() - self._sending_ended
-        self._patience = min(limits.send, recovered) + size / limits.send_rate
-        self._hold(size, Phase.SENDING, self._patience)
+        recovered = self._send_allowance + trio.current_time() - self._sending_ended
+        self._send_allowance = min(limits.send, recovered) + size / limits.send_rate
+        self._hold(size, Phase.SENDING, self._send_allowance)
 
     def give_up(self) -> None:
         """Close this connection to make room for a new connection or for a newer response."""
@@ -290,7 +294,7 @@ class Place:
             self._stop_running()
         elif self.phase is Phase.SENDING:
             self._sending_ended = trio.current_time()
-            self._patience = self.deadline - self._sending_ended
+            self._send_allowance = self.deadline - self._sending_ended
         self.port.body_bytes -= self._bytes
         self.port.response_bytes -= self.unsent
         self._bytes = self.unsent = 0

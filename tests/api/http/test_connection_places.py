@@ -279,3 +279,20 @@ async def test_a_batch_and_pipelined_requests_wait_while_half_of_the_places_are_
         assert sorted((batch.phase.name, pipelined.phase.name)) == ["PAUSED", "RUNNING"]
         others[2].leave()
     assert (batch.phase, pipelined.phase) == (Phase.RUNNING, Phase.RUNNING)
+
+
+async def test_a_port_without_connections_is_not_woken(autojump_clock: MockClock) -> None:
+    """An idle node would use ten times the processor time for nothing."""
+    shared, passes = port(), Passes()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shared.watch)
+        await trio.testing.wait_all_tasks_blocked()
+        trio.lowlevel.add_instrument(passes)
+        await trio.sleep(100)
+        trio.lowlevel.remove_instrument(passes)
+        assert passes.count < 20
+        place = shared.enter()
+        place.read()
+        await trio.sleep(LIMITS.request + 0.2)
+        assert place.scope.cancel_called
+        nursery.cancel_scope.cancel()
