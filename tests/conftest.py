@@ -33,17 +33,6 @@ def no_threads() -> Generator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Generator[None]:
-    """A command that a test runs sets up logging for the whole process, with an output that ends with the test."""
-    yield
-    root = logging.getLogger()
-    for handler in [*root.handlers]:
-        if isinstance(handler, ConsoleLog):
-            root.removeHandler(handler)
-            logging.getLogger("alysd").setLevel(logging.NOTSET)
-
-
 class _Collector(logging.Handler):
     """Collects the node's log events, and nothing of libraries."""
 

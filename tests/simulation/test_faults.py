@@ -129,12 +129,12 @@ async def test_a_full_disk_costs_slots_and_damages_nothing(
         monkeypatch.setattr(node.resources.store, "commit_block", full)
         await node.slots(10)
         monkeypatch.setattr(node.resources.store, "commit_block", real)
-        before = (await node.forkchoice()).head.height
-        assert before == 5
+        # The chain actor is not asked for its head here: its wait before the next restart may be longer than an ask.
+        assert [event.signed.block.height for event in node.produced] == [1, 2, 3, 4, 5]
         assert any("the disk is full" in miss.reason for miss in node.missed)
         await node.slots(20)
         assert node.system.failure is None
-        assert (await node.forkchoice()).head.height >= before + 10
+        assert (await node.forkchoice()).head.height >= 15
 
 
 async def test_a_client_that_starts_later_is_waited_for_by_those_only_who_need_it(
