@@ -129,7 +129,7 @@ async def test_a_full_disk_costs_slots_and_damages_nothing(
         monkeypatch.setattr(node.resources.store, "commit_block", full)
         await node.slots(10)
         monkeypatch.setattr(node.resources.store, "commit_block", real)
-        # The chain actor is not asked for its head here: its wait before the next restart may be longer than an ask.
+        # The chain actor is not asked for its head: its wait before the next restart may be longer than an ask.
         assert [event.signed.block.height for event in node.produced] == [1, 2, 3, 4, 5]
         assert any("the disk is full" in miss.reason for miss in node.missed)
         await node.slots(20)
