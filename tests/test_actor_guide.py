@@ -1,7 +1,7 @@
 """docs/actor-guide.md and docs/testing.md: every Python block runs as pasted, and prints what the page shows.
 
 The blocks of a page make one file. pytest runs its tests in a process of its own, with pytest-trio and without a
-configuration of this project, as a reader does who has pasted the blocks. The programs of a page (`main`) run here,
+configuration of this project, as for a reader who pasted the blocks. The programs of a page (`main`) run here,
 on virtual time, and their output is compared with the block of text that follows them.
 """
 
