@@ -143,7 +143,7 @@ def mailbox_json(address: Address[Any]) -> dict[str, Any]:
         "dropped": inbox.dropped,
         "dead_letters": [
             {"type": _type_of(letter.message), "reason": letter.reason, "waited": letter.waited}
-            for letter in inbox.dead_letters or ()
+            for letter in address.dead_letters
         ],
     }
 

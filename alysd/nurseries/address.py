@@ -163,6 +163,11 @@ class Address(Generic[P]):
         """Messages queued in the mailbox."""
         return len(self.mailbox.queue)
 
+    @property
+    def dead_letters(self) -> tuple[DeadLetter, ...]:
+        """The newest `DEAD_LETTERS_KEPT` messages whose handling was not completed, oldest first."""
+        return tuple(self.mailbox.dead_letters or ())
+
     def tell(self, message: Tell[P]) -> None:
         """Send without waiting.
 

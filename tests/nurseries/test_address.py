@@ -218,9 +218,7 @@ async def test_an_ask_that_makes_room_by_dropping_tells_the_asker_it_dropped(aut
         await wait_all_tasks_blocked()
         assert await address.ask(Say("new")) == "new"
         assert dropped == ["old"]
-    dead = address.mailbox.dead_letters
-    assert dead is not None
-    assert [(letter.to, letter.message, letter.reason) for letter in dead] == [
+    assert [(letter.to, letter.message, letter.reason) for letter in address.dead_letters] == [
         ("echo", Say("old"), "mailbox full")
     ]
 
@@ -233,9 +231,7 @@ async def test_the_message_that_crashed_is_a_dead_letter_and_those_behind_it_are
             address.tell(message)
         await address.ask(Say("done"))
     assert notes == ["before", "after"]
-    dead = address.mailbox.dead_letters
-    assert dead is not None
-    assert [letter.reason for letter in dead] == ["crashed its actor: ValueError"]
+    assert [letter.reason for letter in address.dead_letters] == ["crashed its actor: ValueError"]
 
 
 async def test_a_message_to_be_retried_gets_one_more_chance() -> None:
