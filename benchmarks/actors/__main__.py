@@ -1,9 +1,10 @@
 """Compares the actor runtime with raw trio, asyncio, Pykka and Erlang, in one table.
 
-    python -m benchmarks.actors [--rounds 5] [--quick] [--plot FILE.png]
+    python -m benchmarks.actors [--rounds 5] [--quick] [--only ROW ...] [--plot FILE.png]
 
 Each job of each peer runs in its own process. The peers take turns, job by job; the table shows the ratio to raw
-trio in the same round. A peer that is not installed is left out, and the reason is printed.
+trio in the same round. With `--only`, the table has only these rows, and each peer only the jobs that they need;
+there is no plot. A peer that is not installed is left out, and the reason is printed.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 from benchmarks.actors.peers import PEERS, Peer
 from benchmarks.actors.plot import save_plot
 from benchmarks.actors.rounds import run_rounds
+from benchmarks.actors.rows import ROWS
 from benchmarks.actors.table import Round, main_table, pykka_table
 
 PLOT = Path("data/actors.png")
@@ -38,10 +40,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5, help="rounds; the table shows their median (5)")
     parser.add_argument("--quick", action="store_true", help="a tenth of all sizes, for a rough look")
+    keys = [row.key for row in ROWS]
+    parser.add_argument(
+        "--only", nargs="+", choices=keys, metavar="ROW", help=f"some of the rows: {' '.join(keys)}"
+    )
     parser.add_argument("--plot", type=Path, default=PLOT, help=f"the file for the picture ({PLOT})")
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
+    rows = [row for row in ROWS if not options.only or row.key in options.only]
     peers = available()
     print(
         f"{platform.python_implementation()} {platform.python_version()}, trio {version('trio')}, "
@@ -49,15 +56,16 @@ def main() -> None:
         f"medians of {options.rounds} rounds"
     )
     rounds: list[Round] = []
-    for figures in run_rounds(peers, options.rounds, quick=options.quick):
+    for figures in run_rounds(peers, rows, options.rounds, quick=options.quick):
         rounds.append(figures)
         print(f"round {len(rounds)} of {options.rounds}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
     others = [peer.title for peer in peers[2:]]
-    for line in (*main_table(rounds, others), "", *pykka_table(rounds)):
+    for line in (*main_table(rounds, others, rows), "", *pykka_table(rounds)):
         print(line.rstrip())
-    options.plot.parent.mkdir(parents=True, exist_ok=True)
-    save_plot(rounds, others, options.plot)
-    print(f"\nthe picture: {options.plot}")
+    if not options.only:
+        options.plot.parent.mkdir(parents=True, exist_ok=True)
+        save_plot(rounds, others, options.plot)
+        print(f"\nthe picture: {options.plot}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.actors.measuring import Figures
 from benchmarks.actors.peers import Peer
-from benchmarks.actors.rows import JOBS
+from benchmarks.actors.rows import Row, jobs_of
 from benchmarks.actors.table import Round
 
 JOB_SECONDS = 180.0
@@ -35,11 +35,11 @@ def run_job(peer: Peer, job: str, *, quick: bool) -> Figures:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def run_rounds(peers: Sequence[Peer], rounds: int, *, quick: bool) -> Iterator[Round]:
-    """Run all jobs of all peers `rounds` times; every other round takes the peers in reverse."""
+def run_rounds(peers: Sequence[Peer], rows: Sequence[Row], rounds: int, *, quick: bool) -> Iterator[Round]:
+    """Run the jobs of the rows with all peers `rounds` times; every other round takes the peers in reverse."""
     for number in range(rounds):
         figures: dict[str, Figures] = {peer.title: {} for peer in peers}
-        for job in JOBS:
+        for job in jobs_of(rows):
             for peer in peers if number % 2 == 0 else reversed(peers):
                 figures[peer.title].update(run_job(peer, job, quick=quick))
         yield figures

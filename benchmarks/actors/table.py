@@ -65,11 +65,11 @@ def verdict(reached: bool | None) -> str:
     return {True: "yes", False: "NO", None: ""}[reached]
 
 
-def main_table(rounds: Sequence[Round], others: Sequence[str]) -> Iterator[str]:
+def main_table(rounds: Sequence[Round], others: Sequence[str], rows: Sequence[Row] = ROWS) -> Iterator[str]:
     """The lines of the table: ours against raw trio and the goals, `others` beside it."""
     head = f"{'':<32}{BASE.title:>9}{OURS.title:>9}{'ratio':>8}  {'goal':<13}{'reached':<8}"
     yield head + "".join(f"{other:>9}" for other in others)
-    for row in ROWS:
+    for row in rows:
         base = median(rounds, BASE.title, row.key)
         ours = median(rounds, OURS.title, row.key)
         ratio = median_ratio(rounds, OURS.title, BASE.title, row.key)

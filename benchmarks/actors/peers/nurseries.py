@@ -3,30 +3,12 @@
 import gc
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from time import perf_counter, process_time
 
-import attrs
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from alysd.nurseries import (
-    Actor,
-    Address,
-    Ask,
-    HealthMonitor,
-    HealthRules,
-    Immediate,
-    Intensity,
-    OneForOne,
-    Priority,
-    System,
-    Tell,
-    actor,
-    handles,
-    open_system,
-    supervisor,
-)
+from alysd.nurseries import Actor, Address, HealthMonitor, HealthRules, Priority, actor, handles
 from benchmarks.actors.measuring import (
     CLIENTS,
     CONSUMERS,
@@ -41,43 +23,9 @@ from benchmarks.actors.measuring import (
     receivers,
     resident_bytes,
 )
+from benchmarks.actors.peers.nurseries_variants import VARIANTS
+from benchmarks.actors.peers.nurseries_workers import CRASH, ECHO, NOTE, Bench, Note, Worker, addresses, running
 from benchmarks.actors.trio_steps import count_steps
-
-ENDLESS = Intensity(restarts=10**9, seconds=1.0)
-"""A budget that the crash job does not exhaust."""
-
-
-class Bench:
-    """The protocol of `Worker`."""
-
-
-@attrs.frozen
-class Note(Tell[Bench]):
-    text: str
-
-
-@attrs.frozen
-class Crash(Tell[Bench]): ...
-
-
-@attrs.frozen
-class Echo(Ask[Bench, str]):
-    text: str
-
-
-class Worker(Actor[Bench]):
-    """Only answers."""
-
-    @handles(Note)
-    async def note(self, message: Note) -> None: ...
-
-    @handles(Crash)
-    async def crash(self, message: Crash) -> None:  # noqa: ARG002
-        raise ValueError("boom")
-
-    @handles(Echo)
-    async def echo(self, message: Echo) -> str:
-        return message.text
 
 
 class Stopwatch(Actor[Bench]):
@@ -90,24 +38,6 @@ class Stopwatch(Actor[Bench]):
     @handles(Note)
     async def note(self, message: Note) -> None:  # noqa: ARG002
         self.waits.append((perf_counter() - self.sent.popleft()) * 1e6)
-
-
-# Created once, so that only the delivery of messages is measured. The other peers also send a constant.
-NOTE, CRASH, ECHO = Note("a message"), Crash(), Echo("a message")
-
-
-def addresses(count: int) -> list[Address[Bench]]:
-    return [Address(f"actor-{index}", capacity=MAILBOX) for index in range(count)]
-
-
-def running(
-    workers: list[Address[Bench]],
-    factory: Callable[[], Actor[Bench]] = Worker,
-    monitor: HealthMonitor | None = None,
-) -> AbstractAsyncContextManager[System]:
-    """A system of one supervisor with a worker behind each address."""
-    children = [actor(address, factory, restart=Immediate()) for address in workers]
-    return open_system(supervisor("Root", OneForOne(), children, intensity=ENDLESS), monitor=monitor)
 
 
 async def tell(sizes: Sizes) -> Figures:
@@ -264,6 +194,7 @@ JOBS: Mapping[str, Callable[[Sizes], Awaitable[Figures]]] = {
     "latency": latency,
     "lookup": lookup,
     "health": health,
+    **VARIANTS,
 }
 
 

@@ -21,27 +21,9 @@ from benchmarks.actors.measuring import (
     receivers,
     resident_bytes,
 )
+from benchmarks.actors.peers.raw_trio_asks import MESSAGE, Question, answer_all, ask
+from benchmarks.actors.peers.raw_trio_variants import VARIANTS
 from benchmarks.actors.trio_steps import count_steps
-
-ASK_SECONDS = 5.0
-MESSAGE = "a message"
-
-Question = tuple[str | None, trio.MemorySendChannel[str]]
-"""A message and the channel for the answer. The message `None` crashes the actor."""
-
-
-async def ask(channel: trio.MemorySendChannel[Question], message: str) -> str:
-    reply, answer = trio.open_memory_channel[str](1)
-    with trio.fail_after(ASK_SECONDS):
-        await channel.send((message, reply))
-        return await answer.receive()
-
-
-async def answer_all(channel: trio.MemoryReceiveChannel[Question]) -> None:
-    async for message, reply in channel:
-        if message is None:
-            raise ValueError("boom")
-        reply.send_nowait(message)
 
 
 async def tell(sizes: Sizes) -> Figures:
@@ -231,6 +213,7 @@ JOBS: Mapping[str, Callable[[Sizes], Awaitable[Figures]]] = {
     "idle": idle,
     "latency": latency,
     "lookup": lookup,
+    **VARIANTS,
 }
 
 

@@ -57,11 +57,17 @@ def test_the_table_shows_every_row_with_its_verdict_and_fits_110_columns() -> No
     assert len(lines) == 1 + len(ROWS)
     assert max(map(len, lines)) <= 110
     tell = next(line for line in lines if line.startswith("tell"))
-    assert tell.split()[-7:] == ["8.00×", "≥", "6×", "yes", "–", "100", "–"]
+    assert tell.split()[-7:] == ["8.00×", "≥", "14×", "NO", "–", "100", "–"]
     ask = next(line for line in lines if line.startswith("ask, one client"))
     assert "0.45×" in ask
     crowd = next(line for line in lines if line.startswith("1,000 actors"))
     assert "NO" not in crowd, "what was not measured has not failed"
+
+
+def test_a_table_of_some_rows_has_no_others() -> None:
+    """A run of one row would otherwise show its figures between twenty lines of dashes."""
+    lines = list(main_table(ROUNDS, [], [row for row in ROWS if row.key == "ask"]))
+    assert [line.split(",")[0] for line in lines[1:]] == ["ask"]
 
 
 def test_pykka_has_a_table_of_its_own_where_it_was_measured() -> None:
