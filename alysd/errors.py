@@ -62,11 +62,11 @@ class InvalidWork(Refused):
 
 
 class Malformed(Refused):
-    """Bytes or text from outside cannot be parsed, or exceed a limit that is checked before parsing."""
+    """Bytes or text from outside cannot be parsed, or are larger than allowed."""
 
 
 class NoPeg(Refused):
-    """A request for the peg on a chain without a peg, where a deposit would be neither credited nor paid out."""
+    """A request needs the peg, but this chain has none: a deposit would be neither credited nor paid out."""
 
 
 class NotNow(Refused):
@@ -122,7 +122,7 @@ class EngineBehind(AlysError):
 
 @attrs.frozen(str=False)
 class ComponentError(AlysError):
-    """An external system answered the call of `method` with an error, given by its `code` and `message`."""
+    """An external system answered a call of `method` with an error, which has this `code` and `message`."""
 
     component: str
     method: str

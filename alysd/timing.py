@@ -43,7 +43,7 @@ class Timing:
 
     @property
     def slot_work(self) -> float:
-        """The time after which work on a slot is cancelled: 95 % of it, so that the next slot starts on time."""
+        """Deadline of the work on a slot: 95 % of the slot, so that the next slot starts on time."""
         return 0.95 * self.slot_seconds
 
     @property
@@ -65,7 +65,7 @@ class Timing:
 
     @property
     def local_answer(self) -> float:
-        """Deadline of asks by finality and the internal miner, each of which causes at most one read: `pace`."""
+        """Deadline of the asks of finality and the internal miner: `pace`. Each ask causes at most one read."""
         return self.pace
 
     @property
@@ -100,7 +100,7 @@ class Timing:
     def work_renewed(self) -> float:
         """The time for which a miner gets the same work although there are new blocks.
 
-        A pool restarts its workers for new work, which costs them some tenths of a second.
+        New work makes a pool restart its workers, which costs them some tenths of a second.
         """
         return 10.0
 
@@ -125,7 +125,7 @@ class Timing:
 
     @property
     def engine_catching_up(self) -> EngineDeadlines:
-        """Deadlines of calls that send missing blocks to the client, outside slots: mostly `engine_call`."""
+        """Deadlines of calls that send missing blocks to the client between slots: mostly `engine_call`."""
         return EngineDeadlines(
             build=self.engine_in_slot.build,
             fill=self.engine_in_slot.fill,
@@ -139,9 +139,9 @@ class Timing:
     def engine_call(self) -> float:
         """The longest deadline of a call to the client.
 
-        The slowest call measured took 2.4 s: EthereumJS, on a busy machine, set its head to a block of 100
-        transfers that it did not build. A client that has lost states executes blocks again during such a call.
-        The client continues after the deadline, so that the next call takes less time.
+        The slowest call measured took 2.4 s: on a busy machine, EthereumJS set its head to a block of 100
+        transfers that another client had built. A client that has lost states executes blocks again during such a
+        call. It continues after the deadline, so that the next call takes less time.
         """
         return 12.0
 
@@ -190,8 +190,8 @@ class Timing:
     def health_answer(self) -> float:
         """Deadline of the answer to a health check; also the interval between checks of a critical actor.
 
-        As both are equal, checks follow each other without gaps. Several checks in a row fail only if the actor
-        handles one message during all of them.
+        As the deadline equals the interval, checks follow each other without gaps. Several checks in a row fail
+        only if the actor handles a single message during all of them.
         """
         return 5.0
 
@@ -212,7 +212,7 @@ class Timing:
 
     @property
     def page_ask(self) -> float:
-        """Deadline of each of the two asks for an operator's page, which also loads while an actor is stuck."""
+        """Deadline of each of the two asks for an operator's page. The page also loads while an actor is stuck."""
         return 1.0
 
     @property

@@ -45,7 +45,7 @@ def check_bridge(execution_genesis: Mapping[str, Any], path: Path) -> None:
     code: object = account["code"]
     if not isinstance(code, str) or code.lower() != bridge_code():
         raise ConfigError(
-            f"{path}: the code in alloc {where}, is not that of this version's contract: "
+            f"{path}: alloc has wrong contract code {where}: it must be the code of this version's contract; "
             "create the genesis again with `alysd genesis`"
         )
     if account.get("storage"):

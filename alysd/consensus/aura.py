@@ -12,21 +12,21 @@ def slot_at(unix_seconds: float, slot_seconds: int) -> Slot:
 
 
 def slot_start(slot: Slot, slot_seconds: int) -> int:
-    """The first unix second of `slot`: the execution timestamp of its block."""
+    """The first Unix second of `slot`: the execution timestamp of its block."""
     return slot * slot_seconds
 
 
 BUSY_PART = 0.5
-"""The part of a slot that is reserved for its author's work. A block usually takes 0.3 s of a slot of 2 s."""
+"""The fraction of a slot, from its start, that is reserved for its author's work. A block usually takes 0.3 s."""
 
 
 def quiet_wait(
     now: float, seconds: float, slot_seconds: int, federation: Federation, authority: int | None
 ) -> float:
-    """The shortest wait, at least `seconds`, after which `authority` is not busy with a block; in seconds.
+    """The seconds to wait, at least `seconds`, until `authority` is not busy with making a block.
 
-    The wait starts at unix time `now`. It ends in another authority's slot, or in a slot of this authority after
-    `BUSY_PART` of it. `authority` is an index, or None for a node that is no authority.
+    The wait starts at Unix time `now`. It ends in a slot of another authority, or after the first `BUSY_PART` of a
+    slot of `authority`, which is an index, or None for a follower.
     """
     slot = slot_at(now + seconds, slot_seconds)
     if federation.author(slot) != authority:
@@ -37,7 +37,7 @@ def quiet_wait(
 def halted(state: ChainState, spec: ChainSpec) -> bool:
     """Whether the child of the block with this `state` must include a proof of work.
 
-    This is so when more than `max_blocks_without_auxpow` blocks wait for one. The limit bounds the number of
-    blocks that a proof covers and that a node keeps in memory.
+    It must when more than `max_blocks_without_auxpow` blocks are not final. The limit bounds the number of blocks
+    that a proof covers and that a node keeps in memory.
     """
     return state.height - state.last_final_height > spec.max_blocks_without_auxpow

@@ -1,8 +1,9 @@
 """The rules of proofs of work: the commitment in a Bitcoin block, the target, and the blocks that become final.
 
 The source is docs/protocol.md, "Merged mining". The checks are those of Namecoin's `CAuxPow::check`, except that
-the commitment may be in one of three places. The first place that contains a marker counts, and must contain
-exactly one. Therefore a parent block can never prove work for two ranges of this chain.
+the commitment may be in one of three places of the coinbase: the scriptSig, an OP_RETURN push, or a raw output
+script. The first place that contains a marker counts, and must contain exactly one marker. Therefore a parent
+block can never prove work for two ranges of this chain.
 
 The target depends only on the chain. While no proof arrives, the target rises, so that a proof needs less work.
 """
@@ -43,7 +44,7 @@ COMMITMENT_BYTES = 44
 
 _OP_RETURN = 0x6A
 _OP_PUSHDATA = {0x4C: 1, 0x4D: 2, 0x4E: 4}
-"""The opcodes that are followed by the length of a push, and the width of that length (little-endian) in bytes."""
+"""For each of these opcodes, the width in bytes of the little-endian length between the opcode and its data."""
 
 
 @attrs.frozen
@@ -249,7 +250,8 @@ def covered(header: AuxPowHeader, ancestry: Sequence[ChainState]) -> Bundle:
     """The blocks that `header` makes final when a child of the newest block in `ancestry` includes this header.
 
     `ancestry` has the states of all blocks after the last final one on this branch, oldest first. Raises
-    `WrongRangeStart` unless the range begins with the first of them, and `WrongRangeEnd` unless it ends with one.
+    `WrongRangeStart` unless the range begins with the first of these blocks, and `WrongRangeEnd` unless it ends
+    with one of them.
     """
     hashes = tuple(state.hash for state in ancestry)
     if header.range_end not in hashes:

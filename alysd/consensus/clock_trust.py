@@ -2,11 +2,12 @@
 
 If the clock is set forward, the node would make blocks with a time in the future. These would become final, and no
 block could follow before that time. If it is set back, the node could make no blocks at all. `CLOCK_BOOTTIME`
-counts the seconds since the machine started, including those in which it was suspended, and cannot be set. So a
-difference between the two clocks changes only if the wall clock is set.
+counts the seconds since the machine started, including those in which it was suspended, and cannot be set. So the
+difference between the two clocks changes only if the wall clock is set. A change of more than a tolerance is a
+*step*. A step is *open* until the new time of the wall clock is trusted.
 
-When the node starts, the clock is distrusted in two cases. In the first, a step was not yet trusted when the node
-stopped, the machine has not been restarted since, and the clock still shows the new time. In the second, the
+When the node starts, the clock is distrusted in two cases. In the first case, a step was open when the node
+stopped, the machine has not been restarted since, and the clock still shows the new time. In the second case, the
 newest block is more than `IMPLAUSIBLE_SECONDS` old.
 """
 
@@ -16,11 +17,11 @@ STEADY_SECONDS = 600.0
 """Seconds without another step after which the new time of the wall clock is trusted."""
 
 IMPLAUSIBLE_SECONDS = 30 * 86_400.0
-"""A clock that is more than 30 days ahead of its trusted time is trusted only after the operator has accepted it.
+"""The lead of the clock over its trusted time, in seconds, above which only the operator can accept it: 30 days.
 
 A chain is rarely stopped for so long, while a clock that was set to a wrong month or year is often this far ahead.
-If blocks are made with a clock that is ahead, no block can follow until the time of these blocks. The limit bounds
-this to 30 days, unless the operator accepts the clock.
+After blocks that were made with a clock that is ahead, no block can follow until the time of these blocks. The
+limit bounds this interruption to 30 days, unless the operator accepts the clock.
 """
 
 DRIFT = 0.001
@@ -31,10 +32,10 @@ DRIFT = 0.001
 class ClockTrust:
     """The trusted and the present difference between wall clock and boottime, in seconds.
 
-    `since` is the boottime at which the present difference began, `looked` the boottime of the last look. A change
-    of the difference by more than `tolerance` seconds is a step. If `by_chain`, the clock was implausibly far
-    ahead when the node started, and `believed` is the difference at which the clock would have shown the time of
-    the newest block.
+    `believed` is the trusted difference. `since` is the boottime at which the present difference began, `looked`
+    the boottime of the last comparison of the clocks. A change of the difference by more than `tolerance` seconds
+    is a step. If `by_chain` is true, the clock was implausibly far ahead of the newest block when the node
+    started. `believed` is then the difference at which the clock would have shown the time of that block.
     """
 
     believed: float
@@ -72,7 +73,7 @@ class ClockTrust:
     def step(self) -> float:
         """The seconds by which the clock was set forward (back, if negative); 0 while the clock is trusted.
 
-        If `by_chain`, these are the seconds from the newest block to the start of the node.
+        If `by_chain` is true, the seconds from the newest block to the start of the node.
         """
         away = self.present - self.believed
         return away if abs(away) > self.tolerance else 0.0
@@ -84,20 +85,20 @@ class ClockTrust:
 
     @property
     def steady_for(self) -> float | None:
-        """The seconds for which an open step must be steady; None if the operator has to accept it."""
+        """Seconds without a step after which the time is trusted; None if the operator has to accept it."""
         return None if self.implausible else STEADY_SECONDS
 
     @property
     def open_step(self) -> float | None:
         """The difference that was trusted before the step, to be kept on disk for the next start of the node.
 
-        None if no step is open, and also if `by_chain`, because the next start then compares the clock with the
-        newest block again.
+        None if no step is open. Also None if `by_chain` is true, because the next start compares the clock with
+        the newest block again.
         """
         return self.believed if self.step and not self.by_chain else None
 
     def look(self, wall: float, boottime: float) -> "ClockTrust":
-        """The trust after a look at both clocks. A plausible new time is trusted after `STEADY_SECONDS`."""
+        """The trust after a new comparison of the clocks. A plausible time is trusted after `STEADY_SECONDS`."""
         difference, passed = wall - boottime, boottime - self.looked
         if self.by_chain and difference - self.believed <= IMPLAUSIBLE_SECONDS:
             return ClockTrust.at_start(wall, boottime, self.tolerance)

@@ -70,9 +70,10 @@ class Tree:
     `states` is ordered by height. It begins with the oldest state to keep and includes that of `final`. States
     that do not descend from the first one are left out.
 
-    Below the final block the tree keeps the path down to the previous final block, because a branch from the final
-    block can include its own proof for a range that begins at the previous one. A chain that is `halted` accepts
-    only blocks with a proof, so this path has at most 2 · (`max_blocks_without_auxpow` + 1) blocks.
+    Below the final block the tree keeps the path down to the previous final block. A branch from the final block
+    that does not include the proof of this block needs the path: the branch can include another proof, whose range
+    also begins after the previous final block. A chain that is `halted` accepts only blocks with a proof, so this
+    path has at most 2 · (`max_blocks_without_auxpow` + 1) blocks.
 
     Raises `UnknownParent` if `final`, or the final block before it, does not descend from the first state.
     """
@@ -112,15 +113,15 @@ class Tree:
         return self._tip(self._head, self._final)
 
     def get(self, block: BlockHash) -> ChainState | None:
-        """The state after `block`. None unless `block` is the last final block or above it."""
+        """The state after `block` if it is the last final block or above it, else None."""
         state = self._states.get(block)
         return state if state is not None and state.height >= self._final.height else None
 
     def ancestry(self, tip: BlockHash) -> tuple[ChainState, ...]:
-        """The states after the blocks that wait for a proof of work on the branch of `tip`.
+        """The states after the blocks, up to `tip`, that no proof of work on the branch of `tip` makes final.
 
-        No proof up to `tip` makes these blocks final. The states are ordered from the oldest block to `tip`.
-        Raises `UnknownParent` unless `tip` is the last final block of the tree or above it.
+        The states are ordered from the oldest block to `tip`. Raises `UnknownParent` unless `tip` is the last
+        final block of the tree or above it.
         """
         state = self.get(tip)
         if state is None:
@@ -129,7 +130,7 @@ class Tree:
         return tuple(reversed(path[:-1]))
 
     def changes(self, table: Table, keys: Sequence[bytes], at: BlockHash) -> tuple[EntryChange | None, ...]:
-        """The newest change of each key by the blocks after the last final one up to `at`; None for no change.
+        """The newest change of each key by the blocks after the last final one up to `at`, or None.
 
         Raises `UnknownParent` unless `at` is the last final block or above it.
         """
@@ -155,8 +156,8 @@ class Tree:
     def place(self, state: ChainState) -> ForkChoiceChange:
         """Compute the change that the block of `state` would cause, without changing the tree.
 
-        A block that is in the tree changes nothing. Raises `UnknownParent` for a block that does not descend from
-        the last final one.
+        A block that is already in the tree causes no change. Raises `UnknownParent` for a block that does not
+        descend from the last final one.
         """
         if self.get(state.hash) is not None:
             return ForkChoiceChange(self.tip, (), 0)

@@ -38,10 +38,9 @@ MINER_PERCENT = 80
 def priority_fees(payload: ExecutionPayload, fee_fields: Sequence[FeeFields], gas_used: Sequence[int]) -> Wei:
     """The sum that the transactions of a payload pay above its base fee, in wei.
 
-    `fee_fields` and `gas_used` have one entry per transaction, in the same order; `ValueError` if the lengths
-    differ. The values come from the execution client, whose verdict alone must not mint money. Therefore the
-    function also checks that the senders can have paid the sum. Raises `WrongGasUsed`, `GasAboveLimit` or
-    `PriceBelowBaseFee`.
+    `fee_fields` and `gas_used` have one entry per transaction, in the same order. A faulty execution client must
+    not be able to mint money, so the function also checks that the senders can have paid the sum. Raises
+    `WrongGasUsed`, `GasAboveLimit` or `PriceBelowBaseFee`, and `ValueError` if the lengths differ.
     """
     if sum(gas_used) != payload.gas_used:
         raise WrongGasUsed(payload.gas_used, sum(gas_used))
@@ -62,7 +61,7 @@ def miner_share(total: Wei) -> Gwei:
 
 
 def federation_share(total: Wei, members: int) -> Gwei:
-    """The share of `total` of each of the federation's `members` fee addresses, rounded down to gwei."""
+    """The part of `total` that each fee address of a federation of n `members` gets, rounded down to gwei."""
     return wei_to_gwei_floor(Wei(total * (100 - MINER_PERCENT) // (100 * members)))
 
 

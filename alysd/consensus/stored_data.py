@@ -1,10 +1,10 @@
 """The check, at start, that the database and the signing guard belong together.
 
-A node with an old or empty database would build another chain, and abandon blocks that others have seen, also
-final ones. The guard names the last block that this authority signed, so it reveals a database without that block.
-A node whose approval alone is a quorum must not start then, because no other node has the missing blocks. A member
-of a larger federation can get them from the others, and must approve nothing before the chain is past all slots
-that it may have signed.
+A node with an old or empty database would build another branch and abandon blocks that others have seen, even
+final blocks. The guard names the last block that this authority signed. If the database lacks that block, it is
+too old. A node whose approval alone is a quorum must not start then, because no other node has the missing blocks.
+A member of a larger federation can get the missing blocks from the other members. It must approve nothing until
+the chain is past all slots that it may have signed.
 """
 
 from enum import Enum
@@ -45,7 +45,7 @@ class StoredData:
 
 @attrs.frozen
 class DataFinding:
-    """A fault. This key may have signed blocks of slots up to `past` that the database does not contain."""
+    """A `fault`, and the last slot `past` of which this key may have signed a block that the database lacks."""
 
     fault: DataFault
     past: Slot
@@ -54,8 +54,8 @@ class DataFinding:
 def judge_data(found: StoredData, now: Slot) -> DataFinding | None:
     """Compare database and guard at start, in slot `now`; None when they belong together.
 
-    After a crash between writing the guard and storing the signed block, the database lacks this one block. This
-    is not a fault: the database is not older than the guard's lock.
+    After a crash between writing the guard and storing the signed block, the database lacks only this block. This
+    is not a fault: the newest stored block is not older than the block on which the signed block builds.
     """
     guard = found.guard
     signed = Slot(0) if guard is None else guard.slot

@@ -76,7 +76,7 @@ def _check_peg(block: Block) -> None:
 def apply_block(
     parent: ChainState, signed: SignedBlock, priority_fees: Wei, ancestry: Sequence[ChainState]
 ) -> ExecutedBlock:
-    """Compute the state after a valid block, and its table changes. Its transactions paid `priority_fees`.
+    """Compute the state after a valid block whose transactions paid `priority_fees` wei, and its table changes.
 
     `ancestry` is as in `check_block`. Raises `FeesAboveSupply` when the unpaid fees exceed all bitcoin, and a
     subclass of `InvalidWork` when the header's range is not in `ancestry`; this cannot happen to a block that

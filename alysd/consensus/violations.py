@@ -28,7 +28,7 @@ class Differs(Refused):
 
 @attrs.frozen
 class UnknownParent(InvalidBlock):
-    """The node has no block `parent` at or above the last final one: it is missing or on an abandoned branch."""
+    """The parent block `parent` is missing, below the last final block, or on an abandoned branch."""
 
     parent: BlockHash
 
@@ -230,7 +230,7 @@ class InvalidPayload(InvalidBlock):
     reason: str
 
     def __str__(self) -> str:
-        return f"the execution client refuses the payload: {self.reason}"
+        return f"the execution client finds the payload invalid: {self.reason}"
 
 
 @attrs.frozen

@@ -20,17 +20,17 @@ class GetForkchoice(Ask[Chain, Forkchoice]):
 
 @attrs.frozen
 class GetState(Ask[Chain, ChainState | None]):
-    """Get the chain's state after a block. None unless the block is the last final one or above it."""
+    """Get the chain's state after a block if this is the last final block or above it, else None."""
 
     hash: BlockHash
 
 
 @attrs.frozen
 class GetAncestry(Ask[Chain, tuple[ChainState, ...]]):
-    """Get the states after the blocks that wait for a proof of work on the branch of `tip`.
+    """Get the states after the blocks, up to `tip`, that no proof of work on the branch of `tip` makes final.
 
-    No proof up to `tip` makes these blocks final. The states are ordered from the oldest block to `tip`. Raises
-    `UnknownParent` unless `tip` is the last final block or above it.
+    The states are ordered from the oldest block to `tip`. Raises `UnknownParent` unless `tip` is the last final
+    block or above it.
     """
 
     tip: BlockHash

@@ -25,9 +25,10 @@ class NodeCounts:
 class PortCounts:
     """The numbers of connections and requests of one `port` since the node's start.
 
-    `opened` counts all connections. `gave_way` counts those that were closed for new ones, and `slow` those whose
-    clients received too slowly. `requests` counts the requests that ran, `refused` the invalid ones,
-    `busy` those that the port had no place for, and `failed` those that ended with an error in this program.
+    `opened` counts all connections. `gave_way` counts connections that were closed to make room for new ones, and
+    `slow` connections that were closed because their clients received too slowly. `requests` counts the requests
+    that ran, `refused` the invalid ones, `busy` those that the port had no place for, and `failed` those that
+    ended with an error in this program.
     """
 
     port: str

@@ -23,7 +23,7 @@ class BitcoinHeader:
 
     @property
     def hash(self) -> BitcoinHash:
-        """Double SHA-256 of the header, as hashed."""
+        """Double SHA-256 of the header, in internal byte order."""
         return BitcoinHash(sha256d(self.raw))
 
 
@@ -37,7 +37,7 @@ class Coinbase:
 
     @property
     def txid(self) -> BitcoinHash:
-        """Double SHA-256 of the serialization without witness, as hashed."""
+        """Double SHA-256 of the serialization without witness, in internal byte order."""
         return BitcoinHash(sha256d(self.raw))
 
 

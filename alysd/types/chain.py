@@ -111,9 +111,9 @@ class StoredBlock:
 class StoredChain:
     """The part of the database that fork choice loads at start.
 
-    `states` begins with the state of the block that was final before `final`, because a branch from `final` can
-    include a proof for a range that begins at that earlier block. The states of all stored blocks above it follow,
-    ordered by height. `changes` has the table changes of the blocks above `final`.
+    `states` begins with the state of the last block that was final before `final`; `consensus.fork_choice.Tree`
+    says why. The states of all stored blocks above that earlier block follow, ordered by height. `changes` has the
+    table changes of the blocks above `final`.
     """
 
     states: tuple[ChainState, ...]

@@ -12,7 +12,7 @@ class ExecutionHeader:
 
     `hash` is the Keccak-256 hash of the RLP encoding of all other fields.
 
-    `ommers_hash`, `difficulty` and `nonce` are constants since the merge (EIP-3675).
+    `ommers_hash`, `difficulty` and `nonce` have the same values in all headers since the merge (EIP-3675).
     """
 
     hash: PayloadHash

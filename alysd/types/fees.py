@@ -7,10 +7,10 @@ from alysd.types.units import Wei
 
 @attrs.frozen
 class FeeFields:
-    """The limits of a transaction's price per unit of gas, in wei: in total, and above the base fee (EIP-1559).
+    """The gas limit of a transaction, and the most that it pays per gas, in wei: in total and above the base fee.
 
-    `gas_limit` is the maximum gas that the transaction may use. In a transaction with a single gas price (legacy,
-    EIP-2930) both fee fields are that price.
+    `gas_limit` is the maximum gas that the transaction may use. The other two fields are those of EIP-1559. For a
+    transaction with a single gas price (legacy, EIP-2930), both are that price.
     """
 
     max_fee_per_gas: Wei

@@ -1,6 +1,6 @@
 """Types for byte strings of fixed size, and the hash functions SHA-256 and double SHA-256.
 
-Each type is a `NewType` over `bytes`: it costs nothing at run time, and the type checker tells them apart. All
+Each type is a `NewType` over `bytes`: the type checker distinguishes them, and they cost nothing at run time. All
 values are in *internal* byte order; only `wire` and the RPC servers reverse Bitcoin and Alys hashes for display.
 """
 
@@ -14,10 +14,10 @@ PayloadHash = NewType("PayloadHash", bytes)
 """Keccak-256 of an execution block's header, 32 bytes: the block hash that Ethereum tools show."""
 
 BitcoinHash = NewType("BitcoinHash", bytes)
-"""A Bitcoin txid or block hash, 32 bytes as hashed (the reverse of how Bitcoin displays it)."""
+"""A Bitcoin txid or block hash, 32 bytes in internal byte order (Bitcoin displays them reversed)."""
 
 AuxHash = NewType("AuxHash", bytes)
-"""The hash that a Bitcoin miner commits to, 32 bytes as hashed (docs/protocol.md, "Merged mining")."""
+"""The hash that a Bitcoin miner commits to, 32 bytes, internal byte order (docs/protocol.md, "Merged mining")."""
 
 EvmAddress = NewType("EvmAddress", bytes)
 """The address of an account of the execution layer, 20 bytes."""

@@ -27,10 +27,10 @@ MAX_SAT = Sat(21_000_000 * 10**8)
 """The amount of bitcoin that can ever exist, in sat (Bitcoin Core, `MAX_MONEY`)."""
 
 MAX_WEI = Wei(MAX_SAT * GWEI_PER_SAT * WEI_PER_GWEI)
-"""`MAX_SAT` in wei, 2.1 · 10^25. It bounds the sum of the balances at genesis, and therefore unpaid fees.
+"""`MAX_SAT` in wei, 2.1 · 10^25: the limit of the sum of the balances at genesis, and therefore of unpaid fees.
 
-With this bound no sum overflows: the largest withdrawal is 80 % of it, 1.68 · 10^16 gwei, and a withdrawal's
-amount has 64 bits, up to 1.8 · 10^19 gwei. A balance has 256 bits.
+With this limit no sum overflows. The largest withdrawal is 80 % of the limit, 1.68 · 10^16 gwei, while the 64 bits
+of a withdrawal's amount hold up to 1.8 · 10^19 gwei. A balance has 256 bits.
 """
 
 

@@ -17,7 +17,7 @@ class Invalid:
 
 @attrs.frozen
 class Syncing:
-    """The payload could not be executed: the client lacks its parent, or the state after the parent."""
+    """The payload could not be executed: the client lacks the parent block or the state after it."""
 
 
 Verdict = Valid | Invalid | Syncing

@@ -13,7 +13,7 @@ from alysd.types.hashes import BitcoinHash
 from alysd.wire.bitcoin_block import compact_size
 
 _WIDER = {0xFD: 2, 0xFE: 4, 0xFF: 8}
-"""Maps the first byte of a compact size above 252 to the number of bytes that follow."""
+"""For a compact size above 252, maps its first byte to the number of bytes that follow."""
 
 
 class BitcoinReader:
@@ -79,7 +79,7 @@ MAX_AUXPOW_BYTES = 2**17
 Most proofs take a few hundred bytes."""
 
 MAX_BRANCH = 64
-"""The maximum number of siblings in a branch. They form a tree of 2^64 leaves, far more than any rule allows."""
+"""The maximum number of siblings in a branch, far more than the rules allow: a tree of 2^64 leaves."""
 
 _HEADER_BYTES = 80
 _HASH_BYTES = 32
@@ -103,8 +103,9 @@ def encode_auxpow(auxpow: AuxPow) -> bytes:
 def decode_auxpow(data: bytes) -> AuxPow:
     """Parse a proof. A witness of the coinbase is dropped, because the txid does not cover it.
 
-    The field with the parent's hash is also dropped: the header determines the hash, and pools fill the field in
-    various ways. So all encodings of a proof give the same value, and encoded blocks use only one of them.
+    The field with the parent's hash is also dropped, because the header determines the hash and pools fill the
+    field in various ways. So all encodings of a proof give the same value. `encode_auxpow` writes only one of
+    these encodings.
 
     Raises `Malformed` unless the bytes are exactly one proof, of at most `MAX_AUXPOW_BYTES`.
     """

@@ -1,4 +1,4 @@
-"""Transaction receipts: from the JSON of `eth_getBlockReceipts` to the bytes under a payload's receipts root.
+"""Transaction receipts: converts the JSON of `eth_getBlockReceipts` to the bytes that the receipts root covers.
 
 The fees that the chain mints are computed from the gas in the receipts. A block's approvals cover its receipts
 root, so `proven_gas` accepts receipts only if they have this root (docs/protocol.md, "Fees").

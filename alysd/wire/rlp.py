@@ -78,11 +78,11 @@ def decode(data: bytes) -> RlpItem:
 
 
 def decode_bounded(data: bytes, most: int) -> RlpItem:
-    """Decode as `decode`, but raise `Malformed`, before anything is decoded, if there are more than `most` items.
+    """Decode exactly one item; raise `Malformed` before decoding if it contains more than `most` items.
 
-    Items of one byte take a hundred times as long per byte as items of 32 bytes, so the number of items must be
-    bounded for bytes from outside. A separate pass counts the items, so that `decode` stays fast for trie nodes.
-    The pass does not check the encoding. An encoding in which the pass and `decode` find different items is
+    Per byte, items of one byte take a hundred times as long to decode as items of 32 bytes. So the number of items
+    must be bounded for bytes from outside. A separate pass counts the items, so that `decode` stays fast for trie
+    nodes. This pass does not check the encoding. If it counts other items than `decode` finds, the encoding is
     invalid, and `decode` refuses it.
     """
     at, size = 0, len(data)

@@ -13,15 +13,15 @@ _FEE_PLACES = {
 """For each transaction type, the indices of the fields max fee, max priority fee and gas limit, in this order."""
 
 _LEGACY_PLACES = (1, 1, 2)
-"""The indices for a legacy transaction, which begins with nonce, gas price, gas limit. Both fees are the price."""
+"""The indices for a legacy transaction: nonce, gas price, gas limit. The gas price serves as both fees."""
 
 _FIRST_LIST_BYTE = 0xC0
 
 _MOST_FIELDS = 16
-"""A bound of the items outside the access list: the list of fields, and at most 14 fields (EIP-4844)."""
+"""The maximum number of items outside the access list: the list of fields, and 14 fields (EIP-4844)."""
 
 _BYTES_PER_ITEM = 7
-"""A bound of the bytes per item of an access list (EIP-2930).
+"""The minimum number of bytes per item of an access list (EIP-2930), rounded down.
 
 The smallest entry has an address and no keys: 3 items in 23 bytes. A key or a blob's hash has 33 bytes."""
 

@@ -59,7 +59,7 @@ def children_of(node: TrieNode) -> list[tuple[str, RlpItem]]:
 
 
 def leaf_of(node: TrieNode) -> tuple[str, bytes] | None:
-    """The path from a leaf to its key's end, and its value; None for any other node."""
+    """The rest of the key at a leaf, as a path, and the leaf's value; None for any other node."""
     if len(node) == 17:
         return None
     segment, is_leaf = _expand(as_bytes(node[0]))
@@ -99,7 +99,8 @@ def trie_root(items: Mapping[bytes, bytes]) -> bytes:
 def indexed_root(values: Sequence[bytes]) -> bytes:
     """The root of the trie of a block's transactions, receipts or withdrawals. The keys are RLP-encoded indices.
 
-    Raises `Malformed` for an empty value: a block with one more, empty transaction would have the same root.
+    Raises `Malformed` for an empty value: with one more transaction that is empty, a block would have the same
+    root.
     """
     return trie_root({encode(encode_integer(index)): value for index, value in enumerate(values)})
 

@@ -34,8 +34,8 @@ def test_the_contract_is_found_as_geth_finds_it(key: str) -> None:
         ({"alloc": 5}, "no contract code"),
         ({"alloc": {f"0x{ADDRESS}": 5}}, "no contract code"),
         (genesis(code=""), "no contract code"),
-        (genesis(code=5), "is not that of this version's contract"),
-        (genesis(code=bridge_code() + "00"), "is not that of this version's contract"),
+        (genesis(code=5), "it must be the code of this version's contract"),
+        (genesis(code=bridge_code() + "00"), "it must be the code of this version's contract"),
         (genesis(storage={"0x00": "0x01"}), "has storage at 0xbbbb.*activates the peg.*remove the storage"),
     ],
 )

@@ -74,7 +74,7 @@ MESSAGES: list[tuple[InvalidBlock | InvalidWork, str]] = [
         "more than 100 blocks wait for a proof of work, and this block includes none",
     ),
     (PegNotActive("peg_ins", 2), "the peg is not active on this chain: peg_ins must be empty, found 2"),
-    (InvalidPayload("nonce too low"), "the execution client refuses the payload: nonce too low"),
+    (InvalidPayload("nonce too low"), "the execution client finds the payload invalid: nonce too low"),
     (BadTarget(0x01FEDCBA), "the bits 01fedcba are not a target: their value is negative, zero or too large"),
     (WorkMissing(), "the merged-mining header has no proof"),
     (WrongHeaderChainId(1, 2), "chain id of the header: expected 1, found 2"),

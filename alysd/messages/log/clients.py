@@ -36,9 +36,9 @@ class RequestFailed(LogEvent):
 class ClientsTurnedAway(LogEvent):
     """A port has more clients than places, or slow clients.
 
-    The numbers count from the last such line, at least a minute ago: `gave_way` connections were closed for new
-    ones, `busy` requests were answered with 503, and `slow` connections were closed because the client received
-    too slowly.
+    The numbers count since the last such line, which is at least a minute old. `gave_way` connections were closed
+    to make room for new ones. `busy` requests were answered with 503. `slow` connections were closed because their
+    clients received too slowly.
     """
 
     name = "clients_turned_away"
