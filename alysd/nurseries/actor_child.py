@@ -1,7 +1,7 @@
 """Children that are not supervisors: an actor behind its address, and a plain task."""
 
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import trio
@@ -12,8 +12,10 @@ from alysd.nurseries.behaviour import Actor, Handler, Health
 from alysd.nurseries.child import UP, Child, Desired, Parent, Runtime, State
 from alysd.nurseries.errors import ActorDown, ChildEnded, leaf_of
 from alysd.nurseries.serve import HEALTH_CHECK, WAKE, serve, within
+from alysd.nurseries.signals import Signal
 from alysd.nurseries.spec import ActorSpec, TaskSpec
 from alysd.nurseries.trace import Tracer
+from alysd.nurseries.watch import Down, Watch, Watched, instance_ended, tell_watchers
 
 logger = logging.getLogger("alysd.nurseries")
 
@@ -24,16 +26,21 @@ _NO_INSTANCE: Actor[Any] = Actor()
 class ActorChild(Child):
     """An actor. The factory makes one instance after another, and all of them serve the same address."""
 
-    __slots__ = ("_actor", "_factory", "_handle_seconds", "_handled_before", "address")
+    __slots__ = ("_actor", "_factory", "_handle_seconds", "_handled_before", "_signals", "_was_up", "address")
 
     def __init__(self, spec: ActorSpec, parent: Parent, runtime: Runtime) -> None:
         super().__init__(spec, parent, runtime)
         self.address: Address[Any] = spec.address
         self.address.wheel = runtime.wheel
+        self.address.gone = None
         self._factory = spec.factory
         self._handle_seconds = spec.handle_seconds
         self._actor: Actor[Any] = _NO_INSTANCE
         self._handled_before = 0
+        # The timers and watches of the instance; None if it never had one.
+        self._signals: set[Signal] | None = None
+        # Whether an instance came up whose end the watchers have not been told yet.
+        self._was_up = False
 
     @property
     def refusals(self) -> tuple[type[Exception], ...]:
@@ -61,6 +68,7 @@ class ActorChild(Child):
         self.address.circuit_until = None
         handling.set(self.address.mailbox)
         actor = self._actor = self._factory()
+        actor.runtime_child = self
         self.instance_type = type(actor)
         hooks = actor.overridden
         if "pre_start" in hooks:
@@ -68,6 +76,7 @@ class ActorChild(Child):
         if self.restarts and "post_restart" in hooks:
             await actor.post_restart()
         self.move(State.RUNNING)
+        self._was_up = True
         if "started" in hooks:
             await actor.started()
 
@@ -78,6 +87,10 @@ class ActorChild(Child):
         """Resolve the message that was being handled, then run the hooks that save and close."""
         self.address.resolve_current(failure or ActorDown(self.name, "stopped"))
         actor, self._actor = self._actor, _NO_INSTANCE
+        actor.runtime_child = None
+        signals, self._signals = self._signals, None
+        for signal in tuple(signals or ()):
+            signal.cancel()
         if not actor.overridden & {"pre_restart", "stopped"}:
             return
         with trio.CancelScope(shield=True, deadline=trio.current_time() + self.spec.stop_seconds) as scope:
@@ -93,6 +106,32 @@ class ActorChild(Child):
                 logger.error("%s: a hook failed after a crash: %r", self.name, error, exc_info=leaf_of(error))
         if scope.cancelled_caught:
             logger.error("%s: the hooks took longer than %g s", self.name, self.spec.stop_seconds)
+
+    def watch(self, watched: Watched, make: Callable[[Down], object]) -> Watch:
+        """Let the instance watch an address."""
+        if self._signals is None:
+            self._signals = set()
+        return Watch(self.address.mailbox, self._signals, watched, make)
+
+    def _failed(self, error: Exception) -> float | None:
+        """Let the supervisor decide, then tell the watchers, unless the decision has closed the address."""
+        if self._was_up:
+            self._was_up = False
+            instance_ended(self.address, error)
+        delay = super()._failed(error)
+        self._tell_watchers()
+        return delay
+
+    def _leave(self) -> None:
+        super()._leave()
+        if self._was_up:
+            self._was_up = False
+            instance_ended(self.address, None)
+        self._tell_watchers()
+
+    def _tell_watchers(self) -> None:
+        if self.address.watches is not None and not self.address.mailbox.closed:
+            tell_watchers(self.address)
 
     def enter_backoff(self, seconds: float) -> None:
         """Wait `seconds` without an instance. Asks fail during the wait if the circuit breaker is open."""
@@ -119,7 +158,8 @@ class ActorChild(Child):
 
     def reopen(self) -> None:
         """Accept messages. They wait in the mailbox until the instance has started."""
-        self.address.mailbox.reopen()
+        self.address.open()
+        self._tell_watchers()
 
     def close(self, reason: str) -> None:
         """Refuse new messages and drop the waiting ones."""
@@ -130,6 +170,7 @@ class ActorChild(Child):
         """Remove the child from the system's tables. The address can then be bound to another actor."""
         super().unregister()
         self.address.wheel = None
+        self.address.gone = "not part of a running system"
 
     def ask_health(self, check: Pending) -> None:
         """Send the health check to the actor, ahead of its messages."""

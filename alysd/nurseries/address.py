@@ -19,7 +19,9 @@ from alysd.nurseries.asks import Pending, Waiter, Wheel, begin_wait, end_wait, h
 from alysd.nurseries.behaviour import Ask, Tell
 from alysd.nurseries.errors import ActorDown, AskTimeout, CircuitOpen, HandlerCrashed, MailboxFull, NotAnswered
 from alysd.nurseries.mailbox import Mailbox, Overflow, OverflowPolicy
+from alysd.nurseries.signals import Signal
 from alysd.nurseries.trace import TracedMessage, carry, traces
+from alysd.nurseries.watch import Watch, close_watches
 
 Entry = tuple[object, float, Pending | None]
 """A message, the `perf_counter()` time at which it was sent, and its `Pending` if it is an ask.
@@ -63,9 +65,11 @@ class Inbox(Mailbox[Entry]):
 
     def drop(self, value: Entry, reason: str) -> None:
         """Count the message and keep it as a dead letter. An ask fails."""
-        super().drop(value, reason)
         message, sent_at, pending = value
-        if isinstance(message, TracedMessage):
+        if isinstance(message, Signal) and not message.active:
+            return  # nobody waits for it: its instance has ended, or has cancelled it
+        super().drop(value, reason)
+        if isinstance(message, TracedMessage | Signal):
             message = message.message
         if self.dead_letters is None:
             self.dead_letters = deque(maxlen=DEAD_LETTERS_KEPT)
@@ -73,6 +77,15 @@ class Inbox(Mailbox[Entry]):
         if pending is not None:
             full = reason == "mailbox full"
             pending.fail(MailboxFull(self.name, self.capacity) if full else ActorDown(self.name, reason))
+
+    def drop_oldest(self) -> None:
+        """Drop the oldest message that is not a signal, if there is one: a signal is never dropped."""
+        for place, entry in enumerate(self.queue):
+            if not isinstance(entry[0], Signal):
+                del self.queue[place]
+                self.taken += 1
+                self.drop(entry, "mailbox full")
+                return
 
     async def _send_in_line(self, value: Entry) -> None:
         sender = handling.get()
@@ -123,6 +136,7 @@ class Address(Generic[P]):
         "abandoned",
         "circuit_until",
         "current",
+        "gone",
         "handled",
         "longest_wait",
         "mailbox",
@@ -130,6 +144,7 @@ class Address(Generic[P]):
         "on_crash",
         "refused",
         "retried",
+        "watches",
         "wheel",
     )
 
@@ -148,6 +163,9 @@ class Address(Generic[P]):
         self.circuit_until: float | None = None
         self.current: Entry | None = None
         self.retried: Entry | None = None
+        # Why the address accepts no messages any more, or not yet; None while it accepts them.
+        self.gone: str | None = "not part of a running system"
+        self.watches: dict[Watch, None] | None = None
         # Counts: messages handled, messages refused by a handler, and asks whose asker no longer waited.
         self.handled = 0
         self.refused = 0
@@ -266,15 +284,22 @@ class Address(Generic[P]):
                 crashed.__cause__ = error
                 error = crashed
             pending.fail(error)
-        elif self.on_crash is OnCrash.RETRY and self.retried is not entry:
+        elif self.on_crash is OnCrash.RETRY and self.retried is not entry and not isinstance(entry[0], Signal):
             self.retried = entry
             self.mailbox.requeue(entry)
         else:
             self.mailbox.drop(entry, f"crashed its actor: {type(error).__name__}")
 
+    def open(self) -> None:
+        """Accept messages: they wait in the mailbox until an instance has started."""
+        self.mailbox.reopen()
+        self.gone = None
+
     def close(self, reason: str) -> None:
-        """Refuse new messages, drop the waiting ones, and fail every ask."""
+        """Refuse new messages, drop the waiting ones, fail every ask, and tell the watchers."""
         self.circuit_until = None
         self.mailbox.close()
         self.resolve_current(ActorDown(self.name, reason))
         self.mailbox.drop_all(reason)
+        self.gone = reason
+        close_watches(self, reason)

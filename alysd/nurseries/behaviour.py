@@ -30,7 +30,9 @@ One task runs all handlers and hooks of an instance, one at a time, so an actor 
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
+
+from alysd.nurseries.watch import Down, Watch, Watched
 
 P = TypeVar("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -102,6 +104,14 @@ def handles(message: type[M]) -> Handles[M]:
     return Handles(message)
 
 
+class Runner(Protocol):
+    """The child that runs an instance of an actor: the part that the instance uses."""
+
+    def watch(self, watched: Watched, make: Callable[[Down], object]) -> Watch:
+        """Let the instance watch an address."""
+        ...
+
+
 class Actor(Generic[P]):
     """The base class of actors of the protocol `P`. All hooks are optional and run in the actor's own task.
 
@@ -112,6 +122,8 @@ class Actor(Generic[P]):
 
     handlers: ClassVar[Mapping[type[Any], Handler]] = MappingProxyType({})
     overridden: ClassVar[frozenset[str]] = frozenset()
+    runtime_child: Runner | None = None
+    """The child that runs this instance; `None` before the instance starts and after its end. For the runtime."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -152,3 +164,14 @@ class Actor(Generic[P]):
     async def health_check(self) -> Health:
         """Return the actor's health. Called ahead of waiting messages; an error raised here is a crash."""
         return Health.HEALTHY
+
+    # What hooks and handlers can call, from `pre_start` until the instance has ended
+
+    def watch(self, address: Watched, message: Callable[[Down], Tell[P]]) -> Watch:
+        """Watch an address until this instance ends: `message(down)` is handled for every `Down` (see `watch`)."""
+        return self._run_by().watch(address, message)
+
+    def _run_by(self) -> Runner:
+        if self.runtime_child is None:
+            raise RuntimeError(f"this {type(self).__name__} is not an instance that runs in a system")
+        return self.runtime_child

@@ -214,8 +214,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
     def _overflowed(self, value: T) -> None:
         self._raise_if_closed()
         if self.overflow is Overflow.DROP_OLDEST:
-            self.taken += 1
-            self.drop(self.queue.popleft(), "mailbox full")
+            self.drop_oldest()
             self.queue.append(value)
         elif self.overflow is Overflow.DROP_NEWEST:
             self.drop(value, "mailbox full")
@@ -229,6 +228,11 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
     def _reopen_if_no_line(self) -> None:
         if not self.line and not self.closed:
             self.limit = self.capacity
+
+    def drop_oldest(self) -> None:
+        """Make room in the full queue: drop its oldest value."""
+        self.taken += 1
+        self.drop(self.queue.popleft(), "mailbox full")
 
     def drop(self, value: T, reason: str) -> None:  # noqa: ARG002  a subclass uses them
         """Count a value that is lost for the given `reason`. A subclass can keep it."""

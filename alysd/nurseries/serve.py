@@ -17,6 +17,7 @@ from alysd.nurseries.asks import Pending
 from alysd.nurseries.behaviour import Actor, Handler
 from alysd.nurseries.child import Desired, State
 from alysd.nurseries.errors import HandlerTooSlow, UnknownMessage, leaf_of
+from alysd.nurseries.signals import Signal
 from alysd.nurseries.trace import TracedMessage, Tracer, traced
 
 logger = logging.getLogger("alysd.nurseries")
@@ -128,12 +129,22 @@ async def serve(child: Served, actor: Actor[Any]) -> None:
 async def _unusual(
     child: Served, actor: Actor[Any], handlers: Mapping[type[Any], Handler], message: object
 ) -> Any:
-    """Handle a message that carries a trace. Raises `UnknownMessage` if there is no handler for its type."""
+    """Handle a signal, or a message that carries a trace.
+
+    Raises `UnknownMessage` if there is no handler for its type.
+    """
+    if isinstance(message, Signal) and not message.active:
+        child.address.handled -= 1  # the loop counts it, although nothing is handled
+        return None
     inner: object = message.message if isinstance(message, TracedMessage) else message
+    if isinstance(message, Signal):
+        inner = message.take()
     name, kind = child.address.name, type(inner)
     handler = handlers.get(kind)
-    if handler is None or not isinstance(message, TracedMessage):
+    if handler is None or inner is message:
         raise UnknownMessage(name, kind.__name__)
+    if not isinstance(message, TracedMessage):
+        return await handler(actor, inner)
     with child.tracer.handling(name, kind.__name__, message.context) as context, traced(context):
         return await handler(actor, inner)
 

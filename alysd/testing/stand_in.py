@@ -18,6 +18,7 @@ import trio
 from alysd.nurseries import Address, Ask, AskTimeout, OnCrash, Tell
 from alysd.nurseries.address import ASK_SECONDS
 from alysd.nurseries.mailbox import OverflowPolicy
+from alysd.nurseries.watch import close_watches, instance_ended, tell_watchers
 from alysd.testing.transcript import Transcript
 
 P = TypeVar("P")
@@ -150,6 +151,7 @@ class StandIn(RecordedAddress[P]):
 
     def __init__(self, name: str, transcript: Transcript) -> None:
         super().__init__(name, transcript)
+        self.gone = None
         self.received: list[object] = []
         self._scripts: dict[type[Any], Script[Any]] = {}
         self._arrived = trio.lowlevel.ParkingLot()
@@ -186,6 +188,15 @@ class StandIn(RecordedAddress[P]):
             answer = await script.play(self.name, message, seconds)
             answers.append(answer)
         return answer
+
+    def ends_instance(self, error: Exception | None = None, *, gone: str | None = None) -> None:
+        """Tell every watcher that an instance ended; with `gone`, that no other one follows, which ends the watches."""
+        instance_ended(self, error)
+        if gone is None:
+            tell_watchers(self)
+        else:
+            self.gone = gone
+            close_watches(self, gone)
 
     async def next(self, kind: type[M], *, seconds: float = ASK_SECONDS) -> M:
         """Wait for the next message of this type, and skip other messages. Each message is returned once.

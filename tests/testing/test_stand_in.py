@@ -1,10 +1,24 @@
 """Recorded addresses behave as real ones; stand-ins do as their script says."""
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.nurseries import ActorDown, AskTimeout, HandlerCrashed, MailboxFull, Overflow, Refusal, actor
+from alysd.nurseries import (
+    Actor,
+    ActorDown,
+    Address,
+    AskTimeout,
+    Down,
+    HandlerCrashed,
+    MailboxFull,
+    Overflow,
+    Refusal,
+    Tell,
+    actor,
+    handles,
+)
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.stand_in import RecordedAddress, StandIn, Unscripted
 from alysd.testing.till import Book, Count, GetBalance, Ledger, Till, TillActor, Withdraw
@@ -128,3 +142,45 @@ async def test_an_unscripted_ask_fails_the_test_even_if_the_actor_lives_on(autoj
 
     with pytest.raises(Unscripted):
         await withdraw_without_a_script()
+
+
+class Watching:
+    """The protocol of `WatchingActor`."""
+
+
+@attrs.frozen
+class LedgerDown(Tell[Watching]):
+    """The ledger is down."""
+
+    down: Down
+
+
+class WatchingActor(Actor[Watching]):
+    """Watches a ledger."""
+
+    def __init__(self, ledger: StandIn[Ledger], seen: list[Down]) -> None:
+        self.ledger = ledger
+        self.seen = seen
+
+    async def pre_start(self) -> None:
+        self.watch(self.ledger, LedgerDown)
+
+    @handles(LedgerDown)
+    async def ledger_down(self, message: LedgerDown) -> None:
+        self.seen.append(message.down)
+
+
+async def test_a_stand_in_plays_the_end_of_an_instance_for_its_watchers(autojump_clock: MockClock) -> None:
+    harness = ActorTestHarness()
+    ledger = StandIn[Ledger]("ledger", harness.transcript)
+    seen: list[Down] = []
+    error = OSError("gone")
+    address: Address[Watching] = Address("watching")
+    async with harness.running(actor(address, lambda: WatchingActor(ledger, seen))):
+        ledger.ends_instance(error)
+        await harness.settle()
+        ledger.ends_instance(gone="removed")
+        await harness.settle()
+        ledger.ends_instance(error)
+        await harness.settle()
+    assert seen == [Down("ledger", error, None, 1), Down("ledger", None, "removed", 1)]
