@@ -190,7 +190,7 @@ class StandIn(RecordedAddress[P]):
         return answer
 
     def ends_instance(self, error: Exception | None = None, *, gone: str | None = None) -> None:
-        """Tell every watcher that an instance ended; with `gone`, that no other one follows, which ends the watches."""
+        """Tell every watcher that an instance ended. With `gone`, no other one follows: the watches end."""
         instance_ended(self, error)
         if gone is None:
             tell_watchers(self)
