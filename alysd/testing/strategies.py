@@ -39,8 +39,12 @@ from alysd.testing.model.commands import (
     Command,
     CrashChild,
     CrashSupervisor,
+    OperateAtOnce,
+    Operation,
+    Operator,
     PassTime,
     Program,
+    RemoveChild,
     RestartChild,
     ResumeChild,
     SendMessage,
@@ -92,6 +96,7 @@ def child_plans(offset: float = 0.0, *, retries: bool = True) -> st.SearchStrate
         capacity=st.integers(1, 3),
         overflow=st.sampled_from(list(Overflow)),
         on_crash=st.sampled_from(list(OnCrash)) if retries else st.just(OnCrash.DROP),
+        stop_turns=st.sampled_from([0, 0, 1, 3]),
     )
 
 
@@ -120,15 +125,22 @@ def commands(*, retries: bool = True) -> st.SearchStrategy[Command]:
         for action in Action
     ]
     spawned = st.sampled_from(OFFSETS[3:]).flatmap(lambda offset: child_plans(offset, retries=retries))
-    others: Sequence[st.SearchStrategy[Command]] = [
-        st.builds(CancelSender, waiting=st.integers(0, 3)),
-        st.builds(CrashChild, child=child),
-        st.builds(CrashSupervisor),
+    operations: Sequence[st.SearchStrategy[Operation]] = [
         st.builds(SuspendChild, child=child),
         st.builds(ResumeChild, child=child),
         st.builds(RestartChild, child=child),
         st.builds(StopChild, child=child),
+        st.builds(RemoveChild, child=child),
         st.builds(SpawnChild, plan=spawned),
+    ]
+    operator = st.builds(Operator, operation=st.one_of(*operations), turns=st.integers(0, 6))
+    at_once = st.lists(operator, min_size=2, max_size=3).map(tuple)
+    others: Sequence[st.SearchStrategy[Command]] = [
+        st.builds(CancelSender, waiting=st.integers(0, 3)),
+        st.builds(CrashChild, child=child),
+        st.builds(CrashSupervisor),
+        *operations,
+        st.builds(OperateAtOnce, operators=at_once),
         st.builds(PassTime, steps=st.integers(1, 4)),
     ]
     return st.one_of(*gives, *others)

@@ -25,6 +25,8 @@ class ChildPlan:
     capacity: int = 2
     overflow: Overflow = Overflow.BLOCK
     on_crash: OnCrash = OnCrash.DROP
+    stop_turns: int = 0
+    """Checkpoints in its `stopped` hook: while they run, other operators see a child that has not ended yet."""
 
 
 @attrs.frozen
@@ -114,10 +116,40 @@ class StopChild:
 
 
 @attrs.frozen
+class RemoveChild:
+    """Stop the child and take it out of the tree, as an operator does."""
+
+    child: int
+
+
+@attrs.frozen
 class SpawnChild:
     """Add a child at run time."""
 
     plan: ChildPlan
+
+
+Operation = SuspendChild | ResumeChild | RestartChild | StopChild | RemoveChild | SpawnChild
+"""A command that an operator gives through `System`."""
+
+
+@attrs.frozen
+class Operator:
+    """A task that does one operation after `turns` checkpoints.
+
+    It is cancelled `cancelled_after` checkpoints later; with `None` it is not cancelled.
+    """
+
+    operation: Operation
+    turns: int = 0
+    cancelled_after: int | None = None
+
+
+@attrs.frozen
+class OperateAtOnce:
+    """Several operators, whose operations overlap."""
+
+    operators: tuple[Operator, ...]
 
 
 @attrs.frozen
@@ -136,7 +168,9 @@ Command = (
     | ResumeChild
     | RestartChild
     | StopChild
+    | RemoveChild
     | SpawnChild
+    | OperateAtOnce
     | PassTime
 )
 

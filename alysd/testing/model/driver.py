@@ -7,8 +7,9 @@ sender, and whether the tree failed. Every change of state must be in `TRANSITIO
 command and the values found and expected.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -16,25 +17,30 @@ from trio.testing import wait_all_tasks_blocked
 from alysd.nurseries import (
     TRANSITIONS,
     Change,
+    ChildSnapshot,
     Intensity,
     OneForOne,
-    Overflow,
     State,
     SupervisorSpec,
     System,
     SystemFailed,
+    UnknownChild,
+    WrongState,
     open_system,
     supervisor,
 )
 from alysd.testing.model.commands import (
     GRID,
-    Action,
     CancelSender,
     Command,
     CrashChild,
     CrashSupervisor,
+    OperateAtOnce,
+    Operation,
+    Operator,
     PassTime,
     Program,
+    RemoveChild,
     RestartChild,
     ResumeChild,
     SendMessage,
@@ -45,7 +51,9 @@ from alysd.testing.model.commands import (
 )
 from alysd.testing.model.mailbox import Message, SendOutcome
 from alysd.testing.model.real import RealChild, ScriptedCrash
-from alysd.testing.model.tree import ChildModel, TreeModel, ask_deadline
+from alysd.testing.model.rules import is_allowed
+from alysd.testing.model.tree import TreeModel, ask_deadline, child_name
+from alysd.testing.model.worlds import Call, Done, Worlds
 from alysd.testing.virtual_time import run_virtually
 
 SUPERVISOR = "Supervisor"
@@ -62,10 +70,10 @@ class Driver:
     """Runs one program on the real tree and on the model."""
 
     def __init__(self, plan: TreePlan) -> None:
-        self.model = TreeModel(plan)
-        self.real = [RealChild.of(child.name, child.plan) for child in self.model.children]
-        self.messages: list[Message] = []
+        self.worlds = Worlds(TreeModel(plan))
+        self.real = {child.name: RealChild.of(child.name, child.plan) for child in self.worlds.any.children}
         self.outcomes: list[SendOutcome] = []
+        self._names = len(self.real)
         self._scopes: list[trio.CancelScope] = []
         self._states: dict[str, State] = {}
         self._illegal: list[Change] = []
@@ -80,16 +88,20 @@ class Driver:
                     await self._empty_lines(system)
             if system is None:
                 raise ModelMismatch("the tree did not start")
-            self.model.shut_down()
+            for model in self.worlds:
+                model.shut_down()
             await wait_all_tasks_blocked()
             self._compare(system, "the end")
             waits.cancel_scope.cancel()
 
     async def _run(self, system: System, commands: Sequence[Command], waits: trio.Nursery) -> None:
         for number, command in enumerate(commands):
-            if not self._allowed(command):
+            if isinstance(command, SpawnChild) and len(self.real) >= MOST_CHILDREN:
                 continue
-            await self._do(system, command, waits)
+            name = self._name(command)
+            if not all(is_allowed(model, command, name) for model in self.worlds):
+                continue
+            await self._do(system, command, name, waits)
             await wait_all_tasks_blocked()
             self._compare(system, f"command {number}, {command}")
 
@@ -99,16 +111,17 @@ class Driver:
         The stop of the system resumes every child and then closes its mailbox. How many waiting senders get room
         in between has no single outcome.
         """
-        for child in self.model.children:
+        for child in self.worlds.any.children:
             if child.state is State.SUSPENDED and child.box.line:
                 system.resume(child.name)
-                self.model.resume(child)
+                for model in self.worlds:
+                    model.resume(model.child(child.name))
         await wait_all_tasks_blocked()
         self._compare(system, "before the end")
 
     def _root(self) -> SupervisorSpec:
-        plan = self.model.plan
-        children = [real.spec() for real in self.real]
+        plan = self.worlds.any.plan
+        children = [real.spec() for real in self.real.values()]
         budget = Intensity(restarts=plan.restarts, seconds=plan.window)
         inner = supervisor(SUPERVISOR, plan.strategy, children, intensity=budget)
         return supervisor(
@@ -124,132 +137,145 @@ class Driver:
 
     # Commands
 
-    def _child(self, index: int) -> tuple[ChildModel, RealChild]:
-        index %= len(self.real)
-        return self.model.children[index], self.real[index]
+    def _name(self, command: Command) -> str:
+        """Return the name of the command's child. A command that adds a child gets a new name."""
+        if isinstance(command, SpawnChild):
+            self._names += 1
+            return child_name(self._names - 1)
+        index: int = getattr(command, "child", 0)  # the other commands concern no child
+        return list(self.real)[index % len(self.real)]
 
-    def _allowed(self, command: Command) -> bool:
-        """Return whether the command is possible now and has only one possible outcome."""
-        model = self.model
-        match command:
-            case SendMessage():
-                return self._is_deterministic(command)
-            case CrashChild(child=index):
-                return self._child(index)[0].up
-            case SuspendChild(child=index):
-                return self._child(index)[0].state is State.RUNNING
-            case ResumeChild(child=index):
-                return self._child(index)[0].state is State.SUSPENDED
-            case CrashSupervisor():
-                return model.supervisor_up
-            case RestartChild():
-                return model.supervisor_up
-            case SpawnChild():
-                return model.supervisor_up and len(self.real) < MOST_CHILDREN
-            case CancelSender():
-                return SendOutcome.WAITING in self.outcomes
-            case StopChild() | PassTime():
-                return True
-
-    def _is_deterministic(self, command: SendMessage) -> bool:
-        """Return whether sending the message has only one possible outcome.
-
-        Several outcomes are possible if a child crashes while its group starts, because any number of the others
-        may have started. Several are also possible if senders wait for room in a mailbox while other children
-        crash.
-        """
-        model = self.model
-        child, _ = self._child(command.child)
-        if child.box.closed:
-            return True
-        to_line = child.plan.overflow is Overflow.BLOCK and not child.box.has_room
-        if command.action is Action.CRASH:
-            runs = model.one_for_one or child.state is State.RUNNING
-            return runs and not to_line and not model.line_stands
-        return not (to_line and model.crash_waits)
-
-    async def _do(self, system: System, command: Command, waits: trio.Nursery) -> None:
+    async def _do(self, system: System, command: Command, name: str, waits: trio.Nursery) -> None:
         """Run the command, first in the model, because the real tree may end and cancel this method."""
-        model = self.model
         match command:
             case SendMessage():
-                self._send(command, waits)
+                self._send(command, name, waits)
             case CancelSender(waiting):
                 pending = [index for index, outcome in enumerate(self.outcomes) if outcome is SendOutcome.WAITING]
-                number = pending[waiting % len(pending)]
-                self._scopes[number].cancel()
-                model.cancel(self.messages[number])
-            case CrashChild(index):
-                child, _ = self._child(index)
-                system.inject(child.name, ScriptedCrash("a panic"))
-                model.panic(child)
+                if pending:
+                    number = pending[waiting % len(pending)]
+                    self._scopes[number].cancel()
+                    for model in self.worlds:
+                        model.cancel(model.messages[number])
+            case CrashChild():
+                system.inject(name, ScriptedCrash("a panic"))
+                for model in self.worlds:
+                    model.panic(model.child(name))
             case CrashSupervisor():
                 system.inject(SUPERVISOR, ScriptedCrash("a collapse"))
-                model.collapse()
-            case SuspendChild(index):
-                child, _ = self._child(index)
-                system.suspend(child.name)
-                model.suspend(child)
-            case ResumeChild(index):
-                child, _ = self._child(index)
-                system.resume(child.name)
-                model.resume(child)
-            case RestartChild(index):
-                child, _ = self._child(index)
-                model.restart(child)
-                await system.restart(child.name)
-            case StopChild(index):
-                child, _ = self._child(index)
-                model.stop(child)
-                await system.stop_child(child.name)
-            case SpawnChild(plan):
-                child = model.spawn(plan)
-                self.real.append(RealChild.of(child.name, plan))
-                system.add(SUPERVISOR, self.real[-1].spec())
+                for model in self.worlds:
+                    model.collapse()
+            case OperateAtOnce(operators):
+                await self._operate_at_once(system, operators)
             case PassTime(steps):
-                model.pass_time(steps * GRID)
+                for model in self.worlds:
+                    model.pass_time(steps * GRID)
                 await trio.sleep(steps * GRID)
+            case operation:
+                for model in self.worlds:
+                    model.operate(operation, name)
+                await self._operate(system, operation, name)
 
-    def _send(self, command: SendMessage, waits: trio.Nursery) -> None:
-        child, real = self._child(command.child)
-        number = len(self.messages)
-        message = Message(number, command.mode, command.action, ask_deadline(self.model.now))
-        self.messages.append(message)
+    def _send(self, command: SendMessage, name: str, waits: trio.Nursery) -> None:
+        number = len(self.outcomes)
         self.outcomes.append(SendOutcome.WAITING)
         self._scopes.append(trio.CancelScope())
-        waits.start_soon(self._wait_for, real, message)
-        self.model.send(child, message)
+        waits.start_soon(self._wait_for, self.real[name], number, command)
+        for model in self.worlds:
+            message = Message(number, command.mode, command.action, ask_deadline(model.now))
+            model.send(model.child(name), message)
 
-    async def _wait_for(self, real: RealChild, message: Message) -> None:
+    async def _wait_for(self, real: RealChild, number: int, command: SendMessage) -> None:
         outcome = SendOutcome.CANCELLED
-        with self._scopes[message.number]:
-            outcome = await real.send(message.number, message.mode, message.action)
-        self.outcomes[message.number] = outcome
+        with self._scopes[number]:
+            outcome = await real.send(number, command.mode, command.action)
+        self.outcomes[number] = outcome
+
+    # Operators
+
+    async def _operate(self, system: System, operation: Operation, name: str) -> None:
+        """Do the operation on the real tree."""
+        match operation:
+            case SuspendChild():
+                system.suspend(name)
+            case ResumeChild():
+                system.resume(name)
+            case RestartChild():
+                await system.restart(name)
+            case StopChild():
+                await system.stop_child(name)
+            case RemoveChild():
+                await system.remove(name)
+            case SpawnChild(plan):
+                real = self.real[name] = RealChild.of(name, plan)
+                system.add(SUPERVISOR, real.spec())
+
+    async def _operate_at_once(self, system: System, operators: Sequence[Operator]) -> None:
+        """Let the operators act side by side; each of their calls was then done, refused or cancelled."""
+        calls = [Call(operator.operation, self._name(operator.operation)) for operator in operators]
+        try:
+            async with trio.open_nursery() as nursery:
+                for call, operator in zip(calls, operators, strict=True):
+                    nursery.start_soon(self._call, system, call, operator)
+        finally:
+            self.worlds.branch(calls)
+
+    async def _call(self, system: System, call: Call, operator: Operator) -> None:
+        for _ in range(operator.turns):
+            await trio.lowlevel.checkpoint()
+        async with trio.open_nursery() as nursery:
+            if operator.cancelled_after is not None:
+                nursery.start_soon(_cancel_after, operator.cancelled_after, nursery.cancel_scope)
+            try:
+                await self._operate(system, call.operation, call.name)
+            except (WrongState, UnknownChild):
+                call.done = Done.REFUSED
+            else:
+                call.done = Done.RETURNED
+            nursery.cancel_scope.cancel()
 
     # Comparing
 
     def _compare(self, system: System, when: str) -> None:
+        """Discard the worlds that differ from the real tree. Raises `ModelMismatch` if all of them do."""
         if self._illegal:
             raise ModelMismatch(f"{when}: a change of state that is not in TRANSITIONS: {self._illegal[0]}")
         snapshots = {snapshot.name: snapshot for snapshot in system.snapshot().walk()}
-        for child, real in zip(self.model.children, self.real, strict=True):
-            found, expected = real.counts(), child.counts()
-            snapshot = snapshots[child.name]
-            found |= {"state": snapshot.state, "restarts": snapshot.restarts}
-            expected |= {"state": child.state, "restarts": child.restarts}
-            _same(f"{when}: {child.name}", found, expected)
-        expected_outcomes = [message.outcome for message in self.messages]
-        _same(f"{when}: outcomes for senders", dict(enumerate(self.outcomes)), dict(enumerate(expected_outcomes)))
-        if (system.failure is not None) is not self.model.failed:
-            raise ModelMismatch(
-                f"{when}: the tree's failure is {system.failure!r}, but the model's is {self.model.failed}"
-            )
+        difference = self.worlds.keep(lambda model: self._difference(model, system, snapshots))
+        if difference is not None:
+            raise ModelMismatch(f"{when}: {difference}")
+
+    def _difference(self, model: TreeModel, system: System, snapshots: Mapping[str, ChildSnapshot]) -> str | None:
+        """Return the first difference between a model and the real tree, or `None`."""
+        for child in (*model.children, *model.removed):
+            found, expected = self.real[child.name].counts(), child.counts()
+            snapshot = snapshots.get(child.name)
+            found |= {"removed": snapshot is None}
+            expected |= {"removed": child.removed}
+            if snapshot is not None:
+                found |= {"state": snapshot.state, "restarts": snapshot.restarts}
+                expected |= {"state": child.state, "restarts": child.restarts}
+            if (different := _differs(found, expected)) is not None:
+                return f"{child.name}: {different}"
+        outcomes = {message.number: message.outcome for message in model.messages}
+        if (different := _differs(dict(enumerate(self.outcomes)), outcomes)) is not None:
+            return f"outcomes for senders: {different}"
+        if (system.failure is not None) is not model.failed:
+            return f"the tree's failure is {system.failure!r}, but the model's is {model.failed}"
+        return None
 
 
-def _same(what: str, found: dict[object, object], expected: dict[object, object]) -> None:
+async def _cancel_after(turns: int, scope: trio.CancelScope) -> None:
+    for _ in range(turns):
+        await trio.lowlevel.checkpoint()
+    scope.cancel()
+
+
+def _differs(found: Mapping[Any, object], expected: Mapping[Any, object]) -> str | None:
     for key, value in expected.items():
-        if found[key] != value:
-            raise ModelMismatch(f"{what}: {key} is {found[key]!r}, expected {value!r}")
+        if found.get(key) != value:
+            return f"{key} is {found.get(key)!r}, expected {value!r}"
+    return None
 
 
 def run_program(program: Program, *, seed: int = 0) -> None:

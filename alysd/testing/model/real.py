@@ -1,6 +1,7 @@
 """The real actors of a program: each message tells the actor to record it, to refuse it, or to crash."""
 
 import attrs
+import trio
 
 from alysd.nurseries import (
     Actor,
@@ -48,8 +49,18 @@ class ScriptedCrash(Exception):
 class Recorder(Actor[RecorderProtocol]):
     """Records messages in a list that survives restarts, so that lost or duplicated messages are found."""
 
-    def __init__(self, written: list[int]) -> None:
+    def __init__(self, written: list[int], stop_turns: int = 0) -> None:
         self._written = written
+        self._stop_turns = stop_turns
+
+    async def pre_restart(self, error: Exception) -> None:
+        """Take no turns after a crash: whether later siblings start meanwhile would have no single outcome."""
+        self._stop_turns = 0
+
+    async def stopped(self) -> None:
+        """Take a few turns to end."""
+        for _ in range(self._stop_turns):
+            await trio.lowlevel.checkpoint()
 
     @handles(DoTold)
     async def do_told(self, message: DoTold) -> None:
@@ -90,7 +101,7 @@ class RealChild:
 
     def spec(self) -> ChildSpec:
         """Return the specification of the child for its supervisor."""
-        return actor(self.address, lambda: Recorder(self.written), restart=self.plan.restart)
+        return actor(self.address, lambda: Recorder(self.written, self.plan.stop_turns), restart=self.plan.restart)
 
     def counts(self) -> dict[object, object]:
         """Return the counters of the runtime, and the recorded messages."""

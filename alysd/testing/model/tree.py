@@ -21,7 +21,19 @@ from alysd.nurseries import (
     State,
 )
 from alysd.nurseries.child import UP
-from alysd.testing.model.commands import ASK_SECONDS, Action, ChildPlan, TreePlan
+from alysd.testing.model.commands import (
+    ASK_SECONDS,
+    Action,
+    ChildPlan,
+    Operation,
+    RemoveChild,
+    RestartChild,
+    ResumeChild,
+    SpawnChild,
+    StopChild,
+    SuspendChild,
+    TreePlan,
+)
 from alysd.testing.model.mailbox import MailboxModel, Message, SendOutcome
 
 TICK = 0.01
@@ -40,6 +52,7 @@ class ChildModel:
     restarts: int = 0
     alive: bool = False
     wanted: bool = True
+    removed: bool = False
     circuit_open: bool = False
     wakes_at: float | None = None
     handled_before: int = 0
@@ -105,6 +118,7 @@ class TreeModel:
         self.plan = plan
         self.now = 0.0
         self.children: list[ChildModel] = []
+        self.removed: list[ChildModel] = []
         self.messages: list[Message] = []
         self.supervisor_up = True
         self.supervisor_restarts = 0
@@ -115,8 +129,16 @@ class TreeModel:
         self._gave_up = False
         self._starting = False
         self._group_wakes_at: float | None = None
-        for child in plan.children:
-            self.spawn(child)
+        for number, child in enumerate(plan.children):
+            self.spawn(child, child_name(number))
+
+    def __repr__(self) -> str:
+        """Everything that the model knows. Two models with the same text behave in the same way."""
+        return repr(vars(self))
+
+    def child(self, name: str) -> ChildModel:
+        """Return the child `name`, which may have been removed. Raises `StopIteration` when there is none."""
+        return next(child for child in (*self.children, *self.removed) if child.name == name)
 
     @property
     def one_for_one(self) -> bool:
@@ -125,12 +147,34 @@ class TreeModel:
 
     # Commands
 
-    def spawn(self, plan: ChildPlan) -> ChildModel:
+    def spawn(self, plan: ChildPlan, name: str) -> ChildModel:
         """Add a child and start it."""
-        child = ChildModel(f"child {len(self.children)}", plan, MailboxModel(plan))
+        child = ChildModel(name, plan, MailboxModel(plan))
         self.children.append(child)
         self._launch(child)
         return child
+
+    def operate(self, operation: Operation, name: str) -> None:
+        """Do what an operator asks for the child `name`. An operation that the runtime refuses does nothing."""
+        if isinstance(operation, SpawnChild):
+            self.spawn(operation.plan, name)
+            return
+        child = self.child(name)
+        if child.removed:
+            return
+        match operation:
+            case SuspendChild():
+                if child.state is State.RUNNING:
+                    self.suspend(child)
+            case ResumeChild():
+                if child.state is State.SUSPENDED:
+                    self.resume(child)
+            case RestartChild():
+                self.restart(child)
+            case StopChild():
+                self.stop(child)
+            case RemoveChild():
+                self.remove(child)
 
     def send(self, child: ChildModel, message: Message) -> None:
         """Send a message to a child."""
@@ -181,6 +225,13 @@ class TreeModel:
         child.wanted = False
         self._drain(child)
         self._supervise()
+
+    def remove(self, child: ChildModel) -> None:
+        """Stop a child permanently and take it out of the tree."""
+        self.stop(child)
+        self.children.remove(child)
+        self.removed.append(child)
+        child.removed = True
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass; events that become due happen in order."""
@@ -290,10 +341,12 @@ class TreeModel:
                 return
 
     def _regroup(self, failed: ChildModel, delay: float) -> None:
-        for child in reversed(self._affected(failed)):
-            self._cancel(child)
         self._starting = True
         self._group_wakes_at = None
+        if failed.removed:
+            return
+        for child in reversed(self._affected(failed)):
+            self._cancel(child)
         if delay > 0:
             failed.back_off()
             self._group_wakes_at = self.now + delay
@@ -334,7 +387,7 @@ class TreeModel:
         return min(moments, default=float("inf"))
 
     def _leave(self, message: Message, outcome: SendOutcome) -> None:
-        for child in self.children:
+        for child in (*self.children, *self.removed):
             child.box.leave(message, outcome)
 
     def _at_moment(self) -> None:
@@ -352,3 +405,8 @@ class TreeModel:
 def ask_deadline(now: float) -> float:
     """Return the time at which an ask times out: now plus its timeout, rounded up to the next tick."""
     return (int((now + ASK_SECONDS) / TICK) + 1) * TICK
+
+
+def child_name(number: int) -> str:
+    """Return the name of the child with this number, counted from 0 in the order in which children are added."""
+    return f"child {number}"

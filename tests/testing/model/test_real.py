@@ -18,8 +18,10 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL + 1, logger="alysd.nurseries")
 
 
-def child(restart: RestartPolicy | None = None, overflow: Overflow = Overflow.BLOCK) -> RealChild:
-    return RealChild.of("child", ChildPlan(restart or Immediate(), 1, overflow))
+def child(
+    restart: RestartPolicy | None = None, overflow: Overflow = Overflow.BLOCK, stop_turns: int = 0
+) -> RealChild:
+    return RealChild.of("child", ChildPlan(restart or Immediate(), 1, overflow, stop_turns=stop_turns))
 
 
 @pytest.mark.parametrize(
@@ -70,3 +72,19 @@ async def test_an_open_circuit_is_told_apart_from_an_actor_that_is_down_for_good
         await wait_all_tasks_blocked()
         assert await real.send(2, SendMode.ASK, Action.WRITE) is SendOutcome.ANSWERED
     assert real.written == [2]
+
+
+async def test_a_child_takes_turns_to_stop_but_not_to_crash(autojump_clock: MockClock) -> None:
+    real = child(Immediate(), stop_turns=50)
+    turns = 0
+    async with (
+        open_system(supervisor("Root", OneForOne(), [real.spec()])) as system,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(system.restart, real.address.name)
+        while not system.snapshot().children[0].restarts:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+        assert await real.send(0, SendMode.ASK, Action.CRASH) is SendOutcome.CRASHED
+        assert system.snapshot().children[0].restarts == 2
+    assert turns >= 50

@@ -20,7 +20,18 @@ from alysd.nurseries import (
     State,
     Strategy,
 )
-from alysd.testing.model.commands import ASK_SECONDS, Action, ChildPlan, SendMode, TreePlan
+from alysd.testing.model.commands import (
+    ASK_SECONDS,
+    Action,
+    ChildPlan,
+    RemoveChild,
+    RestartChild,
+    ResumeChild,
+    SendMode,
+    StopChild,
+    SuspendChild,
+    TreePlan,
+)
 from alysd.testing.model.mailbox import Message, SendOutcome
 from alysd.testing.model.tree import ChildModel, TreeModel, ask_deadline
 
@@ -213,7 +224,7 @@ def test_who_asks_what_crashes_over_the_last_messages_is_told_of_the_crash() -> 
 
 def test_a_child_added_at_run_time_stays_when_it_is_stopped_and_can_be_restarted() -> None:
     model = tree(Immediate(), strategy=OneForAll())
-    added = model.spawn(ChildPlan(Immediate()))
+    added = model.spawn(ChildPlan(Immediate()), "added")
     model.stop(added)
     model.panic(model.children[0])
     assert (added.state, added.restarts) == (State.STOPPED, 0)
@@ -231,3 +242,25 @@ def test_shutting_down_drains_everybody() -> None:
     model.shut_down()
     assert (running.box.written, waiting.box.written) == ([0], [])
     assert waiting.box.dropped == 1
+
+
+def test_a_removed_child_accepts_nothing_and_its_group_forgets_it() -> None:
+    model = tree(Immediate(), FixedDelay(seconds=1.0), strategy=OneForAll())
+    first, second = model.children
+    model.panic(second)
+    model.operate(RemoveChild(1), second.name)
+    model.operate(RestartChild(1), second.name)
+    assert (model.children, model.removed, second.state) == ([first], [second], State.STOPPED)
+    assert send(model, second).outcome is SendOutcome.DOWN
+    model.pass_time(1.0)
+    assert (first.state, first.restarts, second.restarts) == (State.RUNNING, 1, 0)
+    assert model.child(second.name) is second
+
+
+def test_an_operation_that_the_runtime_refuses_does_nothing() -> None:
+    model = tree(Immediate())
+    (child,) = model.children
+    model.operate(ResumeChild(0), child.name)
+    model.operate(StopChild(0), child.name)
+    model.operate(SuspendChild(0), child.name)
+    assert child.state is State.STOPPED

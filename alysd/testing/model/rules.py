@@ -1,0 +1,59 @@
+"""The rules that say whether a command is possible now and has only one possible outcome. Others are skipped.
+
+Several outcomes are possible if a child crashes while its group starts, because any number of the others may have
+started. Several are also possible if senders wait for room in a mailbox while other children crash.
+"""
+
+from alysd.nurseries import Overflow, State
+from alysd.testing.model.commands import (
+    Action,
+    Command,
+    CrashChild,
+    CrashSupervisor,
+    OperateAtOnce,
+    RemoveChild,
+    RestartChild,
+    ResumeChild,
+    SendMessage,
+    SpawnChild,
+    StopChild,
+    SuspendChild,
+)
+from alysd.testing.model.tree import TreeModel
+
+
+def is_allowed(model: TreeModel, command: Command, name: str) -> bool:
+    """Return whether the command for the child `name` is possible now and has only one possible outcome.
+
+    An `OperateAtOnce` has as many outcomes as its operations have orders.
+    """
+    match command:
+        case SendMessage():
+            return _is_deterministic(model, command, name)
+        case CrashChild():
+            return model.child(name).up
+        case SuspendChild():
+            return model.child(name).state is State.RUNNING
+        case ResumeChild():
+            return model.child(name).state is State.SUSPENDED
+        case CrashSupervisor() | SpawnChild():
+            return model.supervisor_up
+        case RestartChild():
+            return model.supervisor_up and not model.child(name).removed
+        case StopChild() | RemoveChild():
+            return not model.child(name).removed
+        case OperateAtOnce():
+            return model.supervisor_up and not model.crash_waits and not model.line_stands
+        case _:
+            return True
+
+
+def _is_deterministic(model: TreeModel, command: SendMessage, name: str) -> bool:
+    child = model.child(name)
+    if child.box.closed:
+        return True
+    to_line = child.plan.overflow is Overflow.BLOCK and not child.box.has_room
+    if command.action is Action.CRASH:
+        runs = model.one_for_one or child.state is State.RUNNING
+        return runs and not to_line and not model.line_stands
+    return not (to_line and model.crash_waits)

@@ -1,0 +1,92 @@
+"""Which commands the driver skips, because they are impossible or have several outcomes."""
+
+import pytest
+
+from alysd.nurseries import FixedDelay, Immediate, OneForAll, OneForOne, Strategy
+from alysd.testing.model.commands import (
+    Action,
+    ChildPlan,
+    Command,
+    CrashChild,
+    CrashSupervisor,
+    OperateAtOnce,
+    PassTime,
+    RemoveChild,
+    RestartChild,
+    ResumeChild,
+    SendMessage,
+    SendMode,
+    SpawnChild,
+    StopChild,
+    SuspendChild,
+    TreePlan,
+)
+from alysd.testing.model.mailbox import Message
+from alysd.testing.model.rules import is_allowed
+from alysd.testing.model.tree import TreeModel
+
+NAME = "child 0"
+
+
+def tree(strategy: Strategy | None = None) -> TreeModel:
+    plan = ChildPlan(FixedDelay(seconds=1.0), capacity=1)
+    return TreeModel(TreePlan(strategy or OneForOne(), (plan, plan)))
+
+
+def refused(model: TreeModel, *commands: Command) -> list[type[Command]]:
+    return [type(command) for command in commands if not is_allowed(model, command, NAME)]
+
+
+def send(model: TreeModel, action: Action, mode: SendMode = SendMode.SEND) -> None:
+    model.send(model.child(NAME), Message(len(model.messages), mode, action, 1.0))
+
+
+EVERYTHING: list[Command] = [
+    CrashChild(0),
+    CrashSupervisor(),
+    SuspendChild(0),
+    RestartChild(0),
+    StopChild(0),
+    RemoveChild(0),
+    SpawnChild(ChildPlan(Immediate())),
+    OperateAtOnce(()),
+    PassTime(1),
+    SendMessage(0, SendMode.TELL),
+]
+
+
+def test_a_child_that_runs_allows_everything_but_a_resume() -> None:
+    assert refused(tree(), *EVERYTHING, ResumeChild(0)) == [ResumeChild]
+
+
+def test_a_removed_child_allows_only_messages() -> None:
+    model = tree()
+    model.remove(model.child(NAME))
+    assert refused(model, CrashChild(0), SuspendChild(0), RestartChild(0), StopChild(0), RemoveChild(0)) == [
+        CrashChild,
+        SuspendChild,
+        RestartChild,
+        StopChild,
+        RemoveChild,
+    ]
+    assert refused(model, SendMessage(0, SendMode.ASK, Action.CRASH)) == []
+
+
+@pytest.mark.parametrize(("strategy", "allowed"), [(OneForOne(), True), (OneForAll(), False)])
+def test_a_crash_that_waits_for_a_group_has_no_single_outcome(strategy: Strategy, allowed: bool) -> None:
+    model = tree(strategy)
+    model.suspend(model.child(NAME))
+    command = SendMessage(0, SendMode.TELL, Action.CRASH)
+    assert is_allowed(model, command, NAME) is allowed
+
+
+def test_operators_do_not_act_at_once_while_a_crash_or_a_sender_waits() -> None:
+    waits = tree()
+    waits.suspend(waits.child(NAME))
+    send(waits, Action.CRASH)
+    stands = tree()
+    stands.suspend(stands.child(NAME))
+    send(stands, Action.WRITE)
+    assert refused(stands, OperateAtOnce(())) == []
+    send(stands, Action.WRITE)
+    assert refused(waits, OperateAtOnce(())) == refused(stands, OperateAtOnce(())) == [OperateAtOnce]
