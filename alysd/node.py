@@ -18,6 +18,7 @@ from alysd.actors.chain import ChainActor
 from alysd.actors.engine import EngineActor
 from alysd.actors.metrics import MetricsActor
 from alysd.actors.node_metrics import none_lost
+from alysd.actors.reader import ReaderActor
 from alysd.actors.storage import StorageActor
 from alysd.api import control
 from alysd.api.alys_rpc import AlysRpc
@@ -41,6 +42,7 @@ from alysd.messages.engine import Engine
 from alysd.messages.log.base import log
 from alysd.messages.log.process import NodeReady, NodeStopped
 from alysd.messages.metrics import Metrics
+from alysd.messages.reads import Reads
 from alysd.messages.storage import Storage
 from alysd.nurseries import (
     Address,
@@ -98,6 +100,7 @@ class Addresses:
     """The addresses of the node's actors. They outlive restarts and exist before any actor runs."""
 
     storage: Address[Storage] = attrs.field(factory=lambda: Address("storage", capacity=1024))
+    reader: Address[Reads] = attrs.field(factory=lambda: Address("reader", capacity=64))
     metrics: Address[Metrics] = attrs.field(factory=lambda: Address("metrics", capacity=1024))
     engine: Address[Engine] = attrs.field(factory=lambda: Address("engine", capacity=64))
     chain: Address[Chain] = attrs.field(factory=lambda: Address("chain", capacity=1024))
@@ -152,6 +155,8 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
         supervisor("StorageSupervisor", OneForOne(), [
             actor(to.storage, lambda: StorageActor(resources.store),
                   restart=Immediate(), priority=Priority.CRITICAL),
+            actor(to.reader, lambda: ReaderActor(resources.store),
+                  restart=ExponentialBackoff(), priority=Priority.HIGH),
             actor(to.metrics, lambda: MetricsActor(bus, node.lost_lines),
                   restart=Never(), priority=Priority.BACKGROUND),
         ]),
@@ -272,9 +277,10 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
             readiness = Readiness(
                 context.spec, clock, to.chain, to.engine, stop.manager, ready, timing, resources.role,
             )  # fmt: skip
-            rpc = AlysRpc(to.chain, to.storage, to.auxpow, context, config.mining.fee_recipient, timing)
+            store, miner = resources.store, config.mining.fee_recipient
+            rpc = AlysRpc(to.reader, lambda: store.commits, to.auxpow, context, miner, timing)
             pages = OperatorPages(
-                context, clock, resources.watch, to.chain, to.metrics, node.handle, timing, resources.role
+                context, clock, resources.watch, to.reader, to.metrics, node.handle, timing, resources.role
             )
             edges = EdgeChildren(
                 before=[task("stop signals", lambda: stop.on(signals), restart=Immediate())],

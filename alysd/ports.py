@@ -13,7 +13,7 @@ from alysd.nurseries import Tracer
 from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate
 from alysd.types.block import Approval, Block, ExecutionPayload, PayloadAttributes, SignedBlock
-from alysd.types.chain import ChainState, ExecutedBlock, ForkChoiceChange, StoredChain
+from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ForkChoiceChange, PlacedBlock, StoredChain
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsPublicKey, EvmAddress, PayloadHash
 from alysd.types.mining import AuxOffer
 from alysd.types.tables import Entry, Table
@@ -110,6 +110,8 @@ class ExecutionEngine(Protocol):
 class Store(Protocol):
     """The node's own database. Each method is one transaction. Call it in a worker thread, not in the event loop.
 
+    A method that reads sees a snapshot, and does not wait for a commit that is in progress.
+
     Methods raise `StoreError` when the disk fails, and `Corrupt` when a stored record is damaged.
     """
 
@@ -117,6 +119,29 @@ class Store(Protocol):
         """Write the block, its state, its changes and its placement, in one synced transaction.
 
         The transaction also applies the changes of blocks that become final.
+        """
+        ...
+
+    @property
+    def commits(self) -> int:
+        """The number of blocks committed since the database was opened.
+
+        It changes once the block can be read. Unlike the methods, it may be read in the event loop.
+        """
+        ...
+
+    def forkchoice(self) -> Forkchoice:
+        """The head, safe and final block, as of the newest committed block."""
+        ...
+
+    def placed_by_height(self, height: Height | None) -> PlacedBlock | None:
+        """The canonical block at `height` with its place in the chain, or None; without a height, the head."""
+        ...
+
+    def placed_by_hash(self, wanted: BlockHash, or_work: bool) -> PlacedBlock | None:
+        """The stored block with this hash with its place in the chain, or None.
+
+        With `or_work`, `wanted` may also be the hash of work: a canonical block includes its proof.
         """
         ...
 

@@ -32,7 +32,10 @@ async def test_the_tree_is_the_one_that_is_promised(
             if child.kind == "supervisor"
         }
     assert root.strategy == "OneForAll"
-    assert shape["StorageSupervisor"] == ("OneForOne", (("storage", "Immediate"), ("metrics", "Never")))
+    assert shape["StorageSupervisor"] == (
+        "OneForOne",
+        (("storage", "Immediate"), ("reader", "ExponentialBackoff"), ("metrics", "Never")),
+    )
     assert shape["ChainSupervisor"] == ("OneForOne", CHAIN_CHILDREN)
     assert [child.name for child in root.children] == ["StorageSupervisor", "ChainSupervisor", "ApiSupervisor"]
 

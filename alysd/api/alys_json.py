@@ -9,8 +9,7 @@ from typing import Any
 from alysd.consensus.auxpow import proof_value
 from alysd.messages.auxpow import MiningOffer, QueuedWork
 from alysd.types.auxpow import AuxPowHeader
-from alysd.types.block import SignedBlock
-from alysd.types.chain import Forkchoice
+from alysd.types.chain import PlacedBlock
 from alysd.types.hashes import displayed
 from alysd.types.tables import Proof
 from alysd.wire.evm_address import checksum_address
@@ -38,20 +37,15 @@ def offer_json(offer: MiningOffer, chain_id: int) -> dict[str, Any]:
     }
 
 
-def block_json(
-    signed: SignedBlock, tip: Forkchoice, proof: Proof | None, included: Proof | None, *, canonical: bool
-) -> dict[str, Any]:
-    """A block with its confirmations as of `tip`. `canonical` says whether the block is on the head's branch.
-
-    `proof` is the proof of work that covers the block on the head's branch, or None. `included` is the proof that
-    the block itself includes. It is None for a block without proof, and for a block that is not `canonical`.
-    """
+def block_json(at: PlacedBlock) -> dict[str, Any]:
+    """A block with its confirmations, as of `at.tip`."""
+    signed, tip, canonical = at.signed, at.tip, at.canonical
     block, payload = signed.block, signed.block.payload
     return {
         "hash": displayed(signed.hash),
         "confirmations": tip.head.height - block.height + 1 if canonical else NOT_ON_CHAIN,
         "final": canonical and block.height <= tip.finalized.height,
-        "finalizedby": None if proof is None else _proof_json(proof),
+        "finalizedby": None if at.proof is None else _proof_json(at.proof),
         "height": block.height,
         "slot": block.slot,
         "time": payload.timestamp,
@@ -64,7 +58,7 @@ def block_json(
             {"address": checksum_address(minted.address), "gwei": minted.amount} for minted in payload.withdrawals
         ],
         "approvals": signed.approvals.count,
-        "auxhash": None if included is None else displayed(included.aux_hash),
+        "auxhash": None if at.included is None else displayed(at.included.aux_hash),
         "auxpow": None if block.auxpow_header is None else _header_json(block.auxpow_header),
     }
 

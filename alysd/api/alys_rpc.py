@@ -1,28 +1,25 @@
 """The JSON-RPC of Alys: merged mining in Namecoin's form, and the chain's blocks (docs/json-rpc.md)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 import trio
 
 from alysd.api.alys_json import block_json, offer_json, queued_json
 from alysd.api.hex_values import address, text
-from alysd.api.jsonrpc import InvalidParams, Method, Params, RpcError
+from alysd.api.jsonrpc import Encoded, InvalidParams, Method, Params, RpcError
 from alysd.config.bridge import peg_active
 from alysd.consensus.federation import federation_at
 from alysd.errors import HANDLING, Malformed, NoPeg, RpcCode
 from alysd.messages.auxpow import CreateWork, GetQueuedWork, MergedMining, SubmitWork
-from alysd.messages.chain import Chain, GetEntries, GetForkchoice
-from alysd.messages.storage import GetBlockByHash, GetBlockByHeight, Storage
+from alysd.messages.reads import ReadBlockByHash, ReadBlockByHeight, ReadForkchoice, Reads
 from alysd.nurseries import Address, Ask, NotAnswered
 from alysd.peg.federation import deposit_address
 from alysd.timing import Timing
 from alysd.types.auxpow import AuxPow
-from alysd.types.block import SignedBlock
-from alysd.types.chain import Forkchoice
+from alysd.types.chain import PlacedBlock
 from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress
-from alysd.types.tables import Entry, Table
 from alysd.types.units import Height
 from alysd.wire.auxpow import MAX_AUXPOW_BYTES, decode_auxpow
 from alysd.wire.block_ssz import encode_block
@@ -74,24 +71,25 @@ class Asks(Generic[P]):
 class AlysRpc:
     """Answers requests by asking the node's actors.
 
-    `miner` is the fee recipient of `getauxblock`, if configured.
+    `commits` returns `Store.commits`. `miner` is the fee recipient of `getauxblock`, if configured.
     """
 
     def __init__(
         self,
-        chain: Address[Chain],
-        storage: Address[Storage],
+        reader: Address[Reads],
+        commits: Callable[[], int],
         auxpow: Address[MergedMining],
         context: ChainContext,
         miner: EvmAddress | None,
         timing: Timing,
     ) -> None:
-        self._chain = Asks(chain, timing.rpc_ask)
-        self._storage = Asks(storage, timing.rpc_ask)
+        self._reader = Asks(reader, timing.rpc_ask)
+        self._commits = commits
         self._auxpow = Asks(auxpow, timing.rpc_ask)
         self._context = context
         self._miner = miner
-        self._newest: tuple[tuple[BlockHash, BlockHash], Any] | None = None
+        self._newest: tuple[int, Encoded] | None = None
+        self._reading = trio.Lock()
 
     def methods(self) -> dict[str, Method]:
         """The table for the dispatcher."""
@@ -146,24 +144,25 @@ class AlysRpc:
                 f"the chain {self._context.spec.name} has no peg: do not send bitcoin to its federation, "
                 "nothing is credited"
             )
-        federation = federation_at((await self._tip()).head, self._context)
+        tip = await self._reader.ask(ReadForkchoice())
+        federation = federation_at(tip.head, self._context)
         return deposit_address(federation.bitcoin_keys, self._context.spec.bitcoin_network)
 
     async def get_head_block(self, _params: Params) -> Any:
-        """The block at the head. The result is cached until the head or the last final block changes."""
-        tip = await self._tip()
-        key = (tip.head.hash, tip.finalized.hash)
-        if self._newest is None or self._newest[0] != key:
-            self._newest = key, await self._shown(await self._by_hash(tip.head.hash), tip, canonical=True)
+        """The block at the head. The encoded result is kept until another block is committed."""
+        if self._newest is None or self._newest[0] != self._commits():
+            async with self._reading:  # one client reads the new head, the others wait for it
+                if self._newest is None or self._newest[0] != self._commits():
+                    commits = self._commits()
+                    head = await self._reader.ask(ReadBlockByHeight(None))
+                    self._newest = commits, Encoded.of(block_json(_found(head)))
         return self._newest[1]
 
     async def get_block_by_height(self, params: Params) -> Any:
         """The block at a height on the branch of the head."""
         height = params.required(0, _height)
-        signed = await self._storage.ask(GetBlockByHeight(height))
-        if signed is None:
-            raise RpcError(RpcCode.BLOCK_NOT_FOUND, f"block not found: no canonical block has height {height}")
-        return await self._shown(signed, await self._tip(), canonical=True)
+        found = await self._reader.ask(ReadBlockByHeight(height))
+        return block_json(_found(found, f"no canonical block has height {height}"))
 
     async def get_block(self, params: Params) -> Any:
         """The block with a hash, or the block that includes the proof for the work with this hash.
@@ -172,54 +171,28 @@ class AlysRpc:
         second parameter is Bitcoin's verbosity: with 0 or false the result is the encoded block in hex.
         """
         wanted, verbosity = params.required(0, _hash), params.optional(1, _verbosity, 1)
-        signed, tip = await self._storage.ask(GetBlockByHash(BlockHash(wanted))), None
-        if signed is None:
-            tip = await self._tip()
-            (work,) = await self._entries(Table.WORKS, (wanted,), tip)
-            if work is None:
-                raise RpcError(
-                    RpcCode.BLOCK_NOT_FOUND,
-                    "block not found: this is neither a block's hash nor the hash of work whose proof "
-                    "a block includes",
-                )
-            signed = await self._by_hash(work.block)
+        found = _found(
+            await self._reader.ask(ReadBlockByHash(BlockHash(wanted), or_work=True)),
+            "this is neither a block's hash nor the hash of work whose proof a block includes",
+        )
         if not verbosity:
-            return (await trio.to_thread.run_sync(encode_block, signed)).hex()
-        if tip is not None:
-            return await self._shown(signed, tip, canonical=True)  # the entry is on the branch of `tip`
-        return await self._on_its_branch(signed)
+            return (await trio.to_thread.run_sync(encode_block, found.signed)).hex()
+        return block_json(found)
 
     async def get_block_by_hash(self, params: Params) -> Any:
         """The block with a hash, on any branch."""
-        return await self._on_its_branch(await self._by_hash(BlockHash(params.required(0, _hash))))
-
-    async def _on_its_branch(self, signed: SignedBlock) -> Any:
-        there = await self._storage.ask(GetBlockByHeight(signed.block.height))
-        canonical = there is not None and there.hash == signed.hash
-        return await self._shown(signed, await self._tip(), canonical=canonical)
-
-    async def _shown(self, signed: SignedBlock, tip: Forkchoice, *, canonical: bool) -> Any:
-        header = signed.block.auxpow_header
-        keys = (signed.hash,) if header is None else (signed.hash, header.range_end)
-        proof, *rest = await self._entries(Table.PROOFS, keys, tip)
-        included = rest[0] if rest and canonical else None
-        return block_json(signed, tip, proof, included, canonical=canonical)
-
-    async def _entries(self, table: Table, keys: tuple[bytes, ...], tip: Forkchoice) -> Sequence[Entry | None]:
-        return await self._chain.ask(GetEntries(table, keys, at=tip.head.hash))
+        wanted = BlockHash(params.required(0, _hash))
+        return block_json(_found(await self._reader.ask(ReadBlockByHash(wanted))))
 
     async def _offer(self, recipient: EvmAddress) -> Any:
         offer = await self._auxpow.ask(CreateWork(recipient))
         return offer_json(offer, self._context.spec.chain_id)
 
-    async def _tip(self) -> Forkchoice:
-        return await self._chain.ask(GetForkchoice())
 
-    async def _by_hash(self, block_hash: BlockHash) -> SignedBlock:
-        signed = await self._storage.ask(GetBlockByHash(block_hash))
-        if signed is None:
-            raise RpcError(RpcCode.BLOCK_NOT_FOUND, "block not found: no block has this hash")
-        return signed
+def _found(block: PlacedBlock | None, reason: str = "no block has this hash") -> PlacedBlock:
+    if block is None:
+        raise RpcError(RpcCode.BLOCK_NOT_FOUND, f"block not found: {reason}")
+    return block
 
 
 def _hash(value: Any) -> bytes:

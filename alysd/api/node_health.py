@@ -42,7 +42,7 @@ class NodeHealth:
 
 @attrs.frozen
 class NodeReport:
-    """The node at one moment. `tip` and `counts` are None while the chain or metrics actor does not answer."""
+    """The node at one moment. While the reader or the metrics actor does not answer, `tip` or `counts` is None."""
 
     context: ChainContext
     time: float
@@ -70,7 +70,7 @@ class NodeReport:
         if self.clock_doubt:
             grave.append(self.clock_doubt)
         if self.tip is None:
-            grave.append("the chain does not answer")
+            grave.append("the database does not answer")
         else:
             age = self.time - self.tip.head.timestamp
             slots = age / self.context.spec.slot_seconds

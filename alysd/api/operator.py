@@ -15,8 +15,8 @@ from alysd.api.node_health import NodeReport
 from alysd.api.supervision_pages import SupervisionPages
 from alysd.api.system_handle import SystemHandle
 from alysd.errors import Refused
-from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.metrics import GetCounts, Metrics, PortCounts, Scrape
+from alysd.messages.reads import ReadForkchoice, Reads
 from alysd.nurseries import Address, NotAnswered
 from alysd.ports import Clock
 from alysd.timing import Timing
@@ -34,7 +34,7 @@ class OperatorPages:
     context: ChainContext
     clock: Clock
     watch: ClockWatch
-    chain: Address[Chain]
+    reader: Address[Reads]
     metrics: Address[Metrics]
     running: SystemHandle
     timing: Timing
@@ -59,7 +59,7 @@ class OperatorPages:
 
     async def metrics_page(self, _request: Request) -> Response:
         """The metrics in Prometheus's text format; 503 while the metrics actor is down."""
-        tip = await _answer(self.chain.ask(GetForkchoice(), seconds=self.timing.page_ask))
+        tip = await _answer(self.reader.ask(ReadForkchoice(), seconds=self.timing.page_ask))
         tree = self.running.snapshot()
         failures = self.running.up().failures
         # Copies, because a thread renders the metrics while the runtime continues to count.
@@ -98,7 +98,7 @@ class OperatorPages:
         return Response(json.dumps(report, indent=1).encode())
 
     async def _report(self) -> NodeReport:
-        tip = await _answer(self.chain.ask(GetForkchoice(), seconds=self.timing.page_ask))
+        tip = await _answer(self.reader.ask(ReadForkchoice(), seconds=self.timing.page_ask))
         counts = await _answer(self.metrics.ask(GetCounts(), seconds=self.timing.page_ask))
         doubt = self.watch.doubt()
         return NodeReport(self.context, self.clock.time(), doubt, self.running.snapshot(), tip, counts, self.role)

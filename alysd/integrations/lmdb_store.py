@@ -8,16 +8,25 @@ from contextlib import ExitStack
 from itertools import takewhile
 from pathlib import Path
 
-from alysd.errors import RESTORE_DATABASE, Corrupt, Malformed
+from alysd.errors import RESTORE_DATABASE, Corrupt
 from alysd.integrations.lmdb_check import check_chain, check_format, check_genesis, is_empty
 from alysd.integrations.lmdb_layout import BLOCK_KEY_BYTES, ENTRIES, FORMAT, STATE, TABLES, height_key, state_key
+from alysd.integrations.lmdb_reads import (
+    block_of,
+    canonical_of,
+    entry_of,
+    final_of,
+    forkchoice_of,
+    placed,
+    state_of,
+)
 from alysd.integrations.lmdb_records import FIRST_MAP_BYTES, Records, Transaction
 from alysd.types.block import SignedBlock
-from alysd.types.chain import ChainState, ExecutedBlock, ForkChoiceChange, StoredChain
-from alysd.types.hashes import BlockHash, displayed
+from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ForkChoiceChange, PlacedBlock, StoredChain
+from alysd.types.hashes import BlockHash
 from alysd.types.tables import Entry, EntryChange, Table
 from alysd.types.units import Height, Slot
-from alysd.wire.block_ssz import decode_block, encode_block
+from alysd.wire.block_ssz import encode_block
 
 
 class LmdbStore:
@@ -25,6 +34,7 @@ class LmdbStore:
 
     def __init__(self, records: Records) -> None:
         self._records = records
+        self._commits = 0
 
     @classmethod
     def open(
@@ -69,7 +79,7 @@ class LmdbStore:
         """Write the block, its state, its changes and its placement in one synced transaction."""
 
         def write(txn: Transaction) -> None:
-            old, final, head = _final(txn), placement.tip.finalized, placement.tip.head
+            old, final, head = final_of(txn), placement.tip.finalized, placement.tip.head
             _put_block(txn, executed.signed, executed.state)
             if executed.state.height > old.height:
                 _put_changes(txn, executed)
@@ -83,17 +93,23 @@ class LmdbStore:
             txn.put("meta", b"final", state_key(final))
 
         self._records.write(write)
+        self._commits += 1
+
+    @property
+    def commits(self) -> int:
+        """The number of blocks committed since the database was opened. This may be read in the event loop."""
+        return self._commits
 
     def final_state(self) -> ChainState:
         """The chain's state after the last final block."""
-        return self._records.read(_final)
+        return self._records.read(final_of)
 
     def load_chain(self) -> StoredChain:
         """Load the states from the last but one final block upwards, and the changes that are not final."""
 
         def read(txn: Transaction) -> StoredChain:
-            final = _final(txn)
-            states = [_state(txn, height_key(final.last_final_height) + final.last_final)]
+            final = final_of(txn)
+            states = [state_of(txn, height_key(final.last_final_height) + final.last_final)]
             above = height_key(Height(final.last_final_height + 1))
             states.extend(STATE.decode(value) for _, value in txn.scan("states", above))
             changes: dict[BlockHash, list[EntryChange]] = {}
@@ -119,7 +135,7 @@ class LmdbStore:
 
     def block_by_hash(self, block: BlockHash) -> SignedBlock | None:
         """The stored block with this hash, or None."""
-        return self._records.read(lambda txn: _block(txn, block))
+        return self._records.read(lambda txn: block_of(txn, block))
 
     def block_by_height(self, height: Height) -> SignedBlock | None:
         """The canonical block at `height`, or None."""
@@ -135,11 +151,40 @@ class LmdbStore:
                 if len(blocks) == count:
                     break
                 height = start + len(blocks)
-                block = _block(txn, BlockHash(value))
+                block = block_of(txn, BlockHash(value))
                 if block is None or block.block.height != height or key != height_key(Height(height)):
                     raise Corrupt(f"the canonical block {height} is not in the database: {RESTORE_DATABASE}")
                 blocks.append(block)
             return tuple(blocks)
+
+        return self._records.read(read)
+
+    def forkchoice(self) -> Forkchoice:
+        """The head, safe and final block."""
+        return self._records.read(forkchoice_of)
+
+    def placed_by_height(self, height: Height | None) -> PlacedBlock | None:
+        """The canonical block at `height` with its place in the chain, or None; without a height, the head."""
+
+        def read(txn: Transaction) -> PlacedBlock | None:
+            tip = forkchoice_of(txn)
+            signed = canonical_of(txn, tip.head.height if height is None else height)
+            return None if signed is None else placed(txn, signed, tip)
+
+        return self._records.read(read)
+
+    def placed_by_hash(self, wanted: BlockHash, or_work: bool) -> PlacedBlock | None:
+        """The stored block with this hash with its place in the chain, or None.
+
+        With `or_work`, `wanted` may also be the hash of work: a canonical block includes its proof.
+        """
+
+        def read(txn: Transaction) -> PlacedBlock | None:
+            tip, signed = forkchoice_of(txn), block_of(txn, wanted)
+            if signed is None and or_work:
+                work = entry_of(txn, Table.WORKS, wanted, tip.finalized.height)
+                signed = None if work is None else canonical_of(txn, work.height)
+            return None if signed is None else placed(txn, signed, tip)
 
         return self._records.read(read)
 
@@ -191,32 +236,3 @@ def _read_change(key: bytes, value: bytes) -> tuple[BlockHash, EntryChange]:
     return BlockHash(key[8:BLOCK_KEY_BYTES]), EntryChange(
         table, entry, ENTRIES[table].decode(value) if value else None
     )
-
-
-def _final(txn: Transaction) -> ChainState:
-    return _state(txn, txn.get("meta", b"final") or b"")
-
-
-def _state(txn: Transaction, key: bytes) -> ChainState:
-    record = txn.get("states", key) if key else None
-    if record is None:
-        raise Corrupt(
-            f"the database has no chain state under the key {key.hex() or 'of the final block'}: "
-            f"{RESTORE_DATABASE}"
-        )
-    return STATE.decode(record)
-
-
-def _block(txn: Transaction, block: BlockHash) -> SignedBlock | None:
-    data = txn.get("blocks", block)
-    if data is None:
-        return None
-    try:
-        signed = decode_block(data)
-    except Malformed as error:
-        words = f"the block stored as {displayed(block)} cannot be decoded: {error}: {RESTORE_DATABASE}"
-        raise Corrupt(words) from error
-    if signed.hash != block:
-        words = f"the block stored as {displayed(block)} has the hash {displayed(signed.hash)}"
-        raise Corrupt(f"{words}: {RESTORE_DATABASE}")
-    return signed

@@ -1,4 +1,4 @@
-"""A test chain for merged mining: the merged-mining actor, and fakes of the chain and storage actors.
+"""A test chain for merged mining: the merged-mining actor, and fakes of the chain, storage and reader actors.
 
 world = MiningWorld()
 world.blocks_in(1, 2)
@@ -19,7 +19,8 @@ from alysd.errors import NotNow, Refused
 from alysd.messages.auxpow import Finalized, MergedMining, MiningOffer, SubmitWork
 from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetEntries, GetForkchoice, GetState
 from alysd.messages.events import HeadMoved
-from alysd.messages.storage import GetBlockByHash, GetBlockByHeight, Storage
+from alysd.messages.reads import ReadBlockByHash, ReadBlockByHeight, ReadForkchoice, Reads
+from alysd.messages.storage import GetBlockByHash, Storage
 from alysd.nurseries import (
     Actor,
     Address,
@@ -38,11 +39,11 @@ from alysd.testing.blocks import FIRST_SLOT, approve, genesis, make_block, make_
 from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader, Bundle
 from alysd.types.block import SignedBlock
-from alysd.types.chain import ChainState, Forkchoice
+from alysd.types.chain import ChainState, Forkchoice, PlacedBlock
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash
 from alysd.types.tables import Entry
-from alysd.types.units import Slot, Wei
+from alysd.types.units import Height, Slot, Wei
 
 
 class FakeChainActor(Actor[Chain]):
@@ -92,13 +93,36 @@ class FakeStorageActor(Actor[Storage]):
         """The block with this hash."""
         return self._world.blocks.get(message.hash)
 
-    @handles(GetBlockByHeight)
-    async def by_height(self, message: GetBlockByHeight) -> SignedBlock | None:
+
+class FakeReaderActor(Actor[Reads]):
+    """Answers from the blocks of a `MiningWorld` as the reader does."""
+
+    def __init__(self, world: "MiningWorld") -> None:
+        self._world = world
+
+    @handles(ReadForkchoice)
+    async def head(self, message: ReadForkchoice) -> Forkchoice:
+        """The tree's head, safe and finalized block."""
+        return self._world.tree.tip
+
+    @handles(ReadBlockByHeight)
+    async def by_height(self, message: ReadBlockByHeight) -> PlacedBlock | None:
         """The block of the head's branch at this height."""
-        state: ChainState | None = self._world.tree.tip.head
-        while state is not None and state.height > message.height:
-            state = self._world.tree.get(state.parent_hash)
-        return None if state is None or state.height != message.height else self._world.blocks.get(state.hash)
+        return self._placed(self._world.canonical(message.height))
+
+    @handles(ReadBlockByHash)
+    async def by_hash(self, message: ReadBlockByHash) -> PlacedBlock | None:
+        """The block with this hash, or the one that includes the proof for this work."""
+        work = self._world.proofs.get(message.wanted) if message.or_work else None
+        return self._placed(self._world.blocks.get(message.wanted if work is None else work.block))
+
+    def _placed(self, signed: SignedBlock | None) -> PlacedBlock | None:
+        if signed is None:
+            return None
+        header, at = signed.block.auxpow_header, self._world.canonical(signed.block.height)
+        canonical = at is not None and at.hash == signed.hash
+        included = self._world.proofs.get(header.range_end) if header is not None and canonical else None
+        return PlacedBlock(signed, self._world.tree.tip, canonical, self._world.proofs.get(signed.hash), included)
 
 
 class MiningWorld:
@@ -118,6 +142,7 @@ class MiningWorld:
         self.memory = MiningMemory(OfferBook(self.timing))
         self.chain: Address[Chain] = Address("chain")
         self.storage: Address[Storage] = Address("storage")
+        self.reader: Address[Reads] = Address("reader")
         self.auxpow: Address[MergedMining] = Address("auxpow")
 
     def block(
@@ -143,16 +168,29 @@ class MiningWorld:
             self.bus.publish(HeadMoved(before, self.tree.tip, placement.removed))
         return state
 
+    @property
+    def commits(self) -> int:
+        """The number of blocks, as `Store.commits`."""
+        return len(self.blocks)
+
+    def canonical(self, height: Height | None) -> SignedBlock | None:
+        """The block of the head's branch at this height; without a height, the head."""
+        state: ChainState | None = self.tree.tip.head
+        while state is not None and height is not None and state.height > height:
+            state = self.tree.get(state.parent_hash)
+        return None if state is None or state.height != (height or state.height) else self.blocks.get(state.hash)
+
     def blocks_in(self, *slots: int) -> list[ChainState]:
         """Extend the head by one block in each of these slots."""
         return [self.block(slot) for slot in slots]
 
     @asynccontextmanager
     async def running(self, *more: ChildSpec) -> AsyncGenerator[System]:
-        """Run the chain, storage and merged-mining actors, and `more` children after them."""
+        """Run the chain, storage, reader and merged-mining actors, and `more` children after them."""
         children = [
             actor(self.chain, lambda: FakeChainActor(self), restart=Immediate()),
             actor(self.storage, lambda: FakeStorageActor(self), restart=Immediate()),
+            actor(self.reader, lambda: FakeReaderActor(self), restart=Immediate()),
             actor(
                 self.auxpow,
                 lambda: AuxPowActor(self.chain, self.spec, self.memory, self.bus.publish, self.timing),

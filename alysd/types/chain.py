@@ -11,7 +11,7 @@ import attrs
 
 from alysd.types.block import SignedBlock
 from alysd.types.hashes import BlockHash, PayloadHash
-from alysd.types.tables import EntryChange
+from alysd.types.tables import EntryChange, Proof
 from alysd.types.units import Height, Slot, Wei
 
 
@@ -83,6 +83,22 @@ class Forkchoice:
     def payload_hashes(self) -> tuple[PayloadHash, PayloadHash, PayloadHash]:
         """The payload hashes of head, safe and finalized block, in this order."""
         return self.head.payload_hash, self.safe.payload_hash, self.finalized.payload_hash
+
+
+@attrs.frozen
+class PlacedBlock:
+    """A stored block and its place in the chain when its forkchoice was `tip`.
+
+    `canonical` says whether the block is on the branch of the head. `proof` is the proof of work that covers the
+    block on this branch, or None. `included` is the proof that the block itself includes. It is None for a block
+    without proof, and for a block that is not `canonical`.
+    """
+
+    signed: SignedBlock
+    tip: Forkchoice
+    canonical: bool
+    proof: Proof | None
+    included: Proof | None
 
 
 @attrs.frozen

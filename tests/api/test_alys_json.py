@@ -17,6 +17,7 @@ from alysd.testing.blocks import (
 )
 from alysd.testing.mining import MiningWorld, solved
 from alysd.types.block import Withdrawal
+from alysd.types.chain import PlacedBlock
 from alysd.types.units import Gwei
 from alysd.wire.mining_json import aux_offer_from_json
 
@@ -58,14 +59,14 @@ def test_a_block_stands_as_it_does_on_the_chain() -> None:
     world = MiningWorld()
     first, second = world.blocks_in(1, 2)
     signed = world.blocks[first.hash]
-    shown = block_json(signed, world.tree.tip, None, None, canonical=True)
+    shown = block_json(PlacedBlock(signed, world.tree.tip, True, None, None))
     assert (shown["height"], shown["confirmations"], shown["final"]) == (1, 2, False)
     assert shown["hash"] == first.hash[::-1].hex()
     assert shown["previousblockhash"] == genesis(world.spec).hash[::-1].hex()
     assert (shown["slot"], shown["time"]) == (FIRST_SLOT + 1, 2 * (FIRST_SLOT + 1))
     assert shown["executionhash"] == "0x" + signed.block.payload.block_hash.hex()
     assert (shown["approvals"], shown["auxpow"], shown["withdrawals"]) == (3, None, [])
-    abandoned = block_json(world.blocks[second.hash], world.tree.tip, None, None, canonical=False)
+    abandoned = block_json(PlacedBlock(world.blocks[second.hash], world.tree.tip, False, None, None))
     assert (abandoned["confirmations"], abandoned["final"]) == (-1, False)
 
 
@@ -74,6 +75,6 @@ def test_withdrawals_are_shown_in_gwei_and_transactions_counted() -> None:
     block = make_block(genesis(spec), FIRST_SLOT, spec)
     payload = make_payload(withdrawals=(minted,), transactions=(b"a", b"b"), gas_used=42_000)
     signed = approve(attrs.evolve(block, payload=payload), spec)
-    shown = block_json(signed, MiningWorld(spec).tree.tip, None, None, canonical=True)
+    shown = block_json(PlacedBlock(signed, MiningWorld(spec).tree.tip, True, None, None))
     assert shown["withdrawals"] == [{"address": "0x" + "11" * 20, "gwei": 80}]
     assert (shown["transactions"], shown["gasused"]) == (2, 42_000)

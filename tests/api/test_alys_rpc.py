@@ -34,7 +34,9 @@ class Client:
 
     def __attrs_post_init__(self) -> None:
         world = self.world
-        rpc = AlysRpc(world.chain, world.storage, world.auxpow, context_of(world.spec), self.miner, world.timing)
+        rpc = AlysRpc(
+            world.reader, lambda: world.commits, world.auxpow, context_of(world.spec), self.miner, world.timing
+        )
         self.dispatcher = Dispatcher(rpc.methods(), CODES)
 
     async def answer(self, method: str, *params: Any) -> dict[str, Any]:
@@ -253,7 +255,7 @@ def test_every_method_and_code_is_documented() -> None:
     """A pool's programmer has nothing else to go by."""
     text = (Path(__file__).parents[2] / "docs" / "json-rpc.md").read_text()
     world = MiningWorld()
-    rpc = AlysRpc(world.chain, world.storage, world.auxpow, context_of(world.spec), None, world.timing)
+    rpc = AlysRpc(world.reader, lambda: world.commits, world.auxpow, context_of(world.spec), None, world.timing)
     assert [name for name in rpc.methods() if f"`{name} [" not in text] == []
     assert [code for code in CODES.values() if f"−{-code}" not in text] == []
 
@@ -267,7 +269,7 @@ async def test_asks_of_clients_wait_outside_the_mailboxes_of_the_actors(autojump
     async def watch() -> None:
         nonlocal deepest
         while True:
-            deepest = max(deepest, *(len(at.mailbox) for at in (world.chain, world.storage, world.auxpow)))
+            deepest = max(deepest, *(len(at.mailbox) for at in (world.chain, world.reader, world.auxpow)))
             await trio.lowlevel.checkpoint()
 
     async with world.running(), trio.open_nursery() as clients:

@@ -56,7 +56,7 @@ def critical(state: State, error: str | None = None) -> ChildSnapshot:
             ),
         ),
         (report(child("chain"), doubt="the clock was set"), "unhealthy", ("the clock was set",)),
-        (report(tip=None), "unhealthy", ("the chain does not answer",)),
+        (report(tip=None), "unhealthy", ("the database does not answer",)),
         (report(tip=Forkchoice(START, START, START)), "unhealthy", ("no block yet",)),
         (report(child("journal", "task", State.STOPPED)), "healthy", ()),
         (report(child("metrics", state=State.FAILED)), "degraded", ("metrics is failed",)),

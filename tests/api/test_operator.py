@@ -15,8 +15,8 @@ from alysd.actors.metrics import MetricsActor
 from alysd.api.http.site import Site
 from alysd.api.operator import OperatorPages
 from alysd.api.system_handle import SystemHandle
-from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.metrics import Metrics
+from alysd.messages.reads import ReadForkchoice, Reads
 from alysd.nurseries import (
     Actor,
     Address,
@@ -52,40 +52,40 @@ class FixedClock:
         return 0.0
 
 
-class FakeChain(Actor[Chain]):
-    """A chain actor with one head, which can hang."""
+class FakeReader(Actor[Reads]):
+    """A reader with one head, which can hang."""
 
     hang = False
 
-    @handles(GetForkchoice)
-    async def get_head(self, message: GetForkchoice) -> Forkchoice:
+    @handles(ReadForkchoice)
+    async def get_head(self, message: ReadForkchoice) -> Forkchoice:
         """The head, or nothing at all."""
         if self.hang:
             await trio.sleep_forever()
         return tip(4, 1)
 
 
-class StuckChain(FakeChain):
-    """A chain actor that never answers."""
+class StuckReader(FakeReader):
+    """A reader that never answers."""
 
     hang = True
 
 
 @asynccontextmanager
 async def pages(
-    chain: type[FakeChain] | None = FakeChain, *, ready: bool = True
+    reader: type[FakeReader] | None = FakeReader, *, ready: bool = True
 ) -> AsyncGenerator[tuple[httpx.AsyncClient, System]]:
-    """A client of the pages of a small system, with this chain actor or none."""
-    to_chain, to_metrics, bus = Address[Chain]("chain"), Address[Metrics]("metrics"), Bus()
+    """A client of the pages of a small system, with this reader or none."""
+    to_reader, to_metrics, bus = Address[Reads]("reader"), Address[Metrics]("metrics"), Bus()
     children = [actor(to_metrics, lambda: MetricsActor(bus), restart=Never())]
-    if chain is not None:
-        children.append(actor(to_chain, chain))
+    if reader is not None:
+        children.append(actor(to_reader, reader))
     async with open_system(supervisor("Root", OneForOne(), children)) as system:
         running = SystemHandle(HealthMonitor())
         running.system, running.ready = system, ready
         clock = FixedClock()
         shown = OperatorPages(
-            context_of(SPEC), clock, ClockWatch(clock, 2), to_chain, to_metrics, running, TIMING, "authority"
+            context_of(SPEC), clock, ClockWatch(clock, 2), to_reader, to_metrics, running, TIMING, "authority"
         )
         counts = shown.port("alys")
         counts.opened, counts.busy = 3, 1
@@ -106,14 +106,14 @@ async def test_prometheus_gets_its_text() -> None:
 async def test_prometheus_sees_failures_by_kind() -> None:
     """An alert could not tell a bug from a full disk."""
     async with pages() as (client, system):
-        system.inject("chain", TimeoutError("late"))
+        system.inject("reader", TimeoutError("late"))
         await wait_all_tasks_blocked()
         text = (await client.get("/metrics")).text
-        assert 'alysd_child_failures_total{child="chain",kind="timeout"} 1.0' in text
+        assert 'alysd_child_failures_total{child="reader",kind="timeout"} 1.0' in text
 
 
-async def test_metrics_do_not_need_the_chain() -> None:
-    """A chain actor that is down would take the numbers of all others with it."""
+async def test_metrics_do_not_need_the_database() -> None:
+    """A reader that is down would take the numbers of all others with it."""
     async with pages(None) as (client, _):
         answer = await client.get("/metrics")
         assert answer.status_code == 200
@@ -129,10 +129,10 @@ async def test_a_load_balancer_sees_health_in_the_status_code(autojump_clock: Mo
             200,
             {"status": "healthy", "role": "authority", "reasons": []},
         )
-    async with pages(StuckChain) as (client, _):
+    async with pages(StuckReader) as (client, _):
         answer = await client.get("/health/status")
         assert answer.status_code == 503
-        assert answer.json()["reasons"] == ["the chain does not answer"]
+        assert answer.json()["reasons"] == ["the database does not answer"]
 
 
 async def test_probes_tell_a_node_that_starts_from_one_that_is_stuck(autojump_clock: MockClock) -> None:
@@ -146,7 +146,7 @@ async def test_probes_tell_a_node_that_starts_from_one_that_is_stuck(autojump_cl
         answer = await client.get("/health/ready")
         assert answer.status_code == 503
         assert answer.json()["reasons"] == ["the execution client does not follow the head yet"]
-    async with pages(StuckChain) as (client, _):
+    async with pages(StuckReader) as (client, _):
         assert (await client.get("/health/live")).status_code == 200
         assert (await client.get("/health/ready")).status_code == 503
 
@@ -160,7 +160,7 @@ async def test_prometheus_sees_the_ports() -> None:
 
 async def test_a_stuck_actor_is_told_within_seconds(autojump_clock: MockClock) -> None:
     """The page that should say who is stuck would hang with them."""
-    async with pages(StuckChain) as (client, _):
+    async with pages(StuckReader) as (client, _):
         begun = trio.current_time()
         assert (await client.get("/status")).json()["health"]["status"] == "unhealthy"
         assert trio.current_time() - begun < 5

@@ -28,10 +28,10 @@ def tasks(config: ApiConfig) -> list[ChildSpec]:
     """The servers of a node whose actors do not run."""
     to = Addresses()
     context = ChainHand.of(SPEC).context
-    rpc = AlysRpc(to.chain, to.storage, to.auxpow, context, None, TIMING)
+    rpc = AlysRpc(to.reader, lambda: 0, to.auxpow, context, None, TIMING)
     handle = SystemHandle(HealthMonitor())
     pages = OperatorPages(
-        context, SystemClock(), ClockWatch(SystemClock(), 2), to.chain, to.metrics, handle, TIMING, "authority"
+        context, SystemClock(), ClockWatch(SystemClock(), 2), to.reader, to.metrics, handle, TIMING, "authority"
     )
     return server_tasks(config, rpc, pages, None, TIMING)
 

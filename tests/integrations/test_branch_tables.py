@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alysd.consensus.fork_choice import Tree
+from alysd.integrations.lmdb_reads import entry_of
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.testing.chain import ChainHand, chain_spec
-from alysd.types.chain import ChainState, ExecutedBlock
+from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice
 from alysd.types.hashes import AuxHash, BlockHash, sha256
 from alysd.types.tables import Entry, EntryChange, Proof, Table
 from alysd.types.units import Height, Slot
@@ -92,9 +93,19 @@ class Node:
         found = (below if change is None else change.value for change, below in zip(changes, final, strict=True))
         return {key: value for key, value in zip(KEYS, found, strict=True) if value is not None}
 
+    def read_at_head(self, tip: Forkchoice) -> MODEL:
+        """As clients read: from one snapshot of the database, without the tree."""
+        final = tip.finalized.height
+        read = self.store._records.read  # pyright: ignore[reportPrivateUsage]
+        found = read(lambda txn: [entry_of(txn, Table.PROOFS, key, final) for key in KEYS])
+        return {key: value for key, value in zip(KEYS, found, strict=True) if value is not None}
+
     def check(self) -> None:
         for state in self.alive():
             assert self.read(state.hash) == self.model[state.hash]
+        tip = self.store.forkchoice()
+        assert tip == self.tree.tip
+        assert self.read_at_head(tip) == self.model[tip.head.hash]
 
 
 CHANGES = st.lists(

@@ -12,7 +12,7 @@ from alysd.integrations import lmdb_store
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.types.block import SignedBlock
-from alysd.types.chain import ExecutedBlock
+from alysd.types.chain import ExecutedBlock, Forkchoice, PlacedBlock
 from alysd.types.hashes import AuxHash, BlockHash
 from alysd.types.tables import EntryChange, Proof, Table
 from alysd.types.units import Height
@@ -65,6 +65,30 @@ def test_a_shorter_branch_that_wins_leaves_no_higher_canonical_block(store: Lmdb
     assert store.block_by_height(Height(1)) == other
     assert store.block_by_height(Height(2)) is None
     assert [block.hash for block in store.canonical_range(Height(0), 10)] == [HAND.genesis.hash, other.hash]
+
+
+def test_a_block_is_read_with_its_place_in_the_chain(store: LmdbStore) -> None:
+    """A pool pays its miners by what it reads here."""
+    assert store.commits == 0
+    one, state_one = child(HAND.genesis_state, 5)
+    store.commit_block(ExecutedBlock(one, state_one, ()), placement(state_one, state_one))
+    two, state_two = child(state_one, 6)
+    work = AuxHash(b"\x07" * 32)
+    proof = Proof(two.hash, Height(2), work)
+    changes = (EntryChange(Table.PROOFS, one.hash, proof), EntryChange(Table.WORKS, work, proof))
+    final = placement(state_two, state_two, final=state_one)
+    store.commit_block(ExecutedBlock(two, state_two, changes), final)
+    off, state_off = child(state_one, 7)
+    store.commit_block(ExecutedBlock(off, state_off, ()), placement(state_two, final=state_one))
+    assert store.commits == 3
+    tip = Forkchoice(head=state_two, safe=state_one, finalized=state_one)
+    assert store.forkchoice() == tip
+    assert store.placed_by_height(None) == PlacedBlock(two, tip, True, None, None)
+    assert store.placed_by_height(Height(1)) == PlacedBlock(one, tip, True, proof, None)
+    assert store.placed_by_height(Height(3)) is None
+    assert store.placed_by_hash(off.hash, False) == PlacedBlock(off, tip, False, None, None)
+    assert store.placed_by_hash(BlockHash(work), True) == PlacedBlock(two, tip, True, None, None)
+    assert store.placed_by_hash(BlockHash(work), False) is None
 
 
 def test_what_is_below_the_final_blocks_own_final_block_is_not_loaded(store: LmdbStore) -> None:

@@ -1,0 +1,34 @@
+"""The reader: answers clients from snapshots of the database, beside the storage actor, which writes."""
+
+import trio
+
+from alysd.messages.reads import ReadBlockByHash, ReadBlockByHeight, ReadForkchoice, Reads
+from alysd.nurseries import Actor, handles
+from alysd.ports import Store
+from alysd.types.chain import Forkchoice, PlacedBlock
+
+
+class ReaderActor(Actor[Reads]):
+    """Reads from `store`, one snapshot per message, in a worker thread.
+
+    A failure of the disk raises `StoreError`, which restarts this actor, and a damaged record raises `Corrupt`,
+    which stops the node.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @handles(ReadForkchoice)
+    async def forkchoice(self, message: ReadForkchoice) -> Forkchoice:
+        """The head, safe and final block."""
+        return await trio.to_thread.run_sync(self._store.forkchoice)
+
+    @handles(ReadBlockByHeight)
+    async def by_height(self, message: ReadBlockByHeight) -> PlacedBlock | None:
+        """The canonical block at a height, or the head."""
+        return await trio.to_thread.run_sync(self._store.placed_by_height, message.height)
+
+    @handles(ReadBlockByHash)
+    async def by_hash(self, message: ReadBlockByHash) -> PlacedBlock | None:
+        """The block with a hash, or the block that includes the proof for the work with this hash."""
+        return await trio.to_thread.run_sync(self._store.placed_by_hash, message.wanted, message.or_work)

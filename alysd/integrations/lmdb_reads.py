@@ -1,0 +1,94 @@
+"""Reads the records of the node's database within a transaction, and places a block in its chain.
+
+`lmdb_layout` describes the tables.
+"""
+
+from alysd.errors import RESTORE_DATABASE, Corrupt, Malformed
+from alysd.integrations.lmdb_layout import BLOCK_KEY_BYTES, ENTRIES, STATE, height_key
+from alysd.integrations.lmdb_records import Transaction
+from alysd.types.block import SignedBlock
+from alysd.types.chain import ChainState, Forkchoice, PlacedBlock
+from alysd.types.hashes import BlockHash, displayed
+from alysd.types.tables import Entry, Table
+from alysd.types.units import Height
+from alysd.wire.block_ssz import decode_block
+
+
+def state_of(txn: Transaction, key: bytes) -> ChainState:
+    """The chain's state under a key of `states`. Raises `Corrupt` when it is missing, as the other reads do."""
+    record = txn.get("states", key) if key else None
+    if record is None:
+        raise Corrupt(
+            f"the database has no chain state under the key {key.hex() or 'of the final block'}: "
+            f"{RESTORE_DATABASE}"
+        )
+    return STATE.decode(record)
+
+
+def final_of(txn: Transaction) -> ChainState:
+    """The chain's state after the last final block."""
+    return state_of(txn, txn.get("meta", b"final") or b"")
+
+
+def forkchoice_of(txn: Transaction) -> Forkchoice:
+    """The head, safe and final block. They are those of `fork_choice.Tree.tip` after the newest commit."""
+    final = final_of(txn)
+    newest = next(txn.scan_back("canonical"), None)
+    head = state_of(txn, b"" if newest is None else newest[0] + newest[1])
+    if head.hash == final.hash:
+        return Forkchoice(head, final, final)
+    safe = state_of(txn, height_key(Height(head.height - 1)) + head.parent_hash)
+    return Forkchoice(head, safe, final)
+
+
+def block_of(txn: Transaction, block: BlockHash) -> SignedBlock | None:
+    """The stored block with a hash, or None."""
+    data = txn.get("blocks", block)
+    if data is None:
+        return None
+    try:
+        signed = decode_block(data)
+    except Malformed as error:
+        words = f"the block stored as {displayed(block)} cannot be decoded: {error}: {RESTORE_DATABASE}"
+        raise Corrupt(words) from error
+    if signed.hash != block:
+        words = f"the block stored as {displayed(block)} has the hash {displayed(signed.hash)}"
+        raise Corrupt(f"{words}: {RESTORE_DATABASE}")
+    return signed
+
+
+def canonical_of(txn: Transaction, height: Height) -> SignedBlock | None:
+    """The canonical block at a height, or None."""
+    block = txn.get("canonical", height_key(height))
+    if block is None:
+        return None
+    signed = block_of(txn, BlockHash(block))
+    if signed is None or signed.block.height != height:
+        raise Corrupt(f"the canonical block {height} is not in the database: {RESTORE_DATABASE}")
+    return signed
+
+
+def entry_of(txn: Transaction, table: Table, key: bytes, final: Height) -> Entry | None:
+    """The entry of `table` under `key`, as of the head. `final` is the height of the last final block.
+
+    Takes one lookup for each block above `final` that changes entries. Only blocks that include a proof do.
+    """
+    name = table.value.encode() + b"|" + key
+    found, start = None, height_key(Height(final + 1))
+    while (change := next(txn.scan("changes", start), None)) is not None:
+        block = change[0][:BLOCK_KEY_BYTES]
+        if txn.get("canonical", block[:8]) == block[8:]:
+            value = txn.get("changes", block + name)
+            found = found if value is None else value
+        start = (int.from_bytes(block, "big") + 1).to_bytes(BLOCK_KEY_BYTES, "big")
+    record = txn.get(table.value, key) if found is None else found
+    return ENTRIES[table].decode(record) if record else None
+
+
+def placed(txn: Transaction, signed: SignedBlock, tip: Forkchoice) -> PlacedBlock:
+    """A stored block with its place in the chain whose forkchoice is `tip`."""
+    header, final = signed.block.auxpow_header, tip.finalized.height
+    canonical = txn.get("canonical", height_key(signed.block.height)) == signed.hash
+    proof = entry_of(txn, Table.PROOFS, signed.hash, final)
+    included = entry_of(txn, Table.PROOFS, header.range_end, final) if canonical and header is not None else None
+    return PlacedBlock(signed, tip, canonical, proof, included)
