@@ -5,8 +5,8 @@ Each module can be read on its own:
 - `behaviour`: messages, and the class that handles them. Types connect a message with its reply.
 - `address`, `mailbox`, `asks`: how a message reaches its actor, how an answer reaches its asker, and what happens
   to a message when its actor crashes.
-- `serve`: the loop of an actor. `signals`, `watch`: messages of the runtime to one instance of an actor, which say
-  that another actor's instance ended.
+- `serve`: the loop of an actor. `signals`: messages of the runtime to one instance of an actor. `watch` sends them
+  when instances of another actor end, `timers` when a time has passed.
 - `spec`: the tree as data. `restart`: policies, strategies and budgets, which decide whether a child restarts.
 - `child`, `actor_child`, `supervision`, `system`: the tree at run time. `registry`: snapshots of the tree.
 - `failures`, `patterns`: the log of failures, and patterns in it.
@@ -93,6 +93,7 @@ from alysd.nurseries.restart import (
 )
 from alysd.nurseries.spec import ChildSpec, Priority, SupervisorSpec, actor, supervisor, task
 from alysd.nurseries.system import System, open_system, run_system
+from alysd.nurseries.timers import Timer, Timers
 from alysd.nurseries.trace import TraceContext, Tracer, Unrecorded, current_trace, traced, untraced
 from alysd.nurseries.watch import Down, Watch
 
@@ -173,6 +174,8 @@ __all__ = [
     "System",
     "SystemFailed",
     "Tell",
+    "Timer",
+    "Timers",
     "TooManyEvents",
     "TraceContext",
     "Tracer",

@@ -14,6 +14,7 @@ from alysd.nurseries.errors import ActorDown, ChildEnded, leaf_of
 from alysd.nurseries.serve import HEALTH_CHECK, WAKE, serve, within
 from alysd.nurseries.signals import Signal
 from alysd.nurseries.spec import ActorSpec, TaskSpec
+from alysd.nurseries.timers import Timers
 from alysd.nurseries.trace import Tracer
 from alysd.nurseries.watch import Down, Watch, Watched, instance_ended, tell_watchers
 
@@ -109,9 +110,17 @@ class ActorChild(Child):
 
     def watch(self, watched: Watched, make: Callable[[Down], object]) -> Watch:
         """Let the instance watch an address."""
+        return Watch(self.address.mailbox, self._owned_signals(), watched, make)
+
+    @property
+    def timers(self) -> Timers[Any]:
+        """Sets timers of the instance."""
+        return Timers(self.address.mailbox, self._owned_signals(), self.runtime.timers)
+
+    def _owned_signals(self) -> set[Signal]:
         if self._signals is None:
             self._signals = set()
-        return Watch(self.address.mailbox, self._signals, watched, make)
+        return self._signals
 
     def _failed(self, error: Exception) -> float | None:
         """Let the supervisor decide, then tell the watchers, unless the decision has closed the address."""

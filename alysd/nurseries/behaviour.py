@@ -32,6 +32,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 
+from alysd.nurseries.timers import Timers
 from alysd.nurseries.watch import Down, Watch, Watched
 
 P = TypeVar("P")
@@ -107,6 +108,11 @@ def handles(message: type[M]) -> Handles[M]:
 class Runner(Protocol):
     """The child that runs an instance of an actor: the part that the instance uses."""
 
+    @property
+    def timers(self) -> Timers[Any]:
+        """Sets timers of the instance."""
+        ...
+
     def watch(self, watched: Watched, make: Callable[[Down], object]) -> Watch:
         """Let the instance watch an address."""
         ...
@@ -166,6 +172,11 @@ class Actor(Generic[P]):
         return Health.HEALTHY
 
     # What hooks and handlers can call, from `pre_start` until the instance has ended
+
+    @property
+    def timers(self) -> Timers[Tell[P]]:
+        """Sets timers, which send messages to this instance later, until it ends (see `timers`)."""
+        return self._run_by().timers
 
     def watch(self, address: Watched, message: Callable[[Down], Tell[P]]) -> Watch:
         """Watch an address until this instance ends: `message(down)` is handled for every `Down` (see `watch`)."""

@@ -31,6 +31,7 @@ from alysd.nurseries.errors import ChildEnded, Fatal, IllegalTransition, Refusal
 from alysd.nurseries.failures import Classifier, FailureLog
 from alysd.nurseries.restart import RestartPolicy
 from alysd.nurseries.spec import ChildSpec
+from alysd.nurseries.timers import TimerHeap
 from alysd.nurseries.trace import Tracer, Unrecorded
 
 logger = logging.getLogger("alysd.nurseries")
@@ -128,6 +129,7 @@ class Runtime:
     fatal: tuple[type[Exception], ...] = (Fatal,)
     failures: FailureLog = attrs.field(factory=lambda: FailureLog(Classifier()))
     tracer: Tracer = attrs.field(factory=Unrecorded)
+    timers: TimerHeap = attrs.field(factory=TimerHeap)
     children: "dict[str, Child]" = attrs.field(factory=dict[str, "Child"])
     stopping: bool = False
 

@@ -211,6 +211,7 @@ class System:
             with trio.CancelScope(shield=True):  # the tree stops in order even if the block is cancelled
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._runtime.wheel.run, name="ask deadlines")
+                    nursery.start_soon(self._runtime.timers.run, name="timers")
                     nursery.start_soon(self._runtime.failures.run, name="failure log")
                     if monitor is not None:
                         nursery.start_soon(monitor.run, self._runtime, name="health monitor")
