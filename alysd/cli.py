@@ -82,9 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def status_of(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
-    """Run a command and return its exit status. Print an error of alysd, and return its status of `HANDLING`.
+    """Run a command and return its exit status.
 
-    Returns `STOPPED_BY_CTRL_C` after Ctrl-C. Raises any other error.
+    An error of alysd is printed, and `HANDLING` gives its exit status. Returns `STOPPED_BY_CTRL_C` after Ctrl-C.
+    Raises any other error.
     """
     from alysd.errors import AlysError, handling, user_error_in
 
@@ -129,7 +130,7 @@ def complain(line: str) -> None:
 
 
 def _open_missing_streams() -> None:
-    """Open /dev/null for each standard stream that is closed (`alysd run >&-`), and let output contain any text.
+    """Open /dev/null for each standard stream that is closed (`alysd run >&-`), and escape what it cannot encode.
 
     Otherwise the next file that the command opens would get the closed stream's file descriptor, and output to the
     stream would go into this file.

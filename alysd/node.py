@@ -252,7 +252,7 @@ async def open_node(
 
 
 async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: StopSignals) -> None:
-    """Run the node until a signal of `early.numbers` arrives. If `early` has recorded one, stop at once.
+    """Run the node until a stop signal arrives. If `early` has recorded a signal before this call, stop at once.
 
     `begun` is the `time.perf_counter()` at the start of the command. `output` is the output of the log.
 

@@ -25,7 +25,7 @@ class Clock(Protocol):
     """The only source of wall-clock time in the node."""
 
     def time(self) -> float:
-        """The current time in unix seconds."""
+        """The current time in Unix seconds."""
         ...
 
     def boottime(self) -> float:

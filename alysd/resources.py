@@ -92,7 +92,7 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
 
 
 def clock_watch(clock: Clock, slot_seconds: int, memory: StepMemory, data: OpenData) -> ClockWatch:
-    """The watch over the clock of a node with this data. For a follower, the age of its chain does not matter."""
+    """The `ClockWatch` of a node with this data. For a follower, it ignores the age of the newest block."""
     newest = max(data.store.newest_slot(), Slot(0) if data.signer is None else data.signer.last_slot)
     known = data.signer is not None and newest > 0
     return ClockWatch(clock, slot_seconds, memory, float(slot_start(newest, slot_seconds)) if known else None)

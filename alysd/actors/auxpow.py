@@ -42,7 +42,7 @@ Proofs with larger coinbases are checked in a worker thread. A usual coinbase ha
 """
 
 KEPT_FINAL_BLOCKS = 2
-"""A proof is kept while its range follows one of this many last final blocks.
+"""The number of newest final blocks for which proofs are kept: proofs whose range follows one of these blocks.
 
 Until a second proof is included, a reorganisation can remove the block with the last included proof. The new
 branch then has to include that proof again.

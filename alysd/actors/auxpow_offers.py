@@ -32,12 +32,12 @@ CLEARED_AT_ONCE = 2
 """The maximum number of offers removed per new offer, so that no request waits while a flood is cleared."""
 
 MORE_BLOCKS = 10
-"""An offer with more than this many additional blocks is worth it even before `Timing.work_renewed`.
+"""A miner gets a new offer before `Timing.work_renewed` if it has more than this many additional blocks.
 
-The node has then just caught up."""
+This happens when the node has just caught up."""
 
 MORE_REWARD = 0.1
-"""An offer is worth it if the reward has grown by more than this fraction, and by at least `MORE_SATOSHI`."""
+"""A miner gets a new offer at once if the reward has grown by more than this fraction and `MORE_SATOSHI`."""
 
 MORE_SATOSHI = Sat(1_000)
 

@@ -34,8 +34,8 @@ class EngineActor(Actor[Engine]):
 
     `engine` and `sync_engine` are one client. `sync_engine` has longer deadlines and is used to send missing
     blocks. `genesis` is the hash of block 0's payload. While the client is behind, the actor refuses requests with
-    `NotNow`, and sends a `CatchUp` to itself after every few blocks. It sends them to `own`, its address, whose
-    mailbox must not drop messages.
+    `NotNow`, and sends a `CatchUp` to itself after every few blocks. `own` is the actor's address, to which it
+    sends these messages. The mailbox of `own` must not drop messages.
 
     A client that does not answer causes an `EngineUnavailable`, which crashes the actor; the restart policy
     decides when to try again. The actor's `handle_seconds` should be `Timing.engine_handler`.

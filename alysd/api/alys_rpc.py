@@ -29,7 +29,7 @@ CODES: Mapping[type[Exception], int] = {
     **{error: how.rpc_code for error, how in HANDLING.items() if how.refusal},
     NotAnswered: RpcCode.INTERNAL_ERROR,
 }
-"""Error codes by class, for the dispatcher (docs/protocol.md, "JSON-RPC")."""
+"""Error codes by class, for the dispatcher (docs/json-rpc.md, "Errors")."""
 
 IN_PLACE = 8192
 """The maximum size, in bytes, of a proof that is decoded in the event loop.
@@ -167,8 +167,9 @@ class AlysRpc:
     async def get_block(self, params: Params) -> Any:
         """The block with a hash, or the block that includes the proof for the work with this hash.
 
-        Pools ask with the hash of their work, because on other merge-mined chains that is the block's hash. The
-        second parameter is Bitcoin's verbosity: with 0 or false the result is the encoded block in hex.
+        Pools ask with the hash of their work, because on other merge-mined chains the hash of the work is the
+        block's hash. The second parameter is Bitcoin's verbosity: with 0 or false the result is the encoded block
+        in hex.
         """
         wanted, verbosity = params.required(0, _hash), params.optional(1, _verbosity, 1)
         found = _found(

@@ -14,7 +14,7 @@ from alysd.types.federation import Role
 from alysd.types.hashes import displayed
 
 SLOTS_UNTIL_UNHEALTHY = 10
-"""Slots without a new head after which the node is unhealthy. Restarts of all children would take less time."""
+"""Slots without a new head after which the node is unhealthy. Restarting all children takes less time."""
 
 SLOTS_UNTIL_DEGRADED = 3
 """Slots without a new head after which the node is degraded. One missed slot makes the head two slots old."""

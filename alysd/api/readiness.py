@@ -29,7 +29,7 @@ STATUS_SECONDS = 10.0
 """Seconds between two updates of the status line. The head that the line shows is at most a few slots old."""
 
 FEEDS_PER_INTERVAL = 3
-"""The number of times per interval that the watchdog is fed. More than one, so that one message may be lost."""
+"""The number of watchdog messages per interval. It is more than one, so that one message may be lost."""
 
 SLOTS_UNTIL_SAID = 3
 """If more slots than this have had no new head, the status line says so."""

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def ask(path: "Path", request: dict[str, str], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
-    """Send one request to the control socket at `path`. Raises `UserError` without a valid answer in `seconds`."""
+    """Send a request to the control socket at `path`. Raises `UserError` if no valid answer comes in `seconds`."""
     import json
     import socket
     from contextlib import suppress

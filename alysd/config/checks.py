@@ -11,7 +11,9 @@ from alysd.consensus.auxpow import target_of
 from alysd.types.chain_spec import ChainSpec
 
 MAX_INTERNAL_HASHES = 2**20
-"""The internal miner is refused on a chain whose easiest proof takes more hashes: some seconds on one core."""
+"""The maximum average number of hashes per proof at the easiest target of a chain with the internal miner.
+
+One core computes this many in some seconds."""
 
 MAX_SOCKET_PATH = 107
 """The longest path of a Unix socket in bytes: Linux has 108, including the terminating zero byte."""

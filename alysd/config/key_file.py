@@ -5,9 +5,9 @@
     3b2c…
 
 A key file must be accessible to its owner only (mode 0600), or belong to root and be readable by a group (mode
-0440). The latter is how Kubernetes mounts a secret for a container with an fsGroup; only root can make such a
-file, so root has chosen the group. `known_to_all` skips this check for the development keys, which are published
-in the repository and have the file mode that git gives them.
+0440). Kubernetes mounts a secret in the second way for a container with an fsGroup. Only root can make such a
+file, so the choice of the group is root's. `known_to_all` skips this check for the development keys, which are
+published in the repository and have the file mode that git gives them.
 """
 
 import os

@@ -15,7 +15,7 @@ LOOPBACK = ("127.0.0.1", "::1")
 
 
 def collide(one: ListenAddress, other: ListenAddress) -> bool:
-    """Return whether two servers cannot use these addresses at the same time, because port and host overlap.
+    """Return whether the ports are equal and the hosts overlap, so that two servers cannot use both addresses.
 
     `0.0.0.0` contains every IPv4 address and `::` every IPv6 address.
     """

@@ -18,7 +18,7 @@ T = TypeVar("T")
 COMPONENT = "Bitcoin node"
 
 CALL_SECONDS = 10.0
-"""Deadline of calls that are answered from memory, which take milliseconds, or more while a block is validated."""
+"""Deadline of calls that are answered from memory. They take longer while the node validates a block."""
 
 TEMPLATE_SECONDS = 30.0
 """Deadline of `getblocktemplate`, which takes a second with a full mempool, and several seconds after a start."""
@@ -27,7 +27,7 @@ SUBMIT_SECONDS = 60.0
 """Deadline of `submitblock`. The node validates the whole block first. If the call fails, the block is lost."""
 
 GRACE_SECONDS = 5.0
-"""The deadline of `waitfornewblock` is later, by this number of seconds, than the end of the wait in the node."""
+"""Seconds from the end of the node's own wait in `waitfornewblock` to the deadline of the call."""
 
 MAX_RESPONSE = 16 * 1024 * 1024
 """The maximum size of an answer.
@@ -36,7 +36,7 @@ The largest answer is a template with 4 MB of transactions, which are 8 MB in he
 """
 
 RPC_VERIFY_REJECTED = -26
-"""Bitcoin Core's error code for a broken rule. Added to a rejection by `submitblock`, which has only a reason."""
+"""Bitcoin Core's error code for a broken rule. `submitblock` gives no code, so this code is used for it."""
 
 RPC_WALLET_NOT_FOUND = -18
 """Bitcoin Core's error code for a wallet call while no wallet is loaded."""

@@ -35,7 +35,7 @@ _NO_ACCESS = (FileExistsError, NotADirectoryError, PermissionError, lmdb.Readonl
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 _ROOM_BYTES = 16 * 2**20
-"""If a file can grow by so many bytes, EIO means that the disk fails. A block and its state usually take less."""
+"""If a file can grow by this many bytes, EIO is not caused by a full disk. A block and its state need less."""
 
 
 def advice(folder: Path) -> str:
@@ -80,7 +80,8 @@ def _number(error: Exception) -> int | None:
 def _has_room(folder: Path) -> bool:
     """Whether the database file can grow by `_ROOM_BYTES`; also True when the room cannot be measured.
 
-    If the disk is nearly full, the system writes a part of the data, and LMDB reports this partial write as EIO.
+    The result distinguishes a full disk from a disk that fails: if a nearly full disk takes only a part of a
+    write, LMDB reports EIO.
     """
     try:
         size, free = (folder / DATA_FILE).stat().st_size, shutil.disk_usage(folder).free

@@ -1,7 +1,7 @@
 """Transactions over named LMDB tables whose records have checksums.
 
 Reading a damaged record raises `Corrupt`. Every write is one synced transaction. Reads and one write run at the
-same time, since LMDB gives each transaction its own snapshot. Only while the map grows no transaction may be open.
+same time, since LMDB gives each transaction its own snapshot. While the map grows, no transaction may be open.
 """
 
 import threading

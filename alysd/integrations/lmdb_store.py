@@ -105,7 +105,7 @@ class LmdbStore:
         return self._records.read(final_of)
 
     def load_chain(self) -> StoredChain:
-        """Load the states from the last but one final block upwards, and the changes that are not final."""
+        """Load the states from the second-last final block upwards, and the changes that are not final."""
 
         def read(txn: Transaction) -> StoredChain:
             final = final_of(txn)
@@ -216,7 +216,7 @@ def _put_changes(txn: Transaction, executed: ExecutedBlock) -> None:
 def _settle_changes(txn: Transaction, old: Height, final: Height) -> None:
     """Apply the changes of the canonical blocks above the height `old` up to `final`, lowest first.
 
-    The changes of all blocks of these heights are deleted.
+    Then delete the stored changes of all blocks at these heights, on every branch.
     """
     above = height_key(Height(final + 1))
     settled = takewhile(lambda record: record[0] < above, txn.scan("changes", height_key(Height(old + 1))))

@@ -31,7 +31,7 @@ _WORDS = {
     DataFault.GUARD_OLDER: "Restore the newest copy of `signing-guard`",
     DataFault.GUARD_MISSING: "Restore the newest copy of `signing-guard`",
 }
-"""For each fault, the advice by which no data is given up."""
+"""For each fault, the advice that keeps all data."""
 
 
 @attrs.frozen

@@ -1,8 +1,9 @@
 """Proofs that the members of a federation have the secrets of their keys.
 
 The rules are in docs/protocol.md, "Possession of keys". The sum of several BLS keys verifies the sum of their
-signatures. The last member to name its key could choose this key so that it knows the secret of the sum of all
-keys, and could then approve for all members. But it cannot prove possession of the secret of the chosen key.
+signatures. In a rogue-key attack, the last member chooses its key so that it knows the secret of the sum of all
+keys, and can then approve for all members. However, that member cannot prove possession of the secret of the
+chosen key.
 """
 
 from btclib_secp256k1 import ssa

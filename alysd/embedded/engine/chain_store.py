@@ -40,9 +40,10 @@ _FORMATS = (b"1", b"2")
 """The formats that this version reads. A database has format 1 until pruning begins, which uses a second table."""
 
 _NODES_REMEMBERED = 65_536
-"""The number of checked trie nodes, some 8 MB of hashes, after which the engine checks all of them again.
+"""The maximum number of trie nodes, some 8 MB of hashes, that the engine remembers as checked.
 
-Hashing each node on each read would make blocks of transfers 20 % slower.
+At this number it forgets all of them. The engine checks only nodes that it does not remember: hashing each node on
+each read would make blocks of transfers 20 % slower.
 """
 
 FIRST_MAP_BYTES = 64 * 2**20

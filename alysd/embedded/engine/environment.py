@@ -11,7 +11,7 @@ from alysd.types.execution import ExecutionHeader
 
 
 class EelsState(TrieState):
-    """A `TrieState` for the specification's functions. `eels.py` replaces these by calls of the state's methods.
+    """A `TrieState` for the specification's functions, which `eels.py` replaces by calls of the state's methods.
 
     The functions for transient storage (EIP-1153) are not replaced. They work on the state `empty`.
     """

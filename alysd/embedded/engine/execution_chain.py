@@ -98,9 +98,9 @@ class ExecutionChain:
         return chain
 
     def check_tip(self) -> None:
-        """Raise `Corrupt` unless head and last final block are canonical and have states, and block 0 is there.
+        """Raise `Corrupt` unless head and last final block are canonical and have states, and block 0 exists.
 
-        The state of the last final block may be pruned if an older block was made final again.
+        If an older block was made final again, its state may already have been pruned, and is not required.
         """
         tip = self.reader.tip
         self.reader.needed_header(self.genesis)

@@ -33,7 +33,8 @@ class PoolLimits:
     queued_seconds: float = 3 * 3600.0
     replacement_percent: int = 10
     minimum_tip: int = 1_000_000
-    """In wei per gas. The default, 0.001 gwei, is geth's minimum for blocks. A transfer then pays two satoshi."""
+    """The minimum tip in wei per gas. The default, 0.001 gwei, is geth's minimum for blocks: 2 sat per
+    transfer."""
 
 
 def check_transaction(transaction: SignedTransaction, chain_id: int, gas_limit: int, limits: PoolLimits) -> None:

@@ -94,7 +94,7 @@ class NonceTooLow(TransactionRefused):
 
 @attrs.frozen(str=False)
 class InsufficientFunds(TransactionRefused):
-    """The account cannot pay for the transaction and for its others in the pool, which cost `queued`. In wei."""
+    """The account cannot pay `cost` wei for the transaction and `queued` wei for its others in the pool."""
 
     balance: int
     queued: int

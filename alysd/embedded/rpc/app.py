@@ -38,7 +38,7 @@ def eth_site(
     """Compose the site and its feed, which must run while the site is served (`ChainFeed.run`).
 
     The site accepts requests from any origin, because a wallet in a browser sends the origin of the page that uses
-    it. Any web page may thus send the requests that any program on this machine may send.
+    it. So a web page can send the same requests as any program on this machine.
     """
     backend = EthBackend(engine, pool, limits)
     feed = ChainFeed(backend)

@@ -1,4 +1,4 @@
-"""Events of the chain and of the pool for filters and subscriptions. It also lets the pool follow the head.
+"""Sends events of the chain and of the pool to filters and subscriptions, and lets the pool follow the head.
 
 The engine reports a new head in the event loop and must not wait, so the report goes into a bounded queue. A task
 takes it from there, lets the pool follow in a worker thread, finds the logs and calls the listeners.
@@ -19,8 +19,11 @@ from alysd.embedded.rpc.backend import EthBackend
 from alysd.types.execution import ExecutionHeader
 
 MAX_CHANGES = 1024
-"""Head changes that may wait: 10 s of a sync with 100 blocks per second. The oldest are dropped, and only their
-notifications are lost, since the pool always reads every sender's account at the newest head."""
+"""The maximum number of waiting head changes: 10 s of a sync with 100 blocks per second.
+
+If there are more, the oldest are dropped. Only their notifications are lost, because the pool always reads every
+sender's account at the newest head.
+"""
 
 
 @attrs.frozen
