@@ -129,7 +129,7 @@ class OfferBook:
         return None
 
     def proven(self, recipient: EvmAddress) -> None:
-        """Record a valid proof of `recipient`, which makes it the regular with the newest proof."""
+        """Record that `recipient` has submitted a valid proof: it becomes the regular with the newest proof."""
         self._regulars.setdefault(recipient, OrderedDict())
         self._regulars.move_to_end(recipient)
         if len(self._regulars) > self._most_regulars:

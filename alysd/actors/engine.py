@@ -123,7 +123,7 @@ class EngineActor(Actor[Engine]):
         try:
             return await request()
         except EngineBehind as error:
-            raise NotNow(f"{error}, which is not on the branch of the node's head") from error
+            raise NotNow(f"{error}; the block is not on the branch of the node's head") from error
 
     async def _catch_up_a_little(self) -> None:
         if not await self._reconcile.advance(self._timing.feed_piece):
@@ -155,6 +155,6 @@ def _fees(payload: ExecutionPayload, receipts: tuple[bytes, ...]) -> Wei:
     try:
         gas_used = proven_gas(receipts, payload)
     except Malformed as error:
-        words = f"its receipts are not those of block {payload.block_hash.hex()}: {error}"
+        words = f"the receipts are not those of block {payload.block_hash.hex()}: {error}"
         raise ComponentError("execution client", "eth_getBlockReceipts", 0, words) from error
     return priority_fees(payload, [fee_fields(raw) for raw in payload.transactions], gas_used)

@@ -90,7 +90,7 @@ class ControlSocket:
         try:
             user = _peer_user(stream)
             if user not in (os.geteuid(), 0):
-                raise ControlRefused("not_permitted", "only the node's own user and root may control it")
+                raise ControlRefused("not_permitted", "only the node's own user and root may control this node")
             if self._connections > MAX_CONNECTIONS:
                 raise ControlRefused(
                     "busy", f"{MAX_CONNECTIONS} other commands are running; try again when one has ended"

@@ -77,7 +77,7 @@ def address(value: Any) -> EvmAddress:
     """Read an account's address."""
     found = data(value)
     if len(found) != 20:
-        raise Malformed(f"an EVM address is 20 bytes, got {len(found)}")
+        raise Malformed(f"an EVM address must have 20 bytes, got {len(found)}")
     return EvmAddress(found)
 
 
@@ -85,7 +85,7 @@ def hash32(value: Any) -> PayloadHash:
     """Read a hash of a block or a transaction, or a log's topic."""
     found = data(value)
     if len(found) != 32:
-        raise Malformed(f"a hash is 32 bytes, got {len(found)}")
+        raise Malformed(f"a hash must have 32 bytes, got {len(found)}")
     return PayloadHash(found)
 
 
@@ -93,7 +93,7 @@ def storage_key(value: Any) -> bytes:
     """Read a storage slot: a quantity or up to 32 bytes of data, as 32 bytes."""
     digits = _digits(value)
     if len(digits) > 64:
-        raise Malformed("a storage key is at most 32 bytes")
+        raise Malformed("a storage key must have at most 32 bytes")
     return int(digits or "0", 16).to_bytes(32, "big")
 
 

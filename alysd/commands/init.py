@@ -36,7 +36,8 @@ def run(args: argparse.Namespace) -> int:
     folder: Path = args.folder.absolute()
     if found := QUOTED.search(str(folder)):
         raise ConfigError(
-            f"{folder}: the path contains {found[0]!r}, which needs quotes in systemd and TOML files"
+            f"{folder}: the path contains {found[0]!r}, which would need quotes in "
+            "systemd and TOML files: name another folder"
         )
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file: name a folder")

@@ -61,4 +61,4 @@ class AlysNodeRpc:
         try:
             return aux_offer_from_json(answer)
         except Malformed as error:
-            raise NodeUnavailable(self._url, f"its answer is invalid: {error}") from error
+            raise NodeUnavailable(self._url, f"the answer is invalid: {error}") from error

@@ -7,8 +7,8 @@ engine's snapshot contains every block in the node's snapshot. The time between 
 the engine has not yet pruned the states of these blocks. All records of the node's database are checked while they
 are copied.
 
-The backup is made in a separate process: a long read transaction in the node's process would prevent its map from
-growing. In this way a node that is stuck or stopped can also be backed up.
+The backup is made in a separate process, because a long read transaction in the node's process would prevent
+LMDB's memory map from growing there. This also allows a backup while the node is stuck or stopped.
 
 The copy is made in a new folder beside the target. When all files are on disk, the new folder is renamed to the
 target.

@@ -139,4 +139,4 @@ class BitcoinRpc:
         try:
             return read(answer)
         except Malformed as error:
-            raise BitcoinUnavailable(self._url, f"its answer is invalid: {error}") from error
+            raise BitcoinUnavailable(self._url, f"the answer is invalid: {error}") from error

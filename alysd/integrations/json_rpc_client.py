@@ -130,7 +130,7 @@ class JsonRpcClient:
             if encoding != "identity":
                 raise self._unavailable(
                     self._url,
-                    f"answer to {method} is compressed ({encoding[:20]}), which the node did not request",
+                    f"the answer to {method} is compressed ({encoding[:20]}), which the node did not request",
                 )
             body = bytearray()
             with trio.CancelScope() as reading:
@@ -140,7 +140,7 @@ class JsonRpcClient:
                         # An error raised here would leave httpx's generators open. A cancellation ends them.
                         reading.cancel()
             if len(body) > most:
-                raise self._unavailable(self._url, f"answer to {method} is larger than {most} bytes")
+                raise self._unavailable(self._url, f"the answer to {method} is larger than {most} bytes")
             return response.status_code, bytes(body)
 
     async def _decode(self, method: str, status: int, body: bytes) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def check_format(txn: Transaction, folder: Path) -> None:
     """Raise `ConfigError` for a database of another format, and `Corrupt` if its format is missing."""
     record = txn.lmdb.get(b"format", db=txn.tables["meta"])
     if record is None:
-        raise _damaged(folder, "the record of its format is missing")
+        raise _damaged(folder, "the record of the database's format is missing")
     # In format 1 the record had no checksum.
     found = bytes(record) if len(record) <= CHECKSUM_BYTES else unseal("meta", b"format", bytes(record))
     if found != FORMAT.encode():
@@ -40,7 +40,7 @@ def check_genesis(txn: Transaction, folder: Path, genesis: BlockHash) -> None:
     """Raise `WrongChain` for a database of another chain, and `Corrupt` if its genesis is missing."""
     found = txn.get("meta", b"genesis")
     if found is None:
-        raise _damaged(folder, "the record of its genesis block is missing")
+        raise _damaged(folder, "the record of the genesis block is missing")
     if found != genesis:
         raise WrongChain(
             f"the database in {folder} belongs to the chain with genesis {displayed(found)}, "
@@ -69,7 +69,9 @@ def _check_states(txn: Transaction, folder: Path, final: ChainState) -> dict[byt
     for key, value in txn.scan("states", height_key(final.last_final_height)):
         state = STATE.decode(value)
         if state_key(state) != key or state.last_final_height > final.height:
-            raise _damaged(folder, f"the state of block {displayed(state.hash)} does not fit its final block")
+            raise _damaged(
+                folder, f"the state of block {displayed(state.hash)} has a wrong key or a later final block"
+            )
         states[key] = state
     return states
 
@@ -81,14 +83,15 @@ def _check_branch(txn: Transaction, folder: Path, states: dict[bytes, ChainState
         height = Height(int.from_bytes(key, "big"))
         if above is None and txn.count("canonical") != height + 1:
             found = txn.count("canonical")
-            raise _damaged(folder, f"it has {found} canonical blocks, but its head has the height {height}")
+            raise _damaged(folder, f"there are {found} canonical blocks, but the newest has the height {height}")
         state = states.get(key + block)
         if state is None or (above is not None and above.parent_hash != block):
             raise _damaged(
-                folder, f"its canonical block {height}, {displayed(block)}, does not fit its neighbours"
+                folder,
+                f"canonical block {height}, {displayed(block)}, has no state or is not the parent of the next",
             )
         if above is None and txn.get("blocks", block) is None:
-            raise _damaged(folder, f"its newest block {displayed(block)} is missing")
+            raise _damaged(folder, f"the newest block {displayed(block)} is missing")
         if height <= final.last_final_height:
             return
         above = state

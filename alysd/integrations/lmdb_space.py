@@ -82,7 +82,9 @@ def _check_space(folder: Path, size: DatabaseSize) -> None:
     needed = size.file_bytes - size.free_bytes + _ROOM_BYTES
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise ConfigError(f"{folder} has {free} bytes of free disk space, but the copy needs {needed}: free some")
+        raise ConfigError(
+            f"{folder} has {free} bytes of free disk space, but the copy needs {needed}: free disk space first"
+        )
 
 
 def _check_unused(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Blocks, states and proofs of work of a test chain, for tests of the rules.
 
-The proofs of work are real. Hashes of blocks and approvals are not, so that a long chain takes no time to make.
-`chain.ChainHand` makes blocks with real hashes, signatures and payloads.
+The proofs of work are real. The hashes of blocks and the approvals are made up, so that a long chain can be made
+quickly. `chain.ChainHand` makes blocks with real hashes, signatures and payloads.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ SIGNATURE = BlsSignature(b"\xaa" * 96)
 
 
 def make_spec(members: int = 3, **changes: Any) -> ChainSpec:
-    """`chain_spec` with made-up keys, so that no key is computed; `changes` replace its fields."""
+    """`chain.chain_spec` with made-up keys, which take no time to compute; `changes` replace its fields."""
     spec = chain_spec(
         name="test",
         chain_id=CHAIN_ID,
@@ -126,7 +126,7 @@ def extend(parent: ChainState, slots: Sequence[int], spec: ChainSpec, fees: int 
 
 
 def make_coinbase(script_sig: bytes, outputs: Sequence[bytes]) -> Coinbase:
-    """A coinbase transaction without witness, each output of 0 sat."""
+    """A coinbase transaction without witness, whose outputs all have 0 sat."""
     sized = [compact_size(len(script)) + script for script in (script_sig, *outputs)]
     raw = (
         bytes([1, 0, 0, 0, 1])
@@ -176,7 +176,7 @@ def mine(
 
 
 def tree_branch(height: int, chain_id: int = CHAIN_ID, nonce: int = 0) -> MerkleBranch:
-    """The branch of the chain in a tree of 2^height chains. The chain is at the index that its id requires."""
+    """The chain branch in a tree of 2^height chains, in which the chain has the index that its id requires."""
     return MerkleBranch(
         tuple(digest("sibling", level) for level in range(height)), expected_index(nonce, chain_id, height)
     )

@@ -4,8 +4,9 @@
     injections = [Injection(Crash(), AnyChildren()), Injection(Hang(), ByName(["chain"]), seconds=20)]
     report = await run_experiment(subject, Experiment(steady, injections, count=10), seed=7)
 
-The steady state is checked before and after. `ExperimentFailed` is raised when a target is not up again in time,
-or when the steady state does not return. Its report lists all injections; the same seed repeats them.
+The steady state is checked before the first and after the last injection. `ExperimentFailed` is raised when a
+target is not up again in time, or when the steady state does not return. The report in the error lists all
+injections; the same seed repeats them.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

@@ -108,7 +108,7 @@ def require(name: str) -> Path:
 
 @attrs.define(eq=False, kw_only=True)
 class Bitcoind(LoopbackProcess):
-    """A bitcoind on a new regtest chain, with a transaction index and without peers."""
+    """A bitcoind with a new regtest chain, a transaction index and no peers."""
 
     rpc_url: str
     user: str = RPC_USER
@@ -124,7 +124,7 @@ class Bitcoind(LoopbackProcess):
         return await call_json_rpc(self.client, url, method, params, auth=(self.user, self.password))
 
     async def probe(self) -> None:
-        """Return if bitcoind has loaded its chain. Before that, it answers with the error -28, which is raised."""
+        """Return if bitcoind has loaded its chain. Before that, raise its error -28 as `ComponentRefusal`."""
         await self.call("getblockchaininfo")
 
 

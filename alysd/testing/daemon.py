@@ -54,7 +54,7 @@ class Daemon(LoopbackProcess):
         return found
 
     def limit_files(self, most_bytes: int) -> None:
-        """Limit the size of the running daemon's files. For the daemon, this has the effect of a full disk."""
+        """Limit the size of the files that the running daemon writes, which has the effect of a full disk."""
         resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
 
 

@@ -71,7 +71,7 @@ class Crash(Fault):
 
 @attrs.frozen
 class Hang(Fault):
-    """The targets' handlers start but do not proceed, as with a call that never returns.
+    """The targets' handlers start but do not proceed, as if they called a function that never returns.
 
     The tree must have been passed through `subject.stalls.intercept`.
     """

@@ -69,7 +69,7 @@ class FakeChainActor(Actor[Chain]):
 
     @handles(GetEntries)
     async def entries(self, message: GetEntries) -> tuple[Entry | None, ...]:
-        """The entries with these keys, from the world's proofs. Raises an error if the block `at` is not known."""
+        """The entries with these keys in the table of proofs. Raises `UnknownParent` for an unknown `at`."""
         self._world.tree.changes(message.table, message.keys, message.at)  # raises for a block that is gone
         return tuple(self._world.proofs.get(key) for key in message.keys)
 

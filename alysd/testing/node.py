@@ -4,7 +4,8 @@
         await node.slots(30)
         assert (await node.forkchoice()).head.height == 30
 
-Requires a `MockClock` and `threads_inline`, because a MockClock does not see that the database works in threads.
+Requires a `MockClock` and `threads_inline`. Without `threads_inline`, the MockClock would not wait for the
+database, which works in threads.
 """
 
 from collections.abc import AsyncGenerator, Callable
@@ -41,7 +42,7 @@ NO_MINING = MiningConfig()
 """A configuration without a miner: no block becomes final unless the test submits a proof of work."""
 
 LOOKS_PER_SLOT = 8
-"""How often per slot `SimulatedNode.until` checks its condition."""
+"""The number of times per slot that `SimulatedNode.until` checks its condition."""
 
 
 class RecordingBus(Bus):

@@ -18,13 +18,13 @@ import httpx
 import trio
 
 START_SECONDS = 60.0
-"""Deadline for a program's first answer: over ten times that of the slowest, EthereumJS (3 s)."""
+"""Deadline for a program's first answer: ten times the 3 s that the slowest program, EthereumJS, needs."""
 
 STOP_SECONDS = 30.0
 """Deadline for a program to end after SIGTERM. All end within 2 s on an idle machine."""
 
 CALL_SECONDS = 60.0
-"""Deadline of a JSON-RPC call. The longest, generating 110 regtest blocks, takes about 1 s."""
+"""Deadline of a JSON-RPC call. The slowest call, which generates 110 regtest blocks, takes about 1 s."""
 
 _POLL_SECONDS = 0.05
 """Seconds between two checks whether a program answers. The fastest program starts in half a second."""

@@ -64,7 +64,7 @@ class SerializedTransport:
 
 
 class SerializedAddress(Address[P]):
-    """An address behind a `SerializedTransport`. Senders get a `TypeError` for what cannot be encoded."""
+    """An address behind a `SerializedTransport`. Messages that cannot be encoded raise `TypeError`."""
 
     __slots__ = ("_transport",)
 

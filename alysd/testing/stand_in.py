@@ -73,7 +73,7 @@ class RecordedAddress(Address[P]):
 
     @contextmanager
     def _recorded(self, message: object) -> Generator[list[object]]:
-        """Record the message, and after the `with` block the answer that it appended or the error it raised."""
+        """Record the message. After the `with` block, record the answer that the block appended, or its error."""
         self.transcript.note_sent(self.name, message)
         answers: list[object] = []
         done = False
@@ -126,7 +126,7 @@ class Script(Generic[R]):
         return self
 
     async def play(self, name: str, message: object, seconds: float) -> R:
-        """Answer an ask. Raises `AskTimeout` after `seconds`, for which the sender waits, without an answer."""
+        """Answer an ask. Raises `AskTimeout` when the script gives no answer within the sender's `seconds`."""
         play = self._play
         if play is None or self.delay > seconds:
             await trio.sleep(seconds)

@@ -4,9 +4,9 @@
     def test_the_tree_does_as_the_model(program: Program) -> None:
         run_program(program)
 
-A program is drawn as a whole. Hypothesis's rule-based state machine cannot be used: its rules are plain calls,
-between which no task runs, because a trio run cannot be left and entered again. Programs shrink as well, and the
-driver checks the preconditions of each command.
+A program is drawn as a whole, before the run. Hypothesis's rule-based state machine cannot be used: its rules are
+separate synchronous calls, and a trio run cannot be left and entered again between them. Programs shrink as well
+as such rules, and the driver checks the preconditions of each command.
 """
 
 from collections.abc import Iterator, Sequence
@@ -56,7 +56,7 @@ from alysd.testing.model.commands import (
 )
 
 FOR_EVER = 1e6
-"""More seconds than any program lasts. With this as `stable_seconds`, time alone resets no failure count."""
+"""More seconds than any program lasts. As `stable_seconds`, it prevents that time resets a failure count."""
 
 OFFSETS = (0.0131, 0.0247, 0.0359, 0.0473, 0.0591)
 """Seconds added to the delays of one child, so that no two children restart at the same moment."""

@@ -7,8 +7,8 @@
         with transport.applying(lose_half):
             ...
 
-While no fault is applied, a `TransportAddress` behaves as an `Address`. The sender of a message is the child in
-whose task it is sent, so a partition needs no set-up in the actors.
+While no fault is applied, a `TransportAddress` behaves as an `Address`. The transport takes the child whose task
+sends a message as the sender, so the actors need no change for a partition.
 """
 
 from collections.abc import Callable, Generator, Sequence

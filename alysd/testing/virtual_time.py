@@ -2,9 +2,9 @@
 
     run_virtually(main, seed=7)
 
-is `trio.run` on a clock that jumps to the next deadline whenever all tasks wait, with a scheduler whose choices
-depend on the seed alone. The actor runtime also measures virtual time. Otherwise the checkpoints of a busy actor
-would depend on real time.
+is `trio.run` on a clock that jumps to the next deadline whenever all tasks wait. The choices of its scheduler
+depend on the seed alone. The actor runtime also uses virtual time for its measurements. Otherwise real time would
+decide when a busy actor executes a checkpoint.
 """
 
 from collections.abc import Awaitable, Callable, Generator
@@ -21,7 +21,7 @@ from trio.testing import MockClock
 T = TypeVar("T")
 
 _MEASURING = ("address", "serve")
-"""The modules of the runtime that read the clock."""
+"""The modules of the runtime that read a clock to measure time."""
 
 
 def seeded(seed: int) -> Random:

@@ -224,4 +224,7 @@ def load_node(load: Load, digest: bytes) -> TrieNode:
     try:
         return as_list(decode(load(digest)))
     except Malformed as error:
-        raise Corrupt(f"trie node {digest.hex()} cannot be decoded: {error}: {REBUILD_EXECUTION}") from error
+        raise Corrupt(
+            f"the execution database is damaged: trie node {digest.hex()} cannot be decoded: {error}: "
+            f"{REBUILD_EXECUTION}"
+        ) from error

@@ -161,7 +161,7 @@ class BlockProduction:
             tip = await self.chain.ask(GetForkchoice(), seconds=self.timing.slot_ask)
             if tip.head.slot >= slot:
                 raise NotNow(
-                    f"the head already has slot {tip.head.slot}: check whether the clock of this machine is late"
+                    f"the head already has slot {tip.head.slot}: check whether the clock of this machine is behind"
                 )
             self.federation = federation_at(tip.head, self.context)
             if self.federation.author(slot) != self.authority:

@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from alysd.consensus.fork_choice import Tree
-from alysd.errors import ComponentError, Corrupt, EngineBehind
+from alysd.errors import RESTORE_DATABASE, ComponentError, Corrupt, EngineBehind
 from alysd.messages.events import WorkflowMoved
 from alysd.messages.log.base import log
 from alysd.messages.log.chain import EngineCatchingUp, EngineCaughtUp
@@ -253,7 +253,7 @@ class EngineReconcile:
     async def _compare(self, height: Height) -> None:
         block = await self._storage.ask(GetBlockByHeight(height), seconds=self._timing.storage_read)
         if block is None:
-            raise Corrupt(f"the canonical block {height}, below the head, is not in the database")
+            raise Corrupt(f"canonical block {height} is missing in the database: {RESTORE_DATABASE}")
         known = await self._engine.knows(block.block.payload.block_hash)
         self._machine.move(Compared(height, known=known))
 
@@ -265,7 +265,7 @@ class EngineReconcile:
                 GetCanonicalRange(state.next, wanted), seconds=self._timing.storage_read
             )
             if not blocks:
-                raise Corrupt(f"the canonical block {state.next}, below the head, is not in the database")
+                raise Corrupt(f"canonical block {state.next} is missing in the database: {RESTORE_DATABASE}")
             self._fetched = deque(blocks)
         count = 0
         while self._fetched and (not count or trio.current_time() < until):
@@ -288,7 +288,9 @@ class EngineReconcile:
         block = signed.block
         verdict = await self._engine.new_payload(block.payload, block.parent_hash)
         if isinstance(verdict, Invalid):
-            raise _refuses("newPayload", f"finds the node's block {block.height} invalid: {verdict.reason}")
+            raise _refuses(
+                "newPayload", f"the client finds the node's block {block.height} invalid: {verdict.reason}"
+            )
         if isinstance(verdict, Syncing):
             return False
         try:
@@ -315,8 +317,8 @@ class EngineReconcile:
                 return Fed(1)
         raise _refuses(
             "newPayload",
-            f"does not execute block {block.height}, although it has the parent: configure the client to execute "
-            "every block (geth: --syncmode full)",
+            f"the client does not execute block {block.height}, although it has the parent: configure it to "
+            "execute every block (geth: --syncmode full)",
         )
 
 

@@ -169,7 +169,7 @@ async def test_a_wrong_address_is_explained(autojump_clock: object) -> None:
     world = MiningWorld()
     async with world.running():
         answer = await Client(world).refused("createauxblock", "0x12")
-    assert answer == (-32602, "params[0]: an EVM address is 20 bytes, got 1")
+    assert answer == (-32602, "params[0]: an EVM address must have 20 bytes, got 1")
 
 
 async def test_blocks_are_found_by_height_hash_and_at_the_head(autojump_clock: object) -> None:

@@ -57,10 +57,10 @@ def test_leading_zeros_and_capitals_are_read() -> None:
         (uint64, "0x10000000000000000", "must be at most 0xffffffffffffffff, got 0x10000000000000000"),
         (data, "0x123", "the number of hex digits is odd, but each byte has two"),
         (data, [], "must be a string, got an array"),
-        (address, "0x12", "an EVM address is 20 bytes, got 1"),
+        (address, "0x12", "an EVM address must have 20 bytes, got 1"),
         (address, {}, "must be a string, got an object"),
-        (hash32, "0x" + "00" * 31, "a hash is 32 bytes, got 31"),
-        (storage_key, "0x" + "0" * 65, "a storage key is at most 32 bytes"),
+        (hash32, "0x" + "00" * 31, "a hash must have 32 bytes, got 31"),
+        (storage_key, "0x" + "0" * 65, "a storage key must have at most 32 bytes"),
     ],
 )
 def test_what_is_wrong_is_said(decode: Callable[[Any], object], value: Any, words: str) -> None:

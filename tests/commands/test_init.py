@@ -78,7 +78,7 @@ def test_a_path_that_needs_quotes_is_refused(
     """The unit and the configuration would name another file."""
     assert init(tmp_path / name, "member") == 2
     assert not list(tmp_path.iterdir())
-    assert "which needs quotes" in capsys.readouterr().err
+    assert "which would need quotes" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,22 +58,22 @@ def no_meta(txn: Transaction, _states: list[ChainState]) -> None:
 
 
 DAMAGE: dict[str, tuple[Damage, str]] = {
-    "no format": (drop("meta", lambda _: b"format"), "the record of its format is missing"),
-    "no genesis": (drop("meta", lambda _: b"genesis"), "the record of its genesis block is missing"),
+    "no format": (drop("meta", lambda _: b"format"), "the record of the database's format is missing"),
+    "no genesis": (drop("meta", lambda _: b"genesis"), "the record of the genesis block is missing"),
     "no final block": (drop("meta", lambda _: b"final"), "state of its final block is missing"),
     "no state of the final block": (drop("states", lambda s: state_key(s[6])), "final block is missing"),
-    "an empty meta table": (no_meta, "the record of its format is missing"),
-    "an older final block": (put_back_final, "does not fit its final block"),
+    "an empty meta table": (no_meta, "the record of the database's format is missing"),
+    "an older final block": (put_back_final, "has a wrong key or a later final block"),
     "another final block": (other_final, "its canonical block 6 is [0-9a-f]{64}, not [0-9a-f]{64}"),
     "no canonical block 0": (drop("canonical", lambda _: height_key(Height(0))), "canonical block 0 is missing"),
     "a hole far below": (
         drop("canonical", lambda _: height_key(Height(1))),
-        "12 canonical blocks, but its head",
+        "12 canonical blocks, but the newest",
     ),
-    "no head": (drop("canonical", lambda _: height_key(Height(9))), "12 canonical blocks, but its head"),
-    "a state under another key": (move_state, "does not fit its final block"),
-    "another parent": (other_parent, "does not fit its neighbours"),
-    "no state": (drop("states", lambda s: state_key(s[10])), "does not fit its neighbours"),
+    "no head": (drop("canonical", lambda _: height_key(Height(9))), "12 canonical blocks, but the newest"),
+    "a state under another key": (move_state, "has a wrong key or a later final block"),
+    "another parent": (other_parent, "has no state or is not the parent of the next"),
+    "no state": (drop("states", lambda s: state_key(s[10])), "has no state or is not the parent of the next"),
     "no newest block": (drop("blocks", lambda s: s[12].hash), "newest block [0-9a-f]{64} is missing"),
 }
 

@@ -195,7 +195,7 @@ async def test_lying_receipts_mint_nothing_and_cost_only_their_slots(
         engine.lies = True
         await node.slots(10)
         assert (await node.forkchoice()).head == before
-        assert any("its receipts are not those of block" in miss.reason for miss in node.missed)
+        assert any("the receipts are not those of block" in miss.reason for miss in node.missed)
         engine.lies = False
         await node.slots(30)
         assert (await node.forkchoice()).head.height >= before.height + 15

@@ -43,7 +43,7 @@ class Stubborn(FakeEngine):
         await super().set_forkchoice(head, safe, finalized)
 
 
-INVALID_HEAD = ComponentError("execution client", "engine_forkchoiceUpdatedV3", 0, "finds the head invalid")
+INVALID_HEAD = ComponentError("execution client", "engine_forkchoiceUpdatedV3", 0, "the head is invalid")
 
 
 def stubborn(built: FakeEngine, head: PayloadHash, error: Exception) -> Stubborn:

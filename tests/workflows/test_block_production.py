@@ -376,7 +376,7 @@ async def test_a_slot_is_missed_when_the_head_is_of_it_already(
         assert (missed.slot, missed.count) == (FIRST_SLOT + 2, 1)
         assert (
             missed.reason
-            == f"the head already has slot {FIRST_SLOT + 2}: check whether the clock of this machine is late"
+            == f"the head already has slot {FIRST_SLOT + 2}: check whether the clock of this machine is behind"
         )
         await world.slots(1)
     assert world.produced == [FIRST_SLOT + 1, FIRST_SLOT + 3]

@@ -273,7 +273,7 @@ async def test_client_that_calls_the_head_invalid_is_an_error(autojump_clock: Mo
     """Feeding cannot change its mind."""
     built, chain = await make_chain(3)
     async with reconciling(stubborn(built, chain.states[3].payload_hash, INVALID_HEAD), chain) as (reconcile, _):
-        with pytest.raises(ComponentError, match="finds the head invalid"):
+        with pytest.raises(ComponentError, match="the head is invalid"):
             await reconcile.advance(HOUR)
 
 

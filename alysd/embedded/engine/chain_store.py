@@ -139,7 +139,7 @@ class ChainStore:
             found = find_node(transaction, self._nodes, digest)
             if digest not in self._checked:
                 if keccak256(found) != digest:
-                    raise damage(f"has another trie node instead of {digest.hex()}")
+                    raise damage(f"the record of trie node {digest.hex()} contains another node")
                 self._remember((digest,))
             return found
 
@@ -147,9 +147,9 @@ class ChainStore:
         """A contract's code; raises `Corrupt` when it is missing or damaged."""
         found = self.get("codes", digest)
         if found is None:
-            raise damage(f"has no code {digest.hex()}")
+            raise damage(f"code {digest.hex()} is missing")
         if keccak256(found) != digest:
-            raise damage(f"has another code instead of {digest.hex()}")
+            raise damage(f"the record of code {digest.hex()} contains another code")
         return found
 
     def is_empty(self) -> bool:
@@ -235,7 +235,7 @@ class ChainStore:
         oldest = self._value(transaction, "canonical", number_key(floor))
         header = None if oldest is None else self._value(transaction, "headers", oldest)
         if oldest is None or header is None:
-            raise damage(f"has no canonical block {floor}")
+            raise damage(f"canonical block {floor} is missing")
         following = Pruner(transaction, self._nodes, limits).step(
             now,
             floor=floor,

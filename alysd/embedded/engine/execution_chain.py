@@ -84,9 +84,9 @@ class ExecutionChain:
             if found is None and store.is_empty():
                 _write_genesis(store, payload, execution_genesis)
             elif found is None:
-                raise damage("has no record of its genesis block")
+                raise damage("the record of its genesis block is missing")
             elif store.hash_at(0) != found:
-                raise damage(f"does not have its genesis block {found.hex()} as block 0")
+                raise damage(f"its genesis block {found.hex()} is not its block 0")
             elif found != payload.block_hash:
                 raise WrongChain(
                     f"the execution database in {folder} belongs to the chain with genesis {found.hex()}, but the "
@@ -105,10 +105,12 @@ class ExecutionChain:
         tip = self.reader.tip
         self.reader.needed_header(self.genesis)
         if tip.head.number < self.reader.floor:
-            raise damage(f"says that it keeps states from block {self.reader.floor} on, above {tip.head.number}")
+            raise damage(
+                f"it keeps states from block {self.reader.floor} on, but its head is block {tip.head.number}"
+            )
         for header in (tip.head, tip.finalized):
             if not self.reader.is_canonical(header):
-                raise damage(f"does not have block {header.hash.hex()} as its canonical block {header.number}")
+                raise damage(f"block {header.hash.hex()} is not its canonical block {header.number}")
             if header.state_root != EMPTY_ROOT and header.number >= self.reader.floor:
                 self.store.node(header.state_root)
 
@@ -269,7 +271,7 @@ class ExecutionChain:
             removed.append(old)
             old = self.reader.needed_header(old.parent_hash)
         if old.hash != new.hash:
-            raise damage(f"has block {new.hash.hex()} as canonical, but not as an ancestor of the head")
+            raise damage(f"the canonical block {new.hash.hex()} is not an ancestor of the head")
         return removed, added[::-1]
 
     def _write_canonical(

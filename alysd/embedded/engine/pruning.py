@@ -169,4 +169,4 @@ def find_node(transaction: lmdb.Transaction, tables: Sequence[Any], digest: byte
         found = transaction.get(digest, db=table)
         if found is not None:
             return bytes(found)
-    raise damage(f"has no trie node {digest.hex()}")
+    raise damage(f"trie node {digest.hex()} is missing")

@@ -104,7 +104,7 @@ class Reader:
         """The header of a block that must be stored; cheap. Raises `Corrupt` when it is missing."""
         found = self.header(block)
         if found is None:
-            raise damage(f"has no block {block.hex()}")
+            raise damage(f"block {block.hex()} is missing")
         return found
 
     def canonical_header(self, number: int) -> ExecutionHeader | None:
@@ -114,7 +114,7 @@ class Reader:
             return None
         header = self.needed_header(found)
         if header.number != number:
-            raise damage(f"has block {header.number} as its canonical block {number}")
+            raise damage(f"block {header.number} is recorded as canonical block {number}")
         return header
 
     def is_canonical(self, header: ExecutionHeader) -> bool:
@@ -140,7 +140,7 @@ class Reader:
         """The receipts of a stored block as they are stored; cheap. Raises `Corrupt` when they are missing."""
         found = self._store.get("receipts", block)
         if found is None:
-            raise damage(f"has no receipts of block {block.hex()}")
+            raise damage(f"the receipts of block {block.hex()} are missing")
         return found
 
     def trie_receipts(self, block: bytes) -> tuple[bytes, ...] | None:
@@ -156,7 +156,7 @@ class Reader:
         block, index = self.block(place[:32]), int.from_bytes(place[32:], "big")
         receipts = self.receipts(place[:32])
         if block is None or receipts is None or index >= len(block.transactions):
-            raise damage(f"has no block {place[:32].hex()}")
+            raise damage(f"block {place[:32].hex()} is missing")
         first_log = sum(len(receipt.logs) for receipt in receipts[:index])
         return IncludedTransaction(block.header, index, block.transactions[index], receipts[index], first_log)
 
@@ -244,20 +244,20 @@ class Reader:
     def _rewards(self, header: ExecutionHeader, percentiles: Sequence[float]) -> tuple[Wei, ...]:
         block = self.block(header.hash)
         if block is None:
-            raise damage(f"has no block {header.hash.hex()}")
+            raise damage(f"block {header.hash.hex()} is missing")
         gas_used = decode_gas_used(self.encoded_receipts(header.hash))
         return rewards_at(block.transactions, gas_used, header.base_fee, percentiles)
 
     def _tip(self, name: str) -> ExecutionHeader:
         found = self._store.meta(name)
         if found is None:
-            raise damage(f"has no record of the block {name}")
+            raise damage(f"the record of the {name} block is missing")
         return self.needed_header(found)
 
     def _body(self, block: bytes) -> bytes:
         found = self._store.get("bodies", block)
         if found is None:
-            raise damage(f"has no body of block {block.hex()}")
+            raise damage(f"the body of block {block.hex()} is missing")
         return found
 
     def _load_block(self, block: bytes) -> ExecutionBlock:

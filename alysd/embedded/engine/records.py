@@ -19,9 +19,9 @@ from alysd.wire.keccak import keccak256
 from alysd.wire.rlp import RlpItem, as_bytes, as_list, decode, decode_integer, encode, encode_integer, rlp_size
 
 
-def damage(what: str) -> Corrupt:
-    """The error about damage to the engine's database; `what` begins with a verb."""
-    return Corrupt(f"the execution database {what}: {REBUILD_EXECUTION}")
+def damage(fault: str) -> Corrupt:
+    """The error about damage to the engine's database, which the clause `fault` describes."""
+    return Corrupt(f"the execution database is damaged: {fault}: {REBUILD_EXECUTION}")
 
 
 def encode_body(transactions: Sequence[bytes], withdrawals: Sequence[Withdrawal]) -> bytes:
@@ -52,7 +52,7 @@ def read_header(block: bytes, data: bytes) -> ExecutionHeader:
     with corrupt_if_malformed("header"):
         header = decode_header(data)
     if header.hash != block:
-        raise damage(f"has another header instead of that of block {block.hex()}")
+        raise damage(f"the record of block {block.hex()} contains another header")
     return header
 
 
@@ -152,4 +152,4 @@ def corrupt_if_malformed(what: str) -> Generator[None]:
     try:
         yield
     except (Refused, ValueError) as error:
-        raise damage(f"has malformed {what}: {error}") from error
+        raise damage(f"a record ({what}) cannot be decoded: {error}") from error

@@ -17,8 +17,8 @@ def state_nodes(root: bytes, load: Load, after: str = "") -> Iterator[tuple[str,
     """Yield path and hash of each node of the state with this root, in the order of the paths.
 
     The nodes are those of the accounts' trie and of all storage tries. A node with several paths is yielded once
-    per path. A node is yielded before its descendants. Only paths after `after` are yielded. Of the other nodes,
-    the walk loads only the ancestors of `after`. Raises `Corrupt` when a node is missing or cannot be decoded.
+    per path. A node is yielded before its descendants. Only paths after `after` are yielded. Before these, the
+    walk loads only the ancestors of `after`. Raises `Corrupt` when a node is missing or cannot be decoded.
     """
     pending: list[tuple[str, RlpItem]] = [] if root == EMPTY_ROOT else [(ROOT_PATH, root)]
     while pending:

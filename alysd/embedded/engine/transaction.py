@@ -139,7 +139,7 @@ def _read_fields(raw: bytes, kind: int, items: list[RlpItem], chain_id: int) -> 
 def _recipient(item: RlpItem) -> EvmAddress | None:
     found = as_bytes(item)
     if len(found) not in (0, 20):
-        raise Malformed(f"rlp: an EVM address is 20 bytes, got {len(found)}")
+        raise Malformed(f"rlp: an EVM address must have 20 bytes, got {len(found)}")
     return EvmAddress(found) if found else None
 
 

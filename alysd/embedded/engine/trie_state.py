@@ -77,7 +77,7 @@ def decode_account(record: bytes, name: str) -> AccountState:
             as_bytes(code_hash, 32),
         )
     except Malformed as error:
-        raise damage(f"has an account {name} that cannot be decoded: {error}") from error
+        raise damage(f"account {name} cannot be decoded: {error}") from error
 
 
 def read_slot(source: TrieSource, storage_root: bytes, key: bytes) -> int:
@@ -88,7 +88,7 @@ def read_slot(source: TrieSource, storage_root: bytes, key: bytes) -> int:
     try:
         return decode_integer(decode(record))
     except Malformed as error:
-        raise damage(f"has a storage slot {key.hex()} that cannot be decoded: {error}") from error
+        raise damage(f"storage slot {key.hex()} cannot be decoded: {error}") from error
 
 
 class TrieState:

@@ -146,7 +146,7 @@ class EngineApiClient:
         update = self._deadlines.build - self._deadlines.fill
         identity = await self._update(head, safe, finalized, attributes_to_json(attributes), update)
         if identity is None:
-            raise ComponentError(COMPONENT, _UPDATE, 0, "accepts the head, but does not build a payload on it")
+            raise ComponentError(COMPONENT, _UPDATE, 0, "the client accepts the head, but builds no payload on it")
         await trio.sleep(self._deadlines.fill)
         method = "engine_getPayloadV3"
         left = max(0.0, until - trio.current_time())
@@ -201,7 +201,7 @@ class EngineApiClient:
             case Valid():
                 return identity
             case Invalid(reason):
-                raise ComponentError(COMPONENT, _UPDATE, 0, f"finds the head {head.hex()} invalid: {reason}")
+                raise ComponentError(COMPONENT, _UPDATE, 0, f"the head {head.hex()} is invalid: {reason}")
             case Syncing():
                 raise EngineBehind(head)
 
@@ -212,7 +212,7 @@ class EngineApiClient:
             return None
         found, number = self._read(method, block_from_json, block)
         if found != payload:
-            raise EngineUnavailable(self._url, f"answers {method} with another block")
+            raise EngineUnavailable(self._url, f"the answer to {method} has another block")
         return number
 
     def _read(self, method: str, read: Callable[[Any], T], answer: Any) -> T:
@@ -221,5 +221,5 @@ class EngineApiClient:
             return read(answer)
         except Malformed as error:
             raise EngineUnavailable(
-                self._url, f"answers {method} in a form that the Engine API does not define: {error}"
+                self._url, f"the answer to {method} is not in a form of the Engine API: {error}"
             ) from error

@@ -200,7 +200,7 @@ class EngineCaughtUp(LogEvent):
     height: Height
 
     def _line(self) -> tuple[str, str]:
-        return "engine", f"has caught up with block {self.height}"
+        return "engine", f"the execution client has caught up with block {self.height}"
 
 
 @attrs.frozen
@@ -213,7 +213,7 @@ class EngineLags(LogEvent):
     reason: str
 
     def _line(self) -> tuple[str, str]:
-        return "engine", f"does not follow yet: {self.reason}"
+        return "engine", f"the execution client does not follow the head yet: {self.reason}"
 
 
 @attrs.frozen

@@ -171,7 +171,7 @@ class ChildReturned(LogEvent):
     child: str
 
     def _line(self) -> tuple[str, str]:
-        return self.child, "works again"
+        return self.child, "running again"
 
 
 @attrs.frozen
@@ -188,7 +188,7 @@ class OperatorCommand(LogEvent):
     user: int
 
     def _line(self) -> tuple[str, str]:
-        return self.child, f"{self.command}, asked for by user id {self.user}"
+        return self.child, f"{self.command}, by the user with the id {self.user}"
 
 
 @attrs.frozen
@@ -235,7 +235,7 @@ class TracesLost(LogEvent):
     endpoint: str
 
     def _line(self) -> tuple[str, str]:
-        return "traces", f"are lost: the collector at {self.endpoint} does not take them"
+        return "traces", f"spans are lost: the collector at {self.endpoint} does not accept them"
 
 
 @attrs.frozen
@@ -247,7 +247,7 @@ class TracesResumed(LogEvent):
     lost_spans: int
 
     def _line(self) -> tuple[str, str]:
-        return "traces", f"are taken again, {counted(self.lost_spans, 'span')} lost"
+        return "traces", f"spans are accepted again, {counted(self.lost_spans, 'span')} lost"
 
 
 @attrs.frozen
@@ -266,9 +266,10 @@ class ClockStepped(LogEvent):
 
     def _line(self) -> tuple[str, str]:
         way = "forward" if self.step > 0 else "back"
-        steady = "" if self.steady_for is None else f"or steady for {self.steady_for / 60:.0f} minutes, "
+        steady = "" if self.steady_for is None else f"steady for {self.steady_for / 60:.0f} minutes, "
         return "clock", (
-            f"set {way} by {abs(self.step):.0f} s: no blocks until it is right, {steady}or `alysd clock accept`"
+            f"set {way} by {abs(self.step):.0f} s: no blocks until the clock is right, {steady}"
+            "or accepted (`alysd clock accept`)"
         )
 
 
@@ -287,7 +288,7 @@ class ClockFarAhead(LogEvent):
     def _line(self) -> tuple[str, str]:
         return "clock", (
             f"the newest block is {self.seconds / 86_400:.0f} days old: no blocks until the clock is set right, "
-            "or `alysd clock accept`"
+            "or accepted (`alysd clock accept`)"
         )
 
 
@@ -301,7 +302,7 @@ class ClockStepNotKept(LogEvent):
     error: str
 
     def _line(self) -> tuple[str, str]:
-        return "clock", f"a restart may forget that it was set: {self.error}"
+        return "clock", f"a restart of the node may forget that the clock was set: {self.error}"
 
 
 @attrs.frozen
@@ -316,8 +317,10 @@ class ClockBelieved(LogEvent):
     step: float
 
     def _line(self) -> tuple[str, str]:
-        words = f"{self.step:.0f} s from the time before" if self.step else "as it was before"
-        return "clock", f"is believed again, {words}"
+        words = (
+            f"{self.step:.0f} s from the time before it was set" if self.step else "at the time before it was set"
+        )
+        return "clock", f"trusted again, {words}"
 
 
 @attrs.frozen

@@ -41,9 +41,9 @@ def test_what_is_missing_is_none_or_corruption(tmp_path: Path) -> None:
     store = ChainStore.open(tmp_path)
     assert store.get("headers", b"\1" * 32) is None
     assert (store.hash_at(5), store.hash_at(-1), store.hash_at(2**64)) == (None, None, None)
-    with pytest.raises(Corrupt, match="has no trie node 0101"):
+    with pytest.raises(Corrupt, match="trie node 0101[0-9a-f]* is missing"):
         store.node(b"\1" * 32)
-    with pytest.raises(Corrupt, match="has no code 0101"):
+    with pytest.raises(Corrupt, match="code 0101[0-9a-f]* is missing"):
         store.code(b"\1" * 32)
     store.close()
 

@@ -58,11 +58,11 @@ def test_what_is_not_there_is_none(sandbox: Sandbox) -> None:
     assert reader.trie_receipts(nowhere) is None
     assert reader.transaction(nowhere) is None
     assert reader.canonical_header(5) is None
-    with pytest.raises(Corrupt, match="has no block 9999"):
+    with pytest.raises(Corrupt, match="block 9999[0-9a-f]* is missing"):
         reader.needed_header(nowhere)
-    with pytest.raises(Corrupt, match="has no body"):
+    with pytest.raises(Corrupt, match="the body of block .* is missing"):
         reader.raw_transactions(nowhere)
-    with pytest.raises(Corrupt, match="has no receipts"):
+    with pytest.raises(Corrupt, match="the receipts of block .* are missing"):
         reader.encoded_receipts(nowhere)
 
 
@@ -139,7 +139,7 @@ def test_a_lost_head_is_named(tmp_path: Path) -> None:
     with environment.begin(write=True) as transaction:
         transaction.delete(b"head", db=environment.open_db(b"meta", txn=transaction))
     environment.close()
-    with pytest.raises(Corrupt, match="no record of the block head"):
+    with pytest.raises(Corrupt, match="the record of the head block is missing"):
         Sandbox.open(tmp_path)
 
 
@@ -152,7 +152,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
         with environment.begin(write=True) as transaction:
             transaction.put(payload.block_hash, b"\xc1\x80", db=environment.open_db(table, txn=transaction))
     environment.close()
-    with pytest.raises(Corrupt, match="has malformed header"):
+    with pytest.raises(Corrupt, match=r"a record \(header\) cannot be decoded"):
         Sandbox.open(tmp_path)
 
 

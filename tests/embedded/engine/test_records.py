@@ -78,5 +78,5 @@ def test_a_created_contract_has_the_known_address() -> None:
 )
 def test_what_does_not_read_back_is_corruption(call: object, what: str) -> None:
     assert callable(call)
-    with pytest.raises(Corrupt, match=f"has malformed {what}"):
+    with pytest.raises(Corrupt, match=rf"a record \({what}\) cannot be decoded"):
         call()

@@ -64,7 +64,7 @@ async def test_an_estimate_is_enough(tmp_path: Path) -> None:
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"from": NOBODY, "to": RICH.address, "value": "0x1"}, "-32000: insufficient funds for"),
     ({"from": RICH.address, "to": NOBODY, "gas": "0x1"}, "-32000: intrinsic gas too low"),
-    ({"to": "0x12"}, r"-32602: params\[0\]: to: an EVM address is 20 bytes, got 1"),
+    ({"to": "0x12"}, r"-32602: params\[0\]: to: an EVM address must have 20 bytes, got 1"),
 ]
 
 

@@ -180,7 +180,9 @@ async def test_a_block_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 async def test_a_wrong_account_is_named(tmp_path: Path) -> None:
     async with eth_chain(tmp_path) as chain:
         for method in ("eth_getBalance", "eth_getTransactionCount", "eth_getCode", "eth_getStorageAt"):
-            with pytest.raises(RpcFailure, match=r"^-32602: params\[0\]: an EVM address is 20 bytes, got 1$"):
+            with pytest.raises(
+                RpcFailure, match=r"^-32602: params\[0\]: an EVM address must have 20 bytes, got 1$"
+            ):
                 await chain.rpc(method, "0x12")
 
 

@@ -49,7 +49,7 @@ def _hash(written: str) -> Any:
         ({}, "needs either blockNumber or blockHash"),
         ({"blockNumber": "0x1", "blockHash": HASH}, "needs either blockNumber or blockHash"),
         ({"blockNumber": "x"}, "blockNumber: must start with 0x"),
-        ({"blockHash": "0x12"}, "a hash is 32 bytes, got 1"),
+        ({"blockHash": "0x12"}, "a hash must have 32 bytes, got 1"),
         ({"blockHash": HASH, "requireCanonical": 1}, "requireCanonical: must be true or false, got a number"),
     ],
 )
@@ -104,7 +104,7 @@ def test_a_creation_has_no_recipient(nobody: str | None) -> None:
 
 WRONG_CALLS: list[tuple[Any, str]] = [
     ([], "must be an object, got an array"),
-    ({"to": "0x12"}, "to: an EVM address is 20 bytes, got 1"),
+    ({"to": "0x12"}, "to: an EVM address must have 20 bytes, got 1"),
     ({"gas": "0x10000000000000000"}, "gas: must be at most 0xffffffffffffffff"),
     ({"gasPrice": "0x1", "maxFeePerGas": "0x1"}, "both gasPrice and (maxFeePerGas or"),
     ({"blobVersionedHashes": [HASH]}, "blobs and authorization lists are not supported"),
@@ -150,7 +150,7 @@ def test_logs_of_one_block_are_meant_by_its_hash() -> None:
         ({"topics": HASH}, "topics: must be an array, got a string"),
         ({"topics": [None] * 5}, "topics: has at most 4 entries, got 5"),
         ({"topics": [[HASH] * (MAX_ALTERNATIVES + 1)]}, "topics: has at most 1000 entries"),
-        ({"topics": ["0x12"]}, "topics: a hash is 32 bytes, got 1"),
+        ({"topics": ["0x12"]}, "topics: a hash must have 32 bytes, got 1"),
         ({"fromBlock": {"blockNumber": "0x1"}}, "fromBlock: must be a string, got an object"),
     ],
 )

@@ -106,7 +106,7 @@ async def test_known_is_what_the_client_finds_by_hash(answer: Result, known: boo
 
 async def test_lookup_that_finds_another_block_is_no_answer() -> None:
     """A broken client must not pass for one that knows the block."""
-    with pytest.raises(EngineUnavailable, match="with another block"):
+    with pytest.raises(EngineUnavailable, match="has another block"):
         await Server({"eth_getBlockByHash": BLOCK}).client().knows(HEAD)
 
 
@@ -180,16 +180,16 @@ async def test_head_that_the_client_calls_invalid_is_its_error() -> None:
     """To feed a client that has judged the head would change nothing."""
     answer = {"payloadStatus": {"status": "INVALID", "validationError": "bad state"}, "payloadId": None}
     client = Server({"engine_forkchoiceUpdatedV3": answer}).client()
-    with pytest.raises(ComponentError, match=f"finds the head {HEAD.hex()} invalid: bad state"):
+    with pytest.raises(ComponentError, match=f"the head {HEAD.hex()} is invalid: bad state"):
         await client.build_payload(HEAD, SAFE, FINAL, ATTRIBUTES)
-    with pytest.raises(ComponentError, match=f"finds the head {HEAD.hex()} invalid: bad state"):
+    with pytest.raises(ComponentError, match=f"the head {HEAD.hex()} is invalid: bad state"):
         await client.set_forkchoice(HEAD, SAFE, FINAL)
 
 
 async def test_client_that_builds_nothing_says_so() -> None:
     """Clients may follow an old head without building on it."""
     answer = {"payloadStatus": VALID, "payloadId": None}
-    with pytest.raises(ComponentError, match="does not build a payload on it"):
+    with pytest.raises(ComponentError, match="builds no payload on it"):
         await Server({"engine_forkchoiceUpdatedV3": answer}).client().build_payload(HEAD, SAFE, FINAL, ATTRIBUTES)
 
 
@@ -226,7 +226,10 @@ async def test_client_that_hangs_is_unavailable_after_the_deadline(autojump_cloc
         (httpx.Response(500, text="oops"), "HTTP 500"),
         (httpx.Response(503), "too busy"),
         (httpx.Response(200, text="<html>"), "no JSON"),
-        (httpx.Response(200, json={"result": {"status": 5}}), "does not define: status: not a string"),
+        (
+            httpx.Response(200, json={"result": {"status": 5}}),
+            "not in a form of the Engine API: status: not a string",
+        ),
     ],
     ids=["error", "busy", "web page", "nonsense"],
 )

@@ -52,29 +52,35 @@ EXAMPLES: dict[LogEvent, str] = {
     process.NodeStopped(0.3): "|stopped in 0.3 s",
     process.NodeFailed("StoreError: disk"): "failed|StoreError: disk",
     process.ChildFailed("auxpow", "ValueError: x"): "auxpow|failed: ValueError: x",
-    process.ChildReturned("auxpow"): "auxpow|works again",
-    process.OperatorCommand("suspend", "engine", 1000): "engine|suspend, asked for by user id 1000",
+    process.ChildReturned("auxpow"): "auxpow|running again",
+    process.OperatorCommand("suspend", "engine", 1000): "engine|suspend, by the user with the id 1000",
     process.ClockStepped(-3600.4, 600.0): (
-        "clock|set back by 3600 s: no blocks until it is right, or steady for 10 minutes, or `alysd clock accept`"
+        "clock|set back by 3600 s: no blocks until the clock is right, steady for 10 minutes, "
+        "or accepted (`alysd clock accept`)"
     ),
     process.ClockStepped(31_536_000.0, None): (
-        "clock|set forward by 31536000 s: no blocks until it is right, or `alysd clock accept`"
+        "clock|set forward by 31536000 s: no blocks until the clock is right, "
+        "or accepted (`alysd clock accept`)"
     ),
     process.ClockFarAhead(31_536_000.0): (
-        "clock|the newest block is 365 days old: no blocks until the clock is set right, or `alysd clock accept`"
+        "clock|the newest block is 365 days old: no blocks until the clock is set right, "
+        "or accepted (`alysd clock accept`)"
     ),
     process.ClockStepNotKept("cannot write /data/clock-step: No space left on device"): (
-        "clock|a restart may forget that it was set: cannot write /data/clock-step: No space left on device"
+        "clock|a restart of the node may forget that the clock was set: "
+        "cannot write /data/clock-step: No space left on device"
     ),
     process.SignedBlockMissing(7): (
         "guard|the last block that this key signed is not in the database: slot 7 (a crash, or an older database)"
     ),
-    process.ClockBelieved(0.0): "clock|is believed again, as it was before",
+    process.ClockBelieved(0.0): "clock|trusted again, at the time before it was set",
     process.LibraryLine("httpx.error", "odd", None): "error|odd",
     process.NothingToReload(): "reload|nothing to reload: a change of the configuration needs a restart",
     process.LinesLost(2): "log|2 lines lost: the reader had stopped, or the disk was full",
-    process.TracesLost("http://[::1]:1"): "traces|are lost: the collector at http://[::1]:1 does not take them",
-    process.TracesResumed(1): "traces|are taken again, 1 span lost",
+    process.TracesLost("http://[::1]:1"): (
+        "traces|spans are lost: the collector at http://[::1]:1 does not accept them"
+    ),
+    process.TracesResumed(1): "traces|spans are accepted again, 1 span lost",
     chain.BlockMade(Height(1), 0, 3, BLOCK): "block 1|0 tx    3 ms    1f1e1d…",
     chain.BlockRefused(BLOCK, "WrongAuthor", "expected 1"): "block|1f1e1d… refused: expected 1",
     chain.BlockPostponed(BLOCK, "the client lags"): "block|1f1e1d… not imported yet: the client lags",
@@ -91,8 +97,8 @@ EXAMPLES: dict[LogEvent, str] = {
     chain.WorkNotIncluded("no answer"): "work|no proof included: no answer",
     chain.NoProofYet("no answer"): "miner|no proof yet: no answer",
     chain.EngineCatchingUp(Height(10), Height(40)): "engine|the execution client is catching up: 10 of 40",
-    chain.EngineCaughtUp(Height(40)): "engine|has caught up with block 40",
-    chain.EngineLags("no answer"): "engine|does not follow yet: no answer",
+    chain.EngineCaughtUp(Height(40)): "engine|the execution client has caught up with block 40",
+    chain.EngineLags("no answer"): "engine|the execution client does not follow the head yet: no answer",
     chain.TransactionDropped("0x" + "ab" * 32, "slow"): "engine|transaction 0xababab… dropped: slow",
     clients.RequestFailed("alys", "KeyError: 1", ""): "alys|a request failed: KeyError: 1",
     clients.ClientsTurnedAway("alys", 1, 0, 2): (
