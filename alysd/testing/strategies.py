@@ -39,6 +39,8 @@ from alysd.testing.model.commands import (
     Command,
     CrashChild,
     CrashSupervisor,
+    Disturbance,
+    DisturbWatcher,
     OperateAtOnce,
     Operation,
     Operator,
@@ -141,6 +143,7 @@ def commands(*, retries: bool = True) -> st.SearchStrategy[Command]:
         st.builds(CrashSupervisor),
         *operations,
         st.builds(OperateAtOnce, operators=at_once),
+        st.builds(DisturbWatcher, how=st.sampled_from(list(Disturbance))),
         st.builds(PassTime, steps=st.integers(1, 4)),
     ]
     return st.one_of(*gives, *others)

@@ -152,6 +152,21 @@ class OperateAtOnce:
     operators: tuple[Operator, ...]
 
 
+class Disturbance(Enum):
+    """What is done to the watcher, the actor that watches every child."""
+
+    CRASH = "crash"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+
+
+@attrs.frozen
+class DisturbWatcher:
+    """Crash, suspend or resume the watcher."""
+
+    how: Disturbance
+
+
 @attrs.frozen
 class PassTime:
     """Let `steps` times `GRID` seconds of virtual time pass."""
@@ -171,6 +186,7 @@ Command = (
     | RemoveChild
     | SpawnChild
     | OperateAtOnce
+    | DisturbWatcher
     | PassTime
 )
 

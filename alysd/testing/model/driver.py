@@ -29,12 +29,15 @@ from alysd.nurseries import (
     open_system,
     supervisor,
 )
+from alysd.nurseries.child import UP
 from alysd.testing.model.commands import (
     GRID,
     CancelSender,
     Command,
     CrashChild,
     CrashSupervisor,
+    Disturbance,
+    DisturbWatcher,
     OperateAtOnce,
     Operation,
     Operator,
@@ -53,6 +56,7 @@ from alysd.testing.model.mailbox import Message, SendOutcome
 from alysd.testing.model.real import RealChild, ScriptedCrash
 from alysd.testing.model.rules import is_allowed
 from alysd.testing.model.tree import TreeModel, ask_deadline, child_name
+from alysd.testing.model.watching import WATCHER, Watches
 from alysd.testing.model.worlds import Call, Done, Worlds
 from alysd.testing.virtual_time import run_virtually
 
@@ -73,6 +77,7 @@ class Driver:
         self.worlds = Worlds(TreeModel(plan))
         self.real = {child.name: RealChild.of(child.name, child.plan) for child in self.worlds.any.children}
         self.outcomes: list[SendOutcome] = []
+        self._watches = Watches(self.real)
         self._names = len(self.real)
         self._scopes: list[trio.CancelScope] = []
         self._states: dict[str, State] = {}
@@ -124,9 +129,11 @@ class Driver:
         children = [real.spec() for real in self.real.values()]
         budget = Intensity(restarts=plan.restarts, seconds=plan.window)
         inner = supervisor(SUPERVISOR, plan.strategy, children, intensity=budget)
-        return supervisor(
-            "Root", OneForOne(), [inner], intensity=Intensity(restarts=plan.root_restarts, seconds=plan.window)
+        watchers = supervisor(
+            "Watchers", OneForOne(), [self._watches.spec()], intensity=Intensity(restarts=1_000_000)
         )
+        budget = Intensity(restarts=plan.root_restarts, seconds=plan.window)
+        return supervisor("Root", OneForOne(), [watchers, inner], intensity=budget)
 
     def _observe(self, change: Change) -> None:
         """Record a change of state that is not in `TRANSITIONS` or not from the child's previous state."""
@@ -134,6 +141,7 @@ class Driver:
         if change.old is not before or change.new not in TRANSITIONS[change.old]:
             self._illegal.append(change)
         self._states[change.name] = change.new
+        self._watches.observe(change)
 
     # Commands
 
@@ -167,6 +175,8 @@ class Driver:
                     model.collapse()
             case OperateAtOnce(operators):
                 await self._operate_at_once(system, operators)
+            case DisturbWatcher(how):
+                self._disturb_watcher(system, how)
             case PassTime(steps):
                 for model in self.worlds:
                     model.pass_time(steps * GRID)
@@ -190,6 +200,15 @@ class Driver:
         with self._scopes[number]:
             outcome = await real.send(number, command.mode, command.action)
         self.outcomes[number] = outcome
+
+    def _disturb_watcher(self, system: System, how: Disturbance) -> None:
+        state = self._states[WATCHER]
+        if how is Disturbance.CRASH and state in UP:
+            system.inject(WATCHER, ScriptedCrash("a panic"))
+        elif how is Disturbance.SUSPEND and state is State.RUNNING:
+            system.suspend(WATCHER)
+        elif how is Disturbance.RESUME and state is State.SUSPENDED:
+            system.resume(WATCHER)
 
     # Operators
 
@@ -244,6 +263,11 @@ class Driver:
         difference = self.worlds.keep(lambda model: self._difference(model, system, snapshots))
         if difference is not None:
             raise ModelMismatch(f"{when}: {difference}")
+        if (untold := self._watches.difference(system)) is not None:
+            raise ModelMismatch(f"{when}: {untold}")
+        for name, real in self.real.items():
+            if not real.address.mailbox.closed:
+                self._watches.watch_again(name)
 
     def _difference(self, model: TreeModel, system: System, snapshots: Mapping[str, ChildSnapshot]) -> str | None:
         """Return the first difference between a model and the real tree, or `None`."""

@@ -88,4 +88,4 @@ def _orders(calls: Sequence[Call]) -> Iterator[tuple[Call, ...]]:
 
 
 def _same(call: Call, other: Call) -> bool:
-    return (call.operation, call.name) == (other.operation, other.name)
+    return (type(call.operation), call.name) == (type(other.operation), other.name)

@@ -21,14 +21,18 @@ from alysd.nurseries import (
 from alysd.nurseries.address import Entry, Inbox
 from alysd.nurseries.child import Child
 from alysd.nurseries.mailbox import Ticket
+from alysd.nurseries.supervision import SupervisorChild
 from alysd.testing.model.commands import (
     Action,
     CancelSender,
     ChildPlan,
     Command,
     CrashChild,
+    OperateAtOnce,
+    Operator,
     PassTime,
     Program,
+    RestartChild,
     ResumeChild,
     SendMessage,
     SendMode,
@@ -72,6 +76,10 @@ def nothing(*_: object) -> None:
 def admit_without_a_task(_: Inbox, ticket: Ticket[Entry]) -> None:
     """The place in line is kept although the sender has gone."""
     ticket.task = None
+
+
+async def at_once(*_: object) -> None:
+    """Return without a restart."""
 
 
 def too_short(*_: object) -> float:
@@ -119,6 +127,12 @@ BREAKS: dict[str, tuple[type[object], str, Callable[..., object], Program]] = {
         "affected",
         itself_alone,
         program(ChildPlan(Immediate()), CrashChild(0), strategy=OneForAll()),
+    ),
+    "an operator's restart beside another operator is lost": (
+        SupervisorChild,
+        "restart",
+        at_once,
+        program(ChildPlan(LATE), OperateAtOnce((Operator(RestartChild(0)), Operator(SuspendChild(1), turns=2)))),
     ),
     "what waits at the end is forgotten": (
         Address,

@@ -1,0 +1,128 @@
+"""The watcher of a program: an actor that watches every child, and the rules of a death watch.
+
+The rules need no model of the watcher: they compare what it was told with the changes of state that were observed.
+
+- While an address accepts messages, the instances told of are those that ended since the watch began.
+- When an address accepts no more messages, the last `Down` of its watch says so, and says it once.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from alysd.nurseries import Actor, Address, Change, ChildSpec, Down, Immediate, State, System, Tell, actor, handles
+from alysd.nurseries.child import UP
+from alysd.testing.model.real import RealChild
+
+WATCHER = "Watcher"
+
+
+class Watching:
+    """The protocol of `Watcher`."""
+
+
+@attrs.frozen
+class WatchChild(Tell[Watching]):
+    """Watch the child `name`, unless its watch has not ended."""
+
+    name: str
+
+
+@attrs.frozen
+class ChildDown(Tell[Watching]):
+    """A watched child has something to tell."""
+
+    down: Down
+
+
+@attrs.define
+class Told:
+    """What one watch was told, and how many instances had `ended` when it began."""
+
+    ended: int
+    instances: int = 0
+    gone: int = 0
+    after_gone: int = 0
+
+
+class Watches:
+    """The watches of the watcher's present instance, and the number of instances of each child that have ended."""
+
+    def __init__(self, children: Mapping[str, RealChild]) -> None:
+        self.address = Address[Watching](WATCHER)
+        self._children = children
+        self._ended: Counter[str] = Counter()
+        self._told: dict[str, Told] = {}
+
+    def spec(self) -> ChildSpec:
+        """Return the specification of the watcher, which is crashed and restarted by programs too."""
+        return actor(self.address, lambda: Watcher(self), restart=Immediate())
+
+    def observe(self, change: Change) -> None:
+        """Count an instance that was up and is to end."""
+        if change.old in UP and change.new not in UP:
+            self._ended[change.name] += 1
+
+    def begin(self) -> Iterable[str]:
+        """Forget the watches of the instance that ended, and return the names of all children."""
+        self._told.clear()
+        return tuple(self._children)
+
+    def watch(self, watcher: "Watcher", name: str) -> None:
+        """Let the watcher watch a child, unless its watch has not ended."""
+        told = self._told.get(name)
+        if told is None or told.gone:
+            self._told[name] = Told(self._ended[name])
+            watcher.watch(self._children[name].address, ChildDown)
+
+    def tell(self, down: Down) -> None:
+        """Note what the watcher was told."""
+        told = self._told[down.name]
+        if told.gone:
+            told.after_gone += 1
+        told.instances += down.instances
+        told.gone += down.gone is not None
+
+    def watch_again(self, name: str) -> None:
+        """Let the watcher watch a child whose address accepts messages again."""
+        if name not in self._told or self._told[name].gone:
+            self.address.tell(WatchChild(name))
+
+    def difference(self, system: System) -> str | None:
+        """Return what the watcher should have been told, or `None` if it was told that or handles no messages."""
+        (watcher,) = system.registry.find(WATCHER)
+        if watcher.state is not State.RUNNING:
+            return None
+        for name, told in self._told.items():
+            ended = self._ended[name] - told.ended
+            closed = self._children[name].address.mailbox.closed
+            if told.gone + told.after_gone > 1:
+                return f"the watch of {name} was told more after it was told that {name} is gone"
+            if closed and not told.gone:
+                return f"the watch of {name} was not told that {name} is gone"
+            if told.instances != ended and not (told.gone and not closed and told.instances < ended):
+                return f"the watch of {name} was told of {told.instances} ended instances of {ended}"
+        return None
+
+
+class Watcher(Actor[Watching]):
+    """Watches every child from its start."""
+
+    def __init__(self, watches: Watches) -> None:
+        self._watches = watches
+
+    async def pre_start(self) -> None:
+        """Watch every child anew."""
+        for name in self._watches.begin():
+            self._watches.watch(self, name)
+
+    @handles(WatchChild)
+    async def watch_child(self, message: WatchChild) -> None:
+        """Watch a child."""
+        self._watches.watch(self, message.name)
+
+    @handles(ChildDown)
+    async def child_down(self, message: ChildDown) -> None:
+        """Note it."""
+        self._watches.tell(message.down)
