@@ -1,22 +1,24 @@
 """Children that are not supervisors: an actor behind its address, and a plain task."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import trio
 
 from alysd.nurseries.address import Address
 from alysd.nurseries.asks import Pending, handling
-from alysd.nurseries.behaviour import Actor, Handler, Health
+from alysd.nurseries.behaviour import Actor, Health
 from alysd.nurseries.child import UP, Child, Desired, Parent, Runtime, State
 from alysd.nurseries.errors import ActorDown, ChildEnded, leaf_of
-from alysd.nurseries.serve import HEALTH_CHECK, WAKE, serve, within
+from alysd.nurseries.serve import HEALTH_CHECK, WAKE, serve
 from alysd.nurseries.signals import Signal
 from alysd.nurseries.spec import ActorSpec, TaskSpec
 from alysd.nurseries.timers import Timers
 from alysd.nurseries.trace import Tracer
 from alysd.nurseries.watch import Down, Watch, Watched, instance_ended, tell_watchers
+from alysd.nurseries.watchdog import Watchdog
 
 logger = logging.getLogger("alysd.nurseries")
 
@@ -57,13 +59,6 @@ class ActorChild(Child):
         """Records the handling of messages that carry a trace."""
         return self.runtime.tracer
 
-    def handlers(self, actor: Actor[Any]) -> Mapping[type[Any], Handler]:
-        """The instance's handlers, each bounded by the spec's `handle_seconds` if it has one."""
-        seconds = self._handle_seconds
-        if seconds is None:
-            return actor.handlers
-        return {kind: within(seconds, self.name, handler) for kind, handler in actor.handlers.items()}
-
     async def _start(self) -> None:
         self._handled_before = self.address.handled
         self.address.circuit_until = None
@@ -82,7 +77,10 @@ class ActorChild(Child):
             await actor.started()
 
     def _work(self) -> Awaitable[None]:
-        return serve(self, self._actor)
+        if self._handle_seconds is None:
+            return serve(self, self._actor)
+        watchdog = Watchdog(self.address, self._handle_seconds, self.runtime.wheel)
+        return watchdog.watch(partial(serve, self, self._actor))
 
     async def _end_instance(self, failure: Exception | None) -> None:
         """Resolve the message that was being handled, then run the hooks that save and close."""

@@ -24,6 +24,16 @@ TICK = 0.01
 """The longest delay, in seconds, from a deadline to its enforcement: 1 % of a timeout of one second."""
 
 
+class Expiring(Protocol):
+    """Something that a `Wheel` expires: a waiting ask, or the watchdog of an actor."""
+
+    bucket: "set[Expiring] | None"
+
+    def expire(self) -> None:
+        """The time has come. The wheel has removed this from its bucket."""
+        ...
+
+
 class Pending:
     """One waiting ask. Its task sleeps until the first call of `reply` or `fail`; later calls have no effect."""
 
@@ -34,7 +44,7 @@ class Pending:
         self.answered = False
         self.value: Any = None
         self.error: BaseException | None = None
-        self.bucket: set[Pending] | None = None
+        self.bucket: set[Expiring] | None = None
 
     def reply(self, value: object) -> None:
         """Wake the asker with the answer, unless the asker no longer waits."""
@@ -57,6 +67,10 @@ class Pending:
                 self.bucket.discard(self)
             reschedule(task)
 
+    def expire(self) -> None:
+        """Wake the asker, because the deadline has passed."""
+        self.fail(None)
+
     def abort(self, _: RaiseCancelT) -> Abort:
         """Record that the asker was cancelled and no longer waits."""
         self.task = None
@@ -66,16 +80,16 @@ class Pending:
 
 
 class Wheel:
-    """The deadlines of all asks in one system. `run` is the task that enforces them."""
+    """The deadlines of all asks and watchdogs in one system. `run` is the task that enforces them."""
 
     __slots__ = ("_buckets", "_keys", "_scope")
 
     def __init__(self) -> None:
-        self._buckets: dict[int, set[Pending]] = {}
+        self._buckets: dict[int, set[Expiring]] = {}
         self._keys: list[int] = []
         self._scope: trio.CancelScope | None = None
 
-    def add(self, pending: Pending, seconds: float) -> None:
+    def add(self, pending: Expiring, seconds: float) -> None:
         """Let `pending` expire after `seconds`, with a delay of at most one `TICK`."""
         key = int((trio.current_time() + seconds) / TICK) + 1
         bucket = self._buckets.get(key)
@@ -88,7 +102,7 @@ class Wheel:
         pending.bucket = bucket
 
     async def run(self) -> None:
-        """Fail each ask at its deadline, until cancelled."""
+        """Expire each ask and watchdog at its deadline, until cancelled."""
         while True:
             deadline = self._keys[0] * TICK if self._keys else math.inf
             with trio.CancelScope(deadline=deadline) as self._scope:
@@ -99,7 +113,7 @@ class Wheel:
         while self._keys and self._keys[0] * TICK <= now:
             for pending in list(self._buckets.pop(heappop(self._keys))):
                 pending.bucket = None
-                pending.fail(None)
+                pending.expire()
 
 
 class Waiter(Protocol):

@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, Protocol
 
-import trio
 from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
 from alysd.nurseries.address import Address, Entry
 from alysd.nurseries.asks import Pending
 from alysd.nurseries.behaviour import Actor, Handler
 from alysd.nurseries.child import Desired, State
-from alysd.nurseries.errors import HandlerTooSlow, UnknownMessage, leaf_of
+from alysd.nurseries.errors import UnknownMessage, leaf_of
 from alysd.nurseries.signals import Signal
 from alysd.nurseries.trace import TracedMessage, Tracer, traced
+from alysd.nurseries.watchdog import Watchdog
 
 logger = logging.getLogger("alysd.nurseries")
 
@@ -60,23 +60,19 @@ class Served(Protocol):
         """Types of errors that are answers to the asker, not crashes."""
         ...
 
-    def handlers(self, actor: Actor[Any]) -> Mapping[type[Any], Handler]:
-        """The instance's handlers, each with its time limit if there is one."""
-        ...
-
     def move(self, new: State) -> None:
         """Change the child's state."""
         ...
 
 
-async def serve(child: Served, actor: Actor[Any]) -> None:
+async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = None) -> None:
     """Handle messages until the child is asked to stop. If its mailbox is closed, first handle the rest of it.
 
     A refusal that a handler raises is sent to the asker. Any other error of a handler is raised; the address's
-    `current` is then still the entry that was being handled.
+    `current` is then still the entry that was being handled. With a `watchdog`, the loop runs in `Watchdog.watch`.
     """
     address = child.address
-    inbox, handlers, refusals = address.mailbox, child.handlers(actor), child.refusals
+    inbox, handlers, refusals = address.mailbox, actor.handlers, child.refusals
     queue, low = inbox.queue, inbox.capacity // 2
     task, abort = current_task(), inbox.abort_wait
     turn, slice_end = 0, 0.0
@@ -94,6 +90,8 @@ async def serve(child: Served, actor: Actor[Any]) -> None:
                 continue
             address.current = entry
             handler = handlers.get(type(message))
+            if watchdog is not None:
+                watchdog.begin()
             try:
                 reply = await (handler(actor, message) if handler else _unusual(child, actor, handlers, message))
             except Exception as error:  # handlers may raise anything; only refusals are caught here
@@ -106,6 +104,8 @@ async def serve(child: Served, actor: Actor[Any]) -> None:
                     pending.reply(reply)
                 address.handled += 1
             address.current = None
+            if watchdog is not None and watchdog.end():
+                return
             turn += 1
             if not turn % SAMPLE:
                 now = perf_counter()
@@ -147,17 +147,6 @@ async def _unusual(
         return await handler(actor, inner)
     with child.tracer.handling(name, kind.__name__, message.context) as context, traced(context):
         return await handler(actor, inner)
-
-
-def within(seconds: float, name: str, handler: Handler) -> Handler:
-    """Wrap the handler: after `seconds` it is cancelled and raises `HandlerTooSlow`."""
-
-    async def bounded(actor: Any, message: Any) -> Any:
-        with trio.move_on_after(seconds):
-            return await handler(actor, message)
-        raise HandlerTooSlow(name, type(message).__name__, seconds)
-
-    return bounded
 
 
 def _refused(address: Address[Any], message: object, pending: Pending | None, refusal: Exception) -> None:

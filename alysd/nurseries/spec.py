@@ -79,7 +79,7 @@ def actor(
     """An actor child with the name of its address. By default it restarts with exponential backoff.
 
     A handler that takes longer than `handle_seconds` is cancelled, and the actor crashes with `HandlerTooSlow`.
-    The bound costs a cancel scope per message; `None` means no bound. `depends_on` names children, anywhere in the
+    `None` means no bound. `depends_on` names children, anywhere in the
     tree, that have to start before this one.
     """
     return ActorSpec(
