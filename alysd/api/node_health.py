@@ -76,8 +76,8 @@ class NodeReport:
             slots = age / self.context.spec.slot_seconds
             if slots < -1:
                 grave.append(
-                    f"the newest block is {-age:.0f} s ahead of the clock of this machine: the clock is late, or "
-                    "was early when the block was made; no block can follow until then"
+                    f"the newest block is {-age:.0f} s ahead of the clock of this machine: the clock is "
+                    "behind, or was ahead when the block was made; no block can follow before that time"
                 )
             late = grave if slots > SLOTS_UNTIL_UNHEALTHY else light
             if slots > SLOTS_UNTIL_DEGRADED:

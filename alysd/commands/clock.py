@@ -10,8 +10,8 @@ from alysd.commands.output import say
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the action, with the options that name the node's configuration."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    words = "Believe the present time, so that the node makes blocks again."
-    add_configuration_arguments(actions.add_parser("accept", help="believe the present time", description=words))
+    words = "Trust the present time, so that the node makes blocks again."
+    add_configuration_arguments(actions.add_parser("accept", help="trust the present time", description=words))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -181,7 +181,7 @@ def _contradictions(chain: ChainParameters) -> list[tuple[str, str]]:
         )
     if len(chain.federation_fee_addresses) >= chain.max_withdrawals:
         found.append(
-            ("max_withdrawals", "must exceed the number of fee addresses: a block pays each and the miner")
+            ("max_withdrawals", "must exceed the number of fee addresses: a block pays each of them and the miner")
         )
     for key in ("bits", "pow_limit"):
         try:

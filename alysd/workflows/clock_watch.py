@@ -70,8 +70,8 @@ class ClockWatch:
         way = "forward" if trust.step > 0 else "back"
         words = "" if trust.implausible else f"has been steady for {STEADY_SECONDS / 60:.0f} minutes, "
         return (
-            f"the clock of this machine was set {way} by {abs(trust.step):.0f} s: no block is made until it is "
-            f"right, {words}or is accepted with `alysd clock accept`"
+            f"the clock of this machine was set {way} by {abs(trust.step):.0f} s: no block is made until "
+            f"the clock is right, {words}or is accepted with `alysd clock accept`"
         )
 
     async def run(self) -> None:

@@ -323,7 +323,9 @@ class EngineReconcile:
 
 
 def _does_not_follow(height: Height) -> ComponentError:
-    return _refuses("forkchoiceUpdated", f"has executed block {height}, but does not accept it as its head")
+    return _refuses(
+        "forkchoiceUpdated", f"the client has executed block {height}, but does not accept it as its head"
+    )
 
 
 def _refuses(method: str, message: str) -> ComponentError:

@@ -50,8 +50,8 @@ def critical(state: State, error: str | None = None) -> ChildSnapshot:
             "unhealthy",
             (
                 (
-                    "the newest block is 3 s ahead of the clock of this machine: the clock is late, or was early "
-                    "when the block was made; no block can follow until then"
+                    "the newest block is 3 s ahead of the clock of this machine: the clock is behind, or was "
+                    "ahead when the block was made; no block can follow before that time"
                 ),
             ),
         ),

@@ -76,7 +76,7 @@ async def test_a_head_of_the_future_is_unhealthy_at_start_too(tmp_path: Path, au
         await node.slots(1.5)
         shown = await health(node)
         assert shown.status == "unhealthy"
-        assert "ahead of the clock of this machine: the clock is late, or was early" in shown.reasons[0]
+        assert "ahead of the clock of this machine: the clock is behind, or was ahead" in shown.reasons[0]
         assert node.missed
         assert all("the head already has slot" in miss.reason for miss in node.missed)
 

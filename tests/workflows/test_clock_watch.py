@@ -119,7 +119,7 @@ async def test_a_step_of_a_year_is_never_steady_enough(autojump_clock: MockClock
     clock = VirtualClock()
     watch = ClockWatch(clock, 2)
     clock.offset += 365 * 86_400.0
-    assert watch.doubt().endswith("until it is right, or is accepted with `alysd clock accept`")
+    assert watch.doubt().endswith("until the clock is right, or is accepted with `alysd clock accept`")
     await trio.sleep(3600)
     assert watch.doubt()
     assert logged == [ClockStepped(365 * 86_400.0, None)]
