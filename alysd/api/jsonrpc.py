@@ -195,9 +195,8 @@ class Dispatcher:
         return encoded if request.answered else None
 
     async def _carry_out(self, request: _Request, most: int) -> bytes:
-        too_large = RpcError(RESPONSE_TOO_LARGE, "response too large")
         if most <= 0:
-            raise too_large
+            raise RpcError(RESPONSE_TOO_LARGE, "response too large")
         method = self._methods.get(request.method)
         if method is None:
             raise RpcError(METHOD_NOT_FOUND, f"the method {request.method[:64]} does not exist/is not available")
@@ -210,7 +209,7 @@ class Dispatcher:
             shown = await trio.to_thread.run_sync(_encode, result) if method.large else _encode(result)
         encoded = _success(request.id, request.version, shown)
         if len(encoded) > most:
-            raise too_large
+            raise RpcError(RESPONSE_TOO_LARGE, "response too large")
         return encoded
 
     def _explain(self, error: Exception) -> RpcError:
@@ -231,12 +230,15 @@ def rpc_route(dispatcher: Dispatcher) -> Route:
     return Route("POST", call)
 
 
-def _parse(body: bytes) -> Any:
-    return parse_json(body, _no_constant)
-
-
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def _parse(body: bytes) -> Any:
+    return parse_json(body, _DECODER)
 
 
 def _id_of(item: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from itertools import accumulate
 from typing import Any, cast
 
@@ -20,16 +19,20 @@ _NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
-def parse_json(data: bytes, constant: Callable[[str], Any] | None = None) -> Any:
-    """Parse a JSON text. `constant` is called for NaN and the infinities, as in `json.loads`.
+_DECODER = json.JSONDecoder()
+
+
+def parse_json(data: bytes, decoder: json.JSONDecoder = _DECODER) -> Any:
+    """Parse a JSON text with `decoder`.
 
     Raises `ValueError` if the text is not JSON, or is nested deeper than `DEEPEST`. Takes about 20 ns per byte:
     parse large texts in a thread.
     """
-    brackets = _STRING.sub(b"", data).translate(None, _NO_BRACKET)
-    if len(brackets) > DEEPEST and max(accumulate(map(_STEP.__getitem__, brackets))) > DEEPEST:
-        raise ValueError(f"nested deeper than {DEEPEST} levels")
-    return json.loads(data, parse_constant=constant)
+    if data.count(b"[") + data.count(b"{") > DEEPEST:
+        brackets = _STRING.sub(b"", data).translate(None, _NO_BRACKET)
+        if len(brackets) > DEEPEST and max(accumulate(map(_STEP.__getitem__, brackets))) > DEEPEST:
+            raise ValueError(f"nested deeper than {DEEPEST} levels")
+    return decoder.decode(data.decode(json.detect_encoding(data), "surrogatepass"))  # as json.loads
 
 
 def object_of(value: Any, what: str) -> dict[str, Any]:

@@ -49,6 +49,7 @@ class Connection:
         self._site = site
         self._limits = place.port.limits
         self._rest = b""
+        self._known: tuple[bytes, _Asked] | None = None  # the previous head
         self._socket: WebSocket | None = None
 
     async def run(self) -> None:
@@ -96,48 +97,63 @@ class Connection:
     async def _receive(self) -> _Asked | None:
         """Receive a request. None when the client has closed the connection. Raises `HttpRefused`.
 
-        h11 parses the head and chunked bodies. A body of known length needs no parser.
+        h11 parses the head and chunked bodies. A body of known length needs no parser. Neither does a head that
+        repeats the bytes of the connection's previous one, as those of most clients do.
         """
-        parser = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head)
         self._place.rest(pipelined=bool(self._rest))
-        head = await self._head(parser)
-        if head is None:
-            return None
-        asked = self._judge(head)
-        begun = parser.trailing_data[0]
-        if parser.they_are_waiting_for_100_continue and not begun:
-            await self._stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if b"transfer-encoding" in asked.request.headers:
-            body = await self._chunks(parser)
+        data = await self._beginning()
+        if self._known is not None and data.startswith(self._known[0]):
+            asked = self._known[1]
+            body = await self._exactly(data[len(self._known[0]) :], asked.request)
         else:
-            body = await self._exactly(begun, int(asked.request.headers.get(b"content-length", b"0")))
+            parser = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head)
+            asked = await self._head(parser, data)
+            if asked is None:
+                return None
+            begun = parser.trailing_data[0]
+            if parser.they_are_waiting_for_100_continue and not begun:
+                await self._stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if b"transfer-encoding" in asked.request.headers:
+                body = await self._chunks(parser)
+            else:
+                body = await self._exactly(begun, asked.request)
         if body is None:
             return None
-        asked.request.body = body
-        asked.request.pause = self._place.pause
-        return asked
+        head = asked.request
+        complete = Request(head.method, head.path, head.headers, body, self._place.pause)
+        return _Asked(complete, asked.answer, asked.keep)
 
-    async def _head(self, parser: h11.Connection) -> h11.Request | None:
-        data, self._rest = self._rest, b""
-        while True:
-            if not data:
-                data = await self._stream.receive_some(READ)
-                if not data:
-                    return None
-            if self._place.phase is Phase.IDLE:
-                data = data.lstrip(b"\r\n")  # empty lines before a request are allowed (RFC 9112, 2.2)
-                if not data:
-                    continue
-                self._place.read()
-                await self._place.port.turn()
-            parser.receive_data(bytes(data))
-            data = b""
+    async def _beginning(self) -> bytes:
+        """Receive the first bytes of a request, and wait for its turn. Empty when the client has closed."""
+        data, self._rest = self._rest.lstrip(b"\r\n"), b""
+        while not data:
+            received = await self._stream.receive_some(READ)
+            if not received:
+                return b""
+            data = bytes(received).lstrip(b"\r\n")  # empty lines before a request are allowed (RFC 9112, 2.2)
+        self._place.read()
+        await self._place.port.turn()
+        return data
+
+    async def _head(self, parser: h11.Connection, data: bytes) -> _Asked | None:
+        """Receive the rest of a head that begins with `data`, and judge it. None when the client has closed."""
+        received = b""
+        while data:
+            received += data
+            parser.receive_data(data)
             event = _next_event(parser)
             if isinstance(event, h11.Request):
-                return event
+                asked = self._judge(event)
+                ordinary = not asked.request.headers.keys() & {b"expect", b"transfer-encoding"}
+                length = len(received) - len(parser.trailing_data[0])
+                self._known = (received[:length], asked) if ordinary else None
+                return asked
+            data = bytes(await self._stream.receive_some(READ))
+        return None
 
-    async def _exactly(self, begun: bytes, length: int) -> bytes | None:
-        """Receive a body of `length` bytes. The bytes in `begun`, its beginning, have already been received."""
+    async def _exactly(self, begun: bytes, request: Request) -> bytes | None:
+        """Receive a body with a Content-Length. `begun`, its beginning, has already been received."""
+        length = int(request.headers.get(b"content-length", b"0"))
         if len(begun) >= length:
             self._rest = begun[length:]
             return begun[:length]

@@ -34,11 +34,11 @@ async def no_pause(_answered: int) -> None:
     """A `Pause` that does nothing, for requests without a connection."""
 
 
-@attrs.define
+@attrs.frozen
 class Request:
     """A request. `path` is without the query. Header names are in lower case. Values of one name are joined.
 
-    `body` and `pause` are set once the body has arrived, before the handler is called.
+    `body` and `pause` are known once the body has arrived. The handler gets the complete request.
     """
 
     method: str

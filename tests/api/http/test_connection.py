@@ -78,6 +78,30 @@ async def test_what_is_wrong_is_refused_with_a_sentence(
     assert len(received.partition(b"\r\n\r\n")[2]) > 15, "the refusal has no words"
 
 
+@pytest.mark.parametrize("first", ["a post", "a page", "a folded header", "a whole URL", "chunks", "a preflight"])
+async def test_a_request_is_judged_alike_whichever_came_before_it(autojump_clock: MockClock, first: str) -> None:
+    """A head that repeats the previous one is not parsed again: none that differs may pass for it."""
+    before = INTERESTING[first]
+    once = heads(await converse([before], new_port()))
+    assert heads(await converse([before] * 3, new_port())) == once * 3
+    assert heads(await converse([before * 3], new_port())) == once * 3
+    for name, stream in INTERESTING.items():
+        alone = heads(await converse([stream], new_port()))
+        assert heads(await converse([before, stream], new_port())) == once + alone, name
+        assert heads(await converse([before + stream], new_port())) == once + alone, name
+
+
+async def test_a_repeated_head_has_the_body_that_follows_it(autojump_clock: MockClock) -> None:
+    """A client would get the answer to its previous request."""
+    one, two = ASK.replace(b"[1]", b"[7]"), ASK.replace(b"[1]", b"[8]")
+    head = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(ASK)
+    for pieces in ([head + ASK, head + one, head + two], [head, ASK, head, one, head[:20], head[20:] + two]):
+        received = await converse(pieces, new_port())
+        assert re.findall(rb'"result":\[(.)\]', received) == [b"1", b"7", b"8"]
+    evil = head.replace(b"localhost", b"localhos.")
+    assert heads(await converse([head + ASK, evil + ASK], new_port())) == [200, 421]
+
+
 async def test_the_refusal_of_a_host_names_the_option(autojump_clock: MockClock) -> None:
     received = await converse([INTERESTING["another host"]], new_port())
     assert received.endswith(
