@@ -5,8 +5,9 @@ Each module can be read on its own:
 - `behaviour`: messages, and the class that handles them. Types connect a message with its reply.
 - `address`, `mailbox`, `asks`: how a message reaches its actor, how an answer reaches its asker, and what happens
   to a message when its actor crashes.
-- `serve`: the loop of an actor. `signals`: messages of the runtime to one instance of an actor. `watch` sends them
-  when instances of another actor end, `timers` when a time has passed.
+- `serve`: the loop of an actor. `threads`: calls into its trio run from other threads.
+- `signals`: messages of the runtime to one instance of an actor. `watch` sends them when instances of another
+  actor end, `timers` when a time has passed.
 - `spec`: the tree as data. `restart`: policies, strategies and budgets, which decide whether a child restarts.
 - `child`, `actor_child`, `supervision`, `system`: the tree at run time. `registry`: snapshots of the tree.
 - `failures`, `patterns`: the log of failures, and patterns in it.
@@ -60,6 +61,7 @@ from alysd.nurseries.errors import (
     UnknownChild,
     UnknownMessage,
     WrongState,
+    WrongThread,
 )
 from alysd.nurseries.failures import (
     ChildHistory,
@@ -184,6 +186,7 @@ __all__ = [
     "Unrecorded",
     "Watch",
     "WrongState",
+    "WrongThread",
     "actor",
     "current_trace",
     "handles",

@@ -36,6 +36,7 @@ class ActorChild(Child):
         self.address: Address[Any] = spec.address
         self.address.wheel = runtime.wheel
         self.address.gone = None
+        self.address.mailbox.token = trio.lowlevel.current_trio_token()
         self._factory = spec.factory
         self._handle_seconds = spec.handle_seconds
         self._actor: Actor[Any] = _NO_INSTANCE
@@ -63,7 +64,10 @@ class ActorChild(Child):
         self._handled_before = self.address.handled
         self.address.circuit_until = None
         handling.set(self.address.mailbox)
-        actor = self._actor = self._factory()
+        actor = self._factory()
+        if not isinstance(actor, Actor):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"the factory of {self.name} must return an Actor, not {actor!r}")
+        self._actor = actor
         actor.runtime_child = self
         self.instance_type = type(actor)
         hooks = actor.overridden

@@ -8,18 +8,38 @@ also decides what happens to the message that was being handled when its actor c
 from collections import deque
 from collections.abc import Coroutine
 from enum import Enum
+from functools import partial
+from threading import get_ident
 from time import perf_counter
 from typing import Any, Generic, TypeVar
 
 import attrs
 import trio
-from trio.lowlevel import current_task, reschedule, wait_task_rescheduled
+from trio.lowlevel import TrioToken, current_task, wait_task_rescheduled
 
-from alysd.nurseries.asks import Pending, Waiter, Wheel, begin_wait, end_wait, handling
+from alysd.nurseries.asks import (
+    MOST_SECONDS,
+    Pending,
+    Waiter,
+    Wheel,
+    begin_wait,
+    end_wait,
+    handling,
+    invalid_seconds,
+)
 from alysd.nurseries.behaviour import Ask, Tell
-from alysd.nurseries.errors import ActorDown, AskTimeout, CircuitOpen, HandlerCrashed, MailboxFull, NotAnswered
+from alysd.nurseries.errors import (
+    ActorDown,
+    AskTimeout,
+    CircuitOpen,
+    HandlerCrashed,
+    MailboxFull,
+    NotAnswered,
+    WrongThread,
+)
 from alysd.nurseries.mailbox import Mailbox, Overflow, OverflowPolicy
 from alysd.nurseries.signals import Signal
+from alysd.nurseries.threads import LoopGone, await_soon, call_soon
 from alysd.nurseries.trace import TracedMessage, carry, traces
 from alysd.nurseries.watch import Watch, close_watches
 
@@ -156,6 +176,8 @@ class Address(Generic[P]):
         overflow: OverflowPolicy = Overflow.BLOCK,
         on_crash: OnCrash = OnCrash.DROP,
     ) -> None:
+        if not isinstance(on_crash, OnCrash):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"address {name}: on_crash must be an OnCrash, not {on_crash!r}")
         self.name = name
         self.mailbox = Inbox(name, capacity, overflow)
         self.on_crash = on_crash
@@ -190,7 +212,7 @@ class Address(Generic[P]):
         """Send without waiting.
 
         Raises `ActorDown` when the actor is stopped. When the mailbox is full, raises `MailboxFull`, unless the
-        overflow policy drops a message.
+        overflow policy drops a message. In another thread, use `tell_from_thread`.
         """
         self.mailbox.send_nowait((carry(message) if traces.open else message, perf_counter(), None))
 
@@ -209,10 +231,21 @@ class Address(Generic[P]):
         actor is stopped, `CircuitOpen` while its circuit breaker is open, `MailboxFull` when the overflow policy
         says so, and `AskCycle` when a handler asks an actor that waits for the handler's own actor. An ask that
         is cancelled before its message is handled is never handled.
+
+        Raises `ValueError` or `TypeError` for `seconds` that are not a number from 0 to `MOST_SECONDS`, and
+        `WrongThread` outside of the system's thread, where `ask_from_thread` works.
         """
+        try:
+            valid = 0 <= seconds <= MOST_SECONDS
+        except TypeError:
+            valid = False
+        if not valid:
+            raise invalid_seconds(self.name, seconds)
         wheel = self.wheel
         if wheel is None:
             raise ActorDown(self.name, "not part of a running system")
+        if get_ident() != wheel.thread:
+            raise WrongThread(self.name, "ask", "use ask_from_thread")
         if self.circuit_until is not None:
             self._raise_circuit_open(self.circuit_until)
         asker = handling.get()
@@ -229,12 +262,10 @@ class Address(Generic[P]):
         if len(inbox.queue) >= inbox.limit:
             return await self._ask_full(wheel, message, seconds)
         pending = Pending(current_task())
+        wheel.add(pending, seconds)  # before queueing: it raises if `seconds` cannot be added to a time
         inbox.queue.append((carry(message) if traces.open else message, perf_counter(), pending))
-        waiter = inbox.waiter
-        if waiter is not None:
-            inbox.waiter = None
-            reschedule(waiter)
-        wheel.add(pending, seconds)
+        if inbox.waiter is not None:
+            inbox.wake()
         await wait_task_rescheduled(pending.abort)
         if pending.answered:
             return pending.value
@@ -261,6 +292,41 @@ class Address(Generic[P]):
         if pending.answered:
             return pending.value
         raise pending.error or AskTimeout(self.name, type(message).__name__, seconds)
+
+    def tell_from_thread(self, message: Tell[P]) -> None:
+        """`tell`, for any thread except that of the actor's system.
+
+        Blocks the thread until the event loop has queued the message. Raises as `tell` does, and `ActorDown` when
+        the system is not running or its event loop does not react within `LOOP_SECONDS`; the message was then not
+        sent.
+        """
+        token = self._token("tell_from_thread", "use tell")
+        try:
+            call_soon(token, partial(self.tell, message))
+        except LoopGone as gone:
+            raise ActorDown(self.name, str(gone)) from gone
+
+    def ask_from_thread(self, message: Ask[P, R], *, seconds: float = ASK_SECONDS) -> R:
+        """`ask`, for any thread except that of the actor's system. Blocks the thread until the ask ends.
+
+        Raises as `ask` does, and `ActorDown` when the system is not running, its run ends, or its event loop does
+        not react within `LOOP_SECONDS` after the timeout.
+        """
+        if not isinstance(seconds, int | float) or not 0 <= seconds <= MOST_SECONDS:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise invalid_seconds(self.name, seconds)
+        token = self._token("ask_from_thread", "await ask")
+        try:
+            return await_soon(token, partial(self.ask, message, seconds=seconds), seconds)
+        except LoopGone as gone:
+            raise ActorDown(self.name, str(gone)) from gone
+
+    def _token(self, operation: str, instead: str) -> TrioToken:
+        wheel, token = self.wheel, self.mailbox.token
+        if wheel is None or token is None:
+            raise ActorDown(self.name, "not part of a running system")
+        if get_ident() == wheel.thread:
+            raise WrongThread(self.name, f"call {operation} of", f"it would block the event loop; {instead}")
+        return token
 
     def _raise_circuit_open(self, until: float) -> None:
         raise CircuitOpen(self.name, "its circuit breaker is open", max(0.0, until - trio.current_time()))

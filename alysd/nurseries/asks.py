@@ -13,6 +13,7 @@ with `AskCycle`, which names the actors in the cycle.
 import math
 from contextvars import ContextVar
 from heapq import heappop, heappush
+from threading import get_ident
 from typing import Any, Protocol
 
 import trio
@@ -22,6 +23,16 @@ from alysd.nurseries.errors import AskCycle
 
 TICK = 0.01
 """The longest delay, in seconds, from a deadline to its enforcement: 1 % of a timeout of one second."""
+
+
+MOST_SECONDS = 1e9
+"""The longest timeout of an ask: 31 years, far below the numbers at which adding it to a clock loses precision."""
+
+
+def invalid_seconds(name: str, seconds: object) -> Exception:
+    """The error for a timeout that is not a number of seconds from 0 to `MOST_SECONDS`."""
+    kind = ValueError if isinstance(seconds, int | float) else TypeError
+    return kind(f"ask of {name}: seconds must be a number from 0 to {MOST_SECONDS:g}, not {seconds!r}")
 
 
 class Expiring(Protocol):
@@ -82,9 +93,11 @@ class Pending:
 class Wheel:
     """The deadlines of all asks and watchdogs in one system. `run` is the task that enforces them."""
 
-    __slots__ = ("_buckets", "_keys", "_scope")
+    __slots__ = ("_buckets", "_keys", "_scope", "thread")
 
     def __init__(self) -> None:
+        # The thread of the system's run, to which all its asks belong.
+        self.thread = get_ident()
         self._buckets: dict[int, set[Expiring]] = {}
         self._keys: list[int] = []
         self._scope: trio.CancelScope | None = None

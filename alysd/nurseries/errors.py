@@ -19,6 +19,7 @@ NurseryError
 ├─ SpecError            the tree is invalid; the text names the child and the rule
 ├─ UnknownChild         no child has that name
 ├─ WrongState           the child's state or kind does not allow the operation
+├─ WrongThread          a method was called in a thread in which it cannot work (also a RuntimeError)
 └─ IllegalTransition    a change of state that is not in the table
 """
 
@@ -26,6 +27,14 @@ from typing import cast
 
 import attrs
 import trio
+
+
+def text_of(error: BaseException) -> str:
+    """The text of an error. A program's own error whose `__str__` fails must not make the log of failures fail."""
+    try:
+        return str(error)
+    except Exception as raised:  # `__str__` may raise anything
+        return f"(its text cannot be made: {type(raised).__name__})"
 
 
 class NurseryError(Exception):
@@ -98,7 +107,7 @@ class HandlerCrashed(NotAnswered):
     error: Exception
 
     def __str__(self) -> str:
-        return f"{self.name} crashed: {str(self.error) or type(self.error).__name__}"
+        return f"{self.name} crashed: {text_of(self.error) or type(self.error).__name__}"
 
 
 @attrs.frozen(str=False)
@@ -207,6 +216,18 @@ class WrongState(NurseryError):
 
     def __str__(self) -> str:
         return f"cannot {self.operation} {self.name}: {self.reason}"
+
+
+@attrs.frozen(str=False)
+class WrongThread(NurseryError, RuntimeError):
+    """The `operation` on `name` is not possible in the thread that called it; `instead` says what to call."""
+
+    name: str
+    operation: str
+    instead: str
+
+    def __str__(self) -> str:
+        return f"cannot {self.operation} {self.name} in this thread: {self.instead}"
 
 
 @attrs.frozen(str=False)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import attrs
 import trio
 
-from alysd.nurseries.errors import HealthCheckFailed, MailboxFull, NotAnswered, root_cause
+from alysd.nurseries.errors import HealthCheckFailed, MailboxFull, NotAnswered, root_cause, text_of
 from alysd.nurseries.restart import Outcome
 
 logger = logging.getLogger("alysd.nurseries")
@@ -225,8 +225,8 @@ class FailureLog:
             failure = self._fresh.popleft()
             record = FailureRecord(
                 child=failure.child,
-                kind=self._classifier.kind(failure.error),
-                error=f"{type(failure.error).__name__}: {failure.error}",
+                kind=self._kind(failure),
+                error=f"{type(failure.error).__name__}: {text_of(failure.error)}",
                 at=failure.at,
                 uptime=failure.uptime,
                 outcome=failure.outcome,
@@ -247,3 +247,10 @@ class FailureLog:
                 # Only the traceback shows the origin of a panic. For other kinds the text is enough.
                 exc_info=failure.error if record.kind is FailureKind.PANIC else None,
             )
+
+    def _kind(self, failure: Failure) -> FailureKind:
+        try:
+            return self._classifier.kind(failure.error)
+        except Exception as raised:  # the program's classifier must not end the log, nor the system with it
+            logger.error("the classifier failed on a failure of %s: %r", failure.child, raised, exc_info=raised)
+            return FailureKind.PANIC

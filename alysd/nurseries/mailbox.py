@@ -10,6 +10,9 @@ Guarantees, which tests verify:
 - If `send` raises, the value was not sent. If it returns, the value was sent, whatever is cancelled afterwards.
 - At most `capacity` values are queued. The values of waiting senders form a line, which is served in order.
 - Every sent value is received, or passed to `drop` and counted in `dropped`.
+
+All methods belong to the thread of the receiver's trio run. A `send_nowait` in another thread wakes the receiver
+through the run's `token`. If it finds the mailbox full, it raises `WrongThread`.
 """
 
 from collections import OrderedDict, deque
@@ -22,7 +25,8 @@ import attrs
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task, checkpoint, current_task, reschedule, wait_task_rescheduled
 
-from alysd.nurseries.errors import ActorDown, MailboxFull
+from alysd.nurseries.errors import ActorDown, MailboxFull, WrongThread
+from alysd.nurseries.threads import in_run
 
 
 class Overflow(Enum):
@@ -46,7 +50,7 @@ class Backoff:
     They raise `MailboxFull` when the last retry fails. `tell` never waits; it raises `MailboxFull` at once.
     """
 
-    retries: int = attrs.field(default=6, validator=attrs.validators.ge(1))
+    retries: int = attrs.field(default=6, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
     first_seconds: float = attrs.field(default=0.001, validator=attrs.validators.gt(0.0))
     factor: float = attrs.field(default=2.0, validator=attrs.validators.ge(1.0))
 
@@ -108,13 +112,16 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         "overflow",
         "queue",
         "taken",
+        "token",
         "urgent",
         "waiter",
     )
 
     def __init__(self, name: str, capacity: int, overflow: OverflowPolicy = Overflow.BLOCK) -> None:
-        if capacity < 1:
-            raise ValueError(f"mailbox {name}: capacity must be at least 1, not {capacity}")
+        if not isinstance(capacity, int) or capacity < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ValueError(f"mailbox {name}: capacity must be a whole number of at least 1, not {capacity!r}")
+        if not isinstance(overflow, OverflowPolicy):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"mailbox {name}: overflow must be an Overflow or a Backoff, not {overflow!r}")
         self.name = name
         self.capacity = capacity
         self.overflow = overflow
@@ -128,6 +135,8 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         self.taken: int = 0
         self.dropped: int = 0
         self.waiter: Task | None = None
+        # The run of the receiver, once one has waited; another thread wakes the receiver through it.
+        self.token: trio.lowlevel.TrioToken | None = None
 
     def __len__(self) -> int:
         return len(self.queue)
@@ -143,10 +152,8 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
             await checkpoint()  # before queueing: a cancelled send was not sent
         if len(self.queue) < self.limit:
             self.queue.append(value)
-            waiter = self.waiter
-            if waiter is not None:
-                self.waiter = None
-                reschedule(waiter)
+            if self.waiter is not None:
+                self.wake()
         elif self.overflow is Overflow.BLOCK:
             await self._send_in_line(value)
         elif isinstance(self.overflow, Backoff):
@@ -158,10 +165,8 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         """Queue `value` without waiting. Raises `ActorDown`, and `MailboxFull` unless the policy drops a value."""
         if len(self.queue) < self.limit:
             self.queue.append(value)
-            waiter = self.waiter
-            if waiter is not None:
-                self.waiter = None
-                reschedule(waiter)
+            if self.waiter is not None:
+                self.wake()
         else:
             self._overflowed(value)
 
@@ -178,6 +183,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
     def join_line(self, value: T, task: Task | None = None) -> Ticket[T]:
         """Append `value` to the line. `task` is woken when the value is queued. Raises `ActorDown` when closed."""
         self._raise_if_closed()
+        self._raise_if_elsewhere()
         if self.line is None:
             self.line = OrderedDict()
         ticket = Ticket(value, task)
@@ -213,6 +219,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
 
     def _overflowed(self, value: T) -> None:
         self._raise_if_closed()
+        self._raise_if_elsewhere()
         if self.overflow is Overflow.DROP_OLDEST:
             self.drop_oldest()
             self.queue.append(value)
@@ -224,6 +231,10 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
     def _raise_if_closed(self) -> None:
         if self.closed:
             raise ActorDown(self.name, "closed")
+
+    def _raise_if_elsewhere(self) -> None:
+        if self.token is not None and not in_run(self.token):
+            raise WrongThread(self.name, "send to the full mailbox", "use tell_from_thread")
 
     def _reopen_if_no_line(self) -> None:
         if not self.line and not self.closed:
@@ -247,7 +258,11 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
             try:
                 return self.receive_nowait()
             except trio.WouldBlock:
-                await self.wait()
+                self._begin_wait()
+                if self.queue:  # from another thread, since it was found empty
+                    self.waiter = None
+                else:
+                    await wait_task_rescheduled(self.abort_wait)
 
     def receive_nowait(self) -> T:
         """The next value. When empty, raises `trio.EndOfChannel` if closed and `trio.WouldBlock` if not."""
@@ -268,10 +283,14 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
 
         Raises `trio.BusyResourceError` if another task waits already.
         """
+        self._begin_wait()
+        await wait_task_rescheduled(self.abort_wait)
+
+    def _begin_wait(self) -> None:
         if self.waiter is not None:
             raise trio.BusyResourceError(f"another task already receives from mailbox {self.name}")
+        self.token = trio.lowlevel.current_trio_token()
         self.waiter = current_task()
-        await wait_task_rescheduled(self.abort_wait)
 
     def abort_wait(self, _: RaiseCancelT) -> Abort:
         """Record that the receiver no longer waits, because it was cancelled."""
@@ -279,11 +298,18 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         return Abort.SUCCEEDED
 
     def wake(self) -> None:
-        """Wake the receiving task, if it waits."""
+        """Wake the receiving task, if it waits. In another thread than the task's, it wakes a moment later."""
         waiter = self.waiter
-        if waiter is not None:
-            self.waiter = None
+        if waiter is None:
+            return
+        try:
             reschedule(waiter)
+        except (RuntimeError, AssertionError):  # trio's own refusals outside of the task's run
+            if self.token is None or in_run(self.token):
+                raise
+            self.token.run_sync_soon(self.wake)
+        else:
+            self.waiter = None
 
     def admit(self) -> None:
         """Queue values from the line while there is space, and wake their senders."""

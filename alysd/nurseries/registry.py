@@ -14,7 +14,7 @@ from alysd.nurseries.actor_child import ActorChild
 from alysd.nurseries.address import Address
 from alysd.nurseries.behaviour import Health
 from alysd.nurseries.child import Child, State
-from alysd.nurseries.errors import UnknownChild
+from alysd.nurseries.errors import UnknownChild, text_of
 from alysd.nurseries.spec import ActorSpec, Priority
 from alysd.nurseries.supervision import SupervisorChild
 
@@ -84,7 +84,7 @@ def take_snapshot(child: Child) -> ChildSnapshot:
         restart=type(child.spec.restart).__name__,
         strategy=strategy,
         restarts=child.restarts,
-        last_error=None if error is None else f"{type(error).__name__}: {error}",
+        last_error=None if error is None else f"{type(error).__name__}: {text_of(error)}",
         last_error_at=None if error is None else child.failed_at,
         uptime=child.uptime(),
         mailbox=mailbox,

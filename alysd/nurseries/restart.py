@@ -75,13 +75,13 @@ class ExponentialBackoff(RestartPolicy):
     """
 
     first_seconds: float = attrs.field(default=0.1, validator=gt(0.0))
-    factor: float = attrs.field(default=2.0, validator=ge(1.0))
+    factor: float = attrs.field(default=2.0, validator=[ge(1.0), attrs.validators.le(1000.0)])
     max_seconds: float = attrs.field(default=30.0, validator=gt(0.0))
     jitter: float = attrs.field(default=0.1, validator=[ge(0.0), attrs.validators.le(1.0)])
 
     def delay(self, failures: int, rng: Random) -> float:
         """A wait that grows exponentially with the failures, with jitter from `rng`."""
-        # The exponent is bounded, because 2.0 ** 1024 overflows a float.
+        # The exponent and the factor are bounded, because 1e309 overflows a float.
         seconds = min(self.first_seconds * self.factor ** min(failures - 1, 64), self.max_seconds)
         return seconds * (1 + self.jitter * (2 * rng.random() - 1))
 

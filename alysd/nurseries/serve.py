@@ -123,7 +123,10 @@ async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = No
             return
         else:
             inbox.waiter = task
-            await wait_task_rescheduled(abort)
+            if queue:  # from another thread, since it was found empty
+                inbox.waiter = None
+            else:
+                await wait_task_rescheduled(abort)
 
 
 async def _unusual(

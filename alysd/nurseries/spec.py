@@ -138,6 +138,9 @@ def supervisor(
 
     Children stop one after the other, so the default of `stop_seconds` is the sum of theirs plus one second.
     """
+    for child in children:
+        if not isinstance(child, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise SpecError(f"{name} cannot supervise {child!r}: use actor(), task() or supervisor()")
     if stop_seconds is None:
         stop_seconds = sum(child.stop_seconds for child in children) + 1.0
     return SupervisorSpec(
@@ -164,16 +167,45 @@ def walk(spec: ChildSpec) -> Iterator[ChildSpec]:
 def validate(spec: ChildSpec, running: Container[str] = ()) -> None:
     """Check a tree before it starts. `running` has the names of the children that run already.
 
-    Raises `SpecError` for a name or an address that is used twice, and for a dependency that does not start before
-    the child that needs it.
+    Raises `SpecError` for a name or an address that is used twice, for a dependency that does not start before the
+    child that needs it, and for a part of a wrong type.
     """
     started: set[str] = set()
+    bound: set[int] = set()
     for child in walk(spec):
+        _check_types(child)
         if child.name in started or child.name in running:
             raise SpecError(f"two children are named {child.name}; names are unique in a system")
-        if isinstance(child, ActorSpec) and child.address.wheel is not None:
-            raise SpecError(f"the address {child.name} already has an actor in a running system")
+        if isinstance(child, ActorSpec):
+            if child.address.wheel is not None:
+                raise SpecError(f"the address {child.name} already has an actor in a running system")
+            if id(child.address) in bound:
+                raise SpecError(
+                    f"the address {child.address.name} of {child.name} already has an actor in this tree"
+                )
+            bound.add(id(child.address))
         for needed in child.depends_on:
             if needed not in started and needed not in running:
                 raise SpecError(f"{child.name} depends on {needed}, which is not started before it")
         started.add(child.name)
+
+
+def _check_types(spec: ChildSpec) -> None:
+    """Check what pyright checks too: a wrong object would otherwise crash the child at each start."""
+    if not isinstance(spec, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise SpecError(f"{spec!r} is no child: use actor(), task() or supervisor()")
+    parts: list[tuple[str, object, type[Any]]] = [("restart", spec.restart, RestartPolicy)]
+    calls: list[tuple[str, object]] = []
+    if isinstance(spec, ActorSpec):
+        parts.append(("address", spec.address, Address))
+        calls.append(("factory", spec.factory))
+    elif isinstance(spec, TaskSpec):
+        calls.append(("run", spec.run))
+    elif isinstance(spec, SupervisorSpec):
+        parts += [("strategy", spec.strategy, Strategy), ("intensity", spec.intensity, Intensity)]
+    for part, value, expected in parts:
+        if not isinstance(value, expected):
+            raise SpecError(f"{part} of {spec.name} must be a {expected.__name__}, not {value!r}")
+    for part, value in calls:
+        if not callable(value):
+            raise SpecError(f"{part} of {spec.name} must be a function or a class, not {value!r}")

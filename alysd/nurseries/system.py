@@ -12,13 +12,22 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from random import Random
+from threading import get_ident
 
 import trio
 
 from alysd.nurseries.actor_child import ActorChild
 from alysd.nurseries.asks import Wheel
 from alysd.nurseries.child import UP, Child, Desired, Observer, Runtime, State
-from alysd.nurseries.errors import BudgetSpent, Fatal, Refusal, SystemFailed, UnknownChild, WrongState
+from alysd.nurseries.errors import (
+    BudgetSpent,
+    Fatal,
+    Refusal,
+    SystemFailed,
+    UnknownChild,
+    WrongState,
+    WrongThread,
+)
 from alysd.nurseries.failures import Classifier, FailureLog
 from alysd.nurseries.health import HealthMonitor
 from alysd.nurseries.patterns import Pattern, find_patterns
@@ -88,6 +97,7 @@ class System:
 
         Suspended actors are resumed, because a child that stops may wait for their answer to its last message.
         """
+        self._check_thread(self._root.name, "stop")
         if self._stop_reason is None:
             self._stop_reason = reason
             self._runtime.stopping = True
@@ -106,7 +116,8 @@ class System:
             self._root.scope.cancel()
         await self.ended()
 
-    # Changing one child. These methods raise `UnknownChild` for a name that is not in the tree
+    # Changing one child. These methods raise `UnknownChild` for a name that is not in the tree, and `WrongThread`
+    # in a thread in which the system does not run
 
     def add(self, parent: str, spec: ChildSpec) -> None:
         """Add a child to the supervisor `parent` and start it, without waiting until it is up.
@@ -160,14 +171,21 @@ class System:
     def inject(self, name: str, error: Exception) -> None:
         """Make the child `name` fail at its next checkpoint, as if it had raised `error`.
 
-        Raises `WrongState` when no instance of the child is up.
+        Raises `WrongState` when no instance of the child is up, and `TypeError` when `error` is no `Exception`.
         """
         child = self._child(name)
+        if not isinstance(error, Exception):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"cannot inject {error!r} into {name}: it is not an Exception")
         if child.state not in UP:
             raise WrongState(name, "inject a failure into", f"it is {child.state.value.lower()}")
         child.inject(error)
 
+    def _check_thread(self, name: str, operation: str) -> None:
+        if get_ident() != self._runtime.wheel.thread:
+            raise WrongThread(name, operation, "the system runs in another one; use trio.from_thread")
+
     def _child(self, name: str) -> Child:
+        self._check_thread(name, "change")
         try:
             return self._runtime.children[name]
         except KeyError:
@@ -249,6 +267,9 @@ async def open_system(
     Raises `SpecError` for an invalid tree, and `SystemFailed` when the root gives up.
     """
     validate(root)
+    for kind in (*refusals, *fatal):
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"refusals and fatal must be types of exceptions; {kind!r} is none")
     runtime = Runtime(
         wheel=Wheel(),
         observer=observer,

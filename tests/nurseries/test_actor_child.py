@@ -1,6 +1,7 @@
 """The life of an actor's instance: the order of its hooks, for each way in which it can end."""
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import trio
@@ -250,3 +251,12 @@ async def test_a_failure_injected_where_no_instance_is_does_nothing() -> None:
     child = unstarted_child()
     child.inject(OSError("nobody there"))
     assert child.state is State.UNINITIALIZED
+
+
+async def test_a_factory_that_returns_no_actor_is_a_failed_start_that_says_so() -> None:
+    wrong: Any = lambda: 5  # noqa: E731
+    address: Address[Echo] = Address("echo")
+    with pytest.raises(SystemFailed) as caught:
+        async with running([actor(address, wrong, restart=Immediate())]):
+            raise AssertionError("it must not start")
+    assert "the factory of echo must return an Actor, not 5" in str(caught.value.__cause__)

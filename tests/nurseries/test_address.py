@@ -1,6 +1,8 @@
 """Telling and asking: answers, errors and their order; dead letters and messages put back."""
 
+from decimal import Decimal
 from time import perf_counter
+from typing import Any
 
 import pytest
 import trio
@@ -23,7 +25,7 @@ from alysd.nurseries import (
     actor,
 )
 from alysd.nurseries.address import DEAD_LETTERS_KEPT, Entry, Inbox
-from alysd.nurseries.asks import Pending
+from alysd.nurseries.asks import MOST_SECONDS, Pending
 from alysd.nurseries.health import HealthCheck
 from alysd.testing.echo import (
     Await,
@@ -300,3 +302,39 @@ async def test_a_child_stopped_behind_its_open_breaker_promises_no_next_attempt(
         with pytest.raises(ActorDown, match="echo is down: closed") as caught:
             await address.ask(Say("?"))
         assert not isinstance(caught.value, CircuitOpen)
+
+
+@pytest.mark.parametrize(
+    "seconds", [float("inf"), float("nan"), 1e300, -1, -0.001, None, "1", 1j, Decimal(1)], ids=repr
+)
+async def test_an_ask_with_seconds_that_are_no_timeout_is_refused_before_it_is_queued(
+    autojump_clock: MockClock, seconds: Any
+) -> None:
+    """It was queued, and its answer woke a task that waited for something else by then."""
+    address, child = echo()
+    async with running([child]):
+        with pytest.raises((ValueError, TypeError)):
+            await address.ask(Say("x"), seconds=seconds)
+        assert address.depth == 0
+        began = trio.current_time()
+        await trio.sleep(3)
+        assert (trio.current_time() - began, address.handled) == (3, 0)
+
+
+async def test_an_ask_may_have_no_time_or_all_of_it(autojump_clock: MockClock) -> None:
+    address, child = echo()
+    async with running([child]):
+        assert await address.ask(Say("x"), seconds=0) == "x", "the actor answered before the first tick"
+        assert await address.ask(Say("x"), seconds=MOST_SECONDS) == "x"
+
+
+def test_an_address_with_a_wrong_option_is_refused() -> None:
+    wrong: Any = "retry"
+    with pytest.raises(TypeError, match="address a: on_crash must be an OnCrash, not 'retry'"):
+        Address("a", on_crash=wrong)
+    with pytest.raises(TypeError, match="mailbox a: overflow must be an Overflow or a Backoff, not 'retry'"):
+        Address("a", overflow=wrong)
+    for capacity in (1.5, float("nan"), None, "8", -1):
+        number: Any = capacity
+        with pytest.raises(ValueError, match="mailbox a: capacity must be a whole number of at least 1"):
+            Address("a", capacity=number)

@@ -13,6 +13,11 @@ from alysd.nurseries import errors
         (errors.MailboxFull("a", 3), "mailbox a is full (3 messages)", trio.WouldBlock),
         (errors.ActorDown("a", "stopped"), "a is down: stopped", trio.BrokenResourceError),
         (errors.CircuitOpen("a", "open", 1.5), "a is down: open, next attempt in 1.5 s", errors.ActorDown),
+        (
+            errors.WrongThread("a", "ask", "use ask_from_thread"),
+            "cannot ask a in this thread: use ask_from_thread",
+            RuntimeError,
+        ),
         (errors.HandlerCrashed("a", KeyError()), "a crashed: KeyError", errors.NotAnswered),
         (errors.AskTimeout("a", "M", 2.0), "no answer from a to M within 2 s", trio.TooSlowError),
         (

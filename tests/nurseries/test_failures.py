@@ -29,7 +29,7 @@ from alysd.nurseries import (
     supervisor,
 )
 from alysd.nurseries.failures import LATER, RECENT, RECENT_OF_A_CHILD, RECOVERIES, Failure, root_cause
-from alysd.testing.echo import CrashTold, Say, echo, running
+from alysd.testing.echo import CrashAsked, CrashTold, Say, echo, running
 
 
 class ForkFound(Exception):
@@ -183,3 +183,31 @@ async def test_a_child_that_fails_as_fast_as_it_starts_leaves_others_their_turns
         for _ in range(5):
             await trio.lowlevel.checkpoint()
         assert 0 < system.failures.of("echo").failures < 200
+
+
+class Unprintable(Exception):
+    """An error whose text cannot be made."""
+
+    def __str__(self) -> str:
+        raise KeyError("no text")
+
+
+async def test_an_error_without_a_text_and_a_classifier_that_fails_do_not_end_the_system(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(Classifier):
+        def kind(self, error: BaseException) -> FailureKind:
+            raise LookupError("no kind")
+
+    address, child = echo()
+    async with running([child], classifier=Failing()) as system:
+        with pytest.raises(HandlerCrashed) as caught:
+            await address.ask(CrashAsked(Unprintable()))
+        assert str(caught.value) == "echo crashed: (its text cannot be made: KeyError)"
+        await trio.sleep(1)
+        assert await address.ask(Say("alive")) == "alive"
+        (record,) = system.failures.recent
+        assert record.kind is FailureKind.PANIC
+        assert record.error == "Unprintable: (its text cannot be made: KeyError)"
+        assert system.snapshot().children[0].last_error == record.error
+    assert "the classifier failed on a failure of echo: LookupError('no kind')" in caplog.text

@@ -32,7 +32,7 @@ async def test_it_is_a_trio_channel_that_ends_when_closed() -> None:
 
 
 def test_a_mailbox_without_room_for_anything_is_refused() -> None:
-    with pytest.raises(ValueError, match="capacity must be at least 1, not 0"):
+    with pytest.raises(ValueError, match="capacity must be a whole number of at least 1, not 0"):
         Mailbox("m", 0)
 
 

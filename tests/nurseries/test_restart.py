@@ -172,3 +172,10 @@ def test_a_spent_budget_escalates_until_its_time_has_passed() -> None:
     budget.clear()
     assert budget.spend(12.0) is budget.spend(12.0) is None
     assert budget.spend(12.0) == "more than 2 restarts in 10 s"
+
+
+def test_no_row_of_failures_makes_a_wait_that_no_float_can_hold() -> None:
+    policy = ExponentialBackoff(first_seconds=1.0, factor=1000.0, max_seconds=5.0, jitter=0.0)
+    assert policy.delay(10**6, seeded(0)) == 5.0
+    with pytest.raises(ValueError, match="factor"):
+        ExponentialBackoff(factor=1e10)

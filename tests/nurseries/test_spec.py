@@ -1,9 +1,21 @@
 """Trees as data: their defaults, and the refusal of invalid trees."""
 
+from typing import Any
+
+import attrs
 import pytest
 import trio
 
-from alysd.nurseries import ExponentialBackoff, Immediate, OneForOne, Priority, SpecError, supervisor, task
+from alysd.nurseries import (
+    ChildSpec,
+    ExponentialBackoff,
+    Immediate,
+    OneForOne,
+    Priority,
+    SpecError,
+    supervisor,
+    task,
+)
 from alysd.nurseries.spec import validate, walk
 from alysd.testing.echo import echo
 
@@ -34,3 +46,32 @@ def test_a_dependency_must_start_earlier_anywhere_in_the_tree() -> None:
     bad = supervisor("S", OneForOne(), [echo("b", depends_on=["a"])[1], first])
     with pytest.raises(SpecError, match="b depends on a, which is not started before it"):
         validate(bad)
+
+
+def test_an_address_has_one_actor_even_under_two_names() -> None:
+    _, child = echo("a")
+    with pytest.raises(SpecError, match="the address a of b already has an actor in this tree"):
+        validate(supervisor("S", OneForOne(), [child, attrs.evolve(child, name="b")]))
+
+
+def test_what_is_no_child_is_refused() -> None:
+    address, child = echo("a")
+    wrong: Any = address
+    with pytest.raises(SpecError, match="S cannot supervise <Address a.*use actor"):
+        supervisor("S", OneForOne(), [wrong])
+    with pytest.raises(SpecError, match="<Address a.* is no child"):
+        validate(wrong)
+    validate(ChildSpec(name="of another kind", restart=Immediate()))
+    number: Any = 5
+    work = task("work", trio.sleep_forever)
+    tree = supervisor("S", OneForOne(), [])
+    for spec, words in (
+        (attrs.evolve(child, restart=number), "restart of a must be a RestartPolicy, not 5"),
+        (attrs.evolve(child, address=number), "address of a must be a Address, not 5"),
+        (attrs.evolve(child, factory=number), "factory of a must be a function or a class, not 5"),
+        (attrs.evolve(work, run=number), "run of work must be a function or a class, not 5"),
+        (attrs.evolve(tree, strategy=number), "strategy of S must be a Strategy, not 5"),
+        (attrs.evolve(tree, intensity=number), "intensity of S must be a Intensity, not 5"),
+    ):
+        with pytest.raises(SpecError, match=words):
+            validate(spec)

@@ -1,5 +1,7 @@
 """A running tree: how it starts and ends, and what an operator can do to it."""
 
+from typing import Any
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -491,3 +493,21 @@ async def test_an_address_serves_one_actor_at_a_time_and_another_afterwards() ->
                 pytest.fail("never entered")
     async with running([child]):
         assert await address.ask(Say("second life")) == "second life"
+
+
+async def test_only_types_of_exceptions_are_refusals_or_fatal() -> None:
+    _, child = echo()
+    wrong: Any = [ValueError("an instance")]
+    for options in ({"refusals": wrong}, {"fatal": wrong}):
+        with pytest.raises(TypeError, match="must be types of exceptions; ValueError\\('an instance'\\) is none"):
+            async with running([child], **options):
+                raise AssertionError("it must not start")
+
+
+async def test_only_an_exception_can_be_injected() -> None:
+    address, child = echo()
+    wrong: Any = KeyboardInterrupt()
+    async with running([child]) as system:
+        with pytest.raises(TypeError, match="cannot inject KeyboardInterrupt.. into echo: it is not an Exception"):
+            system.inject("echo", wrong)
+        assert await address.ask(Say("alive")) == "alive"
