@@ -15,6 +15,7 @@ Each module can be read on its own:
 - `group`: several actors behind one name. `bus`: events by type. `persistent_state`: state that survives a
   restart.
 - `trace`: trace contexts that messages carry. `envelope`: messages between processes.
+- `processes`: a child in an operating-system process of its own.
 - `isolation`: a unit of work whose failure ends nothing else. `errors`: every error, as a tree.
 
 The smallest program:
@@ -78,6 +79,7 @@ from alysd.nurseries.isolation import isolated
 from alysd.nurseries.mailbox import Backoff, Mailbox, Overflow
 from alysd.nurseries.patterns import Pattern, PatternKind, PatternRules
 from alysd.nurseries.persistent_state import PersistentState, StateStore
+from alysd.nurseries.processes.spec import PayloadCodec, ProcessContext, ProcessLimits, Reach, process
 from alysd.nurseries.registry import ChildSnapshot, MailboxSnapshot, Registry
 from alysd.nurseries.restart import (
     Aligned,
@@ -160,9 +162,13 @@ __all__ = [
     "Pattern",
     "PatternKind",
     "PatternRules",
+    "PayloadCodec",
     "PersistentState",
     "Priority",
+    "ProcessContext",
+    "ProcessLimits",
     "Rate",
+    "Reach",
     "Recovery",
     "Refusal",
     "Registry",
@@ -193,6 +199,7 @@ __all__ = [
     "isolated",
     "open_system",
     "pool",
+    "process",
     "run_system",
     "seal",
     "supervisor",

@@ -98,7 +98,7 @@ async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = No
                 refusal = leaf_of(error)
                 if not isinstance(refusal, refusals):
                     raise
-                _refused(address, message, pending, refusal)
+                refused(address, message, pending, refusal)
             else:
                 if pending is not None:
                     pending.reply(reply)
@@ -152,7 +152,8 @@ async def _unusual(
         return await handler(actor, inner)
 
 
-def _refused(address: Address[Any], message: object, pending: Pending | None, refusal: Exception) -> None:
+def refused(address: Address[Any], message: object, pending: Pending | None, refusal: Exception) -> None:
+    """Count the refusal of a message, and give it to the asker. The refusal of a tell is logged."""
     address.refused += 1
     if pending is not None:
         pending.fail(refusal)

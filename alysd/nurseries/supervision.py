@@ -19,6 +19,7 @@ from alysd.nurseries.behaviour import Health
 from alysd.nurseries.child import TRANSITIONS, UP, Child, Desired, Parent, Runtime, State
 from alysd.nurseries.errors import BudgetSpent, WrongState
 from alysd.nurseries.failures import Failure
+from alysd.nurseries.processes.spec import ProcessSpec
 from alysd.nurseries.restart import Decision, Outcome, RestartBudget, decide
 from alysd.nurseries.spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec, validate
 
@@ -314,6 +315,10 @@ class SupervisorChild(Child):
 def make_child(spec: ChildSpec, parent: Parent, runtime: Runtime) -> Child:
     """Create the run-time child that `spec` describes."""
     match spec:
+        case ProcessSpec():
+            from alysd.nurseries.processes.child import ProcessChild  # only a program with such a child loads it
+
+            return ProcessChild(spec, parent, runtime)
         case ActorSpec():
             return ActorChild(spec, parent, runtime)
         case TaskSpec():

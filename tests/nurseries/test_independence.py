@@ -12,7 +12,7 @@ FOLDER = Path(alysd.nurseries.__file__).parent
 ALLOWED = {"trio", "attrs", *sys.stdlib_module_names}
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda path: path.stem)
 def test_a_module_imports_nothing_from_outside(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

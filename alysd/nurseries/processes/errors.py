@@ -1,0 +1,169 @@
+"""The errors of children in processes of their own, and how errors cross the border.
+
+An error crosses as the name of its class, a text, and its fields if the codec can encode them. The receiver makes
+an error of the same class only if the child's spec lists the class in `refusals`. Nothing is ever unpickled.
+"""
+
+import struct
+from collections.abc import Mapping
+
+import attrs
+
+from alysd.nurseries.errors import (
+    ActorDown,
+    AskCycle,
+    AskTimeout,
+    MailboxFull,
+    NurseryError,
+    Refusal,
+    UnknownMessage,
+    root_cause,
+)
+from alysd.nurseries.processes.spec import PayloadCodec
+
+TEXT_BYTES = 500
+"""The longest name or text of an error that crosses, in bytes."""
+
+FIELDS_BYTES = 1 << 14
+"""The longest encoding of an error's fields that crosses."""
+
+_HEAD = struct.Struct("<HH")
+
+
+@attrs.frozen(str=False)
+class ProcessDied(NurseryError):
+    """The process of the child `name` ended without being asked to; `how` is its exit status or signal."""
+
+    name: str
+    how: str
+
+    def __str__(self) -> str:
+        return f"the process of {self.name} ended: {self.how}"
+
+
+@attrs.frozen(str=False)
+class ProcessCrashed(NurseryError):
+    """The actor in the process of the child `name` failed with an error of the class `kind` with this `text`."""
+
+    name: str
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.name} failed in its process: {self.kind}: {self.text}"
+
+
+@attrs.frozen(str=False)
+class BrokenProtocol(NurseryError):
+    """The process of the child `name` sent bytes that break the protocol of the border."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the process of {self.name} broke the protocol: {self.reason}"
+
+
+@attrs.frozen(str=False)
+class RemoteRefusal(Refusal):
+    """A refusal from the other side of the border, of a class that the child's spec does not list."""
+
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.text}"
+
+
+@attrs.frozen(str=False)
+class CannotCross(Refusal):
+    """A message or an answer for `name` that cannot cross the border; `reason` says why."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"cannot send to or from the process of {self.name}: {self.reason}"
+
+
+@attrs.frozen(str=False)
+class NotReachable(Refusal):
+    """The process of the child `name` used the address `target`, or a message, that its `reaches` do not list."""
+
+    name: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"the process of {self.name} may not reach {self.target}"
+
+
+ALWAYS: tuple[type[Exception], ...] = (
+    Refusal, UnknownMessage, CannotCross, NotReachable, ActorDown, MailboxFull, AskTimeout, AskCycle,
+)  # fmt: skip
+"""The errors of the runtime that cross as the same class."""
+
+
+def known_errors(classes: tuple[type[Exception], ...]) -> Mapping[str, type[Exception]]:
+    """The classes by name, with those of the runtime. Raises `ValueError` if two have the same name."""
+    found: dict[str, type[Exception]] = {}
+    for kind in (*ALWAYS, *classes):
+        if found.setdefault(kind.__name__, kind) is not kind:
+            raise ValueError(f"two classes of refusals are named {kind.__name__}")
+    return found
+
+
+def summary(error: BaseException) -> tuple[str, str]:
+    """The name of the class and the text of the error that occurred first, both bounded."""
+    cause = root_cause(error)
+    return type(cause).__name__[:TEXT_BYTES], _bounded(str(cause)).decode()
+
+
+def pack_summary(error: BaseException) -> bytes:
+    """Encode the name and the text of the error."""
+    name, text = (_bounded(each) for each in summary(error))
+    return _HEAD.pack(len(name), len(text)) + name + text
+
+
+def pack_error(error: Exception, codec: PayloadCodec) -> bytes:
+    """Encode the name and the text of the error, and its fields if the codec can encode them."""
+    return pack_summary(error) + _fields(error, codec)
+
+
+def unpack_summary(data: bytes) -> tuple[str, str, bytes]:
+    """The name, the text, and the encoded fields, if any. Raises `ValueError` for bytes that are not an error."""
+    if len(data) < _HEAD.size:
+        raise ValueError("an error without a head")
+    name_bytes, text_bytes = _HEAD.unpack_from(data)
+    at = _HEAD.size + name_bytes
+    if len(data) < at + text_bytes or name_bytes > TEXT_BYTES or text_bytes > TEXT_BYTES:
+        raise ValueError("an error whose text is cut off or too long")
+    return data[_HEAD.size : at].decode(), data[at : at + text_bytes].decode(), data[at + text_bytes :]
+
+
+def unpack_error(data: bytes, codec: PayloadCodec, known: Mapping[str, type[Exception]]) -> Exception:
+    """Make the error again, of the same class if `known` has the class and the fields crossed.
+
+    Any other error becomes a `RemoteRefusal`. Raises `ValueError` for bytes that are not an error.
+    """
+    name, text, fields = unpack_summary(data)
+    kind = known.get(name)
+    if kind is None or not fields:
+        return RemoteRefusal(name, text)
+    try:
+        return kind(*tuple(codec.decode(fields)))
+    except Exception as error:  # a constructor of the program, called with values from the other process
+        raise ValueError(f"{name} cannot be made of the fields that arrived: {error}") from None
+
+
+def _fields(error: Exception, codec: PayloadCodec) -> bytes:
+    kind = type(error)
+    values = attrs.astuple(error, recurse=False) if attrs.has(kind) else error.args
+    try:
+        fields = codec.encode(tuple(values))
+    except Exception:  # the codec need not know the fields of every error: the text still crosses
+        return b""
+    return fields if len(fields) <= FIELDS_BYTES else b""
+
+
+def _bounded(text: str) -> bytes:
+    return text.encode(errors="backslashreplace")[:TEXT_BYTES].decode(errors="ignore").encode()

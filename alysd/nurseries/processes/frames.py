@@ -1,0 +1,88 @@
+"""The frames of the border: a head of 14 bytes and a payload, in both directions.
+
+The head has the length of the payload, the kind, the link, and a number. A link is an address: 0 is the child's
+own, 1 and up are those that the child may reach. Messages of a link are numbered from 1 in the order of sending.
+"""
+
+import struct
+from typing import NamedTuple
+
+HEAD = struct.Struct("<IBBQ")
+
+# Kinds that both sides send, about the messages of one link.
+TELL, ASK = 1, 2
+CANCEL = 3
+"""From the sender: the asker of this ask no longer waits."""
+DONE = 4
+"""From the receiver: all messages up to this number are finished, and their places free."""
+REPLY, ERROR = 5, 6
+SKIPPED = 7
+"""From the receiver: the ask was not handled, because it was cancelled in time."""
+
+# Kinds about the child itself. Only the parent sends the first five.
+START = 16
+STOP = 17
+"""Number 1: for good, handle the messages sent so far first. Number 0: finish only the current one."""
+SUSPEND, RESUME = 18, 19
+CHECK = 20
+"""A health check."""
+READY = 24
+HEALTH = 25
+"""The answer to a health check."""
+CRASHED = 26
+ENDED = 27
+
+TRACED = 0x80
+"""Added to TELL and ASK: the payload begins with a trace context of `TRACE_BYTES`."""
+FROM_HANDLER = 0x40
+"""Added to ASK: a handler waits for the answer."""
+
+TRACE_BYTES = 55
+"""The length of a `traceparent` header of version 00."""
+
+
+class Frame(NamedTuple):
+    """One received frame."""
+
+    kind: int
+    link: int
+    number: int
+    payload: bytes
+
+
+class Malformed(Exception):
+    """The bytes received are not frames within the bound."""
+
+
+class FrameReader:
+    """Cuts received bytes into frames. It keeps at most one incomplete frame, of `max_bytes`."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._rest = bytearray()
+        self._needed = 0
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that are complete with `data`. Raises `Malformed` for a frame above `max_bytes`."""
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._needed:
+                return []
+            data = bytes(self._rest)
+            self._rest.clear()
+        frames: list[Frame] = []
+        at, end, head, unpack = 0, len(data), HEAD.size, HEAD.unpack_from
+        while end - at >= head:
+            size, kind, link, number = unpack(data, at)
+            if size > self.max_bytes:
+                raise Malformed(f"a frame of {size} bytes; at most {self.max_bytes} are accepted")
+            following = at + head + size
+            if following > end:
+                break
+            frames.append(Frame(kind, link, number, data[at + head : following]))
+            at = following
+        if at < end:
+            self._rest += data[at:]
+            size = HEAD.unpack_from(data, at)[0] if end - at >= head else 0
+            self._needed = head + size
+        return frames

@@ -1,0 +1,236 @@
+"""The side of the process: makes the actor, runs it on the ordinary runtime, and speaks with the parent.
+
+The process ends when its actor has ended, in whatever way, or when the parent closes the socket.
+"""
+
+import json
+import logging
+import socket
+import struct
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+import attrs
+import trio
+
+from alysd.nurseries.actor_child import ActorChild
+from alysd.nurseries.address import Address
+from alysd.nurseries.asks import Pending, Wheel
+from alysd.nurseries.behaviour import Actor, Health
+from alysd.nurseries.child import Child, Desired, Runtime, State
+from alysd.nurseries.errors import Refusal
+from alysd.nurseries.processes import frames
+from alysd.nurseries.processes.errors import known_errors, pack_summary, unpack_error
+from alysd.nurseries.processes.frames import TRACE_BYTES, Frame
+from alysd.nurseries.processes.inlet import HostedAddress, Inlet
+from alysd.nurseries.processes.outlet import Outlet
+from alysd.nurseries.processes.progress import Progress
+from alysd.nurseries.processes.spec import PayloadCodec, ProcessContext, imported
+from alysd.nurseries.processes.wire import Wire
+from alysd.nurseries.restart import Never
+from alysd.nurseries.spec import ActorSpec
+
+logger = logging.getLogger("alysd.nurseries")
+
+START_BYTES = 64 << 20
+"""The largest first frame, which has the configuration."""
+
+_LENGTH = struct.Struct("<I")
+
+
+@attrs.frozen(kw_only=True)
+class Start:
+    """What the process has to know before it makes its actor. Crosses as JSON, in the first frame."""
+
+    name: str
+    source: str
+    codec: str
+    refusals: tuple[str, ...]
+    reaches: tuple[str, ...]
+    credit: int
+    message_bytes: int
+    stop_seconds: float
+    handle_seconds: float | None
+    restarts: int
+
+    def pack(self, config: bytes) -> bytes:
+        """The payload of the first frame."""
+        head = json.dumps(attrs.asdict(self)).encode()
+        return _LENGTH.pack(len(head)) + head + config
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> "tuple[Start, bytes]":
+        """The start and the encoded configuration."""
+        end = _LENGTH.size + _LENGTH.unpack_from(payload)[0]
+        return cls(**json.loads(payload[_LENGTH.size : end])), payload[end:]
+
+
+class Check(Pending):
+    """Stands for the health monitor of the parent."""
+
+    __slots__ = ("_number", "_wire")
+
+    def __init__(self, wire: Wire, number: int) -> None:
+        super().__init__(None)
+        self._wire = wire
+        self._number = number
+
+    def reply(self, value: object) -> None:
+        """Send the health that the actor reports."""
+        self._wire.post(frames.HEALTH, 0, self._number, Health(value).value.encode())
+        self._wire.wake()
+
+
+async def host(end: socket.socket, progress: Progress) -> None:
+    """Run the actor that the parent describes, until it has ended and the parent knows how."""
+    wire = Wire(end, START_BYTES)
+    first = await _first(wire)
+    if first is None:
+        return
+    hosted = Hosted(wire, progress, *Start.unpack(first.payload))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wire.write, name="writer")
+        await hosted.run(nursery)
+        nursery.cancel_scope.cancel()
+
+
+async def _first(wire: Wire) -> Frame | None:
+    """The first frame, or `None` if the parent has closed the socket before."""
+    while True:
+        received = await wire.receive()
+        if received is None or received:
+            return received[0] if received else None
+
+
+class Hosted:
+    """The actor in the process, with the parent in the place of its supervisor."""
+
+    def __init__(self, wire: Wire, progress: Progress, start: Start, config: bytes) -> None:
+        self._wire = wire
+        self._start = start
+        self._config = config
+        self._codec: PayloadCodec
+        self._outlets: tuple[Outlet, ...] = ()
+        self._errors: Mapping[str, type[Exception]]
+        self._progress = progress
+        self._ready = False
+        self._error: Exception | None = None
+        self._child: ActorChild
+        self._inlet: Inlet
+
+    async def run(self, nursery: trio.Nursery) -> None:
+        """Run the actor and send how it ended. Returns when the parent has been told, or has gone."""
+        start, wire = self._start, self._wire
+        try:
+            runtime = self._prepare()
+        except Exception as error:  # a missing module, or a configuration that cannot be decoded
+            await self._crashed(error)
+            return
+        wire.before_send = self._inlet.report
+        for outlet in self._outlets:
+            outlet.address.wheel = runtime.wheel
+            nursery.start_soon(outlet.run, name=f"to {outlet.address.name}")
+            nursery.start_soon(outlet.sweep, name=f"abandoned asks to {outlet.address.name}")
+        nursery.start_soon(runtime.wheel.run, name="ask deadlines")
+        with trio.CancelScope() as alive:
+            nursery.start_soon(self._read, alive, name="reader")
+            self._child.restarts = start.restarts
+            self._child.launch()
+            await self._child.live()
+        if self._error is not None:
+            await self._crashed(self._error)
+        elif not alive.cancelled_caught:
+            self._inlet.ended = False
+            self._inlet.report()
+            wire.post(frames.ENDED)
+            await wire.drained()
+
+    def _prepare(self) -> Runtime:
+        start, wire = self._start, self._wire
+        wire.reader.max_bytes = start.message_bytes + TRACE_BYTES
+        codec: PayloadCodec = imported(start.codec)
+        self._codec = codec
+        refusals: tuple[type[Exception], ...] = tuple(imported(name) for name in start.refusals)
+        self._errors = known_errors(refusals)
+        reaches: dict[str, Address[Any]] = {name: Address(name, capacity=start.credit) for name in start.reaches}
+        self._outlets = tuple(
+            Outlet(link, address, wire, codec, start.credit) for link, address in enumerate(reaches.values(), 1)
+        )
+        context = ProcessContext(codec.decode(self._config), reaches)
+        address = HostedAddress(start.name, capacity=start.credit)
+        self._inlet = address.inlet = Inlet(wire, address, codec, self._progress)
+        source = imported(start.source)
+
+        def make() -> Actor[Any]:
+            return source(context)
+
+        spec = ActorSpec(
+            name=start.name,
+            address=address,
+            factory=make,
+            restart=Never(),
+            stop_seconds=start.stop_seconds,
+            handle_seconds=start.handle_seconds,
+        )
+        runtime = Runtime(wheel=Wheel(), observer=None, rng=Random(), refusals=(Refusal, *refusals))  # noqa: S311
+        self._child = ActorChild(spec, self, runtime)
+        return runtime
+
+    async def _crashed(self, error: Exception) -> None:
+        logger.error("%s failed: %r", self._start.name, error, exc_info=error)
+        self._wire.post(frames.CRASHED, payload=pack_summary(error))
+        await self._wire.drained()
+
+    # As the parent of the actor
+
+    def child_failed(self, child: Child, error: Exception, *, stopping: bool) -> None:  # noqa: ARG002
+        """Keep the error for the real parent, which decides what happens."""
+        self._error = error
+        child.move(State.FAILED)
+
+    def child_changed(self) -> None:
+        """Tell the parent when the actor is up."""
+        if self._child.state is State.RUNNING and not self._ready:
+            self._ready = True
+            self._wire.post(frames.READY)
+            self._wire.wake()
+
+    def child_finished(self, child: Child) -> None:
+        """Never called, because an actor does not finish by itself."""
+
+    # What the parent sends
+
+    async def _read(self, alive: trio.CancelScope) -> None:
+        mailbox = self._child.address.mailbox
+        while (received := await self._wire.receive()) is not None:
+            for frame in received:
+                self._take(frame)
+            if mailbox.queue:
+                mailbox.wake()
+        alive.cancel()
+
+    def _take(self, frame: Frame) -> None:
+        kind, link, number, payload = frame
+        if kind & 0x3F in (frames.TELL, frames.ASK):
+            self._inlet.deliver(frame)
+        elif kind == frames.CANCEL:
+            self._inlet.cancel(number)
+        elif kind == frames.CHECK:
+            self._child.ask_health(Check(self._wire, number))
+        elif kind == frames.STOP:
+            self._child.begin_stop(for_good=bool(number))
+        elif kind in (frames.SUSPEND, frames.RESUME):
+            self._child.want(Desired.SUSPENDED if kind == frames.SUSPEND else Desired.UP)
+        else:
+            self._answered(self._outlets[link - 1], kind, number, payload)
+
+    def _answered(self, outlet: Outlet, kind: int, number: int, payload: bytes) -> None:
+        if kind == frames.DONE:
+            outlet.done(number)
+        elif kind == frames.REPLY:
+            outlet.reply(number, payload)
+        elif kind == frames.ERROR:
+            outlet.fail(number, unpack_error(payload, self._codec, self._errors))
+        else:
+            outlet.skipped(number)

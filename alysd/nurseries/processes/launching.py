@@ -1,0 +1,36 @@
+"""What a child needs of the thing that starts its process: the operating system, or a test in the same process."""
+
+from socket import socket
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from alysd.nurseries.processes.progress import Progress
+
+if TYPE_CHECKING:
+    from alysd.nurseries.processes.spec import ProcessSpec
+
+
+class Launched(Protocol):
+    """A started process."""
+
+    socket: socket
+    """The parent's end of the socket pair, non-blocking. Its owner closes it."""
+    progress: Progress
+    output: int | None
+    """The descriptor from which what the process prints can be read. Its owner closes it."""
+
+    async def end(self, seconds: float) -> str:
+        """Wait at most `seconds` for the process to end, then kill it with all that it started, and reap it.
+
+        Returns how it ended. Further calls return the same. The caller shields the call from cancellation.
+        """
+        ...
+
+
+class Launcher(Protocol):
+    """Starts processes."""
+
+    def launch(self, spec: "ProcessSpec", nursery: trio.Nursery) -> Launched:
+        """Start a process for the child. Raises `OSError` when there can be no further process."""
+        ...

@@ -1,0 +1,173 @@
+"""The sending side of one link: takes messages from the mailbox of an address and sends them, within its credit.
+
+The parent has one for the address of the child; the process has one for each address that it may reach.
+"""
+
+from collections import deque
+from time import perf_counter
+from typing import Any
+
+import trio
+
+from alysd.nurseries.address import Address, Entry
+from alysd.nurseries.asks import TICK, Pending, handling
+from alysd.nurseries.processes.errors import CannotCross
+from alysd.nurseries.processes.frames import ASK, CANCEL, FROM_HANDLER, TELL, TRACE_BYTES, TRACED, Malformed
+from alysd.nurseries.processes.spec import PayloadCodec
+from alysd.nurseries.processes.wire import Wire
+from alysd.nurseries.serve import refused
+from alysd.nurseries.trace import TracedMessage
+
+WINDOW_BYTES = 4 << 20
+"""Messages in flight may have this many bytes together; a larger message travels alone."""
+
+
+class Outlet:
+    """Sends the messages of `address` on the link `link`, and keeps them until they are finished."""
+
+    def __init__(self, link: int, address: Address[Any], wire: Wire, codec: PayloadCodec, credit: int) -> None:
+        self.link = link
+        self.address = address
+        self.wire = wire
+        self.codec = codec
+        self.credit = credit
+        self.sent = 0
+        self.finished = 0
+        # Number, entry and size of every message that is not finished, in the order of sending.
+        self.in_flight: deque[tuple[int, Entry, int]] = deque()
+        self._bytes = 0
+        # The asks without an answer; they can outlive their place in `in_flight`.
+        self.asks: dict[int, Pending] = {}
+        self._asked = trio.lowlevel.ParkingLot()
+
+    def pump(self) -> None:
+        """Send messages from the mailbox while there is credit and room."""
+        inbox = self.address.mailbox
+        queue, in_flight = inbox.queue, self.in_flight
+        if queue:
+            self.address.longest_wait = max(self.address.longest_wait, perf_counter() - queue[0][1])
+        while queue and len(in_flight) < self.credit and self._bytes < WINDOW_BYTES and not self.wire.full:
+            entry = queue.popleft()
+            inbox.taken += 1
+            pending = entry[2]
+            if pending is not None and pending.task is None:
+                self.address.abandoned += 1
+            else:
+                self._send(entry, pending)
+        if inbox.line:
+            inbox.admit()
+
+    async def run(self) -> None:
+        """Send messages whenever there are any, until cancelled. The parent, which supervises, calls `pump`."""
+        while True:
+            self.pump()
+            self.wire.wake()
+            await self.address.mailbox.wait()
+
+    async def sweep(self) -> None:
+        """Cancel asks whose askers no longer wait, at most one `TICK` later, until cancelled."""
+        while True:
+            while not self.asks:
+                await self._asked.park()
+            await trio.sleep(TICK)
+            for number, pending in tuple(self.asks.items()):
+                if pending.task is None:
+                    del self.asks[number]
+                    self.wire.post(CANCEL, self.link, number)
+            self.wire.wake()
+
+    def _send(self, entry: Entry, pending: Pending | None) -> None:
+        message, kind, head = entry[0], TELL, b""
+        if pending is not None:
+            kind = ASK
+            if pending.task is not None and pending.task.context.get(handling) is not None:
+                kind |= FROM_HANDLER
+        if isinstance(message, TracedMessage):
+            kind |= TRACED
+            head = message.context.header().encode()
+            message = message.message
+        try:
+            payload = head + self.codec.encode(message)
+        except Exception as error:  # the codec is the program's, and the message the sender's: neither is a crash
+            self._refuse(entry, f"{type(message).__name__} cannot be encoded: {error}")
+            return
+        size = len(payload)
+        if size > self.wire.reader.max_bytes - TRACE_BYTES:
+            self._refuse(entry, f"{type(message).__name__} has {size} bytes, too many for one message")
+            return
+        self.sent += 1
+        self._bytes += size
+        self.in_flight.append((self.sent, entry, size))
+        if pending is not None:
+            self.asks[self.sent] = pending
+            if self._asked:
+                self._asked.unpark_all()
+        self.wire.post(kind, self.link, self.sent, payload)
+
+    def _refuse(self, entry: Entry, reason: str) -> None:
+        message, _, pending = entry
+        refused(self.address, message, pending, CannotCross(self.address.name, reason))
+
+    # What the receiver reports
+
+    def done(self, number: int) -> None:
+        """All messages up to `number` are finished. Raises `Malformed` if they were not sent."""
+        if not self.finished <= number <= self.sent:
+            raise Malformed(f"message {number} is reported as finished, of {self.sent} that were sent")
+        self.address.handled += number - self.finished
+        self.finished = number
+        in_flight, had_credit = self.in_flight, len(self.in_flight) < self.credit and self._bytes < WINDOW_BYTES
+        while in_flight and in_flight[0][0] <= number:
+            self._bytes -= in_flight.popleft()[2]
+        if not had_credit and self.address.mailbox.queue:
+            self.address.mailbox.wake()
+
+    def reply(self, number: int, payload: bytes) -> None:
+        """The answer to the ask `number`. Raises `Malformed` for bytes that are no answer."""
+        pending = self._answered(number)
+        if pending is not None:
+            pending.reply(self._decoded(payload))
+
+    def fail(self, number: int, error: Exception) -> None:
+        """The message `number` was refused with `error`. Raises `Malformed` if it was not sent."""
+        pending = self._answered(number)
+        message = next((entry[0] for at, entry, _ in self.in_flight if at == number), None)
+        self.address.handled -= 1  # `done` counts it
+        refused(self.address, message, pending, error)
+
+    def skipped(self, number: int) -> None:
+        """The ask `number` was not handled, because nobody waits. Raises `Malformed` if it was not sent."""
+        self._answered(number)
+        self.address.handled -= 1  # `done` counts it
+        self.address.abandoned += 1
+
+    def _answered(self, number: int) -> Pending | None:
+        if not 0 < number <= self.sent:
+            raise Malformed(f"an answer to message {number}, of {self.sent} that were sent")
+        return self.asks.pop(number, None)
+
+    def _decoded(self, payload: bytes) -> Any:
+        try:
+            return self.codec.decode(payload)
+        except Exception as error:  # received bytes; the codec may raise anything
+            raise Malformed(f"an answer cannot be decoded: {error}") from None
+
+    # When the process has ended
+
+    def settle(self, begun: int, done: int) -> None:
+        """Return the messages that were not begun to the mailbox, in order, and find the current one.
+
+        `begun` and `done` are the claims of the process. Afterwards `address.current` is the entry that was being
+        handled. Asks that were handled and whose answer was lost are left in `asks`.
+        """
+        done = min(max(done, self.finished), self.sent)
+        begun = min(max(begun, done), done + 1, self.sent)
+        self.done(done)
+        while self.in_flight and self.in_flight[-1][0] > begun:
+            number, entry, _ = self.in_flight.pop()
+            self.asks.pop(number, None)
+            self.address.mailbox.requeue(entry)
+        if self.in_flight:
+            number, entry, _ = self.in_flight.popleft()
+            self.asks.pop(number, None)
+            self.address.current = entry

@@ -1,0 +1,157 @@
+"""The receiving side in the parent: delivers what a process sends to one of the addresses that it may reach.
+
+The messages of a link are delivered in order. While the mailbox of the address is full, the link waits and gives
+no credit, so the process waits too. Everything received is checked: numbers, credit, encoding, permission.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import trio
+
+from alysd.nurseries.asks import Waiter, handling
+from alysd.nurseries.behaviour import Ask, Tell
+from alysd.nurseries.processes.errors import BrokenProtocol, CannotCross, NotReachable, pack_error
+from alysd.nurseries.processes.frames import (
+    ASK,
+    DONE,
+    ERROR,
+    FROM_HANDLER,
+    REPLY,
+    SKIPPED,
+    TRACE_BYTES,
+    TRACED,
+    Frame,
+    Malformed,
+)
+from alysd.nurseries.processes.spec import PayloadCodec, Reach
+from alysd.nurseries.processes.wire import Wire
+from alysd.nurseries.trace import TraceContext, traced
+
+LONGEST_ASK = 86_400.0
+"""Seconds after which an ask of a process ends in any case. The process cancels it at its own deadline."""
+
+
+class ReachLink:
+    """Delivers the messages of one link to `reach`. `count_refused` gets every refusal that the process caused."""
+
+    def __init__(
+        self,
+        link: int,
+        reach: Reach,
+        sender: Waiter,
+        wire: Wire,
+        codec: PayloadCodec,
+        credit: int,
+        count_refused: Callable[[Exception], None],
+    ) -> None:
+        self._link = link
+        self._reach = reach
+        self._sender = sender
+        self._wire = wire
+        self._codec = codec
+        self._credit = credit
+        self._count_refused = count_refused
+        self._received = 0
+        self._waiting: deque[Frame] = deque()
+        self._asking: dict[int, trio.CancelScope] = {}
+        self._changed = trio.lowlevel.ParkingLot()
+
+    def receive(self, frame: Frame) -> None:
+        """Queue a message. Raises `Malformed` for a wrong number, or more messages than the credit."""
+        if frame.number != self._received + 1:
+            raise Malformed(f"message {frame.number} on link {self._link} follows message {self._received}")
+        if len(self._waiting) >= self._credit:
+            raise Malformed(f"more than {self._credit} messages on link {self._link} without credit")
+        self._received += 1
+        self._waiting.append(frame)
+        self._changed.unpark_all()
+
+    def cancel(self, number: int) -> None:
+        """Cancel the ask `number`, if it has been delivered and has no answer. One that waits is dropped."""
+        scope = self._asking.get(number)
+        if scope is not None:
+            scope.cancel()
+        for frame in self._waiting:
+            if frame.number == number:
+                self._asking[number] = cancelled = trio.CancelScope()
+                cancelled.cancel()
+
+    async def run(self) -> None:
+        """Deliver messages until cancelled."""
+        handling.set(None)
+        async with trio.open_nursery() as nursery:
+            while True:
+                while not self._waiting or len(self._asking) >= 2 * self._credit:
+                    await self._changed.park()
+                frame = self._waiting.popleft()
+                await self._deliver(frame, nursery)
+                if not self._waiting or not frame.number % max(1, self._credit // 4):
+                    self._wire.post(DONE, self._link, frame.number)
+                    self._wire.wake()
+
+    async def _deliver(self, frame: Frame, nursery: trio.Nursery) -> None:
+        is_ask = frame.kind & 0x3F == ASK
+        message, trace = self._decoded(frame)
+        if not self._permits(message, is_ask):
+            target = f"{self._reach.address.name} with {type(message).__name__}"
+            refusal = NotReachable(self._sender.name, target)
+            self._count_refused(refusal)
+            self._fail(frame.number, refusal)
+        elif is_ask:
+            nursery.start_soon(self._ask, frame, message, trace)
+            # A new task runs at most one round of the scheduler later than this one. Only then the next message.
+            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()
+        else:
+            try:
+                with trace:
+                    await self._reach.address.send(message)
+            except Exception as error:  # the actor is down, or refuses by its overflow policy
+                self._fail(frame.number, error)
+
+    def _permits(self, message: object, is_ask: bool) -> bool:
+        allowed, kind = self._reach.messages, type(message)
+        return issubclass(kind, Ask if is_ask else Tell) and (allowed is None or kind in allowed)
+
+    async def _ask(self, frame: Frame, message: Any, trace: AbstractContextManager[None]) -> None:
+        number = frame.number
+        if frame.kind & FROM_HANDLER:
+            handling.set(self._sender)  # so that a cycle of asks through the process is found
+        with self._asking.setdefault(number, trio.CancelScope()) as scope:
+            try:
+                with trace:
+                    answer = await self._reach.address.ask(message, seconds=LONGEST_ASK)
+                self._wire.post(REPLY, self._link, number, self._encoded(answer))
+            except Exception as error:  # whatever the ask raises is the answer of the process
+                self._fail(number, error)
+        if scope.cancelled_caught:
+            self._wire.post(SKIPPED, self._link, number)
+        del self._asking[number]
+        self._changed.unpark_all()
+        self._wire.wake()
+
+    def _decoded(self, frame: Frame) -> tuple[Any, AbstractContextManager[None]]:
+        payload, trace = frame.payload, nullcontext()
+        try:
+            if frame.kind & TRACED:
+                context = TraceContext.parse(payload[:TRACE_BYTES].decode())
+                payload = payload[TRACE_BYTES:]
+                if context is not None:
+                    trace = traced(context)
+            return self._codec.decode(payload), trace
+        except Exception as error:  # received bytes; the codec may raise anything
+            reason = f"a message to {self._reach.address.name} cannot be decoded: {error}"
+            raise BrokenProtocol(self._sender.name, reason) from None
+
+    def _encoded(self, answer: Any) -> bytes:
+        payload = self._codec.encode(answer)
+        if len(payload) > self._wire.reader.max_bytes - TRACE_BYTES:
+            raise CannotCross(self._sender.name, f"the answer has {len(payload)} bytes, too many for one message")
+        return payload
+
+    def _fail(self, number: int, error: Exception) -> None:
+        self._wire.post(ERROR, self._link, number, pack_error(error, self._codec))
+        self._wire.wake()

@@ -1,0 +1,208 @@
+"""One running process of a child, as the parent sees it: its messages in flight, its output, its end."""
+
+import logging
+from contextlib import suppress
+from socket import SHUT_RDWR
+
+import trio
+
+from alysd.nurseries.asks import Pending
+from alysd.nurseries.behaviour import Health
+from alysd.nurseries.errors import ActorDown, HandlerCrashed, HandlerTooSlow
+from alysd.nurseries.processes import frames
+from alysd.nurseries.processes.errors import (
+    BrokenProtocol,
+    NotReachable,
+    ProcessCrashed,
+    ProcessDied,
+    known_errors,
+    pack_error,
+    unpack_error,
+    unpack_summary,
+)
+from alysd.nurseries.processes.frames import TRACE_BYTES, Frame, Malformed
+from alysd.nurseries.processes.host import Start
+from alysd.nurseries.processes.launching import Launcher
+from alysd.nurseries.processes.outlet import Outlet
+from alysd.nurseries.processes.output import Output
+from alysd.nurseries.processes.reach import ReachLink
+from alysd.nurseries.processes.spec import PayloadCodec, ProcessSpec, imported
+from alysd.nurseries.processes.wire import Wire
+
+logger = logging.getLogger("alysd.nurseries")
+
+SLACK_SECONDS = 1.0
+"""How much longer than `handle_seconds` the parent waits, because the process should notice first."""
+
+CHECKS_KEPT = 64
+"""Unanswered health checks. The monitor fails a child long before."""
+
+
+class Session:
+    """A process from its start to its end. `run_tasks` starts the tasks that serve it."""
+
+    def __init__(self, spec: ProcessSpec, launcher: Launcher, restarts: int, nursery: trio.Nursery) -> None:
+        self.ready = trio.Event()
+        self.ended = trio.Event()
+        self.refused = 0
+        self._how = ""
+        self._spec = spec
+        self._codec: PayloadCodec = imported(spec.codec)
+        self._errors = known_errors(spec.refusals)
+        self._checks: dict[int, Pending] = {}
+        self._checked = 0
+        config = self._codec.encode(spec.config)
+        self._process = launcher.launch(spec, nursery)
+        limits = spec.limits
+        self.wire = Wire(self._process.socket, limits.message_bytes + TRACE_BYTES)
+        self.outlet = Outlet(0, spec.address, self.wire, self._codec, limits.credit)
+        self._reaches = {
+            number: ReachLink(
+                number, reach, spec.address.mailbox, self.wire, self._codec, limits.credit, self.count_refused
+            )
+            for number, reach in enumerate(spec.reaches, 1)
+        }
+        self._output = None
+        if self._process.output is not None:
+            self._output = Output(spec.name, self._process.output, limits.log_lines)
+        self.wire.post(frames.START, payload=self._start(restarts).pack(config))
+
+    def _start(self, restarts: int) -> Start:
+        spec = self._spec
+        return Start(
+            name=spec.name,
+            source=spec.source,
+            codec=spec.codec,
+            refusals=tuple(f"{kind.__module__}:{kind.__qualname__}" for kind in spec.refusals),
+            reaches=tuple(reach.address.name for reach in spec.reaches),
+            credit=spec.limits.credit,
+            message_bytes=spec.limits.message_bytes,
+            stop_seconds=spec.stop_seconds,
+            handle_seconds=spec.handle_seconds,
+            restarts=restarts,
+        )
+
+    def run_tasks(self, nursery: trio.Nursery) -> None:
+        """Start the tasks of the session. They end with the nursery; an error is a failure of the child."""
+        nursery.start_soon(self.wire.write)
+        nursery.start_soon(self._read)
+        nursery.start_soon(self.outlet.sweep)
+        for reach in self._reaches.values():
+            nursery.start_soon(reach.run)
+        if self._output is not None:
+            nursery.start_soon(self._output.run)
+        if self._spec.handle_seconds is not None:
+            nursery.start_soon(self._watch, self._spec.handle_seconds)
+
+    def check(self, pending: Pending) -> None:
+        """Send a health check. The oldest is forgotten if too many have no answer."""
+        self._checked += 1
+        self._checks[self._checked] = pending
+        if len(self._checks) > CHECKS_KEPT:
+            del self._checks[min(self._checks)]
+        self.wire.post(frames.CHECK, 0, self._checked)
+
+    def count_refused(self, refusal: Exception) -> None:
+        """Count a message that the process was not permitted to send, and log it at each power of two."""
+        self.refused += 1
+        if not self.refused & (self.refused - 1):
+            logger.warning("%s (%d such messages so far)", refusal, self.refused)
+
+    async def end(self, seconds: float) -> str:
+        """Let the process find its socket closed, and kill it unless it ends within `seconds`.
+
+        Returns how it ended. The call is shielded from cancellation, and bounded by `seconds`.
+        """
+        self.ended.set()
+        with suppress(OSError):  # the process has closed its end already
+            self._process.socket.shutdown(SHUT_RDWR)
+        with trio.CancelScope(shield=True):
+            self._how = self._how or await self._process.end(seconds)
+        return self._how
+
+    def close(self) -> None:
+        """Release the socket and the output, when no task uses them any more."""
+        self._process.socket.close()
+        if self._output is not None:
+            self._output.close()
+
+    def settle(self, failure: Exception | None) -> None:
+        """Return messages that were not begun to the mailbox, and answer the asks that get no answer any more."""
+        outlet, name = self.outlet, self._spec.name
+        progress = self._process.progress
+        outlet.settle(progress.begun, progress.done)
+        progress.close()
+        error = ActorDown(name, "stopped") if failure is None else HandlerCrashed(name, failure)
+        for pending in (*outlet.asks.values(), *self._checks.values()):
+            pending.fail(error)
+
+    # What the process sends
+
+    async def _read(self) -> None:
+        name = self._spec.name
+        try:
+            while (received := await self.wire.receive()) is not None:
+                for frame in received:
+                    self._take(frame)
+        except (Malformed, ValueError) as error:  # ValueError: an error frame, or a text, that is none
+            raise BrokenProtocol(name, str(error)) from None
+        if not self.ended.is_set():
+            raise ProcessDied(name, await self.end(self._spec.limits.end_seconds))
+
+    def _take(self, frame: Frame) -> None:
+        kind, link, number, payload = frame
+        if kind & 0x3F in (frames.TELL, frames.ASK, frames.CANCEL):
+            self._from_process(frame)
+        elif kind == frames.READY:
+            self.ready.set()
+        elif kind == frames.HEALTH:
+            check = self._checks.pop(number, None)
+            if check is not None:
+                check.reply(Health(payload.decode()))
+        elif kind == frames.CRASHED:
+            error, text, _ = unpack_summary(payload)
+            raise ProcessCrashed(self._spec.name, error, text)
+        elif kind == frames.ENDED:
+            self.ended.set()
+        elif link == 0:
+            self._answered(kind, number, payload)
+        else:
+            raise Malformed(f"a frame of kind {kind} on link {link}")
+
+    def _from_process(self, frame: Frame) -> None:
+        reach = self._reaches.get(frame.link)
+        if reach is None:
+            refusal = NotReachable(self._spec.name, f"link {frame.link}")
+            self.count_refused(refusal)
+            self.wire.post(frames.ERROR, frame.link, frame.number, pack_error(refusal, self._codec))
+            self.wire.wake()
+        elif frame.kind == frames.CANCEL:
+            reach.cancel(frame.number)
+        else:
+            reach.receive(frame)
+
+    def _answered(self, kind: int, number: int, payload: bytes) -> None:
+        outlet = self.outlet
+        if kind == frames.DONE:
+            outlet.done(number)
+        elif kind == frames.REPLY:
+            outlet.reply(number, payload)
+        elif kind == frames.ERROR:
+            outlet.fail(number, unpack_error(payload, self._codec, self._errors))
+        elif kind == frames.SKIPPED:
+            outlet.skipped(number)
+        else:
+            raise Malformed(f"a frame of the unknown kind {kind}")
+
+    async def _watch(self, seconds: float) -> None:
+        """Fail the child if its process makes no progress for `seconds` although it has a message."""
+        outlet, progress = self.outlet, self._process.progress
+        seen, since = (0, 0), trio.current_time()
+        while True:
+            await trio.sleep(SLACK_SECONDS)
+            now = progress.begun, progress.done
+            if not outlet.in_flight or now != seen:
+                seen, since = now, trio.current_time()
+            elif trio.current_time() - since > seconds + SLACK_SECONDS:
+                message = outlet.in_flight[0][1][0]
+                raise HandlerTooSlow(self._spec.name, type(message).__name__, seconds)

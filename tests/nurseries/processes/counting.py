@@ -1,0 +1,221 @@
+"""An actor, its messages and a codec that a new process can import."""
+
+import json
+import os
+import signal
+import sys
+from typing import Any, cast
+
+import attrs
+import trio
+
+from alysd.nurseries import Actor, Address, Ask, Health, Refusal, Tell, current_trace, handles
+from alysd.nurseries.processes.spec import ProcessContext
+
+
+class Counting:
+    """The protocol of the actor in the process."""
+
+
+class Telling:
+    """The protocol of an actor of the parent."""
+
+
+@attrs.frozen
+class Add(Tell[Counting]):
+    amount: int
+
+
+@attrs.frozen
+class Total(Ask[Counting, int]):
+    pass
+
+
+@attrs.frozen
+class Wait(Ask[Counting, int]):
+    seconds: float
+
+
+@attrs.frozen
+class Fail(Tell[Counting]):
+    text: str
+
+
+@attrs.frozen
+class FailAsk(Ask[Counting, int]):
+    text: str
+
+
+@attrs.frozen
+class Refuse(Ask[Counting, int]):
+    amount: int
+
+
+@attrs.frozen
+class RefuseTell(Tell[Counting]):
+    amount: int
+
+
+@attrs.frozen
+class Misbehave(Tell[Counting]):
+    how: str
+
+
+@attrs.frozen
+class Answer(Ask[Counting, Any]):
+    what: str
+
+
+@attrs.frozen
+class TalkBack(Ask[Counting, str]):
+    """Have the actor ask the parent's actor, after it told it `tells` numbers."""
+
+    tells: int
+
+
+@attrs.frozen
+class Unhandled(Ask[Counting, int]):
+    pass
+
+
+@attrs.frozen
+class Note(Tell[Telling]):
+    number: int
+
+
+@attrs.frozen
+class Secret(Ask[Telling, str]):
+    pass
+
+
+@attrs.frozen
+class Notes(Ask[Telling, str]):
+    pass
+
+
+@attrs.frozen
+class TooMuch(Refusal):
+    amount: int
+
+
+@attrs.frozen
+class Unlisted(Refusal):
+    amount: int
+
+
+KINDS: dict[str, Any] = {
+    kind.__name__: kind
+    for kind in (
+        Add, Total, Wait, Fail, FailAsk, Refuse, RefuseTell, Misbehave, Answer, TalkBack, Unhandled, Note, Secret,
+        Notes,
+    )
+}  # fmt: skip
+
+
+class JsonCodec:
+    """Messages as JSON: the name of the class and its fields."""
+
+    def encode(self, value: Any) -> bytes:
+        if type(value).__name__ in KINDS:
+            value = {type(value).__name__: attrs.astuple(value)}
+        return json.dumps(value).encode()
+
+    def decode(self, data: bytes) -> Any:
+        value: Any = json.loads(data)
+        if type(value) is not dict:
+            return value
+        ((name, fields),) = cast("dict[str, list[Any]]", value).items()
+        return KINDS[name](*fields)
+
+
+codec = JsonCodec()
+
+CODEC = "tests.nurseries.processes.counting:codec"
+
+
+class Counter(Actor[Counting]):
+    """Does what its messages say, also what an actor should not do."""
+
+    def __init__(self, start: int, parent: Address[Telling] | None) -> None:
+        self.total = start
+        self.parent = parent
+
+    @handles(Add)
+    async def add(self, message: Add) -> None:
+        self.total += message.amount
+
+    @handles(Total)
+    async def get_total(self, message: Total) -> int:
+        return self.total
+
+    @handles(Wait)
+    async def wait(self, message: Wait) -> int:
+        await trio.sleep(message.seconds)
+        self.total += 1000
+        return self.total
+
+    @handles(Fail)
+    async def fail(self, message: Fail) -> None:
+        raise ValueError(message.text)
+
+    @handles(FailAsk)
+    async def fail_ask(self, message: FailAsk) -> int:
+        raise ValueError(message.text)
+
+    @handles(Refuse)
+    async def refuse(self, message: Refuse) -> int:
+        raise TooMuch(message.amount) if message.amount < 100 else Unlisted(message.amount)
+
+    @handles(RefuseTell)
+    async def refuse_tell(self, message: RefuseTell) -> None:
+        raise TooMuch(message.amount)
+
+    @handles(Misbehave)
+    async def misbehave(self, message: Misbehave) -> None:
+        misbehave(message.how)
+
+    @handles(Answer)
+    async def answer(self, message: Answer) -> Any:
+        trace = current_trace()
+        return {
+            "pid": os.getpid(),
+            "set": {1},
+            "long": "x" * (2 << 20),
+            "none": None,
+            "trace": None if trace is None else trace.header(),
+        }[message.what]
+
+    @handles(TalkBack)
+    async def talk_back(self, message: TalkBack) -> str:
+        assert self.parent is not None
+        for number in range(message.tells):
+            await self.parent.send(Note(number))
+        return await self.parent.ask(Notes())
+
+    async def health_check(self) -> Health:
+        return Health.DEGRADED if self.total == 13 else Health.HEALTHY
+
+
+def misbehave(how: str) -> None:
+    """End or stop this process, or use up what it may use."""
+    if how == "exit":
+        sys.exit(3)
+    elif how in ("SIGKILL", "SIGSTOP"):
+        os.kill(os.getpid(), signal.Signals[how])
+    elif how == "memory":
+        hoard: list[bytearray] = []
+        while len(hoard) < 2048:  # bounded, should there be no limit
+            hoard.append(bytearray(1 << 20))
+    elif how == "files":
+        for _ in range(10_000):
+            os.dup(0)
+    elif how == "loop":
+        while True:
+            pass
+    elif how == "print":
+        print("INFO the actor prints\n" + "x" * 5000 + "\nWARNING a control \x1b[31m character")
+
+
+def start(context: ProcessContext) -> Counter:
+    """The factory that the process calls. The configuration is the first total."""
+    return Counter(context.config or 0, context.addresses.get("notebook"))
