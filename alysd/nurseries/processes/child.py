@@ -53,6 +53,7 @@ class ProcessChild(ActorChild):
         with trio.move_on_after(seconds):
             await session.ready.wait()
             self.move(State.RUNNING)
+            self._was_up = True
             return
         raise ProcessDied(self.name, f"its actor was not up within {seconds:g} s")
 

@@ -130,9 +130,11 @@ class Hosted:
         wire.before_send = self._inlet.report
         for outlet in self._outlets:
             outlet.address.wheel = runtime.wheel
+            outlet.address.gone = "it lives in another process, which cannot be watched"
             nursery.start_soon(outlet.run, name=f"to {outlet.address.name}")
             nursery.start_soon(outlet.sweep, name=f"abandoned asks to {outlet.address.name}")
         nursery.start_soon(runtime.wheel.run, name="ask deadlines")
+        nursery.start_soon(runtime.timers.run, name="timers")
         with trio.CancelScope() as alive:
             nursery.start_soon(self._read, alive, name="reader")
             self._child.restarts = start.restarts
