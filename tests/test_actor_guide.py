@@ -53,6 +53,8 @@ def pasted(page: str) -> str:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_tests_of_a_page_pass_as_pasted_under_plain_pytest_trio(page: str, tmp_path: Path) -> None:
+    in_real_time = re.findall(r"async def (test_\w+)\(\)", pasted(page))
+    assert not in_real_time, "these tests of the page do not take autojump_clock"
     (tmp_path / "test_pasted.py").write_text(pasted(page))
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-o", "trio_mode=true", "-W", "error", "test_pasted.py"],
