@@ -1,8 +1,9 @@
 """The node: its whole supervision tree, top-down, on one page. Children start in this order and stop in reverse.
 
-`run_node` is what `alysd run` runs: it opens the node's resources, runs the tree until a signal stops it, and
-closes them. `open_node` runs the tree alone: tests, simulations and benchmarks give it resources of their own.
-docs/architecture.md explains the shape; each actor and workflow has one module, named as here.
+`alysd run` calls `run_node`, which opens the node's resources, runs the tree until a signal stops it, and closes
+the resources. `open_node` only runs the tree: tests, simulations and benchmarks pass other resources to it.
+docs/architecture.md explains the shape of the tree. The module of each actor or workflow has the same name as
+here.
 """
 
 import time

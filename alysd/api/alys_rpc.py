@@ -40,7 +40,8 @@ Decoding a usual proof of 1 to 2 kB takes 0.1 ms.
 ASKS = 4
 """The maximum number of asks of RPC clients to one actor at a time.
 
-The most expensive one, the check of a proof, takes 20 ms. Four take 80 ms of `Timing.work_ask`.
+The most expensive ask is the check of a proof, which takes 20 ms. Four checks take 80 ms, which is less than block
+production waits for an answer (`Timing.work_ask`).
 """
 
 P = TypeVar("P")

@@ -24,7 +24,7 @@ FAILED = frozenset({State.CRASHED, State.START_FAILED})
 """States of a child that has failed. When it works again, `ChildReturned` is logged."""
 
 SAME_FAILURE_SECONDS = 60.0
-"""Seconds for which a failure is not logged again, if the child fails repeatedly with one text."""
+"""Seconds for which a failure is not logged again, if the child fails repeatedly with the same text."""
 
 UP_FOR_SECONDS = 2.0
 """Seconds for which a child must run before `ChildReturned` is logged.

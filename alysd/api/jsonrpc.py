@@ -1,8 +1,9 @@
 """JSON-RPC 1.0 and 2.0, from bytes to bytes, over HTTP or a WebSocket. Both RPC ports of the node use it.
 
-A request without `"jsonrpc": "2.0"` has version 1. As in Bitcoin Core, its answer has both `result` and `error`,
-and it is answered even without an id, because mining software omits ids. In version 2, a request without an id is
-a notification, which is executed but not answered. Ethereum tools use version 2, miners version 1.
+A request without `"jsonrpc": "2.0"` has version 1. Its answer has both `result` and `error`, as in Bitcoin Core. A
+request of version 1 is answered even without an id, because mining software omits ids. In version 2, a request
+without an id is a notification, which is executed but not answered. Ethereum tools use version 2, miners version
+1.
 """
 
 import json

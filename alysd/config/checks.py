@@ -16,7 +16,7 @@ MAX_INTERNAL_HASHES = 2**20
 One core computes this many in some seconds."""
 
 MAX_SOCKET_PATH = 107
-"""The longest path of a Unix socket in bytes: Linux has 108, including the terminating zero byte."""
+"""The longest path of a Unix socket in bytes: Linux allows 108, including the terminating zero byte."""
 
 
 def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Source) -> list[str]:

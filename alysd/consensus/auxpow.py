@@ -91,8 +91,8 @@ def find_commitment(coinbase: Coinbase) -> Commitment:
 def op_return_pushes(script: bytes) -> Iterator[bytes]:
     """Iterate over the data pushes of an OP_RETURN script.
 
-    The iteration ends at the first opcode that is not a data push and at a push that is truncated. Yields nothing
-    for any other script.
+    The iteration ends at the first opcode that is not a data push, or at a truncated push. Yields nothing for any
+    other script.
     """
     if not script or script[0] != _OP_RETURN:
         return

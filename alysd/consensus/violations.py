@@ -346,7 +346,7 @@ class CommitmentTwice(InvalidWork):
 
 @attrs.frozen
 class CommitmentMisplaced(InvalidWork):
-    """The commitment is incomplete, or not in the scriptSig, one OP_RETURN push or a whole output script."""
+    """The commitment is incomplete, or in none of: the scriptSig, one OP_RETURN push, a whole output script."""
 
     place: str
 

@@ -3,7 +3,7 @@
 import resource
 
 ENOUGH = 65_536
-"""The limit that the process sets for itself; conf/systemd/alysd.service sets it too.
+"""The number of open files that the process may set as its limit; conf/systemd/alysd.service sets the same.
 
 A node needs about 1,000 at most: three ports with 304 connections each (`ServerLimits`), and some dozens for
 databases, execution client and log."""

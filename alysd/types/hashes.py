@@ -14,7 +14,7 @@ PayloadHash = NewType("PayloadHash", bytes)
 """Keccak-256 of an execution block's header, 32 bytes: the block hash that Ethereum tools show."""
 
 BitcoinHash = NewType("BitcoinHash", bytes)
-"""A Bitcoin txid or block hash, 32 bytes in internal byte order (Bitcoin displays them reversed)."""
+"""A Bitcoin txid or block hash, 32 bytes in internal byte order (Bitcoin displays the bytes in reverse)."""
 
 AuxHash = NewType("AuxHash", bytes)
 """The hash that a Bitcoin miner commits to, 32 bytes, internal byte order (docs/protocol.md, "Merged mining")."""
