@@ -13,7 +13,9 @@
     │  └─ NodeUnavailable
     ├─ EngineBehind          the execution client does not know a block of the node: send it the missing blocks
     ├─ ComponentError        an external system answers with an error
-    ├─ WouldDoubleSign       the signing guard forbids this signature
+    ├─ ApprovalForbidden     the record of this authority's approvals forbids another one
+    │  ├─ WouldDoubleSign    the slot is too old, or another block was approved in it
+    │  └─ WouldBreakLock     the block builds on a block that is older than the lock
     ├─ StoreError            the database cannot be read or written
     ├─ Corrupt               stored data is damaged: stop the node
     └─ UserError             a mistake in a configuration or a command: print it without stack trace
@@ -133,8 +135,16 @@ class ComponentError(AlysError):
         return f"{self.component} refused {self.method}: {self.message} (code {self.code})"
 
 
-class WouldDoubleSign(AlysError):
-    """The signing guard forbids a signature: the slot is too old, or another block was signed in this slot."""
+class ApprovalForbidden(AlysError):
+    """The record of this authority's last approval forbids another approval. Nothing was signed."""
+
+
+class WouldDoubleSign(ApprovalForbidden):
+    """The slot is before that of the last approval, or another block was approved in this slot."""
+
+
+class WouldBreakLock(ApprovalForbidden):
+    """The block builds on a block of an earlier slot than the lock."""
 
 
 class StoreError(AlysError):

@@ -182,11 +182,11 @@ class Signer(Protocol):
         """The authority's BLS public key, 48 bytes."""
         ...
 
-    async def approve(self, block: Block, lock: Slot) -> Approval:
-        """Write the block's slot, its hash and `lock` to disk, synced; then sign. Raises `WouldDoubleSign`.
+    async def approve(self, block: Block, parent_slot: Slot) -> Approval:
+        """Write the block's slot, its hash and `parent_slot` to disk, synced; then sign.
 
         The signer computes hash and message from the block, so that it can sign only approvals of blocks.
-        `lock` is the slot of the newest approved block that the node has stored.
+        `parent_slot` is the slot of the block's parent. Raises `ApprovalForbidden`.
         """
         ...
 

@@ -1,6 +1,7 @@
 """The merged-mining actor: offers work to miners, checks their proofs, and keeps the best for the next block."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TypeVar
 
 import attrs
@@ -8,9 +9,9 @@ import trio
 
 from alysd.actors.auxpow_offers import OfferBook, RememberedOffer, worth_new_work
 from alysd.actors.auxpow_queue import WorkQueue
+from alysd.consensus.approval import commits
 from alysd.consensus.auxpow import aux_hash, check_auxpow, next_bits, proof_value, target_of
 from alysd.consensus.payload import miner_share
-from alysd.errors import NotNow
 from alysd.messages.auxpow import (
     CreateWork,
     Finalized,
@@ -23,7 +24,7 @@ from alysd.messages.auxpow import (
     UnknownWork,
     WorkFor,
 )
-from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetForkchoice, GetState
+from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetForkchoice
 from alysd.messages.events import WorkQueued
 from alysd.nurseries import Actor, Address, Ask, handles
 from alysd.timing import Timing
@@ -90,21 +91,19 @@ class AuxPowActor(Actor[MergedMining]):
 
         Raises `NotNow` while there is no bundle.
         """
-        bundle = await self._ask(GetBundle())
-        tip = await self._ask(GetState(bundle.hashes[-1]))
-        if tip is None:
-            raise NotNow("the chain has just been reorganised: request new work")
+        waiting = await self._ask(GetBundle())
+        bundle, head = waiting.bundle, waiting.head
         work = AuxWork(
             aux_hash=aux_hash(bundle.hashes, message.fee_recipient),
             bundle=bundle,
             fee_recipient=message.fee_recipient,
-            bits=next_bits(tip.bits, bundle.end_slot - bundle.previous_end_slot, self._spec),
+            bits=next_bits(head.bits, bundle.end_slot - bundle.previous_end_slot, self._spec),
         )
         offer = MiningOffer(
             work=work,
             target=target_of(work.bits),
-            previous=tip.last_final,
-            reward=gwei_to_sat_floor(miner_share(tip.unpaid_fees)),
+            previous=head.last_final,
+            reward=gwei_to_sat_floor(miner_share(head.unpaid_fees)),
         )
         offers, now = self._memory.offers, trio.current_time()
         current = offers.current(message.fee_recipient, now)
@@ -159,15 +158,16 @@ class AuxPowActor(Actor[MergedMining]):
     async def _best_for(self, parent: ChainState) -> QueuedWork | None:
         """The best queued proof that is valid in a child of `parent`, or None.
 
-        If a proof's range follows the last final block, the proof is valid in every branch that contains the last
+        If a proof's range follows the last final block, the proof is valid in every branch that commits the last
         block of the range. Such a branch contains the whole range. The target is also valid there, because it
         depends only on the last final block and the last block of the range.
         """
         candidates = self._memory.queue.after(parent.last_final)
         if not candidates:
             return None
-        ancestry = {state.hash for state in await self._ask(GetAncestry(parent.hash))}
-        return next((work for work in candidates if work.header.range_end in ancestry), None)
+        ancestry = await self._ask(GetAncestry(parent.hash))
+        ends = {state.hash for state, child in pairwise(ancestry) if commits(state.slot, child.slot)}
+        return next((work for work in candidates if work.header.range_end in ends), None)
 
     def _remembered(self, offer: MiningOffer) -> RememberedOffer:
         return RememberedOffer(

@@ -9,8 +9,7 @@ from alysd.messages.events import HeadMoved
 from alysd.messages.storage import CommitBlock, GetFinalEntries, LoadChain, Storage
 from alysd.nurseries import Actor, Address, NotAnswered, handles
 from alysd.timing import Timing
-from alysd.types.auxpow import Bundle
-from alysd.types.chain import ChainState, Forkchoice, StoredBlock
+from alysd.types.chain import ChainState, Forkchoice, HeadBundle, StoredBlock
 from alysd.types.hashes import displayed
 from alysd.types.tables import Entry
 
@@ -64,12 +63,12 @@ class ChainActor(Actor[Chain]):
         )
 
     @handles(GetBundle)
-    async def bundle(self, message: GetBundle) -> Bundle:
+    async def bundle(self, message: GetBundle) -> HeadBundle:
         """The blocks that a proof made now would make final. Raises `NotNow` when there are none."""
         bundle = self._tree.bundle()
         if bundle is None:
-            raise NotNow("the head is already final: no block needs a proof of work")
-        return bundle
+            raise NotNow("no block needs a proof of work: no block above the last final one is committed")
+        return HeadBundle(bundle, self._tree.tip.head)
 
     @handles(AdoptBlock)
     async def adopt(self, message: AdoptBlock) -> StoredBlock:

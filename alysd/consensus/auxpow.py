@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
+from alysd.consensus.approval import commits
 from alysd.consensus.violations import (
     BadTarget,
     ChainBranchTooLong,
@@ -21,6 +22,7 @@ from alysd.consensus.violations import (
     CommitmentTwice,
     NotEnoughWork,
     ParentOfOurChain,
+    RangeNotCommitted,
     WorkMissing,
     WrongBits,
     WrongCoinbaseBranch,
@@ -250,8 +252,8 @@ def covered(header: AuxPowHeader, ancestry: Sequence[ChainState]) -> Bundle:
     """The blocks that `header` makes final when a child of the newest block in `ancestry` includes this header.
 
     `ancestry` has the states of all blocks after the last final one on this branch, oldest first. Raises
-    `WrongRangeStart` unless the range begins with the first of these blocks, and `WrongRangeEnd` unless it ends
-    with one of them.
+    `WrongRangeStart` unless the range begins with the first of these blocks, `WrongRangeEnd` unless it ends with
+    one of them, and `RangeNotCommitted` unless the next of these blocks commits that one.
     """
     hashes = tuple(state.hash for state in ancestry)
     if header.range_end not in hashes:
@@ -259,7 +261,9 @@ def covered(header: AuxPowHeader, ancestry: Sequence[ChainState]) -> Bundle:
     if header.range_start != hashes[0]:
         raise WrongRangeStart(hashes[0], header.range_start)
     length = hashes.index(header.range_end) + 1
-    end = ancestry[length - 1]
+    end, child = ancestry[length - 1], ancestry[length] if length < len(ancestry) else None
+    if child is None or not commits(end.slot, child.slot):
+        raise RangeNotCommitted(end.slot, None if child is None else child.slot)
     return Bundle(hashes[:length], end.height, end.slot, previous_end_slot=ancestry[-1].last_final_slot)
 
 

@@ -1,14 +1,15 @@
 """The fork choice rule, which selects the head (docs/protocol.md, "Fork choice").
 
-The head is the approved descendant of the last final block with the greatest height, then the lowest slot, then
-the lowest hash. `Tree` keeps the states that the rule chooses from, and the table changes that are not final. The
-time to place a block is proportional to the number of blocks that become canonical or are removed.
+The head is the approved descendant of the last final block with the highest slot, then the lowest hash. `Tree`
+keeps the states that the rule chooses from, and the table changes that are not final. The time to place a block is
+proportional to the number of blocks that become canonical or are removed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
 
+from alysd.consensus.approval import commits, committed
 from alysd.consensus.violations import UnknownParent
 from alysd.types.auxpow import Bundle
 from alysd.types.chain import ChainState, Forkchoice, ForkChoiceChange
@@ -17,9 +18,9 @@ from alysd.types.tables import EntryChange, Table
 from alysd.types.units import Height
 
 
-def preference(state: ChainState) -> tuple[int, int, bytes]:
+def preference(state: ChainState) -> tuple[int, bytes]:
     """The fork choice rule as a sort key: the block with the smallest key is preferred."""
-    return (-state.height, state.slot, state.hash)
+    return (-state.slot, state.hash)
 
 
 def best(candidates: Iterable[ChainState]) -> ChainState:
@@ -92,13 +93,13 @@ class Tree:
                 self._link(state)
         if final not in self._states or self._states[final].last_final not in self._states:
             raise UnknownParent(final)
-        self._root, self._final = states[0], self._states[final]
-        self._head = best(self._subtree(self._final))
+        self._root, last_final = states[0], self._states[final]
+        self._tip = self._forkchoice(best(self._subtree(last_final)), last_final)
         self._canonical: dict[Height, BlockHash] = {
-            state.height: state.hash for state in self._down(self._head, self._final)
+            state.height: state.hash for state in self._down(self._tip.head, last_final)
         }
-        self._prune(self._root, self._final)
-        for state in islice(self._subtree(self._final), 1, None):
+        self._prune(self._root, last_final)
+        for state in islice(self._subtree(last_final), 1, None):
             self._changes.add(state.hash, changes.get(state.hash, ()))
 
     def __len__(self) -> int:
@@ -106,16 +107,13 @@ class Tree:
 
     @property
     def tip(self) -> Forkchoice:
-        """The head, the safe and the final block.
-
-        The safe block is the head's parent. If the head is final, the head itself is the safe block.
-        """
-        return self._tip(self._head, self._final)
+        """The head, the safe and the final block."""
+        return self._tip
 
     def get(self, block: BlockHash) -> ChainState | None:
         """The state after `block` if it is the last final block or above it, else None."""
         state = self._states.get(block)
-        return state if state is not None and state.height >= self._final.height else None
+        return state if state is not None and state.height >= self._tip.finalized.height else None
 
     def ancestry(self, tip: BlockHash) -> tuple[ChainState, ...]:
         """The states after the blocks, up to `tip`, that no proof of work on the branch of `tip` makes final.
@@ -137,20 +135,22 @@ class Tree:
         state = self.get(at)
         if state is None:
             raise UnknownParent(at)
+        final = self._tip.finalized
         return tuple(
-            self._changes.find(table, key, (one.hash for one in self._down(state, self._final))) for key in keys
+            self._changes.find(table, key, (one.hash for one in self._down(state, final))) for key in keys
         )
 
     def bundle(self) -> Bundle | None:
-        """The blocks that the next proof should make final, up to the head; None if there are none."""
-        states = self.ancestry(self._head.hash)
+        """The committed blocks that the next proof should make final; None if there are none."""
+        head = self._tip.head
+        states = committed(self.ancestry(head.hash))
         if not states:
             return None
         return Bundle(
             hashes=tuple(state.hash for state in states),
-            end_height=self._head.height,
-            end_slot=self._head.slot,
-            previous_end_slot=self._head.last_final_slot,
+            end_height=states[-1].height,
+            end_slot=states[-1].slot,
+            previous_end_slot=head.last_final_slot,
         )
 
     def place(self, state: ChainState) -> ForkChoiceChange:
@@ -163,7 +163,8 @@ class Tree:
             return ForkChoiceChange(self.tip, (), 0)
         if self.get(state.parent_hash) is None:
             raise UnknownParent(state.parent_hash)
-        final, head = self._final, best((self._head, state))
+        old = self._tip
+        final, head = old.finalized, best((old.head, state))
         if state.last_final_height > final.height:
             final = self._states[state.last_final]
             if self._canonical.get(final.height) != final.hash:
@@ -176,7 +177,8 @@ class Tree:
             added.append(walk)
             walk = self._states[walk.parent_hash]
         canonical = tuple((new.height, new.hash) for new in reversed(added))
-        return ForkChoiceChange(self._tip(head, final), canonical, self._head.height - walk.height if added else 0)
+        removed = old.head.height - walk.height if added else 0
+        return ForkChoiceChange(self._forkchoice(head, final), canonical, removed)
 
     def adopt(self, state: ChainState, changes: Sequence[EntryChange] = ()) -> ForkChoiceChange:
         """Add the block and its changes as computed by `place`, and remove the blocks that are now obsolete."""
@@ -184,19 +186,24 @@ class Tree:
         if state.hash not in self._states:
             self._link(state)
             self._changes.add(state.hash, changes)
+        final, self._tip = self._tip.finalized, placement.tip
         if placement.canonical:
-            self._head = placement.tip.head
             first, _ = placement.canonical[0]
             for height in range(first, first + placement.removed):
                 del self._canonical[Height(height)]
             self._canonical.update(placement.canonical)
-        if placement.tip.finalized is not self._final:
-            self._prune(self._final, placement.tip.finalized)
+        if placement.tip.finalized is not final:
+            self._prune(final, placement.tip.finalized)
         return placement
 
-    def _tip(self, head: ChainState, final: ChainState) -> Forkchoice:
-        safe = final if head.hash == final.hash else self._states[head.parent_hash]
-        return Forkchoice(head=head, safe=safe, finalized=final)
+    def _forkchoice(self, head: ChainState, final: ChainState) -> Forkchoice:
+        """Find the newest committed block from `head` down to `final`."""
+        child = head
+        for state in islice(self._down(head, final), 1, None):
+            if commits(state.slot, child.slot):
+                return Forkchoice(head=head, safe=state, finalized=final)
+            child = state
+        return Forkchoice(head=head, safe=final, finalized=final)
 
     def _link(self, state: ChainState) -> None:
         self._states[state.hash] = state
@@ -230,7 +237,7 @@ class Tree:
             kept = state
         root = self._states[final.last_final]
         self._forget(islice(self._down(root, self._root), 1, None))
-        self._root, self._final = root, final
+        self._root = root
 
     def _forget(self, states: Iterable[ChainState]) -> None:
         for state in tuple(states):

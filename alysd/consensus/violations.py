@@ -279,6 +279,18 @@ class WrongRangeEnd(InvalidWork):
 
 
 @attrs.frozen
+class RangeNotCommitted(InvalidWork):
+    """No block of the next slot follows the end of the range on this branch; slots, `child` may be None."""
+
+    end: Slot
+    child: Slot | None
+
+    def __str__(self) -> str:
+        follows = "no block follows" if self.child is None else f"the next block is of slot {self.child}"
+        return f"last block of the range: expected a committed block, found one of slot {self.end}, and {follows}"
+
+
+@attrs.frozen
 class WrongBits(InvalidWork):
     """The header's target does not follow from the previous target and the length of the range in slots."""
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import trio
 
+from alysd.consensus.approval import check_approval
 from alysd.consensus.federation import approval_message
-from alysd.errors import WouldDoubleSign
 from alysd.integrations import bls
 from alysd.integrations.signing_guard import read_guard, write_guard
 from alysd.types.block import Approval, Block
-from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, displayed
+from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey
 from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import block_hash
@@ -59,28 +59,20 @@ class GuardedSigner:
         """The slot of the last signature; 0 before the first."""
         return self._last.slot
 
-    async def approve(self, block: Block, lock: Slot) -> Approval:
+    async def approve(self, block: Block, parent_slot: Slot) -> Approval:
         """Write (slot, hash, lock) to the guard, synced, then sign the approval. Takes 5 ms: call it in a thread.
 
-        `lock` is the slot of the newest approved block that is stored; `block` builds on that block.
-        The block that was signed last may be signed again. Raises `WouldDoubleSign` when the guard forbids the
-        signature, and `StoreError` when the guard cannot be written; in both cases nothing is signed.
+        `parent_slot` is the slot of the block's parent, which becomes the lock. The block that was signed last may
+        be signed again. Raises `ApprovalForbidden` as `consensus.approval` does, and `StoreError` when the guard
+        cannot be written; in both cases nothing is signed.
         """
-        return await trio.to_thread.run_sync(self._approve, block, lock, limiter=self._one_at_a_time)
+        return await trio.to_thread.run_sync(self._approve, block, parent_slot, limiter=self._one_at_a_time)
 
-    def _approve(self, block: Block, lock: Slot) -> Approval:
-        slot, identity, last = block.slot, block_hash(block), self._last
-        if slot < last.slot:
-            raise WouldDoubleSign(
-                f"slot {slot} is before slot {last.slot}, the last slot in which this key has signed"
-            )
-        if slot == last.slot and identity != last.block:
-            raise WouldDoubleSign(
-                f"slot {slot}: this key has already signed block {displayed(last.block)} in this slot, "
-                f"so it must not sign {displayed(identity)}"
-            )
-        if slot > last.slot:
-            record = SignedSlot(last.key, slot, identity, lock)
+    def _approve(self, block: Block, parent_slot: Slot) -> Approval:
+        identity, last = block_hash(block), self._last
+        check_approval(block.slot, identity, parent_slot, last)
+        if block.slot > last.slot:
+            record = SignedSlot(last.key, block.slot, identity, parent_slot)
             write_guard(self._guard, record)
             self._last = record
         return Approval(identity, bls.sign(self._secret, approval_message(self._genesis, identity)))

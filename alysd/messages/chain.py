@@ -3,8 +3,7 @@
 import attrs
 
 from alysd.nurseries import Ask
-from alysd.types.auxpow import Bundle
-from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, StoredBlock
+from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, HeadBundle, StoredBlock
 from alysd.types.hashes import BlockHash
 from alysd.types.tables import Entry, Table
 
@@ -49,8 +48,8 @@ class GetEntries(Ask[Chain, tuple[Entry | None, ...]]):
 
 
 @attrs.frozen
-class GetBundle(Ask[Chain, Bundle]):
-    """Get the blocks above the last final one, up to the head. Raises `NotNow` when there are none."""
+class GetBundle(Ask[Chain, HeadBundle]):
+    """Get the committed blocks above the last final one. Raises `NotNow` when there are none."""
 
 
 @attrs.frozen

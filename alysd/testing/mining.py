@@ -37,9 +37,9 @@ from alysd.nurseries import (
 )
 from alysd.testing.blocks import FIRST_SLOT, approve, genesis, make_block, make_spec, mine
 from alysd.timing import Timing
-from alysd.types.auxpow import AuxPowHeader, Bundle
+from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import SignedBlock
-from alysd.types.chain import ChainState, Forkchoice, PlacedBlock
+from alysd.types.chain import ChainState, Forkchoice, HeadBundle, PlacedBlock
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash
 from alysd.types.tables import Entry
@@ -59,8 +59,8 @@ class FakeChainActor(Actor[Chain]):
 
     @handles(GetState)
     async def state(self, message: GetState) -> ChainState | None:
-        """A block's state; None if the block is unknown, or while the world is `forgetful`."""
-        return None if self._world.forgetful else self._world.tree.get(message.hash)
+        """A block's state; None if the block is unknown."""
+        return self._world.tree.get(message.hash)
 
     @handles(GetAncestry)
     async def ancestry(self, message: GetAncestry) -> tuple[ChainState, ...]:
@@ -74,12 +74,12 @@ class FakeChainActor(Actor[Chain]):
         return tuple(self._world.proofs.get(key) for key in message.keys)
 
     @handles(GetBundle)
-    async def bundle(self, message: GetBundle) -> Bundle:
+    async def bundle(self, message: GetBundle) -> HeadBundle:
         """The blocks that wait for a proof. Raises `NotNow` when there are none."""
         bundle = self._world.tree.bundle()
         if bundle is None:
             raise NotNow("nothing waits")
-        return bundle
+        return HeadBundle(bundle, self._world.tree.tip.head)
 
 
 class FakeStorageActor(Actor[Storage]):
@@ -128,7 +128,7 @@ class FakeReaderActor(Actor[Reads]):
 class MiningWorld:
     """A chain that a test extends block by block, and the addresses of its actors.
 
-    While `forgetful` is true, the chain actor knows no state. `memory` outlives restarts of the mining actor.
+    `memory` outlives restarts of the mining actor.
     """
 
     def __init__(self, spec: ChainSpec | None = None) -> None:
@@ -137,7 +137,6 @@ class MiningWorld:
         self.blocks: dict[BlockHash, SignedBlock] = {}
         self.proofs: dict[bytes, Entry | None] = {}  # of every branch
         self.bus = Bus()
-        self.forgetful = False
         self.timing = Timing(self.spec.slot_seconds)
         self.memory = MiningMemory(OfferBook(self.timing))
         self.chain: Address[Chain] = Address("chain")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from alysd.types.auxpow import Bundle
 from alysd.types.block import SignedBlock
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.tables import EntryChange, Proof
@@ -71,8 +72,8 @@ class ExecutedBlock:
 class Forkchoice:
     """The head, the safe block and the finalized block at one moment.
 
-    `safe` is the newest ancestor of `head` that is approved and has an approved child. `finalized` is the newest
-    block that a proof of work has made final (docs/protocol.md, "Fork choice").
+    `finalized` is the newest block that a proof of work has made final. `safe` is the newest committed block on
+    the branch of `head`, or `finalized` if that is newer (docs/protocol.md, "Committed blocks", "Fork choice").
     """
 
     head: ChainState
@@ -99,6 +100,14 @@ class PlacedBlock:
     canonical: bool
     proof: Proof | None
     included: Proof | None
+
+
+@attrs.frozen
+class HeadBundle:
+    """The bundle on the branch of `head`. A proof for it would be in a child of `head`."""
+
+    bundle: Bundle
+    head: ChainState
 
 
 @attrs.frozen

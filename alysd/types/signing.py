@@ -10,8 +10,8 @@ from alysd.types.units import Slot
 class SignedSlot:
     """The last approval of `key`: it approved `block` in `slot`. Slot 0 means that there is none.
 
-    `block` builds on the newest approved block that the node had stored; `lock` is the slot of that earlier block.
-    If the newest block in a database is older than `lock`, the database is older than the approval.
+    `lock` is the slot of the parent of `block`, the approved block of the highest slot that the node knew. If the
+    newest block in a database is older than `lock`, the database is older than the approval.
     """
 
     key: BlsPublicKey

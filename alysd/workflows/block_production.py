@@ -14,7 +14,7 @@ import trio
 from alysd.consensus.aura import halted, slot_at, slot_start
 from alysd.consensus.federation import federation_at
 from alysd.consensus.payload import payload_attributes
-from alysd.errors import NotNow, Refused, StoreError, Unavailable, WouldDoubleSign
+from alysd.errors import ApprovalForbidden, NotNow, Refused, StoreError, Unavailable
 from alysd.messages.auxpow import MergedMining, WorkFor
 from alysd.messages.block_import import BlockImport, ImportBlock
 from alysd.messages.chain import Chain, GetForkchoice, GetState
@@ -124,7 +124,7 @@ class BlockProduction:
                     signed = await self._produce(slot)
             except Refused as error:
                 self._miss(slot, str(error))
-            except (Unavailable, WouldDoubleSign, StoreError, NotAnswered) as error:
+            except (Unavailable, ApprovalForbidden, StoreError, NotAnswered) as error:
                 self._give_up(slot, str(error), begun)
             else:
                 if signed is not None:
@@ -198,8 +198,8 @@ class BlockProduction:
             log(WorkNotIncluded(str(error)))
             return None
 
-    async def _approve(self, block: Block, lock: Slot) -> SignedBlock:
-        approval = await self.signer.approve(block, lock)
+    async def _approve(self, block: Block, parent_slot: Slot) -> SignedBlock:
+        approval = await self.signer.approve(block, parent_slot)
         own = self.signer.public_key
         signers = tuple(key == own for key in self.federation.authorities)
         return SignedBlock(approval.block, block, Approvals(signers, approval.signature))

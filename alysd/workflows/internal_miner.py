@@ -16,7 +16,7 @@ from alysd.nurseries import Address, Bus, NotAnswered
 from alysd.ports import Clock
 from alysd.timing import Timing
 from alysd.types.bitcoin import BlockTemplate, CommitmentPlace
-from alysd.types.chain import ChainState
+from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BitcoinHash, EvmAddress
 from alysd.types.units import Sat
@@ -59,11 +59,11 @@ class InternalMiner:
     async def run(self) -> None:
         """Follow the head, and mine when work is due. Never returns."""
         with self._bus.subscribe(HeadMoved, capacity=1) as moves:
-            head = (await self._chain.ask(GetForkchoice(), seconds=self._timing.local_answer)).head
+            tip = await self._chain.ask(GetForkchoice(), seconds=self._timing.local_answer)
             while True:
-                if work_due(head, self._spec):
+                if work_due(tip, self._spec):
                     await self._prove()
-                head = (await moves.receive()).new.head
+                tip = (await moves.receive()).new
 
     async def _prove(self) -> None:
         """Find and submit one proof. If it is refused, the next attempt comes with the next head."""
@@ -88,13 +88,14 @@ class InternalMiner:
             extra_nonce += 1
 
 
-def work_due(head: ChainState, spec: ChainSpec) -> bool:
-    """Whether blocks wait for a proof and `spec.auxpow_spacing_slots` have passed since the last final block.
+def work_due(tip: Forkchoice, spec: ChainSpec) -> bool:
+    """Whether committed blocks wait for a proof, and the newest ends a range of `spec.auxpow_spacing_slots` slots.
 
     Proofs that come earlier make the target smaller (docs/protocol.md, "Merged mining", "Target").
     """
-    waiting = head.height > head.last_final_height
-    return waiting and head.slot - head.last_final_slot >= spec.auxpow_spacing_slots
+    head, end = tip.head, tip.safe
+    waiting = end.height > head.last_final_height
+    return waiting and end.slot - head.last_final_slot >= spec.auxpow_spacing_slots
 
 
 def parent_candidate(offer: MiningOffer, time: int, extra_nonce: int) -> ParentCandidate:

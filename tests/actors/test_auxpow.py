@@ -38,6 +38,7 @@ async def test_an_offer_covers_all_that_waits_and_names_its_price(autojump_clock
     """Miners would work on the wrong blocks, or on a target that no node accepts."""
     world = MiningWorld(make_spec(auxpow_spacing_slots=10))
     states = [world.block(slot, fees=25 * 10**9) for slot in (1, 2, 7)]
+    world.block(8, fees=25 * 10**9)  # it commits the third block, and is not in the bundle itself
     async with world.running():
         offer = await world.auxpow.ask(CreateWork(MINER))
     bits = next_bits(world.spec.bits, 6, world.spec)
@@ -45,23 +46,23 @@ async def test_an_offer_covers_all_that_waits_and_names_its_price(autojump_clock
     assert offer.work.aux_hash == aux_hash([state.hash for state in states], MINER)
     assert (offer.work.bits, offer.target) == (bits, target_of(bits))
     assert offer.previous == world.tree.tip.finalized.hash
-    assert offer.reward == 6  # 80 % of 75 gwei are 60 gwei, 6 sat
+    assert offer.reward == 8  # 80 % of 100 gwei, which the next block pays out, are 80 gwei, 8 sat
 
 
 async def test_work_stays_the_same_until_there_is_news(autojump_clock: object) -> None:
     """A pool restarts its workers for every change: for every new block would be every two seconds."""
     world = MiningWorld()
-    world.blocks_in(1, 2)
+    world.blocks_in(1, 2, 3)
     async with world.running():
         first = await world.auxpow.ask(CreateWork(MINER))
-        world.block(3)
+        world.block(4)
         assert await world.auxpow.ask(CreateWork(MINER)) == first
         assert (await world.auxpow.ask(CreateWork(OTHER))).work.bundle.end_height == 3
         await trio.sleep(world.timing.work_renewed)
         second = await world.auxpow.ask(CreateWork(MINER))
         assert second.work.bundle.end_height == 3
         queued = await world.auxpow.ask(solved(first))  # still known, and still good
-        world.block(4, header=queued.header)
+        world.block(5, header=queued.header)  # commits the block of slot 4, which is news
         third = await world.auxpow.ask(CreateWork(MINER))
         assert third.previous == first.work.bundle.hashes[-1]
 
@@ -179,15 +180,16 @@ async def test_a_branch_that_lacks_the_proof_is_given_it_again(autojump_clock: o
     """After a reorganisation below the block with the proof, its miner would lose his fees, and finality wait."""
     world = MiningWorld()
     world.blocks_in(1, 2)
-    fork = world.block(3)
+    fork = world.block(3)  # it commits the block of slot 2, on both branches
     async with world.running():
         offer = await world.auxpow.ask(CreateWork(MINER))
         queued = await world.auxpow.ask(solved(offer))
         world.block(4, header=queued.header)
         await world.auxpow.send(Finalized(world.tree.tip))
+        proven = world.tree.tip.head
         sibling = world.block(5, on=fork)
         assert await world.auxpow.ask(WorkFor(sibling)) == queued.header
-        assert await world.auxpow.ask(WorkFor(world.tree.tip.head)) is None
+        assert await world.auxpow.ask(WorkFor(proven)) is None
 
 
 async def test_work_whose_range_ends_on_another_branch_is_left_out(autojump_clock: object) -> None:
@@ -202,12 +204,24 @@ async def test_work_whose_range_ends_on_another_branch_is_left_out(autojump_cloc
         assert await world.auxpow.ask(WorkFor(sibling)) is None
 
 
+async def test_work_is_left_out_on_a_branch_that_does_not_commit_the_range(autojump_clock: object) -> None:
+    """An author would make a block that every importer refuses, and miss the slot."""
+    world = MiningWorld()
+    first, _ = world.blocks_in(1, 2)
+    async with world.running():
+        offer = await world.auxpow.ask(CreateWork(MINER))
+        queued = await world.auxpow.ask(solved(offer))
+        assert await world.auxpow.ask(WorkFor(world.tree.tip.head)) == queued.header
+        sibling = world.block(5, on=first)
+        assert await world.auxpow.ask(WorkFor(sibling)) is None
+
+
 async def test_among_several_the_longest_range_is_included(autojump_clock: object) -> None:
     world = MiningWorld()
-    world.blocks_in(1)
+    world.blocks_in(1, 2)
     async with world.running():
         short = await world.auxpow.ask(CreateWork(MINER))
-        world.blocks_in(2, 3)
+        world.blocks_in(3, 4)
         long = await world.auxpow.ask(CreateWork(OTHER))
         for proof in (solved(short), solved(long), solved_again(short, 1)):
             await world.auxpow.ask(proof)
@@ -250,7 +264,7 @@ async def test_the_target_eases_with_the_slots_that_pass(autojump_clock: object)
     """The offered bits must be those of the range's own end, not of the moment."""
     spec = make_spec(bits=0x1D00FFFF)
     world = MiningWorld(spec)
-    world.blocks_in(1, 2 + spec.auxpow_spacing_slots * 4)
+    world.blocks_in(1, 2 + spec.auxpow_spacing_slots * 4, 3 + spec.auxpow_spacing_slots * 4)
     async with world.running():
         offer = await world.auxpow.ask(CreateWork(MINER))
     assert offer.work.bundle.end_slot == FIRST_SLOT + 2 + spec.auxpow_spacing_slots * 4
@@ -261,7 +275,7 @@ async def test_the_target_eases_with_the_slots_that_pass(autojump_clock: object)
 async def test_a_large_coinbase_is_judged_in_a_thread(autojump_clock: object) -> None:
     """A made-up proof of thousands of outputs, which costs its sender nothing, would hold up a slot."""
     world = MiningWorld()
-    world.blocks_in(1)
+    world.blocks_in(1, 2)
     with threads_inline(seconds=0.025):
         async with world.running():
             offer = await world.auxpow.ask(CreateWork(MINER))
@@ -275,7 +289,7 @@ async def test_a_large_coinbase_is_judged_in_a_thread(autojump_clock: object) ->
 
 async def test_a_queued_header_carries_the_proof_that_was_handed_in(autojump_clock: object) -> None:
     world = MiningWorld()
-    world.blocks_in(1)
+    world.blocks_in(1, 2)
     async with world.running():
         offer = await world.auxpow.ask(CreateWork(MINER))
         proof = solved(offer)
@@ -288,25 +302,15 @@ async def test_a_queued_header_carries_the_proof_that_was_handed_in(autojump_clo
 async def test_a_full_queue_says_nothing_of_a_proof_that_it_drops(autojump_clock: object) -> None:
     """The finality workflow would believe that a proof waits, and not warn."""
     world = MiningWorld()
-    (first,) = world.blocks_in(1)
-    world.blocks_in(2)
+    first, second = world.blocks_in(1, 2)
+    world.blocks_in(3)
     async with world.running():
         long = await world.auxpow.ask(CreateWork(MINER))
         for number in range(QUEUED_AFTER_A_BLOCK):
             await world.auxpow.ask(solved_again(long, number))
-        world.tree = Tree([world.tree.tip.finalized, first], world.tree.tip.finalized.hash)
+        world.tree = Tree([world.tree.tip.finalized, first, second], world.tree.tip.finalized.hash)
         short = await world.auxpow.ask(CreateWork(MINER))
         with world.bus.subscribe(WorkQueued) as told:
             await world.auxpow.ask(solved(short))
             with pytest.raises(trio.WouldBlock):
                 told.receive_nowait()
-
-
-async def test_a_reorganisation_between_two_questions_asks_for_patience(autojump_clock: object) -> None:
-    """The bundle's newest block may be gone when its state is asked for: the actor would crash."""
-    world = MiningWorld()
-    world.blocks_in(1)
-    async with world.running():
-        world.forgetful = True
-        with pytest.raises(NotNow, match="reorganised"):
-            await world.auxpow.ask(CreateWork(MINER))

@@ -32,6 +32,7 @@ async def test_a_miner_reads_what_the_node_writes(autojump_clock: object) -> Non
     """Either side could change byte order or a field's name on its own."""
     world = MiningWorld()
     world.block(1, fees=10**15)
+    world.block(2)
     offer, _ = await offered_and_queued(world)
     shown = offer_json(offer, CHAIN_ID)
     read = aux_offer_from_json(shown)
@@ -43,7 +44,7 @@ async def test_a_miner_reads_what_the_node_writes(autojump_clock: object) -> Non
 
 async def test_a_queued_proof_says_what_it_covers(autojump_clock: object) -> None:
     world = MiningWorld()
-    first, last = world.blocks_in(1, 2)
+    first, last, _ = world.blocks_in(1, 2, 3)
     _, queued = await offered_and_queued(world)
     shown = queued_json(queued)
     assert shown["blocks"] == 2

@@ -70,7 +70,7 @@ async def proof_for(world: MiningWorld, hash_shown: str, *, meets: bool = True) 
 async def test_a_pools_whole_way(autojump_clock: object) -> None:
     """createauxblock, submitauxblock, getqueuedpow: what every merge-mined coin offers."""
     world = MiningWorld()
-    world.blocks_in(1, 2)
+    world.blocks_in(1, 2, 3)
     async with world.running():
         client = Client(world)
         assert await client.call("getqueuedpow") is None
@@ -83,7 +83,7 @@ async def test_a_pools_whole_way(autojump_clock: object) -> None:
 
 async def test_getauxblock_has_both_of_namecoins_forms(autojump_clock: object) -> None:
     world = MiningWorld()
-    world.blocks_in(1)
+    world.blocks_in(1, 2)
     async with world.running():
         client = Client(world, miner=MINER)
         offer = await client.call("getauxblock")
@@ -100,7 +100,7 @@ async def test_getauxblock_has_both_of_namecoins_forms(autojump_clock: object) -
 async def test_a_wallets_usual_call_is_answered(params: Any, autojump_clock: object) -> None:
     """Pool software that writes its absent parameters as null would stop at the first request for work."""
     world = MiningWorld()
-    world.blocks_in(1)
+    world.blocks_in(1, 2)
     async with world.running():
         client = Client(world, miner=MINER)
         request = {"id": 1, "method": "getauxblock", "params": params}
@@ -115,22 +115,22 @@ async def test_a_pool_finds_the_block_that_includes_its_work(autojump_clock: obj
     world = MiningWorld()
     async with world.running():
         client = Client(world)
-        world.blocks_in(1, 2)
+        world.blocks_in(1, 2, 3)
         offer = await client.call("createauxblock", ADDRESS)
         work, proof = await proof_for(world, offer["hash"])
         code, words = await client.refused("getblock", offer["hash"])
         assert (code, "nor the hash of work whose proof a block includes" in words) == (-32604, True)
         queued = await world.auxpow.ask(SubmitWork(work, proof))
-        third = world.block(3, header=queued.header)
-        world.block(4)
+        fourth = world.block(4, header=queued.header)
+        world.block(5)
         found = await client.call("getblock", offer["hash"])
-        assert found == await client.call("getblock", third.hash[::-1].hex(), 1)
-        assert found == await client.call("getblockbyheight", 3)
+        assert found == await client.call("getblock", fourth.hash[::-1].hex(), 1)
+        assert found == await client.call("getblockbyheight", 4)
         assert (found["auxhash"], found["confirmations"]) == (offer["hash"], 2)
         assert (await client.call("getblockbyheight", 2))["finalizedby"]["auxhash"] == offer["hash"]
         assert (await client.call("getblockbyheight", 2))["auxhash"] is None
         encoded = await client.call("getblock", offer["hash"], False)
-        assert encoded == encode_block(world.blocks[third.hash]).hex()
+        assert encoded == encode_block(world.blocks[fourth.hash]).hex()
         assert (await client.refused("getblock", offer["hash"], 4))[0] == -32602
 
 
@@ -174,8 +174,8 @@ async def test_a_wrong_address_is_explained(autojump_clock: object) -> None:
 
 async def test_blocks_are_found_by_height_hash_and_at_the_head(autojump_clock: object) -> None:
     world = MiningWorld()
-    first, second = world.blocks_in(1, 2)
-    orphan = world.block(3, on=first)
+    first, second = world.blocks_in(1, 3)
+    orphan = world.block(2, on=first)
     async with world.running():
         client = Client(world)
         by_height = await client.call("getblockbyheight", 2)
@@ -194,11 +194,11 @@ async def test_a_block_says_which_proof_covers_it(autojump_clock: object) -> Non
     world = MiningWorld()
     async with world.running():
         client = Client(world)
-        first, _ = world.blocks_in(1, 2)
+        first, *_ = world.blocks_in(1, 2, 3)
         assert (await client.call("getblockbyhash", first.hash[::-1].hex()))["finalizedby"] is None
         queued = await world.auxpow.ask(solved(await world.auxpow.ask(CreateWork(MINER))))
-        third = world.block(3, header=queued.header)
-        expected = {"hash": third.hash[::-1].hex(), "height": 3, "auxhash": queued.aux_hash[::-1].hex()}
+        fourth = world.block(4, header=queued.header)
+        expected = {"hash": fourth.hash[::-1].hex(), "height": 4, "auxhash": queued.aux_hash[::-1].hex()}
         assert (await client.call("getblockbyhash", first.hash[::-1].hex()))["finalizedby"] == expected
         assert (await client.call("getblockbyheight", 2))["finalizedby"] == expected
         assert (await client.call("getheadblock"))["finalizedby"] is None

@@ -33,6 +33,7 @@ from alysd.consensus.violations import (
     CommitmentTwice,
     NotEnoughWork,
     ParentOfOurChain,
+    RangeNotCommitted,
     WorkMissing,
     WrongBits,
     WrongCoinbaseBranch,
@@ -270,13 +271,13 @@ def test_a_commitment_in_an_output_proves_the_same() -> None:
 
 
 SPEC = make_spec(bits=0x1F7FFFFF)
-STATES = extend(genesis(SPEC), [0, 3, 30, 61], SPEC)
+STATES = extend(genesis(SPEC), [0, 1, 30, 31], SPEC)
 PARENT = STATES[-1]
 HEADER = make_header(PARENT, STATES, SPEC, 3)
 
 
-def test_any_beginning_of_the_ancestry_may_be_covered() -> None:
-    for length in range(1, 5):
+def test_a_range_ends_with_any_committed_block_of_the_ancestry() -> None:
+    for length in (1, 3):
         header = make_header(PARENT, STATES, SPEC, length)
         check_header(header, PARENT, STATES, SPEC)
         finalized = covered(header, STATES)
@@ -284,6 +285,14 @@ def test_any_beginning_of_the_ancestry_may_be_covered() -> None:
         end = STATES[length - 1]
         assert (finalized.end_height, finalized.end_slot) == (end.height, end.slot)
         assert finalized.previous_end_slot == PARENT.last_final_slot
+
+
+@pytest.mark.parametrize(("length", "child"), [(2, STATES[2].slot), (4, None)])
+def test_a_range_that_is_not_committed_is_not_final(length: int, child: int | None) -> None:
+    """Two branches could have final blocks that conflict."""
+    with pytest.raises(RangeNotCommitted) as caught:
+        check_header(make_header(PARENT, STATES, SPEC, length), PARENT, STATES, SPEC)
+    assert (caught.value.end, caught.value.child) == (STATES[length - 1].slot, child)
 
 
 def test_the_first_distance_counts_from_block_one_not_from_slot_zero() -> None:

@@ -1,6 +1,7 @@
 """The tree against the rule as docs/protocol.md writes it, over random histories of branches and proofs."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import attrs
 import pytest
@@ -51,14 +52,15 @@ def new_tree() -> Tree:
     return Tree((ROOT,), ROOT.hash)
 
 
-def test_height_then_slot_then_hash_decide() -> None:
-    low, high = child(ROOT, 5), child(child(ROOT, 5), 9)
-    late = child(ROOT, 6)
+def test_slot_then_hash_decide_and_not_height() -> None:
+    """Members may be locked at the block of the highest slot, even if another branch has more blocks."""
+    early, high = child(ROOT, 5), child(child(ROOT, 5), 6)
+    late = child(ROOT, 7)
     one, other = sorted((child(ROOT, 5, tag=1), child(ROOT, 5, tag=2)), key=lambda state: state.hash)
-    assert best([low, high, late]) == high
-    assert best([late, low]) == low
+    assert best([early, high, late]) == late
+    assert best([early, high]) == high
     assert best([other, one]) == one
-    assert preference(high) < preference(low) < preference(late)
+    assert preference(late) < preference(high) < preference(early)
 
 
 def test_a_new_tree_is_its_final_block() -> None:
@@ -77,11 +79,27 @@ def test_a_block_on_the_head_becomes_the_head() -> None:
     assert tree.adopt(two) == ForkChoiceChange(Forkchoice(two, one, ROOT), pairs([two]), 0)
     bundle = tree.bundle()
     assert bundle is not None
+    assert bundle.hashes == (one.hash,), "no block of the next slot follows the second"
+    assert (bundle.end_height, bundle.end_slot, bundle.previous_end_slot) == (1, one.slot, ROOT.last_final_slot)
+
+
+def test_a_block_is_safe_and_may_become_final_once_the_block_of_the_next_slot_builds_on_it() -> None:
+    tree = new_tree()
+    one = child(ROOT)
+    two = child(one, one.slot + 2)
+    three = child(two)
+    tree.adopt(one)
+    tree.adopt(two)
+    assert tree.tip == Forkchoice(two, ROOT, ROOT)
+    assert tree.bundle() is None
+    tree.adopt(three)
+    assert tree.tip == Forkchoice(three, two, ROOT)
+    bundle = tree.bundle()
+    assert bundle is not None
     assert bundle.hashes == (one.hash, two.hash)
-    assert (bundle.end_height, bundle.end_slot, bundle.previous_end_slot) == (2, two.slot, ROOT.last_final_slot)
 
 
-def test_a_longer_branch_displaces_the_head() -> None:
+def test_a_branch_with_a_later_slot_displaces_the_head() -> None:
     tree = new_tree()
     common = grow(tree, ROOT, 1)[0]
     old = grow(tree, common, 2, tag=1)
@@ -93,7 +111,7 @@ def test_a_longer_branch_displaces_the_head() -> None:
     before = tree.tip
     expected = ForkChoiceChange(Forkchoice(new[2], new[1], ROOT), pairs(new), 2)
     if before.head == new[1]:
-        # The tie at the same height and slot went by hash.
+        # The tie at the same slot went by hash.
         expected = attrs.evolve(expected, canonical=pairs(new[2:]), removed=0)
     else:
         assert before.head == old[1]
@@ -156,7 +174,7 @@ def test_a_proof_on_a_side_branch_that_the_head_shares_moves_only_the_final_bloc
     # The head's own branch has not included the proof: its next proof still begins at its own last final block.
     bundle = tree.bundle()
     assert bundle is not None
-    assert bundle.hashes == tuple(state.hash for state in (*common, *head))
+    assert bundle.hashes == tuple(state.hash for state in (*common, *head[:-1]))
 
 
 def test_a_late_child_of_the_final_block_finds_the_range_that_it_must_prove_itself() -> None:
@@ -221,6 +239,16 @@ class Naive:
     def head(self) -> ChainState:
         return best(self.live())
 
+    def safe(self, below: list[ChainState]) -> ChainState:
+        committed = [one for child, one in pairwise(below) if child.slot == one.slot + 1]
+        return max([self.final, *committed[:1]], key=lambda one: one.height)
+
+    def bundle(self, below: list[ChainState]) -> list[BlockHash]:
+        waiting = self.ancestry(below[0])
+        pairs = pairwise(waiting)
+        ends = [n for n, (one, child) in enumerate(pairs, 1) if child.slot == one.slot + 1]
+        return [one.hash for one in waiting[: max(ends, default=0)]]
+
     def add(self, state: ChainState) -> None:
         self.all[state.hash] = state
         if state.last_final_height > self.final.height:
@@ -253,7 +281,8 @@ def test_the_tree_is_the_rule_over_any_history(history: list[tuple[int, int, int
         assert tree.tip == placement.tip
         head, below = naive.head(), naive.down(naive.head())
         assert (tree.tip.head, tree.tip.finalized) == (head, naive.final)
-        assert tree.tip.safe == (head if head == naive.final else below[1])
+        assert tree.tip.safe == naive.safe(below)
+        assert [*(bundle.hashes if (bundle := tree.bundle()) else ())] == naive.bundle(below)
         for height in range(old.height - placement.removed + 1, old.height + 1):
             del canonical[Height(height)]
         canonical.update(placement.canonical)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alysd.consensus.approval import committed
 from alysd.consensus.aura import halted
 from alysd.consensus.federation import approval_message
 from alysd.consensus.fork_choice import Tree
@@ -63,7 +64,8 @@ class Node:
 
     def work(self, parent: ChainState, length: int) -> AuxPowHeader | None:
         ancestry: Sequence[ChainState] = self.tree.ancestry(parent.hash)
-        return make_header(parent, ancestry, self.spec, min(length, len(ancestry))) if ancestry else None
+        covered = len(committed(ancestry[: length + 1]))
+        return make_header(parent, ancestry, self.spec, covered) if covered else None
 
 
 def new_node(**changes: int) -> Node:
@@ -78,8 +80,8 @@ def test_a_chain_with_a_proof_every_ten_blocks_becomes_final_and_pays() -> None:
         header = node.work(state, 10) if slot % 10 == 9 else None
         state = node.take(node.make(state, slot, header), fees=10**15)
         assert node.tree.tip.head == state
-    # Proofs in blocks 10, 20, 30 and 40 each cover what was not final, which is at most ten blocks.
-    assert node.tree.tip.finalized.height == 39
+    # Proofs in blocks 10, 20, 30 and 40 each cover the committed blocks, all but the newest block before them.
+    assert node.tree.tip.finalized.height == 38
     # The last of them paid for the 39 blocks before it, all but what rounding left.
     assert 39 * 10**15 - node.books[state.hash][1] < 16 * 10**9
     assert state.next_withdrawal == 16

@@ -57,7 +57,7 @@ class UnguardedSigner:
         """The authority's public key."""
         return bls.public_key(self.secret)
 
-    async def approve(self, block: Block, lock: Slot) -> Approval:
+    async def approve(self, block: Block, parent_slot: Slot) -> Approval:
         """Sign the block."""
         await trio.lowlevel.checkpoint()
         if self.refusal is not None:
@@ -497,7 +497,7 @@ async def test_a_halted_chain_says_so_in_every_slot_until_there_is_work(
         halts = [ProductionHalted(Slot(FIRST_SLOT + slot), 4) for slot in (5, 6, 7)]
         assert world.events(ProductionHalted) == halts
         assert world.tree.tip.head.height == 4
-        world.auxpow.on(WorkFor).answers(world.work(covers=4), None)
+        world.auxpow.on(WorkFor).answers(world.work(covers=3), None)
         await world.slots(2)
     assert world.events(ProductionHalted) == halts
     assert world.tree.tip.head.height == 6

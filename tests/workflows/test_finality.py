@@ -47,10 +47,10 @@ async def test_a_range_that_becomes_final_is_told_with_its_miner(
     """People could not see that the chain is secured, by whom, and at what target."""
     world = MiningWorld()
     async with world.running(workflow(world, own_miner=MINER)):
-        world.blocks_in(1, 2, 3)
-        await prove(world, 4)
-        world.blocks_in(5)
-        await prove(world, 6, EvmAddress(b"\x09" * 20))
+        world.blocks_in(1, 2, 3, 4)
+        await prove(world, 5)
+        world.blocks_in(6)
+        await prove(world, 7, EvmAddress(b"\x09" * 20))
     assert [(event.height, event.blocks, event.miner, event.own) for event in finals(logged)] == [
         (3, 3, MINER, True),
         (5, 2, EvmAddress(b"\x09" * 20), False),
@@ -76,10 +76,10 @@ async def test_the_miner_is_unknown_when_storage_does_not_have_the_block(
 ) -> None:
     world = MiningWorld()
     async with world.running(workflow(world)):
-        world.blocks_in(1)
+        world.blocks_in(1, 2)
         offer = await world.auxpow.ask(CreateWork(MINER))
         queued = await world.auxpow.ask(solved(offer))
-        world.block(2, header=queued.header)
+        world.block(3, header=queued.header)
         world.blocks.clear()
         await trio.sleep(1)
     assert [event.miner for event in finals(logged)] == [None]
@@ -91,11 +91,11 @@ async def test_the_miner_is_unknown_while_storage_does_not_answer(
     """A name in the log is not worth a restart of the workflow, nor to look for it through the whole chain."""
     world = MiningWorld()
     async with world.running(workflow(world)) as system:
-        world.blocks_in(1)
+        world.blocks_in(1, 2)
         offer = await world.auxpow.ask(CreateWork(MINER))
         queued = await world.auxpow.ask(solved(offer))
         system.suspend("storage")
-        world.block(2, header=queued.header)
+        world.block(3, header=queued.header)
         await trio.sleep(2 * Timing(2).local_answer)
         system.resume("storage")
         assert {child.name: child.restarts for child in system.snapshot().children}["finality"] == 0
@@ -108,13 +108,13 @@ async def test_the_proof_is_found_however_far_the_head_has_moved_on(
     """The head may move by several blocks at once: the log would name nobody."""
     world = MiningWorld()
     async with world.running(workflow(world)):
-        world.blocks_in(1)
+        world.blocks_in(1, 2)
         await trio.sleep(1)
         before = world.tree.tip
         queued = await world.auxpow.ask(solved(await world.auxpow.ask(CreateWork(MINER))))
-        world.block(2, header=queued.header, quiet=True)
+        world.block(3, header=queued.header, quiet=True)
         for slot in range(30):
-            world.block(3 + slot, quiet=True)
+            world.block(4 + slot, quiet=True)
         world.bus.publish(HeadMoved(before, world.tree.tip, 0))
         await trio.sleep(1)
     assert [event.miner for event in finals(logged)] == [MINER]
@@ -125,11 +125,11 @@ async def test_the_miner_is_unknown_when_the_head_is_abandoned_meanwhile(
 ) -> None:
     world = MiningWorld()
     async with world.running(workflow(world)):
-        world.blocks_in(1)
+        world.blocks_in(1, 2)
         await trio.sleep(1)
         before = world.tree.tip
         queued = await world.auxpow.ask(solved(await world.auxpow.ask(CreateWork(MINER))))
-        world.block(2, header=queued.header, quiet=True)
+        world.block(3, header=queued.header, quiet=True)
         gone = attrs.evolve(world.tree.tip, head=attrs.evolve(before.head, hash=BlockHash(bytes(32))))
         world.bus.publish(HeadMoved(before, gone, 0))
         await trio.sleep(1)
@@ -140,9 +140,9 @@ async def test_settled_work_is_forgotten_by_the_actor(autojump_clock: MockClock)
     """The queue would fill with proofs that no block can use."""
     world = MiningWorld()
     async with world.running(workflow(world)):
-        for slot in (1, 3, 5, 7):
-            world.block(slot)
-            await prove(world, slot + 1)
+        for slot in (1, 4, 7, 10):
+            world.blocks_in(slot, slot + 1)
+            await prove(world, slot + 2)
         assert await world.auxpow.ask(GetQueuedWork()) is None
         assert len(world.memory.queue) == 1
 
@@ -157,7 +157,7 @@ async def test_it_warns_once_at_half(autojump_clock: MockClock, logged: list[Log
         await prove(world, 9)
         await trio.sleep(1)
     assert logged[0] == ProofMissing(4, 6)
-    assert [event.blocks for event in finals(logged)] == [8]
+    assert [event.blocks for event in finals(logged)] == [7]
     assert len(logged) == 2
 
 

@@ -13,6 +13,7 @@ from alysd.nurseries import Immediate, task
 from alysd.testing.blocks import FIRST_SLOT, MINER, genesis, make_spec
 from alysd.testing.mining import MiningWorld, solved
 from alysd.testing.virtual_time import VirtualClock, threads_inline
+from alysd.types.chain import Forkchoice
 from alysd.types.hashes import EvmAddress
 from alysd.workflows.internal_miner import InternalMiner, parent_candidate, work_due
 from alysd.workflows.nonce_search import ALL_NONCES, NonceSearch
@@ -42,15 +43,15 @@ async def test_work_comes_when_the_spacing_has_passed_and_not_before(autojump_cl
     """Earlier work would harden the target until no processor can meet it; none at all would halt the chain."""
     world = MiningWorld(make_spec(auxpow_spacing_slots=10))
     async with world.running(task("miner", miner(world).run, restart=Immediate())):
-        for slot in (1, 5, 10):
+        for slot in (1, 5, 10, 11):
             world.block(slot)
             assert await queued(world) is None
-        world.block(11)
+        world.block(12)  # commits the block of slot 11
         work = await queued(world)
         assert work is not None
         assert work.header.fee_recipient == OWN
         assert work.header.bits == next_bits(world.spec.bits, 10, world.spec) == world.spec.bits
-        world.block(12, header=work.header)
+        world.block(13, header=work.header)
         assert world.tree.tip.finalized.slot == FIRST_SLOT + 11
 
 
@@ -70,11 +71,10 @@ async def test_another_miners_proof_is_enough(autojump_clock: MockClock) -> None
     """The node would compete with the pools that its operator wants."""
     world = MiningWorld(make_spec(auxpow_spacing_slots=10))
     async with world.running(task("miner", miner(world).run, restart=Immediate())):
-        world.block(1)
-        world.block(9)
+        world.blocks_in(1, 8, 9)
         await world.auxpow.ask(solved(await world.auxpow.ask(CreateWork(MINER))))
         with world.bus.subscribe(WorkQueued) as proofs:
-            world.block(12)
+            world.blocks_in(12, 13)
             await trio.sleep(1)
             with pytest.raises(trio.WouldBlock):
                 proofs.receive_nowait()
@@ -89,8 +89,7 @@ async def test_it_waits_for_the_next_head_while_the_actor_is_away(autojump_clock
     async with world.running(task("miner", miner(world).run, restart=Immediate())) as system:
         await trio.sleep(1)
         system.suspend("auxpow")
-        world.block(1)
-        world.block(8)
+        world.blocks_in(1, 7, 8)
         await trio.sleep(10)
         system.resume("auxpow")
         assert await queued(world) is None
@@ -101,7 +100,8 @@ async def test_it_waits_for_the_next_head_while_the_actor_is_away(autojump_clock
 
 def test_work_is_due_only_for_blocks_that_wait() -> None:
     spec = make_spec(auxpow_spacing_slots=0)
-    assert not work_due(genesis(spec), spec)
+    start = genesis(spec)
+    assert not work_due(Forkchoice(start, start, start), spec)
 
 
 async def test_when_all_nonces_are_tried_another_coinbase_is_used(autojump_clock: MockClock) -> None:
@@ -109,8 +109,7 @@ async def test_when_all_nonces_are_tried_another_coinbase_is_used(autojump_clock
     world = MiningWorld(make_spec(auxpow_spacing_slots=1, bits=0x200FFFFF))  # one hash in sixteen
     mining = miner(world, NonceSearch(nonces=1))
     async with world.running(task("miner", mining.run, restart=Immediate())):
-        world.block(1)
-        world.block(3)
+        world.blocks_in(1, 3, 4)
         work = await queued(world)
     assert work is not None
     assert work.header.auxpow is not None
@@ -120,7 +119,7 @@ async def test_when_all_nonces_are_tried_another_coinbase_is_used(autojump_clock
 async def test_the_parent_block_names_no_chain_of_ours(autojump_clock: MockClock) -> None:
     """A parent whose version names our chain id is refused (docs/protocol.md, "Merged mining")."""
     world = MiningWorld()
-    world.block(1)
+    world.blocks_in(1, 2)
     async with world.running():
         offer = await world.auxpow.ask(CreateWork(MINER))
     proof = parent_candidate(offer, 1_700_000_000, 3).auxpow(0)

@@ -1,0 +1,54 @@
+"""The rules of approval and of commitment (docs/protocol.md, "The approval rule", "Committed blocks").
+
+An authority approves a block only if the block builds on the best approved block that the authority knows, or on a
+better one. Best means: of the highest slot. A block is committed when an approved block of the next slot builds on
+it. While less than a third of the authorities break the rules, no two committed blocks conflict. The document has
+the argument, and `tests/consensus/test_approval.py` searches all small chains for a conflict.
+"""
+
+from collections.abc import Sequence
+
+from alysd.errors import WouldBreakLock, WouldDoubleSign
+from alysd.types.chain import ChainState
+from alysd.types.hashes import BlockHash, displayed
+from alysd.types.signing import SignedSlot
+from alysd.types.units import Slot
+
+
+def check_approval(slot: Slot, block: BlockHash, parent_slot: Slot, last: SignedSlot) -> None:
+    """Check that an authority whose last approval is `last` may approve `block`, which is of `slot`.
+
+    `parent_slot` is the slot of the block's parent. The block that was approved last may be approved again. Raises
+    `WouldDoubleSign` if the slot is not after that of the last approval, and `WouldBreakLock` if the parent is
+    older than the lock.
+    """
+    if slot < last.slot:
+        raise WouldDoubleSign(
+            f"slot {slot} is before slot {last.slot}, the last slot in which this key has signed"
+        )
+    if slot == last.slot and block != last.block:
+        raise WouldDoubleSign(
+            f"slot {slot}: this key has already signed block {displayed(last.block)} in this slot, "
+            f"so it must not sign {displayed(block)}"
+        )
+    if parent_slot < last.lock:
+        raise WouldBreakLock(
+            f"slot {slot}: the parent is of slot {parent_slot}, but this key is locked at slot {last.lock}, so it "
+            f"must not sign a block on an older one"
+        )
+
+
+def commits(slot: Slot, child_slot: Slot) -> bool:
+    """Whether an approved child of `child_slot` commits its parent of `slot`."""
+    return child_slot == slot + 1
+
+
+def committed(branch: Sequence[ChainState]) -> Sequence[ChainState]:
+    """The part of a branch up to its newest committed block; empty if no block of it is committed.
+
+    `branch` has the states of approved blocks, each the child of the one before it.
+    """
+    for end in range(len(branch) - 1, 0, -1):
+        if commits(branch[end - 1].slot, branch[end].slot):
+            return branch[:end]
+    return ()
