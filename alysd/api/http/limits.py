@@ -23,7 +23,7 @@ class ServerLimits:
     request or for its client to receive a response, is closed for a new connection.
     """
 
-    turns: int = 4
+    turns: int = 8
     """The number of requests, or items of batches, that may begin per pass of the event loop: about 1 ms of work.
 
     The others wait in line. Without this limit, 256 clients delayed each step of a block by 50 ms.
