@@ -5,6 +5,7 @@ Each module can be read on its own:
 - `behaviour`: messages, and the class that handles them. Types connect a message with its reply.
 - `address`, `mailbox`, `asks`: how a message reaches its actor, how an answer reaches its asker, and what happens
   to a message when its actor crashes.
+- `deferred`: answers that are given after their handler has returned.
 - `serve`: the loop of an actor. `threads`: calls into its trio run from other threads.
 - `signals`: messages of the runtime to one instance of an actor. `watch` sends them when instances of another
   actor end, `timers` when a time has passed.
@@ -40,6 +41,7 @@ from alysd.nurseries.address import Address, DeadLetter, OnCrash
 from alysd.nurseries.behaviour import Actor, Ask, Health, Tell, handles
 from alysd.nurseries.bus import Bus, BusRules, NotPermitted, Rate, TooManyEvents
 from alysd.nurseries.child import TRANSITIONS, Change, Observer, State
+from alysd.nurseries.deferred import Deferred
 from alysd.nurseries.envelope import Codec, Envelope, InboundEndpoint, NotAuthentic, seal, unseal
 from alysd.nurseries.errors import (
     ActorDown,
@@ -125,6 +127,7 @@ __all__ = [
     "Classifier",
     "Codec",
     "DeadLetter",
+    "Deferred",
     "Down",
     "Envelope",
     "ExponentialBackoff",

@@ -28,14 +28,15 @@ from alysd.nurseries.asks import (
     invalid_seconds,
 )
 from alysd.nurseries.behaviour import Ask, Tell
+from alysd.nurseries.deferred import Deferred, fail_deferred
 from alysd.nurseries.errors import (
     ActorDown,
     AskTimeout,
     CircuitOpen,
-    HandlerCrashed,
     MailboxFull,
     NotAnswered,
     WrongThread,
+    as_crash,
 )
 from alysd.nurseries.mailbox import Mailbox, Overflow, OverflowPolicy
 from alysd.nurseries.signals import Signal
@@ -156,6 +157,7 @@ class Address(Generic[P]):
         "abandoned",
         "circuit_until",
         "current",
+        "deferred",
         "gone",
         "handled",
         "longest_wait",
@@ -185,6 +187,8 @@ class Address(Generic[P]):
         self.circuit_until: float | None = None
         self.current: Entry | None = None
         self.retried: Entry | None = None
+        # The deferred replies that their askers wait for.
+        self.deferred: dict[Deferred[Any], None] | None = None
         # Why the address accepts no messages any more, or not yet; None while it accepts them.
         self.gone: str | None = "not part of a running system"
         self.watches: dict[Watch, None] | None = None
@@ -332,7 +336,7 @@ class Address(Generic[P]):
         raise CircuitOpen(self.name, "its circuit breaker is open", max(0.0, until - trio.current_time()))
 
     def resolve_current(self, error: Exception) -> None:
-        """Complete the message or health check that the instance was handling when it ended.
+        """Complete what the instance was handling when it ended: a message or health check, and deferred asks.
 
         The asker of an ask gets a `HandlerCrashed` that contains `error`, never `error` itself, which would crash
         the asker in turn. An `error` that is a `NotAnswered` is passed on unchanged. A tell is handled again or
@@ -341,15 +345,14 @@ class Address(Generic[P]):
         if self.mailbox.urgent is not None:
             self.mailbox.clear_urgent("its instance ended")
         entry, self.current = self.current, None
+        passed = error if isinstance(error, NotAnswered) else as_crash(self.name, error)
+        if self.deferred is not None:
+            fail_deferred(self, passed)
         if entry is None:
             return
         _, _, pending = entry
         if pending is not None:
-            if not isinstance(error, NotAnswered):
-                crashed = HandlerCrashed(self.name, error)
-                crashed.__cause__ = error
-                error = crashed
-            pending.fail(error)
+            pending.fail(passed)
         elif self.on_crash is OnCrash.RETRY and self.retried is not entry and not isinstance(entry[0], Signal):
             self.retried = entry
             self.mailbox.requeue(entry)

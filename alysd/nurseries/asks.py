@@ -45,10 +45,18 @@ class Expiring(Protocol):
         ...
 
 
+class Place(Protocol):
+    """The place that a waiting ask takes: in a mailbox, or among the deferred replies of an actor."""
+
+    def vacate(self) -> None:
+        """The asker has given up."""
+        ...
+
+
 class Pending:
     """One waiting ask. Its task sleeps until the first call of `reply` or `fail`; later calls have no effect."""
 
-    __slots__ = ("answered", "bucket", "error", "task", "value")
+    __slots__ = ("answered", "bucket", "error", "place", "task", "value")
 
     def __init__(self, task: Task | None) -> None:
         self.task = task
@@ -56,6 +64,7 @@ class Pending:
         self.value: Any = None
         self.error: BaseException | None = None
         self.bucket: set[Expiring] | None = None
+        self.place: Place | None = None
 
     def reply(self, value: object) -> None:
         """Wake the asker with the answer, unless the asker no longer waits."""
@@ -80,10 +89,14 @@ class Pending:
 
     def expire(self) -> None:
         """Wake the asker, because the deadline has passed."""
+        if self.place is not None:
+            self.place.vacate()
         self.fail(None)
 
     def abort(self, _: RaiseCancelT) -> Abort:
         """Record that the asker was cancelled and no longer waits."""
+        if self.place is not None:
+            self.place.vacate()
         self.task = None
         if self.bucket is not None:
             self.bucket.discard(self)

@@ -32,6 +32,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 
+from alysd.nurseries.deferred import Deferred
 from alysd.nurseries.timers import Timers
 from alysd.nurseries.watch import Down, Watch, Watched
 
@@ -87,6 +88,14 @@ class Handles(Generic[M_co]):
     def __call__(
         self: "Handles[Ask[Any, R]]", method: Callable[[A, M_co], Awaitable[R]]
     ) -> Callable[[A, M_co], Awaitable[R]]: ...
+    @overload
+    def __call__(
+        self: "Handles[Ask[Any, R]]", method: Callable[[A, M_co], Awaitable[Deferred[R]]]
+    ) -> Callable[[A, M_co], Awaitable[Deferred[R]]]: ...
+    @overload
+    def __call__(
+        self: "Handles[Ask[Any, R]]", method: Callable[[A, M_co], Awaitable[R | Deferred[R]]]
+    ) -> Callable[[A, M_co], Awaitable[R | Deferred[R]]]: ...
     @overload
     def __call__(
         self: "Handles[Tell[Any]]", method: Callable[[A, M_co], Awaitable[None]]

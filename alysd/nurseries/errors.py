@@ -242,6 +242,13 @@ class IllegalTransition(NurseryError):
         return f"{self.name} cannot go from {self.old} to {self.new}"
 
 
+def as_crash(name: str, error: Exception) -> HandlerCrashed:
+    """The error for an asker whose ask the actor `name` did not answer because of `error`."""
+    crashed = HandlerCrashed(name, error)
+    crashed.__cause__ = error
+    return crashed
+
+
 def leaf_of(error: BaseException) -> BaseException:
     """The first error inside nested exception groups, in which nurseries wrap the errors of their tasks."""
     while isinstance(error, BaseExceptionGroup):

@@ -15,6 +15,7 @@ from alysd.nurseries.address import Address, Entry
 from alysd.nurseries.asks import Pending
 from alysd.nurseries.behaviour import Actor, Handler
 from alysd.nurseries.child import Desired, State
+from alysd.nurseries.deferred import Deferred
 from alysd.nurseries.errors import UnknownMessage, leaf_of
 from alysd.nurseries.signals import Signal
 from alysd.nurseries.trace import TracedMessage, Tracer, traced
@@ -101,7 +102,10 @@ async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = No
                 refused(address, message, pending, refusal)
             else:
                 if pending is not None:
-                    pending.reply(reply)
+                    if type(reply) is Deferred:
+                        reply.bind(address, pending, refusals)
+                    else:
+                        pending.reply(reply)
                 address.handled += 1
             address.current = None
             if watchdog is not None and watchdog.end():
