@@ -8,7 +8,7 @@ Each module can be read on its own:
 - `deferred`: answers that are given after their handler has returned.
 - `serve`: the loop of an actor. `threads`: calls into its trio run from other threads.
 - `signals`: messages of the runtime to one instance of an actor. `watch` sends them when instances of another
-  actor end, `timers` when a time has passed.
+  actor end, `timers` when a time has passed. `visible_state`: what an actor shows of itself.
 - `spec`: the tree as data. `restart`: policies, strategies and budgets, which decide whether a child restarts.
 - `child`, `actor_child`, `supervision`, `system`: the tree at run time. `registry`: snapshots of the tree.
 - `failures`, `patterns`: the log of failures, and patterns in it.

@@ -61,6 +61,8 @@ class ActorChild(Child):
         return self.runtime.tracer
 
     async def _start(self) -> None:
+        self._count_ended(None)  # the instance before, which ended as it was asked to
+        self._tell_watchers()
         self._handled_before = self.address.handled
         self.address.circuit_until = None
         handling.set(self.address.mailbox)
@@ -126,19 +128,20 @@ class ActorChild(Child):
 
     def _failed(self, error: Exception) -> float | None:
         """Let the supervisor decide, then tell the watchers, unless the decision has closed the address."""
-        if self._was_up:
-            self._was_up = False
-            instance_ended(self.address, error)
+        self._count_ended(error)
         delay = super()._failed(error)
         self._tell_watchers()
         return delay
 
     def _leave(self) -> None:
         super()._leave()
+        self._count_ended(None)
+        self._tell_watchers()
+
+    def _count_ended(self, error: Exception | None) -> None:
         if self._was_up:
             self._was_up = False
-            instance_ended(self.address, None)
-        self._tell_watchers()
+            instance_ended(self.address, error)
 
     def _tell_watchers(self) -> None:
         if self.address.watches is not None and not self.address.mailbox.closed:

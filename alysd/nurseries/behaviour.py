@@ -180,6 +180,13 @@ class Actor(Generic[P]):
         """Return the actor's health. Called ahead of waiting messages; an error raised here is a crash."""
         return Health.HEALTHY
 
+    def visible_state(self) -> Mapping[str, object]:
+        """The part of the state that operators and tests may see (`System.get_state`): no secrets. Must be quick.
+
+        Called between two messages. Raises `NotImplementedError` unless the actor overrides it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} shows no state: it has no method visible_state")
+
     # What hooks and handlers can call, from `pre_start` until the instance has ended
 
     @property

@@ -19,6 +19,7 @@ from alysd.nurseries.deferred import Deferred
 from alysd.nurseries.errors import UnknownMessage, leaf_of
 from alysd.nurseries.signals import Signal
 from alysd.nurseries.trace import TracedMessage, Tracer, traced
+from alysd.nurseries.visible_state import STATE_QUERY, show
 from alysd.nurseries.watchdog import Watchdog
 
 logger = logging.getLogger("alysd.nurseries")
@@ -166,13 +167,18 @@ def refused(address: Address[Any], message: object, pending: Pending | None, ref
 
 
 async def _attend(child: Served, actor: Actor[Any]) -> bool:
-    """Answer health checks, and suspend, resume or stop the actor. Returns whether the instance ends now."""
+    """Answer health checks and state queries; suspend, resume or stop the actor.
+
+    Returns whether the instance ends now.
+    """
     inbox = child.address.mailbox
     while True:
         while inbox.urgent:
             entry = inbox.urgent.popleft()
-            _, _, check = entry
-            if check is not None:
+            what, _, check = entry
+            if check is not None and what is STATE_QUERY:
+                show(actor, check)
+            elif check is not None:
                 child.address.current = entry  # a crash during the health check then fails the check
                 check.reply(await actor.health_check())
                 child.address.current = None

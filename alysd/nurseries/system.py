@@ -9,7 +9,7 @@ cancelled and `SystemFailed` is raised; its `__cause__` is the error of the chil
 """
 
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from threading import get_ident
@@ -35,8 +35,12 @@ from alysd.nurseries.registry import ChildSnapshot, Registry, take_snapshot
 from alysd.nurseries.spec import ChildSpec, SupervisorSpec, validate
 from alysd.nurseries.supervision import SupervisorChild
 from alysd.nurseries.trace import Tracer, Unrecorded
+from alysd.nurseries.visible_state import ask_state
 
 logger = logging.getLogger("alysd.nurseries")
+
+STATE_SECONDS = 2.0
+"""The default of the time that an actor has to show its state: far more than a handler should take."""
 
 
 class System:
@@ -79,6 +83,18 @@ class System:
     def snapshot(self) -> ChildSnapshot:
         """The whole tree as it is now."""
         return take_snapshot(self._root)
+
+    async def get_state(self, name: str, *, seconds: float = STATE_SECONDS) -> Mapping[str, object]:
+        """The state that the actor `name` shows (`Actor.visible_state`), as a copy of plain data of bounded size.
+
+        The actor answers between two messages, ahead of the waiting ones. Raises `UnknownChild`; `WrongState` when
+        the child is not an actor, or not running; `AskTimeout` when no handler ends within `seconds`; `ActorDown`
+        when the instance ends first; and what `visible_state` raises, such as `NotImplementedError`.
+        """
+        child = self._actor(name, "get the state of")
+        if child.state not in UP:
+            raise WrongState(name, "get the state of", f"it is {child.state.value.lower()}")
+        return await ask_state(child.address, seconds)
 
     # Starting and stopping the system
 

@@ -1,0 +1,110 @@
+"""The state of an actor, as the actor shows it to operators and tests: `System.get_state`.
+
+    class Queue(Actor[Queueing]):
+        def visible_state(self) -> Mapping[str, object]:
+            return {"waiting": len(self._waiting), "paused": self._paused}
+
+    await system.get_state("queue")          # {"waiting": 3, "paused": False}
+
+Nothing is shown unless the actor overrides `visible_state`, because its attributes can contain secrets. The actor
+answers between two messages, ahead of the waiting ones, also while it is suspended. The answer is a copy of plain
+data of bounded size, which later messages do not change.
+"""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, cast
+
+from trio.lowlevel import current_task, wait_task_rescheduled
+
+from alysd.nurseries.address import Address, Entry
+from alysd.nurseries.asks import Pending
+from alysd.nurseries.behaviour import Actor
+from alysd.nurseries.errors import ActorDown, AskTimeout
+
+VALUES = 1000
+"""The largest number of values in a state, nested ones included."""
+
+TEXT = 200
+"""The largest number of characters of a text in a state. With `VALUES`, a state has at most 200,000."""
+
+DEPTH = 8
+"""The deepest nesting of a state."""
+
+STATE_QUERY = "state query"
+"""The value that the urgent entry of a state query has in place of a message."""
+
+
+def show(actor: Actor[Any], query: Pending) -> None:
+    """Answer a query with the actor's state."""
+    if query.task is None:
+        return
+    try:
+        state = _Copy().of_mapping(actor.visible_state(), 0)
+    except Exception as error:  # a look at an actor must not crash it
+        query.fail(error)
+    else:
+        query.reply(state)
+
+
+async def ask_state(address: Address[Any], seconds: float) -> Mapping[str, object]:
+    """The state of the running instance. Raises `AskTimeout`, `ActorDown`, and what `visible_state` raises."""
+    wheel = address.wheel
+    if wheel is None:
+        raise ActorDown(address.name, "not part of a running system")
+    query = Pending(current_task())
+    entry: Entry = (STATE_QUERY, 0.0, query)
+    address.mailbox.send_urgent(entry)
+    wheel.add(query, seconds)
+    await wait_task_rescheduled(query.abort)
+    if query.answered:
+        return query.value
+    raise query.error or AskTimeout(address.name, STATE_QUERY, seconds)
+
+
+class _Copy:
+    """Copies a state of at most `VALUES` values. Where it leaves something out, a text says so."""
+
+    def __init__(self) -> None:
+        self._left = VALUES
+
+    def of_mapping(self, state: Mapping[Any, Any], depth: int) -> dict[str, object]:
+        """A copy of a mapping, with texts as keys."""
+        copied: dict[str, object] = {}
+        for number, (key, value) in enumerate(state.items()):
+            if self._left <= 0:
+                copied["…"] = f"{len(state) - number} more"
+                break
+            copied[_text(str(key))] = self._of(value, depth + 1)
+        return copied
+
+    def _of_items(self, items: Sequence[Any] | AbstractSet[Any], depth: int) -> tuple[object, ...]:
+        copied: list[object] = []
+        for number, item in enumerate(items):
+            if self._left <= 0:
+                copied.append(f"… {len(items) - number} more")
+                break
+            copied.append(self._of(item, depth + 1))
+        return tuple(copied)
+
+    def _of(self, value: object, depth: int) -> object:
+        self._left -= 1
+        if value is None or isinstance(value, bool | float):
+            return value
+        if isinstance(value, int) and value.bit_length() <= 4 * TEXT:
+            return value
+        if isinstance(value, str):
+            return _text(value)
+        if isinstance(value, bytes | bytearray):
+            return _text(bytes(value[:TEXT]).hex())
+        if depth >= DEPTH:
+            return "…"
+        if isinstance(value, Mapping):
+            return self.of_mapping(cast("Mapping[Any, Any]", value), depth)
+        if isinstance(value, Sequence | AbstractSet):
+            return self._of_items(cast("Sequence[Any] | AbstractSet[Any]", value), depth)
+        return f"<{type(value).__name__}>"  # its text could contain what the actor did not mean to show
+
+
+def _text(text: str) -> str:
+    return text if len(text) <= TEXT else text[: TEXT - 1] + "…"
