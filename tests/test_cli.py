@@ -47,7 +47,7 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nobody would find it."""
+    """A command that --help does not list would not be found."""
     with pytest.raises(SystemExit):
         main(["--help"])
     shown = capsys.readouterr().out
@@ -133,7 +133,7 @@ def test_a_mistake_in_a_group_of_tasks_is_words_too(
 def test_every_error_of_the_node_is_words(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: AlysError, status: int
 ) -> None:
-    """What a restart may help ends with 1, what a person must do with 2: systemd goes by it."""
+    """The exit status is 1 if a restart may help, and 2 if a person must act; systemd depends on this."""
     command(monkeypatch, raising(error))
     assert main(["check"]) == status
     assert capsys.readouterr().err == f"alysd: {error}\n"
@@ -143,7 +143,7 @@ SHOW = (sys.executable, "-m", "alysd", "check", "--config", str(CONF / "dev.toml
 
 
 def test_a_full_disk_is_one_sentence() -> None:
-    """It would be a traceback of the interpreter's end, and exit status 120."""
+    """Otherwise the interpreter would print a traceback at its end and exit with status 120."""
     for words in (SHOW, (*SHOW[:3], "--help"), (*SHOW[:3], "--version")):
         with Path("/dev/full").open("w") as full:
             done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)

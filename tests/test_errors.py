@@ -51,7 +51,7 @@ def test_the_mistake_is_found_however_deep(error: BaseException) -> None:
 
 @pytest.mark.parametrize("error", [StoreError("disk"), ExceptionGroup("one", [ValueError()]), KeyError("x")])
 def test_a_fault_of_the_program_is_not_the_users(error: BaseException) -> None:
-    """Its traceback would be lost."""
+    """The traceback of a fault in the program must not be lost."""
     assert user_error_in(error) is None
 
 
@@ -86,7 +86,7 @@ def test_every_class_of_the_tree_has_each_column() -> None:
 
 
 def test_the_nearest_base_class_decides() -> None:
-    """Else a client that asks too early would be told that a rule is broken."""
+    """Otherwise a client that asks too early would get the error of a broken rule."""
     assert row(NotNow).rpc_code == RpcCode.NOT_NOW
     assert row(Malformed) is HANDLING[Refused]
     assert handling(ValueError()) is HANDLING[AlysError]

@@ -133,7 +133,7 @@ def imports_test_module(node: ast.AST) -> bool:
 
 
 def test_no_test_module_is_imported() -> None:
-    """What tests share belongs in alysd.testing or in a module of its own beside them."""
+    """Code that tests share belongs in alysd.testing, or in a separate module beside the tests."""
     wrong = [
         f"{path.relative_to(TESTS.parent)}:{getattr(node, 'lineno', 0)}"
         for path in TEST_CODE

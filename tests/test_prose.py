@@ -58,7 +58,7 @@ def banned(line: str) -> list[str]:
 
 
 def test_no_banned_phrase_is_in_docstrings_comments_and_documents() -> None:
-    """Else the language drifts back to sentences that have to be read twice."""
+    """Otherwise phrases come back that readers have to read twice."""
     listed = subprocess.run(
         ["git", "ls-files", "*.py", "*.md", "*.toml"], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -1,4 +1,4 @@
-"""What must be shorter than what, for every length of slot; and the values for slots of 2 s."""
+"""The inequalities between deadlines, for every slot length, and the values for slots of 2 s."""
 
 import attrs
 import pytest
@@ -75,7 +75,7 @@ def test_a_stop_takes_less_than_five_seconds(timing: Timing) -> None:
 
 
 def test_a_chain_of_two_seconds_has_these_values() -> None:
-    """They are measured and in use: none changes by accident."""
+    """These values are measured and in use: none may change by accident."""
     timing = Timing(2)
     names = [name for name, value in vars(Timing).items() if isinstance(value, property)]
     assert {name: getattr(timing, name) for name in names if not name.startswith("engine_")} == {

@@ -1,4 +1,4 @@
-"""What `check` approves, `run` can start: both refuse the same configurations with the same words."""
+"""`check` and `run` accept the same configurations, and refuse others with the same words."""
 
 import sys
 from collections.abc import Callable

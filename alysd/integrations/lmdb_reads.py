@@ -1,4 +1,4 @@
-"""Reads the records of the node's database within a transaction, and places a block in its chain.
+"""Reads the records of the node's database within a transaction, and finds the place of a block in its chain.
 
 `lmdb_layout` describes the tables.
 """

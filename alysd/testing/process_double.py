@@ -4,8 +4,8 @@
     async with harness.running(double.intercept(process(...))):
         double.kill("peers")
 
-Both sides of the border are the real ones: the codec, the socket pair, the credit. Only the process is none: the
-limits of resources do not apply, and what the actor prints is not caught.
+Both sides of the connection are real: the codec, the socket pair, the credit. Only the operating-system process is
+missing: limits of resources do not apply, and the actor's output is not captured.
 """
 
 import logging
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 Spec = TypeVar("Spec", bound=ChildSpec)
 
 CHUNK_BYTES = 1 << 12
-"""Bytes that the pipe carries at once: slow pipes and hangs cut frames anywhere."""
+"""The largest number of bytes that the pipe carries at once, so that slow pipes and hangs cut frames anywhere."""
 
 
 class ProcessDouble:
@@ -56,11 +56,11 @@ class ProcessDouble:
         return process
 
     def kill(self, name: str) -> None:
-        """End the process of the child `name` in the middle of whatever it does, as SIGKILL does."""
+        """End the process of the child `name` at once, whatever it is doing, as SIGKILL does."""
         self._running[name].kill()
 
     def hang(self, name: str) -> None:
-        """Let nothing pass in either direction any more, until the process is replaced, as SIGSTOP does."""
+        """Let no bytes pass until `resume` or until the process is replaced, as SIGSTOP does."""
         self._running[name].pass_on = trio.Event()
 
     def resume(self, name: str) -> None:
@@ -77,7 +77,7 @@ class ProcessDouble:
 
 
 class DoubleProcess:
-    """One process that is none: its actor, and a pipe between two socket pairs."""
+    """A stand-in for one process: the actor, and a pipe between two socket pairs."""
 
     def __init__(self) -> None:
         self.output: int | None = None

@@ -158,7 +158,7 @@ def test_small_rewards_are_no_news() -> None:
 
 
 def test_a_recipients_newest_offer_is_shown_for_ten_seconds() -> None:
-    """Neither for ever, nor to another recipient; and a flood of addresses leaves nothing behind."""
+    """An offer must not be repeated for ever or to another recipient, and a flood must not leave memory in use."""
     book = small_book()
     book.show(OLD, now=0.0)
     assert book.current(MINER, now=TIMING.work_renewed - 0.1) == OLD

@@ -100,7 +100,7 @@ def build_on(tip: Forkchoice) -> BuildPayload:
 
 
 async def test_payload_is_built_on_the_head(autojump_clock: MockClock) -> None:
-    """What is built elsewhere could never become the next block."""
+    """A payload that is built on another block could never become the next block."""
     built, chain = await make_chain(3)
     async with running(Recording.like(built), chain) as node:
         payload = await node.engine.ask(build_on(chain.head()))
@@ -144,7 +144,7 @@ class Willing(Recording):
 
 
 async def test_priority_fees_are_summed_from_receipts() -> None:
-    """They are what miners and federation are paid by: a wrong sum mints a wrong amount.
+    """Miners and federation get these fees: a wrong sum would mint a wrong amount.
 
     On the real clock, for a moment: a mock clock would jump over the worker thread.
     """
@@ -200,7 +200,7 @@ async def test_invalid_payload_is_refused_and_the_actor_lives_on(autojump_clock:
 
 
 async def test_client_follows_the_head_it_is_given(autojump_clock: MockClock) -> None:
-    """What web3 users see at the client is the node's head, not the newest block that was executed."""
+    """web3 users must see the node's head at the client, not the newest executed block."""
     built, chain = await make_chain(3)
     client = Recording.like(built)
     other = await extend(built, chain.until(1), 1, FIRST_SLOT + 100)
@@ -325,7 +325,7 @@ async def test_feeding_survives_a_full_mailbox(autojump_clock: MockClock) -> Non
 
 
 async def test_announcements_of_an_earlier_instance_are_void(autojump_clock: MockClock) -> None:
-    """Each crash in the middle of feeding would otherwise leave one more chain of messages to itself."""
+    """Otherwise each crash while blocks are sent would add another series of `CatchUp` messages."""
     built, chain = await make_chain(100)
     wipe(built)
     client = Recording.like(built)
@@ -398,7 +398,7 @@ class Foreign(Recording):
 
 
 async def test_block_on_a_branch_that_the_client_lost_is_refused(autojump_clock: MockClock) -> None:
-    """Only the canonical chain is fed; an abandoned branch must not crash the actor each time a peer sends it."""
+    """The client gets only canonical blocks. A block on an abandoned branch must not crash the actor."""
     built, chain = await make_chain(5)
     other = await extend(built, chain.until(2), 2, FIRST_SLOT + 100)
     orphan = await make_block(built, other.head(), NEXT_SLOT)
@@ -410,7 +410,7 @@ async def test_block_on_a_branch_that_the_client_lost_is_refused(autojump_clock:
 
 
 async def test_head_that_the_client_calls_invalid_crashes_the_actor(autojump_clock: MockClock) -> None:
-    """It had executed the block before: the client is not the one it was, and is looked at anew."""
+    """The client executed this block before, so it has changed: after a restart, the actor compares it again."""
     built, chain = await make_chain(5)
     other = await extend(built, chain.until(2), 2, FIRST_SLOT + 100)
     client = stubborn(built, other.states[-1].payload_hash, INVALID_HEAD)

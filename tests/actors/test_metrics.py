@@ -77,7 +77,7 @@ async def test_what_nobody_asked_about_is_dropped_and_said() -> None:
 
 
 async def test_a_stopped_actor_listens_no_more(autojump_clock: trio.abc.Clock) -> None:
-    """Every restart would leave a channel behind that fills for ever."""
+    """Otherwise every restart would leave a subscription whose channel fills up."""
     bus = CountingBus()
     address = Address[Metrics]("metrics")
     async with open_system(supervisor("Root", OneForOne(), [actor(address, lambda: MetricsActor(bus))])):

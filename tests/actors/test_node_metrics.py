@@ -25,7 +25,7 @@ from tests.samples import BLOCK, CHAIN, child, tip
 
 
 def samples(registry: CollectorRegistry) -> dict[str, float]:
-    """Every number, by name and labels, as Prometheus would read it."""
+    """The value of every sample, by name and labels, as Prometheus reads it."""
     found: dict[str, float] = {}
     for family in text_string_to_metric_families(generate_latest(registry).decode()):
         for sample in family.samples:
@@ -46,7 +46,7 @@ def counted(*events: object) -> tuple[dict[str, float], NodeCounts]:
 
 
 def test_blocks_of_this_node_are_counted_and_timed() -> None:
-    """Nobody would see a node getting slow."""
+    """Otherwise no metric would show that a node becomes slow."""
     found, totals = counted(BlockProduced(BLOCK, 0.003), BlockProduced(BLOCK, 0.3))
     assert found["alysd_block_production_seconds_count{}"] == 2
     assert found["alysd_block_production_seconds_bucket{le=0.005}"] == 1
@@ -157,7 +157,7 @@ def test_each_port_is_shown() -> None:
 
 
 def test_version_and_process_are_shown() -> None:
-    """Nobody would know which version uses the memory."""
+    """The metrics must show the version and the memory of the process."""
     found = samples(new_registry(SnapshotCollector()))
     assert found[f"alysd_build_info{{version={__version__}}}"] == 1
     assert found["process_resident_memory_bytes{}"] > 0
@@ -175,5 +175,5 @@ def test_every_metric_that_an_operator_is_told_to_watch_exists(name: str) -> Non
 
 
 def test_lost_lines_of_the_log_are_a_metric_before_the_first_scrape() -> None:
-    """Nobody would know that the log is incomplete."""
+    """Otherwise nothing would show that the log is incomplete."""
     assert samples(new_registry(SnapshotCollector(lambda: 7)))["alysd_log_lines_lost_total{}"] == 7

@@ -49,14 +49,14 @@ def set_up(stream: io.StringIO, **options: Any) -> None:
 
 
 def written(event: LogEvent, stream: io.StringIO, **options: Any) -> str:
-    """What the log writes of an event to this stream."""
+    """The text that the log writes to this stream for an event."""
     set_up(stream, **options)
     log(event)
     return stream.getvalue()
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
-    """What was written as JSON."""
+    """The JSON objects that were written."""
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
@@ -161,7 +161,7 @@ def test_the_level_is_that_of_the_configuration(level: str, count: int) -> None:
 
 
 def test_libraries_are_heard_from_warnings_up() -> None:
-    """Every HTTP request would be a line; or a library's warning lost."""
+    """Otherwise every HTTP request would be logged, or the warnings of libraries would be lost."""
     stream = io.StringIO()
     set_up(stream, level="debug")
     logging.getLogger("httpx").info("request")

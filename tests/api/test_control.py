@@ -94,7 +94,7 @@ async def send_what_is_taken(stream: trio.SocketStream, data: bytes) -> None:
 
 
 async def answer(stream: trio.SocketStream) -> Any:
-    """What the socket says before it closes the connection."""
+    """The answer that the socket sends before it closes the connection."""
     line = b""
     while not line.endswith(b"\n"):
         line += await stream.receive_some()
@@ -166,7 +166,7 @@ async def test_a_child_is_restarted(tmp_path: Path, logged: list[LogEvent]) -> N
 
 
 async def test_an_actor_is_suspended_and_resumed(tmp_path: Path) -> None:
-    """Its messages wait; the answer says that blocks depend on it."""
+    """The messages of a suspended actor wait, and the answer says that blocks depend on the actor."""
     async with controlled(tmp_path) as node:
         assert await node.command("suspend", "echo") == {"name": "echo", "critical": True}
         await trio.testing.wait_all_tasks_blocked()

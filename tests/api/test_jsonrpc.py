@@ -200,7 +200,7 @@ async def test_a_batch_of_notifications_is_not_answered() -> None:
 
 
 async def test_a_batch_beyond_the_bound_is_refused_whole() -> None:
-    """Otherwise one body of 5 MiB asks for 100,000 things."""
+    """Otherwise one body of 5 MiB could contain 100,000 requests."""
     methods = Methods()
     assert (await ask([request("echo")] * jsonrpc.MAX_BATCH, methods))[-1]["result"] == []
     refused = await ask([request("echo")] * (jsonrpc.MAX_BATCH + 1), methods)

@@ -180,6 +180,6 @@ async def test_the_pages_outlive_the_metrics_actor(autojump_clock: MockClock) ->
 
 @pytest.mark.parametrize("path", ["/metrics", "/health/status", "/status", "/supervision/stats", "/health/trends"])
 async def test_the_pages_are_only_for_reading(autojump_clock: MockClock, path: str) -> None:
-    """Anyone who can reach the port could try to change something."""
+    """No method other than GET may reach the pages, because anyone may reach the port."""
     async with pages() as (client, _):
         assert (await client.post(path)).status_code == 405

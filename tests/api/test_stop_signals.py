@@ -19,7 +19,7 @@ def handlers_as_before() -> Generator[None]:
 
 
 def test_the_first_signal_is_remembered() -> None:
-    """It would end the process without a word."""
+    """Otherwise the signal would end the process without a message."""
     signals = StopSignals.record()
     assert signals.numbers == STOPPING
     assert signals.first is None

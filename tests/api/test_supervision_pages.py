@@ -41,7 +41,7 @@ from alysd.testing.virtual_time import VirtualClock
 
 
 class Work:
-    """What the worker may be told."""
+    """The protocol of the worker."""
 
 
 @attrs.frozen
@@ -77,7 +77,7 @@ class Site:
         self.worker = worker
 
     async def get(self, path: str) -> dict[str, Any]:
-        """What a page says."""
+        """The JSON of a page."""
         answer = await self.client.get(path)
         assert answer.status_code == 200
         return answer.json()
@@ -126,7 +126,7 @@ async def test_the_history_says_what_failed_when_and_what_helps(autojump_clock: 
 
 
 async def test_a_child_that_is_left_failed_says_so(autojump_clock: MockClock) -> None:
-    """It would look as if it were about to come back."""
+    """Otherwise the page would suggest that the child will be restarted."""
     async with site() as here:
         here.system.inject("fragile", ValueError("x" * 1000))
         await trio.sleep(1)
@@ -157,7 +157,7 @@ def test_every_kind_of_pattern_has_its_advice() -> None:
 
 
 async def test_a_stuck_actor_is_seen_with_what_it_holds(autojump_clock: MockClock) -> None:
-    """Nobody could tell which message an actor hangs in, or what waits behind it."""
+    """The page must name the message that an actor hangs in, and the messages that wait behind it."""
     async with site() as here, trio.open_nursery() as nursery:
         nursery.start_soon(_ask_and_give_up, here.worker)
         await trio.sleep(0.1)

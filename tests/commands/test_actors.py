@@ -99,7 +99,7 @@ def test_a_refusal_is_a_sentence_and_2(tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_node_that_is_not_running_is_a_sentence_and_2(
     left: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also when a killed node has left its socket. Without one, a node may run whose socket was removed."""
+    """A killed node may have left its socket. Without a socket, a node may run whose socket was removed."""
     if left:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
             listening.bind(str(tmp_path / "control.sock"))

@@ -10,7 +10,7 @@ from alysd.testing.config_files import CONF, folder_with
 
 
 def test_a_right_configuration_is_said_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """Silence could mean anything."""
+    """No output could mean success or failure."""
     assert main(["check", "--config", str(CONF / "dev.toml")]) == 0
     assert capsys.readouterr().out == (
         "the configuration is valid: chain alys-dev, chain id 121212, 1 authority, engine embedded\n"

@@ -27,7 +27,7 @@ def test_a_chain_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_folder_that_cannot_be_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A stack trace for a typing mistake."""
+    """A typing mistake must not end in a stack trace."""
     (tmp_path / "file").write_text("")
     assert main(["genesis", "--input", str(SHORT), "--output", str(tmp_path / "file")]) == 2
     assert capsys.readouterr().err.startswith(f"alysd: {tmp_path}/file/dev.genesis.json: ")

@@ -82,7 +82,7 @@ def test_a_path_that_needs_quotes_is_refused(
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A stack trace for a typing mistake."""
+    """A typing mistake must not end in a stack trace."""
     (tmp_path / "file").write_text("")
     assert init(tmp_path / "file", "follower") == 2
     assert capsys.readouterr().err == f"alysd: {tmp_path}/file is a file: name a folder\n"

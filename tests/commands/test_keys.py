@@ -34,7 +34,7 @@ def test_a_new_key_is_written_and_only_its_public_half_shown(
 
 
 def test_without_a_name_the_file_is_named_after_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would be somewhere."""
+    """Without --out, the key is in the file KIND.key of the working directory."""
     monkeypatch.chdir(tmp_path)
     assert main(["keys", "new", "bls"]) == 0
     assert read_key_file(tmp_path / "bls.key", kind="bls")

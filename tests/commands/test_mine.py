@@ -50,7 +50,7 @@ def test_what_no_option_takes_is_refused(words: tuple[str, ...]) -> None:
 def test_a_typing_mistake_ends_it_at_once_with_the_option_named(
     words: tuple[str, ...], complaint: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """It would try for ever to reach what cannot be, or show a stack trace."""
+    """Otherwise the command would try for ever to reach an impossible address, or end in a stack trace."""
     assert main(["mine", *words]) == 2
     assert complaint in capfd.readouterr().err
 
@@ -65,7 +65,7 @@ async def basic(credentials: Any) -> str | None:
 
 
 async def test_the_password_is_taken_out_of_the_url() -> None:
-    """It would stand in every error message, and so in logs."""
+    """Otherwise the password would be in every error message and in the logs."""
     url, credentials = bitcoin_access("http://user:pa%3Ass@127.0.0.1:18443/wallet/w", None)
     assert url == "http://127.0.0.1:18443/wallet/w"
     assert await basic(credentials) == "Basic dXNlcjpwYTpzcw=="
@@ -137,7 +137,7 @@ def bitcoin_url() -> Generator[str]:
 def test_a_mistake_that_only_the_bitcoin_node_sees_is_a_sentence(
     words: tuple[str, ...], complaint: str, bitcoin_url: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """It would be a stack trace of nested groups of tasks."""
+    """Otherwise the mistake would end in a stack trace of nested exception groups."""
     assert main(["mine", "--bitcoin-url", bitcoin_url, *words]) == 2
     (said,) = capfd.readouterr().err.splitlines()
     assert said.startswith("alysd: ")

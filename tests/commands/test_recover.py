@@ -105,7 +105,7 @@ def test_a_follower_is_told_that_it_begins_anew(
 def test_damage_is_named_and_left_alone(
     valid: ValidNode, recover: Recover, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It ended in a stack trace; a damaged file may still be the best copy."""
+    """The command ended in a stack trace. It must keep the damaged file, which may be the best copy."""
     guard = valid.config.storage.path / "signing-guard"
     guard.write_bytes(b"x")
     assert recover("--yes") == 2
@@ -130,7 +130,7 @@ def sign_in(valid: ValidNode, slot: Slot) -> None:
 def test_a_guard_of_the_future_is_said(
     valid: ValidNode, recover: Recover, capsys: pytest.CaptureFixture[str], lost: bool
 ) -> None:
-    """It said that there is nothing to recover, or that the node starts; but it could sign nothing for a year."""
+    """The command said that there is nothing to recover, but the key could not sign for a year."""
     sign_in(valid, FUTURE)
     if lost:
         lose(valid)

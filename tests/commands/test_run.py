@@ -105,7 +105,7 @@ def test_a_failure_is_logged_by_its_root(
 
 
 def test_a_folder_in_use_is_refused(run: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Two nodes would sign with one key."""
+    """Otherwise two nodes would sign with one key."""
     with DataFolder.open(tmp_path / "data"):
         assert run(FakeNode()) == 2
     assert "is in use by process" in capfd.readouterr().err

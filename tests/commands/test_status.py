@@ -134,7 +134,7 @@ def test_nobody_there_is_told_in_words(error: Exception, words: str) -> None:
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://x", "http://[::1"])
 def test_an_address_that_is_none_is_the_users_mistake(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """It would look as if the node were down."""
+    """Otherwise the command would say that the node is down."""
     assert main(["status", "--url", url]) == 2
     assert capsys.readouterr().err.startswith(f"alysd: --url {url}: must be a URL such as")
 

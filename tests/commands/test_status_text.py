@@ -73,7 +73,7 @@ def test_a_chain_before_its_first_block_has_no_age() -> None:
 
 
 def test_a_failure_of_another_day_has_its_date() -> None:
-    """Somebody would look in the wrong day's log."""
+    """Without the date, a reader would search the log of the wrong day."""
     old = child("a", restarts=3, last_error="E", last_error_at=NOW - 3 * 86400)
     assert "3 restarts (2026-11-17 14:00 E)" in draw_tree(old, NOW)[0]
 
@@ -96,7 +96,7 @@ def test_health_is_shown_where_the_state_does_not_tell(state: str, health: str, 
 
 
 def test_a_supervisor_that_is_stuck_is_shown() -> None:
-    """It could start nobody, and look well."""
+    """A stuck supervisor restarts no child, so the text must not show it as healthy."""
     stuck = child("ChainSupervisor", kind="supervisor", health="Degraded")
     assert "running, degraded" in draw_tree(stuck, NOW)[0]
 
@@ -122,5 +122,5 @@ def test_a_restart_does_not_make_an_actor_look_busy() -> None:
     ],
 )
 def test_durations_have_their_two_largest_units(seconds: float, text: str) -> None:
-    """Nobody reads 273600 seconds."""
+    """A duration of 273600 seconds must be shown in days and hours."""
     assert duration(seconds) == text

@@ -48,7 +48,7 @@ def test_the_development_account_has_its_money() -> None:
 
 
 def test_the_development_chain_is_what_its_description_makes() -> None:
-    """Somebody would change the one and not the other."""
+    """Otherwise a change could be made to one of the two files only."""
     short = read_short_genesis(CONF / "chains" / "short" / "dev.toml")
     chains = CONF / "chains"
     assert json.loads((chains / "dev.genesis.json").read_text()) == execution_genesis(short)
@@ -57,5 +57,5 @@ def test_the_development_chain_is_what_its_description_makes() -> None:
 
 @pytest.mark.parametrize("name", ["dev-authority.key", "dev-account.key"])
 def test_published_keys_say_so(name: str) -> None:
-    """Somebody would use one for real money."""
+    """A published key must not be used for real money, so its file must say that it is published."""
     assert "Known to everybody" in (Path(CONF) / name).read_text()

@@ -66,7 +66,7 @@ def test_a_wrong_configuration_is_not_tried_again_and_again() -> None:
 
 
 def test_the_data_folder_can_be_written() -> None:
-    """Everything else is read-only: a node with another folder could not start."""
+    """All other folders are read-only: a node with another data folder could not start."""
     options = service()
     assert options["ProtectSystem"] == "strict"
     state = Path("/var/lib") / options["StateDirectory"]

@@ -14,7 +14,7 @@ from alysd.wire.block_ssz import MAX_TRANSACTIONS
 
 
 def refusal(tmp_path: Path, chain: str = CHAIN, genesis: object = GENESIS) -> list[str]:
-    """What is wrong with a chain of these files, without their folder."""
+    """The problems of a chain with these files, without the folder of the files."""
     folder_with(tmp_path, chain=chain)
     text = genesis if isinstance(genesis, str) else json.dumps(genesis)
     (tmp_path / "genesis.json").write_text(text)
@@ -145,7 +145,7 @@ def test_a_gas_limit_that_pays_for_more_bytes_than_a_block_may_have_is_refused(
 
 
 def test_the_gas_limit_of_any_chain_fits_the_number_of_transactions_in_a_block() -> None:
-    """Or the author's client could build a payload that no node accepts. A transaction uses 16,800 gas or more."""
+    """The author's client must not build a payload that no node accepts. A transaction uses 16,800 gas."""
     (largest,) = (
         field.metadata["between"][1] for field in attrs.fields(ChainParameters) if field.name == "max_block_bytes"
     )

@@ -14,7 +14,7 @@ PAYS = "mining.fee_recipient=0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472"
 
 
 def problems(path: Path, *overrides: str) -> list[str]:
-    """What loading with these options finds wrong."""
+    """The problems that loading finds with these options."""
     with pytest.raises(InvalidConfig) as caught:
         load(path, *overrides)
     return list(problems_of(caught.value))

@@ -78,7 +78,7 @@ def test_accounts_that_cannot_be_are_refused(tmp_path: Path, accounts: str, word
 
 
 def test_a_genesis_file_in_the_description_is_no_key(tmp_path: Path) -> None:
-    """Somebody would believe that the file they name is used."""
+    """Otherwise the user would believe that the named file is used."""
     path = tmp_path / "short.toml"
     path.write_text(CHAIN + 'execution_genesis = "x.json"\n')
     with pytest.raises(ConfigError, match="execution_genesis is not a known key"):

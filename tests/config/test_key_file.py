@@ -57,7 +57,7 @@ def test_bare_hex_is_a_key_of_unknown_kind(tmp_path: Path, text: str) -> None:
     "text", ["", "# alysd bls key\n", "ab", SECRET.hex() * 2, f"{SECRET.hex()}\n{SECRET.hex()}", "é" * 64]
 )
 def test_what_is_no_key_is_refused_without_showing_it(tmp_path: Path, text: str) -> None:
-    """Half a key would be used, or a secret printed."""
+    """Otherwise half a key would be used, or a secret would be printed."""
     with pytest.raises(ConfigError, match="must have one line with 32 bytes in hex") as caught:
         read_key_file(key(tmp_path / "k", text))
     assert SECRET.hex() not in str(caught.value)

@@ -37,7 +37,7 @@ def test_each_layer_wins_over_the_one_before(tmp_path: Path) -> None:
 
 
 def test_text_layers_reach_every_kind_of_option(tmp_path: Path) -> None:
-    """What can be written in the file could not be said on the command line."""
+    """Every option of the file can also be set on the command line and in the environment."""
     config = load(
         folder_with(tmp_path),
         "mining.internal=true",
@@ -91,7 +91,7 @@ def test_errors_name_the_variable_or_the_option_of_the_command_line(tmp_path: Pa
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
-    """One start for each mistake."""
+    """Otherwise the operator would have to start once per mistake."""
     found = refusal(folder_with(tmp_path), "logging.level=x", "api.address=y", "nonsense", "engine.mod=z")
     assert [text.partition(":")[0] for text in found] == [
         "--set nonsense",
@@ -139,7 +139,7 @@ def test_a_node_without_authority_key_is_a_follower(tmp_path: Path) -> None:
 
 
 def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
-    """Somebody's ALYSD_ or PATH would stop the node."""
+    """Variables of other programs, such as PATH or ALYSD_…, must not stop the node."""
     environment = {"PATH": "/bin", "ALYSD_GETH": "/geth", "alys_x": "1"}
     assert load(folder_with(tmp_path), environment=environment).logging.level == "info"
 
@@ -168,7 +168,7 @@ def test_a_kubernetes_service_named_alys_changes_nothing(tmp_path: Path) -> None
 
 
 def test_cross_checks_run_on_the_merged_result(tmp_path: Path) -> None:
-    """Each layer would be right and the whole wrong."""
+    """Each layer may be valid while the merged configuration is not."""
     (text,) = refusal(folder_with(tmp_path), "mining.internal=true")
     assert text.startswith("--set mining.internal: mining.internal = true needs mining.fee_recipient")
 

@@ -14,7 +14,7 @@ from alysd.testing.config_files import CONF
     [(ListenAddress("127.0.0.1", 80), "127.0.0.1:80"), (ListenAddress("::1", 80), "[::1]:80")],
 )
 def test_an_address_reads_as_it_is_written(address: ListenAddress, text: str) -> None:
-    """What the node prints could not be pasted back."""
+    """A printed address can be pasted into the configuration."""
     assert str(address) == text
     assert address.url == f"http://{text}"
 

@@ -35,7 +35,7 @@ def test_a_problem_names_source_key_value_and_reason() -> None:
 
 
 def test_an_invalid_configuration_has_all_its_problems() -> None:
-    """Else the printed error would show one of several."""
+    """Otherwise the printed error would show only one of several problems."""
     error = InvalidConfig(["one", "two"])
     assert isinstance(error, ConfigError)
     assert (error.problems, str(error)) == (("one", "two"), "one\ntwo")

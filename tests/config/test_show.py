@@ -18,7 +18,7 @@ def test_what_is_shown_loads_to_the_same_configuration(tmp_path: Path) -> None:
 
 
 def test_every_option_that_is_set_is_shown_and_no_other(tmp_path: Path) -> None:
-    """Somebody would look for an option that is not there."""
+    """The output must not suggest options that do not exist."""
     shown = tomllib.loads(show_config(load(folder_with(tmp_path))))
     assert shown["logging"] == {"level": "info", "format": "auto"}
     assert "url" not in shown["engine"]

@@ -53,7 +53,7 @@ def test_finding_lines_never_fails(text: str) -> None:
     ],
 )
 def test_what_is_no_toml_is_refused_in_words(tmp_path: Path, content: bytes, reason: str) -> None:
-    """A stack trace for a slip of the finger."""
+    """A typing mistake must not end in a stack trace."""
     path = tmp_path / "bad.toml"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=reason) as caught:

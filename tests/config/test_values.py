@@ -108,7 +108,7 @@ def test_what_is_wrong_is_refused_with_what_is_allowed(value: object, kind: Any,
     st.one_of(st.text(), st.text().map(Text), st.integers(), st.floats(), st.booleans(), st.lists(st.integers()))
 )
 def test_nothing_escapes_but_valueerror(value: object) -> None:
-    """Something strange in a file would end in a stack trace."""
+    """No value in a file may end in a stack trace."""
     for kind in (bool, int, str, Path, Level, ListenAddress, HttpUrl, EvmAddress, tuple[int, ...], int | None):
         try:
             structure(value, kind)

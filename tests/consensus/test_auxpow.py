@@ -433,7 +433,7 @@ def test_the_target_moves_as_the_exact_fractions_say(
 
 @given(st.integers(2**200, 2**250), st.integers(0, 3000), st.integers(0, 3000))
 def test_more_slots_never_make_the_target_harder(start: int, one: int, other: int) -> None:
-    """Or waiting could be the cheaper way for a miner, and a chain that nobody mines might never recover."""
+    """Otherwise a miner could gain by waiting, and a chain without proofs might never recover."""
     spec, bits = make_spec(), bits_of(start)
     first, second = sorted((one, other))
     assert target_of(next_bits(bits, first, spec)) <= target_of(next_bits(bits, second, spec))

@@ -1,4 +1,4 @@
-"""What is a step of the wall clock, and when it is believed again."""
+"""Steps of the wall clock, and the conditions under which the clock is trusted again."""
 
 import pytest
 
@@ -102,7 +102,7 @@ def test_a_clock_months_ahead_is_trusted_only_when_a_person_accepts_it() -> None
 
 
 def test_a_clock_months_behind_is_trusted_when_it_has_been_steady() -> None:
-    """Its blocks are refused by the chain that is ahead of it, so that they end nothing."""
+    """Blocks made with this clock do no harm, because the chain is ahead of them and refuses them."""
     assert Machine().passes(100).set(-YEAR).passes(STEADY_SECONDS + 1).trust.step == 0
 
 
@@ -143,5 +143,5 @@ def test_an_open_step_is_open_after_a_restart(newest: float | None) -> None:
 
 
 def test_a_clock_that_was_set_right_while_the_node_was_stopped_is_trusted() -> None:
-    """Also long after the newest block: the clock was trusted, and has run since."""
+    """This holds long after the newest block too: the clock was trusted, and has run since."""
     assert ClockTrust.at_start(WALL, BOOT, SLOT, believed=WALL - BOOT + 1, newest=WALL - YEAR).step == 0

@@ -39,7 +39,7 @@ def signed_by(*signers: int, members: int = 4) -> SignedBlock:
 
 
 def test_an_approval_is_bound_to_its_chain() -> None:
-    """Or an approval on a test chain could be replayed on the real one."""
+    """Otherwise an approval on a test chain could be replayed on the real chain."""
     block = BlockHash(b"\x01" * 32)
     assert approval_message(GENESIS, block) == sha256(GENESIS + block)
     assert approval_message(BlockHash(bytes(32)), block) != approval_message(GENESIS, block)

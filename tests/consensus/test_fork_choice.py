@@ -187,7 +187,7 @@ def test_a_late_child_of_the_final_block_finds_the_range_that_it_must_prove_itse
 
 
 def test_what_lies_below_the_last_range_is_forgotten() -> None:
-    """Or the tree would grow for as long as the node runs."""
+    """Otherwise the tree would grow as long as the node runs."""
     tree = new_tree()
     state, finals = ROOT, [ROOT]
     for _ in range(50):

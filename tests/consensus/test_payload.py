@@ -91,7 +91,7 @@ def test_a_transaction_uses_no_more_gas_than_its_sender_allows() -> None:
 
 
 def test_a_price_below_the_base_fee_is_no_negative_fee() -> None:
-    """It would take from the fees of the other transactions, which miner and federation are owed."""
+    """A negative fee would reduce the sum of the fees that miner and federation get."""
     with pytest.raises(PriceBelowBaseFee) as caught:
         paid([fees(100, 1), fees(9, 9)], [21_000, 21_000], 10)
     assert (caught.value.place, caught.value.base_fee, caught.value.found) == (1, 10, 9)
@@ -207,7 +207,7 @@ def test_each_fixed_field_has_its_own_error(field: str, value: object, error: ty
 
 
 def test_an_empty_transaction_is_refused_before_any_client_is_asked() -> None:
-    """It does not change the payload's hash: a client that knows the hash would call the payload valid."""
+    """An empty transaction does not change the payload's hash, so a client that knows the hash finds it valid."""
     payload = attrs.evolve(BLOCK.payload, transactions=(b"\x01", b""))
     with pytest.raises(EmptyTransaction, match="transaction 1 is empty"):
         check_payload(attrs.evolve(BLOCK, payload=payload), PARENT, CONTEXT)

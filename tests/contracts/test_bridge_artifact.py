@@ -20,7 +20,7 @@ REQUEST_PEG_OUT_TOPIC = keccak(text="RequestPegOut(address,bytes,uint256)")
 
 @pytest.fixture(scope="module")
 def artifact() -> dict[str, Any]:
-    """What the package takes the bytecode from."""
+    """The file from which the package reads the bytecode."""
     return json.loads(ARTIFACT.read_text())
 
 

@@ -25,7 +25,7 @@ SLOT = 2.0
 
 
 class StartsClient(Protocol):
-    """What `components.geth` and `components.ethereumjs` have in common."""
+    """The common signature of `components.geth` and `components.ethereumjs`."""
 
     def __call__(
         self, tmp_path: Path, genesis: dict[str, Any], jwt: bytes

@@ -19,7 +19,7 @@ from alysd.testing.processes import ComponentFailed, ComponentRefusal
 
 
 class StartsClient(Protocol):
-    """What `components.geth` and `components.ethereumjs` have in common."""
+    """The common signature of `components.geth` and `components.ethereumjs`."""
 
     def __call__(
         self, tmp_path: Path, genesis: dict[str, Any], jwt: bytes, *, datadir: Path | None = None
@@ -83,7 +83,7 @@ def program_at(path: Path) -> Path:
 def test_components_are_found_by_variable_then_folder_then_path(
     nothing_installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a developer points at must win, or tests would judge another program than they say."""
+    """The program that a variable names must take precedence. Otherwise another program would be tested."""
     assert components.find("geth") is None
     on_path = program_at(nothing_installed.parent / "path" / "geth")
     assert components.find("geth") == on_path

@@ -43,7 +43,7 @@ def test_nothing_that_was_answered_is_lost(tmp_path: Path) -> None:
 
 
 def run_and_kill(folder: Path, seconds: float) -> list[tuple[str, bytes]]:
-    """What the engine said, from its first block until it was killed so many seconds later."""
+    """The engine's output from its first block until it is killed, some seconds later."""
     maker = subprocess.Popen([sys.executable, "-c", MAKE_BLOCKS, str(folder)], stdout=subprocess.PIPE, text=True)
     assert maker.stdout is not None
     try:
@@ -59,7 +59,7 @@ def run_and_kill(folder: Path, seconds: float) -> list[tuple[str, bytes]]:
 
 
 def check(folder: Path, answered: list[tuple[str, bytes]], blocks_before: int) -> int:
-    """Everything answered is there, and readable unless it is pruned; returns the head's number."""
+    """Check that every answered block is stored, and readable unless pruned. Returns the head's number."""
     sandbox = Sandbox.open(folder, kept_states=3)
     reader = sandbox.chain.reader
     for what, block in answered:

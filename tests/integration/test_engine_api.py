@@ -59,7 +59,7 @@ FEED_SECONDS = 60.0
 
 
 class StartsClient(Protocol):
-    """What `components.geth` and `components.ethereumjs` have in common."""
+    """The common signature of `components.geth` and `components.ethereumjs`."""
 
     def __call__(
         self, tmp_path: Path, genesis: dict[str, Any], jwt: bytes, *, datadir: Path | None = None

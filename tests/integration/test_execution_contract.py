@@ -101,7 +101,7 @@ async def test_payload_is_what_the_attributes_ask_for(tmp_path: Path, opens: Ope
 
 
 async def test_what_is_executed_is_known_and_nothing_else(tmp_path: Path, opens: Opens) -> None:
-    """By this the node finds out how far a client lags behind."""
+    """The node relies on this answer to find out how far a client lags behind."""
     async with opens(tmp_path) as engine:
         genesis = await engine.genesis_hash()
         payload = await add(engine, genesis, 10, genesis)
@@ -130,7 +130,7 @@ async def test_wrong_hash_is_invalid_with_a_reason(tmp_path: Path, opens: Opens)
 
 
 async def test_payload_on_an_unknown_parent_is_not_judged(tmp_path: Path, opens: Opens) -> None:
-    """Neither valid nor invalid: the node feeds the client what it lacks, and asks again."""
+    """The verdict is neither valid nor invalid: the node sends the missing blocks and asks again."""
     async with opens(tmp_path) as engine:
         genesis = await engine.genesis_hash()
         payload = await engine.build_payload(genesis, genesis, genesis, attributes(genesis, 10))
@@ -140,7 +140,7 @@ async def test_payload_on_an_unknown_parent_is_not_judged(tmp_path: Path, opens:
 
 
 async def test_unknown_head_is_not_followed(tmp_path: Path, opens: Opens) -> None:
-    """And a payload on it is refused with the error that makes the node feed the client."""
+    """Building on an unknown head is refused with the error that makes the node send the missing blocks."""
     async with opens(tmp_path) as engine:
         genesis = await engine.genesis_hash()
         with pytest.raises(EngineBehind):

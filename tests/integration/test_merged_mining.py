@@ -96,7 +96,7 @@ async def search_final_block(node: Daemon) -> dict[str, Any]:
 
 
 async def test_one_work_makes_a_bitcoin_block_and_alys_final_in_every_place(tmp_path: Path) -> None:
-    """What a pool does all day. If this fails nothing on Alys ever becomes final."""
+    """This is the normal work of a pool. Without it, no Alys block becomes final."""
     async with rig(tmp_path) as run:
         await until(lambda: at_least(run.node, 2))
         for place in CommitmentPlace:
@@ -146,7 +146,7 @@ async def becomes_final_after(node: Daemon, height: int) -> dict[str, Any]:
 
 @attrs.frozen
 class Bench:
-    """Everything that a proof is made of, so that a test can make each part wrong."""
+    """All parts of a proof, so that a test can make each part wrong."""
 
     template: BlockTemplate
     payout: bytes
@@ -168,7 +168,7 @@ class Bench:
 
 
 def wrong_proofs(bench: Bench) -> Iterator[tuple[str, AuxPow]]:
-    """Each way of being wrong, with the words that name it. Every other part is right, and solved."""
+    """Proofs with one wrong part each, and the words of the error. The other parts are valid."""
     work, right = bench.offer.aux_hash, bench.right()
     tag, raw = commitment(work), CommitmentPlace.RAW_OUTPUT
     sibling = bytes(range(32))

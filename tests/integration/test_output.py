@@ -105,7 +105,7 @@ def test_a_mistake_is_no_reason_to_wait_for_a_reader(tmp_path: Path, full_pipe: 
 
 
 def test_lost_lines_are_a_metric(tmp_path: Path) -> None:
-    """Nobody would know that the log is incomplete."""
+    """Otherwise nothing would show that the log is incomplete."""
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -137,7 +137,7 @@ def events(log: Path) -> list[str]:
 
 @pytest.mark.parametrize("seconds", [0.0, 0.3, 1.0])
 def test_sigterm_during_the_start_is_an_orderly_end(tmp_path: Path, seconds: float) -> None:
-    """It would be -15 without a word, and a database half made."""
+    """Otherwise the exit status would be -15, without a message, and the database half made."""
     log = tmp_path / "log"
     with log.open("w") as output, node(tmp_path, stdout=output, stderr=output) as one:
         one.until_sigterm_is_caught()

@@ -145,7 +145,7 @@ print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).p
 
 
 async def test_refusals_and_pages_are_told_apart(tmp_path: Path) -> None:
-    """What is no JSON-RPC answer is an outage, never a verdict."""
+    """An answer that is not JSON-RPC counts as an outage, not as a refusal."""
     async with httpx.AsyncClient() as client:
         server = ping_server(tmp_path, client)
         await server.start()

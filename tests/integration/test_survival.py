@@ -50,7 +50,7 @@ class Witness:
             await trio.sleep(0.01)
 
     async def check(self, newest: int = 200) -> None:
-        """Every one of the newest that were shown is on the daemon's chain now."""
+        """Check that each of the newest shown blocks is on the daemon's chain now."""
         for hash_, height in list(self.alys.items())[-newest:]:
             assert (await self.daemon.call("getblockbyheight", height))["hash"] == hash_
         for hash_, number in list(self.ethereum.items())[-newest:]:
@@ -144,7 +144,7 @@ async def test_sigterm_while_it_starts_ends_it_too(tmp_path: Path) -> None:
 
 
 def refused(running: Daemon, *more: str) -> str:
-    """What a second start says when it is refused: exit status 2, no stack trace."""
+    """The message of a second start that is refused, with exit status 2 and without a stack trace."""
     command = [*running.command]
     for option in more:
         command += ["--set", option]

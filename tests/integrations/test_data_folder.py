@@ -21,7 +21,7 @@ THERE = BlockHash(bytes.fromhex("7c11e0aa") + bytes(28))
 
 
 def test_a_second_node_is_told_who_has_the_folder(tmp_path: Path) -> None:
-    """Two nodes would write one database, and one authority sign twice."""
+    """Otherwise two nodes would write one database, and one authority could sign twice."""
     with DataFolder.open(tmp_path / "data"), pytest.raises(DataFolderInUse) as caught:
         DataFolder.open(tmp_path / "data")
     started = time.strftime("%H:%M")
@@ -81,7 +81,7 @@ def test_an_owner_of_another_day_is_shown_with_the_date(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    """A stack trace for a typing mistake."""
+    """A typing mistake must not end in a stack trace."""
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"storage.path = .*cannot be used: (Not a directory|File exists)"):
         DataFolder.open(tmp_path / "file")
@@ -141,7 +141,7 @@ def test_a_chain_file_that_does_not_read_back_stops_the_node(tmp_path: Path, con
 
 
 def test_a_folder_in_the_place_of_the_chain_file_stops_the_node(tmp_path: Path) -> None:
-    """It ended in a stack trace."""
+    """The start ended in a stack trace."""
     (tmp_path / CHAIN_FILE).mkdir()
     with pytest.raises(Corrupt, match="does not name the chain"):
         is_claimed(tmp_path, "alys-dev", HERE)

@@ -45,7 +45,7 @@ def test_a_whole_file_passes(data: Path) -> None:
 
 @pytest.mark.parametrize("part", [0.5, 0.9])
 def test_a_truncated_file_is_named_with_its_sizes_and_what_helps(data: Path, part: float) -> None:
-    """It ended in SIGBUS, without a word."""
+    """The process ended with SIGBUS and without a message."""
     size = data.stat().st_size
     left = int(size * part)
     with data.open("r+b") as file:

@@ -239,7 +239,7 @@ def test_what_is_missing_or_wrong_behind_a_good_checksum_is_named_too(tmp_path: 
 
 @pytest.mark.parametrize("record", [b"1", seal("meta", b"format", b"3")])
 def test_a_database_of_another_format_is_refused_with_what_to_do(tmp_path: Path, record: bytes) -> None:
-    """It would be read as damaged, or worse, as something else."""
+    """Otherwise its records would seem damaged, or would be read as other values."""
     folder = tmp_path / "chain"
     proven(folder)
     raw(folder, "meta", b"format", record)

@@ -41,7 +41,7 @@ def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_said_so(tmp_path: Path) -> None:
-    """A stack trace for a slip of the finger."""
+    """A typing mistake must not end in a stack trace."""
     with pytest.raises(ConfigError, match="cannot be written: No such file or directory"):
         write_key_file(tmp_path / "no" / "k", "bls", SECRET, "0x")
 

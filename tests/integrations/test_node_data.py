@@ -192,7 +192,7 @@ print(die_at)
 
 
 def test_killed_at_any_sync_or_rename_it_starts_without_a_person(tmp_path: Path) -> None:
-    """Every power cut would wait for somebody."""
+    """A node must start again after a power cut without help."""
     ended = subprocess.run(
         [sys.executable, "-c", KILLED_AT_EACH_STEP, str(tmp_path)],
         capture_output=True, text=True, timeout=120, check=False, cwd=Path(__file__).parents[2],

@@ -1,4 +1,4 @@
-"""What a slot's trace shows, and that a collector that is away holds nobody up."""
+"""The spans in the trace of a slot, and a collector that does not answer, which must delay nothing."""
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ def recording() -> tuple[OpenTelemetryTracing, InMemorySpanExporter]:
 
 
 def parents(spans: Sequence[ReadableSpan]) -> dict[str, str | None]:
-    """Each span's name with that of the span it is under."""
+    """The name of each span with the name of its parent."""
     names = {span.context.span_id: span.name for span in spans if span.context is not None}
     return {span.name: names[span.parent.span_id] if span.parent else None for span in spans}
 

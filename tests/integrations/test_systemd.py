@@ -1,4 +1,4 @@
-"""What systemd is told, on a socket that the test owns."""
+"""The messages to systemd, received on a socket of the test."""
 
 import os
 import socket

@@ -5,4 +5,4 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _simulated(no_threads: None) -> None:
-    """Every test here."""
+    """Applies to every test in this folder."""

@@ -18,7 +18,7 @@ HOUR = 3600.0
 
 
 async def health(node: SimulatedNode) -> NodeHealth:
-    """What the operator's page shows."""
+    """The health that the operator's page shows."""
     tip, watch = await node.forkchoice(), node.resources.watch
     report = NodeReport(
         node.resources.context, node.clock.time(), watch.doubt(), node.system.snapshot(), tip, None, "authority"

@@ -50,7 +50,7 @@ async def test_it_follows_a_chain_of_any_quorum_and_makes_no_block(
 async def test_its_children_restart_without_waiting_for_a_slot(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    """They would wait for the end of slots in which no block is made."""
+    """Otherwise they would wait for the end of slots in which a follower makes no block."""
     async with open_simulated_node(tmp_path, chain_spec(), authority=None, mining=MINING) as node:
         restarts = {child.name: child.restart for child in node.system.snapshot().walk()}
     async with open_simulated_node(tmp_path / "other", chain_spec(), mining=MINING) as node:

@@ -82,7 +82,7 @@ async def test_an_actor_that_hangs_is_found_and_blocks_go_on(
 
 
 async def test_a_node_that_has_just_started_is_well(tmp_path: Path, autojump_clock: MockClock) -> None:
-    """Every start would look like an illness for a minute: whoever has not started yet answers no check."""
+    """A child that has not started yet answers no check. This must not make a new node unhealthy."""
     async with open_simulated_node(tmp_path, chain_spec(), mining=MINING) as node:
         await node.slots(40)
         assert {change.new for change in node.health} == {Health.HEALTHY}

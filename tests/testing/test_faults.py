@@ -1,4 +1,4 @@
-"""Each kind of fault does what it says to whom it should, and nothing is left of it afterwards."""
+"""Each kind of fault has the described effect on its targets only, and ends completely."""
 
 import tracemalloc
 from collections.abc import AsyncGenerator, Sequence

@@ -14,7 +14,7 @@ from alysd.testing.node import open_simulated_node
 
 @pytest.fixture(autouse=True)
 def _simulated(autojump_clock: MockClock, no_threads: None) -> None:
-    """Every test here."""
+    """Applies to every test in this module."""
 
 
 async def test_all_that_concerns_blocks_is_recorded(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is drawn covers what there is, and messages of any protocol can be drawn."""
+"""The strategies draw every kind of value, and the messages of any protocol."""
 
 import attrs
 from hypothesis import find, given, settings

@@ -1,4 +1,4 @@
-"""What is written down, by whom, and what a failed expectation shows."""
+"""The entries of a transcript, their senders, and the text of a failed expectation."""
 
 import pytest
 import trio

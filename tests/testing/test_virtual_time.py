@@ -43,7 +43,7 @@ def test_a_day_passes_in_no_time_and_the_result_comes_out() -> None:
 
 
 def test_the_scheduler_gets_its_own_chance_back() -> None:
-    """Otherwise a replay in one test would fix the order in every later one."""
+    """Otherwise a replay in one test would fix the order of tasks in every later test."""
     scheduler: Any = import_module("trio._core._run")
     before = scheduler._r.getstate()
     order_of_wakes(5)

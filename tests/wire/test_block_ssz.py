@@ -176,7 +176,7 @@ def test_a_block_of_two_hundred_transactions_agrees_too() -> None:
 
 
 def test_the_hash_of_a_known_genesis_block_never_changes() -> None:
-    """It names the chain: another value here means that every existing chain is another one now."""
+    """The hash identifies the chain: if it changes, nodes no longer recognise existing chains."""
     block = genesis_block(make_spec(), make_payload())
     assert block_hash(block).hex() == "534aaebdd440480f12473c608b2ae5fa094b19d694d9bf07d27c675afc3420be"
 

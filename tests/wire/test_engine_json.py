@@ -240,7 +240,7 @@ def test_long_reason_is_cut() -> None:
     ],
 )
 def test_wrong_verdict(answer: dict[str, object], words: str) -> None:
-    """What is not understood must not count as VALID."""
+    """An unknown status must not count as VALID."""
     with pytest.raises(Malformed, match=words):
         engine_json.verdict_from_json(answer)
 

@@ -65,6 +65,6 @@ def test_a_node_that_does_not_decode_is_corruption() -> None:
 
 
 def test_a_list_with_an_empty_value_has_no_root() -> None:
-    """It had the root of the list without it: two payloads with one hash."""
+    """The list had the same root as without the empty value, so two payloads had one hash."""
     with pytest.raises(Malformed, match="must not be empty"):
         indexed_root([b"value", b""])

@@ -108,7 +108,7 @@ async def test_client_that_lags_behind_is_fed_what_it_lacks_and_no_more(
 
 
 async def test_client_on_an_abandoned_branch_is_fed_from_the_fork(autojump_clock: MockClock) -> None:
-    """It has its own blocks at the heights that are compared; only hashes tell them apart."""
+    """The client has other blocks at the compared heights, which only differ in their hashes."""
     built, chain = await make_chain(10)
     other = await extend(built, chain.until(4), 8, FIRST_SLOT + 100)
     wipe(built, other.blocks)
@@ -281,7 +281,7 @@ async def test_client_that_calls_the_head_invalid_is_an_error(autojump_clock: Mo
 async def test_client_that_executes_and_does_not_follow_is_an_error(
     autojump_clock: MockClock, height: int, length: int
 ) -> None:
-    """Otherwise the node would feed it the same blocks for ever."""
+    """Otherwise the node would send the client the same blocks for ever."""
     built, chain = await make_chain(length)
     wipe(built)
     head = chain.states[height].payload_hash
@@ -353,7 +353,7 @@ def every_event(tip: Forkchoice) -> list[Any]:
 
 
 async def test_only_the_table_moves_it() -> None:
-    """Every pair of state and event: in the table it leads to a state, otherwise it is a bug that says so."""
+    """Every pair of state and event either is in the table and leads to a state, or raises an error."""
     _, chain = await make_chain(5)
     tip = chain.head()
     allowed = 0

@@ -34,7 +34,7 @@ def miner(world: MiningWorld, nonces: NonceSearch = ALL_NONCES) -> InternalMiner
 
 
 async def queued(world: MiningWorld) -> QueuedWork | None:
-    """What is queued once the miner has had time to react."""
+    """The queued proof, after the miner has had time to react."""
     await trio.sleep(1)
     return await world.auxpow.ask(GetQueuedWork())
 

@@ -216,7 +216,7 @@ async def test_the_search_for_bitcoin_goes_on_after_the_proof(autojump_clock: Mo
 
 
 async def test_a_new_bitcoin_block_ends_the_search_on_the_old_one(autojump_clock: MockClock) -> None:
-    """Everything found from then on would be stale."""
+    """Otherwise all later proofs would be stale."""
     rig = Rig(bitcoin=FakeBitcoin(target=NEVER), alys=FakeAlys(target=NEVER))
 
     async def act() -> None:

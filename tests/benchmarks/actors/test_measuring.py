@@ -8,7 +8,7 @@ from benchmarks.actors.measuring import CONSUMERS, FULL, percentile, receivers, 
 
 
 def test_a_percentile_is_a_value_that_was_seen() -> None:
-    """Else a p99 of few values is made up between them."""
+    """Otherwise the p99 of few values would be an interpolated value that never occurred."""
     values = [float(value) for value in range(100, 0, -1)]
     assert percentile(values, 0.5) == 51
     assert percentile(values, 0.99) == 100
@@ -32,7 +32,7 @@ def test_the_crowd_is_spread_over_all_and_talks_as_often_in_a_row_as_asked() -> 
 
 
 def test_a_faster_peer_does_more_of_what_is_divided_by_its_count() -> None:
-    """And the same of what is not, so that memory an actor stays comparable."""
+    """The other jobs have the same size for all peers, so that the memory per actor stays comparable."""
     faster = FULL.faster(4)
     assert (faster.tells, faster.asks, faster.crowd) == (4 * FULL.tells, 4 * FULL.asks, 4 * FULL.crowd)
     assert (faster.idle, faster.spawns) == (FULL.idle, FULL.spawns)

@@ -21,7 +21,7 @@ from benchmarks.actors.rows import AGAINST_PYKKA, JOBS, ROWS, Goal, Row, jobs_of
     ],
 )
 def test_all_that_is_asked_must_be_so(row: Row, value: float, ratio: float | None, reached: bool | None) -> None:
-    """Else the table says yes where a goal is missed, or no where nothing is known."""
+    """Otherwise the table would say yes for a missed goal, or no where no figure is known."""
     assert row.reached(value, ratio) is reached
 
 
@@ -32,5 +32,5 @@ def test_every_row_is_filled_by_a_job() -> None:
 
 
 def test_a_job_runs_once_for_all_its_rows() -> None:
-    """Else the crash job runs twice per round, and its p99 comes from another run than its median."""
+    """Otherwise the crash job would run twice per round, and its p99 and median would come from different runs."""
     assert jobs_of([row for row in ROWS if row.key.startswith("crash")]) == ("crash",)

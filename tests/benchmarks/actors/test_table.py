@@ -13,7 +13,7 @@ ROUNDS = [
 
 
 def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
-    """Not the ratio of the medians: a round in which the machine was slow was slow for both."""
+    """The ratio of the medians would be wrong, because a slow round is slow for both."""
     assert median_ratio(ROUNDS, "alysd", "raw trio", "tell") == 8.0  # of 10, 7 and 8
     assert median(ROUNDS, "alysd", "tell") == 400.0
 
@@ -71,7 +71,7 @@ def test_a_table_of_some_rows_has_no_others() -> None:
 
 
 def test_pykka_has_a_table_of_its_own_where_it_was_measured() -> None:
-    """Its goals are not the ones against raw trio."""
+    """The goals for Pykka differ from the goals for raw trio."""
     lines = list(pykka_table(ROUNDS))
     assert [line.split()[-1] for line in lines[1:]] == ["yes"]  # tell: 8, 2 and 4 times; the rest was not measured
     assert list(pykka_table([{"alysd": {"tell": 1.0}}])) == []

@@ -16,7 +16,7 @@ from benchmarks.node.figures import Figure, idle_share, resident_megabytes
     ],
 )
 def test_a_goal_is_reached_at_its_bound(figure: Figure, reached: bool | None) -> None:
-    """Else the table says yes where a goal is missed."""
+    """Otherwise the table would say yes for a missed goal."""
     assert figure.reached() is reached
 
 

@@ -7,7 +7,7 @@ from benchmarks.node.requests import content_length, load
 
 
 def test_the_length_is_found_whatever_its_case() -> None:
-    """Else the client waits for ever for the rest of an answer."""
+    """Otherwise the client would wait for ever for the rest of an answer."""
     assert content_length(b"HTTP/1.1 200 \r\ncontent-type: application/json\r\ncontent-length: 17") == 17
     assert content_length(b"HTTP/1.1 200 OK\r\nContent-Length: 3") == 3
 

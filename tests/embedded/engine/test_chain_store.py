@@ -182,7 +182,7 @@ except Corrupt as error:
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
 def test_a_truncated_file_is_named_with_what_helps(tmp_path: Path, part: float) -> None:
-    """It ended in SIGBUS, without a word."""
+    """The process ended with SIGBUS and without a message."""
     folder = tmp_path / "execution"
     store = ChainStore.open(folder)
     for number in range(50):
@@ -221,7 +221,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_killed_backup_does_not_let_the_database_grow_for_good(tmp_path: Path) -> None:
-    """Its snapshot would keep all later versions of every page."""
+    """The snapshot of a killed backup must not keep all later versions of every page."""
     store = ChainStore.open(tmp_path, first_map_bytes=2**20)
     store.write_genesis(stored_block(0))
     killed = subprocess.run([sys.executable, "-c", KILLED_READER, str(tmp_path)], check=False)

@@ -178,7 +178,7 @@ def test_a_hash_that_is_not_the_headers_is_invalid_even_if_such_a_block_is_known
 def test_an_empty_transaction_more_is_invalid_even_if_the_block_is_known(
     sandbox: Sandbox, second: Sandbox
 ) -> None:
-    """It changed neither the transactions' root nor the hash, and a known hash was enough."""
+    """An empty transaction changed neither the transactions' root nor the hash, and a known hash was accepted."""
     payload = sandbox.make(transfer(RICH, 0))
     longer = attrs.evolve(payload, transactions=(*payload.transactions, b""))
     for one in (sandbox, second):

@@ -74,7 +74,7 @@ def canonical(sandbox: Sandbox, number: int) -> ExecutionHeader:
 
 
 def everything(sandbox: Sandbox, header: ExecutionHeader) -> list[object]:
-    """What a client can read of a state: accounts, code, storage."""
+    """All values of a state that a client can read: accounts, code, storage."""
     reader = sandbox.chain.reader
     found: list[object] = [reader.account(header, address) for address in ACCOUNTS]
     found += [reader.account(header, EvmAddress(index.to_bytes(20, "big"))) for index in range(0x1000, 0x1010)]
@@ -151,7 +151,7 @@ class Twins:
         self.pruned = pruned(self.folder)
 
     def check(self) -> None:
-        """Every state that must be readable is that of the unpruned twin; every other is refused."""
+        """Check that each state to keep equals that of the unpruned chain, and that other states are refused."""
         canonical = self.branch(self.head.hash)
         oldest = canonical[len(canonical) - self.floor] if self.floor else None
         for block in self.blocks:

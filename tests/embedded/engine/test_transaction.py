@@ -83,7 +83,7 @@ def test_what_was_signed_is_read(
 
 
 def _specified_bytes(raw: bytes) -> Any:
-    """What the specification's decoder takes: bytes for typed transactions, an object for the others."""
+    """The input of the specification's decoder: bytes for typed transactions, an object for the others."""
     return Bytes(raw) if raw[0] < 0xC0 else rlp.decode_to(transactions.LegacyTransaction, Bytes(raw))
 
 
@@ -194,7 +194,7 @@ def test_a_signature_of_no_key_is_refused() -> None:
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
-    """They come from whoever reaches the port."""
+    """Any program that reaches the port can send these bytes."""
     for start in (b"", b"\x01", b"\x02", b"\x03", b"\xf8\x60"):
         try:
             read_transaction(start + raw, CHAIN_ID)

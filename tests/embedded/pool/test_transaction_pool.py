@@ -166,7 +166,7 @@ def test_more_than_the_balance_is_refused_with_the_amounts() -> None:
 
 
 def test_all_of_a_sender_s_transactions_together_must_be_paid_for() -> None:
-    """Otherwise one balance backs a pool full of transactions of which only the first can be executed."""
+    """Otherwise one balance would pay for many pooled transactions, of which only the first can be executed."""
     first, second = transaction(nonce=0), transaction(nonce=1)
     full, enough_for_one = pool(), account(balance=transaction().cost * 3 // 2)
     add(full, first, enough_for_one)

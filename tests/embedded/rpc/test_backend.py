@@ -37,7 +37,7 @@ async def test_an_abandoned_block_is_found_unless_a_canonical_one_is_asked_for(t
 
 
 async def test_executions_wait_for_each_other(tmp_path: Path) -> None:
-    """Each keeps the interpreter busy: a hundred at once would make the node miss its slots."""
+    """Each execution keeps the interpreter busy: a hundred at once would make the node miss its slots."""
     async with eth_chain(tmp_path) as chain:
         backend = EthBackend(chain.engine, chain.pool)
         started, gate, running = trio.Event(), trio.Event(), [0, 0]

@@ -155,7 +155,7 @@ def test_a_panic_that_is_cut_is_none() -> None:
 
 
 def test_a_reason_is_shown_up_to_a_bound() -> None:
-    """Otherwise a contract fills logs and screens with megabytes."""
+    """Otherwise a contract could fill logs and screens with megabytes."""
     assert revert_reason(ERROR_SELECTOR + encode(["string"], ["x" * 100_000])) == "x" * MAX_REASON
 
 

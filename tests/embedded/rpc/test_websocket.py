@@ -225,7 +225,7 @@ async def test_too_many_bytes_overflow() -> None:
 
 
 async def test_an_answer_does_not_count() -> None:
-    """It is as large as the client asked for, and there is one at a time."""
+    """An answer does not count against the limits: the client asked for it, and there is one at a time."""
     box = Outbox(100, 10)
     box.answer("x" * 1000)
     box.notify("x" * 10)

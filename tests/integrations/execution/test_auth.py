@@ -16,7 +16,7 @@ SECRET = bytes(range(32))
 
 
 def token_of(auth: JwtAuth) -> str:
-    """What the next request would carry."""
+    """The token that the next request would have."""
     request = next(auth.auth_flow(httpx.Request("POST", "http://127.0.0.1:8551")))
     scheme, _, token = request.headers["Authorization"].partition(" ")
     assert scheme == "Bearer"

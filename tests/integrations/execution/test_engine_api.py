@@ -1,4 +1,4 @@
-"""What the node makes of an execution client's answers; a scripted one stands in the network's place."""
+"""How the node handles the answers of an execution client, which a script gives instead of the network."""
 
 import json
 import math

@@ -233,7 +233,7 @@ def test_the_document_lists_every_event_with_its_level_and_fields() -> None:
 
 
 def test_the_node_logs_nothing_else() -> None:
-    """Only the runtime, which knows nothing of the node, and what handles libraries' logs use `logging` itself."""
+    """Only the runtime and the handling of libraries' log lines use `logging` directly."""
     allowed = {
         "nurseries",
         "messages/log",
