@@ -4,7 +4,7 @@
     states      height (8, BE) | hash                        -> the chain's state after the block
     changes     height (8, BE) | hash | table's name "|" key -> the block's new value; empty for a deletion
     canonical   height (8, BE)                               -> block hash
-    meta        "genesis", "final", "format"
+    meta        "genesis", "final", "format", and after the first block "safe"
 
 There is also one LMDB table per table of `types.tables`, with the same name and the entries as of the last final
 block. The transaction that makes blocks final applies their changes to these tables, and deletes the changes of

@@ -35,10 +35,8 @@ def forkchoice_of(txn: Transaction) -> Forkchoice:
     final = final_of(txn)
     newest = next(txn.scan_back("canonical"), None)
     head = state_of(txn, b"" if newest is None else newest[0] + newest[1])
-    if head.hash == final.hash:
-        return Forkchoice(head, final, final)
-    safe = state_of(txn, height_key(Height(head.height - 1)) + head.parent_hash)
-    return Forkchoice(head, safe, final)
+    safe = txn.get("meta", b"safe")
+    return Forkchoice(head=head, safe=final if safe is None else state_of(txn, safe), finalized=final)
 
 
 def block_of(txn: Transaction, block: BlockHash) -> SignedBlock | None:

@@ -91,6 +91,7 @@ class LmdbStore:
                 txn.put("canonical", height_key(height), block)
             _settle_changes(txn, old.height, final.height)
             txn.put("meta", b"final", state_key(final))
+            txn.put("meta", b"safe", state_key(placement.tip.safe))
 
         self._records.write(write)
         self._commits += 1
