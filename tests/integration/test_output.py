@@ -137,7 +137,7 @@ def events(log: Path) -> list[str]:
 
 @pytest.mark.parametrize("seconds", [0.0, 0.3, 1.0])
 def test_sigterm_during_the_start_is_an_orderly_end(tmp_path: Path, seconds: float) -> None:
-    """Otherwise the exit status would be -15, without a message, and the database half made."""
+    """Otherwise the exit status would be -15, no message would be printed, and the database would be half made."""
     log = tmp_path / "log"
     with log.open("w") as output, node(tmp_path, stdout=output, stderr=output) as one:
         one.until_sigterm_is_caught()
