@@ -1,4 +1,4 @@
-"""The side of the process: makes the actor, runs it on the ordinary runtime, and exchanges messages with the parent.
+"""The side of the process: makes the actor, runs it on the ordinary runtime, exchanges messages with the parent.
 
 The process ends when its actor has ended, in whatever way, or when the parent closes the socket.
 """
