@@ -1,9 +1,10 @@
 """The rules of approval and of commitment (docs/protocol.md, "The approval rule", "Committed blocks").
 
-An authority approves a block only if the block builds on the best approved block that the authority knows, or on a
-better one. Best means: of the highest slot. A block is committed when an approved block of the next slot builds on
-it. While less than a third of the authorities break the rules, no two committed blocks conflict. The document has
-the argument, and `tests/consensus/test_approval.py` searches all small chains for a conflict.
+An authority approves a block only if the slot of the block's parent is at least the authority's lock: the highest
+slot of all blocks of which the authority has approved a child. A block is committed when an approved block of the
+next slot builds on it. While less than a third of the authorities break the rules, no two committed blocks
+conflict. docs/protocol.md has the proof, and `tests/consensus/test_approval.py` searches all small chains for a
+conflict.
 """
 
 from collections.abc import Sequence
@@ -16,11 +17,11 @@ from alysd.types.units import Slot
 
 
 def check_approval(slot: Slot, block: BlockHash, parent_slot: Slot, last: SignedSlot) -> None:
-    """Check that an authority whose last approval is `last` may approve `block`, which is of `slot`.
+    """Check that an authority whose last approval is `last` may approve `block`, which has `slot`.
 
     `parent_slot` is the slot of the block's parent. The block that was approved last may be approved again. Raises
-    `WouldDoubleSign` if the slot is not after that of the last approval, and `WouldBreakLock` if the parent is
-    older than the lock.
+    `WouldDoubleSign` if the slot is not after the slot of the last approval, and `WouldBreakLock` if the parent
+    has an earlier slot than the lock.
     """
     if slot < last.slot:
         raise WouldDoubleSign(
@@ -33,8 +34,8 @@ def check_approval(slot: Slot, block: BlockHash, parent_slot: Slot, last: Signed
         )
     if parent_slot < last.lock:
         raise WouldBreakLock(
-            f"slot {slot}: the parent is of slot {parent_slot}, but this key is locked at slot {last.lock}, so it "
-            f"must not sign a block on an older one"
+            f"slot {slot}: the parent has slot {parent_slot}, but the lock of this key is slot {last.lock}, so it "
+            f"must not sign a block with an earlier parent"
         )
 
 

@@ -253,7 +253,7 @@ def covered(header: AuxPowHeader, ancestry: Sequence[ChainState]) -> Bundle:
 
     `ancestry` has the states of all blocks after the last final one on this branch, oldest first. Raises
     `WrongRangeStart` unless the range begins with the first of these blocks, `WrongRangeEnd` unless it ends with
-    one of them, and `RangeNotCommitted` unless the next of these blocks commits that one.
+    one of them, and `RangeNotCommitted` unless the next block in `ancestry` commits the end of the range.
     """
     hashes = tuple(state.hash for state in ancestry)
     if header.range_end not in hashes:

@@ -280,7 +280,10 @@ class WrongRangeEnd(InvalidWork):
 
 @attrs.frozen
 class RangeNotCommitted(InvalidWork):
-    """No block of the next slot follows the end of the range on this branch; slots, `child` may be None."""
+    """The end of the range is not committed: its child on this branch, if any, is not of the next slot.
+
+    `end` and `child` are the slots of these two blocks; `child` is None if there is no child.
+    """
 
     end: Slot
     child: Slot | None

@@ -89,7 +89,7 @@ class InternalMiner:
 
 
 def work_due(tip: Forkchoice, spec: ChainSpec) -> bool:
-    """Whether committed blocks wait for a proof, and the newest ends a range of `spec.auxpow_spacing_slots` slots.
+    """Whether committed blocks wait for a proof, over a range of at least `spec.auxpow_spacing_slots` slots.
 
     Proofs that come earlier make the target smaller (docs/protocol.md, "Merged mining", "Target").
     """

@@ -39,7 +39,7 @@ def test_a_slot_is_approved_once_and_none_before_it(slot: int, block: BlockHash)
 
 
 def test_a_parent_below_the_lock_is_refused_with_both_slots() -> None:
-    with pytest.raises(WouldBreakLock, match="the parent is of slot 4, but this key is locked at slot 5"):
+    with pytest.raises(WouldBreakLock, match="the parent has slot 4, but the lock of this key is slot 5"):
         check_approval(Slot(8), OTHER, Slot(4), LAST)
 
 
