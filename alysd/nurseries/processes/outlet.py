@@ -124,33 +124,41 @@ class Outlet:
 
     def reply(self, number: int, payload: bytes) -> None:
         """The answer to the ask `number`. Raises `Malformed` for bytes that are no answer."""
-        pending = self._answered(number)
+        self._check(number)
+        answer = self._decoded(payload)  # if it raises, the ask is still among those that `settle` leaves
+        pending = self.asks.pop(number, None)
         if pending is not None:
-            pending.reply(self._decoded(payload))
+            pending.reply(answer)
 
     def fail(self, number: int, error: Exception) -> None:
         """The message `number` was refused with `error`. Raises `Malformed` if it was not sent."""
-        pending = self._answered(number)
+        self._check(number)
+        pending = self.asks.pop(number, None)
         message = next((entry[0] for at, entry, _ in self.in_flight if at == number), None)
         self.address.handled -= 1  # `done` counts it
         refused(self.address, message, pending, error)
 
     def skipped(self, number: int) -> None:
         """The ask `number` was not handled, because nobody waits. Raises `Malformed` if it was not sent."""
-        self._answered(number)
+        self._check(number)
+        self.asks.pop(number, None)
         self.address.handled -= 1  # `done` counts it
         self.address.abandoned += 1
 
-    def _answered(self, number: int) -> Pending | None:
+    def _check(self, number: int) -> None:
         if not 0 < number <= self.sent:
             raise Malformed(f"an answer to message {number}, of {self.sent} that were sent")
-        return self.asks.pop(number, None)
 
     def _decoded(self, payload: bytes) -> Any:
         try:
             return self.codec.decode(payload)
         except Exception as error:  # received bytes; the codec may raise anything
             raise Malformed(f"an answer cannot be decoded: {error}") from None
+
+    def kind_after(self, done: int) -> str:
+        """The type of the first message in flight with a number above `done`."""
+        message = next((entry[0] for number, entry, _ in self.in_flight if number > done), None)
+        return type(message.message if isinstance(message, TracedMessage) else message).__name__
 
     # When the process has ended
 

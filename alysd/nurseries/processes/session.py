@@ -16,7 +16,6 @@ from alysd.nurseries.processes.errors import (
     ProcessCrashed,
     ProcessDied,
     known_errors,
-    pack_error,
     unpack_error,
     unpack_summary,
 )
@@ -172,10 +171,7 @@ class Session:
     def _from_process(self, frame: Frame) -> None:
         reach = self._reaches.get(frame.link)
         if reach is None:
-            refusal = NotReachable(self._spec.name, f"link {frame.link}")
-            self.count_refused(refusal)
-            self.wire.post(frames.ERROR, frame.link, frame.number, pack_error(refusal, self._codec))
-            self.wire.wake()
+            self.count_refused(NotReachable(self._spec.name, f"link {frame.link}"))
         elif frame.kind == frames.CANCEL:
             reach.cancel(frame.number)
         else:
@@ -204,5 +200,4 @@ class Session:
             if not outlet.in_flight or now != seen:
                 seen, since = now, trio.current_time()
             elif trio.current_time() - since > seconds + SLACK_SECONDS:
-                message = outlet.in_flight[0][1][0]
-                raise HandlerTooSlow(self._spec.name, type(message).__name__, seconds)
+                raise HandlerTooSlow(self._spec.name, outlet.kind_after(progress.done), seconds)

@@ -3,13 +3,16 @@
 import json
 import os
 import signal
+import socket
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, cast
 
 import attrs
 import trio
 
-from alysd.nurseries import Actor, Address, Ask, Health, Refusal, Tell, current_trace, handles
+from alysd.nurseries import Actor, Address, Ask, Health, NotAnswered, Refusal, Tell, current_trace, handles
 from alysd.nurseries.processes.spec import ProcessContext
 
 
@@ -136,13 +139,19 @@ CODEC = "tests.nurseries.processes.counting:codec"
 class Counter(Actor[Counting]):
     """Does what its messages say, also what an actor should not do."""
 
-    def __init__(self, start: int, parent: Address[Telling] | None) -> None:
-        self.total = start
+    def __init__(self, start: int | str, parent: Address[Telling] | None) -> None:
+        self.total = 0 if isinstance(start, str) else start
+        self.journal = (
+            os.open(start, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if isinstance(start, str) else None
+        )
         self.parent = parent
 
     @handles(Add)
     async def add(self, message: Add) -> None:
-        self.total += message.amount
+        if self.journal is None:
+            self.total += message.amount
+        else:
+            os.write(self.journal, b"%d\n" % message.amount)
 
     @handles(Total)
     async def get_total(self, message: Total) -> int:
@@ -176,31 +185,68 @@ class Counter(Actor[Counting]):
 
     @handles(Answer)
     async def answer(self, message: Answer) -> Any:
-        trace = current_trace()
-        return {
-            "pid": os.getpid(),
-            "set": {1},
-            "long": "x" * (2 << 20),
-            "none": None,
-            "trace": None if trace is None else trace.header(),
-        }[message.what]
+        return answer(message.what)
 
     @handles(TalkBack)
     async def talk_back(self, message: TalkBack) -> str:
         assert self.parent is not None
         for number in range(message.tells):
             await self.parent.send(Note(number))
-        return await self.parent.ask(Notes())
+        try:
+            return await self.parent.ask(Notes() if message.tells >= 0 else Secret())
+        except (Refusal, NotAnswered) as error:
+            return repr(error)
 
     async def health_check(self) -> Health:
         return Health.DEGRADED if self.total == 13 else Health.HEALTHY
 
 
+def answer(what: str) -> Any:
+    """What a test wants to know of this process, or an answer that cannot cross."""
+    trace = current_trace()
+    match what:
+        case "pid":
+            return os.getpid()
+        case "set":
+            return {1}
+        case "long":
+            return "x" * (2 << 20)
+        case "environment":
+            return [f"{name}={value}" for name, value in os.environ.items()]
+        case "nice":
+            return os.nice(0)
+        case "files":
+            return open_files()
+        case "trace":
+            return None if trace is None else trace.header()
+        case _:
+            return None
+
+
+def open_files() -> list[str]:
+    """What the descriptors of this process refer to."""
+    found: list[str] = []
+    for each in sorted(Path("/proc/self/fd").iterdir()):
+        with suppress(FileNotFoundError):  # the descriptor of the listing itself
+            found.append(str(each.readlink()))
+    return found
+
+
 def misbehave(how: str) -> None:
     """End or stop this process, or use up what it may use."""
-    if how == "exit":
+    if how == "close":
+        os.closerange(3, 64)
+        while True:
+            pass
+    elif how == "garbage":
+        for fd in range(3, 64):
+            with suppress(OSError):
+                socket.socket(fileno=os.dup(fd)).send(b"\xff" * 100)
+        while True:
+            pass
+    elif how == "exit":
         sys.exit(3)
-    elif how in ("SIGKILL", "SIGSTOP"):
+    elif how in ("SIGKILL", "SIGSTOP", "SIGSEGV"):
         os.kill(os.getpid(), signal.Signals[how])
     elif how == "memory":
         hoard: list[bytearray] = []
@@ -217,5 +263,5 @@ def misbehave(how: str) -> None:
 
 
 def start(context: ProcessContext) -> Counter:
-    """The factory that the process calls. The configuration is the first total."""
+    """The factory that the process calls. The configuration is the first total, or the file of a journal."""
     return Counter(context.config or 0, context.addresses.get("notebook"))

@@ -355,6 +355,8 @@ async def test_an_answer_that_cannot_be_decoded_ends_the_process(autojump_clock:
         await trio.sleep(0.1)
         one.double.inject("counter", b"\x01\x00\x00\x00\x05\x00\x01" + bytes(7) + b"{")
         await one.up_again(1)
+        await one.harness.settle()
+        assert trio.current_time() < 1, "the asker does not wait for its deadline"
         assert one.last_error is not None
         assert "an answer cannot be decoded" in one.last_error
 
