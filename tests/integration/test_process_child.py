@@ -126,23 +126,23 @@ async def test_a_hundred_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     """Each number is handled once, or was being handled when the process was killed."""
     before, counter = descriptors(), Address[Counting]("counter")
     journal, kills = tmp_path / "journal", 100
-    async with running(counter, config=str(journal)) as system, trio.open_nursery() as nursery:
+    sent = [0]
 
-        async def send() -> None:
-            number = 0
-            while True:
-                await counter.send(Add(number))
-                number += 1
-                sent[0] = number
+    async def send() -> None:
+        while True:
+            await counter.send(Add(sent[0]))
+            sent[0] += 1
 
-        sent = [0]
-        nursery.start_soon(send)
-        for kill in range(1, kills + 1):
-            written = len(_read(journal))
-            await until(partial(_has_grown, journal, written))
-            os.kill(children()[0], signal.SIGKILL)
-            await until(partial(_has_restarted, system, kill))
-        nursery.cancel_scope.cancel()
+    async with running(counter, config=str(journal)) as system:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            for kill in range(1, kills + 1):
+                written = len(_read(journal))
+                await until(partial(_has_grown, journal, written))
+                os.kill(children()[0], signal.SIGKILL)
+                await until(partial(_has_restarted, system, kill))
+            nursery.cancel_scope.cancel()
+        await counter.ask(Total(), seconds=SECONDS)
     handled = [int(line) for line in journal.read_text().split()]
     lost = [letter.message for letter in counter.mailbox.dead_letters or ()]
     assert handled == sorted(set(handled)), "none twice, and in order"
