@@ -80,7 +80,9 @@ from alysd.workflows.finality import follow_finality
 from alysd.workflows.internal_miner import InternalMiner
 
 REFUSALS = (*(error for error, how in HANDLING.items() if how.refusal), NotAnswered)
-"""Errors that are raised to the sender of the message. They do not crash the actor that raises them."""
+"""Errors that are raised to the sender of the message. They do not crash the actor that raises them.
+
+A `NotAnswered` crashes no actor anyway. As a refusal, it is not logged for asks, and a tell is no dead letter."""
 
 FATAL = tuple(error for error, how in HANDLING.items() if how.fatal)
 """Errors that only the operator can fix. They stop the node without restarts."""

@@ -8,7 +8,7 @@ from typing import Any
 import trio
 
 from alysd.nurseries.address import Address
-from alysd.nurseries.asks import Pending, handling
+from alysd.nurseries.asks import Handling, Pending, handling
 from alysd.nurseries.behaviour import Actor, Health
 from alysd.nurseries.child import UP, Child, Desired, Parent, Runtime, State
 from alysd.nurseries.errors import ActorDown, ChildEnded, leaf_of
@@ -29,7 +29,16 @@ _NO_INSTANCE: Actor[Any] = Actor()
 class ActorChild(Child):
     """An actor. The factory makes one instance after another, and all of them serve the same address."""
 
-    __slots__ = ("_actor", "_factory", "_handle_seconds", "_handled_before", "_signals", "_was_up", "address")
+    __slots__ = (
+        "_actor",
+        "_crashes_unanswered",
+        "_factory",
+        "_handle_seconds",
+        "_handled_before",
+        "_signals",
+        "_was_up",
+        "address",
+    )
 
     def __init__(self, spec: ActorSpec, parent: Parent, runtime: Runtime) -> None:
         super().__init__(spec, parent, runtime)
@@ -39,6 +48,7 @@ class ActorChild(Child):
         self.address.mailbox.token = trio.lowlevel.current_trio_token()
         self._factory = spec.factory
         self._handle_seconds = spec.handle_seconds
+        self._crashes_unanswered = spec.crash_on_not_answered
         self._actor: Actor[Any] = _NO_INSTANCE
         self._handled_before = 0
         # The timers and watches of the instance; None if it never had one.
@@ -50,6 +60,11 @@ class ActorChild(Child):
     def refusals(self) -> tuple[type[Exception], ...]:
         """Types of errors that are answers to the asker, not crashes."""
         return self.runtime.refusals
+
+    @property
+    def crashes_unanswered(self) -> bool:
+        """Whether a `NotAnswered` that leaves a handler is a crash."""
+        return self._crashes_unanswered
 
     def handled(self) -> int:
         """Messages that this instance has handled."""
@@ -65,7 +80,8 @@ class ActorChild(Child):
         self._tell_watchers()
         self._handled_before = self.address.handled
         self.address.circuit_until = None
-        handling.set(self.address.mailbox)
+        handlers = Handling(self.address.mailbox)
+        handling.set(handlers)
         actor = self._factory()
         if not isinstance(actor, Actor):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"the factory of {self.name} must return an Actor, not {actor!r}")
@@ -81,6 +97,7 @@ class ActorChild(Child):
         self._was_up = True
         if "started" in hooks:
             await actor.started()
+        handlers.outer = len(handlers.task.child_nurseries)
 
     def _work(self) -> Awaitable[None]:
         if self._handle_seconds is None:

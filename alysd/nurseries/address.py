@@ -26,6 +26,7 @@ from alysd.nurseries.asks import (
     end_wait,
     handling,
     invalid_seconds,
+    is_awaited,
 )
 from alysd.nurseries.behaviour import Ask, Tell
 from alysd.nurseries.deferred import Deferred, fail_deferred
@@ -110,14 +111,14 @@ class Inbox(Mailbox[Entry]):
 
     async def _send_in_line(self, value: Entry) -> None:
         sender = handling.get()
-        if sender is None:
+        if sender is None or not is_awaited(sender):
             await super()._send_in_line(value)
             return
-        begin_wait(sender, self)
+        begin_wait(sender.waiter, self)
         try:
             await super()._send_in_line(value)
         finally:
-            end_wait(sender, self)
+            end_wait(sender.waiter, self)
 
     def requeue(self, entry: Entry) -> None:
         """Return an entry, which the actor had already taken, to the head of the queue."""
@@ -253,13 +254,13 @@ class Address(Generic[P]):
         if self.circuit_until is not None:
             self._raise_circuit_open(self.circuit_until)
         asker = handling.get()
-        if asker is None:
+        if asker is None or (current_task() is not asker.task and not is_awaited(asker)):
             return await self._ask(wheel, message, seconds)
-        begin_wait(asker, self.mailbox)
+        begin_wait(asker.waiter, self.mailbox)
         try:
             return await self._ask(wheel, message, seconds)
         finally:
-            end_wait(asker, self.mailbox)
+            end_wait(asker.waiter, self.mailbox)
 
     async def _ask(self, wheel: Wheel, message: Ask[P, R], seconds: float) -> R:
         inbox = self.mailbox
@@ -344,20 +345,26 @@ class Address(Generic[P]):
         """
         if self.mailbox.urgent is not None:
             self.mailbox.clear_urgent("its instance ended")
-        entry, self.current = self.current, None
         passed = error if isinstance(error, NotAnswered) else as_crash(self.name, error)
         if self.deferred is not None:
             fail_deferred(self, passed)
-        if entry is None:
-            return
+        entry, self.current = self.current, None
+        if entry is not None:
+            self.give_up(entry, passed, f"crashed its actor: {type(error).__name__}")
+
+    def give_up(self, entry: Entry, error: NotAnswered, reason: str) -> None:
+        """End the handling of a message without an answer: an ask fails with `error`.
+
+        A tell is handled again or becomes a dead letter for `reason`, according to `on_crash`.
+        """
         _, _, pending = entry
         if pending is not None:
-            pending.fail(passed)
+            pending.fail(error)
         elif self.on_crash is OnCrash.RETRY and self.retried is not entry and not isinstance(entry[0], Signal):
             self.retried = entry
             self.mailbox.requeue(entry)
         else:
-            self.mailbox.drop(entry, f"crashed its actor: {type(error).__name__}")
+            self.mailbox.drop(entry, reason)
 
     def open(self) -> None:
         """Accept messages: they wait in the mailbox until an instance has started."""

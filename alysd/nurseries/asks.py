@@ -17,7 +17,7 @@ from threading import get_ident
 from typing import Any, Protocol
 
 import trio
-from trio.lowlevel import Abort, RaiseCancelT, Task, reschedule
+from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule
 
 from alysd.nurseries.errors import AskCycle
 
@@ -149,11 +149,36 @@ class Waiter(Protocol):
     waits_for: "list[Waiter] | None"
 
 
-handling: ContextVar[Waiter | None] = ContextVar("handling", default=None)
-"""The mailbox of the actor in whose handler this code runs.
+class Handling:
+    """The handlers of one instance of an actor: its mailbox is `waiter`, and they run in `task`."""
 
-Tasks that a handler starts inherit the value, because the handler waits for them.
+    __slots__ = ("outer", "task", "waiter")
+
+    def __init__(self, waiter: Waiter) -> None:
+        self.waiter = waiter
+        self.task = current_task()
+        # The number of nurseries that stay open between two handlers.
+        self.outer = len(self.task.child_nurseries)
+
+
+handling: ContextVar[Handling | None] = ContextVar("handling", default=None)
+"""The handler that has started this code, or is this code.
+
+Tasks inherit the value from the code that starts them. `is_awaited` says whether the handler waits for them.
 """
+
+
+def is_awaited(handler: Handling) -> bool:
+    """Whether the handler waits for this code, which is the handler, or runs in a nursery that it has opened."""
+    task = current_task()
+    while task is not handler.task:
+        nursery = task.parent_nursery
+        if nursery is None:
+            return False
+        task = nursery.parent_task
+        if task is handler.task:
+            return nursery in task.child_nurseries[handler.outer :]
+    return True
 
 
 def begin_wait(waiter: Waiter, target: Waiter) -> None:

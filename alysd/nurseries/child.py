@@ -32,7 +32,7 @@ from alysd.nurseries.failures import Classifier, FailureLog
 from alysd.nurseries.restart import RestartPolicy
 from alysd.nurseries.spec import ChildSpec
 from alysd.nurseries.timers import TimerHeap
-from alysd.nurseries.trace import Tracer, Unrecorded
+from alysd.nurseries.trace import Tracer, Unrecorded, forget_trace
 
 logger = logging.getLogger("alysd.nurseries")
 
@@ -296,6 +296,7 @@ class Child(ABC):
 
     async def live(self) -> None:
         """Run instances until the child is stopped, ends, fails for good, or its supervisor takes over."""
+        forget_trace()
         try:
             while not self.stopping:
                 error: Exception | None = None

@@ -7,7 +7,7 @@ The speed of the runtime depends on this loop. It therefore executes a checkpoin
 import logging
 from collections.abc import Mapping
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
@@ -16,7 +16,7 @@ from alysd.nurseries.asks import Pending
 from alysd.nurseries.behaviour import Actor, Handler
 from alysd.nurseries.child import Desired, State
 from alysd.nurseries.deferred import Deferred
-from alysd.nurseries.errors import UnknownMessage, leaf_of
+from alysd.nurseries.errors import NotAnswered, UnknownMessage, leaf_of
 from alysd.nurseries.signals import Signal
 from alysd.nurseries.trace import TracedMessage, Tracer, traced
 from alysd.nurseries.visible_state import STATE_QUERY, show
@@ -36,6 +36,9 @@ SLICE = 0.001
 
 HEALTH_CHECK = "health check"
 """The value that the urgent entry of a health check has in place of a message."""
+
+_UNANSWERED = (logging.INFO, logging.WARNING)
+"""The levels of a handler's `NotAnswered`: an asker gets the error too, but nobody gets that of a tell."""
 
 WAKE: Entry = (None, 0.0, None)
 """The urgent entry that makes an actor read its `state` and `desired` before its next message."""
@@ -62,6 +65,11 @@ class Served(Protocol):
         """Types of errors that are answers to the asker, not crashes."""
         ...
 
+    @property
+    def crashes_unanswered(self) -> bool:
+        """Whether a `NotAnswered` that leaves a handler is a crash."""
+        ...
+
     def move(self, new: State) -> None:
         """Change the child's state."""
         ...
@@ -70,7 +78,7 @@ class Served(Protocol):
 async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = None) -> None:
     """Handle messages until the child is asked to stop. If its mailbox is closed, first handle the rest of it.
 
-    A refusal that a handler raises is sent to the asker. Any other error of a handler is raised; the address's
+    A refusal or a `NotAnswered` of a handler is sent to the asker. Any other error of it is raised; the address's
     `current` is then still the entry that was being handled. With a `watchdog`, the loop runs in `Watchdog.watch`.
     """
     address = child.address
@@ -96,11 +104,9 @@ async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = No
                 watchdog.begin()
             try:
                 reply = await (handler(actor, message) if handler else _unusual(child, actor, handlers, message))
-            except Exception as error:  # handlers may raise anything; only refusals are caught here
-                refusal = leaf_of(error)
-                if not isinstance(refusal, refusals):
+            except Exception as error:  # handlers may raise anything; only errors that are answers stay here
+                if not _is_answer(child, entry, error):
                     raise
-                refused(address, message, pending, refusal)
             else:
                 if pending is not None:
                     if type(reply) is Deferred:
@@ -157,13 +163,42 @@ async def _unusual(
         return await handler(actor, inner)
 
 
+def _is_answer(child: Served, entry: Entry, error: Exception) -> bool:
+    """Whether the error that left a handler is a refusal, or a `NotAnswered`, and not a crash.
+
+    A refusal answers the message. So does a `NotAnswered`, because another actor failed and this one need not
+    restart too. Raises the other errors of a group that contains any.
+    """
+    address, refusals = child.address, child.refusals
+    answers = refusals if child.crashes_unanswered else (*refusals, NotAnswered)
+    answer = leaf_of(error)
+    if isinstance(error, ExceptionGroup):
+        crashes = cast("ExceptionGroup[Exception]", error).split(answers)[1]
+        if crashes is not None:
+            raise crashes
+    if not isinstance(answer, answers):
+        return False
+    message, _, pending = entry
+    if isinstance(answer, NotAnswered) and not isinstance(answer, refusals):
+        address.refused += 1
+        logger.log(_UNANSWERED[pending is None], "%s gave up %s: %s", address.name, _kind(message), answer)
+        address.give_up(entry, answer, f"not answered: {type(answer).__name__}")
+    else:
+        refused(address, message, pending, answer)
+    return True
+
+
+def _kind(message: object) -> str:
+    return type(message.message if isinstance(message, TracedMessage) else message).__name__
+
+
 def refused(address: Address[Any], message: object, pending: Pending | None, refusal: Exception) -> None:
     """Count the refusal of a message, and give it to the asker. The refusal of a tell is logged."""
     address.refused += 1
     if pending is not None:
         pending.fail(refusal)
     else:
-        logger.warning("%s refused %s: %s", address.name, type(message).__name__, refusal)
+        logger.warning("%s refused %s: %s", address.name, _kind(message), refusal)
 
 
 async def _attend(child: Served, actor: Actor[Any]) -> bool:

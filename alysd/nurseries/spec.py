@@ -41,11 +41,15 @@ class ChildSpec:
 
 @attrs.frozen(kw_only=True)
 class ActorSpec(ChildSpec):
-    """An actor. `factory` makes each instance; `handle_seconds` bounds the handling of each message."""
+    """An actor. `factory` makes each instance; `handle_seconds` bounds the handling of each message.
+
+    `crash_on_not_answered` says whether a `NotAnswered` that leaves a handler restarts the actor.
+    """
 
     address: Address[Any]
     factory: Callable[[], Actor[Any]]
     handle_seconds: float | None = attrs.field(default=None, validator=optional(gt(0.0)))
+    crash_on_not_answered: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -73,6 +77,7 @@ def actor(
     priority: Priority = Priority.NORMAL,
     stop_seconds: float = STOP_SECONDS,
     handle_seconds: float | None = None,
+    crash_on_not_answered: bool = False,
     depends_on: Sequence[str] = (),
     tags: Sequence[str] = (),
 ) -> ActorSpec:
@@ -90,6 +95,7 @@ def actor(
         priority=priority,
         stop_seconds=stop_seconds,
         handle_seconds=handle_seconds,
+        crash_on_not_answered=crash_on_not_answered,
         depends_on=tuple(depends_on),
         tags=frozenset(tags),
     )

@@ -83,6 +83,11 @@ def untraced() -> Generator[None]:
         _current.reset(token)
 
 
+def forget_trace() -> None:
+    """Leave the trace that this task inherited: a child works for all, not for the trace in which it was added."""
+    _current.set(None)
+
+
 @attrs.frozen
 class TracedMessage:
     """A message in a mailbox, with the context of the trace in which it was sent."""

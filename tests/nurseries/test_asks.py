@@ -1,6 +1,7 @@
 """Deadlines of asks, and cycles of actors that wait for each other."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
 import attrs
 import pytest
@@ -8,7 +9,7 @@ import trio
 from trio.lowlevel import current_task, wait_task_rescheduled
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from alysd.nurseries import Address, AskCycle, Immediate, OneForOne, actor, supervisor, task
+from alysd.nurseries import Address, AskCycle, Immediate, OneForOne, actor, handles, supervisor, task
 from alysd.nurseries.asks import TICK, Pending, Waiter, Wheel, begin_wait, end_wait
 from alysd.testing.echo import Await, Echo, EchoActor, Note, Say, echo, running
 
@@ -170,6 +171,68 @@ async def test_a_task_added_by_a_handler_is_not_taken_for_it(autojump_clock: Moc
         await a.ask(Await(add))
         await trio.sleep(1)
     assert answers == ["hello", "hello"]
+
+
+async def test_a_task_in_a_nursery_outside_of_the_handler_is_not_taken_for_it(autojump_clock: MockClock) -> None:
+    """The handler does not wait for the task, which asks the very actor that started it."""
+    a, a_child = echo("a")
+    answers: list[str] = []
+
+    async def work() -> None:
+        answers.append(await a.ask(Say("hello")))
+        await a.send(Note("sent in line"))
+
+    async with running([a_child]), trio.open_nursery() as outer:
+
+        async def start() -> None:
+            outer.start_soon(work)
+            await trio.sleep(1)  # the ask waits until the handler is done
+
+        assert await a.ask(Await(start)) == "waited"
+    assert answers == ["hello"]
+    assert a.mailbox.waits_for is None
+
+
+async def test_a_task_that_an_actor_keeps_between_its_handlers_is_not_taken_for_one() -> None:
+    address: Address[Echo] = Address("keeper")
+    answers: list[str] = []
+
+    class Keeper(EchoActor):
+        async def pre_start(self) -> None:
+            self.stack = AsyncExitStack()
+            self.nursery = await self.stack.enter_async_context(trio.open_nursery())
+
+        @handles(Note)
+        async def note(self, message: Note) -> None:
+            self.nursery.start_soon(self.work)
+
+        async def work(self) -> None:
+            answers.append(await address.ask(Say("hello")))
+
+        async def stopped(self) -> None:
+            await self.stack.aclose()
+
+    async with running([actor(address, lambda: Keeper([]))]):
+        address.tell(Note("start"))
+        await wait_all_tasks_blocked()
+    assert answers == ["hello"]
+
+
+async def test_a_task_in_a_nursery_of_the_handler_is_part_of_it() -> None:
+    (a, a_child), (b, b_child) = echo("a"), echo("b")
+
+    async def nested() -> None:
+        async with trio.open_nursery() as outer, trio.open_nursery() as inner:
+            inner.start_soon(deeper)
+            outer.start_soon(trio.lowlevel.checkpoint)
+
+    async def deeper() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(asks(b, asks(a).wait).wait)
+
+    async with running([a_child, b_child]):
+        with pytest.raises(AskCycle, match="for ever: b -> a -> b"):
+            await a.ask(Await(nested))
 
 
 async def test_asking_one_actor_several_times_at_once_is_no_circle(autojump_clock: MockClock) -> None:

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import trio
@@ -13,12 +14,14 @@ from alysd.nurseries import (
     HandlerCrashed,
     HandlerTooSlow,
     Immediate,
+    OnCrash,
+    Refusal,
     TraceContext,
     actor,
     traced,
 )
 from alysd.nurseries.serve import BATCH
-from alysd.testing.echo import CrashAsked, Echo, EchoActor, Note, RefuseTold, Say, echo, pause, running
+from alysd.testing.echo import Await, CrashAsked, Echo, EchoActor, Note, RefuseTold, Say, echo, pause, running
 
 
 async def test_a_refused_tell_is_logged_and_counted_for_nobody_else_would_know(
@@ -108,3 +111,82 @@ async def test_a_handler_in_time_raises_its_own_errors(autojump_clock: MockClock
 def test_no_time_at_all_is_no_bound() -> None:
     with pytest.raises(ValueError, match="handle_seconds"):
         actor(Address[Echo]("echo"), lambda: EchoActor([]), handle_seconds=0.0)
+
+
+async def test_a_bug_beside_a_refusal_is_a_crash() -> None:
+    address, child = echo()
+    group = ExceptionGroup("of a nursery", [Refusal("no"), ExceptionGroup("inner", [KeyError("bug")])])
+    async with running([child]) as system:
+        with pytest.raises(HandlerCrashed) as caught:
+            await address.ask(CrashAsked(group))
+        assert isinstance(caught.value.error, KeyError)
+        assert await address.ask(Say("next")) == "next"
+        assert system.snapshot().children[0].restarts == 1
+
+
+async def test_a_group_of_refusals_is_a_refusal() -> None:
+    address, child = echo()
+    async with running([child]) as system:
+        with pytest.raises(Refusal, match="first"):
+            await address.ask(CrashAsked(ExceptionGroup("of a nursery", [Refusal("first"), Refusal("second")])))
+        assert system.snapshot().children[0].restarts == 0
+
+
+async def test_one_crash_in_a_chain_of_asks_restarts_one_actor(caplog: pytest.LogCaptureFixture) -> None:
+    """All four restarted, because each `HandlerCrashed` crashed the handler that had asked."""
+    caplog.set_level("INFO")
+    (a, a_child), (b, b_child), (c, c_child), (d, d_child) = (echo(name) for name in "abcd")
+
+    async def to_d() -> None:
+        await d.ask(CrashAsked())
+
+    async def to_c() -> None:
+        await c.ask(Await(to_d))
+
+    async def to_b() -> None:
+        await b.ask(Await(to_c))
+
+    async with running([a_child, b_child, c_child, d_child]) as system:
+        with pytest.raises(HandlerCrashed) as caught:
+            await a.ask(Await(to_b))
+        assert (caught.value.name, str(caught.value)) == ("d", "d crashed: boom")
+        assert [await address.ask(Say("up")) for address in (a, b, c, d)] == ["up"] * 4
+        assert [child.restarts for child in system.snapshot().children] == [0, 0, 0, 1]
+    assert [address.refused for address in (a, b, c, d)] == [1, 1, 1, 0]
+    assert "c gave up Await: d crashed: boom" in caplog.text
+
+
+@pytest.mark.parametrize(("on_crash", "handled"), [(OnCrash.DROP, 1), (OnCrash.RETRY, 2)])
+async def test_a_tell_whose_handler_got_no_answer_is_retried_or_a_dead_letter(
+    on_crash: OnCrash, handled: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    address: Address[Echo] = Address("echo", on_crash=on_crash)
+    other, other_child = echo("other")
+    calls: list[None] = []
+
+    async def fail() -> None:
+        calls.append(None)
+        await other.ask(CrashAsked())
+
+    message: Any = Await(fail)
+    async with running([other_child, actor(address, lambda: EchoActor([]))]) as system:
+        address.tell(message)
+        assert await address.ask(Say("alive")) == "alive"
+        assert system.snapshot().children[1].restarts == 0
+    assert len(calls) == handled
+    assert [letter.reason for letter in address.dead_letters] == ["not answered: HandlerCrashed"]
+    assert "echo gave up Await: other crashed: boom" in caplog.text
+
+
+async def test_an_actor_can_crash_when_it_gets_no_answer() -> None:
+    address, child = echo(crash_on_not_answered=True)
+    other, other_child = echo("other")
+
+    async def ask() -> None:
+        await other.ask(CrashAsked())
+
+    async with running([other_child, child]) as system:
+        with pytest.raises(HandlerCrashed, match="other crashed: boom"):
+            await address.ask(Await(ask))
+        assert await address.ask(Say("alive")) == "alive"
+        assert [child.restarts for child in system.snapshot().children] == [1, 1]

@@ -4,6 +4,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
 
 from alysd.nurseries import (
     Actor,
@@ -17,11 +19,12 @@ from alysd.nurseries import (
     handles,
     open_system,
     supervisor,
+    task,
     traced,
     untraced,
 )
 from alysd.nurseries.trace import carry, traces
-from alysd.testing.echo import CrashAsked, CrashTold, Echo, Note, Say, Unheard, running
+from alysd.testing.echo import Await, CrashAsked, CrashTold, Echo, Note, Say, Unheard, echo, running
 
 HEADER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -161,3 +164,30 @@ async def test_a_tracer_sees_what_is_handled_in_a_trace_and_nothing_else() -> No
     assert diary.entries == [("seeing", "Say", context), ("seeing", "CrashAsked", context)]
     assert diary.failed == ["boom"]
     assert seen == [None, TraceContext("a" * 32, f"{1:016x}"), None]
+
+
+async def test_a_child_added_in_a_trace_does_not_work_in_it() -> None:
+    """Its context inherited the trace of the handler that added it, and all its messages carried it for ever."""
+    seen: list[TraceContext | None] = []
+    added: Address[Echo] = Address("added")
+
+    async def work() -> None:
+        seen.append(current_trace())
+        await trio.sleep_forever()
+
+    class Added(Seeing):
+        async def pre_start(self) -> None:
+            seen.append(current_trace())
+
+    address, child = echo()
+    async with running([child]) as system:
+
+        async def add() -> None:
+            system.add("Root", task("work", work))
+            system.add("Root", actor(added, lambda: Added([])))
+            system.add("Root", supervisor("Sub", OneForOne(), [task("deeper", work)]))
+
+        with traced(TraceContext("a" * 32, "b" * 16)):
+            await address.ask(Await(add))
+        await wait_all_tasks_blocked()
+    assert seen == [None, None, None]

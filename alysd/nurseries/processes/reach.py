@@ -11,7 +11,7 @@ from typing import Any
 
 import trio
 
-from alysd.nurseries.asks import Waiter, handling
+from alysd.nurseries.asks import Handling, Waiter, handling
 from alysd.nurseries.behaviour import Ask, Tell
 from alysd.nurseries.processes.errors import BrokenProtocol, CannotCross, NotReachable, pack_error
 from alysd.nurseries.processes.frames import (
@@ -119,7 +119,7 @@ class ReachLink:
     async def _ask(self, frame: Frame, message: Any, trace: AbstractContextManager[None]) -> None:
         number = frame.number
         if frame.kind & FROM_HANDLER:
-            handling.set(self._sender)  # so that a cycle of asks through the process is found
+            handling.set(Handling(self._sender))  # so that a cycle of asks through the process is found
         with self._asking.setdefault(number, trio.CancelScope()) as scope:
             try:
                 with trace:
