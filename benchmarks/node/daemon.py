@@ -151,7 +151,7 @@ async def answers(node: Daemon) -> list[Figure]:
     used = processor_seconds(node.process.pid) - used_before
     missed = (await node.status())["counts"]["slots_missed"] - before
     return [
-        Figure(f"getheadblock, {CLIENTS} clients", len(seen.times) / seen.seconds, "/s", at_least=1_500),
+        Figure(f"getheadblock, {CLIENTS} clients", len(seen.times) / seen.seconds, "/s", at_least=4_000),
         Figure(f"getheadblock, {CLIENTS} clients, p99", percentile(seen.times, 0.99) * 1e3, "ms", at_most=20),
         Figure("getheadblock, the daemon's processor time for one", used / len(seen.times) * 1e6, "µs"),
         Figure("slots missed meanwhile", missed, "", at_most=0),

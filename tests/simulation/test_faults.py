@@ -21,6 +21,7 @@ from alysd.wire.trie import indexed_root
 
 CHILDREN = (
     "storage",
+    "reader",
     "engine",
     "chain",
     "auxpow",

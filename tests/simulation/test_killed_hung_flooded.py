@@ -20,6 +20,7 @@ from alysd.messages.chain import GetForkchoice
 from alysd.messages.engine import CatchUp, SetForkchoice
 from alysd.messages.events import HeadMoved, WorkflowMoved
 from alysd.messages.metrics import GetCounts
+from alysd.messages.reads import ReadBlockByHeight
 from alysd.messages.storage import GetBlockByHeight
 from alysd.nurseries import Address, Ask, AskTimeout, Health, MailboxFull, NotAnswered, State
 from alysd.testing.chain import ChainHand, chain_spec
@@ -31,9 +32,9 @@ from alysd.types.block import Approval
 from alysd.types.chain import Forkchoice
 from alysd.types.units import Height
 
-ACTORS = ("storage", "engine", "chain", "auxpow", "block import", "metrics")
+ACTORS = ("storage", "reader", "engine", "chain", "auxpow", "block import", "metrics")
 
-FOUND_WITHIN = {"auxpow": Timing(2).mining_handler + 1.0, "metrics": 300.0}
+FOUND_WITHIN = {"reader": 50.0, "auxpow": Timing(2).mining_handler + 1.0, "metrics": 300.0}
 """Seconds in which a hung actor is found: four checks and a beat, by its priority (others: every 5 s), or the time
 that the tree gives its handlers."""
 
@@ -183,6 +184,7 @@ def messages(hand: ChainHand, tip: Forkchoice) -> dict[str, Ask[Any, Any]]:
     """For each actor something that it may be asked, at some expense where there is any."""
     return {
         "storage": GetBlockByHeight(Height(3)),
+        "reader": ReadBlockByHeight(Height(3)),
         "engine": SetForkchoice(tip),
         "chain": GetForkchoice(),
         "auxpow": GetQueuedWork(),
