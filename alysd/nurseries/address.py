@@ -6,7 +6,6 @@ also decides what happens to the message that was being handled when its actor c
 """
 
 from collections import deque
-from collections.abc import Coroutine
 from enum import Enum
 from functools import partial
 from threading import get_ident
@@ -15,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 import trio
-from trio.lowlevel import TrioToken, current_task, wait_task_rescheduled
+from trio.lowlevel import TrioToken, checkpoint, current_task, wait_task_rescheduled
 
 from alysd.nurseries.asks import (
     MOST_SECONDS,
@@ -39,7 +38,7 @@ from alysd.nurseries.errors import (
     WrongThread,
     as_crash,
 )
-from alysd.nurseries.mailbox import Mailbox, Overflow, OverflowPolicy
+from alysd.nurseries.mailbox import MASK, Mailbox, Overflow, OverflowPolicy, turns
 from alysd.nurseries.signals import Signal
 from alysd.nurseries.threads import LoopGone, await_soon, call_soon
 from alysd.nurseries.trace import TracedMessage, carry, traces
@@ -105,7 +104,6 @@ class Inbox(Mailbox[Entry]):
         for place, entry in enumerate(self.queue):
             if not isinstance(entry[0], Signal):
                 del self.queue[place]
-                self.taken += 1
                 self.drop(entry, "mailbox full")
                 return
 
@@ -123,7 +121,6 @@ class Inbox(Mailbox[Entry]):
     def requeue(self, entry: Entry) -> None:
         """Return an entry, which the actor had already taken, to the head of the queue."""
         self.queue.appendleft(entry)
-        self.taken -= 1
 
     def clear_urgent(self, reason: str) -> None:
         """Drop the urgent entries, which were meant for the instance that has ended."""
@@ -135,7 +132,6 @@ class Inbox(Mailbox[Entry]):
     def drop_all(self, reason: str) -> None:
         """Drop every queued message."""
         while self.queue:
-            self.taken += 1
             self.drop(self.queue.popleft(), reason)
 
 
@@ -221,13 +217,22 @@ class Address(Generic[P]):
         """
         self.mailbox.send_nowait((carry(message) if traces.open else message, perf_counter(), None))
 
-    def send(self, message: Tell[P]) -> Coroutine[Any, Any, None]:
+    async def send(self, message: Tell[P]) -> None:
         """Send. If the mailbox is full, apply the overflow policy, which may wait for space.
 
         Returns a coroutine to await. If the coroutine is cancelled, the message was not sent. Raises `ActorDown`
         when the actor is stopped, and `MailboxFull` when the policy says so.
         """
-        return self.mailbox.send((carry(message) if traces.open else message, perf_counter(), None))
+        inbox = self.mailbox
+        if not next(turns) & MASK:  # from here on the same as `Mailbox.send`, but without the call
+            await checkpoint()
+        entry = (carry(message) if traces.open else message, perf_counter(), None)
+        if len(inbox.queue) < inbox.limit:
+            inbox.queue.append(entry)
+            if inbox.waiter is not None:
+                inbox.wake()
+        else:
+            await inbox.send_to_full(entry)
 
     async def ask(self, message: Ask[P, R], *, seconds: float = ASK_SECONDS) -> R:
         """Send and wait for the answer, for at most `seconds` in total.

@@ -20,6 +20,7 @@ import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule
 
 from alysd.nurseries.errors import AskCycle
+from alysd.nurseries.wakeups import WOKEN
 
 TICK = 0.01
 """The longest delay, in seconds, from a deadline to its enforcement: 1 % of a timeout of one second."""
@@ -75,7 +76,7 @@ class Pending:
             self.task = None
             if self.bucket is not None:
                 self.bucket.discard(self)
-            reschedule(task)
+            reschedule(task, WOKEN)
 
     def fail(self, error: BaseException | None) -> None:
         """Wake the asker with an error. `None` means that the deadline has passed."""
@@ -85,7 +86,7 @@ class Pending:
             self.task = None
             if self.bucket is not None:
                 self.bucket.discard(self)
-            reschedule(task)
+            reschedule(task, WOKEN)
 
     def expire(self) -> None:
         """Wake the asker, because the deadline has passed."""

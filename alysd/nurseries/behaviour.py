@@ -29,7 +29,6 @@ One task runs all handlers and hooks of an instance, one at a time, so an actor 
 
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
-from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 
 from alysd.nurseries.deferred import Deferred
@@ -135,7 +134,7 @@ class Actor(Generic[P]):
     is a failed start; an error in `started` is a crash. The supervisor handles both.
     """
 
-    handlers: ClassVar[Mapping[type[Any], Handler]] = MappingProxyType({})
+    handlers: ClassVar[Mapping[type[Any], Handler]] = {}
     overridden: ClassVar[frozenset[str]] = frozenset()
     runtime_child: Runner | None = None
     """The child that runs this instance; `None` before the instance starts and after its end. For the runtime."""
@@ -151,7 +150,7 @@ class Actor(Generic[P]):
             if known is not None and known.__name__ != name:
                 raise TypeError(f"{cls.__name__}: {known.__name__} and {name} both handle {message.__name__}")
             handlers[message] = member
-        cls.handlers = MappingProxyType(handlers)
+        cls.handlers = handlers  # not behind a proxy, which would double the time of the look-up for each message
         # Only overridden hooks are awaited, which keeps starts and restarts cheap.
         cls.overridden = frozenset(name for name in _HOOKS if getattr(cls, name) is not getattr(Actor, name))
 

@@ -27,6 +27,7 @@ from trio.lowlevel import Abort, RaiseCancelT, Task, checkpoint, current_task, r
 
 from alysd.nurseries.errors import ActorDown, MailboxFull, WrongThread
 from alysd.nurseries.threads import in_run
+from alysd.nurseries.wakeups import WOKEN
 
 
 class Overflow(Enum):
@@ -74,13 +75,13 @@ With half as many, receivers would wake twice as often for the same messages, an
 several messages.
 """
 
-_turns = count(1)
-_MASK = TURNS - 1  # the cheapest test for a multiple of TURNS, which is a power of two
+turns = count(1)
+MASK = TURNS - 1  # the cheapest test for a multiple of TURNS, which is a power of two
 
 
 async def maybe_checkpoint() -> None:
     """Execute a checkpoint on every `TURNS`-th call. A cancellation takes effect only then."""
-    if not next(_turns) & _MASK:
+    if not next(turns) & MASK:
         await checkpoint()
 
 
@@ -99,7 +100,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
     """A bounded queue of values between any number of senders and one receiving task.
 
     `queue` is public: a receiver can take values from it directly, which saves a call per value. Such a receiver
-    must count the values in `taken`, and call `admit` to move values from the line into the free space.
+    must call `admit` to move values from the line into the free space.
     """
 
     __slots__ = (
@@ -111,7 +112,6 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         "name",
         "overflow",
         "queue",
-        "taken",
         "token",
         "urgent",
         "waiter",
@@ -132,7 +132,6 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         # and after closing, so that the fast path needs one comparison instead of three.
         self.limit = capacity
         self.closed = False
-        self.taken: int = 0
         self.dropped: int = 0
         self.waiter: Task | None = None
         # The run of the receiver, once one has waited; another thread wakes the receiver through it.
@@ -148,13 +147,18 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
 
         Raises `ActorDown` when closed, and `MailboxFull` when the policy says so.
         """
-        if not next(_turns) & _MASK:
+        if not next(turns) & MASK:
             await checkpoint()  # before queueing: a cancelled send was not sent
         if len(self.queue) < self.limit:
             self.queue.append(value)
             if self.waiter is not None:
                 self.wake()
-        elif self.overflow is Overflow.BLOCK:
+        else:
+            await self.send_to_full(value)
+
+    async def send_to_full(self, value: T) -> None:
+        """Apply the overflow policy to `value`, because the mailbox is full or closed. Raises as `send` does."""
+        if self.overflow is Overflow.BLOCK:
             await self._send_in_line(value)
         elif isinstance(self.overflow, Backoff):
             await self._send_with_retries(value, self.overflow)
@@ -242,7 +246,6 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
 
     def drop_oldest(self) -> None:
         """Make room in the full queue: drop its oldest value."""
-        self.taken += 1
         self.drop(self.queue.popleft(), "mailbox full")
 
     def drop(self, value: T, reason: str) -> None:  # noqa: ARG002  a subclass uses them
@@ -270,7 +273,6 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
             return self.urgent.popleft()
         if self.queue:
             value = self.queue.popleft()
-            self.taken += 1
             if self.line:
                 self.admit()
             return value
@@ -303,7 +305,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         if waiter is None:
             return
         try:
-            reschedule(waiter)
+            reschedule(waiter, WOKEN)
         except (RuntimeError, AssertionError):  # trio's own refusals outside of the task's run
             if self.token is None or in_run(self.token):
                 raise
@@ -319,7 +321,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
             ticket.admitted = True
             queue.append(ticket.value)
             if ticket.task is not None:
-                reschedule(ticket.task)
+                reschedule(ticket.task, WOKEN)
         self._reopen_if_no_line()
 
     # Closing
@@ -334,7 +336,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         line, self.line = self.line, None
         for ticket in line or ():
             if ticket.task is not None:
-                reschedule(ticket.task)
+                reschedule(ticket.task, WOKEN)
             else:
                 self.drop(ticket.value, "closed")
         self.wake()

@@ -93,7 +93,6 @@ async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = No
                     return
                 continue
             entry = queue.popleft()
-            inbox.taken += 1
             message, sent_at, pending = entry
             if pending is not None and pending.task is None:
                 address.abandoned += 1
@@ -133,6 +132,7 @@ async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = No
         elif inbox.closed:
             return
         else:
+            entry = message = pending = reply = None  # an idle actor must not keep its last message alive
             inbox.waiter = task
             if queue:  # from another thread, since it was found empty
                 inbox.waiter = None

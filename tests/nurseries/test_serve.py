@@ -1,25 +1,32 @@
 """The loop of an actor: special messages, and checkpoints."""
 
+import gc
+import weakref
 from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from alysd.nurseries import (
     Address,
+    Ask,
     FailureKind,
     HandlerCrashed,
     HandlerTooSlow,
     Immediate,
     OnCrash,
+    Overflow,
     Refusal,
     TraceContext,
     actor,
+    handles,
     traced,
 )
+from alysd.nurseries.mailbox import TURNS
 from alysd.nurseries.serve import BATCH
 from alysd.testing.echo import Await, CrashAsked, Echo, EchoActor, Note, RefuseTold, Say, echo, pause, running
 
@@ -190,3 +197,47 @@ async def test_an_actor_can_crash_when_it_gets_no_answer() -> None:
             await address.ask(Await(ask))
         assert await address.ask(Say("alive")) == "alive"
         assert [child.restarts for child in system.snapshot().children] == [1, 1]
+
+
+async def test_an_idle_actor_does_not_keep_its_last_message_or_answer_alive() -> None:
+    """A message can be a block of megabytes, and an actor can be idle for hours."""
+
+    @attrs.frozen(slots=False)
+    class Big(Ask[Echo, "Big"]):
+        text: str
+
+    class Giver(EchoActor):
+        @handles(Big)
+        async def give(self, message: Big) -> Big:
+            return attrs.evolve(message)
+
+    address: Address[Echo] = Address("echo")
+    async with running([actor(address, lambda: Giver([]))]):
+        question = Big("x")
+        answer = await address.ask(question)
+        kept = weakref.ref(question), weakref.ref(answer)
+        del question, answer
+        await wait_all_tasks_blocked()
+        gc.collect()
+        assert [ref() for ref in kept] == [None, None]
+
+
+@pytest.mark.parametrize("overflow", [Overflow.BLOCK, Overflow.DROP_NEWEST])
+async def test_a_busy_sender_lets_others_run(overflow: Overflow) -> None:
+    """Whether its messages find room in the mailbox or not."""
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    capacity = 8 * TURNS if overflow is Overflow.BLOCK else 1
+    address: Address[Echo] = Address("echo", capacity=capacity, overflow=overflow)
+    async with running([actor(address, lambda: EchoActor([]))]), trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        for _ in range(6 * TURNS):
+            await address.send(Note("x"))
+        assert turns >= 5
+        nursery.cancel_scope.cancel()

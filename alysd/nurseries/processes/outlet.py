@@ -48,7 +48,6 @@ class Outlet:
             self.address.longest_wait = max(self.address.longest_wait, perf_counter() - queue[0][1])
         while queue and len(in_flight) < self.credit and self._bytes < WINDOW_BYTES and not self.wire.full:
             entry = queue.popleft()
-            inbox.taken += 1
             pending = entry[2]
             if pending is not None and pending.task is None:
                 self.address.abandoned += 1
