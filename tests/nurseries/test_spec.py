@@ -75,3 +75,10 @@ def test_what_is_no_child_is_refused() -> None:
     ):
         with pytest.raises(SpecError, match=words):
             validate(spec)
+
+
+def test_children_without_tags_share_one_empty_set() -> None:
+    """Each empty set has 216 bytes, a twentieth of an idle actor."""
+    _, first = echo("a")
+    _, second = echo("b")
+    assert first.tags is second.tags

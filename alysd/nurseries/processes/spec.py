@@ -21,7 +21,7 @@ from alysd.nurseries.behaviour import Actor
 from alysd.nurseries.errors import SpecError
 from alysd.nurseries.processes.launching import Launcher
 from alysd.nurseries.restart import ExponentialBackoff, RestartPolicy
-from alysd.nurseries.spec import STOP_SECONDS, ActorSpec, Priority
+from alysd.nurseries.spec import NO_TAGS, STOP_SECONDS, ActorSpec, Priority
 
 P = TypeVar("P")
 
@@ -153,7 +153,7 @@ def process(
         stop_seconds=stop_seconds,
         handle_seconds=handle_seconds,
         depends_on=tuple(depends_on),
-        tags=frozenset(tags),
+        tags=frozenset(tags) if tags else NO_TAGS,
     )
 
 
