@@ -1,4 +1,7 @@
-"""The node: its whole supervision tree, top-down, on one page. Children start in this order and stop in reverse.
+"""The node: its whole supervision tree, top-down, on one page. Children start in this order.
+
+The children of the root stop in reverse order. Those of the other supervisors stop side by side, but each only
+after all that depend on it (`depends_on`) have stopped.
 
 `alysd run` calls `run_node`, which opens the node's resources, runs the tree until a signal stops it, and closes
 the resources. `open_node` only runs the tree: tests, simulations and benchmarks pass other resources to it.
@@ -169,22 +172,25 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
                 genesis.block.payload.block_hash, tell, timing,
             ), restart=CircuitBreaker(failures=2, open_seconds=timing.engine_pause),
                   priority=Priority.CRITICAL, stop_seconds=timing.engine_stop,
-                  handle_seconds=timing.engine_handler),
+                  handle_seconds=timing.engine_handler, depends_on=["storage"]),
             actor(to.chain, lambda: ChainActor(to.storage, tell, timing),
-                  restart=ExponentialBackoff(), priority=Priority.CRITICAL),
+                  restart=ExponentialBackoff(), priority=Priority.CRITICAL, depends_on=["storage"]),
             actor(to.auxpow, lambda: AuxPowActor(to.chain, spec, memory, tell, timing),
-                  restart=Immediate(), priority=Priority.HIGH, handle_seconds=timing.mining_handler),
+                  restart=Immediate(), priority=Priority.HIGH, handle_seconds=timing.mining_handler,
+                  depends_on=["chain"]),
             actor(to.block_import, lambda: BlockImportWorkflow(
                 context, resources.clock, verify_aggregate, to.chain, to.engine, tell, timing,
-            ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.import_stop),
+            ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.import_stop,
+                  depends_on=["chain", "engine"]),
             task("clock watch", resources.watch.run, restart=Immediate(), priority=Priority.BACKGROUND),
             *([] if production is None else [
-                task("block production", production.run, restart=Immediate(), priority=Priority.CRITICAL),
+                task("block production", production.run, restart=Immediate(), priority=Priority.CRITICAL,
+                     depends_on=["chain", "engine", "auxpow", "block import"]),
             ]),
             task("finality", lambda: follow_finality(
                 to.chain, to.storage, to.auxpow, spec, bus, mining.fee_recipient if mining.internal else None,
                 timing,
-            ), restart=_between_blocks(Immediate(), production)),
+            ), restart=_between_blocks(Immediate(), production), depends_on=["storage", "chain", "auxpow"]),
             *_internal_miner(node, production),
         ]),
         supervisor("ApiSupervisor", OneForOne(), edges.after),
@@ -209,7 +215,10 @@ def _internal_miner(node: Node, production: BlockProduction | None) -> list[Chil
     clock, timing = node.resources.clock, node.resources.timing
     miner = InternalMiner(to.chain, to.auxpow, spec, mining.fee_recipient, clock, node.bus, timing)
     restart = _between_blocks(ExponentialBackoff(), production)
-    return [task("internal miner", miner.run, restart=restart, priority=Priority.BACKGROUND)]
+    return [
+        task("internal miner", miner.run, restart=restart, priority=Priority.BACKGROUND,
+             depends_on=["chain", "auxpow"]),
+    ]  # fmt: skip
 
 
 def _between_blocks(policy: RestartPolicy, production: BlockProduction | None) -> RestartPolicy:
@@ -285,16 +294,20 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
             pages = OperatorPages(
                 context, clock, resources.watch, to.reader, to.metrics, node.handle, timing, resources.role
             )
+            after = [
+                task(
+                    control.CHILD,
+                    control.ControlSocket(config.storage.control_socket, node.handle, resources.watch).run,
+                ),
+                *server_tasks(config.api, rpc, pages, resources.embedded and resources.embedded.serve, timing),
+                task("readiness", readiness.run),  # last, so that READY is sent only if no port is in use
+            ]
             edges = EdgeChildren(
                 before=[task("stop signals", lambda: stop.on(signals), restart=Immediate())],
                 after=[
                     task("event logger", event_logger.run, priority=Priority.BACKGROUND),
-                    task(
-                        control.CHILD,
-                        control.ControlSocket(config.storage.control_socket, node.handle, resources.watch).run,
-                    ),
-                    *server_tasks(config.api, rpc, pages, resources.embedded and resources.embedded.serve, timing),
-                    task("readiness", readiness.run),  # last, so that READY is sent only if no port is in use
+                    # The events are logged until all others have stopped.
+                    *(attrs.evolve(child, depends_on=("event logger",)) for child in after),
                 ],
             )
             async with open_node(node, edges, observer=event_logger.child_changed) as system:

@@ -10,11 +10,12 @@ import trio
 from alysd.nurseries.address import Address
 from alysd.nurseries.asks import Handling, Pending, handling
 from alysd.nurseries.behaviour import Actor, Health
-from alysd.nurseries.child import UP, Child, Desired, Parent, Runtime, State
+from alysd.nurseries.child import Child, Parent, Runtime
 from alysd.nurseries.errors import ActorDown, ChildEnded, leaf_of
 from alysd.nurseries.serve import HEALTH_CHECK, WAKE, serve
 from alysd.nurseries.signals import Signal
 from alysd.nurseries.spec import ActorSpec, TaskSpec
+from alysd.nurseries.states import UP, Desired, State
 from alysd.nurseries.timers import Timers
 from alysd.nurseries.trace import Tracer
 from alysd.nurseries.watch import Down, Watch, Watched, instance_ended, tell_watchers
@@ -40,8 +41,8 @@ class ActorChild(Child):
         "address",
     )
 
-    def __init__(self, spec: ActorSpec, parent: Parent, runtime: Runtime) -> None:
-        super().__init__(spec, parent, runtime)
+    def __init__(self, spec: ActorSpec, parent: Parent, runtime: Runtime, *, planned: bool = True) -> None:
+        super().__init__(spec, parent, runtime, planned=planned)
         self.address: Address[Any] = spec.address
         self.address.wheel = runtime.wheel
         self.address.gone = None
@@ -93,7 +94,8 @@ class ActorChild(Child):
             await actor.pre_start()
         if self.restarts and "post_restart" in hooks:
             await actor.post_restart()
-        self.move(State.RUNNING)
+        if not self.stopping:  # a stop for good lets an instance start that has messages to handle
+            self.move(State.RUNNING)
         self._was_up = True
         if "started" in hooks:
             await actor.started()
@@ -150,9 +152,14 @@ class ActorChild(Child):
         self._tell_watchers()
         return delay
 
-    def _leave(self) -> None:
-        super()._leave()
+    def _next_instance(self) -> None:
         self._count_ended(None)
+        super()._next_instance()
+        self._tell_watchers()
+
+    def _leave(self) -> None:
+        self._count_ended(None)
+        super()._leave()
         self._tell_watchers()
 
     def _count_ended(self, error: Exception | None) -> None:
@@ -178,6 +185,17 @@ class ActorChild(Child):
 
     def _stop_instance(self) -> None:
         self._wake()
+
+    def _stop_start(self) -> None:
+        """Cancel the start, unless the instance is needed for the messages that wait."""
+        if self.for_good and self.waiting():
+            self._wake()
+        else:
+            super()._stop_start()
+
+    def waiting(self) -> bool:
+        """Whether messages wait in the mailbox. The signals in it belong to an instance and end with it."""
+        return any(not isinstance(message, Signal) for message, _, _ in self.address.mailbox.queue)
 
     def want(self, desired: Desired) -> None:
         """Suspend or resume the present instance, which reads `desired` between two messages."""
@@ -214,8 +232,8 @@ class TaskChild(Child):
 
     __slots__ = ("_may_end", "_run")
 
-    def __init__(self, spec: TaskSpec, parent: Parent, runtime: Runtime) -> None:
-        super().__init__(spec, parent, runtime)
+    def __init__(self, spec: TaskSpec, parent: Parent, runtime: Runtime, *, planned: bool = True) -> None:
+        super().__init__(spec, parent, runtime, planned=planned)
         self._run = spec.run
         self._may_end = spec.may_end
 
@@ -229,7 +247,7 @@ class TaskChild(Child):
     def _unexpected_end(self, *, cancelled: bool) -> Exception | None:
         error = super()._unexpected_end(cancelled=cancelled)
         if isinstance(error, ChildEnded) and self._may_end:
-            self.desired = Desired.DOWN
+            self.desired = Desired.DOWN if self.planned else Desired.GONE
             return None
         return error
 

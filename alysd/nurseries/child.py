@@ -1,25 +1,16 @@
-"""The life of a child: its states, and the one task that runs instance after instance.
-
-Uninitialized -> Starting -> Running <-> Suspended
-                    |           |
-               StartFailed   Crashed        A requested end: any of them -> Stopping -> Stopped
-                    |           |
-                    +-> Backoff -> Restarting -> Running
-                    +-> Failed                   (for good: policy Never, or the supervisor gave up)
-
-`state` says where a child is in its life, `desired` where it should be. Everything else about its life is derived:
-`alive` (its task runs), `came_up` (an instance has been up), `stopping` (it was asked to stop).
+"""The life of a child: the one task that runs instance after instance. Its states are in `states`.
 
 This module is the only place that catches failures of an instance. The supervisor decides about each of them
 (`restart.decide`). If only this child has to restart, it does so by itself, in the same task.
+
+A stop is a request: `begin_stop` returns at once, and the deadline of the stop is the deadline of the instance's
+cancel scope. A task that waits for the end can therefore be cancelled without changing what happens to the child.
 """
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
-from enum import Enum
+from collections.abc import Awaitable, Iterator
 from random import Random
-from types import MappingProxyType
 from typing import Protocol
 
 import attrs
@@ -31,6 +22,19 @@ from alysd.nurseries.errors import ChildEnded, Fatal, IllegalTransition, Refusal
 from alysd.nurseries.failures import Classifier, FailureLog
 from alysd.nurseries.restart import RestartPolicy
 from alysd.nurseries.spec import ChildSpec
+from alysd.nurseries.states import (
+    ACTIVE,
+    AWAITING_GROUP,
+    BEING_STARTED,
+    FAILURES,
+    TRANSITIONS,
+    UP,
+    WANTED,
+    Change,
+    Desired,
+    Observer,
+    State,
+)
 from alysd.nurseries.timers import TimerHeap
 from alysd.nurseries.trace import Tracer, Unrecorded, forget_trace
 
@@ -38,84 +42,6 @@ logger = logging.getLogger("alysd.nurseries")
 
 CHECKPOINT_FAILURES = 16
 """Failures in a row after which the child's task executes a checkpoint, even if every restart was immediate."""
-
-
-class State(Enum):
-    """The stages in the life of a child."""
-
-    UNINITIALIZED = "Uninitialized"
-    STARTING = "Starting"
-    RUNNING = "Running"
-    STOPPING = "Stopping"
-    STOPPED = "Stopped"
-    START_FAILED = "StartFailed"
-    CRASHED = "Crashed"
-    BACKOFF = "Backoff"
-    RESTARTING = "Restarting"
-    FAILED = "Failed"
-    SUSPENDED = "Suspended"
-
-    # Hashing by identity is safe, because each member exists once, and it makes the check of a transition cheap.
-    __hash__ = object.__hash__
-
-
-_AFTER_FAILURE = frozenset({State.BACKOFF, State.RESTARTING, State.FAILED, State.STOPPED})
-
-TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
-    {
-        State.UNINITIALIZED: frozenset({State.STARTING, State.STOPPED}),
-        State.STARTING: frozenset({State.RUNNING, State.START_FAILED, State.STOPPING}),
-        State.RUNNING: frozenset({State.STOPPING, State.CRASHED, State.SUSPENDED}),
-        State.SUSPENDED: frozenset({State.RUNNING, State.STOPPING, State.CRASHED}),
-        State.STOPPING: frozenset({State.STOPPED, State.CRASHED}),
-        State.STOPPED: frozenset({State.RESTARTING}),
-        State.START_FAILED: _AFTER_FAILURE,
-        State.CRASHED: _AFTER_FAILURE,
-        State.BACKOFF: frozenset({State.RESTARTING, State.STOPPED}),
-        State.RESTARTING: frozenset({State.RUNNING, State.START_FAILED, State.STOPPING}),
-        State.FAILED: frozenset({State.RESTARTING, State.STOPPED}),
-    }
-)
-"""The states that may follow each state. Any other change is an `IllegalTransition`."""
-
-UP = frozenset({State.RUNNING, State.SUSPENDED})
-"""States in which an instance has started and has not ended."""
-
-_STARTING = frozenset({State.STARTING, State.RESTARTING})
-_ACTIVE = UP | _STARTING | {State.STOPPING}
-"""States in which the child has a task, whether or not the task has run yet."""
-_FAILURES = frozenset({State.FAILED, State.CRASHED, State.START_FAILED})
-_AWAITING_GROUP = frozenset({State.CRASHED, State.START_FAILED, State.BACKOFF})
-"""States that a child without a task can have while its group is being restarted."""
-
-
-class Desired(Enum):
-    """The state in which the supervisor or an operator wants a child to be."""
-
-    UP = "up"
-    """The supervisor starts the child whenever it has no task."""
-    SUSPENDED = "suspended"
-    """As `UP`, but the present instance handles no messages. The value changes to `UP` when an instance starts."""
-    DOWN = "down"
-    """The supervisor does not start the child: it was stopped by an operator, has failed for good, or is done."""
-
-
-@attrs.frozen
-class Change:
-    """The child `name` changed from state `old` to `new` at the time `at` of trio's clock.
-
-    `error` is the reason if the child failed.
-    """
-
-    name: str
-    old: State
-    new: State
-    error: BaseException | None
-    at: float
-
-
-Observer = Callable[[Change], None]
-"""A function called with every change, in the task that makes it. It must return quickly and must not raise."""
 
 
 @attrs.define
@@ -145,11 +71,19 @@ class Parent(Protocol):
         ...
 
     def child_changed(self) -> None:
-        """Report that the state of a child changed, or that its task ended."""
+        """Report that the state of a child changed."""
         ...
 
-    def child_finished(self, child: "Child") -> None:
-        """Report that the child, a task with `may_end`, has ended by itself."""
+    def may_restart(self, child: "Child") -> bool:
+        """Whether the child may start another instance by itself, because an operator asked for a restart."""
+        ...
+
+    def child_restarts(self, child: "Child") -> None:
+        """Report that the child is about to start another instance in its task."""
+        ...
+
+    def child_left(self, child: "Child") -> None:
+        """Report that the child's task has ended."""
         ...
 
 
@@ -158,30 +92,41 @@ class Child(ABC):
 
     __slots__ = (
         "_injected",
+        "again",
         "desired",
         "failed_at",
         "failures",
+        "for_good",
         "health",
         "instance_type",
         "last_error",
         "lived",
         "parent",
+        "planned",
         "restarts",
         "runtime",
         "scope",
         "spec",
         "state",
+        "task",
         "up_since",
     )
 
-    def __init__(self, spec: ChildSpec, parent: Parent, runtime: Runtime) -> None:
+    def __init__(self, spec: ChildSpec, parent: Parent, runtime: Runtime, *, planned: bool = True) -> None:
         self.spec = spec
+        # Whether the child is part of its supervisor's spec, and not added at run time.
+        self.planned = planned
         self.parent = parent
         self.runtime = runtime
         self.state = State.UNINITIALIZED
         self.desired = Desired.UP
         # The cancel scope of the instance, or of the wait for the next one; None before and after the task.
         self.scope: trio.CancelScope | None = None
+        self.task: trio.lowlevel.Task | None = None
+        # Whether another instance follows the present one because an operator asked for a restart.
+        self.again = False
+        # Whether the present stop is for good: the waiting messages are handled first.
+        self.for_good = False
         # When the newest instance came up; None if none has come up since the supervisor started the child.
         self.up_since: float | None = None
         # The error given to `inject`, for which the instance is being cancelled.
@@ -210,7 +155,7 @@ class Child(ABC):
     @property
     def alive(self) -> bool:
         """Whether the child has a task, which may not have run yet."""
-        return self.scope is not None or self.state in _ACTIVE
+        return self.scope is not None or self.state in ACTIVE
 
     @property
     def came_up(self) -> bool:
@@ -250,18 +195,44 @@ class Child(ABC):
         """Prepare the start of the child's task. The caller has to start `live` right afterwards."""
         self.up_since = None
         self._injected = None
-        self._next_instance()
+        self._start_anew()
 
-    def begin_stop(self, *, for_good: bool) -> None:  # noqa: ARG002  only a child that keeps messages cares
-        """Ask the child to end, and return at once. If `for_good` is false, another instance will follow."""
+    def begin_stop(self, *, for_good: bool) -> None:
+        """Ask the child to end within its `stop_seconds`, and return at once.
+
+        With `for_good`, the child first handles the messages that wait. This holds even if it was asked before to
+        end for another reason, and has already ended its instance: another instance then handles them.
+        """
+        upgraded = for_good and not self.for_good
+        self.for_good |= for_good
         if self.state in UP:
             self.move(State.STOPPING)
             self._stop_instance()
-        elif self.state in _STARTING:
+        elif self.state in BEING_STARTED:
             self.move(State.STOPPING)
             self._stop_start()
         elif self.state is State.BACKOFF and self.scope is not None:
             self.scope.cancel()
+            return
+        elif not upgraded:
+            return
+        self._limit_stop()
+
+    def _limit_stop(self) -> None:
+        if self.scope is not None:
+            self.scope.deadline = trio.current_time() + self.stop_budget()
+
+    def stop_budget(self) -> float:
+        """Seconds that the child has to stop before it is cancelled."""
+        return self.spec.stop_seconds
+
+    def waiting(self) -> bool:
+        """Whether messages wait that a stop for good has to handle first."""
+        return False
+
+    def kept_messages(self) -> bool:
+        """Whether the child was stopped so that it can start again, and messages wait until it does."""
+        return self.state is State.STOPPED and self.desired is Desired.UP and self.waiting()
 
     def enter_backoff(self, seconds: float) -> None:  # noqa: ARG002  an actor tells its askers
         """Change to BACKOFF for `seconds`. The caller, this child's task or the supervisor's, does the waiting."""
@@ -272,8 +243,20 @@ class Child(ABC):
 
     def close(self, reason: str) -> None:  # noqa: ARG002  an actor tells its askers
         """Release the resources that the child kept for a restart, because it has ended and will not restart."""
-        if self.state in _AWAITING_GROUP and not self.alive:
+        if self.state in AWAITING_GROUP and not self.alive:
             self.move(State.STOPPED)
+
+    def walk(self) -> "Iterator[Child]":
+        """This child and all children below it, in start order."""
+        yield self
+
+    def runs_caller(self) -> bool:
+        """Whether the current task is this child's, or was started below it."""
+        task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+        while task is not None and task is not self.task:
+            nursery = task.parent_nursery
+            task = None if nursery is None else nursery.parent_task
+        return task is not None
 
     def unregister(self) -> None:
         """Remove the child from the system's tables."""
@@ -297,11 +280,14 @@ class Child(ABC):
     async def live(self) -> None:
         """Run instances until the child is stopped, ends, fails for good, or its supervisor takes over."""
         forget_trace()
+        self.task = trio.lowlevel.current_task()
         try:
-            while not self.stopping:
+            while not self.stopping or self._unfinished():
                 error: Exception | None = None
                 try:
                     with trio.CancelScope() as self.scope:
+                        if self.stopping:
+                            self._limit_stop()
                         try:
                             await self._start()
                             await self._work()
@@ -313,10 +299,10 @@ class Child(ABC):
                     error = self._unexpected_end(cancelled=self.scope.cancelled_caught)
                 except Exception as raised:  # the one place where every failure of a child is caught
                     error = _unwrapped(raised)
-                if error is None:
-                    return
-                delay = self._failed(error)
-                if delay is None or (delay > 0 and not await self._back_off(delay)):
+                delay = None if error is None else self._failed(error)
+                if (delay is None or (delay > 0 and not await self._back_off(delay))) and not self._follows(
+                    failed=error is not None
+                ):
                     return
                 self._next_instance()
                 if not self.failures % CHECKPOINT_FAILURES:
@@ -324,8 +310,43 @@ class Child(ABC):
         finally:
             self._leave()
 
+    def _unfinished(self) -> bool:
+        return self.for_good and self.waiting()
+
+    def _follows(self, *, failed: bool) -> bool:
+        """Whether an instance follows although the supervisor restarts none, because someone asked for it."""
+        if self._restarts_now():
+            return True
+        in_time = self.scope is None or trio.current_time() < self.scope.deadline
+        return not failed and in_time and self._unfinished()
+
+    def _restarts_now(self) -> bool:
+        return self.parent.may_restart(self) and self.again
+
     def _next_instance(self) -> None:
-        self.desired = Desired.UP
+        """Prepare the next instance: one that runs, or one that only handles what waits before a stop for good."""
+        drains = self.stopping and not self._restarts_now()
+        if self.stopping:
+            self.move(State.STOPPED)
+        if not drains:
+            self._start_anew()
+            return
+        self._change_to_start()
+        self.move(State.STOPPING)
+        self._stop_start()
+
+    def _start_anew(self) -> None:
+        if self.for_good:
+            self.reopen()
+        self.again = self.for_good = False
+        self._change_to_start()
+        self.parent.child_restarts(self)
+        if self.desired in WANTED:
+            self.desired = Desired.UP
+        else:  # someone has asked for a stop after the restart
+            self.begin_stop(for_good=True)
+
+    def _change_to_start(self) -> None:
         if self.state is State.UNINITIALIZED:
             self.move(State.STARTING)
         else:
@@ -360,6 +381,8 @@ class Child(ABC):
     def _unexpected_end(self, *, cancelled: bool) -> Exception | None:
         """The failure of an instance that ended without an exception, or `None` if its end was requested."""
         if self.stopping:
+            if cancelled and self.scope is not None and trio.current_time() >= self.scope.deadline:
+                logger.error("%s did not stop within %g s; it was cancelled", self.name, self.stop_budget())
             return None
         if cancelled and self._injected is not None:
             error, self._injected = self._injected, None
@@ -373,7 +396,7 @@ class Child(ABC):
         if self.state in UP and self.policy.proved(self.lived, self.handled()):
             self.failures = 0
         self.failures += 1
-        stopping, starting = self.stopping, self.state in _STARTING
+        stopping, starting = self.stopping, self.state in BEING_STARTED
         self.move(State.START_FAILED if starting else State.CRASHED, error)
         return self.parent.child_failed(self, error, stopping=stopping)
 
@@ -393,16 +416,13 @@ class Child(ABC):
 
         This also covers a child that was cancelled from above.
         """
-        finished = self.state in UP and self.desired is Desired.DOWN  # ended by itself
-        if self.state not in _FAILURES:
-            if self.state in UP or self.state in _STARTING:
+        if self.state not in FAILURES:
+            if self.state in UP or self.state in BEING_STARTED:
                 self.move(State.STOPPING)
             if self.state is not State.STOPPED:
                 self.move(State.STOPPED)
-        self.scope = None
-        if finished:
-            self.parent.child_finished(self)
-        self.parent.child_changed()
+        self.scope = self.task = None
+        self.parent.child_left(self)
 
 
 def _unwrapped(raised: Exception) -> Exception:

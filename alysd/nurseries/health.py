@@ -18,10 +18,11 @@ import trio
 
 from alysd.nurseries.asks import Pending
 from alysd.nurseries.behaviour import Health
-from alysd.nurseries.child import UP, Child, Runtime, State
+from alysd.nurseries.child import Child, Runtime
 from alysd.nurseries.errors import HealthCheckFailed
 from alysd.nurseries.patterns import Pattern, find_patterns
 from alysd.nurseries.spec import Priority
+from alysd.nurseries.states import UP, State
 
 logger = logging.getLogger("alysd.nurseries")
 

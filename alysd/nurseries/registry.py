@@ -13,9 +13,10 @@ import attrs
 from alysd.nurseries.actor_child import ActorChild
 from alysd.nurseries.address import Address
 from alysd.nurseries.behaviour import Health
-from alysd.nurseries.child import Child, State
+from alysd.nurseries.child import Child
 from alysd.nurseries.errors import UnknownChild, text_of
 from alysd.nurseries.spec import ActorSpec, Priority
+from alysd.nurseries.states import State
 from alysd.nurseries.supervision import SupervisorChild
 
 
@@ -73,7 +74,7 @@ def take_snapshot(child: Child) -> ChildSnapshot:
         kind, mailbox = "actor", _mailbox_snapshot(child.address)
     elif isinstance(child, SupervisorChild):
         kind, strategy = "supervisor", type(child.strategy).__name__
-        children = tuple(map(take_snapshot, child.children))
+        children = tuple(map(take_snapshot, child.children.values()))
     error = child.last_error
     return ChildSnapshot(
         name=child.name,

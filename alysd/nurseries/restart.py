@@ -13,10 +13,11 @@
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from enum import Enum
+from itertools import dropwhile
 from random import Random
-from typing import NamedTuple, Protocol, TypeVar
+from typing import ClassVar, NamedTuple, Protocol, TypeVar
 
 import attrs
 from attrs.validators import ge, gt
@@ -165,18 +166,25 @@ C = TypeVar("C")
 
 @attrs.frozen
 class Strategy(ABC):
-    """A strategy, which decides which children of a supervisor restart when one fails."""
+    """A strategy, which decides which children of a supervisor restart when one fails.
+
+    `in_turn` says whether the children stop one after the other, because each may depend on those before it.
+    """
+
+    in_turn: ClassVar[bool] = True
 
     @abstractmethod
-    def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:
+    def affected(self, children: Collection[C], failed: C) -> Collection[C]:
         """The children to restart after `failed` has failed, `failed` included, in start order."""
 
 
 @attrs.frozen
 class OneForOne(Strategy):
-    """Restarts only the child that failed."""
+    """Restarts only the child that failed. Children stop side by side, but each after those that depend on it."""
 
-    def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:  # noqa: ARG002
+    in_turn = False
+
+    def affected(self, children: Collection[C], failed: C) -> Collection[C]:  # noqa: ARG002
         """The child that failed."""
         return (failed,)
 
@@ -185,7 +193,7 @@ class OneForOne(Strategy):
 class OneForAll(Strategy):
     """Restarts all children, because each depends on all others."""
 
-    def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:  # noqa: ARG002
+    def affected(self, children: Collection[C], failed: C) -> Collection[C]:  # noqa: ARG002
         """All children."""
         return tuple(children)
 
@@ -194,9 +202,9 @@ class OneForAll(Strategy):
 class RestForOne(Strategy):
     """Restarts the child that failed and the children that were started after it, because these depend on it."""
 
-    def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:
+    def affected(self, children: Collection[C], failed: C) -> Collection[C]:
         """The child that failed and all children after it."""
-        return tuple(children[children.index(failed) :])
+        return tuple(dropwhile(lambda child: child != failed, children))
 
 
 class Outcome(Enum):
@@ -258,7 +266,7 @@ def decide(
     child: Failed,
     error: Exception,
     *,
-    siblings: Sequence[Failed],
+    siblings: Collection[Failed],
     strategy: Strategy,
     budget: RestartBudget,
     fatal: tuple[type[Exception], ...],

@@ -14,10 +14,10 @@ from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 from alysd.nurseries.address import Address, Entry
 from alysd.nurseries.asks import Pending
 from alysd.nurseries.behaviour import Actor, Handler
-from alysd.nurseries.child import Desired, State
 from alysd.nurseries.deferred import Deferred
 from alysd.nurseries.errors import NotAnswered, UnknownMessage, leaf_of
 from alysd.nurseries.signals import Signal
+from alysd.nurseries.states import Desired, State
 from alysd.nurseries.trace import TracedMessage, Tracer, traced
 from alysd.nurseries.visible_state import STATE_QUERY, show
 from alysd.nurseries.watchdog import Watchdog
@@ -85,12 +85,13 @@ async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = No
     inbox, handlers, refusals = address.mailbox, actor.handlers, child.refusals
     queue, low = inbox.queue, inbox.capacity // 2
     task, abort = current_task(), inbox.abort_wait
-    turn, slice_end = 0, 0.0
+    turn, slice_end, drains = 0, 0.0, False
     while True:
         while queue or inbox.urgent:
             if inbox.urgent:
-                if await _attend(child, actor):
+                if await _attend(child, actor, drains=drains):
                     return
+                drains = child.state is State.STOPPING
                 continue
             entry = queue.popleft()
             message, sent_at, pending = entry
@@ -201,10 +202,11 @@ def refused(address: Address[Any], message: object, pending: Pending | None, ref
         logger.warning("%s refused %s: %s", address.name, _kind(message), refusal)
 
 
-async def _attend(child: Served, actor: Actor[Any]) -> bool:
+async def _attend(child: Served, actor: Actor[Any], *, drains: bool) -> bool:
     """Answer health checks and state queries; suspend, resume or stop the actor.
 
-    Returns whether the instance ends now.
+    `drains` says whether the actor has already begun to stop, and handles the messages that are left. Returns
+    whether the instance ends now.
     """
     inbox = child.address.mailbox
     while True:
@@ -218,7 +220,7 @@ async def _attend(child: Served, actor: Actor[Any]) -> bool:
                 check.reply(await actor.health_check())
                 child.address.current = None
         if child.state is State.STOPPING:
-            if "pre_stop" in actor.overridden:
+            if not drains and "pre_stop" in actor.overridden:
                 await actor.pre_stop()
             inbox.urgent = None
             return not inbox.closed

@@ -1,5 +1,6 @@
 """A tree of children as data. `actor`, `task` and `supervisor` build the tree, `open_system` runs it."""
 
+import math
 from collections.abc import Awaitable, Callable, Container, Iterator, Sequence
 from enum import IntEnum
 from typing import Any, TypeVar
@@ -66,7 +67,11 @@ class TaskSpec(ChildSpec):
 
 @attrs.frozen(kw_only=True)
 class SupervisorSpec(ChildSpec):
-    """A supervisor of `children`, in start order."""
+    """A supervisor of `children`, in start order.
+
+    A finite `stop_seconds` bounds the stop of all its children together. If it is infinite, the bound is what the
+    children need that the supervisor has when it stops.
+    """
 
     strategy: Strategy
     children: tuple[ChildSpec, ...]
@@ -146,13 +151,11 @@ def supervisor(
 ) -> SupervisorSpec:
     """A supervisor child. When it gives up, its own supervisor restarts it, by default at once.
 
-    Children stop one after the other, so the default of `stop_seconds` is the sum of theirs plus one second.
+    By default a supervisor has as much time to stop as the children need that it has by then, plus one second.
     """
     for child in children:
         if not isinstance(child, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise SpecError(f"{name} cannot supervise {child!r}: use actor(), task() or supervisor()")
-    if stop_seconds is None:
-        stop_seconds = sum(child.stop_seconds for child in children) + 1.0
     return SupervisorSpec(
         name=name,
         strategy=strategy,
@@ -160,7 +163,7 @@ def supervisor(
         intensity=intensity or Intensity(),
         restart=restart or Immediate(),
         priority=priority,
-        stop_seconds=stop_seconds,
+        stop_seconds=math.inf if stop_seconds is None else stop_seconds,
         depends_on=tuple(depends_on),
         tags=frozenset(tags) if tags else NO_TAGS,
     )

@@ -7,8 +7,9 @@ stops its children in order and fails, and its own supervisor decides.
 """
 
 import logging
+import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import attrs
 import trio
@@ -16,12 +17,14 @@ import trio
 from alysd.nurseries.actor_child import ActorChild, TaskChild
 from alysd.nurseries.asks import Pending, handling
 from alysd.nurseries.behaviour import Health
-from alysd.nurseries.child import TRANSITIONS, UP, Child, Desired, Parent, Runtime, State
+from alysd.nurseries.child import Child, Parent, Runtime
 from alysd.nurseries.errors import BudgetSpent, WrongState
 from alysd.nurseries.failures import Failure
 from alysd.nurseries.processes.spec import ProcessSpec
 from alysd.nurseries.restart import Decision, Outcome, RestartBudget, decide
 from alysd.nurseries.spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec, validate
+from alysd.nurseries.states import TRANSITIONS, UP, WANTED, Desired, State
+from alysd.nurseries.stop_order import StopOrder
 
 logger = logging.getLogger("alysd.nurseries")
 
@@ -47,8 +50,6 @@ class GiveUp:
 class StopNow:
     """The supervisor was asked to stop. Its children keep their messages unless they stop `for_good`."""
 
-    for_good: bool
-
 
 Event = RestartGroup | GiveUp | StopNow
 
@@ -58,26 +59,33 @@ class SupervisorChild(Child):
 
     __slots__ = (
         "_arrived",
+        "_awaited",
         "_budget",
         "_changes",
         "_checks",
         "_events",
         "_handling",
         "_nursery",
-        "_planned",
+        "_open",
+        "_order",
         "children",
         "strategy",
     )
     _nursery: trio.Nursery
 
-    def __init__(self, spec: SupervisorSpec, parent: Parent, runtime: Runtime) -> None:
-        super().__init__(spec, parent, runtime)
-        self.children: list[Child] = [make_child(child, self, runtime) for child in spec.children]
-        self._planned = spec.children
+    def __init__(self, spec: SupervisorSpec, parent: Parent, runtime: Runtime, *, planned: bool = True) -> None:
+        super().__init__(spec, parent, runtime, planned=planned)
+        self.children: dict[str, Child] = {child.name: make_child(child, self, runtime) for child in spec.children}
         self.strategy = spec.strategy
         self._budget = RestartBudget(spec.intensity)
         self._events: deque[Event] = deque()
         self._handling: Event | None = None
+        # Whether the nursery accepts the tasks of children.
+        self._open = False
+        # The children that this supervisor is stopping, while it does so.
+        self._order: StopOrder | None = None
+        # Operators that wait until a child has left, or has another instance.
+        self._awaited: dict[Child, trio.lowlevel.ParkingLot] = {}
         self._checks: deque[Pending] = deque()
         # Two parking lots, so that a child that restarts in its own task does not wake the supervisor's task.
         self._arrived = trio.lowlevel.ParkingLot()
@@ -98,7 +106,7 @@ class SupervisorChild(Child):
             decision = decide(
                 child,
                 error,
-                siblings=self.children,
+                siblings=self.children.values(),
                 strategy=self.strategy,
                 budget=self._budget,
                 fatal=self.runtime.fatal,
@@ -112,6 +120,8 @@ class SupervisorChild(Child):
             self._post(RestartGroup(child, delay))
         elif outcome is Outcome.STOPPED:
             child.move(State.STOPPED)
+            if self.runtime.stopping:
+                child.close("stopped")
         elif outcome is Outcome.LEFT:
             child.desired = Desired.DOWN
             child.move(State.FAILED)
@@ -126,10 +136,29 @@ class SupervisorChild(Child):
         if self._changes:
             self._changes.unpark_all()
 
-    def child_finished(self, child: Child) -> None:
-        """Remove the child if it was added at run time. A child of the spec stays in the tree, stopped."""
-        if not any(child.spec is spec for spec in self._planned):
-            self._drop(child)
+    def may_restart(self, child: Child) -> bool:
+        """Whether a restart that an operator asked for may happen now.
+
+        A child that stops together with its group starts again with its group.
+        """
+        return self._may_start() and (self._order is None or child not in self._order)
+
+    def child_restarts(self, child: Child) -> None:
+        """Wake the operators that wait for the restart."""
+        self._release(child)
+
+    def child_left(self, child: Child) -> None:
+        """Complete what was asked of the child, its removal, stop or restart, and wake the tasks that wait."""
+        if child.again and self.may_restart(child):
+            self._launch(child)
+            return
+        if child.again and not self._may_start():
+            child.again = False
+        self._settle(child)
+        if self._order is not None:
+            self._stop_next(self._order, self._ended(self._order, child))
+        self._release(child)
+        self.child_changed()
 
     @property
     def _giving_up(self) -> bool:
@@ -145,13 +174,19 @@ class SupervisorChild(Child):
     async def _work(self) -> None:
         handling.set(None)  # a handler that added this supervisor does not wait for it
         self._events.clear()
+        if self.stopping:  # this instance exists only to handle the messages that its children kept
+            self._events.append(StopNow())
         self._handling = None
         self._budget.clear()
-        for child in self.children:
+        for child in self.children.values():
             if child.state is State.FAILED:
                 child.desired = Desired.UP  # a new instance of the supervisor starts every child that had failed
         async with trio.open_nursery() as self._nursery:
-            await self._supervise()
+            self._open = True
+            try:
+                await self._supervise()
+            finally:
+                self._open = False
 
     async def _supervise(self) -> None:
         while True:
@@ -166,11 +201,13 @@ class SupervisorChild(Child):
                 await self._stop_group(event.failed, event.delay)
             elif isinstance(event, GiveUp):
                 logger.error("%s gives up on %s: %s", self.name, event.failed.name, event.reason)
-                await self._stop(self.children, for_good=False)
+                await self._stop(self.children.values(), for_good=False)
                 raise BudgetSpent(self.name, event.failed.name, event.reason) from event.error
             else:
-                later = any(isinstance(other, StopNow) and other.for_good for other in self._events)
-                await self._stop(self.children, for_good=event.for_good or later)
+                if not self.for_good:
+                    await self._stop(self.children.values(), for_good=False)
+                if self.for_good:  # it may have been asked for meanwhile
+                    await self._stop(self.children.values(), for_good=True)
                 return
             self._handling = None
 
@@ -179,8 +216,8 @@ class SupervisorChild(Child):
 
         Returns early when an event arrives.
         """
-        for child in tuple(self.children):
-            if child.desired is not Desired.DOWN and not child.alive and not self._has_event():
+        for child in tuple(self.children.values()):
+            if child.desired in WANTED and not child.alive and not self._has_event():
                 self._launch(child)
             while child.alive and not child.came_up and not self._has_event():
                 await self._changes.park()
@@ -198,9 +235,9 @@ class SupervisorChild(Child):
 
     async def _stop_group(self, failed: Child, delay: float) -> None:
         """Stop the children that restart with `failed`, then wait `delay` seconds or until an event arrives."""
-        if failed not in self.children:
+        if self.children.get(failed.name) is not failed:
             return  # an operator has removed it meanwhile
-        await self._stop(self.strategy.affected(self.children, failed), for_good=False)
+        await self._stop(self.strategy.affected(self.children.values(), failed), for_good=False)
         # There is no wait if an operator has stopped or restarted the failed child meanwhile.
         if delay > 0 and State.BACKOFF in TRANSITIONS[failed.state]:
             failed.enter_backoff(delay)
@@ -208,30 +245,33 @@ class SupervisorChild(Child):
                 while not self._has_event():
                     await self._arrived.park()
 
-    async def _stop(self, children: Sequence[Child], *, for_good: bool) -> None:
-        """Stop the children in reverse order.
+    async def _stop(self, children: Collection[Child], *, for_good: bool) -> None:
+        """Stop the children in the order of `StopOrder`. Each has its `stop_seconds`, then it is cancelled."""
+        order = self._order = StopOrder(children, in_turn=self.strategy.in_turn, for_good=for_good)
+        try:
+            self._stop_next(order, order.first())
+            while order.left:
+                await self._changes.park()
+        finally:
+            self._order = None
 
-        Ask each to stop, wait at most its `stop_seconds`, then cancel it.
-        """
-        for child in reversed(tuple(children)):
-            run = child.restarts  # a stopping child does not restart itself, so a changed number means a new task
+    def _stop_next(self, order: StopOrder, children: Iterable[Child]) -> None:
+        """Ask these children to stop, and those that may stop when one of these has no task."""
+        ready = deque(children)
+        while ready:
+            child = ready.popleft()
+            if order.for_good and not child.alive and child.kept_messages():
+                self._launch(child)
             if child.alive:
-                child.begin_stop(for_good=for_good)
-                with trio.move_on_after(child.spec.stop_seconds):
-                    await self._ended(child, run)
-                if child.alive and child.restarts == run and child.scope is not None:
-                    logger.error(
-                        "%s did not stop within %g s; it is cancelled", child.name, child.spec.stop_seconds
-                    )
-                    child.scope.cancel()
-                    await self._ended(child, run)
-            if for_good and child.restarts == run:
-                child.close("stopped")
+                child.begin_stop(for_good=order.for_good)
+            else:
+                ready.extend(self._ended(order, child))
 
-    async def _ended(self, child: Child, run: int) -> None:
-        """Wait until the task of instance `run` has ended, even if the child has another task by then."""
-        while child.alive and child.restarts == run:
-            await self._changes.park()
+    def _ended(self, order: StopOrder, child: Child) -> list[Child]:
+        """Record that the child has ended, close it if it stopped for good, and return who may stop now."""
+        if order.for_good and child in order:
+            child.close("stopped")
+        return order.ended(child)
 
     # Called by an operator, through the system, in the operator's task
 
@@ -241,43 +281,84 @@ class SupervisorChild(Child):
         Raises `SpecError`, and `WrongState` when this supervisor is not up.
         """
         if not self._may_start():
-            raise WrongState(self.name, "add a child to", f"it is {self.state.value}")
+            raise WrongState(self.name, "add a child to", f"it is {self._condition()}")
         validate(spec, self.runtime.children)
-        child = make_child(spec, self, self.runtime)
-        self.children.append(child)
-        self._launch(child)
+        child = make_child(spec, self, self.runtime, planned=False)
+        self.children[child.name] = child
+        if self._order is None:  # otherwise it starts after the children that stop now
+            self._launch(child)
 
     async def stop_child(self, child: Child) -> None:
         """Stop a child for good. It stays in the tree, stopped, until an operator restarts it."""
-        child.desired = Desired.DOWN
-        await self._stop((child,), for_good=True)
+        self._end(child, Desired.GONE if child.desired is Desired.GONE else Desired.DOWN)
+        await self._until(child, lambda: not child.alive or child.desired in WANTED)
+
+    async def remove(self, child: Child) -> None:
+        """Stop a child for good and take it out of the tree."""
+        self._end(child, Desired.GONE)
+        await self._until(child, lambda: self.children.get(child.name) is not child)
 
     async def restart(self, child: Child) -> None:
         """Stop the instance of a child, if there is one, and start another. The child's messages are kept.
 
-        When this supervisor is not up, raises `WrongState` and does not stop the child.
+        Raises `WrongState`, and does not stop the child, when this supervisor is not up or the child is being
+        removed. Also raises it when this supervisor ends before the other instance has started.
         """
-        if self._may_start():
-            await self._stop((child,), for_good=False)
+        if child.desired is Desired.GONE:
+            raise WrongState(child.name, "restart", "it is being removed")
         if not self._may_start():
-            raise WrongState(child.name, "restart", f"{self.name} is {self.state.value}")
+            raise WrongState(child.name, "restart", f"{self.name} is {self._condition()}")
         child.desired = Desired.UP
-        if not child.alive:  # false if another operator has started it meanwhile
+        self._release(child)  # the stop that it may still be in has another instance as its end
+        if not child.alive and self.may_restart(child):
             self._launch(child)
+            return
+        child.again, run = True, child.restarts
+        if child.alive:
+            child.begin_stop(for_good=False)
+        await self._until(child, lambda: not child.again)
+        if child.restarts == run and not child.again:
+            raise WrongState(child.name, "restart", f"{self.name} is {self._condition()}")
 
-    async def remove(self, child: Child) -> None:
-        """Stop a child for good and take it out of the tree."""
-        await self.stop_child(child)
-        self._drop(child)
+    def _end(self, child: Child, desired: Desired) -> None:
+        """Begin the stop of a child that an operator no longer wants."""
+        if not child.alive and child.kept_messages() and self.may_restart(child):
+            self._launch(child)  # an instance that handles them
+        child.desired = desired
+        if child.alive:
+            child.begin_stop(for_good=True)
+        else:
+            child.again = False
+            self._settle(child)
+            self._release(child)
+
+    def _settle(self, child: Child) -> None:
+        """Close the child, which has no task, if it is not wanted, and take it out of the tree if it must go."""
+        if child.desired is Desired.GONE:
+            self._drop(child)
+        elif child.desired is Desired.DOWN:
+            child.close("stopped")
+
+    async def _until(self, child: Child, done: Callable[[], bool]) -> None:
+        """Wait until `done()`. Returns at once in the child's own task, which would wait for itself."""
+        while not child.runs_caller() and not done():
+            await self._awaited.setdefault(child, trio.lowlevel.ParkingLot()).park()
+
+    def _release(self, child: Child) -> None:
+        waiting = self._awaited.pop(child, None)
+        if waiting is not None:
+            waiting.unpark_all()
 
     def _may_start(self) -> bool:
-        return self.state in UP and not self._giving_up
+        return self._open and self.state in UP and not self._giving_up
+
+    def _condition(self) -> str:
+        return "about to end" if self.state in UP else self.state.value
 
     def _drop(self, child: Child) -> None:
-        if child in self.children:
-            self.children.remove(child)
-            child.close("removed")
-            child.unregister()
+        del self.children[child.name]
+        child.close("removed")
+        child.unregister()
 
     def ask_health(self, check: Pending) -> None:
         """Ask the supervisor's task, which does not answer while it waits for a child to stop."""
@@ -289,9 +370,40 @@ class SupervisorChild(Child):
     # Called by the supervisor's own supervisor
 
     def begin_stop(self, *, for_good: bool) -> None:
-        """Ask the supervisor to stop all children, last first, and to end."""
-        self._post(StopNow(for_good))
+        """Ask the supervisor to stop all children and to end.
+
+        Suspended actors are resumed, because a child that stops may wait for their answer to its last message.
+        """
+        for child in self.walk():
+            if isinstance(child, ActorChild) and child.desired is Desired.SUSPENDED:
+                child.want(Desired.UP)
+        self._post(StopNow())
         super().begin_stop(for_good=for_good)
+
+    def stop_budget(self) -> float:
+        """The spec's `stop_seconds` if they are finite, otherwise what the present children need and a second."""
+        if self.spec.stop_seconds < math.inf:
+            return self.spec.stop_seconds
+        return self._order_of_all().seconds() + 1.0
+
+    def _order_of_all(self) -> StopOrder:
+        return StopOrder(self.children.values(), in_turn=self.strategy.in_turn, for_good=True)
+
+    def waiting(self) -> bool:
+        """Whether messages wait that a child has kept for its next instance."""
+        return any(child.kept_messages() for child in self.children.values())
+
+    def walk(self) -> Iterator[Child]:
+        """This supervisor and all children below it, in start order."""
+        yield self
+        for child in self.children.values():
+            yield from child.walk()
+
+    async def _end_instance(self, failure: Exception | None) -> None:  # noqa: ARG002
+        """Wake the operators whose restart of a child can no longer happen."""
+        for child in tuple(self._awaited):
+            child.again = False
+            self._release(child)
 
     def _stop_instance(self) -> None:
         """Do nothing: `begin_stop` has posted an event."""
@@ -301,29 +413,29 @@ class SupervisorChild(Child):
 
     def close(self, reason: str) -> None:
         """Close all children, last first, then this supervisor."""
-        for child in reversed(self.children):
+        for child in reversed(self.children.values()):
             child.close(reason)
         super().close(reason)
 
     def unregister(self) -> None:
         """Remove this supervisor and all children below it from the system's tables."""
-        for child in self.children:
+        for child in self.children.values():
             child.unregister()
         super().unregister()
 
 
-def make_child(spec: ChildSpec, parent: Parent, runtime: Runtime) -> Child:
-    """Create the run-time child that `spec` describes."""
+def make_child(spec: ChildSpec, parent: Parent, runtime: Runtime, *, planned: bool = True) -> Child:
+    """Create the run-time child of a spec. `planned` says whether the spec of its supervisor contains it."""
     match spec:
         case ProcessSpec():
             from alysd.nurseries.processes.child import ProcessChild  # only a program with such a child loads it
 
-            return ProcessChild(spec, parent, runtime)
+            return ProcessChild(spec, parent, runtime, planned=planned)
         case ActorSpec():
-            return ActorChild(spec, parent, runtime)
+            return ActorChild(spec, parent, runtime, planned=planned)
         case TaskSpec():
-            return TaskChild(spec, parent, runtime)
+            return TaskChild(spec, parent, runtime, planned=planned)
         case SupervisorSpec():
-            return SupervisorChild(spec, parent, runtime)
+            return SupervisorChild(spec, parent, runtime, planned=planned)
         case _:
             raise TypeError(f"not a kind of child: {type(spec).__name__}")

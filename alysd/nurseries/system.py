@@ -18,7 +18,7 @@ import trio
 
 from alysd.nurseries.actor_child import ActorChild
 from alysd.nurseries.asks import Wheel
-from alysd.nurseries.child import UP, Child, Desired, Observer, Runtime, State
+from alysd.nurseries.child import Child, Runtime
 from alysd.nurseries.errors import (
     BudgetSpent,
     Fatal,
@@ -33,6 +33,7 @@ from alysd.nurseries.health import HealthMonitor
 from alysd.nurseries.patterns import Pattern, find_patterns
 from alysd.nurseries.registry import ChildSnapshot, Registry, take_snapshot
 from alysd.nurseries.spec import ChildSpec, SupervisorSpec, validate
+from alysd.nurseries.states import UP, Desired, Observer, State
 from alysd.nurseries.supervision import SupervisorChild
 from alysd.nurseries.trace import Tracer, Unrecorded
 from alysd.nurseries.visible_state import ask_state
@@ -109,31 +110,30 @@ class System:
             await self._changed.park()
 
     def request_stop(self, reason: str) -> None:
-        """Begin an orderly stop and return at once. Signal handlers and children of the system may call this.
-
-        Suspended actors are resumed, because a child that stops may wait for their answer to its last message.
-        """
+        """Begin an orderly stop and return at once. Signal handlers and children of the system may call this."""
         self._check_thread(self._root.name, "stop")
         if self._stop_reason is None:
             self._stop_reason = reason
             self._runtime.stopping = True
             logger.info("%s stops: %s", self._root.name, reason)
-            for child in self._runtime.children.values():
-                if isinstance(child, ActorChild) and child.desired is Desired.SUSPENDED:
-                    child.want(Desired.UP)
             self._root.begin_stop(for_good=True)
 
     async def stop(self, reason: str) -> None:
-        """Stop the tree, last child first, each within its `stop_seconds`, and wait for the end."""
+        """Stop the tree, each child within its `stop_seconds`, and wait for the end.
+
+        Returns at once if a child of the system calls this, because the end waits for that child.
+        """
         self.request_stop(reason)
-        with trio.move_on_after(self._root.spec.stop_seconds):
+        if not self._root.runs_caller():
             await self.ended()
-        if self._root.alive and self._root.scope is not None:
-            self._root.scope.cancel()
-        await self.ended()
 
     # Changing one child. These methods raise `UnknownChild` for a name that is not in the tree, and `WrongThread`
-    # in a thread in which the system does not run
+    # in a thread in which the system does not run.
+    #
+    # Operators may call them at the same time. `stop_child`, `restart` and `remove` take effect at the call: what
+    # they began goes on if the caller is cancelled, which only ends its wait. The calls for one child take effect
+    # in the order in which they were made. They do not wait if they are called below the task of the child that
+    # they concern: they return at once, and the rest happens after the handler has returned.
 
     def add(self, parent: str, spec: ChildSpec) -> None:
         """Add a child to the supervisor `parent` and start it, without waiting until it is up.
@@ -149,7 +149,8 @@ class System:
     async def stop_child(self, name: str) -> None:
         """Stop a child for good, within its `stop_seconds`, and wait for its end. `restart` starts it again.
 
-        An actor first handles the messages in its mailbox. Raises `WrongState` for the root.
+        An actor first handles the messages in its mailbox, also if the stop overtakes a restart of the actor or of
+        its group. A `restart` that follows ends the wait, and the child runs. Raises `WrongState` for the root.
         """
         child, supervisor = self._supervised(name, "stop")
         await supervisor.stop_child(child)
@@ -157,24 +158,34 @@ class System:
     async def restart(self, name: str) -> None:
         """Stop a child's instance, if there is one, and start another. Does not wait until that one is up.
 
-        The child's messages are kept. Raises `WrongState` for the root, and when the child's supervisor is not up.
+        The child's messages are kept. A child that stops with its group starts with its group. Raises
+        `WrongState` for the root, when the child is being removed, and when its supervisor is not up or ends
+        before the restart.
         """
         child, supervisor = self._supervised(name, "restart")
         await supervisor.restart(child)
 
     async def remove(self, name: str) -> None:
-        """Stop a child for good and take it out of the tree. Raises `WrongState` for the root."""
+        """Stop a child for good and take it out of the tree; then its name and its address are free again.
+
+        No other operation can undo this. Raises `WrongState` for the root.
+        """
         child, supervisor = self._supervised(name, "remove")
         await supervisor.remove(child)
 
     def suspend(self, name: str) -> None:
         """Suspend the actor `name`: messages wait in its mailbox until `resume`, or until the actor restarts.
 
-        Raises `WrongState` when the child is not an actor, or not running.
+        Raises `WrongState` when the child is not an actor or not running, and when a supervisor above it stops.
         """
         child = self._actor(name, "suspend")
         if child.state is not State.RUNNING:
             raise WrongState(name, "suspend", f"it is {child.state.value.lower()}")
+        above = child.parent
+        while isinstance(above, SupervisorChild):
+            if above.stopping:
+                raise WrongState(name, "suspend", f"{above.name} is stopping")
+            above = above.parent
         child.want(Desired.SUSPENDED)
 
     def resume(self, name: str) -> None:
@@ -236,8 +247,16 @@ class System:
         """Wake the tasks that wait for the start or the end of the system."""
         self._changed.unpark_all()
 
-    def child_finished(self, child: Child) -> None:
-        """Never called, because a supervisor does not finish by itself."""
+    def may_restart(self, child: Child) -> bool:  # noqa: ARG002
+        """Return false: nobody restarts the root."""
+        return False
+
+    def child_restarts(self, child: Child) -> None:
+        """Ignore the first start of the root."""
+
+    def child_left(self, child: Child) -> None:  # noqa: ARG002
+        """Wake the tasks that wait for the end of the system."""
+        self._changed.unpark_all()
 
     async def run(self, block: trio.CancelScope, monitor: HealthMonitor | None) -> None:
         """Run the tree until it ends; if it fails, cancel the `block` that uses it. Started by `open_system`."""

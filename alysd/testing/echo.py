@@ -151,7 +151,13 @@ class _IndifferentParent:
     def child_changed(self) -> None:
         return None
 
-    def child_finished(self, child: object) -> None:
+    def may_restart(self, child: object) -> bool:
+        return False
+
+    def child_restarts(self, child: object) -> None:
+        return None
+
+    def child_left(self, child: object) -> None:
         return None
 
 

@@ -68,11 +68,11 @@ async def main() -> None:
     collecting: Address[Stage] = Address("collecting", capacity=CAPACITY)
     collected: list[int] = []
     most = 0
-    # From the last stage to the first: each stage starts after the next one, and stops before it.
+    # From the last stage to the first: each stage starts after the one that it depends on, and stops before it.
     tree = supervisor("Pipeline", OneForOne(), [
         actor(collecting, lambda: Collect(collected)),
-        actor(polishing, lambda: Polish(collecting)),
-        actor(doubling, lambda: Double(polishing)),
+        actor(polishing, lambda: Polish(collecting), depends_on=["collecting"]),
+        actor(doubling, lambda: Double(polishing), depends_on=["polishing"]),
     ])  # fmt: skip
     async with open_system(tree):
         for value in range(30):

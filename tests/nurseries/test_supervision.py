@@ -190,7 +190,7 @@ async def test_each_child_starts_after_the_one_before_is_up_and_stops_in_reverse
 
         return actor(Address(name), Slow)
 
-    async with running([slow("a"), slow("b")]):
+    async with running([slow("a"), slow("b")], strategy=RestForOne()):
         pass
     assert order == ["a starts", "a is up", "b starts", "b is up", "b stopped", "a stopped"]
 

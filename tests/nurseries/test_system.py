@@ -16,6 +16,7 @@ from alysd.nurseries import (
     Intensity,
     OneForAll,
     OneForOne,
+    RestForOne,
     SpecError,
     State,
     System,
@@ -431,7 +432,7 @@ async def test_an_error_of_the_block_comes_out_as_it_is_after_the_tree_stopped()
 async def test_a_cancelled_block_stops_the_tree_in_order() -> None:
     watcher = Watcher()
     with trio.CancelScope() as scope:
-        async with running([echo("a")[1], echo("b")[1]], observer=watcher):
+        async with running([echo("a")[1], echo("b")[1]], strategy=RestForOne(), observer=watcher):
             scope.cancel()
             await trio.sleep_forever()
     assert watcher.order(State.STOPPED) == ["b", "a", "Root"]

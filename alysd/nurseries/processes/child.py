@@ -17,8 +17,8 @@ class ProcessChild(ActorChild):
 
     __slots__ = ("_process_spec", "_session")
 
-    def __init__(self, spec: ProcessSpec, parent: Parent, runtime: Runtime) -> None:
-        super().__init__(spec, parent, runtime)
+    def __init__(self, spec: ProcessSpec, parent: Parent, runtime: Runtime, *, planned: bool = True) -> None:
+        super().__init__(spec, parent, runtime, planned=planned)
         self._process_spec = spec
         self._session: Session | None = None
 
@@ -52,7 +52,8 @@ class ProcessChild(ActorChild):
         seconds = self._process_spec.limits.start_seconds
         with trio.move_on_after(seconds):
             await session.ready.wait()
-            self.move(State.RUNNING)
+            if not self.stopping:  # a stop for good lets an instance start that has messages to handle
+                self.move(State.RUNNING)
             self._was_up = True
             return
         raise ProcessDied(self.name, f"its actor was not up within {seconds:g} s")

@@ -198,8 +198,15 @@ class Hosted:
             self._wire.post(frames.READY)
             self._wire.wake()
 
-    def child_finished(self, child: Child) -> None:
-        """Never called, because an actor does not finish by itself."""
+    def may_restart(self, child: Child) -> bool:  # noqa: ARG002
+        """Return false: the parent starts another process instead."""
+        return False
+
+    def child_restarts(self, child: Child) -> None:
+        """Ignore the only start of the actor."""
+
+    def child_left(self, child: Child) -> None:
+        """Ignore the end of the actor, for which `run` waits."""
 
     # What the parent sends
 

@@ -222,8 +222,8 @@ class TreeModel:
 
     def stop(self, child: ChildModel) -> None:
         """Stop a child permanently, after it has handled the messages in its mailbox."""
-        child.wanted = False
         self._drain(child)
+        child.wanted = False
         self._supervise()
 
     def remove(self, child: ChildModel) -> None:
@@ -288,7 +288,15 @@ class TreeModel:
             child.alive, child.state, child.wakes_at = False, State.STOPPED, None
 
     def _drain(self, child: ChildModel) -> None:
-        """Stop the child permanently. If an instance is up, it handles the queued messages; others are dropped."""
+        """Stop the child permanently. If an instance is up, it handles the queued messages.
+
+        If the child was stopped with its group and kept messages, another instance handles these. Others are
+        dropped.
+        """
+        if not child.alive and child.state is State.STOPPED and child.wanted and child.box.queue:
+            child.restarts += 1
+            child.alive, child.state, child.circuit_open = True, State.RUNNING, False
+            child.handled_before = child.box.handled
         if child.alive:
             child.box.close()
             if child.up and child.box.serve():

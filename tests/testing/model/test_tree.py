@@ -1,6 +1,6 @@
 """The model of a tree by itself: delays, groups, budgets and time, each against the number one expects."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import TypeVar
 
 import attrs
@@ -82,7 +82,7 @@ def test_a_policy_that_the_model_does_not_know_is_no_silent_guess() -> None:
 class Sympathy(Strategy):
     """Everybody restarts but the one that failed: a strategy of nobody's."""
 
-    def affected(self, children: Sequence[C], failed: C) -> Sequence[C]:
+    def affected(self, children: Collection[C], failed: C) -> Collection[C]:
         return [child for child in children if child is not failed]
 
 
