@@ -5,7 +5,7 @@ It passes the port's contract tests.
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import attrs
 import trio
@@ -42,7 +42,7 @@ class FakeEngine:
     head: PayloadHash = attrs.field(default=PayloadHash(b""))
 
     @classmethod
-    def of(cls, execution_genesis: Mapping[str, Any]) -> "FakeEngine":
+    def of(cls, execution_genesis: Mapping[str, Any]) -> Self:
         """A client that has only the genesis block."""
         payload = genesis_payload(execution_genesis)
         return cls(payload, blocks={payload.block_hash: payload}, head=payload.block_hash)

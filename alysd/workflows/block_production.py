@@ -38,6 +38,7 @@ class ProductionStep(Enum):
     """The steps of the workflow. The values appear in metrics and in the reasons of missed slots."""
 
     WAITING = "Waiting"  # the workflow waits for the next slot of this authority
+    FINISHING = "Finishing the late block"  # the import of the last slot's block has to end first
     PREPARING = "Preparing"  # it asks for the head and for a proof to include
     BUILDING = "Building"  # the execution client builds a payload
     SIGNING = "Signing"  # the signing guard records the complete block, and this authority approves it
@@ -141,7 +142,7 @@ class BlockProduction:
             self._late = _LateBlock(self._importing, reason, begun)
 
     async def _settle(self) -> None:
-        """Report a late block as produced if it is stored by now. Otherwise report its slot as missed."""
+        """Report a late block as produced if it is stored by now."""
         late = self._late
         if late is None:
             return
@@ -149,13 +150,33 @@ class BlockProduction:
             stored = await self.chain.ask(GetState(late.signed.hash), seconds=self.timing.chain_lookup)
         except NotAnswered:
             return  # the chain actor is still storing it, so the next slot asks again
-        self._late = None
-        if stored is None:
+        if stored is not None:
+            self._report(late)
+
+    async def _finish_late_block(self) -> None:
+        """Import the late block, if there is one, so that the next block builds on it.
+
+        The late block is signed, so another block on the same parent would be a fork. To import a block that is
+        stored already has no effect. If the late block is refused, no block will ever build on it.
+        """
+        late = self._late
+        if late is None:
+            return
+        self._enter(ProductionStep.FINISHING)
+        try:
+            await self.block_import.ask(ImportBlock(late.signed), seconds=self.timing.slot_ask)
+        except Refused:
+            self._late = None
             self._miss(late.signed.block.slot, late.reason)
         else:
-            self.publish(BlockProduced(late.signed, self.clock.boottime() - late.begun))
+            self._report(late)
+
+    def _report(self, late: _LateBlock) -> None:
+        self._late = None
+        self.publish(BlockProduced(late.signed, self.clock.boottime() - late.begun))
 
     async def _produce(self, slot: Slot) -> SignedBlock | None:
+        await self._finish_late_block()
         self._enter(ProductionStep.PREPARING)
         with self.tracing.span("prepare"):
             tip = await self.chain.ask(GetForkchoice(), seconds=self.timing.slot_ask)

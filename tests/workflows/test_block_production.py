@@ -414,19 +414,45 @@ async def test_work_that_is_not_found_in_time_does_not_cost_the_slot(
     assert all(("WorkFor" if refusal is None else "no proof is ready") in reason for reason in reasons)
 
 
-async def test_an_import_that_does_not_end_is_given_up_before_the_next_slot(
+async def test_no_block_is_built_beside_one_that_is_still_being_imported(
+    autojump_clock: MockClock, no_threads: None
+) -> None:
+    """The authority would fork its own chain: one of two blocks that it has signed would be abandoned."""
+    world = ProductionOnTheHarness()
+    async with world.running():
+        await world.slots(2.5)
+        world.block_import.on(ImportBlock).keeps_silent()
+        await world.slots(2)
+        late = [message.signed for message in world.block_import.received if isinstance(message, ImportBlock)][2:]
+        assert late[0] == late[1], "the import is asked for again, and waits for its turn"
+        world.block_import.on(ImportBlock).computes(world.adopt)
+        await world.slots(4)
+    assert [(miss.slot, miss.reason) for miss in world.missed] == [
+        (FIRST_SLOT + 4, "finishing the late block took more than 1.9 s")
+    ]
+    assert world.produced == [FIRST_SLOT + slot for slot in (1, 2, 3, 5, 6, 7, 8)]
+    assert world.tree.tip.head.height == 7, "every block builds on the one before"
+
+
+async def test_a_late_block_that_is_refused_costs_its_slot_and_no_other(
     autojump_clock: MockClock, no_threads: None
 ) -> None:
     world = ProductionOnTheHarness()
     async with world.running():
         await world.slots(2.5)
         world.block_import.on(ImportBlock).keeps_silent()
-        await world.slots(2)
+        await world.slots(1)
+        world.block_import.on(ImportBlock).fails(NotNow("the client lags"))
+        world.chain.on(GetForkchoice).keeps_silent()
+        await world.slots(1)
+        world.chain.on(GetForkchoice).computes(lambda _: world.tree.tip)
         world.block_import.on(ImportBlock).computes(world.adopt)
-        await world.slots(4)
-    assert [miss.slot for miss in world.missed] == [FIRST_SLOT + 3, FIRST_SLOT + 4]
-    assert {miss.reason for miss in world.missed} == {"importing took more than 1.9 s"}
-    assert world.produced == [FIRST_SLOT + slot for slot in (1, 2, 5, 6, 7, 8)]
+        await world.slots(2)
+    assert [(miss.slot - FIRST_SLOT, miss.reason) for miss in world.missed] == [
+        (3, "importing took more than 1.9 s"),
+        (4, "preparing took more than 1.9 s"),
+    ]
+    assert world.produced == [FIRST_SLOT + slot for slot in (1, 2, 5, 6)]
 
 
 async def test_a_block_that_a_slow_disk_stores_after_its_slot_is_no_missed_slot(
@@ -458,16 +484,13 @@ async def test_a_late_block_is_asked_for_until_the_chain_answers(
         await world.slots(2.5)
         world.block_import.on(ImportBlock).keeps_silent()
         world.chain.on(GetState).keeps_silent()
-        await world.slots(1)
-        world.chain.on(GetForkchoice).keeps_silent()
-        await world.slots(1.25)
-        assert not world.missed, "the chain has not said yet whether block 3 is stored"
+        await world.slots(2.48)
+        assert [miss.slot - FIRST_SLOT for miss in world.missed] == [4], "whether block 3 is stored is unknown"
         world.chain.on(GetState).computes(lambda message: world.tree.get(message.hash))
-        world.chain.on(GetForkchoice).computes(lambda _: world.tree.tip)
         world.block_import.on(ImportBlock).computes(world.adopt)
         await world.slots(2)
-    assert [miss.slot - FIRST_SLOT for miss in world.missed] == [4, 3]
-    assert world.produced == [FIRST_SLOT + slot for slot in (1, 2, 5, 6)]
+    assert [miss.slot - FIRST_SLOT for miss in world.missed] == [4]
+    assert world.produced == [FIRST_SLOT + slot for slot in (1, 2, 3, 5, 6)]
 
 
 async def test_a_slot_is_missed_for_the_reason_of_its_error(autojump_clock: MockClock, no_threads: None) -> None:
