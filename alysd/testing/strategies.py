@@ -125,6 +125,7 @@ def commands(*, retries: bool = True) -> st.SearchStrategy[Command]:
         st.builds(SendMessage, child=child, mode=st.just(mode), action=st.just(action))
         for mode in SendMode
         for action in Action
+        if action is not Action.DUE
     ]
     spawned = st.sampled_from(OFFSETS[3:]).flatmap(lambda offset: child_plans(offset, retries=retries))
     operations: Sequence[st.SearchStrategy[Operation]] = [

@@ -13,6 +13,9 @@ from alysd.nurseries import OnCrash, Overflow, RestartPolicy, Strategy
 ASK_SECONDS = 1.105
 """Timeout of a program's asks in seconds. It never coincides with `PassTime` or a tick of the asks' timer."""
 
+TIMER_SECONDS = 0.7007
+"""The time in seconds after which an actor's timer is due. It coincides with no other event either."""
+
 GRID = 0.5
 """The unit of `PassTime` in seconds. Delays of restarts are small multiples of it."""
 
@@ -49,6 +52,11 @@ class Action(Enum):
     WRITE = "record its number"
     REFUSE = "refuse it"
     CRASH = "crash"
+    DEFER = "defer the answer, and record the number"
+    REPLY = "answer every deferred ask, and record the number"
+    SET_TIMER = "record the number, and once more when a timer is due"
+    DUE = "record the number, because the timer is due"
+    """Never sent by a program, but by the actor's own timer."""
 
 
 class SendMode(Enum):

@@ -109,6 +109,8 @@ class Driver:
             await self._do(system, command, name, waits)
             await wait_all_tasks_blocked()
             self._compare(system, f"command {number}, {command}")
+            if self._watches.watch_again():
+                await wait_all_tasks_blocked()  # before the next command, which may end an instance
 
     async def _empty_lines(self, system: System) -> None:
         """Resume the suspended children for whose mailboxes senders wait.
@@ -265,9 +267,6 @@ class Driver:
             raise ModelMismatch(f"{when}: {difference}")
         if (untold := self._watches.difference(system)) is not None:
             raise ModelMismatch(f"{when}: {untold}")
-        for name, real in self.real.items():
-            if not real.address.mailbox.closed:
-                self._watches.watch_again(name)
 
     def _difference(self, model: TreeModel, system: System, snapshots: Mapping[str, ChildSnapshot]) -> str | None:
         """Return the first difference between a model and the real tree, or `None`."""

@@ -36,6 +36,8 @@ class Message:
     action: Action
     deadline: float
     outcome: SendOutcome = SendOutcome.WAITING
+    stale: bool = False
+    """Whether it is the message of a timer whose instance has ended."""
 
     @property
     def asked(self) -> bool:
@@ -72,6 +74,10 @@ class MailboxModel:
     dropped: int = 0
     abandoned: int = 0
     retried: Message | None = None
+    deferred: list[Message] = attrs.field(factory=list[Message])
+    """Asks of the present instance whose answers are deferred."""
+    timers_set: list[Message] = attrs.field(factory=list[Message])
+    """Messages that have set a timer of the present instance since `take_timers_set`."""
 
     @property
     def has_room(self) -> bool:
@@ -93,7 +99,10 @@ class MailboxModel:
             case Overflow.BLOCK if message.mode is not SendMode.TELL:
                 self.line.append(message)
             case Overflow.DROP_OLDEST:
-                self.drop(self.queue.pop(0), SendOutcome.FULL)
+                oldest = next((old for old in self.queue if old.action is not Action.DUE), None)
+                if oldest is not None:
+                    self.queue.remove(oldest)
+                    self.drop(oldest, SendOutcome.FULL)
                 self.queue.append(message)
                 message.accepted()
             case Overflow.DROP_NEWEST:
@@ -103,8 +112,8 @@ class MailboxModel:
                 message.end(SendOutcome.FULL)
 
     def drop(self, message: Message, outcome: SendOutcome) -> None:
-        """Drop and count a message, as a policy requires."""
-        self.dropped += 1
+        """Drop and count a message, as a policy requires. A message of a timer that has ended is not counted."""
+        self.dropped += not message.stale
         message.end(outcome)
 
     def serve(self) -> bool:
@@ -121,17 +130,44 @@ class MailboxModel:
             self.abandoned += 1
             return True
         match message.action:
-            case Action.WRITE:
-                self.written.append(message.number)
-                self.handled += 1
-                message.end(SendOutcome.ANSWERED)
             case Action.REFUSE:
                 self.refused += 1
                 message.end(SendOutcome.REFUSED)
             case Action.CRASH:
                 self._crashed_over(message)
                 return False
+            case _:
+                if not message.stale:
+                    self._do(message)
         return True
+
+    def _do(self, message: Message) -> None:
+        """Handle a message that neither fails nor is refused."""
+        if message.action is Action.REPLY:
+            for asked in self.deferred:
+                asked.end(SendOutcome.ANSWERED)
+            self.deferred.clear()
+        elif message.action is Action.SET_TIMER:
+            self.timers_set.append(message)
+        self.written.append(message.number)
+        self.handled += 1
+        if message.action is Action.DEFER and message.asked:
+            self.deferred.append(message)
+        else:
+            message.end(SendOutcome.ANSWERED)
+
+    def take_timers_set(self) -> list[Message]:
+        """Return the messages that have set timers since the last call."""
+        taken, self.timers_set = self.timers_set, []
+        return taken
+
+    def end_instance(self, outcome: SendOutcome) -> None:
+        """Let the deferred asks end with `outcome`. Messages of timers that wait will not be handled."""
+        for asked in self.deferred:
+            asked.end(outcome)
+        self.deferred.clear()
+        for message in self.queue:
+            message.stale = message.action is Action.DUE
 
     def _crashed_over(self, message: Message) -> None:
         if message.asked:

@@ -11,6 +11,7 @@ from alysd.nurseries import (
     AskTimeout,
     ChildSpec,
     CircuitOpen,
+    Deferred,
     HandlerCrashed,
     MailboxFull,
     Refusal,
@@ -18,7 +19,7 @@ from alysd.nurseries import (
     actor,
     handles,
 )
-from alysd.testing.model.commands import ASK_SECONDS, Action, ChildPlan, SendMode
+from alysd.testing.model.commands import ASK_SECONDS, TIMER_SECONDS, Action, ChildPlan, SendMode
 from alysd.testing.model.mailbox import SendOutcome
 
 
@@ -42,6 +43,13 @@ class DoAsked(Ask[RecorderProtocol, int]):
     action: Action
 
 
+@attrs.frozen
+class DoLater(Tell[RecorderProtocol]):
+    """The recorder's timer is due."""
+
+    number: int
+
+
 class ScriptedCrash(Exception):
     """The error that makes a recorder crash."""
 
@@ -52,6 +60,7 @@ class Recorder(Actor[RecorderProtocol]):
     def __init__(self, written: list[int], stop_turns: int = 0) -> None:
         self._written = written
         self._stop_turns = stop_turns
+        self._deferred: list[tuple[int, Deferred[int]]] = []
 
     async def pre_restart(self, error: Exception) -> None:
         """Take no turns after a crash: whether later siblings start meanwhile would have no single outcome."""
@@ -68,19 +77,35 @@ class Recorder(Actor[RecorderProtocol]):
         self._do(message.number, message.action)
 
     @handles(DoAsked)
-    async def do_asked(self, message: DoAsked) -> int:
-        """Do the action and answer."""
+    async def do_asked(self, message: DoAsked) -> int | Deferred[int]:
+        """Do the action and answer, now or later."""
         self._do(message.number, message.action)
-        return message.number
+        if message.action is not Action.DEFER:
+            return message.number
+        token: Deferred[int] = Deferred()
+        self._deferred.append((message.number, token))
+        return token
+
+    @handles(DoLater)
+    async def do_later(self, message: DoLater) -> None:
+        """Record that the timer was due."""
+        self._do(message.number, Action.DUE)
 
     def _do(self, number: int, action: Action) -> None:
         match action:
-            case Action.WRITE:
-                self._written.append(number)
             case Action.REFUSE:
                 raise Refusal(f"number {number} is refused")
             case Action.CRASH:
                 raise ScriptedCrash(number)
+            case Action.REPLY:
+                for asked, token in self._deferred:
+                    token.reply(asked)
+                self._deferred.clear()
+            case Action.SET_TIMER:
+                self.timers.after(TIMER_SECONDS, DoLater(number))
+            case _:
+                pass
+        self._written.append(number)
 
 
 @attrs.frozen

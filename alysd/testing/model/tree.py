@@ -23,12 +23,14 @@ from alysd.nurseries import (
 from alysd.nurseries.child import UP
 from alysd.testing.model.commands import (
     ASK_SECONDS,
+    TIMER_SECONDS,
     Action,
     ChildPlan,
     Operation,
     RemoveChild,
     RestartChild,
     ResumeChild,
+    SendMode,
     SpawnChild,
     StopChild,
     SuspendChild,
@@ -56,6 +58,8 @@ class ChildModel:
     circuit_open: bool = False
     wakes_at: float | None = None
     handled_before: int = 0
+    timers: list[tuple[float, Message]] = attrs.field(factory=list[tuple[float, Message]])
+    """When each timer of the present instance is due, and its message."""
 
     @property
     def up(self) -> bool:
@@ -102,6 +106,11 @@ class ChildModel:
         if self.state in (State.CRASHED, State.BACKOFF):
             self.state = State.STOPPED
         self.box.shut()
+
+    def end_instance(self, outcome: SendOutcome) -> None:
+        """End the timers and the deferred asks of the instance. The asks end with `outcome`."""
+        self.timers.clear()
+        self.box.end_instance(outcome)
 
     def count_failure(self) -> None:
         """Count a failure. For a circuit breaker, start a new count if the instance had enough successes."""
@@ -261,10 +270,15 @@ class TreeModel:
         self._serve(child)
 
     def _serve(self, child: ChildModel) -> None:
-        if child.box.serve():
+        crashed = child.box.serve()
+        for message in child.box.take_timers_set():
+            due = self.now + TIMER_SECONDS
+            child.timers.append((due, Message(message.number, SendMode.TELL, Action.DUE, due, SendOutcome.SENT)))
+        if crashed:
             self._crashed(child)
 
     def _crashed(self, child: ChildModel) -> None:
+        child.end_instance(SendOutcome.CRASHED)
         child.count_failure()
         delay = child.delay()
         if delay is None:
@@ -285,6 +299,7 @@ class TreeModel:
     def _cancel(self, child: ChildModel) -> None:
         """End the instance; its messages stay queued."""
         if child.alive:
+            child.end_instance(SendOutcome.DOWN)
             child.alive, child.state, child.wakes_at = False, State.STOPPED, None
 
     def _drain(self, child: ChildModel) -> None:
@@ -300,7 +315,9 @@ class TreeModel:
         if child.alive:
             child.box.close()
             if child.up and child.box.serve():
+                child.end_instance(SendOutcome.CRASHED)
                 child.failures += 1  # the failure counts although it causes no restart
+            child.box.take_timers_set()  # they end with the instance
             self._cancel(child)
         child.shut()
 
@@ -389,6 +406,7 @@ class TreeModel:
 
     def _next_moment(self) -> float:
         moments = [child.wakes_at for child in self.children if child.wakes_at is not None]
+        moments += [due for child in self.children for due, _ in child.timers]
         moments += [message.deadline for message in self.messages if message.awaits_answer]
         if self._group_wakes_at is not None:
             moments.append(self._group_wakes_at)
@@ -404,6 +422,11 @@ class TreeModel:
                 self._leave(message, SendOutcome.TIMEOUT)
         if self._group_wakes_at is not None and self._group_wakes_at <= self.now:
             self._group_wakes_at = None
+        for child in self.children:
+            while child.timers and child.timers[0][0] <= self.now:
+                child.box.queue.append(child.timers.pop(0)[1])
+                if child.state is State.RUNNING:
+                    self._serve(child)
         for child in self.children:
             if child.wakes_at is not None and child.wakes_at <= self.now:
                 self._launch(child)

@@ -84,10 +84,16 @@ class Watches:
         told.instances += down.instances
         told.gone += down.gone is not None
 
-    def watch_again(self, name: str) -> None:
-        """Let the watcher watch a child whose address accepts messages again."""
-        if name not in self._told or self._told[name].gone:
+    def watch_again(self) -> bool:
+        """Let the watcher watch the children that are new or accept messages again. Return whether there are any."""
+        names = [
+            name
+            for name, child in self._children.items()
+            if not child.address.mailbox.closed and (name not in self._told or self._told[name].gone)
+        ]
+        for name in names:
             self.address.tell(WatchChild(name))
+        return bool(names)
 
     def difference(self, system: System) -> str | None:
         """Return what the watcher should have been told, or `None` if it was told that or handles no messages."""

@@ -12,7 +12,7 @@ from itertools import permutations, product
 
 import attrs
 
-from alysd.testing.model.commands import Operation
+from alysd.testing.model.commands import Operation, RestartChild, StopChild
 from alysd.testing.model.tree import TreeModel
 
 
@@ -60,7 +60,7 @@ class Worlds:
         """Replace each world by those that the overlapping calls may lead to.
 
         A cancelled call was done or not. A refused call was not done. Of equal calls, one may have done the work
-        for all of them.
+        for all of them. A restart may have replaced a stop that had not ended.
         """
         found: dict[str, TreeModel] = {}
         for model in self._models:
@@ -75,7 +75,9 @@ class Worlds:
 def _orders(calls: Sequence[Call]) -> Iterator[tuple[Call, ...]]:
     """Every order of the calls, with and without those that may not have been done."""
     optional = [
-        call.done is Done.CANCELLED or any(_same(call, other) for other in calls[:number])
+        call.done is Done.CANCELLED
+        or any(_same(call, other) for other in calls[:number])
+        or (isinstance(call.operation, StopChild) and any(_restarts(other, call.name) for other in calls))
         for number, call in enumerate(calls)
     ]
     for chosen in product(*([True, False] if free else [True] for free in optional)):
@@ -85,6 +87,10 @@ def _orders(calls: Sequence[Call]) -> Iterator[tuple[Call, ...]]:
             if is_chosen and call.done is not Done.REFUSED
         ]
         yield from permutations(done)
+
+
+def _restarts(call: Call, name: str) -> bool:
+    return isinstance(call.operation, RestartChild) and call.name == name and call.done is not Done.REFUSED
 
 
 def _same(call: Call, other: Call) -> bool:

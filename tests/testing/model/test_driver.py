@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 
 from alysd.nurseries import (
     Address,
+    Deferred,
     FixedDelay,
     Immediate,
     OnCrash,
@@ -22,6 +23,7 @@ from alysd.nurseries.address import Entry, Inbox
 from alysd.nurseries.child import Child
 from alysd.nurseries.mailbox import Ticket
 from alysd.nurseries.supervision import SupervisorChild
+from alysd.nurseries.timers import Timer
 from alysd.testing.model.commands import (
     Action,
     CancelSender,
@@ -127,6 +129,33 @@ BREAKS: dict[str, tuple[type[object], str, Callable[..., object], Program]] = {
         "affected",
         itself_alone,
         program(ChildPlan(Immediate()), CrashChild(0), strategy=OneForAll()),
+    ),
+    "a deferred ask is not answered": (
+        Deferred,
+        "reply",
+        nothing,
+        program(
+            ChildPlan(LATE),
+            SendMessage(0, SendMode.ASK, Action.DEFER),
+            SendMessage(0, SendMode.TELL, Action.REPLY),
+        ),
+    ),
+    "a timer does not fire": (
+        Timer,
+        "fire",
+        nothing,
+        program(ChildPlan(LATE), SendMessage(0, SendMode.TELL, Action.SET_TIMER), PassTime(2)),
+    ),
+    "a timer outlives its instance": (
+        Timer,
+        "cancel",
+        nothing,
+        program(
+            ChildPlan(Immediate()),
+            SendMessage(0, SendMode.TELL, Action.SET_TIMER),
+            CrashChild(0),
+            PassTime(2),
+        ),
     ),
     "an operator's restart beside another operator is lost": (
         SupervisorChild,

@@ -112,3 +112,34 @@ def test_shutting_counts_what_was_accepted_and_tells_everybody() -> None:
         SendOutcome.DOWN,
     )
     assert offered(mailbox, message(3)) == [SendOutcome.DOWN]
+
+
+def test_a_deferred_ask_ends_with_the_reply_or_with_its_instance() -> None:
+    mailbox = box(capacity=9)
+    first, second = message(0, SendMode.ASK, Action.DEFER), message(1, SendMode.ASK, Action.DEFER)
+    offered(mailbox, first, message(2, SendMode.TELL, Action.DEFER))
+    assert not mailbox.serve()
+    assert (first.outcome, mailbox.handled) == (SendOutcome.WAITING, 2)
+    offered(mailbox, message(3, action=Action.REPLY), second)
+    assert not mailbox.serve()
+    assert (first.outcome, second.outcome) == (SendOutcome.ANSWERED, SendOutcome.WAITING)
+    mailbox.end_instance(SendOutcome.DOWN)
+    assert (second.outcome, mailbox.deferred) == (SendOutcome.DOWN, [])
+
+
+def test_the_message_of_a_timer_is_neither_dropped_nor_counted_when_its_instance_has_ended() -> None:
+    mailbox = box(Overflow.DROP_OLDEST)
+    due, last = message(0, SendMode.TELL, Action.DUE), message(3)
+    mailbox.queue.append(due)
+    assert offered(mailbox, message(1), message(2), last) == [SendOutcome.SENT] * 3
+    assert (mailbox.queue, mailbox.dropped) == ([due, last], 2)
+    mailbox.end_instance(SendOutcome.DOWN)
+    mailbox.shut()
+    assert (mailbox.handled, mailbox.dropped) == (0, 3)
+
+
+def test_a_timer_is_set_by_the_message_that_is_handled() -> None:
+    mailbox, setter = box(), message(0, action=Action.SET_TIMER)
+    offered(mailbox, setter)
+    assert not mailbox.serve()
+    assert (mailbox.take_timers_set(), mailbox.take_timers_set(), mailbox.written) == ([setter], [], [0])

@@ -22,6 +22,7 @@ from alysd.nurseries import (
 )
 from alysd.testing.model.commands import (
     ASK_SECONDS,
+    TIMER_SECONDS,
     Action,
     ChildPlan,
     RemoveChild,
@@ -264,3 +265,24 @@ def test_an_operation_that_the_runtime_refuses_does_nothing() -> None:
     model.operate(StopChild(0), child.name)
     model.operate(SuspendChild(0), child.name)
     assert child.state is State.STOPPED
+
+
+@pytest.mark.parametrize(("crashes", "written"), [(False, [0, 0]), (True, [0])])
+def test_a_timer_is_due_unless_its_instance_has_ended(crashes: bool, written: list[int]) -> None:
+    model = tree(Immediate())
+    (child,) = model.children
+    send(model, child, Action.SET_TIMER)
+    if crashes:
+        model.panic(child)
+    model.pass_time(TIMER_SECONDS - 0.001)
+    assert child.box.written == [0]
+    model.pass_time(0.002)
+    assert child.box.written == written
+
+
+def test_a_deferred_ask_is_told_how_its_instance_ended() -> None:
+    model = tree(Immediate(), Immediate())
+    first, second = (send(model, child, Action.DEFER, SendMode.ASK) for child in model.children)
+    model.panic(model.children[0])
+    model.restart(model.children[1])
+    assert (first.outcome, second.outcome) == (SendOutcome.CRASHED, SendOutcome.DOWN)

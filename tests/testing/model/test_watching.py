@@ -43,8 +43,9 @@ async def test_a_watcher_that_is_told_everything_is_no_difference(autojump_clock
         await system.stop_child("child")
         await wait_all_tasks_blocked()
         assert watches.difference(system) is None
+        assert not watches.watch_again()
         await system.restart("child")
-        watches.watch_again("child")
+        assert watches.watch_again()
         await wait_all_tasks_blocked()
         system.inject("child", ValueError("a panic"))
         await wait_all_tasks_blocked()

@@ -2,16 +2,19 @@
 
 from alysd.nurseries import Immediate, OneForOne, State
 from alysd.testing.model.commands import (
+    Action,
     ChildPlan,
     Operation,
     RemoveChild,
     RestartChild,
     ResumeChild,
+    SendMode,
     SpawnChild,
     StopChild,
     SuspendChild,
     TreePlan,
 )
+from alysd.testing.model.mailbox import Message, SendOutcome
 from alysd.testing.model.tree import TreeModel
 from alysd.testing.model.worlds import Call, Done, Worlds
 
@@ -69,3 +72,18 @@ def test_worlds_that_differ_from_the_tree_are_discarded_unless_all_do() -> None:
     assert outcomes(found) == {(State.RUNNING, 0)}
     assert found.keep(lambda _: "nothing is right") == "nothing is right (1 possible outcomes)"
     assert outcomes(found) == {(State.RUNNING, 0)}
+
+
+def test_a_restart_may_replace_a_stop_that_has_not_ended() -> None:
+    """Else a message whose answer is deferred would have to be handled by the instance that stops."""
+    found = Worlds(TreeModel(TreePlan(OneForOne(), (ChildPlan(Immediate()),))))
+    child = found.any.child(NAME)
+    found.any.suspend(child)
+    found.any.send(child, Message(0, SendMode.ASK, Action.DEFER, 1.0))
+    found.branch([Call(StopChild(0), NAME, Done.RETURNED), Call(RestartChild(0), NAME, Done.RETURNED)])
+    asked = {(model.child(NAME).state, model.messages[0].outcome) for model in found}
+    assert asked == {
+        (State.RUNNING, SendOutcome.WAITING),
+        (State.RUNNING, SendOutcome.DOWN),
+        (State.STOPPED, SendOutcome.DOWN),
+    }
