@@ -85,7 +85,7 @@ class Watches:
         told.gone += down.gone is not None
 
     def watch_again(self) -> bool:
-        """Let the watcher watch the children that are new or accept messages again. Return whether there are any."""
+        """Let the watcher watch children that are new or accept messages again. Return whether there are any."""
         names = [
             name
             for name, child in self._children.items()
