@@ -4,6 +4,7 @@ Each seed is another run, and the same seed the same run.
 """
 
 import logging
+import os
 from collections import Counter
 from functools import partial
 from itertools import pairwise
@@ -39,7 +40,8 @@ from alysd.nurseries import (
 from alysd.nurseries.mailbox import OverflowPolicy
 from alysd.testing.virtual_time import run_virtually, seeded
 
-SEEDS = range(50)
+SEEDS = range(int(os.environ.get("ALYSD_STRESS_SEEDS", "50")))
+"""The seeds to run: a minute of them, or as many as somebody asks for."""
 PRODUCERS = 6
 EACH = 40
 """Messages of one producer."""

@@ -46,7 +46,11 @@ class Outlet:
         queue, in_flight = inbox.queue, self.in_flight
         if queue:
             self.address.longest_wait = max(self.address.longest_wait, perf_counter() - queue[0][1])
-        while queue and len(in_flight) < self.credit and self._bytes < WINDOW_BYTES and not self.wire.full:
+        while len(in_flight) < self.credit and self._bytes < WINDOW_BYTES and not self.wire.full:
+            if not queue and inbox.line:
+                inbox.admit()  # without it, a message that gets room now would wait although there is credit
+            if not queue:
+                break
             entry = queue.popleft()
             pending = entry[2]
             if pending is not None and pending.task is None:

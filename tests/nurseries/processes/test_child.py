@@ -249,6 +249,19 @@ async def test_a_full_process_lets_senders_wait(autojump_clock: MockClock) -> No
         assert await one.counter.ask(Total()) == 1020
 
 
+async def test_a_message_that_gets_room_in_the_mailbox_is_sent_at_once(autojump_clock: MockClock) -> None:
+    """Else it waits, although there is credit, until somebody sends another one."""
+    fixture = Fixture(capacity=1)
+    async with fixture.running():
+        with trio.fail_after(1):
+            async with trio.open_nursery() as nursery:
+                for amount in (1, 2, 3):
+                    nursery.start_soon(fixture.counter.send, Add(amount))
+        await fixture.harness.settle()
+        assert fixture.counter.depth == 0
+        assert await fixture.counter.ask(Total()) == 6
+
+
 async def test_a_restart_by_an_operator_loses_no_message(autojump_clock: MockClock) -> None:
     one = Fixture()
     async with one.running() as system, trio.open_nursery() as nursery:
