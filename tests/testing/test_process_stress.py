@@ -6,7 +6,7 @@ The double runs the process on virtual time, so that a seed is one run.
 import json
 import logging
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -42,12 +42,12 @@ class Stamps:
 
     def decode(self, data: bytes) -> Any:
         value: Any = json.loads(data)
-        if isinstance(value, list):
-            return tuple(value)
-        if not isinstance(value, dict):
+        if type(value) is list:
+            return tuple(cast("list[int]", value))
+        if type(value) is not dict:
             return value
-        ((name, stamp),) = value.items()
-        return {"Told": Told, "Asked": Asked}[name](tuple(stamp))
+        ((name, (who, number)),) = cast("dict[str, list[int]]", value).items()
+        return {"Told": Told, "Asked": Asked}[name]((who, number))
 
 
 codec = Stamps()
