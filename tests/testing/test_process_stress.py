@@ -26,7 +26,7 @@ from alysd.nurseries import (
 from alysd.nurseries.processes.spec import ProcessContext, ProcessLimits, process
 from alysd.testing.process_double import ProcessDouble
 from alysd.testing.virtual_time import run_virtually, seeded
-from tests.testing.test_stress import SEEDS, Asked, Run, Tally, Tallying, Told
+from tests.testing.stress import SEEDS, Asked, Run, Tally, Tallying, Told
 
 RUNS: dict[int, Run] = {}
 """The run of each seed: the factory is found by name, as a new process finds it."""
