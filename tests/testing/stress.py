@@ -1,4 +1,4 @@
-"""The parts that the stress tests share: an actor that fails as chance has it, and the producers of its messages."""
+"""The parts that the stress tests share: an actor that fails as chance has it, and senders of messages to it."""
 
 import os
 from collections import Counter

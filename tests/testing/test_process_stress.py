@@ -26,7 +26,7 @@ from alysd.nurseries import (
 from alysd.nurseries.processes.spec import ProcessContext, ProcessLimits, process
 from alysd.testing.process_double import ProcessDouble
 from alysd.testing.virtual_time import run_virtually, seeded
-from tests.testing.stress import SEEDS, Asked, Run, Tally, Tallying, Told
+from tests.testing.stress import PRODUCERS, SEEDS, Asked, Run, Tally, Tallying, Told
 
 RUNS: dict[int, Run] = {}
 """The run of each seed: the factory is found by name, as a new process finds it."""
@@ -105,7 +105,7 @@ async def stress(seed: int) -> Run:
         async with trio.open_nursery() as harassing:
             harassing.start_soon(harass, run, system, double)
             async with trio.open_nursery() as producing:
-                for who in range(6):
+                for who in range(PRODUCERS):
                     producing.start_soon(run.produce, who)
             harassing.cancel_scope.cancel()
         double.resume(address.name)

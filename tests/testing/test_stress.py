@@ -23,7 +23,7 @@ from alysd.nurseries import (
 )
 from alysd.nurseries.mailbox import OverflowPolicy
 from alysd.testing.virtual_time import run_virtually, seeded
-from tests.testing.stress import SEEDS, Run, Tally, Tallying
+from tests.testing.stress import PRODUCERS, SEEDS, Run, Tally, Tallying
 
 POLICIES: list[tuple[OverflowPolicy, bool]] = [
     (Overflow.BLOCK, True),
