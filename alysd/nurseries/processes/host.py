@@ -140,6 +140,8 @@ class Hosted:
             self._child.restarts = start.restarts
             self._child.launch()
             await self._child.live()
+        for outlet in self._outlets:
+            outlet.pump()  # what the actor sent before it ended is sent, as far as there is credit
         if self._error is not None:
             await self._crashed(self._error)
         elif not alive.cancelled_caught:

@@ -1,0 +1,1 @@
+"""A program with an actor in a process of its own."""
