@@ -136,7 +136,10 @@ def commands(*, retries: bool = True) -> st.SearchStrategy[Command]:
         st.builds(RemoveChild, child=child),
         st.builds(SpawnChild, plan=spawned),
     ]
-    operator = st.builds(Operator, operation=st.one_of(*operations[:4], operations[5]), turns=st.integers(0, 6))
+    turns = st.integers(0, 6)
+    operator = st.builds(
+        Operator, operation=st.one_of(*operations), turns=turns, cancelled_after=st.one_of(st.none(), turns)
+    )
     at_once = st.lists(operator, min_size=2, max_size=3).map(tuple)
     others: Sequence[st.SearchStrategy[Command]] = [
         st.builds(CancelSender, waiting=st.integers(0, 3)),

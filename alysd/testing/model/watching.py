@@ -107,7 +107,8 @@ class Watches:
                 return f"the watch of {name} was told more after it was told that {name} is gone"
             if closed and not told.gone:
                 return f"the watch of {name} was not told that {name} is gone"
-            if told.instances != ended and not (told.gone and not closed and told.instances < ended):
+            # An instance that came up after the end of the watch may have ended too.
+            if told.instances > ended or (told.instances < ended and not told.gone):
                 return f"the watch of {name} was told of {told.instances} ended instances of {ended}"
         return None
 
