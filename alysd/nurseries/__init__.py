@@ -10,6 +10,7 @@ Each module can be read on its own:
 - `signals`: messages of the runtime to one instance of an actor. `watch` sends them when instances of another
   actor end, `timers` when a time has passed. `visible_state`: what an actor shows of itself.
 - `spec`: the tree as data. `restart`: policies, strategies and budgets, which decide whether a child restarts.
+- `dynamic`: children that are started at run time, one per operation.
 - `child`, `actor_child`, `supervision`, `system`: the tree at run time. `registry`: snapshots of the tree.
 - `failures`, `patterns`: the log of failures, and patterns in it.
 - `health`: the health monitor, which restarts unhealthy children.
@@ -42,6 +43,7 @@ from alysd.nurseries.behaviour import Actor, Ask, Health, Tell, handles
 from alysd.nurseries.bus import Bus, BusRules, NotPermitted, Rate, TooManyEvents
 from alysd.nurseries.child import TRANSITIONS, Change, Observer, State
 from alysd.nurseries.deferred import Deferred
+from alysd.nurseries.dynamic import Operation, dynamic_supervisor
 from alysd.nurseries.envelope import Codec, Envelope, InboundEndpoint, NotAuthentic, seal, unseal
 from alysd.nurseries.errors import (
     ActorDown,
@@ -58,9 +60,12 @@ from alysd.nurseries.errors import (
     MailboxFull,
     NotAnswered,
     NurseryError,
+    OperationFailed,
     Refusal,
     SpecError,
+    StartFailed,
     SystemFailed,
+    TooManyChildren,
     UnknownChild,
     UnknownMessage,
     WrongState,
@@ -160,6 +165,8 @@ __all__ = [
     "OnCrash",
     "OneForAll",
     "OneForOne",
+    "Operation",
+    "OperationFailed",
     "Outcome",
     "Overflow",
     "Pattern",
@@ -178,6 +185,7 @@ __all__ = [
     "RestForOne",
     "RestartPolicy",
     "SpecError",
+    "StartFailed",
     "State",
     "StateStore",
     "Strategy",
@@ -187,6 +195,7 @@ __all__ = [
     "Tell",
     "Timer",
     "Timers",
+    "TooManyChildren",
     "TooManyEvents",
     "TraceContext",
     "Tracer",
@@ -198,6 +207,7 @@ __all__ = [
     "WrongThread",
     "actor",
     "current_trace",
+    "dynamic_supervisor",
     "handles",
     "isolated",
     "open_system",

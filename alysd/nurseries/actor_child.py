@@ -11,6 +11,7 @@ from alysd.nurseries.address import Address
 from alysd.nurseries.asks import Handling, Pending, handling
 from alysd.nurseries.behaviour import Actor, Health
 from alysd.nurseries.child import Child, Parent, Runtime
+from alysd.nurseries.dynamic import Operation
 from alysd.nurseries.errors import ActorDown, ChildEnded, leaf_of
 from alysd.nurseries.serve import HEALTH_CHECK, WAKE, serve
 from alysd.nurseries.signals import Signal
@@ -230,19 +231,29 @@ class ActorChild(Child):
 class TaskChild(Child):
     """A plain async function. The child counts as started when the function is called."""
 
-    __slots__ = ("_may_end", "_run")
+    __slots__ = ("_may_end", "_run", "operation")
 
-    def __init__(self, spec: TaskSpec, parent: Parent, runtime: Runtime, *, planned: bool = True) -> None:
+    def __init__(self, spec: TaskSpec[Any], parent: Parent, runtime: Runtime, *, planned: bool = True) -> None:
         super().__init__(spec, parent, runtime, planned=planned)
         self._run = spec.run
         self._may_end = spec.may_end
+        # Who wants to know the result, if the task was started at run time.
+        self.operation: Operation[Any] | None = None
 
     async def _start(self) -> None:
         handling.set(None)  # a handler that added this task does not wait for the task
         self.move(State.RUNNING)
 
-    def _work(self) -> Awaitable[None]:
-        return self._run()
+    async def _work(self) -> None:
+        value = await self._run()
+        if self.operation is not None and self._may_end:
+            self.operation.returned(value)
+
+    def close(self, reason: str) -> None:
+        """Tell those who want to know the result that there will be none, unless there is one."""
+        super().close(reason)
+        if self.operation is not None:
+            self.operation.closed(self.last_error if self.state is State.FAILED else None, reason)
 
     def _unexpected_end(self, *, cancelled: bool) -> Exception | None:
         error = super()._unexpected_end(cancelled=cancelled)

@@ -18,7 +18,7 @@ import trio
 
 from alysd.nurseries.asks import Pending, Wheel
 from alysd.nurseries.behaviour import Health
-from alysd.nurseries.errors import ChildEnded, Fatal, IllegalTransition, Refusal, leaf_of
+from alysd.nurseries.errors import ActorDown, ChildEnded, Fatal, IllegalTransition, Refusal, leaf_of
 from alysd.nurseries.failures import Classifier, FailureLog
 from alysd.nurseries.restart import RestartPolicy
 from alysd.nurseries.spec import ChildSpec
@@ -87,6 +87,26 @@ class Parent(Protocol):
         ...
 
 
+class Start:
+    """The first start of a child at run time, for which an operator waits."""
+
+    __slots__ = ("_over", "error", "up")
+
+    def __init__(self) -> None:
+        self._over = trio.Event()
+        self.up = False
+        self.error: Exception | None = None
+
+    def end(self, error: Exception | None) -> None:
+        """Record that the child came up, or why it did not."""
+        self.up, self.error = error is None, error
+        self._over.set()
+
+    async def wait(self) -> None:
+        """Wait for the end of the start."""
+        await self._over.wait()
+
+
 class Child(ABC):
     """A child at run time. Its task runs `live`."""
 
@@ -107,6 +127,7 @@ class Child(ABC):
         "runtime",
         "scope",
         "spec",
+        "start",
         "state",
         "task",
         "up_since",
@@ -129,6 +150,8 @@ class Child(ABC):
         self.for_good = False
         # When the newest instance came up; None if none has come up since the supervisor started the child.
         self.up_since: float | None = None
+        # The first start, until it is over, if the child was started at run time.
+        self.start: Start | None = None
         # The error given to `inject`, for which the instance is being cancelled.
         self._injected: Exception | None = None
         # Failures in a row, as the restart policy counts them, and restarts since the system started.
@@ -181,6 +204,7 @@ class Child(ABC):
         self.state = new
         if new is State.RUNNING and old is not State.SUSPENDED:
             self.up_since = trio.current_time()
+            self.end_start(None)
         observer = self.runtime.observer
         if observer is not None:
             try:
@@ -188,6 +212,12 @@ class Child(ABC):
             except Exception as raised:  # an observer must not change what happens
                 logger.error("the observer failed on %s: %r", self.name, raised, exc_info=raised)
         self.parent.child_changed()
+
+    def end_start(self, error: Exception | None) -> None:
+        """Tell the operator who waits for the first start, if there is one, that it is over."""
+        if self.start is not None:
+            self.start.end(error)
+            self.start = None
 
     # Called by the supervisor
 
@@ -422,6 +452,7 @@ class Child(ABC):
             if self.state is not State.STOPPED:
                 self.move(State.STOPPED)
         self.scope = self.task = None
+        self.end_start(ActorDown(self.name, "stopped while it started"))
         self.parent.child_left(self)
 
 

@@ -9,6 +9,7 @@ NurseryError
 │  │  └─ CircuitOpen    the actor is down until its circuit breaker tries again
 │  ├─ HandlerCrashed    the actor crashed while it handled this message; `__cause__` is its error
 │  ├─ AskTimeout        no answer in time (also a trio.TooSlowError)
+│  ├─ OperationFailed   the task whose result is awaited failed for good; `__cause__` is its error
 │  └─ AskCycle          the actors would wait for each other for ever
 ├─ Fatal                raised by a child when no restart can help: every supervisor above gives up
 ├─ ChildEnded           a child returned without being asked to stop
@@ -16,6 +17,8 @@ NurseryError
 ├─ HealthCheckFailed    the monitor found the child stuck or unhealthy, and restarts it
 ├─ BudgetSpent          a supervisor gave up: more restarts than its intensity allows, or a fatal error
 ├─ SystemFailed         the root gave up; `__cause__` is the error of the child that failed first
+├─ StartFailed          a child that was started at run time did not come up; `__cause__` is its error
+├─ TooManyChildren      the supervisor has as many children as its spec allows
 ├─ SpecError            the tree is invalid; the text names the child and the rule
 ├─ UnknownChild         no child has that name
 ├─ WrongState           the child's state or kind does not allow the operation
@@ -133,6 +136,17 @@ class AskCycle(NotAnswered):
 
 
 @attrs.frozen(str=False)
+class OperationFailed(NotAnswered):
+    """The task `name`, whose result is awaited, failed with `error` and is not restarted."""
+
+    name: str
+    error: Exception
+
+    def __str__(self) -> str:
+        return f"{self.name} failed: {str(self.error) or type(self.error).__name__}"
+
+
+@attrs.frozen(str=False)
 class ChildEnded(NurseryError):
     """The child `name` returned without being asked to stop."""
 
@@ -190,6 +204,28 @@ class SystemFailed(NurseryError):
 
     def __str__(self) -> str:
         return f"{self.name} failed: {' > '.join(self.path)}"
+
+
+@attrs.frozen(str=False)
+class StartFailed(NurseryError):
+    """The child `name`, which was started at run time, did not come up, and has left the tree."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} did not start: {self.reason}"
+
+
+@attrs.frozen(str=False)
+class TooManyChildren(NurseryError):
+    """The supervisor `name` has `children` children, the largest number that its spec allows."""
+
+    name: str
+    children: int
+
+    def __str__(self) -> str:
+        return f"{self.name} has {self.children} children, and may have no more"
 
 
 class SpecError(NurseryError):

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Awaitable, Callable, Container, Iterator, Sequence
 from enum import IntEnum
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 from attrs.validators import ge, gt, optional
@@ -14,6 +14,7 @@ from alysd.nurseries.errors import SpecError
 from alysd.nurseries.restart import ExponentialBackoff, Immediate, Intensity, RestartPolicy, Strategy
 
 P = TypeVar("P")
+T = TypeVar("T")
 
 STOP_SECONDS = 5.0
 """The default of `stop_seconds`, the time that a child has to stop before it is cancelled."""
@@ -21,6 +22,9 @@ STOP_SECONDS = 5.0
 
 NO_TAGS: frozenset[str] = frozenset()
 """One empty set for all children without tags: each empty set would have 216 bytes."""
+
+Sibling = str | Address[Any]
+"""A child in an argument: its name, or its address."""
 
 
 class Priority(IntEnum):
@@ -41,6 +45,9 @@ class ChildSpec:
     priority: Priority = Priority.NORMAL
     stop_seconds: float = attrs.field(default=STOP_SECONDS, validator=ge(0.0))
     depends_on: tuple[str, ...] = ()
+    """Children, anywhere in the tree, that start before this one."""
+    linked_to: tuple[str, ...] = ()
+    """Siblings with which this child restarts or stops when they fail (see `links`)."""
     tags: frozenset[str] = frozenset()
 
 
@@ -58,10 +65,10 @@ class ActorSpec(ChildSpec):
 
 
 @attrs.frozen(kw_only=True)
-class TaskSpec(ChildSpec):
+class TaskSpec(ChildSpec, Generic[T]):
     """A plain async function that runs until it is cancelled; with `may_end` it may also return."""
 
-    run: Callable[[], Awaitable[None]]
+    run: Callable[[], Awaitable[T]]
     may_end: bool = False
 
 
@@ -76,6 +83,8 @@ class SupervisorSpec(ChildSpec):
     strategy: Strategy
     children: tuple[ChildSpec, ...]
     intensity: Intensity
+    max_children: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    """The largest number of children, those of run time included; `None` for no bound."""
 
 
 def actor(
@@ -87,14 +96,16 @@ def actor(
     stop_seconds: float = STOP_SECONDS,
     handle_seconds: float | None = None,
     crash_on_not_answered: bool = False,
-    depends_on: Sequence[str] = (),
+    depends_on: Sequence[Sibling] = (),
+    linked_to: Sequence[Sibling] = (),
     tags: Sequence[str] = (),
 ) -> ActorSpec:
     """An actor child with the name of its address. By default it restarts with exponential backoff.
 
     A handler that takes longer than `handle_seconds` is cancelled, and the actor crashes with `HandlerTooSlow`.
-    `None` means no bound. `depends_on` names children, anywhere in the
-    tree, that have to start before this one.
+    `None` means no bound. `depends_on` has the names or addresses of children, anywhere in the tree, that have to
+    start before this one. `linked_to` has those of earlier siblings: if one of them fails, this child restarts or
+    stops with it.
     """
     return ActorSpec(
         name=address.name,
@@ -105,22 +116,24 @@ def actor(
         stop_seconds=stop_seconds,
         handle_seconds=handle_seconds,
         crash_on_not_answered=crash_on_not_answered,
-        depends_on=tuple(depends_on),
+        depends_on=_names(*depends_on, *linked_to),
+        linked_to=_names(*linked_to),
         tags=frozenset(tags) if tags else NO_TAGS,
     )
 
 
 def task(
     name: str,
-    run: Callable[[], Awaitable[None]],
+    run: Callable[[], Awaitable[T]],
     *,
     restart: RestartPolicy | None = None,
     priority: Priority = Priority.NORMAL,
     stop_seconds: float = STOP_SECONDS,
-    depends_on: Sequence[str] = (),
+    depends_on: Sequence[Sibling] = (),
+    linked_to: Sequence[Sibling] = (),
     tags: Sequence[str] = (),
     may_end: bool = False,
-) -> TaskSpec:
+) -> TaskSpec[T]:
     """A task child. Each instance is a call of `run`, and is stopped by cancelling it.
 
     A return of `run` is a failure (`ChildEnded`), unless `may_end` is true.
@@ -131,7 +144,8 @@ def task(
         restart=restart or ExponentialBackoff(),
         priority=priority,
         stop_seconds=stop_seconds,
-        depends_on=tuple(depends_on),
+        depends_on=_names(*depends_on, *linked_to),
+        linked_to=_names(*linked_to),
         tags=frozenset(tags) if tags else NO_TAGS,
         may_end=may_end,
     )
@@ -142,11 +156,13 @@ def supervisor(
     strategy: Strategy,
     children: Sequence[ChildSpec],
     *,
+    max_children: int | None = None,
     intensity: Intensity | None = None,
     restart: RestartPolicy | None = None,
     priority: Priority = Priority.NORMAL,
     stop_seconds: float | None = None,
-    depends_on: Sequence[str] = (),
+    depends_on: Sequence[Sibling] = (),
+    linked_to: Sequence[Sibling] = (),
     tags: Sequence[str] = (),
 ) -> SupervisorSpec:
     """A supervisor child. When it gives up, its own supervisor restarts it, by default at once.
@@ -160,13 +176,19 @@ def supervisor(
         name=name,
         strategy=strategy,
         children=tuple(children),
+        max_children=max_children,
         intensity=intensity or Intensity(),
         restart=restart or Immediate(),
         priority=priority,
         stop_seconds=math.inf if stop_seconds is None else stop_seconds,
-        depends_on=tuple(depends_on),
+        depends_on=_names(*depends_on, *linked_to),
+        linked_to=_names(*linked_to),
         tags=frozenset(tags) if tags else NO_TAGS,
     )
+
+
+def _names(*children: Sibling) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(child if isinstance(child, str) else child.name for child in children))
 
 
 def walk(spec: ChildSpec) -> Iterator[ChildSpec]:
@@ -177,8 +199,10 @@ def walk(spec: ChildSpec) -> Iterator[ChildSpec]:
             yield from walk(child)
 
 
-def validate(spec: ChildSpec, running: Container[str] = ()) -> None:
-    """Check a tree before it starts. `running` has the names of the children that run already.
+def validate(spec: ChildSpec, running: Container[str] = (), siblings: Container[str] = ()) -> None:
+    """Check a tree before it starts.
+
+    `running` has the names of the children that run already, `siblings` those of them under the same supervisor.
 
     Raises `SpecError` for a name or an address that is used twice, for a dependency that does not start before the
     child that needs it, and for a part of a wrong type.
@@ -197,10 +221,15 @@ def validate(spec: ChildSpec, running: Container[str] = ()) -> None:
                     f"the address {child.address.name} of {child.name} already has an actor in this tree"
                 )
             bound.add(id(child.address))
+        if isinstance(child, SupervisorSpec):
+            most, number = child.max_children, len(child.children)
+            if most is not None and number > most:
+                raise SpecError(f"{child.name} has {number} children, but max_children is {most}")
         for needed in child.depends_on:
             if needed not in started and needed not in running:
                 raise SpecError(f"{child.name} depends on {needed}, which is not started before it")
         started.add(child.name)
+    _check_links(spec, siblings)
 
 
 def _check_types(spec: ChildSpec) -> None:
@@ -222,3 +251,15 @@ def _check_types(spec: ChildSpec) -> None:
     for part, value in calls:
         if not callable(value):
             raise SpecError(f"{part} of {spec.name} must be a function or a class, not {value!r}")
+
+
+def _check_links(spec: ChildSpec, siblings: Container[str]) -> None:
+    """Raise `SpecError` for a link that does not name an earlier child of the same supervisor."""
+    for name in spec.linked_to:
+        if name not in siblings:
+            raise SpecError(f"{spec.name} is linked to {name}, which is no earlier child of the same supervisor")
+    if isinstance(spec, SupervisorSpec):
+        earlier: set[str] = set()
+        for child in spec.children:
+            _check_links(child, earlier)
+            earlier.add(child.name)

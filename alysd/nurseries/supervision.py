@@ -10,6 +10,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any, cast
 
 import attrs
 import trio
@@ -17,9 +18,11 @@ import trio
 from alysd.nurseries.actor_child import ActorChild, TaskChild
 from alysd.nurseries.asks import Pending, handling
 from alysd.nurseries.behaviour import Health
-from alysd.nurseries.child import Child, Parent, Runtime
-from alysd.nurseries.errors import BudgetSpent, WrongState
+from alysd.nurseries.child import Child, Parent, Runtime, Start
+from alysd.nurseries.dynamic import Operation
+from alysd.nurseries.errors import BudgetSpent, StartFailed, TooManyChildren, WrongState, root_cause
 from alysd.nurseries.failures import Failure
+from alysd.nurseries.links import linked_group
 from alysd.nurseries.processes.spec import ProcessSpec
 from alysd.nurseries.restart import Decision, Outcome, RestartBudget, decide
 from alysd.nurseries.spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec, validate
@@ -65,6 +68,8 @@ class SupervisorChild(Child):
         "_checks",
         "_events",
         "_handling",
+        "_links",
+        "_max_children",
         "_nursery",
         "_open",
         "_order",
@@ -77,6 +82,9 @@ class SupervisorChild(Child):
         super().__init__(spec, parent, runtime, planned=planned)
         self.children: dict[str, Child] = {child.name: make_child(child, self, runtime) for child in spec.children}
         self.strategy = spec.strategy
+        self._max_children = spec.max_children
+        # Whether any child is linked to another one.
+        self._links = any(child.linked_to for child in spec.children)
         self._budget = RestartBudget(spec.intensity)
         self._events: deque[Event] = deque()
         self._handling: Event | None = None
@@ -102,6 +110,8 @@ class SupervisorChild(Child):
         ends = self.runtime.stopping and not isinstance(error, self.runtime.fatal)
         if stopping or self.stopping or self._giving_up or ends:
             decision = Decision(Outcome.STOPPED)
+        elif child.start is not None and not isinstance(root_cause(error), self.runtime.fatal):
+            decision = Decision(Outcome.LEFT)  # the operator who wanted this child decides, not its policy
         else:
             decision = decide(
                 child,
@@ -113,6 +123,9 @@ class SupervisorChild(Child):
                 rng=self.runtime.rng,
             )
         outcome, delay, reason = decision
+        if outcome is Outcome.RESTARTED and self._links and len(self._group(child)) > 1:
+            outcome = Outcome.GROUP_RESTARTED
+        child.end_start(error)
         self.runtime.failures.add(Failure(child.name, error, child.failed_at, child.lived, outcome, delay))
         if outcome is Outcome.RESTARTED:
             return delay
@@ -123,9 +136,11 @@ class SupervisorChild(Child):
             if self.runtime.stopping:
                 child.close("stopped")
         elif outcome is Outcome.LEFT:
-            child.desired = Desired.DOWN
+            child.desired = Desired.DOWN if child.planned else Desired.GONE
             child.move(State.FAILED)
             child.close("it failed")
+            if self._links:
+                self._stop_linked(child)
         else:
             child.move(State.FAILED)
             self._post(GiveUp(child, error, reason))
@@ -233,11 +248,22 @@ class SupervisorChild(Child):
             self._checks.popleft().reply(Health.HEALTHY)
         return bool(self._events)
 
+    def _group(self, failed: Child) -> Collection[Child]:
+        """The children that restart with `failed`, because of the strategy or of links, in start order."""
+        affected = self.strategy.affected(self.children.values(), failed)
+        return linked_group(self.children.values(), affected) if self._links else affected
+
+    def _stop_linked(self, failed: Child) -> None:
+        """Stop the children for good that are linked to one which failed for good."""
+        for child in reversed(linked_group(self.children.values(), (failed,))):
+            if child is not failed and child.desired in WANTED:
+                self._end(child, Desired.DOWN if child.planned else Desired.GONE)
+
     async def _stop_group(self, failed: Child, delay: float) -> None:
         """Stop the children that restart with `failed`, then wait `delay` seconds or until an event arrives."""
         if self.children.get(failed.name) is not failed:
             return  # an operator has removed it meanwhile
-        await self._stop(self.strategy.affected(self.children.values(), failed), for_good=False)
+        await self._stop(self._group(failed), for_good=False)
         # There is no wait if an operator has stopped or restarted the failed child meanwhile.
         if delay > 0 and State.BACKOFF in TRANSITIONS[failed.state]:
             failed.enter_backoff(delay)
@@ -275,18 +301,38 @@ class SupervisorChild(Child):
 
     # Called by an operator, through the system, in the operator's task
 
-    def add(self, spec: ChildSpec) -> None:
+    def add(self, spec: ChildSpec) -> Child:
         """Add a child as the last in start order and start it, without waiting until it is up.
 
-        Raises `SpecError`, and `WrongState` when this supervisor is not up.
+        Raises `SpecError`, `WrongState` when this supervisor is not up, and `TooManyChildren`.
         """
+        if self._max_children is not None and len(self.children) >= self._max_children:
+            raise TooManyChildren(self.name, self._max_children)
         if not self._may_start():
             raise WrongState(self.name, "add a child to", f"it is {self._condition()}")
-        validate(spec, self.runtime.children)
+        validate(spec, self.runtime.children, self.children)
         child = make_child(spec, self, self.runtime, planned=False)
+        self._links |= bool(spec.linked_to)
         self.children[child.name] = child
         if self._order is None:  # otherwise it starts after the children that stop now
             self._launch(child)
+        return child
+
+    async def start_child(self, spec: ChildSpec, seconds: float) -> Child:
+        """Add a child, and wait until it is up. If that fails, it leaves the tree, and `StartFailed` is raised."""
+        child = self.add(spec)
+        if isinstance(child, TaskChild):
+            child.operation = Operation(child.name)
+        start = child.start = Start()
+        with trio.move_on_after(seconds):
+            await start.wait()
+        if start.up:
+            return child
+        error, child.start = start.error, None
+        if self.children.get(child.name) is child:
+            self._end(child, Desired.GONE)
+        reason = f"it was not up within {seconds:g} s" if error is None else str(error) or type(error).__name__
+        raise StartFailed(child.name, reason) from error
 
     async def stop_child(self, child: Child) -> None:
         """Stop a child for good. It stays in the tree, stopped, until an operator restarts it."""
@@ -434,7 +480,7 @@ def make_child(spec: ChildSpec, parent: Parent, runtime: Runtime, *, planned: bo
         case ActorSpec():
             return ActorChild(spec, parent, runtime, planned=planned)
         case TaskSpec():
-            return TaskChild(spec, parent, runtime, planned=planned)
+            return TaskChild(cast("TaskSpec[Any]", spec), parent, runtime, planned=planned)
         case SupervisorSpec():
             return SupervisorChild(spec, parent, runtime, planned=planned)
         case _:

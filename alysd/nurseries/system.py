@@ -13,12 +13,15 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from threading import get_ident
+from typing import Any, TypeVar, overload
 
 import trio
 
-from alysd.nurseries.actor_child import ActorChild
+from alysd.nurseries.actor_child import ActorChild, TaskChild
+from alysd.nurseries.address import Address
 from alysd.nurseries.asks import Wheel
 from alysd.nurseries.child import Child, Runtime
+from alysd.nurseries.dynamic import START_SECONDS, Operation
 from alysd.nurseries.errors import (
     BudgetSpent,
     Fatal,
@@ -32,11 +35,13 @@ from alysd.nurseries.failures import Classifier, FailureLog
 from alysd.nurseries.health import HealthMonitor
 from alysd.nurseries.patterns import Pattern, find_patterns
 from alysd.nurseries.registry import ChildSnapshot, Registry, take_snapshot
-from alysd.nurseries.spec import ChildSpec, SupervisorSpec, validate
+from alysd.nurseries.spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec, validate
 from alysd.nurseries.states import UP, Desired, Observer, State
 from alysd.nurseries.supervision import SupervisorChild
 from alysd.nurseries.trace import Tracer, Unrecorded
 from alysd.nurseries.visible_state import ask_state
+
+T = TypeVar("T")
 
 logger = logging.getLogger("alysd.nurseries")
 
@@ -138,13 +143,35 @@ class System:
     def add(self, parent: str, spec: ChildSpec) -> None:
         """Add a child to the supervisor `parent` and start it, without waiting until it is up.
 
-        The child is supervised like the others. A task with `may_end` is removed from the tree when it has ended.
+        The child is supervised like the others. Unlike with `start_child`, its policy restarts it even if its
+        first start fails. A child that ends for good leaves the tree.
         Raises `SpecError`, and `WrongState` when `parent` is not a supervisor or not up.
         """
-        supervisor = self._child(parent)
-        if not isinstance(supervisor, SupervisorChild):
-            raise WrongState(parent, "add a child to", "it is not a supervisor")
-        supervisor.add(spec)
+        self._supervisor(parent).add(spec)
+
+    def _supervisor(self, name: str) -> SupervisorChild:
+        child = self._child(name)
+        if not isinstance(child, SupervisorChild):
+            raise WrongState(name, "add a child to", "it is not a supervisor")
+        return child
+
+    @overload
+    async def start_child(self, parent: str, spec: ActorSpec, *, seconds: float = ...) -> Address[Any]: ...
+    @overload
+    async def start_child(self, parent: str, spec: TaskSpec[T], *, seconds: float = ...) -> Operation[T]: ...
+    @overload
+    async def start_child(self, parent: str, spec: ChildSpec, *, seconds: float = ...) -> object: ...
+    async def start_child(self, parent: str, spec: ChildSpec, *, seconds: float = START_SECONDS) -> Any:
+        """Add a child to the supervisor `parent` and wait until it is up, at most `seconds` (see `dynamic`).
+
+        Returns the address of an actor, and for a task its `Operation`, whose `result` waits for what it returns.
+        Raises `StartFailed`, `TooManyChildren` and `SpecError`, and `WrongState` when `parent` is not a supervisor
+        or not up.
+        """
+        child = await self._supervisor(parent).start_child(spec, seconds)
+        if isinstance(child, ActorChild):
+            return child.address
+        return child.operation if isinstance(child, TaskChild) else None
 
     async def stop_child(self, name: str) -> None:
         """Stop a child for good, within its `stop_seconds`, and wait for its end. `restart` starts it again.
