@@ -28,7 +28,7 @@ from alysd.nurseries import (
     handles,
     supervisor,
 )
-from alysd.testing.echo import CrashTold, Note, Say, echo, running
+from alysd.testing.echo import CrashTold, Say, echo, pause, running
 
 
 class Guarding:
@@ -242,12 +242,14 @@ async def test_a_stop_that_an_operator_undoes_is_an_ended_instance(autojump_cloc
     address, child = echo()
     _, watcher, seen = guard(address)
     async with running([child, watcher]) as system, trio.open_nursery() as nursery:
-        address.tell(Note("x"))
+        nursery.start_soon(address.ask, pause(1))
+        await wait_all_tasks_blocked()
         nursery.start_soon(system.stop_child, "echo")
+        await wait_all_tasks_blocked()
         nursery.start_soon(system.restart, "echo")
-        await trio.sleep(1)
-        assert sum(instances for _, _, _, instances in seen) == 1
-        assert any(gone for _, _, gone, _ in seen) == (address.watches is None)
+        await trio.sleep(2)
+        assert seen == [("echo", None, None, 1)]
+        assert await address.ask(Say("open")) == "open"
 
 
 async def test_a_down_comes_after_the_messages_of_the_ended_instance(autojump_clock: MockClock) -> None:
