@@ -23,6 +23,9 @@ T = TypeVar("T")
 _MEASURING = ("address", "serve")
 """The modules of the runtime that read a clock to measure time."""
 
+_COUNTING = ("mailbox", "address")
+"""The modules that count mailbox operations, with one counter."""
+
 
 def seeded(seed: int) -> Random:
     """A random number generator for tests, whose numbers depend only on `seed`. Never use it for secrets."""
@@ -54,15 +57,18 @@ def virtual_runtime() -> Generator[None]:
     Its counter of mailbox operations, which decides when a checkpoint is due, starts again at one.
     """
     modules = [import_module(f"alysd.nurseries.{name}") for name in _MEASURING]
-    mailbox: Any = import_module("alysd.nurseries.mailbox")
-    measured, turns = [module.perf_counter for module in modules], mailbox._turns
+    senders: list[Any] = [import_module(f"alysd.nurseries.{name}") for name in _COUNTING]
+    measured, turns = [module.perf_counter for module in modules], senders[0].turns
     for module in modules:
         setattr(module, "perf_counter", trio.current_time)  # noqa: B010  a module has no such field to a checker
-    mailbox._turns = count(1)
+    restarted = count(1)
+    for module in senders:
+        module.turns = restarted
     try:
         yield
     finally:
-        mailbox._turns = turns
+        for module in senders:
+            module.turns = turns
         for module, perf_counter in zip(modules, measured, strict=True):
             setattr(module, "perf_counter", perf_counter)  # noqa: B010
 

@@ -1,5 +1,6 @@
 """The same seed gives the same run; virtual time costs nothing."""
 
+import sys
 from importlib import import_module
 from time import perf_counter
 from typing import Any
@@ -60,6 +61,24 @@ def test_the_runtime_measures_virtual_time_in_a_virtual_run_and_real_time_after_
 
     assert run_virtually(main) == (1_000.0, 1_000.0)
     assert serve.perf_counter is perf_counter
+
+
+def test_every_module_that_counts_operations_starts_again_at_one_with_the_same_counter() -> None:
+    """Otherwise the checkpoints of a run would depend on the runs before it."""
+    counting = [
+        module
+        for name, module in sorted(sys.modules.items())
+        if name.startswith("alysd.nurseries.") and hasattr(module, "turns")
+    ]
+    assert len(counting) == 2
+
+    async def main() -> list[int]:
+        return [next(module.turns) for module in counting]
+
+    before: list[Any] = [module.turns for module in counting]
+    assert run_virtually(main) == [1, 2]
+    assert [module.turns for module in counting] == before
+    assert before[0] is before[1]
 
 
 def test_seeded_chance_repeats() -> None:
