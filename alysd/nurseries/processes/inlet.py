@@ -107,6 +107,9 @@ class Receipt(Pending):
             payload = self._encoded(value)
             self._finish()
             inlet.wire.post(REPLY, 0, self._number, payload)
+            if not inlet.address.mailbox.queue:
+                inlet.wire.flush()  # at once; while messages wait, their answers are sent together
+                return
         else:
             inlet.progress.finish(self._number)
         inlet.wire.wake()

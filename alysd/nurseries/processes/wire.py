@@ -66,21 +66,22 @@ class Wire:
                 sent = self._socket.send(self._left)
             except BlockingIOError:
                 return False
+            except OSError:  # the other end was closed, which the reading task finds
+                self._out.clear()
+                self._left = memoryview(b"")
+                return True
             self._left = self._left[sent:]
             self.waiting_bytes -= sent
         return not self._out
 
     async def write(self) -> None:
-        """Send what is queued whenever `wake` was called, until cancelled or until the other end is closed."""
-        try:
-            while True:
-                if self._send():
-                    self._drained.unpark_all()
-                    await self._idle()
-                else:
-                    await trio.lowlevel.wait_writable(self._socket)
-        except OSError:  # the other end was closed, which the reading task notices too
-            await trio.sleep_forever()
+        """Send what is queued whenever `wake` was called, until cancelled."""
+        while True:
+            if self._send():
+                self._drained.unpark_all()
+                await self._idle()
+            else:
+                await trio.lowlevel.wait_writable(self._socket)
 
     async def drained(self) -> None:
         """Wait until everything that is queued has been sent."""

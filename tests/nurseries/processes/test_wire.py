@@ -1,0 +1,79 @@
+"""The socket between a process and its parent, and the frames on it."""
+
+import socket
+from collections.abc import Generator
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from alysd.nurseries.processes.frames import HEAD, Frame, FrameReader, Malformed
+from alysd.nurseries.processes.wire import HIGH_BYTES, Wire
+
+Ends = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def ends() -> Generator[Ends]:
+    near, far = socket.socketpair()
+    for end in (near, far):
+        end.setblocking(False)
+    yield near, far
+    near.close()
+    far.close()
+
+
+def framed(kind: int, payload: bytes) -> bytes:
+    return HEAD.pack(len(payload), kind, 0, 1) + payload
+
+
+@pytest.mark.parametrize("step", [1, 2, 13, 14, 15, 40, 1000])
+def test_frames_are_whole_wherever_the_bytes_are_cut(step: int) -> None:
+    payloads = [b"", b"x", b"y" * 100, b"", b"z" * 30]
+    data = b"".join(framed(kind, payload) for kind, payload in enumerate(payloads))
+    reader = FrameReader(100)
+    found = [frame for at in range(0, len(data), step) for frame in reader.feed(data[at : at + step])]
+    assert found == [Frame(kind, 0, 1, payload) for kind, payload in enumerate(payloads)]
+
+
+def test_a_frame_above_the_bound_is_refused_before_it_arrives() -> None:
+    with pytest.raises(Malformed, match="101 bytes; at most 100"):
+        FrameReader(100).feed(HEAD.pack(101, 1, 0, 1))
+
+
+async def test_more_than_the_socket_holds_is_sent_as_it_is_read(ends: Ends, autojump_clock: MockClock) -> None:
+    sender, receiver = Wire(ends[0], 1 << 20), Wire(ends[1], 1 << 20)
+    received = 0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sender.write)
+        for number in range(8):
+            sender.post(1, 0, number, bytes(500_000))
+        assert sender.full
+        assert sender.waiting_bytes > HIGH_BYTES
+        sender.flush()
+        sender.flush()
+        while received < 8:
+            received += len(await receiver.receive() or ())
+        await sender.drained()
+        assert (sender.full, sender.waiting_bytes) == (False, 0)
+        nursery.cancel_scope.cancel()
+
+
+async def test_sending_to_a_closed_end_is_left_to_the_reader(ends: Ends) -> None:
+    wire = Wire(ends[0], 1 << 20)
+    ends[1].close()
+    wire.post(1)
+    wire.flush()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wire.write)
+        wire.post(1)
+        await wire.drained()
+        nursery.cancel_scope.cancel()
+    assert await wire.receive() is None
+
+
+async def test_an_end_that_was_closed_with_unread_bytes_is_closed(ends: Ends) -> None:
+    ends[0].send(b"unread")
+    wire = Wire(ends[0], 1 << 20)
+    ends[1].close()
+    assert await wire.receive() is None
