@@ -175,7 +175,7 @@ class ActorChild(Child):
     def enter_backoff(self, seconds: float) -> None:
         """Wait `seconds` without an instance. Asks fail during the wait if the circuit breaker is open."""
         if self.policy.opens(self.failures):
-            self.address.circuit_until = trio.current_time() + seconds
+            self.address.open_circuit(seconds)
         super().enter_backoff(seconds)
 
     def begin_stop(self, *, for_good: bool) -> None:

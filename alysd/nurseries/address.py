@@ -38,7 +38,7 @@ from alysd.nurseries.errors import (
     WrongThread,
     as_crash,
 )
-from alysd.nurseries.mailbox import MASK, Mailbox, Overflow, OverflowPolicy, turns
+from alysd.nurseries.mailbox import MASK, Mailbox, Overflow, OverflowPolicy, Ticket, turns
 from alysd.nurseries.signals import Signal
 from alysd.nurseries.threads import LoopGone, await_soon, call_soon
 from alysd.nurseries.trace import TracedMessage, carry, traces
@@ -75,14 +75,71 @@ class DeadLetter:
 
 
 class Inbox(Mailbox[Entry]):
-    """The mailbox of an actor. It keeps dead letters, and fails an ask whose message is dropped."""
+    """The mailbox of an actor. It keeps dead letters, and fails an ask whose message is dropped.
 
-    __slots__ = ("dead_letters", "waits_for")
+    A queued ask whose asker has given up no longer takes a place: `bound` is larger than the capacity by their
+    number. They leave the queue when the actor comes to them, or all at once when there are `capacity` of them, so
+    that each costs a constant time.
+    """
+
+    __slots__ = ("abandoned", "dead_letters", "waits_for")
 
     def __init__(self, name: str, capacity: int, overflow: OverflowPolicy) -> None:
         super().__init__(name, capacity, overflow)
+        # Asks that were not handled because their asker had given up.
+        self.abandoned = 0
         self.dead_letters: deque[DeadLetter] | None = None
         self.waits_for: list[Waiter] | None = None
+
+    @property
+    def depth(self) -> int:
+        """Queued messages, without asks whose askers have given up."""
+        return len(self.queue) - (self.bound - self.capacity)
+
+    def vacate(self) -> None:
+        """The asker of a queued ask has given up, so there is room for another message."""
+        self.bound += 1
+        if self.bound >= 2 * self.capacity:
+            queued = [entry for entry in self.queue if not _is_abandoned(entry)]
+            self.abandoned += len(self.queue) - len(queued)
+            self.queue.clear()
+            self.queue.extend(queued)
+            self.bound = self.capacity
+        if self.line:
+            self.admit()
+        elif not self.closed:
+            self.limit = self.bound
+
+    def skip(self) -> None:
+        """An ask that was taken from the queue is not handled, because its asker has given up."""
+        self.abandoned += 1
+        if self.bound > self.capacity:
+            self.bound -= 1
+            if self.limit:
+                self.limit = self.bound
+
+    def fail_asks(self, error: NotAnswered) -> None:
+        """Let all asks in the queue and in the line fail. They become dead letters."""
+        queued = tuple(self.queue)
+        self.queue.clear()
+        self.queue.extend(entry for entry in queued if entry[2] is None)
+        self.bound = self.capacity
+        for entry in queued:
+            if entry[2] is not None:
+                self._fail_ask(entry, error)
+        for ticket in tuple(self.line or ()):
+            if ticket.value[2] is not None:
+                self.leave_line(ticket)
+                self._fail_ask(ticket.value, error)
+        self.admit()
+
+    def _fail_ask(self, entry: Entry, error: NotAnswered) -> None:
+        pending = entry[2]
+        if pending is not None and pending.task is not None:
+            pending.fail(error)
+            self.drop((entry[0], entry[1], None), str(error))
+        else:
+            self.abandoned += 1
 
     def drop(self, value: Entry, reason: str) -> None:
         """Count the message and keep it as a dead letter. An ask fails."""
@@ -102,7 +159,7 @@ class Inbox(Mailbox[Entry]):
     def drop_oldest(self) -> None:
         """Drop the oldest message that is not a signal, if there is one: a signal is never dropped."""
         for place, entry in enumerate(self.queue):
-            if not isinstance(entry[0], Signal):
+            if not isinstance(entry[0], Signal) and not _is_abandoned(entry):
                 del self.queue[place]
                 self.drop(entry, "mailbox full")
                 return
@@ -133,6 +190,33 @@ class Inbox(Mailbox[Entry]):
         """Drop every queued message."""
         while self.queue:
             self.drop(self.queue.popleft(), reason)
+        self.bound = self.capacity
+
+
+def _is_abandoned(entry: Entry) -> bool:
+    pending = entry[2]
+    return pending is not None and pending.task is None
+
+
+class AskTicket(Ticket[Entry]):
+    """An ask in the line of a full mailbox. Its task waits for the answer, not for the place in the queue."""
+
+    __slots__ = ("_inbox", "_pending")
+
+    def __init__(self, inbox: Inbox, entry: Entry, pending: Pending) -> None:
+        super().__init__(entry, None)
+        self._inbox = inbox
+        self._pending = pending
+        pending.place = self
+
+    def admit(self) -> None:
+        """The ask has been queued."""
+        super().admit()
+        self._pending.place = self._inbox
+
+    def vacate(self) -> None:
+        """The asker has given up: the ask leaves the line."""
+        self._inbox.leave_line(self)
 
 
 P = TypeVar("P")
@@ -151,7 +235,6 @@ class Address(Generic[P]):
     """
 
     __slots__ = (
-        "abandoned",
         "circuit_until",
         "current",
         "deferred",
@@ -189,10 +272,9 @@ class Address(Generic[P]):
         # Why the address accepts no messages any more, or not yet; None while it accepts them.
         self.gone: str | None = "not part of a running system"
         self.watches: dict[Watch, None] | None = None
-        # Counts: messages handled, messages refused by a handler, and asks whose asker no longer waited.
+        # Counts: messages handled, and messages refused by a handler.
         self.handled = 0
         self.refused = 0
-        self.abandoned = 0
         # The longest wait of a message in the mailbox, in seconds. Only one message in 16 is measured.
         self.longest_wait = 0.0
 
@@ -202,7 +284,12 @@ class Address(Generic[P]):
     @property
     def depth(self) -> int:
         """Messages queued in the mailbox."""
-        return len(self.mailbox.queue)
+        return self.mailbox.depth
+
+    @property
+    def abandoned(self) -> int:
+        """Asks that were not handled because their asker had given up."""
+        return self.mailbox.abandoned
 
     @property
     def dead_letters(self) -> tuple[DeadLetter, ...]:
@@ -257,7 +344,7 @@ class Address(Generic[P]):
         if get_ident() != wheel.thread:
             raise WrongThread(self.name, "ask", "use ask_from_thread")
         if self.circuit_until is not None:
-            self._raise_circuit_open(self.circuit_until)
+            raise self._circuit_open(self.circuit_until)
         asker = handling.get()
         if asker is None or (current_task() is not asker.task and not is_awaited(asker)):
             return await self._ask(wheel, message, seconds)
@@ -271,7 +358,7 @@ class Address(Generic[P]):
         inbox = self.mailbox
         if len(inbox.queue) >= inbox.limit:
             return await self._ask_full(wheel, message, seconds)
-        pending = Pending(current_task())
+        pending = Pending(current_task(), inbox)
         wheel.add(pending, seconds)  # before queueing: it raises if `seconds` cannot be added to a time
         inbox.queue.append((carry(message) if traces.open else message, perf_counter(), pending))
         if inbox.waiter is not None:
@@ -283,22 +370,22 @@ class Address(Generic[P]):
 
     async def _ask_full(self, wheel: Wheel, message: Ask[P, R], seconds: float) -> R:
         """Ask although the mailbox is full: wait in the line for space, or apply the other overflow policy."""
-        inbox = self.mailbox
+        inbox, deadline = self.mailbox, trio.current_time() + seconds
         pending = Pending(None)
         entry: Entry = (carry(message) if traces.open else message, perf_counter(), pending)
-        ticket = None
         if inbox.overflow is Overflow.BLOCK:
-            ticket = inbox.join_line(entry)
+            inbox.join_line(AskTicket(inbox, entry, pending))
         else:
-            await inbox.send(entry)
-        if pending.error is None:
-            pending.task = current_task()
-            wheel.add(pending, seconds)
-            try:
-                await wait_task_rescheduled(pending.abort)
-            finally:
-                if ticket is not None:
-                    inbox.leave_line(ticket)
+            with trio.move_on_at(deadline) as scope:
+                await inbox.send(entry)
+            if scope.cancelled_caught:
+                raise AskTimeout(self.name, type(message).__name__, seconds)
+            if pending.error is not None:
+                raise pending.error
+            pending.place = inbox
+        pending.task = current_task()
+        wheel.add(pending, max(0.0, deadline - trio.current_time()))
+        await wait_task_rescheduled(pending.abort)
         if pending.answered:
             return pending.value
         raise pending.error or AskTimeout(self.name, type(message).__name__, seconds)
@@ -338,8 +425,13 @@ class Address(Generic[P]):
             raise WrongThread(self.name, f"call {operation} of", f"it would block the event loop; {instead}")
         return token
 
-    def _raise_circuit_open(self, until: float) -> None:
-        raise CircuitOpen(self.name, "its circuit breaker is open", max(0.0, until - trio.current_time()))
+    def open_circuit(self, seconds: float) -> None:
+        """Let asks fail at once, and those that wait already, for `seconds` or until the next instance starts."""
+        self.circuit_until = trio.current_time() + seconds
+        self.mailbox.fail_asks(self._circuit_open(self.circuit_until))
+
+    def _circuit_open(self, until: float) -> CircuitOpen:
+        return CircuitOpen(self.name, "its circuit breaker is open", max(0.0, until - trio.current_time()))
 
     def resolve_current(self, error: Exception) -> None:
         """Complete what the instance was handling when it ended: a message or health check, and deferred asks.

@@ -47,7 +47,7 @@ class Expiring(Protocol):
 
 
 class Place(Protocol):
-    """The place that a waiting ask takes: in a mailbox, or among the deferred replies of an actor."""
+    """The place of a waiting ask: in a mailbox, in the line before it, or among an actor's deferred replies."""
 
     def vacate(self) -> None:
         """The asker has given up."""
@@ -59,13 +59,13 @@ class Pending:
 
     __slots__ = ("answered", "bucket", "error", "place", "task", "value")
 
-    def __init__(self, task: Task | None) -> None:
+    def __init__(self, task: Task | None, place: Place | None = None) -> None:
         self.task = task
         self.answered = False
         self.value: Any = None
         self.error: BaseException | None = None
         self.bucket: set[Expiring] | None = None
-        self.place: Place | None = None
+        self.place = place
 
     def reply(self, value: object) -> None:
         """Wake the asker with the answer, unless the asker no longer waits."""
@@ -90,17 +90,17 @@ class Pending:
 
     def expire(self) -> None:
         """Wake the asker, because the deadline has passed."""
+        self.fail(None)
         if self.place is not None:
             self.place.vacate()
-        self.fail(None)
 
     def abort(self, _: RaiseCancelT) -> Abort:
         """Record that the asker was cancelled and no longer waits."""
-        if self.place is not None:
-            self.place.vacate()
         self.task = None
         if self.bucket is not None:
             self.bucket.discard(self)
+        if self.place is not None:
+            self.place.vacate()
         return Abort.SUCCEEDED
 
 

@@ -95,6 +95,12 @@ class Ticket(Generic[T]):
         self.task = task
         self.admitted = False
 
+    def admit(self) -> None:
+        """The value has been queued."""
+        self.admitted = True
+        if self.task is not None:
+            reschedule(self.task, WOKEN)
+
 
 class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
     """A bounded queue of values between any number of senders and one receiving task.
@@ -104,6 +110,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
     """
 
     __slots__ = (
+        "bound",
         "capacity",
         "closed",
         "dropped",
@@ -128,6 +135,8 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         self.queue: deque[T] = deque()
         self.urgent: deque[T] | None = None
         self.line: OrderedDict[Ticket[T], None] | None = None
+        # The values that the queue may hold. A subclass that keeps values which no longer count makes it larger.
+        self.bound = capacity
         # While the queue is shorter than this, a value is queued at once. It is 0 while values wait in the line,
         # and after closing, so that the fast path needs one comparison instead of three.
         self.limit = capacity
@@ -184,16 +193,14 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         self.urgent.append(value)
         self.wake()
 
-    def join_line(self, value: T, task: Task | None = None) -> Ticket[T]:
-        """Append `value` to the line. `task` is woken when the value is queued. Raises `ActorDown` when closed."""
+    def join_line(self, ticket: Ticket[T]) -> None:
+        """Append the value of `ticket` to the line. Its task is woken when it is queued. Raises `ActorDown`."""
         self._raise_if_closed()
         self._raise_if_elsewhere()
         if self.line is None:
             self.line = OrderedDict()
-        ticket = Ticket(value, task)
         self.line[ticket] = None
         self.limit = 0
-        return ticket
 
     def leave_line(self, ticket: Ticket[T]) -> None:
         """Remove `ticket` from the line if it is still there. Its value was then not sent."""
@@ -202,7 +209,8 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
             self._reopen_if_no_line()
 
     async def _send_in_line(self, value: T) -> None:
-        ticket = self.join_line(value, current_task())
+        ticket = Ticket(value, current_task())
+        self.join_line(ticket)
 
         def abort(_: RaiseCancelT) -> Abort:
             self.leave_line(ticket)
@@ -242,7 +250,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
 
     def _reopen_if_no_line(self) -> None:
         if not self.line and not self.closed:
-            self.limit = self.capacity
+            self.limit = self.bound
 
     def drop_oldest(self) -> None:
         """Make room in the full queue: drop its oldest value."""
@@ -316,12 +324,10 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
     def admit(self) -> None:
         """Queue values from the line while there is space, and wake their senders."""
         line, queue = self.line, self.queue
-        while line and len(queue) < self.capacity:
+        while line and len(queue) < self.bound:
             ticket, _ = line.popitem(last=False)
-            ticket.admitted = True
             queue.append(ticket.value)
-            if ticket.task is not None:
-                reschedule(ticket.task, WOKEN)
+            ticket.admit()
         self._reopen_if_no_line()
 
     # Closing

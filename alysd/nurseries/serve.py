@@ -95,9 +95,11 @@ async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = No
                 continue
             entry = queue.popleft()
             message, sent_at, pending = entry
-            if pending is not None and pending.task is None:
-                address.abandoned += 1
-                continue
+            if pending is not None:
+                if pending.task is None:
+                    inbox.skip()
+                    continue
+                pending.place = None
             address.current = entry
             handler = handlers.get(type(message))
             if watchdog is not None:

@@ -16,6 +16,7 @@ from alysd.nurseries import (
     ChildSpec,
     CircuitBreaker,
     CircuitOpen,
+    FixedDelay,
     HandlerCrashed,
     Immediate,
     MailboxFull,
@@ -337,3 +338,157 @@ def test_an_address_with_a_wrong_option_is_refused() -> None:
         number: Any = capacity
         with pytest.raises(ValueError, match="mailbox a: capacity must be a whole number of at least 1"):
             Address("a", capacity=number)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [*Overflow, Backoff(retries=50, first_seconds=0.03, factor=1.0), Backoff(retries=2, first_seconds=60.0)],
+)
+async def test_an_ask_ends_in_time_whatever_the_overflow_policy(
+    autojump_clock: MockClock, policy: Overflow | Backoff
+) -> None:
+    """The waits of a `Backoff` came on top of the timeout."""
+    address: Address[Echo] = Address("a", capacity=1, overflow=policy)
+    async with running([_behind(address)]), trio.open_nursery() as nursery:
+        await _occupy(address, nursery)
+        began = trio.current_time()
+        with pytest.raises((AskTimeout, MailboxFull)):
+            await address.ask(Say("x"), seconds=0.1)
+        assert trio.current_time() - began <= 0.11
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_ask_that_gave_up_makes_room_for_another_message(autojump_clock: MockClock) -> None:
+    """A mailbox that was full of such asks accepted nothing, although nobody waited for them."""
+    notes: list[str] = []
+    address: Address[Echo] = Address("a", capacity=4, overflow=Overflow.FAIL)
+    async with running([actor(address, lambda: EchoActor(notes))]) as system:
+        system.suspend("a")
+        for _ in range(50):
+            async with trio.open_nursery() as nursery:
+                for _ in range(3):
+                    nursery.start_soon(_expect_timeout, address)
+            assert address.depth == 0
+        assert len(address.mailbox.queue) < 2 * 4, "abandoned asks take a bounded memory"
+        for text in "abcd":
+            address.tell(Note(text))
+        assert address.depth == 4
+        with pytest.raises(MailboxFull):
+            address.tell(Note("one too many"))
+        system.resume("a")
+        await wait_all_tasks_blocked()
+        assert (notes, address.abandoned, address.depth) == (list("abcd"), 150, 0)
+        system.suspend("a")
+        for text in "efgh":
+            address.tell(Note(text))
+        with pytest.raises(MailboxFull):
+            address.tell(Note("the room is what it was"))
+        system.resume("a")
+
+
+async def _expect_timeout(address: Address[Echo]) -> None:
+    with pytest.raises(AskTimeout):
+        await address.ask(Say("x"), seconds=0.1)
+
+
+async def test_the_room_of_an_ask_that_gave_up_goes_to_the_first_in_line(autojump_clock: MockClock) -> None:
+    notes: list[str] = []
+    address: Address[Echo] = Address("a", capacity=2)
+    async with running([actor(address, lambda: EchoActor(notes))]) as system, trio.open_nursery() as nursery:
+        system.suspend("a")
+        await wait_all_tasks_blocked()
+        nursery.start_soon(_expect_timeout, address)
+        await wait_all_tasks_blocked()
+        address.tell(Note("first"))
+        nursery.start_soon(address.ask, Say("in line"))
+        await wait_all_tasks_blocked()
+        nursery.start_soon(address.send, Note("behind"))
+        await wait_all_tasks_blocked()
+        assert (address.depth, len(address.mailbox.line or ())) == (2, 2)
+        await trio.sleep(0.2)
+        assert (address.depth, len(address.mailbox.line or ())) == (2, 1)
+        system.resume("a")
+    assert notes == ["first", "behind"]
+
+
+async def test_an_ask_that_gave_up_is_not_what_a_full_mailbox_drops(autojump_clock: MockClock) -> None:
+    notes: list[str] = []
+    address: Address[Echo] = Address("a", capacity=2, overflow=Overflow.DROP_OLDEST)
+    async with running([actor(address, lambda: EchoActor(notes))]) as system:
+        system.suspend("a")
+        await _expect_timeout(address)
+        for text in "abc":
+            address.tell(Note(text))
+        assert address.depth == 2
+        system.resume("a")
+    assert notes == ["b", "c"]
+
+
+async def test_asks_that_gave_up_before_their_actor_stops_leave_no_trace(
+    autojump_clock: MockClock,
+) -> None:
+    address: Address[Echo] = Address("a", capacity=2, overflow=Overflow.FAIL)
+    async with running([actor(address, lambda: EchoActor([]), restart=FixedDelay(10.0))]) as system:
+        address.tell(CrashTold())
+        await wait_all_tasks_blocked()
+        await _expect_timeout(address)
+        await system.stop_child("a")
+        await _expect_down(address)
+        await system.restart("a")
+        await wait_all_tasks_blocked()
+        assert await address.ask(Say("on")) == "on"
+        assert (address.depth, address.mailbox.limit) == (0, 2)
+
+
+async def _expect_down(address: Address[Echo]) -> None:
+    with pytest.raises(ActorDown):
+        await address.ask(Say("x"))
+
+
+async def test_an_opening_breaker_answers_waiting_asks_and_keeps_tells(
+    autojump_clock: MockClock,
+) -> None:
+    """They waited for the next instance, or for their timeout, behind a circuit that refused new asks at once."""
+    notes: list[str] = []
+    address: Address[Echo] = Address("a", capacity=3)
+    breaker = CircuitBreaker(failures=1, open_seconds=60.0)
+    opened: list[float] = []
+
+    async def expect_open() -> None:
+        with pytest.raises(CircuitOpen, match="its circuit breaker is open, next attempt in 60 s"):
+            await address.ask(Say("x"), seconds=30)
+        opened.append(trio.current_time())
+
+    async with running([actor(address, lambda: EchoActor(notes), restart=breaker)]) as system:
+        system.suspend("a")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(expect_open)
+            await wait_all_tasks_blocked()
+            address.tell(Note("kept"))
+            nursery.start_soon(_expect_timeout, address)
+            await trio.sleep(0.2)
+            address.tell(Note("kept too"))
+            nursery.start_soon(expect_open)  # in line
+            await wait_all_tasks_blocked()
+            nursery.start_soon(address.send, Note("in line"))
+            await wait_all_tasks_blocked()
+            began = trio.current_time()
+            system.inject("a", OSError("broken"))
+        assert opened == [began, began]
+        assert address.depth == 3
+        await trio.sleep(61)
+        assert await address.ask(Say("on")) == "on"
+    assert notes == ["kept", "kept too", "in line"]
+    assert [letter.message for letter in address.dead_letters] == [Say("x"), Say("x")]
+
+
+async def test_an_ask_that_gives_up_while_its_actor_stops_is_skipped(autojump_clock: MockClock) -> None:
+    address: Address[Echo] = Address("a", capacity=2)
+    async with running([_behind(address)]) as system, trio.open_nursery() as nursery:
+        nursery.start_soon(address.ask, pause(1))
+        await wait_all_tasks_blocked()
+        nursery.start_soon(_expect_timeout, address)
+        await wait_all_tasks_blocked()
+        await system.stop_child("a")
+        await _expect_down(address)
+        assert (address.abandoned, address.mailbox.dropped, address.mailbox.limit) == (1, 0, 0)

@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock, Sequencer, wait_all_tasks_blocked
 
 from alysd.nurseries import ActorDown, Backoff, Mailbox, MailboxFull, Overflow
-from alysd.nurseries.mailbox import TURNS, maybe_checkpoint
+from alysd.nurseries.mailbox import TURNS, Ticket, maybe_checkpoint
 from alysd.testing.virtual_time import seeded
 
 
@@ -77,7 +77,8 @@ async def test_a_line_that_everyone_left_no_longer_keeps_newcomers_out() -> None
     mailbox.send_nowait(1)
     with trio.move_on_after(0):
         await mailbox.send(2)
-    ticket = mailbox.join_line(3)
+    ticket = Ticket(3, None)
+    mailbox.join_line(ticket)
     mailbox.queue.popleft()
     mailbox.leave_line(ticket)
     mailbox.leave_line(ticket)  # once is enough, twice does no harm
@@ -182,7 +183,7 @@ async def test_closing_refuses_new_senders_and_those_in_line_but_keeps_what_was_
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sender)
         await wait_all_tasks_blocked()
-        mailbox.join_line(2)
+        mailbox.join_line(Ticket(2, None))
         mailbox.close()
     assert refused == [1]
     assert mailbox.dropped == 1  # the value that stood in line without a task to tell

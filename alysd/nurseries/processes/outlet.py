@@ -54,9 +54,11 @@ class Outlet:
             entry = queue.popleft()
             pending = entry[2]
             if pending is not None and pending.task is None:
-                self.address.abandoned += 1
-            else:
-                self._send(entry, pending)
+                inbox.skip()
+                continue
+            if pending is not None:
+                pending.place = None
+            self._send(entry, pending)
         if inbox.line:
             inbox.admit()
 
@@ -146,7 +148,7 @@ class Outlet:
         self._check(number)
         self.asks.pop(number, None)
         self.address.handled -= 1  # `done` counts it
-        self.address.abandoned += 1
+        self.address.mailbox.abandoned += 1
 
     def _check(self, number: int) -> None:
         if not 0 < number <= self.sent:

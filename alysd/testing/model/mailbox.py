@@ -49,6 +49,11 @@ class Message:
         """Whether the sender is waiting for an answer now."""
         return self.asked and self.outcome is SendOutcome.WAITING
 
+    @property
+    def abandoned(self) -> bool:
+        """Whether the sender no longer waits for the answer."""
+        return self.asked and self.outcome is not SendOutcome.WAITING
+
     def end(self, outcome: SendOutcome) -> None:
         """Set the outcome if the sender is still waiting."""
         if self.outcome is SendOutcome.WAITING:
@@ -82,7 +87,12 @@ class MailboxModel:
     @property
     def has_room(self) -> bool:
         """Whether a new message would be queued at once."""
-        return len(self.queue) < self.plan.capacity and not self.line
+        return self.waiting < self.plan.capacity and not self.line
+
+    @property
+    def waiting(self) -> int:
+        """Queued messages, without abandoned asks, which take no place."""
+        return sum(not message.abandoned for message in self.queue)
 
     def offer(self, message: Message) -> None:
         """Queue a message, or apply the overflow policy."""
@@ -99,7 +109,8 @@ class MailboxModel:
             case Overflow.BLOCK if message.mode is not SendMode.TELL:
                 self.line.append(message)
             case Overflow.DROP_OLDEST:
-                oldest = next((old for old in self.queue if old.action is not Action.DUE), None)
+                droppable = (old for old in self.queue if old.action is not Action.DUE and not old.abandoned)
+                oldest = next(droppable, None)
                 if oldest is not None:
                     self.queue.remove(oldest)
                     self.drop(oldest, SendOutcome.FULL)
@@ -126,7 +137,7 @@ class MailboxModel:
         return False
 
     def _handle(self, message: Message) -> bool:
-        if message.asked and message.outcome is not SendOutcome.WAITING:
+        if message.abandoned:
             self.abandoned += 1
             return True
         match message.action:
@@ -179,7 +190,7 @@ class MailboxModel:
             self.drop(message, SendOutcome.DOWN)
 
     def _admit(self) -> None:
-        while self.line and len(self.queue) < self.plan.capacity:
+        while self.line and self.waiting < self.plan.capacity:
             message = self.line.pop(0)
             self.queue.append(message)
             message.accepted()
@@ -189,6 +200,23 @@ class MailboxModel:
         message.end(outcome)
         if message in self.line:
             self.line.remove(message)
+        elif len(self.queue) - self.waiting >= self.plan.capacity:
+            self._sweep()
+        self._admit()
+
+    def _sweep(self) -> None:
+        self.abandoned += len(self.queue) - self.waiting
+        self.queue = [message for message in self.queue if not message.abandoned]
+
+    def open_circuit(self) -> None:
+        """Let all waiting asks fail, because the circuit breaker opens."""
+        self._sweep()
+        for message in (*self.queue, *self.line):
+            if message.asked:
+                self.drop(message, SendOutcome.OPEN)
+        self.queue = [message for message in self.queue if not message.asked]
+        self.line = [message for message in self.line if not message.asked]
+        self._admit()
 
     def close(self) -> None:
         """Accept no more messages. Queued messages can still be handled."""

@@ -71,7 +71,7 @@ class ChildModel:
         box = self.box
         return {
             "written": box.written,
-            "waiting": len(box.queue),
+            "waiting": box.waiting,
             "handled": box.handled,
             "refused": box.refused,
             "dropped": box.dropped,
@@ -99,6 +99,8 @@ class ChildModel:
         policy = self.plan.restart
         self.state = State.BACKOFF
         self.circuit_open = isinstance(policy, CircuitBreaker) and self.failures >= policy.failures
+        if self.circuit_open:
+            self.box.open_circuit()
 
     def shut(self) -> None:
         """Accept no more messages, permanently."""
