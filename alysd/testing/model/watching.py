@@ -2,7 +2,8 @@
 
 The rules need no model of the watcher: they compare what it was told with the changes of state that were observed.
 
-- While an address accepts messages, the instances told of are those that ended since the watch began.
+- While an address accepts messages, the instances told of are those that ended since the watch began. An instance
+  that was asked to stop before it was up may count, because it may have handled the messages that waited.
 - When an address accepts no more messages, the last `Down` of its watch says so, and says it once.
 """
 
@@ -38,9 +39,10 @@ class ChildDown(Tell[Watching]):
 
 @attrs.define
 class Told:
-    """What one watch was told, and how many instances had `ended` when it began."""
+    """What one watch was told, and how many instances had `ended`, or stopped `early`, when it began."""
 
     ended: int
+    early: int
     instances: int = 0
     gone: int = 0
     after_gone: int = 0
@@ -53,6 +55,7 @@ class Watches:
         self.address = Address[Watching](WATCHER)
         self._children = children
         self._ended: Counter[str] = Counter()
+        self._early: Counter[str] = Counter()
         self._told: dict[str, Told] = {}
 
     def spec(self) -> ChildSpec:
@@ -60,9 +63,11 @@ class Watches:
         return actor(self.address, lambda: Watcher(self), restart=Immediate())
 
     def observe(self, change: Change) -> None:
-        """Count an instance that was up and is to end."""
+        """Count an instance that was up and is to end, or is to end before it is up."""
         if change.old in UP and change.new not in UP:
             self._ended[change.name] += 1
+        elif change.old not in UP and change.new is State.STOPPING:
+            self._early[change.name] += 1
 
     def begin(self) -> Iterable[str]:
         """Forget the watches of the instance that ended, and return the names of all children."""
@@ -73,7 +78,7 @@ class Watches:
         """Let the watcher watch a child, unless its watch has not ended."""
         told = self._told.get(name)
         if told is None or told.gone:
-            self._told[name] = Told(self._ended[name])
+            self._told[name] = Told(self._ended[name], self._early[name])
             watcher.watch(self._children[name].address, ChildDown)
 
     def tell(self, down: Down) -> None:
@@ -102,13 +107,14 @@ class Watches:
             return None
         for name, told in self._told.items():
             ended = self._ended[name] - told.ended
+            most = ended + self._early[name] - told.early
             closed = self._children[name].address.mailbox.closed
             if told.gone + told.after_gone > 1:
                 return f"the watch of {name} was told more after it was told that {name} is gone"
             if closed and not told.gone:
                 return f"the watch of {name} was not told that {name} is gone"
             # An instance that came up after the end of the watch may have ended too.
-            if told.instances > ended or (told.instances < ended and not told.gone):
+            if told.instances > most or (told.instances < ended and not told.gone):
                 return f"the watch of {name} was told of {told.instances} ended instances of {ended}"
         return None
 
