@@ -54,6 +54,8 @@ class ChildModel:
     restarts: int = 0
     alive: bool = False
     wanted: bool = True
+    added: bool = False
+    """Whether it was added at run time: it leaves the tree when it fails for good."""
     removed: bool = False
     circuit_open: bool = False
     wakes_at: float | None = None
@@ -141,7 +143,7 @@ class TreeModel:
         self._starting = False
         self._group_wakes_at: float | None = None
         for number, child in enumerate(plan.children):
-            self.spawn(child, child_name(number))
+            self.spawn(child, child_name(number)).added = False
 
     def __repr__(self) -> str:
         """Everything that the model knows. Two models with the same text behave in the same way."""
@@ -160,7 +162,7 @@ class TreeModel:
 
     def spawn(self, plan: ChildPlan, name: str) -> ChildModel:
         """Add a child and start it."""
-        child = ChildModel(name, plan, MailboxModel(plan))
+        child = ChildModel(name, plan, MailboxModel(plan), added=True)
         self.children.append(child)
         self._launch(child)
         return child
@@ -240,6 +242,9 @@ class TreeModel:
     def remove(self, child: ChildModel) -> None:
         """Stop a child permanently and take it out of the tree."""
         self.stop(child)
+        self._drop(child)
+
+    def _drop(self, child: ChildModel) -> None:
         self.children.remove(child)
         self.removed.append(child)
         child.removed = True
@@ -286,6 +291,8 @@ class TreeModel:
         if delay is None:
             child.alive, child.wanted, child.state = False, False, State.FAILED
             child.shut()
+            if child.added:
+                self._drop(child)
         elif not self._within(self._restarted_at, self.plan.restarts):
             child.alive, child.state = False, State.FAILED
             self._gave_up = True
@@ -380,7 +387,7 @@ class TreeModel:
 
     def _start_missing(self) -> None:
         """Start the children that are wanted and not running, until one of them fails."""
-        for child in self.children:
+        for child in tuple(self.children):
             if child.wanted and not child.alive:
                 self._launch(child)
             if self._gave_up or self._regroups:
@@ -424,12 +431,12 @@ class TreeModel:
                 self._leave(message, SendOutcome.TIMEOUT)
         if self._group_wakes_at is not None and self._group_wakes_at <= self.now:
             self._group_wakes_at = None
-        for child in self.children:
+        for child in tuple(self.children):
             while child.timers and child.timers[0][0] <= self.now:
                 child.box.queue.append(child.timers.pop(0)[1])
                 if child.state is State.RUNNING:
                     self._serve(child)
-        for child in self.children:
+        for child in tuple(self.children):
             if child.wakes_at is not None and child.wakes_at <= self.now:
                 self._launch(child)
         self._supervise()

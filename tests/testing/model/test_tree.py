@@ -286,3 +286,12 @@ def test_a_deferred_ask_is_told_how_its_instance_ended() -> None:
     model.panic(model.children[0])
     model.restart(model.children[1])
     assert (first.outcome, second.outcome) == (SendOutcome.CRASHED, SendOutcome.DOWN)
+
+
+def test_a_child_added_at_run_time_leaves_the_tree_when_it_fails_for_good() -> None:
+    model = tree(Never())
+    planned, added = model.children[0], model.spawn(ChildPlan(Never()), "added")
+    model.panic(planned)
+    asked = send(model, added, Action.CRASH, SendMode.ASK)
+    assert (model.children, model.removed) == ([planned], [added])
+    assert (asked.outcome, send(model, added).outcome) == (SendOutcome.CRASHED, SendOutcome.DOWN)
