@@ -1,0 +1,75 @@
+"""How errors cross the border."""
+
+from typing import Any
+
+import pytest
+
+from alysd.nurseries import Address, Refusal, SpecError, process
+from alysd.nurseries.processes.errors import (
+    BrokenProtocol,
+    NotReachable,
+    ProcessDied,
+    RemoteRefusal,
+    known_errors,
+    pack_error,
+    unpack_error,
+    unpack_summary,
+)
+from tests.nurseries.processes.counting import CODEC, Counting, TooMuch, codec
+
+KNOWN = known_errors((TooMuch,))
+
+
+class Long(Refusal):
+    """An error with large fields."""
+
+
+def crossed(error: Exception) -> Exception:
+    return unpack_error(pack_error(error, codec), codec, KNOWN)
+
+
+def test_a_listed_error_crosses_as_its_class() -> None:
+    assert repr(crossed(TooMuch(5))) == repr(TooMuch(5))
+    assert repr(crossed(Refusal("no"))) == repr(Refusal("no"))
+
+
+def test_any_other_error_crosses_as_its_name_and_text() -> None:
+    for error in (ValueError("bad"), Long("x" * 20_000), Refusal(object())):
+        arrived = crossed(error)
+        assert isinstance(arrived, RemoteRefusal)
+        assert arrived.kind == type(error).__name__
+        assert len(arrived.text) <= 500
+        assert str(arrived).startswith(f"{arrived.kind}: {arrived.text[:5]}")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x01", b"\x05\x00\x00\x00abc", b"\xff\x7f\x00\x00" + b"x" * 40_000, b"\x01\x00\x00\x00\xff"],
+)
+def test_bytes_that_are_no_error_are_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"error|decode"):
+        unpack_summary(data)
+
+
+def test_fields_of_another_class_are_refused() -> None:
+    data = pack_error(TooMuch(5), codec).replace(b"[5]", b"[5, 6]")
+    with pytest.raises(ValueError, match="TooMuch cannot be made"):
+        unpack_error(data, codec, KNOWN)
+
+
+def test_two_classes_of_one_name_are_refused() -> None:
+    other: Any = type("TooMuch", (Refusal,), {})
+    with pytest.raises(ValueError, match="two classes of refusals are named TooMuch"):
+        known_errors((TooMuch, other))
+
+
+def test_texts_name_the_child() -> None:
+    assert str(ProcessDied("peers", "exit status 1")) == "the process of peers ended: exit status 1"
+    assert str(BrokenProtocol("peers", "why")) == "the process of peers broke the protocol: why"
+    assert str(NotReachable("peers", "storage")) == "the process of peers may not reach storage"
+
+
+@pytest.mark.parametrize("name", ["start", "module:", ":start", "__main__:start"])
+def test_names_that_a_process_cannot_import_are_refused(name: str) -> None:
+    with pytest.raises(SpecError, match="cannot import"):
+        process(Address[Counting]("counter"), name, codec=CODEC)
