@@ -1,7 +1,7 @@
 """A child in a process of its own, as data: `process(...)` makes the spec.
 
     process(
-        peers, "federation.network:start", config=NetworkConfig(port=9000), codec="alysd.messages.codec:payloads",
+        peers, "federation.network:start", config=NetworkConfig(port=9000), codec="federation.codec:codec",
         reaches=[Reach(chain, [GetHead, SubmitBlock])], limits=ProcessLimits(memory=256 << 20),
     )
 
