@@ -1,6 +1,7 @@
 """Children that are not supervisors: an actor behind its address, and a plain task."""
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -12,11 +13,11 @@ from alysd.nurseries.asks import Handling, Pending, handling
 from alysd.nurseries.behaviour import Actor, Health
 from alysd.nurseries.child import Child, Parent, Runtime
 from alysd.nurseries.dynamic import Operation
-from alysd.nurseries.errors import ActorDown, ChildEnded, leaf_of
+from alysd.nurseries.errors import ActorDown, ChildEnded, StartTooSlow, is_fatal, leaf_of
 from alysd.nurseries.serve import HEALTH_CHECK, WAKE, serve
 from alysd.nurseries.signals import Signal
 from alysd.nurseries.spec import ActorSpec, TaskSpec
-from alysd.nurseries.states import UP, Desired, State
+from alysd.nurseries.states import BEING_STARTED, UP, Desired, State
 from alysd.nurseries.timers import Timers
 from alysd.nurseries.trace import Tracer
 from alysd.nurseries.watch import Down, Watch, Watched, instance_ended, tell_watchers
@@ -26,6 +27,9 @@ logger = logging.getLogger("alysd.nurseries")
 
 _NO_INSTANCE: Actor[Any] = Actor()
 """The placeholder while there is no instance: it handles nothing and has no hooks."""
+
+
+_STARTING_HOOKS = frozenset({"pre_start", "post_restart"})
 
 
 class ActorChild(Child):
@@ -38,6 +42,7 @@ class ActorChild(Child):
         "_handle_seconds",
         "_handled_before",
         "_signals",
+        "_start_seconds",
         "_was_up",
         "address",
     )
@@ -49,6 +54,7 @@ class ActorChild(Child):
         self.address.gone = None
         self.address.mailbox.token = trio.lowlevel.current_trio_token()
         self._factory = spec.factory
+        self._start_seconds = spec.start_seconds
         self._handle_seconds = spec.handle_seconds
         self._crashes_unanswered = spec.crash_on_not_answered
         self._actor: Actor[Any] = _NO_INSTANCE
@@ -91,16 +97,34 @@ class ActorChild(Child):
         actor.runtime_child = self
         self.instance_type = type(actor)
         hooks = actor.overridden
-        if "pre_start" in hooks:
-            await actor.pre_start()
-        if self.restarts and "post_restart" in hooks:
-            await actor.post_restart()
+        if hooks & _STARTING_HOOKS:
+            await self._open(actor)
         if not self.stopping:  # a stop for good lets an instance start that has messages to handle
             self.move(State.RUNNING)
         self._was_up = True
         if "started" in hooks:
             await actor.started()
         handlers.outer = len(handlers.task.child_nurseries)
+
+    async def _open(self, actor: Actor[Any]) -> None:
+        """Run the hooks before the actor is up, within `start_seconds`.
+
+        The deadline is that of the instance's scope, because a hook may open a nursery that outlives the hook.
+        """
+        if not self.stopping:
+            self._limit(self._start_seconds)
+        if "pre_start" in actor.overridden:
+            await actor.pre_start()
+        if self.restarts and "post_restart" in actor.overridden:
+            await actor.post_restart()
+        if not self.stopping:
+            self._limit(math.inf)
+
+    def _unexpected_end(self, *, cancelled: bool) -> Exception | None:
+        """As of any child; but an instance that was cancelled by the deadline of its start has failed to start."""
+        if cancelled and self.state in BEING_STARTED and self._injected is None:
+            return StartTooSlow(self.name, self._start_seconds)
+        return super()._unexpected_end(cancelled=cancelled)
 
     def _work(self) -> Awaitable[None]:
         if self._handle_seconds is None:
@@ -120,17 +144,26 @@ class ActorChild(Child):
             return
         with trio.CancelScope(shield=True, deadline=trio.current_time() + self.spec.stop_seconds) as scope:
             try:
-                try:
-                    if failure is not None and not self.stopping:
-                        await actor.pre_restart(failure)
-                finally:
-                    await actor.stopped()
-            except Exception as error:  # must not hide the failure that ended the instance
-                if failure is None:
-                    raise
-                logger.error("%s: a hook failed after a crash: %r", self.name, error, exc_info=leaf_of(error))
+                if failure is not None and not self.stopping:
+                    await self._last_hook(actor.pre_restart(failure), failure)
+            finally:
+                await self._last_hook(actor.stopped(), failure)
         if scope.cancelled_caught:
             logger.error("%s: the hooks took longer than %g s", self.name, self.spec.stop_seconds)
+
+    async def _last_hook(self, hook: Awaitable[None], failure: Exception | None) -> None:
+        try:
+            await hook
+        except Exception as error:  # must not hide the failure that ended the instance, unless it is fatal
+            fatal = self.runtime.fatal
+            if failure is None or (is_fatal(error, fatal) and not is_fatal(failure, fatal)):
+                raise
+            logger.error("%s: a hook failed after a crash: %r", self.name, error, exc_info=leaf_of(error))
+
+    def end(self) -> None:
+        """Stop the actor at its own request. If it was added at run time, it is then taken out of the tree."""
+        self.desired = Desired.DOWN if self.planned else Desired.GONE
+        self.begin_stop(for_good=True)
 
     def watch(self, watched: Watched, make: Callable[[Down], object]) -> Watch:
         """Let the instance watch an address."""
@@ -231,7 +264,7 @@ class ActorChild(Child):
 class TaskChild(Child):
     """A plain async function. The child counts as started when the function is called."""
 
-    __slots__ = ("_may_end", "_run", "operation")
+    __slots__ = ("_error", "_may_end", "_run", "operation")
 
     def __init__(self, spec: TaskSpec[Any], parent: Parent, runtime: Runtime, *, planned: bool = True) -> None:
         super().__init__(spec, parent, runtime, planned=planned)
@@ -239,6 +272,7 @@ class TaskChild(Child):
         self._may_end = spec.may_end
         # Who wants to know the result, if the task was started at run time.
         self.operation: Operation[Any] | None = None
+        self._error: Exception | None = None
 
     async def _start(self) -> None:
         handling.set(None)  # a handler that added this task does not wait for the task
@@ -249,11 +283,18 @@ class TaskChild(Child):
         if self.operation is not None and self._may_end:
             self.operation.returned(value)
 
+    def _failed(self, error: Exception) -> float | None:
+        """Keep the error as the result of the operation while the supervisor decides whether it is the last."""
+        self._error = error if self.operation is not None else None
+        delay = super()._failed(error)
+        self._error = None
+        return delay
+
     def close(self, reason: str) -> None:
         """Tell those who want to know the result that there will be none, unless there is one."""
         super().close(reason)
         if self.operation is not None:
-            self.operation.closed(self.last_error if self.state is State.FAILED else None, reason)
+            self.operation.closed(self._error if self.state is State.FAILED else None, reason)
 
     def _unexpected_end(self, *, cancelled: bool) -> Exception | None:
         error = super()._unexpected_end(cancelled=cancelled)

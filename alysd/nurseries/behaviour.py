@@ -125,6 +125,10 @@ class Runner(Protocol):
         """Let the instance watch an address."""
         ...
 
+    def end(self) -> None:
+        """Stop the actor at its own request."""
+        ...
+
 
 class Actor(Generic[P]):
     """The base class of actors of the protocol `P`. All hooks are optional and run in the actor's own task.
@@ -196,6 +200,14 @@ class Actor(Generic[P]):
     def watch(self, address: Watched, message: Callable[[Down], Tell[P]]) -> Watch:
         """Watch an address until this instance ends: `message(down)` is handled for every `Down` (see `watch`)."""
         return self._run_by().watch(address, message)
+
+    def stop(self) -> None:
+        """End this actor, after the present handler and the messages that wait. Returns at once.
+
+        Senders get `ActorDown` from now on. The actor stays in the tree, stopped, until an operator restarts it.
+        If it was added at run time, it is taken out of the tree. Raises `RuntimeError` outside a running system.
+        """
+        self._run_by().end()
 
     def _run_by(self) -> Runner:
         if self.runtime_child is None:

@@ -9,7 +9,7 @@ cancel scope. A task that waits for the end can therefore be cancelled without c
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from random import Random
 from typing import Protocol
 
@@ -18,7 +18,17 @@ import trio
 
 from alysd.nurseries.asks import Pending, Wheel
 from alysd.nurseries.behaviour import Health
-from alysd.nurseries.errors import ActorDown, ChildEnded, Fatal, IllegalTransition, Refusal, leaf_of
+from alysd.nurseries.errors import (
+    ActorDown,
+    ChildEnded,
+    Fatal,
+    IllegalTransition,
+    Refusal,
+    exit_in,
+    is_fatal,
+    leaves_of,
+    text_of,
+)
 from alysd.nurseries.failures import Classifier, FailureLog
 from alysd.nurseries.restart import RestartPolicy
 from alysd.nurseries.spec import ChildSpec
@@ -44,9 +54,17 @@ CHECKPOINT_FAILURES = 16
 """Failures in a row after which the child's task executes a checkpoint, even if every restart was immediate."""
 
 
+def _raise(name: str, raised: BaseException) -> None:  # noqa: ARG001
+    raise raised
+
+
 @attrs.define
 class Runtime:
-    """The parts of a system that all its children share. `stopping` is set when an orderly stop begins."""
+    """The parts of a system that all its children share. `stopping` is set when an orderly stop begins.
+
+    `on_exit` is called with a `SystemExit`, `KeyboardInterrupt` or the like, and the name of the child that raised
+    it. The system then stops in order, and raises it.
+    """
 
     wheel: Wheel
     observer: Observer | None
@@ -58,6 +76,7 @@ class Runtime:
     timers: TimerHeap = attrs.field(factory=TimerHeap)
     children: "dict[str, Child]" = attrs.field(factory=dict[str, "Child"])
     stopping: bool = False
+    on_exit: "Callable[[str, BaseException], None]" = _raise
 
 
 class Parent(Protocol):
@@ -157,7 +176,7 @@ class Child(ABC):
         # Failures in a row, as the restart policy counts them, and restarts since the system started.
         self.failures = 0
         self.restarts = 0
-        self.last_error: Exception | None = None
+        self.last_error: str | None = None
         self.failed_at = 0.0
         # Seconds for which the last failed instance had been up.
         self.lived = 0.0
@@ -206,12 +225,13 @@ class Child(ABC):
             self.up_since = trio.current_time()
             self.end_start(None)
         observer = self.runtime.observer
-        if observer is not None:
-            try:
+        try:
+            if observer is not None:
                 observer(Change(self.name, old, new, error, trio.current_time()))
-            except Exception as raised:  # an observer must not change what happens
-                logger.error("the observer failed on %s: %r", self.name, raised, exc_info=raised)
-        self.parent.child_changed()
+        except BaseException as raised:  # `GuardedObserver` lets only an exit of the program through
+            self.runtime.on_exit(self.name, raised)
+        finally:
+            self.parent.child_changed()
 
     def end_start(self, error: Exception | None) -> None:
         """Tell the operator who waits for the first start, if there is one, that it is over."""
@@ -246,11 +266,12 @@ class Child(ABC):
             return
         elif not upgraded:
             return
-        self._limit_stop()
+        self._limit(self.stop_budget())
 
-    def _limit_stop(self) -> None:
+    def _limit(self, seconds: float) -> None:
+        """Cancel the present instance after `seconds`."""
         if self.scope is not None:
-            self.scope.deadline = trio.current_time() + self.stop_budget()
+            self.scope.deadline = trio.current_time() + seconds
 
     def stop_budget(self) -> float:
         """Seconds that the child has to stop before it is cancelled."""
@@ -317,7 +338,7 @@ class Child(ABC):
                 try:
                     with trio.CancelScope() as self.scope:
                         if self.stopping:
-                            self._limit_stop()
+                            self._limit(self.stop_budget())
                         try:
                             await self._start()
                             await self._work()
@@ -327,11 +348,17 @@ class Child(ABC):
                         else:
                             await self._end_instance(None)
                     error = self._unexpected_end(cancelled=self.scope.cancelled_caught)
-                except Exception as raised:  # the one place where every failure of a child is caught
-                    error = _unwrapped(raised)
+                except BaseException as raised:  # the one place where every failure of a child is caught
+                    if self._exits(raised):
+                        return
+                    error = self._failure(raised)
+                    if error is None:
+                        raise
+                failed = error is not None
                 delay = None if error is None else self._failed(error)
+                error = None  # its traceback would keep the failed instance alive
                 if (delay is None or (delay > 0 and not await self._back_off(delay))) and not self._follows(
-                    failed=error is not None
+                    failed=failed
                 ):
                     return
                 self._next_instance()
@@ -339,6 +366,24 @@ class Child(ABC):
                     await trio.lowlevel.checkpoint()
         finally:
             self._leave()
+
+    def _exits(self, raised: BaseException) -> bool:
+        """Whether the instance raised an exit of the program, which then stops the system in order."""
+        leaves = exit_in(raised)
+        if leaves is not None:
+            self.runtime.on_exit(self.name, leaves)
+        return leaves is not None
+
+    def _failure(self, raised: BaseException) -> Exception | None:
+        """The failure in `raised` that the supervisor has to handle; `None` if it is only a cancellation.
+
+        A fatal error comes before all others that were raised with it.
+        """
+        leaves = [leaf for leaf in leaves_of(raised) if isinstance(leaf, Exception)]
+        for leaf in leaves:
+            if is_fatal(leaf, self.runtime.fatal):
+                return leaf
+        return leaves[0] if isinstance(raised, Exception) else None
 
     def _unfinished(self) -> bool:
         return self.for_good and self.waiting()
@@ -404,24 +449,27 @@ class Child(ABC):
 
     def _cause(self, raised: BaseException) -> Exception | None:
         """The failure that ended the instance, or `None` if it was asked to stop or cancelled from above."""
-        if isinstance(raised, Exception):
-            return _unwrapped(raised)
-        return None if self.stopping else self._injected
+        if (failure := self._failure(raised)) is not None:
+            return failure
+        return None if self.stopping or exit_in(raised) is not None else self._injected
 
     def _unexpected_end(self, *, cancelled: bool) -> Exception | None:
         """The failure of an instance that ended without an exception, or `None` if its end was requested."""
+        injected = self._injected if cancelled else None
+        if injected is not None and (not self.stopping or is_fatal(injected, self.runtime.fatal)):
+            self._injected = None
+            return injected
         if self.stopping:
             if cancelled and self.scope is not None and trio.current_time() >= self.scope.deadline:
                 logger.error("%s did not stop within %g s; it was cancelled", self.name, self.stop_budget())
             return None
-        if cancelled and self._injected is not None:
-            error, self._injected = self._injected, None
-            return error
         return ChildEnded(self.name)
 
     def _failed(self, error: Exception) -> float | None:
         """Count the failure and ask the supervisor. Returns the seconds until the restart, or `None`."""
-        self.last_error, self.failed_at = error, trio.current_time()
+        # Only the text is kept: the traceback of the error would keep the failed instance alive.
+        self.last_error = f"{type(error).__name__}: {text_of(error)}"
+        self.failed_at = trio.current_time()
         self.lived = self.uptime()
         if self.state in UP and self.policy.proved(self.lived, self.handled()):
             self.failures = 0
@@ -454,8 +502,3 @@ class Child(ABC):
         self.scope = self.task = None
         self.end_start(ActorDown(self.name, "stopped while it started"))
         self.parent.child_left(self)
-
-
-def _unwrapped(raised: Exception) -> Exception:
-    error = leaf_of(raised)
-    return error if isinstance(error, Exception) else raised

@@ -26,6 +26,7 @@ NurseryError
 └─ IllegalTransition    a change of state that is not in the table
 """
 
+from collections.abc import Iterator
 from typing import cast
 
 import attrs
@@ -278,6 +279,17 @@ class IllegalTransition(NurseryError):
         return f"{self.name} cannot go from {self.old} to {self.new}"
 
 
+@attrs.frozen(str=False)
+class StartTooSlow(NurseryError, trio.TooSlowError):
+    """The hooks `pre_start` and `post_restart` of the actor `name` together took more than its `start_seconds`."""
+
+    name: str
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.name} took more than {self.seconds:g} s to start"
+
+
 def as_crash(name: str, error: Exception) -> HandlerCrashed:
     """The error for an asker whose ask the actor `name` did not answer because of `error`."""
     crashed = HandlerCrashed(name, error)
@@ -291,6 +303,31 @@ def leaf_of(error: BaseException) -> BaseException:
         group = cast("BaseExceptionGroup[BaseException]", error)
         error = group.exceptions[0]
     return error
+
+
+def leaves_of(error: BaseException) -> Iterator[BaseException]:
+    """All errors inside nested exception groups; `error` itself if it is no group."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            yield from leaves_of(inner)
+    else:
+        yield error
+
+
+def is_fatal(error: BaseException, fatal: tuple[type[Exception], ...]) -> bool:
+    """Whether any error that `error` stands for has one of the types `fatal`."""
+    return any(isinstance(root_cause(leaf), fatal) for leaf in leaves_of(error))
+
+
+def exit_in(error: BaseException) -> BaseException | None:
+    """The `SystemExit`, `KeyboardInterrupt` or the like in `error`, which ends the program, or `None`.
+
+    The cancellation of a task, and the end of a coroutine that is thrown away, are no such exits.
+    """
+    for leaf in leaves_of(error):
+        if not isinstance(leaf, (Exception, trio.Cancelled, GeneratorExit)):
+            return leaf
+    return None
 
 
 def root_cause(error: BaseException) -> BaseException:

@@ -20,6 +20,7 @@ from alysd.nurseries.asks import Pending
 from alysd.nurseries.behaviour import Health
 from alysd.nurseries.child import Child, Runtime
 from alysd.nurseries.errors import HealthCheckFailed
+from alysd.nurseries.observing import GuardedObserver
 from alysd.nurseries.patterns import Pattern, find_patterns
 from alysd.nurseries.spec import Priority
 from alysd.nurseries.states import UP, State
@@ -97,7 +98,7 @@ class HealthMonitor:
         self, rules: HealthRules | None = None, observer: Callable[[HealthChange], None] | None = None
     ) -> None:
         self.rules = rules or HealthRules()
-        self._observer = observer
+        self._observer = None if observer is None else GuardedObserver(observer)
         self._failures: Counter[str] = Counter()
         self._silent: dict[str, HealthCheck] = {}
         self._due: dict[str, float] = {}

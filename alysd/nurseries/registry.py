@@ -14,7 +14,7 @@ from alysd.nurseries.actor_child import ActorChild
 from alysd.nurseries.address import Address
 from alysd.nurseries.behaviour import Health
 from alysd.nurseries.child import Child
-from alysd.nurseries.errors import UnknownChild, text_of
+from alysd.nurseries.errors import UnknownChild
 from alysd.nurseries.spec import ActorSpec, Priority
 from alysd.nurseries.states import State
 from alysd.nurseries.supervision import SupervisorChild
@@ -75,7 +75,6 @@ def take_snapshot(child: Child) -> ChildSnapshot:
     elif isinstance(child, SupervisorChild):
         kind, strategy = "supervisor", type(child.strategy).__name__
         children = tuple(map(take_snapshot, child.children.values()))
-    error = child.last_error
     return ChildSnapshot(
         name=child.name,
         kind=kind,
@@ -85,8 +84,8 @@ def take_snapshot(child: Child) -> ChildSnapshot:
         restart=type(child.spec.restart).__name__,
         strategy=strategy,
         restarts=child.restarts,
-        last_error=None if error is None else f"{type(error).__name__}: {text_of(error)}",
-        last_error_at=None if error is None else child.failed_at,
+        last_error=child.last_error,
+        last_error_at=None if child.last_error is None else child.failed_at,
         uptime=child.uptime(),
         mailbox=mailbox,
         children=children,

@@ -22,7 +22,7 @@ from typing import ClassVar, NamedTuple, Protocol, TypeVar
 import attrs
 from attrs.validators import ge, gt
 
-from alysd.nurseries.errors import root_cause
+from alysd.nurseries.errors import is_fatal
 
 _NOT_NEGATIVE = ge(0.0)
 
@@ -36,6 +36,10 @@ class RestartPolicy(ABC):
     @abstractmethod
     def delay(self, failures: int, rng: Random) -> float | None:
         """Seconds to wait after failure number `failures` in a row (from 1), or `None` for no restart."""
+
+    def allowed_in(self) -> float:
+        """Seconds until the child may restart together with others, whose failure it had no part in."""
+        return 0.0
 
     def proved(self, seconds_up: float, handled: int) -> bool:  # noqa: ARG002  a subclass counts them
         """Whether an instance has ended the row of failures, by its uptime or the messages that it handled."""
@@ -127,6 +131,8 @@ class Never(RestartPolicy):
 class Aligned(RestartPolicy):
     """A wrapper around another policy that delays its restarts to allowed moments.
 
+    This also holds when the child restarts with its group or its supervisor. Later siblings wait for it then.
+
     `next_allowed` gets the wait in seconds that `policy` computes, and returns a wait that is at least as long and
     ends at an allowed moment. The program decides which moments those are.
     """
@@ -138,6 +144,10 @@ class Aligned(RestartPolicy):
         """The wait of the inner policy, extended to the next allowed moment."""
         seconds = self.policy.delay(failures, rng)
         return None if seconds is None else max(seconds, self.next_allowed(seconds))
+
+    def allowed_in(self) -> float:
+        """The wait until the next allowed moment."""
+        return max(0.0, self.next_allowed(0.0))
 
     def proved(self, seconds_up: float, handled: int) -> bool:
         """As the inner policy."""
@@ -273,7 +283,7 @@ def decide(
     rng: Random,
 ) -> Decision:
     """Decide how to react when `child` fails with `error`. `siblings` are all children of its supervisor."""
-    if isinstance(root_cause(error), fatal):
+    if is_fatal(error, fatal):
         return Decision(Outcome.ESCALATED, reason="the error is fatal")
     delay = child.policy.delay(child.failures, rng)
     if delay is None:

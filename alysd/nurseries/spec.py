@@ -16,6 +16,9 @@ from alysd.nurseries.restart import ExponentialBackoff, Immediate, Intensity, Re
 P = TypeVar("P")
 T = TypeVar("T")
 
+START_SECONDS = 60.0
+"""The default of `start_seconds`, the time for the hooks `pre_start` and `post_restart`."""
+
 STOP_SECONDS = 5.0
 """The default of `stop_seconds`, the time that a child has to stop before it is cancelled."""
 
@@ -55,12 +58,14 @@ class ChildSpec:
 class ActorSpec(ChildSpec):
     """An actor. `factory` makes each instance; `handle_seconds` bounds the handling of each message.
 
+    `start_seconds` bounds the start of each instance: its hooks `pre_start` and `post_restart`.
     `crash_on_not_answered` says whether a `NotAnswered` that leaves a handler restarts the actor.
     """
 
     address: Address[Any]
     factory: Callable[[], Actor[Any]]
     handle_seconds: float | None = attrs.field(default=None, validator=optional(gt(0.0)))
+    start_seconds: float = attrs.field(default=START_SECONDS, validator=gt(0.0))
     crash_on_not_answered: bool = False
 
 
@@ -94,6 +99,7 @@ def actor(
     restart: RestartPolicy | None = None,
     priority: Priority = Priority.NORMAL,
     stop_seconds: float = STOP_SECONDS,
+    start_seconds: float = START_SECONDS,
     handle_seconds: float | None = None,
     crash_on_not_answered: bool = False,
     depends_on: Sequence[Sibling] = (),
@@ -102,10 +108,11 @@ def actor(
 ) -> ActorSpec:
     """An actor child with the name of its address. By default it restarts with exponential backoff.
 
-    A handler that takes longer than `handle_seconds` is cancelled, and the actor crashes with `HandlerTooSlow`.
-    `None` means no bound. `depends_on` has the names or addresses of children, anywhere in the tree, that have to
-    start before this one. `linked_to` has those of earlier siblings: if one of them fails, this child restarts or
-    stops with it.
+    An instance whose `pre_start` and `post_restart` together take longer than `start_seconds` has failed to start,
+    with `StartTooSlow`. A handler that takes longer than `handle_seconds` is cancelled, and the actor crashes with
+    `HandlerTooSlow`; `None` means no bound. `depends_on` has the names or addresses of children, anywhere in the
+    tree, that have to start before this one. `linked_to` has those of earlier siblings: if one of them fails, this
+    child restarts or stops with it.
     """
     return ActorSpec(
         name=address.name,
@@ -115,6 +122,7 @@ def actor(
         priority=priority,
         stop_seconds=stop_seconds,
         handle_seconds=handle_seconds,
+        start_seconds=start_seconds,
         crash_on_not_answered=crash_on_not_answered,
         depends_on=_names(*depends_on, *linked_to),
         linked_to=_names(*linked_to),

@@ -20,7 +20,7 @@ from alysd.nurseries.asks import Pending, handling
 from alysd.nurseries.behaviour import Health
 from alysd.nurseries.child import Child, Parent, Runtime, Start
 from alysd.nurseries.dynamic import Operation
-from alysd.nurseries.errors import BudgetSpent, StartFailed, TooManyChildren, WrongState, root_cause
+from alysd.nurseries.errors import BudgetSpent, StartFailed, TooManyChildren, WrongState, is_fatal
 from alysd.nurseries.failures import Failure
 from alysd.nurseries.links import linked_group
 from alysd.nurseries.processes.spec import ProcessSpec
@@ -67,6 +67,7 @@ class SupervisorChild(Child):
         "_changes",
         "_checks",
         "_events",
+        "_fatal",
         "_handling",
         "_links",
         "_max_children",
@@ -88,6 +89,8 @@ class SupervisorChild(Child):
         self._budget = RestartBudget(spec.intensity)
         self._events: deque[Event] = deque()
         self._handling: Event | None = None
+        # The first fatal failure of a child, with which this instance then ends in any case.
+        self._fatal: GiveUp | None = None
         # Whether the nursery accepts the tasks of children.
         self._open = False
         # The children that this supervisor is stopping, while it does so.
@@ -106,11 +109,11 @@ class SupervisorChild(Child):
 
         Returns the seconds until the child restarts itself, or `None` if it must not.
         """
-        # While the system stops, no child is restarted, and no crash makes its supervisor fail.
-        ends = self.runtime.stopping and not isinstance(error, self.runtime.fatal)
-        if stopping or self.stopping or self._giving_up or ends:
+        # While a child or the system stops, no child is restarted, and only a fatal error makes a supervisor fail.
+        ends = stopping or self.stopping or self._giving_up or self.runtime.stopping
+        if ends and not is_fatal(error, self.runtime.fatal):
             decision = Decision(Outcome.STOPPED)
-        elif child.start is not None and not isinstance(root_cause(error), self.runtime.fatal):
+        elif child.start is not None and not is_fatal(error, self.runtime.fatal):
             decision = Decision(Outcome.LEFT)  # the operator who wanted this child decides, not its policy
         else:
             decision = decide(
@@ -143,7 +146,10 @@ class SupervisorChild(Child):
                 self._stop_linked(child)
         else:
             child.move(State.FAILED)
-            self._post(GiveUp(child, error, reason))
+            give_up = GiveUp(child, error, reason)
+            if self._fatal is None and is_fatal(error, self.runtime.fatal):
+                self._fatal = give_up
+            self._post(give_up)
         return None
 
     def child_changed(self) -> None:
@@ -191,7 +197,7 @@ class SupervisorChild(Child):
         self._events.clear()
         if self.stopping:  # this instance exists only to handle the messages that its children kept
             self._events.append(StopNow())
-        self._handling = None
+        self._handling = self._fatal = None
         self._budget.clear()
         for child in self.children.values():
             if child.state is State.FAILED:
@@ -217,7 +223,7 @@ class SupervisorChild(Child):
             elif isinstance(event, GiveUp):
                 logger.error("%s gives up on %s: %s", self.name, event.failed.name, event.reason)
                 await self._stop(self.children.values(), for_good=False)
-                raise BudgetSpent(self.name, event.failed.name, event.reason) from event.error
+                raise self._given_up(event)
             else:
                 if not self.for_good:
                     await self._stop(self.children.values(), for_good=False)
@@ -226,15 +232,39 @@ class SupervisorChild(Child):
                 return
             self._handling = None
 
+    def _given_up(self, event: GiveUp) -> BudgetSpent:
+        error = BudgetSpent(self.name, event.failed.name, event.reason)
+        error.__cause__ = event.error
+        return error
+
+    def _failure(self, raised: BaseException) -> Exception | None:
+        """The fatal failure of a child if there is one, otherwise the failure in `raised`."""
+        return super()._failure(raised) if self._fatal is None else self._given_up(self._fatal)
+
+    def _unexpected_end(self, *, cancelled: bool) -> Exception | None:
+        """The fatal failure of a child also makes a supervisor fail that ended as it was asked to."""
+        ended = super()._unexpected_end(cancelled=cancelled)
+        return ended if self._fatal is None else self._given_up(self._fatal)
+
     async def _start_missing(self) -> None:
         """Start the children that should be up and have no task. Each starts when the previous one is up.
 
         Returns early when an event arrives.
         """
         for child in tuple(self.children.values()):
+            if child.state is not State.UNINITIALIZED:
+                await self._wait_for_permission(child)
             if child.desired in WANTED and not child.alive and not self._has_event():
                 self._launch(child)
             while child.alive and not child.came_up and not self._has_event():
+                await self._changes.park()
+
+    async def _wait_for_permission(self, child: Child) -> None:
+        """Wait until the child's policy allows a restart, or something happens to the child or this supervisor."""
+        if child.alive or child.desired not in WANTED or (seconds := child.policy.allowed_in()) <= 0:
+            return
+        with trio.move_on_after(seconds):
+            while not self._has_event() and not child.alive and child.desired in WANTED:
                 await self._changes.park()
 
     def _launch(self, child: Child) -> None:

@@ -30,9 +30,11 @@ from alysd.nurseries.errors import (
     UnknownChild,
     WrongState,
     WrongThread,
+    exit_in,
 )
 from alysd.nurseries.failures import Classifier, FailureLog
 from alysd.nurseries.health import HealthMonitor
+from alysd.nurseries.observing import GuardedObserver
 from alysd.nurseries.patterns import Pattern, find_patterns
 from alysd.nurseries.registry import ChildSnapshot, Registry, take_snapshot
 from alysd.nurseries.spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec, validate
@@ -57,6 +59,8 @@ class System:
         self._changed = trio.lowlevel.ParkingLot()
         self._failure: SystemFailed | None = None
         self._stop_reason: str | None = None
+        self._exit: BaseException | None = None
+        runtime.on_exit = self._exit_with
         self._root = SupervisorChild(root, self, runtime)
         self._root.launch()
 
@@ -257,6 +261,16 @@ class System:
             raise WrongState(name, operation, "it is the root; stop the system instead")
         return child, child.parent
 
+    @property
+    def exit(self) -> BaseException | None:
+        """The `SystemExit`, `KeyboardInterrupt` or the like that a child raised, or `None`."""
+        return self._exit
+
+    def _exit_with(self, name: str, raised: BaseException) -> None:
+        if self._exit is None:
+            self._exit = raised
+        self.request_stop(f"{name} raised {type(raised).__name__}")
+
     # As the parent of the root
 
     def child_failed(self, child: Child, error: Exception, *, stopping: bool) -> None:  # noqa: ARG002
@@ -303,7 +317,7 @@ class System:
             for child in self._runtime.children.values():
                 if isinstance(child, ActorChild):
                     child.address.wheel = None
-        if self._failure is not None:
+        if self._failure is not None or self._exit is not None:
             block.cancel()
 
 
@@ -326,7 +340,8 @@ async def open_system(
     program's own errors. `monitor` checks every child's health. `tracer` records the handling of messages that
     were sent in a trace (`traced`).
 
-    Raises `SpecError` for an invalid tree, and `SystemFailed` when the root gives up.
+    Raises `SpecError` for an invalid tree, and `SystemFailed` when the root gives up. If a child or the block
+    raises `SystemExit`, `KeyboardInterrupt` or the like, this is raised as it is, after the tree has stopped.
     """
     validate(root)
     for kind in (*refusals, *fatal):
@@ -334,7 +349,7 @@ async def open_system(
             raise TypeError(f"refusals and fatal must be types of exceptions; {kind!r} is none")
     runtime = Runtime(
         wheel=Wheel(),
-        observer=observer,
+        observer=None if observer is None else GuardedObserver(observer),
         rng=rng or Random(),  # noqa: S311  jitter is no secret
         refusals=(Refusal, *refusals),
         fatal=(Fatal, *fatal),
@@ -343,27 +358,34 @@ async def open_system(
     )
     system = System(root, runtime)
     raised: BaseException | None = None
-    async with trio.open_nursery() as nursery:
-        block = trio.CancelScope()
-        nursery.start_soon(system.run, block, monitor, name=root.name)
-        try:
-            with block:
-                await system.started()
-                if system.failure is None:
-                    yield system
-        except trio.Cancelled:
+    try:
+        async with trio.open_nursery() as nursery:
+            block = trio.CancelScope()
+            nursery.start_soon(system.run, block, monitor, name=root.name)
+            try:
+                with block:
+                    await system.started()
+                    if system.failure is None and system.exit is None:
+                        yield system
+            except trio.Cancelled:
+                raise
+            except BaseException as error:  # raised again after the nursery, which would wrap it in a group
+                raised = error
+            finally:
+                with trio.CancelScope(shield=True):  # bounded by the children's stop_seconds
+                    await system.stop("its block was left")
+    except BaseExceptionGroup as group:
+        interrupt = exit_in(group)  # Ctrl-C in the midst of the stop
+        if interrupt is None:
             raise
-        except BaseException as error:  # raised again after the nursery, which would wrap it in a group
-            raised = error
-        finally:
-            with trio.CancelScope(shield=True):  # bounded by the children's stop_seconds
-                await system.stop("its block was left")
-    if system.failure is not None:
-        if raised is not None:
-            logger.error("besides the failure of the system, its block raised %r", raised, exc_info=raised)
-        raise system.failure
-    if raised is not None:
-        raise raised
+        raised = interrupt
+    end = system.failure or system.exit
+    if end is None:
+        end = raised
+    elif raised is not None:
+        logger.error("besides the failure of the system, its block raised %r", raised, exc_info=raised)
+    if end is not None:
+        raise end
 
 
 async def run_system(
