@@ -54,9 +54,10 @@ async def test_nobody_there_no_room_and_no_answer_are_told_apart(autojump_clock:
         began = trio.current_time()
         assert await real.send(1, SendMode.ASK, Action.WRITE) is SendOutcome.TIMEOUT
         assert trio.current_time() - began == pytest.approx(ASK_SECONDS, abs=0.01)
-        assert await real.send(2, SendMode.TELL, Action.WRITE) is SendOutcome.FULL
+        assert await real.send(2, SendMode.TELL, Action.WRITE) is SendOutcome.SENT, "the ask gave its place back"
+        assert await real.send(3, SendMode.TELL, Action.WRITE) is SendOutcome.FULL
         assert real.counts()["waiting"] == 1
-    assert await real.send(3, SendMode.SEND, Action.WRITE) is SendOutcome.DOWN
+    assert await real.send(4, SendMode.SEND, Action.WRITE) is SendOutcome.DOWN
     assert real.counts()["abandoned"] == 1
 
 
