@@ -278,7 +278,7 @@ class Child(ABC):
         return self.spec.stop_seconds
 
     def waiting(self) -> bool:
-        """Whether messages wait that a stop for good has to handle first."""
+        """Whether messages are waiting that must be handled before the child stops for good."""
         return False
 
     def kept_messages(self) -> bool:

@@ -107,7 +107,7 @@ class HealthMonitor:
 
     @property
     def trend(self) -> Sequence[tuple[float, Mapping[Health, int]]]:
-        """For each round, its time and the number of children of each health."""
+        """The last `TREND` rounds: their times on trio's clock, and the number of children of each health."""
         return tuple(self._trend)
 
     async def run(self, runtime: Runtime) -> None:

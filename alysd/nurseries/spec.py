@@ -6,9 +6,10 @@ from enum import IntEnum
 from typing import Any, Generic, TypeVar
 
 import attrs
-from attrs.validators import ge, gt, optional
+from attrs.validators import ge, gt, le, optional
 
 from alysd.nurseries.address import Address
+from alysd.nurseries.asks import MOST_SECONDS
 from alysd.nurseries.behaviour import Actor
 from alysd.nurseries.errors import SpecError
 from alysd.nurseries.restart import ExponentialBackoff, Immediate, Intensity, RestartPolicy, Strategy
@@ -64,8 +65,8 @@ class ActorSpec(ChildSpec):
 
     address: Address[Any]
     factory: Callable[[], Actor[Any]]
-    handle_seconds: float | None = attrs.field(default=None, validator=optional(gt(0.0)))
-    start_seconds: float = attrs.field(default=START_SECONDS, validator=gt(0.0))
+    handle_seconds: float | None = attrs.field(default=None, validator=optional([gt(0.0), le(MOST_SECONDS)]))
+    start_seconds: float = attrs.field(default=START_SECONDS, validator=[gt(0.0), le(MOST_SECONDS)])
     crash_on_not_answered: bool = False
 
 

@@ -124,7 +124,9 @@ class Timers(Generic[M]):
         Raises `ValueError` unless `SHORTEST_PERIOD` <= seconds < inf.
         """
         if not SHORTEST_PERIOD <= seconds < math.inf:
-            raise ValueError(f"a periodic timer needs finite seconds from {SHORTEST_PERIOD:g}, not {seconds}")
+            raise ValueError(
+                f"the period of a timer must be finite and at least {SHORTEST_PERIOD:g} s, not {seconds}"
+            )
         return Timer(self._inbox, self._owned, self._heap, message, seconds, periodic=True)
 
 

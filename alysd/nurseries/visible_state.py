@@ -18,7 +18,7 @@ from typing import Any, cast
 from trio.lowlevel import current_task, wait_task_rescheduled
 
 from alysd.nurseries.address import Address, Entry
-from alysd.nurseries.asks import Pending
+from alysd.nurseries.asks import MOST_SECONDS, Pending, invalid_seconds
 from alysd.nurseries.behaviour import Actor
 from alysd.nurseries.errors import ActorDown, AskTimeout
 
@@ -48,7 +48,13 @@ def show(actor: Actor[Any], query: Pending) -> None:
 
 
 async def ask_state(address: Address[Any], seconds: float) -> Mapping[str, object]:
-    """The state of the running instance. Raises `AskTimeout`, `ActorDown`, and what `visible_state` raises."""
+    """The state of the running instance.
+
+    Raises `AskTimeout`, `ActorDown`, what `visible_state` raises, and `ValueError` or `TypeError` for `seconds`
+    that `Address.ask` refuses.
+    """
+    if not isinstance(seconds, int | float) or not 0 <= seconds <= MOST_SECONDS:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise invalid_seconds(address.name, seconds)
     wheel = address.wheel
     if wheel is None:
         raise ActorDown(address.name, "not part of a running system")

@@ -217,7 +217,7 @@ async def test_seconds_that_never_come_are_refused(seconds: float) -> None:
     timers: Timers[Tell[Ticking]] = Timers(Address[Ticking]("x").mailbox, set(), TimerHeap())
     with pytest.raises(ValueError, match=f"a timer needs finite seconds from 0, not {seconds}"):
         timers.after(seconds, Tick())
-    with pytest.raises(ValueError, match=f"a periodic timer needs finite seconds from 0.001, not {seconds}"):
+    with pytest.raises(ValueError, match=f"finite and at least 0.001 s, not {seconds}"):
         timers.every(seconds, Tick())
-    with pytest.raises(ValueError, match="from 0.001, not 0"):
+    with pytest.raises(ValueError, match="at least 0.001 s, not 0"):
         timers.every(0, Tick())

@@ -192,3 +192,14 @@ async def test_nobody_is_shown_a_state_that_nobody_waits_for(autojump_clock: Moc
         await trio.sleep(1)
         assert scope.cancelled_caught
         assert system.snapshot().children[0].state is State.RUNNING
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), -1, None, "1"])
+async def test_a_state_is_asked_for_with_a_timeout_only(seconds: Any, autojump_clock: MockClock) -> None:
+    """The query was queued first, and its answer woke a later wait of the caller."""
+    address, child = shower()
+    async with running([child]) as system:
+        with pytest.raises((ValueError, TypeError), match="seconds must be a number from 0"):
+            await system.get_state("shower", seconds=seconds)
+        await trio.sleep(3)
+        assert address.depth == 0

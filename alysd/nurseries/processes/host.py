@@ -205,7 +205,7 @@ class Hosted:
         return False
 
     def child_restarts(self, child: Child) -> None:
-        """Ignore the only start of the actor."""
+        """Do nothing: this is called at the first start too, and in this process there is no other."""
 
     def child_left(self, child: Child) -> None:
         """Ignore the end of the actor, for which `run` waits."""

@@ -18,7 +18,7 @@ class Launched(Protocol):
     """The parent's end of the socket pair, non-blocking. Its owner closes it."""
     progress: Progress
     output: int | None
-    """The descriptor from which what the process prints can be read. Its owner closes it."""
+    """The file descriptor for reading what the process prints, or None if nobody reads it. Its owner closes it."""
 
     async def end(self, seconds: float) -> str:
         """Wait at most `seconds` for the process to end, then kill it with all that it started, and reap it.

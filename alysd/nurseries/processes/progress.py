@@ -5,6 +5,7 @@ each handler. So the parent knows after a kill -9 which messages were not begun,
 so. A write costs 40 ns; a frame per message would be a system call.
 """
 
+import fcntl
 import mmap
 import os
 import tempfile
@@ -47,11 +48,17 @@ class Progress:
 
 
 def progress_file() -> int:
-    """A new anonymous file for a `Progress`, as a descriptor that the caller closes."""
+    """A new anonymous file for a `Progress`, as a descriptor that the caller closes.
+
+    On Linux its size is sealed: the parent maps the file, and a process that shortens it would end the parent with
+    SIGBUS. macOS has no seals.
+    """
     if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("progress")
+        fd = os.memfd_create("progress", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(fd, _BYTES)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     else:  # macOS
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
-    os.ftruncate(fd, _BYTES)
+        os.ftruncate(fd, _BYTES)
     return fd

@@ -64,7 +64,7 @@ class ReachLink:
         if frame.number != self._received + 1:
             raise Malformed(f"message {frame.number} on link {self._link} follows message {self._received}")
         if len(self._waiting) >= self._credit:
-            raise Malformed(f"more than {self._credit} messages on link {self._link} without credit")
+            raise Malformed(f"link {self._link}: a message beyond the credit of {self._credit} messages")
         self._received += 1
         self._waiting.append(frame)
         self._changed.unpark_all()

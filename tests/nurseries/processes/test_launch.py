@@ -99,3 +99,17 @@ async def test_a_start_that_fails_leaves_nothing_open(monkeypatch: pytest.Monkey
             OperatingSystem().launch(SPEC, nursery)
     after = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0  # noqa: PTH208
     assert after == before
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux has files with seals")
+def test_a_process_cannot_shorten_the_memory_that_its_parent_reads() -> None:
+    """Its parent would end with SIGBUS at the next look."""
+    fd = progress_file()
+    for size in (0, 1 << 20):
+        with pytest.raises(PermissionError):
+            os.ftruncate(fd, size)
+    progress = Progress(fd)
+    os.close(fd)
+    progress.begin(3)
+    assert progress.begun == 3
+    progress.close()

@@ -187,7 +187,10 @@ def framed(kind: int, link: int, number: int, payload: bytes = b"") -> bytes:
         (framed(TELL, 1, 2, codec.encode(Note(1))), "message 2 on link 1 follows message 0"),
         (framed(TELL, 1, 1, b"{"), "a message to notebook cannot be decoded"),
         (framed(TELL | TRACED, 1, 1, b"\xff" * 99), "a message to notebook cannot be decoded"),
-        (b"".join(framed(TELL, 1, n, codec.encode(Note(n))) for n in (1, 2, 3, 4)), "more than 2 messages"),
+        (
+            b"".join(framed(TELL, 1, n, codec.encode(Note(n))) for n in (1, 2, 3, 4)),
+            "beyond the credit of 2 messages",
+        ),
     ],
 )
 async def test_what_breaks_the_protocol_ends_the_process(
