@@ -18,6 +18,7 @@ import trio
 
 from alysd.nurseries.asks import Pending, Wheel
 from alysd.nurseries.behaviour import Health
+from alysd.nurseries.dynamic import Start
 from alysd.nurseries.errors import (
     ActorDown,
     ChildEnded,
@@ -104,26 +105,6 @@ class Parent(Protocol):
     def child_left(self, child: "Child") -> None:
         """Report that the child's task has ended."""
         ...
-
-
-class Start:
-    """The first start of a child at run time, for which an operator waits."""
-
-    __slots__ = ("_over", "error", "up")
-
-    def __init__(self) -> None:
-        self._over = trio.Event()
-        self.up = False
-        self.error: Exception | None = None
-
-    def end(self, error: Exception | None) -> None:
-        """Record that the child came up, or why it did not."""
-        self.up, self.error = error is None, error
-        self._over.set()
-
-    async def wait(self) -> None:
-        """Wait for the end of the start."""
-        await self._over.wait()
 
 
 class Child(ABC):

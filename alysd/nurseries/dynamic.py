@@ -115,3 +115,23 @@ def dynamic_supervisor(
         linked_to=linked_to,
         tags=tags,
     )
+
+
+class Start:
+    """The first start of a child at run time, for which an operator waits."""
+
+    __slots__ = ("_over", "error", "up")
+
+    def __init__(self) -> None:
+        self._over = trio.Event()
+        self.up = False
+        self.error: Exception | None = None
+
+    def end(self, error: Exception | None) -> None:
+        """Record that the child came up, or why it did not."""
+        self.up, self.error = error is None, error
+        self._over.set()
+
+    async def wait(self) -> None:
+        """Wait for the end of the start."""
+        await self._over.wait()

@@ -12,14 +12,13 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, cast
 
-import attrs
 import trio
 
 from alysd.nurseries.actor_child import ActorChild, TaskChild
 from alysd.nurseries.asks import Pending, handling
 from alysd.nurseries.behaviour import Health
-from alysd.nurseries.child import Child, Parent, Runtime, Start
-from alysd.nurseries.dynamic import Operation
+from alysd.nurseries.child import Child, Parent, Runtime
+from alysd.nurseries.dynamic import Operation, Start
 from alysd.nurseries.errors import BudgetSpent, StartFailed, TooManyChildren, WrongState, is_fatal
 from alysd.nurseries.failures import Failure
 from alysd.nurseries.links import linked_group
@@ -28,33 +27,9 @@ from alysd.nurseries.restart import Decision, Outcome, RestartBudget, decide
 from alysd.nurseries.spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec, validate
 from alysd.nurseries.states import TRANSITIONS, UP, WANTED, Desired, State
 from alysd.nurseries.stop_order import StopOrder
+from alysd.nurseries.supervisor_events import Event, GiveUp, RestartGroup, StopNow
 
 logger = logging.getLogger("alysd.nurseries")
-
-
-@attrs.frozen
-class RestartGroup:
-    """The child `failed`, and the siblings that the strategy adds, restart after `delay` seconds."""
-
-    failed: Child
-    delay: float
-
-
-@attrs.frozen
-class GiveUp:
-    """This supervisor fails, because it cannot handle the failure of `failed`."""
-
-    failed: Child
-    error: Exception
-    reason: str
-
-
-@attrs.frozen
-class StopNow:
-    """The supervisor was asked to stop. Its children keep their messages unless they stop `for_good`."""
-
-
-Event = RestartGroup | GiveUp | StopNow
 
 
 class SupervisorChild(Child):

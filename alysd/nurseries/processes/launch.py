@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import trio
@@ -38,10 +39,15 @@ class OperatingSystem:
         Linux sends the signal of PR_SET_PDEATHSIG when the thread that started the process ends. A worker thread
         of trio ends after ten idle seconds.
         """
-        here, there = socket.socketpair()
-        progress = progress_file()
-        output, inherited = os.pipe()
-        try:
+        with ExitStack() as inherited, ExitStack() as kept:
+            here, there = socket.socketpair()
+            kept.callback(here.close)
+            inherited.callback(there.close)
+            progress = progress_file()
+            inherited.callback(os.close, progress)
+            output, printed = os.pipe()
+            kept.callback(os.close, output)
+            inherited.callback(os.close, printed)
             options = {
                 "path": [str(Path(each or ".").absolute()) for each in sys.path],
                 "socket": there.fileno(),
@@ -54,23 +60,19 @@ class OperatingSystem:
             process = subprocess.Popen(  # noqa: S603  this interpreter, with a program that is a constant
                 [sys.executable, "-I", "-c", PROGRAM, json.dumps(options)],
                 stdin=subprocess.DEVNULL,
-                stdout=inherited,
-                stderr=inherited,
+                stdout=printed,
+                stderr=printed,
                 pass_fds=(there.fileno(), progress),
                 start_new_session=True,
                 cwd="/",
                 env=_environment(spec),
             )
+            kept.callback(process.wait)
+            kept.callback(process.kill)
             here.setblocking(False)
-            return OsProcess(process, here, Progress(progress), output)
-        except BaseException:
-            here.close()
-            os.close(output)
-            raise
-        finally:
-            there.close()
-            os.close(progress)
-            os.close(inherited)
+            launched = OsProcess(process, here, Progress(progress), output)
+            kept.pop_all()  # from here on, their owner is `launched`
+            return launched
 
 
 def _environment(spec: ProcessSpec) -> dict[str, str]:

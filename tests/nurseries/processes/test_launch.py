@@ -1,10 +1,13 @@
 """Starting, ending and reaping processes: real ones, of which each test starts one that ends at once."""
 
+import errno
 import os
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -113,3 +116,30 @@ def test_a_process_cannot_shorten_the_memory_that_its_parent_reads() -> None:
     progress.begin(3)
     assert progress.begun == 3
     progress.close()
+
+
+@pytest.mark.parametrize("step", ["pipe", "Popen", "Progress"])
+async def test_a_start_that_fails_leaves_no_descriptor_and_no_process(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node would reach its limit of open files by trying again."""
+    begun: list[subprocess.Popen[Any]] = []
+    popen = subprocess.Popen
+
+    def fail(*_args: object, **_options: object) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    def watched(*args: Any, **options: Any) -> "subprocess.Popen[Any]":
+        begun.append(popen(*args, **options))
+        return begun[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", watched)
+    target = {"pipe": (os, "pipe"), "Popen": (subprocess, "Popen"), "Progress": (launch, "Progress")}[step]
+    monkeypatch.setattr(*target, fail)
+    before = len([*Path("/dev/fd").iterdir()])
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            with pytest.raises(OSError, match="too many open files"):
+                OperatingSystem().launch(SPEC, nursery)
+    assert len([*Path("/dev/fd").iterdir()]) == before
+    assert [process.returncode for process in begun] == [-signal.SIGKILL] * (3 if step == "Progress" else 0)
