@@ -30,6 +30,7 @@ from alysd.nurseries import (
     supervisor,
     traced,
 )
+from alysd.nurseries.asks import TICK
 from alysd.testing.blocks import FIRST_SLOT, context_of
 from alysd.testing.engine import FakeEngine, transfer_receipts
 from alysd.testing.executed_chain import (
@@ -441,7 +442,7 @@ async def test_a_message_holds_the_actor_for_so_long_and_no_longer(asked: str, a
         client.hang, begun = True, trio.current_time()
         with pytest.raises(HandlerCrashed, match="engine took more than 15 s to handle"):
             await node.engine.ask(messages[asked], seconds=HOUR)
-        assert trio.current_time() - begun == pytest.approx(TIMING.engine_handler)
+        assert 0 <= trio.current_time() - begun - TIMING.engine_handler < 2 * TICK
         client.hang = False
         await trio.sleep(2 * TIMING.engine_handler)  # its next instance was held by its first question, too
         assert (await node.engine.ask(build_on(chain.head()))).block_number == 4

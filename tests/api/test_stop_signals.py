@@ -13,6 +13,7 @@ STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 @pytest.fixture(autouse=True)
 def handlers_as_before() -> Generator[None]:
     before = {number: signal.getsignal(number) for number in STOPPING}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup(1) may run the tests
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

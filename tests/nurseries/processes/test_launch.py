@@ -118,6 +118,11 @@ def test_a_process_cannot_shorten_the_memory_that_its_parent_reads() -> None:
     progress.close()
 
 
+def descriptors() -> int:
+    """The number of open files."""
+    return len([*Path("/dev/fd").iterdir()])
+
+
 @pytest.mark.parametrize("step", ["pipe", "Popen", "Progress"])
 async def test_a_start_that_fails_leaves_no_descriptor_and_no_process(
     step: str, monkeypatch: pytest.MonkeyPatch
@@ -136,10 +141,10 @@ async def test_a_start_that_fails_leaves_no_descriptor_and_no_process(
     monkeypatch.setattr(subprocess, "Popen", watched)
     target = {"pipe": (os, "pipe"), "Popen": (subprocess, "Popen"), "Progress": (launch, "Progress")}[step]
     monkeypatch.setattr(*target, fail)
-    before = len([*Path("/dev/fd").iterdir()])
+    before = descriptors()
     async with trio.open_nursery() as nursery:
         for _ in range(3):
             with pytest.raises(OSError, match="too many open files"):
                 OperatingSystem().launch(SPEC, nursery)
-    assert len([*Path("/dev/fd").iterdir()]) == before
+    assert descriptors() == before
     assert [process.returncode for process in begun] == [-signal.SIGKILL] * (3 if step == "Progress" else 0)
