@@ -75,7 +75,7 @@ async def main() -> None:
             os.kill(child, signal.SIGKILL)
         print("sum:", await parser.ask(Parse("4 + 5"), seconds=60))
         restarts = {child.name: child.restarts for child in system.snapshot().children}
-    print("restarts:", restarts, "characters:", counter.characters)
+    print("restarts:", restarts)
 
 
 def children() -> list[int]:

@@ -19,7 +19,7 @@ sum: 6
 refused: print
 parser crashed: parser failed in its process: SyntaxError: invalid syntax (<unknown>, line 1)
 sum: 9
-restarts: {'counter': 0, 'parser': 2} characters: 26
+restarts: {'counter': 0, 'parser': 2}
 """
 
 

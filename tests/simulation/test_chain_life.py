@@ -45,7 +45,9 @@ async def test_a_database_restored_from_a_backup_signs_nothing_twice(
         reasons = {miss.slot: miss.reason for miss in node.missed}
         assert min(reasons) <= last < max(reasons)
         assert any("signed" in reason for reason in reasons.values())
-        assert "locked" in reasons[max(reasons)], "the lock forbids a branch without the blocks that are missing"
+        assert "the lock of this key" in reasons[max(reasons)], (
+            "the lock forbids a branch without the blocks that are missing"
+        )
 
 
 async def test_without_work_the_chain_halts_and_goes_on_when_work_comes(
