@@ -9,7 +9,7 @@ from typing import Any
 import trio
 
 from alysd.nurseries.address import Address
-from alysd.nurseries.asks import Handling, Pending, handling
+from alysd.nurseries.asks import HandlerTask, Pending, handling
 from alysd.nurseries.behaviour import Actor, Health
 from alysd.nurseries.child import Child, Parent, Runtime
 from alysd.nurseries.dynamic import Operation
@@ -88,7 +88,7 @@ class ActorChild(Child):
         self._tell_watchers()
         self._handled_before = self.address.handled
         self.address.circuit_until = None
-        handlers = Handling(self.address.mailbox)
+        handlers = HandlerTask(self.address.mailbox)
         handling.set(handlers)
         actor = self._factory()
         if not isinstance(actor, Actor):  # pyright: ignore[reportUnnecessaryIsInstance]

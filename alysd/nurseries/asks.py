@@ -46,7 +46,7 @@ class Expiring(Protocol):
         ...
 
 
-class Place(Protocol):
+class MailboxPlace(Protocol):
     """The place of a waiting ask: in a mailbox, in the line before it, or among an actor's deferred replies."""
 
     def vacate(self) -> None:
@@ -59,7 +59,7 @@ class Pending:
 
     __slots__ = ("answered", "bucket", "error", "place", "task", "value")
 
-    def __init__(self, task: Task | None, place: Place | None = None) -> None:
+    def __init__(self, task: Task | None, place: MailboxPlace | None = None) -> None:
         self.task = task
         self.answered = False
         self.value: Any = None
@@ -150,7 +150,7 @@ class Waiter(Protocol):
     waits_for: "list[Waiter] | None"
 
 
-class Handling:
+class HandlerTask:
     """The handlers of one instance of an actor: its mailbox is `waiter`, and they run in `task`."""
 
     __slots__ = ("outer", "task", "waiter")
@@ -162,14 +162,14 @@ class Handling:
         self.outer = len(self.task.child_nurseries)
 
 
-handling: ContextVar[Handling | None] = ContextVar("handling", default=None)
+handling: ContextVar[HandlerTask | None] = ContextVar("handling", default=None)
 """The handler that has started this code, or is this code.
 
 Tasks inherit the value from the code that starts them. `is_awaited` says whether the handler waits for them.
 """
 
 
-def is_awaited(handler: Handling) -> bool:
+def is_awaited(handler: HandlerTask) -> bool:
     """Whether the handler waits for this code, which is the handler, or runs in a nursery that it has opened."""
     task = current_task()
     while task is not handler.task:

@@ -18,7 +18,7 @@ import trio
 
 from alysd.nurseries.asks import Pending, Wheel
 from alysd.nurseries.behaviour import Health
-from alysd.nurseries.dynamic import Start
+from alysd.nurseries.dynamic import FirstStart
 from alysd.nurseries.errors import (
     ActorDown,
     ChildEnded,
@@ -151,7 +151,7 @@ class Child(ABC):
         # When the newest instance came up; None if none has come up since the supervisor started the child.
         self.up_since: float | None = None
         # The first start, until it is over, if the child was started at run time.
-        self.start: Start | None = None
+        self.start: FirstStart | None = None
         # The error given to `inject`, for which the instance is being cancelled.
         self._injected: Exception | None = None
         # Failures in a row, as the restart policy counts them, and restarts since the system started.

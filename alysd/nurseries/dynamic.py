@@ -117,7 +117,7 @@ def dynamic_supervisor(
     )
 
 
-class Start:
+class FirstStart:
     """The first start of a child at run time, for which an operator waits."""
 
     __slots__ = ("_over", "error", "up")

@@ -18,7 +18,7 @@ from alysd.nurseries.actor_child import ActorChild, TaskChild
 from alysd.nurseries.asks import Pending, handling
 from alysd.nurseries.behaviour import Health
 from alysd.nurseries.child import Child, Parent, Runtime
-from alysd.nurseries.dynamic import Operation, Start
+from alysd.nurseries.dynamic import FirstStart, Operation
 from alysd.nurseries.errors import BudgetSpent, StartFailed, TooManyChildren, WrongState, is_fatal
 from alysd.nurseries.failures import Failure
 from alysd.nurseries.links import linked_group
@@ -328,7 +328,7 @@ class SupervisorChild(Child):
         child = self.add(spec)
         if isinstance(child, TaskChild):
             child.operation = Operation(child.name)
-        start = child.start = Start()
+        start = child.start = FirstStart()
         with trio.move_on_after(seconds):
             await start.wait()
         if start.up:

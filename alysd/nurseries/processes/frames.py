@@ -50,7 +50,7 @@ class Frame(NamedTuple):
     payload: bytes
 
 
-class Malformed(Exception):
+class MalformedFrame(Exception):
     """The bytes received are not frames within the bound."""
 
 
@@ -63,7 +63,7 @@ class FrameReader:
         self._needed = 0
 
     def feed(self, data: bytes) -> list[Frame]:
-        """The frames that are complete with `data`. Raises `Malformed` for a frame above `max_bytes`."""
+        """The frames that are complete with `data`. Raises `MalformedFrame` for a frame above `max_bytes`."""
         if self._rest:
             self._rest += data
             if len(self._rest) < self._needed:
@@ -75,7 +75,7 @@ class FrameReader:
         while end - at >= head:
             size, kind, link, number = unpack(data, at)
             if size > self.max_bytes:
-                raise Malformed(f"a frame of {size} bytes; at most {self.max_bytes} are accepted")
+                raise MalformedFrame(f"a frame of {size} bytes; at most {self.max_bytes} are accepted")
             following = at + head + size
             if following > end:
                 break

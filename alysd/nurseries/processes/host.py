@@ -40,7 +40,7 @@ _LENGTH = struct.Struct("<I")
 
 
 @attrs.frozen(kw_only=True)
-class Start:
+class HostStart:
     """What the process has to know before it makes its actor. Crosses as JSON, in the first frame."""
 
     name: str
@@ -60,7 +60,7 @@ class Start:
         return _LENGTH.pack(len(head)) + head + config
 
     @classmethod
-    def unpack(cls, payload: bytes) -> "tuple[Start, bytes]":
+    def unpack(cls, payload: bytes) -> "tuple[HostStart, bytes]":
         """The start and the encoded configuration."""
         end = _LENGTH.size + _LENGTH.unpack_from(payload)[0]
         return cls(**json.loads(payload[_LENGTH.size : end])), payload[end:]
@@ -88,7 +88,7 @@ async def host(end: socket.socket, progress: Progress) -> None:
     first = await _first(wire)
     if first is None:
         return
-    hosted = Hosted(wire, progress, *Start.unpack(first.payload))
+    hosted = Hosted(wire, progress, *HostStart.unpack(first.payload))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(wire.write, name="writer")
         await hosted.run(nursery)
@@ -106,7 +106,7 @@ async def _first(wire: Wire) -> Frame | None:
 class Hosted:
     """The actor in the process, with the parent in the place of its supervisor."""
 
-    def __init__(self, wire: Wire, progress: Progress, start: Start, config: bytes) -> None:
+    def __init__(self, wire: Wire, progress: Progress, start: HostStart, config: bytes) -> None:
         self._wire = wire
         self._start = start
         self._config = config

@@ -12,7 +12,7 @@ import trio
 from alysd.nurseries.address import Address, Entry
 from alysd.nurseries.asks import TICK, Pending, handling
 from alysd.nurseries.processes.errors import CannotCross
-from alysd.nurseries.processes.frames import ASK, CANCEL, FROM_HANDLER, TELL, TRACE_BYTES, TRACED, Malformed
+from alysd.nurseries.processes.frames import ASK, CANCEL, FROM_HANDLER, TELL, TRACE_BYTES, TRACED, MalformedFrame
 from alysd.nurseries.processes.spec import PayloadCodec
 from alysd.nurseries.processes.wire import Wire
 from alysd.nurseries.serve import refused
@@ -116,9 +116,9 @@ class Outlet:
     # What the receiver reports
 
     def done(self, number: int) -> None:
-        """All messages up to `number` are finished. Raises `Malformed` if they were not sent."""
+        """All messages up to `number` are finished. Raises `MalformedFrame` if they were not sent."""
         if not self.finished <= number <= self.sent:
-            raise Malformed(f"message {number} is reported as finished, of {self.sent} that were sent")
+            raise MalformedFrame(f"message {number} is reported as finished, of {self.sent} that were sent")
         self.address.handled += number - self.finished
         self.finished = number
         in_flight, had_credit = self.in_flight, len(self.in_flight) < self.credit and self._bytes < WINDOW_BYTES
@@ -128,7 +128,7 @@ class Outlet:
             self.address.mailbox.wake()
 
     def reply(self, number: int, payload: bytes) -> None:
-        """The answer to the ask `number`. Raises `Malformed` for bytes that are no answer."""
+        """The answer to the ask `number`. Raises `MalformedFrame` for bytes that are no answer."""
         self._check(number)
         answer = self._decoded(payload)  # if it raises, the ask is still among those that `settle` leaves
         pending = self.asks.pop(number, None)
@@ -136,7 +136,7 @@ class Outlet:
             pending.reply(answer)
 
     def fail(self, number: int, error: Exception) -> None:
-        """The message `number` was refused with `error`. Raises `Malformed` if it was not sent."""
+        """The message `number` was refused with `error`. Raises `MalformedFrame` if it was not sent."""
         self._check(number)
         pending = self.asks.pop(number, None)
         message = next((entry[0] for at, entry, _ in self.in_flight if at == number), None)
@@ -144,7 +144,7 @@ class Outlet:
         refused(self.address, message, pending, error)
 
     def skipped(self, number: int) -> None:
-        """The ask `number` was not handled, because nobody waits. Raises `Malformed` if it was not sent."""
+        """The ask `number` was not handled, because nobody waits. Raises `MalformedFrame` if it was not sent."""
         self._check(number)
         self.asks.pop(number, None)
         self.address.handled -= 1  # `done` counts it
@@ -152,13 +152,13 @@ class Outlet:
 
     def _check(self, number: int) -> None:
         if not 0 < number <= self.sent:
-            raise Malformed(f"an answer to message {number}, of {self.sent} that were sent")
+            raise MalformedFrame(f"an answer to message {number}, of {self.sent} that were sent")
 
     def _decoded(self, payload: bytes) -> Any:
         try:
             return self.codec.decode(payload)
         except Exception as error:  # received bytes; the codec may raise anything
-            raise Malformed(f"an answer cannot be decoded: {error}") from None
+            raise MalformedFrame(f"an answer cannot be decoded: {error}") from None
 
     def kind_after(self, done: int) -> str:
         """The type of the first message in flight with a number above `done`."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import trio
 
-from alysd.nurseries.asks import Handling, Waiter, handling
+from alysd.nurseries.asks import HandlerTask, Waiter, handling
 from alysd.nurseries.behaviour import Ask, Tell
 from alysd.nurseries.processes.errors import BrokenProtocol, CannotCross, NotReachable, pack_error
 from alysd.nurseries.processes.frames import (
@@ -24,7 +24,7 @@ from alysd.nurseries.processes.frames import (
     TRACE_BYTES,
     TRACED,
     Frame,
-    Malformed,
+    MalformedFrame,
 )
 from alysd.nurseries.processes.spec import PayloadCodec, Reach
 from alysd.nurseries.processes.wire import Wire
@@ -60,11 +60,11 @@ class ReachLink:
         self._changed = trio.lowlevel.ParkingLot()
 
     def receive(self, frame: Frame) -> None:
-        """Queue a message. Raises `Malformed` for a wrong number, or more messages than the credit."""
+        """Queue a message. Raises `MalformedFrame` for a wrong number, or more messages than the credit."""
         if frame.number != self._received + 1:
-            raise Malformed(f"message {frame.number} on link {self._link} follows message {self._received}")
+            raise MalformedFrame(f"message {frame.number} on link {self._link} follows message {self._received}")
         if len(self._waiting) >= self._credit:
-            raise Malformed(f"link {self._link}: a message beyond the credit of {self._credit} messages")
+            raise MalformedFrame(f"link {self._link}: a message beyond the credit of {self._credit} messages")
         self._received += 1
         self._waiting.append(frame)
         self._changed.unpark_all()
@@ -119,7 +119,7 @@ class ReachLink:
     async def _ask(self, frame: Frame, message: Any, trace: AbstractContextManager[None]) -> None:
         number = frame.number
         if frame.kind & FROM_HANDLER:
-            handling.set(Handling(self._sender))  # so that a cycle of asks through the process is found
+            handling.set(HandlerTask(self._sender))  # so that a cycle of asks through the process is found
         with self._asking.setdefault(number, trio.CancelScope()) as scope:
             try:
                 with trace:

@@ -19,8 +19,8 @@ from alysd.nurseries.processes.errors import (
     unpack_error,
     unpack_summary,
 )
-from alysd.nurseries.processes.frames import TRACE_BYTES, Frame, Malformed
-from alysd.nurseries.processes.host import Start
+from alysd.nurseries.processes.frames import TRACE_BYTES, Frame, MalformedFrame
+from alysd.nurseries.processes.host import HostStart
 from alysd.nurseries.processes.launching import Launcher
 from alysd.nurseries.processes.outlet import Outlet
 from alysd.nurseries.processes.output import Output
@@ -66,9 +66,9 @@ class Session:
             self._output = Output(spec.name, self._process.output, limits.log_lines)
         self.wire.post(frames.START, payload=self._start(restarts).pack(config))
 
-    def _start(self, restarts: int) -> Start:
+    def _start(self, restarts: int) -> HostStart:
         spec = self._spec
-        return Start(
+        return HostStart(
             name=spec.name,
             source=spec.source,
             codec=spec.codec,
@@ -143,7 +143,7 @@ class Session:
             while (received := await self.wire.receive()) is not None:
                 for frame in received:
                     self._take(frame)
-        except (Malformed, ValueError) as error:  # ValueError: an error frame, or a text, that is none
+        except (MalformedFrame, ValueError) as error:  # ValueError: an error frame, or a text, that is none
             raise BrokenProtocol(name, str(error)) from None
         if not self.ended.is_set():
             raise ProcessDied(name, await self.end(self._spec.limits.end_seconds))
@@ -166,7 +166,7 @@ class Session:
         elif link == 0:
             self._answered(kind, number, payload)
         else:
-            raise Malformed(f"a frame of kind {kind} on link {link}")
+            raise MalformedFrame(f"a frame of kind {kind} on link {link}")
 
     def _from_process(self, frame: Frame) -> None:
         reach = self._reaches.get(frame.link)
@@ -188,7 +188,7 @@ class Session:
         elif kind == frames.SKIPPED:
             outlet.skipped(number)
         else:
-            raise Malformed(f"a frame of the unknown kind {kind}")
+            raise MalformedFrame(f"a frame of the unknown kind {kind}")
 
     async def _watch(self, seconds: float) -> None:
         """Fail the child if its process makes no progress for `seconds` although it has a message."""

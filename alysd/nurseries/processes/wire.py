@@ -98,7 +98,7 @@ class Wire:
         await wait_task_rescheduled(abort)
 
     async def receive(self) -> list[Frame] | None:
-        """The next frames, possibly none yet; `None` when the other end is closed. Raises `Malformed`."""
+        """The next frames, possibly none yet; `None` when the other end is closed. Raises `MalformedFrame`."""
         await trio.lowlevel.wait_readable(self._socket)
         try:
             data = self._socket.recv(READ_BYTES)

@@ -20,7 +20,7 @@ WATCHER = "Watcher"
 
 
 class Watching:
-    """The protocol of `Watcher`."""
+    """The protocol of `WatcherActor`."""
 
 
 @attrs.frozen
@@ -38,7 +38,7 @@ class ChildDown(Tell[Watching]):
 
 
 @attrs.define
-class Told:
+class ToldCounts:
     """What one watch was told, and how many instances had `ended`, or stopped `early`, when it began."""
 
     ended: int
@@ -56,11 +56,11 @@ class Watches:
         self._children = children
         self._ended: Counter[str] = Counter()
         self._early: Counter[str] = Counter()
-        self._told: dict[str, Told] = {}
+        self._told: dict[str, ToldCounts] = {}
 
     def spec(self) -> ChildSpec:
         """Return the specification of the watcher, which is crashed and restarted by programs too."""
-        return actor(self.address, lambda: Watcher(self), restart=Immediate())
+        return actor(self.address, lambda: WatcherActor(self), restart=Immediate())
 
     def observe(self, change: Change) -> None:
         """Count an instance that was up and is to end, or is to end before it is up."""
@@ -74,11 +74,11 @@ class Watches:
         self._told.clear()
         return tuple(self._children)
 
-    def watch(self, watcher: "Watcher", name: str) -> None:
+    def watch(self, watcher: "WatcherActor", name: str) -> None:
         """Let the watcher watch a child, unless its watch has not ended."""
         told = self._told.get(name)
         if told is None or told.gone:
-            self._told[name] = Told(self._ended[name], self._early[name])
+            self._told[name] = ToldCounts(self._ended[name], self._early[name])
             watcher.watch(self._children[name].address, ChildDown)
 
     def tell(self, down: Down) -> None:
@@ -119,7 +119,7 @@ class Watches:
         return None
 
 
-class Watcher(Actor[Watching]):
+class WatcherActor(Actor[Watching]):
     """Watches every child from its start."""
 
     def __init__(self, watches: Watches) -> None:

@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.nurseries.processes.frames import HEAD, Frame, FrameReader, Malformed
+from alysd.nurseries.processes.frames import HEAD, Frame, FrameReader, MalformedFrame
 from alysd.nurseries.processes.wire import HIGH_BYTES, Wire
 
 Ends = tuple[socket.socket, socket.socket]
@@ -37,7 +37,7 @@ def test_frames_are_whole_wherever_the_bytes_are_cut(step: int) -> None:
 
 
 def test_a_frame_above_the_bound_is_refused_before_it_arrives() -> None:
-    with pytest.raises(Malformed, match="101 bytes; at most 100"):
+    with pytest.raises(MalformedFrame, match="101 bytes; at most 100"):
         FrameReader(100).feed(HEAD.pack(101, 1, 0, 1))
 
 
