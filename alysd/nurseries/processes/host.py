@@ -41,7 +41,7 @@ _LENGTH = struct.Struct("<I")
 
 @attrs.frozen(kw_only=True)
 class HostStart:
-    """What the process has to know before it makes its actor. Crosses as JSON, in the first frame."""
+    """The values that the process needs before it makes its actor. They cross as JSON, in the first frame."""
 
     name: str
     source: str

@@ -1,4 +1,4 @@
-"""What a child needs of the thing that starts its process: the operating system, or a test in the same process."""
+"""The interface between a child and its launcher: the operating system, or a test in the same process."""
 
 from socket import socket
 from typing import TYPE_CHECKING, Protocol

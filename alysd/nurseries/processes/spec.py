@@ -110,7 +110,7 @@ class ProcessSpec(ActorSpec):
     """Classes of errors that are refusals in the process, and cross the border as the same class."""
     limits: ProcessLimits = attrs.field(factory=ProcessLimits)
     launcher: Launcher | None = None
-    """What starts the processes: `None` is the operating system. A test can have it run in its own process."""
+    """The launcher of the processes; `None` is the operating system. A test can run the actor in its process."""
 
 
 def process(

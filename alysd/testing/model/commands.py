@@ -161,7 +161,7 @@ class OperateAtOnce:
 
 
 class Disturbance(Enum):
-    """What is done to the watcher, the actor that watches every child."""
+    """The ways to disturb the watcher, the actor that watches every child."""
 
     CRASH = "crash"
     SUSPEND = "suspend"

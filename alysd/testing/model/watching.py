@@ -39,7 +39,7 @@ class ChildDown(Tell[Watching]):
 
 @attrs.define
 class ToldCounts:
-    """What one watch was told, and how many instances had `ended`, or stopped `early`, when it began."""
+    """The signals of one watch, and how many instances had `ended`, or stopped `early`, when it began."""
 
     ended: int
     early: int
