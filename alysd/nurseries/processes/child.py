@@ -75,8 +75,7 @@ class ProcessChild(ActorChild):
             if not inbox.urgent and not (self.stopping and not inbox.queue):
                 wire.flush()
                 await inbox.wait()
-        wire.post(frames.STOP, 0, int(inbox.closed))
-        wire.flush()
+        session.stop(for_good=inbox.closed)
 
     def _suspend_or_resume(self, session: Session) -> None:
         suspend = self.desired is Desired.SUSPENDED and not self.stopping

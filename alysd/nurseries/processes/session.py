@@ -50,6 +50,7 @@ class Session:
         self._errors = known_errors(spec.refusals)
         self._checks: dict[int, Pending] = {}
         self._checked = 0
+        self._asked_to_stop = False
         config = self._codec.encode(spec.config)
         self._process = launcher.launch(spec, nursery)
         limits = spec.limits
@@ -100,6 +101,12 @@ class Session:
         if len(self._checks) > CHECKS_KEPT:
             del self._checks[min(self._checks)]
         self.wire.post(frames.CHECK, 0, self._checked)
+
+    def stop(self, *, for_good: bool) -> None:
+        """Ask the actor to end. If the stop is `for_good`, the actor first handles the messages that it has."""
+        self._asked_to_stop = True
+        self.wire.post(frames.STOP, 0, int(for_good))
+        self.wire.flush()
 
     def count_refused(self, refusal: Exception) -> None:
         """Count a message that the process was not permitted to send, and log it at each power of two."""
@@ -162,6 +169,8 @@ class Session:
             error, text, _ = unpack_summary(payload)
             raise ProcessCrashed(self._spec.name, error, text)
         elif kind == frames.ENDED:
+            if not self._asked_to_stop:  # without a task that reads, the process could end unnoticed
+                raise ProcessDied(self._spec.name, "its actor ended without being asked to")
             self.ended.set()
         elif link == 0:
             self._answered(kind, number, payload)

@@ -22,7 +22,7 @@ from alysd.nurseries import (
     traced,
 )
 from alysd.nurseries.processes.errors import NotReachable
-from alysd.nurseries.processes.frames import ASK, DONE, ERROR, HEAD, REPLY, SKIPPED, TELL, TRACED, Frame
+from alysd.nurseries.processes.frames import ASK, DONE, ENDED, ERROR, HEAD, REPLY, SKIPPED, TELL, TRACED, Frame
 from alysd.nurseries.processes.reach import ReachLink
 from alysd.nurseries.processes.spec import ProcessContext, ProcessLimits
 from alysd.nurseries.processes.wire import Wire
@@ -191,6 +191,8 @@ def framed(kind: int, link: int, number: int, payload: bytes = b"") -> bytes:
             b"".join(framed(TELL, 1, n, codec.encode(Note(n))) for n in (1, 2, 3, 4)),
             "beyond the credit of 2 messages",
         ),
+        # It could end unnoticed afterwards, and the child would be up without a process.
+        (framed(ENDED, 0, 0), "its actor ended without being asked to"),
     ],
 )
 async def test_what_breaks_the_protocol_ends_the_process(
