@@ -264,7 +264,7 @@ class Child(ABC):
 
     def kept_messages(self) -> bool:
         """Whether the child was stopped so that it can start again, and messages wait until it does."""
-        return self.state is State.STOPPED and self.desired is Desired.UP and self.waiting()
+        return self.state is State.STOPPED and self.desired in WANTED and self.waiting()
 
     def enter_backoff(self, seconds: float) -> None:  # noqa: ARG002  an actor tells its askers
         """Change to BACKOFF for `seconds`. The caller, this child's task or the supervisor's, does the waiting."""

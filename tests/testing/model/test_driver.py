@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from alysd.nurseries import (
     Address,
     Deferred,
+    ExponentialBackoff,
     FixedDelay,
     Immediate,
     OnCrash,
@@ -38,6 +39,7 @@ from alysd.testing.model.commands import (
     ResumeChild,
     SendMessage,
     SendMode,
+    StopChild,
     SuspendChild,
     TreePlan,
 )
@@ -195,3 +197,12 @@ def test_a_change_that_the_table_does_not_have_is_seen(monkeypatch: pytest.Monke
     with pytest.raises(ExceptionGroup) as caught:
         run_program(program(ChildPlan(LATE), SuspendChild(0)))
     assert caught.group_contains(ModelMismatch, match="a change of state that is not in TRANSITIONS")
+
+
+def test_a_suspended_child_that_is_stopped_while_its_group_waits_handles_its_messages() -> None:
+    """Its desired state was still that of the suspension, so the stop dropped what waited."""
+    plan = TreePlan(
+        OneForAll(), (ChildPlan(Immediate()), ChildPlan(ExponentialBackoff(first_seconds=0.5131, jitter=0.0)))
+    )
+    commands = (SuspendChild(0), SendMessage(0, SendMode.TELL, Action.WRITE), CrashChild(1), StopChild(0))
+    run_program(Program(plan, commands))
