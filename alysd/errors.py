@@ -1,20 +1,30 @@
 """All error classes of alysd, in one tree. The branch of an error decides how it is handled.
 
-    AlysError ├─ Refused               the request is wrong or not possible now: answer with it, change nothing │
-    ├─ InvalidBlock       a block breaks a rule of docs/protocol.md   (subclasses in consensus.violations) │  ├─
-    InvalidWork        a proof of work breaks a rule               (subclasses in consensus.violations) │  ├─
-    Malformed          bytes or text cannot be parsed │  ├─ NoPeg              a request for the peg, on a chain
-    that has none │  └─ NotNow             a valid request that the node cannot serve in its current state ├─
-    Unavailable           an external system does not answer: retry with backoff │  ├─ EngineUnavailable │  ├─
-    BitcoinUnavailable │  └─ NodeUnavailable ├─ EngineBehind          the execution client does not know a block of
-    the node: send it the missing blocks ├─ ComponentError        an external system answers with an error ├─
-    ApprovalForbidden     the record of this authority's approvals forbids another one │  ├─ WouldDoubleSign    the
-    slot is too old, or another block was approved in it │  └─ WouldBreakLock     the block's parent has an earlier
-    slot than the lock ├─ StoreError            the database cannot be read or written ├─ Corrupt
-    stored data is damaged: stop the node └─ UserError             a mistake in a configuration or a command: print
-    it without stack trace ├─ ConfigError ├─ DataMismatch       database and signing guard do not belong together
-    ├─ DataFolderInUse ├─ WrongChain         the data folder or the execution client belongs to another chain └─
-    AddressInUse
+AlysError
+├─ Refused               the request is wrong or not possible now: answer with it, change nothing
+│  ├─ InvalidBlock       a block breaks a rule of docs/protocol.md   (subclasses in consensus.violations)
+│  ├─ InvalidWork        a proof of work breaks a rule               (subclasses in consensus.violations)
+│  ├─ Malformed          bytes or text cannot be parsed
+│  ├─ NoPeg              a request for the peg, on a chain that has none
+│  └─ NotNow             a valid request that the node cannot serve in its current state
+├─ Unavailable           an external system does not answer: retry with backoff
+│  ├─ EngineUnavailable
+│  ├─ BitcoinUnavailable
+│  ├─ NodeUnavailable
+│  └─ PeerUnavailable
+├─ EngineBehind          the execution client does not know a block of the node: send it the missing blocks
+├─ ComponentError        an external system answers with an error
+├─ ApprovalForbidden     the record of this authority's approvals forbids another one
+│  ├─ WouldDoubleSign    the slot is too old, or another block was approved in it
+│  └─ WouldBreakLock     the block's parent has an earlier slot than the lock
+├─ StoreError            the database cannot be read or written
+├─ Corrupt               stored data is damaged: stop the node
+└─ UserError             a mistake in a configuration or a command: print it without stack trace
+   ├─ ConfigError
+   ├─ DataMismatch       database and signing guard do not belong together
+   ├─ DataFolderInUse
+   ├─ WrongChain         the data folder or the execution client belongs to another chain
+   └─ AddressInUse
 
 `HANDLING`, below the classes, defines for each branch the reaction of the actor runtime, the error code of the
 JSON-RPC, and the exit status of a command.
@@ -101,6 +111,17 @@ class NodeUnavailable(Unavailable):
 
     def __str__(self) -> str:
         return f"Alys node at {self.url}: {self.reason}"
+
+
+@attrs.frozen(str=False)
+class PeerUnavailable(Unavailable):
+    """The peer with the id `peer` did not answer a request. `reason` is text."""
+
+    peer: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"peer {self.peer}: {self.reason}"
 
 
 @attrs.frozen(str=False)

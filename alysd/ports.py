@@ -16,6 +16,7 @@ from alysd.types.block import Approval, Block, ExecutionPayload, PayloadAttribut
 from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ForkChoiceChange, PlacedBlock, StoredChain
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsPublicKey, EvmAddress, PayloadHash
 from alysd.types.mining import AuxOffer
+from alysd.types.peers import GossipVerdict, StreamKind, Topic
 from alysd.types.tables import Entry, Table
 from alysd.types.units import Height, Slot
 from alysd.types.verdict import Verdict
@@ -231,4 +232,50 @@ class AuxWorkSource(Protocol):
 
     async def submit_work(self, aux_hash: AuxHash, auxpow: AuxPow) -> None:
         """Submit a proof. Raises `ComponentError` with the failed check, and `NotNow` as `create_work` does."""
+        ...
+
+
+class GossipSink(Protocol):
+    """Receives what peers do and send. Implemented by the node, called by `Gossip.run`."""
+
+    async def connected(self, peer: str, address: str, *, inbound: bool) -> None:
+        """`peer` has connected, or was connected to, from or at the network address `address`."""
+        ...
+
+    async def lost(self, peer: str) -> None:
+        """The last connection to `peer` was closed."""
+        ...
+
+    async def judge(self, peer: str, topic: Topic, data: bytes) -> GossipVerdict:
+        """Judge a gossip message that `peer` has passed on."""
+        ...
+
+    async def answer(self, peer: str, kind: StreamKind, request: bytes) -> bytes:
+        """Answer a request of `peer`. Raises `Refused` when the request is wrong or not possible now."""
+        ...
+
+
+class Gossip(Protocol):
+    """The peer-to-peer network: gossip to all nodes, and requests to single peers.
+
+    A peer is named by its id in the network, which it proves with a key.
+    """
+
+    async def run(self, sink: GossipSink) -> None:
+        """Connect this node to the network until cancelled, and call `sink`. The methods below work meanwhile."""
+        ...
+
+    async def publish(self, topic: Topic, data: bytes) -> None:
+        """Send `data` to all nodes that listen to `topic`. Nothing says whether any received it."""
+        ...
+
+    async def request(self, peer: str, kind: StreamKind, request: bytes, max_bytes: int, seconds: float) -> bytes:
+        """Send a request to `peer` and return its answer, at most `max_bytes`.
+
+        Raises `PeerUnavailable` when the peer is not connected, refuses, or does not answer within `seconds`.
+        """
+        ...
+
+    async def disconnect(self, peer: str, seconds: float) -> None:
+        """Close the connections to `peer`, and accept none from it for `seconds`."""
         ...

@@ -1,0 +1,138 @@
+"""The messages to the network actor, which knows the meaning of gossip and the behaviour of each peer."""
+
+import attrs
+
+from alysd.nurseries import Ask, Tell
+from alysd.types.block import SignedBlock
+from alysd.types.hashes import BlockHash
+from alysd.types.peers import GossipVerdict, PeerStatus, StreamKind, Topic
+from alysd.types.proposal import Proposal, SlotApproval
+from alysd.types.units import Height, Slot
+
+
+class Network:
+    """Protocol of the network actor."""
+
+
+class PeerRequests:
+    """Protocol of the request server, which answers the requests of peers from the database.
+
+    It is an actor of its own, so that a peer that asks for much does not delay gossip.
+    """
+
+
+# From the peer host
+
+
+@attrs.frozen
+class PeerConnected(Tell[Network]):
+    """Report a new connection to `peer`, whose network address is `address`."""
+
+    peer: str
+    address: str
+    inbound: bool
+
+
+@attrs.frozen
+class PeerLost(Tell[Network]):
+    """Report that the last connection to `peer` was closed."""
+
+    peer: str
+
+
+@attrs.frozen
+class GossipReceived(Ask[Network, GossipVerdict]):
+    """Judge a gossip message that `peer` has passed on. The host passes it on only if the verdict is `ACCEPT`."""
+
+    peer: str
+    topic: Topic
+    data: bytes
+
+
+@attrs.frozen
+class RequestReceived(Ask[PeerRequests, bytes]):
+    """Answer the request of `peer`. Raises a `Refused` that the peer is told of as a refusal."""
+
+    peer: str
+    kind: StreamKind
+    request: bytes
+
+
+# From this node
+
+
+@attrs.frozen
+class PublishProposal(Tell[Network]):
+    """Send a proposal to all peers."""
+
+    proposal: Proposal
+
+
+@attrs.frozen
+class PublishApproval(Tell[Network]):
+    """Send this authority's approval to all peers."""
+
+    approval: SlotApproval
+
+
+@attrs.frozen
+class FetchStatus(Ask[Network, PeerStatus]):
+    """Ask `peer` for its status. Raises `PeerUnavailable` or `Malformed`."""
+
+    peer: str
+
+
+@attrs.frozen
+class FetchRange(Ask[Network, tuple[SignedBlock, ...]]):
+    """Ask `peer` for at most `count` blocks of its canonical chain from height `start` on.
+
+    The blocks are decoded, but not checked. Raises `PeerUnavailable` or `Malformed`.
+    """
+
+    peer: str
+    start: Height
+    count: int
+
+
+@attrs.frozen
+class FetchBlocks(Ask[Network, tuple[SignedBlock, ...]]):
+    """Ask `peer` for the blocks with these `hashes`; it leaves out those that it does not have.
+
+    Raises `PeerUnavailable` or `Malformed`.
+    """
+
+    peer: str
+    hashes: tuple[BlockHash, ...]
+
+
+@attrs.frozen
+class FetchProposals(Ask[Network, tuple[Proposal, ...]]):
+    """Ask `peer` for the proposals that it knows from slot `since` on. Raises `PeerUnavailable` or `Malformed`."""
+
+    peer: str
+    since: Slot
+
+
+@attrs.frozen
+class BlamePeer(Tell[Network]):
+    """Report that `peer` sent something false, and why. A peer whose score falls too low is disconnected."""
+
+    peer: str
+    reason: str
+
+
+@attrs.frozen
+class PeerInfo:
+    """A connected peer. `status` is its newest status, None before the first. `score` begins at 0 and falls."""
+
+    peer: str
+    address: str
+    inbound: bool
+    score: float
+    status: PeerStatus | None
+    member: int | None
+
+
+@attrs.frozen
+class GetPeers(Ask[Network, tuple[PeerInfo, ...]]):
+    """Get the connected peers."""

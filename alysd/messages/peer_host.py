@@ -1,0 +1,41 @@
+"""The messages to the peer host: the node's endpoint of the peer-to-peer network, in a process of its own."""
+
+import attrs
+
+from alysd.nurseries import Ask, Tell
+from alysd.types.peers import StreamKind, Topic
+
+
+class PeerHost:
+    """Protocol of the peer host."""
+
+
+@attrs.frozen
+class PublishGossip(Tell[PeerHost]):
+    """Publish `data` on `topic`. Gossip is lossy: nothing says whether a peer received it."""
+
+    topic: Topic
+    data: bytes
+
+
+@attrs.frozen
+class SendRequest(Ask[PeerHost, bytes]):
+    """Send a request to `peer` over a new stream, and return the answer, at most `max_bytes`.
+
+    Raises `PeerUnavailable` when the peer is not connected, refuses, or does not answer within `seconds`.
+    """
+
+    peer: str
+    kind: StreamKind
+    request: bytes
+    max_bytes: int
+    seconds: float
+
+
+@attrs.frozen
+class DisconnectPeer(Tell[PeerHost]):
+    """Close the connection to `peer` and accept none from it for `seconds`. `reason` is for the log."""
+
+    peer: str
+    reason: str
+    seconds: float

@@ -1,0 +1,51 @@
+"""Values about peers: other nodes, to which the peer-to-peer network connects this node."""
+
+from enum import Enum
+
+import attrs
+
+from alysd.types.hashes import BlockHash
+from alysd.types.units import Height, Slot
+
+
+class Topic(Enum):
+    """The topics of gossip. docs/protocol.md, "Network", has the content of each."""
+
+    PROPOSAL = "proposal"
+    APPROVAL = "approval"
+    AUXPOW = "auxpow"
+
+
+class GossipVerdict(Enum):
+    """The judgement of a gossip message: pass it on, drop it silently, or drop it and blame the peer."""
+
+    ACCEPT = "accept"
+    IGNORE = "ignore"
+    REJECT = "reject"
+
+
+class StreamKind(Enum):
+    """The kinds of requests that a peer answers over a stream of its own."""
+
+    STATUS = "status"
+    BLOCKS_BY_RANGE = "blocks_by_range"
+    BLOCKS_BY_ROOT = "blocks_by_root"
+    PROPOSALS_SINCE = "proposals_since"
+
+
+@attrs.frozen
+class PeerStatus:
+    """The chain of a peer: its genesis block, and the hash, height and slot of its head and of its final block.
+
+    `time` is the peer's wall clock in Unix seconds, from which the node estimates the difference of the clocks.
+    """
+
+    genesis: BlockHash
+    head: BlockHash
+    head_height: Height
+    head_slot: Slot
+    committed: BlockHash
+    committed_height: Height
+    finalized: BlockHash
+    finalized_height: Height
+    time: float

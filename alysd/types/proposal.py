@@ -1,0 +1,33 @@
+"""A proposed block and the approvals of single authorities: what members exchange while a slot lasts.
+
+The rules are in docs/protocol.md, "Approvals and quorum" and "The approval rule".
+"""
+
+import attrs
+
+from alysd.types.block import Approvals, SignedBlock
+from alysd.types.hashes import BlockHash, BlsSignature
+from alysd.types.units import Slot
+
+
+@attrs.frozen
+class Proposal:
+    """A candidate, as its author sends it to the other nodes.
+
+    The approvals of `signed` are those of the author alone. `parent_approvals` are the approvals of a quorum for
+    the parent, so that a node that has missed them can import the parent. They are None on the genesis block,
+    which nobody approves.
+    """
+
+    signed: SignedBlock
+    parent_approvals: Approvals | None
+
+
+@attrs.frozen
+class SlotApproval:
+    """The approval of one authority: the one with the index `authority` approves `block`, which has `slot`."""
+
+    slot: Slot
+    block: BlockHash
+    authority: int
+    signature: BlsSignature
