@@ -233,7 +233,9 @@ def test_any_bytes_are_refused_or_a_message(data: bytes) -> None:
 
 @given(st.data())
 def test_a_message_with_a_changed_byte_is_refused_or_another_message(data: st.DataObject) -> None:
-    sent = bytearray(CODEC.encode(envelope(GetCanonicalRange(Height(5), 7))))
+    # The id is fixed, because the length of a counted one depends on the tests that ran before.
+    one = attrs.evolve(envelope(GetCanonicalRange(Height(5), 7)), message_id="1")
+    sent = bytearray(CODEC.encode(one))
     position = data.draw(st.integers(0, len(sent) - 1))
     sent[position] ^= data.draw(st.integers(1, 255))
     try:
