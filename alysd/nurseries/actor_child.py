@@ -127,10 +127,28 @@ class ActorChild(Child):
         return super()._unexpected_end(cancelled=cancelled)
 
     def _work(self) -> Awaitable[None]:
+        if "background" in self._actor.overridden:
+            return self._serve_beside_background(self._actor)
+        return self._serve(self._actor)
+
+    def _serve(self, actor: Actor[Any]) -> Awaitable[None]:
         if self._handle_seconds is None:
-            return serve(self, self._actor)
+            return serve(self, actor)
         watchdog = Watchdog(self.address, self._handle_seconds, self.runtime.wheel)
-        return watchdog.watch(partial(serve, self, self._actor))
+        return watchdog.watch(partial(serve, self, actor))
+
+    async def _serve_beside_background(self, actor: Actor[Any]) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._background, actor, name=f"background of {self.name}")
+            handling.set(HandlerTask(self.address.mailbox))  # no handler waits for this nursery
+            await self._serve(actor)
+            nursery.cancel_scope.cancel()
+
+    async def _background(self, actor: Actor[Any]) -> None:
+        handling.set(None)  # no handler waits for this task, so its asks close no cycle of waits
+        await actor.background()
+        if not self.stopping:
+            raise ChildEnded(f"the background of {self.name}")
 
     async def _end_instance(self, failure: Exception | None) -> None:
         """Resolve the message that was being handled, then run the hooks that save and close."""

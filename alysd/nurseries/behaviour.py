@@ -24,7 +24,8 @@ messages of the protocol `Counting`. A `Tell` has no answer; an `Ask` names the 
         async def get_total(self, message: GetTotal) -> int:
             return self.total
 
-One task runs all handlers and hooks of an instance, one at a time, so an actor needs no locks.
+One task runs all handlers and hooks of an instance, one at a time, so an actor needs no locks. Only `background`,
+which most actors do not have, runs beside them.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -72,7 +73,7 @@ Handler = Callable[[Any, Any], Awaitable[Any]]
 """An unbound handler: a function that takes the actor and the message, and returns an awaitable of the answer."""
 
 _MARK = "alysd.nurseries.handles"
-_HOOKS = ("pre_start", "started", "pre_restart", "post_restart", "pre_stop", "stopped")
+_HOOKS = ("pre_start", "started", "pre_restart", "post_restart", "pre_stop", "stopped", "background")
 
 
 class Handles(Generic[M_co]):
@@ -131,7 +132,7 @@ class Runner(Protocol):
 
 
 class Actor(Generic[P]):
-    """The base class of actors of the protocol `P`. All hooks are optional and run in the actor's own task.
+    """The base class of actors of the protocol `P`. All hooks are optional; they run in the task of the handlers.
 
     Each instance runs `pre_start`, then `post_restart` unless it is the first instance, then `started`. After that
     it handles messages. `stopped` runs last, however the instance ended. An error in `pre_start` or `post_restart`
@@ -177,6 +178,14 @@ class Actor(Generic[P]):
         """Called when this instance ended, by request, crash or cancellation: close what the instance opened.
 
         The hook is shielded from cancellation for at most the child's `stop_seconds`.
+        """
+
+    async def background(self) -> None:
+        """Run beside the handlers: for an actor that also has to wait for something that is not a message.
+
+        It starts after `started`, in a task of its own in the same event loop, and is cancelled when the instance
+        ends: after the last message, and before `stopped`. An error raised here is a crash of the actor, and so is
+        a return before the actor was asked to stop. A suspended actor's background goes on.
         """
 
     async def health_check(self) -> Health:

@@ -41,6 +41,7 @@ from alysd.testing.model.commands import (
     CrashSupervisor,
     Disturbance,
     DisturbWatcher,
+    EndBackground,
     OperateAtOnce,
     Operation,
     Operator,
@@ -99,6 +100,7 @@ def child_plans(offset: float = 0.0, *, retries: bool = True) -> st.SearchStrate
         overflow=st.sampled_from(list(Overflow)),
         on_crash=st.sampled_from(list(OnCrash)) if retries else st.just(OnCrash.DROP),
         stop_turns=st.sampled_from([0, 0, 1, 3]),
+        background=st.booleans(),
     )
 
 
@@ -144,6 +146,7 @@ def commands(*, retries: bool = True) -> st.SearchStrategy[Command]:
     others: Sequence[st.SearchStrategy[Command]] = [
         st.builds(CancelSender, waiting=st.integers(0, 3)),
         st.builds(CrashChild, child=child),
+        st.builds(EndBackground, child=child, raises=st.booleans()),
         st.builds(CrashSupervisor),
         *operations,
         st.builds(OperateAtOnce, operators=at_once),

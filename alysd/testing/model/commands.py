@@ -30,6 +30,8 @@ class ChildPlan:
     on_crash: OnCrash = OnCrash.DROP
     stop_turns: int = 0
     """Checkpoints in its `stopped` hook: while they run, other operators see a child that has not ended yet."""
+    background: bool = False
+    """Whether the actor has a background, which runs until an `EndBackground`."""
 
 
 @attrs.frozen
@@ -88,6 +90,14 @@ class CrashChild:
     """Make the child fail at its next checkpoint."""
 
     child: int
+
+
+@attrs.frozen
+class EndBackground:
+    """End the background of the child, if it has one: with an error, or by a return. Both are crashes."""
+
+    child: int
+    raises: bool
 
 
 @attrs.frozen
@@ -186,6 +196,7 @@ Command = (
     SendMessage
     | CancelSender
     | CrashChild
+    | EndBackground
     | CrashSupervisor
     | SuspendChild
     | ResumeChild

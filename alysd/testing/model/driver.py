@@ -38,6 +38,7 @@ from alysd.testing.model.commands import (
     CrashSupervisor,
     Disturbance,
     DisturbWatcher,
+    EndBackground,
     OperateAtOnce,
     Operation,
     Operator,
@@ -169,6 +170,10 @@ class Driver:
                         model.cancel(model.messages[number])
             case CrashChild():
                 system.inject(name, ScriptedCrash("a panic"))
+                for model in self.worlds:
+                    model.panic(model.child(name))
+            case EndBackground(raises=raises):
+                self.real[name].background.end(raises=raises)
                 for model in self.worlds:
                     model.panic(model.child(name))
             case CrashSupervisor():

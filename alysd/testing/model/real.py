@@ -108,13 +108,51 @@ class Recorder(Actor[RecorderProtocol]):
         self._written.append(number)
 
 
+class Background:
+    """The backgrounds of a child's instances: how many run, and the end of the newest."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.raises = False
+        self.over = trio.Event()
+
+    async def run(self) -> None:
+        """Run until `end`."""
+        self.running += 1
+        self.over = trio.Event()
+        try:
+            await self.over.wait()
+        finally:
+            self.running -= 1
+        if self.raises:
+            raise ScriptedCrash("the background")
+
+    def end(self, *, raises: bool) -> None:
+        """End the background that runs, with an error or by a return."""
+        self.raises = raises
+        self.over.set()
+
+
+class BusyRecorder(Recorder):
+    """A recorder with a background."""
+
+    def __init__(self, written: list[int], stop_turns: int, work: Background) -> None:
+        super().__init__(written, stop_turns)
+        self._work = work
+
+    async def background(self) -> None:
+        """Run until the program ends it."""
+        await self._work.run()
+
+
 @attrs.frozen
 class RealChild:
-    """One actor of the real tree: its plan, its address, and the messages recorded by all its instances."""
+    """One actor of the real tree: its plan, its address, and what all its instances have done."""
 
     plan: ChildPlan
     address: Address[RecorderProtocol]
     written: list[int]
+    background: Background = attrs.field(factory=Background)
 
     @classmethod
     def of(cls, name: str, plan: ChildPlan) -> "RealChild":
@@ -126,12 +164,18 @@ class RealChild:
 
     def spec(self) -> ChildSpec:
         """Return the specification of the child for its supervisor."""
-        return actor(self.address, lambda: Recorder(self.written, self.plan.stop_turns), restart=self.plan.restart)
+        return actor(self.address, self._recorder, restart=self.plan.restart)
+
+    def _recorder(self) -> Recorder:
+        if self.plan.background:
+            return BusyRecorder(self.written, self.plan.stop_turns, self.background)
+        return Recorder(self.written, self.plan.stop_turns)
 
     def counts(self) -> dict[object, object]:
         """Return the counters of the runtime, and the recorded messages."""
         address, mailbox = self.address, self.address.mailbox
         return {
+            "backgrounds": self.background.running,
             "written": self.written,
             "waiting": address.depth,
             "handled": address.handled,

@@ -10,6 +10,7 @@ from alysd.testing.model.commands import (
     Command,
     CrashChild,
     CrashSupervisor,
+    EndBackground,
     OperateAtOnce,
     RemoveChild,
     RestartChild,
@@ -32,6 +33,8 @@ def is_allowed(model: TreeModel, command: Command, name: str) -> bool:
             return _is_deterministic(model, command, name)
         case CrashChild():
             return model.child(name).up
+        case EndBackground():
+            return model.child(name).backgrounds > 0
         case SuspendChild():
             return model.child(name).state is State.RUNNING
         case ResumeChild():

@@ -68,10 +68,16 @@ class ChildModel:
         """Whether the child has an instance."""
         return self.state in UP
 
+    @property
+    def backgrounds(self) -> int:
+        """The number of backgrounds that run."""
+        return int(self.up and self.plan.background)
+
     def counts(self) -> dict[object, object]:
         """Return the expected counters of the runtime, and the expected recorded messages."""
         box = self.box
         return {
+            "backgrounds": self.backgrounds,
             "written": box.written,
             "waiting": box.waiting,
             "handled": box.handled,

@@ -201,6 +201,15 @@ class Counter(Actor[Counting]):
         return Health.DEGRADED if self.total == 13 else Health.HEALTHY
 
 
+class Ticker(Counter):
+    """Counts seconds in its background, which returns at the tenth."""
+
+    async def background(self) -> None:
+        for _ in range(10):
+            await trio.sleep(1)
+            self.total += 1
+
+
 def answer(what: str) -> Any:
     """What a test wants to know of this process, or an answer that cannot cross."""
     trace = current_trace()
@@ -265,3 +274,8 @@ def misbehave(how: str) -> None:
 def start(context: ProcessContext) -> Counter:
     """The factory that the process calls. The configuration is the first total, or the file of a journal."""
     return Counter(context.config or 0, context.addresses.get("notebook"))
+
+
+def start_ticker(context: ProcessContext) -> Ticker:
+    """The factory of an actor with a background."""
+    return Ticker(0, None)

@@ -65,7 +65,8 @@ class Fixture:
         self.double = ProcessDouble()
         self.counter: Address[Counting] = Address("counter", **address)
         options = {"codec": CODEC, "refusals": [TooMuch], "restart": Immediate(), **options}
-        self.spec: ProcessSpec = self.double.intercept(process(self.counter, START, **options))
+        factory = options.pop("factory", START)
+        self.spec: ProcessSpec = self.double.intercept(process(self.counter, factory, **options))
 
     def running(self) -> Any:
         return self.harness.running(self.spec)
@@ -439,3 +440,18 @@ async def test_the_trace_of_the_sender_is_the_trace_of_the_handler(autojump_cloc
         with traced(context):
             assert await one.counter.ask(Answer("trace")) == context.header()
         assert await one.counter.ask(Answer("trace")) is None
+
+
+async def test_the_background_of_an_actor_runs_in_its_process(autojump_clock: MockClock) -> None:
+    one = Fixture(factory="tests.nurseries.processes.counting:start_ticker")
+    async with one.running() as system:
+        await trio.sleep(2.5)
+        assert await one.counter.ask(Total()) == 2
+        system.suspend("counter")
+        await trio.sleep(2)
+        system.resume("counter")
+        assert await one.counter.ask(Total()) == 4
+        await trio.sleep(6)
+        assert one.double.started == 2
+        end = "the background of counter ended without being asked to stop"
+        assert one.last_error == f"ProcessCrashed: counter failed in its process: ChildEnded: {end}"

@@ -3,11 +3,13 @@
 import logging
 import os
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from alysd.nurseries import (
+    Actor,
     Address,
     Deferred,
     ExponentialBackoff,
@@ -20,6 +22,7 @@ from alysd.nurseries import (
     State,
     Strategy,
 )
+from alysd.nurseries.actor_child import ActorChild
 from alysd.nurseries.address import Entry, Inbox
 from alysd.nurseries.child import Child
 from alysd.nurseries.mailbox import Ticket
@@ -31,6 +34,7 @@ from alysd.testing.model.commands import (
     ChildPlan,
     Command,
     CrashChild,
+    EndBackground,
     OperateAtOnce,
     Operator,
     PassTime,
@@ -84,6 +88,11 @@ def admit_without_a_task(_: Inbox, ticket: Ticket[Entry]) -> None:
 
 async def at_once(*_: object) -> None:
     """Return without a restart."""
+
+
+async def without_end(self: ActorChild, actor: Actor[Any]) -> None:
+    """The background's return is not noticed."""
+    await actor.background()
 
 
 def too_short(*_: object) -> float:
@@ -158,6 +167,12 @@ BREAKS: dict[str, tuple[type[object], str, Callable[..., object], Program]] = {
             CrashChild(0),
             PassTime(2),
         ),
+    ),
+    "a background that has returned is not noticed": (
+        ActorChild,
+        "_background",
+        without_end,
+        program(ChildPlan(Immediate(), background=True), EndBackground(0, raises=False)),
     ),
     "an operator's restart beside another operator is lost": (
         SupervisorChild,

@@ -24,6 +24,17 @@ def child(
     return RealChild.of("child", ChildPlan(restart or Immediate(), 1, overflow, stop_turns=stop_turns))
 
 
+async def test_a_background_is_counted_while_it_runs(autojump_clock: MockClock) -> None:
+    real = RealChild.of("child", ChildPlan(Immediate(), background=True))
+    async with open_system(supervisor("Root", OneForOne(), [real.spec()])) as system:
+        for restarts, raises in enumerate((True, False)):
+            await wait_all_tasks_blocked()
+            assert real.counts()["backgrounds"] == 1
+            assert system.snapshot().children[0].restarts == restarts
+            real.background.end(raises=raises)
+    assert real.counts()["backgrounds"] == 0
+
+
 @pytest.mark.parametrize(
     ("mode", "action", "outcome"),
     [

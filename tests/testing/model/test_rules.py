@@ -9,6 +9,7 @@ from alysd.testing.model.commands import (
     Command,
     CrashChild,
     CrashSupervisor,
+    EndBackground,
     OperateAtOnce,
     PassTime,
     RemoveChild,
@@ -53,6 +54,15 @@ EVERYTHING: list[Command] = [
     PassTime(1),
     SendMessage(0, SendMode.TELL),
 ]
+
+
+def test_only_a_background_that_runs_can_be_ended() -> None:
+    end = EndBackground(0, raises=True)
+    model = TreeModel(TreePlan(OneForOne(), (ChildPlan(FixedDelay(seconds=1.0), background=True),)))
+    assert refused(tree(), end) == [EndBackground]
+    assert refused(model, end) == []
+    model.panic(model.child(NAME))
+    assert refused(model, end) == [EndBackground]
 
 
 def test_a_child_that_runs_allows_everything_but_a_resume() -> None:
