@@ -3,12 +3,6 @@
 A call is a hash, an element that is decoded, or a step of a generator, so the counts do not depend on the machine.
 """
 
-import sys
-from collections import Counter
-from collections.abc import Callable
-from types import FrameType
-from typing import Any
-
 import attrs
 import pytest
 from hypothesis import given
@@ -22,35 +16,10 @@ from alysd.types.units import Slot
 from alysd.wire.block_ssz import MAX_TRANSACTIONS, MIN_TRANSACTION_BYTES, block_hash, decode_block, encode_block
 from alysd.wire.rlp import RlpInput, encode
 from alysd.wire.transactions import fee_fields
+from tests.wire.counted_calls import calls, work
 
 OFFSET = 4
 APPROVALS = Approvals((True,), BlsSignature(bytes(96)))
-
-
-def calls(decode: Callable[[], object]) -> Counter[str]:
-    """The calls that `decode` makes until it returns or raises `Malformed`, by the function's name."""
-    made: Counter[str] = Counter()
-
-    def count(frame: FrameType, event: str, argument: Any) -> None:
-        if event == "call":
-            made[frame.f_code.co_name] += 1
-        elif event == "c_call":
-            made[getattr(argument, "__name__", "")] += 1
-
-    previous = sys.getprofile()
-    sys.setprofile(count)
-    try:
-        decode()
-    except Malformed:
-        pass
-    finally:
-        sys.setprofile(previous)
-    return made
-
-
-def work(decode: Callable[[], object]) -> int:
-    """The number of all calls that `decode` makes."""
-    return calls(decode).total()
 
 
 def hashes(data: bytes) -> int:
