@@ -3,8 +3,8 @@
 Each module can be read on its own:
 
 - `behaviour`: messages, and the class that handles them. Types connect a message with its reply.
-- `address`, `mailbox`, `asks`: how a message reaches its actor, how an answer reaches its asker, and what happens
-  to a message when its actor crashes.
+- `address`, `inbox`, `mailbox`, `asks`: how a message reaches its actor, how an answer reaches its asker, and what
+  happens to a message when its actor crashes.
 - `deferred`: answers that are given after their handler has returned.
 - `serve`: the loop of an actor. `threads`: calls into its trio run from other threads.
 - `signals`: messages of the runtime to one instance of an actor. `watch` sends them when instances of another
@@ -38,7 +38,7 @@ The smallest program:
         print(await greeter.ask(Greet("you")))
 """
 
-from alysd.nurseries.address import Address, DeadLetter, OnCrash
+from alysd.nurseries.address import Address, OnCrash
 from alysd.nurseries.behaviour import Actor, Ask, Health, Tell, handles
 from alysd.nurseries.bus import Bus, BusRules, NotPermitted, Rate, TooManyEvents
 from alysd.nurseries.child import TRANSITIONS, Change, Observer, State
@@ -83,6 +83,7 @@ from alysd.nurseries.failures import (
 )
 from alysd.nurseries.group import Balance, Group, pool
 from alysd.nurseries.health import HealthChange, HealthMonitor, HealthRules
+from alysd.nurseries.inbox import DeadLetter
 from alysd.nurseries.isolation import isolated
 from alysd.nurseries.mailbox import Backoff, Mailbox, Overflow
 from alysd.nurseries.patterns import Pattern, PatternKind, PatternRules

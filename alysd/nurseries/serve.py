@@ -11,11 +11,12 @@ from typing import Any, Protocol, cast
 
 from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
-from alysd.nurseries.address import Address, Entry
+from alysd.nurseries.address import Address
 from alysd.nurseries.asks import Pending
 from alysd.nurseries.behaviour import Actor, Handler
 from alysd.nurseries.deferred import Deferred
 from alysd.nurseries.errors import NotAnswered, UnknownMessage, leaf_of
+from alysd.nurseries.inbox import Entry
 from alysd.nurseries.signals import Signal
 from alysd.nurseries.states import Desired, State
 from alysd.nurseries.trace import TracedMessage, Tracer, traced

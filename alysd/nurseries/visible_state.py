@@ -17,10 +17,11 @@ from typing import Any, cast
 
 from trio.lowlevel import current_task, wait_task_rescheduled
 
-from alysd.nurseries.address import Address, Entry
+from alysd.nurseries.address import Address
 from alysd.nurseries.asks import MOST_SECONDS, Pending, invalid_seconds
 from alysd.nurseries.behaviour import Actor
 from alysd.nurseries.errors import ActorDown, AskTimeout
+from alysd.nurseries.inbox import Entry
 
 VALUES = 1000
 """The largest number of values in a state, nested ones included."""

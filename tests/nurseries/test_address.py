@@ -1,7 +1,6 @@
-"""Telling and asking: answers, errors and their order; dead letters and messages put back."""
+"""Telling and asking: answers, errors and their order; messages that are handled again."""
 
 from decimal import Decimal
-from time import perf_counter
 from typing import Any
 
 import pytest
@@ -25,9 +24,7 @@ from alysd.nurseries import (
     Refusal,
     actor,
 )
-from alysd.nurseries.address import DEAD_LETTERS_KEPT, Entry, Inbox
-from alysd.nurseries.asks import MOST_SECONDS, Pending
-from alysd.nurseries.health import HealthCheck
+from alysd.nurseries.asks import MOST_SECONDS
 from alysd.testing.echo import (
     Await,
     CrashAsked,
@@ -41,62 +38,7 @@ from alysd.testing.echo import (
     echo,
     pause,
     running,
-    unstarted_child,
 )
-
-
-def entry(message: object, pending: Pending | None = None) -> Entry:
-    return message, perf_counter(), pending
-
-
-def test_dead_letters_are_counted_without_bound_and_kept_within_one() -> None:
-    inbox = Inbox("a", 1, Overflow.DROP_OLDEST)
-    for number in range(2 * DEAD_LETTERS_KEPT + 1):
-        inbox.send_nowait(entry(number))
-    assert inbox.dropped == 2 * DEAD_LETTERS_KEPT
-    assert inbox.dead_letters is not None
-    kept = list(inbox.dead_letters)
-    assert [letter.message for letter in kept] == list(range(DEAD_LETTERS_KEPT, 2 * DEAD_LETTERS_KEPT))
-    assert {(letter.to, letter.reason) for letter in kept} == {("a", "mailbox full")}
-    assert all(0 <= letter.waited < 60 for letter in kept)
-
-
-def test_the_asker_of_a_dropped_message_is_told_why() -> None:
-    for reason, expected in (("mailbox full", MailboxFull), ("stopped", ActorDown)):
-        inbox = Inbox("a", 1, Overflow.FAIL)
-        asker = HealthCheck(unstarted_child())
-        inbox.drop(entry("question", asker), reason)
-        assert isinstance(asker.error, expected)
-
-
-def test_a_message_requeue_is_the_next() -> None:
-    inbox = Inbox("a", 3, Overflow.BLOCK)
-    for text in "abc":
-        inbox.send_nowait(entry(text))
-    first = inbox.receive_nowait()
-    assert first[0] == "a"
-    inbox.requeue(first)
-    assert [inbox.receive_nowait()[0] for _ in range(3)] == ["a", "b", "c"]
-
-
-def test_what_is_discarded_is_dropped_one_by_one() -> None:
-    inbox = Inbox("a", 3, Overflow.BLOCK)
-    for text in "abc":
-        inbox.send_nowait(entry(text))
-    inbox.drop_all("stopped")
-    assert (len(inbox), inbox.dropped) == (0, 3)
-
-
-def test_signals_for_an_instance_that_ended_are_dropped_and_who_asked_is_told() -> None:
-    inbox = Inbox("a", 3, Overflow.BLOCK)
-    check = HealthCheck(unstarted_child())
-    inbox.send_urgent(entry("stop"))
-    inbox.send_urgent(entry("check", check))
-    inbox.send_nowait(entry("message"))
-    inbox.clear_urgent("its instance ended")
-    inbox.clear_urgent("nothing there")
-    assert isinstance(check.error, ActorDown)
-    assert inbox.receive_nowait()[0] == "message"
 
 
 async def test_an_ask_is_answered_and_tells_arrive_in_order() -> None:

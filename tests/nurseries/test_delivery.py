@@ -27,7 +27,7 @@ from alysd.nurseries import (
     actor,
     handles,
 )
-from alysd.nurseries.address import Entry, Inbox
+from alysd.nurseries.inbox import Entry, Inbox
 from alysd.testing.echo import running
 from alysd.testing.virtual_time import seeded
 

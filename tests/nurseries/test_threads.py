@@ -27,7 +27,7 @@ from alysd.nurseries import (
     traced,
 )
 from alysd.nurseries import threads as threads_module
-from alysd.nurseries.address import Entry, Inbox
+from alysd.nurseries.inbox import Entry, Inbox
 from alysd.nurseries.mailbox import Mailbox
 from alysd.nurseries.threads import LoopGone, await_soon, call_soon
 from alysd.testing.echo import Await, CrashAsked, Echo, EchoActor, Note, Refuse, Say, echo, pause, running

@@ -9,8 +9,9 @@ from typing import Any
 
 import trio
 
-from alysd.nurseries.address import Address, Entry
+from alysd.nurseries.address import Address
 from alysd.nurseries.asks import TICK, Pending, handling
+from alysd.nurseries.inbox import Entry
 from alysd.nurseries.processes.errors import CannotCross
 from alysd.nurseries.processes.frames import ASK, CANCEL, FROM_HANDLER, TELL, TRACE_BYTES, TRACED, MalformedFrame
 from alysd.nurseries.processes.spec import PayloadCodec

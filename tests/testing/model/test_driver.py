@@ -23,8 +23,8 @@ from alysd.nurseries import (
     Strategy,
 )
 from alysd.nurseries.actor_child import ActorChild
-from alysd.nurseries.address import Entry, Inbox
 from alysd.nurseries.child import Child
+from alysd.nurseries.inbox import Entry, Inbox
 from alysd.nurseries.mailbox import Ticket
 from alysd.nurseries.supervision import SupervisorChild
 from alysd.nurseries.timers import Timer

@@ -1,0 +1,180 @@
+"""The mailbox of an actor: its entries, dead letters, and asks whose askers have given up.
+
+A message that was accepted and is never handled to its end becomes a `DeadLetter`.
+"""
+
+from collections import deque
+from time import perf_counter
+
+import attrs
+
+from alysd.nurseries.asks import Pending, Waiter, begin_wait, end_wait, handling, is_awaited
+from alysd.nurseries.errors import ActorDown, MailboxFull, NotAnswered
+from alysd.nurseries.mailbox import Mailbox, OverflowPolicy, Ticket
+from alysd.nurseries.signals import Signal
+from alysd.nurseries.trace import TracedMessage
+
+Entry = tuple[object, float, Pending | None]
+"""A message, the `perf_counter()` time at which it was sent, and its `Pending` if it is an ask.
+
+It is a plain tuple: one is created for every message, and an object with slots costs ten times as much.
+"""
+
+DEAD_LETTERS_KEPT = 32
+"""Number of dead letters kept per actor, the newest ones. All dead letters are counted."""
+
+
+@attrs.frozen
+class DeadLetter:
+    """A message that was sent, or offered to a full mailbox, and whose handling was not completed."""
+
+    to: str
+    message: object
+    reason: str
+    waited: float
+    """Seconds from sending the message until it was given up."""
+
+
+class Inbox(Mailbox[Entry]):
+    """The mailbox of an actor. It keeps dead letters, and fails an ask whose message is dropped.
+
+    A queued ask whose asker has given up no longer takes a place: `bound` is larger than the capacity by their
+    number. They leave the queue when the actor comes to them, or all at once when there are `capacity` of them, so
+    that each costs a constant time.
+    """
+
+    __slots__ = ("abandoned", "dead_letters", "waits_for")
+
+    def __init__(self, name: str, capacity: int, overflow: OverflowPolicy) -> None:
+        super().__init__(name, capacity, overflow)
+        # Asks that were not handled because their asker had given up.
+        self.abandoned = 0
+        self.dead_letters: deque[DeadLetter] | None = None
+        self.waits_for: list[Waiter] | None = None
+
+    @property
+    def depth(self) -> int:
+        """Queued messages, without asks whose askers have given up."""
+        return len(self.queue) - (self.bound - self.capacity)
+
+    def vacate(self) -> None:
+        """The asker of a queued ask has given up, so there is room for another message."""
+        self.bound += 1
+        if self.bound >= 2 * self.capacity:
+            queued = [entry for entry in self.queue if not _is_abandoned(entry)]
+            self.abandoned += len(self.queue) - len(queued)
+            self.queue.clear()
+            self.queue.extend(queued)
+            self.bound = self.capacity
+        if self.line:
+            self.admit()
+        elif not self.closed:
+            self.limit = self.bound
+
+    def skip(self) -> None:
+        """An ask that was taken from the queue is not handled, because its asker has given up."""
+        self.abandoned += 1
+        if self.bound > self.capacity:
+            self.bound -= 1
+            if self.limit:
+                self.limit = self.bound
+
+    def fail_asks(self, error: NotAnswered) -> None:
+        """Let all asks in the queue and in the line fail. They become dead letters."""
+        queued = tuple(self.queue)
+        self.queue.clear()
+        self.queue.extend(entry for entry in queued if entry[2] is None)
+        self.bound = self.capacity
+        for entry in queued:
+            if entry[2] is not None:
+                self._fail_ask(entry, error)
+        for ticket in tuple(self.line or ()):
+            if ticket.value[2] is not None:
+                self.leave_line(ticket)
+                self._fail_ask(ticket.value, error)
+        self.admit()
+
+    def _fail_ask(self, entry: Entry, error: NotAnswered) -> None:
+        pending = entry[2]
+        if pending is not None and pending.task is not None:
+            pending.fail(error)
+            self.drop((entry[0], entry[1], None), str(error))
+        else:
+            self.abandoned += 1
+
+    def drop(self, value: Entry, reason: str) -> None:
+        """Count the message and keep it as a dead letter. An ask fails."""
+        message, sent_at, pending = value
+        if isinstance(message, Signal) and not message.active:
+            return  # nobody waits for it: its instance has ended, or has cancelled it
+        super().drop(value, reason)
+        if isinstance(message, TracedMessage | Signal):
+            message = message.message
+        if self.dead_letters is None:
+            self.dead_letters = deque(maxlen=DEAD_LETTERS_KEPT)
+        self.dead_letters.append(DeadLetter(self.name, message, reason, perf_counter() - sent_at))
+        if pending is not None:
+            full = reason == "mailbox full"
+            pending.fail(MailboxFull(self.name, self.capacity) if full else ActorDown(self.name, reason))
+
+    def drop_oldest(self) -> None:
+        """Drop the oldest message that is not a signal, if there is one: a signal is never dropped."""
+        for place, entry in enumerate(self.queue):
+            if not isinstance(entry[0], Signal) and not _is_abandoned(entry):
+                del self.queue[place]
+                self.drop(entry, "mailbox full")
+                return
+
+    async def _send_in_line(self, value: Entry) -> None:
+        sender = handling.get()
+        if sender is None or not is_awaited(sender):
+            await super()._send_in_line(value)
+            return
+        begin_wait(sender.waiter, self)
+        try:
+            await super()._send_in_line(value)
+        finally:
+            end_wait(sender.waiter, self)
+
+    def requeue(self, entry: Entry) -> None:
+        """Return an entry, which the actor had already taken, to the head of the queue."""
+        self.queue.appendleft(entry)
+
+    def clear_urgent(self, reason: str) -> None:
+        """Drop the urgent entries, which were meant for the instance that has ended."""
+        urgent, self.urgent = self.urgent, None
+        for _, _, pending in urgent or ():
+            if pending is not None:
+                pending.fail(ActorDown(self.name, reason))
+
+    def drop_all(self, reason: str) -> None:
+        """Drop every queued message."""
+        while self.queue:
+            self.drop(self.queue.popleft(), reason)
+        self.bound = self.capacity
+
+
+def _is_abandoned(entry: Entry) -> bool:
+    pending = entry[2]
+    return pending is not None and pending.task is None
+
+
+class AskTicket(Ticket[Entry]):
+    """An ask in the line of a full mailbox. Its task waits for the answer, not for the place in the queue."""
+
+    __slots__ = ("_inbox", "_pending")
+
+    def __init__(self, inbox: Inbox, entry: Entry, pending: Pending) -> None:
+        super().__init__(entry, None)
+        self._inbox = inbox
+        self._pending = pending
+        pending.place = self
+
+    def admit(self) -> None:
+        """The ask has been queued."""
+        super().admit()
+        self._pending.place = self._inbox
+
+    def vacate(self) -> None:
+        """The asker has given up: the ask leaves the line."""
+        self._inbox.leave_line(self)
