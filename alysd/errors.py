@@ -3,6 +3,7 @@
 AlysError
 ├─ Refused               the request is wrong or not possible now: answer with it, change nothing
 │  ├─ InvalidBlock       a block breaks a rule of docs/protocol.md   (subclasses in consensus.violations)
+│  ├─ InvalidApproval    an authority's approval breaks a rule       (subclasses in consensus.violations)
 │  ├─ InvalidWork        a proof of work breaks a rule               (subclasses in consensus.violations)
 │  ├─ Malformed          bytes or text cannot be parsed
 │  ├─ NoPeg              a request for the peg, on a chain that has none
@@ -58,6 +59,10 @@ class Refused(AlysError):
 
 class InvalidBlock(Refused):
     """A block breaks a rule. Each rule has a subclass with the expected value and the value found."""
+
+
+class InvalidApproval(Refused):
+    """The approval of one authority, as nodes send it to each other, breaks a rule."""
 
 
 class InvalidWork(Refused):

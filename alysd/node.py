@@ -37,8 +37,8 @@ from alysd.api.system_handle import Stop, SystemHandle
 from alysd.config.model import MiningConfig
 from alysd.consensus.aura import quiet_wait
 from alysd.errors import HANDLING
-from alysd.integrations.bls import verify_aggregate
 from alysd.integrations.systemd import Notifier
+from alysd.messages.approval import ApprovalGathering
 from alysd.messages.auxpow import MergedMining
 from alysd.messages.block_import import BlockImport
 from alysd.messages.chain import Chain
@@ -46,8 +46,10 @@ from alysd.messages.engine import Engine
 from alysd.messages.log.base import log
 from alysd.messages.log.process import NodeReady, NodeStopped
 from alysd.messages.metrics import Metrics
+from alysd.messages.network import Network
 from alysd.messages.reads import Reads
 from alysd.messages.storage import Storage
+from alysd.messages.sync import Sync
 from alysd.nurseries import (
     Address,
     Aligned,
@@ -112,6 +114,9 @@ class Addresses:
     chain: Address[Chain] = attrs.field(factory=lambda: Address("chain", capacity=1024))
     auxpow: Address[MergedMining] = attrs.field(factory=lambda: Address("auxpow", capacity=256))
     block_import: Address[BlockImport] = attrs.field(factory=lambda: Address("block import", capacity=64))
+    approval: Address[ApprovalGathering] = attrs.field(factory=lambda: Address("approval", capacity=256))
+    network: Address[Network] = attrs.field(factory=lambda: Address("network", capacity=1024))
+    sync: Address[Sync] = attrs.field(factory=lambda: Address("sync", capacity=64))
 
 
 def health_rules(timing: Timing) -> HealthRules:
@@ -179,7 +184,7 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
                   restart=Immediate(), priority=Priority.HIGH, handle_seconds=timing.mining_handler,
                   depends_on=["chain"]),
             actor(to.block_import, lambda: BlockImportWorkflow(
-                context, resources.clock, verify_aggregate, to.chain, to.engine, tell, timing,
+                context, resources.clock, resources.bls.verify, to.chain, to.engine, tell, timing,
             ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.import_stop,
                   depends_on=["chain", "engine"]),
             task("clock watch", resources.watch.run, restart=Immediate(), priority=Priority.BACKGROUND),

@@ -14,7 +14,15 @@ from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate
 from alysd.types.block import Approval, Block, ExecutionPayload, PayloadAttributes, SignedBlock
 from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ForkChoiceChange, PlacedBlock, StoredChain
-from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsPublicKey, EvmAddress, PayloadHash
+from alysd.types.hashes import (
+    AuxHash,
+    BitcoinHash,
+    BlockHash,
+    BlsPublicKey,
+    BlsSignature,
+    EvmAddress,
+    PayloadHash,
+)
 from alysd.types.mining import AuxOffer
 from alysd.types.peers import GossipVerdict, StreamKind, Topic
 from alysd.types.tables import Entry, Table
@@ -172,6 +180,22 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Close the database."""
+        ...
+
+
+class Bls(Protocol):
+    """The authorities' signature scheme. Each call takes 1 to 3 ms: call it in a worker thread."""
+
+    def sign(self, secret: bytes, message: bytes) -> BlsSignature:
+        """Sign `message` with a secret key. Raises `Malformed` when `secret` is not a secret key."""
+        ...
+
+    def verify(self, public_keys: Sequence[BlsPublicKey], message: bytes, signature: BlsSignature) -> bool:
+        """Whether `signature` is the aggregate of the signatures of `message` by all these keys."""
+        ...
+
+    def aggregate(self, signatures: Sequence[BlsSignature]) -> BlsSignature:
+        """Aggregate signatures into one. Raises `Malformed` if there are none, or if one is not a signature."""
         ...
 
 

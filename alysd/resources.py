@@ -9,13 +9,14 @@ import trio
 
 from alysd.consensus.aura import slot_at, slot_start
 from alysd.errors import ConfigError
+from alysd.integrations.bls import BLS
 from alysd.integrations.clock import SystemClock
 from alysd.integrations.clock_step import StepFile
 from alysd.integrations.node_data import NodeData, OpenData
 from alysd.integrations.tracing import NoTracing, open_tracing
 from alysd.messages.log.base import log
 from alysd.messages.log.process import SignedBlockMissing
-from alysd.ports import Clock, ExecutionEngine, Signer, StepMemory, Store, Tracing
+from alysd.ports import Bls, Clock, ExecutionEngine, Signer, StepMemory, Store, Tracing
 from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain_spec import ChainContext
@@ -46,6 +47,7 @@ class NodeResources:
     signer: Signer | None
     watch: ClockWatch
     tracing: Tracing = attrs.field(factory=NoTracing)
+    bls: Bls = BLS
     timing: Timing = attrs.field(
         init=False, default=attrs.Factory(lambda self: Timing(self.context.spec.slot_seconds), takes_self=True)
     )

@@ -1,5 +1,6 @@
 """Slots, their times, and the halt of block production (docs/protocol.md, "Slots and authors", "Halt")."""
 
+from alysd.consensus.violations import SlotTooEarly
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.federation import Federation
@@ -14,6 +15,14 @@ def slot_at(unix_seconds: float, slot_seconds: int) -> Slot:
 def slot_start(slot: Slot, slot_seconds: int) -> int:
     """The first Unix second of `slot`: the execution timestamp of its block."""
     return slot * slot_seconds
+
+
+def check_begins(slot: Slot, slot_seconds: int, now: float) -> None:
+    """Check that `slot` begins at most half a slot after the Unix time `now`. Raises `SlotTooEarly`."""
+    ahead = slot_start(slot, slot_seconds) - now
+    allowed = slot_seconds / 2
+    if ahead > allowed:
+        raise SlotTooEarly(slot, ahead, allowed)
 
 
 BUSY_PART = 0.5

@@ -7,7 +7,7 @@ The source is docs/protocol.md, "Slots and authors" and "Block". The federation'
 from collections.abc import Callable, Sequence
 
 from alysd.consensus.violations import AuthorMissing, BadApprovalSignature, BelowQuorum, WrongApprovalLength
-from alysd.types.block import SignedBlock
+from alysd.types.block import Approvals, SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation
@@ -15,6 +15,9 @@ from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, sha256
 
 Verifier = Callable[[Sequence[BlsPublicKey], bytes, BlsSignature], bool]
 """A function of keys, message and signature: whether the signature is the aggregate of all keys' signatures."""
+
+Aggregator = Callable[[Sequence[BlsSignature]], BlsSignature]
+"""A function that aggregates signatures of one message into one."""
 
 
 def federation_at(state: ChainState, context: ChainContext) -> Federation:  # noqa: ARG001
@@ -36,20 +39,33 @@ def is_approved(signed: SignedBlock, federation: Federation) -> bool:
     return signed.approvals.count >= federation.quorum
 
 
-def check_approvals(signed: SignedBlock, parent: ChainState, context: ChainContext, verify: Verifier) -> None:
-    """Check that the slot's author and a quorum of authorities have approved the child of `parent`.
+def check_approvals(
+    signed: SignedBlock, federation: Federation, context: ChainContext, verify: Verifier, needed: int
+) -> None:
+    """Check that the slot's author and together at least `needed` authorities have approved the block.
 
-    The expensive check of the signature comes last. Raises `WrongApprovalLength`, `AuthorMissing`,
-    `BelowQuorum` or `BadApprovalSignature`.
+    `federation` is that of the block, and `needed` its quorum, or less for a candidate. The expensive check of the
+    signature comes last. Raises `WrongApprovalLength`, `AuthorMissing`, `BelowQuorum` or `BadApprovalSignature`.
     """
-    federation, approvals = federation_at(parent, context), signed.approvals
+    check_length(signed.approvals, federation)
+    author = federation.author(signed.block.slot)
+    if not signed.approvals.signers[author]:
+        raise AuthorMissing(signed.block.slot, author)
+    if signed.approvals.count < needed:
+        raise BelowQuorum(needed, signed.approvals.count)
+    check_signature(signed.approvals, signed.hash, federation, context, verify)
+
+
+def check_length(approvals: Approvals, federation: Federation) -> None:
+    """Check that the bit list has one bit per authority. Raises `WrongApprovalLength`."""
     if len(approvals.signers) != len(federation.authorities):
         raise WrongApprovalLength(len(federation.authorities), len(approvals.signers))
-    author = federation.author(signed.block.slot)
-    if not approvals.signers[author]:
-        raise AuthorMissing(signed.block.slot, author)
-    if not is_approved(signed, federation):
-        raise BelowQuorum(federation.quorum, approvals.count)
+
+
+def check_signature(
+    approvals: Approvals, block: BlockHash, federation: Federation, context: ChainContext, verify: Verifier
+) -> None:
+    """Check that the signature is that of the authorities whose bits are set. Raises `BadApprovalSignature`."""
     keys = [key for key, approved in zip(federation.authorities, approvals.signers, strict=True) if approved]
-    if not verify(keys, approval_message(context.genesis, signed.hash), approvals.signature):
+    if not verify(keys, approval_message(context.genesis, block), approvals.signature):
         raise BadApprovalSignature(approvals.count)

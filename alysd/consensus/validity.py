@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from alysd.consensus.aura import halted, slot_start
+from alysd.consensus.aura import check_begins, halted
 from alysd.consensus.auxpow import aux_hash, check_header, covered
-from alysd.consensus.federation import Verifier, check_approvals
+from alysd.consensus.federation import Verifier, check_approvals, federation_at
 from alysd.consensus.payload import check_payload, check_withdrawals
 from alysd.consensus.violations import (
     BlockTooLarge,
@@ -12,7 +12,6 @@ from alysd.consensus.violations import (
     HaltedWithoutWork,
     PegNotActive,
     SlotNotAfterParent,
-    SlotTooEarly,
     UnknownParent,
 )
 from alysd.types.block import Block, SignedBlock
@@ -37,13 +36,38 @@ def check_block(
     `InvalidBlock` or `InvalidWork` for the first rule that the block breaks. Takes about 3 ms, mostly for the
     signature.
     """
+    needed = federation_at(parent, context).quorum
+    return _check(received, parent, ancestry, context, now, verify, needed)
+
+
+def check_candidate(
+    received: ReceivedBlock,
+    parent: ChainState,
+    ancestry: Sequence[ChainState],
+    context: ChainContext,
+    now: float,
+    verify: Verifier,
+) -> ValidBlock:
+    """Check a candidate against the rules of `check_block`, except that its author's approval is enough."""
+    return _check(received, parent, ancestry, context, now, verify, 1)
+
+
+def _check(
+    received: ReceivedBlock,
+    parent: ChainState,
+    ancestry: Sequence[ChainState],
+    context: ChainContext,
+    now: float,
+    verify: Verifier,
+    needed: int,
+) -> ValidBlock:
     signed, block, spec = received.signed, received.signed.block, context.spec
     if block.parent_hash != parent.hash:
         raise UnknownParent(block.parent_hash)
     _check_slot(block, parent, spec, now)
     if received.encoded_size > spec.max_block_bytes:
         raise BlockTooLarge(spec.max_block_bytes, received.encoded_size)
-    check_approvals(signed, parent, context, verify)
+    check_approvals(signed, federation_at(parent, context), context, verify, needed)
     check_payload(block, parent, context)
     if block.auxpow_header is not None:
         check_header(block.auxpow_header, parent, ancestry, spec)
@@ -57,10 +81,7 @@ def check_block(
 def _check_slot(block: Block, parent: ChainState, spec: ChainSpec, now: float) -> None:
     if block.slot <= parent.slot:
         raise SlotNotAfterParent(parent.slot, block.slot)
-    ahead = slot_start(block.slot, spec.slot_seconds) - now
-    allowed = spec.slot_seconds / 2
-    if ahead > allowed:
-        raise SlotTooEarly(block.slot, ahead, allowed)
+    check_begins(block.slot, spec.slot_seconds, now)
 
 
 def _check_peg(block: Block) -> None:

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import attrs
 
-from alysd.errors import InvalidBlock, InvalidWork, Refused
+from alysd.errors import InvalidApproval, InvalidBlock, InvalidWork, Refused
 from alysd.types.hashes import BlockHash, displayed
 from alysd.types.units import MAX_WEI, Slot, Wei
 
@@ -62,6 +62,19 @@ class SlotTooEarly(InvalidBlock):
 
 
 @attrs.frozen
+class SlotPassed(InvalidBlock):
+    """It is too late to approve a block of `slot`: the present slot is later than the next one."""
+
+    slot: Slot
+    present: Slot
+
+    def __str__(self) -> str:
+        return (
+            f"slot {self.slot} has passed: a block is approved in its slot or the next, and now is {self.present}"
+        )
+
+
+@attrs.frozen
 class BlockTooLarge(InvalidBlock):
     """The encoded block is larger than the chain's `max_block_bytes`; `limit` and `found` are in bytes."""
 
@@ -108,6 +121,55 @@ class BadApprovalSignature(InvalidBlock):
 
     def __str__(self) -> str:
         return f"the signature does not prove the {self.approvals} approvals that the block claims"
+
+
+@attrs.frozen
+class NotTheAuthorAlone(InvalidBlock):
+    """A proposal has `found` approvals. It must have only its author's, so that it has one form."""
+
+    found: int
+
+    def __str__(self) -> str:
+        return f"the proposal has {self.found} approvals; it must have only its author's"
+
+
+@attrs.frozen
+class ParentApprovalsMissing(InvalidBlock):
+    """A proposal does not have the approvals of its parent, whose hash is `parent`."""
+
+    parent: BlockHash
+
+    def __str__(self) -> str:
+        return f"the proposal has no approvals of its parent {displayed(self.parent)}"
+
+
+@attrs.frozen
+class GenesisApproved(InvalidBlock):
+    """A proposal on the genesis block has approvals of its parent, but nobody approves the genesis block."""
+
+    def __str__(self) -> str:
+        return "the proposal has approvals of the genesis block, which nobody approves"
+
+
+@attrs.frozen
+class NoSuchAuthority(InvalidApproval):
+    """An approval has the index `authority`, but the federation has only `members` authorities."""
+
+    members: int
+    authority: int
+
+    def __str__(self) -> str:
+        return f"there is no authority {self.authority}: the federation has {self.members}, numbered from 0"
+
+
+@attrs.frozen
+class ForgedApproval(InvalidApproval):
+    """The signature of an approval is not that of the authority with the index `authority`."""
+
+    authority: int
+
+    def __str__(self) -> str:
+        return f"the signature is not that of authority {self.authority} for this block"
 
 
 class WrongExecutionParent(Differs, InvalidBlock):

@@ -95,6 +95,25 @@ def possession_is_proved(key: BlsPublicKey, proof: BlsSignature) -> bool:
     return GT.pairing_check([point, _MINUS_GENERATOR], [G2Point.hash_to_curve(key, _POSSESSION_DOMAIN), signature])
 
 
+class Bls12381:
+    """Implements `alysd.ports.Bls` with the functions of this module."""
+
+    def sign(self, secret: bytes, message: bytes) -> BlsSignature:
+        """See `sign`."""
+        return sign(secret, message)
+
+    def verify(self, public_keys: Sequence[BlsPublicKey], message: bytes, signature: BlsSignature) -> bool:
+        """See `verify_aggregate`."""
+        return verify_aggregate(public_keys, message, signature)
+
+    def aggregate(self, signatures: Sequence[BlsSignature]) -> BlsSignature:
+        """See `aggregate`."""
+        return aggregate(signatures)
+
+
+BLS = Bls12381()
+
+
 def _scalar(secret: bytes) -> Scalar:
     if len(secret) != 32 or not 0 < int.from_bytes(secret, "big") < _ORDER:
         raise Malformed("a BLS secret key is a number of 32 bytes between 0 and the group's order")

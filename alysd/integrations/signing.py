@@ -13,6 +13,7 @@ from alysd.consensus.approval import check_approval
 from alysd.consensus.federation import approval_message
 from alysd.integrations import bls
 from alysd.integrations.signing_guard import read_guard, write_guard
+from alysd.ports import Bls
 from alysd.types.block import Approval, Block
 from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey
 from alysd.types.signing import SignedSlot
@@ -24,11 +25,15 @@ class GuardedSigner:
     """Implements `alysd.ports.Signer`: signs with `secret`, at most one block per slot, never in an earlier slot.
 
     It signs nothing but approvals of blocks of the chain with this `genesis` hash: it computes the message itself.
-    Only one process at a time may use a guard's file; the lock on the data folder ensures this.
+    Only one process at a time may use a guard's file; the lock on the data folder ensures this. `scheme` makes the
+    signatures.
     """
 
-    def __init__(self, secret: bytes, genesis: BlockHash, guard: Path, last: SignedSlot) -> None:
+    def __init__(
+        self, secret: bytes, genesis: BlockHash, guard: Path, last: SignedSlot, scheme: Bls = bls.BLS
+    ) -> None:
         self._secret = secret
+        self._scheme = scheme
         self._genesis = genesis
         self._guard = guard
         self._last = last
@@ -36,7 +41,7 @@ class GuardedSigner:
         self._one_at_a_time = trio.CapacityLimiter(1)
 
     @classmethod
-    def open(cls, secret: bytes, genesis: BlockHash, guard: Path) -> "GuardedSigner":
+    def open(cls, secret: bytes, genesis: BlockHash, guard: Path, scheme: Bls = bls.BLS) -> "GuardedSigner":
         """Read the guard of `secret`'s key, or create it if the file does not exist.
 
         Raises `Corrupt` when the file is damaged or belongs to another key, `StoreError` when the disk fails, and
@@ -47,7 +52,7 @@ class GuardedSigner:
         if last is None:
             last = SignedSlot(key, Slot(0), ZERO_HASH, Slot(0))
             write_guard(guard, last)
-        return cls(secret, genesis, guard, last)
+        return cls(secret, genesis, guard, last, scheme)
 
     @property
     def public_key(self) -> BlsPublicKey:
@@ -75,4 +80,4 @@ class GuardedSigner:
             record = SignedSlot(last.key, block.slot, identity, parent_slot)
             write_guard(self._guard, record)
             self._last = record
-        return Approval(identity, bls.sign(self._secret, approval_message(self._genesis, identity)))
+        return Approval(identity, self._scheme.sign(self._secret, approval_message(self._genesis, identity)))

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alysd.consensus.approval import committed
-from alysd.consensus.validity import apply_block, check_block
+from alysd.consensus.federation import Verifier
+from alysd.consensus.validity import apply_block, check_block, check_candidate
 from alysd.consensus.violations import (
     BadApprovalSignature,
     BelowQuorum,
@@ -109,6 +110,28 @@ def test_approvals_are_checked() -> None:
         judge(approve(block(), SPEC, [author]))
     with pytest.raises(BadApprovalSignature):
         judge(approve(block(), SPEC), verified=False)
+
+
+def test_a_candidate_is_judged_by_every_rule_but_the_quorum() -> None:
+    """A member that approves a block which import then refuses would waste the slot, or its lock."""
+
+    def verified(keys: Sequence[BlsPublicKey], message: bytes, signature: BlsSignature) -> bool:
+        return True
+
+    def refuted(keys: Sequence[BlsPublicKey], message: bytes, signature: BlsSignature) -> bool:
+        return False
+
+    def check(candidate: Block, verify: Verifier = verified) -> ValidBlock:
+        signed = approve(candidate, SPEC, [SLOT % 3])
+        return check_candidate(ReceivedBlock(signed, 1000), PARENT, STATES, context_of(SPEC), NOW, verify)
+
+    assert check(block()).signed.block == block()
+    with pytest.raises(BadApprovalSignature, match="1 approval"):
+        check(block(), refuted)
+    with pytest.raises(PegNotActive):
+        check(attrs.evolve(block(), peg_out_proposal=b""))
+    with pytest.raises(WrongWithdrawals):
+        check(attrs.evolve(block(), payload=block(with_proof=True).payload))
 
 
 def test_the_payload_is_checked() -> None:

@@ -20,14 +20,20 @@ from alysd.consensus.violations import (
     Differs,
     EmptyTransaction,
     FeesAboveSupply,
+    ForgedApproval,
     GasAboveLimit,
+    GenesisApproved,
     HaltedWithoutWork,
     InvalidPayload,
+    NoSuchAuthority,
     NotEnoughWork,
+    NotTheAuthorAlone,
+    ParentApprovalsMissing,
     ParentOfOurChain,
     PegNotActive,
     PriceBelowBaseFee,
     SlotNotAfterParent,
+    SlotPassed,
     SlotTooEarly,
     UnknownParent,
     WorkMissing,
@@ -44,17 +50,29 @@ from alysd.consensus.violations import (
     WrongTreeSize,
     shown,
 )
-from alysd.errors import InvalidBlock, InvalidWork
+from alysd.errors import InvalidApproval, InvalidBlock, InvalidWork, Refused
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Slot, Wei
 
-MESSAGES: list[tuple[InvalidBlock | InvalidWork, str]] = [
+MESSAGES: list[tuple[Refused, str]] = [
     (
         UnknownParent(BlockHash(b"\xab" * 32)),
         f"block {'ab' * 32} is unknown: it is neither the last final block nor a block above that",
     ),
     (SlotNotAfterParent(Slot(9), Slot(8)), "slot 8 is not after the parent's slot 9"),
     (SlotTooEarly(Slot(9), 3.14, 1.0), "slot 9 begins 3.1 s from now; at most 1.0 s are allowed"),
+    (
+        SlotPassed(Slot(9), Slot(11)),
+        "slot 9 has passed: a block is approved in its slot or the next, and now is 11",
+    ),
+    (NotTheAuthorAlone(2), "the proposal has 2 approvals; it must have only its author's"),
+    (
+        ParentApprovalsMissing(BlockHash(b"\xab" * 32)),
+        f"the proposal has no approvals of its parent {'ab' * 32}",
+    ),
+    (GenesisApproved(), "the proposal has approvals of the genesis block, which nobody approves"),
+    (NoSuchAuthority(4, 5), "there is no authority 5: the federation has 4, numbered from 0"),
+    (ForgedApproval(2), "the signature is not that of authority 2 for this block"),
     (BlockTooLarge(10, 11), "the block has 11 bytes; at most 10 are allowed"),
     (WrongApprovalLength(3, 4), "bits in the list of approvals: expected 3, found 4"),
     (AuthorMissing(Slot(9), 2), "authority 2, the author of slot 9, has not approved the block"),
@@ -102,16 +120,16 @@ MESSAGES: list[tuple[InvalidBlock | InvalidWork, str]] = [
 
 
 @pytest.mark.parametrize(("error", "message"), MESSAGES, ids=lambda value: type(value).__name__)
-def test_each_error_says_what_was_expected_and_found(error: InvalidBlock | InvalidWork, message: str) -> None:
+def test_each_error_says_what_was_expected_and_found(error: Refused, message: str) -> None:
     assert str(error) == message
 
 
 @pytest.mark.parametrize("error", [error for error, _ in MESSAGES], ids=lambda value: type(value).__name__)
-def test_errors_survive_the_way_to_another_process(error: InvalidBlock | InvalidWork) -> None:
+def test_errors_survive_the_way_to_another_process(error: Refused) -> None:
     assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301  our own bytes
 
 
-def test_every_violation_is_an_invalid_block_or_invalid_work() -> None:
+def test_every_violation_is_of_a_block_of_an_approval_or_of_work() -> None:
     """An error outside these branches would crash an actor where it should refuse a block."""
     rules = [
         kind
@@ -119,7 +137,8 @@ def test_every_violation_is_an_invalid_block_or_invalid_work() -> None:
         if issubclass(kind, Exception) and kind.__module__ == violations.__name__ and kind is not Differs
     ]
     assert len(rules) > 20
-    assert all(issubclass(kind, InvalidBlock) != issubclass(kind, InvalidWork) for kind in rules)
+    branches = (InvalidBlock, InvalidApproval, InvalidWork)
+    assert all(sum(issubclass(kind, branch) for branch in branches) == 1 for kind in rules)
 
 
 def test_bytes_are_shown_in_hex() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from alysd.errors import Malformed
 from alysd.integrations.bls import (
+    BLS,
     aggregate,
     generate_secret,
     is_public_key,
@@ -54,6 +55,14 @@ def test_keys_and_signatures_are_those_of_py_ecc() -> None:
         number = int.from_bytes(secret, "big")
         assert oracle.SkToPk(number) == key
         assert oracle.Sign(number, MESSAGE) == signature
+
+
+def test_the_value_for_the_port_has_the_functions_of_the_module() -> None:
+    assert [BLS.sign(secret, MESSAGE) for secret in SECRETS] == SIGNATURES
+    together = BLS.aggregate(SIGNATURES)
+    assert together == aggregate(SIGNATURES)
+    assert BLS.verify(KEYS, MESSAGE, together)
+    assert not BLS.verify(KEYS[:2], MESSAGE, together)
 
 
 def test_aggregates_are_those_of_py_ecc_and_verify_on_both_sides() -> None:

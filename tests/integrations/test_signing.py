@@ -46,16 +46,16 @@ async def test_an_approval_is_the_keys_signature(guard: Path) -> None:
     assert signer.last_slot == 7
 
 
-async def test_slot_hash_and_message_are_the_blocks_own(guard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_slot_hash_and_message_are_the_blocks_own(guard: Path) -> None:
     """A caller that named them could have any message signed, and a second block recorded under another slot."""
     messages: list[bytes] = []
 
-    def sign(secret: bytes, message: bytes) -> BlsSignature:
-        messages.append(message)
-        return BlsSignature(b"s" * 96)
+    class Recording(bls.Bls12381):
+        def sign(self, secret: bytes, message: bytes) -> BlsSignature:
+            messages.append(message)
+            return BlsSignature(b"s" * 96)
 
-    monkeypatch.setattr(bls, "sign", sign)
-    signer = GuardedSigner.open(SECRET, GENESIS, guard)
+    signer = GuardedSigner.open(SECRET, GENESIS, guard, Recording())
     await signer.approve(block(7), Slot(3))
     identity = block_hash(block(7))
     assert messages == [sha256(GENESIS + identity)]

@@ -111,7 +111,8 @@ class ProductionOnTheHarness:
         signed = message.signed
         parent = self.tree.get(signed.block.parent_hash)
         assert parent is not None
-        check_approvals(signed, parent, self.context, bls.verify_aggregate)
+        federation = self.context.first_federation
+        check_approvals(signed, federation, self.context, bls.verify_aggregate, federation.quorum)
         executed = apply_block(parent, signed, Wei(0), self.tree.ancestry(parent.hash))
         return self.tree.adopt(executed.state, executed.changes).tip
 
