@@ -1,0 +1,181 @@
+"""One endpoint of a simulated network, which implements the port of the real network."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from alysd.errors import AlysError, PeerUnavailable
+from alysd.nurseries import NotAnswered
+from alysd.ports import GossipSink
+from alysd.testing.federation.links import Link
+from alysd.types.peers import GossipVerdict, StreamKind, Topic
+
+if TYPE_CHECKING:
+    from alysd.testing.federation.network import SimulatedNetwork
+
+SEEN_MESSAGES = 4096
+"""The number of messages that an endpoint remembers, so that it judges and forwards each of them once."""
+
+JUDGED_AT_ONCE = 256
+"""The largest number of messages that wait for their verdict. An endpoint drops further ones."""
+
+
+@attrs.frozen
+class Message:
+    """A gossip message. One that is `repeated` is judged even if the endpoint has seen it before."""
+
+    topic: Topic
+    data: bytes
+    repeated: bool = False
+
+
+@attrs.define
+class Traffic:
+    """The gossip and the requests that an endpoint has sent: numbers of messages, and bytes without framing."""
+
+    messages: int = 0
+    bytes: int = 0
+    requests: int = 0
+    answered_bytes: int = 0
+
+
+@attrs.define(eq=False)
+class SimulatedGossip:
+    """Implements `alysd.ports.Gossip` over `network`. `links` are this endpoint's links by the peer's name."""
+
+    name: str
+    network: "SimulatedNetwork"
+    links: dict[str, Link] = attrs.field(factory=dict[str, Link])
+    traffic: Traffic = attrs.field(factory=Traffic)
+    _sink: GossipSink | None = None
+    _start: Callable[[Callable[[], Awaitable[None]]], None] | None = None
+    _notices: trio.MemorySendChannel[Callable[[], Awaitable[None]]] | None = None
+    _seen: dict[tuple[Topic, bytes], None] = attrs.field(factory=dict[tuple[Topic, bytes], None])
+    _judging: int = 0
+
+    @property
+    def online(self) -> bool:
+        """Whether `run` runs."""
+        return self._sink is not None
+
+    async def run(self, sink: GossipSink) -> None:
+        """Connect to the linked endpoints until cancelled, and call `sink`."""
+        notices, due = trio.open_memory_channel[Callable[[], Awaitable[None]]](float("inf"))
+        try:
+            async with trio.open_nursery() as nursery:
+                self._sink, self._notices = sink, notices
+                self._start = nursery.start_soon
+                for link in self.links.values():
+                    self.network.dial(link)
+                async for notice in due:
+                    await notice()
+        finally:
+            self._seen.clear()
+            for link in self.links.values():
+                self.network.disconnect(link)
+            self.unplug()
+
+    async def publish(self, topic: Topic, data: bytes) -> None:
+        """Send `data` to all nodes that listen to `topic`. Nothing says whether any received it."""
+        message = Message(topic, data)
+        self._remember(message)
+        self._forward(message, None)
+        await trio.lowlevel.checkpoint()
+
+    async def request(self, peer: str, kind: StreamKind, request: bytes, max_bytes: int, seconds: float) -> bytes:
+        """Send a request to `peer` and return its answer, at most `max_bytes`.
+
+        Raises `PeerUnavailable` when the peer is not connected, refuses, or does not answer within `seconds`.
+        """
+        link = self.links.get(peer)
+        if link is None or not link.connected:
+            raise PeerUnavailable(peer, "not connected")
+        self.traffic.requests += 1
+        with trio.move_on_after(seconds):
+            await self._cross(link, self.name, len(request))
+            answer = await self.network.endpoints[peer].answer(self.name, kind, request)
+            await self._cross(link, peer, len(answer))
+            if len(answer) > max_bytes:
+                raise PeerUnavailable(peer, f"its answer has {len(answer)} bytes, more than {max_bytes}")
+            return answer
+        raise PeerUnavailable(peer, f"no answer within {seconds:g} s")
+
+    async def disconnect(self, peer: str, seconds: float) -> None:
+        """Close the connection to `peer`, and accept none from it for `seconds`."""
+        if (link := self.links.get(peer)) is not None:
+            link.refused_until = trio.current_time() + seconds
+            self.network.disconnect(link)
+            self.network.dial(link)
+        await trio.lowlevel.checkpoint()
+
+    # Called by the network and by other endpoints
+
+    def unplug(self) -> None:
+        """Cut the node off at once and without notice to it, as when its machine loses power."""
+        self._sink = self._start = self._notices = None
+
+    def notice_connection(self, peer: str, *, inbound: bool) -> None:
+        """Tell the node of a new connection."""
+        if self._sink is not None and self._notices is not None:
+            sink = self._sink
+            self._notices.send_nowait(lambda: sink.connected(peer, f"/simulated/{peer}", inbound=inbound))
+
+    def notice_loss(self, peer: str) -> None:
+        """Tell the node that a connection was lost."""
+        if self._sink is not None and self._notices is not None:
+            sink = self._sink
+            self._notices.send_nowait(lambda: sink.lost(peer))
+
+    def receive(self, peer: str, message: Message) -> None:
+        """Take a message that `peer` has sent: let the node judge it, and forward it if the node accepts it."""
+        key = (message.topic, message.data)
+        sink, first = self._sink, key not in self._seen
+        if sink is None or self._start is None or self._judging >= JUDGED_AT_ONCE:
+            return
+        if not first and not message.repeated:
+            return
+        self._remember(message)
+
+        async def judge() -> None:
+            self._judging += 1
+            try:
+                verdict = (
+                    GossipVerdict.IGNORE if sink is None else await sink.judge(peer, message.topic, message.data)
+                )
+            finally:
+                self._judging -= 1
+            if verdict is GossipVerdict.ACCEPT and first:
+                self._forward(message, peer)
+
+        self._start(judge)
+
+    async def answer(self, peer: str, kind: StreamKind, request: bytes) -> bytes:
+        """The node's answer to a request of `peer`. Raises `PeerUnavailable` when there is none."""
+        if self._sink is None:
+            raise PeerUnavailable(self.name, "the connection was lost")
+        try:
+            answer = await self._sink.answer(peer, kind, request)
+        except (AlysError, NotAnswered) as error:
+            raise PeerUnavailable(self.name, f"it refused: {error}") from error
+        self.traffic.answered_bytes += len(answer)
+        return answer
+
+    def _forward(self, message: Message, source: str | None) -> None:
+        for peer, link in self.links.items():
+            if peer != source and link.connected:
+                self.traffic.messages += 1
+                self.traffic.bytes += len(message.data)
+                self.network.send(link, self.name, message)
+
+    def _remember(self, message: Message) -> None:
+        self._seen[message.topic, message.data] = None
+        if len(self._seen) > SEEN_MESSAGES:
+            del self._seen[next(iter(self._seen))]
+
+    async def _cross(self, link: Link, sender: str, size: int) -> None:
+        """Wait until a message has crossed the link: for ever while the link is cut or not connected."""
+        await trio.sleep(link.delay(sender, size, trio.current_time(), self.network.choices))
+        if link.cut or not link.connected:
+            await trio.sleep_forever()

@@ -1,0 +1,142 @@
+"""The node's database in memory, over a simulated disk. It passes the contract tests of the store."""
+
+from collections.abc import Sequence
+
+from alysd.testing.federation.disk import Commit, DiskSession
+from alysd.types.block import SignedBlock
+from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ForkChoiceChange, PlacedBlock, StoredChain
+from alysd.types.hashes import BlockHash
+from alysd.types.tables import Entry, EntryChange, Table
+from alysd.types.units import Height, Slot
+
+
+class MemoryStore:
+    """Implements `alysd.ports.Store`. A write can be read at once; it is durable after `session.sync()`."""
+
+    def __init__(self, genesis: SignedBlock, state: ChainState, session: DiskSession) -> None:
+        self._session = session
+        self._commits = 0
+        self._blocks: dict[BlockHash, SignedBlock] = {genesis.hash: genesis}
+        self._states: dict[BlockHash, ChainState] = {genesis.hash: state}
+        self._canonical: list[BlockHash] = [genesis.hash]
+        self._final, self._safe = state, state
+        self._changes: dict[Height, dict[BlockHash, tuple[EntryChange, ...]]] = {}
+        self._entries: dict[Table, dict[bytes, Entry]] = {table: {} for table in Table}
+        for commit in session.disk.commits:
+            self._apply(commit)
+
+    def commit_block(self, executed: ExecutedBlock, placement: ForkChoiceChange) -> None:
+        """Write the block, its state, its changes and its placement."""
+        commit = Commit(executed, placement)
+        self._session.write_commit(commit)
+        self._apply(commit)
+        self._commits += 1
+
+    @property
+    def commits(self) -> int:
+        """The number of blocks committed since the database was opened."""
+        return self._commits
+
+    def forkchoice(self) -> Forkchoice:
+        """The head, safe and final block."""
+        return Forkchoice(self._states[self._canonical[-1]], self._safe, self._final)
+
+    def placed_by_height(self, height: Height | None) -> PlacedBlock | None:
+        """The canonical block at `height` with its place in the chain, or None; without a height, the head."""
+        signed = self.block_by_height(Height(len(self._canonical) - 1) if height is None else height)
+        return None if signed is None else self._placed(signed)
+
+    def placed_by_hash(self, wanted: BlockHash, or_work: bool) -> PlacedBlock | None:
+        """The stored block with this hash with its place in the chain, or None.
+
+        With `or_work`, `wanted` may also be the hash of work: a canonical block includes its proof.
+        """
+        signed = self._blocks.get(wanted)
+        if signed is None and or_work:
+            work = self._entry_at_head(Table.WORKS, wanted)
+            signed = None if work is None else self.block_by_height(work.height)
+        return None if signed is None else self._placed(signed)
+
+    def final_state(self) -> ChainState:
+        """The chain's state after the last final block."""
+        return self._final
+
+    def load_chain(self) -> StoredChain:
+        """Load the states from the second-last final block upwards, and the changes that are not final."""
+        final = self._final
+        above = [state for state in self._states.values() if state.height > final.last_final_height]
+        above.sort(key=lambda state: (state.height, state.hash))
+        changes = {
+            block: changes
+            for height in sorted(self._changes)
+            for block, changes in self._changes[height].items()
+            if changes
+        }
+        return StoredChain((self._states[final.last_final], *above), final.hash, changes)
+
+    def newest_slot(self) -> Slot:
+        """The slot of the newest stored block on any branch that is not abandoned; 0 for the genesis block."""
+        return max(state.slot for state in self.load_chain().states)
+
+    def final_entries(self, table: Table, keys: Sequence[bytes]) -> tuple[Entry | None, ...]:
+        """The entries of `table` under `keys`, in order, as of the last final block; None for a missing entry."""
+        return tuple(self._entries[table].get(key) for key in keys)
+
+    def block_by_hash(self, block: BlockHash) -> SignedBlock | None:
+        """The stored block with this hash, or None."""
+        return self._blocks.get(block)
+
+    def block_by_height(self, height: Height) -> SignedBlock | None:
+        """The canonical block at `height`, or None."""
+        return self._blocks[self._canonical[height]] if 0 <= height < len(self._canonical) else None
+
+    def canonical_range(self, start: Height, count: int) -> tuple[SignedBlock, ...]:
+        """At most `count` canonical blocks from `start` upwards."""
+        return tuple(self._blocks[block] for block in self._canonical[start : start + count])
+
+    def state(self, block: BlockHash) -> ChainState:
+        """The chain's state after a stored block. Raises `KeyError` for an unknown one."""
+        return self._states[block]
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def _apply(self, commit: Commit) -> None:
+        signed, state, placement = commit.executed.signed, commit.executed.state, commit.placement
+        old, tip = self._final, placement.tip
+        self._blocks[signed.hash], self._states[signed.hash] = signed, state
+        if state.height > old.height:
+            self._changes.setdefault(state.height, {})[signed.hash] = commit.executed.changes
+        if placement.canonical:
+            # The new branch may be shorter (a proof made it win).
+            del self._canonical[tip.head.height + 1 :]
+        for height, block in placement.canonical:
+            self._canonical[height : height + 1] = [block]
+        for height in range(old.height + 1, tip.finalized.height + 1):
+            self._settle(Height(height))
+        self._final, self._safe = tip.finalized, tip.safe
+
+    def _settle(self, height: Height) -> None:
+        """Apply the changes of the canonical block at `height`, and drop those of other branches."""
+        for change in self._changes.pop(height, {}).get(self._canonical[height], ()):
+            if change.value is None:
+                self._entries[change.table].pop(change.key, None)
+            else:
+                self._entries[change.table][change.key] = change.value
+
+    def _entry_at_head(self, table: Table, key: bytes) -> Entry | None:
+        found = self._entries[table].get(key)
+        for height in sorted(self._changes):
+            if height >= len(self._canonical):
+                break
+            for change in self._changes[height].get(self._canonical[height], ()):
+                if (change.table, change.key) == (table, key):
+                    found = change.value
+        return found
+
+    def _placed(self, signed: SignedBlock) -> PlacedBlock:
+        header = signed.block.auxpow_header
+        canonical = self.block_by_height(signed.block.height) is signed
+        proof = self._entry_at_head(Table.PROOFS, signed.hash)
+        included = self._entry_at_head(Table.PROOFS, header.range_end) if canonical and header else None
+        return PlacedBlock(signed, self.forkchoice(), canonical, proof, included)

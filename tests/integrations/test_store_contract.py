@@ -1,0 +1,132 @@
+"""The contract of `ports.Store`: what every implementation does, the database on disk and the one in memory."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from alysd.integrations.lmdb_store import LmdbStore
+from alysd.ports import Store
+from alysd.testing.federation.disk import SimulatedDisk
+from alysd.testing.federation.memory_store import MemoryStore
+from alysd.types.chain import ExecutedBlock, Forkchoice, PlacedBlock
+from alysd.types.hashes import AuxHash, BlockHash
+from alysd.types.tables import EntryChange, Proof, Table
+from alysd.types.units import Height
+from tests.integrations.stored_blocks import HAND, child, placement
+
+
+@pytest.fixture(params=["lmdb", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Store]:
+    if request.param == "lmdb":
+        opened: Store = LmdbStore.open(tmp_path / "chain", HAND.genesis, HAND.genesis_state)
+    else:
+        opened = MemoryStore(HAND.genesis, HAND.genesis_state, SimulatedDisk().open())
+    yield opened
+    opened.close()
+
+
+def test_a_new_database_holds_the_genesis_block(store: Store) -> None:
+    assert store.block_by_height(Height(0)) == HAND.genesis
+    assert store.block_by_hash(HAND.genesis.hash) == HAND.genesis
+    chain = store.load_chain()
+    assert chain.states == (HAND.genesis_state,)
+    assert chain.final == HAND.genesis.hash
+
+
+def test_a_block_off_the_canonical_branch_is_kept_but_has_no_height(store: Store) -> None:
+    signed, state = child(HAND.genesis_state, 5)
+    store.commit_block(ExecutedBlock(signed, state, ()), placement(HAND.genesis_state))
+    assert store.block_by_hash(signed.hash) == signed
+    assert store.block_by_height(Height(1)) is None
+    assert state in store.load_chain().states
+
+
+def test_a_shorter_branch_that_wins_leaves_no_higher_canonical_block(store: Store) -> None:
+    one, state_one = child(HAND.genesis_state, 5)
+    two, state_two = child(state_one, 6)
+    other, state_other = child(HAND.genesis_state, 7)
+    store.commit_block(ExecutedBlock(one, state_one, ()), placement(state_one, state_one))
+    store.commit_block(ExecutedBlock(two, state_two, ()), placement(state_two, state_two))
+    store.commit_block(ExecutedBlock(other, state_other, ()), placement(state_other, state_other))
+    assert store.block_by_height(Height(1)) == other
+    assert store.block_by_height(Height(2)) is None
+    assert [block.hash for block in store.canonical_range(Height(0), 10)] == [HAND.genesis.hash, other.hash]
+
+
+def test_a_block_is_read_with_its_place_in_the_chain(store: Store) -> None:
+    """A pool pays its miners by what it reads here."""
+    assert store.commits == 0
+    one, state_one = child(HAND.genesis_state, 5)
+    store.commit_block(ExecutedBlock(one, state_one, ()), placement(state_one, state_one))
+    two, state_two = child(state_one, 6)
+    work = AuxHash(b"\x07" * 32)
+    proof = Proof(two.hash, Height(2), work)
+    changes = (EntryChange(Table.PROOFS, one.hash, proof), EntryChange(Table.WORKS, work, proof))
+    final = placement(state_two, state_two, final=state_one)
+    store.commit_block(ExecutedBlock(two, state_two, changes), final)
+    off, state_off = child(state_one, 7)
+    store.commit_block(ExecutedBlock(off, state_off, ()), placement(state_two, final=state_one))
+    assert store.commits == 3
+    tip = Forkchoice(head=state_two, safe=state_one, finalized=state_one)
+    assert store.forkchoice() == tip
+    assert store.placed_by_height(None) == PlacedBlock(two, tip, True, None, None)
+    assert store.placed_by_height(Height(1)) == PlacedBlock(one, tip, True, proof, None)
+    assert store.placed_by_height(Height(3)) is None
+    assert store.placed_by_hash(off.hash, False) == PlacedBlock(off, tip, False, None, None)
+    assert store.placed_by_hash(BlockHash(work), True) == PlacedBlock(two, tip, True, None, None)
+    assert store.placed_by_hash(BlockHash(work), False) is None
+
+
+def test_what_is_below_the_final_blocks_own_final_block_is_not_loaded(store: Store) -> None:
+    state, states = HAND.genesis_state, [HAND.genesis_state]
+    for slot in range(1, 7):
+        signed, state = child(state, slot, last_final=states[slot // 3].hash, last_final_height=Height(slot // 3))
+        states.append(state)
+        store.commit_block(ExecutedBlock(signed, state, ()), placement(state, state, final=states[slot // 2]))
+    chain = store.load_chain()
+    assert chain.final == states[3].hash
+    assert chain.states == tuple(states[1:])
+
+
+def test_a_range_is_bounded_by_count_and_by_the_head(store: Store) -> None:
+    state = HAND.genesis_state
+    for slot in range(1, 6):
+        signed, state = child(state, slot)
+        store.commit_block(ExecutedBlock(signed, state, ()), placement(state, state))
+    heights = [block.block.height for block in store.canonical_range(Height(2), 3)]
+    assert heights == [2, 3, 4]
+    assert [block.block.height for block in store.canonical_range(Height(4), 9)] == [4, 5]
+    assert store.canonical_range(Height(6), 9) == ()
+
+
+def test_entries_become_readable_when_their_block_is_final_and_only_then(store: Store) -> None:
+    key, gone = b"\x07" * 32, b"\x08" * 32
+    one, state_one = child(HAND.genesis_state, 5)
+    two, state_two = child(state_one, 6)
+    other, state_other = child(HAND.genesis_state, 7)
+    here, there = Proof(one.hash, Height(1), AuxHash(bytes(32))), Proof(other.hash, Height(1), AuxHash(bytes(32)))
+    write = (EntryChange(Table.PROOFS, key, here), EntryChange(Table.PROOFS, gone, here))
+    store.commit_block(ExecutedBlock(one, state_one, write), placement(state_one, state_one))
+    wrong = (EntryChange(Table.PROOFS, key, there),)
+    store.commit_block(ExecutedBlock(other, state_other, wrong), placement(state_one))
+    assert store.final_entries(Table.PROOFS, (key, gone)) == (None, None)
+    assert store.load_chain().changes == {one.hash: write, other.hash: wrong}
+
+    delete = (EntryChange(Table.PROOFS, gone, None),)
+    final = placement(state_two, state_two, final=state_one)
+    store.commit_block(ExecutedBlock(two, state_two, delete), final)
+    assert store.final_entries(Table.PROOFS, (key, gone)) == (here, here)
+    assert store.load_chain().changes == {two.hash: delete}
+    assert store.final_state() == state_one
+
+    store.commit_block(ExecutedBlock(two, state_two, delete), placement(state_two, final=state_two))
+    assert store.final_entries(Table.PROOFS, (key, gone)) == (here, None)
+    assert store.load_chain().changes == {}
+    # The same block once more, now that it is final: nothing is left to apply.
+    store.commit_block(ExecutedBlock(two, state_two, delete), placement(state_two, final=state_two))
+    assert store.load_chain().changes == {}
+
+
+def test_an_unknown_hash_is_none(store: Store) -> None:
+    assert store.block_by_hash(BlockHash(bytes(32))) is None
