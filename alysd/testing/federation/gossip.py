@@ -141,9 +141,7 @@ class SimulatedGossip:
         async def judge() -> None:
             self._judging += 1
             try:
-                verdict = (
-                    GossipVerdict.IGNORE if sink is None else await sink.judge(peer, message.topic, message.data)
-                )
+                verdict = await sink.judge(peer, message.topic, message.data)
             finally:
                 self._judging -= 1
             if verdict is GossipVerdict.ACCEPT and first:
