@@ -13,8 +13,8 @@ from alysd.types.hashes import ZERO_HASH, BlsPublicKey
 from alysd.types.signing import SignedSlot
 from alysd.types.tables import EntryChange, Table
 from alysd.types.units import Slot
+from tests.integrations.branch_tables import KEYS, STEPS, Node
 from tests.integrations.stored_blocks import HAND, child, placement
-from tests.integrations.test_branch_tables import KEYS, STEPS, Node
 
 
 @settings(max_examples=40, deadline=None)
