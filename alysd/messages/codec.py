@@ -1,8 +1,10 @@
 """Messages encoded as MessagePack by cattrs, for messages between processes.
 
-`MessageCodec` implements the runtime's `Codec`. It can encode every message, event and value of `alysd.messages`
-and `alysd.types`, and every answer made of them. Received data is not trusted: its size, the names of its classes,
-the type of every field and the range of every number are checked before an actor gets the message.
+`MessageCodec` implements the runtime's `Codec`, for envelopes. `PAYLOADS` implements its `PayloadCodec`, for an
+actor in a process of its own: `process(..., codec="alysd.messages.codec:PAYLOADS")`. Both can encode every
+message, event and value of `alysd.messages` and `alysd.types`, and every answer made of them. Received data is not
+trusted: its size, the names of its classes, the type of every field and the range of every number are checked
+before an actor gets the message.
 """
 
 import math
@@ -26,7 +28,7 @@ from alysd.nurseries import ChildSnapshot, Envelope, Refusal, TraceContext
 MAX_BYTES = 32 << 20
 """The maximum size of an envelope in bytes: twice the largest block size that a chain may allow (16 MiB)."""
 
-_ExtType: Any = import_module("msgpack").ExtType  # msgpack has no types
+_msgpack: Any = import_module("msgpack")  # it has no types
 
 WIDE_INTEGER = 1
 """The MessagePack extension type of integers above 64 bits. Amounts in wei and targets have up to 256 bits."""
@@ -47,10 +49,10 @@ class Undecodable(Malformed, Refusal):
 
 @cache
 def known_types() -> Mapping[str, type[Any]]:
-    """All message, event and value classes by name; a name is unique in the whole program.
+    """All message, event and value classes by name, and the enumerations; a name is unique in the whole program.
 
-    The function searches the packages, so that no class can be forgotten. Errors are left out: the error of an
-    actor never leaves its process.
+    The function searches the packages, so that no class can be forgotten. Errors are left out: they cross as the
+    values of their fields (`alysd.nurseries.processes.errors`), or never leave their process.
     """
     found: dict[str, type[Any]] = {}
     for room in ROOMS:
@@ -64,7 +66,7 @@ def known_types() -> Mapping[str, type[Any]]:
 def _is_known(value: object, module: str) -> bool:
     if not isclass(value) or value.__module__ != module:
         return False
-    return attrs.has(value) and not issubclass(value, BaseException)
+    return (attrs.has(value) and not issubclass(value, BaseException)) or issubclass(value, Enum)
 
 
 @attrs.frozen
@@ -85,6 +87,33 @@ class MessageCodec:
             return _converter().loads(data, Envelope, ext_hook=_unpack_wide)
         except _WRONG as error:
             raise Undecodable(f"the bytes are not a message: {type(error).__name__}: {error}"[:300]) from None
+
+
+@attrs.frozen
+class ValueCodec:
+    """Encodes and decodes single values: messages, answers, plain values, and tuples of these.
+
+    `max_bytes` is the maximum size of a value to decode. The border of a process has its own limit too.
+    """
+
+    max_bytes: int = MAX_BYTES
+
+    def encode(self, value: object) -> bytes:
+        """Encode a value. Raises `TypeError` for a value of an unknown class: a bug in the program."""
+        return _msgpack.packb(_tagged(_converter(), value), default=_pack_wide)
+
+    def decode(self, data: bytes) -> Any:
+        """Decode a value. Raises `Undecodable` for any bytes that `encode` cannot have made."""
+        if len(data) > self.max_bytes:
+            raise Undecodable(f"the value has {len(data)} bytes; at most {self.max_bytes} are accepted")
+        try:
+            return _untagged(_converter(), _msgpack.unpackb(data, ext_hook=_unpack_wide))
+        except _WRONG as error:
+            raise Undecodable(f"the bytes are not a value: {type(error).__name__}: {error}"[:300]) from None
+
+
+PAYLOADS = ValueCodec()
+"""The codec of the node's process children."""
 
 
 _WRONG = (
@@ -121,18 +150,13 @@ def _converter() -> MsgpackConverter:
     return converter
 
 
-def _tagged(converter: MsgpackConverter, message: object) -> list[object]:
+def _tagged(converter: MsgpackConverter, value: object) -> list[object]:
     """A message or an answer with the name of its class, which the receiver needs to decode it."""
-    kind = type(message)
-    if kind is tuple:
-        return ["tuple", [_tagged_item(converter, item) for item in cast("tuple[object, ...]", message)]]
-    return _tagged_item(converter, message)
-
-
-def _tagged_item(converter: MsgpackConverter, value: object) -> list[object]:
     kind = type(value)
     if kind in PLAIN:
         return ["plain", value]
+    if kind is tuple:
+        return ["tuple", [_tagged(converter, item) for item in cast("tuple[object, ...]", value)]]
     if known_types().get(kind.__name__) is not kind:
         raise TypeError(f"{kind.__qualname__} cannot be sent: it is not a class of alysd.messages or alysd.types")
     return [kind.__name__, converter.unstructure(value)]
@@ -140,19 +164,14 @@ def _tagged_item(converter: MsgpackConverter, value: object) -> list[object]:
 
 def _untagged(converter: MsgpackConverter, raw: object) -> object:
     name, value = _pair(raw)
-    if name == "tuple":
-        if not isinstance(value, list):
-            raise TypeError(f"expected the items of a tuple as a list, found {type(value).__name__}")
-        return tuple(_untagged_item(converter, item) for item in cast("list[object]", value))
-    return _untagged_item(converter, raw)
-
-
-def _untagged_item(converter: MsgpackConverter, raw: object) -> object:
-    name, value = _pair(raw)
     if name == "plain":
         if type(value) not in PLAIN:
             raise TypeError(f"expected a plain value, found {type(value).__name__}")
         return value
+    if name == "tuple":
+        if not isinstance(value, list):
+            raise TypeError(f"expected the items of a tuple as a list, found {type(value).__name__}")
+        return tuple(_untagged(converter, item) for item in cast("list[object]", value))
     kind = known_types().get(name)
     if kind is None:
         raise ValueError(f"unknown class {name[:60]!r}")
@@ -191,7 +210,7 @@ def _trace(header: Any, _kind: type[TraceContext]) -> TraceContext:
 def _pack_wide(value: object) -> Any:
     if not isinstance(value, int):
         raise TypeError(f"a value of type {type(value).__qualname__} cannot be sent")
-    return _ExtType(WIDE_INTEGER, value.to_bytes(WIDE_INTEGER_BYTES, "big", signed=True))
+    return _msgpack.ExtType(WIDE_INTEGER, value.to_bytes(WIDE_INTEGER_BYTES, "big", signed=True))
 
 
 def _unpack_wide(code: int, data: bytes) -> int:

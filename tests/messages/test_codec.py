@@ -12,16 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import alysd.messages.chain
-from alysd.errors import Refused
+from alysd.errors import NotNow, PeerUnavailable, Refused
 from alysd.messages.auxpow import MiningOffer
 from alysd.messages.chain import GetForkchoice, GetState
-from alysd.messages.codec import MessageCodec, Undecodable, known_types
+from alysd.messages.codec import PAYLOADS, MessageCodec, Undecodable, ValueCodec, known_types
 from alysd.messages.storage import GetCanonicalRange
-from alysd.nurseries import Ask, Envelope, Priority, Refusal, Tell, TraceContext
+from alysd.nurseries import Ask, AskCycle, Envelope, Priority, Refusal, Tell, TraceContext
+from alysd.nurseries.processes.errors import known_errors, pack_error, unpack_error
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.strategies import messages_of
 from alysd.types.auxpow import AuxWork, Bundle
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress
+from alysd.types.peers import GossipVerdict
 from alysd.types.units import Height, Sat, Slot
 
 CODEC = MessageCodec()
@@ -90,6 +92,7 @@ def test_it_comes_back_as_it_was(name: str, data: st.DataObject) -> None:
     arrived = through(value)
     assert type(arrived) is type(value)
     assert arrived == value
+    assert PAYLOADS.decode(PAYLOADS.encode((value, None))) == (value, None)
 
 
 def test_no_message_of_any_protocol_is_forgotten() -> None:
@@ -104,8 +107,18 @@ def test_no_message_of_any_protocol_is_forgotten() -> None:
 
 def test_an_answer_may_be_plain_or_a_tuple_of_values() -> None:
     hand = ChainHand.of(chain_spec())
-    for answer in (None, b"metrics", 10**30, (), (hand.genesis, hand.genesis), (hand.genesis_state, None)):
+    for answer in (
+        None,
+        b"metrics",
+        10**30,
+        (),
+        (hand.genesis, hand.genesis),
+        (hand.genesis_state, None),
+        GossipVerdict.REJECT,
+        (1, ("a", ())),
+    ):
         assert through(answer) == answer
+        assert PAYLOADS.decode(PAYLOADS.encode(answer)) == answer
 
 
 def test_everything_on_the_envelope_arrives() -> None:
@@ -130,10 +143,12 @@ def test_a_target_of_256_bits_is_carried() -> None:
     assert through(offer) == offer
 
 
-@pytest.mark.parametrize("message", [object(), GetForkchoice, TraceContext("a" * 32, "b" * 16), [1], ((1,),)])
+@pytest.mark.parametrize("message", [object(), GetForkchoice, TraceContext("a" * 32, "b" * 16), [1], (({1},),)])
 def test_what_is_no_message_does_not_leave(message: object) -> None:
-    with pytest.raises(TypeError, match="cannot be sent: it is not a class of alysd.messages"):
-        CODEC.encode(envelope(message))
+    for codec, value in ((CODEC, envelope(message)), (PAYLOADS, message)):
+        encode: Any = codec.encode
+        with pytest.raises(TypeError, match="cannot be sent: it is not a class of alysd.messages"):
+            encode(value)
 
 
 def test_a_field_with_a_value_of_another_type_does_not_leave() -> None:
@@ -209,7 +224,7 @@ def test_the_envelope_that_the_wrong_ones_are_made_of_is_right() -> None:
         raw(message=["plain", extension(2, bytes(33))]),
         raw(message=["plain", extension(1, bytes(32))]),
         raw(message=["tuple", 5]),
-        raw(message=["tuple", [["tuple", NONE]]]),
+        raw(message=["tuple", [["tuple", [NONE]]]]),
         raw(message=["Approvals", {"signers": [1], "signature": b""}]),
         raw(message=["GetCanonicalRange", {"start": 1.0, "count": 1}]),
         raw(message=["Scrape", nested(400)]),
@@ -260,6 +275,26 @@ def test_values_nested_deeper_than_the_stack_are_refused() -> None:
 
 
 def test_more_bytes_than_allowed_are_not_looked_at() -> None:
-    small = MessageCodec(max_bytes=100)
     with pytest.raises(Undecodable, match="the message has 101 bytes; at most 100 are accepted"):
-        small.decode(bytes(101))
+        MessageCodec(max_bytes=100).decode(bytes(101))
+    with pytest.raises(Undecodable, match="the value has 101 bytes; at most 100 are accepted"):
+        ValueCodec(max_bytes=100).decode(bytes(101))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_no_value_or_one(data: bytes) -> None:
+    try:
+        value = PAYLOADS.decode(data)
+    except Undecodable:
+        return
+    assert repr(PAYLOADS.decode(PAYLOADS.encode(value))) == repr(value)  # a NaN differs from itself
+
+
+@pytest.mark.parametrize(
+    "error", [PeerUnavailable("QmPeer", "no answer"), Undecodable("why"), NotNow("syncing"), AskCycle(("a", "b"))]
+)
+def test_the_errors_of_a_process_cross_as_their_class(error: Exception) -> None:
+    known = known_errors((PeerUnavailable, Undecodable, NotNow))
+    arrived = unpack_error(pack_error(error, PAYLOADS), PAYLOADS, known)
+    assert type(arrived) is type(error)
+    assert (str(arrived), arrived.args) == (str(error), error.args)
