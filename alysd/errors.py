@@ -7,7 +7,9 @@ AlysError
 │  ├─ InvalidWork        a proof of work breaks a rule               (subclasses in consensus.violations)
 │  ├─ Malformed          bytes or text cannot be parsed
 │  ├─ NoPeg              a request for the peg, on a chain that has none
+│  ├─ NoProof            a block has no proof of work and will have none
 │  └─ NotNow             a valid request that the node cannot serve in its current state
+│     └─ NotFinal        a block has no proof of work yet
 ├─ Unavailable           an external system does not answer: retry with backoff
 │  ├─ EngineUnavailable
 │  ├─ BitcoinUnavailable
@@ -77,8 +79,16 @@ class NoPeg(Refused):
     """A request needs the peg, but this chain has none: a deposit would be neither credited nor paid out."""
 
 
+class NoProof(Refused):
+    """No proof of work covers a block, and none ever will. The message says why."""
+
+
 class NotNow(Refused):
     """A valid request cannot be served in the node's current state. The message says why."""
+
+
+class NotFinal(NotNow):
+    """No proof of work covers a block yet. The message says why."""
 
 
 class Unavailable(AlysError):

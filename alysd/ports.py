@@ -13,7 +13,15 @@ from alysd.nurseries import Tracer
 from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate
 from alysd.types.block import Approval, Block, ExecutionPayload, PayloadAttributes, SignedBlock
-from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ForkChoiceChange, PlacedBlock, StoredChain
+from alysd.types.chain import (
+    ChainState,
+    ExecutedBlock,
+    FinalityProof,
+    Forkchoice,
+    ForkChoiceChange,
+    PlacedBlock,
+    StoredChain,
+)
 from alysd.types.hashes import (
     AuxHash,
     BitcoinHash,
@@ -151,6 +159,13 @@ class Store(Protocol):
         """The stored block with this hash with its place in the chain, or None.
 
         With `or_work`, `wanted` may also be the hash of work: a canonical block includes its proof.
+        """
+        ...
+
+    def finality_proof(self, wanted: BlockHash) -> FinalityProof | None:
+        """The proof of work that makes the block with this hash final; None if no such block is stored.
+
+        Raises `NotFinal` while no proof covers the block, and `NoProof` if none ever will.
         """
         ...
 

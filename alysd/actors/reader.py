@@ -2,10 +2,10 @@
 
 import trio
 
-from alysd.messages.reads import ReadBlockByHash, ReadBlockByHeight, ReadForkchoice, Reads
+from alysd.messages.reads import ReadBlockByHash, ReadBlockByHeight, ReadFinalityProof, ReadForkchoice, Reads
 from alysd.nurseries import Actor, handles
 from alysd.ports import Store
-from alysd.types.chain import Forkchoice, PlacedBlock
+from alysd.types.chain import FinalityProof, Forkchoice, PlacedBlock
 
 
 class ReaderActor(Actor[Reads]):
@@ -32,3 +32,8 @@ class ReaderActor(Actor[Reads]):
     async def by_hash(self, message: ReadBlockByHash) -> PlacedBlock | None:
         """The block with a hash, or the block that includes the proof for the work with this hash."""
         return await trio.to_thread.run_sync(self._store.placed_by_hash, message.wanted, message.or_work)
+
+    @handles(ReadFinalityProof)
+    async def finality_proof(self, message: ReadFinalityProof) -> FinalityProof | None:
+        """The proof of work that makes a block final. Raises `NotFinal` or `NoProof`."""
+        return await trio.to_thread.run_sync(self._store.finality_proof, message.wanted)

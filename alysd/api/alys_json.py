@@ -6,12 +6,13 @@ execution layer are in Ethereum's form.
 
 from typing import Any
 
-from alysd.consensus.auxpow import proof_value
+from alysd.consensus.auxpow import proof_value, target_of
 from alysd.messages.auxpow import MiningOffer, QueuedWork
-from alysd.types.auxpow import AuxPowHeader
-from alysd.types.chain import PlacedBlock
-from alysd.types.hashes import displayed
+from alysd.types.auxpow import AuxPowHeader, BitcoinHeader
+from alysd.types.chain import FinalityProof, PlacedBlock
+from alysd.types.hashes import BlockHash, displayed
 from alysd.types.tables import Proof
+from alysd.wire.auxpow import encode_auxpow
 from alysd.wire.evm_address import checksum_address
 from alysd.wire.hex import to_hex
 
@@ -24,7 +25,7 @@ def offer_json(offer: MiningOffer, chain_id: int) -> dict[str, Any]:
 
     `target` repeats `_target` for pool software that was written for other merge-mined coins (NOMP, p2pool).
     """
-    target = offer.target.to_bytes(32, "little").hex()
+    target = _target(offer.target)
     return {
         "hash": displayed(offer.work.aux_hash),
         "chainid": chain_id,
@@ -66,6 +67,37 @@ def block_json(at: PlacedBlock) -> dict[str, Any]:
 def _proof_json(proof: Proof) -> dict[str, Any]:
     """The block that includes a proof, and the hash of the proven work."""
     return {"hash": displayed(proof.block), "height": proof.height, "auxhash": displayed(proof.aux_hash)}
+
+
+def finality_json(wanted: BlockHash, found: FinalityProof) -> dict[str, Any]:
+    """The result of `getfinalityproof` for the block `wanted`, one of the blocks that the proof covers."""
+    return {
+        "hash": displayed(wanted),
+        "blocks": [displayed(block) for block in found.hashes],
+        **_header_json(found.header),
+        "target": _target(target_of(found.header.bits)),
+        "auxpow": encode_auxpow(found.auxpow).hex(),
+        "parentheader": _parent_json(found.auxpow.parent),
+        "finalizedby": _proof_json(found.proof),
+    }
+
+
+def _parent_json(header: BitcoinHeader) -> dict[str, Any]:
+    """A Bitcoin header with the field names of Bitcoin Core's `getblockheader`."""
+    return {
+        "hash": displayed(header.hash),
+        "version": header.version,
+        "previousblockhash": displayed(header.previous),
+        "merkleroot": displayed(header.merkle_root),
+        "time": header.time,
+        "bits": f"{header.bits:08x}",
+        "nonce": header.nonce,
+    }
+
+
+def _target(target: int) -> str:
+    """A target as 32 little-endian bytes in hex, as in Namecoin."""
+    return target.to_bytes(32, "little").hex()
 
 
 def queued_json(work: QueuedWork) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 `lmdb_layout` describes the tables.
 """
 
+from alysd.consensus.finality import covering_proof, finality_proof
 from alysd.errors import RESTORE_DATABASE, Corrupt, Malformed
 from alysd.integrations.lmdb_layout import BLOCK_KEY_BYTES, ENTRIES, STATE, height_key
 from alysd.integrations.lmdb_records import Transaction
+from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import SignedBlock
-from alysd.types.chain import ChainState, Forkchoice, PlacedBlock
+from alysd.types.chain import ChainState, FinalityProof, Forkchoice, PlacedBlock
 from alysd.types.hashes import BlockHash, displayed
 from alysd.types.tables import Entry, Table
 from alysd.types.units import Height
@@ -90,3 +92,29 @@ def placed(txn: Transaction, signed: SignedBlock, tip: Forkchoice) -> PlacedBloc
     proof = entry_of(txn, Table.PROOFS, signed.hash, final)
     included = entry_of(txn, Table.PROOFS, header.range_end, final) if canonical and header is not None else None
     return PlacedBlock(signed, tip, canonical, proof, included)
+
+
+def finality_of(txn: Transaction, wanted: BlockHash) -> FinalityProof | None:
+    """The proof of work that makes the stored block with the hash `wanted` final; None for an unknown block.
+
+    Raises `NotFinal` and `NoProof`, as `consensus.finality.covering_proof`.
+    """
+    signed = block_of(txn, wanted)
+    if signed is None:
+        return None
+    proof = covering_proof(placed(txn, signed, forkchoice_of(txn)))
+    included = canonical_of(txn, proof.height)
+    header = None if included is None else included.block.auxpow_header
+    return finality_proof(proof, header, () if header is None else _range_of(txn, header))
+
+
+def _range_of(txn: Transaction, header: AuxPowHeader) -> list[BlockHash]:
+    """The hashes of the canonical blocks from the start of a header's range to its end."""
+    first = block_of(txn, header.range_start)
+    hashes: list[BlockHash] = []
+    if first is not None:
+        for _, value in txn.scan("canonical", height_key(first.block.height)):
+            hashes.append(BlockHash(value))
+            if value == header.range_end:
+                break
+    return hashes

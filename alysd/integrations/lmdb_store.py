@@ -16,13 +16,22 @@ from alysd.integrations.lmdb_reads import (
     canonical_of,
     entry_of,
     final_of,
+    finality_of,
     forkchoice_of,
     placed,
     state_of,
 )
 from alysd.integrations.lmdb_records import FIRST_MAP_BYTES, Records, Transaction
 from alysd.types.block import SignedBlock
-from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ForkChoiceChange, PlacedBlock, StoredChain
+from alysd.types.chain import (
+    ChainState,
+    ExecutedBlock,
+    FinalityProof,
+    Forkchoice,
+    ForkChoiceChange,
+    PlacedBlock,
+    StoredChain,
+)
 from alysd.types.hashes import BlockHash
 from alysd.types.tables import Entry, EntryChange, Table
 from alysd.types.units import Height, Slot
@@ -188,6 +197,10 @@ class LmdbStore:
             return None if signed is None else placed(txn, signed, tip)
 
         return self._records.read(read)
+
+    def finality_proof(self, wanted: BlockHash) -> FinalityProof | None:
+        """The proof of work that makes the block with this hash final; None if no such block is stored."""
+        return self._records.read(lambda txn: finality_of(txn, wanted))
 
     def close(self) -> None:
         """Close the database. All committed transactions are on disk already."""

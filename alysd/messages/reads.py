@@ -3,7 +3,7 @@
 import attrs
 
 from alysd.nurseries import Ask
-from alysd.types.chain import Forkchoice, PlacedBlock
+from alysd.types.chain import FinalityProof, Forkchoice, PlacedBlock
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Height
 
@@ -39,3 +39,13 @@ class ReadBlockByHash(Ask[Reads, PlacedBlock | None]):
 
     wanted: BlockHash
     or_work: bool = False
+
+
+@attrs.frozen
+class ReadFinalityProof(Ask[Reads, FinalityProof | None]):
+    """Get the proof of work that makes the block with the hash `wanted` final; None if no such block is stored.
+
+    Raises `NotFinal` while no proof covers the block, and `NoProof` if none ever will.
+    """
+
+    wanted: BlockHash

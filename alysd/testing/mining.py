@@ -13,13 +13,14 @@ from contextlib import asynccontextmanager
 from alysd.actors.auxpow import AuxPowActor, MiningMemory
 from alysd.actors.auxpow_offers import OfferBook
 from alysd.consensus.auxpow import target_of
+from alysd.consensus.finality import covering_proof, finality_proof
 from alysd.consensus.fork_choice import Tree
 from alysd.consensus.validity import apply_block
 from alysd.errors import NotNow, Refused
 from alysd.messages.auxpow import Finalized, MergedMining, MiningOffer, SubmitWork
 from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetEntries, GetForkchoice, GetState
 from alysd.messages.events import HeadMoved
-from alysd.messages.reads import ReadBlockByHash, ReadBlockByHeight, ReadForkchoice, Reads
+from alysd.messages.reads import ReadBlockByHash, ReadBlockByHeight, ReadFinalityProof, ReadForkchoice, Reads
 from alysd.messages.storage import GetBlockByHash, Storage
 from alysd.nurseries import (
     Actor,
@@ -39,7 +40,7 @@ from alysd.testing.blocks import FIRST_SLOT, approve, genesis, make_block, make_
 from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import SignedBlock
-from alysd.types.chain import ChainState, Forkchoice, HeadBundle, PlacedBlock
+from alysd.types.chain import ChainState, FinalityProof, Forkchoice, HeadBundle, PlacedBlock
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash
 from alysd.types.tables import Entry
@@ -115,6 +116,19 @@ class FakeReaderActor(Actor[Reads]):
         """The block with this hash, or the one that includes the proof for this work."""
         work = self._world.proofs.get(message.wanted) if message.or_work else None
         return self._placed(self._world.blocks.get(message.wanted if work is None else work.block))
+
+    @handles(ReadFinalityProof)
+    async def finality_proof(self, message: ReadFinalityProof) -> FinalityProof | None:
+        """The proof of work that makes a block final. Raises `NotFinal` or `NoProof`."""
+        placed = self._placed(self._world.blocks.get(message.wanted))
+        if placed is None:
+            return None
+        proof = covering_proof(placed)
+        header = self._world.blocks[proof.block].block.auxpow_header
+        hashes = [] if header is None else [header.range_end]
+        while header is not None and hashes[-1] != header.range_start:
+            hashes.append(self._world.blocks[hashes[-1]].block.parent_hash)
+        return finality_proof(proof, header, hashes[::-1])
 
     def _placed(self, signed: SignedBlock | None) -> PlacedBlock | None:
         if signed is None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from alysd.types.auxpow import Bundle
+from alysd.types.auxpow import AuxPow, AuxPowHeader, Bundle
 from alysd.types.block import SignedBlock
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.tables import EntryChange, Proof
@@ -100,6 +100,20 @@ class PlacedBlock:
     canonical: bool
     proof: Proof | None
     included: Proof | None
+
+
+@attrs.frozen
+class FinalityProof:
+    """A proof of work and everything that is needed to check it with Bitcoin's headers alone.
+
+    `hashes` are the blocks that it makes final, oldest first. `header` is the merged-mining header with the proof,
+    `auxpow` the proof in it. `proof` names the block that includes the header, and the proven work.
+    """
+
+    hashes: tuple[BlockHash, ...]
+    header: AuxPowHeader
+    auxpow: AuxPow
+    proof: Proof
 
 
 @attrs.frozen

@@ -13,17 +13,18 @@ from alysd.api.http.messages import Request
 from alysd.api.jsonrpc import Params
 from alysd.api.operator import OperatorPages
 from alysd.api.system_handle import SystemHandle
-from alysd.errors import StoreError
+from alysd.errors import NoProof, Refused, StoreError
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.messages.chain import GetForkchoice
 from alysd.messages.events import HeadMoved
-from alysd.messages.reads import ReadBlockByHash, ReadBlockByHeight, ReadForkchoice, Reads
+from alysd.messages.reads import ReadBlockByHash, ReadBlockByHeight, ReadFinalityProof, ReadForkchoice, Reads
 from alysd.nurseries import AskTimeout, HandlerCrashed, HealthMonitor, Immediate, actor
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.interception import HandlerStalls
 from alysd.testing.node import SimulatedNode, open_simulated_node
 from alysd.testing.stand_in import RecordedAddress
+from alysd.types.hashes import BlockHash
 from alysd.types.units import Height
 
 HAND = ChainHand.of(chain_spec())
@@ -42,7 +43,7 @@ async def test_it_answers_from_the_database_and_again_after_the_disk_failed(
     def refuse() -> None:
         raise StoreError("the database in chain cannot be used: the disk reports an error (EIO)")
 
-    harness = ActorTestHarness()
+    harness = ActorTestHarness(refusals=[Refused])
     reader = RecordedAddress[Reads]("reader", harness.transcript)
     async with harness.running(actor(reader, lambda: ReaderActor(store), restart=Immediate())):
         with monkeypatch.context() as patch:
@@ -55,6 +56,9 @@ async def test_it_answers_from_the_database_and_again_after_the_disk_failed(
         assert (found.signed, found.canonical) == (HAND.genesis, True)
         assert await reader.ask(ReadBlockByHeight(Height(0))) == found
         assert await reader.ask(ReadBlockByHeight(None)) == found
+        assert await reader.ask(ReadFinalityProof(BlockHash(b"\x77" * 32))) is None
+        with pytest.raises(NoProof, match="genesis block"):
+            await reader.ask(ReadFinalityProof(HAND.genesis.hash))
 
 
 def clients(node: SimulatedNode) -> tuple[AlysRpc, OperatorPages]:

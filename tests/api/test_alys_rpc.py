@@ -11,12 +11,14 @@ import trio
 from alysd.api.alys_rpc import ASKS, CODES, IN_PLACE, AlysRpc
 from alysd.api.jsonrpc import Dispatcher
 from alysd.config.bridge import BRIDGE_ADDRESS, bridge_account
+from alysd.consensus.auxpow import target_of
 from alysd.messages.auxpow import CreateWork, SubmitWork
-from alysd.testing.blocks import MINER, context_of, digest, make_spec
+from alysd.testing.blocks import CHAIN_ID, MINER, context_of, digest, make_spec
+from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.mining import MiningWorld, solved
 from alysd.types.auxpow import AuxPow
-from alysd.types.hashes import AuxHash, EvmAddress
-from alysd.wire.auxpow import encode_auxpow
+from alysd.types.hashes import AuxHash, EvmAddress, displayed
+from alysd.wire.auxpow import decode_auxpow, encode_auxpow
 from alysd.wire.block_ssz import encode_block
 from alysd.workflows.internal_miner import parent_candidate
 from alysd.workflows.nonce_search import search
@@ -204,7 +206,65 @@ async def test_a_block_says_which_proof_covers_it(autojump_clock: object) -> Non
         assert (await client.call("getheadblock"))["finalizedby"] is None
 
 
-@pytest.mark.parametrize(("method", "param"), [("getblockbyheight", 99), ("getblockbyhash", "77" * 32)])
+async def test_a_final_block_has_a_proof_that_anyone_can_check(autojump_clock: object) -> None:
+    """The fields are exactly those from which an outsider recomputes the work."""
+    world = MiningWorld()
+    async with world.running():
+        client = Client(world)
+        first, second, third = world.blocks_in(1, 2, 3)
+        queued = await world.auxpow.ask(solved(await world.auxpow.ask(CreateWork(MINER))))
+        fourth = world.block(4, header=queued.header)
+        found = await client.call("getfinalityproof", displayed(first.hash))
+        assert found | {"hash": displayed(second.hash)} == await client.call(
+            "getfinalityproof", displayed(second.hash)
+        )
+        refused = await client.refused("getfinalityproof", displayed(third.hash))
+    proof = decode_auxpow(bytes.fromhex(found["auxpow"]))
+    parent, bits = found["parentheader"], queued.header.bits
+    assert proof == queued.header.auxpow
+    assert found == {
+        "hash": displayed(first.hash),
+        "blocks": [displayed(first.hash), displayed(second.hash)],
+        "rangestart": displayed(first.hash),
+        "rangeend": displayed(second.hash),
+        "bits": f"{bits:08x}",
+        "target": target_of(bits).to_bytes(32, "little").hex(),
+        "chainid": CHAIN_ID,
+        "feerecipient": ADDRESS,
+        "auxpow": encode_auxpow(proof).hex(),
+        "parentblockhash": displayed(proof.parent.hash),
+        "parentheader": {
+            "hash": displayed(proof.parent.hash),
+            "version": proof.parent.version,
+            "previousblockhash": displayed(proof.parent.previous),
+            "merkleroot": displayed(proof.parent.merkle_root),
+            "time": proof.parent.time,
+            "bits": f"{proof.parent.bits:08x}",
+            "nonce": proof.parent.nonce,
+        },
+        "finalizedby": {"hash": displayed(fourth.hash), "height": 4, "auxhash": displayed(queued.aux_hash)},
+    }
+    assert (parent["hash"], int(parent["hash"], 16) <= target_of(bits)) == (found["parentblockhash"], True)
+    assert (refused[0], "at height 3 is not final: the last final block has height 2" in refused[1]) == (
+        -32606,
+        True,
+    )
+
+
+async def test_the_genesis_block_has_no_proof_of_finality(autojump_clock: object) -> None:
+    """A refusal that says to wait would let a client ask for ever."""
+    world = MiningWorld()
+    genesis = ChainHand.of(chain_spec()).genesis
+    world.blocks[genesis.hash] = genesis
+    async with world.running():
+        code, words = await Client(world).refused("getfinalityproof", displayed(genesis.hash))
+    assert (code, "is the genesis block, which no proof of work covers" in words) == (-32605, True)
+
+
+@pytest.mark.parametrize(
+    ("method", "param"),
+    [("getblockbyheight", 99), ("getblockbyhash", "77" * 32), ("getfinalityproof", "77" * 32)],
+)
 async def test_a_block_that_is_not_there_has_its_own_code(method: str, param: Any, autojump_clock: object) -> None:
     world = MiningWorld()
     world.blocks_in(1)

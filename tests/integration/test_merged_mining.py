@@ -25,15 +25,17 @@ from alysd.testing.daemon import Daemon, daemon
 from alysd.testing.processes import ComponentRefusal
 from alysd.types.auxpow import AuxPow, MerkleBranch
 from alysd.types.bitcoin import BlockTemplate, CommitmentPlace
-from alysd.types.hashes import AuxHash, EvmAddress
+from alysd.types.hashes import AuxHash, EvmAddress, displayed, sha256d
 from alysd.types.mining import AuxOffer
 from alysd.wire.auxpow import encode_auxpow
 from alysd.wire.bitcoin_block import ParentCandidate, build_candidate, witness_commitment
 from alysd.workflows.nonce_search import search
+from examples.verify_finality import verify
 
 pytestmark = pytest.mark.component
 
 MINER = "0x00000000000000000000000000000000000A11ce".lower()
+VERIFY = Path(__file__).parents[2] / "examples/verify_finality.py"
 NO_INTERNAL_MINER = ("mining.internal=false",)
 SECONDS = 60.0
 """For what takes two or three slots of 2 s on an idle machine."""
@@ -105,6 +107,7 @@ async def test_one_work_makes_a_bitcoin_block_and_alys_final_in_every_place(tmp_
             with trio.fail_after(SECONDS):
                 final = await becomes_final_after(run.node, before["height"])
             await included(run.node, final, mined)
+            await proved_to_outsiders(run, final, mined)
 
 
 async def mine_both(run: Rig, place: CommitmentPlace) -> dict[str, Any]:
@@ -133,6 +136,34 @@ async def included(node: Daemon, final: dict[str, Any], mined: dict[str, Any]) -
     assert block["auxpow"]["parentblockhash"] == mined["hash"]
     assert block["auxpow"]["rangeend"] == final["hash"]
     assert block["auxpow"]["feerecipient"].lower() == MINER
+
+
+async def proved_to_outsiders(run: Rig, final: dict[str, Any], mined: dict[str, Any]) -> None:
+    """The script finds the work in the Bitcoin chain for both ends of the range, and refuses each changed byte."""
+    answer = await run.node.call("getfinalityproof", final["hash"])
+    assert answer["finalizedby"] == final["finalizedby"]
+    assert answer["parentheader"]["previousblockhash"] == mined["previousblockhash"]
+    bitcoin = run.bitcoin.rpc_url.replace("://", f"://{RPC_USER}:{RPC_PASSWORD}@")
+    for block in (answer["blocks"][0], final["hash"]):
+        options = (block, run.node.url, bitcoin, "--chain-id", str(answer["chainid"]))
+        done = await trio.run_process(
+            [sys.executable, "-I", "-S", str(VERIFY), *options], capture_stdout=True, check=False
+        )
+        words = f"final: the work is the Bitcoin block {mined['hash']}, which has 1 confirmations\n"
+        assert (done.returncode, done.stdout.decode()) == (0, words)
+    headers = [await run.bitcoin.call("getblockheader", mined["hash"], False)]
+    for place in range(len(answer["auxpow"]) // 2):
+        proof = bytearray.fromhex(answer["auxpow"])
+        proof[place] ^= 1
+        falsified = {**answer, "auxpow": proof.hex()}
+        with pytest.raises(ValueError, match=r"\w"):
+            assert_in(headers, verify(falsified, final["hash"], answer["chainid"])[0])
+
+
+def assert_in(headers: list[str], parent: str) -> None:
+    """Raise ValueError unless a header with the hash `parent` is in the Bitcoin chain."""
+    if parent not in [displayed(sha256d(bytes.fromhex(header))) for header in headers]:
+        raise ValueError(f"{parent} is not in the Bitcoin chain")
 
 
 async def offers_work(node: Daemon) -> bool:

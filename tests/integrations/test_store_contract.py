@@ -3,16 +3,22 @@
 from collections.abc import Generator
 from pathlib import Path
 
+import attrs
 import pytest
 
+from alysd.consensus.auxpow import aux_hash
+from alysd.errors import Corrupt, NoProof, NotFinal
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.ports import Store
+from alysd.testing.blocks import MINER, make_header
+from alysd.testing.chain import chain_spec
 from alysd.testing.federation.disk import SimulatedDisk
 from alysd.testing.federation.memory_store import MemoryStore
-from alysd.types.chain import ExecutedBlock, Forkchoice, PlacedBlock
+from alysd.types.chain import ChainState, ExecutedBlock, FinalityProof, Forkchoice, PlacedBlock
 from alysd.types.hashes import AuxHash, BlockHash
 from alysd.types.tables import EntryChange, Proof, Table
-from alysd.types.units import Height
+from alysd.types.units import Height, Slot
+from alysd.wire.block_ssz import block_hash
 from tests.integrations.stored_blocks import HAND, child, placement
 
 
@@ -76,6 +82,48 @@ def test_a_block_is_read_with_its_place_in_the_chain(store: Store) -> None:
     assert store.placed_by_hash(off.hash, False) == PlacedBlock(off, tip, False, None, None)
     assert store.placed_by_hash(BlockHash(work), True) == PlacedBlock(two, tip, True, None, None)
     assert store.placed_by_hash(BlockHash(work), False) is None
+
+
+def finalizing(store: Store, *, work: AuxHash | None = None) -> tuple[list[ChainState], FinalityProof]:
+    """Store three blocks. The third includes a proof for the first two, or for `work`."""
+    one, state_one = child(HAND.genesis_state, 5)
+    two, state_two = child(state_one, 6)
+    header = make_header(state_two, [state_one, state_two], chain_spec(), 2)
+    assert header.auxpow is not None
+    plain, _ = child(state_two, 7)
+    block = attrs.evolve(plain.block, auxpow_header=header)
+    three = attrs.evolve(plain, block=block, hash=block_hash(block))
+    state_three = attrs.evolve(state_two, hash=three.hash, parent_hash=two.hash, height=Height(3), slot=Slot(7))
+    proof = Proof(three.hash, Height(3), work or aux_hash([one.hash, two.hash], MINER))
+    changes = tuple(EntryChange(Table.PROOFS, each.hash, proof) for each in (one, two))
+    store.commit_block(ExecutedBlock(one, state_one, ()), placement(state_one, state_one))
+    store.commit_block(ExecutedBlock(two, state_two, ()), placement(state_two, state_two))
+    store.commit_block(
+        ExecutedBlock(three, state_three, changes), placement(state_three, state_three, final=state_two)
+    )
+    expected = FinalityProof((one.hash, two.hash), header, header.auxpow, proof)
+    return [state_one, state_two, state_three], expected
+
+
+def test_the_proof_of_finality_is_read_with_the_hashes_of_its_range(store: Store) -> None:
+    """Nobody could check the proof without the hashes of all blocks that it covers."""
+    states, expected = finalizing(store)
+    assert [store.finality_proof(state.hash) for state in states[:2]] == [expected, expected]
+    with pytest.raises(NotFinal, match="at height 3 is not final: the last final block has height 2"):
+        store.finality_proof(states[2].hash)
+    with pytest.raises(NoProof, match="genesis block"):
+        store.finality_proof(HAND.genesis.hash)
+    assert store.finality_proof(BlockHash(b"\x77" * 32)) is None
+    off, state_off = child(HAND.genesis_state, 8)
+    store.commit_block(ExecutedBlock(off, state_off, ()), placement(states[2], final=states[1]))
+    with pytest.raises(NoProof, match="abandoned"):
+        store.finality_proof(off.hash)
+
+
+def test_a_proof_that_is_not_for_the_blocks_of_its_range_is_damage(store: Store) -> None:
+    states, _ = finalizing(store, work=AuxHash(b"\x07" * 32))
+    with pytest.raises(Corrupt, match="does not include the proof of the work 0707"):
+        store.finality_proof(states[0].hash)
 
 
 def test_what_is_below_the_final_blocks_own_final_block_is_not_loaded(store: Store) -> None:

@@ -2,9 +2,18 @@
 
 from collections.abc import Sequence
 
+from alysd.consensus.finality import covering_proof, finality_proof
 from alysd.testing.federation.disk import Commit, DiskSession
 from alysd.types.block import SignedBlock
-from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ForkChoiceChange, PlacedBlock, StoredChain
+from alysd.types.chain import (
+    ChainState,
+    ExecutedBlock,
+    FinalityProof,
+    Forkchoice,
+    ForkChoiceChange,
+    PlacedBlock,
+    StoredChain,
+)
 from alysd.types.hashes import BlockHash
 from alysd.types.tables import Entry, EntryChange, Table
 from alysd.types.units import Height, Slot
@@ -56,6 +65,18 @@ class MemoryStore:
             work = self._entry_at_head(Table.WORKS, wanted)
             signed = None if work is None else self.block_by_height(work.height)
         return None if signed is None else self._placed(signed)
+
+    def finality_proof(self, wanted: BlockHash) -> FinalityProof | None:
+        """The proof of work that makes the block with this hash final; None if no such block is stored."""
+        signed = self._blocks.get(wanted)
+        if signed is None:
+            return None
+        proof = covering_proof(self._placed(signed))
+        header = self._blocks[proof.block].block.auxpow_header
+        if header is None:
+            return finality_proof(proof, header, ())
+        first, last = (self._states[block].height for block in (header.range_start, header.range_end))
+        return finality_proof(proof, header, self._canonical[first : last + 1])
 
     def final_state(self) -> ChainState:
         """The chain's state after the last final block."""
