@@ -180,21 +180,17 @@ def test_confirmations_are_counted_in_a_file_of_headers(tmp_path: Path) -> None:
     assert confirmations(str(path), "77" * 32) == confirmations(str(path), "00" * 32) == 0
 
 
-@pytest.mark.parametrize(
-    ("break_it", "words"),
-    [
-        (lambda chain: [chain[0], chain[2]], "are not a chain"),
-        (lambda chain: [chain[0][:-1]], "does not have 80 bytes"),
-        (lambda chain: [*chain, header(sha256d(chain[-1]), digest("x"), meets=False)], "has no work"),
-    ],
-    ids=["gap", "short", "no work"],
-)
-def test_headers_that_are_no_chain_are_refused(break_it: Any, words: str, tmp_path: Path) -> None:
+def test_headers_that_are_no_chain_are_refused(tmp_path: Path) -> None:
     """Anyone can write a header into a file."""
     path, chain = bitcoin_chain(tmp_path, 1)
-    path.write_text("\n".join(raw.hex() for raw in break_it(chain)))
-    with pytest.raises(ValueError, match=words):
-        confirmations(str(path), "77" * 32)
+    for headers, words in (
+        ([chain[0], chain[2]], "are not a chain"),
+        ([chain[0][:-1]], "does not have 80 bytes"),
+        ([*chain, header(sha256d(chain[-1]), digest("x"), meets=False)], "has no work"),
+    ):
+        path.write_text("\n".join(raw.hex() for raw in headers))
+        with pytest.raises(ValueError, match=words):
+            confirmations(str(path), "77" * 32)
 
 
 def run(*arguments: object) -> tuple[int, str]:
