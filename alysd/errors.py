@@ -238,6 +238,7 @@ HANDLING: Mapping[type[AlysError], Handling] = MappingProxyType({
     InvalidWork: Handling("consensus", RpcCode.REFUSED, 1, refusal=True),
     NotNow: Handling("panic", RpcCode.NOT_NOW, 1, refusal=True),
     Unavailable: Handling("dependency", RpcCode.INTERNAL_ERROR, 1),
+    PeerUnavailable: Handling("dependency", RpcCode.INTERNAL_ERROR, 1, refusal=True),
     EngineBehind: Handling("dependency", RpcCode.INTERNAL_ERROR, 1),
     ComponentError: Handling("dependency", RpcCode.INTERNAL_ERROR, 1),
     StoreError: Handling("resource exhaustion", RpcCode.INTERNAL_ERROR, 1),

@@ -1,0 +1,127 @@
+"""The peer host: this node's endpoint of the peer-to-peer network, between `ports.Gossip` and the node's actors.
+
+In a node it runs in a process of its own, in a simulation beside the other actors. It knows nothing of the content
+of gossip and requests: the network actor judges the one, the request server answers the other.
+"""
+
+import attrs
+import trio
+
+from alysd.errors import NotNow, PeerUnavailable
+from alysd.messages.network import (
+    GossipReceived,
+    Network,
+    PeerConnected,
+    PeerLost,
+    PeerRequests,
+    RequestReceived,
+)
+from alysd.messages.peer_host import DisconnectPeer, PeerHost, PublishGossip, SendRequest
+from alysd.nurseries import Actor, Address, Deferred, NotAnswered, handles
+from alysd.ports import Gossip
+from alysd.types.peers import GossipVerdict, StreamKind, Topic
+
+OPEN_REQUESTS = 64
+"""Requests of this node that are open at the same time. 64 answers of 4 MiB are 256 MiB at most."""
+
+JUDGE_SECONDS = 4.0
+"""The longest wait for a verdict. It covers a restart of the network actor; a proposal is judged in some 0.1 s."""
+
+ANSWER_SECONDS = 10.0
+"""The longest wait for the answer to a peer's request: some 4 MiB of blocks are read from the database."""
+
+REPORT_SECONDS = 5.0
+"""The longest wait for room in the network actor's mailbox: it covers a restart of that actor."""
+
+
+@attrs.frozen
+class _Job:
+    """A request that waits for its task."""
+
+    message: SendRequest
+    answer: Deferred[bytes]
+
+
+class PeerHostActor(Actor[PeerHost]):
+    """Runs `gossip` in its background, forwards what peers send, and sends what this node wants to send."""
+
+    def __init__(self, gossip: Gossip, network: Address[Network], requests: Address[PeerRequests]) -> None:
+        self._gossip = gossip
+        self._sink = _Sink(network, requests)
+        self._send_job, self._jobs = trio.open_memory_channel[_Job](OPEN_REQUESTS)
+        self._open = 0
+
+    async def background(self) -> None:
+        """Run the network, and one task per request, until the actor ends."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._gossip.run, self._sink)
+            async for job in self._jobs:
+                nursery.start_soon(self._request, job)
+
+    @handles(PublishGossip)
+    async def publish(self, message: PublishGossip) -> None:
+        """Publish the data."""
+        await self._gossip.publish(message.topic, message.data)
+
+    @handles(SendRequest)
+    async def send_request(self, message: SendRequest) -> Deferred[bytes]:
+        """Begin the request. Its task answers the ask, so that requests do not wait for each other."""
+        if self._open >= OPEN_REQUESTS:
+            raise PeerUnavailable(message.peer, f"{OPEN_REQUESTS} requests are open already")
+        answer = Deferred[bytes]()
+        self._open += 1
+        self._send_job.send_nowait(_Job(message, answer))
+        return answer
+
+    @handles(DisconnectPeer)
+    async def disconnect(self, message: DisconnectPeer) -> None:
+        """Close the connection."""
+        await self._gossip.disconnect(message.peer, message.seconds)
+
+    async def _request(self, job: _Job) -> None:
+        asked = job.message
+        try:
+            job.answer.reply(
+                await self._gossip.request(asked.peer, asked.kind, asked.request, asked.max_bytes, asked.seconds)
+            )
+        except PeerUnavailable as error:
+            job.answer.fail(error)
+        finally:
+            self._open -= 1
+
+
+@attrs.frozen
+class _Sink:
+    """Forwards to the node's actors. An actor that does not answer costs a verdict or an answer, nothing else."""
+
+    network: Address[Network]
+    requests: Address[PeerRequests]
+
+    async def connected(self, peer: str, address: str, *, inbound: bool) -> None:
+        """Tell the network actor."""
+        await self._report(PeerConnected(peer, address, inbound))
+
+    async def lost(self, peer: str) -> None:
+        """Tell the network actor."""
+        await self._report(PeerLost(peer))
+
+    async def judge(self, peer: str, topic: Topic, data: bytes) -> GossipVerdict:
+        """Ask the network actor. Without its answer the message is not passed on, and nobody is blamed."""
+        try:
+            return await self.network.ask(GossipReceived(peer, topic, data), seconds=JUDGE_SECONDS)
+        except NotAnswered:
+            return GossipVerdict.IGNORE
+
+    async def answer(self, peer: str, kind: StreamKind, request: bytes) -> bytes:
+        """Ask the request server. Raises its refusal, or `NotNow` if it does not answer."""
+        try:
+            return await self.requests.ask(RequestReceived(peer, kind, request), seconds=ANSWER_SECONDS)
+        except NotAnswered as error:
+            raise NotNow(f"the node does not answer now: {error}") from error
+
+    async def _report(self, message: PeerConnected | PeerLost) -> None:
+        with trio.move_on_after(REPORT_SECONDS):
+            try:
+                await self.network.send(message)
+            except NotAnswered:
+                return  # the network actor is stopped, and the node with it
