@@ -1,8 +1,10 @@
 """Defines figures with goals, and computes memory and processor figures."""
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from itertools import pairwise
+from pathlib import Path
 
 import attrs
 
@@ -51,6 +53,22 @@ def resident_megabytes(status: str) -> float:
     if found is None:
         raise ValueError("/proc/PID/status has no VmRSS: check whether the process has ended")
     return int(found[1]) * 1024 / 1e6
+
+
+def queued_seconds() -> float:
+    """Return the seconds for which the threads of this process have waited for a processor since they began.
+
+    The kernel counts them per thread, in nanoseconds (`/proc/PID/task/TID/schedstat`, the second number). A thread
+    that has ended is missing; trio keeps idle worker threads for ten seconds, five times a slot. Returns 0 where
+    the kernel does not count.
+    """
+    total = 0
+    for task in Path(f"/proc/{os.getpid()}/task").glob("*/schedstat"):
+        try:
+            total += int(task.read_text().split()[1])
+        except OSError:
+            continue  # the thread has ended, or the kernel does not count
+    return total / 1e9
 
 
 def idle_share(samples: Iterable[tuple[float, float]], blocks: Iterable[float], busy_for: float) -> float | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.node.figures import Figure, idle_share, resident_megabytes
+from benchmarks.node.figures import Figure, idle_share, queued_seconds, resident_megabytes
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,9 @@ def test_idle_time_leaves_out_the_work_on_blocks() -> None:
     assert idle_share(samples, [1.6], 0.3) == pytest.approx(0.03 / 3)
     assert idle_share(samples, [], 0.3) == pytest.approx(0.53 / 4)
     assert idle_share(samples, [0.5, 1.5, 2.5, 3.5], 0.3) is None
+
+
+def test_the_time_in_the_run_queue_only_grows() -> None:
+    """Otherwise a time on the clock could not be told from that of a busy machine."""
+    before = queued_seconds()
+    assert 0 <= before <= queued_seconds()
