@@ -1,0 +1,1 @@
+"""Programs that use the packages of alysd, each with its tests in tests/examples."""
