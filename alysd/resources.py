@@ -12,6 +12,8 @@ from alysd.errors import ConfigError
 from alysd.integrations.bls import BLS
 from alysd.integrations.clock import SystemClock
 from alysd.integrations.clock_step import StepFile
+from alysd.integrations.key_kinds import new_secret, public_text
+from alysd.integrations.new_key_file import write_key_file
 from alysd.integrations.node_data import NodeData, OpenData
 from alysd.integrations.tracing import NoTracing, open_tracing
 from alysd.messages.log.base import log
@@ -21,6 +23,8 @@ from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Role
+from alysd.types.hashes import displayed
+from alysd.types.peers import PeerHostConfig
 from alysd.types.units import Slot
 from alysd.validation import ValidNode
 from alysd.workflows.clock_watch import ClockWatch
@@ -34,7 +38,7 @@ class NodeResources:
     """The resources that the actors of a node use.
 
     `sync_engine` is the same execution client as `engine`, with longer deadlines for catching up. A node without
-    `signer` is a follower.
+    `signer` is a follower. A node without `network` has no peers.
     """
 
     context: ChainContext
@@ -46,6 +50,7 @@ class NodeResources:
     embedded: "EmbeddedExecution | None"
     signer: Signer | None
     watch: ClockWatch
+    network: PeerHostConfig | None = None
     tracing: Tracing = attrs.field(factory=NoTracing)
     bls: Bls = BLS
     timing: Timing = attrs.field(
@@ -89,6 +94,7 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
             embedded=execution.embedded,
             signer=data.signer,
             watch=watch,
+            network=await trio.to_thread.run_sync(peer_host_config, valid),
             tracing=tracing,
         )
 
@@ -98,6 +104,24 @@ def clock_watch(clock: Clock, slot_seconds: int, memory: StepMemory, data: OpenD
     newest = max(data.store.newest_slot(), Slot(0) if data.signer is None else data.signer.last_slot)
     known = data.signer is not None and newest > 0
     return ClockWatch(clock, slot_seconds, memory, float(slot_start(newest, slot_seconds)) if known else None)
+
+
+def peer_host_config(valid: ValidNode) -> PeerHostConfig | None:
+    """The configuration of the peer host, or None for a node without peers.
+
+    Makes the node's network key in the data folder if it has none. Call this after the folder has been locked.
+    """
+    section = valid.config.network
+    if section.address is None:
+        return None
+    secret = valid.network_secret
+    if secret is None:
+        secret = new_secret("network")
+        write_key_file(valid.config.storage.network_key, "network", secret, public_text("network", secret))
+    chain = displayed(valid.genesis.context.genesis)[:8]
+    return PeerHostConfig(
+        section.address.host, section.address.port, section.peers, secret, chain, section.max_inbound
+    )
 
 
 def data_of(valid: ValidNode) -> NodeData:

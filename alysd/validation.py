@@ -1,6 +1,7 @@
 """The checks that decide whether a node can start, without starting it. Used by `alysd check` and `alysd run`."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TypeVar
 
 import attrs
@@ -16,6 +17,7 @@ from alysd.errors import ConfigError, Corrupt, Malformed, WrongChain
 from alysd.integrations import tracing
 from alysd.integrations.bls import public_key
 from alysd.integrations.data_folder import is_claimed
+from alysd.integrations.key_kinds import public_text
 from alysd.integrations.possession import check_possession
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
@@ -43,13 +45,16 @@ class ValidNode:
     """A valid configuration, and the data that was loaded to check it.
 
     `authority_secret` is the authority's BLS secret, or None for a follower. `jwt_secret` is shared with the
-    execution client, or None for the embedded engine. `account` is the development account, if configured.
+    execution client, or None for the embedded engine. `network_secret` identifies the node to its peers. It is
+    None for a node without peers, and before the node has made its key, at its first start. `account` is the
+    development account, if configured.
     """
 
     config: AlysConfig
     genesis: Genesis
     authority_secret: bytes | None = attrs.field(repr=False)
     jwt_secret: bytes | None = attrs.field(repr=False)
+    network_secret: bytes | None = attrs.field(repr=False)
     account: EvmAddress | None
 
 
@@ -71,6 +76,7 @@ def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
     judged(lambda: _check_installed(config))
     jwt_secret = judged(lambda: _jwt_secret(config))
     account = judged(lambda: _account(config))
+    network_secret = judged(lambda: _network_secret(config))
     authority_secret = judged(lambda: _authority_secret(config))
     genesis = judged(lambda: genesis_of(spec))
     if genesis is not None:
@@ -81,7 +87,7 @@ def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
             judged(lambda: _check_membership(config, genesis, authority_secret))
     if problems or genesis is None:
         raise InvalidConfig(problems)
-    return ValidNode(config, genesis, authority_secret, jwt_secret, account)
+    return ValidNode(config, genesis, authority_secret, jwt_secret, network_secret, account)
 
 
 def genesis_of(spec: ChainSpec) -> Genesis:
@@ -116,6 +122,8 @@ def _check_installed(config: AlysConfig) -> None:
         from alysd import embedded  # not needed with a separate execution client
 
         embedded.check_installed()
+    if config.network.address is not None and find_spec("libp2p") is None:
+        raise ConfigError("network.address needs libp2p: install alysd with the extra alysd[network]")
 
 
 def _authority_secret(config: AlysConfig) -> bytes | None:
@@ -131,7 +139,7 @@ def _authority_secret(config: AlysConfig) -> bytes | None:
 
 
 def _check_membership(config: AlysConfig, genesis: Genesis, secret: bytes) -> None:
-    """Raise `ConfigError` unless the key belongs to an authority, and one approval per block is enough."""
+    """Raise `ConfigError` unless the key belongs to an authority that can reach the others that it needs."""
     name, federation = genesis.context.spec.name, federation_at(genesis.state, genesis.context)
     key = public_key(secret)
     if federation.index_of(key) is None:
@@ -139,10 +147,10 @@ def _check_membership(config: AlysConfig, genesis: Genesis, secret: bytes) -> No
             f'chain.authority_key_file = "{config.chain.authority_key_file}": its public key {key.hex()[:16]}… is '
             f"none of the {len(federation.authorities)} authorities of the chain {name}: name another key file"
         )
-    if federation.quorum > 1:
+    if federation.quorum > 1 and config.network.address is None:
         raise ConfigError(
-            f"the chain {name} needs {federation.quorum} approvals per block, but this version does not connect "
-            "to other authorities yet: remove chain.authority_key_file to run a follower"
+            f"the chain {name} needs {federation.quorum} approvals per block: set network.address, and name the "
+            "other authorities in network.peers"
         )
 
 
@@ -152,6 +160,20 @@ def _jwt_secret(config: AlysConfig) -> bytes | None:
     from alysd.integrations.execution.auth import read_jwt_secret  # not needed with the embedded engine
 
     return read_jwt_secret(config.engine.jwt_secret_file)
+
+
+def _network_secret(config: AlysConfig) -> bytes | None:
+    path = config.network.key_file or config.storage.network_key
+    if config.network.address is None or (config.network.key_file is None and not path.exists()):
+        return None
+    secret = read_key_file(path, kind="network", known_to_all=config.development.keys_known_to_all).secret
+    try:
+        own = public_text("network", secret)
+    except Malformed as error:
+        raise ConfigError(f"{path}: not a network key: {error}") from None
+    if any(address.peer == own for address in config.network.peers):
+        raise ConfigError(f"network.peers names {own}, which is this node itself: name only the others")
+    return secret
 
 
 def _account(config: AlysConfig) -> EvmAddress | None:

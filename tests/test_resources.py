@@ -1,5 +1,6 @@
 """Opening the parts: what a configuration gets wrong is said in words, and whatever was opened is closed."""
 
+import stat
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.load import load_config
-from alysd.config.model import AlysConfig
+from alysd.config.model import AlysConfig, ListenAddress
 from alysd.errors import ConfigError, WrongChain
 from alysd.integrations.bls import public_key
 from alysd.integrations.clock_step import StepFile
@@ -22,9 +23,11 @@ from alysd.resources import open_resources
 from alysd.testing.chain import authority_secret, chain_spec
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash, BlsPublicKey
+from alysd.types.peers import PeerHostConfig
 from alysd.types.signing import SignedSlot
 from alysd.types.units import Height, Slot
 from alysd.validation import validate_node
+from tests.integrations.libp2p import needs_libp2p
 
 ROOT = Path(__file__).parents[1]
 
@@ -157,3 +160,27 @@ async def test_an_open_step_is_found_in_the_data_folder(configured: tuple[AlysCo
     file.path.write_bytes(b"damage")
     async with open_resources(validate_node(config, spec)) as parts:
         assert parts.watch.doubt() == ""
+
+
+@needs_libp2p
+async def test_the_network_key_is_made_once(configured: tuple[AlysConfig, ChainSpec]) -> None:
+    """With a new key at each start, no peer would know the node again."""
+    config, spec = configured
+    section = attrs.evolve(config.network, address=ListenAddress("127.0.0.1", 9333))
+    config = attrs.evolve(config, network=section)
+    found: list[PeerHostConfig | None] = []
+    for _ in range(2):
+        async with open_resources(validate_node(config, spec)) as parts:
+            found.append(parts.network)
+    assert found[0] is not None
+    assert found[0] == found[1]
+    assert found[0].chain == "d7e68ab9"
+    assert stat.S_IMODE(config.storage.network_key.stat().st_mode) == 0o600
+
+
+async def test_a_node_without_an_address_has_no_network(configured: tuple[AlysConfig, ChainSpec]) -> None:
+    """A chain of one would start a process that it does not need."""
+    config, spec = configured
+    async with open_resources(validate_node(config, spec)) as parts:
+        assert parts.network is None
+    assert not config.storage.network_key.exists()

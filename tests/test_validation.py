@@ -7,18 +7,23 @@ from pathlib import Path
 import attrs
 import pytest
 
+import alysd.validation
 from alysd.cli import main
 from alysd.config.chain_spec import load_chain_spec
+from alysd.config.model import AlysConfig
 from alysd.consensus.payload import miner_share
 from alysd.errors import ConfigError
 from alysd.integrations.bls import public_key
 from alysd.integrations.data_folder import claim
+from alysd.integrations.key_kinds import public_text
+from alysd.integrations.new_key_file import write_key_file
 from alysd.testing.chain import authority_secret, bitcoin_secret, member_keys
 from alysd.testing.config_files import CONF, load
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash, displayed
 from alysd.types.units import MAX_WEI
 from alysd.validation import genesis_of, validate_node
+from tests.integrations.libp2p import needs_libp2p
 
 SPEC = load_chain_spec(CONF / "chains" / "dev.toml")
 
@@ -219,3 +224,62 @@ def test_what_was_loaded_is_handed_on() -> None:
     assert valid.jwt_secret is None
     assert valid.genesis.state.hash == valid.genesis.block.hash == valid.genesis.context.genesis
     assert valid.authority_secret.hex() not in repr(valid)
+
+
+def networked(folder: Path, *overrides: str) -> AlysConfig:
+    """The development node with a network, and its data in `folder`."""
+    return load(CONF / "dev.toml", f"storage.path={folder / 'data'}", "network.address=127.0.0.1:9333", *overrides)
+
+
+def test_a_network_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process of the peer host would fail again and again, and nobody would see why."""
+
+    def not_installed(name: str) -> None:
+        assert name == "libp2p"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(alysd.validation, "find_spec", not_installed)
+        with pytest.raises(ConfigError, match=r"install alysd with the extra alysd\[network\]"):
+            validate_node(networked(tmp_path), SPEC)
+        assert validate_node(load(CONF / "dev.toml", f"storage.path={tmp_path / 'data'}"), SPEC)
+
+
+@needs_libp2p
+def test_the_network_key_is_checked(tmp_path: Path) -> None:
+    """A key of another kind would be published, and the node would be its own peer."""
+    wrong, right = tmp_path / "bls.key", tmp_path / "right.key"
+    write_key_file(wrong, "bls", bytes([7] * 32), "x")
+    with pytest.raises(ConfigError, match="this is a bls key, but a network key is required"):
+        validate_node(networked(tmp_path, f"network.key_file={wrong}"), SPEC)
+    write_key_file(tmp_path / "zero.key", "network", bytes(32), "x")
+    with pytest.raises(ConfigError, match="not a network key: the secret must be"):
+        validate_node(networked(tmp_path, f"network.key_file={tmp_path / 'zero.key'}"), SPEC)
+    own = public_text("network", bytes([7] * 32))
+    write_key_file(right, "network", bytes([7] * 32), own)
+    node = validate_node(networked(tmp_path, f"network.key_file={right}"), SPEC)
+    assert node.network_secret == bytes([7] * 32)
+    with pytest.raises(ConfigError, match="is this node itself"):
+        validate_node(
+            networked(tmp_path, f"network.key_file={right}", f"network.peers=/ip4/192.0.2.7/tcp/9333/p2p/{own}"),
+            SPEC,
+        )
+
+
+@needs_libp2p
+def test_a_member_of_many_needs_the_network(tmp_path: Path) -> None:
+    """Alone, it would approve and never reach a quorum."""
+    secret = authority_secret(1)
+    second = member_keys(secret, bitcoin_secret(1), SPEC.chain_id)
+    spec = attrs.evolve(
+        SPEC,
+        authorities=(*SPEC.authorities, second.authority),
+        authority_proofs=(*SPEC.authority_proofs, second.authority_proof),
+        federation_bitcoin_keys=(*SPEC.federation_bitcoin_keys, second.bitcoin_key),
+        federation_bitcoin_proofs=(*SPEC.federation_bitcoin_proofs, second.bitcoin_proof),
+    )
+    write_key_file(tmp_path / "member.key", "bls", secret, "x")
+    member = (f"chain.authority_key_file={tmp_path / 'member.key'}", "mining.internal=false")
+    alone = load(CONF / "dev.toml", f"storage.path={tmp_path / 'data'}", *member)
+    with pytest.raises(ConfigError, match="needs 2 approvals per block: set network.address"):
+        validate_node(alone, spec)
+    assert validate_node(networked(tmp_path, *member), spec).authority_secret == secret

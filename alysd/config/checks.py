@@ -45,6 +45,10 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
             f"{blame('mining.internal')}: mining.internal = true needs chain.authority_key_file: a follower makes "
             "no blocks for the internal miner"
         )
+    if config.network.address is None and config.network.peers:
+        problems.append(
+            f"{blame('network.peers')}: network.peers needs network.address, where peers connect to this node"
+        )
     control = str(config.storage.control_socket)
     if len(os.fsencode(control)) > MAX_SOCKET_PATH:
         problems.append(

@@ -11,6 +11,7 @@ from typing import Any, Literal, NewType
 import attrs
 
 from alysd.types.hashes import EvmAddress
+from alysd.types.peers import PeerAddress
 
 INPUT_FILE: Mapping[str, Any] = {"input_file": True}
 """Metadata of an option that names a file to read: it must exist and be readable."""
@@ -93,6 +94,21 @@ class ApiConfig:
 
 
 @attrs.frozen
+class NetworkConfig:
+    """The peer-to-peer network, which is used if `address` is set. It needs `alysd[network]`.
+
+    `address` is where peers connect to this node, `peers` are those that it connects to. `key_file` is the key
+    that identifies the node to its peers; by default the node makes one in its data folder. At most `max_inbound`
+    peers that are not in `peers` may connect.
+    """
+
+    address: ListenAddress | None = None
+    peers: tuple[PeerAddress, ...] = ()
+    key_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
+    max_inbound: int = attrs.field(default=32, metadata={"between": (0, 64)})
+
+
+@attrs.frozen
 class StorageConfig:
     """The location of the database. `path` is the data folder; each node and each chain needs its own."""
 
@@ -102,6 +118,11 @@ class StorageConfig:
     def control_socket(self) -> Path:
         """The Unix socket of a running node, for `alysd actors`."""
         return self.path / "control.sock"
+
+    @property
+    def network_key(self) -> Path:
+        """The key that identifies the node to its peers, if `network.key_file` names no other."""
+        return self.path / "network.key"
 
 
 @attrs.frozen
@@ -158,11 +179,13 @@ class AlysConfig:
         named = {"api.address": self.api.address, "api.operator_address": self.api.operator_address}
         if self.engine.mode == "embedded":
             named["api.ethereum_address"] = self.api.ethereum_address
+        named["network.address"] = self.network.address
         return {key: address for key, address in named.items() if address is not None}
 
     chain: ChainConfig
     engine: EngineConfig = EngineConfig()
     api: ApiConfig = ApiConfig()
+    network: NetworkConfig = NetworkConfig()
     storage: StorageConfig = StorageConfig()
     mining: MiningConfig = MiningConfig()
     logging: LoggingConfig = LoggingConfig()

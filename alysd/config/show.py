@@ -6,6 +6,7 @@ from typing import Any, cast
 import attrs
 
 from alysd.config.model import AlysConfig, HttpUrl, ListenAddress
+from alysd.types.peers import PeerAddress
 
 
 def show_config(config: AlysConfig) -> str:
@@ -26,10 +27,10 @@ def _plain(value: object) -> object:
     """Convert a value to a TOML type. Paths become absolute, so that they are valid in any folder."""
     if isinstance(value, Path):
         return str(value.absolute())
-    if isinstance(value, HttpUrl | ListenAddress):
+    if isinstance(value, HttpUrl | ListenAddress | PeerAddress):
         return str(value)
     if isinstance(value, tuple):
-        return list(cast("tuple[object, ...]", value))
+        return [_plain(item) for item in cast("tuple[object, ...]", value)]
     if isinstance(value, bytes):
         return "0x" + value.hex()
     return value

@@ -13,8 +13,10 @@ import cattrs
 from alysd.config.model import HostName, HttpUrl, ListenAddress
 from alysd.config.problems import Text
 from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
+from alysd.types.peers import PeerAddress
 from alysd.types.units import Sat
 from alysd.wire.evm_address import parse_address
+from alysd.wire.multiaddress import parse_peer_address
 
 
 def _boolean(value: object, _: object) -> bool:
@@ -118,6 +120,11 @@ def _evm_address(value: object, _: object) -> EvmAddress:
     return parse_address(value if isinstance(value, str) else "")
 
 
+def _peer_address(value: object, _: object) -> PeerAddress:
+    """Convert the multiaddress of a peer."""
+    return parse_peer_address(value if isinstance(value, str) else "")
+
+
 def _optional(value: object, kind: Any) -> Any:
     """Convert the value of an option that may be None. Empty text (`ALYS_X__Y=`) is None."""
     if isinstance(value, Text) and not value:
@@ -160,6 +167,7 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook(HttpUrl, _http_url)
     converter.register_structure_hook(Sat, _integer)
     converter.register_structure_hook(EvmAddress, _evm_address)
+    converter.register_structure_hook(PeerAddress, _peer_address)
     converter.register_structure_hook(BlsPublicKey, lambda value, _: hex_bytes(value, 48, "a BLS public key"))
     converter.register_structure_hook(
         XOnlyKey, lambda value, _: hex_bytes(value, 32, "an x-only Bitcoin public key")

@@ -34,6 +34,36 @@ class StreamKind(Enum):
 
 
 @attrs.frozen
+class PeerAddress:
+    """The network address of a peer: a host name or IP address, a TCP port, and the id that the peer proves."""
+
+    host: str
+    port: int
+    peer: str
+
+    def __str__(self) -> str:
+        kind = "ip6" if ":" in self.host else "ip4" if self.host.replace(".", "").isdigit() else "dns"
+        return f"/{kind}/{self.host}/tcp/{self.port}/p2p/{self.peer}"
+
+
+@attrs.frozen
+class PeerHostConfig:
+    """The configuration of the peer host, which runs in a process of its own.
+
+    It listens at `host` and `port`, and keeps a connection to each of `peers`. `secret` is the secp256k1 key that
+    gives the node its id. `chain` stands in the names of all topics and protocols, so that nodes of another chain
+    exchange nothing with this one. At most `max_inbound` peers that are not in `peers` may connect.
+    """
+
+    host: str
+    port: int
+    peers: tuple[PeerAddress, ...]
+    secret: bytes = attrs.field(repr=False)
+    chain: str
+    max_inbound: int
+
+
+@attrs.frozen
 class PeerStatus:
     """The chain of a peer: its genesis block, and the hash, height and slot of its head and of its final block.
 

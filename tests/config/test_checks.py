@@ -31,6 +31,18 @@ def test_a_real_client_needs_its_addresses_and_its_secret(tmp_path: Path) -> Non
     assert all(text.startswith("--set engine.mode: ") for text in found)
 
 
+PEER = "/ip4/192.0.2.7/tcp/9333/p2p/16Uiu2HAm8ZGMjT2tREXHaUFoJQpfKos93LXhngv6s2oXjRe4YmQt"
+
+
+def test_peers_need_an_address_of_this_node(tmp_path: Path) -> None:
+    """The node would start without a network, although its operator has named peers."""
+    (found,) = problems(folder_with(tmp_path), f"network.peers={PEER}")
+    assert "network.peers needs network.address" in found
+    config = load(folder_with(tmp_path), f"network.peers={PEER}", "network.address=127.0.0.1:9333")
+    assert [str(peer) for peer in config.network.peers] == [PEER]
+    assert config.listeners["network.address"].port == 9333
+
+
 def test_a_real_client_with_all_of_it_is_right(tmp_path: Path) -> None:
     """The production configuration would be refused."""
     config = load(
