@@ -5,37 +5,42 @@ signs with this member's key.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from hashlib import sha256
 
 from alysd.errors import Malformed
+from alysd.integrations.bls import public_key
 from alysd.types.hashes import BlsPublicKey, BlsSignature
 
-_TAG = b"simulated"
+_TAG = b"simulated".ljust(64, b"\0")
 _MODULUS = 2**256
 
-
-def sign(key: BlsPublicKey, message: bytes) -> BlsSignature:
-    """The signature of `message` by the owner of `key`."""
-    return _signature(_number(key, message))
+_public_key = cache(public_key)
 
 
-def aggregate(signatures: Sequence[BlsSignature]) -> BlsSignature:
-    """Aggregate the signatures into one. Raises `Malformed` if there are none, or if one is not a signature."""
-    if not signatures:
-        raise Malformed("no signatures to aggregate")
-    return _signature(sum(_value(signature) for signature in signatures) % _MODULUS)
+class KeyedSignatures:
+    """Implements `alysd.ports.Bls` with keyed hashes, which are added up as numbers modulo 2^256."""
 
+    def sign(self, secret: bytes, message: bytes) -> BlsSignature:
+        """Sign `message` with a secret key. Raises `Malformed` when `secret` is not a secret key."""
+        return _signature(_number(_public_key(secret), message))
 
-def verify_aggregate(keys: Sequence[BlsPublicKey], message: bytes, signature: BlsSignature) -> bool:
-    """Whether `signature` is the aggregate of the signatures of `message` by all these keys.
+    def verify(self, public_keys: Sequence[BlsPublicKey], message: bytes, signature: BlsSignature) -> bool:
+        """Whether `signature` is the aggregate of the signatures of `message` by all these keys.
 
-    Also false for an empty list of keys, and for bytes that are not a signature.
-    """
-    try:
-        value = _value(signature)
-    except Malformed:
-        return False
-    return bool(keys) and value == sum(_number(key, message) for key in keys) % _MODULUS
+        Also false for an empty list of keys, and for bytes that are not a signature.
+        """
+        try:
+            value = _value(signature)
+        except Malformed:
+            return False
+        return bool(public_keys) and value == sum(_number(key, message) for key in public_keys) % _MODULUS
+
+    def aggregate(self, signatures: Sequence[BlsSignature]) -> BlsSignature:
+        """Aggregate signatures into one. Raises `Malformed` if there are none, or if one is not a signature."""
+        if not signatures:
+            raise Malformed("no signatures to aggregate")
+        return _signature(sum(_value(signature) for signature in signatures) % _MODULUS)
 
 
 def _number(key: BlsPublicKey, message: bytes) -> int:
@@ -43,10 +48,10 @@ def _number(key: BlsPublicKey, message: bytes) -> int:
 
 
 def _signature(value: int) -> BlsSignature:
-    return BlsSignature(_TAG.ljust(64, b"\0") + value.to_bytes(32, "big"))
+    return BlsSignature(_TAG + value.to_bytes(32, "big"))
 
 
 def _value(signature: BlsSignature) -> int:
-    if len(signature) != 96 or not signature.startswith(_TAG.ljust(64, b"\0")):
+    if len(signature) != 96 or not signature.startswith(_TAG):
         raise Malformed("not a simulated signature")
     return int.from_bytes(signature[64:], "big")

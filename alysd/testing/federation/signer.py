@@ -1,0 +1,59 @@
+"""A member's signer over a simulated disk, with the guard of the real one."""
+
+from collections.abc import Callable
+
+import attrs
+import trio
+
+from alysd.consensus.approval import check_approval
+from alysd.consensus.federation import approval_message
+from alysd.ports import Bls
+from alysd.testing.federation.machine import Machine
+from alysd.types.block import Approval, Block
+from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey
+from alysd.types.signing import SignedSlot
+from alysd.types.units import Slot
+from alysd.wire.block_ssz import block_hash
+
+
+@attrs.define(eq=False)
+class SimulatedSigner:
+    """Implements `alysd.ports.Signer`: the guard is written and synced before a signature leaves.
+
+    `signed` is called with each block whose signature has left the machine, and with the slot of its parent.
+    """
+
+    machine: Machine
+    public_key: BlsPublicKey
+    secret: bytes
+    scheme: Bls
+    genesis: BlockHash
+    signed: Callable[[Block, BlockHash, Slot], object]
+    _last: SignedSlot
+    _one_at_a_time: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1))
+
+    @staticmethod
+    def last_of(machine: Machine, key: BlsPublicKey) -> SignedSlot:
+        """The record in the guard on the machine's disk, or that of a new key."""
+        return machine.session.disk.guard or SignedSlot(key, Slot(0), ZERO_HASH, Slot(0))
+
+    @property
+    def last_slot(self) -> Slot:
+        """The slot of the last signature; 0 before the first."""
+        return self._last.slot
+
+    async def approve(self, block: Block, parent_slot: Slot) -> Approval:
+        """Write slot, hash and lock to the guard, synced, then sign. Raises `ApprovalForbidden`."""
+        async with self._one_at_a_time:
+            approval = await self.machine.work(self._approve, block, parent_slot)
+        if self.machine.alive:
+            self.signed(block, approval.block, parent_slot)
+        return approval
+
+    def _approve(self, block: Block, parent_slot: Slot) -> Approval:
+        identity, last = block_hash(block), self._last
+        check_approval(block.slot, identity, parent_slot, last)
+        if block.slot > last.slot:
+            self._last = SignedSlot(last.key, block.slot, identity, parent_slot)
+            self.machine.session.write_guard(self._last)
+        return Approval(identity, self.scheme.sign(self.secret, approval_message(self.genesis, identity)))
