@@ -12,6 +12,7 @@ here.
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from random import Random
 
 import attrs
 import trio
@@ -249,15 +250,17 @@ async def open_node(
     *,
     observer: Callable[[Change], None] | None = None,
     adapt: Callable[[SupervisorSpec], SupervisorSpec] = lambda root: root,
+    rng: Random | None = None,
 ) -> AsyncGenerator[System]:
     """Run the node's tree while the `with` block runs. Raises `SystemFailed` when the tree gives up.
 
     `observer` is called with every change of a child's state. `adapt` can change the tree before it starts; tests
-    use it to intercept the messages of actors.
+    use it to intercept the messages of actors. `rng` is the source of restart jitter; a simulation passes its own.
     """
     async with open_system(
         adapt(tree(node, edges)),
         observer=observer,
+        rng=rng,
         refusals=REFUSALS,
         fatal=FATAL,
         classifier=CLASSIFIER,

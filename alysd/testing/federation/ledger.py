@@ -1,8 +1,8 @@
 """The invariants of a federation, checked at every signature and at every move of a node's head.
 
 The ledger sees every signature that leaves a machine, also those of Byzantine members. So it knows all approved
-and committed blocks, whether or not any node knows them. The rules are in docs/protocol.md, "The approval rule" and
-"Committed blocks".
+and committed blocks, whether or not any node knows them. docs/protocol.md has the rules, in the sections "The
+approval rule" and "Committed blocks".
 """
 
 from collections.abc import Callable, Collection

@@ -1,6 +1,7 @@
 """A member's signer over a simulated disk, with the guard of the real one."""
 
 from collections.abc import Callable
+from typing import Self
 
 import attrs
 import trio
@@ -15,12 +16,15 @@ from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import block_hash
 
+Signed = Callable[[Block, BlockHash], object]
+"""A function of a block and its hash."""
+
 
 @attrs.define(eq=False)
 class SimulatedSigner:
     """Implements `alysd.ports.Signer`: the guard is written and synced before a signature leaves.
 
-    `signed` is called with each block whose signature has left the machine, and with the slot of its parent.
+    `signed` is called with each signature that leaves the machine.
     """
 
     machine: Machine
@@ -28,14 +32,17 @@ class SimulatedSigner:
     secret: bytes
     scheme: Bls
     genesis: BlockHash
-    signed: Callable[[Block, BlockHash, Slot], object]
+    signed: Signed
     _last: SignedSlot
     _one_at_a_time: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1))
 
-    @staticmethod
-    def last_of(machine: Machine, key: BlsPublicKey) -> SignedSlot:
-        """The record in the guard on the machine's disk, or that of a new key."""
-        return machine.session.disk.guard or SignedSlot(key, Slot(0), ZERO_HASH, Slot(0))
+    @classmethod
+    def open(
+        cls, machine: Machine, key: BlsPublicKey, secret: bytes, scheme: Bls, genesis: BlockHash, signed: Signed
+    ) -> Self:
+        """A signer with the guard on the machine's disk, or with a new one."""
+        last = machine.session.disk.guard or SignedSlot(key, Slot(0), ZERO_HASH, Slot(0))
+        return cls(machine, key, secret, scheme, genesis, signed, last)
 
     @property
     def last_slot(self) -> Slot:
@@ -47,7 +54,7 @@ class SimulatedSigner:
         async with self._one_at_a_time:
             approval = await self.machine.work(self._approve, block, parent_slot)
         if self.machine.alive:
-            self.signed(block, approval.block, parent_slot)
+            self.signed(block, approval.block)
         return approval
 
     def _approve(self, block: Block, parent_slot: Slot) -> Approval:

@@ -1,0 +1,90 @@
+"""One process of a member's node: the real tree of `alysd.node` over a simulated machine."""
+
+from collections.abc import Callable, Mapping
+
+import attrs
+import trio
+
+from alysd.config.model import MiningConfig
+from alysd.consensus.aura import slot_start
+from alysd.integrations.bls import public_key
+from alysd.node import Addresses, Node
+from alysd.nurseries import Bus, System
+from alysd.resources import NodeResources
+from alysd.testing.chain import ChainHand
+from alysd.testing.engine import FakeEngine
+from alysd.testing.federation.keyed_signatures import KeyedSignatures
+from alysd.testing.federation.machine import Machine
+from alysd.testing.federation.memory_store import MemoryStore
+from alysd.testing.federation.signer import Signed, SimulatedSigner
+from alysd.testing.virtual_time import VirtualClock
+from alysd.types.block import ExecutionPayload
+from alysd.types.hashes import PayloadHash
+from alysd.workflows.clock_watch import ClockWatch
+
+SCHEME = KeyedSignatures()
+
+
+class WatchedBus(Bus):
+    """A bus that also passes every event to `watch`."""
+
+    def __init__(self, watch: Callable[[object], None]) -> None:
+        super().__init__()
+        self._watch = watch
+
+    def publish(self, event: object, *, sender: str = "") -> None:
+        """Pass the event on, and publish it."""
+        self._watch(event)
+        super().publish(event, sender=sender)
+
+
+@attrs.define(eq=False)
+class Life:
+    """A node from its start to its end. `system` is set once the tree is up, and `ended` at the end."""
+
+    machine: Machine
+    node: Node
+    engine: FakeEngine
+    store: MemoryStore
+    system: System | None = None
+    ended: trio.Event = attrs.field(factory=trio.Event)
+
+    @property
+    def to(self) -> Addresses:
+        """The addresses of the node's actors."""
+        return self.node.to
+
+
+def begin_life(
+    machine: Machine,
+    hand: ChainHand,
+    secret: bytes,
+    clock: VirtualClock,
+    executed: Mapping[PayloadHash, ExecutionPayload],
+    mining: MiningConfig,
+    signed: Signed,
+    watch: Callable[[object], None],
+) -> Life:
+    """Make the node of the member with this `secret`, on what the machine's disk has. It does not run yet.
+
+    `executed` are the blocks that the execution client has. `signed` is called with every signature that leaves
+    the machine, and `watch` with every event of the node.
+    """
+    store = MemoryStore(hand.genesis, hand.genesis_state, machine.session)
+    engine = attrs.evolve(hand.engine, blocks={**hand.engine.blocks, **executed})
+    key = public_key(secret)
+    signer = SimulatedSigner.open(machine, key, secret, SCHEME, hand.context.genesis, signed)
+    newest, slot_seconds = max(store.newest_slot(), signer.last_slot), hand.spec.slot_seconds
+    resources = NodeResources(
+        context=hand.context,
+        genesis=hand.genesis,
+        clock=clock,
+        store=store,
+        engine=engine,
+        sync_engine=engine,
+        embedded=None,
+        signer=signer,
+        watch=ClockWatch(clock, slot_seconds, newest=float(slot_start(newest, slot_seconds)) if newest else None),
+        bls=SCHEME,
+    )
+    return Life(machine, Node(mining, resources, bus=WatchedBus(watch)), engine, store)

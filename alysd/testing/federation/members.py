@@ -1,0 +1,133 @@
+"""A member of a simulated federation: its key and its machine, which outlive the processes of its node."""
+
+from random import Random
+
+import attrs
+import trio
+
+from alysd.config.model import MiningConfig
+from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed
+from alysd.node import open_node
+from alysd.nurseries import Change, State
+from alysd.testing.chain import ChainHand, authority_secret
+from alysd.testing.federation.disk import SimulatedDisk
+from alysd.testing.federation.history import History
+from alysd.testing.federation.ledger import Ledger
+from alysd.testing.federation.life import Life, begin_life
+from alysd.testing.federation.machine import Machine
+from alysd.testing.federation.network import SimulatedNetwork
+from alysd.testing.node import MINING
+from alysd.testing.virtual_time import VirtualClock
+from alysd.types.block import Block, ExecutionPayload
+from alysd.types.chain import ChainState
+from alysd.types.hashes import BlockHash, PayloadHash, displayed
+
+FAILED = (State.CRASHED, State.START_FAILED)
+
+
+@attrs.frozen
+class World:
+    """What all members share. `choices` makes all random choices."""
+
+    hand: ChainHand
+    network: SimulatedNetwork
+    ledger: Ledger
+    history: History
+    choices: Random
+    mining: MiningConfig = MINING
+
+
+@attrs.define(eq=False)
+class Member:
+    """The member with the number `index`. Its clock is `clock.offset` seconds ahead of virtual time.
+
+    `life` is the present process of its node, None while it does not run. `executed` are the blocks that its
+    execution client has.
+    """
+
+    index: int
+    world: World
+    clock: VirtualClock = attrs.field(factory=VirtualClock)
+    disk: SimulatedDisk = attrs.field(factory=SimulatedDisk)
+    executed: dict[PayloadHash, ExecutionPayload] = attrs.field(factory=dict[PayloadHash, ExecutionPayload])
+    life: Life | None = None
+
+    @property
+    def name(self) -> str:
+        """The member's name in the network and in the history."""
+        return f"member {self.index}"
+
+    async def live(self, task_status: trio.TaskStatus[Life] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run the node until it is stopped or loses power. Reports the life once the tree is up."""
+        machine = Machine(self.name, self.disk.open(), Random(self.world.choices.random()))  # noqa: S311
+        self.note(f"starts with {len(self.disk.commits)} stored blocks")
+        with machine.running():
+            self.life = life = begin_life(
+                machine,
+                self.world.hand,
+                authority_secret(self.index),
+                self.clock,
+                self.executed,
+                self.world.mining,
+                lambda block, identity: self._signed(block, identity),
+                lambda event: self._event(machine, event),
+            )
+            try:
+                async with open_node(
+                    life.node, observer=lambda change: self._changed(machine, change), rng=machine.choices
+                ) as system:
+                    life.system = system
+                    task_status.started(life)
+                    await system.ended()
+            finally:
+                self._end(life)
+
+    def crash(self) -> None:
+        """Lose power now. Unsynced writes are lost; what is left of the process has no effect any more."""
+        life = self.life
+        if life is not None:
+            self.note("loses power")
+            life.machine.crash()
+            self.world.network.add(self.name)
+            self._end(life)
+            if life.system is not None:
+                life.system.request_stop("the machine has lost power")
+
+    def note(self, text: str) -> None:
+        """Add a line about this member to the history."""
+        self.world.history.note(self.name, text)
+
+    def _end(self, life: Life) -> None:
+        if self.life is life:
+            self.executed, self.life = dict(life.engine.blocks), None
+        life.ended.set()
+
+    def _signed(self, block: Block, identity: BlockHash) -> None:
+        self.note(f"approves block {block.height} {displayed(identity)[:8]}")
+        self.world.ledger.signed(self.index, block, identity)
+
+    def _event(self, machine: Machine, event: object) -> None:
+        if not machine.alive:
+            return
+        match event:
+            case HeadMoved(old, new, removed):
+                undone = f", after undoing {removed} blocks" if removed else ""
+                final = f", final {new.finalized.height}" if new.finalized != old.finalized else ""
+                self.note(f"head {_shown(new.head)}, committed {new.safe.height}{final}{undone}")
+                self.world.ledger.moved(self.index, machine, new.safe, new.finalized)
+            case BlockProduced(signed, seconds):
+                self.note(f"made block {signed.block.height} {displayed(signed.hash)[:8]} in {seconds:.3f} s")
+            case SlotMissed(slot, number, reason):
+                self.note(f"made no block in {number} of its slots, from slot {slot} on: {reason}")
+            case ProductionHalted(_, waiting):
+                self.note(f"makes no block: {waiting} blocks wait for a proof of work")
+            case _:
+                pass
+
+    def _changed(self, machine: Machine, change: Change) -> None:
+        if machine.alive and change.new in FAILED:
+            self.note(f"{change.name}: {change.new.value}")
+
+
+def _shown(state: ChainState) -> str:
+    return f"{state.height} {displayed(state.hash)[:8]}"
