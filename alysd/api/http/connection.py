@@ -67,11 +67,12 @@ class Connection:
 
     async def _serve(self) -> None:
         try:
-            while (asked := await self._receive()) is not None:
+            keep = True
+            while keep:
+                asked = await self._receive()
                 if not isinstance(asked.answer, Route):
                     return await self._upgrade(asked.request, asked.answer)
-                if not await self._answer(asked.request, asked.answer, keep=asked.keep):
-                    return None
+                keep = await self._answer(asked.request, asked.answer, keep=asked.keep)
         except HttpRefused as refused:
             await self._refuse(refused)
 
@@ -94,8 +95,8 @@ class Connection:
 
     # Receiving
 
-    async def _receive(self) -> _Asked | None:
-        """Receive a request. None when the client has closed the connection. Raises `HttpRefused`.
+    async def _receive(self) -> _Asked:
+        """Receive a request. Raises `HttpRefused`, and as `_more` does.
 
         h11 parses the head and chunked bodies. A body of known length needs no parser. Neither does a head that
         repeats the bytes of the connection's previous one, as those of most clients do.
@@ -108,8 +109,6 @@ class Connection:
         else:
             parser = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head)
             asked = await self._head(parser, data)
-            if asked is None:
-                return None
             begun = parser.trailing_data[0]
             if parser.they_are_waiting_for_100_continue and not begun:
                 await self._stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -117,41 +116,41 @@ class Connection:
                 body = await self._chunks(parser)
             else:
                 body = await self._exactly(begun, asked.request)
-        if body is None:
-            return None
         head = asked.request
         complete = Request(head.method, head.path, head.headers, body, self._place.pause)
         return _Asked(complete, asked.answer, asked.keep)
 
     async def _beginning(self) -> bytes:
-        """Receive the first bytes of a request, and wait for its turn. Empty when the client has closed."""
+        """Receive the first bytes of a request, and wait for its turn."""
         data, self._rest = self._rest.lstrip(b"\r\n"), b""
         while not data:
-            received = await self._stream.receive_some(READ)
-            if not received:
-                return b""
-            data = bytes(received).lstrip(b"\r\n")  # empty lines before a request are allowed (RFC 9112, 2.2)
+            data = (await self._more()).lstrip(b"\r\n")  # empty lines may precede a request (RFC 9112, 2.2)
         self._place.read()
         await self._place.port.turn()
         return data
 
-    async def _head(self, parser: h11.Connection, data: bytes) -> _Asked | None:
-        """Receive the rest of a head that begins with `data`, and judge it. None when the client has closed."""
-        received = b""
-        while data:
+    async def _more(self) -> bytes:
+        """Receive at least one byte. Raises `trio.BrokenResourceError` when the client has closed."""
+        data = await self._stream.receive_some(READ)
+        if not data:
+            raise trio.BrokenResourceError("the client has closed the connection")
+        return bytes(data)
+
+    async def _head(self, parser: h11.Connection, data: bytes) -> _Asked:
+        """Receive the rest of a head that begins with `data`, and judge it."""
+        received = data
+        parser.receive_data(data)
+        while not isinstance(event := _next_event(parser), h11.Request):
+            data = await self._more()
             received += data
             parser.receive_data(data)
-            event = _next_event(parser)
-            if isinstance(event, h11.Request):
-                asked = self._judge(event)
-                ordinary = not asked.request.headers.keys() & {b"expect", b"transfer-encoding"}
-                length = len(received) - len(parser.trailing_data[0])
-                self._known = (received[:length], asked) if ordinary else None
-                return asked
-            data = bytes(await self._stream.receive_some(READ))
-        return None
+        asked = self._judge(event)
+        ordinary = not asked.request.headers.keys() & {b"expect", b"transfer-encoding"}
+        length = len(received) - len(parser.trailing_data[0])
+        self._known = (received[:length], asked) if ordinary else None
+        return asked
 
-    async def _exactly(self, begun: bytes, request: Request) -> bytes | None:
+    async def _exactly(self, begun: bytes, request: Request) -> bytes:
         """Receive a body with a Content-Length. `begun`, its beginning, has already been received."""
         length = int(request.headers.get(b"content-length", b"0"))
         if len(begun) >= length:
@@ -160,23 +159,18 @@ class Connection:
         body = bytearray(begun)
         self._place.grow(len(begun))
         while len(body) < length:
-            data = await self._stream.receive_some(READ)
-            if not data:
-                return None
+            data = await self._more()
             self._place.grow(len(data))
             body += data
         self._rest = bytes(body[length:])
         return bytes(body[:length])
 
-    async def _chunks(self, parser: h11.Connection) -> bytes | None:
+    async def _chunks(self, parser: h11.Connection) -> bytes:
         """Receive a chunked body."""
         body, events = bytearray(), 0
         while not isinstance(event := _next_event(parser), h11.EndOfMessage):
             if event is h11.NEED_DATA:
-                data = await self._stream.receive_some(READ)
-                if not data:
-                    return None
-                parser.receive_data(bytes(data))
+                parser.receive_data(await self._more())
             elif isinstance(event, h11.Data):
                 events += 1
                 body += event.data

@@ -2,6 +2,7 @@
 
 import math
 import select
+from collections.abc import Iterable
 from enum import Enum
 from http import HTTPStatus
 
@@ -47,8 +48,7 @@ class Port:
         self.response_bytes = 0
         self.room = trio.lowlevel.ParkingLot()
         self._empty = trio.lowlevel.ParkingLot()
-        self._turns = 0
-        self._line = trio.lowlevel.ParkingLot()
+        self._turns = trio.Semaphore(limits.turns)
         self._logged = attrs.evolve(counts)
         self._logged_at = -math.inf
 
@@ -64,8 +64,7 @@ class Port:
         self._empty.unpark_all()
         self.counts.opened += 1
         if len(self.places) > self.limits.rpc + self.limits.operator + self.limits.waiting:
-            waiting = (other for other in self.places if other.waits and other is not place)
-            min(waiting, key=Place.rank, default=place).give_up()
+            (self._longest(other for other in self.places if other is not place) or place).give_up()
         return place
 
     @property
@@ -79,11 +78,14 @@ class Port:
         `sender`, whose response is the newest, is kept.
         """
         while self.response_bytes > self.limits.responses:
-            holding = (place for place in self.places if place.waits and place.unsent and place is not sender)
-            longest = min(holding, key=Place.rank, default=None)
+            longest = self._longest(place for place in self.places if place.unsent and place is not sender)
             if longest is None:
                 return
             longest.give_up()
+
+    def _longest(self, places: Iterable["Place"]) -> "Place | None":
+        """The one of `places` that has waited longest. None if all of them run or are being closed."""
+        return min((place for place in places if place.waits), key=Place.rank, default=None)
 
     async def watch(self) -> None:
         """Cancel connections at most `WATCH_SECONDS` after their deadline. Never returns."""
@@ -103,20 +105,8 @@ class Port:
 
         A task that gets its turn wakes the next task in line, which runs in the next pass.
         """
-        if self._turns >= self.limits.turns:
-            await self._line.park()
-        else:
-            self._turns += 1
-            try:
-                await trio.lowlevel.checkpoint()
-            except trio.Cancelled:
-                self._pass_on()
-                raise
-        self._pass_on()
-
-    def _pass_on(self) -> None:
-        if not self._line.unpark():
-            self._turns -= 1
+        async with self._turns:
+            pass
 
     def gave_way(self) -> None:
         """Count a connection that was closed for a new one."""
@@ -223,7 +213,7 @@ class Place:
         if self.port.running[operator] >= (limits.operator if operator else limits.rpc):
             raise HttpRefused(503, "too many requests at the same time; try again")
         self._operator = operator
-        self._resume()
+        self._move(Phase.RUNNING)
 
     async def pause(self, answered: int) -> None:
         """Let other requests run before a batch's next item. The batch's answers so far have `answered` bytes.
@@ -233,13 +223,14 @@ class Place:
         """
         if self._client is not None and any(events & GONE for _, events in self._client.poll(0)):
             self.scope.cancel()
-        self._hold(answered, Phase.PAUSED, math.inf)
+        self._move(Phase.PAUSED)
+        self._hold(answered)
         await self._line_up()
 
     async def run_when_free(self) -> None:
         """Wait until other clients leave room for another request of this client, then run the request."""
         self._operator = False
-        self._move(Phase.PAUSED, math.inf)
+        self._move(Phase.PAUSED)
         await self._line_up()
 
     def send(self, size: int) -> None:
@@ -251,7 +242,8 @@ class Place:
         limits = self.port.limits
         recovered = self._send_allowance + trio.current_time() - self._sending_ended
         self._send_allowance = min(limits.send, recovered) + size / limits.send_rate
-        self._hold(size, Phase.SENDING, self._send_allowance)
+        self._move(Phase.SENDING, self._send_allowance)
+        self._hold(size)
 
     def give_up(self) -> None:
         """Close this connection to make room for a new connection or for a newer response."""
@@ -263,42 +255,36 @@ class Place:
     def leave(self) -> None:
         """Remove the connection, which has ended."""
         self._release()
+        self._move(Phase.IDLE)
         self.port.places.discard(self)
 
     async def _line_up(self) -> None:
         await self.port.turn()
         while self.port.crowded:
             await self.port.room.park()
-        self._resume()
+        self._move(Phase.RUNNING)
 
-    def _stop_running(self) -> None:
-        self.port.running[self._operator] -= 1
-        if not self.port.crowded:
-            self.port.room.unpark()
-
-    def _resume(self) -> None:
-        self.port.running[self._operator] += 1
-        self._move(Phase.RUNNING, math.inf)
-
-    def _hold(self, size: int, phase: Phase, seconds: float) -> None:
-        if self.phase is Phase.RUNNING:
-            self._stop_running()
-        self._move(phase, seconds)
+    def _hold(self, size: int) -> None:
+        """Hold a response of `size` bytes instead of any earlier one."""
         self.port.response_bytes += size - self.unsent
         self.unsent = size
         self.port.make_room(self)
 
     def _release(self) -> None:
-        """Give back all that the connection holds, and note how long its client took to receive a response."""
-        if self.phase is Phase.RUNNING:
-            self._stop_running()
-        elif self.phase is Phase.SENDING:
-            self._sending_ended = trio.current_time()
-            self._send_allowance = self.deadline - self._sending_ended
+        """Give back the bytes that the connection holds."""
         self.port.body_bytes -= self._bytes
         self.port.response_bytes -= self.unsent
         self._bytes = self.unsent = 0
 
-    def _move(self, phase: Phase, seconds: float) -> None:
-        self.phase = phase
-        self.deadline = trio.current_time() + seconds
+    def _move(self, phase: Phase, seconds: float = math.inf) -> None:
+        """Change the phase. After SENDING, note how long the client took to receive the response."""
+        now = trio.current_time()
+        if self.phase is Phase.RUNNING:
+            self.port.running[self._operator] -= 1
+            if not self.port.crowded:
+                self.port.room.unpark()
+        elif self.phase is Phase.SENDING:
+            self._sending_ended, self._send_allowance = now, self.deadline - now
+        if phase is Phase.RUNNING:
+            self.port.running[self._operator] += 1
+        self.phase, self.deadline = phase, now + seconds
