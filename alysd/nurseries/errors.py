@@ -144,7 +144,7 @@ class OperationFailed(NotAnswered):
     error: Exception
 
     def __str__(self) -> str:
-        return f"{self.name} failed: {str(self.error) or type(self.error).__name__}"
+        return f"{self.name} failed: {text_of(self.error) or type(self.error).__name__}"
 
 
 @attrs.frozen(str=False)

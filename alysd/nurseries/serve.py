@@ -12,7 +12,6 @@ from typing import Any, Protocol, cast
 from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
 from alysd.nurseries.address import Address
-from alysd.nurseries.asks import Pending
 from alysd.nurseries.behaviour import Actor, Handler
 from alysd.nurseries.deferred import Deferred
 from alysd.nurseries.errors import NotAnswered, UnknownMessage, leaf_of
@@ -182,13 +181,10 @@ def _is_answer(child: Served, entry: Entry, error: Exception) -> bool:
             raise crashes
     if not isinstance(answer, answers):
         return False
-    message, _, pending = entry
     if isinstance(answer, NotAnswered) and not isinstance(answer, refusals):
-        address.refused += 1
-        logger.log(_UNANSWERED[pending is None], "%s gave up %s: %s", address.name, _kind(message), answer)
-        address.give_up(entry, answer, f"not answered: {type(answer).__name__}")
+        not_answered(address, entry, answer)
     else:
-        refused(address, message, pending, answer)
+        refused(address, entry, answer)
     return True
 
 
@@ -196,8 +192,17 @@ def _kind(message: object) -> str:
     return type(message.message if isinstance(message, TracedMessage) else message).__name__
 
 
-def refused(address: Address[Any], message: object, pending: Pending | None, refusal: Exception) -> None:
+def not_answered(address: Address[Any], entry: Entry, error: NotAnswered) -> None:
+    """Count and log a message whose handler needed another actor, and gets no answer. End it with the error."""
+    message, _, pending = entry
+    address.refused += 1
+    logger.log(_UNANSWERED[pending is None], "%s gave up %s: %s", address.name, _kind(message), error)
+    address.give_up(entry, error, f"not answered: {type(error).__name__}")
+
+
+def refused(address: Address[Any], entry: Entry, refusal: Exception) -> None:
     """Count the refusal of a message, and give it to the asker. The refusal of a tell is logged."""
+    message, _, pending = entry
     address.refused += 1
     if pending is not None:
         pending.fail(refusal)

@@ -71,6 +71,10 @@ class ProcessDouble:
         """Take `seconds` for each 4 KiB in either direction."""
         self._running[name].chunk_seconds = seconds
 
+    def progress(self, name: str) -> Progress:
+        """The progress that the process of the child `name` has reported, as the parent reads it."""
+        return self._running[name].progress
+
     def inject(self, name: str, data: bytes) -> None:
         """Have the parent receive bytes that the actor did not send."""
         self._running[name].far.send(data)

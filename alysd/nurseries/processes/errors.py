@@ -1,7 +1,8 @@
 """The errors of children in processes of their own, and how errors cross the border.
 
 An error crosses as the name of its class, a text, and its fields if the codec can encode them. The receiver makes
-an error of the same class only if the child's spec lists the class in `refusals`. Nothing is ever unpickled.
+an error of the same class only if the child's spec lists the class in `refusals`. Of any other class, it makes a
+`RemoteNotAnswered` if the class is a `NotAnswered`, and otherwise a `RemoteRefusal`. Nothing is ever unpickled.
 """
 
 import struct
@@ -13,11 +14,14 @@ from alysd.nurseries.errors import (
     ActorDown,
     AskCycle,
     AskTimeout,
+    CircuitOpen,
     MailboxFull,
+    NotAnswered,
     NurseryError,
     Refusal,
     UnknownMessage,
     root_cause,
+    text_of,
 )
 from alysd.nurseries.processes.spec import PayloadCodec
 
@@ -27,7 +31,7 @@ TEXT_BYTES = 500
 FIELDS_BYTES = 1 << 14
 """The longest encoding of an error's fields that crosses."""
 
-_HEAD = struct.Struct("<HH")
+_HEAD = struct.Struct("<?HH")
 
 
 @attrs.frozen(str=False)
@@ -76,6 +80,17 @@ class RemoteRefusal(Refusal):
 
 
 @attrs.frozen(str=False)
+class RemoteNotAnswered(NotAnswered):
+    """A `NotAnswered` from the other side of the border, of a class that the child's spec does not list."""
+
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.text}"
+
+
+@attrs.frozen(str=False)
 class CannotCross(Refusal):
     """A message or an answer for `name` that cannot cross the border; `reason` says why."""
 
@@ -98,7 +113,8 @@ class NotReachable(Refusal):
 
 
 ALWAYS: tuple[type[Exception], ...] = (
-    Refusal, UnknownMessage, CannotCross, NotReachable, ActorDown, MailboxFull, AskTimeout, AskCycle,
+    Refusal, UnknownMessage, CannotCross, NotReachable, RemoteRefusal, RemoteNotAnswered, ActorDown, CircuitOpen,
+    MailboxFull, AskTimeout, AskCycle,
 )  # fmt: skip
 """The errors of the runtime that cross as the same class."""
 
@@ -115,13 +131,13 @@ def known_errors(classes: tuple[type[Exception], ...]) -> Mapping[str, type[Exce
 def summary(error: BaseException) -> tuple[str, str]:
     """The name of the class and the text of the error that occurred first, both bounded."""
     cause = root_cause(error)
-    return type(cause).__name__[:TEXT_BYTES], _bounded(str(cause)).decode()
+    return _bounded(type(cause).__name__).decode(), _bounded(text_of(cause)).decode()
 
 
 def pack_summary(error: BaseException) -> bytes:
-    """Encode the name and the text of the error."""
-    name, text = (_bounded(each) for each in summary(error))
-    return _HEAD.pack(len(name), len(text)) + name + text
+    """Encode the name and the text of the error, and whether it is a `NotAnswered`."""
+    name, text = (each.encode() for each in summary(error))
+    return _HEAD.pack(isinstance(error, NotAnswered), len(name), len(text)) + name + text
 
 
 def pack_error(error: Exception, codec: PayloadCodec) -> bytes:
@@ -133,7 +149,7 @@ def unpack_summary(data: bytes) -> tuple[str, str, bytes]:
     """The name, the text, and the encoded fields, if any. Raises `ValueError` for bytes that are not an error."""
     if len(data) < _HEAD.size:
         raise ValueError("an error without a head")
-    name_bytes, text_bytes = _HEAD.unpack_from(data)
+    _, name_bytes, text_bytes = _HEAD.unpack_from(data)
     at = _HEAD.size + name_bytes
     if len(data) < at + text_bytes or name_bytes > TEXT_BYTES or text_bytes > TEXT_BYTES:
         raise ValueError("an error whose text is cut off or too long")
@@ -143,12 +159,13 @@ def unpack_summary(data: bytes) -> tuple[str, str, bytes]:
 def unpack_error(data: bytes, codec: PayloadCodec, known: Mapping[str, type[Exception]]) -> Exception:
     """Make the error again, of the same class if `known` has the class and the fields crossed.
 
-    Any other error becomes a `RemoteRefusal`. Raises `ValueError` for bytes that are not an error.
+    Any other error becomes a `RemoteRefusal` or a `RemoteNotAnswered`. Raises `ValueError` for bytes that are not
+    an error.
     """
     name, text, fields = unpack_summary(data)
     kind = known.get(name)
     if kind is None or not fields:
-        return RemoteRefusal(name, text)
+        return RemoteNotAnswered(name, text) if data[0] else RemoteRefusal(name, text)
     try:
         return kind(*tuple(codec.decode(fields)))
     except Exception as error:  # a constructor of the program, called with values from the other process
@@ -157,9 +174,10 @@ def unpack_error(data: bytes, codec: PayloadCodec, known: Mapping[str, type[Exce
 
 def _fields(error: Exception, codec: PayloadCodec) -> bytes:
     kind = type(error)
-    values = attrs.astuple(error, recurse=False) if attrs.has(kind) else error.args
     try:
+        values = attrs.astuple(error, recurse=False) if attrs.has(kind) else error.args
         fields = codec.encode(tuple(values))
+        kind(*values)  # which the receiver will do: a class with keyword-only fields crosses as its text
     except Exception:  # the codec need not know the fields of every error: the text still crosses
         return b""
     return fields if len(fields) <= FIELDS_BYTES else b""

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 HEAD = struct.Struct("<IBBQ")
 
-# Kinds that both sides send, about the messages of one link.
+# Kinds that both sides send, about the messages of one link. The receiver ends an ask with exactly one frame:
+# REPLY, ERROR, SKIPPED or LAPSED. If it refuses a tell, it sends one ERROR, before the DONE with the tell.
 TELL, ASK = 1, 2
 CANCEL = 3
 """From the sender: the asker of this ask no longer waits."""
@@ -18,6 +19,8 @@ DONE = 4
 REPLY, ERROR = 5, 6
 SKIPPED = 7
 """From the receiver: the ask was not handled, because it was cancelled in time."""
+LAPSED = 8
+"""From the receiver: the ask was handled and its answer deferred, but it was cancelled before the answer."""
 
 # Kinds about the child itself. Only the parent sends the first five.
 START = 16

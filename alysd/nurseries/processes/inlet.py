@@ -9,9 +9,19 @@ from typing import Any
 import attrs
 
 from alysd.nurseries.address import Address
-from alysd.nurseries.asks import Pending
+from alysd.nurseries.asks import MailboxPlace, Pending
 from alysd.nurseries.processes.errors import pack_error
-from alysd.nurseries.processes.frames import ASK, DONE, ERROR, REPLY, SKIPPED, TRACE_BYTES, TRACED, Frame
+from alysd.nurseries.processes.frames import (
+    ASK,
+    DONE,
+    ERROR,
+    LAPSED,
+    REPLY,
+    SKIPPED,
+    TRACE_BYTES,
+    TRACED,
+    Frame,
+)
 from alysd.nurseries.processes.progress import Progress
 from alysd.nurseries.processes.spec import PayloadCodec
 from alysd.nurseries.processes.wire import Wire
@@ -62,7 +72,7 @@ class Inlet:
         """The asker of `number` no longer waits."""
         receipt = self._open.get(number)
         if receipt is not None:
-            receipt.cancelled = True
+            receipt.cancel()
 
     def closed(self, number: int) -> None:
         """The ask `number` needs no answer any more."""
@@ -79,47 +89,82 @@ class Inlet:
 class Receipt(Pending):
     """Stands for the asker, or the sender of a tell, in the parent. `serve` calls it as it does any asker."""
 
-    __slots__ = ("_inlet", "_number", "cancelled", "is_ask")
+    __slots__ = ("_begun", "_cancelled", "_inlet", "_number", "_over", "_token", "is_ask")
 
     def __init__(self, inlet: Inlet, number: int, is_ask: bool) -> None:
         self._inlet = inlet
         self._number = number
         self.is_ask = is_ask
-        self.cancelled = False
+        self._begun = self._cancelled = False
+        # Whether the parent has been told the end of the message, or need not be.
+        self._over = False
+        # The deferred answer, once the handler has returned it.
+        self._token: MailboxPlace | None = None
 
     @property
     def task(self) -> "Receipt | None":  # pyright: ignore[reportIncompatibleVariableOverride]
         """Read by `serve` right before the message is handled. `None` if nobody waits for the answer."""
-        inlet = self._inlet
-        if self.cancelled:
-            self._finish()
-            inlet.wire.post(SKIPPED, 0, self._number)
+        if self._over:
             return None
-        inlet.progress.begin(self._number)
+        if not self._begun:
+            if self._cancelled:
+                self._end(SKIPPED)
+                return None
+            self._begun = True
+            self._inlet.progress.begin(self._number)
+        elif self._cancelled or not self.is_ask:  # the handler has deferred an answer that nobody waits for
+            self._end(LAPSED)
+            return None
         return self
+
+    @property
+    def place(self) -> MailboxPlace | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The deferred answer."""
+        return self._token
+
+    @place.setter
+    def place(self, token: MailboxPlace | None) -> None:
+        """Set by a `Deferred` that the handler has returned: the message is handled, its answer comes later."""
+        self._token = token
+        if token is not None:
+            self._finish()
+            self._inlet.wire.wake()  # the parent must not take the message for one that is being handled
+
+    def cancel(self) -> None:
+        """The asker no longer waits."""
+        self._cancelled = True
+        if self._token is not None:
+            self._token.vacate()
+            self._end(LAPSED)
 
     def reply(self, value: object) -> None:
         """Send the answer of an ask. A tell is only finished."""
         inlet = self._inlet
-        if inlet.ended:
+        if inlet.ended or self._over:
             return
-        if self.is_ask:
-            payload = self._encoded(value)
-            self._finish()
-            inlet.wire.post(REPLY, 0, self._number, payload)
-            if not inlet.address.mailbox.queue:
-                inlet.wire.flush()  # at once; while messages wait, their answers are sent together
-                return
-        else:
-            inlet.progress.finish(self._number)
-        inlet.wire.wake()
+        payload = self._encoded(value) if self.is_ask else b""
+        alone = self.is_ask and not inlet.address.mailbox.queue
+        self._end(REPLY, payload, at_once=alone)  # while messages wait, their answers are sent together
 
     def fail(self, error: BaseException | None) -> None:
         """Send a refusal, unless the instance has ended: what remains is then left to the parent."""
         inlet = self._inlet
-        if not inlet.ended and isinstance(error, Exception):
-            self._finish()
-            inlet.wire.post(ERROR, 0, self._number, pack_error(error, inlet.codec))
+        if not inlet.ended and not self._over and isinstance(error, Exception):
+            if self._token is not None:
+                inlet.report()  # before the error, so that the parent knows it for a deferred answer
+            self._end(ERROR, pack_error(error, inlet.codec))
+
+    def _end(self, kind: int, payload: bytes = b"", *, at_once: bool = False) -> None:
+        """Finish the message and tell the parent. For a tell without error, the parent only reads the progress."""
+        inlet = self._inlet
+        self._over = True
+        self._finish()
+        if self.is_ask or kind == ERROR:
+            inlet.closed(self._number)
+            inlet.wire.post(kind, 0, self._number, payload)
+        if at_once:
+            inlet.wire.flush()
+        else:
             inlet.wire.wake()
 
     def _encoded(self, value: object) -> bytes:
@@ -131,6 +176,5 @@ class Receipt(Pending):
         return payload
 
     def _finish(self) -> None:
-        self._inlet.closed(self._number)
         if self._number > self._inlet.progress.done:
             self._inlet.progress.finish(self._number)

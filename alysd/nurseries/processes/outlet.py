@@ -11,16 +11,21 @@ import trio
 
 from alysd.nurseries.address import Address
 from alysd.nurseries.asks import TICK, Pending, handling
+from alysd.nurseries.errors import NotAnswered
 from alysd.nurseries.inbox import Entry
-from alysd.nurseries.processes.errors import CannotCross
+from alysd.nurseries.processes.answers import is_answer
+from alysd.nurseries.processes.errors import BrokenProtocol, CannotCross
 from alysd.nurseries.processes.frames import ASK, CANCEL, FROM_HANDLER, TELL, TRACE_BYTES, TRACED, MalformedFrame
 from alysd.nurseries.processes.spec import PayloadCodec
 from alysd.nurseries.processes.wire import Wire
-from alysd.nurseries.serve import refused
+from alysd.nurseries.serve import not_answered, refused
 from alysd.nurseries.trace import TracedMessage
 
 WINDOW_BYTES = 4 << 20
 """Messages in flight may have this many bytes together; a larger message travels alone."""
+
+MOST_CANCELLED = 1 << 16
+"""Asks that were cancelled and whose end the receiver has not reported. A correct receiver reports it soon."""
 
 
 class Outlet:
@@ -37,8 +42,12 @@ class Outlet:
         # Number, entry and size of every message that is not finished, in the order of sending.
         self.in_flight: deque[tuple[int, Entry, int]] = deque()
         self._bytes = 0
-        # The asks without an answer; they can outlive their place in `in_flight`.
-        self.asks: dict[int, Pending] = {}
+        # The asks whose askers wait, with their classes; they can outlive their place in `in_flight`.
+        self.asks: dict[int, tuple[Pending, type[Any]]] = {}
+        # The asks that were cancelled and whose end was not reported.
+        self._cancelled: set[int] = set()
+        # The messages in flight that were refused or skipped, so that `done` does not count them as handled.
+        self._uncounted: set[int] = set()
         self._asked = trio.lowlevel.ParkingLot()
 
     def pump(self) -> None:
@@ -76,10 +85,14 @@ class Outlet:
             while not self.asks:
                 await self._asked.park()
             await trio.sleep(TICK)
-            for number, pending in tuple(self.asks.items()):
+            for number, (pending, _) in tuple(self.asks.items()):
                 if pending.task is None:
                     del self.asks[number]
+                    self._cancelled.add(number)
                     self.wire.post(CANCEL, self.link, number)
+            if len(self._cancelled) > MOST_CANCELLED:
+                reason = f"it has not ended {len(self._cancelled)} asks that were cancelled"
+                raise BrokenProtocol(self.address.name, reason)
             self.wire.wake()
 
     def _send(self, entry: Entry, pending: Pending | None) -> None:
@@ -105,14 +118,13 @@ class Outlet:
         self._bytes += size
         self.in_flight.append((self.sent, entry, size))
         if pending is not None:
-            self.asks[self.sent] = pending
+            self.asks[self.sent] = pending, type(message)
             if self._asked:
                 self._asked.unpark_all()
         self.wire.post(kind, self.link, self.sent, payload)
 
     def _refuse(self, entry: Entry, reason: str) -> None:
-        message, _, pending = entry
-        refused(self.address, message, pending, CannotCross(self.address.name, reason))
+        refused(self.address, entry, CannotCross(self.address.name, reason))
 
     # What the receiver reports
 
@@ -120,40 +132,69 @@ class Outlet:
         """All messages up to `number` are finished. Raises `MalformedFrame` if they were not sent."""
         if not self.finished <= number <= self.sent:
             raise MalformedFrame(f"message {number} is reported as finished, of {self.sent} that were sent")
-        self.address.handled += number - self.finished
+        handled = number - self.finished
         self.finished = number
         in_flight, had_credit = self.in_flight, len(self.in_flight) < self.credit and self._bytes < WINDOW_BYTES
         while in_flight and in_flight[0][0] <= number:
-            self._bytes -= in_flight.popleft()[2]
+            at, _, size = in_flight.popleft()
+            self._bytes -= size
+            if self._uncounted and at in self._uncounted:
+                self._uncounted.remove(at)
+                handled -= 1
+        self.address.handled += handled
         if not had_credit and self.address.mailbox.queue:
             self.address.mailbox.wake()
 
     def reply(self, number: int, payload: bytes) -> None:
-        """The answer to the ask `number`. Raises `MalformedFrame` for bytes that are no answer."""
-        self._check(number)
+        """The answer to the ask `number`. Raises `MalformedFrame` for bytes that are no answer to it."""
+        if number not in self.asks:
+            self._end_cancelled(number)
+            return
+        pending, kind = self.asks[number]
         answer = self._decoded(payload)  # if it raises, the ask is still among those that `settle` leaves
-        pending = self.asks.pop(number, None)
-        if pending is not None:
-            pending.reply(answer)
+        if not is_answer(kind, answer):
+            raise MalformedFrame(f"an answer to {kind.__name__} of the type {type(answer).__name__}")
+        del self.asks[number]
+        pending.reply(answer)
 
     def fail(self, number: int, error: Exception) -> None:
-        """The message `number` was refused with `error`. Raises `MalformedFrame` if it was not sent."""
-        self._check(number)
-        pending = self.asks.pop(number, None)
-        message = next((entry[0] for at, entry, _ in self.in_flight if at == number), None)
-        self.address.handled -= 1  # `done` counts it
-        refused(self.address, message, pending, error)
+        """The message `number` was refused or not answered. Raises `MalformedFrame` if it has ended."""
+        if number in self.asks or number in self._cancelled:
+            if number > self.finished:  # otherwise the answer was deferred, and the message was handled
+                self._uncounted.add(number)
+                self.address.refused += 1
+            if number in self.asks:
+                self.asks.pop(number)[0].fail(error)
+            else:
+                self._end_cancelled(number)
+            return
+        entry = next((entry for at, entry, _ in self.in_flight if at == number), None)
+        if entry is None or entry[2] is not None or number in self._uncounted:
+            raise MalformedFrame(f"an error for message {number}, which has ended or was not sent")
+        self._uncounted.add(number)
+        if isinstance(error, NotAnswered):
+            not_answered(self.address, entry, error)
+            self.address.mailbox.wake()  # which may have it again
+        else:
+            refused(self.address, entry, error)
 
     def skipped(self, number: int) -> None:
-        """The ask `number` was not handled, because nobody waits. Raises `MalformedFrame` if it was not sent."""
-        self._check(number)
-        self.asks.pop(number, None)
-        self.address.handled -= 1  # `done` counts it
+        """The ask `number` was not handled. Raises `MalformedFrame` if it was not cancelled, or has ended."""
+        self._end_cancelled(number)
         self.address.mailbox.abandoned += 1
+        if number > self.finished:
+            self._uncounted.add(number)
+        else:
+            self.address.handled -= 1
 
-    def _check(self, number: int) -> None:
-        if not 0 < number <= self.sent:
-            raise MalformedFrame(f"an answer to message {number}, of {self.sent} that were sent")
+    def lapsed(self, number: int) -> None:
+        """The deferred answer to the ask `number` will not come. Raises `MalformedFrame` as `skipped` does."""
+        self._end_cancelled(number)
+
+    def _end_cancelled(self, number: int) -> None:
+        if number not in self._cancelled:
+            raise MalformedFrame(f"an end of message {number}, which has ended or is no ask")
+        self._cancelled.remove(number)
 
     def _decoded(self, payload: bytes) -> Any:
         try:
@@ -177,11 +218,12 @@ class Outlet:
         done = min(max(done, self.finished), self.sent)
         begun = min(max(begun, done), done + 1, self.sent)
         self.done(done)
-        while self.in_flight and self.in_flight[-1][0] > begun:
-            number, entry, _ = self.in_flight.pop()
+        left = [(number, entry) for number, entry, _ in self.in_flight if number not in self._uncounted]
+        self.in_flight.clear()
+        while left and left[-1][0] > begun:
+            number, entry = left.pop()
             self.asks.pop(number, None)
             self.address.mailbox.requeue(entry)
-        if self.in_flight:
-            number, entry, _ = self.in_flight.popleft()
+        if left:
+            number, self.address.current = left[0]
             self.asks.pop(number, None)
-            self.address.current = entry

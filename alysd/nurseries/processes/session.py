@@ -139,7 +139,7 @@ class Session:
         outlet.settle(progress.begun, progress.done)
         progress.close()
         error = ActorDown(name, "stopped") if failure is None else HandlerCrashed(name, failure)
-        for pending in (*outlet.asks.values(), *self._checks.values()):
+        for pending in (*(asked for asked, _ in outlet.asks.values()), *self._checks.values()):
             pending.fail(error)
 
     # What the process sends
@@ -196,6 +196,8 @@ class Session:
             outlet.fail(number, unpack_error(payload, self._codec, self._errors))
         elif kind == frames.SKIPPED:
             outlet.skipped(number)
+        elif kind == frames.LAPSED:
+            outlet.lapsed(number)
         else:
             raise MalformedFrame(f"a frame of the unknown kind {kind}")
 

@@ -12,7 +12,19 @@ from typing import Any, cast
 import attrs
 import trio
 
-from alysd.nurseries import Actor, Address, Ask, Health, NotAnswered, Refusal, Tell, current_trace, handles
+from alysd.nurseries import (
+    Actor,
+    ActorDown,
+    Address,
+    Ask,
+    Deferred,
+    Health,
+    NotAnswered,
+    Refusal,
+    Tell,
+    current_trace,
+    handles,
+)
 from alysd.nurseries.processes.spec import ProcessContext
 
 
@@ -106,13 +118,54 @@ class Unlisted(Refusal):
     amount: int
 
 
+@attrs.frozen
+class Defer(Ask[Counting, int]):
+    """Answer with the next `Reply`."""
+
+    name: str = ""
+
+
+@attrs.frozen
+class DeferTell(Tell[Counting]):
+    """Return a `Deferred`, which a tell has no use for."""
+
+
+@attrs.frozen
+class Reply(Tell[Counting]):
+    """Answer all deferred asks, or let them fail, or only look whether anybody waits."""
+
+    how: str
+
+
+@attrs.frozen
+class Unclear(Ask[Counting, int]):
+    """Crash with, or refuse with, an error whose text cannot be made."""
+
+    refused: bool
+
+
+@attrs.frozen
+class NeedOther(Tell[Counting]):
+    """Count, and fail because another actor did not answer."""
+
+
 KINDS: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
         Add, Total, Wait, Fail, FailAsk, Refuse, RefuseTell, Misbehave, Answer, TalkBack, Unhandled, Note, Secret,
-        Notes,
+        Notes, Defer, DeferTell, Reply, Unclear, NeedOther,
     )
 }  # fmt: skip
+
+
+class TextlessCrash(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class TextlessRefusal(Refusal):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
 
 
 class JsonCodec:
@@ -145,6 +198,7 @@ class Counter(Actor[Counting]):
             os.open(start, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if isinstance(start, str) else None
         )
         self.parent = parent
+        self.deferred: list[Deferred[int]] = []
 
     @handles(Add)
     async def add(self, message: Add) -> None:
@@ -196,6 +250,40 @@ class Counter(Actor[Counting]):
             return await self.parent.ask(Notes() if message.tells >= 0 else Secret())
         except (Refusal, NotAnswered) as error:
             return repr(error)
+
+    @handles(Defer)
+    async def defer(self, message: Defer) -> Deferred[int]:
+        self.deferred.append(Deferred())
+        if message.name == "slow":
+            await trio.sleep(1)
+        return self.deferred[-1]
+
+    @handles(DeferTell)
+    async def defer_tell(self, message: DeferTell) -> None:
+        token: Any = Deferred[int]()
+        self.deferred.append(token)
+        return token
+
+    @handles(Reply)
+    async def reply(self, message: Reply) -> None:
+        if message.how == "count":
+            self.total = sum(token.waiting for token in self.deferred)
+            return
+        for token in self.deferred:
+            if message.how == "refuse":
+                token.fail(TooMuch(1))
+            else:
+                token.reply(self.total)
+        self.deferred.clear()
+
+    @handles(Unclear)
+    async def unclear(self, message: Unclear) -> int:
+        raise TextlessRefusal if message.refused else TextlessCrash
+
+    @handles(NeedOther)
+    async def need_other(self, message: NeedOther) -> None:
+        self.total += 1
+        raise ActorDown("other", "stopped")
 
     async def health_check(self) -> Health:
         return Health.DEGRADED if self.total == 13 else Health.HEALTHY

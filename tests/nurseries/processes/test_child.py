@@ -346,7 +346,7 @@ async def test_health_checks_reach_the_actor_and_find_a_hang(autojump_clock: Moc
         (b"\xff" * 64, "a frame of 4294967295 bytes"),
         (b"\x00\x00\x00\x00\x63" + bytes(9), "kind 99"),
         (b"\x00\x00\x00\x00\x63\x01" + bytes(8), "kind 99 on link 1"),
-        (b"\x00\x00\x00\x00\x05\x00\x07" + bytes(7), "an answer to message 7"),
+        (b"\x00\x00\x00\x00\x05\x00\x07" + bytes(7), "an end of message 7"),
         (b"\x00\x00\x00\x00\x04\x00\x07" + bytes(7), "message 7 is reported as finished"),
         (b"\x00\x00\x00\x00\x06\x00\x01" + bytes(7), "an error without a head"),
     ],

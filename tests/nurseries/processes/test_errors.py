@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import attrs
 import pytest
 
-from alysd.nurseries import Address, Refusal, SpecError, process
+from alysd.nurseries import Address, CircuitOpen, HandlerCrashed, Refusal, SpecError, process
 from alysd.nurseries.processes.errors import (
     BrokenProtocol,
     NotReachable,
     ProcessDied,
+    RemoteNotAnswered,
     RemoteRefusal,
     known_errors,
     pack_error,
@@ -44,11 +46,38 @@ def test_any_other_error_crosses_as_its_name_and_text() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\x01", b"\x05\x00\x00\x00abc", b"\xff\x7f\x00\x00" + b"x" * 40_000, b"\x01\x00\x00\x00\xff"],
+    [
+        b"",
+        b"\x01",
+        b"\x00\x05\x00\x00\x00abc",
+        b"\x00\xff\x7f\x00\x00" + b"x" * 40_000,
+        b"\x00\x01\x00\x00\x00\xff",
+    ],
 )
 def test_bytes_that_are_no_error_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"error|decode"):
         unpack_summary(data)
+
+
+@attrs.frozen(kw_only=True)
+class ByKeyword(Refusal):
+    amount: int
+
+
+def test_an_error_that_its_fields_cannot_make_crosses_as_its_text() -> None:
+    """The receiver took it for a violation of the protocol."""
+    known = known_errors((ByKeyword,))
+    arrived = unpack_error(pack_error(ByKeyword(amount=5), codec), codec, known)
+    assert repr(arrived) == repr(RemoteRefusal("ByKeyword", str(ByKeyword(amount=5))))
+
+
+def test_an_unlisted_error_of_another_actor_is_not_a_refusal() -> None:
+    """The asker would be at fault."""
+    crashed = crossed(HandlerCrashed("storage", ValueError("bad")))
+    assert repr(crashed) == repr(RemoteNotAnswered("HandlerCrashed", "storage crashed: bad"))
+    assert str(crashed) == "HandlerCrashed: storage crashed: bad"
+    for error in (crashed, RemoteRefusal("Unlisted", "text"), CircuitOpen("storage", "reason", 2.5)):
+        assert repr(crossed(error)) == repr(error), "the next border does not change it"
 
 
 def test_fields_of_another_class_are_refused() -> None:

@@ -162,7 +162,7 @@ async def test_tells_that_the_mailbox_refuses_are_logged(
     one = Fixture([address])
     async with one.running(actor(address, lambda: Notebook(seconds=1.0))):
         numbers = await one.counter.ask(TalkBack(8), seconds=60)
-    refused = caplog.messages.count("notebook refused Note: mailbox notebook is full (1 messages)")
+    refused = caplog.messages.count("notebook gave up Note: mailbox notebook is full (1 messages)")
     assert refused > 0
     assert "MailboxFull" in numbers or len(numbers.split()) + refused == 8
 
