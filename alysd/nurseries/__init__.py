@@ -14,8 +14,8 @@ Each module can be read on its own:
 - `child`, `actor_child`, `supervision`, `system`: the tree at run time. `registry`: snapshots of the tree.
 - `failures`, `patterns`: the log of failures, and patterns in it.
 - `health`: the health monitor, which restarts unhealthy children.
-- `group`: several actors behind one name. `bus`: events by type. `persistent_state`: state that survives a
-  restart.
+- `pools`, `pool_child`, `receivers`: several actors behind one address. `bus`: events by type. `persistent_state`:
+  state that survives a restart.
 - `trace`: trace contexts that messages carry. `envelope`: messages between processes.
 - `processes`: a child in an operating-system process of its own.
 - `isolation`: a unit of work whose failure ends nothing else. `errors`: every error, as a tree.
@@ -81,13 +81,13 @@ from alysd.nurseries.failures import (
     Outcome,
     Recovery,
 )
-from alysd.nurseries.group import Balance, Group, pool
 from alysd.nurseries.health import HealthChange, HealthMonitor, HealthRules
 from alysd.nurseries.inbox import DeadLetter
 from alysd.nurseries.isolation import isolated
 from alysd.nurseries.mailbox import Backoff, Mailbox, Overflow
 from alysd.nurseries.patterns import Pattern, PatternKind, PatternRules
 from alysd.nurseries.persistent_state import PersistentState, StateStore
+from alysd.nurseries.pools import PoolRestart, PoolSpec, pool
 from alysd.nurseries.processes.spec import PayloadCodec, ProcessContext, ProcessLimits, Reach, process
 from alysd.nurseries.registry import ChildSnapshot, MailboxSnapshot, Registry
 from alysd.nurseries.restart import (
@@ -120,7 +120,6 @@ __all__ = [
     "AskCycle",
     "AskTimeout",
     "Backoff",
-    "Balance",
     "BudgetSpent",
     "Bus",
     "BusRules",
@@ -143,7 +142,6 @@ __all__ = [
     "FailureRecord",
     "Fatal",
     "FixedDelay",
-    "Group",
     "HandlerCrashed",
     "HandlerTooSlow",
     "Health",
@@ -176,6 +174,8 @@ __all__ = [
     "PatternRules",
     "PayloadCodec",
     "PersistentState",
+    "PoolRestart",
+    "PoolSpec",
     "Priority",
     "ProcessContext",
     "ProcessLimits",

@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from alysd.nurseries.address import Address
+from alysd.nurseries.address import NOT_RUNNING, Address
 from alysd.nurseries.asks import HandlerTask, Pending, handling
 from alysd.nurseries.behaviour import Actor, Health
 from alysd.nurseries.child import Child, Parent, Runtime
@@ -50,9 +50,7 @@ class ActorChild(Child):
     def __init__(self, spec: ActorSpec, parent: Parent, runtime: Runtime, *, planned: bool = True) -> None:
         super().__init__(spec, parent, runtime, planned=planned)
         self.address: Address[Any] = spec.address
-        self.address.wheel = runtime.wheel
-        self.address.gone = None
-        self.address.mailbox.token = trio.lowlevel.current_trio_token()
+        self.address.bind(runtime.wheel)
         self._factory = spec.factory
         self._start_seconds = spec.start_seconds
         self._handle_seconds = spec.handle_seconds
@@ -79,6 +77,11 @@ class ActorChild(Child):
         return self.address.handled - self._handled_before
 
     @property
+    def watched(self) -> Watched:
+        """The address whose watchers are told when an instance ends."""
+        return self.address
+
+    @property
     def tracer(self) -> Tracer:
         """Records the handling of messages that carry a trace."""
         return self.runtime.tracer
@@ -88,7 +91,7 @@ class ActorChild(Child):
         self._tell_watchers()
         self._handled_before = self.address.handled
         self.address.circuit_until = None
-        handlers = HandlerTask(self.address.mailbox)
+        handlers = HandlerTask(self.address.receiver)
         handling.set(handlers)
         actor = self._factory()
         if not isinstance(actor, Actor):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -140,7 +143,7 @@ class ActorChild(Child):
     async def _serve_beside_background(self, actor: Actor[Any]) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._background, actor, name=f"background of {self.name}")
-            handling.set(HandlerTask(self.address.mailbox))  # no handler waits for this nursery
+            handling.set(HandlerTask(self.address.receiver))  # no handler waits for this nursery
             await self._serve(actor)
             nursery.cancel_scope.cancel()
 
@@ -217,11 +220,11 @@ class ActorChild(Child):
     def _count_ended(self, error: Exception | None) -> None:
         if self._was_up:
             self._was_up = False
-            instance_ended(self.address, error)
+            instance_ended(self.watched, error)
 
     def _tell_watchers(self) -> None:
-        if self.address.watches is not None and not self.address.mailbox.closed:
-            tell_watchers(self.address)
+        if self.watched.watches is not None and not self.address.mailbox.closed:
+            tell_watchers(self.watched)
 
     def enter_backoff(self, seconds: float) -> None:
         """Wait `seconds` without an instance. Asks fail during the wait if the circuit breaker is open."""
@@ -232,7 +235,7 @@ class ActorChild(Child):
     def begin_stop(self, *, for_good: bool) -> None:
         """Ask the actor to end. With `for_good`, close the mailbox; the actor first handles the messages in it."""
         if for_good:
-            self.address.mailbox.close()
+            self.address.shut()
         super().begin_stop(for_good=for_good)
 
     def _stop_instance(self) -> None:
@@ -255,7 +258,7 @@ class ActorChild(Child):
         self._wake()
 
     def _wake(self) -> None:
-        self.address.mailbox.send_urgent(WAKE)
+        self.address.receiver.send_urgent(WAKE)
 
     def reopen(self) -> None:
         """Accept messages. They wait in the mailbox until the instance has started."""
@@ -270,13 +273,17 @@ class ActorChild(Child):
     def unregister(self) -> None:
         """Remove the child from the system's tables. The address can then be bound to another actor."""
         super().unregister()
-        self.address.wheel = None
-        self.address.gone = "not part of a running system"
+        self.release()
+        self.address.gone = NOT_RUNNING
+
+    def release(self) -> None:
+        """Take the address out of the system."""
+        self.address.release()
 
     def ask_health(self, check: Pending) -> None:
         """Send the health check to the actor, ahead of its messages."""
         if self.state in UP:
-            self.address.mailbox.send_urgent((HEALTH_CHECK, 0.0, check))
+            self.address.receiver.send_urgent((HEALTH_CHECK, 0.0, check))
 
 
 class TaskChild(Child):

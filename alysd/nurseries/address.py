@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any, Generic, TypeVar
 
 import trio
-from trio.lowlevel import TrioToken, checkpoint, current_task, wait_task_rescheduled
+from trio.lowlevel import TrioToken, checkpoint, current_task, current_trio_token, wait_task_rescheduled
 
 from alysd.nurseries.asks import (
     MOST_SECONDS,
@@ -36,6 +36,7 @@ from alysd.nurseries.errors import (
 )
 from alysd.nurseries.inbox import AskTicket, DeadLetter, Entry, Inbox
 from alysd.nurseries.mailbox import MASK, Overflow, OverflowPolicy, turns
+from alysd.nurseries.receivers import Receiver
 from alysd.nurseries.signals import Signal
 from alysd.nurseries.threads import LoopGone, await_soon, call_soon
 from alysd.nurseries.trace import carry, traces
@@ -46,6 +47,9 @@ R = TypeVar("R")
 
 ASK_SECONDS = 5.0
 """The default timeout of an ask."""
+
+NOT_RUNNING = "not part of a running system"
+"""The reason why an address accepts no messages before its system starts and after it has ended."""
 
 
 class OnCrash(Enum):
@@ -75,6 +79,7 @@ class Address(Generic[P]):
         "mailbox",
         "name",
         "on_crash",
+        "receiver",
         "refused",
         "retried",
         "watches",
@@ -93,6 +98,7 @@ class Address(Generic[P]):
             raise TypeError(f"address {name}: on_crash must be an OnCrash, not {on_crash!r}")
         self.name = name
         self.mailbox = Inbox(name, capacity, overflow)
+        self.receiver: Receiver = self.mailbox
         self.on_crash = on_crash
         self.wheel: Wheel | None = None
         self.circuit_until: float | None = None
@@ -101,7 +107,7 @@ class Address(Generic[P]):
         # The deferred replies that their askers wait for.
         self.deferred: dict[Deferred[Any], None] | None = None
         # Why the address accepts no messages any more, or not yet; None while it accepts them.
-        self.gone: str | None = "not part of a running system"
+        self.gone: str | None = NOT_RUNNING
         self.watches: dict[Watch, None] | None = None
         # Counts: messages handled, and messages refused by a handler.
         self.handled = 0
@@ -171,7 +177,7 @@ class Address(Generic[P]):
             raise invalid_seconds(self.name, seconds)
         wheel = self.wheel
         if wheel is None:
-            raise ActorDown(self.name, "not part of a running system")
+            raise ActorDown(self.name, NOT_RUNNING)
         if get_ident() != wheel.thread:
             raise WrongThread(self.name, "ask", "use ask_from_thread")
         if self.circuit_until is not None:
@@ -251,7 +257,7 @@ class Address(Generic[P]):
     def _token(self, operation: str, instead: str) -> TrioToken:
         wheel, token = self.wheel, self.mailbox.token
         if wheel is None or token is None:
-            raise ActorDown(self.name, "not part of a running system")
+            raise ActorDown(self.name, NOT_RUNNING)
         if get_ident() == wheel.thread:
             raise WrongThread(self.name, f"call {operation} of", f"it would block the event loop; {instead}")
         return token
@@ -271,8 +277,8 @@ class Address(Generic[P]):
         the asker in turn. An `error` that is a `NotAnswered` is passed on unchanged. A tell is handled again or
         becomes a dead letter, according to `on_crash`.
         """
-        if self.mailbox.urgent is not None:
-            self.mailbox.clear_urgent("its instance ended")
+        if self.receiver.urgent is not None:
+            self.receiver.clear_urgent("its instance ended")
         passed = error if isinstance(error, NotAnswered) else as_crash(self.name, error)
         if self.deferred is not None:
             fail_deferred(self, passed)
@@ -294,10 +300,24 @@ class Address(Generic[P]):
         else:
             self.mailbox.drop(entry, reason)
 
+    def bind(self, wheel: Wheel) -> None:
+        """Make the address part of a running system, whose asks have their deadlines in `wheel`."""
+        self.wheel = wheel
+        self.gone = None
+        self.mailbox.token = current_trio_token()
+
+    def release(self) -> None:
+        """Take the address out of the system. It can then be bound again."""
+        self.wheel = None
+
     def open(self) -> None:
         """Accept messages: they wait in the mailbox until an instance has started."""
         self.mailbox.reopen()
         self.gone = None
+
+    def shut(self) -> None:
+        """Refuse new messages. Those that wait are handled."""
+        self.mailbox.close()
 
     def close(self, reason: str) -> None:
         """Refuse new messages, drop the waiting ones, fail every ask, and tell the watchers."""

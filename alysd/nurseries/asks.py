@@ -7,7 +7,7 @@ when no ask waits. Times are those of trio's clock.
 
 While a handler waits for an answer, or for room in a full mailbox, its actor takes no messages. If two actors wait
 for each other, directly or through others, neither can continue. The wait that would close such a cycle is refused
-with `AskCycle`, which names the actors in the cycle.
+with `AskCycle`, which names the actors in the cycle. A wait for a pool ends when any of its workers is free.
 """
 
 import math
@@ -144,10 +144,15 @@ class Wheel:
 
 
 class Waiter(Protocol):
-    """A participant in a cycle of waits: the mailbox of an actor."""
+    """A participant in a cycle of waits: the mailbox of an actor, or of a pool, which waits for its workers."""
 
     name: str
     waits_for: "list[Waiter] | None"
+
+    @property
+    def waits_for_any(self) -> bool:
+        """Whether it can go on as soon as one of those that it waits for can. Otherwise it needs all of them."""
+        ...
 
 
 class HandlerTask:
@@ -186,7 +191,7 @@ def begin_wait(waiter: Waiter, target: Waiter) -> None:
     """Record that `waiter` waits for `target`. Raises `AskCycle` when `target` waits for `waiter` already."""
     if target is waiter or target.waits_for:
         path_back = _path(target, waiter)
-        if path_back is not None:
+        if path_back is not None and not _can_go_on(target, waiter):
             raise AskCycle((waiter.name, *path_back))
     if waiter.waits_for is None:
         waiter.waits_for = [target]
@@ -212,3 +217,21 @@ def _path(start: Waiter, end: Waiter) -> tuple[str, ...] | None:
             seen.append(waiter)
             paths.extend((following, (*names, following.name)) for following in waiter.waits_for or ())
     return None
+
+
+def _can_go_on(start: Waiter, blocked: Waiter) -> bool:
+    """Whether `start` can go on although `blocked` cannot: a pool can as long as one of its workers can."""
+    reached = [start]
+    for waiter in reached:
+        reached.extend(following for following in waiter.waits_for or () if following not in reached)
+    free: list[Waiter] = []
+    found = True
+    while found:
+        found = False
+        for waiter in reached:
+            if waiter is not blocked and waiter not in free:
+                needed = [following in free for following in waiter.waits_for or ()]
+                if any(needed) if waiter.waits_for_any else all(needed):
+                    free.append(waiter)
+                    found = True
+    return start in free

@@ -295,6 +295,9 @@ class Child(ABC):
         self.runtime.children.pop(self.name, None)
         self.runtime.failures.forget(self.name)
 
+    def release(self) -> None:  # noqa: B027
+        """Take what the child was given for the system, such as an address, out of the system."""
+
     # Called by monitors and operators
 
     @abstractmethod

@@ -4,6 +4,7 @@ A message that was accepted and is never handled to its end becomes a `DeadLette
 """
 
 from collections import deque
+from collections.abc import Iterable
 from time import perf_counter
 
 import attrs
@@ -51,6 +52,20 @@ class Inbox(Mailbox[Entry]):
         self.abandoned = 0
         self.dead_letters: deque[DeadLetter] | None = None
         self.waits_for: list[Waiter] | None = None
+
+    def share(self, workers: Iterable[Waiter]) -> None:
+        """Have several receivers, the workers of a pool. Each registers with `add_receiver` before it waits."""
+        self.spares = self.spares or []
+        self.waits_for = list(workers)
+
+    def unshare(self) -> None:
+        """Have a single receiver again."""
+        self.spares = self.waits_for = None
+
+    @property
+    def waits_for_any(self) -> bool:
+        """Whether this is the mailbox of a pool, which can go on when one of its workers can."""
+        return self.spares is not None
 
     @property
     def depth(self) -> int:
@@ -139,19 +154,25 @@ class Inbox(Mailbox[Entry]):
     def requeue(self, entry: Entry) -> None:
         """Return an entry, which the actor had already taken, to the head of the queue."""
         self.queue.appendleft(entry)
+        self.wake()
 
     def clear_urgent(self, reason: str) -> None:
         """Drop the urgent entries, which were meant for the instance that has ended."""
         urgent, self.urgent = self.urgent, None
-        for _, _, pending in urgent or ():
-            if pending is not None:
-                pending.fail(ActorDown(self.name, reason))
+        fail_urgent(urgent or (), ActorDown(self.name, reason))
 
     def drop_all(self, reason: str) -> None:
         """Drop every queued message."""
         while self.queue:
             self.drop(self.queue.popleft(), reason)
         self.bound = self.capacity
+
+
+def fail_urgent(entries: Iterable[Entry], error: ActorDown) -> None:
+    """Let the health checks and other queries among these urgent entries fail."""
+    for _, _, pending in entries:
+        if pending is not None:
+            pending.fail(error)
 
 
 def _is_abandoned(entry: Entry) -> bool:

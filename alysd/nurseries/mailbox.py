@@ -103,7 +103,7 @@ class Ticket(Generic[T]):
 
 
 class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
-    """A bounded queue of values between any number of senders and one receiving task.
+    """A bounded queue of values between any number of senders and one receiving task, or several (`spares`).
 
     `queue` is public: a receiver can take values from it directly, which saves a call per value. Such a receiver
     must call `admit` to move values from the line into the free space.
@@ -119,6 +119,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         "name",
         "overflow",
         "queue",
+        "spares",
         "token",
         "urgent",
         "waiter",
@@ -142,7 +143,10 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         self.limit = capacity
         self.closed = False
         self.dropped: int = 0
+        # The task that is woken for the next value, if one waits.
         self.waiter: Task | None = None
+        # The other tasks that wait, if the mailbox has several receivers; None if it has one.
+        self.spares: list[Task] | None = None
         # The run of the receiver, once one has waited; another thread wakes the receiver through it.
         self.token: trio.lowlevel.TrioToken | None = None
 
@@ -201,6 +205,8 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
             self.line = OrderedDict()
         self.line[ticket] = None
         self.limit = 0
+        if self.waiter is not None:  # of several receivers, some of which have not come to their values yet
+            self.wake()
 
     def leave_line(self, ticket: Ticket[T]) -> None:
         """Remove `ticket` from the line if it is still there. Its value was then not sent."""
@@ -307,6 +313,30 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         self.waiter = None
         return Abort.SUCCEEDED
 
+    def add_receiver(self, task: Task) -> None:
+        """Register one of several receivers, which now waits. It is woken for one value."""
+        if self.waiter is None or self.spares is None:
+            self.waiter = task
+        else:
+            self.spares.append(task)
+
+    def remove_receiver(self, task: Task) -> bool:
+        """Return whether one of several receivers still waits, and no longer wake it for a value."""
+        if self.waiter is task:
+            self.waiter = self.spares.pop() if self.spares else None
+            return True
+        if self.spares and task in self.spares:
+            self.spares.remove(task)
+            return True
+        return False
+
+    def wake_for_waiting(self) -> None:
+        """Wake as many receivers as values wait, because a receiver that was woken for one has ended."""
+        for _ in range(len(self.queue) + len(self.line or ())):
+            if self.waiter is None:
+                return
+            self.wake()
+
     def wake(self) -> None:
         """Wake the receiving task, if it waits. In another thread than the task's, it wakes a moment later."""
         waiter = self.waiter
@@ -319,7 +349,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
                 raise
             self.token.run_sync_soon(self.wake)
         else:
-            self.waiter = None
+            self.waiter = self.spares.pop() if self.spares else None
 
     def admit(self) -> None:
         """Queue values from the line while there is space, and wake their senders."""
@@ -346,6 +376,8 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
             else:
                 self.drop(ticket.value, "closed")
         self.wake()
+        while self.waiter is not None and self.spares is not None:
+            self.wake()
 
     def reopen(self) -> None:
         """Accept values again after `close`."""

@@ -4,7 +4,7 @@ A snapshot is a plain value that describes one moment and never changes. The reg
 pattern, kind, actor type, tag, priority, state and health, and follows their dependencies.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -15,14 +15,17 @@ from alysd.nurseries.address import Address
 from alysd.nurseries.behaviour import Health
 from alysd.nurseries.child import Child
 from alysd.nurseries.errors import UnknownChild
-from alysd.nurseries.spec import ActorSpec, Priority
+from alysd.nurseries.spec import Priority
 from alysd.nurseries.states import State
 from alysd.nurseries.supervision import SupervisorChild
 
 
 @attrs.frozen
 class MailboxSnapshot:
-    """The mailbox of one actor: its queued messages, and counts since the address was created."""
+    """The mailbox of one actor or pool: its queued messages, and counts since the address was created.
+
+    The counts of a pool are those of all its workers, which share the mailbox.
+    """
 
     depth: int
     capacity: int
@@ -41,7 +44,7 @@ class ChildSnapshot:
 
     name: str
     kind: str
-    """`actor`, `task` or `supervisor`."""
+    """`actor`, `task`, `supervisor`, or `pool`, which is a supervisor with a mailbox."""
     state: State
     health: Health
     """The result of the monitor's last check; Unknown if no monitor runs."""
@@ -71,10 +74,15 @@ def take_snapshot(child: Child) -> ChildSnapshot:
     """The child as it is now, with all children below it."""
     kind, strategy, mailbox, children = "task", None, None, ()
     if isinstance(child, ActorChild):
-        kind, mailbox = "actor", _mailbox_snapshot(child.address)
+        kind = "actor"
+        mailbox = None if child.spec.bound() is None else _mailbox_snapshot(child.address, [child.address])
     elif isinstance(child, SupervisorChild):
         kind, strategy = "supervisor", type(child.strategy).__name__
         children = tuple(map(take_snapshot, child.children.values()))
+        pooled = child.spec.bound()
+        if pooled is not None:
+            workers = [worker.address for worker in child.children.values() if isinstance(worker, ActorChild)]
+            kind, mailbox = "pool", _mailbox_snapshot(pooled, [pooled, *workers])
     return ChildSnapshot(
         name=child.name,
         kind=kind,
@@ -92,15 +100,15 @@ def take_snapshot(child: Child) -> ChildSnapshot:
     )
 
 
-def _mailbox_snapshot(address: Address[Any]) -> MailboxSnapshot:
+def _mailbox_snapshot(address: Address[Any], counted: Sequence[Address[Any]]) -> MailboxSnapshot:
     return MailboxSnapshot(
         depth=address.depth,
         capacity=address.mailbox.capacity,
-        handled=address.handled,
-        refused=address.refused,
+        handled=sum(each.handled for each in counted),
+        refused=sum(each.refused for each in counted),
         dropped=address.mailbox.dropped,
         abandoned=address.abandoned,
-        longest_wait=address.longest_wait,
+        longest_wait=max(each.longest_wait for each in counted),
     )
 
 
@@ -117,14 +125,15 @@ class Registry:
         return name in self._children
 
     def address(self, name: str) -> Address[Any]:
-        """The address of the actor `name`. The caller has to know the actor's protocol.
+        """The address of the actor or pool `name`. The caller has to know the protocol.
 
-        Raises `UnknownChild` when there is no such actor.
+        Raises `UnknownChild` when there is none: a worker of a pool has no address of its own.
         """
         child = self._children.get(name)
-        if child is None or not isinstance(child.spec, ActorSpec):
+        address = None if child is None else child.spec.bound()
+        if address is None:
             raise UnknownChild(name)
-        return child.spec.address
+        return address
 
     def find(
         self,

@@ -82,13 +82,13 @@ async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = No
     `current` is then still the entry that was being handled. With a `watchdog`, the loop runs in `Watchdog.watch`.
     """
     address = child.address
-    inbox, handlers, refusals = address.mailbox, actor.handlers, child.refusals
+    inbox, receiver, handlers, refusals = address.mailbox, address.receiver, actor.handlers, child.refusals
     queue, low = inbox.queue, inbox.capacity // 2
-    task, abort = current_task(), inbox.abort_wait
+    task, abort = current_task(), receiver.abort_wait
     turn, slice_end, drains = 0, 0.0, False
     while True:
-        while queue or inbox.urgent:
-            if inbox.urgent:
+        while queue or receiver.urgent:
+            if receiver.urgent:
                 if await _attend(child, actor, drains=drains):
                     return
                 drains = child.state is State.STOPPING
@@ -136,9 +136,9 @@ async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = No
             return
         else:
             entry = message = pending = reply = None  # an idle actor must not keep its last message alive
-            inbox.waiter = task
+            receiver.waiter = task
             if queue:  # from another thread, since it was found empty
-                inbox.waiter = None
+                receiver.waiter = None
             else:
                 await wait_task_rescheduled(abort)
 
@@ -216,10 +216,10 @@ async def _attend(child: Served, actor: Actor[Any], *, drains: bool) -> bool:
     `drains` says whether the actor has already begun to stop, and handles the messages that are left. Returns
     whether the instance ends now.
     """
-    inbox = child.address.mailbox
+    inbox, receiver = child.address.mailbox, child.address.receiver
     while True:
-        while inbox.urgent:
-            entry = inbox.urgent.popleft()
+        while receiver.urgent:
+            entry = receiver.urgent.popleft()
             what, _, check = entry
             if check is not None and what is STATE_QUERY:
                 show(actor, check)
@@ -230,13 +230,13 @@ async def _attend(child: Served, actor: Actor[Any], *, drains: bool) -> bool:
         if child.state is State.STOPPING:
             if not drains and "pre_stop" in actor.overridden:
                 await actor.pre_stop()
-            inbox.urgent = None
+            receiver.urgent = None
             return not inbox.closed
         if child.desired is not Desired.SUSPENDED:
             if child.state is State.SUSPENDED:
                 child.move(State.RUNNING)
-            inbox.urgent = None  # saves the 600 bytes of an empty deque while the actor is idle
+            receiver.urgent = None  # saves the 600 bytes of an empty deque while the actor is idle
             return False
         if child.state is State.RUNNING:
             child.move(State.SUSPENDED)
-        await inbox.wait()
+        await receiver.wait()

@@ -54,6 +54,10 @@ class ChildSpec:
     """Siblings with which this child restarts or stops when they fail (see `links`)."""
     tags: frozenset[str] = frozenset()
 
+    def bound(self) -> Address[Any] | None:
+        """The address at which senders reach this child; `None` if there is none."""
+        return None
+
 
 @attrs.frozen(kw_only=True)
 class ActorSpec(ChildSpec):
@@ -68,6 +72,10 @@ class ActorSpec(ChildSpec):
     handle_seconds: float | None = attrs.field(default=None, validator=optional([gt(0.0), le(MOST_SECONDS)]))
     start_seconds: float = attrs.field(default=START_SECONDS, validator=[gt(0.0), le(MOST_SECONDS)])
     crash_on_not_answered: bool = False
+
+    def bound(self) -> Address[Any] | None:
+        """The actor's address."""
+        return self.address
 
 
 @attrs.frozen(kw_only=True)
@@ -125,8 +133,8 @@ def actor(
         handle_seconds=handle_seconds,
         start_seconds=start_seconds,
         crash_on_not_answered=crash_on_not_answered,
-        depends_on=_names(*depends_on, *linked_to),
-        linked_to=_names(*linked_to),
+        depends_on=names(*depends_on, *linked_to),
+        linked_to=names(*linked_to),
         tags=frozenset(tags) if tags else NO_TAGS,
     )
 
@@ -153,8 +161,8 @@ def task(
         restart=restart or ExponentialBackoff(),
         priority=priority,
         stop_seconds=stop_seconds,
-        depends_on=_names(*depends_on, *linked_to),
-        linked_to=_names(*linked_to),
+        depends_on=names(*depends_on, *linked_to),
+        linked_to=names(*linked_to),
         tags=frozenset(tags) if tags else NO_TAGS,
         may_end=may_end,
     )
@@ -190,13 +198,14 @@ def supervisor(
         restart=restart or Immediate(),
         priority=priority,
         stop_seconds=math.inf if stop_seconds is None else stop_seconds,
-        depends_on=_names(*depends_on, *linked_to),
-        linked_to=_names(*linked_to),
+        depends_on=names(*depends_on, *linked_to),
+        linked_to=names(*linked_to),
         tags=frozenset(tags) if tags else NO_TAGS,
     )
 
 
-def _names(*children: Sibling) -> tuple[str, ...]:
+def names(*children: Sibling) -> tuple[str, ...]:
+    """The names of these children, each once."""
     return tuple(dict.fromkeys(child if isinstance(child, str) else child.name for child in children))
 
 
@@ -217,19 +226,18 @@ def validate(spec: ChildSpec, running: Container[str] = (), siblings: Container[
     child that needs it, and for a part of a wrong type.
     """
     started: set[str] = set()
-    bound: set[int] = set()
+    addresses: set[int] = set()
     for child in walk(spec):
         _check_types(child)
         if child.name in started or child.name in running:
             raise SpecError(f"two children are named {child.name}; names are unique in a system")
-        if isinstance(child, ActorSpec):
-            if child.address.wheel is not None:
+        address = child.bound()
+        if address is not None:
+            if address.wheel is not None:
                 raise SpecError(f"the address {child.name} already has an actor in a running system")
-            if id(child.address) in bound:
-                raise SpecError(
-                    f"the address {child.address.name} of {child.name} already has an actor in this tree"
-                )
-            bound.add(id(child.address))
+            if id(address) in addresses:
+                raise SpecError(f"the address {address.name} of {child.name} already has an actor in this tree")
+            addresses.add(id(address))
         if isinstance(child, SupervisorSpec):
             most, number = child.max_children, len(child.children)
             if most is not None and number > most:

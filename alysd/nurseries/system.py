@@ -36,6 +36,7 @@ from alysd.nurseries.failures import Classifier, FailureLog
 from alysd.nurseries.health import HealthMonitor
 from alysd.nurseries.observing import GuardedObserver
 from alysd.nurseries.patterns import Pattern, find_patterns
+from alysd.nurseries.pools import PoolSpec
 from alysd.nurseries.registry import ChildSnapshot, Registry, take_snapshot
 from alysd.nurseries.spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec, validate
 from alysd.nurseries.states import UP, Desired, Observer, State
@@ -168,14 +169,13 @@ class System:
     async def start_child(self, parent: str, spec: ChildSpec, *, seconds: float = START_SECONDS) -> Any:
         """Add a child to the supervisor `parent` and wait until it is up, at most `seconds` (see `dynamic`).
 
-        Returns the address of an actor, and for a task its `Operation`, whose `result` waits for what it returns.
+        Returns the address of an actor or a pool, and for a task its `Operation`, whose `result` waits for what it
+        returns.
         Raises `StartFailed`, `TooManyChildren` and `SpecError`, and `WrongState` when `parent` is not a supervisor
         or not up.
         """
         child = await self._supervisor(parent).start_child(spec, seconds)
-        if isinstance(child, ActorChild):
-            return child.address
-        return child.operation if isinstance(child, TaskChild) else None
+        return child.operation if isinstance(child, TaskChild) else child.spec.bound()
 
     async def stop_child(self, name: str) -> None:
         """Stop a child for good, within its `stop_seconds`, and wait for its end. `restart` starts it again.
@@ -207,24 +207,31 @@ class System:
     def suspend(self, name: str) -> None:
         """Suspend the actor `name`: messages wait in its mailbox until `resume`, or until the actor restarts.
 
-        Raises `WrongState` when the child is not an actor or not running, and when a supervisor above it stops.
+        Of a pool, all workers that run are suspended. Raises `WrongState` when the child is neither an actor nor a
+        pool, when it is not running, and when a supervisor above it stops.
         """
-        child = self._actor(name, "suspend")
-        if child.state is not State.RUNNING:
-            raise WrongState(name, "suspend", f"it is {child.state.value.lower()}")
-        above = child.parent
+        actors = [child for child in self._actors(name, "suspend") if child.state is State.RUNNING]
+        if not actors:
+            raise WrongState(name, "suspend", f"it is {self._child(name).state.value.lower()}")
+        above = actors[0].parent
         while isinstance(above, SupervisorChild):
             if above.stopping:
                 raise WrongState(name, "suspend", f"{above.name} is stopping")
             above = above.parent
-        child.want(Desired.SUSPENDED)
+        for child in actors:
+            child.want(Desired.SUSPENDED)
 
     def resume(self, name: str) -> None:
-        """Let a suspended actor handle messages again. Raises `WrongState` when the child is not suspended."""
-        child = self._actor(name, "resume")
-        if child.state not in UP or child.desired is not Desired.SUSPENDED:
-            raise WrongState(name, "resume", f"it is {child.state.value.lower()}")
-        child.want(Desired.UP)
+        """Let a suspended actor, or the suspended workers of a pool, handle messages again.
+
+        Raises `WrongState` when the child is not suspended.
+        """
+        actors = [child for child in self._actors(name, "resume") if child.desired is Desired.SUSPENDED]
+        actors = [child for child in actors if child.state in UP]
+        if not actors:
+            raise WrongState(name, "resume", f"it is {self._child(name).state.value.lower()}")
+        for child in actors:
+            child.want(Desired.UP)
 
     def inject(self, name: str, error: Exception) -> None:
         """Make the child `name` fail at its next checkpoint, as if it had raised `error`.
@@ -254,6 +261,13 @@ class System:
         if not isinstance(child, ActorChild):
             raise WrongState(name, operation, "it is not an actor")
         return child
+
+    def _actors(self, name: str, operation: str) -> list[ActorChild]:
+        """The actor `name`, or the workers of the pool `name`."""
+        child = self._child(name)
+        if isinstance(child.spec, PoolSpec):
+            return [worker for worker in child.walk() if isinstance(worker, ActorChild)]
+        return [self._actor(name, operation)]
 
     def _supervised(self, name: str, operation: str) -> tuple[Child, SupervisorChild]:
         child = self._child(name)
@@ -315,8 +329,7 @@ class System:
             self._runtime.failures.flush()
             self._root.close("the system ended")
             for child in self._runtime.children.values():
-                if isinstance(child, ActorChild):
-                    child.address.wheel = None
+                child.release()
         if self._failure is not None or self._exit is not None:
             block.cancel()
 

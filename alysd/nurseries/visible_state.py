@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from trio.lowlevel import current_task, wait_task_rescheduled
 
-from alysd.nurseries.address import Address
+from alysd.nurseries.address import NOT_RUNNING, Address
 from alysd.nurseries.asks import MOST_SECONDS, Pending, invalid_seconds
 from alysd.nurseries.behaviour import Actor
 from alysd.nurseries.errors import ActorDown, AskTimeout
@@ -58,10 +58,10 @@ async def ask_state(address: Address[Any], seconds: float) -> Mapping[str, objec
         raise invalid_seconds(address.name, seconds)
     wheel = address.wheel
     if wheel is None:
-        raise ActorDown(address.name, "not part of a running system")
+        raise ActorDown(address.name, NOT_RUNNING)
     query = Pending(current_task())
     entry: Entry = (STATE_QUERY, 0.0, query)
-    address.mailbox.send_urgent(entry)
+    address.receiver.send_urgent(entry)
     wheel.add(query, seconds)
     await wait_task_rescheduled(query.abort)
     if query.answered:

@@ -1,4 +1,4 @@
-"""A pool: several workers of one protocol behind one name. Each message goes to the least loaded worker.
+"""A pool: several workers of one protocol behind one address. Each message goes to the first worker that is free.
 
 The crash of a worker affects only the message that it was handling.
 Run it: python examples/actor-patterns/pool.py
@@ -11,8 +11,8 @@ import trio
 
 from alysd.nurseries import (
     Actor,
+    Address,
     Ask,
-    Group,
     HandlerCrashed,
     Immediate,
     OneForOne,
@@ -48,8 +48,7 @@ class Worker(Actor[Squaring]):
 
 async def main() -> None:
     """Send twelve messages to four workers, which takes as long as three messages to one worker."""
-    workers: Group[Squaring]
-    workers, children = pool("worker", 4, Worker, restart=Immediate())
+    workers: Address[Squaring] = Address("worker")
     squares: dict[int, int | str] = {}
 
     async def ask(number: int) -> None:
@@ -58,7 +57,8 @@ async def main() -> None:
         except HandlerCrashed:
             squares[number] = "crashed"
 
-    async with open_system(supervisor("Workers", OneForOne(), children)) as system:
+    tree = supervisor("Root", OneForOne(), [pool(workers, 4, Worker, restart=Immediate())])
+    async with open_system(tree) as system:
         began = trio.current_time()
         async with trio.open_nursery() as nursery:
             for number in range(12):
@@ -66,8 +66,9 @@ async def main() -> None:
         rounds = round((trio.current_time() - began) / 0.05)
         print("squares:", [squares[number] for number in range(12)])
         print("rounds:", rounds)
-        print("work a worker:", sorted(member.handled for member in workers.members))
-        print("restarts:", sum(child.restarts for child in system.snapshot().children))
+        for child in system.snapshot().children[0].children:
+            print(child.name, child.state.value)
+        print("restarts:", sum(child.restarts for child in system.snapshot().walk()))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ from alysd.nurseries import (
     Ask,
     Bus,
     DeadLetter,
-    Group,
     Immediate,
     Intensity,
     NotAnswered,
@@ -140,7 +139,7 @@ class Worker(Actor[Fetching]):
 class Host(Actor[Visiting]):
     """Visits the pages of one host, one at a time."""
 
-    def __init__(self, workers: Group[Fetching], frontier: Address[Crawling], limits: Limits) -> None:
+    def __init__(self, workers: Address[Fetching], frontier: Address[Crawling], limits: Limits) -> None:
         self._workers = workers
         self._frontier = frontier
         self._limits = limits
@@ -160,7 +159,7 @@ class Host(Actor[Visiting]):
 class Hosts:
     """Adds a child to the running system for each host."""
 
-    def __init__(self, workers: Group[Fetching], frontier: Address[Crawling], limits: Limits) -> None:
+    def __init__(self, workers: Address[Fetching], frontier: Address[Crawling], limits: Limits) -> None:
         self.addresses: dict[str, Address[Visiting]] = {}
         self.system: System | None = None
         self._host = partial(Host, workers, frontier, limits)
@@ -221,11 +220,11 @@ async def crawl(
 ) -> tuple[Progress, list[DeadLetter]]:
     """Crawl from these pages, and from those that the last crawl left open, until no page was visited for long."""
     bus, frontier = Bus(), Address[Crawling]("frontier", capacity=256)
-    workers, children = pool("worker", 4, lambda: Worker(web), restart=Immediate())
+    workers = Address[Fetching]("worker", capacity=256)
     hosts = Hosts(workers, frontier, limits)
     kept = PersistentState("progress", Progress(), store)
     tree = supervisor("Crawler", OneForOne(), [
-        supervisor("Workers", OneForOne(), children, intensity=Intensity(restarts=100, seconds=60.0)),
+        pool(workers, 4, lambda: Worker(web), restart=Immediate(), intensity=Intensity(100, seconds=60.0)),
         supervisor("Hosts", OneForOne(), []),
         actor(frontier, lambda: Frontier(kept, hosts, bus, limits), restart=Immediate()),
     ])  # fmt: skip

@@ -22,7 +22,10 @@ no answer from warehouse to Take within 0.1 s
     "pool": """\
 squares: [0, 1, 4, 9, 16, 25, 36, 'crashed', 64, 81, 100, 121]
 rounds: 3
-work a worker: [2, 3, 3, 3]
+worker-1 Running
+worker-2 Running
+worker-3 Running
+worker-4 Running
 restarts: 1
 """,
     "event_bus": """\

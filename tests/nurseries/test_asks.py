@@ -267,6 +267,7 @@ async def test_a_diamond_is_no_circle() -> None:
 class Somebody:
     name: str
     waits_for: list[Waiter] | None = None
+    waits_for_any: bool = False
 
 
 def test_the_way_back_is_found_through_branches_and_dead_ends() -> None:
@@ -284,3 +285,16 @@ def test_the_way_back_is_found_through_branches_and_dead_ends() -> None:
     begin_wait(d, a)  # both ways back are gone
     with pytest.raises(ValueError, match="not in list"):
         end_wait(b, a)
+
+
+def test_a_pool_is_part_of_a_circle_only_if_all_its_workers_are() -> None:
+    a, one, two = (Somebody(name) for name in ("a", "one", "two"))
+    pool = Somebody("pool", [one, two], waits_for_any=True)
+    begin_wait(one, a)
+    begin_wait(a, pool)  # two is free
+    end_wait(a, pool)
+    begin_wait(two, one)
+    with pytest.raises(AskCycle, match="a -> pool -> (one|two -> one) -> a"):
+        begin_wait(a, pool)
+    with pytest.raises(AskCycle, match="a -> two -> one -> a"):
+        begin_wait(a, two)

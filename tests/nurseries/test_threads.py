@@ -275,7 +275,7 @@ async def test_a_message_that_arrives_just_before_an_actor_rests_is_not_missed()
 
     notes: list[str] = []
     address, child = echo(notes=notes)
-    address.mailbox = Late("echo", 8, Overflow.BLOCK)
+    address.mailbox = address.receiver = Late("echo", 8, Overflow.BLOCK)
     async with running([child]):
         await wait_all_tasks_blocked()
         assert notes == ["late"]
