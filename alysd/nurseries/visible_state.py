@@ -41,7 +41,7 @@ def show(actor: Actor[Any], query: Pending) -> None:
     if query.task is None:
         return
     try:
-        state = _Copy().of_mapping(actor.visible_state(), 0)
+        state = bounded_copy(actor.visible_state())
     except Exception as error:  # a look at an actor must not crash it
         query.fail(error)
     else:
@@ -67,6 +67,11 @@ async def ask_state(address: Address[Any], seconds: float) -> Mapping[str, objec
     if query.answered:
         return query.value
     raise query.error or AskTimeout(address.name, STATE_QUERY, seconds)
+
+
+def bounded_copy(state: Mapping[Any, Any]) -> dict[str, object]:
+    """A copy of a state as plain data of bounded size."""
+    return _Copy().of_mapping(state, 0)
 
 
 class _Copy:

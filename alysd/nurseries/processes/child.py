@@ -10,6 +10,7 @@ from alysd.nurseries.processes.errors import ProcessDied
 from alysd.nurseries.processes.launch import OperatingSystem
 from alysd.nurseries.processes.session import Session
 from alysd.nurseries.processes.spec import ProcessSpec
+from alysd.nurseries.visible_state import STATE_QUERY
 
 
 class ProcessChild(ActorChild):
@@ -63,9 +64,9 @@ class ProcessChild(ActorChild):
         inbox, wire = self.address.mailbox, session.wire
         while True:
             while inbox.urgent:
-                _, _, check = inbox.urgent.popleft()
+                what, _, check = inbox.urgent.popleft()
                 if check is not None:
-                    session.check(check)
+                    session.check(check, frames.SHOW if what is STATE_QUERY else frames.CHECK)
             inbox.urgent = None
             if self.stopping and (not inbox.closed or not inbox.queue):
                 break

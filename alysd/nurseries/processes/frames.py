@@ -22,18 +22,22 @@ SKIPPED = 7
 LAPSED = 8
 """From the receiver: the ask was handled and its answer deferred, but it was cancelled before the answer."""
 
-# Kinds about the child itself. Only the parent sends the first five.
+# Kinds about the child itself. Only the parent sends the first six.
 START = 16
 STOP = 17
 """Number 1: for good, handle the messages sent so far first. Number 0: finish only the current one."""
 SUSPEND, RESUME = 18, 19
 CHECK = 20
 """A health check."""
+SHOW = 21
+"""A question for the state that the actor shows."""
 READY = 24
 HEALTH = 25
 """The answer to a health check."""
 CRASHED = 26
 ENDED = 27
+STATE, NO_STATE = 28, 29
+"""The state that the actor shows, as JSON, or the error for which it shows none."""
 
 TRACED = 0x80
 """Added to TELL and ASK: the payload begins with a trace context of `TRACE_BYTES`."""

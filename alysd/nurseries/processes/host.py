@@ -30,11 +30,15 @@ from alysd.nurseries.processes.spec import PayloadCodec, ProcessContext, importe
 from alysd.nurseries.processes.wire import Wire
 from alysd.nurseries.restart import Never
 from alysd.nurseries.spec import ActorSpec
+from alysd.nurseries.visible_state import STATE_QUERY
 
 logger = logging.getLogger("alysd.nurseries")
 
 START_BYTES = 64 << 20
 """The largest first frame, which has the configuration."""
+
+DRAIN_SECONDS = 1.0
+"""The time that the messages of an actor which has ended may wait for room in the mailboxes of the parent."""
 
 _LENGTH = struct.Struct("<I")
 
@@ -72,14 +76,41 @@ class Check(Pending):
     __slots__ = ("_number", "_wire")
 
     def __init__(self, wire: Wire, number: int) -> None:
-        super().__init__(None)
         self._wire = wire
         self._number = number
 
     def reply(self, value: object) -> None:
         """Send the health that the actor reports."""
-        self._wire.post(frames.HEALTH, 0, self._number, Health(value).value.encode())
+        self._send(frames.HEALTH, Health(value).value.encode())
+
+    def _send(self, kind: int, payload: bytes) -> None:
+        self._wire.post(kind, 0, self._number, payload)
         self._wire.wake()
+
+
+class StateQuery(Check):
+    """Stands for the operator who asks the parent for the state of the actor."""
+
+    __slots__ = ()
+
+    @property
+    def task(self) -> "StateQuery":  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Not `None`: there is no knowing whether the operator still waits."""
+        return self
+
+    def reply(self, value: object) -> None:
+        """Send the state, which is a bounded copy of plain data."""
+        payload = json.dumps(value).encode()
+        longest = self._wire.reader.max_bytes
+        if len(payload) > longest:
+            self.fail(ValueError(f"a state of {len(payload)} bytes; at most {longest} can be sent"))
+        else:
+            self._send(frames.STATE, payload)
+
+    def fail(self, error: BaseException | None) -> None:
+        """Send the error for which there is no state."""
+        if error is not None:
+            self._send(frames.NO_STATE, pack_summary(error))
 
 
 async def host(end: socket.socket, progress: Progress) -> None:
@@ -140,8 +171,8 @@ class Hosted:
             self._child.restarts = start.restarts
             self._child.launch()
             await self._child.live()
-        for outlet in self._outlets:
-            outlet.pump()  # what the actor sent before it ended is sent, as far as there is credit
+        if not alive.cancelled_caught:
+            await self._drain()
         if self._error is not None:
             await self._crashed(self._error)
         elif not alive.cancelled_caught:
@@ -180,6 +211,17 @@ class Hosted:
         runtime = Runtime(wheel=Wheel(), observer=None, rng=Random(), refusals=(Refusal, *refusals))  # noqa: S311
         self._child = ActorChild(spec, self, runtime)
         return runtime
+
+    async def _drain(self) -> None:
+        """Wait until the parent has queued what the actor sent before it ended."""
+        with trio.move_on_after(DRAIN_SECONDS):
+            for outlet in self._outlets:
+                await outlet.drained()
+        for outlet in self._outlets:
+            if lost := outlet.unfinished:
+                logger.warning(
+                    "%s ended; %d of its messages to %s may be lost", self._start.name, lost, outlet.name
+                )
 
     async def _crashed(self, error: Exception) -> None:
         logger.error("%s failed: %r", self._start.name, error, exc_info=error)
@@ -229,6 +271,8 @@ class Hosted:
             self._inlet.cancel(number)
         elif kind == frames.CHECK:
             self._child.ask_health(Check(self._wire, number))
+        elif kind == frames.SHOW:
+            self._child.address.mailbox.send_urgent((STATE_QUERY, 0.0, StateQuery(self._wire, number)))
         elif kind == frames.STOP:
             self._child.begin_stop(for_good=bool(number))
         elif kind in (frames.SUSPEND, frames.RESUME):

@@ -49,6 +49,7 @@ class Outlet:
         # The messages in flight that were refused or skipped, so that `done` does not count them as handled.
         self._uncounted: set[int] = set()
         self._asked = trio.lowlevel.ParkingLot()
+        self._reported = trio.lowlevel.ParkingLot()
 
     def pump(self) -> None:
         """Send messages from the mailbox while there is credit and room."""
@@ -78,6 +79,23 @@ class Outlet:
             self.pump()
             self.wire.wake()
             await self.address.mailbox.wait()
+
+    async def drained(self) -> None:
+        """Wait until every message in the mailbox has been sent, and has been reported as finished."""
+        self.pump()
+        self.wire.wake()
+        while self.unfinished:
+            await self._reported.park()
+
+    @property
+    def unfinished(self) -> int:
+        """Messages that wait in the mailbox, or are in flight."""
+        return len(self.address.mailbox.queue) + len(self.in_flight)
+
+    @property
+    def name(self) -> str:
+        """The name of the address."""
+        return self.address.name
 
     async def sweep(self) -> None:
         """Cancel asks whose askers no longer wait, at most one `TICK` later, until cancelled."""
@@ -142,6 +160,8 @@ class Outlet:
                 self._uncounted.remove(at)
                 handled -= 1
         self.address.handled += handled
+        if self._reported:
+            self._reported.unpark_all()
         if not had_credit and self.address.mailbox.queue:
             self.address.mailbox.wake()
 

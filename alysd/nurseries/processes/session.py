@@ -1,8 +1,10 @@
 """One running process of a child, as the parent sees it: its messages in flight, its output, its end."""
 
+import json
 import logging
 from contextlib import suppress
 from socket import SHUT_RDWR
+from typing import cast
 
 import trio
 
@@ -15,6 +17,7 @@ from alysd.nurseries.processes.errors import (
     NotReachable,
     ProcessCrashed,
     ProcessDied,
+    RemoteRefusal,
     known_errors,
     unpack_error,
     unpack_summary,
@@ -27,6 +30,7 @@ from alysd.nurseries.processes.output import Output
 from alysd.nurseries.processes.reach import ReachLink
 from alysd.nurseries.processes.spec import PayloadCodec, ProcessSpec, imported
 from alysd.nurseries.processes.wire import Wire
+from alysd.nurseries.visible_state import bounded_copy
 
 logger = logging.getLogger("alysd.nurseries")
 
@@ -34,7 +38,9 @@ SLACK_SECONDS = 1.0
 """How much longer than `handle_seconds` the parent waits, because the process should notice first."""
 
 CHECKS_KEPT = 64
-"""Unanswered health checks. The monitor fails a child long before."""
+"""Unanswered health checks and questions for the state. The monitor fails a child long before."""
+
+_CHECKED = frozenset({frames.HEALTH, frames.STATE, frames.NO_STATE})
 
 
 class Session:
@@ -48,7 +54,7 @@ class Session:
         self._spec = spec
         self._codec: PayloadCodec = imported(spec.codec)
         self._errors = known_errors(spec.refusals)
-        self._checks: dict[int, Pending] = {}
+        self._checks: dict[int, tuple[Pending, int]] = {}
         self._checked = 0
         self._asked_to_stop = False
         config = self._codec.encode(spec.config)
@@ -94,13 +100,13 @@ class Session:
         if self._spec.handle_seconds is not None:
             nursery.start_soon(self._watch, self._spec.handle_seconds)
 
-    def check(self, pending: Pending) -> None:
-        """Send a health check. The oldest is forgotten if too many have no answer."""
+    def check(self, pending: Pending, kind: int) -> None:
+        """Send a health check, or a question for the state. The oldest is forgotten if too many have no answer."""
         self._checked += 1
-        self._checks[self._checked] = pending
+        self._checks[self._checked] = pending, kind
         if len(self._checks) > CHECKS_KEPT:
             del self._checks[min(self._checks)]
-        self.wire.post(frames.CHECK, 0, self._checked)
+        self.wire.post(kind, 0, self._checked)
 
     def stop(self, *, for_good: bool) -> None:
         """Ask the actor to end. If the stop is `for_good`, the actor first handles the messages that it has."""
@@ -139,7 +145,7 @@ class Session:
         outlet.settle(progress.begun, progress.done)
         progress.close()
         error = ActorDown(name, "stopped") if failure is None else HandlerCrashed(name, failure)
-        for pending in (*(asked for asked, _ in outlet.asks.values()), *self._checks.values()):
+        for pending, _ in (*outlet.asks.values(), *self._checks.values()):
             pending.fail(error)
 
     # What the process sends
@@ -161,10 +167,8 @@ class Session:
             self._from_process(frame)
         elif kind == frames.READY:
             self.ready.set()
-        elif kind == frames.HEALTH:
-            check = self._checks.pop(number, None)
-            if check is not None:
-                check.reply(Health(payload.decode()))
+        elif kind in _CHECKED:
+            self._check_ended(kind, number, payload)
         elif kind == frames.CRASHED:
             error, text, _ = unpack_summary(payload)
             raise ProcessCrashed(self._spec.name, error, text)
@@ -176,6 +180,20 @@ class Session:
             self._answered(kind, number, payload)
         else:
             raise MalformedFrame(f"a frame of kind {kind} on link {link}")
+
+    def _check_ended(self, kind: int, number: int, payload: bytes) -> None:
+        if number not in self._checks:
+            return
+        check, asked = self._checks[number]  # if this raises, the question is among those that `settle` ends
+        if (kind == frames.HEALTH) != (asked == frames.CHECK):
+            raise MalformedFrame(f"an answer of kind {kind} to a question of kind {asked}")
+        if kind == frames.HEALTH:
+            check.reply(Health(payload.decode()))
+        elif kind == frames.STATE:
+            check.reply(_state(payload))
+        else:
+            check.fail(RemoteRefusal(*unpack_summary(payload)[:2]))
+        del self._checks[number]
 
     def _from_process(self, frame: Frame) -> None:
         reach = self._reaches.get(frame.link)
@@ -212,3 +230,14 @@ class Session:
                 seen, since = now, trio.current_time()
             elif trio.current_time() - since > seconds + SLACK_SECONDS:
                 raise HandlerTooSlow(self._spec.name, outlet.kind_after(progress.done), seconds)
+
+
+def _state(payload: bytes) -> dict[str, object]:
+    """The state of an actor, within the bounds of one in this process. Raises `ValueError` if it is none."""
+    try:
+        state: object = json.loads(payload)
+    except RecursionError:
+        raise ValueError("a state nested too deeply") from None
+    if not isinstance(state, dict):
+        raise ValueError("a state that is no mapping")
+    return bounded_copy(cast("dict[str, object]", state))

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -126,6 +127,14 @@ class Defer(Ask[Counting, int]):
 
 
 @attrs.frozen
+class Flood(Tell[Counting]):
+    """Tell the parent's actor numbers, and then crash, or not."""
+
+    tells: int
+    crash: bool
+
+
+@attrs.frozen
 class DeferTell(Tell[Counting]):
     """Return a `Deferred`, which a tell has no use for."""
 
@@ -153,7 +162,7 @@ KINDS: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
         Add, Total, Wait, Fail, FailAsk, Refuse, RefuseTell, Misbehave, Answer, TalkBack, Unhandled, Note, Secret,
-        Notes, Defer, DeferTell, Reply, Unclear, NeedOther,
+        Notes, Defer, DeferTell, Reply, Unclear, NeedOther, Flood,
     )
 }  # fmt: skip
 
@@ -257,6 +266,19 @@ class Counter(Actor[Counting]):
         if message.name == "slow":
             await trio.sleep(1)
         return self.deferred[-1]
+
+    @handles(Flood)
+    async def flood(self, message: Flood) -> None:
+        assert self.parent is not None
+        for number in range(message.tells):
+            await self.parent.send(Note(number))
+        if message.crash:
+            raise ValueError("after the flood")
+
+    def visible_state(self) -> Mapping[str, object]:
+        if self.total < 0:
+            raise ValueError("a debt")
+        return {"total": self.total, "names": ["a"], "long": ["x" * 200] * (self.total if self.total > 100 else 0)}
 
     @handles(DeferTell)
     async def defer_tell(self, message: DeferTell) -> None:

@@ -26,6 +26,7 @@ from alysd.nurseries import (
     supervisor,
     traced,
 )
+from alysd.nurseries.processes import frames
 from alysd.nurseries.processes.errors import (
     BrokenProtocol,
     CannotCross,
@@ -455,3 +456,70 @@ async def test_the_background_of_an_actor_runs_in_its_process(autojump_clock: Mo
         assert one.double.started == 2
         end = "the background of counter ended without being asked to stop"
         assert one.last_error == f"ProcessCrashed: counter failed in its process: ChildEnded: {end}"
+
+
+async def test_the_state_that_the_actor_shows_crosses(autojump_clock: MockClock) -> None:
+    """The operator got the health of the actor in its place."""
+    one = Fixture(config=5)
+    async with one.running() as system:
+        assert await system.get_state("counter") == {"total": 5, "names": ("a",), "long": ()}
+        system.suspend("counter")
+        assert (await system.get_state("counter"))["total"] == 5
+        system.resume("counter")
+        await one.counter.send(Add(-6))
+        assert await one.counter.ask(Total()) == -1
+        with pytest.raises(RemoteRefusal, match="ValueError: a debt"):
+            await system.get_state("counter")
+        one.double.hang("counter")
+        with pytest.raises(AskTimeout):
+            await system.get_state("counter", seconds=1)
+        one.double.resume("counter")
+
+
+async def test_a_state_that_is_too_long_does_not_cross(autojump_clock: MockClock) -> None:
+    one = Fixture(config=500, limits=ProcessLimits(message_bytes=1 << 15))
+    async with one.running() as system:
+        with pytest.raises(RemoteRefusal, match=r"ValueError: a state of \d+ bytes; at most 32823 can be sent"):
+            await system.get_state("counter")
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "reason"),
+    [
+        (frames.STATE, b"[" * 100_000, "a state nested too deeply"),
+        (frames.STATE, b"[5]", "a state that is no mapping"),
+        (frames.STATE, b"{", "Expecting property name"),
+        (frames.HEALTH, b"Healthy", "an answer of kind 25 to a question of kind 21"),
+    ],
+)
+async def test_what_is_no_state_ends_the_process(
+    autojump_clock: MockClock, kind: int, payload: bytes, reason: str
+) -> None:
+    one = Fixture()
+    async with one.running() as system, trio.open_nursery() as nursery:
+        one.double.hang("counter")
+        asked: list[Exception] = []
+
+        async def ask() -> None:
+            try:
+                await system.get_state("counter")
+            except ActorDown as error:
+                asked.append(error)
+            except HandlerCrashed as error:
+                asked.append(error)
+
+        nursery.start_soon(ask)
+        await trio.sleep(0.1)
+        one.double.inject("counter", frames.HEAD.pack(len(payload), kind, 0, 1) + payload)
+        await one.up_again(1)
+        assert reason in (one.last_error or "")
+        assert len(asked) == 1
+
+
+async def test_an_answer_to_no_question_is_ignored(autojump_clock: MockClock) -> None:
+    """The oldest questions are forgotten, and their answers may come."""
+    one = Fixture()
+    async with one.running():
+        one.double.inject("counter", frames.HEAD.pack(2, frames.STATE, 0, 7) + b"{}")
+        assert await one.counter.ask(Total()) == 0
+        assert one.double.started == 1

@@ -23,6 +23,7 @@ from alysd.nurseries import (
 )
 from alysd.nurseries.processes.errors import NotReachable
 from alysd.nurseries.processes.frames import ASK, DONE, ENDED, ERROR, HEAD, REPLY, SKIPPED, TELL, TRACED, Frame
+from alysd.nurseries.processes.host import DRAIN_SECONDS
 from alysd.nurseries.processes.reach import ReachLink
 from alysd.nurseries.processes.spec import ProcessContext, ProcessLimits
 from alysd.nurseries.processes.wire import Wire
@@ -33,6 +34,7 @@ from alysd.testing.transcript import Transcript
 from tests.nurseries.processes.counting import (
     CODEC,
     Counting,
+    Flood,
     Note,
     Notes,
     Secret,
@@ -153,6 +155,35 @@ async def test_an_actor_of_the_parent_that_is_slow_holds_up_its_link_only(autoju
         answer = await one.counter.ask(TalkBack(20), seconds=60)
         assert answer == " ".join(map(str, range(20)))
         assert trio.current_time() - begun == pytest.approx(4.2, abs=0.5)
+
+
+@pytest.mark.parametrize("crash", [False, True])
+async def test_what_a_process_sends_before_it_ends_arrives(autojump_clock: MockClock, crash: bool) -> None:
+    """Messages above the credit, and those that waited for room in the parent, were lost."""
+    address, notebook = Address[Telling]("notebook", capacity=2), Notebook(seconds=0.05)
+    one = Fixture([address], limits=ProcessLimits(credit=4))
+    async with one.running(actor(address, lambda: notebook)) as system:
+        await one.counter.send(Flood(15, crash))
+        if not crash:
+            await system.stop_child("counter")
+        await trio.sleep(2)
+        assert notebook.numbers == list(range(15))
+        assert one.harness.child("counter").restarts == crash
+
+
+async def test_what_a_process_cannot_send_in_time_is_logged(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = Address[Telling]("notebook", capacity=1)
+    one = Fixture([address], limits=ProcessLimits(credit=4))
+    async with one.running(actor(address, Notebook)) as system:
+        system.suspend("notebook")
+        await one.counter.send(Flood(8, crash=False))
+        await trio.sleep(1)
+        began = trio.current_time()
+        await system.stop_child("counter")
+        assert trio.current_time() - began == pytest.approx(DRAIN_SECONDS, abs=0.2)
+    assert "counter ended; 7 of its messages to notebook may be lost" in caplog.messages
 
 
 async def test_tells_that_the_mailbox_refuses_are_logged(
