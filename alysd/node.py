@@ -21,6 +21,7 @@ from alysd.actors.auxpow import AuxPowActor, MiningMemory
 from alysd.actors.auxpow_offers import OfferBook
 from alysd.actors.chain import ChainActor
 from alysd.actors.engine import EngineActor
+from alysd.actors.evidence import EvidenceActor
 from alysd.actors.metrics import MetricsActor
 from alysd.actors.node_metrics import none_lost
 from alysd.actors.reader import ReaderActor
@@ -44,6 +45,7 @@ from alysd.messages.auxpow import MergedMining
 from alysd.messages.block_import import BlockImport
 from alysd.messages.chain import Chain
 from alysd.messages.engine import Engine
+from alysd.messages.evidence import EvidenceKeeping
 from alysd.messages.log.base import log
 from alysd.messages.log.process import NodeReady, NodeStopped
 from alysd.messages.metrics import Metrics
@@ -109,6 +111,7 @@ class Addresses:
     """The addresses of the node's actors. They outlive restarts and exist before any actor runs."""
 
     storage: Address[Storage] = attrs.field(factory=lambda: Address("storage", capacity=1024))
+    evidence: Address[EvidenceKeeping] = attrs.field(factory=lambda: Address("evidence", capacity=64))
     reader: Address[Reads] = attrs.field(factory=lambda: Address("reader", capacity=64))
     metrics: Address[Metrics] = attrs.field(factory=lambda: Address("metrics", capacity=1024))
     engine: Address[Engine] = attrs.field(factory=lambda: Address("engine", capacity=64))
@@ -179,7 +182,7 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
             ), restart=CircuitBreaker(failures=2, open_seconds=timing.engine_pause),
                   priority=Priority.CRITICAL, stop_seconds=timing.engine_stop,
                   handle_seconds=timing.engine_handler, depends_on=["storage"]),
-            actor(to.chain, lambda: ChainActor(to.storage, tell, timing),
+            actor(to.chain, lambda: ChainActor(to.storage, to.evidence, tell, timing),
                   restart=ExponentialBackoff(), priority=Priority.CRITICAL, depends_on=["storage"]),
             actor(to.auxpow, lambda: AuxPowActor(to.chain, spec, memory, tell, timing),
                   restart=Immediate(), priority=Priority.HIGH, handle_seconds=timing.mining_handler,
@@ -188,6 +191,10 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
                 context, resources.clock, resources.bls.verify, to.chain, to.engine, tell, timing,
             ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.import_stop,
                   depends_on=["chain", "engine"]),
+            actor(to.evidence, lambda: EvidenceActor(
+                to.storage, to.chain, context, resources.bls.verify, tell, timing,
+            ), restart=_between_blocks(ExponentialBackoff(), production), priority=Priority.BACKGROUND,
+                  depends_on=["storage", "chain"]),
             task("clock watch", resources.watch.run, restart=Immediate(), priority=Priority.BACKGROUND),
             *([] if production is None else [
                 task("block production", production.run, restart=Immediate(), priority=Priority.CRITICAL,

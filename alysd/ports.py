@@ -22,6 +22,7 @@ from alysd.types.chain import (
     PlacedBlock,
     StoredChain,
 )
+from alysd.types.evidence import Evidence
 from alysd.types.hashes import (
     AuxHash,
     BitcoinHash,
@@ -167,6 +168,14 @@ class Store(Protocol):
 
         Raises `NotFinal` while no proof covers the block, and `NoProof` if none ever will.
         """
+        ...
+
+    def keep_evidence(self, evidence: Evidence) -> None:
+        """Write evidence against authorities, in one synced transaction. Evidence that is there is not doubled."""
+        ...
+
+    def evidence(self) -> tuple[Evidence, ...]:
+        """All evidence, oldest slot first."""
         ...
 
     def final_state(self) -> ChainState:

@@ -9,8 +9,11 @@ import attrs
 import pytest
 
 from alysd.nurseries import ChildSnapshot, Health, MailboxSnapshot, Priority, State
-from alysd.testing.blocks import approve, extend, genesis, make_block, make_spec
+from alysd.testing.blocks import SIGNATURE, approve, digest, extend, genesis, make_block, make_spec
+from alysd.types.block import Approvals
 from alysd.types.chain import Forkchoice
+from alysd.types.evidence import Approved, Evidence, SlotProof
+from alysd.types.hashes import BlockHash
 from alysd.types.units import Slot
 
 SPEC = make_spec()
@@ -82,3 +85,13 @@ class FullDisk(NamedTuple):
 def full_disk(_folder: object) -> FullDisk:
     """Stands in for `shutil.disk_usage`."""
     return FullDisk()
+
+
+def evidence(slot: int = 7, *authorities: int) -> Evidence:
+    """Evidence that these authorities of three have approved two blocks of a slot. The signatures are made up."""
+    approvals = Approvals(tuple(index in authorities for index in range(3)), SIGNATURE)
+    first, second = (
+        Approved(SlotProof(BlockHash(bytes(32)), Slot(slot), digest(name), digest("outer")), approvals, None)
+        for name in ("one", "other")
+    )
+    return Evidence(first, second)

@@ -15,6 +15,7 @@ CHAIN_CHILDREN = (
     ("chain", "ExponentialBackoff"),
     ("auxpow", "Immediate"),
     ("block import", "Immediate"),
+    ("evidence", "Aligned"),
     ("clock watch", "Immediate"),
     ("block production", "Immediate"),
     ("finality", "Aligned"),
@@ -34,7 +35,11 @@ async def test_the_tree_is_the_one_that_is_promised(
     assert root.strategy == "OneForAll"
     assert shape["StorageSupervisor"] == (
         "OneForOne",
-        (("storage", "Immediate"), ("reader", "ExponentialBackoff"), ("metrics", "Never")),
+        (
+            ("storage", "Immediate"),
+            ("reader", "ExponentialBackoff"),
+            ("metrics", "Never"),
+        ),
     )
     assert shape["ChainSupervisor"] == ("OneForOne", CHAIN_CHILDREN)
     assert [child.name for child in root.children] == ["StorageSupervisor", "ChainSupervisor", "ApiSupervisor"]

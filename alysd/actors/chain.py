@@ -1,13 +1,15 @@
 """The chain actor: owns the block tree, decides on the head, and is the only writer of the chain."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from alysd.consensus.fork_choice import Tree
 from alysd.errors import NotNow, StoreError
 from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetBundle, GetEntries, GetForkchoice, GetState
 from alysd.messages.events import HeadMoved
+from alysd.messages.evidence import EvidenceKeeping, ReportRivals
 from alysd.messages.storage import CommitBlock, GetFinalEntries, LoadChain, Storage
-from alysd.nurseries import Actor, Address, NotAnswered, handles
+from alysd.nurseries import Actor, ActorDown, Address, MailboxFull, NotAnswered, handles
 from alysd.timing import Timing
 from alysd.types.chain import ChainState, Forkchoice, HeadBundle, StoredBlock
 from alysd.types.hashes import displayed
@@ -21,8 +23,15 @@ class ChainActor(Actor[Chain]):
     the chain from disk, so that memory and disk agree again.
     """
 
-    def __init__(self, storage: Address[Storage], publish: Callable[[HeadMoved], object], timing: Timing) -> None:
+    def __init__(
+        self,
+        storage: Address[Storage],
+        evidence: Address[EvidenceKeeping],
+        publish: Callable[[HeadMoved], object],
+        timing: Timing,
+    ) -> None:
         self._storage = storage
+        self._evidence = evidence
         self._timing = timing
         self._publish = publish
         self._tree: Tree
@@ -85,8 +94,11 @@ class ChainActor(Actor[Chain]):
             # Whether the block is on disk is unknown. The error restarts this actor, which loads the chain again.
             block = displayed(message.executed.state.hash)
             raise StoreError(f"storage did not confirm that block {block} was stored: {error}") from error
-        before = self._tree.tip
+        before, rival = self._tree.tip, self._tree.rival(message.executed.state)
         self._tree.adopt(message.executed.state, message.executed.changes)
         if self._tree.tip != before:
             self._publish(HeadMoved(before, self._tree.tip, placement.removed))
+        if rival is not None:
+            with suppress(ActorDown, MailboxFull):  # no block waits for evidence, nor fails without it
+                self._evidence.tell(ReportRivals(message.executed.state.hash, rival.hash))
         return stored

@@ -12,12 +12,20 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from alysd import __version__
-from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkflowMoved, WorkQueued
+from alysd.messages.events import (
+    BlockProduced,
+    EvidenceFound,
+    HeadMoved,
+    ProductionHalted,
+    SlotMissed,
+    WorkflowMoved,
+    WorkQueued,
+)
 from alysd.messages.metrics import NodeCounts, PortCounts, Scrape
 from alysd.nurseries import ChildSnapshot, Health, State
 from alysd.types.chain import Forkchoice
 
-EVENTS = (BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkQueued, WorkflowMoved)
+EVENTS = (BlockProduced, EvidenceFound, HeadMoved, ProductionHalted, SlotMissed, WorkQueued, WorkflowMoved)
 """The types of event that are counted."""
 
 PRODUCTION_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -49,6 +57,7 @@ class EventCounts:
         self._halted = counter("slots_halted", "Slots without a block because too many blocks wait for a proof.")
         self._reorganised = counter("reorganised_blocks", "Canonical blocks that reorganisations undid.")
         self._final = counter("final_blocks", "Blocks that became final.")
+        self._evidence = counter("evidence", "Pieces of evidence against an authority.", ("authority",))
         self._works = counter("works_queued", "Valid proofs of work that miners submitted.")
         self._workflows = counter("workflow_changes", "States that workflows entered.", ("workflow", "state"))
         self._workflow_children: dict[tuple[str, str], Counter] = {}
@@ -76,6 +85,9 @@ class EventCounts:
                 self._reorganisations += removed > 0
             case ProductionHalted():
                 self._halted.inc()
+            case EvidenceFound(_, offenders):
+                for authority, _ in offenders:
+                    self._evidence.labels(str(authority)).inc()
             case WorkQueued():
                 self._works.inc()
             case WorkflowMoved(workflow, state):

@@ -2,10 +2,18 @@
 
 import trio
 
-from alysd.messages.reads import ReadBlockByHash, ReadBlockByHeight, ReadFinalityProof, ReadForkchoice, Reads
+from alysd.messages.reads import (
+    ReadBlockByHash,
+    ReadBlockByHeight,
+    ReadEvidence,
+    ReadFinalityProof,
+    ReadForkchoice,
+    Reads,
+)
 from alysd.nurseries import Actor, handles
 from alysd.ports import Store
 from alysd.types.chain import FinalityProof, Forkchoice, PlacedBlock
+from alysd.types.evidence import Evidence
 
 
 class ReaderActor(Actor[Reads]):
@@ -37,3 +45,8 @@ class ReaderActor(Actor[Reads]):
     async def finality_proof(self, message: ReadFinalityProof) -> FinalityProof | None:
         """The proof of work that makes a block final. Raises `NotFinal` or `NoProof`."""
         return await trio.to_thread.run_sync(self._store.finality_proof, message.wanted)
+
+    @handles(ReadEvidence)
+    async def evidence(self, message: ReadEvidence) -> tuple[Evidence, ...]:
+        """All evidence that authorities have broken the approval rule."""
+        return await trio.to_thread.run_sync(self._store.evidence)

@@ -8,13 +8,16 @@ from alysd.messages.storage import (
     GetBlockByHeight,
     GetCanonicalRange,
     GetFinalEntries,
+    KeepEvidence,
     LoadChain,
+    LoadEvidence,
     Storage,
 )
 from alysd.nurseries import Actor, handles
 from alysd.ports import Store
 from alysd.types.block import SignedBlock
 from alysd.types.chain import StoredBlock, StoredChain
+from alysd.types.evidence import Evidence
 from alysd.types.tables import Entry
 
 
@@ -54,3 +57,13 @@ class StorageActor(Actor[Storage]):
     async def canonical_range(self, message: GetCanonicalRange) -> tuple[SignedBlock, ...]:
         """A range of canonical blocks, oldest first."""
         return tuple(await trio.to_thread.run_sync(self._store.canonical_range, message.start, message.count))
+
+    @handles(KeepEvidence)
+    async def keep_evidence(self, message: KeepEvidence) -> None:
+        """Write evidence. The reply is sent when it is on disk."""
+        await trio.to_thread.run_sync(self._store.keep_evidence, message.evidence)
+
+    @handles(LoadEvidence)
+    async def load_evidence(self, message: LoadEvidence) -> tuple[Evidence, ...]:
+        """All evidence, oldest slot first."""
+        return await trio.to_thread.run_sync(self._store.evidence)

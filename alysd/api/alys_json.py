@@ -7,12 +7,16 @@ execution layer are in Ethereum's form.
 from typing import Any
 
 from alysd.consensus.auxpow import proof_value, target_of
+from alysd.consensus.evidence import block_of
 from alysd.messages.auxpow import MiningOffer, QueuedWork
 from alysd.types.auxpow import AuxPowHeader, BitcoinHeader
 from alysd.types.chain import FinalityProof, PlacedBlock
+from alysd.types.evidence import Evidence
+from alysd.types.federation import Federation
 from alysd.types.hashes import BlockHash, displayed
 from alysd.types.tables import Proof
 from alysd.wire.auxpow import encode_auxpow
+from alysd.wire.evidence import encode_evidence
 from alysd.wire.evm_address import checksum_address
 from alysd.wire.hex import to_hex
 
@@ -79,6 +83,26 @@ def finality_json(wanted: BlockHash, found: FinalityProof) -> dict[str, Any]:
         "auxpow": encode_auxpow(found.auxpow).hex(),
         "parentheader": _parent_json(found.auxpow.parent),
         "finalizedby": _proof_json(found.proof),
+    }
+
+
+def evidence_json(evidence: Evidence, federation: Federation) -> dict[str, Any]:
+    """Evidence against authorities, as a part of the result of `getevidence`."""
+    return {
+        "offence": evidence.offence.value,
+        "authorities": [
+            {"index": index, "key": to_hex(federation.authorities[index])} for index in evidence.offenders
+        ],
+        "blocks": [
+            {
+                "hash": displayed(block_of(approved.block)),
+                "previousblockhash": displayed(approved.block.parent),
+                "slot": approved.block.slot,
+                "previousslot": None if approved.parent is None else approved.parent.slot,
+            }
+            for approved in (evidence.first, evidence.second)
+        ],
+        "encoded": encode_evidence(evidence).hex(),
     }
 
 

@@ -5,14 +5,21 @@ from typing import Any, Generic, TypeVar
 
 import trio
 
-from alysd.api.alys_json import block_json, finality_json, offer_json, queued_json
+from alysd.api.alys_json import block_json, evidence_json, finality_json, offer_json, queued_json
 from alysd.api.hex_values import address, text
 from alysd.api.jsonrpc import Encoded, InvalidParams, Method, Params, RpcError
 from alysd.config.bridge import peg_active
 from alysd.consensus.federation import federation_at
 from alysd.errors import HANDLING, Malformed, NoPeg, RpcCode
 from alysd.messages.auxpow import CreateWork, GetQueuedWork, MergedMining, SubmitWork
-from alysd.messages.reads import ReadBlockByHash, ReadBlockByHeight, ReadFinalityProof, ReadForkchoice, Reads
+from alysd.messages.reads import (
+    ReadBlockByHash,
+    ReadBlockByHeight,
+    ReadEvidence,
+    ReadFinalityProof,
+    ReadForkchoice,
+    Reads,
+)
 from alysd.nurseries import Address, Ask, NotAnswered
 from alysd.peg.federation import deposit_address
 from alysd.timing import Timing
@@ -104,6 +111,7 @@ class AlysRpc:
             "getblockbyheight": Method(self.get_block_by_height, 1),
             "getblockbyhash": Method(self.get_block_by_hash, 1),
             "getblock": Method(self.get_block, 2),
+            "getevidence": Method(self.get_evidence),
             "getfinalityproof": Method(self.get_finality_proof, 1),
         }
 
@@ -197,6 +205,12 @@ class AlysRpc:
         if found is None:
             raise RpcError(RpcCode.BLOCK_NOT_FOUND, "block not found: no block has this hash")
         return await trio.to_thread.run_sync(lambda: Encoded.of(finality_json(wanted, found)))
+
+    async def get_evidence(self, _params: Params) -> Any:
+        """The evidence that authorities have broken the approval rule, oldest slot first."""
+        evidence = await self._reader.ask(ReadEvidence())
+        tip = await self._reader.ask(ReadForkchoice())
+        return [evidence_json(one, federation_at(tip.head, self._context)) for one in evidence]
 
     async def _offer(self, recipient: EvmAddress) -> Any:
         offer = await self._auxpow.ask(CreateWork(recipient))

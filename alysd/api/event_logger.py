@@ -7,12 +7,27 @@ import re
 
 import trio
 
-from alysd.messages.events import BlockProduced, ChainEvent, HeadMoved, ProductionHalted, SlotMissed
+from alysd.messages.events import (
+    BlockProduced,
+    ChainEvent,
+    EvidenceFound,
+    HeadMoved,
+    ProductionHalted,
+    SlotMissed,
+)
 from alysd.messages.log.base import log
-from alysd.messages.log.chain import BlockMade, ChainHalted, ChainReorganised, SlotsMissed, SlotsResumed
+from alysd.messages.log.chain import (
+    BlockMade,
+    ChainHalted,
+    ChainReorganised,
+    EvidenceAgainst,
+    SlotsMissed,
+    SlotsResumed,
+)
 from alysd.messages.log.process import ChildFailed, ChildReturned
 from alysd.nurseries import Bus, Change, State
 from alysd.types.units import Slot
+from alysd.wire.hex import to_hex
 
 EVENTS_WAITING = 1024
 """The maximum number of events that wait to be logged: some minutes of a busy node."""
@@ -67,6 +82,10 @@ class EventLogger:
             case ProductionHalted(slot, waiting) if abs(slot - self._halted_at) >= HALTED_EVERY_SLOTS:
                 self._halted_at = slot
                 log(ChainHalted(waiting))
+            case EvidenceFound(evidence, offenders):
+                for authority, key in offenders:
+                    slot, words = evidence.second.block.slot, evidence.offence.value
+                    log(EvidenceAgainst(authority, to_hex(key), slot, words))
             case HeadMoved(_, new, removed) if removed:
                 log(ChainReorganised(removed, new.head.height))
             case _:

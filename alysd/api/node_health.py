@@ -10,6 +10,7 @@ from alysd.messages.metrics import NodeCounts
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainContext
+from alysd.types.evidence import Evidence
 from alysd.types.federation import Role
 from alysd.types.hashes import displayed
 
@@ -51,6 +52,7 @@ class NodeReport:
     tip: Forkchoice | None
     counts: NodeCounts | None
     role: Role
+    evidence: tuple[Evidence, ...] = ()
 
     def health(self) -> NodeHealth:
         """The node's health. Unhealthy means that no blocks are made, degraded that something else is wrong."""
@@ -98,6 +100,7 @@ class NodeReport:
             "time": self.time,
             "health": {"status": health.status, "reasons": list(health.reasons)},
             **({} if self.tip is None else _tip_json(self.tip)),
+            "evidence_against": sorted({index for one in self.evidence for index in one.offenders}),
             "counts": None if self.counts is None else attrs.asdict(self.counts),
             "tree": tree_json(self.tree, self.time - trio.current_time()),
         }

@@ -16,7 +16,7 @@ from alysd.api.supervision_pages import SupervisionPages
 from alysd.api.system_handle import SystemHandle
 from alysd.errors import Refused
 from alysd.messages.metrics import GetCounts, Metrics, PortCounts, Scrape
-from alysd.messages.reads import ReadForkchoice, Reads
+from alysd.messages.reads import ReadEvidence, ReadForkchoice, Reads
 from alysd.nurseries import Address, NotAnswered
 from alysd.ports import Clock
 from alysd.timing import Timing
@@ -100,8 +100,9 @@ class OperatorPages:
     async def _report(self) -> NodeReport:
         tip = await _answer(self.reader.ask(ReadForkchoice(), seconds=self.timing.page_ask))
         counts = await _answer(self.metrics.ask(GetCounts(), seconds=self.timing.page_ask))
-        doubt = self.watch.doubt()
-        return NodeReport(self.context, self.clock.time(), doubt, self.running.snapshot(), tip, counts, self.role)
+        evidence = await _answer(self.reader.ask(ReadEvidence(), seconds=self.timing.page_ask))
+        now, doubt, tree = self.clock.time(), self.watch.doubt(), self.running.snapshot()
+        return NodeReport(self.context, now, doubt, tree, tip, counts, self.role, evidence or ())
 
 
 async def _answer(asked: Awaitable[Reply]) -> Reply | None:

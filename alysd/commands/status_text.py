@@ -17,6 +17,9 @@ def draw_status(report: Report, *, now: float) -> str:
     """Return the text of a status; `now` is in Unix seconds, to compute ages."""
     lines = [_headline(report, now)]
     lines += [f"  {reason}" for reason in report["health"]["reasons"]]
+    if against := report.get("evidence_against"):
+        numbers = ", ".join(map(str, against))
+        lines.append(f"  broke the approval rule: authority {numbers}; getevidence shows the proof")
     lines += draw_tree(report["tree"], now)
     return "\n".join(lines) + "\n"
 

@@ -153,6 +153,27 @@ class Tree:
             previous_end_slot=head.last_final_slot,
         )
 
+    def rival(self, state: ChainState) -> ChainState | None:
+        """The newest canonical block that no authority may have approved along with the new block of `state`.
+
+        Either both have the same slot, or the one with the later slot has a parent with an earlier slot. Such a
+        pair shows that more than f authorities have broken the approval rule. Takes no time for a child of the
+        head. Below the slot of the parent of `state`, there is no such block.
+        """
+        parent = self._states.get(state.parent_hash)
+        if parent is None or state.hash in self._states:
+            return None
+        for other in self._down(self._tip.head, self._tip.finalized):
+            if other.slot <= parent.slot or other is self._tip.finalized:
+                return None
+            if other.slot == state.slot:
+                return other
+            parents = (self._states[other.parent_hash], parent)
+            earlier, later = parents if other.slot < state.slot else parents[::-1]
+            if later.slot < earlier.slot:
+                return other
+        return None
+
     def place(self, state: ChainState) -> ForkChoiceChange:
         """Compute the change that the block of `state` would cause, without changing the tree.
 

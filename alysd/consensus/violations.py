@@ -458,3 +458,13 @@ class NotEnoughWork(InvalidWork):
 
     def __str__(self) -> str:
         return f"the parent block's hash {self.found:064x} is above the target {self.target:064x}"
+
+
+@attrs.frozen
+class BadEvidence(Refused):
+    """Evidence does not show that an authority has broken the approval rule."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the evidence proves nothing: {self.reason}"

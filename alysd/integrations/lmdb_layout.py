@@ -4,6 +4,7 @@
     states      height (8, BE) | hash                        -> the chain's state after the block
     changes     height (8, BE) | hash | table's name "|" key -> the block's new value; empty for a deletion
     canonical   height (8, BE)                               -> block hash
+    evidence    slot (8, BE) | SHA-256 of the value         -> evidence against authorities, SSZ
     meta        "genesis", "final", "format", and after the first block "safe"
 
 There is also one LMDB table per table of `types.tables`, with the same name and the entries as of the last final
@@ -20,7 +21,7 @@ from alysd.types.tables import SHAPES, Table
 from alysd.types.units import Height
 from alysd.wire.records import RecordCodec, record_codec
 
-TABLES = ("blocks", "states", "changes", "canonical", "meta", *(table.value for table in Table))
+TABLES = ("blocks", "states", "changes", "canonical", "evidence", "meta", *(table.value for table in Table))
 
 STATE: RecordCodec[ChainState] = record_codec(ChainState)
 ENTRIES: Mapping[Table, RecordCodec[Any]] = {table: record_codec(shape.value) for table, shape in SHAPES.items()}

@@ -10,10 +10,12 @@ from alysd.integrations.lmdb_records import Transaction
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, FinalityProof, Forkchoice, PlacedBlock
+from alysd.types.evidence import Evidence
 from alysd.types.hashes import BlockHash, displayed
 from alysd.types.tables import Entry, Table
 from alysd.types.units import Height
 from alysd.wire.block_ssz import decode_block
+from alysd.wire.evidence import decode_evidence
 
 
 def state_of(txn: Transaction, key: bytes) -> ChainState:
@@ -118,3 +120,11 @@ def _range_of(txn: Transaction, header: AuxPowHeader) -> list[BlockHash]:
             if value == header.range_end:
                 break
     return hashes
+
+
+def evidence_of(txn: Transaction) -> tuple[Evidence, ...]:
+    """All evidence against authorities, oldest slot first."""
+    try:
+        return tuple(decode_evidence(value) for _, value in txn.scan("evidence", b""))
+    except Malformed as error:
+        raise Corrupt(f"stored evidence cannot be decoded: {error}: {RESTORE_DATABASE}") from error

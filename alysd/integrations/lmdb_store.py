@@ -15,6 +15,7 @@ from alysd.integrations.lmdb_reads import (
     block_of,
     canonical_of,
     entry_of,
+    evidence_of,
     final_of,
     finality_of,
     forkchoice_of,
@@ -32,10 +33,12 @@ from alysd.types.chain import (
     PlacedBlock,
     StoredChain,
 )
-from alysd.types.hashes import BlockHash
+from alysd.types.evidence import Evidence
+from alysd.types.hashes import BlockHash, sha256
 from alysd.types.tables import Entry, EntryChange, Table
 from alysd.types.units import Height, Slot
 from alysd.wire.block_ssz import encode_block
+from alysd.wire.evidence import encode_evidence
 
 
 class LmdbStore:
@@ -201,6 +204,16 @@ class LmdbStore:
     def finality_proof(self, wanted: BlockHash) -> FinalityProof | None:
         """The proof of work that makes the block with this hash final; None if no such block is stored."""
         return self._records.read(lambda txn: finality_of(txn, wanted))
+
+    def keep_evidence(self, evidence: Evidence) -> None:
+        """Write evidence against authorities, in one synced transaction. Evidence that is there is not doubled."""
+        value = encode_evidence(evidence)
+        key = evidence.second.block.slot.to_bytes(8, "big") + sha256(value)
+        self._records.write(lambda txn: txn.put("evidence", key, value))
+
+    def evidence(self) -> tuple[Evidence, ...]:
+        """All evidence, oldest slot first."""
+        return self._records.read(evidence_of)
 
     def close(self) -> None:
         """Close the database. All committed transactions are on disk already."""

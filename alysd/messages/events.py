@@ -5,6 +5,8 @@ import attrs
 from alysd.messages.auxpow import QueuedWork
 from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
+from alysd.types.evidence import Evidence
+from alysd.types.hashes import BlsPublicKey
 from alysd.types.units import Slot
 
 
@@ -44,6 +46,17 @@ class ProductionHalted(ChainEvent):
 
     slot: Slot
     blocks_waiting: int
+
+
+@attrs.frozen
+class EvidenceFound(ChainEvent):
+    """Authorities have broken the approval rule, and the evidence is on disk (docs/protocol.md, "Evidence").
+
+    `offenders` has the index and the key of each of them.
+    """
+
+    evidence: Evidence
+    offenders: tuple[tuple[int, BlsPublicKey], ...]
 
 
 @attrs.frozen

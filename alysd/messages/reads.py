@@ -4,6 +4,7 @@ import attrs
 
 from alysd.nurseries import Ask
 from alysd.types.chain import FinalityProof, Forkchoice, PlacedBlock
+from alysd.types.evidence import Evidence
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Height
 
@@ -49,3 +50,8 @@ class ReadFinalityProof(Ask[Reads, FinalityProof | None]):
     """
 
     wanted: BlockHash
+
+
+@attrs.frozen
+class ReadEvidence(Ask[Reads, tuple[Evidence, ...]]):
+    """Get all evidence that authorities have broken the approval rule, oldest slot first."""

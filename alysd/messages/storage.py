@@ -5,6 +5,7 @@ import attrs
 from alysd.nurseries import Ask
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ExecutedBlock, ForkChoiceChange, StoredBlock, StoredChain
+from alysd.types.evidence import Evidence
 from alysd.types.hashes import BlockHash
 from alysd.types.tables import Entry, Table
 from alysd.types.units import Height
@@ -58,3 +59,15 @@ class GetCanonicalRange(Ask[Storage, tuple[SignedBlock, ...]]):
 
     start: Height
     count: int
+
+
+@attrs.frozen
+class KeepEvidence(Ask[Storage, None]):
+    """Write evidence against authorities in one synced transaction."""
+
+    evidence: Evidence
+
+
+@attrs.frozen
+class LoadEvidence(Ask[Storage, tuple[Evidence, ...]]):
+    """Load all evidence, oldest slot first."""

@@ -20,7 +20,14 @@ from alysd.errors import NotNow, Refused
 from alysd.messages.auxpow import Finalized, MergedMining, MiningOffer, SubmitWork
 from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetEntries, GetForkchoice, GetState
 from alysd.messages.events import HeadMoved
-from alysd.messages.reads import ReadBlockByHash, ReadBlockByHeight, ReadFinalityProof, ReadForkchoice, Reads
+from alysd.messages.reads import (
+    ReadBlockByHash,
+    ReadBlockByHeight,
+    ReadEvidence,
+    ReadFinalityProof,
+    ReadForkchoice,
+    Reads,
+)
 from alysd.messages.storage import GetBlockByHash, Storage
 from alysd.nurseries import (
     Actor,
@@ -42,6 +49,7 @@ from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, FinalityProof, Forkchoice, HeadBundle, PlacedBlock
 from alysd.types.chain_spec import ChainSpec
+from alysd.types.evidence import Evidence
 from alysd.types.hashes import BlockHash
 from alysd.types.tables import Entry
 from alysd.types.units import Height, Slot, Wei
@@ -130,6 +138,11 @@ class FakeReaderActor(Actor[Reads]):
             hashes.append(self._world.blocks[hashes[-1]].block.parent_hash)
         return finality_proof(proof, header, hashes[::-1])
 
+    @handles(ReadEvidence)
+    async def evidence(self, message: ReadEvidence) -> tuple[Evidence, ...]:
+        """The evidence that the test has put into the world."""
+        return tuple(self._world.evidence)
+
     def _placed(self, signed: SignedBlock | None) -> PlacedBlock | None:
         if signed is None:
             return None
@@ -150,6 +163,7 @@ class MiningWorld:
         self.tree = Tree([genesis(self.spec)], genesis(self.spec).hash)
         self.blocks: dict[BlockHash, SignedBlock] = {}
         self.proofs: dict[bytes, Entry | None] = {}  # of every branch
+        self.evidence: list[Evidence] = []
         self.bus = Bus()
         self.timing = Timing(self.spec.slot_seconds)
         self.memory = MiningMemory(OfferBook(self.timing))

@@ -5,9 +5,10 @@ import attrs
 from alysd.errors import Malformed
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, ExecutionPayload, PegIn, SignedBlock, Withdrawal
+from alysd.types.evidence import SlotProof
 from alysd.types.hashes import BlockHash
 from alysd.wire.auxpow import MAX_AUXPOW_BYTES, decode_auxpow, encode_auxpow
-from alysd.wire.ssz import BitList, ByteList, Bytes, UInt
+from alysd.wire.ssz import BitList, ByteList, Bytes, UInt, merkleize
 from alysd.wire.ssz_composite import Container, Foreign, ListOf, Option
 
 MAX_ENCODED_BYTES = 2**24
@@ -116,6 +117,15 @@ ENCODED_BLOCK = Container(EncodedBlock, block=_BLOCK, approvals=APPROVALS)
 def block_hash(block: Block) -> BlockHash:
     """`hash_tree_root` of the block; 3 ms with 200 transactions. Raises `Malformed` for a field out of bounds."""
     return BlockHash(_BLOCK.root(block))
+
+
+def slot_proof(block: Block) -> SlotProof:
+    """The parent and the slot of a block with their proof, in the time of `block_hash`.
+
+    The tree of a block's 7 fields has 8 leaves. The parent hash and the slot are the first two of them.
+    """
+    roots = _BLOCK.field_roots(block)
+    return SlotProof(block.parent_hash, block.slot, merkleize(roots[2:4], 2), merkleize(roots[4:], 4))
 
 
 def encode_block(signed: SignedBlock) -> bytes:

@@ -176,5 +176,9 @@ class Container(Generic[Value]):
 
     def root(self, value: Value) -> bytes:
         """The root of the tree of the fields' roots."""
-        roots = [codec.root(getattr(value, name)) for name, codec in self._fields.items()]
+        roots = self.field_roots(value)
         return merkleize(roots, len(roots))
+
+    def field_roots(self, value: Value) -> list[bytes]:
+        """The roots of the fields, in order."""
+        return [codec.root(getattr(value, name)) for name, codec in self._fields.items()]

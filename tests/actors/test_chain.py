@@ -16,9 +16,10 @@ from alysd.consensus.violations import UnknownParent
 from alysd.errors import NotNow
 from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetBundle, GetEntries, GetForkchoice, GetState
 from alysd.messages.events import HeadMoved
+from alysd.messages.evidence import EvidenceKeeping
 from alysd.messages.storage import CommitBlock, GetFinalEntries, LoadChain, Storage
 from alysd.node import REFUSALS
-from alysd.nurseries import HandlerCrashed, Immediate, actor
+from alysd.nurseries import Address, HandlerCrashed, Immediate, actor
 from alysd.testing.blocks import FIRST_SLOT, MINER, approve, genesis, make_block, make_header, make_spec
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.stand_in import RecordedAddress, StandIn
@@ -55,6 +56,7 @@ class ChainOnTheHarness:
 
     harness: ActorTestHarness = attrs.field(factory=lambda: ActorTestHarness(refusals=REFUSALS))
     moved: list[HeadMoved] = attrs.field(factory=list[HeadMoved])
+    evidence: Address[EvidenceKeeping] = attrs.field(factory=lambda: Address("evidence"))
     storage: StandIn[Storage] = attrs.field(init=False)
     chain: RecordedAddress[Chain] = attrs.field(init=False)
 
@@ -68,7 +70,11 @@ class ChainOnTheHarness:
     async def running(self) -> AsyncGenerator[None]:
         """Run the actor while the block runs."""
         timing = Timing(SPEC.slot_seconds)
-        child = actor(self.chain, lambda: ChainActor(self.storage, self.moved.append, timing), restart=Immediate())
+        child = actor(
+            self.chain,
+            lambda: ChainActor(self.storage, self.evidence, self.moved.append, timing),
+            restart=Immediate(),
+        )
         async with self.harness.running(child):
             yield
 

@@ -11,7 +11,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from alysd import __version__
 from alysd.actors.node_metrics import EventCounts, SnapshotCollector, new_registry
 from alysd.messages.auxpow import QueuedWork
-from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed, WorkflowMoved, WorkQueued
+from alysd.messages.events import (
+    BlockProduced,
+    EvidenceFound,
+    HeadMoved,
+    ProductionHalted,
+    SlotMissed,
+    WorkflowMoved,
+    WorkQueued,
+)
 from alysd.messages.metrics import NodeCounts, PortCounts, Scrape
 from alysd.nurseries import ChildSnapshot, FailureKind, Health, State
 from alysd.testing.blocks import CHAIN_ID, MINER
@@ -19,9 +27,9 @@ from alysd.testing.chain import EASY_BITS
 from alysd.testing.config_files import CONF
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain import Forkchoice
-from alysd.types.hashes import AuxHash, BlockHash
+from alysd.types.hashes import AuxHash, BlockHash, BlsPublicKey
 from alysd.types.units import Height, Slot, Wei
-from tests.samples import BLOCK, CHAIN, child, tip
+from tests.samples import BLOCK, CHAIN, child, evidence, tip
 
 
 def samples(registry: CollectorRegistry) -> dict[str, float]:
@@ -61,6 +69,13 @@ def test_missed_and_halted_slots_are_counted() -> None:
     found, totals = counted(SlotMissed(Slot(1), 3, "x"), SlotMissed(Slot(9), 1, "y"), ProductionHalted(Slot(2), 9))
     assert (found["alysd_slots_missed_total{}"], found["alysd_slots_halted_total{}"]) == (4, 1)
     assert totals == NodeCounts(0, 4, 0)
+
+
+def test_evidence_is_counted_by_authority() -> None:
+    """An alert could not say who lies."""
+    keys = ((0, BlsPublicKey(bytes(48))), (2, BlsPublicKey(bytes(48))))
+    found, _ = counted(EvidenceFound(evidence(7, 0, 2), keys), EvidenceFound(evidence(9, 2), keys[1:]))
+    assert (found["alysd_evidence_total{authority=0}"], found["alysd_evidence_total{authority=2}"]) == (1, 2)
 
 
 def test_finality_and_reorganisations_are_counted() -> None:
@@ -168,7 +183,8 @@ def test_every_metric_that_an_operator_is_told_to_watch_exists(name: str) -> Non
     """An alert on a metric that does not exist never fires."""
     named = set(re.findall(r"\balysd_[a-z0-9_]+", (CONF.parent / name).read_text()))
     assert len(named) > 5
-    counts, _ = counted(WorkflowMoved("block production", "Building"))
+    accused = EvidenceFound(evidence(7, 0), ((0, BlsPublicKey(bytes(48))),))
+    counts, _ = counted(WorkflowMoved("block production", "Building"), accused)
     shown = scraped(child("chain"), Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1]), {"chain": {FailureKind.PANIC: 1}})
     exposed = {key.partition("{")[0].removesuffix("_bucket") for key in (*counts, *shown)}
     assert named - {"alysd_events_uncounted_total"} <= exposed

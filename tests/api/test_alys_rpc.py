@@ -12,6 +12,7 @@ from alysd.api.alys_rpc import ASKS, CODES, IN_PLACE, AlysRpc
 from alysd.api.jsonrpc import Dispatcher
 from alysd.config.bridge import BRIDGE_ADDRESS, bridge_account
 from alysd.consensus.auxpow import target_of
+from alysd.consensus.evidence import block_of
 from alysd.messages.auxpow import CreateWork, SubmitWork
 from alysd.testing.blocks import CHAIN_ID, MINER, context_of, digest, make_spec
 from alysd.testing.chain import ChainHand, chain_spec
@@ -20,8 +21,10 @@ from alysd.types.auxpow import AuxPow
 from alysd.types.hashes import AuxHash, EvmAddress, displayed
 from alysd.wire.auxpow import decode_auxpow, encode_auxpow
 from alysd.wire.block_ssz import encode_block
+from alysd.wire.evidence import decode_evidence
 from alysd.workflows.internal_miner import parent_candidate
 from alysd.workflows.nonce_search import search
+from tests.samples import evidence
 
 ADDRESS = "0x" + "11" * 20
 
@@ -249,6 +252,25 @@ async def test_a_final_block_has_a_proof_that_anyone_can_check(autojump_clock: o
         -32606,
         True,
     )
+
+
+async def test_evidence_is_shown_with_the_keys_and_in_a_form_to_check(autojump_clock: object) -> None:
+    """Nobody could prove to others that a member has lied."""
+    world = MiningWorld()
+    async with world.running():
+        client = Client(world)
+        assert await client.call("getevidence") == []
+        kept = evidence(7, 0, 2)
+        world.evidence.append(kept)
+        (shown,) = await client.call("getevidence")
+    assert decode_evidence(bytes.fromhex(shown["encoded"])) == kept
+    assert (shown["offence"], [block["slot"] for block in shown["blocks"]]) == ("two blocks of one slot", [7, 7])
+    assert [block["hash"] for block in shown["blocks"]] == [
+        displayed(block_of(approved.block)) for approved in (kept.first, kept.second)
+    ]
+    assert shown["blocks"][0]["previousslot"] is None
+    keys = world.spec.authorities
+    assert shown["authorities"] == [{"index": index, "key": "0x" + keys[index].hex()} for index in (0, 2)]
 
 
 async def test_the_genesis_block_has_no_proof_of_finality(autojump_clock: object) -> None:

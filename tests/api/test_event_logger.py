@@ -5,14 +5,23 @@ import trio.testing
 from trio.testing import MockClock
 
 from alysd.api.event_logger import HALTED_EVERY_SLOTS, MISSED_EVERY_SLOTS, EventLogger
-from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed
+from alysd.messages.events import BlockProduced, EvidenceFound, HeadMoved, ProductionHalted, SlotMissed
 from alysd.messages.log.base import LogEvent
-from alysd.messages.log.chain import BlockMade, ChainHalted, ChainReorganised, SlotsMissed, SlotsResumed
+from alysd.messages.log.chain import (
+    BlockMade,
+    ChainHalted,
+    ChainReorganised,
+    EvidenceAgainst,
+    SlotsMissed,
+    SlotsResumed,
+)
 from alysd.messages.log.process import ChildFailed, ChildReturned
 from alysd.nurseries import Bus, Change, State
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.types.chain import Forkchoice
+from alysd.types.hashes import BlsPublicKey
 from alysd.types.units import Slot
+from tests.samples import evidence
 
 HAND = ChainHand.of(chain_spec())
 HEAD = Forkchoice(HAND.genesis_state, HAND.genesis_state, HAND.genesis_state)
@@ -89,3 +98,13 @@ async def test_a_failure_is_logged_once_a_minute_and_a_return_when_it_holds(
         nursery.cancel_scope.cancel()
     failed = ChildFailed("engine", "ConnectionError: nobody there")
     assert logged == [failed, failed, ChildReturned("engine")]
+
+
+async def test_evidence_is_one_line_per_authority(logged: list[LogEvent]) -> None:
+    """The members could not find out whose machine to look at."""
+    keys = tuple(BlsPublicKey(bytes([index]) * 48) for index in (0, 2))
+    await publish(EvidenceFound(evidence(7, 0, 2), ((0, keys[0]), (2, keys[1]))))
+    assert logged == [
+        EvidenceAgainst(0, "0x" + "00" * 48, Slot(7), "two blocks of one slot"),
+        EvidenceAgainst(2, "0x" + "02" * 48, Slot(7), "two blocks of one slot"),
+    ]

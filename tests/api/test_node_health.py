@@ -12,7 +12,7 @@ from alysd.messages.metrics import NodeCounts
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.testing.blocks import GENESIS, context_of
 from alysd.types.chain import Forkchoice
-from tests.samples import CHAIN, SPEC, START, child
+from tests.samples import CHAIN, SPEC, START, child, evidence
 
 TIP = Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1])
 NOW = float(CHAIN[4].timestamp)
@@ -101,7 +101,9 @@ def test_everything_is_said_as_json() -> None:
     async def main() -> None:
         await trio.sleep(100)
         failed = child("chain", last_error="ValueError: x", last_error_at=40.0)
-        said = json.loads(json.dumps(report(failed).as_json()))
+        accused = attrs.evolve(report(failed), evidence=(evidence(7, 2), evidence(9, 0, 2)))
+        said = json.loads(json.dumps(accused.as_json()))
+        assert said["evidence_against"] == [0, 2]
         assert (said["chain"], said["chain_id"], said["genesis"]) == (
             SPEC.name,
             SPEC.chain_id,

@@ -16,7 +16,7 @@ from alysd.api.http.site import Site
 from alysd.api.operator import OperatorPages
 from alysd.api.system_handle import SystemHandle
 from alysd.messages.metrics import Metrics
-from alysd.messages.reads import ReadForkchoice, Reads
+from alysd.messages.reads import ReadEvidence, ReadForkchoice, Reads
 from alysd.nurseries import (
     Actor,
     Address,
@@ -34,6 +34,7 @@ from alysd.testing.blocks import context_of
 from alysd.testing.site_server import SiteTransport
 from alysd.timing import Timing
 from alysd.types.chain import Forkchoice
+from alysd.types.evidence import Evidence
 from alysd.workflows.clock_watch import ClockWatch
 from tests.samples import CHAIN, SPEC, tip
 
@@ -56,6 +57,11 @@ class FakeReader(Actor[Reads]):
     """A reader with one head, which can hang."""
 
     hang = False
+
+    @handles(ReadEvidence)
+    async def evidence(self, message: ReadEvidence) -> tuple[Evidence, ...]:
+        """No member has broken the rules."""
+        return ()
 
     @handles(ReadForkchoice)
     async def get_head(self, message: ReadForkchoice) -> Forkchoice:

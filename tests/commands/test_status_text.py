@@ -65,6 +65,13 @@ def test_a_node_that_cannot_say_is_still_drawn() -> None:
     assert draw_status(silent, now=NOW).splitlines()[0] == "alys-dev   degraded"
 
 
+def test_a_member_that_broke_the_rules_is_named() -> None:
+    """An operator who never reads the log would not learn of it."""
+    said = draw_status({**REPORT, "evidence_against": [0, 2]}, now=NOW)
+    assert "  broke the approval rule: authority 0, 2; getevidence shows the proof\n" in said
+    assert "broke" not in draw_status({**REPORT, "evidence_against": []}, now=NOW)
+
+
 def test_a_chain_before_its_first_block_has_no_age() -> None:
     """The head would be half a century old."""
     new = REPORT | {"head": {"height": 0, "timestamp": 0}, "final": {"height": 0}, "counts": {"slots_missed": 1}}

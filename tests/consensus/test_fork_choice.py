@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from alysd.consensus.fork_choice import Tree, UnfinalChanges, best, preference
 from alysd.consensus.violations import UnknownParent
-from alysd.testing.blocks import digest, genesis, make_spec
+from alysd.testing.blocks import FIRST_SLOT, digest, extend, genesis, make_spec
 from alysd.types.chain import ChainState, Forkchoice, ForkChoiceChange
 from alysd.types.hashes import AuxHash, BlockHash
 from alysd.types.tables import EntryChange, Proof, Table
@@ -332,3 +332,27 @@ def test_what_is_dropped_leaves_nothing_behind() -> None:
     changes.drop(TWO)
     assert len(changes) == 0
     assert changes.find(Table.PROOFS, KEY, [TWO, ONE]) is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(1, 4)), min_size=1, max_size=12))
+def test_the_rival_of_a_new_block_is_the_newest_canonical_block_that_no_one_may_approve_too(
+    plan: list[tuple[int, int]],
+) -> None:
+    """Evidence against a quorum would be missed, or an honest quorum be reported."""
+    spec = make_spec()
+    tree, states = Tree([genesis(spec)], genesis(spec).hash), [genesis(spec)]
+    for back, ahead in plan:
+        parent = states[-1 - back % len(states)]
+        (state,) = extend(parent, [ahead + (parent.slot - FIRST_SLOT if parent.height else 0)], spec)
+        expected: ChainState | None = None
+        other = tree.tip.head
+        while other.height and tree.get(state.hash) is None:
+            above = tree.get(other.parent_hash)
+            assert above is not None
+            lower, upper = sorted(((other.slot, above.slot), (state.slot, parent.slot)))
+            if expected is None and (lower[0] == upper[0] or upper[1] < lower[1]):
+                expected = other
+            other = above
+        assert tree.rival(state) == expected
+        tree.adopt(state)
+        states.append(state)

@@ -20,6 +20,7 @@ from alysd.types.tables import EntryChange, Proof, Table
 from alysd.types.units import Height, Slot
 from alysd.wire.block_ssz import block_hash
 from tests.integrations.stored_blocks import HAND, child, placement
+from tests.samples import evidence
 
 
 @pytest.fixture(params=["lmdb", "memory"])
@@ -178,3 +179,11 @@ def test_entries_become_readable_when_their_block_is_final_and_only_then(store: 
 
 def test_an_unknown_hash_is_none(store: Store) -> None:
     assert store.block_by_hash(BlockHash(bytes(32))) is None
+
+
+def test_evidence_is_kept_once_in_the_order_of_its_slots(store: Store) -> None:
+    """A member that has lied would look honest after a restart."""
+    later, earlier = evidence(9, 0, 2), evidence(7, 1)
+    for one in (later, earlier, later):
+        store.keep_evidence(one)
+    assert store.evidence() == (earlier, later)

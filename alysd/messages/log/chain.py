@@ -123,6 +123,23 @@ class ChainReorganised(LogEvent):
 
 
 @attrs.frozen
+class EvidenceAgainst(LogEvent):
+    """The authority with the index `authority` has broken the approval rule in `slot`; `offence` says how."""
+
+    name = "evidence"
+    level = logging.ERROR
+
+    authority: int
+    key: str
+    slot: Slot
+    offence: str
+
+    def _line(self) -> tuple[str, str]:
+        who = f"authority {self.authority} ({self.key[:8]}…)"
+        return "evidence", f"{who} approved {self.offence} in slot {self.slot}: it lies, or its key is used twice"
+
+
+@attrs.frozen
 class ChainHalted(LogEvent):
     """Block production has halted until a proof of work arrives: too many blocks (`blocks`) wait for one."""
 

@@ -14,6 +14,7 @@ from alysd.types.chain import (
     PlacedBlock,
     StoredChain,
 )
+from alysd.types.evidence import Evidence
 from alysd.types.hashes import BlockHash
 from alysd.types.tables import Entry, EntryChange, Table
 from alysd.types.units import Height, Slot
@@ -29,6 +30,7 @@ class MemoryStore:
         self._states: dict[BlockHash, ChainState] = {genesis.hash: state}
         self._canonical: list[BlockHash] = [genesis.hash]
         self._final, self._safe = state, state
+        self._evidence: list[Evidence] = []
         self._changes: dict[Height, dict[BlockHash, tuple[EntryChange, ...]]] = {}
         self._entries: dict[Table, dict[bytes, Entry]] = {table: {} for table in Table}
         for commit in session.disk.commits:
@@ -77,6 +79,15 @@ class MemoryStore:
             return finality_proof(proof, header, ())
         first, last = (self._states[block].height for block in (header.range_start, header.range_end))
         return finality_proof(proof, header, self._canonical[first : last + 1])
+
+    def keep_evidence(self, evidence: Evidence) -> None:
+        """Keep evidence against authorities until the database is closed."""
+        if evidence not in self._evidence:
+            self._evidence.append(evidence)
+
+    def evidence(self) -> tuple[Evidence, ...]:
+        """All evidence, oldest slot first."""
+        return tuple(sorted(self._evidence, key=lambda one: one.second.block.slot))
 
     def final_state(self) -> ChainState:
         """The chain's state after the last final block."""

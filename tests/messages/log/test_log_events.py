@@ -90,6 +90,10 @@ EXAMPLES: dict[LogEvent, str] = {
     chain.SlotsMissed(Slot(88), 3, "no answer"): "slot missed|88: no answer (3 slots)",
     chain.SlotsResumed(2): "slots|making blocks again, 2 slots missed",
     chain.ChainReorganised(2, Height(7)): "reorganised|2 blocks undone, the head is now 7",
+    chain.EvidenceAgainst(2, "0xa1b2c3d4e5", Slot(7), "two blocks of one slot"): (
+        "evidence|authority 2 (0xa1b2c3…) approved two blocks of one slot in slot 7: it lies, or its key is used "
+        "twice"
+    ),
     chain.ChainHalted(10001): (
         "halted|10001 blocks wait for a proof of work: no new block until a miner submits one"
     ),

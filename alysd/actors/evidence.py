@@ -1,0 +1,83 @@
+"""The evidence actor: keeps the evidence that authorities have broken the approval rule."""
+
+from collections.abc import Callable
+
+import trio
+
+from alysd.consensus.evidence import check_evidence, find_evidence, worth_keeping
+from alysd.consensus.federation import Verifier, federation_at
+from alysd.messages.chain import Chain, GetForkchoice
+from alysd.messages.events import EvidenceFound
+from alysd.messages.evidence import EvidenceKeeping, ReportConflict, ReportRivals
+from alysd.messages.storage import GetBlockByHash, KeepEvidence, LoadEvidence, Storage
+from alysd.nurseries import Actor, Address, handles
+from alysd.timing import Timing
+from alysd.types.block import SignedBlock
+from alysd.types.chain_spec import ChainContext
+from alysd.types.evidence import Approved, Evidence
+from alysd.types.hashes import BlockHash
+from alysd.wire.block_ssz import slot_proof
+
+
+class EvidenceActor(Actor[EvidenceKeeping]):
+    """Judges reports of conflicting approvals, and has storage keep what they prove.
+
+    The evidence against one authority is bounded (`consensus.evidence.MAX_PER_AUTHORITY`). A report beyond this
+    bound costs no check of signatures. A report is lost if storage or chain does not answer.
+    """
+
+    def __init__(
+        self,
+        storage: Address[Storage],
+        chain: Address[Chain],
+        context: ChainContext,
+        verify: Verifier,
+        publish: Callable[[EvidenceFound], object],
+        timing: Timing,
+    ) -> None:
+        self._storage = storage
+        self._chain = chain
+        self._context = context
+        self._verify = verify
+        self._publish = publish
+        self._seconds = timing.storage_write
+        self._kept: list[Evidence] = []
+
+    async def pre_start(self) -> None:
+        """Load the evidence that is kept."""
+        self._kept = [*await self._storage.ask(LoadEvidence(), seconds=self._seconds)]
+
+    @handles(ReportConflict)
+    async def conflict(self, message: ReportConflict) -> None:
+        """Judge two signed blocks. Raises `BadEvidence` for a false report."""
+        await self._judge(message.one, message.other)
+
+    @handles(ReportRivals)
+    async def rivals(self, message: ReportRivals) -> None:
+        """Judge two stored blocks."""
+        one, other = await self._stored(message.one), await self._stored(message.other)
+        if one is not None and other is not None:
+            await self._judge(one, other)
+
+    async def _judge(self, one: SignedBlock, other: SignedBlock) -> None:
+        slots_differ = one.block.slot != other.block.slot
+        found = find_evidence(await self._approved(one, slots_differ), await self._approved(other, slots_differ))
+        if found is None or not worth_keeping(found, self._kept):
+            return
+        tip = await self._chain.ask(GetForkchoice(), seconds=self._seconds)
+        federation, genesis = federation_at(tip.head, self._context), self._context.genesis
+        await trio.to_thread.run_sync(check_evidence, found, federation, genesis, self._verify)
+        await self._storage.ask(KeepEvidence(found), seconds=self._seconds)
+        self._kept.append(found)
+        against = tuple((index, federation.authorities[index]) for index in found.offenders)
+        self._publish(EvidenceFound(found, against))
+
+    async def _approved(self, signed: SignedBlock, with_parent: bool) -> Approved:
+        """The slots and approvals of a block. A block's tree is hashed in a thread: 3 ms for 200 transactions."""
+        parent = await self._stored(signed.block.parent_hash) if with_parent else None
+        proof = await trio.to_thread.run_sync(slot_proof, signed.block)
+        parent_proof = None if parent is None else await trio.to_thread.run_sync(slot_proof, parent.block)
+        return Approved(proof, signed.approvals, parent_proof)
+
+    async def _stored(self, block: BlockHash) -> SignedBlock | None:
+        return await self._storage.ask(GetBlockByHash(block), seconds=self._seconds)

@@ -1,0 +1,75 @@
+"""Evidence that an authority has broken the approval rule (docs/protocol.md, "Evidence").
+
+Two approved blocks that conflict always contain such evidence against at least f + 1 authorities, as the proof in
+"Committed blocks" shows. So there is no separate rule for conflicting committed blocks.
+"""
+
+import attrs
+
+from alysd.consensus.federation import Verifier, approval_message
+from alysd.consensus.violations import BadEvidence
+from alysd.types.evidence import Approved, Evidence, SlotProof
+from alysd.types.federation import Federation
+from alysd.types.hashes import BlockHash, sha256
+
+MAX_PER_AUTHORITY = 4
+"""The number of pieces of evidence against one authority that a node keeps. Each has less than 1 kB."""
+
+
+def block_of(proof: SlotProof) -> BlockHash:
+    """The hash of the block whose parent and slot are proved."""
+    node = sha256(proof.parent + proof.slot.to_bytes(32, "little"))
+    return BlockHash(sha256(sha256(node + proof.inner) + proof.outer))
+
+
+def forbidden(first: Approved, second: Approved) -> bool:
+    """Whether no authority may approve both blocks. `first` must not have the later slot.
+
+    A broken lock is found only if the slots of both parents are known.
+    """
+    if first.block.slot == second.block.slot:
+        return first.block != second.block
+    if first.parent is None or second.parent is None:
+        return False
+    return second.parent.slot < first.parent.slot
+
+
+def find_evidence(one: Approved, other: Approved) -> Evidence | None:
+    """The evidence in two approved blocks, in any order, or None. Does not check signatures."""
+    first, second = sorted((one, other), key=lambda approved: (approved.block.slot, block_of(approved.block)))
+    if not forbidden(first, second):
+        return None
+    if first.block.slot == second.block.slot:
+        first, second = attrs.evolve(first, parent=None), attrs.evolve(second, parent=None)
+    evidence = Evidence(first, second)
+    return evidence if evidence.offenders else None
+
+
+def check_evidence(evidence: Evidence, federation: Federation, genesis: BlockHash, verify: Verifier) -> None:
+    """Check that the offenders have approved both blocks, and thereby broken the approval rule.
+
+    `federation` is that of both blocks. Takes about 5 ms for the two signatures. Raises `BadEvidence`.
+    """
+    if find_evidence(evidence.first, evidence.second) != evidence:
+        raise BadEvidence("an authority may approve both blocks, no authority has, or they are in the wrong order")
+    for approved in (evidence.first, evidence.second):
+        block, parent, signers = block_of(approved.block), approved.parent, approved.approvals.signers
+        if parent is not None and block_of(parent) != approved.block.parent:
+            raise BadEvidence("a block has another parent than the one whose slot is proved")
+        if len(signers) != len(federation.authorities):
+            raise BadEvidence(f"{len(signers)} bits of approvals for {len(federation.authorities)} authorities")
+        keys = [key for key, signed in zip(federation.authorities, signers, strict=True) if signed]
+        if not verify(keys, approval_message(genesis, block), approved.approvals.signature):
+            raise BadEvidence("a signature is not that of the authorities whose bits are set")
+
+
+def worth_keeping(evidence: Evidence, kept: list[Evidence]) -> bool:
+    """Whether a node that has `kept` also keeps this evidence: it is new, and an offender has little against it.
+
+    So a member that breaks the rules in every slot cannot crowd out the evidence against another one.
+    """
+    new = (evidence.first.block, evidence.second.block, evidence.offenders)
+    if new in [(one.first.block, one.second.block, one.offenders) for one in kept]:
+        return False
+    against = [index for one in kept for index in one.offenders]
+    return any(against.count(index) < MAX_PER_AUTHORITY for index in evidence.offenders)

@@ -1,0 +1,31 @@
+"""The messages to the evidence actor, which keeps the evidence against authorities."""
+
+import attrs
+
+from alysd.nurseries import Tell
+from alysd.types.block import SignedBlock
+from alysd.types.hashes import BlockHash
+
+
+class EvidenceKeeping:
+    """Protocol of the evidence actor."""
+
+
+@attrs.frozen
+class ReportConflict(Tell[EvidenceKeeping]):
+    """Report two different blocks that authorities have approved against the rule, such as two of one slot.
+
+    The approvals may be those of a single authority. The actor checks everything itself, so a false report does
+    no harm.
+    """
+
+    one: SignedBlock
+    other: SignedBlock
+
+
+@attrs.frozen
+class ReportRivals(Tell[EvidenceKeeping]):
+    """Report two stored blocks, by their hashes, that a quorum has approved against the rule."""
+
+    one: BlockHash
+    other: BlockHash

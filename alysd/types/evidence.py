@@ -1,0 +1,62 @@
+"""Evidence that authorities have broken the approval rule (docs/protocol.md, "Evidence")."""
+
+from enum import Enum
+
+import attrs
+
+from alysd.types.block import Approvals
+from alysd.types.hashes import BlockHash
+from alysd.types.units import Slot
+
+
+class Offence(Enum):
+    """The condition of the approval rule that an authority has broken."""
+
+    TWO_BLOCKS = "two blocks of one slot"
+    BROKEN_LOCK = "a parent older than the lock"
+
+
+@attrs.frozen
+class SlotProof:
+    """The parent and the slot of a block, and a proof that the block has them.
+
+    `inner` and `outer` are the two hashes from which the block's hash follows: the siblings on the path from the
+    first two fields to the root of the block's SSZ tree.
+    """
+
+    parent: BlockHash
+    slot: Slot
+    inner: bytes
+    outer: bytes
+
+
+@attrs.frozen
+class Approved:
+    """The approvals of a block, with its slot. `parent` has the slot of its parent, if that matters."""
+
+    block: SlotProof
+    approvals: Approvals
+    parent: SlotProof | None
+
+
+@attrs.frozen
+class Evidence:
+    """Two blocks of which no authority may approve both. Every authority that has signed both is an offender.
+
+    Anyone who knows the genesis hash and the authorities' keys can check it, without knowing the blocks. `first`
+    has the earlier slot. For two blocks of one slot, `first` has the lower hash, and the parents are None.
+    """
+
+    first: Approved
+    second: Approved
+
+    @property
+    def offence(self) -> Offence:
+        """The condition that the offenders have broken."""
+        return Offence.TWO_BLOCKS if self.first.block.slot == self.second.block.slot else Offence.BROKEN_LOCK
+
+    @property
+    def offenders(self) -> tuple[int, ...]:
+        """The indices of the authorities that have approved both blocks."""
+        signers = zip(self.first.approvals.signers, self.second.approvals.signers, strict=False)
+        return tuple(index for index, both in enumerate(signers) if all(both))

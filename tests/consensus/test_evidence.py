@@ -1,0 +1,146 @@
+"""Evidence against authorities: found in every pair that breaks the approval rule, and in no other."""
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alysd.consensus.approval import check_approval
+from alysd.consensus.evidence import MAX_PER_AUTHORITY, block_of, check_evidence, find_evidence, worth_keeping
+from alysd.consensus.federation import approval_message
+from alysd.consensus.violations import BadEvidence
+from alysd.errors import ApprovalForbidden
+from alysd.testing.blocks import GENESIS, digest, make_spec
+from alysd.testing.federation.keyed_signatures import aggregate, sign, verify_aggregate
+from alysd.types.block import Approvals
+from alysd.types.evidence import Approved, Evidence, Offence, SlotProof
+from alysd.types.federation import Federation
+from alysd.types.hashes import BlockHash, BlsPublicKey
+from alysd.types.signing import SignedSlot
+from alysd.types.units import Slot
+
+SPEC = make_spec(4)
+FEDERATION = Federation(SPEC.authorities, SPEC.federation_bitcoin_keys, SPEC.federation_fee_addresses)
+
+
+def proof(slot: int, parent: BlockHash, name: str = "") -> SlotProof:
+    return SlotProof(parent, Slot(slot), digest("inner", name), digest("outer", name))
+
+
+def approved(slot: int, parent_slot: int, *signers: int, name: str = "") -> Approved:
+    """A block on a parent of `parent_slot`, approved by `signers`."""
+    parent = proof(parent_slot, BlockHash(bytes(32)))
+    block = proof(slot, block_of(parent), name)
+    message = approval_message(GENESIS, block_of(block))
+    signature = aggregate([sign(FEDERATION.authorities[index], message) for index in signers])
+    return Approved(block, Approvals(tuple(index in signers for index in range(4)), signature), parent)
+
+
+def check(evidence: Evidence) -> None:
+    check_evidence(evidence, FEDERATION, GENESIS, verify_aggregate)
+
+
+def found(one: Approved, other: Approved) -> Evidence:
+    evidence = find_evidence(one, other)
+    assert evidence is not None
+    assert find_evidence(other, one) == evidence
+    return evidence
+
+
+def test_two_blocks_of_one_slot_are_evidence_against_all_who_approved_both() -> None:
+    evidence = found(approved(7, 6, 0, 1, 3, name="a"), approved(7, 5, 0, 2, 3, name="b"))
+    assert (evidence.offence, evidence.offenders) == (Offence.TWO_BLOCKS, (0, 3))
+    assert (evidence.first.parent, evidence.second.parent) == (None, None)
+    check(evidence)
+
+
+def test_a_parent_older_than_the_lock_is_evidence() -> None:
+    evidence = found(approved(9, 4, 1, 2), approved(7, 6, 2, 3))
+    assert (evidence.offence, evidence.offenders) == (Offence.BROKEN_LOCK, (2,))
+    assert (evidence.first.block.slot, evidence.second.block.slot) == (7, 9)
+    check(evidence)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (approved(7, 6, 0), approved(7, 6, 0)),
+        (approved(7, 6, 0, name="a"), approved(7, 6, 1, name="b")),
+        (approved(7, 6, 0), approved(8, 6, 0)),
+        (approved(7, 6, 0), approved(8, 7, 0)),
+        (approved(7, 6, 0), approved(9, 4, 1)),
+        (approved(7, 6, 0), attrs.evolve(approved(9, 4, 0), parent=None)),
+        (attrs.evolve(approved(7, 6, 0), parent=None), approved(9, 4, 0)),
+    ],
+    ids=["same", "different members", "same parent", "newer parent", "others", "no parent", "no first parent"],
+)
+def test_no_honest_authority_is_accused(one: Approved, other: Approved) -> None:
+    assert find_evidence(one, other) is None
+    assert find_evidence(other, one) is None
+
+
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(0, 11), st.booleans()), max_size=8))
+def test_what_the_guard_allows_is_never_evidence(attempts: list[tuple[int, int, bool]]) -> None:
+    """An honest member would be accused of what its own double-sign protection allows."""
+    last, signed = SignedSlot(BlsPublicKey(b"\x01" * 48), Slot(0), BlockHash(bytes(32)), Slot(0)), list[Approved]()
+    for slot, parent_slot, second in attempts:
+        block = approved(slot, min(parent_slot, slot - 1), 0, name=str(second))
+        assert block.parent is not None
+        try:
+            check_approval(block.block.slot, block_of(block.block), block.parent.slot, last)
+        except ApprovalForbidden:
+            continue
+        last = SignedSlot(last.key, block.block.slot, block_of(block.block), block.parent.slot)
+        signed.append(block)
+    assert [find_evidence(one, other) for one in signed for other in signed if find_evidence(one, other)] == []
+
+
+TWO = found(approved(7, 6, 0, 1, name="a"), approved(7, 5, 0, name="b"))
+LOCK = found(approved(7, 6, 2), approved(9, 4, 2))
+
+
+@pytest.mark.parametrize(
+    ("evidence", "words"),
+    [
+        (Evidence(TWO.second, TWO.first), "wrong order"),
+        (Evidence(TWO.first, TWO.first), "may approve both"),
+        (Evidence(LOCK.first, attrs.evolve(LOCK.second, parent=None)), "may approve both"),
+        (Evidence(attrs.evolve(LOCK.first, parent=proof(6, digest("x"))), LOCK.second), "another parent"),  # pyright: ignore[reportArgumentType]
+        (
+            Evidence(
+                attrs.evolve(TWO.first, approvals=attrs.evolve(TWO.first.approvals, signers=(True,))), TWO.second
+            ),
+            "1 bits of approvals for 4",
+        ),
+        (
+            Evidence(TWO.first, attrs.evolve(TWO.second, approvals=TWO.first.approvals)),
+            "a signature is not that of the authorities",
+        ),
+    ],
+    ids=["order", "one block", "no parent", "false parent", "bits", "signature"],
+)
+def test_false_evidence_is_refused(evidence: Evidence, words: str) -> None:
+    """Anyone could accuse any member."""
+    with pytest.raises(BadEvidence, match=words):
+        check(evidence)
+
+
+def test_a_slot_that_the_block_does_not_have_is_refused() -> None:
+    """The signature does not cover the slot: an approval would be moved to another slot."""
+    block = attrs.evolve(TWO.second.block, slot=Slot(8))
+    moved = find_evidence(attrs.evolve(TWO.second, block=block), approved(8, 7, 0))
+    assert moved is not None
+    with pytest.raises(BadEvidence, match="a signature is not"):
+        check(moved)
+
+
+def test_evidence_is_kept_once_and_bounded_per_authority() -> None:
+    """A member that lies in every slot would fill the disk, or crowd out the evidence against another."""
+    kept: list[Evidence] = []
+    for slot in range(1, 20):
+        evidence = found(approved(slot, 0, 0, name="a"), approved(slot, 0, 0, name="b"))
+        if worth_keeping(evidence, kept):
+            kept.append(evidence)
+        assert not worth_keeping(evidence, kept)
+    assert len(kept) == MAX_PER_AUTHORITY
+    assert worth_keeping(found(approved(30, 0, 0, 1, name="a"), approved(30, 0, 0, 1, name="b")), kept)

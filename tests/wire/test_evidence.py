@@ -1,0 +1,55 @@
+"""Evidence in SSZ, and the proof of a block's slot."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alysd.consensus.evidence import block_of
+from alysd.errors import Malformed
+from alysd.testing.blocks import MINER, make_payload
+from alysd.types.auxpow import AuxPowHeader
+from alysd.types.block import Approvals, Block
+from alysd.types.evidence import Approved, Evidence, SlotProof
+from alysd.types.hashes import BlockHash, BlsSignature
+from alysd.types.units import Slot
+from alysd.wire.block_ssz import block_hash, slot_proof
+from alysd.wire.evidence import decode_evidence, encode_evidence
+
+HASHES = st.binary(min_size=32, max_size=32)
+PROOFS = st.builds(
+    SlotProof, HASHES.map(BlockHash), st.integers(0, 2**64 - 1).map(Slot), inner=HASHES, outer=HASHES
+)
+APPROVALS = st.builds(
+    Approvals,
+    st.lists(st.booleans(), max_size=21).map(tuple),
+    st.binary(min_size=96, max_size=96).map(BlsSignature),
+)
+EVIDENCE = st.builds(
+    Evidence, *(st.builds(Approved, PROOFS, APPROVALS, st.none() | PROOFS) for _ in ("first", "second"))
+)
+
+
+@given(HASHES, st.integers(0, 2**64 - 1), st.lists(st.binary(min_size=12, max_size=40), max_size=3), st.booleans())
+def test_the_proof_of_a_slot_leads_to_the_blocks_hash(
+    parent: bytes, slot: int, transactions: list[bytes], work: bool
+) -> None:
+    """Evidence would be about a block that nobody has approved."""
+    payload = make_payload(transactions=tuple(transactions))
+    header = AuxPowHeader(BlockHash(parent), BlockHash(parent), 1, 2, MINER, None) if work else None
+    block = Block(BlockHash(parent), Slot(slot), payload, auxpow_header=header)
+    proof = slot_proof(block)
+    assert (proof.parent, proof.slot, block_of(proof)) == (parent, slot, block_hash(block))
+
+
+@given(EVIDENCE)
+def test_evidence_reads_back_and_is_small(evidence: Evidence) -> None:
+    data = encode_evidence(evidence)
+    assert decode_evidence(data) == evidence
+    assert len(data) < 1024
+
+
+@given(EVIDENCE, st.integers(0, 1000))
+def test_bytes_that_are_no_evidence_are_refused(evidence: Evidence, cut: int) -> None:
+    data = encode_evidence(evidence)
+    with pytest.raises(Malformed):
+        decode_evidence(data[: cut % len(data)])
