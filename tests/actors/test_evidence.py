@@ -143,8 +143,7 @@ async def test_a_block_is_imported_although_no_report_fits_into_the_mailbox(
         first = await world.adopt(GENESIS, 5)
         await world.adopt(first, 6)
         world.harness.system.suspend("evidence")
-        for slot in range(8, 12):
-            rival = await world.adopt(GENESIS, slot)
-        assert world.moved[-1].new.head == rival
+        rivals = [await world.adopt(GENESIS, slot) for slot in range(8, 12)]
+        assert world.moved[-1].new.head == rivals[-1]
         world.harness.system.resume("evidence")
         assert 0 < len(await world.kept()) <= 2

@@ -10,8 +10,9 @@ from alysd.consensus.evidence import MAX_PER_AUTHORITY, block_of, check_evidence
 from alysd.consensus.federation import approval_message
 from alysd.consensus.violations import BadEvidence
 from alysd.errors import ApprovalForbidden
-from alysd.testing.blocks import GENESIS, digest, make_spec
-from alysd.testing.federation.keyed_signatures import aggregate, sign, verify_aggregate
+from alysd.testing.blocks import GENESIS, digest
+from alysd.testing.chain import authority_secret, chain_spec
+from alysd.testing.federation.keyed_signatures import KeyedSignatures
 from alysd.types.block import Approvals
 from alysd.types.evidence import Approved, Evidence, Offence, SlotProof
 from alysd.types.federation import Federation
@@ -19,7 +20,8 @@ from alysd.types.hashes import BlockHash, BlsPublicKey
 from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
 
-SPEC = make_spec(4)
+SPEC = chain_spec(4)
+BLS = KeyedSignatures()
 FEDERATION = Federation(SPEC.authorities, SPEC.federation_bitcoin_keys, SPEC.federation_fee_addresses)
 
 
@@ -32,12 +34,12 @@ def approved(slot: int, parent_slot: int, *signers: int, name: str = "") -> Appr
     parent = proof(parent_slot, BlockHash(bytes(32)))
     block = proof(slot, block_of(parent), name)
     message = approval_message(GENESIS, block_of(block))
-    signature = aggregate([sign(FEDERATION.authorities[index], message) for index in signers])
+    signature = BLS.aggregate([BLS.sign(authority_secret(index), message) for index in signers])
     return Approved(block, Approvals(tuple(index in signers for index in range(4)), signature), parent)
 
 
 def check(evidence: Evidence) -> None:
-    check_evidence(evidence, FEDERATION, GENESIS, verify_aggregate)
+    check_evidence(evidence, FEDERATION, GENESIS, BLS.verify)
 
 
 def found(one: Approved, other: Approved) -> Evidence:
