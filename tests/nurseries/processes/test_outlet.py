@@ -138,7 +138,7 @@ async def test_a_tell_is_refused_once_and_while_it_is_in_flight(autojump_clock: 
 
 @pytest.mark.parametrize("claimed", [(0, 0), (1, 0), (2, 1), (2, 2), (99, 99)])
 async def test_a_refused_tell_is_not_sent_again(autojump_clock: MockClock, claimed: tuple[int, int]) -> None:
-    """Whatever a process claims afterwards to have begun and finished."""
+    """The numbers that a process claims afterwards to have begun and finished change nothing."""
     async with sent() as sending:
         sending.outlet.fail(2, ActorDown("other", "stopped"))
         sending.outlet.settle(*claimed)
