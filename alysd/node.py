@@ -23,7 +23,9 @@ from alysd.actors.chain import ChainActor
 from alysd.actors.engine import EngineActor
 from alysd.actors.evidence import EvidenceActor
 from alysd.actors.metrics import MetricsActor
+from alysd.actors.network import NetworkActor, NetworkMemory
 from alysd.actors.node_metrics import none_lost
+from alysd.actors.peer_requests import PeerRequestsActor, RequestLimits
 from alysd.actors.reader import ReaderActor
 from alysd.actors.storage import StorageActor
 from alysd.api import control
@@ -49,7 +51,8 @@ from alysd.messages.evidence import EvidenceKeeping
 from alysd.messages.log.base import log
 from alysd.messages.log.process import NodeReady, NodeStopped
 from alysd.messages.metrics import Metrics
-from alysd.messages.network import Network
+from alysd.messages.network import Network, PeerRequests
+from alysd.messages.peer_host import PeerHost
 from alysd.messages.reads import Reads
 from alysd.messages.storage import Storage
 from alysd.messages.sync import Sync
@@ -66,12 +69,14 @@ from alysd.nurseries import (
     HealthMonitor,
     HealthRules,
     Immediate,
+    Intensity,
     Never,
     NotAnswered,
     OneForAll,
     OneForOne,
     Priority,
     RestartPolicy,
+    RestForOne,
     SupervisorSpec,
     System,
     actor,
@@ -119,7 +124,9 @@ class Addresses:
     auxpow: Address[MergedMining] = attrs.field(factory=lambda: Address("auxpow", capacity=256))
     block_import: Address[BlockImport] = attrs.field(factory=lambda: Address("block import", capacity=64))
     approval: Address[ApprovalGathering] = attrs.field(factory=lambda: Address("approval", capacity=256))
+    peer_host: Address[PeerHost] = attrs.field(factory=lambda: Address("peer host", capacity=256))
     network: Address[Network] = attrs.field(factory=lambda: Address("network", capacity=1024))
+    peer_requests: Address[PeerRequests] = attrs.field(factory=lambda: Address("peer requests", capacity=64))
     sync: Address[Sync] = attrs.field(factory=lambda: Address("sync", capacity=64))
 
 
@@ -206,8 +213,34 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
             ), restart=_between_blocks(Immediate(), production), depends_on=["storage", "chain", "auxpow"]),
             *_internal_miner(node, production),
         ]),
+        *_network(node),
         supervisor("ApiSupervisor", OneForOne(), edges.after),
     ])  # fmt: skip
+
+
+def _network(node: Node) -> list[SupervisorSpec]:
+    """The actors of the peer-to-peer network; none for a node without peers.
+
+    No slot depends on them, so their supervisor must not give up and restart the node. It never does: with their
+    backoffs, the four children restart at most 50 times in a minute.
+    """
+    resources, to = node.resources, node.to
+    if resources.peer_host is None:
+        return []
+    context, clock, timing = resources.context, resources.clock, resources.timing
+    memory, limits = NetworkMemory.of(timing), RequestLimits()
+    return [
+        supervisor("NetworkSupervisor", RestForOne(), [
+            resources.peer_host(to.peer_host, to.network, to.peer_requests),
+            actor(to.network, lambda: NetworkActor(
+                context, clock, resources.bls, memory, to.network, to.peer_host, to.reader, to.approval, to.sync,
+                timing,
+            ), restart=ExponentialBackoff(), priority=Priority.HIGH),
+            actor(to.peer_requests, lambda: PeerRequestsActor(
+                context.genesis, resources.store, clock, to.approval, limits, timing,
+            ), restart=ExponentialBackoff()),
+        ], intensity=Intensity(restarts=100, seconds=60.0)),
+    ]  # fmt: skip
 
 
 def _production(node: Node) -> BlockProduction | None:

@@ -1,6 +1,6 @@
 """Opens and closes the resources of a node: database, execution client, signer, clock and tracing."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,9 @@ from alysd.integrations.node_data import NodeData, OpenData
 from alysd.integrations.tracing import NoTracing, open_tracing
 from alysd.messages.log.base import log
 from alysd.messages.log.process import SignedBlockMissing
+from alysd.messages.network import Network, PeerRequests
+from alysd.messages.peer_host import PeerHost
+from alysd.nurseries import Address, ChildSpec
 from alysd.ports import Bls, Clock, ExecutionEngine, Signer, StepMemory, Store, Tracing
 from alysd.timing import Timing
 from alysd.types.block import SignedBlock
@@ -31,6 +34,12 @@ from alysd.workflows.clock_watch import ClockWatch
 
 if TYPE_CHECKING:
     from alysd.embedded import EmbeddedExecution
+
+
+PeerHostFactory = Callable[[Address[PeerHost], Address[Network], Address[PeerRequests]], ChildSpec]
+"""Makes the child that runs the peer host behind the first address. The host reports to the others.
+
+In a node it is a process, in a simulation an actor."""
 
 
 @attrs.frozen
@@ -51,6 +60,7 @@ class NodeResources:
     signer: Signer | None
     watch: ClockWatch
     network: PeerHostConfig | None = None
+    peer_host: PeerHostFactory | None = None
     tracing: Tracing = attrs.field(factory=NoTracing)
     bls: Bls = BLS
     timing: Timing = attrs.field(

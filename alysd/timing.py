@@ -56,6 +56,16 @@ class Timing:
         """Deadline of the ask for a queued proof of work: 15 % of `pace`. If it passes, the block has no proof."""
         return 0.15 * self.pace
 
+    # The network
+
+    @property
+    def proposal_wait(self) -> float:
+        """The time for which a proposal may arrive later than an approval of its block: a tenth of `pace`.
+
+        Then the node asks for the proposal. Gossip of 200 KB takes 0.04 s to reach the other nodes of a continent.
+        """
+        return self.pace / 10
+
     # Answers from memory and disk
 
     @property

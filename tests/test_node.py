@@ -1,12 +1,17 @@
 """The tree that node.py draws: its shape is what the documents promise and operators see."""
 
+from contextlib import suppress
 from pathlib import Path
 
+import trio
 from trio.testing import MockClock
 
 from alysd.node import FATAL, REFUSALS
+from alysd.nurseries import WrongState
 from alysd.testing.chain import chain_spec
-from alysd.testing.node import MINING, NO_MINING, open_simulated_node
+from alysd.testing.federation.network import SimulatedNetwork
+from alysd.testing.node import MINING, NO_MINING, open_simulated_node, peer_host_over
+from alysd.testing.virtual_time import seeded
 
 ROOT = Path(__file__).parents[1]
 
@@ -66,3 +71,26 @@ def test_no_error_is_both_refused_and_fatal() -> None:
     for refusal in REFUSALS:
         assert not issubclass(refusal, FATAL)
         assert not any(issubclass(fatal, refusal) for fatal in FATAL)
+
+
+async def test_a_node_with_peers_has_a_network_that_cannot_stop_it(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    """A network actor that fails whenever it starts would otherwise restart the whole node after some seconds."""
+    network = SimulatedNetwork(seeded(1))
+    peers = peer_host_over(network.add("this node"))
+    async with open_simulated_node(tmp_path, chain_spec(), peer_host=peers) as node:
+        (supervised,) = [child for child in node.system.snapshot().walk() if child.name == "NetworkSupervisor"]
+        assert supervised.strategy == "RestForOne"
+        assert [(child.name, child.restart) for child in supervised.children] == [
+            ("peer host", "CircuitBreaker"),
+            ("network", "ExponentialBackoff"),
+            ("peer requests", "ExponentialBackoff"),
+        ]
+        for _ in range(200):
+            for child in ("peer host", "network", "peer requests"):
+                with suppress(WrongState):  # it waits for its restart
+                    node.system.inject(child, OSError("broken"))
+            await trio.sleep(0.3)
+        assert node.missed == []
+        assert len(node.produced) >= 29

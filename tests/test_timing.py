@@ -83,6 +83,7 @@ def test_a_chain_of_two_seconds_has_these_values() -> None:
         "slot_work": 1.9,
         "slot_ask": 2.0,
         "work_ask": 0.3,
+        "proposal_wait": 0.2,
         "chain_lookup": 1.0,
         "local_answer": 2.0,
         "chain_write": 2.0,

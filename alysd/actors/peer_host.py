@@ -16,7 +16,7 @@ from alysd.messages.network import (
     PeerRequests,
     RequestReceived,
 )
-from alysd.messages.peer_host import DisconnectPeer, PeerHost, PublishGossip, SendRequest
+from alysd.messages.peer_host import DisconnectPeer, PeerHost, PublishGossip, ReportPeers, SendRequest
 from alysd.nurseries import Actor, Address, Deferred, NotAnswered, handles
 from alysd.ports import Gossip
 from alysd.types.peers import GossipVerdict, StreamKind, Topic
@@ -73,6 +73,12 @@ class PeerHostActor(Actor[PeerHost]):
         self._send_job.send_nowait(_Job(message, answer))
         return answer
 
+    @handles(ReportPeers)
+    async def report_peers(self, message: ReportPeers) -> None:
+        """Tell the network actor of every connected peer."""
+        for connected in tuple(self._sink.connections.values()):
+            await self._sink.report(connected)
+
     @handles(DisconnectPeer)
     async def disconnect(self, message: DisconnectPeer) -> None:
         """Close the connection."""
@@ -96,14 +102,17 @@ class _Sink:
 
     network: Address[Network]
     requests: Address[PeerRequests]
+    connections: dict[str, PeerConnected] = attrs.field(factory=dict[str, PeerConnected])
 
     async def connected(self, peer: str, address: str, *, inbound: bool) -> None:
         """Tell the network actor."""
-        await self._report(PeerConnected(peer, address, inbound))
+        self.connections[peer] = PeerConnected(peer, address, inbound)
+        await self.report(self.connections[peer])
 
     async def lost(self, peer: str) -> None:
         """Tell the network actor."""
-        await self._report(PeerLost(peer))
+        self.connections.pop(peer, None)
+        await self.report(PeerLost(peer))
 
     async def judge(self, peer: str, topic: Topic, data: bytes) -> GossipVerdict:
         """Ask the network actor. Without its answer the message is not passed on, and nobody is blamed."""
@@ -119,7 +128,8 @@ class _Sink:
         except NotAnswered as error:
             raise NotNow(f"the node does not answer now: {error}") from error
 
-    async def _report(self, message: PeerConnected | PeerLost) -> None:
+    async def report(self, message: PeerConnected | PeerLost) -> None:
+        """Tell the network actor, unless it has no room for too long."""
         with trio.move_on_after(REPORT_SECONDS):
             try:
                 await self.network.send(message)

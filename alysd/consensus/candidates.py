@@ -45,17 +45,24 @@ def check_window(slot: Slot, spec: ChainSpec, now: float) -> None:
 
 
 def check_proposal(
-    proposal: Proposal, federation: Federation, context: ChainContext, now: float, verify: Verifier
+    proposal: Proposal,
+    federation: Federation,
+    context: ChainContext,
+    now: float,
+    verify: Verifier,
+    *,
+    author_alone: bool = True,
 ) -> None:
     """Check that the author of the slot has made the proposal, now, on a parent with a quorum of approvals.
 
-    Does not check the block itself. The signatures come last; the two checks take about 5 ms. Raises
-    `SlotTooEarly`, `SlotPassed`, `WrongApprovalLength`, `AuthorMissing`, `NotTheAuthorAlone`,
+    Without `author_alone`, other authorities may have approved it too, as in the answer of a peer that was asked
+    for proposals. Does not check the block itself. The signatures come last; the two checks take about 5 ms.
+    Raises `SlotTooEarly`, `SlotPassed`, `WrongApprovalLength`, `AuthorMissing`, `NotTheAuthorAlone`,
     `ParentApprovalsMissing`, `GenesisApproved`, `BelowQuorum` or `BadApprovalSignature`.
     """
     signed, parents = proposal.signed, proposal.parent_approvals
     check_window(signed.block.slot, context.spec, now)
-    if signed.approvals.count > 1:
+    if author_alone and signed.approvals.count > 1:
         raise NotTheAuthorAlone(signed.approvals.count)
     on_genesis = signed.block.parent_hash == context.genesis
     if parents is None:

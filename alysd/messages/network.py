@@ -3,11 +3,8 @@
 import attrs
 
 from alysd.nurseries import Ask, Tell
-from alysd.types.block import SignedBlock
-from alysd.types.hashes import BlockHash
-from alysd.types.peers import GossipVerdict, PeerStatus, StreamKind, Topic
+from alysd.types.peers import GossipVerdict, Offence, PeerStatus, StreamKind, Topic
 from alysd.types.proposal import Proposal, SlotApproval
-from alysd.types.units import Height, Slot
 
 
 class Network:
@@ -76,63 +73,35 @@ class PublishApproval(Tell[Network]):
 
 
 @attrs.frozen
-class FetchStatus(Ask[Network, PeerStatus]):
-    """Ask `peer` for its status. Raises `PeerUnavailable` or `Malformed`."""
-
-    peer: str
-
-
-@attrs.frozen
-class FetchRange(Ask[Network, tuple[SignedBlock, ...]]):
-    """Ask `peer` for at most `count` blocks of its canonical chain from height `start` on.
-
-    The blocks are decoded, but not checked. Raises `PeerUnavailable` or `Malformed`.
-    """
-
-    peer: str
-    start: Height
-    count: int
-
-
-@attrs.frozen
-class FetchBlocks(Ask[Network, tuple[SignedBlock, ...]]):
-    """Ask `peer` for the blocks with these `hashes`; it leaves out those that it does not have.
-
-    Raises `PeerUnavailable` or `Malformed`.
-    """
-
-    peer: str
-    hashes: tuple[BlockHash, ...]
-
-
-@attrs.frozen
-class FetchProposals(Ask[Network, tuple[Proposal, ...]]):
-    """Ask `peer` for the proposals that it knows from slot `since` on. Raises `PeerUnavailable` or `Malformed`."""
-
-    peer: str
-    since: Slot
-
-
-@attrs.frozen
 class BlamePeer(Tell[Network]):
-    """Report that `peer` sent something false, and why. A peer whose score falls too low is disconnected."""
+    """Report an offence of `peer`. A peer whose score falls too low is disconnected."""
 
     peer: str
-    reason: str
+    offence: Offence
 
 
 @attrs.frozen
 class PeerInfo:
-    """A connected peer. `status` is its newest status, None before the first. `score` begins at 0 and falls."""
+    """A connected peer. `status` is its newest status, None before the first.
+
+    `score` begins at 0, falls with each offence and rises again with time.
+    """
 
     peer: str
     address: str
     inbound: bool
     score: float
     status: PeerStatus | None
-    member: int | None
 
 
 @attrs.frozen
 class GetPeers(Ask[Network, tuple[PeerInfo, ...]]):
     """Get the connected peers."""
+
+
+# From the network actor to itself
+
+
+@attrs.frozen
+class PollPeers(Tell[Network]):
+    """Ask all peers for their status."""

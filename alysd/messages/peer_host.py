@@ -39,3 +39,8 @@ class DisconnectPeer(Tell[PeerHost]):
     peer: str
     reason: str
     seconds: float
+
+
+@attrs.frozen
+class ReportPeers(Tell[PeerHost]):
+    """Send the network actor a `PeerConnected` for every connected peer: it has restarted and knows none."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import attrs
 import trio
 
+from alysd.actors.peer_host import PeerHostActor
 from alysd.api.system_handle import SystemHandle
 from alysd.config.model import MiningConfig
 from alysd.integrations.clock_step import STEP_FILE, StepFile
@@ -24,10 +25,24 @@ from alysd.integrations.signing import GuardedSigner
 from alysd.integrations.tracing import NoTracing
 from alysd.messages.chain import GetForkchoice
 from alysd.messages.events import BlockProduced, HeadMoved, SlotMissed
+from alysd.messages.network import Network, PeerRequests
+from alysd.messages.peer_host import PeerHost
 from alysd.node import NO_EDGES, Addresses, EdgeChildren, Node, health_rules, open_node
-from alysd.nurseries import Bus, Change, FailureKind, HealthChange, HealthMonitor, SupervisorSpec, System
-from alysd.ports import Tracing
-from alysd.resources import NodeResources, clock_watch
+from alysd.nurseries import (
+    Address,
+    Bus,
+    Change,
+    ChildSpec,
+    CircuitBreaker,
+    FailureKind,
+    HealthChange,
+    HealthMonitor,
+    SupervisorSpec,
+    System,
+    actor,
+)
+from alysd.ports import Gossip, Tracing
+from alysd.resources import NodeResources, PeerHostFactory, clock_watch
 from alysd.testing.chain import ChainHand, authority_secret
 from alysd.testing.engine import FakeEngine
 from alysd.testing.virtual_time import VirtualClock
@@ -66,6 +81,15 @@ class RecordingBus(Bus):
             case _:
                 pass
         super().publish(event, sender=sender)
+
+
+def peer_host_over(gossip: Gossip) -> PeerHostFactory:
+    """A peer host that runs beside the other actors, over `gossip`."""
+
+    def child(host: Address[PeerHost], network: Address[Network], requests: Address[PeerRequests]) -> ChildSpec:
+        return actor(host, lambda: PeerHostActor(gossip, network, requests), restart=CircuitBreaker())
+
+    return child
 
 
 @attrs.define
@@ -138,12 +162,14 @@ async def open_simulated_node(
     to: Addresses | None = None,
     edges: EdgeChildren = NO_EDGES,
     tracing: Tracing | None = None,
+    peer_host: PeerHostFactory | None = None,
     adapt: Callable[[SupervisorSpec], SupervisorSpec] = lambda root: root,
 ) -> AsyncGenerator[SimulatedNode]:
     """Run a node on the database in `folder`. Leaving the `with` block stops the node and closes the database.
 
     `authority` is the index of the authority whose key the node has; None makes a follower. `boot` is
-    the kernel's id of this start of the machine. `adapt` can change the tree before it starts.
+    the kernel's id of this start of the machine. Without `peer_host` the node has no peers. `adapt` can
+    change the tree before it starts.
     """
     hand = ChainHand.of(spec)
     clock = clock or VirtualClock()
@@ -164,6 +190,7 @@ async def open_simulated_node(
         signer=signer,
         watch=clock_watch(clock, spec.slot_seconds, StepFile(folder / STEP_FILE, boot), OpenData(store, signer)),
         tracing=tracing or NoTracing(),
+        peer_host=peer_host,
     )
     changes: list[Change] = []
     health: list[HealthChange] = []

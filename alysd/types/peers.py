@@ -79,3 +79,14 @@ class PeerStatus:
     finalized: BlockHash
     finalized_height: Height
     time: float
+
+
+class Offence(Enum):
+    """The ways in which a peer misbehaves. `actors.peer_scores` has the penalty of each."""
+
+    MALFORMED = "a malformed message"
+    FORGED = "a message that breaks the rules of gossip"
+    FLOODING = "more messages than allowed"
+    NO_ANSWER = "a request without answer"
+    FALSE_ANSWER = "a false answer"
+    OTHER_CHAIN = "another genesis block"

@@ -16,7 +16,7 @@ from alysd.messages.network import (
     PeerRequests,
     RequestReceived,
 )
-from alysd.messages.peer_host import DisconnectPeer, PeerHost, PublishGossip, SendRequest
+from alysd.messages.peer_host import DisconnectPeer, PeerHost, PublishGossip, ReportPeers, SendRequest
 from alysd.node import REFUSALS
 from alysd.nurseries import Address, Immediate, actor
 from alysd.ports import GossipSink
@@ -103,6 +103,22 @@ async def test_connections_gossip_and_requests_of_peers_reach_the_actors(autojum
         RequestReceived("p1", StreamKind.STATUS, b"?"),
         PeerLost("p1"),
     )
+
+
+async def test_a_restarted_network_actor_is_told_of_the_connections_again(autojump_clock: MockClock) -> None:
+    parts = Parts()
+    async with parts.harness.running(parts.child):
+        sink = await parts.sink()
+        for peer in ("p1", "p2", "p3"):
+            await sink.connected(peer, "192.0.2.1:9000", inbound=False)
+        await sink.lost("p2")
+        before = len(parts.network.received)
+        parts.host.tell(ReportPeers())
+        await parts.harness.settle()
+    assert parts.network.received[before:] == [
+        PeerConnected("p1", "192.0.2.1:9000", inbound=False),
+        PeerConnected("p3", "192.0.2.1:9000", inbound=False),
+    ]
 
 
 async def test_an_actor_that_does_not_answer_costs_the_message_alone(autojump_clock: MockClock) -> None:

@@ -67,6 +67,17 @@ def propose(proposal: Proposal, verify: Verification | None = None, now: float =
     )
 
 
+def test_the_answer_of_a_peer_may_have_the_approvals_of_others_too() -> None:
+    more = Proposal(approve(SIGNED.block, SPEC, [AUTHOR, 3]), QUORUM)
+    verify = Verification(more.signed.hash, PARENT.hash)
+    check_proposal(more, FEDERATION, CONTEXT, BEGIN, verify, author_alone=False)
+    with pytest.raises(NotTheAuthorAlone):
+        propose(more)
+    without = Proposal(approve(SIGNED.block, SPEC, [3]), QUORUM)
+    with pytest.raises(AuthorMissing):
+        check_proposal(without, FEDERATION, CONTEXT, BEGIN, verify, author_alone=False)
+
+
 @pytest.mark.parametrize("after", [-1.0, 0.0, 1.9, 3.999])
 def test_a_block_is_approved_from_half_a_slot_before_its_slot_to_the_end_of_the_next(after: float) -> None:
     check_window(SLOT, SPEC, BEGIN + after)

@@ -13,7 +13,7 @@ import pytest
 
 import alysd
 import alysd.messages.log
-from alysd.messages.log import chain, clients, miner, process
+from alysd.messages.log import chain, clients, miner, network, process
 from alysd.messages.log.base import Bits, LogEvent, counted, log
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, EvmAddress
 from alysd.types.units import Height, Sat, Slot, Wei
@@ -108,6 +108,15 @@ EXAMPLES: dict[LogEvent, str] = {
     clients.ClientsTurnedAway("alys", 1, 0, 2): (
         "alys|too many clients: closed 1 waiting connection and 2 slow clients, refused 0 requests"
     ),
+    network.PeerBanned("Qm1", "a false answer", 600.0): "peer|Qm1 disconnected for 10 minutes: a false answer",
+    network.ClocksDiffer(1.2, 3): (
+        "clock|the clock of this machine is 1.2 s behind the clocks of its 3 peers: check its time synchronisation"
+    ),
+    network.ClocksDiffer(-1.2, 1): (
+        "clock|the clock of this machine is 1.2 s ahead of the clocks of its 1 peer: "
+        "check its time synchronisation"
+    ),
+    network.ClocksAgree(): "clock|agrees with the clocks of the peers again",
     miner.MinedBlockAccepted(111, 6, PARENT): "bitcoin|block 111 accepted   6 tx   1f1e1d…",
     miner.MinedBlockRefused(111, "bad-txns"): "bitcoin|block 111 refused: bad-txns",
     miner.ProofAccepted(Height(57), Sat(800), WORK): "alys|proof accepted for blocks up to 57   800 sat   1f1e1d…",

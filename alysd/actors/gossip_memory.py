@@ -1,0 +1,84 @@
+"""The memory of gossip: which proposals and approvals of the present slots this node has passed on already.
+
+The node passes on two different proposals of one slot, which are evidence against their author, and no more. It
+passes on every approval of one of these proposals, and two approvals per authority and slot of other blocks.
+"""
+
+import attrs
+
+from alysd.types.hashes import BlockHash
+from alysd.types.proposal import SlotApproval
+from alysd.types.units import Slot
+
+MOST_PROPOSALS = 2
+"""The number of different proposals of one slot that are passed on."""
+
+MOST_UNKNOWN = 2
+"""The number of approvals that are passed on per authority and slot although their block is unknown.
+
+The slot of an approval is not signed. So everybody can give the slot of another block to a real approval. If such
+approvals counted, they would take the places of the real ones.
+"""
+
+KEPT_SLOTS = 4
+"""The number of slots that are remembered. Messages of three slots are handled at a time; clocks can be set."""
+
+
+@attrs.define
+class _SlotMemory:
+    """The hashes of proposals; and the pairs of authority and block whose approvals were passed on."""
+
+    proposals: list[BlockHash] = attrs.field(factory=list[BlockHash])
+    approvals: set[tuple[int, BlockHash]] = attrs.field(factory=set[tuple[int, BlockHash]])
+
+
+class GossipMemory:
+    """Remembers the newest slots. Its size is bounded by the number of authorities."""
+
+    def __init__(self) -> None:
+        self._slots: dict[Slot, _SlotMemory] = {}
+
+    def wants_proposal(self, slot: Slot) -> bool:
+        """Whether one more proposal of `slot` would be passed on if it differs from those before."""
+        memory = self._slots.get(slot)
+        return memory is None or len(memory.proposals) < MOST_PROPOSALS
+
+    def knows_proposal(self, slot: Slot, block: BlockHash) -> bool:
+        """Whether the proposal `block` of `slot` was added."""
+        memory = self._slots.get(slot)
+        return memory is not None and block in memory.proposals
+
+    def add_proposal(self, slot: Slot, block: BlockHash) -> bool:
+        """Add a checked proposal. Returns False if it was added before, or there is no place for it."""
+        if not self.wants_proposal(slot) or self.knows_proposal(slot, block):
+            return False
+        self._at(slot).proposals.append(block)
+        return True
+
+    def wants_approval(self, approval: SlotApproval) -> bool:
+        """Whether this approval would be passed on."""
+        memory = self._slots.get(approval.slot)
+        if memory is None:
+            return True
+        if (approval.authority, approval.block) in memory.approvals:
+            return False
+        if approval.block in memory.proposals:
+            return True
+        unknown = [
+            block
+            for authority, block in memory.approvals
+            if authority == approval.authority and block not in memory.proposals
+        ]
+        return len(unknown) < MOST_UNKNOWN
+
+    def add_approval(self, approval: SlotApproval) -> None:
+        """Add a checked approval."""
+        self._at(approval.slot).approvals.add((approval.authority, approval.block))
+
+    def _at(self, slot: Slot) -> _SlotMemory:
+        memory = self._slots.get(slot)
+        if memory is None:
+            memory = self._slots[slot] = _SlotMemory()
+            while len(self._slots) > KEPT_SLOTS:
+                del self._slots[min(self._slots)]
+        return memory

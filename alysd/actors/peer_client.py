@@ -1,0 +1,102 @@
+"""Requests of this node to single peers, in the task of the caller, with checked and decoded answers."""
+
+from collections.abc import Sequence
+
+import attrs
+import trio
+
+from alysd.errors import Malformed, PeerUnavailable
+from alysd.messages.network import BlamePeer, Network
+from alysd.messages.peer_host import PeerHost, SendRequest
+from alysd.nurseries import Address, NotAnswered
+from alysd.types.hashes import BlockHash
+from alysd.types.peers import Offence, PeerStatus, StreamKind
+from alysd.types.units import Slot
+from alysd.wire.block_ssz import EncodedBlock
+from alysd.wire.gossip import EncodedProposal
+from alysd.wire.sync import (
+    MAX_ANSWER_BYTES,
+    STATUS_BYTES,
+    RangeRequest,
+    decode_blocks,
+    decode_proposals,
+    decode_status,
+    encode_range_request,
+    encode_roots_request,
+    encode_since_request,
+)
+
+STATUS_SECONDS = 5.0
+"""The time in which a peer must answer a request for its status: a few round trips and a restart of its actor."""
+
+BLOCKS_SECONDS = 15.0
+"""The time in which a peer must answer a request for blocks or proposals: 4 MiB at 3 Mbit/s take 11 s."""
+
+MARGIN_SECONDS = 1.0
+"""The time by which the peer host may be late with its own answer, which is an error after the time above."""
+
+
+@attrs.frozen
+class PeerClient:
+    """Sends requests through the peer host, and reports peers whose answer is missing or malformed.
+
+    All methods raise `PeerUnavailable` when there is no answer, and `Malformed` for an answer that is no answer.
+    The blocks in an answer are decoded, but not hashed and not checked.
+    """
+
+    host: Address[PeerHost]
+    network: Address[Network]
+
+    async def status(self, peer: str) -> PeerStatus:
+        """The status of `peer`."""
+        data = await self._request(peer, StreamKind.STATUS, b"", STATUS_BYTES, STATUS_SECONDS)
+        try:
+            return decode_status(data)
+        except Malformed:
+            self.blame(peer, Offence.MALFORMED)
+            raise
+
+    async def blocks_by_range(self, peer: str, wanted: RangeRequest) -> tuple[EncodedBlock, ...]:
+        """At most `count` canonical blocks of `peer` from the height `start` on, oldest first."""
+        return await self._blocks(peer, StreamKind.BLOCKS_BY_RANGE, encode_range_request(wanted))
+
+    async def blocks_by_root(self, peer: str, hashes: Sequence[BlockHash]) -> tuple[EncodedBlock, ...]:
+        """Those of the blocks with these `hashes` that `peer` has, in this order."""
+        return await self._blocks(peer, StreamKind.BLOCKS_BY_ROOT, encode_roots_request(hashes))
+
+    async def proposals_since(self, peer: str, since: Slot) -> tuple[EncodedProposal, ...]:
+        """The proposals from the slot `since` on that `peer` knows, oldest first."""
+        data = await self._request(
+            peer, StreamKind.PROPOSALS_SINCE, encode_since_request(since), MAX_ANSWER_BYTES, BLOCKS_SECONDS
+        )
+        try:
+            return await trio.to_thread.run_sync(decode_proposals, data)
+        except Malformed:
+            self.blame(peer, Offence.MALFORMED)
+            raise
+
+    def blame(self, peer: str, offence: Offence) -> None:
+        """Report an offence. The report is lost if the network actor is busy or down: the next one follows."""
+        try:
+            self.network.tell(BlamePeer(peer, offence))
+        except NotAnswered:
+            return
+
+    async def _blocks(self, peer: str, kind: StreamKind, request: bytes) -> tuple[EncodedBlock, ...]:
+        data = await self._request(peer, kind, request, MAX_ANSWER_BYTES, BLOCKS_SECONDS)
+        try:
+            return await trio.to_thread.run_sync(decode_blocks, data)
+        except Malformed:
+            self.blame(peer, Offence.MALFORMED)
+            raise
+
+    async def _request(self, peer: str, kind: StreamKind, request: bytes, limit: int, seconds: float) -> bytes:
+        message = SendRequest(peer, kind, request, limit, seconds)
+        try:
+            return await self.host.ask(message, seconds=seconds + MARGIN_SECONDS)
+        except PeerUnavailable:
+            self.blame(peer, Offence.NO_ANSWER)
+            raise
+        except NotAnswered as error:
+            # The peer host itself does not answer: nobody is to blame.
+            raise PeerUnavailable(peer, f"the peer host does not answer: {error}") from error

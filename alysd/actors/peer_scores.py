@@ -1,0 +1,68 @@
+"""The scores of peers: penalties for offences, which time forgives.
+
+A score begins at 0. Each offence lowers it, and it halves every `HALF_LIFE` seconds. A peer whose score falls to
+`BOUND` is disconnected. Scores of disconnected peers are kept, so that a peer does not begin anew by connecting
+again. A new identity does; the limits on connections per address are for this.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from alysd.types.peers import Offence
+
+PENALTIES: Mapping[Offence, float] = MappingProxyType({
+    Offence.MALFORMED: 60.0,
+    Offence.FORGED: 100.0,
+    Offence.FLOODING: 2.0,
+    Offence.NO_ANSWER: 5.0,
+    Offence.FALSE_ANSWER: 100.0,
+    Offence.OTHER_CHAIN: 100.0,
+})  # fmt: skip
+"""The penalty of each offence, in points.
+
+An honest node checks what it passes on, so no honest peer sends a forged message or a false answer: one is enough.
+Malformed messages have a second chance, because versions of the program may differ. A request may fail because
+the peer is busy, and 20 such failures within minutes are a peer of no use. A peer floods only by mistake up to 50
+times.
+"""
+
+BOUND = -100.0
+"""The score at which a peer is disconnected."""
+
+HALF_LIFE = 600.0
+"""The seconds in which a score halves."""
+
+BAN_SECONDS: Mapping[Offence, float] = MappingProxyType(
+    {offence: 3600.0 if offence is Offence.OTHER_CHAIN else 600.0 for offence in Offence}
+)
+"""The seconds for which a disconnected peer is not accepted, by its last offence.
+
+After ten minutes the score has halved. A node of another chain will not soon become one of this chain."""
+
+KEPT = 1024
+"""The maximum number of scores that are kept: some times the number of connections."""
+
+
+class PeerScores:
+    """The scores of the peers that have offended, by the peer's id. `now` is in seconds of a steady clock.
+
+    If there are too many, the score that changed least recently is forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._scores: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def score(self, peer: str, now: float) -> float:
+        """The present score of `peer`, at most 0."""
+        points, since = self._scores.get(peer, (0.0, now))
+        return points * 0.5 ** ((now - since) / HALF_LIFE)
+
+    def penalise(self, peer: str, offence: Offence, now: float) -> float:
+        """Lower the score of `peer` by the penalty of `offence`, and return the new score."""
+        score = self.score(peer, now) - PENALTIES[offence]
+        self._scores[peer] = score, now
+        self._scores.move_to_end(peer)
+        if len(self._scores) > KEPT:
+            self._scores.popitem(last=False)
+        return score

@@ -1,0 +1,50 @@
+"""Log events about peers and the network."""
+
+import logging
+
+import attrs
+
+from alysd.messages.log.base import LogEvent, counted
+
+
+@attrs.frozen
+class PeerBanned(LogEvent):
+    """The peer with the id `peer` was disconnected for its offences; `offence` was the last one."""
+
+    name = "peer_banned"
+    level = logging.WARNING
+
+    peer: str
+    offence: str
+    seconds: float
+
+    def _line(self) -> tuple[str, str]:
+        return "peer", f"{self.peer} disconnected for {self.seconds / 60:.0f} minutes: {self.offence}"
+
+
+@attrs.frozen
+class ClocksDiffer(LogEvent):
+    """The median of the clocks of `peers` peers is `ahead` seconds ahead of this node's: more than half a slot."""
+
+    name = "clocks_differ"
+    level = logging.ERROR
+
+    ahead: float
+    peers: int
+
+    def _line(self) -> tuple[str, str]:
+        direction = "behind" if self.ahead > 0 else "ahead of"
+        return "clock", (
+            f"the clock of this machine is {abs(self.ahead):.1f} s {direction} the clocks of its "
+            f"{counted(self.peers, 'peer')}: check its time synchronisation"
+        )
+
+
+@attrs.frozen
+class ClocksAgree(LogEvent):
+    """The clock of this machine and the median of the peers' clocks agree again."""
+
+    name = "clocks_agree"
+
+    def _line(self) -> tuple[str, str]:
+        return "clock", "agrees with the clocks of the peers again"

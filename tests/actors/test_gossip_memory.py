@@ -1,0 +1,55 @@
+"""The memory of gossip: what is passed on once, twice and never, and how much of it is kept."""
+
+from alysd.actors.gossip_memory import KEPT_SLOTS, MOST_UNKNOWN, GossipMemory
+from alysd.types.hashes import BlockHash, BlsSignature
+from alysd.types.proposal import SlotApproval
+from alysd.types.units import Slot
+
+FIRST, SECOND, THIRD = (BlockHash(bytes([place]) * 32) for place in (1, 2, 3))
+
+
+def approval(block: BlockHash, authority: int = 0, slot: int = 7) -> SlotApproval:
+    return SlotApproval(Slot(slot), block, authority, BlsSignature(bytes(96)))
+
+
+def test_two_different_proposals_of_a_slot_are_wanted_and_no_more() -> None:
+    memory = GossipMemory()
+    assert memory.add_proposal(Slot(7), FIRST)
+    assert not memory.add_proposal(Slot(7), FIRST)
+    assert memory.wants_proposal(Slot(7))
+    assert memory.add_proposal(Slot(7), SECOND)
+    assert not memory.wants_proposal(Slot(7))
+    assert not memory.add_proposal(Slot(7), THIRD)
+    assert memory.add_proposal(Slot(8), THIRD)
+    assert memory.knows_proposal(Slot(7), FIRST)
+    assert not memory.knows_proposal(Slot(7), THIRD)
+    assert not memory.knows_proposal(Slot(9), FIRST)
+
+
+def test_an_approval_is_wanted_once() -> None:
+    memory = GossipMemory()
+    assert memory.wants_approval(approval(FIRST))
+    memory.add_approval(approval(FIRST))
+    assert not memory.wants_approval(approval(FIRST))
+    assert memory.wants_approval(approval(FIRST, authority=1))
+    assert memory.wants_approval(approval(FIRST, slot=8))
+
+
+def test_approvals_of_other_blocks_do_not_take_the_place_of_the_real_one() -> None:
+    """The slot of an approval is not signed: anybody can repeat an old approval with the slot of today."""
+    memory = GossipMemory()
+    for block in (FIRST, SECOND):
+        assert memory.wants_approval(approval(block))
+        memory.add_approval(approval(block))
+    assert MOST_UNKNOWN == 2
+    assert not memory.wants_approval(approval(THIRD))
+    memory.add_proposal(Slot(7), THIRD)
+    assert memory.wants_approval(approval(THIRD))
+
+
+def test_only_the_newest_slots_are_kept() -> None:
+    memory = GossipMemory()
+    for slot in range(KEPT_SLOTS + 1):
+        memory.add_proposal(Slot(slot), FIRST)
+    assert not memory.knows_proposal(Slot(0), FIRST)
+    assert all(memory.knows_proposal(Slot(slot), FIRST) for slot in range(1, KEPT_SLOTS + 1))

@@ -1,0 +1,465 @@
+"""The network actor: what it passes on, whom it blames, and that no peer makes it wait."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from alysd.actors.network import MAX_PEERS, POLL_SECONDS, NetworkActor, NetworkMemory
+from alysd.errors import PeerUnavailable
+from alysd.messages.approval import ApprovalGathering, ConsiderProposal, CountApproval
+from alysd.messages.log.base import LogEvent
+from alysd.messages.log.network import ClocksAgree, ClocksDiffer, PeerBanned
+from alysd.messages.network import (
+    BlamePeer,
+    GetPeers,
+    GossipReceived,
+    Network,
+    PeerConnected,
+    PeerLost,
+    PublishApproval,
+    PublishProposal,
+)
+from alysd.messages.peer_host import DisconnectPeer, PeerHost, PublishGossip, ReportPeers, SendRequest
+from alysd.messages.reads import ReadForkchoice, Reads
+from alysd.messages.sync import PeerAhead, Sync
+from alysd.node import REFUSALS
+from alysd.nurseries import Immediate, MailboxFull, actor
+from alysd.testing.harness import ActorTestHarness
+from alysd.testing.stand_in import RecordedAddress, StandIn
+from alysd.timing import Timing
+from alysd.types.chain import Forkchoice
+from alysd.types.hashes import BlockHash, BlsSignature
+from alysd.types.peers import GossipVerdict, Offence, PeerStatus, StreamKind, Topic
+from alysd.types.proposal import Proposal
+from alysd.types.units import Height, Slot
+from alysd.wire.gossip import MAX_PROPOSAL_BYTES, decode_approval, encode_approval, encode_proposal
+from alysd.wire.sync import encode_proposals, encode_status
+from tests.actors.federation_kit import (
+    BLS,
+    CONTEXT,
+    FIRST,
+    PARENT,
+    START,
+    approval,
+    approvals,
+    child,
+    proposal,
+    sign,
+    signature,
+)
+
+pytestmark = pytest.mark.usefixtures("no_threads")
+
+ACCEPT, IGNORE, REJECT = GossipVerdict.ACCEPT, GossipVerdict.IGNORE, GossipVerdict.REJECT
+TIMING = Timing(CONTEXT.spec.slot_seconds)
+
+
+def status_of(genesis: BlockHash = CONTEXT.genesis, ahead: float = 0.0) -> PeerStatus:
+    """The status of a peer whose clock is `ahead`."""
+    block, height = BlockHash(bytes(32)), Height(3)
+    return PeerStatus(
+        genesis, block, height, Slot(9), block, height, block, height, time=START + trio.current_time() + ahead
+    )
+
+
+@attrs.define
+class Bench:
+    """A network actor between stand-ins. A peer answers if `ahead` has it: the difference of its clock."""
+
+    harness: ActorTestHarness
+    network: RecordedAddress[Network]
+    host: StandIn[PeerHost]
+    approval: StandIn[ApprovalGathering]
+    sync: StandIn[Sync]
+    memory: NetworkMemory
+    reader: StandIn[Reads]
+    ahead: dict[str, float] = attrs.field(factory=dict[str, float])
+    genesis: BlockHash = CONTEXT.genesis
+    known: list[Proposal] = attrs.field(factory=list[Proposal])
+
+    @classmethod
+    def make(cls) -> "Bench":
+        harness = ActorTestHarness(refusals=REFUSALS)
+        book = harness.transcript
+        bench = cls(
+            harness, RecordedAddress("network", book), StandIn("peer host", book), StandIn("approval", book),
+            StandIn("sync", book), NetworkMemory.of(TIMING), StandIn("reader", book),
+        )  # fmt: skip
+        bench.host.on(SendRequest).computes(bench.answer)
+        bench.reader.on(ReadForkchoice).answers(Forkchoice(PARENT, PARENT, PARENT))
+        return bench
+
+    def answer(self, message: SendRequest) -> bytes:
+        if message.kind is StreamKind.PROPOSALS_SINCE:
+            return encode_proposals(self.known)
+        if message.peer not in self.ahead:
+            raise PeerUnavailable(message.peer, "no answer")
+        return encode_status(status_of(self.genesis, self.ahead[message.peer]))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        child = actor(
+            self.network,
+            lambda: NetworkActor(
+                CONTEXT, self.harness.clock, BLS, self.memory, self.network, self.host, self.reader, self.approval,
+                self.sync, TIMING,
+            ),
+            restart=Immediate(),
+        )  # fmt: skip
+        async with self.harness.running(child):
+            yield
+
+    async def judge(self, topic: Topic, data: bytes, peer: str = "peer") -> GossipVerdict:
+        return await self.network.ask(GossipReceived(peer, topic, data))
+
+    async def propose(self, proposed: Proposal, peer: str = "peer") -> GossipVerdict:
+        return await self.judge(Topic.PROPOSAL, encode_proposal(proposed), peer)
+
+    async def connect(self, *peers: str) -> None:
+        for peer in peers:
+            self.network.tell(PeerConnected(peer, f"/ip4/127.0.0.1/tcp/{len(peer)}", inbound=False))
+        await self.harness.settle()
+
+    def blamed(self) -> list[tuple[str, Offence]]:
+        sent = [getattr(entry, "message", None) for entry in self.harness.transcript.entries]
+        return [(one.peer, one.offence) for one in sent if isinstance(one, BlamePeer)]
+
+    def told(self, stand_in: StandIn[Any], kind: type[Any]) -> list[Any]:
+        return [message for message in stand_in.received if isinstance(message, kind)]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench.make()
+
+
+# Proposals
+
+
+async def test_a_valid_proposal_is_passed_on_and_told_once(autojump_clock: MockClock, bench: Bench) -> None:
+    async with bench.running():
+        proposed = proposal()
+        assert await bench.propose(proposed) is ACCEPT
+        assert await bench.propose(proposed) is IGNORE
+        assert bench.told(bench.approval, ConsiderProposal) == [ConsiderProposal(proposed, "peer")]
+    assert bench.blamed() == []
+
+
+async def test_a_second_different_proposal_is_passed_on_and_a_third_is_not(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    async with bench.running():
+        verdicts = [await bench.propose(proposal(gas_limit=limit)) for limit in (1, 2, 3)]
+    assert verdicts == [ACCEPT, ACCEPT, IGNORE]
+    assert len(bench.told(bench.approval, ConsiderProposal)) == 2
+
+
+def forged_proposals() -> list[Proposal]:
+    good = proposal()
+    signed, parents = good.signed, good.parent_approvals
+    return [
+        Proposal(sign(signed.block, 1), parents),  # by another member
+        Proposal(sign(signed.block, 0, 1), parents),  # not of the author alone
+        Proposal(attrs.evolve(signed, approvals=approvals(BlockHash(bytes(32)), 0)), parents),  # wrong signature
+        Proposal(signed, approvals(signed.block.parent_hash, 0, 1)),  # parent without a quorum
+        Proposal(signed, None),
+    ]
+
+
+@pytest.mark.parametrize("forged", forged_proposals())
+async def test_a_forged_proposal_is_rejected_and_its_peer_disconnected(
+    autojump_clock: MockClock, bench: Bench, forged: Proposal, logged: list[LogEvent]
+) -> None:
+    async with bench.running():
+        await bench.connect("peer")
+        assert await bench.propose(forged) is REJECT
+        await bench.harness.settle()
+        assert bench.told(bench.host, DisconnectPeer) == [
+            DisconnectPeer("peer", "a message that breaks the rules of gossip", 600.0)
+        ]
+        assert PeerBanned("peer", "a message that breaks the rules of gossip", 600.0) in logged
+        assert await bench.network.ask(GetPeers()) == ()
+        assert await bench.propose(proposal(), "other") is ACCEPT
+    assert len(bench.told(bench.approval, ConsiderProposal)) == 1
+
+
+@pytest.mark.parametrize("slot", [FIRST - 2, FIRST + 1, FIRST + 1000])
+async def test_a_proposal_of_another_time_is_ignored_and_nobody_blamed(
+    autojump_clock: MockClock, bench: Bench, slot: int
+) -> None:
+    """The clocks of the peers may differ, and gossip may be late."""
+    async with bench.running():
+        assert await bench.propose(proposal(slot)) is IGNORE
+        assert await bench.judge(Topic.APPROVAL, encode_approval(approval(proposal(slot), 1))) is IGNORE
+    assert bench.blamed() == []
+
+
+async def test_malformed_gossip_is_rejected(autojump_clock: MockClock, bench: Bench) -> None:
+    good = encode_proposal(proposal())
+    async with bench.running():
+        for data in (b"", bytes(MAX_PROPOSAL_BYTES + 1), good + b"\0", good[:-1]):
+            assert await bench.judge(Topic.PROPOSAL, data, f"peer {len(data)}") is REJECT
+        assert await bench.judge(Topic.APPROVAL, b"short") is REJECT
+        await bench.harness.settle()
+        assert bench.blamed() == [(peer, Offence.MALFORMED) for peer, _ in bench.blamed()]
+        assert len(bench.blamed()) == 5
+        assert bench.told(bench.host, DisconnectPeer) == []
+        assert await bench.judge(Topic.APPROVAL, b"again") is REJECT
+        await bench.harness.settle()
+        assert [one.peer for one in bench.told(bench.host, DisconnectPeer)] == ["peer"]
+
+
+async def test_the_rate_of_a_peer_is_limited_before_a_signature_is_checked(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    """Valid or not, each proposal takes up to 0.15 s to hash. Other peers are not affected."""
+    async with bench.running():
+        wrong = Proposal(proposal().signed, None)
+        verdicts = [await bench.propose(wrong) for _ in range(10)]
+        assert verdicts == [REJECT] * 8 + [IGNORE] * 2
+        assert await bench.propose(proposal(), "other") is ACCEPT
+    assert ("peer", Offence.FLOODING) in bench.blamed()
+
+
+# Approvals
+
+
+async def test_a_valid_approval_is_passed_on_and_counted_once(autojump_clock: MockClock, bench: Bench) -> None:
+    async with bench.running():
+        proposed = proposal()
+        await bench.propose(proposed)
+        given = approval(proposed, 2)
+        assert await bench.judge(Topic.APPROVAL, encode_approval(given)) is ACCEPT
+        assert await bench.judge(Topic.APPROVAL, encode_approval(given)) is IGNORE
+        assert bench.told(bench.approval, CountApproval) == [CountApproval(given)]
+        await trio.sleep(1)
+        assert bench.told(bench.host, SendRequest) == []
+
+
+async def test_a_forged_approval_is_rejected_and_the_real_one_counted(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    proposed = proposal()
+    async with bench.running():
+        await bench.propose(proposed)
+        real = approval(proposed, 2)
+        forged = attrs.evolve(real, signature=signature(1, real.block))
+        assert await bench.judge(Topic.APPROVAL, encode_approval(forged), "liar") is REJECT
+        stranger = attrs.evolve(real, authority=4)
+        assert await bench.judge(Topic.APPROVAL, encode_approval(stranger), "liar") is REJECT
+        assert await bench.judge(Topic.APPROVAL, encode_approval(real)) is ACCEPT
+        await bench.harness.settle()
+    assert bench.told(bench.approval, CountApproval) == [CountApproval(real)]
+    assert {one.peer for one in bench.told(bench.host, DisconnectPeer)} == {"liar"}
+
+
+async def test_old_approvals_with_a_new_slot_do_not_hide_the_real_one(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    proposed = proposal()
+    async with bench.running():
+        await bench.propose(proposed)
+        for number in range(4):
+            old = BlockHash(bytes([number]) * 32)
+            data = encode_approval(attrs.evolve(approval(proposed, 2), block=old, signature=signature(2, old)))
+            assert await bench.judge(Topic.APPROVAL, data) is (ACCEPT if number < 2 else IGNORE)
+        assert await bench.judge(Topic.APPROVAL, encode_approval(approval(proposed, 2))) is ACCEPT
+
+
+async def test_an_approval_flood_is_ignored(autojump_clock: MockClock, bench: Bench) -> None:
+    """Four members: 16 approvals per slot are allowed, and 64 at once."""
+    forged = encode_approval(attrs.evolve(approval(proposal(), 2), signature=BlsSignature(bytes(96))))
+    async with bench.running():
+        verdicts = [await bench.judge(Topic.APPROVAL, forged) for _ in range(66)]
+    assert verdicts == [REJECT] * 64 + [IGNORE] * 2
+
+
+async def test_the_proposal_that_an_approval_announces_is_fetched(autojump_clock: MockClock, bench: Bench) -> None:
+    """Gossip is lossy, and carries no proposal above 256 KiB."""
+    proposed = proposal()
+    with_more = attrs.evolve(proposed, signed=sign(proposed.signed.block, 0, 2))
+    bench.known, bench.ahead = [with_more], {"peer": 0.0}
+    async with bench.running():
+        await bench.connect("peer")
+        assert await bench.judge(Topic.APPROVAL, encode_approval(approval(proposed, 2))) is ACCEPT
+        await trio.sleep(1)
+        assert bench.told(bench.approval, ConsiderProposal) == [ConsiderProposal(with_more, "peer")]
+        assert await bench.propose(proposed) is IGNORE
+    assert bench.blamed() == []
+
+
+async def test_a_proposal_that_gossip_brings_in_time_is_not_fetched(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    proposed = proposal()
+    bench.ahead = {"peer": 0.0}
+    async with bench.running():
+        await bench.connect("peer")
+        await bench.judge(Topic.APPROVAL, encode_approval(approval(proposed, 2)))
+        await bench.propose(proposed)
+        await trio.sleep(1)
+    assert [one.kind for one in bench.told(bench.host, SendRequest)] == [StreamKind.STATUS]
+
+
+async def test_a_fetched_proposal_is_checked_too(autojump_clock: MockClock, bench: Bench) -> None:
+    proposed, old = proposal(), proposal(FIRST - 4)
+    bench.ahead = {"peer": 0.0}
+    bench.known = [old, Proposal(proposed.signed, None), proposed]
+    async with bench.running():
+        await bench.connect("peer")
+        await bench.judge(Topic.APPROVAL, encode_approval(approval(proposed, 2)))
+        await trio.sleep(1)
+    assert bench.told(bench.approval, ConsiderProposal) == []
+    assert bench.blamed() == [("peer", Offence.FALSE_ANSWER)]
+
+
+async def test_malformed_proposals_are_blamed_on_the_peer(autojump_clock: MockClock, bench: Bench) -> None:
+    bench.ahead = {"peer": 0.0}
+    bench.host.on(SendRequest).computes(lambda _: b"\xff" * 10)
+    async with bench.running():
+        await bench.connect("peer")
+        await bench.judge(Topic.APPROVAL, encode_approval(approval(proposal(), 2)))
+        await trio.sleep(1)
+    assert bench.blamed() == [("peer", Offence.MALFORMED)] * 2
+
+
+async def test_proofs_of_work_are_not_passed_on_yet(autojump_clock: MockClock, bench: Bench) -> None:
+    async with bench.running():
+        assert await bench.judge(Topic.AUXPOW, b"anything") is IGNORE
+
+
+# Publishing
+
+
+async def test_own_messages_are_published_and_not_handled_when_they_come_back(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    proposed = proposal()
+    async with bench.running():
+        bench.network.tell(PublishProposal(proposed))
+        bench.network.tell(PublishApproval(approval(proposed, 0)))
+        assert await bench.propose(proposed) is IGNORE
+        assert await bench.judge(Topic.APPROVAL, encode_approval(approval(proposed, 0))) is IGNORE
+    assert bench.told(bench.host, PublishGossip) == [
+        PublishGossip(Topic.PROPOSAL, encode_proposal(proposed)),
+        PublishGossip(Topic.APPROVAL, encode_approval(approval(proposed, 0))),
+    ]
+    assert bench.approval.received == []
+
+
+async def test_a_large_proposal_is_announced_by_its_authors_approval(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    """Without this, transactions of 256 KiB would stop the chain."""
+    block = child(PARENT, FIRST)
+    block = attrs.evolve(block, payload=attrs.evolve(block.payload, transactions=(bytes(MAX_PROPOSAL_BYTES),)))
+    large = Proposal(sign(block), approvals(PARENT.hash, 0, 1, 2))
+    async with bench.running():
+        bench.network.tell(PublishProposal(large))
+        await bench.harness.settle()
+    (published,) = bench.told(bench.host, PublishGossip)
+    assert published.topic is Topic.APPROVAL
+    assert decode_approval(published.data) == approval(large, 0)
+
+
+async def test_a_busy_or_dead_host_delays_nothing(autojump_clock: MockClock, bench: Bench) -> None:
+    bench.host.on(PublishGossip).fails(MailboxFull("peer host", 1))
+    bench.approval.on(ConsiderProposal).fails(MailboxFull("approval", 1))
+    async with bench.running():
+        bench.network.tell(PublishProposal(proposal()))
+        assert await bench.propose(proposal(gas_limit=5)) is ACCEPT
+        assert bench.harness.child("network").restarts == 0
+
+
+# Peers
+
+
+async def test_a_new_peer_is_asked_for_its_status_and_all_are_asked_again(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    bench.ahead = {"a": 0.0, "b": 0.0}
+    async with bench.running():
+        await bench.connect("a", "b", "a")
+        peers = await bench.network.ask(GetPeers())
+        assert [(peer.peer, peer.score) for peer in peers] == [("a", 0.0), ("b", 0.0)]
+        assert [message.peer for message in bench.told(bench.sync, PeerAhead)] == ["a", "b"]
+        assert peers[0].status == bench.told(bench.sync, PeerAhead)[0].status
+        await trio.sleep(POLL_SECONDS + 1)
+        assert [message.peer for message in bench.told(bench.sync, PeerAhead)] == ["a", "b", "a", "b"]
+        bench.network.tell(PeerLost("a"))
+        bench.network.tell(PeerLost("unknown"))
+        assert [peer.peer for peer in await bench.network.ask(GetPeers())] == ["b"]
+        assert list(await bench.harness.system.get_state("network")) == ["b"]
+
+
+async def test_a_node_of_another_chain_is_disconnected_for_an_hour(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    bench.genesis, bench.ahead = BlockHash(b"\x01" * 32), {"other": 0.0}
+    async with bench.running():
+        await bench.connect("other")
+        await bench.harness.settle()
+    assert bench.told(bench.host, DisconnectPeer) == [DisconnectPeer("other", "another genesis block", 3600.0)]
+    assert bench.told(bench.sync, PeerAhead) == []
+
+
+async def test_a_silent_peer_is_disconnected_after_some_minutes(autojump_clock: MockClock, bench: Bench) -> None:
+    async with bench.running():
+        await bench.connect("silent")
+        await trio.sleep(15 * POLL_SECONDS)
+        assert bench.told(bench.host, DisconnectPeer) == []
+        await trio.sleep(15 * POLL_SECONDS)
+        assert [one.peer for one in bench.told(bench.host, DisconnectPeer)] == ["silent"]
+
+
+async def test_a_peer_that_leaves_while_it_is_asked_is_forgotten(autojump_clock: MockClock, bench: Bench) -> None:
+    bench.ahead = {"peer": 0.0}
+    bench.host.on(SendRequest).after(2.0)
+    async with bench.running():
+        await bench.connect("peer")
+        bench.network.tell(PeerLost("peer"))
+        await trio.sleep(5)
+        assert bench.told(bench.sync, PeerAhead) == []
+        await bench.judge(Topic.APPROVAL, encode_approval(approval(proposal(FIRST + 2), 2)))
+        await trio.sleep(1)
+    assert len(bench.told(bench.host, SendRequest)) == 1
+
+
+async def test_the_number_of_peers_is_bounded(autojump_clock: MockClock, bench: Bench) -> None:
+    async with bench.running():
+        for place in range(MAX_PEERS + 1):
+            await bench.network.send(PeerConnected(str(place), "address", inbound=True))
+        assert len(await bench.network.ask(GetPeers())) == MAX_PEERS
+
+
+async def test_a_clock_that_differs_from_the_peers_is_reported_once(
+    autojump_clock: MockClock, bench: Bench, logged: list[LogEvent]
+) -> None:
+    bench.ahead = {"a": 1.2, "b": 1.4, "liar": -1e6}
+    async with bench.running():
+        await bench.connect("liar", "a", "b")
+        await trio.sleep(3 * POLL_SECONDS)
+        reports = [event for event in logged if isinstance(event, ClocksDiffer)]
+        assert [(round(event.ahead, 2), event.peers) for event in reports] == [(1.2, 3)]
+        bench.ahead = {"a": 0.9, "b": 0.9, "liar": -1e6}
+        await trio.sleep(2 * POLL_SECONDS)
+        assert [event for event in logged if isinstance(event, ClocksAgree)][-1:] == [ClocksAgree()]
+
+
+async def test_a_restarted_actor_asks_the_host_for_its_peers_and_keeps_the_scores(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    async with bench.running():
+        bench.network.tell(BlamePeer("peer", Offence.MALFORMED))
+        await bench.harness.settle()
+        bench.harness.system.inject("network", OSError("broken"))
+        await trio.sleep(0.1)
+        assert len(bench.told(bench.host, ReportPeers)) == 2
+        bench.network.tell(BlamePeer("peer", Offence.MALFORMED))
+        await bench.harness.settle()
+        assert [one.peer for one in bench.told(bench.host, DisconnectPeer)] == ["peer"]
