@@ -18,7 +18,7 @@ from alysd.api.http.site import Handler
 from alysd.api.system_handle import SystemHandle
 from alysd.integrations.memory import resident_bytes
 from alysd.nurseries import Address, ChildHistory, ChildSnapshot, FailureRecord, Pattern, PatternKind
-from alysd.nurseries.trace import TracedMessage
+from alysd.nurseries.inbox import content
 from alysd.ports import Clock
 
 ERROR_LENGTH = 300
@@ -149,4 +149,4 @@ def mailbox_json(address: Address[Any]) -> dict[str, Any]:
 
 
 def _type_of(message: object) -> str:
-    return type(message.message if isinstance(message, TracedMessage) else message).__name__
+    return type(content(message)).__name__

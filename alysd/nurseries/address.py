@@ -34,7 +34,7 @@ from alysd.nurseries.errors import (
     WrongThread,
     as_crash,
 )
-from alysd.nurseries.inbox import AskTicket, DeadLetter, Entry, Inbox
+from alysd.nurseries.inbox import AskTicket, DeadLetter, Entry, Inbox, Returned
 from alysd.nurseries.mailbox import MASK, Overflow, OverflowPolicy, turns
 from alysd.nurseries.receivers import Receiver
 from alysd.nurseries.signals import Signal
@@ -291,7 +291,9 @@ class Address(Generic[P]):
 
         A tell is handled again or becomes a dead letter for `reason`, according to `on_crash`.
         """
-        _, _, pending = entry
+        message, _, pending = entry
+        if isinstance(message, Returned):
+            entry = message.entry
         if pending is not None:
             pending.fail(error)
         elif self.on_crash is OnCrash.RETRY and self.retried is not entry and not isinstance(entry[0], Signal):

@@ -26,6 +26,25 @@ DEAD_LETTERS_KEPT = 32
 
 
 @attrs.frozen
+class Returned:
+    """Stands in a full queue for a message that the actor had taken and that returned. It takes no place."""
+
+    entry: Entry
+
+    @property
+    def message(self) -> object:
+        """The message."""
+        return self.entry[0]
+
+
+def content(message: object) -> object:
+    """The message of the program inside what a queue holds: a message that returned, is traced, or is a signal."""
+    while isinstance(message, Returned | TracedMessage | Signal):
+        message = message.message
+    return message
+
+
+@attrs.frozen
 class DeadLetter:
     """A message that was sent, or offered to a full mailbox, and whose handling was not completed."""
 
@@ -39,9 +58,9 @@ class DeadLetter:
 class Inbox(Mailbox[Entry]):
     """The mailbox of an actor. It keeps dead letters, and fails an ask whose message is dropped.
 
-    A queued ask whose asker has given up no longer takes a place: `bound` is larger than the capacity by their
-    number. They leave the queue when the actor comes to them, or all at once when there are `capacity` of them, so
-    that each costs a constant time.
+    `bound` is larger than the capacity by the number of entries that take no place. These are asks whose askers
+    have given up: they leave the queue when the actor comes to them, or all at once when there are `capacity` of
+    them, so that each costs a constant time. And they are messages that returned to a full queue (`Returned`).
     """
 
     __slots__ = ("abandoned", "dead_letters", "waits_for")
@@ -69,7 +88,7 @@ class Inbox(Mailbox[Entry]):
 
     @property
     def depth(self) -> int:
-        """Queued messages, without asks whose askers have given up."""
+        """Queued messages that take a place: at most `capacity`, and one more for each timer and watch."""
         return len(self.queue) - (self.bound - self.capacity)
 
     def vacate(self) -> None:
@@ -80,7 +99,7 @@ class Inbox(Mailbox[Entry]):
             self.abandoned += len(self.queue) - len(queued)
             self.queue.clear()
             self.queue.extend(queued)
-            self.bound = self.capacity
+            self._reset_bound()
         if self.line:
             self.admit()
         elif not self.closed:
@@ -89,17 +108,25 @@ class Inbox(Mailbox[Entry]):
     def skip(self) -> None:
         """An ask that was taken from the queue is not handled, because its asker has given up."""
         self.abandoned += 1
+        self._took_no_place()
+
+    def _took_no_place(self) -> None:
+        """An entry without a place has left the queue."""
         if self.bound > self.capacity:
             self.bound -= 1
             if self.limit:
                 self.limit = self.bound
+
+    def _reset_bound(self) -> None:
+        """Count the entries without a place again, after asks have left the queue."""
+        self.bound = self.capacity + sum(isinstance(message, Returned) for message, _, _ in self.queue)
 
     def fail_asks(self, error: NotAnswered) -> None:
         """Let all asks in the queue and in the line fail. They become dead letters."""
         queued = tuple(self.queue)
         self.queue.clear()
         self.queue.extend(entry for entry in queued if entry[2] is None)
-        self.bound = self.capacity
+        self._reset_bound()
         for entry in queued:
             if entry[2] is not None:
                 self._fail_ask(entry, error)
@@ -123,8 +150,7 @@ class Inbox(Mailbox[Entry]):
         if isinstance(message, Signal) and not message.active:
             return  # nobody waits for it: its instance has ended, or has cancelled it
         super().drop(value, reason)
-        if isinstance(message, TracedMessage | Signal):
-            message = message.message
+        message = content(message)
         if self.dead_letters is None:
             self.dead_letters = deque(maxlen=DEAD_LETTERS_KEPT)
         self.dead_letters.append(DeadLetter(self.name, message, reason, perf_counter() - sent_at))
@@ -133,9 +159,9 @@ class Inbox(Mailbox[Entry]):
             pending.fail(MailboxFull(self.name, self.capacity) if full else ActorDown(self.name, reason))
 
     def drop_oldest(self) -> None:
-        """Drop the oldest message that is not a signal, if there is one: a signal is never dropped."""
+        """Drop the oldest message that takes a place and is no signal, if there is one."""
         for place, entry in enumerate(self.queue):
-            if not isinstance(entry[0], Signal) and not _is_abandoned(entry):
+            if not isinstance(entry[0], Signal | Returned) and not _is_abandoned(entry):
                 del self.queue[place]
                 self.drop(entry, "mailbox full")
                 return
@@ -152,9 +178,22 @@ class Inbox(Mailbox[Entry]):
             end_wait(sender.waiter, self)
 
     def requeue(self, entry: Entry) -> None:
-        """Return an entry, which the actor had already taken, to the head of the queue."""
+        """Return an entry, which the actor had already taken, to the head of the queue.
+
+        If the queue has been filled meanwhile, the entry takes no place, and `take_again` has to unwrap it.
+        """
+        if len(self.queue) >= self.bound:
+            self.bound += 1
+            if self.limit:
+                self.limit = self.bound
+            entry = (Returned(entry), entry[1], entry[2])
         self.queue.appendleft(entry)
         self.wake()
+
+    def take_again(self, returned: Returned) -> Entry:
+        """The entry that had returned to the full queue and was taken again."""
+        self._took_no_place()
+        return returned.entry
 
     def clear_urgent(self, reason: str) -> None:
         """Drop the urgent entries, which were meant for the instance that has ended."""

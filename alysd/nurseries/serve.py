@@ -15,7 +15,7 @@ from alysd.nurseries.address import Address
 from alysd.nurseries.behaviour import Actor, Handler
 from alysd.nurseries.deferred import Deferred
 from alysd.nurseries.errors import NotAnswered, UnknownMessage, leaf_of
-from alysd.nurseries.inbox import Entry
+from alysd.nurseries.inbox import Entry, Returned, content
 from alysd.nurseries.signals import Signal
 from alysd.nurseries.states import Desired, State
 from alysd.nurseries.trace import TracedMessage, Tracer, traced
@@ -146,10 +146,15 @@ async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = No
 async def _unusual(
     child: Served, actor: Actor[Any], handlers: Mapping[type[Any], Handler], message: object
 ) -> Any:
-    """Handle a signal, or a message that carries a trace.
+    """Handle a signal, a message that carries a trace, or one that has returned to a full queue.
 
     Raises `UnknownMessage` if there is no handler for its type.
     """
+    if isinstance(message, Returned):
+        entry = child.address.current = child.address.mailbox.take_again(message)
+        message = entry[0]
+        if type(message) in handlers:
+            return await handlers[type(message)](actor, message)
     if isinstance(message, Signal) and not message.active:
         child.address.handled -= 1  # the loop counts it, although nothing is handled
         return None
@@ -189,7 +194,7 @@ def _is_answer(child: Served, entry: Entry, error: Exception) -> bool:
 
 
 def _kind(message: object) -> str:
-    return type(message.message if isinstance(message, TracedMessage) else message).__name__
+    return type(content(message)).__name__
 
 
 def not_answered(address: Address[Any], entry: Entry, error: NotAnswered) -> None:

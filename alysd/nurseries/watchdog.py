@@ -15,8 +15,7 @@ import trio
 from alysd.nurseries.address import Address
 from alysd.nurseries.asks import Expiring, Wheel
 from alysd.nurseries.errors import HandlerTooSlow
-from alysd.nurseries.signals import Signal
-from alysd.nurseries.trace import TracedMessage
+from alysd.nurseries.inbox import content
 
 
 class Watchdog:
@@ -78,6 +77,4 @@ class Watchdog:
 
     def _too_slow(self) -> HandlerTooSlow:
         message, *_ = self._address.current or (None,)
-        if isinstance(message, TracedMessage | Signal):
-            message = message.message
-        return HandlerTooSlow(self._address.name, type(message).__name__, self._seconds)
+        return HandlerTooSlow(self._address.name, type(content(message)).__name__, self._seconds)

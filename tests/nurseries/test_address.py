@@ -1,5 +1,6 @@
 """Telling and asking: answers, errors and their order; messages that are handled again."""
 
+from contextlib import nullcontext
 from decimal import Decimal
 from typing import Any
 
@@ -22,7 +23,10 @@ from alysd.nurseries import (
     OnCrash,
     Overflow,
     Refusal,
+    TraceContext,
     actor,
+    handles,
+    traced,
 )
 from alysd.nurseries.asks import MOST_SECONDS
 from alysd.testing.echo import (
@@ -185,6 +189,65 @@ async def test_a_message_to_be_retried_gets_one_more_chance() -> None:
         await address.ask(Say("done"))
         assert system.snapshot().children[0].restarts == 2
     assert address.mailbox.dropped == 1
+
+
+class SlowCrash(EchoActor):
+    """Takes a second to crash."""
+
+    @handles(CrashTold)
+    async def crash(self, message: CrashTold) -> None:
+        """Wait, then raise the error."""
+        await trio.sleep(1)
+        raise message.error
+
+
+@pytest.mark.parametrize("in_trace", [False, True])
+async def test_a_message_to_be_retried_keeps_the_capacity(autojump_clock: MockClock, in_trace: bool) -> None:
+    notes: list[str] = []
+    address: Address[Echo] = Address("echo", capacity=2, on_crash=OnCrash.RETRY)
+    child = actor(address, lambda: SlowCrash(notes), restart=FixedDelay(1))
+    message = CrashTold()
+    async with running([child]) as system:
+        with traced(TraceContext("1" * 32, "2" * 16)) if in_trace else nullcontext():
+            address.tell(message)
+            await wait_all_tasks_blocked()
+            for text in "ab":
+                address.tell(Note(text))
+        await trio.sleep(1.5)
+        mailbox = system.snapshot().children[0].mailbox
+        assert mailbox is not None
+        assert (mailbox.depth, mailbox.capacity) == (2, 2)
+        with pytest.raises(MailboxFull):
+            address.tell(Note("c"))
+        await trio.sleep(10)
+        assert (notes, address.depth, address.mailbox.limit) == (["a", "b"], 0, 2)
+        assert [letter.message for letter in address.dead_letters] == [message]
+        assert system.snapshot().children[0].restarts == 2
+
+
+class Depending(EchoActor):
+    """Needs another actor, which does not answer, for each note."""
+
+    @handles(Note)
+    async def note(self, message: Note) -> None:
+        """Fail as an ask does."""
+        self.notes.append(message.text)
+        await trio.sleep(1)
+        raise ActorDown("the other", "not there")
+
+
+async def test_a_message_that_is_not_answered_keeps_the_capacity_and_is_handled_twice(
+    autojump_clock: MockClock,
+) -> None:
+    notes: list[str] = []
+    address: Address[Echo] = Address("echo", capacity=1, on_crash=OnCrash.RETRY)
+    async with running([actor(address, lambda: Depending(notes))]):
+        address.tell(Note("a"))
+        await wait_all_tasks_blocked()
+        address.tell(Note("b"))
+        await trio.sleep(10)
+        assert notes == ["a", "a", "b", "b"]
+        assert (address.mailbox.limit, address.mailbox.dropped) == (1, 2)
 
 
 async def test_what_was_told_before_the_system_runs_is_handled_then_and_after_it_refused() -> None:

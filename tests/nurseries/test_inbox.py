@@ -5,7 +5,7 @@ from time import perf_counter
 from alysd.nurseries import ActorDown, MailboxFull, Overflow
 from alysd.nurseries.asks import Pending
 from alysd.nurseries.health import HealthCheck
-from alysd.nurseries.inbox import DEAD_LETTERS_KEPT, Entry, Inbox
+from alysd.nurseries.inbox import DEAD_LETTERS_KEPT, Entry, Inbox, Returned, content
 from alysd.testing.echo import unstarted_child
 
 
@@ -41,6 +41,35 @@ def test_a_message_requeue_is_the_next() -> None:
     assert first[0] == "a"
     inbox.requeue(first)
     assert [inbox.receive_nowait()[0] for _ in range(3)] == ["a", "b", "c"]
+
+
+def test_a_message_that_returns_to_a_full_queue_takes_no_place() -> None:
+    inbox = Inbox("a", 2, Overflow.DROP_OLDEST)
+    for text in "ab":
+        inbox.send_nowait(entry(text))
+    taken = [inbox.receive_nowait(), inbox.receive_nowait()]
+    for text in "cd":
+        inbox.send_nowait(entry(text))
+    for each in reversed(taken):
+        inbox.requeue(each)
+    assert (inbox.depth, len(inbox.queue), inbox.limit) == (2, 4, 4)
+    inbox.send_nowait(entry("e"))  # the oldest that takes a place is dropped
+    assert [content(message) for message, _, _ in inbox.queue] == ["a", "b", "d", "e"]
+    for text in "ab":
+        returned = inbox.receive_nowait()[0]
+        assert isinstance(returned, Returned)
+        assert inbox.take_again(returned)[0] == text
+    assert (inbox.depth, inbox.limit) == (2, 2)
+
+
+def test_the_dead_letter_of_a_message_that_returned_is_the_message() -> None:
+    inbox = Inbox("a", 1, Overflow.FAIL)
+    inbox.send_nowait(entry("a"))
+    inbox.close()
+    inbox.requeue(entry("back"))
+    inbox.drop_all("stopped")
+    assert [letter.message for letter in inbox.dead_letters or ()] == ["back", "a"]
+    assert (inbox.bound, inbox.limit) == (1, 0)
 
 
 def test_what_is_discarded_is_dropped_one_by_one() -> None:

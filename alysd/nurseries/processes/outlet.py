@@ -12,7 +12,7 @@ import trio
 from alysd.nurseries.address import Address
 from alysd.nurseries.asks import TICK, Pending, handling
 from alysd.nurseries.errors import NotAnswered
-from alysd.nurseries.inbox import Entry
+from alysd.nurseries.inbox import Entry, Returned
 from alysd.nurseries.processes.answers import is_answer
 from alysd.nurseries.processes.errors import BrokenProtocol, CannotCross
 from alysd.nurseries.processes.frames import ASK, CANCEL, FROM_HANDLER, TELL, TRACE_BYTES, TRACED, MalformedFrame
@@ -64,8 +64,14 @@ class Outlet:
                 break
             entry = queue.popleft()
             pending = entry[2]
+            returned = entry[0]
+            if isinstance(returned, Returned):
+                entry = inbox.take_again(returned)
             if pending is not None and pending.task is None:
-                inbox.skip()
+                if entry[0] is returned:
+                    inbox.skip()
+                else:
+                    inbox.abandoned += 1
                 continue
             if pending is not None:
                 pending.place = None

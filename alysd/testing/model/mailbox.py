@@ -38,6 +38,8 @@ class Message:
     outcome: SendOutcome = SendOutcome.WAITING
     stale: bool = False
     """Whether it is the message of a timer whose instance has ended."""
+    extra: bool = False
+    """Whether it has returned to a mailbox that had been filled meanwhile, and takes no place in it."""
 
     @property
     def asked(self) -> bool:
@@ -91,8 +93,8 @@ class MailboxModel:
 
     @property
     def waiting(self) -> int:
-        """Queued messages, without abandoned asks, which take no place."""
-        return sum(not message.abandoned for message in self.queue)
+        """Queued messages that take a place, unlike abandoned asks and one that has returned to a full mailbox."""
+        return sum(not (message.abandoned or message.extra) for message in self.queue)
 
     def offer(self, message: Message) -> None:
         """Queue a message, or apply the overflow policy."""
@@ -109,7 +111,9 @@ class MailboxModel:
             case Overflow.BLOCK if message.mode is not SendMode.TELL:
                 self.line.append(message)
             case Overflow.DROP_OLDEST:
-                droppable = (old for old in self.queue if old.action is not Action.DUE and not old.abandoned)
+                droppable = (
+                    old for old in self.queue if not (old.action is Action.DUE or old.abandoned or old.extra)
+                )
                 oldest = next(droppable, None)
                 if oldest is not None:
                     self.queue.remove(oldest)
@@ -185,6 +189,7 @@ class MailboxModel:
             message.end(SendOutcome.CRASHED)
         elif self.plan.on_crash is OnCrash.RETRY and self.retried is not message:
             self.retried = message
+            message.extra = self.waiting >= self.plan.capacity
             self.queue.insert(0, message)
         else:
             self.drop(message, SendOutcome.DOWN)
@@ -205,7 +210,7 @@ class MailboxModel:
         self._admit()
 
     def _sweep(self) -> None:
-        self.abandoned += len(self.queue) - self.waiting
+        self.abandoned += sum(message.abandoned for message in self.queue)
         self.queue = [message for message in self.queue if not message.abandoned]
 
     def open_circuit(self) -> None:

@@ -163,3 +163,17 @@ async def test_a_process_that_ends_no_cancelled_ask_fails(
     with pytest.RaisesGroup(pytest.RaisesExc(BrokenProtocol, match="it has not ended 1 asks that were cancelled")):
         async with sent():
             await trio.sleep(2)
+
+
+async def test_messages_that_return_to_a_full_mailbox_take_no_place(autojump_clock: MockClock) -> None:
+    async with sent() as sending:
+        address, inbox = sending.address, sending.address.mailbox
+        for _ in range(inbox.capacity):
+            address.tell(Add(1))
+        sending.outlet.settle(0, 0)
+        assert (address.depth, len(inbox.queue)) == (inbox.capacity, inbox.capacity + 2)
+        await trio.sleep(1.1)  # the ask gives up in the queue
+        sending.outlet.sent = 0
+        sending.outlet.pump()
+        assert (inbox.abandoned, len(sending.outlet.in_flight)) == (1, 8)
+        assert (address.depth, inbox.limit) == (inbox.capacity - 7, inbox.capacity)
