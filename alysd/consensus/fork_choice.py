@@ -199,7 +199,7 @@ class Tree:
             walk = self._states[walk.parent_hash]
         canonical = tuple((new.height, new.hash) for new in reversed(added))
         removed = old.head.height - walk.height if added else 0
-        return ForkChoiceChange(self._forkchoice(head, final), canonical, removed)
+        return ForkChoiceChange(self._forkchoice(head, final, state), canonical, removed)
 
     def adopt(self, state: ChainState, changes: Sequence[EntryChange] = ()) -> ForkChoiceChange:
         """Add the block and its changes as computed by `place`, and remove the blocks that are now obsolete."""
@@ -217,13 +217,18 @@ class Tree:
             self._prune(final, placement.tip.finalized)
         return placement
 
-    def _forkchoice(self, head: ChainState, final: ChainState) -> Forkchoice:
-        """Find the newest committed block from `head` down to `final`."""
-        child = head
+    def _forkchoice(self, head: ChainState, final: ChainState, new: ChainState | None = None) -> Forkchoice:
+        """Find the newest committed block from `head` down to `final`. `new` is a block that is not linked yet.
+
+        A child on another branch commits a block too. So a block that was safe stays safe when the head moves to
+        another branch.
+        """
         for state in islice(self._down(head, final), 1, None):
-            if commits(state.slot, child.slot):
+            children: Sequence[ChainState] = self._children.get(state.hash, ())
+            if new is not None and new.parent_hash == state.hash:
+                children = (*children, new)
+            if any(commits(state.slot, child.slot) for child in children):
                 return Forkchoice(head=head, safe=state, finalized=final)
-            child = state
         return Forkchoice(head=head, safe=final, finalized=final)
 
     def _link(self, state: ChainState) -> None:

@@ -72,8 +72,8 @@ class ExecutedBlock:
 class Forkchoice:
     """The head, the safe block and the finalized block at one moment.
 
-    `finalized` is the newest block that a proof of work has made final. `safe` is the newest committed block on
-    the branch of `head`, or `finalized` if that is newer (docs/protocol.md, "Committed blocks", "Fork choice").
+    `finalized` is the newest block that a proof of work has made final. `safe` is the newest block below `head`
+    that is committed on any branch, or `finalized` if that is newer (docs/protocol.md, "Fork choice").
     """
 
     head: ChainState

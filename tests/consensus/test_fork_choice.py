@@ -99,6 +99,27 @@ def test_a_block_is_safe_and_may_become_final_once_the_block_of_the_next_slot_bu
     assert bundle.hashes == (one.hash, two.hash)
 
 
+def test_a_safe_block_stays_safe_when_the_head_moves_to_a_branch_without_a_block_of_the_next_slot() -> None:
+    """Clients saw the safe block go back by one, although no rule can undo it."""
+    tree = new_tree()
+    one = grow(tree, ROOT, 1)[0]
+    tree.adopt(child(one, tag=1))
+    assert tree.tip.safe == one
+    late = child(one, one.slot + 2, tag=2)
+    tree.adopt(late)
+    assert tree.tip == Forkchoice(late, one, ROOT)
+
+
+def test_a_block_of_the_next_slot_that_comes_late_makes_its_parent_safe() -> None:
+    tree = new_tree()
+    one = grow(tree, ROOT, 1)[0]
+    late = child(one, one.slot + 2, tag=1)
+    tree.adopt(late)
+    assert tree.tip == Forkchoice(late, ROOT, ROOT)
+    assert tree.adopt(child(one, tag=2)).tip == Forkchoice(late, one, ROOT)
+    assert tree.tip.safe == one
+
+
 def test_a_branch_with_a_later_slot_displaces_the_head() -> None:
     tree = new_tree()
     common = grow(tree, ROOT, 1)[0]
@@ -240,7 +261,11 @@ class Naive:
         return best(self.live())
 
     def safe(self, below: list[ChainState]) -> ChainState:
-        committed = [one for child, one in pairwise(below) if child.slot == one.slot + 1]
+        committed = [
+            one
+            for one in below[1:]
+            if any(child.parent_hash == one.hash and child.slot == one.slot + 1 for child in self.live())
+        ]
         return max([self.final, *committed[:1]], key=lambda one: one.height)
 
     def bundle(self, below: list[ChainState]) -> list[BlockHash]:
