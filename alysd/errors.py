@@ -9,7 +9,8 @@ AlysError
 │  ├─ NoPeg              a request for the peg, on a chain that has none
 │  ├─ NoProof            a block has no proof of work and will have none
 │  └─ NotNow             a valid request that the node cannot serve in its current state
-│     └─ NotFinal        a block has no proof of work yet
+│     ├─ NotFinal        a block has no proof of work yet
+│     └─ NoQuorum        too few authorities have approved this node's block
 ├─ Unavailable           an external system does not answer: retry with backoff
 │  ├─ EngineUnavailable
 │  ├─ BitcoinUnavailable
@@ -89,6 +90,27 @@ class NotNow(Refused):
 
 class NotFinal(NotNow):
     """No proof of work covers a block yet. The message says why."""
+
+
+@attrs.frozen(str=False)
+class NoQuorum(NotNow):
+    """A block of `slot` has `found` approvals, fewer than `quorum`.
+
+    `silent` has the authorities that have not approved: the index, and the slot of the last message from it, None
+    if this node has heard nothing from it since its start.
+    """
+
+    slot: int
+    quorum: int
+    found: int
+    silent: tuple[tuple[int, int | None], ...]
+
+    def __str__(self) -> str:
+        names = ", ".join(
+            f"{index} (last heard in slot {heard})" if heard else f"{index} (not heard since this node's start)"
+            for index, heard in self.silent
+        )
+        return f"{self.found} of the {self.quorum} approvals needed; no approval from authority {names}"
 
 
 class Unavailable(AlysError):

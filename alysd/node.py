@@ -87,6 +87,7 @@ from alysd.nurseries import (
 from alysd.resources import NodeResources, open_resources
 from alysd.timing import Timing
 from alysd.validation import ValidNode
+from alysd.workflows.approval import ApprovalPeers, ApprovalWorkflow
 from alysd.workflows.block_import import BlockImportWorkflow
 from alysd.workflows.block_production import BlockProduction
 from alysd.workflows.finality import follow_finality
@@ -198,6 +199,11 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
                 context, resources.clock, resources.bls.verify, to.chain, to.engine, tell, timing,
             ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.import_stop,
                   depends_on=["chain", "engine"]),
+            actor(to.approval, lambda: ApprovalWorkflow(
+                context, resources.clock, resources.watch, resources.signer, resources.bls,
+                ApprovalPeers(to.chain, to.engine, to.block_import, to.storage, to.network, to.sync), tell, timing,
+            ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.approval_stop,
+                  depends_on=["chain", "engine", "block import"]),
             actor(to.evidence, lambda: EvidenceActor(
                 to.storage, to.chain, context, resources.bls.verify, tell, timing,
             ), restart=_between_blocks(ExponentialBackoff(), production), priority=Priority.BACKGROUND,
@@ -205,7 +211,7 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
             task("clock watch", resources.watch.run, restart=Immediate(), priority=Priority.BACKGROUND),
             *([] if production is None else [
                 task("block production", production.run, restart=Immediate(), priority=Priority.CRITICAL,
-                     depends_on=["chain", "engine", "auxpow", "block import"]),
+                     depends_on=["chain", "engine", "auxpow", "approval"]),
             ]),
             task("finality", lambda: follow_finality(
                 to.chain, to.storage, to.auxpow, spec, bus, mining.fee_recipient if mining.internal else None,
@@ -250,7 +256,7 @@ def _production(node: Node) -> BlockProduction | None:
         return None
     return BlockProduction(
         resources.context, resources.clock, resources.watch, resources.signer, to.chain, to.engine, to.auxpow,
-        to.block_import, node.bus.publish, resources.tracing, resources.timing,
+        to.approval, to.sync, node.bus.publish, resources.tracing, resources.timing,
     )  # fmt: skip
 
 

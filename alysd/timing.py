@@ -56,6 +56,37 @@ class Timing:
         """Deadline of the ask for a queued proof of work: 15 % of `pace`. If it passes, the block has no proof."""
         return 0.15 * self.pace
 
+    # Approval
+
+    @property
+    def late_quorum(self) -> float:
+        """The time for which an author waits for the quorum of the block of the slot before: an eighth of a slot.
+
+        The protocol allows this ("Proposals"): a block on the wrong parent would be lost, or abandon another.
+        """
+        return self.slot_seconds / 8
+
+    @property
+    def quorum_wait(self) -> float:
+        """The time from the start of a slot until its author is told that its block has no quorum.
+
+        It is less than `slot_work`, so that the slot's report can name the silent authorities.
+        """
+        return 0.9 * self.slot_seconds
+
+    @property
+    def candidate_execution(self) -> float:
+        """Deadline of the execution of a candidate before its approval: a slot, but at most `execution`.
+
+        A longer execution would hold up the next slot. If others approve the block, block import executes it.
+        """
+        return min(float(self.slot_seconds), self.execution)
+
+    @property
+    def approval_import(self) -> float:
+        """Deadline of approval's `ImportBlock`: an execution, a write and a lookup. A slower import goes on."""
+        return self.execution + self.chain_write + self.chain_lookup
+
     # The network
 
     @property
@@ -265,6 +296,11 @@ class Timing:
         A block that is not stored by then is imported again later.
         """
         return 2.0
+
+    @property
+    def approval_stop(self) -> float:
+        """The time that the approval workflow has for its current message. An import that it waits for goes on."""
+        return 0.5
 
     @property
     def server_stop(self) -> float:

@@ -176,6 +176,7 @@ READS_THE_FIRST_FEDERATION = (
     "integrations/possession.py",  # judges the keys, before there is a chain
     "commands/check.py",
     "workflows/block_production.py",  # until it has seen a head
+    "workflows/approval.py",  # the same
 )
 
 

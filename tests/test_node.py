@@ -20,6 +20,7 @@ CHAIN_CHILDREN = (
     ("chain", "ExponentialBackoff"),
     ("auxpow", "Immediate"),
     ("block import", "Immediate"),
+    ("approval", "Immediate"),
     ("evidence", "Aligned"),
     ("clock watch", "Immediate"),
     ("block production", "Immediate"),

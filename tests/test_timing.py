@@ -38,6 +38,19 @@ def test_an_import_ends_before_it_counts_as_stuck(timing: Timing) -> None:
 
 
 @every_slot
+def test_the_gathering_of_approvals_fits_into_the_slot(timing: Timing) -> None:
+    """An author would lose its slot to the wait for its parent, or be cut off without the reason."""
+    assert (
+        timing.late_quorum + timing.work_ask + timing.feed_piece + timing.engine_in_slot.build < timing.slot_work
+    )
+    assert timing.quorum_wait < timing.slot_work
+    # Judging a candidate: its parent, what a proof in it may cover, whether the node is synced; importing another.
+    assert 3 * timing.chain_lookup + timing.candidate_execution < timing.stuck
+    assert timing.execution < timing.approval_import
+    assert timing.chain_lookup + timing.approval_import < timing.stuck
+
+
+@every_slot
 def test_no_handler_may_take_as_long_as_a_stuck_one(timing: Timing) -> None:
     """The health monitor would restart an actor for being busy."""
     for deadlines in (timing.engine_in_slot, timing.engine_catching_up):
@@ -67,7 +80,7 @@ def test_who_asks_waits_longer_than_who_answers(timing: Timing) -> None:
 @every_slot
 def test_a_stop_takes_less_than_five_seconds(timing: Timing) -> None:
     """docs/operating.md promises it."""
-    assert timing.import_stop + timing.engine_stop < timing.stop
+    assert timing.approval_stop + timing.import_stop + timing.engine_stop < timing.stop
     assert timing.chain_write <= timing.import_stop, "a block that is being written is still written"
     assert LIMITS.drain < timing.server_stop < timing.stop
     assert engine_api.CLOSE_SECONDS < timing.engine_close < timing.stop
@@ -83,6 +96,10 @@ def test_a_chain_of_two_seconds_has_these_values() -> None:
         "slot_work": 1.9,
         "slot_ask": 2.0,
         "work_ask": 0.3,
+        "late_quorum": 0.25,
+        "quorum_wait": 1.8,
+        "candidate_execution": 2.0,
+        "approval_import": 15.0,
         "proposal_wait": 0.2,
         "chain_lookup": 1.0,
         "local_answer": 2.0,
@@ -105,6 +122,7 @@ def test_a_chain_of_two_seconds_has_these_values() -> None:
         "readiness_retry": 0.25,
         "stop": 5.0,
         "import_stop": 2.0,
+        "approval_stop": 0.5,
         "server_stop": 2.0,
     }
     assert timing.engine_in_slot == EngineDeadlines(

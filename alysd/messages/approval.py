@@ -18,8 +18,9 @@ class ApprovalGathering:
 class ProposeBlock(Ask[ApprovalGathering, Forkchoice]):
     """Send this node's own block, approved by itself, to the other authorities; import it with a quorum.
 
-    The reply is the forkchoice after the import. Raises `NoQuorum` when the slot after the block's has begun
-    without a quorum, and the errors of `ImportBlock`.
+    The reply is the forkchoice after the import. Raises `NoQuorum` when the slot is about to end without a quorum
+    (`Timing.quorum_wait`), and the errors of `ImportBlock`. A block that gets its quorum later is still imported.
+    Proposing a block again has no effect except for the reply.
     """
 
     signed: SignedBlock
@@ -27,7 +28,7 @@ class ProposeBlock(Ask[ApprovalGathering, Forkchoice]):
 
 @attrs.frozen
 class ConsiderProposal(Tell[ApprovalGathering]):
-    """Consider the proposal of another authority. Its slot and its author's approval have been checked.
+    """Consider the proposal of another authority, which `consensus.candidates.check_proposal` has accepted.
 
     `source` is the peer that has sent it: it probably has the block's ancestors too.
     """
@@ -38,7 +39,7 @@ class ConsiderProposal(Tell[ApprovalGathering]):
 
 @attrs.frozen
 class CountApproval(Tell[ApprovalGathering]):
-    """Count the approval of another authority. Its signature has been checked."""
+    """Count the approval of another authority, which `check_slot_approval` has accepted."""
 
     approval: SlotApproval
 
@@ -58,3 +59,39 @@ class BlockImported(Tell[ApprovalGathering]):
     """Report that `block` was imported by another way, such as sync: candidates may have waited for it."""
 
     block: BlockHash
+
+
+@attrs.frozen
+class AwaitQuorum(Ask[ApprovalGathering, None]):
+    """Wait until a candidate of `slot` is imported or given up. Without a candidate, the reply comes at once."""
+
+    slot: Slot
+
+
+# From the workflow to itself
+
+
+@attrs.frozen
+class AdvanceCandidate(Tell[ApprovalGathering]):
+    """Do the next work on a candidate: get its parent, judge it, or import it."""
+
+    block: BlockHash
+
+
+@attrs.frozen
+class AnnounceProposal(Tell[ApprovalGathering]):
+    """Send this node's own block to the other nodes."""
+
+    block: BlockHash
+
+
+@attrs.frozen
+class GiveUpQuorum(Tell[ApprovalGathering]):
+    """Tell those who wait for the import of this node's own block that it has no quorum."""
+
+    block: BlockHash
+
+
+@attrs.frozen
+class SlotBegan(Tell[ApprovalGathering]):
+    """A slot has begun: forget old candidates, and go on with those that could not be judged or imported yet."""

@@ -6,6 +6,7 @@ the record stays.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 
 import attrs
@@ -14,14 +15,15 @@ import trio
 from alysd.consensus.aura import halted, slot_at, slot_start
 from alysd.consensus.federation import federation_at
 from alysd.consensus.payload import payload_attributes
-from alysd.errors import ApprovalForbidden, NotNow, Refused, StoreError, Unavailable
+from alysd.errors import ApprovalForbidden, NoQuorum, NotNow, Refused, StoreError, Unavailable
+from alysd.messages.approval import ApprovalGathering, AwaitQuorum, ProposeBlock
 from alysd.messages.auxpow import MergedMining, WorkFor
-from alysd.messages.block_import import BlockImport, ImportBlock
 from alysd.messages.chain import Chain, GetForkchoice, GetState
 from alysd.messages.engine import BuildPayload, Engine
 from alysd.messages.events import BlockProduced, ProductionHalted, SlotMissed, WorkflowMoved
 from alysd.messages.log.base import log
 from alysd.messages.log.chain import WorkNotIncluded
+from alysd.messages.sync import GetSyncProgress, Sync
 from alysd.nurseries import Address, NotAnswered
 from alysd.ports import Clock, Signer, Tracing
 from alysd.timing import Timing
@@ -42,7 +44,7 @@ class ProductionStep(Enum):
     PREPARING = "Preparing"  # it asks for the head and for a proof to include
     BUILDING = "Building"  # the execution client builds a payload
     SIGNING = "Signing"  # the signing guard records the complete block, and this authority approves it
-    IMPORTING = "Importing"  # the signed block is imported like every other block
+    IMPORTING = "Importing"  # a quorum approves the signed block, and it is imported like every other block
 
 
 @attrs.frozen
@@ -72,7 +74,8 @@ class BlockProduction:
     chain: Address[Chain]
     engine: Address[Engine]
     merged_mining: Address[MergedMining]
-    block_import: Address[BlockImport]
+    approval: Address[ApprovalGathering]
+    sync: Address[Sync]
     publish: Callable[[object], object]
     tracing: Tracing
     timing: Timing
@@ -87,6 +90,11 @@ class BlockProduction:
     def authority(self) -> int | None:
         """This node's index among the authorities, or None while its key is not in the federation."""
         return self.federation.index_of(self.signer.public_key)
+
+    @property
+    def _alone(self) -> bool:
+        """Whether the approval of one authority is a quorum, so that this node depends on no other."""
+        return self.federation.quorum == 1
 
     async def run(self) -> None:
         """Make a block in each slot of this authority, beginning with the next slot. Never returns."""
@@ -123,6 +131,8 @@ class BlockProduction:
             try:
                 with self.tracing.span("slot", slot=slot):
                     signed = await self._produce(slot)
+            except NoQuorum as error:
+                self._give_up(slot, str(error), begun)
             except Refused as error:
                 self._miss(slot, str(error))
             except (Unavailable, ApprovalForbidden, StoreError, NotAnswered) as error:
@@ -142,7 +152,11 @@ class BlockProduction:
             self._late = _LateBlock(self._importing, reason, begun)
 
     async def _settle(self) -> None:
-        """Report a late block as produced if it is stored by now."""
+        """Report a late block as produced if it is stored by now.
+
+        In a federation of several authorities, the slot is missed if the block is not stored one slot later: from
+        then on nobody approves it.
+        """
         late = self._late
         if late is None:
             return
@@ -152,10 +166,14 @@ class BlockProduction:
             return  # the chain actor is still storing it, so the next slot asks again
         if stored is not None:
             self._report(late)
+        elif not self._alone and self._present_slot() > late.signed.block.slot + 1:
+            self._late = None
+            self._miss(late.signed.block.slot, late.reason)
 
     async def _finish_late_block(self) -> None:
         """Import the late block, if there is one, so that the next block builds on it.
 
+        Only an authority that is a quorum alone has a late block here.
         The late block is signed, so another block on the same parent would be a fork. To import a block that is
         stored already has no effect. If the late block is refused, no block will ever build on it.
         """
@@ -164,7 +182,7 @@ class BlockProduction:
             return
         self._enter(ProductionStep.FINISHING)
         try:
-            await self.block_import.ask(ImportBlock(late.signed), seconds=self.timing.slot_ask)
+            await self.approval.ask(ProposeBlock(late.signed), seconds=self.timing.slot_ask)
         except Refused:
             self._late = None
             self._miss(late.signed.block.slot, late.reason)
@@ -179,7 +197,7 @@ class BlockProduction:
         await self._finish_late_block()
         self._enter(ProductionStep.PREPARING)
         with self.tracing.span("prepare"):
-            tip = await self.chain.ask(GetForkchoice(), seconds=self.timing.slot_ask)
+            tip = await self._tip(slot)
             if tip.head.slot >= slot:
                 raise NotNow(
                     f"the head already has slot {tip.head.slot}: check whether the clock of this machine is behind"
@@ -204,8 +222,22 @@ class BlockProduction:
         self._enter(ProductionStep.IMPORTING)
         self._importing = signed
         with self.tracing.span("import"):
-            await self.block_import.ask(ImportBlock(signed), seconds=self.timing.slot_ask)
+            await self.approval.ask(ProposeBlock(signed), seconds=self.timing.slot_ask)
         return signed
+
+    async def _tip(self, slot: Slot) -> Forkchoice:
+        """The head to build on. Among several authorities, wait a little for the quorum of the slot before."""
+        tip = await self.chain.ask(GetForkchoice(), seconds=self.timing.slot_ask)
+        if self._alone:
+            return tip
+        progress = await self.sync.ask(GetSyncProgress(), seconds=self.timing.chain_lookup)
+        if not progress.synced:
+            raise NotNow(f"this node is not synced: it has block {progress.current} of {progress.target}")
+        if tip.head.slot < slot - 1:
+            with suppress(NotAnswered):  # then the block has no quorum in time, and is not built on
+                await self.approval.ask(AwaitQuorum(Slot(slot - 1)), seconds=self.timing.late_quorum)
+            tip = await self.chain.ask(GetForkchoice(), seconds=self.timing.slot_ask)
+        return tip
 
     def _enter(self, step: ProductionStep) -> None:
         self._step = step

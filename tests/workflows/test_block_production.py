@@ -12,16 +12,17 @@ from trio.testing import MockClock
 from alysd.consensus.federation import approval_message, check_approvals
 from alysd.consensus.fork_choice import Tree
 from alysd.consensus.validity import apply_block
-from alysd.errors import EngineUnavailable, NotNow, WouldDoubleSign
+from alysd.errors import EngineUnavailable, NoQuorum, NotNow, WouldDoubleSign
 from alysd.integrations import bls
 from alysd.integrations.tracing import NoTracing
+from alysd.messages.approval import ApprovalGathering, AwaitQuorum, ProposeBlock
 from alysd.messages.auxpow import MergedMining, WorkFor
-from alysd.messages.block_import import BlockImport, ImportBlock
 from alysd.messages.chain import Chain, GetForkchoice, GetState
 from alysd.messages.engine import BuildPayload, Engine
 from alysd.messages.events import BlockProduced, ProductionHalted, SlotMissed, WorkflowMoved
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.chain import WorkNotIncluded
+from alysd.messages.sync import GetSyncProgress, Sync
 from alysd.node import REFUSALS
 from alysd.nurseries import Immediate, task
 from alysd.testing.blocks import FIRST_SLOT, digest, make_header, make_payload
@@ -30,11 +31,12 @@ from alysd.testing.harness import ActorTestHarness
 from alysd.testing.stand_in import StandIn
 from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
-from alysd.types.block import Approval, Block, ExecutionPayload
+from alysd.types.block import Approval, Approvals, Block, ExecutionPayload, SignedBlock
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainContext, ChainSpec
 from alysd.types.federation import Federation
 from alysd.types.hashes import BlockHash, BlsPublicKey, PayloadHash
+from alysd.types.sync import SyncProgress
 from alysd.types.units import Height, Slot, Wei
 from alysd.wire.block_ssz import block_hash
 from alysd.workflows import block_production
@@ -42,6 +44,8 @@ from alysd.workflows.block_production import BlockProduction
 from alysd.workflows.clock_watch import ClockWatch
 
 E = TypeVar("E")
+
+SYNCED = SyncProgress(Height(7), Height(7), 0.0, 3)
 
 
 @attrs.define
@@ -99,14 +103,17 @@ class ProductionOnTheHarness:
         self.chain = StandIn[Chain]("chain", transcript)
         self.engine = StandIn[Engine]("engine", transcript)
         self.auxpow = StandIn[MergedMining]("auxpow", transcript)
-        self.block_import = StandIn[BlockImport]("block import", transcript)
+        self.approval = StandIn[ApprovalGathering]("approval", transcript)
         self.chain.on(GetForkchoice).computes(lambda _: self.tree.tip)
         self.chain.on(GetState).computes(lambda message: self.tree.get(message.hash))
         self.engine.on(BuildPayload).computes(build)
         self.auxpow.on(WorkFor).answers(None)
-        self.block_import.on(ImportBlock).computes(self.adopt)
+        self.sync = StandIn[Sync]("sync", transcript)
+        self.approval.on(ProposeBlock).computes(self.adopt)
+        self.approval.on(AwaitQuorum).answers(None)
+        self.sync.on(GetSyncProgress).answers(SYNCED)
 
-    def adopt(self, message: ImportBlock) -> Forkchoice:
+    def adopt(self, message: ProposeBlock) -> Forkchoice:
         """Adopt a block that a quorum has approved."""
         signed = message.signed
         parent = self.tree.get(signed.block.parent_hash)
@@ -122,7 +129,7 @@ class ProductionOnTheHarness:
         self.watch = ClockWatch(self.clock, self.spec.slot_seconds)
         production = BlockProduction(
             self.context, self.clock, self.watch, self.signer, self.chain, self.engine, self.auxpow,
-            self.block_import, self.published.append, NoTracing(), Timing(self.spec.slot_seconds),
+            self.approval, self.sync, self.published.append, NoTracing(), Timing(self.spec.slot_seconds),
         )  # fmt: skip
         async with self.harness.running(task("block production", production.run, restart=Immediate())):
             yield
@@ -161,7 +168,7 @@ async def test_one_block_per_slot_in_four_steps(autojump_clock: MockClock, no_th
     moves = [(move.workflow, move.state) for move in world.events(WorkflowMoved)]
     steps = ["Preparing", "Building", "Signing", "Importing", "Waiting"]
     assert moves == [("block production", step) for step in 2 * steps]
-    world.harness.transcript.expect(GetForkchoice, WorkFor, BuildPayload, ImportBlock, GetForkchoice)
+    world.harness.transcript.expect(GetForkchoice, WorkFor, BuildPayload, ProposeBlock, GetForkchoice)
 
 
 @pytest.mark.parametrize("authority", [0, 1, 2])
@@ -175,6 +182,81 @@ async def test_only_the_slots_of_this_authority_are_taken(
     assert len(world.missed) == 3
     assert {miss.slot % 3 for miss in world.missed} == {authority}
     assert all("approv" in miss.reason for miss in world.missed)
+
+
+async def test_a_block_that_gets_no_quorum_is_missed_with_the_reason(
+    autojump_clock: MockClock, no_threads: None
+) -> None:
+    """The report waits one slot: until then the others may still approve."""
+    world = ProductionOnTheHarness(chain_spec(authorities=4))
+    world.approval.on(ProposeBlock).fails(NoQuorum(FIRST_SLOT + 4, 3, 2, ((1, None), (3, FIRST_SLOT + 3)))).after(
+        1.8
+    )
+    async with world.running():
+        await world.slots(5.95)
+        assert not world.missed
+        await world.slots(0.1)
+        assert [(miss.slot, miss.count) for miss in world.missed] == [(FIRST_SLOT + 4, 1)]
+        assert "no approval from authority 1 (not heard" in world.missed[0].reason
+        await world.slots(1.9)
+    assert not world.produced
+    assert len(world.missed) == 1
+    assert len(world.approval.received) == 2, "the author waits for the slot before, and proposes once"
+
+
+async def test_a_quorum_after_the_slot_counts(autojump_clock: MockClock, no_threads: None) -> None:
+    world = ProductionOnTheHarness(chain_spec(authorities=4))
+    world.approval.on(ProposeBlock).fails(NoQuorum(FIRST_SLOT + 4, 3, 2, ((1, None),))).after(1.8)
+    async with world.running():
+        await world.slots(4.95)
+        proposed = world.approval.received[-1]
+        assert isinstance(proposed, ProposeBlock)
+        block = proposed.signed.block
+        message = approval_message(world.context.genesis, proposed.signed.hash)
+        approvals = Approvals(
+            (True, True, True, False),
+            bls.aggregate([bls.sign(authority_secret(one), message) for one in range(3)]),
+        )
+        world.adopt(ProposeBlock(SignedBlock(proposed.signed.hash, block, approvals)))
+        await world.slots(2)
+    assert world.produced == [FIRST_SLOT + 4]
+    assert not world.missed
+
+
+async def test_an_author_waits_an_eighth_of_its_slot_for_the_slot_before(
+    autojump_clock: MockClock, no_threads: None
+) -> None:
+    """It would build on an older block, and the one that lacked an approval for a moment would be lost."""
+    world = ProductionOnTheHarness(chain_spec(authorities=4))
+    world.approval.on(ProposeBlock).fails(NotNow("as far as this"))
+    world.approval.on(AwaitQuorum).keeps_silent()
+    began: list[float] = []
+
+    def note(message: BuildPayload) -> ExecutionPayload:
+        began.append(world.clock.time())
+        return build(message)
+
+    world.engine.on(BuildPayload).computes(note)
+    async with world.running():
+        await world.slots(8.5)
+        assert [message for message in world.approval.received if isinstance(message, AwaitQuorum)] == [
+            AwaitQuorum(Slot(FIRST_SLOT + slot)) for slot in (3, 7)
+        ]
+        assert [time / 2 - FIRST_SLOT for time in began] == [4.125, 8.125]
+
+
+async def test_a_member_of_a_federation_makes_blocks_only_when_it_is_synced(
+    autojump_clock: MockClock, no_threads: None
+) -> None:
+    world = ProductionOnTheHarness(chain_spec(authorities=4))
+    world.sync.on(GetSyncProgress).answers(SyncProgress(Height(7), Height(9000), 0.0, 3))
+    async with world.running():
+        await world.slots(4.5)
+        world.sync.on(GetSyncProgress).keeps_silent()
+        await world.slots(4)
+    assert world.missed[0].reason == "this node is not synced: it has block 7 of 9000"
+    assert "sync" in world.missed[1].reason
+    assert not world.approval.received
 
 
 async def test_turns_follow_the_federation_of_the_newest_head(
@@ -268,7 +350,7 @@ async def test_a_node_outside_the_federation_misses_no_slot(autojump_clock: Mock
         world.clock.slept += 20.0
         await world.slots(3)
     assert not world.published
-    assert not world.block_import.received
+    assert not world.approval.received
 
 
 YEAR = 365 * 86_400.0
@@ -422,11 +504,11 @@ async def test_no_block_is_built_beside_one_that_is_still_being_imported(
     world = ProductionOnTheHarness()
     async with world.running():
         await world.slots(2.5)
-        world.block_import.on(ImportBlock).keeps_silent()
+        world.approval.on(ProposeBlock).keeps_silent()
         await world.slots(2)
-        late = [message.signed for message in world.block_import.received if isinstance(message, ImportBlock)][2:]
+        late = [message.signed for message in world.approval.received if isinstance(message, ProposeBlock)][2:]
         assert late[0] == late[1], "the import is asked for again, and waits for its turn"
-        world.block_import.on(ImportBlock).computes(world.adopt)
+        world.approval.on(ProposeBlock).computes(world.adopt)
         await world.slots(4)
     assert [(miss.slot, miss.reason) for miss in world.missed] == [
         (FIRST_SLOT + 4, "finishing the late block took more than 1.9 s")
@@ -441,13 +523,13 @@ async def test_a_late_block_that_is_refused_costs_its_slot_and_no_other(
     world = ProductionOnTheHarness()
     async with world.running():
         await world.slots(2.5)
-        world.block_import.on(ImportBlock).keeps_silent()
+        world.approval.on(ProposeBlock).keeps_silent()
         await world.slots(1)
-        world.block_import.on(ImportBlock).fails(NotNow("the client lags"))
+        world.approval.on(ProposeBlock).fails(NotNow("the client lags"))
         world.chain.on(GetForkchoice).keeps_silent()
         await world.slots(1)
         world.chain.on(GetForkchoice).computes(lambda _: world.tree.tip)
-        world.block_import.on(ImportBlock).computes(world.adopt)
+        world.approval.on(ProposeBlock).computes(world.adopt)
         await world.slots(2)
     assert [(miss.slot - FIRST_SLOT, miss.reason) for miss in world.missed] == [
         (3, "importing took more than 1.9 s"),
@@ -463,14 +545,14 @@ async def test_a_block_that_a_slow_disk_stores_after_its_slot_is_no_missed_slot(
     world = ProductionOnTheHarness()
     async with world.running():
         await world.slots(2.5)
-        world.block_import.on(ImportBlock).keeps_silent()
+        world.approval.on(ProposeBlock).keeps_silent()
         await world.slots(1)
-        late = world.block_import.received[-1]
-        assert isinstance(late, ImportBlock)
+        late = world.approval.received[-1]
+        assert isinstance(late, ProposeBlock)
         # Production gives up after 1.9 s; the chain actor writes for 2.6 s, and answers after that.
         world.adopt(late)
         world.chain.on(GetState).computes(lambda message: world.tree.get(message.hash)).after(0.6)
-        world.block_import.on(ImportBlock).computes(world.adopt)
+        world.approval.on(ProposeBlock).computes(world.adopt)
         await world.slots(3)
     assert not world.missed
     assert world.produced == [FIRST_SLOT + slot for slot in (1, 2, 3, 4, 5, 6)]
@@ -483,12 +565,12 @@ async def test_a_late_block_is_asked_for_until_the_chain_answers(
     world = ProductionOnTheHarness()
     async with world.running():
         await world.slots(2.5)
-        world.block_import.on(ImportBlock).keeps_silent()
+        world.approval.on(ProposeBlock).keeps_silent()
         world.chain.on(GetState).keeps_silent()
         await world.slots(2.48)
         assert [miss.slot - FIRST_SLOT for miss in world.missed] == [4], "whether block 3 is stored is unknown"
         world.chain.on(GetState).computes(lambda message: world.tree.get(message.hash))
-        world.block_import.on(ImportBlock).computes(world.adopt)
+        world.approval.on(ProposeBlock).computes(world.adopt)
         await world.slots(2)
     assert [miss.slot - FIRST_SLOT for miss in world.missed] == [4]
     assert world.produced == [FIRST_SLOT + slot for slot in (1, 2, 3, 5, 6)]

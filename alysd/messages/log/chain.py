@@ -55,6 +55,55 @@ class BlockPostponed(LogEvent):
 
 
 @attrs.frozen
+class CandidateRefused(LogEvent):
+    """This authority does not approve a proposal, which breaks a rule: the one with the error class `rule`."""
+
+    name = "candidate_refused"
+    level = logging.WARNING
+
+    slot: Slot
+    author: int
+    hash: BlockHash
+    rule: str
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "candidate", f"{short_hash(self.hash)} of authority {self.author} not approved: {self.reason}"
+
+
+@attrs.frozen
+class CandidateDeclined(LogEvent):
+    """The signer refuses to approve a valid proposal, because of an earlier approval or a failed disk."""
+
+    name = "candidate_declined"
+    level = logging.WARNING
+
+    slot: Slot
+    author: int
+    hash: BlockHash
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "candidate", f"{short_hash(self.hash)} of authority {self.author} not approved: {self.reason}"
+
+
+@attrs.frozen
+class CandidatePostponed(LogEvent):
+    """A proposal cannot be judged or imported now, for example because the execution client catches up."""
+
+    name = "candidate_postponed"
+    level = logging.WARNING
+
+    slot: Slot
+    author: int
+    hash: BlockHash
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "candidate", f"{short_hash(self.hash)} of authority {self.author} postponed: {self.reason}"
+
+
+@attrs.frozen
 class RangeFinal(LogEvent):
     """A proof of work made `blocks` blocks final, up to the block `hash` at height `height`.
 

@@ -1,0 +1,411 @@
+"""Approval: gathers a quorum for the candidates of the present slots, and imports those that have one.
+
+`candidate_book` has the states of a candidate. A message about a candidate changes only its record; the work that
+follows from it is one `AdvanceCandidate` per candidate, which does one of three things:
+
+- Without the parent it gets the parent: it imports a known candidate with the approvals that came with the
+  proposal, or reports an unknown block to sync.
+- With a quorum it imports the block.
+- Otherwise, if this node is an authority, it judges the block, has it executed and approves it.
+
+So the handling of each message is bounded (`Timing`), and approvals are counted in between. A chain with one
+authority needs no other node: its author's approval is the quorum, and the block is imported at once.
+
+Nothing is kept over a restart. The signing guard prevents a second approval in a slot. Candidates that are lost
+come back as the parents of later proposals.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+import attrs
+import trio
+
+from alysd.consensus.aura import slot_at, slot_start
+from alysd.consensus.candidates import add_approvals
+from alysd.consensus.federation import federation_at
+from alysd.errors import ApprovalForbidden, NoQuorum, NotNow, Refused, StoreError
+from alysd.messages.approval import (
+    AdvanceCandidate,
+    AnnounceProposal,
+    ApprovalGathering,
+    AwaitQuorum,
+    BlockImported,
+    ConsiderProposal,
+    CountApproval,
+    GetCandidates,
+    GiveUpQuorum,
+    ProposeBlock,
+    SlotBegan,
+)
+from alysd.messages.block_import import BlockImport, ImportBlock
+from alysd.messages.chain import Chain, GetForkchoice, GetState
+from alysd.messages.engine import Engine
+from alysd.messages.events import WorkflowMoved
+from alysd.messages.log.base import log
+from alysd.messages.log.chain import CandidateDeclined, CandidatePostponed
+from alysd.messages.network import Network, PublishApproval, PublishProposal
+from alysd.messages.storage import GetBlockByHash, Storage
+from alysd.messages.sync import BlockMissing, GetSyncProgress, Sync
+from alysd.nurseries import Actor, Address, Deferred, MailboxFull, NotAnswered, Tell, handles
+from alysd.ports import Bls, Clock, Signer
+from alysd.timing import Timing
+from alysd.types.block import SignedBlock
+from alysd.types.chain import ChainState, Forkchoice
+from alysd.types.chain_spec import ChainContext
+from alysd.types.federation import Federation
+from alysd.types.hashes import BlockHash
+from alysd.types.proposal import Proposal, SlotApproval
+from alysd.types.units import Slot
+from alysd.workflows.candidate_book import (
+    GATHERING,
+    ApprovalWithheld,
+    BlockStored,
+    Candidate,
+    CandidateBook,
+    ExecutedCandidate,
+    OwnApproval,
+    QuorumCandidate,
+    QuorumReached,
+    RuleBroken,
+)
+from alysd.workflows.candidate_judge import CandidateJudge
+from alysd.workflows.clock_watch import ClockWatch
+
+
+@attrs.frozen
+class ApprovalPeers:
+    """The actors that the workflow uses. *network* and *sync* need not run: tells to them are then dropped."""
+
+    chain: Address[Chain]
+    engine: Address[Engine]
+    block_import: Address[BlockImport]
+    storage: Address[Storage]
+    network: Address[Network]
+    sync: Address[Sync]
+
+
+class ApprovalWorkflow(Actor[ApprovalGathering]):
+    """Gathers approvals. Without a `signer` the node is a follower: it counts approvals and gives none."""
+
+    def __init__(
+        self,
+        context: ChainContext,
+        clock: Clock,
+        watch: ClockWatch,
+        signer: Signer | None,
+        bls: Bls,
+        to: ApprovalPeers,
+        publish: Callable[[WorkflowMoved], object],
+        timing: Timing,
+    ) -> None:
+        self._context = context
+        self._clock = clock
+        self._watch = watch
+        self._signer = signer
+        self._bls = bls
+        self._to = to
+        self._publish = publish
+        self._timing = timing
+        self._judge = CandidateJudge(context, clock, bls.verify, to.chain, to.engine, timing)
+        self._book = CandidateBook()
+        self._federation: Federation = context.first_federation
+        # The slot of the last block that this instance has approved.
+        self._approved = Slot(0)
+        # The last slot in which each authority was heard.
+        self._heard: dict[int, Slot] = {}
+
+    async def started(self) -> None:
+        """Look at the head, and set the timer of the next slot."""
+        self._wait_for_slot()
+        await self._look_at_head()
+
+    # The node's own block
+
+    @handles(ProposeBlock)
+    async def propose(self, message: ProposeBlock) -> Forkchoice | Deferred[Forkchoice]:
+        """Import the block at once if its author is a quorum; otherwise send it to the others and wait."""
+        signed = message.signed
+        candidate = self._book.get(signed.hash)
+        if candidate is None:
+            candidate = self._add(Proposal(signed, None), None)
+            candidate.machine.move(OwnApproval())
+            self._approved = max(self._approved, candidate.slot)
+            self.timers.after(0, AnnounceProposal(signed.hash))
+        if self._has_quorum(candidate):
+            return await self._import(candidate)
+        left = slot_start(candidate.slot, self._context.spec.slot_seconds) + self._timing.quorum_wait
+        left -= self._clock.time()
+        if left <= 0:
+            raise self._no_quorum(candidate)
+        answer = Deferred[Forkchoice]()
+        candidate.askers.append(answer)
+        self.timers.after(left, GiveUpQuorum(signed.hash))
+        return answer
+
+    @handles(GiveUpQuorum)
+    async def give_up(self, message: GiveUpQuorum) -> None:
+        """Fail the asks of `ProposeBlock`. The block may still get its quorum."""
+        candidate = self._book.get(message.block)
+        if candidate is not None:
+            self._fail(candidate, self._no_quorum(candidate))
+
+    @handles(AnnounceProposal)
+    async def announce(self, message: AnnounceProposal) -> None:
+        """Send the proposal with the approvals of its parent."""
+        candidate = self._book.get(message.block)
+        if candidate is None or self._to.network.gone is not None:
+            return
+        parent_hash = candidate.signed.block.parent_hash
+        if parent_hash != self._context.genesis:
+            parent = self._book.get(parent_hash)
+            stored = None if parent is None else parent.approved
+            if stored is None:
+                stored = await self._to.storage.ask(GetBlockByHash(parent_hash), seconds=self._timing.chain_lookup)
+            if stored is None:
+                return  # no node would accept a proposal without them; the parent's block was dropped meanwhile
+            candidate.parents = stored.approvals
+        _offer(self._to.network, PublishProposal(Proposal(candidate.signed, candidate.parents)))
+
+    # Blocks and approvals of others
+
+    @handles(ConsiderProposal)
+    async def consider(self, message: ConsiderProposal) -> None:
+        """Add a candidate, unless it is known, too old, or one too many of its slot."""
+        proposal = message.proposal
+        slot = proposal.signed.block.slot
+        if self._book.get(proposal.signed.hash) is None and self._book.has_room(slot, self._present_slot()):
+            self._queue(self._add(proposal, message.source))
+
+    @handles(CountApproval)
+    async def count(self, message: CountApproval) -> None:
+        """Count an approval. The block with its quorum is imported; more approvals of it change nothing."""
+        approval = message.approval
+        candidate = self._book.get(approval.block)
+        if candidate is None:
+            self._book.keep_early(approval, self._present_slot())
+        elif not candidate.signers[approval.authority]:
+            had_quorum = self._has_quorum(candidate)
+            candidate.approvals[approval.authority] = approval.signature
+            self._heard_from(approval.authority, candidate.slot)
+            if not had_quorum and self._has_quorum(candidate):
+                self._queue(candidate)
+
+    @handles(BlockImported)
+    async def imported(self, message: BlockImported) -> None:
+        """Go on with the candidates that may have waited for this block."""
+        candidate = self._book.get(message.block)
+        if candidate is not None and not candidate.settled:
+            tip = await self._to.chain.ask(GetForkchoice(), seconds=self._timing.chain_lookup)
+            self._stored(candidate, tip)
+        for child in self._book.children(message.block):
+            self._queue(child)
+
+    @handles(AwaitQuorum)
+    async def await_quorum(self, message: AwaitQuorum) -> Deferred[None] | None:
+        """Answer when one of the candidates of the slot is settled."""
+        candidates = self._book.of_slot(message.slot)
+        if not candidates or any(candidate.settled for candidate in candidates):
+            return None
+        answer = Deferred[None]()
+        for candidate in candidates:
+            candidate.waiting.append(answer)
+        return answer
+
+    @handles(GetCandidates)
+    async def candidates(self, message: GetCandidates) -> tuple[Proposal, ...]:
+        """The known proposals. One whose parent's approvals this node does not know is left out."""
+        known = [
+            candidate
+            for candidate in self._book
+            if candidate.slot >= message.since
+            and (candidate.parents is not None or candidate.signed.block.parent_hash == self._context.genesis)
+        ]
+        return tuple([Proposal(one.approved or await self._with_approvals(one), one.parents) for one in known])
+
+    # Work on a candidate
+
+    @handles(SlotBegan)
+    async def slot_began(self, message: SlotBegan) -> None:
+        """Forget old candidates; go on with those that wait for their slot, their parent or the client."""
+        self._wait_for_slot()
+        for candidate in self._book.prune(self._present_slot()):
+            self._fail(candidate, self._no_quorum(candidate))
+        await self._look_at_head()
+        for candidate in self._book:
+            if candidate.source is not None:
+                self._queue(candidate)
+
+    @handles(AdvanceCandidate)
+    async def advance(self, message: AdvanceCandidate) -> None:
+        """Do the next work on a candidate. What is not possible now is tried again in the next slot."""
+        candidate = self._book.get(message.block)
+        if candidate is None:
+            return
+        candidate.queued = False
+        if candidate.settled:
+            return
+        try:
+            with suppress(Refused):  # by block import, which has logged it
+                await self._advance(candidate)
+        except NotAnswered as error:
+            log(CandidatePostponed(*self._named(candidate), str(error)))
+
+    async def _advance(self, candidate: Candidate) -> None:
+        parent_hash = candidate.signed.block.parent_hash
+        parent = await self._to.chain.ask(GetState(parent_hash), seconds=self._timing.chain_lookup)
+        if parent is None:
+            self._get_parent(candidate)
+        elif self._has_quorum(candidate):
+            await self._import(candidate)
+        elif self._signer is not None and await self._may_approve(candidate, self._signer):
+            await self._judge.judge(candidate, parent)
+            if isinstance(candidate.state, ExecutedCandidate) and self._in_time(candidate):
+                await self._approve(candidate, parent, self._signer)
+
+    def _get_parent(self, candidate: Candidate) -> None:
+        parent_hash = candidate.signed.block.parent_hash
+        parent = self._book.get(parent_hash)
+        if parent is None:
+            _offer(self._to.sync, BlockMissing(parent_hash, candidate.source or ""))
+        else:
+            parent.proved = parent.proved or candidate.parents
+            self._queue(parent)
+
+    async def _may_approve(self, candidate: Candidate, signer: Signer) -> bool:
+        """Whether `signer` is an authority that may judge the block: now, by a right clock, and synced."""
+        if candidate.slot <= self._approved or not self._in_time(candidate):
+            return False
+        if self._federation.index_of(signer.public_key) is None:
+            return False
+        try:
+            progress = await self._to.sync.ask(GetSyncProgress(), seconds=self._timing.chain_lookup)
+        except NotAnswered:
+            return False  # without sync, the node cannot know whether it has the best block
+        return progress.synced
+
+    def _in_time(self, candidate: Candidate) -> bool:
+        """Whether the present slot is the block's slot or the next, by a clock that is trusted."""
+        return candidate.slot <= self._present_slot() <= candidate.slot + 1 and not self._watch.doubt()
+
+    async def _approve(self, candidate: Candidate, parent: ChainState, signer: Signer) -> None:
+        try:
+            approval = await signer.approve(candidate.signed.block, parent.slot)
+        except (ApprovalForbidden, StoreError) as error:
+            candidate.machine.move(ApprovalWithheld())
+            log(CandidateDeclined(*self._named(candidate), str(error)))
+            return
+        self._approved = candidate.slot
+        candidate.machine.move(OwnApproval())
+        own = self._federation.authorities.index(signer.public_key)
+        candidate.approvals[own] = approval.signature
+        _offer(
+            self._to.network,
+            PublishApproval(SlotApproval(candidate.slot, approval.block, own, approval.signature)),
+        )
+        if self._has_quorum(candidate):
+            self._queue(candidate)
+
+    async def _import(self, candidate: Candidate) -> Forkchoice:
+        """Import a block that a quorum has approved. Raises the errors of `ImportBlock`, also to all who wait."""
+        candidate.approved = candidate.approved or await self._with_approvals(candidate)
+        machine = candidate.machine
+        if isinstance(machine.state, GATHERING):
+            machine.move(QuorumReached())
+        try:
+            tip = await self._to.block_import.ask(
+                ImportBlock(candidate.approved), seconds=self._timing.approval_import
+            )
+        except (Refused, NotAnswered) as error:
+            if not isinstance(error, NotNow | NotAnswered) and isinstance(machine.state, QuorumCandidate):
+                machine.move(RuleBroken())
+            self._fail(candidate, error)
+            raise
+        self._stored(candidate, tip)
+        return tip
+
+    def _stored(self, candidate: Candidate, tip: Forkchoice) -> None:
+        """A candidate is part of the chain, and `tip` is the forkchoice: answer all who wait for that."""
+        if not candidate.settled:
+            candidate.machine.move(BlockStored())
+        self._federation = federation_at(tip.head, self._context)
+        askers, candidate.askers = candidate.askers, []
+        for asker in askers:
+            asker.reply(tip)
+        self._release(candidate)
+        for child in self._book.children(candidate.signed.hash):
+            self._queue(child)
+
+    def _fail(self, candidate: Candidate, error: Refused | NotAnswered) -> None:
+        askers, candidate.askers = candidate.askers, []
+        for asker in askers:
+            asker.fail(error)
+        self._release(candidate)
+
+    def _release(self, candidate: Candidate) -> None:
+        waiting, candidate.waiting = candidate.waiting, []
+        for one in waiting:
+            one.reply(None)
+
+    # Small parts
+
+    def _add(self, proposal: Proposal, source: str | None) -> Candidate:
+        slot = proposal.signed.block.slot
+        late = self._clock.time() - slot_start(slot, self._context.spec.slot_seconds)
+        candidate = Candidate(proposal, source, late, self._publish)
+        self._book.add(candidate)
+        self._heard_from(self._federation.author(slot), slot)
+        return candidate
+
+    def _heard_from(self, authority: int, slot: Slot) -> None:
+        self._heard[authority] = max(self._heard.get(authority, slot), slot)
+
+    def _queue(self, candidate: Candidate) -> None:
+        """Send an `AdvanceCandidate` about a candidate to this actor, unless one waits already."""
+        if not candidate.queued:
+            candidate.queued = True
+            self.timers.after(0, AdvanceCandidate(candidate.signed.hash))
+
+    async def _with_approvals(self, candidate: Candidate) -> SignedBlock:
+        signed, further = candidate.signed, dict(candidate.approvals)
+        known = candidate.proved or signed.approvals
+        # In a thread, because each signature takes about 0.3 ms.
+        approvals = await trio.to_thread.run_sync(add_approvals, known, further, self._bls.aggregate)
+        return attrs.evolve(signed, approvals=approvals)
+
+    def _has_quorum(self, candidate: Candidate) -> bool:
+        return sum(candidate.signers) >= self._federation.quorum
+
+    def _no_quorum(self, candidate: Candidate) -> NoQuorum:
+        signers = candidate.signers
+        silent = tuple((index, self._heard.get(index)) for index, signed in enumerate(signers) if not signed)
+        return NoQuorum(candidate.slot, self._federation.quorum, sum(signers), silent)
+
+    def _named(self, candidate: Candidate) -> tuple[Slot, int, BlockHash]:
+        """The first fields of the log lines about a candidate."""
+        return candidate.slot, self._federation.author(candidate.slot), candidate.signed.hash
+
+    def _present_slot(self) -> Slot:
+        return slot_at(self._clock.time(), self._context.spec.slot_seconds)
+
+    async def _look_at_head(self) -> None:
+        """Update the federation: it is that of the newest head that this node has seen."""
+        with suppress(NotAnswered):  # the next slot asks again
+            tip = await self._to.chain.ask(GetForkchoice(), seconds=self._timing.chain_lookup)
+            self._federation = federation_at(tip.head, self._context)
+
+    def _wait_for_slot(self) -> None:
+        following = Slot(self._present_slot() + 1)
+        seconds = slot_start(following, self._context.spec.slot_seconds) - self._clock.time()
+        self.timers.after(max(0.0, seconds), SlotBegan())
+
+
+P = TypeVar("P")
+
+
+def _offer(address: Address[P], message: Tell[P]) -> None:
+    """Tell an actor, but drop the message if the actor does not run or its mailbox is full."""
+    if address.gone is None:
+        with suppress(MailboxFull):  # gossip is lossy anyway, and the next slot reports a missing block again
+            address.tell(message)

@@ -1,0 +1,272 @@
+"""The candidates that the approval workflow knows, with their states and approvals. All memory is bounded.
+
+The states of a candidate:
+
+    CandidateBlock → ValidCandidate → ExecutedCandidate → ApprovedCandidate → QuorumCandidate → ImportedCandidate
+
+A candidate that breaks a rule becomes a `RefusedCandidate`, and one that this authority may not approve a
+`DeclinedCandidate`. The other authorities may think otherwise, so every state before `QuorumCandidate` leads to it
+once a quorum has approved. Block import then checks the block again, and decides.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+
+import attrs
+
+from alysd.messages.events import WorkflowMoved
+from alysd.nurseries import Deferred
+from alysd.types.block import Approvals, SignedBlock
+from alysd.types.chain import Forkchoice
+from alysd.types.hashes import BlockHash, BlsSignature
+from alysd.types.proposal import Proposal, SlotApproval
+from alysd.types.units import Slot
+from alysd.workflows.machine import Machine, Transitions
+
+KEPT_SLOTS = 4
+"""The number of slots, up to the present one, whose candidates are kept. Approvals are given in two of them.
+
+The others are kept for the next proposals, whose parents they may be.
+"""
+
+PER_SLOT = 2
+"""The number of candidates of other authorities that are kept per slot. A second one shows a lie of its author."""
+
+EARLY_PER_AUTHORITY = KEPT_SLOTS
+"""The number of approvals of unknown blocks that are kept per authority. An honest one approves one per slot."""
+
+
+@attrs.frozen
+class CandidateBlock:
+    """The author and the slot are right; nothing else is known. The parent may be unknown."""
+
+
+@attrs.frozen
+class ValidCandidate:
+    """Every rule holds, except that of the quorum and those of execution."""
+
+
+@attrs.frozen
+class ExecutedCandidate:
+    """The execution client finds the payload valid."""
+
+
+@attrs.frozen
+class ApprovedCandidate:
+    """This authority has approved the block."""
+
+
+@attrs.frozen
+class DeclinedCandidate:
+    """The block is valid, but the signing guard forbids this authority to approve it."""
+
+
+@attrs.frozen
+class RefusedCandidate:
+    """The block breaks a rule, so this authority does not approve it."""
+
+
+@attrs.frozen
+class QuorumCandidate:
+    """A quorum has approved the block, so it can be imported."""
+
+
+@attrs.frozen
+class ImportedCandidate:
+    """The block is part of this node's chain."""
+
+
+@attrs.frozen
+class AbandonedCandidate:
+    """A quorum has approved the block, but block import has refused it."""
+
+
+CandidateState = (
+    CandidateBlock
+    | ValidCandidate
+    | ExecutedCandidate
+    | ApprovedCandidate
+    | DeclinedCandidate
+    | RefusedCandidate
+    | QuorumCandidate
+    | ImportedCandidate
+    | AbandonedCandidate
+)
+GATHERING = (
+    CandidateBlock,
+    ValidCandidate,
+    ExecutedCandidate,
+    ApprovedCandidate,
+    DeclinedCandidate,
+    RefusedCandidate,
+)
+"""The states in which approvals are gathered."""
+
+
+@attrs.frozen
+class RulesHold:
+    """Every rule that needs no execution holds."""
+
+
+@attrs.frozen
+class PayloadHolds:
+    """The execution client has found the payload valid."""
+
+
+@attrs.frozen
+class RuleBroken:
+    """The block breaks a rule."""
+
+
+@attrs.frozen
+class OwnApproval:
+    """This authority has approved the block, as its author or after judging it."""
+
+
+@attrs.frozen
+class ApprovalWithheld:
+    """The signer has refused to sign."""
+
+
+@attrs.frozen
+class QuorumReached:
+    """A quorum has approved the block."""
+
+
+@attrs.frozen
+class BlockStored:
+    """The block was imported, by this workflow or in another way."""
+
+
+CandidateEvent = (
+    RulesHold | PayloadHolds | RuleBroken | OwnApproval | ApprovalWithheld | QuorumReached | BlockStored
+)
+
+TRANSITIONS: Transitions = {
+    (CandidateBlock, RulesHold): lambda _state, _event: ValidCandidate(),
+    (CandidateBlock, RuleBroken): lambda _state, _event: RefusedCandidate(),
+    (CandidateBlock, OwnApproval): lambda _state, _event: ApprovedCandidate(),
+    (ValidCandidate, PayloadHolds): lambda _state, _event: ExecutedCandidate(),
+    (ValidCandidate, RuleBroken): lambda _state, _event: RefusedCandidate(),
+    (ExecutedCandidate, OwnApproval): lambda _state, _event: ApprovedCandidate(),
+    (ExecutedCandidate, ApprovalWithheld): lambda _state, _event: DeclinedCandidate(),
+    (QuorumCandidate, RuleBroken): lambda _state, _event: AbandonedCandidate(),
+    **{(state, QuorumReached): lambda _state, _event: QuorumCandidate() for state in GATHERING},
+    **dict.fromkeys(
+        product((*GATHERING, QuorumCandidate), (BlockStored,)), lambda _state, _event: ImportedCandidate()
+    ),
+}
+
+
+class Candidate:
+    """A candidate with its approvals.
+
+    `signed` has the approvals with which the block arrived, and `approvals` those of single authorities that came
+    later. `proved` are the approvals of a quorum that came with a child of the block. `approved` is the block with
+    a quorum's approvals, once it has them. `parents` are the approvals of the parent, None if they are unknown or
+    the parent is the genesis block. `source` is the peer that sent the proposal, None for this node's own block.
+    `seconds` is the time of arrival, from the start of the slot. `askers` and `waiting` get an answer when the
+    block is imported or given up. `queued` says whether an `AdvanceCandidate` waits.
+    """
+
+    def __init__(
+        self, proposal: Proposal, source: str | None, seconds: float, publish: Callable[[WorkflowMoved], object]
+    ) -> None:
+        self.machine = Machine[CandidateState, CandidateEvent]("approval", TRANSITIONS, CandidateBlock(), publish)
+        self.signed = proposal.signed
+        self.parents = proposal.parent_approvals
+        self.source = source
+        self.seconds = seconds
+        self.approvals: dict[int, BlsSignature] = {}
+        self.proved: Approvals | None = None
+        self.approved: SignedBlock | None = None
+        self.askers: list[Deferred[Forkchoice]] = []
+        self.waiting: list[Deferred[None]] = []
+        self.queued = False
+
+    @property
+    def state(self) -> CandidateState:
+        """The state of the candidate."""
+        return self.machine.state
+
+    @property
+    def slot(self) -> Slot:
+        """The slot of the block."""
+        return self.signed.block.slot
+
+    @property
+    def signers(self) -> tuple[bool, ...]:
+        """One bit per authority: whether it has approved, as far as this node knows."""
+        known = (self.proved or self.signed.approvals).signers
+        return tuple(approved or index in self.approvals for index, approved in enumerate(known))
+
+    @property
+    def settled(self) -> bool:
+        """Whether the block is imported or was given up for good."""
+        return isinstance(self.state, ImportedCandidate | AbandonedCandidate)
+
+
+class CandidateBook:
+    """The candidates of the last `KEPT_SLOTS` slots and of the next, and the approvals of unknown blocks."""
+
+    def __init__(self) -> None:
+        self._candidates: dict[BlockHash, Candidate] = {}
+        # Per authority: block, signature, and the slot at the time of arrival.
+        self._early: dict[int, deque[tuple[BlockHash, BlsSignature, Slot]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._candidates)
+
+    def __iter__(self) -> Iterator[Candidate]:
+        """The candidates, oldest slot first."""
+        return iter(sorted(self._candidates.values(), key=lambda candidate: candidate.slot))
+
+    @property
+    def early(self) -> int:
+        """The number of kept approvals of unknown blocks."""
+        return sum(map(len, self._early.values()))
+
+    def get(self, block: BlockHash) -> Candidate | None:
+        """The candidate with this hash, or None."""
+        return self._candidates.get(block)
+
+    def of_slot(self, slot: Slot) -> Sequence[Candidate]:
+        """The candidates of a slot, in the order of their arrival."""
+        return [candidate for candidate in self._candidates.values() if candidate.slot == slot]
+
+    def children(self, block: BlockHash) -> Sequence[Candidate]:
+        """The candidates that build on `block`."""
+        return [candidate for candidate in self if candidate.signed.block.parent_hash == block]
+
+    def has_room(self, slot: Slot, present: Slot) -> bool:
+        """Whether one more candidate of another authority's `slot` may be added at the slot `present`."""
+        return present - KEPT_SLOTS < slot <= present + 1 and len(self.of_slot(slot)) < PER_SLOT
+
+    def add(self, candidate: Candidate) -> None:
+        """Add a candidate, and give it the approvals that arrived before it."""
+        block = candidate.signed.hash
+        self._candidates[block] = candidate
+        for authority, kept in self._early.items():
+            found = next((entry for entry in kept if entry[0] == block), None)
+            if found is not None:
+                candidate.approvals[authority] = found[1]
+                kept.remove(found)
+
+    def keep_early(self, approval: SlotApproval, present: Slot) -> None:
+        """Keep the approval of an unknown block. It replaces the authority's oldest one if there are too many."""
+        kept = self._early.setdefault(approval.authority, deque(maxlen=EARLY_PER_AUTHORITY))
+        if all(entry[0] != approval.block for entry in kept):
+            kept.append((approval.block, approval.signature, present))
+
+    def prune(self, present: Slot) -> Sequence[Candidate]:
+        """Remove what is too old at the slot `present`, and return the removed candidates."""
+        removed = [one for one in self if not present - KEPT_SLOTS < one.slot <= present + 1]
+        for candidate in removed:
+            del self._candidates[candidate.signed.hash]
+        for authority, kept in tuple(self._early.items()):
+            while kept and not present - KEPT_SLOTS < kept[0][2] <= present:
+                kept.popleft()
+            if not kept:
+                del self._early[authority]
+        return removed
