@@ -3,12 +3,16 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alysd.commands.output import say
 
+if TYPE_CHECKING:
+    from alysd.config.key_file import KeyKind
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the actions `new` and `show` with their options."""
+    """Add the actions `new`, `show` and `member` with their options."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     new = actions.add_parser("new", help="make a key file that only its owner can read (mode 0600)")
     new.add_argument(
@@ -32,6 +36,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--chain-id", type=int, metavar="NUMBER", help="of a bitcoin key: the chain of the proof")
     show.add_argument("--secret", action="store_true", help="show the secret too")
     show.set_defaults(action=_show)
+    member = actions.add_parser(
+        "member", help="make the file with the public keys and proofs of a federation's member"
+    )
+    member.add_argument("--chain-id", type=int, required=True, metavar="NUMBER", help="the id of the new chain")
+    for kind, required in (("bls", True), ("bitcoin", True), ("network", False)):
+        text = f"the member's {kind} key file" + ("" if required else "; needs --address")
+        member.add_argument(f"--{kind}", type=Path, required=required, metavar="FILE", help=text)
+    member.add_argument(
+        "--address",
+        metavar="MULTIADDRESS",
+        help="where peers reach the node, such as /dns/node.example.org/tcp/9333",
+    )
+    member.add_argument(
+        "--fee-address", metavar="0x…", help="the EVM address for a share of the federation's fees"
+    )
+    member.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to make")
+    member.set_defaults(action=_member)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -106,3 +127,64 @@ def _proof(kind: str, secret: bytes, args: argparse.Namespace) -> str | None:
     if not is_public_key(authority):
         raise ConfigError("--authority: these 48 bytes are not a BLS public key; `alysd keys show` prints one")
     return "0x" + prove_bitcoin_key(secret, args.chain_id, authority).hex()
+
+
+def _member(args: argparse.Namespace) -> int:
+    """Write a member file. Raises `ConfigError`; an existing file is not overwritten."""
+    from alysd.commands.genesis import write_new
+    from alysd.config.chain_spec import MAX_CHAIN_ID
+    from alysd.config.member_file import member_toml
+    from alysd.errors import ConfigError
+
+    if not 1 <= args.chain_id <= MAX_CHAIN_ID:
+        raise ConfigError(f"--chain-id {args.chain_id}: must be 1 to {MAX_CHAIN_ID}")
+    if (args.network is None) != (args.address is None):
+        raise ConfigError(
+            "--network and --address belong together: the key gives the id of the node at the address"
+        )
+    write_new(args.out, member_toml(_member_values(args), args.chain_id))
+    say(f"wrote {args.out}: it has no secret; give it to the founders of the chain\n")
+    return 0
+
+
+def _member_values(args: argparse.Namespace) -> dict[str, str]:
+    """The values of a member file as text, except the chain's id. Raises `ConfigError` for a wrong option."""
+    from alysd.errors import ConfigError
+    from alysd.integrations.bls import prove_possession
+    from alysd.integrations.possession import prove_bitcoin_key
+    from alysd.types.hashes import BlsPublicKey
+    from alysd.wire.evm_address import checksum_address, parse_address
+    from alysd.wire.multiaddress import parse_peer_address
+
+    (authority, key), (bitcoin, bitcoin_key) = _key(args.bls, "bls"), _key(args.bitcoin, "bitcoin")
+    proof = prove_bitcoin_key(bitcoin, args.chain_id, BlsPublicKey(bytes.fromhex(key[2:])))
+    values = {
+        "authority": key,
+        "authority_proof": "0x" + prove_possession(authority).hex(),
+        "bitcoin_key": bitcoin_key,
+        "bitcoin_proof": "0x" + proof.hex(),
+    }
+    option = "--fee-address"
+    try:
+        if args.fee_address is not None:
+            values["fee_address"] = checksum_address(parse_address(args.fee_address))
+        if args.network is not None:
+            option = "--address"
+            peer = f"{args.address.rstrip('/')}/p2p/{_key(args.network, 'network')[1]}"
+            values["peer"] = str(parse_peer_address(peer))
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from None
+    return values
+
+
+def _key(path: Path, kind: "KeyKind") -> tuple[bytes, str]:
+    """The secret in a key file, and its public half as text. Raises `ConfigError`."""
+    from alysd.config.key_file import read_key_file
+    from alysd.errors import ConfigError, Malformed
+    from alysd.integrations.key_kinds import public_text
+
+    secret = read_key_file(path, kind=kind).secret
+    try:
+        return secret, public_text(kind, secret)
+    except Malformed as error:
+        raise ConfigError(f"{path}: not a {kind} key: {error}") from None

@@ -1,7 +1,7 @@
 """Creates a chain specification and its execution genesis from a short description."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -10,6 +10,7 @@ import attrs
 
 from alysd.config.bridge import BRIDGE_ADDRESS, bridge_account
 from alysd.config.chain_spec import ChainParameters, structure_whole
+from alysd.config.member_file import MemberFile, federation_settings
 from alysd.config.problems import InvalidConfig, Setting, Source, problem
 from alysd.config.toml_file import read_settings
 from alysd.types.hashes import EvmAddress
@@ -48,9 +49,22 @@ class ShortGenesis:
     accounts: Mapping[EvmAddress, Wei]
 
 
-def read_short_genesis(path: Path) -> ShortGenesis:
-    """Read a chain's short description (docs/configuration.md, "A new chain"); raises `ConfigError`."""
+def read_short_genesis(path: Path, members: Sequence[MemberFile] = ()) -> ShortGenesis:
+    """Read a chain's short description (docs/configuration.md, "A new chain"); raises `ConfigError`.
+
+    With `members`, the lists of the federation's keys come from the member files, in their order. The description
+    may have the list of fee addresses if no member names one.
+    """
     settings = read_settings(path, what="the description of a chain")
+    if members:
+        lists = federation_settings(members, settings["chain_id"].value if "chain_id" in settings else None)
+        if twice := [
+            problem(settings[key].source, key, settings[key].value, "the member files have it too: remove it here")
+            for key in lists
+            if key in settings
+        ]:
+            raise InvalidConfig(twice)
+        settings = settings | lists
     accounts = {key: setting for key, setting in settings.items() if key.startswith(_ACCOUNTS)}
     others = {key: setting for key, setting in settings.items() if key not in accounts}
     parameters = structure_whole(ChainParameters, others, Source(str(path)))

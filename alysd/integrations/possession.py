@@ -9,6 +9,7 @@ chosen key.
 from btclib_secp256k1 import ssa
 from btclib_secp256k1.keys import pubkey_from_prvkey
 
+from alysd.config.member_file import MemberFile
 from alysd.errors import ConfigError
 from alysd.integrations import bls
 from alysd.types.chain_spec import ChainSpec
@@ -62,6 +63,20 @@ def check_possession(spec: ChainSpec) -> None:
             raise _problem(
                 spec, "federation_bitcoin_proofs", place, what, "--chain-id --authority prints the proof"
             )
+
+
+def check_member(file: MemberFile) -> None:
+    """Check the keys and proofs of one member file. Raises `ConfigError`, which names the file."""
+    member = file.member
+    if not bls.is_public_key(member.authority):
+        reason = "authority: these 48 bytes are not a BLS public key"
+    elif not bls.possession_is_proved(member.authority, member.authority_proof):
+        reason = "authority_proof: does not prove that the member has the secret of the authority key"
+    elif not bitcoin_key_is_proved(member.bitcoin_key, member.bitcoin_proof, member.chain_id, member.authority):
+        reason = f"bitcoin_proof: does not prove that the member has the secret on chain {member.chain_id}"
+    else:
+        return
+    raise ConfigError(f"{file.path}: {reason}; the member makes the file again with `alysd keys member`")
 
 
 def _problem(spec: ChainSpec, key: str, place: int, what: str, remedy: str) -> ConfigError:

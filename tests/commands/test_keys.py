@@ -116,3 +116,33 @@ def test_a_proof_for_nobody_is_refused(
     """The member would learn of a typing mistake from the others."""
     assert main(["keys", "show", str(bitcoin_key(tmp_path)), *options]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--chain-id", "0"], "--chain-id 0: must be 1 to 4294967295"),
+        (["--address", "/ip4/127.0.0.1/tcp/9333"], "--network and --address belong together"),
+        (["--fee-address", "0x12"], "--fee-address: must be an EVM address"),
+        (["--network", "network.key", "--address", "127.0.0.1:9333"], "--address: must be a multiaddress such as"),
+        (["--bitcoin", "bls.key"], "bls.key: this is a bls key, but a bitcoin key is required"),
+    ],
+)
+def test_a_member_file_is_not_made_with_a_mistake(
+    options: list[str],
+    words: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The founders would find the mistake, or nobody."""
+    monkeypatch.chdir(tmp_path)
+    for kind in ("bls", "bitcoin", "network"):
+        assert main(["keys", "new", kind]) == 0
+    command = ["keys", "member", "--chain-id", "4242", "--bls", "bls.key", "--bitcoin", "bitcoin.key"]
+    assert main([*command, "--out", "member.toml", *options]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "member.toml").exists()
+    assert main([*command, "--out", "member.toml"]) == 0
+    assert "secret" not in (tmp_path / "member.toml").read_text().replace("has no secret", "")
+    assert main([*command, "--out", "member.toml"]) == 2, "an existing file is not overwritten"
