@@ -1,5 +1,6 @@
 """Children in real processes: how they die, what they may use, and what is left of them."""
 
+import ctypes
 import logging
 import os
 import re
@@ -30,6 +31,7 @@ from alysd.nurseries import (
     process,
     supervisor,
 )
+from alysd.nurseries.processes.sandbox import LANDLOCK_CREATE_RULESET, SIGNALS_SINCE
 from tests.nurseries.processes.counting import CODEC, Add, Answer, Counting, Misbehave, TooMuch, Total, Wait
 
 START = "tests.nurseries.processes.counting:start"
@@ -185,6 +187,33 @@ async def test_a_process_starts_clean(monkeypatch: pytest.MonkeyPatch, tmp_path:
         assert re.search(r"Max core file size\s+0\s+0", _status(pid, "limits"))
         assert os.getpgid(pid) == os.getsid(pid) == pid, "Ctrl-C on the terminal does not reach it"
     os.close(kept)
+
+
+@linux
+async def test_a_daemon_that_a_process_starts_ends_with_it() -> None:
+    """It left the process group, which is killed at the end of the process."""
+    counter = Address[Counting]("counter")
+    async with running(counter) as system:
+        grandchild = await counter.ask(Answer("grandchild"), seconds=SECONDS)
+        await until(lambda: "sleep" in _status(grandchild, "comm"))
+        counter.tell(Misbehave("SIGKILL"))
+        await until(lambda: _has_restarted(system, 1))
+        await until(lambda: "sleep" not in _status(grandchild, "comm") or "State:\tZ" in _status(grandchild))
+
+
+@linux
+async def test_a_process_cannot_touch_other_processes() -> None:
+    """Needs Landlock. Root may read what it likes, so that only signals are refused to it."""
+    counter = Address[Counting]("counter")
+    async with running(counter):
+        if os.getuid():
+            assert await counter.ask(Answer("parent's secret"), seconds=SECONDS) == "PermissionError"
+        if _landlock() >= SIGNALS_SINCE:
+            assert await counter.ask(Answer("parent's life"), seconds=SECONDS) == "PermissionError"
+
+
+def _landlock() -> int:
+    return ctypes.CDLL(None).syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1)
 
 
 @linux

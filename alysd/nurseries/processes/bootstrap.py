@@ -13,8 +13,11 @@ from typing import Any
 import trio
 
 from alysd.nurseries.errors import leaf_of
+from alysd.nurseries.processes import sandbox
 from alysd.nurseries.processes.host import host
 from alysd.nurseries.processes.progress import Progress
+
+logger = logging.getLogger("alysd.nurseries")
 
 # From <linux/prctl.h>
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
@@ -22,9 +25,11 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
 def main(options: dict[str, Any]) -> None:
     """Run the actor until it has ended. The options are those of `launch`."""
-    give_up_rights(options["parent"])
+    missing = give_up_rights(options["parent"])
     limit_resources(options["memory"], options["files"], options["nice"])
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    for each in missing:
+        logger.warning("this kernel has no %s, so the process is not kept from %s", *each)
     end = socket.socket(fileno=options["socket"])
     os.set_inheritable(end.fileno(), False)
     end.setblocking(False)
@@ -39,13 +44,14 @@ def main(options: dict[str, Any]) -> None:
         raise
 
 
-def give_up_rights(parent: int) -> None:
-    """On Linux: end with the parent, gain no rights by exec, write no core dump, and be traced by nobody.
+def give_up_rights(parent: int) -> list[tuple[str, str]]:
+    """On Linux: end with the parent, gain no rights by exec, write no core dump, and enter the `sandbox`.
 
-    On other systems the process ends when it finds that the parent has closed the socket.
+    Returns what the kernel lacks, each as the mechanism and what it prevents. On other systems the process ends
+    when it finds that the parent has closed the socket.
     """
     if sys.platform != "linux":
-        return
+        return []
     libc = ctypes.CDLL(None, use_errno=True)
     for option, value in (
         (PR_SET_PDEATHSIG, signal.SIGKILL),
@@ -56,6 +62,7 @@ def give_up_rights(parent: int) -> None:
             raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
     if os.getppid() != parent:  # it ended before the first prctl, whose signal will then never come
         sys.exit("the parent has ended")
+    return sandbox.enter(libc)
 
 
 def limit_resources(memory: int | None, files: int, nice: int) -> None:

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -330,6 +330,12 @@ def answer(what: str) -> Any:
             return {1}
         case "long":
             return "x" * (2 << 20)
+        case "grandchild":
+            return start_daemon()
+        case "parent's secret":
+            return _error(lambda: Path(f"/proc/{os.getppid()}/environ").read_bytes())
+        case "parent's life":
+            return _error(lambda: os.kill(os.getppid(), 0))
         case "environment":
             return [f"{name}={value}" for name, value in os.environ.items()]
         case "nice":
@@ -340,6 +346,24 @@ def answer(what: str) -> Any:
             return None if trace is None else trace.header()
         case _:
             return None
+
+
+def start_daemon() -> int:
+    """Start a process that leaves the session, as daemons do. Returns its id."""
+    pid = os.fork()
+    if not pid:
+        with suppress(PermissionError):
+            os.setsid()
+        os.execvp("sleep", ["sleep", "600"])  # noqa: S606
+    return pid
+
+
+def _error(attempt: Callable[[], object]) -> str:
+    try:
+        attempt()
+    except OSError as error:
+        return type(error).__name__
+    return "possible"
 
 
 def open_files() -> list[str]:

@@ -15,10 +15,15 @@ class Libc:
     def __init__(self, result: int = 0) -> None:
         self.options: list[tuple[int, int]] = []
         self.result = result
+        self.calls: list[int] = []
 
     def prctl(self, option: int, value: Any, *_: Any) -> int:
         self.options.append((option, value.value))
         return self.result
+
+    def syscall(self, number: int, *_: Any) -> int:
+        self.calls.append(number)
+        return -1
 
 
 @pytest.fixture
@@ -34,8 +39,9 @@ def libc(monkeypatch: pytest.MonkeyPatch) -> Libc:
 
 
 def test_rights_are_given_up(libc: Libc) -> None:
-    bootstrap.give_up_rights(os.getppid())
-    assert libc.options == [(1, 9), (38, 1), (4, 0)]
+    missing = bootstrap.give_up_rights(os.getppid())
+    assert libc.options == [(1, 9), (38, 1), (4, 0), (22, 2)]
+    assert missing == [("Landlock", "reading the memory of other processes of its user")]
 
 
 def test_a_process_whose_parent_has_ended_ends(libc: Libc) -> None:
