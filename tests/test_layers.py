@@ -20,7 +20,7 @@ FLOORS = (
     {"actors"},
     {"api"},
     {"embedded"},
-    {"validation"},
+    {"validation", "peer_host_process"},
     {"node", "resources"},
     {"cli", "commands", "__main__"},
     {"testing"},

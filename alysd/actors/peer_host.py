@@ -17,12 +17,12 @@ from alysd.messages.network import (
     RequestReceived,
 )
 from alysd.messages.peer_host import DisconnectPeer, PeerHost, PublishGossip, ReportPeers, SendRequest
-from alysd.nurseries import Actor, Address, Deferred, NotAnswered, handles
+from alysd.nurseries import Actor, Address, Deferred, NotAnswered, Refusal, handles
 from alysd.ports import Gossip
 from alysd.types.peers import GossipVerdict, StreamKind, Topic
 
-OPEN_REQUESTS = 64
-"""Requests of this node that are open at the same time. 64 answers of 4 MiB are 256 MiB at most."""
+OPEN_REQUESTS = 32
+"""Requests of this node that are open at the same time. 32 answers of 4 MiB are 128 MiB at most."""
 
 JUDGE_SECONDS = 4.0
 """The longest wait for a verdict. It covers a restart of the network actor; a proposal is judged in some 0.1 s."""
@@ -125,7 +125,7 @@ class _Sink:
         """Ask the request server. Raises its refusal, or `NotNow` if it does not answer."""
         try:
             return await self.requests.ask(RequestReceived(peer, kind, request), seconds=ANSWER_SECONDS)
-        except NotAnswered as error:
+        except (NotAnswered, Refusal) as error:  # a refusal of the runtime: the border to this process is busy
             raise NotNow(f"the node does not answer now: {error}") from error
 
     async def report(self, message: PeerConnected | PeerLost) -> None:

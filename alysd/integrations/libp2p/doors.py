@@ -1,0 +1,84 @@
+"""Who may connect: places for handshakes and for strangers, per address and in total, and peers kept away."""
+
+import ipaddress
+from collections import Counter, OrderedDict
+from collections.abc import Container
+
+import trio
+
+from alysd.integrations.libp2p import limits
+
+
+class Doors:
+    """Counts connections. `configured` peers need no place of a stranger."""
+
+    def __init__(self, configured: Container[str], max_inbound: int) -> None:
+        self._configured = configured
+        self._max_inbound = max_inbound
+        self._handshakes: Counter[str] = Counter()
+        self._strangers: Counter[str] = Counter()
+        self._banned: OrderedDict[str, float] = OrderedDict()
+
+    def enter(self, network: str) -> bool:
+        """Take a place for a handshake of a connection from `network` (`network_of`), if there is one."""
+        if (
+            self._handshakes.total() >= limits.HANDSHAKES
+            or self._handshakes[network] >= limits.HANDSHAKES_PER_ADDRESS
+        ):
+            return False
+        self._handshakes[network] += 1
+        return True
+
+    def leave(self, network: str) -> None:
+        """Return the place for a handshake."""
+        _decrement(self._handshakes, network)
+
+    def admit(self, peer: str, network: str) -> bool:
+        """Whether a peer that has proved its id may stay. A stranger takes a place, if there is one."""
+        if self.is_banned(peer):
+            return False
+        if peer in self._configured:
+            return True
+        if (
+            self._strangers.total() >= self._max_inbound
+            or self._strangers[network] >= limits.STRANGERS_PER_ADDRESS
+        ):
+            return False
+        self._strangers[network] += 1
+        return True
+
+    def dismiss(self, peer: str, network: str) -> None:
+        """Return the place of a peer that was admitted."""
+        if peer not in self._configured:
+            _decrement(self._strangers, network)
+
+    def ban(self, peer: str, seconds: float) -> None:
+        """Keep a peer away for some time."""
+        self._banned[peer] = trio.current_time() + seconds
+        self._banned.move_to_end(peer)
+        if len(self._banned) > limits.BANS:
+            self._banned.popitem(last=False)
+
+    def is_banned(self, peer: str) -> bool:
+        """Whether a peer is kept away now."""
+        until = self._banned.get(peer)
+        if until is not None and until <= trio.current_time():
+            del self._banned[peer]
+            return False
+        return until is not None
+
+
+def network_of(address: str) -> str:
+    """The IPv4 address or IPv6 /64 network of an address: about what one machine can choose from."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found, 64), strict=False))
+
+
+def _decrement(counts: Counter[str], key: str) -> None:
+    counts[key] -= 1
+    if counts[key] <= 0:
+        del counts[key]

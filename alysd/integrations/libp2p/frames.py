@@ -1,0 +1,81 @@
+"""The check of each yamux frame that a peer sends, before libp2p's yamux acts on it (yamux specification).
+
+libp2p 0.8.1 bounds neither the number of streams nor the bytes that were received and not read.
+"""
+
+import struct
+from typing import cast
+
+from libp2p.abc import ISecureConn
+from libp2p.io.exceptions import ConnectionClosedError
+from libp2p.stream_muxer.yamux import yamux
+
+from alysd.integrations.libp2p import limits
+from alysd.integrations.libp2p.keys import ID
+from alysd.integrations.libp2p.tcp import TcpConnection
+
+_HEADER = struct.Struct("!BBHII")
+_DATA, _GO_AWAY = 0, 3
+_SYN = 1
+
+
+def open_yamux(session: ISecureConn, peer: ID, tcp: TcpConnection) -> yamux.Yamux:
+    """A yamux connection over `session`, whose frames are checked. Its caller runs `start`."""
+    guard = FrameGuard(session, tcp)
+    guard.muxed = yamux.Yamux(cast("ISecureConn", guard), peer, is_initiator=session.is_initiator)
+    return guard.muxed
+
+
+def configure_yamux() -> None:
+    """Set the bounds that libp2p's yamux has as constants of its module."""
+    yamux.MAX_WINDOW_SIZE = limits.WINDOW_BYTES
+    yamux.RTT_MEASURE_INTERVAL = limits.PING_SECONDS
+
+
+class FrameGuard:
+    """Stands between yamux and the encrypted session. yamux reads a header of 12 bytes, then the frame's body.
+
+    A frame that breaks a bound closes the connection: every honest peer keeps to them.
+    """
+
+    def __init__(self, session: ISecureConn, tcp: TcpConnection) -> None:
+        self.muxed: yamux.Yamux
+        self.is_initiator = session.is_initiator
+        self._session = session
+        self._tcp = tcp
+        self._body = 0
+
+    async def read(self, n: int | None = None) -> bytes:
+        """Read exactly `n` bytes: a header, or a part of the body that it announced."""
+        data = await self._session.read(n)
+        if self._body:
+            self._body = max(0, self._body - len(data))
+        else:
+            self._check(data)
+        return data
+
+    async def write(self, data: bytes) -> None:
+        """Write a frame."""
+        await self._session.write(data)
+
+    async def close(self) -> None:
+        """Close the TCP connection at once."""
+        await self._tcp.close()
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        """The peer's IP address and port."""
+        return self._tcp.get_remote_address()
+
+    def _check(self, header: bytes) -> None:
+        if len(header) != _HEADER.size:
+            raise ConnectionClosedError("the connection ended in a header")
+        version, kind, flags, stream, length = _HEADER.unpack(header)
+        if version != 0 or kind > _GO_AWAY:
+            raise ConnectionClosedError("not a yamux frame")
+        if flags & _SYN and len(self.muxed.streams) >= limits.STREAMS:
+            raise ConnectionClosedError("too many streams")
+        if kind == _DATA:
+            unread = sum(map(len, self.muxed.stream_buffers.values()))
+            if length > limits.FRAME_BYTES or unread + length > limits.CONNECTION_UNREAD:
+                raise ConnectionClosedError(f"{length} bytes for stream {stream} are too many")
+            self._body = length

@@ -1,0 +1,216 @@
+"""`ports.Gossip` on libp2p: keeps the connections, and joins gossip, requests and the node's sink.
+
+Topics and protocols have the first 8 hex digits of the genesis hash in their names, so nodes of different chains
+exchange nothing, even if they are connected.
+"""
+
+import random
+from functools import partial
+from typing import cast
+
+import trio
+from libp2p.io.exceptions import IOException
+from libp2p.stream_muxer.exceptions import MuxedConnUnavailable
+from libp2p.stream_muxer.yamux.yamux import YamuxStream
+from libp2p.tools.anyio_service import background_trio_service
+
+from alysd.errors import PeerUnavailable
+from alysd.integrations.libp2p import limits, multistream, requests
+from alysd.integrations.libp2p.connection import Connection, Stream, upgrade
+from alysd.integrations.libp2p.doors import Doors, network_of
+from alysd.integrations.libp2p.frames import configure_yamux
+from alysd.integrations.libp2p.host import Host
+from alysd.integrations.libp2p.keys import ID, Identity, peer_id, peer_text
+from alysd.integrations.libp2p.notes import Notes, say
+from alysd.integrations.libp2p.pubsub import Gossip, Router
+from alysd.integrations.libp2p.rates import TokenBucket
+from alysd.ports import GossipSink
+from alysd.types.peers import PeerAddress, PeerHostConfig, StreamKind, Topic
+
+
+class Libp2pGossip:
+    """The network of one node. `run` may be called once."""
+
+    def __init__(self, config: PeerHostConfig) -> None:
+        self._config = config
+        self._identity = Identity.of(config.secret)
+        self._host = Host(self._identity)
+        self._names = {f"/alys/{config.chain}/{topic.value}": topic for topic in Topic}
+        self._topics = {topic: name for name, topic in self._names.items()}
+        configured = {address.peer for address in config.peers}
+        self._doors = Doors(configured, config.max_inbound)
+        self._notes = Notes()
+        self._rejections: dict[ID, TokenBucket] = {}
+        self._gossip: Gossip | None = None
+        configure_yamux()
+
+    async def run(self, sink: GossipSink) -> None:
+        """Listen, keep connections to the configured peers, and call `sink`, until cancelled.
+
+        Raises `OSError` if the address cannot be used.
+        """
+        gossip = Gossip(self._host, self._names, sink.judge, self._blame, self._notes)
+        answers = requests.AnswerService(sink)
+        for kind in StreamKind:
+            self._host.handlers[requests.protocol_of(self._config.chain, kind)] = partial(answers.serve, kind=kind)
+        async with background_trio_service(gossip), background_trio_service(cast("Router", gossip.router)):
+            await gossip.wait_until_ready()
+            for name in self._names:
+                await gossip.subscribe(name)
+            self._gossip = gossip
+            try:
+                await self._serve(sink)
+            finally:
+                self._gossip = None
+
+    async def publish(self, topic: Topic, data: bytes) -> None:
+        """Send `data` to the mesh of the topic. Without a running network it is dropped."""
+        if self._gossip is not None:
+            await self._gossip.publish(self._topics[topic], data)
+
+    async def request(self, peer: str, kind: StreamKind, request: bytes, max_bytes: int, seconds: float) -> bytes:
+        """Send a request to a connected peer and return its answer. Raises `PeerUnavailable`."""
+        connection = self._connection_of(peer)
+        if connection is None:
+            raise PeerUnavailable(peer, "not connected")
+        protocol = requests.protocol_of(self._config.chain, kind)
+        return await requests.ask(connection, protocol, request, max_bytes, seconds)
+
+    async def disconnect(self, peer: str, seconds: float) -> None:
+        """Close the connection to `peer`, and accept none from it for `seconds`."""
+        self._doors.ban(peer, seconds)
+        connection = self._connection_of(peer)
+        if connection is not None:
+            connection.scope.cancel()
+
+    def _connection_of(self, peer: str) -> Connection | None:
+        return next((each for each in self._host.connections.values() if each.peer == peer), None)
+
+    async def _serve(self, sink: GossipSink) -> None:
+        config = self._config
+        listeners = await trio.open_tcp_listeners(config.port, host=config.host)
+        say(f"INFO peers reach this node at {config.host}:{config.port} as {peer_text(self._identity.id)}")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._notes.summarize)
+            for address in config.peers:
+                nursery.start_soon(self._keep_connected, address, sink)
+            await trio.serve_listeners(partial(self._accept, sink=sink), listeners)
+
+    # Connections
+
+    async def _accept(self, stream: trio.SocketStream, *, sink: GossipSink) -> None:
+        """Run an inbound connection, if there is a place for it."""
+        async with stream:
+            with self._notes.contained("inbound connection"):
+                network = network_of(stream.socket.getpeername()[0])
+                if not self._doors.enter(network):
+                    self._notes.count("inbound connection: no place for a handshake")
+                    await trio.aclose_forcefully(stream)
+                    return
+                try:
+                    connection = await upgrade(stream, self._identity, None)
+                finally:
+                    self._doors.leave(network)
+                peer = connection.peer
+                if not self._doors.admit(peer, network):
+                    self._notes.count("inbound connection: banned, or no place for a stranger")
+                    await trio.aclose_forcefully(stream)
+                    return
+                try:
+                    await self._run(connection, sink)
+                finally:
+                    self._doors.dismiss(peer, network)
+
+    async def _keep_connected(self, address: PeerAddress, sink: GossipSink) -> None:
+        """Dial a configured peer whenever it is not connected."""
+        pause, reachable = limits.REDIAL_SECONDS, True
+        while True:
+            connection = self._connection_of(address.peer)
+            if connection is not None:
+                await connection.closed.wait()
+            elif not self._doors.is_banned(address.peer):
+                connected = await self._dial(address, sink)
+                if reachable and not connected:
+                    say(f"WARNING the peer {address} cannot be reached; it is dialled again and again")
+                reachable = connected
+                pause = limits.REDIAL_SECONDS if connected else min(pause * 1.25, limits.REDIAL_SECONDS_MOST)
+            await trio.sleep(pause * random.uniform(1.0, 1.25))  # noqa: S311  so that two nodes do not dial in step
+
+    async def _dial(self, address: PeerAddress, sink: GossipSink) -> bool:
+        """Dial a peer and run the connection. Returns whether there was one."""
+        reached = False
+        with self._notes.contained("outbound connection"):
+            with trio.fail_after(limits.DIAL_SECONDS):
+                stream = await trio.open_tcp_stream(address.host, address.port)
+            async with stream:
+                connection = await upgrade(stream, self._identity, peer_id(address.peer))
+                reached = True
+                await self._run(connection, sink)
+        return reached
+
+    async def _run(self, connection: Connection, sink: GossipSink) -> None:
+        """Run an authenticated connection until it ends, as the only one of its peer."""
+        try:
+            with connection.scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(connection.muxed.start)
+                    await connection.muxed.event_started.wait()
+                    if await self._host.register(connection):
+                        await self._attend(connection, sink, nursery)
+                    nursery.cancel_scope.cancel()
+        finally:
+            await connection.close()
+
+    async def _attend(self, connection: Connection, sink: GossipSink, nursery: trio.Nursery) -> None:
+        """Report the registered connection, run the streams that the peer opens, and report the end."""
+        try:
+            await sink.connected(connection.peer, connection.address, inbound=connection.inbound)
+            await self._host.announce(connection)
+            while True:
+                try:
+                    stream = await connection.muxed.accept_stream()
+                except MuxedConnUnavailable:
+                    return
+                await connection.new_streams.take(1)
+                nursery.start_soon(self._run_stream, Stream(cast("YamuxStream", stream), connection))
+        finally:
+            self._host.unregister(connection)
+            self._rejections.pop(connection.id, None)
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + limits.CLOSE_SECONDS):
+                await sink.lost(connection.peer)
+
+    async def _run_stream(self, stream: Stream) -> None:
+        """Negotiate the protocol of a stream that the peer opened, and run its handler."""
+        connection, handlers = stream.connection, self._host.handlers
+        connection.streams_inbound += 1
+        try:
+            with self._notes.contained("stream"):
+                if connection.streams_inbound > limits.STREAMS_INBOUND:
+                    return
+                with trio.fail_after(limits.NEGOTIATION_SECONDS):
+                    stream.protocol = await multistream.select(stream, handlers)
+                await handlers[stream.protocol](stream)
+                await _await_end(stream)
+        finally:
+            await stream.reset()
+            connection.streams_inbound -= 1
+
+    def _blame(self, peer: ID, reason: str) -> None:
+        """Disconnect a peer that broke a protocol (`reason`), or whose messages are rejected again and again."""
+        bucket = self._rejections.setdefault(peer, TokenBucket(0.2, limits.REJECTIONS))
+        if reason or not bucket.try_take(1):
+            self._notes.count(reason or "gossip: rejected messages")
+            self._doors.ban(peer_text(peer), limits.BAN_SECONDS)
+            connection = self._host.connections.get(peer)
+            if connection is not None:
+                connection.scope.cancel()
+
+
+async def _await_end(stream: Stream) -> None:
+    """Wait for the peer to close its side, for a moment: a reset at once would drop an answer on its way."""
+    try:
+        with trio.move_on_after(limits.CLOSE_SECONDS):
+            while not stream.muxed.recv_closed:
+                await stream.read_exactly(1)
+    except IOException:
+        return  # the end that it waits for, or that of the connection

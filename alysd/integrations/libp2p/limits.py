@@ -1,0 +1,173 @@
+"""Every bound of the peer-to-peer network, with its arithmetic. Times are in seconds.
+
+The largest memory of the process, if every stranger is hostile at the same time:
+
+| | MiB |
+|---|---|
+| interpreter with libp2p | 90 |
+| 64 strangers (the most that `network.max_inbound` allows) × (`CONNECTION_UNREAD` 4 + `RPC_BYTES` 1 + `QUEUE_BYTES` 1) | 384 |
+| `ANSWERS` 16 × `RESPONSE_BYTES` 4, for peers | 64 |
+| 32 requests of this node × `RESPONSE_BYTES` 4 | 128 |
+| `HANDSHAKES` 64 × 64 KiB of received bytes | 4 |
+| total | 670, below the 768 of `peer_host_process.MEMORY` |
+"""  # noqa: E501  the lines of a table are not broken
+
+# Connections
+
+HANDSHAKES = 64
+"""Inbound connections that have not proved an id yet. Each lasts at most `HANDSHAKE_SECONDS`."""
+
+HANDSHAKES_PER_ADDRESS = 8
+"""The same for one IPv4 address or one IPv6 /64 network, so that one machine cannot take all."""
+
+STRANGERS_PER_ADDRESS = 8
+"""Established inbound connections of peers that are not configured, for one address or /64 network."""
+
+HANDSHAKE_SECONDS = 5.0
+"""From the TCP connection to the multiplexer: six round trips and 1 ms of computing. 300 ms each are 1.8 s."""
+
+HANDSHAKE_BYTES = 8 << 10
+"""Received bytes before the multiplexer: four lines of some 20 bytes and two Noise messages of some 250."""
+
+DIAL_SECONDS = 5.0
+"""The TCP connection to a peer: a lost SYN is repeated after 1 s and 3 s."""
+
+REDIAL_SECONDS = 1.0
+"""The pause before a lost peer is dialled again."""
+
+REDIAL_SECONDS_MOST = 5.0
+"""The pause grows by a quarter with each failure up to this: a peer that returns waits 5 s at most."""
+
+SIMULTANEOUS_SECONDS = 5.0
+"""Two connections of one pair within this time count as simultaneous dials: `DIAL_SECONDS` of the slower one."""
+
+READ_SECONDS = 15.0
+"""The wait for any bytes. Both sides send a ping every `PING_SECONDS`, so a peer that is alive sends in time. It
+is also the time for the bytes of one read, at most 64 KiB: 4 KiB/s, slower than any link that could follow the
+chain."""
+
+PING_SECONDS = 5
+"""The interval of yamux's pings, a third of `READ_SECONDS`."""
+
+WRITE_SECONDS = 10.0
+"""The wait until the peer takes bytes, at most 64 KiB. Nobody else waits for them."""
+
+CLOSE_SECONDS = 1.0
+"""The time to say goodbye on a connection or stream."""
+
+BYTES_PER_SECOND = 16 << 20
+"""Received bytes per connection. Beyond it reading pauses. Decrypting 16 MiB takes a quarter of a core; sync of
+1,000 blocks of 2 KiB per second is 2 MiB."""
+
+READS_PER_SECOND = 4000
+"""Reads per connection, a bound for tiny frames. `BYTES_PER_SECOND` in frames of 64 KiB are 1,024."""
+
+BANS = 1024
+"""Peers that are kept away. The oldest is forgotten first: an attacker makes ids for free anyway."""
+
+# Streams
+
+STREAMS = 64
+"""Open streams per connection, both directions: `STREAMS_INBOUND`, 32 requests of this node, gossip."""
+
+STREAMS_INBOUND = 16
+"""Streams that the peer has open: two of gossip, `ANSWERS_PER_PEER`, and some that negotiate or close."""
+
+STREAMS_PER_SECOND = 50
+"""Streams that a peer opens. A peer that syncs opens some ten."""
+
+NEGOTIATION_SECONDS = 5.0
+"""The negotiation of a stream's protocol: two round trips."""
+
+WINDOW_BYTES = 512 << 10
+"""The largest receive window of a stream: 512 KiB per round trip of 50 ms are 10 MiB/s."""
+
+FRAME_BYTES = 256 << 10
+"""The largest yamux frame: the initial window (yamux specification). libp2p's implementations send 64 KiB."""
+
+CONNECTION_UNREAD = 4 << 20
+"""Bytes of a connection that were received and not read: eight full windows. libp2p 0.8.1 does not enforce
+windows, so a peer could fill the memory."""
+
+# Gossip
+
+RPC_BYTES = 1 << 20
+"""The largest gossip frame. libp2p packs messages into frames of at most this size."""
+
+PROPOSAL_BYTES = 256 << 10
+"""The largest proposal (docs/protocol.md, "Network")."""
+
+APPROVAL_BYTES = 1 << 10
+"""The largest approval: slot, hash, authority and a signature of 96 bytes are some 200."""
+
+AUXPOW_BYTES = 64 << 10
+"""The largest proof of work: a coinbase and two Merkle branches are some kilobytes."""
+
+RPCS_PER_SECOND = 200
+"""Gossip frames per peer, and messages in them. 21 approvals, a proposal and control messages per slot of 1 s and
+mesh are some 50."""
+
+RPCS_BURST = 1000
+"""What a peer may send at once, such as the messages of the last 3 s to a peer that has just connected."""
+
+GOSSIP_STREAMS = 4
+"""Gossip streams of a peer. It needs one, and a second one while it replaces the first."""
+
+JUDGED_PER_PEER = 8
+"""Messages of one peer that are judged at the same time. Its further frames wait unread."""
+
+JUDGE_SECONDS = 5.0
+"""The longest wait for a verdict: one second more than the node's own deadline."""
+
+BODY_SECONDS = 15.0
+"""The time for the rest of a frame whose length was received: 1 MiB at 70 KiB/s."""
+
+SEEN_MESSAGES = 16384
+"""Ids of messages that are not judged again: two minutes of 130 messages per second."""
+
+QUEUE_RPCS = 256
+"""Frames that wait for a peer: a burst of 40 messages must fit, of which libp2p's 32 lost some."""
+
+QUEUE_BYTES = 1 << 20
+"""Bytes that wait for a peer: four of the largest proposals."""
+
+SUBSCRIPTIONS = 16
+"""Subscriptions in a frame: there are three topics."""
+
+GRAFTS = 8
+"""GRAFT, PRUNE, IHAVE or IWANT entries in a frame: one per topic."""
+
+MESSAGE_IDS = 512
+"""Message ids in an entry: 3 s of `RPCS_PER_SECOND`. Each has some 47 bytes."""
+
+REJECTIONS = 20
+"""Rejected messages after which a peer is disconnected, if they come faster than one in 5 s."""
+
+BAN_SECONDS = 60.0
+"""How long a peer is kept away that broke a protocol, or a limit that no honest peer reaches."""
+
+# Requests
+
+REQUEST_BYTES = 64 << 10
+"""The largest request: 1,024 hashes are 32 KiB."""
+
+RESPONSE_BYTES = 4 << 20
+"""The largest answer (docs/protocol.md, "Network")."""
+
+REFUSAL_BYTES = 200
+"""The longest text of a refusal."""
+
+REQUEST_SECONDS = 5.0
+"""The time for a peer to send its request."""
+
+RESPONSE_SECONDS = 20.0
+"""The time for a peer to take an answer: 4 MiB at 200 KiB/s."""
+
+REQUESTS_PER_SECOND = 20
+"""Requests per peer. A peer that syncs sends some five."""
+
+ANSWERS = 16
+"""Answers to peers in memory at the same time. Further requests wait."""
+
+ANSWERS_PER_PEER = 2
+"""The same for one peer. Its further requests are refused."""

@@ -1,0 +1,70 @@
+"""The negotiation of a protocol on a connection or stream (libp2p/specs, connections: multistream-select).
+
+Each line is a length byte, text, and a line feed. Lines of 127 bytes and more, which need a longer length, name no
+protocol of this node. A peer may propose a few protocols, not list them.
+"""
+
+from collections.abc import Container, Sequence
+from typing import Protocol
+
+HEADER = "/multistream/1.0.0"
+_REFUSED = "na"
+_PROPOSALS = 8
+
+
+class NegotiationFailed(Exception):
+    """The peer does not speak multistream-select, or none of the protocols."""
+
+
+class Channel(Protocol):
+    """A connection or stream with exact reads."""
+
+    async def read_exactly(self, n: int) -> bytes:
+        """Read exactly `n` bytes."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Write all bytes."""
+        ...
+
+
+async def offer(channel: Channel, protocols: Sequence[str]) -> str:
+    """Propose protocols in order, until the peer accepts one. Raises `NegotiationFailed`."""
+    await channel.write(_line(HEADER) + _line(protocols[0]))
+    if await _read_line(channel) != HEADER:
+        raise NegotiationFailed("the peer does not speak multistream-select")
+    for index, protocol in enumerate(protocols):
+        if index:
+            await channel.write(_line(protocol))
+        if await _read_line(channel) == protocol:
+            return protocol
+    raise NegotiationFailed(f"the peer speaks none of {', '.join(protocols)}")
+
+
+async def select(channel: Channel, known: Container[str]) -> str:
+    """Answer the peer's proposals, until one is known. Raises `NegotiationFailed`."""
+    await channel.write(_line(HEADER))
+    if await _read_line(channel) != HEADER:
+        raise NegotiationFailed("the peer does not speak multistream-select")
+    for _ in range(_PROPOSALS):
+        proposed = await _read_line(channel)
+        if proposed in known:
+            await channel.write(_line(proposed))
+            return proposed
+        await channel.write(_line(_REFUSED))
+    raise NegotiationFailed("the peer proposes unknown protocols")
+
+
+def _line(text: str) -> bytes:
+    data = text.encode() + b"\n"
+    return bytes([len(data)]) + data
+
+
+async def _read_line(channel: Channel) -> str:
+    (length,) = await channel.read_exactly(1)
+    if not 1 <= length < 128:
+        raise NegotiationFailed("a line is empty or too long")
+    line = await channel.read_exactly(length)
+    if not line.endswith(b"\n") or not line.isascii():
+        raise NegotiationFailed("a line is not text")
+    return line[:-1].decode()

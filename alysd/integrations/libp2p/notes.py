@@ -1,0 +1,57 @@
+"""What the process says in the node's log: lines that an operator can act on, and counts of what strangers do."""
+
+from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import trio
+
+SUMMARY_SECONDS = 60.0
+"""The interval of the summary of what strangers did: their number of attempts does not fill the log."""
+
+
+def say(line: str) -> None:
+    """Print a line, which the node logs with the name of this child. A first word such as WARNING is its level."""
+    print(line, flush=True)
+
+
+class Notes:
+    """Counts what was refused, and contains the errors of code that reads the bytes of peers."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._said: Counter[str] = Counter()
+
+    def count(self, what: str) -> None:
+        """Count an event, named in a few words that no peer chooses."""
+        self.counts[what] += 1
+
+    @contextmanager
+    def contained(self, what: str) -> Generator[None]:
+        """Let an error in the `with` block end only the block, and count it.
+
+        The block handles the bytes of one peer with libp2p, whose errors for hostile bytes are not documented:
+        any of them would otherwise end the process, and disconnect all peers. Too little memory does end it.
+        """
+        try:
+            yield
+        except MemoryError:
+            raise
+        except Exception as error:
+            self.counts[f"{what}: {type(innermost(error)).__name__}"] += 1
+
+    async def summarize(self) -> None:
+        """Say every minute what happened since the last summary, if anything did."""
+        while True:
+            await trio.sleep(SUMMARY_SECONDS)
+            news = self.counts - self._said
+            self._said = self.counts.copy()
+            if news:
+                parts = ", ".join(f"{count} × {what}" for what, count in news.most_common(8))
+                say(f"INFO in the last {SUMMARY_SECONDS:.0f} s: {parts}")
+
+
+def innermost(error: BaseException) -> BaseException:
+    """The first error inside a group of errors, or the error itself."""
+    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return innermost(inner[0]) if inner else error

@@ -1,0 +1,71 @@
+"""The peer host as a child in a process of its own: its spec for the tree, and its factory in the new process.
+
+Code that reads the bytes of strangers runs there. What they do to it ends that process at most, and its supervisor
+starts it again.
+"""
+
+from alysd.actors.peer_host import PeerHostActor
+from alysd.errors import Malformed, NotNow, PeerUnavailable, Refused
+from alysd.messages.network import (
+    GossipReceived,
+    Network,
+    PeerConnected,
+    PeerLost,
+    PeerRequests,
+    RequestReceived,
+)
+from alysd.messages.peer_host import PeerHost
+from alysd.nurseries import (
+    Address,
+    CircuitBreaker,
+    Priority,
+    ProcessContext,
+    ProcessLimits,
+    Reach,
+    process,
+)
+from alysd.nurseries.processes.spec import ProcessSpec
+from alysd.types.peers import PeerHostConfig
+
+MEMORY = 768 << 20
+"""Bytes of private memory, which the bounds in `integrations/libp2p/limits.py` add up to, with some room."""
+
+FILES = 256
+"""Open files: 64 handshakes, 64 strangers, 64 configured peers and some listeners and pipes are 200."""
+
+MESSAGE_BYTES = 5 << 20
+"""The largest message of the border: an answer of 4 MiB, and what its encoding adds."""
+
+START_SECONDS = 60.0
+"""Importing libp2p takes 1.1 s of processor time, and 5 s without compiled files; a busy machine is slower."""
+
+
+def peer_host_process(
+    address: Address[PeerHost], network: Address[Network], requests: Address[PeerRequests], config: PeerHostConfig
+) -> ProcessSpec:
+    """The spec of the peer host. It may send to the network actor and to the request server, nothing else.
+
+    Two quick failures, such as an address in use, open its circuit for 5 s.
+    """
+    return process(
+        address,
+        f"{__name__}:start",
+        codec="alysd.messages.codec:payloads",
+        config=config,
+        reaches=[
+            Reach(network, [PeerConnected, PeerLost, GossipReceived]),
+            Reach(requests, [RequestReceived]),
+        ],
+        refusals=[PeerUnavailable, Malformed, NotNow, Refused],
+        limits=ProcessLimits(memory=MEMORY, files=FILES, message_bytes=MESSAGE_BYTES, start_seconds=START_SECONDS),
+        restart=CircuitBreaker(failures=2, open_seconds=5.0),
+        priority=Priority.HIGH,
+    )
+
+
+def start(context: ProcessContext) -> PeerHostActor:
+    """Make the actor in its process. Its configuration is a `PeerHostConfig`."""
+    from alysd.integrations.libp2p.gossip import Libp2pGossip  # only this process has the memory for libp2p
+
+    network, requests = (context.address(name) for name in ("network", "peer requests"))
+    return PeerHostActor(Libp2pGossip(context.config), network, requests)

@@ -1,0 +1,39 @@
+"""What the process says: counts of what strangers do, and never more than a line a minute about them."""
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from tests.integrations.libp2p import needs_libp2p
+
+pytestmark = needs_libp2p
+
+
+async def test_an_error_for_the_bytes_of_a_peer_ends_only_what_handles_them(autojump_clock: MockClock) -> None:
+    """One message from any peer would end the process."""
+    from alysd.integrations.libp2p.notes import Notes
+
+    notes = Notes()
+    with notes.contained("stream"):
+        raise ExceptionGroup("group", [ExceptionGroup("inner", [KeyError("x")])])
+    with notes.contained("stream"):
+        raise KeyError("y")
+    assert notes.counts == {"stream: KeyError": 2}
+    with pytest.raises(MemoryError), notes.contained("stream"):
+        raise MemoryError
+
+
+async def test_the_summary_has_what_is_new(autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]) -> None:
+    """Strangers decide how often something happens, and would fill the log."""
+    from alysd.integrations.libp2p.notes import Notes
+
+    notes = Notes()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(notes.summarize)
+        notes.count("inbound connection: no place")
+        notes.count("inbound connection: no place")
+        await trio.sleep(61)
+        assert capsys.readouterr().out == "INFO in the last 60 s: 2 × inbound connection: no place\n"
+        await trio.sleep(120)
+        assert capsys.readouterr().out == ""
+        nursery.cancel_scope.cancel()
