@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from alysd.config.genesis import chain_toml, execution_genesis, read_short_genesis
     from alysd.config.member_file import read_member
     from alysd.integrations.possession import check_member, check_possession
-    from alysd.types.hashes import displayed
+    from alysd.types.hashes import displayed, sha256
     from alysd.validation import genesis_of
 
     members = [read_member(path) for path in args.member]
@@ -56,9 +56,14 @@ def run(args: argparse.Namespace) -> int:
     spec = make_spec(short.parameters, execution)
     check_possession(spec)
     genesis = genesis_of(spec).context.genesis
-    write_new(genesis_file, json.dumps(execution, indent=2) + "\n")
-    write_new(chain_file, chain_toml(short.parameters, genesis_file.name))
-    say(f"wrote {chain_file} and {genesis_file}\n{_federation_lines(members)}genesis {displayed(genesis)}\n")
+    texts = {
+        genesis_file: json.dumps(execution, indent=2) + "\n",
+        chain_file: chain_toml(short.parameters, genesis_file.name),
+    }
+    for path, text in texts.items():
+        write_new(path, text)
+    sums = "".join(f"sha256 {sha256(text.encode()).hex()}  {path.name}\n" for path, text in texts.items())
+    say(f"wrote {chain_file} and {genesis_file}\n{_federation_lines(members)}{sums}genesis {displayed(genesis)}\n")
     return 0
 
 

@@ -1,5 +1,6 @@
 """`alysd genesis`."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,10 @@ def test_the_files_of_four_members_become_a_chain(tmp_path: Path, capsys: pytest
     assert lines[5] == "quorum 3 of 4: blocks need 3 running members; at most 1 may lie"
     peers = [parse_peer_address(line.strip(' ",')) for line in lines if "/p2p/" in line]
     assert [peer.host for peer in peers] == [f"member-{index}.example.org" for index in range(4)]
+    assert lines[-3:-1] == [
+        f"sha256 {hashlib.sha256((tmp_path / 'new' / name).read_bytes()).hexdigest()}  {name}"
+        for name in ("alys.genesis.json", "alys.toml")
+    ]
     assert lines[-1].startswith("genesis ")
 
 
