@@ -11,7 +11,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
 from random import Random
-from typing import Protocol
+from typing import Protocol, cast
 
 import attrs
 import trio
@@ -363,7 +363,9 @@ class Child(ABC):
 
         A fatal error comes before all others that were raised with it.
         """
-        leaves = [leaf for leaf in leaves_of(raised) if isinstance(leaf, Exception)]
+        if not isinstance(raised, BaseExceptionGroup):
+            return raised if isinstance(raised, Exception) else None
+        leaves = [leaf for leaf in leaves_of(cast("BaseException", raised)) if isinstance(leaf, Exception)]
         for leaf in leaves:
             if is_fatal(leaf, self.runtime.fatal):
                 return leaf

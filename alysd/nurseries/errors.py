@@ -316,7 +316,9 @@ def leaves_of(error: BaseException) -> Iterator[BaseException]:
 
 def is_fatal(error: BaseException, fatal: tuple[type[Exception], ...]) -> bool:
     """Whether any error that `error` stands for has one of the types `fatal`."""
-    return any(isinstance(root_cause(leaf), fatal) for leaf in leaves_of(error))
+    if not isinstance(error, (BaseExceptionGroup, BudgetSpent)):  # saves a tenth of the time of a restart
+        return isinstance(error, fatal)
+    return any(isinstance(root_cause(leaf), fatal) for leaf in leaves_of(cast("BaseException", error)))
 
 
 def exit_in(error: BaseException) -> BaseException | None:
@@ -324,6 +326,8 @@ def exit_in(error: BaseException) -> BaseException | None:
 
     The cancellation of a task, and the end of a coroutine that is thrown away, are no such exits.
     """
+    if isinstance(error, Exception):  # also a group: an `ExceptionGroup` has no other errors
+        return None
     for leaf in leaves_of(error):
         if not isinstance(leaf, (Exception, trio.Cancelled, GeneratorExit)):
             return leaf

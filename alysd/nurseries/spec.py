@@ -27,6 +27,9 @@ STOP_SECONDS = 5.0
 NO_TAGS: frozenset[str] = frozenset()
 """One empty set for all children without tags: each empty set would have 216 bytes."""
 
+DEFAULT_RESTART = ExponentialBackoff()
+"""The restart policy of children without one. It is shared, because it takes as long to make as an address."""
+
 Sibling = str | Address[Any]
 """A child in an argument: its name, or its address."""
 
@@ -127,7 +130,7 @@ def actor(
         name=address.name,
         address=address,
         factory=factory,
-        restart=restart or ExponentialBackoff(),
+        restart=restart or DEFAULT_RESTART,
         priority=priority,
         stop_seconds=stop_seconds,
         handle_seconds=handle_seconds,
@@ -158,7 +161,7 @@ def task(
     return TaskSpec(
         name=name,
         run=run,
-        restart=restart or ExponentialBackoff(),
+        restart=restart or DEFAULT_RESTART,
         priority=priority,
         stop_seconds=stop_seconds,
         depends_on=names(*depends_on, *linked_to),
@@ -206,6 +209,8 @@ def supervisor(
 
 def names(*children: Sibling) -> tuple[str, ...]:
     """The names of these children, each once."""
+    if not children:
+        return ()
     return tuple(dict.fromkeys(child if isinstance(child, str) else child.name for child in children))
 
 
@@ -253,21 +258,25 @@ def _check_types(spec: ChildSpec) -> None:
     """Check what pyright checks too: a wrong object would otherwise crash the child at each start."""
     if not isinstance(spec, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise SpecError(f"{spec!r} is no child: use actor(), task() or supervisor()")
-    parts: list[tuple[str, object, type[Any]]] = [("restart", spec.restart, RestartPolicy)]
-    calls: list[tuple[str, object]] = []
+    _check_part(spec.name, "restart", spec.restart, RestartPolicy)
     if isinstance(spec, ActorSpec):
-        parts.append(("address", spec.address, Address))
-        calls.append(("factory", spec.factory))
+        _check_part(spec.name, "address", spec.address, Address)
+        _check_callable(spec.name, "factory", spec.factory)
     elif isinstance(spec, TaskSpec):
-        calls.append(("run", spec.run))
+        _check_callable(spec.name, "run", spec.run)
     elif isinstance(spec, SupervisorSpec):
-        parts += [("strategy", spec.strategy, Strategy), ("intensity", spec.intensity, Intensity)]
-    for part, value, expected in parts:
-        if not isinstance(value, expected):
-            raise SpecError(f"{part} of {spec.name} must be a {expected.__name__}, not {value!r}")
-    for part, value in calls:
-        if not callable(value):
-            raise SpecError(f"{part} of {spec.name} must be a function or a class, not {value!r}")
+        _check_part(spec.name, "strategy", spec.strategy, Strategy)
+        _check_part(spec.name, "intensity", spec.intensity, Intensity)
+
+
+def _check_part(child: str, part: str, value: object, expected: type[Any]) -> None:
+    if not isinstance(value, expected):
+        raise SpecError(f"{part} of {child} must be a {expected.__name__}, not {value!r}")
+
+
+def _check_callable(child: str, part: str, value: object) -> None:
+    if not callable(value):
+        raise SpecError(f"{part} of {child} must be a function or a class, not {value!r}")
 
 
 def _check_links(spec: ChildSpec, siblings: Container[str]) -> None:
