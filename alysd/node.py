@@ -87,7 +87,8 @@ from alysd.nurseries import (
 from alysd.resources import NodeResources, open_resources
 from alysd.timing import Timing
 from alysd.validation import ValidNode
-from alysd.workflows.approval import ApprovalPeers, ApprovalWorkflow
+from alysd.workflows.approval import ApprovalWorkflow
+from alysd.workflows.approval_peers import ApprovalPeers
 from alysd.workflows.block_import import BlockImportWorkflow
 from alysd.workflows.block_production import BlockProduction
 from alysd.workflows.finality import follow_finality

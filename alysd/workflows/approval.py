@@ -17,7 +17,6 @@ come back as the parents of later proposals.
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
 
 import attrs
 import trio
@@ -25,7 +24,7 @@ import trio
 from alysd.consensus.aura import slot_at, slot_start
 from alysd.consensus.candidates import add_approvals
 from alysd.consensus.federation import federation_at
-from alysd.errors import ApprovalForbidden, NoQuorum, NotNow, Refused, StoreError
+from alysd.errors import NoQuorum, NotNow, Refused
 from alysd.messages.approval import (
     AdvanceCandidate,
     AnnounceProposal,
@@ -39,32 +38,30 @@ from alysd.messages.approval import (
     ProposeBlock,
     SlotBegan,
 )
-from alysd.messages.block_import import BlockImport, ImportBlock
-from alysd.messages.chain import Chain, GetForkchoice, GetState
-from alysd.messages.engine import Engine
+from alysd.messages.block_import import ImportBlock
+from alysd.messages.chain import GetForkchoice, GetState
 from alysd.messages.events import WorkflowMoved
 from alysd.messages.log.base import log
-from alysd.messages.log.chain import CandidateDeclined, CandidatePostponed
-from alysd.messages.network import Network, PublishApproval, PublishProposal
-from alysd.messages.storage import GetBlockByHash, Storage
-from alysd.messages.sync import BlockMissing, GetSyncProgress, Sync
-from alysd.nurseries import Actor, Address, Deferred, MailboxFull, NotAnswered, Tell, handles
+from alysd.messages.log.chain import CandidatePostponed
+from alysd.messages.network import PublishApproval, PublishProposal
+from alysd.messages.storage import GetBlockByHash
+from alysd.messages.sync import BlockMissing
+from alysd.nurseries import Actor, Deferred, NotAnswered, handles
 from alysd.ports import Bls, Clock, Signer
 from alysd.timing import Timing
 from alysd.types.block import SignedBlock
-from alysd.types.chain import ChainState, Forkchoice
+from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation
 from alysd.types.hashes import BlockHash
-from alysd.types.proposal import Proposal, SlotApproval
+from alysd.types.proposal import Proposal
 from alysd.types.units import Slot
+from alysd.workflows.approval_peers import ApprovalPeers, offer
 from alysd.workflows.candidate_book import (
     GATHERING,
-    ApprovalWithheld,
     BlockStored,
     Candidate,
     CandidateBook,
-    ExecutedCandidate,
     OwnApproval,
     QuorumCandidate,
     QuorumReached,
@@ -72,18 +69,6 @@ from alysd.workflows.candidate_book import (
 )
 from alysd.workflows.candidate_judge import CandidateJudge
 from alysd.workflows.clock_watch import ClockWatch
-
-
-@attrs.frozen
-class ApprovalPeers:
-    """The actors that the workflow uses. *network* and *sync* need not run: tells to them are then dropped."""
-
-    chain: Address[Chain]
-    engine: Address[Engine]
-    block_import: Address[BlockImport]
-    storage: Address[Storage]
-    network: Address[Network]
-    sync: Address[Sync]
 
 
 class ApprovalWorkflow(Actor[ApprovalGathering]):
@@ -102,17 +87,16 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
     ) -> None:
         self._context = context
         self._clock = clock
-        self._watch = watch
-        self._signer = signer
         self._bls = bls
         self._to = to
         self._publish = publish
         self._timing = timing
-        self._judge = CandidateJudge(context, clock, bls.verify, to.chain, to.engine, timing)
+        # Only an authority judges.
+        self._judge = None
+        if signer is not None:
+            self._judge = CandidateJudge(context, clock, watch, signer, bls.verify, to, timing)
         self._book = CandidateBook()
         self._federation: Federation = context.first_federation
-        # The slot of the last block that this instance has approved.
-        self._approved = Slot(0)
         # The last slot in which each authority was heard.
         self._heard: dict[int, Slot] = {}
 
@@ -131,7 +115,6 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         if candidate is None:
             candidate = self._add(Proposal(signed, None), None)
             candidate.machine.move(OwnApproval())
-            self._approved = max(self._approved, candidate.slot)
             self.timers.after(0, AnnounceProposal(signed.hash))
         if self._has_quorum(candidate):
             return await self._import(candidate)
@@ -166,7 +149,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
             if stored is None:
                 return  # no node would accept a proposal without them; the parent's block was dropped meanwhile
             candidate.parents = stored.approvals
-        _offer(self._to.network, PublishProposal(Proposal(candidate.signed, candidate.parents)))
+        offer(self._to.network, PublishProposal(Proposal(candidate.signed, candidate.parents)))
 
     # Blocks and approvals of others
 
@@ -259,53 +242,22 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
             self._get_parent(candidate)
         elif self._has_quorum(candidate):
             await self._import(candidate)
-        elif self._signer is not None and await self._may_approve(candidate, self._signer):
-            await self._judge.judge(candidate, parent)
-            if isinstance(candidate.state, ExecutedCandidate) and self._in_time(candidate):
-                await self._approve(candidate, parent, self._signer)
+        elif self._judge is not None:
+            approval = await self._judge.judge(candidate, parent)
+            if approval is not None:
+                candidate.approvals[approval.authority] = approval.signature
+                offer(self._to.network, PublishApproval(approval))
+                if self._has_quorum(candidate):
+                    self._queue(candidate)
 
     def _get_parent(self, candidate: Candidate) -> None:
         parent_hash = candidate.signed.block.parent_hash
         parent = self._book.get(parent_hash)
         if parent is None:
-            _offer(self._to.sync, BlockMissing(parent_hash, candidate.source or ""))
+            offer(self._to.sync, BlockMissing(parent_hash, candidate.source or ""))
         else:
             parent.proved = parent.proved or candidate.parents
             self._queue(parent)
-
-    async def _may_approve(self, candidate: Candidate, signer: Signer) -> bool:
-        """Whether `signer` is an authority that may judge the block: now, by a right clock, and synced."""
-        if candidate.slot <= self._approved or not self._in_time(candidate):
-            return False
-        if self._federation.index_of(signer.public_key) is None:
-            return False
-        try:
-            progress = await self._to.sync.ask(GetSyncProgress(), seconds=self._timing.chain_lookup)
-        except NotAnswered:
-            return False  # without sync, the node cannot know whether it has the best block
-        return progress.synced
-
-    def _in_time(self, candidate: Candidate) -> bool:
-        """Whether the present slot is the block's slot or the next, by a clock that is trusted."""
-        return candidate.slot <= self._present_slot() <= candidate.slot + 1 and not self._watch.doubt()
-
-    async def _approve(self, candidate: Candidate, parent: ChainState, signer: Signer) -> None:
-        try:
-            approval = await signer.approve(candidate.signed.block, parent.slot)
-        except (ApprovalForbidden, StoreError) as error:
-            candidate.machine.move(ApprovalWithheld())
-            log(CandidateDeclined(*self._named(candidate), str(error)))
-            return
-        self._approved = candidate.slot
-        candidate.machine.move(OwnApproval())
-        own = self._federation.authorities.index(signer.public_key)
-        candidate.approvals[own] = approval.signature
-        _offer(
-            self._to.network,
-            PublishApproval(SlotApproval(candidate.slot, approval.block, own, approval.signature)),
-        )
-        if self._has_quorum(candidate):
-            self._queue(candidate)
 
     async def _import(self, candidate: Candidate) -> Forkchoice:
         """Import a block that a quorum has approved. Raises the errors of `ImportBlock`, also to all who wait."""
@@ -399,13 +351,3 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         following = Slot(self._present_slot() + 1)
         seconds = slot_start(following, self._context.spec.slot_seconds) - self._clock.time()
         self.timers.after(max(0.0, seconds), SlotBegan())
-
-
-P = TypeVar("P")
-
-
-def _offer(address: Address[P], message: Tell[P]) -> None:
-    """Tell an actor, but drop the message if the actor does not run or its mailbox is full."""
-    if address.gone is None:
-        with suppress(MailboxFull):  # gossip is lossy anyway, and the next slot reports a missing block again
-            address.tell(message)

@@ -215,9 +215,6 @@ class CandidateBook:
         # Per authority: block, signature, and the slot at the time of arrival.
         self._early: dict[int, deque[tuple[BlockHash, BlsSignature, Slot]]] = {}
 
-    def __len__(self) -> int:
-        return len(self._candidates)
-
     def __iter__(self) -> Iterator[Candidate]:
         """The candidates, oldest slot first."""
         return iter(sorted(self._candidates.values(), key=lambda candidate: candidate.slot))
@@ -265,8 +262,6 @@ class CandidateBook:
         for candidate in removed:
             del self._candidates[candidate.signed.hash]
         for authority, kept in tuple(self._early.items()):
-            while kept and not present - KEPT_SLOTS < kept[0][2] <= present:
-                kept.popleft()
-            if not kept:
-                del self._early[authority]
+            recent = [entry for entry in kept if present - KEPT_SLOTS < entry[2] <= present]
+            self._early[authority] = deque(recent, maxlen=EARLY_PER_AUTHORITY)
         return removed

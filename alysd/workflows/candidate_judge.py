@@ -1,80 +1,133 @@
-"""An authority judges a candidate: CandidateBlock → ValidCandidate → ExecutedCandidate, or RefusedCandidate."""
+"""The part of an authority: judging a candidate, having it executed, and approving it.
+
+CandidateBlock → ValidCandidate → ExecutedCandidate → ApprovedCandidate, or refused or declined.
+"""
 
 import trio
 
+from alysd.consensus.aura import slot_at
 from alysd.consensus.federation import Verifier, federation_at
 from alysd.consensus.validity import apply_block, check_candidate
-from alysd.errors import NotNow, Refused
-from alysd.messages.chain import Chain, GetAncestry
-from alysd.messages.engine import Engine, ExecutePayload
+from alysd.errors import ApprovalForbidden, NotNow, Refused, StoreError
+from alysd.messages.chain import GetAncestry
+from alysd.messages.engine import ExecutePayload
 from alysd.messages.log.base import log
-from alysd.messages.log.chain import CandidatePostponed, CandidateRefused
-from alysd.nurseries import Address
-from alysd.ports import Clock
+from alysd.messages.log.chain import CandidateDeclined, CandidatePostponed, CandidateRefused
+from alysd.messages.sync import GetSyncProgress
+from alysd.nurseries import NotAnswered
+from alysd.ports import Clock, Signer
 from alysd.timing import Timing
 from alysd.types.chain import ChainState, ReceivedBlock, ValidBlock
 from alysd.types.chain_spec import ChainContext
+from alysd.types.hashes import BlockHash
+from alysd.types.proposal import SlotApproval
+from alysd.types.units import Slot
 from alysd.wire.block_ssz import encode_block
+from alysd.workflows.approval_peers import ApprovalPeers
 from alysd.workflows.candidate_book import (
+    ApprovalWithheld,
     Candidate,
     CandidateBlock,
+    ExecutedCandidate,
+    OwnApproval,
     PayloadHolds,
     RuleBroken,
     RulesHold,
     ValidCandidate,
 )
+from alysd.workflows.clock_watch import ClockWatch
 
 
 class CandidateJudge:
-    """Judges candidates. The errors of those that break a rule are logged."""
+    """Judges candidates, and approves them with `signer`. It logs why it does not approve one."""
 
     def __init__(
         self,
         context: ChainContext,
         clock: Clock,
+        watch: ClockWatch,
+        signer: Signer,
         verify: Verifier,
-        chain: Address[Chain],
-        engine: Address[Engine],
+        to: ApprovalPeers,
         timing: Timing,
     ) -> None:
         self._context = context
         self._clock = clock
+        self._watch = watch
+        self._signer = signer
         self._verify = verify
-        self._chain = chain
-        self._engine = engine
+        self._to = to
         self._timing = timing
+        # The slot of the last block that this instance has approved. The signer remembers it over restarts.
+        self._approved = Slot(0)
 
-    async def judge(self, candidate: Candidate, parent: ChainState) -> None:
-        """Check the rules, then execute the block. Steps that were completed before are left out.
+    async def judge(self, candidate: Candidate, parent: ChainState) -> SlotApproval | None:
+        """Approve the child of `parent` if all rules allow it, and if it is time; otherwise return None.
 
-        The candidate keeps its state if the execution client cannot execute the block yet. Raises `NotAnswered`.
+        Steps that were completed before are left out. Raises `NotAnswered`.
         """
-        named = (
-            candidate.slot,
-            federation_at(parent, self._context).author(candidate.slot),
-            candidate.signed.hash,
-        )
-        signed, block, machine = candidate.signed, candidate.signed.block, candidate.machine
+        own = federation_at(parent, self._context).index_of(self._signer.public_key)
+        if own is None or candidate.slot <= self._approved or not self._in_time(candidate.slot):
+            return None
+        if not await self._synced():
+            return None
+        await self._check(candidate, parent)
+        if not isinstance(candidate.state, ExecutedCandidate) or not self._in_time(candidate.slot):
+            return None
+        try:
+            approval = await self._signer.approve(candidate.signed.block, parent.slot)
+        except (ApprovalForbidden, StoreError) as error:
+            candidate.machine.move(ApprovalWithheld())
+            log(CandidateDeclined(*self._named(candidate, parent), str(error)))
+            return None
+        self._approved = candidate.slot
+        candidate.machine.move(OwnApproval())
+        return SlotApproval(candidate.slot, approval.block, own, approval.signature)
+
+    def _in_time(self, slot: Slot) -> bool:
+        """Whether the present slot is the block's `slot` or the next, by a clock that is trusted."""
+        present = slot_at(self._clock.time(), self._context.spec.slot_seconds)
+        return slot <= present <= slot + 1 and not self._watch.doubt()
+
+    async def _synced(self) -> bool:
+        try:
+            progress = await self._to.sync.ask(GetSyncProgress(), seconds=self._timing.chain_lookup)
+        except NotAnswered:
+            return False  # without sync, the node cannot know whether it has the best block
+        return progress.synced
+
+    async def _check(self, candidate: Candidate, parent: ChainState) -> None:
+        """Check the rules, then execute the block. The candidate keeps its state if that is not possible now."""
+        block, machine = candidate.signed.block, candidate.machine
         ancestry: tuple[ChainState, ...] = ()
         if block.auxpow_header is not None:
-            ancestry = await self._chain.ask(GetAncestry(parent.hash), seconds=self._timing.chain_lookup)
-
-        def check() -> ValidBlock:
-            received = ReceivedBlock(signed, len(encode_block(signed)))
-            return check_candidate(received, parent, ancestry, self._context, self._clock.time(), self._verify)
-
+            ancestry = await self._to.chain.ask(GetAncestry(parent.hash), seconds=self._timing.chain_lookup)
         try:
             if isinstance(machine.state, CandidateBlock):
-                # In a thread, because a signature and the hashes of a proof take about 3 ms.
-                await trio.to_thread.run_sync(check)
+                await self._check_rules(candidate, parent, ancestry)
                 machine.move(RulesHold())
             if isinstance(machine.state, ValidCandidate):
                 work = ExecutePayload(block.payload, block.parent_hash)
-                fees = await self._engine.ask(work, seconds=self._timing.candidate_execution)
-                apply_block(parent, signed, fees, ancestry)
+                fees = await self._to.engine.ask(work, seconds=self._timing.candidate_execution)
+                apply_block(parent, candidate.signed, fees, ancestry)
                 machine.move(PayloadHolds())
         except NotNow as error:
-            log(CandidatePostponed(*named, str(error)))
+            log(CandidatePostponed(*self._named(candidate, parent), str(error)))
         except Refused as error:
             machine.move(RuleBroken())
-            log(CandidateRefused(*named, type(error).__name__, str(error)))
+            log(CandidateRefused(*self._named(candidate, parent), type(error).__name__, str(error)))
+
+    async def _check_rules(
+        self, candidate: Candidate, parent: ChainState, ancestry: tuple[ChainState, ...]
+    ) -> None:
+        def check() -> ValidBlock:
+            received = ReceivedBlock(candidate.signed, len(encode_block(candidate.signed)))
+            return check_candidate(received, parent, ancestry, self._context, self._clock.time(), self._verify)
+
+        # In a thread, because a signature and the hashes of a proof take about 3 ms.
+        await trio.to_thread.run_sync(check)
+
+    def _named(self, candidate: Candidate, parent: ChainState) -> tuple[Slot, int, BlockHash]:
+        """The first fields of the log lines about a candidate."""
+        author = federation_at(parent, self._context).author(candidate.slot)
+        return candidate.slot, author, candidate.signed.hash

@@ -9,6 +9,7 @@ from alysd.consensus import violations
 from alysd.consensus.violations import (
     AuthorMissing,
     BadApprovalSignature,
+    BadEvidence,
     BadTarget,
     BelowQuorum,
     BlockTooLarge,
@@ -129,7 +130,7 @@ def test_errors_survive_the_way_to_another_process(error: Refused) -> None:
     assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301  our own bytes
 
 
-def test_every_violation_is_of_a_block_of_an_approval_or_of_work() -> None:
+def test_every_violation_is_of_a_block_an_approval_evidence_or_work() -> None:
     """An error outside these branches would crash an actor where it should refuse a block."""
     rules = [
         kind
@@ -137,7 +138,7 @@ def test_every_violation_is_of_a_block_of_an_approval_or_of_work() -> None:
         if issubclass(kind, Exception) and kind.__module__ == violations.__name__ and kind is not Differs
     ]
     assert len(rules) > 20
-    branches = (InvalidBlock, InvalidApproval, InvalidWork)
+    branches = (InvalidBlock, InvalidApproval, InvalidWork, BadEvidence)
     assert all(sum(issubclass(kind, branch) for branch in branches) == 1 for kind in rules)
 
 

@@ -37,7 +37,8 @@ from alysd.types.proposal import Proposal, SlotApproval
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Height, Slot, Wei
 from alysd.wire.block_ssz import block_hash
-from alysd.workflows.approval import ApprovalPeers, ApprovalWorkflow
+from alysd.workflows.approval import ApprovalWorkflow
+from alysd.workflows.approval_peers import ApprovalPeers
 from alysd.workflows.clock_watch import ClockWatch
 
 M = TypeVar("M")
