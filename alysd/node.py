@@ -25,9 +25,11 @@ from alysd.actors.evidence import EvidenceActor
 from alysd.actors.metrics import MetricsActor
 from alysd.actors.network import NetworkActor, NetworkMemory
 from alysd.actors.node_metrics import none_lost
+from alysd.actors.peer_client import PeerClient
 from alysd.actors.peer_requests import PeerRequestsActor, RequestLimits
 from alysd.actors.reader import ReaderActor
 from alysd.actors.storage import StorageActor
+from alysd.actors.sync import SyncActor
 from alysd.api import control
 from alysd.api.alys_rpc import AlysRpc
 from alysd.api.banner import node_starting
@@ -245,6 +247,10 @@ def _network(node: Node) -> list[SupervisorSpec]:
             ), restart=ExponentialBackoff(), priority=Priority.HIGH),
             actor(to.peer_requests, lambda: PeerRequestsActor(
                 context.genesis, resources.store, clock, to.approval, limits, timing,
+            ), restart=ExponentialBackoff()),
+            actor(to.sync, lambda: SyncActor(
+                context, resources.bls, PeerClient(to.peer_host, to.network), to.chain, to.block_import,
+                to.approval, timing,
             ), restart=ExponentialBackoff()),
         ], intensity=Intensity(restarts=100, seconds=60.0)),
     ]  # fmt: skip

@@ -97,6 +97,11 @@ class Timing:
         """
         return self.pace / 10
 
+    @property
+    def sync_import(self) -> float:
+        """Deadline of sync's `ImportBlock`: an execution, a write, three lookups and a change of the head."""
+        return self.execution + self.chain_write + 3 * self.chain_lookup + self.head_update
+
     # Answers from memory and disk
 
     @property

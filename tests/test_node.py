@@ -87,9 +87,10 @@ async def test_a_node_with_peers_has_a_network_that_cannot_stop_it(
             ("peer host", "CircuitBreaker"),
             ("network", "ExponentialBackoff"),
             ("peer requests", "ExponentialBackoff"),
+            ("sync", "ExponentialBackoff"),
         ]
         for _ in range(200):
-            for child in ("peer host", "network", "peer requests"):
+            for child in ("peer host", "network", "peer requests", "sync"):
                 with suppress(WrongState):  # it waits for its restart
                     node.system.inject(child, OSError("broken"))
             await trio.sleep(0.3)

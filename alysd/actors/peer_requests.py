@@ -35,8 +35,8 @@ from alysd.wire.sync import (
 REQUEST_RATE = Rate(per_second=20.0, burst=40.0)
 """The requests of one peer. With 256 blocks per request, a peer that syncs may get 5,120 blocks per second."""
 
-BYTE_RATE = Rate(per_second=2.0**23, burst=2.0**25)
-"""The answered bytes of one peer: 8 MiB per second, and 32 MiB at once, which are 8 full answers."""
+BYTE_RATE = Rate(per_second=2.0**25, burst=2.0**27)
+"""The answered bytes of one peer: 32 MiB per second, and 128 MiB at once, which are 32 full answers."""
 
 READ_AT_ONCE = 4
 """The number of blocks that are read at once. The largest, of 16 MiB, take 64 MiB before they are counted."""

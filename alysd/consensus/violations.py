@@ -172,6 +172,16 @@ class ForgedApproval(InvalidApproval):
         return f"the signature is not that of authority {self.authority} for this block"
 
 
+@attrs.frozen
+class BrokenRange(InvalidBlock):
+    """A range of blocks is not what was asked for; `reason` says what is wrong with it."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"not a range of the chain: {self.reason}"
+
+
 class WrongExecutionParent(Differs, InvalidBlock):
     """The payload does not build on the parent's payload."""
 

@@ -7,9 +7,10 @@ from alysd.types.units import Height
 
 @attrs.frozen
 class SyncProgress:
-    """The height of this node's head, the best height that a peer claims, and the rate in blocks per second.
+    """The height of this node's head, the best height that a peer has proved, and the rate in blocks per second.
 
-    Without peers, `target` is the height of this node's head.
+    Without a peer that has a better head, `target` is the height of this node's head. `peers` is the number of
+    peers with a status of the last minute. `blocks_per_second` is 0 while the node does not catch up.
     """
 
     current: Height

@@ -210,7 +210,7 @@ async def test_a_peer_that_asks_too_often_is_refused_for_a_moment(autojump_clock
 async def test_a_peer_that_asks_for_too_many_bytes_is_refused_for_a_moment(autojump_clock: MockClock) -> None:
     bench = await make_bench(1, MAX_RESPONSE_BYTES)
     async with bench.running():
-        for _ in range(8):
+        for _ in range(32):
             assert await bench.heights(1, 1) == [1]
         with pytest.raises(NotNow):
             await bench.heights(1, 1)

@@ -5,6 +5,7 @@ import logging
 import attrs
 
 from alysd.messages.log.base import LogEvent, counted
+from alysd.types.units import Height
 
 
 @attrs.frozen
@@ -48,3 +49,46 @@ class ClocksAgree(LogEvent):
 
     def _line(self) -> tuple[str, str]:
         return "clock", "agrees with the clocks of the peers again"
+
+
+@attrs.frozen
+class SyncStarted(LogEvent):
+    """Peers have proved a better chain. `height` is this node's head, `target` that of the peers."""
+
+    name = "sync_started"
+
+    height: Height
+    target: Height
+    peers: int
+
+    def _line(self) -> tuple[str, str]:
+        return "sync", f"from block {self.height} to {self.target}, {counted(self.peers, 'peer')} ahead"
+
+
+@attrs.frozen
+class SyncProgressed(LogEvent):
+    """The progress of sync, with its rate since the start in blocks per second."""
+
+    name = "sync_progressed"
+
+    height: Height
+    target: Height
+    rate: float
+
+    def _line(self) -> tuple[str, str]:
+        left = f", {(self.target - self.height) / self.rate / 60:.0f} minutes left" if self.rate > 0 else ""
+        return "sync", f"block {self.height} of {self.target}, {self.rate:.1f} blocks/s{left}"
+
+
+@attrs.frozen
+class SyncDone(LogEvent):
+    """No peer has a better chain any more. Sync has imported `blocks` blocks in `seconds`."""
+
+    name = "sync_done"
+
+    height: Height
+    blocks: int
+    seconds: float
+
+    def _line(self) -> tuple[str, str]:
+        return "sync", f"done at block {self.height}: {counted(self.blocks, 'block')} in {self.seconds:.1f} s"

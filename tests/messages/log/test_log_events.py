@@ -116,6 +116,10 @@ EXAMPLES: dict[LogEvent, str] = {
         "clock|the clock of this machine is 1.2 s ahead of the clocks of its 1 peer: "
         "check its time synchronisation"
     ),
+    network.SyncStarted(Height(5), Height(2005), 3): "sync|from block 5 to 2005, 3 peers ahead",
+    network.SyncProgressed(Height(5), Height(2005), 20.0): "sync|block 5 of 2005, 20.0 blocks/s, 2 minutes left",
+    network.SyncProgressed(Height(5), Height(2005), 0.0): "sync|block 5 of 2005, 0.0 blocks/s",
+    network.SyncDone(Height(2005), 2000, 100.04): "sync|done at block 2005: 2000 blocks in 100.0 s",
     network.ClocksAgree(): "clock|agrees with the clocks of the peers again",
     miner.MinedBlockAccepted(111, 6, PARENT): "bitcoin|block 111 accepted   6 tx   1f1e1d…",
     miner.MinedBlockRefused(111, "bad-txns"): "bitcoin|block 111 refused: bad-txns",

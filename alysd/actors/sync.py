@@ -1,0 +1,306 @@
+"""The sync actor: gets the blocks that this node lacks from its peers, and says whether the node is synced.
+
+Three tasks run in its background. The first lets peers prove their heads. The second downloads ranges from several
+peers at once, and gives the blocks in order to block import. The third gets the missing ancestors of proposals. No
+progress is stored besides the blocks: after a restart, sync goes on from the head of the database.
+"""
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+import attrs
+import trio
+
+from alysd.actors.peer_client import PeerClient
+from alysd.actors.sync_peers import SyncPeers
+from alysd.actors.sync_ranges import Piece, RangeDownload
+from alysd.consensus.federation import federation_at
+from alysd.consensus.ranges import check_range, check_single
+from alysd.consensus.violations import UnknownParent
+from alysd.errors import Malformed, NotNow, PeerUnavailable, Refused
+from alysd.messages.approval import ApprovalGathering, BlockImported
+from alysd.messages.block_import import BlockImport, ImportBlock
+from alysd.messages.chain import Chain, GetForkchoice, GetState
+from alysd.messages.log.base import log
+from alysd.messages.log.network import SyncDone, SyncProgressed, SyncStarted
+from alysd.messages.sync import BlockMissing, GetSyncProgress, PeerAhead, Sync
+from alysd.nurseries import Actor, Address, NotAnswered, handles
+from alysd.ports import Bls
+from alysd.timing import Timing
+from alysd.types.block import SignedBlock
+from alysd.types.chain import ChainState, Forkchoice
+from alysd.types.chain_spec import ChainContext
+from alysd.types.hashes import BlockHash
+from alysd.types.peers import Offence
+from alysd.types.sync import SyncProgress
+from alysd.types.units import Height
+
+Value = TypeVar("Value")
+
+PAUSE_SECONDS = 1.0
+"""The time after which sync tries again what was not possible, such as while the execution client catches up."""
+
+LOG_SECONDS = 10.0
+"""The interval of the log lines about progress."""
+
+LOGGED_BLOCKS = 16
+"""The distance to the target from which sync is logged. Fewer blocks are usually missing only for a moment."""
+
+MOST_ANCESTORS = 32
+"""The number of ancestors of a proposal that are fetched one by one. If more are missing, ranges bring them."""
+
+MOST_MISSING = 16
+"""The number of blocks that wait for the third task: the candidates of some slots."""
+
+
+@attrs.define
+class _Run:
+    """The present catching up: the height and the time at its begin, and the time of the last log line."""
+
+    height: Height
+    begun: float
+    logged: float
+
+
+class SyncActor(Actor[Sync]):
+    """Brings the chain to the best head that a peer has proved."""
+
+    def __init__(
+        self,
+        context: ChainContext,
+        bls: Bls,
+        client: PeerClient,
+        chain: Address[Chain],
+        block_import: Address[BlockImport],
+        approval: Address[ApprovalGathering],
+        timing: Timing,
+    ) -> None:
+        self._context = context
+        self._bls = bls
+        self._client = client
+        self._chain = chain
+        self._block_import = block_import
+        self._approval = approval
+        self._timing = timing
+        self._peers = SyncPeers()
+        self._run: _Run | None = None
+        self._back = 0  # how far below the head the next range begins
+        self._proven = trio.Event()
+        self._send_peer, self._claimants = trio.open_memory_channel[str](64)
+        self._send_missing, self._missing = trio.open_memory_channel[BlockMissing](MOST_MISSING)
+
+    async def background(self) -> None:
+        """Run the three tasks."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._follow_best)
+            nursery.start_soon(self._get_missing)
+            async for peer in self._claimants:
+                nursery.start_soon(self._prove, peer)
+
+    @handles(PeerAhead)
+    async def peer_ahead(self, message: PeerAhead) -> None:
+        """Note the status; let the peer prove a head that is better than this node's, or try again to get it."""
+        now = trio.current_time()
+        self._peers.report(message.peer, message.status, now)
+        head = (await self._tip()).head
+        for peer in self._peers.unproven(head, now):
+            known = self._peers.get(peer)
+            if known is not None and _sent(self._send_peer, peer):
+                known.asked = True
+        if self._peers.ahead(head, now):
+            self._proven.set()
+
+    @handles(BlockMissing)
+    async def block_missing(self, message: BlockMissing) -> None:
+        """Let the third task get the block. If it has no room, the next proposal reports the block again."""
+        _sent(self._send_missing, message)
+
+    @handles(GetSyncProgress)
+    async def progress(self, message: GetSyncProgress) -> SyncProgress:
+        """The progress. Without a peer that has proved a better head, the node is synced."""
+        head, now = (await self._tip()).head, trio.current_time()
+        return self._progress(head, now)
+
+    def _progress(self, head: ChainState, now: float) -> SyncProgress:
+        run = self._run
+        seconds = 0.0 if run is None else now - run.begun
+        rate = 0.0 if run is None or not seconds else (head.height - run.height) / seconds
+        return SyncProgress(head.height, self._peers.target(head, now), rate, len(self._peers.fresh(now)))
+
+    async def _tip(self) -> Forkchoice:
+        return await self._chain.ask(GetForkchoice(), seconds=self._timing.chain_lookup)
+
+    # The first task: proofs
+
+    async def _prove(self, peer: str) -> None:
+        """Get the head of a peer, and check that it has the approvals of a quorum."""
+        known = self._peers.get(peer)
+        if known is None:
+            return
+        status = known.status
+        try:
+            signed = await self._get_block(peer, status.head)
+            if signed is None:
+                known.useless = status.head
+            elif (signed.block.height, signed.block.slot) != (status.head_height, status.head_slot):
+                self._lied(peer)
+            else:
+                known.proven = status.head
+                self._proven.set()
+        finally:
+            known.asked = False
+
+    async def _get_block(self, peer: str, wanted: BlockHash) -> SignedBlock | None:
+        """The block `wanted`, approved by a quorum; None if the peer does not send it."""
+        try:
+            found = await self._client.blocks_by_root(peer, (wanted,))
+            federation = federation_at((await self._tip()).head, self._context)
+            return await trio.to_thread.run_sync(
+                lambda: check_single(
+                    (one.signed() for one in found), wanted, federation, self._context, self._bls.verify
+                )
+            )
+        except (PeerUnavailable, Malformed, NotAnswered):
+            return None  # the client has reported the peer
+        except Refused:
+            self._lied(peer)
+            return None
+
+    def _lied(self, peer: str) -> None:
+        self._client.blame(peer, Offence.FALSE_ANSWER)
+        self._peers.drop(peer)
+
+    # The second task: ranges
+
+    async def _follow_best(self) -> None:
+        """Catch up with the best peer, whenever one has proved a better head than this node's."""
+        while True:
+            await self._proven.wait()
+            self._proven = trio.Event()
+            try:
+                while await self._catch_up():
+                    pass
+            except NotAnswered:
+                await self._try_later()  # the chain actor restarts
+
+    async def _try_later(self) -> None:
+        await trio.sleep(PAUSE_SECONDS)
+        self._proven.set()
+
+    async def _catch_up(self) -> bool:
+        """Download and import what the best peer has. Returns False when there is nothing more to do."""
+        tip, now = await self._tip(), trio.current_time()
+        names = self._peers.ahead(tip.head, now)
+        leader = names[0] if names else ""
+        best = self._peers.get(leader)
+        if best is None:
+            self._finished(tip)
+            return False
+        self._note(tip.head, now)
+        first, end = Height(tip.finalized.height + 1), best.status.head_height
+        start = max(first, min(Height(tip.head.height + 1 - self._back), end))
+        federation = federation_at(tip.head, self._context)
+        unknown = False
+
+        def check(newest_first: Iterator[SignedBlock], start: Height) -> tuple[SignedBlock, ...]:
+            return check_range(newest_first, start, federation, self._context, self._bls.verify)
+
+        async def take(piece: Piece) -> bool:
+            nonlocal unknown
+            try:
+                await self._import(piece)
+            except UnknownParent:
+                unknown = True
+                return False
+            except Refused:
+                # A quorum has approved it, so the peer is not to blame: block import has logged the rule.
+                best.useless = best.status.head
+                return False
+            return True
+
+        await RangeDownload(self._client, self._peers, check, take, leader, names).run(start, end)
+        after = (await self._tip()).head
+        if unknown and start > first:
+            self._back = max(4, 2 * self._back)
+            return True
+        self._back = 0
+        if after == tip.head:
+            best.useless = best.status.head  # until its next status
+        return True
+
+    async def _import(self, piece: Piece) -> None:
+        """Import the blocks of a piece in order. Waits while block import cannot. Raises its other refusals."""
+        for signed in piece.blocks:
+            while True:
+                try:
+                    tip = await self._block_import.ask(ImportBlock(signed), seconds=self._timing.sync_import)
+                except (NotNow, NotAnswered):
+                    await trio.sleep(PAUSE_SECONDS)
+                    continue
+                break
+            self._note(tip.head, trio.current_time())
+        self._tell_imported(piece.blocks[-1].hash)
+
+    def _tell_imported(self, block: BlockHash) -> None:
+        try:
+            self._approval.tell(BlockImported(block))
+        except NotAnswered:
+            return  # the workflow looks at its candidates again in the next slot
+
+    def _note(self, head: ChainState, now: float) -> None:
+        """Begin to measure and log the progress if much is missing, and log it now and then."""
+        target = self._peers.target(head, now)
+        if self._run is None:
+            if target - head.height >= LOGGED_BLOCKS:
+                self._run = _Run(head.height, now, now)
+                log(SyncStarted(head.height, target, len(self._peers.ahead(head, now))))
+        elif now - self._run.logged >= LOG_SECONDS:
+            self._run.logged = now
+            progress = self._progress(head, now)
+            log(SyncProgressed(head.height, target, progress.blocks_per_second))
+
+    def _finished(self, tip: Forkchoice) -> None:
+        if self._run is not None:
+            seconds = trio.current_time() - self._run.begun
+            log(SyncDone(tip.head.height, tip.head.height - self._run.height, seconds))
+            self._run = None
+
+    # The third task: missing ancestors
+
+    async def _get_missing(self) -> None:
+        async for missing in self._missing:
+            try:
+                await self._get_branch(missing)
+            except (NotAnswered, Refused):
+                continue  # the next proposal reports the block again
+
+    async def _get_branch(self, missing: BlockMissing) -> None:
+        """Get the missing block and its missing ancestors, and import them."""
+        branch: list[SignedBlock] = []
+        wanted = missing.block
+        while await self._chain.ask(GetState(wanted), seconds=self._timing.chain_lookup) is None:
+            signed = None if len(branch) == MOST_ANCESTORS else await self._ask_for(wanted, missing.source)
+            if signed is None:
+                return
+            branch.append(signed)
+            wanted = signed.block.parent_hash
+        for signed in reversed(branch):
+            await self._block_import.ask(ImportBlock(signed), seconds=self._timing.sync_import)
+        self._tell_imported(missing.block)
+
+    async def _ask_for(self, wanted: BlockHash, source: str) -> SignedBlock | None:
+        """The block `wanted` from `source`, or from one of two other peers."""
+        others = [peer for peer in self._peers.fresh(trio.current_time()) if peer != source]
+        for peer in [source, *others[:2]]:
+            if peer and (signed := await self._get_block(peer, wanted)) is not None:
+                return signed
+        return None
+
+
+def _sent(channel: trio.MemorySendChannel[Value], value: Value) -> bool:
+    """Whether there was room for `value`."""
+    try:
+        channel.send_nowait(value)
+    except trio.WouldBlock:
+        return False
+    return True
