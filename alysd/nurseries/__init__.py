@@ -2,7 +2,8 @@
 
 Each module can be read on its own:
 
-- `behaviour`: messages, and the class that handles them. Types connect a message with its reply.
+- `behaviour`: messages, and the class that handles them. Types connect a message with its reply. `protocols`: the
+  check that an actor handles all messages of its protocol.
 - `address`, `inbox`, `mailbox`, `asks`: how a message reaches its actor, how an answer reaches its asker, and what
   happens to a message when its actor crashes.
 - `deferred`: answers that are given after their handler has returned.

@@ -33,6 +33,7 @@ from enum import Enum
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 
 from alysd.nurseries.deferred import Deferred
+from alysd.nurseries.protocols import check_handlers, protocol_of, register
 from alysd.nurseries.timers import Timers
 from alysd.nurseries.watch import Down, Watch, Watched
 
@@ -45,11 +46,19 @@ class Tell(Generic[P]):
 
     __slots__ = ()
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        register(cls, protocol_of(cls, (Tell, Ask)))
+
 
 class Ask(Generic[P, R_co]):
     """A message of the protocol `P` whose answer has the type of the second parameter."""
 
     __slots__ = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        register(cls, protocol_of(cls, (Tell, Ask)))
 
 
 class Health(Enum):
@@ -137,6 +146,10 @@ class Actor(Generic[P]):
     Each instance runs `pre_start`, then `post_restart` unless it is the first instance, then `started`. After that
     it handles messages. `stopped` runs last, however the instance ended. An error in `pre_start` or `post_restart`
     is a failed start; an error in `started` is a crash. The supervisor handles both.
+
+    A class derived directly from `Actor[P]` has to handle all messages of `P` that are defined before it. With
+    `class Some(Actor[P], partial=True)` it need not, and refuses the others with `UnknownMessage`. No class may
+    handle a message of another protocol. Otherwise creating the class raises `TypeError` (see `protocols`).
     """
 
     handlers: ClassVar[Mapping[type[Any], Handler]] = {}
@@ -144,8 +157,8 @@ class Actor(Generic[P]):
     runtime_child: Runner | None = None
     """The child that runs this instance; `None` before the instance starts and after its end. For the runtime."""
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
+    def __init_subclass__(cls, *, partial: bool = False, **options: Any) -> None:
+        super().__init_subclass__(**options)
         handlers = dict(cls.handlers)
         for name, member in vars(cls).items():
             message = getattr(member, "__dict__", {}).get(_MARK)
@@ -156,6 +169,10 @@ class Actor(Generic[P]):
                 raise TypeError(f"{cls.__name__}: {known.__name__} and {name} both handle {message.__name__}")
             handlers[message] = member
         cls.handlers = handlers  # not behind a proxy, which would double the time of the look-up for each message
+        protocol = protocol_of(cls, (Actor,))
+        if protocol is not None:
+            handled = [(message, protocol_of(message, (Tell, Ask))) for message in handlers]
+            check_handlers(cls, protocol, handled, complete=not partial and Actor in cls.__bases__)
         # Only overridden hooks are awaited, which keeps starts and restarts cheap.
         cls.overridden = frozenset(name for name in _HOOKS if getattr(cls, name) is not getattr(Actor, name))
 

@@ -99,7 +99,7 @@ class Unheard(Ask[Echo, str]):
     """The actor has no handler for this message."""
 
 
-class EchoActor(Actor[Echo]):
+class EchoActor(Actor[Echo], partial=True):
     """Handles the messages above. All instances share the list `notes`."""
 
     def __init__(self, notes: list[str]) -> None:

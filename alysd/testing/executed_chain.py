@@ -81,7 +81,7 @@ def wipe(engine: FakeEngine, keep: Sequence[SignedBlock] = ()) -> None:
     engine.head = payloads[-1].block_hash
 
 
-class MemoryStorage(Actor[Storage]):
+class MemoryStorage(Actor[Storage], partial=True):
     """A storage actor that answers from an `ExecutedChain`.
 
     `largest` is the size of the largest requested range.

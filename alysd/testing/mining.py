@@ -55,7 +55,7 @@ from alysd.types.tables import Entry
 from alysd.types.units import Height, Slot, Wei
 
 
-class FakeChainActor(Actor[Chain]):
+class FakeChainActor(Actor[Chain], partial=True):
     """Answers from the tree of a `MiningWorld` as the chain actor does."""
 
     def __init__(self, world: "MiningWorld") -> None:
@@ -91,7 +91,7 @@ class FakeChainActor(Actor[Chain]):
         return HeadBundle(bundle, self._world.tree.tip.head)
 
 
-class FakeStorageActor(Actor[Storage]):
+class FakeStorageActor(Actor[Storage], partial=True):
     """Answers from the blocks of a `MiningWorld` as the storage actor does."""
 
     def __init__(self, world: "MiningWorld") -> None:
@@ -103,7 +103,7 @@ class FakeStorageActor(Actor[Storage]):
         return self._world.blocks.get(message.hash)
 
 
-class FakeReaderActor(Actor[Reads]):
+class FakeReaderActor(Actor[Reads], partial=True):
     """Answers from the blocks of a `MiningWorld` as the reader does."""
 
     def __init__(self, world: "MiningWorld") -> None:

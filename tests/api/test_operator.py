@@ -53,7 +53,7 @@ class FixedClock:
         return 0.0
 
 
-class FakeReader(Actor[Reads]):
+class FakeReader(Actor[Reads], partial=True):
     """A reader with one head, which can hang."""
 
     hang = False

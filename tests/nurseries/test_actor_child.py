@@ -32,7 +32,7 @@ from alysd.testing.echo import (
 )
 
 
-class Hooked(Actor[Echo]):
+class Hooked(Actor[Echo], partial=True):
     """Writes down every hook; `broken` names hooks that fail, `slow` those that hang."""
 
     def __init__(self, log: list[str], broken: tuple[str, ...], slow: tuple[str, ...]) -> None:

@@ -41,7 +41,7 @@ def test_a_subclass_inherits_handlers_and_may_replace_them() -> None:
 def test_two_handlers_of_one_message_are_a_mistake_told_at_once() -> None:
     with pytest.raises(TypeError, match="Twice: first and second both handle Note"):
 
-        class Twice(Actor[Echo]):  # pyright: ignore[reportUnusedClass]
+        class Twice(Actor[Echo], partial=True):  # pyright: ignore[reportUnusedClass]
             @handles(Note)
             async def first(self, message: Note) -> None: ...
 
@@ -50,7 +50,7 @@ def test_two_handlers_of_one_message_are_a_mistake_told_at_once() -> None:
 
 
 def test_only_hooks_that_were_written_are_run() -> None:
-    class Hooked(Actor[Echo]):
+    class Hooked(Actor[Echo], partial=True):
         async def started(self) -> None: ...
 
     assert Hooked.overridden == {"started"}

@@ -114,7 +114,7 @@ async def test_a_stopped_operation_says_so_and_so_does_one_whose_system_ends(aut
 
 
 async def test_an_actor_is_up_when_its_start_returns(autojump_clock: MockClock) -> None:
-    class Slow(Actor[Any]):
+    class Slow(Actor[Any], partial=True):
         async def pre_start(self) -> None:
             await trio.sleep(2)
 
@@ -134,7 +134,7 @@ async def test_a_failed_start_is_raised_not_repeated_and_not_counted(
     starts = 0
     error = OSError("no start")
 
-    class Bad(Actor[Any]):
+    class Bad(Actor[Any], partial=True):
         async def pre_start(self) -> None:
             nonlocal starts
             starts += 1
@@ -152,7 +152,7 @@ async def test_a_failed_start_is_raised_not_repeated_and_not_counted(
 
 
 async def test_a_start_that_takes_too_long_is_ended(autojump_clock: MockClock) -> None:
-    class Slow(Actor[Any]):
+    class Slow(Actor[Any], partial=True):
         async def pre_start(self) -> None:
             await trio.sleep(100)
 
@@ -166,7 +166,7 @@ async def test_a_start_that_takes_too_long_is_ended(autojump_clock: MockClock) -
 
 
 async def test_a_start_that_an_operator_stops_is_over(autojump_clock: MockClock) -> None:
-    class Slow(Actor[Any]):
+    class Slow(Actor[Any], partial=True):
         async def pre_start(self) -> None:
             await trio.sleep(100)
 
@@ -187,7 +187,7 @@ async def test_a_start_that_an_operator_stops_is_over(autojump_clock: MockClock)
 async def test_a_cancelled_call_does_not_end_the_start(autojump_clock: MockClock) -> None:
     failing = False
 
-    class Slow(Actor[Any]):
+    class Slow(Actor[Any], partial=True):
         async def pre_start(self) -> None:
             await trio.sleep(2)
             if failing:
@@ -260,7 +260,7 @@ async def test_children_survive_the_restart_of_a_supervisor_that_gave_up(autojum
 async def test_a_start_under_a_supervisor_that_gives_up_fails_and_is_not_made_up_for(
     autojump_clock: MockClock,
 ) -> None:
-    class Slow(Actor[Any]):
+    class Slow(Actor[Any], partial=True):
         async def pre_start(self) -> None:
             await trio.sleep(2)
 
@@ -280,7 +280,7 @@ async def test_a_start_under_a_supervisor_that_gives_up_fails_and_is_not_made_up
 
 
 async def test_a_fatal_error_in_a_start_is_still_fatal(autojump_clock: MockClock) -> None:
-    class Bad(Actor[Any]):
+    class Bad(Actor[Any], partial=True):
         async def pre_start(self) -> None:
             raise ZeroDivisionError("fatal")
 

@@ -325,7 +325,7 @@ async def test_an_aligned_child_keeps_its_wait_when_an_elder_sibling_fails(autoj
     assert ups == [0, 60]
 
 
-class Counter(Actor[Echo]):
+class Counter(Actor[Echo], partial=True):
     """Ends after the message that says so."""
 
     def __init__(self, notes: list[str]) -> None:

@@ -43,7 +43,7 @@ def test_a_check_holds_its_answer_or_the_reason_for_none() -> None:
 CRITICAL = Priority.CRITICAL
 
 
-class Moody(Actor[Echo]):
+class Moody(Actor[Echo], partial=True):
     """Says of itself what `moods` has next, the last one for ever."""
 
     def __init__(self, moods: list[Health | Exception]) -> None:
@@ -116,7 +116,7 @@ async def test_a_tree_that_still_starts_is_not_ill(autojump_clock: MockClock) ->
     """A child that is not up when asked cannot answer: nothing is known of it."""
     diary = Diary()
 
-    class Slow(Actor[Echo]):
+    class Slow(Actor[Echo], partial=True):
         async def pre_start(self) -> None:
             await trio.sleep(4)
 
@@ -223,7 +223,7 @@ async def test_states_say_the_health_of_who_cannot_answer(autojump_clock: MockCl
 async def test_each_priority_has_its_interval(autojump_clock: MockClock) -> None:
     asked: dict[str, int] = {}
 
-    class Counted(Actor[Echo]):
+    class Counted(Actor[Echo], partial=True):
         def __init__(self, name: str) -> None:
             self.name = name
 

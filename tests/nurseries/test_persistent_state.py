@@ -27,7 +27,7 @@ class Disk:
         self.content[name] = state
 
 
-class Tally(Actor[Echo]):
+class Tally(Actor[Echo], partial=True):
     """Counts notes, over crashes."""
 
     def __init__(self, kept: PersistentState[int]) -> None:

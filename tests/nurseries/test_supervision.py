@@ -179,7 +179,7 @@ async def test_each_child_starts_after_the_one_before_is_up_and_stops_in_reverse
     order: list[str] = []
 
     def slow(name: str) -> ChildSpec:
-        class Slow(Actor[object]):
+        class Slow(Actor[object], partial=True):
             async def pre_start(self) -> None:
                 order.append(f"{name} starts")
                 await trio.sleep(1)
@@ -204,7 +204,7 @@ async def test_a_start_that_fails_is_tried_again_before_the_next_child_starts(au
         tries += 1
         await trio.sleep_forever()
 
-    class Flaky(Actor[object]):
+    class Flaky(Actor[object], partial=True):
         failures = 2
 
         async def pre_start(self) -> None:
@@ -229,7 +229,7 @@ async def test_a_start_that_fails_is_tried_again_before_the_next_child_starts(au
 
 
 async def test_a_start_that_never_succeeds_ends_the_system_before_its_block(autojump_clock: MockClock) -> None:
-    class Broken(Actor[object]):
+    class Broken(Actor[object], partial=True):
         async def pre_start(self) -> None:
             raise OSError("never")
 

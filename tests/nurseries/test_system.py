@@ -373,7 +373,7 @@ async def test_a_restart_that_is_refused_stops_nobody(autojump_clock: MockClock)
     bad, bad_child = echo("bad")
     starts = 0
 
-    class Slow(Actor[Echo]):
+    class Slow(Actor[Echo], partial=True):
         async def pre_start(self) -> None:
             nonlocal starts
             starts += 1

@@ -57,7 +57,7 @@ def test_what_is_no_traceparent_is_taken_for_none(header: str) -> None:
     assert TraceContext.parse(header) is None
 
 
-class Seeing(Actor[Echo]):
+class Seeing(Actor[Echo], partial=True):
     """Notes in which trace each message is handled."""
 
     def __init__(self, seen: list[TraceContext | None]) -> None:

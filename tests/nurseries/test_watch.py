@@ -170,7 +170,7 @@ async def test_failed_starts_are_no_ended_instances(autojump_clock: MockClock) -
     address: Address[Any] = Address("bad")
     starts = 0
 
-    class Bad(Actor[Any]):
+    class Bad(Actor[Any], partial=True):
         async def pre_start(self) -> None:
             nonlocal starts
             starts += 1
@@ -256,7 +256,7 @@ async def test_a_down_comes_after_the_messages_of_the_ended_instance(autojump_cl
     """Also when the watcher is slow and several instances end: what each had sent comes before its `Down`."""
     guarding, watcher, seen = guard()
 
-    class Talker(Actor[Any]):
+    class Talker(Actor[Any], partial=True):
         async def started(self) -> None:
             guarding.tell(Heard("hello"))
 
@@ -412,7 +412,7 @@ async def test_only_a_running_instance_can_watch() -> None:
 async def test_a_watcher_without_a_handler_refuses_the_down(autojump_clock: MockClock) -> None:
     address, child = echo()
 
-    class Deaf(Actor[Guarding]):
+    class Deaf(Actor[Guarding], partial=True):
         async def pre_start(self) -> None:
             self.watch(address, Saw)
 

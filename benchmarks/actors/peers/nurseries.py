@@ -28,7 +28,7 @@ from benchmarks.actors.peers.nurseries_workers import CRASH, ECHO, NOTE, Bench, 
 from benchmarks.actors.trio_steps import count_steps
 
 
-class Stopwatch(Actor[Bench]):
+class Stopwatch(Actor[Bench], partial=True):
     """Appends the latency of each message to `waits`, in µs; `sent` has the send times in order."""
 
     def __init__(self, sent: deque[float], waits: list[float]) -> None:

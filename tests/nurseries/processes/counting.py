@@ -198,7 +198,7 @@ codec = JsonCodec()
 CODEC = "tests.nurseries.processes.counting:codec"
 
 
-class Counter(Actor[Counting]):
+class Counter(Actor[Counting], partial=True):
     """Does what its messages say, also what an actor should not do."""
 
     def __init__(self, start: int | str, parent: Address[Telling] | None) -> None:

@@ -48,7 +48,7 @@ from tests.nurseries.processes.counting import (
 START = "tests.nurseries.processes.counting:start"
 
 
-class Notebook(Actor[Telling]):
+class Notebook(Actor[Telling], partial=True):
     """Writes down the numbers that it is told, and the traces."""
 
     def __init__(self, counter: Address[Counting] | None = None, seconds: float = 0.0) -> None:
