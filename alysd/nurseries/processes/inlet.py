@@ -89,7 +89,7 @@ class Inlet:
 class Receipt(Pending):
     """Stands for the asker, or the sender of a tell, in the parent. `serve` calls it as it does any asker."""
 
-    __slots__ = ("_begun", "_cancelled", "_inlet", "_number", "_over", "_token", "is_ask")
+    __slots__ = ("_begun", "_cancelled", "_deferred", "_inlet", "_number", "_over", "_token", "is_ask")
 
     def __init__(self, inlet: Inlet, number: int, is_ask: bool) -> None:
         self._inlet = inlet
@@ -98,8 +98,9 @@ class Receipt(Pending):
         self._begun = self._cancelled = False
         # Whether the parent has been told the end of the message, or need not be.
         self._over = False
-        # The deferred answer, once the handler has returned it.
+        # The deferred answer, from when the handler has returned it until it is given.
         self._token: MailboxPlace | None = None
+        self._deferred = False
 
     @property
     def task(self) -> "Receipt | None":  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -127,14 +128,15 @@ class Receipt(Pending):
         """Set by a `Deferred` that the handler has returned: the message is handled, its answer comes later."""
         self._token = token
         if token is not None:
+            self._deferred = True
             self._finish()
             self._inlet.wire.wake()  # the parent must not take the message for one that is being handled
 
     def cancel(self) -> None:
         """The asker no longer waits."""
         self._cancelled = True
-        if self._token is not None:
-            self._token.vacate()
+        if self.place is not None:
+            self.place.vacate()
             self._end(LAPSED)
 
     def reply(self, value: object) -> None:
@@ -150,7 +152,7 @@ class Receipt(Pending):
         """Send a refusal, unless the instance has ended: what remains is then left to the parent."""
         inlet = self._inlet
         if not inlet.ended and not self._over and isinstance(error, Exception):
-            if self._token is not None:
+            if self._deferred:
                 inlet.report()  # before the error, so that the parent knows it for a deferred answer
             self._end(ERROR, pack_error(error, inlet.codec))
 

@@ -58,7 +58,8 @@ class OperatingSystem:
                 "nice": spec.limits.nice,
             }
             process = subprocess.Popen(  # noqa: S603  this interpreter, with a program that is a constant
-                [sys.executable, "-I", "-c", PROGRAM, json.dumps(options)],
+                # Unbuffered, because what a process printed last is needed most when it was killed.
+                [sys.executable, "-I", "-u", "-c", PROGRAM, json.dumps(options)],
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=printed,

@@ -250,6 +250,8 @@ class Outlet:
             number, entry = left.pop()
             self.asks.pop(number, None)
             self.address.mailbox.requeue(entry)
+            if entry[2] is not None and self.address.mailbox.queue[0] is entry:
+                entry[2].place = self.address.mailbox  # which has room again if the asker gives up
         if left:
             number, self.address.current = left[0]
             self.asks.pop(number, None)

@@ -3,12 +3,17 @@
 import ctypes
 import os
 import resource
+import socket
 import sys
+from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+import trio
 
 from alysd.nurseries.processes import bootstrap
+from alysd.nurseries.processes.progress import Progress, progress_file
 
 
 class Libc:
@@ -59,6 +64,63 @@ def test_other_systems_have_no_such_rights(libc: Libc, monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "platform", "darwin")
     bootstrap.give_up_rights(-1)
     assert libc.options == []
+
+
+@pytest.fixture
+def options(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """The options of a process whose rights and limits stay those of the tests."""
+    near, far = socket.socketpair()
+    monkeypatch.setattr(bootstrap, "give_up_rights", Mock(return_value=[("Landlock", "reading")]))
+    monkeypatch.setattr(bootstrap, "limit_resources", Mock())
+    yield {
+        "parent": 1,
+        "memory": None,
+        "files": 64,
+        "nice": 0,
+        "socket": near.detach(),
+        "progress": progress_file(),
+    }
+    far.close()
+
+
+def hosting(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> list[int]:
+    """Let the actor of the process end at once, with an error or without. Returns the numbers that it began."""
+    began: list[int] = []
+
+    async def run(end: socket.socket, progress: Progress) -> None:
+        await trio.lowlevel.checkpoint()
+        assert not end.getblocking()
+        assert not os.get_inheritable(end.fileno())
+        progress.begin(3)
+        began.append(progress.begun)
+        progress.close()
+        end.close()
+        if error is not None:
+            raise BaseExceptionGroup("of a nursery", [error])
+
+    monkeypatch.setattr(bootstrap, "host", run)
+    return began
+
+
+def test_a_process_hosts_its_actor(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    began = hosting(monkeypatch, None)
+    bootstrap.main(options)
+    assert began == [3]
+    assert caplog.messages == ["this kernel has no Landlock, so the process is not kept from reading"]
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"), [(SystemExit(3), SystemExit), (ValueError("bad"), BaseExceptionGroup)]
+)
+def test_an_exit_of_a_handler_is_the_exit_of_the_process(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, error: BaseException, raised: type[BaseException]
+) -> None:
+    hosting(monkeypatch, error)
+    with pytest.raises(raised) as caught:
+        bootstrap.main(options)
+    assert isinstance(caught.value, BaseExceptionGroup) or caught.value is error
 
 
 @pytest.mark.parametrize("memory", [None, 1 << 28])

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
@@ -34,6 +35,8 @@ from alysd.nurseries.processes.errors import (
     ProcessDied,
     RemoteRefusal,
 )
+from alysd.nurseries.processes.launching import Launched
+from alysd.nurseries.processes.session import CHECKS_KEPT
 from alysd.nurseries.processes.spec import ProcessLimits, ProcessSpec, process
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.process_double import ProcessDouble
@@ -523,3 +526,73 @@ async def test_an_answer_to_no_question_is_ignored(autojump_clock: MockClock) ->
         one.double.inject("counter", frames.HEAD.pack(2, frames.STATE, 0, 7) + b"{}")
         assert await one.counter.ask(Total()) == 0
         assert one.double.started == 1
+
+
+class NoProcess:
+    """A launcher that cannot start a process, the first times."""
+
+    def __init__(self, double: ProcessDouble, times: int) -> None:
+        self._double = double
+        self._times = times
+
+    def launch(self, spec: ProcessSpec, nursery: trio.Nursery) -> Launched:
+        self._times -= 1
+        if self._times >= 0:
+            raise BlockingIOError("no process more")
+        return self._double.launch(spec, nursery)
+
+
+async def test_a_process_that_cannot_be_started_is_a_failed_start(autojump_clock: MockClock) -> None:
+    one = Fixture()
+    one.spec = attrs.evolve(one.spec, launcher=NoProcess(one.double, 2))
+    async with one.running():
+        assert await one.counter.ask(Total()) == 0
+        assert one.harness.child("counter").restarts == 2
+        assert one.last_error == "BlockingIOError: no process more"
+
+
+class Held:
+    """A launcher whose processes, but for the first, hang from their start."""
+
+    def __init__(self, double: ProcessDouble) -> None:
+        self._double = double
+
+    def launch(self, spec: ProcessSpec, nursery: trio.Nursery) -> Launched:
+        launched = self._double.launch(spec, nursery)
+        if self._double.started > 1:
+            self._double.hang(spec.name)
+        return launched
+
+
+async def test_a_stop_during_the_start_handles_what_waits(autojump_clock: MockClock) -> None:
+    one = Fixture(config=3)
+    one.spec = attrs.evolve(one.spec, launcher=Held(one.double))
+    async with one.running() as system, trio.open_nursery() as nursery:
+        one.double.kill("counter")
+        await one.harness.until(lambda: one.harness.state("counter") is State.RESTARTING)
+        one.counter.tell(Add(1))
+        nursery.start_soon(system.stop_child, "counter")
+        await trio.sleep(0.1)
+        assert one.harness.state("counter") is State.STOPPING
+        one.double.resume("counter")
+    assert (one.counter.handled, one.counter.depth) == (1, 0)
+
+
+async def test_the_oldest_questions_without_an_answer_are_forgotten(autojump_clock: MockClock) -> None:
+    one = Fixture()
+    given_up: list[str] = []
+
+    async def ask() -> None:
+        try:
+            await one.harness.system.get_state("counter", seconds=2)
+        except AskTimeout:
+            given_up.append("too late")
+
+    async with one.running():
+        one.double.hang("counter")
+        async with trio.open_nursery() as nursery:
+            for _ in range(CHECKS_KEPT + 1):
+                nursery.start_soon(ask)
+            await trio.sleep(1)
+            one.double.resume("counter")
+    assert given_up == ["too late"]

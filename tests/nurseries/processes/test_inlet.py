@@ -1,6 +1,8 @@
 """What becomes of each message in a process, and that the parent learns it: answers, errors, cancellations."""
 
 import logging
+import os
+import socket
 from contextlib import AbstractAsyncContextManager
 
 import pytest
@@ -19,6 +21,10 @@ from alysd.nurseries import (
     process,
 )
 from alysd.nurseries.processes.errors import ProcessCrashed, RemoteRefusal
+from alysd.nurseries.processes.frames import TELL, TRACE_BYTES, TRACED, Frame
+from alysd.nurseries.processes.inlet import HostedAddress, Inlet
+from alysd.nurseries.processes.progress import Progress, progress_file
+from alysd.nurseries.processes.wire import Wire
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.process_double import ProcessDouble
 from tests.nurseries.processes.counting import (
@@ -32,6 +38,7 @@ from tests.nurseries.processes.counting import (
     TooMuch,
     Total,
     Unclear,
+    codec,
 )
 
 START = "tests.nurseries.processes.counting:start"
@@ -83,6 +90,36 @@ async def test_a_deferred_ask_is_answered_later(autojump_clock: MockClock) -> No
     assert [repr(each) for each in got] == ["5", "TooMuch(amount=1)"]
     assert one.counter.handled == 4
     assert one.counter.refused == 0, "as in one process: the handler has not refused it"
+
+
+async def test_a_deferred_ask_that_fails_at_once_counts_as_handled(autojump_clock: MockClock) -> None:
+    one = Fixture()
+    async with one.running() as system, trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            with pytest.raises(TooMuch):
+                await one.counter.ask(Defer())
+
+        system.suspend("counter")
+        nursery.start_soon(ask)
+        await trio.sleep(0.1)
+        one.counter.tell(Reply("refuse"))
+        system.resume("counter")
+        await trio.sleep(0.1)
+        assert one.figures() == (2, 0, 0, 0)
+
+
+async def test_a_trace_that_is_none_is_left_out(autojump_clock: MockClock) -> None:
+    near, far = socket.socketpair()
+    progress = Progress(fd := progress_file())
+    os.close(fd)
+    address = HostedAddress("counter")
+    inlet = Inlet(Wire(near, 1 << 20), address, codec, progress)
+    inlet.deliver(Frame(TELL | TRACED, 0, 1, b"0" * TRACE_BYTES + codec.encode(Add(1))))
+    assert [entry[0] for entry in address.mailbox.queue] == [Add(1)]
+    progress.close()
+    near.close()
+    far.close()
 
 
 async def test_a_deferred_ask_is_not_being_handled(autojump_clock: MockClock) -> None:

@@ -118,6 +118,17 @@ def test_a_process_cannot_shorten_the_memory_that_its_parent_reads() -> None:
     progress.close()
 
 
+def test_a_system_without_such_files_has_a_temporary_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    fd = progress_file()
+    one, other = Progress(fd), Progress(fd)
+    os.close(fd)
+    one.finish(7)
+    assert other.done == 7
+    one.close()
+    other.close()
+
+
 def descriptors() -> int:
     """The number of open files."""
     return len([*Path("/dev/fd").iterdir()])

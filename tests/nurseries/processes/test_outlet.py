@@ -147,6 +147,14 @@ async def test_a_refused_tell_is_not_sent_again(autojump_clock: MockClock, claim
         assert sending.address.handled <= 1
 
 
+async def test_an_ask_that_returns_to_the_mailbox_gives_its_place_back(autojump_clock: MockClock) -> None:
+    async with sent() as sending:
+        sending.outlet.settle(0, 0)
+        assert sending.address.depth == 2
+        await trio.sleep(1.1)
+        assert (sending.got, sending.address.depth) == ([AskTimeout], 1)
+
+
 async def test_an_answer_of_another_type_is_refused(autojump_clock: MockClock) -> None:
     async with sent() as sending:
         with pytest.raises(MalformedFrame, match="an answer to Total of the type str"):

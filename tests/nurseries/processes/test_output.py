@@ -7,6 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from alysd.nurseries.processes import output as module
 from alysd.nurseries.processes.output import LINE_BYTES, Output
 
 
@@ -58,3 +59,17 @@ async def test_lines_above_the_rate_are_counted(
         "peers: 7",
         "peers: 1 lines of its output were dropped",
     ]
+
+
+@pytest.mark.parametrize(("lines", "logged"), [(3, 3), (20, 8)])
+async def test_what_is_left_at_the_end_is_logged_within_bounds(
+    lines: int, logged: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READ_BYTES", 2)
+    caplog.set_level(logging.INFO)
+    reading, writing = os.pipe()
+    output = Output("peers", reading, 100)
+    os.write(writing, b"abc\n" * lines)  # two reads per line, and sixteen reads at most
+    output.close()
+    os.close(writing)
+    assert caplog.messages == ["peers: abc"] * logged

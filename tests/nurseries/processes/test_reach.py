@@ -22,7 +22,19 @@ from alysd.nurseries import (
     traced,
 )
 from alysd.nurseries.processes.errors import NotReachable
-from alysd.nurseries.processes.frames import ASK, DONE, ENDED, ERROR, HEAD, REPLY, SKIPPED, TELL, TRACED, Frame
+from alysd.nurseries.processes.frames import (
+    ASK,
+    DONE,
+    ENDED,
+    ERROR,
+    HEAD,
+    REPLY,
+    SKIPPED,
+    TELL,
+    TRACE_BYTES,
+    TRACED,
+    Frame,
+)
 from alysd.nurseries.processes.host import DRAIN_SECONDS
 from alysd.nurseries.processes.reach import ReachLink
 from alysd.nurseries.processes.spec import ProcessContext, ProcessLimits
@@ -97,6 +109,15 @@ async def test_a_process_tells_and_asks_the_addresses_that_it_was_given(autojump
         with traced(context):
             assert await one.counter.ask(TalkBack(1)) == "0 1 2 0"
         assert notebook.traces == [None, None, None, None, context, context]
+
+
+async def test_a_trace_that_is_none_is_left_out(autojump_clock: MockClock) -> None:
+    address, notebook = Address[Telling]("notebook"), Notebook()
+    one = Fixture([address])
+    async with one.running(actor(address, lambda: notebook)):
+        one.double.inject("counter", framed(TELL | TRACED, 1, 1, b"0" * TRACE_BYTES + codec.encode(Note(5))))
+        await trio.sleep(0.1)
+        assert (notebook.numbers, notebook.traces) == ([5], [None])
 
 
 async def test_addresses_of_the_testing_kit_can_be_reached(autojump_clock: MockClock) -> None:
@@ -251,6 +272,8 @@ async def test_an_address_that_was_not_given_is_refused_by_name(
     assert refused == [
         f"the process of counter may not reach link 3 ({count} such messages so far)" for count in (1, 2, 4)
     ]
+    storage = Address[Any]("storage")
+    assert ProcessContext(None, {"storage": storage}).address("storage") is storage
     with pytest.raises(NotReachable, match="may not reach storage"):
         ProcessContext(None, {}).address("storage")
 

@@ -77,3 +77,13 @@ async def test_an_end_that_was_closed_with_unread_bytes_is_closed(ends: Ends) ->
     wire = Wire(ends[0], 1 << 20)
     ends[1].close()
     assert await wire.receive() is None
+
+
+async def test_a_wake_up_without_bytes_is_no_frame(
+    ends: Ends, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def at_once(_: object) -> None:
+        await trio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(trio.lowlevel, "wait_readable", at_once)
+    assert await Wire(ends[0], 100).receive() == []

@@ -1,0 +1,26 @@
+"""A session with a real process, whose output is logged, from its start to its end."""
+
+import logging
+
+import pytest
+import trio
+
+from alysd.nurseries import Address, OneForOne, open_system, process, supervisor
+from tests.nurseries.processes.counting import CODEC, Answer, Counting, Misbehave, Total
+
+START = "tests.nurseries.processes.counting:start"
+SECONDS = 60.0
+"""For the start of an interpreter on a machine that is busy with other work."""
+
+
+async def test_a_real_process_answers_prints_and_ends(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="alysd.nurseries.processes")
+    counter: Address[Counting] = Address("counter")
+    tree = supervisor("Root", OneForOne(), [process(counter, START, codec=CODEC, config=4)])
+    async with open_system(tree):
+        assert await counter.ask(Total(), seconds=SECONDS) == 4
+        assert "counter" not in await counter.ask(Answer("environment"), seconds=SECONDS)
+        counter.tell(Misbehave("print"))
+        with trio.fail_after(SECONDS):
+            while "counter: INFO the actor prints" not in caplog.messages:  # noqa: ASYNC110  another process prints
+                await trio.sleep(0.01)
