@@ -238,19 +238,18 @@ def _network(node: Node) -> list[SupervisorSpec]:
         return []
     context, clock, timing = resources.context, resources.clock, resources.timing
     memory, limits = NetworkMemory.of(timing), RequestLimits()
+    client = PeerClient(to.peer_host, to.network)
     return [
         supervisor("NetworkSupervisor", RestForOne(), [
             resources.peer_host(to.peer_host, to.network, to.peer_requests),
             actor(to.network, lambda: NetworkActor(
-                context, clock, resources.bls, memory, to.network, to.peer_host, to.reader, to.approval, to.sync,
-                timing,
+                context, clock, resources.bls, memory, client, to.reader, to.approval, to.sync, timing,
             ), restart=ExponentialBackoff(), priority=Priority.HIGH),
             actor(to.peer_requests, lambda: PeerRequestsActor(
                 context.genesis, resources.store, clock, to.approval, limits, timing,
             ), restart=ExponentialBackoff()),
             actor(to.sync, lambda: SyncActor(
-                context, resources.bls, PeerClient(to.peer_host, to.network), to.chain, to.block_import,
-                to.approval, timing,
+                context, resources.bls, client, to.chain, to.block_import, to.approval, timing,
             ), restart=ExponentialBackoff()),
         ], intensity=Intensity(restarts=100, seconds=60.0)),
     ]  # fmt: skip

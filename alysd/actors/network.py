@@ -34,7 +34,7 @@ from alysd.messages.network import (
     PublishApproval,
     PublishProposal,
 )
-from alysd.messages.peer_host import DisconnectPeer, PeerHost, PublishGossip, ReportPeers
+from alysd.messages.peer_host import DisconnectPeer, PublishGossip, ReportPeers
 from alysd.messages.reads import ReadForkchoice, Reads
 from alysd.messages.sync import PeerAhead, Sync
 from alysd.nurseries import Actor, Address, NotAnswered, Tell, handles
@@ -117,8 +117,7 @@ class NetworkActor(Actor[Network]):
         clock: Clock,
         bls: Bls,
         memory: NetworkMemory,
-        network: Address[Network],
-        host: Address[PeerHost],
+        client: PeerClient,
         reader: Address[Reads],
         approval: Address[ApprovalGathering],
         sync: Address[Sync],
@@ -128,8 +127,8 @@ class NetworkActor(Actor[Network]):
         self._clock = clock
         self._bls = bls
         self._memory = memory
-        self._client = PeerClient(host, network)
-        self._host = host
+        self._client = client
+        self._host = client.host
         self._reader = reader
         self._approval = approval
         self._sync = sync

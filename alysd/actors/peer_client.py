@@ -1,6 +1,7 @@
 """Requests of this node to single peers, in the task of the caller, with checked and decoded answers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import attrs
 import trio
@@ -26,11 +27,16 @@ from alysd.wire.sync import (
     encode_since_request,
 )
 
+Value = TypeVar("Value")
+
 STATUS_SECONDS = 5.0
 """The time in which a peer must answer a request for its status: a few round trips and a restart of its actor."""
 
 BLOCKS_SECONDS = 15.0
 """The time in which a peer must answer a request for blocks or proposals: 4 MiB at 3 Mbit/s take 11 s."""
+
+LARGE_REQUESTS = 8
+"""The number of requests for blocks or proposals that are open at the same time. Each answer has up to 16 MiB."""
 
 MARGIN_SECONDS = 1.0
 """The time by which the peer host may be late with its own answer, which is an error after the time above."""
@@ -46,6 +52,7 @@ class PeerClient:
 
     host: Address[PeerHost]
     network: Address[Network]
+    _places: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(LARGE_REQUESTS), init=False)
 
     async def status(self, peer: str) -> PeerStatus:
         """The status of `peer`."""
@@ -58,22 +65,15 @@ class PeerClient:
 
     async def blocks_by_range(self, peer: str, wanted: RangeRequest) -> tuple[EncodedBlock, ...]:
         """At most `count` canonical blocks of `peer` from the height `start` on, oldest first."""
-        return await self._blocks(peer, StreamKind.BLOCKS_BY_RANGE, encode_range_request(wanted))
+        return await self._large(peer, StreamKind.BLOCKS_BY_RANGE, encode_range_request(wanted), decode_blocks)
 
     async def blocks_by_root(self, peer: str, hashes: Sequence[BlockHash]) -> tuple[EncodedBlock, ...]:
         """Those of the blocks with these `hashes` that `peer` has, in this order."""
-        return await self._blocks(peer, StreamKind.BLOCKS_BY_ROOT, encode_roots_request(hashes))
+        return await self._large(peer, StreamKind.BLOCKS_BY_ROOT, encode_roots_request(hashes), decode_blocks)
 
     async def proposals_since(self, peer: str, since: Slot) -> tuple[EncodedProposal, ...]:
         """The proposals from the slot `since` on that `peer` knows, oldest first."""
-        data = await self._request(
-            peer, StreamKind.PROPOSALS_SINCE, encode_since_request(since), MAX_ANSWER_BYTES, BLOCKS_SECONDS
-        )
-        try:
-            return await trio.to_thread.run_sync(decode_proposals, data)
-        except Malformed:
-            self.blame(peer, Offence.MALFORMED)
-            raise
+        return await self._large(peer, StreamKind.PROPOSALS_SINCE, encode_since_request(since), decode_proposals)
 
     def blame(self, peer: str, offence: Offence) -> None:
         """Report an offence. The report is lost if the network actor is busy or down: the next one follows."""
@@ -82,13 +82,16 @@ class PeerClient:
         except NotAnswered:
             return
 
-    async def _blocks(self, peer: str, kind: StreamKind, request: bytes) -> tuple[EncodedBlock, ...]:
-        data = await self._request(peer, kind, request, MAX_ANSWER_BYTES, BLOCKS_SECONDS)
-        try:
-            return await trio.to_thread.run_sync(decode_blocks, data)
-        except Malformed:
-            self.blame(peer, Offence.MALFORMED)
-            raise
+    async def _large(
+        self, peer: str, kind: StreamKind, request: bytes, decode: Callable[[bytes], tuple[Value, ...]]
+    ) -> tuple[Value, ...]:
+        async with self._places:
+            data = await self._request(peer, kind, request, MAX_ANSWER_BYTES, BLOCKS_SECONDS)
+            try:
+                return await trio.to_thread.run_sync(decode, data)
+            except Malformed:
+                self.blame(peer, Offence.MALFORMED)
+                raise
 
     async def _request(self, peer: str, kind: StreamKind, request: bytes, limit: int, seconds: float) -> bytes:
         message = SendRequest(peer, kind, request, limit, seconds)

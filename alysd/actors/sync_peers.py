@@ -7,6 +7,7 @@ approving blocks. A peer proves its head by the block itself, which a quorum has
 from collections.abc import Collection, Iterable, Sequence
 
 import attrs
+import trio
 
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BlockHash
@@ -15,6 +16,9 @@ from alysd.types.units import Height
 
 FRESH_SECONDS = 60.0
 """The time for which a status counts. The network actor asks every 10 s, and forgets peers that are gone."""
+
+RANGES_PER_PEER = 2
+"""The number of ranges that one peer is asked for at the same time. It answers a few requests at a time."""
 
 MOST_PEERS = 256
 """The maximum number of peers that sync knows, as many as the network actor."""
@@ -26,7 +30,7 @@ class SyncPeer:
 
     `proven` is the head that it has proved. `useless` is a head that could not be proved or that led nowhere since
     the last status. `asked` says whether a proof is being requested, and `busy` is the number of ranges that the
-    peer is asked for.
+    peer is asked for. `places` bounds the ranges that it is asked for at the same time.
     """
 
     status: PeerStatus
@@ -35,6 +39,7 @@ class SyncPeer:
     useless: BlockHash | None = None
     asked: bool = False
     busy: int = 0
+    places: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(RANGES_PER_PEER))
 
 
 class SyncPeers:

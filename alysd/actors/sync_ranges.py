@@ -113,7 +113,8 @@ class RangeDownload:
             return ()
         known.busy += 1
         try:
-            found = await self._client.blocks_by_range(peer, RangeRequest(piece.start, piece.count))
+            async with known.places:
+                found = await self._client.blocks_by_range(peer, RangeRequest(piece.start, piece.count))
             return await trio.to_thread.run_sync(self._checked, found, piece)
         except (PeerUnavailable, Malformed):
             return ()  # the client has reported the peer

@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from alysd.actors.network import MAX_PEERS, POLL_SECONDS, NetworkActor, NetworkMemory
+from alysd.actors.peer_client import PeerClient
 from alysd.errors import PeerUnavailable
 from alysd.messages.approval import ApprovalGathering, ConsiderProposal, CountApproval
 from alysd.messages.log.base import LogEvent
@@ -106,8 +107,8 @@ class Bench:
         child = actor(
             self.network,
             lambda: NetworkActor(
-                CONTEXT, self.harness.clock, BLS, self.memory, self.network, self.host, self.reader, self.approval,
-                self.sync, TIMING,
+                CONTEXT, self.harness.clock, BLS, self.memory, PeerClient(self.host, self.network), self.reader,
+                self.approval, self.sync, TIMING,
             ),
             restart=Immediate(),
         )  # fmt: skip

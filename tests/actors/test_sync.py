@@ -105,7 +105,7 @@ class Peer:
         )
 
 
-class PeersHost(Actor[PeerHost]):
+class PeersHost(Actor[PeerHost], partial=True):
     """A peer host whose peers answer by themselves, each in its own time."""
 
     def __init__(self, peers: Mapping[str, Peer]) -> None:

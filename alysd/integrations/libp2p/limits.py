@@ -6,11 +6,14 @@ The largest memory of the process, if every stranger is hostile at the same time
 |---|---|
 | interpreter with libp2p | 90 |
 | 64 strangers (the most that `network.max_inbound` allows) × (`CONNECTION_UNREAD` 4 + `RPC_BYTES` 1 + `QUEUE_BYTES` 1) | 384 |
-| `ANSWERS` 16 × `RESPONSE_BYTES` 4, for peers | 64 |
-| 32 requests of this node × `RESPONSE_BYTES` 4 | 128 |
+| `ANSWERS` 8 × `RESPONSE_BYTES` 16, for peers | 128 |
+| `actors.peer_client.LARGE_REQUESTS` 8 × `RESPONSE_BYTES` 16, for this node | 128 |
 | `HANDSHAKES` 64 × 64 KiB of received bytes | 4 |
-| total | 670, below the 768 of `peer_host_process.MEMORY` |
+| total | 734, below the 768 of `peer_host_process.MEMORY` |
 """  # noqa: E501  the lines of a table are not broken
+
+from alysd.wire.gossip import MAX_PROOF_BYTES
+from alysd.wire.sync import MAX_ANSWER_BYTES
 
 # Connections
 
@@ -100,8 +103,8 @@ PROPOSAL_BYTES = 256 << 10
 APPROVAL_BYTES = 1 << 10
 """The largest approval: slot, hash, authority and a signature of 96 bytes are some 200."""
 
-AUXPOW_BYTES = 64 << 10
-"""The largest proof of work: a coinbase and two Merkle branches are some kilobytes."""
+AUXPOW_BYTES = MAX_PROOF_BYTES
+"""The largest proof of work: 128 KiB, although a usual coinbase and two Merkle branches are some kilobytes."""
 
 RPCS_PER_SECOND = 200
 """Gossip frames per peer, and messages in them. 21 approvals, a proposal and control messages per slot of 1 s and
@@ -151,8 +154,8 @@ BAN_SECONDS = 60.0
 REQUEST_BYTES = 64 << 10
 """The largest request: 1,024 hashes are 32 KiB."""
 
-RESPONSE_BYTES = 4 << 20
-"""The largest answer (docs/protocol.md, "Network")."""
+RESPONSE_BYTES = MAX_ANSWER_BYTES
+"""The largest answer (docs/protocol.md, "Network"): 16 MiB, for a single block. Others have at most 4 MiB."""
 
 REFUSAL_BYTES = 200
 """The longest text of a refusal."""
@@ -161,13 +164,14 @@ REQUEST_SECONDS = 5.0
 """The time for a peer to send its request."""
 
 RESPONSE_SECONDS = 20.0
-"""The time for a peer to take an answer: 4 MiB at 200 KiB/s."""
+"""The time for a peer to take an answer: 4 MiB at 200 KiB/s, and 16 MiB at 800 KiB/s."""
 
 REQUESTS_PER_SECOND = 20
 """Requests per peer. A peer that syncs sends some five."""
 
-ANSWERS = 16
+ANSWERS = 8
 """Answers to peers in memory at the same time. Further requests wait."""
 
-ANSWERS_PER_PEER = 2
-"""The same for one peer. Its further requests are refused."""
+ANSWERS_PER_PEER = 4
+"""The same for one peer. Its further requests are refused. A peer that syncs asks for two ranges, its status and a
+block at the same time."""
