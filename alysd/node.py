@@ -230,7 +230,8 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
 def _network(node: Node) -> list[SupervisorSpec]:
     """The actors of the peer-to-peer network; none for a node without peers.
 
-    No slot depends on them, so their supervisor must not give up and restart the node. It never does: with their
+    The node is ready without them. No slot depends on them, so their supervisor must not give up and restart the
+    node. It never does: with their
     backoffs, the four children restart at most 50 times in a minute.
     """
     resources, to = node.resources, node.to
@@ -251,7 +252,7 @@ def _network(node: Node) -> list[SupervisorSpec]:
             actor(to.sync, lambda: SyncActor(
                 context, resources.bls, client, to.chain, to.block_import, to.approval, timing,
             ), restart=ExponentialBackoff()),
-        ], intensity=Intensity(restarts=100, seconds=60.0)),
+        ], intensity=Intensity(restarts=100, seconds=60.0), awaited=False),
     ]  # fmt: skip
 
 

@@ -41,16 +41,18 @@ START_SECONDS = 60.0
 
 
 def peer_host_process(
-    address: Address[PeerHost], network: Address[Network], requests: Address[PeerRequests], config: PeerHostConfig
+    config: PeerHostConfig, address: Address[PeerHost], network: Address[Network], requests: Address[PeerRequests]
 ) -> ProcessSpec:
     """The spec of the peer host. It may send to the network actor and to the request server, nothing else.
+
+    No other child waits until it is up.
 
     Two quick failures, such as an address in use, open its circuit for 5 s.
     """
     return process(
         address,
         f"{__name__}:start",
-        codec="alysd.messages.codec:payloads",
+        codec="alysd.messages.codec:PAYLOADS",
         config=config,
         reaches=[
             Reach(network, [PeerConnected, PeerLost, GossipReceived]),
@@ -60,6 +62,7 @@ def peer_host_process(
         limits=ProcessLimits(memory=MEMORY, files=FILES, message_bytes=MESSAGE_BYTES, start_seconds=START_SECONDS),
         restart=CircuitBreaker(failures=2, open_seconds=5.0),
         priority=Priority.HIGH,
+        awaited=False,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -21,6 +22,7 @@ from alysd.messages.log.process import SignedBlockMissing
 from alysd.messages.network import Network, PeerRequests
 from alysd.messages.peer_host import PeerHost
 from alysd.nurseries import Address, ChildSpec
+from alysd.peer_host_process import peer_host_process
 from alysd.ports import Bls, Clock, ExecutionEngine, Signer, StepMemory, Store, Tracing
 from alysd.timing import Timing
 from alysd.types.block import SignedBlock
@@ -47,7 +49,7 @@ class NodeResources:
     """The resources that the actors of a node use.
 
     `sync_engine` is the same execution client as `engine`, with longer deadlines for catching up. A node without
-    `signer` is a follower. A node without `network` has no peers.
+    `signer` is a follower. A node without `peer_host` has no peers.
     """
 
     context: ChainContext
@@ -59,7 +61,6 @@ class NodeResources:
     embedded: "EmbeddedExecution | None"
     signer: Signer | None
     watch: ClockWatch
-    network: PeerHostConfig | None = None
     peer_host: PeerHostFactory | None = None
     tracing: Tracing = attrs.field(factory=NoTracing)
     bls: Bls = BLS
@@ -104,7 +105,7 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
             embedded=execution.embedded,
             signer=data.signer,
             watch=watch,
-            network=await trio.to_thread.run_sync(peer_host_config, valid),
+            peer_host=await trio.to_thread.run_sync(peer_host_factory, valid),
             tracing=tracing,
         )
 
@@ -114,6 +115,12 @@ def clock_watch(clock: Clock, slot_seconds: int, memory: StepMemory, data: OpenD
     newest = max(data.store.newest_slot(), Slot(0) if data.signer is None else data.signer.last_slot)
     known = data.signer is not None and newest > 0
     return ClockWatch(clock, slot_seconds, memory, float(slot_start(newest, slot_seconds)) if known else None)
+
+
+def peer_host_factory(valid: ValidNode) -> PeerHostFactory | None:
+    """The factory of the peer host, a child in a process of its own, or None for a node without peers."""
+    config = peer_host_config(valid)
+    return None if config is None else partial(peer_host_process, config)
 
 
 def peer_host_config(valid: ValidNode) -> PeerHostConfig | None:

@@ -19,7 +19,7 @@ from alysd.integrations.new_key_file import write_key_file
 from alysd.integrations.signing_guard import write_guard
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.process import SignedBlockMissing
-from alysd.resources import open_resources
+from alysd.resources import open_resources, peer_host_config
 from alysd.testing.chain import authority_secret, chain_spec
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BlockHash, BlsPublicKey
@@ -171,7 +171,8 @@ async def test_the_network_key_is_made_once(configured: tuple[AlysConfig, ChainS
     found: list[PeerHostConfig | None] = []
     for _ in range(2):
         async with open_resources(validate_node(config, spec)) as parts:
-            found.append(parts.network)
+            assert parts.peer_host is not None
+            found.append(peer_host_config(validate_node(config, spec)))
     assert found[0] is not None
     assert found[0] == found[1]
     assert found[0].chain == "d7e68ab9"
@@ -182,5 +183,5 @@ async def test_a_node_without_an_address_has_no_network(configured: tuple[AlysCo
     """A chain of one would start a process that it does not need."""
     config, spec = configured
     async with open_resources(validate_node(config, spec)) as parts:
-        assert parts.network is None
+        assert parts.peer_host is None
     assert not config.storage.network_key.exists()

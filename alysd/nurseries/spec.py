@@ -56,6 +56,8 @@ class ChildSpec:
     linked_to: tuple[str, ...] = ()
     """Siblings with which this child restarts or stops when they fail (see `links`)."""
     tags: frozenset[str] = frozenset()
+    awaited: bool = True
+    """Whether the children after this one start only when it is up. If not, the program starts without it."""
 
     def bound(self) -> Address[Any] | None:
         """The address at which senders reach this child; `None` if there is none."""
@@ -184,10 +186,12 @@ def supervisor(
     depends_on: Sequence[Sibling] = (),
     linked_to: Sequence[Sibling] = (),
     tags: Sequence[str] = (),
+    awaited: bool = True,
 ) -> SupervisorSpec:
     """A supervisor child. When it gives up, its own supervisor restarts it, by default at once.
 
     By default a supervisor has as much time to stop as the children need that it has by then, plus one second.
+    With `awaited=False` the children after it start at once, and not only when it is up.
     """
     for child in children:
         if not isinstance(child, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -204,6 +208,7 @@ def supervisor(
         depends_on=names(*depends_on, *linked_to),
         linked_to=names(*linked_to),
         tags=frozenset(tags) if tags else NO_TAGS,
+        awaited=awaited,
     )
 
 

@@ -224,7 +224,7 @@ class Supervising(Child):
         return ended if self._fatal is None else self._given_up(self._fatal)
 
     async def _start_missing(self) -> None:
-        """Start the children that should be up and have no task. Each starts when the previous one is up.
+        """Start the children that should be up and have no task, each when the awaited ones before it are up.
 
         Returns early when an event arrives.
         """
@@ -233,7 +233,7 @@ class Supervising(Child):
                 await self._wait_for_permission(child)
             if child.desired in WANTED and not child.alive and not self._has_event():
                 self._launch(child)
-            while child.alive and not child.came_up and not self._has_event():
+            while child.spec.awaited and child.alive and not child.came_up and not self._has_event():
                 await self._changes.park()
 
     async def _wait_for_permission(self, child: Child) -> None:

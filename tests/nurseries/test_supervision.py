@@ -29,6 +29,7 @@ from alysd.nurseries import (
     Strategy,
     SystemFailed,
     actor,
+    open_system,
     supervisor,
     task,
 )
@@ -417,3 +418,36 @@ def test_what_is_no_kind_of_child_cannot_be_made() -> None:
             None,  # pyright: ignore[reportArgumentType]  never reached
             Runtime(Wheel(), None, seeded(0)),
         )
+
+
+class SlowToStart(Actor[Note]):
+    """Comes up when `allowed` is set."""
+
+    def __init__(self, allowed: trio.Event) -> None:
+        self._allowed = allowed
+
+    async def pre_start(self) -> None:
+        await self._allowed.wait()
+
+
+async def test_the_children_after_one_that_is_not_awaited_start_at_once(autojump_clock: MockClock) -> None:
+    """A program could not start without a network whose process takes seconds, or never comes up."""
+    allowed, started = trio.Event(), trio.Event()
+    slow: Address[Note] = Address("slow")
+    network = supervisor(
+        "Network", OneForOne(), [actor(slow, lambda: SlowToStart(allowed), start_seconds=100.0)], awaited=False
+    )
+
+    async def api() -> None:
+        started.set()
+        await trio.sleep_forever()
+
+    async with open_system(supervisor("Root", OneForOne(), [network, task("api", api)])) as system:
+        with trio.fail_after(1):
+            await started.wait()
+        (before, _) = system.snapshot().children
+        assert before.children[0].state is State.STARTING
+        allowed.set()
+        await wait_all_tasks_blocked()
+        (after, _) = system.snapshot().children
+        assert after.state is after.children[0].state is State.RUNNING
