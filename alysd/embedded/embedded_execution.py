@@ -7,11 +7,15 @@ from typing import Any, Literal
 import attrs
 import trio
 
+from alysd.embedded.deferred_contracts import load_contracts
 from alysd.embedded.engine.embedded_engine import EmbeddedEngine
 from alysd.embedded.engine.pruning import KEPT_STATES
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.app import serve_ethereum
 from alysd.messages.metrics import PortCounts
+
+LOAD_AFTER = 1.0
+"""Seconds after which the deferred contracts are loaded. By then the rest of the node has started."""
 
 
 @attrs.frozen
@@ -45,4 +49,11 @@ class EmbeddedExecution:
 
         Clients may address the server by an IP address, by `localhost`, or by one of `names`.
         """
-        await serve_ethereum(self.engine, self.pool, listeners, names, counts)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_load_contracts)
+            await serve_ethereum(self.engine, self.pool, listeners, names, counts)
+
+
+async def _load_contracts() -> None:
+    await trio.sleep(LOAD_AFTER)
+    await trio.to_thread.run_sync(load_contracts)

@@ -7,6 +7,7 @@ remain the original one.
 """
 
 import sys
+from importlib import import_module
 
 from ethereum import EVM_RECURSION_LIMIT
 from ethereum.exceptions import EthereumException
@@ -20,8 +21,10 @@ from ethereum_rlp.exceptions import RLPException
 from ethereum_types.bytes import Bytes, Bytes0, Bytes32
 from ethereum_types.numeric import U64, U256, Uint
 
-# py_ecc, which the precompiles use, raises the recursion limit to 100,000. With that limit, one request whose JSON
-# body consists of brackets could overflow the C stack and end the process. The specification's own limit is safe.
+# py_ecc, which the deferred contracts use, raises the recursion limit to 100,000 when it is imported. With that
+# limit, one request whose JSON body consists of brackets could overflow the C stack and end the process. So the
+# package is imported here, without its modules, and then the specification's own limit is set, which is safe.
+import_module("py_ecc")
 sys.setrecursionlimit(EVM_RECURSION_LIMIT)
 
 __all__ = [
