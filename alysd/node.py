@@ -204,7 +204,9 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
                   depends_on=["chain", "engine"]),
             actor(to.approval, lambda: ApprovalWorkflow(
                 context, resources.clock, resources.watch, resources.signer, resources.bls,
-                ApprovalPeers(to.chain, to.engine, to.block_import, to.storage, to.network, to.sync), tell, timing,
+                ApprovalPeers(
+                    to.chain, to.engine, to.block_import, to.storage, to.network, to.sync, to.evidence,
+                ), tell, timing,
             ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.approval_stop,
                   depends_on=["chain", "engine", "block import"]),
             actor(to.evidence, lambda: EvidenceActor(

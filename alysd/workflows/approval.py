@@ -41,6 +41,7 @@ from alysd.messages.approval import (
 from alysd.messages.block_import import ImportBlock
 from alysd.messages.chain import GetForkchoice, GetState
 from alysd.messages.events import WorkflowMoved
+from alysd.messages.evidence import ReportConflict
 from alysd.messages.log.base import log
 from alysd.messages.log.chain import CandidatePostponed
 from alysd.messages.network import PublishApproval, PublishProposal
@@ -172,6 +173,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
             had_quorum = self._has_quorum(candidate)
             candidate.approvals[approval.authority] = approval.signature
             self._heard_from(approval.authority, candidate.slot)
+            self._report_doubles(candidate, approval.authority)
             if not had_quorum and self._has_quorum(candidate):
                 self._queue(candidate)
 
@@ -308,7 +310,14 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         candidate = Candidate(proposal, source, late, self._publish)
         self._book.add(candidate)
         self._heard_from(self._federation.author(slot), slot)
+        self._report_doubles(candidate, *range(len(candidate.signers)))
         return candidate
+
+    def _report_doubles(self, candidate: Candidate, *authorities: int) -> None:
+        """Report each of the authorities that has also approved another candidate of the slot."""
+        for authority in authorities:
+            for one, other in self._book.doubles(candidate, authority):
+                offer(self._to.evidence, ReportConflict(one, other))
 
     def _heard_from(self, authority: int, slot: Slot) -> None:
         self._heard[authority] = max(self._heard.get(authority, slot), slot)

@@ -8,6 +8,7 @@ import attrs
 from alysd.messages.block_import import BlockImport
 from alysd.messages.chain import Chain
 from alysd.messages.engine import Engine
+from alysd.messages.evidence import EvidenceKeeping
 from alysd.messages.network import Network
 from alysd.messages.storage import Storage
 from alysd.messages.sync import Sync
@@ -18,7 +19,7 @@ P = TypeVar("P")
 
 @attrs.frozen
 class ApprovalPeers:
-    """The actors that the workflow uses. *network* and *sync* need not run: tells to them are then dropped."""
+    """The actors that the workflow uses. *network*, *sync* and *evidence* need not run: tells are then dropped."""
 
     chain: Address[Chain]
     engine: Address[Engine]
@@ -26,6 +27,7 @@ class ApprovalPeers:
     storage: Address[Storage]
     network: Address[Network]
     sync: Address[Sync]
+    evidence: Address[EvidenceKeeping]
 
 
 def offer(address: Address[P], message: Tell[P]) -> None:

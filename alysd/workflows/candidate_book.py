@@ -201,6 +201,14 @@ class Candidate:
         known = (self.proved or self.signed.approvals).signers
         return tuple(approved or index in self.approvals for index, approved in enumerate(known))
 
+    def approved_by(self, authority: int) -> SignedBlock | None:
+        """The block with approvals that include this authority's, or None if it has not approved the block."""
+        signature, known = self.approvals.get(authority), self.proved or self.signed.approvals
+        if signature is not None:
+            bits = tuple(index == authority for index in range(len(known.signers)))
+            return attrs.evolve(self.signed, approvals=Approvals(bits, signature))
+        return attrs.evolve(self.signed, approvals=known) if known.signers[authority] else None
+
     @property
     def settled(self) -> bool:
         """Whether the block is imported or was given up for good."""
@@ -235,6 +243,14 @@ class CandidateBook:
     def children(self, block: BlockHash) -> Sequence[Candidate]:
         """The candidates that build on `block`."""
         return [candidate for candidate in self if candidate.signed.block.parent_hash == block]
+
+    def doubles(self, candidate: Candidate, authority: int) -> Iterator[tuple[SignedBlock, SignedBlock]]:
+        """The candidate, with each other candidate of its slot, if the authority has approved both."""
+        one = candidate.approved_by(authority)
+        for other in self.of_slot(candidate.slot):
+            double = None if other is candidate else other.approved_by(authority)
+            if one is not None and double is not None:
+                yield one, double
 
     def has_room(self, slot: Slot, present: Slot) -> bool:
         """Whether one more candidate of another authority's `slot` may be added at the slot `present`."""

@@ -19,6 +19,7 @@ from alysd.messages.block_import import BlockImport, ImportBlock
 from alysd.messages.chain import Chain, GetAncestry, GetForkchoice, GetState
 from alysd.messages.engine import Engine, ExecutePayload
 from alysd.messages.events import WorkflowMoved
+from alysd.messages.evidence import EvidenceKeeping
 from alysd.messages.network import Network, PublishApproval, PublishProposal
 from alysd.messages.storage import GetBlockByHash, Storage
 from alysd.messages.sync import BlockMissing, GetSyncProgress, Sync
@@ -72,6 +73,7 @@ class MemberOnTheHarness:
         self.storage = StandIn[Storage]("storage", transcript)
         self.network = StandIn[Network]("network", transcript)
         self.sync = StandIn[Sync]("sync", transcript)
+        self.evidence = StandIn[EvidenceKeeping]("evidence", transcript)
         self.approval = RecordedAddress[ApprovalGathering]("approval", transcript, capacity=256)
         self.chain.on(GetState).computes(lambda message: self.tree.get(message.hash))
         self.chain.on(GetForkchoice).computes(lambda _: self.tree.tip)
@@ -87,7 +89,9 @@ class MemberOnTheHarness:
         signer = None
         if self.own is not None:
             signer = GuardedSigner.open(authority_secret(self.own), self.context.genesis, self.guard)
-        to = ApprovalPeers(self.chain, self.engine, self.block_import, self.storage, self.network, self.sync)
+        to = ApprovalPeers(
+            self.chain, self.engine, self.block_import, self.storage, self.network, self.sync, self.evidence
+        )
         child = actor(self.approval, lambda: ApprovalWorkflow(
             self.context, self.clock, self.watch, signer, bls.BLS, to, self.moves.append,
             Timing(self.spec.slot_seconds),

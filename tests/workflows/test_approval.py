@@ -20,6 +20,7 @@ from alysd.messages.approval import (
 from alysd.messages.block_import import ImportBlock
 from alysd.messages.chain import GetAncestry, GetForkchoice, GetState
 from alysd.messages.engine import ExecutePayload
+from alysd.messages.evidence import ReportConflict
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.chain import CandidateDeclined, CandidatePostponed, CandidateRefused
 from alysd.messages.network import PublishApproval, PublishProposal
@@ -216,6 +217,32 @@ async def test_of_two_proposals_in_a_slot_one_is_approved(tmp_path: Path, autoju
         await world.approve(two, 2, 3)
         assert world.has(two), "but what the others approve is imported"
     assert world.approved == [block_hash(one)]
+
+
+async def test_an_authority_that_approves_two_blocks_of_a_slot_is_reported(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Nobody would keep the evidence: only one of the two blocks can be imported."""
+    world = MemberOnTheHarness(tmp_path, 4, own=None)
+    async with world.running():
+        slot = world.slot_of(1)
+        await world.until_slot(slot)
+        one, two = world.make(slot, mark="1"), world.make(slot, mark="2")
+        await world.propose(one)
+        await world.approve(one, 2)
+        await world.approve(two, 0)
+        assert not world.evidence.received
+        await world.propose(two)
+        await world.approve(two, 2, 2, 3)
+        await world.approve(one, 0)
+    found = [
+        {(report.one.hash, report.one.approvals.signers), (report.other.hash, report.other.approvals.signers)}
+        for report in world.evidence.received
+        if isinstance(report, ReportConflict)
+    ]
+    for authority, pair in zip((1, 2, 0), found, strict=True):
+        bits = tuple(index == authority for index in range(4))
+        assert pair == {(block_hash(one), bits), (block_hash(two), bits)}
 
 
 async def test_after_a_restart_the_guard_remembers_what_was_approved(
