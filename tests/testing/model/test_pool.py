@@ -1,0 +1,87 @@
+"""Random programs for pools, and the mistakes that the rules find."""
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from alysd.nurseries import Immediate, OnCrash, Overflow
+from alysd.nurseries.inbox import Inbox
+from alysd.nurseries.mailbox import Mailbox
+from alysd.nurseries.pools import WorkerAddress
+from alysd.testing.model.commands import SendMode
+from alysd.testing.model.pool import (
+    Job,
+    Operate,
+    PoolCommand,
+    PoolMismatch,
+    PoolOperation,
+    PoolProgram,
+    Wait,
+    pool_programs,
+    run_pool_program,
+)
+
+EXAMPLES = int(os.environ.get("ALYSD_EXAMPLES", "200"))
+"""The number of programs in one run."""
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """Do not log the tracebacks of thousands of crashes."""
+    caplog.set_level(logging.CRITICAL + 1, logger="alysd.nurseries")
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(pool_programs())
+def test_a_pool_keeps_its_rules(program: PoolProgram) -> None:
+    run_pool_program(program)
+
+
+HURRIED = Job(SendMode.TELL, steps=1, hurried=True)
+SLOW = Job(SendMode.SEND, steps=2)
+
+
+MISTAKES: dict[str, tuple[type[Any], str, Callable[..., Any], tuple[PoolCommand, ...]]] = {
+    "a wake-up is lost with its worker": (
+        Mailbox,
+        "wake_for_waiting",
+        lambda *_: None,
+        (HURRIED, Operate(PoolOperation.SUSPEND, 1), Wait(3), HURRIED, Operate(PoolOperation.SUSPEND, 2)),
+    ),
+    "a message is lost without a dead letter": (
+        Inbox,
+        "drop",
+        lambda *_: None,
+        (Job(SendMode.TELL, crashes=True),),
+    ),
+    "the last worker does not close the address": (
+        WorkerAddress,
+        "close",
+        lambda *_: None,
+        (SLOW, SLOW, SLOW, Operate(PoolOperation.STOP, 1), Operate(PoolOperation.STOP, 2), Wait(3)),
+    ),
+}
+
+
+def run_with_seeds(program: PoolProgram) -> None:
+    for seed in range(8):
+        run_pool_program(program, seed=seed)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_found(monkeypatch: pytest.MonkeyPatch, mistake: str) -> None:
+    kind, method, wrong, commands = MISTAKES[mistake]
+    program = PoolProgram(2, 4, Overflow.BLOCK, OnCrash.RETRY, Immediate(), commands)
+    run_with_seeds(program)
+    monkeypatch.setattr(kind, method, wrong)
+    with pytest.raises((PoolMismatch, BaseExceptionGroup)):
+        run_with_seeds(program)
