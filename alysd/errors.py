@@ -34,7 +34,7 @@ AlysError
 JSON-RPC, and the exit status of a command.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from types import MappingProxyType
 
@@ -106,11 +106,15 @@ class NoQuorum(NotNow):
     silent: tuple[tuple[int, int | None], ...]
 
     def __str__(self) -> str:
-        names = ", ".join(
-            f"{index} (last heard in slot {heard})" if heard else f"{index} (not heard since this node's start)"
-            for index, heard in self.silent
-        )
-        return f"{self.found} of the {self.quorum} approvals needed; no approval from authority {names}"
+        return f"{self.found} of the {self.quorum} approvals needed; no approval from {named_silent(self.silent)}"
+
+
+def named_silent(silent: Iterable[tuple[int, int | None]]) -> str:
+    """Name silent authorities as text: the index, and the slot in which each was last heard."""
+    return "authority " + ", ".join(
+        f"{index} (last heard in slot {heard})" if heard else f"{index} (not heard since this node's start)"
+        for index, heard in silent
+    )
 
 
 class Unavailable(AlysError):

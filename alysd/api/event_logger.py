@@ -7,12 +7,14 @@ import re
 
 import trio
 
+from alysd.errors import named_silent
 from alysd.messages.events import (
     BlockProduced,
     ChainEvent,
     EvidenceFound,
     HeadMoved,
     ProductionHalted,
+    QuorumChanged,
     SlotMissed,
 )
 from alysd.messages.log.base import log
@@ -21,6 +23,8 @@ from alysd.messages.log.chain import (
     ChainHalted,
     ChainReorganised,
     EvidenceAgainst,
+    QuorumBack,
+    QuorumLost,
     SlotsMissed,
     SlotsResumed,
 )
@@ -86,6 +90,10 @@ class EventLogger:
                 for authority, key in offenders:
                     slot, words = evidence.second.block.slot, evidence.offence.value
                     log(EvidenceAgainst(authority, to_hex(key), slot, words))
+            case QuorumChanged(slot, quorum, found, silent) if event.lost:
+                log(QuorumLost(slot, found, quorum, named_silent(silent)))
+            case QuorumChanged():
+                log(QuorumBack(event.slot, event.slots))
             case HeadMoved(_, new, removed) if removed:
                 log(ChainReorganised(removed, new.head.height))
             case _:

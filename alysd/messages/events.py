@@ -6,6 +6,7 @@ from alysd.messages.auxpow import QueuedWork
 from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
 from alysd.types.evidence import Evidence
+from alysd.types.federation import SlotRecord
 from alysd.types.hashes import BlsPublicKey
 from alysd.types.units import Slot
 
@@ -57,6 +58,34 @@ class EvidenceFound(ChainEvent):
 
     evidence: Evidence
     offenders: tuple[tuple[int, BlsPublicKey], ...]
+
+
+@attrs.frozen
+class QuorumChanged(ChainEvent):
+    """Fewer authorities than a quorum approve blocks, or a quorum approves them again.
+
+    `found` authorities were heard in `slot`; `quorum` are needed. `silent` has the others: their index, and the
+    last slot in which they were heard, None if they were not heard since the start of this node. When a quorum is
+    back, `silent` is empty and `slots` is the number of slots without a quorum.
+    """
+
+    slot: Slot
+    quorum: int
+    found: int
+    silent: tuple[tuple[int, Slot | None], ...]
+    slots: int
+
+    @property
+    def lost(self) -> bool:
+        """Whether there are too few approvals now."""
+        return self.found < self.quorum
+
+
+@attrs.frozen
+class SlotOver:
+    """Nobody approves blocks of a slot any more: the slot's author, its lateness and who has approved."""
+
+    record: SlotRecord
 
 
 @attrs.frozen

@@ -39,3 +39,19 @@ class Federation:
     def index_of(self, key: BlsPublicKey) -> int | None:
         """The index of the authority with this key; None if no authority has it."""
         return self.authorities.index(key) if key in self.authorities else None
+
+
+@attrs.frozen
+class SlotRecord:
+    """What a node knows of a slot when nobody approves its block any more.
+
+    `author` is the index of the slot's author. `seconds` is the time from the start of the slot until the author's
+    block arrived, by the node's clock; None without a block. `approved` has the indices of the authorities that
+    have approved it, as far as the node knows; `quorum` says whether they are a quorum.
+    """
+
+    slot: Slot
+    author: int
+    seconds: float | None
+    approved: tuple[int, ...]
+    quorum: bool

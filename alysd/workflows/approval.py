@@ -24,6 +24,7 @@ import trio
 from alysd.consensus.aura import slot_at, slot_start
 from alysd.consensus.candidates import add_approvals
 from alysd.consensus.federation import federation_at
+from alysd.consensus.violations import UnknownParent
 from alysd.errors import NoQuorum, NotNow, Refused
 from alysd.messages.approval import (
     AdvanceCandidate,
@@ -40,10 +41,10 @@ from alysd.messages.approval import (
 )
 from alysd.messages.block_import import ImportBlock
 from alysd.messages.chain import GetForkchoice, GetState
-from alysd.messages.events import WorkflowMoved
+from alysd.messages.events import QuorumChanged, SlotOver, WorkflowMoved
 from alysd.messages.evidence import ReportConflict
 from alysd.messages.log.base import log
-from alysd.messages.log.chain import CandidatePostponed
+from alysd.messages.log.chain import CandidatePostponed, CandidateRefused
 from alysd.messages.network import PublishApproval, PublishProposal
 from alysd.messages.storage import GetBlockByHash
 from alysd.messages.sync import BlockMissing
@@ -60,6 +61,7 @@ from alysd.types.units import Slot
 from alysd.workflows.approval_peers import ApprovalPeers, offer
 from alysd.workflows.candidate_book import (
     GATHERING,
+    WAITING,
     BlockStored,
     Candidate,
     CandidateBook,
@@ -70,6 +72,7 @@ from alysd.workflows.candidate_book import (
 )
 from alysd.workflows.candidate_judge import CandidateJudge
 from alysd.workflows.clock_watch import ClockWatch
+from alysd.workflows.roll_call import RollCall
 
 
 class ApprovalWorkflow(Actor[ApprovalGathering]):
@@ -83,7 +86,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         signer: Signer | None,
         bls: Bls,
         to: ApprovalPeers,
-        publish: Callable[[WorkflowMoved], object],
+        publish: Callable[[WorkflowMoved | SlotOver | QuorumChanged], object],
         timing: Timing,
     ) -> None:
         self._context = context
@@ -98,8 +101,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
             self._judge = CandidateJudge(context, clock, watch, signer, bls.verify, to, timing)
         self._book = CandidateBook()
         self._federation: Federation = context.first_federation
-        # The last slot in which each authority was heard.
-        self._heard: dict[int, Slot] = {}
+        self._roll_call = RollCall(context.spec.slot_seconds, publish)
 
     async def started(self) -> None:
         """Look at the head, and set the timer of the next slot."""
@@ -172,7 +174,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         elif not candidate.signers[approval.authority]:
             had_quorum = self._has_quorum(candidate)
             candidate.approvals[approval.authority] = approval.signature
-            self._heard_from(approval.authority, candidate.slot)
+            self._roll_call.heard(approval.authority, candidate.slot)
             self._report_doubles(candidate, approval.authority)
             if not had_quorum and self._has_quorum(candidate):
                 self._queue(candidate)
@@ -215,11 +217,12 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
     async def slot_began(self, message: SlotBegan) -> None:
         """Forget old candidates; go on with those that wait for their slot, their parent or the client."""
         self._wait_for_slot()
+        self._roll_call.slot_began(self._present_slot(), self._federation, self._book)
         for candidate in self._book.prune(self._present_slot()):
             self._fail(candidate, self._no_quorum(candidate))
         await self._look_at_head()
         for candidate in self._book:
-            if candidate.source is not None:
+            if candidate.source is not None and isinstance(candidate.state, (*WAITING, QuorumCandidate)):
                 self._queue(candidate)
 
     @handles(AdvanceCandidate)
@@ -241,7 +244,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         parent_hash = candidate.signed.block.parent_hash
         parent = await self._to.chain.ask(GetState(parent_hash), seconds=self._timing.chain_lookup)
         if parent is None:
-            self._get_parent(candidate)
+            await self._get_parent(candidate)
         elif self._has_quorum(candidate):
             await self._import(candidate)
         elif self._judge is not None:
@@ -252,14 +255,20 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
                 if self._has_quorum(candidate):
                     self._queue(candidate)
 
-    def _get_parent(self, candidate: Candidate) -> None:
+    async def _get_parent(self, candidate: Candidate) -> None:
+        """Import the parent if it is a candidate too, or let sync get it. A parent that is stored is too old."""
         parent_hash = candidate.signed.block.parent_hash
         parent = self._book.get(parent_hash)
-        if parent is None:
-            offer(self._to.sync, BlockMissing(parent_hash, candidate.source or ""))
-        else:
+        if parent is not None:
             parent.proved = parent.proved or candidate.parents
             self._queue(parent)
+        elif await self._to.storage.ask(GetBlockByHash(parent_hash), seconds=self._timing.chain_lookup) is None:
+            offer(self._to.sync, BlockMissing(parent_hash, candidate.source or ""))
+        elif isinstance(candidate.state, WAITING):
+            candidate.machine.move(RuleBroken())
+            error = UnknownParent(parent_hash)
+            author = self._federation.author(candidate.slot)
+            log(CandidateRefused(candidate.slot, author, candidate.signed.hash, type(error).__name__, str(error)))
 
     async def _import(self, candidate: Candidate) -> Forkchoice:
         """Import a block that a quorum has approved. Raises the errors of `ImportBlock`, also to all who wait."""
@@ -309,7 +318,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         late = self._clock.time() - slot_start(slot, self._context.spec.slot_seconds)
         candidate = Candidate(proposal, source, late, self._publish)
         self._book.add(candidate)
-        self._heard_from(self._federation.author(slot), slot)
+        self._roll_call.heard(self._federation.author(slot), slot)
         self._report_doubles(candidate, *range(len(candidate.signers)))
         return candidate
 
@@ -318,9 +327,6 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         for authority in authorities:
             for one, other in self._book.doubles(candidate, authority):
                 offer(self._to.evidence, ReportConflict(one, other))
-
-    def _heard_from(self, authority: int, slot: Slot) -> None:
-        self._heard[authority] = max(self._heard.get(authority, slot), slot)
 
     def _queue(self, candidate: Candidate) -> None:
         """Send an `AdvanceCandidate` about a candidate to this actor, unless one waits already."""
@@ -340,7 +346,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
 
     def _no_quorum(self, candidate: Candidate) -> NoQuorum:
         signers = candidate.signers
-        silent = tuple((index, self._heard.get(index)) for index, signed in enumerate(signers) if not signed)
+        silent = self._roll_call.silent(signers)
         return NoQuorum(candidate.slot, self._federation.quorum, sum(signers), silent)
 
     def _named(self, candidate: Candidate) -> tuple[Slot, int, BlockHash]:

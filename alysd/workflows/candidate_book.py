@@ -103,6 +103,9 @@ GATHERING = (
 )
 """The states in which approvals are gathered."""
 
+WAITING = (CandidateBlock, ValidCandidate, ExecutedCandidate)
+"""The states in which this authority may still approve the block."""
+
 
 @attrs.frozen
 class RulesHold:
@@ -149,6 +152,7 @@ TRANSITIONS: Transitions = {
     (CandidateBlock, OwnApproval): lambda _state, _event: ApprovedCandidate(),
     (ValidCandidate, PayloadHolds): lambda _state, _event: ExecutedCandidate(),
     (ValidCandidate, RuleBroken): lambda _state, _event: RefusedCandidate(),
+    (ExecutedCandidate, RuleBroken): lambda _state, _event: RefusedCandidate(),
     (ExecutedCandidate, OwnApproval): lambda _state, _event: ApprovedCandidate(),
     (ExecutedCandidate, ApprovalWithheld): lambda _state, _event: DeclinedCandidate(),
     (QuorumCandidate, RuleBroken): lambda _state, _event: AbandonedCandidate(),

@@ -5,13 +5,22 @@ import trio.testing
 from trio.testing import MockClock
 
 from alysd.api.event_logger import HALTED_EVERY_SLOTS, MISSED_EVERY_SLOTS, EventLogger
-from alysd.messages.events import BlockProduced, EvidenceFound, HeadMoved, ProductionHalted, SlotMissed
+from alysd.messages.events import (
+    BlockProduced,
+    EvidenceFound,
+    HeadMoved,
+    ProductionHalted,
+    QuorumChanged,
+    SlotMissed,
+)
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.chain import (
     BlockMade,
     ChainHalted,
     ChainReorganised,
     EvidenceAgainst,
+    QuorumBack,
+    QuorumLost,
     SlotsMissed,
     SlotsResumed,
 )
@@ -108,3 +117,10 @@ async def test_evidence_is_one_line_per_authority(logged: list[LogEvent]) -> Non
         EvidenceAgainst(0, "0x" + "00" * 48, Slot(7), "two blocks of one slot"),
         EvidenceAgainst(2, "0x" + "02" * 48, Slot(7), "two blocks of one slot"),
     ]
+
+
+async def test_a_lost_quorum_is_logged_with_the_silent_authorities(logged: list[LogEvent]) -> None:
+    """Nobody would know whom to call."""
+    await publish(QuorumChanged(Slot(8), 3, 2, ((1, Slot(5)), (3, None)), 0), QuorumChanged(Slot(11), 3, 4, (), 3))
+    silent = "authority 1 (last heard in slot 5), 3 (not heard since this node's start)"
+    assert logged == [QuorumLost(Slot(8), 2, 3, silent), QuorumBack(Slot(11), 3)]

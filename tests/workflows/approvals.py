@@ -18,7 +18,7 @@ from alysd.messages.approval import ApprovalGathering, ConsiderProposal, CountAp
 from alysd.messages.block_import import BlockImport, ImportBlock
 from alysd.messages.chain import Chain, GetAncestry, GetForkchoice, GetState
 from alysd.messages.engine import Engine, ExecutePayload
-from alysd.messages.events import WorkflowMoved
+from alysd.messages.events import QuorumChanged, SlotOver, WorkflowMoved
 from alysd.messages.evidence import EvidenceKeeping
 from alysd.messages.network import Network, PublishApproval, PublishProposal
 from alysd.messages.storage import GetBlockByHash, Storage
@@ -33,6 +33,7 @@ from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import ChainState, Forkchoice, ReceivedBlock
+from alysd.types.federation import SlotRecord
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.proposal import Proposal, SlotApproval
 from alysd.types.sync import SyncProgress
@@ -62,7 +63,7 @@ class MemberOnTheHarness:
         self.harness = ActorTestHarness(refusals=REFUSALS)
         self.clock = self.harness.clock
         self.watch = ClockWatch(self.clock, self.spec.slot_seconds)
-        self.moves: list[WorkflowMoved] = []
+        self.events: list[object] = []
         self.tree = Tree([self.hand.genesis_state], self.hand.genesis.hash)
         self.blocks: dict[BlockHash, SignedBlock] = {}
         self.guard = folder / "guard"
@@ -93,7 +94,7 @@ class MemberOnTheHarness:
             self.chain, self.engine, self.block_import, self.storage, self.network, self.sync, self.evidence
         )
         child = actor(self.approval, lambda: ApprovalWorkflow(
-            self.context, self.clock, self.watch, signer, bls.BLS, to, self.moves.append,
+            self.context, self.clock, self.watch, signer, bls.BLS, to, self.events.append,
             Timing(self.spec.slot_seconds),
         ), restart=Immediate())  # fmt: skip
         async with self.harness.running(child):
@@ -221,8 +222,19 @@ class MemberOnTheHarness:
     @property
     def states(self) -> list[str]:
         """The states that candidates have entered."""
-        assert {move.workflow for move in self.moves} <= {"approval"}
-        return [move.state for move in self.moves]
+        moves = [event for event in self.events if isinstance(event, WorkflowMoved)]
+        assert {move.workflow for move in moves} <= {"approval"}
+        return [move.state for move in moves]
+
+    @property
+    def slots_over(self) -> list[SlotRecord]:
+        """The records of the slots that are over, oldest first."""
+        return [event.record for event in self.events if isinstance(event, SlotOver)]
+
+    @property
+    def quorums(self) -> list[QuorumChanged]:
+        """The changes of the quorum, oldest first."""
+        return [event for event in self.events if isinstance(event, QuorumChanged)]
 
     def has(self, block: Block) -> bool:
         """Whether the block is imported."""

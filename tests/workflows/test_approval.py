@@ -503,6 +503,30 @@ async def test_an_unknown_parent_is_reported_to_sync_and_the_block_judged_when_i
         assert len(world.missing) == 1
 
 
+async def test_a_proposal_on_an_old_block_is_refused_and_nothing_is_fetched(
+    tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    """A liar proposed on the genesis block. Sync asked the others for it, found it unapproved, and banned them."""
+    world = MemberOnTheHarness(tmp_path, 4)
+    async with world.running():
+        old = world.tree.tip.head
+        world.blocks[old.hash] = world.hand.genesis
+        slots = [Slot(FIRST_SLOT + step) for step in (1, 2, 3)]
+        await world.until_slot(slots[2])
+        for slot in slots:
+            tip = world.tree.tip.head
+            work = make_header(tip, world.tree.ancestry(tip.hash), world.spec, 1) if slot == slots[2] else None
+            world.adopt(world.signed(world.make(slot, work=work), range(4)))
+        assert world.tree.get(old.hash) is None
+        late = world.make(slots[2], parent=old)
+        await world.propose(late)
+        await world.until_slot(Slot(slots[2] + 1))
+    assert not world.missing
+    refused = [event for event in logged if isinstance(event, CandidateRefused)]
+    assert [(event.hash, event.rule) for event in refused] == [(block_hash(late), "UnknownParent")]
+    assert world.states == ["RefusedCandidate"]
+
+
 async def test_a_missing_parent_is_reported_again_in_the_next_slot(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

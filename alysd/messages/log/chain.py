@@ -104,6 +104,38 @@ class CandidatePostponed(LogEvent):
 
 
 @attrs.frozen
+class QuorumLost(LogEvent):
+    """Only `found` authorities approve blocks, fewer than `quorum`: no block is made until more of them do.
+
+    `silent` names the others, and when this node last heard them.
+    """
+
+    name = "quorum_lost"
+    level = logging.ERROR
+
+    slot: Slot
+    found: int
+    quorum: int
+    silent: str
+
+    def _line(self) -> tuple[str, str]:
+        return "quorum", f"only {self.found} of the {self.quorum} approvals needed; no approval from {self.silent}"
+
+
+@attrs.frozen
+class QuorumBack(LogEvent):
+    """A quorum of authorities approves blocks again, after `slots` slots without one."""
+
+    name = "quorum_back"
+
+    slot: Slot
+    slots: int
+
+    def _line(self) -> tuple[str, str]:
+        return "quorum", f"a quorum approves blocks again, after {counted(self.slots, 'slot')}"
+
+
+@attrs.frozen
 class RangeFinal(LogEvent):
     """A proof of work made `blocks` blocks final, up to the block `hash` at height `height`.
 

@@ -84,9 +84,18 @@ EXAMPLES: dict[LogEvent, str] = {
     chain.BlockMade(Height(1), 0, 3, BLOCK): "block 1|0 tx    3 ms    1f1e1d…",
     chain.BlockRefused(BLOCK, "WrongAuthor", "expected 1"): "block|1f1e1d… refused: expected 1",
     chain.BlockPostponed(BLOCK, "the client lags"): "block|1f1e1d… not imported yet: the client lags",
+    chain.CandidateRefused(Slot(88), 2, BLOCK, "PegNotActive", "no peg"): (
+        "candidate|1f1e1d… of authority 2 not approved: no peg"
+    ),
+    chain.CandidateDeclined(Slot(88), 2, BLOCK, "locked"): "candidate|1f1e1d… of authority 2 not approved: locked",
+    chain.CandidatePostponed(Slot(88), 2, BLOCK, "busy"): "candidate|1f1e1d… of authority 2 postponed: busy",
     chain.RangeFinal(Height(9), 10, ADDRESS, False, Bits(0x207FFFFF), BLOCK): (
         "final 9|10 blocks by 0x0001…1213   target 207fffff"
     ),
+    chain.QuorumLost(Slot(88), 2, 3, "authority 1 (last heard in slot 80)"): (
+        "quorum|only 2 of the 3 approvals needed; no approval from authority 1 (last heard in slot 80)"
+    ),
+    chain.QuorumBack(Slot(90), 2): "quorum|a quorum approves blocks again, after 2 slots",
     chain.SlotsMissed(Slot(88), 3, "no answer"): "slot missed|88: no answer (3 slots)",
     chain.SlotsResumed(2): "slots|making blocks again, 2 slots missed",
     chain.ChainReorganised(2, Height(7)): "reorganised|2 blocks undone, the head is now 7",
