@@ -12,7 +12,7 @@ from typing import TypeVar
 import attrs
 import trio
 
-from alysd.actors.gossip_memory import GossipMemory
+from alysd.actors.gossip_memory import MOST_PROPOSALS, GossipMemory
 from alysd.actors.peer_client import PeerClient
 from alysd.actors.peer_scores import BAN_SECONDS, BOUND, PeerScores
 from alysd.actors.rate_limits import Rate, RateLimits
@@ -315,10 +315,11 @@ class NetworkActor(Actor[Network]):
         await trio.sleep(self._timing.proposal_wait)
         if self._memory.gossip.knows_proposal(approval.slot, approval.block):
             return
-        for encoded in await self._client.proposals_since(peer, approval.slot):
-            slot, now = encoded.signed.block.slot, self._clock.time()
+        found = await self._client.proposals_since(peer, approval.slot)
+        for encoded in [one for one in found if one.signed.block.slot == approval.slot][:MOST_PROPOSALS]:
+            slot, now = approval.slot, self._clock.time()
             if not self._is_present(slot, now) or not self._memory.gossip.wants_proposal(slot):
-                continue
+                return
 
             def check(encoded: EncodedProposal = encoded, now: float = now) -> Proposal:
                 proposal = encoded.proposal()
@@ -330,7 +331,7 @@ class NetworkActor(Actor[Network]):
             try:
                 proposal = await trio.to_thread.run_sync(check)
             except Refused:
-                self._client.blame(peer, Offence.FALSE_ANSWER)
+                self._client.blame(peer, Offence.FALSE_PROPOSAL)
                 return
             self._consider(proposal, peer)
 

@@ -15,6 +15,7 @@ PENALTIES: Mapping[Offence, float] = MappingProxyType({
     Offence.MALFORMED: 60.0,
     Offence.FORGED: 100.0,
     Offence.FLOODING: 2.0,
+    Offence.FALSE_PROPOSAL: 30.0,
     Offence.NO_ANSWER: 5.0,
     Offence.FALSE_ANSWER: 100.0,
     Offence.OTHER_CHAIN: 100.0,
@@ -22,7 +23,8 @@ PENALTIES: Mapping[Offence, float] = MappingProxyType({
 """The penalty of each offence, in points.
 
 An honest node checks what it passes on, so no honest peer sends a forged message or a false answer: one is enough.
-Malformed messages have a second chance, because versions of the program may differ. A request may fail because
+Malformed messages have a second chance, because versions of the program may differ. Proposals have more
+chances, because the author of a proposal may lie to each peer in another way. A request may fail because
 the peer is busy, and 20 such failures within minutes are a peer of no use. A peer floods only by mistake up to 50
 times.
 """

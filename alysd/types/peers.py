@@ -87,6 +87,7 @@ class Offence(Enum):
     MALFORMED = "a malformed message"
     FORGED = "a message that breaks the rules of gossip"
     FLOODING = "more messages than allowed"
+    FALSE_PROPOSAL = "an answer with a proposal that breaks the rules of gossip"
     NO_ANSWER = "a request without answer"
     FALSE_ANSWER = "a false answer"
     OTHER_CHAIN = "another genesis block"

@@ -316,7 +316,7 @@ async def test_a_fetched_proposal_is_checked_too(autojump_clock: MockClock, benc
         await bench.judge(Topic.APPROVAL, encode_approval(approval(proposed, 2)))
         await trio.sleep(1)
     assert bench.told(bench.approval, ConsiderProposal) == []
-    assert bench.blamed() == [("peer", Offence.FALSE_ANSWER)]
+    assert bench.blamed() == [("peer", Offence.FALSE_PROPOSAL)]
 
 
 async def test_malformed_proposals_are_blamed_on_the_peer(autojump_clock: MockClock, bench: Bench) -> None:

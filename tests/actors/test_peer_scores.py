@@ -22,6 +22,7 @@ def test_a_new_peer_has_the_best_score() -> None:
         (Offence.FALSE_ANSWER, 1),
         (Offence.OTHER_CHAIN, 1),
         (Offence.MALFORMED, 2),
+        (Offence.FALSE_PROPOSAL, 4),
         (Offence.NO_ANSWER, 20),
         (Offence.FLOODING, 50),
     ],

@@ -1,6 +1,6 @@
 """Sync: a node that is behind finds back, whatever some of its peers do."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import attrs
@@ -10,6 +10,8 @@ from trio.testing import MockClock
 
 from alysd.actors.peer_client import PeerClient
 from alysd.actors.sync import PAUSE_SECONDS, SyncActor
+from alysd.actors.sync_peers import SyncPeers
+from alysd.actors.sync_ranges import Piece, RangeDownload
 from alysd.consensus.validity import apply_block
 from alysd.consensus.violations import PegNotActive, UnknownParent
 from alysd.errors import NotNow, PeerUnavailable
@@ -31,7 +33,7 @@ from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.hashes import BlockHash
 from alysd.types.peers import Offence, PeerStatus, StreamKind
 from alysd.types.sync import SyncProgress
-from alysd.types.units import Slot, Wei
+from alysd.types.units import Height, Slot, Wei
 from alysd.wire.sync import decode_range_request, decode_roots_request, encode_blocks
 from tests.actors.federation_kit import BLS, CONTEXT, FIRST, child, genesis, sign
 
@@ -357,14 +359,54 @@ async def test_a_branch_that_does_not_contain_the_final_block_is_left_alone(auto
 
 
 async def test_several_branches_are_offered_and_the_best_one_wins(autojump_clock: MockClock) -> None:
-    """The helper is on a branch of its own: its range is of no use, and no offence."""
-    best, other = SHORT.grow(300, skip=1), SHORT.grow(295, gas_limit=1)
-    bench = Bench.make(SHORT, other=Peer(other), best=Peer(best, seconds=1.0))
+    best, other = SHORT.grow(20, skip=1), SHORT.grow(20, gas_limit=1)
+    bench = Bench.make(SHORT, other=Peer(other), best=Peer(best))
+    async with bench.running():
+        bench.report("other")
+        await bench.until(other)
+        bench.report("best")
+        await bench.until(best)
+    assert bench.blamed() == []
+
+
+async def test_a_helper_on_another_branch_is_no_help_and_no_liar(autojump_clock: MockClock) -> None:
+    best, other = SHORT.grow(300, skip=1), SHORT.grow(300, gas_limit=1)
+    bench = Bench.make(SHORT, best=Peer(best, seconds=1.0), other=Peer(other))
+    peers, taken = SyncPeers(), list[SignedBlock]()
+
+    def check(newest_first: Iterator[SignedBlock], start: Height) -> tuple[SignedBlock, ...]:
+        return tuple(reversed(list(newest_first)))
+
+    async def take(piece: Piece) -> bool:
+        assert piece.peer == "best"
+        taken.extend(piece.blocks)
+        return True
+
+    async with bench.running():
+        for name, branch in (("best", best), ("other", other)):
+            peers.report(name, branch.status(), 0.0)
+        client = PeerClient(bench.host, bench.network)
+        await RangeDownload(client, peers, check, take, "best", ["best", "other"]).run(Height(6), Height(305))
+    assert taken == list(best.blocks[5:])
+    assert bench.peers["other"].asked == [StreamKind.BLOCKS_BY_RANGE]
+    assert bench.blamed() == []
+
+
+async def test_a_leader_that_changes_its_branch_in_the_middle_is_followed_later(autojump_clock: MockClock) -> None:
+    before, after = SHORT.grow(300), SHORT.grow(299, gas_limit=1).grow(1, skip=2)
+    leader = Peer(before, seconds=1.0)
+    bench = Bench.make(SHORT, leader=leader)
+
+    def change(blocks: Sequence[SignedBlock]) -> Sequence[SignedBlock]:
+        leader.branch = after
+        return blocks
+
+    leader.lie = change
     async with bench.running():
         bench.report()
-        await trio.sleep(20)
+        await trio.sleep(10)
         bench.report()
-        await bench.until(best)
+        await bench.until(after)
     assert bench.blamed() == []
 
 
