@@ -2,7 +2,8 @@
 
 Faults of actors are `Crash`, `Hang` and `Flood`. Faults of messages are `Partition`, `MessageDelay`,
 `MessageLoss`, `MessageDuplication` and `Byzantine`; they need addresses of the module `transport`. Faults of the
-environment are `ClockSkew`, `IoFailure` and `MemoryPressure`.
+processes of children are `ProcessKill`, `ProcessHang` and `ProcessDelay`; the tree must have been passed through
+`subject.processes.intercept`. Faults of the environment are `ClockSkew`, `IoFailure` and `MemoryPressure`.
 """
 
 from abc import ABC, abstractmethod
@@ -16,6 +17,7 @@ from attrs.validators import ge, gt, le
 
 from alysd.nurseries import ActorDown, MailboxFull, System, Tell, WrongState
 from alysd.testing.interception import HandlerStalls, PortFailures
+from alysd.testing.process_double import ProcessDouble
 from alysd.testing.transport import Delivery, DeliveryFault, Transport
 from alysd.testing.virtual_time import VirtualClock
 
@@ -36,6 +38,7 @@ class SystemUnderTest:
     stalls: HandlerStalls = attrs.field(factory=HandlerStalls)
     clock: VirtualClock = attrs.field(factory=VirtualClock)
     ports: PortFailures = attrs.field(factory=PortFailures)
+    processes: ProcessDouble = attrs.field(factory=ProcessDouble)
 
 
 class InjectedCrash(Exception):
@@ -190,6 +193,54 @@ class Partition(Fault):
     def _separated(self, sender: str, to: str) -> bool:
         sides = [{number for number, group in enumerate(self.groups) if name in group} for name in (sender, to)]
         return all(sides) and not sides[0] & sides[1]
+
+
+@attrs.frozen
+class ProcessKill(Fault):
+    """The processes of those targets that have one end at once, as by SIGKILL."""
+
+    @contextmanager
+    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> Generator[None]:
+        """Kill the processes at the beginning of the `with` block."""
+        for name in filter(subject.processes.runs, targets):
+            subject.processes.kill(name)
+        yield
+
+
+@attrs.frozen
+class ProcessHang(Fault):
+    """The processes of those targets that have one send and receive nothing, as after SIGSTOP."""
+
+    @contextmanager
+    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> Generator[None]:
+        """Let the processes hang while the `with` block runs, or until they are replaced."""
+        hanging = [name for name in targets if subject.processes.runs(name)]
+        for name in hanging:
+            subject.processes.hang(name)
+        try:
+            yield
+        finally:
+            for name in hanging:
+                subject.processes.resume(name)
+
+
+@attrs.frozen
+class ProcessDelay(Fault):
+    """The pipes to the processes of those targets that have one take `seconds` for each 4 KiB."""
+
+    seconds: float = attrs.field(default=0.1, validator=gt(0.0))
+
+    @contextmanager
+    def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> Generator[None]:
+        """Slow the pipes down while the `with` block runs, or until the processes are replaced."""
+        slow = [name for name in targets if subject.processes.runs(name)]
+        for name in slow:
+            subject.processes.slow_down(name, self.seconds)
+        try:
+            yield
+        finally:
+            for name in slow:
+                subject.processes.slow_down(name, 0.0)
 
 
 @attrs.frozen

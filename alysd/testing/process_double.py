@@ -55,6 +55,10 @@ class ProcessDouble:
         nursery.start_soon(process.run, name=f"process of {spec.name}")
         return process
 
+    def runs(self, name: str) -> bool:
+        """Whether the child `name` has a process that this double has started. The process may have ended."""
+        return name in self._running
+
     def kill(self, name: str) -> None:
         """End the process of the child `name` at once, whatever it is doing, as SIGKILL does."""
         self._running[name].kill()

@@ -42,6 +42,7 @@ from alysd.testing.model.commands import (
     Disturbance,
     DisturbWatcher,
     EndBackground,
+    KillProcess,
     OperateAtOnce,
     Operation,
     Operator,
@@ -101,6 +102,7 @@ def child_plans(offset: float = 0.0, *, retries: bool = True) -> st.SearchStrate
         on_crash=st.sampled_from(list(OnCrash)) if retries else st.just(OnCrash.DROP),
         stop_turns=st.sampled_from([0, 0, 1, 3]),
         background=st.booleans(),
+        process=st.booleans(),
     )
 
 
@@ -147,6 +149,7 @@ def commands(*, retries: bool = True) -> st.SearchStrategy[Command]:
         st.builds(CancelSender, waiting=st.integers(0, 3)),
         st.builds(CrashChild, child=child),
         st.builds(EndBackground, child=child, raises=st.booleans()),
+        st.builds(KillProcess, child=child),
         st.builds(CrashSupervisor),
         *operations,
         st.builds(OperateAtOnce, operators=at_once),

@@ -4,6 +4,7 @@ import ctypes
 import logging
 import os
 import re
+import resource
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable
@@ -273,3 +274,30 @@ async def test_stops_restarts_and_cancelled_starts_leave_nothing() -> None:
         nursery.start_soon(ask)
         await trio.sleep(0.2)
     assert (children(), descriptors()) == ([], before)
+
+
+RESTARTS = int(os.environ.get("ALYSD_RESTARTS", "20"))
+"""Restarts in a row of the test below: as many as somebody asks for."""
+
+
+@linux
+async def test_restarts_in_a_row_leave_nothing() -> None:
+    counter = Address[Counting]("counter")
+    async with running(counter, config=5) as system:
+
+        async def restart(times: int) -> tuple[int, int]:
+            for _ in range(times):
+                pid = await counter.ask(Answer("pid"), seconds=SECONDS)
+                before = system.snapshot().children[0].restarts
+                os.kill(pid, signal.SIGKILL)
+                await until(partial(_has_restarted, system, before + 1))
+            assert await counter.ask(Total(), seconds=SECONDS) == 5
+            return descriptors(), int(_status(os.getpid(), "statm").split()[1]) * resource.getpagesize()
+
+        files, memory = await restart(5)
+        files_later, memory_later = await restart(RESTARTS)
+        print(f"{RESTARTS} restarts: {files_later - files} descriptors, {memory_later - memory} bytes more")
+        assert files_later == files
+        assert memory_later - memory < (4 << 20)
+        assert len(children()) == 1
+    assert children() == []

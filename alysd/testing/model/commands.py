@@ -32,6 +32,8 @@ class ChildPlan:
     """Checkpoints in its `stopped` hook: while they run, other operators see a child that has not ended yet."""
     background: bool = False
     """Whether the actor has a background, which runs until an `EndBackground`."""
+    process: bool = False
+    """Whether the actor lives in a process of its own, which the double runs. It then sets no timers."""
 
 
 @attrs.frozen
@@ -88,6 +90,13 @@ class CancelSender:
 @attrs.frozen
 class CrashChild:
     """Make the child fail at its next checkpoint."""
+
+    child: int
+
+
+@attrs.frozen
+class KillProcess:
+    """Kill the process of the child, if it has one."""
 
     child: int
 
@@ -197,6 +206,7 @@ Command = (
     | CancelSender
     | CrashChild
     | EndBackground
+    | KillProcess
     | CrashSupervisor
     | SuspendChild
     | ResumeChild

@@ -39,6 +39,7 @@ from alysd.testing.model.commands import (
     Disturbance,
     DisturbWatcher,
     EndBackground,
+    KillProcess,
     OperateAtOnce,
     Operation,
     Operator,
@@ -170,6 +171,10 @@ class Driver:
                         model.cancel(model.messages[number])
             case CrashChild():
                 system.inject(name, ScriptedCrash("a panic"))
+                for model in self.worlds:
+                    model.panic(model.child(name))
+            case KillProcess():
+                self.real[name].double.kill(name)
                 for model in self.worlds:
                     model.panic(model.child(name))
             case EndBackground(raises=raises):

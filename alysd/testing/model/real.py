@@ -1,5 +1,9 @@
 """The real actors of a program: each message tells the actor to record it, to refuse it, or to crash."""
 
+import json
+from typing import Any
+from weakref import WeakValueDictionary
+
 import attrs
 import trio
 
@@ -14,13 +18,19 @@ from alysd.nurseries import (
     Deferred,
     HandlerCrashed,
     MailboxFull,
+    ProcessContext,
     Refusal,
     Tell,
     actor,
     handles,
+    process,
 )
 from alysd.testing.model.commands import ASK_SECONDS, TIMER_SECONDS, Action, ChildPlan, SendMode
 from alysd.testing.model.mailbox import SendOutcome
+from alysd.testing.process_double import ProcessDouble
+
+START, CODEC = f"{__name__}:start_recorder", f"{__name__}:RECORDS"
+"""The names of the factory and the codec of the recorders in processes of their own."""
 
 
 class RecorderProtocol:
@@ -153,6 +163,7 @@ class RealChild:
     address: Address[RecorderProtocol]
     written: list[int]
     background: Background = attrs.field(factory=Background)
+    double: ProcessDouble = attrs.field(factory=ProcessDouble)
 
     @classmethod
     def of(cls, name: str, plan: ChildPlan) -> "RealChild":
@@ -164,9 +175,14 @@ class RealChild:
 
     def spec(self) -> ChildSpec:
         """Return the specification of the child for its supervisor."""
-        return actor(self.address, self._recorder, restart=self.plan.restart)
+        if not self.plan.process:
+            return actor(self.address, self.recorder, restart=self.plan.restart)
+        CHILDREN[id(self)] = self
+        child = process(self.address, START, codec=CODEC, config=id(self), restart=self.plan.restart)
+        return self.double.intercept(child)
 
-    def _recorder(self) -> Recorder:
+    def recorder(self) -> Recorder:
+        """Make an instance of the actor."""
         if self.plan.background:
             return BusyRecorder(self.written, self.plan.stop_turns, self.background)
         return Recorder(self.written, self.plan.stop_turns)
@@ -209,3 +225,35 @@ class RealChild:
         except Refusal:
             return SendOutcome.REFUSED
         return SendOutcome.SENT
+
+
+CHILDREN: WeakValueDictionary[int, RealChild] = WeakValueDictionary()
+"""The children with a process of their own. The double runs its factory in this process, so it finds them."""
+
+
+def start_recorder(context: ProcessContext) -> Recorder:
+    """Make the actor of a process."""
+    return CHILDREN[context.config].recorder()
+
+
+class RecordCodec:
+    """Encodes the messages and answers of recorders as JSON."""
+
+    def encode(self, value: Any) -> bytes:
+        """Encode a message as its class, number and action, and a plain value as itself."""
+        if isinstance(value, DoTold | DoAsked):
+            value = [type(value).__name__, value.number, value.action.name]
+        return json.dumps(value).encode()
+
+    def decode(self, data: bytes) -> Any:
+        """Decode a message or a plain value."""
+        match json.loads(data):
+            case ["DoTold", int(number), str(action)]:
+                return DoTold(number, Action[action])
+            case ["DoAsked", int(number), str(action)]:
+                return DoAsked(number, Action[action])
+            case value:
+                return value
+
+
+RECORDS = RecordCodec()

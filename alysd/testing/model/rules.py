@@ -11,6 +11,7 @@ from alysd.testing.model.commands import (
     CrashChild,
     CrashSupervisor,
     EndBackground,
+    KillProcess,
     OperateAtOnce,
     RemoveChild,
     RestartChild,
@@ -33,6 +34,8 @@ def is_allowed(model: TreeModel, command: Command, name: str) -> bool:
             return _is_deterministic(model, command, name)
         case CrashChild():
             return model.child(name).up
+        case KillProcess():
+            return model.child(name).up and model.child(name).plan.process
         case EndBackground():
             return model.child(name).backgrounds > 0
         case SuspendChild():
@@ -53,6 +56,8 @@ def is_allowed(model: TreeModel, command: Command, name: str) -> bool:
 
 def _is_deterministic(model: TreeModel, command: SendMessage, name: str) -> bool:
     child = model.child(name)
+    if child.plan.process and command.action is Action.SET_TIMER:
+        return False  # the parent does not count what an actor in a process tells itself
     if child.box.closed:
         return True
     to_line = child.plan.overflow is Overflow.BLOCK and not child.box.has_room

@@ -26,6 +26,7 @@ from alysd.nurseries.actor_child import ActorChild
 from alysd.nurseries.child import Child
 from alysd.nurseries.inbox import Entry, Inbox
 from alysd.nurseries.mailbox import Ticket
+from alysd.nurseries.processes.outlet import Outlet
 from alysd.nurseries.supervision import SupervisorChild
 from alysd.nurseries.timers import Timer
 from alysd.testing.model.commands import (
@@ -35,6 +36,7 @@ from alysd.testing.model.commands import (
     Command,
     CrashChild,
     EndBackground,
+    KillProcess,
     OperateAtOnce,
     Operator,
     PassTime,
@@ -48,6 +50,7 @@ from alysd.testing.model.commands import (
     TreePlan,
 )
 from alysd.testing.model.driver import ModelMismatch, run_program
+from alysd.testing.process_double import DoubleProcess
 from alysd.testing.strategies import programs
 
 EXAMPLES = int(os.environ.get("ALYSD_EXAMPLES", "500"))
@@ -173,6 +176,24 @@ BREAKS: dict[str, tuple[type[object], str, Callable[..., object], Program]] = {
         "_background",
         without_end,
         program(ChildPlan(Immediate(), background=True), EndBackground(0, raises=False)),
+    ),
+    "a message that a process had not begun is lost": (
+        Outlet,
+        "settle",
+        nothing,
+        program(
+            ChildPlan(Immediate(), process=True),
+            SuspendChild(0),
+            SendMessage(0, SendMode.TELL, Action.CRASH),
+            SendMessage(0, SendMode.TELL),
+            ResumeChild(0),
+        ),
+    ),
+    "the end of a process is not noticed": (
+        DoubleProcess,
+        "kill",
+        nothing,
+        program(ChildPlan(Immediate(), process=True), KillProcess(0)),
     ),
     "an operator's restart beside another operator is lost": (
         SupervisorChild,

@@ -9,7 +9,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from alysd.nurseries import CircuitBreaker, Immediate, OneForOne, Overflow, RestartPolicy, open_system, supervisor
 from alysd.testing.model.commands import ASK_SECONDS, Action, ChildPlan, SendMode
 from alysd.testing.model.mailbox import SendOutcome
-from alysd.testing.model.real import RealChild
+from alysd.testing.model.real import RECORDS, RealChild
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +33,18 @@ async def test_a_background_is_counted_while_it_runs(autojump_clock: MockClock) 
             assert system.snapshot().children[0].restarts == restarts
             real.background.end(raises=raises)
     assert real.counts()["backgrounds"] == 0
+
+
+async def test_a_process_does_the_same_and_can_be_killed(autojump_clock: MockClock) -> None:
+    real = RealChild.of("child", ChildPlan(Immediate(), process=True))
+    async with open_system(supervisor("Root", OneForOne(), [real.spec()])) as system:
+        assert await real.send(1, SendMode.ASK, Action.WRITE) is SendOutcome.ANSWERED
+        assert await real.send(2, SendMode.TELL, Action.WRITE) is SendOutcome.SENT
+        await wait_all_tasks_blocked()
+        real.double.kill("child")
+        await wait_all_tasks_blocked()
+        assert (real.written, system.snapshot().children[0].restarts) == ([1, 2], 1)
+    assert RECORDS.decode(RECORDS.encode("plain")) == "plain"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from alysd.testing.model.commands import (
     CrashChild,
     CrashSupervisor,
     EndBackground,
+    KillProcess,
     OperateAtOnce,
     PassTime,
     RemoveChild,
@@ -63,6 +64,15 @@ def test_only_a_background_that_runs_can_be_ended() -> None:
     assert refused(model, end) == []
     model.panic(model.child(NAME))
     assert refused(model, end) == [EndBackground]
+
+
+def test_only_a_process_can_be_killed_and_it_sets_no_timer() -> None:
+    programs: list[Command] = [KillProcess(0), SendMessage(0, SendMode.TELL, Action.SET_TIMER)]
+    model = TreeModel(TreePlan(OneForOne(), (ChildPlan(FixedDelay(seconds=1.0), process=True),)))
+    assert refused(tree(), *programs) == [KillProcess]
+    assert refused(model, *programs) == [SendMessage]
+    model.panic(model.child(NAME))
+    assert refused(model, *programs) == [KillProcess, SendMessage]
 
 
 def test_a_child_that_runs_allows_everything_but_a_resume() -> None:
