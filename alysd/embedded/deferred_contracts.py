@@ -6,6 +6,7 @@ Cancun) imports them. The first call of a stand-in loads the real contract. `loa
 that no block has to wait for them.
 """
 
+import gc
 import sys
 import threading
 from collections.abc import Callable
@@ -35,9 +36,14 @@ def defer_contracts() -> None:
 
 
 def load_contracts() -> None:
-    """Load the contracts, in half a second. Call it in a thread."""
+    """Load the contracts, in half a second. Call it in a thread.
+
+    Later garbage collections do not examine what has been loaded by then. They would stop the event loop for
+    30 ms.
+    """
     for name in _CONTRACTS:
         _load(name)
+    gc.freeze()
 
 
 def _stand_in(name: str, function: str) -> Callable[[Any], None]:

@@ -1,5 +1,6 @@
 """`alysd run`: what it does before and after it runs the node. The node itself is tested in tests/integration."""
 
+import gc
 import json
 import signal
 import sys
@@ -25,10 +26,11 @@ class FakeNode(types.ModuleType):
         super().__init__("alysd.node")
         self.error = error
         self.given: tuple[Any, ...] = ()
+        self.collects = False
 
     async def run_node(self, *given: Any) -> None:
         """The node's whole life."""
-        self.given = given
+        self.given, self.collects = given, gc.isenabled()
         with pytest.raises(Exception, match="give each node its own data folder"):
             DataFolder.open(given[0].config.storage.path)
         if self.error is not None:
@@ -72,6 +74,16 @@ def test_a_node_that_was_asked_to_stop_ends_with_0(run: Any, tmp_path: Path) -> 
     assert before <= begun <= time.perf_counter(), "what is said of the start counts from its beginning"
     assert (config.storage.path, spec.name) == (tmp_path / "data", "alys-dev")
     DataFolder.open(tmp_path / "data").close()
+
+
+def test_the_collector_does_not_examine_what_was_imported(run: Any) -> None:
+    """A collection of all objects stopped the event loop for 60 ms. A node without a collector would grow."""
+    gc.unfreeze()
+    node = FakeNode()
+    assert run(node) == 0
+    assert node.collects
+    assert gc.get_freeze_count() > 10_000
+    gc.unfreeze()
 
 
 def test_the_users_mistake_is_found_behind_the_trees_failure(run: Any, capfd: pytest.CaptureFixture[str]) -> None:
