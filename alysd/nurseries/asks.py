@@ -7,10 +7,13 @@ when no ask waits. Times are those of trio's clock.
 
 While a handler waits for an answer, or for room in a full mailbox, its actor takes no messages. If two actors wait
 for each other, directly or through others, neither can continue. The wait that would close such a cycle is refused
-with `AskCycle`, which names the actors in the cycle. A wait for a pool ends when any of its workers is free.
+with `AskCycle`, which names the actors in the cycle. A wait for a pool ends when any of its workers is free. A
+handler that waits until another actor has stopped, restarted or started waits for that actor in the same way.
 """
 
 import math
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from heapq import heappop, heappush
 from threading import get_ident
@@ -197,6 +200,28 @@ def begin_wait(waiter: Waiter, target: Waiter) -> None:
         waiter.waits_for = [target]
     else:
         waiter.waits_for.append(target)
+
+
+@contextmanager
+def waits_of_handler(targets: Sequence[Waiter]) -> Generator[None]:
+    """Record that the handler that runs the block, if one does, waits for these actors in the block.
+
+    Raises `AskCycle` before the block if one of them waits for that handler.
+    """
+    handler = handling.get()
+    if handler is None or not is_awaited(handler):
+        yield
+        return
+    others = [target for target in targets if target is not handler.waiter]
+    begun: list[Waiter] = []
+    try:
+        for target in others:
+            begin_wait(handler.waiter, target)
+            begun.append(target)
+        yield
+    finally:
+        for target in begun:
+            end_wait(handler.waiter, target)
 
 
 def end_wait(waiter: Waiter, target: Waiter) -> None:

@@ -23,7 +23,7 @@ def protocol_of(kind: type[Any], bases: Collection[object]) -> type[Any] | None:
 
 
 def register(message: type[Any], protocol: type[Any] | None) -> None:
-    """Make a class a message of the protocol. Raises `TypeError` for a protocol that is a built-in type.
+    """Add a class to the messages of the protocol. Raises `TypeError` for a protocol that is a built-in type.
 
     A class of the same name replaces an earlier one: attrs makes a class with slots in the place of another one.
     """

@@ -4,11 +4,13 @@ The supervisor's task and its reactions to failures are in `supervising`.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import trio
 
 from alysd.nurseries.actor_child import ActorChild, TaskChild
+from alysd.nurseries.asks import waits_of_handler
 from alysd.nurseries.child import Child, Parent, Runtime
 from alysd.nurseries.dynamic import FirstStart, Operation
 from alysd.nurseries.errors import StartFailed, TooManyChildren, WrongState
@@ -53,7 +55,7 @@ class SupervisorChild(Supervising):
         if isinstance(child, TaskChild):
             child.operation = Operation(child.name)
         start = child.start = FirstStart()
-        with trio.move_on_after(seconds):
+        with self._caller_waits_for(child), trio.move_on_after(seconds):
             await start.wait()
         if start.up:
             return child
@@ -64,14 +66,20 @@ class SupervisorChild(Supervising):
         raise StartFailed(child.name, reason) from error
 
     async def stop_child(self, child: Child) -> None:
-        """Stop a child for good. It stays in the tree, stopped, until an operator restarts it."""
-        self._end(child, Desired.GONE if child.desired is Desired.GONE else Desired.DOWN)
-        await self._until(child, lambda: not child.alive or child.desired in WANTED)
+        """Stop a child for good. It stays in the tree, stopped, until an operator restarts it.
+
+        Raises `AskCycle`, and does not stop the child, if the caller is a handler that the child waits for. So do
+        `remove` and `restart`.
+        """
+        with self._caller_waits_for(child):
+            self._end(child, Desired.GONE if child.desired is Desired.GONE else Desired.DOWN)
+            await self._until(child, lambda: not child.alive or child.desired in WANTED)
 
     async def remove(self, child: Child) -> None:
         """Stop a child for good and take it out of the tree."""
-        self._end(child, Desired.GONE)
-        await self._until(child, lambda: self.children.get(child.name) is not child)
+        with self._caller_waits_for(child):
+            self._end(child, Desired.GONE)
+            await self._until(child, lambda: self.children.get(child.name) is not child)
 
     async def restart(self, child: Child) -> None:
         """Stop the instance of a child, if there is one, and start another. The child's messages are kept.
@@ -83,6 +91,10 @@ class SupervisorChild(Supervising):
             raise WrongState(child.name, "restart", "it is being removed")
         if not self._may_start():
             raise WrongState(child.name, "restart", f"{self.name} is {self._condition()}")
+        with self._caller_waits_for(child):
+            await self._restart(child)
+
+    async def _restart(self, child: Child) -> None:
         child.desired = Desired.UP
         self._release(child)  # the stop that it may still be in has another instance as its end
         if not child.alive and self.may_restart(child):
@@ -94,6 +106,14 @@ class SupervisorChild(Supervising):
         await self._until(child, lambda: not child.again)
         if child.restarts == run and not child.again:
             raise WrongState(child.name, "restart", f"{self.name} is {self._condition()}")
+
+    def _caller_waits_for(self, child: Child) -> AbstractContextManager[None]:
+        """Note that the handler that calls this, if one does, waits for the child and all children below it."""
+        if child.runs_caller():
+            return nullcontext()  # it does not wait: see `_until`
+        return waits_of_handler(
+            [below.address.receiver for below in child.walk() if isinstance(below, ActorChild)]
+        )
 
     async def _until(self, child: Child, done: Callable[[], bool]) -> None:
         """Wait until `done()`. Returns at once in the child's own task, which would wait for itself."""

@@ -143,7 +143,8 @@ class System:
     # Operators may call them at the same time. `stop_child`, `restart` and `remove` take effect at the call: what
     # they began goes on if the caller is cancelled, which only ends its wait. The calls for one child take effect
     # in the order in which they were made. They do not wait if they are called below the task of the child that
-    # they concern: they return at once, and the rest happens after the handler has returned.
+    # they concern: they return at once, and the rest happens after the handler has returned. If they are called by
+    # a handler of another actor, for which the child waits, they raise `AskCycle` and do nothing.
 
     def add(self, parent: str, spec: ChildSpec) -> None:
         """Add a child to the supervisor `parent` and start it, without waiting until it is up.

@@ -13,6 +13,7 @@ from alysd.nurseries import (
     ActorDown,
     Address,
     Ask,
+    AskCycle,
     ChildSpec,
     FixedDelay,
     HealthMonitor,
@@ -22,6 +23,7 @@ from alysd.nurseries import (
     OneForOne,
     Priority,
     RestForOne,
+    StartFailed,
     State,
     System,
     Tell,
@@ -32,7 +34,7 @@ from alysd.nurseries import (
     task,
 )
 from alysd.nurseries.actor_child import TaskChild
-from alysd.testing.echo import CrashTold, Say, Watcher, echo, pause, running
+from alysd.testing.echo import Await, CrashTold, Echo, EchoActor, Say, Watcher, echo, pause, running
 
 
 class Work:
@@ -455,3 +457,99 @@ async def test_removing_one_of_many_children_takes_constant_time(monkeypatch: py
         await system.remove(f"{count - 1}")
         assert len(system.registry) == count
         assert compared < 10
+
+
+THAT_WAIT = ("stop_child", "remove", "restart")
+
+
+@pytest.mark.parametrize("operation", THAT_WAIT)
+async def test_an_operation_on_a_child_that_waits_for_the_handler_is_refused(
+    autojump_clock: MockClock, operation: str
+) -> None:
+    (a, a_child), (b, b_child) = echo("a"), echo("b")
+    ended: list[tuple[str, float]] = []
+
+    async def operate() -> None:
+        await trio.sleep(1)
+        with pytest.raises(AskCycle, match="wait for each other for ever: a -> b -> a"):
+            await getattr(system, operation)("b")
+        ended.append(("a", trio.current_time()))
+
+    async def ask_back() -> None:
+        assert await a.ask(Say("x"), seconds=60) == "x"
+        ended.append(("b", trio.current_time()))
+
+    async with running([a_child, supervisor("Below", OneForOne(), [b_child])]) as system:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(a.ask, Await(operate))
+            await wait_all_tasks_blocked()
+            nursery.start_soon(b.ask, Await(ask_back))
+        assert ended == [("a", 1), ("b", 1)]
+        assert system.snapshot().children[1].children[0].restarts == 0
+
+
+@pytest.mark.parametrize("operation", THAT_WAIT)
+async def test_an_ask_of_the_handler_that_waits_for_the_end_of_the_asker_is_refused(
+    autojump_clock: MockClock, operation: str
+) -> None:
+    (a, a_child), (b, b_child) = echo("a"), echo("b", stop_seconds=100)
+    ended: list[tuple[str, float]] = []
+
+    async def operate() -> None:
+        await getattr(system, operation)("b")
+        ended.append(("a", trio.current_time()))
+
+    async def ask_back() -> None:
+        await trio.sleep(2)
+        with pytest.raises(AskCycle, match="b -> a -> b"):
+            await a.ask(Say("x"), seconds=60)
+        ended.append(("b", trio.current_time()))
+
+    async with running([a_child, b_child]) as system:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(b.ask, Await(ask_back))
+            await wait_all_tasks_blocked()
+            nursery.start_soon(a.ask, Await(operate))
+        assert ended == [("b", 2), ("a", 2)]
+        assert await a.ask(Say("goes on")) == "goes on"
+
+
+class AskingFirst(EchoActor):
+    """Asks an address before it is up."""
+
+    def __init__(self, address: Address[Echo]) -> None:
+        super().__init__([])
+        self._address = address
+
+    async def pre_start(self) -> None:
+        """Ask."""
+        await self._address.ask(Say("x"), seconds=60)
+
+
+async def test_a_child_that_needs_the_handler_that_starts_it_is_told_so(autojump_clock: MockClock) -> None:
+    a, a_child = echo("a")
+    b: Address[Echo] = Address("b")
+
+    async def start() -> None:
+        with pytest.raises(StartFailed, match="b did not start: actors would wait for each other .*: b -> a -> b"):
+            await system.start_child("Root", actor(b, lambda: AskingFirst(a)), seconds=60)
+
+    async with running([a_child]) as system:
+        assert await a.ask(Await(start)) == "waited"
+        assert trio.current_time() == 0
+        await system.start_child("Root", actor(b, lambda: AskingFirst(a)))
+
+
+async def test_a_task_that_no_handler_waits_for_may_stop_who_asks_it(autojump_clock: MockClock) -> None:
+    a, a_child = echo("a")
+
+    async def operate() -> None:
+        async def stop() -> None:
+            await system.stop_child("a")
+
+        system.add("Root", task("operator", stop, may_end=True))
+
+    async with running([a_child]) as system:
+        assert await a.ask(Await(operate)) == "waited"
+        await trio.sleep(1)
+        assert a.gone == "stopped"

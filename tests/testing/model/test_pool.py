@@ -67,7 +67,7 @@ MISTAKES: dict[str, tuple[type[Any], str, Callable[..., Any], tuple[PoolCommand,
         WorkerAddress,
         "close",
         lambda *_: None,
-        (SLOW, SLOW, SLOW, Operate(PoolOperation.STOP, 1), Operate(PoolOperation.STOP, 2), Wait(3)),
+        (SLOW, SLOW, SLOW, Operate(PoolOperation.STOP, 1), Operate(PoolOperation.STOP, 2), Wait(3), Wait(3)),
     ),
 }
 
