@@ -34,6 +34,7 @@ COMMANDS = {
     "clock": "accept the clock of the machine after it was set",
     "actors": "list, restart, suspend or resume parts of a running node",
     "mine": "merge-mine from a Bitcoin node",
+    "federation": "run a federation on this machine, for development",
 }
 """The commands with their help texts.
 

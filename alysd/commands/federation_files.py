@@ -1,0 +1,183 @@
+"""The files of a federation on one machine, whose keys everybody knows: for development only."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import attrs
+
+ACCOUNT = "0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472"
+"""The account with money; its key is conf/dev-account.key."""
+
+FEE_ADDRESS = "0x405C18B7D44EAF0d01F8f07Dc4B4375D663DB88e"
+FIRST_CHAIN_ID = 121_300
+"""The chain id is this number plus that of the members, so that two federations never have the same genesis."""
+
+PORTS_PER_MEMBER = 3
+
+
+@attrs.frozen
+class MemberFolder:
+    """The files of one member. `url` is the address of its JSON-RPC and of its status page."""
+
+    number: int
+    config: Path
+    log: Path
+    url: str
+
+
+def open_federation(folder: Path, members: int) -> tuple[MemberFolder, ...]:
+    """Find the federation in `folder`, or make one in a folder that is new or empty.
+
+    Raises `ConfigError` if the folder has something else, or another number of members.
+    """
+    from alysd.errors import ConfigError
+
+    found = sorted(folder.glob("member-*")) if folder.is_dir() else []
+    try:
+        if not found:
+            if folder.exists() and any(folder.iterdir()):
+                raise ConfigError(f"{folder} is not empty: name another folder with --folder")
+            _make(folder, members)
+        elif len(found) != members:
+            raise ConfigError(
+                f"{folder} has a federation of {len(found)} members: start it with --members {len(found)}, or "
+                "name another folder with --folder"
+            )
+    except OSError as error:
+        raise ConfigError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
+    return tuple(_opened(folder / f"member-{number}", number) for number in range(1, members + 1))
+
+
+def _opened(folder: Path, number: int) -> MemberFolder:
+    from alysd.config.load import load_config
+
+    config = folder / "alysd.toml"
+    url = load_config(config, environment={}, overrides=()).api.address.url
+    return MemberFolder(number, config, folder / "alysd.log", url)
+
+
+def known_secret(kind: str, member: int) -> bytes:
+    """The secret of a member's key. Everybody can compute it."""
+    from alysd.types.hashes import sha256
+
+    secret = sha256(f"alysd development federation: the {kind} key of member {member}".encode())
+    return bytes([secret[0] & 0x3F]) + secret[1:]  # below the orders of both groups
+
+
+def _make(folder: Path, members: int) -> None:
+    """Write the keys and the configuration of each member, and the chain of all."""
+    from alysd.config.shipped import shipped_folder
+    from alysd.integrations.key_kinds import public_text
+    from alysd.integrations.new_key_file import write_key_file
+
+    numbers = range(1, members + 1)
+    for name, text in _chain_files(members).items():
+        _write(folder / "chain" / name, text)
+    _write(folder / "chain/account.key", (shipped_folder() / "dev-account.key").read_text())
+    ports = _free_ports(PORTS_PER_MEMBER * members)
+    places = {number: ports[PORTS_PER_MEMBER * (number - 1) :][:PORTS_PER_MEMBER] for number in numbers}
+    ids = {number: public_text("network", known_secret("network", number)) for number in numbers}
+    peers = {number: f"/ip4/127.0.0.1/tcp/{places[number][2]}/p2p/{ids[number]}" for number in numbers}
+    for number in numbers:
+        home = folder / f"member-{number}"
+        others = [peer for other, peer in peers.items() if other != number]
+        _write(home / "alysd.toml", _config(home, places[number], others))
+        for kind in ("bls", "network"):
+            secret = known_secret(kind, number)
+            write_key_file(home / f"{kind}.key", kind, secret, public_text(kind, secret))
+
+
+def _chain_files(members: int) -> dict[str, str]:
+    """The chain specification and the execution genesis, by name."""
+    import json
+
+    from alysd.config.chain_spec import ChainParameters
+    from alysd.config.genesis import ShortGenesis, chain_toml, execution_genesis
+    from alysd.integrations.bls import prove_possession, public_key
+    from alysd.integrations.possession import prove_bitcoin_key, x_only_key
+    from alysd.types.units import Sat, Wei
+    from alysd.wire.evm_address import parse_address
+
+    chain_id = FIRST_CHAIN_ID + members
+    secrets = [(known_secret("bls", number), known_secret("bitcoin", number)) for number in range(1, members + 1)]
+    keys = [public_key(bls) for bls, _ in secrets]
+    parameters = ChainParameters(
+        name=f"federation-of-{members}",
+        chain_id=chain_id,
+        authorities=tuple(keys),
+        authority_proofs=tuple(prove_possession(bls) for bls, _ in secrets),
+        federation_fee_addresses=(parse_address(FEE_ADDRESS),),
+        federation_bitcoin_keys=tuple(x_only_key(bitcoin) for _, bitcoin in secrets),
+        federation_bitcoin_proofs=tuple(
+            prove_bitcoin_key(bitcoin, chain_id, key) for (_, bitcoin), key in zip(secrets, keys, strict=True)
+        ),
+        bitcoin_network="regtest",
+        peg_in_minimum=Sat(100_000),
+        peg_out_minimum=Sat(100_000),
+        bits=0x207FFFFF,
+        pow_limit=0x207FFFFF,
+        auxpow_spacing_slots=10,
+    )
+    genesis = execution_genesis(ShortGenesis(parameters, {parse_address(ACCOUNT): Wei(1000 * 10**18)}))
+    return {
+        "chain.toml": chain_toml(parameters, "chain.genesis.json"),
+        "chain.genesis.json": json.dumps(genesis, indent=2) + "\n",
+    }
+
+
+def _config(home: Path, ports: list[int], peers: list[str]) -> str:
+    """The configuration of the member with this folder."""
+    api, ethereum, network = ports
+    lines = "".join(f'  "{peer}",\n' for peer in peers)
+    return f"""\
+# A member of a development federation: the keys are known to all. `alysd federation` made this file.
+
+[chain]
+spec = "../chain/chain.toml"
+authority_key_file = "bls.key"
+
+[engine]
+mode = "embedded"
+
+[api]
+address = "127.0.0.1:{api}"
+ethereum_address = "127.0.0.1:{ethereum}"
+
+[network]
+address = "127.0.0.1:{network}"
+key_file = "network.key"
+peers = [
+{lines}]
+
+[storage]
+path = "{home.absolute() / "data"}"
+
+[mining]
+internal = true
+fee_recipient = "{FEE_ADDRESS}"
+
+[logging]
+format = "json"
+
+[development]
+keys_known_to_all = true
+account_key_file = "../chain/account.key"
+"""
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Different loopback ports that are free at this moment."""
+    with ExitStack() as stack:
+        return list(_bound(stack, count))
+
+
+def _bound(stack: ExitStack, count: int) -> Iterator[int]:
+    for _ in range(count):
+        yield stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
