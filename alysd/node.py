@@ -355,8 +355,9 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
             store, miner = resources.store, config.mining.fee_recipient
             rpc = AlysRpc(to.reader, lambda: store.commits, to.auxpow, context, miner, timing)
             pages = OperatorPages(
-                context, clock, resources.watch, to.reader, to.metrics, node.handle, timing, resources.role
-            )
+                context, clock, resources.watch, to.reader, to.metrics, node.handle, timing, resources.role,
+                None if resources.peer_host is None else to.network,
+            )  # fmt: skip
             after = [
                 task(
                     control.CHILD,

@@ -7,6 +7,7 @@ import trio
 
 from alysd import __version__
 from alysd.messages.metrics import NodeCounts
+from alysd.messages.network import PeerInfo
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainContext
@@ -43,7 +44,10 @@ class NodeHealth:
 
 @attrs.frozen
 class NodeReport:
-    """The node at one moment. While the reader or the metrics actor does not answer, `tip` or `counts` is None."""
+    """The node at one moment. While the reader or the metrics actor does not answer, `tip` or `counts` is None.
+
+    `peers` is None for a node without peers, and while the network actor does not answer.
+    """
 
     context: ChainContext
     time: float
@@ -53,6 +57,7 @@ class NodeReport:
     counts: NodeCounts | None
     role: Role
     evidence: tuple[Evidence, ...] = ()
+    peers: tuple[PeerInfo, ...] | None = None
 
     def health(self) -> NodeHealth:
         """The node's health. Unhealthy means that no blocks are made, degraded that something else is wrong."""
@@ -100,10 +105,23 @@ class NodeReport:
             "time": self.time,
             "health": {"status": health.status, "reasons": list(health.reasons)},
             **({} if self.tip is None else _tip_json(self.tip)),
+            "peers": None if self.peers is None else [_peer_json(peer) for peer in self.peers],
             "evidence_against": sorted({index for one in self.evidence for index in one.offenders}),
             "counts": None if self.counts is None else attrs.asdict(self.counts),
             "tree": tree_json(self.tree, self.time - trio.current_time()),
         }
+
+
+def _peer_json(peer: PeerInfo) -> dict[str, Any]:
+    status = peer.status
+    return {
+        "peer": peer.peer,
+        "address": peer.address,
+        "inbound": peer.inbound,
+        "score": peer.score,
+        "head": None if status is None else status.head_height,
+        "final": None if status is None else status.finalized_height,
+    }
 
 
 def _tip_json(tip: Forkchoice) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from alysd.api.supervision_pages import SupervisionPages
 from alysd.api.system_handle import SystemHandle
 from alysd.errors import Refused
 from alysd.messages.metrics import GetCounts, Metrics, PortCounts, Scrape
+from alysd.messages.network import GetPeers, Network
 from alysd.messages.reads import ReadEvidence, ReadForkchoice, Reads
 from alysd.nurseries import Address, NotAnswered
 from alysd.ports import Clock
@@ -29,7 +30,10 @@ Reply = TypeVar("Reply")
 
 @attrs.frozen
 class OperatorPages:
-    """The pages of one node; `running` gives its tree and the failures in it."""
+    """The pages of one node; `running` gives its tree and the failures in it.
+
+    `network` is None for a node without peers.
+    """
 
     context: ChainContext
     clock: Clock
@@ -39,6 +43,7 @@ class OperatorPages:
     running: SystemHandle
     timing: Timing
     role: Role
+    network: Address[Network] | None = None
     ports: dict[str, PortCounts] = attrs.field(factory=dict[str, PortCounts])
 
     def port(self, name: str) -> PortCounts:
@@ -101,8 +106,11 @@ class OperatorPages:
         tip = await _answer(self.reader.ask(ReadForkchoice(), seconds=self.timing.page_ask))
         counts = await _answer(self.metrics.ask(GetCounts(), seconds=self.timing.page_ask))
         evidence = await _answer(self.reader.ask(ReadEvidence(), seconds=self.timing.page_ask))
+        peers = None
+        if self.network is not None:
+            peers = await _answer(self.network.ask(GetPeers(), seconds=self.timing.page_ask))
         now, doubt, tree = self.clock.time(), self.watch.doubt(), self.running.snapshot()
-        return NodeReport(self.context, now, doubt, tree, tip, counts, self.role, evidence or ())
+        return NodeReport(self.context, now, doubt, tree, tip, counts, self.role, evidence or (), peers)
 
 
 async def _answer(asked: Awaitable[Reply]) -> Reply | None:

@@ -59,13 +59,14 @@ def run(args: argparse.Namespace) -> int:
     """Run the federation until q, Ctrl-C or another signal. Raises `ConfigError`."""
     import trio
 
-    from alysd.commands.federation_files import open_federation
+    from alysd.commands.federation_files import check, open_federation
     from alysd.commands.federation_members import MemberProcess
     from alysd.errors import ConfigError
 
     if not 1 <= args.members <= MOST_MEMBERS:
         raise ConfigError(f"--members {args.members}: must be 1 to {MOST_MEMBERS}")
     members = [MemberProcess(files) for files in open_federation(args.folder, args.members)]
+    check(members[0].files)
     say(f"the federation's files are in {args.folder}; its keys are known to all: use it for development only\n")
     trio.run(_run, members)
     return 0

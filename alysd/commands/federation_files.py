@@ -58,6 +58,19 @@ def _opened(folder: Path, number: int) -> MemberFolder:
     return MemberFolder(number, config, folder / "alysd.log", url)
 
 
+def check(member: MemberFolder) -> None:
+    """Check a member's configuration as `alysd run` does: it says, for example, which package is missing.
+
+    Raises `UserError`.
+    """
+    from alysd.config.chain_spec import load_chain_spec
+    from alysd.config.load import load_config
+    from alysd.validation import validate_node
+
+    config = load_config(member.config, environment={}, overrides=())
+    validate_node(config, load_chain_spec(config.chain.spec))
+
+
 def known_secret(kind: str, member: int) -> bytes:
     """The secret of a member's key. Everybody can compute it."""
     from alysd.types.hashes import sha256

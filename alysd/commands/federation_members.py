@@ -11,8 +11,10 @@ import trio
 
 from alysd.commands.federation_files import MemberFolder
 
-STOP_SECONDS = 15.0
-"""Seconds after which a member that was asked to stop is killed. A node stops within five seconds."""
+STOP_SECONDS = 30.0
+"""Seconds after which a member that was asked to stop is killed.
+
+A node stops within five seconds, but here many nodes share one machine."""
 
 POLL_SECONDS = 0.05
 """Seconds between two checks whether a process has ended."""

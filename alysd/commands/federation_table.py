@@ -38,11 +38,9 @@ def _line(row: Row) -> str:
         cells = [str(row.number), row.process, *("-" for _ in COLUMNS[2:])]
         return _joined(cells, "-", "no answer" if row.process == "running" else "")
     head = status["head"]
-    peers = status.get("peers")
-    cells = [
-        *(str(row.number), row.process, str(head["height"]), str(head["slot"])),
-        *(str(status["safe"]["height"]), str(status["final"]["height"]), "-" if peers is None else str(peers)),
-    ]
+    peers = "-" if status.get("peers") is None else str(len(status["peers"]))
+    heights = (status["safe"]["height"], status["final"]["height"])
+    cells = [str(cell) for cell in (row.number, row.process, head["height"], head["slot"], *heights, peers)]
     behind = str(int(status["time"] // status["slot_seconds"]) - head["slot"]) if head["height"] else "-"
     health = status["health"]
     words = health["reasons"][0] if health["reasons"] else health["status"]

@@ -45,6 +45,8 @@ def _headline(report: Report, now: float) -> str:
         age = max(0.0, now - head["timestamp"])
         parts += [f"head {head['height']} ({duration(age)} ago)" if head["height"] else "head 0"]
         parts += [f"final {final['height']}"]
+    if (peers := report.get("peers")) is not None:
+        parts.append(f"{len(peers)} peer{'' if len(peers) == 1 else 's'}")
     counts = report.get("counts")
     if counts:
         missed = counts["slots_missed"]

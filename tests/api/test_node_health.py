@@ -9,6 +9,7 @@ from trio.testing import MockClock
 
 from alysd.api.node_health import NodeReport
 from alysd.messages.metrics import NodeCounts
+from alysd.messages.network import PeerInfo
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.testing.blocks import GENESIS, context_of
 from alysd.types.chain import Forkchoice
@@ -101,9 +102,20 @@ def test_everything_is_said_as_json() -> None:
     async def main() -> None:
         await trio.sleep(100)
         failed = child("chain", last_error="ValueError: x", last_error_at=40.0)
-        accused = attrs.evolve(report(failed), evidence=(evidence(7, 2), evidence(9, 0, 2)))
+        peers = (PeerInfo("16Uiu2", "/ip4/192.0.2.7", True, -3.0, None),)
+        accused = attrs.evolve(report(failed), evidence=(evidence(7, 2), evidence(9, 0, 2)), peers=peers)
         said = json.loads(json.dumps(accused.as_json()))
         assert said["evidence_against"] == [0, 2]
+        assert said["peers"] == [
+            {
+                "peer": "16Uiu2",
+                "address": "/ip4/192.0.2.7",
+                "inbound": True,
+                "score": -3.0,
+                "head": None,
+                "final": None,
+            }
+        ]
         assert (said["chain"], said["chain_id"], said["genesis"]) == (
             SPEC.name,
             SPEC.chain_id,

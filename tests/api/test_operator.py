@@ -16,6 +16,7 @@ from alysd.api.http.site import Site
 from alysd.api.operator import OperatorPages
 from alysd.api.system_handle import SystemHandle
 from alysd.messages.metrics import Metrics
+from alysd.messages.network import GetPeers, Network, PeerInfo
 from alysd.messages.reads import ReadEvidence, ReadForkchoice, Reads
 from alysd.nurseries import (
     Actor,
@@ -30,11 +31,13 @@ from alysd.nurseries import (
     open_system,
     supervisor,
 )
-from alysd.testing.blocks import context_of
+from alysd.testing.blocks import GENESIS, context_of
 from alysd.testing.site_server import SiteTransport
 from alysd.timing import Timing
 from alysd.types.chain import Forkchoice
 from alysd.types.evidence import Evidence
+from alysd.types.peers import PeerStatus
+from alysd.types.units import Height, Slot
 from alysd.workflows.clock_watch import ClockWatch
 from tests.samples import CHAIN, SPEC, tip
 
@@ -71,6 +74,19 @@ class FakeReader(Actor[Reads], partial=True):
         return tip(4, 1)
 
 
+class FakeNetwork(Actor[Network], partial=True):
+    """A network actor with one peer, which has a status."""
+
+    @handles(GetPeers)
+    async def peers(self, message: GetPeers) -> tuple[PeerInfo, ...]:
+        """The peer."""
+        status = PeerStatus(
+            *(GENESIS, GENESIS, Height(7), Slot(9)),
+            *(GENESIS, Height(6), GENESIS, Height(5), 0.0),
+        )
+        return (PeerInfo("16Uiu2", "/ip4/192.0.2.7", False, 0.0, status),)
+
+
 class StuckReader(FakeReader):
     """A reader that never answers."""
 
@@ -79,11 +95,14 @@ class StuckReader(FakeReader):
 
 @asynccontextmanager
 async def pages(
-    reader: type[FakeReader] | None = FakeReader, *, ready: bool = True
+    reader: type[FakeReader] | None = FakeReader, *, ready: bool = True, network: bool = False
 ) -> AsyncGenerator[tuple[httpx.AsyncClient, System]]:
     """A client of the pages of a small system, with this reader or none."""
     to_reader, to_metrics, bus = Address[Reads]("reader"), Address[Metrics]("metrics"), Bus()
     children = [actor(to_metrics, lambda: MetricsActor(bus), restart=Never())]
+    to_network = Address[Network]("network") if network else None
+    if to_network is not None:
+        children.append(actor(to_network, FakeNetwork))
     if reader is not None:
         children.append(actor(to_reader, reader))
     async with open_system(supervisor("Root", OneForOne(), children)) as system:
@@ -91,8 +110,9 @@ async def pages(
         running.system, running.ready = system, ready
         clock = FixedClock()
         shown = OperatorPages(
-            context_of(SPEC), clock, ClockWatch(clock, 2), to_reader, to_metrics, running, TIMING, "authority"
-        )
+            context_of(SPEC), clock, ClockWatch(clock, 2), to_reader, to_metrics, running, TIMING, "authority",
+            to_network,
+        )  # fmt: skip
         counts = shown.port("alys")
         counts.opened, counts.busy = 3, 1
         transport = SiteTransport(Site(shown.routes()))
@@ -125,6 +145,15 @@ async def test_metrics_do_not_need_the_database() -> None:
         assert answer.status_code == 200
         assert "alysd_child_up" in answer.text
         assert "alysd_head_height" not in answer.text
+
+
+async def test_the_status_has_the_peers_of_a_node_with_a_network(autojump_clock: MockClock) -> None:
+    """An operator could not see whether the other members are connected."""
+    async with pages(network=True) as (client, _):
+        (peer,) = (await client.get("/status")).json()["peers"]
+        assert (peer["peer"], peer["head"], peer["final"]) == ("16Uiu2", 7, 5)
+    async with pages() as (client, _):
+        assert (await client.get("/status")).json()["peers"] is None
 
 
 async def test_a_load_balancer_sees_health_in_the_status_code(autojump_clock: MockClock) -> None:

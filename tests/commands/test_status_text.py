@@ -65,6 +65,13 @@ def test_a_node_that_cannot_say_is_still_drawn() -> None:
     assert draw_status(silent, now=NOW).splitlines()[0] == "alys-dev   degraded"
 
 
+def test_a_node_with_a_network_counts_its_peers() -> None:
+    """An operator could not see that the node is alone."""
+    assert "   final 229   2 peers   " in draw_status({**REPORT, "peers": [{}, {}]}, now=NOW)
+    assert "   1 peer   " in draw_status({**REPORT, "peers": [{}]}, now=NOW)
+    assert "peer" not in draw_status({**REPORT, "peers": None}, now=NOW)
+
+
 def test_a_member_that_broke_the_rules_is_named() -> None:
     """An operator who never reads the log would not learn of it."""
     said = draw_status({**REPORT, "evidence_against": [0, 2]}, now=NOW)

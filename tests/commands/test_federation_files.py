@@ -1,0 +1,64 @@
+"""The files of a development federation: every node accepts them, and they are made once."""
+
+from pathlib import Path
+
+import pytest
+
+from alysd.commands.federation_files import check, open_federation
+from alysd.config.chain_spec import load_chain_spec
+from alysd.errors import ConfigError
+from alysd.testing.config_files import load
+from alysd.validation import ValidNode, validate_node
+
+
+def validate(config: Path) -> ValidNode:
+    """What `alysd check` does."""
+    loaded = load(config)
+    return validate_node(loaded, load_chain_spec(loaded.chain.spec))
+
+
+def test_every_member_accepts_its_files_and_all_are_on_one_chain(tmp_path: Path) -> None:
+    """The command would show four nodes that do not start."""
+    members = open_federation(tmp_path / "new", 4)
+    valid = [validate(member.config) for member in members]
+    assert len({each.genesis.context.genesis for each in valid}) == 1
+    (spec,) = {each.genesis.context.spec.name for each in valid}
+    assert spec == "federation-of-4"
+    ports = [port.port for each in valid for port in each.config.listeners.values()]
+    assert len(set(ports)) == 12
+    for index, each in enumerate(valid):
+        others = [other.config.network.address for other in valid if other is not each]
+        assert [peer.port for peer in each.config.network.peers] == [address.port for address in others if address]
+        assert each.config.storage.path == (tmp_path / "new" / f"member-{index + 1}" / "data").absolute()
+
+
+def test_a_federation_goes_on_with_its_files(tmp_path: Path) -> None:
+    """A second start would make a chain of its own, or have other ports than those that a person has noted."""
+    first = open_federation(tmp_path, 2)
+    text = first[0].config.read_text()
+    assert open_federation(tmp_path, 2) == first
+    assert first[0].config.read_text() == text
+    with pytest.raises(ConfigError, match="has a federation of 2 members: start it with --members 2"):
+        open_federation(tmp_path, 3)
+
+
+def test_two_federations_of_different_size_are_different_chains(tmp_path: Path) -> None:
+    """The genesis hash does not cover the members, so the chain's id must differ."""
+    one, two = (validate(open_federation(tmp_path / str(count), count)[0].config) for count in (1, 2))
+    assert one.genesis.context.genesis != two.genesis.context.genesis
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="is not empty: name another folder with --folder"):
+        open_federation(tmp_path, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_configuration_that_no_node_accepts_is_said_at_once(tmp_path: Path) -> None:
+    """A person would see four processes end, and have to look for the reason in four logs."""
+    (member, _) = open_federation(tmp_path, 2)
+    check(member)
+    (tmp_path / "member-1/bls.key").write_text("nonsense")
+    with pytest.raises(ConfigError, match="not a key file"):
+        check(member)
