@@ -72,6 +72,7 @@ class RangeDownload:
         """Download until the height `end` is taken, `take` wants no more, or no peer has the next blocks."""
         upcoming: int = start
         last: BlockHash | None = None
+        others = {name for name in self._helpers if name != self._leader}
         async with trio.open_nursery() as nursery:
 
             def begin(piece: Piece) -> Piece:
@@ -81,13 +82,14 @@ class RangeDownload:
             while upcoming <= end or self._waiting:
                 while upcoming <= end and len(self._waiting) < AT_ONCE:
                     count = min(MAX_RANGE_BLOCKS, end - upcoming + 1)
-                    self._waiting.append(begin(Piece(Height(upcoming), count)))
+                    # The first piece decides on the branch, so only the leader is asked for it.
+                    tried = set(others) if upcoming == start else set[str]()
+                    self._waiting.append(begin(Piece(Height(upcoming), count, tried)))
                     upcoming += count
                 piece = self._waiting.popleft()
                 await piece.done.wait()
                 if _elsewhere(piece, last) and piece.peer != self._leader:
-                    others = {name for name in self._helpers if name != self._leader}
-                    self._waiting.appendleft(begin(Piece(piece.start, piece.count, tried=others)))
+                    self._waiting.appendleft(begin(Piece(piece.start, piece.count, set(others))))
                     continue
                 if not piece.blocks or _elsewhere(piece, last) or not await self._take(piece):
                     break

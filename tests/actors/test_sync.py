@@ -325,8 +325,10 @@ async def test_several_ranges_are_downloaded_at_once_from_several_peers(autojump
     async with bench.running():
         bench.report()
         await trio.sleep(3)
-        assert (first.open, second.open) == (2, 2)
-        assert await bench.until(long) < 8
+        assert first.open >= 1
+        assert second.open >= 1
+        assert first.open + second.open >= 3
+        assert await bench.until(long) < 10
 
 
 async def test_short_answers_are_continued(autojump_clock: MockClock) -> None:
