@@ -10,6 +10,7 @@ the proofs (`integrations.possession`).
 
 import secrets
 from collections.abc import Sequence
+from functools import lru_cache
 
 from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
 
@@ -120,6 +121,9 @@ def _scalar(secret: bytes) -> Scalar:
     return Scalar.from_be_bytes(secret)
 
 
+@lru_cache(
+    256
+)  # the same members approve each block, and reading a key of a large federation costs 2 ms per block
 def _public_key(data: bytes) -> G1Point:
     try:
         point = G1Point.from_compressed_bytes(data)
