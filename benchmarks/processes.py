@@ -3,7 +3,8 @@
     python -m benchmarks.processes [--rounds 3] [--quick]
 
 Both carry the same attrs messages, built for each send. `multiprocessing.Pipe` pickles them; the child's codec is
-MessagePack. The two take turns, so that the load of the machine affects both.
+MessagePack. The two take turns, so that the load of the machine affects both. On a busy machine, compare the
+processor time of both ends together: a wait for a processor counts in the other figures.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import os
 import statistics
 from importlib import import_module
 from multiprocessing.connection import Connection
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, cast
 
 import attrs
@@ -58,13 +59,20 @@ class Total(Ask[Counting, int]):
     """Get the sum of the amounts."""
 
 
+@attrs.frozen
+class Spent(Ask[Counting, float]):
+    """Get the processor time of the process, in seconds."""
+
+
 class Codec:
-    """Encodes the two messages and plain values as MessagePack."""
+    """Encodes the messages and plain values as MessagePack."""
 
     def encode(self, value: Any) -> bytes:
-        """Encode an `Add` as a list, a `Total` as an empty list, and a plain value as itself."""
+        """Encode an `Add` as a list, the asks as shorter ones, and a plain value as itself."""
         if type(value) is Add:
             return _msgpack.packb([value.amount, value.note, value.weight])
+        if type(value) is Spent:
+            return _msgpack.packb([0])
         return _msgpack.packb([] if type(value) is Total else value)
 
     def decode(self, data: bytes) -> Any:
@@ -73,7 +81,9 @@ class Codec:
         if not isinstance(value, list):
             return value
         fields = cast("list[Any]", value)
-        return Add(*fields) if fields else Total()
+        if not fields:
+            return Total()
+        return Add(*fields) if len(fields) > 1 else Spent()
 
 
 codec = Codec()
@@ -95,6 +105,11 @@ class Counter(Actor[Counting]):
         """The sum."""
         return self.total
 
+    @handles(Spent)
+    async def get_spent(self, message: Spent) -> float:  # noqa: ARG002
+        """The processor time."""
+        return process_time()
+
 
 def start(context: ProcessContext) -> Counter:  # noqa: ARG001
     """The factory."""
@@ -103,10 +118,15 @@ def start(context: ProcessContext) -> Counter:  # noqa: ARG001
 
 @attrs.frozen
 class Figures:
-    """Microseconds per ask, and tells per second until the last one is handled."""
+    """Microseconds per ask, and tells per second until the last one is handled.
+
+    `ask_spent` and `tell_spent` are microseconds of processor time per message, of both processes together.
+    """
 
     ask: float
     tell: float
+    ask_spent: float
+    tell_spent: float
 
 
 async def measure_child(asks: int, tells: int) -> Figures:
@@ -115,16 +135,20 @@ async def measure_child(asks: int, tells: int) -> Figures:
     here = "benchmarks.processes"
     child = process(counter, f"{here}:start", codec=f"{here}:codec", limits=ProcessLimits(nice=0))
     async with open_system(supervisor("Root", OneForOne(), [child])):
-        await counter.ask(Total())
-        begun = perf_counter()
+
+        async def spent() -> float:
+            return process_time() + await counter.ask(Spent(), seconds=ASK_SECONDS)
+
+        before, begun = await spent(), perf_counter()
         for _ in range(asks):
             await counter.ask(Total(), seconds=ASK_SECONDS)
         ask = (perf_counter() - begun) / asks * 1e6
-        begun = perf_counter()
+        between, begun = await spent(), perf_counter()
         for _ in range(tells):
             await counter.send(Add(1, "x", 1.0))
         assert await counter.ask(Total(), seconds=ASK_SECONDS) == tells
-        return Figures(ask, tells / (perf_counter() - begun))
+        tell = tells / (perf_counter() - begun)
+        return Figures(ask, tell, (between - before) / asks * 1e6, (await spent() - between) / tells * 1e6)
 
 
 def serve_pipe(connection: "Connection[Any, Any]") -> None:
@@ -134,7 +158,7 @@ def serve_pipe(connection: "Connection[Any, Any]") -> None:
         if type(message) is Add:
             total += message.amount
         else:
-            connection.send(total)
+            connection.send(process_time() if type(message) is Spent else total)
 
 
 def measure_pipe(asks: int, tells: int) -> Figures:
@@ -143,22 +167,24 @@ def measure_pipe(asks: int, tells: int) -> Figures:
     here, there = context.Pipe()
     other = context.Process(target=serve_pipe, args=(there,))
     other.start()
-    here.send(Total())
-    here.recv()
-    begun = perf_counter()
+
+    def asked(message: object) -> Any:
+        here.send(message)
+        return here.recv()
+
+    before, begun = process_time() + asked(Spent()), perf_counter()
     for _ in range(asks):
-        here.send(Total())
-        here.recv()
+        asked(Total())
     ask = (perf_counter() - begun) / asks * 1e6
-    begun = perf_counter()
+    between, begun = process_time() + asked(Spent()), perf_counter()
     for _ in range(tells):
         here.send(Add(1, "x", 1.0))
-    here.send(Total())
-    assert here.recv() == tells
-    figures = Figures(ask, tells / (perf_counter() - begun))
+    assert asked(Total()) == tells
+    tell = tells / (perf_counter() - begun)
+    after = process_time() + asked(Spent())
     here.send(None)
     other.join()
-    return figures
+    return Figures(ask, tell, (between - before) / asks * 1e6, (after - between) / tells * 1e6)
 
 
 def main() -> None:
@@ -171,13 +197,15 @@ def main() -> None:
     pairs = [(trio.run(measure_child, asks, tells), measure_pipe(asks, tells)) for _ in range(options.rounds)]
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; medians of {options.rounds} rounds")
     _print("ask", "µs", [(ours.ask, pipe.ask) for ours, pipe in pairs])
+    _print("ask, processor time", "µs", [(ours.ask_spent, pipe.ask_spent) for ours, pipe in pairs])
     _print("tell", "/s", [(ours.tell, pipe.tell) for ours, pipe in pairs])
+    _print("tell, processor time", "µs", [(ours.tell_spent, pipe.tell_spent) for ours, pipe in pairs])
 
 
 def _print(title: str, unit: str, pairs: list[tuple[float, float]]) -> None:
     child, pipe = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
     ratio = statistics.median(ours / theirs for ours, theirs in pairs)
-    print(f"{title:5} process child {child:9,.0f} {unit}   Pipe {pipe:9,.0f} {unit}   ratio {ratio:.2f}")
+    print(f"{title:20} process child {child:9,.1f} {unit}   Pipe {pipe:9,.1f} {unit}   ratio {ratio:.2f}")
 
 
 if __name__ == "__main__":
