@@ -26,6 +26,7 @@ from alysd.nurseries import (
 )
 from alysd.nurseries.processes.spec import ProcessSpec
 from alysd.types.peers import PeerHostConfig
+from alysd.wire.sync import MAX_ANSWER_BYTES
 
 MEMORY = 768 << 20
 """Bytes of private memory, which the bounds in `integrations/libp2p/limits.py` add up to, with some room."""
@@ -33,8 +34,8 @@ MEMORY = 768 << 20
 FILES = 256
 """Open files: 64 handshakes, 64 strangers, 64 configured peers and some listeners and pipes are 200."""
 
-MESSAGE_BYTES = 5 << 20
-"""The largest message of the border: an answer of 4 MiB, and what its encoding adds."""
+MESSAGE_BYTES = MAX_ANSWER_BYTES + (1 << 20)
+"""The largest message of the border: the largest answer, and what its encoding adds."""
 
 START_SECONDS = 60.0
 """Importing libp2p takes 1.1 s of processor time, and 5 s without compiled files; a busy machine is slower."""

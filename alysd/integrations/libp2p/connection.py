@@ -39,9 +39,6 @@ class Connection:
     closed: trio.Event = attrs.field(factory=trio.Event)
     streams_inbound: int = 0
     answers: int = 0
-    new_streams: TokenBucket = attrs.field(
-        factory=lambda: TokenBucket(limits.STREAMS_PER_SECOND, limits.STREAMS_PER_SECOND)
-    )
     requests: TokenBucket = attrs.field(
         factory=lambda: TokenBucket(limits.REQUESTS_PER_SECOND, limits.REQUESTS_PER_SECOND)
     )

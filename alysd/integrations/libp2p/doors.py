@@ -1,4 +1,4 @@
-"""Who may connect: places for handshakes and for strangers, per address and in total, and peers kept away."""
+"""The bounds of inbound connections: places for handshakes and for strangers, and peers that are kept away."""
 
 import ipaddress
 from collections import Counter, OrderedDict

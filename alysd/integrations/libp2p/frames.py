@@ -12,10 +12,11 @@ from libp2p.stream_muxer.yamux import yamux
 
 from alysd.integrations.libp2p import limits
 from alysd.integrations.libp2p.keys import ID
+from alysd.integrations.libp2p.rates import TokenBucket
 from alysd.integrations.libp2p.tcp import TcpConnection
 
 _HEADER = struct.Struct("!BBHII")
-_DATA, _GO_AWAY = 0, 3
+_DATA, _WINDOW_UPDATE, _GO_AWAY = 0, 1, 3
 _SYN = 1
 
 
@@ -44,6 +45,8 @@ class FrameGuard:
         self._session = session
         self._tcp = tcp
         self._body = 0
+        self._frames = TokenBucket(limits.FRAMES_PER_SECOND, limits.FRAMES_BURST)
+        self._streams = TokenBucket(limits.STREAMS_PER_SECOND, limits.STREAMS_BURST)
 
     async def read(self, n: int | None = None) -> bytes:
         """Read exactly `n` bytes: a header, or a part of the body that it announced."""
@@ -72,7 +75,10 @@ class FrameGuard:
         version, kind, flags, stream, length = _HEADER.unpack(header)
         if version != 0 or kind > _GO_AWAY:
             raise ConnectionClosedError("not a yamux frame")
-        if flags & _SYN and len(self.muxed.streams) >= limits.STREAMS:
+        if not self._frames.try_take(1):
+            raise ConnectionClosedError("too many frames")
+        opens = flags & _SYN and kind <= _WINDOW_UPDATE
+        if opens and (len(self.muxed.streams) >= limits.STREAMS or not self._streams.try_take(1)):
             raise ConnectionClosedError("too many streams")
         if kind == _DATA:
             unread = sum(map(len, self.muxed.stream_buffers.values()))

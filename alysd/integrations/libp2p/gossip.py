@@ -171,7 +171,6 @@ class Libp2pGossip:
                     stream = await connection.muxed.accept_stream()
                 except MuxedConnUnavailable:
                     return
-                await connection.new_streams.take(1)
                 nursery.start_soon(self._run_stream, Stream(cast("YamuxStream", stream), connection))
         finally:
             self._host.unregister(connection)

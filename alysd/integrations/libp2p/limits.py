@@ -63,7 +63,14 @@ BYTES_PER_SECOND = 16 << 20
 1,000 blocks of 2 KiB per second is 2 MiB."""
 
 READS_PER_SECOND = 4000
-"""Reads per connection, a bound for tiny frames. `BYTES_PER_SECOND` in frames of 64 KiB are 1,024."""
+"""Reads per connection, a bound for tiny Noise messages. `BYTES_PER_SECOND` in frames of 64 KiB are 1,024."""
+
+FRAMES_PER_SECOND = 500
+"""yamux frames per connection. A Noise message can hold thousands of empty ones, each of which takes 0.1 ms.
+`BYTES_PER_SECOND` in frames of 64 KiB are 256; gossip and its window updates are some 100."""
+
+FRAMES_BURST = 2000
+"""yamux frames at once: the messages of `RPCS_BURST`, and a window update for each."""
 
 BANS = 1024
 """Peers that are kept away. The oldest is forgotten first: an attacker makes ids for free anyway."""
@@ -78,6 +85,9 @@ STREAMS_INBOUND = 16
 
 STREAMS_PER_SECOND = 50
 """Streams that a peer opens. A peer that syncs opens some ten."""
+
+STREAMS_BURST = 100
+"""Streams that a peer opens at once, after two quiet seconds."""
 
 NEGOTIATION_SECONDS = 5.0
 """The negotiation of a stream's protocol: two round trips."""

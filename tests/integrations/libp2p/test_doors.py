@@ -1,4 +1,4 @@
-"""Who may connect: places per address and in total, configured peers, and bans."""
+"""The bounds of inbound connections: places per address and in total, configured peers, and bans."""
 
 import trio
 from trio.testing import MockClock

@@ -1,0 +1,204 @@
+"""Attacks on the port of a peer host, one per layer. Each is an async function of the address that it attacks.
+
+All come from addresses of loopback that no honest node uses, as those of strangers would.
+"""
+
+import os
+import struct
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import trio
+
+from alysd.testing.virtual_time import seeded
+from alysd.types.peers import PeerAddress
+
+RANDOM = seeded(1)
+
+Attack = Callable[[PeerAddress], Awaitable[None]]
+
+_TROUBLE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)
+
+
+async def dial(target: PeerAddress, source: str = "127.0.0.66") -> trio.SocketStream:
+    """A TCP connection from another address than honest nodes use."""
+    return await trio.open_tcp_stream(target.host, target.port, local_address=source)
+
+
+async def random_bytes(target: PeerAddress) -> None:
+    """Noise that is none, at once and after a correct first line."""
+    for start in (b"", b"\x13/multistream/1.0.0\n", b"\x13/multistream/1.0.0\n\x07/noise\n"):
+        for _ in range(20):
+            with suppress(*_TROUBLE):
+                async with await dial(target) as stream:
+                    await stream.send_all(start + os.urandom(RANDOM.randrange(1, 4000)))
+                    with trio.move_on_after(0.05):
+                        await stream.receive_some(1000)
+
+
+async def oversized_handshake(target: PeerAddress) -> None:
+    """Lengths that promise more than a handshake needs, in each of its parts."""
+    for data in (b"\xff\xff\xff\xff\x7f", b"\x13/multistream/1.0.0\n\x07/noise\n\xff\xff" + bytes(65535)):
+        for _ in range(10):
+            with suppress(*_TROUBLE):
+                async with await dial(target) as stream:
+                    await stream.send_all(data * 20)
+
+
+async def half_open(target: PeerAddress) -> None:
+    """A thousand connections that say nothing, from a hundred addresses."""
+
+    async def one(number: int) -> None:
+        with suppress(*_TROUBLE):
+            async with await dial(target, f"127.0.1.{number % 100 + 1}"):
+                await trio.sleep(8)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(1000):
+            nursery.start_soon(one, number)
+            if not number % 50:
+                await trio.sleep(0.02)
+
+
+async def slow_loris(target: PeerAddress) -> None:
+    """A byte of a correct handshake every second."""
+
+    async def one(number: int) -> None:
+        with suppress(*_TROUBLE):
+            async with await dial(target, f"127.0.2.{number + 1}") as stream:
+                for byte in b"\x13/multistream/1.0.0\n":
+                    await stream.send_all(bytes([byte]))
+                    await trio.sleep(1)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(30):
+            nursery.start_soon(one, number)
+
+
+async def authenticated(target: PeerAddress, attack: Callable[[Any], Awaitable[None]]) -> None:
+    """Run `attack` on a connection whose handshake was correct, with a new id."""
+    from alysd.integrations.key_kinds import new_secret
+    from alysd.integrations.libp2p.connection import upgrade
+    from alysd.integrations.libp2p.keys import Identity, peer_id
+
+    with suppress(*_TROUBLE), trio.move_on_after(20):
+        async with await dial(target, f"127.0.3.{RANDOM.randrange(1, 250)}") as stream:
+            connection = await upgrade(stream, Identity.of(new_secret("network")), peer_id(target.peer))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(connection.muxed.start)
+                await connection.muxed.event_started.wait()
+                with suppress(Exception):
+                    await attack(connection)
+                nursery.cancel_scope.cancel()
+
+
+def frame(kind: int, flags: int, stream: int, length: int, body: bytes = b"") -> bytes:
+    """A yamux frame, whose header need not fit its body."""
+    return struct.pack("!BBHII", 0, kind, flags, stream, length) + body
+
+
+async def yamux_frames(target: PeerAddress) -> None:
+    """Frames of no version, of no kind, too long, for no stream, and thousands of streams."""
+    bad = (
+        os.urandom(500),
+        frame(9, 0, 1, 0),
+        frame(0, 1, 1, 1 << 31),
+        frame(0, 0, 77, 10, b"0123456789") * 100,
+        b"".join(frame(1, 1, 2 * n + 1, 0) for n in range(5000)),
+        b"".join(frame(1, 1 | 8, 2 * n + 1, 0) for n in range(5000)),
+        b"".join(frame(2, 1, 0, n) for n in range(20000)),
+        frame(1, 0, 1, 0xFFFFFFFF) * 100,
+    )
+    for data in bad:
+
+        async def send(connection: Any, data: bytes = data) -> None:
+            await connection.muxed.secured_conn.write(data)
+            await trio.sleep(0.3)
+
+        await authenticated(target, send)
+
+
+async def unread_bytes(target: PeerAddress) -> None:
+    """Bytes beyond the window of streams that nobody reads."""
+
+    async def send(connection: Any) -> None:
+        for number in range(40):
+            stream = 2 * number + 101
+            await connection.muxed.secured_conn.write(frame(1, 1, stream, 0))
+            for _ in range(16):
+                await connection.muxed.secured_conn.write(frame(0, 0, stream, 60000, bytes(60000)))
+
+    for _ in range(4):
+        await authenticated(target, send)
+
+
+def _gossip_frames() -> list[bytes]:
+    from libp2p.pubsub.pb import rpc_pb2
+
+    topic = "/alys/d7e68ab9/approval"
+    control = rpc_pb2.ControlMessage
+    frames = [
+        os.urandom(300),
+        rpc_pb2.RPC(
+            subscriptions=[rpc_pb2.RPC.SubOpts(subscribe=True, topicid=str(n)) for n in range(5000)]
+        ).SerializeToString(),
+        rpc_pb2.RPC(
+            publish=[rpc_pb2.Message(data=b"x", topicIDs=[topic], from_id=b"?", seqno=bytes(8), signature=b"s")]
+            * 50
+        ).SerializeToString(),
+        rpc_pb2.RPC(publish=[rpc_pb2.Message(topicIDs=[topic] * 3)]).SerializeToString(),
+        rpc_pb2.RPC(
+            control=control(iwant=[rpc_pb2.ControlIWant(messageIDs=[os.urandom(40) for _ in range(20000)])])
+        ).SerializeToString(),
+        rpc_pb2.RPC(
+            control=control(graft=[rpc_pb2.ControlGraft(topicID="\u2026" * 50)] * 1000)
+        ).SerializeToString(),
+        rpc_pb2.RPC(senderRecord=os.urandom(5000)).SerializeToString(),
+    ]
+    return [_varint(len(data)) + data for data in frames] + [_varint(1 << 27), b"\xff" * 20]
+
+
+def _varint(number: int) -> bytes:
+    out = b""
+    while number > 0x7F:
+        out += bytes([number & 0x7F | 0x80])
+        number >>= 7
+    return out + bytes([number])
+
+
+async def gossip_frames(target: PeerAddress) -> None:
+    """Frames of gossipsub that are no protobuf, too large, or name too much."""
+    for data in _gossip_frames():
+
+        async def send(connection: Any, data: bytes = data) -> None:
+            stream = await connection.open_stream("/meshsub/1.1.0")
+            for _ in range(20):
+                await stream.write(data)
+            await trio.sleep(0.3)
+
+        await authenticated(target, send)
+
+
+async def requests_of_no_kind(target: PeerAddress) -> None:
+    """Requests that are too long, never end, or come by the hundred, whose answers nobody reads."""
+
+    async def send(connection: Any) -> None:
+        for data in (b"\xff\xff\xff\xff", b"\x00\x00\x01\x00half", b"\x00\x00\x00\x07" + b"4194304"):
+            for _ in range(40):
+                with suppress(Exception):
+                    stream = await connection.open_stream("/alys/d7e68ab9/status/1")
+                    await stream.write(data)
+        await trio.sleep(3)
+
+    for _ in range(3):
+        await authenticated(target, send)
+
+
+ATTACKS: Mapping[str, Attack] = {
+    each.__name__: each
+    for each in (
+        random_bytes, oversized_handshake, half_open, slow_loris, yamux_frames, unread_bytes, gossip_frames,
+        requests_of_no_kind,
+    )
+}  # fmt: skip
