@@ -8,7 +8,7 @@ import trio
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from alysd.actors.node_metrics import EVENTS, EventCounts, SnapshotCollector, new_registry, none_lost
-from alysd.messages.metrics import GetCounts, Metrics, NodeCounts, Scrape
+from alysd.messages.metrics import FederationCounts, GetCounts, GetFederation, Metrics, NodeCounts, Scrape
 from alysd.nurseries import Actor, Bus, Mailbox, handles
 
 EVENTS_WAITING = 8192
@@ -50,6 +50,12 @@ class MetricsActor(Actor[Metrics]):
         """The counts of the status page, up to this moment."""
         self._take_events()
         return self._counts.totals
+
+    @handles(GetFederation)
+    async def get_federation(self, _message: GetFederation) -> FederationCounts:
+        """The federation's last slots and its quorum, up to this moment."""
+        self._take_events()
+        return self._counts.federation
 
     @handles(Scrape)
     async def scrape(self, message: Scrape) -> bytes:

@@ -12,20 +12,33 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from alysd import __version__
+from alysd.actors.federation_metrics import FederationMetrics
 from alysd.messages.events import (
     BlockProduced,
     EvidenceFound,
     HeadMoved,
     ProductionHalted,
+    QuorumChanged,
     SlotMissed,
+    SlotOver,
     WorkflowMoved,
     WorkQueued,
 )
-from alysd.messages.metrics import NodeCounts, PortCounts, Scrape
+from alysd.messages.metrics import FederationCounts, NodeCounts, PortCounts, Scrape
 from alysd.nurseries import ChildSnapshot, Health, State
 from alysd.types.chain import Forkchoice
 
-EVENTS = (BlockProduced, EvidenceFound, HeadMoved, ProductionHalted, SlotMissed, WorkQueued, WorkflowMoved)
+EVENTS = (
+    BlockProduced,
+    EvidenceFound,
+    HeadMoved,
+    ProductionHalted,
+    QuorumChanged,
+    SlotMissed,
+    SlotOver,
+    WorkQueued,
+    WorkflowMoved,
+)
 """The types of event that are counted."""
 
 PRODUCTION_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -61,12 +74,18 @@ class EventCounts:
         self._works = counter("works_queued", "Valid proofs of work that miners submitted.")
         self._workflows = counter("workflow_changes", "States that workflows entered.", ("workflow", "state"))
         self._workflow_children: dict[tuple[str, str], Counter] = {}
+        self._federation = FederationMetrics(registry)
         self._blocks = self._misses = self._reorganisations = 0
 
     @property
     def totals(self) -> NodeCounts:
         """The counts of the status page."""
         return NodeCounts(self._blocks, self._misses, self._reorganisations)
+
+    @property
+    def federation(self) -> FederationCounts:
+        """What the status page shows of the federation."""
+        return self._federation.counts
 
     def add(self, event: object) -> None:
         """Count an event of one of the types in `EVENTS`."""
@@ -88,6 +107,10 @@ class EventCounts:
             case EvidenceFound(_, offenders):
                 for authority, _ in offenders:
                     self._evidence.labels(str(authority)).inc()
+            case SlotOver(record):
+                self._federation.slot_over(record)
+            case QuorumChanged():
+                self._federation.quorum_changed(event)
             case WorkQueued():
                 self._works.inc()
             case WorkflowMoved(workflow, state):

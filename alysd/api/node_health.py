@@ -6,7 +6,8 @@ import attrs
 import trio
 
 from alysd import __version__
-from alysd.messages.metrics import NodeCounts
+from alysd.errors import named_silent
+from alysd.messages.metrics import FederationCounts, NodeCounts
 from alysd.messages.network import PeerInfo
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.types.chain import ChainState, Forkchoice
@@ -58,6 +59,7 @@ class NodeReport:
     role: Role
     evidence: tuple[Evidence, ...] = ()
     peers: tuple[PeerInfo, ...] | None = None
+    federation: FederationCounts | None = None
 
     def health(self) -> NodeHealth:
         """The node's health. Unhealthy means that no blocks are made, degraded that something else is wrong."""
@@ -76,6 +78,10 @@ class NodeReport:
                 light.append(f"{child.name} runs, but is {health}: it has been busy for long, or is stuck")
         if self.clock_doubt:
             grave.append(self.clock_doubt)
+        if self.federation is not None and self.federation.lost is not None:
+            lost = self.federation.lost
+            words = f"since slot {lost.slot} only {lost.found} of the {lost.quorum} approvals needed"
+            grave.append(f"{words}; no approval from {named_silent(lost.silent)}")
         if self.tip is None:
             grave.append("the database does not answer")
         else:
@@ -107,6 +113,7 @@ class NodeReport:
             **({} if self.tip is None else _tip_json(self.tip)),
             "peers": None if self.peers is None else [_peer_json(peer) for peer in self.peers],
             "evidence_against": sorted({index for one in self.evidence for index in one.offenders}),
+            "federation": None if self.federation is None else _federation_json(self.federation),
             "counts": None if self.counts is None else attrs.asdict(self.counts),
             "tree": tree_json(self.tree, self.time - trio.current_time()),
         }
@@ -121,6 +128,13 @@ def _peer_json(peer: PeerInfo) -> dict[str, Any]:
         "score": peer.score,
         "head": None if status is None else status.head_height,
         "final": None if status is None else status.finalized_height,
+    }
+
+
+def _federation_json(counts: FederationCounts) -> dict[str, Any]:
+    return {
+        "below_quorum_since": None if counts.lost is None else counts.lost.slot,
+        "slots": [attrs.asdict(record) for record in counts.slots],
     }
 
 

@@ -15,7 +15,7 @@ from alysd.api.node_health import NodeReport
 from alysd.api.supervision_pages import SupervisionPages
 from alysd.api.system_handle import SystemHandle
 from alysd.errors import Refused
-from alysd.messages.metrics import GetCounts, Metrics, PortCounts, Scrape
+from alysd.messages.metrics import GetCounts, GetFederation, Metrics, PortCounts, Scrape
 from alysd.messages.network import GetPeers, Network
 from alysd.messages.reads import ReadEvidence, ReadForkchoice, Reads
 from alysd.nurseries import Address, NotAnswered
@@ -106,11 +106,15 @@ class OperatorPages:
         tip = await _answer(self.reader.ask(ReadForkchoice(), seconds=self.timing.page_ask))
         counts = await _answer(self.metrics.ask(GetCounts(), seconds=self.timing.page_ask))
         evidence = await _answer(self.reader.ask(ReadEvidence(), seconds=self.timing.page_ask))
-        peers = None
+        peers = federation = None
         if self.network is not None:
             peers = await _answer(self.network.ask(GetPeers(), seconds=self.timing.page_ask))
+        if counts is not None:  # else the actor is stuck, and would delay the page once more
+            federation = await _answer(self.metrics.ask(GetFederation(), seconds=self.timing.page_ask))
         now, doubt, tree = self.clock.time(), self.watch.doubt(), self.running.snapshot()
-        return NodeReport(self.context, now, doubt, tree, tip, counts, self.role, evidence or (), peers)
+        return NodeReport(
+            self.context, now, doubt, tree, tip, counts, self.role, evidence or (), peers, federation
+        )
 
 
 async def _answer(asked: Awaitable[Reply]) -> Reply | None:

@@ -20,7 +20,7 @@ EXIT_NOT_RUNNING = 3
 """The exit status when no node answers. `systemctl status` has the same for a service that does not run."""
 
 DEADLINE_SECONDS = 5.0
-"""Deadline of the request. The node makes the page within 2 s (`Timing.page_ask`)."""
+"""Deadline of the request. The node makes the page within 4 s (four times `Timing.page_ask`)."""
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 """The largest answer that is read: enough for a tree of thousands of children."""

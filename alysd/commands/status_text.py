@@ -9,6 +9,9 @@ Report = Mapping[str, Any]
 NAME_WIDTH = 24
 STATE_WIDTH = 14
 
+SLOTS_SHOWN = 8
+"""The number of slots that are shown."""
+
 WORTH_SAYING = ("Degraded", "Unhealthy", "Recovering")
 """Health values that are shown in addition to the state of a running child."""
 
@@ -20,6 +23,7 @@ def draw_status(report: Report, *, now: float) -> str:
     if against := report.get("evidence_against"):
         numbers = ", ".join(map(str, against))
         lines.append(f"  broke the approval rule: authority {numbers}; getevidence shows the proof")
+    lines += _slots(report.get("federation"))
     lines += draw_tree(report["tree"], now)
     return "\n".join(lines) + "\n"
 
@@ -53,6 +57,21 @@ def _headline(report: Report, now: float) -> str:
         parts.append(f"{missed} slot{'' if missed == 1 else 's'} missed since start")
     parts.append(report["health"]["status"])
     return "   ".join(parts)
+
+
+def _slots(federation: Report | None) -> Iterator[str]:
+    """Format the last slots of a federation of several authorities, one line each."""
+    slots: list[Report] = federation["slots"] if federation else []
+    if len({slot["author"] for slot in slots}) < 2:  # an authority alone, whose slots are those of the headline
+        return
+    for slot in slots[-SLOTS_SHOWN:]:
+        line = f"  slot {slot['slot']}   authority {slot['author']}   "
+        if slot["seconds"] is None:
+            yield f"{line}no block"
+        else:
+            approved = ", ".join(map(str, slot["approved"]))
+            what = "" if slot["quorum"] else "   no quorum"
+            yield f"{line}{slot['seconds']:5.2f} s   approved by {approved}{what}"
 
 
 def _below(child: Report, indent: str, now: float, since: float) -> Iterator[str]:

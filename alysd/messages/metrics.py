@@ -4,8 +4,10 @@ from collections.abc import Mapping
 
 import attrs
 
+from alysd.messages.events import QuorumChanged
 from alysd.nurseries import Ask, ChildSnapshot, FailureKind
 from alysd.types.chain import Forkchoice
+from alysd.types.federation import SlotRecord
 
 
 class Metrics:
@@ -39,6 +41,23 @@ class PortCounts:
     refused: int = 0
     busy: int = 0
     failed: int = 0
+
+
+@attrs.frozen
+class FederationCounts:
+    """What the status page shows of the federation.
+
+    `slots` are the records of the last slots, oldest first. `lost` is the last loss of the quorum, None while a
+    quorum approves blocks.
+    """
+
+    slots: tuple[SlotRecord, ...]
+    lost: QuorumChanged | None
+
+
+@attrs.frozen
+class GetFederation(Ask[Metrics, FederationCounts]):
+    """Get what the status page shows of the federation."""
 
 
 @attrs.frozen

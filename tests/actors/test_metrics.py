@@ -10,9 +10,10 @@ from typing import TypeVar
 import trio
 
 from alysd.actors.metrics import EVENTS, EVENTS_WAITING, MetricsActor
-from alysd.messages.events import BlockProduced, SlotMissed
-from alysd.messages.metrics import GetCounts, Metrics, NodeCounts, Scrape
+from alysd.messages.events import BlockProduced, QuorumChanged, SlotMissed, SlotOver
+from alysd.messages.metrics import FederationCounts, GetCounts, GetFederation, Metrics, NodeCounts, Scrape
 from alysd.nurseries import Address, Bus, Mailbox, OneForOne, actor, open_system, supervisor
+from alysd.types.federation import SlotRecord
 from alysd.types.units import Slot
 from tests.samples import BLOCK, tip
 
@@ -45,6 +46,19 @@ async def test_events_since_the_start_are_counted(autojump_clock: trio.abc.Clock
         assert await address.ask(GetCounts()) == NodeCounts(1, 1, 0)
         bus.publish(MISSED)
         assert await address.ask(GetCounts()) == NodeCounts(1, 2, 0)
+
+
+async def test_the_federations_slots_and_quorum_are_those_of_the_events(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    bus, address = Bus(), Address[Metrics]("metrics")
+    record, lost = SlotRecord(Slot(5), 1, 0.2, (0, 1), quorum=False), QuorumChanged(Slot(5), 3, 2, (), 0)
+    root = supervisor("Root", OneForOne(), [actor(address, lambda: MetricsActor(bus))])
+    async with open_system(root):
+        assert await address.ask(GetFederation()) == FederationCounts((), None)
+        bus.publish(SlotOver(record))
+        bus.publish(lost)
+        assert await address.ask(GetFederation()) == FederationCounts((record,), lost)
 
 
 async def test_a_scrape_has_events_tree_and_chain() -> None:

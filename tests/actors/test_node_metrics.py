@@ -17,6 +17,7 @@ from alysd.messages.events import (
     HeadMoved,
     ProductionHalted,
     SlotMissed,
+    SlotOver,
     WorkflowMoved,
     WorkQueued,
 )
@@ -27,6 +28,7 @@ from alysd.testing.chain import EASY_BITS
 from alysd.testing.config_files import CONF
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain import Forkchoice
+from alysd.types.federation import SlotRecord
 from alysd.types.hashes import AuxHash, BlockHash, BlsPublicKey
 from alysd.types.units import Height, Slot, Wei
 from tests.samples import BLOCK, CHAIN, child, evidence, tip
@@ -184,7 +186,8 @@ def test_every_metric_that_an_operator_is_told_to_watch_exists(name: str) -> Non
     named = set(re.findall(r"\balysd_[a-z0-9_]+", (CONF.parent / name).read_text()))
     assert len(named) > 5
     accused = EvidenceFound(evidence(7, 0), ((0, BlsPublicKey(bytes(48))),))
-    counts, _ = counted(WorkflowMoved("block production", "Building"), accused)
+    over = SlotOver(SlotRecord(Slot(7), 0, 0.1, (0,), quorum=True))
+    counts, _ = counted(WorkflowMoved("block production", "Building"), accused, over)
     shown = scraped(child("chain"), Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1]), {"chain": {FailureKind.PANIC: 1}})
     exposed = {key.partition("{")[0].removesuffix("_bucket") for key in (*counts, *shown)}
     assert named - {"alysd_events_uncounted_total"} <= exposed

@@ -8,11 +8,14 @@ import trio
 from trio.testing import MockClock
 
 from alysd.api.node_health import NodeReport
-from alysd.messages.metrics import NodeCounts
+from alysd.messages.events import QuorumChanged
+from alysd.messages.metrics import FederationCounts, NodeCounts
 from alysd.messages.network import PeerInfo
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.testing.blocks import GENESIS, context_of
 from alysd.types.chain import Forkchoice
+from alysd.types.federation import SlotRecord
+from alysd.types.units import Slot
 from tests.samples import CHAIN, SPEC, START, child, evidence
 
 TIP = Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1])
@@ -96,6 +99,24 @@ def test_how_the_node_is(node: NodeReport, status: str, reasons: tuple[str, ...]
     assert health.http_status == (503 if status == "unhealthy" else 200)
 
 
+def test_a_lost_quorum_makes_the_node_unhealthy_and_names_the_silent() -> None:
+    """A load balancer would go on to send people to a node on which nothing is ever confirmed."""
+    lost = QuorumChanged(Slot(7), 3, 2, ((1, Slot(5)), (3, None)), 0)
+    record = SlotRecord(Slot(6), 2, 0.25, (0, 2), quorum=False)
+    node = attrs.evolve(report(child("chain")), federation=FederationCounts((record,), lost))
+    assert (node.health().status, node.health().reasons) == (
+        "unhealthy",
+        (
+            (
+                "since slot 7 only 2 of the 3 approvals needed; no approval from authority 1 (last heard in "
+                "slot 5), 3 (not heard since this node's start)"
+            ),
+        ),
+    )
+    well = attrs.evolve(report(child("chain")), federation=FederationCounts((record,), None))
+    assert well.health().status == "healthy"
+
+
 def test_everything_is_said_as_json() -> None:
     """`alysd status`, and everybody's own scripts, would miss something."""
 
@@ -116,6 +137,15 @@ def test_everything_is_said_as_json() -> None:
                 "final": None,
             }
         ]
+        assert said["federation"] is None
+        record = SlotRecord(Slot(6), 2, 0.25, (0, 2), quorum=False)
+        lost = QuorumChanged(Slot(7), 3, 2, (), 0)
+        for counts, since in ((FederationCounts((record,), lost), 7), (FederationCounts((record,), None), None)):
+            node = attrs.evolve(accused, federation=counts)
+            assert json.loads(json.dumps(node.as_json()))["federation"] == {
+                "below_quorum_since": since,
+                "slots": [{"slot": 6, "author": 2, "seconds": 0.25, "approved": [0, 2], "quorum": False}],
+            }
         assert (said["chain"], said["chain_id"], said["genesis"]) == (
             SPEC.name,
             SPEC.chain_id,

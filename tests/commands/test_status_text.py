@@ -72,6 +72,31 @@ def test_a_node_with_a_network_counts_its_peers() -> None:
     assert "peer" not in draw_status({**REPORT, "peers": None}, now=NOW)
 
 
+def test_the_last_slots_of_a_federation_show_author_lateness_and_approvals() -> None:
+    slots: list[dict[str, Any]] = [
+        {"slot": slot, "author": slot % 4, "seconds": 0.25, "approved": [0, 1, 2], "quorum": True}
+        for slot in range(90, 98)
+    ]
+    slots += [
+        {"slot": 98, "author": 2, "seconds": 1.5, "approved": [2], "quorum": False},
+        {"slot": 99, "author": 3, "seconds": None, "approved": [], "quorum": False},
+    ]
+    said = draw_status(
+        {**REPORT, "federation": {"below_quorum_since": None, "slots": slots}}, now=NOW
+    ).splitlines()
+    assert said[2:10] == [
+        *(f"  slot {slot}   authority {slot % 4}    0.25 s   approved by 0, 1, 2" for slot in range(92, 98)),
+        "  slot 98   authority 2    1.50 s   approved by 2   no quorum",
+        "  slot 99   authority 3   no block",
+    ]
+
+
+def test_an_authority_alone_has_no_list_of_slots() -> None:
+    slots = [{"slot": slot, "author": 0, "seconds": 0.0, "approved": [0], "quorum": True} for slot in range(9)]
+    said = draw_status({**REPORT, "federation": {"below_quorum_since": None, "slots": slots}}, now=NOW)
+    assert said == draw_status(REPORT, now=NOW)
+
+
 def test_a_member_that_broke_the_rules_is_named() -> None:
     """An operator who never reads the log would not learn of it."""
     said = draw_status({**REPORT, "evidence_against": [0, 2]}, now=NOW)
