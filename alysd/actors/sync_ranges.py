@@ -65,14 +65,15 @@ class RangeDownload:
         self._check = check
         self._take = take
         self._leader = leader
-        self._helpers = helpers
+        self._others = frozenset(helpers) - {leader}
+        # The leader is the last choice, because only it is asked for the first piece.
+        self._helpers = [*(name for name in helpers if name != leader), leader]
         self._waiting: deque[Piece] = deque()
 
     async def run(self, start: Height, end: Height) -> None:
         """Download until the height `end` is taken, `take` wants no more, or no peer has the next blocks."""
         upcoming: int = start
         last: BlockHash | None = None
-        others = {name for name in self._helpers if name != self._leader}
         async with trio.open_nursery() as nursery:
 
             def begin(piece: Piece) -> Piece:
@@ -83,13 +84,13 @@ class RangeDownload:
                 while upcoming <= end and len(self._waiting) < AT_ONCE:
                     count = min(MAX_RANGE_BLOCKS, end - upcoming + 1)
                     # The first piece decides on the branch, so only the leader is asked for it.
-                    tried = set(others) if upcoming == start else set[str]()
+                    tried = set(self._others) if upcoming == start else set[str]()
                     self._waiting.append(begin(Piece(Height(upcoming), count, tried)))
                     upcoming += count
                 piece = self._waiting.popleft()
                 await piece.done.wait()
                 if _elsewhere(piece, last) and piece.peer != self._leader:
-                    self._waiting.appendleft(begin(Piece(piece.start, piece.count, set(others))))
+                    self._waiting.appendleft(begin(Piece(piece.start, piece.count, set(self._others))))
                     continue
                 if not piece.blocks or _elsewhere(piece, last) or not await self._take(piece):
                     break
