@@ -56,4 +56,5 @@ class EmbeddedExecution:
 
 async def _load_contracts() -> None:
     await trio.sleep(LOAD_AFTER)
-    await trio.to_thread.run_sync(load_contracts)
+    # Abandoned if the node stops meanwhile: an import cannot be interrupted, and changes nothing of the node.
+    await trio.to_thread.run_sync(load_contracts, abandon_on_cancel=True)
