@@ -55,7 +55,9 @@ class HostStart:
     credit: int
     message_bytes: int
     stop_seconds: float
+    start_seconds: float
     handle_seconds: float | None
+    crash_on_not_answered: bool
     restarts: int
 
     def pack(self, config: bytes) -> bytes:
@@ -205,7 +207,9 @@ class Hosted:
             factory=make,
             restart=Never(),
             stop_seconds=start.stop_seconds,
+            start_seconds=start.start_seconds,
             handle_seconds=start.handle_seconds,
+            crash_on_not_answered=start.crash_on_not_answered,
         )
         runtime = Runtime(wheel=Wheel(), observer=None, rng=Random(), refusals=(Refusal, *refusals))  # noqa: S311
         self._child = ActorChild(spec, self, runtime)

@@ -84,7 +84,9 @@ class Session:
             credit=spec.limits.credit,
             message_bytes=spec.limits.message_bytes,
             stop_seconds=spec.stop_seconds,
+            start_seconds=spec.limits.start_seconds,
             handle_seconds=spec.handle_seconds,
+            crash_on_not_answered=spec.crash_on_not_answered,
             restarts=restarts,
         )
 

@@ -21,7 +21,7 @@ from alysd.nurseries.behaviour import Actor
 from alysd.nurseries.errors import SpecError
 from alysd.nurseries.processes.launching import Launcher
 from alysd.nurseries.restart import ExponentialBackoff, RestartPolicy
-from alysd.nurseries.spec import NO_TAGS, STOP_SECONDS, ActorSpec, Priority
+from alysd.nurseries.spec import NO_TAGS, STOP_SECONDS, ActorSpec, Priority, Sibling, names
 
 P = TypeVar("P")
 
@@ -126,11 +126,15 @@ def process(
     priority: Priority = Priority.NORMAL,
     stop_seconds: float = STOP_SECONDS,
     handle_seconds: float | None = None,
-    depends_on: Sequence[str] = (),
+    crash_on_not_answered: bool = False,
+    depends_on: Sequence[Sibling] = (),
+    linked_to: Sequence[Sibling] = (),
     tags: Sequence[str] = (),
     awaited: bool = True,
 ) -> ProcessSpec:
     """An actor child in a process of its own. `factory` and `codec` are named as `package.module:name`.
+
+    The options without a comment in `ProcessSpec` are those of `actor`.
 
     With `awaited=False` the children after it start while the process starts, which takes 0.3 s and more.
 
@@ -155,7 +159,9 @@ def process(
         priority=priority,
         stop_seconds=stop_seconds,
         handle_seconds=handle_seconds,
-        depends_on=tuple(depends_on),
+        crash_on_not_answered=crash_on_not_answered,
+        depends_on=names(*depends_on, *linked_to),
+        linked_to=names(*linked_to),
         tags=frozenset(tags) if tags else NO_TAGS,
         awaited=awaited,
     )

@@ -320,6 +320,13 @@ class Ticker(Counter):
             self.total += 1
 
 
+class SlowStarter(Counter):
+    """Starts in 20 seconds."""
+
+    async def pre_start(self) -> None:
+        await trio.sleep(20)
+
+
 def answer(what: str) -> Any:
     """What a test wants to know of this process, or an answer that cannot cross."""
     trace = current_trace()
@@ -413,3 +420,8 @@ def start(context: ProcessContext) -> Counter:
 def start_ticker(context: ProcessContext) -> Ticker:
     """The factory of an actor with a background."""
     return Ticker(0, None)
+
+
+def start_slowly(context: ProcessContext) -> SlowStarter:
+    """The factory of an actor that takes long to start."""
+    return SlowStarter(0, None)

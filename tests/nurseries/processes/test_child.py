@@ -25,6 +25,7 @@ from alysd.nurseries import (
     UnknownMessage,
     open_system,
     supervisor,
+    task,
     traced,
 )
 from alysd.nurseries.processes import frames
@@ -48,6 +49,7 @@ from tests.nurseries.processes.counting import (
     Fail,
     FailAsk,
     Misbehave,
+    NeedOther,
     Refuse,
     RefuseTell,
     TooMuch,
@@ -596,3 +598,29 @@ async def test_the_oldest_questions_without_an_answer_are_forgotten(autojump_clo
             await trio.sleep(1)
             one.double.resume("counter")
     assert given_up == ["too late"]
+
+
+async def test_an_actor_in_a_process_has_the_time_to_start_that_its_limits_give(autojump_clock: MockClock) -> None:
+    """Its hooks had the default time of an actor."""
+    one = Fixture(
+        factory="tests.nurseries.processes.counting:start_slowly", limits=ProcessLimits(start_seconds=25.0)
+    )
+    async with one.running():
+        assert trio.current_time() == pytest.approx(20.0, abs=0.1)
+        assert one.double.started == 1
+
+
+async def test_a_process_that_another_actor_fails_crashes_if_its_spec_says_so(autojump_clock: MockClock) -> None:
+    one = Fixture(crash_on_not_answered=True)
+    async with one.running():
+        one.counter.tell(NeedOther())
+        await one.up_again(1)
+        assert one.last_error == "ProcessCrashed: counter failed in its process: ActorDown: other is down: stopped"
+
+
+async def test_a_process_restarts_with_the_sibling_that_it_is_linked_to(autojump_clock: MockClock) -> None:
+    one = Fixture(linked_to=["connection"])
+    async with one.harness.running(task("connection", trio.sleep_forever), one.spec) as system:
+        system.inject("connection", OSError("reset"))
+        await one.up_again(1)
+        assert one.spec.depends_on == ("connection",)

@@ -39,7 +39,9 @@ async def test_an_actor_whose_parent_has_gone_is_cancelled(autojump_clock: MockC
         credit=8,
         message_bytes=1 << 16,
         stop_seconds=1.0,
+        start_seconds=1.0,
         handle_seconds=None,
+        crash_on_not_answered=False,
         restarts=0,
     )
     payload = start.pack(codec.encode(None))
