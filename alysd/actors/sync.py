@@ -275,12 +275,15 @@ class SyncActor(Actor[Sync]):
                 continue  # the next proposal reports the block again
 
     async def _get_branch(self, missing: BlockMissing) -> None:
-        """Get the missing block and its missing ancestors, and import them."""
+        """Get the missing block and its missing ancestors, and import them.
+
+        A branch that forks off below the final block is abandoned: nobody builds on it, and no peer has lied.
+        """
         branch: list[SignedBlock] = []
-        wanted = missing.block
+        wanted, final = missing.block, (await self._tip()).finalized.height
         while await self._chain.ask(GetState(wanted), seconds=self._timing.chain_lookup) is None:
             signed = None if len(branch) == MOST_ANCESTORS else await self._ask_for(wanted, missing.source)
-            if signed is None:
+            if signed is None or signed.block.height <= final:
                 return
             branch.append(signed)
             wanted = signed.block.parent_hash

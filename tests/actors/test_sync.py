@@ -494,6 +494,20 @@ async def test_ancestors_that_are_too_many_or_unknown_are_left_to_ranges(autojum
     assert bench.approval.received == [BlockImported(SHORT.head.hash)]
 
 
+async def test_a_branch_from_below_the_final_block_is_not_fetched_and_nobody_is_blamed(
+    autojump_clock: MockClock,
+) -> None:
+    """The node fetched it down to the genesis block, and banned every honest peer for its missing approvals."""
+    fork = LONG.cut(3).grow(4, gas_limit=29_000_000)
+    bench = Bench.make(LONG.cut(10), 5, peer=Peer(fork))
+    async with bench.running():
+        bench.sync.tell(BlockMissing(fork.head.hash, "peer"))
+        await trio.sleep(5)
+    assert len(bench.peers["peer"].asked) == 3, "the last block has the height of the final one"
+    assert bench.blamed() == []
+    assert bench.imports.received == []
+
+
 async def test_a_flood_of_reports_uses_bounded_memory(autojump_clock: MockClock) -> None:
     bench = Bench.make(SHORT, peer=Peer(LONG, silent=True))
     async with bench.running():
