@@ -11,6 +11,7 @@ from enum import Enum
 
 import attrs
 
+from alysd.types.hashes import ZERO_HASH, BlsPublicKey
 from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
 
@@ -73,3 +74,18 @@ def judge_data(found: StoredData, now: Slot) -> DataFinding | None:
     if signed < found.own or (signed == found.own != 0 and not found.has_signed):
         return DataFinding(DataFault.GUARD_OLDER, unknown)
     return None
+
+
+def recovered_guard(
+    finding: DataFinding, guard: SignedSlot | None, key: BlsPublicKey, newest: Slot, quorum: int
+) -> SignedSlot:
+    """The guard with which a node may start again after `finding`.
+
+    The guard forbids every slot in which the key may have signed. An authority that is a quorum alone then goes on
+    from its newest stored block, which has the slot `newest`. In a larger federation, the missing blocks still
+    exist, and the key may have been locked at any of them. So if slots are unknown, the lock becomes
+    `finding.past` too: the key approves only children of blocks that others have approved after that slot.
+    """
+    if guard is None or guard.slot < finding.past:
+        guard = SignedSlot(key, finding.past, ZERO_HASH, finding.past)
+    return attrs.evolve(guard, lock=newest) if quorum == 1 else guard

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import attrs
 
-from alysd.consensus.stored_data import DataFault, DataFinding, StoredData, judge_data
+from alysd.consensus.stored_data import DataFault, DataFinding, StoredData, judge_data, recovered_guard
 from alysd.errors import DataMismatch
 from alysd.integrations import bls
 from alysd.integrations.data_folder import claim, is_claimed
@@ -18,8 +18,8 @@ from alysd.integrations.signing import GuardedSigner
 from alysd.integrations.signing_guard import read_guard, write_guard
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
+from alysd.types.federation import quorum_of
 from alysd.types.hashes import ZERO_HASH
-from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
 
 CHAIN_FOLDER = "chain"
@@ -91,18 +91,17 @@ class NodeData:
     def accept(self, finding: DataFinding) -> None:
         """Change the guard, the database and `chain.json` so that `open` accepts the folder after this finding.
 
-        The missing data is given up, and a missing database is created. The guard then forbids every slot up to
-        `finding.past`, so that no slot is signed twice. Its lock becomes the slot of the newest stored block.
+        The missing data is given up, and a missing database is created. The guard becomes `recovered_guard` of
+        `consensus.stored_data`.
         """
         with ExitStack() as until_accepted:
             store, found = self._find(until_accepted)
             if store is None:
                 store = self._create_database(until_accepted)
             if self.secret is not None:
-                guard, newest = found.guard, store.newest_slot()
-                if guard is None or guard.slot < finding.past:
-                    guard = SignedSlot(bls.public_key(self.secret), finding.past, ZERO_HASH, newest)
-                write_guard(self.folder / GUARD_FILE, attrs.evolve(guard, lock=newest))
+                key, members = bls.public_key(self.secret), len(self.genesis.approvals.signers)
+                guard = recovered_guard(finding, found.guard, key, store.newest_slot(), quorum_of(members))
+                write_guard(self.folder / GUARD_FILE, guard)
             claim(self.folder, self.chain, self.genesis.hash)
 
     def _find(self, stack: ExitStack) -> tuple[LmdbStore | None, StoredData]:

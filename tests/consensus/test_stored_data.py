@@ -2,8 +2,8 @@
 
 import pytest
 
-from alysd.consensus.stored_data import DataFault, DataFinding, StoredData, judge_data
-from alysd.types.hashes import BlockHash, BlsPublicKey
+from alysd.consensus.stored_data import DataFault, DataFinding, StoredData, judge_data, recovered_guard
+from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey
 from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
 
@@ -76,3 +76,26 @@ def test_it_is_noticed(name: str) -> None:
     """The node would build another chain from there, and abandon blocks that were final."""
     found, fault, past = FAULTS[name]
     assert judge_data(found, NOW) == DataFinding(fault, Slot(past))
+
+
+KEY = BlsPublicKey(b"\x01" * 48)
+
+
+def test_an_authority_that_is_a_quorum_alone_goes_on_from_its_newest_block() -> None:
+    finding = DataFinding(DataFault.GUARD_MISSING, UNKNOWN)
+    assert recovered_guard(finding, None, KEY, Slot(7), 1) == SignedSlot(KEY, UNKNOWN, ZERO_HASH, Slot(7))
+    known = guard(9, 8)
+    assert recovered_guard(DataFinding(DataFault.DATABASE_OLDER, Slot(9)), known, KEY, Slot(5), 1) == guard(9, 5)
+
+
+def test_a_member_that_has_lost_its_guard_approves_only_on_blocks_from_after_that_time() -> None:
+    """With a lock of slot 0 it approved another branch than before, as only a liar does."""
+    expected = SignedSlot(KEY, UNKNOWN, ZERO_HASH, UNKNOWN)
+    for lost, newest in ((None, 0), (None, 7), (guard(6, 5), 7)):
+        finding = DataFinding(DataFault.GUARD_MISSING, UNKNOWN)
+        assert recovered_guard(finding, lost, KEY, Slot(newest), 3) == expected
+
+
+def test_a_member_that_has_lost_its_database_keeps_its_guard() -> None:
+    known = guard(9, 8)
+    assert recovered_guard(DataFinding(DataFault.DATABASE_LOST, Slot(9)), known, KEY, Slot(0), 3) == known
