@@ -1,4 +1,4 @@
-"""A disk that can crash between a write and its sync, lose everything, and be restored from an old backup.
+"""A disk that can crash between a write and its sync, and lose everything.
 
 A `SimulatedDisk` keeps what is durable: the commits to the node's database, oldest first, and the signing guard. A
 `DiskSession` is one process's use of the disk. A write is durable after `sync`. A crash ends the session at once:
@@ -21,14 +21,6 @@ class Commit:
     placement: ForkChoiceChange
 
 
-@attrs.frozen
-class Backup:
-    """A copy of a disk."""
-
-    commits: tuple[Commit, ...]
-    guard: SignedSlot | None
-
-
 @attrs.define
 class SimulatedDisk:
     """The durable data of one machine."""
@@ -39,16 +31,6 @@ class SimulatedDisk:
     def open(self) -> "DiskSession":
         """Begin to use the disk. Only one session at a time may be alive."""
         return DiskSession(self)
-
-    def backup(self) -> Backup:
-        """Copy the durable data."""
-        return Backup(tuple(self.commits), self.guard)
-
-    def restore(self, backup: Backup, *, guard: bool) -> None:
-        """Replace the database by that of `backup`, and with `guard` the signing guard too."""
-        self.commits = list(backup.commits)
-        if guard:
-            self.guard = backup.guard
 
     def wipe(self) -> None:
         """Lose everything."""

@@ -1,6 +1,8 @@
 """One endpoint of a simulated network, which implements the port of the real network."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -50,7 +52,7 @@ class SimulatedGossip:
     links: dict[str, Link] = attrs.field(factory=dict[str, Link])
     traffic: Traffic = attrs.field(factory=Traffic)
     _sink: GossipSink | None = None
-    _start: Callable[[Callable[[], Awaitable[None]]], None] | None = None
+    _start: Callable[[Callable[[], Awaitable[None]]], object] | None = None
     _notices: trio.MemorySendChannel[Callable[[], Awaitable[None]]] | None = None
     _seen: dict[tuple[Topic, bytes], None] = attrs.field(factory=dict[tuple[Topic, bytes], None])
     _judging: int = 0
@@ -66,7 +68,8 @@ class SimulatedGossip:
         try:
             async with trio.open_nursery() as nursery:
                 self._sink, self._notices = sink, notices
-                self._start = nursery.start_soon
+                # Messages arrive in a task of the network, but are judged on this machine.
+                self._start = partial(copy_context().run, nursery.start_soon)
                 for link in self.links.values():
                     self.network.dial(link)
                 async for notice in due:
@@ -79,10 +82,15 @@ class SimulatedGossip:
 
     async def publish(self, topic: Topic, data: bytes) -> None:
         """Send `data` to all nodes that listen to `topic`. Nothing says whether any received it."""
+        self.send(topic, data, list(self.links))
+        await trio.lowlevel.checkpoint()
+
+    def send(self, topic: Topic, data: bytes, peers: Iterable[str]) -> None:
+        """Send `data` to these peers. Each passes it on if its node accepts it."""
         message = Message(topic, data)
         self._remember(message)
-        self._forward(message, None)
-        await trio.lowlevel.checkpoint()
+        for peer in peers:
+            self._send_to(peer, message)
 
     async def request(self, peer: str, kind: StreamKind, request: bytes, max_bytes: int, seconds: float) -> bytes:
         """Send a request to `peer` and return its answer, at most `max_bytes`.
@@ -160,12 +168,17 @@ class SimulatedGossip:
         self.traffic.answered_bytes += len(answer)
         return answer
 
-    def _forward(self, message: Message, source: str | None) -> None:
-        for peer, link in self.links.items():
-            if peer != source and link.connected:
-                self.traffic.messages += 1
-                self.traffic.bytes += len(message.data)
-                self.network.send(link, self.name, message)
+    def _forward(self, message: Message, source: str) -> None:
+        for peer in self.links:
+            if peer != source:
+                self._send_to(peer, message)
+
+    def _send_to(self, peer: str, message: Message) -> None:
+        link = self.links.get(peer)
+        if link is not None and link.connected:
+            self.traffic.messages += 1
+            self.traffic.bytes += len(message.data)
+            self.network.send(link, self.name, message)
 
     def _remember(self, message: Message) -> None:
         self._seen[message.topic, message.data] = None

@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping
 import attrs
 import trio
 
+from alysd.actors.peer_host import PeerHostActor
 from alysd.config.model import MiningConfig
 from alysd.consensus.aura import slot_start
 from alysd.integrations.bls import public_key
 from alysd.node import Addresses, Node
-from alysd.nurseries import Bus, System
+from alysd.nurseries import Bus, ExponentialBackoff, System, actor
+from alysd.ports import Gossip
 from alysd.resources import NodeResources
 from alysd.testing.chain import ChainHand
 from alysd.testing.engine import FakeEngine
@@ -64,17 +66,19 @@ def begin_life(
     mining: MiningConfig,
     signed: Signed,
     watch: Callable[[object], None],
+    gossip: Callable[[MemoryStore, FakeEngine], Gossip],
 ) -> Life:
     """Make the node of the member with this `secret`, on what the machine's disk has. It does not run yet.
 
     `executed` are the blocks that the execution client has. `signed` is called with every signature that leaves
-    the machine, and `watch` with every event of the node.
+    the machine, and `watch` with every event of the node. `gossip` makes the node's endpoint of the network.
     """
     store = MemoryStore(hand.genesis, hand.genesis_state, machine.session)
     engine = attrs.evolve(hand.engine, blocks={**hand.engine.blocks, **executed})
     key = public_key(secret)
     signer = SimulatedSigner.open(machine, key, secret, SCHEME, hand.context.genesis, signed)
     newest, slot_seconds = max(store.newest_slot(), signer.last_slot), hand.spec.slot_seconds
+    endpoint = gossip(store, engine)
     resources = NodeResources(
         context=hand.context,
         genesis=hand.genesis,
@@ -86,5 +90,8 @@ def begin_life(
         signer=signer,
         watch=ClockWatch(clock, slot_seconds, newest=float(slot_start(newest, slot_seconds)) if newest else None),
         bls=SCHEME,
+        peer_host=lambda host, network, requests: actor(
+            host, lambda: PeerHostActor(endpoint, network, requests), restart=ExponentialBackoff()
+        ),
     )
     return Life(machine, Node(mining, resources, bus=WatchedBus(watch)), engine, store)

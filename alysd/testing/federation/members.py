@@ -6,21 +6,29 @@ import attrs
 import trio
 
 from alysd.config.model import MiningConfig
+from alysd.consensus.aura import slot_at
+from alysd.consensus.federation import federation_at
+from alysd.consensus.stored_data import DataFault, DataFinding, recovered_guard
 from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed
 from alysd.node import open_node
-from alysd.nurseries import Change, State
+from alysd.nurseries import Change, State, SystemFailed
+from alysd.ports import Gossip
 from alysd.testing.chain import ChainHand, authority_secret
+from alysd.testing.engine import FakeEngine
+from alysd.testing.federation.adversary import Habits, Liar, LyingGossip
 from alysd.testing.federation.disk import SimulatedDisk
 from alysd.testing.federation.history import History
 from alysd.testing.federation.ledger import Ledger
-from alysd.testing.federation.life import Life, begin_life
+from alysd.testing.federation.life import SCHEME, Life, begin_life
 from alysd.testing.federation.machine import Machine
+from alysd.testing.federation.memory_store import MemoryStore
 from alysd.testing.federation.network import SimulatedNetwork
 from alysd.testing.node import MINING
 from alysd.testing.virtual_time import VirtualClock
 from alysd.types.block import Block, ExecutionPayload
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BlockHash, PayloadHash, displayed
+from alysd.types.units import Slot
 
 FAILED = (State.CRASHED, State.START_FAILED)
 
@@ -41,12 +49,13 @@ class World:
 class Member:
     """The member with the number `index`. Its clock is `clock.offset` seconds ahead of virtual time.
 
-    `life` is the present process of its node, None while it does not run. `executed` are the blocks that its
-    execution client has.
+    A member with `habits` lies. `life` is the present process of its node, None while it does not run. `executed`
+    are the blocks that its execution client has.
     """
 
     index: int
     world: World
+    habits: Habits | None = None
     clock: VirtualClock = attrs.field(factory=VirtualClock)
     disk: SimulatedDisk = attrs.field(factory=SimulatedDisk)
     executed: dict[PayloadHash, ExecutionPayload] = attrs.field(factory=dict[PayloadHash, ExecutionPayload])
@@ -71,6 +80,7 @@ class Member:
                 self.world.mining,
                 lambda block, identity: self._signed(block, identity),
                 lambda event: self._event(machine, event),
+                lambda store, engine: self._gossip(machine, store, engine),
             )
             try:
                 async with open_node(
@@ -78,7 +88,11 @@ class Member:
                 ) as system:
                     life.system = system
                     task_status.started(life)
-                    await system.ended()
+                    if machine.alive:
+                        await system.ended()
+            except SystemFailed as error:
+                if machine.alive:
+                    self.world.ledger.broken(f"{self.name}'s node gave up: {error}")
             finally:
                 self._end(life)
 
@@ -93,9 +107,38 @@ class Member:
             if life.system is not None:
                 life.system.request_stop("the machine has lost power")
 
+    def wipe(self) -> None:
+        """Lose the disk and the execution client's data. The guard is then as `alysd recover` leaves it.
+
+        The node must not run.
+        """
+        self.note("loses its disk")
+        self.disk.wipe()
+        self.executed = {}
+        hand = self.world.hand
+        federation = federation_at(hand.genesis_state, hand.context)
+        now, key = slot_at(self.clock.time(), hand.spec.slot_seconds), federation.authorities[self.index]
+        finding = DataFinding(DataFault.GUARD_MISSING, Slot(now + 1))
+        self.disk.guard = recovered_guard(finding, None, key, Slot(0), federation.quorum)
+
+    def restore_database(self, blocks: int) -> None:
+        """Replace the database by a copy that has only the first `blocks` commits. The node must not run."""
+        self.note(f"gets back an old database of {blocks} commits")
+        self.disk.commits = self.disk.commits[:blocks]
+
     def note(self, text: str) -> None:
         """Add a line about this member to the history."""
         self.world.history.note(self.name, text)
+
+    def _gossip(self, machine: Machine, store: MemoryStore, engine: FakeEngine) -> Gossip:
+        endpoint, world = self.world.network.endpoints[self.name], self.world
+        if self.habits is None:
+            return endpoint
+        secret = authority_secret(self.index)
+        liar = Liar(
+            self.index, secret, self.habits, world.hand, SCHEME, store, engine, machine.choices, self._signed
+        )
+        return LyingGossip(endpoint, liar)
 
     def _end(self, life: Life) -> None:
         if self.life is life:

@@ -9,14 +9,17 @@
 Use it within `run_virtually`, so that the run depends on the seed alone, or on any `MockClock`.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 
 import attrs
 import trio
 
 from alysd.config.model import MiningConfig
+from alysd.consensus.aura import slot_at
 from alysd.testing.chain import ChainHand, chain_spec
+from alysd.testing.federation.adversary import Habits
 from alysd.testing.federation.history import History
 from alysd.testing.federation.ledger import Ledger
 from alysd.testing.federation.life import Life
@@ -25,26 +28,46 @@ from alysd.testing.federation.machine import simulated_threads
 from alysd.testing.federation.members import Member, World
 from alysd.testing.federation.network import SimulatedNetwork
 from alysd.testing.node import MINING
-from alysd.testing.virtual_time import seeded
+from alysd.testing.virtual_time import VirtualClock, seeded
 from alysd.types.federation import quorum_of
+from alysd.types.units import Slot
+
+USUAL = LinkQuality()
+"""The links between machines in one region."""
 
 
 class InvariantBroken(AssertionError):
-    """A simulated federation broke an invariant. The text has the invariant and the end of the history."""
+    """A simulated federation broke an invariant. The text has the violations and the end of the `history`."""
+
+    def __init__(self, violations: Sequence[str], history: History) -> None:
+        super().__init__("\n".join([*violations, "", history.shown(last=60)]))
+        self.history = history
 
 
 @attrs.define(eq=False)
 class SimulatedFederation:
-    """A running federation. `broken` has the violations of invariants so far."""
+    """A running federation. `broken` has the violations so far, `quality` is that of links without a fault."""
 
     world: World
     members: tuple[Member, ...]
     broken: list[str]
+    quality: LinkQuality
     _nursery: trio.Nursery
 
     async def start(self, member: Member) -> Life:
         """Start the node of `member`, and wait until its tree is up."""
         return await self._nursery.start(member.live)
+
+    def begin(self, work: Callable[[], Awaitable[object]]) -> trio.Event:
+        """Run `work` beside the members. The event is set at its end."""
+        done = trio.Event()
+
+        async def run() -> None:
+            await work()
+            done.set()
+
+        self._nursery.start_soon(run)
+        return done
 
     async def slots(self, count: float) -> None:
         """Wait for `count` slots, or until an invariant is broken. Then raises `InvariantBroken`."""
@@ -55,15 +78,23 @@ class SimulatedFederation:
         self.check()
 
     @property
+    def honest(self) -> Sequence[Member]:
+        """The members that do not lie."""
+        return [member for member in self.members if member.habits is None]
+
+    @property
     def slot_seconds(self) -> int:
         """The length of a slot."""
         return self.world.hand.spec.slot_seconds
 
+    def slot(self) -> Slot:
+        """The present slot, by a clock without error."""
+        return slot_at(VirtualClock().time(), self.slot_seconds)
+
     def check(self) -> None:
         """Raise `InvariantBroken` if an invariant was broken."""
         if self.broken:
-            history = self.world.history.shown(last=60)
-            raise InvariantBroken("\n".join([*self.broken[:3], "", history]))
+            raise InvariantBroken(self.broken[:3], self.world.history)
 
 
 @asynccontextmanager
@@ -71,10 +102,15 @@ async def open_federation(
     members: int,
     seed: int,
     *,
-    quality: LinkQuality | None = None,
+    quality: LinkQuality = USUAL,
+    skews: Sequence[float] = (),
+    liars: Mapping[int, Habits] = MappingProxyType({}),
     mining: MiningConfig = MINING,
 ) -> AsyncGenerator[SimulatedFederation]:
-    """Run a federation while the `with` block runs. All nodes are up when it is entered."""
+    """Run a federation while the `with` block runs. All nodes are up when it is entered.
+
+    `skews` are the errors of the members' clocks in seconds, zero by default. `liars` are the Byzantine members.
+    """
     choices, broken = seeded(seed), list[str]()
     hand = ChainHand.of(chain_spec(members))
     history = History(hand.spec.slot_seconds)
@@ -83,17 +119,18 @@ async def open_federation(
         history.note("", f"BROKEN: {violation}")
         broken.append(violation)
 
-    ledger = Ledger(hand.genesis.hash, quorum_of(members), (), record)
+    ledger = Ledger(hand.genesis.hash, quorum_of(members), liars, record)
     world = World(hand, SimulatedNetwork(choices), ledger, history, choices, mining)
-    everyone = tuple(Member(index, world) for index in range(members))
+    clocks = [VirtualClock(offset=skew) for skew in skews] or [VirtualClock() for _ in range(members)]
+    everyone = tuple(Member(index, world, liars.get(index), clocks[index]) for index in range(members))
     for member in everyone:
         world.network.add(member.name)
-    world.network.link_all(quality or LinkQuality())
+    world.network.link_all(quality)
     block = _Block()
     with simulated_threads(), history.keeping_warnings():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(world.network.run)
-            federation = SimulatedFederation(world, everyone, broken, nursery)
+            federation = SimulatedFederation(world, everyone, broken, quality, nursery)
             for member in everyone:
                 await federation.start(member)
             with block:

@@ -1,0 +1,172 @@
+"""Runs scenarios on a simulated federation, and checks that it commits again after each round of faults."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
+import attrs
+import trio
+
+from alysd.nurseries import WrongState
+from alysd.testing.federation.members import Member
+from alysd.testing.federation.scenario import FAULT_SLOTS, RECOVERY_SLOTS, Fault, FaultKind, Scenario
+from alysd.testing.federation.simulation import SimulatedFederation, open_federation
+from alysd.testing.virtual_time import run_virtually
+
+SLOW_SECONDS = 0.7
+"""The latency of a link during the fault "slow links"."""
+
+SLOW_BYTES = 20_000.0
+"""The bandwidth of a link during the fault "slow links", in bytes per second."""
+
+LOSS = 0.4
+"""The probability that a message is lost during the fault "loss"."""
+
+
+def run_scenario(scenario: Scenario) -> SimulatedFederation:
+    """Run a scenario on virtual time. Raises `InvariantBroken`.
+
+    Returns the federation after its end, with its history.
+    """
+
+    async def main() -> SimulatedFederation:
+        async with open_federation(
+            scenario.members,
+            scenario.seed,
+            quality=scenario.quality,
+            skews=scenario.skews,
+            liars=scenario.liars,
+        ) as federation:
+            for number, faults in enumerate(scenario.rounds):
+                federation.world.history.note("", f"round {number + 1}: {'; '.join(map(str, faults))}")
+                await _round(federation, faults)
+        return federation
+
+    return run_virtually(main, seed=scenario.seed)
+
+
+async def _round(federation: SimulatedFederation, faults: tuple[Fault, ...]) -> None:
+    ends = [federation.begin(partial(_apply, federation, fault)) for fault in faults]
+    await federation.slots(FAULT_SLOTS)
+    for end in ends:
+        await end.wait()
+    await federation.slots(RECOVERY_SLOTS)
+    calm = federation.slot()
+    federation.world.history.note("", "calm: every honest node has to commit")
+    calm_slots = 2 * len(federation.members)
+    await federation.slots(calm_slots)
+    ledger = federation.world.ledger
+    for member in federation.honest:
+        if ledger.committed_slot.get(member.index, 0) < calm:
+            ledger.broken(
+                f"{member.name} has committed no block of slot {calm} or later within {calm_slots} slots"
+            )
+    federation.check()
+
+
+async def _apply(federation: SimulatedFederation, fault: Fault) -> None:
+    seconds = federation.slot_seconds
+    await trio.sleep(fault.after * seconds)
+    federation.world.history.note("", f"begin of {fault}")
+    members = [federation.members[index] for index in fault.members]
+    await _FAULTS[fault.kind](federation, members, fault.slots * seconds)
+    federation.world.history.note("", f"end of {fault}")
+
+
+async def _crash(federation: SimulatedFederation, members: list[Member], seconds: float) -> None:
+    for member in members:
+        member.crash()
+    await trio.sleep(seconds)
+    await _start(federation, members)
+
+
+async def _start(federation: SimulatedFederation, members: list[Member]) -> None:
+    for member in members:
+        if member.life is None:
+            await federation.start(member)
+
+
+async def _flicker(federation: SimulatedFederation, members: list[Member], seconds: float) -> None:
+    """Crash and start again, three times."""
+    for _ in range(3):
+        await _crash(federation, members, seconds / 6)
+        await trio.sleep(seconds / 6)
+
+
+async def _wipe(federation: SimulatedFederation, members: list[Member], seconds: float) -> None:
+    for member in members:
+        member.crash()
+        member.wipe()
+    await trio.sleep(seconds)
+    await _start(federation, members)
+
+
+async def _old_database(federation: SimulatedFederation, members: list[Member], seconds: float) -> None:
+    for member in members:
+        member.crash()
+        member.restore_database(federation.world.choices.randint(0, len(member.disk.commits)))
+    await trio.sleep(seconds)
+    await _start(federation, members)
+
+
+async def _partition(federation: SimulatedFederation, members: list[Member], seconds: float) -> None:
+    network = federation.world.network
+    inside = [member.name for member in members]
+    network.partition([inside, [name for name in network.endpoints if name not in inside]])
+    await trio.sleep(seconds)
+    network.heal()
+
+
+async def _loss(federation: SimulatedFederation, members: list[Member], seconds: float) -> None:
+    await _links(federation, members, seconds, loss=LOSS)
+
+
+async def _slow_links(federation: SimulatedFederation, members: list[Member], seconds: float) -> None:
+    await _links(federation, members, seconds, latency=SLOW_SECONDS, bytes_per_second=SLOW_BYTES)
+
+
+async def _links(federation: SimulatedFederation, members: list[Member], seconds: float, **changes: float) -> None:
+    """Change the links of these members for a while."""
+    names = {member.name for member in members}
+    links = [link for link in federation.world.network.links.values() if names & set(link.ends)]
+    for link in links:
+        link.quality = attrs.evolve(link.quality, **changes)
+    await trio.sleep(seconds)
+    for link in links:
+        link.quality = federation.quality
+
+
+async def _client_down(_federation: SimulatedFederation, members: list[Member], seconds: float) -> None:
+    engines = [member.life.engine for member in members if member.life is not None]
+    for engine in engines:
+        engine.down = True
+    await trio.sleep(seconds)
+    for engine in engines:
+        engine.down = False
+
+
+async def _panic(federation: SimulatedFederation, members: list[Member], seconds: float) -> None:
+    """Let a child of each node fail."""
+    for member in members:
+        system = member.life and member.life.system
+        if system:
+            names = sorted(child.name for child in system.snapshot().walk() if not child.children)
+            name = federation.world.choices.choice(names)
+            member.note(f"{name} fails by order of the simulation")
+            try:
+                system.inject(name, RuntimeError("a panic of the simulation"))
+            except WrongState:
+                return  # it does not run now
+    await trio.sleep(seconds)
+
+
+_FAULTS: Mapping[FaultKind, Callable[[SimulatedFederation, list[Member], float], Awaitable[None]]] = {
+    "crash": _crash,
+    "flicker": _flicker,
+    "wipe": _wipe,
+    "old database": _old_database,
+    "partition": _partition,
+    "loss": _loss,
+    "slow links": _slow_links,
+    "client down": _client_down,
+    "panic": _panic,
+}

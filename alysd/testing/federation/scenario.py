@@ -1,0 +1,128 @@
+"""What happens to a simulated federation: the faults, their times, the liars and the network.
+
+`draw_scenario` makes a scenario from a seed. `run.run_scenario` runs it: rounds of faults, and after each round a
+calm in which every honest node has to commit again.
+"""
+
+from collections.abc import Sequence
+from random import Random
+from typing import Literal
+
+import attrs
+
+from alysd.testing.federation.adversary import Habits
+from alysd.testing.federation.links import LinkQuality
+from alysd.types.federation import quorum_of
+
+FaultKind = Literal[
+    "crash", "flicker", "wipe", "old database", "partition", "loss", "slow links", "client down", "panic"
+]
+
+KINDS: tuple[FaultKind, ...] = (
+    "crash", "flicker", "wipe", "old database", "partition", "loss", "slow links", "client down", "panic",
+)  # fmt: skip
+
+LOSING: tuple[FaultKind, ...] = ("wipe", "old database")
+"""The faults in which a member loses data."""
+
+
+@attrs.frozen
+class Fault:
+    """A fault of `kind` that begins `after` slots into its round and lasts for `slots`.
+
+    It concerns `members`. A partition is between these and all others; loss and slow links concern all links.
+    """
+
+    kind: FaultKind
+    members: tuple[int, ...]
+    after: float
+    slots: float
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {list(self.members)} for {self.slots:.2f} slots"
+
+
+@attrs.frozen
+class Scenario:
+    """The circumstances of a run. `rounds` has the faults of each round, `skews` the errors of the clocks."""
+
+    seed: int
+    members: int
+    quality: LinkQuality
+    skews: tuple[float, ...]
+    liars: dict[int, Habits]
+    rounds: tuple[tuple[Fault, ...], ...]
+
+    def __str__(self) -> str:
+        lines = [
+            f"seed {self.seed}, {self.members} members, {self.quality}",
+            f"clocks: {', '.join(f'{skew:+.2f} s' for skew in self.skews)}",
+            *(f"member {index} lies: {habits}" for index, habits in self.liars.items()),
+        ]
+        return "\n".join(lines)
+
+
+def round_slots(members: int) -> int:
+    """The length of a round: at most 14 slots of faults, time to connect again, and 2n slots of calm."""
+    return FAULT_SLOTS + RECOVERY_SLOTS + 2 * members
+
+
+FAULT_SLOTS = 16
+"""The number of slots in which faults of a round begin and end."""
+
+RECOVERY_SLOTS = 8
+"""The number of slots after the end of the faults until the calm begins.
+
+In this time nodes start, find their peers again (up to 3 s), ask for their status (up to 10 s) and get the missing
+blocks.
+"""
+
+
+def draw_scenario(seed: int, members: int, minutes: float, slot_seconds: int = 2) -> Scenario:
+    """Draw a scenario of about this length from a seed. At most f members lie."""
+    choices = Random(seed)  # noqa: S311  a scenario is no secret
+    quality = LinkQuality(
+        latency=choices.choice((0.01, 0.05, 0.1)),
+        jitter=choices.choice((0.0, 0.05, 0.2)),
+        loss=choices.choice((0.0, 0.0, 0.05)),
+        duplication=choices.choice((0.0, 0.05)),
+    )
+    lying = choices.sample(range(members), choices.randint(0, (members - 1) // 3))
+    liars = {index: draw_habits(choices) for index in lying}
+    count = max(1, round(minutes * 60 / slot_seconds / round_slots(members)))
+    fragile = draw_fragile(choices, members, lying)
+    rounds = tuple(
+        tuple(draw_fault(choices, members, fragile) for _ in range(choices.choice((1, 1, 2, 3))))
+        for _ in range(count)
+    )
+    skews = tuple(round(choices.uniform(-0.1, 0.1), 3) for _ in range(members))
+    return Scenario(seed, members, quality, skews, liars, rounds)
+
+
+def draw_habits(choices: Random) -> Habits:
+    """Draw the habits of a liar: some that its peers cannot punish, or some that they can."""
+
+    def sometimes() -> float:
+        return choices.choice((0.0, 0.3, 0.9))
+
+    if choices.random() < 0.2:
+        return Habits(garbage=sometimes(), false_answers=sometimes())
+    return Habits(sometimes(), sometimes(), sometimes(), sometimes(), sometimes())
+
+
+def draw_fragile(choices: Random, members: int, lying: Sequence[int]) -> Sequence[int]:
+    """Draw the members that may lose data: as many as the others can do without, besides the liars.
+
+    A member that has lost its guard is silent until the others have approved a block without it.
+    """
+    honest = [index for index in range(members) if index not in lying]
+    return choices.sample(honest, max(0, members - quorum_of(members) - len(lying)))
+
+
+def draw_fault(choices: Random, members: int, fragile: Sequence[int]) -> Fault:
+    """Draw a fault. Any number of members may crash or be cut off, but only the `fragile` ones lose data."""
+    kind: FaultKind = choices.choice(KINDS if fragile else tuple(one for one in KINDS if one not in LOSING))
+    pool = fragile if kind in LOSING else range(members)
+    concerned = tuple(sorted(choices.sample(pool, choices.randint(1, min(len(pool), 3)))))
+    after = round(choices.uniform(0, FAULT_SLOTS / 2), 3)
+    return Fault(kind, concerned, after, round(choices.uniform(0.2, FAULT_SLOTS / 2), 3))
