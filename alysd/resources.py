@@ -127,18 +127,18 @@ def peer_host_config(valid: ValidNode) -> PeerHostConfig | None:
     """The configuration of the peer host, or None for a node without peers.
 
     Makes the node's network key in the data folder if it has none. Call this after the folder has been locked.
+    One list of peers can serve all members: a node's own entry is left out.
     """
     section = valid.config.network
     if section.address is None:
         return None
-    secret = valid.network_secret
-    if secret is None:
-        secret = new_secret("network")
-        write_key_file(valid.config.storage.network_key, "network", secret, public_text("network", secret))
+    secret = valid.network_secret or new_secret("network")
+    own = public_text("network", secret)
+    if valid.network_secret is None:
+        write_key_file(valid.config.storage.network_key, "network", secret, own)
+    others = tuple(peer for peer in section.peers if peer.peer != own)
     chain = displayed(valid.genesis.context.genesis)[:8]
-    return PeerHostConfig(
-        section.address.host, section.address.port, section.peers, secret, chain, section.max_inbound
-    )
+    return PeerHostConfig(section.address.host, section.address.port, others, secret, chain, section.max_inbound)
 
 
 def data_of(valid: ValidNode) -> NodeData:

@@ -168,11 +168,9 @@ def _network_secret(config: AlysConfig) -> bytes | None:
         return None
     secret = read_key_file(path, kind="network", known_to_all=config.development.keys_known_to_all).secret
     try:
-        own = public_text("network", secret)
+        public_text("network", secret)
     except Malformed as error:
         raise ConfigError(f"{path}: not a network key: {error}") from None
-    if any(address.peer == own for address in config.network.peers):
-        raise ConfigError(f"network.peers names {own}, which is this node itself: name only the others")
     return secret
 
 

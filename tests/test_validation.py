@@ -17,6 +17,7 @@ from alysd.integrations.bls import public_key
 from alysd.integrations.data_folder import claim
 from alysd.integrations.key_kinds import public_text
 from alysd.integrations.new_key_file import write_key_file
+from alysd.resources import peer_host_config
 from alysd.testing.chain import authority_secret, bitcoin_secret, member_keys
 from alysd.testing.config_files import CONF, load
 from alysd.types.chain_spec import ChainSpec
@@ -246,7 +247,7 @@ def test_a_network_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @needs_libp2p
 def test_the_network_key_is_checked(tmp_path: Path) -> None:
-    """A key of another kind would be published, and the node would be its own peer."""
+    """A key of another kind would be published, or the node would be its own peer."""
     wrong, right = tmp_path / "bls.key", tmp_path / "right.key"
     write_key_file(wrong, "bls", bytes([7] * 32), "x")
     with pytest.raises(ConfigError, match="this is a bls key, but a network key is required"):
@@ -258,11 +259,12 @@ def test_the_network_key_is_checked(tmp_path: Path) -> None:
     write_key_file(right, "network", bytes([7] * 32), own)
     node = validate_node(networked(tmp_path, f"network.key_file={right}"), SPEC)
     assert node.network_secret == bytes([7] * 32)
-    with pytest.raises(ConfigError, match="is this node itself"):
-        validate_node(
-            networked(tmp_path, f"network.key_file={right}", f"network.peers=/ip4/192.0.2.7/tcp/9333/p2p/{own}"),
-            SPEC,
-        )
+    other = public_text("network", bytes([8] * 32))
+    peers = ",".join(f"/ip4/192.0.2.7/tcp/9333/p2p/{peer}" for peer in (own, other))
+    node = validate_node(networked(tmp_path, f"network.key_file={right}", f"network.peers={peers}"), SPEC)
+    found = peer_host_config(node)
+    assert found is not None
+    assert [peer.peer for peer in found.peers] == [other], "one list of peers serves all members"
 
 
 @needs_libp2p

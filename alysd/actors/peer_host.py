@@ -58,6 +58,10 @@ class PeerHostActor(Actor[PeerHost]):
             async for job in self._jobs:
                 nursery.start_soon(self._request, job)
 
+    async def pre_stop(self) -> None:
+        """Report no losses from here on: the network actor stops too, and the host closes all connections."""
+        self._sink.stopping = True
+
     @handles(PublishGossip)
     async def publish(self, message: PublishGossip) -> None:
         """Publish the data."""
@@ -96,13 +100,15 @@ class PeerHostActor(Actor[PeerHost]):
             self._open -= 1
 
 
-@attrs.frozen
+@attrs.define
 class _Sink:
     """Forwards to the node's actors. An actor that does not answer costs a verdict or an answer, nothing else."""
 
     network: Address[Network]
     requests: Address[PeerRequests]
     connections: dict[str, PeerConnected] = attrs.field(factory=dict[str, PeerConnected])
+    stopping: bool = False
+    """Whether the peer host was asked to stop: the losses of all connections are not reported then."""
 
     async def connected(self, peer: str, address: str, *, inbound: bool) -> None:
         """Tell the network actor."""
@@ -112,7 +118,8 @@ class _Sink:
     async def lost(self, peer: str) -> None:
         """Tell the network actor."""
         self.connections.pop(peer, None)
-        await self.report(PeerLost(peer))
+        if not self.stopping:
+            await self.report(PeerLost(peer))
 
     async def judge(self, peer: str, topic: Topic, data: bytes) -> GossipVerdict:
         """Ask the network actor. Without its answer the message is not passed on, and nobody is blamed."""

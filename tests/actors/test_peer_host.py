@@ -35,11 +35,17 @@ class ScriptedGossip:
     open: int = 0
     release: trio.Event = attrs.field(factory=trio.Event)
     failure: Exception | None = None
+    connected: list[str] = attrs.field(factory=list[str])
     broken: trio.Event = attrs.field(factory=trio.Event)
 
     async def run(self, sink: GossipSink) -> None:
         self.sink = sink
-        await self.broken.wait()
+        try:
+            await self.broken.wait()
+        finally:
+            with trio.CancelScope(shield=True):
+                for peer in self.connected:
+                    await sink.lost(peer)
         self.broken = trio.Event()
         raise OSError("the network is broken")
 
@@ -217,3 +223,24 @@ async def test_a_network_that_fails_is_started_again(autojump_clock: MockClock) 
         await parts.host.send(PublishGossip(Topic.AUXPOW, b"work"))
         await trio.testing.wait_all_tasks_blocked()
         assert parts.gossip.published == [(Topic.AUXPOW, b"work")]
+
+
+@pytest.mark.parametrize("stops", [True, False])
+async def test_losses_are_reported_unless_the_host_was_asked_to_stop(
+    autojump_clock: MockClock, stops: bool
+) -> None:
+    """An orderly stop of a node would warn of each connection that it closes itself."""
+    parts = Parts()
+    parts.network.on(PeerLost).answers(None)
+    parts.gossip.connected.append("p1")
+    async with parts.harness.running(parts.child):
+        await parts.sink()
+        if not stops:
+            parts.gossip.broken.set()
+            await parts.harness.until(lambda: PeerLost("p1") in messages(parts), seconds=30)
+    assert messages(parts).count(PeerLost("p1")) == (0 if stops else 1)
+
+
+def messages(parts: Parts) -> list[object]:
+    """What the network actor got."""
+    return parts.harness.transcript.sent("network")
