@@ -1,0 +1,89 @@
+"""Requests to peers: who is blamed for what, and how many answers are in memory."""
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from alysd.actors.peer_client import LARGE_REQUESTS, STATUS_SECONDS, PeerClient
+from alysd.errors import Malformed, PeerUnavailable
+from alysd.messages.network import BlamePeer, Network
+from alysd.messages.peer_host import PeerHost, SendRequest
+from alysd.nurseries import ActorDown, MailboxFull
+from alysd.testing.stand_in import StandIn
+from alysd.testing.transcript import Transcript
+from alysd.types.hashes import BlockHash
+from alysd.types.peers import Offence, StreamKind
+from alysd.types.units import Height, Slot
+from alysd.wire.sync import MAX_ANSWER_BYTES, STATUS_BYTES, RangeRequest, encode_blocks
+
+pytestmark = pytest.mark.usefixtures("no_threads")
+
+
+def parts() -> tuple[PeerClient, StandIn[PeerHost], StandIn[Network]]:
+    book = Transcript()
+    host, network = StandIn[PeerHost]("peer host", book), StandIn[Network]("network", book)
+    return PeerClient(host, network), host, network
+
+
+async def test_every_request_has_its_limit_and_its_deadline(autojump_clock: MockClock) -> None:
+    client, host, _ = parts()
+    host.on(SendRequest).answers(encode_blocks(()))
+    assert await client.blocks_by_range("p", RangeRequest(Height(1), 2)) == ()
+    assert await client.blocks_by_root("p", [BlockHash(bytes(32))]) == ()
+    assert await client.proposals_since("p", Slot(7)) == ()
+    host.on(SendRequest).answers(bytes(STATUS_BYTES))
+    assert (await client.status("p")).head_height == 0
+    sent = [(one.kind, one.max_bytes) for one in host.received if isinstance(one, SendRequest)]
+    assert sent == [
+        (StreamKind.BLOCKS_BY_RANGE, MAX_ANSWER_BYTES),
+        (StreamKind.BLOCKS_BY_ROOT, MAX_ANSWER_BYTES),
+        (StreamKind.PROPOSALS_SINCE, MAX_ANSWER_BYTES),
+        (StreamKind.STATUS, STATUS_BYTES),
+    ]
+
+
+async def test_malformed_answers_are_blamed_on_the_peer(autojump_clock: MockClock) -> None:
+    client, host, network = parts()
+    host.on(SendRequest).answers(b"\xff" * 7)
+    with pytest.raises(Malformed):
+        await client.status("p")
+    with pytest.raises(Malformed):
+        await client.blocks_by_range("p", RangeRequest(Height(1), 2))
+    with pytest.raises(Malformed):
+        await client.proposals_since("p", Slot(7))
+    assert network.received == [BlamePeer("p", Offence.MALFORMED)] * 3
+
+
+async def test_a_missing_answer_is_blamed_on_the_peer_and_a_missing_host_on_nobody(
+    autojump_clock: MockClock,
+) -> None:
+    client, host, network = parts()
+    host.on(SendRequest).fails(ActorDown("peer host", "stopped"))
+    with pytest.raises(PeerUnavailable, match="the peer host does not answer"):
+        await client.status("p")
+    host.on(SendRequest).keeps_silent()
+    begun = trio.current_time()
+    with pytest.raises(PeerUnavailable, match="the peer host does not answer"):
+        await client.status("p")
+    assert STATUS_SECONDS < trio.current_time() - begun < 2 * STATUS_SECONDS
+    assert network.received == []
+    host.on(SendRequest).fails(PeerUnavailable("p", "not connected"))
+    with pytest.raises(PeerUnavailable, match="not connected"):
+        await client.status("p")
+    assert network.received == [BlamePeer("p", Offence.NO_ANSWER)]
+    network.on(BlamePeer).fails(MailboxFull("network", 1))
+    with pytest.raises(PeerUnavailable, match="not connected"):
+        await client.status("p")
+
+
+async def test_the_number_of_large_answers_is_bounded(autojump_clock: MockClock) -> None:
+    """Each may have 16 MiB, and a peer that is asked for its head chooses the size of its answer."""
+    client, host, _ = parts()
+    host.on(SendRequest).answers(encode_blocks(())).after(1.0)
+    async with trio.open_nursery() as nursery:
+        for _ in range(2 * LARGE_REQUESTS + 1):
+            nursery.start_soon(client.blocks_by_root, "p", [BlockHash(bytes(32))])
+        await trio.sleep(0.5)
+        assert len(host.received) == LARGE_REQUESTS
+        await trio.sleep(1)
+        assert len(host.received) == 2 * LARGE_REQUESTS
