@@ -39,6 +39,7 @@ from alysd.api.queued_output import QueuedOutput
 from alysd.api.readiness import Readiness
 from alysd.api.servers import server_tasks
 from alysd.api.stop_signals import StopSignals
+from alysd.api.stuck_exit import StuckExit
 from alysd.api.system_handle import Stop, SystemHandle
 from alysd.config.model import MiningConfig
 from alysd.consensus.aura import quiet_wait
@@ -79,6 +80,7 @@ from alysd.nurseries import (
     Priority,
     RestartPolicy,
     RestForOne,
+    StuckChild,
     SupervisorSpec,
     System,
     actor,
@@ -306,11 +308,13 @@ async def open_node(
     observer: Callable[[Change], None] | None = None,
     adapt: Callable[[SupervisorSpec], SupervisorSpec] = lambda root: root,
     rng: Random | None = None,
+    on_stuck: Callable[[StuckChild], None] | None = None,
 ) -> AsyncGenerator[System]:
     """Run the node's tree while the `with` block runs. Raises `SystemFailed` when the tree gives up.
 
     `observer` is called with every change of a child's state. `adapt` can change the tree before it starts; tests
     use it to intercept the messages of actors. `rng` is the source of restart jitter; a simulation passes its own.
+    `on_stuck` is called with a child that cannot be ended.
     """
     async with open_system(
         adapt(tree(node, edges)),
@@ -321,6 +325,7 @@ async def open_node(
         classifier=CLASSIFIER,
         monitor=node.handle.monitor,
         tracer=node.resources.tracing,
+        on_stuck=on_stuck,
     ) as system:
         node.handle.system = system
         yield system
@@ -374,6 +379,7 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
                     *(attrs.evolve(child, depends_on=("event logger",)) for child in after),
                 ],
             )
-            async with open_node(node, edges, observer=event_logger.child_changed) as system:
+            observer, on_stuck = event_logger.child_changed, StuckExit(output)
+            async with open_node(node, edges, observer=observer, on_stuck=on_stuck) as system:
                 await system.ended()
     log(NodeStopped(trio.current_time() - stop.asked_at))

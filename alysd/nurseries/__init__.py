@@ -12,6 +12,7 @@ Each module can be read on its own:
   actor end, `timers` when a time has passed. `visible_state`: what an actor shows of itself.
 - `spec`: the tree as data. `restart`: policies, strategies and budgets, which decide whether a child restarts.
 - `dynamic`: children that are started at run time, one per operation.
+- `last_deadline`: the report of a child that cannot be ended.
 - `child`, `actor_child`, `supervision`, `system`: the tree at run time. `registry`: snapshots of the tree.
 - `failures`, `patterns`: the log of failures, and patterns in it.
 - `health`: the health monitor, which restarts unhealthy children.
@@ -42,7 +43,6 @@ The smallest program:
 from alysd.nurseries.address import Address, OnCrash
 from alysd.nurseries.behaviour import Actor, Ask, Health, Tell, handles
 from alysd.nurseries.bus import Bus, BusRules, NotPermitted, Rate, TooManyEvents
-from alysd.nurseries.child import TRANSITIONS, Change, Observer, State
 from alysd.nurseries.deferred import Deferred
 from alysd.nurseries.dynamic import Operation, dynamic_supervisor
 from alysd.nurseries.envelope import Codec, Envelope, InboundEndpoint, NotAuthentic, seal, unseal
@@ -85,6 +85,7 @@ from alysd.nurseries.failures import (
 from alysd.nurseries.health import HealthChange, HealthMonitor, HealthRules
 from alysd.nurseries.inbox import DeadLetter
 from alysd.nurseries.isolation import isolated
+from alysd.nurseries.last_deadline import StuckChild
 from alysd.nurseries.mailbox import Backoff, Mailbox, Overflow
 from alysd.nurseries.patterns import Pattern, PatternKind, PatternRules
 from alysd.nurseries.persistent_state import PersistentState, StateStore
@@ -106,6 +107,7 @@ from alysd.nurseries.restart import (
     Strategy,
 )
 from alysd.nurseries.spec import ChildSpec, Priority, SupervisorSpec, actor, supervisor, task
+from alysd.nurseries.states import TRANSITIONS, Change, Observer, State
 from alysd.nurseries.system import System, open_system, run_system
 from alysd.nurseries.timers import Timer, Timers
 from alysd.nurseries.trace import TraceContext, Tracer, Unrecorded, current_trace, traced, untraced
@@ -193,6 +195,7 @@ __all__ = [
     "State",
     "StateStore",
     "Strategy",
+    "StuckChild",
     "SupervisorSpec",
     "System",
     "SystemFailed",

@@ -14,6 +14,7 @@ from alysd.nurseries.behaviour import Actor, Health
 from alysd.nurseries.child import Child, Parent, Runtime
 from alysd.nurseries.dynamic import Operation
 from alysd.nurseries.errors import ActorDown, ChildEnded, StartTooSlow, is_fatal, leaf_of
+from alysd.nurseries.inbox import content
 from alysd.nurseries.serve import HEALTH_CHECK, WAKE, serve
 from alysd.nurseries.signals import Signal
 from alysd.nurseries.spec import ActorSpec, TaskSpec
@@ -180,6 +181,10 @@ class ActorChild(Child):
             if failure is None or (is_fatal(error, fatal) and not is_fatal(failure, fatal)):
                 raise
             logger.error("%s: a hook failed after a crash: %r", self.name, error, exc_info=leaf_of(error))
+
+    def handles(self) -> str | None:
+        """The type of the message that the actor handles; `None` if it handles none."""
+        return None if self.address.current is None else type(content(self.address.current[0])).__name__
 
     def end(self) -> None:
         """Stop the actor at its own request. If it was added at run time, it is then taken out of the tree."""

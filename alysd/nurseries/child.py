@@ -9,29 +9,26 @@ cancel scope. A task that waits for the end can therefore be cancelled without c
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator
-from random import Random
+from collections.abc import Awaitable, Iterator
 from typing import Protocol, cast
 
-import attrs
 import trio
 
-from alysd.nurseries.asks import Pending, Wheel
+from alysd.nurseries.asks import MOST_SECONDS, Pending
 from alysd.nurseries.behaviour import Health
 from alysd.nurseries.dynamic import FirstStart
 from alysd.nurseries.errors import (
     ActorDown,
     ChildEnded,
-    Fatal,
     IllegalTransition,
-    Refusal,
     exit_in,
     is_fatal,
     leaves_of,
     text_of,
 )
-from alysd.nurseries.failures import Classifier, FailureLog
+from alysd.nurseries.last_deadline import LAST_SECONDS, LastDeadline
 from alysd.nurseries.restart import RestartPolicy
+from alysd.nurseries.runtime import Runtime
 from alysd.nurseries.spec import ChildSpec
 from alysd.nurseries.states import (
     ACTIVE,
@@ -43,41 +40,14 @@ from alysd.nurseries.states import (
     WANTED,
     Change,
     Desired,
-    Observer,
     State,
 )
-from alysd.nurseries.timers import TimerHeap
-from alysd.nurseries.trace import Tracer, Unrecorded, forget_trace
+from alysd.nurseries.trace import forget_trace
 
 logger = logging.getLogger("alysd.nurseries")
 
 CHECKPOINT_FAILURES = 16
 """Failures in a row after which the child's task executes a checkpoint, even if every restart was immediate."""
-
-
-def _raise(name: str, raised: BaseException) -> None:  # noqa: ARG001
-    raise raised
-
-
-@attrs.define
-class Runtime:
-    """The parts of a system that all its children share. `stopping` is set when an orderly stop begins.
-
-    `on_exit` is called with a `SystemExit`, `KeyboardInterrupt` or the like, and the name of the child that raised
-    it. The system then stops in order, and raises it.
-    """
-
-    wheel: Wheel
-    observer: Observer | None
-    rng: Random
-    refusals: tuple[type[Exception], ...] = (Refusal,)
-    fatal: tuple[type[Exception], ...] = (Fatal,)
-    failures: FailureLog = attrs.field(factory=lambda: FailureLog(Classifier()))
-    tracer: Tracer = attrs.field(factory=Unrecorded)
-    timers: TimerHeap = attrs.field(factory=TimerHeap)
-    children: "dict[str, Child]" = attrs.field(factory=dict[str, "Child"])
-    stopping: bool = False
-    on_exit: "Callable[[str, BaseException], None]" = _raise
 
 
 class Parent(Protocol):
@@ -112,6 +82,7 @@ class Child(ABC):
 
     __slots__ = (
         "_injected",
+        "_last_deadline",
         "again",
         "desired",
         "failed_at",
@@ -154,6 +125,7 @@ class Child(ABC):
         self.start: FirstStart | None = None
         # The error given to `inject`, for which the instance is being cancelled.
         self._injected: Exception | None = None
+        self._last_deadline: LastDeadline | None = None
         # Failures in a row, as the restart policy counts them, and restarts since the system started.
         self.failures = 0
         self.restarts = 0
@@ -248,6 +220,22 @@ class Child(ABC):
         elif not upgraded:
             return
         self._limit(self.stop_budget())
+        self._expect_end()
+
+    def _expect_end(self) -> None:
+        """Set the last deadline of the present instance. Its last hooks have as long as the stop before them."""
+        self._cancel_last_deadline()
+        seconds = min(2 * self.stop_budget() + LAST_SECONDS, MOST_SECONDS)
+        self._last_deadline = LastDeadline(self, seconds, self.runtime.wheel, self.runtime.on_stuck)
+
+    def _cancel_last_deadline(self) -> None:
+        if self._last_deadline is not None:
+            self._last_deadline.cancel()
+            self._last_deadline = None
+
+    def handles(self) -> str | None:
+        """The type of the message that the child handles; `None` if it handles none."""
+        return None
 
     def _limit(self, seconds: float) -> None:
         """Cancel the present instance after `seconds`."""
@@ -309,6 +297,7 @@ class Child(ABC):
         self._injected = error
         if self.scope is not None:
             self.scope.cancel()
+            self._expect_end()
 
     # The child's own task
 
@@ -338,6 +327,7 @@ class Child(ABC):
                     error = self._failure(raised)
                     if error is None:
                         raise
+                self._cancel_last_deadline()
                 failed = error is not None
                 delay = None if error is None else self._failed(error)
                 error = None  # its traceback would keep the failed instance alive
@@ -486,5 +476,6 @@ class Child(ABC):
             if self.state is not State.STOPPED:
                 self.move(State.STOPPED)
         self.scope = self.task = None
+        self._cancel_last_deadline()
         self.end_start(ActorDown(self.name, "stopped while it started"))
         self.parent.child_left(self)

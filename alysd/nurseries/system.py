@@ -34,6 +34,7 @@ from alysd.nurseries.errors import (
 )
 from alysd.nurseries.failures import Classifier, FailureLog
 from alysd.nurseries.health import HealthMonitor
+from alysd.nurseries.last_deadline import OnStuck
 from alysd.nurseries.observing import GuardedObserver
 from alysd.nurseries.patterns import Pattern, find_patterns
 from alysd.nurseries.pools import PoolSpec
@@ -346,13 +347,14 @@ async def open_system(
     classifier: Classifier | None = None,
     monitor: HealthMonitor | None = None,
     tracer: Tracer | None = None,
+    on_stuck: OnStuck | None = None,
 ) -> AsyncGenerator[System]:
     """Start the tree, enter the `async with` block once the whole tree is up, and stop the tree after the block.
 
     `observer` is called with every change of a child's state. `rng` is the source of restart jitter. Errors of the
     types `refusals` and `fatal` are treated like `Refusal` and `Fatal`. `classifier` assigns kinds to the
     program's own errors. `monitor` checks every child's health. `tracer` records the handling of messages that
-    were sent in a trace (`traced`).
+    were sent in a trace (`traced`). `on_stuck` is called with a child that cannot be ended (see `last_deadline`).
 
     Raises `SpecError` for an invalid tree, and `SystemFailed` when the root gives up. If a child or the block
     raises `SystemExit`, `KeyboardInterrupt` or the like, this is raised as it is, after the tree has stopped.
@@ -369,6 +371,7 @@ async def open_system(
         fatal=(Fatal, *fatal),
         failures=FailureLog(classifier or Classifier()),
         tracer=tracer or Unrecorded(),
+        on_stuck=on_stuck,
     )
     system = System(root, runtime)
     raised: BaseException | None = None
@@ -411,6 +414,7 @@ async def run_system(
     classifier: Classifier | None = None,
     monitor: HealthMonitor | None = None,
     tracer: Tracer | None = None,
+    on_stuck: OnStuck | None = None,
     task_status: trio.TaskStatus[System] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run the tree until it is asked to stop (`System.request_stop`) or fails (`SystemFailed`).
@@ -425,6 +429,7 @@ async def run_system(
         classifier=classifier,
         monitor=monitor,
         tracer=tracer,
+        on_stuck=on_stuck,
     ) as system:
         task_status.started(system)
         await system.ended()

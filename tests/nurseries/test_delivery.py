@@ -27,7 +27,7 @@ from alysd.nurseries import (
     actor,
     handles,
 )
-from alysd.nurseries.inbox import Entry, Inbox
+from alysd.nurseries.inbox import Entry, Inbox, content
 from alysd.testing.echo import running
 from alysd.testing.virtual_time import seeded
 
@@ -99,7 +99,7 @@ def test_nothing_is_lost_doubled_or_reordered_whatever_crashes_or_is_cancelled(
     drop = Inbox.drop
 
     def note_and_drop(self: Inbox, value: Entry, reason: str) -> None:
-        message = value[0]
+        message = content(value[0])
         assert isinstance(message, Do | DoAndTell)
         dead[message.sender, message.number] += 1
         drop(self, value, reason)

@@ -1,10 +1,11 @@
 """The rules that say whether a command is possible now and has only one possible outcome. Others are skipped.
 
 Several outcomes are possible if a child crashes while its group starts, because any number of the others may have
-started. Several are also possible if senders wait for room in a mailbox while other children crash.
+started. Several are also possible if senders wait for room in a mailbox while other children crash. A child with a
+background crashes only when its background has ended: a crash at its start comes after the start of others.
 """
 
-from alysd.nurseries import Overflow, State
+from alysd.nurseries import OnCrash, Overflow, State
 from alysd.testing.model.commands import (
     Action,
     Command,
@@ -62,6 +63,8 @@ def _is_deterministic(model: TreeModel, command: SendMessage, name: str) -> bool
         return True
     to_line = child.plan.overflow is Overflow.BLOCK and not child.box.has_room
     if command.action is Action.CRASH:
+        if child.plan.background and (child.state is not State.RUNNING or child.plan.on_crash is OnCrash.RETRY):
+            return False
         runs = model.one_for_one or child.state is State.RUNNING
         return runs and not to_line and not model.line_stands
     return not (to_line and model.crash_waits)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alysd.nurseries import FixedDelay, Immediate, OneForAll, OneForOne, Strategy
+from alysd.nurseries import FixedDelay, Immediate, OnCrash, OneForAll, OneForOne, Strategy
 from alysd.testing.model.commands import (
     Action,
     ChildPlan,
@@ -110,3 +110,14 @@ def test_operators_do_not_act_at_once_while_a_crash_or_a_sender_waits() -> None:
     assert refused(stands, OperateAtOnce(())) == []
     send(stands, Action.WRITE)
     assert refused(waits, OperateAtOnce(())) == refused(stands, OperateAtOnce(())) == [OperateAtOnce]
+
+
+@pytest.mark.parametrize("on_crash", list(OnCrash))
+def test_a_child_with_a_background_is_not_crashed_at_its_start(on_crash: OnCrash) -> None:
+    """It crashes when its background has ended. Which other children have started by then is not certain."""
+    plan = ChildPlan(FixedDelay(seconds=1.0), on_crash=on_crash, background=True)
+    model = TreeModel(TreePlan(OneForOne(), (plan, plan)))
+    crash = SendMessage(0, SendMode.TELL, Action.CRASH)
+    assert is_allowed(model, crash, NAME) is (on_crash is OnCrash.DROP)
+    model.suspend(model.child(NAME))
+    assert not is_allowed(model, crash, NAME)
