@@ -11,6 +11,7 @@ STATUS: dict[str, Any] = {
     "safe": {"height": 236},
     "final": {"height": 229},
     "peers": [{}, {}, {}],
+    "federation": {"slots": [{"seconds": None}, {"seconds": 0.154}]},
     "health": {"status": "healthy", "reasons": []},
 }
 
@@ -29,18 +30,19 @@ def test_the_whole_table() -> None:
                 "safe": {"height": 0},
                 "final": {"height": 0},
                 "peers": None,
+                "federation": {"slots": []},
                 "health": {"status": "unhealthy", "reasons": ["no block yet", "more"]},
             },
         ),
         Row(5, "killed by signal 9", None),
     ]
     assert draw_table(rows, "keys") == (
-        "member  process             head    slot        committed  final   peers  behind  health\n"
-        "1       running             237     1003        236        229     3      2       healthy\n"
-        "2       paused              -       -           -          -       -      -\n"
-        "3       running             -       -           -          -       -      -       no answer\n"
-        "4       running             0       0           0          0       -      -       no block yet\n"
-        "5       killed by signal 9  -       -           -          -       -      -\n"
+        "member  process             head    slot        committed  final   peers  behind  late     health\n"
+        "1       running             237     1003        236        229     3      2       0.15 s   healthy\n"
+        "2       paused              -       -           -          -       -      -       -\n"
+        "3       running             -       -           -          -       -      -       -        no answer\n"
+        "4       running             0       0           0          0       -      -       -        no block yet\n"
+        "5       killed by signal 9  -       -           -          -       -      -       -\n"
         "\nkeys\n"
     )
 
@@ -50,3 +52,8 @@ def test_a_node_without_its_database_is_no_answer() -> None:
     said = {**STATUS}
     del said["head"]
     assert "no answer" in draw_table([Row(1, "running", said)], "")
+
+
+def test_a_slot_without_a_block_has_no_lateness() -> None:
+    said = {**STATUS, "federation": {"slots": [{"seconds": 0.154}, {"seconds": None}]}}
+    assert " 2       -        healthy\n" in draw_table([Row(1, "running", said)], "")
