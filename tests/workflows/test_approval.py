@@ -11,6 +11,7 @@ from alysd.consensus.violations import InvalidPayload, UnknownParent
 from alysd.errors import InvalidBlock, NoQuorum, NotNow, StoreError
 from alysd.integrations import signing
 from alysd.messages.approval import (
+    AdvanceCandidate,
     AnnounceProposal,
     AwaitQuorum,
     BlockImported,
@@ -521,6 +522,7 @@ async def test_a_proposal_on_an_old_block_is_refused_and_nothing_is_fetched(
         late = world.make(slots[2], parent=old)
         await world.propose(late)
         await world.until_slot(Slot(slots[2] + 1))
+        await world.approve(late, 1, 2)
     assert not world.missing
     refused = [event for event in logged if isinstance(event, CandidateRefused)]
     assert [(event.hash, event.rule) for event in refused] == [(block_hash(late), "UnknownParent")]
@@ -715,6 +717,29 @@ async def test_an_author_in_a_federation_gets_the_error_too(tmp_path: Path, auto
             nursery.start_soon(propose)
             await world.harness.settle()
             await world.approve(world.make(slot), 1, 2)
+
+
+async def test_work_on_a_candidate_that_is_done_or_forgotten_does_nothing(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A message may wait while its candidate is imported in another way, is refused or becomes too old."""
+    world = MemberOnTheHarness(tmp_path, 4)
+    async with world.running():
+        slot = world.slot_of(1)
+        await world.until_slot(slot)
+        block, bad = world.make(slot), attrs.evolve(world.make(slot, mark="bad"), peg_out_proposal=bytes(60))
+        await world.propose(bad)
+        world.approval.tell(AdvanceCandidate(block_hash(bad)))
+        await world.propose(block)
+        await world.approve(block, 2, 3)
+        assert world.has(block)
+        assert world.states.count("RefusedCandidate") == 1
+        known = len(world.states)
+        for one in (block, bad, world.make(slot, mark="unknown")):
+            world.approval.tell(AdvanceCandidate(block_hash(one)))
+        await world.harness.settle()
+        assert len(world.states) == known
+        assert len(world.sent(ImportBlock)) == 1
 
 
 # Restarts and floods

@@ -245,6 +245,21 @@ async def test_an_author_waits_an_eighth_of_its_slot_for_the_slot_before(
         assert [time / 2 - FIRST_SLOT for time in began] == [4.125, 8.125]
 
 
+async def test_an_author_that_has_the_block_of_the_slot_before_does_not_wait(
+    autojump_clock: MockClock, no_threads: None
+) -> None:
+    world = ProductionOnTheHarness(chain_spec(authorities=4))
+    world.approval.on(ProposeBlock).fails(NotNow("as far as this"))
+    hand = ChainHand.of(world.spec)
+    async with world.running():
+        await world.slots(3.5)
+        world.adopt(ProposeBlock(await hand.block(world.tree.tip.head, Slot(FIRST_SLOT + 3))))
+        await world.slots(1)
+    (proposed,) = world.approval.received
+    assert isinstance(proposed, ProposeBlock)
+    assert proposed.signed.block.parent_hash == world.tree.tip.head.hash
+
+
 async def test_a_member_of_a_federation_makes_blocks_only_when_it_is_synced(
     autojump_clock: MockClock, no_threads: None
 ) -> None:
