@@ -362,6 +362,7 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
             pages = OperatorPages(
                 context, clock, resources.watch, to.reader, to.metrics, node.handle, timing, resources.role,
                 None if resources.peer_host is None else to.network,
+                None if resources.peer_host is None else to.sync,
             )  # fmt: skip
             after = [
                 task(

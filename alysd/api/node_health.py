@@ -15,6 +15,7 @@ from alysd.types.chain_spec import ChainContext
 from alysd.types.evidence import Evidence
 from alysd.types.federation import Role
 from alysd.types.hashes import displayed
+from alysd.types.sync import SyncProgress
 
 SLOTS_UNTIL_UNHEALTHY = 10
 """Slots without a new head after which the node is unhealthy. Restarting all children takes less time."""
@@ -60,6 +61,7 @@ class NodeReport:
     evidence: tuple[Evidence, ...] = ()
     peers: tuple[PeerInfo, ...] | None = None
     federation: FederationCounts | None = None
+    sync: SyncProgress | None = None
 
     def health(self) -> NodeHealth:
         """The node's health. Unhealthy means that no blocks are made, degraded that something else is wrong."""
@@ -112,6 +114,7 @@ class NodeReport:
             "health": {"status": health.status, "reasons": list(health.reasons)},
             **({} if self.tip is None else _tip_json(self.tip)),
             "peers": None if self.peers is None else [_peer_json(peer) for peer in self.peers],
+            "sync": None if self.sync is None else _sync_json(self.sync),
             "evidence_against": sorted({index for one in self.evidence for index in one.offenders}),
             "federation": None if self.federation is None else _federation_json(self.federation),
             "counts": None if self.counts is None else attrs.asdict(self.counts),
@@ -129,6 +132,10 @@ def _peer_json(peer: PeerInfo) -> dict[str, Any]:
         "head": None if status is None else status.head_height,
         "final": None if status is None else status.finalized_height,
     }
+
+
+def _sync_json(progress: SyncProgress) -> dict[str, Any]:
+    return {"synced": progress.synced, **attrs.asdict(progress)}
 
 
 def _federation_json(counts: FederationCounts) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from alysd.errors import Refused
 from alysd.messages.metrics import GetCounts, GetFederation, Metrics, PortCounts, Scrape
 from alysd.messages.network import GetPeers, Network
 from alysd.messages.reads import ReadEvidence, ReadForkchoice, Reads
+from alysd.messages.sync import GetSyncProgress, Sync
 from alysd.nurseries import Address, NotAnswered
 from alysd.ports import Clock
 from alysd.timing import Timing
@@ -44,6 +45,7 @@ class OperatorPages:
     timing: Timing
     role: Role
     network: Address[Network] | None = None
+    sync: Address[Sync] | None = None
     ports: dict[str, PortCounts] = attrs.field(factory=dict[str, PortCounts])
 
     def port(self, name: str) -> PortCounts:
@@ -106,14 +108,16 @@ class OperatorPages:
         tip = await _answer(self.reader.ask(ReadForkchoice(), seconds=self.timing.page_ask))
         counts = await _answer(self.metrics.ask(GetCounts(), seconds=self.timing.page_ask))
         evidence = await _answer(self.reader.ask(ReadEvidence(), seconds=self.timing.page_ask))
-        peers = federation = None
+        peers = federation = progress = None
         if self.network is not None:
             peers = await _answer(self.network.ask(GetPeers(), seconds=self.timing.page_ask))
         if counts is not None:  # else the actor is stuck, and would delay the page once more
             federation = await _answer(self.metrics.ask(GetFederation(), seconds=self.timing.page_ask))
+        if self.sync is not None and peers is not None:  # for the same reason
+            progress = await _answer(self.sync.ask(GetSyncProgress(), seconds=self.timing.page_ask))
         now, doubt, tree = self.clock.time(), self.watch.doubt(), self.running.snapshot()
         return NodeReport(
-            self.context, now, doubt, tree, tip, counts, self.role, evidence or (), peers, federation
+            self.context, now, doubt, tree, tip, counts, self.role, evidence or (), peers, federation, progress
         )
 
 

@@ -42,6 +42,12 @@ def duration(seconds: float) -> str:
     return " ".join(f"{value} {name}" for name, value in units[first : first + 2] if value or name == "s")
 
 
+def _syncing(missing: int, target: int, rate: float) -> str:
+    """The distance to the best chain, with the time left at the present rate."""
+    left = f", {duration(missing / rate)} left" if rate > 0 else ""
+    return f"syncing to {target}: {missing} block{'' if missing == 1 else 's'} missing{left}"
+
+
 def _headline(report: Report, now: float) -> str:
     parts = [str(report["chain"]), *(["follower"] if report.get("role") == "follower" else [])]
     head, final = report.get("head"), report.get("final")
@@ -51,6 +57,9 @@ def _headline(report: Report, now: float) -> str:
         parts += [f"final {final['height']}"]
     if (peers := report.get("peers")) is not None:
         parts.append(f"{len(peers)} peer{'' if len(peers) == 1 else 's'}")
+    sync = report.get("sync")
+    if sync and sync["target"] > sync["current"]:
+        parts.append(_syncing(sync["target"] - sync["current"], sync["target"], sync["blocks_per_second"]))
     counts = report.get("counts")
     if counts:
         missed = counts["slots_missed"]

@@ -18,6 +18,7 @@ from alysd.api.system_handle import SystemHandle
 from alysd.messages.metrics import Metrics
 from alysd.messages.network import GetPeers, Network, PeerInfo
 from alysd.messages.reads import ReadEvidence, ReadForkchoice, Reads
+from alysd.messages.sync import GetSyncProgress, Sync
 from alysd.nurseries import (
     Actor,
     Address,
@@ -37,6 +38,7 @@ from alysd.timing import Timing
 from alysd.types.chain import Forkchoice
 from alysd.types.evidence import Evidence
 from alysd.types.peers import PeerStatus
+from alysd.types.sync import SyncProgress
 from alysd.types.units import Height, Slot
 from alysd.workflows.clock_watch import ClockWatch
 from tests.samples import CHAIN, SPEC, tip
@@ -87,6 +89,15 @@ class FakeNetwork(Actor[Network], partial=True):
         return (PeerInfo("16Uiu2", "/ip4/192.0.2.7", False, 0.0, status),)
 
 
+class FakeSync(Actor[Sync], partial=True):
+    """A sync actor that is behind."""
+
+    @handles(GetSyncProgress)
+    async def progress(self, message: GetSyncProgress) -> SyncProgress:
+        """The progress."""
+        return SyncProgress(Height(4), Height(7), 1.5, 1)
+
+
 class StuckReader(FakeReader):
     """A reader that never answers."""
 
@@ -101,8 +112,9 @@ async def pages(
     to_reader, to_metrics, bus = Address[Reads]("reader"), Address[Metrics]("metrics"), Bus()
     children = [actor(to_metrics, lambda: MetricsActor(bus), restart=Never())]
     to_network = Address[Network]("network") if network else None
-    if to_network is not None:
-        children.append(actor(to_network, FakeNetwork))
+    to_sync = Address[Sync]("sync") if network else None
+    if to_network is not None and to_sync is not None:
+        children += [actor(to_network, FakeNetwork), actor(to_sync, FakeSync)]
     if reader is not None:
         children.append(actor(to_reader, reader))
     async with open_system(supervisor("Root", OneForOne(), children)) as system:
@@ -111,7 +123,7 @@ async def pages(
         clock = FixedClock()
         shown = OperatorPages(
             context_of(SPEC), clock, ClockWatch(clock, 2), to_reader, to_metrics, running, TIMING, "authority",
-            to_network,
+            to_network, to_sync,
         )  # fmt: skip
         counts = shown.port("alys")
         counts.opened, counts.busy = 3, 1
@@ -152,8 +164,16 @@ async def test_the_status_has_the_peers_of_a_node_with_a_network(autojump_clock:
     async with pages(network=True) as (client, _):
         (peer,) = (await client.get("/status")).json()["peers"]
         assert (peer["peer"], peer["head"], peer["final"]) == ("16Uiu2", 7, 5)
+        assert (await client.get("/status")).json()["sync"] == {
+            "synced": False,
+            "current": 4,
+            "target": 7,
+            "blocks_per_second": 1.5,
+            "peers": 1,
+        }
     async with pages() as (client, _):
-        assert (await client.get("/status")).json()["peers"] is None
+        status = (await client.get("/status")).json()
+        assert (status["peers"], status["sync"]) == (None, None)
 
 
 async def test_a_load_balancer_sees_health_in_the_status_code(autojump_clock: MockClock) -> None:

@@ -65,6 +65,16 @@ def test_a_node_that_cannot_say_is_still_drawn() -> None:
     assert draw_status(silent, now=NOW).splitlines()[0] == "alys-dev   degraded"
 
 
+def test_a_node_that_is_behind_says_what_is_missing() -> None:
+    sync = {"current": 5, "target": 2005, "blocks_per_second": 20.0}
+    shown = draw_status({**REPORT, "sync": sync}, now=NOW)
+    assert "   syncing to 2005: 2000 blocks missing, 1 m 40 s left   " in shown
+    shown = draw_status({**REPORT, "sync": {**sync, "current": 2004, "blocks_per_second": 0.0}}, now=NOW)
+    assert "   syncing to 2005: 1 block missing   " in shown
+    assert "syncing" not in draw_status({**REPORT, "sync": {**sync, "current": 2005}}, now=NOW)
+    assert "syncing" not in draw_status({**REPORT, "sync": None}, now=NOW)
+
+
 def test_a_node_with_a_network_counts_its_peers() -> None:
     """An operator could not see that the node is alone."""
     assert "   final 229   2 peers   " in draw_status({**REPORT, "peers": [{}, {}]}, now=NOW)
