@@ -8,6 +8,7 @@ from alysd.nurseries.errors import WrongState
 from alysd.nurseries.pools import PoolSpec, WorkerSpec
 from alysd.nurseries.signals import Signal
 from alysd.nurseries.spec import ChildSpec
+from alysd.nurseries.states import WANTED
 from alysd.nurseries.supervision import SupervisorChild
 from alysd.nurseries.watch import Watched
 
@@ -67,8 +68,8 @@ class PoolChild(SupervisorChild):
         raise WrongState(self.name, "add a child to", f"it is a pool, and {spec.name} is not one of its workers")
 
     def reopen(self) -> None:
-        """Accept messages, unless all workers were removed. They wait until a worker has started."""
-        if self.children:
+        """Accept messages, unless operators have stopped all workers. They wait until a worker has started."""
+        if any(child.desired in WANTED for child in self.children.values()):
             self.address.open()
 
     def waiting(self) -> bool:

@@ -92,6 +92,21 @@ async def test_the_last_worker_handles_what_waits_before_it_stops(autojump_clock
             address.tell(Note("late"))
 
 
+async def test_a_pool_whose_workers_were_all_stopped_accepts_nothing_until_one_is_restarted(
+    autojump_clock: MockClock,
+) -> None:
+    address, child = slow_pool(2, [])
+    async with running([child]) as system:
+        for name in ("echo", "echo-1", "echo-2"):
+            await system.stop_child(name)
+        await system.restart("echo")
+        await wait_all_tasks_blocked()
+        with pytest.raises(ActorDown, match="closed"):
+            address.tell(Note("nobody would handle it"))
+        await system.restart("echo-2")
+        assert await address.ask(Say("open")) == "open"
+
+
 async def test_what_waits_between_two_instances_of_the_pool_is_handled(autojump_clock: MockClock) -> None:
     notes: list[str] = []
     address, child = slow_pool(2, notes)
