@@ -281,7 +281,8 @@ RESTARTS = int(os.environ.get("ALYSD_RESTARTS", "20"))
 
 
 @linux
-async def test_restarts_in_a_row_leave_nothing() -> None:
+async def test_restarts_in_a_row_leave_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL + 1)  # pytest would keep the traceback of each
     counter = Address[Counting]("counter")
     async with running(counter, config=5) as system:
 
