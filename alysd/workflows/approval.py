@@ -260,7 +260,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         parent_hash = candidate.signed.block.parent_hash
         parent = self._book.get(parent_hash)
         if parent is not None:
-            parent.proved = parent.proved or candidate.parents
+            parent.prove(candidate.parents)
             self._queue(parent)
         elif await self._to.storage.ask(GetBlockByHash(parent_hash), seconds=self._timing.chain_lookup) is None:
             offer(self._to.sync, BlockMissing(parent_hash, candidate.source or ""))

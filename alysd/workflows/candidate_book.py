@@ -213,6 +213,22 @@ class Candidate:
             return attrs.evolve(self.signed, approvals=Approvals(bits, signature))
         return attrs.evolve(self.signed, approvals=known) if known.signers[authority] else None
 
+    def prove(self, approvals: Approvals | None) -> None:
+        """Use the approvals of a quorum that came with a child, unless such approvals are known already.
+
+        The child's author has chosen whose approvals these are, and no block is valid without that of its own author.
+        So the author's approval, which came with the proposal, is added. If the proposal has further approvals,
+        the author's cannot be taken from their sum; `approvals` are then used only if they include it.
+        """
+        own = self.signed.approvals
+        if self.proved is not None or approvals is None:
+            return
+        if own.count == 1:
+            self.proved = approvals
+            self.approvals[own.signers.index(True)] = own.signature
+        elif all(given for given, known in zip(approvals.signers, own.signers, strict=True) if known):
+            self.proved = approvals
+
     @property
     def settled(self) -> bool:
         """Whether the block is imported or was given up for good."""

@@ -440,9 +440,11 @@ async def test_a_clock_that_was_set_approves_nothing(tmp_path: Path, autojump_cl
 # Parents
 
 
+@pytest.mark.parametrize("chosen", [(1, 2, 3), (0, 2, 3)], ids=["with its author", "without its author"])
 async def test_a_parent_that_lacks_approvals_is_completed_by_its_childs_proposal(
-    tmp_path: Path, autojump_clock: MockClock
+    chosen: tuple[int, ...], tmp_path: Path, autojump_clock: MockClock
 ) -> None:
+    """The author of the child chooses whose approvals it sends. It cannot thereby make the parent invalid."""
     world = MemberOnTheHarness(tmp_path, 4)
     async with world.running():
         slot = world.slot_of(1)
@@ -450,7 +452,7 @@ async def test_a_parent_that_lacks_approvals_is_completed_by_its_childs_proposal
         parent = world.make(slot)
         await world.propose(parent)
         assert not world.has(parent)
-        proof = world.signed(parent, [1, 2, 3])
+        proof = world.signed(parent, chosen)
         child = world.make(Slot(slot + 1), world.after(proof))
         await world.until_slot(Slot(slot + 1))
         await world.propose(child, parents=proof.approvals)

@@ -1,5 +1,6 @@
 """The memory of candidates: what is kept, for how long, and how much at most."""
 
+import attrs
 import pytest
 
 from alysd.messages.events import WorkflowMoved
@@ -64,8 +65,20 @@ def test_the_approvals_of_a_candidate_are_those_of_its_block_of_its_child_and_of
     assert one.signers == (False, True, False, False)
     one.approvals[3] = BlsSignature(b"3")
     assert one.signers == (False, True, False, True)
-    one.proved = Approvals((True, True, True, False), SIGNATURE)
+    one.prove(Approvals((True, True, True, False), SIGNATURE))
     assert one.signers == (True, True, True, True)
+    one.prove(Approvals((True, True, False, True), SIGNATURE))
+    assert one.proved == Approvals((True, True, True, False), SIGNATURE), "the first are kept"
+
+
+def test_the_approvals_of_a_child_that_lack_some_of_a_sum_are_not_used() -> None:
+    """The author's approval is part of the sum, and a block without it is invalid."""
+    signed = attrs.evolve(candidate(1).signed, approvals=Approvals((False, True, True, False), SIGNATURE))
+    one = Candidate(Proposal(signed, None), "peer", 0.5, list[WorkflowMoved]().append)
+    one.prove(Approvals((True, False, True, True), SIGNATURE))
+    assert one.proved is None
+    one.prove(Approvals((True, True, True, False), SIGNATURE))
+    assert one.proved is not None
 
 
 def test_candidates_are_found_by_hash_slot_and_parent() -> None:
