@@ -216,8 +216,8 @@ class Candidate:
     def prove(self, approvals: Approvals | None) -> None:
         """Use the approvals of a quorum that came with a child, unless such approvals are known already.
 
-        The child's author has chosen whose approvals these are, but a block is invalid without its author's. So the
-        author's approval, which came with the proposal, is added. If the proposal came with a sum of several
+        The child's author has chosen whose approvals these are, but a block is invalid without its author's. So
+        the author's approval, which came with the proposal, is added. If the proposal came with a sum of several
         approvals, the author's cannot be taken from it; `approvals` are then used only if they include all of it.
         """
         own = self.signed.approvals
