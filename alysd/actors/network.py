@@ -15,7 +15,7 @@ import trio
 from alysd.actors.gossip_memory import MOST_PROPOSALS, GossipMemory
 from alysd.actors.peer_client import PeerClient
 from alysd.actors.peer_scores import BAN_SECONDS, BOUND, PeerScores
-from alysd.actors.rate_limits import Rate, RateLimits
+from alysd.actors.rate_limits import AllowedRate, RateLimits
 from alysd.consensus.candidates import check_proposal, check_slot_approval, check_window
 from alysd.consensus.federation import federation_at
 from alysd.errors import InvalidBlock, Malformed, PeerUnavailable, Refused
@@ -42,7 +42,7 @@ from alysd.ports import Bls, Clock
 from alysd.timing import Timing
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation
-from alysd.types.peers import GossipVerdict, Offence, PeerStatus, Topic
+from alysd.types.peers import GossipVerdict, PeerOffence, PeerStatus, Topic
 from alysd.types.proposal import Proposal, SlotApproval
 from alysd.types.units import Slot
 from alysd.wire.gossip import (
@@ -87,7 +87,7 @@ class NetworkMemory:
     @classmethod
     def of(cls, timing: Timing) -> "NetworkMemory":
         """An empty memory."""
-        rate = Rate(per_second=2 / timing.slot_seconds, burst=4.0)
+        rate = AllowedRate(per_second=2 / timing.slot_seconds, burst=4.0)
         return cls(PeerScores(), GossipMemory(), {topic: RateLimits(rate) for topic in Topic})
 
 
@@ -194,7 +194,7 @@ class NetworkActor(Actor[Network]):
         tip = await self._reader.ask(ReadForkchoice(), seconds=self._timing.local_answer)
         self._federation = federation_at(tip.head, self._context)
 
-    def _ban(self, peer: str, offence: Offence) -> None:
+    def _ban(self, peer: str, offence: PeerOffence) -> None:
         seconds = BAN_SECONDS[offence]
         log(PeerBanned(peer, offence.value, seconds))
         self._peers.pop(peer, None)
@@ -222,7 +222,7 @@ class NetworkActor(Actor[Network]):
         if known is None:
             return
         if status.genesis != self._context.genesis:
-            self._client.blame(peer, Offence.OTHER_CHAIN)
+            self._client.blame(peer, PeerOffence.OTHER_CHAIN)
             return
         known.status = status
         known.ahead = status.time - (before + self._clock.time()) / 2
@@ -253,9 +253,9 @@ class NetworkActor(Actor[Network]):
         try:
             return GossipVerdict.IGNORE if judge is None else await judge(message.peer, message.data)
         except Malformed:
-            self._client.blame(message.peer, Offence.MALFORMED)
+            self._client.blame(message.peer, PeerOffence.MALFORMED)
         except Refused:
-            self._client.blame(message.peer, Offence.FORGED)
+            self._client.blame(message.peer, PeerOffence.FORGED)
         return GossipVerdict.REJECT
 
     async def _judge_proposal(self, peer: str, data: bytes) -> GossipVerdict:
@@ -299,7 +299,7 @@ class NetworkActor(Actor[Network]):
     def _within_rate(self, peer: str, topic: Topic, per_slot: int) -> bool:
         allowed = self._memory.rates[topic].take(peer, trio.current_time(), 1 / per_slot)
         if not allowed:
-            self._client.blame(peer, Offence.FLOODING)
+            self._client.blame(peer, PeerOffence.FLOODING)
         return allowed
 
     def _consider(self, proposal: Proposal, peer: str) -> bool:
@@ -331,7 +331,7 @@ class NetworkActor(Actor[Network]):
             try:
                 proposal = await trio.to_thread.run_sync(check)
             except Refused:
-                self._client.blame(peer, Offence.FALSE_PROPOSAL)
+                self._client.blame(peer, PeerOffence.FALSE_PROPOSAL)
                 return
             self._consider(proposal, peer)
 

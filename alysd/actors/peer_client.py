@@ -11,7 +11,7 @@ from alysd.messages.network import BlamePeer, Network
 from alysd.messages.peer_host import PeerHost, SendRequest
 from alysd.nurseries import Address, NotAnswered
 from alysd.types.hashes import BlockHash
-from alysd.types.peers import Offence, PeerStatus, StreamKind
+from alysd.types.peers import PeerOffence, PeerStatus, StreamKind
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import EncodedBlock
 from alysd.wire.gossip import EncodedProposal
@@ -60,7 +60,7 @@ class PeerClient:
         try:
             return decode_status(data)
         except Malformed:
-            self.blame(peer, Offence.MALFORMED)
+            self.blame(peer, PeerOffence.MALFORMED)
             raise
 
     async def blocks_by_range(self, peer: str, wanted: RangeRequest) -> tuple[EncodedBlock, ...]:
@@ -75,7 +75,7 @@ class PeerClient:
         """The proposals from the slot `since` on that `peer` knows, oldest first."""
         return await self._large(peer, StreamKind.PROPOSALS_SINCE, encode_since_request(since), decode_proposals)
 
-    def blame(self, peer: str, offence: Offence) -> None:
+    def blame(self, peer: str, offence: PeerOffence) -> None:
         """Report an offence. The report is lost if the network actor is busy or down: the next one follows."""
         try:
             self.network.tell(BlamePeer(peer, offence))
@@ -90,7 +90,7 @@ class PeerClient:
             try:
                 return await trio.to_thread.run_sync(decode, data)
             except Malformed:
-                self.blame(peer, Offence.MALFORMED)
+                self.blame(peer, PeerOffence.MALFORMED)
                 raise
 
     async def _request(self, peer: str, kind: StreamKind, request: bytes, limit: int, seconds: float) -> bytes:
@@ -98,7 +98,7 @@ class PeerClient:
         try:
             return await self.host.ask(message, seconds=seconds + MARGIN_SECONDS)
         except PeerUnavailable:
-            self.blame(peer, Offence.NO_ANSWER)
+            self.blame(peer, PeerOffence.NO_ANSWER)
             raise
         except NotAnswered as error:
             # The peer host itself does not answer: nobody is to blame.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import attrs
 import trio
 
-from alysd.actors.rate_limits import Rate, RateLimits
+from alysd.actors.rate_limits import AllowedRate, RateLimits
 from alysd.errors import Malformed, NotNow
 from alysd.messages.approval import ApprovalGathering, GetCandidates
 from alysd.messages.network import PeerRequests, RequestReceived
@@ -32,10 +32,10 @@ from alysd.wire.sync import (
     encode_status,
 )
 
-REQUEST_RATE = Rate(per_second=20.0, burst=40.0)
+REQUEST_RATE = AllowedRate(per_second=20.0, burst=40.0)
 """The requests of one peer. With 256 blocks per request, a peer that syncs may get 5,120 blocks per second."""
 
-BYTE_RATE = Rate(per_second=2.0**25, burst=2.0**27)
+BYTE_RATE = AllowedRate(per_second=2.0**25, burst=2.0**27)
 """The answered bytes of one peer: 32 MiB per second, and 128 MiB at once, which are 32 full answers."""
 
 READ_AT_ONCE = 4

@@ -9,16 +9,16 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from alysd.types.peers import Offence
+from alysd.types.peers import PeerOffence
 
-PENALTIES: Mapping[Offence, float] = MappingProxyType({
-    Offence.MALFORMED: 60.0,
-    Offence.FORGED: 100.0,
-    Offence.FLOODING: 2.0,
-    Offence.FALSE_PROPOSAL: 30.0,
-    Offence.NO_ANSWER: 5.0,
-    Offence.FALSE_ANSWER: 100.0,
-    Offence.OTHER_CHAIN: 100.0,
+PENALTIES: Mapping[PeerOffence, float] = MappingProxyType({
+    PeerOffence.MALFORMED: 60.0,
+    PeerOffence.FORGED: 100.0,
+    PeerOffence.FLOODING: 2.0,
+    PeerOffence.FALSE_PROPOSAL: 30.0,
+    PeerOffence.NO_ANSWER: 5.0,
+    PeerOffence.FALSE_ANSWER: 100.0,
+    PeerOffence.OTHER_CHAIN: 100.0,
 })  # fmt: skip
 """The penalty of each offence, in points.
 
@@ -35,8 +35,8 @@ BOUND = -100.0
 HALF_LIFE = 600.0
 """The seconds in which a score halves."""
 
-BAN_SECONDS: Mapping[Offence, float] = MappingProxyType(
-    {offence: 3600.0 if offence is Offence.OTHER_CHAIN else 600.0 for offence in Offence}
+BAN_SECONDS: Mapping[PeerOffence, float] = MappingProxyType(
+    {offence: 3600.0 if offence is PeerOffence.OTHER_CHAIN else 600.0 for offence in PeerOffence}
 )
 """The seconds for which a disconnected peer is not accepted, by its last offence.
 
@@ -60,7 +60,7 @@ class PeerScores:
         points, since = self._scores.get(peer, (0.0, now))
         return points * 0.5 ** ((now - since) / HALF_LIFE)
 
-    def penalise(self, peer: str, offence: Offence, now: float) -> float:
+    def penalise(self, peer: str, offence: PeerOffence, now: float) -> float:
         """Lower the score of `peer` by the penalty of `offence`, and return the new score."""
         score = self.score(peer, now) - PENALTIES[offence]
         self._scores[peer] = score, now

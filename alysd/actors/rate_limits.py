@@ -9,7 +9,7 @@ KEPT = 1024
 
 
 @attrs.frozen
-class Rate:
+class AllowedRate:
     """An allowance of `per_second` units on average, and of `burst` units at once."""
 
     per_second: float
@@ -19,7 +19,7 @@ class Rate:
 class RateLimits:
     """One bucket per peer. `now` is in seconds of a clock that only rises."""
 
-    def __init__(self, rate: Rate) -> None:
+    def __init__(self, rate: AllowedRate) -> None:
         self._rate = rate
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 

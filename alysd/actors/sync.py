@@ -31,7 +31,7 @@ from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import BlockHash
-from alysd.types.peers import Offence
+from alysd.types.peers import PeerOffence
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Height
 
@@ -167,7 +167,7 @@ class SyncActor(Actor[Sync]):
             return None
 
     def _lied(self, peer: str) -> None:
-        self._client.blame(peer, Offence.FALSE_ANSWER)
+        self._client.blame(peer, PeerOffence.FALSE_ANSWER)
         self._peers.drop(peer)
 
     # The second task: ranges

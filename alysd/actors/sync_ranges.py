@@ -12,7 +12,7 @@ from alysd.consensus.violations import BrokenRange
 from alysd.errors import Malformed, PeerUnavailable, Refused
 from alysd.types.block import SignedBlock
 from alysd.types.hashes import BlockHash
-from alysd.types.peers import Offence
+from alysd.types.peers import PeerOffence
 from alysd.types.units import Height
 from alysd.wire.block_ssz import EncodedBlock
 from alysd.wire.sync import MAX_RANGE_BLOCKS, RangeRequest
@@ -122,7 +122,7 @@ class RangeDownload:
         except (PeerUnavailable, Malformed):
             return ()  # the client has reported the peer
         except Refused:
-            self._client.blame(peer, Offence.FALSE_ANSWER)
+            self._client.blame(peer, PeerOffence.FALSE_ANSWER)
             self._peers.drop(peer)
             return ()
         finally:

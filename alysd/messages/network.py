@@ -3,7 +3,7 @@
 import attrs
 
 from alysd.nurseries import Ask, Tell
-from alysd.types.peers import GossipVerdict, Offence, PeerStatus, StreamKind, Topic
+from alysd.types.peers import GossipVerdict, PeerOffence, PeerStatus, StreamKind, Topic
 from alysd.types.proposal import Proposal, SlotApproval
 
 
@@ -77,7 +77,7 @@ class BlamePeer(Tell[Network]):
     """Report an offence of `peer`. A peer whose score falls too low is disconnected."""
 
     peer: str
-    offence: Offence
+    offence: PeerOffence
 
 
 @attrs.frozen

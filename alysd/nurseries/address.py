@@ -34,7 +34,7 @@ from alysd.nurseries.errors import (
     WrongThread,
     as_crash,
 )
-from alysd.nurseries.inbox import AskTicket, DeadLetter, Entry, Inbox, Returned
+from alysd.nurseries.inbox import AskTicket, DeadLetter, Entry, Inbox, ReturnedMessage
 from alysd.nurseries.mailbox import MASK, Overflow, OverflowPolicy, turns
 from alysd.nurseries.receivers import Receiver
 from alysd.nurseries.signals import Signal
@@ -292,7 +292,7 @@ class Address(Generic[P]):
         A tell is handled again or becomes a dead letter for `reason`, according to `on_crash`.
         """
         message, _, pending = entry
-        if isinstance(message, Returned):
+        if isinstance(message, ReturnedMessage):
             entry = message.entry
         if pending is not None:
             pending.fail(error)

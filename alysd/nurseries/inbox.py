@@ -26,7 +26,7 @@ DEAD_LETTERS_KEPT = 32
 
 
 @attrs.frozen
-class Returned:
+class ReturnedMessage:
     """Stands in a full queue for a message that the actor had taken and that returned. It takes no place."""
 
     entry: Entry
@@ -39,7 +39,7 @@ class Returned:
 
 def content(message: object) -> object:
     """The message of the program inside what a queue holds: a message that returned, is traced, or is a signal."""
-    while isinstance(message, Returned | TracedMessage | Signal):
+    while isinstance(message, ReturnedMessage | TracedMessage | Signal):
         message = message.message
     return message
 
@@ -58,9 +58,10 @@ class DeadLetter:
 class Inbox(Mailbox[Entry]):
     """The mailbox of an actor. It keeps dead letters, and fails an ask whose message is dropped.
 
-    `bound` is larger than the capacity by the number of entries that take no place. These are asks whose askers
-    have given up: they leave the queue when the actor comes to them, or all at once when there are `capacity` of
-    them, so that each costs a constant time. And they are messages that returned to a full queue (`Returned`).
+    `bound` is larger than the capacity by the number of entries that take no place. There are two kinds of them:
+    messages that have returned to a full queue (`ReturnedMessage`), and asks whose askers have given up. Such asks
+    leave the queue when the actor comes to them, or all at once when there are `capacity` of them, so that each
+    costs a constant time.
     """
 
     __slots__ = ("abandoned", "dead_letters", "waits_for")
@@ -119,7 +120,7 @@ class Inbox(Mailbox[Entry]):
 
     def _reset_bound(self) -> None:
         """Count the entries without a place again, after asks have left the queue."""
-        self.bound = self.capacity + sum(isinstance(message, Returned) for message, _, _ in self.queue)
+        self.bound = self.capacity + sum(isinstance(message, ReturnedMessage) for message, _, _ in self.queue)
 
     def fail_asks(self, error: NotAnswered) -> None:
         """Let all asks in the queue and in the line fail. They become dead letters."""
@@ -161,7 +162,7 @@ class Inbox(Mailbox[Entry]):
     def drop_oldest(self) -> None:
         """Drop the oldest message that takes a place and is no signal, if there is one."""
         for place, entry in enumerate(self.queue):
-            if not isinstance(entry[0], Signal | Returned) and not _is_abandoned(entry):
+            if not isinstance(entry[0], Signal | ReturnedMessage) and not _is_abandoned(entry):
                 del self.queue[place]
                 self.drop(entry, "mailbox full")
                 return
@@ -186,11 +187,11 @@ class Inbox(Mailbox[Entry]):
             self.bound += 1
             if self.limit:
                 self.limit = self.bound
-            entry = (Returned(entry), entry[1], entry[2])
+            entry = (ReturnedMessage(entry), entry[1], entry[2])
         self.queue.appendleft(entry)
         self.wake()
 
-    def take_again(self, returned: Returned) -> Entry:
+    def take_again(self, returned: ReturnedMessage) -> Entry:
         """The entry that had returned to the full queue and was taken again."""
         self._took_no_place()
         return returned.entry

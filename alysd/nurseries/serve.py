@@ -15,7 +15,7 @@ from alysd.nurseries.address import Address
 from alysd.nurseries.behaviour import Actor, Handler
 from alysd.nurseries.deferred import Deferred
 from alysd.nurseries.errors import NotAnswered, UnknownMessage, leaf_of
-from alysd.nurseries.inbox import Entry, Returned, content
+from alysd.nurseries.inbox import Entry, ReturnedMessage, content
 from alysd.nurseries.signals import Signal
 from alysd.nurseries.states import Desired, State
 from alysd.nurseries.trace import TracedMessage, Tracer, traced
@@ -150,7 +150,7 @@ async def _unusual(
 
     Raises `UnknownMessage` if there is no handler for its type.
     """
-    if isinstance(message, Returned):
+    if isinstance(message, ReturnedMessage):
         entry = child.address.current = child.address.mailbox.take_again(message)
         message = entry[0]
         if type(message) in handlers:

@@ -81,7 +81,7 @@ class PeerStatus:
     time: float
 
 
-class Offence(Enum):
+class PeerOffence(Enum):
     """The ways in which a peer misbehaves. `actors.peer_scores` has the penalty of each."""
 
     MALFORMED = "a malformed message"

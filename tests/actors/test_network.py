@@ -35,7 +35,7 @@ from alysd.testing.stand_in import RecordedAddress, StandIn
 from alysd.timing import Timing
 from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlockHash, BlsSignature
-from alysd.types.peers import GossipVerdict, Offence, PeerStatus, StreamKind, Topic
+from alysd.types.peers import GossipVerdict, PeerOffence, PeerStatus, StreamKind, Topic
 from alysd.types.proposal import Proposal
 from alysd.types.units import Height, Slot
 from alysd.wire.gossip import MAX_PROPOSAL_BYTES, decode_approval, encode_approval, encode_proposal
@@ -126,7 +126,7 @@ class Bench:
             self.network.tell(PeerConnected(peer, f"/ip4/127.0.0.1/tcp/{len(peer)}", inbound=False))
         await self.harness.settle()
 
-    def blamed(self) -> list[tuple[str, Offence]]:
+    def blamed(self) -> list[tuple[str, PeerOffence]]:
         sent = [getattr(entry, "message", None) for entry in self.harness.transcript.entries]
         return [(one.peer, one.offence) for one in sent if isinstance(one, BlamePeer)]
 
@@ -207,7 +207,7 @@ async def test_malformed_gossip_is_rejected(autojump_clock: MockClock, bench: Be
             assert await bench.judge(Topic.PROPOSAL, data, f"peer {len(data)}") is REJECT
         assert await bench.judge(Topic.APPROVAL, b"short") is REJECT
         await bench.harness.settle()
-        assert bench.blamed() == [(peer, Offence.MALFORMED) for peer, _ in bench.blamed()]
+        assert bench.blamed() == [(peer, PeerOffence.MALFORMED) for peer, _ in bench.blamed()]
         assert len(bench.blamed()) == 5
         assert bench.told(bench.host, DisconnectPeer) == []
         assert await bench.judge(Topic.APPROVAL, b"again") is REJECT
@@ -224,7 +224,7 @@ async def test_the_rate_of_a_peer_is_limited_before_a_signature_is_checked(
         verdicts = [await bench.propose(wrong) for _ in range(10)]
         assert verdicts == [REJECT] * 8 + [IGNORE] * 2
         assert await bench.propose(proposal(), "other") is ACCEPT
-    assert ("peer", Offence.FLOODING) in bench.blamed()
+    assert ("peer", PeerOffence.FLOODING) in bench.blamed()
 
 
 # Approvals
@@ -316,7 +316,7 @@ async def test_a_fetched_proposal_is_checked_too(autojump_clock: MockClock, benc
         await bench.judge(Topic.APPROVAL, encode_approval(approval(proposed, 2)))
         await trio.sleep(1)
     assert bench.told(bench.approval, ConsiderProposal) == []
-    assert bench.blamed() == [("peer", Offence.FALSE_PROPOSAL)]
+    assert bench.blamed() == [("peer", PeerOffence.FALSE_PROPOSAL)]
 
 
 async def test_malformed_proposals_are_blamed_on_the_peer(autojump_clock: MockClock, bench: Bench) -> None:
@@ -326,7 +326,7 @@ async def test_malformed_proposals_are_blamed_on_the_peer(autojump_clock: MockCl
         await bench.connect("peer")
         await bench.judge(Topic.APPROVAL, encode_approval(approval(proposal(), 2)))
         await trio.sleep(1)
-    assert bench.blamed() == [("peer", Offence.MALFORMED)] * 2
+    assert bench.blamed() == [("peer", PeerOffence.MALFORMED)] * 2
 
 
 async def test_proofs_of_work_are_not_passed_on_yet(autojump_clock: MockClock, bench: Bench) -> None:
@@ -456,11 +456,11 @@ async def test_a_restarted_actor_asks_the_host_for_its_peers_and_keeps_the_score
     autojump_clock: MockClock, bench: Bench
 ) -> None:
     async with bench.running():
-        bench.network.tell(BlamePeer("peer", Offence.MALFORMED))
+        bench.network.tell(BlamePeer("peer", PeerOffence.MALFORMED))
         await bench.harness.settle()
         bench.harness.system.inject("network", OSError("broken"))
         await trio.sleep(0.1)
         assert len(bench.told(bench.host, ReportPeers)) == 2
-        bench.network.tell(BlamePeer("peer", Offence.MALFORMED))
+        bench.network.tell(BlamePeer("peer", PeerOffence.MALFORMED))
         await bench.harness.settle()
         assert [one.peer for one in bench.told(bench.host, DisconnectPeer)] == ["peer"]

@@ -12,7 +12,7 @@ from alysd.nurseries import ActorDown, MailboxFull
 from alysd.testing.stand_in import StandIn
 from alysd.testing.transcript import Transcript
 from alysd.types.hashes import BlockHash
-from alysd.types.peers import Offence, StreamKind
+from alysd.types.peers import PeerOffence, StreamKind
 from alysd.types.units import Height, Slot
 from alysd.wire.sync import MAX_ANSWER_BYTES, STATUS_BYTES, RangeRequest, encode_blocks
 
@@ -51,7 +51,7 @@ async def test_malformed_answers_are_blamed_on_the_peer(autojump_clock: MockCloc
         await client.blocks_by_range("p", RangeRequest(Height(1), 2))
     with pytest.raises(Malformed):
         await client.proposals_since("p", Slot(7))
-    assert network.received == [BlamePeer("p", Offence.MALFORMED)] * 3
+    assert network.received == [BlamePeer("p", PeerOffence.MALFORMED)] * 3
 
 
 async def test_a_missing_answer_is_blamed_on_the_peer_and_a_missing_host_on_nobody(
@@ -70,7 +70,7 @@ async def test_a_missing_answer_is_blamed_on_the_peer_and_a_missing_host_on_nobo
     host.on(SendRequest).fails(PeerUnavailable("p", "not connected"))
     with pytest.raises(PeerUnavailable, match="not connected"):
         await client.status("p")
-    assert network.received == [BlamePeer("p", Offence.NO_ANSWER)]
+    assert network.received == [BlamePeer("p", PeerOffence.NO_ANSWER)]
     network.on(BlamePeer).fails(MailboxFull("network", 1))
     with pytest.raises(PeerUnavailable, match="not connected"):
         await client.status("p")

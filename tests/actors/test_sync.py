@@ -31,7 +31,7 @@ from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.hashes import BlockHash
-from alysd.types.peers import Offence, PeerStatus, StreamKind
+from alysd.types.peers import PeerOffence, PeerStatus, StreamKind
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Height, Slot, Wei
 from alysd.wire.sync import decode_range_request, decode_roots_request, encode_blocks
@@ -200,7 +200,7 @@ class Bench:
             lambda: self.tip.head.hash == branch.head.hash, seconds=seconds, what="the head"
         )
 
-    def blamed(self) -> list[tuple[str, Offence]]:
+    def blamed(self) -> list[tuple[str, PeerOffence]]:
         return [(one.peer, one.offence) for one in self.network.received if isinstance(one, BlamePeer)]
 
 
@@ -248,7 +248,7 @@ async def test_a_claim_counts_for_nothing_until_it_is_proved(autojump_clock: Moc
         for _ in range(40):
             assert (await bench.progress()).synced
             await trio.sleep(1)
-        assert bench.blamed()[0] == ("liar", Offence.NO_ANSWER)
+        assert bench.blamed()[0] == ("liar", PeerOffence.NO_ANSWER)
         liar.silent, liar.lie = False, lambda _: ()
         bench.report()
         await trio.sleep(5)
@@ -280,7 +280,7 @@ async def test_a_false_head_is_blamed(
         bench.report()
         await trio.sleep(5)
         assert (await bench.progress()).synced
-    assert bench.blamed() == [("liar", Offence.FALSE_ANSWER)]
+    assert bench.blamed() == [("liar", PeerOffence.FALSE_ANSWER)]
     assert bench.tip.head == SHORT.head
 
 
@@ -290,7 +290,7 @@ async def test_a_false_height_of_a_real_head_is_blamed(autojump_clock: MockClock
         bench.sync.tell(PeerAhead("liar", attrs.evolve(LONG.status(), head_height=10**9)))
         await trio.sleep(5)
         assert (await bench.progress()).synced
-    assert bench.blamed() == [("liar", Offence.FALSE_ANSWER)]
+    assert bench.blamed() == [("liar", PeerOffence.FALSE_ANSWER)]
 
 
 @pytest.mark.parametrize("lie", [without_quorum, broken, others, twice])
@@ -305,7 +305,7 @@ async def test_a_peer_with_false_ranges_is_blamed_and_the_others_help(
         await trio.sleep(11)
         bench.report("honest")
         await bench.until(LONG)
-    assert bench.blamed() == [("liar", Offence.FALSE_ANSWER)]
+    assert bench.blamed() == [("liar", PeerOffence.FALSE_ANSWER)]
 
 
 async def test_a_silent_peer_delays_the_others_only_once(autojump_clock: MockClock) -> None:

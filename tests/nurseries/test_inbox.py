@@ -5,7 +5,7 @@ from time import perf_counter
 from alysd.nurseries import ActorDown, MailboxFull, Overflow
 from alysd.nurseries.asks import Pending
 from alysd.nurseries.health import HealthCheck
-from alysd.nurseries.inbox import DEAD_LETTERS_KEPT, Entry, Inbox, Returned, content
+from alysd.nurseries.inbox import DEAD_LETTERS_KEPT, Entry, Inbox, ReturnedMessage, content
 from alysd.testing.echo import unstarted_child
 
 
@@ -57,7 +57,7 @@ def test_a_message_that_returns_to_a_full_queue_takes_no_place() -> None:
     assert [content(message) for message, _, _ in inbox.queue] == ["a", "b", "d", "e"]
     for text in "ab":
         returned = inbox.receive_nowait()[0]
-        assert isinstance(returned, Returned)
+        assert isinstance(returned, ReturnedMessage)
         assert inbox.take_again(returned)[0] == text
     assert (inbox.depth, inbox.limit) == (2, 2)
 

@@ -23,7 +23,7 @@ NOISE, YAMUX = "/noise", "/yamux/1.0.0"
 
 
 @attrs.define(eq=False)
-class Connection:
+class PeerConnection:
     """An authenticated connection, until `scope` is cancelled or the peer leaves.
 
     The task that made it also runs it.
@@ -79,7 +79,7 @@ class Connection:
             await self.tcp.close()
 
 
-async def upgrade(stream: trio.SocketStream, identity: Identity, expected: ID | None) -> Connection:
+async def upgrade(stream: trio.SocketStream, identity: Identity, expected: ID | None) -> PeerConnection:
     """Negotiate Noise and yamux on a new TCP connection: as initiator if `expected` is the peer that was dialled.
 
     Raises `trio.TooSlowError`, `NegotiationFailed`, or any error of libp2p. The caller closes the stream then.
@@ -101,7 +101,7 @@ async def upgrade(stream: trio.SocketStream, identity: Identity, expected: ID | 
     tcp.trust()
     peer = session.get_remote_peer()
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    return Connection(peer, f"{host}:{address[1]}", expected is None, open_yamux(session, peer, tcp), tcp)
+    return PeerConnection(peer, f"{host}:{address[1]}", expected is None, open_yamux(session, peer, tcp), tcp)
 
 
 @attrs.frozen
@@ -129,7 +129,7 @@ class Stream:
     """
 
     muxed: YamuxStream
-    connection: Connection
+    connection: PeerConnection
     protocol: str = ""
     metric_send_channel: None = None
     _received: bytearray = attrs.field(factory=bytearray)

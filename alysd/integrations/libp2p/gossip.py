@@ -16,13 +16,13 @@ from libp2p.tools.anyio_service import background_trio_service
 
 from alysd.errors import PeerUnavailable
 from alysd.integrations.libp2p import limits, multistream, requests
-from alysd.integrations.libp2p.connection import Connection, Stream, upgrade
+from alysd.integrations.libp2p.connection import PeerConnection, Stream, upgrade
 from alysd.integrations.libp2p.doors import Doors, network_of
 from alysd.integrations.libp2p.frames import configure_yamux
 from alysd.integrations.libp2p.host import Host
 from alysd.integrations.libp2p.keys import ID, Identity, peer_id, peer_text
 from alysd.integrations.libp2p.notes import Notes, say
-from alysd.integrations.libp2p.pubsub import Gossip, Router
+from alysd.integrations.libp2p.pubsub import GossipPubsub, Router
 from alysd.integrations.libp2p.rates import TokenBucket
 from alysd.ports import GossipSink
 from alysd.types.peers import PeerAddress, PeerHostConfig, StreamKind, Topic
@@ -41,7 +41,7 @@ class Libp2pGossip:
         self._doors = Doors(configured, config.max_inbound)
         self._notes = Notes()
         self._rejections: dict[ID, TokenBucket] = {}
-        self._gossip: Gossip | None = None
+        self._gossip: GossipPubsub | None = None
         configure_yamux()
 
     async def run(self, sink: GossipSink) -> None:
@@ -49,7 +49,7 @@ class Libp2pGossip:
 
         Raises `OSError` if the address cannot be used.
         """
-        gossip = Gossip(self._host, self._names, sink.judge, self._blame, self._notes)
+        gossip = GossipPubsub(self._host, self._names, sink.judge, self._blame, self._notes)
         answers = requests.AnswerService(sink)
         for kind in StreamKind:
             self._host.handlers[requests.protocol_of(self._config.chain, kind)] = partial(answers.serve, kind=kind)
@@ -83,7 +83,7 @@ class Libp2pGossip:
         if connection is not None:
             connection.scope.cancel()
 
-    def _connection_of(self, peer: str) -> Connection | None:
+    def _connection_of(self, peer: str) -> PeerConnection | None:
         return next((each for each in self._host.connections.values() if each.peer == peer), None)
 
     async def _serve(self, sink: GossipSink) -> None:
@@ -148,7 +148,7 @@ class Libp2pGossip:
                 await self._run(connection, sink)
         return reached
 
-    async def _run(self, connection: Connection, sink: GossipSink) -> None:
+    async def _run(self, connection: PeerConnection, sink: GossipSink) -> None:
         """Run an authenticated connection until it ends, as the only one of its peer."""
         try:
             with connection.scope:
@@ -161,7 +161,7 @@ class Libp2pGossip:
         finally:
             await connection.close()
 
-    async def _attend(self, connection: Connection, sink: GossipSink, nursery: trio.Nursery) -> None:
+    async def _attend(self, connection: PeerConnection, sink: GossipSink, nursery: trio.Nursery) -> None:
         """Report the registered connection, run the streams that the peer opens, and report the end."""
         try:
             await sink.connected(connection.peer, connection.address, inbound=connection.inbound)

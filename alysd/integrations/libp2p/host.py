@@ -20,7 +20,7 @@ from libp2p.peer.peerstore import (  # pyright: ignore[reportMissingTypeStubs]
 from multiaddr import Multiaddr  # pyright: ignore[reportMissingTypeStubs]
 
 from alysd.integrations.libp2p import limits
-from alysd.integrations.libp2p.connection import Connection, Stream
+from alysd.integrations.libp2p.connection import PeerConnection, Stream
 from alysd.integrations.libp2p.keys import ID, Identity
 from alysd.integrations.libp2p.multistream import NegotiationFailed
 
@@ -40,7 +40,7 @@ class Host:
     """The parts of libp2p's `IHost` and `INetworkService` that pubsub uses, over this package's connections."""
 
     identity: Identity
-    connections: dict[ID, Connection] = attrs.field(factory=dict[ID, Connection])
+    connections: dict[ID, PeerConnection] = attrs.field(factory=dict[ID, PeerConnection])
     handlers: dict[str, StreamHandler] = attrs.field(factory=dict[str, StreamHandler])
     forget: Callable[[ID], None] = attrs.field(default=lambda _: None)  # pubsub's, once there is one
     _notifees: list[INotifee] = attrs.field(factory=list[INotifee])
@@ -50,7 +50,7 @@ class Host:
         record = create_signed_peer_record(self.identity.id, [], self.identity.pair.private_key)
         self._records.set_local_record(record)
 
-    async def register(self, connection: Connection) -> bool:
+    async def register(self, connection: PeerConnection) -> bool:
         """Make `connection` the peer's only one, if it is the better one. Waits until an older one is closed."""
         while (old := self.connections.get(connection.id)) is not None:
             if not self._replaces(connection, old):
@@ -60,18 +60,18 @@ class Host:
         self.connections[connection.id] = connection
         return True
 
-    async def announce(self, connection: Connection) -> None:
+    async def announce(self, connection: PeerConnection) -> None:
         """Tell pubsub of a connection, which then opens its stream."""
         for notifee in self._notifees:
             await notifee.connected(self, connection)  # pyright: ignore[reportArgumentType]  it takes the id only
 
-    def unregister(self, connection: Connection) -> None:
+    def unregister(self, connection: PeerConnection) -> None:
         """Forget a closed connection, and let pubsub forget it before the peer's next connection."""
         del self.connections[connection.id]
         self.forget(connection.id)
         connection.closed.set()
 
-    def _replaces(self, new: Connection, old: Connection) -> bool:
+    def _replaces(self, new: PeerConnection, old: PeerConnection) -> bool:
         """Whether the new connection of a peer is the better one.
 
         Of two simultaneous dials both sides keep the one of the smaller id. Otherwise the peer has lost the older
@@ -112,7 +112,7 @@ class Host:
         """Call `notifee` when a peer connects or is lost."""
         self._notifees.append(notifee)
 
-    def get_connections(self, peer: ID) -> list[Connection]:
+    def get_connections(self, peer: ID) -> list[PeerConnection]:
         """The connection to a peer, if there is one."""
         found = self.connections.get(peer)
         return [] if found is None else [found]

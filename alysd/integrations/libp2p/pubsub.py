@@ -102,7 +102,7 @@ class Router(GossipSub):
         return True
 
 
-class Gossip(library.Pubsub):
+class GossipPubsub(library.Pubsub):
     """Reads the gossip of peers, and asks `judge` about each new message. `blame` counts against a peer."""
 
     def __init__(self, host: Host, topics: Mapping[str, Topic], judge: Judge, blame: Blame, notes: Notes) -> None:

@@ -12,7 +12,7 @@ from libp2p.io.exceptions import IOException
 
 from alysd.errors import Malformed, NotNow, PeerUnavailable, Refused
 from alysd.integrations.libp2p import limits
-from alysd.integrations.libp2p.connection import Connection, Stream
+from alysd.integrations.libp2p.connection import PeerConnection, Stream
 from alysd.integrations.libp2p.multistream import NegotiationFailed
 from alysd.ports import GossipSink
 from alysd.types.peers import StreamKind
@@ -27,7 +27,7 @@ def protocol_of(chain: str, kind: StreamKind) -> str:
     return f"/alys/{chain}/{kind.value}/1"
 
 
-async def ask(connection: Connection, protocol: str, request: bytes, max_bytes: int, seconds: float) -> bytes:
+async def ask(connection: PeerConnection, protocol: str, request: bytes, max_bytes: int, seconds: float) -> bytes:
     """Send a request and return the answer. Raises `PeerUnavailable`."""
     peer = connection.peer
     try:

@@ -12,7 +12,7 @@ import trio
 from alysd.nurseries.address import Address
 from alysd.nurseries.asks import TICK, Pending, handling
 from alysd.nurseries.errors import NotAnswered
-from alysd.nurseries.inbox import Entry, Returned
+from alysd.nurseries.inbox import Entry, ReturnedMessage
 from alysd.nurseries.processes.answers import is_answer
 from alysd.nurseries.processes.errors import BrokenProtocol, CannotCross
 from alysd.nurseries.processes.frames import ASK, CANCEL, FROM_HANDLER, TELL, TRACE_BYTES, TRACED, MalformedFrame
@@ -65,7 +65,7 @@ class Outlet:
             entry = queue.popleft()
             pending = entry[2]
             returned = entry[0]
-            if isinstance(returned, Returned):
+            if isinstance(returned, ReturnedMessage):
                 entry = inbox.take_again(returned)
             if pending is not None and pending.task is None:
                 if entry[0] is returned:

@@ -25,7 +25,7 @@ JUDGED_AT_ONCE = 256
 
 
 @attrs.frozen
-class Message:
+class GossipMessage:
     """A gossip message. One that is `repeated` is judged even if the endpoint has seen it before."""
 
     topic: Topic
@@ -87,7 +87,7 @@ class SimulatedGossip:
 
     def send(self, topic: Topic, data: bytes, peers: Iterable[str]) -> None:
         """Send `data` to these peers. Each passes it on if its node accepts it."""
-        message = Message(topic, data)
+        message = GossipMessage(topic, data)
         self._remember(message)
         for peer in peers:
             self._send_to(peer, message)
@@ -136,7 +136,7 @@ class SimulatedGossip:
             sink = self._sink
             self._notices.send_nowait(lambda: sink.lost(peer))
 
-    def receive(self, peer: str, message: Message) -> None:
+    def receive(self, peer: str, message: GossipMessage) -> None:
         """Take a message that `peer` has sent: let the node judge it, and forward it if the node accepts it."""
         key = (message.topic, message.data)
         sink, first = self._sink, key not in self._seen
@@ -168,19 +168,19 @@ class SimulatedGossip:
         self.traffic.answered_bytes += len(answer)
         return answer
 
-    def _forward(self, message: Message, source: str) -> None:
+    def _forward(self, message: GossipMessage, source: str) -> None:
         for peer in self.links:
             if peer != source:
                 self._send_to(peer, message)
 
-    def _send_to(self, peer: str, message: Message) -> None:
+    def _send_to(self, peer: str, message: GossipMessage) -> None:
         link = self.links.get(peer)
         if link is not None and link.connected:
             self.traffic.messages += 1
             self.traffic.bytes += len(message.data)
             self.network.send(link, self.name, message)
 
-    def _remember(self, message: Message) -> None:
+    def _remember(self, message: GossipMessage) -> None:
         self._seen[message.topic, message.data] = None
         if len(self._seen) > SEEN_MESSAGES:
             del self._seen[next(iter(self._seen))]

@@ -37,7 +37,7 @@ class _Approved:
 
 
 @attrs.define(eq=False)
-class Ledger:
+class SignatureLedger:
     """What the members have signed and shown. Those in `byzantine` may lie. `broken` takes the violations."""
 
     genesis: BlockHash

@@ -16,7 +16,7 @@ from alysd.resources import NodeResources
 from alysd.testing.chain import ChainHand
 from alysd.testing.engine import FakeEngine
 from alysd.testing.federation.keyed_signatures import KeyedSignatures
-from alysd.testing.federation.machine import Machine
+from alysd.testing.federation.machine import SimulatedMachine
 from alysd.testing.federation.memory_store import MemoryStore
 from alysd.testing.federation.signer import Signed, SimulatedSigner
 from alysd.testing.virtual_time import VirtualClock
@@ -44,7 +44,7 @@ class WatchedBus(Bus):
 class Life:
     """A node from its start to its end. `system` is set once the tree is up, and `ended` at the end."""
 
-    machine: Machine
+    machine: SimulatedMachine
     node: Node
     engine: FakeEngine
     store: MemoryStore
@@ -58,7 +58,7 @@ class Life:
 
 
 def begin_life(
-    machine: Machine,
+    machine: SimulatedMachine,
     hand: ChainHand,
     secret: bytes,
     clock: VirtualClock,

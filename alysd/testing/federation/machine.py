@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 @attrs.define(eq=False)
-class Machine:
+class SimulatedMachine:
     """One process of a member and its disk. `alive` is false after `crash`.
 
     After a crash the rest of the process still runs until it is stopped, but it has no effect any more: it writes
@@ -70,7 +70,7 @@ class Machine:
         return result
 
 
-_machine: ContextVar[Machine] = ContextVar("machine")
+_machine: ContextVar[SimulatedMachine] = ContextVar("machine")
 
 
 def machine_name() -> str:

@@ -18,9 +18,9 @@ from alysd.testing.engine import FakeEngine
 from alysd.testing.federation.adversary import Habits, Liar, LyingGossip
 from alysd.testing.federation.disk import SimulatedDisk
 from alysd.testing.federation.history import History
-from alysd.testing.federation.ledger import Ledger
+from alysd.testing.federation.ledger import SignatureLedger
 from alysd.testing.federation.life import SCHEME, Life, begin_life
-from alysd.testing.federation.machine import Machine
+from alysd.testing.federation.machine import SimulatedMachine
 from alysd.testing.federation.memory_store import MemoryStore
 from alysd.testing.federation.network import SimulatedNetwork
 from alysd.testing.node import MINING
@@ -39,14 +39,14 @@ class World:
 
     hand: ChainHand
     network: SimulatedNetwork
-    ledger: Ledger
+    ledger: SignatureLedger
     history: History
     choices: Random
     mining: MiningConfig = MINING
 
 
 @attrs.define(eq=False)
-class Member:
+class SimulatedMember:
     """The member with the number `index`. Its clock is `clock.offset` seconds ahead of virtual time.
 
     A member with `habits` lies. `life` is the present process of its node, None while it does not run. `executed`
@@ -68,7 +68,7 @@ class Member:
 
     async def live(self, task_status: trio.TaskStatus[Life] = trio.TASK_STATUS_IGNORED) -> None:
         """Run the node until it is stopped or loses power. Reports the life once the tree is up."""
-        machine = Machine(self.name, self.disk.open(), Random(self.world.choices.random()))  # noqa: S311
+        machine = SimulatedMachine(self.name, self.disk.open(), Random(self.world.choices.random()))  # noqa: S311
         self.note(f"starts with {len(self.disk.commits)} stored blocks")
         with machine.running():
             self.life = life = begin_life(
@@ -130,7 +130,7 @@ class Member:
         """Add a line about this member to the history."""
         self.world.history.note(self.name, text)
 
-    def _gossip(self, machine: Machine, store: MemoryStore, engine: FakeEngine) -> Gossip:
+    def _gossip(self, machine: SimulatedMachine, store: MemoryStore, engine: FakeEngine) -> Gossip:
         endpoint, world = self.world.network.endpoints[self.name], self.world
         if self.habits is None:
             return endpoint
@@ -149,7 +149,7 @@ class Member:
         self.note(f"approves block {block.height} {displayed(identity)[:8]}")
         self.world.ledger.signed(self.index, block, identity)
 
-    def _event(self, machine: Machine, event: object) -> None:
+    def _event(self, machine: SimulatedMachine, event: object) -> None:
         if not machine.alive:
             return
         match event:
@@ -167,7 +167,7 @@ class Member:
             case _:
                 pass
 
-    def _changed(self, machine: Machine, change: Change) -> None:
+    def _changed(self, machine: SimulatedMachine, change: Change) -> None:
         if machine.alive and change.new in FAILED:
             self.note(f"{change.name}: {change.new.value}")
 

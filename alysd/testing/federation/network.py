@@ -17,7 +17,7 @@ from random import Random
 import attrs
 import trio
 
-from alysd.testing.federation.gossip import Message, SimulatedGossip
+from alysd.testing.federation.gossip import GossipMessage, SimulatedGossip
 from alysd.testing.federation.links import Link, LinkQuality
 
 SILENCE_SECONDS = 10.0
@@ -140,7 +140,7 @@ class SimulatedNetwork:
 
     # Gossip
 
-    def send(self, link: Link, sender: str, message: Message) -> None:
+    def send(self, link: Link, sender: str, message: GossipMessage) -> None:
         """Send a gossip message over `link`, if it is connected."""
         if not link.connected or link.cut or self.choices.random() < link.quality.loss:
             return
@@ -151,6 +151,6 @@ class SimulatedNetwork:
             wait += REPETITION_SECONDS * self.choices.random()
             self.after(wait, lambda: self._arrive(link, sender, again))
 
-    def _arrive(self, link: Link, sender: str, message: Message) -> None:
+    def _arrive(self, link: Link, sender: str, message: GossipMessage) -> None:
         if not link.cut:
             self.endpoints[link.other(sender)].receive(sender, message)

@@ -7,8 +7,14 @@ import attrs
 import trio
 
 from alysd.nurseries import WrongState
-from alysd.testing.federation.members import Member
-from alysd.testing.federation.scenario import FAULT_SLOTS, RECOVERY_SLOTS, Fault, FaultKind, Scenario
+from alysd.testing.federation.members import SimulatedMember
+from alysd.testing.federation.scenario import (
+    FAULT_SLOTS,
+    RECOVERY_SLOTS,
+    FaultKind,
+    FederationFault,
+    FederationScenario,
+)
 from alysd.testing.federation.simulation import SimulatedFederation, open_federation
 from alysd.testing.virtual_time import run_virtually
 
@@ -22,7 +28,7 @@ LOSS = 0.4
 """The probability that a message is lost during the fault "loss"."""
 
 
-def run_scenario(scenario: Scenario) -> SimulatedFederation:
+def run_scenario(scenario: FederationScenario) -> SimulatedFederation:
     """Run a scenario on virtual time. Raises `InvariantBroken`.
 
     Returns the federation after its end, with its history.
@@ -44,7 +50,7 @@ def run_scenario(scenario: Scenario) -> SimulatedFederation:
     return run_virtually(main, seed=scenario.seed)
 
 
-async def _round(federation: SimulatedFederation, faults: tuple[Fault, ...]) -> None:
+async def _round(federation: SimulatedFederation, faults: tuple[FederationFault, ...]) -> None:
     ends = [federation.begin(partial(_apply, federation, fault)) for fault in faults]
     await federation.slots(FAULT_SLOTS)
     for end in ends:
@@ -63,7 +69,7 @@ async def _round(federation: SimulatedFederation, faults: tuple[Fault, ...]) -> 
     federation.check()
 
 
-async def _apply(federation: SimulatedFederation, fault: Fault) -> None:
+async def _apply(federation: SimulatedFederation, fault: FederationFault) -> None:
     seconds = federation.slot_seconds
     await trio.sleep(fault.after * seconds)
     federation.world.history.note("", f"begin of {fault}")
@@ -72,27 +78,27 @@ async def _apply(federation: SimulatedFederation, fault: Fault) -> None:
     federation.world.history.note("", f"end of {fault}")
 
 
-async def _crash(federation: SimulatedFederation, members: list[Member], seconds: float) -> None:
+async def _crash(federation: SimulatedFederation, members: list[SimulatedMember], seconds: float) -> None:
     for member in members:
         member.crash()
     await trio.sleep(seconds)
     await _start(federation, members)
 
 
-async def _start(federation: SimulatedFederation, members: list[Member]) -> None:
+async def _start(federation: SimulatedFederation, members: list[SimulatedMember]) -> None:
     for member in members:
         if member.life is None:
             await federation.start(member)
 
 
-async def _flicker(federation: SimulatedFederation, members: list[Member], seconds: float) -> None:
+async def _flicker(federation: SimulatedFederation, members: list[SimulatedMember], seconds: float) -> None:
     """Crash and start again, three times."""
     for _ in range(3):
         await _crash(federation, members, seconds / 6)
         await trio.sleep(seconds / 6)
 
 
-async def _wipe(federation: SimulatedFederation, members: list[Member], seconds: float) -> None:
+async def _wipe(federation: SimulatedFederation, members: list[SimulatedMember], seconds: float) -> None:
     for member in members:
         member.crash()
         member.wipe()
@@ -100,7 +106,7 @@ async def _wipe(federation: SimulatedFederation, members: list[Member], seconds:
     await _start(federation, members)
 
 
-async def _old_database(federation: SimulatedFederation, members: list[Member], seconds: float) -> None:
+async def _old_database(federation: SimulatedFederation, members: list[SimulatedMember], seconds: float) -> None:
     for member in members:
         member.crash()
         member.restore_database(federation.world.choices.randint(0, len(member.disk.commits)))
@@ -108,7 +114,7 @@ async def _old_database(federation: SimulatedFederation, members: list[Member], 
     await _start(federation, members)
 
 
-async def _partition(federation: SimulatedFederation, members: list[Member], seconds: float) -> None:
+async def _partition(federation: SimulatedFederation, members: list[SimulatedMember], seconds: float) -> None:
     network = federation.world.network
     inside = [member.name for member in members]
     network.partition([inside, [name for name in network.endpoints if name not in inside]])
@@ -116,15 +122,17 @@ async def _partition(federation: SimulatedFederation, members: list[Member], sec
     network.heal()
 
 
-async def _loss(federation: SimulatedFederation, members: list[Member], seconds: float) -> None:
+async def _loss(federation: SimulatedFederation, members: list[SimulatedMember], seconds: float) -> None:
     await _links(federation, members, seconds, loss=LOSS)
 
 
-async def _slow_links(federation: SimulatedFederation, members: list[Member], seconds: float) -> None:
+async def _slow_links(federation: SimulatedFederation, members: list[SimulatedMember], seconds: float) -> None:
     await _links(federation, members, seconds, latency=SLOW_SECONDS, bytes_per_second=SLOW_BYTES)
 
 
-async def _links(federation: SimulatedFederation, members: list[Member], seconds: float, **changes: float) -> None:
+async def _links(
+    federation: SimulatedFederation, members: list[SimulatedMember], seconds: float, **changes: float
+) -> None:
     """Change the links of these members for a while."""
     names = {member.name for member in members}
     links = [link for link in federation.world.network.links.values() if names & set(link.ends)]
@@ -135,7 +143,7 @@ async def _links(federation: SimulatedFederation, members: list[Member], seconds
         link.quality = federation.quality
 
 
-async def _client_down(_federation: SimulatedFederation, members: list[Member], seconds: float) -> None:
+async def _client_down(_federation: SimulatedFederation, members: list[SimulatedMember], seconds: float) -> None:
     engines = [member.life.engine for member in members if member.life is not None]
     for engine in engines:
         engine.down = True
@@ -144,7 +152,7 @@ async def _client_down(_federation: SimulatedFederation, members: list[Member], 
         engine.down = False
 
 
-async def _panic(federation: SimulatedFederation, members: list[Member], seconds: float) -> None:
+async def _panic(federation: SimulatedFederation, members: list[SimulatedMember], seconds: float) -> None:
     """Let a child of each node fail."""
     for member in members:
         system = member.life and member.life.system
@@ -159,7 +167,7 @@ async def _panic(federation: SimulatedFederation, members: list[Member], seconds
     await trio.sleep(seconds)
 
 
-_FAULTS: Mapping[FaultKind, Callable[[SimulatedFederation, list[Member], float], Awaitable[None]]] = {
+_FAULTS: Mapping[FaultKind, Callable[[SimulatedFederation, list[SimulatedMember], float], Awaitable[None]]] = {
     "crash": _crash,
     "flicker": _flicker,
     "wipe": _wipe,

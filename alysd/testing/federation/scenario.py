@@ -27,7 +27,7 @@ LOSING: tuple[FaultKind, ...] = ("wipe", "old database")
 
 
 @attrs.frozen
-class Fault:
+class FederationFault:
     """A fault of `kind` that begins `after` slots into its round and lasts for `slots`.
 
     It concerns `members`. A partition is between these and all others; loss and slow links concern all links.
@@ -43,7 +43,7 @@ class Fault:
 
 
 @attrs.frozen
-class Scenario:
+class FederationScenario:
     """The circumstances of a run. `rounds` has the faults of each round, `skews` the errors of the clocks."""
 
     seed: int
@@ -51,7 +51,7 @@ class Scenario:
     quality: LinkQuality
     skews: tuple[float, ...]
     liars: dict[int, Habits]
-    rounds: tuple[tuple[Fault, ...], ...]
+    rounds: tuple[tuple[FederationFault, ...], ...]
 
     def __str__(self) -> str:
         lines = [
@@ -78,7 +78,7 @@ blocks.
 """
 
 
-def draw_scenario(seed: int, members: int, minutes: float, slot_seconds: int = 2) -> Scenario:
+def draw_scenario(seed: int, members: int, minutes: float, slot_seconds: int = 2) -> FederationScenario:
     """Draw a scenario of about this length from a seed. At most f members lie."""
     choices = Random(seed)  # noqa: S311  a scenario is no secret
     quality = LinkQuality(
@@ -96,7 +96,7 @@ def draw_scenario(seed: int, members: int, minutes: float, slot_seconds: int = 2
         for _ in range(count)
     )
     skews = tuple(round(choices.uniform(-0.1, 0.1), 3) for _ in range(members))
-    return Scenario(seed, members, quality, skews, liars, rounds)
+    return FederationScenario(seed, members, quality, skews, liars, rounds)
 
 
 def draw_habits(choices: Random) -> Habits:
@@ -119,10 +119,10 @@ def draw_fragile(choices: Random, members: int, lying: Sequence[int]) -> Sequenc
     return choices.sample(honest, max(0, members - quorum_of(members) - len(lying)))
 
 
-def draw_fault(choices: Random, members: int, fragile: Sequence[int]) -> Fault:
+def draw_fault(choices: Random, members: int, fragile: Sequence[int]) -> FederationFault:
     """Draw a fault. Any number of members may crash or be cut off, but only the `fragile` ones lose data."""
     kind: FaultKind = choices.choice(KINDS if fragile else tuple(one for one in KINDS if one not in LOSING))
     pool = fragile if kind in LOSING else range(members)
     concerned = tuple(sorted(choices.sample(pool, choices.randint(1, min(len(pool), 3)))))
     after = round(choices.uniform(0, FAULT_SLOTS / 2), 3)
-    return Fault(kind, concerned, after, round(choices.uniform(0.2, FAULT_SLOTS / 2), 3))
+    return FederationFault(kind, concerned, after, round(choices.uniform(0.2, FAULT_SLOTS / 2), 3))

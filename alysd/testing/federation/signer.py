@@ -9,7 +9,7 @@ import trio
 from alysd.consensus.approval import check_approval
 from alysd.consensus.federation import approval_message
 from alysd.ports import Bls
-from alysd.testing.federation.machine import Machine
+from alysd.testing.federation.machine import SimulatedMachine
 from alysd.types.block import Approval, Block
 from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey
 from alysd.types.signing import SignedSlot
@@ -27,7 +27,7 @@ class SimulatedSigner:
     `signed` is called with each signature that leaves the machine.
     """
 
-    machine: Machine
+    machine: SimulatedMachine
     public_key: BlsPublicKey
     secret: bytes
     scheme: Bls
@@ -38,7 +38,13 @@ class SimulatedSigner:
 
     @classmethod
     def open(
-        cls, machine: Machine, key: BlsPublicKey, secret: bytes, scheme: Bls, genesis: BlockHash, signed: Signed
+        cls,
+        machine: SimulatedMachine,
+        key: BlsPublicKey,
+        secret: bytes,
+        scheme: Bls,
+        genesis: BlockHash,
+        signed: Signed,
     ) -> Self:
         """A signer with the guard on the machine's disk, or with a new one."""
         last = machine.session.disk.guard or SignedSlot(key, Slot(0), ZERO_HASH, Slot(0))

@@ -21,11 +21,11 @@ from alysd.consensus.aura import slot_at
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.federation.adversary import Habits
 from alysd.testing.federation.history import History
-from alysd.testing.federation.ledger import Ledger
+from alysd.testing.federation.ledger import SignatureLedger
 from alysd.testing.federation.life import Life
 from alysd.testing.federation.links import LinkQuality
 from alysd.testing.federation.machine import simulated_threads
-from alysd.testing.federation.members import Member, World
+from alysd.testing.federation.members import SimulatedMember, World
 from alysd.testing.federation.network import SimulatedNetwork
 from alysd.testing.node import MINING
 from alysd.testing.virtual_time import VirtualClock, seeded
@@ -49,12 +49,12 @@ class SimulatedFederation:
     """A running federation. `broken` has the violations so far, `quality` is that of links without a fault."""
 
     world: World
-    members: tuple[Member, ...]
+    members: tuple[SimulatedMember, ...]
     broken: list[str]
     quality: LinkQuality
     _nursery: trio.Nursery
 
-    async def start(self, member: Member) -> Life:
+    async def start(self, member: SimulatedMember) -> Life:
         """Start the node of `member`, and wait until its tree is up."""
         return await self._nursery.start(member.live)
 
@@ -78,7 +78,7 @@ class SimulatedFederation:
         self.check()
 
     @property
-    def honest(self) -> Sequence[Member]:
+    def honest(self) -> Sequence[SimulatedMember]:
         """The members that do not lie."""
         return [member for member in self.members if member.habits is None]
 
@@ -119,10 +119,10 @@ async def open_federation(
         history.note("", f"BROKEN: {violation}")
         broken.append(violation)
 
-    ledger = Ledger(hand.genesis.hash, quorum_of(members), liars, record)
+    ledger = SignatureLedger(hand.genesis.hash, quorum_of(members), liars, record)
     world = World(hand, SimulatedNetwork(choices), ledger, history, choices, mining)
     clocks = [VirtualClock(offset=skew) for skew in skews] or [VirtualClock() for _ in range(members)]
-    everyone = tuple(Member(index, world, liars.get(index), clocks[index]) for index in range(members))
+    everyone = tuple(SimulatedMember(index, world, liars.get(index), clocks[index]) for index in range(members))
     for member in everyone:
         world.network.add(member.name)
     world.network.link_all(quality)

@@ -236,7 +236,7 @@ def start_recorder(context: ProcessContext) -> Recorder:
     return CHILDREN[context.config].recorder()
 
 
-class RecordCodec:
+class ModelCodec:
     """Encodes the messages and answers of recorders as JSON."""
 
     def encode(self, value: Any) -> bytes:
@@ -256,4 +256,4 @@ class RecordCodec:
                 return value
 
 
-RECORDS = RecordCodec()
+RECORDS = ModelCodec()

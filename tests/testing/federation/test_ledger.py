@@ -2,7 +2,7 @@
 
 import attrs
 
-from alysd.testing.federation.ledger import Ledger
+from alysd.testing.federation.ledger import SignatureLedger
 from alysd.types.block import Block
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BlockHash
@@ -15,11 +15,11 @@ class Written:
     """A ledger of four members, of which the last is Byzantine."""
 
     broken: list[str] = attrs.field(factory=list[str])
-    ledger: Ledger = attrs.field(init=False)
+    ledger: SignatureLedger = attrs.field(init=False)
     states: dict[str, ChainState] = attrs.field(factory=lambda: {"genesis": HAND.genesis_state})
 
     def __attrs_post_init__(self) -> None:
-        self.ledger = Ledger(HAND.genesis.hash, 3, {3}, self.broken.append)
+        self.ledger = SignatureLedger(HAND.genesis.hash, 3, {3}, self.broken.append)
 
     def signs(self, name: str, parent: str, slot: int, members: str) -> None:
         """The members approve the block `name`."""
