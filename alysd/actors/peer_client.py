@@ -6,7 +6,7 @@ from typing import TypeVar
 import attrs
 import trio
 
-from alysd.errors import Malformed, PeerUnavailable
+from alysd.errors import Malformed, NotNow, PeerUnavailable
 from alysd.messages.network import BlamePeer, Network
 from alysd.messages.peer_host import PeerHost, SendRequest
 from alysd.nurseries import Address, NotAnswered
@@ -38,8 +38,12 @@ BLOCKS_SECONDS = 15.0
 LARGE_REQUESTS = 8
 """The number of requests for blocks or proposals that are open at the same time. Each answer has up to 16 MiB."""
 
+SMALL_REQUESTS = 16
+"""The number of requests for statuses that are open at the same time. With `LARGE_REQUESTS`, they are fewer than the
+`OPEN_REQUESTS` of the peer host, which refuses more."""
+
 MARGIN_SECONDS = 1.0
-"""The time by which the peer host may be late with its own answer, which is an error after the time above."""
+"""The time that the peer host has, after the deadline of a peer, to report that the peer did not answer."""
 
 
 @attrs.frozen
@@ -52,11 +56,13 @@ class PeerClient:
 
     host: Address[PeerHost]
     network: Address[Network]
-    _places: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(LARGE_REQUESTS), init=False)
+    _large_places: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(LARGE_REQUESTS), init=False)
+    _small_places: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(SMALL_REQUESTS), init=False)
 
     async def status(self, peer: str) -> PeerStatus:
         """The status of `peer`."""
-        data = await self._request(peer, StreamKind.STATUS, b"", STATUS_BYTES, STATUS_SECONDS)
+        async with self._small_places:
+            data = await self._request(peer, StreamKind.STATUS, b"", STATUS_BYTES, STATUS_SECONDS)
         try:
             return decode_status(data)
         except Malformed:
@@ -85,7 +91,7 @@ class PeerClient:
     async def _large(
         self, peer: str, kind: StreamKind, request: bytes, decode: Callable[[bytes], tuple[Value, ...]]
     ) -> tuple[Value, ...]:
-        async with self._places:
+        async with self._large_places:
             data = await self._request(peer, kind, request, MAX_ANSWER_BYTES, BLOCKS_SECONDS)
             try:
                 return await trio.to_thread.run_sync(decode, data)
@@ -100,6 +106,6 @@ class PeerClient:
         except PeerUnavailable:
             self.blame(peer, PeerOffence.NO_ANSWER)
             raise
-        except NotAnswered as error:
-            # The peer host itself does not answer: nobody is to blame.
+        except (NotNow, NotAnswered) as error:
+            # The peer host itself does not answer, or is busy: nobody is to blame.
             raise PeerUnavailable(peer, f"the peer host does not answer: {error}") from error

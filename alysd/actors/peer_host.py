@@ -71,7 +71,7 @@ class PeerHostActor(Actor[PeerHost]):
     async def send_request(self, message: SendRequest) -> Deferred[bytes]:
         """Begin the request. Its task answers the ask, so that requests do not wait for each other."""
         if self._open >= OPEN_REQUESTS:
-            raise PeerUnavailable(message.peer, f"{OPEN_REQUESTS} requests are open already")
+            raise NotNow(f"{OPEN_REQUESTS} requests of this node are open already")
         answer = Deferred[bytes]()
         self._open += 1
         self._send_job.send_nowait(_Job(message, answer))

@@ -22,7 +22,8 @@ class PublishGossip(Tell[PeerHost]):
 class SendRequest(Ask[PeerHost, bytes]):
     """Send a request to `peer` over a new stream, and return the answer, at most `max_bytes`.
 
-    Raises `PeerUnavailable` when the peer is not connected, refuses, or does not answer within `seconds`.
+    Raises `PeerUnavailable` when the peer is not connected, refuses, sends more than `max_bytes`, or does not
+    answer within `seconds`; and `NotNow` when this node has too many open requests.
     """
 
     peer: str

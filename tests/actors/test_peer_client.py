@@ -4,8 +4,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.actors.peer_client import LARGE_REQUESTS, STATUS_SECONDS, PeerClient
-from alysd.errors import Malformed, PeerUnavailable
+from alysd.actors.peer_client import LARGE_REQUESTS, SMALL_REQUESTS, STATUS_SECONDS, PeerClient
+from alysd.actors.peer_host import OPEN_REQUESTS
+from alysd.errors import Malformed, NotNow, PeerUnavailable
 from alysd.messages.network import BlamePeer, Network
 from alysd.messages.peer_host import PeerHost, SendRequest
 from alysd.nurseries import ActorDown, MailboxFull
@@ -66,6 +67,9 @@ async def test_a_missing_answer_is_blamed_on_the_peer_and_a_missing_host_on_nobo
     with pytest.raises(PeerUnavailable, match="the peer host does not answer"):
         await client.status("p")
     assert STATUS_SECONDS < trio.current_time() - begun < 2 * STATUS_SECONDS
+    host.on(SendRequest).fails(NotNow("32 requests of this node are open already"))
+    with pytest.raises(PeerUnavailable, match="are open already"):
+        await client.status("p")
     assert network.received == []
     host.on(SendRequest).fails(PeerUnavailable("p", "not connected"))
     with pytest.raises(PeerUnavailable, match="not connected"):
@@ -87,3 +91,17 @@ async def test_the_number_of_large_answers_is_bounded(autojump_clock: MockClock)
         assert len(host.received) == LARGE_REQUESTS
         await trio.sleep(1)
         assert len(host.received) == 2 * LARGE_REQUESTS
+
+
+async def test_the_statuses_of_many_peers_are_asked_one_after_the_other(autojump_clock: MockClock) -> None:
+    """The peer host refuses what is too much, and a peer that is never asked stays unknown."""
+    assert SMALL_REQUESTS + LARGE_REQUESTS <= OPEN_REQUESTS
+    client, host, network = parts()
+    host.on(SendRequest).answers(bytes(STATUS_BYTES)).after(1.0)
+    async with trio.open_nursery() as nursery:
+        for number in range(3 * SMALL_REQUESTS):
+            nursery.start_soon(client.status, f"p{number}")
+        await trio.sleep(0.5)
+        assert len(host.received) == SMALL_REQUESTS
+    assert len(host.received) == 3 * SMALL_REQUESTS
+    assert network.received == []
