@@ -99,9 +99,10 @@ from alysd.workflows.finality import follow_finality
 from alysd.workflows.internal_miner import InternalMiner
 
 REFUSALS = (*(error for error, how in HANDLING.items() if how.refusal), NotAnswered)
-"""Errors that are raised to the sender of the message. They do not crash the actor that raises them.
+"""Errors that answer a message and do not crash the actor whose handler raises them.
 
-A `NotAnswered` crashes no actor anyway. As a refusal, it is not logged for asks, and a tell is no dead letter."""
+A `NotAnswered` of a handler crashes no actor even without this entry. As a refusal, it is not logged when it ends
+an ask, and a tell that it ends does not become a dead letter."""
 
 FATAL = tuple(error for error, how in HANDLING.items() if how.fatal)
 """Errors that only the operator can fix. They stop the node without restarts."""

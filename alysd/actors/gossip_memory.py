@@ -1,7 +1,7 @@
 """The memory of gossip: which proposals and approvals of the present slots this node has passed on already.
 
-The node passes on two different proposals of one slot, which are evidence against their author, and no more. It
-passes on every approval of one of these proposals, and two approvals per authority and slot of other blocks.
+The node passes on at most two different proposals of one slot: two are evidence against their author. It passes on
+every approval of these proposals, and at most two approvals of other blocks per authority and slot.
 """
 
 import attrs
@@ -21,7 +21,7 @@ approvals counted, they would take the places of the real ones.
 """
 
 KEPT_SLOTS = 4
-"""The number of slots that are remembered. Messages of three slots are handled at a time; clocks can be set."""
+"""The number of slots that are remembered. At a time, messages of three slots are accepted (`check_window`)."""
 
 
 @attrs.define

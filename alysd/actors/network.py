@@ -76,8 +76,8 @@ class NetworkMemory:
     """The state of the actor that survives its restarts: scores and rates of peers, and the memory of gossip.
 
     A crash would otherwise forgive every peer. The connected peers are not part of it: the peer host reports them.
-    `rates` counts the slots of which a peer has sent everything: twice as many are allowed as pass, and 4 at once,
-    because messages may be late.
+    `rates` limits each peer, per topic. Its unit is what an honest peer sends in one slot. Two units are allowed
+    per slot, and four at once, because messages may be late.
     """
 
     scores: PeerScores

@@ -39,7 +39,7 @@ BYTE_RATE = AllowedRate(per_second=2.0**25, burst=2.0**27)
 """The answered bytes of one peer: 32 MiB per second, and 128 MiB at once, which are 32 full answers."""
 
 READ_AT_ONCE = 4
-"""The number of blocks that are read at once. The largest, of 16 MiB, take 64 MiB before they are counted."""
+"""The number of blocks that are read from the database at once. At the largest size, 16 MiB, they take 64 MiB."""
 
 
 @attrs.frozen

@@ -2,7 +2,7 @@
 
 A score begins at 0. Each offence lowers it, and it halves every `HALF_LIFE` seconds. A peer whose score falls to
 `BOUND` is disconnected. Scores of disconnected peers are kept, so that a peer does not begin anew by connecting
-again. A new identity does; the limits on connections per address are for this.
+again. A peer with a new identity does begin anew; the limits on connections per address bound this.
 """
 
 from collections import OrderedDict
@@ -22,11 +22,11 @@ PENALTIES: Mapping[PeerOffence, float] = MappingProxyType({
 })  # fmt: skip
 """The penalty of each offence, in points.
 
-An honest node checks what it passes on, so no honest peer sends a forged message or a false answer: one is enough.
-Malformed messages have a second chance, because versions of the program may differ. Proposals have more
-chances, because the author of a proposal may lie to each peer in another way. A request may fail because
-the peer is busy, and 20 such failures within minutes are a peer of no use. A peer floods only by mistake up to 50
-times.
+An honest node checks what it passes on, so no honest peer sends a forged message or a false answer: one of these
+disconnects a peer. Malformed messages have a second chance, because versions of the program may differ. Proposals
+have more chances, because the author of a proposal may lie to each peer in another way. A request may fail because
+the peer is busy; 20 such failures within minutes show that the peer is of no use. An honest peer may exceed a rate
+by mistake, so only some 50 such offences disconnect it.
 """
 
 BOUND = -100.0

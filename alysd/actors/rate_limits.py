@@ -5,7 +5,9 @@ from collections import OrderedDict
 import attrs
 
 KEPT = 1024
-"""The maximum number of buckets. The bucket that was used least recently is forgotten, and so full again."""
+"""The maximum number of buckets. Beyond it, the bucket that was used least recently is deleted.
+
+A peer whose bucket was deleted begins with a full one."""
 
 
 @attrs.frozen

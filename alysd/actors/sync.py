@@ -55,7 +55,7 @@ MOST_MISSING = 16
 
 @attrs.define
 class _Run:
-    """The present catching up: the height and the time at its begin, and the time of the last log line."""
+    """The sync in progress: its height and time at the start, and the time of its last log line."""
 
     height: Height
     begun: float
@@ -229,7 +229,10 @@ class SyncActor(Actor[Sync]):
         return True
 
     async def _import(self, piece: Piece) -> None:
-        """Import the blocks of a piece in order. Waits while block import cannot. Raises its other refusals."""
+        """Import the blocks of a piece in order.
+
+        Tries again while block import raises `NotNow` or does not answer. Raises its other refusals.
+        """
         for signed in piece.blocks:
             while True:
                 try:

@@ -31,9 +31,10 @@ Raises a `Refused`."""
 
 @attrs.define(eq=False)
 class Piece:
-    """At most `count` blocks from the height `start` on. Without `blocks` after `done`, no peer had them.
+    """At most `count` blocks from the height `start` on.
 
-    `tried` are the peers that were asked, `peer` is the one that has sent the `blocks`.
+    `done` is set when `blocks` have arrived, or when no peer is left to ask; `blocks` is then empty. `tried` are
+    the peers that were asked, `peer` is the one that has sent the `blocks`.
     """
 
     start: Height
@@ -45,10 +46,10 @@ class Piece:
 
 
 class RangeDownload:
-    """Downloads the blocks from one height to another from `leader`, whose branch it is, with the help of others.
+    """Downloads a range of the branch of the peer `leader`, from this peer and from others.
 
-    `take` gets the pieces in order, and returns whether to go on. A piece from a peer on another branch is of no
-    use, but no offence: then the leader is asked.
+    `take` gets the pieces in order, and returns whether to go on. A piece of another branch is useless, but no
+    offence of the peer that has sent it: the leader is then asked.
     """
 
     def __init__(

@@ -64,9 +64,10 @@ def check_evidence(evidence: Evidence, federation: Federation, genesis: BlockHas
 
 
 def worth_keeping(evidence: Evidence, kept: list[Evidence]) -> bool:
-    """Whether a node that has `kept` also keeps this evidence: it is new, and an offender has little against it.
+    """Whether a node that has `kept` also keeps this evidence.
 
-    So a member that breaks the rules in every slot cannot crowd out the evidence against another one.
+    It does if the evidence is new, and if fewer than `MAX_PER_AUTHORITY` pieces against one of its offenders are
+    kept. So a member that breaks the rules in every slot cannot crowd out the evidence against another one.
     """
     new = (evidence.first.block, evidence.second.block, evidence.offenders)
     if new in [(one.first.block, one.second.block, one.offenders) for one in kept]:

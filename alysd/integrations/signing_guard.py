@@ -9,7 +9,8 @@ The file is text, so that an operator can read it. The last line is a checksum, 
     lock 891234566
     check 02ab…
 
-Format 1 has no lock. Its slot is then used as the lock, so the database must contain the block that was signed.
+`lock` is the slot of the signed block's parent (`SignedSlot.lock`). A file of format 1 has no `lock`. Its slot is
+used instead, so the database must contain the signed block itself.
 """
 
 import re

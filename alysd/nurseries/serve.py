@@ -38,7 +38,7 @@ HEALTH_CHECK = "health check"
 """The value that the urgent entry of a health check has in place of a message."""
 
 _UNANSWERED = (logging.INFO, logging.WARNING)
-"""The levels of a handler's `NotAnswered`: an asker gets the error too, but nobody gets that of a tell."""
+"""The log levels of a `NotAnswered` that ends the handling of an ask, whose asker gets it too, and of a tell."""
 
 WAKE: Entry = (None, 0.0, None)
 """The urgent entry that makes an actor read its `state` and `desired` before its next message."""

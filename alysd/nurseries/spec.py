@@ -95,8 +95,8 @@ class TaskSpec(ChildSpec, Generic[T]):
 class SupervisorSpec(ChildSpec):
     """A supervisor of `children`, in start order.
 
-    A finite `stop_seconds` bounds the stop of all its children together. If it is infinite, the bound is what the
-    children need that the supervisor has when it stops.
+    A finite `stop_seconds` bounds the stop of all its children together. If it is infinite, the bound is the
+    time that its children at that moment need, plus one second.
     """
 
     strategy: Strategy
@@ -190,8 +190,8 @@ def supervisor(
 ) -> SupervisorSpec:
     """A supervisor child. When it gives up, its own supervisor restarts it, by default at once.
 
-    By default a supervisor has as much time to stop as the children need that it has by then, plus one second.
-    With `awaited=False` the children after it start at once, and not only when it is up.
+    By default, the time that a supervisor has to stop is that which its children at that moment need, plus one
+    second. With `awaited=False` the children after it start at once, and not only when it is up.
     """
     for child in children:
         if not isinstance(child, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance]

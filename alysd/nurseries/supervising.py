@@ -219,7 +219,7 @@ class Supervising(Child):
         return super()._failure(raised) if self._fatal is None else self._given_up(self._fatal)
 
     def _unexpected_end(self, *, cancelled: bool) -> Exception | None:
-        """The fatal failure of a child also makes a supervisor fail that ended as it was asked to."""
+        """The fatal failure of a child, even if the supervisor ended as it was asked to."""
         ended = super()._unexpected_end(cancelled=cancelled)
         return ended if self._fatal is None else self._given_up(self._fatal)
 
@@ -289,7 +289,7 @@ class Supervising(Child):
             self._order = None
 
     def _stop_next(self, order: StopOrder, children: Iterable[Child]) -> None:
-        """Ask these children to stop, and those that may stop when one of these has no task."""
+        """Ask these children to stop. If one of them has no task, go on with those that may stop after it."""
         ready = deque(children)
         while ready:
             child = ready.popleft()

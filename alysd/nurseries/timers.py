@@ -40,7 +40,8 @@ SHORTEST_PERIOD = 0.001
 """The shortest period in seconds. A shorter one would keep the process busy with nothing else."""
 
 CANCELLED_KEPT = 64
-"""Cancelled timers that the heap keeps at least. Above, it is rebuilt once they are more than half of it."""
+"""Up to this number of cancelled timers stay in the heap. With more, it is rebuilt once they are more than half of
+it."""
 
 
 class Timer(Signal):

@@ -51,9 +51,8 @@ class BitcoinReader:
             if value < (0xFD if width == 2 else 1 << 4 * width):
                 raise Malformed(f"the count {value} is not in its shortest form")
         if value > len(self._data) - self.at:
-            raise Malformed(
-                f"a count of {value} at position {self.at}, but only {len(self._data) - self.at} bytes are left"
-            )
+            left = len(self._data) - self.at
+            raise Malformed(f"the count before position {self.at} is {value}, but only {left} bytes follow")
         return value
 
     def skip_if(self, marker: bytes) -> bool:

@@ -16,8 +16,9 @@ class ClockWatch:
     """Decides for the whole node whether the wall clock is trusted.
 
     It outlives restarts of the children that ask it. `slot_seconds` is the largest tolerated step. `memory` keeps
-    an open step over a restart of the node. `newest` is the Unix time of the newest block or signature; None if
-    there is none, and for a follower, which makes no blocks.
+    an open step, which is one that is not trusted yet (`consensus.clock_trust`), over a restart of the node.
+    `newest` is the Unix time of the newest block or signature; None if there is none, and for a follower, which
+    makes no blocks.
     """
 
     def __init__(

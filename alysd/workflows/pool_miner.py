@@ -136,7 +136,7 @@ class PoolMiner:
         return offer, await self._bitcoin.block_template()
 
     async def _mine(self, offer: AuxOffer, template: BlockTemplate) -> None:
-        """Mine one round: search and submit until all nonces are tried, or one of the nodes has newer work."""
+        """Search and submit until a Bitcoin block is found, all nonces are tried, or the work is out of date."""
         self._extra_nonce += 1
         candidate = build_candidate(
             template, self._plan.payout_script, commitment(offer.aux_hash), self._plan.place, self._extra_nonce

@@ -155,8 +155,13 @@ class Reader:
             return None
         block, index = self.block(place[:32]), int.from_bytes(place[32:], "big")
         receipts = self.receipts(place[:32])
-        if block is None or receipts is None or index >= len(block.transactions):
-            raise damage(f"block {place[:32].hex()} is missing")
+        if block is None or receipts is None:
+            raise damage(f"block {place[:32].hex()} of transaction {digest.hex()} is missing")
+        if index >= len(block.transactions):
+            raise damage(
+                f"transaction {digest.hex()} has number {index} of block {place[:32].hex()}, which has "
+                f"{len(block.transactions)} transactions"
+            )
         first_log = sum(len(receipt.logs) for receipt in receipts[:index])
         return IncludedTransaction(block.header, index, block.transactions[index], receipts[index], first_log)
 

@@ -117,11 +117,11 @@ AUXPOW_BYTES = MAX_PROOF_BYTES
 """The largest proof of work: 128 KiB, although a usual coinbase and two Merkle branches are some kilobytes."""
 
 RPCS_PER_SECOND = 200
-"""Gossip frames per peer, and messages in them. 21 approvals, a proposal and control messages per slot of 1 s and
-mesh are some 50."""
+"""The gossip frames per peer, and the messages in them, that are read per second. In a slot of 1 s, 21 approvals,
+a proposal and control messages are some 50."""
 
 RPCS_BURST = 1000
-"""What a peer may send at once, such as the messages of the last 3 s to a peer that has just connected."""
+"""The frames and messages that a peer may send at once, such as those of the last 3 s after it has connected."""
 
 GOSSIP_STREAMS = 4
 """Gossip streams of a peer. It needs one, and a second one while it replaces the first."""
@@ -139,7 +139,8 @@ SEEN_MESSAGES = 16384
 """Ids of messages that are not judged again: two minutes of 130 messages per second."""
 
 QUEUE_RPCS = 256
-"""Frames that wait for a peer: a burst of 40 messages must fit, of which libp2p's 32 lost some."""
+"""The largest number of frames that wait for a peer. libp2p's own limit, 32, lost a part of a burst of 40
+messages."""
 
 QUEUE_BYTES = 1 << 20
 """Bytes that wait for a peer: four of the largest proposals."""

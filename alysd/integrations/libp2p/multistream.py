@@ -1,7 +1,8 @@
 """The negotiation of a protocol on a connection or stream (libp2p/specs, connections: multistream-select).
 
 Each line is a length byte, text, and a line feed. Lines of 127 bytes and more, which need a longer length, name no
-protocol of this node. A peer may propose a few protocols, not list them.
+protocol of this node. A peer may propose at most 8 protocols. The command `ls`, which asks for a list of
+protocols, is refused like an unknown protocol.
 """
 
 from collections.abc import Container, Sequence

@@ -103,7 +103,10 @@ class Router(GossipSub):
 
 
 class GossipPubsub(library.Pubsub):
-    """Reads the gossip of peers, and asks `judge` about each new message. `blame` counts against a peer."""
+    """Reads the gossip of peers, and asks `judge` about each new message.
+
+    `blame` is called with a peer that broke a rule, and the rule. The rule is empty if `judge` rejected a message.
+    """
 
     def __init__(self, host: Host, topics: Mapping[str, Topic], judge: Judge, blame: Blame, notes: Notes) -> None:
         library.RpcQueue = BoundedQueue  # pyright: ignore[reportPrivateImportUsage]  it takes no other as argument

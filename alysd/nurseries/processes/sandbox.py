@@ -1,4 +1,4 @@
-"""What a process gives up beyond limits, with two mechanisms of Linux that need no privileges.
+"""The rights that a process gives up, besides its limits, by two mechanisms of Linux that need no privileges.
 
 *A system call filter* (seccomp(2)) refuses to leave the process group: what the process starts, and what that
 starts, ends with it, because its parent kills the group.
@@ -37,7 +37,10 @@ SIGNALS_SINCE = 6
 
 
 def enter(libc: ctypes.CDLL) -> list[tuple[str, str]]:
-    """Give up both for good. Returns what the kernel lacks, each as the mechanism and what it prevents."""
+    """Install the system call filter and the Landlock domain; neither can be undone.
+
+    Returns the mechanisms that the kernel lacks, each with the actions that it would prevent.
+    """
     missing: list[tuple[str, str]] = []
     if not stay_in_group(libc):
         missing.append(("system call filter (seccomp)", "starting processes that outlive it"))

@@ -123,9 +123,10 @@ class Session:
             logger.warning("%s (%d such messages so far)", refusal, self.refused)
 
     async def end(self, seconds: float) -> str:
-        """Let the process find its socket closed, and kill it unless it ends within `seconds`.
+        """Close the socket of the process, and kill the process unless it ends within `seconds`.
 
-        Returns how it ended. The call is shielded from cancellation, and bounded by `seconds`.
+        Returns how it ended. The call is shielded from cancellation. It takes at most `seconds`, and after a kill
+        at most `REAP_SECONDS` more.
         """
         self.ended.set()
         with suppress(OSError):  # the process has closed its end already

@@ -1,8 +1,9 @@
-"""A disk that can crash between a write and its sync, and lose everything.
+"""A disk whose machine can lose power between a write and its sync.
 
 A `SimulatedDisk` keeps what is durable: the commits to the node's database, oldest first, and the signing guard. A
-`DiskSession` is one process's use of the disk. A write is durable after `sync`. A crash ends the session at once:
-each write that is not synced by then is lost or kept, at random.
+`DiskSession` is one process's use of the disk. A write is durable after `sync`. A crash ends the session at once.
+Of the commits that are not synced by then, a random number of the oldest are kept; an unsynced guard is lost or
+kept at random.
 """
 
 from random import Random

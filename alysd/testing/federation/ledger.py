@@ -29,7 +29,10 @@ class _Block:
 
 @attrs.frozen
 class _Approved:
-    """The last block that a member has approved, and the highest slot of the parents of all of them."""
+    """The last block that a member has approved.
+
+    `lock` is the highest slot of the parents of all blocks that the member has approved.
+    """
 
     slot: Slot
     block: BlockHash

@@ -97,7 +97,7 @@ class SimulatedMember:
                 self._end(life)
 
     def crash(self) -> None:
-        """Lose power now. Unsynced writes are lost; what is left of the process has no effect any more."""
+        """Lose power now. Unsynced writes are lost or kept at random; the process has no effect any more."""
         life = self.life
         if life is not None:
             self.note("loses power")

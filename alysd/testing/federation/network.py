@@ -72,7 +72,10 @@ class SimulatedNetwork:
     # Faults
 
     def partition(self, groups: Iterable[Collection[str]]) -> None:
-        """Cut exactly the links between endpoints that are not in the same group."""
+        """Cut the links between endpoints of different groups, and end all other cuts.
+
+        The endpoints that are in none of the `groups` form one more group.
+        """
         group_of = {name: number for number, group in enumerate(groups) for name in group}
         for link in self.links.values():
             one, other = (group_of.get(end) for end in link.ends)

@@ -29,7 +29,7 @@ class ChildPlan:
     overflow: Overflow = Overflow.BLOCK
     on_crash: OnCrash = OnCrash.DROP
     stop_turns: int = 0
-    """Checkpoints in its `stopped` hook: while they run, other operators see a child that has not ended yet."""
+    """The number of checkpoints in its `stopped` hook. Until the hook returns, the child has not ended."""
     background: bool = False
     """Whether the actor has a background, which runs until an `EndBackground`."""
     process: bool = False
