@@ -39,8 +39,8 @@ LARGE_REQUESTS = 8
 """The number of requests for blocks or proposals that are open at the same time. Each answer has up to 16 MiB."""
 
 SMALL_REQUESTS = 16
-"""The number of requests for statuses that are open at the same time. With `LARGE_REQUESTS`, they are fewer than the
-`OPEN_REQUESTS` of the peer host, which refuses more."""
+"""The number of requests for statuses that are open at the same time. With `LARGE_REQUESTS`, they are fewer than
+the `OPEN_REQUESTS` of the peer host, which refuses more."""
 
 MARGIN_SECONDS = 1.0
 """The time that the peer host has, after the deadline of a peer, to report that the peer did not answer."""
