@@ -145,7 +145,12 @@ def data_of(valid: ValidNode) -> NodeData:
     """The data folder of a node, not opened yet."""
     genesis = valid.genesis
     return NodeData(
-        valid.config.storage.path, genesis.context.spec.name, genesis.block, genesis.state, valid.authority_secret
+        valid.config.storage.path,
+        genesis.context.spec.name,
+        genesis.block,
+        genesis.state,
+        valid.authority_secret,
+        genesis.context.first_federation.authorities,
     )
 
 

@@ -3,8 +3,9 @@
 A node with an old or empty database would build another branch and abandon blocks that others have seen, even
 final blocks. The guard names the last block that this authority signed. If the database lacks that block, it is
 too old. A node whose approval alone is a quorum must not start then, because no other node has the missing blocks.
-A member of a larger federation can get the missing blocks from the other members. It must approve nothing until
-the chain is past all slots that it may have signed.
+A member of a larger federation gets the missing blocks from the other members, and the lock in its guard keeps it
+from approving another branch. If the guard itself is missing or too old, the member must approve nothing until the
+chain is past all slots that it may have signed.
 """
 
 from enum import Enum
@@ -30,10 +31,11 @@ class StoredData:
     """The content of a data folder at start.
 
     `claimed` is true when a node has been set up in the folder completely. `newest` is the slot of the newest
-    block in the database. `own` is the slot of the newest block in the database that this node's key has approved.
-    Both are 0 if the database has only the genesis block, and None if there is no database. `guard` is None when
-    there is no guard; `has_signed` is true when the database contains the guard's block. `authority` is false for
-    a follower, which has no guard.
+    block in the database. `own` is the slot of the newest block in the database that this node's key has approved,
+    or 0 if the guard is newer. Both are 0 if the database has only the genesis block, and None if there is no
+    database. `guard` is None when there is no guard; `has_signed` is true when the database contains the guard's
+    block. `authority` is false for a follower, which has no guard. `alone` is true if this node's approval alone
+    is a quorum.
     """
 
     claimed: bool
@@ -42,6 +44,7 @@ class StoredData:
     guard: SignedSlot | None
     has_signed: bool
     authority: bool
+    alone: bool
 
 
 @attrs.frozen
@@ -69,7 +72,7 @@ def judge_data(found: StoredData, now: Slot) -> DataFinding | None:
         return None
     if guard is None:
         return DataFinding(DataFault.GUARD_MISSING, unknown) if found.own else None
-    if guard.lock > found.newest:
+    if found.alone and guard.lock > found.newest:
         return DataFinding(DataFault.DATABASE_OLDER, signed)
     if signed < found.own or (signed == found.own != 0 and not found.has_signed):
         return DataFinding(DataFault.GUARD_OLDER, unknown)

@@ -19,11 +19,16 @@ from alysd.integrations.signing_guard import read_guard, write_guard
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.federation import quorum_of
-from alysd.types.hashes import ZERO_HASH
-from alysd.types.units import Slot
+from alysd.types.hashes import ZERO_HASH, BlsPublicKey
+from alysd.types.units import Height, Slot
 
 CHAIN_FOLDER = "chain"
 GUARD_FILE = "signing-guard"
+
+SEARCHED_BLOCKS = 1024
+"""The number of blocks in which a member looks, at start, for its newest approval. It takes less than a second."""
+
+_READ_AT_ONCE = 64
 
 _WORDS = {
     DataFault.DATABASE_LOST: "Mount its disk, or restore the folder `chain` from a backup",
@@ -50,6 +55,8 @@ class OpenData:
 class NodeData:
     """The data folder of a node of the chain named `chain`. `secret` is its authority key, None for a follower.
 
+    `authorities` are the keys of the federation. They may be left out if it has one member.
+
     Only one process at a time may open it; the lock of `data_folder.DataFolder` ensures this.
     """
 
@@ -58,6 +65,7 @@ class NodeData:
     genesis: SignedBlock
     genesis_state: ChainState
     secret: bytes | None = attrs.field(repr=False)
+    authorities: tuple[BlsPublicKey, ...] = ()
 
     def open(self, now: Slot) -> OpenData:
         """Open database and guard, in slot `now`, or create both in a new folder.
@@ -99,8 +107,8 @@ class NodeData:
             if store is None:
                 store = self._create_database(until_accepted)
             if self.secret is not None:
-                key, members = bls.public_key(self.secret), len(self.genesis.approvals.signers)
-                guard = recovered_guard(finding, found.guard, key, store.newest_slot(), quorum_of(members))
+                key = bls.public_key(self.secret)
+                guard = recovered_guard(finding, found.guard, key, store.newest_slot(), self._quorum)
                 write_guard(self.folder / GUARD_FILE, guard)
             claim(self.folder, self.chain, self.genesis.hash)
 
@@ -113,15 +121,40 @@ class NodeData:
         if store is not None:
             stack.callback(store.close)
             newest = store.newest_slot()
-        # An authority of this version is a quorum by itself (`alysd.validation`), so it approves every block.
+        own = newest
+        if store is not None and key is not None and guard is not None and self._quorum > 1:
+            own = self._newest_own(store, key, guard.slot)
         return store, StoredData(
             claimed=claimed,
             newest=newest,
-            own=newest,
+            own=own,
             guard=guard,
             has_signed=store is not None and guard is not None and store.block_by_hash(guard.block) is not None,
             authority=key is not None,
+            alone=self._quorum == 1,
         )
+
+    @property
+    def _quorum(self) -> int:
+        return quorum_of(max(1, len(self.authorities)))
+
+    def _newest_own(self, store: LmdbStore, key: BlsPublicKey, since: Slot) -> Slot:
+        """The slot of the newest block from slot `since` on that `key` has approved; 0 if there is none.
+
+        A member does not approve every block: a quorum of the others may be faster. Looks at the newest
+        `SEARCHED_BLOCKS` of the chain, of which an authority that runs has approved some.
+        """
+        if key not in self.authorities:
+            return Slot(0)
+        index, head = self.authorities.index(key), store.forkchoice().head.height
+        for end in range(head, max(0, head - SEARCHED_BLOCKS), -_READ_AT_ONCE):
+            start = Height(max(1, end - _READ_AT_ONCE + 1))
+            for signed in reversed(store.canonical_range(start, end - start + 1)):
+                if signed.block.slot < since:
+                    return Slot(0)
+                if signed.approvals.signers[index]:
+                    return signed.block.slot
+        return Slot(0)
 
     def _create_database(self, stack: ExitStack) -> LmdbStore:
         store = LmdbStore.open(self.folder / CHAIN_FOLDER, self.genesis, self.genesis_state)
@@ -132,6 +165,12 @@ class NodeData:
         words = f"{self.folder}: {finding.fault.value}"
         if self.secret is None:
             return f"{words}. {_WORDS[finding.fault]}; `alysd recover` begins with an empty database"
+        if self._quorum > 1:
+            return (
+                f"{words}: this key may have signed blocks up to slot {finding.past} that the database lacks. "
+                f"{_WORDS[finding.fault]}; `alysd recover` gives up the missing data: the node then gets the "
+                "chain from the other members, and approves only what builds on blocks that they approve later"
+            )
         return (
             f"{words}: this key may have signed blocks up to slot {finding.past} that are not in the database, "
             f"and no other node has them. {_WORDS[finding.fault]}; `alysd recover` gives up the missing blocks"

@@ -22,10 +22,11 @@ def stored(
     own: int | None = None,
     signed: bool = False,
     authority: bool = True,
+    alone: bool = True,
 ) -> StoredData:
     slot = None if newest is None else Slot(newest)
     mine = slot if own is None else Slot(own)
-    return StoredData(claimed, slot, mine, guard, signed, authority)
+    return StoredData(claimed, slot, mine, guard, signed, authority, alone)
 
 
 BELONG_TOGETHER = {
@@ -40,6 +41,9 @@ BELONG_TOGETHER = {
     "several slots signed on one head, none stored": stored(6, guard(9, 6)),
     "a sibling of the head was stored": stored(6, guard(9, 5)),
     "a follower": stored(7, None, authority=False),
+    "a member's copy of the database, which lacks what others have": stored(5, guard(7, 6), own=0, alone=False),
+    "a member that has recovered": stored(5, guard(1001, 1001), own=0, alone=False),
+    "a member that others outran": stored(9, guard(7, 6), own=7, signed=True, alone=False),
     "another member made the newest block": stored(8, guard(7, 6), own=7, signed=True),
 }
 

@@ -6,13 +6,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 
 from alysd.consensus.stored_data import DataFault
 from alysd.errors import Corrupt, DataMismatch
+from alysd.integrations.node_data import NodeData
+from alysd.testing.chain import ChainHand, authority_secret, chain_spec
+from alysd.types.block import Approvals
+from alysd.types.chain import ExecutedBlock
 from alysd.types.units import Slot
-from tests.integrations.stored_blocks import NOW, child, live, node_data
+from tests.integrations.stored_blocks import NOW, child, live, node_data, placement
 
 
 def refused(folder: Path) -> str:
@@ -199,3 +204,69 @@ def test_killed_at_any_sync_or_rename_it_starts_without_a_person(tmp_path: Path)
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     assert int(ended.stdout) > 40, "it was killed at each step of two blocks"
+
+
+MEMBER = ChainHand.of(chain_spec(4))
+
+
+def member_data(folder: Path) -> NodeData:
+    """The data folder of authority 0 of a federation of four."""
+    keys = MEMBER.context.first_federation.authorities
+    return NodeData(folder, "test", MEMBER.genesis, MEMBER.genesis_state, authority_secret(0), keys)
+
+
+def member_lives(folder: Path, slots: dict[int, bool]) -> None:
+    """Store a block in each of the `slots`, which this member has approved or not, and stop."""
+    opened = member_data(folder).open(NOW)
+    assert opened.signer is not None
+    state = max(opened.store.load_chain().states, key=lambda one: one.height)
+    for slot, approves in slots.items():
+        signed, after = child(state, slot)
+        bits = (approves, True, True, True)
+        signed = attrs.evolve(signed, approvals=Approvals(bits, signed.approvals.signature))
+        if approves:
+            trio.run(opened.signer.approve, signed.block, state.slot)
+        placed = placement(after, after, final=MEMBER.genesis_state)
+        opened.store.commit_block(ExecutedBlock(signed, after, ()), placed)
+        state = after
+    opened.store.close()
+
+
+def test_a_member_starts_whose_newest_block_was_approved_by_the_others_alone(tmp_path: Path) -> None:
+    """A quorum of the others may be faster than this member, which then imports the block without approving it."""
+    member_lives(tmp_path, dict.fromkeys(range(1, 200), False))
+    member_lives(tmp_path, {200: True, 201: True, 202: False})
+    member_data(tmp_path).open(NOW).store.close()
+
+
+def test_a_member_whose_guard_is_older_than_its_approvals_starts_only_after_recover(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    member_lives(folder, {1: True})
+    shutil.copy(folder / "signing-guard", tmp_path / "guard")
+    member_lives(folder, {2: True, 3: False})
+    shutil.copy(tmp_path / "guard", folder / "signing-guard")
+    with pytest.raises(DataMismatch, match="the signing guard is older than the database.* the other members"):
+        member_data(folder).open(NOW)
+    _, finding = member_data(folder).examine(NOW)
+    assert finding is not None
+    member_data(folder).accept(finding)
+    opened = member_data(folder).open(NOW)
+    assert opened.signer is not None
+    assert opened.signer.last_slot == NOW + 1
+    opened.store.close()
+    assert member_data(folder).examine(NOW)[1] is None, "and also the next time"
+
+
+def test_a_member_with_a_copy_of_its_database_starts(tmp_path: Path) -> None:
+    """The others have the missing blocks, and its lock forbids it to approve what is older."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    member_lives(folder, {1: True, 2: True})
+    shutil.copytree(folder / "chain", tmp_path / "copy")
+    member_lives(folder, {3: True, 4: True})
+    shutil.rmtree(folder / "chain")
+    shutil.copytree(tmp_path / "copy", folder / "chain")
+    opened = member_data(folder).open(NOW)
+    assert opened.not_stored == 4
+    opened.store.close()
