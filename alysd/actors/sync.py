@@ -16,7 +16,13 @@ from alysd.actors.sync_peers import SyncPeers
 from alysd.actors.sync_ranges import Piece, RangeDownload
 from alysd.consensus.federation import federation_at
 from alysd.consensus.ranges import check_range, check_single
-from alysd.consensus.violations import UnknownParent
+from alysd.consensus.violations import (
+    AuthorMissing,
+    BadApprovalSignature,
+    BelowQuorum,
+    UnknownParent,
+    WrongApprovalLength,
+)
 from alysd.errors import Malformed, NotNow, PeerUnavailable, Refused
 from alysd.messages.approval import ApprovalGathering, BlockImported
 from alysd.messages.block_import import BlockImport, ImportBlock
@@ -51,6 +57,10 @@ MOST_ANCESTORS = 32
 
 MOST_MISSING = 16
 """The number of blocks that wait for the third task: the candidates of some slots."""
+
+
+FALSE_APPROVALS = (WrongApprovalLength, AuthorMissing, BelowQuorum, BadApprovalSignature)
+"""The errors of a block whose approvals are false. An honest peer has no such block."""
 
 
 @attrs.define
@@ -145,7 +155,7 @@ class SyncActor(Actor[Sync]):
             elif (signed.block.height, signed.block.slot) != (status.head_height, status.head_slot):
                 self._lied(peer)
             else:
-                known.proven = status.head
+                known.proven = (status.head, status.head_height, status.head_slot)
                 self._proven.set()
         finally:
             known.asked = False
@@ -200,17 +210,22 @@ class SyncActor(Actor[Sync]):
         first, end = Height(tip.finalized.height + 1), best.status.head_height
         start = max(first, min(Height(tip.head.height + 1 - self._back), end))
         federation = federation_at(tip.head, self._context)
-        unknown = False
+        unknown = lied = False
 
         def check(newest_first: Iterator[SignedBlock], start: Height) -> tuple[SignedBlock, ...]:
             return check_range(newest_first, start, federation, self._context, self._bls.verify)
 
         async def take(piece: Piece) -> bool:
-            nonlocal unknown
+            nonlocal unknown, lied
             try:
                 await self._import(piece)
             except UnknownParent:
                 unknown = True
+                return False
+            except FALSE_APPROVALS:
+                # Block hashes do not cover the approvals, so it is the sender of the piece that has changed them.
+                lied = True
+                self._lied(piece.peer)
                 return False
             except Refused:
                 # A quorum has approved it, so the peer is not to blame: block import has logged the rule.
@@ -220,6 +235,8 @@ class SyncActor(Actor[Sync]):
 
         await RangeDownload(self._client, self._peers, check, take, leader, names).run(start, end)
         after = (await self._tip()).head
+        if lied:
+            return True
         if unknown and start > first:
             self._back = max(4, 2 * self._back)
             return True

@@ -12,7 +12,7 @@ import trio
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BlockHash
 from alysd.types.peers import PeerStatus
-from alysd.types.units import Height
+from alysd.types.units import Height, Slot
 
 FRESH_SECONDS = 60.0
 """The time for which a status counts. The network actor asks every 10 s, and forgets peers that are gone."""
@@ -28,18 +28,23 @@ MOST_PEERS = 256
 class SyncPeer:
     """A peer with its newest status, which arrived at the time `at`.
 
-    `proven` is the head that it has proved. `useless` is a head that could not be proved or that led nowhere since
-    the last status. `asked` says whether a proof is being requested, and `busy` is the number of ranges that the
-    peer is asked for. `places` bounds the ranges that it is asked for at the same time.
+    `proven` is the head that it has proved, with its height and slot. `useless` is a head that could not be proved
+    or that led nowhere since the last status. `asked` says whether a proof is being requested, and `busy` is the
+    number of ranges that the peer is asked for. `places` bounds the ranges that it is asked for at the same time.
     """
 
     status: PeerStatus
     at: float
-    proven: BlockHash | None = None
+    proven: tuple[BlockHash, Height, Slot] | None = None
     useless: BlockHash | None = None
     asked: bool = False
     busy: int = 0
     places: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(RANGES_PER_PEER))
+
+    @property
+    def claim(self) -> tuple[BlockHash, Height, Slot]:
+        """The head that the newest status claims, with its height and slot."""
+        return self.status.head, self.status.head_height, self.status.head_slot
 
 
 class SyncPeers:
@@ -77,7 +82,8 @@ class SyncPeers:
             name
             for name in self.fresh(now)
             if _claims_better(self._peers[name].status, head)
-            and self._peers[name].status.head not in (self._peers[name].proven, self._peers[name].useless)
+            and self._peers[name].claim != self._peers[name].proven
+            and self._peers[name].status.head != self._peers[name].useless
             and not self._peers[name].asked
         ]
 
@@ -87,7 +93,8 @@ class SyncPeers:
             name
             for name in self.fresh(now)
             if _claims_better(self._peers[name].status, head)
-            and self._peers[name].proven == self._peers[name].status.head != self._peers[name].useless
+            and self._peers[name].claim == self._peers[name].proven
+            and self._peers[name].status.head != self._peers[name].useless
         ]
         return sorted(names, key=self._preference)
 

@@ -13,7 +13,7 @@ from alysd.actors.sync import PAUSE_SECONDS, SyncActor
 from alysd.actors.sync_peers import SyncPeers
 from alysd.actors.sync_ranges import Piece, RangeDownload
 from alysd.consensus.validity import apply_block
-from alysd.consensus.violations import PegNotActive, UnknownParent
+from alysd.consensus.violations import BadApprovalSignature, PegNotActive, UnknownParent
 from alysd.errors import NotNow, PeerUnavailable
 from alysd.messages.approval import ApprovalGathering, BlockImported
 from alysd.messages.block_import import BlockImport, ImportBlock
@@ -532,3 +532,41 @@ async def test_a_chain_actor_that_restarts_is_waited_for(autojump_clock: MockClo
         bench.report()
         await bench.until(LONG)
         assert bench.harness.child("sync").restarts == 0
+
+
+async def test_a_proven_head_with_another_height_is_a_lie(autojump_clock: MockClock) -> None:
+    """A peer that proved its head once could claim any height for it, and keep this node from making blocks."""
+    liar = Peer(LONG)
+    bench = Bench.make(SHORT, liar=liar)
+    async with bench.running():
+        bench.report()
+        await bench.until(LONG)
+        claim = attrs.evolve(LONG.status(), head_height=Height(10**9), head_slot=Slot(10**12))
+        bench.sync.tell(PeerAhead("liar", claim))
+        await trio.sleep(1)
+        assert bench.blamed() == [("liar", PeerOffence.FALSE_ANSWER)]
+        assert (await bench.progress()).synced
+
+
+async def test_false_approvals_within_a_range_are_blamed_on_the_peer_that_sent_them(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The approvals of all blocks but the last are not covered by the check of the range."""
+    target = SHORT.grow(3000)
+    plain = Bench.take
+
+    def take(bench: Bench, message: ImportBlock) -> Forkchoice:
+        if message.signed.approvals.count < 3:
+            raise BadApprovalSignature(2)
+        return plain(bench, message)
+
+    def corrupt(blocks: Sequence[SignedBlock]) -> Sequence[SignedBlock]:
+        return [*(sign(one.block, 0, 1) for one in blocks[:-1]), *blocks[-1:]]
+
+    monkeypatch.setattr(Bench, "take", take)
+    liar = Peer(target, lie=corrupt, seconds=0.05)
+    bench = Bench.make(SHORT, one=Peer(target), two=Peer(target), liar=liar)
+    async with bench.running():
+        bench.report()
+        await bench.until(target)
+    assert set(bench.blamed()) == {("liar", PeerOffence.FALSE_ANSWER)}
