@@ -24,7 +24,7 @@ def prove(peers: SyncPeers, *names: str) -> None:
     for name in names:
         peer = peers.get(name)
         assert peer is not None
-        peer.proven = peer.status.head
+        peer.proven = peer.claim
 
 
 def test_only_a_proved_head_counts() -> None:
