@@ -2,7 +2,8 @@
 
 Several outcomes are possible if a child crashes while its group starts, because any number of the others may have
 started. Several are also possible if senders wait for room in a mailbox while other children crash. A child with a
-background crashes only when its background has ended: a crash at its start comes after the start of others.
+background crashes only when its background has ended, and the crash of a child in a process becomes known later: a
+crash at its start comes after the start of others.
 """
 
 from alysd.nurseries import OnCrash, Overflow, State
@@ -65,6 +66,8 @@ def _is_deterministic(model: TreeModel, command: SendMessage, name: str) -> bool
     if command.action is Action.CRASH:
         if child.plan.background and (child.state is not State.RUNNING or child.plan.on_crash is OnCrash.RETRY):
             return False
+        if child.plan.process and child.plan.on_crash is OnCrash.RETRY:
+            return False  # the crash at the next start
         runs = model.one_for_one or child.state is State.RUNNING
         return runs and not to_line and not model.line_stands
     return not (to_line and model.crash_waits)
