@@ -181,7 +181,10 @@ REQUESTS_PER_SECOND = 20
 """Requests per peer. A peer that syncs sends some five."""
 
 ANSWERS = 8
-"""Answers to peers in memory at the same time. Further requests wait."""
+"""Answers to peers in memory at the same time, statuses apart. Further requests wait."""
+
+STATUS_ANSWERS = 64
+"""Statuses, of 168 bytes, that are sent to peers at the same time. They do not wait for the large answers."""
 
 ANSWERS_PER_PEER = 4
 """The same for one peer. Its further requests are refused. A peer that syncs asks for two ranges, its status and a

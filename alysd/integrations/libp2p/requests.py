@@ -54,11 +54,16 @@ async def ask(connection: PeerConnection, protocol: str, request: bytes, max_byt
 
 
 class AnswerService:
-    """Answers the requests of peers by `sink`, a bounded number at a time."""
+    """Answers the requests of peers by `sink`, a bounded number at a time.
+
+    Statuses have places of their own. Otherwise a few peers that take large answers slowly would hold all places,
+    and the other peers would take this node for one that does not answer.
+    """
 
     def __init__(self, sink: GossipSink) -> None:
         self._sink = sink
-        self._answers = trio.Semaphore(limits.ANSWERS)
+        self._statuses = trio.Semaphore(limits.STATUS_ANSWERS)
+        self._large = trio.Semaphore(limits.ANSWERS)
 
     async def serve(self, stream: Stream, kind: StreamKind) -> None:
         """Read a request and answer it. Raises `trio.TooSlowError` for a peer that does not take its answer."""
@@ -74,7 +79,7 @@ class AnswerService:
         connection.answers += 1
         try:
             await connection.requests.take(1)
-            async with self._answers:
+            async with self._statuses if kind is StreamKind.STATUS else self._large:
                 await self._answer(stream, kind, request)
         finally:
             connection.answers -= 1
