@@ -43,7 +43,9 @@ class StuckChild:
 
 
 OnStuck = Callable[[StuckChild], None]
-"""A function that is called once for each stuck child, in the event loop. It may end the process."""
+"""A function that is called with a stuck child, in the event loop. It may end the process.
+
+It is called again if the child is still stuck at the last deadline of a supervisor above it."""
 
 
 class Ending(Protocol):

@@ -371,7 +371,7 @@ async def open_system(
         fatal=(Fatal, *fatal),
         failures=FailureLog(classifier or Classifier()),
         tracer=tracer or Unrecorded(),
-        on_stuck=on_stuck,
+        on_stuck=None if on_stuck is None else GuardedObserver(on_stuck),
     )
     system = System(root, runtime)
     raised: BaseException | None = None

@@ -57,6 +57,23 @@ async def test_a_handler_that_shields_itself_is_named_at_its_last_deadline(
         assert len(stuck) == 1
 
 
+async def test_a_report_that_raises_ends_nothing(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    def on_stuck(report: StuckChild) -> None:
+        raise RuntimeError("the disk is full")
+
+    stuck, child = echo("shielding", stop_seconds=1.0)
+    other, sibling = echo("other")
+    async with running([child, sibling], on_stuck=on_stuck) as system, trio.open_nursery() as nursery:
+        nursery.start_soon(ask, stuck, Await(shielded))
+        await wait_all_tasks_blocked()
+        nursery.start_soon(system.stop_child, "shielding")
+        await trio.sleep(2 * 1.0 + LAST_SECONDS + 1)
+        assert await other.ask(Say("still here")) == "still here"
+    assert "the disk is full" in caplog.text
+
+
 async def ask(address: Address[Echo], message: Await) -> None:
     with suppress(NotAnswered):
         await address.ask(message, seconds=100)
