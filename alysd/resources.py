@@ -9,6 +9,7 @@ import attrs
 import trio
 
 from alysd.consensus.aura import slot_at, slot_start
+from alysd.consensus.federation import federation_at
 from alysd.errors import ConfigError
 from alysd.integrations.bls import BLS
 from alysd.integrations.clock import SystemClock
@@ -150,7 +151,7 @@ def data_of(valid: ValidNode) -> NodeData:
         genesis.block,
         genesis.state,
         valid.authority_secret,
-        genesis.context.first_federation.authorities,
+        federation_at(genesis.state, genesis.context).authorities,
     )
 
 
