@@ -1,11 +1,18 @@
 """`check` and `run` accept the same configurations, and refuse others with the same words."""
 
+import json
+import random
+import re
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import attrs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import alysd.validation
 from alysd.cli import main
@@ -21,7 +28,7 @@ from alysd.resources import peer_host_config
 from alysd.testing.chain import authority_secret, bitcoin_secret, member_keys
 from alysd.testing.config_files import CONF, load
 from alysd.types.chain_spec import ChainSpec
-from alysd.types.hashes import BlockHash, displayed
+from alysd.types.hashes import BlockHash, displayed, sha256
 from alysd.types.units import MAX_WEI
 from alysd.validation import genesis_of, validate_node
 from tests.integrations.libp2p import needs_libp2p
@@ -33,7 +40,7 @@ def test_the_development_chain_keeps_its_name() -> None:
     """Every data folder of the development chain would be refused as another chain's."""
     assert (
         displayed(genesis_of(SPEC).context.genesis)
-        == "d7e68ab91c42b99f1776a2d58ca32a787dea5e6e587f9fd073e4664fad137c52"
+        == "6d3425cf21e8c3b2558504f133552266a955a7b7a0d65f08fc027ea7f9156853"
     )
 
 
@@ -49,6 +56,47 @@ def test_another_beginning_is_another_chain(other: object) -> None:
     """Two chains would share a data folder, and approvals of one count on the other."""
     assert isinstance(other, type(SPEC))
     assert genesis_of(other).context.genesis != genesis_of(SPEC).context.genesis
+
+
+def test_the_parent_of_the_genesis_block_is_the_hash_that_the_page_defines() -> None:
+    """Nobody else could compute it from the files (docs/protocol.md, "Specification hash")."""
+    values = tomllib.loads((CONF / "chains/dev.toml").read_text())
+    values["execution_genesis"] = json.loads((CONF / "chains/dev.genesis.json").read_text())["config"]
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    assert genesis_of(SPEC).block.block.parent_hash == sha256(text.encode())
+
+
+DEFAULTS = ("slot_seconds = 2", "bitcoin_start_height = 0", "peg_in_confirmations = 6", "max_withdrawals = 16")
+
+
+@given(order=st.randoms(use_true_random=False), upper=st.booleans(), left_out=st.sampled_from(DEFAULTS))
+@settings(max_examples=20, deadline=None)
+def test_the_form_of_the_files_has_no_effect_on_the_genesis_hash(
+    tmp_path_factory: pytest.TempPathFactory, order: random.Random, upper: bool, left_out: str
+) -> None:
+    """Founders who write the same rules in another order would have different chains."""
+    folder = tmp_path_factory.mktemp("chain")
+    text = (CONF / "chains/dev.toml").read_text()
+    assert f"\n{left_out}\n" in text
+    values = tomllib.loads(text.replace(f"\n{left_out}\n", "\n"))
+    genesis = json.loads((CONF / "chains/dev.genesis.json").read_text())
+    (folder / "dev.genesis.json").write_text(json.dumps(shuffled(genesis, order), indent=order.randrange(8)))
+    lines = ["# another comment", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+    if upper:
+        lines = [re.sub("0x([0-9a-f]{48,})", lambda found: f"0x{found[1].upper()}", line) for line in lines]
+    order.shuffle(lines)
+    (folder / "other.toml").write_text("\n".join(lines))
+    spec = load_chain_spec(folder / "other.toml")
+    assert genesis_of(spec).context.genesis == genesis_of(SPEC).context.genesis
+
+
+def shuffled(value: Any, order: random.Random) -> Any:
+    """The JSON value with the keys of all objects in another order."""
+    if not isinstance(value, dict):
+        return value
+    keys = list(cast("dict[str, Any]", value))
+    order.shuffle(keys)
+    return {key: shuffled(value[key], order) for key in keys}
 
 
 def test_a_genesis_that_is_none_is_a_configuration_error() -> None:

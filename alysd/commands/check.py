@@ -15,11 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print that the configuration is valid, or with --show the merged configuration.
+    """Print that the configuration is valid, and the genesis hash; with --show the merged configuration instead.
 
     Raises `UserError` with all problems.
     """
     from alysd.config.show import show_config
+    from alysd.types.hashes import displayed
 
     valid = load_configuration(args)
     config, spec = valid.config, valid.genesis.context.spec
@@ -30,5 +31,6 @@ def run(args: argparse.Namespace) -> int:
     say(
         f"the configuration is valid: chain {spec.name}, chain id {spec.chain_id}, "
         f"{members} {'authority' if members == 1 else 'authorities'}{follower}, engine {config.engine.mode}\n"
+        f"genesis {displayed(valid.genesis.context.genesis)}\n"
     )
     return 0

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from alysd.config.genesis import chain_toml, execution_genesis, read_short_genesis
     from alysd.config.member_file import read_member
     from alysd.integrations.possession import check_member, check_possession
-    from alysd.types.hashes import displayed, sha256
+    from alysd.types.hashes import displayed
     from alysd.validation import genesis_of
 
     members = [read_member(path) for path in args.member]
@@ -62,8 +62,7 @@ def run(args: argparse.Namespace) -> int:
     }
     for path, text in texts.items():
         write_new(path, text)
-    sums = "".join(f"sha256 {sha256(text.encode()).hex()}  {path.name}\n" for path, text in texts.items())
-    say(f"wrote {chain_file} and {genesis_file}\n{_federation_lines(members)}{sums}genesis {displayed(genesis)}\n")
+    say(f"wrote {chain_file} and {genesis_file}\n{_federation_lines(members)}genesis {displayed(genesis)}\n")
     return 0
 
 

@@ -35,7 +35,7 @@ SchnorrSignature = NewType("SchnorrSignature", bytes)
 """A Schnorr signature (BIP-340), 64 bytes."""
 
 ZERO_HASH = BlockHash(bytes(32))
-"""The parent of the genesis block."""
+"""No block: 32 zero bytes where a field of this type has no value."""
 
 BURN_ADDRESS = EvmAddress(bytes(18) + b"\xde\xad")
 """The fee recipient of every block. Coins sent to it cannot be spent (docs/protocol.md, "Block")."""

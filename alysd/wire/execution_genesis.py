@@ -140,6 +140,22 @@ def _check_forks(execution_genesis: Mapping[str, Any]) -> None:
     for key in _LATER_FORKS:
         if forks.get(key) is not None:
             raise ConfigError(f"execution genesis: config.{key}: this version runs Cancun; remove the key")
+    _check_integers(forks, "config")
+
+
+def _check_integers(found: Any, path: str) -> None:
+    """Raise `ConfigError` if there is a number with a fraction or an exponent in `found`, at any depth.
+
+    The specification hash covers `config`, and such a number has no single form as text.
+    """
+    if isinstance(found, float):
+        raise ConfigError(f"execution genesis: {path} = {found!r}: numbers must be integers")
+    if isinstance(found, dict):
+        for key, value in cast("dict[str, Any]", found).items():
+            _check_integers(value, f"{path}.{key}")
+    elif isinstance(found, list):
+        for value in cast("list[Any]", found):
+            _check_integers(value, path)
 
 
 def _object(values: Mapping[str, Any], key: str, absent: Any = None, where: str = "") -> dict[str, Any]:

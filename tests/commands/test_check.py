@@ -1,5 +1,6 @@
 """`alysd check`."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -9,12 +10,12 @@ from alysd.cli import main
 from alysd.testing.config_files import CONF, folder_with
 
 
-def test_a_right_configuration_is_said_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """No output could mean success or failure."""
+def test_a_right_configuration_is_said_with_the_genesis_hash(capsys: pytest.CaptureFixture[str]) -> None:
+    """No output could mean success or failure, and founders could not compare their chains."""
     assert main(["check", "--config", str(CONF / "dev.toml")]) == 0
-    assert capsys.readouterr().out == (
-        "the configuration is valid: chain alys-dev, chain id 121212, 1 authority, engine embedded\n"
-    )
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "the configuration is valid: chain alys-dev, chain id 121212, 1 authority, engine embedded"
+    assert re.fullmatch("genesis [0-9a-f]{64}", second)
 
 
 def test_show_prints_the_merged_result(capsys: pytest.CaptureFixture[str]) -> None:

@@ -136,7 +136,7 @@ async def unread_bytes(target: PeerAddress) -> None:
 def _gossip_frames() -> list[bytes]:
     from libp2p.pubsub.pb import rpc_pb2
 
-    topic = "/alys/d7e68ab9/approval"
+    topic = "/alys/6d3425cf/approval"
     control = rpc_pb2.ControlMessage
     frames = [
         os.urandom(300),
@@ -187,7 +187,7 @@ async def requests_of_no_kind(target: PeerAddress) -> None:
         for data in (b"\xff\xff\xff\xff", b"\x00\x00\x01\x00half", b"\x00\x00\x00\x07" + b"4194304"):
             for _ in range(40):
                 with suppress(Exception):
-                    stream = await connection.open_stream("/alys/d7e68ab9/status/1")
+                    stream = await connection.open_stream("/alys/6d3425cf/status/1")
                     await stream.write(data)
         await trio.sleep(3)
 

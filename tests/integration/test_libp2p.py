@@ -164,7 +164,7 @@ async def nodes(
     made: list[Node] = []
     for number in range(count):
         others = tuple(each for each in peers if each is not peers[number])
-        chain = chains[number] if chains else "d7e68ab9"
+        chain = chains[number] if chains else "6d3425cf"
         config = PeerHostConfig("127.0.0.1", ports[number], (*others, *more), secrets[number], chain, 32)
         made.append(Node(number, config, peers[number].peer, Address("peer host", capacity=256)))
     async with trio.open_nursery() as nursery:

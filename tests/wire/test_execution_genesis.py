@@ -83,6 +83,8 @@ WRONG: list[tuple[tuple[str, ...], Any, str]] = [
     (("config", "cancunTime"), DROP, r"config\.cancunTime = None: it must be 0"),
     (("config", "terminalTotalDifficulty"), DROP, r"config\.terminalTotalDifficulty = None"),
     (("config", "pragueTime"), 0, r"config\.pragueTime: this version runs Cancun"),
+    (("config", "chainId"), 1.0, r"config\.chainId = 1\.0: numbers must be integers"),
+    (("config", "blobSchedule"), {"cancun": [3, 1e3]}, r"config\.blobSchedule\.cancun = 1000\.0: numbers must be"),
     (("config",), DROP, "config: must be a JSON object"),
     (("alloc",), DROP, "alloc: must be a JSON object"),
     (("gasLimit",), DROP, "gasLimit = None: must be a number"),

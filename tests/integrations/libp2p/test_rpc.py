@@ -8,8 +8,8 @@ from tests.integrations.libp2p import needs_libp2p
 
 pytestmark = needs_libp2p
 
-TOPICS = {"/alys/d7e68ab9/proposal", "/alys/d7e68ab9/approval"}
-TOPIC = "/alys/d7e68ab9/approval"
+TOPICS = {"/alys/6d3425cf/proposal", "/alys/d7e68ab9/approval"}
+TOPIC = "/alys/6d3425cf/approval"
 
 
 def frame(**fields: Any) -> Any:
