@@ -12,7 +12,7 @@ ACCOUNT = "0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472"
 
 FEE_ADDRESS = "0x405C18B7D44EAF0d01F8f07Dc4B4375D663DB88e"
 FIRST_CHAIN_ID = 121_300
-"""The chain id is this number plus that of the members, so that two federations never have the same genesis."""
+"""The chain id is this number plus the number of members, so that no transaction is valid on two federations."""
 
 PORTS_PER_MEMBER = 3
 
@@ -82,8 +82,11 @@ def known_secret(kind: str, member: int) -> bytes:
 def _make(folder: Path, members: int) -> None:
     """Write the keys and the configuration of each member, and the chain of all."""
     from alysd.config.shipped import shipped_folder
+    from alysd.integrations.bls import public_key
     from alysd.integrations.key_kinds import public_text
     from alysd.integrations.new_key_file import write_key_file
+    from alysd.integrations.node_data import GUARD_FILE
+    from alysd.integrations.signing_guard import write_first_guard
 
     numbers = range(1, members + 1)
     for name, text in _chain_files(members).items():
@@ -100,6 +103,8 @@ def _make(folder: Path, members: int) -> None:
         for kind in ("bls", "network"):
             secret = known_secret(kind, number)
             write_key_file(home / f"{kind}.key", kind, secret, public_text(kind, secret))
+        (home / "data").mkdir(mode=0o700)
+        write_first_guard(home / "data" / GUARD_FILE, public_key(known_secret("bls", number)))
 
 
 def _chain_files(members: int) -> dict[str, str]:

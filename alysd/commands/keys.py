@@ -1,18 +1,19 @@
-"""`alysd keys`: makes key files and shows their public keys."""
+"""`alysd keys`: makes key files and the first signing guard of a key, and shows public keys."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alysd.commands.output import say
+from alysd.commands.configuration import add_configuration_arguments, load_configuration
+from alysd.commands.output import confirm, say
 
 if TYPE_CHECKING:
     from alysd.config.key_file import KeyKind
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the actions `new`, `show` and `member` with their options."""
+    """Add the actions `new`, `show`, `member` and `guard` with their options."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     new = actions.add_parser("new", help="make a key file that only its owner can read (mode 0600)")
     new.add_argument(
@@ -53,6 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     member.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to make")
     member.set_defaults(action=_member)
+    guard = actions.add_parser(
+        "guard", help="make the first signing guard of a federation's member, whose key no node has ever used"
+    )
+    add_configuration_arguments(guard)
+    guard.add_argument("--yes", action="store_true", help="do not ask for a confirmation")
+    guard.set_defaults(action=_guard)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -188,3 +195,25 @@ def _key(path: Path, kind: "KeyKind") -> tuple[bytes, str]:
         return secret, public_text(kind, secret)
     except Malformed as error:
         raise ConfigError(f"{path}: not a {kind} key: {error}") from None
+
+
+def _guard(args: argparse.Namespace) -> int:
+    """Write the first signing guard into the node's data folder. Raises `UserError` without a confirmation."""
+    from alysd.integrations.data_folder import DataFolder
+    from alysd.resources import data_of
+
+    valid = load_configuration(args)
+    folder, chain = valid.config.storage.path, valid.genesis.context.spec.name
+    data = data_of(valid)
+    with DataFolder.open(folder):
+        data.check_unused()
+        say(
+            f"The guard in {folder} will allow the key to approve blocks of every slot.\n"
+            "If a node has ever run with this key, the key could then approve two blocks of one slot, and every\n"
+            "other node keeps the evidence. In that case, copy that node's data folder, or use `alysd recover`.\n"
+            f"To confirm that no node has ever run with this key, type the chain's name ({chain}): \n"
+        )
+        confirm(chain, yes=args.yes)
+        data.write_first_guard()
+    say("done; `alysd run` starts the node\n")
+    return 0

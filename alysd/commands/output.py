@@ -1,4 +1,4 @@
-"""Writes the output of a command."""
+"""Writes the output of a command, and reads the confirmation of a person."""
 
 import sys
 
@@ -13,3 +13,11 @@ def say(text: str) -> None:
         from alysd.errors import UserError
 
         raise UserError(f"standard output cannot be written: {error.strerror}") from None
+
+
+def confirm(chain: str, *, yes: bool) -> None:
+    """Read the chain's name from standard input, unless `yes` is set. Raises `UserError` for any other text."""
+    from alysd.errors import UserError
+
+    if not yes and sys.stdin.readline().strip() != chain:
+        raise UserError(f"nothing was changed: type the chain's name, {chain}, or use --yes")

@@ -1,12 +1,11 @@
 """`alysd recover`: lets a node start although its database or its signing guard is lost or out of date."""
 
 import argparse
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from alysd.commands.configuration import add_configuration_arguments, load_configuration
-from alysd.commands.output import say
+from alysd.commands.output import confirm, say
 
 if TYPE_CHECKING:
     from alysd.consensus.stored_data import DataFinding, StoredData
@@ -47,8 +46,7 @@ def run(args: argparse.Namespace) -> int:
             say(_wait(valid, found, now))
             return 0
         say(_statement(valid, found, finding))
-        if not args.yes and _typed() != spec.name:
-            raise UserError(f"nothing was changed: type the chain's name, {spec.name}, or use --yes")
+        confirm(spec.name, yes=args.yes)
         data.accept(finding)
         say(_wait(valid, data.examine(now)[0], now))
     say("done; `alysd run` starts the node\n")
@@ -92,10 +90,20 @@ def _statement(valid: "ValidNode", found: "StoredData", finding: "DataFinding") 
     newest = "no block" if not found.newest else f"blocks up to {at(found.newest)}"
     lines = [f"{valid.config.storage.path}: {finding.fault.value}.", f"The database has {newest}."]
     if found.authority:
+        lines += [f"This node's key may have signed blocks up to {at(finding.past)}.", "", "If you go on:"]
+    if found.authority and not found.alone:
+        known = found.guard is not None and found.guard.slot >= finding.past
         lines += [
-            f"This node's key may have signed blocks up to {at(finding.past)}.",
+            "- the node gets the blocks that it lacks from the other members;",
+            f"- this key approves no block up to {at(finding.past)};"
+            if known
+            else f"- this key approves no block before the others have approved one after {at(finding.past)};",
+            "- this is safe only if no other node uses this key, and none will.",
             "",
-            "If you go on:",
+            "Go on only if there is no newer copy.",
+        ]
+    elif found.authority:
+        lines += [
             "- blocks that are not in the database are given up, also final ones: the chain goes on from the",
             "  database, and everybody who has seen those blocks is on another chain;",
             f"- this key signs no block up to {at(finding.past)};",
@@ -106,7 +114,3 @@ def _statement(valid: "ValidNode", found: "StoredData", finding: "DataFinding") 
     else:
         lines += ["If you go on, the node begins with an empty database."]
     return "\n".join([*lines, f"To confirm, type the chain's name ({spec.name}): ", ""])
-
-
-def _typed() -> str:
-    return sys.stdin.readline().strip()

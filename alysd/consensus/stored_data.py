@@ -5,7 +5,8 @@ final blocks. The guard names the last block that this authority signed. If the 
 too old. A node whose approval alone is a quorum must not start then, because no other node has the missing blocks.
 A member of a larger federation gets the missing blocks from the other members, and the lock in its guard keeps it
 from approving another branch. If the guard itself is missing or too old, the member must approve nothing until the
-chain is past all slots that it may have signed.
+chain is past all slots that it may have signed. So such a member never starts without a guard, not even in an
+empty folder: the folder may be empty because its disk was lost.
 """
 
 from enum import Enum
@@ -64,17 +65,16 @@ def judge_data(found: StoredData, now: Slot) -> DataFinding | None:
     guard = found.guard
     signed = Slot(0) if guard is None else guard.slot
     unknown = Slot(max(now, signed, found.newest or 0) + 1)
-    if found.newest is None or found.own is None:
-        if found.claimed or signed:
-            return DataFinding(DataFault.DATABASE_LOST, signed if guard else unknown)
-        return None
+    if found.newest is None and (found.claimed or signed):
+        return DataFinding(DataFault.DATABASE_LOST, signed if guard else unknown)
     if not found.authority:
         return None
+    newest, own = found.newest or Slot(0), found.own or Slot(0)
     if guard is None:
-        return DataFinding(DataFault.GUARD_MISSING, unknown) if found.own else None
-    if found.alone and guard.lock > found.newest:
+        return DataFinding(DataFault.GUARD_MISSING, unknown) if own or not found.alone else None
+    if found.alone and guard.lock > newest:
         return DataFinding(DataFault.DATABASE_OLDER, signed)
-    if signed < found.own or (signed == found.own != 0 and not found.has_signed):
+    if signed < own or (signed == own != 0 and not found.has_signed):
         return DataFinding(DataFault.GUARD_OLDER, unknown)
     return None
 

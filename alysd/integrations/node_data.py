@@ -1,7 +1,8 @@
 """The data folder of a node: its database and its signing guard, opened and created together.
 
-A new folder is set up in this order: the database, the guard, the record of the chain. So a folder with the record
-has had the other two, and a crash in between leaves a folder whose set-up the next start continues.
+A new folder is set up in this order: the database, the guard, the record of the chain. The guard of a member of a
+larger federation comes first, before the node has ever run. So a folder with the record has had the other two, and
+a crash in between leaves a folder whose set-up the next start continues.
 """
 
 from contextlib import ExitStack
@@ -10,12 +11,12 @@ from pathlib import Path
 import attrs
 
 from alysd.consensus.stored_data import DataFault, DataFinding, StoredData, judge_data, recovered_guard
-from alysd.errors import DataMismatch
+from alysd.errors import ConfigError, DataMismatch
 from alysd.integrations import bls
 from alysd.integrations.data_folder import claim, is_claimed
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.integrations.signing import GuardedSigner
-from alysd.integrations.signing_guard import read_guard, write_guard
+from alysd.integrations.signing_guard import read_guard, write_first_guard, write_guard
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.federation import quorum_of
@@ -70,6 +71,8 @@ class NodeData:
     def open(self, now: Slot) -> OpenData:
         """Open database and guard, in slot `now`, or create both in a new folder.
 
+        A member of a federation whose quorum is above one needs a guard in a new folder too (`write_first_guard`).
+
         Raises `DataMismatch` when they do not belong together, and the errors of `LmdbStore.find`,
         `signing_guard.read_guard` and `data_folder.is_claimed`.
         """
@@ -111,6 +114,28 @@ class NodeData:
                 guard = recovered_guard(finding, found.guard, key, store.newest_slot(), self._quorum)
                 write_guard(self.folder / GUARD_FILE, guard)
             claim(self.folder, self.chain, self.genesis.hash)
+
+    def check_unused(self) -> None:
+        """Check that `write_first_guard` may be safe: only the key's owner knows whether a node has used the key.
+
+        Raises `DataMismatch` if the folder has a guard, or if its chain has begun. In the second case, `accept`
+        makes a guard that is safe for every key. Raises `ConfigError` for a follower. Changes nothing.
+        """
+        if self.secret is None:
+            raise ConfigError("chain.authority_key_file is not set: a follower needs no signing guard")
+        found, _ = self.examine(Slot(0))
+        if found.guard is not None:
+            raise DataMismatch(f"{self.folder} has a signing guard, up to slot {found.guard.slot}: keep it")
+        if found.newest or (found.claimed and found.newest is None):
+            raise DataMismatch(
+                f"{self.folder}: a node has run here, and the chain has begun: use `alysd recover`, whose guard "
+                "is safe for a new key too"
+            )
+
+    def write_first_guard(self) -> None:
+        """Write the guard of a key that no node has used. The folder must exist. Raises `StoreError`."""
+        if self.secret is not None:
+            write_first_guard(self.folder / GUARD_FILE, bls.public_key(self.secret))
 
     def _find(self, stack: ExitStack) -> tuple[LmdbStore | None, StoredData]:
         claimed = is_claimed(self.folder, self.chain, self.genesis.hash)
@@ -165,6 +190,11 @@ class NodeData:
         words = f"{self.folder}: {finding.fault.value}"
         if self.secret is None:
             return f"{words}. {_WORDS[finding.fault]}; `alysd recover` begins with an empty database"
+        if finding.fault is DataFault.GUARD_MISSING and self._quorum > 1:
+            return (
+                f"{words}, and without it this key could approve two blocks of one slot. {_WORDS[finding.fault]}; "
+                "if it is lost, run `alysd recover`. Only if no node has ever used this key: `alysd keys guard`"
+            )
         if self._quorum > 1:
             return (
                 f"{words}: this key may have signed blocks up to slot {finding.past} that the database lacks. "

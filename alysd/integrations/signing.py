@@ -12,10 +12,10 @@ import trio
 from alysd.consensus.approval import check_approval
 from alysd.consensus.federation import approval_message
 from alysd.integrations import bls
-from alysd.integrations.signing_guard import read_guard, write_guard
+from alysd.integrations.signing_guard import read_guard, write_first_guard, write_guard
 from alysd.ports import Bls
 from alysd.types.block import Approval, Block
-from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey
+from alysd.types.hashes import BlockHash, BlsPublicKey
 from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import block_hash
@@ -42,7 +42,7 @@ class GuardedSigner:
 
     @classmethod
     def open(cls, secret: bytes, genesis: BlockHash, guard: Path, scheme: Bls = bls.BLS) -> "GuardedSigner":
-        """Read the guard of `secret`'s key, or create it if the file does not exist.
+        """Read the guard of `secret`'s key. If the file does not exist, the key counts as new, and it is created.
 
         Raises `Corrupt` when the file is damaged or belongs to another key, `StoreError` when the disk fails, and
         `Malformed` when `secret` is not a valid key. Call it in a worker thread or before the event loop runs.
@@ -50,8 +50,7 @@ class GuardedSigner:
         key = bls.public_key(secret)
         last = read_guard(guard, key)
         if last is None:
-            last = SignedSlot(key, Slot(0), ZERO_HASH, Slot(0))
-            write_guard(guard, last)
+            last = write_first_guard(guard, key)
         return cls(secret, genesis, guard, last, scheme)
 
     @property

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from alysd.errors import Corrupt, StoreError
 from alysd.integrations.durable import replace_file
-from alysd.types.hashes import BlockHash, BlsPublicKey, sha256
+from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, sha256
 from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
 
@@ -73,3 +73,13 @@ def write_guard(path: Path, record: SignedSlot) -> None:
         replace_file(path, text.encode())
     except OSError as error:
         raise StoreError(f"cannot write the signing guard {path}: {error.strerror}") from error
+
+
+def write_first_guard(path: Path, key: BlsPublicKey) -> SignedSlot:
+    """Write and return the guard of a `key` that has never signed. It allows every slot.
+
+    Raises `StoreError` when the disk fails.
+    """
+    first = SignedSlot(key, Slot(0), ZERO_HASH, Slot(0))
+    write_guard(path, first)
+    return first

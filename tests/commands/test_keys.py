@@ -1,15 +1,22 @@
 """`alysd keys`."""
 
+import io
 import stat
 from pathlib import Path
 
 import pytest
 
 from alysd.cli import main
+from alysd.commands.federation_files import open_federation
+from alysd.config.chain_spec import load_chain_spec
 from alysd.config.key_file import read_key_file
 from alysd.integrations.new_key_file import write_key_file
+from alysd.resources import data_of
 from alysd.testing.chain import authority_secret, bitcoin_secret, member_keys
-from alysd.testing.config_files import CONF
+from alysd.testing.config_files import CONF, load
+from alysd.types.units import Slot
+from alysd.validation import validate_node
+from tests.integrations.libp2p import needs_libp2p
 
 
 @pytest.mark.parametrize("kind", ["bls", "bitcoin", "network"])
@@ -146,3 +153,27 @@ def test_a_member_file_is_not_made_with_a_mistake(
     assert main([*command, "--out", "member.toml"]) == 0
     assert "secret" not in (tmp_path / "member.toml").read_text().replace("has no secret", "")
     assert main([*command, "--out", "member.toml"]) == 2, "an existing file is not overwritten"
+
+
+@needs_libp2p
+def test_a_new_member_gets_its_first_guard_only_from_a_person(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member that has lost its disk would count as new, and its key could approve two blocks of one slot."""
+    (member, _) = open_federation(tmp_path / "new", 2)
+    guard, command = member.config.parent / "data/signing-guard", ["keys", "guard", "--config", str(member.config)]
+    guard.unlink()
+    for typed in ("", "yes\n"):
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        assert main(command) == 2
+        assert "type the chain's name, federation-of-2, or use --yes" in capsys.readouterr().err
+        assert not guard.exists()
+    monkeypatch.setattr("sys.stdin", io.StringIO("federation-of-2\n"))
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "If a node has ever run with this key" in said
+    assert said.endswith("done; `alysd run` starts the node\n")
+    config = load(member.config)
+    data_of(validate_node(config, load_chain_spec(config.chain.spec))).open(Slot(1)).store.close()
+    assert main([*command, "--yes"]) == 2
+    assert "has a signing guard, up to slot 0: keep it" in capsys.readouterr().err

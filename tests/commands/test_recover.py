@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from alysd.cli import main
+from alysd.commands.federation_files import open_federation
 from alysd.config.chain_spec import load_chain_spec
 from alysd.errors import DataMismatch
 from alysd.integrations import bls
@@ -17,6 +18,7 @@ from alysd.resources import data_of
 from alysd.testing.config_files import CONF, load
 from alysd.types.units import Slot
 from alysd.validation import ValidNode, validate_node
+from tests.integrations.libp2p import needs_libp2p
 
 Recover = Callable[..., int]
 
@@ -156,3 +158,30 @@ def test_a_guard_after_all_calendars_is_no_crash(
     sign_in(valid, Slot(10**20 - 1))
     assert recover("--yes") == 0
     assert f"before {2 * 10**20} s after 1970" in capsys.readouterr().out
+
+
+@needs_libp2p
+@pytest.mark.parametrize("lost", ["folder", "database"])
+def test_a_member_is_told_that_the_others_have_its_blocks(
+    lost: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was told that final blocks are given up, and that everybody else would be on another chain."""
+    (member, _) = open_federation(tmp_path / "new", 2)
+    data = member.config.parent / "data"
+    config = load(member.config)
+    valid = validate_node(config, load_chain_spec(config.chain.spec))
+    data_of(valid).open(Slot(1)).store.close()
+    if lost == "database":
+        sign_in(valid, Slot(7))
+        shutil.rmtree(data / "chain")
+    else:
+        shutil.rmtree(data)
+    assert main(["recover", "--config", str(member.config), "--yes"]) == 0
+    said = capsys.readouterr().out
+    assert "the node gets the blocks that it lacks from the other members" in said
+    words = "this key approves no block " + (
+        "up to slot 7 (" if lost == "database" else "before the others have approved one after slot "
+    )
+    assert words in said
+    assert "given up" not in said
+    data_of(valid).open(Slot(1)).store.close()

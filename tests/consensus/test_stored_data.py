@@ -43,6 +43,8 @@ BELONG_TOGETHER = {
     "a follower": stored(7, None, authority=False),
     "a member's copy of the database, which lacks what others have": stored(5, guard(7, 6), own=0, alone=False),
     "a member that has recovered": stored(5, guard(1001, 1001), own=0, alone=False),
+    "a new member with its first guard": stored(None, guard(0, 0), claimed=False, alone=False),
+    "a new member, killed after the database was made": stored(0, guard(0, 0), claimed=False, alone=False),
     "a member that others outran": stored(9, guard(7, 6), own=7, signed=True, alone=False),
     "another member made the newest block": stored(8, guard(7, 6), own=7, signed=True),
 }
@@ -69,6 +71,21 @@ FAULTS = {
     "chain file and guard were deleted": (
         stored(7, None, claimed=False),
         DataFault.GUARD_MISSING,
+        UNKNOWN,
+    ),
+    "a member's folder was lost": (
+        stored(None, None, claimed=False, alone=False),
+        DataFault.GUARD_MISSING,
+        UNKNOWN,
+    ),
+    "a member's folder was lost, and it has followed since": (
+        stored(0, None, alone=False),
+        DataFault.GUARD_MISSING,
+        UNKNOWN,
+    ),
+    "a member's database and guard were deleted": (
+        stored(None, None, alone=False),
+        DataFault.DATABASE_LOST,
         UNKNOWN,
     ),
     "the guard was deleted, the clock is behind": (stored(2000, None), DataFault.GUARD_MISSING, 2001),

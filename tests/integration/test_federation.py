@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 import trio
 
+from alysd.integrations.bls import public_key
 from alysd.integrations.key_kinds import new_secret, public_text
 from alysd.integrations.new_key_file import write_key_file
+from alysd.integrations.node_data import GUARD_FILE
+from alysd.integrations.signing_guard import write_first_guard
 from alysd.testing.chain import authority_secret, bitcoin_secret, member_keys
 from alysd.testing.config_files import CONF
 from alysd.testing.daemon import DEVELOPMENT, Daemon, daemon
@@ -75,6 +78,9 @@ async def federation(folder: Path, members: int) -> AsyncGenerator[list[Daemon]]
                     )
                 )
             )
+        for n, each in enumerate(daemons):
+            each.data.mkdir()
+            write_first_guard(each.data / GUARD_FILE, public_key(authority_secret(n)))
         async with trio.open_nursery() as nursery:
             for each in daemons:
                 nursery.start_soon(each.start)

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from alysd.consensus.stored_data import DataFault
-from alysd.errors import Corrupt, DataMismatch
+from alysd.errors import ApprovalForbidden, ConfigError, Corrupt, DataMismatch
 from alysd.integrations.node_data import NodeData
 from alysd.testing.chain import ChainHand, authority_secret, chain_spec
 from alysd.types.block import Approvals
@@ -215,6 +215,16 @@ def member_data(folder: Path) -> NodeData:
     return NodeData(folder, "test", MEMBER.genesis, MEMBER.genesis_state, authority_secret(0), keys)
 
 
+@pytest.fixture
+def member(tmp_path: Path) -> Path:
+    """The data folder of a new member, with its first guard."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    member_data(folder).check_unused()
+    member_data(folder).write_first_guard()
+    return folder
+
+
 def member_lives(folder: Path, slots: dict[int, bool]) -> None:
     """Store a block in each of the `slots`, which this member has approved or not, and stop."""
     opened = member_data(folder).open(NOW)
@@ -232,16 +242,63 @@ def member_lives(folder: Path, slots: dict[int, bool]) -> None:
     opened.store.close()
 
 
-def test_a_member_starts_whose_newest_block_was_approved_by_the_others_alone(tmp_path: Path) -> None:
+def test_a_member_starts_whose_newest_block_was_approved_by_the_others_alone(member: Path) -> None:
     """A quorum of the others may be faster than this member, which then imports the block without approving it."""
-    member_lives(tmp_path, dict.fromkeys(range(1, 200), False))
-    member_lives(tmp_path, {200: True, 201: True, 202: False})
+    member_lives(member, dict.fromkeys(range(1, 200), False))
+    member_lives(member, {200: True, 201: True, 202: False})
+    member_data(member).open(NOW).store.close()
+
+
+def test_a_member_that_has_lost_its_folder_starts_only_after_recover(member: Path) -> None:
+    """It counted as new, and its key approved a second block of a slot."""
+    member_lives(member, {1: True, 2: True})
+    shutil.rmtree(member)
+    member.mkdir()
+    with pytest.raises(DataMismatch, match="the signing guard is missing, .* two blocks of one slot.*recover`"):
+        member_data(member).open(NOW)
+    assert list(member.iterdir()) == [], "the next start must not find a guard that this one has made"
+    _, finding = member_data(member).examine(NOW)
+    assert finding is not None
+    member_data(member).accept(finding)
+    opened = member_data(member).open(NOW)
+    assert opened.signer is not None
+    for slot, parent in ((2, 1), (NOW + 1, NOW), (NOW + 5, NOW)):
+        with pytest.raises(ApprovalForbidden):
+            trio.run(opened.signer.approve, child(MEMBER.genesis_state, slot)[0].block, Slot(parent))
+    trio.run(opened.signer.approve, child(MEMBER.genesis_state, NOW + 5)[0].block, Slot(NOW + 1))
+    opened.store.close()
+
+
+def test_the_first_guard_is_refused_where_the_key_may_have_signed(member: Path) -> None:
+    """A person would answer the refusal of a start with the command that lets the key sign twice."""
+    with pytest.raises(DataMismatch, match="has a signing guard, up to slot 0: keep it"):
+        member_data(member).check_unused()
+    member_lives(member, {1: True})
+    (member / "signing-guard").unlink()
+    with pytest.raises(DataMismatch, match="the chain has begun: use `alysd recover`"):
+        member_data(member).check_unused()
+    shutil.rmtree(member / "chain")
+    with pytest.raises(DataMismatch, match="the chain has begun: use `alysd recover`"):
+        member_data(member).check_unused()
+    with pytest.raises(ConfigError, match="a follower needs no signing guard"):
+        attrs.evolve(member_data(member), secret=None).check_unused()
+    assert not (member / "signing-guard").exists()
+
+
+def test_a_member_that_has_followed_a_chain_without_blocks_may_begin(tmp_path: Path) -> None:
+    """Founders start their nodes without the key to see that they are connected."""
+    attrs.evolve(member_data(tmp_path), secret=None).open(NOW).store.close()
+    with pytest.raises(DataMismatch, match="the signing guard is missing"):
+        member_data(tmp_path).open(NOW)
+    member_data(tmp_path).check_unused()
+    member_data(tmp_path).write_first_guard()
     member_data(tmp_path).open(NOW).store.close()
 
 
-def test_a_member_whose_guard_is_older_than_its_approvals_starts_only_after_recover(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    folder.mkdir()
+def test_a_member_whose_guard_is_older_than_its_approvals_starts_only_after_recover(
+    tmp_path: Path, member: Path
+) -> None:
+    folder = member
     member_lives(folder, {1: True})
     shutil.copy(folder / "signing-guard", tmp_path / "guard")
     member_lives(folder, {2: True, 3: False})
@@ -258,10 +315,9 @@ def test_a_member_whose_guard_is_older_than_its_approvals_starts_only_after_reco
     assert member_data(folder).examine(NOW)[1] is None, "and also the next time"
 
 
-def test_a_member_with_a_copy_of_its_database_starts(tmp_path: Path) -> None:
+def test_a_member_with_a_copy_of_its_database_starts(tmp_path: Path, member: Path) -> None:
     """The others have the missing blocks, and its lock forbids it to approve what is older."""
-    folder = tmp_path / "data"
-    folder.mkdir()
+    folder = member
     member_lives(folder, {1: True, 2: True})
     shutil.copytree(folder / "chain", tmp_path / "copy")
     member_lives(folder, {3: True, 4: True})
