@@ -32,7 +32,7 @@ from alysd.integrations.durable import replace_file, sync_folder
 from alysd.integrations.lmdb_errors import DATA_FILE, EXECUTION_FOLDER, advice, database_errors
 from alysd.integrations.lmdb_snapshot import Snapshot, open_snapshot
 from alysd.integrations.node_data import CHAIN_FOLDER
-from alysd.types.hashes import BlockHash
+from alysd.types.hashes import BlockHash, displayed
 from alysd.wire.block_ssz import decode_block
 from alysd.wire.records import unseal
 
@@ -68,7 +68,7 @@ def make_backup(data: Path, target: Path, chain: str, genesis: BlockHash, *, emb
                 f"{snapshot.folder.name}/{DATA_FILE}": file_sum(fresh / snapshot.folder.name / DATA_FILE)
                 for snapshot in snapshots
             }
-            manifest = Manifest(__version__, chain, genesis.hex(), int(time.time()), head, final, files)
+            manifest = Manifest(__version__, chain, displayed(genesis), int(time.time()), head, final, files)
             replace_file(fresh / CHAIN_FILE, (data / CHAIN_FILE).read_bytes())
             replace_file(fresh / MANIFEST_FILE, manifest.encode())
             fresh.rename(target)
@@ -105,8 +105,8 @@ def _blocks_of(node: Snapshot, genesis: BlockHash) -> tuple[BackupBlock, BackupB
     found = _record(node, "meta", b"genesis")
     if found != genesis:
         raise ConfigError(
-            f"the database in {node.folder} belongs to the chain with genesis {found.hex()}, but the configured "
-            f"chain has genesis {genesis.hex()}: name the configuration of this data folder's node"
+            f"the database in {node.folder} belongs to the chain with genesis {displayed(found)}, but the "
+            f"configured chain has genesis {displayed(genesis)}: name the configuration of this data folder's node"
         )
     last = node.last("canonical")
     if last is None:
@@ -114,15 +114,15 @@ def _blocks_of(node: Snapshot, genesis: BlockHash) -> tuple[BackupBlock, BackupB
     height, final = last[0], _record(node, "meta", b"final")
     head = unseal("canonical", height, last[1])
     return (
-        BackupBlock(int.from_bytes(height, "big"), head.hex()),
-        BackupBlock(int.from_bytes(final[:8], "big"), final[8:].hex()),
+        BackupBlock(int.from_bytes(height, "big"), displayed(head)),
+        BackupBlock(int.from_bytes(final[:8], "big"), displayed(final[8:])),
     )
 
 
 def _check_engine(engine: Snapshot, node: Snapshot, blocks: tuple[BackupBlock, BackupBlock]) -> None:
     """Raise `ConfigError` unless the engine has executed these blocks. It has not while it is catching up."""
     for block in blocks:
-        signed = decode_block(_record(node, "blocks", bytes.fromhex(block.hash)))
+        signed = decode_block(_record(node, "blocks", bytes.fromhex(block.hash)[::-1]))
         if engine.get("headers", signed.block.payload.block_hash) is None:
             raise ConfigError(
                 f"the embedded engine does not have block {block.height} yet: make the backup when `alysd status` "

@@ -11,7 +11,7 @@ import cattrs
 
 from alysd.errors import ConfigError, Corrupt, WrongChain
 from alysd.integrations.durable import sync_folder
-from alysd.types.hashes import BlockHash
+from alysd.types.hashes import BlockHash, displayed
 from alysd.wire.json_input import parse_json
 
 MANIFEST_FILE = "backup.json"
@@ -25,7 +25,7 @@ _PIECE_BYTES = 2**20
 
 @attrs.frozen
 class BackupBlock:
-    """A block by its height and its hash in hex."""
+    """A block by its height and its hash as the RPC shows it: 64 hex digits."""
 
     height: int
     hash: str
@@ -43,7 +43,8 @@ class FileSum:
 class Manifest:
     """The content of a backup. `alysd` is the version that made it, `created` is in Unix seconds.
 
-    `genesis` is in hex. `files` has the size and sum of each database file by its path in the backup.
+    `genesis` is the genesis hash as the RPC shows it. `files` has the size and sum of each database file by its
+    path in the backup.
     """
 
     alysd: str
@@ -82,10 +83,10 @@ def use_backup(folder: Path, genesis: BlockHash) -> Manifest | None:
         manifest = _read(path)
         if manifest is None:
             return None
-        if manifest.genesis != genesis.hex():
+        if manifest.genesis != displayed(genesis):
             raise WrongChain(
                 f"the backup in {folder} is of chain {manifest.chain} (genesis {manifest.genesis[:16]}…), but the "
-                f"configured chain has genesis {genesis.hex()[:16]}…: restore a backup of the configured chain"
+                f"configured chain has genesis {displayed(genesis)[:16]}…: restore a backup of that chain"
             )
         for name, expected in manifest.files.items():
             _check_file(folder / name, expected)

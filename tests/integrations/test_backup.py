@@ -15,7 +15,7 @@ from alysd.integrations import backup
 from alysd.integrations.backup import make_backup
 from alysd.integrations.backup_manifest import BackupBlock, Manifest, use_backup
 from alysd.integrations.lmdb_snapshot import open_snapshot
-from alysd.types.hashes import BlockHash
+from alysd.types.hashes import BlockHash, displayed
 from tests.integrations.stored_blocks import HAND, NOW, live, node_data
 from tests.samples import full_disk
 
@@ -61,9 +61,9 @@ def test_a_backup_has_every_record_and_neither_guard_nor_lock(data: Path) -> Non
     opened = node_data(data).open(NOW)
     head = opened.store.load_chain().states[-1]
     opened.store.close()
-    assert manifest.head == BackupBlock(3, head.hash.hex())
-    assert manifest.final == BackupBlock(0, GENESIS.hex())
-    assert (manifest.chain, manifest.genesis) == ("test", GENESIS.hex())
+    assert manifest.head == BackupBlock(3, displayed(head.hash))
+    assert manifest.final == BackupBlock(0, displayed(GENESIS))
+    assert (manifest.chain, manifest.genesis) == ("test", displayed(GENESIS))
     assert (copy / "chain" / "data.mdb").stat().st_mode & 0o777 == 0o600
 
 
