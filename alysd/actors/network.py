@@ -70,14 +70,19 @@ PROPOSALS_PER_SLOT = 2
 APPROVALS_PER_SLOT = 4
 """The number of approvals that an honest peer sends per slot and authority: two of known blocks, two of others."""
 
+ALLOWED_PER_SLOT = 2.0
+"""The messages that a peer may send per slot, as a multiple of what an honest one sends."""
+
+ALLOWED_AT_ONCE = 4.0
+"""The messages that a peer may send at once, in the same unit: messages may be late."""
+
 
 @attrs.frozen
 class NetworkMemory:
     """The state of the actor that survives its restarts: scores and rates of peers, and the memory of gossip.
 
     A crash would otherwise forgive every peer. The connected peers are not part of it: the peer host reports them.
-    `rates` limits each peer, per topic. Its unit is what an honest peer sends in one slot. Two units are allowed
-    per slot, and four at once, because messages may be late.
+    `rates` limits each peer, per topic. Its unit is what an honest peer sends in one slot.
     """
 
     scores: PeerScores
@@ -87,7 +92,7 @@ class NetworkMemory:
     @classmethod
     def of(cls, timing: Timing) -> "NetworkMemory":
         """An empty memory."""
-        rate = AllowedRate(per_second=2 / timing.slot_seconds, burst=4.0)
+        rate = AllowedRate(per_second=ALLOWED_PER_SLOT / timing.slot_seconds, burst=ALLOWED_AT_ONCE)
         return cls(PeerScores(), GossipMemory(), {topic: RateLimits(rate) for topic in Topic})
 
 
@@ -140,7 +145,7 @@ class NetworkActor(Actor[Network]):
         self._send_job, self._jobs = trio.open_memory_channel[Callable[[], Awaitable[None]]](2 * MAX_PEERS)
 
     async def pre_start(self) -> None:
-        """Ask the peer host for its peers, whom an earlier instance may have known."""
+        """Ask the peer host for the connected peers: some have connected before this instance started."""
         await self._read_federation()
         _tell(self._host, ReportPeers())
         self.timers.every(POLL_SECONDS, PollPeers())

@@ -40,7 +40,7 @@ class PeerConnection:
     streams_inbound: int = 0
     answers: int = 0
     requests: TokenBucket = attrs.field(
-        factory=lambda: TokenBucket(limits.REQUESTS_PER_SECOND, limits.REQUESTS_PER_SECOND)
+        factory=lambda: TokenBucket(limits.REQUESTS_PER_SECOND, limits.REQUESTS_BURST)
     )
 
     @property
@@ -71,7 +71,7 @@ class PeerConnection:
         return stream
 
     async def close(self) -> None:
-        """Say goodbye, for a moment, and close the TCP connection."""
+        """Close yamux, within `CLOSE_SECONDS`, and then the TCP connection."""
         try:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + limits.CLOSE_SECONDS):
                 await self.muxed.close()
@@ -80,7 +80,7 @@ class PeerConnection:
 
 
 async def upgrade(stream: trio.SocketStream, identity: Identity, expected: ID | None) -> PeerConnection:
-    """Negotiate Noise and yamux on a new TCP connection: as initiator if `expected` is the peer that was dialled.
+    """Negotiate Noise and yamux on a new TCP connection. `expected` is the peer that was dialled, else None.
 
     Raises `trio.TooSlowError`, `NegotiationFailed`, or any error of libp2p. The caller closes the stream then.
     """
@@ -144,7 +144,7 @@ class Stream:
         return TProtocol(self.protocol) if self.protocol else None
 
     async def read_exactly(self, n: int) -> bytes:
-        """Read exactly `n` bytes. It takes what has arrived: yamux sends a frame for each read."""
+        """Read exactly `n` bytes. Reads all that has arrived at once, because yamux sends a frame per read."""
         while len(self._received) < n:
             self._received += await self.read(_READ_BYTES)
         data = bytes(self._received[:n])

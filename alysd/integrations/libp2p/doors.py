@@ -10,7 +10,7 @@ from alysd.integrations.libp2p import limits
 
 
 class Doors:
-    """Counts connections. `configured` peers need no place of a stranger."""
+    """Counts connections. The `configured` peers take no place of a stranger."""
 
     def __init__(self, configured: Container[str], max_inbound: int) -> None:
         self._configured = configured
@@ -69,7 +69,7 @@ class Doors:
 
 
 def network_of(address: str) -> str:
-    """The IPv4 address or IPv6 /64 network of an address: about what one machine can choose from."""
+    """An IPv4 address itself, or the /64 network of an IPv6 address, because one machine can have all of it."""
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv4Address):
         return str(found)

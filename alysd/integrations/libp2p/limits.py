@@ -13,7 +13,7 @@ The largest memory of the process, if every stranger is hostile at the same time
 """  # noqa: E501  the lines of a table are not broken
 
 from alysd.wire.gossip import MAX_PROOF_BYTES
-from alysd.wire.sync import MAX_ANSWER_BYTES
+from alysd.wire.sync import MAX_ANSWER_BYTES, MAX_REQUEST_BYTES
 
 # Connections
 
@@ -53,7 +53,7 @@ PING_SECONDS = 5
 """The interval of yamux's pings, a third of `READ_SECONDS`."""
 
 WRITE_SECONDS = 10.0
-"""The wait until the peer takes bytes, at most 64 KiB. Nobody else waits for them."""
+"""The wait until the peer takes at most 64 KiB. Only the tasks of this connection wait."""
 
 CLOSE_SECONDS = 1.0
 """The time to say goodbye on a connection or stream."""
@@ -111,7 +111,7 @@ PROPOSAL_BYTES = 256 << 10
 """The largest proposal (docs/protocol.md, "Network")."""
 
 APPROVAL_BYTES = 1 << 10
-"""The largest approval: slot, hash, authority and a signature of 96 bytes are some 200."""
+"""The largest message of this topic that is judged. An approval has 138 bytes: the node refuses all others."""
 
 AUXPOW_BYTES = MAX_PROOF_BYTES
 """The largest proof of work: 128 KiB, although a usual coinbase and two Merkle branches are some kilobytes."""
@@ -158,12 +158,12 @@ REJECTIONS = 20
 """Rejected messages after which a peer is disconnected, if they come faster than one in 5 s."""
 
 BAN_SECONDS = 60.0
-"""How long a peer is kept away that broke a protocol, or a limit that no honest peer reaches."""
+"""The time for which a peer is kept away that has broken a protocol, or a limit that no honest peer reaches."""
 
 # Requests
 
-REQUEST_BYTES = 64 << 10
-"""The largest request: 1,024 hashes are 32 KiB."""
+REQUEST_BYTES = MAX_REQUEST_BYTES
+"""The largest request (docs/protocol.md, "Network")."""
 
 RESPONSE_BYTES = MAX_ANSWER_BYTES
 """The largest answer (docs/protocol.md, "Network"): 16 MiB, for a single block. Others have at most 4 MiB."""
@@ -178,7 +178,10 @@ RESPONSE_SECONDS = 20.0
 """The time for a peer to take an answer: 4 MiB at 200 KiB/s, and 16 MiB at 800 KiB/s."""
 
 REQUESTS_PER_SECOND = 20
-"""Requests per peer. A peer that syncs sends some five."""
+"""Requests per peer. A peer that syncs sends some five. Further requests wait."""
+
+REQUESTS_BURST = 40
+"""Requests that a peer may send at once. The node refuses more than this (`actors.peer_requests.REQUEST_RATE`)."""
 
 ANSWERS = 8
 """Answers to peers in memory at the same time, statuses apart. Further requests wait."""
@@ -187,5 +190,5 @@ STATUS_ANSWERS = 64
 """Statuses, of 168 bytes, that are sent to peers at the same time. They do not wait for the large answers."""
 
 ANSWERS_PER_PEER = 4
-"""The same for one peer. Its further requests are refused. A peer that syncs asks for two ranges, its status and a
-block at the same time."""
+"""Answers to one peer in memory at the same time. Its further requests are refused. A peer that syncs asks for two
+ranges, its status and a block at the same time."""

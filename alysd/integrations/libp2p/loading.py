@@ -32,7 +32,7 @@ def provide_trio_typing() -> None:
 
 
 def load() -> None:
-    """Import libp2p. Its log says what strangers do, in no bounded amount; this package logs what matters."""
+    """Import libp2p and turn its log off: strangers decide how much it writes. `notes` has this package's log."""
     provide_trio_typing()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of aioquic, websockets and others, which are not used here

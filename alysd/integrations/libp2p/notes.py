@@ -1,4 +1,4 @@
-"""What the process says in the node's log: lines that an operator can act on, and counts of what strangers do."""
+"""The lines of this process in the node's log: news that an operator can use, and counts of strangers' acts."""
 
 from collections import Counter
 from collections.abc import Generator
@@ -31,7 +31,7 @@ class Notes:
         """Let an error in the `with` block end only the block, and count it.
 
         The block handles the bytes of one peer with libp2p, whose errors for hostile bytes are not documented:
-        any of them would otherwise end the process, and disconnect all peers. Too little memory does end it.
+        any of them would otherwise end the process, and disconnect all peers. A `MemoryError` does end it.
         """
         try:
             yield

@@ -28,7 +28,7 @@ class TcpConnection(IRawConnection):
         self._broken = False
 
     def trust(self) -> None:
-        """The handshake is over: the peer may send more, at the rate for peers."""
+        """Lift the bound of the handshake: from now on only the rates bound the peer's bytes."""
         self._allowed = None
 
     async def read(self, n: int | None = None) -> bytes:
