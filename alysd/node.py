@@ -235,9 +235,8 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
 def _network(node: Node) -> list[SupervisorSpec]:
     """The actors of the peer-to-peer network; none for a node without peers.
 
-    The node is ready without them. No slot depends on them, so their supervisor must not give up and restart the
-    node. It never does: with their
-    backoffs, the four children restart at most 50 times in a minute.
+    The node is ready without them, and their failures must not stop the rest of the node. So their supervisor
+    never gives up: with their backoffs, the four children restart at most 50 times in a minute.
     """
     resources, to = node.resources, node.to
     if resources.peer_host is None:

@@ -1,6 +1,6 @@
 """The peer host as a child in a process of its own: its spec for the tree, and its factory in the new process.
 
-Code that reads the bytes of strangers runs there. What they do to it ends that process at most, and its supervisor
+Code that reads the bytes of strangers runs there. Hostile bytes end that process at most, and its supervisor
 starts it again.
 """
 
@@ -46,9 +46,7 @@ def peer_host_process(
 ) -> ProcessSpec:
     """The spec of the peer host. It may send to the network actor and to the request server, nothing else.
 
-    No other child waits until it is up.
-
-    Two quick failures, such as an address in use, open its circuit for 5 s.
+    No other child waits until it is up. Two quick failures, such as an address in use, open its circuit for 5 s.
     """
     return process(
         address,

@@ -84,7 +84,7 @@ class EventCounts:
 
     @property
     def federation(self) -> FederationCounts:
-        """What the status page shows of the federation."""
+        """The part of the status page about the federation."""
         return self._federation.counts
 
     def add(self, event: object) -> None:

@@ -50,7 +50,7 @@ MARGIN_SECONDS = 1.0
 class PeerClient:
     """Sends requests through the peer host, and reports peers whose answer is missing or malformed.
 
-    All methods raise `PeerUnavailable` when there is no answer, and `Malformed` for an answer that is no answer.
+    All methods raise `PeerUnavailable` when there is no answer, and `Malformed` for one that cannot be decoded.
     The blocks in an answer are decoded, but not hashed and not checked.
     """
 

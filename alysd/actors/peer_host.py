@@ -22,7 +22,7 @@ from alysd.ports import Gossip
 from alysd.types.peers import GossipVerdict, StreamKind, Topic
 
 OPEN_REQUESTS = 32
-"""Requests of this node that are open at the same time. 32 answers of 4 MiB are 128 MiB at most."""
+"""The maximum number of open requests of this node. It is above the sum of the two bounds of `PeerClient`."""
 
 JUDGE_SECONDS = 4.0
 """The longest wait for a verdict. It covers a restart of the network actor; a proposal is judged in some 0.1 s."""

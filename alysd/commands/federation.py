@@ -101,7 +101,7 @@ async def _run(members: "list[MemberProcess]") -> None:
 
 
 class Keyboard:
-    """What a person has typed: a letter of `ACTIONS`, then the number of a member."""
+    """Reads the keys of a person: a letter of `ACTIONS`, then the number of a member."""
 
     def __init__(self, members: "Sequence[MemberProcess]") -> None:
         self._members = members

@@ -55,8 +55,8 @@ def run(args: argparse.Namespace) -> int:
 def _uncollected() -> Generator[None]:
     """Import without garbage collections, which would take a tenth of the time.
 
-    What has been imported stays until the process ends, so later collections do not examine it. They would stop
-    the event loop for 60 ms.
+    The imported modules stay until the process ends, so later collections do not examine them. That would stop the
+    event loop for 60 ms.
     """
     gc.disable()
     try:

@@ -51,7 +51,7 @@ def check_evidence(evidence: Evidence, federation: Federation, genesis: BlockHas
     `federation` is that of both blocks. Takes about 5 ms for the two signatures. Raises `BadEvidence`.
     """
     if find_evidence(evidence.first, evidence.second) != evidence:
-        raise BadEvidence("an authority may approve both blocks, no authority has, or they are in the wrong order")
+        raise BadEvidence("the blocks are in the wrong order, no authority has approved both, or it is allowed to")
     for approved in (evidence.first, evidence.second):
         block, parent, signers = block_of(approved.block), approved.parent, approved.approvals.signers
         if parent is not None and block_of(parent) != approved.block.parent:

@@ -64,9 +64,9 @@ class EvidenceFound(ChainEvent):
 class QuorumChanged(ChainEvent):
     """Fewer authorities than a quorum approve blocks, or a quorum approves them again.
 
-    `found` authorities were heard in `slot`; `quorum` are needed. `silent` has the others: their index, and the
-    last slot in which they were heard, None if they were not heard since the start of this node. When a quorum is
-    back, `silent` is empty and `slots` is the number of slots without a quorum.
+    `found` authorities have approved a block of `slot`; `quorum` are needed. `silent` has the others: their index,
+    and the last slot in which they were heard, None if they were not heard since the start of this node. When a
+    quorum is back, `silent` is empty and `slots` is the number of slots without a quorum.
     """
 
     slot: Slot
@@ -83,7 +83,7 @@ class QuorumChanged(ChainEvent):
 
 @attrs.frozen
 class SlotOver:
-    """Nobody approves blocks of a slot any more: the slot's author, its lateness and who has approved."""
+    """A slot is over: no authority approves its block any more. `record` has what the node knows of the slot."""
 
     record: SlotRecord
 

@@ -45,7 +45,7 @@ class PortCounts:
 
 @attrs.frozen
 class FederationCounts:
-    """What the status page shows of the federation.
+    """The part of the status page about the federation.
 
     `slots` are the records of the last slots, oldest first. `lost` is the last loss of the quorum, None while a
     quorum approves blocks.
@@ -57,7 +57,7 @@ class FederationCounts:
 
 @attrs.frozen
 class GetFederation(Ask[Metrics, FederationCounts]):
-    """Get what the status page shows of the federation."""
+    """Get the part of the status page about the federation."""
 
 
 @attrs.frozen

@@ -48,7 +48,7 @@ class GossipReceived(Ask[Network, GossipVerdict]):
 
 @attrs.frozen
 class RequestReceived(Ask[PeerRequests, bytes]):
-    """Answer the request of `peer`. Raises a `Refused` that the peer is told of as a refusal."""
+    """Answer the request of `peer`. Raises a `Refused`, whose text the peer gets."""
 
     peer: str
     kind: StreamKind
@@ -60,7 +60,7 @@ class RequestReceived(Ask[PeerRequests, bytes]):
 
 @attrs.frozen
 class PublishProposal(Tell[Network]):
-    """Send a proposal to all peers."""
+    """Send a proposal to all peers, or only its author's approval if the proposal is too large for gossip."""
 
     proposal: Proposal
 

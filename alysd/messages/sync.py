@@ -14,7 +14,7 @@ class Sync:
 
 @attrs.frozen
 class PeerAhead(Tell[Sync]):
-    """Report the newest status of `peer`. Sync begins if the peer's chain is better than this node's."""
+    """Report the newest status of `peer`. Sync begins once the peer has proved a better head than this node's."""
 
     peer: str
     status: PeerStatus

@@ -14,7 +14,7 @@ from alysd.nurseries.watch import Watched
 
 
 class WorkerChild(ActorChild):
-    """A worker. What it leaves waiting is handled by the other workers."""
+    """A worker. The other workers handle the messages that it leaves waiting."""
 
     __slots__ = ("_crew",)
 
@@ -37,7 +37,7 @@ class WorkerChild(ActorChild):
         self.address.mailbox.wake_for_waiting()
 
     def unregister(self) -> None:
-        """Remove the worker from the system's tables. What it has handled stays in the counts of the pool."""
+        """Remove the worker from the system's tables. The pool's counts keep the messages that it has handled."""
         super().unregister()
         self._crew.address.handled += self.address.handled
         self._crew.address.refused += self.address.refused

@@ -80,7 +80,7 @@ class AuxPowHeader:
 
 @attrs.frozen
 class Bundle:
-    """The approved blocks after the last final block, oldest first, that one proof makes final.
+    """The blocks that one proof makes final, oldest first: from the child of the last final block upwards.
 
     `previous_end_slot` is the slot of the last final block, `end_slot` that of the newest block in the bundle. The
     change of the target depends only on the distance between these two slots.

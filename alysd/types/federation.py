@@ -43,7 +43,7 @@ class Federation:
 
 @attrs.frozen
 class SlotRecord:
-    """What a node knows of a slot when nobody approves its block any more.
+    """The record that a node makes of a slot once no authority approves its block any more.
 
     `author` is the index of the slot's author. `seconds` is the time from the start of the slot until the author's
     block arrived, by the node's clock; None without a block. `approved` has the indices of the authorities that

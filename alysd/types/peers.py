@@ -65,7 +65,7 @@ class PeerHostConfig:
 
 @attrs.frozen
 class PeerStatus:
-    """The chain of a peer: its genesis block, and the hash, height and slot of its head and of its final block.
+    """The chain of a peer: its genesis block, its head with height and slot, its committed and its final block.
 
     `time` is the peer's wall clock in Unix seconds, from which the node estimates the difference of the clocks.
     """

@@ -10,7 +10,7 @@ from alysd.types.units import Slot
 class SignedSlot:
     """The last approval of `key`: it approved `block` in `slot`. Slot 0 means that there is none.
 
-    `lock` is the slot of the parent of `block`: the highest slot of an approved block that the node knew. If the
+    `lock` is the slot of the parent of `block`. The key has approved no child of a block with a later slot. If the
     newest block in a database is older than `lock`, the database is older than the approval.
     """
 

@@ -227,7 +227,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
 
     @handles(AdvanceCandidate)
     async def advance(self, message: AdvanceCandidate) -> None:
-        """Do the next work on a candidate. What is not possible now is tried again in the next slot."""
+        """Do the next work on a candidate. Work that is not possible now is tried again in the next slot."""
         candidate = self._book.get(message.block)
         if candidate is None:
             return

@@ -56,7 +56,7 @@ class BlockPostponed(LogEvent):
 
 @attrs.frozen
 class CandidateRefused(LogEvent):
-    """This authority does not approve a proposal, which breaks a rule: the one with the error class `rule`."""
+    """This authority does not approve a proposal that breaks a rule. `rule` is the class of the rule's error."""
 
     name = "candidate_refused"
     level = logging.WARNING
@@ -105,7 +105,7 @@ class CandidatePostponed(LogEvent):
 
 @attrs.frozen
 class QuorumLost(LogEvent):
-    """Only `found` authorities approve blocks, fewer than `quorum`: no block is made until more of them do.
+    """Only `found` authorities approve blocks, fewer than `quorum`: the chain stands still until more of them do.
 
     `silent` names the others, and when this node last heard them.
     """

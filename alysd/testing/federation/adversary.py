@@ -49,7 +49,7 @@ class Habits:
 
 @attrs.define(eq=False)
 class Liar:
-    """What a Byzantine member needs in order to lie: its key, its node's blocks, and a source of randomness."""
+    """The means of a Byzantine member to lie: its key, its node's blocks, and a source of randomness."""
 
     index: int
     secret: bytes

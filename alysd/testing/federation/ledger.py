@@ -41,7 +41,7 @@ class _Approved:
 
 @attrs.define(eq=False)
 class SignatureLedger:
-    """What the members have signed and shown. Those in `byzantine` may lie. `broken` takes the violations."""
+    """Records all signatures and shown blocks. Members in `byzantine` may lie. `broken` takes the violations."""
 
     genesis: BlockHash
     quorum: int

@@ -68,7 +68,7 @@ def begin_life(
     watch: Callable[[object], None],
     gossip: Callable[[MemoryStore, FakeEngine], Gossip],
 ) -> Life:
-    """Make the node of the member with this `secret`, on what the machine's disk has. It does not run yet.
+    """Make the node of the member with this `secret`, from the data on the machine's disk. It does not run yet.
 
     `executed` are the blocks that the execution client has. `signed` is called with every signature that leaves
     the machine, and `watch` with every event of the node. `gossip` makes the node's endpoint of the network.

@@ -5,9 +5,9 @@
             with machine.running():
                 nursery.start_soon(node)
 
-`trio.to_thread.run_sync` then does its work in the event loop, after a little virtual time. What the work has
-written to the disk is synced before the call returns, after a little more. So a crash can come before the write,
-between write and sync, and between sync and the next step of the caller.
+`trio.to_thread.run_sync` then does its work in the event loop, after a little virtual time. Before the call
+returns, and after some more time, the writes of this work are synced to the disk. So a crash can come before a
+write, between write and sync, and between sync and the next step of the caller.
 """
 
 from collections.abc import Callable, Generator
@@ -41,7 +41,7 @@ class SimulatedMachine:
 
     @property
     def alive(self) -> bool:
-        """Whether what the process does has an effect."""
+        """Whether the process has any effect: false after a crash."""
         return self.session.alive
 
     def crash(self) -> None:

@@ -35,7 +35,7 @@ FAILED = (State.CRASHED, State.START_FAILED)
 
 @attrs.frozen
 class World:
-    """What all members share. `choices` makes all random choices."""
+    """The parts that all members share. `choices` makes all random choices."""
 
     hand: ChainHand
     network: SimulatedNetwork

@@ -1,4 +1,4 @@
-"""What happens to a simulated federation: the faults, their times, the liars and the network.
+"""Scenarios of a simulated federation: the faults, their times, the liars and the network.
 
 `draw_scenario` makes a scenario from a seed. `run.run_scenario` runs it: rounds of faults, and after each round a
 calm in which every honest node has to commit again.
@@ -30,7 +30,7 @@ LOSING: tuple[FaultKind, ...] = ("wipe", "old database")
 class FederationFault:
     """A fault of `kind` that begins `after` slots into its round and lasts for `slots`.
 
-    It concerns `members`. A partition is between these and all others; loss and slow links concern all links.
+    It concerns `members`. A partition separates them from all others; loss and slow links concern their links.
     """
 
     kind: FaultKind
@@ -63,7 +63,7 @@ class FederationScenario:
 
 
 def round_slots(members: int) -> int:
-    """The length of a round: at most 14 slots of faults, time to connect again, and 2n slots of calm."""
+    """The number of slots of a round: those of the faults, those of the recovery, and 2n slots of calm."""
     return FAULT_SLOTS + RECOVERY_SLOTS + 2 * members
 
 
@@ -120,7 +120,7 @@ def draw_fragile(choices: Random, members: int, lying: Sequence[int]) -> Sequenc
 
 
 def draw_fault(choices: Random, members: int, fragile: Sequence[int]) -> FederationFault:
-    """Draw a fault. Any number of members may crash or be cut off, but only the `fragile` ones lose data."""
+    """Draw a fault of one to three members. Only the `fragile` ones may lose data."""
     kind: FaultKind = choices.choice(KINDS if fragile else tuple(one for one in KINDS if one not in LOSING))
     pool = fragile if kind in LOSING else range(members)
     concerned = tuple(sorted(choices.sample(pool, choices.randint(1, min(len(pool), 3)))))

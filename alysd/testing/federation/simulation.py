@@ -2,7 +2,7 @@
 
     async with open_federation(members=4, seed=7) as federation:
         await federation.slots(20)
-        federation.member(2).crash()
+        federation.members[2].crash()
         ...
         federation.check()
 

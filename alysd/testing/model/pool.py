@@ -4,8 +4,8 @@
     def test_a_pool(program: PoolProgram) -> None:
         run_pool_program(program)
 
-Which worker takes a message depends on the scheduler, so a pool is not compared with one expected outcome, but
-with rules: no message waits beside an idle worker; messages begin in the order in which they were sent; each one
+The scheduler decides which worker takes a message. So a pool is not compared with one expected outcome, but with
+rules: no message waits beside an idle worker; messages begin in the order in which they were sent; each one
 is completed, lost in a crash, dropped or refused exactly once; the figures count all of them; the address accepts
 messages as long as a worker may take them.
 """
