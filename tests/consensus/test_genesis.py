@@ -1,6 +1,6 @@
 """The genesis block: its hash depends on every value of the specification."""
 
-from typing import Any
+from typing import Any, cast
 
 import attrs
 from hypothesis import assume, given
@@ -28,9 +28,8 @@ def values_like(value: Any) -> st.SearchStrategy[Any]:
     if isinstance(value, str):
         return st.text(max_size=32)
     if isinstance(value, tuple):
-        return st.permutations(value).map(tuple) | st.lists(st.binary(min_size=1, max_size=96), max_size=3).map(
-            tuple
-        )
+        items = cast("tuple[bytes, ...]", value)
+        return (st.permutations(items) | st.lists(st.binary(min_size=1, max_size=96), max_size=3)).map(tuple)
     return st.dictionaries(st.text(max_size=8), JSON, max_size=3).map(lambda config: {"config": config})
 
 
