@@ -1,10 +1,10 @@
 """Measure the node on the development chain with the embedded engine, and compare with the goals.
 
-    python -m benchmarks.node [--only daemon own-share database] [--blocks 10000]
+    python -m benchmarks.node [--only daemon own-share ethereum-rpc database] [--blocks 10000]
 
 "daemon" measures a running `alysd` and takes about three minutes. "own-share" measures production and import
-without the time of the execution client, in about a minute. "database" builds a long chain and starts a daemon
-with it.
+without the time of the execution client, in about a minute. "ethereum-rpc" compares answers with those of geth.
+"database" builds a long chain and starts a daemon with it.
 """
 
 import argparse
@@ -15,10 +15,10 @@ from pathlib import Path
 
 import trio
 
-from benchmarks.node import daemon, database, own_share
+from benchmarks.node import daemon, database, ethereum_rpc, own_share
 from benchmarks.node.figures import Figure
 
-PARTS = ("daemon", "own-share", "database")
+PARTS = ("daemon", "own-share", "ethereum-rpc", "database")
 
 MEMORY_FOLDER = next(iter(Path("/dev").glob("shm")), None)
 """A file system in memory, if available: syncing each block of the long chain to a disk takes longer."""
@@ -37,6 +37,8 @@ async def measure(part: str, blocks: int) -> None:
                 await daemon.measure(folder, show)
             case "own-share":
                 await own_share.measure(folder, show)
+            case "ethereum-rpc":
+                await ethereum_rpc.measure(folder, show)
             case _:
                 await database.measure(folder, show, blocks)
 

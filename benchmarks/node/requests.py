@@ -23,8 +23,8 @@ class Load:
 class Client:
     """A client with one persistent connection, which sends one request at a time."""
 
-    def __init__(self, stream: trio.SocketStream, port: int, method: str) -> None:
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": []}).encode()
+    def __init__(self, stream: trio.SocketStream, port: int, method: str, *params: object) -> None:
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
         head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
         self._request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
         self._stream = stream
