@@ -2,7 +2,8 @@
 
 from collections import deque
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+import attrs
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from alysd.messages.events import QuorumChanged
 from alysd.messages.metrics import FederationCounts
@@ -10,6 +11,9 @@ from alysd.types.federation import SlotRecord
 
 SLOTS_SHOWN = 21
 """The number of slots whose records are kept: a round of the largest federation that is tested."""
+
+STEP_BUCKETS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0)
+"""Upper bounds, in seconds, of the histogram of a block's steps. The goal for the quorum is 0.3 s."""
 
 RESULTS = {(True, True): "approved", (True, False): "not_approved", (False, False): "no_block"}
 """The result of a slot, by whether its block arrived and whether a quorum approved it."""
@@ -35,6 +39,14 @@ class FederationMetrics:
             labels,
             registry=registry,
         )
+        self._steps = Histogram(
+            "alysd_slot_step_seconds",
+            "Time from the start of a slot until its block arrived, this node approved it, a quorum had approved "
+            "it, and it was imported.",
+            ("step",),
+            buckets=STEP_BUCKETS,
+            registry=registry,
+        )
         self._below = Gauge("alysd_below_quorum", "1 while too few authorities approve blocks.", registry=registry)
         self._slots: deque[SlotRecord] = deque(maxlen=SLOTS_SHOWN)
         self._lost: QuorumChanged | None = None
@@ -45,12 +57,15 @@ class FederationMetrics:
         return FederationCounts(tuple(self._slots), self._lost)
 
     def slot_over(self, record: SlotRecord) -> None:
-        """Count a slot, its block's approvals and the delay of the block."""
+        """Count a slot, its block's approvals, the delay of the block and the times of its steps."""
         author = str(record.author)
         self._slots.append(record)
         self._results.labels(author, RESULTS[record.seconds is not None, record.quorum]).inc()
         if record.seconds is not None:
             self._delay.labels(author).set(record.seconds)
+        for step, seconds in (("arrived", record.seconds), *attrs.asdict(record.steps).items()):
+            if seconds is not None:
+                self._steps.labels(step).observe(seconds)
         for authority in record.approved:
             self._approvals.labels(str(authority)).inc()
 

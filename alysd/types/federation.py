@@ -42,12 +42,26 @@ class Federation:
 
 
 @attrs.frozen
+class SlotSteps:
+    """The steps of a block after its arrival at a node, each in seconds from the start of its slot.
+
+    This authority approved the block, knew the approvals of a quorum, and had imported the block. A step that the
+    block has not reached is None.
+    """
+
+    approved: float | None = None
+    quorum: float | None = None
+    imported: float | None = None
+
+
+@attrs.frozen
 class SlotRecord:
     """The record that a node makes of a slot once no authority approves its block any more.
 
     `author` is the index of the slot's author. `seconds` is the time from the start of the slot until the author's
-    block arrived, by the node's clock; None without a block. `approved` has the indices of the authorities that
-    have approved it, as far as the node knows; `quorum` says whether they are a quorum.
+    block arrived, by the node's clock; None without a block. For the author's own node, that is when the block was
+    signed. `approved` has the indices of the authorities that have approved it, as far as the node knows; `quorum`
+    says whether they are a quorum. `steps` has the times of what followed on this node.
     """
 
     slot: Slot
@@ -55,3 +69,4 @@ class SlotRecord:
     seconds: float | None
     approved: tuple[int, ...]
     quorum: bool
+    steps: SlotSteps = SlotSteps()

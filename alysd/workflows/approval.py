@@ -54,7 +54,7 @@ from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainContext
-from alysd.types.federation import Federation
+from alysd.types.federation import Federation, SlotSteps
 from alysd.types.hashes import BlockHash
 from alysd.types.proposal import Proposal
 from alysd.types.units import Slot
@@ -118,6 +118,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         if candidate is None:
             candidate = self._add(Proposal(signed, None), None)
             candidate.machine.move(OwnApproval())
+            candidate.steps = SlotSteps(approved=candidate.seconds)
             self.timers.after(0, AnnounceProposal(signed.hash))
         if self._has_quorum(candidate):
             return await self._import(candidate)
@@ -251,6 +252,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
             approval = await self._judge.judge(candidate, parent)
             if approval is not None:
                 candidate.approvals[approval.authority] = approval.signature
+                candidate.steps = attrs.evolve(candidate.steps, approved=self._since_start(candidate.slot))
                 offer(self._to.network, PublishApproval(approval))
                 if self._has_quorum(candidate):
                     self._queue(candidate)
@@ -272,6 +274,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
 
     async def _import(self, candidate: Candidate) -> Forkchoice:
         """Import a block that a quorum has approved. Raises the errors of `ImportBlock`, also to all who wait."""
+        self._note_quorum(candidate)
         candidate.approved = candidate.approved or await self._with_approvals(candidate)
         machine = candidate.machine
         if isinstance(machine.state, GATHERING):
@@ -292,6 +295,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         """A candidate is part of the chain, and `tip` is the forkchoice: answer all who wait for that."""
         if not candidate.settled:
             candidate.machine.move(BlockStored())
+            candidate.steps = attrs.evolve(candidate.steps, imported=self._since_start(candidate.slot))
         self._federation = federation_at(tip.head, self._context)
         askers, candidate.askers = candidate.askers, []
         for asker in askers:
@@ -315,8 +319,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
 
     def _add(self, proposal: Proposal, source: str | None) -> Candidate:
         slot = proposal.signed.block.slot
-        late = self._clock.time() - slot_start(slot, self._context.spec.slot_seconds)
-        candidate = Candidate(proposal, source, late, self._publish)
+        candidate = Candidate(proposal, source, self._since_start(slot), self._publish)
         self._book.add(candidate)
         self._roll_call.heard(self._federation.author(slot), slot)
         self._report_doubles(candidate, *range(len(candidate.signers)))
@@ -330,6 +333,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
 
     def _queue(self, candidate: Candidate) -> None:
         """Send an `AdvanceCandidate` about a candidate to this actor, unless one waits already."""
+        self._note_quorum(candidate)
         if not candidate.queued:
             candidate.queued = True
             self.timers.after(0, AdvanceCandidate(candidate.signed.hash))
@@ -343,6 +347,15 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
 
     def _has_quorum(self, candidate: Candidate) -> bool:
         return sum(candidate.signers) >= self._federation.quorum
+
+    def _note_quorum(self, candidate: Candidate) -> None:
+        """Remember when a candidate was first seen with a quorum."""
+        if candidate.steps.quorum is None and self._has_quorum(candidate):
+            candidate.steps = attrs.evolve(candidate.steps, quorum=self._since_start(candidate.slot))
+
+    def _since_start(self, slot: Slot) -> float:
+        """The seconds since a slot began, by this node's clock."""
+        return self._clock.time() - slot_start(slot, self._context.spec.slot_seconds)
 
     def _no_quorum(self, candidate: Candidate) -> NoQuorum:
         signers = candidate.signers

@@ -19,6 +19,7 @@ from alysd.messages.events import WorkflowMoved
 from alysd.nurseries import Deferred
 from alysd.types.block import Approvals, SignedBlock
 from alysd.types.chain import Forkchoice
+from alysd.types.federation import SlotSteps
 from alysd.types.hashes import BlockHash, BlsSignature
 from alysd.types.proposal import Proposal, SlotApproval
 from alysd.types.units import Slot
@@ -170,8 +171,9 @@ class Candidate:
     later. `proved` are the approvals of a quorum that came with a child of the block. `approved` is the block with
     a quorum's approvals, once it has them. `parents` are the approvals of the parent, None if they are unknown or
     the parent is the genesis block. `source` is the peer that sent the proposal, None for this node's own block.
-    `seconds` is the time of arrival, from the start of the slot. `askers` and `waiting` get an answer when the
-    block is imported or given up. `queued` says whether an `AdvanceCandidate` waits.
+    `seconds` is the time of arrival, from the start of the slot, and `steps` has those of what followed. `askers`
+    and `waiting` get an answer when the block is imported or given up. `queued` says whether an `AdvanceCandidate`
+    waits.
     """
 
     def __init__(
@@ -182,6 +184,7 @@ class Candidate:
         self.parents = proposal.parent_approvals
         self.source = source
         self.seconds = seconds
+        self.steps = SlotSteps()
         self.approvals: dict[int, BlsSignature] = {}
         self.proved: Approvals | None = None
         self.approved: SignedBlock | None = None

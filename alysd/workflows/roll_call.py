@@ -63,7 +63,8 @@ class RollCall:
         if best is None:
             return SlotRecord(slot, author, None, (), quorum=False)
         approved = tuple(index for index, signed in enumerate(best.signers) if signed)
-        return SlotRecord(slot, author, best.seconds, approved, quorum=len(approved) >= federation.quorum)
+        quorum = len(approved) >= federation.quorum
+        return SlotRecord(slot, author, best.seconds, approved, quorum, best.steps)
 
     def _look_for_quorum(self, slot: Slot, federation: Federation, book: CandidateBook) -> None:
         """Compare the slot that has just ended with the quorum.

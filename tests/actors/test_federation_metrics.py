@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from alysd.actors.federation_metrics import SLOTS_SHOWN, FederationMetrics
 from alysd.messages.events import QuorumChanged
 from alysd.messages.metrics import FederationCounts
-from alysd.types.federation import SlotRecord
+from alysd.types.federation import SlotRecord, SlotSteps
 from alysd.types.units import Slot
 
 LOST = QuorumChanged(Slot(9), 3, 2, ((1, Slot(5)), (3, None)), 0)
@@ -20,7 +20,7 @@ def test_each_slot_counts_for_its_author_and_for_those_who_approved() -> None:
     registry = CollectorRegistry()
     metrics = FederationMetrics(registry)
     records = (
-        SlotRecord(Slot(5), 1, 0.25, (0, 1, 2), quorum=True),
+        SlotRecord(Slot(5), 1, 0.25, (0, 1, 2), quorum=True, steps=SlotSteps(0.28, 0.31, 0.41)),
         SlotRecord(Slot(6), 2, 1.5, (2,), quorum=False),
         SlotRecord(Slot(7), 3, None, (), quorum=False),
     )
@@ -34,6 +34,13 @@ def test_each_slot_counts_for_its_author_and_for_those_who_approved() -> None:
         'alysd_authority_approvals_total{authority="2"} 2.0',
         'alysd_authority_block_delay_seconds{authority="1"} 0.25',
         "alysd_below_quorum 0.0",
+        'alysd_slot_step_seconds_bucket{le="0.3",step="arrived"} 1.0',
+        'alysd_slot_step_seconds_count{step="arrived"} 2.0',
+        'alysd_slot_step_seconds_bucket{le="0.3",step="approved"} 1.0',
+        'alysd_slot_step_seconds_bucket{le="0.3",step="quorum"} 0.0',
+        'alysd_slot_step_seconds_sum{step="quorum"} 0.31',
+        'alysd_slot_step_seconds_sum{step="imported"} 0.41',
+        'alysd_slot_step_seconds_count{step="imported"} 1.0',
     ):
         assert wanted in lines
     assert not any('delay_seconds{authority="3"}' in line for line in lines)

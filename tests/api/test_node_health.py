@@ -14,7 +14,7 @@ from alysd.messages.network import PeerInfo
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.testing.blocks import GENESIS, context_of
 from alysd.types.chain import Forkchoice
-from alysd.types.federation import SlotRecord
+from alysd.types.federation import SlotRecord, SlotSteps
 from alysd.types.units import Slot
 from tests.samples import CHAIN, SPEC, START, child, evidence
 
@@ -138,13 +138,22 @@ def test_everything_is_said_as_json() -> None:
             }
         ]
         assert said["federation"] is None
-        record = SlotRecord(Slot(6), 2, 0.25, (0, 2), quorum=False)
+        record = SlotRecord(Slot(6), 2, 0.25, (0, 2), quorum=False, steps=SlotSteps(approved=0.5))
         lost = QuorumChanged(Slot(7), 3, 2, (), 0)
         for counts, since in ((FederationCounts((record,), lost), 7), (FederationCounts((record,), None), None)):
             node = attrs.evolve(accused, federation=counts)
             assert json.loads(json.dumps(node.as_json()))["federation"] == {
                 "below_quorum_since": since,
-                "slots": [{"slot": 6, "author": 2, "seconds": 0.25, "approved": [0, 2], "quorum": False}],
+                "slots": [
+                    {
+                        "slot": 6,
+                        "author": 2,
+                        "seconds": 0.25,
+                        "approved": [0, 2],
+                        "quorum": False,
+                        "steps": {"approved": 0.5, "quorum": None, "imported": None},
+                    }
+                ],
             }
         assert (said["chain"], said["chain_id"], said["genesis"]) == (
             SPEC.name,

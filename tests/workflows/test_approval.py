@@ -29,6 +29,7 @@ from alysd.messages.storage import GetBlockByHash
 from alysd.messages.sync import BlockMissing, GetSyncProgress
 from alysd.nurseries import ActorDown, AskTimeout, HandlerCrashed, MailboxFull
 from alysd.testing.blocks import FIRST_SLOT, make_header
+from alysd.types.federation import SlotSteps
 from alysd.types.proposal import Proposal
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Height, Slot, Wei
@@ -108,6 +109,35 @@ async def test_a_member_judges_executes_approves_and_imports(
     assert world.states == WHOLE_WAY
     assert len(world.sent(ImportBlock)) == 1
     assert world.blocks[block_hash(block)].approvals.count >= quorum
+
+
+async def test_the_record_of_a_slot_has_the_time_of_each_step(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """A federation that approves slowly could not be told whether proposals, members or approvals are late."""
+    world = MemberOnTheHarness(tmp_path, 4)
+    world.engine.on(ExecutePayload).answers(Wei(0)).after(0.06)
+    async with world.running():
+        await world.until_slot(Slot(FIRST_SLOT + 1), 0.05)
+        block = world.make(Slot(FIRST_SLOT + 1))
+        await world.propose(block)
+        await trio.sleep(0.1)
+        await world.approve(block, 2)
+        await world.until_slot(Slot(FIRST_SLOT + 4), 0.05)
+        own = world.make(Slot(FIRST_SLOT + 4))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(world.own_block, own)
+            await trio.sleep(0.1)
+            await world.approve(own, 1, 2)
+        await world.until_slot(Slot(FIRST_SLOT + 7))
+    records = {record.slot - FIRST_SLOT: record for record in world.slots_over}
+    assert (records[1].seconds, attrs.astuple(records[1].steps)) == (
+        pytest.approx(0.1),
+        pytest.approx((0.16, 0.2, 0.2)),
+    )
+    assert records[2].steps == SlotSteps(None, None, None)
+    assert (records[4].seconds, attrs.astuple(records[4].steps)) == (
+        pytest.approx(0.1),
+        pytest.approx((0.1, 0.2, 0.2)),
+    )
 
 
 async def test_a_follower_counts_and_imports_and_approves_nothing(
