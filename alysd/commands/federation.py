@@ -4,8 +4,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +14,15 @@ if TYPE_CHECKING:
     import httpx
     import trio
 
+    from alysd.commands.federation_keyboard import Keyboard
+    from alysd.commands.federation_links import Links
     from alysd.commands.federation_members import MemberProcess
 
 MOST_MEMBERS = 9
 """The largest number of members: each has one digit of the keyboard, and takes some 200 MB of memory."""
+
+MOST_DELAY = 10_000
+"""The longest delay of a link, in milliseconds: no block is approved if it takes several slots."""
 
 REFRESH_SECONDS = 1.0
 """Seconds between two tables on a terminal."""
@@ -31,10 +35,6 @@ ANSWER_SECONDS = 0.8
 
 CLEAR = "\x1b[H\x1b[2J"
 """Moves the cursor of a terminal to its first place, and clears it."""
-
-KEYS = "keys: k kill, s start, p pause, c continue, then the member's number; q stops all"
-ACTIONS = {"k": "kill", "s": "start", "p": "pause", "c": "resume"}
-"""The method of `MemberProcess` for each key."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +53,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the folder for its files; an existing federation goes on (%(default)s)",
     )
+    parser.add_argument(
+        "--delay",
+        type=float,
+        default=0.0,
+        metavar="MS",
+        help=f"milliseconds that bytes take from member to member, at most {MOST_DELAY} (%(default)g)",
+    )
+    parser.add_argument(
+        "--jitter",
+        type=float,
+        default=0.0,
+        metavar="MS",
+        help="the most by which this time varies, more or less (%(default)g)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,26 +74,32 @@ def run(args: argparse.Namespace) -> int:
     import trio
 
     from alysd.commands.federation_files import check, open_federation
-    from alysd.commands.federation_members import MemberProcess
+    from alysd.commands.federation_members import MemberProcess, links_of
     from alysd.errors import ConfigError
 
     if not 1 <= args.members <= MOST_MEMBERS:
         raise ConfigError(f"--members {args.members}: must be 1 to {MOST_MEMBERS}")
-    members = [MemberProcess(files) for files in open_federation(args.folder, args.members)]
-    check(members[0].files)
+    for name, value in (("delay", args.delay), ("jitter", args.jitter)):
+        if not 0 <= value <= MOST_DELAY:
+            raise ConfigError(f"--{name} {value:g}: must be 0 to {MOST_DELAY}")
+    folders = open_federation(args.folder, args.members)
+    check(folders[0])
     say(f"the federation's files are in {args.folder}; its keys are known to all: use it for development only\n")
-    trio.run(_run, members)
+    members = [MemberProcess(files) for files in folders]
+    trio.run(_run, members, links_of(folders, args.delay / 1000, args.jitter / 1000))
     return 0
 
 
-async def _run(members: "list[MemberProcess]") -> None:
+async def _run(members: "list[MemberProcess]", links: "Links") -> None:
     """Run the members and the table until a key, a signal or a failure ends them."""
     import httpx
     import trio
 
+    from alysd.commands.federation_keyboard import Keyboard, raw_keyboard
     from alysd.commands.federation_members import stop_all
 
-    keyboard = Keyboard(members)
+    keyboard = Keyboard(members, links)
+    await links.open()
     with (
         trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals,
         raw_keyboard() as keys,
@@ -91,6 +111,7 @@ async def _run(members: "list[MemberProcess]") -> None:
                 httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False) as client,
                 trio.open_nursery() as tasks,
             ):
+                tasks.start_soon(links.run)
                 tasks.start_soon(_show, members, keyboard, client)
                 if keys is not None:
                     tasks.start_soon(_read_keys, keys, keyboard, tasks.cancel_scope)
@@ -100,46 +121,7 @@ async def _run(members: "list[MemberProcess]") -> None:
             await stop_all(members)
 
 
-class Keyboard:
-    """Reads the keys of a person: a letter of `ACTIONS`, then the number of a member."""
-
-    def __init__(self, members: "Sequence[MemberProcess]") -> None:
-        self._members = members
-        self._action = ""
-        self.words = KEYS
-
-    def press(self, key: str) -> bool:
-        """Take one key; returns whether it stops everything. An unknown key is ignored."""
-        if key == "q":
-            return True
-        if key in ACTIONS:
-            self._action = key
-            self.words = f"{ACTIONS[key]} which member? 1 to {len(self._members)}"
-        elif self._action and key.isascii() and key.isdigit() and 1 <= int(key) <= len(self._members):
-            getattr(self._members[int(key) - 1], ACTIONS[self._action])()
-            self._action, self.words = "", KEYS
-        return False
-
-
-@contextmanager
-def raw_keyboard() -> Generator[int | None]:
-    """The file descriptor from which single keys are read while the `with` block runs; None without a terminal."""
-    import termios
-    import tty
-
-    if not sys.stdin.isatty():
-        yield None
-        return
-    descriptor = sys.stdin.fileno()
-    before = termios.tcgetattr(descriptor)
-    try:
-        tty.setcbreak(descriptor)
-        yield descriptor
-    finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
-
-
-async def _read_keys(descriptor: int, keyboard: Keyboard, everything: "trio.CancelScope") -> None:
+async def _read_keys(descriptor: int, keyboard: "Keyboard", everything: "trio.CancelScope") -> None:
     """Pass the keys on, until q or the end of the terminal cancels `everything`."""
     import trio
 
@@ -150,7 +132,7 @@ async def _read_keys(descriptor: int, keyboard: Keyboard, everything: "trio.Canc
             everything.cancel()
 
 
-async def _show(members: "Sequence[MemberProcess]", keyboard: Keyboard, client: "httpx.AsyncClient") -> None:
+async def _show(members: "Sequence[MemberProcess]", keyboard: "Keyboard", client: "httpx.AsyncClient") -> None:
     """Draw the table again and again: in place on a terminal, else below each other."""
     import trio
 
@@ -167,7 +149,7 @@ async def _show(members: "Sequence[MemberProcess]", keyboard: Keyboard, client: 
             for member in members:
                 nursery.start_soon(fetch, member)
         rows = [Row(one.files.number, one.state, statuses[one.files.number]) for one in members]
-        say((CLEAR if terminal else "") + draw_table(rows, keyboard.words if terminal else ""))
+        say((CLEAR if terminal else "") + draw_table(rows, keyboard.text() if terminal else ""))
         await trio.sleep(REFRESH_SECONDS if terminal else LOG_SECONDS)
 
 

@@ -1,7 +1,7 @@
 """The files of a federation on one machine, whose keys everybody knows: for development only."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,16 +15,22 @@ FIRST_CHAIN_ID = 121_300
 """The chain id is this number plus the number of members, so that no transaction is valid on two federations."""
 
 PORTS_PER_MEMBER = 3
+"""The ports at which a member listens. A further port for each other member is that of a link's forwarder."""
 
 
 @attrs.frozen
 class MemberFolder:
-    """The files of one member. `url` is the address of its JSON-RPC and of its status page."""
+    """The files of one member. `url` is the address of its JSON-RPC and of its status page.
+
+    Peers reach it at the port `network`. `dials` has the port at which it dials each other member, by its number.
+    """
 
     number: int
     config: Path
     log: Path
     url: str
+    network: int = 0
+    dials: Mapping[int, int] = attrs.field(factory=dict[int, int])
 
 
 def open_federation(folder: Path, members: int) -> tuple[MemberFolder, ...]:
@@ -47,15 +53,32 @@ def open_federation(folder: Path, members: int) -> tuple[MemberFolder, ...]:
             )
     except OSError as error:
         raise ConfigError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
-    return tuple(_opened(folder / f"member-{number}", number) for number in range(1, members + 1))
+    numbers = range(1, members + 1)
+    ids = {_network_id(number): number for number in numbers}
+    opened = tuple(_opened(folder / f"member-{number}", number, ids) for number in numbers)
+    if any(port == opened[far - 1].network for member in opened for far, port in member.dials.items()):
+        raise ConfigError(
+            f"the members in {folder} reach each other directly, as those of earlier versions did: name another "
+            "folder with --folder"
+        )
+    return opened
 
 
-def _opened(folder: Path, number: int) -> MemberFolder:
+def _opened(folder: Path, number: int, ids: Mapping[str, int]) -> MemberFolder:
     from alysd.config.load import load_config
 
-    config = folder / "alysd.toml"
-    url = load_config(config, environment={}, overrides=()).api.address.url
-    return MemberFolder(number, config, folder / "alysd.log", url)
+    path = folder / "alysd.toml"
+    config = load_config(path, environment={}, overrides=())
+    network = 0 if config.network.address is None else config.network.address.port
+    dials = {ids[peer.peer]: peer.port for peer in config.network.peers if peer.peer in ids}
+    return MemberFolder(number, path, folder / "alysd.log", config.api.address.url, network, dials)
+
+
+def _network_id(member: int) -> str:
+    """The id of a member in the network."""
+    from alysd.integrations.key_kinds import public_text
+
+    return public_text("network", known_secret("network", member))
 
 
 def check(member: MemberFolder) -> None:
@@ -92,14 +115,16 @@ def _make(folder: Path, members: int) -> None:
     for name, text in _chain_files(members).items():
         _write(folder / "chain" / name, text)
     _write(folder / "chain/account.key", (shipped_folder() / "dev-account.key").read_text())
-    ports = _free_ports(PORTS_PER_MEMBER * members)
-    places = {number: ports[PORTS_PER_MEMBER * (number - 1) :][:PORTS_PER_MEMBER] for number in numbers}
-    ids = {number: public_text("network", known_secret("network", number)) for number in numbers}
-    peers = {number: f"/ip4/127.0.0.1/tcp/{places[number][2]}/p2p/{ids[number]}" for number in numbers}
+    each = PORTS_PER_MEMBER + members - 1
+    ports = _free_ports(each * members)
     for number in numbers:
-        home = folder / f"member-{number}"
-        others = [peer for other, peer in peers.items() if other != number]
-        _write(home / "alysd.toml", _config(home, places[number], others))
+        home, own = folder / f"member-{number}", ports[each * (number - 1) :][:each]
+        others = [other for other in numbers if other != number]
+        peers = [
+            f"/ip4/127.0.0.1/tcp/{port}/p2p/{_network_id(other)}"
+            for other, port in zip(others, own[PORTS_PER_MEMBER:], strict=True)
+        ]
+        _write(home / "alysd.toml", _config(home, own[:PORTS_PER_MEMBER], peers))
         for kind in ("bls", "network"):
             secret = known_secret(kind, number)
             write_key_file(home / f"{kind}.key", kind, secret, public_text(kind, secret))
@@ -166,6 +191,7 @@ ethereum_address = "127.0.0.1:{ethereum}"
 [network]
 address = "127.0.0.1:{network}"
 key_file = "network.key"
+# Each port is that of a link to the other member, which `alysd federation` runs.
 peers = [
 {lines}]
 

@@ -10,6 +10,7 @@ import attrs
 import trio
 
 from alysd.commands.federation_files import MemberFolder
+from alysd.commands.federation_links import Links, Route
 
 STOP_SECONDS = 30.0
 """Seconds after which a member that was asked to stop is killed.
@@ -60,12 +61,15 @@ class MemberProcess:
         """
         if self.alive:
             return
-        command = [sys.executable, "-c", PROGRAM, str(os.getpid()), "run", "--config", str(self.files.config)]
         with self.files.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  this program
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
+                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
             )
         self.paused = False
+
+    def command(self) -> list[str]:
+        """The command line of the process."""
+        return [sys.executable, "-c", PROGRAM, str(os.getpid()), "run", "--config", str(self.files.config)]
 
     def kill(self) -> None:
         """End the process at once, as a power cut would."""
@@ -89,6 +93,15 @@ class MemberProcess:
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self.alive:
             self._process.send_signal(number)
+
+
+def links_of(members: Sequence[MemberFolder], delay: float, jitter: float) -> Links:
+    """The links between the members. Bytes take `delay` seconds, up to `jitter` more or less."""
+    targets = {member.number: member.network for member in members}
+    routes = [
+        Route(member.number, far, port, targets[far]) for member in members for far, port in member.dials.items()
+    ]
+    return Links(routes, delay, jitter)
 
 
 async def stop_all(members: Sequence[MemberProcess]) -> None:

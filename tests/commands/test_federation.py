@@ -1,7 +1,5 @@
 """`alysd federation`: its keyboard, and the members as real processes that never stay behind."""
 
-import os
-import pty
 import signal
 import subprocess
 import sys
@@ -9,72 +7,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import attrs
 import pytest
 import trio
 
 from alysd.cli import main
 from alysd.commands import federation_members
-from alysd.commands.federation import KEYS, Keyboard, raw_keyboard
 from alysd.commands.federation_files import MemberFolder
 from alysd.commands.federation_members import MemberProcess, stop_all
 
 SECONDS = 30.0
 """For what takes a process of this machine a fraction of a second."""
-
-
-@attrs.define(eq=False)
-class FakeMember:
-    """Remembers what it was asked to do."""
-
-    asked: list[str] = attrs.field(factory=list[str])
-
-    def kill(self) -> None:
-        self.asked.append("kill")
-
-    def start(self) -> None:
-        self.asked.append("start")
-
-    def pause(self) -> None:
-        self.asked.append("pause")
-
-    def resume(self) -> None:
-        self.asked.append("resume")
-
-
-def test_a_letter_and_a_number_act_on_one_member() -> None:
-    """A person would kill another member than the one meant, or none."""
-    members = [FakeMember() for _ in range(4)]
-    keyboard = Keyboard(members)  # pyright: ignore[reportArgumentType]  it has the same methods
-    assert keyboard.words == KEYS
-    assert not any(keyboard.press(key) for key in "2k9x²")
-    assert keyboard.words == "kill which member? 1 to 4"
-    assert not any(keyboard.press(key) for key in "2" + "p1" + "kc1" + "s2" + "3")
-    assert [member.asked for member in members] == [["pause", "resume"], ["kill", "start"], [], []]
-    assert keyboard.words == KEYS
-    assert keyboard.press("q")
-
-
-def test_without_a_terminal_there_is_no_keyboard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service or a test would read its input as commands."""
-    with Path(os.devnull).open() as nothing:
-        monkeypatch.setattr(sys, "stdin", nothing)
-        with raw_keyboard() as keys:
-            assert keys is None
-
-
-def test_the_terminal_is_as_before_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a person types would stay invisible in the shell."""
-    import termios
-
-    ours, theirs = pty.openpty()
-    with os.fdopen(theirs) as terminal, os.fdopen(ours, "wb"):
-        monkeypatch.setattr(sys, "stdin", terminal)
-        before = termios.tcgetattr(theirs)
-        with raw_keyboard() as keys:
-            assert keys == theirs
-            assert termios.tcgetattr(theirs) != before
-        assert termios.tcgetattr(theirs) == before
 
 
 @pytest.mark.parametrize("members", ["0", "10"])
@@ -84,6 +26,14 @@ def test_a_number_of_members_that_the_keyboard_cannot_name_is_refused(
     assert main(["federation", "--members", members, "--folder", str(tmp_path / "new")]) == 2
     assert f"--members {members}: must be 1 to 9" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("option", [["--delay", "-1"], ["--jitter", "10001"], ["--delay", "nan"]])
+def test_a_delay_that_no_link_can_have_is_refused(
+    option: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["federation", *option, "--folder", str(tmp_path / "new")]) == 2
+    assert ": must be 0 to 10000" in capsys.readouterr().err
 
 
 @pytest.fixture

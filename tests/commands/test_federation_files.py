@@ -26,9 +26,13 @@ def test_every_member_accepts_its_files_and_all_are_on_one_chain(tmp_path: Path)
     assert spec == "federation-of-4"
     ports = [port.port for each in valid for port in each.config.listeners.values()]
     assert len(set(ports)) == 12
+    dialled = [port for member in members for port in member.dials.values()]
+    assert len(set(dialled) | set(ports)) == 12 + 12, "each link has a port of its own"
     for index, each in enumerate(valid):
-        others = [other.config.network.address for other in valid if other is not each]
-        assert [peer.port for peer in each.config.network.peers] == [address.port for address in others if address]
+        assert each.config.network.address
+        assert each.config.network.address.port == members[index].network
+        assert {peer.port for peer in each.config.network.peers} == set(members[index].dials.values())
+        assert set(members[index].dials) == {1, 2, 3, 4} - {index + 1}
         assert each.config.storage.path == (tmp_path / "new" / f"member-{index + 1}" / "data").absolute()
 
 
@@ -40,6 +44,15 @@ def test_a_federation_goes_on_with_its_files(tmp_path: Path) -> None:
     assert first[0].config.read_text() == text
     with pytest.raises(ConfigError, match="has a federation of 2 members: start it with --members 2"):
         open_federation(tmp_path, 3)
+
+
+def test_members_that_reach_each_other_directly_are_refused(tmp_path: Path) -> None:
+    """A partition of a federation that an earlier version has made would part nobody."""
+    one, two = open_federation(tmp_path, 2)
+    text = one.config.read_text()
+    one.config.write_text(text.replace(f"tcp/{one.dials[2]}/", f"tcp/{two.network}/"))
+    with pytest.raises(ConfigError, match="reach each other directly, as those of earlier versions did"):
+        open_federation(tmp_path, 2)
 
 
 def test_two_federations_of_different_size_are_different_chains(tmp_path: Path) -> None:

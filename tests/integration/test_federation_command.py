@@ -1,4 +1,4 @@
-"""`alysd federation` on a terminal: two daemons make one chain, a person pauses one, and none stays behind."""
+"""`alysd federation` on a terminal: two daemons make one chain, obey a person, and none stays behind."""
 
 import os
 import pty
@@ -27,10 +27,15 @@ class Terminal:
     descriptor: int
     shown: str = ""
 
+    @property
+    def table(self) -> str:
+        """The newest table."""
+        return self.shown.rpartition("\x1b[2J")[2]
+
     def until(self, condition: Callable[[str], bool]) -> None:
         """Wait until the newest table meets a condition."""
         deadline = time.monotonic() + SECONDS
-        while not condition(self.shown.rpartition("\x1b[2J")[2]):
+        while not condition(self.table):
             assert time.monotonic() < deadline, self.shown[-2000:]
             if select.select([self.descriptor], [], [], 1.0)[0]:
                 self.shown += os.read(self.descriptor, 65536).decode()
@@ -66,6 +71,11 @@ def test_two_members_make_one_chain_and_obey_the_keyboard(tmp_path: Path) -> Non
             terminal.until(lambda table: re.search(r"^2 +paused ", table, re.MULTILINE) is not None)
             terminal.press("c2")
             terminal.until(lambda table: len(committed(table)) == 2)
+            before = max(committed(terminal.table))
+            terminal.press("x1\n")
+            terminal.until(lambda table: "partition: 1 | 2" in table and "approvals needed" in table)
+            terminal.press("h")
+            terminal.until(lambda table: len(found := committed(table)) == 2 and min(found) > before + 2)
             terminal.press("q")
             assert process.wait(60) == 0
         finally:
