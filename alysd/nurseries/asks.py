@@ -3,7 +3,7 @@
 The task of an ask sleeps until its `Pending` gets an answer or an error. A channel and a cancel scope per ask
 would cost more than the rest of the ask. One timer, the `Wheel`, holds the deadlines of all asks. It rounds them
 up to a tick and keeps them in buckets: its task wakes at most once per tick, however many asks wait, and sleeps
-when no ask waits. Times are those of trio's clock.
+when no ask waits. An ask that ends leaves its bucket. Times are those of trio's clock.
 
 While a handler waits for an answer, or for room in a full mailbox, its actor takes no messages. If two actors wait
 for each other, directly or through others, neither can continue. The wait that would close such a cycle is refused
@@ -27,6 +27,11 @@ from alysd.nurseries.wakeups import WOKEN
 
 TICK = 0.01
 """The longest delay, in seconds, from a deadline to its enforcement: 1 % of a timeout of one second."""
+
+
+BUCKETS_KEPT = 64
+"""Up to this number of buckets stay in a `Wheel` although they are empty. With more, the empty ones are removed
+whenever the number has doubled. An empty bucket can still have the memory for thousands of asks."""
 
 
 MOST_SECONDS = 1e9
@@ -110,13 +115,14 @@ class Pending:
 class Wheel:
     """The deadlines of all asks and watchdogs in one system. `run` is the task that enforces them."""
 
-    __slots__ = ("_buckets", "_keys", "_scope", "thread")
+    __slots__ = ("_buckets", "_keys", "_most_keys", "_scope", "thread")
 
     def __init__(self) -> None:
         # The thread of the system's run, to which all its asks belong.
         self.thread = get_ident()
         self._buckets: dict[int, set[Expiring]] = {}
         self._keys: list[int] = []
+        self._most_keys = BUCKETS_KEPT
         self._scope: trio.CancelScope | None = None
 
     def add(self, pending: Expiring, seconds: float) -> None:
@@ -124,12 +130,20 @@ class Wheel:
         key = int((trio.current_time() + seconds) / TICK) + 1
         bucket = self._buckets.get(key)
         if bucket is None:
+            if len(self._keys) >= self._most_keys:
+                self._remove_empty()
             bucket = self._buckets[key] = set()
             heappush(self._keys, key)
             if self._scope is not None and self._keys[0] == key:
                 self._scope.deadline = key * TICK
         bucket.add(pending)
         pending.bucket = bucket
+
+    def _remove_empty(self) -> None:
+        """Remove the buckets whose asks have all ended. Their deadlines may be days away."""
+        self._buckets = {key: bucket for key, bucket in self._buckets.items() if bucket}
+        self._keys = sorted(self._buckets)  # which is a heap
+        self._most_keys = max(BUCKETS_KEPT, 2 * len(self._keys))
 
     async def run(self) -> None:
         """Expire each ask and watchdog at its deadline, until cancelled."""

@@ -1,7 +1,9 @@
 """Deadlines of asks, and cycles of actors that wait for each other."""
 
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import NoReturn
 
 import attrs
 import pytest
@@ -33,6 +35,49 @@ async def test_an_ask_expires_within_a_tick_of_its_deadline(autojump_clock: Mock
         waited = await expire_after(wheel, seconds)
         nursery.cancel_scope.cancel()
     assert seconds <= waited <= seconds + TICK * 1.001
+
+
+async def test_asks_that_ended_leave_no_memory_behind(mock_clock: MockClock) -> None:
+    """Each kept a bucket until its deadline: gigabytes per day with deadlines of a day."""
+    wheel = Wheel()
+
+    def ask_and_give_up(times: int) -> int:
+        for _ in range(times):
+            pending = Pending(current_task())
+            wheel.add(pending, 86_400.0)
+            pending.abort(_ignored)
+            mock_clock.jump(TICK)
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    before = ask_and_give_up(1_000)
+    after = ask_and_give_up(100_000)
+    tracemalloc.stop()
+    assert after - before < 100_000, "bytes"
+
+
+def _ignored() -> NoReturn:
+    raise AssertionError("the ask was not cancelled")
+
+
+async def test_asks_that_wait_outlive_the_ended_ones(autojump_clock: MockClock) -> None:
+    """Buckets are removed while others, before and after them, are in use."""
+    wheel, waits = Wheel(), list[float]()
+
+    async def wait(seconds: float) -> None:
+        waits.append(await expire_after(wheel, seconds))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wheel.run)
+        async with trio.open_nursery() as asks:
+            for seconds in range(1, 301):
+                asks.start_soon(wait, float(seconds))
+                for _ in range(3):
+                    ended = Pending(current_task())
+                    wheel.add(ended, seconds / 7)
+                    ended.abort(_ignored)
+        nursery.cancel_scope.cancel()
+    assert [round(each) for each in waits] == list(range(1, 301))
 
 
 async def test_a_shorter_deadline_set_later_expires_first(autojump_clock: MockClock) -> None:
