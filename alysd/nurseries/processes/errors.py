@@ -3,10 +3,14 @@
 An error crosses as the name of its class, a text, and its fields if the codec can encode them. The receiver makes
 an error of the same class only if the child's spec lists the class in `refusals`. Of any other class, it makes a
 `RemoteNotAnswered` if the class is a `NotAnswered`, and otherwise a `RemoteRefusal`. Nothing is ever unpickled.
+The fields have to be of the types that the class declares, as attributes or as arguments of its `__init__`.
 """
 
 import struct
 from collections.abc import Mapping
+from functools import cache
+from inspect import Parameter, signature
+from typing import Any, get_type_hints
 
 import attrs
 
@@ -23,6 +27,7 @@ from alysd.nurseries.errors import (
     root_cause,
     text_of,
 )
+from alysd.nurseries.processes.declared import Check, anything, check_of
 from alysd.nurseries.processes.spec import PayloadCodec
 
 TEXT_BYTES = 500
@@ -166,8 +171,10 @@ def unpack_error(data: bytes, codec: PayloadCodec, known: Mapping[str, type[Exce
     kind = known.get(name)
     if kind is None or not fields:
         return RemoteNotAnswered(name, text) if data[0] else RemoteRefusal(name, text)
+    if len(fields) > FIELDS_BYTES:
+        raise ValueError(f"fields of {name} of {len(fields)} bytes; at most {FIELDS_BYTES} are accepted")
     try:
-        return kind(*tuple(codec.decode(fields)))
+        return _made(kind, fields, codec)
     except Exception as error:  # a constructor of the program, called with values from the other process
         raise ValueError(f"{name} cannot be made of the fields that arrived: {error}") from None
 
@@ -175,12 +182,39 @@ def unpack_error(data: bytes, codec: PayloadCodec, known: Mapping[str, type[Exce
 def _fields(error: Exception, codec: PayloadCodec) -> bytes:
     kind = type(error)
     try:
-        values = attrs.astuple(error, recurse=False) if attrs.has(kind) else error.args
+        values = attrs.astuple(error, recurse=False) if attrs.has(type(error)) else error.args
         fields = codec.encode(tuple(values))
-        kind(*values)  # which the receiver will do: a class with keyword-only fields crosses as its text
+        _made(kind, fields, codec)  # as the receiver will: a class with keyword-only fields crosses as its text
     except Exception:  # the codec need not know the fields of every error: the text still crosses
         return b""
     return fields if len(fields) <= FIELDS_BYTES else b""
+
+
+def _made(kind: type[Exception], fields: bytes, codec: PayloadCodec) -> Exception:
+    """The error with these fields. Raises any `Exception` if they are not those of such an error."""
+    values: tuple[object, ...] = tuple(codec.decode(fields))
+    checks, check_rest = _declared(kind)
+    for place, value in enumerate(values):
+        check = checks[place] if place < len(checks) else check_rest
+        if not check(value):
+            raise TypeError(f"field {place + 1} is of the type {type(value).__name__}")
+    return kind(*values)
+
+
+@cache
+def _declared(kind: type[Exception]) -> tuple[tuple[Check, ...], Check]:
+    """The checks for the fields of such an error, and the one for further arguments."""
+    if attrs.has(kind):
+        hints = get_type_hints(kind)
+        return tuple(check_of(hints.get(each.name, each.type or Any)) for each in attrs.fields(kind)), anything
+    hints = get_type_hints(kind.__init__)
+    checks: list[Check] = []
+    for name, parameter in list(signature(kind.__init__).parameters.items())[1:]:
+        check = check_of(hints.get(name, Any))
+        if parameter.kind is Parameter.VAR_POSITIONAL:
+            return tuple(checks), check
+        checks.append(check)
+    return tuple(checks), anything
 
 
 def _bounded(text: str) -> bytes:

@@ -1,7 +1,6 @@
 """The types of answers, as asks declare them."""
 
-from collections.abc import Mapping
-from typing import Any, Generic, NewType, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 import pytest
@@ -10,16 +9,10 @@ from alysd.nurseries import Ask
 from alysd.nurseries.processes.answers import is_answer
 
 T = TypeVar("T")
-Hash = NewType("Hash", bytes)
-Named = NewType("Named", Hash)
 
 
 class Querying:
     pass
-
-
-class Shaped(Protocol):
-    size: int
 
 
 @attrs.frozen
@@ -31,19 +24,8 @@ class Point:
     ("declared", "right", "wrong"),
     [
         (int, [5, True], [None, "5", 5.0]),
-        (float, [5.0, 5], ["5"]),
         (None, [None], [0]),
-        (Named, [b"x"], ["x"]),
-        (Point, [Point(1)], [1, None]),
-        (Point | None, [Point(1), None], [1]),
         (tuple[Point, ...], [(), (Point(1), Point(2))], [(1,), [Point(1)], Point(1)]),
-        (tuple[int, str | None], [(1, None), (1, "a")], [(1,), (1, 2), (1, "a", "b"), None]),
-        (tuple[()], [()], [(1,)]),
-        (Mapping[str, int], [{"a": "unchecked"}], [5]),
-        (list[int], [["unchecked"]], [(5,)]),
-        (Any, [5, None], []),
-        (T, [5, None], []),
-        (Shaped, [5, None], []),
     ],
 )
 def test_an_answer_has_the_declared_type(declared: Any, right: list[Any], wrong: list[Any]) -> None:

@@ -5,8 +5,18 @@ from typing import Any
 import attrs
 import pytest
 
-from alysd.nurseries import Address, CircuitOpen, HandlerCrashed, Refusal, SpecError, process
+from alysd.nurseries import (
+    Address,
+    AskCycle,
+    AskTimeout,
+    CircuitOpen,
+    HandlerCrashed,
+    Refusal,
+    SpecError,
+    process,
+)
 from alysd.nurseries.processes.errors import (
+    FIELDS_BYTES,
     BrokenProtocol,
     NotReachable,
     ProcessDied,
@@ -14,6 +24,7 @@ from alysd.nurseries.processes.errors import (
     RemoteRefusal,
     known_errors,
     pack_error,
+    pack_summary,
     unpack_error,
     unpack_summary,
 )
@@ -83,6 +94,66 @@ def test_an_unlisted_error_of_another_actor_is_not_a_refusal() -> None:
 def test_fields_of_another_class_are_refused() -> None:
     data = pack_error(TooMuch(5), codec).replace(b"[5]", b"[5, 6]")
     with pytest.raises(ValueError, match="TooMuch cannot be made"):
+        unpack_error(data, codec, KNOWN)
+
+
+class Plain(Refusal):
+    """An error that is no attrs class."""
+
+    def __init__(self, name: str, *amounts: int) -> None:
+        super().__init__(name, *amounts)
+
+
+class Pair(Refusal):
+    """An error with two arguments, of which the second has a default."""
+
+    def __init__(self, first: object, second: int = 0) -> None:
+        super().__init__(first, second)
+
+
+OTHERS = known_errors((TooMuch, Plain, Pair))
+
+
+@pytest.mark.parametrize(
+    ("error", "fields"),
+    [
+        (TooMuch(5), ["5"]),
+        (TooMuch(5), [None]),
+        (AskTimeout("a", "b", 1.0), ["a", "b", "c"]),
+        (CircuitOpen("a", "b", 1.0), ["a", 5, 1.0]),
+        (AskCycle(("a", "b")), [["a", "b"]]),
+        (Plain("a", 5), ["a", 5, "6"]),
+        (Plain("a", 5), [7, 5]),
+        (Pair("a", 5), ["a", "5"]),
+        (Pair("a", 5), ["a", 5, 6]),
+    ],
+    ids=repr,
+)
+def test_fields_have_the_declared_types(error: Exception, fields: list[Any]) -> None:
+    """The text of an error with fields of other types could not be made, in the parent."""
+    data = pack_summary(error) + codec.encode(fields)
+    with pytest.raises(ValueError, match=f"{type(error).__name__} cannot be made of the fields that arrived"):
+        unpack_error(data, codec, OTHERS)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [TooMuch(5), AskTimeout("a", "b", 1), Plain("a"), Plain("a", 5, 6), Pair(None), Pair([1], 5)],
+    ids=repr,
+)
+def test_fields_of_the_declared_types_cross(error: Exception) -> None:
+    assert repr(unpack_error(pack_error(error, codec), codec, OTHERS)) == repr(error)
+
+
+def test_an_error_whose_fields_do_not_survive_the_codec_crosses_as_its_text() -> None:
+    """JSON makes a list of the tuple."""
+    cycle = AskCycle(("a", "b"))
+    assert repr(crossed(cycle)) == repr(RemoteNotAnswered("AskCycle", str(cycle)))
+
+
+def test_long_fields_are_refused() -> None:
+    data = pack_summary(Refusal()) + codec.encode(["x" * FIELDS_BYTES])
+    with pytest.raises(ValueError, match="fields of Refusal of 16388 bytes; at most 16384 are accepted"):
         unpack_error(data, codec, KNOWN)
 
 
