@@ -1,7 +1,9 @@
 """Isolates work, such as a client's request: if the work fails, the task that runs the work continues."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, TypeVarTuple
+from typing import TypeVar, TypeVarTuple, cast
+
+from alysd.nurseries.errors import leaf_of
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -24,3 +26,28 @@ async def isolated(
         if errors is not None:
             failed(errors)
         raise (others or raised) from None
+
+
+async def isolated_exit(
+    ended: Callable[[Exception | SystemExit], None],
+    work: Callable[[*Arguments], Awaitable[None]],
+    *arguments: *Arguments,
+) -> int:
+    """Run `work(*arguments)` as if it were a whole process, and return the exit status of such a process.
+
+    It is 0, that of a `SystemExit`, or 1 for any other `Exception`, which `ended` gets, the first one of a group.
+    A cancellation or a `KeyboardInterrupt` is raised unchanged, also out of a group.
+    """
+    try:
+        await work(*arguments)
+    except (Exception, SystemExit, BaseExceptionGroup) as raised:
+        errors, others = BaseExceptionGroup("", [raised]).split((Exception, SystemExit))
+        status: object = 1
+        if errors is not None:
+            error = cast("Exception | SystemExit", leaf_of(errors))
+            ended(error)
+            status = error.code if isinstance(error, SystemExit) else 1
+        if others is not None:
+            raise others from None
+        return status if isinstance(status, int) else int(status is not None)
+    return 0
