@@ -151,8 +151,13 @@ class ActorChild(Child):
     async def _background(self, actor: Actor[Any]) -> None:
         handling.set(None)  # no handler waits for this task, so its asks close no cycle of waits
         await actor.background()
-        if not self.stopping:
+        if not self.asked_to_stop:
             raise ChildEnded(f"the background of {self.name}")
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """Whether the actor was asked to stop, by itself or someone else."""
+        return self.stopping
 
     async def _end_instance(self, failure: Exception | None) -> None:
         """Resolve the message that was being handled, then run the hooks that save and close."""

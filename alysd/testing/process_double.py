@@ -18,7 +18,7 @@ import attrs
 import trio
 
 from alysd.nurseries import ChildSpec, SupervisorSpec
-from alysd.nurseries.errors import leaf_of
+from alysd.nurseries.isolation import isolated_exit
 from alysd.nurseries.processes.host import host
 from alysd.nurseries.processes.progress import Progress, progress_file
 from alysd.nurseries.processes.spec import ProcessSpec
@@ -117,6 +117,10 @@ class DoubleProcess:
         self._progress.close()
         self._ended.set()
 
+    async def exited(self) -> None:
+        """Wait for ever: no other process holds the socket, so its end is the end of the actor."""
+        await trio.sleep_forever()
+
     async def end(self, seconds: float) -> str:
         """Wait at most `seconds` for the end of the actor, then kill it. Returns how it ended."""
         with trio.move_on_after(seconds):
@@ -127,21 +131,17 @@ class DoubleProcess:
         return self._how
 
     def kill(self) -> None:
-        """Cancel the actor, unless it has ended."""
+        """Cancel the actor, unless it has ended. What it has sent arrives, also if it hangs or is slow."""
         if self._actor.fileno() >= 0:
             self._how = "killed by SIGKILL"
             self._alive.cancel()
+            self.pass_on.set()
+            self.chunk_seconds = 0.0
 
     async def _host(self) -> None:
         with self._alive:
-            try:
-                await host(self._actor, self._progress)
-            except (Exception, BaseExceptionGroup, SystemExit) as raised:
-                leaf = leaf_of(raised)
-                if isinstance(leaf, trio.Cancelled):
-                    raise
-                self._how = f"exit status {leaf.code if isinstance(leaf, SystemExit) else 1}"
-                logger.info("the actor ended with %r", leaf)
+            status = await isolated_exit(_log, host, self._actor, self._progress)
+            self._how = f"exit status {status}"
 
     async def _carry(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):  # the target has been closed
@@ -155,6 +155,10 @@ class DoubleProcess:
                 await _send_all(target, data)
         with suppress(OSError):
             target.shutdown(socket.SHUT_WR)
+
+
+def _log(error: BaseException) -> None:
+    logger.info("the actor ended with %r", error)
 
 
 async def _send_all(target: socket.socket, data: bytes) -> None:

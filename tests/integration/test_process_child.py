@@ -100,6 +100,7 @@ def descriptors() -> int:
     [
         ("exit", "ProcessDied: the process of counter ended: exit status 3"),
         ("SIGKILL", "ProcessDied: the process of counter ended: killed by SIGKILL"),
+        ("fork", "ProcessDied: the process of counter ended: killed by SIGKILL"),
         ("SIGSEGV", "ProcessDied: the process of counter ended: killed by SIGSEGV"),
         ("memory", "ProcessCrashed: counter failed in its process: MemoryError: "),
         ("files", "ProcessCrashed: counter failed in its process: OSError: [Errno 24] Too many open files"),

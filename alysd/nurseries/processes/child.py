@@ -10,18 +10,20 @@ from alysd.nurseries.processes.errors import ProcessDied
 from alysd.nurseries.processes.launch import OperatingSystem
 from alysd.nurseries.processes.session import Session
 from alysd.nurseries.processes.spec import ProcessSpec
+from alysd.nurseries.processes.unbegun import Unbegun
 from alysd.nurseries.visible_state import STATE_QUERY
 
 
 class ProcessChild(ActorChild):
     """The parent's side of a child in a process. Its mailbox stays in the parent."""
 
-    __slots__ = ("_process_spec", "_session")
+    __slots__ = ("_process_spec", "_session", "_unbegun")
 
     def __init__(self, spec: ProcessSpec, parent: Parent, runtime: Runtime, *, planned: bool = True) -> None:
         super().__init__(spec, parent, runtime, planned=planned)
         self._process_spec = spec
         self._session: Session | None = None
+        self._unbegun = Unbegun()
 
     async def _start(self) -> None:
         """Do nothing but reset: the start of the process is the first part of the work."""
@@ -34,7 +36,7 @@ class ProcessChild(ActorChild):
         try:
             async with trio.open_nursery() as nursery:
                 launcher = spec.launcher or OperatingSystem()
-                session = self._session = Session(spec, launcher, self.restarts, nursery)
+                session = self._session = Session(spec, launcher, self.restarts, nursery, self.end)
                 session.run_tasks(nursery)
                 try:
                     await self._come_up(session)
@@ -91,5 +93,5 @@ class ProcessChild(ActorChild):
         """Settle the messages in flight, then the one that was being handled."""
         session, self._session = self._session, None
         if session is not None:
-            session.settle(failure)
+            session.settle(failure, self._unbegun)
         await super()._end_instance(failure)

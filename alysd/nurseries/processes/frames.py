@@ -39,6 +39,9 @@ ENDED = 27
 STATE, NO_STATE = 28, 29
 """The state that the actor shows, as JSON, or the error for which it shows none."""
 
+LEAVE = 30
+"""The actor has asked for its own stop, which the parent begins."""
+
 TRACED = 0x80
 """Added to TELL and ASK: the payload begins with a trace context of `TRACE_BYTES`."""
 FROM_HANDLER = 0x40

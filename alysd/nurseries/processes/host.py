@@ -5,24 +5,25 @@ The process ends when its actor has ended, in whatever way, or when the parent c
 
 import json
 import logging
+import math
 import socket
 import struct
 from collections.abc import Mapping
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import attrs
 import trio
 
-from alysd.nurseries.actor_child import ActorChild
 from alysd.nurseries.address import Address
-from alysd.nurseries.asks import Pending, Wheel
-from alysd.nurseries.behaviour import Actor, Health
+from alysd.nurseries.asks import Wheel
+from alysd.nurseries.behaviour import Actor
 from alysd.nurseries.child import Child, Desired, Runtime, State
 from alysd.nurseries.errors import Refusal
 from alysd.nurseries.processes import frames
 from alysd.nurseries.processes.errors import known_errors, pack_summary, unpack_error
 from alysd.nurseries.processes.frames import TRACE_BYTES, Frame
+from alysd.nurseries.processes.hosted import Check, HostedChild, StateQuery
 from alysd.nurseries.processes.inlet import HostedAddress, Inlet
 from alysd.nurseries.processes.outlet import Outlet
 from alysd.nurseries.processes.progress import Progress
@@ -38,7 +39,9 @@ START_BYTES = 64 << 20
 """The largest first frame, which has the configuration."""
 
 DRAIN_SECONDS = 1.0
-"""The time that the messages of an actor which has ended may wait for room in the mailboxes of the parent."""
+"""The time that the messages of a crashed actor may wait for room in the parent. The next process waits for it.
+
+During a stop they wait until the time for the stop is over, and the parent closes the socket."""
 
 _LENGTH = struct.Struct("<I")
 
@@ -70,48 +73,6 @@ class HostStart:
         """The start and the encoded configuration."""
         end = _LENGTH.size + _LENGTH.unpack_from(payload)[0]
         return cls(**json.loads(payload[_LENGTH.size : end])), payload[end:]
-
-
-class Check(Pending):
-    """Stands for the health monitor of the parent."""
-
-    __slots__ = ("_number", "_wire")
-
-    def __init__(self, wire: Wire, number: int) -> None:
-        self._wire = wire
-        self._number = number
-
-    def reply(self, value: object) -> None:
-        """Send the health that the actor reports."""
-        self._send(frames.HEALTH, Health(value).value.encode())
-
-    def _send(self, kind: int, payload: bytes) -> None:
-        self._wire.post(kind, 0, self._number, payload)
-        self._wire.wake()
-
-
-class StateQuery(Check):
-    """Stands for the operator who asks the parent for the state of the actor."""
-
-    __slots__ = ()
-
-    @property
-    def task(self) -> "StateQuery":  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Not `None`: there is no knowing whether the operator still waits."""
-        return self
-
-    def reply(self, value: object) -> None:
-        """Send the state, which is a bounded copy of plain data."""
-        payload = json.dumps(value).encode()
-        longest = self._wire.reader.max_bytes
-        if len(payload) > longest:
-            self.fail(ValueError(f"a state of {len(payload)} bytes; at most {longest} can be sent"))
-        else:
-            self._send(frames.STATE, payload)
-
-    def fail(self, error: BaseException | None) -> None:
-        """Send the error for which there is no state: never `None`, because the query has no deadline here."""
-        self._send(frames.NO_STATE, pack_summary(cast(BaseException, error)))
 
 
 async def host(end: socket.socket, progress: Progress) -> None:
@@ -148,7 +109,7 @@ class Hosted:
         self._progress = progress
         self._ready = False
         self._error: Exception | None = None
-        self._child: ActorChild
+        self._child: HostedChild
         self._inlet: Inlet
 
     async def run(self, nursery: trio.Nursery) -> None:
@@ -172,7 +133,6 @@ class Hosted:
             self._child.restarts = start.restarts
             self._child.launch()
             await self._child.live()
-        if not alive.cancelled_caught:
             await self._drain()
         if self._error is not None:
             await self._crashed(self._error)
@@ -212,19 +172,21 @@ class Hosted:
             crash_on_not_answered=start.crash_on_not_answered,
         )
         runtime = Runtime(wheel=Wheel(), observer=None, rng=Random(), refusals=(Refusal, *refusals))  # noqa: S311
-        self._child = ActorChild(spec, self, runtime)
+        self._child = HostedChild(spec, self, runtime, wire)
         return runtime
 
     async def _drain(self) -> None:
         """Wait until the parent has queued what the actor sent before it ended."""
-        with trio.move_on_after(DRAIN_SECONDS):
+        try:
+            with trio.move_on_after(math.inf if self._error is None else DRAIN_SECONDS):
+                for outlet in self._outlets:
+                    await outlet.drained()
+        finally:
             for outlet in self._outlets:
-                await outlet.drained()
-        for outlet in self._outlets:
-            if lost := outlet.unfinished:
-                logger.warning(
-                    "%s ended; %d of its messages to %s may be lost", self._start.name, lost, outlet.name
-                )
+                if lost := outlet.unfinished:
+                    logger.warning(
+                        "%s ended; %d of its messages to %s may be lost", self._start.name, lost, outlet.name
+                    )
 
     async def _crashed(self, error: Exception) -> None:
         logger.error("%s failed: %r", self._start.name, error, exc_info=error)

@@ -92,6 +92,20 @@ class OsProcess:
         self.output: int | None = output
         self.process = process
 
+    async def exited(self) -> None:
+        """Wait until the process has ended, which on Linux a file descriptor tells (pidfd_open(2)).
+
+        A process that this one has forked can hold the socket open.
+        """
+        if not hasattr(os, "pidfd_open"):  # macOS
+            await trio.sleep_forever()
+        if self.process.returncode is None:  # otherwise its id may be that of another process
+            fd = os.pidfd_open(self.process.pid)
+            try:
+                await trio.lowlevel.wait_readable(fd)
+            finally:
+                os.close(fd)
+
     async def end(self, seconds: float) -> str:
         """Wait at most `seconds` for the end of the process, then kill its group. Returns how it ended."""
         if not await self._ended(seconds):

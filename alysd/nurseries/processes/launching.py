@@ -20,6 +20,13 @@ class Launched(Protocol):
     output: int | None
     """The file descriptor for reading what the process prints, or None if nobody reads it. Its owner closes it."""
 
+    async def exited(self) -> None:
+        """Wait until the process has ended, which leaves what it has sent in the socket.
+
+        Waits for ever where the system does not tell: the end of the socket is then the only sign.
+        """
+        ...
+
     async def end(self, seconds: float) -> str:
         """Wait at most `seconds` for the process to end, then kill it with all that it started, and reap it.
 

@@ -17,6 +17,7 @@ from alysd.nurseries.processes.answers import is_answer
 from alysd.nurseries.processes.errors import BrokenProtocol, CannotCross
 from alysd.nurseries.processes.frames import ASK, CANCEL, FROM_HANDLER, TELL, TRACE_BYTES, TRACED, MalformedFrame
 from alysd.nurseries.processes.spec import PayloadCodec
+from alysd.nurseries.processes.unbegun import Unbegun
 from alysd.nurseries.processes.wire import Wire
 from alysd.nurseries.serve import not_answered, refused
 from alysd.nurseries.trace import TracedMessage
@@ -76,6 +77,8 @@ class Outlet:
             if pending is not None:
                 pending.place = None
             self._send(entry, pending)
+        if queue and self.wire.full:
+            self.wire.when_room(inbox.wake)
         if inbox.line:
             inbox.admit()
 
@@ -235,17 +238,20 @@ class Outlet:
 
     # When the process has ended
 
-    def settle(self, begun: int, done: int) -> None:
+    def settle(self, begun: int, done: int, unbegun: Unbegun | None) -> None:
         """Return the messages that were not begun to the mailbox, in order, and find the current one.
 
-        `begun` and `done` are the claims of the process. Afterwards `address.current` is the entry that was being
-        handled. Asks that were handled and whose answer was lost are left in `asks`.
+        `begun` and `done` are the claims of the process; `unbegun` doubts them, if the process has failed.
+        Afterwards `address.current` is the entry that was being handled. Asks that were handled and whose answer
+        was lost are left in `asks`.
         """
         done = min(max(done, self.finished), self.sent)
         begun = min(max(begun, done), done + 1, self.sent)
         self.done(done)
         left = [(number, entry) for number, entry, _ in self.in_flight if number not in self._uncounted]
         self.in_flight.clear()
+        if left and left[0][0] > begun and unbegun is not None and unbegun.suspicious(left[0][1]):
+            begun = left[0][0]
         while left and left[-1][0] > begun:
             number, entry = left.pop()
             self.asks.pop(number, None)

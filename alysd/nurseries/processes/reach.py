@@ -2,6 +2,8 @@
 
 The messages of a link are delivered in order. While the mailbox of the address is full, the link waits and gives
 no credit, so the process waits too. Everything received is checked: numbers, credit, encoding, permission.
+
+A process that does not read its answers gets no credit either, and at most `UNREAD_BYTES` of answers.
 """
 
 from collections import deque
@@ -13,6 +15,7 @@ import trio
 
 from alysd.nurseries.asks import HandlerTask, Waiter, handling
 from alysd.nurseries.behaviour import Ask, Tell
+from alysd.nurseries.errors import NotAnswered
 from alysd.nurseries.processes.errors import BrokenProtocol, CannotCross, NotReachable, pack_error
 from alysd.nurseries.processes.frames import (
     ASK,
@@ -32,6 +35,11 @@ from alysd.nurseries.trace import TraceContext, traced
 
 LONGEST_ASK = 86_400.0
 """Seconds after which an ask of a process ends in any case. The process cancels it at its own deadline."""
+
+UNREAD_BYTES = 64 << 20
+"""While more bytes than this wait for the process to read them, an ask gets an error in place of its answer.
+
+The asks that a process may have open, twice its credit, could otherwise have answers of gigabytes."""
 
 
 class ReachLink:
@@ -55,9 +63,18 @@ class ReachLink:
         self._credit = credit
         self._count_refused = count_refused
         self._received = 0
+        # The messages that were not delivered, with consecutive numbers. The first one is being delivered.
         self._waiting: deque[Frame] = deque()
+        # Those of them that are asks which the process has cancelled.
+        self._cancelled: set[int] = set()
+        # The asks that were delivered and have no answer.
         self._asking: dict[int, trio.CancelScope] = {}
         self._changed = trio.lowlevel.ParkingLot()
+
+    @property
+    def name(self) -> str:
+        """The name of the address."""
+        return self._reach.address.name
 
     def receive(self, frame: Frame) -> None:
         """Queue a message. Raises `MalformedFrame` for a wrong number, or more messages than the credit."""
@@ -70,14 +87,13 @@ class ReachLink:
         self._changed.unpark_all()
 
     def cancel(self, number: int) -> None:
-        """Cancel the ask `number`, if it has been delivered and has no answer. One that waits is dropped."""
-        scope = self._asking.get(number)
-        if scope is not None:
-            scope.cancel()
-        for frame in self._waiting:
-            if frame.number == number:
-                self._asking[number] = cancelled = trio.CancelScope()
-                cancelled.cancel()
+        """Cancel the ask `number`, unless it has ended. One that waits is not delivered."""
+        if number in self._asking:
+            self._asking[number].cancel()
+            return
+        place = number - (self._received - len(self._waiting)) - 1
+        if 0 <= place < len(self._waiting) and _is_ask(self._waiting[place]):
+            self._cancelled.add(number)
 
     async def run(self) -> None:
         """Deliver messages until cancelled."""
@@ -86,22 +102,47 @@ class ReachLink:
             while True:
                 while not self._waiting or len(self._asking) >= 2 * self._credit:
                     await self._changed.park()
-                frame = self._waiting.popleft()
-                await self._deliver(frame, nursery)
+                await self._wire.room()
+                frame = self._waiting[0]
+                if frame.number in self._cancelled:
+                    self._cancelled.remove(frame.number)
+                    self._wire.post(SKIPPED, self._link, frame.number)
+                else:
+                    await self._deliver(frame, nursery)
+                self._waiting.popleft()
                 if not self._waiting or not frame.number % max(1, self._credit // 4):
                     self._wire.post(DONE, self._link, frame.number)
                     self._wire.wake()
 
+    def finish(self) -> int:
+        """Deliver the tells that arrived before the process ended, as far as there is room for them.
+
+        Returns the number of those that are lost. Nobody waits for the answers of asks any more.
+        """
+        lost = 0
+        for frame in self._waiting:
+            if not _is_ask(frame):
+                try:
+                    message, trace = self._decoded(frame)
+                    with trace:
+                        if self._permits(message, is_ask=False):
+                            self._reach.address.tell(message)
+                except (NotAnswered, BrokenProtocol):
+                    lost += 1
+        self._waiting.clear()
+        return lost
+
     async def _deliver(self, frame: Frame, nursery: trio.Nursery) -> None:
-        is_ask = frame.kind & 0x3F == ASK
+        is_ask = _is_ask(frame)
         message, trace = self._decoded(frame)
         if not self._permits(message, is_ask):
-            target = f"{self._reach.address.name} with {type(message).__name__}"
+            target = f"{self.name} with {type(message).__name__}"
             refusal = NotReachable(self._sender.name, target)
             self._count_refused(refusal)
             self._fail(frame.number, refusal)
         elif is_ask:
-            nursery.start_soon(self._ask, frame, message, trace)
+            self._asking[frame.number] = scope = trio.CancelScope()
+            nursery.start_soon(self._ask, scope, frame, message, trace)
             # A new task runs at most one round of the scheduler later than this one. Only then the next message.
             await trio.lowlevel.checkpoint()
             await trio.lowlevel.checkpoint()
@@ -116,11 +157,13 @@ class ReachLink:
         allowed, kind = self._reach.messages, type(message)
         return issubclass(kind, Ask if is_ask else Tell) and (allowed is None or kind in allowed)
 
-    async def _ask(self, frame: Frame, message: Any, trace: AbstractContextManager[None]) -> None:
+    async def _ask(
+        self, scope: trio.CancelScope, frame: Frame, message: Any, trace: AbstractContextManager[None]
+    ) -> None:
         number = frame.number
         if frame.kind & FROM_HANDLER:
             handling.set(HandlerTask(self._sender))  # so that a cycle of asks through the process is found
-        with self._asking.setdefault(number, trio.CancelScope()) as scope:
+        with scope:
             try:
                 with trace:
                     answer = await self._reach.address.ask(message, seconds=LONGEST_ASK)
@@ -143,10 +186,13 @@ class ReachLink:
                     trace = traced(context)
             return self._codec.decode(payload), trace
         except Exception as error:  # received bytes; the codec may raise anything
-            reason = f"a message to {self._reach.address.name} cannot be decoded: {error}"
+            reason = f"a message to {self.name} cannot be decoded: {error}"
             raise BrokenProtocol(self._sender.name, reason) from None
 
     def _encoded(self, answer: Any) -> bytes:
+        waiting = self._wire.waiting_bytes
+        if waiting > UNREAD_BYTES:
+            raise CannotCross(self._sender.name, f"it has not read {waiting} bytes of answers")
         payload = self._codec.encode(answer)
         if len(payload) > self._wire.reader.max_bytes - TRACE_BYTES:
             raise CannotCross(self._sender.name, f"the answer has {len(payload)} bytes, too many for one message")
@@ -155,3 +201,7 @@ class ReachLink:
     def _fail(self, number: int, error: Exception) -> None:
         self._wire.post(ERROR, self._link, number, pack_error(error, self._codec))
         self._wire.wake()
+
+
+def _is_ask(frame: Frame) -> bool:
+    return frame.kind & 0x3F == ASK

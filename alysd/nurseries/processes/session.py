@@ -2,8 +2,9 @@
 
 import json
 import logging
+from collections.abc import Callable
 from contextlib import suppress
-from socket import SHUT_RDWR
+from socket import SHUT_RD, SHUT_RDWR
 from typing import cast
 
 import trio
@@ -29,6 +30,7 @@ from alysd.nurseries.processes.outlet import Outlet
 from alysd.nurseries.processes.output import Output
 from alysd.nurseries.processes.reach import ReachLink
 from alysd.nurseries.processes.spec import PayloadCodec, ProcessSpec, imported
+from alysd.nurseries.processes.unbegun import Unbegun
 from alysd.nurseries.processes.wire import Wire
 from alysd.nurseries.visible_state import bounded_copy
 
@@ -44,14 +46,25 @@ _CHECKED = frozenset({frames.HEALTH, frames.STATE, frames.NO_STATE})
 
 
 class Session:
-    """A process from its start to its end. `run_tasks` starts the tasks that serve it."""
+    """A process from its start to its end. `run_tasks` starts the tasks that serve it.
 
-    def __init__(self, spec: ProcessSpec, launcher: Launcher, restarts: int, nursery: trio.Nursery) -> None:
+    `leave` is called when the actor asks for its own stop.
+    """
+
+    def __init__(
+        self,
+        spec: ProcessSpec,
+        launcher: Launcher,
+        restarts: int,
+        nursery: trio.Nursery,
+        leave: Callable[[], None],
+    ) -> None:
         self.ready = trio.Event()
         self.ended = trio.Event()
         self.refused = 0
         self._how = ""
         self._spec = spec
+        self._leave = leave
         self._codec: PayloadCodec = imported(spec.codec)
         self._errors = known_errors(spec.refusals)
         self._checks: dict[int, tuple[Pending, int]] = {}
@@ -94,6 +107,7 @@ class Session:
         """Start the tasks of the session. They end with the nursery; an error is a failure of the child."""
         nursery.start_soon(self.wire.write)
         nursery.start_soon(self._read)
+        nursery.start_soon(self._notice_exit)
         nursery.start_soon(self.outlet.sweep)
         for reach in self._reaches.values():
             nursery.start_soon(reach.run)
@@ -141,11 +155,17 @@ class Session:
         if self._output is not None:
             self._output.close()
 
-    def settle(self, failure: Exception | None) -> None:
-        """Return messages that were not begun to the mailbox, and answer the asks that get no answer any more."""
+    def settle(self, failure: Exception | None, unbegun: Unbegun) -> None:
+        """Deliver what the process has sent, and return messages that were not begun to the mailbox.
+
+        Asks that get no answer any more get an error.
+        """
         outlet, name = self.outlet, self._spec.name
+        for reach in self._reaches.values():
+            if lost := reach.finish():
+                logger.warning("%s ended; %d of its messages to %s are lost", name, lost, reach.name)
         progress = self._process.progress
-        outlet.settle(progress.begun, progress.done)
+        outlet.settle(progress.begun, progress.done, None if failure is None else unbegun)
         progress.close()
         error = ActorDown(name, "stopped") if failure is None else HandlerCrashed(name, failure)
         for pending, _ in (*outlet.asks.values(), *self._checks.values()):
@@ -164,9 +184,15 @@ class Session:
         if not self.ended.is_set():
             raise ProcessDied(name, await self.end(self._spec.limits.end_seconds))
 
+    async def _notice_exit(self) -> None:
+        """Have the reader find the end of a process whose socket is held open by another one, which it started."""
+        await self._process.exited()
+        with suppress(OSError):  # the reader has found the end already
+            self._process.socket.shutdown(SHUT_RD)  # what was sent can still be read
+
     def _take(self, frame: Frame) -> None:
         kind, link, number, payload = frame
-        if kind & 0x3F in (frames.TELL, frames.ASK, frames.CANCEL):
+        if kind & 0x3F in (frames.TELL, frames.ASK) or kind == frames.CANCEL:
             self._from_process(frame)
         elif kind == frames.READY:
             self.ready.set()
@@ -175,6 +201,8 @@ class Session:
         elif kind == frames.CRASHED:
             error, text, _ = unpack_summary(payload)
             raise ProcessCrashed(self._spec.name, error, text)
+        elif kind == frames.LEAVE:
+            self._leave()
         elif kind == frames.ENDED:
             if not self._asked_to_stop:  # without a task that reads, the process could end unnoticed
                 raise ProcessDied(self._spec.name, "its actor ended without being asked to")

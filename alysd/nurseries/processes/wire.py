@@ -28,7 +28,8 @@ class Wire:
         self.waiting_bytes = 0
         self._left = memoryview(b"")
         self._writer: Task | None = None
-        self._drained = trio.lowlevel.ParkingLot()
+        self._sent = trio.lowlevel.ParkingLot()
+        self._for_room: set[Callable[[], None]] = set()
         self.before_send: Callable[[], None] | None = None
         """Called before frames are sent, to add frames."""
 
@@ -51,8 +52,18 @@ class Wire:
 
     def flush(self) -> None:
         """Send what is queued. If the socket takes only a part, the writing task sends the rest."""
-        if not self._left and not self._send():
+        if not self._left and (not self._send() or self._for_room):
             self.wake()
+
+    def when_room(self, call: Callable[[], None]) -> None:
+        """Have the writing task call a function once, when the wire is not full any more."""
+        self._for_room.add(call)
+
+    async def room(self) -> None:
+        """Wait while the wire is full."""
+        while self.full:
+            self.wake()
+            await self._sent.park()
 
     def _send(self) -> bool:
         """Send until nothing is queued or the socket is full. Returns whether nothing is left."""
@@ -69,6 +80,7 @@ class Wire:
             except OSError:  # the other end was closed, which the reading task finds
                 self._out.clear()
                 self._left = memoryview(b"")
+                self.waiting_bytes = 0
                 return True
             self._left = self._left[sent:]
             self.waiting_bytes -= sent
@@ -77,8 +89,12 @@ class Wire:
     async def write(self) -> None:
         """Send what is queued whenever `wake` was called, until cancelled."""
         while True:
-            if self._send():
-                self._drained.unpark_all()
+            all_sent = self._send()
+            if not self.full:
+                self._sent.unpark_all()
+                while self._for_room:
+                    self._for_room.pop()()
+            if all_sent:
                 await self._idle()
             else:
                 await trio.lowlevel.wait_writable(self._socket)
@@ -87,7 +103,7 @@ class Wire:
         """Wait until everything that is queued has been sent."""
         self.wake()
         while self._out or self._left:
-            await self._drained.park()
+            await self._sent.park()
 
     async def _idle(self) -> None:
         def abort(_: RaiseCancelT) -> Abort:

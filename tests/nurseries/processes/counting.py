@@ -158,11 +158,18 @@ class NeedOther(Tell[Counting]):
     """Count, and fail because another actor did not answer."""
 
 
+@attrs.frozen
+class Leave(Tell[Counting]):
+    """Have the actor end itself, this number of times."""
+
+    times: int
+
+
 KINDS: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
         Add, Total, Wait, Fail, FailAsk, Refuse, RefuseTell, Misbehave, Answer, TalkBack, Unhandled, Note, Secret,
-        Notes, Defer, DeferTell, Reply, Unclear, NeedOther, Flood,
+        Notes, Defer, DeferTell, Reply, Unclear, NeedOther, Flood, Leave,
     )
 }  # fmt: skip
 
@@ -307,6 +314,11 @@ class Counter(Actor[Counting], partial=True):
         self.total += 1
         raise ActorDown("other", "stopped")
 
+    @handles(Leave)
+    async def leave(self, message: Leave) -> None:
+        for _ in range(message.times):
+            self.stop()
+
     async def health_check(self) -> Health:
         return Health.DEGRADED if self.total == 13 else Health.HEALTHY
 
@@ -318,6 +330,14 @@ class Ticker(Counter):
         for _ in range(10):
             await trio.sleep(1)
             self.total += 1
+
+
+class ShortLived(Counter):
+    """Ends itself in its background after a second."""
+
+    async def background(self) -> None:
+        await trio.sleep(1)
+        self.stop()
 
 
 class SlowStarter(Counter):
@@ -394,6 +414,10 @@ def misbehave(how: str) -> None:
                 socket.socket(fileno=os.dup(fd)).send(b"\xff" * 100)
         while True:
             pass
+    elif how == "fork":
+        if not os.fork():
+            signal.pause()  # with the socket open
+        os.kill(os.getpid(), signal.SIGKILL)
     elif how == "exit":
         sys.exit(3)
     elif how in ("SIGKILL", "SIGSTOP", "SIGSEGV"):
@@ -420,6 +444,11 @@ def start(context: ProcessContext) -> Counter:
 def start_ticker(context: ProcessContext) -> Ticker:
     """The factory of an actor with a background."""
     return Ticker(0, None)
+
+
+def start_for_a_second(context: ProcessContext) -> ShortLived:
+    """The factory of an actor that ends itself."""
+    return ShortLived(0, None)
 
 
 def start_slowly(context: ProcessContext) -> SlowStarter:

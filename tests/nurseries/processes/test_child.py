@@ -16,7 +16,6 @@ from alysd.nurseries import (
     HandlerTooSlow,
     Health,
     HealthMonitor,
-    Immediate,
     OnCrash,
     OneForOne,
     Refusal,
@@ -39,8 +38,9 @@ from alysd.nurseries.processes.errors import (
 from alysd.nurseries.processes.launching import Launched
 from alysd.nurseries.processes.session import CHECKS_KEPT
 from alysd.nurseries.processes.spec import ProcessLimits, ProcessSpec, process
-from alysd.testing.harness import ActorTestHarness
+from alysd.nurseries.processes.unbegun import MOST_ENDS
 from alysd.testing.process_double import ProcessDouble
+from tests.nurseries.processes.child_fixture import Fixture
 from tests.nurseries.processes.counting import (
     CODEC,
     Add,
@@ -58,33 +58,6 @@ from tests.nurseries.processes.counting import (
     Unlisted,
     Wait,
 )
-
-START = "tests.nurseries.processes.counting:start"
-
-
-class Fixture:
-    """One child in a double, with its harness."""
-
-    def __init__(self, **options: Any) -> None:
-        address = {name: options.pop(name) for name in ("capacity", "on_crash") if name in options}
-        self.harness = ActorTestHarness()
-        self.double = ProcessDouble()
-        self.counter: Address[Counting] = Address("counter", **address)
-        options = {"codec": CODEC, "refusals": [TooMuch], "restart": Immediate(), **options}
-        factory = options.pop("factory", START)
-        self.spec: ProcessSpec = self.double.intercept(process(self.counter, factory, **options))
-
-    def running(self) -> Any:
-        return self.harness.running(self.spec)
-
-    @property
-    def last_error(self) -> str | None:
-        return self.harness.child("counter").last_error
-
-    async def up_again(self, restarts: int) -> None:
-        await self.harness.until(
-            lambda: self.harness.child("counter").restarts == restarts and self.harness.is_up("counter")
-        )
 
 
 async def test_tells_and_asks_are_handled_in_order(autojump_clock: MockClock) -> None:
@@ -173,6 +146,33 @@ async def test_a_killed_process_loses_only_the_message_it_handles(autojump_clock
         assert system.snapshot().children[0].restarts == 1
 
 
+async def test_a_process_cannot_claim_for_ever_that_it_did_not_begin_a_message(autojump_clock: MockClock) -> None:
+    """It got the message again and again, and each time another process ended."""
+    one = Fixture(config=5)
+    crashed: list[Exception] = []
+
+    async def ask() -> None:
+        try:
+            await one.counter.ask(Wait(10), seconds=600)
+        except HandlerCrashed as error:
+            crashed.append(error.error)
+
+    async with one.running(), trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await trio.sleep(1)
+        one.counter.tell(Add(1))
+        for end in range(1, MOST_ENDS + 1):
+            assert crashed == []
+            await trio.sleep(1)
+            progress = one.double.progress("counter")
+            progress.begin(0)
+            progress.finish(0)
+            one.double.kill("counter")
+            await one.up_again(end)
+        assert list(map(repr, crashed)) == [repr(ProcessDied("counter", "killed by SIGKILL"))]
+        assert await one.counter.ask(Total()) == 6, "the messages after it are handled"
+
+
 async def test_answers_that_cannot_cross_are_the_actors_bug(autojump_clock: MockClock) -> None:
     one = Fixture()
     async with one.running():
@@ -254,6 +254,16 @@ async def test_a_full_process_lets_senders_wait(autojump_clock: MockClock) -> No
         assert len(sent) == 3 - 1 + 4, "two in the process beside the ask, four in the mailbox"
         await one.harness.until(lambda: len(sent) == 20)
         assert await one.counter.ask(Total()) == 1020
+
+
+async def test_messages_that_wait_for_room_on_the_socket_are_sent(autojump_clock: MockClock) -> None:
+    """They stayed in the mailbox, although there was credit, until somebody sent another one."""
+    one = Fixture(limits=ProcessLimits(message_bytes=1 << 20))
+    async with one.running():
+        for _ in range(40):
+            await one.counter.send(Misbehave("x" * 100_000))
+        await trio.sleep(1)
+        assert (one.counter.handled, one.counter.depth) == (40, 0)
 
 
 async def test_a_message_that_gets_room_in_the_mailbox_is_sent_at_once(autojump_clock: MockClock) -> None:
@@ -351,6 +361,7 @@ async def test_health_checks_reach_the_actor_and_find_a_hang(autojump_clock: Moc
     [
         (b"\xff" * 64, "a frame of 4294967295 bytes"),
         (b"\x00\x00\x00\x00\x63" + bytes(9), "kind 99"),
+        (b"\x00\x00\x00\x00\x43\x01\x01" + bytes(7), "kind 67 on link 1"),
         (b"\x00\x00\x00\x00\x63\x01" + bytes(8), "kind 99 on link 1"),
         (b"\x00\x00\x00\x00\x05\x00\x07" + bytes(7), "an end of message 7"),
         (b"\x00\x00\x00\x00\x04\x00\x07" + bytes(7), "message 7 is reported as finished"),

@@ -66,6 +66,35 @@ async def test_what_a_process_started_ends_with_it() -> None:
     release(process)
 
 
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux tells the end of a process by a descriptor")
+async def test_the_end_of_a_process_is_known_while_what_it_forked_lives() -> None:
+    before = descriptors()
+    reading, writing = os.pipe()
+    os.set_inheritable(writing, True)
+    process = started("import os, time\nif os.fork() == 0:\n    time.sleep(60)", writing)
+    os.close(writing)
+    with trio.fail_after(30):
+        await process.exited()
+    os.set_blocking(reading, False)
+    with pytest.raises(BlockingIOError):
+        os.read(reading, 1)
+    assert await process.end(30.0) == "exit status 0"
+    await process.exited()
+    os.close(reading)
+    release(process)
+    assert descriptors() == before
+
+
+async def test_a_system_that_does_not_tell_the_end_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    process = started("pass")
+    with trio.move_on_after(0) as scope:
+        await process.exited()
+    assert scope.cancelled_caught
+    assert await process.end(30.0) == "exit status 0"
+    release(process)
+
+
 def never(_: OsProcess) -> bool:
     return False
 

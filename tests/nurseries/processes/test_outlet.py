@@ -141,7 +141,7 @@ async def test_a_refused_tell_is_not_sent_again(autojump_clock: MockClock, claim
     """The numbers that a process claims afterwards to have begun and finished change nothing."""
     async with sent() as sending:
         sending.outlet.fail(2, ActorDown("other", "stopped"))
-        sending.outlet.settle(*claimed)
+        sending.outlet.settle(*claimed, None)
         assert [entry[0] for entry in sending.address.mailbox.queue] == ([Total()] if claimed == (0, 0) else [])
         assert len(sending.address.mailbox.dead_letters or ()) == 1
         assert sending.address.handled <= 1
@@ -149,7 +149,7 @@ async def test_a_refused_tell_is_not_sent_again(autojump_clock: MockClock, claim
 
 async def test_an_ask_that_returns_to_the_mailbox_gives_its_place_back(autojump_clock: MockClock) -> None:
     async with sent() as sending:
-        sending.outlet.settle(0, 0)
+        sending.outlet.settle(0, 0, None)
         assert sending.address.depth == 2
         await trio.sleep(1.1)
         assert (sending.got, sending.address.depth) == ([AskTimeout], 1)
@@ -178,7 +178,7 @@ async def test_messages_that_return_to_a_full_mailbox_take_no_place(autojump_clo
         address, inbox = sending.address, sending.address.mailbox
         for _ in range(inbox.capacity):
             address.tell(Add(1))
-        sending.outlet.settle(0, 0)
+        sending.outlet.settle(0, 0, None)
         assert (address.depth, len(inbox.queue)) == (inbox.capacity, inbox.capacity + 2)
         await trio.sleep(1.1)  # the ask gives up in the queue
         sending.outlet.sent = 0

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from alysd.nurseries import (
     Actor,
@@ -21,6 +21,8 @@ from alysd.nurseries import (
     process,
     traced,
 )
+from alysd.nurseries.processes import reach as module
+from alysd.nurseries.processes import wire as wire_module
 from alysd.nurseries.processes.errors import NotReachable
 from alysd.nurseries.processes.frames import (
     ASK,
@@ -34,6 +36,7 @@ from alysd.nurseries.processes.frames import (
     TRACE_BYTES,
     TRACED,
     Frame,
+    MalformedFrame,
 )
 from alysd.nurseries.processes.host import DRAIN_SECONDS
 from alysd.nurseries.processes.reach import ReachLink
@@ -192,19 +195,36 @@ async def test_what_a_process_sends_before_it_ends_arrives(autojump_clock: MockC
         assert one.harness.child("counter").restarts == crash
 
 
+@pytest.mark.parametrize("crash", [False, True])
 async def test_what_a_process_cannot_send_in_time_is_logged(
-    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, crash: bool
 ) -> None:
+    """A stop gave up after a second, although its time was not over."""
     address = Address[Telling]("notebook", capacity=1)
-    one = Fixture([address], limits=ProcessLimits(credit=4))
+    one = Fixture([address], limits=ProcessLimits(credit=4), stop_seconds=3.0)
     async with one.running(actor(address, Notebook)) as system:
         system.suspend("notebook")
-        await one.counter.send(Flood(8, crash=False))
-        await trio.sleep(1)
         began = trio.current_time()
-        await system.stop_child("counter")
-        assert trio.current_time() - began == pytest.approx(DRAIN_SECONDS, abs=0.2)
+        await one.counter.send(Flood(8, crash))
+        if crash:
+            await one.harness.until(lambda: one.harness.child("counter").restarts == 1)
+        else:
+            await trio.sleep(1)
+            began = trio.current_time()
+            await system.stop_child("counter")
+        assert trio.current_time() - began == pytest.approx(DRAIN_SECONDS if crash else 3.0, abs=0.2)
     assert "counter ended; 7 of its messages to notebook may be lost" in caplog.messages
+    assert "counter ended; 4 of its messages to notebook are lost" in caplog.messages
+
+
+async def test_what_a_process_sent_during_a_stop_arrives_while_the_stop_lasts(autojump_clock: MockClock) -> None:
+    address, notebook = Address[Telling]("notebook", capacity=1), Notebook(seconds=0.5)
+    one = Fixture([address], limits=ProcessLimits(credit=4), stop_seconds=8.0)
+    async with one.running(actor(address, lambda: notebook)) as system:
+        await one.counter.send(Flood(8, crash=False))
+        await system.stop_child("counter")
+        await trio.sleep(2)
+        assert notebook.numbers == list(range(8))
 
 
 async def test_tells_that_the_mailbox_refuses_are_logged(
@@ -285,16 +305,21 @@ class Link:
         near, far = socket.socketpair()
         for end in (near, far):
             end.setblocking(False)
-        wire, self.far = Wire(near, 1 << 20), Wire(far, 1 << 20)
+        self.wire, self.far = Wire(near, 1 << 20), Wire(far, 1 << 20)
         self.refused: list[Exception] = []
         sender = Address[Counting]("counter").mailbox
-        self.link = ReachLink(1, Reach(address), sender, wire, codec, credit, self.refused.append)
-        nursery.start_soon(wire.write)
+        self.link = ReachLink(1, Reach(address), sender, self.wire, codec, credit, self.refused.append)
+        nursery.start_soon(self.wire.write)
         nursery.start_soon(self.link.run)
         self._ends = near, far
 
     def send(self, kind: int, number: int, message: object) -> None:
         self.link.receive(Frame(kind, 1, number, codec.encode(message)))
+
+    async def send_many(self, kind: int, message: object, times: int) -> None:
+        for number in range(1, times + 1):
+            self.send(kind, number, message)
+            await wait_all_tasks_blocked()
 
     async def received(self) -> list[tuple[int, int]]:
         """Kinds and numbers of what the process would receive."""
@@ -334,7 +359,7 @@ async def test_an_ask_is_cancelled_while_it_waits_and_after_it_was_delivered(aut
         await trio.sleep(40)
         assert (address.handled, address.depth) == (4, 0)
         answers = [each for each in await link.received() if each[0] != DONE]
-        assert answers == [(SKIPPED, 2), (SKIPPED, 5), (REPLY, 1)], "the place of 2 lets 5 be delivered"
+        assert sorted(answers) == [(REPLY, 1), (SKIPPED, 2), (SKIPPED, 5)], "the place of 2 lets 4 be delivered"
         nursery.cancel_scope.cancel()
     link.close()
 
@@ -375,4 +400,116 @@ async def test_an_answer_that_is_too_long_or_unknown_is_an_error(autojump_clock:
         await trio.sleep(1)
         assert sorted(await link.received()) == [(DONE, 2), (ERROR, 1), (ERROR, 2)]
         nursery.cancel_scope.cancel()
+    link.close()
+
+
+@pytest.mark.parametrize(("kind", "message"), [(TELL, "not permitted"), (ASK, Notes())], ids=["tells", "asks"])
+async def test_a_process_that_does_not_read_gets_no_credit(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, kind: int, message: object
+) -> None:
+    """The answers to what it sent filled the memory of the parent."""
+    monkeypatch.setattr(wire_module, "HIGH_BYTES", 1 << 16)
+    address = Address[Telling]("notebook")
+    async with ActorTestHarness().running(actor(address, Notebook)), trio.open_nursery() as nursery:
+        link = Link(address, nursery)
+        with pytest.raises(MalformedFrame, match="beyond the credit of 8 messages"):
+            await link.send_many(kind, message, 20_000)
+        assert link.wire.waiting_bytes < (1 << 16) + 20 * 1024
+        before = len(link.refused) + address.handled
+        await link.received()
+        await trio.sleep(1)
+        assert len(link.refused) + address.handled == before + 8, "it goes on when the process reads"
+        nursery.cancel_scope.cancel()
+    link.close()
+
+
+async def test_answers_that_the_process_does_not_read_become_errors(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answers of all its open asks could have gigabytes together."""
+    monkeypatch.setattr(module, "UNREAD_BYTES", 1 << 20)
+    address = Address[Telling]("notebook")
+
+    class Long(Notebook):
+        @handles(Notes)
+        async def notes(self, message: Notes) -> str:
+            await trio.sleep(1)
+            return "x" * 500_000
+
+    async with ActorTestHarness().running(actor(address, Long)), trio.open_nursery() as nursery:
+        link = Link(address, nursery)
+        for number in range(1, 9):
+            link.send(ASK, number, Notes())
+        await trio.sleep(10)
+        assert link.wire.waiting_bytes < 2 << 20
+        ends: list[tuple[int, int]] = []
+        while len(ends) < 8:
+            ends.extend(each for each in await link.received() if each[0] != DONE)
+        assert ends == [(REPLY if number < 4 else ERROR, number) for number in range(1, 9)]
+        nursery.cancel_scope.cancel()
+    link.close()
+
+
+@pytest.mark.parametrize(("kind", "message"), [(TELL, Note(1)), (ASK, "not permitted")], ids=["tell", "ask"])
+async def test_a_cancelled_message_that_is_never_asked_is_forgotten(
+    autojump_clock: MockClock, kind: int, message: object
+) -> None:
+    """Each took the place of an ask for ever."""
+    address = Address[Telling]("notebook")
+    async with ActorTestHarness().running(actor(address, Notebook)), trio.open_nursery() as nursery:
+        link = Link(address, nursery, credit=2)
+        for number in range(1, 20):
+            link.send(kind, number, message)
+            link.link.cancel(number)
+            await trio.sleep(0.1)
+        link.send(ASK, 20, Notes())
+        await trio.sleep(1)
+        assert (REPLY, 20) in await link.received()
+        nursery.cancel_scope.cancel()
+    link.close()
+
+
+@pytest.mark.parametrize("rounds", range(6))
+async def test_an_ask_can_be_cancelled_at_any_moment(autojump_clock: MockClock, rounds: int) -> None:
+    """Between its delivery and its first step, nobody knew it."""
+    address = Address[Telling]("notebook")
+    async with (
+        ActorTestHarness().running(actor(address, lambda: Notebook(seconds=5.0))),
+        trio.open_nursery() as nursery,
+    ):
+        link = Link(address, nursery)
+        link.send(ASK, 1, Notes())
+        await wait_all_tasks_blocked()
+        link.send(ASK, 2, Notes())
+        for _ in range(rounds):
+            await trio.lowlevel.checkpoint()
+        link.link.cancel(2)
+        await trio.sleep(20)
+        assert address.handled == 1
+        assert (SKIPPED, 2) in await link.received()
+        nursery.cancel_scope.cancel()
+    link.close()
+
+
+async def test_tells_that_arrived_before_the_end_of_the_process_are_delivered(autojump_clock: MockClock) -> None:
+    """They were lost with the process, although the parent had them."""
+    address, notebook = Address[Telling]("notebook", capacity=2), Notebook(seconds=1.0)
+    async with ActorTestHarness().running(actor(address, lambda: notebook)):
+        async with trio.open_nursery() as nursery:
+            link = Link(address, nursery, credit=16)
+            for number in range(1, 5):
+                link.send(TELL, number, Note(number))
+            link.send(TELL, 5, "not permitted")
+            link.send(ASK, 6, Notes())
+            link.send(TELL, 7, Note(7))
+            link.send(TELL, 8, Note(8))
+            link.link.receive(Frame(TELL, 1, 9, b"{"))
+            await trio.sleep(0.5)
+            nursery.cancel_scope.cancel()
+        await trio.sleep(4)
+        assert notebook.numbers == [1, 2], "there was no room for 3"
+        assert link.link.finish() == 3, "there is room for two, and one cannot be decoded"
+        await trio.sleep(4)
+        assert notebook.numbers == [1, 2, 3, 4]
+        assert link.link.finish() == 0
     link.close()

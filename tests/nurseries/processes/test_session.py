@@ -5,7 +5,7 @@ import logging
 import pytest
 import trio
 
-from alysd.nurseries import Address, OneForOne, open_system, process, supervisor
+from alysd.nurseries import Address, Immediate, OneForOne, open_system, process, supervisor
 from tests.nurseries.processes.counting import CODEC, Answer, Counting, Misbehave, Total
 
 START = "tests.nurseries.processes.counting:start"
@@ -24,3 +24,14 @@ async def test_a_real_process_answers_prints_and_ends(caplog: pytest.LogCaptureF
         with trio.fail_after(SECONDS):
             while "counter: INFO the actor prints" not in caplog.messages:  # noqa: ASYNC110  another process prints
                 await trio.sleep(0.01)
+
+
+async def test_a_killed_process_is_noticed_although_what_it_forked_holds_the_socket() -> None:
+    """Its asks waited until their deadlines, and its tells for ever."""
+    counter: Address[Counting] = Address("counter")
+    tree = supervisor("Root", OneForOne(), [process(counter, START, codec=CODEC, config=4, restart=Immediate())])
+    async with open_system(tree) as system:
+        counter.tell(Misbehave("fork"))
+        assert await counter.ask(Total(), seconds=SECONDS) == 4
+        error = system.snapshot().children[0].last_error
+        assert error == "ProcessDied: the process of counter ended: killed by SIGKILL"

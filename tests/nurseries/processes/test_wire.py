@@ -2,11 +2,13 @@
 
 import socket
 from collections.abc import Generator
+from functools import partial
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
+from alysd.nurseries.processes import wire as module
 from alysd.nurseries.processes.frames import HEAD, Frame, FrameReader, MalformedFrame
 from alysd.nurseries.processes.wire import HIGH_BYTES, Wire
 
@@ -59,6 +61,49 @@ async def test_more_than_the_socket_holds_is_sent_as_it_is_read(ends: Ends, auto
         nursery.cancel_scope.cancel()
 
 
+async def test_whoever_waits_for_room_goes_on_when_there_is_room(ends: Ends, autojump_clock: MockClock) -> None:
+    sender, receiver = Wire(ends[0], 1 << 20), Wire(ends[1], 1 << 20)
+    went_on: list[str] = []
+
+    async def wait() -> None:
+        await sender.room()
+        went_on.append("task")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sender.write)
+        await wait()
+        for number in range(4):
+            sender.post(1, 0, number, bytes(500_000))
+        nursery.start_soon(wait)
+        for _ in range(2):
+            sender.when_room(sender.wake)
+        sender.when_room(partial(went_on.append, "function"))
+        sender.flush()
+        await wait_all_tasks_blocked()
+        assert went_on == ["task"]
+        received = 0
+        while received < 4:
+            received += len(await receiver.receive() or ())
+        await wait_all_tasks_blocked()
+        assert sorted(went_on) == ["function", "task", "task"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_room_that_a_flush_makes_is_announced(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HIGH_BYTES", 1000)
+    wire, called = Wire(ends[0], 1 << 20), list[int]()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wire.write)
+        await wait_all_tasks_blocked()
+        wire.post(1, 0, 0, bytes(2000))
+        assert wire.full
+        wire.when_room(partial(called.append, 1))
+        wire.flush()
+        await wait_all_tasks_blocked()
+        assert called == [1]
+        nursery.cancel_scope.cancel()
+
+
 async def test_sending_to_a_closed_end_is_left_to_the_reader(ends: Ends) -> None:
     wire = Wire(ends[0], 1 << 20)
     ends[1].close()
@@ -68,6 +113,7 @@ async def test_sending_to_a_closed_end_is_left_to_the_reader(ends: Ends) -> None
         nursery.start_soon(wire.write)
         wire.post(1)
         await wire.drained()
+        assert not wire.waiting_bytes
         nursery.cancel_scope.cancel()
     assert await wire.receive() is None
 
