@@ -8,7 +8,7 @@ from tests.integrations.libp2p import needs_libp2p
 
 pytestmark = needs_libp2p
 
-TOPICS = {"/alys/6d3425cf/proposal", "/alys/d7e68ab9/approval"}
+TOPICS = {"/alys/6d3425cf/proposal", "/alys/6d3425cf/approval"}
 TOPIC = "/alys/6d3425cf/approval"
 
 
