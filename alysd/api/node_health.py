@@ -71,7 +71,7 @@ class NodeReport:
             if child.state is State.SUSPENDED:
                 light.append(f"{child.name} is suspended: `alysd actors resume` resumes it")
             elif child.state not in (State.RUNNING, State.STOPPED):
-                words = f"{child.name} is {child.state.value.lower()}" + (
+                words = f"{child.name} {child.state.predicate}" + (
                     f": {child.last_error}" if child.last_error else ""
                 )
                 (grave if child.priority is Priority.CRITICAL else light).append(words)

@@ -10,10 +10,10 @@ import trio
 
 from alysd.nurseries.address import NOT_RUNNING, Address
 from alysd.nurseries.asks import HandlerTask, Pending, handling
-from alysd.nurseries.behaviour import Actor, Health
+from alysd.nurseries.behaviour import Actor, Health, has_run
 from alysd.nurseries.child import Child, Parent, Runtime
 from alysd.nurseries.dynamic import Operation
-from alysd.nurseries.errors import ActorDown, ChildEnded, StartTooSlow, is_fatal, leaf_of
+from alysd.nurseries.errors import ActorDown, ChildEnded, InstanceReused, StartTooSlow, is_fatal, leaf_of
 from alysd.nurseries.inbox import content
 from alysd.nurseries.serve import HEALTH_CHECK, WAKE, serve
 from alysd.nurseries.signals import Signal
@@ -42,6 +42,7 @@ class ActorChild(Child):
         "_factory",
         "_handle_seconds",
         "_handled_before",
+        "_progressed",
         "_signals",
         "_start_seconds",
         "_was_up",
@@ -58,6 +59,8 @@ class ActorChild(Child):
         self._crashes_unanswered = spec.crash_on_not_answered
         self._actor: Actor[Any] = _NO_INSTANCE
         self._handled_before = 0
+        # Whether the instance that ended last had taken any message.
+        self._progressed = False
         # The timers and watches of the instance; None if it never had one.
         self._signals: set[Signal] | None = None
         # Whether an instance came up whose end the watchers have not been told yet.
@@ -67,6 +70,11 @@ class ActorChild(Child):
     def refusals(self) -> tuple[type[Exception], ...]:
         """Types of errors that are answers to the asker, not crashes."""
         return self.runtime.refusals
+
+    @property
+    def fatal(self) -> tuple[type[Exception], ...]:
+        """Types of errors that end the system."""
+        return self.runtime.fatal
 
     @property
     def crashes_unanswered(self) -> bool:
@@ -97,6 +105,8 @@ class ActorChild(Child):
         actor = self._factory()
         if not isinstance(actor, Actor):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"the factory of {self.name} must return an Actor, not {actor!r}")
+        if has_run(actor):
+            raise InstanceReused(self.name, type(actor).__name__)
         self._actor = actor
         actor.runtime_child = self
         self.instance_type = type(actor)
@@ -161,6 +171,7 @@ class ActorChild(Child):
 
     async def _end_instance(self, failure: Exception | None) -> None:
         """Resolve the message that was being handled, then run the hooks that save and close."""
+        self._progressed = self.address.current is not None or self.handled() > 0
         self.address.resolve_current(failure or ActorDown(self.name, "stopped"))
         actor, self._actor = self._actor, _NO_INSTANCE
         actor.runtime_child = None
@@ -217,6 +228,9 @@ class ActorChild(Child):
         self._tell_watchers()
         return delay
 
+    def _took_messages(self) -> bool:
+        return self._progressed
+
     def _next_instance(self) -> None:
         self._count_ended(None)
         super()._next_instance()
@@ -247,6 +261,11 @@ class ActorChild(Child):
         if for_good:
             self.address.shut()
         super().begin_stop(for_good=for_good)
+
+    def inject(self, error: Exception) -> None:
+        """Make the instance fail at its next checkpoint, or before its next message."""
+        super().inject(error)
+        self._wake()
 
     def _stop_instance(self) -> None:
         self._wake()

@@ -17,12 +17,14 @@ from trio.lowlevel import TrioToken, checkpoint, current_task, current_trio_toke
 from alysd.nurseries.asks import (
     MOST_SECONDS,
     Pending,
+    Waiter,
     Wheel,
     begin_wait,
     end_wait,
     handling,
     invalid_seconds,
     is_awaited,
+    waiting_handler,
 )
 from alysd.nurseries.behaviour import Ask, Tell
 from alysd.nurseries.deferred import Deferred, fail_deferred
@@ -34,11 +36,11 @@ from alysd.nurseries.errors import (
     WrongThread,
     as_crash,
 )
-from alysd.nurseries.inbox import AskTicket, DeadLetter, Entry, Inbox, ReturnedMessage
+from alysd.nurseries.inbox import AskTicket, DeadLetter, Entry, Inbox, RetriedEntry, ReturnedMessage
 from alysd.nurseries.mailbox import MASK, Overflow, OverflowPolicy, turns
 from alysd.nurseries.receivers import Receiver
 from alysd.nurseries.signals import Signal
-from alysd.nurseries.threads import LoopGone, await_soon, call_soon
+from alysd.nurseries.threads import LoopGone, await_soon, call_soon, in_waiting_task
 from alysd.nurseries.trace import carry, traces
 from alysd.nurseries.watch import Watch, close_watches
 
@@ -58,7 +60,10 @@ class OnCrash(Enum):
     DROP = "drop"
     """The message becomes a dead letter."""
     RETRY = "retry"
-    """The next instance handles the message once more. After a second crash the message becomes a dead letter."""
+    """The message is handled once more, by the next instance or by another worker of the pool.
+
+    If its handling crashes again, the message becomes a dead letter.
+    """
 
 
 class Address(Generic[P]):
@@ -81,7 +86,6 @@ class Address(Generic[P]):
         "on_crash",
         "receiver",
         "refused",
-        "retried",
         "watches",
         "wheel",
     )
@@ -103,7 +107,6 @@ class Address(Generic[P]):
         self.wheel: Wheel | None = None
         self.circuit_until: float | None = None
         self.current: Entry | None = None
-        self.retried: Entry | None = None
         # The deferred replies that their askers wait for.
         self.deferred: dict[Deferred[Any], None] | None = None
         # Why the address accepts no messages any more, or not yet; None while it accepts them.
@@ -244,15 +247,27 @@ class Address(Generic[P]):
         """`ask`, for any thread except that of the actor's system. Blocks the thread until the ask ends.
 
         Raises as `ask` does, and `ActorDown` when the system is not running, its run ends, or its event loop does
-        not react within `LOOP_SECONDS` after the timeout.
+        not react within `LOOP_SECONDS` after the timeout. `AskCycle` needs a handler that waits for the thread in
+        `trio.to_thread.run_sync`, not with `abandon_on_cancel`; the ask that another thread makes times out.
         """
         if not isinstance(seconds, int | float) or not 0 <= seconds <= MOST_SECONDS:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise invalid_seconds(self.name, seconds)
         token = self._token("ask_from_thread", "await ask")
         try:
-            return await_soon(token, partial(self.ask, message, seconds=seconds), seconds)
+            asker = None if handling.get() is None else in_waiting_task(token, waiting_handler)
+            return await_soon(token, partial(self._ask_for, asker, message, seconds), seconds)
         except LoopGone as gone:
             raise ActorDown(self.name, str(gone)) from gone
+
+    async def _ask_for(self, asker: Waiter | None, message: Ask[P, R], seconds: float) -> R:
+        """Ask for a thread. If a handler waits for the thread, `asker` is the mailbox of that handler's actor."""
+        if asker is None:
+            return await self.ask(message, seconds=seconds)
+        begin_wait(asker, self.mailbox)
+        try:
+            return await self.ask(message, seconds=seconds)
+        finally:
+            end_wait(asker, self.mailbox)
 
     def _token(self, operation: str, instead: str) -> TrioToken:
         wheel, token = self.wheel, self.mailbox.token
@@ -296,11 +311,10 @@ class Address(Generic[P]):
             entry = message.entry
         if pending is not None:
             pending.fail(error)
-        elif self.on_crash is OnCrash.RETRY and self.retried is not entry and not isinstance(entry[0], Signal):
-            self.retried = entry
-            self.mailbox.requeue(entry)
-        else:
+        elif self.on_crash is OnCrash.DROP or isinstance(entry, RetriedEntry) or isinstance(entry[0], Signal):
             self.mailbox.drop(entry, reason)
+        else:
+            self.mailbox.requeue(RetriedEntry(entry))
 
     def bind(self, wheel: Wheel) -> None:
         """Make the address part of a running system, whose asks have their deadlines in `wheel`."""

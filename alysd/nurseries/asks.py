@@ -168,7 +168,7 @@ class Waiter(Protocol):
 
     @property
     def waits_for_any(self) -> bool:
-        """Whether it can go on as soon as one of those that it waits for can. Otherwise it needs all of them."""
+        """Whether one of the participants in `waits_for` is enough for it to continue; otherwise it needs all."""
         ...
 
 
@@ -202,6 +202,12 @@ def is_awaited(handler: HandlerTask) -> bool:
         if task is handler.task:
             return nursery in task.child_nurseries[handler.outer :]
     return True
+
+
+def waiting_handler() -> Waiter | None:
+    """The mailbox of the actor whose handler waits for this code; `None` if no handler does."""
+    handler = handling.get()
+    return handler.waiter if handler is not None and is_awaited(handler) else None
 
 
 def begin_wait(waiter: Waiter, target: Waiter) -> None:

@@ -239,3 +239,8 @@ class Actor(Generic[P]):
         if self.runtime_child is None:
             raise RuntimeError(f"this {type(self).__name__} is not an instance that runs in a system")
         return self.runtime_child
+
+
+def has_run(actor: Actor[Any]) -> bool:
+    """Whether this instance runs in a system, or has run in one. No instance runs twice: each starts afresh."""
+    return "runtime_child" in vars(actor)

@@ -83,6 +83,7 @@ class Child(ABC):
     __slots__ = (
         "_injected",
         "_last_deadline",
+        "_stop_by",
         "again",
         "desired",
         "failed_at",
@@ -100,6 +101,7 @@ class Child(ABC):
         "spec",
         "start",
         "state",
+        "stuck",
         "task",
         "up_since",
     )
@@ -126,6 +128,10 @@ class Child(ABC):
         # The error given to `inject`, for which the instance is being cancelled.
         self._injected: Exception | None = None
         self._last_deadline: LastDeadline | None = None
+        # When the time for the present stop is over, on trio's clock.
+        self._stop_by = 0.0
+        # Whether the present instance was reported as one that does not end.
+        self.stuck = False
         # Failures in a row, as the restart policy counts them, and restarts since the system started.
         self.failures = 0
         self.restarts = 0
@@ -203,8 +209,8 @@ class Child(ABC):
     def begin_stop(self, *, for_good: bool) -> None:
         """Ask the child to end within its `stop_seconds`, and return at once.
 
-        With `for_good`, the child first handles the messages that wait. This holds even if it was asked before to
-        end for another reason, and has already ended its instance: another instance then handles them.
+        With `for_good`, the child first handles the messages that wait. If it has no instance that can handle
+        them, because that one has ended or crashed, it starts another one for this purpose.
         """
         upgraded = for_good and not self.for_good
         self.for_good |= for_good
@@ -219,7 +225,9 @@ class Child(ABC):
             return
         elif not upgraded:
             return
-        self._limit(self.stop_budget())
+        self._stop_by = trio.current_time() + self.stop_budget()
+        if self.scope is not None:
+            self.scope.deadline = self._stop_by
         self._expect_end()
 
     def _expect_end(self) -> None:
@@ -257,6 +265,10 @@ class Child(ABC):
     def enter_backoff(self, seconds: float) -> None:  # noqa: ARG002  an actor tells its askers
         """Change to BACKOFF for `seconds`. The caller, this child's task or the supervisor's, does the waiting."""
         self.move(State.BACKOFF)
+
+    def why_not_restart(self) -> str | None:
+        """Why an operator cannot restart the child; `None` if the child does not object."""
+        return None
 
     def reopen(self) -> None:  # noqa: B027
         """Undo `close`, because the supervisor is about to start the child."""
@@ -311,7 +323,7 @@ class Child(ABC):
                 try:
                     with trio.CancelScope() as self.scope:
                         if self.stopping:
-                            self._limit(self.stop_budget())
+                            self.scope.deadline = self._stop_by
                         try:
                             await self._start()
                             await self._work()
@@ -368,15 +380,30 @@ class Child(ABC):
         """Whether an instance follows although the supervisor restarts none, because someone asked for it."""
         if self._restarts_now():
             return True
-        in_time = self.scope is None or trio.current_time() < self.scope.deadline
-        return not failed and in_time and self._unfinished()
+        return not failed and self._has_time() and self._unfinished()
+
+    def _has_time(self) -> bool:
+        return trio.current_time() < self._stop_by
+
+    def may_drain(self) -> bool:
+        """Whether another instance can handle what waits before a stop for good, now that this one has failed."""
+        return (
+            self._unfinished()
+            and self._has_time()
+            and self._took_messages()
+            and self.policy.permits_now(self.failures, self.runtime.rng)
+        )
+
+    def _took_messages(self) -> bool:
+        """Whether the failed instance had taken a message. If not, another one would fail in the same way."""
+        return True
 
     def _restarts_now(self) -> bool:
         return self.parent.may_restart(self) and self.again
 
     def _next_instance(self) -> None:
         """Prepare the next instance: one that runs, or one that only handles what waits before a stop for good."""
-        drains = self.stopping and not self._restarts_now()
+        drains = self.for_good and not self._restarts_now()
         if self.stopping:
             self.move(State.STOPPED)
         if not drains:
@@ -384,6 +411,7 @@ class Child(ABC):
             return
         self._change_to_start()
         self.move(State.STOPPING)
+        self._expect_end()
         self._stop_start()
 
     def _start_anew(self) -> None:
@@ -398,6 +426,7 @@ class Child(ABC):
             self.begin_stop(for_good=True)
 
     def _change_to_start(self) -> None:
+        self.stuck = False
         if self.state is State.UNINITIALIZED:
             self.move(State.STARTING)
         else:

@@ -19,7 +19,7 @@ ends first, the ask fails as if its handler had still been running.
 from typing import Any, Generic, Protocol, TypeVar
 
 from alysd.nurseries.asks import Pending
-from alysd.nurseries.errors import NotAnswered, WrongThread, as_crash
+from alysd.nurseries.errors import NotAnswered, WrongThread, as_crash, is_fatal
 from alysd.nurseries.mailbox import Mailbox
 from alysd.nurseries.threads import in_run
 
@@ -44,7 +44,7 @@ class Deferred(Generic[R]):
     Both raise `WrongThread` in a thread in which the actor's system does not run.
     """
 
-    __slots__ = ("_address", "_outcome", "_passed", "_pending")
+    __slots__ = ("_address", "_fatal", "_outcome", "_passed", "_pending")
 
     def __init__(self) -> None:
         # The address and the ask, once the handler has returned this token.
@@ -52,6 +52,8 @@ class Deferred(Generic[R]):
         self._pending: Pending | None = None
         # Types of errors that reach the asker as they are.
         self._passed: tuple[type[Exception], ...] = ()
+        # Types of errors that end the system.
+        self._fatal: tuple[type[Exception], ...] = ()
         # The value or the error that was given.
         self._outcome: tuple[R | None, Exception | None] | None = None
 
@@ -67,11 +69,22 @@ class Deferred(Generic[R]):
     def fail(self, error: Exception) -> None:
         """Let the ask fail.
 
-        The asker gets a refusal or a `NotAnswered` as it is, and any other error inside a `HandlerCrashed`.
+        The asker gets a refusal or a `NotAnswered` as it is, and any other error inside a `HandlerCrashed`. A
+        fatal error is then raised in the caller, because it concerns the whole system; if the handler has not
+        returned this token yet, it is raised when it does.
         """
         if not isinstance(error, Exception):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"an ask cannot fail with {error!r}, which is not an Exception")
         self._give(None, error)
+        self._raise_if_fatal(error)
+
+    def end(self, error: NotAnswered) -> None:
+        """Let the ask fail, because its instance has ended. For the runtime."""
+        self._give(None, error)
+
+    def _raise_if_fatal(self, error: Exception | None) -> None:
+        if error is not None and is_fatal(error, self._fatal):
+            raise error
 
     def _give(self, value: R | None, error: Exception | None) -> None:
         address = self._address
@@ -97,22 +110,30 @@ class Deferred(Generic[R]):
 
     # Called by the runtime
 
-    def bind(self, address: Deferring, pending: Pending, refusals: tuple[type[Exception], ...]) -> None:
+    def bind(
+        self,
+        address: Deferring,
+        pending: Pending,
+        refusals: tuple[type[Exception], ...],
+        fatal: tuple[type[Exception], ...],
+    ) -> None:
         """Make this the answer to an ask, because its handler has returned it.
 
-        Raises `RuntimeError` if it is the answer to another ask already.
+        Raises `RuntimeError` if it is the answer to another ask already, and the error that was given if it is one
+        of the types `fatal`.
         """
         if self._address is not None:
             raise RuntimeError(f"{address.name} returned one Deferred for two asks; make a new one for each ask")
-        self._address, self._passed = address, (*refusals, NotAnswered)
+        self._address, self._passed, self._fatal = address, (*refusals, NotAnswered), fatal
         self._pending = pending
-        if pending.task is None:
-            return  # the asker gave up while the handler was running
-        pending.place = self
-        if address.deferred is None:
-            address.deferred = {}
-        address.deferred[self] = None
-        self._deliver(address)
+        if pending.task is not None:  # otherwise the asker gave up while the handler was running
+            pending.place = self
+            if address.deferred is None:
+                address.deferred = {}
+            address.deferred[self] = None
+            self._deliver(address)
+        if self._outcome is not None:
+            self._raise_if_fatal(self._outcome[1])
 
     def vacate(self) -> None:
         """Forget the ask, which has ended."""
@@ -122,9 +143,9 @@ class Deferred(Generic[R]):
             self._address.deferred.pop(self, None)
 
 
-def fail_deferred(address: Deferring, error: Exception) -> None:
+def fail_deferred(address: Deferring, error: NotAnswered) -> None:
     """Let all asks that wait for a deferred reply fail with `error`, because the instance has ended."""
     tokens = address.deferred
     address.deferred = None
     for token in tokens or ():
-        token.fail(error)
+        token.end(error)

@@ -12,6 +12,7 @@ NurseryError
 │  ├─ OperationFailed   the task whose result is awaited failed for good; `__cause__` is its error
 │  └─ AskCycle          the actors would wait for each other for ever
 ├─ Fatal                raised by a child when no restart can help: every supervisor above gives up
+├─ InstanceReused       a factory returned an instance that runs or has run, instead of a new one
 ├─ ChildEnded           a child returned without being asked to stop
 ├─ HandlerTooSlow       a handler took longer than its actor's spec allows (also a trio.TooSlowError)
 ├─ HealthCheckFailed    the monitor found the child stuck or unhealthy, and restarts it
@@ -145,6 +146,18 @@ class OperationFailed(NotAnswered):
 
     def __str__(self) -> str:
         return f"{self.name} failed: {text_of(self.error) or type(self.error).__name__}"
+
+
+@attrs.frozen(str=False)
+class InstanceReused(NurseryError):
+    """The factory of the actor `name` returned an instance of `kind` that runs already, or has run before."""
+
+    name: str
+    kind: str
+
+    def __str__(self) -> str:
+        again = f"the factory of {self.name} returned the same {self.kind} twice"
+        return f"{again}; it must make a new one for each start"
 
 
 @attrs.frozen(str=False)

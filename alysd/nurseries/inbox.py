@@ -21,6 +21,16 @@ Entry = tuple[object, float, Pending | None]
 It is a plain tuple: one is created for every message, and an object with slots costs ten times as much.
 """
 
+
+class RetriedEntry(tuple[object, float, Pending | None]):
+    """An entry that is handled for the second and last time, because its first handling crashed the actor.
+
+    The mark belongs to the entry and not to the address, because another worker may take the entry.
+    """
+
+    __slots__ = ()
+
+
 DEAD_LETTERS_KEPT = 32
 """Number of dead letters kept per actor, the newest ones. All dead letters are counted."""
 
@@ -58,10 +68,10 @@ class DeadLetter:
 class Inbox(Mailbox[Entry]):
     """The mailbox of an actor. It keeps dead letters, and fails an ask whose message is dropped.
 
-    `bound` is larger than the capacity by the number of entries that take no place. There are two kinds of them:
-    messages that have returned to a full queue (`ReturnedMessage`), and asks whose askers have given up. Such asks
-    leave the queue when the actor comes to them, or all at once when there are `capacity` of them, so that each
-    costs a constant time.
+    Two kinds of queued entries do not count against the capacity: messages that have returned to a full queue
+    (`ReturnedMessage`), and asks whose askers have given up. `bound` is the capacity plus the number of these
+    entries. Abandoned asks are skipped when the actor takes them from the queue. If there are `capacity` of them,
+    they are all removed at once, so that each one costs a constant time.
     """
 
     __slots__ = ("abandoned", "dead_letters", "waits_for")
@@ -89,11 +99,11 @@ class Inbox(Mailbox[Entry]):
 
     @property
     def depth(self) -> int:
-        """Queued messages that take a place: at most `capacity`, and one more for each timer and watch."""
+        """The number of queued messages that count against the capacity, and of signals of timers and watches."""
         return len(self.queue) - (self.bound - self.capacity)
 
     def vacate(self) -> None:
-        """The asker of a queued ask has given up, so there is room for another message."""
+        """Make room for one more message, because the asker of a queued ask has given up."""
         self.bound += 1
         if self.bound >= 2 * self.capacity:
             queued = [entry for entry in self.queue if not _is_abandoned(entry)]

@@ -45,11 +45,14 @@ class StuckChild:
 OnStuck = Callable[[StuckChild], None]
 """A function that is called with a stuck child, in the event loop. It may end the process.
 
-It is called again if the child is still stuck at the last deadline of a supervisor above it."""
+It is called once for each stuck instance, although the supervisors above the child have last deadlines too."""
 
 
 class Ending(Protocol):
     """The part of a child that a last deadline uses."""
+
+    stuck: bool
+    """Whether the present instance was reported."""
 
     @property
     def name(self) -> str:
@@ -88,8 +91,11 @@ class LastDeadline:
             self.bucket.discard(self)
 
     def expire(self) -> None:
-        """Report the last child, in start order, that has a task: all others may wait for it."""
+        """Report the last child, in start order, that has a task: all others may wait for it. Report it once."""
         child = ([below for below in self._child.walk() if below.task is not None] or [self._child])[-1]
+        if child.stuck:
+            return
+        child.stuck = True
         waits_in = () if child.task is None else tuple(_places(child.task))
         stuck = StuckChild(child.name, self._seconds, child.handles(), waits_in)
         logger.critical("%s", stuck)

@@ -68,6 +68,9 @@ OverflowPolicy = Overflow | Backoff
 
 T = TypeVar("T")
 
+CLOSED = "its mailbox is closed"
+"""The reason of the `ActorDown` of a sender to a closed mailbox."""
+
 TURNS = 256
 """Operations between two checkpoints. At 0.7 µs each, other tasks wait at most 0.2 ms for a busy sender.
 
@@ -136,10 +139,10 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
         self.queue: deque[T] = deque()
         self.urgent: deque[T] | None = None
         self.line: OrderedDict[Ticket[T], None] | None = None
-        # The values that the queue may hold. A subclass that keeps values which no longer count makes it larger.
+        # The largest length of the queue. A subclass makes it larger while some queued values do not count.
         self.bound = capacity
-        # While the queue is shorter than this, a value is queued at once. It is 0 while values wait in the line,
-        # and after closing, so that the fast path needs one comparison instead of three.
+        # A value is queued at once while the queue is shorter than `limit`: `bound`, or 0 while values wait in
+        # the line and after closing. Senders compare only this number.
         self.limit = capacity
         self.closed = False
         self.dropped: int = 0
@@ -224,7 +227,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
 
         await wait_task_rescheduled(abort)
         if not ticket.admitted:
-            raise ActorDown(self.name, "closed")
+            raise ActorDown(self.name, CLOSED)
 
     async def _send_with_retries(self, value: T, policy: Backoff) -> None:
         for seconds in policy.delays():
@@ -248,7 +251,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
 
     def _raise_if_closed(self) -> None:
         if self.closed:
-            raise ActorDown(self.name, "closed")
+            raise ActorDown(self.name, CLOSED)
 
     def _raise_if_elsewhere(self) -> None:
         if self.token is not None and not in_run(self.token):
@@ -374,7 +377,7 @@ class Mailbox(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
             if ticket.task is not None:
                 reschedule(ticket.task, WOKEN)
             else:
-                self.drop(ticket.value, "closed")
+                self.drop(ticket.value, "mailbox closed")
         self.wake()
         while self.waiter is not None and self.spares is not None:
             self.wake()

@@ -1,8 +1,12 @@
-"""Calls of a program's observer, whose errors must not change what happens."""
+"""Calls of a program's observer and of its tracer, whose errors must not change what happens."""
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Generic, Protocol, TypeVar
+
+from alysd.nurseries.trace import TraceContext, Tracer
 
 logger = logging.getLogger("alysd.nurseries")
 
@@ -40,3 +44,63 @@ class GuardedObserver(Generic[T]):
                     raised,
                     exc_info=raised,
                 )
+
+
+class GuardedTracer:
+    """Calls `tracer` until its first error, which is logged. From then on, handlers run in the senders' spans."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer: Tracer | None = tracer
+
+    def handling(self, actor: str, message: str, sender: TraceContext) -> AbstractContextManager[TraceContext]:
+        """A context manager that enters and leaves that of the tracer, and raises only the handler's own error."""
+        return _GuardedSpan(self, self._tracer, actor, message, sender)
+
+    def switch_off(self, actor: str, message: str, raised: Exception) -> None:
+        """Log the error of the tracer, and call it no more."""
+        if self._tracer is not None:
+            self._tracer = None
+            logger.error(
+                "the tracer failed on %s of %s and is switched off: %r", message, actor, raised, exc_info=raised
+            )
+
+
+class _GuardedSpan:
+    """The handling of one message, recorded by a tracer that may raise."""
+
+    __slots__ = ("_actor", "_guard", "_message", "_sender", "_span", "_tracer")
+
+    def __init__(
+        self, guard: GuardedTracer, tracer: Tracer | None, actor: str, message: str, sender: TraceContext
+    ) -> None:
+        self._guard = guard
+        self._tracer = tracer
+        self._actor = actor
+        self._message = message
+        self._sender = sender
+        self._span: AbstractContextManager[TraceContext] | None = None
+
+    def __enter__(self) -> TraceContext:
+        if self._tracer is None:
+            return self._sender
+        try:
+            span = self._tracer.handling(self._actor, self._message, self._sender)
+            context = span.__enter__()
+            if not isinstance(context, TraceContext):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(f"the tracer must give the handler a TraceContext, not {context!r}")
+        except Exception as raised:  # the tracer is the program's, and may raise anything
+            self._guard.switch_off(self._actor, self._message, raised)
+            return self._sender
+        self._span = span
+        return context
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._span is None:
+            return
+        try:
+            self._span.__exit__(kind, error, traceback)
+        except Exception as raised:  # as above; it may pass the handler's own error on
+            if raised is not error:
+                self._guard.switch_off(self._actor, self._message, raised)

@@ -33,8 +33,8 @@ class WorkerChild(ActorChild):
 
     async def _end_instance(self, failure: Exception | None) -> None:
         """End the instance. It may have been woken for a message, which is now for another worker."""
+        self.address.mailbox.wake_for_waiting()  # first, because the hooks of the instance may take long
         await super()._end_instance(failure)
-        self.address.mailbox.wake_for_waiting()
 
     def unregister(self) -> None:
         """Remove the worker from the system's tables. The pool's counts keep the messages that it has handled."""
@@ -71,6 +71,10 @@ class PoolChild(SupervisorChild):
         """Accept messages, unless operators have stopped all workers. They wait until a worker has started."""
         if any(child.desired in WANTED for child in self.children.values()):
             self.address.open()
+
+    def why_not_restart(self) -> str | None:
+        """A pool whose workers were all removed would accept no message."""
+        return None if self.children else "all its workers were removed; remove it too, and add it again"
 
     def waiting(self) -> bool:
         """Whether messages wait for the next instances of the workers."""

@@ -11,10 +11,11 @@ The rules, which tests verify:
 1. The workers share one queue. A message never waits while a worker is idle, whichever worker was sent to last.
 2. Messages are taken in the order in which they were sent. They may end in another order, because several workers
    handle them at the same time.
-3. The crash of a worker concerns the message that it was handling, and no other. Each worker restarts alone, with
-   the pool's restart policy, while the others go on.
-4. A worker that is stopped, removed or suspended hands nothing over: the others take what waits. When the last one
-   is stopped, the address is closed, and that worker handles what waits. When all are suspended, messages wait.
+3. The crash of a worker affects only the message that it was handling. With `RETRY`, this message is handled once
+   more, by any worker. Each worker restarts alone, with the pool's restart policy, while the others go on.
+4. A worker that is stopped, removed or suspended takes no more messages, and the others take those that wait. When
+   the last worker is stopped, the address accepts no more messages, and this worker first handles those that wait.
+   While all workers are suspended, the messages wait.
 5. When the whole pool stops for good, all workers handle the rest of the queue side by side.
 6. A worker has no timers and no watches, because another worker could take a message that is its own. Watchers of
    the address are told of each instance of a worker that ends.

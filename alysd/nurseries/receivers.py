@@ -30,7 +30,7 @@ class WorkerReceiver:
 
     @property
     def waits_for_any(self) -> bool:
-        """Return false: a handler that waits needs all that it waits for."""
+        """Return false: a handler continues only when all its asks have ended."""
         return False
 
     @property

@@ -45,6 +45,14 @@ class RestartPolicy(ABC):
         """Whether an instance has ended the row of failures, by its uptime or the messages that it handled."""
         return seconds_up >= self.stable_seconds
 
+    def permits_now(self, failures: int, rng: Random) -> bool:
+        """Whether another instance may start without a wait, to handle the messages that wait before a stop.
+
+        There is no time for the usual wait. But no instance starts if the policy restarts none after this number
+        of failures in a row, if it opens a circuit, or if it permits no restart at this moment.
+        """
+        return not self.opens(failures) and self.allowed_in() <= 0 and self.delay(failures, rng) is not None
+
     def opens(self, failures: int) -> bool:  # noqa: ARG002  only a circuit breaker counts them
         """Whether asks fail at once, until the next instance starts, after this number of failures in a row."""
         return False

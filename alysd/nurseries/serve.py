@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, Protocol, cast
 
-from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
+from trio.lowlevel import checkpoint, checkpoint_if_cancelled, current_task, wait_task_rescheduled
 
 from alysd.nurseries.address import Address
 from alysd.nurseries.behaviour import Actor, Handler
@@ -66,6 +66,11 @@ class Served(Protocol):
         ...
 
     @property
+    def fatal(self) -> tuple[type[Exception], ...]:
+        """Types of errors that end the system."""
+        ...
+
+    @property
     def crashes_unanswered(self) -> bool:
         """Whether a `NotAnswered` that leaves a handler is a crash."""
         ...
@@ -83,15 +88,14 @@ async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = No
     """
     address = child.address
     inbox, receiver, handlers, refusals = address.mailbox, address.receiver, actor.handlers, child.refusals
-    queue, low = inbox.queue, inbox.capacity // 2
-    task, abort = current_task(), receiver.abort_wait
-    turn, slice_end, drains = 0, 0.0, False
+    queue, task, abort = inbox.queue, current_task(), receiver.abort_wait
+    turn, slice_end, sample = 0, 0.0, SAMPLE
     while True:
         while queue or receiver.urgent:
             if receiver.urgent:
-                if await _attend(child, actor, drains=drains):
+                if await _attend(child, actor, drains=sample == 1):
                     return
-                drains = child.state is State.STOPPING
+                sample = 1 if child.state is State.STOPPING else SAMPLE
                 continue
             entry = queue.popleft()
             message, sent_at, pending = entry
@@ -112,7 +116,7 @@ async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = No
             else:
                 if pending is not None:
                     if type(reply) is Deferred:
-                        reply.bind(address, pending, refusals)
+                        reply.bind(address, pending, refusals, child.fatal)
                     else:
                         pending.reply(reply)
                 address.handled += 1
@@ -120,15 +124,13 @@ async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = No
             if watchdog is not None and watchdog.end():
                 return
             turn += 1
-            if not turn % SAMPLE:
-                now = perf_counter()
-                if now - sent_at > address.longest_wait:
-                    address.longest_wait = now - sent_at
-                if inbox.line and len(queue) <= low:
-                    inbox.admit()
+            if not turn % sample:
+                now = _sample(address, sent_at)
                 if now > slice_end or not turn % BATCH:
                     await checkpoint()
                     slice_end = perf_counter() + SLICE
+                elif sample == 1:  # it stops: when its time is over, it handles no further message
+                    await checkpoint_if_cancelled()
         if inbox.line:
             inbox.admit()
             await checkpoint()
@@ -141,6 +143,16 @@ async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = No
                 receiver.waiter = None
             else:
                 await wait_task_rescheduled(abort)
+
+
+def _sample(address: Address[Any], sent_at: float) -> float:
+    """Measure how long a message waited, and let senders in. Returns the time now."""
+    now, inbox = perf_counter(), address.mailbox
+    if now - sent_at > address.longest_wait:
+        address.longest_wait = now - sent_at
+    if inbox.line and len(inbox.queue) <= inbox.capacity // 2:
+        inbox.admit()
+    return now
 
 
 async def _unusual(
@@ -222,6 +234,8 @@ async def _attend(child: Served, actor: Actor[Any], *, drains: bool) -> bool:
     whether the instance ends now.
     """
     inbox, receiver = child.address.mailbox, child.address.receiver
+    inbox.wake_for_waiting()  # a worker may have been woken for a message; the others take it during a long check
+    await checkpoint_if_cancelled()  # a handler that shields itself can outlast the deadline of a stop
     while True:
         while receiver.urgent:
             entry = receiver.urgent.popleft()
@@ -235,6 +249,7 @@ async def _attend(child: Served, actor: Actor[Any], *, drains: bool) -> bool:
         if child.state is State.STOPPING:
             if not drains and "pre_stop" in actor.overridden:
                 await actor.pre_stop()
+                await checkpoint_if_cancelled()
             receiver.urgent = None
             return not inbox.closed
         if child.desired is not Desired.SUSPENDED:

@@ -32,9 +32,24 @@ class State(Enum):
     FAILED = "Failed"
     SUSPENDED = "Suspended"
 
+    @property
+    def predicate(self) -> str:
+        """The state as the predicate of a sentence about a child, for errors."""
+        return _PREDICATES.get(self) or f"is {self.value.lower()}"
+
     # Hashing by identity is safe, because each member exists once, and it makes the check of a transition cheap.
     __hash__ = object.__hash__
 
+
+_PREDICATES = MappingProxyType(
+    {
+        State.UNINITIALIZED: "has not been started",
+        State.START_FAILED: "has failed to start",
+        State.CRASHED: "has crashed",
+        State.BACKOFF: "waits for its restart",
+        State.FAILED: "has failed for good",
+    }
+)
 
 _AFTER_FAILURE = frozenset({State.BACKOFF, State.RESTARTING, State.FAILED, State.STOPPED})
 

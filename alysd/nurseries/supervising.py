@@ -86,10 +86,11 @@ class Supervising(Child):
 
         Returns the seconds until the child restarts itself, or `None` if it must not.
         """
-        # While a child or the system stops, no child is restarted, and only a fatal error makes a supervisor fail.
+        # While a child or the system stops, no child is restarted, except to handle the messages that wait, and
+        # only a fatal error makes a supervisor fail.
         ends = stopping or self.stopping or self._giving_up or self.runtime.stopping
         if ends and not is_fatal(error, self.runtime.fatal):
-            decision = Decision(Outcome.STOPPED)
+            decision = self._decide_while_stopping(child)
         elif child.start is not None and not is_fatal(error, self.runtime.fatal):
             decision = Decision(Outcome.LEFT)  # the operator who wanted this child decides, not its policy
         else:
@@ -103,7 +104,7 @@ class Supervising(Child):
                 rng=self.runtime.rng,
             )
         outcome, delay, reason = decision
-        if outcome is Outcome.RESTARTED and self._links and len(self._group(child)) > 1:
+        if outcome is Outcome.RESTARTED and not ends and self._links and len(self._group(child)) > 1:
             outcome = Outcome.GROUP_RESTARTED
         child.end_start(error)
         self.runtime.failures.add(Failure(child.name, error, child.failed_at, child.lived, outcome, delay))
@@ -128,6 +129,12 @@ class Supervising(Child):
                 self._fatal = give_up
             self._post(give_up)
         return None
+
+    def _decide_while_stopping(self, child: Child) -> Decision:
+        """Let another instance handle the messages that wait, if the child stops for good and this is possible."""
+        if (self.runtime.stopping or self.for_good) and not child.for_good:
+            child.begin_stop(for_good=True)  # before its turn, because it is down already
+        return Decision(Outcome.RESTARTED if child.may_drain() else Outcome.STOPPED)
 
     def child_changed(self) -> None:
         """Wake the supervisor's task if it waits for a change."""

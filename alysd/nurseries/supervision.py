@@ -40,7 +40,7 @@ class SupervisorChild(Supervising):
         if self._max_children is not None and len(self.children) >= self._max_children:
             raise TooManyChildren(self.name, self._max_children)
         if not self._may_start():
-            raise WrongState(self.name, "add a child to", f"it is {self._condition()}")
+            raise WrongState(self.name, "add a child to", f"it {self._condition()}")
         validate(spec, self.runtime.children, self.children)
         child = self._make(spec, planned=False)
         self._links |= bool(spec.linked_to)
@@ -84,13 +84,16 @@ class SupervisorChild(Supervising):
     async def restart(self, child: Child) -> None:
         """Stop the instance of a child, if there is one, and start another. The child's messages are kept.
 
-        Raises `WrongState`, and does not stop the child, when this supervisor is not up or the child is being
-        removed. Also raises it when this supervisor ends before the other instance has started.
+        Raises `WrongState`, and does not stop the child, when this supervisor is not up, when the child is being
+        removed, and when it is a pool without workers. Also raises it when this supervisor ends before the other
+        instance has started.
         """
         if child.desired is Desired.GONE:
             raise WrongState(child.name, "restart", "it is being removed")
         if not self._may_start():
-            raise WrongState(child.name, "restart", f"{self.name} is {self._condition()}")
+            raise WrongState(child.name, "restart", f"{self.name} {self._condition()}")
+        if (reason := child.why_not_restart()) is not None:
+            raise WrongState(child.name, "restart", reason)
         with self._caller_waits_for(child):
             await self._restart(child)
 
@@ -105,7 +108,7 @@ class SupervisorChild(Supervising):
             child.begin_stop(for_good=False)
         await self._until(child, lambda: not child.again)
         if child.restarts == run and not child.again:
-            raise WrongState(child.name, "restart", f"{self.name} is {self._condition()}")
+            raise WrongState(child.name, "restart", f"{self.name} {self._condition()}")
 
     def _caller_waits_for(self, child: Child) -> AbstractContextManager[None]:
         """Note that the handler that calls this, if one does, waits for the child and all children below it."""
@@ -121,7 +124,7 @@ class SupervisorChild(Supervising):
             await self._awaited.setdefault(child, trio.lowlevel.ParkingLot()).park()
 
     def _condition(self) -> str:
-        return "about to end" if self.state in UP else self.state.value
+        return "is about to end" if self.state in UP else self.state.predicate
 
 
 def make_child(spec: ChildSpec, parent: Parent, runtime: Runtime, *, planned: bool = True) -> Child:

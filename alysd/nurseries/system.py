@@ -35,7 +35,7 @@ from alysd.nurseries.errors import (
 from alysd.nurseries.failures import Classifier, FailureLog
 from alysd.nurseries.health import HealthMonitor
 from alysd.nurseries.last_deadline import OnStuck
-from alysd.nurseries.observing import GuardedObserver
+from alysd.nurseries.observing import GuardedObserver, GuardedTracer
 from alysd.nurseries.patterns import Pattern, find_patterns
 from alysd.nurseries.pools import PoolSpec
 from alysd.nurseries.registry import ChildSnapshot, Registry, take_snapshot
@@ -105,7 +105,7 @@ class System:
         """
         child = self._actor(name, "get the state of")
         if child.state not in UP:
-            raise WrongState(name, "get the state of", f"it is {child.state.value.lower()}")
+            raise WrongState(name, "get the state of", f"it {child.state.predicate}")
         return await ask_state(child.address, seconds)
 
     # Starting and stopping the system
@@ -182,8 +182,9 @@ class System:
     async def stop_child(self, name: str) -> None:
         """Stop a child for good, within its `stop_seconds`, and wait for its end. `restart` starts it again.
 
-        An actor first handles the messages in its mailbox, also if the stop overtakes a restart of the actor or of
-        its group. A `restart` that follows ends the wait, and the child runs. Raises `WrongState` for the root.
+        An actor first handles the messages in its mailbox. This also holds if it is just being restarted, alone or
+        with its group. If another operator calls `restart` during the stop, the stop returns and the child runs.
+        Raises `WrongState` for the root.
         """
         child, supervisor = self._supervised(name, "stop")
         await supervisor.stop_child(child)
@@ -192,8 +193,8 @@ class System:
         """Stop a child's instance, if there is one, and start another. Does not wait until that one is up.
 
         The child's messages are kept. A child that stops with its group starts with its group. Raises
-        `WrongState` for the root, when the child is being removed, and when its supervisor is not up or ends
-        before the restart.
+        `WrongState` for the root, when the child is being removed, when it is a pool without workers, and when its
+        supervisor is not up or ends before the restart.
         """
         child, supervisor = self._supervised(name, "restart")
         await supervisor.restart(child)
@@ -214,7 +215,7 @@ class System:
         """
         actors = [child for child in self._actors(name, "suspend") if child.state is State.RUNNING]
         if not actors:
-            raise WrongState(name, "suspend", f"it is {self._child(name).state.value.lower()}")
+            raise WrongState(name, "suspend", f"it {self._child(name).state.predicate}")
         above = actors[0].parent
         while isinstance(above, SupervisorChild):
             if above.stopping:
@@ -231,7 +232,7 @@ class System:
         actors = [child for child in self._actors(name, "resume") if child.desired is Desired.SUSPENDED]
         actors = [child for child in actors if child.state in UP]
         if not actors:
-            raise WrongState(name, "resume", f"it is {self._child(name).state.value.lower()}")
+            raise WrongState(name, "resume", f"it {self._child(name).state.predicate}")
         for child in actors:
             child.want(Desired.UP)
 
@@ -244,7 +245,7 @@ class System:
         if not isinstance(error, Exception):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"cannot inject {error!r} into {name}: it is not an Exception")
         if child.state not in UP:
-            raise WrongState(name, "inject a failure into", f"it is {child.state.value.lower()}")
+            raise WrongState(name, "inject a failure into", f"it {child.state.predicate}")
         child.inject(error)
 
     def _check_thread(self, name: str, operation: str) -> None:
@@ -370,7 +371,7 @@ async def open_system(
         refusals=(Refusal, *refusals),
         fatal=(Fatal, *fatal),
         failures=FailureLog(classifier or Classifier()),
-        tracer=tracer or Unrecorded(),
+        tracer=Unrecorded() if tracer is None else GuardedTracer(tracer),
         on_stuck=None if on_stuck is None else GuardedObserver(on_stuck),
     )
     system = System(root, runtime)

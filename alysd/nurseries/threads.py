@@ -47,6 +47,22 @@ def call_soon(token: TrioToken, call: Callable[[], R]) -> R:
     return _result(result, LOOP_SECONDS)
 
 
+def in_waiting_task(token: TrioToken, call: Callable[[], R]) -> R | None:
+    """Execute `call` in the task that waits for this thread in `trio.to_thread.run_sync`, and return its result.
+
+    Returns `None` without executing it if there is no such task in the run of `token`. Raises `LoopGone`.
+    """
+    call_soon(token, lambda: None)  # the next call does not end while the event loop is busy
+
+    def run() -> R | None:
+        return call() if in_run(token) else None
+
+    try:
+        return trio.from_thread.run_sync(run)
+    except RuntimeError:  # trio did not start this thread, or its run has ended
+        return None
+
+
 def await_soon(token: TrioToken, call: Callable[[], Any], seconds: float) -> Any:
     """Await `call()` in the run of `token`, with this thread's context variables, and return its result.
 

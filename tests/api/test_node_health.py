@@ -63,7 +63,7 @@ def critical(state: State, error: str | None = None) -> ChildSnapshot:
         (report(tip=None), "unhealthy", ("the database does not answer",)),
         (report(tip=Forkchoice(START, START, START)), "unhealthy", ("no block yet",)),
         (report(child("journal", "task", State.STOPPED)), "healthy", ()),
-        (report(child("metrics", state=State.FAILED)), "degraded", ("metrics is failed",)),
+        (report(child("metrics", state=State.FAILED)), "degraded", ("metrics has failed for good",)),
         (
             report(critical(State.SUSPENDED)),
             "degraded",
@@ -78,17 +78,17 @@ def critical(state: State, error: str | None = None) -> ChildSnapshot:
         (
             report(child("chain", state=State.FAILED, health=Health.UNHEALTHY)),
             "degraded",
-            ("chain is failed",),
+            ("chain has failed for good",),
         ),
         (
             report(critical(State.BACKOFF, "ValueError: x")),
             "unhealthy",
-            ("chain is backoff: ValueError: x",),
+            ("chain waits for its restart: ValueError: x",),
         ),
         (
             report(child("metrics", state=State.FAILED), critical(State.CRASHED)),
             "unhealthy",
-            ("chain is crashed", "metrics is failed"),
+            ("chain has crashed", "metrics has failed for good"),
         ),
     ],
 )

@@ -230,7 +230,7 @@ async def test_the_pages_outlive_the_metrics_actor(autojump_clock: MockClock) ->
         said = (await client.get("/status")).json()
         assert said["counts"] is None
         assert said["health"]["status"] == "degraded"
-        assert "metrics is failed: ValueError: broken" in said["health"]["reasons"][0]
+        assert "metrics has failed for good: ValueError: broken" in said["health"]["reasons"][0]
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/health/status", "/status", "/supervision/stats", "/health/trends"])

@@ -25,7 +25,7 @@ def child(name: str, *below: dict[str, Any], kind: str = "actor", **changes: Any
 REPORT: dict[str, Any] = {
     "chain": "alys-dev",
     "time": NOW,
-    "health": {"status": "degraded", "reasons": ["auxpow is backoff: ValueError: x"]},
+    "health": {"status": "degraded", "reasons": ["auxpow waits for its restart: ValueError: x"]},
     "head": {"height": 237, "timestamp": NOW - 1},
     "final": {"height": 229},
     "counts": {"slots_missed": 2},
@@ -48,7 +48,7 @@ def test_the_whole_page() -> None:
     """A person would look at something else than the documentation shows."""
     assert draw_status(REPORT, now=NOW).splitlines() == [
         "alys-dev   head 237 (1 s ago)   final 229   2 slots missed since start   degraded",
-        "  auxpow is backoff: ValueError: x",
+        "  auxpow waits for its restart: ValueError: x",
         "AlysSystem               one-for-all    2 h 14 m",
         "├─ StorageSupervisor     one-for-one    1 m 40 s",
         "│  ├─ storage            running         0 restarts    1/64 waiting     2.0 msg/s",

@@ -11,18 +11,22 @@ from alysd.nurseries import (
     Actor,
     Address,
     ChildSpec,
+    FixedDelay,
     HandlerCrashed,
     Immediate,
+    InstanceReused,
     State,
     SystemFailed,
     actor,
     handles,
+    pool,
     task,
 )
 from alysd.testing.echo import (
     CrashAsked,
     CrashTold,
     Echo,
+    EchoActor,
     Note,
     Say,
     Watcher,
@@ -260,3 +264,25 @@ async def test_a_factory_that_returns_no_actor_is_a_failed_start_that_says_so() 
         async with running([actor(address, wrong, restart=Immediate())]):
             raise AssertionError("it must not start")
     assert "the factory of echo must return an Actor, not 5" in str(caught.value.__cause__)
+
+
+async def test_an_instance_runs_once(autojump_clock: MockClock) -> None:
+    """It ran again with the state of its crash, and in a pool side by side with itself."""
+    address: Address[Echo] = Address("echo")
+    instance = EchoActor([])
+    async with running([actor(address, lambda: instance, restart=FixedDelay(60.0))]) as system:
+        address.tell(CrashTold())
+        await trio.sleep(61)
+        assert system.snapshot().children[0].last_error == (
+            "InstanceReused: the factory of echo returned the same EchoActor twice; "
+            "it must make a new one for each start"
+        )
+
+
+async def test_the_workers_of_a_pool_are_different_instances(autojump_clock: MockClock) -> None:
+    address: Address[Echo] = Address("echo")
+    instance = EchoActor([])
+    with pytest.raises(SystemFailed) as failed:
+        async with running([pool(address, 2, lambda: instance, restart=Immediate())]):
+            raise AssertionError("the pool must not come up")
+    assert isinstance(failed.value.__cause__, InstanceReused)

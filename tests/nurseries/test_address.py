@@ -304,7 +304,7 @@ async def test_a_child_stopped_behind_its_open_breaker_promises_no_next_attempt(
         address.tell(CrashTold())
         await trio.sleep(1)
         await system.stop_child("echo")
-        with pytest.raises(ActorDown, match="echo is down: closed") as caught:
+        with pytest.raises(ActorDown, match="echo is down: its mailbox is closed") as caught:
             await address.ask(Say("?"))
         assert not isinstance(caught.value, CircuitOpen)
 

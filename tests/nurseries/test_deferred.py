@@ -1,6 +1,7 @@
 """Deferred replies: an actor handles other messages, and answers an ask later."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -18,6 +19,7 @@ from alysd.nurseries import (
     HandlerCrashed,
     Immediate,
     Refusal,
+    SystemFailed,
     Tell,
     WrongThread,
     actor,
@@ -282,3 +284,42 @@ async def test_an_asker_waits_for_the_actor_until_the_deferred_reply() -> None:
         office.tokens[0].reply("done")
         await wait_all_tasks_blocked()
         assert address.mailbox.waits_for == []
+
+
+@pytest.mark.parametrize("when", ["before the token is returned", "later", "after the asker has gone"])
+async def test_a_fatal_error_given_to_a_deferred_ask_ends_the_system(autojump_clock: MockClock, when: str) -> None:
+    """The asker was told of a crash that had not happened, and the system went on."""
+    tokens: list[Deferred[str]] = []
+
+    class Failing(Clerk):
+        @handles(Request)
+        async def request(self, message: Request) -> Deferred[str]:
+            tokens.append(Deferred())
+            if when == "before the token is returned":
+                tokens[-1].fail(DiskGone())
+            elif when == "after the asker has gone":
+                await trio.sleep(2)
+                tokens[-1].fail(DiskGone())
+            return tokens[-1]
+
+    desk: Address[Desk] = Address("desk")
+    with pytest.raises(SystemFailed) as failed:  # noqa: PT012  the error arrives at the end of the system
+        async with (
+            running([actor(desk, lambda: Failing(tokens))], fatal=[DiskGone]),
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(ask_for_nothing, desk)
+            await trio.sleep(1)
+            if when == "later":
+                desk.tell(Run(lambda: tokens[-1].fail(DiskGone())))
+            await trio.sleep_forever()
+    assert isinstance(failed.value.__cause__, DiskGone)
+
+
+class DiskGone(Exception):
+    """A fatal error of the program."""
+
+
+async def ask_for_nothing(desk: Address[Desk]) -> None:
+    with suppress(AskTimeout, HandlerCrashed):
+        await desk.ask(Request(), seconds=1)

@@ -87,8 +87,40 @@ async def test_the_stop_of_the_system_names_the_child_that_holds_it(
         pass
     assert [record.message.split(" It waits in ")[0] for record in caplog.records] == [
         "holding does not end, 7 s after it was asked to.",
-        "holding does not end, 17 s after it was asked to.",
     ]
+
+
+async def test_a_stuck_child_is_reported_once_under_any_number_of_supervisors(autojump_clock: MockClock) -> None:
+    """It was reported once more at the last deadline of each of them."""
+    stuck: list[StuckChild] = []
+    address, child = echo("shielding", stop_seconds=1.0)
+    tree = [supervisor("Upper", OneForOne(), [supervisor("Lower", OneForOne(), [child], stop_seconds=0.0)])]
+    async with (
+        trio.open_nursery() as nursery,
+        running(tree, on_stuck=stuck.append) as system,
+    ):
+        nursery.start_soon(ask, address, Await(shielded))
+        await wait_all_tasks_blocked()
+        system.inject("shielding", RuntimeError("unhealthy"))
+        await trio.sleep(30)
+        system.request_stop("test")
+        await system.ended()
+        nursery.cancel_scope.cancel()
+    assert [report.name for report in stuck] == ["shielding"]
+
+
+async def test_each_instance_that_does_not_end_is_reported(autojump_clock: MockClock) -> None:
+    stuck: list[StuckChild] = []
+    address, child = echo("shielding", stop_seconds=1.0)
+    async with (
+        running([child], on_stuck=stuck.append) as system,
+        trio.open_nursery() as nursery,
+    ):
+        for _ in range(2):
+            nursery.start_soon(ask, address, Await(shielded))
+            await wait_all_tasks_blocked()
+            await system.restart("shielding")
+    assert [report.name for report in stuck] == ["shielding"] * 2
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.5, 5.0])

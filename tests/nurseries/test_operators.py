@@ -355,7 +355,7 @@ async def test_a_restart_is_refused_when_the_supervisor_ends_first(autojump_cloc
         nursery.start_soon(restart, system)
         await wait_all_tasks_blocked()
         nursery.start_soon(system.stop_child, "Sub")
-    assert refused == ["cannot restart a: Sub is Stopping"]
+    assert refused == ["cannot restart a: Sub is stopping"]
 
 
 async def test_a_restart_that_waits_for_its_group_is_refused_when_the_supervisor_fails(

@@ -86,10 +86,13 @@ async def test_the_last_worker_handles_what_waits_before_it_stops(autojump_clock
         assert (sorted(notes), trio.current_time()) == (list("abcd"), 2)
         await system.remove("echo-1")
         assert system.snapshot().children[0].children == ()
-        await system.stop_child("echo")
-        await system.restart("echo")
-        with pytest.raises(ActorDown, match="closed"):
-            address.tell(Note("late"))
+        for stopped in (False, True):
+            if stopped:
+                await system.stop_child("echo")
+            with pytest.raises(WrongState, match="cannot restart echo: all its workers were removed"):
+                await system.restart("echo")
+            with pytest.raises(ActorDown):
+                address.tell(Note("late"))
 
 
 async def test_a_pool_whose_workers_were_all_stopped_accepts_nothing_until_one_is_restarted(

@@ -22,6 +22,7 @@ from alysd.nurseries import (
     FixedDelay,
     HandlerCrashed,
     HandlerTooSlow,
+    Health,
     Immediate,
     Intensity,
     MailboxFull,
@@ -38,6 +39,9 @@ from alysd.nurseries import (
     handles,
     pool,
 )
+from alysd.nurseries.asks import Pending
+from alysd.nurseries.serve import HEALTH_CHECK
+from alysd.nurseries.spec import ActorSpec
 from alysd.testing.echo import CrashAsked, CrashTold, Echo, EchoActor, Note, Say, pause, running
 
 
@@ -315,7 +319,7 @@ async def test_watchers_are_told_of_each_worker_and_of_the_end_of_the_last(autoj
             ("None", None, 1),
             ("None", "stopped", 1),
         ]
-        with pytest.raises(ActorDown, match="echo is down: closed"):
+        with pytest.raises(ActorDown, match="echo is down: its mailbox is closed"):
             address.tell(Note("x"))
         await system.restart("echo-2")
         assert await address.ask(Say("again")) == "again"
@@ -360,3 +364,76 @@ async def test_a_pool_gives_up_after_too_many_restarts_and_keeps_its_messages(au
         await trio.sleep(1)
         assert notes == ["kept"]
         assert system.snapshot().children[0].restarts == 1
+
+
+class Poisonous(EchoActor):
+    """Takes a while over each note, then crashes."""
+
+    async def note(self, message: Note) -> None:
+        """Append the text, wait, and crash."""
+        self.notes.append(message.text)
+        await trio.sleep(0.1 * len(self.notes))
+        raise ValueError(message.text)
+
+
+Poisonous.handlers = {**EchoActor.handlers, Note: Poisonous.note}
+
+
+async def test_each_of_several_poison_messages_is_retried_once_by_the_pool(autojump_clock: MockClock) -> None:
+    """Each worker kept the mark of the last message only, and of none that another worker had retried."""
+    notes: list[str] = []
+    address: Address[Echo] = Address("echo", on_crash=OnCrash.RETRY)
+    child = pool(address, 3, lambda: Poisonous(notes), restart=FixedDelay(0.3), intensity=Intensity(restarts=1000))
+    async with running([child]):
+        for text in "abcd":
+            address.tell(Note(text))
+        await trio.sleep(100)
+    assert sorted(notes) == list("aabbccdd")
+    assert len(address.dead_letters) == 4
+
+
+class SlowHooks(EchoActor):
+    """Takes four seconds for each hook."""
+
+    async def pre_stop(self) -> None:
+        """Wait."""
+        await trio.sleep(4)
+
+    async def pre_restart(self, error: Exception) -> None:
+        """Wait."""
+        await trio.sleep(4)
+
+    async def health_check(self) -> Health:
+        """Wait."""
+        await trio.sleep(4)
+        return Health.HEALTHY
+
+
+@pytest.mark.parametrize("urgent", ["stop", "crash", "health check"])
+@pytest.mark.parametrize("worker", ["echo-1", "echo-2"])
+async def test_a_message_does_not_wait_for_the_hook_of_the_worker_that_was_woken_for_it(
+    autojump_clock: MockClock, worker: str, urgent: str
+) -> None:
+    notes: list[str] = []
+    address: Address[Echo] = Address("echo")
+    made: list[SlowHooks] = []
+
+    def make() -> SlowHooks:
+        made.append(SlowHooks(notes))
+        return made[-1]
+
+    child = pool(address, 2, make, stop_seconds=10)
+    async with running([child]) as system:
+        await wait_all_tasks_blocked()
+        number = int(worker[-1]) - 1
+        address.tell(Note("x"))
+        if urgent == "stop":
+            made[number].stop()
+        elif urgent == "crash":
+            system.inject(worker, RuntimeError("now"))
+        else:
+            spec = child.children[number]
+            assert isinstance(spec, ActorSpec)
+            spec.address.receiver.send_urgent((HEALTH_CHECK, 0.0, Pending(None)))
+        await wait_all_tasks_blocked()
+        assert notes == ["x"]

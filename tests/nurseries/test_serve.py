@@ -241,3 +241,58 @@ async def test_a_busy_sender_lets_others_run(overflow: Overflow) -> None:
             await address.send(Note("x"))
         assert turns >= 5
         nursery.cancel_scope.cancel()
+
+
+class Shielding(EchoActor):
+    """Takes three seconds for each note, whatever cancels it."""
+
+    async def note(self, message: Note) -> None:
+        """Append the text, then wait."""
+        self.notes.append(message.text)
+        with trio.CancelScope(shield=True):
+            await trio.sleep(3)
+
+
+Shielding.handlers = {**EchoActor.handlers, Note: Shielding.note}
+
+
+@pytest.mark.parametrize(("stop_seconds", "begun"), [(1.0, 1), (4.0, 2), (100.0, 20)])
+async def test_no_message_begins_after_the_deadline_of_a_stop(
+    autojump_clock: MockClock, stop_seconds: float, begun: int
+) -> None:
+    """Only every sixteenth message was followed by a checkpoint, so up to 15 more began."""
+    notes: list[str] = []
+    address: Address[Echo] = Address("echo")
+    async with running([actor(address, lambda: Shielding(notes), stop_seconds=stop_seconds)]):
+        for number in range(20):
+            address.tell(Note(str(number)))
+        await trio.lowlevel.checkpoint()
+    assert (len(notes), trio.current_time()) == (begun, 3 * begun)
+    assert len(address.dead_letters) == min(20 - begun, 32)
+
+
+async def test_no_message_begins_after_a_pre_stop_that_takes_too_long(autojump_clock: MockClock) -> None:
+    class Slow(EchoActor):
+        async def pre_stop(self) -> None:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(3)
+
+    notes: list[str] = []
+    address: Address[Echo] = Address("echo")
+    async with trio.open_nursery() as nursery, running([actor(address, lambda: Slow(notes), stop_seconds=1.0)]):
+        nursery.start_soon(address.ask, pause(0.5))
+        await wait_all_tasks_blocked()
+        address.tell(Note("late"))
+    assert (notes, trio.current_time()) == ([], 3.5)
+
+
+async def test_no_message_begins_after_an_injected_failure(autojump_clock: MockClock) -> None:
+    notes: list[str] = []
+    address: Address[Echo] = Address("echo")
+    async with running([actor(address, lambda: Shielding(notes), restart=Immediate())]) as system:
+        for number in range(3):
+            address.tell(Note(str(number)))
+        await trio.sleep(1)
+        system.inject("echo", RuntimeError("now"))
+        await trio.sleep(3)
+        assert (notes, system.snapshot().children[0].restarts) == (["0", "1"], 1)

@@ -361,9 +361,9 @@ async def test_nothing_is_added_to_or_restarted_in_a_system_that_stops(autojump_
         await wait_all_tasks_blocked()
         system.request_stop("test")
         await wait_all_tasks_blocked()
-        with pytest.raises(WrongState, match="cannot add a child to Root: it is Stopping"):
+        with pytest.raises(WrongState, match="cannot add a child to Root: it is stopping"):
             system.add("Root", task("late", trio.sleep_forever))
-        with pytest.raises(WrongState, match="cannot restart other: Root is Stopping"):
+        with pytest.raises(WrongState, match="cannot restart other: Root is stopping"):
             await system.restart("other")
 
 
@@ -385,7 +385,7 @@ async def test_a_restart_that_is_refused_stops_nobody(autojump_clock: MockClock)
     async with running([tree]) as system:
         bad.tell(CrashTold())
         await trio.sleep(1)
-        with pytest.raises(WrongState, match="cannot restart good: Sub is Restarting"):
+        with pytest.raises(WrongState, match="cannot restart good: Sub is restarting"):
             await system.restart("good")
         assert await address.ask(Say("still here"), seconds=1) == "still here"
 
@@ -401,7 +401,7 @@ async def test_a_restart_overtaken_by_the_end_of_its_supervisor_is_refused(autoj
 
 
 async def _refused_restart(system: System, name: str) -> None:
-    with pytest.raises(WrongState, match="cannot restart slow: Root is Stop"):
+    with pytest.raises(WrongState, match="cannot restart slow: Root is stop"):
         await system.restart(name)
 
 

@@ -15,6 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 from alysd.nurseries import (
     ActorDown,
     Address,
+    AskCycle,
     AskTimeout,
     HandlerCrashed,
     MailboxFull,
@@ -337,3 +338,78 @@ async def test_a_receiver_woken_twice_is_a_bug_of_the_caller() -> None:
         with pytest.raises(AssertionError):
             mailbox.wake()
         mailbox.waiter = None
+
+
+async def test_a_thread_that_asks_the_actor_which_waits_for_it_is_told_at_once() -> None:
+    """Its ask timed out."""
+    address, child = echo()
+    other, other_child = echo("other")
+
+    def ask_back() -> None:
+        address.ask_from_thread(Say("x"), seconds=100)
+
+    async def ask_echo() -> None:
+        await address.ask(Say("x"), seconds=100)
+
+    def ask_round() -> None:
+        other.ask_from_thread(Await(ask_echo), seconds=100)
+
+    async def in_nursery() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(in_thread, ask_back)
+
+    async def both(call: Callable[[], None]) -> None:
+        await in_thread(lambda: other.ask_from_thread(Say("may be asked")))
+        await in_thread(call)
+
+    async with running([child, other_child]):
+        for wait in (lambda: both(ask_back), lambda: both(ask_round), in_nursery):
+            with pytest.raises(AskCycle, match="for each other for ever: .*echo -> "):
+                await address.ask(Await(wait), seconds=100)
+        assert await address.ask(Say("alive")) == "alive"
+
+
+async def test_a_thread_for_which_no_handler_waits_closes_no_cycle() -> None:
+    address, child = echo()
+    answers: list[str] = []
+    release = threading.Event()
+
+    def ask() -> None:
+        release.wait(60)
+        answers.append(address.ask_from_thread(Say("x"), seconds=60))
+
+    async with trio.open_nursery() as nursery:
+
+        async def begin() -> None:
+            nursery.start_soon(in_thread, ask)
+
+        async with running([child]):
+            await address.ask(Await(begin))
+            await address.ask(Await(lambda: _release(release)))
+            while not answers:
+                await trio.lowlevel.checkpoint()
+    assert answers == ["x"]
+
+
+async def _release(event: threading.Event) -> None:
+    event.set()
+    await trio.lowlevel.checkpoint()
+
+
+async def test_a_thread_of_another_run_closes_no_cycle() -> None:
+    """The handler of one run waits for a thread whose ask goes to another run."""
+    address, child = echo()
+
+    async def elsewhere_asked() -> str:
+        inner, inner_child = echo("inner")
+        answers: list[str] = []
+
+        async def ask() -> None:
+            answers.append(await in_thread(lambda: address.ask_from_thread(Say("x"), seconds=60)))
+
+        async with running([inner_child]):
+            await inner.ask(Await(ask), seconds=60)
+        return answers[0]
+
+    async with running([child]):
+        assert await elsewhere(elsewhere_asked) == "x"

@@ -40,6 +40,8 @@ class Message:
     """Whether it is the message of a timer whose instance has ended."""
     extra: bool = False
     """Whether it has returned to a mailbox that had been filled meanwhile, and takes no place in it."""
+    retried: bool = False
+    """Whether it is handled for the second time, because the first one crashed the actor."""
 
     @property
     def asked(self) -> bool:
@@ -80,7 +82,6 @@ class MailboxModel:
     refused: int = 0
     dropped: int = 0
     abandoned: int = 0
-    retried: Message | None = None
     deferred: list[Message] = attrs.field(factory=list[Message])
     """Asks of the present instance whose answers are deferred."""
     timers_set: list[Message] = attrs.field(factory=list[Message])
@@ -95,6 +96,11 @@ class MailboxModel:
     def waiting(self) -> int:
         """Queued messages that take a place, unlike abandoned asks and one that has returned to a full mailbox."""
         return sum(not (message.abandoned or message.extra) for message in self.queue)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether messages are queued, other than those of timers, which end with their instance."""
+        return any(message.action is not Action.DUE for message in self.queue)
 
     def offer(self, message: Message) -> None:
         """Queue a message, or apply the overflow policy."""
@@ -187,8 +193,8 @@ class MailboxModel:
     def _crashed_over(self, message: Message) -> None:
         if message.asked:
             message.end(SendOutcome.CRASHED)
-        elif self.plan.on_crash is OnCrash.RETRY and self.retried is not message:
-            self.retried = message
+        elif self.plan.on_crash is OnCrash.RETRY and not message.retried:
+            message.retried = True
             message.extra = self.waiting >= self.plan.capacity
             self.queue.insert(0, message)
         else:

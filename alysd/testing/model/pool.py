@@ -5,11 +5,13 @@
         run_pool_program(program)
 
 The scheduler decides which worker takes a message. So a pool is not compared with one expected outcome, but with
-rules: no message waits beside an idle worker; messages begin in the order in which they were sent; each one
-is completed, lost in a crash, dropped or refused exactly once; the figures count all of them; the address accepts
-messages as long as a worker may take them.
+rules: no message waits beside an idle worker; messages begin in the order in which they were sent, and once,
+or twice with `RETRY`; each one is completed, lost in a crash, dropped or refused exactly once; a stop drops none,
+unless all workers wait for their restart; the figures count all of them; the address accepts messages as long as a
+worker may take them.
 """
 
+from collections import Counter
 from contextlib import suppress
 from enum import Enum
 
@@ -26,6 +28,7 @@ from alysd.nurseries import (
     AskTimeout,
     FixedDelay,
     HandlerCrashed,
+    Health,
     Immediate,
     Intensity,
     MailboxFull,
@@ -43,7 +46,10 @@ from alysd.nurseries import (
     pool,
     supervisor,
 )
+from alysd.nurseries.asks import Pending
+from alysd.nurseries.child import UP
 from alysd.nurseries.pools import PoolSpec
+from alysd.nurseries.serve import HEALTH_CHECK
 from alysd.nurseries.spec import ActorSpec
 from alysd.testing.model.commands import GRID, SendMode
 from alysd.testing.virtual_time import run_virtually
@@ -63,6 +69,7 @@ class PoolOperation(Enum):
     RESTART = "restart"
     STOP = "stop"
     REMOVE = "remove"
+    CHECK = "check the health of"
 
 
 @attrs.frozen
@@ -106,6 +113,8 @@ class PoolProgram:
     on_crash: OnCrash
     restart: PoolRestart
     commands: tuple[PoolCommand, ...]
+    hook_steps: int = 0
+    """Half seconds that the hooks of a worker take: its health check, and those of its end."""
 
 
 def pool_programs(*, most: int = 30) -> st.SearchStrategy[PoolProgram]:
@@ -123,6 +132,7 @@ def pool_programs(*, most: int = 30) -> st.SearchStrategy[PoolProgram]:
         on_crash=st.sampled_from(OnCrash),
         restart=st.sampled_from([Immediate(), FixedDelay(0.7)]),
         commands=st.lists(st.one_of(jobs, jobs, others), max_size=most).map(tuple),
+        hook_steps=st.sampled_from([0, 0, 2]),
     )
 
 
@@ -152,6 +162,8 @@ class Log:
     def __init__(self) -> None:
         self.begun: list[int] = []
         self.completed: list[int] = []
+        # The workers that are in their last hook. The state of one that crashed says so only afterwards.
+        self.closing = 0
 
     async def work(self, number: int, job: Job) -> int:
         """Do the job."""
@@ -166,8 +178,26 @@ class Log:
 class WorkingActor(Actor[Working]):
     """Does jobs, and writes them into the common log."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, hook_steps: int) -> None:
         self._log = log
+        self._hook_seconds = hook_steps * GRID
+
+    async def health_check(self) -> Health:
+        """Take a while."""
+        await trio.sleep(self._hook_seconds)
+        return Health.HEALTHY
+
+    async def pre_stop(self) -> None:
+        """Take a while."""
+        await trio.sleep(self._hook_seconds)
+
+    async def stopped(self) -> None:
+        """Take a while."""
+        self._log.closing += 1
+        try:
+            await trio.sleep(self._hook_seconds)
+        finally:
+            self._log.closing -= 1
 
     @handles(DoJob)
     async def do_job(self, message: DoJob) -> None:
@@ -196,7 +226,7 @@ class PoolDriver:
         self._spec: PoolSpec = pool(
             self._address,
             program.size,
-            lambda: WorkingActor(self._log),
+            lambda: WorkingActor(self._log, program.hook_steps),
             restart=program.restart,
             intensity=Intensity(restarts=1_000_000),
             stop_seconds=60.0,
@@ -256,8 +286,16 @@ class PoolDriver:
                     system.suspend(name)
                 case PoolOperation.RESUME:
                     system.resume(name)
+                case PoolOperation.CHECK:
+                    self._check_health(system, name)
                 case operation:
                     waits.start_soon(self._stop_or_restart, system, operation, name)
+
+    def _check_health(self, system: System, name: str) -> None:
+        states = {worker.name: worker.state for worker in system.snapshot().walk()}
+        for worker in self._spec.children:
+            if isinstance(worker, ActorSpec) and worker.name == name and states.get(name) in UP:
+                worker.address.receiver.send_urgent((HEALTH_CHECK, 0.0, Pending(None)))
 
     async def _stop_or_restart(self, system: System, operation: PoolOperation, name: str) -> None:
         with suppress(WrongState, UnknownChild):
@@ -278,7 +316,9 @@ class PoolDriver:
         }
         if inbox.queue or inbox.line:
             idle = [name for name, state in states.items() if state is State.RUNNING and name not in busy]
-            self._expect(not idle, f"after {command}, {idle} are idle beside {self._address}")
+            self._expect(
+                len(idle) <= self._log.closing, f"after {command}, {idle} are idle beside {self._address}"
+            )
         box = snapshot.mailbox
         self._expect(
             box is not None and box.handled == len(self._log.completed), f"{box} after {self._log.completed}"
@@ -292,6 +332,10 @@ class PoolDriver:
             self._expect(closed, f"after {command}, {self._address} is open without workers")
         begun = list(dict.fromkeys(self._log.begun))
         self._expect(begun == sorted(begun), f"jobs were begun in the order {begun}")
+        most = 2 if self._program.on_crash is OnCrash.RETRY else 1
+        self._expect(
+            max(Counter(self._log.begun).values(), default=0) <= most, f"jobs were begun: {self._log.begun}"
+        )
 
     def _check_end(self, timed_out: bool) -> None:
         letters = [getattr(letter.message, "number", -1) for letter in self._address.dead_letters]
@@ -300,6 +344,9 @@ class PoolDriver:
         self._expect(len(set(completed)) == len(completed), f"jobs were completed twice: {completed}")
         self._expect(len(set(letters)) == len(letters), f"jobs became dead letters twice: {letters}")
         self._expect(self._address.mailbox.dropped == len(letters), f"{letters} are not all dead letters")
+        stopped = [letter.message for letter in self._address.dead_letters if letter.reason == "stopped"]
+        waits = isinstance(self._program.restart, FixedDelay)
+        self._expect(waits or not stopped, f"the stop dropped {stopped}")
         for number in range(self._sent):
             ends = (number in completed) + (number in letters)
             if number in self._accepted:

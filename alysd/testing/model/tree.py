@@ -102,6 +102,12 @@ class ChildModel:
             case other:
                 raise TypeError(f"the model does not know the policy {other!r}")
 
+    def drains_after_crash(self) -> bool:
+        """Whether another instance handles the rest of the mailbox, after one crashed that was asked to stop."""
+        policy = self.plan.restart
+        opens = isinstance(policy, CircuitBreaker) and self.failures >= policy.failures
+        return self.box.keeps and not opens and not isinstance(policy, Never)
+
     def back_off(self) -> None:
         """Wait for the next instance. Until then, an open circuit breaker refuses asks."""
         policy = self.plan.restart
@@ -320,18 +326,21 @@ class TreeModel:
     def _drain(self, child: ChildModel) -> None:
         """Stop the child permanently. If an instance is up, it handles the queued messages.
 
-        If the child was stopped with its group and kept messages, another instance handles these. Others are
-        dropped.
+        If it crashes, another instance handles the rest at once, unless the policy is against it. If the child was
+        stopped with its group and kept messages, another instance handles these. Others are dropped.
         """
-        if not child.alive and child.state is State.STOPPED and child.wanted and child.box.queue:
+        if not child.alive and child.state is State.STOPPED and child.wanted and child.box.keeps:
             child.restarts += 1
             child.alive, child.state, child.circuit_open = True, State.RUNNING, False
             child.handled_before = child.box.handled
         if child.alive:
             child.box.close()
-            if child.up and child.box.serve():
+            while child.up and child.box.serve():
                 child.end_instance(SendOutcome.CRASHED)
-                child.failures += 1  # the failure counts although it causes no restart
+                child.failures += 1
+                if not child.drains_after_crash():
+                    break
+                child.restarts += 1
             child.box.take_timers_set()  # they end with the instance
             self._cancel(child)
         child.shut()

@@ -157,7 +157,7 @@ async def test_an_actor_that_is_down_is_an_answer(autojump_clock: MockClock) -> 
     one = Fixture([address])
     async with one.running(actor(address, Notebook)) as system:
         await system.stop_child("notebook")
-        assert await one.counter.ask(TalkBack(2)) == "ActorDown(name='notebook', reason='closed')"
+        assert await one.counter.ask(TalkBack(2)) == "ActorDown(name='notebook', reason='its mailbox is closed')"
 
 
 async def test_a_cycle_of_asks_through_a_process_is_found(autojump_clock: MockClock) -> None:

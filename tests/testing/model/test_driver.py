@@ -201,6 +201,18 @@ BREAKS: dict[str, tuple[type[object], str, Callable[..., object], Program]] = {
         at_once,
         program(ChildPlan(LATE), OperateAtOnce((Operator(RestartChild(0)), Operator(SuspendChild(1), turns=2)))),
     ),
+    "a crash in a stop drops what waits": (
+        ActorChild,
+        "_took_messages",
+        nothing,
+        program(
+            ChildPlan(Immediate()),
+            SuspendChild(0),
+            SendMessage(0, SendMode.TELL, Action.CRASH),
+            SendMessage(0, SendMode.TELL),
+            StopChild(0),
+        ),
+    ),
     "what waits at the end is forgotten": (
         Address,
         "close",

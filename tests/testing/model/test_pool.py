@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from alysd.nurseries import Immediate, OnCrash, Overflow
-from alysd.nurseries.inbox import Inbox
+from alysd.nurseries.actor_child import ActorChild
+from alysd.nurseries.inbox import Entry, Inbox
 from alysd.nurseries.mailbox import Mailbox
 from alysd.nurseries.pools import WorkerAddress
 from alysd.testing.model.commands import SendMode
@@ -50,7 +51,30 @@ HURRIED = Job(SendMode.TELL, steps=1, hurried=True)
 SLOW = Job(SendMode.SEND, steps=2)
 
 
+POISON = Job(SendMode.TELL, steps=1, crashes=True)
+RETURN = Inbox.requeue
+
+
+def return_without_mark(self: Inbox, entry: Entry) -> None:
+    """The message that crashed a worker is not known as such to the next one."""
+    message, sent_at, pending = entry
+    RETURN(self, (message, sent_at, pending))
+
+
 MISTAKES: dict[str, tuple[type[Any], str, Callable[..., Any], tuple[PoolCommand, ...]]] = {
+    "a message is retried again and again": (Inbox, "requeue", return_without_mark, (POISON, Wait(3), Wait(3))),
+    "a wake-up is lost in a hook": (
+        Mailbox,
+        "wake_for_waiting",
+        lambda *_: None,
+        (HURRIED, Operate(PoolOperation.CHECK, 1), Wait(1), HURRIED, Operate(PoolOperation.CHECK, 2)),
+    ),
+    "a crash in a stop drops what waits": (
+        ActorChild,
+        "_took_messages",
+        lambda *_: False,
+        (POISON, POISON, POISON, SLOW, Operate(PoolOperation.STOP, 0)),
+    ),
     "a wake-up is lost with its worker": (
         Mailbox,
         "wake_for_waiting",
@@ -67,7 +91,7 @@ MISTAKES: dict[str, tuple[type[Any], str, Callable[..., Any], tuple[PoolCommand,
         WorkerAddress,
         "close",
         lambda *_: None,
-        (SLOW, SLOW, SLOW, Operate(PoolOperation.STOP, 1), Operate(PoolOperation.STOP, 2), Wait(3), Wait(3)),
+        (SLOW, SLOW, SLOW, Operate(PoolOperation.STOP, 1), Operate(PoolOperation.STOP, 2), *[Wait(3)] * 4),
     ),
 }
 
@@ -80,7 +104,7 @@ def run_with_seeds(program: PoolProgram) -> None:
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_found(monkeypatch: pytest.MonkeyPatch, mistake: str) -> None:
     kind, method, wrong, commands = MISTAKES[mistake]
-    program = PoolProgram(2, 4, Overflow.BLOCK, OnCrash.RETRY, Immediate(), commands)
+    program = PoolProgram(2, 4, Overflow.BLOCK, OnCrash.RETRY, Immediate(), commands, hook_steps=2)
     run_with_seeds(program)
     monkeypatch.setattr(kind, method, wrong)
     with pytest.raises((PoolMismatch, BaseExceptionGroup)):

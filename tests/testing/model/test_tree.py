@@ -214,13 +214,25 @@ def test_a_stop_handles_what_waits_and_a_restart_takes_messages_again() -> None:
     assert send(model, child).outcome is SendOutcome.SENT
 
 
-def test_who_asks_what_crashes_over_the_last_messages_is_told_of_the_crash() -> None:
-    model = tree(Immediate())
+@pytest.mark.parametrize(
+    ("restart", "second", "restarts"),
+    [
+        (Immediate(), SendOutcome.ANSWERED, 1),
+        (FixedDelay(1.0), SendOutcome.ANSWERED, 1),
+        (CircuitBreaker(failures=1), SendOutcome.DOWN, 0),
+        (Never(), SendOutcome.DOWN, 0),
+    ],
+)
+def test_a_crash_over_the_last_messages_fails_its_own_ask_and_others_only_if_the_policy_restarts_nothing(
+    restart: RestartPolicy, second: SendOutcome, restarts: int
+) -> None:
+    model = tree(restart)
     (child,) = model.children
     model.suspend(child)
     asked = [send(model, child, action, SendMode.ASK) for action in (Action.CRASH, Action.WRITE)]
     model.stop(child)
-    assert [message.outcome for message in asked] == [SendOutcome.CRASHED, SendOutcome.DOWN]
+    assert [message.outcome for message in asked] == [SendOutcome.CRASHED, second]
+    assert (child.restarts, child.state) == (restarts, State.STOPPED)
 
 
 def test_a_child_added_at_run_time_stays_when_it_is_stopped_and_can_be_restarted() -> None:
