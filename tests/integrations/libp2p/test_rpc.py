@@ -13,6 +13,7 @@ TOPIC = "/alys/6d3425cf/approval"
 
 
 def frame(**fields: Any) -> Any:
+    import alysd.integrations.libp2p  # noqa: F401  libp2p is loaded by this package, not by itself
     from libp2p.pubsub.pb import rpc_pb2
 
     return rpc_pb2.RPC(**fields)
