@@ -8,12 +8,18 @@ from tests.integrations.libp2p import needs_libp2p
 
 pytestmark = needs_libp2p
 
+
+@pytest.fixture(autouse=True)
+def loaded() -> None:
+    """libp2p can be imported only after this package has been, also when this file runs alone."""
+    import alysd.integrations.libp2p  # noqa: F401
+
+
 TOPICS = {"/alys/6d3425cf/proposal", "/alys/6d3425cf/approval"}
 TOPIC = "/alys/6d3425cf/approval"
 
 
 def frame(**fields: Any) -> Any:
-    import alysd.integrations.libp2p  # noqa: F401  libp2p is loaded by this package, not by itself
     from libp2p.pubsub.pb import rpc_pb2
 
     return rpc_pb2.RPC(**fields)
