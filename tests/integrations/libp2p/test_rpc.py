@@ -1,5 +1,6 @@
 """The check of gossip frames: what is removed, and what is refused."""
 
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ pytestmark = needs_libp2p
 @pytest.fixture(autouse=True)
 def loaded() -> None:
     """libp2p can be imported only after this package has been, also when this file runs alone."""
-    import alysd.integrations.libp2p  # noqa: F401
+    import_module("alysd.integrations.libp2p")
 
 
 TOPICS = {"/alys/6d3425cf/proposal", "/alys/6d3425cf/approval"}
