@@ -16,6 +16,7 @@ AlysError
 │  ├─ BitcoinUnavailable
 │  ├─ NodeUnavailable
 │  └─ PeerUnavailable
+│     └─ PeerBusy       it has no place for a request now: ask another one
 ├─ EngineBehind          the execution client does not know a block of the node: send it the missing blocks
 ├─ ComponentError        an external system answers with an error
 ├─ ApprovalForbidden     the record of this authority's approvals forbids another one
@@ -163,6 +164,11 @@ class PeerUnavailable(Unavailable):
 
     def __str__(self) -> str:
         return f"peer {self.peer}: {self.reason}"
+
+
+@attrs.frozen(str=False)
+class PeerBusy(PeerUnavailable):
+    """A request cannot be served now, by the peer or by this node's peer host. The peer is not to blame."""
 
 
 @attrs.frozen(str=False)

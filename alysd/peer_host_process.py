@@ -5,7 +5,7 @@ starts it again.
 """
 
 from alysd.actors.peer_host import PeerHostActor
-from alysd.errors import Malformed, NotNow, PeerUnavailable, Refused
+from alysd.errors import Malformed, NotNow, PeerBusy, PeerUnavailable, Refused
 from alysd.messages.network import (
     GossipReceived,
     Network,
@@ -28,7 +28,7 @@ from alysd.nurseries.processes.spec import ProcessSpec
 from alysd.types.peers import PeerHostConfig
 from alysd.wire.sync import MAX_ANSWER_BYTES
 
-MEMORY = 768 << 20
+MEMORY = 896 << 20
 """Bytes of private memory, which the bounds in `integrations/libp2p/limits.py` add up to, with some room."""
 
 FILES = 256
@@ -57,7 +57,7 @@ def peer_host_process(
             Reach(network, [PeerConnected, PeerLost, GossipReceived]),
             Reach(requests, [RequestReceived]),
         ],
-        refusals=[PeerUnavailable, Malformed, NotNow, Refused],
+        refusals=[PeerBusy, PeerUnavailable, Malformed, NotNow, Refused],
         limits=ProcessLimits(memory=MEMORY, files=FILES, message_bytes=MESSAGE_BYTES, start_seconds=START_SECONDS),
         restart=CircuitBreaker(failures=2, open_seconds=5.0),
         priority=Priority.HIGH,

@@ -1,12 +1,13 @@
 """Requests of this node to single peers, in the task of the caller, with checked and decoded answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import attrs
 import trio
 
-from alysd.errors import Malformed, NotNow, PeerUnavailable
+from alysd.actors.peer_lanes import PLACES, Lane, PeerRecords, Record
+from alysd.errors import Malformed, NotNow, PeerBusy, PeerUnavailable
 from alysd.messages.network import BlamePeer, Network
 from alysd.messages.peer_host import PeerHost, SendRequest
 from alysd.nurseries import Address, NotAnswered
@@ -35,7 +36,12 @@ STATUS_SECONDS = 5.0
 BLOCKS_SECONDS = 15.0
 """The time in which a peer must answer a request for blocks or proposals: 4 MiB at 3 Mbit/s take 11 s."""
 
-LARGE_REQUESTS = 8
+FIRST_SECONDS = 5.0
+"""The same for a peer without a record: its first answer is usually the block of its head. So many new peers that
+do not answer delay an honest one less. If it is slow but honest, it has `BLOCKS_SECONDS` from the second request
+on."""
+
+LARGE_REQUESTS = sum(places.all for places in PLACES.values())
 """The number of requests for blocks or proposals that are open at the same time. Each answer has up to 16 MiB."""
 
 SMALL_REQUESTS = 16
@@ -47,16 +53,27 @@ MARGIN_SECONDS = 1.0
 
 
 @attrs.frozen
+class RangeAnswer:
+    """The blocks of a range, and the seconds from the request to the answer, without the wait for a place."""
+
+    blocks: tuple[EncodedBlock, ...]
+    seconds: float
+
+
+@attrs.frozen
 class PeerClient:
     """Sends requests through the peer host, and reports peers whose answer is missing or malformed.
 
     All methods raise `PeerUnavailable` when there is no answer, and `Malformed` for one that cannot be decoded.
-    The blocks in an answer are decoded, but not hashed and not checked.
+    Nobody is blamed for a `PeerBusy`. The blocks in an answer are decoded, but not hashed and not checked.
     """
 
     host: Address[PeerHost]
     network: Address[Network]
-    _large_places: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(LARGE_REQUESTS), init=False)
+    records: PeerRecords = attrs.field(factory=PeerRecords, init=False)
+    _lanes: Mapping[StreamKind, Lane] = attrs.field(
+        factory=lambda: {kind: Lane(places) for kind, places in PLACES.items()}, init=False
+    )
     _small_places: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(SMALL_REQUESTS), init=False)
 
     async def status(self, peer: str) -> PeerStatus:
@@ -69,17 +86,25 @@ class PeerClient:
             self.blame(peer, PeerOffence.MALFORMED)
             raise
 
-    async def blocks_by_range(self, peer: str, wanted: RangeRequest) -> tuple[EncodedBlock, ...]:
-        """At most `count` canonical blocks of `peer` from the height `start` on, oldest first."""
-        return await self._large(peer, StreamKind.BLOCKS_BY_RANGE, encode_range_request(wanted), decode_blocks)
+    async def blocks_by_range(
+        self, peer: str, wanted: RangeRequest, seconds: float = BLOCKS_SECONDS
+    ) -> RangeAnswer:
+        """At most `count` canonical blocks of `peer` from the height `start` on, oldest first.
+
+        The peer must answer within `seconds`, or `FIRST_SECONDS` if it has no record.
+        """
+        request = encode_range_request(wanted)
+        return RangeAnswer(*await self._large(peer, StreamKind.BLOCKS_BY_RANGE, request, decode_blocks, seconds))
 
     async def blocks_by_root(self, peer: str, hashes: Sequence[BlockHash]) -> tuple[EncodedBlock, ...]:
         """Those of the blocks with these `hashes` that `peer` has, in this order."""
-        return await self._large(peer, StreamKind.BLOCKS_BY_ROOT, encode_roots_request(hashes), decode_blocks)
+        request = encode_roots_request(hashes)
+        return (await self._large(peer, StreamKind.BLOCKS_BY_ROOT, request, decode_blocks))[0]
 
     async def proposals_since(self, peer: str, since: Slot) -> tuple[EncodedProposal, ...]:
         """The proposals from the slot `since` on that `peer` knows, oldest first."""
-        return await self._large(peer, StreamKind.PROPOSALS_SINCE, encode_since_request(since), decode_proposals)
+        request = encode_since_request(since)
+        return (await self._large(peer, StreamKind.PROPOSALS_SINCE, request, decode_proposals))[0]
 
     def blame(self, peer: str, offence: PeerOffence) -> None:
         """Report an offence. The report is lost if the network actor is busy or down: the next one follows."""
@@ -89,12 +114,29 @@ class PeerClient:
             return
 
     async def _large(
-        self, peer: str, kind: StreamKind, request: bytes, decode: Callable[[bytes], tuple[Value, ...]]
-    ) -> tuple[Value, ...]:
-        async with self._large_places:
-            data = await self._request(peer, kind, request, MAX_ANSWER_BYTES, BLOCKS_SECONDS)
+        self,
+        peer: str,
+        kind: StreamKind,
+        request: bytes,
+        decode: Callable[[bytes], tuple[Value, ...]],
+        seconds: float = BLOCKS_SECONDS,
+    ) -> tuple[tuple[Value, ...], float]:
+        """The values of a large answer, and the seconds until it came."""
+        record = self.records.of(peer, trio.current_time())
+        async with self._lanes[kind].place(record):
+            begun = trio.current_time()
+            limit = FIRST_SECONDS if record is Record.NEW else seconds
             try:
-                return await trio.to_thread.run_sync(decode, data)
+                data = await self._request(peer, kind, request, MAX_ANSWER_BYTES, limit)
+            except PeerBusy:
+                raise
+            except PeerUnavailable:
+                self.records.failed(peer, trio.current_time())
+                raise
+            now = trio.current_time()
+            self.records.answered(peer, now - begun, len(data), now)
+            try:
+                return await trio.to_thread.run_sync(decode, data), now - begun
             except Malformed:
                 self.blame(peer, PeerOffence.MALFORMED)
                 raise
@@ -103,9 +145,11 @@ class PeerClient:
         message = SendRequest(peer, kind, request, limit, seconds)
         try:
             return await self.host.ask(message, seconds=seconds + MARGIN_SECONDS)
+        except PeerBusy:
+            raise
         except PeerUnavailable:
             self.blame(peer, PeerOffence.NO_ANSWER)
             raise
         except (NotNow, NotAnswered) as error:
             # The peer host itself does not answer, or is busy: nobody is to blame.
-            raise PeerUnavailable(peer, f"the peer host does not answer: {error}") from error
+            raise PeerBusy(peer, f"the peer host does not answer: {error}") from error

@@ -17,6 +17,7 @@ PENALTIES: Mapping[PeerOffence, float] = MappingProxyType({
     PeerOffence.FLOODING: 2.0,
     PeerOffence.FALSE_PROPOSAL: 30.0,
     PeerOffence.NO_ANSWER: 5.0,
+    PeerOffence.WITHHELD: 20.0,
     PeerOffence.FALSE_ANSWER: 100.0,
     PeerOffence.OTHER_CHAIN: 100.0,
 })  # fmt: skip
@@ -25,8 +26,9 @@ PENALTIES: Mapping[PeerOffence, float] = MappingProxyType({
 An honest node checks what it passes on, so no honest peer sends a forged message or a false answer: one of these
 disconnects a peer. Malformed messages have a second chance, because versions of the program may differ. Proposals
 have more chances, because the author of a proposal may lie to each peer in another way. A request may fail because
-the peer is busy; 20 such failures within minutes show that the peer is of no use. An honest peer may exceed a rate
-by mistake, so only some 50 such offences disconnect it.
+the connection is slow; 20 such failures within minutes show that the peer is of no use. An honest peer may lack
+blocks that it has claimed, after a reorganisation to a branch with fewer blocks, but not five times. It may exceed
+a rate by mistake, so only some 50 such offences disconnect it.
 """
 
 BOUND = -100.0

@@ -1,8 +1,8 @@
 """The sync actor: gets the blocks that this node lacks from its peers, and says whether the node is synced.
 
-Three tasks run in its background. The first lets peers prove their heads. The second downloads ranges from several
-peers at once, and gives the blocks in order to block import. The third gets the missing ancestors of proposals. No
-progress is stored besides the blocks: after a restart, sync goes on from the head of the database.
+Several tasks run in its background. The first lets peers prove their heads. The second downloads ranges from
+several peers at once, and gives the blocks in order to block import. The others get the missing ancestors of
+proposals. No progress is stored besides the blocks: after a restart, sync goes on from the head of the database.
 """
 
 from collections.abc import Iterator
@@ -13,14 +13,13 @@ import trio
 
 from alysd.actors.peer_client import PeerClient
 from alysd.actors.sync_peers import SyncPeers
-from alysd.actors.sync_ranges import Piece, RangeDownload
+from alysd.actors.sync_ranges import Ended, Piece, RangeDownload
 from alysd.consensus.federation import federation_at
 from alysd.consensus.ranges import check_range, check_single
 from alysd.consensus.violations import (
     AuthorMissing,
     BadApprovalSignature,
     BelowQuorum,
-    UnknownParent,
     WrongApprovalLength,
 )
 from alysd.errors import Malformed, NotNow, PeerUnavailable, Refused
@@ -56,7 +55,17 @@ MOST_ANCESTORS = 32
 """The number of ancestors of a proposal that are fetched one by one. If more are missing, ranges bring them."""
 
 MOST_MISSING = 16
-"""The number of blocks that wait for the third task: the candidates of some slots."""
+"""The number of missing blocks that wait for a task: the candidates of some slots."""
+
+MISSING_AT_ONCE = 4
+"""The number of missing blocks that are got at the same time: the candidates of two slots."""
+
+ANCESTOR_SECONDS = 5.0
+"""The time after which another peer is asked for a missing block."""
+
+BRANCH_SECONDS = 20.0
+"""The longest time to get a missing block and its ancestors, so that a slow peer holds no task for long. If it
+passes, the next proposal reports the block again, or ranges bring it."""
 
 
 FALSE_APPROVALS = (WrongApprovalLength, AuthorMissing, BelowQuorum, BadApprovalSignature)
@@ -94,16 +103,19 @@ class SyncActor(Actor[Sync]):
         self._timing = timing
         self._peers = SyncPeers()
         self._run: _Run | None = None
+        self._download: RangeDownload | None = None
+        self._getting: set[BlockHash] = set()
         self._back = 0  # how far below the head the next range begins
         self._proven = trio.Event()
         self._send_peer, self._claimants = trio.open_memory_channel[str](64)
         self._send_missing, self._missing = trio.open_memory_channel[BlockMissing](MOST_MISSING)
 
     async def background(self) -> None:
-        """Run the three tasks."""
+        """Run the tasks."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow_best)
-            nursery.start_soon(self._get_missing)
+            for _ in range(MISSING_AT_ONCE):
+                nursery.start_soon(self._get_missing)
             async for peer in self._claimants:
                 nursery.start_soon(self._prove, peer)
 
@@ -122,7 +134,7 @@ class SyncActor(Actor[Sync]):
 
     @handles(BlockMissing)
     async def block_missing(self, message: BlockMissing) -> None:
-        """Let the third task get the block. If it has no room, the next proposal reports the block again."""
+        """Let a task get the block. If there is no room for it, the next proposal reports the block again."""
         _sent(self._send_missing, message)
 
     @handles(GetSyncProgress)
@@ -149,23 +161,30 @@ class SyncActor(Actor[Sync]):
             return
         status = known.status
         try:
-            signed = await self._get_block(peer, status.head)
+            signed = await self._get_block(peer, status.head, claimed=True)
             if signed is None:
                 known.useless = status.head
+                known.failed(trio.current_time())
             elif (signed.block.height, signed.block.slot) != (status.head_height, status.head_slot):
                 self._lied(peer)
             else:
                 known.proven = (status.head, status.head_height, status.head_slot)
+                known.failures = 0
                 self._proven.set()
+                if self._download is not None:
+                    self._download.look_again()
         finally:
             known.asked = False
 
-    async def _get_block(self, peer: str, wanted: BlockHash) -> SignedBlock | None:
-        """The block `wanted`, approved by a quorum; None if the peer does not send it."""
+    async def _get_block(self, peer: str, wanted: BlockHash, *, claimed: bool = False) -> SignedBlock | None:
+        """The block `wanted`, approved by a quorum; None if the peer does not send it.
+
+        A peer that has `claimed` the block as its head has it, and is blamed if it does not send it.
+        """
         try:
             found = await self._client.blocks_by_root(peer, (wanted,))
             federation = federation_at((await self._tip()).head, self._context)
-            return await trio.to_thread.run_sync(
+            signed = await trio.to_thread.run_sync(
                 lambda: check_single(
                     (one.signed() for one in found), wanted, federation, self._context, self._bls.verify
                 )
@@ -175,6 +194,9 @@ class SyncActor(Actor[Sync]):
         except Refused:
             self._lied(peer)
             return None
+        if signed is None and claimed:
+            self._client.blame(peer, PeerOffence.WITHHELD)
+        return signed
 
     def _lied(self, peer: str) -> None:
         self._client.blame(peer, PeerOffence.FALSE_ANSWER)
@@ -183,7 +205,7 @@ class SyncActor(Actor[Sync]):
     # The second task: ranges
 
     async def _follow_best(self) -> None:
-        """Catch up with the best peer, whenever one has proved a better head than this node's."""
+        """Catch up with the peers, whenever one has proved a better head than this node's."""
         while True:
             await self._proven.wait()
             self._proven = trio.Event()
@@ -198,30 +220,25 @@ class SyncActor(Actor[Sync]):
         self._proven.set()
 
     async def _catch_up(self) -> bool:
-        """Download and import what the best peer has. Returns False when there is nothing more to do."""
+        """Download and import what the peers have. Returns False when there is nothing more to do."""
         tip, now = await self._tip(), trio.current_time()
         names = self._peers.ahead(tip.head, now)
-        leader = names[0] if names else ""
-        best = self._peers.get(leader)
-        if best is None:
+        if not names:
             self._finished(tip)
             return False
         self._note(tip.head, now)
-        first, end = Height(tip.finalized.height + 1), best.status.head_height
+        first, end = Height(tip.finalized.height + 1), self._peers.highest(names)
         start = max(first, min(Height(tip.head.height + 1 - self._back), end))
         federation = federation_at(tip.head, self._context)
-        unknown = lied = False
+        lied = False
 
         def check(newest_first: Iterator[SignedBlock], start: Height) -> tuple[SignedBlock, ...]:
             return check_range(newest_first, start, federation, self._context, self._bls.verify)
 
         async def take(piece: Piece) -> bool:
-            nonlocal unknown, lied
+            nonlocal lied
             try:
                 await self._import(piece)
-            except UnknownParent:
-                unknown = True
-                return False
             except FALSE_APPROVALS:
                 # Block hashes do not cover the approvals, so it is the sender of the piece that has changed them.
                 lied = True
@@ -229,21 +246,27 @@ class SyncActor(Actor[Sync]):
                 return False
             except Refused:
                 # A quorum has approved it, so the peer is not to blame: block import has logged the rule.
-                best.useless = best.status.head
                 return False
             return True
 
-        await RangeDownload(self._client, self._peers, check, take, leader, names).run(start, end)
-        after = (await self._tip()).head
+        self._download = RangeDownload(self._client, self._peers, check, self._knows, take, tip.head)
+        ended = await self._download.run(start, end)
+        self._download = None
         if lied:
             return True
-        if unknown and start > first:
+        if ended is Ended.ELSEWHERE and start > first:
             self._back = max(4, 2 * self._back)
             return True
         self._back = 0
-        if after == tip.head:
-            best.useless = best.status.head  # until its next status
+        if (await self._tip()).head == tip.head:
+            if ended is Ended.NOT_SENT and self._peers.some_are_busy(tip.head, trio.current_time()):
+                await trio.sleep(PAUSE_SECONDS)
+            else:
+                self._peers.give_up(tip.head, trio.current_time())
         return True
+
+    async def _knows(self, block: BlockHash) -> bool:
+        return await self._chain.ask(GetState(block), seconds=self._timing.chain_lookup) is not None
 
     async def _import(self, piece: Piece) -> None:
         """Import the blocks of a piece in order.
@@ -285,14 +308,20 @@ class SyncActor(Actor[Sync]):
             log(SyncDone(tip.head.height, tip.head.height - self._run.height, seconds))
             self._run = None
 
-    # The third task: missing ancestors
+    # The other tasks: missing ancestors
 
     async def _get_missing(self) -> None:
         async for missing in self._missing:
+            if missing.block in self._getting:
+                continue
+            self._getting.add(missing.block)
             try:
-                await self._get_branch(missing)
+                with trio.move_on_after(BRANCH_SECONDS):
+                    await self._get_branch(missing)
             except (NotAnswered, Refused):
                 continue  # the next proposal reports the block again
+            finally:
+                self._getting.discard(missing.block)
 
     async def _get_branch(self, missing: BlockMissing) -> None:
         """Get the missing block and its missing ancestors, and import them.
@@ -301,7 +330,7 @@ class SyncActor(Actor[Sync]):
         """
         branch: list[SignedBlock] = []
         wanted, final = missing.block, (await self._tip()).finalized.height
-        while await self._chain.ask(GetState(wanted), seconds=self._timing.chain_lookup) is None:
+        while not await self._knows(wanted):
             signed = None if len(branch) == MOST_ANCESTORS else await self._ask_for(wanted, missing.source)
             if signed is None or signed.block.height <= final:
                 return
@@ -315,8 +344,9 @@ class SyncActor(Actor[Sync]):
         """The block `wanted` from `source`, or from one of two other peers."""
         others = [peer for peer in self._peers.fresh(trio.current_time()) if peer != source]
         for peer in [source, *others[:2]]:
-            if peer and (signed := await self._get_block(peer, wanted)) is not None:
-                return signed
+            with trio.move_on_after(ANCESTOR_SECONDS):
+                if peer and (signed := await self._get_block(peer, wanted)) is not None:
+                    return signed
         return None
 
 

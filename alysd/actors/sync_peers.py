@@ -1,13 +1,13 @@
 """The peers of sync: what they claim, what they have proved, and which of them is asked for a range.
 
 A claim alone counts for nothing. Otherwise a peer that claims a great height would keep every node from making and
-approving blocks. A peer proves its head by the block itself, which a quorum has approved.
+approving blocks. A peer proves its head by the block itself, which a quorum has approved. A proof says nothing
+about the willingness to send blocks: a peer's rate decides which one is asked next.
 """
 
 from collections.abc import Collection, Iterable, Sequence
 
 import attrs
-import trio
 
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BlockHash
@@ -20,6 +20,19 @@ FRESH_SECONDS = 60.0
 RANGES_PER_PEER = 2
 """The number of ranges that one peer is asked for at the same time. It answers a few requests at a time."""
 
+RATE_SECONDS = 60.0
+"""The time for which a measured rate counts. Then the peer is as unknown as a new one."""
+
+LEAST_SECONDS = 0.05
+"""The shortest time of an answer that counts: a peer that sends one block at once is not as fast as its round
+trip."""
+
+REST_SECONDS = 2.0
+"""The time for which a peer is not asked after a failure. It doubles with each further failure."""
+
+MOST_REST_SECONDS = 64.0
+"""The longest time for which a peer is not asked after a failure: some rounds of statuses."""
+
 MOST_PEERS = 256
 """The maximum number of peers that sync knows, as many as the network actor."""
 
@@ -30,7 +43,9 @@ class SyncPeer:
 
     `proven` is the head that it has proved, with its height and slot. `useless` is a head that could not be proved
     or that led nowhere since the last status. `asked` says whether a proof is being requested, and `busy` is the
-    number of ranges that the peer is asked for. `places` bounds the ranges that it is asked for at the same time.
+    number of ranges that the peer is asked for. `rate` is the number of blocks per second that the peer sent when
+    it was last asked for a range, at the time `rated`. After `failures` requests in a row without what was asked
+    for, it rests until the time `rests_until`.
     """
 
     status: PeerStatus
@@ -39,12 +54,30 @@ class SyncPeer:
     useless: BlockHash | None = None
     asked: bool = False
     busy: int = 0
-    places: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(RANGES_PER_PEER))
+    rate: float = 0.0
+    rated: float | None = None
+    failures: int = 0
+    was_busy: bool = False
+    rests_until: float = 0.0
 
     @property
     def claim(self) -> tuple[BlockHash, Height, Slot]:
         """The head that the newest status claims, with its height and slot."""
         return self.status.head, self.status.head_height, self.status.head_slot
+
+    def failed(self, now: float, *, busy: bool = False) -> None:
+        """Let the peer rest, twice as long as after the failure before. `busy`: it has said that it is busy."""
+        self.failures += 1
+        self.was_busy = busy
+        self.rests_until = now + min(REST_SECONDS * 2 ** min(self.failures - 1, 16), MOST_REST_SECONDS)
+
+    def sent(self, blocks: int, seconds: float, now: float) -> None:
+        """Note the rate of an answer with blocks, or of one that is late: at most `blocks` after `seconds`."""
+        self.rate, self.rated = blocks / max(seconds, LEAST_SECONDS), now
+
+    def rate_at(self, now: float) -> float | None:
+        """The measured rate; None if there is none of the last minute."""
+        return self.rate if self.rated is not None and now - self.rated < RATE_SECONDS else None
 
 
 class SyncPeers:
@@ -85,6 +118,7 @@ class SyncPeers:
             and self._peers[name].claim != self._peers[name].proven
             and self._peers[name].status.head != self._peers[name].useless
             and not self._peers[name].asked
+            and self._peers[name].rests_until <= now
         ]
 
     def ahead(self, head: ChainState, now: float) -> Sequence[str]:
@@ -103,14 +137,54 @@ class SyncPeers:
         heights = (self._peers[name].status.head_height for name in self.ahead(head, now))
         return max(heights, default=head.height)
 
-    def least_busy(self, among: Iterable[str], start: Height, tried: Collection[str]) -> str | None:
-        """The peer with the fewest requests that has a block at the height `start` and is not in `tried`."""
-        able = [
-            name
-            for name in among
-            if name not in tried and name in self._peers and self._peers[name].status.head_height >= start
-        ]
-        return min(able, key=lambda name: self._peers[name].busy, default=None)
+    def next_source(self, head: ChainState, start: Height, tried: Collection[str], now: float) -> str | None:
+        """The best peer to ask for a range from the height `start` on; None if there is none now.
+
+        It has proved a better head than `head`, is not in `tried`, does not rest, and has fewer requests than
+        `RANGES_PER_PEER`. The one that will probably answer soonest is preferred. A peer without a rate counts as
+        half as fast as the fastest one, so that it is tried when the others have requests.
+        """
+        peers = {
+            name: self._peers[name]
+            for name in self.ahead(head, now)
+            if name not in tried
+            and self._peers[name].status.head_height >= start
+            and self._peers[name].busy < RANGES_PER_PEER
+            and self._peers[name].rests_until <= now
+        }
+        unknown = max((peer.rate_at(now) or 0.0 for peer in peers.values()), default=0.0) / 2
+
+        def slowness(name: str) -> tuple[float, int]:
+            peer = peers[name]
+            rate = peer.rate_at(now)
+            return -(unknown if rate is None else rate) / (1 + peer.busy), peer.busy
+
+        return min(peers, key=slowness, default=None)
+
+    def full(self, head: ChainState, start: Height, tried: Collection[str], now: float) -> bool:
+        """Whether a peer would be the next source if it had fewer requests."""
+        return any(
+            name not in tried and peer.status.head_height >= start and peer.rests_until <= now
+            for name, peer in ((name, self._peers[name]) for name in self.ahead(head, now))
+        )
+
+    def some_are_busy(self, head: ChainState, now: float) -> bool:
+        """Whether a peer that is ahead of `head` rests because it was busy."""
+        ahead = (self._peers[name] for name in self.ahead(head, now))
+        return any(peer.was_busy and peer.rests_until > now for peer in ahead)
+
+    def highest(self, names: Iterable[str]) -> Height:
+        """The greatest height that one of these peers claims."""
+        return max(self._peers[name].status.head_height for name in names)
+
+    def give_up(self, head: ChainState, now: float) -> None:
+        """Take no peer for better than `head` until its next status, because what they have leads nowhere."""
+        for name in self.ahead(head, now):
+            self._peers[name].useless = self._peers[name].status.head
+
+    def fastest(self, now: float) -> float:
+        """The rate of the fastest peer, in blocks per second; 0 while no rate is known."""
+        return max((self._peers[name].rate_at(now) or 0.0 for name in self.fresh(now)), default=0.0)
 
     def _preference(self, name: str) -> tuple[int, bytes]:
         """As in fork choice: the highest slot, then the lowest hash."""

@@ -1,16 +1,23 @@
-"""The download of a long range of blocks: in pieces, from several peers at once, each piece checked, in order."""
+"""The download of a long range of blocks: in pieces, from several peers at once, each piece checked, in order.
+
+No peer leads. Every piece that passes the check and continues the known chain is progress, whoever has sent it. A
+piece that a peer does not send soon is asked of a further peer at the same time, so that peers that answer in the
+last second, or never, cost seconds.
+"""
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from enum import Enum
 
 import attrs
 import trio
 
-from alysd.actors.peer_client import PeerClient
-from alysd.actors.sync_peers import SyncPeers
+from alysd.actors.peer_client import BLOCKS_SECONDS, FIRST_SECONDS, PeerClient
+from alysd.actors.sync_peers import SyncPeer, SyncPeers
 from alysd.consensus.violations import BrokenRange
-from alysd.errors import Malformed, PeerUnavailable, Refused
+from alysd.errors import Malformed, PeerBusy, PeerUnavailable, Refused
 from alysd.types.block import SignedBlock
+from alysd.types.chain import ChainState
 from alysd.types.hashes import BlockHash
 from alysd.types.peers import PeerOffence
 from alysd.types.units import Height
@@ -23,10 +30,23 @@ AT_ONCE = 4
 The import takes one piece at a time. While it is slower than the peers, nothing more is requested.
 """
 
+PATIENCE_SECONDS = 1.0
+"""The time after which a further peer is asked for a piece, or twice the time that the fastest peer needs for
+it."""
+
 Check = Callable[[Iterator[SignedBlock], Height], tuple[SignedBlock, ...]]
 """Checks blocks, given newest first, of a range that begins at a height. Returns them oldest first.
 
 Raises a `Refused`."""
+
+
+class Ended(Enum):
+    """The reason why a download has ended."""
+
+    TAKEN = "all blocks are taken"
+    NOT_SENT = "no peer has sent the next blocks"
+    ELSEWHERE = "the next blocks of the peers are those of another branch"
+    STOPPED = "no more blocks are wanted"
 
 
 @attrs.define(eq=False)
@@ -34,22 +54,31 @@ class Piece:
     """At most `count` blocks from the height `start` on.
 
     `done` is set when `blocks` have arrived, or when no peer is left to ask; `blocks` is then empty. `tried` are
-    the peers that were asked, `peer` is the one that has sent the `blocks`.
+    the peers that were asked, `elsewhere` those of them that sent blocks of another branch, and `peer` is the one
+    that has sent the `blocks`. `asked` has the requests that are open, with the times at which they began.
     """
 
     start: Height
     count: int
+    elsewhere: frozenset[str] = frozenset()
     tried: set[str] = attrs.field(factory=set[str])
+    asked: dict[str, float] = attrs.field(factory=dict[str, float])
     done: trio.Event = attrs.field(factory=trio.Event)
     peer: str = ""
     blocks: tuple[SignedBlock, ...] = ()
 
+    def is_sent(self, peer: str, blocks: tuple[SignedBlock, ...]) -> None:
+        """Take the blocks, unless another peer was faster."""
+        if not self.done.is_set():
+            self.peer, self.blocks = peer, blocks
+            self.done.set()
+
 
 class RangeDownload:
-    """Downloads a range of the branch of the peer `leader`, from this peer and from others.
+    """Downloads the blocks that continue the chain, from the peers that have proved a better head than `head`.
 
-    `take` gets the pieces in order, and returns whether to go on. A piece of another branch is useless, but no
-    offence of the peer that has sent it: the leader is then asked.
+    `knows` says whether this node has a block. `take` gets the pieces in order, and returns whether to go on. A
+    piece of another branch is useless, but no offence of the peer that has sent it: another peer is asked.
     """
 
     def __init__(
@@ -57,84 +86,135 @@ class RangeDownload:
         client: PeerClient,
         peers: SyncPeers,
         check: Check,
+        knows: Callable[[BlockHash], Awaitable[bool]],
         take: Callable[[Piece], Awaitable[bool]],
-        leader: str,
-        helpers: Sequence[str],
+        head: ChainState,
     ) -> None:
         self._client = client
         self._peers = peers
         self._check = check
+        self._knows = knows
         self._take = take
-        self._leader = leader
-        self._others = frozenset(helpers) - {leader}
-        # The leader is the last choice, because only it is asked for the first piece.
-        self._helpers = [*(name for name in helpers if name != leader), leader]
+        self._head = head
         self._waiting: deque[Piece] = deque()
+        self._last: BlockHash | None = None
+        self._freed = trio.Event()  # set and replaced when a peer may have become free
 
-    async def run(self, start: Height, end: Height) -> None:
-        """Download until the height `end` is taken, `take` wants no more, or no peer has the next blocks."""
-        upcoming: int = start
-        last: BlockHash | None = None
+    async def run(self, start: Height, end: Height) -> Ended:
+        """Download until the height `end` is taken, or the download cannot go on."""
         async with trio.open_nursery() as nursery:
-
-            def begin(piece: Piece) -> Piece:
-                nursery.start_soon(self._fetch, piece)
-                return piece
-
-            while upcoming <= end or self._waiting:
-                while upcoming <= end and len(self._waiting) < AT_ONCE:
-                    count = min(MAX_RANGE_BLOCKS, end - upcoming + 1)
-                    # The first piece decides on the branch, so only the leader is asked for it.
-                    tried = set(self._others) if upcoming == start else set[str]()
-                    self._waiting.append(begin(Piece(Height(upcoming), count, tried)))
-                    upcoming += count
-                piece = self._waiting.popleft()
-                await piece.done.wait()
-                if _elsewhere(piece, last) and piece.peer != self._leader:
-                    self._waiting.appendleft(begin(Piece(piece.start, piece.count, set(self._others))))
-                    continue
-                if not piece.blocks or _elsewhere(piece, last) or not await self._take(piece):
-                    break
-                last = piece.blocks[-1].hash
-                left = piece.count - len(piece.blocks)
-                if left:
-                    self._waiting.appendleft(begin(Piece(Height(piece.start + len(piece.blocks)), left)))
+            ended = await self._run(start, end, nursery)
             nursery.cancel_scope.cancel()
+        return ended
 
-    async def _fetch(self, piece: Piece) -> None:
+    def look_again(self) -> None:
+        """Notice at once that a further peer can be asked."""
+        self._freed.set()
+        self._freed = trio.Event()
+
+    async def _run(self, start: Height, end: Height, nursery: trio.Nursery) -> Ended:
+        def begin(start: int, count: int, elsewhere: frozenset[str] = frozenset()) -> Piece:
+            piece = Piece(Height(start), count, elsewhere, set(elsewhere))
+            nursery.start_soon(self._fetch, piece, nursery)
+            return piece
+
+        upcoming: int = start
+        while upcoming <= end or self._waiting:
+            while upcoming <= end and len(self._waiting) < AT_ONCE:
+                count = min(MAX_RANGE_BLOCKS, end - upcoming + 1)
+                self._waiting.append(begin(upcoming, count))
+                upcoming += count
+            piece = self._waiting.popleft()
+            await piece.done.wait()
+            if not piece.blocks:
+                return Ended.ELSEWHERE if piece.elsewhere else Ended.NOT_SENT
+            if not await self._continues(piece):
+                self._waiting.appendleft(begin(piece.start, piece.count, piece.elsewhere | {piece.peer}))
+                continue
+            if not await self._take(piece):
+                return Ended.STOPPED
+            self._last = piece.blocks[-1].hash
+            left = piece.count - len(piece.blocks)
+            if left:
+                self._waiting.appendleft(begin(piece.start + len(piece.blocks), left))
+        return Ended.TAKEN
+
+    async def _continues(self, piece: Piece) -> bool:
+        """Whether the piece continues the last one, or the known chain if it is the first."""
+        parent = piece.blocks[0].block.parent_hash
+        return await self._knows(parent) if self._last is None else parent == self._last
+
+    async def _fetch(self, piece: Piece, nursery: trio.Nursery) -> None:
         """Ask one peer after the other until one has sent blocks that pass the check."""
-        while not piece.blocks:
-            peer = self._peers.least_busy(self._helpers, piece.start, piece.tried)
-            if peer is None:
-                break
-            piece.tried.add(peer)
-            piece.blocks, piece.peer = await self._ask(peer, piece), peer
-        piece.done.set()
+        ask_at = trio.current_time()
+        while not piece.done.is_set():
+            now = trio.current_time()
+            if not piece.asked or now >= ask_at:
+                self._note_late(piece, now)
+                peer = self._peers.next_source(self._head, piece.start, piece.tried, now)
+                known = None if peer is None else self._peers.get(peer)
+                if peer is not None and known is not None:
+                    piece.tried.add(peer)
+                    piece.asked[peer] = now
+                    known.busy += 1
+                    nursery.start_soon(self._ask, peer, known, piece)
+                elif not piece.asked and not self._peers.full(self._head, piece.start, piece.tried, now):
+                    piece.done.set()
+                    return
+                ask_at = now + self._patience(piece, now)
+            with trio.move_on_at(ask_at):
+                await self._freed.wait()
 
-    async def _ask(self, peer: str, piece: Piece) -> tuple[SignedBlock, ...]:
-        known = self._peers.get(peer)
-        if known is None:
-            return ()
-        known.busy += 1
+    def _patience(self, piece: Piece, now: float) -> float:
+        """The time after which a further peer is asked for the piece."""
+        fastest = self._peers.fastest(now)
+        return max(PATIENCE_SECONDS, 2 * piece.count / fastest if fastest else 0.0)
+
+    def _note_late(self, piece: Piece, now: float) -> None:
+        """Let the peers that keep the piece waiting count as slow before their time is over."""
+        for peer, since in piece.asked.items():
+            if (known := self._peers.get(peer)) is not None:
+                known.sent(piece.count, now - since, now)
+
+    async def _ask(self, peer: str, known: SyncPeer, piece: Piece) -> None:
         try:
-            async with known.places:
-                found = await self._client.blocks_by_range(peer, RangeRequest(piece.start, piece.count))
-            return await trio.to_thread.run_sync(self._checked, found, piece)
+            await self._get(peer, known, piece)
+        finally:
+            known.busy -= 1
+            del piece.asked[peer]
+            self.look_again()
+
+    async def _get(self, peer: str, known: SyncPeer, piece: Piece) -> None:
+        wanted = RangeRequest(piece.start, piece.count)
+        seconds = FIRST_SECONDS if known.rate_at(trio.current_time()) is None else BLOCKS_SECONDS
+        try:
+            answer = await self._client.blocks_by_range(peer, wanted, seconds)
+            blocks = await trio.to_thread.run_sync(self._checked, answer.blocks, piece)
+        except PeerBusy:
+            piece.tried.discard(peer)  # it rests, and is then asked again
+            known.failed(trio.current_time(), busy=True)
+            return
         except (PeerUnavailable, Malformed):
-            return ()  # the client has reported the peer
+            now = trio.current_time()
+            known.failed(now)
+            known.sent(0, seconds, now)
+            return  # the client has reported the peer
         except Refused:
             self._client.blame(peer, PeerOffence.FALSE_ANSWER)
             self._peers.drop(peer)
-            return ()
-        finally:
-            known.busy -= 1
+            return
+        now = trio.current_time()
+        if not blocks:
+            # Its status claims a head at this height or above.
+            self._client.blame(peer, PeerOffence.WITHHELD)
+            known.failed(now)
+            known.sent(0, answer.seconds, now)
+            return
+        known.failures = 0
+        known.sent(len(blocks), answer.seconds, now)
+        piece.is_sent(peer, blocks)
 
     def _checked(self, found: Sequence[EncodedBlock], piece: Piece) -> tuple[SignedBlock, ...]:
         if len(found) > piece.count:
             raise BrokenRange(f"{len(found)} blocks, but at most {piece.count} were asked for")
         return self._check((one.signed() for one in reversed(found)), piece.start)
-
-
-def _elsewhere(piece: Piece, last: BlockHash | None) -> bool:
-    """Whether the piece does not continue the branch whose newest block is `last`."""
-    return bool(piece.blocks) and last is not None and piece.blocks[0].block.parent_hash != last

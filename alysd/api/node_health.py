@@ -135,7 +135,7 @@ def _peer_json(peer: PeerInfo) -> dict[str, Any]:
 
 
 def _sync_json(progress: SyncProgress) -> dict[str, Any]:
-    return {"synced": progress.synced, **attrs.asdict(progress)}
+    return {"synced": progress.synced, **attrs.asdict(progress), "seconds_left": progress.seconds_left}
 
 
 def _federation_json(counts: FederationCounts) -> dict[str, Any]:

@@ -89,5 +89,6 @@ class PeerOffence(Enum):
     FLOODING = "more messages than allowed"
     FALSE_PROPOSAL = "an answer with a proposal that breaks the rules of gossip"
     NO_ANSWER = "a request without answer"
+    WITHHELD = "an answer without the blocks that its status claims"
     FALSE_ANSWER = "a false answer"
     OTHER_CHAIN = "another genesis block"

@@ -1,12 +1,23 @@
 """Requests to peers: who is blamed for what, and how many answers are in memory."""
 
+from collections.abc import Awaitable
+from contextlib import suppress
+
 import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.actors.peer_client import LARGE_REQUESTS, SMALL_REQUESTS, STATUS_SECONDS, PeerClient
+from alysd.actors.peer_client import (
+    BLOCKS_SECONDS,
+    FIRST_SECONDS,
+    LARGE_REQUESTS,
+    SMALL_REQUESTS,
+    STATUS_SECONDS,
+    PeerClient,
+    RangeAnswer,
+)
 from alysd.actors.peer_host import OPEN_REQUESTS
-from alysd.errors import Malformed, NotNow, PeerUnavailable
+from alysd.errors import Malformed, NotNow, PeerBusy, PeerUnavailable
 from alysd.messages.network import BlamePeer, Network
 from alysd.messages.peer_host import PeerHost, SendRequest
 from alysd.nurseries import ActorDown, MailboxFull
@@ -16,6 +27,7 @@ from alysd.types.hashes import BlockHash
 from alysd.types.peers import PeerOffence, StreamKind
 from alysd.types.units import Height, Slot
 from alysd.wire.sync import MAX_ANSWER_BYTES, STATUS_BYTES, RangeRequest, encode_blocks
+from tests.actors.sync_kit import SHORT, Bench, Peer
 
 pytestmark = pytest.mark.usefixtures("no_threads")
 
@@ -29,7 +41,7 @@ def parts() -> tuple[PeerClient, StandIn[PeerHost], StandIn[Network]]:
 async def test_every_request_has_its_limit_and_its_deadline(autojump_clock: MockClock) -> None:
     client, host, _ = parts()
     host.on(SendRequest).answers(encode_blocks(()))
-    assert await client.blocks_by_range("p", RangeRequest(Height(1), 2)) == ()
+    assert await client.blocks_by_range("p", RangeRequest(Height(1), 2)) == RangeAnswer((), 0.0)
     assert await client.blocks_by_root("p", [BlockHash(bytes(32))]) == ()
     assert await client.proposals_since("p", Slot(7)) == ()
     host.on(SendRequest).answers(bytes(STATUS_BYTES))
@@ -71,6 +83,12 @@ async def test_a_missing_answer_is_blamed_on_the_peer_and_a_missing_host_on_nobo
     with pytest.raises(PeerUnavailable, match="are open already"):
         await client.status("p")
     assert network.received == []
+    host.on(SendRequest).fails(PeerBusy("p", "busy: ask another one"))
+    with pytest.raises(PeerBusy):
+        await client.status("p")
+    with pytest.raises(PeerBusy):
+        await client.blocks_by_root("p", [BlockHash(bytes(32))])
+    assert network.received == []
     host.on(SendRequest).fails(PeerUnavailable("p", "not connected"))
     with pytest.raises(PeerUnavailable, match="not connected"):
         await client.status("p")
@@ -83,14 +101,60 @@ async def test_a_missing_answer_is_blamed_on_the_peer_and_a_missing_host_on_nobo
 async def test_the_number_of_large_answers_is_bounded(autojump_clock: MockClock) -> None:
     """Each may have 16 MiB, and a peer that is asked for its head chooses the size of its answer."""
     client, host, _ = parts()
+    host.on(SendRequest).answers(encode_blocks(()))
+    await client.blocks_by_root("p", [BlockHash(bytes(32))])
     host.on(SendRequest).answers(encode_blocks(())).after(1.0)
     async with trio.open_nursery() as nursery:
-        for _ in range(2 * LARGE_REQUESTS + 1):
+        for _ in range(9):
             nursery.start_soon(client.blocks_by_root, "p", [BlockHash(bytes(32))])
-        await trio.sleep(0.5)
-        assert len(host.received) == LARGE_REQUESTS
-        await trio.sleep(1)
-        assert len(host.received) == 2 * LARGE_REQUESTS
+        for taken in (4, 8, 9):
+            await trio.sleep(0.5)
+            assert len(host.received) == 1 + taken
+            await trio.sleep(0.5)
+
+
+async def test_peers_that_answer_late_leave_places_for_others_and_for_other_purposes(
+    autojump_clock: MockClock,
+) -> None:
+    """16 peers that answered after 14.9 s held all places: neither blocks nor proposals came from the others."""
+    late = {f"late {number}": Peer(SHORT, seconds=14.9) for number in range(16)}
+    bench = Bench.make(SHORT, 0, **late, honest=Peer(SHORT), new=Peer(SHORT), other=Peer(SHORT))
+    client = PeerClient(bench.host, bench.network)
+
+    async def seconds(request: Awaitable[object]) -> float:
+        begun = trio.current_time()
+        await request
+        return trio.current_time() - begun
+
+    async def ask_again_and_again(peer: str) -> None:
+        while True:
+            with suppress(PeerUnavailable):
+                await client.blocks_by_root(peer, [SHORT.head.hash])
+
+    async with bench.running(), trio.open_nursery() as nursery:
+        await client.blocks_by_root("honest", [SHORT.head.hash])
+        for peer in late:
+            nursery.start_soon(ask_again_and_again, peer)
+        for _ in range(3):
+            await trio.sleep(40)
+            assert await seconds(client.blocks_by_root("honest", [SHORT.head.hash])) < 1
+            assert await seconds(client.proposals_since("new", Slot(7))) < 1
+            assert await seconds(client.blocks_by_range("other", RangeRequest(Height(1), 2))) < 1
+        nursery.cancel_scope.cancel()
+    assert set(bench.blamed()) == {(peer, PeerOffence.NO_ANSWER) for peer in late}
+
+
+async def test_a_new_peer_must_answer_sooner_than_a_known_one(autojump_clock: MockClock) -> None:
+    client, host, _ = parts()
+    host.on(SendRequest).fails(PeerUnavailable("p", "no answer"))
+    with pytest.raises(PeerUnavailable):
+        await client.blocks_by_root("p", [BlockHash(bytes(32))])
+    host.on(SendRequest).answers(encode_blocks(()))
+    await client.blocks_by_root("p", [BlockHash(bytes(32))])
+    await client.blocks_by_root("p", [BlockHash(bytes(32))])
+    await client.blocks_by_range("p", RangeRequest(Height(1), 2), 3.0)
+    seconds = [one.seconds for one in host.received if isinstance(one, SendRequest)]
+    assert seconds == [FIRST_SECONDS, BLOCKS_SECONDS, BLOCKS_SECONDS, 3.0]
 
 
 async def test_the_statuses_of_many_peers_are_asked_one_after_the_other(autojump_clock: MockClock) -> None:

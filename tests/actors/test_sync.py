@@ -1,211 +1,33 @@
 """Sync: a node that is behind finds back, whatever some of its peers do."""
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import attrs
 import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.actors.peer_client import PeerClient
-from alysd.actors.sync import PAUSE_SECONDS, SyncActor
-from alysd.actors.sync_peers import SyncPeers
-from alysd.actors.sync_ranges import Piece, RangeDownload
-from alysd.consensus.validity import apply_block
-from alysd.consensus.violations import BadApprovalSignature, PegNotActive, UnknownParent
-from alysd.errors import NotNow, PeerUnavailable
-from alysd.messages.approval import ApprovalGathering, BlockImported
-from alysd.messages.block_import import BlockImport, ImportBlock
-from alysd.messages.chain import Chain, GetForkchoice, GetState
+from alysd.actors.sync import PAUSE_SECONDS
+from alysd.consensus.violations import BadApprovalSignature, PegNotActive
+from alysd.errors import NotNow
+from alysd.messages.approval import BlockImported
+from alysd.messages.block_import import ImportBlock
+from alysd.messages.chain import GetForkchoice
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.network import SyncDone, SyncProgressed, SyncStarted
-from alysd.messages.network import BlamePeer, Network
-from alysd.messages.peer_host import PeerHost, SendRequest
-from alysd.messages.sync import BlockMissing, GetSyncProgress, PeerAhead, Sync
-from alysd.node import REFUSALS
-from alysd.nurseries import Actor, ActorDown, Address, Deferred, MailboxFull, actor, handles
-from alysd.testing.harness import ActorTestHarness
-from alysd.testing.stand_in import StandIn
-from alysd.timing import Timing
+from alysd.messages.sync import BlockMissing, PeerAhead
+from alysd.nurseries import ActorDown, MailboxFull
 from alysd.types.block import SignedBlock
-from alysd.types.chain import ChainState, Forkchoice
+from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlockHash
-from alysd.types.peers import PeerOffence, PeerStatus, StreamKind
+from alysd.types.peers import PeerOffence, StreamKind
 from alysd.types.sync import SyncProgress
-from alysd.types.units import Height, Slot, Wei
-from alysd.wire.sync import decode_range_request, decode_roots_request, encode_blocks
-from tests.actors.federation_kit import BLS, CONTEXT, FIRST, child, genesis, sign
+from alysd.types.units import Height, Slot
+from tests.actors.federation_kit import sign
+from tests.actors.sync_kit import LONG, SHORT, Bench, Branch, Peer
 
 pytestmark = pytest.mark.usefixtures("no_threads")
-
-ROOT = attrs.evolve(genesis(CONTEXT.spec), slot=Slot(FIRST - 1))
-QUORUM = (0, 1, 2, 3)
-
-
-@attrs.frozen
-class Branch:
-    """Blocks of the heights from 1 on, and the states after them; `states[0]` is that of the genesis block."""
-
-    blocks: tuple[SignedBlock, ...] = ()
-    states: tuple[ChainState, ...] = (ROOT,)
-
-    def grow(self, count: int, gas_limit: int = 30_000_000, skip: int = 0) -> "Branch":
-        """The branch with `count` more blocks, after `skip` empty slots."""
-        blocks, states = list(self.blocks), list(self.states)
-        for _ in range(count):
-            block = child(states[-1], states[-1].slot + 1 + skip, gas_limit)
-            skip = 0
-            signed = sign(block, *QUORUM)
-            blocks.append(signed)
-            states.append(apply_block(states[-1], signed, Wei(0), ()).state)
-        return Branch(tuple(blocks), tuple(states))
-
-    def cut(self, height: int) -> "Branch":
-        return Branch(self.blocks[:height], self.states[: height + 1])
-
-    @property
-    def head(self) -> ChainState:
-        return self.states[-1]
-
-    def status(self) -> PeerStatus:
-        head = self.head
-        return PeerStatus(
-            CONTEXT.genesis, head.hash, head.height, head.slot, head.hash, head.height, ROOT.hash, ROOT.height, 0.0
-        )
-
-
-@attrs.define
-class Peer:
-    """A peer with a branch. `lie` changes the blocks that it sends; `most` is the length of its answers."""
-
-    branch: Branch
-    seconds: float = 0.1
-    lie: Callable[[Sequence[SignedBlock]], Sequence[SignedBlock]] = tuple
-    lies_about_head: bool = False
-    silent: bool = False
-    most: int = 1000
-    asked: list[StreamKind] = attrs.field(factory=list[StreamKind])
-    open: int = 0
-
-    async def answer(self, message: SendRequest) -> bytes:
-        self.asked.append(message.kind)
-        self.open += 1
-        try:
-            await trio.sleep(message.seconds if self.silent else self.seconds)
-        finally:
-            self.open -= 1
-        if self.silent:
-            raise PeerUnavailable(message.peer, "no answer")
-        if message.kind is StreamKind.BLOCKS_BY_ROOT:
-            wanted = decode_roots_request(message.request)
-            found = [one for one in self.branch.blocks if one.hash in wanted]
-            return encode_blocks(self.lie(found) if self.lies_about_head else found)
-        asked = decode_range_request(message.request)
-        return encode_blocks(
-            self.lie(self.branch.blocks[asked.start - 1 : asked.start - 1 + min(asked.count, self.most)])
-        )
-
-
-class PeersHost(Actor[PeerHost], partial=True):
-    """A peer host whose peers answer by themselves, each in its own time."""
-
-    def __init__(self, peers: Mapping[str, Peer]) -> None:
-        self._peers = peers
-        self._send_job, self._jobs = trio.open_memory_channel[tuple[SendRequest, Deferred[bytes]]](64)
-
-    async def background(self) -> None:
-        async with trio.open_nursery() as nursery:
-            async for message, answer in self._jobs:
-                nursery.start_soon(self._answer, message, answer)
-
-    async def _answer(self, message: SendRequest, answer: Deferred[bytes]) -> None:
-        try:
-            answer.reply(await self._peers[message.peer].answer(message))
-        except PeerUnavailable as error:
-            answer.fail(error)
-
-    @handles(SendRequest)
-    async def send_request(self, message: SendRequest) -> Deferred[bytes]:
-        if message.peer not in self._peers:
-            raise PeerUnavailable(message.peer, "not connected")
-        answer = Deferred[bytes]()
-        self._send_job.send_nowait((message, answer))
-        return answer
-
-
-@attrs.define
-class Bench:
-    """A sync actor between stand-ins, with this node's chain in `states` and `tip`."""
-
-    harness: ActorTestHarness
-    host: Address[PeerHost]
-    peers: dict[str, Peer]
-    network: StandIn[Network]
-    chain: StandIn[Chain]
-    imports: StandIn[BlockImport]
-    approval: StandIn[ApprovalGathering]
-    sync: Address[Sync]
-    states: dict[BlockHash, ChainState]
-    tip: Forkchoice
-
-    @classmethod
-    def make(cls, own: Branch, final: int = 0, **peers: Peer) -> "Bench":
-        harness = ActorTestHarness(refusals=REFUSALS)
-        book = harness.transcript
-        bench = cls(
-            harness, Address("peer host"), peers, StandIn("network", book), StandIn("chain", book),
-            StandIn("block import", book), StandIn("approval", book), Address("sync"),
-            {state.hash: state for state in own.states[final:]},
-            Forkchoice(own.head, own.states[final], own.states[final]),
-        )  # fmt: skip
-        bench.chain.on(GetForkchoice).computes(lambda _: bench.tip)
-        bench.chain.on(GetState).computes(lambda message: bench.states.get(message.hash))
-        bench.imports.on(ImportBlock).computes(bench.take)
-        return bench
-
-    def take(self, message: ImportBlock) -> Forkchoice:
-        signed = message.signed
-        if signed.hash not in self.states:
-            parent = self.states.get(signed.block.parent_hash)
-            if parent is None:
-                raise UnknownParent(signed.block.parent_hash)
-            state = apply_block(parent, signed, Wei(0), ()).state
-            self.states[signed.hash] = state
-            if state.slot > self.tip.head.slot:
-                self.tip = attrs.evolve(self.tip, head=state)
-        return self.tip
-
-    @asynccontextmanager
-    async def running(self) -> AsyncGenerator[None]:
-        actor_child = actor(
-            self.sync,
-            lambda: SyncActor(
-                CONTEXT, BLS, PeerClient(self.host, self.network), self.chain, self.imports, self.approval,
-                Timing(CONTEXT.spec.slot_seconds),
-            ),
-        )  # fmt: skip
-        async with self.harness.running(actor(self.host, lambda: PeersHost(self.peers)), actor_child):
-            yield
-
-    def report(self, *names: str) -> None:
-        for name in names or self.peers:
-            self.sync.tell(PeerAhead(name, self.peers[name].branch.status()))
-
-    async def progress(self) -> SyncProgress:
-        return await self.sync.ask(GetSyncProgress())
-
-    async def until(self, branch: Branch, seconds: float = 60.0) -> float:
-        return await self.harness.until(
-            lambda: self.tip.head.hash == branch.head.hash, seconds=seconds, what="the head"
-        )
-
-    def blamed(self) -> list[tuple[str, PeerOffence]]:
-        return [(one.peer, one.offence) for one in self.network.received if isinstance(one, BlamePeer)]
-
-
-SHORT = Branch().grow(5)
-LONG = SHORT.grow(35)
 
 
 async def test_a_node_without_peers_is_synced(autojump_clock: MockClock) -> None:
@@ -371,30 +193,20 @@ async def test_several_branches_are_offered_and_the_best_one_wins(autojump_clock
     assert bench.blamed() == []
 
 
-async def test_a_helper_on_another_branch_is_no_help_and_no_liar(autojump_clock: MockClock) -> None:
-    best, other = SHORT.grow(300, skip=1), SHORT.grow(300, gas_limit=1)
+async def test_peers_on_two_branches_are_no_liars_and_the_best_one_wins(autojump_clock: MockClock) -> None:
+    best, other = SHORT.grow(600, skip=1), SHORT.grow(600, gas_limit=1)
     bench = Bench.make(SHORT, best=Peer(best, seconds=1.0), other=Peer(other))
-    peers, taken = SyncPeers(), list[SignedBlock]()
-
-    def check(newest_first: Iterator[SignedBlock], start: Height) -> tuple[SignedBlock, ...]:
-        return tuple(reversed(list(newest_first)))
-
-    async def take(piece: Piece) -> bool:
-        assert piece.peer == "best"
-        taken.extend(piece.blocks)
-        return True
-
     async with bench.running():
-        for name, branch in (("best", best), ("other", other)):
-            peers.report(name, branch.status(), 0.0)
-        client = PeerClient(bench.host, bench.network)
-        await RangeDownload(client, peers, check, take, "best", ["best", "other"]).run(Height(6), Height(305))
-    assert taken == list(best.blocks[5:])
-    assert bench.peers["other"].asked == [StreamKind.BLOCKS_BY_RANGE]
+        for _ in range(12):
+            bench.report()
+            await trio.sleep(10)
+            if bench.tip.head == best.head:
+                break
+    assert bench.tip.head == best.head
     assert bench.blamed() == []
 
 
-async def test_a_leader_that_changes_its_branch_in_the_middle_is_followed_later(autojump_clock: MockClock) -> None:
+async def test_a_peer_that_changes_its_branch_in_the_middle_is_followed_later(autojump_clock: MockClock) -> None:
     before, after = SHORT.grow(300), SHORT.grow(299, gas_limit=1).grow(1, skip=2)
     leader = Peer(before, seconds=1.0)
     bench = Bench.make(SHORT, leader=leader)
@@ -570,3 +382,119 @@ async def test_false_approvals_within_a_range_are_blamed_on_the_peer_that_sent_t
         bench.report()
         await bench.until(target)
     assert set(bench.blamed()) == {("liar", PeerOffence.FALSE_ANSWER)}
+
+
+def nothing(blocks: Sequence[SignedBlock]) -> Sequence[SignedBlock]:
+    return ()
+
+
+async def test_peers_that_answer_ranges_late_and_without_blocks_stop_nobody(autojump_clock: MockClock) -> None:
+    """The best head led, so its owner held the node back for 15 s per status, and three such peers for ever."""
+    ahead = SHORT.grow(100)
+    hostile = {f"hostile {number}": Peer(ahead.grow(1), range_seconds=14.9, lie=nothing) for number in range(8)}
+    bench = Bench.make(SHORT, 0, **hostile, honest=Peer(ahead))
+    async with bench.running():
+        bench.report()
+        assert await bench.until(ahead, 40) < 30
+        for _ in range(60):
+            bench.report()
+            await trio.sleep(10)
+    assert {name for name, _ in bench.blamed()} == set(hostile)
+
+
+async def test_a_peer_that_sends_nothing_of_what_it_claims_holds_nobody_back_from_making_blocks(
+    autojump_clock: MockClock,
+) -> None:
+    """The node made and approved no blocks while a peer with the head of the chain sent no ranges."""
+    best = SHORT.grow(3)
+    bench = Bench.make(SHORT, hostile=Peer(best, range_seconds=14.9, lie=nothing))
+    async with bench.running():
+        for _ in range(300):
+            bench.report()
+            await trio.sleep(1)
+            assert (await bench.progress()).synced
+    assert Counter(bench.blamed())["hostile", PeerOffence.WITHHELD] >= 5
+
+
+async def test_a_peer_without_the_block_of_its_head_is_blamed_and_asked_more_and_more_seldom(
+    autojump_clock: MockClock,
+) -> None:
+    hostile = Peer(LONG, lie=nothing, lies_about_head=True)
+    bench = Bench.make(SHORT, hostile=hostile)
+    async with bench.running():
+        for _ in range(60):
+            bench.report()
+            await trio.sleep(5)
+        assert set(bench.blamed()) == {("hostile", PeerOffence.WITHHELD)}
+        assert 5 <= len(hostile.asked) <= 10
+
+
+async def test_a_busy_peer_is_not_blamed_and_another_one_is_asked_at_once(autojump_clock: MockClock) -> None:
+    busy, other = Peer(LONG), Peer(LONG, range_seconds=0.5)
+    bench = Bench.make(SHORT, busy=busy, other=other)
+    async with bench.running():
+        bench.report()
+        await trio.sleep(0.15)
+        busy.busy = True
+        assert await bench.until(LONG) < 3
+    assert bench.blamed() == []
+
+
+async def test_busy_peers_are_asked_again(autojump_clock: MockClock) -> None:
+    peer = Peer(LONG)
+    bench = Bench.make(SHORT, peer=peer)
+    async with bench.running():
+        bench.report()
+        await trio.sleep(0.15)
+        peer.busy = True
+        await trio.sleep(8)
+        peer.busy = False
+        assert await bench.until(LONG) < 12
+    assert bench.blamed() == []
+
+
+async def test_the_faster_peer_gets_more_ranges(autojump_clock: MockClock) -> None:
+    long = Branch().grow(16 * 256)
+    fast, slow = Peer(long, range_seconds=0.2), Peer(long, range_seconds=6.0)
+    bench = Bench.make(Branch(), fast=fast, slow=slow)
+    async with bench.running():
+        bench.report()
+        assert await bench.until(long) < 12
+    assert len(fast.asked) >= 4 * len(slow.asked)
+
+
+async def test_hostile_peers_with_new_heads_do_not_keep_an_honest_one_from_being_asked(
+    autojump_clock: MockClock,
+) -> None:
+    """16 of them held all places for requests, and an honest peer waited for half a minute."""
+    hostile = {f"hostile {number}": Peer(SHORT, seconds=14.9) for number in range(16)}
+    bench = Bench.make(SHORT, 0, **hostile, honest=Peer(LONG, seconds=0.05))
+    async with bench.running():
+
+        async def claim_new_heads() -> None:
+            for round_ in range(12):
+                for number, name in enumerate(hostile):
+                    head = BlockHash(bytes([round_, number]) * 16)
+                    bench.sync.tell(PeerAhead(name, attrs.evolve(LONG.status(), head=head)))
+                await trio.sleep(10)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(claim_new_heads)
+            await trio.sleep(35)
+            bench.report("honest")
+            assert await bench.until(LONG) < 20
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_that_sends_ancestors_slowly_holds_up_no_other_proposal(autojump_clock: MockClock) -> None:
+    """One task got the ancestors of all proposals, so one peer held it for 15 s per block."""
+    slow = Peer(LONG, seconds=4.9)
+    bench = Bench.make(SHORT, slow=slow, quick=Peer(LONG.cut(7)))
+    async with bench.running():
+        bench.sync.tell(BlockMissing(LONG.head.hash, "slow"))
+        await trio.sleep(1)
+        bench.sync.tell(BlockMissing(LONG.states[7].hash, "quick"))
+        bench.sync.tell(BlockMissing(LONG.states[7].hash, "slow"))
+        assert await bench.until(LONG.cut(7)) < 2
+        await trio.sleep(60)
+    assert len(slow.asked) <= 6

@@ -2,7 +2,14 @@
 
 import attrs
 
-from alysd.actors.sync_peers import FRESH_SECONDS, MOST_PEERS, SyncPeers
+from alysd.actors.sync_peers import (
+    FRESH_SECONDS,
+    MOST_PEERS,
+    RANGES_PER_PEER,
+    RATE_SECONDS,
+    SyncPeer,
+    SyncPeers,
+)
 from alysd.testing.blocks import FIRST_SLOT, extend, genesis, make_spec
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BlockHash
@@ -63,18 +70,66 @@ def test_a_status_counts_for_a_minute_and_a_useless_head_until_the_next_one() ->
     assert list(peers.ahead(OWN, 5.0 + FRESH_SECONDS)) == []
 
 
-def test_ranges_go_to_the_least_busy_peer_that_has_them() -> None:
+def of(peers: SyncPeers, name: str) -> SyncPeer:
+    peer = peers.get(name)
+    assert peer is not None
+    return peer
+
+
+def test_ranges_go_to_the_peer_that_will_probably_answer_soonest() -> None:
     peers = SyncPeers()
-    for name, height in (("short", 5), ("busy", 20), ("free", 20)):
+    for name, height in (("short", 5), ("slow", 20), ("fast", 20), ("new", 20), ("claims", 20)):
         peers.report(name, status(9, height=height), 0.0)
-    busy = peers.get("busy")
-    assert busy is not None
-    busy.busy = 1
-    names = ["short", "busy", "free", "gone"]
-    assert peers.least_busy(names, Height(4), ()) == "short"
-    assert peers.least_busy(names, Height(6), ()) == "free"
-    assert peers.least_busy(names, Height(6), {"free"}) == "busy"
-    assert peers.least_busy(names, Height(21), ()) is None
+    prove(peers, "short", "slow", "fast", "new")
+    of(peers, "slow").sent(10, 1.0, 0.0)
+    of(peers, "fast").sent(100, 0.5, 0.0)
+    of(peers, "short").sent(1000, 0.0, 0.0)
+
+    def source(start: int = 6, *tried: str, now: float = 0.0) -> str | None:
+        return peers.next_source(OWN, Height(start), tried, now)
+
+    assert source(4) == "short"
+    assert source() == "fast"
+    of(peers, "fast").busy = 1
+    assert source() == "new", "an unknown peer counts as half as fast as the fastest"
+    assert source(6, "new") == "fast"
+    of(peers, "fast").busy = RANGES_PER_PEER
+    assert source(6, "new") == "slow"
+    assert source(6, "new", "slow") is None
+    assert peers.full(OWN, Height(6), {"new", "slow"}, 0.0)
+    assert not peers.full(OWN, Height(6), {"new", "slow", "fast"}, 0.0)
+    assert source(21) is None
+    assert (peers.fastest(0.0), peers.fastest(FRESH_SECONDS - 1), peers.fastest(FRESH_SECONDS)) == (
+        20000,
+        20000,
+        0,
+    )
+    for name in ("slow", "fast", "new"):
+        peers.report(name, status(9, height=20), RATE_SECONDS)
+    of(peers, "fast").busy = 0
+    assert of(peers, "fast").rate_at(RATE_SECONDS) is None
+    assert peers.highest(["short", "new"]) == 20
+
+
+def test_a_peer_rests_longer_after_each_failure() -> None:
+    peers = SyncPeers()
+    peers.report("peer", status(9), 0.0)
+    prove(peers, "peer")
+    peer, rests = of(peers, "peer"), list[float]()
+    for _ in range(7):
+        peer.failed(10.0)
+        rests.append(peer.rests_until - 10.0)
+    assert rests == [2, 4, 8, 16, 32, 64, 64]
+    assert peers.next_source(OWN, Height(6), (), 10.0) is None
+    assert not peers.full(OWN, Height(6), (), 10.0)
+    assert not peers.some_are_busy(OWN, 10.0)
+    peer.failed(10.0, busy=True)
+    assert peers.some_are_busy(OWN, 10.0)
+    assert not peers.some_are_busy(OWN, 74.0)
+    peers.report("peer", status(9), 74.0)
+    assert peers.next_source(OWN, Height(6), (), 74.0) == "peer"
+    peers.give_up(OWN, 74.0)
+    assert list(peers.ahead(OWN, 74.0)) == []
 
 
 def test_the_number_of_peers_is_bounded_and_old_ones_make_room() -> None:

@@ -95,7 +95,7 @@ class FakeSync(Actor[Sync], partial=True):
     @handles(GetSyncProgress)
     async def progress(self, message: GetSyncProgress) -> SyncProgress:
         """The progress."""
-        return SyncProgress(Height(4), Height(7), 1.5, 1)
+        return SyncProgress(Height(4), Height(19), 1.5, 1)
 
 
 class StuckReader(FakeReader):
@@ -167,8 +167,9 @@ async def test_the_status_has_the_peers_of_a_node_with_a_network(autojump_clock:
         assert (await client.get("/status")).json()["sync"] == {
             "synced": False,
             "current": 4,
-            "target": 7,
+            "target": 19,
             "blocks_per_second": 1.5,
+            "seconds_left": 10.0,
             "peers": 1,
         }
     async with pages() as (client, _):

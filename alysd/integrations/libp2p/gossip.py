@@ -37,8 +37,8 @@ class Libp2pGossip:
         self._host = Host(self._identity)
         self._names = {f"/alys/{config.chain}/{topic.value}": topic for topic in Topic}
         self._topics = {topic: name for name, topic in self._names.items()}
-        configured = {address.peer for address in config.peers}
-        self._doors = Doors(configured, config.max_inbound)
+        self._configured = {address.peer for address in config.peers}
+        self._doors = Doors(self._configured, config.max_inbound)
         self._notes = Notes()
         self._rejections: dict[ID, TokenBucket] = {}
         self._gossip: GossipPubsub | None = None
@@ -50,7 +50,7 @@ class Libp2pGossip:
         Raises `OSError` if the address cannot be used.
         """
         gossip = GossipPubsub(self._host, self._names, sink.judge, self._blame, self._notes)
-        answers = requests.AnswerService(sink)
+        answers = requests.AnswerService(sink, self._configured)
         for kind in StreamKind:
             self._host.handlers[requests.protocol_of(self._config.chain, kind)] = partial(answers.serve, kind=kind)
         async with background_trio_service(gossip), background_trio_service(cast("Router", gossip.router)):

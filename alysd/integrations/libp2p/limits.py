@@ -6,14 +6,14 @@ The largest memory of the process, if every stranger is hostile at the same time
 |---|---|
 | interpreter with libp2p | 90 |
 | 64 strangers (the most that `network.max_inbound` allows) × (`CONNECTION_UNREAD` 4 + `RPC_BYTES` 1 + `QUEUE_BYTES` 1) | 384 |
-| `ANSWERS` 8 × `RESPONSE_BYTES` 16, for peers | 128 |
-| `actors.peer_client.LARGE_REQUESTS` 8 × `RESPONSE_BYTES` 16, for this node | 128 |
+| `ANSWER_MEMORY`, for peers | 128 |
+| `actors.peer_client.LARGE_REQUESTS` 14 × `RESPONSE_BYTES` 16, for this node | 224 |
 | `HANDSHAKES` 64 × 64 KiB of received bytes | 4 |
-| total | 734, below the 768 of `peer_host_process.MEMORY` |
+| total | 830, below the 896 of `peer_host_process.MEMORY` |
 """  # noqa: E501  the lines of a table are not broken
 
 from alysd.wire.gossip import MAX_PROOF_BYTES
-from alysd.wire.sync import MAX_ANSWER_BYTES, MAX_REQUEST_BYTES
+from alysd.wire.sync import MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES
 
 # Connections
 
@@ -175,7 +175,13 @@ REQUEST_SECONDS = 5.0
 """The time for a peer to send its request."""
 
 RESPONSE_SECONDS = 20.0
-"""The time for a peer to take an answer: 4 MiB at 200 KiB/s, and 16 MiB at 800 KiB/s."""
+"""The longest time for a peer to take an answer: 4 MiB at 210 KiB/s, and 16 MiB at 820 KiB/s."""
+
+RESPONSE_RATE = 210 << 10
+"""Bytes per second at which a peer must take an answer, so that a small answer does not stay for long."""
+
+RESPONSE_SECONDS_LEAST = 3.0
+"""The time for a peer to take a small answer: a few round trips and a lost packet."""
 
 REQUESTS_PER_SECOND = 20
 """Requests per peer. A peer that syncs sends some five. Further requests wait."""
@@ -183,12 +189,23 @@ REQUESTS_PER_SECOND = 20
 REQUESTS_BURST = 40
 """Requests that a peer may send at once. The node refuses more than this (`actors.peer_requests.REQUEST_RATE`)."""
 
-ANSWERS = 8
-"""Answers to peers in memory at the same time, statuses apart. Further requests wait."""
+ANSWER_MEMORY = 128 << 20
+"""Bytes of the answers to peers in memory at the same time, statuses apart. Further requests are refused as busy:
+the peer asks another node. It is enough for 32 answers of 4 MiB, and for 700 of 256 empty blocks."""
+
+ANSWER_MEMORY_MEMBERS = 32 << 20
+"""The part of `ANSWER_MEMORY` that is kept for configured peers: eight answers of 4 MiB. Strangers that take their
+answers slowly leave it free."""
+
+ANSWER_MEMORY_PER_PEER = 8 << 20
+"""The same for one peer that has more than one answer: two of 4 MiB. A peer that syncs asks for two ranges."""
+
+ANSWER_RESERVED = MAX_RESPONSE_BYTES
+"""Bytes that an answer is counted with until its size is known: the largest answer with several blocks."""
 
 STATUS_ANSWERS = 64
-"""Statuses, of 168 bytes, that are sent to peers at the same time. They do not wait for the large answers."""
+"""Statuses, of 168 bytes, that are sent to peers at the same time. They need no memory of the large answers."""
 
 ANSWERS_PER_PEER = 4
-"""Answers to one peer in memory at the same time. Its further requests are refused. A peer that syncs asks for two
-ranges, its status and a block at the same time."""
+"""Answers to one peer in memory at the same time. Its further requests are refused as busy. A peer that syncs asks
+for two ranges, its status and a block at the same time."""

@@ -1,16 +1,19 @@
 """Requests to peers and their answers, each on a stream of its own.
 
 A request is its length (4 bytes, big-endian) and its bytes; then the asker closes its side. An answer is one byte,
-0 for an answer and 1 for a refusal, the length (4 bytes) and the bytes, in one write: writes of its parts are
-seven times as slow. The text of a refusal is for the log of the asker.
+the length (4 bytes) and the bytes, in one write: writes of its parts are seven times as slow. The first byte is 0
+for an answer, 1 for the refusal of a false request, and 2 if the node is busy: then the asker asks another one.
+The text of a refusal is for the log of the asker.
 """
 
 import struct
+from collections import Counter
+from collections.abc import Container
 
 import trio
 from libp2p.io.exceptions import IOException
 
-from alysd.errors import Malformed, NotNow, PeerUnavailable, Refused
+from alysd.errors import Malformed, NotNow, PeerBusy, PeerUnavailable, Refused
 from alysd.integrations.libp2p import limits
 from alysd.integrations.libp2p.connection import PeerConnection, Stream
 from alysd.integrations.libp2p.multistream import NegotiationFailed
@@ -19,7 +22,7 @@ from alysd.types.peers import StreamKind
 
 _LENGTH = struct.Struct(">I")
 _HEAD = struct.Struct(">BI")
-_ANSWER, _REFUSAL = 0, 1
+_ANSWER, _REFUSAL, _BUSY = 0, 1, 2
 
 
 def protocol_of(chain: str, kind: StreamKind) -> str:
@@ -28,7 +31,7 @@ def protocol_of(chain: str, kind: StreamKind) -> str:
 
 
 async def ask(connection: PeerConnection, protocol: str, request: bytes, max_bytes: int, seconds: float) -> bytes:
-    """Send a request and return the answer. Raises `PeerUnavailable`."""
+    """Send a request and return the answer. Raises `PeerUnavailable`, and `PeerBusy` if the peer says so."""
     peer = connection.peer
     try:
         with trio.fail_after(seconds):
@@ -38,7 +41,7 @@ async def ask(connection: PeerConnection, protocol: str, request: bytes, max_byt
                 await stream.close()
                 kind, length = _HEAD.unpack(await stream.read_exactly(_HEAD.size))
                 most = min(max_bytes, limits.RESPONSE_BYTES) if kind == _ANSWER else limits.REFUSAL_BYTES
-                if kind not in (_ANSWER, _REFUSAL) or length > most:
+                if kind not in (_ANSWER, _REFUSAL, _BUSY) or length > most:
                     raise PeerUnavailable(peer, f"its answer has {length} bytes, at most {most} are allowed")
                 body = await stream.read_exactly(length)
             finally:
@@ -47,23 +50,51 @@ async def ask(connection: PeerConnection, protocol: str, request: bytes, max_byt
         raise PeerUnavailable(peer, f"no answer within {seconds:g} s") from None
     except (IOException, NegotiationFailed) as error:
         raise PeerUnavailable(peer, f"the connection or its stream failed: {type(error).__name__}") from error
-    if kind == _REFUSAL:
-        text = body.decode(errors="replace")
-        raise PeerUnavailable(peer, "refused: " + "".join(each if each.isprintable() else "?" for each in text))
-    return body
+    if kind == _ANSWER:
+        return body
+    text = "".join(each if each.isprintable() else "?" for each in body.decode(errors="replace"))
+    raise PeerBusy(peer, f"busy: {text}") if kind == _BUSY else PeerUnavailable(peer, f"refused: {text}")
+
+
+class AnswerMemory:
+    """Bounds the memory of the large answers to peers, in bytes: of all, of strangers, and of each peer.
+
+    Otherwise a few peers that take large answers slowly would leave nothing for the others. `members` are the
+    configured peers.
+    """
+
+    def __init__(self, members: Container[str]) -> None:
+        self._members = members
+        self._held = Counter[str]()
+
+    def take(self, peer: str, size: int) -> bool:
+        """Count `size` bytes for `peer` if the bounds allow it. The first answer may have any size."""
+        bound = limits.ANSWER_MEMORY - (0 if peer in self._members else limits.ANSWER_MEMORY_MEMBERS)
+        held = self._held[peer]
+        if self._held.total() + size > bound or (held and held + size > limits.ANSWER_MEMORY_PER_PEER):
+            return False
+        self._held[peer] += size
+        return True
+
+    def give_back(self, peer: str, size: int) -> None:
+        """Count `size` bytes less for `peer`."""
+        self._held[peer] -= size
+        if not self._held[peer]:
+            del self._held[peer]
 
 
 class AnswerService:
-    """Answers the requests of peers by `sink`, a bounded number at a time.
+    """Answers the requests of peers by `sink`, in bounded memory. `members` are the configured peers.
 
-    Statuses have places of their own. Otherwise a few peers that take large answers slowly would hold all places,
-    and the other peers would take this node for one that does not answer.
+    Statuses have places of their own. Otherwise a few peers that take large answers slowly would hold all memory,
+    and the other peers would take this node for one that does not answer. A large answer never waits for memory:
+    the peer is told at once that this node is busy.
     """
 
-    def __init__(self, sink: GossipSink) -> None:
+    def __init__(self, sink: GossipSink, members: Container[str] = ()) -> None:
         self._sink = sink
         self._statuses = trio.Semaphore(limits.STATUS_ANSWERS)
-        self._large = trio.Semaphore(limits.ANSWERS)
+        self._memory = AnswerMemory(members)
 
     async def serve(self, stream: Stream, kind: StreamKind) -> None:
         """Read a request and answer it. Raises `trio.TooSlowError` for a peer that does not take its answer."""
@@ -74,28 +105,53 @@ class AnswerService:
                 raise Malformed(f"a request of {length} bytes")
             request = await stream.read_exactly(length)
         if connection.answers >= limits.ANSWERS_PER_PEER:
-            await _write(stream, _REFUSAL, b"too many requests at the same time")
+            await _write(stream, _BUSY, b"too many requests of this peer at the same time")
             return
         connection.answers += 1
         try:
             await connection.requests.take(1)
-            async with self._statuses if kind is StreamKind.STATUS else self._large:
-                await self._answer(stream, kind, request)
+            if kind is StreamKind.STATUS:
+                async with self._statuses:
+                    await _write(stream, *await self._answer(connection.peer, kind, request))
+            else:
+                await self._answer_large(stream, kind, request)
         finally:
             connection.answers -= 1
 
-    async def _answer(self, stream: Stream, kind: StreamKind, request: bytes) -> None:
-        try:
-            answer = await self._sink.answer(stream.connection.peer, kind, request)
-            if len(answer) > limits.RESPONSE_BYTES:
-                raise NotNow(f"the answer would have {len(answer)} bytes, more than {limits.RESPONSE_BYTES}")
-        except Refused as error:
-            await _write(stream, _REFUSAL, str(error).encode()[: limits.REFUSAL_BYTES])
+    async def _answer_large(self, stream: Stream, kind: StreamKind, request: bytes) -> None:
+        peer, held = stream.connection.peer, limits.ANSWER_RESERVED
+        if not self._memory.take(peer, held):
+            await _write(stream, _BUSY, b"too many answers are on their way")
             return
-        await _write(stream, _ANSWER, answer)
+        try:
+            what, body = await self._answer(peer, kind, request)
+            self._memory.give_back(peer, held)
+            held = 0
+            if not self._memory.take(peer, len(body)):
+                what, body = _BUSY, b"too many answers are on their way"
+            else:
+                held = len(body)
+            await _write(stream, what, body)
+        finally:
+            self._memory.give_back(peer, held)
+
+    async def _answer(self, peer: str, kind: StreamKind, request: bytes) -> tuple[int, bytes]:
+        try:
+            answer = await self._sink.answer(peer, kind, request)
+            if len(answer) > limits.RESPONSE_BYTES:
+                raise Refused(f"the answer would have {len(answer)} bytes, more than {limits.RESPONSE_BYTES}")
+        except Refused as error:
+            what = _BUSY if isinstance(error, NotNow) else _REFUSAL
+            return what, str(error).encode()[: limits.REFUSAL_BYTES]
+        return _ANSWER, answer
+
+
+def seconds_for(size: int) -> float:
+    """The time in which a peer must take an answer of `size` bytes."""
+    return min(limits.RESPONSE_SECONDS, limits.RESPONSE_SECONDS_LEAST + size / limits.RESPONSE_RATE)
 
 
 async def _write(stream: Stream, kind: int, body: bytes) -> None:
-    with trio.fail_after(limits.RESPONSE_SECONDS):
+    with trio.fail_after(seconds_for(len(body))):
         await stream.write(_HEAD.pack(kind, len(body)) + body)
         await stream.close()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
-from alysd.errors import AlysError, PeerUnavailable
+from alysd.errors import AlysError, NotNow, PeerBusy, PeerUnavailable
 from alysd.nurseries import NotAnswered
 from alysd.ports import GossipSink
 from alysd.testing.federation.links import Link
@@ -95,7 +95,8 @@ class SimulatedGossip:
     async def request(self, peer: str, kind: StreamKind, request: bytes, max_bytes: int, seconds: float) -> bytes:
         """Send a request to `peer` and return its answer, at most `max_bytes`.
 
-        Raises `PeerUnavailable` when the peer is not connected, refuses, or does not answer within `seconds`.
+        Raises `PeerUnavailable` when the peer is not connected, refuses, or does not answer within `seconds`, and
+        `PeerBusy` when it is busy.
         """
         link = self.links.get(peer)
         if link is None or not link.connected:
@@ -163,7 +164,9 @@ class SimulatedGossip:
             raise PeerUnavailable(self.name, "the connection was lost")
         try:
             answer = await self._sink.answer(peer, kind, request)
-        except (AlysError, NotAnswered) as error:
+        except (NotNow, NotAnswered) as error:
+            raise PeerBusy(self.name, f"busy: {error}") from error
+        except AlysError as error:
             raise PeerUnavailable(self.name, f"it refused: {error}") from error
         self.traffic.answered_bytes += len(answer)
         return answer

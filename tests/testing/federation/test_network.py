@@ -150,7 +150,7 @@ async def test_requests_are_answered_refused_and_limited(autojump_clock: MockClo
         begun = trio.current_time()
         assert await one.ends["a"].request("b", StreamKind.STATUS, b"", 100, 2) == bytes(2)
         assert trio.current_time() - begun == pytest.approx(0.2)
-        with pytest.raises(PeerUnavailable, match="it refused: not today"):
+        with pytest.raises(PeerUnavailable, match="busy: not today"):
             await one.ends["a"].request("b", StreamKind.STATUS, b"refuse", 100, 2)
         with pytest.raises(PeerUnavailable, match="2 bytes, more than 1"):
             await one.ends["a"].request("b", StreamKind.STATUS, b"", 1, 2)
