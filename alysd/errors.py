@@ -21,7 +21,8 @@ AlysError
 ├─ ComponentError        an external system answers with an error
 ├─ ApprovalForbidden     the record of this authority's approvals forbids another one
 │  ├─ WouldDoubleSign    the slot is too old, or another block was approved in it
-│  └─ WouldBreakLock     the block's parent has an earlier slot than the lock
+│  ├─ WouldBreakLock     the block's parent has an earlier slot than the lock
+│  └─ NotRecovering      the record is not lost, so the authority must not state that it is
 ├─ StoreError            the database cannot be read or written
 ├─ Corrupt               stored data is damaged: stop the node
 └─ UserError             a mistake in a configuration or a command: print it without stack trace
@@ -204,6 +205,10 @@ class WouldDoubleSign(ApprovalForbidden):
 
 class WouldBreakLock(ApprovalForbidden):
     """The parent of the block has an earlier slot than the lock."""
+
+
+class NotRecovering(ApprovalForbidden):
+    """The record of this authority's approvals is not lost."""
 
 
 class StoreError(AlysError):

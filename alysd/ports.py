@@ -34,6 +34,7 @@ from alysd.types.hashes import (
 )
 from alysd.types.mining import AuxOffer
 from alysd.types.peers import GossipVerdict, StreamKind, Topic
+from alysd.types.signing import SignedSlot
 from alysd.types.tables import Entry, Table
 from alysd.types.units import Height, Slot
 from alysd.types.verdict import Verdict
@@ -231,12 +232,22 @@ class Signer(Protocol):
         """The authority's BLS public key, 48 bytes."""
         ...
 
-    async def approve(self, block: Block, parent_slot: Slot) -> Approval:
+    @property
+    def last(self) -> SignedSlot:
+        """The record of the last approval."""
+        ...
+
+    async def approve(self, block: Block, parent_slot: Slot, *, supported: bool = False) -> Approval:
         """Write the block's slot, its hash and `parent_slot` to disk, synced; then sign.
 
         The signer computes hash and message from the block, so that it can sign only approvals of blocks.
-        `parent_slot` is the slot of the block's parent. Raises `ApprovalForbidden`.
+        `parent_slot` is the slot of the block's parent. `supported` says whether a recovering key may approve the
+        block (`consensus.recovery.is_supported`). Raises `ApprovalForbidden`.
         """
+        ...
+
+    async def state_recovery(self, slot: Slot) -> BlsSignature:
+        """Sign the statement, in `slot`, that the guard of this key is lost. Raises `NotRecovering` if not."""
         ...
 
 

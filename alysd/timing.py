@@ -76,11 +76,13 @@ class Timing:
 
     @property
     def candidate_execution(self) -> float:
-        """Deadline of the execution of a candidate before its approval: a slot, but at most `execution`.
+        """Deadline of the execution of a candidate before its approval: 70 % of `pace`.
 
-        A longer execution would hold up the next slot. If others approve the block, block import executes it.
+        A longer execution would hold up the next slot. If others approve the block, block import executes it. The
+        deadline is below that of a call of `engine_in_slot`, because a call that takes too long counts as a
+        failure of the client, and the author of the candidate decides how long its execution takes.
         """
-        return min(float(self.slot_seconds), self.execution)
+        return 0.7 * self.pace
 
     @property
     def approval_import(self) -> float:

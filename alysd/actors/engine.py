@@ -91,8 +91,14 @@ class EngineActor(Actor[Engine]):
         """Execute the payload and sum its priority fees.
 
         Raises `InvalidPayload`, or the error of a rule that the transactions' fees break. Raises `NotNow` while
-        the client catches up, and `ComponentError` when the client's receipts are not those of the payload.
+        the client catches up and when the asker has given up, and `ComponentError` when the client's receipts are
+        not those of the payload.
         """
+        with trio.move_on_at(message.deadline):
+            return await self._fees_of(message)
+        raise NotNow("the execution took longer than the time for which its asker waits")
+
+    async def _fees_of(self, message: ExecutePayload) -> Wei:
         payload = message.payload
         await self._request(partial(self._execute, message))
         if not payload.transactions:

@@ -7,7 +7,7 @@ every approval of these proposals, and at most two approvals of other blocks per
 import attrs
 
 from alysd.types.hashes import BlockHash
-from alysd.types.proposal import SlotApproval
+from alysd.types.proposal import RecoveryStatement, SlotApproval
 from alysd.types.units import Slot
 
 MOST_PROPOSALS = 2
@@ -26,10 +26,14 @@ KEPT_SLOTS = 4
 
 @attrs.define
 class _SlotMemory:
-    """The hashes of proposals; and the pairs of authority and block whose approvals were passed on."""
+    """The hashes of proposals; the pairs of authority and block whose approvals were passed on.
+
+    `recovering` are the authorities whose recovery statements were passed on.
+    """
 
     proposals: list[BlockHash] = attrs.field(factory=list[BlockHash])
     approvals: set[tuple[int, BlockHash]] = attrs.field(factory=set[tuple[int, BlockHash]])
+    recovering: set[int] = attrs.field(factory=set[int])
 
 
 class GossipMemory:
@@ -74,6 +78,15 @@ class GossipMemory:
     def add_approval(self, approval: SlotApproval) -> None:
         """Add a checked approval."""
         self._at(approval.slot).approvals.add((approval.authority, approval.block))
+
+    def wants_recovery(self, statement: RecoveryStatement) -> bool:
+        """Whether this statement would be passed on: the first one of its authority and slot."""
+        memory = self._slots.get(statement.slot)
+        return memory is None or statement.authority not in memory.recovering
+
+    def add_recovery(self, statement: RecoveryStatement) -> None:
+        """Add a checked statement."""
+        self._at(statement.slot).recovering.add(statement.authority)
 
     def _at(self, slot: Slot) -> _SlotMemory:
         memory = self._slots.get(slot)

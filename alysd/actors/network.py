@@ -18,8 +18,9 @@ from alysd.actors.peer_scores import BAN_SECONDS, BOUND, PeerScores
 from alysd.actors.rate_limits import AllowedRate, RateLimits
 from alysd.consensus.candidates import check_proposal, check_slot_approval, check_window
 from alysd.consensus.federation import federation_at
+from alysd.consensus.recovery import check_statement
 from alysd.errors import InvalidBlock, Malformed, PeerUnavailable, Refused
-from alysd.messages.approval import ApprovalGathering, ConsiderProposal, CountApproval
+from alysd.messages.approval import ApprovalGathering, ConsiderProposal, CountApproval, NoteRecovery
 from alysd.messages.log.base import log
 from alysd.messages.log.network import ClocksAgree, ClocksDiffer, PeerBanned
 from alysd.messages.network import (
@@ -33,6 +34,7 @@ from alysd.messages.network import (
     PollPeers,
     PublishApproval,
     PublishProposal,
+    PublishRecovery,
 )
 from alysd.messages.peer_host import DisconnectPeer, PublishGossip, ReportPeers
 from alysd.messages.reads import ReadForkchoice, Reads
@@ -50,8 +52,10 @@ from alysd.wire.gossip import (
     EncodedProposal,
     decode_approval,
     decode_proposal,
+    decode_recovery,
     encode_approval,
     encode_proposal,
+    encode_recovery,
     proposal_slot,
 )
 
@@ -254,7 +258,11 @@ class NetworkActor(Actor[Network]):
     @handles(GossipReceived)
     async def judge(self, message: GossipReceived) -> GossipVerdict:
         """Judge one message. Takes a few milliseconds, and up to 0.2 s for the most expensive proposal."""
-        judge = {Topic.PROPOSAL: self._judge_proposal, Topic.APPROVAL: self._judge_approval}.get(message.topic)
+        judge = {
+            Topic.PROPOSAL: self._judge_proposal,
+            Topic.APPROVAL: self._judge_approval,
+            Topic.RECOVERY: self._judge_recovery,
+        }.get(message.topic)
         try:
             return GossipVerdict.IGNORE if judge is None else await judge(message.peer, message.data)
         except Malformed:
@@ -291,6 +299,19 @@ class NetworkActor(Actor[Network]):
         _tell(self._approval, CountApproval(approval))
         if not self._memory.gossip.knows_proposal(approval.slot, approval.block):
             self._start(peer, "proposals", partial(self._fetch_proposal, approval))
+        return GossipVerdict.ACCEPT
+
+    async def _judge_recovery(self, peer: str, data: bytes) -> GossipVerdict:
+        statement, now = decode_recovery(data), self._clock.time()
+        if not self._is_present(statement.slot, now) or not self._memory.gossip.wants_recovery(statement):
+            return GossipVerdict.IGNORE
+        if not self._within_rate(peer, Topic.RECOVERY, len(self._federation.authorities)):
+            return GossipVerdict.IGNORE
+        await trio.to_thread.run_sync(
+            check_statement, statement, self._federation, self._context, now, self._bls.verify
+        )
+        self._memory.gossip.add_recovery(statement)
+        _tell(self._approval, NoteRecovery(statement))
         return GossipVerdict.ACCEPT
 
     def _is_present(self, slot: Slot, now: float) -> bool:
@@ -359,6 +380,12 @@ class NetworkActor(Actor[Network]):
     async def publish_approval(self, message: PublishApproval) -> None:
         """Send the approval to all peers."""
         self._publish(message.approval)
+
+    @handles(PublishRecovery)
+    async def publish_recovery(self, message: PublishRecovery) -> None:
+        """Send the statement to all peers."""
+        self._memory.gossip.add_recovery(message.statement)
+        _tell(self._host, PublishGossip(Topic.RECOVERY, encode_recovery(message.statement)))
 
     def _publish(self, approval: SlotApproval) -> None:
         self._memory.gossip.add_approval(approval)

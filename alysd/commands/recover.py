@@ -17,6 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `alysd recover`."""
     add_configuration_arguments(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask for a confirmation")
+    parser.add_argument(
+        "--newest-database",
+        action="store_true",
+        help="only the signing guard was lost: the database is the newest that this node has written",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
     Raises `UserError` without the confirmation.
     """
     from alysd.consensus.aura import slot_at
+    from alysd.consensus.stored_data import newest_finding
     from alysd.errors import Corrupt, UserError
     from alysd.integrations.backup_manifest import use_backup
     from alysd.integrations.clock import SystemClock
@@ -41,13 +47,18 @@ def run(args: argparse.Namespace) -> int:
             found, finding = data.examine(now)
         except Corrupt as error:
             raise UserError(str(error)) from None
+        if args.newest_database:
+            newest = newest_finding(found, finding)
+            if newest is None and finding is not None:
+                raise UserError("--newest-database is for a node that has all its blocks, and lost only its guard")
+            finding = newest
         if finding is None:
             say("database and signing guard belong together: there is nothing to recover\n")
             say(_wait(valid, found, now))
             return 0
-        say(_statement(valid, found, finding))
+        say(_statement(valid, found, finding, newest=args.newest_database))
         confirm(spec.name, yes=args.yes)
-        data.accept(finding)
+        data.accept(finding, newest_database=args.newest_database)
         say(_wait(valid, data.examine(now)[0], now))
     say("done; `alysd run` starts the node\n")
     return 0
@@ -81,24 +92,25 @@ def _wait(valid: "ValidNode", found: "StoredData", now: "Slot") -> str:
     )
 
 
-def _statement(valid: "ValidNode", found: "StoredData", finding: "DataFinding") -> str:
+def _statement(valid: "ValidNode", found: "StoredData", finding: "DataFinding", *, newest: bool) -> str:
     spec = valid.genesis.context.spec
 
     def at(slot: int) -> str:
         return f"slot {slot} ({_moment(slot, spec.slot_seconds)})"
 
-    newest = "no block" if not found.newest else f"blocks up to {at(found.newest)}"
-    lines = [f"{valid.config.storage.path}: {finding.fault.value}.", f"The database has {newest}."]
+    blocks = "no block" if not found.newest else f"blocks up to {at(found.newest)}"
+    lines = [f"{valid.config.storage.path}: {finding.fault.value}.", f"The database has {blocks}."]
     if found.authority:
         lines += [f"This node's key may have signed blocks up to {at(finding.past)}.", "", "If you go on:"]
     if found.authority and not found.alone:
-        known = found.guard is not None and found.guard.slot >= finding.past
+        known = newest or (found.guard is not None and found.guard.slot >= finding.past)
         lines += [
             "- the node gets the blocks that it lacks from the other members;",
             f"- this key approves no block up to {at(finding.past)};"
             if known
             else f"- this key approves no block before the others have approved one after {at(finding.past)};",
             "- this is safe only if no other node uses this key, and none will.",
+            *(["- with --newest-database, it is safe only if no block is missing in the database."] * newest),
             "",
             "Go on only if there is no newer copy.",
         ]

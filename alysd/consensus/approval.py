@@ -9,19 +9,22 @@ conflict.
 
 from collections.abc import Sequence
 
-from alysd.errors import WouldBreakLock, WouldDoubleSign
+from alysd.errors import NotRecovering, WouldBreakLock, WouldDoubleSign
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BlockHash, displayed
 from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
 
 
-def check_approval(slot: Slot, block: BlockHash, parent_slot: Slot, last: SignedSlot) -> None:
+def check_approval(
+    slot: Slot, block: BlockHash, parent_slot: Slot, last: SignedSlot, *, supported: bool = False
+) -> None:
     """Check that an authority whose last approval is `last` may approve `block`, which has `slot`.
 
     `parent_slot` is the slot of the block's parent. The block that was approved last may be approved again. Raises
     `WouldDoubleSign` if the slot is not after the slot of the last approval, and `WouldBreakLock` if the parent
-    has an earlier slot than the lock.
+    has an earlier slot than the lock. A recovering authority may approve a block on an earlier parent if the
+    block is `supported` by others (`consensus.recovery.is_supported`).
     """
     if slot < last.slot:
         raise WouldDoubleSign(
@@ -32,11 +35,22 @@ def check_approval(slot: Slot, block: BlockHash, parent_slot: Slot, last: Signed
             f"slot {slot}: this key has already signed block {displayed(last.block)} in this slot, "
             f"so it must not sign {displayed(block)}"
         )
-    if parent_slot < last.lock:
+    if parent_slot < last.lock and last.recovering and not supported:
+        raise WouldBreakLock(
+            f"slot {slot}: the signing guard of this key was lost, and the parent has slot {parent_slot}: this "
+            f"key approves only children of blocks from slot {last.lock} on, or what all other members approve"
+        )
+    if parent_slot < last.lock and not last.recovering:
         raise WouldBreakLock(
             f"slot {slot}: the parent has slot {parent_slot}, but the lock of this key is slot {last.lock}, so it "
             f"must not sign a block with an earlier parent"
         )
+
+
+def check_recovering(last: SignedSlot) -> None:
+    """Check that an authority with the record `last` may state that its guard is lost. Raises `NotRecovering`."""
+    if not last.recovering:
+        raise NotRecovering(f"the signing guard of this key is not lost: its last approval has slot {last.slot}")
 
 
 def commits(slot: Slot, child_slot: Slot) -> bool:

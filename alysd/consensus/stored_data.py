@@ -80,15 +80,33 @@ def judge_data(found: StoredData, now: Slot) -> DataFinding | None:
 
 
 def recovered_guard(
-    finding: DataFinding, guard: SignedSlot | None, key: BlsPublicKey, newest: Slot, quorum: int
+    finding: DataFinding,
+    guard: SignedSlot | None,
+    key: BlsPublicKey,
+    newest: Slot,
+    quorum: int,
+    *,
+    newest_database: bool = False,
 ) -> SignedSlot:
     """The guard with which a node may start again after `finding`.
 
     The guard forbids every slot in which the key may have signed. An authority that is a quorum alone then goes on
     from its newest stored block, which has the slot `newest`. In a larger federation, the missing blocks still
     exist, and the key may have been locked at any of them. So if slots are unknown, the lock becomes
-    `finding.past` too: the key approves only children of blocks that others have approved after that slot.
+    `finding.past` too, and the key recovers (`consensus.recovery`). With `newest_database`, the operator says that
+    only the guard was lost: then the key was locked at no block that is newer than the database.
     """
     if guard is None or guard.slot < finding.past:
         guard = SignedSlot(key, finding.past, ZERO_HASH, finding.past)
-    return attrs.evolve(guard, lock=newest) if quorum == 1 else guard
+    return attrs.evolve(guard, lock=newest) if quorum == 1 or newest_database else guard
+
+
+def newest_finding(found: StoredData, finding: DataFinding | None) -> DataFinding | None:
+    """The finding for an operator who says that only the guard was lost; None if that is not what was found.
+
+    This may also be said later, when `recovered_guard` has replaced the guard.
+    """
+    if finding is None and found.newest and found.guard is not None and found.guard.recovering:
+        return DataFinding(DataFault.GUARD_MISSING, found.guard.slot)
+    guard_lost = finding is not None and finding.fault in (DataFault.GUARD_MISSING, DataFault.GUARD_OLDER)
+    return finding if guard_lost and found.newest else None

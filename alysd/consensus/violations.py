@@ -173,6 +173,16 @@ class ForgedApproval(InvalidApproval):
 
 
 @attrs.frozen
+class ForgedStatement(InvalidApproval):
+    """The signature of a recovery statement is not that of the authority with the index `authority`."""
+
+    authority: int
+
+    def __str__(self) -> str:
+        return f"the signature is not that of authority {self.authority} for a recovery in this slot"
+
+
+@attrs.frozen
 class BrokenRange(InvalidBlock):
     """A range of blocks is not what was asked for; `reason` says what is wrong with it."""
 

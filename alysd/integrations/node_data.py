@@ -99,11 +99,11 @@ class NodeData:
             _, found = self._find(until_examined)
         return found, judge_data(found, now)
 
-    def accept(self, finding: DataFinding) -> None:
+    def accept(self, finding: DataFinding, *, newest_database: bool = False) -> None:
         """Change the guard, the database and `chain.json` so that `open` accepts the folder after this finding.
 
         The missing data is given up, and a missing database is created. The guard becomes `recovered_guard` of
-        `consensus.stored_data`.
+        `consensus.stored_data`, also for `newest_database`.
         """
         with ExitStack() as until_accepted:
             store, found = self._find(until_accepted)
@@ -111,7 +111,10 @@ class NodeData:
                 store = self._create_database(until_accepted)
             if self.secret is not None:
                 key = bls.public_key(self.secret)
-                guard = recovered_guard(finding, found.guard, key, store.newest_slot(), self._quorum)
+                newest = store.newest_slot()
+                guard = recovered_guard(
+                    finding, found.guard, key, newest, self._quorum, newest_database=newest_database
+                )
                 write_guard(self.folder / GUARD_FILE, guard)
             claim(self.folder, self.chain, self.genesis.hash)
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import trio
 
-from alysd.consensus.approval import check_approval
+from alysd.consensus.approval import check_approval, check_recovering
 from alysd.consensus.federation import approval_message
+from alysd.consensus.recovery import recovery_message
 from alysd.integrations import bls
 from alysd.integrations.signing_guard import read_guard, write_first_guard, write_guard
 from alysd.ports import Bls
 from alysd.types.block import Approval, Block
-from alysd.types.hashes import BlockHash, BlsPublicKey
+from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature
 from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import block_hash
@@ -24,7 +25,8 @@ from alysd.wire.block_ssz import block_hash
 class GuardedSigner:
     """Implements `alysd.ports.Signer`: signs with `secret`, at most one block per slot, never in an earlier slot.
 
-    It signs nothing but approvals of blocks of the chain with this `genesis` hash: it computes the message itself.
+    It signs nothing but approvals of blocks of the chain with this `genesis` hash, and statements that its guard
+    was lost: it computes the message itself.
     Only one process at a time may use a guard's file; the lock on the data folder ensures this. `scheme` makes the
     signatures.
     """
@@ -59,22 +61,38 @@ class GuardedSigner:
         return self._last.key
 
     @property
+    def last(self) -> SignedSlot:
+        """The record of the last approval; slot 0 before the first."""
+        return self._last
+
+    @property
     def last_slot(self) -> Slot:
         """The slot of the last signature; 0 before the first."""
         return self._last.slot
 
-    async def approve(self, block: Block, parent_slot: Slot) -> Approval:
+    async def approve(self, block: Block, parent_slot: Slot, *, supported: bool = False) -> Approval:
         """Write (slot, hash, lock) to the guard, synced, then sign the approval. Takes 5 ms: call it in a thread.
 
         `parent_slot` is the slot of the block's parent, which becomes the lock. The block that was signed last may
-        be signed again. Raises `ApprovalForbidden` as `consensus.approval` does, and `StoreError` when the guard
-        cannot be written; in both cases nothing is signed.
+        be signed again. A `supported` block may be signed although the guard was lost. Raises `ApprovalForbidden`
+        as `consensus.approval` does, and `StoreError` when the guard cannot be written; in both cases nothing is
+        signed.
         """
-        return await trio.to_thread.run_sync(self._approve, block, parent_slot, limiter=self._one_at_a_time)
+        return await trio.to_thread.run_sync(
+            self._approve, block, parent_slot, supported, limiter=self._one_at_a_time
+        )
 
-    def _approve(self, block: Block, parent_slot: Slot) -> Approval:
+    async def state_recovery(self, slot: Slot) -> BlsSignature:
+        """Sign the statement, in `slot`, that the guard of this key was lost. Raises `NotRecovering` if not."""
+        return await trio.to_thread.run_sync(self._state_recovery, slot, limiter=self._one_at_a_time)
+
+    def _state_recovery(self, slot: Slot) -> BlsSignature:
+        check_recovering(self._last)
+        return self._scheme.sign(self._secret, recovery_message(self._genesis, slot))
+
+    def _approve(self, block: Block, parent_slot: Slot, supported: bool) -> Approval:
         identity, last = block_hash(block), self._last
-        check_approval(block.slot, identity, parent_slot, last)
+        check_approval(block.slot, identity, parent_slot, last, supported=supported)
         if block.slot > last.slot:
             record = SignedSlot(last.key, block.slot, identity, parent_slot)
             write_guard(self._guard, record)

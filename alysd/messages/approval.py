@@ -6,7 +6,7 @@ from alysd.nurseries import Ask, Tell
 from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlockHash
-from alysd.types.proposal import Proposal, SlotApproval
+from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
 from alysd.types.units import Slot
 
 
@@ -42,6 +42,13 @@ class CountApproval(Tell[ApprovalGathering]):
     """Count the approval of another authority, which `check_slot_approval` has accepted."""
 
     approval: SlotApproval
+
+
+@attrs.frozen
+class NoteRecovery(Tell[ApprovalGathering]):
+    """Note that an authority has lost its signing guard; `consensus.recovery.check_statement` has accepted it."""
+
+    statement: RecoveryStatement
 
 
 @attrs.frozen

@@ -1,5 +1,7 @@
 """The messages to the engine actor, the only user of the execution client."""
 
+import math
+
 import attrs
 
 from alysd.nurseries import Ask, Tell
@@ -23,10 +25,15 @@ class BuildPayload(Ask[Engine, ExecutionPayload]):
 
 @attrs.frozen
 class ExecutePayload(Ask[Engine, Wei]):
-    """Execute a payload; the reply is the sum of its priority fees. Raises `InvalidPayload` if it is invalid."""
+    """Execute a payload; the reply is the sum of its priority fees.
+
+    Raises `InvalidPayload` if it is invalid. At `deadline`, a time of trio's clock, the asker has given up: the
+    execution then ends with `NotNow`, so that the engine actor is free for the next message.
+    """
 
     payload: ExecutionPayload
     parent_beacon_block_root: BlockHash
+    deadline: float = attrs.field(default=math.inf, eq=False)
 
 
 @attrs.frozen

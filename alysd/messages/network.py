@@ -4,7 +4,7 @@ import attrs
 
 from alysd.nurseries import Ask, Tell
 from alysd.types.peers import GossipVerdict, PeerOffence, PeerStatus, StreamKind, Topic
-from alysd.types.proposal import Proposal, SlotApproval
+from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
 
 
 class Network:
@@ -70,6 +70,13 @@ class PublishApproval(Tell[Network]):
     """Send this authority's approval to all peers."""
 
     approval: SlotApproval
+
+
+@attrs.frozen
+class PublishRecovery(Tell[Network]):
+    """Send the statement that this authority has lost its signing guard to all peers."""
+
+    statement: RecoveryStatement
 
 
 @attrs.frozen

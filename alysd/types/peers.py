@@ -14,6 +14,7 @@ class Topic(Enum):
     PROPOSAL = "proposal"
     APPROVAL = "approval"
     AUXPOW = "auxpow"
+    RECOVERY = "recovery"
 
 
 class GossipVerdict(Enum):

@@ -31,3 +31,15 @@ class SlotApproval:
     block: BlockHash
     authority: int
     signature: BlsSignature
+
+
+@attrs.frozen
+class RecoveryStatement:
+    """The authority with the index `authority` states in `slot` that its signing guard is lost.
+
+    It cannot know which blocks it has approved before `slot` (docs/protocol.md, "Recovery").
+    """
+
+    slot: Slot
+    authority: int
+    signature: BlsSignature

@@ -2,7 +2,7 @@
 
 import attrs
 
-from alysd.types.hashes import BlockHash, BlsPublicKey
+from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey
 from alysd.types.units import Slot
 
 
@@ -12,9 +12,17 @@ class SignedSlot:
 
     `lock` is the slot of the parent of `block`. The key has approved no child of a block with a later slot. If the
     newest block in a database is older than `lock`, the database is older than the approval.
+
+    The record of a *recovering* key names no block, and its lock is its slot: the key may have signed up to this
+    slot, and may have been locked at any block up to it, but the record of that is lost.
     """
 
     key: BlsPublicKey
     slot: Slot
     block: BlockHash
     lock: Slot
+
+    @property
+    def recovering(self) -> bool:
+        """Whether the record of what the key has signed is lost."""
+        return self.block == ZERO_HASH and self.lock == self.slot > 0

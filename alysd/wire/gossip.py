@@ -1,4 +1,4 @@
-"""The messages of gossip as bytes: proposals, approvals, and proofs of work (docs/protocol.md, "Network").
+"""The messages of gossip as bytes (docs/protocol.md, "Network").
 
 All functions that decode raise `Malformed` unless the function that encodes made the bytes. They check the size
 before anything else.
@@ -9,7 +9,7 @@ import attrs
 from alysd.errors import Malformed
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals
-from alysd.types.proposal import Proposal, SlotApproval
+from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
 from alysd.types.units import Slot
 from alysd.wire.auxpow import MAX_AUXPOW_BYTES
 from alysd.wire.block_ssz import APPROVALS, AUXPOW_HEADER, ENCODED_BLOCK, EncodedBlock
@@ -21,6 +21,9 @@ MAX_PROPOSAL_BYTES = 2**18
 
 APPROVAL_BYTES = 8 + 32 + 2 + 96
 """The size of an approval in bytes: slot, block, index of the authority, signature."""
+
+RECOVERY_BYTES = 8 + 2 + 96
+"""The size of a recovery statement in bytes: slot, index of the authority, signature."""
 
 MAX_PROOF_BYTES = 32 + 32 + 4 + 4 + 20 + 4 + 4 + MAX_AUXPOW_BYTES
 """The maximum size, in bytes, of a merged-mining header with its proof. The two numbers before the last are the
@@ -50,6 +53,8 @@ class EncodedProposal:
 
 PROPOSAL = Container(EncodedProposal, signed=ENCODED_BLOCK, parent_approvals=Option(APPROVALS))
 """A proposal in gossip and in the answers of peers."""
+
+_RECOVERY = Container(RecoveryStatement, slot=UInt(8), authority=UInt(2), signature=Bytes(96))
 
 _APPROVAL = Container(SlotApproval, slot=UInt(8), block=Bytes(32), authority=UInt(2), signature=Bytes(96))
 
@@ -84,6 +89,16 @@ def encode_approval(approval: SlotApproval) -> bytes:
 def decode_approval(data: bytes) -> SlotApproval:
     """Decode the approval of one authority."""
     return _APPROVAL.decode(data)
+
+
+def encode_recovery(statement: RecoveryStatement) -> bytes:
+    """Encode a recovery statement. Raises `Malformed` for a field out of bounds."""
+    return _RECOVERY.encode(statement)
+
+
+def decode_recovery(data: bytes) -> RecoveryStatement:
+    """Decode a recovery statement."""
+    return _RECOVERY.decode(data)
 
 
 def encode_proof(header: AuxPowHeader) -> bytes:

@@ -36,6 +36,7 @@ from alysd.messages.approval import (
     CountApproval,
     GetCandidates,
     GiveUpQuorum,
+    NoteRecovery,
     ProposeBlock,
     SlotBegan,
 )
@@ -45,7 +46,7 @@ from alysd.messages.events import QuorumChanged, SlotOver, WorkflowMoved
 from alysd.messages.evidence import ReportConflict
 from alysd.messages.log.base import log
 from alysd.messages.log.chain import CandidatePostponed, CandidateRefused
-from alysd.messages.network import PublishApproval, PublishProposal
+from alysd.messages.network import PublishApproval, PublishProposal, PublishRecovery
 from alysd.messages.storage import GetBlockByHash
 from alysd.messages.sync import BlockMissing
 from alysd.nurseries import Actor, Deferred, NotAnswered, handles
@@ -72,6 +73,7 @@ from alysd.workflows.candidate_book import (
 )
 from alysd.workflows.candidate_judge import CandidateJudge
 from alysd.workflows.clock_watch import ClockWatch
+from alysd.workflows.recovery import Recovery
 from alysd.workflows.roll_call import RollCall
 
 
@@ -95,10 +97,11 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         self._to = to
         self._publish = publish
         self._timing = timing
+        self._recovery = Recovery(signer)
         # Only an authority judges.
         self._judge = None
         if signer is not None:
-            self._judge = CandidateJudge(context, clock, watch, signer, bls.verify, to, timing)
+            self._judge = CandidateJudge(context, clock, watch, signer, bls.verify, self._recovery, to, timing)
         self._book = CandidateBook()
         self._federation: Federation = context.first_federation
         self._roll_call = RollCall(context.spec.slot_seconds, publish)
@@ -176,9 +179,17 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
             had_quorum = self._has_quorum(candidate)
             candidate.approvals[approval.authority] = approval.signature
             self._roll_call.heard(approval.authority, candidate.slot)
+            self._recovery.approved(approval.authority, candidate.slot)
             self._report_doubles(candidate, approval.authority)
-            if not had_quorum and self._has_quorum(candidate):
+            if self._recovery.own or (not had_quorum and self._has_quorum(candidate)):
                 self._queue(candidate)
+
+    @handles(NoteRecovery)
+    async def note_recovery(self, message: NoteRecovery) -> None:
+        """Note which authorities have lost their guards. A recovering member may approve more after that."""
+        self._recovery.note(message.statement)
+        if self._recovery.own:
+            self._queue_waiting()
 
     @handles(BlockImported)
     async def imported(self, message: BlockImported) -> None:
@@ -222,9 +233,10 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         for candidate in self._book.prune(self._present_slot()):
             self._fail(candidate, self._no_quorum(candidate))
         await self._look_at_head()
-        for candidate in self._book:
-            if candidate.source is not None and isinstance(candidate.state, (*WAITING, QuorumCandidate)):
-                self._queue(candidate)
+        statement = await self._recovery.state(self._present_slot(), self._federation)
+        if statement is not None:
+            offer(self._to.network, PublishRecovery(statement))
+        self._queue_waiting()
 
     @handles(AdvanceCandidate)
     async def advance(self, message: AdvanceCandidate) -> None:
@@ -253,6 +265,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
             if approval is not None:
                 candidate.approvals[approval.authority] = approval.signature
                 candidate.steps = attrs.evolve(candidate.steps, approved=self._since_start(candidate.slot))
+                self._recovery.approved(approval.authority, candidate.slot)
                 offer(self._to.network, PublishApproval(approval))
                 if self._has_quorum(candidate):
                     self._queue(candidate)
@@ -337,6 +350,12 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         if not candidate.queued:
             candidate.queued = True
             self.timers.after(0, AdvanceCandidate(candidate.signed.hash))
+
+    def _queue_waiting(self) -> None:
+        """Go on with the candidates of others that are neither settled nor approved."""
+        for candidate in self._book:
+            if candidate.source is not None and isinstance(candidate.state, (*WAITING, QuorumCandidate)):
+                self._queue(candidate)
 
     async def _with_approvals(self, candidate: Candidate) -> SignedBlock:
         signed, further = candidate.signed, dict(candidate.approvals)

@@ -113,10 +113,9 @@ class BlockImportWorkflow(Actor[BlockImport]):
         return await trio.to_thread.run_sync(judge)
 
     async def _execute(self, valid: ValidBlock, ancestry: tuple[ChainState, ...]) -> ExecutedBlock:
-        block = valid.signed.block
-        fees = await self._engine.ask(
-            ExecutePayload(block.payload, block.parent_hash), seconds=self._timing.execution
-        )
+        block, seconds = valid.signed.block, self._timing.execution
+        work = ExecutePayload(block.payload, block.parent_hash, trio.current_time() + seconds)
+        fees = await self._engine.ask(work, seconds=seconds)
         return apply_block(valid.parent, valid.signed, fees, ancestry)
 
     async def _follow(self, stored: StoredBlock) -> ImportedBlock:

@@ -5,7 +5,7 @@ CandidateBlock → ValidCandidate → ExecutedCandidate → ApprovedCandidate, o
 
 import trio
 
-from alysd.consensus.aura import slot_at
+from alysd.consensus.aura import slot_at, slot_start
 from alysd.consensus.federation import Verifier, federation_at
 from alysd.consensus.validity import apply_block, check_candidate
 from alysd.errors import ApprovalForbidden, NotNow, Refused, StoreError
@@ -36,6 +36,7 @@ from alysd.workflows.candidate_book import (
     ValidCandidate,
 )
 from alysd.workflows.clock_watch import ClockWatch
+from alysd.workflows.recovery import Recovery
 
 
 class CandidateJudge:
@@ -48,6 +49,7 @@ class CandidateJudge:
         watch: ClockWatch,
         signer: Signer,
         verify: Verifier,
+        recovery: Recovery,
         to: ApprovalPeers,
         timing: Timing,
     ) -> None:
@@ -60,6 +62,7 @@ class CandidateJudge:
         self._timing = timing
         # The slot of the last block that this instance has approved. The signer remembers it over restarts.
         self._approved = Slot(0)
+        self._recovery = recovery
 
     async def judge(self, candidate: Candidate, parent: ChainState) -> SlotApproval | None:
         """Approve the child of `parent` if all rules allow it, and if it is time; otherwise return None.
@@ -74,8 +77,11 @@ class CandidateJudge:
         await self._check(candidate, parent)
         if not isinstance(candidate.state, ExecutedCandidate) or not self._in_time(candidate.slot):
             return None
+        supported = self._recovery.supports(candidate.signers, own)
+        if self._signer.last.recovering and parent.slot < self._signer.last.lock and not supported:
+            return None  # the candidate is judged again with each approval of another authority
         try:
-            approval = await self._signer.approve(candidate.signed.block, parent.slot)
+            approval = await self._signer.approve(candidate.signed.block, parent.slot, supported=supported)
         except (ApprovalForbidden, StoreError) as error:
             candidate.machine.move(ApprovalWithheld())
             log(CandidateDeclined(*self._named(candidate, parent), str(error)))
@@ -107,8 +113,10 @@ class CandidateJudge:
                 await self._check_rules(candidate, parent, ancestry)
                 machine.move(RulesHold())
             if isinstance(machine.state, ValidCandidate):
-                work = ExecutePayload(block.payload, block.parent_hash)
-                fees = await self._to.engine.ask(work, seconds=self._timing.candidate_execution)
+                if (seconds := self._execution_seconds(candidate.slot, parent)) <= 0:
+                    raise NotNow("the slot of this authority has begun, whose block is more important")
+                work = ExecutePayload(block.payload, block.parent_hash, trio.current_time() + seconds)
+                fees = await self._to.engine.ask(work, seconds=seconds)
                 apply_block(parent, candidate.signed, fees, ancestry)
                 machine.move(PayloadHolds())
         except NotNow as error:
@@ -116,6 +124,19 @@ class CandidateJudge:
         except Refused as error:
             machine.move(RuleBroken())
             log(CandidateRefused(*self._named(candidate, parent), type(error).__name__, str(error)))
+
+    def _execution_seconds(self, slot: Slot, parent: ChainState) -> float:
+        """The time that the execution of a candidate of `slot` may take. It must not delay the next own block.
+
+        The author of a slot waits for the quorum of the slot before for `Timing.late_quorum`, but for no other.
+        """
+        now, slot_seconds = self._clock.time(), self._context.spec.slot_seconds
+        federation, present = federation_at(parent, self._context), slot_at(now, slot_seconds)
+        for own in (present, Slot(present + 1)):
+            if own > slot and federation.authorities[federation.author(own)] == self._signer.public_key:
+                spare = self._timing.late_quorum if own == slot + 1 else 0.0
+                return min(self._timing.candidate_execution, slot_start(own, slot_seconds) + spare - now)
+        return self._timing.candidate_execution
 
     async def _check_rules(
         self, candidate: Candidate, parent: ChainState, ancestry: tuple[ChainState, ...]

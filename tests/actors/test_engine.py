@@ -129,6 +129,26 @@ async def test_empty_payload_is_executed_without_asking_for_receipts(autojump_cl
     assert fees == 0
 
 
+async def test_an_execution_ends_when_its_asker_gives_up(autojump_clock: MockClock) -> None:
+    """A proposal that is slow to execute would keep the client from building this node's own block."""
+    built, chain = await make_chain(3)
+    signed = await make_block(built, chain.head(), NEXT_SLOT)
+    client = Recording.like(built)
+    async with running(client, chain) as node:
+        await trio.sleep(1)
+        client.execution_seconds = 14.0
+        begun = trio.current_time()
+        with pytest.raises(NotNow, match="longer than the time for which its asker waits"):
+            await node.engine.ask(
+                ExecutePayload(signed.block.payload, signed.block.parent_hash, begun + 1.4), seconds=1.4
+            )
+        await node.engine.ask(build_on(chain.head()), seconds=1.0)
+        assert trio.current_time() - begun < 1.5
+        client.execution_seconds = 0.0
+        assert await node.engine.ask(ExecutePayload(signed.block.payload, signed.block.parent_hash)) == 0
+        assert node.restarts() == 0
+
+
 class NoReceipts(Recording):
     """Fails when receipts are asked for."""
 

@@ -1,8 +1,10 @@
 """The memory of gossip: what is passed on once, twice and never, and how much of it is kept."""
 
+import attrs
+
 from alysd.actors.gossip_memory import KEPT_SLOTS, MOST_UNKNOWN, GossipMemory
 from alysd.types.hashes import BlockHash, BlsSignature
-from alysd.types.proposal import SlotApproval
+from alysd.types.proposal import RecoveryStatement, SlotApproval
 from alysd.types.units import Slot
 
 FIRST, SECOND, THIRD = (BlockHash(bytes([place]) * 32) for place in (1, 2, 3))
@@ -45,6 +47,16 @@ def test_approvals_of_other_blocks_do_not_take_the_place_of_the_real_one() -> No
     assert not memory.wants_approval(approval(THIRD))
     memory.add_proposal(Slot(7), THIRD)
     assert memory.wants_approval(approval(THIRD))
+
+
+def test_one_recovery_statement_of_an_authority_and_slot_is_wanted() -> None:
+    memory = GossipMemory()
+    first = RecoveryStatement(Slot(7), 2, BlsSignature(bytes(96)))
+    assert memory.wants_recovery(first)
+    memory.add_recovery(first)
+    assert not memory.wants_recovery(first)
+    assert memory.wants_recovery(attrs.evolve(first, authority=1))
+    assert memory.wants_recovery(attrs.evolve(first, slot=Slot(8)))
 
 
 def test_only_the_newest_slots_are_kept() -> None:

@@ -11,8 +11,9 @@ from trio.testing import MockClock
 
 from alysd.actors.network import MAX_PEERS, POLL_SECONDS, NetworkActor, NetworkMemory
 from alysd.actors.peer_client import PeerClient
+from alysd.consensus.recovery import recovery_message
 from alysd.errors import PeerUnavailable
-from alysd.messages.approval import ApprovalGathering, ConsiderProposal, CountApproval
+from alysd.messages.approval import ApprovalGathering, ConsiderProposal, CountApproval, NoteRecovery
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.network import ClocksAgree, ClocksDiffer, PeerBanned
 from alysd.messages.network import (
@@ -24,21 +25,29 @@ from alysd.messages.network import (
     PeerLost,
     PublishApproval,
     PublishProposal,
+    PublishRecovery,
 )
 from alysd.messages.peer_host import DisconnectPeer, PeerHost, PublishGossip, ReportPeers, SendRequest
 from alysd.messages.reads import ReadForkchoice, Reads
 from alysd.messages.sync import PeerAhead, Sync
 from alysd.node import REFUSALS
 from alysd.nurseries import Immediate, MailboxFull, actor
+from alysd.testing.chain import authority_secret
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.stand_in import RecordedAddress, StandIn
 from alysd.timing import Timing
 from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlockHash, BlsSignature
 from alysd.types.peers import GossipVerdict, PeerOffence, PeerStatus, StreamKind, Topic
-from alysd.types.proposal import Proposal
+from alysd.types.proposal import Proposal, RecoveryStatement
 from alysd.types.units import Height, Slot
-from alysd.wire.gossip import MAX_PROPOSAL_BYTES, decode_approval, encode_approval, encode_proposal
+from alysd.wire.gossip import (
+    MAX_PROPOSAL_BYTES,
+    decode_approval,
+    encode_approval,
+    encode_proposal,
+    encode_recovery,
+)
 from alysd.wire.sync import encode_proposals, encode_status
 from tests.actors.federation_kit import (
     BLS,
@@ -332,6 +341,37 @@ async def test_malformed_proposals_are_blamed_on_the_peer(autojump_clock: MockCl
 async def test_proofs_of_work_are_not_passed_on_yet(autojump_clock: MockClock, bench: Bench) -> None:
     async with bench.running():
         assert await bench.judge(Topic.AUXPOW, b"anything") is IGNORE
+
+
+# Recovery statements
+
+
+def statement(authority: int = 2, slot: int = FIRST) -> RecoveryStatement:
+    signed = BLS.sign(authority_secret(authority), recovery_message(CONTEXT.genesis, Slot(slot)))
+    return RecoveryStatement(Slot(slot), authority, signed)
+
+
+async def test_a_recovery_statement_is_passed_on_once(autojump_clock: MockClock, bench: Bench) -> None:
+    data = encode_recovery(statement())
+    async with bench.running():
+        verdicts = [await bench.judge(Topic.RECOVERY, data, peer) for peer in ("a", "b")]
+        assert verdicts == [ACCEPT, IGNORE]
+        assert await bench.judge(Topic.RECOVERY, encode_recovery(statement(slot=FIRST - 4))) is IGNORE
+        bench.network.tell(PublishRecovery(statement(1)))
+        assert await bench.judge(Topic.RECOVERY, encode_recovery(statement(1))) is IGNORE, "its own came back"
+    assert bench.told(bench.approval, NoteRecovery) == [NoteRecovery(statement())]
+    assert bench.told(bench.host, PublishGossip) == [PublishGossip(Topic.RECOVERY, encode_recovery(statement(1)))]
+    assert bench.blamed() == []
+
+
+async def test_a_forged_recovery_statement_is_rejected(autojump_clock: MockClock, bench: Bench) -> None:
+    """It would excuse a member from approving a block."""
+    forged = attrs.evolve(statement(), authority=1)
+    async with bench.running():
+        verdicts = [await bench.judge(Topic.RECOVERY, encode_recovery(forged)) for _ in range(17)]
+        assert verdicts == [REJECT] * 16 + [IGNORE]
+        assert await bench.judge(Topic.RECOVERY, encode_recovery(statement(1)), "other") is ACCEPT
+    assert bench.told(bench.approval, NoteRecovery) == [NoteRecovery(statement(1))]
 
 
 # Publishing

@@ -16,9 +16,14 @@ from alysd.integrations import bls
 from alysd.integrations.signing_guard import read_guard, write_guard
 from alysd.resources import data_of
 from alysd.testing.config_files import CONF, load
+from alysd.types.block import Approvals
+from alysd.types.chain import ExecutedBlock
+from alysd.types.hashes import ZERO_HASH
+from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
 from alysd.validation import ValidNode, validate_node
 from tests.integrations.libp2p import needs_libp2p
+from tests.integrations.stored_blocks import child, placement
 
 Recover = Callable[..., int]
 
@@ -185,3 +190,37 @@ def test_a_member_is_told_that_the_others_have_its_blocks(
     assert words in said
     assert "given up" not in said
     data_of(valid).open(Slot(1)).store.close()
+
+
+def test_a_complete_database_is_said_of_a_lost_guard_only(
+    valid: ValidNode, recover: Recover, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert recover("--newest-database", "--yes") == 0
+    assert "there is nothing to recover" in capsys.readouterr().out
+    lose(valid)
+    assert recover("--newest-database", "--yes") == 2
+    assert "for a node that has all its blocks" in capsys.readouterr().err
+
+
+@needs_libp2p
+def test_the_condition_of_a_complete_database_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (member, _) = open_federation(tmp_path / "new", 2)
+    config = load(member.config)
+    valid = validate_node(config, load_chain_spec(config.chain.spec))
+    opened = data_of(valid).open(Slot(6))
+    genesis = opened.store.final_state()
+    signed, after = child(genesis, 5)
+    approvals = Approvals((False, True), signed.approvals.signature)
+    signed = attrs.evolve(signed, approvals=approvals)
+    opened.store.commit_block(ExecutedBlock(signed, after, ()), placement(after, after, final=genesis))
+    opened.store.close()
+    assert valid.authority_secret is not None
+    key = bls.public_key(valid.authority_secret)
+    guard = config.storage.path / "signing-guard"
+    recovering = SignedSlot(key, Slot(9), ZERO_HASH, Slot(9))
+    write_guard(guard, recovering)
+    assert main(["recover", "--config", str(member.config), "--newest-database", "--yes"]) == 0
+    assert "safe only if no block is missing in the database" in capsys.readouterr().out
+    assert read_guard(guard, key) == attrs.evolve(recovering, lock=Slot(5))

@@ -2,7 +2,14 @@
 
 import pytest
 
-from alysd.consensus.stored_data import DataFault, DataFinding, StoredData, judge_data, recovered_guard
+from alysd.consensus.stored_data import (
+    DataFault,
+    DataFinding,
+    StoredData,
+    judge_data,
+    newest_finding,
+    recovered_guard,
+)
 from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey
 from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
@@ -120,3 +127,27 @@ def test_a_member_that_has_lost_its_guard_approves_only_on_blocks_from_after_tha
 def test_a_member_that_has_lost_its_database_keeps_its_guard() -> None:
     known = guard(9, 8)
     assert recovered_guard(DataFinding(DataFault.DATABASE_LOST, Slot(9)), known, KEY, Slot(0), 3) == known
+
+
+def test_a_member_whose_database_is_the_newest_was_locked_at_no_later_block() -> None:
+    """If a quorum of members has lost the guards, no other way leads on."""
+    lost = DataFinding(DataFault.GUARD_MISSING, UNKNOWN)
+    recovering = recovered_guard(lost, None, KEY, Slot(7), 3)
+    assert recovering.recovering
+    for found, finding in ((stored(7, None), lost), (stored(7, recovering), None)):
+        again = newest_finding(found, finding)
+        assert again == lost
+        guard_now = recovered_guard(again, found.guard, KEY, Slot(7), 3, newest_database=True)
+        assert guard_now == SignedSlot(KEY, UNKNOWN, ZERO_HASH, Slot(7))
+        assert not guard_now.recovering
+
+
+def test_only_a_lost_guard_can_be_replaced_so() -> None:
+    assert newest_finding(stored(7, guard(7, 6), signed=True), None) is None
+    assert newest_finding(stored(None, guard(7, 6)), DataFinding(DataFault.DATABASE_LOST, Slot(7))) is None
+    assert newest_finding(stored(0, recovered_guard(LOST_ALL, None, KEY, Slot(0), 3)), None) is None
+    old = DataFinding(DataFault.GUARD_OLDER, UNKNOWN)
+    assert newest_finding(stored(7, guard(6, 5), signed=True), old) == old
+
+
+LOST_ALL = DataFinding(DataFault.DATABASE_LOST, UNKNOWN)

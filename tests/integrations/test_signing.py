@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alysd.consensus.federation import approval_message
-from alysd.errors import Corrupt, Malformed, StoreError, WouldDoubleSign
+from alysd.consensus.recovery import recovery_message
+from alysd.errors import Corrupt, Malformed, NotRecovering, StoreError, WouldBreakLock, WouldDoubleSign
 from alysd.integrations import bls, signing
 from alysd.integrations.signing import GuardedSigner
-from alysd.integrations.signing_guard import read_guard
+from alysd.integrations.signing_guard import read_guard, write_guard
 from alysd.testing.blocks import make_payload
 from alysd.types.block import Block
-from alysd.types.hashes import BlockHash, BlsSignature, displayed, sha256
+from alysd.types.hashes import ZERO_HASH, BlockHash, BlsSignature, displayed, sha256
 from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import block_hash
@@ -70,6 +71,21 @@ async def test_a_slot_has_one_block(guard: Path) -> None:
     ):
         await signer.approve(block(7, 2), Slot(0))
     assert await signer.approve(block(7), Slot(0)) == first
+
+
+async def test_a_lost_guard_is_stated_until_a_supported_block_is_signed(guard: Path) -> None:
+    key = bls.public_key(SECRET)
+    write_guard(guard, SignedSlot(key, Slot(7), ZERO_HASH, Slot(7)))
+    signer = GuardedSigner.open(SECRET, GENESIS, guard)
+    stated = await signer.state_recovery(Slot(8))
+    assert bls.verify_aggregate([key], recovery_message(GENESIS, Slot(8)), stated)
+    with pytest.raises(WouldBreakLock):
+        await signer.approve(block(8), Slot(6))
+    assert signer.last.recovering
+    await signer.approve(block(8), Slot(6), supported=True)
+    assert signer.last == read_guard(guard, key) == SignedSlot(key, Slot(8), block_hash(block(8)), Slot(6))
+    with pytest.raises(NotRecovering):
+        await signer.state_recovery(Slot(9))
 
 
 async def test_an_earlier_slot_is_never_signed_even_a_skipped_one(guard: Path) -> None:

@@ -131,10 +131,10 @@ async def test_a_signer_that_hangs_costs_its_slots_only(
         hung = True
         real = GuardedSigner.approve
 
-        async def approve(signer: GuardedSigner, *args: Any) -> Approval:
+        async def approve(signer: GuardedSigner, *args: Any, **options: Any) -> Approval:
             if hung:
                 await trio.sleep_forever()
-            return await real(signer, *args)
+            return await real(signer, *args, **options)
 
         monkeypatch.setattr(GuardedSigner, "approve", approve)
         await node.slots(10)

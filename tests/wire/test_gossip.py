@@ -13,19 +13,22 @@ from alysd.testing.blocks import make_payload
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Block, SignedBlock
 from alysd.types.hashes import BlockHash, BlsSignature, EvmAddress
-from alysd.types.proposal import Proposal, SlotApproval
+from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import block_hash
 from alysd.wire.gossip import (
     APPROVAL_BYTES,
     MAX_PROOF_BYTES,
     MAX_PROPOSAL_BYTES,
+    RECOVERY_BYTES,
     decode_approval,
     decode_proof,
     decode_proposal,
+    decode_recovery,
     encode_approval,
     encode_proof,
     encode_proposal,
+    encode_recovery,
     proposal_slot,
 )
 from tests.wire.block_strategies import APPROVALS, AUXPOW, headers, proposals
@@ -38,10 +41,17 @@ slot_approvals = st.builds(
     st.integers(0, 2**16 - 1),
     st.binary(min_size=96, max_size=96).map(BlsSignature),
 )
+statements = st.builds(
+    RecoveryStatement,
+    st.integers(0, 2**64 - 1).map(Slot),
+    st.integers(0, 2**16 - 1),
+    st.binary(min_size=96, max_size=96).map(BlsSignature),
+)
 proofs = headers.map(lambda header: attrs.evolve(header, auxpow=AUXPOW))
 messages: st.SearchStrategy[tuple[bytes, Callable[[bytes], Any], Callable[[Any], bytes]]] = st.one_of(
     proposals.map(lambda value: (encode_proposal(value), decode_proposal, encode_proposal)),
     slot_approvals.map(lambda value: (encode_approval(value), decode_approval, encode_approval)),
+    statements.map(lambda value: (encode_recovery(value), decode_recovery, encode_recovery)),
     proofs.map(lambda value: (encode_proof(value), decode_proof, encode_proof)),
 )
 
@@ -63,6 +73,13 @@ def test_an_approval_survives_the_journey(approval: SlotApproval) -> None:
     data = encode_approval(approval)
     assert len(data) == APPROVAL_BYTES
     assert decode_approval(data) == approval
+
+
+@given(statements)
+def test_a_recovery_statement_survives_the_journey(statement: RecoveryStatement) -> None:
+    data = encode_recovery(statement)
+    assert len(data) == RECOVERY_BYTES
+    assert decode_recovery(data) == statement
 
 
 @given(proofs)

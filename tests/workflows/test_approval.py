@@ -415,6 +415,31 @@ async def test_a_block_that_took_too_long_to_execute_is_not_approved(
     assert "ExecutedCandidate" in world.states
 
 
+@pytest.mark.parametrize("share", [0.1, 0.6, 0.95])
+async def test_a_candidate_that_is_slow_to_execute_does_not_delay_the_own_block(
+    share: float, tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    """Its author decides how long it takes. The own slot would be lost, and with it every slot after a liar's."""
+    world = MemberOnTheHarness(tmp_path, 4, own=2)
+    world.engine.on(ExecutePayload).answers(Wei(0)).after(14.0)
+    async with world.running():
+        slot = world.slot_of(1)
+        await world.until_slot(slot, share)
+        parent = world.tree.tip.head
+        await world.propose(world.make(slot))
+        own = Slot(slot + 1)
+        await trio.sleep(own * 2 - world.clock.time())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(world.own_block, world.make(own, parent))
+            await trio.sleep(0.3)
+            assert [proposal.signed.block.slot for proposal in world.published] == [own], "0.25 s of waiting"
+            await world.approve(world.make(own, parent), 1, 3)
+        assert world.tree.tip.head.slot == own
+        await world.until_slot(Slot(own + 1), 0.9)
+    assert "ExecutedCandidate" not in world.states
+    assert not world.approved
+
+
 async def test_a_client_that_catches_up_is_asked_again_in_the_next_slot(
     tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
 ) -> None:

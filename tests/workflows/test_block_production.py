@@ -12,7 +12,7 @@ from trio.testing import MockClock
 from alysd.consensus.federation import approval_message, check_approvals
 from alysd.consensus.fork_choice import Tree
 from alysd.consensus.validity import apply_block
-from alysd.errors import EngineUnavailable, NoQuorum, NotNow, WouldDoubleSign
+from alysd.errors import EngineUnavailable, NoQuorum, NotNow, NotRecovering, WouldDoubleSign
 from alysd.integrations import bls
 from alysd.integrations.tracing import NoTracing
 from alysd.messages.approval import ApprovalGathering, AwaitQuorum, ProposeBlock
@@ -35,7 +35,8 @@ from alysd.types.block import Approval, Approvals, Block, ExecutionPayload, Sign
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainContext, ChainSpec
 from alysd.types.federation import Federation
-from alysd.types.hashes import BlockHash, BlsPublicKey, PayloadHash
+from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, BlsSignature, PayloadHash
+from alysd.types.signing import SignedSlot
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Height, Slot, Wei
 from alysd.wire.block_ssz import block_hash
@@ -61,7 +62,16 @@ class UnguardedSigner:
         """The authority's public key."""
         return bls.public_key(self.secret)
 
-    async def approve(self, block: Block, parent_slot: Slot) -> Approval:
+    @property
+    def last(self) -> SignedSlot:
+        """Nothing was signed."""
+        return SignedSlot(self.public_key, Slot(0), ZERO_HASH, Slot(0))
+
+    async def state_recovery(self, slot: Slot) -> BlsSignature:
+        """The guard is not lost."""
+        raise NotRecovering(str(slot))
+
+    async def approve(self, block: Block, parent_slot: Slot, *, supported: bool = False) -> Approval:
         """Sign the block."""
         await trio.lowlevel.checkpoint()
         if self.refusal is not None:

@@ -146,7 +146,7 @@ QUEUE_BYTES = 1 << 20
 """Bytes that wait for a peer: four of the largest proposals."""
 
 SUBSCRIPTIONS = 16
-"""Subscriptions in a frame: there are three topics."""
+"""Subscriptions in a frame: there are four topics."""
 
 GRAFTS = 8
 """GRAFT, PRUNE, IHAVE or IWANT entries in a frame: one per topic."""

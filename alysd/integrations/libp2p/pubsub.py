@@ -21,11 +21,13 @@ from alysd.integrations.libp2p.notes import Notes
 from alysd.integrations.libp2p.rates import TokenBucket
 from alysd.integrations.libp2p.rpc import BadFrame, parse_frame
 from alysd.types.peers import GossipVerdict, Topic
+from alysd.wire.gossip import RECOVERY_BYTES
 
 TOPIC_BYTES: Mapping[Topic, int] = {
     Topic.PROPOSAL: limits.PROPOSAL_BYTES,
     Topic.APPROVAL: limits.APPROVAL_BYTES,
     Topic.AUXPOW: limits.AUXPOW_BYTES,
+    Topic.RECOVERY: RECOVERY_BYTES,
 }
 """The largest message of each topic."""
 

@@ -104,6 +104,36 @@ class CandidatePostponed(LogEvent):
 
 
 @attrs.frozen
+class MemberRecovering(LogEvent):
+    """An authority states that it has lost its signing guard, so it approves nothing yet."""
+
+    name = "member_recovering"
+    level = logging.WARNING
+
+    slot: Slot
+    authority: int
+
+    def _line(self) -> tuple[str, str]:
+        return "recovery", (
+            f"authority {self.authority} has lost its signing guard: it approves blocks again after a quorum of "
+            "the others, or all others, have approved one"
+        )
+
+
+@attrs.frozen
+class MemberRecovered(LogEvent):
+    """An authority approves blocks again, after it had lost its signing guard."""
+
+    name = "member_recovered"
+
+    slot: Slot
+    authority: int
+
+    def _line(self) -> tuple[str, str]:
+        return "recovery", f"authority {self.authority} approves blocks again"
+
+
+@attrs.frozen
 class QuorumLost(LogEvent):
     """Only `found` authorities approve blocks, fewer than `quorum`: the chain stands still until more of them do.
 

@@ -6,12 +6,13 @@ from typing import Self
 import attrs
 import trio
 
-from alysd.consensus.approval import check_approval
+from alysd.consensus.approval import check_approval, check_recovering
 from alysd.consensus.federation import approval_message
+from alysd.consensus.recovery import recovery_message
 from alysd.ports import Bls
 from alysd.testing.federation.machine import SimulatedMachine
 from alysd.types.block import Approval, Block
-from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey
+from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, BlsSignature
 from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import block_hash
@@ -51,21 +52,31 @@ class SimulatedSigner:
         return cls(machine, key, secret, scheme, genesis, signed, last)
 
     @property
+    def last(self) -> SignedSlot:
+        """The record of the last approval."""
+        return self._last
+
+    @property
     def last_slot(self) -> Slot:
         """The slot of the last signature; 0 before the first."""
         return self._last.slot
 
-    async def approve(self, block: Block, parent_slot: Slot) -> Approval:
+    async def state_recovery(self, slot: Slot) -> BlsSignature:
+        """Sign the statement that the guard was lost."""
+        check_recovering(self._last)
+        return await self.machine.work(self.scheme.sign, self.secret, recovery_message(self.genesis, slot))
+
+    async def approve(self, block: Block, parent_slot: Slot, *, supported: bool = False) -> Approval:
         """Write slot, hash and lock to the guard, synced, then sign. Raises `ApprovalForbidden`."""
         async with self._one_at_a_time:
-            approval = await self.machine.work(self._approve, block, parent_slot)
+            approval = await self.machine.work(self._approve, block, parent_slot, supported)
         if self.machine.alive:
             self.signed(block, approval.block)
         return approval
 
-    def _approve(self, block: Block, parent_slot: Slot) -> Approval:
+    def _approve(self, block: Block, parent_slot: Slot, supported: bool) -> Approval:
         identity, last = block_hash(block), self._last
-        check_approval(block.slot, identity, parent_slot, last)
+        check_approval(block.slot, identity, parent_slot, last, supported=supported)
         if block.slot > last.slot:
             self._last = SignedSlot(last.key, block.slot, identity, parent_slot)
             self.machine.session.write_guard(self._last)

@@ -92,6 +92,11 @@ EXAMPLES: dict[LogEvent, str] = {
     chain.RangeFinal(Height(9), 10, ADDRESS, False, Bits(0x207FFFFF), BLOCK): (
         "final 9|10 blocks by 0x0001…1213   target 207fffff"
     ),
+    chain.MemberRecovering(Slot(88), 2): (
+        "recovery|authority 2 has lost its signing guard: it approves blocks again after a quorum of the others, "
+        "or all others, have approved one"
+    ),
+    chain.MemberRecovered(Slot(90), 2): "recovery|authority 2 approves blocks again",
     chain.QuorumLost(Slot(88), 2, 3, "authority 1 (last heard in slot 80)"): (
         "quorum|only 2 of the 3 approvals needed; no approval from authority 1 (last heard in slot 80)"
     ),

@@ -1,0 +1,61 @@
+"""The recovery of members that have lost their signing guards (docs/protocol.md, "Recovery").
+
+The approval workflow tells it what other members state. As long as this member's own guard is lost, it makes a
+statement in every slot, and decides which blocks have enough approvals of the other members.
+"""
+
+from collections.abc import Sequence
+
+from alysd.consensus.recovery import is_supported
+from alysd.messages.log.base import log
+from alysd.messages.log.chain import MemberRecovered, MemberRecovering
+from alysd.ports import Signer
+from alysd.types.federation import Federation, quorum_of
+from alysd.types.proposal import RecoveryStatement
+from alysd.types.units import Slot
+
+
+class Recovery:
+    """Knows which authorities have stated that they recover. A follower has no `signer`."""
+
+    def __init__(self, signer: Signer | None) -> None:
+        self._signer = signer
+        # For each recovering authority, the slot of its newest statement.
+        self._stated: dict[int, Slot] = {}
+
+    @property
+    def own(self) -> bool:
+        """Whether this member's guard is lost."""
+        return self._signer is not None and self._signer.last.recovering
+
+    def note(self, statement: RecoveryStatement) -> None:
+        """An authority has stated that it recovers. Logs the first statement."""
+        if statement.authority not in self._stated:
+            log(MemberRecovering(statement.slot, statement.authority))
+        newest = self._stated.get(statement.authority, statement.slot)
+        self._stated[statement.authority] = max(newest, statement.slot)
+
+    def approved(self, authority: int, slot: Slot) -> None:
+        """An authority has approved a block of `slot`. After its statements, this ends its recovery. Logs this."""
+        if slot > self._stated.get(authority, slot):
+            del self._stated[authority]
+            log(MemberRecovered(slot, authority))
+
+    def supports(self, signers: Sequence[bool], own: int) -> bool:
+        """Whether the approvals of a block, `signers`, allow this recovering authority `own` to approve it too."""
+        if self._signer is None or not self._signer.last.recovering:
+            return False
+        lost = self._signer.last.slot
+        recovering = [authority for authority, slot in self._stated.items() if slot > lost]
+        return is_supported(own, signers, recovering, quorum_of(len(signers)))
+
+    async def state(self, slot: Slot, federation: Federation) -> RecoveryStatement | None:
+        """This member's statement in `slot`; None while its guard is not lost, or it is in no federation."""
+        if self._signer is None or not self._signer.last.recovering:
+            return None
+        own = federation.index_of(self._signer.public_key)
+        if own is None:
+            return None
+        statement = RecoveryStatement(slot, own, await self._signer.state_recovery(slot))
+        self.note(statement)
+        return statement

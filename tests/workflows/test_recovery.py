@@ -1,0 +1,142 @@
+"""A member that has lost its signing guard: what it states, and when it approves blocks again."""
+
+from pathlib import Path
+
+import pytest
+from trio.testing import MockClock
+
+from alysd.consensus.recovery import recovery_message
+from alysd.integrations import bls
+from alysd.integrations.signing_guard import read_guard, write_guard
+from alysd.messages.approval import NoteRecovery
+from alysd.messages.log.base import LogEvent
+from alysd.messages.log.chain import MemberRecovered, MemberRecovering
+from alysd.messages.network import PublishRecovery
+from alysd.testing.blocks import FIRST_SLOT
+from alysd.testing.chain import authority_secret
+from alysd.types.hashes import ZERO_HASH
+from alysd.types.proposal import RecoveryStatement
+from alysd.types.signing import SignedSlot
+from alysd.types.units import Slot
+from alysd.wire.block_ssz import block_hash
+from tests.workflows.approvals import MemberOnTheHarness
+
+pytestmark = pytest.mark.usefixtures("no_threads")
+
+
+def recovering(folder: Path, members: int = 4, own: int | None = 0) -> MemberOnTheHarness:
+    """A member whose guard `alysd recover` has replaced in the slot before `FIRST_SLOT`."""
+    world = MemberOnTheHarness(folder, members, own)
+    if own is not None:
+        key = bls.public_key(authority_secret(own))
+        write_guard(world.guard, SignedSlot(key, FIRST_SLOT, ZERO_HASH, FIRST_SLOT))
+    return world
+
+
+def statement(world: MemberOnTheHarness, authority: int, slot: Slot) -> RecoveryStatement:
+    """The statement of one authority."""
+    message = recovery_message(world.context.genesis, slot)
+    return RecoveryStatement(slot, authority, bls.sign(authority_secret(authority), message))
+
+
+async def state(world: MemberOnTheHarness, authority: int, slot: Slot) -> None:
+    """Another authority states that its guard is lost."""
+    world.approval.tell(NoteRecovery(statement(world, authority, slot)))
+    await world.harness.settle()
+
+
+async def test_it_states_the_loss_in_every_slot_and_goes_on_from_a_block_of_the_others(
+    tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    world = recovering(tmp_path)
+    async with world.running():
+        first, second = sorted(world.slot_of(author, after=1) for author in range(1, 4))[:2]
+        await world.until_slot(first, 0.1)
+        assert world.sent(PublishRecovery) == [
+            PublishRecovery(statement(world, 0, Slot(slot))) for slot in range(FIRST_SLOT + 1, first + 1)
+        ]
+        block = world.make(first)
+        await world.propose(block)
+        await world.approve(block, *{1, 2, 3} - {first % 4})
+        assert world.has(block)
+        assert not world.approved, "its parent is from before the loss"
+        await world.until_slot(second, 0.1)
+        child = world.make(second)
+        await world.propose(child)
+        assert world.approved == [block_hash(child)]
+        await world.until_slot(Slot(second + 3))
+    assert max(sent.statement.slot for sent in world.sent(PublishRecovery)) == second
+    lines = [event for event in logged if isinstance(event, MemberRecovering | MemberRecovered)]
+    assert [type(event) for event in lines] == [MemberRecovering]
+
+
+async def test_it_approves_what_all_others_that_have_their_guards_approve(
+    tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    """Two of four recover: the other two are no quorum, and the chain stood still for good."""
+    world = recovering(tmp_path)
+    async with world.running():
+        slot = world.slot_of(2, after=2)
+        await world.until_slot(slot, 0.1)
+        block = world.make(slot)
+        await world.propose(block)
+        await state(world, 1, Slot(slot - 1))
+        assert not world.approved
+        await world.approve(block, 3)
+        assert world.approved == [block_hash(block)]
+        assert world.has(block)
+        await world.approve(block, 1)
+        await world.until_slot(Slot(slot + 2))
+    guard = read_guard(world.guard, bls.public_key(authority_secret(0)))
+    assert guard is not None
+    assert (guard.slot, guard.block, guard.lock) == (slot, block_hash(block), 0)
+    assert MemberRecovered(slot, 1) in logged
+    assert MemberRecovering(Slot(slot - 1), 1) in logged
+
+
+async def test_the_statement_may_come_after_the_approvals(tmp_path: Path, autojump_clock: MockClock) -> None:
+    world = recovering(tmp_path)
+    async with world.running():
+        slot = world.slot_of(2, after=2)
+        await world.until_slot(slot, 0.1)
+        block = world.make(slot)
+        await world.propose(block)
+        await world.approve(block, 3)
+        assert not world.approved
+        await state(world, 1, slot)
+    assert world.approved == [block_hash(block)]
+
+
+async def test_a_statement_from_before_the_own_loss_excuses_nobody(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Its member may have approved a block since then, together with this one."""
+    world = recovering(tmp_path)
+    async with world.running():
+        slot = world.slot_of(2, after=2)
+        await world.until_slot(slot, 0.1)
+        block = world.make(slot)
+        await world.propose(block)
+        await state(world, 1, FIRST_SLOT)
+        await world.approve(block, 3)
+        assert not world.approved
+        await state(world, 1, slot)
+        await state(world, 1, FIRST_SLOT)
+    assert world.approved == [block_hash(block)]
+
+
+@pytest.mark.parametrize("own", [None, 7])
+async def test_who_is_no_member_states_nothing(
+    own: int | None, tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    world = recovering(tmp_path, own=own)
+    async with world.running():
+        slot = world.slot_of(2, after=2)
+        await world.until_slot(slot, 0.1)
+        block = world.make(slot)
+        await world.propose(block)
+        await state(world, 1, slot)
+        await world.approve(block, 1, 3)
+    assert world.sent(PublishRecovery) == []
+    assert world.has(block)
+    assert MemberRecovering(slot, 1) in logged
