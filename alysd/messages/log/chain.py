@@ -114,10 +114,8 @@ class MemberRecovering(LogEvent):
     authority: int
 
     def _line(self) -> tuple[str, str]:
-        return "recovery", (
-            f"authority {self.authority} has lost its signing guard: it approves blocks again after a quorum of "
-            "the others, or all others, have approved one"
-        )
+        words = "has lost its signing guard: it waits until the others have approved a block"
+        return "recovery", f"authority {self.authority} {words}"
 
 
 @attrs.frozen

@@ -93,8 +93,7 @@ EXAMPLES: dict[LogEvent, str] = {
         "final 9|10 blocks by 0x0001…1213   target 207fffff"
     ),
     chain.MemberRecovering(Slot(88), 2): (
-        "recovery|authority 2 has lost its signing guard: it approves blocks again after a quorum of the others, "
-        "or all others, have approved one"
+        "recovery|authority 2 has lost its signing guard: it waits until the others have approved a block"
     ),
     chain.MemberRecovered(Slot(90), 2): "recovery|authority 2 approves blocks again",
     chain.QuorumLost(Slot(88), 2, 3, "authority 1 (last heard in slot 80)"): (
