@@ -203,9 +203,7 @@ def test_a_complete_database_is_said_of_a_lost_guard_only(
 
 
 @needs_libp2p
-def test_the_condition_of_a_complete_database_is_shown(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_condition_of_a_complete_database_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (member, _) = open_federation(tmp_path / "new", 2)
     config = load(member.config)
     valid = validate_node(config, load_chain_spec(config.chain.spec))
