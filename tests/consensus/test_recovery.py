@@ -183,7 +183,8 @@ class Search:
     def finds_conflict(self) -> bool:
         """Whether any of the chains has two committed blocks that conflict."""
         seen: set[tuple[int, Chain, Members, int]] = set()
-        pending = [(1, ((0, 0),), (Member(),) * (self.members - self.liars), 0)]
+        start = (Member(),) * (self.members - self.liars)
+        pending: list[tuple[int, Chain, Members, int]] = [(1, ((0, 0),), start, 0)]
         while pending:
             slot, chain, honest, losses = pending.pop()
             if has_conflict(chain):

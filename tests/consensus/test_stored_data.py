@@ -136,6 +136,7 @@ def test_a_member_whose_database_is_the_newest_was_locked_at_no_later_block() ->
     assert recovering.recovering
     for found, finding in ((stored(7, None), lost), (stored(7, recovering), None)):
         again = newest_finding(found, finding)
+        assert again is not None
         assert again == lost
         guard_now = recovered_guard(again, found.guard, KEY, Slot(7), 3, newest_database=True)
         assert guard_now == SignedSlot(KEY, UNKNOWN, ZERO_HASH, Slot(7))
