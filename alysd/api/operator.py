@@ -79,7 +79,7 @@ class OperatorPages:
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def health_page(self, _request: Request) -> Response:
-        """200 while the node makes blocks, 503 when it does not; the body has the reasons."""
+        """Answer 200 for a healthy or degraded node, 503 for an unhealthy one; the body has the reasons."""
         health = (await self._report()).health()
         return json_response(
             {"status": health.status, "role": self.role, "reasons": health.reasons}, health.http_status

@@ -133,7 +133,7 @@ async def _read_keys(descriptor: int, keyboard: "Keyboard", everything: "trio.Ca
 
 
 async def _show(members: "Sequence[MemberProcess]", keyboard: "Keyboard", client: "httpx.AsyncClient") -> None:
-    """Draw the table again and again: in place on a terminal, else below each other."""
+    """Draw the table repeatedly: in place on a terminal, otherwise one below the other."""
     import trio
 
     from alysd.commands.federation_table import Row, draw_table

@@ -41,7 +41,7 @@ class MemberProcess:
 
     @property
     def state(self) -> str:
-        """`running`, `paused`, or how the process has ended."""
+        """`not started`, `running`, `paused`, or how the process has ended."""
         status = None if self._process is None else self._process.poll()
         if self._process is None:
             return "not started"

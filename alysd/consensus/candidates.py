@@ -2,7 +2,7 @@
 
 The source is docs/protocol.md, "Proposals" and "Approvals between nodes". `check_proposal` and
 `check_slot_approval` are the checks that a node makes before it passes a message on. They need no state of the
-chain, so they cost the same for every message.
+chain, so their cost does not depend on it.
 """
 
 from collections.abc import Mapping
