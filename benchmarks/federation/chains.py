@@ -21,11 +21,11 @@ class Chain:
     slots: Sequence[int]
 
     def slots_between(self, first: int, end: int) -> set[int]:
-        """The slots from `first` to `end` - 1 that have a block."""
+        """The slots from `first` up to, not including, `end` that have a block."""
         return {slot for slot in self.slots if first <= slot < end}
 
     def missed(self, first: int, end: int) -> list[int]:
-        """The slots from `first` to `end` - 1 without a block."""
+        """The slots from `first` up to, not including, `end` that have no block."""
         found = self.slots_between(first, end)
         return [slot for slot in range(first, end) if slot not in found]
 
