@@ -102,7 +102,7 @@ class NetworkMemory:
 
 @attrs.define
 class _Peer:
-    """A connected peer. `ahead` is the difference between its clock and this node's, in seconds.
+    """A connected peer. `ahead` is the least difference between its clock and this node's, in seconds.
 
     `asked` has the kinds of requests that are open, so that each kind is open only once.
     """
@@ -234,7 +234,7 @@ class NetworkActor(Actor[Network]):
             self._client.blame(peer, PeerOffence.OTHER_CHAIN)
             return
         known.status = status
-        known.ahead = status.time - (before + self._clock.time()) / 2
+        known.ahead = _least_difference(status.time, before, self._clock.time())
         _tell(self._sync, PeerAhead(peer, status))
 
     def _compare_clocks(self) -> None:
@@ -398,6 +398,14 @@ class NetworkActor(Actor[Network]):
             name: {"address": peer.address, "score": scores.score(name, now), "clock_ahead": peer.ahead}
             for name, peer in self._peers.items()
         }
+
+
+def _least_difference(theirs: float, before: float, after: float) -> float:
+    """The least difference of two clocks: a peer read `theirs` at some time from `before` to `after` on this node.
+
+    A busy machine takes seconds to answer. The middle of that time would be wrong by up to half of it.
+    """
+    return max(theirs - after, 0.0) + min(theirs - before, 0.0)
 
 
 def _tell(address: Address[P], message: Tell[P]) -> None:

@@ -492,6 +492,25 @@ async def test_a_clock_that_differs_from_the_peers_is_reported_once(
         assert [event for event in logged if isinstance(event, ClocksAgree)][-1:] == [ClocksAgree()]
 
 
+async def test_slow_answers_of_peers_are_no_difference_of_clocks(
+    autojump_clock: MockClock, bench: Bench, logged: list[LogEvent]
+) -> None:
+    """Each member of a federation on busy machines would report that its clock is wrong."""
+    bench.ahead = {"a": 0.0, "b": 0.0}
+    bench.host.on(SendRequest).after(4.0)
+    async with bench.running():
+        await bench.connect("a", "b")
+        await trio.sleep(3 * POLL_SECONDS)
+        assert not [event for event in logged if isinstance(event, ClocksDiffer)]
+        bench.ahead = {"a": -1.5, "b": -3.9}
+        await trio.sleep(3 * POLL_SECONDS)
+        assert not [event for event in logged if isinstance(event, ClocksDiffer)]
+        bench.ahead = {"a": 1.6, "b": 1.6}
+        await trio.sleep(3 * POLL_SECONDS)
+        reports = [event for event in logged if isinstance(event, ClocksDiffer)]
+        assert [round(event.ahead, 2) for event in reports] == [1.6]
+
+
 async def test_a_restarted_actor_asks_the_host_for_its_peers_and_keeps_the_scores(
     autojump_clock: MockClock, bench: Bench
 ) -> None:
