@@ -35,6 +35,9 @@ from alysd.types.federation import Federation
 from alysd.types.units import Slot
 from alysd.workflows.clock_watch import ClockWatch
 
+BUSY = "the node was busy or suspended until the slot had ended"
+"""The reason of a slot that was missed before any work on it began."""
+
 
 class ProductionStep(Enum):
     """The steps of the workflow. The values appear in metrics and in the reasons of missed slots."""
@@ -101,11 +104,11 @@ class BlockProduction:
         slot = Slot(self._present_slot() + 1)
         while True:
             await self._sleep_until(slot_start(slot, self.context.spec.slot_seconds))
-            now = self._present_slot()
             if self.watch.look().step:
                 slot = await self._pause()
                 continue
             await self._settle()
+            now = self._present_slot()
             if now > slot:
                 self._miss_between(slot, now)
             elif self.federation.author(slot) == self.authority:
@@ -127,6 +130,9 @@ class BlockProduction:
     async def _slot(self, slot: Slot) -> None:
         begun = self.clock.boottime()
         budget = slot_start(slot, self.context.spec.slot_seconds) + self.timing.slot_work - self.clock.time()
+        if budget <= 0:
+            self._miss(slot, BUSY)
+            return
         with trio.move_on_after(budget) as deadline:
             try:
                 with self.tracing.span("slot", slot=slot):
@@ -282,9 +288,7 @@ class BlockProduction:
         members = len(self.federation.authorities)
         own = Slot(first + (self.authority - first) % members)
         if own < end:
-            self._miss(
-                own, "the node was busy or suspended until the slot had ended", (end - 1 - own) // members + 1
-            )
+            self._miss(own, BUSY, (end - 1 - own) // members + 1)
 
     def _miss(self, slot: Slot, reason: str, count: int = 1) -> None:
         self.publish(SlotMissed(slot, count, reason))

@@ -352,6 +352,21 @@ async def test_slots_that_passed_while_the_machine_slept_are_counted_not_made_up
     assert world.produced == [FIRST_SLOT + slot for slot in (1, 2, 3, 14, 15, 16)]
 
 
+@pytest.mark.parametrize("late", [1.899, 1.901, 1.999])
+async def test_a_slot_that_begins_when_it_is_nearly_over_is_missed(
+    late: float, autojump_clock: MockClock, no_threads: None
+) -> None:
+    """On a busy machine, the workflow crashed, and missed the slot after that too."""
+    world = ProductionOnTheHarness()
+    async with world.running():
+        await world.slots(3.5)
+        world.clock.slept += late
+        await world.slots(2.5)
+    if late > 1.9:
+        assert [(miss.slot, miss.reason) for miss in world.missed] == [(FIRST_SLOT + 4, block_production.BUSY)]
+    assert world.produced[-2:] == [FIRST_SLOT + slot for slot in (5, 6)]
+
+
 @pytest.mark.parametrize("authority", [0, 1, 2])
 @pytest.mark.parametrize("passed", range(1, 8))
 async def test_only_slots_of_this_authority_count_as_missed(
