@@ -154,7 +154,9 @@ class Wheel:
             self._expire(trio.current_time())
 
     def _expire(self, now: float) -> None:
-        while self._keys and self._keys[0] * TICK <= now:
+        # Buckets whose asks were all answered are left out, also later ones. So the next wake-up is for a deadline
+        # that can pass, and asks that are answered in time cause less than two wake-ups per timeout.
+        while self._keys and (self._keys[0] * TICK <= now or not self._buckets[self._keys[0]]):
             for pending in list(self._buckets.pop(heappop(self._keys))):
                 pending.bucket = None
                 pending.expire()

@@ -8,12 +8,23 @@ from typing import NoReturn
 import attrs
 import pytest
 import trio
-from trio.lowlevel import current_task, wait_task_rescheduled
+from trio.abc import Instrument
+from trio.lowlevel import Task, current_task, wait_task_rescheduled
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from alysd.nurseries import Address, AskCycle, Immediate, OneForOne, actor, handles, supervisor, task
 from alysd.nurseries.asks import TICK, Pending, Waiter, Wheel, begin_wait, end_wait
 from alysd.testing.echo import Await, Echo, EchoActor, Note, Say, echo, running
+
+
+class Steps(Instrument):
+    """Counts the wheel's turns in the scheduler."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def before_task_step(self, task: Task) -> None:
+        self.steps += task.name == "the wheel"
 
 
 async def expire_after(wheel: Wheel, seconds: float) -> float:
@@ -95,6 +106,26 @@ async def test_a_shorter_deadline_set_later_expires_first(autojump_clock: MockCl
                 asks.start_soon(ask, seconds)
         nursery.cancel_scope.cancel()
     assert waits == [10, 20, 20, 30]
+
+
+async def test_answered_asks_do_not_wake_the_wheel_one_by_one(autojump_clock: MockClock) -> None:
+    """Each wake-up of an idle node costs as much as ten asks."""
+    wheel = Wheel()
+    async with trio.open_nursery() as nursery:
+        counter = Steps()
+        nursery.start_soon(wheel.run, name="the wheel")
+        trio.lowlevel.add_instrument(counter)
+        for _ in range(200):
+            pending = Pending(current_task())
+            wheel.add(pending, 1.0)
+            pending.task = None  # it was answered
+            assert pending.bucket is not None
+            pending.bucket.discard(pending)
+            await trio.sleep(0.05)
+        assert await expire_after(wheel, 0.5) <= 0.5 + TICK
+        trio.lowlevel.remove_instrument(counter)
+        nursery.cancel_scope.cancel()
+    assert counter.steps <= 20, "one per second, for asks with a timeout of a second in ten seconds"
 
 
 async def test_the_first_outcome_counts_and_later_ones_do_nothing(autojump_clock: MockClock) -> None:
