@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import attrs
 import trio
 
+from alysd.testing.federation.agenda import Agenda
 from alysd.testing.federation.disk import DiskSession
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ class SimulatedMachine:
     name: str
     session: DiskSession
     choices: Random
+    agenda: Agenda
     work_seconds: float = 0.004
     sync_seconds: float = 0.01
 
@@ -60,13 +62,11 @@ class SimulatedMachine:
     async def work(self, work: Callable[..., T], *args: Any) -> T:
         """Do work as in a thread: it cannot be cancelled, and its writes are synced before this returns."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        with trio.CancelScope(shield=True):  # bounded by the two times
-            await trio.sleep(self.work_seconds * self.choices.random())
+        await self.agenda.wait(self.work_seconds * self.choices.random())
         result = work(*args)
-        with trio.CancelScope(shield=True):
-            if self.session.dirty:
-                await trio.sleep(self.sync_seconds * self.choices.random())
-                self.session.sync()
+        if self.session.dirty:
+            await self.agenda.wait(self.sync_seconds * self.choices.random())
+            self.session.sync()
         return result
 
 

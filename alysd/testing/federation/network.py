@@ -5,18 +5,17 @@
         network.add(name)
     network.link("a", "b", LinkQuality(latency=0.1))
 
-`SimulatedNetwork.run` is its only task besides those of the endpoints: it makes things happen when they are due.
-All random choices are made with one generator.
+`SimulatedNetwork.run` makes things happen when they are due. All random choices are made with one generator.
 """
 
-import heapq
-from collections.abc import Callable, Collection, Iterable
-from itertools import combinations, count
+from collections.abc import Collection, Iterable
+from itertools import combinations
 from random import Random
 
 import attrs
 import trio
 
+from alysd.testing.federation.agenda import Agenda
 from alysd.testing.federation.gossip import GossipMessage, SimulatedGossip
 from alysd.testing.federation.links import Link, LinkQuality
 
@@ -25,6 +24,12 @@ SILENCE_SECONDS = 10.0
 
 REDIAL_SECONDS = 3.0
 """The longest time until two endpoints that can reach each other again are connected."""
+
+MESH = 8
+"""The number of nodes with which a new node exchanges all gossip: the degree of gossipsub's mesh."""
+
+MESH_MOST = 12
+"""The number of nodes with which a node exchanges all gossip, at most."""
 
 REPETITION_SECONDS = 5.0
 """The longest time after which a duplicated message arrives again."""
@@ -37,11 +42,7 @@ class SimulatedNetwork:
     choices: Random
     endpoints: dict[str, SimulatedGossip] = attrs.field(factory=dict[str, SimulatedGossip])
     links: dict[frozenset[str], Link] = attrs.field(factory=dict[frozenset[str], Link])
-    _agenda: list[tuple[float, int, Callable[[], object]]] = attrs.field(
-        factory=list[tuple[float, int, Callable[[], object]]]
-    )
-    _numbers: "count[int]" = attrs.field(factory=count)
-    _earlier: trio.Event = attrs.field(factory=trio.Event)
+    agenda: Agenda = attrs.field(factory=Agenda)
 
     def add(self, name: str) -> SimulatedGossip:
         """Add an endpoint. It takes part while its `run` runs.
@@ -69,6 +70,14 @@ class SimulatedNetwork:
         for one, other in combinations(self.endpoints, 2):
             self.link(one, other, quality)
 
+    def join(self, name: str, quality: LinkQuality) -> SimulatedGossip:
+        """Add an endpoint, and link it to `MESH` of those that have less than `MESH_MOST` links."""
+        free = [other for other, end in self.endpoints.items() if len(end.links) < MESH_MOST]
+        new = self.add(name)
+        for other in self.choices.sample(free, min(MESH, len(free))):
+            self.link(other, name, quality)
+        return new
+
     # Faults
 
     def partition(self, groups: Iterable[Collection[str]]) -> None:
@@ -91,37 +100,22 @@ class SimulatedNetwork:
             return
         link.cut = cut
         if cut:
-            self.after(SILENCE_SECONDS, lambda: self.disconnect(link) if link.cut else None)
+            self.agenda.after(SILENCE_SECONDS, lambda: self.disconnect(link) if link.cut else None)
         else:
             self.dial(link)
 
-    # Time
-
-    def after(self, seconds: float, happen: Callable[[], object]) -> None:
-        """Call `happen` after `seconds`."""
-        due = trio.current_time() + seconds
-        if not self._agenda or due < self._agenda[0][0]:
-            self._earlier.set()
-        heapq.heappush(self._agenda, (due, next(self._numbers), happen))
-
     async def run(self) -> None:
         """Make things happen when they are due. Never returns."""
-        while True:
-            now = trio.current_time()
-            while self._agenda and self._agenda[0][0] <= now:
-                heapq.heappop(self._agenda)[2]()
-            self._earlier = trio.Event()
-            with trio.move_on_at(self._agenda[0][0] if self._agenda else float("inf")):
-                await self._earlier.wait()
+        with self.agenda.kept():
+            await trio.sleep_forever()
 
     # Connections
 
     def dial(self, link: Link) -> None:
         """Connect the ends of `link` soon, if both run and nothing prevents it then."""
         wait = max(link.refused_until - trio.current_time(), 0.0)
-        self.after(
-            wait + 2 * link.quality.latency + REDIAL_SECONDS * self.choices.random(), lambda: self._connect(link)
-        )
+        wait += 2 * link.quality.latency + REDIAL_SECONDS * self.choices.random()
+        self.agenda.after(wait, lambda: self._connect(link))
 
     def _connect(self, link: Link) -> None:
         ends = [self.endpoints[end] for end in link.ends]
@@ -148,11 +142,11 @@ class SimulatedNetwork:
         if not link.connected or link.cut or self.choices.random() < link.quality.loss:
             return
         wait = link.delay(sender, len(message.data), trio.current_time(), self.choices)
-        self.after(wait, lambda: self._arrive(link, sender, message))
+        self.agenda.after(wait, lambda: self._arrive(link, sender, message))
         if self.choices.random() < link.quality.duplication:
             again = attrs.evolve(message, repeated=True)
             wait += REPETITION_SECONDS * self.choices.random()
-            self.after(wait, lambda: self._arrive(link, sender, again))
+            self.agenda.after(wait, lambda: self._arrive(link, sender, again))
 
     def _arrive(self, link: Link, sender: str, message: GossipMessage) -> None:
         if not link.cut:
