@@ -1,27 +1,27 @@
 """Federations of whole nodes: one chain, whatever some members and the network do.
 
-    ALYSD_FEDERATION_SEEDS=300 pytest tests/simulation/test_federation.py -k scenario
+    ALYSD_FEDERATION_SEEDS=300 pytest tests/simulation/test_federation.py -k seed
+    ALYSD_EXAMPLES=2000 pytest tests/simulation/test_federation.py -k search
 
-runs more seeds. `python -m alysd.testing.federation --seed N --history` replays one.
+run more seeds, and let Hypothesis search longer. `python -m alysd.testing.federation --seed N --history` replays a
+seed. Hypothesis shows the smallest scenario that it finds, with its history, and repeats it in the next run.
 """
 
 import os
 from contextlib import suppress
 
-import attrs
 import pytest
+from hypothesis import HealthCheck, given, settings
 
-from alysd.consensus.approval import check_approval
-from alysd.testing.federation import signer
 from alysd.testing.federation.run import run_scenario
-from alysd.testing.federation.scenario import draw_scenario
+from alysd.testing.federation.scenario import FederationScenario, draw_scenario
 from alysd.testing.federation.simulation import InvariantBroken, SimulatedFederation, open_federation
+from alysd.testing.federation.strategies import scenarios
+from alysd.testing.federation.weakened import without_lock
 from alysd.testing.virtual_time import run_virtually
-from alysd.types.hashes import BlockHash
-from alysd.types.signing import SignedSlot
-from alysd.types.units import Slot
 
 SEEDS = int(os.environ.get("ALYSD_FEDERATION_SEEDS", "30"))
+EXAMPLES = int(os.environ.get("ALYSD_EXAMPLES", "10"))
 
 
 @pytest.fixture(autouse=True)
@@ -46,25 +46,54 @@ def test_four_members_make_one_chain_and_all_commit_every_slot() -> None:
 
 
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
-def test_no_scenario_breaks_an_invariant(seed: int) -> None:
+def test_no_seed_breaks_an_invariant(seed: int) -> None:
     run_scenario(draw_scenario(seed, 4, 1.0 if SEEDS == 30 else 10.0))
 
 
-def test_a_federation_without_the_lock_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
+@given(scenarios())
+def test_a_search_finds_no_scenario_that_breaks_an_invariant(scenario: FederationScenario) -> None:
+    run_scenario(scenario)
+
+
+def test_a_federation_without_the_lock_is_caught() -> None:
     """Three of the first twenty seeds of a minute find it."""
-
-    def without_lock(slot: Slot, block: BlockHash, parent_slot: Slot, last: SignedSlot) -> None:
-        check_approval(slot, block, parent_slot, attrs.evolve(last, lock=Slot(0)))
-
-    monkeypatch.setattr(signer, "check_approval", without_lock)
     caught: list[str] = []
     for seed in (10, 11, 17):
-        with suppress(InvariantBroken):
+        with suppress(InvariantBroken), without_lock():
             run_scenario(draw_scenario(seed, 4, 1.0))
             continue
         caught.append(str(seed))
     assert caught
 
 
-def test_a_federation_of_seven() -> None:
-    run_scenario(draw_scenario(2, 7, 1.0))
+@pytest.mark.parametrize("members", [1, 3, 7])
+def test_a_federation_of_another_size(members: int) -> None:
+    run_scenario(draw_scenario(2, members, 1.0))
+
+
+@pytest.mark.parametrize("error", [5.0, -5.0])
+def test_a_clock_that_is_off_is_reported_and_the_others_go_on(error: float) -> None:
+    """Its own member reports it, and no other. It follows, and makes blocks after a start at the right time."""
+
+    async def main() -> SimulatedFederation:
+        async with open_federation(4, seed=1, skews=(0.0, 0.0, error, 0.0)) as federation:
+            await federation.slots(30)
+            heads = [member.life.store.forkchoice().head.height for member in federation.members if member.life]
+            assert min(heads[:2]) >= 20, "three members make three blocks in four slots"
+            assert heads[2] >= max(heads) - 10
+            federation.members[2].crash()
+            federation.members[2].set_clock(-error)
+            before = len(federation.world.history.lines)
+            await federation.start(federation.members[2])
+            await federation.slots(20)
+            late = federation.world.history.lines[before:]
+            made = [line for line in late if line.who == "member 2" and line.text.startswith("made block")]
+            assert made
+        return federation
+
+    history = run_virtually(main, seed=1).world.history
+    reports = {line.who for line in history.lines if "check its time synchronisation" in line.text}
+    assert reports == {"member 2"}
+    words = "ahead of" if error > 0 else "behind"
+    assert f"the clock of this machine is 5.0 s {words} the clocks of its 3 peers" in history.shown()

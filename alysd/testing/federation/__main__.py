@@ -3,13 +3,17 @@
 import argparse
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
 
 from alysd.testing.federation.run import run_scenario
 from alysd.testing.federation.scenario import draw_scenario
 from alysd.testing.federation.simulation import InvariantBroken
+from alysd.testing.federation.weakened import without_lock
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the seeds that the arguments name. The exit status is 1 if one of them broke an invariant."""
     parser = argparse.ArgumentParser("python -m alysd.testing.federation", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
@@ -17,11 +21,28 @@ def main() -> int:
     parser.add_argument("--members", type=int, default=4, help="the number of members")
     parser.add_argument("--minutes", type=float, default=10.0, help="minutes of chain time per seed")
     parser.add_argument("--history", action="store_true", help="print everything that happened")
-    options = parser.parse_args()
-    seeds = range(options.seed, options.seed + options.seeds)
-    passed = [run(seed, options.members, options.minutes, full=options.history) for seed in seeds]
-    print(f"{passed.count(True)} of {len(passed)} seeds broke no invariant")
-    return 0 if all(passed) else 1
+    parser.add_argument("--log", type=Path, help="a file of the seeds without violation: they are not run again")
+    parser.add_argument("--without-lock", action="store_true", help="let the members ignore their locks")
+    options = parser.parse_args(arguments)
+    with without_lock() if options.without_lock else nullcontext():
+        return run_all(options)
+
+
+def run_all(options: argparse.Namespace) -> int:
+    """Run the seeds, except those in the file of `options.log`, and return the exit status."""
+    passed = 0
+    for seed in range(options.seed, options.seed + options.seeds):
+        name = f"--seed {seed} --members {options.members} --minutes {options.minutes:g}"
+        if options.log is not None and options.log.exists() and name in options.log.read_text().splitlines():
+            passed += 1
+            continue
+        if run(seed, options.members, options.minutes, full=options.history):
+            passed += 1
+            if options.log is not None:
+                with options.log.open("a") as log:
+                    log.write(f"{name}\n")
+    print(f"{passed} of {options.seeds} seeds broke no invariant")
+    return 0 if passed == options.seeds else 1
 
 
 def run(seed: int, members: int, minutes: float, *, full: bool) -> bool:
@@ -29,17 +50,20 @@ def run(seed: int, members: int, minutes: float, *, full: bool) -> bool:
     scenario = draw_scenario(seed, members, minutes)
     begun = time.process_time()
     try:
-        history = run_scenario(scenario).world.history
+        federation = run_scenario(scenario)
     except InvariantBroken as error:
         print(f"{scenario}\n{error}" if not full else f"{scenario}\n{error.history.shown()}\n{error}")
         replay = f"--seed {seed} --members {members} --minutes {minutes:g} --history"
         print(f"seed {seed} BROKE an invariant; replay: python -m alysd.testing.federation {replay}", flush=True)
         return False
-    seconds, busy = history.lines[-1].time, time.process_time() - begun
+    history, busy = federation.world.history, time.process_time() - begun
+    seconds = history.lines[-1].time
     if full:
         print(f"{scenario}\n{history.shown()}")
     speed = f"{seconds / 60:.1f} minutes of the chain, {seconds / busy:.0f} times as fast as real time"
-    print(f"seed {seed}: {speed}; history {history.digest[:16]}", flush=True)
+    blocks = f"{len(federation.world.ledger.committed) - 1} blocks committed"
+    recovery = f"slowest recovery {max(federation.recoveries)} slots"
+    print(f"seed {seed}: {speed}; {blocks}, {recovery}; history {history.digest[:16]}", flush=True)
     return True
 
 

@@ -144,7 +144,8 @@ class LyingGossip:
         liar = self.liar
         late: list[str] = []
         if liar.chance(liar.habits.withhold_block):
-            late = [peer for peer in peers if liar.chance(0.6)]
+            # From all, or from some: these get it from the others.
+            late = list(peers) if liar.chance(0.5) else [peer for peer in peers if liar.chance(0.6)]
         soon = [peer for peer in peers if peer not in late]
         if liar.chance(liar.habits.equivocate):
             second = encode_proposal(await liar.second_proposal(decode_proposal(data).signed.block.slot))
@@ -155,7 +156,7 @@ class LyingGossip:
 
     def _later(self, topic: Topic, data: bytes, peers: Sequence[str]) -> None:
         wait = HELD_SLOTS * self.liar.hand.spec.slot_seconds * self.liar.choices.random()
-        self.endpoint.network.after(wait, lambda: self.endpoint.send(topic, data, peers))
+        self.endpoint.network.agenda.after(wait, lambda: self.endpoint.send(topic, data, peers))
 
     async def _litter(self) -> None:
         choices = self.liar.choices

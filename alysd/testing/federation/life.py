@@ -11,11 +11,10 @@ from alysd.consensus.aura import slot_start
 from alysd.integrations.bls import public_key
 from alysd.node import Addresses, Node
 from alysd.nurseries import Bus, ExponentialBackoff, System, actor
-from alysd.ports import Gossip
+from alysd.ports import Bls, Gossip
 from alysd.resources import NodeResources
 from alysd.testing.chain import ChainHand
 from alysd.testing.engine import FakeEngine
-from alysd.testing.federation.keyed_signatures import KeyedSignatures
 from alysd.testing.federation.machine import SimulatedMachine
 from alysd.testing.federation.memory_store import MemoryStore
 from alysd.testing.federation.signer import Signed, SimulatedSigner
@@ -23,8 +22,6 @@ from alysd.testing.virtual_time import VirtualClock
 from alysd.types.block import ExecutionPayload
 from alysd.types.hashes import PayloadHash
 from alysd.workflows.clock_watch import ClockWatch
-
-SCHEME = KeyedSignatures()
 
 
 class WatchedBus(Bus):
@@ -60,7 +57,8 @@ class Life:
 def begin_life(
     machine: SimulatedMachine,
     hand: ChainHand,
-    secret: bytes,
+    secret: bytes | None,
+    scheme: Bls,
     clock: VirtualClock,
     executed: Mapping[PayloadHash, ExecutionPayload],
     mining: MiningConfig,
@@ -70,14 +68,16 @@ def begin_life(
 ) -> Life:
     """Make the node of the member with this `secret`, from the data on the machine's disk. It does not run yet.
 
-    `executed` are the blocks that the execution client has. `signed` is called with every signature that leaves
-    the machine, and `watch` with every event of the node. `gossip` makes the node's endpoint of the network.
+    Without `secret` the node is a follower. `executed` are the blocks that the execution client has. `signed` is
+    called with every signature that leaves the machine, and `watch` with every event of the node. `gossip` makes
+    the node's endpoint of the network.
     """
     store = MemoryStore(hand.genesis, hand.genesis_state, machine.session)
     engine = attrs.evolve(hand.engine, blocks={**hand.engine.blocks, **executed})
-    key = public_key(secret)
-    signer = SimulatedSigner.open(machine, key, secret, SCHEME, hand.context.genesis, signed)
-    newest, slot_seconds = max(store.newest_slot(), signer.last_slot), hand.spec.slot_seconds
+    newest, slot_seconds, signer = store.newest_slot(), hand.spec.slot_seconds, None
+    if secret is not None:
+        signer = SimulatedSigner.open(machine, public_key(secret), secret, scheme, hand.context.genesis, signed)
+        newest = max(newest, signer.last_slot)
     endpoint = gossip(store, engine)
     resources = NodeResources(
         context=hand.context,
@@ -89,7 +89,7 @@ def begin_life(
         embedded=None,
         signer=signer,
         watch=ClockWatch(clock, slot_seconds, newest=float(slot_start(newest, slot_seconds)) if newest else None),
-        bls=SCHEME,
+        bls=scheme,
         peer_host=lambda host, network, requests: actor(
             host, lambda: PeerHostActor(endpoint, network, requests), restart=ExponentialBackoff()
         ),

@@ -12,30 +12,33 @@ from alysd.consensus.stored_data import DataFault, DataFinding, recovered_guard
 from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed
 from alysd.node import open_node
 from alysd.nurseries import Change, State, SystemFailed
-from alysd.ports import Gossip
+from alysd.ports import Bls, Gossip
 from alysd.testing.chain import ChainHand, authority_secret
 from alysd.testing.engine import FakeEngine
 from alysd.testing.federation.adversary import Habits, Liar, LyingGossip
 from alysd.testing.federation.disk import SimulatedDisk
 from alysd.testing.federation.history import History
+from alysd.testing.federation.keyed_signatures import KeyedSignatures
 from alysd.testing.federation.ledger import SignatureLedger
-from alysd.testing.federation.life import SCHEME, Life, begin_life
+from alysd.testing.federation.life import Life, begin_life
 from alysd.testing.federation.machine import SimulatedMachine
 from alysd.testing.federation.memory_store import MemoryStore
 from alysd.testing.federation.network import SimulatedNetwork
-from alysd.testing.node import MINING
-from alysd.testing.virtual_time import VirtualClock
+from alysd.testing.node import MINING, NO_MINING
+from alysd.testing.virtual_time import VirtualClock, seeded
 from alysd.types.block import Block, ExecutionPayload
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BlockHash, PayloadHash, displayed
 from alysd.types.units import Slot
+
+SCHEME = KeyedSignatures()
 
 FAILED = (State.CRASHED, State.START_FAILED)
 
 
 @attrs.frozen
 class World:
-    """The parts that all members share. `choices` makes all random choices."""
+    """The parts that all nodes share. `choices` makes all random choices. `scheme` makes and checks signatures."""
 
     hand: ChainHand
     network: SimulatedNetwork
@@ -43,14 +46,16 @@ class World:
     history: History
     choices: Random
     mining: MiningConfig = MINING
+    scheme: Bls = SCHEME
 
 
 @attrs.define(eq=False)
 class SimulatedMember:
     """The member with the number `index`. Its clock is `clock.offset` seconds ahead of virtual time.
 
-    A member with `habits` lies. `life` is the present process of its node, None while it does not run. `executed`
-    are the blocks that its execution client has.
+    A number above those of the authorities is that of a follower. A member with `habits` lies. `life` is the
+    present process of its node, None while it does not run. `executed` are the blocks that its execution client
+    has.
     """
 
     index: int
@@ -64,20 +69,27 @@ class SimulatedMember:
     @property
     def name(self) -> str:
         """The member's name in the network and in the history."""
-        return f"member {self.index}"
+        return f"member {self.index}" if self.has_key else f"follower {self.index}"
+
+    @property
+    def has_key(self) -> bool:
+        """Whether the member is an authority, and not a follower."""
+        return self.index < len(self.world.hand.spec.authorities)
 
     async def live(self, task_status: trio.TaskStatus[Life] = trio.TASK_STATUS_IGNORED) -> None:
         """Run the node until it is stopped or loses power. Reports the life once the tree is up."""
-        machine = SimulatedMachine(self.name, self.disk.open(), Random(self.world.choices.random()))  # noqa: S311
+        choices = seeded(self.world.choices.getrandbits(32))
+        machine = SimulatedMachine(self.name, self.disk.open(), choices, self.world.network.agenda)
         self.note(f"starts with {len(self.disk.commits)} stored blocks")
         with machine.running():
             self.life = life = begin_life(
                 machine,
                 self.world.hand,
-                authority_secret(self.index),
+                authority_secret(self.index) if self.has_key else None,
+                self.world.scheme,
                 self.clock,
                 self.executed,
-                self.world.mining,
+                self.world.mining if self.has_key else NO_MINING,
                 lambda block, identity: self._signed(block, identity),
                 lambda event: self._event(machine, event),
                 lambda store, engine: self._gossip(machine, store, engine),
@@ -126,6 +138,11 @@ class SimulatedMember:
         self.note(f"gets back an old database of {blocks} commits")
         self.disk.commits = self.disk.commits[:blocks]
 
+    def set_clock(self, seconds: float) -> None:
+        """Set the clock of the machine forward by `seconds`, or back."""
+        self.note(f"has its clock set by {seconds:+.1f} s")
+        self.clock.offset += seconds
+
     def note(self, text: str) -> None:
         """Add a line about this member to the history."""
         self.world.history.note(self.name, text)
@@ -136,7 +153,7 @@ class SimulatedMember:
             return endpoint
         secret = authority_secret(self.index)
         liar = Liar(
-            self.index, secret, self.habits, world.hand, SCHEME, store, engine, machine.choices, self._signed
+            self.index, secret, self.habits, world.hand, world.scheme, store, engine, machine.choices, self._signed
         )
         return LyingGossip(endpoint, liar)
 

@@ -6,7 +6,7 @@ calm in which every honest node has to commit again.
 
 from collections.abc import Sequence
 from random import Random
-from typing import Literal
+from typing import Literal, get_args
 
 import attrs
 
@@ -15,15 +15,20 @@ from alysd.testing.federation.links import LinkQuality
 from alysd.types.federation import quorum_of
 
 FaultKind = Literal[
-    "crash", "flicker", "wipe", "old database", "partition", "loss", "slow links", "client down", "panic"
-]
+    "crash", "flicker", "wipe", "old database", "clock off", "partition", "loss", "slow links", "client down",
+    "panic",
+]  # fmt: skip
 
-KINDS: tuple[FaultKind, ...] = (
-    "crash", "flicker", "wipe", "old database", "partition", "loss", "slow links", "client down", "panic",
-)  # fmt: skip
+KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
-LOSING: tuple[FaultKind, ...] = ("wipe", "old database")
-"""The faults in which a member loses data."""
+COSTLY: tuple[FaultKind, ...] = ("wipe", "old database", "clock off")
+"""The faults after which a member may not approve for some minutes.
+
+It has lost its guard; or its clock was set right after a start at a wrong time, which its node does not trust.
+"""
+
+OFF_SECONDS = 5.0
+"""The error of a clock that is off: two slots and a half, five times what other nodes allow."""
 
 
 @attrs.frozen
@@ -44,7 +49,11 @@ class FederationFault:
 
 @attrs.frozen
 class FederationScenario:
-    """The circumstances of a run. `rounds` has the faults of each round, `skews` the errors of the clocks."""
+    """The circumstances of a run. `rounds` has the faults of each round.
+
+    `skews` are the errors of the clocks in seconds. A member whose clock is off by `OFF_SECONDS` approves nothing
+    in time; it follows the others by asking them.
+    """
 
     seed: int
     members: int
@@ -78,6 +87,10 @@ blocks.
 """
 
 
+OFF_CHANCE = 0.25
+"""The probability that the clock of a fragile member is off during the whole run."""
+
+
 def draw_scenario(seed: int, members: int, minutes: float, slot_seconds: int = 2) -> FederationScenario:
     """Draw a scenario of about this length from a seed. At most f members lie."""
     choices = Random(seed)  # noqa: S311  a scenario is no secret
@@ -95,8 +108,10 @@ def draw_scenario(seed: int, members: int, minutes: float, slot_seconds: int = 2
         tuple(draw_fault(choices, members, fragile) for _ in range(choices.choice((1, 1, 2, 3))))
         for _ in range(count)
     )
-    skews = tuple(round(choices.uniform(-0.1, 0.1), 3) for _ in range(members))
-    return FederationScenario(seed, members, quality, skews, liars, rounds)
+    skews = [round(choices.uniform(-0.1, 0.1), 3) for _ in range(members)]
+    if fragile and choices.random() < OFF_CHANCE:
+        skews[fragile[0]] = choices.choice((-OFF_SECONDS, OFF_SECONDS))
+    return FederationScenario(seed, members, quality, tuple(skews), liars, rounds)
 
 
 def draw_habits(choices: Random) -> Habits:
@@ -111,18 +126,15 @@ def draw_habits(choices: Random) -> Habits:
 
 
 def draw_fragile(choices: Random, members: int, lying: Sequence[int]) -> Sequence[int]:
-    """Draw the members that may lose data: as many as the others can do without, besides the liars.
-
-    A member that has lost its guard is silent until the others have approved a block without it.
-    """
+    """Draw the members that costly faults may concern: as many as the others can do without, besides the liars."""
     honest = [index for index in range(members) if index not in lying]
     return choices.sample(honest, max(0, members - quorum_of(members) - len(lying)))
 
 
 def draw_fault(choices: Random, members: int, fragile: Sequence[int]) -> FederationFault:
-    """Draw a fault of one to three members. Only the `fragile` ones may lose data."""
-    kind: FaultKind = choices.choice(KINDS if fragile else tuple(one for one in KINDS if one not in LOSING))
-    pool = fragile if kind in LOSING else range(members)
+    """Draw a fault of one to three members. Costly faults concern only the `fragile` ones."""
+    kind: FaultKind = choices.choice(KINDS if fragile else tuple(one for one in KINDS if one not in COSTLY))
+    pool = fragile if kind in COSTLY else range(members)
     concerned = tuple(sorted(choices.sample(pool, choices.randint(1, min(len(pool), 3)))))
     after = round(choices.uniform(0, FAULT_SLOTS / 2), 3)
     return FederationFault(kind, concerned, after, round(choices.uniform(0.2, FAULT_SLOTS / 2), 3))

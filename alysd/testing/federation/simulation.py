@@ -18,19 +18,24 @@ import trio
 
 from alysd.config.model import MiningConfig
 from alysd.consensus.aura import slot_at
+from alysd.ports import Bls
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.federation.adversary import Habits
+from alysd.testing.federation.agenda import Agenda
 from alysd.testing.federation.history import History
 from alysd.testing.federation.ledger import SignatureLedger
 from alysd.testing.federation.life import Life
 from alysd.testing.federation.links import LinkQuality
 from alysd.testing.federation.machine import simulated_threads
-from alysd.testing.federation.members import SimulatedMember, World
+from alysd.testing.federation.members import SCHEME, SimulatedMember, World
 from alysd.testing.federation.network import SimulatedNetwork
 from alysd.testing.node import MINING
 from alysd.testing.virtual_time import VirtualClock, seeded
 from alysd.types.federation import quorum_of
 from alysd.types.units import Slot
+
+GRID = 2.0**-9
+"""What machines and the network do begins at multiples of this, in seconds."""
 
 USUAL = LinkQuality()
 """The links between machines in one region."""
@@ -46,13 +51,19 @@ class InvariantBroken(AssertionError):
 
 @attrs.define(eq=False)
 class SimulatedFederation:
-    """A running federation. `broken` has the violations so far, `quality` is that of links without a fault."""
+    """A running federation. `broken` has the violations so far, `quality` is that of links without a fault.
+
+    `followers` are the nodes without a key. `recoveries` has, for each round of faults, the slots from its end
+    until all honest members had committed.
+    """
 
     world: World
     members: tuple[SimulatedMember, ...]
+    followers: tuple[SimulatedMember, ...]
     broken: list[str]
     quality: LinkQuality
     _nursery: trio.Nursery
+    recoveries: list[int] = attrs.field(factory=list[int])
 
     async def start(self, member: SimulatedMember) -> Life:
         """Start the node of `member`, and wait until its tree is up."""
@@ -106,10 +117,13 @@ async def open_federation(
     skews: Sequence[float] = (),
     liars: Mapping[int, Habits] = MappingProxyType({}),
     mining: MiningConfig = MINING,
+    followers: int = 0,
+    scheme: Bls = SCHEME,
 ) -> AsyncGenerator[SimulatedFederation]:
     """Run a federation while the `with` block runs. All nodes are up when it is entered.
 
     `skews` are the errors of the members' clocks in seconds, zero by default. `liars` are the Byzantine members.
+    Members are linked to each other, and each of the `followers` to some nodes (`SimulatedNetwork.join`).
     """
     choices, broken = seeded(seed), list[str]()
     hand = ChainHand.of(chain_spec(members))
@@ -120,22 +134,24 @@ async def open_federation(
         broken.append(violation)
 
     ledger = SignatureLedger(hand.genesis.hash, quorum_of(members), liars, record)
-    world = World(hand, SimulatedNetwork(choices), ledger, history, choices, mining)
+    world = World(hand, SimulatedNetwork(choices, agenda=Agenda(GRID)), ledger, history, choices, mining, scheme)
     clocks = [VirtualClock(offset=skew) for skew in skews] or [VirtualClock() for _ in range(members)]
     everyone = tuple(SimulatedMember(index, world, liars.get(index), clocks[index]) for index in range(members))
     for member in everyone:
         world.network.add(member.name)
     world.network.link_all(quality)
+    others = tuple(SimulatedMember(index, world) for index in range(members, members + followers))
+    for one in others:
+        world.network.join(one.name, quality)
     block = _Block()
-    with simulated_threads(), history.keeping_warnings():
+    with world.network.agenda.kept(), simulated_threads(), history.keeping_warnings():
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(world.network.run)
-            federation = SimulatedFederation(world, everyone, broken, quality, nursery)
-            for member in everyone:
+            federation = SimulatedFederation(world, everyone, others, broken, quality, nursery)
+            for member in (*everyone, *others):
                 await federation.start(member)
             with block:
                 yield federation
-            for member in everyone:
+            for member in (*everyone, *others):
                 member.crash()
             nursery.cancel_scope.cancel()
     if block.error is not None:

@@ -23,7 +23,7 @@ def simulate(
 
 
 def test_a_chain_of_one_member_commits_a_block_in_every_slot() -> None:
-    federation = simulate(1, 1, lambda one: one.slots(30))
+    federation = simulate(1, 1, lambda one: one.slots(29.5))
     history = federation.world.history.shown()
     assert len(federation.world.ledger.committed) == 29
     assert "head 29" in history
