@@ -74,7 +74,8 @@ class SimulatedMember:
     @property
     def has_key(self) -> bool:
         """Whether the member is an authority, and not a follower."""
-        return self.index < len(self.world.hand.spec.authorities)
+        hand = self.world.hand
+        return self.index < len(federation_at(hand.genesis_state, hand.context).authorities)
 
     async def live(self, task_status: trio.TaskStatus[Life] = trio.TASK_STATUS_IGNORED) -> None:
         """Run the node until it is stopped or loses power. Reports the life once the tree is up."""
