@@ -15,16 +15,10 @@ from alysd.actors.peer_client import PeerClient
 from alysd.actors.sync_peers import SyncPeers
 from alysd.actors.sync_ranges import Ended, Piece, RangeDownload
 from alysd.consensus.federation import federation_at
-from alysd.consensus.ranges import check_range, check_single
-from alysd.consensus.violations import (
-    AuthorMissing,
-    BadApprovalSignature,
-    BelowQuorum,
-    WrongApprovalLength,
-)
+from alysd.consensus.ranges import VerifiedRange, check_range, check_single
 from alysd.errors import Malformed, NotNow, PeerUnavailable, Refused
 from alysd.messages.approval import ApprovalGathering, BlockImported
-from alysd.messages.block_import import BlockImport, ImportBlock
+from alysd.messages.block_import import BlockImport, ImportBlock, ImportVerified
 from alysd.messages.chain import Chain, GetForkchoice, GetState
 from alysd.messages.log.base import log
 from alysd.messages.log.network import SyncDone, SyncProgressed, SyncStarted
@@ -68,10 +62,6 @@ BRANCH_SECONDS = 20.0
 passes, the next proposal reports the block again, or ranges bring it."""
 
 
-FALSE_APPROVALS = (WrongApprovalLength, AuthorMissing, BelowQuorum, BadApprovalSignature)
-"""The errors of a block whose approvals are false. An honest peer has no such block."""
-
-
 @attrs.define
 class _Run:
     """The sync in progress: its height and time at the start, and the time of its last log line."""
@@ -104,7 +94,7 @@ class SyncActor(Actor[Sync]):
         self._peers = SyncPeers()
         self._run: _Run | None = None
         self._download: RangeDownload | None = None
-        self._getting: set[BlockHash] = set()
+        self._getting: set[BlockMissing] = set()
         self._back = 0  # how far below the head the next range begins
         self._proven = trio.Event()
         self._send_peer, self._claimants = trio.open_memory_channel[str](64)
@@ -230,20 +220,14 @@ class SyncActor(Actor[Sync]):
         first, end = Height(tip.finalized.height + 1), self._peers.highest(names)
         start = max(first, min(Height(tip.head.height + 1 - self._back), end))
         federation = federation_at(tip.head, self._context)
-        lied = False
 
-        def check(newest_first: Iterator[SignedBlock], start: Height) -> tuple[SignedBlock, ...]:
-            return check_range(newest_first, start, federation, self._context, self._bls.verify)
+        def check(newest_first: Iterator[SignedBlock], start: Height) -> VerifiedRange:
+            return check_range(newest_first, start, federation, self._context, self._bls.verify_all)
 
         async def take(piece: Piece) -> bool:
-            nonlocal lied
             try:
-                await self._import(piece)
-            except FALSE_APPROVALS:
-                # Block hashes do not cover the approvals, so it is the sender of the piece that has changed them.
-                lied = True
-                self._lied(piece.peer)
-                return False
+                if piece.verified is not None:
+                    await self._import(piece.verified)
             except Refused:
                 # A quorum has approved it, so the peer is not to blame: block import has logged the rule.
                 return False
@@ -252,8 +236,6 @@ class SyncActor(Actor[Sync]):
         self._download = RangeDownload(self._client, self._peers, check, self._knows, take, tip.head)
         ended = await self._download.run(start, end)
         self._download = None
-        if lied:
-            return True
         if ended is Ended.ELSEWHERE and start > first:
             self._back = max(4, 2 * self._back)
             return True
@@ -262,27 +244,28 @@ class SyncActor(Actor[Sync]):
             if ended is Ended.NOT_SENT and self._peers.some_are_busy(tip.head, trio.current_time()):
                 await trio.sleep(PAUSE_SECONDS)
             else:
-                self._peers.give_up(tip.head, trio.current_time())
+                self._peers.give_up(names)  # a peer that has proved its head meanwhile is asked next
         return True
 
     async def _knows(self, block: BlockHash) -> bool:
         return await self._chain.ask(GetState(block), seconds=self._timing.chain_lookup) is not None
 
-    async def _import(self, piece: Piece) -> None:
-        """Import the blocks of a piece in order.
+    async def _import(self, verified: VerifiedRange) -> None:
+        """Import the blocks of a range in order.
 
         Tries again while block import raises `NotNow` or does not answer. Raises its other refusals.
         """
-        for signed in piece.blocks:
+        for signed in verified.blocks:
+            message = ImportVerified(signed, verified)
             while True:
                 try:
-                    tip = await self._block_import.ask(ImportBlock(signed), seconds=self._timing.sync_import)
+                    tip = await self._block_import.ask(message, seconds=self._timing.sync_import)
                 except (NotNow, NotAnswered):
                     await trio.sleep(PAUSE_SECONDS)
                     continue
                 break
             self._note(tip.head, trio.current_time())
-        self._tell_imported(piece.blocks[-1].hash)
+        self._tell_imported(verified.blocks[-1].hash)
 
     def _tell_imported(self, block: BlockHash) -> None:
         try:
@@ -312,16 +295,16 @@ class SyncActor(Actor[Sync]):
 
     async def _get_missing(self) -> None:
         async for missing in self._missing:
-            if missing.block in self._getting:
+            if missing in self._getting:
                 continue
-            self._getting.add(missing.block)
+            self._getting.add(missing)
             try:
                 with trio.move_on_after(BRANCH_SECONDS):
                     await self._get_branch(missing)
             except (NotAnswered, Refused):
                 continue  # the next proposal reports the block again
             finally:
-                self._getting.discard(missing.block)
+                self._getting.discard(missing)
 
     async def _get_branch(self, missing: BlockMissing) -> None:
         """Get the missing block and its missing ancestors, and import them.

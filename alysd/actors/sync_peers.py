@@ -177,10 +177,11 @@ class SyncPeers:
         """The greatest height that one of these peers claims."""
         return max(self._peers[name].status.head_height for name in names)
 
-    def give_up(self, head: ChainState, now: float) -> None:
-        """Take no peer for better than `head` until its next status, because what they have leads nowhere."""
-        for name in self.ahead(head, now):
-            self._peers[name].useless = self._peers[name].status.head
+    def give_up(self, names: Iterable[str]) -> None:
+        """Ask none of these peers for blocks until its next status, because what they have leads nowhere."""
+        for name in names:
+            if (peer := self._peers.get(name)) is not None:
+                peer.useless = peer.status.head
 
     def fastest(self, now: float) -> float:
         """The rate of the fastest peer, in blocks per second; 0 while no rate is known."""

@@ -14,6 +14,7 @@ import trio
 
 from alysd.actors.peer_client import BLOCKS_SECONDS, FIRST_SECONDS, PeerClient
 from alysd.actors.sync_peers import SyncPeer, SyncPeers
+from alysd.consensus.ranges import VerifiedRange
 from alysd.consensus.violations import BrokenRange
 from alysd.errors import Malformed, PeerBusy, PeerUnavailable, Refused
 from alysd.types.block import SignedBlock
@@ -34,10 +35,8 @@ PATIENCE_SECONDS = 1.0
 """The time after which a further peer is asked for a piece, or twice the time that the fastest peer needs for
 it."""
 
-Check = Callable[[Iterator[SignedBlock], Height], tuple[SignedBlock, ...]]
-"""Checks blocks, given newest first, of a range that begins at a height. Returns them oldest first.
-
-Raises a `Refused`."""
+Check = Callable[[Iterator[SignedBlock], Height], VerifiedRange]
+"""Checks blocks, given newest first, of a range that begins at a height. Raises a `Refused`."""
 
 
 class Ended(Enum):
@@ -65,12 +64,17 @@ class Piece:
     asked: dict[str, float] = attrs.field(factory=dict[str, float])
     done: trio.Event = attrs.field(factory=trio.Event)
     peer: str = ""
-    blocks: tuple[SignedBlock, ...] = ()
+    verified: VerifiedRange | None = None
 
-    def is_sent(self, peer: str, blocks: tuple[SignedBlock, ...]) -> None:
+    @property
+    def blocks(self) -> tuple[SignedBlock, ...]:
+        """The blocks that have arrived."""
+        return () if self.verified is None else self.verified.blocks
+
+    def is_sent(self, peer: str, verified: VerifiedRange) -> None:
         """Take the blocks, unless another peer was faster."""
         if not self.done.is_set():
-            self.peer, self.blocks = peer, blocks
+            self.peer, self.verified = peer, verified
             self.done.set()
 
 
@@ -189,7 +193,7 @@ class RangeDownload:
         seconds = FIRST_SECONDS if known.rate_at(trio.current_time()) is None else BLOCKS_SECONDS
         try:
             answer = await self._client.blocks_by_range(peer, wanted, seconds)
-            blocks = await trio.to_thread.run_sync(self._checked, answer.blocks, piece)
+            verified = await trio.to_thread.run_sync(self._checked, answer.blocks, piece)
         except PeerBusy:
             piece.tried.discard(peer)  # it rests, and is then asked again
             known.failed(trio.current_time(), busy=True)
@@ -204,17 +208,17 @@ class RangeDownload:
             self._peers.drop(peer)
             return
         now = trio.current_time()
-        if not blocks:
+        if not verified.blocks:
             # Its status claims a head at this height or above.
             self._client.blame(peer, PeerOffence.WITHHELD)
             known.failed(now)
             known.sent(0, answer.seconds, now)
             return
         known.failures = 0
-        known.sent(len(blocks), answer.seconds, now)
-        piece.is_sent(peer, blocks)
+        known.sent(len(verified.blocks), answer.seconds, now)
+        piece.is_sent(peer, verified)
 
-    def _checked(self, found: Sequence[EncodedBlock], piece: Piece) -> tuple[SignedBlock, ...]:
+    def _checked(self, found: Sequence[EncodedBlock], piece: Piece) -> VerifiedRange:
         if len(found) > piece.count:
             raise BrokenRange(f"{len(found)} blocks, but at most {piece.count} were asked for")
         return self._check((one.signed() for one in reversed(found)), piece.start)

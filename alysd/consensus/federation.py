@@ -16,6 +16,12 @@ from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, sha256
 Verifier = Callable[[Sequence[BlsPublicKey], bytes, BlsSignature], bool]
 """A function of keys, message and signature: whether the signature is the aggregate of all keys' signatures."""
 
+SignatureCheck = tuple[Sequence[BlsPublicKey], bytes, BlsSignature]
+"""The arguments of a `Verifier`."""
+
+BatchVerifier = Callable[[Sequence[SignatureCheck]], bool]
+"""A function of several checks: whether a `Verifier` would find each signature valid."""
+
 Aggregator = Callable[[Sequence[BlsSignature]], BlsSignature]
 """A function that aggregates signatures of one message into one."""
 
@@ -47,13 +53,18 @@ def check_approvals(
     `federation` is that of the block, and `needed` its quorum, or less for a candidate. The expensive check of the
     signature comes last. Raises `WrongApprovalLength`, `AuthorMissing`, `BelowQuorum` or `BadApprovalSignature`.
     """
+    check_signers(signed, federation, needed)
+    check_signature(signed.approvals, signed.hash, federation, context, verify)
+
+
+def check_signers(signed: SignedBlock, federation: Federation, needed: int) -> None:
+    """Check the bits of the approvals of `check_approvals`, without the signature. Raises the same errors."""
     check_length(signed.approvals, federation)
     author = federation.author(signed.block.slot)
     if not signed.approvals.signers[author]:
         raise AuthorMissing(signed.block.slot, author)
     if signed.approvals.count < needed:
         raise BelowQuorum(needed, signed.approvals.count)
-    check_signature(signed.approvals, signed.hash, federation, context, verify)
 
 
 def check_length(approvals: Approvals, federation: Federation) -> None:
@@ -66,6 +77,13 @@ def check_signature(
     approvals: Approvals, block: BlockHash, federation: Federation, context: ChainContext, verify: Verifier
 ) -> None:
     """Check that the signature is that of the authorities whose bits are set. Raises `BadApprovalSignature`."""
-    keys = [key for key, approved in zip(federation.authorities, approvals.signers, strict=True) if approved]
-    if not verify(keys, approval_message(context.genesis, block), approvals.signature):
+    if not verify(*signature_check(approvals, block, federation, context)):
         raise BadApprovalSignature(approvals.count)
+
+
+def signature_check(
+    approvals: Approvals, block: BlockHash, federation: Federation, context: ChainContext
+) -> SignatureCheck:
+    """The check that the signature is that of the authorities whose bits are set."""
+    keys = [key for key, approved in zip(federation.authorities, approvals.signers, strict=True) if approved]
+    return keys, approval_message(context.genesis, block), approvals.signature

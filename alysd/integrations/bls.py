@@ -9,7 +9,8 @@ the proofs (`integrations.possession`).
 """
 
 import secrets
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
@@ -84,6 +85,53 @@ def verify_aggregate(public_keys: Sequence[BlsPublicKey], message: bytes, signat
     return GT.pairing_check([key, _MINUS_GENERATOR], [G2Point.hash_to_curve(message, _DOMAIN), point])
 
 
+def verify_each(checks: Sequence[tuple[Sequence[BlsPublicKey], bytes, BlsSignature]]) -> bool:
+    """Whether `verify_aggregate` is true for each of the `checks`, in about 1 ms per check.
+
+    All signatures are checked with one product of pairings, each multiplied by a random number of 64 bits. So
+    signatures that are false, but whose errors cancel out, are accepted with a probability of at most 2^-64. The
+    source is Ethereum research, "Fast verification of multiple BLS signatures". By bilinearity, all messages of
+    one key take one pairing, and the messages that the same keys have signed are first added up.
+    """
+    signed: defaultdict[tuple[BlsPublicKey, ...], list[tuple[G2Point, Scalar]]] = defaultdict(list)
+    signatures: list[G2Point] = []
+    factors: list[Scalar] = []
+    try:
+        for keys, message, signature in checks:
+            if not keys or not _key_exists(tuple(keys)):
+                return False
+            factor = Scalar(1 + secrets.randbelow(2**64 - 1))
+            signatures.append(_signature(signature))
+            factors.append(factor)
+            signed[tuple(keys)].append((G2Point.hash_to_curve(message, _DOMAIN), factor))
+    except Malformed:
+        return False
+    if not signatures:
+        return True
+    sums = _sums_by_key(signed)
+    total = G2Point.multiexp_unchecked(signatures, factors)
+    return GT.pairing_check([*(_public_key(key) for key in sums), _MINUS_GENERATOR], [*sums.values(), total])
+
+
+def _sums_by_key(
+    signed: Mapping[tuple[BlsPublicKey, ...], Sequence[tuple[G2Point, Scalar]]],
+) -> Mapping[BlsPublicKey, G2Point]:
+    """For each key, the sum of the products of message and factor over all that the key has signed."""
+    sums: dict[BlsPublicKey, G2Point] = {}
+    for keys, terms in signed.items():
+        term = G2Point.multiexp_unchecked([point for point, _ in terms], [factor for _, factor in terms])
+        for key in keys:
+            sums[key] = sums[key] + term if key in sums else term
+    return sums
+
+
+@lru_cache(1024)  # the same members approve most blocks
+def _key_exists(keys: tuple[BlsPublicKey, ...]) -> bool:
+    """Whether the sum of the keys is a key: not the point at infinity. Raises `Malformed` for a false key."""
+    first, *rest = (_public_key(key) for key in keys)
+    return sum(rest, first) != G1Point.identity()
+
+
 def possession_is_proved(key: BlsPublicKey, proof: BlsSignature) -> bool:
     """Whether `proof` is the proof of possession of the secret of `key` (`PopVerify`); about 3 ms.
 
@@ -106,6 +154,10 @@ class Bls12381:
     def verify(self, public_keys: Sequence[BlsPublicKey], message: bytes, signature: BlsSignature) -> bool:
         """See `verify_aggregate`."""
         return verify_aggregate(public_keys, message, signature)
+
+    def verify_all(self, checks: Sequence[tuple[Sequence[BlsPublicKey], bytes, BlsSignature]]) -> bool:
+        """See `verify_each`."""
+        return verify_each(checks)
 
     def aggregate(self, signatures: Sequence[BlsSignature]) -> BlsSignature:
         """See `aggregate`."""

@@ -2,6 +2,7 @@
 
 import attrs
 
+from alysd.consensus.ranges import VerifiedRange
 from alysd.nurseries import Ask
 from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
@@ -20,3 +21,14 @@ class ImportBlock(Ask[BlockImport, Forkchoice]):
     """
 
     signed: SignedBlock
+
+
+@attrs.frozen
+class ImportVerified(Ask[BlockImport, Forkchoice]):
+    """Import a block like `ImportBlock`, but without another check of its approvals if it is in `verified`.
+
+    It stays in this process, because only the process that has checked the approvals knows that they are valid.
+    """
+
+    signed: SignedBlock
+    verified: VerifiedRange

@@ -1,10 +1,10 @@
 """Messages encoded as MessagePack by cattrs, for messages between processes.
 
 `MessageCodec` implements the runtime's `Codec`, for envelopes. `PAYLOADS` implements its `PayloadCodec`, for an
-actor in a process of its own: `process(..., codec="alysd.messages.codec:PAYLOADS")`. Both can encode every
-message, event and value of `alysd.messages` and `alysd.types`, and every answer made of them. Received data is not
-trusted: its size, the names of its classes, the type of every field and the range of every number are checked
-before an actor gets the message.
+actor in a process of its own: `process(..., codec="alysd.messages.codec:PAYLOADS")`. Both can encode every message
+(except those of `LOCAL`), event and value of `alysd.messages` and `alysd.types`, and every answer made of them.
+Received data is not trusted: its size, the names of its classes, the type of every field and the range of every
+number are checked before an actor gets the message.
 """
 
 import math
@@ -23,6 +23,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from cattrs.preconf.msgpack import MsgpackConverter, make_converter
 
 from alysd.errors import Malformed
+from alysd.messages.block_import import ImportVerified
 from alysd.nurseries import ChildSnapshot, Envelope, Refusal, TraceContext
 
 MAX_BYTES = 32 << 20
@@ -38,6 +39,9 @@ WIDE_INTEGER_BYTES = 33
 
 ROOMS = ("alysd.types", "alysd.messages")
 """The packages whose classes can be sent."""
+
+LOCAL = (ImportVerified,)
+"""The messages that cannot be sent to another process."""
 
 PLAIN = (type(None), bool, int, float, str, bytes)
 """The types of answers that are sent without a class name. Others are instances of known classes, or tuples."""
@@ -64,7 +68,7 @@ def known_types() -> Mapping[str, type[Any]]:
 
 
 def _is_known(value: object, module: str) -> bool:
-    if not isclass(value) or value.__module__ != module:
+    if not isclass(value) or value.__module__ != module or value in LOCAL:
         return False
     return (attrs.has(value) and not issubclass(value, BaseException)) or issubclass(value, Enum)
 

@@ -12,10 +12,11 @@ import attrs
 import trio
 
 from alysd.consensus.federation import Verifier
+from alysd.consensus.ranges import VerifiedRange
 from alysd.consensus.validity import apply_block, check_block
 from alysd.consensus.violations import UnknownParent
 from alysd.errors import NotNow, Refused
-from alysd.messages.block_import import BlockImport, ImportBlock
+from alysd.messages.block_import import BlockImport, ImportBlock, ImportVerified
 from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetForkchoice, GetState
 from alysd.messages.engine import Engine, ExecutePayload, SetForkchoice
 from alysd.messages.events import WorkflowMoved
@@ -70,13 +71,20 @@ class BlockImportWorkflow(Actor[BlockImport]):
         Raises the `InvalidBlock` or `InvalidWork` of a broken rule, `NotNow` when the node cannot import the block
         yet, and `NotAnswered` when an actor does not answer in time.
         """
-        signed = message.signed
+        return await self._import(message.signed, None)
+
+    @handles(ImportVerified)
+    async def import_verified(self, message: ImportVerified) -> Forkchoice:
+        """Take one block of a verified range through all steps, like `import_block`."""
+        return await self._import(message.signed, message.verified)
+
+    async def _import(self, signed: SignedBlock, verified: VerifiedRange | None) -> Forkchoice:
         if await self._chain.ask(GetState(signed.hash), seconds=self._timing.chain_lookup) is not None:
             return await self._chain.ask(GetForkchoice(), seconds=self._timing.chain_lookup)
         received = ReceivedBlock(signed, len(encode_block(signed)))
         try:
             parent, ancestry = await self._ancestors(signed)
-            valid = self._reached(await self._judge(received, parent, ancestry))
+            valid = self._reached(await self._judge(received, parent, ancestry, verified))
             executed = self._reached(await self._execute(valid, ancestry))
         except NotNow as error:
             self._publish(WorkflowMoved(_NAME, "PostponedBlock"))
@@ -104,10 +112,15 @@ class BlockImportWorkflow(Actor[BlockImport]):
         return parent, ancestry
 
     async def _judge(
-        self, received: ReceivedBlock, parent: ChainState, ancestry: tuple[ChainState, ...]
+        self,
+        received: ReceivedBlock,
+        parent: ChainState,
+        ancestry: tuple[ChainState, ...],
+        verified: VerifiedRange | None,
     ) -> ValidBlock:
         def judge() -> ValidBlock:
-            return check_block(received, parent, ancestry, self._context, self._clock.time(), self._verify)
+            now = self._clock.time()
+            return check_block(received, parent, ancestry, self._context, now, self._verify, verified)
 
         # In a thread, because two pairings and the proof's hashes take about 3 ms.
         return await trio.to_thread.run_sync(judge)

@@ -12,7 +12,7 @@ from alysd.consensus.validity import apply_block
 from alysd.consensus.violations import UnknownParent
 from alysd.errors import PeerBusy, PeerUnavailable
 from alysd.messages.approval import ApprovalGathering
-from alysd.messages.block_import import BlockImport, ImportBlock
+from alysd.messages.block_import import BlockImport, ImportBlock, ImportVerified
 from alysd.messages.chain import Chain, GetForkchoice, GetState
 from alysd.messages.network import BlamePeer, Network
 from alysd.messages.peer_host import PeerHost, SendRequest
@@ -166,9 +166,10 @@ class Bench:
         bench.chain.on(GetForkchoice).computes(lambda _: bench.tip)
         bench.chain.on(GetState).computes(lambda message: bench.states.get(message.hash))
         bench.imports.on(ImportBlock).computes(bench.take)
+        bench.imports.on(ImportVerified).computes(bench.take)
         return bench
 
-    def take(self, message: ImportBlock) -> Forkchoice:
+    def take(self, message: ImportBlock | ImportVerified) -> Forkchoice:
         signed = message.signed
         if signed.hash not in self.states:
             parent = self.states.get(signed.block.parent_hash)

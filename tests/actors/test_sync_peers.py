@@ -128,7 +128,7 @@ def test_a_peer_rests_longer_after_each_failure() -> None:
     assert not peers.some_are_busy(OWN, 74.0)
     peers.report("peer", status(9), 74.0)
     assert peers.next_source(OWN, Height(6), (), 74.0) == "peer"
-    peers.give_up(OWN, 74.0)
+    peers.give_up(["peer", "gone"])
     assert list(peers.ahead(OWN, 74.0)) == []
 
 

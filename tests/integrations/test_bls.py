@@ -14,6 +14,7 @@ from alysd.integrations.bls import (
     public_key,
     sign,
     verify_aggregate,
+    verify_each,
 )
 from alysd.types.hashes import BlsPublicKey, BlsSignature
 
@@ -147,3 +148,51 @@ def test_the_largest_secret_and_new_ones_are_good() -> None:
     one, other = generate_secret(), generate_secret()
     assert one != other
     assert verify_aggregate([public_key(one)], MESSAGE, sign(one, MESSAGE))
+
+
+def batch(count: int) -> list[tuple[tuple[BlsPublicKey, ...], bytes, BlsSignature]]:
+    """Checks of messages that different members have signed, all of them valid."""
+    made: list[tuple[tuple[BlsPublicKey, ...], bytes, BlsSignature]] = []
+    for number in range(count):
+        secrets = [secret for place, secret in enumerate(SECRETS) if place != number % 4]
+        message = bytes([number]) * 32
+        signature = aggregate([sign(secret, message) for secret in secrets])
+        made.append((tuple(map(public_key, secrets)), message, signature))
+    return made
+
+
+def test_a_batch_is_valid_if_every_signature_is() -> None:
+    checks = batch(7)
+    assert BLS.verify_all(checks)
+    assert BLS.verify_all(checks[:1])
+    assert BLS.verify_all([])
+
+
+@pytest.mark.parametrize("place", [0, 3, 6])
+def test_a_single_false_signature_makes_a_batch_false(place: int) -> None:
+    checks = batch(7)
+    keys, message, signature = checks[place]
+    for false in (
+        (keys[:-1], message, signature),
+        ((), message, signature),
+        (keys, bytes([255]) * 32, signature),
+        (keys, message, checks[place - 1][2]),
+        (keys, message, INFINITY),
+        (keys, message, BlsSignature(bytes(96))),
+        ((INFINITY_KEY,), message, signature),
+    ):
+        assert not BLS.verify_all([*checks[:place], false, *checks[place + 1 :]])
+
+
+def test_false_signatures_whose_errors_cancel_out_are_found() -> None:
+    """A sum without random factors would be valid. The node would store and pass on signatures of nobody."""
+    (keys, one, first), (others, two, second) = batch(2)
+    exchanged = [(keys, one, second), (others, two, first)]
+    assert not verify_each(exchanged)
+
+
+def test_keys_that_cancel_out_sign_nothing() -> None:
+    secret = SECRETS[1]
+    negative = (ORDER - int.from_bytes(secret, "big")).to_bytes(32, "big")
+    keys = (public_key(secret), public_key(negative))
+    assert not verify_each([(keys, bytes(32), sign(secret, bytes(32)))])

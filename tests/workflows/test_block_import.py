@@ -1,6 +1,6 @@
 """Block import: the steps of a good block, and the errors that a caller must be able to tell apart."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 import attrs
@@ -9,10 +9,11 @@ from trio.testing import MockClock
 
 from alysd.consensus.auxpow import target_of
 from alysd.consensus.fork_choice import Tree
+from alysd.consensus.ranges import check_range
 from alysd.consensus.violations import InvalidPayload, UnknownParent
 from alysd.errors import EngineBehind, InvalidBlock, InvalidWork, NotNow
-from alysd.integrations.bls import verify_aggregate
-from alysd.messages.block_import import BlockImport, ImportBlock
+from alysd.integrations.bls import verify_aggregate, verify_each
+from alysd.messages.block_import import BlockImport, ImportBlock, ImportVerified
 from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetForkchoice, GetState
 from alysd.messages.engine import Engine, ExecutePayload, SetForkchoice
 from alysd.messages.events import WorkflowMoved
@@ -28,7 +29,7 @@ from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice, StoredBlock
-from alysd.types.hashes import AuxHash, BlsSignature
+from alysd.types.hashes import AuxHash, BlsPublicKey, BlsSignature
 from alysd.types.tables import Table
 from alysd.types.units import Slot, Wei
 from alysd.workflows.block_import import BlockImportWorkflow
@@ -43,6 +44,7 @@ class ImportOnTheHarness:
     hand: ChainHand = attrs.field(factory=lambda: ChainHand.of(chain_spec()))
     harness: ActorTestHarness = attrs.field(factory=lambda: ActorTestHarness(refusals=REFUSALS))
     moves: list[WorkflowMoved] = attrs.field(factory=list[WorkflowMoved])
+    checks: int = 0
     tree: Tree = attrs.field(init=False)
     chain: StandIn[Chain] = attrs.field(init=False)
     engine: StandIn[Engine] = attrs.field(init=False)
@@ -60,6 +62,11 @@ class ImportOnTheHarness:
         self.engine.on(ExecutePayload).answers(Wei(0))
         self.engine.on(SetForkchoice).answers(None)
 
+    def verify(self, keys: Sequence[BlsPublicKey], message: bytes, signature: BlsSignature) -> bool:
+        """Check the signature, and count the check."""
+        self.checks += 1
+        return verify_aggregate(keys, message, signature)
+
     def _adopt(self, message: AdoptBlock) -> StoredBlock:
         return StoredBlock(message.executed, self.tree.adopt(message.executed.state, message.executed.changes))
 
@@ -68,7 +75,7 @@ class ImportOnTheHarness:
         """Run the workflow while the block runs; it never crashes, whatever it is sent."""
         timing = Timing(self.hand.spec.slot_seconds)
         child = actor(self.block_import, lambda: BlockImportWorkflow(
-            self.hand.context, self.harness.clock, verify_aggregate, self.chain, self.engine, self.moves.append,
+            self.hand.context, self.harness.clock, self.verify, self.chain, self.engine, self.moves.append,
             timing,
         ), restart=Immediate())  # fmt: skip
         async with self.harness.running(child):
@@ -245,3 +252,24 @@ async def test_a_neighbours_silence_is_not_the_blocks_fault(
             await world.take(await world.next_block())
     assert world.steps == ALL_STEPS[: 1 if silent is ExecutePayload else 2]
     assert not [event for event in logged if isinstance(event, BlockRefused)]
+
+
+async def test_the_approvals_of_a_verified_range_are_not_checked_again(
+    autojump_clock: MockClock, no_threads: None
+) -> None:
+    """The check of the approvals took most of the time of a sync."""
+    world = ImportOnTheHarness()
+    async with world.running():
+        block = await world.next_block()
+        context = world.hand.context
+        checked = check_range([block], block.block.height, context.first_federation, context, verify_each)
+        forged = attrs.evolve(
+            block, approvals=attrs.evolve(block.approvals, signature=BlsSignature(b"\xc0" + bytes(95)))
+        )
+        with pytest.raises(InvalidBlock):
+            await world.block_import.ask(ImportVerified(forged, checked), seconds=60)
+        world.checks = 0
+        assert (await world.block_import.ask(ImportVerified(block, checked), seconds=60)).head.hash == block.hash
+        assert world.checks == 0
+        await world.take(await world.next_block())
+        assert world.checks == 1

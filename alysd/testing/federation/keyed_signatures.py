@@ -36,6 +36,10 @@ class KeyedSignatures:
             return False
         return bool(public_keys) and value == sum(_number(key, message) for key in public_keys) % _MODULUS
 
+    def verify_all(self, checks: Sequence[tuple[Sequence[BlsPublicKey], bytes, BlsSignature]]) -> bool:
+        """Whether `verify` is true for each of the `checks`."""
+        return all(self.verify(*check) for check in checks)
+
     def aggregate(self, signatures: Sequence[BlsSignature]) -> BlsSignature:
         """Aggregate signatures into one. Raises `Malformed` if there are none, or if one is not a signature."""
         if not signatures:
