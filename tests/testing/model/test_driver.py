@@ -1,12 +1,10 @@
 """The runtime does what the model does, for any program; and where it did not, the driver would see it."""
 
-import logging
-import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from alysd.nurseries import (
     Actor,
@@ -52,23 +50,10 @@ from alysd.testing.model.commands import (
 from alysd.testing.model.driver import ModelMismatch, run_program
 from alysd.testing.process_double import DoubleProcess
 from alysd.testing.strategies import programs
-
-EXAMPLES = int(os.environ.get("ALYSD_EXAMPLES", "500"))
-"""Programs a run: a few seconds of them, and as many as somebody asks for."""
+from tests.testing.model.many import many_programs
 
 
-@pytest.fixture(autouse=True)
-def quiet(caplog: pytest.LogCaptureFixture) -> None:
-    """Thousands of crashes, each with its traceback, are of no use to anybody."""
-    caplog.set_level(logging.CRITICAL + 1, logger="alysd.nurseries")
-
-
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@many_programs(500)
 @given(programs())
 def test_a_supervisor_does_what_its_model_does(program: Program) -> None:
     """Order, counts, states, restarts, escalation, and what every sender gets."""

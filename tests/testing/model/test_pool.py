@@ -1,12 +1,10 @@
 """Random programs for pools, and the mistakes that the rules find."""
 
-import logging
-import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from alysd.nurseries import Immediate, OnCrash, Overflow
 from alysd.nurseries.actor_child import ActorChild
@@ -25,23 +23,10 @@ from alysd.testing.model.pool import (
     pool_programs,
     run_pool_program,
 )
-
-EXAMPLES = int(os.environ.get("ALYSD_EXAMPLES", "200"))
-"""The number of programs in one run."""
+from tests.testing.model.many import many_programs
 
 
-@pytest.fixture(autouse=True)
-def quiet(caplog: pytest.LogCaptureFixture) -> None:
-    """Do not log the tracebacks of thousands of crashes."""
-    caplog.set_level(logging.CRITICAL + 1, logger="alysd.nurseries")
-
-
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@many_programs(200)
 @given(pool_programs())
 def test_a_pool_keeps_its_rules(program: PoolProgram) -> None:
     run_pool_program(program)

@@ -1,7 +1,5 @@
 """The real side of a program: what an actor does with a action, and what its sender is told."""
 
-import logging
-
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -10,12 +8,6 @@ from alysd.nurseries import CircuitBreaker, Immediate, OneForOne, Overflow, Rest
 from alysd.testing.model.commands import ASK_SECONDS, Action, ChildPlan, SendMode
 from alysd.testing.model.mailbox import SendOutcome
 from alysd.testing.model.real import RECORDS, RealChild
-
-
-@pytest.fixture(autouse=True)
-def quiet(caplog: pytest.LogCaptureFixture) -> None:
-    """Trips are what it is for."""
-    caplog.set_level(logging.CRITICAL + 1, logger="alysd.nurseries")
 
 
 def child(

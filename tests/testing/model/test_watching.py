@@ -1,6 +1,5 @@
 """The rules of a death watch, against a watcher that is told too little, too much, or at the wrong time."""
 
-import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -12,12 +11,6 @@ from alysd.nurseries.watch import Watch
 from alysd.testing.model.commands import ChildPlan
 from alysd.testing.model.real import RealChild
 from alysd.testing.model.watching import WATCHER, Watches
-
-
-@pytest.fixture(autouse=True)
-def quiet(caplog: pytest.LogCaptureFixture) -> None:
-    """The crashes are injected."""
-    caplog.set_level(logging.CRITICAL + 1, logger="alysd.nurseries")
 
 
 def nothing(*_: object) -> None:
