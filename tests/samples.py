@@ -12,8 +12,9 @@ from alysd.nurseries import ChildSnapshot, Health, MailboxSnapshot, Priority, St
 from alysd.testing.blocks import SIGNATURE, approve, digest, extend, genesis, make_block, make_spec
 from alysd.types.block import Approvals
 from alysd.types.chain import Forkchoice
-from alysd.types.evidence import Approved, Evidence, SlotProof
+from alysd.types.evidence import Approved, Evidence
 from alysd.types.hashes import BlockHash
+from alysd.types.slot_proof import SlotProof
 from alysd.types.units import Slot
 
 SPEC = make_spec()

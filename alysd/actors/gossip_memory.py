@@ -16,8 +16,7 @@ MOST_PROPOSALS = 2
 MOST_UNKNOWN = 2
 """The number of approvals that are passed on per authority and slot although their block is unknown.
 
-The slot of an approval is not signed. So everybody can give the slot of another block to a real approval. If such
-approvals counted, they would take the places of the real ones.
+An honest authority approves one block per slot. A second one shows that it lies; more show nothing new.
 """
 
 KEPT_SLOTS = 4

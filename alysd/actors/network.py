@@ -47,6 +47,7 @@ from alysd.types.federation import Federation
 from alysd.types.peers import GossipVerdict, PeerOffence, PeerStatus, Topic
 from alysd.types.proposal import Proposal, SlotApproval
 from alysd.types.units import Slot
+from alysd.wire.block_ssz import slot_proof
 from alysd.wire.gossip import (
     MAX_PROPOSAL_BYTES,
     EncodedProposal,
@@ -367,14 +368,13 @@ class NetworkActor(Actor[Network]):
     async def publish_proposal(self, message: PublishProposal) -> None:
         """Send the proposal to all peers; or only its author's approval if it is too large. Then they fetch it."""
         signed = message.proposal.signed
-        slot, approvals = signed.block.slot, signed.approvals
-        self._memory.gossip.add_proposal(slot, signed.hash)
+        self._memory.gossip.add_proposal(signed.block.slot, signed.hash)
         data = await trio.to_thread.run_sync(encode_proposal, message.proposal)
         if len(data) <= MAX_PROPOSAL_BYTES:
             _tell(self._host, PublishGossip(Topic.PROPOSAL, data))
         else:
-            author = approvals.signers.index(True)
-            self._publish(SlotApproval(slot, signed.hash, author, approvals.signature))
+            approvals, proof = signed.approvals, await trio.to_thread.run_sync(slot_proof, signed.block)
+            self._publish(SlotApproval(proof, approvals.signers.index(True), approvals.signature))
 
     @handles(PublishApproval)
     async def publish_approval(self, message: PublishApproval) -> None:

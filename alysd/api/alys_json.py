@@ -7,7 +7,6 @@ execution layer are in Ethereum's form.
 from typing import Any
 
 from alysd.consensus.auxpow import proof_value, target_of
-from alysd.consensus.evidence import block_of
 from alysd.messages.auxpow import MiningOffer, QueuedWork
 from alysd.types.auxpow import AuxPowHeader, BitcoinHeader
 from alysd.types.chain import FinalityProof, PlacedBlock
@@ -95,7 +94,7 @@ def evidence_json(evidence: Evidence, federation: Federation) -> dict[str, Any]:
         ],
         "blocks": [
             {
-                "hash": displayed(block_of(approved.block)),
+                "hash": displayed(approved.block.hash),
                 "previousblockhash": displayed(approved.block.parent),
                 "slot": approved.block.slot,
                 "previousslot": None if approved.parent is None else approved.parent.slot,

@@ -84,8 +84,8 @@ def check_slot_approval(
 ) -> None:
     """Check that an authority has made this approval, for a block that may be approved now.
 
-    The slot is not part of what the authority signs. So it is not certain that the block has this slot. Raises
-    `SlotTooEarly`, `SlotPassed`, `NoSuchAuthority` or `ForgedApproval`.
+    The block's hash, which the authority signs, follows from the proof of the slot. So no approval is valid for
+    another slot. Raises `SlotTooEarly`, `SlotPassed`, `NoSuchAuthority` or `ForgedApproval`.
     """
     check_window(approval.slot, context.spec, now)
     if not 0 <= approval.authority < len(federation.authorities):

@@ -8,18 +8,12 @@ import attrs
 
 from alysd.consensus.federation import Verifier, approval_message
 from alysd.consensus.violations import BadEvidence
-from alysd.types.evidence import Approved, Evidence, SlotProof
+from alysd.types.evidence import Approved, Evidence
 from alysd.types.federation import Federation
-from alysd.types.hashes import BlockHash, sha256
+from alysd.types.hashes import BlockHash
 
 MAX_PER_AUTHORITY = 4
 """The number of pieces of evidence against one authority that a node keeps. Each has less than 1 kB."""
-
-
-def block_of(proof: SlotProof) -> BlockHash:
-    """The hash of the block whose parent and slot are proved."""
-    node = sha256(proof.parent + proof.slot.to_bytes(32, "little"))
-    return BlockHash(sha256(sha256(node + proof.inner) + proof.outer))
 
 
 def forbidden(first: Approved, second: Approved) -> bool:
@@ -36,7 +30,7 @@ def forbidden(first: Approved, second: Approved) -> bool:
 
 def find_evidence(one: Approved, other: Approved) -> Evidence | None:
     """The evidence in two approved blocks, in any order, or None. Does not check signatures."""
-    first, second = sorted((one, other), key=lambda approved: (approved.block.slot, block_of(approved.block)))
+    first, second = sorted((one, other), key=lambda approved: (approved.block.slot, approved.block.hash))
     if not forbidden(first, second):
         return None
     if first.block.slot == second.block.slot:
@@ -53,8 +47,8 @@ def check_evidence(evidence: Evidence, federation: Federation, genesis: BlockHas
     if find_evidence(evidence.first, evidence.second) != evidence:
         raise BadEvidence("the blocks are in the wrong order, no authority has approved both, or it is allowed to")
     for approved in (evidence.first, evidence.second):
-        block, parent, signers = block_of(approved.block), approved.parent, approved.approvals.signers
-        if parent is not None and block_of(parent) != approved.block.parent:
+        block, parent, signers = approved.block.hash, approved.parent, approved.approvals.signers
+        if parent is not None and parent.hash != approved.block.parent:
             raise BadEvidence("a block has another parent than the one whose slot is proved")
         if len(signers) != len(federation.authorities):
             raise BadEvidence(f"{len(signers)} bits of approvals for {len(federation.authorities)} authorities")

@@ -19,7 +19,7 @@ from alysd.types.block import Approval, Block
 from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature
 from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
-from alysd.wire.block_ssz import block_hash
+from alysd.wire.block_ssz import slot_proof
 
 
 class GuardedSigner:
@@ -91,10 +91,11 @@ class GuardedSigner:
         return self._scheme.sign(self._secret, recovery_message(self._genesis, slot))
 
     def _approve(self, block: Block, parent_slot: Slot, supported: bool) -> Approval:
-        identity, last = block_hash(block), self._last
+        proof, last = slot_proof(block), self._last
+        identity = proof.hash
         check_approval(block.slot, identity, parent_slot, last, supported=supported)
         if block.slot > last.slot:
             record = SignedSlot(last.key, block.slot, identity, parent_slot)
             write_guard(self._guard, record)
             self._last = record
-        return Approval(identity, self._scheme.sign(self._secret, approval_message(self._genesis, identity)))
+        return Approval(proof, self._scheme.sign(self._secret, approval_message(self._genesis, identity)))

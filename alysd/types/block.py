@@ -4,6 +4,7 @@ import attrs
 
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.hashes import BitcoinHash, BlockHash, BlsSignature, EvmAddress, PayloadHash
+from alysd.types.slot_proof import SlotProof
 from alysd.types.units import Gwei, Height, Slot, Wei
 
 
@@ -83,10 +84,15 @@ class Block:
 
 @attrs.frozen
 class Approval:
-    """One authority's approval of the block with the hash `block`."""
+    """One authority's approval of a block. `proof` proves the slot of the block."""
 
-    block: BlockHash
+    proof: SlotProof
     signature: BlsSignature
+
+    @property
+    def block(self) -> BlockHash:
+        """The hash of the block."""
+        return self.proof.hash
 
 
 @attrs.frozen

@@ -5,8 +5,7 @@ from enum import Enum
 import attrs
 
 from alysd.types.block import Approvals
-from alysd.types.hashes import BlockHash
-from alysd.types.units import Slot
+from alysd.types.slot_proof import SlotProof
 
 
 class Offence(Enum):
@@ -14,20 +13,6 @@ class Offence(Enum):
 
     TWO_BLOCKS = "two blocks of one slot"
     BROKEN_LOCK = "a parent older than the lock"
-
-
-@attrs.frozen
-class SlotProof:
-    """The parent and the slot of a block, and a proof that the block has them.
-
-    `inner` and `outer` are the two hashes from which the block's hash follows: the siblings on the path from the
-    first two fields to the root of the block's SSZ tree.
-    """
-
-    parent: BlockHash
-    slot: Slot
-    inner: bytes
-    outer: bytes
 
 
 @attrs.frozen

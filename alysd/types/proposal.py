@@ -7,6 +7,7 @@ import attrs
 
 from alysd.types.block import Approvals, SignedBlock
 from alysd.types.hashes import BlockHash, BlsSignature
+from alysd.types.slot_proof import SlotProof
 from alysd.types.units import Slot
 
 
@@ -25,12 +26,24 @@ class Proposal:
 
 @attrs.frozen
 class SlotApproval:
-    """The approval of one authority: the one with the index `authority` approves `block`, which has `slot`."""
+    """The approval of one authority: the one with the index `authority` approves a block.
 
-    slot: Slot
-    block: BlockHash
+    An authority signs only the hash of the block. `proof` shows which slot the block has.
+    """
+
+    proof: SlotProof
     authority: int
     signature: BlsSignature
+
+    @property
+    def slot(self) -> Slot:
+        """The slot of the block."""
+        return self.proof.slot
+
+    @property
+    def block(self) -> BlockHash:
+        """The hash of the block."""
+        return self.proof.hash
 
 
 @attrs.frozen

@@ -5,8 +5,8 @@ import attrs
 from alysd.errors import Malformed
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, ExecutionPayload, PegIn, SignedBlock, Withdrawal
-from alysd.types.evidence import SlotProof
 from alysd.types.hashes import BlockHash
+from alysd.types.slot_proof import SlotProof
 from alysd.wire.auxpow import MAX_AUXPOW_BYTES, decode_auxpow, encode_auxpow
 from alysd.wire.ssz import BitList, ByteList, Bytes, UInt, merkleize
 from alysd.wire.ssz_composite import Container, Foreign, ListOf, Option
@@ -89,6 +89,8 @@ _BLOCK = Container(
     auxpow_header=Option(AUXPOW_HEADER),
     finalized_peg_outs=ListOf(_BITCOIN_TRANSACTION, MAX_PEG_OPERATIONS),
 )
+
+SLOT_PROOF = Container(SlotProof, parent=Bytes(32), slot=UInt(8), inner=Bytes(32), outer=Bytes(32))
 
 APPROVALS = Container(Approvals, signers=BitList(MAX_AUTHORITIES), signature=Bytes(96))
 

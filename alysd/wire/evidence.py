@@ -1,12 +1,10 @@
 """Evidence in SSZ, in the node's database and for people who check it (docs/protocol.md, "Evidence")."""
 
-from alysd.types.evidence import Approved, Evidence, SlotProof
-from alysd.wire.block_ssz import APPROVALS
-from alysd.wire.ssz import Bytes, UInt
+from alysd.types.evidence import Approved, Evidence
+from alysd.wire.block_ssz import APPROVALS, SLOT_PROOF
 from alysd.wire.ssz_composite import Container, Option
 
-_SLOT_PROOF = Container(SlotProof, parent=Bytes(32), slot=UInt(8), inner=Bytes(32), outer=Bytes(32))
-_APPROVED = Container(Approved, block=_SLOT_PROOF, approvals=APPROVALS, parent=Option(_SLOT_PROOF))
+_APPROVED = Container(Approved, block=SLOT_PROOF, approvals=APPROVALS, parent=Option(SLOT_PROOF))
 _EVIDENCE = Container(Evidence, first=_APPROVED, second=_APPROVED)
 
 

@@ -12,15 +12,15 @@ from alysd.types.block import Approvals
 from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
 from alysd.types.units import Slot
 from alysd.wire.auxpow import MAX_AUXPOW_BYTES
-from alysd.wire.block_ssz import APPROVALS, AUXPOW_HEADER, ENCODED_BLOCK, EncodedBlock
+from alysd.wire.block_ssz import APPROVALS, AUXPOW_HEADER, ENCODED_BLOCK, SLOT_PROOF, EncodedBlock
 from alysd.wire.ssz import Bytes, UInt
 from alysd.wire.ssz_composite import Container, Option
 
 MAX_PROPOSAL_BYTES = 2**18
 """The maximum size, in bytes, of a proposal in gossip: every peer sends a message to several others."""
 
-APPROVAL_BYTES = 8 + 32 + 2 + 96
-"""The size of an approval in bytes: slot, block, index of the authority, signature."""
+APPROVAL_BYTES = 32 + 8 + 32 + 32 + 2 + 96
+"""The size of an approval in bytes: the proof of the block's slot, index of the authority, signature."""
 
 RECOVERY_BYTES = 8 + 2 + 96
 """The size of a recovery statement in bytes: slot, index of the authority, signature."""
@@ -56,7 +56,7 @@ PROPOSAL = Container(EncodedProposal, signed=ENCODED_BLOCK, parent_approvals=Opt
 
 _RECOVERY = Container(RecoveryStatement, slot=UInt(8), authority=UInt(2), signature=Bytes(96))
 
-_APPROVAL = Container(SlotApproval, slot=UInt(8), block=Bytes(32), authority=UInt(2), signature=Bytes(96))
+_APPROVAL = Container(SlotApproval, proof=SLOT_PROOF, authority=UInt(2), signature=Bytes(96))
 
 
 def encode_proposal(proposal: Proposal) -> bytes:

@@ -352,9 +352,9 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
             self.timers.after(0, AdvanceCandidate(candidate.signed.hash))
 
     def _queue_waiting(self) -> None:
-        """Go on with the candidates of others that are neither settled nor approved."""
+        """Go on with the blocks whose import was not possible, and with candidates that are not approved yet."""
         for candidate in self._book:
-            if candidate.source is not None and isinstance(candidate.state, (*WAITING, QuorumCandidate)):
+            if isinstance(candidate.state, (*WAITING, QuorumCandidate)):
                 self._queue(candidate)
 
     async def _with_approvals(self, candidate: Candidate) -> SignedBlock:

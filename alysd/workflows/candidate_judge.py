@@ -88,7 +88,7 @@ class CandidateJudge:
             return None
         self._approved = candidate.slot
         candidate.machine.move(OwnApproval())
-        return SlotApproval(candidate.slot, approval.block, own, approval.signature)
+        return SlotApproval(approval.proof, own, approval.signature)
 
     def _in_time(self, slot: Slot) -> bool:
         """Whether the present slot is the block's `slot` or the next, by a clock that is trusted."""

@@ -11,7 +11,7 @@ from alysd.types.chain import ChainState
 from alysd.types.hashes import BlockHash, BlsSignature
 from alysd.types.proposal import Proposal, SlotApproval
 from alysd.types.units import Slot
-from alysd.wire.block_ssz import block_hash
+from alysd.wire.block_ssz import block_hash, slot_proof
 
 SPEC = chain_spec(4)
 CONTEXT = context_of(SPEC)
@@ -59,4 +59,4 @@ def proposal(slot: int = FIRST, gas_limit: int = 30_000_000) -> Proposal:
 def approval(proposed: Proposal, authority: int) -> SlotApproval:
     """The approval of a proposal by an authority."""
     signed = proposed.signed
-    return SlotApproval(signed.block.slot, signed.hash, authority, signature(authority, signed.hash))
+    return SlotApproval(slot_proof(signed.block), authority, signature(authority, signed.hash))

@@ -11,7 +11,6 @@ from alysd.actors.chain import ChainActor
 from alysd.actors.evidence import EvidenceActor
 from alysd.actors.reader import ReaderActor
 from alysd.actors.storage import StorageActor
-from alysd.consensus.evidence import block_of
 from alysd.consensus.validity import apply_block
 from alysd.errors import Refused
 from alysd.integrations.bls import BLS
@@ -93,7 +92,7 @@ async def test_two_blocks_of_one_slot_are_kept_and_published_once(
         for report in (ReportConflict(one, other), ReportConflict(other, one), ReportConflict(one, one)):
             await world.evidence.send(report)
         (kept,) = await world.kept()
-    assert {block_of(kept.first.block), block_of(kept.second.block)} == {one.hash, other.hash}
+    assert {kept.first.block.hash, kept.second.block.hash} == {one.hash, other.hash}
     assert world.found == [EvidenceFound(kept, ((0, HAND.spec.authorities[0]),))]
     async with world.running():
         await world.evidence.send(ReportConflict(other, one))
@@ -115,10 +114,10 @@ async def test_approved_rivals_on_a_branch_are_found_when_the_second_is_imported
         same_slot = await world.adopt(second, 8)
         both = await world.kept()
     assert (kept.offence, kept.offenders) == (Offence.BROKEN_LOCK, (0,))
-    assert (block_of(kept.first.block), block_of(kept.second.block)) == (second.hash, rival.hash)
+    assert (kept.first.block.hash, kept.second.block.hash) == (second.hash, rival.hash)
     (new,) = set(both) - {kept}
     assert new.offence is Offence.TWO_BLOCKS
-    assert {block_of(new.first.block), block_of(new.second.block)} == {rival.hash, same_slot.hash}
+    assert {new.first.block.hash, new.second.block.hash} == {rival.hash, same_slot.hash}
 
 
 async def test_a_false_report_does_no_harm(tmp_path: Path, autojump_clock: MockClock, no_threads: None) -> None:

@@ -5,13 +5,15 @@ import attrs
 from alysd.actors.gossip_memory import KEPT_SLOTS, MOST_UNKNOWN, GossipMemory
 from alysd.types.hashes import BlockHash, BlsSignature
 from alysd.types.proposal import RecoveryStatement, SlotApproval
+from alysd.types.slot_proof import SlotProof
 from alysd.types.units import Slot
 
-FIRST, SECOND, THIRD = (BlockHash(bytes([place]) * 32) for place in (1, 2, 3))
+PROOFS = tuple(SlotProof(BlockHash(bytes(32)), Slot(7), bytes([place]) * 32, bytes(32)) for place in (1, 2, 3))
+FIRST, SECOND, THIRD = (proof.hash for proof in PROOFS)
 
 
-def approval(block: BlockHash, authority: int = 0, slot: int = 7) -> SlotApproval:
-    return SlotApproval(Slot(slot), block, authority, BlsSignature(bytes(96)))
+def approval(place: int, authority: int = 0, slot: int = 7) -> SlotApproval:
+    return SlotApproval(attrs.evolve(PROOFS[place], slot=Slot(slot)), authority, BlsSignature(bytes(96)))
 
 
 def test_two_different_proposals_of_a_slot_are_wanted_and_no_more() -> None:
@@ -30,23 +32,23 @@ def test_two_different_proposals_of_a_slot_are_wanted_and_no_more() -> None:
 
 def test_an_approval_is_wanted_once() -> None:
     memory = GossipMemory()
-    assert memory.wants_approval(approval(FIRST))
-    memory.add_approval(approval(FIRST))
-    assert not memory.wants_approval(approval(FIRST))
-    assert memory.wants_approval(approval(FIRST, authority=1))
-    assert memory.wants_approval(approval(FIRST, slot=8))
+    assert memory.wants_approval(approval(0))
+    memory.add_approval(approval(0))
+    assert not memory.wants_approval(approval(0))
+    assert memory.wants_approval(approval(0, authority=1))
+    assert memory.wants_approval(approval(0, slot=8))
 
 
 def test_approvals_of_other_blocks_do_not_take_the_place_of_the_real_one() -> None:
-    """The slot of an approval is not signed: anybody can repeat an old approval with the slot of today."""
+    """An authority that lies can approve any number of blocks of one slot."""
     memory = GossipMemory()
-    for block in (FIRST, SECOND):
+    for block in (0, 1):
         assert memory.wants_approval(approval(block))
         memory.add_approval(approval(block))
     assert MOST_UNKNOWN == 2
-    assert not memory.wants_approval(approval(THIRD))
+    assert not memory.wants_approval(approval(2))
     memory.add_proposal(Slot(7), THIRD)
-    assert memory.wants_approval(approval(THIRD))
+    assert memory.wants_approval(approval(2))
 
 
 def test_one_recovery_statement_of_an_authority_and_slot_is_wanted() -> None:

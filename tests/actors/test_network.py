@@ -268,15 +268,30 @@ async def test_a_forged_approval_is_rejected_and_the_real_one_counted(
     assert {one.peer for one in bench.told(bench.host, DisconnectPeer)} == {"liar"}
 
 
-async def test_old_approvals_with_a_new_slot_do_not_hide_the_real_one(
+async def test_an_old_approval_with_the_slot_of_today_is_refused(autojump_clock: MockClock, bench: Bench) -> None:
+    """Two of them hid the announcement of a large proposal: it was never fetched, and its slot was lost."""
+    proposed, author = proposal(), FIRST % 4
+    bench.known, bench.ahead = [proposed], {"honest": 0.0, "liar": 0.0}
+    async with bench.running():
+        await bench.connect("honest", "liar")
+        for old in (proposal(FIRST - 40), proposal(FIRST - 44)):
+            given = approval(old, author)
+            today = attrs.evolve(given, proof=attrs.evolve(given.proof, slot=FIRST))
+            assert await bench.judge(Topic.APPROVAL, encode_approval(today), "liar") is REJECT
+        assert await bench.judge(Topic.APPROVAL, encode_approval(approval(proposed, author)), "honest") is ACCEPT
+        await trio.sleep(1)
+    assert bench.told(bench.approval, ConsiderProposal) == [ConsiderProposal(proposed, "honest")]
+    assert {peer for peer, _ in bench.blamed()} == {"liar"}
+
+
+async def test_an_authority_that_approves_many_blocks_does_not_hide_the_known_one(
     autojump_clock: MockClock, bench: Bench
 ) -> None:
     proposed = proposal()
     async with bench.running():
         await bench.propose(proposed)
         for number in range(4):
-            old = BlockHash(bytes([number]) * 32)
-            data = encode_approval(attrs.evolve(approval(proposed, 2), block=old, signature=signature(2, old)))
+            data = encode_approval(approval(proposal(gas_limit=number), 2))
             assert await bench.judge(Topic.APPROVAL, data) is (ACCEPT if number < 2 else IGNORE)
         assert await bench.judge(Topic.APPROVAL, encode_approval(approval(proposed, 2))) is ACCEPT
 

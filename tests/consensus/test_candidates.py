@@ -35,6 +35,7 @@ from alysd.types.block import Approvals
 from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature
 from alysd.types.proposal import Proposal, SlotApproval
 from alysd.types.units import Slot
+from alysd.wire.block_ssz import slot_proof
 
 CONTEXT = context_of(make_spec(4))
 SPEC, FEDERATION = CONTEXT.spec, CONTEXT.first_federation
@@ -45,7 +46,7 @@ PARENT = extend(genesis(SPEC), [0], SPEC)[0]
 QUORUM = Approvals((True, False, True, True), BlsSignature(b"\x0f" * 96))
 SIGNED = approve(make_block(PARENT, SLOT, SPEC), SPEC, [AUTHOR])
 PROPOSAL = Proposal(SIGNED, QUORUM)
-APPROVAL = SlotApproval(SLOT, SIGNED.hash, 3, SIGNATURE)
+APPROVAL = SlotApproval(slot_proof(SIGNED.block), 3, SIGNATURE)
 
 
 class Verification:
@@ -91,7 +92,7 @@ def test_nothing_is_gathered_for_a_slot_that_is_not_now(after: float, error: typ
     for check in (
         lambda: check_window(SLOT, SPEC, BEGIN + after),
         lambda: propose(PROPOSAL, now=BEGIN + after),
-        lambda: check_slot_approval(APPROVAL, FEDERATION, CONTEXT, BEGIN + after, Verification(SIGNED.hash)),
+        lambda: check_slot_approval(APPROVAL, FEDERATION, CONTEXT, BEGIN + after, Verification(APPROVAL.block)),
     ):
         with pytest.raises(error):
             check()
@@ -147,7 +148,7 @@ def test_the_genesis_block_is_approved_by_nobody() -> None:
 
 
 def test_an_approval_is_verified_with_its_authoritys_key() -> None:
-    verify = Verification(SIGNED.hash)
+    verify = Verification(APPROVAL.block)
     check_slot_approval(APPROVAL, FEDERATION, CONTEXT, BEGIN, verify)
     assert verify.seen == [([FEDERATION.authorities[3]], SIGNATURE)]
     with pytest.raises(ForgedApproval):
@@ -158,7 +159,7 @@ def test_an_approval_is_verified_with_its_authoritys_key() -> None:
 def test_an_approval_of_nobody_is_refused(authority: int) -> None:
     with pytest.raises(NoSuchAuthority):
         check_slot_approval(
-            attrs.evolve(APPROVAL, authority=authority), FEDERATION, CONTEXT, BEGIN, Verification(SIGNED.hash)
+            attrs.evolve(APPROVAL, authority=authority), FEDERATION, CONTEXT, BEGIN, Verification(APPROVAL.block)
         )
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alysd.consensus.approval import check_approval
-from alysd.consensus.evidence import MAX_PER_AUTHORITY, block_of, check_evidence, find_evidence, worth_keeping
+from alysd.consensus.evidence import MAX_PER_AUTHORITY, check_evidence, find_evidence, worth_keeping
 from alysd.consensus.federation import approval_message
 from alysd.consensus.violations import BadEvidence
 from alysd.errors import ApprovalForbidden
@@ -14,10 +14,11 @@ from alysd.testing.blocks import GENESIS, digest
 from alysd.testing.chain import authority_secret, chain_spec
 from alysd.testing.federation.keyed_signatures import KeyedSignatures
 from alysd.types.block import Approvals
-from alysd.types.evidence import Approved, Evidence, Offence, SlotProof
+from alysd.types.evidence import Approved, Evidence, Offence
 from alysd.types.federation import Federation
 from alysd.types.hashes import BlockHash, BlsPublicKey
 from alysd.types.signing import SignedSlot
+from alysd.types.slot_proof import SlotProof
 from alysd.types.units import Slot
 
 SPEC = chain_spec(4)
@@ -32,8 +33,8 @@ def proof(slot: int, parent: BlockHash, name: str = "") -> SlotProof:
 def approved(slot: int, parent_slot: int, *signers: int, name: str = "") -> Approved:
     """A block on a parent of `parent_slot`, approved by `signers`."""
     parent = proof(parent_slot, BlockHash(bytes(32)))
-    block = proof(slot, block_of(parent), name)
-    message = approval_message(GENESIS, block_of(block))
+    block = proof(slot, parent.hash, name)
+    message = approval_message(GENESIS, block.hash)
     signature = BLS.aggregate([BLS.sign(authority_secret(index), message) for index in signers])
     return Approved(block, Approvals(tuple(index in signers for index in range(4)), signature), parent)
 
@@ -89,10 +90,10 @@ def test_what_the_guard_allows_is_never_evidence(attempts: list[tuple[int, int, 
         block = approved(slot, min(parent_slot, slot - 1), 0, name=str(second))
         assert block.parent is not None
         try:
-            check_approval(block.block.slot, block_of(block.block), block.parent.slot, last)
+            check_approval(block.block.slot, block.block.hash, block.parent.slot, last)
         except ApprovalForbidden:
             continue
-        last = SignedSlot(last.key, block.block.slot, block_of(block.block), block.parent.slot)
+        last = SignedSlot(last.key, block.block.slot, block.block.hash, block.parent.slot)
         signed.append(block)
     assert [find_evidence(one, other) for one in signed for other in signed if find_evidence(one, other)] == []
 

@@ -2,7 +2,7 @@
 
 import attrs
 
-from alysd.consensus.evidence import block_of, check_evidence
+from alysd.consensus.evidence import check_evidence
 from alysd.consensus.federation import approval_message
 from alysd.messages.network import GossipReceived
 from alysd.testing.chain import authority_secret
@@ -60,7 +60,7 @@ def test_two_blocks_of_one_slot_become_evidence_on_every_other_node() -> None:
             (one,) = set(found)
             author = head.block.slot % MEMBERS
             assert (one.offence, one.offenders) == (Offence.TWO_BLOCKS, (author,))
-            hashes = {block_of(one.first.block), block_of(one.second.block)}
+            hashes = {one.first.block.hash, one.second.block.hash}
             assert hashes == {head.hash, proposal.signed.hash}
             context = federation.world.hand.context
             check_evidence(one, context.first_federation, context.genesis, BLS.verify)

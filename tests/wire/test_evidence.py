@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alysd.consensus.evidence import block_of
 from alysd.errors import Malformed
 from alysd.testing.blocks import MINER, make_payload
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block
-from alysd.types.evidence import Approved, Evidence, SlotProof
+from alysd.types.evidence import Approved, Evidence
 from alysd.types.hashes import BlockHash, BlsSignature
+from alysd.types.slot_proof import SlotProof
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import block_hash, slot_proof
 from alysd.wire.evidence import decode_evidence, encode_evidence
@@ -38,7 +38,7 @@ def test_the_proof_of_a_slot_leads_to_the_blocks_hash(
     header = AuxPowHeader(BlockHash(parent), BlockHash(parent), 1, 2, MINER, None) if work else None
     block = Block(BlockHash(parent), Slot(slot), payload, auxpow_header=header)
     proof = slot_proof(block)
-    assert (proof.parent, proof.slot, block_of(proof)) == (parent, slot, block_hash(block))
+    assert (proof.parent, proof.slot, proof.hash) == (parent, slot, block_hash(block))
 
 
 @given(EVIDENCE)

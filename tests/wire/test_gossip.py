@@ -14,6 +14,7 @@ from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Block, SignedBlock
 from alysd.types.hashes import BlockHash, BlsSignature, EvmAddress
 from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
+from alysd.types.slot_proof import SlotProof
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import block_hash
 from alysd.wire.gossip import (
@@ -36,8 +37,13 @@ from tests.wire.counted_calls import calls
 
 slot_approvals = st.builds(
     SlotApproval,
-    st.integers(0, 2**64 - 1).map(Slot),
-    st.binary(min_size=32, max_size=32).map(BlockHash),
+    st.builds(
+        SlotProof,
+        st.binary(min_size=32, max_size=32).map(BlockHash),
+        st.integers(0, 2**64 - 1).map(Slot),
+        st.binary(min_size=32, max_size=32),
+        st.binary(min_size=32, max_size=32),
+    ),
     st.integers(0, 2**16 - 1),
     st.binary(min_size=96, max_size=96).map(BlsSignature),
 )

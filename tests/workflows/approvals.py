@@ -38,7 +38,7 @@ from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.proposal import Proposal, SlotApproval
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Height, Slot, Wei
-from alysd.wire.block_ssz import block_hash
+from alysd.wire.block_ssz import block_hash, slot_proof
 from alysd.workflows.approval import ApprovalWorkflow
 from alysd.workflows.approval_peers import ApprovalPeers
 from alysd.workflows.clock_watch import ClockWatch
@@ -159,7 +159,7 @@ class MemberOnTheHarness:
         """The approval of one authority."""
         identity = block_hash(block)
         message = approval_message(self.context.genesis, identity)
-        return SlotApproval(block.slot, identity, authority, bls.sign(authority_secret(authority), message))
+        return SlotApproval(slot_proof(block), authority, bls.sign(authority_secret(authority), message))
 
     def proposal(self, block: Block, parents: Approvals | None = None) -> Proposal:
         """The proposal of a block, with the approvals of its parent that block import has stored, or `parents`."""

@@ -220,6 +220,31 @@ async def test_a_block_without_quorum_names_the_silent_members_and_still_gathers
         assert (await world.own_block(block)).head.slot == slot, "the ask is answered from then on"
 
 
+async def test_an_own_block_whose_import_got_no_answer_is_imported_in_the_next_slot(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A quorum has approved it, and no other node would have had to fetch it."""
+    world = MemberOnTheHarness(tmp_path, 4)
+    async with world.running():
+        slot = world.slot_of(0, after=1)
+        await world.until_slot(slot)
+        block = world.make(slot)
+        world.block_import.on(ImportBlock).fails(ActorDown("block import", "stopped"))
+        async with trio.open_nursery() as nursery:
+
+            async def propose() -> None:
+                with pytest.raises(ActorDown):
+                    await world.own_block(block)
+
+            nursery.start_soon(propose)
+            await world.harness.settle()
+            await world.approve(block, 1, 2)
+        assert not world.has(block)
+        world.block_import.on(ImportBlock).computes(lambda message: world.adopt(message.signed))
+        await world.until_slot(Slot(slot + 1), 0.1)
+    assert world.has(block)
+
+
 async def test_a_member_that_was_never_heard_is_named_so(tmp_path: Path, autojump_clock: MockClock) -> None:
     world = MemberOnTheHarness(tmp_path, 3)
     async with world.running():

@@ -39,7 +39,7 @@ from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, BlsSignature,
 from alysd.types.signing import SignedSlot
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Height, Slot, Wei
-from alysd.wire.block_ssz import block_hash
+from alysd.wire.block_ssz import slot_proof
 from alysd.workflows import block_production
 from alysd.workflows.block_production import BlockProduction
 from alysd.workflows.clock_watch import ClockWatch
@@ -76,8 +76,8 @@ class UnguardedSigner:
         await trio.lowlevel.checkpoint()
         if self.refusal is not None:
             raise self.refusal
-        identity = block_hash(block)
-        return Approval(identity, bls.sign(self.secret, approval_message(self.genesis, identity)))
+        proof = slot_proof(block)
+        return Approval(proof, bls.sign(self.secret, approval_message(self.genesis, proof.hash)))
 
 
 def build(message: BuildPayload) -> ExecutionPayload:

@@ -9,7 +9,9 @@ from alysd.types.block import Approvals
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BlockHash, BlsSignature
 from alysd.types.proposal import Proposal, SlotApproval
+from alysd.types.slot_proof import SlotProof
 from alysd.types.units import Slot
+from alysd.wire.block_ssz import slot_proof
 from alysd.workflows.candidate_book import (
     EARLY_PER_AUTHORITY,
     GATHERING,
@@ -33,12 +35,14 @@ PARENT = extend(genesis(SPEC), [-50], SPEC)[0]
 def candidate(slot: int, parent: ChainState = PARENT, moves: list[WorkflowMoved] | None = None) -> Candidate:
     """A candidate with its author's approval."""
     signed = approve(make_block(parent, Slot(FIRST_SLOT + slot), SPEC), SPEC, [(FIRST_SLOT + slot) % 4])
+    signed = attrs.evolve(signed, hash=slot_proof(signed.block).hash)
     return Candidate(Proposal(signed, None), "peer", 0.5, ([] if moves is None else moves).append)
 
 
 def early(authority: int, mark: int) -> SlotApproval:
     """The approval of an unknown block."""
-    return SlotApproval(FIRST_SLOT, BlockHash(bytes([mark]) * 32), authority, SIGNATURE)
+    proof = SlotProof(BlockHash(bytes([mark]) * 32), FIRST_SLOT, bytes(32), bytes(32))
+    return SlotApproval(proof, authority, SIGNATURE)
 
 
 def test_a_quorum_may_overrule_every_judgement_but_that_of_import() -> None:
@@ -109,7 +113,7 @@ def test_approvals_wait_for_their_block_up_to_a_number_per_authority() -> None:
     """One member that signs nonsense must not push out the approvals of the others."""
     book = CandidateBook()
     wanted = candidate(1)
-    book.keep_early(SlotApproval(wanted.slot, wanted.signed.hash, 3, SIGNATURE), FIRST_SLOT)
+    book.keep_early(SlotApproval(slot_proof(wanted.signed.block), 3, SIGNATURE), FIRST_SLOT)
     for mark in range(100):
         book.keep_early(early(0, mark), FIRST_SLOT)
         book.keep_early(early(2, 1), FIRST_SLOT)

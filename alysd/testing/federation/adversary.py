@@ -23,9 +23,9 @@ from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.peers import GossipVerdict, StreamKind, Topic
 from alysd.types.proposal import Proposal, SlotApproval
 from alysd.types.units import Height, Slot
-from alysd.wire.block_ssz import block_hash
+from alysd.wire.block_ssz import block_hash, slot_proof
 from alysd.wire.execution_header import block_hash_of
-from alysd.wire.gossip import decode_proposal, encode_approval, encode_proposal
+from alysd.wire.gossip import APPROVAL_BYTES, decode_proposal, encode_approval, encode_proposal
 
 HELD_SLOTS = 2.5
 """The longest time, in slots, for which a block or an approval is held back."""
@@ -70,7 +70,7 @@ class Liar:
         block, identity = proposal.signed.block, proposal.signed.hash
         self.signed(block, identity)
         message = approval_message(self.hand.context.genesis, identity)
-        return SlotApproval(block.slot, identity, self.index, self.scheme.sign(self.secret, message))
+        return SlotApproval(slot_proof(block), self.index, self.scheme.sign(self.secret, message))
 
     async def second_proposal(self, slot: Slot) -> Proposal:
         """Make another block of this member's `slot`, on the newest block or on an earlier one."""
@@ -163,7 +163,7 @@ class LyingGossip:
         while True:
             await trio.sleep(1)
             if self.liar.chance(self.liar.habits.garbage):
-                junk = choices.randbytes(choices.choice((0, 1, 138, 1000)))
+                junk = choices.randbytes(choices.choice((0, 1, APPROVAL_BYTES, 1000)))
                 self.endpoint.send(choices.choice(list(Topic)), junk, list(self.endpoint.links))
 
 

@@ -15,7 +15,7 @@ from alysd.types.block import Approval, Block
 from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, BlsSignature
 from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
-from alysd.wire.block_ssz import block_hash
+from alysd.wire.block_ssz import slot_proof
 
 Signed = Callable[[Block, BlockHash], object]
 """A function of a block and its hash."""
@@ -75,9 +75,10 @@ class SimulatedSigner:
         return approval
 
     def _approve(self, block: Block, parent_slot: Slot, supported: bool) -> Approval:
-        identity, last = block_hash(block), self._last
+        proof, last = slot_proof(block), self._last
+        identity = proof.hash
         check_approval(block.slot, identity, parent_slot, last, supported=supported)
         if block.slot > last.slot:
             self._last = SignedSlot(last.key, block.slot, identity, parent_slot)
             self.machine.session.write_guard(self._last)
-        return Approval(identity, self.scheme.sign(self.secret, approval_message(self.genesis, identity)))
+        return Approval(proof, self.scheme.sign(self.secret, approval_message(self.genesis, identity)))
