@@ -220,10 +220,13 @@ class Hosted:
     # What the parent sends
 
     async def _read(self, alive: trio.CancelScope) -> None:
-        mailbox = self._child.address.mailbox
+        mailbox, deliver = self._child.address.mailbox, self._inlet.deliver
         while (received := await self._wire.receive()) is not None:
             for frame in received:
-                self._take(frame)
+                if frame[0] == frames.TELL:
+                    deliver(frame)
+                else:
+                    self._take(frame)
             if mailbox.queue:
                 mailbox.wake()
         alive.cancel()

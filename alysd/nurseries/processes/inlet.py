@@ -1,6 +1,6 @@
 """The receiving side in the process: delivers messages to the actor, and reports what becomes of them.
 
-The actor runs on the ordinary runtime. Each message, also a tell, has a `Receipt` in the place of an asker.
+The actor runs on the ordinary runtime. Each message, also a tell, has a receipt in the place of an asker.
 """
 
 from time import perf_counter
@@ -18,6 +18,7 @@ from alysd.nurseries.processes.frames import (
     LAPSED,
     REPLY,
     SKIPPED,
+    TELL,
     TRACE_BYTES,
     TRACED,
     Frame,
@@ -51,11 +52,15 @@ class Inlet:
     ended: bool = False
     """Whether the instance has ended: receipts then report nothing more."""
     reported: int = 0
-    _open: "dict[int, Receipt]" = attrs.field(factory=dict[int, "Receipt"])
+    _open: "dict[int, AskReceipt]" = attrs.field(factory=dict[int, "AskReceipt"])
 
     def deliver(self, frame: Frame) -> None:
         """Queue a message. Raises what the codec raises: the parent's bytes are those of the same codec."""
         kind, _, number, payload = frame
+        if kind == TELL:
+            message, receipt = self.codec.decode(payload), TellReceipt(self, number)
+            self.address.mailbox.queue.append((message, perf_counter(), receipt))
+            return
         if kind & TRACED:
             context = TraceContext.parse(payload[:TRACE_BYTES].decode())
             message = self.codec.decode(payload[TRACE_BYTES:])
@@ -63,9 +68,10 @@ class Inlet:
                 message = TracedMessage(message, context)
         else:
             message = self.codec.decode(payload)
-        receipt = Receipt(self, number, kind & 0x3F == ASK)
-        if receipt.is_ask:
-            self._open[number] = receipt
+        if kind & 0x3F == ASK:
+            receipt = self._open[number] = AskReceipt(self, number)
+        else:
+            receipt = TellReceipt(self, number)
         self.address.mailbox.queue.append((message, perf_counter(), receipt))
 
     def cancel(self, number: int) -> None:
@@ -86,15 +92,54 @@ class Inlet:
             self.wire.post(DONE, 0, done)
 
 
-class Receipt(Pending):
-    """Stands for the asker, or the sender of a tell, in the parent. `serve` calls it as it does any asker."""
+class TellReceipt(Pending):
+    """Stands for the sender of a tell in the parent. `serve` calls it as it does any asker.
 
-    __slots__ = ("_begun", "_cancelled", "_deferred", "_inlet", "_number", "_over", "_token", "is_ask")
+    Unless the tell is refused, the parent only reads the progress.
+    """
 
-    def __init__(self, inlet: Inlet, number: int, is_ask: bool) -> None:
+    __slots__ = ("_begun", "_inlet", "_number")
+
+    def __init__(self, inlet: Inlet, number: int) -> None:
+        self._inlet = inlet
+        # 0 when the tell is finished.
+        self._number = number
+        self._begun = False
+
+    @property
+    def task(self) -> "TellReceipt | None":  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Read by `serve` right before the message is handled. `None` afterwards: nobody waits for an answer."""
+        if self._begun:  # the handler has deferred one
+            self.reply(None)
+            return None
+        self._begun = True
+        self._inlet.progress.begin(self._number)
+        return self
+
+    def reply(self, value: object) -> None:  # noqa: ARG002  a handler of tells returns None
+        """Finish the message."""
+        number, inlet = self._number, self._inlet
+        if number and not inlet.ended:
+            self._number = 0
+            inlet.progress.finish(number)
+            inlet.wire.wake()
+
+    def fail(self, error: BaseException | None) -> None:
+        """Send a refusal, unless the instance has ended: the message is then left to the parent."""
+        number, inlet = self._number, self._inlet
+        if number and not inlet.ended and isinstance(error, Exception):
+            inlet.wire.post(ERROR, 0, number, pack_error(error, inlet.codec))  # before the progress is reported
+            self.reply(None)
+
+
+class AskReceipt(Pending):
+    """Stands for the asker in the parent. `serve` calls it as it does any asker."""
+
+    __slots__ = ("_begun", "_cancelled", "_deferred", "_inlet", "_number", "_over", "_token")
+
+    def __init__(self, inlet: Inlet, number: int) -> None:
         self._inlet = inlet
         self._number = number
-        self.is_ask = is_ask
         self._begun = self._cancelled = False
         # Whether the parent has been told the end of the message, or need not be.
         self._over = False
@@ -103,7 +148,7 @@ class Receipt(Pending):
         self._deferred = False
 
     @property
-    def task(self) -> "Receipt | None":  # pyright: ignore[reportIncompatibleVariableOverride]
+    def task(self) -> "AskReceipt | None":  # pyright: ignore[reportIncompatibleVariableOverride]
         """Read by `serve` right before the message is handled. `None` if nobody waits for the answer."""
         if self._over:
             return None
@@ -113,7 +158,7 @@ class Receipt(Pending):
                 return None
             self._begun = True
             self._inlet.progress.begin(self._number)
-        elif self._cancelled or not self.is_ask:  # the handler has deferred an answer that nobody waits for
+        elif self._cancelled:
             self._end(LAPSED)
             return None
         return self
@@ -140,12 +185,12 @@ class Receipt(Pending):
             self._end(LAPSED)
 
     def reply(self, value: object) -> None:
-        """Send the answer of an ask. A tell is only finished."""
+        """Send the answer."""
         inlet = self._inlet
         if inlet.ended or self._over:
             return
-        payload = self._encoded(value) if self.is_ask else b""
-        alone = self.is_ask and not inlet.address.mailbox.queue
+        payload = self._encoded(value)
+        alone = not inlet.address.mailbox.queue
         self._end(REPLY, payload, at_once=alone)  # while messages wait, their answers are sent together
 
     def fail(self, error: BaseException | None) -> None:
@@ -157,13 +202,12 @@ class Receipt(Pending):
             self._end(ERROR, pack_error(error, inlet.codec))
 
     def _end(self, kind: int, payload: bytes = b"", *, at_once: bool = False) -> None:
-        """Finish the message and tell the parent. For a tell without error, the parent only reads the progress."""
+        """Finish the message and tell the parent."""
         inlet = self._inlet
         self._over = True
         self._finish()
-        if self.is_ask or kind == ERROR:
-            inlet.closed(self._number)
-            inlet.wire.post(kind, 0, self._number, payload)
+        inlet.closed(self._number)
+        inlet.wire.post(kind, 0, self._number, payload)
         if at_once:
             inlet.wire.flush()
         else:

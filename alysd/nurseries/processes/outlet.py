@@ -18,7 +18,7 @@ from alysd.nurseries.processes.errors import BrokenProtocol, CannotCross
 from alysd.nurseries.processes.frames import ASK, CANCEL, FROM_HANDLER, TELL, TRACE_BYTES, TRACED, MalformedFrame
 from alysd.nurseries.processes.spec import PayloadCodec
 from alysd.nurseries.processes.unbegun import Unbegun
-from alysd.nurseries.processes.wire import Wire
+from alysd.nurseries.processes.wire import HIGH_BYTES, Wire
 from alysd.nurseries.serve import not_answered, refused
 from alysd.nurseries.trace import TracedMessage
 
@@ -43,6 +43,7 @@ class Outlet:
         # Number, entry and size of every message that is not finished, in the order of sending.
         self.in_flight: deque[tuple[int, Entry, int]] = deque()
         self._bytes = 0
+        self._longest = wire.reader.max_bytes - TRACE_BYTES
         # The asks whose askers wait, with their classes; they can outlive their place in `in_flight`.
         self.asks: dict[int, tuple[Pending, type[Any]]] = {}
         # The asks that were cancelled and whose end was not reported.
@@ -54,31 +55,30 @@ class Outlet:
 
     def pump(self) -> None:
         """Send messages from the mailbox while there is credit and room."""
-        inbox = self.address.mailbox
+        inbox, wire, credit = self.address.mailbox, self.wire, self.credit
         queue, in_flight = inbox.queue, self.in_flight
         if queue:
             self.address.longest_wait = max(self.address.longest_wait, perf_counter() - queue[0][1])
-        while len(in_flight) < self.credit and self._bytes < WINDOW_BYTES and not self.wire.full:
+        while len(in_flight) < credit and self._bytes < WINDOW_BYTES and wire.waiting_bytes <= HIGH_BYTES:
             if not queue and inbox.line:
                 inbox.admit()  # without it, a message that gets room now would wait although there is credit
             if not queue:
                 break
             entry = queue.popleft()
-            pending = entry[2]
-            returned = entry[0]
+            returned, _, pending = entry
             if isinstance(returned, ReturnedMessage):
                 entry = inbox.take_again(returned)
-            if pending is not None and pending.task is None:
-                if entry[0] is returned:
-                    inbox.skip()
-                else:
-                    inbox.abandoned += 1
-                continue
             if pending is not None:
+                if pending.task is None:
+                    if entry[0] is returned:
+                        inbox.skip()
+                    else:
+                        inbox.abandoned += 1
+                    continue
                 pending.place = None
             self._send(entry, pending)
-        if queue and self.wire.full:
-            self.wire.when_room(inbox.wake)
+        if queue and wire.full:
+            wire.when_room(inbox.wake)
         if inbox.line:
             inbox.admit()
 
@@ -138,17 +138,17 @@ class Outlet:
             self._refuse(entry, f"{type(message).__name__} cannot be encoded: {error}")
             return
         size = len(payload)
-        if size > self.wire.reader.max_bytes - TRACE_BYTES:
+        if size > self._longest:
             self._refuse(entry, f"{type(message).__name__} has {size} bytes, too many for one message")
             return
-        self.sent += 1
+        self.sent = number = self.sent + 1
         self._bytes += size
-        self.in_flight.append((self.sent, entry, size))
+        self.in_flight.append((number, entry, size))
         if pending is not None:
-            self.asks[self.sent] = pending, type(message)
+            self.asks[number] = pending, type(message)
             if self._asked:
                 self._asked.unpark_all()
-        self.wire.post(kind, self.link, self.sent, payload)
+        self.wire.post(kind, self.link, number, payload)
 
     def _refuse(self, entry: Entry, reason: str) -> None:
         refused(self.address, entry, CannotCross(self.address.name, reason))
