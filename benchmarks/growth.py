@@ -94,7 +94,7 @@ def load_with(followers: int, slots: int) -> Load:
 
 
 def _sums(federation: SimulatedFederation) -> tuple[int, int, int, int]:
-    """What all members have sent: messages, bytes, requests and bytes of answers."""
+    """The sums of what all members have sent: messages, bytes, requests and bytes of answers."""
     all_traffic = [federation.world.network.endpoints[member.name].traffic for member in federation.members]
     return (
         sum(one.messages for one in all_traffic),

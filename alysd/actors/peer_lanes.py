@@ -29,7 +29,7 @@ KEPT = 1024
 
 
 class Record(Enum):
-    """What a peer did with its last large request."""
+    """The outcome of the last large request to a peer."""
 
     PROMPT = "answered in time"
     NEW = "was not asked lately"

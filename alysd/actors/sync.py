@@ -52,7 +52,7 @@ MOST_MISSING = 16
 """The number of missing blocks that wait for a task: the candidates of some slots."""
 
 MISSING_AT_ONCE = 4
-"""The number of missing blocks that are got at the same time: the candidates of two slots."""
+"""The number of missing blocks that are fetched at the same time: the candidates of two slots."""
 
 ANCESTOR_SECONDS = 5.0
 """The time after which another peer is asked for a missing block."""

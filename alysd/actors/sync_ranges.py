@@ -1,6 +1,6 @@
 """The download of a long range of blocks: in pieces, from several peers at once, each piece checked, in order.
 
-No peer leads. Every piece that passes the check and continues the known chain is progress, whoever has sent it. A
+No peer leads. Every piece that passes the check and continues the known chain is progress, from any peer. A
 piece that a peer does not send soon is asked of a further peer at the same time, so that peers that answer in the
 last second, or never, cost seconds.
 """

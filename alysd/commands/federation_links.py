@@ -66,7 +66,7 @@ class Link:
             scope.cancel()
 
     def restore(self) -> None:
-        """End `stall` and `cut`. What was on its way in a stalled connection arrives now."""
+        """End `stall` and `cut`. The bytes on their way in a stalled connection arrive now."""
         self._is_cut = False
         self._passing.set()
 

@@ -29,8 +29,8 @@ _SEAL: Final = object()
 class VerifiedRange:
     """Blocks that follow each other, oldest first, with valid approvals of a quorum of `federation`.
 
-    Only `check_range` makes one, so whoever has one need not check the approvals again. It cannot leave the
-    process.
+    Only `check_range` makes one, so a function that gets one need not check the approvals again. It cannot leave
+    the process.
     """
 
     __slots__ = ("blocks", "federation")

@@ -51,7 +51,7 @@ async def chain_of(member: Member) -> Chain:
 
 
 def conflicts(chains: Sequence[Chain], samples: Sequence[Sample]) -> list[str]:
-    """What contradicts safety, in words; none if all is well.
+    """The contradictions to safety, in words; none if all is well.
 
     Every block that a member has ever called committed or final must be in the chain of every member. Blocks above
     a member's head are left out, and those above the newest committed block may differ.

@@ -46,7 +46,7 @@ def missed_slots(federation: Federation, watch: Watch, chain: Chain, first: int,
 
 
 def fault_rows(outcomes: Sequence[Outcome], chain: Chain, members: int) -> str:
-    """What the chain did in each fault."""
+    """The behaviour of the chain in each fault."""
     rows: list[Sequence[object]] = []
     for one in outcomes:
         first, end = slot_at(one.begun) + 1, slot_at(one.ended)

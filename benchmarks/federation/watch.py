@@ -22,7 +22,7 @@ NAMES = ("head", "safe", "final")
 
 @attrs.frozen
 class Sample:
-    """What a member said at a moment: height, hash and slot of its head, its committed and its final block.
+    """The answer of a member at one moment: height, hash and slot of its head, its committed and its final block.
 
     `time` is this machine's, in Unix seconds. A member that did not answer has no blocks.
     """

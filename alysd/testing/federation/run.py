@@ -34,7 +34,7 @@ LOSS = 0.4
 
 
 LATE_SLOTS = 8
-"""The slots by which a member may be late whose clock is off.
+"""The number of slots by which a member whose clock is off may be late.
 
 It gets blocks only by asking for them, every 10 s, and imports none whose slot has not begun by its clock.
 """
@@ -66,7 +66,7 @@ def run_scenario(scenario: FederationScenario, *, share: bool = True) -> Simulat
 
 @contextmanager
 def rare_collections() -> Generator[None]:
-    """While the `with` block runs, Python looks less often for cycles: a twentieth of the time of a run."""
+    """While the `with` block runs, collect garbage less often: it takes a twentieth of the time of a run."""
     before = gc.get_threshold()
     gc.set_threshold(50_000, 20, 50)
     try:
@@ -99,7 +99,7 @@ async def _round(federation: SimulatedFederation, faults: tuple[FederationFault,
 async def _slots_until_commit(federation: SimulatedFederation, over: Slot, slots: int) -> int:
     """Wait for `slots`. Returns the number of them after which the members had committed a block since `over`.
 
-    Those are not counted that lie, and those whose clock is off.
+    Members that lie, and those whose clock is off, are not counted.
     """
     committed, needed = federation.world.ledger.committed_slot, slots
     waiting = [one.index for one in federation.honest if abs(one.clock.offset) < OFF_SECONDS / 2]

@@ -35,7 +35,7 @@ from alysd.types.federation import quorum_of
 from alysd.types.units import Slot
 
 GRID = 2.0**-9
-"""What machines and the network do begins at multiples of this, in seconds."""
+"""All work of the machines and of the network begins at multiples of this, in seconds."""
 
 USUAL = LinkQuality()
 """The links between machines in one region."""
