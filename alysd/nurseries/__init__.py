@@ -13,7 +13,8 @@ Each module can be read on its own:
 - `spec`: the tree as data. `restart`: policies, strategies and budgets, which decide whether a child restarts.
 - `dynamic`: children that are started at run time, one per operation.
 - `last_deadline`: the report of a child that cannot be ended.
-- `child`, `actor_child`, `supervision`, `system`: the tree at run time. `registry`: snapshots of the tree.
+- `child`, `life`, `actor_child`, `supervision`, `system`: the tree at run time. `opening`: its start and its end.
+  `registry`: snapshots of the tree.
 - `failures`, `patterns`: the log of failures, and patterns in it.
 - `health`: the health monitor, which restarts unhealthy children.
 - `pools`, `pool_child`, `receivers`: several actors behind one address. `bus`: events by type. `persistent_state`:
@@ -88,6 +89,7 @@ from alysd.nurseries.inbox import DeadLetter
 from alysd.nurseries.isolation import isolated
 from alysd.nurseries.last_deadline import StuckChild
 from alysd.nurseries.mailbox import Backoff, Mailbox, Overflow
+from alysd.nurseries.opening import open_system, run_system
 from alysd.nurseries.patterns import Pattern, PatternKind, PatternRules
 from alysd.nurseries.persistent_state import PersistentState, StateStore
 from alysd.nurseries.pools import PoolRestart, PoolSpec, pool
@@ -109,7 +111,7 @@ from alysd.nurseries.restart import (
 )
 from alysd.nurseries.spec import ChildSpec, Priority, SupervisorSpec, actor, supervisor, task
 from alysd.nurseries.states import TRANSITIONS, Change, Observer, State
-from alysd.nurseries.system import System, open_system, run_system
+from alysd.nurseries.system import System
 from alysd.nurseries.timers import Timer, Timers
 from alysd.nurseries.trace import TraceContext, Tracer, Unrecorded, current_trace, traced, untraced
 from alysd.nurseries.watch import Down, Watch

@@ -11,10 +11,11 @@ import trio
 from alysd.nurseries.address import NOT_RUNNING, Address
 from alysd.nurseries.asks import HandlerTask, Pending, handling
 from alysd.nurseries.behaviour import Actor, Health, has_run
-from alysd.nurseries.child import Child, Parent, Runtime
+from alysd.nurseries.child import Parent, Runtime
 from alysd.nurseries.dynamic import Operation
 from alysd.nurseries.errors import ActorDown, ChildEnded, InstanceReused, StartTooSlow, is_fatal, leaf_of
 from alysd.nurseries.inbox import content
+from alysd.nurseries.life import LivingChild
 from alysd.nurseries.serve import HEALTH_CHECK, WAKE, serve
 from alysd.nurseries.signals import Signal
 from alysd.nurseries.spec import ActorSpec, TaskSpec
@@ -33,7 +34,7 @@ _NO_INSTANCE: Actor[Any] = Actor()
 _STARTING_HOOKS = frozenset({"pre_start", "post_restart"})
 
 
-class ActorChild(Child):
+class ActorChild(LivingChild):
     """An actor. The factory makes one instance after another, and all of them serve the same address."""
 
     __slots__ = (
@@ -315,7 +316,7 @@ class ActorChild(Child):
             self.address.receiver.send_urgent((HEALTH_CHECK, 0.0, check))
 
 
-class TaskChild(Child):
+class TaskChild(LivingChild):
     """A plain async function. The child counts as started when the function is called."""
 
     __slots__ = ("_error", "_may_end", "_run", "operation")

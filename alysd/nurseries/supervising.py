@@ -20,6 +20,7 @@ from alysd.nurseries.behaviour import Health
 from alysd.nurseries.child import Child, Parent, Runtime
 from alysd.nurseries.errors import BudgetSpent, is_fatal
 from alysd.nurseries.failures import Failure
+from alysd.nurseries.life import LivingChild
 from alysd.nurseries.links import linked_group
 from alysd.nurseries.restart import Decision, Outcome, RestartBudget, decide
 from alysd.nurseries.spec import ChildSpec, SupervisorSpec
@@ -30,7 +31,7 @@ from alysd.nurseries.supervisor_events import Event, GiveUp, RestartGroup, StopN
 logger = logging.getLogger("alysd.nurseries")
 
 
-class Supervising(Child):
+class Supervising(LivingChild):
     """The task of a supervisor, and its reactions to its children. `SupervisorChild` adds what operators do."""
 
     __slots__ = (
@@ -324,6 +325,7 @@ class Supervising(Child):
             child.again = False
             self._settle(child)
             self._release(child)
+            self.child_changed()  # the supervisor may be waiting until the child may start
 
     def _settle(self, child: Child) -> None:
         """Close the child, which has no task, if it is not wanted, and take it out of the tree if it must go."""

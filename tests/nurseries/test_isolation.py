@@ -116,3 +116,14 @@ async def test_a_keyboard_interrupt_is_no_exit() -> None:
 
     with pytest.RaisesGroup(pytest.RaisesGroup(KeyboardInterrupt)):
         await isolated_exit(list[BaseException]().append, interrupted)
+
+
+async def test_a_group_without_errors_is_raised() -> None:
+    async def exits() -> str:
+        raise BaseExceptionGroup("two", [KeyboardInterrupt(), SystemExit(3)])
+
+    failed: list[Exception] = []
+    with pytest.raises(BaseExceptionGroup, match="two") as caught:
+        await isolated(lambda error: str(failed.append(error)), exits)
+    assert [type(leaf) for leaf in caught.value.exceptions] == [KeyboardInterrupt, SystemExit]
+    assert failed == []

@@ -99,3 +99,26 @@ async def test_a_tracer_cannot_swallow_the_error_of_a_handler() -> None:
     async with open_system(root, tracer=cast("Tracer", Broken("swallow"))):
         with traced(SENDER), pytest.raises(Refusal, match="not today"):
             await address.ask(Refuse())
+
+
+class PassesOn:
+    """A tracer whose spans raise the error of the handler themselves."""
+
+    def handling(self, actor: str, message: str, sender: TraceContext) -> "PassesOn":
+        """Return a span."""
+        return self
+
+    def __enter__(self) -> TraceContext:
+        return SPAN
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is not None:
+            raise error
+
+
+async def test_a_tracer_may_pass_the_error_of_a_handler_on(caplog: pytest.LogCaptureFixture) -> None:
+    address, child = echo()
+    async with open_system(supervisor("Root", OneForOne(), [child]), tracer=PassesOn()):
+        with traced(SENDER), pytest.raises(Refusal, match="not today"):
+            await address.ask(Refuse())
+    assert "switched off" not in caplog.text
