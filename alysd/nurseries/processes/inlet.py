@@ -149,7 +149,11 @@ class AskReceipt(Pending):
 
     @property
     def task(self) -> "AskReceipt | None":  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Read by `serve` right before the message is handled. `None` if nobody waits for the answer."""
+        """This receipt, or `None` if the message need not be handled or its deferred answer is of no use.
+
+        `serve` reads it once right before it handles the message: this reports to the parent that the message is
+        begun, or skipped because its asker has given up. A `Deferred` reads it when the handler has returned it.
+        """
         if self._over:
             return None
         if not self._begun:
@@ -165,12 +169,12 @@ class AskReceipt(Pending):
 
     @property
     def place(self) -> MailboxPlace | None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The deferred answer."""
+        """The deferred answer of this ask, once its handler has returned one, until the answer is given."""
         return self._token
 
     @place.setter
     def place(self, token: MailboxPlace | None) -> None:
-        """Set by a `Deferred` that the handler has returned: the message is handled, its answer comes later."""
+        """Report that the message is handled, because its handler has returned a `Deferred`, which calls this."""
         self._token = token
         if token is not None:
             self._deferred = True

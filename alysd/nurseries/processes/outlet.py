@@ -187,7 +187,11 @@ class Outlet:
         pending.reply(answer)
 
     def fail(self, number: int, error: Exception) -> None:
-        """The message `number` was refused or not answered. Raises `MalformedFrame` if it has ended."""
+        """End the message `number` with the error of its handler: a refusal, or a `NotAnswered`.
+
+        The asker of an ask gets the error. A tell is logged, and treated as by an actor in this process.
+        Raises `MalformedFrame` if the message has ended or was not sent.
+        """
         if number in self.asks or number in self._cancelled:
             if number > self.finished:  # otherwise the answer was deferred, and the message was handled
                 self._uncounted.add(number)
@@ -239,11 +243,12 @@ class Outlet:
     # When the process has ended
 
     def settle(self, begun: int, done: int, unbegun: Unbegun | None) -> None:
-        """Return the messages that were not begun to the mailbox, in order, and find the current one.
+        """Divide the messages in flight, now that the process has ended, by how far it had come with each.
 
-        `begun` and `done` are the claims of the process; `unbegun` doubts them, if the process has failed.
-        Afterwards `address.current` is the entry that was being handled. Asks that were handled and whose answer
-        was lost are left in `asks`.
+        Messages up to number `done` count as handled; if the answer to such an ask was lost, the ask stays in
+        `asks`. The next one, if its number is not above `begun`, was being handled, and becomes `address.current`.
+        All others return to the mailbox, in order. The process itself has reported `begun` and `done`; if it has
+        failed, `unbegun` may not believe it.
         """
         done = min(max(done, self.finished), self.sent)
         begun = min(max(begun, done), done + 1, self.sent)

@@ -55,7 +55,10 @@ class ProcessLimits:
     nice: int = attrs.field(default=5, validator=[ge(0), attrs.validators.le(19)])
     """How much lower the priority of the process is than the parent's."""
     credit: int = attrs.field(default=256, validator=ge(1))
-    """Messages per address that are sent and not yet handled, or, towards the parent, not yet queued there."""
+    """The largest number of messages in flight, for each address and direction.
+
+    A message to the process is in flight until it is handled, one to the parent until its address has queued it.
+    """
     message_bytes: int = attrs.field(default=1 << 20, validator=ge(1 << 15))
     """The largest encoded message or answer."""
     start_seconds: float = attrs.field(default=30.0, validator=gt(0.0))
