@@ -126,14 +126,14 @@ class ActorChild(LivingChild):
 
         The deadline is that of the instance's scope, because a hook may open a nursery that outlives the hook.
         """
-        if not self.stopping:
-            self._limit(self._start_seconds)
+        if self.scope is not None and not self.stopping:
+            self.scope.deadline = trio.current_time() + self._start_seconds
         if "pre_start" in actor.overridden:
             await actor.pre_start()
         if self.restarts and "post_restart" in actor.overridden:
             await actor.post_restart()
-        if not self.stopping:
-            self._limit(math.inf)
+        if self.scope is not None and not self.stopping:
+            self.scope.deadline = math.inf
 
     def _unexpected_end(self, *, cancelled: bool) -> Exception | None:
         """As of any child; but an instance that was cancelled by the deadline of its start has failed to start."""

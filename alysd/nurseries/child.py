@@ -228,11 +228,6 @@ class Child(ABC):
         """The type of the message that the child handles; `None` if it handles none."""
         return None
 
-    def _limit(self, seconds: float) -> None:
-        """Cancel the present instance after `seconds`."""
-        if self.scope is not None:
-            self.scope.deadline = trio.current_time() + seconds
-
     def stop_budget(self) -> float:
         """Seconds that the child has to stop before it is cancelled."""
         return self.spec.stop_seconds

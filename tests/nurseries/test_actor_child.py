@@ -286,3 +286,18 @@ async def test_the_workers_of_a_pool_are_different_instances(autojump_clock: Moc
         async with running([pool(address, 2, lambda: instance, restart=Immediate())]):
             raise AssertionError("the pool must not come up")
     assert isinstance(failed.value.__cause__, InstanceReused)
+
+
+async def test_only_the_hook_that_an_actor_has_is_called(autojump_clock: MockClock) -> None:
+    log: list[str] = []
+
+    class Returning(EchoActor):
+        async def post_restart(self) -> None:
+            log.append("post_restart")
+
+    address: Address[Echo] = Address("echo")
+    async with running([actor(address, lambda: Returning([]), restart=Immediate())]):
+        assert log == []
+        address.tell(CrashTold())
+        assert await address.ask(Say("again")) == "again"
+    assert log == ["post_restart"]

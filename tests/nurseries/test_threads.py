@@ -6,6 +6,7 @@ time to pass.
 
 import threading
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from typing import Any, ClassVar
 
 import pytest
@@ -413,3 +414,25 @@ async def test_a_thread_of_another_run_closes_no_cycle() -> None:
 
     async with running([child]):
         assert await elsewhere(elsewhere_asked) == "x"
+
+
+async def test_a_thread_that_trio_did_not_start_is_not_known_to_be_waited_for() -> None:
+    """Nothing tells which task waits for it, so its ask to the actor that does times out."""
+    address, child = echo()
+    errors: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            address.ask_from_thread(Say("x"), seconds=0.02)
+        except AskTimeout as error:
+            errors.append(error)
+
+    async def wait() -> None:
+        thread = threading.Thread(target=copy_context().run, args=(ask,))
+        thread.start()
+        while thread.is_alive():
+            await trio.lowlevel.checkpoint()
+
+    async with running([child]):
+        await address.ask(Await(wait), seconds=60)
+    assert len(errors) == 1
