@@ -27,6 +27,7 @@ from alysd.messages.events import (
 from alysd.messages.metrics import FederationCounts, NodeCounts, PortCounts, Scrape
 from alysd.nurseries import ChildSnapshot, Health, State
 from alysd.types.chain import Forkchoice
+from alysd.types.sync import SyncProgress
 
 EVENTS = (
     BlockProduced,
@@ -153,6 +154,8 @@ class SnapshotCollector(Collector):
             return
         if self.scrape.head is not None:
             yield from _chain_metrics(self.scrape.head)
+        if self.scrape.sync is not None:
+            yield from _sync_metrics(self.scrape.sync)
         yield GaugeMetricFamily(
             "alysd_clock_step_seconds",
             "Seconds by which the clock was set while the node ran (back: negative); 0 while it is trusted.",
@@ -188,6 +191,17 @@ def _chain_metrics(tip: Forkchoice) -> Iterable[Metric]:
     yield gauge("blocks_waiting_for_work", "Blocks above the last final one.", waiting)
     yield gauge(
         "unpaid_fees_btc", "Priority fees that the next proof of work will pay out.", tip.head.unpaid_fees / 1e18
+    )
+
+
+def _sync_metrics(progress: SyncProgress) -> Iterable[Metric]:
+    yield GaugeMetricFamily(
+        "alysd_sync_missing_blocks",
+        "Blocks that this node lacks of the best chain that a peer has proved.",
+        progress.target - progress.current,
+    )
+    yield GaugeMetricFamily(
+        "alysd_sync_blocks_per_second", "Rate of a sync in progress, otherwise 0.", progress.blocks_per_second
     )
 
 

@@ -67,12 +67,15 @@ class OperatorPages:
     async def metrics_page(self, _request: Request) -> Response:
         """The metrics in Prometheus's text format; 503 while the metrics actor is down."""
         tip = await _answer(self.reader.ask(ReadForkchoice(), seconds=self.timing.page_ask))
+        progress = None
+        if self.network is not None and self.sync is not None:
+            progress = await _answer(self.sync.ask(GetSyncProgress(), seconds=self.timing.page_ask))
         tree = self.running.snapshot()
         failures = self.running.up().failures
         # Copies, because a thread renders the metrics while the runtime continues to count.
         by_kind = {child.name: dict(failures.of(child.name).kinds) for child in tree.walk()}
         ports = tuple(map(attrs.evolve, self.ports.values()))
-        scrape = Scrape(tree, tip, by_kind, ports, self.watch.look().step)
+        scrape = Scrape(tree, tip, by_kind, ports, self.watch.look().step, progress)
         text = await _answer(self.metrics.ask(scrape, seconds=self.timing.page_ask))
         if text is None:
             return Response.text("the metrics actor does not answer", 503)

@@ -8,6 +8,7 @@ from alysd.messages.events import QuorumChanged
 from alysd.nurseries import Ask, ChildSnapshot, FailureKind
 from alysd.types.chain import Forkchoice
 from alysd.types.federation import SlotRecord
+from alysd.types.sync import SyncProgress
 
 
 class Metrics:
@@ -71,7 +72,8 @@ class Scrape(Ask[Metrics, bytes]):
 
     `head` is None while the chain actor does not answer; the chain's metrics are then left out. `failures` has the
     number of failures per child and kind of failure, `ports` the counts of the servers' ports. `clock_step` is the
-    step of the machine's clock in seconds, 0 while the clock is trusted.
+    step of the machine's clock in seconds, 0 while the clock is trusted. `sync` is None for a node without peers,
+    and while the sync actor does not answer.
     """
 
     tree: ChildSnapshot
@@ -79,3 +81,4 @@ class Scrape(Ask[Metrics, bytes]):
     failures: Mapping[str, Mapping[FailureKind, int]]
     ports: tuple[PortCounts, ...] = ()
     clock_step: float = 0.0
+    sync: SyncProgress | None = None

@@ -30,6 +30,7 @@ from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain import Forkchoice
 from alysd.types.federation import SlotRecord
 from alysd.types.hashes import AuxHash, BlockHash, BlsPublicKey
+from alysd.types.sync import SyncProgress
 from alysd.types.units import Height, Slot, Wei
 from tests.samples import BLOCK, CHAIN, child, evidence, tip
 
@@ -130,6 +131,17 @@ def test_the_chain_is_shown_while_it_is_known() -> None:
     assert found["alysd_blocks_waiting_for_work{}"] == Height(3)
     assert found["alysd_unpaid_fees_btc{}"] == 0.5
     assert "alysd_head_height{}" not in scraped(child("AlysSystem"))
+
+
+def test_a_sync_is_shown_while_its_progress_is_known() -> None:
+    """A dashboard could not show how long a newcomer still needs."""
+    collector = SnapshotCollector()
+    progress = SyncProgress(Height(5), Height(2005), 20.0, 3)
+    collector.scrape = Scrape(child("AlysSystem"), None, {}, sync=progress)
+    found = samples(new_registry(collector))
+    assert (found["alysd_sync_missing_blocks{}"], found["alysd_sync_blocks_per_second{}"]) == (2000, 20.0)
+    assert progress.seconds_left == 100
+    assert "alysd_sync_missing_blocks{}" not in scraped(child("AlysSystem"))
 
 
 def test_every_child_is_shown_and_every_mailbox() -> None:

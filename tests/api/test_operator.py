@@ -159,6 +159,13 @@ async def test_metrics_do_not_need_the_database() -> None:
         assert "alysd_head_height" not in answer.text
 
 
+async def test_the_metrics_have_the_progress_of_a_sync() -> None:
+    async with pages(network=True) as (client, _):
+        assert "alysd_sync_missing_blocks 15.0" in (await client.get("/metrics")).text
+    async with pages() as (client, _):
+        assert "alysd_sync_missing_blocks" not in (await client.get("/metrics")).text
+
+
 async def test_the_status_has_the_peers_of_a_node_with_a_network(autojump_clock: MockClock) -> None:
     """An operator could not see whether the other members are connected."""
     async with pages(network=True) as (client, _):
