@@ -91,7 +91,8 @@ class Wire:
         while True:
             all_sent = self._send()
             if not self.full:
-                self._sent.unpark_all()
+                if self._sent:
+                    self._sent.unpark_all()
                 while self._for_room:
                     self._for_room.pop()()
             if all_sent:
