@@ -16,8 +16,11 @@ from alysd.types.units import Slot
 def without_lock() -> Generator[None]:
     """While the `with` block runs, no simulated signer has a lock (docs/protocol.md, "The approval rule")."""
 
-    def check(slot: Slot, block: BlockHash, parent_slot: Slot, last: SignedSlot) -> None:
-        check_approval(slot, block, parent_slot, attrs.evolve(last, lock=Slot(0)))
+    def check(
+        slot: Slot, block: BlockHash, parent_slot: Slot, last: SignedSlot, *, supported: bool = False
+    ) -> None:
+        weak = last if last.recovering else attrs.evolve(last, lock=Slot(0))
+        check_approval(slot, block, parent_slot, weak, supported=supported)
 
     signer.check_approval = check
     try:
