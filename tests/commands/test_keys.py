@@ -2,6 +2,8 @@
 
 import io
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -163,6 +165,12 @@ def test_a_new_member_gets_its_first_guard_only_from_a_person(
     (member, _) = open_federation(tmp_path / "new", 2)
     guard, command = member.config.parent / "data/signing-guard", ["keys", "guard", "--config", str(member.config)]
     guard.unlink()
+    run = [sys.executable, "-m", "alysd", "run", "--config", str(member.config)]
+    ended = subprocess.run(run, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 2
+    assert f"{guard.parent}: the signing guard is missing" in ended.stderr
+    assert ended.stderr.endswith("Only if no node has ever used this key: `alysd keys guard`\n")
+    assert not guard.exists()
     for typed in ("", "yes\n"):
         monkeypatch.setattr("sys.stdin", io.StringIO(typed))
         assert main(command) == 2
