@@ -8,7 +8,7 @@ from alysd.commands.configuration import add_configuration_arguments, load_confi
 from alysd.commands.output import confirm, say
 
 if TYPE_CHECKING:
-    from alysd.consensus.stored_data import DataFinding, StoredData
+    from alysd.consensus.stored_data import Claim, DataFinding, StoredData
     from alysd.types.units import Slot
     from alysd.validation import ValidNode
 
@@ -17,9 +17,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `alysd recover`."""
     add_configuration_arguments(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask for a confirmation")
-    parser.add_argument(
+    claims = parser.add_mutually_exclusive_group()
+    claims.add_argument(
+        "--join-others",
+        dest="claim",
+        action="store_const",
+        const="join-others",
+        help="too many members have lost their guards, and no other member lies: approve what all others approve",
+    )
+    claims.add_argument(
         "--newest-database",
-        action="store_true",
+        dest="claim",
+        action="store_const",
+        const="newest-database",
         help="only the signing guard was lost: the database is the newest that this node has written",
     )
 
@@ -30,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     Raises `UserError` without the confirmation.
     """
     from alysd.consensus.aura import slot_at
-    from alysd.consensus.stored_data import newest_finding
+    from alysd.consensus.stored_data import Claim, claimed_finding
     from alysd.errors import Corrupt, UserError
     from alysd.integrations.backup_manifest import use_backup
     from alysd.integrations.clock import SystemClock
@@ -47,21 +57,29 @@ def run(args: argparse.Namespace) -> int:
             found, finding = data.examine(now)
         except Corrupt as error:
             raise UserError(str(error)) from None
-        if args.newest_database:
-            newest = newest_finding(found, finding)
-            if newest is None and finding is not None:
-                raise UserError("--newest-database is for a node that has all its blocks, and lost only its guard")
-            finding = newest
+        claim = None if args.claim is None else Claim(args.claim)
+        if claim is not None:
+            claimed = claimed_finding(found, finding, claim)
+            if claimed is None and finding is not None:
+                blocks = " and has its blocks" if claim is Claim.NEWEST_DATABASE else ""
+                raise UserError(f"--{claim.value} is for a node that has lost its signing guard{blocks}")
+            finding = claimed
         if finding is None:
             say("database and signing guard belong together: there is nothing to recover\n")
             say(_wait(valid, found, now))
             return 0
-        say(_statement(valid, found, finding, newest=args.newest_database))
+        say(_statement(valid, found, finding, claim))
         confirm(spec.name, yes=args.yes)
-        data.accept(finding, newest_database=args.newest_database)
+        data.accept(finding, claim)
         say(_wait(valid, data.examine(now)[0], now))
     say("done; `alysd run` starts the node\n")
     return 0
+
+
+_CLAIMS = {
+    "newest-database": "- with --newest-database, it is safe only if no block is missing in the database.",
+    "join-others": "- with --join-others, it is safe only if no other member lies: blocks could conflict.",
+}
 
 
 def _moment(slot: int, slot_seconds: int) -> str:
@@ -92,7 +110,8 @@ def _wait(valid: "ValidNode", found: "StoredData", now: "Slot") -> str:
     )
 
 
-def _statement(valid: "ValidNode", found: "StoredData", finding: "DataFinding", *, newest: bool) -> str:
+def _statement(valid: "ValidNode", found: "StoredData", finding: "DataFinding", claim: "Claim | None") -> str:
+    name = claim and claim.value
     spec = valid.genesis.context.spec
 
     def at(slot: int) -> str:
@@ -103,14 +122,15 @@ def _statement(valid: "ValidNode", found: "StoredData", finding: "DataFinding", 
     if found.authority:
         lines += [f"This node's key may have signed blocks up to {at(finding.past)}.", "", "If you go on:"]
     if found.authority and not found.alone:
-        known = newest or (found.guard is not None and found.guard.slot >= finding.past)
+        guard = found.guard
+        known = guard is not None and not guard.recovering and guard.slot >= finding.past
         lines += [
             "- the node gets the blocks that it lacks from the other members;",
             f"- this key approves no block up to {at(finding.past)};"
-            if known
+            if known or name == "newest-database"
             else f"- this key approves no block before the others have approved one after {at(finding.past)};",
             "- this is safe only if no other node uses this key, and none will.",
-            *(["- with --newest-database, it is safe only if no block is missing in the database."] * newest),
+            *([] if name is None else [_CLAIMS[name]]),
             "",
             "Go on only if there is no newer copy.",
         ]

@@ -23,8 +23,8 @@ def check_approval(
 
     `parent_slot` is the slot of the block's parent. The block that was approved last may be approved again. Raises
     `WouldDoubleSign` if the slot is not after the slot of the last approval, and `WouldBreakLock` if the parent
-    has an earlier slot than the lock. A recovering authority may approve a block on an earlier parent if the
-    block is `supported` by others (`consensus.recovery.is_supported`).
+    has an earlier slot than the lock. A recovering authority that `joins` may approve a block on an earlier
+    parent if the block is `supported` by others (`consensus.recovery.is_supported`).
     """
     if slot < last.slot:
         raise WouldDoubleSign(
@@ -35,10 +35,12 @@ def check_approval(
             f"slot {slot}: this key has already signed block {displayed(last.block)} in this slot, "
             f"so it must not sign {displayed(block)}"
         )
+    supported = supported and last.joins
     if parent_slot < last.lock and last.recovering and not supported:
         raise WouldBreakLock(
             f"slot {slot}: the signing guard of this key was lost, and the parent has slot {parent_slot}: this "
-            f"key approves only children of blocks from slot {last.lock} on, or what all other members approve"
+            f"key approves only children of blocks from slot {last.lock} on"
+            + (", or what all other members approve" if last.joins else "")
         )
     if parent_slot < last.lock and not last.recovering:
         raise WouldBreakLock(

@@ -27,6 +27,13 @@ class DataFault(Enum):
     GUARD_MISSING = "the signing guard is missing"
 
 
+class Claim(Enum):
+    """What the operator of a member says when its guard is lost. The values are options of `alysd recover`."""
+
+    NEWEST_DATABASE = "newest-database"  # only the guard was lost: the key was locked at no newer block
+    OTHERS_HONEST = "join-others"  # no other member lies, so that what all others approve may be approved
+
+
 @attrs.frozen
 class StoredData:
     """The content of a data folder at start.
@@ -86,27 +93,31 @@ def recovered_guard(
     newest: Slot,
     quorum: int,
     *,
-    newest_database: bool = False,
+    claim: Claim | None = None,
 ) -> SignedSlot:
     """The guard with which a node may start again after `finding`.
 
     The guard forbids every slot in which the key may have signed. An authority that is a quorum alone then goes on
     from its newest stored block, which has the slot `newest`. In a larger federation, the missing blocks still
     exist, and the key may have been locked at any of them. So if slots are unknown, the lock becomes
-    `finding.past` too, and the key recovers (`consensus.recovery`). With `newest_database`, the operator says that
-    only the guard was lost: then the key was locked at no block that is newer than the database.
+    `finding.past` too, and the key recovers (`consensus.recovery`), as the `claim` of the operator allows.
     """
     if guard is None or guard.slot < finding.past:
         guard = SignedSlot(key, finding.past, ZERO_HASH, finding.past)
-    return attrs.evolve(guard, lock=newest) if quorum == 1 or newest_database else guard
+    if quorum == 1 or claim is Claim.NEWEST_DATABASE:
+        return attrs.evolve(guard, lock=newest)
+    return attrs.evolve(guard, joins=guard.recovering and claim is Claim.OTHERS_HONEST)
 
 
-def newest_finding(found: StoredData, finding: DataFinding | None) -> DataFinding | None:
-    """The finding for an operator who says that only the guard was lost; None if that is not what was found.
+def claimed_finding(found: StoredData, finding: DataFinding | None, claim: Claim) -> DataFinding | None:
+    """The finding for an operator who makes this claim about a lost guard; None if that is not what was found.
 
-    This may also be said later, when `recovered_guard` has replaced the guard.
+    The claim may also be made later, when `recovered_guard` has replaced the guard.
     """
-    if finding is None and found.newest and found.guard is not None and found.guard.recovering:
-        return DataFinding(DataFault.GUARD_MISSING, found.guard.slot)
-    guard_lost = finding is not None and finding.fault in (DataFault.GUARD_MISSING, DataFault.GUARD_OLDER)
-    return finding if guard_lost and found.newest else None
+    guard = found.guard
+    if finding is None and guard is not None and guard.recovering:
+        finding = DataFinding(DataFault.GUARD_MISSING, guard.slot)
+    lost = finding is not None and (guard is None or guard.recovering or guard.slot < finding.past)
+    if claim is Claim.NEWEST_DATABASE and not found.newest:
+        return None
+    return finding if lost else None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from alysd.consensus.stored_data import DataFault, DataFinding, StoredData, judge_data, recovered_guard
+from alysd.consensus.stored_data import Claim, DataFault, DataFinding, StoredData, judge_data, recovered_guard
 from alysd.errors import ConfigError, DataMismatch
 from alysd.integrations import bls
 from alysd.integrations.data_folder import claim, is_claimed
@@ -99,11 +99,11 @@ class NodeData:
             _, found = self._find(until_examined)
         return found, judge_data(found, now)
 
-    def accept(self, finding: DataFinding, *, newest_database: bool = False) -> None:
+    def accept(self, finding: DataFinding, claim: Claim | None = None) -> None:
         """Change the guard, the database and `chain.json` so that `open` accepts the folder after this finding.
 
         The missing data is given up, and a missing database is created. The guard becomes `recovered_guard` of
-        `consensus.stored_data`, also for `newest_database`.
+        `consensus.stored_data`, for the `claim` of the operator.
         """
         with ExitStack() as until_accepted:
             store, found = self._find(until_accepted)
@@ -112,9 +112,7 @@ class NodeData:
             if self.secret is not None:
                 key = bls.public_key(self.secret)
                 newest = store.newest_slot()
-                guard = recovered_guard(
-                    finding, found.guard, key, newest, self._quorum, newest_database=newest_database
-                )
+                guard = recovered_guard(finding, found.guard, key, newest, self._quorum, claim=claim)
                 write_guard(self.folder / GUARD_FILE, guard)
             claim(self.folder, self.chain, self.genesis.hash)
 

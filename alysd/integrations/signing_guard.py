@@ -9,6 +9,7 @@ The file is text, so that an operator can read it. The last line is a checksum, 
     lock 891234566
     check 02ab…
 
+A key that `joins` (`SignedSlot.joins`) has a line `joins others` after the lock.
 `lock` is the slot of the signed block's parent (`SignedSlot.lock`). A file of format 1 has no `lock`. Its slot is
 used instead, so the database must contain the signed block itself.
 """
@@ -27,7 +28,7 @@ _MAX_BYTES = 1024
 
 _FORM = re.compile(
     r"(alysd signing guard [12]\nkey ([0-9a-f]{96})\nslot ([0-9]{1,20})\nblock ([0-9a-f]{64})\n"
-    r"(?:lock ([0-9]{1,20})\n)?)check ([0-9a-f]{64})\n"
+    r"(?:lock ([0-9]{1,20})\n(joins others\n)?)?)check ([0-9a-f]{64})\n"
 )
 
 
@@ -46,7 +47,7 @@ def read_guard(path: Path, key: BlsPublicKey) -> SignedSlot | None:
     except OSError as error:
         raise StoreError(f"cannot read the signing guard {path}: {error.strerror}") from error
     found = _FORM.fullmatch(text)
-    if found is None or sha256(found[1].encode()).hex() != found[6]:
+    if found is None or sha256(found[1].encode()).hex() != found[7]:
         raise Corrupt(
             f"the signing guard {path} is damaged, and without it this key could sign twice in one slot: "
             "move the file away, then run `alysd recover`"
@@ -56,9 +57,8 @@ def read_guard(path: Path, key: BlsPublicKey) -> SignedSlot | None:
             f"the signing guard {path} belongs to the key {found[2]}, but this node's key is {key.hex()}: "
             "use the data folder of this key"
         )
-    return SignedSlot(
-        key, Slot(int(found[3])), BlockHash(bytes.fromhex(found[4])), Slot(int(found[5] or found[3]))
-    )
+    slot, lock = Slot(int(found[3])), Slot(int(found[5] or found[3]))
+    return SignedSlot(key, slot, BlockHash(bytes.fromhex(found[4])), lock, joins=found[6] is not None)
 
 
 def write_guard(path: Path, record: SignedSlot) -> None:
@@ -67,7 +67,7 @@ def write_guard(path: Path, record: SignedSlot) -> None:
     Raises `StoreError` when the disk fails.
     """
     text = f"alysd signing guard 2\nkey {record.key.hex()}\nslot {record.slot}\nblock {record.block.hex()}\n"
-    text += f"lock {record.lock}\n"
+    text += f"lock {record.lock}\n" + "joins others\n" * record.joins
     text += f"check {sha256(text.encode()).hex()}\n"
     try:
         replace_file(path, text.encode())

@@ -14,13 +14,15 @@ class SignedSlot:
     newest block in a database is older than `lock`, the database is older than the approval.
 
     The record of a *recovering* key names no block, and its lock is its slot: the key may have signed up to this
-    slot, and may have been locked at any block up to it, but the record of that is lost.
+    slot, and may have been locked at any block up to it, but the record of that is lost. `joins` says that the
+    operator lets it approve what all other members approve (docs/protocol.md, "Recovery", the second case).
     """
 
     key: BlsPublicKey
     slot: Slot
     block: BlockHash
     lock: Slot
+    joins: bool = False
 
     @property
     def recovering(self) -> bool:

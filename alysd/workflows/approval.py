@@ -187,7 +187,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
     @handles(NoteRecovery)
     async def note_recovery(self, message: NoteRecovery) -> None:
         """Note which authorities have lost their guards. A recovering member may approve more after that."""
-        self._recovery.note(message.statement)
+        self._recovery.note(message.statement, self._federation)
         if self._recovery.own:
             self._queue_waiting()
 

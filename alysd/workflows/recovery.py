@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from alysd.consensus.recovery import is_supported
 from alysd.messages.log.base import log
-from alysd.messages.log.chain import MemberRecovered, MemberRecovering
+from alysd.messages.log.chain import MemberRecovered, MemberRecovering, TooManyRecovering
 from alysd.ports import Signer
 from alysd.types.federation import Federation, quorum_of
 from alysd.types.proposal import RecoveryStatement
@@ -28,12 +28,15 @@ class Recovery:
         """Whether this member's guard is lost."""
         return self._signer is not None and self._signer.last.recovering
 
-    def note(self, statement: RecoveryStatement) -> None:
-        """An authority has stated that it recovers. Logs the first statement."""
-        if statement.authority not in self._stated:
+    def note(self, statement: RecoveryStatement, federation: Federation) -> None:
+        """An authority has stated that it recovers. Logs the first statement, and if the others are no quorum."""
+        new = statement.authority not in self._stated
+        if new:
             log(MemberRecovering(statement.slot, statement.authority))
         newest = self._stated.get(statement.authority, statement.slot)
         self._stated[statement.authority] = max(newest, statement.slot)
+        if new and len(federation.authorities) - len(self._stated) < federation.quorum:
+            log(TooManyRecovering(statement.slot, len(self._stated)))
 
     def approved(self, authority: int, slot: Slot) -> None:
         """An authority has approved a block of `slot`. After its statements, this ends its recovery. Logs this."""
@@ -43,7 +46,7 @@ class Recovery:
 
     def supports(self, signers: Sequence[bool], own: int) -> bool:
         """Whether the approvals of a block, `signers`, allow this recovering authority `own` to approve it too."""
-        if self._signer is None or not self._signer.last.recovering:
+        if self._signer is None or not self._signer.last.joins:
             return False
         lost = self._signer.last.slot
         recovering = [authority for authority, slot in self._stated.items() if slot > lost]
@@ -57,5 +60,5 @@ class Recovery:
         if own is None:
             return None
         statement = RecoveryStatement(slot, own, await self._signer.state_recovery(slot))
-        self.note(statement)
+        self.note(statement, federation)
         return statement

@@ -199,7 +199,7 @@ def test_a_complete_database_is_said_of_a_lost_guard_only(
     assert "there is nothing to recover" in capsys.readouterr().out
     lose(valid)
     assert recover("--newest-database", "--yes") == 2
-    assert "for a node that has all its blocks" in capsys.readouterr().err
+    assert "for a node that has lost its signing guard and has its blocks" in capsys.readouterr().err
 
 
 @needs_libp2p
@@ -222,3 +222,7 @@ def test_the_condition_of_a_complete_database_is_shown(tmp_path: Path, capsys: p
     assert main(["recover", "--config", str(member.config), "--newest-database", "--yes"]) == 0
     assert "safe only if no block is missing in the database" in capsys.readouterr().out
     assert read_guard(guard, key) == attrs.evolve(recovering, lock=Slot(5))
+    write_guard(guard, recovering)
+    assert main(["recover", "--config", str(member.config), "--join-others", "--yes"]) == 0
+    assert "safe only if no other member lies" in capsys.readouterr().out
+    assert read_guard(guard, key) == attrs.evolve(recovering, joins=True)

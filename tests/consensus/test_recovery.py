@@ -23,7 +23,7 @@ from alysd.types.units import Slot
 
 KEY = BlsPublicKey(b"\x8f" * 48)
 BLOCK, OTHER = BlockHash(digest("a")), BlockHash(digest("b"))
-LOST = SignedSlot(KEY, Slot(7), ZERO_HASH, Slot(7))
+LOST = SignedSlot(KEY, Slot(7), ZERO_HASH, Slot(7), joins=True)
 
 CONTEXT = context_of(make_spec(4))
 NOW = float(FIRST_SLOT * CONTEXT.spec.slot_seconds)
@@ -90,6 +90,12 @@ def test_a_recovering_member_approves_what_all_others_approve() -> None:
         check_approval(Slot(7), BLOCK, Slot(6), LOST, supported=True)
 
 
+def test_it_does_so_only_if_its_operator_has_said_that_no_other_lies() -> None:
+    with pytest.raises(WouldBreakLock, match="only children of blocks from slot 7 on$"):
+        check_approval(Slot(8), BLOCK, Slot(6), attrs.evolve(LOST, joins=False), supported=True)
+    check_approval(Slot(8), BLOCK, Slot(7), attrs.evolve(LOST, joins=False))
+
+
 def test_support_changes_nothing_for_a_member_with_its_guard() -> None:
     with pytest.raises(WouldBreakLock, match="the lock of this key is slot 7"):
         check_approval(Slot(9), BLOCK, Slot(6), SignedSlot(KEY, Slot(8), BLOCK, Slot(7)), supported=True)
@@ -134,11 +140,11 @@ class Member(NamedTuple):
 
 
 @cache
-def may_approve(member: Member, slot: int, parent: int, *, supported: bool) -> bool:
+def may_approve(member: Member, slot: int, parent: int, *, supported: bool, joins: bool) -> bool:
     """Whether the rules allow `member` to approve a new block."""
     last = SignedSlot(KEY, Slot(member.slot), BLOCK, Slot(member.lock))
     if member.lost:
-        last = SignedSlot(KEY, Slot(member.lost), ZERO_HASH, Slot(member.lost))
+        last = SignedSlot(KEY, Slot(member.lost), ZERO_HASH, Slot(member.lost), joins=joins)
     try:
         check_approval(Slot(slot), OTHER, Slot(parent), last, supported=supported)
     except ApprovalForbidden:
@@ -171,7 +177,8 @@ class Search:
     """All chains of `slots` slots in which `liars` members lie, and guards are lost `losses` times.
 
     A liar approves everything. Any number of members may lose their guards at the begin of a slot. Without
-    `enough`, the number of members that must support a block is not limited.
+    `enough`, the number of members that must support a block is not limited. Without `joins`, no operator lets a
+    recovering member approve what all others approve.
     """
 
     members: int
@@ -179,6 +186,7 @@ class Search:
     losses: int
     slots: int
     enough: bool = True
+    joins: bool = True
 
     def finds_conflict(self) -> bool:
         """Whether any of the chains has two committed blocks that conflict."""
@@ -232,13 +240,13 @@ class Search:
 
     def may(self, honest: Members, voter: int, voters: Sequence[int], slot: int, parent_slot: int) -> bool:
         """Whether `voter` may approve a block that `voters` and all liars approve."""
-        if may_approve(honest[voter], slot, parent_slot, supported=False):
+        if may_approve(honest[voter], slot, parent_slot, supported=False, joins=self.joins):
             return True
         signers = [n in voters for n in range(len(honest))] + [True] * self.liars
         recovering = [n for n, one in enumerate(honest) if one.stated > honest[voter].lost]
         quorum = quorum_of(self.members) if self.enough else self.members
         supported = is_supported(voter, signers, recovering, quorum)
-        return supported and may_approve(honest[voter], slot, parent_slot, supported=True)
+        return supported and may_approve(honest[voter], slot, parent_slot, supported=True, joins=self.joins)
 
 
 @pytest.mark.parametrize(("members", "liars", "losses", "slots"), [(2, 0, 2, 6), (4, 0, 2, 5), (4, 1, 1, 5)])
@@ -252,5 +260,6 @@ def test_fewer_supporters_would_not_be_enough() -> None:
 
 
 def test_a_liar_among_too_many_lost_guards_can_cause_a_conflict() -> None:
-    """No rule can prevent it: two that have forgotten a block and one that lies about it are a quorum."""
+    """Two that have forgotten a block and one that lies about it are a quorum. So operators have to decide it."""
     assert Search(4, 1, 2, 5).finds_conflict()
+    assert not Search(4, 1, 2, 5, joins=False).finds_conflict()

@@ -75,7 +75,7 @@ async def test_a_slot_has_one_block(guard: Path) -> None:
 
 async def test_a_lost_guard_is_stated_until_a_supported_block_is_signed(guard: Path) -> None:
     key = bls.public_key(SECRET)
-    write_guard(guard, SignedSlot(key, Slot(7), ZERO_HASH, Slot(7)))
+    write_guard(guard, SignedSlot(key, Slot(7), ZERO_HASH, Slot(7), joins=True))
     signer = GuardedSigner.open(SECRET, GENESIS, guard)
     stated = await signer.state_recovery(Slot(8))
     assert bls.verify_aggregate([key], recovery_message(GENESIS, Slot(8)), stated)

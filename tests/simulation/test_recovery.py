@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import pytest
 import trio
 
+from alysd.consensus.stored_data import Claim
 from alysd.testing.federation.members import SimulatedMember
 from alysd.testing.federation.simulation import SimulatedFederation, open_federation
 from alysd.testing.virtual_time import run_virtually
@@ -41,8 +42,8 @@ def old_database(member: SimulatedMember) -> None:
 
 
 def lose_all(member: SimulatedMember) -> None:
-    """A member that has lost its guard too. Its operator has used `alysd recover`."""
-    member.wipe()
+    """A member that has lost its guard too. Its operator has used `alysd recover --join-others`."""
+    member.wipe(Claim.OTHERS_HONEST)
 
 
 async def slots_until_commit(federation: SimulatedFederation) -> int:
@@ -103,3 +104,10 @@ def test_one_of_two_members_loses_everything(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_four_of_seven_members_lose_everything(seed: int) -> None:
     restarted(7, seed, (0, 2, 3, 6), lose_all)
+
+
+def test_without_the_claim_of_the_operators_the_chain_waits() -> None:
+    """Two that have forgotten a block and one that lies could otherwise commit another one."""
+    with pytest.raises(AssertionError):
+        restarted(4, 1, (0, 2), SimulatedMember.wipe)
+    restarted(4, 1, (2,), SimulatedMember.wipe)

@@ -10,7 +10,7 @@ from alysd.integrations import bls
 from alysd.integrations.signing_guard import read_guard, write_guard
 from alysd.messages.approval import NoteRecovery
 from alysd.messages.log.base import LogEvent
-from alysd.messages.log.chain import MemberRecovered, MemberRecovering
+from alysd.messages.log.chain import MemberRecovered, MemberRecovering, TooManyRecovering
 from alysd.messages.network import PublishRecovery
 from alysd.testing.blocks import FIRST_SLOT
 from alysd.testing.chain import authority_secret
@@ -24,12 +24,12 @@ from tests.workflows.approvals import MemberOnTheHarness
 pytestmark = pytest.mark.usefixtures("no_threads")
 
 
-def recovering(folder: Path, members: int = 4, own: int | None = 0) -> MemberOnTheHarness:
+def recovering(folder: Path, own: int | None = 0, *, joins: bool = True) -> MemberOnTheHarness:
     """A member whose guard `alysd recover` has replaced in the slot before `FIRST_SLOT`."""
-    world = MemberOnTheHarness(folder, members, own)
+    world = MemberOnTheHarness(folder, 4, own)
     if own is not None:
         key = bls.public_key(authority_secret(own))
-        write_guard(world.guard, SignedSlot(key, FIRST_SLOT, ZERO_HASH, FIRST_SLOT))
+        write_guard(world.guard, SignedSlot(key, FIRST_SLOT, ZERO_HASH, FIRST_SLOT, joins=joins))
     return world
 
 
@@ -48,7 +48,7 @@ async def state(world: MemberOnTheHarness, authority: int, slot: Slot) -> None:
 async def test_it_states_the_loss_in_every_slot_and_goes_on_from_a_block_of_the_others(
     tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
 ) -> None:
-    world = recovering(tmp_path)
+    world = recovering(tmp_path, joins=False)
     async with world.running():
         first, second = sorted(world.slot_of(author, after=1) for author in range(1, 4))[:2]
         await world.until_slot(first, 0.1)
@@ -92,6 +92,23 @@ async def test_it_approves_what_all_others_that_have_their_guards_approve(
     assert (guard.slot, guard.block, guard.lock) == (slot, block_hash(block), 0)
     assert MemberRecovered(slot, 1) in logged
     assert MemberRecovering(Slot(slot - 1), 1) in logged
+    assert [type(event) for event in logged].count(TooManyRecovering) == 1
+
+
+async def test_without_the_claim_of_the_operator_it_waits(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """A liar among the others could use it to commit a block that conflicts with one that it has forgotten."""
+    world = recovering(tmp_path, joins=False)
+    async with world.running():
+        slot = world.slot_of(2, after=2)
+        await world.until_slot(slot, 0.1)
+        block = world.make(slot)
+        await world.propose(block)
+        await state(world, 1, slot)
+        await world.approve(block, 3)
+        assert not world.approved
+        await world.approve(block, 1)
+        assert world.has(block)
+    assert not world.approved
 
 
 async def test_the_statement_may_come_after_the_approvals(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -119,6 +119,21 @@ class MemberRecovering(LogEvent):
 
 
 @attrs.frozen
+class TooManyRecovering(LogEvent):
+    """So many authorities have lost their signing guards that the others are no quorum: no block is approved."""
+
+    name = "too_many_recovering"
+    level = logging.ERROR
+
+    slot: Slot
+    authorities: int
+
+    def _line(self) -> tuple[str, str]:
+        words = "have lost their guards, the others are no quorum: see `recover --join-others`"
+        return "recovery", f"{self.authorities} authorities {words}"
+
+
+@attrs.frozen
 class MemberRecovered(LogEvent):
     """An authority approves blocks again, after it had lost its signing guard."""
 

@@ -8,7 +8,7 @@ import trio
 from alysd.config.model import MiningConfig
 from alysd.consensus.aura import slot_at
 from alysd.consensus.federation import federation_at
-from alysd.consensus.stored_data import DataFault, DataFinding, recovered_guard
+from alysd.consensus.stored_data import Claim, DataFault, DataFinding, recovered_guard
 from alysd.messages.events import BlockProduced, HeadMoved, ProductionHalted, SlotMissed
 from alysd.node import open_node
 from alysd.nurseries import Change, State, SystemFailed
@@ -120,10 +120,10 @@ class SimulatedMember:
             if life.system is not None:
                 life.system.request_stop("the machine has lost power")
 
-    def wipe(self) -> None:
+    def wipe(self, claim: Claim | None = None) -> None:
         """Lose the disk and the execution client's data. The guard is then as `alysd recover` leaves it.
 
-        The node must not run.
+        `claim` is what the operator says. The node must not run.
         """
         self.note("loses its disk")
         self.disk.wipe()
@@ -132,7 +132,7 @@ class SimulatedMember:
         federation = federation_at(hand.genesis_state, hand.context)
         now, key = slot_at(self.clock.time(), hand.spec.slot_seconds), federation.authorities[self.index]
         finding = DataFinding(DataFault.GUARD_MISSING, Slot(now + 1))
-        self.disk.guard = recovered_guard(finding, None, key, Slot(0), federation.quorum)
+        self.disk.guard = recovered_guard(finding, None, key, Slot(0), federation.quorum, claim=claim)
 
     def restore_database(self, blocks: int) -> None:
         """Replace the database by a copy that has only the first `blocks` commits. The node must not run."""

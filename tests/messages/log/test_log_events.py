@@ -95,6 +95,9 @@ EXAMPLES: dict[LogEvent, str] = {
     chain.MemberRecovering(Slot(88), 2): (
         "recovery|authority 2 has lost its signing guard: it waits until the others have approved a block"
     ),
+    chain.TooManyRecovering(Slot(88), 2): (
+        "recovery|2 authorities have lost their guards, the others are no quorum: see `recover --join-others`"
+    ),
     chain.MemberRecovered(Slot(90), 2): "recovery|authority 2 approves blocks again",
     chain.QuorumLost(Slot(88), 2, 3, "authority 1 (last heard in slot 80)"): (
         "quorum|only 2 of the 3 approvals needed; no approval from authority 1 (last heard in slot 80)"
