@@ -99,11 +99,11 @@ class NodeData:
             _, found = self._find(until_examined)
         return found, judge_data(found, now)
 
-    def accept(self, finding: DataFinding, claim: Claim | None = None) -> None:
+    def accept(self, finding: DataFinding, said: Claim | None = None) -> None:
         """Change the guard, the database and `chain.json` so that `open` accepts the folder after this finding.
 
         The missing data is given up, and a missing database is created. The guard becomes `recovered_guard` of
-        `consensus.stored_data`, for the `claim` of the operator.
+        `consensus.stored_data`, for what the operator has `said`.
         """
         with ExitStack() as until_accepted:
             store, found = self._find(until_accepted)
@@ -112,7 +112,7 @@ class NodeData:
             if self.secret is not None:
                 key = bls.public_key(self.secret)
                 newest = store.newest_slot()
-                guard = recovered_guard(finding, found.guard, key, newest, self._quorum, claim=claim)
+                guard = recovered_guard(finding, found.guard, key, newest, self._quorum, claim=said)
                 write_guard(self.folder / GUARD_FILE, guard)
             claim(self.folder, self.chain, self.genesis.hash)
 
