@@ -1,4 +1,4 @@
-"""Attacks on the port of a peer host, one per layer. Each is an async function of the address that it attacks.
+"""Attacks on the port of a peer host, one per layer. Each is an async function of the target that it attacks.
 
 All come from addresses of loopback that no honest node uses, as those of strangers would.
 """
@@ -9,50 +9,85 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+import attrs
 import trio
 
 from alysd.testing.virtual_time import seeded
-from alysd.types.peers import PeerAddress
 
 RANDOM = seeded(1)
 
-Attack = Callable[[PeerAddress], Awaitable[None]]
-
-_TROUBLE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)
+TROUBLE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)
 
 
-async def dial(target: PeerAddress, source: str = "127.0.0.66") -> trio.SocketStream:
+@attrs.define
+class Record:
+    """What an attack has done: connections that it opened, messages that it sent, and when the node had enough.
+
+    `closed` has the seconds from the opening of a connection until the node closed it.
+    """
+
+    connections: int = 0
+    messages: int = 0
+    closed: list[float] = attrs.field(factory=list[float])
+
+
+@attrs.frozen
+class Target:
+    """The address of a peer host, the id that it proves, and the 8 digits of its chain."""
+
+    host: str
+    port: int
+    peer: str
+    chain: str = "6d3425cf"
+    record: Record = attrs.field(factory=Record)
+
+
+Attack = Callable[[Target], Awaitable[None]]
+
+
+async def dial(target: Target, source: str = "127.0.0.66") -> trio.SocketStream:
     """A TCP connection from another address than honest nodes use."""
+    target.record.connections += 1
     return await trio.open_tcp_stream(target.host, target.port, local_address=source)
 
 
-async def random_bytes(target: PeerAddress) -> None:
+async def until_closed(target: Target, stream: trio.SocketStream, seconds: float) -> None:
+    """Wait until the node closes the connection, and record when that was."""
+    began = trio.current_time()
+    with trio.move_on_after(seconds), suppress(*TROUBLE):
+        while await stream.receive_some(4096):
+            continue
+    if trio.current_time() - began < seconds:
+        target.record.closed.append(trio.current_time() - began)
+
+
+async def random_bytes(target: Target) -> None:
     """Noise that is none, at once and after a correct first line."""
     for start in (b"", b"\x13/multistream/1.0.0\n", b"\x13/multistream/1.0.0\n\x07/noise\n"):
         for _ in range(20):
-            with suppress(*_TROUBLE):
+            with suppress(*TROUBLE):
                 async with await dial(target) as stream:
                     await stream.send_all(start + os.urandom(RANDOM.randrange(1, 4000)))
                     with trio.move_on_after(0.05):
                         await stream.receive_some(1000)
 
 
-async def oversized_handshake(target: PeerAddress) -> None:
+async def oversized_handshake(target: Target) -> None:
     """Lengths that promise more than a handshake needs, in each of its parts."""
     for data in (b"\xff\xff\xff\xff\x7f", b"\x13/multistream/1.0.0\n\x07/noise\n\xff\xff" + bytes(65535)):
         for _ in range(10):
-            with suppress(*_TROUBLE):
+            with suppress(*TROUBLE):
                 async with await dial(target) as stream:
                     await stream.send_all(data * 20)
 
 
-async def half_open(target: PeerAddress) -> None:
+async def half_open(target: Target) -> None:
     """A thousand connections that say nothing, from a hundred addresses."""
 
     async def one(number: int) -> None:
-        with suppress(*_TROUBLE):
-            async with await dial(target, f"127.0.1.{number % 100 + 1}"):
-                await trio.sleep(8)
+        with suppress(*TROUBLE):
+            async with await dial(target, f"127.0.1.{number % 100 + 1}") as stream:
+                await until_closed(target, stream, 8)
 
     async with trio.open_nursery() as nursery:
         for number in range(1000):
@@ -61,11 +96,11 @@ async def half_open(target: PeerAddress) -> None:
                 await trio.sleep(0.02)
 
 
-async def slow_loris(target: PeerAddress) -> None:
+async def slow_loris(target: Target) -> None:
     """A byte of a correct handshake every second."""
 
     async def one(number: int) -> None:
-        with suppress(*_TROUBLE):
+        with suppress(*TROUBLE):
             async with await dial(target, f"127.0.2.{number + 1}") as stream:
                 for byte in b"\x13/multistream/1.0.0\n":
                     await stream.send_all(bytes([byte]))
@@ -76,17 +111,24 @@ async def slow_loris(target: PeerAddress) -> None:
             nursery.start_soon(one, number)
 
 
-async def authenticated(target: PeerAddress, attack: Callable[[Any], Awaitable[None]]) -> None:
+async def authenticated(
+    target: Target, attack: Callable[[Any], Awaitable[None]], source: str = "", seconds: float = 20
+) -> None:
     """Run `attack` on a connection whose handshake was correct, with a new id."""
     from alysd.integrations.key_kinds import new_secret
     from alysd.integrations.libp2p.connection import upgrade
     from alysd.integrations.libp2p.keys import Identity, peer_id
 
-    with suppress(*_TROUBLE), trio.move_on_after(20):
-        async with await dial(target, f"127.0.3.{RANDOM.randrange(1, 250)}") as stream:
+    async def run(connection: Any) -> None:
+        began = trio.current_time()
+        await connection.muxed.start()
+        target.record.closed.append(trio.current_time() - began)
+
+    with suppress(*TROUBLE), trio.move_on_after(seconds):
+        async with await dial(target, source or f"127.0.3.{RANDOM.randrange(1, 250)}") as stream:
             connection = await upgrade(stream, Identity.of(new_secret("network")), peer_id(target.peer))
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(connection.muxed.start)
+                nursery.start_soon(run, connection)
                 await connection.muxed.event_started.wait()
                 with suppress(Exception):
                     await attack(connection)
@@ -98,7 +140,7 @@ def frame(kind: int, flags: int, stream: int, length: int, body: bytes = b"") ->
     return struct.pack("!BBHII", 0, kind, flags, stream, length) + body
 
 
-async def yamux_frames(target: PeerAddress) -> None:
+async def yamux_frames(target: Target) -> None:
     """Frames of no version, of no kind, too long, for no stream, and thousands of streams."""
     bad = (
         os.urandom(500),
@@ -119,7 +161,7 @@ async def yamux_frames(target: PeerAddress) -> None:
         await authenticated(target, send)
 
 
-async def unread_bytes(target: PeerAddress) -> None:
+async def unread_bytes(target: Target) -> None:
     """Bytes beyond the window of streams that nobody reads."""
 
     async def send(connection: Any) -> None:
@@ -133,10 +175,10 @@ async def unread_bytes(target: PeerAddress) -> None:
         await authenticated(target, send)
 
 
-def _gossip_frames() -> list[bytes]:
+def _gossip_frames(chain: str) -> list[bytes]:
     from libp2p.pubsub.pb import rpc_pb2
 
-    topic = "/alys/6d3425cf/approval"
+    topic = f"/alys/{chain}/approval"
     control = rpc_pb2.ControlMessage
     frames = [
         os.urandom(300),
@@ -156,10 +198,10 @@ def _gossip_frames() -> list[bytes]:
         ).SerializeToString(),
         rpc_pb2.RPC(senderRecord=os.urandom(5000)).SerializeToString(),
     ]
-    return [_varint(len(data)) + data for data in frames] + [_varint(1 << 27), b"\xff" * 20]
+    return [varint(len(data)) + data for data in frames] + [varint(1 << 27), b"\xff" * 20]
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
     out = b""
     while number > 0x7F:
         out += bytes([number & 0x7F | 0x80])
@@ -167,9 +209,9 @@ def _varint(number: int) -> bytes:
     return out + bytes([number])
 
 
-async def gossip_frames(target: PeerAddress) -> None:
+async def gossip_frames(target: Target) -> None:
     """Frames of gossipsub that are no protobuf, too large, or name too much."""
-    for data in _gossip_frames():
+    for data in _gossip_frames(target.chain):
 
         async def send(connection: Any, data: bytes = data) -> None:
             stream = await connection.open_stream("/meshsub/1.1.0")
@@ -180,14 +222,14 @@ async def gossip_frames(target: PeerAddress) -> None:
         await authenticated(target, send)
 
 
-async def requests_of_no_kind(target: PeerAddress) -> None:
+async def requests_of_no_kind(target: Target) -> None:
     """Requests that are too long, never end, or come by the hundred, whose answers nobody reads."""
 
     async def send(connection: Any) -> None:
         for data in (b"\xff\xff\xff\xff", b"\x00\x00\x01\x00half", b"\x00\x00\x00\x07" + b"4194304"):
             for _ in range(40):
                 with suppress(Exception):
-                    stream = await connection.open_stream("/alys/6d3425cf/status/1")
+                    stream = await connection.open_stream(f"/alys/{target.chain}/status/1")
                     await stream.write(data)
         await trio.sleep(3)
 

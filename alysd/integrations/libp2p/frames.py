@@ -4,6 +4,8 @@ libp2p 0.8.1 bounds neither the number of streams nor the bytes that were receiv
 """
 
 import struct
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import cast
 
 from libp2p.abc import ISecureConn
@@ -36,7 +38,9 @@ def configure_yamux() -> None:
 class FrameGuard:
     """Stands between yamux and the encrypted session. yamux reads a header of 12 bytes, then the frame's body.
 
-    A frame that breaks a bound closes the connection: every honest peer keeps to them.
+    A frame that breaks a bound closes the connection: every honest peer keeps to them. After any failed read or
+    write, every further one fails. yamux itself would go on: it would try to reply to each of the thousands of
+    frames that a Noise message can hold, wait 10 ms each time, and so keep a closed connection for minutes.
     """
 
     def __init__(self, session: ISecureConn, tcp: TcpConnection) -> None:
@@ -45,21 +49,24 @@ class FrameGuard:
         self._session = session
         self._tcp = tcp
         self._body = 0
+        self._failed = False
         self._frames = TokenBucket(limits.FRAMES_PER_SECOND, limits.FRAMES_BURST)
         self._streams = TokenBucket(limits.STREAMS_PER_SECOND, limits.STREAMS_BURST)
 
     async def read(self, n: int | None = None) -> bytes:
         """Read exactly `n` bytes: a header, or a part of the body that it announced."""
-        data = await self._session.read(n)
-        if self._body:
-            self._body = max(0, self._body - len(data))
-        else:
-            self._check(data)
-        return data
+        with self._last_if_it_fails():
+            data = await self._session.read(n)
+            if self._body:
+                self._body = max(0, self._body - len(data))
+            else:
+                self._check(data)
+            return data
 
     async def write(self, data: bytes) -> None:
         """Write a frame."""
-        await self._session.write(data)
+        with self._last_if_it_fails():
+            await self._session.write(data)
 
     async def close(self) -> None:
         """Close the TCP connection at once."""
@@ -68,6 +75,17 @@ class FrameGuard:
     def get_remote_address(self) -> tuple[str, int] | None:
         """The peer's IP address and port."""
         return self._tcp.get_remote_address()
+
+    @contextmanager
+    def _last_if_it_fails(self) -> Generator[None]:
+        if self._failed:
+            raise ConnectionClosedError("a read or write has failed before")
+        done = False
+        try:
+            yield
+            done = True
+        finally:
+            self._failed = self._failed or not done
 
     def _check(self, header: bytes) -> None:
         if len(header) != _HEADER.size:

@@ -50,7 +50,10 @@ class TcpConnection(IRawConnection):
         raise ConnectionClosedError("the peer is silent")
 
     async def write(self, data: bytes) -> None:
-        """Write all bytes. A cancelled task finishes them first: half a frame would break the encryption."""
+        """Write all bytes. A cancelled task finishes them first: half a frame would break the encryption.
+
+        If that fails, the connection is closed, which also ends a read that waits.
+        """
         if self._broken:
             raise ConnectionClosedError("the connection is broken")
         self._broken = True  # until all bytes are written
@@ -59,8 +62,10 @@ class TcpConnection(IRawConnection):
                 await self._stream.send_all(data)
                 self._broken = False
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            await self.close()
             raise ConnectionClosedError(str(error)) from error
         if self._broken:
+            await self.close()
             raise ConnectionClosedError("the peer takes no bytes")
 
     async def close(self) -> None:
