@@ -249,6 +249,7 @@ def _network(node: Node) -> list[SupervisorSpec]:
             resources.peer_host(to.peer_host, to.network, to.peer_requests),
             actor(to.network, lambda: NetworkActor(
                 context, clock, resources.bls, memory, client, to.reader, to.approval, to.sync, timing,
+                resources.configured,
             ), restart=ExponentialBackoff(), priority=Priority.HIGH),
             actor(to.peer_requests, lambda: PeerRequestsActor(
                 context.genesis, resources.store, clock, to.approval, limits, timing,

@@ -1,6 +1,6 @@
 """Opens and closes the resources of a node: database, execution client, signer, clock and tracing."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Container
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -50,7 +50,8 @@ class NodeResources:
     """The resources that the actors of a node use.
 
     `sync_engine` is the same execution client as `engine`, with longer deadlines for catching up. A node without
-    `signer` is a follower. A node without `peer_host` has no peers.
+    `signer` is a follower. A node without `peer_host` has no peers. `configured` has the ids of the peers that the
+    configuration names.
     """
 
     context: ChainContext
@@ -63,6 +64,7 @@ class NodeResources:
     signer: Signer | None
     watch: ClockWatch
     peer_host: PeerHostFactory | None = None
+    configured: Container[str] = ()
     tracing: Tracing = attrs.field(factory=NoTracing)
     bls: Bls = BLS
     timing: Timing = attrs.field(
@@ -107,6 +109,7 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
             signer=data.signer,
             watch=watch,
             peer_host=await trio.to_thread.run_sync(peer_host_factory, valid),
+            configured=frozenset(peer.peer for peer in config.network.peers),
             tracing=tracing,
         )
 

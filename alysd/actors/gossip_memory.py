@@ -25,12 +25,14 @@ KEPT_SLOTS = 4
 
 @attrs.define
 class _SlotMemory:
-    """The hashes of proposals; the pairs of authority and block whose approvals were passed on.
+    """The hashes of proposals, the digests of their encodings, and the approvals that were passed on.
 
-    `recovering` are the authorities whose recovery statements were passed on.
+    An approval is a pair of authority and block. `recovering` are the authorities whose recovery statements were
+    passed on.
     """
 
     proposals: list[BlockHash] = attrs.field(factory=list[BlockHash])
+    digests: set[bytes] = attrs.field(factory=set[bytes])
     approvals: set[tuple[int, BlockHash]] = attrs.field(factory=set[tuple[int, BlockHash]])
     recovering: set[int] = attrs.field(factory=set[int])
 
@@ -50,6 +52,15 @@ class GossipMemory:
         """Whether the proposal `block` of `slot` was added."""
         memory = self._slots.get(slot)
         return memory is not None and block in memory.proposals
+
+    def knows_digest(self, slot: Slot, digest: bytes) -> bool:
+        """Whether `digest` was added: a proposal that has it need not be decoded again."""
+        memory = self._slots.get(slot)
+        return memory is not None and digest in memory.digests
+
+    def add_digest(self, slot: Slot, digest: bytes) -> None:
+        """Add the digest of the encoded block of a proposal that was added. A block has only one encoding."""
+        self._at(slot).digests.add(digest)
 
     def add_proposal(self, slot: Slot, block: BlockHash) -> bool:
         """Add a checked proposal. Returns False if it was added before, or there is no place for it."""

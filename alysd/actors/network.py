@@ -1,10 +1,9 @@
-"""The network actor: judges gossip, knows the connected peers, and keeps their scores.
+"""The network actor: has gossip judged, knows the connected peers, and keeps their scores.
 
-Each message of gossip is judged in the order of cost: size and slot, the memory of the slot, the peer's rate, and
-only then the signature, in a worker thread (docs/protocol.md, "Network").
+`actors.gossip_judge` has the rules of gossip (docs/protocol.md, "Network").
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from functools import partial
 from statistics import median
 from typing import TypeVar
@@ -12,14 +11,13 @@ from typing import TypeVar
 import attrs
 import trio
 
+from alysd.actors.gossip_judge import GossipJudge, GossipRates, digest_of
 from alysd.actors.gossip_memory import MOST_PROPOSALS, GossipMemory
 from alysd.actors.peer_client import PeerClient
 from alysd.actors.peer_scores import BAN_SECONDS, BOUND, PeerScores
-from alysd.actors.rate_limits import AllowedRate, RateLimits
-from alysd.consensus.candidates import check_proposal, check_slot_approval, check_window
+from alysd.consensus.candidates import check_proposal
 from alysd.consensus.federation import federation_at
-from alysd.consensus.recovery import check_statement
-from alysd.errors import InvalidBlock, Malformed, PeerUnavailable, Refused
+from alysd.errors import Malformed, PeerUnavailable, Refused
 from alysd.messages.approval import ApprovalGathering, ConsiderProposal, CountApproval, NoteRecovery
 from alysd.messages.log.base import log
 from alysd.messages.log.network import ClocksAgree, ClocksDiffer, PeerBanned
@@ -39,25 +37,21 @@ from alysd.messages.network import (
 from alysd.messages.peer_host import DisconnectPeer, PublishGossip, ReportPeers
 from alysd.messages.reads import ReadForkchoice, Reads
 from alysd.messages.sync import PeerAhead, Sync
-from alysd.nurseries import Actor, Address, NotAnswered, Tell, handles
+from alysd.nurseries import Actor, Address, Deferred, NotAnswered, Tell, handles
 from alysd.ports import Bls, Clock
 from alysd.timing import Timing
 from alysd.types.chain_spec import ChainContext
-from alysd.types.federation import Federation
 from alysd.types.peers import GossipVerdict, PeerOffence, PeerStatus, Topic
 from alysd.types.proposal import Proposal, SlotApproval
-from alysd.types.units import Slot
 from alysd.wire.block_ssz import slot_proof
 from alysd.wire.gossip import (
     MAX_PROPOSAL_BYTES,
     EncodedProposal,
     decode_approval,
-    decode_proposal,
     decode_recovery,
     encode_approval,
     encode_proposal,
     encode_recovery,
-    proposal_slot,
 )
 
 P = TypeVar("P")
@@ -69,36 +63,21 @@ MAX_PEERS = 256
 """The maximum number of peers that the actor knows. The peer host accepts fewer connections."""
 
 
-PROPOSALS_PER_SLOT = 2
-"""The number of proposals that an honest peer sends per slot, at most."""
-
-APPROVALS_PER_SLOT = 4
-"""The number of approvals that an honest peer sends per slot and authority: two of known blocks, two of others."""
-
-ALLOWED_PER_SLOT = 2.0
-"""The messages that a peer may send per slot, as a multiple of what an honest one sends."""
-
-ALLOWED_AT_ONCE = 4.0
-"""The messages that a peer may send at once, in the same unit: messages may be late."""
-
-
 @attrs.frozen
 class NetworkMemory:
     """The state of the actor that survives its restarts: scores and rates of peers, and the memory of gossip.
 
     A crash would otherwise forgive every peer. The connected peers are not part of it: the peer host reports them.
-    `rates` limits each peer, per topic. Its unit is what an honest peer sends in one slot.
     """
 
     scores: PeerScores
     gossip: GossipMemory
-    rates: Mapping[Topic, RateLimits]
+    rates: GossipRates
 
     @classmethod
     def of(cls, timing: Timing) -> "NetworkMemory":
         """An empty memory."""
-        rate = AllowedRate(per_second=ALLOWED_PER_SLOT / timing.slot_seconds, burst=ALLOWED_AT_ONCE)
-        return cls(PeerScores(), GossipMemory(), {topic: RateLimits(rate) for topic in Topic})
+        return cls(PeerScores(), GossipMemory(), GossipRates.of(timing))
 
 
 @attrs.define
@@ -118,7 +97,8 @@ class _Peer:
 class NetworkActor(Actor[Network]):
     """Judges what peers send, tells the other actors what is new, and publishes what this node makes.
 
-    It never waits for a peer while it handles a message: requests run in its background.
+    It waits neither for a peer nor for the database while it handles a message: requests run in its background,
+    and so do the checks of proposals. `configured` has the ids of the peers that the configuration names.
     """
 
     def __init__(
@@ -132,6 +112,7 @@ class NetworkActor(Actor[Network]):
         approval: Address[ApprovalGathering],
         sync: Address[Sync],
         timing: Timing,
+        configured: Container[str] = (),
     ) -> None:
         self._context = context
         self._clock = clock
@@ -145,9 +126,10 @@ class NetworkActor(Actor[Network]):
         self._timing = timing
         self._peers: dict[str, _Peer] = {}
         self._clocks_differ = False
-        self._federation: Federation
-        # One job of each kind per peer, see `_start`.
-        self._send_job, self._jobs = trio.open_memory_channel[Callable[[], Awaitable[None]]](2 * MAX_PEERS)
+        self._judge = GossipJudge(context, clock, bls, memory.gossip, memory.rates, configured, client.blame)
+        # One job of each kind per peer, see `_start`; the places of the judge's lanes; the federation.
+        self._send_job, self._jobs = trio.open_memory_channel[Callable[[], Awaitable[None]]](3 * MAX_PEERS)
+        self._reading = False
 
     async def pre_start(self) -> None:
         """Ask the peer host for the connected peers: some have connected before this instance started."""
@@ -181,7 +163,9 @@ class NetworkActor(Actor[Network]):
         for peer in self._peers:
             self._start(peer, "status", self._ask_status)
         self._compare_clocks()
-        await self._read_federation()
+        if not self._reading:
+            self._reading = True
+            self._send_job.send_nowait(self._renew_federation)
 
     @handles(BlamePeer)
     async def blame(self, message: BlamePeer) -> None:
@@ -202,7 +186,16 @@ class NetworkActor(Actor[Network]):
     async def _read_federation(self) -> None:
         """Read the federation that makes and approves the children of the head."""
         tip = await self._reader.ask(ReadForkchoice(), seconds=self._timing.local_answer)
-        self._federation = federation_at(tip.head, self._context)
+        self._judge.federation = federation_at(tip.head, self._context)
+
+    async def _renew_federation(self) -> None:
+        """Read the federation again; without an answer, the one before is still used."""
+        try:
+            await self._read_federation()
+        except NotAnswered:
+            return
+        finally:
+            self._reading = False
 
     def _ban(self, peer: str, offence: PeerOffence) -> None:
         seconds = BAN_SECONDS[offence]
@@ -257,82 +250,69 @@ class NetworkActor(Actor[Network]):
     # Gossip
 
     @handles(GossipReceived)
-    async def judge(self, message: GossipReceived) -> GossipVerdict:
-        """Judge one message. Takes a few milliseconds, and up to 0.2 s for the most expensive proposal."""
-        judge = {
-            Topic.PROPOSAL: self._judge_proposal,
-            Topic.APPROVAL: self._judge_approval,
-            Topic.RECOVERY: self._judge_recovery,
-        }.get(message.topic)
+    async def judge(self, message: GossipReceived) -> GossipVerdict | Deferred[GossipVerdict]:
+        """Judge one message. An approval takes 3 ms; a proposal is checked in the background."""
+        peer, data = message.peer, message.data
         try:
-            return GossipVerdict.IGNORE if judge is None else await judge(message.peer, message.data)
-        except Malformed:
-            self._client.blame(message.peer, PeerOffence.MALFORMED)
-        except Refused:
-            self._client.blame(message.peer, PeerOffence.FORGED)
+            match message.topic:
+                case Topic.PROPOSAL:
+                    verdict = self._judge.glance(peer, data)
+                    return self._check_in_background(peer, data) if verdict is None else verdict
+                case Topic.APPROVAL:
+                    return await self._judge_approval(peer, data)
+                case Topic.RECOVERY:
+                    return await self._judge_recovery(peer, data)
+                case Topic.AUXPOW:
+                    return GossipVerdict.IGNORE
+        except Refused as error:
+            return self._reject(peer, error)
+
+    def _check_in_background(self, peer: str, data: bytes) -> Deferred[GossipVerdict]:
+        answer = Deferred[GossipVerdict]()
+
+        async def check() -> None:
+            try:
+                proposal = await self._judge.check(peer, data)
+            except Refused as error:
+                answer.reply(self._reject(peer, error))
+                return
+            added = self._consider(proposal, peer, data)
+            answer.reply(GossipVerdict.ACCEPT if added else GossipVerdict.IGNORE)
+
+        self._send_job.send_nowait(check)
+        return answer
+
+    def _reject(self, peer: str, error: Refused) -> GossipVerdict:
+        malformed = isinstance(error, Malformed)
+        self._client.blame(peer, PeerOffence.MALFORMED if malformed else PeerOffence.FORGED)
         return GossipVerdict.REJECT
 
-    async def _judge_proposal(self, peer: str, data: bytes) -> GossipVerdict:
-        slot, now = proposal_slot(data), self._clock.time()
-        if not self._is_present(slot, now) or not self._memory.gossip.wants_proposal(slot):
-            return GossipVerdict.IGNORE
-        if not self._within_rate(peer, Topic.PROPOSAL, PROPOSALS_PER_SLOT):
-            return GossipVerdict.IGNORE
-
-        def decode_and_check() -> Proposal:
-            proposal = decode_proposal(data)
-            check_proposal(proposal, self._federation, self._context, now, self._bls.verify)
-            return proposal
-
-        proposal = await trio.to_thread.run_sync(decode_and_check)
-        return GossipVerdict.ACCEPT if self._consider(proposal, peer) else GossipVerdict.IGNORE
-
     async def _judge_approval(self, peer: str, data: bytes) -> GossipVerdict:
-        approval, now = decode_approval(data), self._clock.time()
-        if not self._is_present(approval.slot, now) or not self._memory.gossip.wants_approval(approval):
-            return GossipVerdict.IGNORE
-        if not self._within_rate(peer, Topic.APPROVAL, APPROVALS_PER_SLOT * len(self._federation.authorities)):
-            return GossipVerdict.IGNORE
-        await trio.to_thread.run_sync(
-            check_slot_approval, approval, self._federation, self._context, now, self._bls.verify
-        )
-        self._memory.gossip.add_approval(approval)
-        _tell(self._approval, CountApproval(approval))
-        if not self._memory.gossip.knows_proposal(approval.slot, approval.block):
-            self._start(peer, "proposals", partial(self._fetch_proposal, approval))
-        return GossipVerdict.ACCEPT
+        approval = decode_approval(data)
+        verdict = await self._judge.approval(peer, approval)
+        if verdict is GossipVerdict.ACCEPT:
+            _tell(self._approval, CountApproval(approval))
+            if not self._memory.gossip.knows_proposal(approval.slot, approval.block):
+                self._start(peer, "proposals", partial(self._fetch_proposal, approval))
+        return verdict
 
     async def _judge_recovery(self, peer: str, data: bytes) -> GossipVerdict:
-        statement, now = decode_recovery(data), self._clock.time()
-        if not self._is_present(statement.slot, now) or not self._memory.gossip.wants_recovery(statement):
-            return GossipVerdict.IGNORE
-        if not self._within_rate(peer, Topic.RECOVERY, len(self._federation.authorities)):
-            return GossipVerdict.IGNORE
-        await trio.to_thread.run_sync(
-            check_statement, statement, self._federation, self._context, now, self._bls.verify
-        )
-        self._memory.gossip.add_recovery(statement)
-        _tell(self._approval, NoteRecovery(statement))
-        return GossipVerdict.ACCEPT
+        statement = decode_recovery(data)
+        verdict = await self._judge.recovery(peer, statement)
+        if verdict is GossipVerdict.ACCEPT:
+            _tell(self._approval, NoteRecovery(statement))
+        return verdict
 
-    def _is_present(self, slot: Slot, now: float) -> bool:
-        """Whether proposals and approvals of this slot are handled now. Peers with other clocks are not blamed."""
-        try:
-            check_window(slot, self._context.spec, now)
-        except InvalidBlock:
-            return False
-        return True
+    def _consider(self, proposal: Proposal, peer: str, data: bytes | None = None) -> bool:
+        """Tell the approval workflow of a checked proposal, if it is new and one of the first two of its slot.
 
-    def _within_rate(self, peer: str, topic: Topic, per_slot: int) -> bool:
-        allowed = self._memory.rates[topic].take(peer, trio.current_time(), 1 / per_slot)
-        if not allowed:
-            self._client.blame(peer, PeerOffence.FLOODING)
-        return allowed
-
-    def _consider(self, proposal: Proposal, peer: str) -> bool:
-        """Tell the approval workflow of a checked proposal, if it is new and one of the first two of its slot."""
-        signed = proposal.signed
-        if not self._memory.gossip.add_proposal(signed.block.slot, signed.hash):
+        `data` is its encoding as it came in gossip.
+        """
+        signed, gossip = proposal.signed, self._memory.gossip
+        added = gossip.add_proposal(signed.block.slot, signed.hash)
+        if data is not None and gossip.knows_proposal(signed.block.slot, signed.hash):
+            gossip.add_digest(signed.block.slot, digest_of(data))
+        if not added:
             return False
         _tell(self._approval, ConsiderProposal(proposal, peer))
         return True
@@ -345,14 +325,12 @@ class NetworkActor(Actor[Network]):
         found = await self._client.proposals_since(peer, approval.slot)
         for encoded in [one for one in found if one.signed.block.slot == approval.slot][:MOST_PROPOSALS]:
             slot, now = approval.slot, self._clock.time()
-            if not self._is_present(slot, now) or not self._memory.gossip.wants_proposal(slot):
+            if self._judge.by_time(slot) is not None or not self._memory.gossip.wants_proposal(slot):
                 return
 
             def check(encoded: EncodedProposal = encoded, now: float = now) -> Proposal:
-                proposal = encoded.proposal()
-                check_proposal(
-                    proposal, self._federation, self._context, now, self._bls.verify, author_alone=False
-                )
+                proposal, federation = encoded.proposal(), self._judge.federation
+                check_proposal(proposal, federation, self._context, now, self._bls.verify, author_alone=False)
                 return proposal
 
             try:
@@ -371,6 +349,7 @@ class NetworkActor(Actor[Network]):
         self._memory.gossip.add_proposal(signed.block.slot, signed.hash)
         data = await trio.to_thread.run_sync(encode_proposal, message.proposal)
         if len(data) <= MAX_PROPOSAL_BYTES:
+            self._memory.gossip.add_digest(signed.block.slot, digest_of(data))
             _tell(self._host, PublishGossip(Topic.PROPOSAL, data))
         else:
             approvals, proof = signed.approvals, await trio.to_thread.run_sync(slot_proof, signed.block)

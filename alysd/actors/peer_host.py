@@ -126,7 +126,7 @@ class _Sink:
         try:
             return await self.network.ask(GossipReceived(peer, topic, data), seconds=JUDGE_SECONDS)
         except NotAnswered:
-            return GossipVerdict.IGNORE
+            return GossipVerdict.UNJUDGED
 
     async def answer(self, peer: str, kind: StreamKind, request: bytes) -> bytes:
         """Ask the request server. Raises its refusal, or `NotNow` if it does not answer."""

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import attrs
 
-from alysd.errors import InvalidApproval, InvalidBlock, InvalidWork, Refused
+from alysd.errors import InvalidApproval, InvalidBlock, InvalidWork, NotNow, Refused
 from alysd.types.hashes import BlockHash, displayed
 from alysd.types.units import MAX_WEI, Slot, Wei
 
@@ -50,8 +50,12 @@ class SlotNotAfterParent(InvalidBlock):
 
 
 @attrs.frozen
-class SlotTooEarly(InvalidBlock):
-    """The block's slot begins more than half a slot from now; `ahead` and `allowed` are in seconds."""
+class SlotTooEarly(InvalidBlock, NotNow):
+    """The block's slot begins more than half a slot from now; `ahead` and `allowed` are in seconds.
+
+    This is the only rule that depends on a clock. As clocks differ, it is nobody's fault, and the block may be
+    valid later: so it is also a `NotNow`.
+    """
 
     slot: Slot
     ahead: float

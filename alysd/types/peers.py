@@ -18,11 +18,16 @@ class Topic(Enum):
 
 
 class GossipVerdict(Enum):
-    """The judgement of a gossip message: pass it on, drop it silently, or drop it and blame the peer."""
+    """The judgement of a gossip message: pass it on, drop it silently, or drop it and blame the peer.
+
+    `UNJUDGED` means that the node had no capacity for a judgement, or that it was too early for one. The message
+    is dropped, but the copy of another peer is judged.
+    """
 
     ACCEPT = "accept"
     IGNORE = "ignore"
     REJECT = "reject"
+    UNJUDGED = "unjudged"
 
 
 class StreamKind(Enum):

@@ -29,9 +29,14 @@ MAX_PROOF_BYTES = 32 + 32 + 4 + 4 + 20 + 4 + 4 + MAX_AUXPOW_BYTES
 """The maximum size, in bytes, of a merged-mining header with its proof. The two numbers before the last are the
 offsets of the list that contains the proof, and of the proof in this list."""
 
-_SLOT_AT = 4 + 4 + 4 + 4 + 32
-"""The position of the slot in an encoded proposal: after the two offsets of the proposal, the two offsets of the
-signed block, and the parent hash."""
+_SIGNED_AT = 4 + 4
+"""The position of the signed block in an encoded proposal: after the two offsets of the proposal."""
+
+_BLOCK_AT = _SIGNED_AT + 4 + 4
+"""The position of the block: after the two offsets of the signed block, the second of which says where it ends."""
+
+_SLOT_AT = _BLOCK_AT + 32
+"""The position of the slot: after the parent hash."""
 
 
 @attrs.frozen
@@ -79,6 +84,17 @@ def proposal_slot(data: bytes) -> Slot:
     if len(data) > MAX_PROPOSAL_BYTES or len(data) < _SLOT_AT + 8:
         raise Malformed(f"a proposal must have at most {MAX_PROPOSAL_BYTES} bytes and a slot, found {len(data)}")
     return Slot(int.from_bytes(data[_SLOT_AT : _SLOT_AT + 8], "little"))
+
+
+def proposal_block(data: bytes) -> memoryview:
+    """The encoded block in an encoded proposal, without decoding anything else. Raises `Malformed`.
+
+    The rest of `data` may be malformed. If `decode_proposal` accepts `data`, this is exactly its block.
+    """
+    end = _SIGNED_AT + int.from_bytes(data[_BLOCK_AT - 4 : _BLOCK_AT], "little")
+    if not _BLOCK_AT < end <= len(data):
+        raise Malformed(f"the block of a proposal of {len(data)} bytes cannot end at byte {end}")
+    return memoryview(data)[_BLOCK_AT:end]
 
 
 def encode_approval(approval: SlotApproval) -> bytes:

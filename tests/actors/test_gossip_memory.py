@@ -67,3 +67,12 @@ def test_only_the_newest_slots_are_kept() -> None:
         memory.add_proposal(Slot(slot), FIRST)
     assert not memory.knows_proposal(Slot(0), FIRST)
     assert all(memory.knows_proposal(Slot(slot), FIRST) for slot in range(1, KEPT_SLOTS + 1))
+
+
+def test_a_digest_is_known_in_its_slot() -> None:
+    memory = GossipMemory()
+    assert not memory.knows_digest(Slot(7), b"digest")
+    memory.add_proposal(Slot(7), FIRST)
+    memory.add_digest(Slot(7), b"digest")
+    assert memory.knows_digest(Slot(7), b"digest")
+    assert not memory.knows_digest(Slot(8), b"digest")

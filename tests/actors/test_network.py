@@ -1,6 +1,6 @@
 """The network actor: what it passes on, whom it blames, and that no peer makes it wait."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -65,7 +65,7 @@ from tests.actors.federation_kit import (
 
 pytestmark = pytest.mark.usefixtures("no_threads")
 
-ACCEPT, IGNORE, REJECT = GossipVerdict.ACCEPT, GossipVerdict.IGNORE, GossipVerdict.REJECT
+ACCEPT, IGNORE, REJECT, UNJUDGED = GossipVerdict
 TIMING = Timing(CONTEXT.spec.slot_seconds)
 
 
@@ -91,6 +91,7 @@ class Bench:
     ahead: dict[str, float] = attrs.field(factory=dict[str, float])
     genesis: BlockHash = CONTEXT.genesis
     known: list[Proposal] = attrs.field(factory=list[Proposal])
+    configured: frozenset[str] = frozenset({"member"})
 
     @classmethod
     def make(cls) -> "Bench":
@@ -117,7 +118,7 @@ class Bench:
             self.network,
             lambda: NetworkActor(
                 CONTEXT, self.harness.clock, BLS, self.memory, PeerClient(self.host, self.network), self.reader,
-                self.approval, self.sync, TIMING,
+                self.approval, self.sync, TIMING, self.configured,
             ),
             restart=Immediate(),
         )  # fmt: skip
@@ -146,6 +147,17 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     return Bench.make()
+
+
+def slow_thread(check_proposal_seconds: float) -> Callable[..., Awaitable[Any]]:
+    """A stand-in for `trio.to_thread.run_sync`, in which the check of an encoded proposal takes its time."""
+
+    async def run_sync(work: Callable[..., Any], *arguments: Any) -> Any:
+        if arguments and isinstance(arguments[0], bytes):
+            await trio.sleep(check_proposal_seconds)
+        return work(*arguments)
+
+    return run_sync
 
 
 # Proposals
@@ -198,14 +210,28 @@ async def test_a_forged_proposal_is_rejected_and_its_peer_disconnected(
     assert len(bench.told(bench.approval, ConsiderProposal)) == 1
 
 
-@pytest.mark.parametrize("slot", [FIRST - 2, FIRST + 1, FIRST + 1000])
-async def test_a_proposal_of_another_time_is_ignored_and_nobody_blamed(
-    autojump_clock: MockClock, bench: Bench, slot: int
+@pytest.mark.parametrize(
+    ("slot", "verdict"), [(FIRST - 2, IGNORE), (FIRST + 1, UNJUDGED), (FIRST + 1000, UNJUDGED)]
+)
+async def test_a_proposal_of_another_time_is_dropped_and_nobody_blamed(
+    autojump_clock: MockClock, bench: Bench, slot: int, verdict: GossipVerdict
 ) -> None:
     """The clocks of the peers may differ, and gossip may be late."""
     async with bench.running():
-        assert await bench.propose(proposal(slot)) is IGNORE
-        assert await bench.judge(Topic.APPROVAL, encode_approval(approval(proposal(slot), 1))) is IGNORE
+        assert await bench.propose(proposal(slot)) is verdict
+        assert await bench.judge(Topic.APPROVAL, encode_approval(approval(proposal(slot), 1))) is verdict
+    assert bench.blamed() == []
+
+
+async def test_a_proposal_that_came_too_early_is_judged_when_it_comes_again(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    """A member whose clock is 1.5 s fast would have none of its blocks approved: its first copy would end them."""
+    async with bench.running():
+        early = proposal(FIRST + 1)
+        assert await bench.propose(early) is UNJUDGED
+        await trio.sleep(1.01)
+        assert await bench.propose(early, "other") is ACCEPT
     assert bench.blamed() == []
 
 
@@ -231,7 +257,7 @@ async def test_the_rate_of_a_peer_is_limited_before_a_signature_is_checked(
     async with bench.running():
         wrong = Proposal(proposal().signed, None)
         verdicts = [await bench.propose(wrong) for _ in range(10)]
-        assert verdicts == [REJECT] * 8 + [IGNORE] * 2
+        assert verdicts == [REJECT] * 8 + [UNJUDGED] * 2
         assert await bench.propose(proposal(), "other") is ACCEPT
     assert ("peer", PeerOffence.FLOODING) in bench.blamed()
 
@@ -296,12 +322,12 @@ async def test_an_authority_that_approves_many_blocks_does_not_hide_the_known_on
         assert await bench.judge(Topic.APPROVAL, encode_approval(approval(proposed, 2))) is ACCEPT
 
 
-async def test_an_approval_flood_is_ignored(autojump_clock: MockClock, bench: Bench) -> None:
+async def test_an_approval_flood_is_not_judged(autojump_clock: MockClock, bench: Bench) -> None:
     """Four members: 16 approvals per slot are allowed, and 64 at once."""
     forged = encode_approval(attrs.evolve(approval(proposal(), 2), signature=BlsSignature(bytes(96))))
     async with bench.running():
         verdicts = [await bench.judge(Topic.APPROVAL, forged) for _ in range(66)]
-    assert verdicts == [REJECT] * 64 + [IGNORE] * 2
+    assert verdicts == [REJECT] * 64 + [UNJUDGED] * 2
 
 
 async def test_the_proposal_that_an_approval_announces_is_fetched(autojump_clock: MockClock, bench: Bench) -> None:
@@ -384,9 +410,45 @@ async def test_a_forged_recovery_statement_is_rejected(autojump_clock: MockClock
     forged = attrs.evolve(statement(), authority=1)
     async with bench.running():
         verdicts = [await bench.judge(Topic.RECOVERY, encode_recovery(forged)) for _ in range(17)]
-        assert verdicts == [REJECT] * 16 + [IGNORE]
+        assert verdicts == [REJECT] * 16 + [UNJUDGED]
         assert await bench.judge(Topic.RECOVERY, encode_recovery(statement(1)), "other") is ACCEPT
     assert bench.told(bench.approval, NoteRecovery) == [NoteRecovery(statement(1))]
+
+
+# Waiting
+
+
+async def test_a_slow_reader_delays_no_judgement(autojump_clock: MockClock, bench: Bench) -> None:
+    """While the database is busy, no proposal would be judged in time, and in the end the actor would restart."""
+    async with bench.running():
+        bench.reader.on(ReadForkchoice).keeps_silent()
+        await trio.sleep(POLL_SECONDS + 0.01)
+        began = trio.current_time()
+        slot = FIRST + int(POLL_SECONDS) // CONTEXT.spec.slot_seconds
+        assert await bench.propose(proposal(slot)) is ACCEPT
+        assert trio.current_time() == began
+        await trio.sleep(5 * POLL_SECONDS)
+        assert bench.harness.child("network").restarts == 0
+
+
+async def test_an_approval_does_not_wait_for_the_check_of_a_proposal(
+    autojump_clock: MockClock, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large block takes 0.15 s to hash: approvals of others would wait behind it."""
+    monkeypatch.setattr(trio.to_thread, "run_sync", slow_thread(check_proposal_seconds=0.5))
+    verdicts: list[tuple[float, GossipVerdict]] = []
+
+    async def note(judged: Awaitable[GossipVerdict]) -> None:
+        verdict = await judged
+        verdicts.append((round(trio.current_time() - began, 2), verdict))
+
+    async with bench.running():
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(note, bench.propose(proposal()))
+            await trio.sleep(0.1)
+            nursery.start_soon(note, bench.judge(Topic.APPROVAL, encode_approval(approval(proposal(), 2))))
+    assert verdicts == [(0.1, ACCEPT), (0.5, ACCEPT)]
 
 
 # Publishing

@@ -135,7 +135,7 @@ async def test_an_actor_that_does_not_answer_costs_the_message_alone(autojump_cl
     async with parts.harness.running(parts.child) as system:
         sink = await parts.sink()
         began = trio.current_time()
-        assert await sink.judge("p1", Topic.PROPOSAL, b"x") is GossipVerdict.IGNORE
+        assert await sink.judge("p1", Topic.PROPOSAL, b"x") is GossipVerdict.UNJUDGED
         assert trio.current_time() - began < JUDGE_SECONDS + 1
         with pytest.raises(NotNow, match="the node does not answer now"):
             await sink.answer("p1", StreamKind.STATUS, b"?")

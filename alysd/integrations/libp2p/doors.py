@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections import Counter, OrderedDict
-from collections.abc import Container
+from collections.abc import Mapping
 
 import trio
 
@@ -10,10 +10,16 @@ from alysd.integrations.libp2p import limits
 
 
 class Doors:
-    """Counts connections. The `configured` peers take no place of a stranger."""
+    """Counts connections. Configured peers take no places of strangers, neither for handshakes nor afterwards.
 
-    def __init__(self, configured: Container[str], max_inbound: int) -> None:
+    `configured` has the network of each configured peer's address by the peer's id, None for a host name. Before
+    the handshake, a connection counts as that of a configured peer if it comes from this network, or from the one
+    from which the peer connected last.
+    """
+
+    def __init__(self, configured: Mapping[str, str | None], max_inbound: int) -> None:
         self._configured = configured
+        self._last: dict[str, str] = {}
         self._max_inbound = max_inbound
         self._handshakes: Counter[str] = Counter()
         self._strangers: Counter[str] = Counter()
@@ -21,11 +27,13 @@ class Doors:
 
     def enter(self, network: str) -> bool:
         """Take a place for a handshake of a connection from `network` (`network_of`), if there is one."""
-        if (
-            self._handshakes.total() >= limits.HANDSHAKES
-            or self._handshakes[network] >= limits.HANDSHAKES_PER_ADDRESS
-        ):
+        if self._handshakes[network] >= limits.HANDSHAKES_PER_ADDRESS:
             return False
+        reserved = {*self._configured.values(), *self._last.values()}
+        if network not in reserved:
+            strangers = sum(count for other, count in self._handshakes.items() if other not in reserved)
+            if strangers >= limits.HANDSHAKES:
+                return False
         self._handshakes[network] += 1
         return True
 
@@ -38,6 +46,7 @@ class Doors:
         if self.is_banned(peer):
             return False
         if peer in self._configured:
+            self._last[peer] = network
             return True
         if (
             self._strangers.total() >= self._max_inbound
@@ -76,6 +85,14 @@ def network_of(address: str) -> str:
     if found.ipv4_mapped is not None:
         return str(found.ipv4_mapped)
     return str(ipaddress.ip_network((found, 64), strict=False))
+
+
+def network_in(host: str) -> str | None:
+    """The network of a configured host, or None for a host name."""
+    try:
+        return network_of(host)
+    except ValueError:
+        return None
 
 
 def _decrement(counts: Counter[str], key: str) -> None:

@@ -17,7 +17,7 @@ from libp2p.tools.anyio_service import background_trio_service
 from alysd.errors import PeerUnavailable
 from alysd.integrations.libp2p import limits, multistream, requests
 from alysd.integrations.libp2p.connection import PeerConnection, Stream, upgrade
-from alysd.integrations.libp2p.doors import Doors, network_of
+from alysd.integrations.libp2p.doors import Doors, network_in, network_of
 from alysd.integrations.libp2p.frames import configure_yamux
 from alysd.integrations.libp2p.host import Host
 from alysd.integrations.libp2p.keys import ID, Identity, peer_id, peer_text
@@ -37,7 +37,7 @@ class Libp2pGossip:
         self._host = Host(self._identity)
         self._names = {f"/alys/{config.chain}/{topic.value}": topic for topic in Topic}
         self._topics = {topic: name for name, topic in self._names.items()}
-        self._configured = {address.peer for address in config.peers}
+        self._configured = {address.peer: network_in(address.host) for address in config.peers}
         self._doors = Doors(self._configured, config.max_inbound)
         self._notes = Notes()
         self._rejections: dict[ID, TokenBucket] = {}
@@ -49,7 +49,8 @@ class Libp2pGossip:
 
         Raises `OSError` if the address cannot be used.
         """
-        gossip = GossipPubsub(self._host, self._names, sink.judge, self._blame, self._notes)
+        configured = frozenset(peer_id(peer) for peer in self._configured)
+        gossip = GossipPubsub(self._host, self._names, configured, sink.judge, self._blame, self._notes)
         answers = requests.AnswerService(sink, self._configured)
         for kind in StreamKind:
             self._host.handlers[requests.protocol_of(self._config.chain, kind)] = partial(answers.serve, kind=kind)
@@ -101,25 +102,27 @@ class Libp2pGossip:
     async def _accept(self, stream: trio.SocketStream, *, sink: GossipSink) -> None:
         """Run an inbound connection, if there is a place for it."""
         async with stream:
-            with self._notes.contained("inbound connection"):
-                network = network_of(stream.socket.getpeername()[0])
-                if not self._doors.enter(network):
-                    self._notes.count("inbound connection: no place for a handshake")
-                    await trio.aclose_forcefully(stream)
-                    return
-                try:
-                    connection = await upgrade(stream, self._identity, None)
-                finally:
-                    self._doors.leave(network)
-                peer = connection.peer
-                if not self._doors.admit(peer, network):
-                    self._notes.count("inbound connection: banned, or no place for a stranger")
-                    await trio.aclose_forcefully(stream)
-                    return
-                try:
-                    await self._run(connection, sink)
-                finally:
-                    self._doors.dismiss(peer, network)
+            await self._notes.contained("inbound connection", self._welcome, stream, sink)
+
+    async def _welcome(self, stream: trio.SocketStream, sink: GossipSink) -> None:
+        network = network_of(stream.socket.getpeername()[0])
+        if not self._doors.enter(network):
+            self._notes.count("inbound connection: no place for a handshake")
+            await trio.aclose_forcefully(stream)
+            return
+        try:
+            connection = await upgrade(stream, self._identity, None)
+        finally:
+            self._doors.leave(network)
+        peer = connection.peer
+        if not self._doors.admit(peer, network):
+            self._notes.count("inbound connection: banned, or no place for a stranger")
+            await trio.aclose_forcefully(stream)
+            return
+        try:
+            await self._run(connection, sink)
+        finally:
+            self._doors.dismiss(peer, network)
 
     async def _keep_connected(self, address: PeerAddress, sink: GossipSink) -> None:
         """Dial a configured peer whenever it is not connected."""
@@ -139,13 +142,17 @@ class Libp2pGossip:
     async def _dial(self, address: PeerAddress, sink: GossipSink) -> bool:
         """Dial a peer and run the connection. Returns whether there was one."""
         reached = False
-        with self._notes.contained("outbound connection"):
+
+        async def dial() -> None:
+            nonlocal reached
             with trio.fail_after(limits.DIAL_SECONDS):
                 stream = await trio.open_tcp_stream(address.host, address.port)
             async with stream:
                 connection = await upgrade(stream, self._identity, peer_id(address.peer))
                 reached = True
                 await self._run(connection, sink)
+
+        await self._notes.contained("outbound connection", dial)
         return reached
 
     async def _run(self, connection: PeerConnection, sink: GossipSink) -> None:
@@ -180,19 +187,21 @@ class Libp2pGossip:
 
     async def _run_stream(self, stream: Stream) -> None:
         """Negotiate the protocol of a stream that the peer opened, and run its handler."""
-        connection, handlers = stream.connection, self._host.handlers
+        connection = stream.connection
         connection.streams_inbound += 1
         try:
-            with self._notes.contained("stream"):
-                if connection.streams_inbound > limits.STREAMS_INBOUND:
-                    return
-                with trio.fail_after(limits.NEGOTIATION_SECONDS):
-                    stream.protocol = await multistream.select(stream, handlers)
-                await handlers[stream.protocol](stream)
-                await _await_end(stream)
+            if connection.streams_inbound <= limits.STREAMS_INBOUND:
+                await self._notes.contained("stream", self._handle, stream)
         finally:
             await stream.reset()
             connection.streams_inbound -= 1
+
+    async def _handle(self, stream: Stream) -> None:
+        handlers = self._host.handlers
+        with trio.fail_after(limits.NEGOTIATION_SECONDS):
+            stream.protocol = await multistream.select(stream, handlers)
+        await handlers[stream.protocol](stream)
+        await _await_end(stream)
 
     def _blame(self, peer: ID, reason: str) -> None:
         """Disconnect a peer that broke a protocol (`reason`), or whose messages are rejected again and again."""

@@ -18,7 +18,8 @@ from alysd.wire.sync import MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, MAX_RESPONSE_BY
 # Connections
 
 HANDSHAKES = 64
-"""Inbound connections that have not proved an id yet. Each lasts at most `HANDSHAKE_SECONDS`."""
+"""Inbound connections that have not proved an id yet. Each lasts at most `HANDSHAKE_SECONDS`. Those from networks
+of configured peers do not count: strangers cannot keep these out."""
 
 HANDSHAKES_PER_ADDRESS = 8
 """The same for one IPv4 address or one IPv6 /64 network, so that one machine cannot take all."""

@@ -1,10 +1,15 @@
 """The lines of this process in the node's log: news that an operator can use, and counts of strangers' acts."""
 
 from collections import Counter
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVarTuple
 
 import trio
+
+from alysd.nurseries import isolated
+
+Arguments = TypeVarTuple("Arguments")
 
 SUMMARY_SECONDS = 60.0
 """The interval of the summary of what strangers did: their number of attempts does not fill the log."""
@@ -26,19 +31,21 @@ class Notes:
         """Count an event, named in a few words that no peer chooses."""
         self.counts[what] += 1
 
-    @contextmanager
-    def contained(self, what: str) -> Generator[None]:
-        """Let an error in the `with` block end only the block, and count it.
+    async def contained(
+        self, what: str, work: Callable[[*Arguments], Awaitable[None]], *arguments: *Arguments
+    ) -> None:
+        """Run `work(*arguments)`. An error ends only this work, and is counted.
 
-        The block handles the bytes of one peer with libp2p, whose errors for hostile bytes are not documented:
+        The work handles the bytes of one peer with libp2p, whose errors for hostile bytes are not documented:
         any of them would otherwise end the process, and disconnect all peers. A `MemoryError` does end it.
         """
-        try:
-            yield
-        except MemoryError:
-            raise
-        except Exception as error:
-            self.counts[f"{what}: {type(innermost(error)).__name__}"] += 1
+        await isolated(partial(self._failed, what), work, *arguments)
+
+    def _failed(self, what: str, error: Exception) -> None:
+        inner = innermost(error)
+        if isinstance(inner, MemoryError):
+            raise error
+        self.count(f"{what}: {type(inner).__name__}")
 
     async def summarize(self) -> None:
         """Say every minute what happened since the last summary, if anything did."""

@@ -2,13 +2,14 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
+import attrs
 import trio
 from libp2p.abc import INetStream
 from libp2p.io.exceptions import IOException
 from libp2p.pubsub import pubsub as library
-from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.pubsub.validators import signature_validator
@@ -17,9 +18,11 @@ from alysd.integrations.libp2p import limits
 from alysd.integrations.libp2p.connection import Stream
 from alysd.integrations.libp2p.host import Host
 from alysd.integrations.libp2p.keys import ID, peer_text
-from alysd.integrations.libp2p.notes import Notes
+from alysd.integrations.libp2p.notes import Notes, innermost
 from alysd.integrations.libp2p.rates import TokenBucket
+from alysd.integrations.libp2p.router import Router
 from alysd.integrations.libp2p.rpc import BadFrame, parse_frame
+from alysd.nurseries import isolated
 from alysd.types.peers import GossipVerdict, Topic
 from alysd.wire.gossip import RECOVERY_BYTES
 
@@ -77,31 +80,12 @@ class BoundedQueue(RpcQueue):
         return rpc
 
 
-class Router(GossipSub):
-    """gossipsub v1.1 with a mesh of 6 to 12 peers, without libp2p's additions, which keep data without bound."""
+@attrs.define
+class _Judgement:
+    """A message that is judged now, and all peers that have sent it, in the order of their copies."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            protocols=[PROTOCOL_ID_V11], degree=8, degree_low=6, degree_high=12, heartbeat_interval=1,
-            heartbeat_initial_delay=0.1, adaptive_gossip_enabled=False, spam_protection_enabled=False,
-            eclipse_protection_enabled=False,
-        )  # fmt: skip
-        self.max_iwant_requests_per_second = 4.0
-
-    async def publish(self, msg_forwarder: ID, pubsub_msg: rpc_pb2.Message) -> None:
-        """Send a judged message to the mesh."""
-        await super().publish(msg_forwarder, pubsub_msg)
-        self.recent_message_deliveries.clear()
-
-    def remove_peer(self, peer_id: ID) -> None:
-        """Forget a peer, its back-off included."""
-        super().remove_peer(peer_id)
-        for peers in self.back_off.values():
-            peers.pop(peer_id, None)
-
-    def _check_equivocation(self, msg: rpc_pb2.Message) -> bool:  # noqa: ARG002  the base class has it
-        """Accept: the node itself looks for two proposals of a slot, and keeps no whole messages for it."""
-        return True
+    data: bytes
+    senders: list[ID]
 
 
 class GossipPubsub(library.Pubsub):
@@ -110,9 +94,17 @@ class GossipPubsub(library.Pubsub):
     `blame` is called with a peer that broke a rule, and the rule. The rule is empty if `judge` rejected a message.
     """
 
-    def __init__(self, host: Host, topics: Mapping[str, Topic], judge: Judge, blame: Blame, notes: Notes) -> None:
+    def __init__(
+        self,
+        host: Host,
+        topics: Mapping[str, Topic],
+        configured: frozenset[ID],
+        judge: Judge,
+        blame: Blame,
+        notes: Notes,
+    ) -> None:
         library.RpcQueue = BoundedQueue  # pyright: ignore[reportPrivateImportUsage]  it takes no other as argument
-        super().__init__(cast("Any", host), Router(), allowed_topics=frozenset(topics))
+        super().__init__(cast("Any", host), Router(configured), allowed_topics=frozenset(topics))
         self.seen_messages.stop()
         self.seen_messages = cast("Any", Seen())
         host.forget = self._handle_dead_peer
@@ -121,7 +113,8 @@ class GossipPubsub(library.Pubsub):
         self._judge = judge
         self._blame = blame
         self._notes = notes
-        self._judging: set[bytes] = set()
+        # The messages that are judged now, by id, with the other peers that have sent the same bytes meanwhile.
+        self._judging: dict[bytes, _Judgement] = {}
         self._reading: Counter[ID] = Counter()
 
     async def _handle_new_peer(self, peer_id: ID) -> None:
@@ -139,20 +132,23 @@ class GossipPubsub(library.Pubsub):
             return
         self._reading[peer] += 1
         try:
-            await self._read_frames(peer, cast("Stream", stream))
-        except IOException as error:
-            if isinstance(error, BadFrame):
-                self._blame(peer, f"gossip: {error}")
-            return  # otherwise the end of the stream or of the connection
-        except MemoryError:
-            raise
-        except Exception as error:  # of protobuf, or of libp2p's reaction to what the frame says
-            self._blame(peer, f"gossip: {type(error).__name__}")
-            raise
+            await isolated(partial(self._blame_for, peer), self._read_frames, peer, cast("Stream", stream))
         finally:
             self._reading[peer] -= 1
             if not self._reading[peer]:
                 del self._reading[peer]
+
+    def _blame_for(self, peer: ID, error: Exception) -> None:
+        """Blame the sender of a frame that cannot be handled; the end of the stream or connection is no fault.
+
+        The error is that of a bound, or of protobuf, or of libp2p's reaction to what the frame says.
+        """
+        if isinstance(error, MemoryError):
+            raise error
+        if isinstance(error, BadFrame):
+            self._blame(peer, f"gossip: {error}")
+        elif not isinstance(error, IOException):
+            self._blame(peer, f"gossip: {type(innermost(error)).__name__}")
 
     async def _read_frames(self, peer: ID, stream: Stream) -> None:
         rate = TokenBucket(limits.RPCS_PER_SECOND, limits.RPCS_BURST)
@@ -163,7 +159,7 @@ class GossipPubsub(library.Pubsub):
             for subscription in frame.subscriptions:
                 self.handle_subscription(peer, subscription)
             for message in frame.publish:
-                if message.topicIDs[0] in self._topics and self._is_new(message):
+                if message.topicIDs[0] in self._topics and self._is_new(peer, message):
                     await places.acquire()
                     self.manager.run_task(self._judge_in_place, peer, message, places)
             if frame.HasField("control"):
@@ -171,40 +167,51 @@ class GossipPubsub(library.Pubsub):
 
     async def _judge_in_place(self, peer: ID, message: rpc_pb2.Message, places: trio.Semaphore) -> None:
         try:
-            with self._notes.contained("gossip"):
-                await self.push_msg(peer, message)
+            await self._notes.contained("gossip", self.push_msg, peer, message)
         finally:
             places.release()
 
-    def _is_new(self, message: rpc_pb2.Message) -> bool:
-        return not self._is_msg_seen(message) and self.get_message_id(message) not in self._judging
+    def _is_new(self, peer: ID, message: rpc_pb2.Message) -> bool:
+        """Whether a message was not judged, and is not judged now. If it is, remember who else has sent it."""
+        judgement = self._judging.get(self.get_message_id(message))
+        if judgement is not None and judgement.data == message.data and peer not in judgement.senders:
+            judgement.senders.append(peer)
+        return judgement is None and not self._is_msg_seen(message)
 
     async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
         """Pass a message of this node on, and one of a peer if the verdict is `ACCEPT`."""
-        if msg_forwarder != self.my_id:
-            if not self._is_new(msg) or msg.from_id == self.my_id.to_bytes():
-                return
-            verdict = await self._verdict(msg_forwarder, msg)
-            if verdict is GossipVerdict.REJECT:
-                self._blame(msg_forwarder, "")
-            if verdict is not GossipVerdict.ACCEPT:
-                self._mark_msg_seen(msg)
-                return
+        if msg_forwarder != self.my_id and not await self._is_accepted(msg_forwarder, msg):
+            return
         self._mark_msg_seen(msg)
         await self.router.publish(msg_forwarder, msg)
 
-    async def _verdict(self, peer: ID, message: rpc_pb2.Message) -> GossipVerdict:
+    async def _is_accepted(self, peer: ID, message: rpc_pb2.Message) -> bool:
+        """Have a message judged, as that of each peer that sends it, until there is a judgement."""
+        if not self._is_new(peer, message) or message.from_id == self.my_id.to_bytes():
+            return False
         topic = self._topics[message.topicIDs[0]]
         if len(message.data) > TOPIC_BYTES[topic] or not signature_validator(message):
-            return GossipVerdict.REJECT
-        number = self.get_message_id(message)
-        self._judging.add(number)
+            # Its id may be that of another message, so it does not count as seen.
+            self._blame(peer, "")
+            return False
+        number, senders = self.get_message_id(message), [peer]
+        self._judging[number] = _Judgement(message.data, senders)
         try:
-            with trio.move_on_after(limits.JUDGE_SECONDS):
-                return await self._judge(peer_text(peer), topic, message.data)
-            return GossipVerdict.IGNORE
+            for sender in senders:  # to which others are added meanwhile
+                verdict = await self._verdict(sender, topic, message.data)
+                if verdict is GossipVerdict.REJECT:
+                    self._blame(sender, "")
+                if verdict is not GossipVerdict.UNJUDGED:
+                    self._mark_msg_seen(message)
+                    return verdict is GossipVerdict.ACCEPT
+            return False
         finally:
-            self._judging.discard(number)
+            del self._judging[number]
+
+    async def _verdict(self, peer: ID, topic: Topic, data: bytes) -> GossipVerdict:
+        with trio.move_on_after(limits.JUDGE_SECONDS):
+            return await self._judge(peer_text(peer), topic, data)
+        return GossipVerdict.UNJUDGED
 
 
 async def _read_frame(stream: Stream) -> bytes:

@@ -155,6 +155,8 @@ class SimulatedGossip:
                 self._judging -= 1
             if verdict is GossipVerdict.ACCEPT and first:
                 self._forward(message, peer)
+            elif verdict is GossipVerdict.UNJUDGED:
+                self._seen.pop(key, None)
 
         self._start(judge)
 

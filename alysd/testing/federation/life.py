@@ -1,6 +1,6 @@
 """One process of a member's node: the real tree of `alysd.node` over a simulated machine."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 import attrs
 import trio
@@ -65,12 +65,13 @@ def begin_life(
     signed: Signed,
     watch: Callable[[object], None],
     gossip: Callable[[MemoryStore, FakeEngine], Gossip],
+    configured: Container[str],
 ) -> Life:
     """Make the node of the member with this `secret`, from the data on the machine's disk. It does not run yet.
 
     Without `secret` the node is a follower. `executed` are the blocks that the execution client has. `signed` is
     called with every signature that leaves the machine, and `watch` with every event of the node. `gossip` makes
-    the node's endpoint of the network.
+    the node's endpoint of the network. `configured` has the peers that the configuration of the node names.
     """
     store = MemoryStore(hand.genesis, hand.genesis_state, machine.session)
     engine = attrs.evolve(hand.engine, blocks={**hand.engine.blocks, **executed})
@@ -93,5 +94,6 @@ def begin_life(
         peer_host=lambda host, network, requests: actor(
             host, lambda: PeerHostActor(endpoint, network, requests), restart=ExponentialBackoff()
         ),
+        configured=configured,
     )
     return Life(machine, Node(mining, resources, bus=WatchedBus(watch)), engine, store)

@@ -94,6 +94,7 @@ class SimulatedMember:
                 lambda block, identity: self._signed(block, identity),
                 lambda event: self._event(machine, event),
                 lambda store, engine: self._gossip(machine, store, engine),
+                self.world.network.endpoints,
             )
             try:
                 async with open_node(

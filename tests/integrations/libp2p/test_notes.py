@@ -14,13 +14,38 @@ async def test_an_error_for_the_bytes_of_a_peer_ends_only_what_handles_them(auto
     from alysd.integrations.libp2p.notes import Notes
 
     notes = Notes()
-    with notes.contained("stream"):
-        raise ExceptionGroup("group", [ExceptionGroup("inner", [KeyError("x")])])
-    with notes.contained("stream"):
-        raise KeyError("y")
+
+    async def fail(error: Exception) -> None:
+        raise error
+
+    await notes.contained("stream", fail, ExceptionGroup("group", [ExceptionGroup("inner", [KeyError("x")])]))
+    await notes.contained("stream", fail, KeyError("y"))
     assert notes.counts == {"stream: KeyError": 2}
-    with pytest.raises(MemoryError), notes.contained("stream"):
-        raise MemoryError
+    with pytest.raises(MemoryError):
+        await notes.contained("stream", fail, MemoryError())
+
+
+async def test_an_error_beside_a_cancellation_ends_neither_more_nor_less(autojump_clock: MockClock) -> None:
+    """A connection that is closed while one of its streams fails would end the process."""
+    from alysd.integrations.libp2p.notes import Notes
+
+    notes = Notes()
+
+    async def fail_when_cancelled() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise KeyError("z")
+
+    async def work() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail_when_cancelled)
+            await trio.sleep_forever()
+
+    with trio.move_on_after(1) as scope:
+        await notes.contained("stream", work)
+    assert scope.cancelled_caught
+    assert notes.counts == {"stream: KeyError": 1}
 
 
 async def test_the_summary_has_what_is_new(autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]) -> None:

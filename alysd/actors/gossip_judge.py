@@ -1,0 +1,231 @@
+"""The judgement of gossip, in the order of cost (docs/protocol.md, "Network").
+
+First come the rate of the peer and the slot, then the memory of the slot, and only then the signatures, in a
+worker thread.
+
+Peers that the configuration names, such as the members of the federation, share no budget with strangers. All
+strangers together have one, because an attacker can have many identities. A message above a rate is not judged, so
+that the copy of another peer is.
+"""
+
+from collections.abc import Callable, Container, Mapping
+from hashlib import sha256
+
+import attrs
+import trio
+
+from alysd.actors.gossip_memory import GossipMemory
+from alysd.actors.rate_limits import AllowedRate, RateLimits
+from alysd.consensus.candidates import check_proposal, check_slot_approval, check_window
+from alysd.consensus.recovery import check_statement
+from alysd.consensus.violations import SlotPassed, SlotTooEarly
+from alysd.ports import Bls, Clock
+from alysd.timing import Timing
+from alysd.types.chain_spec import ChainContext
+from alysd.types.federation import Federation
+from alysd.types.peers import GossipVerdict, PeerOffence, Topic
+from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
+from alysd.types.units import Slot
+from alysd.wire.gossip import decode_proposal, proposal_block, proposal_slot
+
+PROPOSALS_PER_SLOT = 2
+"""The number of proposals that an honest peer sends per slot, at most."""
+
+APPROVALS_PER_SLOT = 4
+"""The number of approvals that an honest peer sends per slot and authority: two of known blocks, two of others."""
+
+ALLOWED_PER_SLOT = 2.0
+"""The messages that a peer may send per slot, as a multiple of what an honest one sends."""
+
+ALLOWED_AT_ONCE = 4.0
+"""The messages that a peer may send at once, in the same unit: messages may be late."""
+
+STRANGERS = 2
+"""The number of peers whose rate all strangers together have. Most of what they send, others have sent before."""
+
+WAITING = 8
+"""The number of proposals of configured peers that wait for their check: two for each slot of the memory."""
+
+_ALL = "all strangers"
+
+
+@attrs.frozen
+class GossipRates:
+    """The rates of gossip per topic: of each peer, and of all strangers together.
+
+    The unit is what an honest peer sends in one slot.
+    """
+
+    peers: Mapping[Topic, RateLimits]
+    strangers: Mapping[Topic, RateLimits]
+
+    @classmethod
+    def of(cls, timing: Timing) -> "GossipRates":
+        """Rates of which nothing is used."""
+        one = AllowedRate(per_second=ALLOWED_PER_SLOT / timing.slot_seconds, burst=ALLOWED_AT_ONCE)
+        all_strangers = AllowedRate(per_second=STRANGERS * one.per_second, burst=STRANGERS * one.burst)
+        return cls({each: RateLimits(one) for each in Topic}, {each: RateLimits(all_strangers) for each in Topic})
+
+
+@attrs.define
+class Lane:
+    """Places for the checks of proposals, which run one after the other. At most `waiting` wait for their turn."""
+
+    waiting: int
+    _taken: int = 0
+    _turn: trio.Lock = attrs.field(factory=trio.Lock)
+
+    def take(self) -> bool:
+        """Take a place, if there is one. `check` returns it."""
+        if self._taken > self.waiting:
+            return False
+        self._taken += 1
+        return True
+
+    async def check(self, data: bytes, check: Callable[[bytes], Proposal]) -> Proposal:
+        """Run `check` in a worker thread when it is this proposal's turn."""
+        try:
+            async with self._turn:
+                return await trio.to_thread.run_sync(check, data)
+        finally:
+            self._taken -= 1
+
+
+class GossipJudge:
+    """Judges proposals and approvals. `federation`, which the owner sets, makes the children of the head."""
+
+    federation: Federation
+
+    def __init__(
+        self,
+        context: ChainContext,
+        clock: Clock,
+        bls: Bls,
+        memory: GossipMemory,
+        rates: GossipRates,
+        configured: Container[str],
+        blame: Callable[[str, PeerOffence], None],
+    ) -> None:
+        self._context = context
+        self._clock = clock
+        self._bls = bls
+        self._memory = memory
+        self._rates = rates
+        self._configured = configured
+        self._blame = blame
+        self._lanes = {True: Lane(WAITING), False: Lane(0)}
+
+    def by_time(self, slot: Slot) -> GossipVerdict | None:
+        """The verdict on messages of a slot that is not handled now; None if it is.
+
+        Clocks differ, so nobody is blamed, and the copy that comes later from another peer may be in time.
+        """
+        try:
+            check_window(slot, self._context.spec, self._clock.time())
+        except SlotTooEarly:
+            return GossipVerdict.UNJUDGED
+        except SlotPassed:
+            return GossipVerdict.IGNORE
+        return None
+
+    # Proposals
+
+    def glance(self, peer: str, data: bytes) -> GossipVerdict | None:
+        """The verdict on a proposal, as far as it needs no decoding; None if it needs a check. Raises `Malformed`.
+
+        With None, a place for the check is taken: the caller calls `check` with the same arguments.
+        """
+        slot = proposal_slot(data)
+        memory = self._memory
+        verdict = self._before_signature(
+            peer,
+            Topic.PROPOSAL,
+            1 / PROPOSALS_PER_SLOT,
+            slot,
+            lambda: memory.wants_proposal(slot) and not memory.knows_digest(slot, digest_of(data)),
+        )
+        if verdict is None and not self._lane(peer).take():
+            return GossipVerdict.UNJUDGED
+        return verdict
+
+    async def check(self, peer: str, data: bytes) -> Proposal:
+        """Decode and check a proposal, which takes up to 0.2 s, after those that came earlier.
+
+        Raises the `Refused` of the rule that it breaks.
+        """
+        federation, now = self.federation, self._clock.time()
+
+        def decode_and_check(data: bytes) -> Proposal:
+            proposal = decode_proposal(data)
+            check_proposal(proposal, federation, self._context, now, self._bls.verify)
+            return proposal
+
+        return await self._lane(peer).check(data, decode_and_check)
+
+    # Approvals
+
+    async def approval(self, peer: str, approval: SlotApproval) -> GossipVerdict:
+        """The verdict on an approval, after 3 ms for the signature. Raises the `Refused` of the rule it breaks."""
+        units = 1 / (APPROVALS_PER_SLOT * len(self.federation.authorities))
+        verdict = self._before_signature(
+            peer, Topic.APPROVAL, units, approval.slot, lambda: self._memory.wants_approval(approval)
+        )
+        if verdict is not None:
+            return verdict
+        now = self._clock.time()
+        await trio.to_thread.run_sync(
+            check_slot_approval, approval, self.federation, self._context, now, self._bls.verify
+        )
+        self._memory.add_approval(approval)
+        return GossipVerdict.ACCEPT
+
+    async def recovery(self, peer: str, statement: RecoveryStatement) -> GossipVerdict:
+        """The verdict on a recovery statement, as for an approval."""
+        units = 1 / len(self.federation.authorities)
+        verdict = self._before_signature(
+            peer, Topic.RECOVERY, units, statement.slot, lambda: self._memory.wants_recovery(statement)
+        )
+        if verdict is not None:
+            return verdict
+        now = self._clock.time()
+        await trio.to_thread.run_sync(
+            check_statement, statement, self.federation, self._context, now, self._bls.verify
+        )
+        self._memory.add_recovery(statement)
+        return GossipVerdict.ACCEPT
+
+    def _before_signature(
+        self, peer: str, topic: Topic, units: float, slot: Slot, wanted: Callable[[], bool]
+    ) -> GossipVerdict | None:
+        """The verdict on a message that needs no check of its signature; None if it does."""
+        if not self._within_rate(peer, topic, units):
+            return GossipVerdict.UNJUDGED
+        verdict = self.by_time(slot)
+        if verdict is not None:
+            return verdict
+        if not wanted():
+            return GossipVerdict.IGNORE
+        return None if self._has_budget(peer, topic, units) else GossipVerdict.UNJUDGED
+
+    # Rates
+
+    def _within_rate(self, peer: str, topic: Topic, units: float) -> bool:
+        allowed = self._rates.peers[topic].take(peer, trio.current_time(), units)
+        if not allowed:
+            self._blame(peer, PeerOffence.FLOODING)
+        return allowed
+
+    def _has_budget(self, peer: str, topic: Topic, units: float) -> bool:
+        """Whether the budget of all strangers allows the message. Nobody is blamed for what others have sent."""
+        return peer in self._configured or self._rates.strangers[topic].take(_ALL, trio.current_time(), units)
+
+    def _lane(self, peer: str) -> Lane:
+        return self._lanes[peer in self._configured]
+
+
+def digest_of(data: bytes) -> bytes:
+    """The digest by which a proposal is known: that of its encoded block. Raises `Malformed`.
+
+    The approvals of the parent are left out, because one block can be proposed with many sets of them.
+    """
+    return sha256(proposal_block(data)).digest()
