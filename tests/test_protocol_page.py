@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from alysd.actors.gossip_judge import ALLOWED_AT_ONCE, ALLOWED_PER_SLOT, APPROVALS_PER_SLOT, PROPOSALS_PER_SLOT
 from alysd.actors.gossip_memory import MOST_PROPOSALS, MOST_UNKNOWN
-from alysd.actors.network import ALLOWED_AT_ONCE, ALLOWED_PER_SLOT, APPROVALS_PER_SLOT, PROPOSALS_PER_SLOT
 from alysd.actors.peer_requests import BYTE_RATE, REQUEST_RATE
 from alysd.actors.peer_scores import BAN_SECONDS, BOUND, HALF_LIFE, PENALTIES
 from alysd.actors.sync import MOST_ANCESTORS

@@ -20,7 +20,7 @@ def pair() -> Generator[Pair]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         one = socket.create_connection(server.getsockname())
         other, _ = server.accept()
-    ends = []
+    ends: list[trio.SocketStream] = []
     for each in (one, other):
         each.setblocking(False)
         ends.append(trio.SocketStream(trio.socket.from_stdlib_socket(each)))
