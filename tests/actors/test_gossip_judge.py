@@ -17,7 +17,7 @@ from alysd.types.peers import GossipVerdict, PeerOffence, Topic
 from alysd.types.proposal import Proposal
 from alysd.wire.gossip import encode_approval
 from tests.actors.federation_kit import FIRST, PARENT, approval, approvals, proposal
-from tests.actors.test_network import ACCEPT, IGNORE, REJECT, UNJUDGED, Bench, slow_thread
+from tests.actors.network_bench import ACCEPT, IGNORE, REJECT, UNJUDGED, Bench, slow_thread
 
 pytestmark = pytest.mark.usefixtures("no_threads")
 
