@@ -106,8 +106,8 @@ LOCK = found(approved(7, 6, 2), approved(9, 4, 2))
     ("evidence", "words"),
     [
         (Evidence(TWO.second, TWO.first), "wrong order"),
-        (Evidence(TWO.first, TWO.first), "may approve both"),
-        (Evidence(LOCK.first, attrs.evolve(LOCK.second, parent=None)), "may approve both"),
+        (Evidence(TWO.first, TWO.first), "or it is allowed to"),
+        (Evidence(LOCK.first, attrs.evolve(LOCK.second, parent=None)), "or it is allowed to"),
         (Evidence(attrs.evolve(LOCK.first, parent=proof(6, digest("x"))), LOCK.second), "another parent"),  # pyright: ignore[reportArgumentType]
         (
             Evidence(
