@@ -21,7 +21,7 @@ from alysd.commands.federation_files import open_federation
 from alysd.testing import components
 from alysd.testing.components import ExecutionProcess
 from benchmarks.federation.chains import chain_of, conflicts, finality_conflicts
-from benchmarks.federation.faults import Faults, slot_at
+from benchmarks.federation.faults import NAMES, Faults, slot_at
 from benchmarks.federation.feeder import FULL, HEAVY, Feeder
 from benchmarks.federation.members import Federation, federation
 from benchmarks.federation.report import fault_rows, latency, missed_slots
@@ -50,15 +50,15 @@ async def measure(options: argparse.Namespace, folder: Path) -> bool:
                 raise TimeoutError(f"no common blocks after {START_SECONDS:.0f} s: see the logs in {folder}")
             for part in options.only:
                 print(f"\n## {part}\n", flush=True)
-                await _part(part, running, watch, 60 * options.minutes)
+                await _part(part, running, watch, 60 * options.minutes, options.faults)
             safe = await _safety(running, watch)
             nursery.cancel_scope.cancel()
         return safe
 
 
-async def _part(part: str, running: Federation, watch: Watch, seconds: float) -> None:
+async def _part(part: str, running: Federation, watch: Watch, seconds: float, faults: Sequence[str]) -> None:
     if part == "faults":
-        outcomes = await Faults(running, watch).run(lambda name: print(f"… {name}", flush=True))
+        outcomes = await Faults(running, watch).run(faults, lambda outcome: print(f"… {outcome}", flush=True))
         print(fault_rows(outcomes, await chain_of(running.members[1]), MEMBERS), flush=True)
         return
     watch.slots.clear()
@@ -112,6 +112,7 @@ def main() -> int:
     parser.add_argument("--delay", type=float, default=50, help="milliseconds between two members (50)")
     parser.add_argument("--jitter", type=float, default=20, help="milliseconds, more or less (20)")
     parser.add_argument("--clients", action="store_true", help="geth for member 2, EthereumJS for member 3")
+    parser.add_argument("--faults", nargs="+", choices=NAMES, default=NAMES, help="the faults to do (all)")
     parser.add_argument("--folder", type=Path, help="keep all files in this new folder")
     options = parser.parse_args()
     if options.folder is not None:
