@@ -31,6 +31,11 @@ def is_allowed(model: TreeModel, command: Command, name: str) -> bool:
 
     An `OperateAtOnce` has as many outcomes as its operations have orders.
     """
+    crashes = isinstance(command, CrashChild | CrashSupervisor | EndBackground | KillProcess) or (
+        isinstance(command, SendMessage) and command.action is Action.CRASH
+    )
+    if crashes and model.process_crash_waits:
+        return False  # it may restart the supervisor, and the crash of the process comes after the start of others
     match command:
         case SendMessage():
             return _is_deterministic(model, command, name)

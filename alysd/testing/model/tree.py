@@ -351,6 +351,15 @@ class TreeModel:
         return any(message.action is Action.CRASH for child in self.children for message in child.box.queue)
 
     @property
+    def process_crash_waits(self) -> bool:
+        """Whether a message that will crash the actor of a process waits. Its crash becomes known later."""
+        return any(
+            child.plan.process and message.action is Action.CRASH
+            for child in self.children
+            for message in child.box.queue
+        )
+
+    @property
     def line_stands(self) -> bool:
         """Whether a sender waits for room in some mailbox."""
         return any(child.box.line for child in self.children)

@@ -33,6 +33,7 @@ from alysd.testing.model.commands import (
     ChildPlan,
     Command,
     CrashChild,
+    CrashSupervisor,
     EndBackground,
     KillProcess,
     OperateAtOnce,
@@ -230,6 +231,13 @@ def test_a_change_that_the_table_does_not_have_is_seen(monkeypatch: pytest.Monke
     with pytest.raises(ExceptionGroup) as caught:
         run_program(program(ChildPlan(LATE), SuspendChild(0)))
     assert caught.group_contains(ModelMismatch, match="a change of state that is not in TRANSITIONS")
+
+
+def test_a_supervisor_is_not_crashed_while_a_process_will_crash_at_its_next_start() -> None:
+    """Whether its sibling starts before the crash becomes known has no single outcome."""
+    children = (ChildPlan(Immediate(), process=True), ChildPlan(Immediate()))
+    commands = (SuspendChild(0), SendMessage(0, SendMode.SEND, Action.CRASH), CrashSupervisor())
+    run_program(Program(TreePlan(OneForOne(), children, restarts=0), commands))
 
 
 def test_a_suspended_child_that_is_stopped_while_its_group_waits_handles_its_messages() -> None:
