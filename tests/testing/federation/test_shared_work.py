@@ -2,7 +2,7 @@
 
 import pytest
 
-from alysd.actors import network
+from alysd.actors import gossip_judge
 from alysd.errors import Malformed
 from alysd.testing.federation.run import run_scenario
 from alysd.testing.federation.scenario import draw_scenario
@@ -11,11 +11,11 @@ from alysd.wire import gossip
 
 
 def test_modules_call_the_shared_versions_in_the_block_only() -> None:
-    before = network.decode_proposal
+    before = gossip_judge.decode_proposal
     assert before in SHARED
     with shared_work():
-        assert network.decode_proposal is gossip.decode_proposal is not before
-    assert network.decode_proposal is gossip.decode_proposal is before
+        assert gossip_judge.decode_proposal is gossip.decode_proposal is not before
+    assert gossip_judge.decode_proposal is gossip.decode_proposal is before
 
 
 def test_an_error_is_not_kept() -> None:
