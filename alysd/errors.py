@@ -240,7 +240,7 @@ class WrongChain(UserError):
 
 
 class AddressInUse(UserError):
-    """Another process uses a port that the configuration names."""
+    """A configured address cannot be opened: another process uses its port, or the operating system refuses it."""
 
 
 class RpcCode(IntEnum):

@@ -245,8 +245,8 @@ class Signer(Protocol):
         """Write the block's slot, its hash and `parent_slot` to disk, synced; then sign.
 
         The signer computes hash and message from the block, so that it can sign only approvals of blocks.
-        `parent_slot` is the slot of the block's parent. `supported` says whether a recovering key may approve the
-        block (`consensus.recovery.is_supported`). Raises `ApprovalForbidden`.
+        `parent_slot` is the slot of the block's parent. `supported` says whether the other
+        members have approved the block as `consensus.recovery.is_supported` requires. Raises `ApprovalForbidden`.
         """
         ...
 

@@ -117,7 +117,10 @@ class ControlSocket:
         if child is None:
             raise UnknownChild(name)
         if command == "restart" and any(below.name == CHILD for below in child.walk()):
-            raise ControlRefused("own_child", f"{name} executes this command, so the command cannot restart it")
+            raise ControlRefused(
+                "own_child",
+                f"{name} is the control socket, or above it, and executes this command: restart the node instead",
+            )
         log(OperatorCommand(command, name, user))
         if command == "restart":
             await system.restart(name)

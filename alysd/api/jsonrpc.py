@@ -263,7 +263,7 @@ def _read(item: Any) -> _Request:
         raise RpcError(INVALID_REQUEST, "id must be a string, an integer or null")
     params = request.get("params")
     if not isinstance(params, list | None) and params != {}:
-        raise RpcError(INVALID_REQUEST, "params must be an array")
+        raise RpcError(INVALID_REQUEST, "params must be an array; named parameters are not supported")
     second = version == "2.0"
     given = list(cast("list[Any]", params or ()))
     while given and given[-1] is None:

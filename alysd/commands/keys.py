@@ -106,13 +106,21 @@ def _show(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_chain_id(chain_id: int) -> None:
+    """Raise `ConfigError` for a chain id that no chain specification may have."""
+    from alysd.config.chain_spec import BIP9_VERSIONS, MAX_CHAIN_ID
+    from alysd.errors import ConfigError
+
+    if not 1 <= chain_id <= MAX_CHAIN_ID or chain_id in BIP9_VERSIONS:
+        raise ConfigError(f"--chain-id {chain_id}: must be 1 to {MAX_CHAIN_ID}, but not 8192 to 16383")
+
+
 def _proof(kind: str, secret: bytes, args: argparse.Namespace) -> str | None:
     """Return the proof of possession of a key, for a chain specification.
 
     Returns None for a network key, which needs no proof, and for a Bitcoin key if `args` have neither an authority
     nor a chain id. Raises `ConfigError` if only one of the two is given, or if one is invalid.
     """
-    from alysd.config.chain_spec import MAX_CHAIN_ID
     from alysd.config.values import hex_bytes
     from alysd.errors import ConfigError
     from alysd.integrations.bls import is_public_key, prove_possession
@@ -125,8 +133,7 @@ def _proof(kind: str, secret: bytes, args: argparse.Namespace) -> str | None:
         return None
     if args.authority is None or args.chain_id is None:
         raise ConfigError("the proof of a bitcoin key needs both --authority and --chain-id")
-    if not 1 <= args.chain_id <= MAX_CHAIN_ID:
-        raise ConfigError(f"--chain-id {args.chain_id}: must be 1 to {MAX_CHAIN_ID}")
+    _check_chain_id(args.chain_id)
     try:
         authority = BlsPublicKey(hex_bytes(args.authority, 48, "a BLS public key"))
     except ValueError as error:
@@ -139,12 +146,10 @@ def _proof(kind: str, secret: bytes, args: argparse.Namespace) -> str | None:
 def _member(args: argparse.Namespace) -> int:
     """Write a member file. Raises `ConfigError`; an existing file is not overwritten."""
     from alysd.commands.genesis import write_new
-    from alysd.config.chain_spec import MAX_CHAIN_ID
     from alysd.config.member_file import member_toml
     from alysd.errors import ConfigError
 
-    if not 1 <= args.chain_id <= MAX_CHAIN_ID:
-        raise ConfigError(f"--chain-id {args.chain_id}: must be 1 to {MAX_CHAIN_ID}")
+    _check_chain_id(args.chain_id)
     if (args.network is None) != (args.address is None):
         raise ConfigError(
             "--network and --address belong together: the key gives the id of the node at the address"

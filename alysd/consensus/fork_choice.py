@@ -71,12 +71,13 @@ class Tree:
     `states` is ordered by height. It begins with the oldest state to keep and includes that of `final`. States
     that do not descend from the first one are left out.
 
-    Below the final block the tree keeps the path down to the previous final block. A branch from the final block
-    that does not include the proof of this block needs the path: the branch can include another proof, whose range
-    also begins after the previous final block. A chain that is `halted` accepts only blocks with a proof, so this
-    path has at most 2 · (`max_blocks_without_auxpow` + 1) blocks.
+    Below the final block the tree keeps the path down to the end of the previous final range. A branch from the
+    final block that does not include the proof of this block needs the path: the branch can include another proof,
+    whose range also begins after that end. A chain that is `halted` accepts only blocks with a proof, so this path
+    has at most 2 · (`max_blocks_without_auxpow` + 1) blocks.
 
-    Raises `UnknownParent` if `final`, or the final block before it, does not descend from the first state.
+    Raises `UnknownParent` if `final`, or the end of the final range before it, does not descend from the first
+    state.
     """
 
     def __init__(

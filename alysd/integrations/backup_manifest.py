@@ -124,6 +124,8 @@ def _read(path: Path) -> Manifest | None:
         manifest = cattrs.structure(document, Manifest)
     except (cattrs.BaseValidationError, ValueError, TypeError):
         raise Corrupt(f"{path} is damaged: restore the backup again") from None
-    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in manifest.files):
-        raise Corrupt(f"{path} is damaged: it names a file outside the backup: restore another backup")
+    for name in manifest.files:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            where = f"the file {name!r:.80}, which is outside the backup"
+            raise Corrupt(f"{path} is damaged: it names {where}: restore another backup")
     return manifest

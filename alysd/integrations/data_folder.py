@@ -98,7 +98,7 @@ def claim(folder: Path, chain: str, genesis: BlockHash) -> None:
     try:
         replace_file(folder / CHAIN_FILE, text.encode())
     except OSError as error:
-        raise ConfigError(f'storage.path = "{folder}": cannot be written: {error.strerror}') from None
+        raise ConfigError(f"{folder / CHAIN_FILE} cannot be written: {error.strerror}") from None
 
 
 @attrs.frozen

@@ -1,9 +1,9 @@
 """The checks of the node's database when it is opened: whose chain it holds, and whether its parts agree.
 
 LMDB's pages have no checksum. A damaged page can hide records, which then seem to be missing. Therefore the checks
-compare the tables with each other. They read the blocks from the second-last final block upwards. For older
-blocks, they only check that the number of canonical blocks is right. So their time does not depend on the length
-of the chain.
+compare the tables with each other. They read the blocks from the end of the previous final range upwards. For
+older blocks, they only check that the number of canonical blocks is right. So their time does not depend on the
+length of the chain.
 """
 
 from pathlib import Path
@@ -64,7 +64,7 @@ def check_chain(txn: Transaction, folder: Path, genesis: BlockHash) -> None:
 
 
 def _check_states(txn: Transaction, folder: Path, final: ChainState) -> dict[bytes, ChainState]:
-    """The states from the second-last final block upwards, by key."""
+    """The states from the end of the previous final range upwards, by key."""
     states: dict[bytes, ChainState] = {}
     for key, value in txn.scan("states", height_key(final.last_final_height)):
         state = STATE.decode(value)

@@ -118,7 +118,7 @@ class LmdbStore:
         return self._records.read(final_of)
 
     def load_chain(self) -> StoredChain:
-        """Load the states from the second-last final block upwards, and the changes that are not final."""
+        """Load the states from the end of the previous final range upwards, and the changes that are not final."""
 
         def read(txn: Transaction) -> StoredChain:
             final = final_of(txn)

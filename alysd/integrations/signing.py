@@ -74,9 +74,9 @@ class GuardedSigner:
         """Write (slot, hash, lock) to the guard, synced, then sign the approval. Takes 5 ms: call it in a thread.
 
         `parent_slot` is the slot of the block's parent, which becomes the lock. The block that was signed last may
-        be signed again. A `supported` block may be signed although the guard was lost. Raises `ApprovalForbidden`
-        as `consensus.approval` does, and `StoreError` when the guard cannot be written; in both cases nothing is
-        signed.
+        be signed again. If the guard was lost and the operator lets the key join (`SignedSlot.joins`), so may a
+        `supported` block. Raises `ApprovalForbidden` as `consensus.approval` does, and `StoreError` when the
+        guard cannot be written; in both cases nothing is signed.
         """
         return await trio.to_thread.run_sync(
             self._approve, block, parent_slot, supported, limiter=self._one_at_a_time

@@ -207,7 +207,7 @@ def _finite(value: Any, _kind: type[float]) -> float:
 def _trace(header: Any, _kind: type[TraceContext]) -> TraceContext:
     context = TraceContext.parse(header)
     if context is None:
-        raise ValueError("expected a W3C trace context")
+        raise ValueError(f"expected a W3C trace context, found {str(header)[:60]!r}")
     return context
 
 

@@ -339,7 +339,10 @@ class TaskChild(LivingChild):
             self.operation.returned(value)
 
     def _failed(self, error: Exception) -> float | None:
-        """Keep the error as the result of the operation while the supervisor decides whether it is the last."""
+        """Keep `error` until the supervisor has decided.
+
+        If the supervisor does not restart the child, `error` becomes the result of the operation.
+        """
         self._error = error if self.operation is not None else None
         delay = super()._failed(error)
         self._error = None

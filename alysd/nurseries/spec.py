@@ -281,7 +281,8 @@ def _check_part(child: str, part: str, value: object, expected: type[Any]) -> No
 
 def _check_callable(child: str, part: str, value: object) -> None:
     if not callable(value):
-        raise SpecError(f"{part} of {child} must be a function or a class, not {value!r}")
+        made = "a function or a class that makes the actor" if part == "factory" else "an async function"
+        raise SpecError(f"{part} of {child} must be {made}, not {value!r}")
 
 
 def _check_links(spec: ChildSpec, siblings: Container[str]) -> None:

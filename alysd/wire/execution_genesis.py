@@ -102,7 +102,7 @@ def genesis_state(execution_genesis: Mapping[str, Any]) -> GenesisState:
         where = f"alloc.{text}"
         address = _bytes(where, text if text.startswith("0x") else f"0x{text}", 20)
         if not isinstance(account, dict):
-            raise ConfigError(f"execution genesis: {where}: must be a JSON object")
+            raise ConfigError(f"execution genesis: {where} = {str(account)[:80]!r}: must be a JSON object")
         key = keccak256(address)
         if key in accounts:
             raise ConfigError(f"execution genesis: {where} occurs twice")

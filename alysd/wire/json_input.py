@@ -117,7 +117,9 @@ def quantity_field(fields: dict[str, Any], key: str, bits: int = 64) -> int:
     text = text_field(fields, key)
     digits = text.removeprefix("0x")
     if len(text) > 2 + bits // 4:
-        raise Malformed(f"{key}: more than {bits} bits")
+        raise Malformed(
+            f"{key}: {len(text)} characters, but a quantity of {bits} bits has at most {2 + bits // 4}"
+        )
     # int() alone would accept signs, underscores, spaces and digits of other scripts.
     if digits == text or not digits or not set(digits) <= set("0123456789abcdefABCDEF"):
         raise Malformed(f"{key}: {text[:80]!r} is not a quantity in hex")

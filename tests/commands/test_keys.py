@@ -114,7 +114,7 @@ def test_the_proofs_are_those_that_a_chain_specification_needs(
     [
         (("--chain-id", "5"), "needs both --authority and --chain-id"),
         (("--authority", "0x12"), "needs both --authority and --chain-id"),
-        (("--chain-id", "0", "--authority", "12"), "--chain-id 0: must be 1 to 4294967295"),
+        (("--chain-id", "0", "--authority", "12"), "--chain-id 0: must be 1 to 4294967295, but not 8192 to 16383"),
         (("--chain-id", "5", "--authority", "12"), "--authority: must be a BLS public key: 48 bytes in hex"),
         (("--chain-id", "5", "--authority", "9f" + "00" * 47), "are not a BLS public key"),
     ],
@@ -130,7 +130,8 @@ def test_a_proof_for_nobody_is_refused(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--chain-id", "0"], "--chain-id 0: must be 1 to 4294967295"),
+        (["--chain-id", "8192"], "--chain-id 8192: must be 1 to 4294967295, but not 8192 to 16383"),
+        (["--chain-id", "0"], "--chain-id 0: must be 1 to 4294967295, but not 8192 to 16383"),
         (["--address", "/ip4/127.0.0.1/tcp/9333"], "--network and --address belong together"),
         (["--fee-address", "0x12"], "--fee-address: must be an EVM address"),
         (["--network", "network.key", "--address", "127.0.0.1:9333"], "--address: must be a multiaddress such as"),

@@ -269,7 +269,7 @@ def test_a_manifest_of_something_else_is_refused(data: Path) -> None:
             use_backup(folder, GENESIS)
     (folder / "backup.json").write_bytes(good)
     changed(folder, files={"../data/chain/data.mdb": {"bytes": 1, "sha256": ""}})
-    with pytest.raises(Corrupt, match="names a file outside the backup"):
+    with pytest.raises(Corrupt, match="which is outside the backup"):
         use_backup(folder, GENESIS)
     changed(folder, format=2)
     with pytest.raises(ConfigError, match="has format 2, but this version of alysd reads format 1"):

@@ -67,8 +67,11 @@ def test_what_is_no_child_is_refused() -> None:
     for spec, words in (
         (attrs.evolve(child, restart=number), "restart of a must be a RestartPolicy, not 5"),
         (attrs.evolve(child, address=number), "address of a must be a Address, not 5"),
-        (attrs.evolve(child, factory=number), "factory of a must be a function or a class, not 5"),
-        (attrs.evolve(work, run=number), "run of work must be a function or a class, not 5"),
+        (
+            attrs.evolve(child, factory=number),
+            "factory of a must be a function or a class that makes the actor, not 5",
+        ),
+        (attrs.evolve(work, run=number), "run of work must be an async function, not 5"),
         (attrs.evolve(tree, strategy=number), "strategy of S must be a Strategy, not 5"),
         (attrs.evolve(tree, intensity=number), "intensity of S must be a Intensity, not 5"),
     ):

@@ -96,10 +96,10 @@ class Connection:
     # Receiving
 
     async def _receive(self) -> _Asked:
-        """Receive a request. Raises `HttpRefused`, and as `_more` does.
+        """Receive a request. Raises `HttpRefused`, and the errors of `_more`.
 
-        h11 parses the head and chunked bodies. A body of known length needs no parser. Neither does a head that
-        repeats the bytes of the connection's previous one, as those of most clients do.
+        h11 parses heads and chunked bodies. A body with a Content-Length needs no parser. A head with the same
+        bytes as the connection's previous one needs none either; most clients repeat their head.
         """
         self._place.rest(pipelined=bool(self._rest))
         data = await self._beginning()
@@ -190,13 +190,15 @@ class Connection:
         for name, value in head.headers:
             headers[name] = headers[name] + b", " + value if name in headers else value
         if not head.http_version.startswith(b"1."):
-            raise HttpRefused(505, "only HTTP/1.1 is served")
+            raise HttpRefused(505, "only HTTP/1.0 and HTTP/1.1 are served")
         if len(head.headers) > self._limits.headers:
             raise HttpRefused(431, f"the request has more than {self._limits.headers} headers")
         if b"transfer-encoding" in headers and b"content-length" in headers:
             raise HttpRefused(400, "a request must not have both Transfer-Encoding and Content-Length")
-        if headers.get(b"content-encoding", b"identity") != b"identity":
-            raise HttpRefused(415, "a request's body must not be compressed")
+        encoding = headers.get(b"content-encoding", b"identity")
+        if encoding != b"identity":
+            shown = encoding[:20].decode("ascii", "backslashreplace")
+            raise HttpRefused(415, f"the request has the Content-Encoding {shown}: send its body uncompressed")
         method, target = head.method.decode("ascii"), head.target.decode("ascii")
         host, path = headers.get(b"host"), target.partition("?")[0]
         if path.lower().startswith("http://"):

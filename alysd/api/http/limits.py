@@ -14,7 +14,10 @@ class ServerLimits:
     """The maximum number of requests that run at the same time. Further requests get 503."""
 
     operator: int = 16
-    """The limit `rpc` for the operator's pages. It is separate, so that RPC clients cannot block the pages."""
+    """The maximum number of requests for the operator's pages that run at the same time.
+
+    They do not count towards `rpc`, so that RPC clients cannot block the pages.
+    """
 
     waiting: int = 32
     """The number of connections that a port accepts beyond the sum of `rpc` and `operator`.

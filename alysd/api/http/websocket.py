@@ -13,10 +13,10 @@ from alysd.api.http.connection_places import Place
 from alysd.api.http.messages import HttpRefused
 
 GOING_AWAY, TOO_BIG, TRY_AGAIN_LATER, POLICY = 1001, 1009, 1013, 1008
-"""Close codes (RFC 6455, 7.4.1).
+"""Close codes (RFC 6455, 7.4.1; 1013 is in IANA's registry of WebSocket close codes).
 
-Their meanings, in this order: the server stops; a message is too long; the client is slow, or there are too many
-clients; the client does not finish a message."""
+Their meanings, in this order: the server stops; a message has too many bytes or frames; the client is slow, or the
+server has no room for it or for its message; the client does not finish a message in time."""
 
 READ = 16 * 1024
 """The maximum number of bytes received at once, so that many short frames do not block the event loop for long."""

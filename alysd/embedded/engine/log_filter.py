@@ -20,7 +20,7 @@ class TooManyLogs(Refused):
     most: int
 
     def __str__(self) -> str:
-        return f"query returned more than {self.most} results"
+        return f"query returned more than {self.most} results: ask for fewer blocks, addresses or topics"
 
 
 @attrs.frozen

@@ -1,9 +1,10 @@
 """The errors of children in processes of their own, and how errors cross the border.
 
 An error crosses as the name of its class, a text, and its fields if the codec can encode them. The receiver makes
-an error of the same class only if the child's spec lists the class in `refusals`. Of any other class, it makes a
-`RemoteNotAnswered` if the class is a `NotAnswered`, and otherwise a `RemoteRefusal`. Nothing is ever unpickled.
-The fields have to be of the types that the class declares, as attributes or as arguments of its `__init__`.
+an error of the same class if its fields crossed and its class is in `ALWAYS` or in `refusals` of the child's spec.
+For any other error it makes a `RemoteNotAnswered` if the class is a `NotAnswered`, else a `RemoteRefusal`. Nothing
+is ever unpickled. The fields have to be of the types that the class declares, as attributes or as arguments of its
+`__init__`.
 """
 
 import struct

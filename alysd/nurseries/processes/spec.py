@@ -64,7 +64,7 @@ class ProcessLimits:
     start_seconds: float = attrs.field(default=30.0, validator=gt(0.0))
     """The time from the start of the process until its actor runs. An interpreter with trio takes 0.3 s."""
     end_seconds: float = attrs.field(default=1.0, validator=ge(0.0))
-    """The time that a process has to end by itself after its socket was closed, before SIGKILL."""
+    """The time from closing the socket of a process to SIGKILL. A process that has failed is killed at once."""
     log_lines: int = attrs.field(default=200, validator=ge(1))
     """Lines of output that are logged in any 10 s. Further lines are counted and dropped."""
     environment: Mapping[str, str] = attrs.field(factory=dict[str, str])

@@ -94,7 +94,7 @@ class MemoryStore:
         return self._final
 
     def load_chain(self) -> StoredChain:
-        """Load the states from the second-last final block upwards, and the changes that are not final."""
+        """Load the states from the end of the previous final range upwards, and the changes that are not final."""
         final = self._final
         above = [state for state in self._states.values() if state.height > final.last_final_height]
         above.sort(key=lambda state: (state.height, state.hash))

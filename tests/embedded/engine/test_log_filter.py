@@ -69,4 +69,4 @@ def test_log_indices_count_over_the_whole_block() -> None:
 
 
 def test_too_many_logs_says_the_limit() -> None:
-    assert str(TooManyLogs(10)) == "query returned more than 10 results"
+    assert str(TooManyLogs(10)) == "query returned more than 10 results: ask for fewer blocks, addresses or topics"
