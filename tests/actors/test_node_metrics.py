@@ -113,10 +113,11 @@ def scraped(
     tree: ChildSnapshot,
     head: Forkchoice | None = None,
     failures: Mapping[str, Mapping[FailureKind, int]] | None = None,
+    sync: SyncProgress | None = None,
 ) -> dict[str, float]:
     """The numbers of a scrape."""
     collector = SnapshotCollector()
-    collector.scrape = Scrape(tree, head, failures or {}, (PortCounts("alys", opened=2, failed=1),))
+    collector.scrape = Scrape(tree, head, failures or {}, (PortCounts("alys", opened=2, failed=1),), sync=sync)
     return samples(new_registry(collector))
 
 
@@ -135,10 +136,8 @@ def test_the_chain_is_shown_while_it_is_known() -> None:
 
 def test_a_sync_is_shown_while_its_progress_is_known() -> None:
     """A dashboard could not show how long a newcomer still needs."""
-    collector = SnapshotCollector()
     progress = SyncProgress(Height(5), Height(2005), 20.0, 3)
-    collector.scrape = Scrape(child("AlysSystem"), None, {}, sync=progress)
-    found = samples(new_registry(collector))
+    found = scraped(child("AlysSystem"), sync=progress)
     assert (found["alysd_sync_missing_blocks{}"], found["alysd_sync_blocks_per_second{}"]) == (2000, 20.0)
     assert progress.seconds_left == 100
     assert "alysd_sync_missing_blocks{}" not in scraped(child("AlysSystem"))
@@ -200,7 +199,9 @@ def test_every_metric_that_an_operator_is_told_to_watch_exists(name: str) -> Non
     accused = EvidenceFound(evidence(7, 0), ((0, BlsPublicKey(bytes(48))),))
     over = SlotOver(SlotRecord(Slot(7), 0, 0.1, (0,), quorum=True))
     counts, _ = counted(WorkflowMoved("block production", "Building"), accused, over)
-    shown = scraped(child("chain"), Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1]), {"chain": {FailureKind.PANIC: 1}})
+    head = Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1])
+    sync = SyncProgress(Height(5), Height(2005), 20.0, 3)
+    shown = scraped(child("chain"), head, {"chain": {FailureKind.PANIC: 1}}, sync)
     exposed = {key.partition("{")[0].removesuffix("_bucket") for key in (*counts, *shown)}
     assert named - {"alysd_events_uncounted_total"} <= exposed
 
