@@ -198,7 +198,7 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
                   handle_seconds=timing.engine_handler, depends_on=["storage"]),
             actor(to.chain, lambda: ChainActor(to.storage, to.evidence, tell, timing),
                   restart=ExponentialBackoff(), priority=Priority.CRITICAL, depends_on=["storage"]),
-            actor(to.auxpow, lambda: AuxPowActor(to.chain, spec, memory, tell, timing),
+            actor(to.auxpow, lambda: AuxPowActor(to.chain, to.network, spec, memory, tell, timing),
                   restart=Immediate(), priority=Priority.HIGH, handle_seconds=timing.mining_handler,
                   depends_on=["chain"]),
             actor(to.block_import, lambda: BlockImportWorkflow(
@@ -248,8 +248,8 @@ def _network(node: Node) -> list[SupervisorSpec]:
         supervisor("NetworkSupervisor", RestForOne(), [
             resources.peer_host(to.peer_host, to.network, to.peer_requests),
             actor(to.network, lambda: NetworkActor(
-                context, clock, resources.bls, memory, client, to.reader, to.approval, to.sync, timing,
-                resources.configured,
+                context, clock, resources.bls, memory, client, to.reader, to.approval, to.sync, to.auxpow,
+                timing, resources.configured,
             ), restart=ExponentialBackoff(), priority=Priority.HIGH),
             actor(to.peer_requests, lambda: PeerRequestsActor(
                 context.genesis, resources.store, clock, to.approval, limits, timing,

@@ -1,7 +1,14 @@
-"""The merged-mining actor: offers work to miners, checks their proofs, and keeps the best for the next block."""
+"""The merged-mining actor: offers work to miners, checks their proofs, and keeps the best for the next block.
+
+The next block is usually that of another node, so the best proof goes to all peers, and proofs of peers are queued
+here. A peer that is behind cannot judge a proof. Therefore each node that has the best proof sends it again, once
+per slot at most and only after its head has changed, until a block includes the proof.
+"""
 
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
+from math import inf
 from typing import TypeVar
 
 import attrs
@@ -10,14 +17,25 @@ import trio
 from alysd.actors.auxpow_offers import OfferBook, RememberedOffer, worth_new_work
 from alysd.actors.auxpow_queue import WorkQueue
 from alysd.consensus.approval import commits
-from alysd.consensus.auxpow import aux_hash, check_auxpow, next_bits, proof_value, target_of
+from alysd.consensus.auxpow import (
+    aux_hash,
+    check_auxpow,
+    check_header,
+    covered,
+    next_bits,
+    proof_value,
+    target_of,
+)
 from alysd.consensus.payload import miner_share
+from alysd.consensus.violations import UnknownParent, WorkMissing
 from alysd.messages.auxpow import (
+    ConsiderProof,
     CreateWork,
     Finalized,
     GetQueuedWork,
     MergedMining,
     MiningOffer,
+    PassOnAgain,
     QueuedWork,
     StaleWork,
     SubmitWork,
@@ -26,13 +44,14 @@ from alysd.messages.auxpow import (
 )
 from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetForkchoice
 from alysd.messages.events import WorkQueued
-from alysd.nurseries import Actor, Address, Ask, handles
+from alysd.messages.network import Network, PublishProof
+from alysd.nurseries import Actor, Address, Ask, NotAnswered, handles
 from alysd.timing import Timing
 from alysd.types.auxpow import AuxPow, AuxPowHeader, AuxWork
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import AuxHash, BlockHash
-from alysd.types.units import gwei_to_sat_floor
+from alysd.types.units import Slot, gwei_to_sat_floor
 
 R = TypeVar("R")
 
@@ -74,16 +93,24 @@ class AuxPowActor(Actor[MergedMining]):
     def __init__(
         self,
         chain: Address[Chain],
+        network: Address[Network],
         spec: ChainSpec,
         memory: MiningMemory,
         publish: Callable[[WorkQueued], object],
         timing: Timing,
     ) -> None:
         self._chain = chain
+        self._network = network
         self._spec = spec
         self._memory = memory
         self._publish = publish
         self._timing = timing
+        self._sent: tuple[int, BlockHash] | None = None
+        self._sent_at = -inf
+
+    async def pre_start(self) -> None:
+        """Start the timer for proofs that no block has included yet."""
+        self.timers.every(self._timing.slot_seconds, PassOnAgain())
 
     @handles(CreateWork)
     async def create_work(self, message: CreateWork) -> MiningOffer:
@@ -132,9 +159,49 @@ class AuxPowActor(Actor[MergedMining]):
             proof_value=proof_value(message.auxpow),
         )
         self._memory.offers.proven(offer.header.fee_recipient)
-        if self._memory.queue.add(queued, offer.previous):
-            self._publish(WorkQueued(queued))
+        if self._queue(queued, offer.previous):
+            due = trio.current_time() - self._sent_at >= self._timing.slot_seconds
+            if due and self._memory.queue.after(offer.previous)[0] == queued:
+                self._pass_on(queued, head)
         return queued
+
+    @handles(ConsiderProof)
+    async def consider_proof(self, message: ConsiderProof) -> bool:
+        """Check a proof that was submitted to another node, by the rules of a child of the head, and queue it.
+
+        Returns whether it is new and was queued. Raises the subclass of `InvalidWork` for the failed check.
+        """
+        header, auxpow = message.header, message.header.auxpow
+        if auxpow is None:
+            raise WorkMissing
+        head, value = (await self._ask(GetForkchoice())).head, proof_value(auxpow)
+        if self._memory.queue.has(value, head.last_final):
+            return False
+        ancestry = await self._ask(GetAncestry(head.hash))
+        if len(auxpow.coinbase.raw) <= IN_PLACE:
+            check_header(header, head, ancestry, self._spec)
+        else:
+            await trio.to_thread.run_sync(check_header, header, head, ancestry, self._spec)
+        hashes = covered(header, ancestry).hashes
+        queued = QueuedWork(header, aux_hash(hashes, header.fee_recipient), len(hashes), value)
+        if not self._queue(queued, head.last_final):
+            return False
+        if self._memory.queue.after(head.last_final)[0] == queued:
+            self._sent = (value, head.hash)  # the network passes it on
+        return True
+
+    @handles(PassOnAgain)
+    async def pass_on_again(self, message: PassOnAgain) -> None:
+        """Send the proof that a child of the head would include, unless it was sent with this head."""
+        if not len(self._memory.queue):
+            return
+        try:
+            head = (await self._ask(GetForkchoice())).head
+            best = await self._best_for(head)
+        except (NotAnswered, UnknownParent):
+            return  # the next time comes in a slot
+        if best is not None and self._sent != (best.proof_value, head.hash):
+            self._pass_on(best, head)
 
     @handles(WorkFor)
     async def work_for(self, message: WorkFor) -> AuxPowHeader | None:
@@ -158,16 +225,35 @@ class AuxPowActor(Actor[MergedMining]):
     async def _best_for(self, parent: ChainState) -> QueuedWork | None:
         """The best queued proof that is valid in a child of `parent`, or None.
 
-        If a proof's range follows the last final block, the proof is valid in every branch that commits the last
-        block of the range. Such a branch contains the whole range. The target is also valid there, because it
-        depends only on the last final block and the last block of the range.
+        If a proof's range follows the last final block, a branch that commits the last block of the range contains
+        the whole range. The target may differ: another branch may have come to the same final block with other
+        proofs.
         """
         candidates = self._memory.queue.after(parent.last_final)
         if not candidates:
             return None
         ancestry = await self._ask(GetAncestry(parent.hash))
-        ends = {state.hash for state, child in pairwise(ancestry) if commits(state.slot, child.slot)}
-        return next((work for work in candidates if work.header.range_end in ends), None)
+        ends = {state.hash: state.slot for state, child in pairwise(ancestry) if commits(state.slot, child.slot)}
+        for work in candidates:
+            end = ends.get(work.header.range_end)
+            if end is not None and work.header.bits == self._bits(parent, end):
+                return work
+        return None
+
+    def _bits(self, parent: ChainState, end: Slot) -> int:
+        return next_bits(parent.bits, end - parent.last_final_slot, self._spec)
+
+    def _queue(self, work: QueuedWork, previous: BlockHash) -> bool:
+        """Queue a checked proof whose range follows `previous`. Returns whether the queue keeps it."""
+        kept = self._memory.queue.add(work, previous)
+        if kept:
+            self._publish(WorkQueued(work))
+        return kept
+
+    def _pass_on(self, work: QueuedWork, head: ChainState) -> None:
+        self._sent, self._sent_at = (work.proof_value, head.hash), trio.current_time()
+        with suppress(NotAnswered):  # without a network, the proof waits for a slot of this node
+            self._network.tell(PublishProof(work.header))
 
     def _remembered(self, offer: MiningOffer) -> RememberedOffer:
         return RememberedOffer(

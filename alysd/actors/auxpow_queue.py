@@ -38,6 +38,10 @@ class WorkQueue:
             del works[QUEUED_AFTER_A_BLOCK:]
         return _contains(works, work)
 
+    def has(self, proof_value: int, previous: BlockHash) -> bool:
+        """Whether a proof with this parent hash is queued, and its range follows `previous`."""
+        return any(work.proof_value == proof_value for work in self.after(previous))
+
     def after(self, previous: BlockHash) -> tuple[QueuedWork, ...]:
         """The proofs whose range follows `previous`, best first."""
         return tuple(self._after.get(previous, ()))

@@ -34,6 +34,25 @@ PROPOSALS_PER_SLOT = 2
 APPROVALS_PER_SLOT = 4
 """The number of approvals that an honest peer sends per slot and authority: two of known blocks, two of others."""
 
+PROOFS_PER_SLOT = 4
+"""The number of proofs of work that an honest peer sends per slot, at most.
+
+One is of its own miners, up to two of others, and one is sent again. A chain has one proof in many slots."""
+
+RELAYED_PER_SLOT = 1.0
+"""The number of proofs of others that this node passes on per slot. It queues more, and sends the best later."""
+
+RELAYED_AT_ONCE = 2.0
+
+SMALL_PROOF = 4096
+"""The size, in bytes, up to which the check of a proof takes less than 1 ms. The largest one takes 40 ms."""
+
+SMALL_PROOFS_PER_SLOT = 64
+"""The number of small proofs that count as one message of an honest peer in the budget of all strangers.
+
+Large proofs have a budget of their own. So worthless proofs do not easily hide those of a follower's miner.
+"""
+
 ALLOWED_PER_SLOT = 2.0
 """The messages that a peer may send per slot, as a multiple of what an honest one sends."""
 
@@ -46,25 +65,32 @@ STRANGERS = 2
 WAITING = 8
 """The number of proposals of configured peers that wait for their check: two for each slot of the memory."""
 
-_ALL = "all strangers"
+_ALL, _ALL_LARGE = "all strangers", "large proofs of all strangers"
 
 
 @attrs.frozen
 class GossipRates:
     """The rates of gossip per topic: of each peer, and of all strangers together.
 
-    The unit is what an honest peer sends in one slot.
+    The unit is what an honest peer sends in one slot. `relayed` limits the proofs of work of others that this node
+    passes on, so that its peers do not count it as flooding.
     """
 
     peers: Mapping[Topic, RateLimits]
     strangers: Mapping[Topic, RateLimits]
+    relayed: RateLimits
 
     @classmethod
     def of(cls, timing: Timing) -> "GossipRates":
         """Rates of which nothing is used."""
         one = AllowedRate(per_second=ALLOWED_PER_SLOT / timing.slot_seconds, burst=ALLOWED_AT_ONCE)
         all_strangers = AllowedRate(per_second=STRANGERS * one.per_second, burst=STRANGERS * one.burst)
-        return cls({each: RateLimits(one) for each in Topic}, {each: RateLimits(all_strangers) for each in Topic})
+        relayed = AllowedRate(per_second=RELAYED_PER_SLOT / timing.slot_seconds, burst=RELAYED_AT_ONCE)
+        return cls(
+            {each: RateLimits(one) for each in Topic},
+            {each: RateLimits(all_strangers) for each in Topic},
+            RateLimits(relayed),
+        )
 
 
 @attrs.define
@@ -92,7 +118,7 @@ class Lane:
 
 
 class GossipJudge:
-    """Judges proposals and approvals. `federation`, which the owner sets, makes the children of the head."""
+    """Judges gossip. `federation`, which the owner sets, makes the children of the head."""
 
     federation: Federation
 
@@ -207,6 +233,24 @@ class GossipJudge:
             return GossipVerdict.IGNORE
         return None if self._has_budget(peer, topic, units) else GossipVerdict.UNJUDGED
 
+    # Proofs of work
+
+    def proof(self, peer: str, data: bytes) -> GossipVerdict | None:
+        """The verdict on a proof of work, as far as it needs no check; None if it needs one."""
+        if not self._within_rate(peer, Topic.AUXPOW, 1 / PROOFS_PER_SLOT):
+            return GossipVerdict.UNJUDGED
+        if self._memory.knows_proof(sha256(data).digest()):
+            return GossipVerdict.IGNORE
+        small = len(data) <= SMALL_PROOF
+        budget, units = (_ALL, 1 / SMALL_PROOFS_PER_SLOT) if small else (_ALL_LARGE, 1.0)
+        return None if self._has_budget(peer, Topic.AUXPOW, units, budget) else GossipVerdict.UNJUDGED
+
+    def valid_proof(self, data: bytes, *, new: bool) -> GossipVerdict:
+        """The verdict on a valid proof, which is queued: above the rate of this node, it is not passed on."""
+        self._memory.add_proof(sha256(data).digest())
+        relayed = new and self._rates.relayed.take(_ALL, trio.current_time())
+        return GossipVerdict.ACCEPT if relayed else GossipVerdict.IGNORE
+
     # Rates
 
     def _within_rate(self, peer: str, topic: Topic, units: float) -> bool:
@@ -215,9 +259,9 @@ class GossipJudge:
             self._blame(peer, PeerOffence.FLOODING)
         return allowed
 
-    def _has_budget(self, peer: str, topic: Topic, units: float) -> bool:
+    def _has_budget(self, peer: str, topic: Topic, units: float, budget: str = _ALL) -> bool:
         """Whether the budget of all strangers allows the message. Nobody is blamed for what others have sent."""
-        return peer in self._configured or self._rates.strangers[topic].take(_ALL, trio.current_time(), units)
+        return peer in self._configured or self._rates.strangers[topic].take(budget, trio.current_time(), units)
 
     def _lane(self, peer: str) -> Lane:
         return self._lanes[peer in self._configured]

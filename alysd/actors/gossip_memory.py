@@ -1,8 +1,11 @@
 """The memory of gossip: which proposals and approvals of the present slots this node has passed on already.
 
 The node passes on at most two different proposals of one slot: two are evidence against their author. It passes on
-every approval of these proposals, and at most two approvals of other blocks per authority and slot.
+every approval of these proposals, and at most two approvals of other blocks per authority and slot. Proofs of work
+belong to no slot: the newest ones are remembered.
 """
+
+from collections import OrderedDict
 
 import attrs
 
@@ -18,6 +21,9 @@ MOST_UNKNOWN = 2
 
 An honest authority approves one block per slot. A second one shows that it lies; more show nothing new.
 """
+
+KEPT_PROOFS = 1024
+"""The number of judged proofs of work that are remembered: more than honest peers send in five minutes."""
 
 KEPT_SLOTS = 4
 """The number of slots that are remembered. At a time, messages of three slots are accepted (`check_window`)."""
@@ -38,10 +44,11 @@ class _SlotMemory:
 
 
 class GossipMemory:
-    """Remembers the newest slots. Its size is bounded by the number of authorities."""
+    """Remembers the newest slots and proofs. Its size is bounded by the number of authorities."""
 
     def __init__(self) -> None:
         self._slots: dict[Slot, _SlotMemory] = {}
+        self._proofs: OrderedDict[bytes, None] = OrderedDict()
 
     def wants_proposal(self, slot: Slot) -> bool:
         """Whether one more proposal of `slot` would be passed on if it differs from those before."""
@@ -97,6 +104,16 @@ class GossipMemory:
     def add_recovery(self, statement: RecoveryStatement) -> None:
         """Add a checked statement."""
         self._at(statement.slot).recovering.add(statement.authority)
+
+    def knows_proof(self, digest: bytes) -> bool:
+        """Whether the proof of work with this digest of its encoding was judged."""
+        return digest in self._proofs
+
+    def add_proof(self, digest: bytes) -> None:
+        """Add the digest of a judged proof of work. A proof has only one encoding."""
+        self._proofs[digest] = None
+        if len(self._proofs) > KEPT_PROOFS:
+            self._proofs.popitem(last=False)
 
     def _at(self, slot: Slot) -> _SlotMemory:
         memory = self._slots.get(slot)

@@ -5,6 +5,7 @@
 
 from collections.abc import Awaitable, Callable, Container, Mapping
 from functools import partial
+from hashlib import sha256
 from statistics import median
 from typing import TypeVar
 
@@ -17,8 +18,16 @@ from alysd.actors.peer_client import PeerClient
 from alysd.actors.peer_scores import BAN_SECONDS, BOUND, PeerScores
 from alysd.consensus.candidates import check_proposal
 from alysd.consensus.federation import federation_at
-from alysd.errors import Malformed, PeerUnavailable, Refused
+from alysd.consensus.violations import (
+    RangeNotCommitted,
+    UnknownParent,
+    WrongBits,
+    WrongRangeEnd,
+    WrongRangeStart,
+)
+from alysd.errors import Malformed, NotNow, PeerUnavailable, Refused
 from alysd.messages.approval import ApprovalGathering, ConsiderProposal, CountApproval, NoteRecovery
+from alysd.messages.auxpow import ConsiderProof, MergedMining
 from alysd.messages.log.base import log
 from alysd.messages.log.network import ClocksAgree, ClocksDiffer, PeerBanned
 from alysd.messages.network import (
@@ -31,6 +40,7 @@ from alysd.messages.network import (
     PeerLost,
     PollPeers,
     PublishApproval,
+    PublishProof,
     PublishProposal,
     PublishRecovery,
 )
@@ -48,8 +58,10 @@ from alysd.wire.gossip import (
     MAX_PROPOSAL_BYTES,
     EncodedProposal,
     decode_approval,
+    decode_proof,
     decode_recovery,
     encode_approval,
+    encode_proof,
     encode_proposal,
     encode_recovery,
 )
@@ -61,6 +73,12 @@ POLL_SECONDS = 10.0
 
 MAX_PEERS = 256
 """The maximum number of peers that the actor knows. The peer host accepts fewer connections."""
+
+
+OTHER_VIEW = (NotNow, UnknownParent, WrongRangeStart, WrongRangeEnd, RangeNotCommitted, WrongBits)
+"""The refusals of a proof of work that a node with another head may have found valid.
+
+Also the target may differ between branches, because it depends on the proofs before."""
 
 
 @attrs.frozen
@@ -84,7 +102,7 @@ class NetworkMemory:
 class _Peer:
     """A connected peer. `ahead` is the least difference between its clock and this node's, in seconds.
 
-    `asked` has the kinds of requests that are open, so that each kind is open only once.
+    `asked` has the kinds of requests and checks that are open, so that each kind is open only once.
     """
 
     address: str
@@ -111,6 +129,7 @@ class NetworkActor(Actor[Network]):
         reader: Address[Reads],
         approval: Address[ApprovalGathering],
         sync: Address[Sync],
+        auxpow: Address[MergedMining],
         timing: Timing,
         configured: Container[str] = (),
     ) -> None:
@@ -123,12 +142,13 @@ class NetworkActor(Actor[Network]):
         self._reader = reader
         self._approval = approval
         self._sync = sync
+        self._auxpow = auxpow
         self._timing = timing
         self._peers: dict[str, _Peer] = {}
         self._clocks_differ = False
         self._judge = GossipJudge(context, clock, bls, memory.gossip, memory.rates, configured, client.blame)
         # One job of each kind per peer, see `_start`; the places of the judge's lanes; the federation.
-        self._send_job, self._jobs = trio.open_memory_channel[Callable[[], Awaitable[None]]](3 * MAX_PEERS)
+        self._send_job, self._jobs = trio.open_memory_channel[Callable[[], Awaitable[None]]](4 * MAX_PEERS)
         self._reading = False
 
     async def pre_start(self) -> None:
@@ -203,12 +223,14 @@ class NetworkActor(Actor[Network]):
         self._peers.pop(peer, None)
         _tell(self._host, DisconnectPeer(peer, offence.value, seconds))
 
-    def _start(self, peer: str, kind: str, job: Callable[[str], Awaitable[None]]) -> None:
-        """Start a request to `peer`, unless one of this kind is open."""
+    def _start(self, peer: str, kind: str, job: Callable[[str], Awaitable[None]]) -> bool:
+        """Start work for `peer`, unless work of this kind is open. Returns whether it was started."""
         known = self._peers.get(peer)
-        if known is not None and kind not in known.asked:
-            known.asked.add(kind)
-            self._send_job.send_nowait(partial(self._run, known, kind, partial(job, peer)))
+        if known is None or kind in known.asked:
+            return False
+        known.asked.add(kind)
+        self._send_job.send_nowait(partial(self._run, known, kind, partial(job, peer)))
+        return True
 
     async def _run(self, known: _Peer, kind: str, job: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -251,7 +273,7 @@ class NetworkActor(Actor[Network]):
 
     @handles(GossipReceived)
     async def judge(self, message: GossipReceived) -> GossipVerdict | Deferred[GossipVerdict]:
-        """Judge one message. An approval takes 3 ms; a proposal is checked in the background."""
+        """Judge one message. An approval takes 3 ms; proposals and proofs are checked in the background."""
         peer, data = message.peer, message.data
         try:
             match message.topic:
@@ -263,7 +285,8 @@ class NetworkActor(Actor[Network]):
                 case Topic.RECOVERY:
                     return await self._judge_recovery(peer, data)
                 case Topic.AUXPOW:
-                    return GossipVerdict.IGNORE
+                    verdict = self._judge.proof(peer, data)
+                    return self._consider_in_background(peer, data) if verdict is None else verdict
         except Refused as error:
             return self._reject(peer, error)
 
@@ -281,6 +304,23 @@ class NetworkActor(Actor[Network]):
 
         self._send_job.send_nowait(check)
         return answer
+
+    def _consider_in_background(self, peer: str, data: bytes) -> GossipVerdict | Deferred[GossipVerdict]:
+        """Let the merged-mining actor check a proof of work: one of each peer at a time."""
+        answer = Deferred[GossipVerdict]()
+        started = self._start(peer, "proof", partial(self._consider_proof, data, answer))
+        return answer if started else GossipVerdict.UNJUDGED
+
+    async def _consider_proof(self, data: bytes, answer: Deferred[GossipVerdict], peer: str) -> None:
+        try:
+            header = await trio.to_thread.run_sync(decode_proof, data)
+            new = await self._auxpow.ask(ConsiderProof(header), seconds=self._timing.mining_handler)
+        except (*OTHER_VIEW, NotAnswered):
+            answer.reply(GossipVerdict.UNJUDGED)
+        except Refused as error:
+            answer.reply(self._reject(peer, error))
+        else:
+            answer.reply(self._judge.valid_proof(data, new=new))
 
     def _reject(self, peer: str, error: Refused) -> GossipVerdict:
         malformed = isinstance(error, Malformed)
@@ -359,6 +399,13 @@ class NetworkActor(Actor[Network]):
     async def publish_approval(self, message: PublishApproval) -> None:
         """Send the approval to all peers."""
         self._publish(message.approval)
+
+    @handles(PublishProof)
+    async def publish_proof(self, message: PublishProof) -> None:
+        """Send the proof of work to all peers."""
+        data = encode_proof(message.header)
+        self._memory.gossip.add_proof(sha256(data).digest())
+        _tell(self._host, PublishGossip(Topic.AUXPOW, data))
 
     @handles(PublishRecovery)
     async def publish_recovery(self, message: PublishRecovery) -> None:

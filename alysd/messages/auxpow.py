@@ -79,6 +79,16 @@ class SubmitWork(Ask[MergedMining, QueuedWork]):
 
 
 @attrs.frozen
+class ConsiderProof(Ask[MergedMining, bool]):
+    """Check the proof that a peer has passed on against the head, and queue it. The reply is whether it was new.
+
+    Raises the subclass of `InvalidWork` for the failed check, and `UnknownParent` if the head has just changed.
+    """
+
+    header: AuxPowHeader
+
+
+@attrs.frozen
 class GetQueuedWork(Ask[MergedMining, QueuedWork | None]):
     """Get the work that the next block would include, or None."""
 
@@ -95,3 +105,11 @@ class Finalized(Tell[MergedMining]):
     """Report that the last final block has changed. The actor removes the work that is now obsolete."""
 
     head: Forkchoice
+
+
+# From the merged-mining actor to itself
+
+
+@attrs.frozen
+class PassOnAgain(Tell[MergedMining]):
+    """Send the best queued proof to all peers again if the head has changed since it was sent."""

@@ -98,6 +98,6 @@ class WorkflowMoved:
 
 @attrs.frozen
 class WorkQueued:
-    """A miner's proof is valid and waits for a block to include it."""
+    """A proof, of a miner of this node or from a peer, is valid and waits for a block to include it."""
 
     work: QueuedWork

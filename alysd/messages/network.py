@@ -3,6 +3,7 @@
 import attrs
 
 from alysd.nurseries import Ask, Tell
+from alysd.types.auxpow import AuxPowHeader
 from alysd.types.peers import GossipVerdict, PeerOffence, PeerStatus, StreamKind, Topic
 from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
 
@@ -70,6 +71,13 @@ class PublishApproval(Tell[Network]):
     """Send this authority's approval to all peers."""
 
     approval: SlotApproval
+
+
+@attrs.frozen
+class PublishProof(Tell[Network]):
+    """Send a proof of work that this node has checked to all peers, so that the next author includes it."""
+
+    header: AuxPowHeader
 
 
 @attrs.frozen

@@ -20,6 +20,7 @@ from alysd.errors import NotNow, Refused
 from alysd.messages.auxpow import Finalized, MergedMining, MiningOffer, SubmitWork
 from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetEntries, GetForkchoice, GetState
 from alysd.messages.events import HeadMoved
+from alysd.messages.network import Network
 from alysd.messages.reads import (
     ReadBlockByHash,
     ReadBlockByHeight,
@@ -171,6 +172,7 @@ class MiningWorld:
         self.storage: Address[Storage] = Address("storage")
         self.reader: Address[Reads] = Address("reader")
         self.auxpow: Address[MergedMining] = Address("auxpow")
+        self.network: Address[Network] = Address("network")
 
     def block(
         self,
@@ -220,7 +222,9 @@ class MiningWorld:
             actor(self.reader, lambda: FakeReaderActor(self), restart=Immediate()),
             actor(
                 self.auxpow,
-                lambda: AuxPowActor(self.chain, self.spec, self.memory, self.bus.publish, self.timing),
+                lambda: AuxPowActor(
+                    self.chain, self.network, self.spec, self.memory, self.bus.publish, self.timing
+                ),
                 restart=Immediate(),
             ),
             *more,

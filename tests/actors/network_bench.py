@@ -11,6 +11,7 @@ from alysd.actors.network import NetworkActor, NetworkMemory
 from alysd.actors.peer_client import PeerClient
 from alysd.errors import PeerUnavailable
 from alysd.messages.approval import ApprovalGathering
+from alysd.messages.auxpow import MergedMining
 from alysd.messages.network import (
     BlamePeer,
     GossipReceived,
@@ -22,11 +23,13 @@ from alysd.messages.reads import ReadForkchoice, Reads
 from alysd.messages.sync import Sync
 from alysd.node import REFUSALS
 from alysd.nurseries import Immediate, actor
+from alysd.testing.blocks import MINER, mine
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.stand_in import RecordedAddress, StandIn
 from alysd.timing import Timing
+from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain import Forkchoice
-from alysd.types.hashes import BlockHash
+from alysd.types.hashes import AuxHash, BlockHash
 from alysd.types.peers import GossipVerdict, PeerOffence, PeerStatus, StreamKind, Topic
 from alysd.types.proposal import Proposal
 from alysd.types.units import Height, Slot
@@ -42,6 +45,10 @@ from tests.actors.federation_kit import (
 )
 
 ACCEPT, IGNORE, REJECT, UNJUDGED = GossipVerdict
+PROOF = AuxPowHeader(
+    BlockHash(bytes(32)), BlockHash(bytes(32)), CONTEXT.spec.bits, CONTEXT.spec.chain_id, MINER,
+    mine(AuxHash(bytes(32)), 2**256 - 1),
+)  # fmt: skip
 TIMING = Timing(CONTEXT.spec.slot_seconds)
 
 
@@ -64,6 +71,7 @@ class Bench:
     sync: StandIn[Sync]
     memory: NetworkMemory
     reader: StandIn[Reads]
+    auxpow: StandIn[MergedMining]
     ahead: dict[str, float] = attrs.field(factory=dict[str, float])
     genesis: BlockHash = CONTEXT.genesis
     known: list[Proposal] = attrs.field(factory=list[Proposal])
@@ -76,6 +84,7 @@ class Bench:
         bench = cls(
             harness, RecordedAddress("network", book), StandIn("peer host", book), StandIn("approval", book),
             StandIn("sync", book), NetworkMemory.of(TIMING), StandIn("reader", book),
+            StandIn("auxpow", book),
         )  # fmt: skip
         bench.host.on(SendRequest).computes(bench.answer)
         bench.reader.on(ReadForkchoice).answers(Forkchoice(PARENT, PARENT, PARENT))
@@ -94,7 +103,7 @@ class Bench:
             self.network,
             lambda: NetworkActor(
                 CONTEXT, self.harness.clock, BLS, self.memory, PeerClient(self.host, self.network), self.reader,
-                self.approval, self.sync, TIMING, self.configured,
+                self.approval, self.sync, self.auxpow, TIMING, self.configured,
             ),
             restart=Immediate(),
         )  # fmt: skip

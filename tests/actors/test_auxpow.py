@@ -10,9 +10,18 @@ from alysd.actors.auxpow import IN_PLACE, AuxPowActor
 from alysd.actors.auxpow_queue import QUEUED_AFTER_A_BLOCK
 from alysd.consensus.auxpow import aux_hash, check_auxpow, check_header, next_bits, target_of
 from alysd.consensus.fork_choice import Tree
-from alysd.consensus.violations import NotEnoughWork, WrongCoinbaseBranch, WrongCommitment
+from alysd.consensus.violations import (
+    NotEnoughWork,
+    RangeNotCommitted,
+    WorkMissing,
+    WrongBits,
+    WrongCoinbaseBranch,
+    WrongCommitment,
+    WrongRangeEnd,
+)
 from alysd.errors import NotNow
 from alysd.messages.auxpow import (
+    ConsiderProof,
     CreateWork,
     Finalized,
     GetQueuedWork,
@@ -24,11 +33,16 @@ from alysd.messages.auxpow import (
     WorkFor,
 )
 from alysd.messages.events import WorkQueued
+from alysd.messages.network import Network, PublishProof
 from alysd.nurseries import Address, Immediate, NotAnswered, OneForOne, actor, open_system, supervisor
 from alysd.testing.blocks import FIRST_SLOT, MINER, digest, make_spec, mine
 from alysd.testing.mining import MiningWorld, solved, solved_again
+from alysd.testing.stand_in import StandIn
+from alysd.testing.transcript import Transcript
 from alysd.testing.virtual_time import threads_inline
-from alysd.types.hashes import AuxHash, EvmAddress
+from alysd.types.auxpow import AuxPowHeader
+from alysd.types.chain import ChainState
+from alysd.types.hashes import AuxHash, BlockHash, EvmAddress
 from alysd.wire.auxpow import decode_auxpow, encode_auxpow
 
 OTHER = EvmAddress(b"\x44" * 20)
@@ -251,7 +265,7 @@ async def test_without_the_chain_actor_it_says_so_and_lives(autojump_clock: obje
     nobody = Address[object]("nobody")
     child = actor(
         world.auxpow,
-        lambda: AuxPowActor(nobody, world.spec, world.memory, world.bus.publish, world.timing),  # pyright: ignore[reportArgumentType]
+        lambda: AuxPowActor(nobody, world.network, world.spec, world.memory, world.bus.publish, world.timing),  # pyright: ignore[reportArgumentType]
         restart=Immediate(),
     )
     async with open_system(supervisor("Root", OneForOne(), [child]), refusals=(NotAnswered,)) as system:
@@ -314,3 +328,169 @@ async def test_a_full_queue_says_nothing_of_a_proof_that_it_drops(autojump_clock
             await world.auxpow.ask(solved(short))
             with pytest.raises(trio.WouldBlock):
                 told.receive_nowait()
+
+
+# Proofs of other nodes
+
+
+def another_node() -> MiningWorld:
+    """A node with the same chain, whose messages to the network are recorded."""
+    world = MiningWorld()
+    world.blocks_in(1, 2, 3)
+    world.network = StandIn[Network]("network", Transcript())
+    return world
+
+
+def sent_by(world: MiningWorld) -> list[object]:
+    assert isinstance(world.network, StandIn)
+    return [*world.network.received]
+
+
+async def test_a_proof_that_was_submitted_elsewhere_is_sent_checked_and_included(autojump_clock: object) -> None:
+    """Otherwise the work of a follower's miners would be lost, and a member's would wait for its own slot."""
+    world, other = another_node(), another_node()
+    async with world.running():
+        offer = await world.auxpow.ask(CreateWork(MINER))
+        queued = await world.auxpow.ask(solved(offer))
+    assert sent_by(world) == [PublishProof(queued.header)]
+    async with other.running():
+        with other.bus.subscribe(WorkQueued) as told:
+            assert await other.auxpow.ask(ConsiderProof(queued.header)) is True
+            assert (await told.receive()).work == queued
+        assert await other.auxpow.ask(ConsiderProof(queued.header)) is False, "one is enough"
+        other.block(4, header=await other.auxpow.ask(WorkFor(other.tree.tip.head)))
+        assert other.tree.tip.finalized.hash == offer.work.bundle.hashes[-1]
+        fresh = attrs.evolve(queued.header, auxpow=solved_again(offer, 7).auxpow)
+        with pytest.raises(WrongRangeEnd):
+            await other.auxpow.ask(ConsiderProof(fresh))
+    assert sent_by(other) == [], "the network passes it on"
+
+
+async def test_a_false_proof_of_another_node_is_refused_by_name(autojump_clock: object) -> None:
+    """A peer could have a block made that no node accepts, or take the fees of the miner."""
+    world = another_node()
+    async with world.running():
+        offer = await world.auxpow.ask(CreateWork(MINER))
+        header = attrs.evolve((await world.auxpow.ask(solved(offer))).header, auxpow=solved_again(offer, 1).auxpow)
+        for false, error in (
+            (attrs.evolve(header, range_end=BlockHash(bytes(32))), WrongRangeEnd),
+            (attrs.evolve(header, bits=0x1D00FFFF), WrongBits),
+            (attrs.evolve(header, auxpow=too_easy(offer).auxpow), NotEnoughWork),
+            (attrs.evolve(header, fee_recipient=OTHER), WrongCommitment),
+            (attrs.evolve(header, auxpow=None), WorkMissing),
+        ):
+            with pytest.raises(error):
+                await world.auxpow.ask(ConsiderProof(false))
+        assert len(world.memory.queue) == 1
+
+
+async def test_a_large_proof_of_another_node_is_checked_in_a_thread(autojump_clock: object) -> None:
+    world = another_node()
+    with threads_inline(seconds=0.025):
+        async with world.running():
+            offer = await world.auxpow.ask(CreateWork(MINER))
+            header = (await world.auxpow.ask(solved(offer))).header
+            large = mine(offer.work.aux_hash, offer.target, outputs=(bytes(IN_PLACE),))
+            began = trio.current_time()
+            assert await world.auxpow.ask(ConsiderProof(attrs.evolve(header, auxpow=large))) is True
+            assert trio.current_time() > began
+
+
+async def test_a_full_queue_does_not_pass_a_proof_on(autojump_clock: object) -> None:
+    world, other = another_node(), another_node()
+    async with world.running():
+        offer = await world.auxpow.ask(CreateWork(MINER))
+        works = [await world.auxpow.ask(solved_again(offer, number)) for number in range(QUEUED_AFTER_A_BLOCK + 1)]
+    works.sort(key=lambda work: work.proof_value)
+    async with other.running():
+        kept = [await other.auxpow.ask(ConsiderProof(work.header)) for work in works]
+    assert kept == [True] * QUEUED_AFTER_A_BLOCK + [False]
+
+
+async def test_a_proof_that_waits_is_sent_again_after_each_change_of_the_head(autojump_clock: object) -> None:
+    """A peer that was behind refused it, and would never include it."""
+    world, other = another_node(), another_node()
+    slot = world.timing.slot_seconds
+    async with world.running(), other.running():
+        queued = await world.auxpow.ask(solved(await world.auxpow.ask(CreateWork(MINER))))
+        await other.auxpow.ask(ConsiderProof(queued.header))
+        await trio.sleep(5 * slot)
+        assert (len(sent_by(world)), len(sent_by(other))) == (1, 0), "the peers are as they were"
+        for number in (4, 5):
+            for each in (world, other):
+                each.block(number)
+            await trio.sleep(3 * slot)
+            assert sent_by(other) == [PublishProof(queued.header)] * (number - 3)
+        world.block(6, header=queued.header)
+        await trio.sleep(3 * slot)
+    assert sent_by(world) == [PublishProof(queued.header)] * 3
+
+
+async def test_a_flood_of_own_proofs_is_not_sent_and_the_best_follows(autojump_clock: object) -> None:
+    """The peers would count it as flooding, and disconnect this node."""
+    world = another_node()
+    async with world.running():
+        offer = await world.auxpow.ask(CreateWork(MINER))
+        works = [await world.auxpow.ask(solved_again(offer, number)) for number in reversed(range(20))]
+        assert sent_by(world) == [PublishProof(works[0].header)]
+        await trio.sleep(1.5 * world.timing.slot_seconds)
+    best = min(works, key=lambda work: work.proof_value)
+    assert sent_by(world) == [PublishProof(works[0].header), PublishProof(best.header)]
+
+
+async def test_a_proof_of_a_range_that_is_not_committed_here_yet_is_accepted_later(autojump_clock: object) -> None:
+    """A node whose head is older gets the same proof again with its next head."""
+    world, behind = another_node(), MiningWorld()
+    behind.blocks_in(1, 2)
+    async with world.running(), behind.running():
+        queued = await world.auxpow.ask(solved(await world.auxpow.ask(CreateWork(MINER))))
+        with pytest.raises(RangeNotCommitted):
+            await behind.auxpow.ask(ConsiderProof(queued.header))
+        behind.block(3)
+        assert await behind.auxpow.ask(ConsiderProof(queued.header)) is True
+
+
+async def test_work_for_the_target_of_another_branch_is_left_out(autojump_clock: object) -> None:
+    """Two branches can come to the same final block by one proof or by two, and then have different targets.
+
+    An author would make a block that every importer refuses, in each slot."""
+    world = MiningWorld(make_spec(auxpow_spacing_slots=10))
+    states = world.blocks_in(1, 2, 3, 4, 5, 6, 7)
+
+    def proof(first: int, last: int, on: ChainState) -> AuxPowHeader:
+        distance = states[last - 1].slot - on.last_final_slot
+        bits = next_bits(on.bits, distance, world.spec)
+        work = aux_hash([state.hash for state in states[first - 1 : last]], MINER)
+        start, end = states[first - 1].hash, states[last - 1].hash
+        return AuxPowHeader(
+            start, end, bits, world.spec.chain_id, MINER, mine(work, target_of(bits), outputs=(on.hash,))
+        )
+
+    once = world.block(8, on=states[-1], header=proof(1, 4, states[-1]))
+    half = world.block(9, on=states[-1], header=proof(1, 2, states[-1]))
+    twice = world.block(10, on=half, header=proof(3, 4, half))
+    assert once.last_final == twice.last_final
+    async with world.running():
+        header = proof(5, 6, twice)
+        assert await world.auxpow.ask(ConsiderProof(header)) is True
+        assert await world.auxpow.ask(WorkFor(twice)) == header
+        assert await world.auxpow.ask(WorkFor(once)) is None
+        with pytest.raises(WrongBits):
+            await world.auxpow.ask(ConsiderProof(proof(5, 6, once)))
+
+
+async def test_without_the_chain_actor_no_proof_is_sent_again(autojump_clock: object) -> None:
+    """The timer would crash the actor while the chain actor restarts."""
+    world = another_node()
+    async with world.running():
+        await world.auxpow.ask(solved(await world.auxpow.ask(CreateWork(MINER))))
+    nobody = Address[object]("nobody")
+    child = actor(
+        world.auxpow,
+        lambda: AuxPowActor(nobody, world.network, world.spec, world.memory, world.bus.publish, world.timing),  # pyright: ignore[reportArgumentType]
+        restart=Immediate(),
+    )
+    async with open_system(supervisor("Root", OneForOne(), [child]), refusals=(NotAnswered,)) as system:
+        await trio.sleep(3 * world.timing.slot_seconds)
+        assert system.snapshot().children[0].restarts == 0
+    assert len(sent_by(world)) == 1

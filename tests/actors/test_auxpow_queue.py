@@ -66,3 +66,12 @@ def test_a_proof_is_known_by_its_parent_header() -> None:
     for place in range(QUEUED_AFTER_A_BLOCK):
         assert queue.add(attrs.evolve(best, header=attrs.evolve(best.header, chain_id=place)), FINAL)
     assert len(queue) == 8
+
+
+def test_a_proof_is_known_by_its_parent_hash_after_the_same_final_block() -> None:
+    queue = WorkQueue()
+    assert not queue.has(10, FINAL)
+    queue.add(work(3, 10), FINAL)
+    assert queue.has(10, FINAL)
+    assert not queue.has(11, FINAL)
+    assert not queue.has(10, NEXT_FINAL)

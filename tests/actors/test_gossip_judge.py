@@ -10,14 +10,27 @@ from trio.testing import MockClock
 
 from alysd.actors import gossip_judge
 from alysd.actors.gossip_judge import WAITING, Lane
-from alysd.errors import Malformed
+from alysd.consensus.violations import (
+    NotEnoughWork,
+    RangeNotCommitted,
+    UnknownParent,
+    WrongBits,
+    WrongCommitment,
+    WrongRangeEnd,
+    WrongRangeStart,
+)
+from alysd.errors import Malformed, NotNow
 from alysd.messages.approval import ConsiderProposal
+from alysd.messages.auxpow import ConsiderProof
 from alysd.messages.network import PublishProposal
+from alysd.nurseries import ActorDown
+from alysd.testing.blocks import mine
+from alysd.types.hashes import AuxHash
 from alysd.types.peers import GossipVerdict, PeerOffence, Topic
 from alysd.types.proposal import Proposal
-from alysd.wire.gossip import encode_approval
-from tests.actors.federation_kit import FIRST, PARENT, approval, approvals, proposal
-from tests.actors.network_bench import ACCEPT, IGNORE, REJECT, UNJUDGED, Bench, slow_thread
+from alysd.wire.gossip import encode_approval, encode_proof
+from tests.actors.federation_kit import CONTEXT, FIRST, PARENT, approval, approvals, proposal
+from tests.actors.network_bench import ACCEPT, IGNORE, PROOF, REJECT, UNJUDGED, Bench, slow_thread
 
 pytestmark = pytest.mark.usefixtures("no_threads")
 
@@ -153,3 +166,111 @@ async def test_bytes_that_are_no_proposal_are_rejected_before_a_place_is_taken(
             data = bytes(12) + end.to_bytes(4, "little") + bytes(32) + slot
             assert await bench.judge(Topic.PROPOSAL, data, f"peer {end}") is REJECT
     assert {offence for _, offence in bench.blamed()} == {PeerOffence.MALFORMED}
+
+
+# Proofs of work
+
+
+def proof(number: int, size: int = 0) -> bytes:
+    """A proof of work of its own for each `number`, with at least `size` bytes."""
+    auxpow = mine(AuxHash(bytes(32)), 2**256 - 1, outputs=(number.to_bytes(8, "big"), bytes(size)))
+    return encode_proof(attrs.evolve(PROOF, auxpow=auxpow))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict", "blamed"),
+    [
+        (True, ACCEPT, False),
+        (False, IGNORE, False),
+        (UnknownParent(PARENT.hash), UNJUDGED, False),
+        (WrongRangeStart(bytes(32), bytes(32)), UNJUDGED, False),
+        (WrongRangeEnd(PARENT.hash), UNJUDGED, False),
+        (RangeNotCommitted(FIRST, None), UNJUDGED, False),
+        (WrongBits(1, 2), UNJUDGED, False),
+        (NotNow("not now"), UNJUDGED, False),
+        (ActorDown("auxpow", "stopped"), UNJUDGED, False),
+        (NotEnoughWork(1, 2), REJECT, True),
+        (WrongCommitment(bytes(32), bytes(32)), REJECT, True),
+    ],
+)
+async def test_a_proof_of_work_is_passed_on_if_this_node_would_include_it(
+    autojump_clock: MockClock,
+    bench: Bench,
+    outcome: bool | Exception,
+    verdict: GossipVerdict,
+    blamed: bool,
+) -> None:
+    """A peer with another head is not to blame, and what it sends is judged again later."""
+    answers = bench.auxpow.on(ConsiderProof)
+    for _ in range(2):
+        if isinstance(outcome, Exception):
+            answers.fails(outcome)
+        else:
+            answers.answers(outcome)
+    async with bench.running():
+        await bench.connect("peer", "other")
+        assert await bench.judge(Topic.AUXPOW, proof(1)) is verdict
+        assert await bench.judge(Topic.AUXPOW, proof(1), "other") is (
+            IGNORE if isinstance(outcome, bool) else verdict
+        )
+    assert len(bench.auxpow.received) == (1 if isinstance(outcome, bool) else 2)
+    assert (("peer", PeerOffence.FORGED) in bench.blamed()) is blamed
+
+
+async def test_a_slow_check_of_a_proof_delays_no_proposal(autojump_clock: MockClock, bench: Bench) -> None:
+    bench.auxpow.on(ConsiderProof).answers(True).after(2.0)
+    verdicts: list[GossipVerdict] = []
+    async with bench.running():
+        await bench.connect("peer")
+
+        async def send() -> None:
+            verdicts.append(await bench.judge(Topic.AUXPOW, proof(1)))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            await bench.harness.settle()
+            begun = trio.current_time()
+            assert await bench.propose(proposal()) is ACCEPT
+            assert await bench.judge(Topic.AUXPOW, proof(2)) is UNJUDGED, "one of a peer at a time"
+            assert await bench.judge(Topic.AUXPOW, proof(2), "unknown") is UNJUDGED
+            assert trio.current_time() == begun
+    assert verdicts == [ACCEPT]
+
+
+async def test_the_rate_of_proofs_is_limited(autojump_clock: MockClock, bench: Bench) -> None:
+    """Proofs of unknown ranges need no work: each would cost the chain's actor a question."""
+    bench.auxpow.on(ConsiderProof).computes(lambda _: False)
+    async with bench.running():
+        await bench.connect("peer", "liar")
+        verdicts = [await bench.judge(Topic.AUXPOW, proof(number)) for number in range(17)]
+        assert await bench.judge(Topic.AUXPOW, b"short", "liar") is REJECT
+    assert verdicts == [IGNORE] * 16 + [UNJUDGED]
+    assert {*bench.blamed()} >= {("peer", PeerOffence.FLOODING), ("liar", PeerOffence.MALFORMED)}
+
+
+async def test_large_proofs_of_strangers_hide_no_small_one(autojump_clock: MockClock, bench: Bench) -> None:
+    """The miner of a follower, whose peers do not know it, has small proofs. Large ones take 40 ms."""
+    bench.auxpow.on(ConsiderProof).computes(lambda _: False)
+    strangers = [f"stranger {number}" for number in range(10)]
+    async with bench.running():
+        await bench.connect(*strangers, "follower", "member")
+        verdicts = [await bench.judge(Topic.AUXPOW, proof(1, 5000 + n), name) for n, name in enumerate(strangers)]
+        assert verdicts == [IGNORE] * 8 + [UNJUDGED] * 2
+        assert await bench.judge(Topic.AUXPOW, proof(2), "follower") is IGNORE
+        assert await bench.judge(Topic.AUXPOW, proof(2, 5000), "member") is IGNORE
+    assert len(bench.auxpow.received) == 10
+    assert {offence for _, offence in bench.blamed()} == {PeerOffence.NO_ANSWER}, "for requests of the status"
+
+
+async def test_valid_proofs_above_the_rate_are_queued_but_not_passed_on(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    """A miner of a chain with an easy target would have the peers of this node count its messages as flooding."""
+    bench.auxpow.on(ConsiderProof).computes(lambda _: True)
+    async with bench.running():
+        await bench.connect("peer")
+        verdicts = [await bench.judge(Topic.AUXPOW, proof(number)) for number in range(4)]
+        assert verdicts == [ACCEPT, ACCEPT, IGNORE, IGNORE]
+        await trio.sleep(CONTEXT.spec.slot_seconds)
+        assert await bench.judge(Topic.AUXPOW, proof(4)) is ACCEPT
+    assert len(bench.auxpow.received) == 5

@@ -2,7 +2,7 @@
 
 import attrs
 
-from alysd.actors.gossip_memory import KEPT_SLOTS, MOST_UNKNOWN, GossipMemory
+from alysd.actors.gossip_memory import KEPT_PROOFS, KEPT_SLOTS, MOST_UNKNOWN, GossipMemory
 from alysd.types.hashes import BlockHash, BlsSignature
 from alysd.types.proposal import RecoveryStatement, SlotApproval
 from alysd.types.slot_proof import SlotProof
@@ -76,3 +76,11 @@ def test_a_digest_is_known_in_its_slot() -> None:
     memory.add_digest(Slot(7), b"digest")
     assert memory.knows_digest(Slot(7), b"digest")
     assert not memory.knows_digest(Slot(8), b"digest")
+
+
+def test_the_newest_proofs_of_work_are_remembered() -> None:
+    memory = GossipMemory()
+    for number in range(KEPT_PROOFS + 1):
+        memory.add_proof(number.to_bytes(32, "big"))
+    assert not memory.knows_proof(bytes(32)), "the memory has a bound"
+    assert memory.knows_proof((1).to_bytes(32, "big"))

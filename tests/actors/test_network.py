@@ -18,6 +18,7 @@ from alysd.messages.network import (
     PeerConnected,
     PeerLost,
     PublishApproval,
+    PublishProof,
     PublishProposal,
     PublishRecovery,
 )
@@ -34,6 +35,7 @@ from alysd.wire.gossip import (
     MAX_PROPOSAL_BYTES,
     decode_approval,
     encode_approval,
+    encode_proof,
     encode_proposal,
     encode_recovery,
 )
@@ -52,6 +54,7 @@ from tests.actors.federation_kit import (
 from tests.actors.network_bench import (
     ACCEPT,
     IGNORE,
+    PROOF,
     REJECT,
     UNJUDGED,
     Bench,
@@ -285,9 +288,16 @@ async def test_malformed_proposals_are_blamed_on_the_peer(autojump_clock: MockCl
     assert bench.blamed() == [("peer", PeerOffence.MALFORMED)] * 2
 
 
-async def test_proofs_of_work_are_not_passed_on_yet(autojump_clock: MockClock, bench: Bench) -> None:
+async def test_an_own_proof_of_work_is_published_and_not_checked_when_it_comes_back(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
     async with bench.running():
-        assert await bench.judge(Topic.AUXPOW, b"anything") is IGNORE
+        await bench.connect("peer")
+        bench.network.tell(PublishProof(PROOF))
+        await bench.harness.settle()
+        assert await bench.judge(Topic.AUXPOW, encode_proof(PROOF)) is IGNORE
+    assert bench.told(bench.host, PublishGossip) == [PublishGossip(Topic.AUXPOW, encode_proof(PROOF))]
+    assert bench.auxpow.received == []
 
 
 # Recovery statements
