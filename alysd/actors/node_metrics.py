@@ -72,7 +72,7 @@ class EventCounts:
         self._reorganised = counter("reorganised_blocks", "Canonical blocks that reorganisations undid.")
         self._final = counter("final_blocks", "Blocks that became final.")
         self._evidence = counter("evidence", "Pieces of evidence against an authority.", ("authority",))
-        self._works = counter("works_queued", "Valid proofs of work that miners submitted.")
+        self._works = counter("works_queued", "Valid proofs of work that were queued, also those of other nodes.")
         self._workflows = counter("workflow_changes", "States that workflows entered.", ("workflow", "state"))
         self._workflow_children: dict[tuple[str, str], Counter] = {}
         self._federation = FederationMetrics(registry)

@@ -43,38 +43,43 @@ def write_chain(folder: Path, members: int) -> Path:
 
 
 @asynccontextmanager
-async def federation(folder: Path, members: int) -> AsyncGenerator[list[Daemon]]:
-    """Run a daemon per member, each of which knows all others."""
+async def federation(folder: Path, members: int, *, followers: int = 0) -> AsyncGenerator[list[Daemon]]:
+    """Run a daemon per member, each of which knows all other members. Then follow the `followers`.
+
+    Followers know all members, and nobody knows them.
+    """
     chain = write_chain(folder, members)
-    ports = free_ports(members)
-    secrets = [new_secret("network") for _ in range(members)]
+    following = folder / "follower.toml"
+    following.write_text(f"[chain]\nspec = '{chain}'\n")
+    ports = free_ports(members + followers)
+    secrets = [new_secret("network") for _ in ports]
     peers = [
         PeerAddress("127.0.0.1", port, public_text("network", secret))
         for port, secret in zip(ports, secrets, strict=True)
     ]
     async with AsyncExitStack() as stack:
         daemons: list[Daemon] = []
-        for n in range(members):
+        for n in range(members + followers):
             write_key_file(folder / f"{n}.authority.key", "bls", authority_secret(n), "")
             write_key_file(folder / f"{n}.network.key", "network", secrets[n], peers[n].peer)
-            others = ",".join(str(peer) for peer in peers if peer is not peers[n])
+            others = ",".join(str(peer) for peer in peers[:members] if peer is not peers[n])
+            keys = (f"chain.spec={chain}", f"chain.authority_key_file={folder / f'{n}.authority.key'}")
             daemons.append(
                 await stack.enter_async_context(
                     daemon(
                         folder,
-                        f"chain.spec={chain}",
-                        f"chain.authority_key_file={folder / f'{n}.authority.key'}",
+                        *(keys if n < members else ()),
                         "mining.internal=false",
                         f"network.address=127.0.0.1:{ports[n]}",
                         f"network.key_file={folder / f'{n}.network.key'}",
                         f"network.peers={others}",
-                        config=DEVELOPMENT,
+                        config=DEVELOPMENT if n < members else following,
                         name=f"member{n}",
                         start=False,
                     )
                 )
             )
-        for n, each in enumerate(daemons):
+        for n, each in enumerate(daemons[:members]):
             each.data.mkdir()
             write_first_guard(each.data / GUARD_FILE, public_key(authority_secret(n)))
         async with trio.open_nursery() as nursery:
