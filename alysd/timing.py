@@ -133,11 +133,11 @@ class Timing:
 
     @property
     def mining_handler(self) -> float:
-        """Deadline of a handler of the merged-mining actor: twice the time of its two asks to the chain actor.
+        """Deadline of a handler of the merged-mining actor: its three asks to the chain actor, and one to spare.
 
         The health monitor checks this actor only every 10 s. Without this deadline miners could wait for a minute.
         """
-        return 2 * 2 * self.chain_lookup
+        return 4 * self.chain_lookup
 
     @property
     def offer_life(self) -> float:

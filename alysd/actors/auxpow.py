@@ -1,8 +1,8 @@
 """The merged-mining actor: offers work to miners, checks their proofs, and keeps the best for the next block.
 
 The next block is usually that of another node, so the best proof goes to all peers, and proofs of peers are queued
-here. A peer that is behind cannot judge a proof. Therefore each node that has the best proof sends it again, once
-per slot at most and only after its head has changed, until a block includes the proof.
+here. A peer that is behind cannot judge a proof, and gossip is lossy. Therefore each node that has the best proof
+sends it again, in the slot after its head has changed or after `SENT_AGAIN`, until a block includes the proof.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from alysd.consensus.auxpow import (
     target_of,
 )
 from alysd.consensus.payload import miner_share
-from alysd.consensus.violations import UnknownParent, WorkMissing
+from alysd.consensus.violations import NotEnoughWork, UnknownParent, WorkMissing, WrongBits, WrongRangeEnd
 from alysd.messages.auxpow import (
     ConsiderProof,
     CreateWork,
@@ -42,7 +42,7 @@ from alysd.messages.auxpow import (
     UnknownWork,
     WorkFor,
 )
-from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetForkchoice
+from alysd.messages.chain import Chain, GetAncestry, GetBundle, GetForkchoice, GetState
 from alysd.messages.events import WorkQueued
 from alysd.messages.network import Network, PublishProof
 from alysd.nurseries import Actor, Address, Ask, NotAnswered, handles
@@ -60,6 +60,9 @@ IN_PLACE = 4096
 
 Proofs with larger coinbases are checked in a worker thread. A usual coinbase has some hundred bytes.
 """
+
+SENT_AGAIN = 10
+"""The number of slots after which a proof is sent again although the head is the same, as on a halted chain."""
 
 KEPT_FINAL_BLOCKS = 2
 """The number of newest final blocks for which proofs are kept: proofs whose range follows one of these blocks.
@@ -177,6 +180,15 @@ class AuxPowActor(Actor[MergedMining]):
         head, value = (await self._ask(GetForkchoice())).head, proof_value(auxpow)
         if self._memory.queue.has(value, head.last_final):
             return False
+        # The ancestry may have 10,000 blocks: a proof without work does not make the chain actor collect it.
+        end = await self._ask(GetState(header.range_end))
+        if end is None or not head.last_final_height < end.height <= head.height:
+            raise WrongRangeEnd(header.range_end)
+        bits = self._bits(head, end.slot)
+        if header.bits != bits:
+            raise WrongBits(bits, header.bits)
+        if value > target_of(bits):
+            raise NotEnoughWork(target_of(bits), value)
         ancestry = await self._ask(GetAncestry(head.hash))
         if len(auxpow.coinbase.raw) <= IN_PLACE:
             check_header(header, head, ancestry, self._spec)
@@ -187,12 +199,12 @@ class AuxPowActor(Actor[MergedMining]):
         if not self._queue(queued, head.last_final):
             return False
         if self._memory.queue.after(head.last_final)[0] == queued:
-            self._sent = (value, head.hash)  # the network passes it on
+            self._note_sent(queued, head)  # the network passes it on
         return True
 
     @handles(PassOnAgain)
     async def pass_on_again(self, message: PassOnAgain) -> None:
-        """Send the proof that a child of the head would include, unless it was sent with this head."""
+        """Send the proof that a child of the head would include, unless it was sent with this head just now."""
         if not len(self._memory.queue):
             return
         try:
@@ -200,7 +212,10 @@ class AuxPowActor(Actor[MergedMining]):
             best = await self._best_for(head)
         except (NotAnswered, UnknownParent):
             return  # the next time comes in a slot
-        if best is not None and self._sent != (best.proof_value, head.hash):
+        if best is None:
+            return
+        age = trio.current_time() - self._sent_at
+        if self._sent != (best.proof_value, head.hash) or age >= SENT_AGAIN * self._timing.slot_seconds:
             self._pass_on(best, head)
 
     @handles(WorkFor)
@@ -251,9 +266,12 @@ class AuxPowActor(Actor[MergedMining]):
         return kept
 
     def _pass_on(self, work: QueuedWork, head: ChainState) -> None:
-        self._sent, self._sent_at = (work.proof_value, head.hash), trio.current_time()
+        self._note_sent(work, head)
         with suppress(NotAnswered):  # without a network, the proof waits for a slot of this node
             self._network.tell(PublishProof(work.header))
+
+    def _note_sent(self, work: QueuedWork, head: ChainState) -> None:
+        self._sent, self._sent_at = (work.proof_value, head.hash), trio.current_time()
 
     def _remembered(self, offer: MiningOffer) -> RememberedOffer:
         return RememberedOffer(

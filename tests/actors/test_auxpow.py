@@ -6,7 +6,7 @@ import attrs
 import pytest
 import trio
 
-from alysd.actors.auxpow import IN_PLACE, AuxPowActor
+from alysd.actors.auxpow import IN_PLACE, SENT_AGAIN, AuxPowActor
 from alysd.actors.auxpow_queue import QUEUED_AFTER_A_BLOCK
 from alysd.consensus.auxpow import aux_hash, check_auxpow, check_header, next_bits, target_of
 from alysd.consensus.fork_choice import Tree
@@ -424,6 +424,37 @@ async def test_a_proof_that_waits_is_sent_again_after_each_change_of_the_head(au
         world.block(6, header=queued.header)
         await trio.sleep(3 * slot)
     assert sent_by(world) == [PublishProof(queued.header)] * 3
+
+
+async def test_a_proof_is_sent_again_on_a_halted_chain(autojump_clock: object) -> None:
+    """If the first message was lost, the chain would never go on: its head does not change without a proof."""
+    world = another_node()
+    async with world.running():
+        queued = await world.auxpow.ask(solved(await world.auxpow.ask(CreateWork(MINER))))
+        await trio.sleep((2 * SENT_AGAIN + 1) * world.timing.slot_seconds)
+    assert sent_by(world) == [PublishProof(queued.header)] * 3
+
+
+async def test_a_proof_without_work_does_not_make_the_chain_actor_collect_its_range(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would cost the time of up to 10,000 blocks, and strangers may send hundreds per slot."""
+    world = another_node()
+    async with world.running():
+        offer = await world.auxpow.ask(CreateWork(MINER))
+        header = (await world.auxpow.ask(solved(offer))).header
+        collected: list[object] = []
+        monkeypatch.setattr(world.tree, "ancestry", collected.append)
+        final = world.tree.tip.finalized.hash
+        for false, error in (
+            (attrs.evolve(header, range_end=BlockHash(bytes(32))), WrongRangeEnd),
+            (attrs.evolve(header, range_end=final), WrongRangeEnd),
+            (attrs.evolve(header, bits=0x1D00FFFF), WrongBits),
+            (header, NotEnoughWork),
+        ):
+            with pytest.raises(error):
+                await world.auxpow.ask(ConsiderProof(attrs.evolve(false, auxpow=too_easy(offer).auxpow)))
+    assert collected == []
 
 
 async def test_a_flood_of_own_proofs_is_not_sent_and_the_best_follows(autojump_clock: object) -> None:
