@@ -249,7 +249,7 @@ async def test_the_rate_of_proofs_is_limited(autojump_clock: MockClock, bench: B
 
 
 async def test_large_proofs_of_strangers_hide_no_small_one(autojump_clock: MockClock, bench: Bench) -> None:
-    """The miner of a follower, whose peers do not know it, has small proofs. Large ones take 40 ms."""
+    """The miner of a follower, whose peers do not know it, has small proofs. Large ones take 50 ms."""
     bench.auxpow.on(ConsiderProof).computes(lambda _: False)
     strangers = [f"stranger {number}" for number in range(10)]
     async with bench.running():
