@@ -20,6 +20,8 @@ from alysd.consensus.candidates import check_proposal
 from alysd.consensus.federation import federation_at
 from alysd.consensus.violations import (
     RangeNotCommitted,
+    SlotPassed,
+    SlotTooEarly,
     UnknownParent,
     WrongBits,
     WrongRangeEnd,
@@ -323,6 +325,14 @@ class NetworkActor(Actor[Network]):
             answer.reply(self._judge.valid_proof(data, new=new))
 
     def _reject(self, peer: str, error: Refused) -> GossipVerdict:
+        """The verdict on a message that a check has refused, and the blame for it.
+
+        Time has passed since the message arrived, so its slot may be over now. Nobody is to blame for that.
+        """
+        if isinstance(error, SlotPassed):
+            return GossipVerdict.IGNORE
+        if isinstance(error, SlotTooEarly):
+            return GossipVerdict.UNJUDGED
         malformed = isinstance(error, Malformed)
         self._client.blame(peer, PeerOffence.MALFORMED if malformed else PeerOffence.FORGED)
         return GossipVerdict.REJECT

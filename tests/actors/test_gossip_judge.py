@@ -10,6 +10,7 @@ from trio.testing import MockClock
 
 from alysd.actors import gossip_judge
 from alysd.actors.gossip_judge import WAITING, Lane
+from alysd.consensus.aura import slot_start
 from alysd.consensus.violations import (
     NotEnoughWork,
     RangeNotCommitted,
@@ -28,6 +29,7 @@ from alysd.testing.blocks import mine
 from alysd.types.hashes import AuxHash
 from alysd.types.peers import GossipVerdict, PeerOffence, Topic
 from alysd.types.proposal import Proposal
+from alysd.types.units import Slot
 from alysd.wire.gossip import encode_approval, encode_proof
 from tests.actors.federation_kit import CONTEXT, FIRST, PARENT, approval, approvals, proposal
 from tests.actors.network_bench import ACCEPT, IGNORE, PROOF, REJECT, UNJUDGED, Bench, slow_thread
@@ -274,3 +276,38 @@ async def test_valid_proofs_above_the_rate_are_queued_but_not_passed_on(
         await trio.sleep(CONTEXT.spec.slot_seconds)
         assert await bench.judge(Topic.AUXPOW, proof(4)) is ACCEPT
     assert len(bench.auxpow.received) == 5
+
+
+@attrs.define
+class LastMoment:
+    """A clock that shows `at` first, and the end of a proposal's window from the second reading on."""
+
+    at: float
+
+    def time(self) -> float:
+        """The next reading."""
+        self.at, now = self.at + 0.001, self.at
+        return now
+
+    def boottime(self) -> float:
+        """The same reading."""
+        return self.time()
+
+
+async def test_a_message_whose_window_ends_during_its_check_blames_nobody(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member that passes on a late proposal would be banned, although the proposal is valid."""
+    late = proposal()
+    end = slot_start(Slot(late.signed.block.slot + 2), CONTEXT.spec.slot_seconds)
+    plain = gossip_judge.GossipJudge.__init__
+
+    def in_the_last_moment(self: gossip_judge.GossipJudge, context: Any, _clock: Any, *rest: Any) -> None:
+        plain(self, context, LastMoment(end - 0.001), *rest)
+
+    monkeypatch.setattr(gossip_judge.GossipJudge, "__init__", in_the_last_moment)
+    bench = Bench.make()
+    async with bench.running():
+        await bench.connect("member")
+        assert await bench.propose(late, "member") is IGNORE
+        assert ("member", PeerOffence.FORGED) not in bench.blamed()
