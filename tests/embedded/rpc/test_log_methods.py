@@ -80,7 +80,7 @@ async def test_what_cannot_be_found_is_said(tmp_path: Path) -> None:
 async def test_a_query_is_bounded_in_blocks_and_in_results(tmp_path: Path) -> None:
     async with eth_chain(tmp_path, RpcLimits(logs=1, log_blocks=4)) as chain:
         await changed_box(chain, [1, 2])
-        with pytest.raises(RpcFailure, match=r"^-32005: query returned more than 1 results: ask for fewer blocks, addresses or topics$"):
+        with pytest.raises(RpcFailure, match=r"^-32005: query returned more than 1 results: ask for fewer"):
             await chain.rpc("eth_getLogs", {"fromBlock": "0x0"})
         await chain.mine()
         with pytest.raises(RpcFailure, match=r"^-32602: exceed maximum block range 4$"):
