@@ -1,0 +1,154 @@
+"""Coin selection: the choice of the outputs that a payment spends.
+
+A selection holds the target exactly, or exceeds it by at least the smallest change. Each strategy returns the
+chosen coins, or None if the coins are not enough. `select` removes coins that the target does not need, because the
+payees must not pay for them (`alysd.peg.proposals`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import attrs
+
+from alysd.types.peg import OutPoint
+from alysd.types.units import Sat
+
+Strategy = Literal["largest-first", "smallest-first", "branch-and-bound", "minimize-fee"]
+
+
+@attrs.frozen
+class Coin:
+    """An output that can be spent. `weight` is the weight of its input, in weight units."""
+
+    outpoint: OutPoint
+    amount: Sat
+    federation: int
+    weight: int
+
+
+@attrs.frozen
+class Target:
+    """What a selection must hold: exactly `amount`, or at least `amount` and `change`. At most `most` coins.
+
+    `change_weight` is the weight of a change output and of spending it later, in weight units.
+    """
+
+    amount: Sat
+    change: Sat
+    most: int
+    change_weight: int = 4 * 43 + 4 * 41
+
+
+Selection = tuple[Coin, ...]
+
+MAX_TRIES = 100_000
+"""The number of steps after which branch-and-bound gives up, about 0.1 s."""
+
+
+def select(strategy: Strategy, coins: Sequence[Coin], target: Target) -> Selection | None:
+    """Choose coins by `strategy`; None if there is no choice."""
+    found = _STRATEGIES[strategy](coins, target)
+    return None if found is None else needed(found, target)
+
+
+def holds(coins: Sequence[Coin], target: Target) -> bool:
+    """Whether the coins hold the target, and are not too many."""
+    rest = sum(coin.amount for coin in coins) - target.amount
+    return len(coins) <= target.most and (rest == 0 or rest >= target.change)
+
+
+def needed(coins: Sequence[Coin], target: Target) -> Selection:
+    """The coins without those, from the smallest on, that the target does not need."""
+    kept = sorted(coins, key=_size, reverse=True)
+    while len(kept) > 1 and sum(coin.amount for coin in kept[:-1]) >= target.amount:
+        shorter = kept[:-1]
+        if not holds(shorter, target):
+            break
+        kept = shorter
+    return tuple(kept)
+
+
+def _size(coin: Coin) -> tuple[int, bytes]:
+    return coin.amount, coin.outpoint.key
+
+
+def _accumulated(coins: Sequence[Coin], target: Target) -> Selection | None:
+    """The first coins, in the given order, that hold the target."""
+    chosen: list[Coin] = []
+    for coin in coins:
+        if len(chosen) == target.most:
+            return None
+        chosen.append(coin)
+        if holds(chosen, target):
+            return tuple(chosen)
+    return None
+
+
+def largest_first(coins: Sequence[Coin], target: Target) -> Selection | None:
+    """The fewest coins."""
+    return _accumulated(sorted(coins, key=_size, reverse=True), target)
+
+
+def smallest_first(coins: Sequence[Coin], target: Target) -> Selection | None:
+    """Small coins, so that fewer are left. If these are too many, larger ones take the place of the smallest."""
+    ordered = sorted(coins, key=_size)
+    for start in range(max(1, len(ordered) - target.most + 1)):
+        found = _accumulated(ordered[start:], target)
+        if found is not None:
+            return found
+    return None
+
+
+def branch_and_bound(coins: Sequence[Coin], target: Target) -> Selection | None:
+    """Coins that hold the target exactly, the lightest found; without such coins, those of `minimize_fee`."""
+    return _exact(coins, target) or minimize_fee(coins, target)
+
+
+def minimize_fee(coins: Sequence[Coin], target: Target) -> Selection | None:
+    """The selection of all strategies with the lowest weight, the later spending of its change included."""
+    found = (_exact(coins, target), largest_first(coins, target), smallest_first(coins, target))
+    choices = [needed(each, target) for each in found if each is not None]
+    return min(choices, key=lambda each: (_waste(each, target), len(each)), default=None)
+
+
+def _waste(coins: Sequence[Coin], target: Target) -> int:
+    change = sum(coin.amount for coin in coins) != target.amount
+    return sum(coin.weight for coin in coins) + (target.change_weight if change else 0)
+
+
+def _exact(coins: Sequence[Coin], target: Target) -> Selection | None:
+    """Search for the lightest coins whose sum is the target (as Bitcoin Core's branch and bound, depth first)."""
+    ordered = sorted((coin for coin in coins if coin.amount <= target.amount), key=_size, reverse=True)
+    rest = [0] * (len(ordered) + 1)
+    for place in reversed(range(len(ordered))):
+        rest[place] = rest[place + 1] + ordered[place].amount
+    best: Selection | None = None
+    best_weight = 0
+    stack: list[tuple[int, int, int, tuple[Coin, ...]]] = [(0, target.amount, 0, ())]
+    for _ in range(MAX_TRIES):
+        if not stack:
+            break
+        place, left, weight, chosen = stack.pop()
+        if best is not None and weight >= best_weight:
+            continue
+        if left == 0:
+            best, best_weight = chosen, weight
+            continue
+        if place == len(ordered) or left < 0 or left > rest[place] or len(chosen) == target.most:
+            continue
+        coin = ordered[place]
+        # A coin of the same amount as one that was left out gives the same sums again.
+        skip = place + 1
+        while skip < len(ordered) and ordered[skip].amount == coin.amount:
+            skip += 1
+        stack.append((skip, left, weight, chosen))
+        stack.append((place + 1, left - coin.amount, weight + coin.weight, (*chosen, coin)))
+    return best
+
+
+_STRATEGIES: Mapping[Strategy, Callable[[Sequence[Coin], Target], Selection | None]] = {
+    "largest-first": largest_first,
+    "smallest-first": smallest_first,
+    "branch-and-bound": branch_and_bound,
+    "minimize-fee": minimize_fee,
+}

@@ -1,0 +1,111 @@
+"""The peg's ledger while a block changes it, and the equality of its sums (docs/protocol.md, "The equality").
+
+A `Draft` begins with the sums after the parent block and with the entries that the block's rules read. The rules
+change it one by one; the result are new sums and the changes of the entries. Nothing else changes the ledger.
+"""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import attrs
+
+from alysd.errors import AlysError
+from alysd.types.peg import FederationOutput, Minted, OutPoint, Payment, PegTotals, Refund, Request, VersionOf
+from alysd.types.units import MAX_SAT, Sat
+
+T = TypeVar("T")
+
+Value = FederationOutput | Minted | Payment | Refund | Request | VersionOf
+"""The types of the ledger's entries."""
+
+Key = tuple[type[Value], bytes]
+"""The key of an entry: the class of its value says which table it is in."""
+
+
+@attrs.frozen
+class LedgerBroken(AlysError):
+    """The sums of the ledger are not equal, or one of them is impossible. The peg must halt."""
+
+    totals: PegTotals
+
+    def __str__(self) -> str:
+        return f"the ledger of the peg is broken: {self.totals}"
+
+
+@attrs.define
+class Draft:
+    """The ledger during a block.
+
+    `found` has the entries after the parent block of all keys that the block's rules read; None for no entry.
+    """
+
+    totals: PegTotals
+    found: Mapping[Key, Value | None]
+    changes: dict[Key, Value | None] = attrs.Factory(dict[Key, Value | None])
+
+    def get(self, kind: type[T], key: bytes) -> T | None:
+        """The entry of the class `kind` under `key`, or None. Raises `KeyError` for a key that was not read."""
+        place: Key = (kind, key)  # pyright: ignore[reportAssignmentType]  T is one of the classes of Value
+        value = self.changes[place] if place in self.changes else self.found[place]
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f"the entry must be a {kind.__name__}, found {type(value).__name__}")
+        return value
+
+    def need(self, kind: type[T], key: bytes) -> T:
+        """The entry of the class `kind` under `key`, which the totals say exists. Raises `LedgerBroken`."""
+        value = self.get(kind, key)
+        if value is None:
+            raise LedgerBroken(self.totals)
+        return value
+
+    def put(self, key: bytes, value: Value) -> None:
+        """Write an entry."""
+        self.changes[type(value), key] = value
+
+    def delete(self, kind: type[Value], key: bytes) -> None:
+        """Delete an entry."""
+        self.changes[kind, key] = None
+
+    def add(self, **amounts: int) -> None:
+        """Add to sums and counters of the totals; negative amounts subtract."""
+        now = {name: getattr(self.totals, name) + amount for name, amount in amounts.items()}
+        self.totals = attrs.evolve(self.totals, **now)
+
+    def hold(self, outpoint: OutPoint, output: FederationOutput) -> None:
+        """Add a confirmed output to those that the federation holds."""
+        self.put(outpoint.key, output)
+        self.add(held=output.amount, outputs=1)
+
+    def owe_refund(self, refund: Refund) -> None:
+        """Put a refund at the end of the queue of refunds."""
+        self.put(number_key(self.totals.next_refund), refund)
+        self.add(refunds_due=refund.amount, next_refund=1)
+
+
+def number_key(number: int) -> bytes:
+    """The key of a request or refund: its number in 8 bytes."""
+    return number.to_bytes(8, "big")
+
+
+def check_totals(totals: PegTotals) -> None:
+    """Check the equality and the bounds of all sums. Raises `LedgerBroken`."""
+    left = totals.held + totals.burned
+    right = totals.minted + totals.refunded + totals.refunds_due + totals.owed + totals.reserve
+    sums = (
+        totals.held,
+        totals.refunds_due,
+        totals.owed,
+        totals.reserve,
+        totals.pledged,
+        totals.outputs,
+        totals.payments,
+    )
+    possible = all(value >= 0 for value in sums) and totals.held <= MAX_SAT and totals.pledged <= totals.reserve
+    queues = totals.first_request <= totals.next_request and totals.first_refund <= totals.next_refund
+    if left != right or not possible or not queues:
+        raise LedgerBroken(totals)
+
+
+def free_reserve(totals: PegTotals) -> Sat:
+    """The part of the reserve that no payment in flight uses."""
+    return Sat(totals.reserve - totals.pledged)

@@ -1,0 +1,153 @@
+"""The rules of payments in flight: newer versions, witnesses and confirmations (docs/protocol.md, "Peg-out")."""
+
+from collections.abc import Sequence
+
+import attrs
+
+from alysd.peg.ledger import Draft
+from alysd.peg.proposals import check_form, check_payees, check_rate, is_dust, share_of
+from alysd.peg.signing import Spending, message_of, witness_fault
+from alysd.peg.violations import (
+    AlreadySigned,
+    BadReplacement,
+    BadWitness,
+    NotSigned,
+    UnknownPayment,
+    WrongChange,
+)
+from alysd.types.hashes import BitcoinHash
+from alysd.types.peg import (
+    FederationOutput,
+    OutPoint,
+    Payment,
+    PaymentVersion,
+    PegOutProposal,
+    PegRules,
+    Transaction,
+    TransactionOutput,
+    VersionOf,
+)
+from alysd.types.units import Sat
+
+LEAST_RISE = 1_000
+"""The minimum rise of the fee rate of a newer version: 1 sat per virtual byte, in sat per 1,000 of them."""
+
+
+def payment_named(draft: Draft, name: BitcoinHash) -> Payment:
+    """The payment in flight whose first version has the txid `name`. Raises `UnknownPayment`."""
+    payment = draft.get(Payment, name)
+    if payment is None:
+        raise UnknownPayment(name)
+    return payment
+
+
+def payment_with(draft: Draft, txid: BitcoinHash) -> Payment:
+    """The payment in flight with a version `txid`. Raises `UnknownPayment`."""
+    version = draft.get(VersionOf, txid)
+    if version is None:
+        raise UnknownPayment(txid)
+    return payment_named(draft, version.payment)
+
+
+def replace(
+    draft: Draft, proposal: PegOutProposal, name: BitcoinHash, rules: PegRules, spendings: Sequence[Spending]
+) -> None:
+    """Take a newer version of the payment `name` into the ledger.
+
+    It has the inputs, payees, change and reserve fee of the older ones, and a fee rate that is higher by a quarter
+    and by `LEAST_RISE`. Raises a subclass of `InvalidBlock`.
+    """
+    payment, transaction = payment_named(draft, name), proposal.transaction
+    newest = payment.versions[-1]
+    if not newest.signed:
+        raise NotSigned(newest.txid)
+    check_form(transaction)
+    if tuple(one.spends for one in transaction.inputs) != tuple(one.spends for one in payment.inputs):
+        raise BadReplacement("it must spend the outputs of the payment, in order")
+    if len(transaction.outputs) != len(payment.payees) + bool(payment.change):
+        raise BadReplacement("it must have the outputs of the payment")
+    if proposal.reserve_fee != payment.reserve_fee:
+        raise BadReplacement(f"the reserve's part of the fee must stay {payment.reserve_fee} sat")
+    fee = payment.spent - sum(output.amount for output in transaction.outputs)
+    share = share_of(fee, payment.reserve_fee, len(payment.payees))
+    check_payees(transaction, payment.payees, share)
+    if any(is_dust(payee.owed - share, payee.script) for payee in payment.payees):
+        raise BadReplacement("a payee would get dust")
+    if payment.change:
+        change = transaction.outputs[-1]
+        if change.script != spendings[payment.federation].output_script:
+            raise BadReplacement("the change must go where it did")
+        if change.amount != payment.change:
+            raise WrongChange(payment.change, change.amount)
+    version = PaymentVersion(transaction.txid, Sat(fee), signed=False)
+    replaced = attrs.evolve(payment, versions=(*payment.versions, version))
+    _check_rise(transaction, payment, replaced, rules, spendings)
+    draft.put(name, replaced)
+    draft.put(version.txid, VersionOf(name))
+
+
+def _check_rise(
+    transaction: Transaction,
+    before: Payment,
+    after: Payment,
+    rules: PegRules,
+    spendings: Sequence[Spending],
+) -> None:
+    """The weight of all versions is the same, because only amounts differ."""
+    old, new = check_rate(transaction, before, rules, spendings), check_rate(transaction, after, rules, spendings)
+    if 4 * new < 5 * old or new < old + LEAST_RISE:
+        raise BadReplacement(f"a fee rate of {new} sat/kvB is too little above {old} sat/kvB")
+
+
+def finalize(draft: Draft, transaction: Transaction, spendings: Sequence[Spending]) -> None:
+    """Take the witnesses of a payment into the ledger. `transaction` is a version of it with its witnesses.
+
+    Raises `UnknownPayment`, `AlreadySigned` or `BadWitness`. Takes about 0.1 ms per signature.
+    """
+    txid = transaction.txid
+    payment = payment_with(draft, txid)
+    if any(version.txid == txid and version.signed for version in payment.versions):
+        raise AlreadySigned(txid)
+    if len(transaction.witness) != len(payment.inputs):
+        raise BadWitness(txid, 0, "the transaction has no witness")
+    spent = spent_outputs(payment, spendings)
+    for place, (one, witness) in enumerate(zip(payment.inputs, transaction.witness, strict=True)):
+        spending = spendings[one.federation]
+        fault = witness_fault(spending, message_of(transaction, spent, place, spending.leaf_hash), witness)
+        if fault is not None:
+            raise BadWitness(txid, place, fault)
+    versions = tuple(
+        attrs.evolve(version, signed=True) if version.txid == txid else version for version in payment.versions
+    )
+    draft.put(payment.versions[0].txid, attrs.evolve(payment, versions=versions))
+
+
+def spent_outputs(payment: Payment, spendings: Sequence[Spending]) -> tuple[TransactionOutput, ...]:
+    """The outputs that a payment spends, in the order of its inputs."""
+    return tuple(TransactionOutput(one.amount, spendings[one.federation].output_script) for one in payment.inputs)
+
+
+def confirm(draft: Draft, txid: BitcoinHash) -> None:
+    """Take the confirmation of a payment's version into the ledger. All its other versions are void.
+
+    Raises `UnknownPayment`, or `NotSigned` if no block has the version's witnesses.
+    """
+    payment = payment_with(draft, txid)
+    if not any(version.txid == txid and version.signed for version in payment.versions):
+        raise NotSigned(txid)
+    for one in payment.inputs:
+        draft.delete(FederationOutput, one.spends.key)
+    for version in payment.versions:
+        draft.delete(VersionOf, version.txid)
+    draft.delete(Payment, payment.versions[0].txid)
+    draft.add(
+        held=-payment.spent,
+        outputs=-len(payment.inputs),
+        owed=-payment.owed,
+        reserve=-payment.reserve_fee,
+        pledged=-payment.reserve_fee,
+        payments=-1,
+    )
+    if payment.change:
+        change = FederationOutput(payment.change, payment.federation, payment=None)
+        draft.hold(OutPoint(txid, len(payment.payees)), change)

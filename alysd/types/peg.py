@@ -1,0 +1,269 @@
+"""The values of the peg: Bitcoin transactions, the peg's parts of a block, and the entries of its ledger.
+
+The rules about them are in `alysd.peg` (docs/protocol.md, "Peg-in", "Peg-out").
+"""
+
+import attrs
+
+from alysd.types.hashes import BitcoinHash, EvmAddress, sha256d
+from alysd.types.units import Height, Sat
+
+RESERVE = EvmAddress(bytes(20))
+"""The recipient of a deposit to the reserve, which mints nothing."""
+
+
+@attrs.frozen
+class OutPoint:
+    """The output `index` of the Bitcoin transaction `txid`."""
+
+    txid: BitcoinHash
+    index: int
+
+    @property
+    def key(self) -> bytes:
+        """The key of the output in the ledger, 36 bytes."""
+        return self.txid + self.index.to_bytes(4, "big")
+
+
+@attrs.frozen
+class TransactionInput:
+    """An input of a Bitcoin transaction. The witness is not part of it, because the txid does not cover it."""
+
+    spends: OutPoint
+    script_sig: bytes
+    sequence: int
+
+
+@attrs.frozen
+class TransactionOutput:
+    """An output of a Bitcoin transaction."""
+
+    amount: Sat
+    script: bytes
+
+
+@attrs.frozen
+class Transaction:
+    """A Bitcoin transaction. `raw` is its serialization without witness; `witness` has one stack per input.
+
+    The code that makes this value parses `raw` or serializes the fields (`wire.bitcoin_transaction`). `witness` is
+    empty if the transaction has none.
+    """
+
+    raw: bytes
+    version: int
+    inputs: tuple[TransactionInput, ...]
+    outputs: tuple[TransactionOutput, ...]
+    locktime: int
+    witness: tuple[tuple[bytes, ...], ...] = ()
+
+    @property
+    def txid(self) -> BitcoinHash:
+        """The transaction's id, in internal byte order."""
+        return BitcoinHash(sha256d(self.raw))
+
+
+@attrs.frozen
+class DepositOutput:
+    """One output of a deposit. `federation` is the number of the federation that it pays; the first has 0."""
+
+    index: int
+    federation: int
+    amount: Sat
+
+
+@attrs.frozen
+class PegIn:
+    """A deposit that a block mints to `recipient`, or adds to the reserve if the recipient is `RESERVE`.
+
+    `bitcoin_block` is the block that confirms the transaction `txid`. The outputs are in the block, so that a node
+    without a Bitcoin node can compute the ledger. A node that has one compares them.
+    """
+
+    txid: BitcoinHash
+    bitcoin_block: BitcoinHash
+    recipient: EvmAddress
+    outputs: tuple[DepositOutput, ...]
+
+    @property
+    def amount(self) -> Sat:
+        """The sum of the outputs."""
+        return Sat(sum(output.amount for output in self.outputs))
+
+
+@attrs.frozen
+class PegOutProposal:
+    """A payment that the federation is to sign: a transaction without witness.
+
+    `reserve_fee` is the part of its fee that the reserve pays. `replaces` is the payment whose newer version this
+    is, named by the txid of its first version; None for a new payment.
+    """
+
+    transaction: Transaction
+    reserve_fee: Sat
+    replaces: BitcoinHash | None
+
+
+@attrs.frozen
+class ConfirmedPegOut:
+    """A signed payment that has enough confirmations; `bitcoin_block` is the block that confirms `txid`."""
+
+    txid: BitcoinHash
+    bitcoin_block: BitcoinHash
+
+
+@attrs.frozen
+class Burn:
+    """A `RequestPegOut` log of the bridge contract: `sender` burned `amount`, to be paid to `address`.
+
+    `amount` is rounded down to whole sat. `address` is the text that the sender gave, 1 to 90 bytes.
+    """
+
+    sender: EvmAddress
+    address: bytes
+    amount: Sat
+
+
+@attrs.frozen
+class FederationOutput:
+    """A confirmed output that the federation with the number `federation` can spend.
+
+    `payment` is the payment in flight that spends it, or None.
+    """
+
+    amount: Sat
+    federation: int
+    payment: BitcoinHash | None
+
+
+@attrs.frozen
+class Minted:
+    """A deposit that has been minted, or added to the reserve: the height of the block, and the amount."""
+
+    height: Height
+    amount: Sat
+
+
+@attrs.frozen
+class Request:
+    """An accepted request for a payment of `owed` sat, less a share of the Bitcoin fee, to the output script."""
+
+    sender: EvmAddress
+    script: bytes
+    owed: Sat
+
+
+@attrs.frozen
+class Refund:
+    """An amount that is owed back to the sender of a refused request, until a withdrawal pays it."""
+
+    recipient: EvmAddress
+    amount: Sat
+
+
+@attrs.frozen
+class PaymentInput:
+    """An output that a payment spends."""
+
+    spends: OutPoint
+    amount: Sat
+    federation: int
+
+
+@attrs.frozen
+class Payee:
+    """A request that a payment pays: its number, the output script, and the full amount that is owed."""
+
+    request: int
+    script: bytes
+    owed: Sat
+
+
+@attrs.frozen
+class PaymentVersion:
+    """A version of a payment. `signed` says whether a block has its witnesses; newer versions have higher fees."""
+
+    txid: BitcoinHash
+    fee: Sat
+    signed: bool
+
+
+@attrs.frozen
+class Payment:
+    """A payment in flight: proposed, and not yet confirmed. It is named by the txid of its first version.
+
+    All versions have the same inputs, payees and reserve fee, and the same `change`, which is 0 without a change
+    output and goes to the federation with the number `federation`. The versions are in order, oldest first.
+    """
+
+    inputs: tuple[PaymentInput, ...]
+    payees: tuple[Payee, ...]
+    change: Sat
+    federation: int
+    reserve_fee: Sat
+    versions: tuple[PaymentVersion, ...]
+
+    @property
+    def owed(self) -> Sat:
+        """The sum of the full amounts."""
+        return Sat(sum(payee.owed for payee in self.payees))
+
+    @property
+    def spent(self) -> Sat:
+        """The sum of the inputs."""
+        return Sat(sum(one.amount for one in self.inputs))
+
+
+@attrs.frozen
+class VersionOf:
+    """Maps the txid of a version of a payment to the payment, which is named by its first version's txid."""
+
+    payment: BitcoinHash
+
+
+_NONE = Sat(0)
+
+
+@attrs.frozen
+class PegTotals:
+    """The ledger's sums in sat, and its counters (docs/protocol.md, "The equality").
+
+    `held`: the federation's outputs, including those in payments in flight. `burned`: sent to the bridge, in whole
+    sat. `minted`: deposits. `refunded`: refunds that withdrawals have paid. `refunds_due`: refunds still owed.
+    `owed`: accepted requests whose payment is not confirmed. `reserve`: what pays for the federation's own moves;
+    `pledged` is the part of it that payments in flight use.
+
+    The requests from `first_request` up to the one before `next_request` wait for a proposal; the refunds from
+    `first_refund` up to the one before `next_refund` wait for a withdrawal. `payments` is the number of payments
+    in flight, `outputs` that of the outputs held.
+    """
+
+    held: Sat = _NONE
+    burned: Sat = _NONE
+    minted: Sat = _NONE
+    refunded: Sat = _NONE
+    refunds_due: Sat = _NONE
+    owed: Sat = _NONE
+    reserve: Sat = _NONE
+    pledged: Sat = _NONE
+    first_request: int = 0
+    next_request: int = 0
+    first_refund: int = 0
+    next_refund: int = 0
+    payments: int = 0
+    outputs: int = 0
+
+
+@attrs.frozen
+class PegRules:
+    """The parameters of the peg, from the chain specification.
+
+    `peg_out_max_fee_rate` is in sat per 1,000 virtual bytes. `peg_out_minimum` exceeds `peg_out_service_fee`.
+    """
+
+    bitcoin_network: str
+    peg_in_minimum: Sat
+    peg_out_minimum: Sat
+    peg_out_service_fee: Sat
+    peg_out_max_fee_rate: int
+    max_withdrawals: int
