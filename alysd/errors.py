@@ -6,6 +6,7 @@ AlysError
 │  ├─ InvalidApproval    an authority's approval breaks a rule       (subclasses in consensus.violations)
 │  ├─ InvalidWork        a proof of work breaks a rule               (subclasses in consensus.violations)
 │  ├─ Malformed          bytes or text cannot be parsed
+│  ├─ NotSeenOnBitcoin   a block says something of Bitcoin that this node's Bitcoin node does not see
 │  ├─ NoPeg              a request for the peg, on a chain that has none
 │  ├─ NoProof            a block has no proof of work and will have none
 │  └─ NotNow             a valid request that the node cannot serve in its current state
@@ -76,6 +77,16 @@ class InvalidWork(Refused):
 
 class Malformed(Refused):
     """Bytes or text from outside cannot be parsed, or are larger than allowed."""
+
+
+@attrs.frozen(str=False)
+class NotSeenOnBitcoin(Refused):
+    """A block states something of Bitcoin that this node's Bitcoin node does not see; `reason` says what."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"this node's Bitcoin node does not confirm the block: {self.reason}"
 
 
 class NoPeg(Refused):

@@ -1,8 +1,8 @@
 """Coin selection: the choice of the outputs that a payment spends.
 
 A selection holds the target exactly, or exceeds it by at least the smallest change. Each strategy returns the
-chosen coins, or None if the coins are not enough. `select` removes coins that the target does not need, because the
-payees must not pay for them (`alysd.peg.proposals`).
+chosen coins, or None if the coins are not enough. `select` removes coins that the target does not need, because
+the payees must not pay for them (`alysd.peg.proposals`).
 """
 
 from collections.abc import Callable, Mapping, Sequence

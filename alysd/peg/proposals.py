@@ -95,9 +95,8 @@ def costs_of(
 ) -> Costs:
     """Compute the part of the fee for inputs that the payees do not need.
 
-    Inputs are unneeded, from the smallest on, as long as the others hold exactly what is `owed`, or a change beside
-    it. `scripts` are those of
-    the outputs, `spendings` those of all federations, by number.
+    Inputs are unneeded, from the smallest on, as long as the others hold exactly what is `owed`, or a change
+    beside it. `scripts` are those of the outputs, `spendings` those of all federations, by number.
     """
     weight = signed_weight(scripts, [spendings[one.federation] for one in inputs])
     left = sum(one.amount for one in inputs)

@@ -6,8 +6,6 @@ burns of its own transactions follow, since they are known only after execution.
 
 from collections.abc import Sequence
 
-import attrs
-
 from alysd.peg.addresses import NotPayable
 from alysd.peg.ledger import Draft, Key, check_totals, number_key
 from alysd.peg.payments import confirm, finalize, replace
@@ -17,30 +15,17 @@ from alysd.peg.requests import record_burn
 from alysd.peg.signing import Spending
 from alysd.types.peg import (
     Burn,
-    ConfirmedPegOut,
     FederationOutput,
     Minted,
     Payment,
-    PegIn,
-    PegOutProposal,
+    PegContents,
     PegRules,
     PegTotals,
     Refund,
     Request,
-    Transaction,
     VersionOf,
 )
 from alysd.types.units import Height
-
-
-@attrs.frozen
-class PegContents:
-    """The parts of a block that concern the peg."""
-
-    peg_ins: tuple[PegIn, ...] = ()
-    proposal: PegOutProposal | None = None
-    finalized: tuple[Transaction, ...] = ()
-    confirmed: tuple[ConfirmedPegOut, ...] = ()
 
 
 def keys_of(contents: PegContents, totals: PegTotals, room: int) -> tuple[Key, ...]:
@@ -79,7 +64,8 @@ def apply_contents(
 ) -> tuple[Mint, ...]:
     """Take the block's parts into the ledger, and return the withdrawals that the peg adds to those of the fees.
 
-    `height` is that of the block. Raises a subclass of `InvalidBlock` for the first broken rule, or `LedgerBroken`.
+    `height` is that of the block. Raises a subclass of `InvalidBlock` for the first broken rule, or
+    `LedgerBroken`.
     """
     for one in contents.confirmed:
         confirm(draft, one.txid)

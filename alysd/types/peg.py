@@ -113,6 +113,22 @@ class ConfirmedPegOut:
 
 
 @attrs.frozen
+class PegContents:
+    """The parts of a block that concern the peg.
+
+    `finalized` are the transactions of payments with their witnesses.
+    """
+
+    peg_ins: tuple[PegIn, ...] = ()
+    proposal: PegOutProposal | None = None
+    finalized: tuple[Transaction, ...] = ()
+    confirmed: tuple[ConfirmedPegOut, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.peg_ins or self.proposal or self.finalized or self.confirmed)
+
+
+@attrs.frozen
 class Burn:
     """A `RequestPegOut` log of the bridge contract: `sender` burned `amount`, to be paid to `address`.
 

@@ -16,7 +16,7 @@ from alysd.peg.coins import Coin, Strategy
 from alysd.peg.ledger import Draft, Key, Value, check_totals
 from alysd.peg.payments import spent_outputs
 from alysd.peg.signing import assemble_witness, message_of, spending_of
-from alysd.peg.transition import PegContents, apply_burns, apply_contents, keys_of, more_keys
+from alysd.peg.transition import apply_burns, apply_contents, keys_of, more_keys
 from alysd.types.hashes import BitcoinHash, EvmAddress, SchnorrSignature, sha256
 from alysd.types.peg import (
     RESERVE,
@@ -26,6 +26,7 @@ from alysd.types.peg import (
     FederationOutput,
     OutPoint,
     Payment,
+    PegContents,
     PegIn,
     PegOutProposal,
     PegRules,
@@ -160,7 +161,7 @@ class PegMachine(RuleBasedStateMachine):
         if proposal is None:
             return
         if lie is not None:
-            false = falsified(proposal, lie, random.Random(seed))
+            false = falsified(proposal, lie, random.Random(seed))  # noqa: S311  not used for secrets
             if false != proposal and lie != "amount":
                 with pytest.raises(InvalidBlock):
                     self.block(PegContents(proposal=false))
@@ -186,7 +187,7 @@ class PegMachine(RuleBasedStateMachine):
         newest = payment.versions[-1]
         signed = sign(payment, self.proposed[newest.txid], members)
         broken = attrs.evolve(
-            signed, witness=(signed.witness[0][:-3] + (bytes(64),) + signed.witness[0][-2:], *signed.witness[1:])
+            signed, witness=((*signed.witness[0][:-3], bytes(64), *signed.witness[0][-2:]), *signed.witness[1:])
         )
         with pytest.raises(InvalidBlock):
             self.block(PegContents(finalized=(broken,)))
