@@ -9,6 +9,7 @@ AlysError
 │  ├─ NotSeenOnBitcoin   a block says something of Bitcoin that this node's Bitcoin node does not see
 │  ├─ NoPeg              a request for the peg, on a chain that has none
 │  ├─ NoProof            a block has no proof of work and will have none
+│  ├─ NotBroadcast       the Bitcoin node refuses a transaction
 │  └─ NotNow             a valid request that the node cannot serve in its current state
 │     ├─ NotFinal        a block has no proof of work yet
 │     └─ NoQuorum        too few authorities have approved this node's block
@@ -95,6 +96,10 @@ class NoPeg(Refused):
 
 class NoProof(Refused):
     """No proof of work covers a block, and none ever will. The message says why."""
+
+
+class NotBroadcast(Refused):
+    """The Bitcoin node refuses a transaction. The message has its reason."""
 
 
 class NotNow(Refused):

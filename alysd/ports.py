@@ -255,7 +255,7 @@ class Signer(Protocol):
         ...
 
 
-class BitcoinNode(Protocol):
+class MiningNode(Protocol):
     """A Bitcoin node with its wallet, as merged mining needs it."""
 
     async def chain_info(self) -> BitcoinChainInfo:
@@ -278,6 +278,44 @@ class BitcoinNode(Protocol):
         """The output script that pays `address`. None means a new address of the node's own wallet.
 
         Raises `UserError` when the address is not valid on the node's network.
+        """
+        ...
+
+
+class BitcoinNode(Protocol):
+    """A Bitcoin node, as the peg needs it. It may be pruned, and needs neither a wallet nor `-txindex`.
+
+    Every method raises `BitcoinUnavailable` when the node does not answer within the deadline, answers with
+    something else than documented, is on another network, or has pruned the block.
+    """
+
+    async def chain_info(self) -> BitcoinChainInfo:
+        """The node's network and the tip of its best chain."""
+        ...
+
+    async def block_hash(self, height: int) -> BitcoinHash | None:
+        """The hash of the block at `height` in the best chain; None above the tip."""
+        ...
+
+    async def block(self, block: BitcoinHash) -> bytes:
+        """The serialized block, at most 4,000,000 bytes. Its header has the hash `block`."""
+        ...
+
+    async def wait_for_new_block(self, tip: BitcoinHash, seconds: float) -> BitcoinHash:
+        """Wait until the newest block is not `tip`, but at most `seconds`; returns the newest block's hash."""
+        ...
+
+    async def fee_rate(self, blocks: int) -> int | None:
+        """The estimated fee rate to be confirmed within `blocks` blocks, in sat per 1,000 virtual bytes.
+
+        None if the node has no estimate.
+        """
+        ...
+
+    async def broadcast(self, transaction: bytes) -> None:
+        """Send a serialized transaction to the network; no error if it is known or confirmed already.
+
+        Raises `NotBroadcast` with the node's reason if it refuses the transaction.
         """
         ...
 

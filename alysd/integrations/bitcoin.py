@@ -74,7 +74,7 @@ def cookie_credentials(cookie: Path, url: str) -> Credentials:
 
 
 class BitcoinRpc:
-    """Implements `ports.BitcoinNode`. An async context manager: leaving it closes the connections.
+    """Implements `ports.MiningNode`. An async context manager: leaving it closes the connections.
 
     `url` may name a wallet (`http://127.0.0.1:8332/wallet/miner`) when the node has several.
     """

@@ -23,7 +23,7 @@ from alysd.messages.log.miner import (
     ProofAccepted,
     ProofRefused,
 )
-from alysd.ports import AuxWorkSource, BitcoinNode
+from alysd.ports import AuxWorkSource, MiningNode
 from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BlockTemplate, CommitmentPlace
 from alysd.types.hashes import AuxHash, BitcoinHash, EvmAddress, sha256d
@@ -65,9 +65,7 @@ class MiningPlan:
     blocks: int | None = None
 
 
-async def wait_for_script(
-    bitcoin: BitcoinNode, address: str | None, report: Callable[[LogEvent], object]
-) -> bytes:
+async def wait_for_script(bitcoin: MiningNode, address: str | None, report: Callable[[LogEvent], object]) -> bytes:
     """Get the output script that the coinbase pays; repeat the request until the Bitcoin node answers.
 
     Raises `UserError` when the address is invalid, or when it is None and the node has no wallet.
@@ -95,7 +93,7 @@ class PoolMiner:
 
     def __init__(
         self,
-        bitcoin: BitcoinNode,
+        bitcoin: MiningNode,
         alys: AuxWorkSource,
         plan: MiningPlan,
         report: Callable[[LogEvent], object],
