@@ -17,6 +17,7 @@ AlysError
 │  ├─ EngineUnavailable
 │  ├─ BitcoinUnavailable
 │  ├─ NodeUnavailable
+│  ├─ SignerUnavailable
 │  └─ PeerUnavailable
 │     └─ PeerBusy       it has no place for a request now: ask another one
 ├─ EngineBehind          the execution client does not know a block of the node: send it the missing blocks
@@ -25,6 +26,7 @@ AlysError
 │  ├─ WouldDoubleSign    the slot is too old, or another block was approved in it
 │  ├─ WouldBreakLock     the block's parent has an earlier slot than the lock
 │  └─ NotRecovering      the record is not lost, so the authority must not state that it is
+├─ PaymentForbidden      the signer of the federation's payments must not sign one
 ├─ StoreError            the database cannot be read or written
 ├─ Corrupt               stored data is damaged: stop the node
 └─ UserError             a mistake in a configuration or a command: print it without stack trace
@@ -173,6 +175,17 @@ class NodeUnavailable(Unavailable):
 
 
 @attrs.frozen(str=False)
+class SignerUnavailable(Unavailable):
+    """The signer of the federation's payments at `address` did not answer. `reason` is text."""
+
+    address: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"signer at {self.address}: {self.reason}"
+
+
+@attrs.frozen(str=False)
 class PeerUnavailable(Unavailable):
     """The peer with the id `peer` did not answer a request. `reason` is text."""
 
@@ -225,6 +238,10 @@ class WouldBreakLock(ApprovalForbidden):
 
 class NotRecovering(ApprovalForbidden):
     """The record of this authority's approvals is not lost."""
+
+
+class PaymentForbidden(AlysError):
+    """The signer's record or limit forbids the signature of a payment. Nothing was signed."""
 
 
 class StoreError(AlysError):

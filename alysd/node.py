@@ -56,6 +56,7 @@ from alysd.messages.log.process import NodeReady, NodeStopped
 from alysd.messages.metrics import Metrics
 from alysd.messages.network import Network, PeerRequests
 from alysd.messages.peer_host import PeerHost
+from alysd.messages.peg_signatures import PegSigning
 from alysd.messages.reads import Reads
 from alysd.messages.storage import Storage
 from alysd.messages.sync import Sync
@@ -134,6 +135,7 @@ class Addresses:
     peer_host: Address[PeerHost] = attrs.field(factory=lambda: Address("peer host", capacity=256))
     network: Address[Network] = attrs.field(factory=lambda: Address("network", capacity=1024))
     peer_requests: Address[PeerRequests] = attrs.field(factory=lambda: Address("peer requests", capacity=64))
+    federation: Address[PegSigning] = attrs.field(factory=lambda: Address("federation", capacity=256))
     sync: Address[Sync] = attrs.field(factory=lambda: Address("sync", capacity=64))
 
 
@@ -249,7 +251,7 @@ def _network(node: Node) -> list[SupervisorSpec]:
             resources.peer_host(to.peer_host, to.network, to.peer_requests),
             actor(to.network, lambda: NetworkActor(
                 context, clock, resources.bls, memory, client, to.reader, to.approval, to.sync, to.auxpow,
-                timing, resources.configured,
+                to.federation, timing, resources.configured,
             ), restart=ExponentialBackoff(), priority=Priority.HIGH),
             actor(to.peer_requests, lambda: PeerRequestsActor(
                 context.genesis, resources.store, clock, to.approval, limits, timing,

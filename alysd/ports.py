@@ -31,9 +31,11 @@ from alysd.types.hashes import (
     BlsSignature,
     EvmAddress,
     PayloadHash,
+    XOnlyKey,
 )
 from alysd.types.mining import AuxOffer
 from alysd.types.peers import GossipVerdict, StreamKind, Topic
+from alysd.types.peg import Payment, PegSignature
 from alysd.types.signing import SignedSlot
 from alysd.types.tables import Entry, Table
 from alysd.types.units import Height, Slot
@@ -252,6 +254,25 @@ class Signer(Protocol):
 
     async def state_recovery(self, slot: Slot) -> BlsSignature:
         """Sign the statement, in `slot`, that the guard of this key is lost. Raises `NotRecovering` if not."""
+        ...
+
+
+class BitcoinSigner(Protocol):
+    """Signs the federation's payments with a member's Bitcoin key. A record on disk prevents paying twice."""
+
+    @property
+    def key(self) -> XOnlyKey:
+        """The member's Bitcoin key (BIP-340), 32 bytes."""
+        ...
+
+    async def sign(self, payment: Payment, txid: BitcoinHash) -> PegSignature:
+        """Write to disk, synced, that the outputs that `payment` spends go to it; then sign its version `txid`.
+
+        Call this only for a payment that is final. The signer makes the transaction from `payment` itself. Each
+        output goes to one payment: the signer signs all its versions, but no other payment that spends it. Raises
+        `PaymentForbidden` when the record or a limit of the signer forbids the signature, `SignerUnavailable`
+        when the signer does not answer, and `StoreError` when the record cannot be written.
+        """
         ...
 
 

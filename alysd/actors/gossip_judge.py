@@ -8,7 +8,8 @@ strangers together have one, because an attacker can have many identities. A mes
 that the copy of another peer is.
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import AsyncGenerator, Callable, Container, Mapping
+from contextlib import asynccontextmanager
 from hashlib import sha256
 
 import attrs
@@ -39,6 +40,11 @@ PROOFS_PER_SLOT = 4
 
 One is of its own miners, up to two of others, and one is sent again. A chain has one proof in many slots."""
 
+PEG_SIGNATURES_PER_SLOT = 4
+"""The number of signatures of payments that an honest peer sends per slot and member, at most.
+
+A member signs up to four payments in one slot, and a node sends all that it knows again once in many slots."""
+
 RELAYED_PER_SLOT = 1.0
 """The number of proofs of others that this node passes on per slot. It queues more, and sends the best later."""
 
@@ -66,6 +72,11 @@ STRANGERS = 2
 
 WAITING = 8
 """The number of proposals of configured peers that wait for their check: two for each slot of the memory."""
+
+SIGNATURES_WAITING = {True: 63, False: 7}
+"""The number of signatures of payments that wait for their check, from configured peers and from strangers.
+
+A check takes up to 5 ms."""
 
 _ALL, _ALL_LARGE = "all strangers", "large proofs of all strangers"
 
@@ -97,24 +108,25 @@ class GossipRates:
 
 @attrs.define
 class Lane:
-    """Places for the checks of proposals, which run one after the other. At most `waiting` wait for their turn."""
+    """Places for checks, which run one after the other. At most `waiting` wait for their turn."""
 
     waiting: int
     _taken: int = 0
     _turn: trio.Lock = attrs.field(factory=trio.Lock)
 
     def take(self) -> bool:
-        """Take a place, if there is one. `check` returns it."""
+        """Take a place, if there is one. `turn` returns it."""
         if self._taken > self.waiting:
             return False
         self._taken += 1
         return True
 
-    async def check(self, data: bytes, check: Callable[[bytes], Proposal]) -> Proposal:
-        """Run `check` in a worker thread when it is this proposal's turn."""
+    @asynccontextmanager
+    async def turn(self) -> AsyncGenerator[None]:
+        """Wait for the turn of the place that was taken, and return the place at the end of the `with` block."""
         try:
             async with self._turn:
-                return await trio.to_thread.run_sync(check, data)
+                yield
         finally:
             self._taken -= 1
 
@@ -142,6 +154,7 @@ class GossipJudge:
         self._configured = configured
         self._blame = blame
         self._lanes = {True: Lane(WAITING), False: Lane(0)}
+        self._signature_lanes = {known: Lane(waiting) for known, waiting in SIGNATURES_WAITING.items()}
 
     def by_time(self, slot: Slot) -> GossipVerdict | None:
         """The verdict on messages of a slot that is not handled now; None if it is.
@@ -188,7 +201,8 @@ class GossipJudge:
             check_proposal(proposal, federation, self._context, now, self._bls.verify)
             return proposal
 
-        return await self._lane(peer).check(data, decode_and_check)
+        async with self._lane(peer).turn():
+            return await trio.to_thread.run_sync(decode_and_check, data)
 
     # Approvals
 
@@ -252,6 +266,15 @@ class GossipJudge:
         self._memory.add_proof(sha256(data).digest())
         relayed = new and self._rates.relayed.take(_ALL, trio.current_time())
         return GossipVerdict.ACCEPT if relayed else GossipVerdict.IGNORE
+
+    # Signatures of payments
+
+    def peg_signature(self, peer: str) -> Lane | None:
+        """A lane for the check of signatures of a payment, with a place taken; None without capacity."""
+        units = 1 / (PEG_SIGNATURES_PER_SLOT * len(self.federation.bitcoin_keys))
+        lane = self._signature_lanes[peer in self._configured]
+        allowed = self._within_rate(peer, Topic.PEG_SIGNATURE, units)
+        return lane if allowed and self._has_budget(peer, Topic.PEG_SIGNATURE, units) and lane.take() else None
 
     # Rates
 

@@ -42,11 +42,13 @@ from alysd.messages.network import (
     PeerLost,
     PollPeers,
     PublishApproval,
+    PublishPegSignature,
     PublishProof,
     PublishProposal,
     PublishRecovery,
 )
 from alysd.messages.peer_host import DisconnectPeer, PublishGossip, ReportPeers
+from alysd.messages.peg_signatures import ConsiderPegSignature, PegSigning, UnknownVersion
 from alysd.messages.reads import ReadForkchoice, Reads
 from alysd.messages.sync import PeerAhead, Sync
 from alysd.nurseries import Actor, Address, Deferred, NotAnswered, Tell, handles
@@ -54,15 +56,18 @@ from alysd.ports import Bls, Clock
 from alysd.timing import Timing
 from alysd.types.chain_spec import ChainContext
 from alysd.types.peers import GossipVerdict, PeerOffence, PeerStatus, Topic
+from alysd.types.peg import PegSignature
 from alysd.types.proposal import Proposal, SlotApproval
 from alysd.wire.block_ssz import slot_proof
 from alysd.wire.gossip import (
     MAX_PROPOSAL_BYTES,
     EncodedProposal,
     decode_approval,
+    decode_peg_signature,
     decode_proof,
     decode_recovery,
     encode_approval,
+    encode_peg_signature,
     encode_proof,
     encode_proposal,
     encode_recovery,
@@ -132,6 +137,7 @@ class NetworkActor(Actor[Network]):
         approval: Address[ApprovalGathering],
         sync: Address[Sync],
         auxpow: Address[MergedMining],
+        federation: Address[PegSigning],
         timing: Timing,
         configured: Container[str] = (),
     ) -> None:
@@ -145,6 +151,7 @@ class NetworkActor(Actor[Network]):
         self._approval = approval
         self._sync = sync
         self._auxpow = auxpow
+        self._federation = federation
         self._timing = timing
         self._peers: dict[str, _Peer] = {}
         self._clocks_differ = False
@@ -289,6 +296,8 @@ class NetworkActor(Actor[Network]):
                 case Topic.AUXPOW:
                     verdict = self._judge.proof(peer, data)
                     return self._consider_in_background(peer, data) if verdict is None else verdict
+                case Topic.PEG_SIGNATURE:
+                    return self._consider_signature(peer, decode_peg_signature(data))
         except Refused as error:
             return self._reject(peer, error)
 
@@ -323,6 +332,29 @@ class NetworkActor(Actor[Network]):
             answer.reply(self._reject(peer, error))
         else:
             answer.reply(self._judge.valid_proof(data, new=new))
+
+    def _consider_signature(self, peer: str, signature: PegSignature) -> GossipVerdict | Deferred[GossipVerdict]:
+        """Let the federation actor check the signatures of a payment."""
+        lane = self._judge.peg_signature(peer)
+        if lane is None:
+            return GossipVerdict.UNJUDGED
+        answer = Deferred[GossipVerdict]()
+
+        async def consider() -> None:
+            try:
+                async with lane.turn():
+                    new = await self._federation.ask(
+                        ConsiderPegSignature(signature), seconds=self._timing.local_answer
+                    )
+            except (UnknownVersion, NotAnswered):
+                answer.reply(GossipVerdict.UNJUDGED)
+            except Refused as error:
+                answer.reply(self._reject(peer, error))
+            else:
+                answer.reply(GossipVerdict.ACCEPT if new else GossipVerdict.IGNORE)
+
+        self._send_job.send_nowait(consider)
+        return answer
 
     def _reject(self, peer: str, error: Refused) -> GossipVerdict:
         """The verdict on a message that a check has refused, and the blame for it.
@@ -422,6 +454,11 @@ class NetworkActor(Actor[Network]):
         """Send the statement to all peers."""
         self._memory.gossip.add_recovery(message.statement)
         _tell(self._host, PublishGossip(Topic.RECOVERY, encode_recovery(message.statement)))
+
+    @handles(PublishPegSignature)
+    async def publish_peg_signature(self, message: PublishPegSignature) -> None:
+        """Send the signatures of a payment to all peers."""
+        _tell(self._host, PublishGossip(Topic.PEG_SIGNATURE, encode_peg_signature(message.signature)))
 
     def _publish(self, approval: SlotApproval) -> None:
         self._memory.gossip.add_approval(approval)

@@ -5,6 +5,7 @@ import attrs
 from alysd.nurseries import Ask, Tell
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.peers import GossipVerdict, PeerOffence, PeerStatus, StreamKind, Topic
+from alysd.types.peg import PegSignature
 from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
 
 
@@ -85,6 +86,13 @@ class PublishRecovery(Tell[Network]):
     """Send the statement that this authority has lost its signing guard to all peers."""
 
     statement: RecoveryStatement
+
+
+@attrs.frozen
+class PublishPegSignature(Tell[Network]):
+    """Send a member's signatures of a payment to all peers."""
+
+    signature: PegSignature
 
 
 @attrs.frozen

@@ -10,7 +10,6 @@ from alysd.peg.proposals import (
     CONSOLIDATE_ABOVE,
     DUST_CHANGE,
     MAX_EXTRA_INPUTS,
-    MAX_INPUTS,
     MAX_PAYEES,
     SEQUENCE,
     VERSION,
@@ -22,6 +21,7 @@ from alysd.peg.proposals import (
 )
 from alysd.peg.signing import Spending
 from alysd.types.peg import (
+    MAX_INPUTS,
     Payment,
     PaymentInput,
     PegOutProposal,

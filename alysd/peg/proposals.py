@@ -22,6 +22,7 @@ from alysd.peg.violations import (
     WrongReserveFee,
 )
 from alysd.types.peg import (
+    MAX_INPUTS,
     FederationOutput,
     Payee,
     Payment,
@@ -38,9 +39,6 @@ from alysd.types.units import Sat
 
 MAX_PAYEES = 64
 """The maximum number of requests that a payment pays."""
-
-MAX_INPUTS = 100
-"""The maximum number of inputs of a payment."""
 
 MAX_IN_FLIGHT = 4
 """The maximum number of payments in flight."""

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import attrs
-import coincurve
+from btclib_secp256k1 import ssa
+from btclib_secp256k1.keys import pubkey_tweak_add
 
 from alysd.peg.federation import NUMS_KEY, output_script, spending_script
 from alysd.types.federation import quorum_of
@@ -65,7 +66,7 @@ def spending_of(keys: tuple[bytes, ...]) -> Spending:
     script = spending_script(keys)
     leaf = tagged_hash("TapLeaf", bytes([_TAPSCRIPT]) + _sized(script))
     tweak = tagged_hash("TapTweak", NUMS_KEY + leaf)
-    point = coincurve.PublicKey(b"\x02" + NUMS_KEY).add(tweak).format()
+    point = pubkey_tweak_add(b"\x02" + NUMS_KEY, tweak)
     if output_script(keys) != b"\x51\x20" + point[1:]:
         raise ValueError("the two derivations of the federation's output key differ")
     control = bytes([_TAPSCRIPT | (point[0] & 1)]) + NUMS_KEY
@@ -109,7 +110,7 @@ def signature_holds(key: bytes, message: bytes, signature: bytes) -> bool:
     if len(signature) != SIGNATURE_BYTES:
         return False
     try:
-        return coincurve.PublicKeyXOnly(key).verify(signature, message)
+        return ssa.verify(message, key, signature)
     except ValueError:
         return False
 

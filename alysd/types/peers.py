@@ -15,6 +15,7 @@ class Topic(Enum):
     APPROVAL = "approval"
     AUXPOW = "auxpow"
     RECOVERY = "recovery"
+    PEG_SIGNATURE = "peg_signature"
 
 
 class GossipVerdict(Enum):

@@ -5,8 +5,11 @@ The rules about them are in `alysd.peg` (docs/protocol.md, "Peg-in", "Peg-out").
 
 import attrs
 
-from alysd.types.hashes import BitcoinHash, EvmAddress, sha256d
+from alysd.types.hashes import BitcoinHash, EvmAddress, SchnorrSignature, XOnlyKey, sha256d
 from alysd.types.units import Height, Sat
+
+MAX_INPUTS = 100
+"""The maximum number of inputs of a payment."""
 
 RESERVE = EvmAddress(bytes(20))
 """The recipient of a deposit to the reserve, which mints nothing."""
@@ -228,6 +231,19 @@ class Payment:
     def spent(self) -> Sat:
         """The sum of the inputs."""
         return Sat(sum(one.amount for one in self.inputs))
+
+
+@attrs.frozen
+class PegSignature:
+    """A member's signatures of the version `txid` of a payment.
+
+    `key` is the member's Bitcoin key. `signatures` has one for each input that this key can sign, in the order of
+    the inputs. An input can be signed by the keys of the federation that its output pays.
+    """
+
+    txid: BitcoinHash
+    key: XOnlyKey
+    signatures: tuple[SchnorrSignature, ...]
 
 
 @attrs.frozen

@@ -9,12 +9,13 @@ import attrs
 from alysd.errors import Malformed
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals
+from alysd.types.peg import MAX_INPUTS, PegSignature
 from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
 from alysd.types.units import Slot
 from alysd.wire.auxpow import MAX_AUXPOW_BYTES
 from alysd.wire.block_ssz import APPROVALS, AUXPOW_HEADER, ENCODED_BLOCK, SLOT_PROOF, EncodedBlock
 from alysd.wire.ssz import Bytes, UInt
-from alysd.wire.ssz_composite import Container, Option
+from alysd.wire.ssz_composite import Container, ListOf, Option
 
 MAX_PROPOSAL_BYTES = 2**18
 """The maximum size, in bytes, of a proposal in gossip: every peer sends a message to several others."""
@@ -28,6 +29,9 @@ RECOVERY_BYTES = 8 + 2 + 96
 MAX_PROOF_BYTES = 32 + 32 + 4 + 4 + 20 + 4 + 4 + MAX_AUXPOW_BYTES
 """The maximum size, in bytes, of a merged-mining header with its proof. The two numbers before the last are the
 offsets of the list that contains the proof, and of the proof in this list."""
+
+MAX_PEG_SIGNATURE_BYTES = 32 + 32 + 4 + 64 * MAX_INPUTS
+"""The maximum size, in bytes, of a member's signatures of a payment: txid, key, offset, signatures of the inputs."""
 
 _SIGNED_AT = 4 + 4
 """The position of the signed block in an encoded proposal: after the two offsets of the proposal."""
@@ -60,6 +64,8 @@ PROPOSAL = Container(EncodedProposal, signed=ENCODED_BLOCK, parent_approvals=Opt
 """A proposal in gossip and in the answers of peers."""
 
 _RECOVERY = Container(RecoveryStatement, slot=UInt(8), authority=UInt(2), signature=Bytes(96))
+
+_PEG_SIGNATURE = Container(PegSignature, txid=Bytes(32), key=Bytes(32), signatures=ListOf(Bytes(64), MAX_INPUTS))
 
 _APPROVAL = Container(SlotApproval, proof=SLOT_PROOF, authority=UInt(2), signature=Bytes(96))
 
@@ -115,6 +121,23 @@ def encode_recovery(statement: RecoveryStatement) -> bytes:
 def decode_recovery(data: bytes) -> RecoveryStatement:
     """Decode a recovery statement."""
     return _RECOVERY.decode(data)
+
+
+def encode_peg_signature(signature: PegSignature) -> bytes:
+    """Encode a member's signatures of a payment. Raises `Malformed` for a field out of bounds."""
+    return _PEG_SIGNATURE.encode(signature)
+
+
+def decode_peg_signature(data: bytes) -> PegSignature:
+    """Decode a member's signatures of a payment, at least one."""
+    if len(data) > MAX_PEG_SIGNATURE_BYTES:
+        raise Malformed(
+            f"signatures of a payment must have at most {MAX_PEG_SIGNATURE_BYTES} bytes, found {len(data)}"
+        )
+    signature = _PEG_SIGNATURE.decode(data)
+    if not signature.signatures:
+        raise Malformed("signatures of a payment must have at least one")
+    return signature
 
 
 def encode_proof(header: AuxPowHeader) -> bytes:

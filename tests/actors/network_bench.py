@@ -19,6 +19,7 @@ from alysd.messages.network import (
     PeerConnected,
 )
 from alysd.messages.peer_host import PeerHost, SendRequest
+from alysd.messages.peg_signatures import PegSigning
 from alysd.messages.reads import ReadForkchoice, Reads
 from alysd.messages.sync import Sync
 from alysd.node import REFUSALS
@@ -72,6 +73,7 @@ class Bench:
     memory: NetworkMemory
     reader: StandIn[Reads]
     auxpow: StandIn[MergedMining]
+    federation: StandIn[PegSigning]
     ahead: dict[str, float] = attrs.field(factory=dict[str, float])
     genesis: BlockHash = CONTEXT.genesis
     known: list[Proposal] = attrs.field(factory=list[Proposal])
@@ -84,7 +86,7 @@ class Bench:
         bench = cls(
             harness, RecordedAddress("network", book), StandIn("peer host", book), StandIn("approval", book),
             StandIn("sync", book), NetworkMemory.of(TIMING), StandIn("reader", book),
-            StandIn("auxpow", book),
+            StandIn("auxpow", book), StandIn("federation", book),
         )  # fmt: skip
         bench.host.on(SendRequest).computes(bench.answer)
         bench.reader.on(ReadForkchoice).answers(Forkchoice(PARENT, PARENT, PARENT))
@@ -103,7 +105,7 @@ class Bench:
             self.network,
             lambda: NetworkActor(
                 CONTEXT, self.harness.clock, BLS, self.memory, PeerClient(self.host, self.network), self.reader,
-                self.approval, self.sync, self.auxpow, TIMING, self.configured,
+                self.approval, self.sync, self.auxpow, self.federation, TIMING, self.configured,
             ),
             restart=Immediate(),
         )  # fmt: skip

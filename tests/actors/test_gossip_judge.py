@@ -20,17 +20,20 @@ from alysd.consensus.violations import (
     WrongRangeEnd,
     WrongRangeStart,
 )
-from alysd.errors import Malformed, NotNow
+from alysd.errors import Malformed, NotNow, Refused
 from alysd.messages.approval import ConsiderProposal
 from alysd.messages.auxpow import ConsiderProof
-from alysd.messages.network import PublishProposal
+from alysd.messages.network import GossipReceived, PublishPegSignature, PublishProposal
+from alysd.messages.peer_host import PublishGossip
+from alysd.messages.peg_signatures import ConsiderPegSignature, InvalidPegSignature, UnknownVersion
 from alysd.nurseries import ActorDown
 from alysd.testing.blocks import mine
-from alysd.types.hashes import AuxHash
+from alysd.types.hashes import AuxHash, BitcoinHash, SchnorrSignature, XOnlyKey
 from alysd.types.peers import GossipVerdict, PeerOffence, Topic
+from alysd.types.peg import PegSignature
 from alysd.types.proposal import Proposal
 from alysd.types.units import Slot
-from alysd.wire.gossip import encode_approval, encode_proof
+from alysd.wire.gossip import encode_approval, encode_peg_signature, encode_proof
 from tests.actors.federation_kit import CONTEXT, FIRST, PARENT, approval, approvals, proposal
 from tests.actors.network_bench import ACCEPT, IGNORE, PROOF, REJECT, UNJUDGED, Bench, slow_thread
 
@@ -148,13 +151,10 @@ async def test_a_lane_has_a_bound_and_returns_its_places(autojump_clock: MockClo
     """Proposals of 256 KiB would wait in any number, or a malformed one would keep its place for ever."""
     lane = Lane(WAITING)
     assert [lane.take() for _ in range(WAITING + 2)] == [True] * (WAITING + 1) + [False]
-
-    def fail(_: bytes) -> Proposal:
-        raise Malformed("no proposal")
-
     for _ in range(2):
         with pytest.raises(Malformed):
-            await lane.check(b"", fail)
+            async with lane.turn():
+                raise Malformed("no proposal")
     assert [lane.take() for _ in range(3)] == [True, True, False]
 
 
@@ -311,3 +311,114 @@ async def test_a_message_whose_window_ends_during_its_check_blames_nobody(
         await bench.connect("member")
         assert await bench.propose(late, "member") is IGNORE
         assert ("member", PeerOffence.FORGED) not in bench.blamed()
+
+
+# Signatures of payments
+
+
+def peg_signature(payment: int = 1) -> PegSignature:
+    txid, key = BitcoinHash(bytes([payment]) * 32), XOnlyKey(bytes(32))
+    return PegSignature(txid, key, (SchnorrSignature(bytes(64)),))
+
+
+@pytest.mark.parametrize(("new", "verdict"), [(True, ACCEPT), (False, IGNORE)])
+async def test_signatures_of_a_payment_are_passed_on_if_they_are_valid_and_new(
+    autojump_clock: MockClock, bench: Bench, new: bool, verdict: GossipVerdict
+) -> None:
+    bench.federation.on(ConsiderPegSignature).answers(new)
+    async with bench.running():
+        assert await bench.judge(Topic.PEG_SIGNATURE, encode_peg_signature(peg_signature())) is verdict
+    assert bench.federation.received == [ConsiderPegSignature(peg_signature())]
+    assert bench.blamed() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict", "blamed"),
+    [
+        (UnknownVersion(peg_signature().txid), UNJUDGED, []),
+        (
+            InvalidPegSignature(peg_signature().txid, peg_signature().key, "wrong"),
+            REJECT,
+            [("peer", PeerOffence.FORGED)],
+        ),
+    ],
+)
+async def test_only_signatures_that_are_wrong_for_everybody_are_blamed(
+    autojump_clock: MockClock,
+    bench: Bench,
+    error: Refused,
+    verdict: GossipVerdict,
+    blamed: list[tuple[str, PeerOffence]],
+) -> None:
+    """Of two honest nodes, one may know a payment later than the other."""
+    bench.federation.on(ConsiderPegSignature).fails(error)
+    async with bench.running():
+        assert await bench.judge(Topic.PEG_SIGNATURE, encode_peg_signature(peg_signature())) is verdict
+        await bench.harness.settle()
+    assert bench.blamed() == blamed
+
+
+async def test_a_malformed_signature_of_a_payment_is_blamed(autojump_clock: MockClock, bench: Bench) -> None:
+    async with bench.running():
+        for data in (
+            b"",
+            encode_peg_signature(peg_signature()) + b"x",
+            encode_peg_signature(peg_signature())[:68],
+        ):
+            assert await bench.judge(Topic.PEG_SIGNATURE, data, f"peer {len(data)}") is REJECT
+        await bench.harness.settle()
+    assert {offence for _, offence in bench.blamed()} == {PeerOffence.MALFORMED}
+    assert bench.federation.received == []
+
+
+async def test_strangers_do_not_keep_out_a_members_signatures(autojump_clock: MockClock, bench: Bench) -> None:
+    """Each identity of an attacker could have a full bucket of checks, each of 5 ms."""
+    bench.federation.on(ConsiderPegSignature).fails(
+        InvalidPegSignature(peg_signature().txid, peg_signature().key, "wrong")
+    )
+    data = encode_peg_signature(peg_signature())
+    async with bench.running():
+        verdicts = [await bench.judge(Topic.PEG_SIGNATURE, data, f"stranger {number}") for number in range(200)]
+        assert verdicts == [REJECT] * 128 + [UNJUDGED] * 72
+        assert await bench.judge(Topic.PEG_SIGNATURE, data, "member") is REJECT
+
+
+async def test_a_flood_of_signatures_is_blamed(autojump_clock: MockClock, bench: Bench) -> None:
+    bench.federation.on(ConsiderPegSignature).answers(False)
+    data = encode_peg_signature(peg_signature())
+    async with bench.running():
+        verdicts = [await bench.judge(Topic.PEG_SIGNATURE, data, "member") for _ in range(65)]
+        await bench.harness.settle()
+    assert verdicts == [IGNORE] * 64 + [UNJUDGED]
+    assert bench.blamed() == [("member", PeerOffence.FLOODING)]
+
+
+async def test_a_slow_federation_actor_does_not_make_the_network_wait(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    """Blocks go on while signatures of payments are checked; what exceeds the places is left to another copy."""
+    bench.federation.on(ConsiderPegSignature).keeps_silent()
+    verdicts: list[GossipVerdict] = []
+
+    async def send(number: int) -> None:
+        data = encode_peg_signature(peg_signature(number))
+        message = GossipReceived(f"stranger {number}", Topic.PEG_SIGNATURE, data)
+        verdicts.append(await bench.network.ask(message, seconds=60))
+
+    async with bench.running(), trio.open_nursery() as nursery:
+        for number in range(10):
+            nursery.start_soon(send, number)
+        await bench.harness.settle()
+        assert verdicts == [UNJUDGED] * 2
+        began = trio.current_time()
+        assert await bench.propose(proposal()) is ACCEPT
+        assert trio.current_time() == began
+    assert verdicts == [UNJUDGED] * 10
+
+
+async def test_own_signatures_of_a_payment_are_published(autojump_clock: MockClock, bench: Bench) -> None:
+    async with bench.running():
+        bench.network.tell(PublishPegSignature(peg_signature()))
+        await bench.harness.settle()
+    sent = PublishGossip(Topic.PEG_SIGNATURE, encode_peg_signature(peg_signature()))
+    assert bench.told(bench.host, PublishGossip) == [sent]

@@ -12,21 +12,25 @@ from alysd.errors import Malformed
 from alysd.testing.blocks import make_payload
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Block, SignedBlock
-from alysd.types.hashes import BlockHash, BlsSignature, EvmAddress
+from alysd.types.hashes import BitcoinHash, BlockHash, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
+from alysd.types.peg import MAX_INPUTS, PegSignature
 from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
 from alysd.types.slot_proof import SlotProof
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import block_hash
 from alysd.wire.gossip import (
     APPROVAL_BYTES,
+    MAX_PEG_SIGNATURE_BYTES,
     MAX_PROOF_BYTES,
     MAX_PROPOSAL_BYTES,
     RECOVERY_BYTES,
     decode_approval,
+    decode_peg_signature,
     decode_proof,
     decode_proposal,
     decode_recovery,
     encode_approval,
+    encode_peg_signature,
     encode_proof,
     encode_proposal,
     encode_recovery,
@@ -53,11 +57,18 @@ statements = st.builds(
     st.integers(0, 2**16 - 1),
     st.binary(min_size=96, max_size=96).map(BlsSignature),
 )
+peg_signatures = st.builds(
+    PegSignature,
+    st.binary(min_size=32, max_size=32).map(BitcoinHash),
+    st.binary(min_size=32, max_size=32).map(XOnlyKey),
+    st.lists(st.binary(min_size=64, max_size=64).map(SchnorrSignature), min_size=1, max_size=5).map(tuple),
+)
 proofs = headers.map(lambda header: attrs.evolve(header, auxpow=AUXPOW))
 messages: st.SearchStrategy[tuple[bytes, Callable[[bytes], Any], Callable[[Any], bytes]]] = st.one_of(
     proposals.map(lambda value: (encode_proposal(value), decode_proposal, encode_proposal)),
     slot_approvals.map(lambda value: (encode_approval(value), decode_approval, encode_approval)),
     statements.map(lambda value: (encode_recovery(value), decode_recovery, encode_recovery)),
+    peg_signatures.map(lambda value: (encode_peg_signature(value), decode_peg_signature, encode_peg_signature)),
     proofs.map(lambda value: (encode_proof(value), decode_proof, encode_proof)),
 )
 
@@ -86,6 +97,21 @@ def test_a_recovery_statement_survives_the_journey(statement: RecoveryStatement)
     data = encode_recovery(statement)
     assert len(data) == RECOVERY_BYTES
     assert decode_recovery(data) == statement
+
+
+@given(peg_signatures)
+def test_signatures_of_a_payment_survive_the_journey(signature: PegSignature) -> None:
+    assert decode_peg_signature(encode_peg_signature(signature)) == signature
+
+
+def test_the_largest_signatures_of_a_payment_fit_and_none_are_malformed() -> None:
+    one = SchnorrSignature(bytes(64))
+    largest = PegSignature(BitcoinHash(bytes(32)), XOnlyKey(bytes(32)), (one,) * MAX_INPUTS)
+    data = encode_peg_signature(largest)
+    assert len(data) == MAX_PEG_SIGNATURE_BYTES
+    assert decode_peg_signature(data) == largest
+    with pytest.raises(Malformed, match="at least one"):
+        decode_peg_signature(encode_peg_signature(attrs.evolve(largest, signatures=())))
 
 
 @given(proofs)
@@ -134,6 +160,7 @@ def test_sizes_are_bounded_before_anything_is_read() -> None:
         (decode_proposal, MAX_PROPOSAL_BYTES),
         (proposal_slot, MAX_PROPOSAL_BYTES),
         (decode_proof, MAX_PROOF_BYTES),
+        (decode_peg_signature, MAX_PEG_SIGNATURE_BYTES),
     ):
         with pytest.raises(Malformed, match=f"at most {limit} bytes"):
             decode(bytes(limit + 1))

@@ -24,13 +24,14 @@ from alysd.integrations.libp2p.router import Router
 from alysd.integrations.libp2p.rpc import BadFrame, parse_frame
 from alysd.nurseries import isolated
 from alysd.types.peers import GossipVerdict, Topic
-from alysd.wire.gossip import RECOVERY_BYTES
+from alysd.wire.gossip import MAX_PEG_SIGNATURE_BYTES, RECOVERY_BYTES
 
 TOPIC_BYTES: Mapping[Topic, int] = {
     Topic.PROPOSAL: limits.PROPOSAL_BYTES,
     Topic.APPROVAL: limits.APPROVAL_BYTES,
     Topic.AUXPOW: limits.AUXPOW_BYTES,
     Topic.RECOVERY: RECOVERY_BYTES,
+    Topic.PEG_SIGNATURE: MAX_PEG_SIGNATURE_BYTES,
 }
 """The largest message of each topic."""
 

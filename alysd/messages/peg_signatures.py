@@ -1,0 +1,79 @@
+"""The messages to the federation actor, which gathers the members' signatures of the peg's payments."""
+
+import attrs
+
+from alysd.errors import InvalidApproval, NotNow
+from alysd.nurseries import Ask, Tell
+from alysd.types.hashes import BitcoinHash, XOnlyKey, displayed
+from alysd.types.peg import PegSignature, Transaction
+
+
+class PegSigning:
+    """Protocol of the federation actor."""
+
+
+@attrs.frozen(str=False)
+class UnknownVersion(NotNow):
+    """No payment in flight that is final has a version `txid`, as far as this node knows."""
+
+    txid: BitcoinHash
+
+    def __str__(self) -> str:
+        return f"no final payment has the version {displayed(self.txid)}"
+
+
+@attrs.frozen(str=False)
+class InvalidPegSignature(InvalidApproval):
+    """Signatures of a payment are not valid; `reason` says why."""
+
+    txid: BitcoinHash
+    key: XOnlyKey
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the signatures of {self.key.hex()} of the payment {displayed(self.txid)}: {self.reason}"
+
+
+@attrs.frozen
+class ConsiderPegSignature(Ask[PegSigning, bool]):
+    """Check and count the signatures that a peer has passed on. The reply is whether they were new.
+
+    Raises `UnknownVersion`, which is nobody's fault because a node with another view may know the payment, and
+    `InvalidPegSignature`.
+    """
+
+    signature: PegSignature
+
+
+@attrs.frozen
+class GetFinalized(Ask[PegSigning, tuple[Transaction, ...]]):
+    """Get the complete transactions of all final payments in flight that a quorum has signed, oldest first.
+
+    A block may have the witnesses of some of them already; `peg.payments.finalize` refuses these.
+    """
+
+
+@attrs.frozen
+class SignatureCount:
+    """The progress of one version of a payment: the keys that have signed it, and the number that is needed.
+
+    `payment` is the txid of the payment's first version.
+    """
+
+    payment: BitcoinHash
+    txid: BitcoinHash
+    signed_by: tuple[XOnlyKey, ...]
+    needed: int
+
+
+@attrs.frozen
+class GetSignatureCounts(Ask[PegSigning, tuple[SignatureCount, ...]]):
+    """Get the progress of all versions of the payments in flight that are final."""
+
+
+# From the federation actor to itself
+
+
+@attrs.frozen
+class ReviewPayments(Tell[PegSigning]):
+    """Read the payments in flight as of the last final block; sign, publish and broadcast what is due."""
