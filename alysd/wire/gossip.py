@@ -31,7 +31,7 @@ MAX_PROOF_BYTES = 32 + 32 + 4 + 4 + 20 + 4 + 4 + MAX_AUXPOW_BYTES
 offsets of the list that contains the proof, and of the proof in this list."""
 
 MAX_PEG_SIGNATURE_BYTES = 32 + 32 + 4 + 64 * MAX_INPUTS
-"""The maximum size, in bytes, of a member's signatures of a payment: txid, key, offset, signatures of the inputs."""
+"""The maximum size, in bytes, of a member's signatures of a payment: txid, key, offset, one per input."""
 
 _SIGNED_AT = 4 + 4
 """The position of the signed block in an encoded proposal: after the two offsets of the proposal."""
