@@ -58,6 +58,12 @@ REBUILD_EXECUTION = (
 """The advice in errors about a damaged database of the embedded engine."""
 
 
+REBUILD_BITCOIN = (
+    "stop the node and remove the folder `bitcoin` of its data folder; the node reads the Bitcoin chain again"
+)
+"""The advice in errors about a damaged database of what the node has found on Bitcoin."""
+
+
 class AlysError(Exception):
     """The base class of all errors of alysd."""
 

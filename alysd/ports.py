@@ -12,6 +12,7 @@ from typing import Protocol
 from alysd.nurseries import Tracer
 from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate
+from alysd.types.bitcoin_watch import ReadBlock, Seen, SeenDeposit, SeenUncredited
 from alysd.types.block import Approval, Block, ExecutionPayload, PayloadAttributes, SignedBlock
 from alysd.types.chain import (
     ChainState,
@@ -35,7 +36,7 @@ from alysd.types.hashes import (
 )
 from alysd.types.mining import AuxOffer
 from alysd.types.peers import GossipVerdict, StreamKind, Topic
-from alysd.types.peg import Payment, PegSignature
+from alysd.types.peg import Payment, PegIn, PegSignature
 from alysd.types.signing import SignedSlot
 from alysd.types.tables import Entry, Table
 from alysd.types.units import Height, Slot
@@ -338,6 +339,50 @@ class BitcoinNode(Protocol):
 
         Raises `NotBroadcast` with the node's reason if it refuses the transaction.
         """
+        ...
+
+
+class BitcoinRecords(Protocol):
+    """What the Bitcoin watch has found, on disk. The methods are synchronous: call them in a worker thread.
+
+    Every change is one synced transaction. Raises `Corrupt` for damaged records and `StoreError` when the disk
+    fails.
+    """
+
+    def newest(self) -> tuple[int, BitcoinHash] | None:
+        """Height and hash of the newest block that was added and not removed; None if there is none."""
+        ...
+
+    def hash_at(self, height: int) -> BitcoinHash | None:
+        """The hash of the block at `height`, or None if no block at this height was read."""
+        ...
+
+    def add(self, blocks: Sequence[ReadBlock]) -> None:
+        """Add blocks, each on top of the one before, the first on top of the newest."""
+        ...
+
+    def remove_newest(self) -> None:
+        """Remove the newest block, which a reorganisation undid. Its deposits are lost until a block has them."""
+        ...
+
+    def deposits(self, after: int, highest: int, limit: int) -> tuple[SeenDeposit, ...]:
+        """At most `limit` deposits in blocks up to the height `highest`, with a number above `after`, in order."""
+        ...
+
+    def uncredited(self, after: int, limit: int) -> tuple[SeenUncredited, ...]:
+        """At most `limit` payments that are not credited, with a number above `after`, in order."""
+        ...
+
+    def find(self, txids: Sequence[BitcoinHash]) -> tuple[Seen | None, ...]:
+        """What was found in these transactions, in order; None for a transaction that is nothing to the peg."""
+        ...
+
+    def lost(self, after: BitcoinHash | None, limit: int) -> tuple[PegIn, ...]:
+        """At most `limit` lost deposits, ordered by txid, with a txid above `after` unless that is None."""
+        ...
+
+    def close(self) -> None:
+        """Close the database."""
         ...
 
 

@@ -135,13 +135,6 @@ def bitcoin_access(url: str, cookie: Path | None) -> "tuple[str, Credentials]":
 
     Raises `UserError` if `url` is not a valid URL.
     """
-    from alysd.integrations.bitcoin import cookie_credentials, password_credentials
-    from alysd.integrations.json_rpc_client import no_credentials
+    from alysd.integrations.bitcoin import access
 
-    parsed = _http_url("--bitcoin-url", url)
-    bare = str(parsed.copy_with(username=None, password=None))
-    if cookie is not None:
-        return bare, cookie_credentials(cookie, bare)
-    if parsed.userinfo:
-        return bare, password_credentials(parsed.username, parsed.password)
-    return bare, no_credentials
+    return access(str(_http_url("--bitcoin-url", url)), cookie)

@@ -73,6 +73,17 @@ def cookie_credentials(cookie: Path, url: str) -> Credentials:
     return credentials
 
 
+def access(url: str, cookie: Path | None) -> tuple[str, Credentials]:
+    """Return a valid URL without user and password, and the credentials from the cookie file or from the URL."""
+    parsed = httpx.URL(url)
+    bare = str(parsed.copy_with(username=None, password=None))
+    if cookie is not None:
+        return bare, cookie_credentials(cookie, bare)
+    if parsed.userinfo:
+        return bare, password_credentials(parsed.username, parsed.password)
+    return bare, no_credentials
+
+
 class BitcoinRpc:
     """Implements `ports.MiningNode`. An async context manager: leaving it closes the connections.
 

@@ -1,7 +1,7 @@
 """The texts of errors of the node's databases: the database that failed, the reason, and the advice.
 
-A data folder has two databases. The node's own one is restored from a backup; the embedded engine's is built again
-from the node's blocks. The folder's name tells them apart.
+A data folder has up to three databases. The node's own one is restored from a backup; the embedded engine's is
+built again from the node's blocks, and that of the Bitcoin watch from Bitcoin. The folder's name tells them apart.
 """
 
 import errno
@@ -14,12 +14,17 @@ from pathlib import Path
 
 import lmdb
 
-from alysd.errors import REBUILD_EXECUTION, RESTORE_DATABASE, ConfigError, Corrupt, StoreError
+from alysd.errors import REBUILD_BITCOIN, REBUILD_EXECUTION, RESTORE_DATABASE, ConfigError, Corrupt, StoreError
 
 DATA_FILE = "data.mdb"
 
 EXECUTION_FOLDER = "execution"
 """The name of the embedded engine's database in the data folder."""
+
+BITCOIN_FOLDER = "bitcoin"
+"""The name of the Bitcoin watch's database in the data folder."""
+
+_REBUILT = {EXECUTION_FOLDER: REBUILD_EXECUTION, BITCOIN_FOLDER: REBUILD_BITCOIN}
 
 _DAMAGED = (
     lmdb.BadTxnError,  # a page has wrong flags, or an error before it ended the transaction
@@ -40,7 +45,7 @@ _ROOM_BYTES = 16 * 2**20
 
 def advice(folder: Path) -> str:
     """The advice for the operator when the database in `folder` is damaged."""
-    return REBUILD_EXECUTION if folder.name == EXECUTION_FOLDER else RESTORE_DATABASE
+    return _REBUILT.get(folder.name, RESTORE_DATABASE)
 
 
 @contextmanager
@@ -50,7 +55,7 @@ def database_errors(folder: Path, *, opening: bool = False) -> Generator[None]:
     While the database is being opened, a file or folder that cannot be accessed is a `ConfigError`. A failed
     transaction does not change the database.
     """
-    place = f"the {'execution ' if folder.name == EXECUTION_FOLDER else ''}database in {folder}"
+    place = f"the {folder.name + ' ' if folder.name in _REBUILT else ''}database in {folder}"
     try:
         yield
     except _DAMAGED as error:

@@ -14,7 +14,7 @@ import attrs
 import lmdb
 
 from alysd.integrations.durable import sync_folder
-from alysd.integrations.lmdb_errors import database_errors
+from alysd.integrations.lmdb_errors import advice, database_errors
 from alysd.integrations.lmdb_file import check_file, remove_unfinished
 from alysd.wire.records import seal, unseal
 
@@ -26,15 +26,19 @@ FIRST_MAP_BYTES = 64 * 2**20
 
 @attrs.frozen
 class Transaction:
-    """A transaction's view of the tables. The keys of a table are ordered by their bytes."""
+    """A transaction's view of the tables. The keys of a table are ordered by their bytes.
+
+    `advice` is the advice in errors about damaged records.
+    """
 
     lmdb: lmdb.Transaction
     tables: Mapping[str, Any]
+    advice: str
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """The value under a key, or None. Raises `Corrupt` for a damaged record, as all reads do."""
         record = self.lmdb.get(key, db=self.tables[table])
-        return None if record is None else unseal(table, key, bytes(record))
+        return None if record is None else unseal(table, key, bytes(record), self.advice)
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
         """Write a value, replacing any existing one."""
@@ -49,13 +53,13 @@ class Transaction:
         with self.lmdb.cursor(self.tables[table]) as cursor:
             if cursor.set_range(start):
                 for key, record in cursor.iternext():
-                    yield bytes(key), unseal(table, bytes(key), bytes(record))
+                    yield bytes(key), unseal(table, bytes(key), bytes(record), self.advice)
 
     def scan_back(self, table: str) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over keys and values in descending order, from the last key."""
         with self.lmdb.cursor(self.tables[table]) as cursor:
             for key, record in cursor.iterprev():
-                yield bytes(key), unseal(table, bytes(key), bytes(record))
+                yield bytes(key), unseal(table, bytes(key), bytes(record), self.advice)
 
     def count(self, table: str) -> int:
         """The number of keys of a table, as LMDB counts them."""
@@ -100,7 +104,7 @@ class Records:
     def read(self, work: Callable[[Transaction], Result]) -> Result:
         """Run `work` in a read transaction, on one snapshot, and return its result."""
         with database_errors(self._folder), self._reading(), self._environment.begin() as txn:
-            return work(Transaction(txn, self._tables))
+            return work(Transaction(txn, self._tables, advice(self._folder)))
 
     def write(self, work: Callable[[Transaction], None]) -> None:
         """Run `work` in one write transaction, which is on disk when this returns and undone when this raises.
@@ -111,7 +115,7 @@ class Records:
             while True:
                 try:
                     with self._environment.begin(write=True) as txn:
-                        work(Transaction(txn, self._tables))
+                        work(Transaction(txn, self._tables, advice(self._folder)))
                 except lmdb.MapFullError:
                     # Release the snapshot of a killed backup. Until then LMDB does not reuse the snapshot's pages.
                     self._environment.reader_check()

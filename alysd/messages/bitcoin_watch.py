@@ -1,16 +1,17 @@
 """The messages to the Bitcoin watch, which follows the Bitcoin chain for the peg.
 
-Answers are as of the newest Bitcoin block that the watch has read. All messages but `GetBitcoinStatus`,
-`GetUncredited` and `FindDeposit` raise `NotNow` with the reason while the Bitcoin node does not answer, or has
-blocks that the watch has not read yet: a reorganisation that the watch cannot see may have undone what it knows.
+Answers are as of the newest Bitcoin block that the watch has read. `GetDeposits`, `CheckPegIns`,
+`GetConfirmations`, `GetLostDeposits` and `GetFeeRate` raise `NotNow` with the reason while the Bitcoin node does
+not answer, or has blocks that the watch has not read yet: a reorganisation that the watch does not see may have
+undone what it knows.
 """
 
 import attrs
 
 from alysd.nurseries import Ask
+from alysd.types.bitcoin_watch import BitcoinStatus, Confirmation, Deposits, Seen, SeenUncredited
 from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import PegIn, Transaction
-from alysd.types.units import Sat
 
 MAX_ITEMS = 1_024
 """The maximum number of items in a question or an answer: as many as a block may have peg-ins."""
@@ -18,27 +19,6 @@ MAX_ITEMS = 1_024
 
 class BitcoinWatch:
     """Protocol of the Bitcoin watch."""
-
-
-@attrs.frozen
-class SeenDeposit:
-    """A deposit in the best chain of Bitcoin.
-
-    `number` is its place in the order in which the watch found the deposits, from 1. A deposit that a
-    reorganisation moves to another block gets a new, higher number. `height` is the height of its Bitcoin block.
-    """
-
-    number: int
-    height: int
-    peg_in: PegIn
-
-
-@attrs.frozen
-class Deposits:
-    """Deposits, oldest first, and the height of Bitcoin's newest block."""
-
-    deposits: tuple[SeenDeposit, ...]
-    tip: int
 
 
 @attrs.frozen
@@ -65,15 +45,6 @@ class CheckPegIns(Ask[BitcoinWatch, None]):
 
 
 @attrs.frozen
-class Confirmation:
-    """The place of a transaction in the best chain: its block, the height of it, and the confirmations so far."""
-
-    bitcoin_block: BitcoinHash
-    height: int
-    confirmations: int
-
-
-@attrs.frozen
 class GetConfirmations(Ask[BitcoinWatch, tuple[Confirmation | None, ...]]):
     """Get the places of the federation's own transactions, in the order of `txids`, at most `MAX_ITEMS`.
 
@@ -85,10 +56,12 @@ class GetConfirmations(Ask[BitcoinWatch, tuple[Confirmation | None, ...]]):
 
 @attrs.frozen
 class GetLostDeposits(Ask[BitcoinWatch, tuple[PegIn, ...]]):
-    """Get at most `MAX_ITEMS` deposits that a reorganisation removed after they had `peg_in_confirmations`.
+    """Get at most `MAX_ITEMS` deposits that a reorganisation has removed and that are not back, by txid.
 
-    A deposit is lost until it is in the best chain again.
+    The first has the lowest txid above `after`; None begins with the first of all.
     """
+
+    after: BitcoinHash | None = None
 
 
 @attrs.frozen
@@ -101,52 +74,25 @@ class Broadcast(Ask[BitcoinWatch, None]):
     """Send a transaction with its witness to the Bitcoin network.
 
     The reply comes when the Bitcoin node has it, also if it had it before or a block confirms it. Raises
-    `NotBroadcast` with the reason if the node refuses it.
+    `NotBroadcast` with the reason if the node refuses it, and `NotNow` if it does not answer.
     """
 
     transaction: Transaction
 
 
 @attrs.frozen
-class FindDeposit(Ask[BitcoinWatch, SeenDeposit | None]):
-    """Get the deposit of the transaction `txid` as far as the watch has read; None if it has found none."""
+class FindOnBitcoin(Ask[BitcoinWatch, Seen | None]):
+    """Get what the transaction `txid` is to the peg, as far as the watch has read; None if it is nothing to it."""
 
     txid: BitcoinHash
 
 
 @attrs.frozen
-class Uncredited:
-    """A transaction that pays a federation, but is not credited because of `reason`. Operators can refund it."""
-
-    number: int
-    txid: BitcoinHash
-    bitcoin_block: BitcoinHash
-    height: int
-    amount: Sat
-    reason: str
-
-
-@attrs.frozen
-class GetUncredited(Ask[BitcoinWatch, tuple[Uncredited, ...]]):
+class GetUncredited(Ask[BitcoinWatch, tuple[SeenUncredited, ...]]):
     """Get at most `limit` (1 to `MAX_ITEMS`) payments that are not credited, oldest first, after `after`."""
 
     after: int
     limit: int
-
-
-@attrs.frozen
-class BitcoinStatus:
-    """What the watch knows about Bitcoin.
-
-    `tip` is the height of the Bitcoin node's newest block, None before its first answer; `read` the height up to
-    which the watch has read the chain. `answers` says whether the node answers now; `problem` is the last reason
-    why the watch cannot go on, None while it can.
-    """
-
-    tip: int | None
-    read: int
-    answers: bool
-    problem: str | None
 
 
 @attrs.frozen

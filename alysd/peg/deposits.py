@@ -17,6 +17,8 @@ _OP_RETURN = 0x6A
 _OP_PUSHDATA1 = 0x4C
 _ADDRESS_BYTES = 20
 _RESERVE_WORD = b"reserve"
+_NO_TRANSACTION = bytes(32)
+"""The transaction that the only input of a coinbase names."""
 
 
 @attrs.frozen
@@ -49,7 +51,8 @@ def read_deposit(transaction: Transaction, federations: Mapping[bytes, int], min
     """Read the deposit in a transaction; None if no output pays a federation of the chain.
 
     `federations` maps the output script of every federation of the chain's history to its number. Raises
-    `NotCredited` for a payment without exactly one recipient, below `minimum`, or with too many outputs.
+    `NotCredited` for a payment without exactly one recipient, below `minimum`, with too many outputs, or by a
+    coinbase.
     """
     outputs = tuple(
         DepositOutput(index, federations[output.script], output.amount)
@@ -63,6 +66,8 @@ def read_deposit(transaction: Transaction, federations: Mapping[bytes, int], min
     def refused(reason: str) -> NotCredited:
         return NotCredited(transaction.txid, amount, reason)
 
+    if transaction.inputs[0].spends.txid == _NO_TRANSACTION:
+        raise refused("it is a coinbase, whose outputs cannot be spent for 100 blocks")
     if len(outputs) > MAX_DEPOSIT_OUTPUTS:
         raise refused(f"it has {len(outputs)} outputs to the federation, more than {MAX_DEPOSIT_OUTPUTS}")
     pushed = [output.script for output in transaction.outputs if output.script[:1] == bytes([_OP_RETURN])]

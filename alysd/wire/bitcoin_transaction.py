@@ -55,6 +55,13 @@ def decode_transaction(data: bytes) -> Transaction:
             f"a Bitcoin transaction must have at most {MAX_TRANSACTION_BYTES} bytes, found {len(data)}"
         )
     reader = BitcoinReader(data)
+    transaction = read_transaction(reader)
+    reader.end()
+    return transaction
+
+
+def read_transaction(reader: BitcoinReader) -> Transaction:
+    """Read the next transaction, with or without witness. Raises `Malformed` as `decode_transaction` does."""
     version = reader.take(4)
     with_witness = reader.skip_if(_SEGWIT_MARKER)
     start = reader.at
@@ -69,7 +76,6 @@ def decode_transaction(data: bytes) -> Transaction:
         if not any(witness):
             raise Malformed("the witness of a Bitcoin transaction is present, but empty")
     locktime = reader.take(4)
-    reader.end()
     return Transaction(
         raw=version + body + locktime,
         version=int.from_bytes(version, "little"),

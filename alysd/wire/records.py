@@ -115,13 +115,11 @@ def seal(table: str, key: bytes, value: bytes) -> bytes:
     return value + _checksum(table, key, value)
 
 
-def unseal(table: str, key: bytes, record: bytes) -> bytes:
-    """The value of a stored record. Raises `Corrupt` with table and key if the checksum does not match."""
+def unseal(table: str, key: bytes, record: bytes, advice: str = RESTORE_DATABASE) -> bytes:
+    """The value of a stored record. Raises `Corrupt` with table, key and advice if the checksum does not match."""
     value, checksum = record[:-CHECKSUM_BYTES], record[-CHECKSUM_BYTES:]
     if checksum != _checksum(table, key, value):
-        raise Corrupt(
-            f"the record {key.hex()} of the table {table} in the node's database is damaged: {RESTORE_DATABASE}"
-        )
+        raise Corrupt(f"the record {key.hex()} of the table {table} in the node's database is damaged: {advice}")
     return value
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import alysd
 import alysd.messages.log
-from alysd.messages.log import chain, clients, miner, network, process
+from alysd.messages.log import bitcoin, chain, clients, miner, network, process
 from alysd.messages.log.base import Bits, LogEvent, counted, log
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, EvmAddress
 from alysd.types.units import Height, Sat, Slot, Wei
@@ -137,6 +137,16 @@ EXAMPLES: dict[LogEvent, str] = {
     network.SyncProgressed(Height(5), Height(2005), 0.0): "sync|block 5 of 2005, 0.0 blocks/s",
     network.SyncDone(Height(2005), 2000, 100.04): "sync|done at block 2005: 2000 blocks in 100.0 s",
     network.ClocksAgree(): "clock|agrees with the clocks of the peers again",
+    bitcoin.BitcoinNotUsable("Bitcoin node at http://127.0.0.1:8332: connection refused"): (
+        "bitcoin|no peg contents are made or approved: Bitcoin node at http://127.0.0.1:8332: connection refused"
+    ),
+    bitcoin.BitcoinFollowed(840_000): "bitcoin|read up to block 840000",
+    bitcoin.BitcoinProgressed(840_000, 840_123): "bitcoin|reading block 840000 of 840123",
+    bitcoin.BitcoinReorganised(1, 840_000): "bitcoin|reorganised: 1 block above block 840000 removed",
+    bitcoin.PaymentsFound(840_000, 2, Sat(70_000), 0, 1): (
+        "bitcoin|block 840000: 2 deposits of 70000 sat, 1 payment by the federation"
+    ),
+    bitcoin.PaymentsFound(840_000, 0, Sat(0), 3, 0): "bitcoin|block 840000: 3 payments that cannot be credited",
     miner.MinedBlockAccepted(111, 6, PARENT): "bitcoin|block 111 accepted   6 tx   1f1e1d…",
     miner.MinedBlockRefused(111, "bad-txns"): "bitcoin|block 111 refused: bad-txns",
     miner.ProofAccepted(Height(57), Sat(800), WORK): "alys|proof accepted for blocks up to 57   800 sat   1f1e1d…",

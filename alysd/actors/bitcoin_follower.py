@@ -1,0 +1,175 @@
+"""Follows the best chain of a Bitcoin node: reads each block, and removes those that a reorganisation undid."""
+
+from collections.abc import Callable, Sequence
+
+import attrs
+import trio
+
+from alysd.actors.bitcoin_scan import Watched, scan_block
+from alysd.errors import BitcoinUnavailable, Malformed, NotNow
+from alysd.messages.log.base import LogEvent
+from alysd.messages.log.bitcoin import (
+    BitcoinFollowed,
+    BitcoinNotUsable,
+    BitcoinProgressed,
+    BitcoinReorganised,
+    PaymentsFound,
+)
+from alysd.ports import BitcoinNode, BitcoinRecords
+from alysd.types.bitcoin import BitcoinChainInfo
+from alysd.types.bitcoin_watch import BitcoinStatus, ReadBlock, Uncredited
+from alysd.types.hashes import BitcoinHash
+from alysd.types.peg import PegIn
+from alysd.types.units import Sat
+
+WAIT_SECONDS = 10.0
+"""The longest wait for a new block in one call. A node that has died is noticed this long after its last block."""
+
+RETRY_SECONDS = 1.0
+"""The pause after a failure. `integrations.bitcoin_nodes` makes longer ones for each node."""
+
+BATCH_BLOCKS = 64
+"""The number of blocks that one transaction of the database has: a sync takes up to 8 ms, a block 20 ms."""
+
+LOG_SECONDS = 10.0
+"""The interval of the log lines about progress."""
+
+FEE_BLOCKS = 6
+"""The number of blocks within which a payment should be confirmed, for the fee estimate."""
+
+NOT_ANSWERED = "the Bitcoin node has not answered yet"
+
+
+@attrs.define
+class BitcoinFollower:
+    """Reads the chain of `node` into `records`, from the block at `start` on.
+
+    `read` is the newest block that was read. `problem` is the reason why `records` may differ from the best chain,
+    None while they agree; it is set before anything is removed. `fee_rate` is the newest estimate.
+    """
+
+    node: BitcoinNode
+    records: BitcoinRecords
+    watched: Watched
+    start: int
+    report: Callable[[LogEvent], None]
+    read: tuple[int, BitcoinHash] | None = None
+    tip: int | None = None
+    problem: str | None = NOT_ANSWERED
+    fee_rate: int | None = None
+    _reported: bool = True
+    _logged: float = attrs.field(factory=trio.current_time)
+
+    @property
+    def height(self) -> int:
+        """The height up to which the chain was read."""
+        return self.start - 1 if self.read is None else self.read[0]
+
+    @property
+    def status(self) -> BitcoinStatus:
+        """What is known of Bitcoin."""
+        return BitcoinStatus(self.tip, self.height, self.problem)
+
+    def require(self) -> None:
+        """Raise `NotNow` with the reason unless `records` agree with the best chain."""
+        if self.problem is not None:
+            raise NotNow(f"Bitcoin cannot be judged now: {self.problem}")
+
+    async def run(self) -> None:
+        """Follow the chain. Errors of the Bitcoin node become the `problem`; those of the database rise."""
+        self.read = await trio.to_thread.run_sync(self.records.newest)
+        while True:
+            try:
+                await self._step()
+            except (BitcoinUnavailable, NotNow, Malformed) as error:
+                if str(error) != self.problem:
+                    self.report(BitcoinNotUsable(str(error)))
+                self.problem, self._reported = str(error), True
+                await trio.sleep(RETRY_SECONDS)
+
+    async def _step(self) -> None:
+        """Read what is new, then wait for a new block."""
+        info = await self.node.chain_info()
+        self.tip = info.height
+        if info.initial_download:
+            raise NotNow(f"the Bitcoin node is still downloading the chain: it is at block {info.height}")
+        if self.read is not None and info.height < self.start:
+            raise NotNow(f"the Bitcoin node's chain ends at block {info.height}, below block {self.start}")
+        while info.height >= self.start and self.read != (info.height, info.tip):
+            if self.problem is None:
+                self.problem = "the newest Bitcoin blocks have not been read yet"
+            await self._undo(info)
+            await self._read_batch(info)
+            info = await self.node.chain_info()
+            self.tip = info.height
+        self.fee_rate = await self.node.fee_rate(FEE_BLOCKS)
+        self.problem = None
+        if self._reported:
+            self.report(BitcoinFollowed(self.height))
+        self._reported = False
+        await self.node.wait_for_new_block(info.tip, WAIT_SECONDS)
+
+    async def _undo(self, info: BitcoinChainInfo) -> None:
+        """Remove the blocks that are not in the node's best chain. Raises `NotNow` if the node is only behind."""
+        removed = 0
+        while self.read is not None:
+            height, block = self.read
+            if info.height < height and await self._knows(info):
+                raise NotNow(
+                    f"the Bitcoin node's chain ends at block {info.height}, below block {height}, which this node "
+                    "has read already"
+                )
+            if await self.node.block_hash(height) == block:
+                break
+            await trio.to_thread.run_sync(self.records.remove_newest)
+            self.read = await trio.to_thread.run_sync(self.records.newest)
+            removed += 1
+        if removed:
+            self.report(BitcoinReorganised(removed, self.height))
+
+    async def _knows(self, info: BitcoinChainInfo) -> bool:
+        """Whether the node's newest block is one that was read: the node is behind, and on the same branch."""
+        return await trio.to_thread.run_sync(self.records.hash_at, info.height) == info.tip
+
+    async def _read_batch(self, info: BitcoinChainInfo) -> None:
+        """Read the next blocks, at most `BATCH_BLOCKS`, up to the node's newest."""
+        blocks: list[ReadBlock] = []
+        below = self.read
+        for height in range(self.height + 1, min(info.height, self.height + BATCH_BLOCKS) + 1):
+            found = await self._read_block(height)
+            if found is None or (below is not None and found.previous != below[1]):
+                break  # the best chain has changed meanwhile
+            blocks.append(found)
+            below = (height, found.hash)
+        if not blocks:
+            raise NotNow(f"the Bitcoin node's best chain changed while block {self.height + 1} was read")
+        await trio.to_thread.run_sync(self.records.add, blocks)
+        self.read = below
+        self._report_read(blocks, info.height)
+
+    async def _read_block(self, height: int) -> ReadBlock | None:
+        block = await self.node.block_hash(height)
+        if block is None:
+            return None
+        data = await self.node.block(block)
+        return await trio.to_thread.run_sync(scan_block, height, block, data, self.watched)
+
+    def _report_read(self, blocks: Sequence[ReadBlock], tip: int) -> None:
+        for block in blocks:
+            if block.findings:
+                self.report(_found(block))
+        if self.height < tip and trio.current_time() - self._logged >= LOG_SECONDS:
+            self._logged = trio.current_time()
+            self.report(BitcoinProgressed(self.height, tip))
+
+
+def _found(block: ReadBlock) -> PaymentsFound:
+    deposits = [one for one in block.findings if isinstance(one, PegIn)]
+    uncredited = sum(isinstance(one, Uncredited) for one in block.findings)
+    return PaymentsFound(
+        block.height,
+        len(deposits),
+        Sat(sum(one.amount for one in deposits)),
+        uncredited,
+        len(block.findings) - len(deposits) - uncredited,
+    )

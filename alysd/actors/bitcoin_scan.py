@@ -1,0 +1,60 @@
+"""Finds what concerns the peg in a Bitcoin block: deposits, other payments to a federation, and payments by it."""
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from alysd.peg.deposits import NotCredited, read_deposit
+from alysd.peg.signing import Spending
+from alysd.types.bitcoin_watch import ConfirmedPayment, Finding, ReadBlock, Uncredited
+from alysd.types.hashes import BitcoinHash
+from alysd.types.peg import PegIn, Transaction
+from alysd.types.units import Sat
+from alysd.wire.bitcoin_chain import check_header, decode_transactions
+
+
+@attrs.frozen
+class Watched:
+    """The federations of the chain's history, by number, and the minimum of a deposit.
+
+    `scripts` maps their output scripts to their numbers. `spends` has the last two items of the witness of every
+    input that spends one of their outputs: the script and the control block. No other valid input has both,
+    because the control block proves that the script belongs to the output (BIP-341).
+    """
+
+    scripts: Mapping[bytes, int]
+    spends: frozenset[tuple[bytes, ...]]
+    needles: tuple[bytes, ...]
+    minimum: Sat
+
+    @classmethod
+    def of(cls, federations: Sequence[Spending], minimum: Sat) -> "Watched":
+        """What to watch for these federations."""
+        scripts = {one.output_script: number for number, one in enumerate(federations)}
+        spends = frozenset((one.leaf_script, one.control_block) for one in federations)
+        return cls(scripts, spends, (*scripts, *(script for script, _ in spends)), minimum)
+
+
+def scan_block(height: int, block: BitcoinHash, data: bytes, watched: Watched) -> ReadBlock:
+    """Find what concerns the peg in the block with the hash `block`. Call it in a thread.
+
+    Most blocks have nothing, which a search for the scripts shows; only the others are parsed. Raises `Malformed`
+    for another block, and for one that has a script but is not what its header commits to.
+    """
+    previous = check_header(data, block)
+    if not any(needle in data for needle in watched.needles):
+        return ReadBlock(height, block, previous, ())
+    found = (_finding(transaction, block, watched) for transaction in decode_transactions(data))
+    return ReadBlock(height, block, previous, tuple(one for one in found if one is not None))
+
+
+def _finding(transaction: Transaction, block: BitcoinHash, watched: Watched) -> Finding | None:
+    if any(stack[-2:] in watched.spends for stack in transaction.witness):
+        return ConfirmedPayment(transaction, block)
+    try:
+        deposit = read_deposit(transaction, watched.scripts, watched.minimum)
+    except NotCredited as refusal:
+        return Uncredited(refusal.txid, block, refusal.amount, refusal.reason)
+    if deposit is None:
+        return None
+    return PegIn(deposit.txid, block, deposit.recipient, deposit.outputs)

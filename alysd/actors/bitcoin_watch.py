@@ -1,0 +1,193 @@
+"""The Bitcoin watch: what this node knows of the Bitcoin chain, for the peg.
+
+Its background follows the chain (`bitcoin_follower`) into a database of its own; its handlers answer from there.
+It is the only part of the node that uses the Bitcoin node.
+"""
+
+from collections.abc import Callable, Iterable
+
+import attrs
+import trio
+
+from alysd.actors.bitcoin_follower import BitcoinFollower
+from alysd.actors.bitcoin_scan import Watched
+from alysd.errors import BitcoinUnavailable, NotBroadcast, NotNow, NotSeenOnBitcoin
+from alysd.messages.bitcoin_watch import (
+    MAX_ITEMS,
+    BitcoinWatch,
+    Broadcast,
+    CheckPegIns,
+    FindOnBitcoin,
+    GetBitcoinStatus,
+    GetConfirmations,
+    GetDeposits,
+    GetFeeRate,
+    GetLostDeposits,
+    GetUncredited,
+)
+from alysd.messages.log.base import LogEvent, log
+from alysd.nurseries import Actor, Deferred, handles
+from alysd.ports import BitcoinNode, BitcoinRecords
+from alysd.types.bitcoin_watch import (
+    BitcoinStatus,
+    Confirmation,
+    Deposits,
+    Seen,
+    SeenDeposit,
+    SeenPayment,
+    SeenUncredited,
+)
+from alysd.types.hashes import BitcoinHash, displayed
+from alysd.types.peg import PegIn, Transaction
+from alysd.wire.bitcoin_transaction import encode_transaction
+
+MAX_BROADCASTS = 16
+"""The number of transactions that wait to be sent: four payments in flight, with some versions each."""
+
+
+@attrs.frozen
+class _Sending:
+    """A transaction that waits to be sent."""
+
+    transaction: Transaction
+    answer: Deferred[None]
+
+
+class BitcoinWatchActor(Actor[BitcoinWatch]):
+    """Follows the chain of `node` from the height `start` on, and answers from `records`."""
+
+    def __init__(
+        self,
+        node: BitcoinNode,
+        records: BitcoinRecords,
+        watched: Watched,
+        start: int,
+        report: Callable[[LogEvent], None] = log,
+    ) -> None:
+        self._node = node
+        self._records = records
+        self._follower = BitcoinFollower(node, records, watched, start, report)
+        self._send, self._sendings = trio.open_memory_channel[_Sending](MAX_BROADCASTS)
+
+    async def background(self) -> None:
+        """Follow the chain, and send transactions one after the other."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._follower.run)
+            async for sending in self._sendings:
+                await self._broadcast(sending)
+
+    @handles(GetDeposits)
+    async def get_deposits(self, message: GetDeposits) -> Deposits:
+        """Read them from the database."""
+        self._follower.require()
+        tip = self._follower.height
+        limit = min(message.limit, MAX_ITEMS)
+        found = await trio.to_thread.run_sync(
+            self._records.deposits, message.after, tip - message.confirmations + 1, limit
+        )
+        self._follower.require()  # the chain may have changed while they were read
+        return Deposits(found, tip)
+
+    @handles(CheckPegIns)
+    async def check_peg_ins(self, message: CheckPegIns) -> None:
+        """Compare each with the database."""
+        found = await self._find(peg_in.txid for peg_in in message.peg_ins)
+        highest = self._follower.height - message.confirmations + 1
+        for peg_in, seen in zip(message.peg_ins, found, strict=True):
+            _check(peg_in, seen, highest)
+
+    @handles(GetConfirmations)
+    async def get_confirmations(self, message: GetConfirmations) -> tuple[Confirmation | None, ...]:
+        """Read them from the database."""
+        found = await self._find(message.txids)
+        height = self._follower.height
+        return tuple(_confirmation(seen, height) for seen in found)
+
+    @handles(GetLostDeposits)
+    async def get_lost_deposits(self, message: GetLostDeposits) -> tuple[PegIn, ...]:
+        """Read them from the database."""
+        self._follower.require()
+        found = await trio.to_thread.run_sync(self._records.lost, message.after, MAX_ITEMS)
+        self._follower.require()
+        return found
+
+    @handles(GetFeeRate)
+    async def get_fee_rate(self, message: GetFeeRate) -> int | None:
+        """Return the newest estimate."""
+        self._follower.require()
+        return self._follower.fee_rate
+
+    @handles(Broadcast)
+    async def broadcast(self, message: Broadcast) -> Deferred[None]:
+        """Let the background send it, which answers the ask."""
+        answer = Deferred[None]()
+        try:
+            self._send.send_nowait(_Sending(message.transaction, answer))
+        except trio.WouldBlock:
+            raise NotNow(f"{MAX_BROADCASTS} transactions wait to be sent to the Bitcoin node") from None
+        return answer
+
+    @handles(FindOnBitcoin)
+    async def find(self, message: FindOnBitcoin) -> Seen | None:
+        """Read it from the database."""
+        (found,) = await trio.to_thread.run_sync(self._records.find, (message.txid,))
+        return found
+
+    @handles(GetUncredited)
+    async def get_uncredited(self, message: GetUncredited) -> tuple[SeenUncredited, ...]:
+        """Read them from the database."""
+        limit = min(message.limit, MAX_ITEMS)
+        return await trio.to_thread.run_sync(self._records.uncredited, message.after, limit)
+
+    @handles(GetBitcoinStatus)
+    async def status(self, message: GetBitcoinStatus) -> BitcoinStatus:
+        """Return the follower's status."""
+        return self._follower.status
+
+    async def _find(self, txids: Iterable[BitcoinHash]) -> tuple[Seen | None, ...]:
+        """What was found in some transactions, if that agrees with the best chain."""
+        self._follower.require()
+        found = await trio.to_thread.run_sync(self._records.find, tuple(txids))
+        self._follower.require()  # the chain may have changed while they were read
+        return found
+
+    async def _broadcast(self, sending: _Sending) -> None:
+        if not sending.answer.waiting:
+            return
+        try:
+            await self._node.broadcast(encode_transaction(sending.transaction))
+        except NotBroadcast as error:
+            sending.answer.fail(error)
+        except BitcoinUnavailable as error:
+            sending.answer.fail(NotNow(str(error)))
+        else:
+            sending.answer.reply(None)
+
+
+def _check(peg_in: PegIn, seen: Seen | None, highest: int) -> None:
+    """Raise `NotSeenOnBitcoin` unless `seen` is exactly this deposit, in a block up to the height `highest`."""
+    name = f"the deposit {displayed(peg_in.txid)}"
+    if isinstance(seen, SeenUncredited):
+        raise NotSeenOnBitcoin(f"{name} is not credited: {seen.payment.reason}")
+    if not isinstance(seen, SeenDeposit):
+        raise NotSeenOnBitcoin(f"{name} is not in Bitcoin's best chain")
+    for field in attrs.fields(PegIn):
+        stated, found = getattr(peg_in, field.name), getattr(seen.peg_in, field.name)
+        if stated != found:
+            raise NotSeenOnBitcoin(f"{name} has {field.name} {_shown(found)}, not {_shown(stated)}")
+    if seen.height > highest:
+        missing = seen.height - highest
+        raise NotSeenOnBitcoin(f"{name} in Bitcoin block {seen.height} lacks {missing} confirmations")
+
+
+def _shown(value: object) -> str:
+    """A field of a peg-in as Bitcoin's tools show it, shortened."""
+    text = displayed(value) if isinstance(value, bytes) else str(value)
+    return text[:200]
+
+
+def _confirmation(seen: Seen | None, height: int) -> Confirmation | None:
+    if not isinstance(seen, SeenPayment):
+        return None
+    payment = seen.payment
+    return Confirmation(payment.transaction, payment.bitcoin_block, seen.height, height - seen.height + 1)

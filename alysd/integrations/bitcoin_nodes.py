@@ -1,0 +1,94 @@
+"""Several Bitcoin nodes as one: the first that answers is used. A node that fails is left alone for a while."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import attrs
+import trio
+
+from alysd.errors import BitcoinUnavailable
+from alysd.integrations.bitcoin_node import BitcoinCore
+from alysd.types.bitcoin import BitcoinChainInfo
+from alysd.types.hashes import BitcoinHash
+
+T = TypeVar("T")
+
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+"""How long a node that failed gets no calls. The pause doubles with each failure in a row, up to the longest."""
+
+
+@attrs.define
+class _Breaker:
+    """The circuit breaker of one node: open until `opens`, in trio's time, because of `reason`."""
+
+    node: BitcoinCore
+    closed_at: float = 0.0
+    pause: float = 0.0
+    reason: BitcoinUnavailable | None = None
+
+    def failed(self, error: BitcoinUnavailable) -> None:
+        self.reason = error
+        self.pause = min(max(FIRST_PAUSE_SECONDS, 2 * self.pause), LONGEST_PAUSE_SECONDS)
+        self.closed_at = trio.current_time() + self.pause
+
+    def worked(self) -> None:
+        self.reason, self.pause = None, 0.0
+
+
+class BitcoinNodes:
+    """Implements `ports.BitcoinNode` with nodes in the order of preference. `aclose` closes the connections.
+
+    A call goes to the first node whose breaker is closed, and to the next one if it does not answer. While all
+    breakers are open, a call fails at once with the last reasons.
+    """
+
+    def __init__(self, nodes: Sequence[BitcoinCore]) -> None:
+        self._breakers = tuple(_Breaker(node) for node in nodes)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for breaker in self._breakers:
+            await breaker.node.aclose()
+
+    async def chain_info(self) -> BitcoinChainInfo:
+        """The network and the tip of the first node that answers."""
+        return await self._first(lambda node: node.chain_info())
+
+    async def block_hash(self, height: int) -> BitcoinHash | None:
+        """The hash of the block at `height`; None above the tip."""
+        return await self._first(lambda node: node.block_hash(height))
+
+    async def block(self, block: BitcoinHash) -> bytes:
+        """The serialized block."""
+        return await self._first(lambda node: node.block(block))
+
+    async def wait_for_new_block(self, tip: BitcoinHash, seconds: float) -> BitcoinHash:
+        """Wait until the newest block is not `tip`, but at most `seconds`."""
+        return await self._first(lambda node: node.wait_for_new_block(tip, seconds))
+
+    async def fee_rate(self, blocks: int) -> int | None:
+        """The estimated fee rate in sat per 1,000 virtual bytes, None without an estimate."""
+        return await self._first(lambda node: node.fee_rate(blocks))
+
+    async def broadcast(self, transaction: bytes) -> None:
+        """Send a transaction to the network. Raises `NotBroadcast` with the reason of the node that answers."""
+        await self._first(lambda node: node.broadcast(transaction))
+
+    async def _first(self, call: Callable[[BitcoinCore], Awaitable[T]]) -> T:
+        for breaker in self._breakers:
+            if breaker.closed_at > trio.current_time():
+                continue
+            try:
+                answer = await call(breaker.node)
+            except BitcoinUnavailable as error:
+                breaker.failed(error)
+            else:
+                breaker.worked()
+                return answer
+        reasons = [breaker.reason for breaker in self._breakers if breaker.reason is not None]
+        if len(reasons) == 1:
+            raise reasons[0]
+        raise BitcoinUnavailable(
+            ", ".join(reason.url for reason in reasons), "; ".join(reason.reason for reason in reasons)
+        )

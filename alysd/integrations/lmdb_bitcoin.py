@@ -1,0 +1,225 @@
+"""The database of the Bitcoin watch in LMDB: the blocks that it has read, and what it found in them.
+
+    blocks      height (4, BE)  -> block hash
+    deposits    number (8, BE)  -> height (4, BE) | the deposit
+    uncredited  number (8, BE)  -> height (4, BE) | the payment that is not credited
+    payments    number (8, BE)  -> height (4, BE) | the federation's own payment
+    places      txid            -> number (8, BE) | the name of its table
+    lost        txid            -> deposit that a reorganisation removed
+    meta        "identity", "next" (the next number)
+
+Everything in it can be found again on Bitcoin, so it needs no backup.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import islice, takewhile
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+from alysd.errors import REBUILD_BITCOIN, ConfigError, Corrupt
+from alysd.integrations.lmdb_records import FIRST_MAP_BYTES, Records, Transaction
+from alysd.messages.codec import PAYLOADS
+from alysd.types.bitcoin_watch import (
+    ConfirmedPayment,
+    Finding,
+    ReadBlock,
+    Seen,
+    SeenDeposit,
+    SeenPayment,
+    SeenUncredited,
+    Uncredited,
+)
+from alysd.types.hashes import BitcoinHash
+from alysd.types.peg import PegIn
+
+KINDS: Mapping[type[Any], str] = MappingProxyType(
+    {PegIn: "deposits", Uncredited: "uncredited", ConfirmedPayment: "payments"}
+)
+"""The table of each kind of finding. Each kind has its own, so that many of one do not slow down the others."""
+
+TABLES = (*KINDS.values(), "blocks", "places", "lost", "meta")
+
+VERSION = 1
+"""The version of the tables' contents."""
+
+_HEIGHT_BYTES = 4
+_NUMBER_BYTES = 8
+
+
+class LmdbBitcoinRecords:
+    """Implements `ports.BitcoinRecords`."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    @classmethod
+    def open(cls, folder: Path, identity: str, map_bytes: int = FIRST_MAP_BYTES) -> "LmdbBitcoinRecords":
+        """Open the database in `folder`, or create it.
+
+        `identity` is everything that decides what is found: the chain, its federations and their parameters.
+        Raises `ConfigError` for a database with another identity or version, or a folder that cannot be accessed;
+        `Corrupt` for a damaged one; and `StoreError` when the disk fails.
+        """
+        expected = f"{VERSION} {identity}".encode()
+        records = Records.find(folder, TABLES) or Records.open(folder, TABLES, map_bytes)
+        with ExitStack() as unless_it_is_ours:
+            unless_it_is_ours.callback(records.close)
+            found = records.read(lambda txn: txn.get("meta", b"identity"))
+            if found is None:
+                if records.read(lambda txn: any(txn.count(table) for table in TABLES)):
+                    raise _damaged(folder, "it does not say what it belongs to")
+                records.write(lambda txn: txn.put("meta", b"identity", expected))
+            elif found != expected:
+                raise ConfigError(
+                    f"the database in {folder} was made by another version of alysd, or for another chain: "
+                    f"{REBUILD_BITCOIN}"
+                )
+            unless_it_is_ours.pop_all()
+        return cls(records)
+
+    def newest(self) -> tuple[int, BitcoinHash] | None:
+        """Height and hash of the newest block; None if there is none."""
+        return self._records.read(_newest)
+
+    def hash_at(self, height: int) -> BitcoinHash | None:
+        """The hash of the block at `height`, or None."""
+        found = self._records.read(lambda txn: txn.get("blocks", _height_key(height)))
+        return None if found is None else BitcoinHash(found)
+
+    def add(self, blocks: Sequence[ReadBlock]) -> None:
+        """Add blocks on top of the newest."""
+
+        def write(txn: Transaction) -> None:
+            below, number = _newest(txn), _next_number(txn)
+            for block in blocks:
+                if below is not None and (block.height - 1, block.previous) != below:
+                    raise ValueError(f"the Bitcoin block {block.height} is not on top of block {below[0]}")
+                below = (block.height, block.hash)
+                txn.put("blocks", _height_key(block.height), block.hash)
+                for finding in block.findings:
+                    _put(txn, number, block.height, finding)
+                    number += 1
+            txn.put("meta", b"next", _number_key(number))
+
+        self._records.write(write)
+
+    def remove_newest(self) -> None:
+        """Remove the newest block; its deposits become lost."""
+
+        def write(txn: Transaction) -> None:
+            newest = _newest(txn)
+            if newest is None:
+                raise ValueError("there is no Bitcoin block to remove")
+            height = newest[0]
+            for table in KINDS.values():
+                newest_first = (_decode(key, value) for key, value in txn.scan_back(table))
+                for seen in list(takewhile(lambda seen: seen.height == height, newest_first)):
+                    txid = _txid(seen)
+                    txn.delete(table, _number_key(seen.number))
+                    txn.delete("places", txid)
+                    if isinstance(seen, SeenDeposit):
+                        txn.put("lost", txid, PAYLOADS.encode(seen.peg_in))
+            txn.delete("blocks", _height_key(height))
+
+        self._records.write(write)
+
+    def deposits(self, after: int, highest: int, limit: int) -> tuple[SeenDeposit, ...]:
+        """At most `limit` deposits up to the height `highest`, with a number above `after`."""
+
+        def read(txn: Transaction) -> tuple[SeenDeposit, ...]:
+            found = (cast("SeenDeposit", seen) for seen in _scan(txn, "deposits", after))
+            return tuple(islice(takewhile(lambda seen: seen.height <= highest, found), limit))
+
+        return self._records.read(read)
+
+    def uncredited(self, after: int, limit: int) -> tuple[SeenUncredited, ...]:
+        """At most `limit` payments that are not credited, with a number above `after`."""
+
+        def read(txn: Transaction) -> tuple[SeenUncredited, ...]:
+            found = (cast("SeenUncredited", seen) for seen in _scan(txn, "uncredited", after))
+            return tuple(islice(found, limit))
+
+        return self._records.read(read)
+
+    def find(self, txids: Sequence[BitcoinHash]) -> tuple[Seen | None, ...]:
+        """What was found in these transactions."""
+
+        def one(txn: Transaction, txid: BitcoinHash) -> Seen | None:
+            place = txn.get("places", txid)
+            if place is None:
+                return None
+            key = place[:_NUMBER_BYTES]
+            value = txn.get(place[_NUMBER_BYTES:].decode(), key)
+            if value is None:
+                raise Corrupt(
+                    f"the record of the Bitcoin transaction {txid[::-1].hex()} is missing: {REBUILD_BITCOIN}"
+                )
+            return _decode(key, value)
+
+        return self._records.read(lambda txn: tuple(one(txn, txid) for txid in txids))
+
+    def lost(self, after: BitcoinHash | None, limit: int) -> tuple[PegIn, ...]:
+        """At most `limit` lost deposits with a txid above `after`."""
+
+        def read(txn: Transaction) -> tuple[PegIn, ...]:
+            found = (value for key, value in txn.scan("lost", after or b"") if key != after)
+            return tuple(cast("PegIn", PAYLOADS.decode(value)) for value in islice(found, limit))
+
+        return self._records.read(read)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._records.close()
+
+
+def _put(txn: Transaction, number: int, height: int, finding: Finding) -> None:
+    txid = finding.transaction.txid if isinstance(finding, ConfirmedPayment) else finding.txid
+    key, table = _number_key(number), KINDS[type(finding)]
+    txn.put(table, key, _height_key(height) + PAYLOADS.encode(finding))
+    txn.put("places", txid, key + table.encode())
+    txn.delete("lost", txid)
+
+
+def _scan(txn: Transaction, table: str, after: int) -> Iterator[Seen]:
+    return (_decode(key, value) for key, value in txn.scan(table, _number_key(after + 1)))
+
+
+def _decode(key: bytes, value: bytes) -> Seen:
+    number, height = int.from_bytes(key, "big"), int.from_bytes(value[:_HEIGHT_BYTES], "big")
+    finding = cast("Finding", PAYLOADS.decode(value[_HEIGHT_BYTES:]))
+    if isinstance(finding, PegIn):
+        return SeenDeposit(number, height, finding)
+    if isinstance(finding, Uncredited):
+        return SeenUncredited(number, height, finding)
+    return SeenPayment(number, height, finding)
+
+
+def _txid(seen: Seen) -> BitcoinHash:
+    if isinstance(seen, SeenDeposit):
+        return seen.peg_in.txid
+    return seen.payment.txid if isinstance(seen, SeenUncredited) else seen.payment.transaction.txid
+
+
+def _newest(txn: Transaction) -> tuple[int, BitcoinHash] | None:
+    for key, value in txn.scan_back("blocks"):
+        return int.from_bytes(key, "big"), BitcoinHash(value)
+    return None
+
+
+def _next_number(txn: Transaction) -> int:
+    stored = txn.get("meta", b"next")
+    return 1 if stored is None else int.from_bytes(stored, "big")
+
+
+def _height_key(height: int) -> bytes:
+    return height.to_bytes(_HEIGHT_BYTES, "big")
+
+
+def _number_key(number: int) -> bytes:
+    return number.to_bytes(_NUMBER_BYTES, "big")
+
+
+def _damaged(folder: Path, what: str) -> Corrupt:
+    return Corrupt(f"the database in {folder} is damaged: {what}: {REBUILD_BITCOIN}")

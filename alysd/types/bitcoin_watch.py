@@ -1,0 +1,108 @@
+"""What the Bitcoin watch finds in the Bitcoin chain, for the peg.
+
+A finding has a `number`, its place in the order in which the watch found everything, from 1. A transaction that a
+reorganisation moves to another block gets a new, higher number.
+"""
+
+import attrs
+
+from alysd.types.hashes import BitcoinHash
+from alysd.types.peg import PegIn, Transaction
+from alysd.types.units import Sat
+
+
+@attrs.frozen
+class Uncredited:
+    """A transaction that pays a federation, but is not credited because of `reason`. Operators can refund it."""
+
+    txid: BitcoinHash
+    bitcoin_block: BitcoinHash
+    amount: Sat
+    reason: str
+
+
+@attrs.frozen
+class ConfirmedPayment:
+    """A transaction, with its witness, that spends an output of a federation."""
+
+    transaction: Transaction
+    bitcoin_block: BitcoinHash
+
+
+Finding = PegIn | Uncredited | ConfirmedPayment
+"""What a transaction is to the peg. A transaction that spends an output of a federation is never a deposit."""
+
+
+@attrs.frozen
+class ReadBlock:
+    """A Bitcoin block that the watch has read, and what it found in it, in the order of the block.
+
+    `previous` is the hash of the block below.
+    """
+
+    height: int
+    hash: BitcoinHash
+    previous: BitcoinHash
+    findings: tuple[Finding, ...]
+
+
+@attrs.frozen
+class SeenDeposit:
+    """A deposit in the best chain of Bitcoin; `height` is that of its Bitcoin block."""
+
+    number: int
+    height: int
+    peg_in: PegIn
+
+
+@attrs.frozen
+class SeenUncredited:
+    """A payment in the best chain of Bitcoin that is not credited."""
+
+    number: int
+    height: int
+    payment: Uncredited
+
+
+@attrs.frozen
+class SeenPayment:
+    """A transaction in the best chain of Bitcoin that spends an output of a federation."""
+
+    number: int
+    height: int
+    payment: ConfirmedPayment
+
+
+Seen = SeenDeposit | SeenUncredited | SeenPayment
+"""A finding with its number and height."""
+
+
+@attrs.frozen
+class Deposits:
+    """Deposits, oldest first, and the height of Bitcoin's newest block."""
+
+    deposits: tuple[SeenDeposit, ...]
+    tip: int
+
+
+@attrs.frozen
+class Confirmation:
+    """A federation's own transaction in the best chain, with its witness; `height` is that of its block."""
+
+    transaction: Transaction
+    bitcoin_block: BitcoinHash
+    height: int
+    confirmations: int
+
+
+@attrs.frozen
+class BitcoinStatus:
+    """What the watch knows about Bitcoin.
+
+    `tip` is the height of the Bitcoin node's newest block, None before its first answer; `read` the height up to
+    which the watch has read the chain. `problem` is the reason why the watch cannot go on, None while it can.
+    """
+
+    tip: int | None
+    read: int
+    problem: str | None
