@@ -7,7 +7,7 @@ import attrs
 import trio
 
 from alysd.errors import BitcoinUnavailable
-from alysd.integrations.bitcoin_node import BitcoinCore
+from alysd.ports import BitcoinNode
 from alysd.types.bitcoin import BitcoinChainInfo
 from alysd.types.hashes import BitcoinHash
 
@@ -20,9 +20,9 @@ LONGEST_PAUSE_SECONDS = 30.0
 
 @attrs.define
 class _Breaker:
-    """The circuit breaker of one node: open until `opens`, in trio's time, because of `reason`."""
+    """The circuit breaker of one node: open until `closed_at`, in trio's time, because of `reason`."""
 
-    node: BitcoinCore
+    node: BitcoinNode
     closed_at: float = 0.0
     pause: float = 0.0
     reason: BitcoinUnavailable | None = None
@@ -37,19 +37,14 @@ class _Breaker:
 
 
 class BitcoinNodes:
-    """Implements `ports.BitcoinNode` with nodes in the order of preference. `aclose` closes the connections.
+    """Implements `ports.BitcoinNode` with nodes in the order of preference.
 
     A call goes to the first node whose breaker is closed, and to the next one if it does not answer. While all
     breakers are open, a call fails at once with the last reasons.
     """
 
-    def __init__(self, nodes: Sequence[BitcoinCore]) -> None:
+    def __init__(self, nodes: Sequence[BitcoinNode]) -> None:
         self._breakers = tuple(_Breaker(node) for node in nodes)
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        for breaker in self._breakers:
-            await breaker.node.aclose()
 
     async def chain_info(self) -> BitcoinChainInfo:
         """The network and the tip of the first node that answers."""
@@ -75,7 +70,7 @@ class BitcoinNodes:
         """Send a transaction to the network. Raises `NotBroadcast` with the reason of the node that answers."""
         await self._first(lambda node: node.broadcast(transaction))
 
-    async def _first(self, call: Callable[[BitcoinCore], Awaitable[T]]) -> T:
+    async def _first(self, call: Callable[[BitcoinNode], Awaitable[T]]) -> T:
         for breaker in self._breakers:
             if breaker.closed_at > trio.current_time():
                 continue

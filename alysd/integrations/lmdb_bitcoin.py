@@ -210,6 +210,8 @@ def _newest(txn: Transaction) -> tuple[int, BitcoinHash] | None:
 
 def _next_number(txn: Transaction) -> int:
     stored = txn.get("meta", b"next")
+    if stored is None and txn.count("blocks"):
+        raise Corrupt(f"the database of the Bitcoin watch has lost its next number: {REBUILD_BITCOIN}")
     return 1 if stored is None else int.from_bytes(stored, "big")
 
 

@@ -1,0 +1,178 @@
+"""The peg's Bitcoin client: what it asks, and what it refuses to believe. A real node: tests/integration."""
+
+from typing import Any
+
+import pytest
+
+from alysd.errors import BitcoinUnavailable, NotBroadcast
+from alysd.integrations.bitcoin_node import MAX_RESPONSE, BitcoinCore
+from alysd.testing.bitcoin import FakeBitcoin
+from alysd.testing.http_server import Reply, Server, refusal, result, serving
+from alysd.types.hashes import BitcoinHash
+
+REGTEST = "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206"
+INFO = {"chain": "regtest", "blocks": 0, "bestblockhash": REGTEST, "initialblockdownload": False}
+
+
+def answering(**replies: Any) -> Any:
+    """A regtest node with a fixed reply a method."""
+
+    async def answer(request: dict[str, Any]) -> Reply:
+        if request["method"] == "getblockhash" and request["params"] == [0]:
+            return result(REGTEST)
+        reply = {"getblockchaininfo": INFO, **replies}[request["method"]]
+        return reply if isinstance(reply, Reply) else result(reply)
+
+    return serving(answer)
+
+
+def methods(server: Server) -> list[str]:
+    return [request["method"] for request in server.requests]
+
+
+async def test_the_network_is_checked_before_the_first_call_and_after_a_failure() -> None:
+    """A node of another network could be started at the same address."""
+    check = ["getblockchaininfo", "getblockhash"]
+    async with answering(estimatesmartfee={"feerate": 0.0001}, getblock=7) as server:
+        node = BitcoinCore(server.url, "regtest")
+        assert [await node.fee_rate(6) for _ in range(2)] == [10_000, 10_000]
+        with pytest.raises(BitcoinUnavailable):
+            await node.block(BitcoinHash(bytes(32)))
+        await node.fee_rate(6)
+        fees = ["estimatesmartfee"]
+        assert methods(server) == [*check, *fees, *fees, "getblock", *check, *fees]
+        await node.aclose()
+
+
+@pytest.mark.parametrize(
+    ("network", "info"),
+    [("mainnet", INFO), ("regtest", {**INFO, "chain": "test"}), ("regtest", {**INFO, "chain": "main"})],
+)
+async def test_a_node_of_another_network_is_not_used(network: str, info: dict[str, Any]) -> None:
+    async with answering(getblockchaininfo=info) as server:
+        node = BitcoinCore(server.url, network)
+        for _ in range(2):
+            with pytest.raises(BitcoinUnavailable, match=f"it is on the network .*chain needs {network}"):
+                await node.fee_rate(6)
+        assert "estimatesmartfee" not in methods(server)
+        await node.aclose()
+
+
+async def test_the_first_block_decides_too() -> None:
+    """Any chain can call itself regtest."""
+
+    async def answer(request: dict[str, Any]) -> Reply:
+        return result(INFO if request["method"] == "getblockchaininfo" else "00" * 32)
+
+    async with serving(answer) as server:
+        node = BitcoinCore(server.url, "regtest")
+        with pytest.raises(BitcoinUnavailable, match="first block 0000"):
+            await node.chain_info()
+        await node.aclose()
+
+
+async def test_a_block_is_what_was_asked_for() -> None:
+    chain = FakeBitcoin()
+    chain.mine()
+    async with answering(getblock=chain.blocks[1].data.hex()) as server:
+        node = BitcoinCore(server.url, "regtest")
+        assert await node.block(chain.tip) == chain.blocks[1].data
+        assert server.requests[-1]["params"] == [chain.tip[::-1].hex(), 0]
+        with pytest.raises(BitcoinUnavailable, match="the Bitcoin block .* was requested, found"):
+            await node.block(chain.blocks[0].hash)
+        await node.aclose()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(None, 7, "", "xyz", "00" * 80, {"hex": "00"}, ["00"], True),
+        pytest.param("00" * 4_000_001, id="too large"),
+        Reply(b"<html>", 200),
+        Reply(b"", 502),
+        Reply(b'{"result": "' + b"0" * (MAX_RESPONSE + 1) + b'"}'),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+async def test_garbage_counts_as_no_answer(answer: Any) -> None:
+    """Nothing of it may end the actor, or be taken for a block."""
+    replies = dict.fromkeys(("getblock", "estimatesmartfee", "waitfornewblock", "getblockhash"), answer)
+    async with answering(**replies) as server:
+        node = BitcoinCore(server.url, "regtest")
+        for call in (
+            lambda: node.block(BitcoinHash(bytes(32))),
+            lambda: node.block_hash(1),
+            lambda: node.wait_for_new_block(BitcoinHash(bytes(32)), 0.1),
+        ):
+            with pytest.raises(BitcoinUnavailable):
+                await call()
+        await node.aclose()
+
+
+@pytest.mark.parametrize(
+    ("answer", "rate"),
+    [
+        ({"feerate": 0.00012345, "blocks": 6}, 12_345),
+        ({"feerate": 1e-8}, 1),
+        ({"errors": ["Insufficient data or no feerate found"], "blocks": 6}, None),
+    ],
+)
+async def test_fee_estimates(answer: dict[str, Any], rate: int | None) -> None:
+    async with answering(estimatesmartfee=answer) as server:
+        node = BitcoinCore(server.url, "regtest")
+        assert await node.fee_rate(6) == rate
+        await node.aclose()
+
+
+@pytest.mark.parametrize("feerate", [0, -1, "1", True, 1e300, float("inf"), float("nan"), [], 21_000_001])
+async def test_impossible_fee_rates_are_no_estimate(feerate: object) -> None:
+    async with answering(estimatesmartfee={"feerate": feerate}) as server:
+        node = BitcoinCore(server.url, "regtest")
+        with pytest.raises(BitcoinUnavailable, match="not a fee rate"):
+            await node.fee_rate(6)
+        await node.aclose()
+
+
+async def test_a_height_above_the_tip_has_no_block() -> None:
+    async with answering(getblockhash=refusal(-8, "Block height out of range")) as server:
+        node = BitcoinCore(server.url, "regtest")
+        assert await node.block_hash(7) is None
+        await node.aclose()
+
+
+async def test_a_pruned_block_says_what_to_do() -> None:
+    async with answering(getblock=refusal(-1, "Block not available (pruned data)")) as server:
+        node = BitcoinCore(server.url, "regtest")
+        with pytest.raises(
+            BitcoinUnavailable, match=r"pruned data.*: use a Bitcoin node that still has the block"
+        ):
+            await node.block(BitcoinHash(bytes(32)))
+        await node.aclose()
+
+
+async def test_a_node_that_starts_is_not_available() -> None:
+    warming = refusal(-28, "Loading block index…")
+    async with answering(getblockchaininfo=warming, sendrawtransaction=warming) as server:
+        node = BitcoinCore(server.url, "regtest")
+        with pytest.raises(BitcoinUnavailable, match="Loading block index"):
+            await node.broadcast(b"\x01")
+        await node.aclose()
+
+
+@pytest.mark.parametrize("code", [-22, -25, -26])
+async def test_a_refused_transaction_has_the_reason(code: int) -> None:
+    async with answering(sendrawtransaction=refusal(code, "bad-txns-inputs-missingorspent")) as server:
+        node = BitcoinCore(server.url, "regtest")
+        with pytest.raises(NotBroadcast, match="bad-txns-inputs-missingorspent"):
+            await node.broadcast(b"\x01")
+        await node.aclose()
+
+
+@pytest.mark.parametrize("reply", ["00" * 32, refusal(-27, "Transaction outputs already in utxo set")])
+async def test_a_transaction_that_is_known_was_sent(reply: object) -> None:
+    """The federation sends each payment again until it is confirmed."""
+    async with answering(sendrawtransaction=reply) as server:
+        node = BitcoinCore(server.url, "regtest")
+        await node.broadcast(b"\x01\x02")
+        assert server.requests[-1]["params"] == ["0102", 0]  # no limit on the fee: the chain has its own
+        await node.aclose()

@@ -1,0 +1,133 @@
+"""The database of the Bitcoin watch: what is kept, what a crash leaves, and which databases are refused."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from alysd.errors import ConfigError, Corrupt
+from alysd.integrations.lmdb_bitcoin import LmdbBitcoinRecords
+from alysd.integrations.lmdb_records import Records
+from alysd.types.bitcoin_watch import Finding, ReadBlock, SeenDeposit, Uncredited
+from alysd.types.hashes import BitcoinHash, EvmAddress, sha256
+from alysd.types.peg import DepositOutput, PegIn
+from alysd.types.units import Sat
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "bitcoin"
+
+
+@pytest.fixture
+def records(folder: Path) -> Generator[LmdbBitcoinRecords]:
+    opened = LmdbBitcoinRecords.open(folder, "chain", map_bytes=64 * 1024)
+    yield opened
+    opened.close()
+
+
+def digest(text: str) -> BitcoinHash:
+    return BitcoinHash(sha256(text.encode()))
+
+
+def block(height: int, *findings: Finding, branch: str = "") -> ReadBlock:
+    return ReadBlock(height, digest(f"{branch}{height}"), digest(f"{branch}{height - 1}"), findings)
+
+
+def deposit(name: str) -> PegIn:
+    return PegIn(digest(name), digest("block"), EvmAddress(bytes(20)), (DepositOutput(0, 0, Sat(7)),))
+
+
+def uncredited(name: str) -> Uncredited:
+    return Uncredited(digest(name), digest("block"), Sat(7), "no address")
+
+
+def test_blocks_stand_on_each_other(records: LmdbBitcoinRecords) -> None:
+    assert records.newest() is None
+    records.add([block(5), block(6)])
+    assert records.newest() == (6, digest("6"))
+    assert [records.hash_at(height) for height in (4, 5, 6, 7)] == [None, digest("5"), digest("6"), None]
+    with pytest.raises(ValueError, match="the Bitcoin block 8 is not on top of block 6"):
+        records.add([block(8)])
+    with pytest.raises(ValueError, match="the Bitcoin block 8 is not on top of block 7"):
+        records.add([block(7), block(8, branch="other")])
+    assert records.newest() == (6, digest("6"))  # the first of the two was not written either
+
+
+def test_removing_undoes_exactly_one_block(records: LmdbBitcoinRecords) -> None:
+    records.add([block(1, deposit("a"), uncredited("b")), block(2, deposit("c"), uncredited("d"), deposit("e"))])
+    records.remove_newest()
+    assert records.newest() == (1, digest("1"))
+    assert records.deposits(0, 100, 100) == (SeenDeposit(1, 1, deposit("a")),)
+    assert [one.payment for one in records.uncredited(0, 100)] == [uncredited("b")]
+    assert records.find([digest(name) for name in "cde"]) == (None, None, None)
+    assert set(records.lost(None, 100)) == {deposit("c"), deposit("e")}
+    records.remove_newest()
+    assert records.newest() is None
+    with pytest.raises(ValueError, match="there is no Bitcoin block to remove"):
+        records.remove_newest()
+
+
+def test_numbers_are_never_used_again(records: LmdbBitcoinRecords) -> None:
+    """A reader that has seen number 2 would miss what gets this number later."""
+    records.add([block(1, deposit("a"), deposit("b"))])
+    records.remove_newest()
+    records.add([block(1, deposit("b"))])
+    assert [one.number for one in records.deposits(0, 100, 100)] == [3]
+    assert [one.txid for one in records.lost(None, 100)] == [digest("a")]
+
+
+def test_lost_deposits_come_in_pages(records: LmdbBitcoinRecords) -> None:
+    made = [deposit(str(number)) for number in range(5)]
+    records.add([block(1, *made)])
+    records.remove_newest()
+    first = records.lost(None, 2)
+    rest = records.lost(first[-1].txid, 100)
+    assert sorted([*first, *rest], key=lambda one: one.txid) == sorted(made, key=lambda one: one.txid)
+    assert len(rest) == 3
+
+
+def test_everything_is_there_after_a_restart(folder: Path) -> None:
+    opened = LmdbBitcoinRecords.open(folder, "chain")
+    opened.add([block(1, deposit("a"))])
+    opened.close()
+    again = LmdbBitcoinRecords.open(folder, "chain")
+    assert again.newest() == (1, digest("1"))
+    assert again.find([digest("a")]) == (SeenDeposit(1, 1, deposit("a")),)
+    again.close()
+
+
+def test_a_database_for_other_federations_is_refused(folder: Path) -> None:
+    """It would lack the deposits to the others."""
+    LmdbBitcoinRecords.open(folder, "chain").close()
+    with pytest.raises(ConfigError, match=r"or for another chain: stop the node and remove the folder `bitcoin`"):
+        LmdbBitcoinRecords.open(folder, "another chain")
+
+
+def test_damage_is_named_with_the_right_advice(folder: Path) -> None:
+    """The advice for the node's own database would make an operator restore a backup for nothing."""
+    opened = LmdbBitcoinRecords.open(folder, "chain")
+    opened.add([block(1, deposit("a"))])
+    opened.close()
+    raw = Records.open(folder, ("deposits", "places", "meta"))
+    raw.write(lambda txn: txn.lmdb.put((1).to_bytes(8, "big"), b"other", db=txn.tables["deposits"]) and None)
+    raw.close()
+    damaged = LmdbBitcoinRecords.open(folder, "chain")
+    with pytest.raises(Corrupt, match="remove the folder `bitcoin`"):
+        damaged.find([digest("a")])
+    damaged.close()
+    raw = Records.open(folder, ("deposits", "places", "meta"))
+    raw.write(lambda txn: txn.delete("deposits", (1).to_bytes(8, "big")))
+    raw.write(lambda txn: txn.delete("meta", b"next"))
+    raw.close()
+    missing = LmdbBitcoinRecords.open(folder, "chain")
+    with pytest.raises(Corrupt, match="is missing: stop the node and remove the folder `bitcoin`"):
+        missing.find([digest("a")])
+    with pytest.raises(Corrupt, match="has lost its next number"):
+        missing.add([block(2)])
+    missing.close()
+    raw = Records.open(folder, ("deposits", "places", "meta"))
+    raw.write(lambda txn: txn.delete("meta", b"identity"))
+    raw.close()
+    with pytest.raises(Corrupt, match="it does not say what it belongs to"):
+        LmdbBitcoinRecords.open(folder, "chain")
