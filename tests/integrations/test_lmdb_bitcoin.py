@@ -7,7 +7,7 @@ import pytest
 
 from alysd.errors import ConfigError, Corrupt
 from alysd.integrations.lmdb_bitcoin import LmdbBitcoinRecords
-from alysd.integrations.lmdb_records import Records
+from alysd.integrations.lmdb_records import Records, Transaction
 from alysd.types.bitcoin_watch import Finding, ReadBlock, SeenDeposit, Uncredited
 from alysd.types.hashes import BitcoinHash, EvmAddress, sha256
 from alysd.types.peg import DepositOutput, PegIn
@@ -104,13 +104,17 @@ def test_a_database_for_other_federations_is_refused(folder: Path) -> None:
         LmdbBitcoinRecords.open(folder, "another chain")
 
 
+def damage(txn: Transaction) -> None:
+    txn.lmdb.put((1).to_bytes(8, "big"), b"other", db=txn.tables["deposits"])
+
+
 def test_damage_is_named_with_the_right_advice(folder: Path) -> None:
     """The advice for the node's own database would make an operator restore a backup for nothing."""
     opened = LmdbBitcoinRecords.open(folder, "chain")
     opened.add([block(1, deposit("a"))])
     opened.close()
     raw = Records.open(folder, ("deposits", "places", "meta"))
-    raw.write(lambda txn: txn.lmdb.put((1).to_bytes(8, "big"), b"other", db=txn.tables["deposits"]) and None)
+    raw.write(damage)
     raw.close()
     damaged = LmdbBitcoinRecords.open(folder, "chain")
     with pytest.raises(Corrupt, match="remove the folder `bitcoin`"):
