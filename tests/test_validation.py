@@ -40,7 +40,7 @@ def test_the_development_chain_keeps_its_name() -> None:
     """Every data folder of the development chain would be refused as another chain's."""
     assert (
         displayed(genesis_of(SPEC).context.genesis)
-        == "6d3425cf21e8c3b2558504f133552266a955a7b7a0d65f08fc027ea7f9156853"
+        == "7afc95496fff6b56459a7b94223d746c623cf2e9f6d2d18ff36803bf19de82a0"
     )
 
 

@@ -8,7 +8,6 @@ import trio
 from alysd.api.alys_json import block_json, evidence_json, finality_json, offer_json, queued_json
 from alysd.api.hex_values import address, text
 from alysd.api.jsonrpc import Encoded, InvalidParams, Method, Params, RpcError
-from alysd.config.bridge import peg_active
 from alysd.consensus.federation import federation_at
 from alysd.errors import HANDLING, Malformed, NoPeg, RpcCode
 from alysd.messages.auxpow import CreateWork, GetQueuedWork, MergedMining, SubmitWork
@@ -149,7 +148,7 @@ class AlysRpc:
 
         Raises `NoPeg` on a chain without a peg: a deposit to the address would be lost.
         """
-        if not peg_active(self._context.spec.execution_genesis):
+        if self._context.peg is None:
             raise NoPeg(
                 f"the chain {self._context.spec.name} has no peg: do not send bitcoin to its federation, "
                 "nothing is credited"

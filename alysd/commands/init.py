@@ -1,6 +1,7 @@
 """`alysd init`: writes the files of a new node into a folder, for its operator to edit."""
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ TEMPLATE_FOLDER = "/etc/alysd"
 """The folder that the shipped configurations and the systemd unit name."""
 TEMPLATE_PROGRAMS = "/opt/alysd/bin"
 """The folder of the program `alysd` that the systemd unit names."""
+DEV_GENESIS = "chains/dev.genesis.json"
+"""The execution genesis of the development chain."""
 QUOTED = re.compile(r"[\s\"'\\%$:]|[^\w/.+@,=-]")
 """Matches a character that has a special meaning in a TOML string, a systemd unit or a PATH."""
 
@@ -27,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mode = parser.add_mutually_exclusive_group(required=True)
     for name, text in MODES.items():
         mode.add_argument(f"--{name}", dest="mode", action="store_const", const=name, help=text)
+    parser.add_argument(
+        "--peg", action="store_true", help="with --dev: a chain with a two-way peg to a Bitcoin node on regtest"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,7 +47,12 @@ def run(args: argparse.Namespace) -> int:
         )
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file: name a folder")
+    if args.peg and args.mode != "dev":
+        raise ConfigError("--peg is for --dev; a federation chooses with `peg` in the description of its chain")
     files = dict(_files(args.mode, folder))
+    if args.peg:
+        genesis = folder / DEV_GENESIS
+        files[genesis] = _with_peg(files[genesis])
     if taken := [path for path in files if path.exists()]:
         raise ConfigError(f"{taken[0]}: the file exists, and nothing was written\nname another folder")
     try:
@@ -57,6 +68,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _with_peg(genesis: str) -> str:
+    """The text of the execution genesis of a chain with a peg, from that of the same chain without one."""
+    from alysd.config.bridge import bridge_account
+    from alysd.types.peg import BRIDGE_ADDRESS
+
+    document = json.loads(genesis)
+    document["alloc"]["0x" + BRIDGE_ADDRESS.hex()] = bridge_account(peg=True)
+    return json.dumps(document, indent=2) + "\n"
+
+
 def _files(mode: str, folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield each file of a node of this mode, with its text."""
     from alysd.config.shipped import shipped_folder
@@ -65,7 +86,7 @@ def _files(mode: str, folder: Path) -> Iterator[tuple[Path, str]]:
     if mode == "dev":
         config = (shipped / "dev.toml").read_text()
         yield folder / "alysd.toml", config.replace('"./data/dev"', f'"{folder}/data"')
-        for name in ("chains/dev.toml", "chains/dev.genesis.json", "dev-authority.key", "dev-account.key"):
+        for name in ("chains/dev.toml", DEV_GENESIS, "dev-authority.key", "dev-account.key"):
             yield folder / name, (shipped / name).read_text()
         return
     template = "production.toml" if mode == "member" else "follower.toml"

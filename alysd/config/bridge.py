@@ -4,13 +4,14 @@ import json
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from alysd.errors import ConfigError
-from alysd.types.hashes import EvmAddress
+from alysd.types.chain_spec import bridge_account_of
+from alysd.types.peg import BRIDGE_ADDRESS
 
-BRIDGE_ADDRESS = EvmAddress(b"\xbb" * 20)
-"""The address of the bridge contract on every chain."""
+ACTIVE_SLOT = {"0x" + "00" * 32: "0x" + "00" * 31 + "01"}
+"""The contract's storage slot 0 and its value on a chain with a peg, as the genesis has them."""
 
 
 def bridge_code() -> str:
@@ -20,24 +21,21 @@ def bridge_code() -> str:
     return code
 
 
-def bridge_account() -> dict[str, str]:
-    """Return the account of the contract in geth's genesis format. It has no storage, so the chain has no peg."""
-    return {"balance": "0x0", "nonce": "0x1", "code": bridge_code()}
-
-
-def peg_active(execution_genesis: Mapping[str, Any]) -> bool:
-    """Whether the chain has a peg: its genesis then sets the contract's only storage slot."""
-    account = _account(execution_genesis)
-    return account is not None and bool(account.get("storage"))
+def bridge_account(*, peg: bool = False) -> dict[str, Any]:
+    """Return the account of the contract in geth's genesis format, on a chain with or without a `peg`."""
+    account: dict[str, Any] = {"balance": "0x0", "nonce": "0x1", "code": bridge_code()}
+    if peg:
+        account["storage"] = dict(ACTIVE_SLOT)
+    return account
 
 
 def check_bridge(execution_genesis: Mapping[str, Any], path: Path) -> None:
-    """Raise `ConfigError` unless the genesis has the bridge contract of this version, on a chain without a peg.
+    """Raise `ConfigError` unless the genesis has the bridge contract of this version, with its slot empty or 1.
 
     With other code, value sent to the address might be lost. `path` is the genesis file, for the error.
     """
     where = f"at 0x{BRIDGE_ADDRESS.hex()}, the bridge's address"
-    account = _account(execution_genesis)
+    account = bridge_account_of(execution_genesis)
     if account is None or not account.get("code"):
         raise ConfigError(
             f"{path}: alloc has no contract code {where}: create the genesis again with `alysd genesis`"
@@ -48,16 +46,8 @@ def check_bridge(execution_genesis: Mapping[str, Any], path: Path) -> None:
             f"{path}: alloc has wrong contract code {where}: it must be the code of this version's contract; "
             "create the genesis again with `alysd genesis`"
         )
-    if account.get("storage"):
+    if account.get("storage") not in (None, {}, ACTIVE_SLOT):
         raise ConfigError(
-            f"{path}: alloc has storage {where}, which activates the peg, but "
-            "this version has no peg: remove the storage"
+            f"{path}: alloc has wrong storage {where}: it must be {ACTIVE_SLOT} on a chain with a peg, and "
+            "empty on a chain without one; create the genesis again with `alysd genesis`"
         )
-
-
-def _account(execution_genesis: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The account at the bridge's address, with or without 0x; None if there is none."""
-    alloc: Any = execution_genesis.get("alloc")
-    accounts = cast("dict[str, Any]", alloc) if isinstance(alloc, dict) else {}
-    found = next((v for k, v in accounts.items() if k.lower().removeprefix("0x") == BRIDGE_ADDRESS.hex()), None)
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else None

@@ -14,7 +14,7 @@ from alysd.config.structure import between, structure_fields, unknown_key
 from alysd.config.toml_file import read_bounded, read_settings
 from alysd.consensus.auxpow import target_of
 from alysd.errors import ConfigError, InvalidWork
-from alysd.types.chain_spec import ChainSpec
+from alysd.types.chain_spec import ChainSpec, has_peg
 from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
 from alysd.types.units import MAX_SAT, Sat
 from alysd.wire.block_ssz import MAX_AUTHORITIES
@@ -53,6 +53,9 @@ class ChainParameters:
     peg_out_minimum: Sat = attrs.field(metadata=between(1, MAX_SAT))
     bits: int = attrs.field(metadata=between(0, 2**32 - 1))
     pow_limit: int = attrs.field(metadata=between(0, 2**32 - 1))
+    peg_out_service_fee: Sat = attrs.field(default=Sat(0), metadata=between(0, MAX_SAT))
+    peg_out_max_fee_rate: int = attrs.field(default=500_000, metadata=between(1_000, 10_000_000))
+    peg_out_fallback_fee_rate: int = attrs.field(default=2_000, metadata=between(1_000, 10_000_000))
     slot_seconds: int = attrs.field(default=2, metadata=between(1, 60))
     bitcoin_start_height: int = attrs.field(default=0, metadata=between(0, 2**31 - 1))
     peg_in_confirmations: int = attrs.field(default=6, metadata=between(1, 1_000))
@@ -66,8 +69,14 @@ class ChainParameters:
 _CHEAPEST_BYTE_GAS = 4
 """Gas per zero byte of transaction data, the cheapest kind (EIP-2028)."""
 
-_WITHOUT_TRANSACTIONS = 256 * 1024
-"""Bytes reserved in a block for the proof of work (at most 128 KiB), the approvals and the peg operations."""
+_WITHOUT_TRANSACTIONS = 384 * 1024
+"""Bytes reserved in a block for the proof of work (at most 128 KiB), the approvals and the peg operations.
+
+Of these, the witnesses of a payment by 21 members have at most 171 KB, and 64 peg-ins 71 KB.
+"""
+
+MAX_PEG_MEMBERS = 21
+"""The maximum number of members of a federation on a chain with a peg."""
 
 
 Parameters = TypeVar("Parameters", bound=ChainParameters)
@@ -138,6 +147,11 @@ def check_genesis(spec: ChainSpec, path: Path) -> None:
         )
     _check_size(spec, path)
     check_bridge(spec.execution_genesis, path)
+    if has_peg(spec.execution_genesis) and len(spec.authorities) > MAX_PEG_MEMBERS:
+        raise ConfigError(
+            f"{path}: {spec.name} has a peg and {len(spec.authorities)} authorities; with a peg there are at most "
+            f"{MAX_PEG_MEMBERS}: name fewer authorities, or make the chain without a peg"
+        )
 
 
 def _check_size(spec: ChainSpec, path: Path) -> None:
@@ -171,6 +185,10 @@ def _contradictions(chain: ChainParameters) -> list[tuple[str, str]]:
         for key in ("authority_proofs", "federation_bitcoin_keys", "federation_bitcoin_proofs")
         if len(getattr(chain, key)) != len(chain.authorities)
     ]
+    if chain.peg_out_minimum <= chain.peg_out_service_fee:
+        found.append(("peg_out_minimum", "must exceed peg_out_service_fee: nothing would be left to pay"))
+    if chain.peg_out_fallback_fee_rate > chain.peg_out_max_fee_rate:
+        found.append(("peg_out_fallback_fee_rate", "must not exceed peg_out_max_fee_rate"))
     if chain.chain_id in BIP9_VERSIONS:
         found.append(
             ("chain_id", "must not be 8192 to 16383 (0x2000 to 0x3fff): Bitcoin's blocks have such versions")

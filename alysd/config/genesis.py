@@ -8,12 +8,13 @@ from typing import Any, cast
 
 import attrs
 
-from alysd.config.bridge import BRIDGE_ADDRESS, bridge_account
+from alysd.config.bridge import bridge_account
 from alysd.config.chain_spec import ChainParameters, structure_whole
 from alysd.config.member_file import MemberFile, federation_settings
 from alysd.config.problems import InvalidConfig, Setting, Source, problem
 from alysd.config.toml_file import read_settings
 from alysd.types.hashes import EvmAddress
+from alysd.types.peg import BRIDGE_ADDRESS
 from alysd.types.units import Wei
 from alysd.wire.evm_address import parse_address
 
@@ -39,14 +40,16 @@ _BLOCK_FORKS = (
 )
 _AMOUNT = re.compile(r"([0-9]{1,8})(\.[0-9]{1,18})? BTC")
 _ACCOUNTS = "accounts."
+_PEG = "peg"
 
 
 @attrs.frozen
 class ShortGenesis:
-    """The description of a chain: its parameters, and the accounts with their balances at the genesis block."""
+    """The description of a chain: its parameters, the accounts' balances at genesis, and whether it has a peg."""
 
     parameters: ChainParameters
     accounts: Mapping[EvmAddress, Wei]
+    peg: bool = False
 
 
 def read_short_genesis(path: Path, members: Sequence[MemberFile] = ()) -> ShortGenesis:
@@ -66,9 +69,9 @@ def read_short_genesis(path: Path, members: Sequence[MemberFile] = ()) -> ShortG
             raise InvalidConfig(twice)
         settings = settings | lists
     accounts = {key: setting for key, setting in settings.items() if key.startswith(_ACCOUNTS)}
-    others = {key: setting for key, setting in settings.items() if key not in accounts}
+    others = {key: setting for key, setting in settings.items() if key not in (*accounts, _PEG)}
     parameters = structure_whole(ChainParameters, others, Source(str(path)))
-    return ShortGenesis(parameters, _balances(accounts))
+    return ShortGenesis(parameters, _balances(accounts), _peg(settings.get(_PEG)))
 
 
 def execution_genesis(short: ShortGenesis) -> dict[str, Any]:
@@ -86,11 +89,11 @@ def execution_genesis(short: ShortGenesis) -> dict[str, Any]:
         "cancunTime": 0,
         "blobSchedule": {"cancun": CANCUN_BLOBS},
     }
-    alloc: dict[str, dict[str, str]] = {
+    alloc: dict[str, dict[str, Any]] = {
         "0x" + address.hex(): {"balance": hex(balance)} for address, balance in short.accounts.items()
     }
     alloc["0x" + BEACON_ROOTS_ADDRESS.hex()] = {"balance": "0x0", "nonce": "0x1", "code": BEACON_ROOTS_CODE}
-    alloc["0x" + BRIDGE_ADDRESS.hex()] = bridge_account()
+    alloc["0x" + BRIDGE_ADDRESS.hex()] = bridge_account(peg=short.peg)
     return {
         "config": config,
         "nonce": "0x0",
@@ -119,6 +122,15 @@ def chain_toml(parameters: ChainParameters, genesis_file: str) -> str:
             lines.append(f"{field.name} = {value}" if isinstance(value, int) else f'{field.name} = "{value}"')
     lines.append(f'execution_genesis = "{genesis_file}"')
     return "\n".join(lines) + "\n"
+
+
+def _peg(setting: Setting | None) -> bool:
+    """Read the key `peg`. Raises `InvalidConfig` for another value than true and false."""
+    if setting is None:
+        return False
+    if not isinstance(setting.value, bool):
+        raise InvalidConfig([problem(setting.source, _PEG, setting.value, "must be true or false")])
+    return setting.value
 
 
 def _balances(settings: Mapping[str, Setting]) -> dict[EvmAddress, Wei]:

@@ -9,6 +9,7 @@ from alysd.types.block import Approvals, Block, ExecutionPayload, SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext, ChainSpec
 from alysd.types.hashes import ZERO_HASH, BlockHash, BlsSignature, EvmAddress, sha256
+from alysd.types.peg import PegTotals
 from alysd.types.units import Slot, Wei
 
 _NO_SIGNATURE = BlsSignature(b"\xc0" + bytes(95))
@@ -66,4 +67,5 @@ def genesis_state(context: ChainContext, payload: ExecutionPayload) -> ChainStat
         last_final_slot=Slot(0),
         unpaid_fees=Wei(0),
         next_withdrawal=0,
+        peg=PegTotals(),
     )

@@ -95,6 +95,7 @@ def _check_peg(block: Block) -> None:
         ("peg_ins", len(block.peg_ins)),
         ("peg_out_proposal", block.peg_out_proposal is not None),
         ("finalized_peg_outs", len(block.finalized_peg_outs)),
+        ("confirmed_peg_outs", len(block.confirmed_peg_outs)),
     ):
         if count:
             raise PegNotActive(field, int(count))
@@ -147,5 +148,6 @@ def apply_block(
         last_final_slot=final_slot,
         unpaid_fees=Wei(unpaid),
         next_withdrawal=parent.next_withdrawal + len(block.payload.withdrawals),
+        peg=parent.peg,
     )
     return ExecutedBlock(signed, state, changes)

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 import attrs
 
 from alysd.errors import Refused
-from alysd.peg.peg_ins import MAX_DEPOSIT_OUTPUTS
 from alysd.types.hashes import BitcoinHash, EvmAddress
-from alysd.types.peg import RESERVE, DepositOutput, Transaction
+from alysd.types.peg import MAX_DEPOSIT_OUTPUTS, RESERVE, DepositOutput, Transaction
 from alysd.types.units import Sat
 
 _OP_RETURN = 0x6A

@@ -9,11 +9,8 @@ from itertools import pairwise
 from alysd.peg.ledger import Draft, number_key
 from alysd.peg.violations import AlreadyMinted, BadDeposit, NoRoomToMint
 from alysd.types.hashes import EvmAddress
-from alysd.types.peg import RESERVE, FederationOutput, Minted, OutPoint, PegIn, Refund
+from alysd.types.peg import MAX_DEPOSIT_OUTPUTS, RESERVE, FederationOutput, Minted, OutPoint, PegIn, Refund
 from alysd.types.units import GWEI_PER_SAT, MAX_SAT, Gwei, Height, Sat
-
-MAX_DEPOSIT_OUTPUTS = 64
-"""The maximum number of outputs of one deposit that pay the federation. It bounds a block's work per deposit."""
 
 Mint = tuple[EvmAddress, Gwei]
 """A recipient and the amount that a withdrawal mints into its account."""

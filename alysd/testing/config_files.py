@@ -4,10 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from alysd.config.bridge import BRIDGE_ADDRESS, bridge_account
+from alysd.config.bridge import bridge_account
 from alysd.config.load import load_config
 from alysd.config.model import AlysConfig
 from alysd.config.shipped import shipped_folder
+from alysd.types.peg import BRIDGE_ADDRESS
 
 CONF = shipped_folder()
 """The configurations that the project ships."""

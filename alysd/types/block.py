@@ -3,7 +3,8 @@
 import attrs
 
 from alysd.types.auxpow import AuxPowHeader
-from alysd.types.hashes import BitcoinHash, BlockHash, BlsSignature, EvmAddress, PayloadHash
+from alysd.types.hashes import BlockHash, BlsSignature, EvmAddress, PayloadHash
+from alysd.types.peg import ConfirmedPegOut, PegContents, PegIn, PegOutProposal, Transaction
 from alysd.types.slot_proof import SlotProof
 from alysd.types.units import Gwei, Height, Slot, Wei
 
@@ -54,32 +55,31 @@ class PayloadAttributes:
 
 
 @attrs.frozen
-class PegIn:
-    """A reference to a Bitcoin deposit that the block mints. The amount is read from the Bitcoin transaction."""
-
-    txid: BitcoinHash
-    bitcoin_block: BitcoinHash
-
-
-@attrs.frozen
 class Block:
     """A block without its approvals: the part that is hashed and that authorities approve.
 
-    `peg_out_proposal` and `finalized_peg_outs` are serialized Bitcoin transactions.
+    `finalized_peg_outs` are payments of the federation with their witnesses. The fields of the peg are empty on a
+    chain without a peg; `peg` has all of them.
     """
 
     parent_hash: BlockHash
     slot: Slot
     payload: ExecutionPayload
     peg_ins: tuple[PegIn, ...] = ()
-    peg_out_proposal: bytes | None = None
+    peg_out_proposal: PegOutProposal | None = None
     auxpow_header: AuxPowHeader | None = None
-    finalized_peg_outs: tuple[bytes, ...] = ()
+    finalized_peg_outs: tuple[Transaction, ...] = ()
+    confirmed_peg_outs: tuple[ConfirmedPegOut, ...] = ()
 
     @property
     def height(self) -> Height:
         """The block's number on its branch: the execution block number."""
         return self.payload.block_number
+
+    @property
+    def peg(self) -> PegContents:
+        """The parts of the block that concern the peg."""
+        return PegContents(self.peg_ins, self.peg_out_proposal, self.finalized_peg_outs, self.confirmed_peg_outs)
 
 
 @attrs.frozen

@@ -12,6 +12,7 @@ import attrs
 from alysd.types.auxpow import AuxPow, AuxPowHeader, Bundle
 from alysd.types.block import SignedBlock
 from alysd.types.hashes import BlockHash, PayloadHash
+from alysd.types.peg import PegTotals
 from alysd.types.tables import EntryChange, Proof
 from alysd.types.units import Height, Slot, Wei
 
@@ -23,7 +24,8 @@ class ChainState:
     It is a function of the block and its parent's state (`consensus.validity`), so every node computes the same
     state. `bits` is the target of the last proof. `last_final` is the last `range_end`, with its height and slot.
     `unpaid_fees` is the sum of the priority fees since the last block with a proof, in wei. `next_withdrawal` is
-    the index that the next withdrawal must have.
+    the index that the next withdrawal must have. `peg` has the sums of the peg's ledger; they are zero on a chain
+    without a peg.
     """
 
     hash: BlockHash
@@ -38,6 +40,7 @@ class ChainState:
     last_final_slot: Slot
     unpaid_fees: Wei
     next_withdrawal: int
+    peg: PegTotals
 
 
 @attrs.frozen

@@ -15,6 +15,14 @@ RESERVE = EvmAddress(bytes(20))
 """The recipient of a deposit to the reserve, which mints nothing."""
 
 
+BRIDGE_ADDRESS = EvmAddress(b"\xbb" * 20)
+"""The address of the bridge contract on every chain."""
+
+
+MAX_DEPOSIT_OUTPUTS = 64
+"""The maximum number of outputs of one deposit that pay the federation. It bounds a block's work per deposit."""
+
+
 @attrs.frozen
 class OutPoint:
     """The output `index` of the Bitcoin transaction `txid`."""

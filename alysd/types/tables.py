@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from alysd.types.hashes import AuxHash, BlockHash
+from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash
+from alysd.types.peg import FederationOutput, Minted, Payment, Refund, Request, VersionOf
 from alysd.types.units import Height
 
 
@@ -22,7 +23,7 @@ class Proof:
     aux_hash: AuxHash
 
 
-Entry = Proof
+Entry = Proof | FederationOutput | Minted | Request | Refund | Payment | VersionOf
 """The type of the values of all tables."""
 
 
@@ -35,6 +36,24 @@ class Table(Enum):
     WORKS = "works"
     """Maps the hash of offered work to the proof of this work. Every included proof has an entry."""
 
+    OUTPUTS = "outputs"
+    """Maps an outpoint (`OutPoint.key`) to the output, which the federation holds."""
+
+    MINTED = "minted"
+    """Maps the txid of a deposit to its mint. Entries are never deleted, so that no deposit is minted twice."""
+
+    REQUESTS = "requests"
+    """Maps the number of a request for a payment (8 bytes) to the request, until a payment is proposed."""
+
+    REFUNDS = "refunds"
+    """Maps the number of a refund (8 bytes) to the refund, until it is paid."""
+
+    PAYMENTS = "payments"
+    """Maps the txid of the first version of a payment to the payment, until it is confirmed."""
+
+    SPENDS = "spends"
+    """Maps the txid of each version of a payment to the payment."""
+
 
 class Shape(NamedTuple):
     """The types of a table: its keys are byte strings of one length, its values instances of one attrs class."""
@@ -43,7 +62,25 @@ class Shape(NamedTuple):
     value: type[Any]
 
 
-SHAPES: Mapping[Table, Shape] = {Table.PROOFS: Shape(BlockHash, Proof), Table.WORKS: Shape(AuxHash, Proof)}
+SHAPES: Mapping[Table, Shape] = {
+    Table.PROOFS: Shape(BlockHash, Proof),
+    Table.WORKS: Shape(AuxHash, Proof),
+    Table.OUTPUTS: Shape(bytes, FederationOutput),
+    Table.MINTED: Shape(BitcoinHash, Minted),
+    Table.REQUESTS: Shape(bytes, Request),
+    Table.REFUNDS: Shape(bytes, Refund),
+    Table.PAYMENTS: Shape(BitcoinHash, Payment),
+    Table.SPENDS: Shape(BitcoinHash, VersionOf),
+}
+
+LEDGER: Mapping[type[Any], Table] = {
+    SHAPES[table].value: table
+    for table in (Table.OUTPUTS, Table.MINTED, Table.REQUESTS, Table.REFUNDS, Table.PAYMENTS, Table.SPENDS)
+}
+"""The tables of the peg's ledger, by the class of their values."""
+
+EntryKey = tuple[Table, bytes]
+"""A table, and the key of one of its entries."""
 
 
 @attrs.frozen

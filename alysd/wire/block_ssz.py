@@ -4,10 +4,18 @@ import attrs
 
 from alysd.errors import Malformed
 from alysd.types.auxpow import AuxPowHeader
-from alysd.types.block import Approvals, Block, ExecutionPayload, PegIn, SignedBlock, Withdrawal
+from alysd.types.block import Approvals, Block, ExecutionPayload, SignedBlock, Withdrawal
 from alysd.types.hashes import BlockHash
+from alysd.types.peg import (
+    MAX_DEPOSIT_OUTPUTS,
+    ConfirmedPegOut,
+    DepositOutput,
+    PegIn,
+    PegOutProposal,
+)
 from alysd.types.slot_proof import SlotProof
 from alysd.wire.auxpow import MAX_AUXPOW_BYTES, decode_auxpow, encode_auxpow
+from alysd.wire.bitcoin_transaction import decode_transaction, encode_transaction
 from alysd.wire.ssz import BitList, ByteList, Bytes, UInt, merkleize
 from alysd.wire.ssz_composite import Container, Foreign, ListOf, Option
 
@@ -28,15 +36,27 @@ limit of at least 21,000 in 3 bytes, and 8 other fields of 1 byte."""
 MAX_AUTHORITIES = 2**10
 """The maximum number of bits in the list of approvals."""
 
-MAX_PEG_OPERATIONS = 2**10
-"""A block has at most this number of peg-ins, and at most this number of finalized peg-outs."""
+MAX_PEG_INS = 64
+"""The maximum number of peg-ins in a block. With `MAX_DEPOSIT_OUTPUTS` each, they have 71 KB."""
+
+MAX_SIGNED_PAYMENTS = 1
+"""The maximum number of finalized peg-outs in a block, because the witnesses are large."""
+
+MAX_CONFIRMED_PAYMENTS = 4
+"""The maximum number of confirmed peg-outs in a block: as many payments may be in flight."""
+
+MAX_PROPOSAL_BYTES = 2**13
+"""The maximum size of a proposed payment in bytes. One with 100 inputs and 65 outputs has 6,925."""
+
+MAX_SIGNED_BYTES = 2**18
+"""The maximum size of a payment with its witnesses in bytes.
+
+100 inputs of a federation of 21 members, with 14 signatures each, have 171 KB.
+"""
 
 _UINT64 = UInt(8)
 _HASH = Bytes(32)
 _ADDRESS = Bytes(20)
-_BITCOIN_TRANSACTION = ByteList(2**20, least=60)
-"""A Bitcoin transaction without witness has at most 1 MB, and at least 60 bytes: one input and one output."""
-
 
 _WITHDRAWAL = Container(Withdrawal, index=_UINT64, validator_index=_UINT64, address=_ADDRESS, amount=_UINT64)
 
@@ -66,7 +86,24 @@ Those limits determine the block's hash. `MAX_TRANSACTIONS` and `MIN_TRANSACTION
 payload: even the smallest transaction takes 27 hashes.
 """
 
-_PEG_IN = Container(PegIn, txid=_HASH, bitcoin_block=_HASH)
+_DEPOSIT_OUTPUT = Container(DepositOutput, index=UInt(4), federation=UInt(4), amount=_UINT64)
+
+_PEG_IN = Container(
+    PegIn,
+    txid=_HASH,
+    bitcoin_block=_HASH,
+    recipient=_ADDRESS,
+    outputs=ListOf(_DEPOSIT_OUTPUT, MAX_DEPOSIT_OUTPUTS),
+)
+
+_PROPOSAL = Container(
+    PegOutProposal,
+    transaction=Foreign(encode_transaction, decode_transaction, MAX_PROPOSAL_BYTES),
+    reserve_fee=_UINT64,
+    replaces=Option(_HASH),
+)
+
+_CONFIRMED = Container(ConfirmedPegOut, txid=_HASH, bitcoin_block=_HASH)
 
 AUXPOW_HEADER = Container(
     AuxPowHeader,
@@ -84,10 +121,13 @@ _BLOCK = Container(
     parent_hash=_HASH,
     slot=_UINT64,
     payload=_PAYLOAD,
-    peg_ins=ListOf(_PEG_IN, MAX_PEG_OPERATIONS),
-    peg_out_proposal=Option(_BITCOIN_TRANSACTION),
+    peg_ins=ListOf(_PEG_IN, MAX_PEG_INS),
+    peg_out_proposal=Option(_PROPOSAL),
     auxpow_header=Option(AUXPOW_HEADER),
-    finalized_peg_outs=ListOf(_BITCOIN_TRANSACTION, MAX_PEG_OPERATIONS),
+    finalized_peg_outs=ListOf(
+        Foreign(encode_transaction, decode_transaction, MAX_SIGNED_BYTES), MAX_SIGNED_PAYMENTS
+    ),
+    confirmed_peg_outs=ListOf(_CONFIRMED, MAX_CONFIRMED_PAYMENTS),
 )
 
 SLOT_PROOF = Container(SlotProof, parent=Bytes(32), slot=UInt(8), inner=Bytes(32), outer=Bytes(32))
@@ -124,7 +164,7 @@ def block_hash(block: Block) -> BlockHash:
 def slot_proof(block: Block) -> SlotProof:
     """The parent and the slot of a block with their proof, in the time of `block_hash`.
 
-    The tree of a block's 7 fields has 8 leaves. The parent hash and the slot are the first two of them.
+    The tree of a block's 8 fields has 8 leaves. The parent hash and the slot are the first two of them.
     """
     roots = _BLOCK.field_roots(block)
     return SlotProof(block.parent_hash, block.slot, merkleize(roots[2:4], 2), merkleize(roots[4:], 4))

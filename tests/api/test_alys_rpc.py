@@ -10,7 +10,7 @@ import trio
 
 from alysd.api.alys_rpc import ASKS, CODES, IN_PLACE, AlysRpc
 from alysd.api.jsonrpc import Dispatcher
-from alysd.config.bridge import BRIDGE_ADDRESS, bridge_account
+from alysd.config.bridge import bridge_account
 from alysd.consensus.auxpow import target_of
 from alysd.messages.auxpow import CreateWork, SubmitWork
 from alysd.testing.blocks import CHAIN_ID, MINER, context_of, digest, make_spec
@@ -18,6 +18,7 @@ from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.mining import MiningWorld, solved
 from alysd.types.auxpow import AuxPow
 from alysd.types.hashes import AuxHash, EvmAddress, displayed
+from alysd.types.peg import BRIDGE_ADDRESS
 from alysd.wire.auxpow import decode_auxpow, encode_auxpow
 from alysd.wire.block_ssz import encode_block
 from alysd.wire.evidence import decode_evidence
@@ -308,7 +309,7 @@ async def test_the_deposit_address_is_the_federations(autojump_clock: object) ->
         "e493dbf1c10d80f3581e4904930b1404cc6c13900ee0758474fa94abe8c4cd13",
         "2f8bde4d1a07209355b4a7250a5c5128e88b84bddc619ab7cba8d569b240efe4",
     ))  # fmt: skip
-    with_peg = {"alloc": {"0x" + BRIDGE_ADDRESS.hex(): {**bridge_account(), "storage": {"0x00": "0x01"}}}}
+    with_peg = {"alloc": {"0x" + BRIDGE_ADDRESS.hex(): bridge_account(peg=True)}}
     world = MiningWorld(make_spec(federation_bitcoin_keys=keys, execution_genesis=with_peg))
     async with world.running():
         address = await Client(world).call("getdepositaddress")

@@ -30,6 +30,15 @@ def test_a_development_node_is_complete(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"alysd run --config {folder}/alysd.toml" in capsys.readouterr().out
 
 
+def test_a_development_chain_can_have_a_peg(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", str(tmp_path / "node"), "--dev", "--peg"]) == 0
+    config = load(tmp_path / "node/alysd.toml")
+    context = validate_node(config, load_chain_spec(config.chain.spec)).genesis.context
+    assert context.peg is not None
+    assert main(["init", str(tmp_path / "other"), "--follower", "--peg"]) == 2
+    assert "--peg is for --dev" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("mode", "missing"), [("member", 3), ("follower", 2)])
 def test_a_node_of_a_federation_lacks_only_what_its_operator_brings(
     mode: str, missing: int, tmp_path: Path

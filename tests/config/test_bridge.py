@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
-from alysd.config.bridge import BRIDGE_ADDRESS, bridge_account, bridge_code, check_bridge, peg_active
+from alysd.config.bridge import ACTIVE_SLOT, bridge_account, bridge_code, check_bridge
 from alysd.errors import ConfigError
+from alysd.testing.blocks import context_of, make_spec
+from alysd.types.chain_spec import has_peg
+from alysd.types.peg import BRIDGE_ADDRESS
+from alysd.types.units import Sat
 
 ADDRESS = BRIDGE_ADDRESS.hex()
 FILE = Path("genesis.json")
@@ -36,7 +40,9 @@ def test_the_contract_is_found_as_geth_finds_it(key: str) -> None:
         (genesis(code=""), "no contract code"),
         (genesis(code=5), "it must be the code of this version's contract"),
         (genesis(code=bridge_code() + "00"), "it must be the code of this version's contract"),
-        (genesis(storage={"0x00": "0x01"}), "has storage at 0xbbbb.*activates the peg.*remove the storage"),
+        (genesis(storage={"0x00": "0x01"}), "wrong storage at 0xbbbb.*0x0000.*empty on a chain without one"),
+        (genesis(storage={"0x" + "00" * 32: "0x00"}), "wrong storage"),
+        (genesis(storage={**ACTIVE_SLOT, "0x01": "0x01"}), "wrong storage"),
     ],
 )
 def test_another_contract_is_refused(document: dict[str, Any], words: str) -> None:
@@ -46,7 +52,13 @@ def test_another_contract_is_refused(document: dict[str, Any], words: str) -> No
 
 
 def test_the_storage_says_whether_there_is_a_peg() -> None:
-    assert not peg_active({})
-    assert not peg_active(genesis())
-    assert not peg_active(genesis(storage={}))
-    assert peg_active(genesis(storage={"0x" + "00" * 32: "0x01"}))
+    for without in ({}, genesis(), genesis(storage={}), {"alloc": {f"0x{ADDRESS}": bridge_account()}}):
+        assert not has_peg(without)
+        assert context_of(make_spec(execution_genesis=without)).peg is None
+    with_peg = {"alloc": {ADDRESS: bridge_account(peg=True)}}
+    check_bridge(with_peg, FILE)
+    assert has_peg(with_peg)
+    spec = make_spec(execution_genesis=with_peg, peg_out_service_fee=Sat(7))
+    rules = context_of(spec).peg
+    assert rules is not None
+    assert (rules.bitcoin_network, rules.peg_out_service_fee) == ("regtest", 7)

@@ -7,9 +7,13 @@ from typing import Any
 import attrs
 import pytest
 
-from alysd.config.chain_spec import ChainParameters, load_chain_spec
+from alysd.config.bridge import bridge_account
+from alysd.config.chain_spec import ChainParameters, check_genesis, load_chain_spec
 from alysd.errors import ConfigError
+from alysd.testing.chain import chain_spec
 from alysd.testing.config_files import CHAIN, CONF, GENESIS, folder_with, problems_of
+from alysd.types.hashes import BlsPublicKey
+from alysd.types.peg import BRIDGE_ADDRESS
 from alysd.wire.block_ssz import MAX_TRANSACTIONS
 
 
@@ -87,6 +91,16 @@ def test_the_development_chain_is_as_documented() -> None:
             "its target must not be above that of pow_limit (0x1d00ffff)",
         ),
         ("bits = ", "bitz = ", "bitz is not a known key: did you mean bits?"),
+        (
+            "peg_out_minimum = 100_000",
+            "peg_out_minimum = 5\npeg_out_service_fee = 5",
+            "must exceed peg_out_service",
+        ),
+        (
+            "peg_out_minimum = 100_000",
+            "peg_out_minimum = 5\npeg_out_max_fee_rate = 1_000",
+            "must not exceed peg_out_max_fee_rate",
+        ),
         ("chain_id = 4242", "chain_id = 4242\nmax_withdrawals = 1", "must exceed the number of fee addresses"),
         (
             "chain_id = 4242",
@@ -139,9 +153,19 @@ def test_a_gas_limit_that_pays_for_more_bytes_than_a_block_may_have_is_refused(
     genesis = {**GENESIS, "gasLimit": form}
     (words,) = refusal(tmp_path, genesis=genesis)
     assert words == (
-        "genesis.json: gasLimit 40,000,000 allows blocks of 10,262,144 bytes, but max_block_bytes of test-chain "
+        "genesis.json: gasLimit 40,000,000 allows blocks of 10,393,216 bytes, but max_block_bytes of test-chain "
         "is 8,388,608: lower gasLimit or raise max_block_bytes"
     )
+
+
+def test_a_federation_with_a_peg_is_bounded() -> None:
+    """The witnesses of a payment would not fit into a block."""
+    genesis = {**GENESIS, "alloc": {"0x" + BRIDGE_ADDRESS.hex(): bridge_account(peg=True)}}
+    keys = tuple(BlsPublicKey(bytes([place]) * 48) for place in range(22))
+    spec = chain_spec(keys[:21], execution_genesis={**genesis, "gasLimit": "0x1"})
+    check_genesis(spec, Path("genesis.json"))
+    with pytest.raises(ConfigError, match="has a peg and 22 authorities; with a peg there are at most 21"):
+        check_genesis(attrs.evolve(spec, authorities=keys), Path("genesis.json"))
 
 
 def test_the_gas_limit_of_any_chain_fits_the_number_of_transactions_in_a_block() -> None:

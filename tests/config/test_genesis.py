@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alysd.config.bridge import BRIDGE_ADDRESS, bridge_code
+from alysd.config.bridge import bridge_code
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.genesis import (
     BEACON_ROOTS_ADDRESS,
@@ -20,6 +20,8 @@ from alysd.config.genesis import (
 )
 from alysd.errors import ConfigError
 from alysd.testing.config_files import CHAIN, CONF
+from alysd.types.chain_spec import has_peg
+from alysd.types.peg import BRIDGE_ADDRESS
 
 RICH = "0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472"
 DEV = CONF / "chains" / "short" / "dev.toml"
@@ -59,6 +61,23 @@ def test_the_specification_that_is_written_reads_back(tmp_path: Path) -> None:
     assert spec.authority_proofs == short.parameters.authority_proofs
     assert spec.federation_bitcoin_proofs == short.parameters.federation_bitcoin_proofs
     assert (spec.bits, spec.pow_limit, spec.bitcoin_network) == (0x207FFFFF, 0x207FFFFF, "regtest")
+
+
+def with_peg(folder: Path, value: str, chain: str = CHAIN) -> Path:
+    """A description with this value of the key `peg`."""
+    path = folder / "short.toml"
+    path.write_text(f"{chain}peg = {value}\n")
+    return path
+
+
+def test_a_chain_with_a_peg_is_made_when_asked_for(tmp_path: Path) -> None:
+    """The bridge contract of every other chain refuses requests."""
+    genesis = execution_genesis(read_short_genesis(with_peg(tmp_path, "true")))
+    assert has_peg(genesis)
+    assert not has_peg(execution_genesis(read_short_genesis(with_peg(tmp_path, "false"))))
+    assert not has_peg(execution_genesis(read_short_genesis(DEV)))
+    with pytest.raises(ConfigError, match="peg.*must be true or false"):
+        read_short_genesis(with_peg(tmp_path, '"yes"'))
 
 
 @pytest.mark.parametrize(

@@ -36,10 +36,11 @@ from alysd.testing.blocks import (
     make_header,
     make_spec,
 )
-from alysd.types.block import Block, PegIn, SignedBlock
+from alysd.testing.peg import any_proposal, any_transaction, confirmed, peg_in
+from alysd.types.block import Block, SignedBlock
 from alysd.types.chain import ChainState, ReceivedBlock, ValidBlock
 from alysd.types.chain_spec import ChainSpec
-from alysd.types.hashes import BitcoinHash, BlockHash, BlsPublicKey, BlsSignature
+from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature
 from alysd.types.units import MAX_WEI, Height, Slot, Wei
 
 SPEC = make_spec()
@@ -169,9 +170,10 @@ def test_a_halted_chain_goes_on_only_with_work() -> None:
 @pytest.mark.parametrize(
     ("odd", "field"),
     [
-        (attrs.evolve(block(), peg_ins=(PegIn(BitcoinHash(bytes(32)), BitcoinHash(bytes(32))),)), "peg_ins"),
-        (attrs.evolve(block(), peg_out_proposal=b""), "peg_out_proposal"),
-        (attrs.evolve(block(), finalized_peg_outs=(b"tx",)), "finalized_peg_outs"),
+        (attrs.evolve(block(), peg_ins=(peg_in("deposit", 200_000),)), "peg_ins"),
+        (attrs.evolve(block(), peg_out_proposal=any_proposal()), "peg_out_proposal"),
+        (attrs.evolve(block(), finalized_peg_outs=(any_transaction(),)), "finalized_peg_outs"),
+        (attrs.evolve(block(), confirmed_peg_outs=(confirmed("payment"),)), "confirmed_peg_outs"),
     ],
 )
 def test_the_peg_is_not_active(odd: Block, field: str) -> None:
@@ -188,7 +190,7 @@ def test_rules_are_checked_in_order_of_cost() -> None:
         block(with_proof=True),
         parent_hash=BlockHash(bytes(32)),
         slot=PARENT.slot,
-        peg_out_proposal=b"",
+        peg_out_proposal=any_proposal(),
     )
     found: list[type[Refused]] = []
     steps: list[tuple[dict[str, object], dict[str, object]]] = [

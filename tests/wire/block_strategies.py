@@ -1,13 +1,25 @@
 """Hypothesis strategies for blocks and proposals with any values that their encodings allow."""
 
+import attrs
 from hypothesis import strategies as st
 
 from alysd.testing.blocks import digest, mine, tree_branch
 from alysd.types.auxpow import AuxPowHeader
-from alysd.types.block import Approvals, Block, ExecutionPayload, PegIn, SignedBlock, Withdrawal
+from alysd.types.block import Approvals, Block, ExecutionPayload, SignedBlock, Withdrawal
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsSignature, EvmAddress, PayloadHash
+from alysd.types.peg import (
+    ConfirmedPegOut,
+    DepositOutput,
+    OutPoint,
+    PegIn,
+    PegOutProposal,
+    Transaction,
+    TransactionInput,
+    TransactionOutput,
+)
 from alysd.types.proposal import Proposal
-from alysd.types.units import Gwei, Height, Slot, Wei
+from alysd.types.units import MAX_SAT, Gwei, Height, Sat, Slot, Wei
+from alysd.wire.bitcoin_transaction import make_transaction
 from alysd.wire.block_ssz import MIN_TRANSACTION_BYTES, block_hash
 
 AUXPOW = mine(AuxHash(digest("work")), 2**255, chain_branch=tree_branch(2), others=(digest("tx"),))
@@ -44,15 +56,48 @@ headers = st.builds(
     fee_recipient=_b20.map(EvmAddress),
     auxpow=st.sampled_from([None, AUXPOW]),
 )
+_txids = _b32.map(BitcoinHash)
+_u32 = st.integers(0, 2**32 - 1)
+peg_ins = st.builds(
+    PegIn,
+    _txids,
+    _txids,
+    _b20.map(EvmAddress),
+    st.lists(st.builds(DepositOutput, _u32, _u32, _u64.map(Sat)), max_size=3).map(tuple),
+)
+transactions = st.builds(
+    make_transaction,
+    _u32,
+    st.lists(
+        st.builds(TransactionInput, st.builds(OutPoint, _txids, _u32), st.binary(max_size=5), _u32),
+        min_size=1,
+        max_size=3,
+    ),
+    st.lists(
+        st.builds(TransactionOutput, st.integers(0, MAX_SAT).map(Sat), st.binary(max_size=40)),
+        min_size=1,
+        max_size=3,
+    ),
+    _u32,
+)
+
+
+def witnessed(transaction: Transaction, data: st.DataObject) -> Transaction:
+    """The transaction with any witness that is not empty."""
+    stacks = st.lists(st.binary(max_size=70), min_size=1, max_size=4).map(tuple)
+    return attrs.evolve(transaction, witness=tuple(data.draw(stacks) for _ in transaction.inputs))
+
+
 blocks = st.builds(
     Block,
     parent_hash=_b32.map(BlockHash),
     slot=_u64.map(Slot),
     payload=payloads,
-    peg_ins=st.lists(st.builds(PegIn, _b32.map(BitcoinHash), _b32.map(BitcoinHash)), max_size=3).map(tuple),
-    peg_out_proposal=st.none() | st.binary(min_size=60, max_size=90),
+    peg_ins=st.lists(peg_ins, max_size=3).map(tuple),
+    peg_out_proposal=st.none() | st.builds(PegOutProposal, transactions, _u64.map(Sat), st.none() | _txids),
     auxpow_header=st.none() | headers,
-    finalized_peg_outs=st.lists(st.binary(min_size=60, max_size=90), max_size=3).map(tuple),
+    finalized_peg_outs=st.lists(st.builds(witnessed, transactions, st.data()), max_size=1).map(tuple),
+    confirmed_peg_outs=st.lists(st.builds(ConfirmedPegOut, _txids, _txids), max_size=4).map(tuple),
 )
 approvals = st.builds(
     Approvals,

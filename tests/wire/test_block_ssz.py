@@ -13,8 +13,10 @@ from alysd.testing.blocks import digest, make_payload, make_spec
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, SignedBlock, Withdrawal
 from alysd.types.hashes import BlockHash, BlsSignature, EvmAddress
+from alysd.types.peg import PegOutProposal
 from alysd.types.units import Gwei, Slot
 from alysd.wire.auxpow import decode_auxpow, encode_auxpow
+from alysd.wire.bitcoin_transaction import encode_transaction
 from alysd.wire.block_ssz import MAX_ENCODED_BYTES, block_hash, decode_block, encode_block
 from tests.wire.block_strategies import AUXPOW, approvals, blocks
 from tests.wire.ssz_oracle import (
@@ -52,7 +54,18 @@ OraclePayload = container(
     blob_gas_used=uint64,
     excess_blob_gas=uint64,
 )
-OraclePegIn = container("OraclePegIn", txid=hash32, bitcoin_block=hash32)
+OracleDepositOutput = container("OracleDepositOutput", index=uint32, federation=uint32, amount=uint64)
+OraclePegIn = container(
+    "OraclePegIn",
+    txid=hash32,
+    bitcoin_block=hash32,
+    recipient=ByteVector[20],
+    outputs=List[OracleDepositOutput, 64],
+)
+OracleProposal = container(
+    "OracleProposal", transaction=ByteList[2**13], reserve_fee=uint64, replaces=List[hash32, 1]
+)
+OracleConfirmed = container("OracleConfirmed", txid=hash32, bitcoin_block=hash32)
 OracleHeader = container(
     "OracleHeader",
     range_start=hash32,
@@ -67,10 +80,11 @@ OracleBlock = container(
     parent_hash=hash32,
     slot=uint64,
     execution_payload=OraclePayload,
-    peg_ins=List[OraclePegIn, 2**10],
-    peg_out_proposal=List[ByteList[2**20], 1],
+    peg_ins=List[OraclePegIn, 64],
+    peg_out_proposal=List[OracleProposal, 1],
     auxpow_header=List[OracleHeader, 1],
-    finalized_peg_outs=List[ByteList[2**20], 2**10],
+    finalized_peg_outs=List[ByteList[2**18], 1],
+    confirmed_peg_outs=List[OracleConfirmed, 4],
 )
 OracleApprovals = container("OracleApprovals", signers=Bitlist[2**10], signature=ByteVector[96])
 OracleSigned = container("OracleSigned", block=OracleBlock, approvals=OracleApprovals)
@@ -95,10 +109,22 @@ def oracle_with_proof(block: Block, proof: bytes | None) -> Any:
         parent_hash=block.parent_hash,
         slot=block.slot,
         execution_payload=OraclePayload(**{**fields(payload), "withdrawals": withdrawals}),
-        peg_ins=[OraclePegIn(**fields(one)) for one in block.peg_ins],
-        peg_out_proposal=[] if block.peg_out_proposal is None else [block.peg_out_proposal],
+        peg_ins=[
+            OraclePegIn(**{**fields(one), "outputs": [OracleDepositOutput(**fields(out)) for out in one.outputs]})
+            for one in block.peg_ins
+        ],
+        peg_out_proposal=[] if block.peg_out_proposal is None else [oracle_proposal(block.peg_out_proposal)],
         auxpow_header=headers,
-        finalized_peg_outs=list(block.finalized_peg_outs),
+        finalized_peg_outs=[encode_transaction(one) for one in block.finalized_peg_outs],
+        confirmed_peg_outs=[OracleConfirmed(**fields(one)) for one in block.confirmed_peg_outs],
+    )
+
+
+def oracle_proposal(proposal: PegOutProposal) -> Any:
+    return OracleProposal(
+        transaction=encode_transaction(proposal.transaction),
+        reserve_fee=proposal.reserve_fee,
+        replaces=[] if proposal.replaces is None else [proposal.replaces],
     )
 
 
@@ -128,7 +154,7 @@ def test_a_block_of_two_hundred_transactions_agrees_too() -> None:
 def test_the_hash_of_a_known_genesis_block_never_changes() -> None:
     """The hash identifies the chain: if it changes, nodes no longer recognise existing chains."""
     block = genesis_block(make_spec(), make_payload())
-    assert block_hash(block).hex() == "5a2a988804a4caf621b26551ba8b77ed1896a65f4b7297c8e59ddd22f38dd149"
+    assert block_hash(block).hex() == "137fc43a8cfd4948c0a8a1e76e77f60ffc9338ed69e010f5b54bb21598bc51a6"
 
 
 @given(blocks, approvals, st.data())

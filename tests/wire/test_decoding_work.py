@@ -10,10 +10,22 @@ from hypothesis import strategies as st
 
 from alysd.errors import Malformed
 from alysd.testing.blocks import make_payload
-from alysd.types.block import Approvals, Block, PegIn, SignedBlock
-from alysd.types.hashes import BitcoinHash, BlockHash, BlsSignature
-from alysd.types.units import Slot
-from alysd.wire.block_ssz import MAX_TRANSACTIONS, MIN_TRANSACTION_BYTES, block_hash, decode_block, encode_block
+from alysd.testing.peg import any_transaction, confirmed, peg_in
+from alysd.types.block import Approvals, Block, SignedBlock
+from alysd.types.hashes import BlockHash, BlsSignature
+from alysd.types.peg import MAX_DEPOSIT_OUTPUTS, PegOutProposal, Transaction
+from alysd.types.units import Sat, Slot
+from alysd.wire.bitcoin_transaction import make_transaction
+from alysd.wire.block_ssz import (
+    MAX_CONFIRMED_PAYMENTS,
+    MAX_PEG_INS,
+    MAX_PROPOSAL_BYTES,
+    MAX_TRANSACTIONS,
+    MIN_TRANSACTION_BYTES,
+    block_hash,
+    decode_block,
+    encode_block,
+)
 from alysd.wire.rlp import RlpInput, encode
 from alysd.wire.transactions import fee_fields
 from tests.wire.counted_calls import calls, work
@@ -113,8 +125,25 @@ def test_no_hash_is_made_for_a_block_that_counts_or_sizes_refute() -> None:
 
 def full_block() -> Block:
     """A block with every list at its limit, except that of the transactions."""
-    peg_ins = (PegIn(BitcoinHash(bytes(32)), BitcoinHash(bytes(32))),) * 2**10
-    return attrs.evolve(block_with(), peg_ins=peg_ins, finalized_peg_outs=(bytes(60),) * 2**10)
+    peg_ins = (peg_in("deposit", *range(1, MAX_DEPOSIT_OUTPUTS + 1)),) * MAX_PEG_INS
+    return attrs.evolve(
+        block_with(),
+        peg_ins=peg_ins,
+        peg_out_proposal=PegOutProposal(payment(100, 65), Sat(0), None),
+        finalized_peg_outs=(attrs.evolve(payment(100, 65), witness=((bytes(64),) * 23,) * 100),),
+        confirmed_peg_outs=(confirmed("payment"),) * MAX_CONFIRMED_PAYMENTS,
+    )
+
+
+def payment(inputs: int, outputs: int) -> Transaction:
+    """A payment of the federation with so many inputs and outputs."""
+    one = any_transaction()
+    return make_transaction(2, one.inputs * inputs, one.outputs * outputs, 0)
+
+
+def test_the_largest_payment_fits() -> None:
+    """Nobody could propose it otherwise."""
+    assert len(payment(100, 65).raw) <= MAX_PROPOSAL_BYTES
 
 
 def test_full_lists_of_peg_operations_take_less_work_than_transactions() -> None:
