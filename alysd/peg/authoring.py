@@ -1,6 +1,6 @@
 """Makes proposals of payments that satisfy `alysd.peg.proposals`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import attrs
 
@@ -11,8 +11,6 @@ from alysd.peg.proposals import (
     DUST_CHANGE,
     MAX_EXTRA_INPUTS,
     MAX_PAYEES,
-    SEQUENCE,
-    VERSION,
     Taken,
     costs_of,
     is_dust,
@@ -20,22 +18,18 @@ from alysd.peg.proposals import (
     take_requests,
 )
 from alysd.peg.signing import Spending
+from alysd.peg.versions import MakeTransaction, payment_transaction
 from alysd.types.peg import (
     MAX_INPUTS,
     Payment,
     PaymentInput,
     PegOutProposal,
-    Transaction,
-    TransactionInput,
     TransactionOutput,
 )
 from alysd.types.units import Sat
 
 _WEIGHT_PER_VBYTE = 4
 _VBYTES_PER_KVB = 1_000
-
-MakeTransaction = Callable[[int, Sequence[TransactionInput], Sequence[TransactionOutput], int], Transaction]
-"""`wire.bitcoin_transaction.make_transaction`."""
 
 
 @attrs.frozen
@@ -158,7 +152,9 @@ def _fit(
 def _proposal(fitted: _Fitted, spendings: Sequence[Spending], make: MakeTransaction) -> PegOutProposal:
     payees = [TransactionOutput(Sat(payee.owed - fitted.share), payee.script) for payee in fitted.taken.payees]
     return PegOutProposal(
-        _transaction(fitted.inputs, payees, fitted.change, spendings[-1], make), fitted.reserve_fee, replaces=None
+        payment_transaction(fitted.inputs, payees, fitted.change, spendings[-1], make),
+        fitted.reserve_fee,
+        replaces=None,
     )
 
 
@@ -179,20 +175,8 @@ def make_replacement(
     if any(is_dust(payee.owed - share, payee.script) for payee in payment.payees):
         return None
     payees = [TransactionOutput(Sat(payee.owed - share), payee.script) for payee in payment.payees]
-    transaction = _transaction(payment.inputs, payees, payment.change, receiver, make)
+    transaction = payment_transaction(payment.inputs, payees, payment.change, receiver, make)
     return PegOutProposal(transaction, payment.reserve_fee, payment.versions[0].txid)
-
-
-def _transaction(
-    spent: Sequence[PaymentInput],
-    payees: Sequence[TransactionOutput],
-    change: Sat,
-    receiver: Spending,
-    make: MakeTransaction,
-) -> Transaction:
-    inputs = [TransactionInput(one.spends, b"", SEQUENCE) for one in spent]
-    rest = [TransactionOutput(change, receiver.output_script)] if change else []
-    return make(VERSION, inputs, [*payees, *rest], 0)
 
 
 def _sum(coins: Sequence[Coin]) -> int:

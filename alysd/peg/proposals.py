@@ -11,6 +11,7 @@ import attrs
 from alysd.peg.addresses import dust_limit
 from alysd.peg.ledger import Draft, free_reserve, number_key
 from alysd.peg.signing import Spending
+from alysd.peg.versions import SEQUENCE, VERSION
 from alysd.peg.violations import (
     BadProposal,
     FeeTooHigh,
@@ -51,10 +52,6 @@ MAX_EXTRA_INPUTS = 20
 
 DUST_CHANGE = Sat(330)
 """The smallest change: the dust limit of a taproot output."""
-
-VERSION = 2
-SEQUENCE = 0xFFFFFFFD
-"""The sequence of every input, which announces that the payment can be replaced (BIP-125)."""
 
 _OVERHEAD_WEIGHT = 4 * 8 + 2
 """Version and locktime; marker and flag of the witness."""

@@ -17,6 +17,7 @@ from alysd.peg.ledger import Draft, Key, Value, check_totals
 from alysd.peg.payments import spent_outputs
 from alysd.peg.signing import assemble_witness, message_of, spending_of
 from alysd.peg.transition import apply_burns, apply_contents, keys_of, more_keys
+from alysd.peg.versions import transaction_of
 from alysd.types.hashes import BitcoinHash, EvmAddress, SchnorrSignature, sha256
 from alysd.types.peg import (
     RESERVE,
@@ -252,6 +253,10 @@ class PegMachine(RuleBasedStateMachine):
         waiting = sum(value.owed for value in self.entries.values() if isinstance(value, Request))
         assert totals.owed == waiting + sum(payment.owed for payment in self.payments())
         assert totals.payments == len(self.payments()) <= 4
+        for payment in self.payments():
+            for version in payment.versions:
+                transaction = transaction_of(payment, version, SPENDINGS, make_transaction)
+                assert transaction == self.proposed[version.txid]
 
 
 def falsified(proposal: PegOutProposal, lie: str, draw: random.Random) -> PegOutProposal:

@@ -1,0 +1,166 @@
+"""The record of the payments that a Bitcoin key has signed: a file of lines, which only grows.
+
+The first lines name the key. Each further line was written and synced before a signature was made:
+
+    alysd payment record 1
+    key 8f31…
+    signed <version> <payment> <Unix time> <sat> <outputs spent, with commas> <check>
+
+`version` is the txid of the signed transaction as Bitcoin displays it. `payment` is the digest of what all
+versions of the payment have in common (`peg.versions.payment_digest`). `check` is a checksum over the line and the
+check of the line before, so that a missing, damaged or foreign line is noticed. A crash can leave an incomplete
+last line. No signature followed it, so it is removed.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Self
+
+import attrs
+
+from alysd.errors import Corrupt, StoreError
+from alysd.integrations.durable import create_file
+from alysd.types.hashes import BitcoinHash, XOnlyKey, displayed, sha256
+from alysd.types.peg import OutPoint
+from alysd.types.units import Sat
+
+_LINE = re.compile(
+    r"signed ([0-9a-f]{64}) ([0-9a-f]{64}) ([0-9]{1,12}) ([0-9]{1,16}) "
+    r"([0-9a-f]{64}:[0-9]{1,10}(?:,[0-9a-f]{64}:[0-9]{1,10})*) ([0-9a-f]{16})"
+)
+
+_CHECK_DIGITS = 16
+
+
+@attrs.frozen
+class SignedPayment:
+    """One line of the record: a version `txid` of the payment with this `digest`.
+
+    `time` is that of the signature, in Unix seconds. `amount` is what leaves the federation, in sat.
+    """
+
+    txid: BitcoinHash
+    digest: bytes
+    time: int
+    amount: Sat
+    outputs: tuple[OutPoint, ...]
+
+
+class PaymentRecord:
+    """The record of one key, open for writing. Only one process at a time may open it.
+
+    All methods but those that only read must be called in a worker thread.
+    """
+
+    def __init__(self, path: Path, descriptor: int, last_check: str) -> None:
+        self._path = path
+        self._descriptor = descriptor
+        self._last_check = last_check
+        self._spent_by: dict[OutPoint, bytes] = {}
+        self._versions: set[BitcoinHash] = set()
+        self._firsts: dict[bytes, SignedPayment] = {}
+        self._broken = False
+
+    @classmethod
+    def open(cls, path: Path, key: XOnlyKey) -> Self:
+        """Open the record of `key`, or create it.
+
+        Raises `Corrupt` if it is damaged or belongs to another key, `StoreError` when the disk fails.
+        """
+        head = f"alysd payment record 1\nkey {key.hex()}\n"
+        try:
+            if not path.exists():
+                create_file(path, head.encode())
+            content = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"cannot read the payment record {path}: {error.strerror}") from error
+        lines = content.decode("ascii", errors="replace").split("\n")
+        if lines[:2] != head.split("\n")[:2] or len(lines) < 3:
+            raise Corrupt(f"the payment record {path} is damaged, or not that of the key {key.hex()}: restore it")
+        check, signed = _check("", head), list[SignedPayment]()
+        for number, line in enumerate(lines[2:-1], 3):
+            one, check = _parse(line, check, f"{path}, line {number}")
+            signed.append(one)
+        complete = content.rfind(b"\n") + 1
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            os.ftruncate(descriptor, complete)
+            os.fsync(descriptor)
+            os.lseek(descriptor, 0, os.SEEK_END)
+        except OSError as error:
+            raise StoreError(f"cannot write the payment record {path}: {error.strerror}") from error
+        record = cls(path, descriptor, check)
+        for one in signed:
+            record._remember(one)
+        return record
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    def has(self, txid: BitcoinHash) -> bool:
+        """Whether this version has been recorded."""
+        return txid in self._versions
+
+    def other_payment(self, digest: bytes, outputs: tuple[OutPoint, ...]) -> OutPoint | None:
+        """The first of these outputs that a recorded payment with another digest spends, or None."""
+        return next((one for one in outputs if self._spent_by.get(one, digest) != digest), None)
+
+    def paid_since(self, time: int, but: bytes) -> Sat:
+        """The sum of the payments first recorded after `time`, except the one with the digest `but`.
+
+        Later versions of a payment pay the same amount, and do not count.
+        """
+        amounts = (one.amount for digest, one in self._firsts.items() if one.time > time and digest != but)
+        return Sat(sum(amounts))
+
+    def add(self, signed: SignedPayment) -> None:
+        """Write a line. It is on disk when this returns.
+
+        Raises `StoreError` when the disk fails. Then the record accepts no more lines until it is opened again,
+        because it is unknown what is on disk.
+        """
+        if self._broken:
+            raise StoreError(f"the payment record {self._path} could not be written before: restart the process")
+        text = _text(signed)
+        check = _check(self._last_check, text)
+        self._broken = True
+        try:
+            line = f"{text} {check}\n".encode()
+            if os.write(self._descriptor, line) != len(line):
+                raise StoreError(f"cannot write the payment record {self._path}: the disk is full")
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise StoreError(f"cannot write the payment record {self._path}: {error.strerror}") from error
+        self._broken = False
+        self._last_check = check
+        self._remember(signed)
+
+    def _remember(self, signed: SignedPayment) -> None:
+        self._versions.add(signed.txid)
+        self._spent_by |= dict.fromkeys(signed.outputs, signed.digest)
+        self._firsts.setdefault(signed.digest, signed)
+
+
+def _text(signed: SignedPayment) -> str:
+    outputs = ",".join(f"{displayed(one.txid)}:{one.index}" for one in signed.outputs)
+    return f"signed {displayed(signed.txid)} {signed.digest.hex()} {signed.time} {signed.amount} {outputs}"
+
+
+def _check(before: str, text: str) -> str:
+    return sha256(f"{before}\n{text}".encode()).hex()[:_CHECK_DIGITS]
+
+
+def _parse(line: str, before: str, place: str) -> tuple[SignedPayment, str]:
+    found = _LINE.fullmatch(line)
+    if found is None or _check(before, line[: -_CHECK_DIGITS - 1]) != found[6]:
+        raise Corrupt(
+            f"{place}: this line is damaged, and without it the key could pay twice from one output: restore the "
+            "file from a backup"
+        )
+    outputs = tuple(
+        OutPoint(BitcoinHash(bytes.fromhex(one[:64])[::-1]), int(one[65:])) for one in found[5].split(",")
+    )
+    txid = BitcoinHash(bytes.fromhex(found[1])[::-1])
+    return SignedPayment(txid, bytes.fromhex(found[2]), int(found[3]), Sat(int(found[4])), outputs), found[6]

@@ -1,0 +1,84 @@
+"""The transactions of a payment's versions, which follow from the payment's entry in the ledger.
+
+So a signer needs only the entry, and makes the transaction that it signs itself.
+"""
+
+from collections.abc import Callable, Sequence
+
+from alysd.peg.signing import Spending
+from alysd.types.hashes import BitcoinHash, sha256
+from alysd.types.peg import (
+    Payment,
+    PaymentInput,
+    PaymentVersion,
+    Transaction,
+    TransactionInput,
+    TransactionOutput,
+)
+from alysd.types.units import Sat
+
+VERSION = 2
+SEQUENCE = 0xFFFFFFFD
+"""The sequence of every input, which announces that the payment can be replaced (BIP-125)."""
+
+MakeTransaction = Callable[[int, Sequence[TransactionInput], Sequence[TransactionOutput], int], Transaction]
+"""`wire.bitcoin_transaction.make_transaction`."""
+
+
+def payment_transaction(
+    spent: Sequence[PaymentInput],
+    payees: Sequence[TransactionOutput],
+    change: Sat,
+    receiver: Spending,
+    make: MakeTransaction,
+) -> Transaction:
+    """The transaction that spends these outputs, pays the payees, and sends the `change` to `receiver`, if any."""
+    inputs = [TransactionInput(one.spends, b"", SEQUENCE) for one in spent]
+    rest = [TransactionOutput(change, receiver.output_script)] if change else []
+    return make(VERSION, inputs, [*payees, *rest], 0)
+
+
+def transaction_of(
+    payment: Payment, version: PaymentVersion, spendings: Sequence[Spending], make: MakeTransaction
+) -> Transaction:
+    """The transaction of a version of a payment, without witness. `spendings` are those of all federations.
+
+    Raises `ValueError` if it is not the one that the version names: then the entry does not fit this chain.
+    """
+    share = (version.fee - payment.reserve_fee) // len(payment.payees)
+    payees = [TransactionOutput(Sat(payee.owed - share), payee.script) for payee in payment.payees]
+    receiver = spendings[payment.federation]
+    transaction = payment_transaction(payment.inputs, payees, payment.change, receiver, make)
+    if transaction.txid != version.txid:
+        raise ValueError("the payment is not the one that its version names")
+    return transaction
+
+
+def version_with(payment: Payment, txid: BitcoinHash) -> PaymentVersion | None:
+    """The version of the payment with this txid, or None."""
+    return next((version for version in payment.versions if version.txid == txid), None)
+
+
+def payment_digest(payment: Payment) -> bytes:
+    """A digest of what all versions of a payment have in common, 32 bytes: everything but the fee.
+
+    Two payments with one digest pay the same requests from the same outputs.
+    """
+    parts = [len(payment.inputs).to_bytes(4, "little")]
+    parts += [
+        one.spends.key + one.amount.to_bytes(8, "little") + one.federation.to_bytes(4, "little")
+        for one in payment.inputs
+    ]
+    parts += [
+        payee.request.to_bytes(8, "little")
+        + payee.owed.to_bytes(8, "little")
+        + len(payee.script).to_bytes(4, "little")
+        + payee.script
+        for payee in payment.payees
+    ]
+    parts += [
+        payment.change.to_bytes(8, "little"),
+        payment.federation.to_bytes(4, "little"),
+        payment.reserve_fee.to_bytes(8, "little"),
+    ]
+    return sha256(b"".join(parts))

@@ -1,0 +1,157 @@
+"""The record of signed payments: what a crash leaves, what damage is noticed, and what it remembers."""
+
+import os
+from pathlib import Path
+
+import attrs
+import pytest
+
+from alysd.errors import Corrupt, StoreError
+from alysd.integrations.payment_record import PaymentRecord, SignedPayment
+from alysd.types.hashes import BitcoinHash, sha256
+from alysd.types.units import Sat
+from tests.peg.payment_kit import member_keys, outpoint
+
+KEY, OTHER_KEY = member_keys(2)
+
+
+def signed(number: int, *, time: int = 1_000, version: int = 0) -> SignedPayment:
+    """A line for the payment `number`, which spends two outputs of its own."""
+    return SignedPayment(
+        BitcoinHash(sha256(b"version %d %d" % (number, version))),
+        sha256(b"payment %d" % number),
+        time,
+        Sat(10_000 + number),
+        (outpoint(2 * number), outpoint(2 * number + 1)),
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "signed-payments"
+
+
+def filled(path: Path, count: int = 3) -> None:
+    record = PaymentRecord.open(path, KEY)
+    for number in range(count):
+        record.add(signed(number))
+    record.close()
+
+
+def test_a_record_remembers_after_a_restart(path: Path) -> None:
+    filled(path)
+    record = PaymentRecord.open(path, KEY)
+    assert record.has(signed(2).txid)
+    assert not record.has(signed(3).txid)
+    assert record.other_payment(sha256(b"payment 9"), (outpoint(99), outpoint(3))) == outpoint(3)
+    assert record.other_payment(signed(1).digest, signed(1).outputs) is None
+    assert record.other_payment(sha256(b"payment 9"), (outpoint(99),)) is None
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_each_payment_counts_once_and_for_a_time(path: Path) -> None:
+    """A replacement pays nobody a second time."""
+    record = PaymentRecord.open(path, KEY)
+    record.add(signed(1, time=100))
+    record.add(signed(2, time=200))
+    record.add(signed(1, time=300, version=1))
+    assert record.paid_since(99, but=b"") == 10_001 + 10_002
+    assert record.paid_since(100, but=b"") == 10_002
+    assert record.paid_since(99, but=signed(2).digest) == 10_001
+
+
+@pytest.mark.parametrize("left", [1, 60, 150])
+def test_a_line_that_a_crash_has_cut_is_removed(path: Path, left: int) -> None:
+    """No signature followed it: the line was not synced yet."""
+    filled(path, 2)
+    content = path.read_bytes()
+    whole = content.rindex(b"\n", 0, -1) + 1
+    path.write_bytes(content[: whole + left])
+    record = PaymentRecord.open(path, KEY)
+    assert record.has(signed(0).txid)
+    assert not record.has(signed(1).txid)
+    record.add(signed(1))
+    record.close()
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("tail", [b"\0" * 100, b"\xff\xfe", b"sig"])
+def test_bytes_of_a_lost_write_are_removed(path: Path, tail: bytes) -> None:
+    """After a power cut, a file system may show zeros where the last write was to go."""
+    filled(path)
+    content = path.read_bytes()
+    path.write_bytes(content + tail)
+    PaymentRecord.open(path, KEY).close()
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("line", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("change", ["delete", "flip", "swap"])
+def test_damage_is_noticed(path: Path, line: int, change: str) -> None:
+    """A lost line would let the key sign a second payment from the outputs that it names."""
+    filled(path, 4)
+    lines = path.read_bytes().splitlines(keepends=True)
+    if change == "delete":
+        del lines[line]
+    elif change == "swap":
+        lines[line], lines[line + 1] = lines[line + 1], lines[line]
+    else:
+        lines[line] = bytes([lines[line][0] ^ 1]) + lines[line][1:]
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(Corrupt):
+        PaymentRecord.open(path, KEY)
+
+
+@pytest.mark.parametrize("content", [b"", b"alysd payment record 1\n", b"x" * 1000])
+def test_a_file_that_is_no_record_is_refused(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(Corrupt, match="damaged, or not that of the key"):
+        PaymentRecord.open(path, KEY)
+
+
+def test_a_record_of_another_key_is_refused(path: Path) -> None:
+    filled(path)
+    with pytest.raises(Corrupt, match=OTHER_KEY.hex()):
+        PaymentRecord.open(path, OTHER_KEY)
+
+
+def test_a_disk_that_fails_is_an_error_and_ends_the_record(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a failed sync, nobody knows what is on disk: the next line could follow a hole."""
+    record = PaymentRecord.open(path, KEY)
+    record.add(signed(0))
+    with monkeypatch.context() as broken:
+
+        def fail(_: int) -> None:
+            raise OSError(5, "Input/output error")
+
+        broken.setattr(os, "fsync", fail)
+        with pytest.raises(StoreError, match="Input/output error"):
+            record.add(signed(1))
+    with pytest.raises(StoreError, match="restart the process"):
+        record.add(signed(2))
+    record.close()
+    record = PaymentRecord.open(path, KEY)
+    assert not record.has(signed(2).txid)
+    record.add(attrs.evolve(signed(2)))
+
+
+def test_a_full_disk_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = PaymentRecord.open(path, KEY)
+    real = os.write
+
+    def half(descriptor: int, data: bytes) -> int:
+        return real(descriptor, data[: len(data) // 2])
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", half)
+        with pytest.raises(StoreError, match="the disk is full"):
+            record.add(signed(0))
+    record.close()
+    assert not PaymentRecord.open(path, KEY).has(signed(0).txid)
+
+
+def test_a_record_that_cannot_be_read_or_written_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot read"):
+        PaymentRecord.open(tmp_path, KEY)
+    with pytest.raises(StoreError, match="cannot read"):
+        PaymentRecord.open(tmp_path / "missing" / "record", KEY)
