@@ -19,6 +19,7 @@ import trio
 
 from alysd.actors.auxpow import AuxPowActor, MiningMemory
 from alysd.actors.auxpow_offers import OfferBook
+from alysd.actors.bitcoin_watch import BitcoinWatchActor
 from alysd.actors.chain import ChainActor
 from alysd.actors.engine import EngineActor
 from alysd.actors.evidence import EvidenceActor
@@ -47,6 +48,7 @@ from alysd.errors import HANDLING
 from alysd.integrations.systemd import Notifier
 from alysd.messages.approval import ApprovalGathering
 from alysd.messages.auxpow import MergedMining
+from alysd.messages.bitcoin_watch import BitcoinWatch
 from alysd.messages.block_import import BlockImport
 from alysd.messages.chain import Chain
 from alysd.messages.engine import Engine
@@ -132,6 +134,7 @@ class Addresses:
     auxpow: Address[MergedMining] = attrs.field(factory=lambda: Address("auxpow", capacity=256))
     block_import: Address[BlockImport] = attrs.field(factory=lambda: Address("block import", capacity=64))
     approval: Address[ApprovalGathering] = attrs.field(factory=lambda: Address("approval", capacity=256))
+    bitcoin_watch: Address[BitcoinWatch] = attrs.field(factory=lambda: Address("bitcoin watch", capacity=64))
     peer_host: Address[PeerHost] = attrs.field(factory=lambda: Address("peer host", capacity=256))
     network: Address[Network] = attrs.field(factory=lambda: Address("network", capacity=1024))
     peer_requests: Address[PeerRequests] = attrs.field(factory=lambda: Address("peer requests", capacity=64))
@@ -229,9 +232,28 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
             ), restart=_between_blocks(Immediate(), production), depends_on=["storage", "chain", "auxpow"]),
             *_internal_miner(node, production),
         ]),
+        *_bridge(node),
         *_network(node),
         supervisor("ApiSupervisor", OneForOne(), edges.after),
     ])  # fmt: skip
+
+
+def _bridge(node: Node) -> list[SupervisorSpec]:
+    """The actors that follow Bitcoin for the peg; none without a Bitcoin node.
+
+    The node is ready without them, and no failure of Bitcoin may stop the blocks: their supervisor never gives up.
+    """
+    resources, to = node.resources, node.to
+    bitcoin, start = resources.bitcoin, resources.context.spec.bitcoin_start_height
+    if bitcoin is None:
+        return []
+    return [
+        supervisor("BridgeSupervisor", OneForOne(), [
+            actor(to.bitcoin_watch, lambda: BitcoinWatchActor(
+                bitcoin.node, bitcoin.records, bitcoin.watched, start,
+            ), restart=ExponentialBackoff()),
+        ], intensity=Intensity(restarts=100, seconds=60.0), awaited=False),
+    ]  # fmt: skip
 
 
 def _network(node: Node) -> list[SupervisorSpec]:

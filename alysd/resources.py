@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
+from alysd.bitcoin_resources import BitcoinResources, open_bitcoin
 from alysd.consensus.aura import slot_at, slot_start
 from alysd.consensus.federation import federation_at
 from alysd.errors import ConfigError
@@ -51,7 +52,7 @@ class NodeResources:
 
     `sync_engine` is the same execution client as `engine`, with longer deadlines for catching up. A node without
     `signer` is a follower. A node without `peer_host` has no peers. `configured` has the ids of the peers that the
-    configuration names.
+    configuration names. A node without `bitcoin` has no Bitcoin node, or its chain has no peg.
     """
 
     context: ChainContext
@@ -65,6 +66,7 @@ class NodeResources:
     watch: ClockWatch
     peer_host: PeerHostFactory | None = None
     configured: Container[str] = ()
+    bitcoin: BitcoinResources | None = None
     tracing: Tracing = attrs.field(factory=NoTracing)
     bls: Bls = BLS
     timing: Timing = attrs.field(
@@ -110,6 +112,7 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
             watch=watch,
             peer_host=await trio.to_thread.run_sync(peer_host_factory, valid),
             configured=frozenset(peer.peer for peer in config.network.peers),
+            bitcoin=await stack.enter_async_context(open_bitcoin(config, genesis.context, genesis.state)),
             tracing=tracing,
         )
 

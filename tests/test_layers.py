@@ -20,7 +20,7 @@ FLOORS = (
     {"actors"},
     {"api"},
     {"embedded"},
-    {"validation", "peer_host_process"},
+    {"validation", "peer_host_process", "bitcoin_resources"},
     {"node", "resources"},
     {"cli", "commands", "__main__"},
     {"testing"},

@@ -8,7 +8,7 @@ from alysd.config.model import AlysConfig
 from alysd.config.places import collide
 from alysd.config.problems import InvalidConfig, Setting, Source
 from alysd.consensus.auxpow import target_of
-from alysd.types.chain_spec import ChainSpec
+from alysd.types.chain_spec import ChainSpec, has_peg
 
 MAX_INTERNAL_HASHES = 2**20
 """The maximum average number of hashes per proof at the easiest target of a chain with the internal miner.
@@ -49,6 +49,15 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
         problems.append(
             f"{blame('network.peers')}: network.peers needs network.address, where peers connect to this node"
         )
+    problems += [
+        f"{blame(f'bitcoin.{key}')}: bitcoin.{key} needs bitcoin.{needed}"
+        for key, needed in (
+            ("cookie_file", "url"),
+            ("second_url", "url"),
+            ("second_cookie_file", "second_url"),
+        )
+        if getattr(config.bitcoin, key) is not None and getattr(config.bitcoin, needed) is None
+    ]
     control = str(config.storage.control_socket)
     if len(os.fsencode(control)) > MAX_SOCKET_PATH:
         problems.append(
@@ -65,8 +74,15 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
 def check_with_chain(config: AlysConfig, spec: ChainSpec) -> None:
     """Raise `InvalidConfig` if the configuration does not fit the chain that it names."""
     hashes = 2**256 // (target_of(spec.pow_limit) + 1)
+    problems: list[str] = []
     if config.mining.internal and hashes > MAX_INTERNAL_HASHES:
         reason = (
             f"the target of chain {spec.name} (pow_limit {spec.pow_limit:08x}) is too hard for the internal miner"
         )
-        raise InvalidConfig([f"mining.internal = true: {reason}: use `alysd mine`"])
+        problems.append(f"mining.internal = true: {reason}: use `alysd mine`")
+    if config.bitcoin.url is not None and not has_peg(spec.execution_genesis):
+        problems.append(
+            f"bitcoin.url = {config.bitcoin.url}: the chain {spec.name} has no peg: remove the section [bitcoin]"
+        )
+    if problems:
+        raise InvalidConfig(problems)

@@ -1,6 +1,6 @@
 """The classes of the configuration: one class per section, one field per option (docs/configuration.md).
 
-Paths marked `INPUT_FILE` are files to read; they are relative to the folder of the file that names them.
+Paths marked `INPUT_FILE` or `LATER_FILE` are files to read, relative to the folder of the file that names them.
 `storage.path`, the node's data folder, is relative to the working directory.
 """
 
@@ -15,6 +15,9 @@ from alysd.types.peers import PeerAddress
 
 INPUT_FILE: Mapping[str, Any] = {"input_file": True}
 """Metadata of an option that names a file to read: it must exist and be readable."""
+
+LATER_FILE: Mapping[str, Any] = {"later_file": True}
+"""Metadata of an option that names a file which another program may write later."""
 
 
 HostName = NewType("HostName", str)
@@ -109,6 +112,20 @@ class NetworkConfig:
 
 
 @attrs.frozen
+class BitcoinConfig:
+    """The Bitcoin nodes that the peg uses, of which the second is used while the first does not answer.
+
+    A URL may have a user and a password. A cookie file is read before each call instead: the Bitcoin node writes
+    it at each start. It may also be a file of the operator's own; its content is `user:password`.
+    """
+
+    url: HttpUrl | None = None
+    cookie_file: Path | None = attrs.field(default=None, metadata=LATER_FILE)
+    second_url: HttpUrl | None = None
+    second_cookie_file: Path | None = attrs.field(default=None, metadata=LATER_FILE)
+
+
+@attrs.frozen
 class StorageConfig:
     """The location of the database. `path` is the data folder; each node and each chain needs its own."""
 
@@ -186,6 +203,7 @@ class AlysConfig:
     engine: EngineConfig = EngineConfig()
     api: ApiConfig = ApiConfig()
     network: NetworkConfig = NetworkConfig()
+    bitcoin: BitcoinConfig = BitcoinConfig()
     storage: StorageConfig = StorageConfig()
     mining: MiningConfig = MiningConfig()
     logging: LoggingConfig = LoggingConfig()

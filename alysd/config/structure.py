@@ -55,8 +55,9 @@ def _structure(field: "attrs.Attribute[Any]", setting: Setting) -> Any:
         low, high = bounds
         if not low <= value <= high:
             raise ValueError(f"must be a whole number from {low} to {high}")
-    if field.metadata.get("input_file") and value is not None:
+    if field.metadata.keys() & {"input_file", "later_file"} and value is not None:
         value = setting.source.folder / value
+    if field.metadata.get("input_file") and value is not None:
         check_readable(value)
     return value
 

@@ -17,8 +17,11 @@ import trio
 
 from alysd.actors.peer_host import PeerHostActor
 from alysd.api.system_handle import SystemHandle
+from alysd.bitcoin_resources import BitcoinResources, watched_of
 from alysd.config.model import MiningConfig
 from alysd.integrations.clock_step import STEP_FILE, StepFile
+from alysd.integrations.lmdb_bitcoin import LmdbBitcoinRecords
+from alysd.integrations.lmdb_errors import BITCOIN_FOLDER
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.integrations.node_data import OpenData
 from alysd.integrations.signing import GuardedSigner
@@ -41,7 +44,7 @@ from alysd.nurseries import (
     System,
     actor,
 )
-from alysd.ports import Gossip, Tracing
+from alysd.ports import BitcoinNode, Gossip, Tracing
 from alysd.resources import NodeResources, PeerHostFactory, clock_watch
 from alysd.testing.chain import ChainHand, authority_secret
 from alysd.testing.engine import FakeEngine
@@ -163,13 +166,14 @@ async def open_simulated_node(
     edges: EdgeChildren = NO_EDGES,
     tracing: Tracing | None = None,
     peer_host: PeerHostFactory | None = None,
+    bitcoin: BitcoinNode | None = None,
     adapt: Callable[[SupervisorSpec], SupervisorSpec] = lambda root: root,
 ) -> AsyncGenerator[SimulatedNode]:
     """Run a node on the database in `folder`. Leaving the `with` block stops the node and closes the database.
 
     `authority` is the index of the authority whose key the node has; None makes a follower. `boot` is
-    the kernel's id of this start of the machine. Without `peer_host` the node has no peers. `adapt` can
-    change the tree before it starts.
+    the kernel's id of this start of the machine. Without `peer_host` the node has no peers, without `bitcoin` no
+    Bitcoin node. `adapt` can change the tree before it starts.
     """
     hand = ChainHand.of(spec)
     clock = clock or VirtualClock()
@@ -191,6 +195,7 @@ async def open_simulated_node(
         watch=clock_watch(clock, spec.slot_seconds, StepFile(folder / STEP_FILE, boot), OpenData(store, signer)),
         tracing=tracing or NoTracing(),
         peer_host=peer_host,
+        bitcoin=None if bitcoin is None else _bitcoin(folder, bitcoin, hand),
     )
     changes: list[Change] = []
     health: list[HealthChange] = []
@@ -202,3 +207,10 @@ async def open_simulated_node(
             yield SimulatedNode(system, to, resources, engine, clock, bus, changes, health)
     finally:
         store.close()
+        if resources.bitcoin is not None:
+            resources.bitcoin.records.close()
+
+
+def _bitcoin(folder: Path, node: BitcoinNode, hand: ChainHand) -> BitcoinResources:
+    records = LmdbBitcoinRecords.open(folder / BITCOIN_FOLDER, hand.context.genesis.hex())
+    return BitcoinResources(node, records, watched_of(hand.context, hand.genesis_state))

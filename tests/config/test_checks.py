@@ -43,6 +43,35 @@ def test_peers_need_an_address_of_this_node(tmp_path: Path) -> None:
     assert config.listeners["network.address"].port == 9333
 
 
+@pytest.mark.parametrize(
+    ("setting", "needed"),
+    [
+        ("cookie_file=.cookie", "url"),
+        ("second_url=http://127.0.0.1:8332", "url"),
+        ("second_cookie_file=.cookie", "second_url"),
+    ],
+)
+def test_a_part_of_the_bitcoin_section_is_not_enough(setting: str, needed: str, tmp_path: Path) -> None:
+    """The node would follow no Bitcoin node, although its operator has named one."""
+    (found,) = problems(folder_with(tmp_path), f"bitcoin.{setting}")
+    assert found.endswith(f"needs bitcoin.{needed}")
+
+
+def test_a_cookie_may_be_written_later(tmp_path: Path) -> None:
+    """The Bitcoin node may start after this node."""
+    config = load(folder_with(tmp_path), "bitcoin.url=http://u:p@127.0.0.1:1", f"bitcoin.cookie_file={tmp_path}/c")
+    assert config.bitcoin.cookie_file == tmp_path / "c"
+    assert str(config.bitcoin.url) == "http://127.0.0.1:1"
+
+
+def test_a_bitcoin_node_needs_a_chain_with_a_peg(tmp_path: Path) -> None:
+    """The operator would wait for deposits that are never credited."""
+    config = load(folder_with(tmp_path), "bitcoin.url=http://u:p@127.0.0.1:1")
+    spec = load_chain_spec(config.chain.spec)
+    with pytest.raises(InvalidConfig, match=r"bitcoin.url = http://127.0.0.1:1: the chain .* has no peg"):
+        check_with_chain(config, spec)
+
+
 def test_a_real_client_with_all_of_it_is_right(tmp_path: Path) -> None:
     """The production configuration would be refused."""
     config = load(
