@@ -20,7 +20,7 @@ FLOORS = (
     {"actors"},
     {"api"},
     {"embedded"},
-    {"validation", "peer_host_process", "bitcoin_resources"},
+    {"validation", "peer_host_process", "bitcoin_resources", "audit"},
     {"node", "resources"},
     {"cli", "commands", "__main__"},
     {"testing"},
@@ -118,6 +118,22 @@ def test_reaching_inside_the_embedded_engine_is_seen() -> None:
     assert not found("import alysd.embedded")
 
 
+AUDIT = sorted((ROOT / "audit").rglob("*.py"))
+NOT_IN_AUDIT = {"peg", "consensus", "workflows", "actors", "messages", "node", "nurseries", "embedded"}
+
+
+def test_the_audit_shares_no_rule_with_the_node() -> None:
+    """A mistake in the rules of the peg must not be repeated in the tool that finds such mistakes."""
+    assert AUDIT
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {there}"
+        for path in (*AUDIT, ROOT / "commands" / "audit.py")
+        for there, line in imported_rooms(path)
+        if there in NOT_IN_AUDIT
+    ]
+    assert not wrong, wrong
+
+
 TEST_CODE = sorted(path for folder in (TESTS, TESTS.parent / "benchmarks") for path in folder.rglob("*.py"))
 
 
@@ -175,6 +191,7 @@ READS_THE_FIRST_FEDERATION = (
     "consensus/genesis.py",
     "integrations/possession.py",  # judges the keys, before there is a chain
     "commands/check.py",
+    "commands/audit.py",  # a chain has one federation, and the audit shares no rule with the node
     "workflows/block_production.py",  # until it has seen a head
     "workflows/approval.py",  # the same
 )

@@ -1,0 +1,130 @@
+"""Reads burns and withdrawals from an execution client's Ethereum JSON-RPC."""
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from alysd.audit.bitcoin_side import Call
+from alysd.audit.records import AlysRecords, Burned, Withdrawn
+from alysd.errors import Malformed, UserError
+from alysd.types.hashes import EvmAddress
+from alysd.types.units import GWEI_PER_SAT, WEI_PER_GWEI, Height, Sat
+from alysd.wire.json_input import bytes_field, data_field, list_field, object_of, quantity_field
+
+BRIDGE = "0x" + "bb" * 20
+"""The address of the bridge contract (docs/protocol.md, "Peg-out")."""
+
+REQUEST_TOPIC = "0xaa1c6070bc915de33c0fbc36ecf77b1e4fc1ebce832b2da62b6fe25f5a7dd5b0"
+"""The topic of `RequestPegOut(address,bytes,uint256)`: the Keccak-256 hash of its signature."""
+
+WEI_PER_SAT = GWEI_PER_SAT * WEI_PER_GWEI
+
+_MAX_ITEMS = 100_000
+_WORD = 32
+_MAX_DATA = 1024
+
+
+@attrs.define
+class AlysReader:
+    """Reads the blocks of the execution layer, from 1 on. `fee_addresses` are those of the federation."""
+
+    call: Call
+    fee_addresses: tuple[EvmAddress, ...]
+    _unpaid: frozenset[int] = attrs.field(init=False, default=frozenset({0}))
+    _burns: list[Burned] = attrs.field(init=False, factory=list[Burned])
+    _withdrawals: list[Withdrawn] = attrs.field(init=False, factory=list[Withdrawn])
+    _fees: int = attrs.field(init=False, default=0)
+    _problems: list[str] = attrs.field(init=False, factory=list[str])
+
+    async def read(self, tag: str, progress: Callable[[int, int], None]) -> AlysRecords:
+        """Read all blocks up to the block `tag`. Raises `UserError` if the chain is reorganised meanwhile."""
+        last = object_of(await self.call("eth_getBlockByNumber", tag, False), f"block {tag}")
+        height, parent = quantity_field(last, "number"), ""
+        for number in range(1, height + 1):
+            answer: Any = await self.call("eth_getBlockByNumber", hex(number), True)
+            block = object_of(answer, f"block {number}")
+            if parent and block.get("parentHash") != parent:
+                raise UserError("the Alys chain was reorganised during the audit: run it again")
+            parent = str(block.get("hash"))
+            await self._take(Height(number), block)
+            progress(number, height)
+        balance = {"balance": await self.call("eth_getBalance", BRIDGE, hex(height))}
+        return AlysRecords(
+            height=Height(height),
+            burns=tuple(self._burns),
+            withdrawals=tuple(self._withdrawals),
+            bridge_sat=Sat(quantity_field(balance, "balance", 256) // WEI_PER_SAT),
+            fees=self._fees,
+            problems=tuple(self._problems),
+        )
+
+    async def _take(self, number: Height, block: dict[str, Any]) -> None:
+        self._take_withdrawals(number, block)
+        transactions = [object_of(one, "transaction") for one in list_field(block, "transactions", _MAX_ITEMS)]
+        if not transactions:
+            return
+        receipts = {"receipts": await self.call("eth_getBlockReceipts", hex(number))}
+        base, fees = quantity_field(block, "baseFeePerGas", 256), 0
+        found = [object_of(one, "receipt") for one in list_field(receipts, "receipts", _MAX_ITEMS)]
+        if len(found) != len(transactions):
+            raise Malformed(f"block {number}: {len(transactions)} transactions and {len(found)} receipts")
+        for transaction, receipt in zip(transactions, found, strict=True):
+            fees += quantity_field(receipt, "gasUsed") * _priority_fee(transaction, base)
+            for log in list_field(receipt, "logs", _MAX_ITEMS):
+                self._take_log(number, object_of(log, "log"))
+        self._unpaid = frozenset(unpaid + fees for unpaid in self._unpaid)
+
+    def _take_withdrawals(self, number: Height, block: dict[str, Any]) -> None:
+        """Separate the fees, which come first in a block with a proof of work, from what the peg mints.
+
+        A block with a proof that has no fee to pay looks like one without a proof, so that both are possible then.
+        """
+        entries = [object_of(one, "withdrawal") for one in list_field(block, "withdrawals", _MAX_ITEMS)]
+        made = [(EvmAddress(data_field(one, "address", 20)), quantity_field(one, "amount")) for one in entries]
+        for unpaid in self._unpaid:
+            shares = self._shares(unpaid)
+            if (
+                shares
+                and len(made) >= len(shares)
+                and all(
+                    amount == share and (to is None or to == recipient)
+                    for (recipient, amount), (to, share) in zip(made, shares, strict=False)
+                )
+            ):
+                self._fees += sum(share for _, share in shares)
+                self._unpaid, made = frozenset({0}), made[len(shares) :]
+                break
+        else:
+            if any(not self._shares(unpaid) for unpaid in self._unpaid):
+                self._unpaid |= {0}
+        for recipient, gwei in made:
+            if gwei % GWEI_PER_SAT:
+                self._problems.append(f"block {number} mints {gwei} gwei to 0x{recipient.hex()}: not whole sat")
+            self._withdrawals.append(Withdrawn(number, recipient, Sat(gwei // GWEI_PER_SAT)))
+
+    def _shares(self, unpaid: int) -> list[tuple[EvmAddress | None, int]]:
+        """The fee withdrawals of a block with a proof: recipients (None: the miner, unknown here) and gwei."""
+        to_miner = unpaid * 80 // (100 * WEI_PER_GWEI)
+        each = unpaid * 20 // (100 * WEI_PER_GWEI * len(self.fee_addresses))
+        shares: list[tuple[EvmAddress | None, int]] = [(None, to_miner)]
+        shares += [(address, each) for address in self.fee_addresses]
+        return [(to, gwei) for to, gwei in shares if gwei]
+
+    def _take_log(self, number: Height, log: dict[str, Any]) -> None:
+        topics = list_field(log, "topics", 4)
+        if str(log.get("address")).lower() != BRIDGE or not topics or topics[0] != REQUEST_TOPIC:
+            return
+        sender = EvmAddress(data_field({"topic": topics[1]}, "topic", _WORD)[12:])
+        data = bytes_field(log, "data", _MAX_DATA)
+        # ABI: the place of the bytes, the value, then the length of the bytes and the bytes, padded with zeros.
+        value, length = int.from_bytes(data[_WORD : 2 * _WORD], "big"), int.from_bytes(data[64:96], "big")
+        self._burns.append(Burned(number, sender, data[96 : 96 + length], Sat(value // WEI_PER_SAT)))
+
+
+def _priority_fee(transaction: dict[str, Any], base: int) -> int:
+    """The priority fee per gas that a transaction pays (docs/protocol.md, "Fees")."""
+    if transaction.get("maxFeePerGas") is None:
+        return quantity_field(transaction, "gasPrice", 256) - base
+    most = quantity_field(transaction, "maxFeePerGas", 256)
+    return min(quantity_field(transaction, "maxPriorityFeePerGas", 256), most - base)

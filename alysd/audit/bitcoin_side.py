@@ -1,0 +1,197 @@
+"""Reads the federation's deposits and payments from a Bitcoin node (`getblock`, verbosity 2)."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+
+from alysd.audit.records import RESERVE, BitcoinRecords, Deposited, Paid, Uncredited
+from alysd.errors import Malformed, UserError
+from alysd.types.hashes import BitcoinHash, EvmAddress
+from alysd.types.peg import OutPoint
+from alysd.types.units import Sat
+from alysd.wire.json_input import displayed_hash, hex_field, integer_field, list_field, object_of
+
+Call = Callable[..., Awaitable[Any]]
+"""Calls a JSON-RPC method: `await call(method, *params)`."""
+
+MAX_OUTPUTS = 64
+"""The maximum number of outputs of a deposit to the federation (docs/protocol.md, "Peg-in")."""
+
+_SAT_PER_BTC = 10**8
+_MAX_ITEMS = 200_000
+_MAX_SCRIPT = 4_000_000
+_OP_RETURN, _PUSHDATA1 = 0x6A, 0x4C
+_PAID_SCRIPTS = (
+    rb"\x76\xa9\x14.{20}\x88\xac",  # P2PKH
+    rb"\xa9\x14.{20}\x87",  # P2SH
+    rb"\x00\x14.{20}",  # P2WPKH
+    rb"\x00\x20.{32}",  # P2WSH
+    rb"\x51\x20.{32}",  # P2TR
+)
+
+
+async def federation_script(call: Call, keys: tuple[bytes, ...], quorum: int) -> bytes:
+    """The output script of the federation with these x-only keys, as derived by the Bitcoin node."""
+    internal = "50929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0"  # BIP-341's point without secret
+    plain = f"tr({internal},multi_a({quorum},{','.join(key.hex() for key in keys)}))"
+    described = object_of(await call("getdescriptorinfo", plain), "getdescriptorinfo")
+    addresses: Any = await call("deriveaddresses", described.get("descriptor"))
+    script = await payout_script(call, str(addresses[0]))
+    if script is None:
+        raise Malformed("deriveaddresses: the Bitcoin node does not accept its own address")
+    return script
+
+
+async def payout_script(call: Call, address: str) -> bytes | None:
+    """The output script of `address`; None if the Bitcoin node refuses it, or if its kind is never paid."""
+    found = object_of(await call("validateaddress", address), "validateaddress")
+    if found.get("isvalid") is not True:
+        return None
+    script = hex_field(found, "scriptPubKey", 1, 10_000)
+    return script if any(re.fullmatch(kind, script, re.DOTALL) for kind in _PAID_SCRIPTS) else None
+
+
+@attrs.define
+class BitcoinReader:
+    """Reads block after block from the height `start`. `scripts` are the federation's output scripts.
+
+    With `deposits_only`, it leaves out payments and uncredited transactions from then on. The execution layer is
+    read between two reads of Bitcoin: it can have minted only deposits that the second read sees, and a payment
+    that the first read saw can pay only requests that the execution layer has.
+    """
+
+    call: Call
+    scripts: frozenset[bytes]
+    minimum: Sat
+    start: int
+    deposits_only: bool = False
+    next_height: int = attrs.field(init=False, default=attrs.Factory(lambda self: self.start, takes_self=True))
+    _tip: str = attrs.field(init=False, default="")
+    _coins: dict[OutPoint, tuple[Sat, bool]] = attrs.field(init=False, factory=dict[OutPoint, tuple[Sat, bool]])
+    _deposits: list[Deposited] = attrs.field(init=False, factory=list[Deposited])
+    _uncredited: list[Uncredited] = attrs.field(init=False, factory=list[Uncredited])
+    _payments: list[Paid] = attrs.field(init=False, factory=list[Paid])
+    _moved: list[BitcoinHash] = attrs.field(init=False, factory=list[BitcoinHash])
+    _problems: list[str] = attrs.field(init=False, factory=list[str])
+
+    async def read_to_tip(self, progress: Callable[[int, int], None]) -> None:
+        """Read all blocks up to the node's tip. Raises `UserError` if the chain is reorganised meanwhile."""
+        info = object_of(await self.call("getblockchaininfo"), "getblockchaininfo")
+        tip = integer_field(info, "blocks", 0, 2**31)
+        while self.next_height <= tip:
+            block_hash: Any = await self.call("getblockhash", self.next_height)
+            block = object_of(await self.call("getblock", block_hash, 2), f"block {self.next_height}")
+            if self._tip and block.get("previousblockhash") != self._tip:
+                raise UserError("the Bitcoin chain was reorganised during the audit: run it again")
+            for transaction in list_field(block, "tx", _MAX_ITEMS):
+                self._take(object_of(transaction, "transaction"))
+            self._tip = str(block_hash)
+            self.next_height += 1
+            progress(self.next_height, tip)
+
+    def records(self) -> BitcoinRecords:
+        """All that was found so far."""
+        return BitcoinRecords(
+            height=self.next_height - 1,
+            deposits=tuple(self._deposits),
+            uncredited=tuple(self._uncredited),
+            payments=tuple(self._payments),
+            moved_by_hand=tuple(self._moved),
+            coins={at: amount for at, (amount, credited) in self._coins.items() if credited},
+            problems=tuple(self._problems),
+        )
+
+    def _take(self, fields: dict[str, Any]) -> None:
+        txid = BitcoinHash(displayed_hash(fields, "txid"))
+        inputs = [object_of(one, "input") for one in list_field(fields, "vin", _MAX_ITEMS)]
+        outputs = [_output(one) for one in list_field(fields, "vout", _MAX_ITEMS)]
+        spends = [
+            OutPoint(BitcoinHash(displayed_hash(one, "txid")), integer_field(one, "vout", 0, 2**32))
+            for one in inputs
+            if "coinbase" not in one
+        ]
+        known = [at for at in spends if at in self._coins]
+        if known and self.deposits_only:
+            return
+        if known:
+            self._spend(txid, spends, known, outputs)
+        elif any(script in self.scripts for script, _ in outputs):
+            self._receive(txid, outputs, coinbase=not spends)
+
+    def _spend(
+        self, txid: BitcoinHash, spends: list[OutPoint], known: list[OutPoint], outputs: list[tuple[bytes, Sat]]
+    ) -> None:
+        taken = [self._coins.pop(at) for at in known]
+        if not any(credited for _, credited in taken):
+            self._moved.append(txid)
+            return
+        name = f"Bitcoin transaction {txid[::-1].hex()}"
+        if len(known) < len(spends) or not all(credited for _, credited in taken):
+            self._problems.append(f"{name} spends the federation's coins together with others")
+        change = [(index, amount) for index, (script, amount) in enumerate(outputs) if script in self.scripts]
+        if len(change) > 1:
+            self._problems.append(f"{name} has {len(change)} outputs to the federation; a payment has one at most")
+        for index, amount in change:
+            self._coins[OutPoint(txid, index)] = (amount, True)
+        payees = tuple((script, amount) for script, amount in outputs if script not in self.scripts)
+        spent = Sat(sum(amount for amount, _ in taken))
+        self._payments.append(
+            Paid(txid, self.next_height, spent, payees, Sat(sum(amount for _, amount in change)))
+        )
+
+    def _receive(self, txid: BitcoinHash, outputs: list[tuple[bytes, Sat]], *, coinbase: bool) -> None:
+        own = [
+            (index, amount) for index, (script, amount) in enumerate(outputs) if script in self.scripts and amount
+        ]
+        amount = Sat(sum(value for _, value in own))
+        if not own:
+            return
+        named = [found for script, _ in outputs if (found := _recipient(script)) is not None]
+        reason = None
+        if coinbase:
+            reason = "it is a coinbase transaction"
+        elif len(own) > MAX_OUTPUTS:
+            reason = f"it has {len(own)} outputs to the federation, more than {MAX_OUTPUTS}"
+        elif len(named) != 1:
+            reason = f"it names {len(named)} recipients"
+        elif amount < self.minimum:
+            reason = f"it has less than the minimum of {self.minimum} sat"
+        if reason is not None and self.deposits_only:
+            return
+        for index, value in own:
+            self._coins[OutPoint(txid, index)] = (value, reason is None)
+        if reason is None:
+            self._deposits.append(Deposited(txid, self.next_height, named[0], amount))
+        else:
+            self._uncredited.append(Uncredited(txid, amount, reason))
+
+
+def _output(value: Any) -> tuple[bytes, Sat]:
+    fields = object_of(value, "output")
+    amount = fields.get("value")
+    if not isinstance(amount, int | float) or not 0 <= amount <= 21_000_000:
+        raise Malformed("value: not an amount of bitcoin")
+    script = hex_field(object_of(fields.get("scriptPubKey"), "scriptPubKey"), "hex", 0, _MAX_SCRIPT)
+    return script, Sat(round(amount * _SAT_PER_BTC))  # exact: 2.1e15 is far below 2**53
+
+
+def _recipient(script: bytes) -> EvmAddress | None:
+    """The address that an OP_RETURN output names: 20 bytes, 40 hex digits, or the word `reserve`."""
+    if len(script) < 3 or script[0] != _OP_RETURN:
+        return None
+    start = 3 if script[1] == _PUSHDATA1 else 2
+    data = script[start:]
+    if script[start - 1] != len(data) or (start == 2 and script[1] > _PUSHDATA1 - 1):
+        return None
+    if data == b"reserve":
+        return RESERVE
+    if len(data) in (40, 42):
+        text = data.decode("latin-1")
+        text = text[2:] if text[:2] in ("0x", "0X") else text
+        try:
+            data = bytes.fromhex(text) if text.isalnum() else b""
+        except ValueError:
+            return None
+    return EvmAddress(data) if len(data) == 20 and any(data) else None

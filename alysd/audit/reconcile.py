@@ -1,0 +1,207 @@
+"""Explains every mint, payment and refund of the peg, and sums up what is held, owed and minted.
+
+All amounts are in sat. A problem is a sentence about something that no rule of docs/protocol.md explains.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from alysd.audit.explain import Explained, explain
+from alysd.audit.records import RESERVE, AlysRecords, BitcoinRecords, Burned, Paid, PegTerms
+from alysd.types.units import Sat
+
+
+@attrs.frozen
+class Totals:
+    """The sums of the peg.
+
+    `waiting` are credited deposits that no block has minted yet, `uncredited` payments to the federation that are
+    no deposits. `held` are the federation's coins from deposits and changes, without those that wait.
+    """
+
+    held: int
+    burned: int
+    minted: int
+    refunded: int
+    refunds_due: int
+    owed: int
+    reserve: int
+    waiting: int
+    uncredited: int
+    paid: int
+    bitcoin_fees: int
+
+    @property
+    def missing(self) -> int:
+        """What the federation should hold beyond what it holds; negative for a surplus."""
+        owes = self.minted + self.refunded + self.refunds_due + self.owed + self.reserve
+        return owes - self.burned - self.held
+
+
+@attrs.frozen
+class Report:
+    """The result of an audit. `open` is the number of deposits, requests and refunds that are not ended."""
+
+    totals: Totals
+    problems: tuple[str, ...]
+    open: int
+
+    @property
+    def equal(self) -> bool:
+        """Whether everything is explained and no satoshi is missing."""
+        return not self.problems and self.totals.missing == 0
+
+
+@attrs.define
+class _Request:
+    """A burn that was accepted: `script` is to get `owed`, less a share of the fee."""
+
+    burned: Burned
+    script: bytes
+    owed: Sat
+    paid: bool = False
+    refunded: bool = False
+
+
+def reconcile(
+    bitcoin: BitcoinRecords, alys: AlysRecords, terms: PegTerms, scripts: Mapping[bytes, bytes | None]
+) -> Report:
+    """Reconcile the two chains. `scripts` maps the burns' addresses to output scripts; None: not payable."""
+    problems = [*bitcoin.problems, *alys.problems]
+    requests: list[_Request] = []
+    refused: list[Burned] = []
+    for burned in alys.burns:
+        script = scripts[burned.address]
+        if script is None or burned.amount < terms.peg_out_minimum:
+            refused.append(burned)
+        else:
+            requests.append(_Request(burned, script, Sat(burned.amount - terms.service_fee)))
+    reserve = sum(one.amount for one in bitcoin.deposits if one.recipient == RESERVE)
+    reserve += terms.service_fee * len(requests)
+    for payment in bitcoin.payments:
+        reserve -= _take_payment(payment, requests, problems)
+    explained = _explain_withdrawals(bitcoin, alys, refused, requests, problems)
+    totals = _sum_up(bitcoin, alys, requests, refused, explained, reserve)
+    if alys.bridge_sat < totals.burned:
+        problems.append(f"the bridge contract has {alys.bridge_sat} sat, and {totals.burned} sat were burned")
+    if totals.reserve < 0:
+        problems.append(f"payments took {-totals.reserve} sat more from the reserve than it had")
+    waiting = sum(not one.paid and not one.refunded for one in requests)
+    return Report(totals, tuple(problems), explained.waiting_deposits + explained.waiting_refunds + waiting)
+
+
+def _take_payment(payment: Paid, requests: Sequence[_Request], problems: list[str]) -> int:
+    """Mark the requests that a payment pays, and return the part of its fee that the reserve pays."""
+    name = f"Bitcoin transaction {payment.txid[::-1].hex()}"
+    for place, request in enumerate(requests):
+        if request.paid or not payment.payees or request.script != payment.payees[0][0]:
+            continue
+        share = request.owed - payment.payees[0][1]
+        found = _payees_of(payment, requests[place:], share)
+        if share < 0 or found is None:
+            continue
+        for one in found:
+            one.paid = True
+            if one.refunded:
+                problems.append(f"{name} pays a request that was refunded, of block {one.burned.block}")
+        part = payment.fee - share * len(found)
+        if part < 0:
+            problems.append(f"the payees of {name} bear more than its fee")
+        return part
+    problems.append(f"{name} pays {payment.spent - payment.change} sat that no request explains")
+    return 0
+
+
+def _payees_of(payment: Paid, requests: Sequence[_Request], share: int) -> list[_Request] | None:
+    """The requests, in order, that the payment's outputs pay when each bears `share` of the fee."""
+    found: list[_Request] = []
+    rest = iter(requests)
+    for script, amount in payment.payees:
+        request = next(
+            (one for one in rest if not one.paid and one.script == script and one.owed - share == amount), None
+        )
+        if request is None:
+            return None
+        found.append(request)
+    return found
+
+
+@attrs.frozen
+class _Minting:
+    minted: int
+    refunded: int
+    waiting: int
+    waiting_deposits: int
+    waiting_refunds: int
+    refunded_requests: int
+
+
+def _explain_withdrawals(
+    bitcoin: BitcoinRecords,
+    alys: AlysRecords,
+    refused: Sequence[Burned],
+    requests: Sequence[_Request],
+    problems: list[str],
+) -> _Minting:
+    """Explain the withdrawals of each recipient by deposits to it and refunds to it."""
+    deposits: dict[bytes, list[Sat]] = defaultdict(list)
+    for one in bitcoin.deposits:
+        if one.recipient != RESERVE:
+            deposits[one.recipient].append(one.amount)
+    due: dict[bytes, list[Sat]] = defaultdict(list)
+    for burned in refused:
+        due[burned.sender].append(burned.amount)
+    unpaid: dict[bytes, list[_Request]] = defaultdict(list)
+    for request in requests:
+        if not request.paid:
+            unpaid[request.burned.sender].append(request)
+    made: dict[bytes, list[Sat]] = defaultdict(list)
+    for withdrawn in alys.withdrawals:
+        made[withdrawn.recipient].append(withdrawn.amount)
+    minted = refunded = from_requests = 0
+    left = {who: Explained(0, 0, tuple(deposits[who]), tuple(due[who])) for who in {*deposits, *due}}
+    for who, amounts in made.items():
+        found = explain(amounts, deposits[who], due[who], [one.owed for one in unpaid[who]])
+        if found is None:
+            problems.append(f"0x{who.hex()} got {sum(amounts)} sat that its deposits and refunds do not explain")
+            continue
+        for place in found.requests:
+            unpaid[who][place].refunded = True
+        left[who] = found
+        minted, refunded = minted + found.minted, refunded + found.refunded
+        from_requests += sum(unpaid[who][place].owed for place in found.requests)
+    return _Minting(
+        minted=minted,
+        refunded=refunded,
+        waiting=sum(sum(one.waiting) for one in left.values()),
+        waiting_deposits=sum(len(one.waiting) for one in left.values()),
+        waiting_refunds=sum(len(one.due) for one in left.values()),
+        refunded_requests=from_requests,
+    )
+
+
+def _sum_up(
+    bitcoin: BitcoinRecords,
+    alys: AlysRecords,
+    requests: Sequence[_Request],
+    refused: Sequence[Burned],
+    explained: _Minting,
+    reserve: int,
+) -> Totals:
+    owed = sum(one.owed for one in requests if not one.paid and not one.refunded)
+    due = sum(one.amount for one in refused) + explained.refunded_requests - explained.refunded
+    return Totals(
+        held=sum(bitcoin.coins.values()) - explained.waiting,
+        burned=sum(one.amount for one in alys.burns),
+        minted=explained.minted,
+        refunded=explained.refunded,
+        refunds_due=due,
+        owed=owed,
+        reserve=reserve,
+        waiting=explained.waiting,
+        uncredited=sum(one.amount for one in bitcoin.uncredited),
+        paid=sum(amount for payment in bitcoin.payments for _, amount in payment.payees),
+        bitcoin_fees=sum(payment.fee for payment in bitcoin.payments),
+    )

@@ -1,0 +1,105 @@
+"""The records that an audit reads from the two chains."""
+
+import attrs
+
+from alysd.types.hashes import BitcoinHash, EvmAddress
+from alysd.types.peg import OutPoint
+from alysd.types.units import Height, Sat
+
+RESERVE = EvmAddress(bytes(20))
+"""The recipient of a deposit to the reserve."""
+
+
+@attrs.frozen
+class Deposited:
+    """A credited deposit: a Bitcoin transaction that pays the federation and names one recipient."""
+
+    txid: BitcoinHash
+    height: int
+    recipient: EvmAddress
+    amount: Sat
+
+
+@attrs.frozen
+class Uncredited:
+    """A Bitcoin transaction that pays the federation and is no deposit."""
+
+    txid: BitcoinHash
+    amount: Sat
+    reason: str
+
+
+@attrs.frozen
+class Paid:
+    """A Bitcoin transaction that spends the federation's coins: `payees` are (script, amount), without change."""
+
+    txid: BitcoinHash
+    height: int
+    spent: Sat
+    payees: tuple[tuple[bytes, Sat], ...]
+    change: Sat
+
+    @property
+    def fee(self) -> Sat:
+        """The fee of the transaction."""
+        return Sat(self.spent - self.change - sum(amount for _, amount in self.payees))
+
+
+@attrs.frozen
+class BitcoinRecords:
+    """The federation's side of the Bitcoin chain up to `height`.
+
+    `coins` are its unspent outputs that come from deposits and changes. `moved_by_hand` are transactions that
+    spent only uncredited coins. `problems` are transactions that no rule allows.
+    """
+
+    height: int
+    deposits: tuple[Deposited, ...]
+    uncredited: tuple[Uncredited, ...]
+    payments: tuple[Paid, ...]
+    moved_by_hand: tuple[BitcoinHash, ...]
+    coins: dict[OutPoint, Sat]
+    problems: tuple[str, ...]
+
+
+@attrs.frozen
+class Burned:
+    """An amount that `sender` sent to the bridge, in whole sat, to be paid to `address` (the sender's text)."""
+
+    block: Height
+    sender: EvmAddress
+    address: bytes
+    amount: Sat
+
+
+@attrs.frozen
+class Withdrawn:
+    """A withdrawal that is no fee: `amount` is in sat."""
+
+    block: Height
+    recipient: EvmAddress
+    amount: Sat
+
+
+@attrs.frozen
+class AlysRecords:
+    """The peg's side of the execution layer up to `height`.
+
+    `bridge_sat` is the bridge contract's balance in whole sat, `fees` the sum of the fee withdrawals in gwei.
+    `problems` are blocks that no rule allows.
+    """
+
+    height: Height
+    burns: tuple[Burned, ...]
+    withdrawals: tuple[Withdrawn, ...]
+    bridge_sat: Sat
+    fees: int
+    problems: tuple[str, ...]
+
+
+@attrs.frozen
+class PegTerms:
+    """The parameters of the chain's peg that an audit needs."""
+
+    peg_out_minimum: Sat
+    service_fee: Sat

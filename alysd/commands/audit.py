@@ -1,0 +1,124 @@
+"""`alysd audit`: reconcile the peg from Bitcoin and the execution layer, apart from any node."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alysd.commands.output import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alysd.audit.reconcile import Report
+    from alysd.audit.records import AlysRecords, BitcoinRecords, PegTerms
+    from alysd.integrations.json_rpc_client import JsonRpcClient
+    from alysd.types.chain_spec import ChainSpec
+
+CALL_SECONDS = 120.0
+"""The deadline of a call. A large Bitcoin block takes a node seconds to decode."""
+
+MAX_ANSWER = 128 * 1024 * 1024
+"""The maximum size of an answer: the JSON of a Bitcoin block of 4 MB with all transactions decoded."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `alysd audit`."""
+    parser.add_argument("--chain", type=Path, required=True, metavar="FILE", help="the chain's specification")
+    parser.add_argument(
+        "--bitcoin", required=True, metavar="URL", help="RPC of a Bitcoin node, with user:password@ or a cookie"
+    )
+    parser.add_argument("--bitcoin-cookie", type=Path, metavar="FILE", help="the .cookie file of the Bitcoin node")
+    parser.add_argument(
+        "--ethereum", required=True, metavar="URL", help="Ethereum JSON-RPC of an execution client of the chain"
+    )
+    parser.add_argument(
+        "--block",
+        choices=("latest", "safe", "finalized"),
+        default="latest",
+        help="the Alys block up to which the audit reads (%(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Audit; return 0 if everything is explained and no satoshi is missing, else 1. Raises `UserError`."""
+    import json
+
+    import trio
+
+    from alysd.audit.report import report_json, report_text
+    from alysd.config.chain_spec import load_chain_spec
+
+    spec = load_chain_spec(args.chain)
+    report, bitcoin, alys = trio.run(_audit, args, spec)
+    if args.json:
+        say(json.dumps(report_json(report, bitcoin, alys), indent=2) + "\n")
+    else:
+        say(report_text(report, bitcoin, alys))
+    return 0 if report.equal else 1
+
+
+async def _audit(args: argparse.Namespace, spec: "ChainSpec") -> "tuple[Report, BitcoinRecords, AlysRecords]":
+    from alysd.commands.mine import bitcoin_access
+    from alysd.errors import BitcoinUnavailable, NodeUnavailable
+    from alysd.integrations.json_rpc_client import JsonRpcClient
+
+    url, credentials = bitcoin_access(args.bitcoin, args.bitcoin_cookie)
+    async with (
+        JsonRpcClient("Bitcoin node", url, BitcoinUnavailable, credentials, MAX_ANSWER) as bitcoin,
+        JsonRpcClient(
+            "execution client", args.ethereum, NodeUnavailable, max_response=MAX_ANSWER, version="2.0"
+        ) as ethereum,
+    ):
+        return await _read(args.block, spec, _caller(bitcoin), _caller(ethereum))
+
+
+async def _read(
+    tag: str, spec: "ChainSpec", bitcoin: "Callable[..., Any]", ethereum: "Callable[..., Any]"
+) -> "tuple[Report, BitcoinRecords, AlysRecords]":
+    from alysd.audit.alys_side import AlysReader
+    from alysd.audit.bitcoin_side import BitcoinReader, federation_script, payout_script
+    from alysd.audit.reconcile import reconcile
+    from alysd.types.federation import quorum_of
+
+    keys = spec.federation_bitcoin_keys
+    script = await federation_script(bitcoin, keys, quorum_of(len(keys)))
+    reader = BitcoinReader(bitcoin, frozenset({script}), spec.peg_in_minimum, spec.bitcoin_start_height)
+    await reader.read_to_tip(_progress("Bitcoin"))
+    alys = await AlysReader(ethereum, spec.federation_fee_addresses).read(tag, _progress("Alys"))
+    reader.deposits_only = True
+    await reader.read_to_tip(_progress("Bitcoin"))
+    records = reader.records()
+    scripts: dict[bytes, bytes | None] = {}
+    for burned in alys.burns:
+        if burned.address not in scripts:
+            found = await payout_script(bitcoin, burned.address.decode("latin-1"))
+            scripts[burned.address] = None if found == script else found  # a request to the federation is refused
+    return reconcile(records, alys, _terms(spec), scripts), records, alys
+
+
+def _terms(spec: "ChainSpec") -> "PegTerms":
+    from alysd.audit.records import PegTerms
+
+    return PegTerms(
+        peg_out_minimum=spec.peg_out_minimum,
+        service_fee=spec.peg_out_service_fee,
+    )
+
+
+def _caller(client: "JsonRpcClient") -> "Callable[..., Any]":
+    async def call(method: str, *params: Any) -> Any:
+        return await client.call(method, *params, seconds=CALL_SECONDS)
+
+    return call
+
+
+def _progress(chain: str) -> "Callable[[int, int], None]":
+    """Show the progress on a terminal, every thousand blocks."""
+
+    def show(height: int, last: int) -> None:
+        if height % 1_000 == 0 and sys.stderr.isatty():
+            print(f"{chain}: block {height} of {last}", file=sys.stderr)
+
+    return show

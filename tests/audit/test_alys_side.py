@@ -1,0 +1,124 @@
+"""Burns, and the withdrawals that are not fees, as an execution client tells of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from alysd.audit.alys_side import BRIDGE, REQUEST_TOPIC, AlysReader
+from alysd.audit.records import AlysRecords
+from alysd.errors import UserError
+from alysd.types.hashes import EvmAddress
+from alysd.wire.keccak import keccak256
+
+ALICE = "0x" + "a1" * 20
+MINER = "0x" + "0e" * 20
+MEMBERS = tuple(EvmAddress(bytes([number]) * 20) for number in (1, 2))
+GWEI = 10**9
+
+
+def test_the_topic_is_that_of_the_event() -> None:
+    assert bytes.fromhex(REQUEST_TOPIC[2:]) == keccak256(b"RequestPegOut(address,bytes,uint256)")
+
+
+def silent(_height: int, _last: int) -> None:
+    """Show no progress."""
+
+
+class Client:
+    """An execution client: a list of blocks, each with withdrawals, transactions and their receipts."""
+
+    def __init__(self) -> None:
+        self.blocks: list[dict[str, Any]] = []
+        self.receipts: list[list[dict[str, Any]]] = []
+        self.add()
+
+    def add(self, *withdrawals: tuple[str, int], fees: int = 0, logs: Sequence[dict[str, Any]] = ()) -> None:
+        """Add a block; `fees` is the priority fee of its only transaction, in wei."""
+        number = len(self.blocks)
+        busy = bool(fees or logs)
+        self.blocks.append(
+            {
+                "number": hex(number),
+                "hash": f"0x{number:064x}",
+                "parentHash": f"0x{number - 1 if number else 0:064x}",
+                "baseFeePerGas": "0x7",
+                "withdrawals": [{"address": to, "amount": hex(gwei)} for to, gwei in withdrawals],
+                "transactions": [{"maxFeePerGas": hex(fees + 7), "maxPriorityFeePerGas": hex(fees)}] * busy,
+            }
+        )
+        self.receipts.append([{"gasUsed": "0x1", "logs": list(logs)}] * busy)
+
+    async def call(self, method: str, *params: Any) -> Any:
+        if method == "eth_getBalance":
+            return hex(7 * 10**10)
+        number = len(self.blocks) - 1 if params[0] == "latest" else int(params[0], 16)
+        return self.receipts[number] if method == "eth_getBlockReceipts" else self.blocks[number]
+
+    async def read(self) -> AlysRecords:
+        return await AlysReader(self.call, MEMBERS).read("latest", silent)
+
+
+def hexed(address: EvmAddress) -> str:
+    return "0x" + address.hex()
+
+
+async def test_fees_are_told_from_mints() -> None:
+    client = Client()
+    client.add(fees=1_000 * GWEI)
+    client.add((ALICE, 50))
+    shares = [(MINER, 800), *((hexed(member), 100) for member in MEMBERS)]
+    client.add(*shares, (ALICE, 70), fees=100 * GWEI)
+    client.add((MINER, 80), *((hexed(member), 10) for member in MEMBERS))
+    found = await client.read()
+    assert [one.amount for one in found.withdrawals] == [5, 7]
+    assert found.fees == 1_100
+    assert not found.problems
+
+
+async def test_a_proof_without_fees_to_pay_is_not_seen_and_confuses_nothing() -> None:
+    """The fees of the second block are too small to be paid; the third may have taken them with it, or not."""
+    client = Client()
+    client.add(fees=GWEI)
+    client.add()
+    client.add(fees=10 * GWEI)
+    client.add((MINER, 8), *((hexed(member), 1) for member in MEMBERS))
+    found = await client.read()
+    assert found.withdrawals == ()
+
+
+async def test_the_fees_are_unpaid_until_a_proof_pays_them_all() -> None:
+    client = Client()
+    client.add(fees=1_000 * GWEI)
+    client.add((MINER, 790), *((hexed(member), 100) for member in MEMBERS))
+    assert len((await client.read()).withdrawals) == 3
+
+
+async def test_a_mint_of_less_than_a_satoshi_is_a_problem() -> None:
+    client = Client()
+    client.add((ALICE, 11))
+    assert "not whole sat" in (await client.read()).problems[0]
+
+
+def request(text: bytes, value: int, address: str = BRIDGE) -> dict[str, Any]:
+    data = (64).to_bytes(32, "big") + value.to_bytes(32, "big") + len(text).to_bytes(32, "big")
+    data += text + bytes(-len(text) % 32)
+    return {"address": address, "topics": [REQUEST_TOPIC, "0x" + "00" * 12 + "a1" * 20], "data": "0x" + data.hex()}
+
+
+async def test_burns_are_the_bridges_own_logs() -> None:
+    client = Client()
+    forged = request(b"bc1qforged", 10**18, address="0x" + "bc" * 20)
+    other = {"address": BRIDGE, "topics": ["0x" + "11" * 32], "data": "0x"}
+    client.add(logs=[forged, request(b"bc1qright", 12_345 * 10**10 + 1), other])
+    (burned,) = (await client.read()).burns
+    assert (burned.address, burned.amount, "0x" + burned.sender.hex()) == (b"bc1qright", 12_345, ALICE)
+
+
+async def test_a_reorganisation_during_the_audit_ends_it() -> None:
+    client = Client()
+    client.add()
+    client.add()
+    client.blocks[2]["parentHash"] = "0x" + "99" * 32
+    with pytest.raises(UserError, match="reorganised"):
+        await client.read()

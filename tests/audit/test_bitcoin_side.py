@@ -1,0 +1,174 @@
+"""Deposits, payments and coins, as a Bitcoin node tells of them."""
+
+from typing import Any
+
+import pytest
+
+from alysd.audit.bitcoin_side import BitcoinReader, payout_script
+from alysd.audit.records import RESERVE
+from alysd.errors import Malformed, UserError
+from alysd.types.units import Sat
+
+FEDERATION = "5120" + "fe" * 32
+PAYEE = "0014" + "01" * 20
+ALICE = "a1" * 20
+Output = tuple[str, float]
+
+
+def named(recipient: str) -> Output:
+    data = bytes.fromhex(recipient)
+    return "6a" + bytes([len(data)]).hex() + recipient, 0.0
+
+
+class Node:
+    """A Bitcoin node: blocks of transactions, each with the places of what it spends and its outputs."""
+
+    def __init__(self) -> None:
+        self.blocks: list[list[dict[str, Any]]] = [[]]
+        self.count = 0
+        self.fork = ""
+
+    def block(self) -> None:
+        self.blocks.append([])
+
+    def transaction(self, *outputs: Output, spends: tuple[tuple[str, int], ...] = (("77" * 32, 0),)) -> str:
+        self.count += 1
+        txid = f"{self.count:064x}"
+        inputs = [{"txid": at, "vout": index} for at, index in spends] or [{"coinbase": "00"}]
+        made = [{"value": value, "scriptPubKey": {"hex": script}} for script, value in outputs]
+        self.blocks[-1].append({"txid": txid, "vin": inputs, "vout": made})
+        return txid
+
+    async def call(self, method: str, *params: Any) -> Any:
+        if method == "getblockchaininfo":
+            return {"blocks": len(self.blocks) - 1}
+        if method == "getblockhash":
+            return f"hash{params[0]}{self.fork}"
+        number = int(params[0][4:].rstrip("f"))
+        return {"previousblockhash": f"hash{number - 1}{self.fork}", "tx": self.blocks[number]}
+
+    def reader(self) -> BitcoinReader:
+        return BitcoinReader(self.call, frozenset({bytes.fromhex(FEDERATION)}), Sat(1_000), 0)
+
+
+def silent(_height: int, _last: int) -> None:
+    """Show no progress."""
+
+
+async def read(reader: BitcoinReader) -> BitcoinReader:
+    await reader.read_to_tip(silent)
+    return reader
+
+
+@pytest.mark.parametrize(
+    "data", [ALICE, ALICE.encode().hex(), b"0x".hex() + ALICE.encode().hex(), ALICE.upper().encode().hex()]
+)
+async def test_a_deposit_names_its_recipient(data: str) -> None:
+    node = Node()
+    node.transaction((FEDERATION, 0.5), (PAYEE, 1.0), (FEDERATION, 0.00000001), named(data))
+    (deposit,) = (await read(node.reader())).records().deposits
+    assert (deposit.recipient.hex(), deposit.amount) == (ALICE, 50_000_001)
+
+
+async def test_a_deposit_to_the_reserve() -> None:
+    node = Node()
+    node.transaction((FEDERATION, 0.5), named(b"reserve".hex()))
+    assert (await read(node.reader())).records().deposits[0].recipient == RESERVE
+
+
+@pytest.mark.parametrize(
+    ("outputs", "reason"),
+    [
+        ([(FEDERATION, 0.1)], "it names 0 recipients"),
+        ([(FEDERATION, 0.1), named(ALICE), named("b0" * 20)], "it names 2 recipients"),
+        ([(FEDERATION, 0.1), named("00" * 20)], "it names 0 recipients"),
+        ([(FEDERATION, 0.1), ("6a14" + "a1" * 19, 0.0)], "it names 0 recipients"),
+        ([(FEDERATION, 0.1), ("6a", 0.0)], "it names 0 recipients"),
+        ([(FEDERATION, 0.1), named(b"zz".hex() * 20)], "it names 0 recipients"),
+        ([(FEDERATION, 0.00000999), named(ALICE)], "less than the minimum"),
+        ([*[(FEDERATION, 0.1)] * 65, named(ALICE)], "more than 64"),
+    ],
+)
+async def test_other_payments_to_the_federation_are_not_credited(outputs: list[Output], reason: str) -> None:
+    node = Node()
+    node.transaction(*outputs)
+    records = (await read(node.reader())).records()
+    assert records.deposits == ()
+    assert reason in records.uncredited[0].reason
+    assert records.coins == {}
+
+
+async def test_a_coinbase_is_no_deposit() -> None:
+    node = Node()
+    node.transaction((FEDERATION, 0.5), named(ALICE), spends=())
+    assert "coinbase" in (await read(node.reader())).records().uncredited[0].reason
+
+
+async def test_a_payment_spends_coins_and_its_change_is_one() -> None:
+    node = Node()
+    coin = node.transaction((FEDERATION, 0.5), named(ALICE))
+    node.block()
+    node.transaction((PAYEE, 0.1), (FEDERATION, 0.39), spends=((coin, 0),))
+    records = (await read(node.reader())).records()
+    (payment,) = records.payments
+    assert (payment.spent, payment.change, payment.fee) == (50_000_000, 39_000_000, 1_000_000)
+    assert list(records.coins.values()) == [39_000_000]
+    assert not records.problems
+
+
+async def test_coins_that_are_spent_with_others_are_a_problem() -> None:
+    node = Node()
+    coin = node.transaction((FEDERATION, 0.5), named(ALICE))
+    node.transaction((PAYEE, 0.1), (FEDERATION, 0.2), (FEDERATION, 0.1), spends=((coin, 0), ("77" * 32, 1)))
+    problems = (await read(node.reader())).records().problems
+    assert "together with others" in problems[0]
+    assert "2 outputs to the federation" in problems[1]
+
+
+async def test_operators_may_move_what_was_not_credited() -> None:
+    node = Node()
+    coin = node.transaction((FEDERATION, 0.5))
+    node.transaction((PAYEE, 0.4), spends=((coin, 0),))
+    records = (await read(node.reader())).records()
+    assert len(records.moved_by_hand) == 1
+    assert not records.payments
+
+
+async def test_payments_after_the_execution_layer_was_read_are_left_out() -> None:
+    node = Node()
+    coin = node.transaction((FEDERATION, 0.5), named(ALICE))
+    reader = await read(node.reader())
+    reader.deposits_only = True
+    node.block()
+    node.transaction((PAYEE, 0.1), (FEDERATION, 0.39), spends=((coin, 0),))
+    node.transaction((FEDERATION, 0.2), named(ALICE))
+    node.transaction((FEDERATION, 0.3))
+    records = (await read(reader)).records()
+    assert (len(records.deposits), records.payments, records.uncredited) == (2, (), ())
+    assert sorted(records.coins.values()) == [20_000_000, 50_000_000]
+
+
+async def test_a_reorganisation_during_the_audit_ends_it() -> None:
+    node = Node()
+    reader = await read(node.reader())
+    node.block()
+    node.fork = "f"
+    with pytest.raises(UserError, match="reorganised"):
+        await read(reader)
+
+
+async def test_an_impossible_amount_is_refused() -> None:
+    node = Node()
+    node.transaction((FEDERATION, 21_000_001.0))
+    with pytest.raises(Malformed, match="not an amount"):
+        await read(node.reader())
+
+
+@pytest.mark.parametrize(
+    ("valid", "script", "paid"), [(True, PAYEE, True), (False, PAYEE, False), (True, "5220" + "01" * 32, False)]
+)
+async def test_an_address_must_have_a_kind_that_is_paid(valid: bool, script: str, paid: bool) -> None:
+    async def call(method: str, *params: Any) -> Any:
+        return {"isvalid": valid, "scriptPubKey": script}
+
+    assert ((await payout_script(call, "an address")) is not None) is paid

@@ -1,0 +1,179 @@
+"""The sums of an audit, and each thing that no rule explains."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from alysd.audit.reconcile import Report, reconcile
+from alysd.audit.records import RESERVE, AlysRecords, BitcoinRecords, Burned, Deposited, Paid, PegTerms, Withdrawn
+from alysd.audit.report import report_json, report_text
+from alysd.types.hashes import BitcoinHash, EvmAddress
+from alysd.types.peg import OutPoint
+from alysd.types.units import Height, Sat
+
+ALICE, BOB = EvmAddress(b"\xa1" * 20), EvmAddress(b"\xb0" * 20)
+PAYEE, OTHER = b"\x00\x14" + b"\x01" * 20, b"\x00\x14" + b"\x02" * 20
+SCRIPTS = {b"payee": PAYEE, b"other": OTHER, b"nonsense": None}
+TERMS = PegTerms(peg_out_minimum=Sat(1_000), service_fee=Sat(10))
+
+
+def txid(number: int) -> BitcoinHash:
+    return BitcoinHash(number.to_bytes(32, "big"))
+
+
+def deposit(number: int, recipient: EvmAddress, amount: int) -> Deposited:
+    return Deposited(txid(number), number, recipient, Sat(amount))
+
+
+def burn(amount: int, address: bytes = b"payee") -> Burned:
+    return Burned(Height(5), ALICE, address, Sat(amount))
+
+
+def mint(recipient: EvmAddress, amount: int) -> Withdrawn:
+    return Withdrawn(Height(6), recipient, Sat(amount))
+
+
+def payment(number: int, spent: int, change: int, *payees: tuple[bytes, int]) -> Paid:
+    return Paid(
+        txid(number), number, Sat(spent), tuple((script, Sat(amount)) for script, amount in payees), Sat(change)
+    )
+
+
+def audit(
+    deposits: Sequence[Deposited] = (),
+    payments: Sequence[Paid] = (),
+    burns: Sequence[Burned] = (),
+    withdrawals: Sequence[Withdrawn] = (),
+    **changes: Any,
+) -> Report:
+    """Reconcile records whose coins follow from deposits and payments."""
+    held = sum(one.amount for one in deposits) - sum(one.spent - one.change for one in payments)
+    bitcoin = BitcoinRecords(9, tuple(deposits), (), tuple(payments), (), {OutPoint(txid(0), 0): Sat(held)}, ())
+    burned = Sat(sum(one.amount for one in burns))
+    alys = AlysRecords(Height(9), tuple(burns), tuple(withdrawals), burned, 0, ())
+    bitcoin = attrs.evolve(bitcoin, **{name: value for name, value in changes.items() if hasattr(bitcoin, name)})
+    alys = attrs.evolve(alys, **{name: value for name, value in changes.items() if hasattr(alys, name)})
+    report = reconcile(bitcoin, alys, TERMS, SCRIPTS)
+    assert report_json(report, bitcoin, alys)["equal"] is report.equal
+    assert all(problem in report_text(report, bitcoin, alys) for problem in report.problems)
+    return report
+
+
+def test_a_round_trip_is_equal_to_the_satoshi() -> None:
+    report = audit(
+        deposits=[deposit(1, ALICE, 50_000), deposit(2, RESERVE, 5_000)],
+        burns=[burn(20_000), burn(10_000, b"other")],
+        withdrawals=[mint(ALICE, 50_000)],
+        # The payees bear 200 sat each of a fee of 400 sat, and the service fees stay in the reserve.
+        payments=[payment(3, 50_000, 20_020, (PAYEE, 19_790), (OTHER, 9_790))],
+    )
+    assert report.equal, report
+    assert report.open == 0
+    assert (report.totals.reserve, report.totals.owed, report.totals.bitcoin_fees) == (5_020, 0, 400)
+
+
+def test_what_waits_is_open_and_not_missing() -> None:
+    report = audit(deposits=[deposit(1, ALICE, 50_000)])
+    assert report.equal
+    assert report.open == 1
+    assert report.totals.waiting == 50_000
+    report = audit(deposits=[deposit(1, ALICE, 50_000)], withdrawals=[mint(ALICE, 50_000)], burns=[burn(2_000)])
+    assert report.equal
+    assert report.open == 1
+    assert report.totals.owed == 1_990
+
+
+def test_refused_requests_are_refunded_in_full() -> None:
+    deposits, burns = [deposit(1, ALICE, 9_000)], [burn(999), burn(2_000, b"nonsense")]
+    due = audit(deposits, burns=burns, withdrawals=[mint(ALICE, 9_000)])
+    assert (due.equal, due.open, due.totals.refunds_due) == (True, 2, 2_999)
+    all_paid = [mint(ALICE, 9_000), mint(ALICE, 999), mint(ALICE, 2_000)]
+    paid = audit(deposits, burns=burns, withdrawals=all_paid)
+    assert (paid.equal, paid.open, paid.totals.refunds_due, paid.totals.refunded) == (True, 0, 0, 2_999)
+
+
+def test_a_request_that_a_fee_would_use_up_is_refunded() -> None:
+    report = audit(
+        deposits=[deposit(1, BOB, 9_000)], burns=[burn(1_000)], withdrawals=[mint(BOB, 9_000), mint(ALICE, 990)]
+    )
+    assert (report.equal, report.open, report.totals.refunded) == (True, 0, 990)
+
+
+def test_a_mint_without_deposit_and_a_second_mint_are_found() -> None:
+    assert not audit(withdrawals=[mint(ALICE, 1)]).equal
+    report = audit(deposits=[deposit(1, ALICE, 700)], withdrawals=[mint(ALICE, 700), mint(ALICE, 700)])
+    assert "that its deposits and refunds do not explain" in report.problems[0]
+
+
+def test_a_mint_to_another_recipient_is_found() -> None:
+    report = audit(deposits=[deposit(1, ALICE, 700)], withdrawals=[mint(BOB, 700)])
+    assert not report.equal
+
+
+def test_a_payment_that_nobody_requested_is_found() -> None:
+    report = audit(
+        deposits=[deposit(1, ALICE, 9_000)],
+        withdrawals=[mint(ALICE, 9_000)],
+        payments=[payment(2, 9_000, 5_000, (PAYEE, 3_900))],
+    )
+    assert "that no request explains" in report.problems[0]
+    assert report.totals.missing == 4_000
+
+
+def test_a_second_payment_of_a_request_is_found() -> None:
+    report = audit(
+        deposits=[deposit(1, ALICE, 9_000)],
+        withdrawals=[mint(ALICE, 9_000)],
+        burns=[burn(2_000)],
+        payments=[payment(2, 9_000, 7_010, (PAYEE, 1_890)), payment(3, 7_010, 5_020, (PAYEE, 1_890))],
+    )
+    assert len(report.problems) == 1
+    assert not report.equal
+
+
+def test_a_payment_of_too_much_is_found() -> None:
+    report = audit(
+        deposits=[deposit(1, ALICE, 9_000)],
+        withdrawals=[mint(ALICE, 9_000)],
+        burns=[burn(2_000)],
+        payments=[payment(2, 9_000, 7_000, (PAYEE, 1_991))],
+    )
+    assert not report.equal
+
+
+def test_a_request_that_is_paid_and_refunded_is_found() -> None:
+    report = audit(
+        deposits=[deposit(1, BOB, 9_000)],
+        burns=[burn(2_000)],
+        withdrawals=[mint(BOB, 9_000), mint(ALICE, 1_990)],
+        payments=[payment(2, 9_000, 7_010, (PAYEE, 1_890))],
+    )
+    assert not report.equal
+
+
+def test_a_stolen_coin_is_missing() -> None:
+    report = audit(deposits=[deposit(1, ALICE, 700)], withdrawals=[mint(ALICE, 700)], coins={})
+    assert report.totals.missing == 700
+    assert not report.equal
+
+
+def test_a_reserve_below_zero_is_found() -> None:
+    report = audit(
+        deposits=[deposit(1, ALICE, 9_000)],
+        withdrawals=[mint(ALICE, 9_000)],
+        burns=[burn(2_000)],
+        payments=[payment(2, 9_000, 5_000, (PAYEE, 1_890))],
+    )
+    assert "from the reserve than it had" in report.problems[0]
+
+
+def test_a_bridge_that_has_less_than_was_burned_is_found() -> None:
+    report = audit(burns=[burn(2_000)], bridge_sat=Sat(1_999))
+    assert "the bridge contract has 1999 sat, and 2000 sat were burned" in report.problems
+
+
+def test_problems_of_the_chains_are_reported() -> None:
+    assert audit(problems=("a transaction that no rule allows",)).problems.count(
+        "a transaction that no rule allows"
+    )
