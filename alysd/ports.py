@@ -38,7 +38,7 @@ from alysd.types.mining import AuxOffer
 from alysd.types.peers import GossipVerdict, StreamKind, Topic
 from alysd.types.peg import Payment, PegIn, PegSignature
 from alysd.types.signing import SignedSlot
-from alysd.types.tables import Entry, Table
+from alysd.types.tables import Entry, EntryKey, Table
 from alysd.types.units import Height, Slot
 from alysd.types.verdict import Verdict
 
@@ -190,8 +190,12 @@ class Store(Protocol):
         """Load the data from which fork choice computes the head at start."""
         ...
 
-    def final_entries(self, table: Table, keys: Sequence[bytes]) -> tuple[Entry | None, ...]:
-        """The entries of `table` under `keys`, in order, as of the last final block; None for a missing entry."""
+    def final_entries(self, keys: Sequence[EntryKey]) -> tuple[Entry | None, ...]:
+        """The entries with these keys, in order, as of the last final block; None for a missing entry."""
+        ...
+
+    def list_final_entries(self, table: Table, after: bytes, limit: int) -> Sequence[tuple[bytes, Entry]]:
+        """At most `limit` entries of `table` with keys after `after`, in order, as of the last final block."""
         ...
 
     def block_by_hash(self, block: BlockHash) -> SignedBlock | None:

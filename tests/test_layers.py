@@ -52,8 +52,10 @@ def imported_rooms(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def may_import(here: str, there: str) -> bool:
-    """The rule: a lower floor, or the same room; and actors meet integrations only through ports."""
-    if here == there or (here, there) == ("node", "resources"):
+    """The rule: a lower floor, or the same room; and actors meet integrations only through ports.
+
+    The rules of a block call those of the peg, never the other way."""
+    if here == there or (here, there) in (("node", "resources"), ("consensus", "peg")):
         return True
     if here == "nurseries" or (here == "actors" and there == "integrations"):
         return False

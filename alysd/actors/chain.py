@@ -5,15 +5,24 @@ from contextlib import suppress
 
 from alysd.consensus.fork_choice import Tree
 from alysd.errors import NotNow, StoreError
-from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetBundle, GetEntries, GetForkchoice, GetState
+from alysd.messages.chain import (
+    AdoptBlock,
+    Chain,
+    GetAncestry,
+    GetBundle,
+    GetEntries,
+    GetForkchoice,
+    GetState,
+    ListEntries,
+)
 from alysd.messages.events import HeadMoved
 from alysd.messages.evidence import EvidenceKeeping, ReportRivals
-from alysd.messages.storage import CommitBlock, GetFinalEntries, LoadChain, Storage
+from alysd.messages.storage import CommitBlock, GetFinalEntries, ListFinalEntries, LoadChain, Storage
 from alysd.nurseries import Actor, ActorDown, Address, MailboxFull, NotAnswered, handles
 from alysd.timing import Timing
 from alysd.types.chain import ChainState, Forkchoice, HeadBundle, StoredBlock
 from alysd.types.hashes import displayed
-from alysd.types.tables import Entry
+from alysd.types.tables import Entry, EntryPage
 
 
 class ChainActor(Actor[Chain]):
@@ -58,18 +67,31 @@ class ChainActor(Actor[Chain]):
 
     @handles(GetEntries)
     async def entries(self, message: GetEntries) -> tuple[Entry | None, ...]:
-        """The entries of a table after a block.
+        """Entries after a block.
 
         An entry that the block's branch has not changed is read from storage, as of the last final block.
         """
-        changes = self._tree.changes(message.table, message.keys, message.at)
+        changes = self._tree.changes(message.keys, message.at)
         below = tuple(key for key, change in zip(message.keys, changes, strict=True) if change is None)
-        found = await self._storage.ask(GetFinalEntries(message.table, below), seconds=self._timing.storage_write)
+        found = await self._storage.ask(GetFinalEntries(below), seconds=self._timing.storage_write)
         final = dict(zip(below, found, strict=True))
         return tuple(
             final[key] if change is None else change.value
             for key, change in zip(message.keys, changes, strict=True)
         )
+
+    @handles(ListEntries)
+    async def list_entries(self, message: ListEntries) -> EntryPage:
+        """Entries of a table after a block: those from storage, with the changes of the block's branch."""
+        changed = self._tree.changed(message.table, message.at)
+        work = ListFinalEntries(message.table, message.after, message.limit)
+        final = await self._storage.ask(work, seconds=self._timing.storage_write)
+        end = final[-1][0] if len(final) == message.limit else None
+        news = {
+            key: value for key, value in changed.items() if key > message.after and (end is None or key <= end)
+        }
+        entries = dict(final) | news
+        return EntryPage(tuple((key, value) for key, value in sorted(entries.items()) if value is not None), end)
 
     @handles(GetBundle)
     async def bundle(self, message: GetBundle) -> HeadBundle:

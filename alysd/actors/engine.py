@@ -17,9 +17,11 @@ from alysd.nurseries import Actor, Address, MailboxFull, handles, untraced
 from alysd.ports import ExecutionEngine
 from alysd.timing import Timing
 from alysd.types.block import ExecutionPayload
+from alysd.types.execution import ExecutedPayload
 from alysd.types.hashes import PayloadHash
 from alysd.types.units import Wei
 from alysd.types.verdict import Invalid, Syncing, Valid
+from alysd.wire.bridge_logs import burns_in
 from alysd.wire.receipts import proven_gas
 from alysd.wire.transactions import fee_fields
 from alysd.workflows.engine_reconcile import EngineReconcile
@@ -87,25 +89,25 @@ class EngineActor(Actor[Engine]):
         return await self._request(build)
 
     @handles(ExecutePayload)
-    async def execute_payload(self, message: ExecutePayload) -> Wei:
-        """Execute the payload and sum its priority fees.
+    async def execute_payload(self, message: ExecutePayload) -> ExecutedPayload:
+        """Execute the payload, sum its priority fees, and read the burns of its logs.
 
         Raises `InvalidPayload`, or the error of a rule that the transactions' fees break. Raises `NotNow` while
         the client catches up and when the asker has given up, and `ComponentError` when the client's receipts are
         not those of the payload.
         """
         with trio.move_on_at(message.deadline):
-            return await self._fees_of(message)
+            return await self._results_of(message)
         raise NotNow("the execution took longer than the time for which its asker waits")
 
-    async def _fees_of(self, message: ExecutePayload) -> Wei:
+    async def _results_of(self, message: ExecutePayload) -> ExecutedPayload:
         payload = message.payload
         await self._request(partial(self._execute, message))
         if not payload.transactions:
-            return Wei(0)
+            return ExecutedPayload(Wei(0))
         receipts = await self._engine.receipts(payload)
         # In a thread, because checking a receipt and reading a transaction's fields takes about 30 µs.
-        return await trio.to_thread.run_sync(_fees, payload, receipts)
+        return await trio.to_thread.run_sync(_results, payload, receipts)
 
     @handles(SetForkchoice)
     async def set_forkchoice(self, message: SetForkchoice) -> None:
@@ -157,10 +159,12 @@ class EngineActor(Actor[Engine]):
             self._turn = 0
 
 
-def _fees(payload: ExecutionPayload, receipts: tuple[bytes, ...]) -> Wei:
+def _results(payload: ExecutionPayload, receipts: tuple[bytes, ...]) -> ExecutedPayload:
     try:
         gas_used = proven_gas(receipts, payload)
+        burns = burns_in(payload, receipts)
     except Malformed as error:
         words = f"the receipts are not those of block {payload.block_hash.hex()}: {error}"
         raise ComponentError("execution client", "eth_getBlockReceipts", 0, words) from error
-    return priority_fees(payload, [fee_fields(raw) for raw in payload.transactions], gas_used)
+    fees = priority_fees(payload, [fee_fields(raw) for raw in payload.transactions], gas_used)
+    return ExecutedPayload(fees, burns)

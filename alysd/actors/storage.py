@@ -9,6 +9,7 @@ from alysd.messages.storage import (
     GetCanonicalRange,
     GetFinalEntries,
     KeepEvidence,
+    ListFinalEntries,
     LoadChain,
     LoadEvidence,
     Storage,
@@ -41,7 +42,13 @@ class StorageActor(Actor[Storage]):
     @handles(GetFinalEntries)
     async def final_entries(self, message: GetFinalEntries) -> tuple[Entry | None, ...]:
         """The entries as of the last final block."""
-        return await trio.to_thread.run_sync(self._store.final_entries, message.table, message.keys)
+        return await trio.to_thread.run_sync(self._store.final_entries, message.keys)
+
+    @handles(ListFinalEntries)
+    async def list_final_entries(self, message: ListFinalEntries) -> tuple[tuple[bytes, Entry], ...]:
+        """Entries as of the last final block, in the order of their keys."""
+        listed = self._store.list_final_entries
+        return tuple(await trio.to_thread.run_sync(listed, message.table, message.after, message.limit))
 
     @handles(GetBlockByHash)
     async def block_by_hash(self, message: GetBlockByHash) -> SignedBlock | None:

@@ -14,7 +14,7 @@ from alysd.consensus.violations import UnknownParent
 from alysd.types.auxpow import Bundle
 from alysd.types.chain import ChainState, Forkchoice, ForkChoiceChange
 from alysd.types.hashes import BlockHash
-from alysd.types.tables import EntryChange, Table
+from alysd.types.tables import Entry, EntryChange, EntryKey, Table
 from alysd.types.units import Height
 
 
@@ -56,6 +56,10 @@ class UnfinalChanges:
             blocks.pop(block, None)
             if not blocks:
                 self._by_key.pop((change.table, change.key), None)
+
+    def keys_of(self, table: Table) -> Sequence[bytes]:
+        """The keys of a table that any of the blocks changes, in order."""
+        return sorted(key for place, key in self._by_key if place is table)
 
     def find(self, table: Table, key: bytes, branch: Iterable[BlockHash]) -> EntryChange | None:
         """The newest change of a key on a `branch`, or None. The `branch` is given from its newest block down."""
@@ -128,8 +132,8 @@ class Tree:
         path = list(self._down(state, self._states[state.last_final]))
         return tuple(reversed(path[:-1]))
 
-    def changes(self, table: Table, keys: Sequence[bytes], at: BlockHash) -> tuple[EntryChange | None, ...]:
-        """The newest change of each key by the blocks after the last final one up to `at`, or None.
+    def changes(self, keys: Sequence[EntryKey], at: BlockHash) -> tuple[EntryChange | None, ...]:
+        """The newest change of each entry by the blocks after the last final one up to `at`, or None.
 
         Raises `UnknownParent` unless `at` is the last final block or above it.
         """
@@ -138,8 +142,17 @@ class Tree:
             raise UnknownParent(at)
         final = self._tip.finalized
         return tuple(
-            self._changes.find(table, key, (one.hash for one in self._down(state, final))) for key in keys
+            self._changes.find(table, key, (one.hash for one in self._down(state, final))) for table, key in keys
         )
+
+    def changed(self, table: Table, at: BlockHash) -> Mapping[bytes, Entry | None]:
+        """The entries of `table` that the blocks above the last final one up to `at` have changed.
+
+        The value is None for a deleted entry. Raises `UnknownParent` as `changes`.
+        """
+        keys = self._changes.keys_of(table)
+        found = self.changes([(table, key) for key in keys], at)
+        return {key: change.value for key, change in zip(keys, found, strict=True) if change is not None}
 
     def bundle(self) -> Bundle | None:
         """The committed blocks that the next proof should make final; None if there are none."""

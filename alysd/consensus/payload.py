@@ -78,17 +78,30 @@ def fee_shares(
     return tuple((address, amount) for address, amount in shares if amount)
 
 
-def expected_withdrawals(
+def fee_withdrawals(
     parent: ChainState, auxpow_header: AuxPowHeader | None, context: ChainContext
-) -> tuple[Withdrawal, ...]:
-    """The withdrawals that a child of `parent` with this `auxpow_header` must have, no more and no fewer.
+) -> tuple[tuple[EvmAddress, Gwei], ...]:
+    """The recipients and amounts of the fees that a child of `parent` with this `auxpow_header` mints.
 
-    A block without a proof mints nothing. The indices continue from `parent.next_withdrawal`.
+    A block without a proof mints no fees.
     """
     if auxpow_header is None:
         return ()
     addresses = federation_at(parent, context).fee_addresses
-    shares = fee_shares(parent.unpaid_fees, auxpow_header.fee_recipient, addresses)
+    return fee_shares(parent.unpaid_fees, auxpow_header.fee_recipient, addresses)
+
+
+def expected_withdrawals(
+    parent: ChainState,
+    auxpow_header: AuxPowHeader | None,
+    context: ChainContext,
+    mints: Sequence[tuple[EvmAddress, Gwei]] = (),
+) -> tuple[Withdrawal, ...]:
+    """The withdrawals that a child of `parent` with this `auxpow_header` must have, no more and no fewer.
+
+    Those of the fees come first, then the `mints` of the peg. The indices continue from `parent.next_withdrawal`.
+    """
+    shares = (*fee_withdrawals(parent, auxpow_header, context), *mints)
     return tuple(
         Withdrawal(index=parent.next_withdrawal + place, validator_index=0, address=address, amount=amount)
         for place, (address, amount) in enumerate(shares)
@@ -104,16 +117,23 @@ def prev_randao(parent: BlockHash, slot: Slot) -> bytes:
 
 
 def payload_attributes(
-    parent: ChainState, slot: Slot, auxpow_header: AuxPowHeader | None, context: ChainContext
+    parent: ChainState,
+    slot: Slot,
+    auxpow_header: AuxPowHeader | None,
+    context: ChainContext,
+    mints: Sequence[tuple[EvmAddress, Gwei]] = (),
 ) -> PayloadAttributes:
-    """The fields that a payload must have if its block is a child of `parent`, in `slot`, with `auxpow_header`."""
+    """The fields that a payload must have if its block is a child of `parent`, in `slot`, with `auxpow_header`.
+
+    `mints` are the withdrawals of the peg.
+    """
     return PayloadAttributes(
         parent=parent.payload_hash,
         parent_beacon_block_root=parent.hash,
         timestamp=slot_start(slot, context.spec.slot_seconds),
         prev_randao=prev_randao(parent.hash, slot),
         fee_recipient=BURN_ADDRESS,
-        withdrawals=expected_withdrawals(parent, auxpow_header, context),
+        withdrawals=expected_withdrawals(parent, auxpow_header, context, mints),
     )
 
 
@@ -140,8 +160,10 @@ def check_payload(block: Block, parent: ChainState, context: ChainContext) -> No
         raise EmptyTransaction(payload.transactions.index(b""))
 
 
-def check_withdrawals(block: Block, parent: ChainState, context: ChainContext) -> None:
+def check_withdrawals(
+    block: Block, parent: ChainState, context: ChainContext, mints: Sequence[tuple[EvmAddress, Gwei]] = ()
+) -> None:
     """Check that the withdrawals are exactly the expected ones, in order. Raises `WrongWithdrawals`."""
-    expected = payload_attributes(parent, block.slot, block.auxpow_header, context).withdrawals
+    expected = payload_attributes(parent, block.slot, block.auxpow_header, context, mints).withdrawals
     if block.payload.withdrawals != expected:
         raise WrongWithdrawals(expected, block.payload.withdrawals)

@@ -1,11 +1,13 @@
 """The validation of a block, and the chain's state after it (docs/protocol.md, "Validity")."""
 
 from collections.abc import Sequence
+from types import MappingProxyType
 
 from alysd.consensus.aura import check_begins, halted
 from alysd.consensus.auxpow import aux_hash, check_header, covered
 from alysd.consensus.federation import Verifier, check_approvals, federation_at
 from alysd.consensus.payload import check_payload, check_withdrawals
+from alysd.consensus.peg_ledger import Entries, take_burns, take_contents
 from alysd.consensus.ranges import VerifiedRange
 from alysd.consensus.violations import (
     BlockTooLarge,
@@ -16,10 +18,14 @@ from alysd.consensus.violations import (
     UnknownParent,
 )
 from alysd.types.block import Block, SignedBlock
-from alysd.types.chain import ChainState, ExecutedBlock, ReceivedBlock, ValidBlock
+from alysd.types.chain import ChainState, ExecutedBlock, LedgerChange, ReceivedBlock, ValidBlock
 from alysd.types.chain_spec import ChainContext, ChainSpec
+from alysd.types.execution import ExecutedPayload
 from alysd.types.tables import EntryChange, Proof, Table
 from alysd.types.units import MAX_WEI, Wei
+
+NO_ENTRIES: Entries = MappingProxyType({})
+"""The entries for a block that reads none, such as any block on a chain without a peg."""
 
 
 def check_block(
@@ -30,17 +36,18 @@ def check_block(
     now: float,
     verify: Verifier,
     verified: VerifiedRange | None = None,
+    entries: Entries = NO_ENTRIES,
 ) -> ValidBlock:
     """Check a block against all rules except those of execution, the cheapest rules first.
 
     `ancestry` has the states of the blocks up to `parent` that wait for a proof of work, oldest first; only a
     block with a merged-mining header needs it. `now` is in Unix seconds. The approvals of a block in `verified`
-    are not checked again. Raises a subclass of
-    `InvalidBlock` or `InvalidWork` for the first rule that the block breaks. Takes about 3 ms, mostly for the
-    signature.
+    are not checked again. `entries` are those that `peg_ledger.entry_keys` and `version_keys` name, after
+    `parent`. Raises a subclass of `InvalidBlock` or `InvalidWork` for the first rule that the block breaks. Takes
+    about 3 ms, mostly for the signature.
     """
     needed = federation_at(parent, context).quorum
-    return _check(received, parent, ancestry, context, now, verify, needed, verified)
+    return _check(received, parent, ancestry, context, now, verify, needed, entries, verified)
 
 
 def check_candidate(
@@ -50,9 +57,10 @@ def check_candidate(
     context: ChainContext,
     now: float,
     verify: Verifier,
+    entries: Entries = NO_ENTRIES,
 ) -> ValidBlock:
     """Check a candidate against the rules of `check_block`, except that its author's approval is enough."""
-    return _check(received, parent, ancestry, context, now, verify, 1)
+    return _check(received, parent, ancestry, context, now, verify, 1, entries)
 
 
 def _check(
@@ -63,6 +71,7 @@ def _check(
     now: float,
     verify: Verifier,
     needed: int,
+    entries: Entries,
     verified: VerifiedRange | None = None,
 ) -> ValidBlock:
     signed, block, spec = received.signed, received.signed.block, context.spec
@@ -79,9 +88,13 @@ def _check(
         check_header(block.auxpow_header, parent, ancestry, spec)
     elif halted(parent, spec):
         raise HaltedWithoutWork(spec.max_blocks_without_auxpow)
-    check_withdrawals(block, parent, context)
-    _check_peg(block)
-    return ValidBlock(signed, parent)
+    if context.peg is None:
+        check_withdrawals(block, parent, context)
+        _check_no_peg(block)
+        return ValidBlock(signed, parent)
+    step = take_contents(block.peg, block.auxpow_header, parent, context, context.peg, entries)
+    check_withdrawals(block, parent, context, step.mints)
+    return ValidBlock(signed, parent, step.change)
 
 
 def _check_slot(block: Block, parent: ChainState, spec: ChainSpec, now: float) -> None:
@@ -90,7 +103,7 @@ def _check_slot(block: Block, parent: ChainState, spec: ChainSpec, now: float) -
     check_begins(block.slot, spec.slot_seconds, now)
 
 
-def _check_peg(block: Block) -> None:
+def _check_no_peg(block: Block) -> None:
     for field, count in (
         ("peg_ins", len(block.peg_ins)),
         ("peg_out_proposal", block.peg_out_proposal is not None),
@@ -101,14 +114,32 @@ def _check_peg(block: Block) -> None:
             raise PegNotActive(field, int(count))
 
 
+def complete_block(
+    valid: ValidBlock, executed: ExecutedPayload, ancestry: Sequence[ChainState], context: ChainContext
+) -> ExecutedBlock:
+    """Compute the state after a valid block from the results of its execution, and its table changes.
+
+    `ancestry` is as in `check_block`. Raises the errors of `apply_block`. Call it in a thread if there are burns,
+    because these take time (`peg_ledger.take_burns`).
+    """
+    ledger = valid.ledger
+    if context.peg is not None and ledger is not None:
+        ledger = take_burns(ledger, executed.burns, valid.parent, context, context.peg)
+    return apply_block(valid.parent, valid.signed, executed.fees, ancestry, ledger)
+
+
 def apply_block(
-    parent: ChainState, signed: SignedBlock, priority_fees: Wei, ancestry: Sequence[ChainState]
+    parent: ChainState,
+    signed: SignedBlock,
+    priority_fees: Wei,
+    ancestry: Sequence[ChainState],
+    ledger: LedgerChange | None = None,
 ) -> ExecutedBlock:
     """Compute the state after a valid block whose transactions paid `priority_fees` wei, and its table changes.
 
-    `ancestry` is as in `check_block`. Raises `FeesAboveSupply` when the unpaid fees exceed all bitcoin, and a
-    subclass of `InvalidWork` when the header's range is not in `ancestry`; this cannot happen to a block that
-    `check_block` has accepted.
+    `ledger` is the change of the peg's ledger by the whole block. `ancestry` is as in `check_block`. Raises
+    `FeesAboveSupply` when the unpaid fees exceed all bitcoin, and a subclass of `InvalidWork` when the header's
+    range is not in `ancestry`; this cannot happen to a block that `check_block` has accepted.
     """
     block, header = signed.block, signed.block.auxpow_header
     if header is None:
@@ -148,6 +179,6 @@ def apply_block(
         last_final_slot=final_slot,
         unpaid_fees=Wei(unpaid),
         next_withdrawal=parent.next_withdrawal + len(block.payload.withdrawals),
-        peg=parent.peg,
+        peg=parent.peg if ledger is None else ledger.totals,
     )
-    return ExecutedBlock(signed, state, changes)
+    return ExecutedBlock(signed, state, changes if ledger is None else changes + ledger.changes)

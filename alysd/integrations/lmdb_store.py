@@ -5,7 +5,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 
 from alysd.errors import RESTORE_DATABASE, Corrupt
@@ -35,7 +35,7 @@ from alysd.types.chain import (
 )
 from alysd.types.evidence import Evidence
 from alysd.types.hashes import BlockHash, sha256
-from alysd.types.tables import Entry, EntryChange, Table
+from alysd.types.tables import Entry, EntryChange, EntryKey, Table
 from alysd.types.units import Height, Slot
 from alysd.wire.block_ssz import encode_block
 from alysd.wire.evidence import encode_evidence
@@ -137,12 +137,21 @@ class LmdbStore:
         """The slot of the newest stored block on any branch that is not abandoned; 0 for the genesis block."""
         return max(state.slot for state in self.load_chain().states)
 
-    def final_entries(self, table: Table, keys: Sequence[bytes]) -> tuple[Entry | None, ...]:
-        """The entries of `table` under `keys`, in order, as of the last final block; None for a missing entry."""
+    def final_entries(self, keys: Sequence[EntryKey]) -> tuple[Entry | None, ...]:
+        """The entries with these keys, in order, as of the last final block; None for a missing entry."""
 
         def read(txn: Transaction) -> tuple[Entry | None, ...]:
-            values = (txn.get(table.value, key) for key in keys)
-            return tuple(None if value is None else ENTRIES[table].decode(value) for value in values)
+            values = ((table, txn.get(table.value, key)) for table, key in keys)
+            return tuple(None if value is None else ENTRIES[table].decode(value) for table, value in values)
+
+        return self._records.read(read)
+
+    def list_final_entries(self, table: Table, after: bytes, limit: int) -> Sequence[tuple[bytes, Entry]]:
+        """At most `limit` entries of `table` with keys after `after`, in order, as of the last final block."""
+
+        def read(txn: Transaction) -> list[tuple[bytes, Entry]]:
+            found = islice(txn.scan(table.value, after + b"\0"), limit)
+            return [(key, ENTRIES[table].decode(value)) for key, value in found]
 
         return self._records.read(read)
 

@@ -5,7 +5,7 @@ import attrs
 from alysd.nurseries import Ask
 from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, HeadBundle, StoredBlock
 from alysd.types.hashes import BlockHash
-from alysd.types.tables import Entry, Table
+from alysd.types.tables import Entry, EntryKey, EntryPage, Table
 
 
 class Chain:
@@ -37,13 +37,26 @@ class GetAncestry(Ask[Chain, tuple[ChainState, ...]]):
 
 @attrs.frozen
 class GetEntries(Ask[Chain, tuple[Entry | None, ...]]):
-    """Get the entries of `table` under `keys`, in order, after the block `at`; None for a missing entry.
+    """Get the entries with these keys, in order, after the block `at`; None for a missing entry.
 
     Raises `UnknownParent` unless `at` is the last final block or above it.
     """
 
+    keys: tuple[EntryKey, ...]
+    at: BlockHash
+
+
+@attrs.frozen
+class ListEntries(Ask[Chain, EntryPage]):
+    """Get entries of `table` after the block `at`, in the order of their keys, from the first one after `after`.
+
+    Considers at most `limit` entries of the database, and those that blocks above the last final one have changed.
+    Raises `UnknownParent` as `GetEntries`.
+    """
+
     table: Table
-    keys: tuple[bytes, ...]
+    after: bytes
+    limit: int
     at: BlockHash
 
 

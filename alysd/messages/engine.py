@@ -7,8 +7,8 @@ import attrs
 from alysd.nurseries import Ask, Tell
 from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.chain import Forkchoice
+from alysd.types.execution import ExecutedPayload
 from alysd.types.hashes import BlockHash
-from alysd.types.units import Wei
 
 
 class Engine:
@@ -24,8 +24,8 @@ class BuildPayload(Ask[Engine, ExecutionPayload]):
 
 
 @attrs.frozen
-class ExecutePayload(Ask[Engine, Wei]):
-    """Execute a payload; the reply is the sum of its priority fees.
+class ExecutePayload(Ask[Engine, ExecutedPayload]):
+    """Execute a payload; the reply has the sum of its priority fees, and the burns of its logs.
 
     Raises `InvalidPayload` if it is invalid. At `deadline`, a time of trio's clock, the asker has given up: the
     execution then ends with `NotNow`, so that the engine actor is free for the next message.

@@ -7,7 +7,7 @@ from alysd.types.block import SignedBlock
 from alysd.types.chain import ExecutedBlock, ForkChoiceChange, StoredBlock, StoredChain
 from alysd.types.evidence import Evidence
 from alysd.types.hashes import BlockHash
-from alysd.types.tables import Entry, Table
+from alysd.types.tables import Entry, EntryKey, Table
 from alysd.types.units import Height
 
 
@@ -30,13 +30,24 @@ class LoadChain(Ask[Storage, StoredChain]):
 
 @attrs.frozen
 class GetFinalEntries(Ask[Storage, tuple[Entry | None, ...]]):
-    """Get the entries of `table` under `keys`, in order, as of the last final block; None for a missing entry.
+    """Get the entries with these keys, in order, as of the last final block; None for a missing entry.
 
     Only the chain actor, which knows the later changes, sends this message. Others send it `GetEntries` instead.
     """
 
+    keys: tuple[EntryKey, ...]
+
+
+@attrs.frozen
+class ListFinalEntries(Ask[Storage, tuple[tuple[bytes, Entry], ...]]):
+    """Get at most `limit` entries of `table` with their keys, as of the last final block, ordered by key.
+
+    They begin with the first key after `after`. Only the chain actor sends this message.
+    """
+
     table: Table
-    keys: tuple[bytes, ...]
+    after: bytes
+    limit: int
 
 
 @attrs.frozen

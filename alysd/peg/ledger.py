@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import attrs
 
-from alysd.errors import AlysError
+from alysd.errors import InvalidBlock
 from alysd.types.peg import FederationOutput, Minted, OutPoint, Payment, PegTotals, Refund, Request, VersionOf
 from alysd.types.units import MAX_SAT, Sat
 
@@ -23,8 +23,12 @@ Key = tuple[type[Value], bytes]
 
 
 @attrs.frozen
-class LedgerBroken(AlysError):
-    """The sums of the ledger are not equal, or one of them is impossible. The peg must halt."""
+class LedgerBroken(InvalidBlock):
+    """After the block, the sums of the ledger would not be equal, or one of them would be impossible.
+
+    No block that satisfies the other rules can raise this. If there is one, nobody accepts it, and blocks without
+    contents of the peg go on.
+    """
 
     totals: PegTotals
 

@@ -27,7 +27,7 @@ from alysd.types.peg import (
     TransactionOutput,
     VersionOf,
 )
-from alysd.types.units import Sat
+from alysd.types.units import Height, Sat
 
 LEAST_RISE = 1_000
 """The minimum rise of the fee rate of a newer version: 1 sat per virtual byte, in sat per 1,000 of them."""
@@ -59,7 +59,7 @@ def replace(
     """
     payment, transaction = payment_named(draft, name), proposal.transaction
     newest = payment.versions[-1]
-    if not newest.signed:
+    if newest.signed is None:
         raise NotSigned(newest.txid)
     check_form(transaction)
     if tuple(one.spends for one in transaction.inputs) != tuple(one.spends for one in payment.inputs):
@@ -79,7 +79,7 @@ def replace(
             raise BadReplacement("the change must go where it did")
         if change.amount != payment.change:
             raise WrongChange(payment.change, change.amount)
-    version = PaymentVersion(transaction.txid, Sat(fee), signed=False)
+    version = PaymentVersion(transaction.txid, Sat(fee), signed=None)
     replaced = attrs.evolve(payment, versions=(*payment.versions, version))
     _check_rise(transaction, payment, replaced, rules, spendings)
     draft.put(name, replaced)
@@ -99,14 +99,15 @@ def _check_rise(
         raise BadReplacement(f"a fee rate of {new} sat/kvB is too little above {old} sat/kvB")
 
 
-def finalize(draft: Draft, transaction: Transaction, spendings: Sequence[Spending]) -> None:
+def finalize(draft: Draft, transaction: Transaction, spendings: Sequence[Spending], height: Height) -> None:
     """Take the witnesses of a payment into the ledger. `transaction` is a version of it with its witnesses.
 
-    Raises `UnknownPayment`, `AlreadySigned` or `BadWitness`. Takes about 0.1 ms per signature.
+    `height` is that of the block. Raises `UnknownPayment`, `AlreadySigned` or `BadWitness`. Takes about 0.1 ms per
+    signature.
     """
     txid = transaction.txid
     payment = payment_with(draft, txid)
-    if any(version.txid == txid and version.signed for version in payment.versions):
+    if any(version.txid == txid and version.signed is not None for version in payment.versions):
         raise AlreadySigned(txid)
     if len(transaction.witness) != len(payment.inputs):
         raise BadWitness(txid, 0, "the transaction has no witness")
@@ -117,7 +118,7 @@ def finalize(draft: Draft, transaction: Transaction, spendings: Sequence[Spendin
         if fault is not None:
             raise BadWitness(txid, place, fault)
     versions = tuple(
-        attrs.evolve(version, signed=True) if version.txid == txid else version for version in payment.versions
+        attrs.evolve(version, signed=height) if version.txid == txid else version for version in payment.versions
     )
     draft.put(payment.versions[0].txid, attrs.evolve(payment, versions=versions))
 
@@ -133,7 +134,7 @@ def confirm(draft: Draft, txid: BitcoinHash) -> None:
     Raises `UnknownPayment`, or `NotSigned` if no block has the version's witnesses.
     """
     payment = payment_with(draft, txid)
-    if not any(version.txid == txid and version.signed for version in payment.versions):
+    if not any(version.txid == txid and version.signed is not None for version in payment.versions):
         raise NotSigned(txid)
     for one in payment.inputs:
         draft.delete(FederationOutput, one.spends.key)

@@ -212,7 +212,7 @@ def _payment_of(
     if len(taken.payees) < payees:
         raise WrongPayees(f"it has {payees} payees, and only {len(taken.payees)} requests can be paid")
     check_payees(transaction, taken.payees, share)
-    first = PaymentVersion(transaction.txid, Sat(fee), signed=False)
+    first = PaymentVersion(transaction.txid, Sat(fee), signed=None)
     payment = Payment(inputs, taken.payees, change, newest, proposal.reserve_fee, (first,))
     expected = payment.spent - payment.owed - payment.reserve_fee
     if expected != change or 0 < expected < DUST_CHANGE:

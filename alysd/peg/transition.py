@@ -70,7 +70,7 @@ def apply_contents(
     for one in contents.confirmed:
         confirm(draft, one.txid)
     for transaction in contents.finalized:
-        finalize(draft, transaction, spendings)
+        finalize(draft, transaction, spendings, height)
     proposal = contents.proposal
     if proposal is not None and proposal.replaces is not None:
         replace(draft, proposal, proposal.replaces, rules, spendings)

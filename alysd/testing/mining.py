@@ -80,8 +80,8 @@ class FakeChainActor(Actor[Chain], partial=True):
     @handles(GetEntries)
     async def entries(self, message: GetEntries) -> tuple[Entry | None, ...]:
         """The entries with these keys in the table of proofs. Raises `UnknownParent` for an unknown `at`."""
-        self._world.tree.changes(message.table, message.keys, message.at)  # raises for a block that is gone
-        return tuple(self._world.proofs.get(key) for key in message.keys)
+        self._world.tree.changes(message.keys, message.at)  # raises for a block that is gone
+        return tuple(self._world.proofs.get(key) for _, key in message.keys)
 
     @handles(GetBundle)
     async def bundle(self, message: GetBundle) -> HeadBundle:

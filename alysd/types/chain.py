@@ -52,11 +52,23 @@ class ReceivedBlock:
 
 
 @attrs.frozen
+class LedgerChange:
+    """The sums of the peg's ledger after a block, or after a part of it, and the changes of its entries."""
+
+    totals: PegTotals
+    changes: tuple[EntryChange, ...]
+
+
+@attrs.frozen
 class ValidBlock:
-    """A block that satisfies all rules except those of execution; `parent` is the state after its parent."""
+    """A block that satisfies all rules except those of execution; `parent` is the state after its parent.
+
+    `ledger` is the change by the peg's parts of the block; None on a chain without a peg.
+    """
 
     signed: SignedBlock
     parent: ChainState
+    ledger: LedgerChange | None = None
 
 
 @attrs.frozen

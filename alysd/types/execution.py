@@ -1,8 +1,9 @@
-"""The header of an execution block, with all fields that its hash covers."""
+"""The header of an execution block, with all fields that its hash covers, and the results of its execution."""
 
 import attrs
 
 from alysd.types.hashes import BlockHash, EvmAddress, PayloadHash
+from alysd.types.peg import Burn
 from alysd.types.units import Wei
 
 
@@ -36,3 +37,11 @@ class ExecutionHeader:
     blob_gas_used: int
     excess_blob_gas: int
     parent_beacon_block_root: BlockHash
+
+
+@attrs.frozen
+class ExecutedPayload:
+    """What the rules need of an executed payload: the sum of its priority fees, and the burns of its logs."""
+
+    fees: Wei
+    burns: tuple[Burn, ...] = ()

@@ -6,7 +6,7 @@ The rules about them are in `alysd.peg` (docs/protocol.md, "Peg-in", "Peg-out").
 import attrs
 
 from alysd.types.hashes import BitcoinHash, EvmAddress, SchnorrSignature, XOnlyKey, sha256d
-from alysd.types.units import Height, Sat
+from alysd.types.units import Height, Sat, SatSum
 
 MAX_INPUTS = 100
 """The maximum number of inputs of a payment."""
@@ -208,11 +208,14 @@ class Payee:
 
 @attrs.frozen
 class PaymentVersion:
-    """A version of a payment. `signed` says whether a block has its witnesses; newer versions have higher fees."""
+    """A version of a payment. `signed` is the height of the block with its witnesses, None before that.
+
+    Newer versions have higher fees.
+    """
 
     txid: BitcoinHash
     fee: Sat
-    signed: bool
+    signed: Height | None
 
 
 @attrs.frozen
@@ -262,6 +265,7 @@ class VersionOf:
 
 
 _NONE = Sat(0)
+_NO_SUM = SatSum(0)
 
 
 @attrs.frozen
@@ -279,9 +283,9 @@ class PegTotals:
     """
 
     held: Sat = _NONE
-    burned: Sat = _NONE
-    minted: Sat = _NONE
-    refunded: Sat = _NONE
+    burned: SatSum = _NO_SUM
+    minted: SatSum = _NO_SUM
+    refunded: SatSum = _NO_SUM
     refunds_due: Sat = _NONE
     owed: Sat = _NONE
     reserve: Sat = _NONE

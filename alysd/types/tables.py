@@ -84,6 +84,14 @@ EntryKey = tuple[Table, bytes]
 
 
 @attrs.frozen
+class EntryPage:
+    """Some entries of a table in the order of their keys. `next` continues the list; None at its end."""
+
+    entries: tuple[tuple[bytes, Entry], ...]
+    next: bytes | None
+
+
+@attrs.frozen
 class EntryChange:
     """A block's change to one entry: `value` replaces the entry, None deletes it."""
 

@@ -8,6 +8,9 @@ from typing import NewType
 Sat = NewType("Sat", int)
 """10^-8 BTC: the unit of Bitcoin outputs."""
 
+SatSum = NewType("SatSum", int)
+"""A sum of sat that only grows: the same bitcoin can count many times, so 64 bits are not enough for it."""
+
 Gwei = NewType("Gwei", int)
 """10^-9 BTC: the unit of withdrawals in an execution payload (EIP-4895)."""
 

@@ -17,7 +17,7 @@ import attrs
 
 from alysd.errors import RESTORE_DATABASE, Corrupt
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, EvmAddress, PayloadHash
-from alysd.types.units import Gwei, Height, Sat, Slot, Wei
+from alysd.types.units import Gwei, Height, Sat, SatSum, Slot, Wei
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ BYTES: Mapping[object, int] = {
 }
 """The byte string types that a field may have, with their widths in bytes."""
 
-INTEGERS: Mapping[object, int] = {int: 8, Height: 8, Slot: 8, Sat: 8, Gwei: 8, Wei: 32}
+INTEGERS: Mapping[object, int] = {int: 8, Height: 8, Slot: 8, Sat: 8, SatSum: 16, Gwei: 8, Wei: 32}
 """The unsigned integer types that a field may have, with their widths in bytes.
 
 Wei take 32 bytes, because 8 bytes would end at 18 BTC."""

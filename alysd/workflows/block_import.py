@@ -12,8 +12,9 @@ import attrs
 import trio
 
 from alysd.consensus.federation import Verifier
+from alysd.consensus.peg_ledger import Entries
 from alysd.consensus.ranges import VerifiedRange
-from alysd.consensus.validity import apply_block, check_block
+from alysd.consensus.validity import check_block, complete_block
 from alysd.consensus.violations import UnknownParent
 from alysd.errors import NotNow, Refused
 from alysd.messages.block_import import BlockImport, ImportBlock, ImportVerified
@@ -29,6 +30,7 @@ from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ReceivedBlock, StoredBlock, ValidBlock
 from alysd.types.chain_spec import ChainContext
 from alysd.wire.block_ssz import encode_block
+from alysd.workflows.ledger_reads import ledger_entries
 
 _NAME = "block import"
 
@@ -84,7 +86,11 @@ class BlockImportWorkflow(Actor[BlockImport]):
         received = ReceivedBlock(signed, len(encode_block(signed)))
         try:
             parent, ancestry = await self._ancestors(signed)
-            valid = self._reached(await self._judge(received, parent, ancestry, verified))
+            block, seconds = signed.block, self._timing.chain_lookup
+            entries = await ledger_entries(
+                self._chain, block.peg, block.auxpow_header, parent, self._context, seconds
+            )
+            valid = self._reached(await self._judge(received, parent, ancestry, verified, entries))
             executed = self._reached(await self._execute(valid, ancestry))
         except NotNow as error:
             self._publish(WorkflowMoved(_NAME, "PostponedBlock"))
@@ -117,10 +123,11 @@ class BlockImportWorkflow(Actor[BlockImport]):
         parent: ChainState,
         ancestry: tuple[ChainState, ...],
         verified: VerifiedRange | None,
+        entries: Entries,
     ) -> ValidBlock:
         def judge() -> ValidBlock:
             now = self._clock.time()
-            return check_block(received, parent, ancestry, self._context, now, self._verify, verified)
+            return check_block(received, parent, ancestry, self._context, now, self._verify, verified, entries)
 
         # In a thread, because two pairings and the proof's hashes take about 3 ms.
         return await trio.to_thread.run_sync(judge)
@@ -128,8 +135,11 @@ class BlockImportWorkflow(Actor[BlockImport]):
     async def _execute(self, valid: ValidBlock, ancestry: tuple[ChainState, ...]) -> ExecutedBlock:
         block, seconds = valid.signed.block, self._timing.execution
         work = ExecutePayload(block.payload, block.parent_hash, trio.current_time() + seconds)
-        fees = await self._engine.ask(work, seconds=seconds)
-        return apply_block(valid.parent, valid.signed, fees, ancestry)
+        results = await self._engine.ask(work, seconds=seconds)
+        if not results.burns:
+            return complete_block(valid, results, ancestry, self._context)
+        # In a thread, because each burn takes 0.1 ms.
+        return await trio.to_thread.run_sync(complete_block, valid, results, ancestry, self._context)
 
     async def _follow(self, stored: StoredBlock) -> ImportedBlock:
         forkchoice = stored.placement.tip

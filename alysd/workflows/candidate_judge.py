@@ -116,8 +116,8 @@ class CandidateJudge:
                 if (seconds := self._execution_seconds(candidate.slot, parent)) <= 0:
                     raise NotNow("the slot of this authority has begun, whose block is more important")
                 work = ExecutePayload(block.payload, block.parent_hash, trio.current_time() + seconds)
-                fees = await self._to.engine.ask(work, seconds=seconds)
-                apply_block(parent, candidate.signed, fees, ancestry)
+                results = await self._to.engine.ask(work, seconds=seconds)
+                apply_block(parent, candidate.signed, results.fees, ancestry)  # burns break no rule
                 machine.move(PayloadHolds())
         except NotNow as error:
             log(CandidatePostponed(*self._named(candidate, parent), str(error)))

@@ -76,7 +76,7 @@ async def _proof_of(
     tip: Forkchoice, chain: Address[Chain], storage: Address[Storage], seconds: float
 ) -> AuxPowHeader | None:
     """The header of the proof that made `tip.finalized` final, for the log; None if the proof is not found."""
-    proofs = GetEntries(Table.PROOFS, (tip.finalized.hash,), at=tip.head.hash)
+    proofs = GetEntries(((Table.PROOFS, tip.finalized.hash),), at=tip.head.hash)
     try:
         (proof,) = await chain.ask(proofs, seconds=seconds)
         signed = proof and await storage.ask(GetBlockByHash(proof.block), seconds=seconds)

@@ -26,7 +26,7 @@ from alysd.testing.stand_in import RecordedAddress, StandIn
 from alysd.timing import Timing
 from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, StoredBlock, StoredChain
 from alysd.types.hashes import AuxHash, BlockHash
-from alysd.types.tables import Proof, Table
+from alysd.types.tables import EntryKey, Proof, Table
 from alysd.types.units import Slot, Wei
 
 SPEC = make_spec()
@@ -106,12 +106,17 @@ async def test_it_answers_for_blocks_that_are_final_or_above(autojump_clock: Moc
         assert world.harness.child("chain").restarts == 0
 
 
+def of(table: Table, *keys: bytes) -> tuple[EntryKey, ...]:
+    """These keys of one table."""
+    return tuple((table, key) for key in keys)
+
+
 async def test_entries_are_read_at_a_block_final_or_not(autojump_clock: MockClock) -> None:
     """A rule that reads at its parent's state must not see what another branch, or a later block, wrote."""
     world = ChainOnTheHarness()
     on_disk = Proof(BlockHash(b"\x07" * 32), GENESIS.height, AuxHash(bytes(32)))
     world.storage.on(GetFinalEntries).computes(
-        lambda message: tuple(on_disk if key == NOBODYS else None for key in message.keys)
+        lambda message: tuple(on_disk if key == NOBODYS else None for _, key in message.keys)
     )
     async with world.running():
         first = (await world.grow(1)).state
@@ -119,16 +124,16 @@ async def test_entries_are_read_at_a_block_final_or_not(autojump_clock: MockCloc
         proof = (await world.grow(3, covers=1)).state
         by_hash = (first.hash, second.hash, NOBODYS)
         expected = Proof(proof.hash, proof.height, aux_hash([first.hash], MINER))
-        at_head = GetEntries(Table.PROOFS, by_hash, at=proof.hash)
+        at_head = GetEntries(of(Table.PROOFS, *by_hash), at=proof.hash)
         assert await world.chain.ask(at_head) == (expected, None, on_disk)
-        by_work = GetEntries(Table.WORKS, (expected.aux_hash, NOBODYS), at=proof.hash)
+        by_work = GetEntries(of(Table.WORKS, expected.aux_hash, NOBODYS), at=proof.hash)
         assert await world.chain.ask(by_work) == (expected, on_disk)
         # At the final block itself its own proof is not there yet, nor in a block before the proof.
         for block in (first, second):
             assert await world.chain.ask(attrs.evolve(at_head, at=block.hash)) == (None, None, on_disk)
         with pytest.raises(UnknownParent):
             await world.chain.ask(attrs.evolve(at_head, at=NOBODYS))
-    assert GetFinalEntries(Table.PROOFS, (second.hash, NOBODYS)) in world.storage.received
+    assert GetFinalEntries(of(Table.PROOFS, second.hash, NOBODYS)) in world.storage.received
 
 
 async def test_a_bundle_is_what_waits_for_work(autojump_clock: MockClock) -> None:

@@ -66,7 +66,7 @@ async def test_it_serves_what_was_committed(store: LmdbStore, autojump_clock: Mo
         assert await storage.ask(GetBlockByHeight(Height(3))) == signed[2]
         assert await storage.ask(GetCanonicalRange(Height(2), 2)) == tuple(signed[1:3])
         assert await storage.ask(GetBlockByHash(BlockHash(bytes(32)))) is None
-        assert await storage.ask(GetFinalEntries(Table.PROOFS, (signed[0].hash,))) == (None,)
+        assert await storage.ask(GetFinalEntries(((Table.PROOFS, signed[0].hash),))) == (None,)
         chain = await storage.ask(LoadChain())
         assert [state.hash for state in chain.states[1:]] == [block.hash for block in signed]
         assert store.block_by_hash(signed[3].hash) == signed[3]

@@ -93,7 +93,7 @@ class Node:
             payload = await self.engine.ask(BuildPayload(tip, attributes), seconds=ASK_SECONDS)
             signed = approve(Block(tip.head.hash, slot, payload), SPEC)
             fees = await self.engine.ask(ExecutePayload(payload, signed.block.parent_hash), seconds=ASK_SECONDS)
-            state = apply_block(tip.head, signed, fees, ()).state
+            state = apply_block(tip.head, signed, fees.fees, ()).state
             self.keep(ExecutedChain((*self.chain.blocks, signed), (*self.chain.states, state)))
             await self.engine.ask(SetForkchoice(self.chain.head()), seconds=ASK_SECONDS)
 

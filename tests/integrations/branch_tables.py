@@ -84,8 +84,8 @@ class Node:
         self.model[state.hash] = tables
 
     def read(self, at: BlockHash) -> MODEL:
-        changes = self.tree.changes(Table.PROOFS, KEYS, at)
-        final = self.store.final_entries(Table.PROOFS, KEYS)
+        changes = self.tree.changes([(Table.PROOFS, key) for key in KEYS], at)
+        final = self.store.final_entries([(Table.PROOFS, key) for key in KEYS])
         found = (below if change is None else change.value for change, below in zip(changes, final, strict=True))
         return {key: value for key, value in zip(KEYS, found, strict=True) if value is not None}
 

@@ -52,5 +52,5 @@ def test_changes_of_a_branch_that_is_abandoned_are_gone_from_disk_and_memory(tmp
         proof = node.block(one.state, 0, [])
         node.adopt(proof, crash=False)
         assert node.store.load_chain().changes == {}
-        assert node.store.final_entries(Table.PROOFS, KEYS[:1]) == (here.value,)
-        assert node.tree.changes(Table.PROOFS, KEYS[:1], proof.state.hash) == (None,)
+        assert node.store.final_entries([(Table.PROOFS, KEYS[0])]) == (here.value,)
+        assert node.tree.changes([(Table.PROOFS, KEYS[0])], proof.state.hash) == (None,)

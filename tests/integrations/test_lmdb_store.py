@@ -123,7 +123,7 @@ def test_a_record_with_a_flipped_bit_is_named_and_never_served(tmp_path: Path, t
 
     def read_all(store: LmdbStore) -> None:
         store.block_by_height(Height(1))
-        store.final_entries(Table.PROOFS, (b"\x01" * 32,))
+        store.final_entries([(Table.PROOFS, b"\x01" * 32)])
 
     words = f"{key.hex()} of the table {table} .*restore the folder `chain` of its data folder"
     with (
@@ -139,9 +139,9 @@ def test_a_record_that_stands_under_another_key_is_damage(tmp_path: Path) -> Non
     one = raw(folder, "proofs", b"\x01" * 32, None)
     raw(folder, "proofs", b"\x02" * 32, one)
     with closing(LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)) as store:
-        assert store.final_entries(Table.PROOFS, (b"\x01" * 32,)) == (None,)
+        assert store.final_entries([(Table.PROOFS, b"\x01" * 32)]) == (None,)
         with pytest.raises(Corrupt, match="02 of the table proofs"):
-            store.final_entries(Table.PROOFS, (b"\x02" * 32,))
+            store.final_entries([(Table.PROOFS, b"\x02" * 32)])
 
 
 def test_what_is_missing_or_wrong_behind_a_good_checksum_is_named_too(tmp_path: Path) -> None:

@@ -159,18 +159,18 @@ def test_entries_become_readable_when_their_block_is_final_and_only_then(store: 
     store.commit_block(ExecutedBlock(one, state_one, write), placement(state_one, state_one))
     wrong = (EntryChange(Table.PROOFS, key, there),)
     store.commit_block(ExecutedBlock(other, state_other, wrong), placement(state_one))
-    assert store.final_entries(Table.PROOFS, (key, gone)) == (None, None)
+    assert store.final_entries([(Table.PROOFS, key), (Table.PROOFS, gone)]) == (None, None)
     assert store.load_chain().changes == {one.hash: write, other.hash: wrong}
 
     delete = (EntryChange(Table.PROOFS, gone, None),)
     final = placement(state_two, state_two, final=state_one)
     store.commit_block(ExecutedBlock(two, state_two, delete), final)
-    assert store.final_entries(Table.PROOFS, (key, gone)) == (here, here)
+    assert store.final_entries([(Table.PROOFS, key), (Table.PROOFS, gone)]) == (here, here)
     assert store.load_chain().changes == {two.hash: delete}
     assert store.final_state() == state_one
 
     store.commit_block(ExecutedBlock(two, state_two, delete), placement(state_two, final=state_two))
-    assert store.final_entries(Table.PROOFS, (key, gone)) == (here, None)
+    assert store.final_entries([(Table.PROOFS, key), (Table.PROOFS, gone)]) == (here, None)
     assert store.load_chain().changes == {}
     # The same block once more, now that it is final: nothing is left to apply.
     store.commit_block(ExecutedBlock(two, state_two, delete), placement(state_two, final=state_two))

@@ -180,10 +180,10 @@ class PegMachine(RuleBasedStateMachine):
             assert before.first_request < self.totals.first_request <= before.next_request
         self.proposed[proposal.transaction.txid] = proposal.transaction
 
-    @precondition(lambda self: any(not payment.versions[-1].signed for payment in self.payments()))
+    @precondition(lambda self: any(payment.versions[-1].signed is None for payment in self.payments()))
     @rule(pick=st.integers(0, 3), members=st.sampled_from([[0, 1], [1, 2], [0, 2], [0, 1, 2]]))
     def finalize(self, pick: int, members: list[int]) -> None:
-        unsigned = [payment for payment in self.payments() if not payment.versions[-1].signed]
+        unsigned = [payment for payment in self.payments() if payment.versions[-1].signed is None]
         payment = unsigned[pick % len(unsigned)]
         newest = payment.versions[-1]
         signed = sign(payment, self.proposed[newest.txid], members)
@@ -198,10 +198,10 @@ class PegMachine(RuleBasedStateMachine):
         with pytest.raises(InvalidBlock):
             self.block(PegContents(finalized=(signed,)))
 
-    @precondition(lambda self: any(payment.versions[-1].signed for payment in self.payments()))
+    @precondition(lambda self: any(payment.versions[-1].signed is not None for payment in self.payments()))
     @rule(pick=st.integers(0, 3), percent=st.integers(100, 300))
     def replace(self, pick: int, percent: int) -> None:
-        signed = [payment for payment in self.payments() if payment.versions[-1].signed]
+        signed = [payment for payment in self.payments() if payment.versions[-1].signed is not None]
         payment = signed[pick % len(signed)]
         old = self.proposed[payment.versions[-1].txid]
         weight = 4 * len(old.raw) + 2 + sum(SPENDINGS[0].weight - 164 for _ in payment.inputs)
@@ -217,10 +217,10 @@ class PegMachine(RuleBasedStateMachine):
         self._count_mints(mints, 0)
         self.proposed[proposal.transaction.txid] = proposal.transaction
 
-    @precondition(lambda self: any(v.signed for payment in self.payments() for v in payment.versions))
+    @precondition(lambda self: any(v.signed is not None for payment in self.payments() for v in payment.versions))
     @rule(pick=st.integers(0, 10))
     def confirm(self, pick: int) -> None:
-        choices = [(p, v) for p in self.payments() for v in p.versions if v.signed]
+        choices = [(p, v) for p in self.payments() for v in p.versions if v.signed is not None]
         payment, version = choices[pick % len(choices)]
         transaction = self.proposed[version.txid]
         spent = sum(self.coins.pop(one.spends) for one in transaction.inputs)

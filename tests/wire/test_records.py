@@ -105,7 +105,7 @@ _b32 = hashes.map(BitcoinHash)
 _sats = words.map(Sat)
 _inputs = st.builds(PaymentInput, st.builds(OutPoint, _b32, words), _sats, words)
 _payees = st.builds(Payee, words, st.binary(max_size=40), _sats)
-_versions = st.builds(PaymentVersion, _b32, _sats, st.booleans())
+_versions = st.builds(PaymentVersion, _b32, _sats, st.none() | words.map(Height))
 PAYMENTS = st.builds(
     Payment,
     st.lists(_inputs, max_size=3).map(tuple),

@@ -29,6 +29,7 @@ from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice, StoredBlock
+from alysd.types.execution import ExecutedPayload
 from alysd.types.hashes import AuxHash, BlsPublicKey, BlsSignature
 from alysd.types.tables import Table
 from alysd.types.units import Slot, Wei
@@ -59,7 +60,7 @@ class ImportOnTheHarness:
         self.chain.on(GetForkchoice).computes(lambda _: tree.tip)
         self.chain.on(GetAncestry).computes(lambda message: tree.ancestry(message.tip))
         self.chain.on(AdoptBlock).computes(self._adopt)
-        self.engine.on(ExecutePayload).answers(Wei(0))
+        self.engine.on(ExecutePayload).answers(ExecutedPayload(Wei(0)))
         self.engine.on(SetForkchoice).answers(None)
 
     def verify(self, keys: Sequence[BlsPublicKey], message: bytes, signature: BlsSignature) -> bool:
@@ -211,7 +212,7 @@ async def test_a_block_that_comes_while_the_execution_client_lags_can_come_again
         assert [event.hash for event in logged if isinstance(event, BlockPostponed)] == [block.hash]
         assert not [event for event in logged if isinstance(event, BlockRefused)]
         assert AdoptBlock not in world.asked
-        world.engine.on(ExecutePayload).answers(Wei(0))
+        world.engine.on(ExecutePayload).answers(ExecutedPayload(Wei(0)))
         assert (await world.take(block)).head.hash == block.hash
 
 

@@ -16,7 +16,7 @@ from alysd.types.chain import (
 )
 from alysd.types.evidence import Evidence
 from alysd.types.hashes import BlockHash
-from alysd.types.tables import Entry, EntryChange, Table
+from alysd.types.tables import Entry, EntryChange, EntryKey, Table
 from alysd.types.units import Height, Slot
 
 
@@ -110,9 +110,14 @@ class MemoryStore:
         """The slot of the newest stored block on any branch that is not abandoned; 0 for the genesis block."""
         return max(state.slot for state in self.load_chain().states)
 
-    def final_entries(self, table: Table, keys: Sequence[bytes]) -> tuple[Entry | None, ...]:
-        """The entries of `table` under `keys`, in order, as of the last final block; None for a missing entry."""
-        return tuple(self._entries[table].get(key) for key in keys)
+    def final_entries(self, keys: Sequence[EntryKey]) -> tuple[Entry | None, ...]:
+        """The entries with these keys, in order, as of the last final block; None for a missing entry."""
+        return tuple(self._entries[table].get(key) for table, key in keys)
+
+    def list_final_entries(self, table: Table, after: bytes, limit: int) -> Sequence[tuple[bytes, Entry]]:
+        """At most `limit` entries of `table` with keys after `after`, in order, as of the last final block."""
+        entries = self._entries[table]
+        return [(key, entries[key]) for key in sorted(entries) if key > after][:limit]
 
     def block_by_hash(self, block: BlockHash) -> SignedBlock | None:
         """The stored block with this hash, or None."""

@@ -38,7 +38,11 @@ def test_both_databases_give_the_same_answers(steps: list[tuple[int, int | None,
             assert memory.forkchoice() == disk.forkchoice()
             assert memory.final_state() == disk.final_state()
             assert memory.newest_slot() == disk.newest_slot()
-            assert memory.final_entries(Table.PROOFS, KEYS) == disk.final_entries(Table.PROOFS, KEYS)
+            keys = [(Table.PROOFS, key) for key in KEYS]
+            assert memory.final_entries(keys) == disk.final_entries(keys)
+            for after in (b"", KEYS[0]):
+                listed = memory.list_final_entries(Table.PROOFS, after, 2)
+                assert listed == disk.list_final_entries(Table.PROOFS, after, 2)
             head = disk.forkchoice().head
             assert memory._canonical[-1] == head.hash  # pyright: ignore[reportPrivateUsage]
         node.store.close()

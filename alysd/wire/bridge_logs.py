@@ -1,0 +1,63 @@
+"""Reads the burns of a block from the logs of the bridge contract (docs/protocol.md, "Burns").
+
+Only a log whose address is that of the bridge counts: every contract can emit a log with the same topics and data.
+The contract's code is fixed, so its logs have one form. Another form is an error of the execution client.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from alysd.errors import Malformed
+from alysd.types.block import ExecutionPayload
+from alysd.types.hashes import EvmAddress
+from alysd.types.peg import BRIDGE_ADDRESS, Burn
+from alysd.types.units import GWEI_PER_SAT, WEI_PER_GWEI, Sat
+from alysd.wire.keccak import keccak256
+from alysd.wire.rlp import RlpItem, as_bytes, as_list, decode
+
+REQUEST_TOPIC = keccak256(b"RequestPegOut(address,bytes,uint256)")
+"""The first topic of the bridge's log. The second one is the sender."""
+
+MAX_ADDRESS_BYTES = 90
+"""The longest Bitcoin address that the contract accepts."""
+
+_WORD = 32
+_FIRST_LIST_BYTE = 0xC0
+_WEI_PER_SAT = GWEI_PER_SAT * WEI_PER_GWEI
+
+
+def burns_in(payload: ExecutionPayload, receipts: Sequence[bytes]) -> tuple[Burn, ...]:
+    """The burns of a block, in the order of its logs, from receipts that its receipts root covers.
+
+    Takes no time for a block without a log of the bridge. Raises `Malformed` for a log that it cannot emit.
+    """
+    if not (bloom_has(payload.logs_bloom, BRIDGE_ADDRESS) and bloom_has(payload.logs_bloom, REQUEST_TOPIC)):
+        return ()
+    return tuple(burn for receipt in receipts for burn in _burns_of(receipt))
+
+
+def bloom_has(bloom: bytes, item: bytes) -> bool:
+    """Whether an address or topic may be in a block's logs (Yellow Paper, 4.3.1). False positives are possible."""
+    digest, bits = keccak256(item), int.from_bytes(bloom, "big")
+    return all(bits >> (int.from_bytes(digest[at : at + 2], "big") % 2048) & 1 for at in (0, 2, 4))
+
+
+def _burns_of(receipt: bytes) -> Iterator[Burn]:
+    body = receipt if receipt[0] >= _FIRST_LIST_BYTE else receipt[1:]
+    for log in as_list(as_list(decode(body), 4)[3]):
+        address, topics, data = as_list(log, 3)
+        if address == BRIDGE_ADDRESS:
+            yield _burn(as_list(topics), as_bytes(data))
+
+
+def _burn(topics: list[RlpItem], data: bytes) -> Burn:
+    """Decode a log of the bridge (Solidity's ABI): the offset of the address, the value, the address."""
+    if len(topics) != 2 or topics[0] != REQUEST_TOPIC:
+        raise Malformed("a log of the bridge must be a RequestPegOut with one indexed sender")
+    sender = as_bytes(topics[1], _WORD)
+    offset, value, length = (int.from_bytes(data[at : at + _WORD], "big") for at in (0, _WORD, 2 * _WORD))
+    padded = -length % _WORD
+    whole = 3 * _WORD + length + padded
+    if any(sender[:12]) or offset != 2 * _WORD or not 0 < length <= MAX_ADDRESS_BYTES or len(data) != whole:
+        raise Malformed(f"a log of the bridge with {len(data)} bytes is not in the form of the contract")
+    text = data[3 * _WORD : 3 * _WORD + length]
+    return Burn(EvmAddress(sender[12:]), text, Sat(value // _WEI_PER_SAT))
