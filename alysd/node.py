@@ -100,6 +100,7 @@ from alysd.workflows.block_import import BlockImportWorkflow
 from alysd.workflows.block_production import BlockProduction
 from alysd.workflows.finality import follow_finality
 from alysd.workflows.internal_miner import InternalMiner
+from alysd.workflows.peg_contents import PegAuthor
 
 REFUSALS = (*(error for error, how in HANDLING.items() if how.refusal), NotAnswered)
 """Errors that answer a message and do not crash the actor whose handler raises them.
@@ -293,6 +294,7 @@ def _production(node: Node) -> BlockProduction | None:
     return BlockProduction(
         resources.context, resources.clock, resources.watch, resources.signer, to.chain, to.engine, to.auxpow,
         to.approval, to.sync, node.bus.publish, resources.tracing, resources.timing,
+        PegAuthor(resources.context, to.chain, None, resources.timing),
     )  # fmt: skip
 
 

@@ -56,6 +56,11 @@ class Timing:
         """Deadline of the ask for a queued proof of work: 15 % of `pace`. If it passes, the block has no proof."""
         return 0.15 * self.pace
 
+    @property
+    def bridge_ask(self) -> float:
+        """Deadline of asks to the bridge: 15 % of `pace`. If it passes, the block has no contents of the peg."""
+        return 0.15 * self.pace
+
     # Approval
 
     @property

@@ -1,4 +1,4 @@
-"""Makes proposals of payments that satisfy `alysd.peg.proposals`."""
+"""Makes proposals of payments that satisfy `alysd.peg.proposals`, and fits contents into a block."""
 
 from collections.abc import Sequence
 
@@ -19,11 +19,19 @@ from alysd.peg.proposals import (
 )
 from alysd.peg.signing import Spending
 from alysd.peg.versions import MakeTransaction, payment_transaction
+from alysd.types.hashes import EvmAddress
 from alysd.types.peg import (
+    MAX_CONFIRMED_PAYMENTS,
     MAX_INPUTS,
+    MAX_PEG_INS,
+    MAX_SIGNED_PAYMENTS,
+    RESERVE,
     Payment,
     PaymentInput,
+    PegContents,
+    PegIn,
     PegOutProposal,
+    PegTotals,
     TransactionOutput,
 )
 from alysd.types.units import Sat
@@ -42,6 +50,27 @@ class Wish:
     fee_rate: int
     strategy: Strategy
     consolidate: bool = False
+
+
+def fit_contents(contents: PegContents, room: int, totals: PegTotals) -> PegContents:
+    """The contents that have room in a block, of which `room` withdrawals are left for the peg.
+
+    While refunds are due, one withdrawal is left to them, so that peg-ins cannot delay them for ever.
+    """
+    room -= totals.first_refund < totals.next_refund and room > 1
+    recipients: set[EvmAddress] = set()
+    fitting: list[PegIn] = []
+    for peg_in in contents.peg_ins[:MAX_PEG_INS]:
+        minted = {peg_in.recipient} - {RESERVE}
+        if len(recipients | minted) <= room:
+            recipients |= minted
+            fitting.append(peg_in)
+    return PegContents(
+        tuple(fitting),
+        contents.proposal,
+        contents.finalized[:MAX_SIGNED_PAYMENTS],
+        contents.confirmed[:MAX_CONFIRMED_PAYMENTS],
+    )
 
 
 def make_proposal(

@@ -71,6 +71,27 @@ class Block:
     finalized_peg_outs: tuple[Transaction, ...] = ()
     confirmed_peg_outs: tuple[ConfirmedPegOut, ...] = ()
 
+    @classmethod
+    def with_peg(
+        cls,
+        parent_hash: BlockHash,
+        slot: Slot,
+        payload: ExecutionPayload,
+        header: AuxPowHeader | None,
+        contents: PegContents,
+    ) -> "Block":
+        """A block with these `contents` of the peg."""
+        return cls(
+            parent_hash,
+            slot,
+            payload,
+            contents.peg_ins,
+            contents.proposal,
+            header,
+            contents.finalized,
+            contents.confirmed,
+        )
+
     @property
     def height(self) -> Height:
         """The block's number on its branch: the execution block number."""

@@ -22,6 +22,15 @@ BRIDGE_ADDRESS = EvmAddress(b"\xbb" * 20)
 MAX_DEPOSIT_OUTPUTS = 64
 """The maximum number of outputs of one deposit that pay the federation. It bounds a block's work per deposit."""
 
+MAX_PEG_INS = 64
+"""The maximum number of peg-ins in a block. With `MAX_DEPOSIT_OUTPUTS` each, they have 71 KB."""
+
+MAX_SIGNED_PAYMENTS = 1
+"""The maximum number of finalized peg-outs in a block, because the witnesses are large."""
+
+MAX_CONFIRMED_PAYMENTS = 4
+"""The maximum number of confirmed peg-outs in a block: as many payments may be in flight."""
+
 
 @attrs.frozen
 class OutPoint:

@@ -7,7 +7,10 @@ from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, ExecutionPayload, SignedBlock, Withdrawal
 from alysd.types.hashes import BlockHash
 from alysd.types.peg import (
+    MAX_CONFIRMED_PAYMENTS,
     MAX_DEPOSIT_OUTPUTS,
+    MAX_PEG_INS,
+    MAX_SIGNED_PAYMENTS,
     ConfirmedPegOut,
     DepositOutput,
     PegIn,
@@ -35,15 +38,6 @@ limit of at least 21,000 in 3 bytes, and 8 other fields of 1 byte."""
 
 MAX_AUTHORITIES = 2**10
 """The maximum number of bits in the list of approvals."""
-
-MAX_PEG_INS = 64
-"""The maximum number of peg-ins in a block. With `MAX_DEPOSIT_OUTPUTS` each, they have 71 KB."""
-
-MAX_SIGNED_PAYMENTS = 1
-"""The maximum number of finalized peg-outs in a block, because the witnesses are large."""
-
-MAX_CONFIRMED_PAYMENTS = 4
-"""The maximum number of confirmed peg-outs in a block: as many payments may be in flight."""
 
 MAX_PROPOSAL_BYTES = 2**13
 """The maximum size of a proposed payment in bytes. One with 100 inputs and 65 outputs has 6,925."""

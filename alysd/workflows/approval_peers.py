@@ -6,6 +6,7 @@ from typing import TypeVar
 import attrs
 
 from alysd.messages.block_import import BlockImport
+from alysd.messages.bridge import Bridge
 from alysd.messages.chain import Chain
 from alysd.messages.engine import Engine
 from alysd.messages.evidence import EvidenceKeeping
@@ -19,7 +20,10 @@ P = TypeVar("P")
 
 @attrs.frozen
 class ApprovalPeers:
-    """The actors that the workflow uses. *network*, *sync* and *evidence* need not run: tells are then dropped."""
+    """The actors that the workflow uses. *network*, *sync* and *evidence* need not run: tells are then dropped.
+
+    `bridge` is None on a node that has no Bitcoin node.
+    """
 
     chain: Address[Chain]
     engine: Address[Engine]
@@ -28,6 +32,7 @@ class ApprovalPeers:
     network: Address[Network]
     sync: Address[Sync]
     evidence: Address[EvidenceKeeping]
+    bridge: Address[Bridge] | None = None
 
 
 def offer(address: Address[P], message: Tell[P]) -> None:

@@ -34,6 +34,7 @@ from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation
 from alysd.types.units import Slot
 from alysd.workflows.clock_watch import ClockWatch
+from alysd.workflows.peg_contents import PegAuthor
 
 BUSY = "the node was busy or suspended until the slot had ended"
 """The reason of a slot that was missed before any work on it began."""
@@ -82,6 +83,7 @@ class BlockProduction:
     publish: Callable[[object], object]
     tracing: Tracing
     timing: Timing
+    peg: PegAuthor
     federation: Federation = attrs.field(
         init=False, default=attrs.Factory(lambda workflow: workflow.context.first_federation, takes_self=True)
     )
@@ -212,14 +214,15 @@ class BlockProduction:
             if self.federation.author(slot) != self.authority:
                 return None  # the federation has changed, and the slot now belongs to another authority
             work = await self._work(tip)
+            peg = await self.peg.choose(tip.head, work)
         if work is None and halted(tip.head, self.context.spec):
             self.publish(ProductionHalted(slot, tip.head.height - tip.head.last_final_height))
             return None
         self._enter(ProductionStep.BUILDING)
-        attributes = payload_attributes(tip.head, slot, work, self.context)
+        attributes = payload_attributes(tip.head, slot, work, self.context, peg.mints)
         with self.tracing.span("build"):
             payload = await self.engine.ask(BuildPayload(tip, attributes), seconds=self.timing.slot_ask)
-        block = Block(tip.head.hash, slot, payload, auxpow_header=work)
+        block = Block.with_peg(tip.head.hash, slot, payload, work, peg.contents)
         if doubt := self.watch.doubt():
             raise NotNow(doubt)
         self._enter(ProductionStep.SIGNING)

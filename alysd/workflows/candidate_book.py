@@ -60,7 +60,7 @@ class ApprovedCandidate:
 
 @attrs.frozen
 class DeclinedCandidate:
-    """The block is valid, but the signing guard forbids this authority to approve it."""
+    """The block is valid, but the signing guard forbids the approval, or Bitcoin does not show what it states."""
 
 
 @attrs.frozen
@@ -130,7 +130,7 @@ class OwnApproval:
 
 @attrs.frozen
 class ApprovalWithheld:
-    """The signer has refused to sign."""
+    """The signer has refused to sign, or this node's Bitcoin node does not see what the block states."""
 
 
 @attrs.frozen
@@ -152,6 +152,7 @@ TRANSITIONS: Transitions = {
     (CandidateBlock, RuleBroken): lambda _state, _event: RefusedCandidate(),
     (CandidateBlock, OwnApproval): lambda _state, _event: ApprovedCandidate(),
     (ValidCandidate, PayloadHolds): lambda _state, _event: ExecutedCandidate(),
+    (ValidCandidate, ApprovalWithheld): lambda _state, _event: DeclinedCandidate(),
     (ValidCandidate, RuleBroken): lambda _state, _event: RefusedCandidate(),
     (ExecutedCandidate, RuleBroken): lambda _state, _event: RefusedCandidate(),
     (ExecutedCandidate, OwnApproval): lambda _state, _event: ApprovedCandidate(),

@@ -8,7 +8,8 @@ import trio
 from alysd.consensus.aura import slot_at, slot_start
 from alysd.consensus.federation import Verifier, federation_at
 from alysd.consensus.validity import apply_block, check_candidate
-from alysd.errors import ApprovalForbidden, NotNow, Refused, StoreError
+from alysd.errors import ApprovalForbidden, NotNow, NotSeenOnBitcoin, Refused, StoreError
+from alysd.messages.bridge import JudgePegContents
 from alysd.messages.chain import GetAncestry
 from alysd.messages.engine import ExecutePayload
 from alysd.messages.log.base import log
@@ -17,6 +18,7 @@ from alysd.messages.sync import GetSyncProgress
 from alysd.nurseries import NotAnswered
 from alysd.ports import Clock, Signer
 from alysd.timing import Timing
+from alysd.types.block import Block
 from alysd.types.chain import ChainState, ReceivedBlock, ValidBlock
 from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import BlockHash
@@ -36,6 +38,7 @@ from alysd.workflows.candidate_book import (
     ValidCandidate,
 )
 from alysd.workflows.clock_watch import ClockWatch
+from alysd.workflows.ledger_reads import ledger_entries
 from alysd.workflows.recovery import Recovery
 
 
@@ -113,17 +116,32 @@ class CandidateJudge:
                 await self._check_rules(candidate, parent, ancestry)
                 machine.move(RulesHold())
             if isinstance(machine.state, ValidCandidate):
+                await self._compare_with_bitcoin(block)
                 if (seconds := self._execution_seconds(candidate.slot, parent)) <= 0:
                     raise NotNow("the slot of this authority has begun, whose block is more important")
                 work = ExecutePayload(block.payload, block.parent_hash, trio.current_time() + seconds)
                 results = await self._to.engine.ask(work, seconds=seconds)
                 apply_block(parent, candidate.signed, results.fees, ancestry)  # burns break no rule
                 machine.move(PayloadHolds())
+        except NotSeenOnBitcoin as error:
+            machine.move(ApprovalWithheld())
+            log(CandidateDeclined(*self._named(candidate, parent), str(error)))
         except NotNow as error:
             log(CandidatePostponed(*self._named(candidate, parent), str(error)))
         except Refused as error:
             machine.move(RuleBroken())
             log(CandidateRefused(*self._named(candidate, parent), type(error).__name__, str(error)))
+
+    async def _compare_with_bitcoin(self, block: Block) -> None:
+        """Compare the peg's parts of a block with Bitcoin. An authority that cannot do so abstains.
+
+        Raises `NotSeenOnBitcoin`, `NotNow` and `NotAnswered`.
+        """
+        if not block.peg:
+            return
+        if self._to.bridge is None:
+            raise NotNow("it has contents of the peg, and this node has no Bitcoin node to compare them with")
+        await self._to.bridge.ask(JudgePegContents(block), seconds=self._timing.bridge_ask)
 
     def _execution_seconds(self, slot: Slot, parent: ChainState) -> float:
         """The time that the execution of a candidate of `slot` may take. It must not delay the next own block.
@@ -141,9 +159,13 @@ class CandidateJudge:
     async def _check_rules(
         self, candidate: Candidate, parent: ChainState, ancestry: tuple[ChainState, ...]
     ) -> None:
+        block, context, seconds = candidate.signed.block, self._context, self._timing.chain_lookup
+        chain, header = self._to.chain, block.auxpow_header
+        entries = await ledger_entries(chain, block.peg, header, parent, context, seconds)
+
         def check() -> ValidBlock:
             received = ReceivedBlock(candidate.signed, len(encode_block(candidate.signed)))
-            return check_candidate(received, parent, ancestry, self._context, self._clock.time(), self._verify)
+            return check_candidate(received, parent, ancestry, context, self._clock.time(), self._verify, entries)
 
         # In a thread, because a signature and the hashes of a proof take about 3 ms.
         await trio.to_thread.run_sync(check)

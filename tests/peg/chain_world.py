@@ -154,7 +154,9 @@ class PegWorld:
 async def peg_world(folder: Path, spec: ChainSpec | None = None) -> AsyncGenerator[PegWorld]:
     """Run the node over the databases in `folder`, as a follower: only the test makes blocks."""
     spec, offered = spec or peg_spec(), Offered()
-    engine: Any = await EmbeddedEngine.open(folder / "execution", spec.execution_genesis, offered)
+    engine: Any = await EmbeddedEngine.open(
+        folder / "execution", spec.execution_genesis, offered, build_seconds=60.0
+    )
     try:
         async with open_simulated_node(folder, spec, engine=engine, authority=None) as node:
             yield PegWorld(spec, ChainHand.of(spec), node, engine, offered)

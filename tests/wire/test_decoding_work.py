@@ -13,12 +13,10 @@ from alysd.testing.blocks import make_payload
 from alysd.testing.peg import any_transaction, confirmed, peg_in
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.hashes import BlockHash, BlsSignature
-from alysd.types.peg import MAX_DEPOSIT_OUTPUTS, PegOutProposal, Transaction
+from alysd.types.peg import MAX_CONFIRMED_PAYMENTS, MAX_DEPOSIT_OUTPUTS, MAX_PEG_INS, PegOutProposal, Transaction
 from alysd.types.units import Sat, Slot
 from alysd.wire.bitcoin_transaction import make_transaction
 from alysd.wire.block_ssz import (
-    MAX_CONFIRMED_PAYMENTS,
-    MAX_PEG_INS,
     MAX_PROPOSAL_BYTES,
     MAX_TRANSACTIONS,
     MIN_TRANSACTION_BYTES,

@@ -17,6 +17,7 @@ from alysd.integrations import bls
 from alysd.integrations.tracing import NoTracing
 from alysd.messages.approval import ApprovalGathering, AwaitQuorum, ProposeBlock
 from alysd.messages.auxpow import MergedMining, WorkFor
+from alysd.messages.bridge import Bridge
 from alysd.messages.chain import Chain, GetForkchoice, GetState
 from alysd.messages.engine import BuildPayload, Engine
 from alysd.messages.events import BlockProduced, ProductionHalted, SlotMissed, WorkflowMoved
@@ -43,6 +44,7 @@ from alysd.wire.block_ssz import slot_proof
 from alysd.workflows import block_production
 from alysd.workflows.block_production import BlockProduction
 from alysd.workflows.clock_watch import ClockWatch
+from alysd.workflows.peg_contents import PegAuthor
 
 E = TypeVar("E")
 
@@ -122,6 +124,7 @@ class ProductionOnTheHarness:
         self.approval.on(ProposeBlock).computes(self.adopt)
         self.approval.on(AwaitQuorum).answers(None)
         self.sync.on(GetSyncProgress).answers(SYNCED)
+        self.bridge = StandIn[Bridge]("bridge", transcript)
 
     def adopt(self, message: ProposeBlock) -> Forkchoice:
         """Adopt a block that a quorum has approved."""
@@ -140,6 +143,7 @@ class ProductionOnTheHarness:
         production = BlockProduction(
             self.context, self.clock, self.watch, self.signer, self.chain, self.engine, self.auxpow,
             self.approval, self.sync, self.published.append, NoTracing(), Timing(self.spec.slot_seconds),
+            PegAuthor(self.context, self.chain, self.bridge, Timing(self.spec.slot_seconds)),
         )  # fmt: skip
         async with self.harness.running(task("block production", production.run, restart=Immediate())):
             yield

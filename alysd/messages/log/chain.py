@@ -73,7 +73,10 @@ class CandidateRefused(LogEvent):
 
 @attrs.frozen
 class CandidateDeclined(LogEvent):
-    """The signer refuses to approve a valid proposal, because of an earlier approval or a failed disk."""
+    """This authority does not approve a valid proposal.
+
+    The reason is an earlier approval, a failed disk, or a difference from what its Bitcoin node sees.
+    """
 
     name = "candidate_declined"
     level = logging.WARNING

@@ -13,7 +13,7 @@ import pytest
 
 import alysd
 import alysd.messages.log
-from alysd.messages.log import bitcoin, chain, clients, miner, network, process
+from alysd.messages.log import bitcoin, chain, clients, miner, network, peg, process
 from alysd.messages.log.base import Bits, LogEvent, counted, log
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, EvmAddress
 from alysd.types.units import Height, Sat, Slot, Wei
@@ -114,6 +114,7 @@ EXAMPLES: dict[LogEvent, str] = {
         "halted|10001 blocks wait for a proof of work: no new block until a miner submits one"
     ),
     chain.ProofMissing(500, 999): "work|no proof of work for 500 blocks; production halts above 999",
+    peg.PegContentsLeftOut("AlreadyMinted", "minted"): "peg|no deposits or payments in the block: minted",
     chain.WorkNotIncluded("no answer"): "work|no proof included: no answer",
     chain.NoProofYet("no answer"): "miner|no proof yet: no answer",
     chain.EngineCatchingUp(Height(10), Height(40)): "engine|the execution client is catching up: 10 of 40",

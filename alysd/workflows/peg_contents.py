@@ -1,0 +1,76 @@
+"""The author's part of the peg: chooses the contents of this node's own block, and the withdrawals that follow."""
+
+from collections.abc import Sequence
+
+import attrs
+import trio
+
+from alysd.consensus.peg_ledger import PegStep, room_for_mints, take_contents
+from alysd.errors import InvalidBlock, Refused
+from alysd.messages.bridge import Bridge, GetPegContents
+from alysd.messages.chain import Chain
+from alysd.messages.log.base import log
+from alysd.messages.log.peg import PegContentsLeftOut
+from alysd.nurseries import Address, NotAnswered
+from alysd.peg.authoring import fit_contents
+from alysd.peg.peg_ins import Mint
+from alysd.timing import Timing
+from alysd.types.auxpow import AuxPowHeader
+from alysd.types.chain import ChainState
+from alysd.types.chain_spec import ChainContext
+from alysd.types.peg import PegContents, PegRules
+from alysd.workflows.ledger_reads import ledger_entries
+
+NOTHING = PegContents()
+
+
+@attrs.frozen
+class ChosenContents:
+    """The peg's parts of a block, and the withdrawals that the ledger then requires."""
+
+    contents: PegContents
+    mints: Sequence[Mint]
+
+
+@attrs.frozen
+class PegAuthor:
+    """Chooses the contents of own blocks. `bridge` is None on a node that has no Bitcoin node."""
+
+    context: ChainContext
+    chain: Address[Chain]
+    bridge: Address[Bridge] | None
+    timing: Timing
+
+    async def choose(self, parent: ChainState, work: AuxPowHeader | None) -> ChosenContents:
+        """The contents of a child of `parent` with the proof `work`.
+
+        They are empty on a chain without a peg, and if *bridge* does not answer in time or names contents that
+        break a rule. Refunds that are due are paid in any case. Raises `NotAnswered` when the chain actor does not
+        answer.
+        """
+        rules = self.context.peg
+        if rules is None:
+            return ChosenContents(NOTHING, ())
+        room = room_for_mints(parent, work, self.context)
+        wanted = fit_contents(await self._wanted(parent), room, parent.peg)
+        try:
+            return ChosenContents(wanted, (await self._take(wanted, work, parent, rules)).mints)
+        except InvalidBlock as error:
+            log(PegContentsLeftOut(type(error).__name__, str(error)))
+        return ChosenContents(NOTHING, (await self._take(NOTHING, work, parent, rules)).mints)
+
+    async def _wanted(self, parent: ChainState) -> PegContents:
+        if self.bridge is None:
+            return NOTHING
+        try:
+            return await self.bridge.ask(GetPegContents(parent.hash), seconds=self.timing.bridge_ask)
+        except (NotAnswered, Refused):
+            return NOTHING  # the bridge reports what is wrong with its Bitcoin node; the slot does not wait
+
+    async def _take(
+        self, contents: PegContents, work: AuxPowHeader | None, parent: ChainState, rules: PegRules
+    ) -> PegStep:
+        seconds = self.timing.chain_lookup
+        entries = await ledger_entries(self.chain, contents, work, parent, self.context, seconds)
+        # In a thread, because the witnesses of a payment take up to 0.2 s.
+        return await trio.to_thread.run_sync(take_contents, contents, work, parent, self.context, rules, entries)
