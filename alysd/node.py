@@ -50,6 +50,7 @@ from alysd.messages.approval import ApprovalGathering
 from alysd.messages.auxpow import MergedMining
 from alysd.messages.bitcoin_watch import BitcoinWatch
 from alysd.messages.block_import import BlockImport
+from alysd.messages.bridge import Bridge
 from alysd.messages.chain import Chain
 from alysd.messages.engine import Engine
 from alysd.messages.evidence import EvidenceKeeping
@@ -135,6 +136,7 @@ class Addresses:
     auxpow: Address[MergedMining] = attrs.field(factory=lambda: Address("auxpow", capacity=256))
     block_import: Address[BlockImport] = attrs.field(factory=lambda: Address("block import", capacity=64))
     approval: Address[ApprovalGathering] = attrs.field(factory=lambda: Address("approval", capacity=256))
+    bridge: Address[Bridge] = attrs.field(factory=lambda: Address("bridge", capacity=64))
     bitcoin_watch: Address[BitcoinWatch] = attrs.field(factory=lambda: Address("bitcoin watch", capacity=64))
     peer_host: Address[PeerHost] = attrs.field(factory=lambda: Address("peer host", capacity=256))
     network: Address[Network] = attrs.field(factory=lambda: Address("network", capacity=1024))
@@ -215,6 +217,7 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
                 context, resources.clock, resources.watch, resources.signer, resources.bls,
                 ApprovalPeers(
                     to.chain, to.engine, to.block_import, to.storage, to.network, to.sync, to.evidence,
+                    _bridge_of(node),
                 ), tell, timing,
             ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.approval_stop,
                   depends_on=["chain", "engine", "block import"]),
@@ -286,6 +289,11 @@ def _network(node: Node) -> list[SupervisorSpec]:
     ]  # fmt: skip
 
 
+def _bridge_of(node: Node) -> Address[Bridge] | None:
+    """The bridge's address; None on a node without a Bitcoin node, which has no bridge."""
+    return None if node.resources.bitcoin is None else node.to.bridge
+
+
 def _production(node: Node) -> BlockProduction | None:
     """The workflow that makes blocks; None for a follower."""
     resources, to = node.resources, node.to
@@ -294,7 +302,7 @@ def _production(node: Node) -> BlockProduction | None:
     return BlockProduction(
         resources.context, resources.clock, resources.watch, resources.signer, to.chain, to.engine, to.auxpow,
         to.approval, to.sync, node.bus.publish, resources.tracing, resources.timing,
-        PegAuthor(resources.context, to.chain, None, resources.timing),
+        PegAuthor(resources.context, to.chain, _bridge_of(node), resources.timing),
     )  # fmt: skip
 
 

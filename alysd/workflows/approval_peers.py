@@ -32,7 +32,7 @@ class ApprovalPeers:
     network: Address[Network]
     sync: Address[Sync]
     evidence: Address[EvidenceKeeping]
-    bridge: Address[Bridge] | None = None
+    bridge: Address[Bridge] | None
 
 
 def offer(address: Address[P], message: Tell[P]) -> None:

@@ -16,6 +16,7 @@ from alysd.integrations import bls
 from alysd.integrations.signing import GuardedSigner
 from alysd.messages.approval import ApprovalGathering, ConsiderProposal, CountApproval, ProposeBlock
 from alysd.messages.block_import import BlockImport, ImportBlock
+from alysd.messages.bridge import Bridge
 from alysd.messages.chain import Chain, GetAncestry, GetForkchoice, GetState
 from alysd.messages.engine import Engine, ExecutePayload
 from alysd.messages.events import QuorumChanged, SlotOver, WorkflowMoved
@@ -76,6 +77,7 @@ class MemberOnTheHarness:
         self.network = StandIn[Network]("network", transcript)
         self.sync = StandIn[Sync]("sync", transcript)
         self.evidence = StandIn[EvidenceKeeping]("evidence", transcript)
+        self.bridge = StandIn[Bridge]("bridge", transcript)
         self.approval = RecordedAddress[ApprovalGathering]("approval", transcript, capacity=256)
         self.chain.on(GetState).computes(lambda message: self.tree.get(message.hash))
         self.chain.on(GetForkchoice).computes(lambda _: self.tree.tip)
@@ -92,7 +94,14 @@ class MemberOnTheHarness:
         if self.own is not None:
             signer = GuardedSigner.open(authority_secret(self.own), self.context.genesis, self.guard)
         to = ApprovalPeers(
-            self.chain, self.engine, self.block_import, self.storage, self.network, self.sync, self.evidence
+            self.chain,
+            self.engine,
+            self.block_import,
+            self.storage,
+            self.network,
+            self.sync,
+            self.evidence,
+            self.bridge,
         )
         child = actor(self.approval, lambda: ApprovalWorkflow(
             self.context, self.clock, self.watch, signer, bls.BLS, to, self.events.append,

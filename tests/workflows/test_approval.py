@@ -29,6 +29,7 @@ from alysd.messages.storage import GetBlockByHash
 from alysd.messages.sync import BlockMissing, GetSyncProgress
 from alysd.nurseries import ActorDown, AskTimeout, HandlerCrashed, MailboxFull
 from alysd.testing.blocks import FIRST_SLOT, make_header
+from alysd.testing.peg import any_proposal
 from alysd.types.execution import ExecutedPayload
 from alysd.types.federation import SlotSteps
 from alysd.types.proposal import Proposal
@@ -379,7 +380,7 @@ async def test_an_invalid_proposal_is_not_approved(
         await world.until_slot(slot)
         block = world.make(slot)
         if by == "rule":
-            block = attrs.evolve(block, peg_out_proposal=bytes(60))
+            block = attrs.evolve(block, peg_out_proposal=any_proposal())
         else:
             world.engine.on(ExecutePayload).fails(InvalidPayload("no gas"))
         await world.propose(block)
@@ -810,7 +811,7 @@ async def test_work_on_a_candidate_that_is_done_or_forgotten_does_nothing(
     async with world.running():
         slot = world.slot_of(1)
         await world.until_slot(slot)
-        block, bad = world.make(slot), attrs.evolve(world.make(slot, mark="bad"), peg_out_proposal=bytes(60))
+        block, bad = world.make(slot), attrs.evolve(world.make(slot, mark="bad"), peg_out_proposal=any_proposal())
         await world.propose(bad)
         world.approval.tell(AdvanceCandidate(block_hash(bad)))
         await world.propose(block)
