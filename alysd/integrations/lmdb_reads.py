@@ -12,7 +12,7 @@ from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, FinalityProof, Forkchoice, PlacedBlock
 from alysd.types.evidence import Evidence
 from alysd.types.hashes import BlockHash, displayed
-from alysd.types.tables import Entry, Table
+from alysd.types.tables import Proof, Table
 from alysd.types.units import Height
 from alysd.wire.block_ssz import decode_block
 from alysd.wire.evidence import decode_evidence
@@ -70,10 +70,11 @@ def canonical_of(txn: Transaction, height: Height) -> SignedBlock | None:
     return signed
 
 
-def entry_of(txn: Transaction, table: Table, key: bytes, final: Height) -> Entry | None:
-    """The entry of `table` under `key`, as of the head. `final` is the height of the last final block.
+def proof_of(txn: Transaction, table: Table, key: bytes, final: Height) -> Proof | None:
+    """The entry under `key` of `table`, one of the two with proofs, as of the head.
 
-    Takes one lookup for each block above `final` that changes entries. Only blocks that include a proof do.
+    `final` is the height of the last final block. Takes one lookup for each block above `final` that changes entries:
+    only blocks with a proof or with a part in the peg do.
     """
     name = table.value.encode() + b"|" + key
     found, start = None, height_key(Height(final + 1))
@@ -91,8 +92,8 @@ def placed(txn: Transaction, signed: SignedBlock, tip: Forkchoice) -> PlacedBloc
     """A stored block with its place in the chain whose forkchoice is `tip`."""
     header, final = signed.block.auxpow_header, tip.finalized.height
     canonical = txn.get("canonical", height_key(signed.block.height)) == signed.hash
-    proof = entry_of(txn, Table.PROOFS, signed.hash, final)
-    included = entry_of(txn, Table.PROOFS, header.range_end, final) if canonical and header is not None else None
+    proof = proof_of(txn, Table.PROOFS, signed.hash, final)
+    included = proof_of(txn, Table.PROOFS, header.range_end, final) if canonical and header is not None else None
     return PlacedBlock(signed, tip, canonical, proof, included)
 
 

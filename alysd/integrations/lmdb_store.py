@@ -14,12 +14,12 @@ from alysd.integrations.lmdb_layout import BLOCK_KEY_BYTES, ENTRIES, FORMAT, STA
 from alysd.integrations.lmdb_reads import (
     block_of,
     canonical_of,
-    entry_of,
     evidence_of,
     final_of,
     finality_of,
     forkchoice_of,
     placed,
+    proof_of,
     state_of,
 )
 from alysd.integrations.lmdb_records import FIRST_MAP_BYTES, Records, Transaction
@@ -204,7 +204,7 @@ class LmdbStore:
         def read(txn: Transaction) -> PlacedBlock | None:
             tip, signed = forkchoice_of(txn), block_of(txn, wanted)
             if signed is None and or_work:
-                work = entry_of(txn, Table.WORKS, wanted, tip.finalized.height)
+                work = proof_of(txn, Table.WORKS, wanted, tip.finalized.height)
                 signed = None if work is None else canonical_of(txn, work.height)
             return None if signed is None else placed(txn, signed, tip)
 

@@ -52,7 +52,7 @@ from alysd.types.chain import ChainState, FinalityProof, Forkchoice, HeadBundle,
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.evidence import Evidence
 from alysd.types.hashes import BlockHash
-from alysd.types.tables import Entry
+from alysd.types.tables import Entry, Proof
 from alysd.types.units import Height, Slot, Wei
 
 
@@ -163,7 +163,7 @@ class MiningWorld:
         self.spec = spec or make_spec()
         self.tree = Tree([genesis(self.spec)], genesis(self.spec).hash)
         self.blocks: dict[BlockHash, SignedBlock] = {}
-        self.proofs: dict[bytes, Entry | None] = {}  # of every branch
+        self.proofs: dict[bytes, Proof] = {}  # of every branch
         self.evidence: list[Evidence] = []
         self.bus = Bus()
         self.timing = Timing(self.spec.slot_seconds)
@@ -191,7 +191,7 @@ class MiningWorld:
         state = executed.state
         before = self.tree.tip
         placement = self.tree.adopt(state, executed.changes)
-        self.proofs |= {change.key: change.value for change in executed.changes}
+        self.proofs |= {change.key: change.value for change in executed.changes if isinstance(change.value, Proof)}
         self.blocks[signed.hash] = signed
         if self.tree.tip != before and not quiet:
             self.bus.publish(HeadMoved(before, self.tree.tip, placement.removed))

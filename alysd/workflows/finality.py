@@ -17,7 +17,7 @@ from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import EvmAddress
-from alysd.types.tables import Table
+from alysd.types.tables import Proof, Table
 
 HEADS_WAITING = 256
 """The largest number of head changes that wait.
@@ -79,7 +79,9 @@ async def _proof_of(
     proofs = GetEntries(((Table.PROOFS, tip.finalized.hash),), at=tip.head.hash)
     try:
         (proof,) = await chain.ask(proofs, seconds=seconds)
-        signed = proof and await storage.ask(GetBlockByHash(proof.block), seconds=seconds)
+        if not isinstance(proof, Proof):
+            return None
+        signed = await storage.ask(GetBlockByHash(proof.block), seconds=seconds)
     except (NotAnswered, UnknownParent):
         return None
     return signed.block.auxpow_header if signed else None

@@ -7,7 +7,7 @@ import attrs
 from hypothesis import strategies as st
 
 from alysd.consensus.fork_choice import Tree
-from alysd.integrations.lmdb_reads import entry_of
+from alysd.integrations.lmdb_reads import proof_of
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice
@@ -93,7 +93,7 @@ class Node:
         """As clients read: from one snapshot of the database, without the tree."""
         final = tip.finalized.height
         read = self.store._records.read  # pyright: ignore[reportPrivateUsage]
-        found = read(lambda txn: [entry_of(txn, Table.PROOFS, key, final) for key in KEYS])
+        found = read(lambda txn: [proof_of(txn, Table.PROOFS, key, final) for key in KEYS])
         return {key: value for key, value in zip(KEYS, found, strict=True) if value is not None}
 
     def check(self) -> None:

@@ -16,7 +16,7 @@ from alysd.types.chain import (
 )
 from alysd.types.evidence import Evidence
 from alysd.types.hashes import BlockHash
-from alysd.types.tables import Entry, EntryChange, EntryKey, Table
+from alysd.types.tables import Entry, EntryChange, EntryKey, Proof, Table
 from alysd.types.units import Height, Slot
 
 
@@ -64,7 +64,7 @@ class MemoryStore:
         """
         signed = self._blocks.get(wanted)
         if signed is None and or_work:
-            work = self._entry_at_head(Table.WORKS, wanted)
+            work = self._proof_at_head(Table.WORKS, wanted)
             signed = None if work is None else self.block_by_height(work.height)
         return None if signed is None else self._placed(signed)
 
@@ -161,7 +161,7 @@ class MemoryStore:
             else:
                 self._entries[change.table][change.key] = change.value
 
-    def _entry_at_head(self, table: Table, key: bytes) -> Entry | None:
+    def _proof_at_head(self, table: Table, key: bytes) -> Proof | None:
         found = self._entries[table].get(key)
         for height in sorted(self._changes):
             if height >= len(self._canonical):
@@ -169,11 +169,11 @@ class MemoryStore:
             for change in self._changes[height].get(self._canonical[height], ()):
                 if (change.table, change.key) == (table, key):
                     found = change.value
-        return found
+        return found if isinstance(found, Proof) else None
 
     def _placed(self, signed: SignedBlock) -> PlacedBlock:
         header = signed.block.auxpow_header
         canonical = self.block_by_height(signed.block.height) is signed
-        proof = self._entry_at_head(Table.PROOFS, signed.hash)
-        included = self._entry_at_head(Table.PROOFS, header.range_end) if canonical and header else None
+        proof = self._proof_at_head(Table.PROOFS, signed.hash)
+        included = self._proof_at_head(Table.PROOFS, header.range_end) if canonical and header else None
         return PlacedBlock(signed, self.forkchoice(), canonical, proof, included)
