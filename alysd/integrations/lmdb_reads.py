@@ -73,8 +73,8 @@ def canonical_of(txn: Transaction, height: Height) -> SignedBlock | None:
 def proof_of(txn: Transaction, table: Table, key: bytes, final: Height) -> Proof | None:
     """The entry under `key` of `table`, one of the two with proofs, as of the head.
 
-    `final` is the height of the last final block. Takes one lookup for each block above `final` that changes entries:
-    only blocks with a proof or with a part in the peg do.
+    `final` is the height of the last final block. Takes one lookup for each block above `final` that changes
+    entries: only blocks with a proof or with a part in the peg do.
     """
     name = table.value.encode() + b"|" + key
     found, start = None, height_key(Height(final + 1))
