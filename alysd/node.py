@@ -20,6 +20,9 @@ import trio
 from alysd.actors.auxpow import AuxPowActor, MiningMemory
 from alysd.actors.auxpow_offers import OfferBook
 from alysd.actors.bitcoin_watch import BitcoinWatchActor
+from alysd.actors.bridge import BridgeActor
+from alysd.actors.bridge_contents import BridgeMemory
+from alysd.actors.bridge_reads import BridgeReads
 from alysd.actors.chain import ChainActor
 from alysd.actors.engine import EngineActor
 from alysd.actors.evidence import EvidenceActor
@@ -248,13 +251,17 @@ def _bridge(node: Node) -> list[SupervisorSpec]:
     The node is ready without them, and no failure of Bitcoin may stop the blocks: their supervisor never gives up.
     """
     resources, to = node.resources, node.to
-    bitcoin, start = resources.bitcoin, resources.context.spec.bitcoin_start_height
-    if bitcoin is None:
+    context, bitcoin, memory = resources.context, resources.bitcoin, BridgeMemory()
+    rules, start = context.peg, context.spec.bitcoin_start_height
+    if bitcoin is None or rules is None:
         return []
     return [
         supervisor("BridgeSupervisor", OneForOne(), [
             actor(to.bitcoin_watch, lambda: BitcoinWatchActor(
                 bitcoin.node, bitcoin.records, bitcoin.watched, start,
+            ), restart=ExponentialBackoff()),
+            actor(to.bridge, lambda: BridgeActor(
+                BridgeReads(context, to.bitcoin_watch, to.chain, to.federation, resources.timing), rules, memory,
             ), restart=ExponentialBackoff()),
         ], intensity=Intensity(restarts=100, seconds=60.0), awaited=False),
     ]  # fmt: skip

@@ -9,7 +9,7 @@ from trio.testing import MockClock
 from alysd.node import FATAL, REFUSALS
 from alysd.nurseries import WrongState
 from alysd.testing.bitcoin import FakeBitcoin, FakeBitcoinNode
-from alysd.testing.chain import chain_spec
+from alysd.testing.chain import chain_spec, peg_chain_spec
 from alysd.testing.federation.network import SimulatedNetwork
 from alysd.testing.node import MINING, NO_MINING, open_simulated_node, peer_host_over
 from alysd.testing.virtual_time import seeded
@@ -65,7 +65,7 @@ async def test_the_architecture_page_draws_every_child(
 ) -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
     bitcoin = FakeBitcoinNode(FakeBitcoin())
-    async with open_simulated_node(tmp_path, chain_spec(), mining=MINING, bitcoin=bitcoin) as node:
+    async with open_simulated_node(tmp_path, peg_chain_spec(), mining=MINING, bitcoin=bitcoin) as node:
         missing = [child.name for child in node.system.snapshot().walk() if f"─ {child.name} " not in page]
     assert missing == ["AlysSystem"], "the root stands at the top, without a branch"
 
@@ -75,10 +75,11 @@ async def test_a_dead_bitcoin_node_stops_nothing(
 ) -> None:
     """Blocks go on without peg contents, and the watch itself does not restart."""
     bitcoin = FakeBitcoinNode(FakeBitcoin(), down="connection refused")
-    async with open_simulated_node(tmp_path, chain_spec(), bitcoin=bitcoin) as node:
+    async with open_simulated_node(tmp_path, peg_chain_spec(), bitcoin=bitcoin) as node:
         (supervised,) = [child for child in node.system.snapshot().walk() if child.name == "BridgeSupervisor"]
         assert [(child.name, child.restart) for child in supervised.children] == [
             ("bitcoin watch", "ExponentialBackoff"),
+            ("bridge", "ExponentialBackoff"),
         ]
         await node.slots(30)
         assert (len(node.missed), node.crashed()) == (0, set())

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from alysd.config.bridge import bridge_account
 from alysd.config.chain_spec import ChainParameters, make_spec
 from alysd.consensus.federation import approval_message, federation_at
 from alysd.consensus.genesis import genesis_block, genesis_signed, genesis_state
@@ -19,6 +20,7 @@ from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext, ChainSpec
 from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
+from alysd.types.peg import BRIDGE_ADDRESS
 from alysd.types.units import Sat, Slot
 from alysd.wire.block_ssz import block_hash
 from alysd.wire.execution_genesis import genesis_payload
@@ -124,6 +126,12 @@ def chain_spec(authorities: int | tuple[BlsPublicKey, ...] = 1, **changes: Any) 
         max_block_bytes=2 * 2**20,
     )
     return attrs.evolve(make_spec(parameters, EXECUTION_GENESIS), **changes)
+
+
+def peg_chain_spec(authorities: int = 1, **changes: Any) -> ChainSpec:
+    """The specification of the test chain with a peg, which the bridge contract in its genesis turns on."""
+    account = {"0x" + BRIDGE_ADDRESS.hex(): bridge_account(peg=True)}
+    return chain_spec(authorities, execution_genesis={**EXECUTION_GENESIS, "alloc": account}, **changes)
 
 
 @attrs.frozen

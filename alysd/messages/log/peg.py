@@ -4,7 +4,9 @@ import logging
 
 import attrs
 
-from alysd.messages.log.base import LogEvent
+from alysd.messages.log.base import LogEvent, counted, short_hash
+from alysd.types.hashes import BitcoinHash
+from alysd.types.units import Sat
 
 
 @attrs.frozen
@@ -19,3 +21,32 @@ class PegContentsLeftOut(LogEvent):
 
     def _line(self) -> tuple[str, str]:
         return "peg", f"no deposits or payments in the block: {self.reason}"
+
+
+@attrs.frozen
+class PegHalted(LogEvent):
+    """Bitcoin has lost `deposits` that blocks have minted, `amount` in all; `txid` is the first of them."""
+
+    name = "peg_halted"
+    level = logging.CRITICAL
+
+    deposits: int
+    amount: Sat
+    txid: BitcoinHash
+
+    def _line(self) -> tuple[str, str]:
+        return "peg", (
+            f"halted: {counted(self.deposits, 'minted deposit')} of {self.amount} sat, such as "
+            f"{short_hash(self.txid)}, not on Bitcoin any more"
+        )
+
+
+@attrs.frozen
+class PegResumed(LogEvent):
+    """All minted deposits are on Bitcoin again."""
+
+    name = "peg_resumed"
+    level = logging.WARNING
+
+    def _line(self) -> tuple[str, str]:
+        return "peg", "goes on: all minted deposits are on Bitcoin again"

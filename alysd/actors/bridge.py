@@ -1,0 +1,147 @@
+"""The bridge: what the next block may say of Bitcoin, and whether what a block says of Bitcoin is true.
+
+It joins the Bitcoin watch to the ledger. When Bitcoin has lost a deposit that blocks have minted, the peg halts:
+this node puts no deposit and no payment into blocks, and approves none, until the deposit is on Bitcoin again.
+"""
+
+from collections.abc import Callable, Sequence
+
+import trio
+
+from alysd.actors.bridge_contents import BridgeMemory, ContentsMaker, Versions
+from alysd.actors.bridge_reads import BridgeReads
+from alysd.consensus.peg_ledger import spendings_at, take_contents
+from alysd.errors import NotSeenOnBitcoin
+from alysd.messages.bitcoin_watch import CheckPegIns
+from alysd.messages.bridge import Bridge, GetPegContents, JudgePegContents
+from alysd.messages.log.base import LogEvent, log
+from alysd.messages.log.peg import PegHalted, PegResumed
+from alysd.nurseries import Actor, handles
+from alysd.peg.estimates import STUCK_BLOCKS, check_rate_near, rate_of
+from alysd.types.auxpow import AuxPowHeader
+from alysd.types.block import Block
+from alysd.types.chain import ChainState, LedgerChange
+from alysd.types.hashes import BlockHash, displayed
+from alysd.types.peg import ConfirmedPegOut, Payment, PegContents, PegIn, PegOutProposal, PegRules
+from alysd.types.units import Sat
+from alysd.workflows.ledger_reads import ledger_entries
+
+
+class BridgeActor(Actor[Bridge]):
+    """Answers block production and approval. `memory` outlives the instance."""
+
+    def __init__(
+        self,
+        reads: BridgeReads,
+        rules: PegRules,
+        memory: BridgeMemory,
+        report: Callable[[LogEvent], None] = log,
+    ) -> None:
+        self._rules = rules
+        self._reads = reads
+        self._maker = ContentsMaker(reads, memory)
+        self._report = report
+        self._halted = False
+
+    @handles(GetPegContents)
+    async def contents(self, message: GetPegContents) -> PegContents:
+        """Make the contents of a child of the block; none while the peg is halted."""
+        parent = await self._reads.state(message.parent)
+        if await self._lost(parent.hash):
+            return PegContents()
+        versions = await self._versions(parent)
+        return await self._maker.make(parent, versions)
+
+    @handles(JudgePegContents)
+    async def judge(self, message: JudgePegContents) -> None:
+        """Compare each part with Bitcoin. The witnesses of payments need no judgement."""
+        block = message.block
+        contents = block.peg
+        if not contents:
+            return
+        parent = await self._reads.state(block.parent_hash)
+        lost = await self._lost(parent.hash)
+        if lost and (contents.peg_ins or contents.proposal):
+            raise NotSeenOnBitcoin(f"the peg is halted, because {_words(lost)} minted and is not on Bitcoin")
+        needed = self._reads.context.spec.peg_in_confirmations
+        if contents.peg_ins:
+            await self._reads.watch_ask(CheckPegIns(contents.peg_ins, needed))
+        for one in contents.confirmed:
+            await self._judge_confirmed(one, needed)
+        versions = await self._versions(parent)
+        if contents.proposal is not None:
+            await self._judge_proposal(contents.proposal, block, parent, versions)
+
+    async def _judge_confirmed(self, stated: ConfirmedPegOut, needed: int) -> None:
+        found = (await self._reads.confirmations([stated.txid])).get(stated.txid)
+        name = f"the payment {displayed(stated.txid)}"
+        if found is None:
+            raise NotSeenOnBitcoin(f"{name} is not in Bitcoin's best chain")
+        if found.bitcoin_block != stated.bitcoin_block:
+            raise NotSeenOnBitcoin(
+                f"{name} is in the Bitcoin block {displayed(found.bitcoin_block)}, "
+                f"not in {displayed(stated.bitcoin_block)}"
+            )
+        if found.confirmations < needed:
+            raise NotSeenOnBitcoin(f"{name} has {found.confirmations} confirmations, and needs {needed}")
+
+    async def _judge_proposal(
+        self, proposal: PegOutProposal, block: Block, parent: ChainState, versions: Versions
+    ) -> None:
+        """Judge the fee rate, and whether a payment may be replaced yet. Raises `InvalidBlock` as import does."""
+        change = await self._change(block.peg, block.auxpow_header, parent)
+        made = next(
+            one.value
+            for one in change.changes
+            if isinstance(one.value, Payment) and one.value.versions[-1].txid == proposal.transaction.txid
+        )
+        spendings = await trio.to_thread.run_sync(spendings_at, parent, self._reads.context)
+        replaced = None
+        if proposal.replaces is not None:
+            before = next(one for one in versions.payments if one.versions[0].txid == proposal.replaces)
+            if not versions.unconfirmed(before):
+                raise NotSeenOnBitcoin(f"the payment {displayed(proposal.replaces)} is in a Bitcoin block already")
+            if not self._maker.is_stuck(before, await self._reads.tip()):
+                raise NotSeenOnBitcoin(
+                    f"the payment {displayed(proposal.replaces)} has not waited for {STUCK_BLOCKS} Bitcoin blocks "
+                    "yet, as far as this node has seen"
+                )
+            replaced = rate_of(before, before.versions[-1].fee, spendings)
+        rate = rate_of(made, made.versions[-1].fee, spendings)
+        check_rate_near(rate, await self._maker.estimate(), replaced)
+
+    async def _versions(self, parent: ChainState) -> Versions:
+        """The payments in flight after `parent`, and what Bitcoin shows of them."""
+        payments = await self._reads.payments(parent)
+        txids = [version.txid for payment in payments for version in payment.versions]
+        versions = Versions(payments, await self._reads.confirmations(txids))
+        if payments:
+            self._maker.note_signed(versions, await self._reads.tip())
+        return versions
+
+    async def _lost(self, at: BlockHash) -> tuple[PegIn, ...]:
+        """The minted deposits that Bitcoin has lost. Logs when the peg halts, and when it goes on."""
+        lost = await self._reads.lost_mints(at)
+        if lost and not self._halted:
+            self._report(PegHalted(len(lost), Sat(sum(one.amount for one in lost)), lost[0].txid))
+        if self._halted and not lost:
+            self._report(PegResumed())
+        self._halted = bool(lost)
+        return lost
+
+    async def _change(
+        self, contents: PegContents, header: AuxPowHeader | None, parent: ChainState
+    ) -> LedgerChange:
+        """The change of the ledger by a child of `parent`. Raises `InvalidBlock`."""
+        context = self._reads.context
+        seconds = self._reads.timing.chain_lookup
+        entries = await ledger_entries(self._reads.chain, contents, header, parent, context, seconds)
+        step = await trio.to_thread.run_sync(
+            take_contents, contents, header, parent, context, self._rules, entries
+        )
+        return step.change
+
+
+def _words(lost: Sequence[PegIn]) -> str:
+    more = f" and {len(lost) - 1} more were" if len(lost) > 1 else " was"
+    return f"the deposit {displayed(lost[0].txid)}{more}"

@@ -1,0 +1,130 @@
+"""The bridge's questions to the other actors: the Bitcoin watch, the chain and the federation's signatures."""
+
+from collections.abc import Sequence
+from typing import TypeVar, cast
+
+import attrs
+
+from alysd.errors import NotNow
+from alysd.messages.bitcoin_watch import (
+    MAX_ITEMS,
+    BitcoinWatch,
+    GetBitcoinStatus,
+    GetConfirmations,
+    GetFeeRate,
+    GetLostDeposits,
+)
+from alysd.messages.chain import Chain, GetEntries, GetState, ListEntries
+from alysd.messages.peg_signatures import GetFinalized, PegSigning
+from alysd.nurseries import Address, Ask
+from alysd.peg.ledger import Key, Value
+from alysd.timing import Timing
+from alysd.types.bitcoin_watch import Confirmation
+from alysd.types.chain import ChainState
+from alysd.types.chain_spec import ChainContext
+from alysd.types.hashes import BitcoinHash, BlockHash
+from alysd.types.peg import FederationOutput, Minted, OutPoint, Payment, PegIn, Transaction
+from alysd.types.tables import SHAPES, Entry, Table
+
+Reply = TypeVar("Reply")
+
+PAGE = 1_000
+"""The number of entries that are listed in one step: some milliseconds of the chain and storage actors."""
+
+MAX_OUTPUTS = 10_000
+"""The number of outputs of the federation from which a payment chooses."""
+
+_TXID_BYTES = 32
+
+
+@attrs.frozen
+class BridgeReads:
+    """Each ask has a deadline. Raises `NotAnswered`, and the refusals of the other actors."""
+
+    context: ChainContext
+    watch: Address[BitcoinWatch]
+    chain: Address[Chain]
+    federation: Address[PegSigning]
+    timing: Timing
+
+    async def watch_ask(self, message: Ask[BitcoinWatch, Reply]) -> Reply:
+        """Ask the Bitcoin watch, which answers from its database."""
+        return await self.watch.ask(message, seconds=self.timing.chain_lookup)
+
+    async def state(self, block: BlockHash) -> ChainState:
+        """The chain's state after `block`. Raises `NotNow` for an unknown block."""
+        found = await self.chain.ask(GetState(block), seconds=self.timing.chain_lookup)
+        if found is None:
+            raise NotNow(f"the block {block[::-1].hex()} is not known, or below the last final one")
+        return found
+
+    async def entries(self, table: Table, keys: Sequence[bytes], at: BlockHash) -> tuple[Entry | None, ...]:
+        """Entries of one table after the block `at`."""
+        if not keys:
+            return ()
+        wanted = tuple((table, key) for key in keys)
+        return await self.chain.ask(GetEntries(wanted, at), seconds=self.timing.chain_lookup)
+
+    async def ledger(self, table: Table, keys: Sequence[bytes], at: BlockHash) -> dict[Key, Value | None]:
+        """Entries of one table of the ledger, as `Draft` needs them."""
+        kind = SHAPES[table].value
+        found = await self.entries(table, keys, at)
+        return {(kind, key): cast("Value | None", entry) for key, entry in zip(keys, found, strict=True)}
+
+    async def minted(self, txids: Sequence[BitcoinHash], at: BlockHash) -> tuple[Minted | None, ...]:
+        """What the blocks up to `at` have minted of these deposits."""
+        return cast("tuple[Minted | None, ...]", await self.entries(Table.MINTED, txids, at))
+
+    async def payments(self, parent: ChainState) -> tuple[Payment, ...]:
+        """The payments in flight after `parent`."""
+        if not parent.peg.payments:
+            return ()
+        found = await self._list(Table.PAYMENTS, parent.hash, MAX_ITEMS)
+        return tuple(cast("Payment", entry) for _, entry in found)
+
+    async def outputs(self, at: BlockHash) -> tuple[tuple[OutPoint, FederationOutput], ...]:
+        """The outputs that the federation holds after the block `at`, at most `MAX_OUTPUTS`."""
+        found = await self._list(Table.OUTPUTS, at, MAX_OUTPUTS)
+        return tuple((_outpoint(key), cast("FederationOutput", entry)) for key, entry in found)
+
+    async def _list(self, table: Table, at: BlockHash, most: int) -> list[tuple[bytes, Entry]]:
+        found: list[tuple[bytes, Entry]] = []
+        after: bytes | None = b""
+        while after is not None and len(found) < most:
+            page = await self.chain.ask(ListEntries(table, after, PAGE, at), seconds=self.timing.chain_lookup)
+            found += page.entries
+            after = page.next
+        return found
+
+    async def confirmations(self, txids: Sequence[BitcoinHash]) -> dict[BitcoinHash, Confirmation]:
+        """The places on Bitcoin of those payments that are there."""
+        if not txids:
+            return {}
+        found = await self.watch_ask(GetConfirmations(tuple(txids)))
+        return {txid: one for txid, one in zip(txids, found, strict=True) if one is not None}
+
+    async def lost_mints(self, at: BlockHash) -> tuple[PegIn, ...]:
+        """The deposits that blocks up to `at` have minted, and that are not on Bitcoin any more."""
+        lost: list[PegIn] = []
+        after: BitcoinHash | None = None
+        while page := await self.watch_ask(GetLostDeposits(after)):
+            minted = await self.minted([one.txid for one in page], at)
+            lost += [one for one, entry in zip(page, minted, strict=True) if entry is not None]
+            after = page[-1].txid
+        return tuple(lost)
+
+    async def fee_rate(self) -> int | None:
+        """The Bitcoin node's fee estimate."""
+        return await self.watch_ask(GetFeeRate())
+
+    async def tip(self) -> int:
+        """The height up to which the watch has read Bitcoin."""
+        return (await self.watch_ask(GetBitcoinStatus())).read
+
+    async def finalized(self) -> tuple[Transaction, ...]:
+        """The payments with witnesses that this node has gathered."""
+        return await self.federation.ask(GetFinalized(), seconds=self.timing.chain_lookup)
+
+
+def _outpoint(key: bytes) -> OutPoint:
+    return OutPoint(BitcoinHash(key[:_TXID_BYTES]), int.from_bytes(key[_TXID_BYTES:], "big"))
