@@ -1,4 +1,4 @@
-"""The peg in a whole node over a fake Bitcoin: deposits are minted once, and a dead Bitcoin node stops no block."""
+"""The peg in a whole node over a fake Bitcoin: deposits are minted once, and Bitcoin's failures stop no block."""
 
 from pathlib import Path
 

@@ -1,0 +1,217 @@
+"""Deposits on a real Bitcoin node become BTC on a real daemon: a chain of one with the embedded engine."""
+
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+from alysd.cli import main
+from alysd.config.chain_spec import load_chain_spec
+from alysd.peg.federation import output_script
+from alysd.testing.components import RPC_PASSWORD, RPC_USER
+from alysd.testing.daemon import Daemon, daemon
+from tests.integration.bitcoin_wallet import OutputTo, Wallet, data, wallet
+
+pytestmark = pytest.mark.component
+
+SECONDS = 90.0
+CONFIRMATIONS = 2
+WEI_PER_SAT = 10**10
+
+
+@attrs.frozen
+class Rig:
+    """A wallet, a daemon that follows its Bitcoin node, and the script to which deposits go."""
+
+    wallet: Wallet
+    node: Daemon
+    script: bytes
+
+    def deposit_of(self, sat: int, recipient: bytes) -> tuple[OutputTo, OutputTo]:
+        return (sat, self.script), data(recipient)
+
+    async def balance(self, recipient: bytes) -> int:
+        """The balance of an account in sat."""
+        wei = int(await self.node.eth("eth_getBalance", "0x" + recipient.hex(), "latest"), 16)
+        assert wei % WEI_PER_SAT == 0
+        return wei // WEI_PER_SAT
+
+    async def credited(self, recipient: bytes, sat: int) -> None:
+        """Wait until the account has this balance."""
+
+        async def there() -> bool:
+            return await self.balance(recipient) >= sat
+
+        await until(there)
+        assert await self.balance(recipient) == sat
+
+    async def blocks(self, count: int) -> None:
+        """Wait for so many new blocks of the daemon."""
+        first = (await self.node.call("getheadblock"))["height"]
+
+        async def there() -> bool:
+            return (await self.node.call("getheadblock"))["height"] >= first + count
+
+        await until(there)
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    with trio.fail_after(SECONDS):
+        while not await condition():  # noqa: ASYNC110  another process has no event to wait for
+            await trio.sleep(0.05)
+
+
+def account(name: str) -> bytes:
+    return name.encode().rjust(20, b"\x01")
+
+
+@asynccontextmanager
+async def rig(folder: Path, coins: int = 20) -> AsyncGenerator[Rig]:
+    """A chain with a peg whose deposits need `CONFIRMATIONS`, and the author one more."""
+    files = folder / "files"
+    assert main(["init", str(files), "--dev", "--peg"]) == 0
+    chain = files / "chains" / "dev.toml"
+    text = chain.read_text()
+    chain.write_text(text.replace("peg_in_confirmations = 6", f"peg_in_confirmations = {CONFIRMATIONS}"))
+    script = output_script(load_chain_spec(chain).federation_bitcoin_keys)
+    async with wallet(folder, coins) as funded:
+        url = funded.bitcoin.rpc_url.replace("://", f"://{RPC_USER}:{RPC_PASSWORD}@")
+        async with daemon(folder, f"bitcoin.url={url}", config=files / "alysd.toml") as node:
+            yield Rig(funded, node, script)
+
+
+async def test_a_deposit_becomes_btc(tmp_path: Path) -> None:
+    """It is minted at its last confirmation and one more, and never again."""
+    async with rig(tmp_path) as run:
+        user = account("user")
+        await run.wallet.send(*run.deposit_of(250_000, user))
+        await run.wallet.mine(CONFIRMATIONS)
+        await run.blocks(3)
+        assert await run.balance(user) == 0
+        await run.wallet.mine()
+        begun = time.perf_counter()
+        await run.credited(user, 250_000)
+        print(f"from the last confirmation to BTC: {time.perf_counter() - begun:.1f} s")
+        await run.wallet.mine(3)
+        await run.blocks(3)
+        assert await run.balance(user) == 250_000
+        assert run.node.events("slots_missed") == []
+
+
+async def test_every_form_of_a_deposit(tmp_path: Path) -> None:
+    """All in one Bitcoin block, because each is judged by itself."""
+    async with rig(tmp_path) as run:
+        raw, text, prefixed, several, twice, none = (
+            account(name) for name in ("raw", "text", "0x", "several", "twice", "none")
+        )
+        script = run.script
+        good = [
+            run.deposit_of(100_000, raw),
+            run.deposit_of(110_000, text.hex().encode()),
+            run.deposit_of(120_000, b"0x" + prefixed.hex().upper().encode()),
+            ((50_000, script), data(several), (60_000, script), (70_000, b"\x51")),
+            run.deposit_of(130_000, twice),
+            run.deposit_of(140_000, twice),
+            run.deposit_of(700_000, b"reserve"),
+        ]
+        bad = [
+            ((99_999, script), data(none)),
+            ((300_000, script),),
+            ((300_000, script), data(none), data(raw)),
+            ((300_000, script), data(none[:19])),
+            ((300_000, script), data(bytes(20))),
+        ]
+        transactions = [await run.wallet.transaction(*outputs) for outputs in (*good, *bad)]
+        await run.wallet.mine_only(transactions)
+        await run.wallet.mine(CONFIRMATIONS)
+        for recipient, sat in ((raw, 100_000), (text, 110_000), (prefixed, 120_000)):
+            await run.credited(recipient, sat)
+        assert await run.balance(several) == 110_000
+        assert await run.balance(twice) == 270_000
+        assert await run.balance(none) == 0
+        found = run.node.events("bitcoin_payments_found")
+        assert [(one["deposits"], one["uncredited"]) for one in found] == [(len(good), len(bad))]
+
+
+async def test_forty_deposits_in_one_bitcoin_block(tmp_path: Path) -> None:
+    """A block has 16 withdrawals; the others wait, and none is lost."""
+    async with rig(tmp_path, coins=45) as run:
+        users = [account(f"user {number}") for number in range(40)]
+        for user in users:
+            await run.wallet.send(*run.deposit_of(100_000, user))
+        await run.wallet.mine(CONFIRMATIONS + 1)
+        for user in users:
+            await run.credited(user, 100_000)
+
+
+async def test_a_reorganised_deposit_is_minted_once(tmp_path: Path) -> None:
+    async with rig(tmp_path) as run:
+        user = account("user")
+        await run.wallet.send(*run.deposit_of(250_000, user))
+        await run.wallet.mine()
+        block = await run.wallet.bitcoin.call("getbestblockhash")
+        await run.wallet.mine()
+        await run.blocks(1)
+        await run.wallet.bitcoin.call("invalidateblock", block)
+        await run.wallet.mine_only(count=3)
+        await run.blocks(2)
+        assert await run.balance(user) == 0
+        await run.wallet.mine(CONFIRMATIONS + 1)
+        await run.credited(user, 250_000)
+        # Above its confirmations, the deposit moves once more.
+        await run.wallet.bitcoin.call("invalidateblock", await run.wallet.bitcoin.call("getbestblockhash"))
+        await run.wallet.mine(3)
+        await run.blocks(3)
+        assert await run.balance(user) == 250_000
+        assert run.node.events("peg_halted") == []
+
+
+async def test_what_is_paid_while_the_node_is_down_is_minted_once(tmp_path: Path) -> None:
+    """Also over kill -9, and a Bitcoin node that dies meanwhile."""
+    async with rig(tmp_path) as run:
+        early, late = account("early"), account("late")
+        await run.wallet.send(*run.deposit_of(250_000, early))
+        await run.wallet.mine(CONFIRMATIONS + 1)
+        await run.credited(early, 250_000)
+        await run.node.kill()
+        await run.wallet.send(*run.deposit_of(350_000, late))
+        await run.wallet.mine(CONFIRMATIONS + 1)
+        await run.wallet.bitcoin.stop()
+        await run.node.start()
+        await run.blocks(3)  # without Bitcoin
+        assert await run.balance(late) == 0
+        await run.wallet.bitcoin.start()
+        await run.credited(late, 350_000)
+        assert await run.balance(early) == 250_000
+        assert run.node.events("bitcoin_not_usable")
+
+
+async def test_the_peg_halts_when_bitcoin_loses_a_minted_deposit(tmp_path: Path) -> None:
+    """A reorganisation 10 deep: nothing more is minted until the deposit is back, and blocks go on."""
+    async with rig(tmp_path) as run:
+        user, other = account("user"), account("other")
+        await run.wallet.send(*run.deposit_of(250_000, user))
+        await run.wallet.mine()
+        block = await run.wallet.bitcoin.call("getbestblockhash")
+        await run.wallet.mine(9)
+        await run.credited(user, 250_000)
+        await run.wallet.bitcoin.call("invalidateblock", block)
+        await run.wallet.mine_only([await run.wallet.transaction(*run.deposit_of(300_000, other))], 11)
+        await until(lambda: logged(run.node, "peg_halted"))
+        await run.blocks(3)
+        assert await run.balance(other) == 0
+        await run.wallet.mine(2)  # with the first deposit, which waits in the mempool
+        await run.credited(other, 300_000)
+        assert await run.balance(user) == 250_000
+        assert len(run.node.events("peg_resumed")) == 1
+
+
+async def logged(node: Daemon, event: str) -> bool:
+    """Whether the daemon has logged such an event."""
+    found: list[dict[str, Any]] = node.events(event)
+    return bool(found)
