@@ -1,0 +1,243 @@
+"""The bridge: what it puts into blocks at each stage of a payment, and what it refuses to approve."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+from trio.testing import MockClock
+
+from alysd.errors import NotNow, NotSeenOnBitcoin
+from alysd.messages.log.peg import PegHalted, PegResumed
+from alysd.peg.estimates import STUCK_BLOCKS, rate_of
+from alysd.types.hashes import BitcoinHash
+from alysd.types.peg import ConfirmedPegOut, PegContents, Transaction
+from alysd.types.units import Sat
+from tests.actors.bridge_kit import CONFIRMATIONS, BridgeRig, bridge_rig, burn
+
+pytestmark = pytest.mark.usefixtures("no_threads")
+
+NOTHING = PegContents()
+
+
+async def with_deposit(rig: BridgeRig, sat: int = 1_000_000) -> None:
+    """Mint a deposit."""
+    rig.deposit(sat)
+    await rig.mine(CONFIRMATIONS + 1)
+    assert len((await rig.step()).peg_ins) == 1
+
+
+async def with_payment(rig: BridgeRig) -> Transaction:
+    """Have a payment proposed, and return its transaction without witness."""
+    await with_deposit(rig)
+    rig.ledger.advance(NOTHING, [burn(300_000)])
+    proposal = (await rig.step()).proposal
+    assert proposal is not None
+    return proposal.transaction
+
+
+async def with_signed_payment(rig: BridgeRig) -> Transaction:
+    """Have a payment proposed, signed and put into a block, and return its transaction with witnesses."""
+    signed = rig.sign_only(await with_payment(rig))
+    rig.signed.append(signed)
+    assert (await rig.step()).finalized == (signed,)
+    return signed
+
+
+async def test_a_payment_from_the_request_to_its_confirmation(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        signed = await with_signed_payment(rig)
+        assert await rig.step() == NOTHING
+        rig.chain.mempool[signed.txid] = signed
+        await rig.mine(CONFIRMATIONS)
+        assert await rig.step() == NOTHING
+        await rig.mine()
+        made = await rig.step()
+        assert made.confirmed == (ConfirmedPegOut(signed.txid, rig.chain.blocks[-1 - CONFIRMATIONS].hash),)
+        totals = rig.ledger.head.peg
+        assert (totals.payments, totals.owed, totals.held) == (0, 0, 700_000)
+        # The change can be spent at once.
+        rig.ledger.advance(NOTHING, [burn(200_000)])
+        assert (await rig.step()).proposal is not None
+
+
+async def test_deposits_are_minted_in_order_and_once(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        made = [rig.deposit(100_000 + number).txid for number in range(70)]
+        await rig.mine(CONFIRMATIONS + 1)
+        found = [*(await rig.step()).peg_ins, *(await rig.step()).peg_ins]
+        assert [one.txid for one in found] == made
+        assert await rig.step() == NOTHING
+        # The bridge goes on from what it knows to be minted, and remembers it for newer blocks too.
+        assert rig.memory.final == 0
+        assert rig.memory.minted[rig.ledger.states[rig.ledger.head.parent_hash].hash] == 70
+        rig.ledger.head = attrs.evolve(rig.ledger.head, last_final_height=rig.ledger.head.height)
+        rig.ledger.states[rig.ledger.head.hash] = rig.ledger.head
+        assert await rig.contents() == NOTHING
+        assert rig.memory.final == 70
+
+
+async def test_on_another_branch_the_deposits_are_minted_there_too(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        genesis, entries = rig.ledger.head, dict(rig.ledger.entries)
+        await with_deposit(rig)
+        await rig.step()
+        rig.ledger.head, rig.ledger.entries = genesis, entries
+        assert len((await rig.contents()).peg_ins) == 1
+
+
+async def test_the_witnesses_are_taken_from_bitcoin(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Anybody can put the members' signatures together and send the payment, although no block has it."""
+    async with bridge_rig(tmp_path) as rig:
+        signed = rig.sign_only(await with_payment(rig))
+        rig.chain.mempool[signed.txid] = signed
+        await rig.mine(CONFIRMATIONS + 1)
+        assert (await rig.step()).finalized == (signed,)
+        assert [one.txid for one in (await rig.step()).confirmed] == [signed.txid]
+        assert rig.ledger.head.peg.payments == 0
+
+
+async def test_a_stuck_payment_is_replaced_and_either_version_may_confirm(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        first = await with_signed_payment(rig)
+        await rig.step()
+        rig.chain.fee_rate = 10_000
+        await rig.mine(STUCK_BLOCKS - 1)
+        assert await rig.step() == NOTHING
+        await rig.mine()
+        made = await rig.step()
+        assert made.proposal is not None
+        assert made.proposal.replaces == first.txid
+        (payment,) = rig.ledger.payments()
+        rates = [rate_of(payment, version.fee, rig.spendings) for version in payment.versions]
+        assert rates[0] < 3_000 < 10_000 <= rates[1]
+        assert await rig.step() == NOTHING  # not signed yet
+        rig.chain.mempool[first.txid] = first
+        await rig.mine(CONFIRMATIONS + 1)
+        assert [one.txid for one in (await rig.step()).confirmed] == [first.txid]
+        assert rig.ledger.payments() == []
+
+
+async def test_a_payment_is_never_replaced_above_the_chains_limit(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        rig.chain.fee_rate = 10**9
+        await rig.mine()
+        await with_signed_payment(rig)
+        (payment,) = rig.ledger.payments()
+        limit = rig.ledger.context.spec.peg_out_max_fee_rate
+        assert limit - 1_000 < rate_of(payment, payment.versions[0].fee, rig.spendings) <= limit
+        await rig.step()
+        await rig.mine(STUCK_BLOCKS + 1)
+        assert await rig.step() == NOTHING
+
+
+async def test_nothing_is_proposed_without_a_request_or_without_coins(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        await with_deposit(rig)
+        assert await rig.step() == NOTHING
+        await with_payment(rig)
+        # All coins are in flight: the request waits for the change.
+        rig.ledger.advance(NOTHING, [burn(300_000)] * 9)
+        for _ in range(8):
+            await rig.step()
+        assert rig.ledger.head.peg.payments <= 4
+
+
+async def test_what_bitcoin_does_not_show_is_refused(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        rig.deposit(1_000_000)
+        await rig.mine(CONFIRMATIONS + 1)
+        right = await rig.contents()
+        (peg_in,) = right.peg_ins
+        await rig.judge(right)
+        other = attrs.evolve(peg_in, txid=BitcoinHash(bytes(32)))
+        with pytest.raises(NotSeenOnBitcoin, match="is not in Bitcoin's best chain"):
+            await rig.judge(PegContents((other,)))
+        rig.deposit(500_000)
+        await rig.mine(CONFIRMATIONS - 1)
+        with pytest.raises(NotSeenOnBitcoin, match="is not in Bitcoin's best chain"):
+            await rig.judge(PegContents(confirmed=(ConfirmedPegOut(peg_in.txid, peg_in.bitcoin_block),)))
+        rig.node.down = "connection refused"
+        await rig.settled_down()
+        with pytest.raises(NotNow, match="connection refused"):
+            await rig.judge(right)
+        await rig.judge(NOTHING)
+
+
+async def test_a_confirmation_is_judged(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        signed = await with_signed_payment(rig)
+        rig.chain.mempool[signed.txid] = signed
+        await rig.mine(CONFIRMATIONS - 1)
+        block = rig.chain.blocks[-(CONFIRMATIONS - 1)].hash
+        stated = PegContents(confirmed=(ConfirmedPegOut(signed.txid, block),))
+        with pytest.raises(NotSeenOnBitcoin, match="has 2 confirmations, and needs 3"):
+            await rig.judge(stated)
+        await rig.mine()
+        await rig.judge(stated)
+        with pytest.raises(NotSeenOnBitcoin, match="is in the Bitcoin block"):
+            await rig.judge(PegContents(confirmed=(ConfirmedPegOut(signed.txid, rig.chain.tip),)))
+
+
+async def test_a_fee_rate_far_from_the_own_estimate_is_refused(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        await with_deposit(rig)
+        rig.ledger.advance(NOTHING, [burn(300_000)])
+        made = await rig.contents()
+        await rig.judge(made)
+        for estimate, right in ((1_100, True), (4_000, True), (4_200, False), (50_000, False)):
+            rig.chain.fee_rate = estimate
+            await rig.mine()
+            if right:
+                await rig.judge(made)
+                continue
+            with pytest.raises(NotSeenOnBitcoin, match="the fee rate of the proposed payment is 2"):
+                await rig.judge(made)
+
+
+async def test_a_replacement_is_judged(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """An author cannot raise the fees of the payees at will."""
+    async with bridge_rig(tmp_path) as rig:
+        first = await with_signed_payment(rig)
+        await rig.step()
+        await rig.mine(STUCK_BLOCKS)
+        made = await rig.contents()
+        assert made.proposal is not None
+        await rig.judge(made)
+        rig.memory.signed[first.txid] += 1
+        with pytest.raises(NotSeenOnBitcoin, match="has not waited for 6 Bitcoin blocks"):
+            await rig.judge(made)
+        rig.memory.signed[first.txid] -= 1
+        rig.chain.mempool[first.txid] = first
+        await rig.mine()
+        with pytest.raises(NotSeenOnBitcoin, match="is in a Bitcoin block already"):
+            await rig.judge(made)
+
+
+async def test_the_peg_halts_and_goes_on(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        await with_deposit(rig)
+        rig.deposit(500_000)
+        await rig.mine(CONFIRMATIONS + 1)
+        waiting = await rig.contents()
+        assert len(waiting.peg_ins) == 1
+        first = rig.chain.blocks[1].transactions[0]
+        rig.chain.reorganise(rig.chain.height, keep=False)
+        rig.chain.mempool.clear()
+        other = rig.deposit(600_000)
+        await rig.mine(CONFIRMATIONS + 1)
+        assert await rig.contents() == NOTHING
+        with pytest.raises(NotSeenOnBitcoin, match=r"the peg is halted, because the deposit .* was minted"):
+            await rig.judge(waiting)
+        rig.chain.mempool[first.txid] = first
+        await rig.mine(CONFIRMATIONS + 1)
+        assert [one.txid for one in (await rig.step()).peg_ins] == [other.txid]
+        halts = [event for event in rig.logged if isinstance(event, PegHalted | PegResumed)]
+        assert halts == [PegHalted(1, Sat(1_000_000), first.txid), PegResumed()]
