@@ -54,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the folder for its files; an existing federation goes on (%(default)s)",
     )
     parser.add_argument(
+        "--bitcoin",
+        metavar="URL",
+        help="make the chain with a peg to this Bitcoin node on regtest (http://user:password@127.0.0.1:18443)",
+    )
+    parser.add_argument(
         "--delay",
         type=float,
         default=0.0,
@@ -82,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     for name, value in (("delay", args.delay), ("jitter", args.jitter)):
         if not 0 <= value <= MOST_DELAY:
             raise ConfigError(f"--{name} {value:g}: must be 0 to {MOST_DELAY}")
-    folders = open_federation(args.folder, args.members)
+    folders = open_federation(args.folder, args.members, args.bitcoin)
     check(folders[0])
     say(f"the federation's files are in {args.folder}; its keys are known to all: use it for development only\n")
     members = [MemberProcess(files) for files in folders]

@@ -14,6 +14,9 @@ FEE_ADDRESS = "0x405C18B7D44EAF0d01F8f07Dc4B4375D663DB88e"
 FIRST_CHAIN_ID = 121_300
 """The chain id is this number plus the number of members, so that no transaction is valid on two federations."""
 
+PEG_IN_CONFIRMATIONS = 3
+"""The confirmations of deposits, fewer than on a real chain, because a person mines each block by hand."""
+
 PORTS_PER_MEMBER = 3
 """The ports at which a member listens. A further port for each other member is that of a link's forwarder."""
 
@@ -33,9 +36,10 @@ class MemberFolder:
     dials: Mapping[int, int] = attrs.field(factory=dict[int, int])
 
 
-def open_federation(folder: Path, members: int) -> tuple[MemberFolder, ...]:
+def open_federation(folder: Path, members: int, bitcoin: str | None = None) -> tuple[MemberFolder, ...]:
     """Find the federation in `folder`, or make one in a folder that is new or empty.
 
+    With `bitcoin`, the URL of a Bitcoin node on regtest, a new federation has a peg.
     Raises `ConfigError` if the folder has something else, or another number of members.
     """
     from alysd.errors import ConfigError
@@ -45,7 +49,7 @@ def open_federation(folder: Path, members: int) -> tuple[MemberFolder, ...]:
         if not found:
             if folder.exists() and any(folder.iterdir()):
                 raise ConfigError(f"{folder} is not empty: name another folder with --folder")
-            _make(folder, members)
+            _make(folder, members, bitcoin)
         elif len(found) != members:
             raise ConfigError(
                 f"{folder} has a federation of {len(found)} members: start it with --members {len(found)}, or "
@@ -102,7 +106,7 @@ def known_secret(kind: str, member: int) -> bytes:
     return bytes([secret[0] & 0x3F]) + secret[1:]  # below the orders of both groups
 
 
-def _make(folder: Path, members: int) -> None:
+def _make(folder: Path, members: int, bitcoin: str | None) -> None:
     """Write the keys and the configuration of each member, and the chain of all."""
     from alysd.config.shipped import shipped_folder
     from alysd.integrations.bls import public_key
@@ -112,7 +116,7 @@ def _make(folder: Path, members: int) -> None:
     from alysd.integrations.signing_guard import write_first_guard
 
     numbers = range(1, members + 1)
-    for name, text in _chain_files(members).items():
+    for name, text in _chain_files(members, peg=bitcoin is not None).items():
         _write(folder / "chain" / name, text)
     _write(folder / "chain/account.key", (shipped_folder() / "dev-account.key").read_text())
     each = PORTS_PER_MEMBER + members - 1
@@ -124,15 +128,16 @@ def _make(folder: Path, members: int) -> None:
             f"/ip4/127.0.0.1/tcp/{port}/p2p/{_network_id(other)}"
             for other, port in zip(others, own[PORTS_PER_MEMBER:], strict=True)
         ]
-        _write(home / "alysd.toml", _config(home, own[:PORTS_PER_MEMBER], peers))
-        for kind in ("bls", "network"):
+        text = _config(home, own[:PORTS_PER_MEMBER], peers)
+        _write(home / "alysd.toml", text if bitcoin is None else text + _PEG.format(url=bitcoin))
+        for kind in ("bls", "network", "bitcoin") if bitcoin is not None else ("bls", "network"):
             secret = known_secret(kind, number)
             write_key_file(home / f"{kind}.key", kind, secret, public_text(kind, secret))
         (home / "data").mkdir(mode=0o700)
         write_first_guard(home / "data" / GUARD_FILE, public_key(known_secret("bls", number)))
 
 
-def _chain_files(members: int) -> dict[str, str]:
+def _chain_files(members: int, *, peg: bool) -> dict[str, str]:
     """The chain specification and the execution genesis, by name."""
     import json
 
@@ -161,9 +166,11 @@ def _chain_files(members: int) -> dict[str, str]:
         peg_out_minimum=Sat(100_000),
         bits=0x207FFFFF,
         pow_limit=0x207FFFFF,
+        peg_in_confirmations=PEG_IN_CONFIRMATIONS,
         auxpow_spacing_slots=10,
     )
-    genesis = execution_genesis(ShortGenesis(parameters, {parse_address(ACCOUNT): Wei(1000 * 10**18)}))
+    balances = {} if peg else {parse_address(ACCOUNT): Wei(1000 * 10**18)}  # with a peg, money comes from Bitcoin
+    genesis = execution_genesis(ShortGenesis(parameters, balances, peg=peg))
     return {
         "chain.toml": chain_toml(parameters, "chain.genesis.json"),
         "chain.genesis.json": json.dumps(genesis, indent=2) + "\n",
@@ -209,6 +216,16 @@ format = "json"
 keys_known_to_all = true
 account_key_file = "../chain/account.key"
 """
+
+
+_PEG = """
+[bitcoin]
+url = "{url}"
+
+[peg]
+key_file = "bitcoin.key"
+"""
+"""The part of a member's configuration for the peg."""
 
 
 def _write(path: Path, text: str) -> None:

@@ -39,7 +39,8 @@ JWT = bytes(range(32))
 async def measure(options: argparse.Namespace, folder: Path) -> bool:
     """Run the parts and print their tables; returns whether the chains of all members agree."""
     async with AsyncExitStack() as stack:
-        settings = await _clients(folder, stack) if options.clients else {}
+        open_federation(folder / "federation", MEMBERS)
+        settings = await client_settings(folder, stack) if options.clients else {}
         running = await stack.enter_async_context(
             federation(folder / "federation", MEMBERS, options.delay / 1000, options.jitter / 1000, settings)
         )
@@ -86,9 +87,11 @@ async def _safety(running: Federation, watch: Watch) -> bool:
     return not problems
 
 
-async def _clients(folder: Path, stack: AsyncExitStack) -> dict[int, Sequence[str]]:
-    """Start geth for member 2 and EthereumJS for member 3; returns the options of these members."""
-    open_federation(folder / "federation", MEMBERS)
+async def client_settings(folder: Path, stack: AsyncExitStack) -> dict[int, Sequence[str]]:
+    """Start geth for member 2 and EthereumJS for member 3; returns the options of these members.
+
+    The federation's files must be in `folder`.
+    """
     genesis = json.loads((folder / "federation/chain/chain.genesis.json").read_text())
     geth = await stack.enter_async_context(components.geth(folder, genesis, JWT))
     ethereumjs = await stack.enter_async_context(components.ethereumjs(folder, genesis, JWT))
