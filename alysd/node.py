@@ -31,6 +31,7 @@ from alysd.actors.network import NetworkActor, NetworkMemory
 from alysd.actors.node_metrics import none_lost
 from alysd.actors.peer_client import PeerClient
 from alysd.actors.peer_requests import PeerRequestsActor, RequestLimits
+from alysd.actors.peg_signatures import FederationActor, SignatureMemory
 from alysd.actors.reader import ReaderActor
 from alysd.actors.storage import StorageActor
 from alysd.actors.sync import SyncActor
@@ -246,22 +247,28 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
 
 
 def _bridge(node: Node) -> list[SupervisorSpec]:
-    """The actors that follow Bitcoin for the peg; none without a Bitcoin node.
+    """The actors of the peg; none on a chain without a peg. Without a Bitcoin node, none follows Bitcoin.
 
     The node is ready without them, and no failure of Bitcoin may stop the blocks: their supervisor never gives up.
     """
-    resources, to = node.resources, node.to
-    context, bitcoin, memory = resources.context, resources.bitcoin, BridgeMemory()
-    rules, start = context.peg, context.spec.bitcoin_start_height
-    if bitcoin is None or rules is None:
+    resources, to, context = node.resources, node.to, node.resources.context
+    bitcoin, rules, timing = resources.bitcoin, context.peg, resources.timing
+    if rules is None:
         return []
+    memory, signatures = BridgeMemory(), SignatureMemory()
     return [
         supervisor("BridgeSupervisor", OneForOne(), [
-            actor(to.bitcoin_watch, lambda: BitcoinWatchActor(
-                bitcoin.node, bitcoin.records, bitcoin.watched, start,
-            ), restart=ExponentialBackoff()),
-            actor(to.bridge, lambda: BridgeActor(
-                BridgeReads(context, to.bitcoin_watch, to.chain, to.federation, resources.timing), rules, memory,
+            *([] if bitcoin is None else [
+                actor(to.bitcoin_watch, lambda: BitcoinWatchActor(
+                    bitcoin.node, bitcoin.records, bitcoin.watched, context.spec.bitcoin_start_height,
+                ), restart=ExponentialBackoff()),
+                actor(to.bridge, lambda: BridgeActor(
+                    BridgeReads(context, to.bitcoin_watch, to.chain, to.federation, timing), rules, memory,
+                ), restart=ExponentialBackoff()),
+            ]),
+            actor(to.federation, lambda: FederationActor(
+                to.chain, to.storage, to.network, None if bitcoin is None else to.bitcoin_watch,
+                resources.payment_signer, context, signatures, timing,
             ), restart=ExponentialBackoff()),
         ], intensity=Intensity(restarts=100, seconds=60.0), awaited=False),
     ]  # fmt: skip

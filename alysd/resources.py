@@ -24,8 +24,9 @@ from alysd.messages.log.process import SignedBlockMissing
 from alysd.messages.network import Network, PeerRequests
 from alysd.messages.peer_host import PeerHost
 from alysd.nurseries import Address, ChildSpec
+from alysd.payment_signer import open_payment_signer
 from alysd.peer_host_process import peer_host_process
-from alysd.ports import Bls, Clock, ExecutionEngine, Signer, StepMemory, Store, Tracing
+from alysd.ports import BitcoinSigner, Bls, Clock, ExecutionEngine, Signer, StepMemory, Store, Tracing
 from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain_spec import ChainContext
@@ -52,7 +53,8 @@ class NodeResources:
 
     `sync_engine` is the same execution client as `engine`, with longer deadlines for catching up. A node without
     `signer` is a follower. A node without `peer_host` has no peers. `configured` has the ids of the peers that the
-    configuration names. A node without `bitcoin` has no Bitcoin node, or its chain has no peg.
+    configuration names. A node without `bitcoin` has no Bitcoin node, or its chain has no peg. A node
+    without `payment_signer` signs no payments of the peg.
     """
 
     context: ChainContext
@@ -67,6 +69,7 @@ class NodeResources:
     peer_host: PeerHostFactory | None = None
     configured: Container[str] = ()
     bitcoin: BitcoinResources | None = None
+    payment_signer: BitcoinSigner | None = None
     tracing: Tracing = attrs.field(factory=NoTracing)
     bls: Bls = BLS
     timing: Timing = attrs.field(
@@ -112,6 +115,9 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
             watch=watch,
             peer_host=await trio.to_thread.run_sync(peer_host_factory, valid),
             configured=frozenset(peer.peer for peer in config.network.peers),
+            payment_signer=await stack.enter_async_context(
+                open_payment_signer(config, genesis.context, genesis.state, valid.peg_secret, clock)
+            ),
             bitcoin=await stack.enter_async_context(open_bitcoin(config, genesis.context, genesis.state)),
             tracing=tracing,
         )

@@ -1,13 +1,14 @@
 """The checks that decide whether a node can start, without starting it. Used by `alysd check` and `alysd run`."""
 
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from typing import TypeVar
 
 import attrs
 
 from alysd.config.checks import check_with_chain
-from alysd.config.key_file import read_key_file
+from alysd.config.key_file import read_key_file, read_passphrase
 from alysd.config.model import AlysConfig
 from alysd.config.places import check_address, check_storage
 from alysd.config.problems import InvalidConfig
@@ -18,7 +19,7 @@ from alysd.integrations import tracing
 from alysd.integrations.bls import public_key
 from alysd.integrations.data_folder import is_claimed
 from alysd.integrations.key_kinds import public_text
-from alysd.integrations.possession import check_possession
+from alysd.integrations.possession import check_possession, x_only_key
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext, ChainSpec
@@ -47,7 +48,7 @@ class ValidNode:
     `authority_secret` is the authority's BLS secret, or None for a follower. `jwt_secret` is shared with the
     execution client, or None for the embedded engine. `network_secret` identifies the node to its peers. It is
     None for a node without peers, and before the node has made its key, at its first start. `account` is the
-    development account, if configured.
+    development account, if configured. `peg_secret` is the Bitcoin key that signs payments, or None.
     """
 
     config: AlysConfig
@@ -56,6 +57,7 @@ class ValidNode:
     jwt_secret: bytes | None = attrs.field(repr=False)
     network_secret: bytes | None = attrs.field(repr=False)
     account: EvmAddress | None
+    peg_secret: bytes | None = attrs.field(default=None, repr=False)
 
 
 def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
@@ -78,6 +80,7 @@ def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
     account = judged(lambda: _account(config))
     network_secret = judged(lambda: _network_secret(config))
     authority_secret = judged(lambda: _authority_secret(config))
+    peg_secret = judged(lambda: _peg_secret(config))
     genesis = judged(lambda: genesis_of(spec))
     if genesis is not None:
         judged(lambda: check_possession(spec))
@@ -85,9 +88,11 @@ def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
             judged(lambda: is_claimed(config.storage.path, spec.name, genesis.context.genesis))
         if authority_secret is not None:
             judged(lambda: _check_membership(config, genesis, authority_secret))
+        if peg_secret is not None:
+            judged(lambda: _check_peg_key(config, genesis, peg_secret))
     if problems or genesis is None:
         raise InvalidConfig(problems)
-    return ValidNode(config, genesis, authority_secret, jwt_secret, network_secret, account)
+    return ValidNode(config, genesis, authority_secret, jwt_secret, network_secret, account, peg_secret)
 
 
 def genesis_of(spec: ChainSpec) -> Genesis:
@@ -151,6 +156,31 @@ def _check_membership(config: AlysConfig, genesis: Genesis, secret: bytes) -> No
         raise ConfigError(
             f"the chain {name} needs {federation.quorum} approvals per block: set network.address, and name the "
             "other authorities in network.peers"
+        )
+
+
+def _peg_secret(config: AlysConfig) -> bytes | None:
+    path, passphrase_file = config.peg.key_file, config.peg.passphrase_file
+    if path is None:
+        return None
+    passphrase = None if passphrase_file is None else partial(read_passphrase, passphrase_file)
+    known = config.development.keys_known_to_all
+    secret = read_key_file(path, kind="bitcoin", known_to_all=known, passphrase=passphrase).secret
+    try:
+        public_text("bitcoin", secret)
+    except Malformed as error:
+        raise ConfigError(f"{path}: not a Bitcoin key: {error}") from None
+    return secret
+
+
+def _check_peg_key(config: AlysConfig, genesis: Genesis, secret: bytes) -> None:
+    """Raise `ConfigError` unless the key belongs to a member of the federation."""
+    name, federation = genesis.context.spec.name, federation_at(genesis.state, genesis.context)
+    key = x_only_key(secret)
+    if key not in federation.bitcoin_keys:
+        raise ConfigError(
+            f'peg.key_file = "{config.peg.key_file}": its public key {key.hex()[:16]}… is none of the '
+            f"{len(federation.bitcoin_keys)} Bitcoin keys of the chain {name}: name another key file"
         )
 
 

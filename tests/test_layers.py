@@ -20,7 +20,7 @@ FLOORS = (
     {"actors"},
     {"api"},
     {"embedded"},
-    {"validation", "peer_host_process", "bitcoin_resources", "audit"},
+    {"validation", "peer_host_process", "bitcoin_resources", "payment_signer", "audit"},
     {"node", "resources"},
     {"cli", "commands", "__main__"},
     {"testing"},

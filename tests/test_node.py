@@ -70,6 +70,19 @@ async def test_the_architecture_page_draws_every_child(
     assert missing == ["AlysSystem"], "the root stands at the top, without a branch"
 
 
+async def test_a_chain_with_a_peg_gathers_signatures_without_a_bitcoin_node(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    """A follower passes on the signatures of the members."""
+    async with open_simulated_node(tmp_path, peg_chain_spec()) as node:
+        (supervised,) = [child for child in node.system.snapshot().walk() if child.name == "BridgeSupervisor"]
+        assert [(child.name, child.restart) for child in supervised.children] == [
+            ("federation", "ExponentialBackoff"),
+        ]
+        await node.slots(5)
+        assert node.crashed() == set()
+
+
 async def test_a_dead_bitcoin_node_stops_nothing(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
@@ -80,6 +93,7 @@ async def test_a_dead_bitcoin_node_stops_nothing(
         assert [(child.name, child.restart) for child in supervised.children] == [
             ("bitcoin watch", "ExponentialBackoff"),
             ("bridge", "ExponentialBackoff"),
+            ("federation", "ExponentialBackoff"),
         ]
         await node.slots(30)
         assert (len(node.missed), node.crashed()) == (0, set())

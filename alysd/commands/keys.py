@@ -2,11 +2,14 @@
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alysd.commands.configuration import add_configuration_arguments, load_configuration
 from alysd.commands.output import confirm, say
+from alysd.commands.passphrase import add_passphrase_argument, passphrase_of
 
 if TYPE_CHECKING:
     from alysd.config.key_file import KeyKind
@@ -23,6 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "network: identifies a node to its peers",
     )
     new.add_argument("--out", type=Path, metavar="FILE", help="the file to make (KIND.key)")
+    new.add_argument(
+        "--passphrase",
+        action="store_true",
+        help="encrypt the key with a passphrase: of a bitcoin key, for `alysd signer` or peg.passphrase_file",
+    )
+    add_passphrase_argument(new)
     new.set_defaults(action=_new)
     show = actions.add_parser("show", help="show the kind, the public key and its proof of a key file")
     show.add_argument("file", type=Path, metavar="FILE")
@@ -36,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     show.add_argument("--chain-id", type=int, metavar="NUMBER", help="of a bitcoin key: the chain of the proof")
     show.add_argument("--secret", action="store_true", help="show the secret too")
+    add_passphrase_argument(show)
     show.set_defaults(action=_show)
     member = actions.add_parser(
         "member", help="make the file with the public keys and proofs of a federation's member"
@@ -53,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fee-address", metavar="0x…", help="the EVM address for a share of the federation's fees"
     )
     member.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to make")
+    add_passphrase_argument(member)
     member.set_defaults(action=_member)
     guard = actions.add_parser(
         "guard", help="make the first signing guard of a federation's member, whose key no node has ever used"
@@ -69,13 +80,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _new(args: argparse.Namespace) -> int:
+    from alysd.errors import ConfigError
     from alysd.integrations.key_kinds import new_secret, public_text
     from alysd.integrations.new_key_file import write_key_file
 
+    encrypted = args.passphrase or args.passphrase_file is not None
+    if encrypted and args.kind != "bitcoin":
+        raise ConfigError(f"a {args.kind} key cannot be encrypted: the node reads it without a person")
     path: Path = args.out or Path(f"{args.kind}.key")
     secret = new_secret(args.kind)
     public = public_text(args.kind, secret)
-    write_key_file(path, args.kind, secret, public)
+    passphrase = passphrase_of(args.passphrase_file, twice=True) if encrypted else None
+    write_key_file(path, args.kind, secret, public, passphrase)
     say(f"wrote {path}: anyone who can read it can sign as you; keep a backup that only you can read\n{public}\n")
     return 0
 
@@ -85,7 +101,8 @@ def _show(args: argparse.Namespace) -> int:
     from alysd.errors import ConfigError, Malformed
     from alysd.integrations.key_kinds import public_text
 
-    key = read_key_file(args.file, kind=args.kind, known_to_all=True)
+    ask = partial(passphrase_of, args.passphrase_file)
+    key = read_key_file(args.file, kind=args.kind, known_to_all=True, passphrase=ask)
     kind = key.kind or args.kind
     if kind is None:
         raise ConfigError(
@@ -168,7 +185,8 @@ def _member_values(args: argparse.Namespace) -> dict[str, str]:
     from alysd.wire.evm_address import checksum_address, parse_address
     from alysd.wire.multiaddress import parse_peer_address
 
-    (authority, key), (bitcoin, bitcoin_key) = _key(args.bls, "bls"), _key(args.bitcoin, "bitcoin")
+    ask = partial(passphrase_of, args.passphrase_file)
+    (authority, key), (bitcoin, bitcoin_key) = _key(args.bls, "bls"), _key(args.bitcoin, "bitcoin", ask)
     proof = prove_bitcoin_key(bitcoin, args.chain_id, BlsPublicKey(bytes.fromhex(key[2:])))
     values = {
         "authority": key,
@@ -189,13 +207,13 @@ def _member_values(args: argparse.Namespace) -> dict[str, str]:
     return values
 
 
-def _key(path: Path, kind: "KeyKind") -> tuple[bytes, str]:
+def _key(path: Path, kind: "KeyKind", passphrase: Callable[[], str] | None = None) -> tuple[bytes, str]:
     """The secret in a key file, and its public half as text. Raises `ConfigError`."""
     from alysd.config.key_file import read_key_file
     from alysd.errors import ConfigError, Malformed
     from alysd.integrations.key_kinds import public_text
 
-    secret = read_key_file(path, kind=kind).secret
+    secret = read_key_file(path, kind=kind, passphrase=passphrase).secret
     try:
         return secret, public_text(kind, secret)
     except Malformed as error:

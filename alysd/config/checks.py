@@ -58,6 +58,8 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
         )
         if getattr(config.bitcoin, key) is not None and getattr(config.bitcoin, needed) is None
     ]
+    if config.peg.passphrase_file is not None and config.peg.key_file is None:
+        problems.append(f"{blame('peg.passphrase_file')}: peg.passphrase_file needs peg.key_file")
     control = str(config.storage.control_socket)
     if len(os.fsencode(control)) > MAX_SOCKET_PATH:
         problems.append(
@@ -83,6 +85,10 @@ def check_with_chain(config: AlysConfig, spec: ChainSpec) -> None:
     if config.bitcoin.url is not None and not has_peg(spec.execution_genesis):
         problems.append(
             f"bitcoin.url = {config.bitcoin.url}: the chain {spec.name} has no peg: remove the section [bitcoin]"
+        )
+    if config.peg.key_file is not None and not has_peg(spec.execution_genesis):
+        problems.append(
+            f'peg.key_file = "{config.peg.key_file}": the chain {spec.name} has no peg: remove the section [peg]'
         )
     if problems:
         raise InvalidConfig(problems)

@@ -4,6 +4,8 @@
     # public 0x8f31…
     3b2c…
 
+The secret of a Bitcoin key can also be encrypted with a passphrase (`config.encrypted_secret`).
+
 A key file must be accessible to its owner only (mode 0600), or belong to root and be readable by a group (mode
 0440). Kubernetes mounts a secret in the second way for a container with an fsGroup. Only root can make such a
 file, so the choice of the group is root's. `known_to_all` skips this check for the development keys, which are
@@ -13,11 +15,13 @@ published in the repository and have the file mode that git gives them.
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import attrs
 
+from alysd.config.encrypted_secret import WrongPassphrase, decrypt_secret, is_encrypted
 from alysd.config.toml_file import read_bounded
 from alysd.errors import ConfigError
 
@@ -37,8 +41,17 @@ class KeyFile:
     secret: bytes = attrs.field(repr=False)
 
 
-def read_key_file(path: Path, *, kind: KeyKind | None = None, known_to_all: bool = False) -> KeyFile:
-    """Read a key file. Raises `ConfigError` if it is invalid, or if it names another kind than `kind`."""
+def read_key_file(
+    path: Path,
+    *,
+    kind: KeyKind | None = None,
+    known_to_all: bool = False,
+    passphrase: Callable[[], str] | None = None,
+) -> KeyFile:
+    """Read a key file. Raises `ConfigError` if it is invalid, or if it names another kind than `kind`.
+
+    `passphrase` is called if the secret is encrypted.
+    """
     text = read_bounded(path, what="a key file").decode("ascii", errors="replace")
     if not known_to_all and exposed(status := path.stat()):
         mode = stat.S_IMODE(status.st_mode)
@@ -47,7 +60,8 @@ def read_key_file(path: Path, *, kind: KeyKind | None = None, known_to_all: bool
         )
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     secrets = [line for line in lines if not line.startswith("#")]
-    if len(secrets) != 1 or not _SECRET.fullmatch(secrets[0]):
+    encrypted = len(secrets) == 1 and is_encrypted(secrets[0])
+    if len(secrets) != 1 or not (encrypted or _SECRET.fullmatch(secrets[0])):
         raise ConfigError(
             f"{path}: not a key file: it must have one line with 32 bytes in hex\nsee `alysd keys new`"
         )
@@ -57,7 +71,28 @@ def read_key_file(path: Path, *, kind: KeyKind | None = None, known_to_all: bool
         found = header[1]  # pyright: ignore[reportAssignmentType]  the pattern matches only the three kinds
     if kind and found and found != kind:
         raise ConfigError(f"{path}: this is a {found} key, but a {kind} key is required")
+    if encrypted:
+        return KeyFile(found, _decrypted(path, secrets[0], passphrase))
     return KeyFile(found, bytes.fromhex(secrets[0].removeprefix("0x")))
+
+
+def _decrypted(path: Path, line: str, passphrase: Callable[[], str] | None) -> bytes:
+    if passphrase is None:
+        raise ConfigError(f"{path}: the key is encrypted, and no passphrase is given here")
+    try:
+        return decrypt_secret(line, passphrase())
+    except WrongPassphrase as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def read_passphrase(path: Path) -> str:
+    """Read a passphrase from the first line of a file that only its owner can read. Raises `ConfigError`."""
+    text = read_bounded(path, what="a passphrase file").decode(errors="replace").split("\n")[0].rstrip("\r")
+    if exposed(path.stat()):
+        raise ConfigError(f"{path}: the passphrase is accessible to other users; restrict it: chmod 600 {path}")
+    if not text:
+        raise ConfigError(f"{path}: the first line must be the passphrase, but it is empty")
+    return text
 
 
 def exposed(found: os.stat_result) -> bool:

@@ -126,6 +126,18 @@ class BitcoinConfig:
 
 
 @attrs.frozen
+class PegConfig:
+    """The key with which this member of the federation signs payments of bitcoin.
+
+    `key_file` is its Bitcoin key. The first line of `passphrase_file` is the passphrase of an encrypted key. A
+    node without a key gathers the signatures of others.
+    """
+
+    key_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
+    passphrase_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
+
+
+@attrs.frozen
 class StorageConfig:
     """The location of the database. `path` is the data folder; each node and each chain needs its own."""
 
@@ -135,6 +147,11 @@ class StorageConfig:
     def control_socket(self) -> Path:
         """The Unix socket of a running node, for `alysd actors`."""
         return self.path / "control.sock"
+
+    @property
+    def payment_record(self) -> Path:
+        """The record of the payments that this node has signed as a member of the federation."""
+        return self.path / "signed-payments"
 
     @property
     def network_key(self) -> Path:
@@ -204,6 +221,7 @@ class AlysConfig:
     api: ApiConfig = ApiConfig()
     network: NetworkConfig = NetworkConfig()
     bitcoin: BitcoinConfig = BitcoinConfig()
+    peg: PegConfig = PegConfig()
     storage: StorageConfig = StorageConfig()
     mining: MiningConfig = MiningConfig()
     logging: LoggingConfig = LoggingConfig()

@@ -12,6 +12,7 @@ from btclib_secp256k1 import ssa
 from alysd.errors import PaymentForbidden
 from alysd.integrations.payment_record import PaymentRecord, SignedPayment
 from alysd.integrations.possession import x_only_key
+from alysd.peg.collecting import places_of
 from alysd.peg.payments import spent_outputs
 from alysd.peg.signing import Spending, message_of
 from alysd.peg.versions import payment_digest, transaction_of, version_with
@@ -58,9 +59,11 @@ class RecordedSigner:
 
         Raises `PaymentForbidden` and `StoreError`; then nothing was signed.
         """
-        return await trio.to_thread.run_sync(self._sign, payment, txid, limiter=self._one_at_a_time)
+        return await trio.to_thread.run_sync(
+            self._sign, payment, txid, int(self._clock.time()), limiter=self._one_at_a_time
+        )
 
-    def _sign(self, payment: Payment, txid: BitcoinHash) -> PegSignature:
+    def _sign(self, payment: Payment, txid: BitcoinHash, now: int) -> PegSignature:
         version = version_with(payment, txid)
         if version is None:
             raise PaymentForbidden(f"the payment has no version {displayed(txid)}")
@@ -68,12 +71,10 @@ class RecordedSigner:
             transaction = transaction_of(payment, version, self._spendings, make_transaction)
         except (ValueError, IndexError) as error:
             raise PaymentForbidden(f"the payment {displayed(txid)} is not of this chain: {error}") from error
-        places = [
-            place for place, one in enumerate(payment.inputs) if self._key in self._spendings[one.federation].keys
-        ]
+        places = places_of(payment, self._key, self._spendings)
         if not places:
             raise PaymentForbidden(f"no output that the payment {displayed(txid)} spends belongs to this key")
-        self._write(payment, txid)
+        self._write(payment, txid, now)
         spent = spent_outputs(payment, self._spendings)
         signatures: list[SchnorrSignature] = []
         for place in places:
@@ -82,7 +83,7 @@ class RecordedSigner:
             signatures.append(SchnorrSignature(ssa.sign(message, self._secret)))
         return PegSignature(txid, self._key, tuple(signatures))
 
-    def _write(self, payment: Payment, txid: BitcoinHash) -> None:
+    def _write(self, payment: Payment, txid: BitcoinHash, now: int) -> None:
         """Check the payment against the record and the limit, and record it. Raises `PaymentForbidden`."""
         digest, outputs = payment_digest(payment), tuple(one.spends for one in payment.inputs)
         taken = self._record.other_payment(digest, outputs)
@@ -93,7 +94,7 @@ class RecordedSigner:
             )
         if self._record.has(txid):
             return
-        now, amount = int(self._clock.time()), Sat(payment.spent - payment.change)
+        amount = Sat(payment.spent - payment.change)
         if self._hourly_limit is not None:
             paid = self._record.paid_since(now - HOUR_SECONDS, but=digest)
             if paid + amount > self._hourly_limit:

@@ -47,7 +47,7 @@ class ConsiderPegSignature(Ask[PegSigning, bool]):
 
 @attrs.frozen
 class GetFinalized(Ask[PegSigning, tuple[Transaction, ...]]):
-    """Get the complete transactions of all final payments in flight that a quorum has signed, oldest first.
+    """Get the complete transactions of all final payments in flight that a quorum has signed.
 
     A block may have the witnesses of some of them already; `peg.payments.finalize` refuses these.
     """

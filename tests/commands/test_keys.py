@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from alysd.cli import main
+from alysd.commands import passphrase
 from alysd.commands.federation_files import open_federation
+from alysd.config import encrypted_secret
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.key_file import read_key_file
+from alysd.errors import ConfigError
 from alysd.integrations.new_key_file import write_key_file
 from alysd.resources import data_of
 from alysd.testing.chain import authority_secret, bitcoin_secret, member_keys
@@ -186,3 +189,94 @@ def test_a_new_member_gets_its_first_guard_only_from_a_person(
     data_of(validate_node(config, load_chain_spec(config.chain.spec))).open(Slot(1)).store.close()
     assert main([*command, "--yes"]) == 2
     assert "has a signing guard, up to slot 0: keep it" in capsys.readouterr().err
+
+
+# Passphrases
+
+
+@pytest.fixture
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encrypted_secret, "LOG_COST", 4)
+
+
+def passphrase_file(folder: Path, text: str = "open sesame\n") -> Path:
+    path = folder / "passphrase"
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.usefixtures("cheap")
+def test_a_bitcoin_key_can_be_encrypted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A copy of the file is then worth nothing to a thief."""
+    path, phrase = tmp_path / "bitcoin.key", passphrase_file(tmp_path)
+    with_phrase = ["--passphrase-file", str(phrase)]
+    assert main(["keys", "new", "bitcoin", "--out", str(path), *with_phrase]) == 0
+    public = capsys.readouterr().out.splitlines()[-1]
+    assert path.read_text().splitlines()[2].startswith("encrypted scrypt 4 8 1 ")
+    assert main(["keys", "show", str(path), *with_phrase]) == 0
+    assert capsys.readouterr().out == f"bitcoin key\npublic {public}\n"
+    passphrase_file(tmp_path, "open barley\n")
+    assert main(["keys", "show", str(path), *with_phrase]) == 2
+    assert "the passphrase is wrong" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="no passphrase is given here"):
+        read_key_file(path, kind="bitcoin")
+
+
+@pytest.mark.usefixtures("cheap")
+def test_a_member_file_is_made_with_an_encrypted_key(tmp_path: Path) -> None:
+    bls, bitcoin, phrase = tmp_path / "bls.key", tmp_path / "bitcoin.key", passphrase_file(tmp_path)
+    assert main(["keys", "new", "bls", "--out", str(bls)]) == 0
+    with_phrase = ["--passphrase-file", str(phrase)]
+    assert main(["keys", "new", "bitcoin", "--out", str(bitcoin), *with_phrase]) == 0
+    out = tmp_path / "member.toml"
+    options = ["--chain-id", "7", "--bls", str(bls), "--bitcoin", str(bitcoin), "--out", str(out)]
+    assert main(["keys", "member", *options, *with_phrase]) == 0
+    assert out.exists()
+
+
+@pytest.mark.usefixtures("cheap")
+def test_a_terminal_asks_for_the_passphrase(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A typing mistake would make the key unreadable for ever, so a new passphrase is asked for twice."""
+    path = tmp_path / "bitcoin.key"
+    new = ["keys", "new", "bitcoin", "--out", str(path), "--passphrase"]
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert main(new) == 2
+    assert "name a --passphrase-file" in capsys.readouterr().err
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    typed: list[str] = []
+
+    def answer(_: str) -> str:
+        return typed.pop(0)
+
+    monkeypatch.setattr(passphrase, "getpass", answer)
+    for typed[:], said in ((["a", "b"], "the two passphrases differ"), (["", ""], "must not be empty")):
+        assert main(new) == 2
+        assert said in capsys.readouterr().err
+        assert not path.exists()
+    typed[:] = ["typed"] * 3
+    assert main(new) == 0
+    assert main(["keys", "show", str(path)]) == 0
+    assert typed == []
+
+
+def test_only_a_bitcoin_key_has_a_passphrase(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The node could not start by itself."""
+    options = ["--out", str(tmp_path / "k"), "--passphrase-file", str(passphrase_file(tmp_path))]
+    assert main(["keys", "new", "bls", *options]) == 2
+    assert "a bls key cannot be encrypted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "mode", "said"), [("\n", 0o600, "it is empty"), ("x\n", 0o644, "chmod 600")])
+def test_a_passphrase_file_has_a_secret_first_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, mode: int, said: str
+) -> None:
+    phrase = passphrase_file(tmp_path, text)
+    phrase.chmod(mode)
+    options = ["--out", str(tmp_path / "k"), "--passphrase-file", str(phrase)]
+    assert main(["keys", "new", "bitcoin", *options]) == 2
+    assert said in capsys.readouterr().err

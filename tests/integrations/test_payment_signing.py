@@ -11,10 +11,11 @@ from alysd.integrations.payment_signing import RecordedSigner
 from alysd.peg.payments import spent_outputs
 from alysd.peg.signing import message_of, signature_holds
 from alysd.peg.versions import transaction_of
+from alysd.testing.chain import bitcoin_secret
 from alysd.types.peg import Payment, PegSignature
 from alysd.types.units import Sat
 from alysd.wire.bitcoin_transaction import make_transaction
-from tests.peg.payment_kit import make_payment, member_keys, member_secret, spendings_of
+from tests.peg.payment_kit import make_payment, member_keys, spendings_of
 
 SPENDINGS = spendings_of(3)
 KEY = member_keys(3)[1]
@@ -44,7 +45,7 @@ class Bench:
     limit: Sat | None = None
 
     def signer(self, member: int = 1) -> RecordedSigner:
-        secret = member_secret(member)
+        secret = bitcoin_secret(member)
         record = PaymentRecord.open(self.path, member_keys(10)[member])
         return RecordedSigner(secret, SPENDINGS, record, self.clock, self.limit)
 

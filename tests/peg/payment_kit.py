@@ -5,20 +5,16 @@ import attrs
 from alysd.integrations.possession import x_only_key
 from alysd.peg.signing import Spending, spending_of
 from alysd.peg.versions import payment_transaction, transaction_of
+from alysd.testing.chain import bitcoin_secret
 from alysd.types.hashes import BitcoinHash, XOnlyKey, sha256
 from alysd.types.peg import OutPoint, Payee, Payment, PaymentInput, PaymentVersion, Transaction, TransactionOutput
-from alysd.types.units import Sat
+from alysd.types.units import Height, Sat
 from alysd.wire.bitcoin_transaction import make_transaction
-
-
-def member_secret(member: int) -> bytes:
-    """The Bitcoin secret of a member."""
-    return sha256(b"bitcoin key of member %d" % member)
 
 
 def member_keys(members: int) -> tuple[XOnlyKey, ...]:
     """The Bitcoin keys of a federation."""
-    return tuple(x_only_key(member_secret(member)) for member in range(members))
+    return tuple(x_only_key(bitcoin_secret(member)) for member in range(members))
 
 
 def spendings_of(members: int) -> tuple[Spending, ...]:
@@ -41,7 +37,7 @@ def make_payment(
     fees: tuple[int, ...] = (2_000,),
     signed: int = 0,
 ) -> Payment:
-    """A payment with a version for each of the `fees`, of which the first `signed` have witnesses in a block.
+    """A payment with a version for each of the `fees`, of which the first `signed` have witnesses in block 7.
 
     It pays 100,000 sat to each payee. Payments that begin with different inputs are different.
     """
@@ -58,7 +54,7 @@ def make_payment(
         share = fee // payees
         outputs = [TransactionOutput(Sat(one.owed - share), one.script) for one in owed]
         made = payment_transaction(spent, outputs, Sat(change), spendings[newest], make_transaction)
-        version = PaymentVersion(made.txid, Sat(fee), signed=place < signed)
+        version = PaymentVersion(made.txid, Sat(fee), signed=Height(7) if place < signed else None)
         payment = attrs.evolve(payment, versions=(*payment.versions, version))
     return payment
 

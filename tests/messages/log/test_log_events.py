@@ -13,7 +13,7 @@ import pytest
 
 import alysd
 import alysd.messages.log
-from alysd.messages.log import bitcoin, chain, clients, miner, network, peg, process
+from alysd.messages.log import bitcoin, chain, clients, miner, network, payments, peg, process
 from alysd.messages.log.base import Bits, LogEvent, counted, log
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, EvmAddress
 from alysd.types.units import Height, Sat, Slot, Wei
@@ -141,6 +141,12 @@ EXAMPLES: dict[LogEvent, str] = {
     bitcoin.BitcoinNotUsable("Bitcoin node at http://127.0.0.1:8332: connection refused"): (
         "bitcoin|no peg contents are made or approved: Bitcoin node at http://127.0.0.1:8332: connection refused"
     ),
+    payments.PaymentSigned(PARENT, 2, Sat(1_250_000)): (
+        f"peg|signed the payment {DIGITS[:6]}… of 1,250,000 sat for 2 requests"
+    ),
+    payments.PaymentNotSigned(PARENT, "the limit"): f"peg|the payment {DIGITS[:6]}… is not signed: the limit",
+    payments.PaymentComplete(PARENT, 5): f"peg|5 members have signed the payment {DIGITS[:6]}…",
+    payments.PaymentNotBroadcast(PARENT, "fee"): f"peg|the payment {DIGITS[:6]}… is not broadcast: fee",
     bitcoin.BitcoinFollowed(840_000): "bitcoin|read up to block 840000",
     bitcoin.BitcoinProgressed(840_000, 840_123): "bitcoin|reading block 840000 of 840123",
     bitcoin.BitcoinReorganised(1, 840_000): "bitcoin|reorganised: 1 block above block 840000 removed",

@@ -1,0 +1,291 @@
+"""The federation actor: signs final payments, gathers the members' signatures, and broadcasts what is complete.
+
+A payment can be signed once the block with its proposal is final. This node's signer signs it, gossip brings the
+signatures of the other members, and with a quorum the transaction is complete: a block can include its witnesses,
+and any node can broadcast it. All of this repeats until Bitcoin has confirmed a version of the payment, so that
+neither lost gossip nor a restart stops it (docs/protocol.md, "Peg-out").
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+import attrs
+import trio
+
+from alysd.consensus.peg_ledger import spendings_at
+from alysd.consensus.violations import UnknownParent
+from alysd.errors import NotBroadcast, NotNow, PaymentForbidden, SignerUnavailable, StoreError
+from alysd.messages.bitcoin_watch import BitcoinWatch, Broadcast
+from alysd.messages.chain import Chain, GetForkchoice, ListEntries
+from alysd.messages.log.base import LogEvent, log
+from alysd.messages.log.payments import PaymentComplete, PaymentNotBroadcast, PaymentNotSigned, PaymentSigned
+from alysd.messages.network import Network, PublishPegSignature
+from alysd.messages.peg_signatures import (
+    ConsiderPegSignature,
+    GetFinalized,
+    GetSignatureCounts,
+    InvalidPegSignature,
+    PegSigning,
+    ReviewPayments,
+    SignatureCount,
+    UnknownVersion,
+)
+from alysd.messages.storage import GetBlockByHeight, Storage
+from alysd.nurseries import Actor, Address, NotAnswered, handles
+from alysd.peg.collecting import OpenVersion, open_versions
+from alysd.peg.proposals import MAX_IN_FLIGHT
+from alysd.ports import BitcoinSigner
+from alysd.timing import Timing
+from alysd.types.chain_spec import ChainContext
+from alysd.types.hashes import BitcoinHash, BlockHash, XOnlyKey
+from alysd.types.peg import Payment, PegSignature, Transaction
+from alysd.types.tables import Table
+from alysd.wire.bitcoin_transaction import make_transaction
+
+SENT_AGAIN = 60.0
+"""Seconds after which the signatures of a payment in flight are sent to the peers again.
+
+A node that was down, or has restarted, has all signatures a minute later. The most are 168 messages of up to
+6.5 KB: 4 payments, 2 versions of each, 21 members."""
+
+BROADCAST_AGAIN = 60.0
+"""Seconds after which a complete payment is sent to the Bitcoin node again. A full mempool may have dropped it."""
+
+BROADCAST_SECONDS = 30.0
+"""Deadline of a broadcast, which the Bitcoin watch hands to its Bitcoin node."""
+
+
+@attrs.define
+class _Gathered:
+    """A version of a payment in flight: its signatures by key, and what was done with it. Times are trio's."""
+
+    open: OpenVersion
+    signatures: dict[XOnlyKey, PegSignature] = attrs.field(factory=dict[XOnlyKey, PegSignature])
+    complete: Transaction | None = None
+    sent: float = attrs.field(factory=trio.current_time)
+    broadcast: float | None = None
+    failures: dict[type[LogEvent], str] = attrs.field(factory=dict[type[LogEvent], str])
+
+
+@attrs.define
+class SignatureMemory:
+    """The versions of the payments in flight as of the block `final`, with their signatures.
+
+    It survives restarts of the actor, whose next instance would otherwise wait for all signatures again.
+    """
+
+    final: BlockHash | None = None
+    versions: dict[BitcoinHash, _Gathered] = attrs.field(factory=dict[BitcoinHash, _Gathered])
+
+
+class FederationActor(Actor[PegSigning]):
+    """Signs and gathers signatures. A node without `signer` only gathers; one without `watch` does not broadcast.
+
+    Signing and broadcasting run in the background, because they wait for other processes.
+    """
+
+    def __init__(
+        self,
+        chain: Address[Chain],
+        storage: Address[Storage],
+        network: Address[Network],
+        watch: Address[BitcoinWatch] | None,
+        signer: BitcoinSigner | None,
+        context: ChainContext,
+        memory: SignatureMemory,
+        timing: Timing,
+    ) -> None:
+        self._chain = chain
+        self._storage = storage
+        self._network = network
+        self._watch = watch
+        self._signer = signer
+        self._context = context
+        self._memory = memory
+        self._timing = timing
+        # Each wakes its task in the background, which looks for itself what is due.
+        self._wake_signing, self._signing = trio.open_memory_channel[None](1)
+        self._wake_broadcast, self._broadcasting = trio.open_memory_channel[None](1)
+
+    async def pre_start(self) -> None:
+        """Review the payments in every slot."""
+        self.timers.every(self._timing.slot_seconds, ReviewPayments())
+
+    async def background(self) -> None:
+        """Sign and broadcast what is due."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._sign_due)
+            nursery.start_soon(self._broadcast_due)
+
+    @handles(ReviewPayments)
+    async def review(self, message: ReviewPayments) -> None:
+        """Read the payments that are final, and do for each what is due. Without an answer, the next slot does."""
+        try:
+            await self._read_payments()
+        except (NotAnswered, UnknownParent):
+            return
+        now = trio.current_time()
+        for gathered in self._memory.versions.values():
+            if now - gathered.sent >= SENT_AGAIN and gathered.signatures:
+                gathered.sent = now
+                for signature in gathered.signatures.values():
+                    self._publish(signature)
+        _wake(self._wake_signing)
+        _wake(self._wake_broadcast)
+
+    @handles(ConsiderPegSignature)
+    async def consider(self, message: ConsiderPegSignature) -> bool:
+        """Check the signatures of a peer, in a thread, and count them. Returns whether they were new."""
+        signature = message.signature
+        gathered = self._memory.versions.get(signature.txid)
+        if gathered is None:
+            raise UnknownVersion(signature.txid)
+        if signature.key in gathered.signatures:
+            return False
+        fault = await trio.to_thread.run_sync(gathered.open.fault, signature)
+        if fault is not None:
+            raise InvalidPegSignature(signature.txid, signature.key, fault)
+        return self._count(gathered, signature)
+
+    @handles(GetFinalized)
+    async def finalized(self, message: GetFinalized) -> tuple[Transaction, ...]:
+        """The complete transactions whose witnesses no final block has."""
+        return tuple(
+            gathered.complete
+            for gathered in self._memory.versions.values()
+            if gathered.complete is not None and gathered.open.version.signed is None
+        )
+
+    @handles(GetSignatureCounts)
+    async def counts(self, message: GetSignatureCounts) -> tuple[SignatureCount, ...]:
+        """The members that have signed each version."""
+        return tuple(
+            SignatureCount(
+                gathered.open.payment.versions[0].txid, txid, tuple(gathered.signatures), gathered.open.needed
+            )
+            for txid, gathered in self._memory.versions.items()
+        )
+
+    def visible_state(self) -> Mapping[str, object]:
+        """The number of signatures of each version."""
+        return {txid[::-1].hex(): len(one.signatures) for txid, one in self._memory.versions.items()}
+
+    async def _read_payments(self) -> None:
+        """Read the payments as of the last final block, unless it is the one of the last time."""
+        tip = await self._chain.ask(GetForkchoice(), seconds=self._timing.local_answer)
+        final = tip.finalized.hash
+        if final == self._memory.final:
+            return
+        page = await self._chain.ask(
+            ListEntries(Table.PAYMENTS, b"", MAX_IN_FLIGHT, final), seconds=self._timing.storage_write
+        )
+        spendings = await trio.to_thread.run_sync(spendings_at, tip.finalized, self._context)
+        payments = [entry for _, entry in page.entries if isinstance(entry, Payment)]
+        versions = {version.txid: (one, version) for one in payments for version in open_versions(one)}
+        known = self._memory.versions
+        for txid in known.keys() - versions.keys():
+            del known[txid]
+        for txid, (payment, version) in versions.items():
+            made = known[txid].open if txid in known else None
+            if made is None:
+                made = await trio.to_thread.run_sync(OpenVersion.of, payment, version, spendings, make_transaction)
+                known[txid] = _Gathered(made)
+            known[txid].open = attrs.evolve(made, payment=payment, version=version)
+            await self._read_witnesses(known[txid])
+        self._memory.final = final
+
+    async def _read_witnesses(self, gathered: _Gathered) -> None:
+        """Read the complete transaction from the block that has its witnesses, if this node lacks it."""
+        height = gathered.open.version.signed
+        if height is None or gathered.complete is not None:
+            return
+        signed = await self._storage.ask(GetBlockByHeight(height), seconds=self._timing.storage_read)
+        finalized = () if signed is None else signed.block.finalized_peg_outs
+        gathered.complete = next((one for one in finalized if one.txid == gathered.open.txid), None)
+
+    def _lacks_own(self, gathered: _Gathered) -> bool:
+        """Whether this node's signer can sign a version, and has not."""
+        signer = self._signer
+        if signer is None or signer.key in gathered.signatures:
+            return False
+        return any(signer.key in spending.keys for spending in gathered.open.spendings)
+
+    def _newest_complete(self) -> list[_Gathered]:
+        """For each payment, the newest version that is complete: it replaces the older ones."""
+        newest: dict[BitcoinHash, _Gathered] = {}
+        for gathered in self._memory.versions.values():
+            if gathered.complete is not None:
+                newest[gathered.open.payment.versions[0].txid] = gathered
+        return list(newest.values())
+
+    def _count(self, gathered: _Gathered, signature: PegSignature) -> bool:
+        """Count valid signatures, and complete the transaction with a quorum. Returns whether they were new."""
+        if signature.key in gathered.signatures:
+            return False
+        gathered.signatures[signature.key] = signature
+        if gathered.complete is None:
+            gathered.complete = gathered.open.complete(gathered.signatures)
+            if gathered.complete is not None:
+                log(PaymentComplete(gathered.open.txid, gathered.open.needed))
+                _wake(self._wake_broadcast)
+        return True
+
+    # In the background
+
+    async def _sign_due(self) -> None:
+        async for _ in self._signing:
+            for gathered in list(self._memory.versions.values()):
+                if self._signer is not None and self._lacks_own(gathered):
+                    await self._sign(self._signer, gathered)
+
+    async def _sign(self, signer: BitcoinSigner, gathered: _Gathered) -> None:
+        """Sign a version, check the result, and send it to the peers. The next review repeats what fails."""
+        opened = gathered.open
+        try:
+            signature = await signer.sign(opened.payment, opened.txid)
+        except (PaymentForbidden, SignerUnavailable, StoreError) as error:
+            _note(gathered, PaymentNotSigned(opened.txid, str(error)))
+            return
+        fault = await trio.to_thread.run_sync(opened.fault, signature)
+        if fault is not None:
+            _note(gathered, PaymentNotSigned(opened.txid, f"its signer has returned a wrong signature: {fault}"))
+            return
+        log(PaymentSigned(opened.txid, len(opened.payment.payees), opened.payment.spent))
+        self._count(gathered, signature)
+        self._publish(signature)
+
+    async def _broadcast_due(self) -> None:
+        async for _ in self._broadcasting:
+            for gathered in self._newest_complete():
+                last = gathered.broadcast
+                due = last is None or trio.current_time() - last >= BROADCAST_AGAIN
+                if self._watch is not None and due and gathered.complete is not None:
+                    await self._broadcast(self._watch, gathered, gathered.complete)
+
+    async def _broadcast(self, watch: Address[BitcoinWatch], gathered: _Gathered, complete: Transaction) -> None:
+        gathered.broadcast = trio.current_time()
+        try:
+            await watch.ask(Broadcast(complete), seconds=BROADCAST_SECONDS)
+        except (NotBroadcast, NotNow, NotAnswered) as error:
+            _note(gathered, PaymentNotBroadcast(gathered.open.txid, str(error)))
+        else:
+            gathered.failures.pop(PaymentNotBroadcast, None)
+
+    def _publish(self, signature: PegSignature) -> None:
+        try:
+            self._network.tell(PublishPegSignature(signature))
+        except NotAnswered:
+            return  # without peers, or while the network restarts
+
+
+def _wake(channel: "trio.MemorySendChannel[None]") -> None:
+    """Wake a task of the background, now or when it has done what is due."""
+    with suppress(trio.WouldBlock):
+        channel.send_nowait(None)
+
+
+def _note(gathered: _Gathered, failure: PaymentNotSigned | PaymentNotBroadcast) -> None:
+    """Log a failure, once until its reason changes."""
+    if gathered.failures.get(type(failure)) != failure.reason:
+        gathered.failures[type(failure)] = failure.reason
+        log(failure)

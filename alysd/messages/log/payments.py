@@ -1,0 +1,65 @@
+"""Log events about the peg's payments."""
+
+import logging
+
+import attrs
+
+from alysd.messages.log.base import LogEvent, counted, short_hash
+from alysd.types.hashes import BitcoinHash
+from alysd.types.units import Sat
+
+
+@attrs.frozen
+class PaymentSigned(LogEvent):
+    """This member has signed the payment `txid`, which pays `requests` requests and spends `amount` sat."""
+
+    name = "payment_signed"
+
+    txid: BitcoinHash
+    requests: int
+    amount: Sat
+
+    def _line(self) -> tuple[str, str]:
+        paid = counted(self.requests, "request")
+        return "peg", f"signed the payment {short_hash(self.txid)} of {self.amount:,} sat for {paid}"
+
+
+@attrs.frozen
+class PaymentNotSigned(LogEvent):
+    """This member has not signed the final payment `txid`, because of `reason`; it tries again."""
+
+    name = "payment_not_signed"
+    level = logging.ERROR
+
+    txid: BitcoinHash
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "peg", f"the payment {short_hash(self.txid)} is not signed: {self.reason}"
+
+
+@attrs.frozen
+class PaymentComplete(LogEvent):
+    """A quorum of `signatures` members has signed the payment `txid`; this node broadcasts it."""
+
+    name = "payment_complete"
+
+    txid: BitcoinHash
+    signatures: int
+
+    def _line(self) -> tuple[str, str]:
+        return "peg", f"{counted(self.signatures, 'member')} have signed the payment {short_hash(self.txid)}"
+
+
+@attrs.frozen
+class PaymentNotBroadcast(LogEvent):
+    """The Bitcoin node does not take the signed payment `txid`, because of `reason`; this node tries again."""
+
+    name = "payment_not_broadcast"
+    level = logging.WARNING
+
+    txid: BitcoinHash
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "peg", f"the payment {short_hash(self.txid)} is not broadcast: {self.reason}"

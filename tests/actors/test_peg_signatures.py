@@ -1,0 +1,530 @@
+"""The federation actor: members sign, gather and broadcast, with liars, absences, lost gossip and restarts."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from alysd.actors.peg_signatures import (
+    BROADCAST_AGAIN,
+    SENT_AGAIN,
+    FederationActor,
+    SignatureMemory,
+)
+from alysd.consensus.violations import UnknownParent
+from alysd.errors import NotBroadcast, NotNow, PaymentForbidden, SignerUnavailable, StoreError
+from alysd.integrations.payment_record import PaymentRecord
+from alysd.integrations.payment_signing import RecordedSigner
+from alysd.messages.bitcoin_watch import BitcoinWatch, Broadcast
+from alysd.messages.chain import Chain, GetForkchoice, ListEntries
+from alysd.messages.log.base import LogEvent
+from alysd.messages.log.payments import PaymentComplete, PaymentNotBroadcast, PaymentNotSigned, PaymentSigned
+from alysd.messages.network import Network, PublishPegSignature
+from alysd.messages.peg_signatures import (
+    ConsiderPegSignature,
+    GetFinalized,
+    GetSignatureCounts,
+    InvalidPegSignature,
+    PegSigning,
+    UnknownVersion,
+)
+from alysd.messages.storage import GetBlockByHeight, Storage
+from alysd.node import REFUSALS
+from alysd.nurseries import ActorDown, ChildSpec, Immediate, NotAnswered, actor
+from alysd.peg.collecting import OpenVersion
+from alysd.peg.signing import Spending, witness_fault
+from alysd.ports import BitcoinSigner
+from alysd.testing.blocks import context_of
+from alysd.testing.chain import bitcoin_secret, chain_spec
+from alysd.testing.harness import ActorTestHarness
+from alysd.testing.stand_in import RecordedAddress, StandIn
+from alysd.timing import Timing
+from alysd.types.block import SignedBlock
+from alysd.types.chain import Forkchoice
+from alysd.types.chain_spec import ChainContext
+from alysd.types.hashes import BitcoinHash, BlockHash, SchnorrSignature, XOnlyKey
+from alysd.types.peg import Payment, PegSignature, Transaction
+from alysd.types.tables import EntryPage, Table
+from alysd.wire.bitcoin_transaction import make_transaction
+from tests.actors.federation_kit import PARENT, proposal
+from tests.peg.payment_kit import make_payment, member_keys, spendings_of
+
+pytestmark = pytest.mark.usefixtures("no_threads")
+
+TIMING = Timing(2)
+SLOT = TIMING.slot_seconds
+
+
+@attrs.define
+class World:
+    """The members of a federation of `size`, with one view of the final chain; each has a network and a signer."""
+
+    folder: Path
+    size: int
+    harness: ActorTestHarness = attrs.field(factory=lambda: ActorTestHarness(refusals=REFUSALS))
+    payments: list[Payment] = attrs.field(factory=list[Payment])
+    final: int = 0
+    members: "list[Member]" = attrs.field(factory=list["Member"])
+    loses: Callable[[int, int], bool] = lambda _sender, _receiver: False
+    passing: trio.Nursery | None = None
+    blocks: dict[int, SignedBlock] = attrs.field(factory=dict[int, SignedBlock])
+
+    @property
+    def context(self) -> ChainContext:
+        return context_of(chain_spec(self.size))
+
+    @property
+    def spendings(self) -> tuple[Spending, ...]:
+        return spendings_of(self.size)
+
+    def make_final(self, *payments: Payment) -> None:
+        """The last final block is a new one, with these payments in flight."""
+        self.final += 1
+        self.payments = list(payments)
+
+    def forkchoice(self, _: GetForkchoice) -> Forkchoice:
+        finalized = attrs.evolve(PARENT, hash=BlockHash(self.final.to_bytes(32, "big")))
+        return Forkchoice(PARENT, PARENT, finalized)
+
+    def entries(self, message: ListEntries) -> EntryPage:
+        if message.at != BlockHash(self.final.to_bytes(32, "big")):
+            raise UnknownParent(message.at)
+        assert message.table is Table.PAYMENTS
+        return EntryPage(tuple((one.versions[0].txid, one) for one in self.payments), None)
+
+    def block(self, message: GetBlockByHeight) -> SignedBlock | None:
+        return self.blocks.get(message.height)
+
+    def member(self, number: int, signer: BitcoinSigner | None = None) -> "Member":
+        """Add a member, with its own signer by default."""
+        return Member.make(self, number, signer or recorded_signer(self, number))
+
+    @asynccontextmanager
+    async def running(self, *members: "Member") -> AsyncGenerator[None]:
+        self.members = list(members)
+        async with trio.open_nursery() as self.passing:
+            async with self.harness.running(*(one.child() for one in members)):
+                yield
+            self.passing.cancel_scope.cancel()
+
+    def relay(self, sender: int, signature: PegSignature) -> None:
+        """Gossip: each other member gets the signatures a little later, unless they are lost."""
+        assert self.passing is not None
+        for one in self.members:
+            if one.number != sender and not self.loses(sender, one.number):
+                self.passing.start_soon(one.receive, signature)
+
+
+def recorded_signer(world: World, number: int) -> RecordedSigner:
+    """The real signer of a member, with its record in a file."""
+    record = PaymentRecord.open(world.folder / f"record {number}", member_keys(number + 1)[number])
+    return RecordedSigner(bitcoin_secret(number), world.spendings, record, world.harness.clock)
+
+
+@attrs.define
+class Member:
+    """A member's federation actor between stand-ins."""
+
+    world: World
+    number: int
+    signer: BitcoinSigner | None
+    address: RecordedAddress[PegSigning]
+    chain: StandIn[Chain]
+    storage: StandIn[Storage]
+    network: StandIn[Network]
+    watch: StandIn[BitcoinWatch] | None
+    memory: SignatureMemory = attrs.field(factory=SignatureMemory)
+    refused: list[Exception] = attrs.field(factory=list[Exception])
+
+    @classmethod
+    def make(cls, world: World, number: int, signer: BitcoinSigner | None) -> "Member":
+        book = world.harness.transcript
+        member = cls(
+            world, number, signer, RecordedAddress(f"federation {number}", book), StandIn(f"chain {number}", book),
+            StandIn(f"storage {number}", book), StandIn(f"network {number}", book),
+            StandIn(f"watch {number}", book),
+        )  # fmt: skip
+        member.chain.on(GetForkchoice).computes(world.forkchoice)
+        member.chain.on(ListEntries).computes(world.entries)
+        member.storage.on(GetBlockByHeight).computes(world.block)
+        member.network.on(PublishPegSignature).computes(lambda one: world.relay(number, one.signature))
+        if member.watch is not None:
+            member.watch.on(Broadcast).answers(None)
+        return member
+
+    def child(self) -> ChildSpec:
+        return actor(
+            self.address,
+            lambda: FederationActor(
+                self.chain, self.storage, self.network, self.watch, self.signer, self.world.context,
+                self.memory, TIMING,
+            ),
+            restart=Immediate(),
+        )  # fmt: skip
+
+    async def receive(self, signature: PegSignature) -> None:
+        """Get signatures from a peer."""
+        await trio.sleep(0.05)
+        try:
+            await self.address.ask(ConsiderPegSignature(signature))
+        except (UnknownVersion, InvalidPegSignature, NotAnswered) as error:
+            self.refused.append(error)
+
+    async def finalized(self) -> tuple[Transaction, ...]:
+        return await self.address.ask(GetFinalized())
+
+    def published(self) -> list[PegSignature]:
+        return [one.signature for one in self.network.received if isinstance(one, PublishPegSignature)]
+
+    def broadcast(self) -> list[BitcoinHash]:
+        received = [] if self.watch is None else self.watch.received
+        return [one.transaction.txid for one in received if isinstance(one, Broadcast)]
+
+
+def assert_signed(world: World, payment: Payment, transaction: Transaction) -> None:
+    """The transaction is the payment's newest version with valid witnesses."""
+    opened = OpenVersion.of(payment, payment.versions[-1], world.spendings, make_transaction)
+    assert transaction.txid == opened.txid
+    for place, witness in enumerate(transaction.witness):
+        assert witness_fault(world.spendings[0], opened.messages[place], witness) is None
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7])
+async def test_members_sign_gather_and_broadcast(
+    autojump_clock: MockClock, tmp_path: Path, size: int, logged: list[LogEvent]
+) -> None:
+    """Within two slots of the finality of a payment, every member has the complete transaction."""
+    world = World(tmp_path, size)
+    payments = [make_payment(world.spendings, first_input=10 * number) for number in range(4)]
+    async with world.running(*(world.member(number) for number in range(size))):
+        assert await world.members[0].finalized() == ()
+        await trio.sleep(3 * SLOT)
+        assert not any(one.published() for one in world.members)
+        world.make_final(*payments)
+        await trio.sleep(2 * SLOT)
+        for one in world.members:
+            found = await one.finalized()
+            for payment, transaction in zip(payments, found, strict=True):
+                assert_signed(world, payment, transaction)
+            assert sorted(one.broadcast()) == sorted(payment.versions[0].txid for payment in payments)
+            assert one.refused == []
+            counts = await one.address.ask(GetSignatureCounts())
+            assert [(len(count.signed_by), count.needed) for count in counts] == [(size, -(-2 * size // 3))] * 4
+    assert sum(isinstance(one, PaymentSigned) for one in logged) == 4 * size
+    assert sum(isinstance(one, PaymentComplete) for one in logged) == 4 * size
+
+
+async def test_absent_members_up_to_the_quorum(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """Two of seven may be gone for ever; a third one makes the payment wait until one returns."""
+    world = World(tmp_path, 7)
+    payment = make_payment(world.spendings)
+    silent = {0, 1, 2}
+    world.loses = lambda sender, receiver: sender in silent or receiver in silent
+    async with world.running(*(world.member(number) for number in range(7))):
+        world.make_final(payment)
+        await trio.sleep(10 * SLOT)
+        assert [await one.finalized() for one in world.members] == [()] * 7
+        silent.discard(1)
+        await trio.sleep(SENT_AGAIN + 2 * SLOT)
+        for one in world.members:
+            assert len(await one.finalized()) == (one.number not in silent)
+
+
+async def test_lost_gossip_is_repeated(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """Gossip is lossy by design: whatever was lost is sent again, by everybody who has it."""
+    world = World(tmp_path, 4)
+    draw = world.harness.rng
+    world.loses = lambda _sender, _receiver: draw.random() < 0.8
+    async with world.running(*(world.member(number) for number in range(4))):
+        world.make_final(make_payment(world.spendings))
+        await trio.sleep(20 * SENT_AGAIN)
+        for one in world.members:
+            assert len(await one.finalized()) == 1
+
+
+async def test_members_that_are_not_connected_get_signatures_from_others(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """Member 3 hears only member 2. Each node sends all signatures that it knows."""
+    world = World(tmp_path, 4)
+    world.loses = lambda sender, receiver: receiver == 3 and sender != 2
+    async with world.running(*(world.member(number) for number in range(4))):
+        world.make_final(make_payment(world.spendings))
+        await trio.sleep(SENT_AGAIN + 2 * SLOT)
+        assert len(await world.members[3].finalized()) == 1
+
+
+async def test_a_follower_gathers_too(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """Any node may broadcast a payment."""
+    world = World(tmp_path, 3)
+    members = [world.member(number) for number in range(3)]
+    follower = Member.make(world, 9, None)
+    async with world.running(*members, follower):
+        world.make_final(make_payment(world.spendings))
+        await trio.sleep(2 * SLOT)
+        assert len(follower.broadcast()) == 1
+        assert follower.published() == []
+
+
+async def test_nothing_is_signed_before_it_is_final_and_nothing_forgotten_before_it_is_confirmed(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    world = World(tmp_path, 1)
+    payment = make_payment(world.spendings)
+    signed = make_payment(world.spendings, signed=1)
+    async with world.running(world.member(0)):
+        (member,) = world.members
+        world.make_final(payment)
+        await trio.sleep(2 * SLOT)
+        assert len(await member.finalized()) == 1
+        world.make_final(signed)
+        await trio.sleep(2 * SLOT)
+        assert await member.finalized() == (), "a block has its witnesses"
+        member.broadcast()
+        await trio.sleep(2 * BROADCAST_AGAIN)
+        assert len(member.broadcast()) >= 3, "it is broadcast until Bitcoin has confirmed it"
+        world.make_final()
+        await trio.sleep(2 * SLOT)
+        sent = len(member.broadcast())
+        await trio.sleep(5 * BROADCAST_AGAIN)
+        assert len(member.broadcast()) == sent
+        assert await member.address.ask(GetSignatureCounts()) == ()
+
+
+async def test_a_replacement_is_signed_and_broadcast_instead(autojump_clock: MockClock, tmp_path: Path) -> None:
+    world = World(tmp_path, 3)
+    async with world.running(*(world.member(number) for number in range(3))):
+        world.make_final(make_payment(world.spendings))
+        await trio.sleep(2 * SLOT)
+        replaced = make_payment(world.spendings, fees=(2_000, 4_000), signed=1)
+        world.make_final(replaced)
+        await trio.sleep(2 * SLOT)
+        for one in world.members:
+            (found,) = await one.finalized()
+            assert_signed(world, replaced, found)
+            assert one.broadcast() == [version.txid for version in replaced.versions]
+        await trio.sleep(2 * BROADCAST_AGAIN)
+        assert set(world.members[0].broadcast()[2:]) == {replaced.versions[1].txid}
+
+
+# Liars
+
+
+def forgeries(good: PegSignature, other: PegSignature) -> list[PegSignature]:
+    """Signatures that no member would send."""
+    first, *rest = good.signatures
+    stranger = member_keys(9)[8]
+    return [
+        attrs.evolve(good, signatures=(SchnorrSignature(bytes(64)), *rest)),
+        attrs.evolve(good, signatures=tuple(reversed(good.signatures))),
+        attrs.evolve(good, signatures=(first,)),
+        attrs.evolve(good, signatures=(first, *rest, first)),
+        attrs.evolve(good, key=other.key),
+        attrs.evolve(good, signatures=other.signatures),
+        attrs.evolve(good, key=stranger),
+        attrs.evolve(good, key=XOnlyKey(b"\xff" * 32)),
+    ]
+
+
+async def test_byzantine_signatures_are_refused_and_hide_no_real_one(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """A forged signature that counted would make the transaction invalid, or take the place of the real one."""
+    world = World(tmp_path, 4)
+    payment = make_payment(world.spendings)
+    alone = Member.make(world, 3, None)
+    world.make_final(payment)
+    signers = [recorded_signer(world, number) for number in range(3)]
+    given = [await one.sign(payment, payment.versions[0].txid) for one in signers]
+    async with world.running(alone):
+        await trio.sleep(SLOT + 1)
+        for lie in forgeries(given[0], given[1]):
+            with pytest.raises(InvalidPegSignature):
+                await alone.address.ask(ConsiderPegSignature(lie))
+        with pytest.raises(UnknownVersion):
+            await alone.address.ask(ConsiderPegSignature(attrs.evolve(given[0], txid=BitcoinHash(bytes(32)))))
+        assert [len(one.signed_by) for one in await alone.address.ask(GetSignatureCounts())] == [0]
+        for one in given:
+            assert await alone.address.ask(ConsiderPegSignature(one)) is True
+            assert await alone.address.ask(ConsiderPegSignature(one)) is False
+        (found,) = await alone.finalized()
+        assert_signed(world, payment, found)
+
+
+@attrs.define
+class ScriptedSigner:
+    """A signer that fails, takes its time, or lies."""
+
+    key: XOnlyKey
+    real: RecordedSigner
+    errors: list[Exception] = attrs.field(factory=list[Exception])
+    seconds: float = 0.0
+    lie: bool = False
+    calls: int = 0
+
+    async def sign(self, payment: Payment, txid: BitcoinHash) -> PegSignature:
+        self.calls += 1
+        await trio.sleep(self.seconds)
+        if self.errors:
+            raise self.errors.pop(0)
+        made = await self.real.sign(payment, txid)
+        return attrs.evolve(made, signatures=made.signatures[::-1]) if self.lie else made
+
+
+@pytest.mark.parametrize(
+    "error", [PaymentForbidden("a limit"), SignerUnavailable("s", "gone"), StoreError("disk")]
+)
+async def test_a_signer_that_fails_is_asked_again(
+    autojump_clock: MockClock, tmp_path: Path, error: Exception, logged: list[LogEvent]
+) -> None:
+    world = World(tmp_path, 1)
+    signer = ScriptedSigner(member_keys(1)[0], recorded_signer(world, 0), [error] * 3)
+    payment = make_payment(world.spendings)
+    async with world.running(world.member(0, signer)):
+        world.make_final(payment)
+        await trio.sleep(6 * SLOT)
+        assert len(await world.members[0].finalized()) == 1
+    assert signer.calls == 4
+    assert [one for one in logged if isinstance(one, PaymentNotSigned)] == [
+        PaymentNotSigned(payment.versions[0].txid, str(error))
+    ], "once for the same reason"
+
+
+async def test_a_wrong_signature_of_the_own_signer_is_not_sent(
+    autojump_clock: MockClock, tmp_path: Path, logged: list[LogEvent]
+) -> None:
+    """Peers would count it as forged, and disconnect this node."""
+    world = World(tmp_path, 1)
+    signer = ScriptedSigner(member_keys(1)[0], recorded_signer(world, 0), lie=True)
+    async with world.running(world.member(0, signer)):
+        world.make_final(make_payment(world.spendings))
+        await trio.sleep(4 * SLOT)
+        assert world.members[0].published() == []
+    assert any(isinstance(one, PaymentNotSigned) and "wrong signature" in one.reason for one in logged)
+
+
+async def test_a_slow_signer_delays_no_gossip(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """A signer in another process may take as long as its deadline."""
+    world = World(tmp_path, 4)
+    slow = ScriptedSigner(member_keys(4)[3], recorded_signer(world, 3), seconds=30.0)
+    async with world.running(*(world.member(number) for number in range(3)), world.member(3, slow)):
+        world.make_final(make_payment(world.spendings))
+        await trio.sleep(2 * SLOT)
+        assert len(await world.members[3].finalized()) == 1
+        await trio.sleep(30)
+        assert len(world.members[3].published()) == 1
+    assert slow.calls == 1
+
+
+# Restarts and failures of others
+
+
+async def test_a_crash_of_the_actor_keeps_the_signatures(autojump_clock: MockClock, tmp_path: Path) -> None:
+    world = World(tmp_path, 4)
+    member = world.member(0)
+    async with world.running(member, *(world.member(number) for number in range(1, 4))):
+        world.make_final(make_payment(world.spendings))
+        await trio.sleep(2 * SLOT)
+        member.chain.on(GetForkchoice).fails(RuntimeError("a crash"))
+        await trio.sleep(SLOT)
+        member.chain.on(GetForkchoice).computes(world.forkchoice)
+        await trio.sleep(SLOT)
+        assert len(await member.finalized()) == 1
+        assert len(member.published()) == 1
+
+
+async def test_a_restarted_node_signs_again_and_gets_the_other_signatures(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """All nodes restart at once, after a block has the witnesses: any of them can broadcast the payment again."""
+    world = World(tmp_path, 3)
+    payment = make_payment(world.spendings)
+    async with world.running(*(world.member(number) for number in range(3))):
+        world.make_final(payment)
+        await trio.sleep(2 * SLOT)
+        assert len(world.members[0].broadcast()) == 1
+    again = World(tmp_path, 3)
+    again.make_final(make_payment(world.spendings, signed=1))
+    async with again.running(*(again.member(number) for number in range(3))):
+        await trio.sleep(2 * SLOT)
+        for one in again.members:
+            assert one.broadcast() == [payment.versions[0].txid]
+
+
+async def test_the_witnesses_are_read_from_their_block(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """Too few members may be left to sign again, and the Bitcoin node may have lost the payment."""
+    first = World(tmp_path, 1)
+    async with first.running(first.member(0)):
+        first.make_final(make_payment(first.spendings))
+        await trio.sleep(2 * SLOT)
+        (complete,) = await first.members[0].finalized()
+    world = World(tmp_path, 1)
+    world.make_final(make_payment(world.spendings, signed=1))
+    other = attrs.evolve(proposal().signed.block, finalized_peg_outs=(complete,))
+    world.blocks[7] = attrs.evolve(proposal().signed, block=other)
+    follower = Member.make(world, 5, None)
+    async with world.running(follower):
+        await trio.sleep(2 * SLOT)
+        assert follower.broadcast() == [complete.txid]
+        assert await follower.finalized() == ()
+
+
+async def test_a_chain_that_does_not_answer_or_moves_on_is_asked_again(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    world = World(tmp_path, 1)
+    member = world.member(0)
+    member.chain.on(GetForkchoice).fails(ActorDown("chain", "restarting"))
+    member.chain.on(ListEntries).fails(UnknownParent(BlockHash(bytes(32))))
+    world.make_final(make_payment(world.spendings))
+    async with world.running(member):
+        await trio.sleep(2 * SLOT)
+        member.chain.on(GetForkchoice).computes(world.forkchoice)
+        await trio.sleep(2 * SLOT)
+        assert await member.finalized() == ()
+        member.chain.on(ListEntries).computes(world.entries)
+        await trio.sleep(2 * SLOT)
+        assert len(await member.finalized()) == 1
+        reads = sum(isinstance(one, ListEntries) for one in member.chain.received)
+        await trio.sleep(10 * SLOT)
+        assert sum(isinstance(one, ListEntries) for one in member.chain.received) == reads, "the block is the same"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NotBroadcast(BitcoinHash(bytes(32)), "fee too low"), NotNow("down"), ActorDown("watch", "restarting")],
+)
+async def test_a_failed_broadcast_is_repeated_and_logged_once(
+    autojump_clock: MockClock, tmp_path: Path, error: Exception, logged: list[LogEvent]
+) -> None:
+    world = World(tmp_path, 1)
+    member = world.member(0)
+    assert member.watch is not None
+    member.watch.on(Broadcast).fails(error)
+    world.make_final(make_payment(world.spendings))
+    async with world.running(member):
+        await trio.sleep(3 * BROADCAST_AGAIN)
+        assert len(member.broadcast()) == 3
+        assert len([one for one in logged if isinstance(one, PaymentNotBroadcast)]) == 1
+        member.watch.on(Broadcast).answers(None)
+        await trio.sleep(BROADCAST_AGAIN)
+        member.watch.on(Broadcast).fails(error)
+        await trio.sleep(BROADCAST_AGAIN)
+        assert len([one for one in logged if isinstance(one, PaymentNotBroadcast)]) == 2
+
+
+async def test_without_a_bitcoin_node_signatures_are_gathered_all_the_same(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    world = World(tmp_path, 1)
+    member = world.member(0)
+    member.watch = None
+    member.network.on(PublishPegSignature).fails(ActorDown("network", "no peers"))
+    world.make_final(make_payment(world.spendings))
+    async with world.running(member):
+        await trio.sleep(2 * SLOT)
+        assert len(await member.finalized()) == 1

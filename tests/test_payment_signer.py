@@ -1,0 +1,116 @@
+"""The signer of payments that a configuration names: its key, passphrase and record, or words about them."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+
+from alysd.config import encrypted_secret
+from alysd.config.bridge import bridge_account
+from alysd.config.chain_spec import load_chain_spec
+from alysd.config.key_file import read_key_file
+from alysd.errors import AlysError, ConfigError, Corrupt
+from alysd.integrations.new_key_file import write_key_file
+from alysd.payment_signer import open_payment_signer
+from alysd.testing.chain import bitcoin_secret, member_keys
+from alysd.testing.config_files import CONF, load
+from alysd.testing.virtual_time import VirtualClock
+from alysd.types.chain_spec import ChainSpec
+from alysd.types.peg import BRIDGE_ADDRESS
+from alysd.validation import ValidNode, validate_node
+from tests.peg.payment_kit import make_payment, spendings_of
+
+NO_PEG = load_chain_spec(CONF / "chains" / "dev.toml")
+
+
+def with_peg() -> ChainSpec:
+    """The development chain with a peg, whose only member has the Bitcoin key of a test's member 0."""
+    genesis = NO_PEG.execution_genesis
+    alloc = {key: one for key, one in genesis["alloc"].items() if BRIDGE_ADDRESS.hex() not in key.lower()}
+    alloc = {key: one for key, one in alloc.items() if int(one["balance"], 0) == 0}
+    bridge = {"0x" + BRIDGE_ADDRESS.hex(): bridge_account(peg=True)}
+    authority = read_key_file(CONF / "dev-authority.key", known_to_all=True).secret
+    member = member_keys(authority, bitcoin_secret(0), NO_PEG.chain_id)
+    return attrs.evolve(
+        NO_PEG,
+        execution_genesis={**genesis, "alloc": alloc | bridge},
+        federation_bitcoin_keys=(member.bitcoin_key,),
+        federation_bitcoin_proofs=(member.bitcoin_proof,),
+    )
+
+
+def key_file(folder: Path, secret: bytes, passphrase: str | None = None) -> Path:
+    path = folder / "bitcoin.key"
+    write_key_file(path, "bitcoin", secret, "x", passphrase)
+    return path
+
+
+def validated(folder: Path, spec: ChainSpec, *settings: str) -> ValidNode:
+    (folder / "data").mkdir(exist_ok=True)
+    config = load(CONF / "dev.toml", f"storage.path={folder / 'data'}", *settings)
+    development = attrs.evolve(config.development, account_key_file=None)
+    return validate_node(attrs.evolve(config, development=development), spec)
+
+
+async def opened(valid: ValidNode) -> bool:
+    """Whether the node has a signer, which signs."""
+    context, state = valid.genesis.context, valid.genesis.state
+    async with open_payment_signer(valid.config, context, state, valid.peg_secret, VirtualClock()) as signer:
+        if signer is None:
+            return False
+        payment = make_payment(spendings_of(1))
+        assert (await signer.sign(payment, payment.versions[0].txid)).key == signer.key
+        return True
+
+
+async def test_a_node_with_a_key_signs_and_records(tmp_path: Path) -> None:
+    path = key_file(tmp_path, bitcoin_secret(0))
+    valid = validated(tmp_path, with_peg(), f"peg.key_file={path}")
+    for _ in range(2):
+        assert await opened(valid)
+    lines = valid.config.storage.payment_record.read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["alysd", "key", "signed"]
+    assert not await opened(validated(tmp_path, with_peg()))
+
+
+async def test_an_encrypted_key_needs_its_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encrypted_secret, "LOG_COST", 4)
+    key = f"peg.key_file={key_file(tmp_path, bitcoin_secret(0), 'sesame')}"
+    phrase = tmp_path / "passphrase"
+    phrase.write_text("sesame\n")
+    phrase.chmod(0o600)
+    assert await opened(validated(tmp_path, with_peg(), key, f"peg.passphrase_file={phrase}"))
+    with pytest.raises(ConfigError, match="encrypted, and no passphrase is given"):
+        validated(tmp_path, with_peg(), key)
+
+
+@pytest.mark.parametrize(
+    ("secret", "spec", "said"),
+    [
+        (bitcoin_secret(1), with_peg(), "none of the 1 Bitcoin keys of the chain"),
+        (bytes(32), with_peg(), "not a Bitcoin key"),
+        (bitcoin_secret(0), NO_PEG, "has no peg: remove the section"),
+    ],
+)
+def test_a_key_that_cannot_sign_is_refused(tmp_path: Path, secret: bytes, spec: ChainSpec, said: str) -> None:
+    """The member would be missing among the signers, and nobody would know."""
+    with pytest.raises(ConfigError, match=said):
+        validated(tmp_path, spec, f"peg.key_file={key_file(tmp_path, secret)}")
+
+
+def test_a_passphrase_without_a_key_is_refused(tmp_path: Path) -> None:
+    phrase = tmp_path / "passphrase"
+    phrase.write_text("sesame\n")
+    with pytest.raises(AlysError, match=r"peg.passphrase_file needs peg.key_file"):
+        validated(tmp_path, with_peg(), f"peg.passphrase_file={phrase}")
+
+
+async def test_a_damaged_record_stops_the_node(tmp_path: Path) -> None:
+    """Without it, the key could sign two payments from one output."""
+    path = key_file(tmp_path, bitcoin_secret(0))
+    valid = validated(tmp_path, with_peg(), f"peg.key_file={path}")
+    assert await opened(valid)
+    record = valid.config.storage.payment_record
+    record.write_bytes(record.read_bytes().replace(b"signed", b"singed"))
+    with pytest.raises(Corrupt, match="could pay twice from one output"):
+        await opened(valid)
