@@ -118,7 +118,11 @@ def _waste(coins: Sequence[Coin], target: Target) -> int:
 
 def _exact(coins: Sequence[Coin], target: Target) -> Selection | None:
     """Search for the lightest coins whose sum is the target (as Bitcoin Core's branch and bound, depth first)."""
-    ordered = sorted((coin for coin in coins if coin.amount <= target.amount), key=_size, reverse=True)
+    # Of coins with the same amount, the lightest comes first: the others are tried only together with it.
+    ordered = sorted(
+        (coin for coin in coins if coin.amount <= target.amount),
+        key=lambda coin: (-coin.amount, coin.weight, coin.outpoint.key),
+    )
     rest = [0] * (len(ordered) + 1)
     for place in reversed(range(len(ordered))):
         rest[place] = rest[place + 1] + ordered[place].amount
