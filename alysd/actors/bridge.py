@@ -13,7 +13,7 @@ from alysd.actors.bridge_reads import BridgeReads
 from alysd.consensus.peg_ledger import spendings_at, take_contents
 from alysd.errors import NotSeenOnBitcoin
 from alysd.messages.bitcoin_watch import CheckPegIns
-from alysd.messages.bridge import Bridge, GetPegContents, JudgePegContents
+from alysd.messages.bridge import Bridge, CheckNotHalted, GetPegContents, JudgePegContents
 from alysd.messages.log.base import LogEvent, log
 from alysd.messages.log.peg import PegHalted, PegResumed
 from alysd.nurseries import Actor, handles
@@ -62,7 +62,7 @@ class BridgeActor(Actor[Bridge]):
         parent = await self._reads.state(block.parent_hash)
         lost = await self._lost(parent.hash)
         if lost and (contents.peg_ins or contents.proposal):
-            raise NotSeenOnBitcoin(f"the peg is halted, because {_words(lost)} minted and is not on Bitcoin")
+            raise _halted(lost)
         needed = self._reads.context.spec.peg_in_confirmations
         if contents.peg_ins:
             await self._reads.watch_ask(CheckPegIns(contents.peg_ins, needed))
@@ -71,6 +71,12 @@ class BridgeActor(Actor[Bridge]):
         versions = await self._versions(parent)
         if contents.proposal is not None:
             await self._judge_proposal(contents.proposal, block, parent, versions)
+
+    @handles(CheckNotHalted)
+    async def check_not_halted(self, message: CheckNotHalted) -> None:
+        """Look for minted deposits that Bitcoin has lost."""
+        if lost := await self._lost((await self._reads.head()).hash):
+            raise _halted(lost)
 
     async def _judge_confirmed(self, stated: ConfirmedPegOut, needed: int) -> None:
         found = (await self._reads.confirmations([stated.txid])).get(stated.txid)
@@ -142,6 +148,7 @@ class BridgeActor(Actor[Bridge]):
         return step.change
 
 
-def _words(lost: Sequence[PegIn]) -> str:
+def _halted(lost: Sequence[PegIn]) -> NotSeenOnBitcoin:
     more = f" and {len(lost) - 1} more were" if len(lost) > 1 else " was"
-    return f"the deposit {displayed(lost[0].txid)}{more}"
+    first = displayed(lost[0].txid)
+    return NotSeenOnBitcoin(f"the peg is halted: the deposit {first}{more} minted, and is not on Bitcoin any more")

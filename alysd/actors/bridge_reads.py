@@ -14,7 +14,7 @@ from alysd.messages.bitcoin_watch import (
     GetFeeRate,
     GetLostDeposits,
 )
-from alysd.messages.chain import Chain, GetEntries, GetState, ListEntries
+from alysd.messages.chain import Chain, GetEntries, GetForkchoice, GetState, ListEntries
 from alysd.messages.peg_signatures import GetFinalized, PegSigning
 from alysd.nurseries import Address, Ask
 from alysd.peg.ledger import Key, Value
@@ -57,6 +57,10 @@ class BridgeReads:
         if found is None:
             raise NotNow(f"the block {block[::-1].hex()} is not known, or below the last final one")
         return found
+
+    async def head(self) -> ChainState:
+        """The chain's state after its head."""
+        return (await self.chain.ask(GetForkchoice(), seconds=self.timing.chain_lookup)).head
 
     async def entries(self, table: Table, keys: Sequence[bytes], at: BlockHash) -> tuple[Entry | None, ...]:
         """Entries of one table after the block `at`."""

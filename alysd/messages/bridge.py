@@ -32,3 +32,11 @@ class JudgePegContents(Ask[Bridge, None]):
     """
 
     block: Block
+
+
+@attrs.frozen
+class CheckNotHalted(Ask[Bridge, None]):
+    """Check that Bitcoin shows every deposit that the chain's head has minted, before this member signs a payment.
+
+    Raises `NotSeenOnBitcoin` while the peg is halted, and `NotNow` while the Bitcoin node does not answer.
+    """

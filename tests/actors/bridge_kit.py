@@ -26,7 +26,7 @@ from alysd.errors import HANDLING
 from alysd.integrations.lmdb_bitcoin import LmdbBitcoinRecords
 from alysd.messages.bitcoin_watch import BitcoinWatch, GetBitcoinStatus
 from alysd.messages.bridge import Bridge, GetPegContents, JudgePegContents
-from alysd.messages.chain import Chain, GetEntries, GetState, ListEntries
+from alysd.messages.chain import Chain, GetEntries, GetForkchoice, GetState, ListEntries
 from alysd.messages.log.base import LogEvent
 from alysd.messages.peg_signatures import GetFinalized, PegSigning
 from alysd.nurseries import Actor, Address, NotAnswered, OneForOne, actor, handles, open_system, supervisor
@@ -37,7 +37,7 @@ from alysd.testing.bitcoin import FakeBitcoin, FakeBitcoinNode
 from alysd.testing.chain import ChainHand, bitcoin_secret, peg_chain_spec
 from alysd.timing import Timing
 from alysd.types.block import Block
-from alysd.types.chain import ChainState
+from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import BlockHash, EvmAddress, SchnorrSignature, sha256
 from alysd.types.peg import Burn, Payment, PegContents, PegRules, Transaction
@@ -106,6 +106,10 @@ class LedgerActor(Actor[Chain], partial=True):
     @handles(GetState)
     async def state(self, message: GetState) -> ChainState | None:
         return self._ledger.states.get(message.hash)
+
+    @handles(GetForkchoice)
+    async def forkchoice(self, message: GetForkchoice) -> Forkchoice:
+        return Forkchoice(self._ledger.head, self._ledger.head, self._ledger.head)
 
     @handles(GetEntries)
     async def get(self, message: GetEntries) -> tuple[Entry | None, ...]:

@@ -7,6 +7,7 @@ import pytest
 from trio.testing import MockClock
 
 from alysd.errors import NotNow, NotSeenOnBitcoin
+from alysd.messages.bridge import CheckNotHalted
 from alysd.messages.log.peg import PegHalted, PegResumed
 from alysd.peg.estimates import STUCK_BLOCKS, rate_of
 from alysd.types.hashes import BitcoinHash
@@ -234,10 +235,13 @@ async def test_the_peg_halts_and_goes_on(tmp_path: Path, autojump_clock: MockClo
         other = rig.deposit(600_000)
         await rig.mine(CONFIRMATIONS + 1)
         assert await rig.contents() == NOTHING
-        with pytest.raises(NotSeenOnBitcoin, match=r"the peg is halted, because the deposit .* was minted"):
+        with pytest.raises(NotSeenOnBitcoin, match=r"the peg is halted: the deposit .* was minted"):
             await rig.judge(waiting)
+        with pytest.raises(NotSeenOnBitcoin, match="the peg is halted"):
+            await rig.bridge.ask(CheckNotHalted())
         rig.chain.mempool[first.txid] = first
         await rig.mine(CONFIRMATIONS + 1)
         assert [one.txid for one in (await rig.step()).peg_ins] == [other.txid]
+        await rig.bridge.ask(CheckNotHalted())
         halts = [event for event in rig.logged if isinstance(event, PegHalted | PegResumed)]
         assert halts == [PegHalted(1, Sat(1_000_000), first.txid), PegResumed()]
