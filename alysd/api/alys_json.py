@@ -8,11 +8,13 @@ from typing import Any
 
 from alysd.consensus.auxpow import proof_value, target_of
 from alysd.messages.auxpow import MiningOffer, QueuedWork
+from alysd.peg.deposits import recipient_script
 from alysd.types.auxpow import AuxPowHeader, BitcoinHeader
 from alysd.types.chain import FinalityProof, PlacedBlock
+from alysd.types.chain_spec import ChainSpec
 from alysd.types.evidence import Evidence
 from alysd.types.federation import Federation
-from alysd.types.hashes import BlockHash, displayed
+from alysd.types.hashes import BlockHash, EvmAddress, displayed
 from alysd.types.tables import Proof
 from alysd.wire.auxpow import encode_auxpow
 from alysd.wire.evidence import encode_evidence
@@ -21,6 +23,20 @@ from alysd.wire.hex import to_hex
 
 NOT_ON_CHAIN = -1
 """The number of confirmations of an abandoned block, as in Bitcoin Core."""
+
+
+def deposit_json(to: str, recipient: EvmAddress | None, spec: ChainSpec) -> dict[str, Any]:
+    """The result of `getdepositaddress`: how to pay the federation's address `to`, with a `recipient` if given."""
+    result: dict[str, Any] = {
+        "address": to,
+        "network": spec.bitcoin_network,
+        "minimum": spec.peg_in_minimum,
+        "confirmations": spec.peg_in_confirmations,
+    }
+    if recipient is not None:
+        script = recipient_script(recipient)
+        result |= {"recipient": checksum_address(recipient), "data": recipient.hex(), "script": script.hex()}
+    return result
 
 
 def offer_json(offer: MiningOffer, chain_id: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 import trio
 
-from alysd.api.alys_json import block_json, evidence_json, finality_json, offer_json, queued_json
+from alysd.api.alys_json import block_json, deposit_json, evidence_json, finality_json, offer_json, queued_json
 from alysd.api.hex_values import address, text
 from alysd.api.jsonrpc import Encoded, InvalidParams, Method, Params, RpcError
 from alysd.consensus.federation import federation_at
@@ -105,7 +105,7 @@ class AlysRpc:
             "submitauxblock": Method(self.submit_aux_block, 2),
             "getauxblock": Method(self.get_aux_block, 2),
             "getqueuedpow": Method(self.get_queued_pow),
-            "getdepositaddress": Method(self.get_deposit_address),
+            "getdepositaddress": Method(self.get_deposit_address, 1),
             "getheadblock": Method(self.get_head_block),
             "getblockbyheight": Method(self.get_block_by_height, 1),
             "getblockbyhash": Method(self.get_block_by_hash, 1),
@@ -143,8 +143,8 @@ class AlysRpc:
         queued = await self._auxpow.ask(GetQueuedWork())
         return None if queued is None else queued_json(queued)
 
-    async def get_deposit_address(self, _params: Params) -> Any:
-        """The federation's Bitcoin address (docs/protocol.md, "Peg-out", "Federation address").
+    async def get_deposit_address(self, params: Params) -> Any:
+        """The federation's Bitcoin address, and with an EVM address also how a deposit names it as recipient.
 
         Raises `NoPeg` on a chain without a peg: a deposit to the address would be lost.
         """
@@ -153,9 +153,11 @@ class AlysRpc:
                 f"the chain {self._context.spec.name} has no peg: do not send bitcoin to its federation, "
                 "nothing is credited"
             )
+        recipient = params.optional(0, address, None)
         tip = await self._reader.ask(ReadForkchoice())
-        federation = federation_at(tip.head, self._context)
-        return deposit_address(federation.bitcoin_keys, self._context.spec.bitcoin_network)
+        keys, network = federation_at(tip.head, self._context).bitcoin_keys, self._context.spec.bitcoin_network
+        to = await trio.to_thread.run_sync(deposit_address, keys, network)
+        return deposit_json(to, recipient, self._context.spec)
 
     async def get_head_block(self, _params: Params) -> Any:
         """The block at the head. The encoded result is kept until another block is committed."""

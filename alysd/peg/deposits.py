@@ -46,6 +46,11 @@ class NotCredited(Refused):
         return f"the payment of {self.amount} sat to the federation is not a deposit: {self.reason}"
 
 
+def recipient_script(recipient: EvmAddress) -> bytes:
+    """The script of the OP_RETURN output with which a deposit names its recipient."""
+    return bytes([_OP_RETURN, len(recipient)]) + recipient
+
+
 def read_deposit(transaction: Transaction, federations: Mapping[bytes, int], minimum: Sat) -> Deposit | None:
     """Read the deposit in a transaction; None if no output pays a federation of the chain.
 

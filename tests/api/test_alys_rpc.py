@@ -310,11 +310,23 @@ async def test_the_deposit_address_is_the_federations(autojump_clock: object) ->
         "2f8bde4d1a07209355b4a7250a5c5128e88b84bddc619ab7cba8d569b240efe4",
     ))  # fmt: skip
     with_peg = {"alloc": {"0x" + BRIDGE_ADDRESS.hex(): bridge_account(peg=True)}}
-    world = MiningWorld(make_spec(federation_bitcoin_keys=keys, execution_genesis=with_peg))
+    spec = make_spec(federation_bitcoin_keys=keys, execution_genesis=with_peg)
+    world = MiningWorld(spec)
     async with world.running():
-        address = await Client(world).call("getdepositaddress")
-    assert address.startswith("bcrt1p")
-    assert len(address) == 64
+        found = await Client(world).call("getdepositaddress")
+        recipient = "0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472"
+        named = await Client(world).call("getdepositaddress", recipient)
+        assert (await Client(world).refused("getdepositaddress", "0x12"))[0] == -32602
+    assert found["address"].startswith("bcrt1p")
+    assert len(found["address"]) == 64
+    assert found | {"address": ""} == {
+        "address": "",
+        "network": "regtest",
+        "minimum": spec.peg_in_minimum,
+        "confirmations": spec.peg_in_confirmations,
+    }
+    data = recipient[2:].lower()
+    assert named == found | {"recipient": recipient, "data": data, "script": f"6a14{data}"}
 
 
 async def test_a_chain_without_a_peg_has_no_deposit_address(autojump_clock: object) -> None:
