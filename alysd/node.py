@@ -268,7 +268,7 @@ def _bridge(node: Node) -> list[SupervisorSpec]:
             ]),
             actor(to.federation, lambda: FederationActor(
                 to.chain, to.storage, to.network, None if bitcoin is None else to.bitcoin_watch,
-                resources.payment_signer, context, signatures, timing,
+                None if bitcoin is None else to.bridge, resources.payment_signer, context, signatures, timing,
             ), restart=ExponentialBackoff()),
         ], intensity=Intensity(restarts=100, seconds=60.0), awaited=False),
     ]  # fmt: skip

@@ -14,8 +14,9 @@ import trio
 
 from alysd.consensus.peg_ledger import spendings_at
 from alysd.consensus.violations import UnknownParent
-from alysd.errors import NotBroadcast, NotNow, PaymentForbidden, SignerUnavailable, StoreError
+from alysd.errors import NotBroadcast, NotNow, NotSeenOnBitcoin, PaymentForbidden, SignerUnavailable, StoreError
 from alysd.messages.bitcoin_watch import BitcoinWatch, Broadcast
+from alysd.messages.bridge import Bridge, CheckNotHalted
 from alysd.messages.chain import Chain, GetForkchoice, ListEntries
 from alysd.messages.log.base import LogEvent, log
 from alysd.messages.log.payments import PaymentComplete, PaymentNotBroadcast, PaymentNotSigned, PaymentSigned
@@ -52,7 +53,7 @@ BROADCAST_AGAIN = 60.0
 """Seconds after which a complete payment is sent to the Bitcoin node again. A full mempool may have dropped it."""
 
 BROADCAST_SECONDS = 30.0
-"""Deadline of a broadcast, which the Bitcoin watch hands to its Bitcoin node."""
+"""Deadline of asks that wait for the Bitcoin node: a broadcast, and whether the peg is halted."""
 
 
 @attrs.define
@@ -79,9 +80,10 @@ class SignatureMemory:
 
 
 class FederationActor(Actor[PegSigning]):
-    """Signs and gathers signatures. A node without `signer` only gathers; one without `watch` does not broadcast.
+    """Signs and gathers signatures. A node without `signer` only gathers.
 
-    Signing and broadcasting run in the background, because they wait for other processes.
+    One without `watch` and `bridge`, which use its Bitcoin node, does not broadcast. Signing and broadcasting run in
+    the background, because they wait for other processes.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class FederationActor(Actor[PegSigning]):
         storage: Address[Storage],
         network: Address[Network],
         watch: Address[BitcoinWatch] | None,
+        bridge: Address[Bridge] | None,
         signer: BitcoinSigner | None,
         context: ChainContext,
         memory: SignatureMemory,
@@ -99,6 +102,7 @@ class FederationActor(Actor[PegSigning]):
         self._storage = storage
         self._network = network
         self._watch = watch
+        self._bridge = bridge
         self._signer = signer
         self._context = context
         self._memory = memory
@@ -234,9 +238,26 @@ class FederationActor(Actor[PegSigning]):
 
     async def _sign_due(self) -> None:
         async for _ in self._signing:
-            for gathered in list(self._memory.versions.values()):
-                if self._signer is not None and self._lacks_own(gathered):
+            due = [gathered for gathered in self._memory.versions.values() if self._lacks_own(gathered)]
+            halted = await self._halted() if due else None
+            for gathered in due:
+                if halted is not None:
+                    _note(gathered, PaymentNotSigned(gathered.open.txid, halted))
+                elif self._signer is not None:
                     await self._sign(self._signer, gathered)
+
+    async def _halted(self) -> str | None:
+        """The reason why the peg is halted, or cannot be known not to be; None if this node may sign.
+
+        A node without a Bitcoin node cannot know it, and relies on the others.
+        """
+        if self._bridge is None:
+            return None
+        try:
+            await self._bridge.ask(CheckNotHalted(), seconds=BROADCAST_SECONDS)
+        except (NotSeenOnBitcoin, NotNow, NotAnswered) as error:
+            return str(error)
+        return None
 
     async def _sign(self, signer: BitcoinSigner, gathered: _Gathered) -> None:
         """Sign a version, check the result, and send it to the peers. The next review repeats what fails."""

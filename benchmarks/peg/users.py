@@ -14,6 +14,7 @@ from eth_account.signers.local import LocalAccount
 from alysd.testing.components import Bitcoind
 from alysd.testing.processes import ComponentRefusal, call_json_rpc
 from alysd.types.peg import BRIDGE_ADDRESS
+from alysd.wire.evm_address import checksum_address
 from alysd.wire.keccak import keccak256
 from benchmarks.federation.feeder import rpc_of
 from benchmarks.federation.members import Federation
@@ -111,7 +112,7 @@ class Users:
         fields: dict[str, Any] = {
             "chainId": self.chain_id,
             "nonce": int(nonce, 16),
-            "to": "0x" + BRIDGE_ADDRESS.hex(),
+            "to": checksum_address(BRIDGE_ADDRESS),
             "value": sat * WEI_PER_SAT,
             "gas": GAS,
             "maxFeePerGas": 3 * GWEI,

@@ -16,10 +16,11 @@ from alysd.actors.peg_signatures import (
     SignatureMemory,
 )
 from alysd.consensus.violations import UnknownParent
-from alysd.errors import NotBroadcast, NotNow, PaymentForbidden, SignerUnavailable, StoreError
+from alysd.errors import NotBroadcast, NotNow, NotSeenOnBitcoin, PaymentForbidden, SignerUnavailable, StoreError
 from alysd.integrations.payment_record import PaymentRecord
 from alysd.integrations.payment_signing import RecordedSigner
 from alysd.messages.bitcoin_watch import BitcoinWatch, Broadcast
+from alysd.messages.bridge import Bridge, CheckNotHalted
 from alysd.messages.chain import Chain, GetForkchoice, ListEntries
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.payments import PaymentComplete, PaymentNotBroadcast, PaymentNotSigned, PaymentSigned
@@ -137,6 +138,7 @@ class Member:
     storage: StandIn[Storage]
     network: StandIn[Network]
     watch: StandIn[BitcoinWatch] | None
+    bridge: StandIn[Bridge] | None
     memory: SignatureMemory = attrs.field(factory=SignatureMemory)
     refused: list[Exception] = attrs.field(factory=list[Exception])
 
@@ -146,7 +148,7 @@ class Member:
         member = cls(
             world, number, signer, RecordedAddress(f"federation {number}", book), StandIn(f"chain {number}", book),
             StandIn(f"storage {number}", book), StandIn(f"network {number}", book),
-            StandIn(f"watch {number}", book),
+            StandIn(f"watch {number}", book), StandIn(f"bridge {number}", book),
         )  # fmt: skip
         member.chain.on(GetForkchoice).computes(world.forkchoice)
         member.chain.on(ListEntries).computes(world.entries)
@@ -154,14 +156,16 @@ class Member:
         member.network.on(PublishPegSignature).computes(lambda one: world.relay(number, one.signature))
         if member.watch is not None:
             member.watch.on(Broadcast).answers(None)
+        if member.bridge is not None:
+            member.bridge.on(CheckNotHalted).answers(None)
         return member
 
     def child(self) -> ChildSpec:
         return actor(
             self.address,
             lambda: FederationActor(
-                self.chain, self.storage, self.network, self.watch, self.signer, self.world.context,
-                self.memory, TIMING,
+                self.chain, self.storage, self.network, self.watch, self.bridge, self.signer,
+                self.world.context, self.memory, TIMING,
             ),
             restart=Immediate(),
         )  # fmt: skip
@@ -394,6 +398,27 @@ async def test_a_signer_that_fails_is_asked_again(
     ], "once for the same reason"
 
 
+@pytest.mark.parametrize(
+    "error", [NotSeenOnBitcoin("a minted deposit is gone"), NotNow("down"), ActorDown("bridge", "restarting")]
+)
+async def test_nothing_is_signed_while_the_peg_is_halted(
+    autojump_clock: MockClock, tmp_path: Path, error: Exception, logged: list[LogEvent]
+) -> None:
+    """A payment would spend what belongs to the holders of minted BTC."""
+    world = World(tmp_path, 1)
+    member = world.member(0)
+    assert member.bridge is not None
+    member.bridge.on(CheckNotHalted).fails(error)
+    world.make_final(make_payment(world.spendings))
+    async with world.running(member):
+        await trio.sleep(5 * SLOT)
+        assert (member.published(), await member.finalized()) == ([], ())
+        assert len([one for one in logged if isinstance(one, PaymentNotSigned)]) == 1
+        member.bridge.on(CheckNotHalted).answers(None)
+        await trio.sleep(2 * SLOT)
+        assert len(await member.finalized()) == 1
+
+
 async def test_a_wrong_signature_of_the_own_signer_is_not_sent(
     autojump_clock: MockClock, tmp_path: Path, logged: list[LogEvent]
 ) -> None:
@@ -522,7 +547,7 @@ async def test_without_a_bitcoin_node_signatures_are_gathered_all_the_same(
 ) -> None:
     world = World(tmp_path, 1)
     member = world.member(0)
-    member.watch = None
+    member.watch = member.bridge = None
     member.network.on(PublishPegSignature).fails(ActorDown("network", "no peers"))
     world.make_final(make_payment(world.spendings))
     async with world.running(member):
