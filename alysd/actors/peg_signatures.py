@@ -82,8 +82,8 @@ class SignatureMemory:
 class FederationActor(Actor[PegSigning]):
     """Signs and gathers signatures. A node without `signer` only gathers.
 
-    One without `watch` and `bridge`, which use its Bitcoin node, does not broadcast. Signing and broadcasting run in
-    the background, because they wait for other processes.
+    One without `watch` and `bridge`, which use its Bitcoin node, does not broadcast. Signing and broadcasting run
+    in the background, because they wait for other processes.
     """
 
     def __init__(

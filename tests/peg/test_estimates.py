@@ -29,7 +29,7 @@ def test_the_rate_is_that_of_the_transaction(change: int) -> None:
     payment = make_payment(spendings, change=change)
     outputs = newest_transaction(payment, spendings).outputs
     assert len(outputs) == 2 + bool(change)
-    # 10 bytes around it, 43 for a change, 31 per payee, 41 per input with 4 units a byte; then the witnesses.
+    # 10 bytes around it, 43 for a change, 31 per payee, 41 per input with 4 units per byte; then the witnesses.
     weight = 4 * (10 + 31 * 2 + 43 * bool(change)) + 2 + 2 * spendings[0].weight
     assert rate_of(payment, 2_000, spendings) == 2_000 * 4_000 // weight
 
