@@ -69,11 +69,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _with_peg(genesis: str) -> str:
-    """The text of the execution genesis of a chain with a peg, from that of the same chain without one."""
+    """The text of the execution genesis of a chain with a peg, from that of the same chain without one.
+
+    All money of a chain with a peg comes from deposits, so no account has a balance at genesis.
+    """
     from alysd.config.bridge import bridge_account
     from alysd.types.peg import BRIDGE_ADDRESS
 
     document = json.loads(genesis)
+    document["alloc"] = {key: account for key, account in document["alloc"].items() if "code" in account}
     document["alloc"]["0x" + BRIDGE_ADDRESS.hex()] = bridge_account(peg=True)
     return json.dumps(document, indent=2) + "\n"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from alysd.errors import ConfigError
-from alysd.types.chain_spec import bridge_account_of
+from alysd.types.chain_spec import bridge_account_of, has_peg
 from alysd.types.peg import BRIDGE_ADDRESS
 
 ACTIVE_SLOT = {"0x" + "00" * 32: "0x" + "00" * 31 + "01"}
@@ -32,7 +32,8 @@ def bridge_account(*, peg: bool = False) -> dict[str, Any]:
 def check_bridge(execution_genesis: Mapping[str, Any], path: Path) -> None:
     """Raise `ConfigError` unless the genesis has the bridge contract of this version, with its slot empty or 1.
 
-    With other code, value sent to the address might be lost. `path` is the genesis file, for the error.
+    With other code, value sent to the address might be lost. With a peg, no account may have a balance: it could
+    be burned, and paid out with the bitcoin of others. `path` is the genesis file, for the error.
     """
     where = f"at 0x{BRIDGE_ADDRESS.hex()}, the bridge's address"
     account = bridge_account_of(execution_genesis)
@@ -51,3 +52,19 @@ def check_bridge(execution_genesis: Mapping[str, Any], path: Path) -> None:
             f"{path}: alloc has wrong storage {where}: it must be {ACTIVE_SLOT} on a chain with a peg, and "
             "empty on a chain without one; create the genesis again with `alysd genesis`"
         )
+    if has_peg(execution_genesis) and (rich := _account_with_balance(execution_genesis)) is not None:
+        raise ConfigError(
+            f"{path}: alloc gives {rich} a balance, on a chain with a peg: it could be paid out with the bitcoin "
+            "of others; remove the balance, since all money of such a chain comes from deposits"
+        )
+
+
+def _account_with_balance(execution_genesis: Mapping[str, Any]) -> str | None:
+    """The first account of the genesis whose balance is not a form of zero, or None."""
+    accounts: Mapping[str, Any] = execution_genesis["alloc"]
+    return next((key for key, account in accounts.items() if not _is_zero(account.get("balance", 0))), None)
+
+
+def _is_zero(balance: object) -> bool:
+    text = str(balance).lower().removeprefix("0x")
+    return not text.strip("0") and not isinstance(balance, bool)

@@ -71,7 +71,11 @@ def read_short_genesis(path: Path, members: Sequence[MemberFile] = ()) -> ShortG
     accounts = {key: setting for key, setting in settings.items() if key.startswith(_ACCOUNTS)}
     others = {key: setting for key, setting in settings.items() if key not in (*accounts, _PEG)}
     parameters = structure_whole(ChainParameters, others, Source(str(path)))
-    return ShortGenesis(parameters, _balances(accounts), _peg(settings.get(_PEG)))
+    peg = _peg(settings.get(_PEG))
+    if peg and accounts:
+        words = "a chain with a peg has no balances at genesis: they could be paid out with the bitcoin of others"
+        raise InvalidConfig([problem(one.source, key, one.value, words) for key, one in accounts.items()])
+    return ShortGenesis(parameters, _balances(accounts), peg)
 
 
 def execution_genesis(short: ShortGenesis) -> dict[str, Any]:

@@ -51,6 +51,17 @@ def test_another_contract_is_refused(document: dict[str, Any], words: str) -> No
         check_bridge(document, FILE)
 
 
+@pytest.mark.parametrize("balance", ["0x1", "1", 1, "0x00a0", "1000000000000000000", True, ["1"]])
+def test_no_account_has_a_balance_on_a_chain_with_a_peg(balance: object) -> None:
+    """Money without a deposit could be burned, and paid out with the bitcoin of others."""
+    alloc = {ADDRESS: bridge_account(peg=True), "0x" + "11" * 20: {"balance": balance}}
+    with pytest.raises(ConfigError, match="gives 0x1111.* a balance.*remove the balance"):
+        check_bridge({"alloc": alloc}, FILE)
+    check_bridge({"alloc": {**alloc, ADDRESS: bridge_account()}}, FILE)
+    for zero in ("0x0", "0", 0, "0x", "0x000"):
+        check_bridge({"alloc": {**alloc, "0x" + "11" * 20: {"balance": zero}, "0x" + "12" * 20: {}}}, FILE)
+
+
 def test_the_storage_says_whether_there_is_a_peg() -> None:
     for without in ({}, genesis(), genesis(storage={}), {"alloc": {f"0x{ADDRESS}": bridge_account()}}):
         assert not has_peg(without)

@@ -27,10 +27,10 @@ RICH = "0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472"
 DEV = CONF / "chains" / "short" / "dev.toml"
 
 
-def described(tmp_path: Path, accounts: str) -> Path:
+def described(tmp_path: Path, accounts: str, keys: str = "") -> Path:
     """A description with these accounts."""
     path = tmp_path / "short.toml"
-    path.write_text(f"{CHAIN}[accounts]\n{accounts}\n")
+    path.write_text(f"{CHAIN}{keys}[accounts]\n{accounts}\n")
     return path
 
 
@@ -78,6 +78,8 @@ def test_a_chain_with_a_peg_is_made_when_asked_for(tmp_path: Path) -> None:
     assert not has_peg(execution_genesis(read_short_genesis(DEV)))
     with pytest.raises(ConfigError, match="peg.*must be true or false"):
         read_short_genesis(with_peg(tmp_path, '"yes"'))
+    with pytest.raises(ConfigError, match="a chain with a peg has no balances at genesis"):
+        read_short_genesis(described(tmp_path, f'"{RICH}" = "1 BTC"', "peg = true\n"))
 
 
 @pytest.mark.parametrize(
