@@ -139,6 +139,12 @@ class PegWorld:
         """Make a block on the head, and import it."""
         return await self.take(await self.make(await self.head(), contents, transactions))
 
+    async def parent(self, state: ChainState) -> ChainState:
+        """The state before a block."""
+        parent = await self.node.to.chain.ask(GetState(state.parent_hash))
+        assert parent is not None
+        return parent
+
     async def balance(self, address: EvmAddress, state: ChainState) -> int:
         """The balance of an account in wei after a block."""
         reader = self.engine.reader
