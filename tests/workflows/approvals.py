@@ -34,6 +34,7 @@ from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import ChainState, Forkchoice, ReceivedBlock
+from alysd.types.chain_spec import ChainSpec
 from alysd.types.execution import ExecutedPayload
 from alysd.types.federation import SlotRecord
 from alysd.types.hashes import BlockHash, PayloadHash
@@ -58,8 +59,8 @@ class MemberOnTheHarness:
     finds every payload valid; the node is synced.
     """
 
-    def __init__(self, folder: Path, members: int, own: int | None = 0) -> None:
-        self.hand = ChainHand.of(chain_spec(authorities=members))
+    def __init__(self, folder: Path, members: int, own: int | None = 0, spec: ChainSpec | None = None) -> None:
+        self.hand = ChainHand.of(spec or chain_spec(authorities=members))
         self.context, self.spec = self.hand.context, self.hand.spec
         self.members, self.own = members, own
         self.harness = ActorTestHarness(refusals=REFUSALS)
