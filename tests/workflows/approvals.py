@@ -78,7 +78,7 @@ class MemberOnTheHarness:
         self.network = StandIn[Network]("network", transcript)
         self.sync = StandIn[Sync]("sync", transcript)
         self.evidence = StandIn[EvidenceKeeping]("evidence", transcript)
-        self.bridge = StandIn[Bridge]("bridge", transcript)
+        self.bridge, self.has_bitcoin = StandIn[Bridge]("bridge", transcript), True
         self.approval = RecordedAddress[ApprovalGathering]("approval", transcript, capacity=256)
         self.chain.on(GetState).computes(lambda message: self.tree.get(message.hash))
         self.chain.on(GetForkchoice).computes(lambda _: self.tree.tip)
@@ -102,7 +102,7 @@ class MemberOnTheHarness:
             self.network,
             self.sync,
             self.evidence,
-            self.bridge,
+            self.bridge if self.has_bitcoin else None,
         )
         child = actor(self.approval, lambda: ApprovalWorkflow(
             self.context, self.clock, self.watch, signer, bls.BLS, to, self.events.append,

@@ -94,7 +94,7 @@ async def test_a_node_without_bitcoin_approves_only_blocks_without_contents(
     tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
 ) -> None:
     world = member(tmp_path)
-    world.bridge = None
+    world.has_bitcoin = False
     async with world.running():
         slot = world.slot_of(1)
         await world.until_slot(slot)
