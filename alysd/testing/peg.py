@@ -1,7 +1,13 @@
 """Parts of blocks that concern the peg, with made-up Bitcoin transactions."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from alysd.config.bridge import bridge_account
+from alysd.testing.chain import EXECUTION_GENESIS
 from alysd.types.hashes import BitcoinHash, EvmAddress, sha256
 from alysd.types.peg import (
+    BRIDGE_ADDRESS,
     ConfirmedPegOut,
     DepositOutput,
     OutPoint,
@@ -13,6 +19,12 @@ from alysd.types.peg import (
 )
 from alysd.types.units import Sat
 from alysd.wire.bitcoin_transaction import make_transaction
+
+PEG_GENESIS: Mapping[str, Any] = {
+    **EXECUTION_GENESIS,
+    "alloc": {"0x" + BRIDGE_ADDRESS.hex(): bridge_account(peg=True)},
+}
+"""The genesis of a chain with a peg, for engines that execute no transactions."""
 
 USER = EvmAddress(b"\x31" * 20)
 BITCOIN_BLOCK = BitcoinHash(sha256(b"a block of Bitcoin"))

@@ -6,29 +6,26 @@ import attrs
 import pytest
 from trio.testing import MockClock
 
-from alysd.config.bridge import bridge_account
 from alysd.errors import NotNow, NotSeenOnBitcoin
 from alysd.messages.block_import import ImportBlock
 from alysd.messages.bridge import JudgePegContents
 from alysd.messages.chain import GetEntries
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.chain import CandidateDeclined, CandidatePostponed
-from alysd.testing.chain import EXECUTION_GENESIS, chain_spec
-from alysd.testing.peg import peg_in
+from alysd.testing.chain import chain_spec
+from alysd.testing.peg import PEG_GENESIS, peg_in
 from alysd.types.block import Block
-from alysd.types.peg import BRIDGE_ADDRESS, RESERVE
+from alysd.types.peg import RESERVE
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import block_hash
 from tests.workflows.approvals import MemberOnTheHarness
 
 pytestmark = pytest.mark.usefixtures("no_threads")
 
-GENESIS = {**EXECUTION_GENESIS, "alloc": {"0x" + BRIDGE_ADDRESS.hex(): bridge_account(peg=True)}}
-
 
 def member(folder: Path) -> MemberOnTheHarness:
     """A member of a federation of four whose chain has a peg and an empty ledger."""
-    world = MemberOnTheHarness(folder, 4, spec=chain_spec(authorities=4, execution_genesis=GENESIS))
+    world = MemberOnTheHarness(folder, 4, spec=chain_spec(authorities=4, execution_genesis=PEG_GENESIS))
     world.chain.on(GetEntries).computes(lambda message: (None,) * len(message.keys))
     return world
 

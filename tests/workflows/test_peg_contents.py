@@ -12,7 +12,7 @@ from alysd.messages.log.peg import PegContentsLeftOut
 from alysd.testing.blocks import make_header
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.harness import ActorTestHarness
-from alysd.testing.peg import USER, any_proposal, any_transaction, confirmed, peg_in
+from alysd.testing.peg import PEG_GENESIS, USER, any_proposal, any_transaction, confirmed, peg_in
 from alysd.testing.stand_in import StandIn
 from alysd.timing import Timing
 from alysd.types.chain import ChainState
@@ -22,7 +22,6 @@ from alysd.types.peg import RESERVE, PegContents, PegTotals, Refund
 from alysd.types.tables import Table
 from alysd.types.units import Gwei, Sat, SatSum
 from alysd.workflows.peg_contents import ChosenContents, PegAuthor
-from tests.workflows.test_candidate_judge import GENESIS
 
 DEPOSIT = PegContents(peg_ins=(peg_in("deposit", 200_000),))
 MINT = (USER, Gwei(2_000_000))
@@ -36,7 +35,7 @@ class Author:
 
     def __init__(self, spec: ChainSpec | None = None, *, bridge: bool = True) -> None:
         transcript = ActorTestHarness().transcript
-        self.hand = ChainHand.of(spec or chain_spec(execution_genesis=GENESIS))
+        self.hand = ChainHand.of(spec or chain_spec(execution_genesis=PEG_GENESIS))
         self.chain, self.bridge = StandIn[Chain]("chain", transcript), StandIn[Bridge]("bridge", transcript)
         self.author = PegAuthor(self.hand.context, self.chain, self.bridge if bridge else None, Timing(2))
         self.chain.on(GetEntries).computes(
