@@ -1,20 +1,31 @@
 """Deposits on a real Bitcoin node become BTC on a real daemon: a chain of one with the embedded engine."""
 
+import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 import trio
+from eth_abi.abi import encode as abi_encode
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
 
 from alysd.cli import main
 from alysd.config.chain_spec import load_chain_spec
+from alysd.integrations.new_key_file import write_key_file
+from alysd.integrations.possession import prove_bitcoin_key, x_only_key
 from alysd.peg.federation import output_script
 from alysd.testing.components import RPC_PASSWORD, RPC_USER
 from alysd.testing.daemon import Daemon, daemon
+from alysd.types.hashes import displayed
+from alysd.types.peg import BRIDGE_ADDRESS
+from alysd.wire.bitcoin_transaction import decode_transaction
+from alysd.wire.keccak import keccak256
 from tests.integration.bitcoin_wallet import OutputTo, Wallet, data, wallet
 
 pytestmark = pytest.mark.component
@@ -22,6 +33,9 @@ pytestmark = pytest.mark.component
 SECONDS = 90.0
 CONFIRMATIONS = 2
 WEI_PER_SAT = 10**10
+CHAIN_ID = 121212
+SECRET = sha256(b"the only member's Bitcoin key").digest()
+USER: LocalAccount = Account.from_key(sha256(b"a user").digest())
 
 
 @attrs.frozen
@@ -76,12 +90,21 @@ async def rig(folder: Path, coins: int = 20) -> AsyncGenerator[Rig]:
     files = folder / "files"
     assert main(["init", str(files), "--dev", "--peg"]) == 0
     chain = files / "chains" / "dev.toml"
-    text = chain.read_text()
-    chain.write_text(text.replace("peg_in_confirmations = 6", f"peg_in_confirmations = {CONFIRMATIONS}"))
+    text = chain.read_text().replace("peg_in_confirmations = 6", f"peg_in_confirmations = {CONFIRMATIONS}")
+    authority = load_chain_spec(chain).authorities[0]
+    proof = prove_bitcoin_key(SECRET, CHAIN_ID, authority)
+    for key, value in (("keys", x_only_key(SECRET)), ("proofs", proof)):
+        text = re.sub(
+            rf"federation_bitcoin_{key} = \[[^]]*\]", f'federation_bitcoin_{key} = ["0x{value.hex()}"]', text
+        )
+    chain.write_text(text)
+    key_file = files / "bitcoin.key"
+    write_key_file(key_file, "bitcoin", SECRET, x_only_key(SECRET).hex())
     script = output_script(load_chain_spec(chain).federation_bitcoin_keys)
     async with wallet(folder, coins) as funded:
         url = funded.bitcoin.rpc_url.replace("://", f"://{RPC_USER}:{RPC_PASSWORD}@")
-        async with daemon(folder, f"bitcoin.url={url}", config=files / "alysd.toml") as node:
+        settings = (f"bitcoin.url={url}", f"peg.key_file={key_file}")
+        async with daemon(folder, *settings, config=files / "alysd.toml") as node:
             yield Rig(funded, node, script)
 
 
@@ -209,6 +232,58 @@ async def test_the_peg_halts_when_bitcoin_loses_a_minted_deposit(tmp_path: Path)
         await run.credited(other, 300_000)
         assert await run.balance(user) == 250_000
         assert len(run.node.events("peg_resumed")) == 1
+
+
+async def test_a_burn_is_paid(tmp_path: Path) -> None:
+    """The whole way back: a request, a proposal, finality, a signature, a payment, and its confirmation."""
+    async with rig(tmp_path) as run:
+        user = bytes.fromhex(USER.address[2:])
+        await run.wallet.send(*run.deposit_of(5_000_000, user))
+        await run.wallet.mine(CONFIRMATIONS + 1)
+        await run.credited(user, 5_000_000)
+        address = await run.wallet.bitcoin.call("getnewaddress", "", "bech32m")
+        await burn(run.node, address, 1_000_000)
+        begun = time.perf_counter()
+
+        async def sent() -> bool:
+            return bool(await run.wallet.bitcoin.call("getrawmempool"))
+
+        await until(sent)
+        print(f"from the burn to the payment's broadcast: {time.perf_counter() - begun:.1f} s")
+        (txid,) = await run.wallet.bitcoin.call("getrawmempool")
+        await run.wallet.mine(CONFIRMATIONS + 1)
+        paid = await run.wallet.bitcoin.call("gettransaction", txid)
+        fee = 1_000_000 - round(paid["amount"] * 10**8)
+        assert 150 < fee < 1_000
+        # The change can be spent only when the ledger knows that the payment is confirmed.
+        await burn(run.node, address, 3_500_000)
+        await until(sent)
+        (second,) = await run.wallet.bitcoin.call("getrawmempool")
+        raw = decode_transaction(bytes.fromhex(await run.wallet.bitcoin.call("getrawtransaction", second)))
+        assert [displayed(one.spends.txid) for one in raw.inputs] == [txid]
+
+
+async def burn(node: Daemon, address: str, sat: int) -> None:
+    """Ask for a payment of `sat` to `address`, and wait until a block has the request."""
+    argument = abi_encode(["bytes"], [address.encode()])
+    signed = USER.sign_transaction({
+        "chainId": CHAIN_ID,
+        "nonce": int(await node.eth("eth_getTransactionCount", USER.address, "latest"), 16),
+        "to": bytes(BRIDGE_ADDRESS),
+        "value": sat * WEI_PER_SAT,
+        "gas": 200_000,
+        "maxFeePerGas": 3 * 10**9,
+        "maxPriorityFeePerGas": 10**9,
+        "data": keccak256(b"requestPegOut(bytes)")[:4] + argument,
+    })  # fmt: skip
+    sent = await node.eth("eth_sendRawTransaction", "0x" + signed.raw_transaction.hex().removeprefix("0x"))
+
+    async def included() -> bool:
+        receipt = await node.eth("eth_getTransactionReceipt", sent)
+        assert receipt is None or receipt["status"] == "0x1"
+        return receipt is not None
+
+    await until(included)
 
 
 async def logged(node: Daemon, event: str) -> bool:
