@@ -252,7 +252,7 @@ def _network(node: Node) -> list[SupervisorSpec]:
                 timing, resources.configured,
             ), restart=ExponentialBackoff(), priority=Priority.HIGH),
             actor(to.peer_requests, lambda: PeerRequestsActor(
-                context.genesis, resources.store, clock, to.approval, limits, timing,
+                context.genesis, resources.store, clock, to.approval, limits, timing, resources.configured,
             ), restart=ExponentialBackoff()),
             actor(to.sync, lambda: SyncActor(
                 context, resources.bls, client, to.chain, to.block_import, to.approval, timing,

@@ -203,6 +203,17 @@ class Store(Protocol):
         """At most `count` canonical blocks from `start` upwards."""
         ...
 
+    def encoded_range(self, start: Height, count: int, size: int) -> Sequence[bytes]:
+        """As `canonical_range`, each block as `wire.block_ssz.encode_block` encodes it, without decoding it.
+
+        Ends with the block with which they have more than `size` bytes together.
+        """
+        ...
+
+    def encoded_blocks(self, hashes: Sequence[BlockHash], size: int) -> Sequence[bytes]:
+        """Those of these blocks that are stored, in order, encoded and ended as those of `encoded_range`."""
+        ...
+
     def close(self) -> None:
         """Close the database."""
         ...

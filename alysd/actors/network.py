@@ -58,15 +58,16 @@ from alysd.types.proposal import Proposal, SlotApproval
 from alysd.wire.block_ssz import slot_proof
 from alysd.wire.gossip import (
     MAX_PROPOSAL_BYTES,
-    EncodedProposal,
     decode_approval,
     decode_proof,
+    decode_proposal,
     decode_recovery,
     encode_approval,
     encode_proof,
     encode_proposal,
     encode_recovery,
 )
+from alysd.wire.sync import MAX_ANSWER_BYTES
 
 P = TypeVar("P")
 
@@ -146,6 +147,7 @@ class NetworkActor(Actor[Network]):
         self._sync = sync
         self._auxpow = auxpow
         self._timing = timing
+        self._configured = configured
         self._peers: dict[str, _Peer] = {}
         self._clocks_differ = False
         self._judge = GossipJudge(context, clock, bls, memory.gossip, memory.rates, configured, client.blame)
@@ -191,7 +193,13 @@ class NetworkActor(Actor[Network]):
 
     @handles(BlamePeer)
     async def blame(self, message: BlamePeer) -> None:
-        """Lower the peer's score; disconnect it if the score falls too low."""
+        """Lower the peer's score; disconnect it if the score falls too low.
+
+        A configured peer is not blamed for a missing answer. It may be under attack, and members that banned each
+        other for that would lose their quorum. Its connection ends by itself when nothing comes from the peer.
+        """
+        if message.offence is PeerOffence.NO_ANSWER and message.peer in self._configured:
+            return
         score = self._memory.scores.penalise(message.peer, message.offence, trio.current_time())
         if score <= BOUND:
             self._ban(message.peer, message.offence)
@@ -372,14 +380,14 @@ class NetworkActor(Actor[Network]):
         await trio.sleep(self._timing.proposal_wait)
         if self._memory.gossip.knows_proposal(approval.slot, approval.block):
             return
-        found = await self._client.proposals_since(peer, approval.slot)
-        for encoded in [one for one in found if one.signed.block.slot == approval.slot][:MOST_PROPOSALS]:
+        found = await self._client.proposals_of(peer, approval.slot)
+        for data in found[:MOST_PROPOSALS]:
             slot, now = approval.slot, self._clock.time()
             if self._judge.by_time(slot) is not None or not self._memory.gossip.wants_proposal(slot):
                 return
 
-            def check(encoded: EncodedProposal = encoded, now: float = now) -> Proposal:
-                proposal, federation = encoded.proposal(), self._judge.federation
+            def check(data: bytes = data, now: float = now) -> Proposal:
+                proposal, federation = decode_proposal(data, MAX_ANSWER_BYTES), self._judge.federation
                 check_proposal(proposal, federation, self._context, now, self._bls.verify, author_alone=False)
                 return proposal
 

@@ -6,7 +6,7 @@ last second, or never, cost seconds.
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from enum import Enum
 
 import attrs
@@ -15,14 +15,12 @@ import trio
 from alysd.actors.peer_client import BLOCKS_SECONDS, FIRST_SECONDS, PeerClient
 from alysd.actors.sync_peers import SyncPeer, SyncPeers
 from alysd.consensus.ranges import VerifiedRange
-from alysd.consensus.violations import BrokenRange
 from alysd.errors import Malformed, PeerBusy, PeerUnavailable, Refused
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BlockHash
 from alysd.types.peers import PeerOffence
 from alysd.types.units import Height
-from alysd.wire.block_ssz import EncodedBlock
 from alysd.wire.sync import MAX_RANGE_BLOCKS, RangeRequest
 
 AT_ONCE = 4
@@ -193,7 +191,8 @@ class RangeDownload:
         seconds = FIRST_SECONDS if known.rate_at(trio.current_time()) is None else BLOCKS_SECONDS
         try:
             answer = await self._client.blocks_by_range(peer, wanted, seconds)
-            verified = await trio.to_thread.run_sync(self._checked, answer.blocks, piece)
+            newest_first = (one.signed() for one in reversed(answer.blocks))
+            verified = await trio.to_thread.run_sync(self._check, newest_first, piece.start)
         except PeerBusy:
             piece.tried.discard(peer)  # it rests, and is then asked again
             known.failed(trio.current_time(), busy=True)
@@ -217,8 +216,3 @@ class RangeDownload:
         known.failures = 0
         known.sent(len(verified.blocks), answer.seconds, now)
         piece.is_sent(peer, verified)
-
-    def _checked(self, found: Sequence[EncodedBlock], piece: Piece) -> VerifiedRange:
-        if len(found) > piece.count:
-            raise BrokenRange(f"{len(found)} blocks, but at most {piece.count} were asked for")
-        return self._check((one.signed() for one in reversed(found)), piece.start)

@@ -14,6 +14,8 @@ from alysd.integrations.lmdb_layout import BLOCK_KEY_BYTES, ENTRIES, FORMAT, STA
 from alysd.integrations.lmdb_reads import (
     block_of,
     canonical_of,
+    encoded_blocks_of,
+    encoded_range_of,
     entry_of,
     evidence_of,
     final_of,
@@ -171,6 +173,14 @@ class LmdbStore:
             return tuple(blocks)
 
         return self._records.read(read)
+
+    def encoded_range(self, start: Height, count: int, size: int) -> tuple[bytes, ...]:
+        """The blocks of `canonical_range` as they are stored, up to more than `size` bytes, from one snapshot."""
+        return self._records.read(lambda txn: encoded_range_of(txn, start, count, size))
+
+    def encoded_blocks(self, hashes: Sequence[BlockHash], size: int) -> tuple[bytes, ...]:
+        """Those of these blocks that are stored, as they are stored, up to more than `size` bytes."""
+        return self._records.read(lambda txn: encoded_blocks_of(txn, hashes, size))
 
     def forkchoice(self) -> Forkchoice:
         """The head, safe and final block."""

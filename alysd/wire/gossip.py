@@ -79,10 +79,10 @@ def decode_proposal(data: bytes, limit: int = MAX_PROPOSAL_BYTES) -> Proposal:
     return PROPOSAL.decode(data).proposal()
 
 
-def proposal_slot(data: bytes) -> Slot:
+def proposal_slot(data: bytes, limit: int = MAX_PROPOSAL_BYTES) -> Slot:
     """The slot of an encoded proposal, without decoding anything else. The rest of `data` may be malformed."""
-    if len(data) > MAX_PROPOSAL_BYTES or len(data) < _SLOT_AT + 8:
-        raise Malformed(f"a proposal must have at most {MAX_PROPOSAL_BYTES} bytes and a slot, found {len(data)}")
+    if len(data) > limit or len(data) < _SLOT_AT + 8:
+        raise Malformed(f"a proposal must have at most {limit} bytes and a slot, found {len(data)}")
     return Slot(int.from_bytes(data[_SLOT_AT : _SLOT_AT + 8], "little"))
 
 

@@ -28,6 +28,7 @@ from alysd.types.hashes import BlockHash
 from alysd.types.peers import PeerOffence, PeerStatus, StreamKind
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Slot, Wei
+from alysd.wire.block_ssz import encode_block
 from alysd.wire.sync import decode_range_request, decode_roots_request, encode_blocks, encode_proposals
 from tests.actors.federation_kit import BLS, CONTEXT, FIRST, child, genesis, sign
 
@@ -104,9 +105,9 @@ class Peer:
         if message.kind is StreamKind.BLOCKS_BY_ROOT:
             wanted = decode_roots_request(message.request)
             found = [one for one in self.branch.blocks if one.hash in wanted]
-            return encode_blocks(self.lie(found) if self.lies_about_head else found)
+            return answer_of(self.lie(found) if self.lies_about_head else found)
         asked = decode_range_request(message.request)
-        return encode_blocks(
+        return answer_of(
             self.lie(self.branch.blocks[asked.start - 1 : asked.start - 1 + min(asked.count, self.most)])
         )
 
@@ -211,3 +212,8 @@ class Bench:
 
 SHORT = Branch().grow(5)
 LONG = SHORT.grow(35)
+
+
+def answer_of(blocks: Sequence[SignedBlock]) -> bytes:
+    """The answer of a peer with these blocks."""
+    return encode_blocks([encode_block(one) for one in blocks])

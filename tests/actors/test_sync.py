@@ -92,6 +92,10 @@ def twice(blocks: Sequence[SignedBlock]) -> Sequence[SignedBlock]:
     return [*blocks, *blocks]
 
 
+def offence_of(lie: Callable[[Sequence[SignedBlock]], Sequence[SignedBlock]]) -> PeerOffence:
+    return PeerOffence.MALFORMED if lie is twice else PeerOffence.FALSE_ANSWER
+
+
 @pytest.mark.parametrize("lie", [without_quorum, others, twice])
 async def test_a_false_head_is_blamed(
     autojump_clock: MockClock, lie: Callable[[Sequence[SignedBlock]], Sequence[SignedBlock]]
@@ -101,7 +105,7 @@ async def test_a_false_head_is_blamed(
         bench.report()
         await trio.sleep(5)
         assert (await bench.progress()).synced
-    assert bench.blamed() == [("liar", PeerOffence.FALSE_ANSWER)]
+    assert bench.blamed() == [("liar", offence_of(lie))]
     assert bench.tip.head == SHORT.head
 
 
@@ -126,7 +130,7 @@ async def test_a_peer_with_false_ranges_is_blamed_and_the_others_help(
         await trio.sleep(11)
         bench.report("honest")
         await bench.until(LONG)
-    assert bench.blamed() == [("liar", PeerOffence.FALSE_ANSWER)]
+    assert bench.blamed() == [("liar", offence_of(lie))]
 
 
 async def test_a_silent_peer_delays_the_others_only_once(autojump_clock: MockClock) -> None:

@@ -17,7 +17,7 @@ from alysd.types.hashes import BlockHash, BlsSignature
 from alysd.types.peers import GossipVerdict, PeerAddress, PeerHostConfig, PeerStatus, StreamKind, Topic
 from alysd.types.proposal import Proposal
 from alysd.types.units import Height, Slot
-from alysd.wire.block_ssz import block_hash
+from alysd.wire.block_ssz import block_hash, encode_block
 from alysd.wire.gossip import encode_proposal, proposal_block, proposal_slot
 from alysd.wire.sync import encode_blocks, encode_proposals, encode_status
 from tests.integration.libp2p_attacks import RANDOM, Attack, Target, authenticated, varint
@@ -226,9 +226,9 @@ class Hostile:
                 )  # fmt: skip
                 return encode_status(status)
             case StreamKind.BLOCKS_BY_RANGE:
-                return encode_blocks([invalid_proposal(a_signature()).signed for _ in range(256)])
+                return encode_blocks([encode_block(invalid_proposal(a_signature()).signed) for _ in range(256)])
             case StreamKind.BLOCKS_BY_ROOT:
-                return encode_blocks([false.signed])
+                return encode_blocks([encode_block(false.signed)])
             case StreamKind.PROPOSALS_SINCE:
                 return encode_proposals([false])
         raise NotNow(kind.value)

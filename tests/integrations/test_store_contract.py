@@ -18,7 +18,7 @@ from alysd.types.chain import ChainState, ExecutedBlock, FinalityProof, Forkchoi
 from alysd.types.hashes import AuxHash, BlockHash
 from alysd.types.tables import EntryChange, Proof, Table
 from alysd.types.units import Height, Slot
-from alysd.wire.block_ssz import block_hash
+from alysd.wire.block_ssz import block_hash, encode_block
 from tests.integrations.stored_blocks import HAND, child, placement
 from tests.samples import evidence
 
@@ -147,6 +147,25 @@ def test_a_range_is_bounded_by_count_and_by_the_head(store: Store) -> None:
     assert heights == [2, 3, 4]
     assert [block.block.height for block in store.canonical_range(Height(4), 9)] == [4, 5]
     assert store.canonical_range(Height(6), 9) == ()
+
+
+def test_stored_blocks_are_read_as_they_are_encoded_up_to_a_size(store: Store) -> None:
+    """Peers get them: decoding and hashing them took a whole core."""
+    state, blocks = HAND.genesis_state, [HAND.genesis]
+    for slot in range(1, 6):
+        signed, state = child(state, slot)
+        store.commit_block(ExecutedBlock(signed, state, ()), placement(state, state))
+        blocks.append(signed)
+    encoded = tuple(encode_block(one) for one in blocks)
+    every = sum(map(len, encoded))
+    assert store.encoded_range(Height(0), 9, every) == encoded
+    assert store.encoded_range(Height(2), 3, every) == encoded[2:5]
+    assert store.encoded_range(Height(6), 9, every) == store.encoded_range(Height(2**64 - 1), 1, every) == ()
+    assert store.encoded_range(Height(1), 9, len(encoded[1])) == encoded[1:3]
+    assert store.encoded_range(Height(1), 9, len(encoded[1]) - 1) == encoded[1:2]
+    hashes = [blocks[4].hash, BlockHash(bytes(32)), blocks[1].hash]
+    assert store.encoded_blocks(hashes, every) == (encoded[4], encoded[1])
+    assert store.encoded_blocks(hashes, 0) == (encoded[4],)
 
 
 def test_entries_become_readable_when_their_block_is_final_and_only_then(store: Store) -> None:

@@ -18,6 +18,7 @@ from alysd.types.evidence import Evidence
 from alysd.types.hashes import BlockHash
 from alysd.types.tables import Entry, EntryChange, Table
 from alysd.types.units import Height, Slot
+from alysd.wire.block_ssz import encode_block
 
 
 class MemoryStore:
@@ -125,6 +126,19 @@ class MemoryStore:
     def canonical_range(self, start: Height, count: int) -> tuple[SignedBlock, ...]:
         """At most `count` canonical blocks from `start` upwards."""
         return tuple(self._blocks[block] for block in self._canonical[start : start + count])
+
+    def encoded_range(self, start: Height, count: int, size: int) -> tuple[bytes, ...]:
+        """At most `count` canonical blocks from `start` upwards, encoded, up to more than `size` bytes."""
+        return self.encoded_blocks(self._canonical[start : start + count], size)
+
+    def encoded_blocks(self, hashes: Sequence[BlockHash], size: int) -> tuple[bytes, ...]:
+        """Those of these blocks that are stored, encoded, up to more than `size` bytes."""
+        taken: list[bytes] = []
+        for block in hashes:
+            if block in self._blocks and size >= 0:
+                taken.append(encode_block(self._blocks[block]))
+                size -= len(taken[-1])
+        return tuple(taken)
 
     def state(self, block: BlockHash) -> ChainState:
         """The chain's state after a stored block. Raises `KeyError` for an unknown one."""
