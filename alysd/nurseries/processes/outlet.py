@@ -18,7 +18,7 @@ from alysd.nurseries.processes.errors import BrokenProtocol, CannotCross
 from alysd.nurseries.processes.frames import ASK, CANCEL, FROM_HANDLER, TELL, TRACE_BYTES, TRACED, MalformedFrame
 from alysd.nurseries.processes.spec import PayloadCodec
 from alysd.nurseries.processes.unbegun import Unbegun
-from alysd.nurseries.processes.wire import HIGH_BYTES, Wire
+from alysd.nurseries.processes.wire import HIGH_BYTES, PORTION, Wire
 from alysd.nurseries.serve import not_answered, refused
 from alysd.nurseries.trace import TracedMessage
 
@@ -77,6 +77,8 @@ class Outlet:
                     continue
                 pending.place = None
             self._send(entry, pending)
+            if not self.sent % PORTION:
+                wire.flush()
         if queue and wire.full:
             wire.when_room(inbox.wake)
         if inbox.line:
