@@ -134,8 +134,8 @@ class Store(Protocol):
     Methods raise `StoreError` when the disk fails, and `Corrupt` when a stored record is damaged.
     """
 
-    def commit_block(self, executed: ExecutedBlock, placement: ForkChoiceChange) -> None:
-        """Write the block, its state, its changes and its placement, in one synced transaction.
+    def commit_blocks(self, placed: Sequence[tuple[ExecutedBlock, ForkChoiceChange]]) -> None:
+        """Write blocks, their states, changes and placements, in order, in one synced transaction.
 
         The transaction also applies the changes of blocks that become final.
         """

@@ -101,8 +101,11 @@ class Timing:
 
     @property
     def sync_import(self) -> float:
-        """Deadline of sync's `ImportBlock`: an execution, a write, three lookups and a change of the head."""
-        return self.execution + self.chain_write + 3 * self.chain_lookup + self.head_update
+        """Deadline of sync's `ImportRange`.
+
+        A piece of time, an execution that begins at its end, a write, three lookups and a change of the head.
+        """
+        return self.feed_piece + self.execution + self.chain_write + 3 * self.chain_lookup + self.head_update
 
     # Answers from memory and disk
 
@@ -118,7 +121,7 @@ class Timing:
 
     @property
     def chain_write(self) -> float:
-        """Deadline of block import's `AdoptBlock`, which takes one synced write to disk: `pace`."""
+        """Deadline of block import's `AdoptBlock` and `AdoptBlocks`, which take one synced write: `pace`."""
         return self.pace
 
     @property

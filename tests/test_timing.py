@@ -102,7 +102,7 @@ def test_a_chain_of_two_seconds_has_these_values() -> None:
         "candidate_execution": 1.4,
         "approval_import": 15.0,
         "proposal_wait": 0.2,
-        "sync_import": 19.0,
+        "sync_import": 19.3,
         "chain_lookup": 1.0,
         "local_answer": 2.0,
         "chain_write": 2.0,

@@ -18,7 +18,7 @@ from alysd.consensus.federation import federation_at
 from alysd.consensus.ranges import VerifiedRange, check_range, check_single
 from alysd.errors import Malformed, NotNow, PeerUnavailable, Refused
 from alysd.messages.approval import ApprovalGathering, BlockImported
-from alysd.messages.block_import import BlockImport, ImportBlock, ImportVerified
+from alysd.messages.block_import import BlockImport, ImportBlock, ImportRange
 from alysd.messages.chain import Chain, GetForkchoice, GetState
 from alysd.messages.log.base import log
 from alysd.messages.log.network import SyncDone, SyncProgressed, SyncStarted
@@ -255,16 +255,16 @@ class SyncActor(Actor[Sync]):
 
         Tries again while block import raises `NotNow` or does not answer. Raises its other refusals.
         """
-        for signed in verified.blocks:
-            message = ImportVerified(signed, verified)
-            while True:
-                try:
-                    tip = await self._block_import.ask(message, seconds=self._timing.sync_import)
-                except (NotNow, NotAnswered):
-                    await trio.sleep(PAUSE_SECONDS)
-                    continue
-                break
-            self._note(tip.head, trio.current_time())
+        done = 0
+        while done < len(verified.blocks):
+            try:
+                message = ImportRange(verified, done)
+                imported = await self._block_import.ask(message, seconds=self._timing.sync_import)
+            except (NotNow, NotAnswered):
+                await trio.sleep(PAUSE_SECONDS)
+                continue
+            done += imported.count
+            self._note(imported.forkchoice.head, trio.current_time())
         self._tell_imported(verified.blocks[-1].hash)
 
     def _tell_imported(self, block: BlockHash) -> None:

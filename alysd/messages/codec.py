@@ -23,7 +23,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from cattrs.preconf.msgpack import MsgpackConverter, make_converter
 
 from alysd.errors import Malformed
-from alysd.messages.block_import import ImportVerified
+from alysd.messages.block_import import ImportRange
 from alysd.nurseries import ChildSnapshot, Envelope, Refusal, TraceContext
 
 MAX_BYTES = 32 << 20
@@ -40,7 +40,7 @@ WIDE_INTEGER_BYTES = 33
 ROOMS = ("alysd.types", "alysd.messages")
 """The packages whose classes can be sent."""
 
-LOCAL = (ImportVerified,)
+LOCAL = (ImportRange,)
 """The messages that cannot be sent to another process."""
 
 PLAIN = (type(None), bool, int, float, str, bytes)

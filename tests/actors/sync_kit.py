@@ -12,7 +12,7 @@ from alysd.consensus.validity import apply_block
 from alysd.consensus.violations import UnknownParent
 from alysd.errors import PeerBusy, PeerUnavailable
 from alysd.messages.approval import ApprovalGathering
-from alysd.messages.block_import import BlockImport, ImportBlock, ImportVerified
+from alysd.messages.block_import import BlockImport, ImportBlock, ImportRange, RangeImported
 from alysd.messages.chain import Chain, GetForkchoice, GetState
 from alysd.messages.network import BlamePeer, Network
 from alysd.messages.peer_host import PeerHost, SendRequest
@@ -153,6 +153,7 @@ class Bench:
     sync: Address[Sync]
     states: dict[BlockHash, ChainState]
     tip: Forkchoice
+    together: int = 1
 
     @classmethod
     def make(cls, own: Branch, final: int = 0, **peers: Peer) -> "Bench":
@@ -167,10 +168,17 @@ class Bench:
         bench.chain.on(GetForkchoice).computes(lambda _: bench.tip)
         bench.chain.on(GetState).computes(lambda message: bench.states.get(message.hash))
         bench.imports.on(ImportBlock).computes(bench.take)
-        bench.imports.on(ImportVerified).computes(bench.take)
+        bench.imports.on(ImportRange).computes(bench.take_range)
         return bench
 
-    def take(self, message: ImportBlock | ImportVerified) -> Forkchoice:
+    def take_range(self, message: ImportRange) -> RangeImported:
+        """Import at most `together` blocks."""
+        blocks = message.verified.blocks[message.first : message.first + self.together]
+        for signed in blocks:
+            self.take(ImportBlock(signed))
+        return RangeImported(len(blocks), self.tip)
+
+    def take(self, message: ImportBlock) -> Forkchoice:
         signed = message.signed
         if signed.hash not in self.states:
             parent = self.states.get(signed.block.parent_hash)

@@ -212,7 +212,7 @@ def test_the_condition_of_a_complete_database_is_shown(tmp_path: Path, capsys: p
     signed, after = child(genesis, 5)
     approvals = Approvals((False, True), signed.approvals.signature)
     signed = attrs.evolve(signed, approvals=approvals)
-    opened.store.commit_block(ExecutedBlock(signed, after, ()), placement(after, after, final=genesis))
+    opened.store.commit_blocks([(ExecutedBlock(signed, after, ()), placement(after, after, final=genesis))])
     opened.store.close()
     assert valid.authority_secret is not None
     key = bls.public_key(valid.authority_secret)

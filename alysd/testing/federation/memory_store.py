@@ -37,12 +37,12 @@ class MemoryStore:
         for commit in session.disk.commits:
             self._apply(commit)
 
-    def commit_block(self, executed: ExecutedBlock, placement: ForkChoiceChange) -> None:
-        """Write the block, its state, its changes and its placement."""
-        commit = Commit(executed, placement)
+    def commit_blocks(self, placed: Sequence[tuple[ExecutedBlock, ForkChoiceChange]]) -> None:
+        """Write blocks, their states, changes and placements."""
+        commit = Commit(tuple(placed))
         self._session.write_commit(commit)
         self._apply(commit)
-        self._commits += 1
+        self._commits += len(commit.placed)
 
     @property
     def commits(self) -> int:
@@ -148,11 +148,15 @@ class MemoryStore:
         """Nothing to close."""
 
     def _apply(self, commit: Commit) -> None:
-        signed, state, placement = commit.executed.signed, commit.executed.state, commit.placement
+        for executed, placement in commit.placed:
+            self._put(executed, placement)
+
+    def _put(self, executed: ExecutedBlock, placement: ForkChoiceChange) -> None:
+        signed, state = executed.signed, executed.state
         old, tip = self._final, placement.tip
         self._blocks[signed.hash], self._states[signed.hash] = signed, state
         if state.height > old.height:
-            self._changes.setdefault(state.height, {})[signed.hash] = commit.executed.changes
+            self._changes.setdefault(state.height, {})[signed.hash] = executed.changes
         if placement.canonical:
             # The new branch may be shorter (a proof made it win).
             del self._canonical[tip.head.height + 1 :]
