@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import trio
 
-from alysd.nurseries.actor_child import ActorChild, TaskChild
+from alysd.nurseries.actor_child import ActorChild
 from alysd.nurseries.asks import waits_of_handler
 from alysd.nurseries.child import Child, Parent, Runtime
 from alysd.nurseries.dynamic import FirstStart, Operation
@@ -19,6 +19,7 @@ from alysd.nurseries.processes.spec import ProcessSpec
 from alysd.nurseries.spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec, validate
 from alysd.nurseries.states import UP, WANTED, Desired
 from alysd.nurseries.supervising import Supervising
+from alysd.nurseries.task_child import TaskChild
 
 
 class SupervisorChild(Supervising):

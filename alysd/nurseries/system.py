@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 
 import trio
 
-from alysd.nurseries.actor_child import ActorChild, TaskChild
+from alysd.nurseries.actor_child import ActorChild
 from alysd.nurseries.address import Address
 from alysd.nurseries.child import Child, Runtime
 from alysd.nurseries.dynamic import START_SECONDS, Operation
@@ -29,6 +29,7 @@ from alysd.nurseries.registry import ChildSnapshot, Registry, take_snapshot
 from alysd.nurseries.spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec
 from alysd.nurseries.states import UP, Desired, State
 from alysd.nurseries.supervision import SupervisorChild
+from alysd.nurseries.task_child import TaskChild
 from alysd.nurseries.visible_state import ask_state
 
 T = TypeVar("T")
