@@ -256,6 +256,7 @@ def _network(node: Node) -> list[SupervisorSpec]:
             ), restart=ExponentialBackoff()),
             actor(to.sync, lambda: SyncActor(
                 context, resources.bls, client, to.chain, to.block_import, to.approval, timing,
+                resources.configured,
             ), restart=ExponentialBackoff()),
         ], intensity=Intensity(restarts=100, seconds=60.0), awaited=False),
     ]  # fmt: skip

@@ -5,7 +5,7 @@ several peers at once, and gives the blocks in order to block import. The others
 proposals. No progress is stored besides the blocks: after a restart, sync goes on from the head of the database.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TypeVar
 
 import attrs
@@ -72,7 +72,7 @@ class _Run:
 
 
 class SyncActor(Actor[Sync]):
-    """Brings the chain to the best head that a peer has proved."""
+    """Brings the chain to the best head that a peer has proved. Prefers the peers in `configured`."""
 
     def __init__(
         self,
@@ -83,6 +83,7 @@ class SyncActor(Actor[Sync]):
         block_import: Address[BlockImport],
         approval: Address[ApprovalGathering],
         timing: Timing,
+        configured: Container[str] = (),
     ) -> None:
         self._context = context
         self._bls = bls
@@ -91,7 +92,7 @@ class SyncActor(Actor[Sync]):
         self._block_import = block_import
         self._approval = approval
         self._timing = timing
-        self._peers = SyncPeers()
+        self._peers = SyncPeers(configured)
         self._run: _Run | None = None
         self._download: RangeDownload | None = None
         self._getting: set[BlockMissing] = set()

@@ -5,7 +5,7 @@ approving blocks. A peer proves its head by the block itself, which a quorum has
 about the willingness to send blocks: a peer's rate decides which one is asked next.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 
 import attrs
 
@@ -81,21 +81,34 @@ class SyncPeer:
 
 
 class SyncPeers:
-    """The peers by their ids. `now` is in seconds of a steady clock."""
+    """The peers by their ids. `now` is in seconds of a steady clock.
 
-    def __init__(self) -> None:
+    Those in `configured` are preferred to strangers, and always have a place.
+    """
+
+    def __init__(self, configured: Container[str] = ()) -> None:
         self._peers: dict[str, SyncPeer] = {}
+        self._configured = configured
 
     def report(self, peer: str, status: PeerStatus, now: float) -> None:
         """Note the newest status of a peer, and forget old ones."""
         known = self._peers.pop(peer, None)
         if known is None:
             self._peers = {name: one for name, one in self._peers.items() if now - one.at < FRESH_SECONDS}
-            if len(self._peers) >= MOST_PEERS:
+            if len(self._peers) >= MOST_PEERS and not self._made_room_for(peer):
                 return
             known = SyncPeer(status, now)
         known.status, known.at, known.useless = status, now, None
         self._peers[peer] = known
+
+    def _made_room_for(self, peer: str) -> bool:
+        """Whether `peer` is configured, so that a stranger had to go for it."""
+        if peer not in self._configured:
+            return False
+        stranger = next((name for name in self._peers if name not in self._configured), None)
+        if stranger is not None:
+            del self._peers[stranger]
+        return stranger is not None
 
     def get(self, peer: str) -> SyncPeer | None:
         """The peer, or None if it is unknown."""
@@ -110,8 +123,11 @@ class SyncPeers:
         return [name for name, peer in self._peers.items() if now - peer.at < FRESH_SECONDS]
 
     def unproven(self, head: ChainState, now: float) -> Sequence[str]:
-        """The peers that claim a better head than `head`, have not proved it, and are not being asked for it."""
-        return [
+        """The peers that claim a better head than `head`, have not proved it, and are not being asked for it.
+
+        Configured ones come first.
+        """
+        names = [
             name
             for name in self.fresh(now)
             if _claims_better(self._peers[name].status, head)
@@ -120,6 +136,7 @@ class SyncPeers:
             and not self._peers[name].asked
             and self._peers[name].rests_until <= now
         ]
+        return sorted(names, key=lambda name: name not in self._configured)
 
     def ahead(self, head: ChainState, now: float) -> Sequence[str]:
         """The peers that have proved a better head than `head`, the best one first."""
@@ -142,7 +159,8 @@ class SyncPeers:
 
         It has proved a better head than `head`, is not in `tried`, does not rest, and has fewer requests than
         `RANGES_PER_PEER`. The one that will probably answer soonest is preferred. A peer without a rate counts as
-        half as fast as the fastest one, so that it is tried when the others have requests.
+        half as fast as the fastest one, so that it is tried when the others have requests. Configured peers count
+        as twice as fast: strangers cost nothing to make, and may slow down or stop at any time.
         """
         peers = {
             name: self._peers[name]
@@ -154,10 +172,11 @@ class SyncPeers:
         }
         unknown = max((peer.rate_at(now) or 0.0 for peer in peers.values()), default=0.0) / 2
 
-        def slowness(name: str) -> tuple[float, int]:
+        def slowness(name: str) -> tuple[float, int, bool]:
             peer = peers[name]
-            rate = peer.rate_at(now)
-            return -(unknown if rate is None else rate) / (1 + peer.busy), peer.busy
+            rate, known = peer.rate_at(now), name in self._configured
+            expected = (unknown if rate is None else rate) * (2 if known else 1)
+            return -expected / (1 + peer.busy), peer.busy, not known
 
         return min(peers, key=slowness, default=None)
 
