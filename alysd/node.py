@@ -12,6 +12,7 @@ here.
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
 
 import attrs
@@ -40,6 +41,7 @@ from alysd.api.readiness import Readiness
 from alysd.api.servers import server_tasks
 from alysd.api.stop_signals import StopSignals
 from alysd.api.stuck_exit import StuckExit
+from alysd.api.sync_bar import SyncBar, columns_of
 from alysd.api.system_handle import Stop, SystemHandle
 from alysd.config.model import MiningConfig
 from alysd.consensus.aura import quiet_wait
@@ -374,6 +376,9 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
                 *server_tasks(config.api, rpc, pages, resources.embedded and resources.embedded.serve, timing),
                 task("readiness", readiness.run),  # last, so that READY is sent only if no port is in use
             ]
+            if output.screen is not None and resources.peer_host is not None:
+                columns = partial(columns_of, output.screen)
+                after.append(task("sync bar", SyncBar(to.sync, output.show, columns, timing).run))
             edges = EdgeChildren(
                 before=[task("stop signals", lambda: stop.on(signals), restart=Immediate())],
                 after=[
