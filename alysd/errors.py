@@ -22,6 +22,7 @@ AlysError
 ├─ ApprovalForbidden     the record of this authority's approvals forbids another one
 │  ├─ WouldDoubleSign    the slot is too old, or another block was approved in it
 │  ├─ WouldBreakLock     the block's parent has an earlier slot than the lock
+│  ├─ KeyUsedElsewhere   another node signs with this authority's key, or its record is an old copy
 │  └─ NotRecovering      the record is not lost, so the authority must not state that it is
 ├─ StoreError            the database cannot be read or written
 ├─ Corrupt               stored data is damaged: stop the node
@@ -205,6 +206,10 @@ class WouldDoubleSign(ApprovalForbidden):
 
 class WouldBreakLock(ApprovalForbidden):
     """The parent of the block has an earlier slot than the lock."""
+
+
+class KeyUsedElsewhere(ApprovalForbidden):
+    """An approval of this authority was seen that its record does not know: its key is used twice."""
 
 
 class NotRecovering(ApprovalForbidden):

@@ -99,6 +99,7 @@ from alysd.workflows.block_import import BlockImportWorkflow
 from alysd.workflows.block_production import BlockProduction
 from alysd.workflows.finality import follow_finality
 from alysd.workflows.internal_miner import InternalMiner
+from alysd.workflows.own_key import OwnKey
 
 REFUSALS = (*(error for error, how in HANDLING.items() if how.refusal), NotAnswered)
 """Errors that answer a message and do not crash the actor whose handler raises them.
@@ -205,6 +206,7 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
                   depends_on=["chain"]),
             actor(to.block_import, lambda: BlockImportWorkflow(
                 context, resources.clock, resources.bls.verify, to.chain, to.engine, tell, timing,
+                OwnKey(context, resources.signer),
             ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.import_stop,
                   depends_on=["chain", "engine"]),
             actor(to.approval, lambda: ApprovalWorkflow(

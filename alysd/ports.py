@@ -258,11 +258,24 @@ class Signer(Protocol):
         The signer computes hash and message from the block, so that it can sign only approvals of blocks.
         `parent_slot` is the slot of the block's parent. `supported` says whether the other
         members have approved the block as `consensus.recovery.is_supported` requires. Raises `ApprovalForbidden`.
+        While the guard is lost, the node must state it in every slot.
         """
         ...
 
     async def state_recovery(self, slot: Slot) -> BlsSignature:
-        """Sign the statement, in `slot`, that the guard of this key is lost. Raises `NotRecovering` if not."""
+        """Sign the statement, in the present `slot`, that the guard of this key is lost.
+
+        The first statement, and one after a gap, raises slot and lock of the guard to the next slot
+        (`consensus.approval.stated`). Raises `NotRecovering` if the guard is not lost.
+        """
+        ...
+
+    def saw(self, slot: Slot, block: BlockHash) -> bool:
+        """Note a valid approval of `block` in `slot` by this key, which was seen in a block or in gossip.
+
+        If the guard does not know it, `approve` raises `KeyUsedElsewhere` from now on. Returns whether this is the
+        first such approval.
+        """
         ...
 
 

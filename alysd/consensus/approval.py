@@ -9,7 +9,9 @@ conflict.
 
 from collections.abc import Sequence
 
-from alysd.errors import NotRecovering, WouldBreakLock, WouldDoubleSign
+import attrs
+
+from alysd.errors import KeyUsedElsewhere, NotRecovering, WouldBreakLock, WouldDoubleSign
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BlockHash, displayed
 from alysd.types.signing import SignedSlot
@@ -53,6 +55,54 @@ def check_recovering(last: SignedSlot) -> None:
     """Check that an authority with the record `last` may state that its guard is lost. Raises `NotRecovering`."""
     if not last.recovering:
         raise NotRecovering(f"the signing guard of this key is not lost: its last approval has slot {last.slot}")
+
+
+STATEMENT_GAP = 2
+"""The number of slots after its last statement for which a recovering authority approves blocks.
+
+It makes a statement in every slot. If more time has passed, the node was stopped, or its clock was set."""
+
+
+def stated(last: SignedSlot, before: Slot | None, slot: Slot) -> SignedSlot:
+    """The record of a recovering authority that states its loss in `slot`; None as `before`: for the first time.
+
+    `before` is the slot of its last statement. The key may have signed in every slot up to the present one: the
+    clock may have been behind when `alysd recover` wrote the record. So the record is raised to the next slot with
+    the first statement of a node, and after every gap. Raises `NotRecovering`.
+    """
+    check_recovering(last)
+    raised = Slot(slot + 1)
+    if (before is None or not before <= slot <= before + STATEMENT_GAP) and last.slot < raised:
+        return attrs.evolve(last, slot=raised, lock=raised)
+    return last
+
+
+def check_stated(slot: Slot, last: SignedSlot, before: Slot | None) -> None:
+    """Check that an authority that recovers has stated it in or just before `slot`. Raises `WouldBreakLock`."""
+    if last.recovering and (before is None or slot > before + STATEMENT_GAP):
+        raise WouldBreakLock(
+            f"slot {slot}: the signing guard of this key was lost, and the node has not stated it in the last "
+            f"{STATEMENT_GAP} slots: it does so in the next slot, once its clock is trusted"
+        )
+
+
+def is_unknown(slot: Slot, block: BlockHash, last: SignedSlot) -> bool:
+    """Whether an approval of `block` in `slot` by an authority is none that its record `last` can have seen.
+
+    The guard is written before a signature is made. So another node uses the key, or the guard is an old copy.
+    """
+    return slot > last.slot or (slot == last.slot and block != last.block and not last.recovering)
+
+
+def check_key(seen: tuple[Slot, BlockHash] | None, last: SignedSlot) -> None:
+    """Check that no approval of this authority was `seen` that it has not made. Raises `KeyUsedElsewhere`."""
+    if seen is not None:
+        slot, block = seen
+        raise KeyUsedElsewhere(
+            f"this key has approved block {displayed(block)} of slot {slot}, but its signing guard has slot "
+            f"{last.slot}: another node signs with this key, or the guard is an old copy, so this node signs "
+            "nothing more. Stop the other node; then stop this one, move its guard away and run `alysd recover`"
+        )
 
 
 def commits(slot: Slot, child_slot: Slot) -> bool:

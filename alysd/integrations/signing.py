@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-from alysd.consensus.approval import check_approval, check_recovering
+from alysd.consensus.approval import check_approval, check_key, check_stated, is_unknown, stated
 from alysd.consensus.federation import approval_message
 from alysd.consensus.recovery import recovery_message
 from alysd.integrations import bls
@@ -39,6 +39,9 @@ class GuardedSigner:
         self._genesis = genesis
         self._guard = guard
         self._last = last
+        # The slot of the last recovery statement, and the first approval of this key that the guard did not know.
+        self._stated: Slot | None = None
+        self._seen: tuple[Slot, BlockHash] | None = None
         # Only one signature at a time, so that each check sees the record of the previous one.
         self._one_at_a_time = trio.CapacityLimiter(1)
 
@@ -83,16 +86,33 @@ class GuardedSigner:
         )
 
     async def state_recovery(self, slot: Slot) -> BlsSignature:
-        """Sign the statement, in `slot`, that the guard of this key was lost. Raises `NotRecovering` if not."""
+        """Sign the statement, in the present `slot`, that the guard of this key was lost.
+
+        May raise slot and lock of the guard (`consensus.approval.stated`). Raises `NotRecovering`, and
+        `StoreError` when the guard cannot be written.
+        """
         return await trio.to_thread.run_sync(self._state_recovery, slot, limiter=self._one_at_a_time)
 
+    def saw(self, slot: Slot, block: BlockHash) -> bool:
+        """Note a valid approval of `block` in `slot` by this key. Returns whether it is the first unknown one."""
+        first = self._seen is None and is_unknown(slot, block, self._last)
+        if first:
+            self._seen = slot, block
+        return first
+
     def _state_recovery(self, slot: Slot) -> BlsSignature:
-        check_recovering(self._last)
+        record = stated(self._last, self._stated, slot)
+        if record != self._last:
+            write_guard(self._guard, record)
+            self._last = record
+        self._stated = slot
         return self._scheme.sign(self._secret, recovery_message(self._genesis, slot))
 
     def _approve(self, block: Block, parent_slot: Slot, supported: bool) -> Approval:
         proof, last = slot_proof(block), self._last
         identity = proof.hash
+        check_key(self._seen, last)
+        check_stated(block.slot, last, self._stated)
         check_approval(block.slot, identity, parent_slot, last, supported=supported)
         if block.slot > last.slot:
             record = SignedSlot(last.key, block.slot, identity, parent_slot)

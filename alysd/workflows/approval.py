@@ -73,6 +73,7 @@ from alysd.workflows.candidate_book import (
 )
 from alysd.workflows.candidate_judge import CandidateJudge
 from alysd.workflows.clock_watch import ClockWatch
+from alysd.workflows.own_key import OwnKey
 from alysd.workflows.recovery import Recovery
 from alysd.workflows.roll_call import RollCall
 
@@ -97,7 +98,8 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         self._to = to
         self._publish = publish
         self._timing = timing
-        self._recovery = Recovery(signer)
+        self._recovery = Recovery(signer, watch)
+        self._own_key = OwnKey(context, signer)
         # Only an authority judges.
         self._judge = None
         if signer is not None:
@@ -172,6 +174,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
     async def count(self, message: CountApproval) -> None:
         """Count an approval. The block with its quorum is imported; more approvals of it change nothing."""
         approval = message.approval
+        self._own_key.approved((approval.authority,), approval.slot, approval.block, self._federation)
         candidate = self._book.get(approval.block)
         if candidate is None:
             self._book.keep_early(approval, self._present_slot())
@@ -334,6 +337,8 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         slot = proposal.signed.block.slot
         candidate = Candidate(proposal, source, self._since_start(slot), self._publish)
         self._book.add(candidate)
+        signers = [authority for authority, given in enumerate(candidate.signers) if given]
+        self._own_key.approved(signers, slot, proposal.signed.hash, self._federation)
         self._roll_call.heard(self._federation.author(slot), slot)
         self._report_doubles(candidate, *range(len(candidate.signers)))
         return candidate

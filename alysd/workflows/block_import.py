@@ -30,6 +30,7 @@ from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ReceivedBlock, StoredBlock, ValidBlock
 from alysd.types.chain_spec import ChainContext
 from alysd.wire.block_ssz import encode_block
+from alysd.workflows.own_key import OwnKey
 
 _NAME = "block import"
 
@@ -63,6 +64,7 @@ class BlockImportWorkflow(Actor[BlockImport]):
         engine: Address[Engine],
         publish: Callable[[WorkflowMoved], object],
         timing: Timing,
+        own_key: OwnKey,
     ) -> None:
         self._context = context
         self._clock = clock
@@ -72,6 +74,7 @@ class BlockImportWorkflow(Actor[BlockImport]):
         self._publish = publish
         self._timing = timing
         self._alone = 0  # the number of blocks to import one at a time
+        self._own_key = own_key
 
     @handles(ImportBlock)
     async def import_block(self, message: ImportBlock) -> Forkchoice:
@@ -155,6 +158,7 @@ class BlockImportWorkflow(Actor[BlockImport]):
     ) -> ExecutedBlock:
         received = ReceivedBlock(signed, len(encode_block(signed)))
         valid = self._reached(await self._judge(received, parent, ancestry, verified))
+        self._own_key.imported(signed, parent)
         return self._reached(await self._execute(valid, ancestry))
 
     def _reached(self, progress: T) -> T:

@@ -13,13 +13,19 @@ from alysd.ports import Signer
 from alysd.types.federation import Federation, quorum_of
 from alysd.types.proposal import RecoveryStatement
 from alysd.types.units import Slot
+from alysd.workflows.clock_watch import ClockWatch
 
 
 class Recovery:
-    """Knows which authorities have stated that they recover. A follower has no `signer`."""
+    """Knows which authorities have stated that they recover. A follower has no `signer`.
 
-    def __init__(self, signer: Signer | None) -> None:
+    `watch` says whether the clock is trusted. If it is not, this member makes no statement: each is about the
+    present slot, and raises the guard after a gap.
+    """
+
+    def __init__(self, signer: Signer | None, watch: ClockWatch) -> None:
         self._signer = signer
+        self._watch = watch
         # For each recovering authority, the slot of its newest statement.
         self._stated: dict[int, Slot] = {}
 
@@ -53,8 +59,12 @@ class Recovery:
         return is_supported(own, signers, recovering, quorum_of(len(signers)))
 
     async def state(self, slot: Slot, federation: Federation) -> RecoveryStatement | None:
-        """This member's statement in `slot`; None while its guard is not lost, or it is in no federation."""
-        if self._signer is None or not self._signer.last.recovering:
+        """This member's statement in the present `slot`.
+
+        None while its guard is not lost or its clock is not trusted, or if it is in no federation. Raises
+        `StoreError` when the guard cannot be written.
+        """
+        if self._signer is None or not self._signer.last.recovering or self._watch.doubt():
             return None
         own = federation.index_of(self._signer.public_key)
         if own is None:

@@ -35,6 +35,7 @@ from alysd.types.hashes import AuxHash, BlsPublicKey, BlsSignature
 from alysd.types.tables import Table
 from alysd.types.units import Slot, Wei
 from alysd.workflows.block_import import BlockImportWorkflow
+from alysd.workflows.own_key import OwnKey
 
 ALL_STEPS = ["ValidBlock", "ExecutedBlock", "StoredBlock", "ImportedBlock"]
 
@@ -79,7 +80,7 @@ class ImportOnTheHarness:
         timing = Timing(self.hand.spec.slot_seconds)
         child = actor(self.block_import, lambda: BlockImportWorkflow(
             self.hand.context, self.harness.clock, self.verify, self.chain, self.engine, self.moves.append,
-            timing,
+            timing, OwnKey(self.hand.context, None),
         ), restart=Immediate())  # fmt: skip
         async with self.harness.running(child):
             yield

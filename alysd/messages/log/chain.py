@@ -104,6 +104,23 @@ class CandidatePostponed(LogEvent):
 
 
 @attrs.frozen
+class KeySeenElsewhere(LogEvent):
+    """This authority's key has approved a block that its signing guard, with the slot `guard`, does not know."""
+
+    name = "key_seen_elsewhere"
+    level = logging.ERROR
+
+    slot: Slot
+    authority: int
+    guard: Slot
+    hash: BlockHash
+
+    def _line(self) -> tuple[str, str]:
+        words = f"this key has approved {short_hash(self.hash)} of slot {self.slot} elsewhere"
+        return "signing", f"{words} (guard: slot {self.guard}): this node signs nothing more"
+
+
+@attrs.frozen
 class MemberRecovering(LogEvent):
     """An authority states that it has lost its signing guard, so it approves nothing yet."""
 
