@@ -13,6 +13,7 @@ from alysd.commands.federation_files import open_federation
 from alysd.config.chain_spec import load_chain_spec
 from alysd.errors import DataMismatch
 from alysd.integrations import bls
+from alysd.integrations.clock import SystemClock
 from alysd.integrations.signing_guard import read_guard, write_guard
 from alysd.resources import data_of
 from alysd.testing.config_files import CONF, load
@@ -228,7 +229,11 @@ def test_the_time_that_a_guard_is_made_from_is_shown(
 ) -> None:
     """The clock of a new machine was an hour behind, and the guard allowed the slots of that hour."""
     lose(valid)
-    monkeypatch.setattr("alysd.integrations.clock.SystemClock.time", lambda _: 1_700_000_000.0)
+
+    def shown(_: SystemClock) -> float:
+        return 1_700_000_000.0
+
+    monkeypatch.setattr(SystemClock, "time", shown)
     assert recover(typed="alys-dev\n") == 0
     said = capsys.readouterr().out
     assert "This machine's clock shows 2023-11-14 22:13:20 UTC, slot 850000000. Compare it" in said
