@@ -33,7 +33,7 @@ HOST_MIB = 400
 """The bound of the memory of its peer host, half of what its process may have: 90 MiB without an attack."""
 
 LONGER = {"authenticated_crowd": 40.0, "invalid_proposals": 40.0, "proofs_of_work": 20.0}
-"""The seconds of attacks that need longer: 1,000 handshakes take 30 s of processor time, 100,000 proposals are sent
+"""The seconds of attacks that need longer: 1,000 handshakes take 30 s of processor time, 100,000 proposals go out
 as fast as the node takes them, and all strangers together may send few proofs per second."""
 
 PATIENT = ("random_bytes", "oversized_handshake", "slow_loris", "requests_of_no_kind", "unread_bytes")
