@@ -1,7 +1,6 @@
 """Supervisors: which children restart together, how often and in which order, and the deadlines of stops."""
 
 from contextlib import suppress
-from functools import partial
 
 import pytest
 import trio
@@ -348,26 +347,6 @@ async def test_a_crash_while_stopping_is_not_restarted_if_nothing_waits(autojump
     assert watcher.states("echo")[-2:] == [State.CRASHED, State.STOPPED]
     assert watcher.order(State.RESTARTING) == []
     assert address.mailbox.dropped == 1
-
-
-async def test_messages_that_wait_below_a_supervisor_that_gives_up_during_a_stop_are_handled(
-    autojump_clock: MockClock,
-) -> None:
-    """The stop of the system finds a supervisor that stops its children in order to restart with them."""
-    notes: list[str] = []
-    _, failing = echo("failing", restart=Immediate())
-    busy, child = echo("busy", notes=notes)
-    tree = supervisor("Below", OneForOne(), [failing, child], intensity=Intensity(0, 1.0), restart=Immediate())
-    watcher = Watcher()
-    async with running([tree], observer=watcher) as system, trio.open_nursery() as nursery:
-        nursery.start_soon(partial(busy.ask, pause(1.0), seconds=10))
-        await wait_all_tasks_blocked()
-        busy.tell(Note("waits"))
-        system.inject("failing", ValueError("boom"))
-        await wait_all_tasks_blocked()
-        system.request_stop("enough")
-    assert notes == ["waits"]
-    assert watcher.states("Below")[-4:] == [State.CRASHED, State.RESTARTING, State.STOPPING, State.STOPPED]
 
 
 async def test_an_injected_failure_of_a_supervisor_takes_its_subtree_and_nothing_else(
