@@ -16,7 +16,7 @@ AlysError
 │  ├─ BitcoinUnavailable
 │  ├─ NodeUnavailable
 │  └─ PeerUnavailable
-│     └─ PeerBusy       it has no place for a request now: ask another one
+│     └─ PeerBusy        the peer or this node has no room for a request now: ask another peer
 ├─ EngineBehind          the execution client does not know a block of the node: send it the missing blocks
 ├─ ComponentError        an external system answers with an error
 ├─ ApprovalForbidden     the record of this authority's approvals forbids another one
@@ -213,7 +213,7 @@ class KeyUsedElsewhere(ApprovalForbidden):
 
 
 class NotRecovering(ApprovalForbidden):
-    """The record of this authority's approvals is not lost."""
+    """An authority must not state that it has lost the record of its approvals, because it has the record."""
 
 
 class StoreError(AlysError):

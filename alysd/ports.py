@@ -204,14 +204,14 @@ class Store(Protocol):
         ...
 
     def encoded_range(self, start: Height, count: int, size: int) -> Sequence[bytes]:
-        """As `canonical_range`, each block as `wire.block_ssz.encode_block` encodes it, without decoding it.
+        """The blocks of `canonical_range`, each encoded as by `wire.block_ssz.encode_block`.
 
-        Ends with the block with which they have more than `size` bytes together.
+        Ends with the block with which they together exceed `size` bytes.
         """
         ...
 
     def encoded_blocks(self, hashes: Sequence[BlockHash], size: int) -> Sequence[bytes]:
-        """Those of these blocks that are stored, in order, encoded and ended as those of `encoded_range`."""
+        """The stored ones of these blocks, in order, encoded and limited as by `encoded_range`."""
         ...
 
     def close(self) -> None:

@@ -136,9 +136,10 @@ class Timing:
 
     @property
     def mining_handler(self) -> float:
-        """Deadline of a handler of the merged-mining actor: its three asks to the chain actor, and one to spare.
+        """Deadline of a handler of the merged-mining actor: four times that of an ask to the chain actor.
 
-        The health monitor checks this actor only every 10 s. Without this deadline miners could wait for a minute.
+        The health monitor checks this actor only every 10 s. A handler makes at most three such
+        asks. Without this deadline, miners could wait for a minute.
         """
         return 4 * self.chain_lookup
 

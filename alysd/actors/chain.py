@@ -106,8 +106,8 @@ class ChainActor(Actor[Chain]):
     async def _adopt(self, blocks: tuple[ExecutedBlock, ...]) -> tuple[StoredBlock, ...]:
         """Place, write and adopt blocks of which each is the parent of the next one.
 
-        The tree has them before they are on disk, but this actor handles no other message meanwhile. If they do
-        not get there, it restarts, and loads the chain again.
+        The tree contains the blocks before they are on disk, but this actor handles no other message meanwhile. If
+        the write fails, the actor restarts and loads the chain again.
         """
         for parent, child in pairwise(blocks):
             if child.state.parent_hash != parent.state.hash:

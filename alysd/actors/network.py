@@ -81,14 +81,15 @@ MAX_PEERS = 256
 OTHER_VIEW = (NotNow, UnknownParent, WrongRangeStart, WrongRangeEnd, RangeNotCommitted, WrongBits)
 """The refusals of a proof of work that a node with another head may have found valid.
 
-Also the target may differ between branches, because it depends on the proofs before."""
+The target can differ between branches too, because it depends on earlier proofs."""
 
 
 @attrs.frozen
 class NetworkMemory:
     """The state of the actor that survives its restarts: scores and rates of peers, and the memory of gossip.
 
-    A crash would otherwise forgive every peer. The connected peers are not part of it: the peer host reports them.
+    Without it, a crash would delete the scores of hostile peers. The connected peers are not part of it, because
+    the peer host reports them again.
     """
 
     scores: PeerScores
@@ -105,7 +106,7 @@ class NetworkMemory:
 class _Peer:
     """A connected peer. `ahead` is the least difference between its clock and this node's, in seconds.
 
-    `asked` has the kinds of requests and checks that are open, so that each kind is open only once.
+    `asked` has the kinds of the open requests and checks, of which each kind is open only once.
     """
 
     address: str
@@ -195,8 +196,8 @@ class NetworkActor(Actor[Network]):
     async def blame(self, message: BlamePeer) -> None:
         """Lower the peer's score; disconnect it if the score falls too low.
 
-        A configured peer is not blamed for a missing answer. It may be under attack, and members that banned each
-        other for that would lose their quorum. Its connection ends by itself when nothing comes from the peer.
+        A configured peer is not blamed for a missing answer. It may be under attack, and if members banned each
+        other for that, they would lose their quorum. Its connection ends anyway when no bytes come from the peer.
         """
         if message.offence is PeerOffence.NO_ANSWER and message.peer in self._configured:
             return
@@ -219,7 +220,7 @@ class NetworkActor(Actor[Network]):
         self._judge.federation = federation_at(tip.head, self._context)
 
     async def _renew_federation(self) -> None:
-        """Read the federation again; without an answer, the one before is still used."""
+        """Read the federation again. Without an answer, keep the previous one."""
         try:
             await self._read_federation()
         except NotAnswered:
@@ -316,7 +317,7 @@ class NetworkActor(Actor[Network]):
         return answer
 
     def _consider_in_background(self, peer: str, data: bytes) -> GossipVerdict | Deferred[GossipVerdict]:
-        """Let the merged-mining actor check a proof of work: one of each peer at a time."""
+        """Let the merged-mining actor check a proof of work, at most one per peer at a time."""
         answer = Deferred[GossipVerdict]()
         started = self._start(peer, "proof", partial(self._consider_proof, data, answer))
         return answer if started else GossipVerdict.UNJUDGED
@@ -333,9 +334,9 @@ class NetworkActor(Actor[Network]):
             answer.reply(self._judge.valid_proof(data, new=new))
 
     def _reject(self, peer: str, error: Refused) -> GossipVerdict:
-        """The verdict on a message that a check has refused, and the blame for it.
+        """Blame the peer for a message that a check has refused, and return the verdict.
 
-        Time has passed since the message arrived, so its slot may be over now. Nobody is to blame for that.
+        If the slot of the message has ended since the message arrived, the peer is not blamed.
         """
         if isinstance(error, SlotPassed):
             return GossipVerdict.IGNORE
@@ -445,9 +446,10 @@ class NetworkActor(Actor[Network]):
 
 
 def _least_difference(theirs: float, before: float, after: float) -> float:
-    """The least difference of two clocks: a peer read `theirs` at some time from `before` to `after` on this node.
+    """The least possible difference between two clocks, in seconds.
 
-    A busy machine takes seconds to answer. The middle of that time would be wrong by up to half of it.
+    A peer read `theirs` on its clock at an unknown time between `before` and `after` on this node's clock. The
+    middle of that time would be a worse estimate: on a busy machine, an answer takes seconds.
     """
     return max(theirs - after, 0.0) + min(theirs - before, 0.0)
 

@@ -38,9 +38,10 @@ BLOCKS_SECONDS = 15.0
 """The time in which a peer must answer a request for blocks or proposals: 4 MiB at 3 Mbit/s take 11 s."""
 
 FIRST_SECONDS = 5.0
-"""The same for a peer without a record: its first answer is usually the block of its head. So many new peers that
-do not answer delay an honest one less. If it is slow but honest, it has `BLOCKS_SECONDS` from the second request
-on."""
+"""The time in which a peer without a record must answer such a request. It is short, so that many new peers that
+do not answer delay an honest one less. The first answer of a peer is usually only the block of its head. A slow
+but
+honest peer has `BLOCKS_SECONDS` from the second request on."""
 
 LARGE_REQUESTS = sum(places.all for places in PLACES.values())
 """The number of requests for blocks or proposals that are open at the same time. Each answer has up to 16 MiB."""
@@ -106,7 +107,7 @@ class PeerClient:
         return (await self._large(peer, StreamKind.BLOCKS_BY_ROOT, request, decode))[0]
 
     async def proposals_of(self, peer: str, slot: Slot) -> tuple[bytes, ...]:
-        """The encoded proposals of `slot` that `peer` knows. They are not decoded yet."""
+        """The proposals of `slot` that `peer` knows, still encoded."""
         request = encode_since_request(slot)
         return (await self._large(peer, StreamKind.PROPOSALS_SINCE, request, partial(_of_slot, slot)))[0]
 

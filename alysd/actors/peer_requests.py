@@ -38,9 +38,9 @@ BYTE_RATE = AllowedRate(per_second=2.0**25, burst=2.0**27)
 """The answered bytes of one peer: 32 MiB per second, and 128 MiB at once, which are 32 full answers."""
 
 PLACES = 64
-"""The number of requests that wait in a lane: two of each of the 24 peers for whose answers the peer host has
-memory (`ANSWER_MEMORY`), and some whose askers have given up. An answer takes some 10 ms, so the last one waits
-for less than a second."""
+"""The maximum number of requests that wait in a lane: two of each of the 24 peers for whose answers the peer host
+has memory (`ANSWER_MEMORY`), and some whose askers have given up. An answer takes some 10 ms, so the last request
+waits for less than a second."""
 
 
 @attrs.frozen
@@ -60,7 +60,7 @@ class _Job:
 
 
 class PeerRequestsActor(Actor[PeerRequests]):
-    """Answers requests for the status, for blocks and for proposals. `configured` are the ids of configured peers.
+    """Answers requests for the status, for blocks and for proposals. `configured` has the ids of configured peers.
 
     A failure of the disk raises `StoreError`, which restarts this actor, and a damaged record raises `Corrupt`,
     which stops the node.
@@ -98,14 +98,14 @@ class PeerRequestsActor(Actor[PeerRequests]):
     async def answer(self, message: RequestReceived) -> bytes | Deferred[bytes]:
         """Answer a request.
 
-        Raises `Malformed` for a request that is none, and `NotNow` when the peer has asked for too much lately, or
-        too many requests wait.
+        Raises `Malformed` for bytes that are no request, and `NotNow` for a peer that exceeds its rate, or while
+        `PLACES` requests wait.
         """
         if len(message.request) > MAX_REQUEST_BYTES:
             raise Malformed(f"a request must have at most {MAX_REQUEST_BYTES} bytes, found {len(message.request)}")
         now, limits = trio.current_time(), self._limits
         if not limits.bytes.take(message.peer, now, 0.0) or not limits.requests.take(message.peer, now):
-            raise NotNow("this peer has asked for too much lately: ask again later")
+            raise NotNow("this peer has asked for more requests or bytes per second than allowed: ask later")
         if message.kind is StreamKind.STATUS:
             return await self._status(message.request)
         answer = Deferred[bytes]()

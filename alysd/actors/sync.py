@@ -49,10 +49,10 @@ MOST_ANCESTORS = 32
 """The number of ancestors of a proposal that are fetched one by one. If more are missing, ranges bring them."""
 
 MOST_MISSING = 16
-"""The number of missing blocks that wait for a task: the candidates of some slots."""
+"""The maximum number of missing blocks that wait for a task: the candidates of some slots."""
 
 MISSING_AT_ONCE = 4
-"""The number of missing blocks that are fetched at the same time: the candidates of two slots."""
+"""The maximum number of missing blocks that are fetched at the same time: the candidates of two slots."""
 
 ANCESTOR_SECONDS = 5.0
 """The time after which another peer is asked for a missing block."""
@@ -102,7 +102,7 @@ class SyncActor(Actor[Sync]):
         self._send_missing, self._missing = trio.open_memory_channel[BlockMissing](MOST_MISSING)
 
     async def background(self) -> None:
-        """Run the tasks."""
+        """Run the tasks that follow the peers and get missing blocks, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow_best)
             for _ in range(MISSING_AT_ONCE):

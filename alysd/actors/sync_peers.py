@@ -1,8 +1,8 @@
 """The peers of sync: what they claim, what they have proved, and which of them is asked for a range.
 
-A claim alone counts for nothing. Otherwise a peer that claims a great height would keep every node from making and
-approving blocks. A peer proves its head by the block itself, which a quorum has approved. A proof says nothing
-about the willingness to send blocks: a peer's rate decides which one is asked next.
+A claim alone has no effect. Otherwise a peer that claims a great height would keep every node from making and
+approving blocks. A peer proves its head by sending the block, which a quorum has approved. A proof does not show
+that the peer also sends other blocks, so the measured rates of the peers decide which one is asked next.
 """
 
 from collections.abc import Collection, Container, Iterable, Sequence
@@ -21,11 +21,11 @@ RANGES_PER_PEER = 2
 """The number of ranges that one peer is asked for at the same time. It answers a few requests at a time."""
 
 RATE_SECONDS = 60.0
-"""The time for which a measured rate counts. Then the peer is as unknown as a new one."""
+"""The seconds for which a measured rate is used. After that, the peer counts as one without a rate."""
 
 LEAST_SECONDS = 0.05
-"""The shortest time of an answer that counts: a peer that sends one block at once is not as fast as its round
-trip."""
+"""The least seconds that an answer counts as. Without it, the rate of a peer that has sent a single block at once
+would be too high."""
 
 REST_SECONDS = 2.0
 """The time for which a peer is not asked after a failure. It doubles with each further failure."""
@@ -41,11 +41,11 @@ MOST_PEERS = 256
 class SyncPeer:
     """A peer with its newest status, which arrived at the time `at`.
 
-    `proven` is the head that it has proved, with its height and slot. `useless` is a head that could not be proved
-    or that led nowhere since the last status. `asked` says whether a proof is being requested, and `busy` is the
-    number of ranges that the peer is asked for. `rate` is the number of blocks per second that the peer sent when
-    it was last asked for a range, at the time `rated`. After `failures` requests in a row without what was asked
-    for, it rests until the time `rests_until`.
+    `proven` is the head that it has proved, with its height and slot. `useless` is a head that could not be
+    proved, or could not be reached, since the last status. `asked` says whether a proof is being requested, and
+    `busy` is the number of ranges that the peer is asked for. `rate` is the number of blocks per second that the
+    peer sent when it was last asked for a range, at the time `rated`. After `failures` failed requests in a row,
+    it rests until the time `rests_until`.
     """
 
     status: PeerStatus
@@ -66,13 +66,16 @@ class SyncPeer:
         return self.status.head, self.status.head_height, self.status.head_slot
 
     def failed(self, now: float, *, busy: bool = False) -> None:
-        """Let the peer rest, twice as long as after the failure before. `busy`: it has said that it is busy."""
+        """Let the peer rest, twice as long as after the previous failure.
+
+        `busy` says whether the peer has answered that it is busy.
+        """
         self.failures += 1
         self.was_busy = busy
         self.rests_until = now + min(REST_SECONDS * 2 ** min(self.failures - 1, 16), MOST_REST_SECONDS)
 
     def sent(self, blocks: int, seconds: float, now: float) -> None:
-        """Note the rate of an answer with blocks, or of one that is late: at most `blocks` after `seconds`."""
+        """Record the rate of a peer that has sent `blocks` in `seconds`, or has sent at most so many by now."""
         self.rate, self.rated = blocks / max(seconds, LEAST_SECONDS), now
 
     def rate_at(self, now: float) -> float | None:
@@ -197,7 +200,7 @@ class SyncPeers:
         return max(self._peers[name].status.head_height for name in names)
 
     def give_up(self, names: Iterable[str]) -> None:
-        """Ask none of these peers for blocks until its next status, because what they have leads nowhere."""
+        """Ask each of these peers for no blocks until its next status, because its head cannot be reached."""
         for name in names:
             if (peer := self._peers.get(name)) is not None:
                 peer.useless = peer.status.head

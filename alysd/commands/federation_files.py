@@ -15,7 +15,7 @@ FIRST_CHAIN_ID = 121_300
 """The chain id is this number plus the number of members, so that no transaction is valid on two federations."""
 
 PORTS_PER_MEMBER = 3
-"""The ports at which a member listens. A further port for each other member is that of a link's forwarder."""
+"""The number of ports at which a member listens. Its links need one more per other member, for forwarders."""
 
 
 @attrs.frozen

@@ -32,7 +32,7 @@ class DataFault(Enum):
 
 
 class Claim(Enum):
-    """What the operator of a member says when its guard is lost. The values are options of `alysd recover`."""
+    """The statement of a member's operator when the guard is lost. The values are options of `alysd recover`."""
 
     NEWEST_DATABASE = "newest-database"  # only the guard was lost: the key was locked at no newer block
     OTHERS_HONEST = "join-others"  # no other member lies, so that what all others approve may be approved

@@ -35,9 +35,8 @@ def check_block(
 
     `ancestry` has the states of the blocks up to `parent` that wait for a proof of work, oldest first; only a
     block with a merged-mining header needs it. `now` is in Unix seconds. The approvals of a block in `verified`
-    are not checked again. Raises a subclass of
-    `InvalidBlock` or `InvalidWork` for the first rule that the block breaks. Takes about 3 ms, mostly for the
-    signature.
+    are not checked again. Raises a subclass of `InvalidBlock` or `InvalidWork` for the first rule that the block
+    breaks. Takes about 3 ms, mostly for the signature.
     """
     needed = federation_at(parent, context).quorum
     return _check(received, parent, ancestry, context, now, verify, needed, verified)

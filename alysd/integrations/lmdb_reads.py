@@ -63,7 +63,7 @@ def block_of(txn: Transaction, block: BlockHash) -> SignedBlock | None:
 
 
 def encoded_range_of(txn: Transaction, start: Height, count: int, size: int) -> tuple[bytes, ...]:
-    """At most `count` canonical blocks from `start` upwards, as they are stored; see `ports.Store`.
+    """At most `count` canonical blocks from `start` upwards, in their stored form; see `ports.Store`.
 
     The checksums of the records are checked, as in all reads. Nothing is decoded or hashed, which would take some
     milliseconds per block.
@@ -81,13 +81,13 @@ def encoded_range_of(txn: Transaction, start: Height, count: int, size: int) -> 
 
 
 def encoded_blocks_of(txn: Transaction, hashes: Sequence[BlockHash], size: int) -> tuple[bytes, ...]:
-    """Those of these blocks that are stored, in order, as they are stored; see `ports.Store`."""
+    """The stored ones of these blocks, in order, in their stored form; see `ports.Store`."""
     found = (txn.get("blocks", one) for one in hashes)
     return _until_more_than(size, (data for data in found if data is not None))
 
 
 def _until_more_than(size: int, values: Iterable[bytes]) -> tuple[bytes, ...]:
-    """The first of `values`, up to the one with which they have more than `size` bytes together."""
+    """The first of `values`, up to and including the one with which they together exceed `size` bytes."""
     taken: list[bytes] = []
     for value in values:
         taken.append(value)

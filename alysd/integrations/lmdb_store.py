@@ -164,11 +164,11 @@ class LmdbStore:
         return self._records.read(read)
 
     def encoded_range(self, start: Height, count: int, size: int) -> tuple[bytes, ...]:
-        """The blocks of `canonical_range` as they are stored, up to more than `size` bytes, from one snapshot."""
+        """The blocks of `canonical_range` from one snapshot, as stored, until they exceed `size` bytes."""
         return self._records.read(lambda txn: encoded_range_of(txn, start, count, size))
 
     def encoded_blocks(self, hashes: Sequence[BlockHash], size: int) -> tuple[bytes, ...]:
-        """Those of these blocks that are stored, as they are stored, up to more than `size` bytes."""
+        """The stored ones of these blocks in their stored form, until they exceed `size` bytes."""
         return self._records.read(lambda txn: encoded_blocks_of(txn, hashes, size))
 
     def forkchoice(self) -> Forkchoice:

@@ -33,10 +33,10 @@ class RangeImported:
 
 @attrs.frozen
 class ImportRange(Ask[BlockImport, RangeImported]):
-    """Import the blocks of `verified` from the index `first` on, in one transaction: as many as take little time.
+    """Import blocks of `verified` from the index `first` on, in one transaction: as many as take little time.
 
-    Their approvals are not checked again. Raises like `ImportBlock`, for the block at `first` only: an error of a
-    later block ends the reply before it.
+    Their approvals are not checked again. Raises the errors of `ImportBlock` for the block at `first`. If a later
+    block cannot be imported, only the blocks before it are.
 
     It stays in this process, because only the process that has checked the approvals knows that they are valid.
     """

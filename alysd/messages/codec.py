@@ -185,7 +185,7 @@ def _untagged(converter: MsgpackConverter, raw: object) -> object:
 def _pair(raw: object) -> tuple[str, object]:
     pair = cast("list[object]", raw)
     if type(raw) is not list or len(pair) != 2 or not isinstance(pair[0], str):
-        raise TypeError("expected a list of a class name and a value")
+        raise TypeError(f"expected a list of a class name and a value, found {str(pair)[:60]}")
     return pair[0], pair[1]
 
 
@@ -200,7 +200,7 @@ def _exactly(value: Any, kind: type[Any]) -> Any:
 def _finite(value: Any, _kind: type[float]) -> float:
     """A finite float. Times and durations are never infinite, and NaN would never reach a deadline."""
     if type(value) not in (float, int) or not math.isfinite(value):
-        raise TypeError("expected a finite number")
+        raise TypeError(f"expected a finite number, found {str(value)[:60]}")
     return float(value)
 
 

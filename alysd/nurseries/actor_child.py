@@ -135,7 +135,7 @@ class ActorChild(LivingChild):
             self.scope.deadline = math.inf
 
     def _unexpected_end(self, *, cancelled: bool) -> Exception | None:
-        """As of any child; but an instance that was cancelled by the deadline of its start has failed to start."""
+        """Return a `StartTooSlow` if the deadline of the start ended the instance; otherwise as for any child."""
         if cancelled and self.state in BEING_STARTED and self._injected is None:
             return StartTooSlow(self.name, self._start_seconds)
         return super()._unexpected_end(cancelled=cancelled)
@@ -166,7 +166,7 @@ class ActorChild(LivingChild):
 
     @property
     def asked_to_stop(self) -> bool:
-        """Whether the actor was asked to stop, by itself or someone else."""
+        """Whether the actor was asked to stop, by itself, its supervisor or an operator."""
         return self.stopping
 
     async def _end_instance(self, failure: Exception | None) -> None:

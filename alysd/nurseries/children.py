@@ -115,13 +115,13 @@ class WithChildren(LivingChild):
                 ready.extend(self._ended(order, child))
 
     def _ended(self, order: StopOrder, child: Child) -> list[Child]:
-        """Record that the child has ended, close it if it stopped for good, and return who may stop now."""
+        """Record that the child has ended. If it stopped for good, close it. Returns those that may stop now."""
         if order.for_good and child in order:
             child.close("stopped")
         return order.ended(child)
 
     def _end(self, child: Child, desired: Desired) -> None:
-        """Begin the stop of a child that an operator no longer wants."""
+        """Begin to stop a child for good. `desired` says whether it stays in the tree."""
         if not child.alive and child.kept_messages() and self.may_restart(child):
             self._launch(child)  # an instance that handles them
         child.desired = desired

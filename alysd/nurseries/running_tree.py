@@ -72,7 +72,7 @@ class RunningTree:
     async def stop(self, reason: str) -> None:
         """Stop the tree, each child within its `stop_seconds`, and wait for the end.
 
-        Returns at once if a child of the system calls this, because the end waits for that child.
+        Returns at once if a child of the system calls this: the system cannot end before that child does.
         """
         self.request_stop(reason)
         if not self._root.runs_caller():

@@ -27,7 +27,7 @@ from alysd.nurseries.visible_state import ask_state
 T = TypeVar("T")
 
 STATE_SECONDS = 2.0
-"""The default of the time that an actor has to show its state: far more than a handler should take."""
+"""The default of the seconds that an actor has to show its state: far more than a handler should take."""
 
 
 class System(RunningTree):

@@ -21,7 +21,7 @@ class TaskChild(LivingChild):
         super().__init__(spec, parent, runtime, planned=planned)
         self._run = spec.run
         self._may_end = spec.may_end
-        # Who wants to know the result, if the task was started at run time.
+        # The result for the operator that started the task at run time; None for a task of the spec.
         self.operation: Operation[Any] | None = None
         self._error: Exception | None = None
 
@@ -45,7 +45,7 @@ class TaskChild(LivingChild):
         return delay
 
     def close(self, reason: str) -> None:
-        """Tell those who want to know the result that there will be none, unless there is one."""
+        """Release the task's resources. If it has not returned, its operation ends without a value."""
         super().close(reason)
         if self.operation is not None:
             self.operation.closed(self._error if self.state is State.FAILED else None, reason)

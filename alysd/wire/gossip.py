@@ -17,7 +17,7 @@ from alysd.wire.ssz import Bytes, UInt
 from alysd.wire.ssz_composite import Container, Option
 
 MAX_PROPOSAL_BYTES = 2**18
-"""The maximum size, in bytes, of a proposal in gossip: every peer sends a message to several others."""
+"""The maximum size, in bytes, of a proposal in gossip. It is low because each peer sends it to several others."""
 
 APPROVAL_BYTES = 32 + 8 + 32 + 32 + 2 + 96
 """The size of an approval in bytes: the proof of the block's slot, index of the authority, signature."""
@@ -80,9 +80,12 @@ def decode_proposal(data: bytes, limit: int = MAX_PROPOSAL_BYTES) -> Proposal:
 
 
 def proposal_slot(data: bytes, limit: int = MAX_PROPOSAL_BYTES) -> Slot:
-    """The slot of an encoded proposal, without decoding anything else. The rest of `data` may be malformed."""
+    """The slot of an encoded proposal, without decoding anything else. The rest of `data` may be malformed.
+
+    Raises `Malformed` for `data` that is too large or too short.
+    """
     if len(data) > limit or len(data) < _SLOT_AT + 8:
-        raise Malformed(f"a proposal must have at most {limit} bytes and a slot, found {len(data)}")
+        raise Malformed(f"a proposal must have {_SLOT_AT + 8} to {limit} bytes, found {len(data)}")
     return Slot(int.from_bytes(data[_SLOT_AT : _SLOT_AT + 8], "little"))
 
 

@@ -3,9 +3,9 @@
 All functions that decode raise `Malformed` unless the function that encodes made the bytes. They check sizes and
 counts before anything else.
 
-The functions for answers leave blocks without hashes, and proposals encoded. A hash takes up to 0.14 s, and an
-answer can contain 60 blocks that take so long. So the receiver computes the hashes one by one, and stops at the
-first block that it has not asked for.
+The functions that decode answers do not compute the hashes of blocks, and leave proposals encoded. A hash takes up
+to 0.14 s, and an answer can contain 60 such blocks. So the receiver computes the hashes one by one,
+and stops at the first block that it has not asked for.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,8 @@ STATUS_BYTES = 4 * 32 + 5 * 8
 """The size of a status in bytes: four hashes and five numbers."""
 
 MAX_MILLISECONDS = 2**48
-"""The bound of a peer's time in milliseconds, in the year 10,889. A float is exact enough for all times below."""
+"""A peer's time must be below this number of milliseconds, which is in the year 10,889. A float has the precision
+for all times below it."""
 
 Value = TypeVar("Value")
 
@@ -156,12 +157,12 @@ def decode_since_request(data: bytes) -> Slot:
 
 
 def encode_blocks(blocks: Sequence[bytes]) -> bytes:
-    """An answer with the first of these encoded blocks: as many as fit, but at least one if there is one."""
+    """Encode an answer with the first of these encoded blocks: as many as fit, and at least one if any."""
     return _fitting(_ENCODED_BLOCKS, blocks)
 
 
 def decode_blocks(data: bytes, most: int) -> tuple[EncodedBlock, ...]:
-    """Decode an answer with at most `most` blocks, the number that was asked for. It is checked first."""
+    """Decode an answer of at most `most` blocks, the number that was asked for. Their number is checked first."""
     return _decoded(ListOf(ENCODED_BLOCK, MAX_RANGE_BLOCKS, most), data)
 
 

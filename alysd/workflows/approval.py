@@ -189,7 +189,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
 
     @handles(NoteRecovery)
     async def note_recovery(self, message: NoteRecovery) -> None:
-        """Note which authorities have lost their guards. A recovering member may approve more after that."""
+        """Record that an authority has lost its guard. A recovering member may then approve further candidates."""
         self._recovery.note(message.statement, self._federation)
         if self._recovery.own:
             self._queue_waiting()
@@ -357,7 +357,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
             self.timers.after(0, AdvanceCandidate(candidate.signed.hash))
 
     def _queue_waiting(self) -> None:
-        """Go on with the blocks whose import was not possible, and with candidates that are not approved yet."""
+        """Queue the blocks whose import was not possible, and the candidates that are not approved yet, again."""
         for candidate in self._book:
             if isinstance(candidate.state, (*WAITING, QuorumCandidate)):
                 self._queue(candidate)
@@ -373,7 +373,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         return sum(candidate.signers) >= self._federation.quorum
 
     def _note_quorum(self, candidate: Candidate) -> None:
-        """Remember when a candidate was first seen with a quorum."""
+        """Record the time at which the node first knew the approvals of a quorum for a candidate."""
         if candidate.steps.quorum is None and self._has_quorum(candidate):
             candidate.steps = attrs.evolve(candidate.steps, quorum=self._since_start(candidate.slot))
 

@@ -36,7 +36,7 @@ from alysd.types.units import Slot
 from alysd.workflows.clock_watch import ClockWatch
 
 BUSY = "the node was busy or suspended until the slot had ended"
-"""The reason of a slot that was missed before any work on it began."""
+"""The reason in the log for a slot that ended before the node began to work on it."""
 
 
 class ProductionStep(Enum):

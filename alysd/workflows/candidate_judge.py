@@ -114,7 +114,7 @@ class CandidateJudge:
                 machine.move(RulesHold())
             if isinstance(machine.state, ValidCandidate):
                 if (seconds := self._execution_seconds(candidate.slot, parent)) <= 0:
-                    raise NotNow("the slot of this authority has begun, whose block is more important")
+                    raise NotNow("this authority makes its own block first, whose slot has begun")
                 work = ExecutePayload(block.payload, block.parent_hash, trio.current_time() + seconds)
                 fees = await self._to.engine.ask(work, seconds=seconds)
                 apply_block(parent, candidate.signed, fees, ancestry)

@@ -35,7 +35,7 @@ class Recovery:
         return self._signer is not None and self._signer.last.recovering
 
     def note(self, statement: RecoveryStatement, federation: Federation) -> None:
-        """An authority has stated that it recovers. Logs the first statement, and if the others are no quorum."""
+        """Record a statement that an authority recovers. Logs the first one, and when the others are no quorum."""
         new = statement.authority not in self._stated
         if new:
             log(MemberRecovering(statement.slot, statement.authority))
@@ -45,7 +45,10 @@ class Recovery:
             log(TooManyRecovering(statement.slot, len(self._stated)))
 
     def approved(self, authority: int, slot: Slot) -> None:
-        """An authority has approved a block of `slot`. After its statements, this ends its recovery. Logs this."""
+        """Record that an authority has approved a block of `slot`.
+
+        If the slot is after its last statement, the authority has recovered, which is logged.
+        """
         if slot > self._stated.get(authority, slot):
             del self._stated[authority]
             log(MemberRecovered(slot, authority))

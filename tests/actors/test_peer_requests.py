@@ -269,7 +269,7 @@ async def test_a_peer_that_asks_too_often_is_refused_for_a_moment(autojump_clock
     async with bench.running():
         for _ in range(int(REQUEST_RATE.burst)):
             await bench.ask(STATUS, b"")
-        with pytest.raises(NotNow, match="too much lately"):
+        with pytest.raises(NotNow, match="more requests or bytes per second than allowed"):
             await bench.ask(STATUS, b"")
         await bench.ask(STATUS, b"", "other")
         await trio.sleep(1 / REQUEST_RATE.per_second)

@@ -152,7 +152,7 @@ class TooManyRecovering(LogEvent):
 
 @attrs.frozen
 class MemberRecovered(LogEvent):
-    """An authority approves blocks again, after it had lost its signing guard."""
+    """An authority that had lost its signing guard approves blocks again."""
 
     name = "member_recovered"
 

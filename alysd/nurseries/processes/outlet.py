@@ -23,10 +23,10 @@ from alysd.nurseries.serve import not_answered, refused
 from alysd.nurseries.trace import TracedMessage
 
 WINDOW_BYTES = 4 << 20
-"""Messages in flight may have this many bytes together; a larger message travels alone."""
+"""While the messages in flight have this many bytes together, no further one is sent."""
 
 MOST_CANCELLED = 1 << 16
-"""Asks that were cancelled and whose end the receiver has not reported. A correct receiver reports it soon."""
+"""The largest number of cancelled asks whose end the receiver has not reported. A correct one reports it soon."""
 
 
 class Outlet:
@@ -85,7 +85,7 @@ class Outlet:
             inbox.admit()
 
     async def run(self) -> None:
-        """Send messages whenever there are any, until cancelled. The parent, which supervises, calls `pump`."""
+        """Send messages whenever there are any, until cancelled. For the process; the parent calls `pump`."""
         while True:
             self.pump()
             self.wire.wake()
@@ -158,9 +158,11 @@ class Outlet:
     # What the receiver reports
 
     def done(self, number: int) -> None:
-        """All messages up to `number` are finished. Raises `MalformedFrame` if they were not sent."""
+        """Record that all messages up to `number` are finished. Raises `MalformedFrame` if they were not sent."""
         if not self.finished <= number <= self.sent:
-            raise MalformedFrame(f"message {number} is reported as finished, of {self.sent} that were sent")
+            raise MalformedFrame(
+                f"message {number} is reported as finished; {self.finished} were finished and {self.sent} sent"
+            )
         handled = number - self.finished
         self.finished = number
         in_flight, had_credit = self.in_flight, len(self.in_flight) < self.credit and self._bytes < WINDOW_BYTES
@@ -177,7 +179,7 @@ class Outlet:
             self.address.mailbox.wake()
 
     def reply(self, number: int, payload: bytes) -> None:
-        """The answer to the ask `number`. Raises `MalformedFrame` for bytes that are no answer to it."""
+        """Deliver the answer to the ask `number`. Raises `MalformedFrame` for bytes that are no answer to it."""
         if number not in self.asks:
             self._end_cancelled(number)
             return
@@ -214,7 +216,7 @@ class Outlet:
             refused(self.address, entry, error)
 
     def skipped(self, number: int) -> None:
-        """The ask `number` was not handled. Raises `MalformedFrame` if it was not cancelled, or has ended."""
+        """Record that the ask `number` was not handled. Raises `MalformedFrame` unless it was cancelled."""
         self._end_cancelled(number)
         self.address.mailbox.abandoned += 1
         if number > self.finished:
@@ -223,7 +225,7 @@ class Outlet:
             self.address.handled -= 1
 
     def lapsed(self, number: int) -> None:
-        """The deferred answer to the ask `number` will not come. Raises `MalformedFrame` as `skipped` does."""
+        """Record that the ask `number` gets no deferred answer. Raises `MalformedFrame` as `skipped` does."""
         self._end_cancelled(number)
 
     def _end_cancelled(self, number: int) -> None:
@@ -249,8 +251,8 @@ class Outlet:
 
         Messages up to number `done` count as handled; if the answer to such an ask was lost, the ask stays in
         `asks`. The next one, if its number is not above `begun`, was being handled, and becomes `address.current`.
-        All others return to the mailbox, in order. The process itself has reported `begun` and `done`; if it has
-        failed, `unbegun` may not believe it.
+        All others return to the mailbox, in order. The process itself has reported `begun` and `done`. If it has
+        failed, `unbegun` may decide that the next message was being handled although it was not reported as begun.
         """
         done = min(max(done, self.finished), self.sent)
         begun = min(max(begun, done), done + 1, self.sent)

@@ -55,7 +55,7 @@ class Wire:
 
     @property
     def full(self) -> bool:
-        """Whether so much waits to be sent that senders have to wait."""
+        """Whether more than `HIGH_BYTES` wait to be sent, so that senders have to wait."""
         return self.waiting_bytes > HIGH_BYTES
 
     def flush(self) -> None:
@@ -64,7 +64,7 @@ class Wire:
             self.wake()
 
     def when_room(self, call: Callable[[], None]) -> None:
-        """Have the writing task call a function once, when the wire is not full any more."""
+        """Have the writing task call `call` once, when the wire is no longer full."""
         self._for_room.add(call)
 
     async def room(self) -> None:
