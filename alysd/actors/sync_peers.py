@@ -105,7 +105,7 @@ class SyncPeers:
         self._peers[peer] = known
 
     def _made_room_for(self, peer: str) -> bool:
-        """Whether `peer` is configured, so that a stranger had to go for it."""
+        """Remove a stranger if `peer` is configured. Returns whether there is room for `peer` now."""
         if peer not in self._configured:
             return False
         stranger = next((name for name in self._peers if name not in self._configured), None)
@@ -163,7 +163,8 @@ class SyncPeers:
         It has proved a better head than `head`, is not in `tried`, does not rest, and has fewer requests than
         `RANGES_PER_PEER`. The one that will probably answer soonest is preferred. A peer without a rate counts as
         half as fast as the fastest one, so that it is tried when the others have requests. Configured peers count
-        as twice as fast: strangers cost nothing to make, and may slow down or stop at any time.
+                as twice as fast, because an attacker can run many strangers, which may slow down or stop at any
+                time.
         """
         peers = {
             name: self._peers[name]

@@ -89,7 +89,7 @@ class QueuedOutput:
             self._changed.notify()
 
     def show(self, status: str) -> None:
-        """Show `status` in the line below the last one, instead of what is there; "" shows nothing.
+        """Replace the status line, below the last line, by `status`; "" removes it.
 
         Does not block, and has no effect without a terminal.
         """
@@ -130,7 +130,7 @@ class QueuedOutput:
     def _next(self) -> bytes | int | None:
         """Wait for an entry of the queue and take it; None when the queue is closed and empty.
 
-        A changed status line is an entry of no lost lines.
+        A number in the queue counts lost lines. Returns 0 if only the status line has changed.
         """
         with self._changed:
             while not self._queue:

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _claimant(found: "StoredData", claim: "Claim") -> str:
-    """The node that may make a claim, and what this one is instead."""
+    """The text of an error that names the node for which a claim is, and says why this node is not one."""
     if not found.authority:
         return "a member of a federation, and this node is a follower"
     if found.alone:

@@ -64,11 +64,12 @@ It makes a statement in every slot. If more time has passed, the node was stoppe
 
 
 def stated(last: SignedSlot, before: Slot | None, slot: Slot) -> SignedSlot:
-    """The record of a recovering authority that states its loss in `slot`; None as `before`: for the first time.
+    """The record of a recovering authority with which it states its loss in `slot`.
 
-    `before` is the slot of its last statement. The key may have signed in every slot up to the present one: the
-    clock may have been behind when `alysd recover` wrote the record. So the record is raised to the next slot with
-    the first statement of a node, and after every gap. Raises `NotRecovering`.
+    `before` is the slot of its last statement, None for the first one since the start of the node. The clock may
+    have been behind when `alysd recover` wrote the record, so the key may have signed in every slot up to the
+    present one. Therefore the first statement, and one after a gap, raise the record to the next slot. Raises
+    `NotRecovering`.
     """
     check_recovering(last)
     raised = Slot(slot + 1)
@@ -78,7 +79,7 @@ def stated(last: SignedSlot, before: Slot | None, slot: Slot) -> SignedSlot:
 
 
 def check_stated(slot: Slot, last: SignedSlot, before: Slot | None) -> None:
-    """Check that an authority that recovers has stated it in or just before `slot`. Raises `WouldBreakLock`."""
+    """Check that a recovering authority has made a statement in or just before `slot`. Raises `WouldBreakLock`."""
     if last.recovering and (before is None or slot > before + STATEMENT_GAP):
         raise WouldBreakLock(
             f"slot {slot}: the signing guard of this key was lost, and the node has not stated it in the last "
@@ -87,15 +88,15 @@ def check_stated(slot: Slot, last: SignedSlot, before: Slot | None) -> None:
 
 
 def is_unknown(slot: Slot, block: BlockHash, last: SignedSlot) -> bool:
-    """Whether an approval of `block` in `slot` by an authority is none that its record `last` can have seen.
+    """Whether an authority with the record `last` has not made this approval of `block` in `slot`.
 
-    The guard is written before a signature is made. So another node uses the key, or the guard is an old copy.
+    The record is written before each signature. So another node uses the key, or the record is an old copy.
     """
     return slot > last.slot or (slot == last.slot and block != last.block and not last.recovering)
 
 
 def check_key(seen: tuple[Slot, BlockHash] | None, last: SignedSlot) -> None:
-    """Check that no approval of this authority was `seen` that it has not made. Raises `KeyUsedElsewhere`."""
+    """Raise `KeyUsedElsewhere` if an approval by this key was `seen` that this node has not made."""
     if seen is not None:
         slot, block = seen
         raise KeyUsedElsewhere(

@@ -93,7 +93,10 @@ class GuardedSigner:
         return await trio.to_thread.run_sync(self._state_recovery, slot, limiter=self._one_at_a_time)
 
     def saw(self, slot: Slot, block: BlockHash) -> bool:
-        """Note a valid approval of `block` in `slot` by this key. Returns whether it is the first unknown one."""
+        """Record a valid approval of `block` in `slot` by this key.
+
+        Returns whether it is the first one that this node has not made.
+        """
         first = self._seen is None and is_unknown(slot, block, self._last)
         if first:
             self._seen = slot, block

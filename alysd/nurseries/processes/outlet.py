@@ -141,7 +141,7 @@ class Outlet:
             return
         size = len(payload)
         if size > self._longest:
-            self._refuse(entry, f"{type(message).__name__} has {size} bytes, too many for one message")
+            self._refuse(entry, f"{type(message).__name__} has {size} bytes; at most {self._longest} can be sent")
             return
         self.sent = number = self.sent + 1
         self._bytes += size

@@ -194,8 +194,11 @@ class ReachLink:
         if waiting > UNREAD_BYTES:
             raise CannotCross(self._sender.name, f"it has not read {waiting} bytes of answers")
         payload = self._codec.encode(answer)
-        if len(payload) > self._wire.reader.max_bytes - TRACE_BYTES:
-            raise CannotCross(self._sender.name, f"the answer has {len(payload)} bytes, too many for one message")
+        longest = self._wire.reader.max_bytes - TRACE_BYTES
+        if len(payload) > longest:
+            raise CannotCross(
+                self._sender.name, f"the answer has {len(payload)} bytes; at most {longest} can be sent"
+            )
         return payload
 
     def _fail(self, number: int, error: Exception) -> None:
