@@ -19,12 +19,13 @@ AlysError
 │  ├─ NodeUnavailable
 │  ├─ SignerUnavailable
 │  └─ PeerUnavailable
-│     └─ PeerBusy       it has no place for a request now: ask another one
+│     └─ PeerBusy        the peer or this node has no room for a request now: ask another peer
 ├─ EngineBehind          the execution client does not know a block of the node: send it the missing blocks
 ├─ ComponentError        an external system answers with an error
 ├─ ApprovalForbidden     the record of this authority's approvals forbids another one
 │  ├─ WouldDoubleSign    the slot is too old, or another block was approved in it
 │  ├─ WouldBreakLock     the block's parent has an earlier slot than the lock
+│  ├─ KeyUsedElsewhere   another node signs with this authority's key, or its record is an old copy
 │  └─ NotRecovering      the record is not lost, so the authority must not state that it is
 ├─ PaymentForbidden      the signer of the federation's payments must not sign one
 ├─ StoreError            the database cannot be read or written
@@ -242,8 +243,12 @@ class WouldBreakLock(ApprovalForbidden):
     """The parent of the block has an earlier slot than the lock."""
 
 
+class KeyUsedElsewhere(ApprovalForbidden):
+    """An approval of this authority was seen that its record does not know: its key is used twice."""
+
+
 class NotRecovering(ApprovalForbidden):
-    """The record of this authority's approvals is not lost."""
+    """An authority must not state that it has lost the record of its approvals, because it has the record."""
 
 
 class PaymentForbidden(AlysError):

@@ -12,6 +12,7 @@ here.
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
 
 import attrs
@@ -45,6 +46,7 @@ from alysd.api.readiness import Readiness
 from alysd.api.servers import server_tasks
 from alysd.api.stop_signals import StopSignals
 from alysd.api.stuck_exit import StuckExit
+from alysd.api.sync_bar import SyncBar, columns_of
 from alysd.api.system_handle import Stop, SystemHandle
 from alysd.config.model import MiningConfig
 from alysd.consensus.aura import quiet_wait
@@ -105,6 +107,7 @@ from alysd.workflows.block_import import BlockImportWorkflow
 from alysd.workflows.block_production import BlockProduction
 from alysd.workflows.finality import follow_finality
 from alysd.workflows.internal_miner import InternalMiner
+from alysd.workflows.own_key import OwnKey
 from alysd.workflows.peg_contents import PegAuthor
 
 REFUSALS = (*(error for error, how in HANDLING.items() if how.refusal), NotAnswered)
@@ -215,6 +218,7 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
                   depends_on=["chain"]),
             actor(to.block_import, lambda: BlockImportWorkflow(
                 context, resources.clock, resources.bls.verify, to.chain, to.engine, tell, timing,
+                OwnKey(context, resources.signer),
             ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.import_stop,
                   depends_on=["chain", "engine"]),
             actor(to.approval, lambda: ApprovalWorkflow(
@@ -294,10 +298,11 @@ def _network(node: Node) -> list[SupervisorSpec]:
                 to.federation, timing, resources.configured,
             ), restart=ExponentialBackoff(), priority=Priority.HIGH),
             actor(to.peer_requests, lambda: PeerRequestsActor(
-                context.genesis, resources.store, clock, to.approval, limits, timing,
+                context.genesis, resources.store, clock, to.approval, limits, timing, resources.configured,
             ), restart=ExponentialBackoff()),
             actor(to.sync, lambda: SyncActor(
                 context, resources.bls, client, to.chain, to.block_import, to.approval, timing,
+                resources.configured,
             ), restart=ExponentialBackoff()),
         ], intensity=Intensity(restarts=100, seconds=60.0), awaited=False),
     ]  # fmt: skip
@@ -421,6 +426,9 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
                 *server_tasks(config.api, rpc, pages, resources.embedded and resources.embedded.serve, timing),
                 task("readiness", readiness.run),  # last, so that READY is sent only if no port is in use
             ]
+            if output.screen is not None and resources.peer_host is not None:
+                columns = partial(columns_of, output.screen)
+                after.append(task("sync bar", SyncBar(to.sync, output.show, columns, timing).run))
             edges = EdgeChildren(
                 before=[task("stop signals", lambda: stop.on(signals), restart=Immediate())],
                 after=[

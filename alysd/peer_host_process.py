@@ -40,6 +40,20 @@ MESSAGE_BYTES = MAX_ANSWER_BYTES + (1 << 20)
 START_SECONDS = 60.0
 """Importing libp2p takes 1.1 s of processor time, and 5 s without compiled files; a busy machine is slower."""
 
+STOP_SECONDS = 1.5
+"""The time of a peer host to say goodbye on all connections: `CLOSE_SECONDS` 1 and some computing.
+
+One that still starts has nothing to say, but as gossip waits in its mailbox, the runtime lets it start."""
+
+END_SECONDS = 0.5
+"""The time of the process to end after that, before it is killed. It has no files."""
+
+NICE = 0
+"""The same priority as that of the node, because each proposal and each approval of a slot passes through here.
+
+With a lower one, a busy program on the machine, such as an execution client, would make them late. Strangers can
+keep one core busy at most, and the node, which computes little in a slot, gets its time beside them."""
+
 
 def peer_host_process(
     config: PeerHostConfig, address: Address[PeerHost], network: Address[Network], requests: Address[PeerRequests]
@@ -58,7 +72,15 @@ def peer_host_process(
             Reach(requests, [RequestReceived]),
         ],
         refusals=[PeerBusy, PeerUnavailable, Malformed, NotNow, Refused],
-        limits=ProcessLimits(memory=MEMORY, files=FILES, message_bytes=MESSAGE_BYTES, start_seconds=START_SECONDS),
+        limits=ProcessLimits(
+            memory=MEMORY,
+            files=FILES,
+            message_bytes=MESSAGE_BYTES,
+            start_seconds=START_SECONDS,
+            end_seconds=END_SECONDS,
+            nice=NICE,
+        ),
+        stop_seconds=STOP_SECONDS,
         restart=CircuitBreaker(failures=2, open_seconds=5.0),
         priority=Priority.HIGH,
         awaited=False,

@@ -137,8 +137,8 @@ class Store(Protocol):
     Methods raise `StoreError` when the disk fails, and `Corrupt` when a stored record is damaged.
     """
 
-    def commit_block(self, executed: ExecutedBlock, placement: ForkChoiceChange) -> None:
-        """Write the block, its state, its changes and its placement, in one synced transaction.
+    def commit_blocks(self, placed: Sequence[tuple[ExecutedBlock, ForkChoiceChange]]) -> None:
+        """Write blocks, their states, changes and placements, in order, in one synced transaction.
 
         The transaction also applies the changes of blocks that become final.
         """
@@ -210,6 +210,17 @@ class Store(Protocol):
         """At most `count` canonical blocks from `start` upwards."""
         ...
 
+    def encoded_range(self, start: Height, count: int, size: int) -> Sequence[bytes]:
+        """The blocks of `canonical_range`, each encoded as by `wire.block_ssz.encode_block`.
+
+        Ends with the block with which they together exceed `size` bytes.
+        """
+        ...
+
+    def encoded_blocks(self, hashes: Sequence[BlockHash], size: int) -> Sequence[bytes]:
+        """The stored ones of these blocks, in order, encoded and limited as by `encoded_range`."""
+        ...
+
     def close(self) -> None:
         """Close the database."""
         ...
@@ -254,11 +265,24 @@ class Signer(Protocol):
         The signer computes hash and message from the block, so that it can sign only approvals of blocks.
         `parent_slot` is the slot of the block's parent. `supported` says whether the other
         members have approved the block as `consensus.recovery.is_supported` requires. Raises `ApprovalForbidden`.
+        While the guard is lost, the node must state it in every slot.
         """
         ...
 
     async def state_recovery(self, slot: Slot) -> BlsSignature:
-        """Sign the statement, in `slot`, that the guard of this key is lost. Raises `NotRecovering` if not."""
+        """Sign the statement, in the present `slot`, that the guard of this key is lost.
+
+        The first statement, and one after a gap, raises slot and lock of the guard to the next slot
+        (`consensus.approval.stated`). Raises `NotRecovering` if the guard is not lost.
+        """
+        ...
+
+    def saw(self, slot: Slot, block: BlockHash) -> bool:
+        """Note a valid approval of `block` in `slot` by this key, which was seen in a block or in gossip.
+
+        If the guard does not know it, `approve` raises `KeyUsedElsewhere` from now on. Returns whether this is the
+        first such approval.
+        """
         ...
 
 

@@ -106,8 +106,11 @@ class Timing:
 
     @property
     def sync_import(self) -> float:
-        """Deadline of sync's `ImportBlock`: an execution, a write, three lookups and a change of the head."""
-        return self.execution + self.chain_write + 3 * self.chain_lookup + self.head_update
+        """Deadline of sync's `ImportRange`.
+
+        A piece of time, an execution that begins at its end, a write, three lookups and a change of the head.
+        """
+        return self.feed_piece + self.execution + self.chain_write + 3 * self.chain_lookup + self.head_update
 
     # Answers from memory and disk
 
@@ -123,7 +126,7 @@ class Timing:
 
     @property
     def chain_write(self) -> float:
-        """Deadline of block import's `AdoptBlock`, which takes one synced write to disk: `pace`."""
+        """Deadline of block import's `AdoptBlock` and `AdoptBlocks`, which take one synced write: `pace`."""
         return self.pace
 
     @property
@@ -138,9 +141,10 @@ class Timing:
 
     @property
     def mining_handler(self) -> float:
-        """Deadline of a handler of the merged-mining actor: its three asks to the chain actor, and one to spare.
+        """Deadline of a handler of the merged-mining actor: four times that of an ask to the chain actor.
 
-        The health monitor checks this actor only every 10 s. Without this deadline miners could wait for a minute.
+        The health monitor checks this actor only every 10 s. A handler makes at most three such
+        asks. Without this deadline, miners could wait for a minute.
         """
         return 4 * self.chain_lookup
 

@@ -45,6 +45,7 @@ from alysd.types.peers import StreamKind, Topic
 from alysd.types.units import Height, Slot
 from alysd.types.verdict import Valid
 from alysd.validation import validate_node
+from alysd.wire.block_ssz import encode_block
 from alysd.wire.sync import MAX_RANGE_BLOCKS, decode_blocks, encode_blocks
 from benchmarks.node.__main__ import MEMORY_FOLDER
 from benchmarks.node.database import MARGIN_SLOTS, Hand
@@ -127,11 +128,14 @@ def ranges(parts: NodeResources, blocks: int) -> Iterator[Sequence[SignedBlock]]
 
 async def verification(parts: NodeResources, blocks: int, show: Show) -> None:
     """Decode, hash and check all ranges, as sync does."""
-    answers = [(found[0].block.height, encode_blocks(found)) for found in ranges(parts, blocks)]
+    answers = [
+        (found[0].block.height, encode_blocks([encode_block(one) for one in found]))
+        for found in ranges(parts, blocks)
+    ]
     context = parts.context
 
     def check(start: Height, data: bytes) -> None:
-        newest_first = (one.signed() for one in reversed(decode_blocks(data)))
+        newest_first = (one.signed() for one in reversed(decode_blocks(data, MAX_RANGE_BLOCKS)))
         check_range(newest_first, start, context.first_federation, context, BLS.verify_all)
 
     begun, used = time.perf_counter(), time.process_time()

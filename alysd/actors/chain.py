@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
 
 from alysd.consensus.fork_choice import Tree
+from alysd.consensus.violations import UnknownParent
 from alysd.errors import NotNow, StoreError
 from alysd.messages.chain import (
     AdoptBlock,
+    AdoptBlocks,
     Chain,
     GetAncestry,
     GetBundle,
@@ -17,10 +20,10 @@ from alysd.messages.chain import (
 )
 from alysd.messages.events import HeadMoved
 from alysd.messages.evidence import EvidenceKeeping, ReportRivals
-from alysd.messages.storage import CommitBlock, GetFinalEntries, ListFinalEntries, LoadChain, Storage
+from alysd.messages.storage import CommitBlocks, GetFinalEntries, ListFinalEntries, LoadChain, Storage
 from alysd.nurseries import Actor, ActorDown, Address, MailboxFull, NotAnswered, handles
 from alysd.timing import Timing
-from alysd.types.chain import ChainState, Forkchoice, HeadBundle, StoredBlock
+from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ForkChoiceChange, HeadBundle, StoredBlock
 from alysd.types.hashes import displayed
 from alysd.types.tables import Entry, EntryPage
 
@@ -107,20 +110,40 @@ class ChainActor(Actor[Chain]):
 
         Raises `StoreError` when storage does not answer.
         """
-        placement = self._tree.place(message.executed.state)
+        return (await self._adopt((message.executed,)))[0]
+
+    @handles(AdoptBlocks)
+    async def adopt_all(self, message: AdoptBlocks) -> tuple[StoredBlock, ...]:
+        """Place the blocks in the tree, write all to storage in one transaction, and adopt them, like `adopt`."""
+        return await self._adopt(message.executed)
+
+    async def _adopt(self, blocks: tuple[ExecutedBlock, ...]) -> tuple[StoredBlock, ...]:
+        """Place, write and adopt blocks of which each is the parent of the next one.
+
+        The tree contains the blocks before they are on disk, but this actor handles no other message meanwhile. If
+        the write fails, the actor restarts and loads the chain again.
+        """
+        for parent, child in pairwise(blocks):
+            if child.state.parent_hash != parent.state.hash:
+                raise UnknownParent(child.state.parent_hash)
+        before = self._tree.tip
+        placed: list[tuple[ExecutedBlock, ForkChoiceChange]] = []
+        rivals: list[ReportRivals] = []
+        for executed in blocks:
+            rival = self._tree.rival(executed.state)
+            if rival is not None:
+                rivals.append(ReportRivals(executed.state.hash, rival.hash))
+            placed.append((executed, self._tree.adopt(executed.state, executed.changes)))
         try:
-            stored = await self._storage.ask(
-                CommitBlock(message.executed, placement), seconds=self._timing.storage_write
-            )
+            stored = await self._storage.ask(CommitBlocks(tuple(placed)), seconds=self._timing.storage_write)
         except NotAnswered as error:
-            # Whether the block is on disk is unknown. The error restarts this actor, which loads the chain again.
-            block = displayed(message.executed.state.hash)
+            # Whether the blocks are on disk is unknown. The error restarts this actor.
+            block = displayed(blocks[-1].state.hash)
             raise StoreError(f"storage did not confirm that block {block} was stored: {error}") from error
-        before, rival = self._tree.tip, self._tree.rival(message.executed.state)
-        self._tree.adopt(message.executed.state, message.executed.changes)
         if self._tree.tip != before:
-            self._publish(HeadMoved(before, self._tree.tip, placement.removed))
-        if rival is not None:
+            removed = max(placement.removed for _, placement in placed)
+            self._publish(HeadMoved(before, self._tree.tip, removed))
+        for report in rivals:
             with suppress(ActorDown, MailboxFull):  # no block waits for evidence, nor fails without it
-                self._evidence.tell(ReportRivals(message.executed.state.hash, rival.hash))
+                self._evidence.tell(report)
         return stored

@@ -1,11 +1,11 @@
-"""The judgement of gossip, in the order of cost (docs/protocol.md, "Network").
+"""The judgement of gossip, with the cheapest checks first (docs/protocol.md, "Network").
 
-First come the rate of the peer and the slot, then the memory of the slot, and only then the signatures, in a
+The judge checks the rate of the peer and the slot, then the memory of the slot, and only then the signatures, in a
 worker thread.
 
 Peers that the configuration names, such as the members of the federation, share no budget with strangers. All
-strangers together have one, because an attacker can have many identities. A message above a rate is not judged, so
-that the copy of another peer is.
+strangers together have one budget, because an attacker can have many identities. A message above a rate gets no
+verdict, so the copy of another peer is judged.
 """
 
 from collections.abc import AsyncGenerator, Callable, Container, Mapping
@@ -33,12 +33,15 @@ PROPOSALS_PER_SLOT = 2
 """The number of proposals that an honest peer sends per slot, at most."""
 
 APPROVALS_PER_SLOT = 4
-"""The number of approvals that an honest peer sends per slot and authority: two of known blocks, two of others."""
+"""The number of approvals that an honest peer sends per slot and authority, at most.
+
+Two are of known blocks, and two of others.
+"""
 
 PROOFS_PER_SLOT = 4
 """The number of proofs of work that an honest peer sends per slot, at most.
 
-One is of its own miners, up to two of others, and one is sent again. A chain has one proof in many slots."""
+One is of its own miners, up to two are of others, and one is sent again. A chain has one proof in many slots."""
 
 PEG_SIGNATURES_PER_SLOT = 4
 """The number of signatures of payments that an honest peer sends per slot and member, at most.
@@ -53,22 +56,23 @@ RELAYED_AT_ONCE = 2.0
 SMALL_PROOF = 4096
 """The size, in bytes, up to which a proof is decoded in less than 2 ms. The largest one takes some 50 ms.
 
-A proof without work is refused right after that."""
+The check of a decoded proof that lacks work costs almost nothing."""
 
 SMALL_PROOFS_PER_SLOT = 64
 """The number of small proofs that count as one message of an honest peer in the budget of all strangers.
 
-Large proofs have a budget of their own. So worthless proofs do not easily hide those of a follower's miner.
+Large proofs have a budget of their own. So an attacker needs many worthless proofs to use up the budget that the
+proofs of a follower's miner need.
 """
 
 ALLOWED_PER_SLOT = 2.0
-"""The messages that a peer may send per slot, as a multiple of what an honest one sends."""
+"""The messages that a peer may send per slot, as a multiple of those that an honest peer sends."""
 
 ALLOWED_AT_ONCE = 4.0
-"""The messages that a peer may send at once, in the same unit: messages may be late."""
+"""The messages that a peer may send at once, in the unit of `ALLOWED_PER_SLOT`, because messages may be late."""
 
 STRANGERS = 2
-"""The number of peers whose rate all strangers together have. Most of what they send, others have sent before."""
+"""All strangers together have the rate of this number of peers. Other peers send most of their messages first."""
 
 WAITING = 8
 """The number of proposals of configured peers that wait for their check: two for each slot of the memory."""
@@ -85,8 +89,8 @@ _ALL, _ALL_LARGE = "all strangers", "large proofs of all strangers"
 class GossipRates:
     """The rates of gossip per topic: of each peer, and of all strangers together.
 
-    The unit is what an honest peer sends in one slot. `relayed` limits the proofs of work of others that this node
-    passes on, so that its peers do not count it as flooding.
+    The unit is the number of messages that an honest peer sends in one slot. `relayed` limits the proofs of work
+    of others that this node passes on, so that its peers do not count it as flooding.
     """
 
     peers: Mapping[Topic, RateLimits]
@@ -95,7 +99,7 @@ class GossipRates:
 
     @classmethod
     def of(cls, timing: Timing) -> "GossipRates":
-        """Rates of which nothing is used."""
+        """The rates of a network without messages so far."""
         one = AllowedRate(per_second=ALLOWED_PER_SLOT / timing.slot_seconds, burst=ALLOWED_AT_ONCE)
         all_strangers = AllowedRate(per_second=STRANGERS * one.per_second, burst=STRANGERS * one.burst)
         relayed = AllowedRate(per_second=RELAYED_PER_SLOT / timing.slot_seconds, burst=RELAYED_AT_ONCE)
@@ -132,7 +136,7 @@ class Lane:
 
 
 class GossipJudge:
-    """Judges gossip. `federation`, which the owner sets, makes the children of the head."""
+    """Judges gossip. The owner sets `federation` to the one that makes the children of the head."""
 
     federation: Federation
 
@@ -157,9 +161,10 @@ class GossipJudge:
         self._signature_lanes = {known: Lane(waiting) for known, waiting in SIGNATURES_WAITING.items()}
 
     def by_time(self, slot: Slot) -> GossipVerdict | None:
-        """The verdict on messages of a slot that is not handled now; None if it is.
+        """The verdict on messages of a slot that is too early or over; None for any other slot.
 
-        Clocks differ, so nobody is blamed, and the copy that comes later from another peer may be in time.
+        Clocks differ, so the peer is not blamed. A message that is too early stays unjudged: a later copy may be
+        in time.
         """
         try:
             check_window(slot, self._context.spec, self._clock.time())
@@ -172,9 +177,10 @@ class GossipJudge:
     # Proposals
 
     def glance(self, peer: str, data: bytes) -> GossipVerdict | None:
-        """The verdict on a proposal, as far as it needs no decoding; None if it needs a check. Raises `Malformed`.
+        """The verdict on a proposal if it needs no decoding; otherwise None. Raises `Malformed`.
 
-        With None, a place for the check is taken: the caller calls `check` with the same arguments.
+        If the result is None, a place for the check is taken, and the caller has to call `check` with the same
+        arguments.
         """
         slot = proposal_slot(data)
         memory = self._memory
@@ -190,9 +196,9 @@ class GossipJudge:
         return verdict
 
     async def check(self, peer: str, data: bytes) -> Proposal:
-        """Decode and check a proposal, which takes up to 0.2 s, after those that came earlier.
+        """Decode and check a proposal, after those that arrived earlier. It takes up to 0.2 s.
 
-        Raises the `Refused` of the rule that it breaks.
+        Raises the `Refused` of the rule that the proposal breaks.
         """
         federation, now = self.federation, self._clock.time()
 
@@ -222,7 +228,10 @@ class GossipJudge:
         return GossipVerdict.ACCEPT
 
     async def recovery(self, peer: str, statement: RecoveryStatement) -> GossipVerdict:
-        """The verdict on a recovery statement, as for an approval."""
+        """The verdict on a recovery statement, after 3 ms for the signature.
+
+        Raises the `Refused` of the rule that the statement breaks.
+        """
         units = 1 / len(self.federation.authorities)
         verdict = self._before_signature(
             peer, Topic.RECOVERY, units, statement.slot, lambda: self._memory.wants_recovery(statement)
@@ -252,7 +261,7 @@ class GossipJudge:
     # Proofs of work
 
     def proof(self, peer: str, data: bytes) -> GossipVerdict | None:
-        """The verdict on a proof of work, as far as it needs no check; None if it needs one."""
+        """The verdict on a proof of work if it needs no check; otherwise None."""
         if not self._within_rate(peer, Topic.AUXPOW, 1 / PROOFS_PER_SLOT):
             return GossipVerdict.UNJUDGED
         if self._memory.knows_proof(sha256(data).digest()):
@@ -262,7 +271,7 @@ class GossipJudge:
         return None if self._has_budget(peer, Topic.AUXPOW, units, budget) else GossipVerdict.UNJUDGED
 
     def valid_proof(self, data: bytes, *, new: bool) -> GossipVerdict:
-        """The verdict on a valid proof, which is queued: above the rate of this node, it is not passed on."""
+        """The verdict on a valid proof: pass it on if it is `new` and this node has not passed on too many."""
         self._memory.add_proof(sha256(data).digest())
         relayed = new and self._rates.relayed.take(_ALL, trio.current_time())
         return GossipVerdict.ACCEPT if relayed else GossipVerdict.IGNORE
@@ -285,7 +294,10 @@ class GossipJudge:
         return allowed
 
     def _has_budget(self, peer: str, topic: Topic, units: float, budget: str = _ALL) -> bool:
-        """Whether the budget of all strangers allows the message. Nobody is blamed for what others have sent."""
+        """Whether the message is from a configured peer, or the budget of all strangers allows it.
+
+        The peer is not blamed if the budget is used up, because other peers have used it too.
+        """
         return peer in self._configured or self._rates.strangers[topic].take(budget, trio.current_time(), units)
 
     def _lane(self, peer: str) -> Lane:

@@ -1,8 +1,8 @@
-"""The memory of gossip: which proposals and approvals of the present slots this node has passed on already.
+"""The memory of gossip: which messages of the present slots this node has passed on already.
 
 The node passes on at most two different proposals of one slot: two are evidence against their author. It passes on
 every approval of these proposals, and at most two approvals of other blocks per authority and slot. Proofs of work
-belong to no slot: the newest ones are remembered.
+belong to no slot, so the memory keeps the newest ones.
 """
 
 from collections import OrderedDict
@@ -19,7 +19,8 @@ MOST_PROPOSALS = 2
 MOST_UNKNOWN = 2
 """The number of approvals that are passed on per authority and slot although their block is unknown.
 
-An honest authority approves one block per slot. A second one shows that it lies; more show nothing new.
+An honest authority approves one block per slot. A second approval proves that it is not honest, and further ones
+add nothing.
 """
 
 KEPT_PROOFS = 1024

@@ -61,10 +61,10 @@ from alysd.types.proposal import Proposal, SlotApproval
 from alysd.wire.block_ssz import slot_proof
 from alysd.wire.gossip import (
     MAX_PROPOSAL_BYTES,
-    EncodedProposal,
     decode_approval,
     decode_peg_signature,
     decode_proof,
+    decode_proposal,
     decode_recovery,
     encode_approval,
     encode_peg_signature,
@@ -72,6 +72,7 @@ from alysd.wire.gossip import (
     encode_proposal,
     encode_recovery,
 )
+from alysd.wire.sync import MAX_ANSWER_BYTES
 
 P = TypeVar("P")
 
@@ -85,14 +86,15 @@ MAX_PEERS = 256
 OTHER_VIEW = (NotNow, UnknownParent, WrongRangeStart, WrongRangeEnd, RangeNotCommitted, WrongBits)
 """The refusals of a proof of work that a node with another head may have found valid.
 
-Also the target may differ between branches, because it depends on the proofs before."""
+The target can differ between branches too, because it depends on earlier proofs."""
 
 
 @attrs.frozen
 class NetworkMemory:
     """The state of the actor that survives its restarts: scores and rates of peers, and the memory of gossip.
 
-    A crash would otherwise forgive every peer. The connected peers are not part of it: the peer host reports them.
+    Without it, a crash would delete the scores of hostile peers. The connected peers are not part of it, because
+    the peer host reports them again.
     """
 
     scores: PeerScores
@@ -109,7 +111,7 @@ class NetworkMemory:
 class _Peer:
     """A connected peer. `ahead` is the least difference between its clock and this node's, in seconds.
 
-    `asked` has the kinds of requests and checks that are open, so that each kind is open only once.
+    `asked` has the kinds of the open requests and checks, of which each kind is open only once.
     """
 
     address: str
@@ -153,6 +155,7 @@ class NetworkActor(Actor[Network]):
         self._auxpow = auxpow
         self._federation = federation
         self._timing = timing
+        self._configured = configured
         self._peers: dict[str, _Peer] = {}
         self._clocks_differ = False
         self._judge = GossipJudge(context, clock, bls, memory.gossip, memory.rates, configured, client.blame)
@@ -198,7 +201,13 @@ class NetworkActor(Actor[Network]):
 
     @handles(BlamePeer)
     async def blame(self, message: BlamePeer) -> None:
-        """Lower the peer's score; disconnect it if the score falls too low."""
+        """Lower the peer's score; disconnect it if the score falls too low.
+
+        A configured peer is not blamed for a missing answer. It may be under attack, and if members banned each
+        other for that, they would lose their quorum. Its connection ends anyway when no bytes come from the peer.
+        """
+        if message.offence is PeerOffence.NO_ANSWER and message.peer in self._configured:
+            return
         score = self._memory.scores.penalise(message.peer, message.offence, trio.current_time())
         if score <= BOUND:
             self._ban(message.peer, message.offence)
@@ -218,7 +227,7 @@ class NetworkActor(Actor[Network]):
         self._judge.federation = federation_at(tip.head, self._context)
 
     async def _renew_federation(self) -> None:
-        """Read the federation again; without an answer, the one before is still used."""
+        """Read the federation again. Without an answer, keep the previous one."""
         try:
             await self._read_federation()
         except NotAnswered:
@@ -317,7 +326,7 @@ class NetworkActor(Actor[Network]):
         return answer
 
     def _consider_in_background(self, peer: str, data: bytes) -> GossipVerdict | Deferred[GossipVerdict]:
-        """Let the merged-mining actor check a proof of work: one of each peer at a time."""
+        """Let the merged-mining actor check a proof of work, at most one per peer at a time."""
         answer = Deferred[GossipVerdict]()
         started = self._start(peer, "proof", partial(self._consider_proof, data, answer))
         return answer if started else GossipVerdict.UNJUDGED
@@ -357,9 +366,9 @@ class NetworkActor(Actor[Network]):
         return answer
 
     def _reject(self, peer: str, error: Refused) -> GossipVerdict:
-        """The verdict on a message that a check has refused, and the blame for it.
+        """Blame the peer for a message that a check has refused, and return the verdict.
 
-        Time has passed since the message arrived, so its slot may be over now. Nobody is to blame for that.
+        If the slot of the message has ended since the message arrived, the peer is not blamed.
         """
         if isinstance(error, SlotPassed):
             return GossipVerdict.IGNORE
@@ -404,14 +413,14 @@ class NetworkActor(Actor[Network]):
         await trio.sleep(self._timing.proposal_wait)
         if self._memory.gossip.knows_proposal(approval.slot, approval.block):
             return
-        found = await self._client.proposals_since(peer, approval.slot)
-        for encoded in [one for one in found if one.signed.block.slot == approval.slot][:MOST_PROPOSALS]:
+        found = await self._client.proposals_of(peer, approval.slot)
+        for data in found[:MOST_PROPOSALS]:
             slot, now = approval.slot, self._clock.time()
             if self._judge.by_time(slot) is not None or not self._memory.gossip.wants_proposal(slot):
                 return
 
-            def check(encoded: EncodedProposal = encoded, now: float = now) -> Proposal:
-                proposal, federation = encoded.proposal(), self._judge.federation
+            def check(data: bytes = data, now: float = now) -> Proposal:
+                proposal, federation = decode_proposal(data, MAX_ANSWER_BYTES), self._judge.federation
                 check_proposal(proposal, federation, self._context, now, self._bls.verify, author_alone=False)
                 return proposal
 
@@ -474,9 +483,10 @@ class NetworkActor(Actor[Network]):
 
 
 def _least_difference(theirs: float, before: float, after: float) -> float:
-    """The least difference of two clocks: a peer read `theirs` at some time from `before` to `after` on this node.
+    """The least possible difference between two clocks, in seconds.
 
-    A busy machine takes seconds to answer. The middle of that time would be wrong by up to half of it.
+    A peer read `theirs` on its clock at an unknown time between `before` and `after` on this node's clock. The
+    middle of that time would be a worse estimate: on a busy machine, an answer takes seconds.
     """
     return max(theirs - after, 0.0) + min(theirs - before, 0.0)
 

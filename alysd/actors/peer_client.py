@@ -1,6 +1,7 @@
 """Requests of this node to single peers, in the task of the caller, with checked and decoded answers."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 import attrs
@@ -15,17 +16,17 @@ from alysd.types.hashes import BlockHash
 from alysd.types.peers import PeerOffence, PeerStatus, StreamKind
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import EncodedBlock
-from alysd.wire.gossip import EncodedProposal
+from alysd.wire.gossip import proposal_slot
 from alysd.wire.sync import (
     MAX_ANSWER_BYTES,
     STATUS_BYTES,
     RangeRequest,
     decode_blocks,
-    decode_proposals,
     decode_status,
     encode_range_request,
     encode_roots_request,
     encode_since_request,
+    split_proposals,
 )
 
 Value = TypeVar("Value")
@@ -37,9 +38,10 @@ BLOCKS_SECONDS = 15.0
 """The time in which a peer must answer a request for blocks or proposals: 4 MiB at 3 Mbit/s take 11 s."""
 
 FIRST_SECONDS = 5.0
-"""The same for a peer without a record: its first answer is usually the block of its head. So many new peers that
-do not answer delay an honest one less. If it is slow but honest, it has `BLOCKS_SECONDS` from the second request
-on."""
+"""The time in which a peer without a record must answer such a request. It is short, so that many new peers that
+do not answer delay an honest one less. The first answer of a peer is usually only the block of its head. A slow
+but
+honest peer has `BLOCKS_SECONDS` from the second request on."""
 
 LARGE_REQUESTS = sum(places.all for places in PLACES.values())
 """The number of requests for blocks or proposals that are open at the same time. Each answer has up to 16 MiB."""
@@ -66,6 +68,7 @@ class PeerClient:
 
     All methods raise `PeerUnavailable` when there is no answer, and `Malformed` for one that cannot be decoded.
     Nobody is blamed for a `PeerBusy`. The blocks in an answer are decoded, but not hashed and not checked.
+    An answer with more blocks than were asked for is not decoded.
     """
 
     host: Address[PeerHost]
@@ -94,17 +97,19 @@ class PeerClient:
         The peer must answer within `seconds`, or `FIRST_SECONDS` if it has no record.
         """
         request = encode_range_request(wanted)
-        return RangeAnswer(*await self._large(peer, StreamKind.BLOCKS_BY_RANGE, request, decode_blocks, seconds))
+        decode = partial(decode_blocks, most=wanted.count)
+        return RangeAnswer(*await self._large(peer, StreamKind.BLOCKS_BY_RANGE, request, decode, seconds))
 
     async def blocks_by_root(self, peer: str, hashes: Sequence[BlockHash]) -> tuple[EncodedBlock, ...]:
         """Those of the blocks with these `hashes` that `peer` has, in this order."""
         request = encode_roots_request(hashes)
-        return (await self._large(peer, StreamKind.BLOCKS_BY_ROOT, request, decode_blocks))[0]
+        decode = partial(decode_blocks, most=len(hashes))
+        return (await self._large(peer, StreamKind.BLOCKS_BY_ROOT, request, decode))[0]
 
-    async def proposals_since(self, peer: str, since: Slot) -> tuple[EncodedProposal, ...]:
-        """The proposals from the slot `since` on that `peer` knows, oldest first."""
-        request = encode_since_request(since)
-        return (await self._large(peer, StreamKind.PROPOSALS_SINCE, request, decode_proposals))[0]
+    async def proposals_of(self, peer: str, slot: Slot) -> tuple[bytes, ...]:
+        """The proposals of `slot` that `peer` knows, still encoded."""
+        request = encode_since_request(slot)
+        return (await self._large(peer, StreamKind.PROPOSALS_SINCE, request, partial(_of_slot, slot)))[0]
 
     def blame(self, peer: str, offence: PeerOffence) -> None:
         """Report an offence. The report is lost if the network actor is busy or down: the next one follows."""
@@ -153,3 +158,7 @@ class PeerClient:
         except (NotNow, NotAnswered) as error:
             # The peer host itself does not answer, or is busy: nobody is to blame.
             raise PeerBusy(peer, f"the peer host does not answer: {error}") from error
+
+
+def _of_slot(slot: Slot, data: bytes) -> tuple[bytes, ...]:
+    return tuple(one for one in split_proposals(data) if proposal_slot(one, MAX_ANSWER_BYTES) == slot)

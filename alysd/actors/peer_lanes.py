@@ -1,8 +1,8 @@
-"""The places of this node's large requests to peers: some for each purpose, and not all for peers that are slow.
+"""Bounds the number of this node's open large requests, by places per purpose and by the record of each peer.
 
-An answer has up to 16 MiB, so the requests that are open at the same time are bounded. If all shared these places,
-a few peers that answer in the last second would hold them, and honest peers would never be asked. So each purpose
-has its own, and within a purpose a peer gets a place by its record.
+An answer has up to 16 MiB, so the requests that are open at the same time are bounded. If all requests shared the
+places, a few peers that answer in the last second would hold them all, and honest peers would never be asked. So
+each purpose has its own places, and only a part of them is open to new peers and to slow ones.
 """
 
 from collections import OrderedDict
@@ -16,16 +16,16 @@ import trio
 from alysd.types.peers import StreamKind
 
 PROMPT_SECONDS = 2.0
-"""The time for a prompt answer without bytes: some round trips, and a read from a busy disk."""
+"""The time of a prompt answer, in addition to that of its bytes: some round trips, and a read from a busy disk."""
 
 PROMPT_RATE = 256 << 10
-"""Bytes per second of a prompt answer: 4 MiB in 16 s, so a peer at 2 Mbit/s is prompt."""
+"""The least bytes per second of a prompt answer: 4 MiB in 16 s, so a peer at 2.1 Mbit/s is prompt."""
 
 FORGIVEN_SECONDS = 60.0
-"""The time after which a slow peer counts as a new one: it may have restarted."""
+"""The seconds after which a slow peer counts as a new one, because it may have restarted."""
 
 KEPT = 1024
-"""The maximum number of records that are kept: some times the number of connections."""
+"""The maximum number of records that are kept: several times the number of connections."""
 
 
 class Record(Enum):
@@ -48,12 +48,12 @@ class PeerRecords:
         return Record.NEW if record is Record.SLOW and now - at >= FORGIVEN_SECONDS else record
 
     def answered(self, peer: str, seconds: float, size: int, now: float) -> None:
-        """Note an answer of `size` bytes after `seconds`."""
+        """Record an answer of `size` bytes after `seconds`."""
         prompt = seconds <= PROMPT_SECONDS + size / PROMPT_RATE
         self._note(peer, Record.PROMPT if prompt else Record.SLOW, now)
 
     def failed(self, peer: str, now: float) -> None:
-        """Note that `peer` did not answer."""
+        """Record that `peer` did not answer."""
         self._note(peer, Record.SLOW, now)
 
     def _note(self, peer: str, record: Record, now: float) -> None:
@@ -65,7 +65,7 @@ class PeerRecords:
 
 @attrs.frozen
 class LanePlaces:
-    """The numbers of requests of one purpose: all, those to peers that are not prompt, and those to slow ones."""
+    """Bounds of the open requests of one purpose: of all, of those to new or slow peers, of those to slow ones."""
 
     all: int
     not_prompt: int
@@ -81,7 +81,7 @@ PLACES = {
 
 
 class Lane:
-    """The places of one purpose. Requests of one class wait in their order."""
+    """The places of one purpose. Requests to peers with the same record get them in their order."""
 
     def __init__(self, places: LanePlaces) -> None:
         self._all, self._not_prompt, self._slow = (

@@ -1,26 +1,25 @@
 """The request server: answers the requests of peers from snapshots of the database (docs/protocol.md, "Network").
 
-It is an actor of its own, beside the one that judges gossip, so that no request delays a proposal. It answers one
-request at a time, so all peers together take at most one thread.
+It is an actor of its own, beside the one that judges gossip, so that no request delays a proposal. Statuses are
+answered at once. The other requests are answered one at a time in each of two lanes, one for configured peers and
+one for strangers. So all strangers together take at most one thread, and no configured peer waits for them.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping
 
 import attrs
 import trio
 
 from alysd.actors.rate_limits import AllowedRate, RateLimits
-from alysd.errors import Malformed, NotNow
+from alysd.errors import Malformed, NotNow, Refused
 from alysd.messages.approval import ApprovalGathering, GetCandidates
 from alysd.messages.network import PeerRequests, RequestReceived
-from alysd.nurseries import Actor, Address, NotAnswered, handles
+from alysd.nurseries import Actor, Address, Deferred, NotAnswered, handles
 from alysd.ports import Clock, Store
 from alysd.timing import Timing
-from alysd.types.block import SignedBlock
+from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlockHash
 from alysd.types.peers import PeerStatus, StreamKind
-from alysd.types.units import Height
-from alysd.wire.block_ssz import encode_block
 from alysd.wire.sync import (
     MAX_REQUEST_BYTES,
     MAX_RESPONSE_BYTES,
@@ -38,8 +37,10 @@ REQUEST_RATE = AllowedRate(per_second=20.0, burst=40.0)
 BYTE_RATE = AllowedRate(per_second=2.0**25, burst=2.0**27)
 """The answered bytes of one peer: 32 MiB per second, and 128 MiB at once, which are 32 full answers."""
 
-READ_AT_ONCE = 4
-"""The number of blocks that are read from the database at once. At the largest size, 16 MiB, they take 64 MiB."""
+PLACES = 64
+"""The maximum number of requests that wait in a lane: two of each of the 24 peers for whose answers the peer host
+has memory (`ANSWER_MEMORY`), and some whose askers have given up. An answer takes some 10 ms, so the last request
+waits for less than a second."""
 
 
 @attrs.frozen
@@ -50,8 +51,16 @@ class RequestLimits:
     bytes: RateLimits = attrs.field(factory=lambda: RateLimits(BYTE_RATE))
 
 
+@attrs.frozen
+class _Job:
+    """A request that waits in a lane."""
+
+    request: RequestReceived
+    answer: Deferred[bytes]
+
+
 class PeerRequestsActor(Actor[PeerRequests]):
-    """Answers requests for the status, for blocks and for proposals.
+    """Answers requests for the status, for blocks and for proposals. `configured` has the ids of configured peers.
 
     A failure of the disk raises `StoreError`, which restarts this actor, and a damaged record raises `Corrupt`,
     which stops the node.
@@ -65,6 +74,7 @@ class PeerRequestsActor(Actor[PeerRequests]):
         approval: Address[ApprovalGathering],
         limits: RequestLimits,
         timing: Timing,
+        configured: Container[str] = (),
     ) -> None:
         self._genesis = genesis
         self._store = store
@@ -72,34 +82,56 @@ class PeerRequestsActor(Actor[PeerRequests]):
         self._approval = approval
         self._limits = limits
         self._timing = timing
+        self._configured = configured
+        # A lane for strangers, and one for configured peers.
+        self._lanes = tuple(trio.open_memory_channel[_Job](PLACES) for _ in range(2))
+        # The newest tip that was read, and the number of commits before.
+        self._tip: tuple[int, Forkchoice] | None = None
+
+    async def background(self) -> None:
+        """Answer the requests of both lanes, side by side."""
+        async with trio.open_nursery() as nursery:
+            for _, jobs in self._lanes:
+                nursery.start_soon(self._serve, jobs)
 
     @handles(RequestReceived)
-    async def answer(self, message: RequestReceived) -> bytes:
+    async def answer(self, message: RequestReceived) -> bytes | Deferred[bytes]:
         """Answer a request.
 
-        Raises `Malformed` for a request that is none, and `NotNow` when the peer has asked for too much lately.
+        Raises `Malformed` for bytes that are no request, and `NotNow` for a peer that exceeds its rate, or while
+        `PLACES` requests wait.
         """
         if len(message.request) > MAX_REQUEST_BYTES:
             raise Malformed(f"a request must have at most {MAX_REQUEST_BYTES} bytes, found {len(message.request)}")
         now, limits = trio.current_time(), self._limits
         if not limits.bytes.take(message.peer, now, 0.0) or not limits.requests.take(message.peer, now):
-            raise NotNow("this peer has asked for too much lately: ask again later")
-        if message.kind is StreamKind.PROPOSALS_SINCE:
-            answer = await self._proposals(message.request)
-        else:
-            reads: Mapping[StreamKind, Callable[[bytes], bytes]] = {
-                StreamKind.STATUS: self._status,
-                StreamKind.BLOCKS_BY_RANGE: self._range,
-                StreamKind.BLOCKS_BY_ROOT: self._roots,
-            }
-            answer = await trio.to_thread.run_sync(reads[message.kind], message.request)
-        limits.bytes.charge(message.peer, now, len(answer))
+            raise NotNow("this peer has asked for more requests or bytes per second than allowed: ask later")
+        if message.kind is StreamKind.STATUS:
+            return await self._status(message.request)
+        answer = Deferred[bytes]()
+        waiting, _ = self._lanes[message.peer in self._configured]
+        try:
+            waiting.send_nowait(_Job(message, answer))
+        except trio.WouldBlock:
+            raise NotNow(f"{PLACES} requests wait for their answers: ask again later") from None
         return answer
 
-    def _status(self, request: bytes) -> bytes:
+    async def _serve(self, jobs: trio.MemoryReceiveChannel[_Job]) -> None:
+        async for job in jobs:
+            if not job.answer.waiting:
+                continue  # the peer host no longer waits for it
+            try:
+                found = await self._large(job.request)
+            except Refused as error:
+                job.answer.fail(error)
+                continue
+            self._limits.bytes.charge(job.request.peer, trio.current_time(), len(found))
+            job.answer.reply(found)
+
+    async def _status(self, request: bytes) -> bytes:
         if request:
             raise Malformed(f"a request for the status must have no bytes, found {len(request)}")
-        tip = self._store.forkchoice()
+        tip = await self._newest_tip()
         head, safe, final = tip.head, tip.safe, tip.finalized
         return encode_status(
             PeerStatus(
@@ -115,26 +147,28 @@ class PeerRequestsActor(Actor[PeerRequests]):
             )
         )
 
+    async def _newest_tip(self) -> Forkchoice:
+        """The tip of the database, which is read once per block, however many peers ask for it."""
+        commits = self._store.commits
+        if self._tip is None or self._tip[0] != commits:
+            self._tip = commits, await trio.to_thread.run_sync(self._store.forkchoice)
+        return self._tip[1]
+
+    async def _large(self, message: RequestReceived) -> bytes:
+        if message.kind is StreamKind.PROPOSALS_SINCE:
+            return await self._proposals(message.request)
+        reads: Mapping[StreamKind, Callable[[bytes], bytes]] = {
+            StreamKind.BLOCKS_BY_RANGE: self._range,
+            StreamKind.BLOCKS_BY_ROOT: self._roots,
+        }
+        return await trio.to_thread.run_sync(reads[message.kind], message.request)
+
     def _range(self, request: bytes) -> bytes:
         wanted = decode_range_request(request)
-        return encode_blocks(_first(self._canonical(wanted.start, wanted.count)))
-
-    def _canonical(self, start: Height, count: int) -> Iterator[SignedBlock]:
-        """The canonical blocks, up to a reorganisation between two reads."""
-        last: SignedBlock | None = None
-        for at in range(start, start + count, READ_AT_ONCE):
-            blocks = self._store.canonical_range(Height(at), min(READ_AT_ONCE, start + count - at))
-            for signed in blocks:
-                if last is not None and signed.block.parent_hash != last.hash:
-                    return
-                last = signed
-                yield signed
-            if len(blocks) < READ_AT_ONCE:
-                return
+        return encode_blocks(self._store.encoded_range(wanted.start, wanted.count, MAX_RESPONSE_BYTES))
 
     def _roots(self, request: bytes) -> bytes:
-        found = (self._store.block_by_hash(root) for root in decode_roots_request(request))
-        return encode_blocks(_first(signed for signed in found if signed is not None))
+        return encode_blocks(self._store.encoded_blocks(decode_roots_request(request), MAX_RESPONSE_BYTES))
 
     async def _proposals(self, request: bytes) -> bytes:
         since = decode_since_request(request)
@@ -143,15 +177,3 @@ class PeerRequestsActor(Actor[PeerRequests]):
         except NotAnswered as error:
             raise NotNow(f"the approval workflow does not answer: {error}") from error
         return await trio.to_thread.run_sync(encode_proposals, proposals)
-
-
-def _first(blocks: Iterator[SignedBlock]) -> Sequence[SignedBlock]:
-    """The first of `blocks` until they are more than an answer can contain, so that no more are read."""
-    taken: list[SignedBlock] = []
-    size = 0
-    for signed in blocks:
-        taken.append(signed)
-        size += len(encode_block(signed))
-        if size > MAX_RESPONSE_BYTES:
-            break
-    return taken

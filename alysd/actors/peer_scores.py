@@ -1,4 +1,4 @@
-"""The scores of peers: penalties for offences, which time forgives.
+"""The scores of peers: the sum of the penalties for their offences, which decays with time.
 
 A score begins at 0. Each offence lowers it, and it halves every `HALF_LIFE` seconds. A peer whose score falls to
 `BOUND` is disconnected. Scores of disconnected peers are kept, so that a peer does not begin anew by connecting
@@ -23,12 +23,12 @@ PENALTIES: Mapping[PeerOffence, float] = MappingProxyType({
 })  # fmt: skip
 """The penalty of each offence, in points.
 
-An honest node checks what it passes on, so no honest peer sends a forged message or a false answer: one of these
-disconnects a peer. Malformed messages have a second chance, because versions of the program may differ. Proposals
-have more chances, because the author of a proposal may lie to each peer in another way. A request may fail because
-the connection is slow; 20 such failures within minutes show that the peer is of no use. An honest peer may lack
-blocks that it has claimed, after a reorganisation to a branch with fewer blocks, but not five times. It may exceed
-a rate by mistake, so only some 50 such offences disconnect it.
+An honest node checks every message that it passes on, so no honest peer sends a forged message or a false answer:
+a single one disconnects the peer. A second malformed message does; versions of the program may differ in one. Four
+false proposals do, because a dishonest author can send a different proposal to each peer. A request may fail
+because the connection is slow; 20 such failures within minutes show that the peer is of no use. An honest peer may
+lack blocks that it has claimed, after a reorganisation to a branch with fewer blocks, but not five times. It may
+exceed a rate by mistake, so only some 50 such offences disconnect it.
 """
 
 BOUND = -100.0
@@ -45,7 +45,7 @@ BAN_SECONDS: Mapping[PeerOffence, float] = MappingProxyType(
 After ten minutes the score has halved. A node of another chain will not soon become one of this chain."""
 
 KEPT = 1024
-"""The maximum number of scores that are kept: some times the number of connections."""
+"""The maximum number of scores that are kept: several times the number of connections."""
 
 
 class PeerScores:

@@ -3,7 +3,7 @@
 import trio
 
 from alysd.messages.storage import (
-    CommitBlock,
+    CommitBlocks,
     GetBlockByHash,
     GetBlockByHeight,
     GetCanonicalRange,
@@ -28,11 +28,11 @@ class StorageActor(Actor[Storage]):
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    @handles(CommitBlock)
-    async def commit(self, message: CommitBlock) -> StoredBlock:
-        """Write a block with its placement. The reply is sent when both are on disk."""
-        await trio.to_thread.run_sync(self._store.commit_block, message.executed, message.placement)
-        return StoredBlock(message.executed, message.placement)
+    @handles(CommitBlocks)
+    async def commit(self, message: CommitBlocks) -> tuple[StoredBlock, ...]:
+        """Write blocks with their placements. The reply is sent when all are on disk."""
+        await trio.to_thread.run_sync(self._store.commit_blocks, message.placed)
+        return tuple(StoredBlock(executed, placement) for executed, placement in message.placed)
 
     @handles(LoadChain)
     async def load_chain(self, message: LoadChain) -> StoredChain:

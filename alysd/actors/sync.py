@@ -5,7 +5,7 @@ several peers at once, and gives the blocks in order to block import. The others
 proposals. No progress is stored besides the blocks: after a restart, sync goes on from the head of the database.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TypeVar
 
 import attrs
@@ -18,7 +18,7 @@ from alysd.consensus.federation import federation_at
 from alysd.consensus.ranges import VerifiedRange, check_range, check_single
 from alysd.errors import Malformed, NotNow, PeerUnavailable, Refused
 from alysd.messages.approval import ApprovalGathering, BlockImported
-from alysd.messages.block_import import BlockImport, ImportBlock, ImportVerified
+from alysd.messages.block_import import BlockImport, ImportBlock, ImportRange
 from alysd.messages.chain import Chain, GetForkchoice, GetState
 from alysd.messages.log.base import log
 from alysd.messages.log.network import SyncDone, SyncProgressed, SyncStarted
@@ -49,10 +49,10 @@ MOST_ANCESTORS = 32
 """The number of ancestors of a proposal that are fetched one by one. If more are missing, ranges bring them."""
 
 MOST_MISSING = 16
-"""The number of missing blocks that wait for a task: the candidates of some slots."""
+"""The maximum number of missing blocks that wait for a task: the candidates of some slots."""
 
 MISSING_AT_ONCE = 4
-"""The number of missing blocks that are fetched at the same time: the candidates of two slots."""
+"""The maximum number of missing blocks that are fetched at the same time: the candidates of two slots."""
 
 ANCESTOR_SECONDS = 5.0
 """The time after which another peer is asked for a missing block."""
@@ -72,7 +72,7 @@ class _Run:
 
 
 class SyncActor(Actor[Sync]):
-    """Brings the chain to the best head that a peer has proved."""
+    """Brings the chain to the best head that a peer has proved. Prefers the peers in `configured`."""
 
     def __init__(
         self,
@@ -83,6 +83,7 @@ class SyncActor(Actor[Sync]):
         block_import: Address[BlockImport],
         approval: Address[ApprovalGathering],
         timing: Timing,
+        configured: Container[str] = (),
     ) -> None:
         self._context = context
         self._bls = bls
@@ -91,7 +92,7 @@ class SyncActor(Actor[Sync]):
         self._block_import = block_import
         self._approval = approval
         self._timing = timing
-        self._peers = SyncPeers()
+        self._peers = SyncPeers(configured)
         self._run: _Run | None = None
         self._download: RangeDownload | None = None
         self._getting: set[BlockMissing] = set()
@@ -101,7 +102,7 @@ class SyncActor(Actor[Sync]):
         self._send_missing, self._missing = trio.open_memory_channel[BlockMissing](MOST_MISSING)
 
     async def background(self) -> None:
-        """Run the tasks."""
+        """Run the tasks that follow the peers and get missing blocks, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow_best)
             for _ in range(MISSING_AT_ONCE):
@@ -255,16 +256,16 @@ class SyncActor(Actor[Sync]):
 
         Tries again while block import raises `NotNow` or does not answer. Raises its other refusals.
         """
-        for signed in verified.blocks:
-            message = ImportVerified(signed, verified)
-            while True:
-                try:
-                    tip = await self._block_import.ask(message, seconds=self._timing.sync_import)
-                except (NotNow, NotAnswered):
-                    await trio.sleep(PAUSE_SECONDS)
-                    continue
-                break
-            self._note(tip.head, trio.current_time())
+        done = 0
+        while done < len(verified.blocks):
+            try:
+                message = ImportRange(verified, done)
+                imported = await self._block_import.ask(message, seconds=self._timing.sync_import)
+            except (NotNow, NotAnswered):
+                await trio.sleep(PAUSE_SECONDS)
+                continue
+            done += imported.count
+            self._note(imported.forkchoice.head, trio.current_time())
         self._tell_imported(verified.blocks[-1].hash)
 
     def _tell_imported(self, block: BlockHash) -> None:

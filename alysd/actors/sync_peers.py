@@ -1,11 +1,11 @@
 """The peers of sync: what they claim, what they have proved, and which of them is asked for a range.
 
-A claim alone counts for nothing. Otherwise a peer that claims a great height would keep every node from making and
-approving blocks. A peer proves its head by the block itself, which a quorum has approved. A proof says nothing
-about the willingness to send blocks: a peer's rate decides which one is asked next.
+A claim alone has no effect. Otherwise a peer that claims a great height would keep every node from making and
+approving blocks. A peer proves its head by sending the block, which a quorum has approved. A proof does not show
+that the peer also sends other blocks, so the measured rates of the peers decide which one is asked next.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 
 import attrs
 
@@ -21,11 +21,11 @@ RANGES_PER_PEER = 2
 """The number of ranges that one peer is asked for at the same time. It answers a few requests at a time."""
 
 RATE_SECONDS = 60.0
-"""The time for which a measured rate counts. Then the peer is as unknown as a new one."""
+"""The seconds for which a measured rate is used. After that, the peer counts as one without a rate."""
 
 LEAST_SECONDS = 0.05
-"""The shortest time of an answer that counts: a peer that sends one block at once is not as fast as its round
-trip."""
+"""The least seconds that an answer counts as. Without it, the rate of a peer that has sent a single block at once
+would be too high."""
 
 REST_SECONDS = 2.0
 """The time for which a peer is not asked after a failure. It doubles with each further failure."""
@@ -41,11 +41,11 @@ MOST_PEERS = 256
 class SyncPeer:
     """A peer with its newest status, which arrived at the time `at`.
 
-    `proven` is the head that it has proved, with its height and slot. `useless` is a head that could not be proved
-    or that led nowhere since the last status. `asked` says whether a proof is being requested, and `busy` is the
-    number of ranges that the peer is asked for. `rate` is the number of blocks per second that the peer sent when
-    it was last asked for a range, at the time `rated`. After `failures` requests in a row without what was asked
-    for, it rests until the time `rests_until`.
+    `proven` is the head that it has proved, with its height and slot. `useless` is a head that could not be
+    proved, or could not be reached, since the last status. `asked` says whether a proof is being requested, and
+    `busy` is the number of ranges that the peer is asked for. `rate` is the number of blocks per second that the
+    peer sent when it was last asked for a range, at the time `rated`. After `failures` failed requests in a row,
+    it rests until the time `rests_until`.
     """
 
     status: PeerStatus
@@ -66,13 +66,16 @@ class SyncPeer:
         return self.status.head, self.status.head_height, self.status.head_slot
 
     def failed(self, now: float, *, busy: bool = False) -> None:
-        """Let the peer rest, twice as long as after the failure before. `busy`: it has said that it is busy."""
+        """Let the peer rest, twice as long as after the previous failure.
+
+        `busy` says whether the peer has answered that it is busy.
+        """
         self.failures += 1
         self.was_busy = busy
         self.rests_until = now + min(REST_SECONDS * 2 ** min(self.failures - 1, 16), MOST_REST_SECONDS)
 
     def sent(self, blocks: int, seconds: float, now: float) -> None:
-        """Note the rate of an answer with blocks, or of one that is late: at most `blocks` after `seconds`."""
+        """Record the rate of a peer that has sent `blocks` in `seconds`, or has sent at most so many by now."""
         self.rate, self.rated = blocks / max(seconds, LEAST_SECONDS), now
 
     def rate_at(self, now: float) -> float | None:
@@ -81,21 +84,34 @@ class SyncPeer:
 
 
 class SyncPeers:
-    """The peers by their ids. `now` is in seconds of a steady clock."""
+    """The peers by their ids. `now` is in seconds of a steady clock.
 
-    def __init__(self) -> None:
+    Those in `configured` are preferred to strangers, and always have a place.
+    """
+
+    def __init__(self, configured: Container[str] = ()) -> None:
         self._peers: dict[str, SyncPeer] = {}
+        self._configured = configured
 
     def report(self, peer: str, status: PeerStatus, now: float) -> None:
         """Note the newest status of a peer, and forget old ones."""
         known = self._peers.pop(peer, None)
         if known is None:
             self._peers = {name: one for name, one in self._peers.items() if now - one.at < FRESH_SECONDS}
-            if len(self._peers) >= MOST_PEERS:
+            if len(self._peers) >= MOST_PEERS and not self._made_room_for(peer):
                 return
             known = SyncPeer(status, now)
         known.status, known.at, known.useless = status, now, None
         self._peers[peer] = known
+
+    def _made_room_for(self, peer: str) -> bool:
+        """Remove a stranger if `peer` is configured. Returns whether there is room for `peer` now."""
+        if peer not in self._configured:
+            return False
+        stranger = next((name for name in self._peers if name not in self._configured), None)
+        if stranger is not None:
+            del self._peers[stranger]
+        return stranger is not None
 
     def get(self, peer: str) -> SyncPeer | None:
         """The peer, or None if it is unknown."""
@@ -110,8 +126,11 @@ class SyncPeers:
         return [name for name, peer in self._peers.items() if now - peer.at < FRESH_SECONDS]
 
     def unproven(self, head: ChainState, now: float) -> Sequence[str]:
-        """The peers that claim a better head than `head`, have not proved it, and are not being asked for it."""
-        return [
+        """The peers that claim a better head than `head`, have not proved it, and are not being asked for it.
+
+        Configured ones come first.
+        """
+        names = [
             name
             for name in self.fresh(now)
             if _claims_better(self._peers[name].status, head)
@@ -120,6 +139,7 @@ class SyncPeers:
             and not self._peers[name].asked
             and self._peers[name].rests_until <= now
         ]
+        return sorted(names, key=lambda name: name not in self._configured)
 
     def ahead(self, head: ChainState, now: float) -> Sequence[str]:
         """The peers that have proved a better head than `head`, the best one first."""
@@ -142,7 +162,9 @@ class SyncPeers:
 
         It has proved a better head than `head`, is not in `tried`, does not rest, and has fewer requests than
         `RANGES_PER_PEER`. The one that will probably answer soonest is preferred. A peer without a rate counts as
-        half as fast as the fastest one, so that it is tried when the others have requests.
+        half as fast as the fastest one, so that it is tried when the others have requests. Configured peers count
+                as twice as fast, because an attacker can run many strangers, which may slow down or stop at any
+                time.
         """
         peers = {
             name: self._peers[name]
@@ -154,10 +176,11 @@ class SyncPeers:
         }
         unknown = max((peer.rate_at(now) or 0.0 for peer in peers.values()), default=0.0) / 2
 
-        def slowness(name: str) -> tuple[float, int]:
+        def slowness(name: str) -> tuple[float, int, bool]:
             peer = peers[name]
-            rate = peer.rate_at(now)
-            return -(unknown if rate is None else rate) / (1 + peer.busy), peer.busy
+            rate, known = peer.rate_at(now), name in self._configured
+            expected = (unknown if rate is None else rate) * (2 if known else 1)
+            return -expected / (1 + peer.busy), peer.busy, not known
 
         return min(peers, key=slowness, default=None)
 
@@ -178,7 +201,7 @@ class SyncPeers:
         return max(self._peers[name].status.head_height for name in names)
 
     def give_up(self, names: Iterable[str]) -> None:
-        """Ask none of these peers for blocks until its next status, because what they have leads nowhere."""
+        """Ask each of these peers for no blocks until its next status, because its head cannot be reached."""
         for name in names:
             if (peer := self._peers.get(name)) is not None:
                 peer.useless = peer.status.head

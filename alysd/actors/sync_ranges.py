@@ -1,12 +1,12 @@
 """The download of a long range of blocks: in pieces, from several peers at once, each piece checked, in order.
 
-No peer leads. Every piece that passes the check and continues the known chain is progress, from any peer. A
-piece that a peer does not send soon is asked of a further peer at the same time, so that peers that answer in the
-last second, or never, cost seconds.
+Every piece that passes the check and continues the known chain is accepted, from any peer. If a peer does not send
+a piece soon, a further peer is asked for it too. So a peer that answers in the last second, or never, delays the
+download by seconds only.
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from enum import Enum
 
 import attrs
@@ -15,14 +15,12 @@ import trio
 from alysd.actors.peer_client import BLOCKS_SECONDS, FIRST_SECONDS, PeerClient
 from alysd.actors.sync_peers import SyncPeer, SyncPeers
 from alysd.consensus.ranges import VerifiedRange
-from alysd.consensus.violations import BrokenRange
 from alysd.errors import Malformed, PeerBusy, PeerUnavailable, Refused
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BlockHash
 from alysd.types.peers import PeerOffence
 from alysd.types.units import Height
-from alysd.wire.block_ssz import EncodedBlock
 from alysd.wire.sync import MAX_RANGE_BLOCKS, RangeRequest
 
 AT_ONCE = 4
@@ -32,8 +30,8 @@ The import takes one piece at a time. While it is slower than the peers, nothing
 """
 
 PATIENCE_SECONDS = 1.0
-"""The time after which a further peer is asked for a piece, or twice the time that the fastest peer needs for
-it."""
+"""The least seconds after which a further peer is asked for a piece. If twice the time that the fastest peer needs
+for the piece is longer, the download waits that long."""
 
 Check = Callable[[Iterator[SignedBlock], Height], VerifiedRange]
 """Checks blocks, given newest first, of a range that begins at a height. Raises a `Refused`."""
@@ -105,14 +103,14 @@ class RangeDownload:
         self._freed = trio.Event()  # set and replaced when a peer may have become free
 
     async def run(self, start: Height, end: Height) -> Ended:
-        """Download until the height `end` is taken, or the download cannot go on."""
+        """Download until the block at the height `end` is taken, or the download cannot go on."""
         async with trio.open_nursery() as nursery:
             ended = await self._run(start, end, nursery)
             nursery.cancel_scope.cancel()
         return ended
 
     def look_again(self) -> None:
-        """Notice at once that a further peer can be asked."""
+        """Look at once whether a further peer can be asked."""
         self._freed.set()
         self._freed = trio.Event()
 
@@ -175,7 +173,7 @@ class RangeDownload:
         return max(PATIENCE_SECONDS, 2 * piece.count / fastest if fastest else 0.0)
 
     def _note_late(self, piece: Piece, now: float) -> None:
-        """Let the peers that keep the piece waiting count as slow before their time is over."""
+        """Lower the rates of the peers that have not sent the piece yet, before their requests time out."""
         for peer, since in piece.asked.items():
             if (known := self._peers.get(peer)) is not None:
                 known.sent(piece.count, now - since, now)
@@ -193,7 +191,8 @@ class RangeDownload:
         seconds = FIRST_SECONDS if known.rate_at(trio.current_time()) is None else BLOCKS_SECONDS
         try:
             answer = await self._client.blocks_by_range(peer, wanted, seconds)
-            verified = await trio.to_thread.run_sync(self._checked, answer.blocks, piece)
+            newest_first = (one.signed() for one in reversed(answer.blocks))
+            verified = await trio.to_thread.run_sync(self._check, newest_first, piece.start)
         except PeerBusy:
             piece.tried.discard(peer)  # it rests, and is then asked again
             known.failed(trio.current_time(), busy=True)
@@ -217,8 +216,3 @@ class RangeDownload:
         known.failures = 0
         known.sent(len(verified.blocks), answer.seconds, now)
         piece.is_sent(peer, verified)
-
-    def _checked(self, found: Sequence[EncodedBlock], piece: Piece) -> VerifiedRange:
-        if len(found) > piece.count:
-            raise BrokenRange(f"{len(found)} blocks, but at most {piece.count} were asked for")
-        return self._check((one.signed() for one in reversed(found)), piece.start)

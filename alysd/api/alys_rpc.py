@@ -255,5 +255,5 @@ def _verbosity(value: Any) -> int:
 
 def _height(value: Any) -> Height:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MAX_HEIGHT:
-        raise Malformed(f"a height must be an integer from 0, got {str(value)[:40]}")
+        raise Malformed(f"a height must be an integer from 0 to 2^63 - 1, got {str(value)[:40]}")
     return Height(value)

@@ -114,21 +114,28 @@ class ConsoleLog(logging.Handler):
 
 
 @contextmanager
-def console_log(config: LoggingConfig, stream: TextIO) -> Generator[QueuedOutput]:
-    """Log to the file of `stream` while the `with` block runs.
+def console_log(config: LoggingConfig, stream: TextIO, screen: TextIO | None = None) -> Generator[QueuedOutput]:
+    """Log to the file of `stream` while the `with` block runs. If `screen` is a terminal, it has a status line.
 
     After the `with` block, wait for a bounded time until all lines are written.
     """
     stream.flush()
     form = LineForm.chosen(config, stream)
     output = QueuedOutput(
-        stream.fileno(), stream.encoding, lambda lost: form.line(LinesLost(lost), LinesLost.level)
+        stream.fileno(),
+        stream.encoding,
+        lambda lost: form.line(LinesLost(lost), LinesLost.level),
+        None if screen is None or not _is_screen(screen) else screen.fileno(),
     )
     ConsoleLog.set_up(config, output.offer, form)
     try:
         yield output
     finally:
         output.close()
+
+
+def _is_screen(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    return stream.isatty() and environment.get("TERM") != "dumb"
 
 
 def _event_of(record: logging.LogRecord) -> LogEvent | None:

@@ -193,7 +193,7 @@ async def _read_line(stream: trio.SocketStream) -> bytes:
             if end:
                 return first
             if not data:
-                raise ControlRefused("malformed", "the request has no end of line")
+                raise ControlRefused("malformed", f"the request has {len(line)} bytes and no end of line")
         raise ControlRefused("malformed", f"the request has more than {MAX_REQUEST_BYTES} bytes")
     raise ControlRefused("too_slow", f"the request was not complete within {REQUEST_SECONDS:g} s")
 
@@ -206,7 +206,7 @@ def _parse(line: bytes) -> dict[str, str]:
     try:
         request: object = json.loads(line)
     except (ValueError, RecursionError):
-        raise ControlRefused("malformed", "the request is not JSON") from None
+        raise ControlRefused("malformed", f"the request is not JSON: {line[:40]!r}") from None
     for command in ("list", ACCEPT_CLOCK):
         if request == {"command": command}:
             return {"command": command}

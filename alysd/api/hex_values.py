@@ -51,9 +51,9 @@ def quantity(value: Any, most: int = MAX_UINT256) -> int:
     """Read a hexadecimal quantity of at most `most`. Leading zeros are accepted, because many tools write them."""
     digits = _digits(value)
     if not digits:
-        raise Malformed("a quantity must have at least one digit, such as 0x0")
+        raise Malformed(f"a quantity must have at least one digit, such as 0x0, got {str(value)!r}")
     if len(digits) > 64:
-        raise Malformed("a quantity must have at most 64 digits")
+        raise Malformed(f"a quantity must have at most 64 digits, got {len(digits)}")
     number = int(digits, 16)
     if number > most:
         raise Malformed(f"must be at most {most:#x}, got {number:#x}")
@@ -69,7 +69,7 @@ def data(value: Any) -> bytes:
     """Read bytes of any length."""
     digits = _digits(value)
     if len(digits) % 2:
-        raise Malformed("the number of hex digits is odd, but each byte has two")
+        raise Malformed(f"each byte must have two hex digits, got {len(digits)} digits")
     return bytes.fromhex(digits)
 
 
@@ -93,7 +93,7 @@ def storage_key(value: Any) -> bytes:
     """Read a storage slot: a quantity or up to 32 bytes of data, as 32 bytes."""
     digits = _digits(value)
     if len(digits) > 64:
-        raise Malformed("a storage key must have at most 32 bytes")
+        raise Malformed(f"a storage key must have at most 64 hex digits, got {len(digits)}")
     return int(digits or "0", 16).to_bytes(32, "big")
 
 
@@ -101,8 +101,8 @@ def _digits(value: Any) -> str:
     """Strip `0x` from a string of hexadecimal digits."""
     written = text(value)
     if written[:2] not in ("0x", "0X"):
-        raise Malformed("must start with 0x")
+        raise Malformed(f"must start with 0x, got {written[:40]!r}")
     digits = written[2:]
     if _HEX.fullmatch(digits) is None:
-        raise Malformed("must have only the hex digits 0-9 and a-f after 0x")
+        raise Malformed(f"must have only the hex digits 0-9 and a-f after 0x, got {written[:40]!r}")
     return digits

@@ -251,16 +251,16 @@ def _id_of(item: Any) -> Any:
 def _read(item: Any) -> _Request:
     """Read a request. Raises `RpcError` if its form is wrong."""
     if not isinstance(item, dict):
-        raise RpcError(INVALID_REQUEST, "a request must be a JSON object")
+        raise RpcError(INVALID_REQUEST, f"a request must be a JSON object, got {str(item)[:40]}")
     request = cast("dict[str, Any]", item)
     version = request.get("jsonrpc", "1.0")
     if version not in ("1.0", "1.1", "2.0"):
-        raise RpcError(INVALID_REQUEST, "jsonrpc must be 2.0 or 1.0")
+        raise RpcError(INVALID_REQUEST, f"jsonrpc must be 2.0 or 1.0, got {str(version)[:40]}")
     method, identity = request.get("method"), request.get("id")
     if not isinstance(method, str):
-        raise RpcError(INVALID_REQUEST, "method must be a string")
+        raise RpcError(INVALID_REQUEST, f"method must be a string, got {str(method)[:40]}")
     if not isinstance(identity, str | int | None):
-        raise RpcError(INVALID_REQUEST, "id must be a string, an integer or null")
+        raise RpcError(INVALID_REQUEST, f"id must be a string, an integer or null, got {str(identity)[:40]}")
     params = request.get("params")
     if not isinstance(params, list | None) and params != {}:
         raise RpcError(INVALID_REQUEST, "params must be an array; named parameters are not supported")

@@ -77,7 +77,7 @@ def ask(path: "Path", request: dict[str, str], seconds: float = ANSWER_SECONDS) 
                 "was removed; if `alysd status` shows a running node, restart it to make the socket again"
             ) from None
         except ConnectionRefusedError:
-            raise UserError(f"no node is running on the data folder {path.parent}") from None
+            raise UserError(f"no node is running on the data folder {path.parent}; start it first") from None
         except BlockingIOError:
             raise UserError(f"{path}: too many commands wait for the node; try again") from None
         except PermissionError:

@@ -22,7 +22,7 @@ MOST_MEMBERS = 9
 """The largest number of members: each has one digit of the keyboard, and takes some 200 MB of memory."""
 
 MOST_DELAY = 10_000
-"""The longest delay of a link, in milliseconds: no block is approved if it takes several slots."""
+"""The longest delay of a link, in milliseconds. With a delay of several slots, no block would be approved."""
 
 REFRESH_SECONDS = 1.0
 """Seconds between two tables on a terminal."""

@@ -18,7 +18,7 @@ PEG_IN_CONFIRMATIONS = 3
 """The confirmations of deposits, fewer than on a real chain, because a person mines each block by hand."""
 
 PORTS_PER_MEMBER = 3
-"""The ports at which a member listens. A further port for each other member is that of a link's forwarder."""
+"""The number of ports at which a member listens. Its links need one more per other member, for forwarders."""
 
 
 @attrs.frozen

@@ -1,4 +1,4 @@
-"""The keyboard of `alysd federation`: what a person types, and what that does."""
+"""The keyboard of `alysd federation`: the keys and what they do."""
 
 import sys
 import termios
@@ -31,7 +31,7 @@ class Keyboard:
         self.words = KEYS
 
     def press(self, key: str) -> bool:
-        """Take one key; returns whether it stops everything. An unknown key is ignored."""
+        """Handle one key, and return whether it stops the command. An unknown key is ignored."""
         if key == "q":
             return True
         if key in ACTIONS:

@@ -21,10 +21,10 @@ CHUNK_BYTES = 16 << 10
 """The largest number of bytes that are read at once."""
 
 CHUNKS = 256
-"""Chunks that are on their way in one direction of a connection: at most 4 MiB. Beyond that, reading pauses."""
+"""The maximum number of chunks on their way in one direction of a connection, 4 MiB. Then reading pauses."""
 
 CONNECTIONS = 16
-"""Connections of a pair at the same time; more are closed at once. A pair needs one, and for a moment two."""
+"""The maximum number of connections of a pair; further ones are closed at once. A pair needs one or two."""
 
 CONNECT_SECONDS = 5.0
 """The time for which a new connection waits for a stalled link, or for a process that does not accept it."""

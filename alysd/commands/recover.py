@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="claim",
         action="store_const",
         const="newest-database",
-        help="only the signing guard was lost: the database is the newest that this node has written",
+        help="a member has lost only its signing guard: its database is the newest that it has written",
     )
 
 
@@ -61,19 +61,29 @@ def run(args: argparse.Namespace) -> int:
         if claim is not None:
             claimed = claimed_finding(found, finding, claim)
             if claimed is None and finding is not None:
-                blocks = " and has its blocks" if claim is Claim.NEWEST_DATABASE else ""
-                raise UserError(f"--{claim.value} is for a node that has lost its signing guard{blocks}")
+                raise UserError(f"--{claim.value} is for {_claimant(found, claim)}: leave it out")
             finding = claimed
         if finding is None:
             say("database and signing guard belong together: there is nothing to recover\n")
             say(_wait(valid, found, now))
             return 0
-        say(_statement(valid, found, finding, claim))
+        say(_statement(valid, found, finding, claim, now))
         confirm(spec.name, yes=args.yes)
         data.accept(finding, claim)
         say(_wait(valid, data.examine(now)[0], now))
     say("done; `alysd run` starts the node\n")
     return 0
+
+
+def _claimant(found: "StoredData", claim: "Claim") -> str:
+    """The text of an error that names the node for which a claim is, and says why this node is not one."""
+    if not found.authority:
+        return "a member of a federation, and this node is a follower"
+    if found.alone:
+        return "a member that needs others for a quorum, and this authority is a quorum alone"
+    if claim.value == "newest-database" and not found.newest:
+        return "a member that has its blocks, and this database has none"
+    return "a member that has lost its signing guard, and this one has its guard"
 
 
 _CLAIMS = {
@@ -110,7 +120,9 @@ def _wait(valid: "ValidNode", found: "StoredData", now: "Slot") -> str:
     )
 
 
-def _statement(valid: "ValidNode", found: "StoredData", finding: "DataFinding", claim: "Claim | None") -> str:
+def _statement(
+    valid: "ValidNode", found: "StoredData", finding: "DataFinding", claim: "Claim | None", now: "Slot"
+) -> str:
     name = claim and claim.value
     spec = valid.genesis.context.spec
 
@@ -120,7 +132,14 @@ def _statement(valid: "ValidNode", found: "StoredData", finding: "DataFinding", 
     blocks = "no block" if not found.newest else f"blocks up to {at(found.newest)}"
     lines = [f"{valid.config.storage.path}: {finding.fault.value}.", f"The database has {blocks}."]
     if found.authority:
-        lines += [f"This node's key may have signed blocks up to {at(finding.past)}.", "", "If you go on:"]
+        clock = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now * spec.slot_seconds))
+        lines += [
+            f"This machine's clock shows {clock}, slot {now}. Compare it with another clock.",
+            "Go on only if it is right: if it is behind, the new guard allows slots in which the key has signed.",
+            f"This node's key may have signed blocks up to {at(finding.past)}.",
+            "",
+            "If you go on:",
+        ]
     if found.authority and not found.alone:
         guard = found.guard
         known = guard is not None and not guard.recovering and guard.slot >= finding.past
@@ -145,4 +164,5 @@ def _statement(valid: "ValidNode", found: "StoredData", finding: "DataFinding", 
         ]
     else:
         lines += ["If you go on, the node begins with an empty database."]
-    return "\n".join([*lines, f"To confirm, type the chain's name ({spec.name}): ", ""])
+    what = "To confirm the time and all this" if found.authority else "To confirm"
+    return "\n".join([*lines, f"{what}, type the chain's name ({spec.name}): ", ""])

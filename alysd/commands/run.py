@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     valid = load_configuration(args)
     config = valid.config
     raise_limit()
-    with console_log(config.logging, sys.stdout) as output:
+    with console_log(config.logging, sys.stdout, sys.stderr) as output:
         try:
             with DataFolder.open(config.storage.path):
                 use_backup(config.storage.path, valid.genesis.context.genesis)

@@ -78,8 +78,7 @@ def federation_settings(files: Sequence[MemberFile], chain_id: object) -> dict[s
     for file in files:
         if file.member.chain_id != chain_id:
             problems.append(f"{file.path}: its proofs are for chain {file.member.chain_id}, not for {chain_id}")
-        for key in ("authority", "bitcoin_key"):
-            value = getattr(file.member, key)
+        for key, value in _of_one_member(file.member).items():
             if value in taken:
                 problems.append(f"{file.path}: its {key} is also that of {taken[value]}")
             taken[value] = file.path
@@ -92,3 +91,14 @@ def federation_settings(files: Sequence[MemberFile], chain_id: object) -> dict[s
                 lists[name].append(file.settings[key].value)
     source = Source("the member files")
     return {name: Setting(values, source) for name, values in lists.items() if values}
+
+
+def _of_one_member(member: Member) -> dict[str, object]:
+    """The values that no two members may share, by their keys. A peer is its id, at whatever address."""
+    values = {
+        "authority": member.authority,
+        "bitcoin_key": member.bitcoin_key,
+        "fee_address": member.fee_address,
+        "peer": member.peer and member.peer.peer,
+    }
+    return {key: value for key, value in values.items() if value is not None}

@@ -9,7 +9,9 @@ conflict.
 
 from collections.abc import Sequence
 
-from alysd.errors import NotRecovering, WouldBreakLock, WouldDoubleSign
+import attrs
+
+from alysd.errors import KeyUsedElsewhere, NotRecovering, WouldBreakLock, WouldDoubleSign
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BlockHash, displayed
 from alysd.types.signing import SignedSlot
@@ -53,6 +55,55 @@ def check_recovering(last: SignedSlot) -> None:
     """Check that an authority with the record `last` may state that its guard is lost. Raises `NotRecovering`."""
     if not last.recovering:
         raise NotRecovering(f"the signing guard of this key is not lost: its last approval has slot {last.slot}")
+
+
+STATEMENT_GAP = 2
+"""The number of slots after its last statement for which a recovering authority approves blocks.
+
+It makes a statement in every slot. If more time has passed, the node was stopped, or its clock was set."""
+
+
+def stated(last: SignedSlot, before: Slot | None, slot: Slot) -> SignedSlot:
+    """The record of a recovering authority with which it states its loss in `slot`.
+
+    `before` is the slot of its last statement, None for the first one since the start of the node. The clock may
+    have been behind when `alysd recover` wrote the record, so the key may have signed in every slot up to the
+    present one. Therefore the first statement, and one after a gap, raise the record to the next slot. Raises
+    `NotRecovering`.
+    """
+    check_recovering(last)
+    raised = Slot(slot + 1)
+    if (before is None or not before <= slot <= before + STATEMENT_GAP) and last.slot < raised:
+        return attrs.evolve(last, slot=raised, lock=raised)
+    return last
+
+
+def check_stated(slot: Slot, last: SignedSlot, before: Slot | None) -> None:
+    """Check that a recovering authority has made a statement in or just before `slot`. Raises `WouldBreakLock`."""
+    if last.recovering and (before is None or slot > before + STATEMENT_GAP):
+        raise WouldBreakLock(
+            f"slot {slot}: the signing guard of this key was lost, and the node has not stated it in the last "
+            f"{STATEMENT_GAP} slots: it does so in the next slot, once its clock is trusted"
+        )
+
+
+def is_unknown(slot: Slot, block: BlockHash, last: SignedSlot) -> bool:
+    """Whether an authority with the record `last` has not made this approval of `block` in `slot`.
+
+    The record is written before each signature. So another node uses the key, or the record is an old copy.
+    """
+    return slot > last.slot or (slot == last.slot and block != last.block and not last.recovering)
+
+
+def check_key(seen: tuple[Slot, BlockHash] | None, last: SignedSlot) -> None:
+    """Raise `KeyUsedElsewhere` if an approval by this key was `seen` that this node has not made."""
+    if seen is not None:
+        slot, block = seen
+        raise KeyUsedElsewhere(
+            f"this key has approved block {displayed(block)} of slot {slot}, but its signing guard has slot "
+            f"{last.slot}: another node signs with this key, or the guard is an old copy, so this node signs "
+            "nothing more. Stop the other node; then stop this one, move its guard away and run `alysd recover`"
+        )
 
 
 def commits(slot: Slot, child_slot: Slot) -> bool:

@@ -44,17 +44,36 @@ def check_evidence(evidence: Evidence, federation: Federation, genesis: BlockHas
 
     `federation` is that of both blocks. Takes about 5 ms for the two signatures. Raises `BadEvidence`.
     """
-    if find_evidence(evidence.first, evidence.second) != evidence:
-        raise BadEvidence("the blocks are in the wrong order, no authority has approved both, or it is allowed to")
+    found = find_evidence(evidence.first, evidence.second)
+    if found != evidence:
+        raise BadEvidence(_fault(evidence, found))
     for approved in (evidence.first, evidence.second):
         block, parent, signers = approved.block.hash, approved.parent, approved.approvals.signers
         if parent is not None and parent.hash != approved.block.parent:
-            raise BadEvidence("a block has another parent than the one whose slot is proved")
+            raise BadEvidence(
+                f"the slot of the parent {parent.hash.hex()} is proved, but the block has the parent "
+                f"{approved.block.parent.hex()}"
+            )
         if len(signers) != len(federation.authorities):
             raise BadEvidence(f"{len(signers)} bits of approvals for {len(federation.authorities)} authorities")
         keys = [key for key, signed in zip(federation.authorities, signers, strict=True) if signed]
         if not verify(keys, approval_message(genesis, block), approved.approvals.signature):
-            raise BadEvidence("a signature is not that of the authorities whose bits are set")
+            raise BadEvidence(
+                f"the signature of the block of slot {approved.block.slot} is not that of the authorities "
+                "whose bits are set"
+            )
+
+
+def _fault(evidence: Evidence, found: Evidence | None) -> str:
+    """The reason why `found`, the evidence in the two blocks, is not `evidence`."""
+    slots = f"slots {evidence.first.block.slot} and {evidence.second.block.slot}"
+    if found is None and evidence.offenders:
+        return f"an authority may approve both of its blocks, which have {slots}"
+    if found is None:
+        return f"no authority has approved both of its blocks, which have {slots}"
+    if found.first.block == evidence.second.block:
+        return f"its blocks, which have {slots}, are in the wrong order: exchange them"
+    return f"both of its blocks have slot {evidence.first.block.slot}, so their parents must be left out"
 
 
 def worth_keeping(evidence: Evidence, kept: list[Evidence]) -> bool:

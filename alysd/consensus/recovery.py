@@ -2,8 +2,8 @@
 
 A member that has lost its guard does not know its lock. It waits for a block that a quorum of the others has
 approved after the loss. If too many members have lost their guards, the others are no quorum. Then a recovering
-member approves a block once every member that has not lost its guard has approved it: their locks allow the block,
-and one of them has approved each block that a quorum has ever approved.
+member approves a block once every member that has not lost its guard has approved it. Their locks allow the block,
+and every block that a quorum has ever approved was approved by one of them.
 """
 
 from collections.abc import Collection, Sequence
@@ -41,9 +41,9 @@ def check_statement(
 def is_supported(own: int, signers: Sequence[bool], recovering: Collection[int], quorum: int) -> bool:
     """Whether the approvals of a block show that the recovering authority `own` may approve it too.
 
-    `signers` says for each authority whether it has approved the block, and `recovering` are the authorities that
-    have stated, after the loss of `own`'s guard, that theirs is lost. All others must have approved the block, and
-    they must be so many that no quorum is possible without one of them.
+    `signers` says for each authority whether it has approved the block. `recovering` has the authorities that have
+    stated, after `own` lost its guard, that theirs is lost. All others must have approved the block, and they must
+    be so many that no quorum is possible without one of them.
     """
     others = [index for index in range(len(signers)) if index != own and index not in recovering]
     return len(others) > len(signers) - quorum and all(signers[index] for index in others)

@@ -19,16 +19,20 @@ from alysd.types.units import Slot
 
 
 class DataFault(Enum):
-    """The ways in which database and guard do not belong together. The values are texts for errors."""
+    """The ways in which database and guard do not belong together. The values are texts for errors.
+
+    With `GUARD_LOST`, which only `claimed_finding` returns, a node may start.
+    """
 
     DATABASE_LOST = "the database is missing"
     DATABASE_OLDER = "the database is older than the signing guard"
     GUARD_OLDER = "the signing guard is older than the database"
     GUARD_MISSING = "the signing guard is missing"
+    GUARD_LOST = "the signing guard was lost, and this key has approved no block since"
 
 
 class Claim(Enum):
-    """What the operator of a member says when its guard is lost. The values are options of `alysd recover`."""
+    """The statement of a member's operator when the guard is lost. The values are options of `alysd recover`."""
 
     NEWEST_DATABASE = "newest-database"  # only the guard was lost: the key was locked at no newer block
     OTHERS_HONEST = "join-others"  # no other member lies, so that what all others approve may be approved
@@ -112,12 +116,14 @@ def recovered_guard(
 def claimed_finding(found: StoredData, finding: DataFinding | None, claim: Claim) -> DataFinding | None:
     """The finding for an operator who makes this claim about a lost guard; None if that is not what was found.
 
-    The claim may also be made later, when `recovered_guard` has replaced the guard.
+    The claim is about a member that needs others for a quorum. It may also be made later, when `recovered_guard`
+    has replaced the guard.
     """
     guard = found.guard
-    if finding is None and guard is not None and guard.recovering:
-        finding = DataFinding(DataFault.GUARD_MISSING, guard.slot)
-    lost = finding is not None and (guard is None or guard.recovering or guard.slot < finding.past)
-    if claim is Claim.NEWEST_DATABASE and not found.newest:
+    if not found.authority or found.alone or (claim is Claim.NEWEST_DATABASE and not found.newest):
         return None
-    return finding if lost else None
+    if finding is None:
+        if guard is None or not guard.recovering:
+            return None
+        return DataFinding(DataFault.GUARD_LOST, guard.slot)
+    return finding if guard is None or guard.recovering or guard.slot < finding.past else None

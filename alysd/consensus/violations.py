@@ -53,8 +53,8 @@ class SlotNotAfterParent(InvalidBlock):
 class SlotTooEarly(InvalidBlock, NotNow):
     """The block's slot begins more than half a slot from now; `ahead` and `allowed` are in seconds.
 
-    This is the only rule that depends on a clock. As clocks differ, it is nobody's fault, and the block may be
-    valid later: so it is also a `NotNow`.
+    This is the only rule that depends on a clock. Clocks differ, so the sender is not to blame, and the block may
+    be valid later. Therefore the error is also a `NotNow`.
     """
 
     slot: Slot

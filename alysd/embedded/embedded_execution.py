@@ -1,4 +1,4 @@
-"""The embedded engine as the node runs it: with a transaction pool and the Ethereum JSON-RPC of both."""
+"""The embedded engine with its transaction pool, and the Ethereum JSON-RPC that serves both."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

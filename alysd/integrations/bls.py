@@ -88,10 +88,10 @@ def verify_aggregate(public_keys: Sequence[BlsPublicKey], message: bytes, signat
 def verify_each(checks: Sequence[tuple[Sequence[BlsPublicKey], bytes, BlsSignature]]) -> bool:
     """Whether `verify_aggregate` is true for each of the `checks`, in about 1 ms per check.
 
-    All signatures are checked with one product of pairings, each multiplied by a random number of 64 bits. So
-    signatures that are false, but whose errors cancel out, are accepted with a probability of at most 2^-64. The
-    source is Ethereum research, "Fast verification of multiple BLS signatures". By bilinearity, all messages of
-    one key take one pairing, and the messages that the same keys have signed are first added up.
+    All signatures are checked with one product of pairings. Each signature is first multiplied by a random number
+    of 64 bits, so false signatures whose errors would cancel out are accepted with a probability of at most 2^-64.
+    The source is Ethereum research, "Fast verification of multiple BLS signatures". Pairings are bilinear, so each
+    key takes one pairing, with the sum of all messages that it has signed.
     """
     signed: defaultdict[tuple[BlsPublicKey, ...], list[tuple[G2Point, Scalar]]] = defaultdict(list)
     signatures: list[G2Point] = []
@@ -148,15 +148,15 @@ class Bls12381:
     """Implements `alysd.ports.Bls` with the functions of this module."""
 
     def sign(self, secret: bytes, message: bytes) -> BlsSignature:
-        """See `sign`."""
+        """Sign `message` with `secret`, as the function `sign` does."""
         return sign(secret, message)
 
     def verify(self, public_keys: Sequence[BlsPublicKey], message: bytes, signature: BlsSignature) -> bool:
-        """See `verify_aggregate`."""
+        """Whether the signature is that of all these keys for the message (`verify_aggregate`)."""
         return verify_aggregate(public_keys, message, signature)
 
     def verify_all(self, checks: Sequence[tuple[Sequence[BlsPublicKey], bytes, BlsSignature]]) -> bool:
-        """See `verify_each`."""
+        """Whether `verify` is true for each of the `checks` (`verify_each`)."""
         return verify_each(checks)
 
     def aggregate(self, signatures: Sequence[BlsSignature]) -> BlsSignature:
@@ -169,7 +169,10 @@ BLS = Bls12381()
 
 def _scalar(secret: bytes) -> Scalar:
     if len(secret) != 32 or not 0 < int.from_bytes(secret, "big") < _ORDER:
-        raise Malformed("a BLS secret key is a number of 32 bytes between 0 and the group's order")
+        raise Malformed(
+            f"a BLS secret key must have 32 bytes, found {len(secret)}, and be a number above 0 and below the "
+            "order of the group"
+        )
     return Scalar.from_be_bytes(secret)
 
 

@@ -1,4 +1,4 @@
-"""The checks of the node's database when it is opened: whose chain it holds, and whether its parts agree.
+"""The checks of the node's database when it is opened: that it is of the right chain, and that its tables agree.
 
 LMDB's pages have no checksum. A damaged page can hide records, which then seem to be missing. Therefore the checks
 compare the tables with each other. They read the blocks from the end of the previous final range upwards. For

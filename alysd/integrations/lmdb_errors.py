@@ -62,7 +62,8 @@ def database_errors(folder: Path, *, opening: bool = False) -> Generator[None]:
         raise Corrupt(f"{place} is damaged: {error}: {advice(folder)}") from error
     except (lmdb.Error, OSError) as error:
         if opening and isinstance(error, _NO_ACCESS):
-            raise ConfigError(f"{place} cannot be accessed: {error}") from None
+            reason = f"{_words(error)}: it must be a folder that the node's user can read and write"
+            raise ConfigError(f"{place} cannot be accessed: {reason}") from None
         raise StoreError(f"{place} cannot be used: {_reason(error, folder)}") from error
 
 
@@ -72,7 +73,12 @@ def _reason(error: Exception, folder: Path) -> str:
         return f"the disk is full, or the file may not grow ({errno.errorcode[number]})"
     if number == errno.EIO:
         return "the disk reports an error (EIO)"
-    return str(error)
+    return f"{_words(error)}; look at the disk, and at the permissions of the folder and its files"
+
+
+def _words(error: Exception) -> str:
+    """The text of an error, without the error number and the path that Python adds."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
 def _number(error: Exception) -> int | None:

@@ -3,6 +3,9 @@
 `lmdb_layout` describes the tables.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
 from alysd.consensus.finality import covering_proof, finality_proof
 from alysd.errors import RESTORE_DATABASE, Corrupt, Malformed
 from alysd.integrations.lmdb_layout import BLOCK_KEY_BYTES, ENTRIES, STATE, height_key
@@ -57,6 +60,41 @@ def block_of(txn: Transaction, block: BlockHash) -> SignedBlock | None:
         words = f"the block stored as {displayed(block)} has the hash {displayed(signed.hash)}"
         raise Corrupt(f"{words}: {RESTORE_DATABASE}")
     return signed
+
+
+def encoded_range_of(txn: Transaction, start: Height, count: int, size: int) -> tuple[bytes, ...]:
+    """At most `count` canonical blocks from `start` upwards, in their stored form; see `ports.Store`.
+
+    The checksums of the records are checked, as in all reads. Nothing is decoded or hashed, which would take some
+    milliseconds per block.
+    """
+
+    def stored() -> Iterator[bytes]:
+        for place, (key, value) in enumerate(islice(txn.scan("canonical", height_key(start)), count)):
+            height = Height(start + place)
+            data = txn.get("blocks", value)
+            if data is None or key != height_key(height):
+                raise Corrupt(f"the canonical block {height} is not in the database: {RESTORE_DATABASE}")
+            yield data
+
+    return _until_more_than(size, stored())
+
+
+def encoded_blocks_of(txn: Transaction, hashes: Sequence[BlockHash], size: int) -> tuple[bytes, ...]:
+    """The stored ones of these blocks, in order, in their stored form; see `ports.Store`."""
+    found = (txn.get("blocks", one) for one in hashes)
+    return _until_more_than(size, (data for data in found if data is not None))
+
+
+def _until_more_than(size: int, values: Iterable[bytes]) -> tuple[bytes, ...]:
+    """The first of `values`, up to and including the one with which they together exceed `size` bytes."""
+    taken: list[bytes] = []
+    for value in values:
+        taken.append(value)
+        size -= len(value)
+        if size < 0:
+            break
+    return tuple(taken)
 
 
 def canonical_of(txn: Transaction, height: Height) -> SignedBlock | None:

@@ -14,6 +14,8 @@ from alysd.integrations.lmdb_layout import BLOCK_KEY_BYTES, ENTRIES, FORMAT, STA
 from alysd.integrations.lmdb_reads import (
     block_of,
     canonical_of,
+    encoded_blocks_of,
+    encoded_range_of,
     evidence_of,
     final_of,
     finality_of,
@@ -87,26 +89,15 @@ class LmdbStore:
             unless_it_is_ours.pop_all()
         return cls(records)
 
-    def commit_block(self, executed: ExecutedBlock, placement: ForkChoiceChange) -> None:
-        """Write the block, its state, its changes and its placement in one synced transaction."""
+    def commit_blocks(self, placed: Sequence[tuple[ExecutedBlock, ForkChoiceChange]]) -> None:
+        """Write blocks, their states, changes and placements, in order, in one synced transaction."""
 
         def write(txn: Transaction) -> None:
-            old, final, head = final_of(txn), placement.tip.finalized, placement.tip.head
-            _put_block(txn, executed.signed, executed.state)
-            if executed.state.height > old.height:
-                _put_changes(txn, executed)
-            if placement.canonical:
-                # The new branch may be shorter (a proof made it win): remove canonical heights above its head.
-                for key, _ in list(txn.scan("canonical", height_key(Height(head.height + 1)))):
-                    txn.delete("canonical", key)
-            for height, block in placement.canonical:
-                txn.put("canonical", height_key(height), block)
-            _settle_changes(txn, old.height, final.height)
-            txn.put("meta", b"final", state_key(final))
-            txn.put("meta", b"safe", state_key(placement.tip.safe))
+            for executed, placement in placed:
+                _put_placed(txn, executed, placement)
 
         self._records.write(write)
-        self._commits += 1
+        self._commits += len(placed)
 
     @property
     def commits(self) -> int:
@@ -181,6 +172,14 @@ class LmdbStore:
 
         return self._records.read(read)
 
+    def encoded_range(self, start: Height, count: int, size: int) -> tuple[bytes, ...]:
+        """The blocks of `canonical_range` from one snapshot, as stored, until they exceed `size` bytes."""
+        return self._records.read(lambda txn: encoded_range_of(txn, start, count, size))
+
+    def encoded_blocks(self, hashes: Sequence[BlockHash], size: int) -> tuple[bytes, ...]:
+        """The stored ones of these blocks in their stored form, until they exceed `size` bytes."""
+        return self._records.read(lambda txn: encoded_blocks_of(txn, hashes, size))
+
     def forkchoice(self) -> Forkchoice:
         """The head, safe and final block."""
         return self._records.read(forkchoice_of)
@@ -240,6 +239,22 @@ def _put_genesis(txn: Transaction, genesis: SignedBlock, state: ChainState) -> N
 def _put_block(txn: Transaction, signed: SignedBlock, state: ChainState) -> None:
     txn.put("blocks", signed.hash, encode_block(signed))
     txn.put("states", state_key(state), STATE.encode(state))
+
+
+def _put_placed(txn: Transaction, executed: ExecutedBlock, placement: ForkChoiceChange) -> None:
+    old, final, head = final_of(txn), placement.tip.finalized, placement.tip.head
+    _put_block(txn, executed.signed, executed.state)
+    if executed.state.height > old.height:
+        _put_changes(txn, executed)
+    if placement.canonical:
+        # The new branch may be shorter (a proof made it win): remove canonical heights above its head.
+        for key, _ in list(txn.scan("canonical", height_key(Height(head.height + 1)))):
+            txn.delete("canonical", key)
+    for height, block in placement.canonical:
+        txn.put("canonical", height_key(height), block)
+    _settle_changes(txn, old.height, final.height)
+    txn.put("meta", b"final", state_key(final))
+    txn.put("meta", b"safe", state_key(placement.tip.safe))
 
 
 def _put_changes(txn: Transaction, executed: ExecutedBlock) -> None:

@@ -102,8 +102,8 @@ class NodeData:
     def accept(self, finding: DataFinding, said: Claim | None = None) -> None:
         """Change the guard, the database and `chain.json` so that `open` accepts the folder after this finding.
 
-        The missing data is given up, and a missing database is created. The guard becomes `recovered_guard` of
-        `consensus.stored_data`, for what the operator has `said`.
+        The missing data is given up, and a missing database is created. `consensus.stored_data.recovered_guard`
+        makes the new guard from the finding and the operator's claim, `said`.
         """
         with ExitStack() as until_accepted:
             store, found = self._find(until_accepted)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-from alysd.consensus.approval import check_approval, check_recovering
+from alysd.consensus.approval import check_approval, check_key, check_stated, is_unknown, stated
 from alysd.consensus.federation import approval_message
 from alysd.consensus.recovery import recovery_message
 from alysd.integrations import bls
@@ -25,10 +25,9 @@ from alysd.wire.block_ssz import slot_proof
 class GuardedSigner:
     """Implements `alysd.ports.Signer`: signs with `secret`, at most one block per slot, never in an earlier slot.
 
-    It signs nothing but approvals of blocks of the chain with this `genesis` hash, and statements that its guard
-    was lost: it computes the message itself.
-    Only one process at a time may use a guard's file; the lock on the data folder ensures this. `scheme` makes the
-    signatures.
+    It signs only approvals of blocks of the chain with this `genesis` hash, and statements that its guard was
+    lost. It computes each message itself, so that nobody can have it sign another one. Only one process at a time
+    may use a guard's file; the lock on the data folder ensures this. `scheme` makes the signatures.
     """
 
     def __init__(
@@ -39,6 +38,9 @@ class GuardedSigner:
         self._genesis = genesis
         self._guard = guard
         self._last = last
+        # The slot of the last recovery statement, and the first approval of this key that the guard did not know.
+        self._stated: Slot | None = None
+        self._seen: tuple[Slot, BlockHash] | None = None
         # Only one signature at a time, so that each check sees the record of the previous one.
         self._one_at_a_time = trio.CapacityLimiter(1)
 
@@ -83,16 +85,36 @@ class GuardedSigner:
         )
 
     async def state_recovery(self, slot: Slot) -> BlsSignature:
-        """Sign the statement, in `slot`, that the guard of this key was lost. Raises `NotRecovering` if not."""
+        """Sign the statement, in the present `slot`, that the guard of this key was lost.
+
+        May raise slot and lock of the guard (`consensus.approval.stated`). Raises `NotRecovering`, and
+        `StoreError` when the guard cannot be written.
+        """
         return await trio.to_thread.run_sync(self._state_recovery, slot, limiter=self._one_at_a_time)
 
+    def saw(self, slot: Slot, block: BlockHash) -> bool:
+        """Record a valid approval of `block` in `slot` by this key.
+
+        Returns whether it is the first one that this node has not made.
+        """
+        first = self._seen is None and is_unknown(slot, block, self._last)
+        if first:
+            self._seen = slot, block
+        return first
+
     def _state_recovery(self, slot: Slot) -> BlsSignature:
-        check_recovering(self._last)
+        record = stated(self._last, self._stated, slot)
+        if record != self._last:
+            write_guard(self._guard, record)
+            self._last = record
+        self._stated = slot
         return self._scheme.sign(self._secret, recovery_message(self._genesis, slot))
 
     def _approve(self, block: Block, parent_slot: Slot, supported: bool) -> Approval:
         proof, last = slot_proof(block), self._last
         identity = proof.hash
+        check_key(self._seen, last)
+        check_stated(block.slot, last, self._stated)
         check_approval(block.slot, identity, parent_slot, last, supported=supported)
         if block.slot > last.slot:
             record = SignedSlot(last.key, block.slot, identity, parent_slot)

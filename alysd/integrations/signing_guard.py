@@ -45,7 +45,9 @@ def read_guard(path: Path, key: BlsPublicKey) -> SignedSlot | None:
     except IsADirectoryError:
         raise Corrupt(f"the signing guard {path} is a folder: move it away, then run `alysd recover`") from None
     except OSError as error:
-        raise StoreError(f"cannot read the signing guard {path}: {error.strerror}") from error
+        raise StoreError(
+            f"cannot read the signing guard {path}: {error.strerror}; check the disk and its mode"
+        ) from error
     found = _FORM.fullmatch(text)
     if found is None or sha256(found[1].encode()).hex() != found[7]:
         raise Corrupt(
@@ -72,7 +74,7 @@ def write_guard(path: Path, record: SignedSlot) -> None:
     try:
         replace_file(path, text.encode())
     except OSError as error:
-        raise StoreError(f"cannot write the signing guard {path}: {error.strerror}") from error
+        raise StoreError(f"cannot write the signing guard {path}: {error.strerror}; check the disk") from error
 
 
 def write_first_guard(path: Path, key: BlsPublicKey) -> SignedSlot:

@@ -46,7 +46,7 @@ class CountApproval(Tell[ApprovalGathering]):
 
 @attrs.frozen
 class NoteRecovery(Tell[ApprovalGathering]):
-    """Note that an authority has lost its signing guard; `consensus.recovery.check_statement` has accepted it."""
+    """Record an authority's statement that it has lost its signing guard, which `check_statement` has accepted."""
 
     statement: RecoveryStatement
 

@@ -112,4 +112,4 @@ class Finalized(Tell[MergedMining]):
 
 @attrs.frozen
 class PassOnAgain(Tell[MergedMining]):
-    """Send the best queued proof to all peers again if the head has changed since it was sent, or long ago."""
+    """Send the best queued proof to all peers again, if the head has changed since, or if it was sent long ago."""

@@ -24,11 +24,22 @@ class ImportBlock(Ask[BlockImport, Forkchoice]):
 
 
 @attrs.frozen
-class ImportVerified(Ask[BlockImport, Forkchoice]):
-    """Import a block like `ImportBlock`, but without another check of its approvals if it is in `verified`.
+class RangeImported:
+    """The number of blocks of a range that were imported, at least 1, and the forkchoice afterwards."""
+
+    count: int
+    forkchoice: Forkchoice
+
+
+@attrs.frozen
+class ImportRange(Ask[BlockImport, RangeImported]):
+    """Import blocks of `verified` from the index `first` on, in one transaction: as many as take little time.
+
+    Their approvals are not checked again. Raises the errors of `ImportBlock` for the block at `first`. If a later
+    block cannot be imported, only the blocks before it are.
 
     It stays in this process, because only the process that has checked the approvals knows that they are valid.
     """
 
-    signed: SignedBlock
     verified: VerifiedRange
+    first: int

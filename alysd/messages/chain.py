@@ -74,3 +74,10 @@ class AdoptBlock(Ask[Chain, StoredBlock]):
     """
 
     executed: ExecutedBlock
+
+
+@attrs.frozen
+class AdoptBlocks(Ask[Chain, tuple[StoredBlock, ...]]):
+    """Like `AdoptBlock`, for blocks of which each is the parent of the next one, in one transaction."""
+
+    executed: tuple[ExecutedBlock, ...]

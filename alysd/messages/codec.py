@@ -23,7 +23,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from cattrs.preconf.msgpack import MsgpackConverter, make_converter
 
 from alysd.errors import Malformed
-from alysd.messages.block_import import ImportVerified
+from alysd.messages.block_import import ImportRange
 from alysd.nurseries import ChildSnapshot, Envelope, Refusal, TraceContext
 
 MAX_BYTES = 32 << 20
@@ -40,7 +40,7 @@ WIDE_INTEGER_BYTES = 33
 ROOMS = ("alysd.types", "alysd.messages")
 """The packages whose classes can be sent."""
 
-LOCAL = (ImportVerified,)
+LOCAL = (ImportRange,)
 """The messages that cannot be sent to another process."""
 
 PLAIN = (type(None), bool, int, float, str, bytes)
@@ -185,7 +185,7 @@ def _untagged(converter: MsgpackConverter, raw: object) -> object:
 def _pair(raw: object) -> tuple[str, object]:
     pair = cast("list[object]", raw)
     if type(raw) is not list or len(pair) != 2 or not isinstance(pair[0], str):
-        raise TypeError("expected a list of a class name and a value")
+        raise TypeError(f"expected a list of a class name and a value, found {str(pair)[:60]}")
     return pair[0], pair[1]
 
 
@@ -200,7 +200,7 @@ def _exactly(value: Any, kind: type[Any]) -> Any:
 def _finite(value: Any, _kind: type[float]) -> float:
     """A finite float. Times and durations are never infinite, and NaN would never reach a deadline."""
     if type(value) not in (float, int) or not math.isfinite(value):
-        raise TypeError("expected a finite number")
+        raise TypeError(f"expected a finite number, found {str(value)[:60]}")
     return float(value)
 
 

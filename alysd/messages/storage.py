@@ -16,11 +16,13 @@ class Storage:
 
 
 @attrs.frozen
-class CommitBlock(Ask[Storage, StoredBlock]):
-    """Write a block and its placement in one synced transaction. Both survive a power failure after the reply."""
+class CommitBlocks(Ask[Storage, tuple[StoredBlock, ...]]):
+    """Write blocks with their placements, in order, in one synced transaction.
 
-    executed: ExecutedBlock
-    placement: ForkChoiceChange
+    All of them survive a power failure after the reply.
+    """
+
+    placed: tuple[tuple[ExecutedBlock, ForkChoiceChange], ...]
 
 
 @attrs.frozen

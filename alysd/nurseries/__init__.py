@@ -13,7 +13,8 @@ Each module can be read on its own:
 - `spec`: the tree as data. `restart`: policies, strategies and budgets, which decide whether a child restarts.
 - `dynamic`: children that are started at run time, one per operation.
 - `last_deadline`: the report of a child that cannot be ended.
-- `child`, `life`, `actor_child`, `supervision`, `system`: the tree at run time. `opening`: its start and its end.
+- `child`, `life`, `actor_child`, `task_child`: the children at run time. `children`, `supervising`, `supervision`:
+  the child that is a supervisor. `running_tree`, `system`: the whole tree. `opening`: its start and its end.
   `registry`: snapshots of the tree.
 - `failures`, `patterns`: the log of failures, and patterns in it.
 - `health`: the health monitor, which restarts unhealthy children.

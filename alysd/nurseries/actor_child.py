@@ -1,4 +1,4 @@
-"""Children that are not supervisors: an actor behind its address, and a plain task."""
+"""The child that is an actor behind its address."""
 
 import logging
 import math
@@ -10,15 +10,14 @@ import trio
 
 from alysd.nurseries.address import NOT_RUNNING, Address
 from alysd.nurseries.asks import HandlerTask, Pending, handling
-from alysd.nurseries.behaviour import Actor, Health, has_run
+from alysd.nurseries.behaviour import Actor, has_run
 from alysd.nurseries.child import Parent, Runtime
-from alysd.nurseries.dynamic import Operation
 from alysd.nurseries.errors import ActorDown, ChildEnded, InstanceReused, StartTooSlow, is_fatal, leaf_of
 from alysd.nurseries.inbox import content
 from alysd.nurseries.life import LivingChild
 from alysd.nurseries.serve import HEALTH_CHECK, WAKE, serve
 from alysd.nurseries.signals import Signal
-from alysd.nurseries.spec import ActorSpec, TaskSpec
+from alysd.nurseries.spec import ActorSpec
 from alysd.nurseries.states import BEING_STARTED, UP, Desired, State
 from alysd.nurseries.timers import Timers
 from alysd.nurseries.trace import Tracer
@@ -136,7 +135,7 @@ class ActorChild(LivingChild):
             self.scope.deadline = math.inf
 
     def _unexpected_end(self, *, cancelled: bool) -> Exception | None:
-        """As of any child; but an instance that was cancelled by the deadline of its start has failed to start."""
+        """Return a `StartTooSlow` if the deadline of the start ended the instance; otherwise as for any child."""
         if cancelled and self.state in BEING_STARTED and self._injected is None:
             return StartTooSlow(self.name, self._start_seconds)
         return super()._unexpected_end(cancelled=cancelled)
@@ -167,7 +166,7 @@ class ActorChild(LivingChild):
 
     @property
     def asked_to_stop(self) -> bool:
-        """Whether the actor was asked to stop, by itself or someone else."""
+        """Whether the actor was asked to stop, by itself, its supervisor or an operator."""
         return self.stopping
 
     async def _end_instance(self, failure: Exception | None) -> None:
@@ -314,57 +313,3 @@ class ActorChild(LivingChild):
         """Send the health check to the actor, ahead of its messages."""
         if self.state in UP:
             self.address.receiver.send_urgent((HEALTH_CHECK, 0.0, check))
-
-
-class TaskChild(LivingChild):
-    """A plain async function. The child counts as started when the function is called."""
-
-    __slots__ = ("_error", "_may_end", "_run", "operation")
-
-    def __init__(self, spec: TaskSpec[Any], parent: Parent, runtime: Runtime, *, planned: bool = True) -> None:
-        super().__init__(spec, parent, runtime, planned=planned)
-        self._run = spec.run
-        self._may_end = spec.may_end
-        # Who wants to know the result, if the task was started at run time.
-        self.operation: Operation[Any] | None = None
-        self._error: Exception | None = None
-
-    async def _start(self) -> None:
-        handling.set(None)  # a handler that added this task does not wait for the task
-        self.move(State.RUNNING)
-
-    async def _work(self) -> None:
-        value = await self._run()
-        if self.operation is not None and self._may_end:
-            self.operation.returned(value)
-
-    def _failed(self, error: Exception) -> float | None:
-        """Keep `error` until the supervisor has decided.
-
-        If the supervisor does not restart the child, `error` becomes the result of the operation.
-        """
-        self._error = error if self.operation is not None else None
-        delay = super()._failed(error)
-        self._error = None
-        return delay
-
-    def close(self, reason: str) -> None:
-        """Tell those who want to know the result that there will be none, unless there is one."""
-        super().close(reason)
-        if self.operation is not None:
-            self.operation.closed(self._error if self.state is State.FAILED else None, reason)
-
-    def _unexpected_end(self, *, cancelled: bool) -> Exception | None:
-        error = super()._unexpected_end(cancelled=cancelled)
-        if isinstance(error, ChildEnded) and self._may_end:
-            self.desired = Desired.DOWN if self.planned else Desired.GONE
-            return None
-        return error
-
-    def _stop_instance(self) -> None:
-        self._stop_start()  # a task has no messages to handle first
-
-    def ask_health(self, check: Pending) -> None:
-        """Reply at once that a running task is healthy: a task has no loop that could answer."""
-        if self.state in UP:
-            check.reply(Health.HEALTHY)

@@ -147,8 +147,8 @@ class Address(Generic[P]):
     async def send(self, message: Tell[P]) -> None:
         """Send. If the mailbox is full, apply the overflow policy, which may wait for space.
 
-        Returns a coroutine to await. If the coroutine is cancelled, the message was not sent. Raises `ActorDown`
-        when the actor is stopped, and `MailboxFull` when the policy says so.
+        If the call is cancelled, the message was not sent. Raises `ActorDown` when the actor is stopped, and
+        `MailboxFull` when the policy says so.
         """
         inbox = self.mailbox
         if not next(turns) & MASK:  # from here on the same as `Mailbox.send`, but without the call
@@ -209,7 +209,7 @@ class Address(Generic[P]):
         raise pending.error or AskTimeout(self.name, type(message).__name__, seconds)
 
     async def _ask_full(self, wheel: Wheel, message: Ask[P, R], seconds: float) -> R:
-        """Ask although the mailbox is full: wait in the line for space, or apply the other overflow policy."""
+        """Ask although the mailbox is full: wait in the line for space, or apply another overflow policy."""
         inbox, deadline = self.mailbox, trio.current_time() + seconds
         pending = Pending(None)
         entry: Entry = (carry(message) if traces.open else message, perf_counter(), pending)
@@ -247,8 +247,9 @@ class Address(Generic[P]):
         """`ask`, for any thread except that of the actor's system. Blocks the thread until the ask ends.
 
         Raises as `ask` does, and `ActorDown` when the system is not running, its run ends, or its event loop does
-        not react within `LOOP_SECONDS` after the timeout. `AskCycle` needs a handler that waits for the thread in
-        `trio.to_thread.run_sync`, not with `abandon_on_cancel`; the ask that another thread makes times out.
+        not react within `LOOP_SECONDS` after the timeout. An ask that closes
+        a cycle of waits gets `AskCycle` only if the handler in the cycle waits for this thread in
+        `trio.to_thread.run_sync` without `abandon_on_cancel`. In any other thread, such an ask times out.
         """
         if not isinstance(seconds, int | float) or not 0 <= seconds <= MOST_SECONDS:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise invalid_seconds(self.name, seconds)
@@ -260,7 +261,7 @@ class Address(Generic[P]):
             raise ActorDown(self.name, str(gone)) from gone
 
     async def _ask_for(self, asker: Waiter | None, message: Ask[P, R], seconds: float) -> R:
-        """Ask for a thread. If a handler waits for the thread, `asker` is the mailbox of that handler's actor."""
+        """Ask on behalf of a thread. If a handler waits for the thread, `asker` is the mailbox of its actor."""
         if asker is None:
             return await self.ask(message, seconds=seconds)
         begin_wait(asker, self.mailbox)

@@ -50,7 +50,7 @@ class Expiring(Protocol):
     bucket: "set[Expiring] | None"
 
     def expire(self) -> None:
-        """The time has come. The wheel has removed this from its bucket."""
+        """React to the deadline. The wheel has removed this from its bucket already."""
         ...
 
 
@@ -58,7 +58,7 @@ class MailboxPlace(Protocol):
     """The place of a waiting ask: in a mailbox, in the line before it, or among an actor's deferred replies."""
 
     def vacate(self) -> None:
-        """The asker has given up."""
+        """Free the place, because the asker has given up."""
         ...
 
 
@@ -187,14 +187,14 @@ class HandlerTask:
 
 
 handling: ContextVar[HandlerTask | None] = ContextVar("handling", default=None)
-"""The handler that has started this code, or is this code.
+"""The handler that runs this code, or that started the task of this code; `None` if there is none.
 
-Tasks inherit the value from the code that starts them. `is_awaited` says whether the handler waits for them.
+A task inherits the value from the code that starts it. `is_awaited` says whether the handler waits for it.
 """
 
 
 def is_awaited(handler: HandlerTask) -> bool:
-    """Whether the handler waits for this code, which is the handler, or runs in a nursery that it has opened."""
+    """Whether the handler waits for the current task: its own task, or one in a nursery that it has opened."""
     task = current_task()
     while task is not handler.task:
         nursery = task.parent_nursery
@@ -213,7 +213,7 @@ def waiting_handler() -> Waiter | None:
 
 
 def begin_wait(waiter: Waiter, target: Waiter) -> None:
-    """Record that `waiter` waits for `target`. Raises `AskCycle` when `target` waits for `waiter` already."""
+    """Record that `waiter` waits for `target`. Raises `AskCycle` if neither could then ever continue."""
     if target is waiter or target.waits_for:
         path_back = _path(target, waiter)
         if path_back is not None and not _can_go_on(target, waiter):
@@ -226,9 +226,10 @@ def begin_wait(waiter: Waiter, target: Waiter) -> None:
 
 @contextmanager
 def waits_of_handler(targets: Sequence[Waiter]) -> Generator[None]:
-    """Record that the handler that runs the block, if one does, waits for these actors in the block.
+    """In the `with` block, record that the current handler waits for these actors.
 
-    Raises `AskCycle` before the block if one of them waits for that handler.
+    Does nothing if no handler waits for this code. Raises `AskCycle`, without entering the block, if one of the
+    actors waits for that handler.
     """
     handler = handling.get()
     if handler is None or not is_awaited(handler):
@@ -267,7 +268,7 @@ def _path(start: Waiter, end: Waiter) -> tuple[str, ...] | None:
 
 
 def _can_go_on(start: Waiter, blocked: Waiter) -> bool:
-    """Whether `start` can go on although `blocked` cannot: a pool can as long as one of its workers can."""
+    """Whether `start` can continue although `blocked` cannot: a pool can while one of its workers can."""
     reached = [start]
     for waiter in reached:
         reached.extend(following for following in waiter.waits_for or () if following not in reached)

@@ -33,14 +33,14 @@ class NotPermitted(Refusal):
 
 @attrs.frozen(str=False)
 class TooManyEvents(Refusal):
-    """`name` published more than `per_second` events per second for longer than its `burst` allows."""
+    """`name` published more events than its `Rate` allows: `per_second` on average, `burst` at once."""
 
     name: str
     per_second: float
     burst: int
 
     def __str__(self) -> str:
-        return f"{self.name} publishes more than {self.per_second:g} events/s"
+        return f"{self.name} publishes more than {self.per_second:g} events/s, with at most {self.burst} at once"
 
 
 @attrs.frozen

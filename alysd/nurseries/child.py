@@ -1,6 +1,6 @@
-"""A child at run time: its state, and what its supervisor, operators and monitors ask of it.
+"""A child at run time: its state, and the methods that its supervisor, operators and monitors call.
 
-Its states are in `states`, its own task is in `life`.
+`states` defines its states, and `life` its task.
 
 A stop is a request: `begin_stop` returns at once, and the deadline of the stop is the deadline of the instance's
 cancel scope. A task that waits for the end can therefore be cancelled without changing what happens to the child.
@@ -176,7 +176,7 @@ class Child(ABC):
             self.parent.child_changed()
 
     def end_start(self, error: Exception | None) -> None:
-        """Tell the operator who waits for the first start, if there is one, that it is over."""
+        """End the wait of the operator that started the child at run time, if it still waits for the start."""
         if self.start is not None:
             self.start.end(error)
             self.start = None
@@ -241,11 +241,11 @@ class Child(ABC):
         return self.state is State.STOPPED and self.desired in WANTED and self.waiting()
 
     def enter_backoff(self, seconds: float) -> None:  # noqa: ARG002  an actor tells its askers
-        """Change to BACKOFF for `seconds`. The caller, this child's task or the supervisor's, does the waiting."""
+        """Change to BACKOFF. The caller, in the task of this child or of its supervisor, then waits `seconds`."""
         self.move(State.BACKOFF)
 
     def why_not_restart(self) -> str | None:
-        """Why an operator cannot restart the child; `None` if the child does not object."""
+        """The reason why an operator cannot restart the child; `None` if there is none."""
         return None
 
     def reopen(self) -> None:  # noqa: B027
@@ -274,7 +274,7 @@ class Child(ABC):
         self.runtime.failures.forget(self.name)
 
     def release(self) -> None:  # noqa: B027
-        """Take what the child was given for the system, such as an address, out of the system."""
+        """Take the objects of the program that the child uses, such as an address, out of the system."""
 
     # Called by monitors and operators
 
@@ -297,7 +297,7 @@ class Child(ABC):
 
     @abstractmethod
     def may_drain(self) -> bool:
-        """Whether another instance can handle what waits before a stop for good, now that this one has failed."""
+        """Whether another instance may handle the waiting messages after this one failed in a stop for good."""
 
     @abstractmethod
     def _start_anew(self) -> None:

@@ -17,11 +17,11 @@ The rules, which tests verify:
    restarts it no more, or it is removed. `stop_child` keeps it, stopped, as it keeps any other child.
 3. The terms of OTP: `task(...)` is permanent, because its return is a failure. `task(..., may_end=True)` is
    transient: it restarts only after a failure. With `restart=Never()` in addition it is temporary.
-4. `Operation.result` returns what the task returned, or raises the reason why it never will. Restarts in between
-   do not end it. Any number of tasks can await it, at any time; nobody has to.
+4. `Operation.result` returns the value that the task returned. If the task ends for good without one, it raises
+   the reason. Restarts in between do not end it. Any number of tasks can await it, at any time, or none.
 5. A crash restarts no other child, with one exception: a supervisor gives up after more restarts than its
    intensity allows, and stops all children. By default a `dynamic_supervisor` allows as many restarts in ten
-   seconds as it may have children. A child that crashes again and again reaches this number only if its own policy
+   seconds as it may have children. A child that crashes repeatedly reaches this number only if its own policy
    restarts it without waits; temporary children never do.
 6. When a supervisor has given up and is restarted, it starts its children again, those of run time too. (In OTP,
    they are lost.)
@@ -40,7 +40,7 @@ from alysd.nurseries.spec import Priority, Sibling, SupervisorSpec, supervisor
 T = TypeVar("T")
 
 START_SECONDS = 5.0
-"""The default of the time that a child has to start."""
+"""The default of the seconds that `System.start_child` waits until the child is up."""
 
 MAX_CHILDREN = 10_000
 """The default of `max_children`. An idle task takes about 5 KB."""

@@ -104,10 +104,14 @@ def _tag(key: bytes, data: bytes) -> bytes:
 
 
 LONGEST = 60.0
-"""The longest `timeout` accepted, in seconds. The time for which ids are remembered follows from it."""
+"""The longest `timeout` accepted, in seconds. A message may also be created up to this long in the future,
+because clocks differ, so an id is remembered for twice as long."""
 
 REMEMBERED = 65536
-"""The largest number of ids remembered, some 10 MB: about 1,000 messages per second for `LONGEST` seconds."""
+"""The largest number of ids remembered, about 10 MB.
+
+Each id is remembered for twice `LONGEST`, 120 s, so an endpoint accepts at most 546 messages per second for long.
+"""
 
 
 class InboundEndpoint:
@@ -137,8 +141,9 @@ class InboundEndpoint:
         """Receive bytes from another process at `now` (Unix seconds).
 
         Raises `NotAuthentic` for an invalid seal and for a repeated message. Raises `Refusal` for a message that
-        is too large, cannot be decoded, has no timeout, has a timeout above `LONGEST`, has expired, or is from
-        the future. Raises `Refusal` for every message while `REMEMBERED` ids are remembered.
+        is too large, cannot be decoded, has no timeout, has a timeout above `LONGEST`, has expired, or was created
+        more than `LONGEST` seconds after `now`. Raises `Refusal` for every message while `remembered` ids are
+        remembered.
         """
         if len(sealed) > self._max_bytes:
             raise Refusal(f"the message has {len(sealed)} bytes; at most {self._max_bytes} are accepted")
@@ -148,7 +153,8 @@ class InboundEndpoint:
             raise Refusal(f"message {message_id} has the timeout {timeout}; it needs one of at most {LONGEST:g} s")
         if envelope.expired(now) or envelope.created_at > now + LONGEST:
             raise Refusal(
-                f"message {message_id}, created at {envelope.created_at}, has expired or is from the future"
+                f"message {message_id} has expired or is from the future: it was created at {envelope.created_at} "
+                f"with a timeout of {timeout:g} s, and it is {now} here; compare the clocks"
             )
         self._remember(f"{envelope.message_id}/{envelope.retry_count}", now)
         self._deliver(envelope)
@@ -159,5 +165,7 @@ class InboundEndpoint:
         if identity in self._seen:
             raise NotAuthentic(f"message {identity} was received before")
         if len(self._seen) >= self._remembered:
-            raise Refusal(f"more than {self._remembered} messages within {2 * LONGEST:g} s")
+            raise Refusal(
+                f"message {identity}: more than {self._remembered} messages within {2 * LONGEST:g} s; send fewer"
+            )
         self._seen[identity] = now + 2 * LONGEST

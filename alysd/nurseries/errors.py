@@ -1,4 +1,4 @@
-"""Every error of the actor runtime, as one tree.
+"""The errors of the actor runtime, as one tree. Those of one feature alone are defined in its module.
 
 NurseryError
 ├─ Refusal              raised by a handler: the asker gets it, the actor continues
@@ -19,6 +19,7 @@ NurseryError
 ├─ BudgetSpent          a supervisor gave up: more restarts than its intensity allows, or a fatal error
 ├─ SystemFailed         the root gave up; `__cause__` is the error of the child that failed first
 ├─ StartFailed          a child that was started at run time did not come up; `__cause__` is its error
+├─ StartTooSlow         the hooks of a start took longer than its actor's spec allows (also a trio.TooSlowError)
 ├─ TooManyChildren      the supervisor has as many children as its spec allows
 ├─ SpecError            the tree is invalid; the text names the child and the rule
 ├─ UnknownChild         no child has that name
@@ -239,7 +240,7 @@ class TooManyChildren(NurseryError):
     children: int
 
     def __str__(self) -> str:
-        return f"{self.name} has {self.children} children, and may have no more"
+        return f"{self.name} has {self.children} children already, which is its max_children"
 
 
 class SpecError(NurseryError):

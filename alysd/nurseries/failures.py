@@ -157,13 +157,13 @@ class ChildHistory:
 RECENT = 1024
 """Failures kept for the whole system, the newest ones.
 
-With the default intensity, one supervisor needs at least 17 minutes for so many failures."""
+With the default intensity, so many failures below one supervisor take at least 17 minutes, unless it gives up."""
 
 _LEVELS = {Outcome.LEFT: logging.ERROR, Outcome.ESCALATED: logging.ERROR}
 
 
 LATER = 0.05
-"""Seconds between a failure and its log line. The restart has priority."""
+"""Seconds from a failure until it is logged, unless the log is read earlier. The restart has priority."""
 
 
 class Failure(NamedTuple):

@@ -1,6 +1,6 @@
-"""The mailbox of an actor: its entries, dead letters, and asks whose askers have given up.
+"""The mailbox of an actor: its entries, its dead letters, and the asks whose askers have given up.
 
-A message that was accepted and is never handled to its end becomes a `DeadLetter`.
+A message that was accepted and whose handling is never completed becomes a `DeadLetter`.
 """
 
 from collections import deque
@@ -94,7 +94,7 @@ class Inbox(Mailbox[Entry]):
 
     @property
     def waits_for_any(self) -> bool:
-        """Whether this is the mailbox of a pool, which can go on when one of its workers can."""
+        """Whether this is the mailbox of a pool, which can continue when one of its workers can."""
         return self.spares is not None
 
     @property
@@ -117,12 +117,12 @@ class Inbox(Mailbox[Entry]):
             self.limit = self.bound
 
     def skip(self) -> None:
-        """An ask that was taken from the queue is not handled, because its asker has given up."""
+        """Count an ask that was taken from the queue and is not handled, because its asker has given up."""
         self.abandoned += 1
         self._took_no_place()
 
     def _took_no_place(self) -> None:
-        """An entry without a place has left the queue."""
+        """Adjust the bound, because an entry without a place has left the queue."""
         if self.bound > self.capacity:
             self.bound -= 1
             if self.limit:
@@ -242,10 +242,10 @@ class AskTicket(Ticket[Entry]):
         pending.place = self
 
     def admit(self) -> None:
-        """The ask has been queued."""
+        """Record that the ask has been queued."""
         super().admit()
         self._pending.place = self._inbox
 
     def vacate(self) -> None:
-        """The asker has given up: the ask leaves the line."""
+        """Take the ask out of the line, because the asker has given up."""
         self._inbox.leave_line(self)

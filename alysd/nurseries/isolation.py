@@ -14,8 +14,8 @@ async def isolated(
 ) -> T:
     """Return the result of `work(*arguments)`, or `failed(error)` if it raises an `Exception`.
 
-    A cancellation is raised unchanged. If a group contains errors and a cancellation, `failed` gets the errors
-    first.
+    A cancellation is raised unchanged. If a group contains errors and a cancellation, `failed` is called with the
+    errors, and then the cancellation is raised.
     """
     try:
         return await work(*arguments)
@@ -35,8 +35,9 @@ async def isolated_exit(
 ) -> int:
     """Run `work(*arguments)` as if it were a whole process, and return the exit status of such a process.
 
-    It is 0, that of a `SystemExit`, or 1 for any other `Exception`, which `ended` gets, the first one of a group.
-    A cancellation or a `KeyboardInterrupt` is raised unchanged, also out of a group.
+    The status is 0 if the work returns, that of a `SystemExit`, and 1 for an `Exception`. `ended` is called with
+    the `SystemExit` or the `Exception`, with the first one if they are in a group. A cancellation or a
+    `KeyboardInterrupt` is raised unchanged, even if it is in a group with others.
     """
     try:
         await work(*arguments)

@@ -1,4 +1,4 @@
-"""The last deadline of a child that was asked to end: who does not end, what it handles, and where it waits.
+"""The last deadline of a child that was asked to end, and the report of a child that has not ended by then.
 
 A child is cancelled when its `stop_seconds` are over, and its last hooks have as long again. A handler that
 shields itself from cancellation, or waits for a thread that does not end, outlives both: no code can end it. When
@@ -86,7 +86,7 @@ class LastDeadline:
         wheel.add(self, seconds)
 
     def cancel(self) -> None:
-        """Do nothing at the deadline: the instance has ended."""
+        """Cancel the deadline, because the instance has ended."""
         if self.bucket is not None:
             self.bucket.discard(self)
 

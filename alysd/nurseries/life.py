@@ -100,7 +100,7 @@ class LivingChild(Child):
         return trio.current_time() < self._stop_by
 
     def may_drain(self) -> bool:
-        """Whether another instance can handle what waits before a stop for good, now that this one has failed."""
+        """Whether another instance may handle the waiting messages after this one failed in a stop for good."""
         return (
             self._unfinished()
             and self._has_time()
@@ -116,7 +116,7 @@ class LivingChild(Child):
         return self.parent.may_restart(self) and self.again
 
     def _next_instance(self) -> None:
-        """Prepare the next instance: one that runs, or one that only handles what waits before a stop for good."""
+        """Prepare the next instance: one that runs, or one that only handles waiting messages and then stops."""
         drains = self.for_good and not self._restarts_now()
         if self.stopping:
             self.move(State.STOPPED)

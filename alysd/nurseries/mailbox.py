@@ -31,7 +31,7 @@ from alysd.nurseries.wakeups import WOKEN
 
 
 class Overflow(Enum):
-    """The ways in which a full mailbox can treat one more message. `Backoff` is a further way, with parameters."""
+    """The overflow policies without parameters: what a full mailbox does with one more message. See `Backoff`."""
 
     BLOCK = "block"
     """`send` and `ask` wait for space, first come, first served. `tell` never waits; it raises `MailboxFull`."""
@@ -45,10 +45,10 @@ class Overflow(Enum):
 
 @attrs.frozen
 class Backoff:
-    """`send` and `ask` retry `retries` times.
+    """An overflow policy with which `send` and `ask` try again, `retries` times, and then raise `MailboxFull`.
 
-    The first wait is `first_seconds`, each next one is `factor` times longer.
-    They raise `MailboxFull` when the last retry fails. `tell` never waits; it raises `MailboxFull` at once.
+    The first wait is `first_seconds`, and each next one is `factor` times longer. `tell` never waits; it raises
+    `MailboxFull` at once.
     """
 
     retries: int = attrs.field(default=6, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
@@ -99,7 +99,7 @@ class Ticket(Generic[T]):
         self.admitted = False
 
     def admit(self) -> None:
-        """The value has been queued."""
+        """Record that the value has been queued, and wake its task."""
         self.admitted = True
         if self.task is not None:
             reschedule(self.task, WOKEN)

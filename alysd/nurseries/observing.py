@@ -53,11 +53,11 @@ class GuardedTracer:
         self._tracer: Tracer | None = tracer
 
     def handling(self, actor: str, message: str, sender: TraceContext) -> AbstractContextManager[TraceContext]:
-        """A context manager that enters and leaves that of the tracer, and raises only the handler's own error."""
+        """A context manager around that of the tracer. It raises no error of the tracer, only the handler's."""
         return _GuardedSpan(self, self._tracer, actor, message, sender)
 
     def switch_off(self, actor: str, message: str, raised: Exception) -> None:
-        """Log the error of the tracer, and call it no more."""
+        """Log the error of the tracer, and never call the tracer again."""
         if self._tracer is not None:
             self._tracer = None
             logger.error(

@@ -1,4 +1,4 @@
-"""Running a tree: `open_system` for a block of code, `run_system` for the last line of a daemon.
+"""Running a tree: `open_system` runs it beside a block of code, `run_system` until it is asked to stop.
 
     async with open_system(supervisor("Root", OneForAll(), [actor(counter, CounterActor)])) as system:
         await counter.send(Add(1))
@@ -112,11 +112,11 @@ def _runtime(
 def _check_errors(*kinds: type[Exception]) -> None:
     for kind in kinds:
         if not (isinstance(kind, type) and issubclass(kind, Exception)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"refusals and fatal must be types of exceptions; {kind!r} is none")
+            raise TypeError(f"refusals and fatal must be types of exceptions, not {kind!r}")
 
 
 def _end(system: System, raised: BaseException | None) -> BaseException | None:
-    """What to raise at the end of a system whose block `raised` an error, or none."""
+    """The error to raise at the end of the system, or `None`. `raised` is the error of its block, if any."""
     end = system.failure or system.exit
     if end is not None and raised is not None:
         logger.error("besides the failure of the system, its block raised %r", raised, exc_info=raised)

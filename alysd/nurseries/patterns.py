@@ -40,7 +40,7 @@ class Pattern:
 
 @attrs.frozen
 class PatternRules:
-    """The thresholds above which failures count as a pattern. Times are in seconds."""
+    """The thresholds from which failures count as a pattern: numbers, and the seconds in which they occur."""
 
     burst_failures: int = 5
     burst_seconds: float = 60.0

@@ -1,4 +1,4 @@
-"""State that an actor keeps over its restarts, in memory or in a store.
+"""State that an actor keeps across its restarts, in memory or in a store.
 
     kept = PersistentState("tally", 0)
     actor(address, lambda: Tally(kept))

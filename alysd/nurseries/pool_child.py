@@ -44,7 +44,8 @@ class WorkerChild(ActorChild):
 
     def _owned_signals(self) -> set[Signal]:
         raise RuntimeError(
-            f"{self.name} is a worker of a pool: it has no timers and no watches, whose messages others could take"
+            f"{self.name} is a worker of a pool and cannot use timers or watches: "
+            "another worker could take their messages"
         )
 
 
@@ -73,7 +74,7 @@ class PoolChild(SupervisorChild):
             self.address.open()
 
     def why_not_restart(self) -> str | None:
-        """A pool whose workers were all removed would accept no message."""
+        """The reason why an operator cannot restart the pool: all its workers were removed. Otherwise `None`."""
         return None if self.children else "all its workers were removed; remove it too, and add it again"
 
     def waiting(self) -> bool:

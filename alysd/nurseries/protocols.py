@@ -13,7 +13,10 @@ _MESSAGES = "__nurseries_messages__"
 
 
 def protocol_of(kind: type[Any], bases: Collection[object]) -> type[Any] | None:
-    """The protocol `P` of a class derived from `base[P]`, with one of `bases`; `None` if it is no class."""
+    """The protocol `P` of a class that derives from `B[P]`, where `B` is one of `bases`.
+
+    `None` if the class derives from no such `B[P]`, or if `P` is a type variable or `Any`.
+    """
     for ancestor in kind.__mro__:
         for base in ancestor.__dict__.get("__orig_bases__", ()):
             if get_origin(base) in bases:
@@ -50,9 +53,9 @@ def messages_of(protocol: type[Any]) -> list[type[Any]]:
 def check_handlers(
     actor: type[Any], protocol: type[Any], handled: Iterable[tuple[type[Any], type[Any] | None]], *, complete: bool
 ) -> None:
-    """Raise `TypeError` if an actor of `protocol` handles a message of another one, or, if `complete`, not all.
+    """Check the messages that an actor of `protocol` handles: `handled` has each with its protocol.
 
-    `handled` are the messages that it handles, with their protocols.
+    Raises `TypeError` for a message of another protocol, and, if `complete`, for a message without a handler.
     """
     found: set[type[Any]] = set()
     for message, other in handled:

@@ -1,6 +1,6 @@
 """The receiving side of a mailbox: the task of an instance that waits, and the urgent entries for that instance.
 
-It is the mailbox itself, unless the mailbox is that of a pool: then each worker has one.
+For an actor it is the mailbox itself. The workers of a pool share a mailbox, so each has a `WorkerReceiver`.
 """
 
 from collections import deque
@@ -75,4 +75,4 @@ class WorkerReceiver:
 
 
 Receiver = Inbox | WorkerReceiver
-"""The receiving side of an actor's mailbox, or of a worker's."""
+"""The receiving side of an actor's own mailbox, or that of a worker."""

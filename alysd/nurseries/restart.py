@@ -38,7 +38,7 @@ class RestartPolicy(ABC):
         """Seconds to wait after failure number `failures` in a row (from 1), or `None` for no restart."""
 
     def allowed_in(self) -> float:
-        """Seconds until the child may restart together with others, whose failure it had no part in."""
+        """Seconds until the child may start again for another reason than its own failure, such as a sibling's."""
         return 0.0
 
     def proved(self, seconds_up: float, handled: int) -> bool:  # noqa: ARG002  a subclass counts them
@@ -232,7 +232,7 @@ class Outcome(Enum):
     GROUP_RESTARTED = "restarted with its group"
     LEFT = "left failed"
     ESCALATED = "escalated"
-    STOPPED = "stopped, as it was about to be"
+    STOPPED = "not restarted, because it was stopping"
 
 
 class Decision(NamedTuple):

@@ -26,8 +26,8 @@ def _raise(name: str, raised: BaseException) -> None:  # noqa: ARG001
 class Runtime:
     """The parts of a system that all its children share. `stopping` is set when an orderly stop begins.
 
-    `on_exit` is called with a `SystemExit`, `KeyboardInterrupt` or the like, and the name of the child that raised
-    it. The system then stops in order, and raises it.
+    `on_exit` is called with the name of a child that raised a `SystemExit`, `KeyboardInterrupt` or the like, and
+    with that exception. The system then stops in order, and raises it.
     """
 
     wheel: Wheel

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 from trio.lowlevel import checkpoint, checkpoint_if_cancelled, current_task, wait_task_rescheduled
 
 from alysd.nurseries.address import Address
+from alysd.nurseries.asks import Pending
 from alysd.nurseries.behaviour import Actor, Handler
 from alysd.nurseries.deferred import Deferred
 from alysd.nurseries.errors import NotAnswered, UnknownMessage, leaf_of
@@ -87,7 +88,7 @@ async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = No
     `current` is then still the entry that was being handled. With a `watchdog`, the loop runs in `Watchdog.watch`.
     """
     address = child.address
-    inbox, receiver, handlers, refusals = address.mailbox, address.receiver, actor.handlers, child.refusals
+    inbox, receiver, handlers = address.mailbox, address.receiver, actor.handlers
     queue, task, abort = inbox.queue, current_task(), receiver.abort_wait
     turn, slice_end, sample = 0, 0.0, SAMPLE
     while True:
@@ -115,22 +116,14 @@ async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = No
                     raise
             else:
                 if pending is not None:
-                    if type(reply) is Deferred:
-                        reply.bind(address, pending, refusals, child.fatal)
-                    else:
-                        pending.reply(reply)
+                    _answer(child, pending, reply)
                 address.handled += 1
             address.current = None
             if watchdog is not None and watchdog.end():
                 return
             turn += 1
             if not turn % sample:
-                now = _sample(address, sent_at)
-                if now > slice_end or not turn % BATCH:
-                    await checkpoint()
-                    slice_end = perf_counter() + SLICE
-                elif sample == 1:  # it stops: when its time is over, it handles no further message
-                    await checkpoint_if_cancelled()
+                slice_end = await _pause(address, sent_at, slice_end, must=not turn % BATCH, stops=sample == 1)
         if inbox.line:
             inbox.admit()
             await checkpoint()
@@ -145,14 +138,29 @@ async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = No
                 await wait_task_rescheduled(abort)
 
 
-def _sample(address: Address[Any], sent_at: float) -> float:
-    """Measure how long a message waited, and let senders in. Returns the time now."""
+def _answer(child: Served, pending: Pending, reply: object) -> None:
+    if type(reply) is Deferred:
+        reply.bind(child.address, pending, child.refusals, child.fatal)
+    else:
+        pending.reply(reply)
+
+
+async def _pause(address: Address[Any], sent_at: float, slice_end: float, *, must: bool, stops: bool) -> float:
+    """Measure how long a message waited, let senders in, and execute a checkpoint if it is time for one.
+
+    Returns the end of the slice of time until the next checkpoint.
+    """
     now, inbox = perf_counter(), address.mailbox
     if now - sent_at > address.longest_wait:
         address.longest_wait = now - sent_at
     if inbox.line and len(inbox.queue) <= inbox.capacity // 2:
         inbox.admit()
-    return now
+    if must or now > slice_end:
+        await checkpoint()
+        return perf_counter() + SLICE
+    if stops:  # when its time is over, it handles no further message
+        await checkpoint_if_cancelled()
+    return slice_end
 
 
 async def _unusual(

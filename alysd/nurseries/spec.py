@@ -28,10 +28,10 @@ NO_TAGS: frozenset[str] = frozenset()
 """One empty set for all children without tags: each empty set would have 216 bytes."""
 
 DEFAULT_RESTART = ExponentialBackoff()
-"""The restart policy of children without one. It is shared, because it takes as long to make as an address."""
+"""The restart policy of children without one. All share it, because making one takes as long as an address."""
 
 Sibling = str | Address[Any]
-"""A child in an argument: its name, or its address."""
+"""An argument that identifies a child: its name, or its address."""
 
 
 class Priority(IntEnum):

@@ -7,10 +7,8 @@ stops its children in order and fails, and its own supervisor decides.
 """
 
 import logging
-import math
-from abc import abstractmethod
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
 
 import trio
 
@@ -18,67 +16,43 @@ from alysd.nurseries.actor_child import ActorChild
 from alysd.nurseries.asks import Pending, handling
 from alysd.nurseries.behaviour import Health
 from alysd.nurseries.child import Child, Parent, Runtime
+from alysd.nurseries.children import WithChildren
 from alysd.nurseries.errors import BudgetSpent, is_fatal
 from alysd.nurseries.failures import Failure
-from alysd.nurseries.life import LivingChild
 from alysd.nurseries.links import linked_group
 from alysd.nurseries.restart import Decision, Outcome, RestartBudget, decide
-from alysd.nurseries.spec import ChildSpec, SupervisorSpec
+from alysd.nurseries.spec import SupervisorSpec
 from alysd.nurseries.states import TRANSITIONS, UP, WANTED, Desired, State
-from alysd.nurseries.stop_order import StopOrder
 from alysd.nurseries.supervisor_events import Event, GiveUp, RestartGroup, StopNow
 
 logger = logging.getLogger("alysd.nurseries")
 
 
-class Supervising(LivingChild):
+class Supervising(WithChildren):
     """The task of a supervisor, and its reactions to its children. `SupervisorChild` adds what operators do."""
 
     __slots__ = (
         "_arrived",
-        "_awaited",
         "_budget",
-        "_changes",
         "_checks",
         "_events",
         "_fatal",
-        "_handling",
         "_links",
         "_max_children",
-        "_nursery",
-        "_open",
-        "_order",
-        "children",
-        "strategy",
     )
-    _nursery: trio.Nursery
 
     def __init__(self, spec: SupervisorSpec, parent: Parent, runtime: Runtime, *, planned: bool = True) -> None:
         super().__init__(spec, parent, runtime, planned=planned)
-        self.children: dict[str, Child] = {child.name: self._make(child) for child in spec.children}
-        self.strategy = spec.strategy
         self._max_children = spec.max_children
         # Whether any child is linked to another one.
         self._links = any(child.linked_to for child in spec.children)
         self._budget = RestartBudget(spec.intensity)
         self._events: deque[Event] = deque()
-        self._handling: Event | None = None
         # The first fatal failure of a child, with which this instance then ends in any case.
         self._fatal: GiveUp | None = None
-        # Whether the nursery accepts the tasks of children.
-        self._open = False
-        # The children that this supervisor is stopping, while it does so.
-        self._order: StopOrder | None = None
-        # Operators that wait until a child has left, or has another instance.
-        self._awaited: dict[Child, trio.lowlevel.ParkingLot] = {}
         self._checks: deque[Pending] = deque()
-        # Two parking lots, so that a child that restarts in its own task does not wake the supervisor's task.
+        # Apart from `_changes`, so that a child that restarts in its own task does not wake the supervisor's task.
         self._arrived = trio.lowlevel.ParkingLot()
-        self._changes = trio.lowlevel.ParkingLot()
-
-    @abstractmethod
-    def _make(self, spec: ChildSpec, *, planned: bool = True) -> Child:
-        """Make the run-time child of a spec. `planned` says whether the spec of this supervisor contains it."""
 
     # Called by children, in their own tasks
 
@@ -137,39 +111,6 @@ class Supervising(LivingChild):
             child.begin_stop(for_good=True)  # before its turn, because it is down already
         return Decision(Outcome.RESTARTED if child.may_drain() else Outcome.STOPPED)
 
-    def child_changed(self) -> None:
-        """Wake the supervisor's task if it waits for a change."""
-        if self._changes:
-            self._changes.unpark_all()
-
-    def may_restart(self, child: Child) -> bool:
-        """Whether a restart that an operator asked for may happen now.
-
-        A child that stops together with its group starts again with its group.
-        """
-        return self._may_start() and (self._order is None or child not in self._order)
-
-    def child_restarts(self, child: Child) -> None:
-        """Wake the operators that wait for the restart."""
-        self._release(child)
-
-    def child_left(self, child: Child) -> None:
-        """Complete what was asked of the child, its removal, stop or restart, and wake the tasks that wait."""
-        if child.again and self.may_restart(child):
-            self._launch(child)
-            return
-        if child.again and not self._may_start():
-            child.again = False
-        self._settle(child)
-        if self._order is not None:
-            self._stop_next(self._order, self._ended(self._order, child))
-        self._release(child)
-        self.child_changed()
-
-    @property
-    def _giving_up(self) -> bool:
-        return isinstance(self._handling, GiveUp)
-
     def _post(self, event: Event) -> None:
         self._events.append(event)
         self._arrived.unpark_all()
@@ -182,7 +123,7 @@ class Supervising(LivingChild):
         self._events.clear()
         if self.stopping:  # this instance exists only to handle the messages that its children kept
             self._events.append(StopNow())
-        self._handling = self._fatal = None
+        self._giving_up, self._fatal = False, None
         self._budget.clear()
         for child in self.children.values():
             if child.state is State.FAILED:
@@ -202,10 +143,11 @@ class Supervising(LivingChild):
                     self.move(State.RUNNING)
                 while not self._has_event():
                     await self._arrived.park()
-            event = self._handling = self._events.popleft()
+            event = self._events.popleft()
             if isinstance(event, RestartGroup):
                 await self._stop_group(event.failed, event.delay)
             elif isinstance(event, GiveUp):
+                self._giving_up = True
                 logger.error("%s gives up on %s: %s", self.name, event.failed.name, event.reason)
                 await self._stop(self.children.values(), for_good=False)
                 raise self._given_up(event)
@@ -215,7 +157,6 @@ class Supervising(LivingChild):
                 if self.for_good:  # it may have been asked for meanwhile
                     await self._stop(self.children.values(), for_good=True)
                 return
-            self._handling = None
 
     def _given_up(self, event: GiveUp) -> BudgetSpent:
         error = BudgetSpent(self.name, event.failed.name, event.reason)
@@ -252,11 +193,6 @@ class Supervising(LivingChild):
             while not self._has_event() and not child.alive and child.desired in WANTED:
                 await self._changes.park()
 
-    def _launch(self, child: Child) -> None:
-        child.reopen()
-        child.launch()
-        self._nursery.start_soon(child.live, name=child.name)
-
     def _has_event(self) -> bool:
         """Answer the health checks of this supervisor, and return whether an event waits."""
         while self._checks:
@@ -286,67 +222,6 @@ class Supervising(LivingChild):
                 while not self._has_event():
                     await self._arrived.park()
 
-    async def _stop(self, children: Collection[Child], *, for_good: bool) -> None:
-        """Stop the children in the order of `StopOrder`. Each has its `stop_seconds`, then it is cancelled."""
-        order = self._order = StopOrder(children, in_turn=self.strategy.in_turn, for_good=for_good)
-        try:
-            self._stop_next(order, order.first())
-            while order.left:
-                await self._changes.park()
-        finally:
-            self._order = None
-
-    def _stop_next(self, order: StopOrder, children: Iterable[Child]) -> None:
-        """Ask these children to stop. If one of them has no task, go on with those that may stop after it."""
-        ready = deque(children)
-        while ready:
-            child = ready.popleft()
-            if order.for_good and not child.alive and child.kept_messages():
-                self._launch(child)
-            if child.alive:
-                child.begin_stop(for_good=order.for_good)
-            else:
-                ready.extend(self._ended(order, child))
-
-    def _ended(self, order: StopOrder, child: Child) -> list[Child]:
-        """Record that the child has ended, close it if it stopped for good, and return who may stop now."""
-        if order.for_good and child in order:
-            child.close("stopped")
-        return order.ended(child)
-
-    def _end(self, child: Child, desired: Desired) -> None:
-        """Begin the stop of a child that an operator no longer wants."""
-        if not child.alive and child.kept_messages() and self.may_restart(child):
-            self._launch(child)  # an instance that handles them
-        child.desired = desired
-        if child.alive:
-            child.begin_stop(for_good=True)
-        else:
-            child.again = False
-            self._settle(child)
-            self._release(child)
-            self.child_changed()  # the supervisor may be waiting until the child may start
-
-    def _settle(self, child: Child) -> None:
-        """Close the child, which has no task, if it is not wanted, and take it out of the tree if it must go."""
-        if child.desired is Desired.GONE:
-            self._drop(child)
-        elif child.desired is Desired.DOWN:
-            child.close("stopped")
-
-    def _release(self, child: Child) -> None:
-        waiting = self._awaited.pop(child, None)
-        if waiting is not None:
-            waiting.unpark_all()
-
-    def _may_start(self) -> bool:
-        return self._open and self.state in UP and not self._giving_up
-
-    def _drop(self, child: Child) -> None:
-        del self.children[child.name]
-        child.close("removed")
-        child.unregister()
-
     def ask_health(self, check: Pending) -> None:
         """Ask the supervisor's task, which does not answer while it waits for a child to stop."""
         if self.state in UP:
@@ -367,45 +242,8 @@ class Supervising(LivingChild):
         self._post(StopNow())
         super().begin_stop(for_good=for_good)
 
-    def stop_budget(self) -> float:
-        """The spec's `stop_seconds` if they are finite, otherwise what the present children need and a second."""
-        if self.spec.stop_seconds < math.inf:
-            return self.spec.stop_seconds
-        return self._order_of_all().seconds() + 1.0
-
-    def _order_of_all(self) -> StopOrder:
-        return StopOrder(self.children.values(), in_turn=self.strategy.in_turn, for_good=True)
-
-    def waiting(self) -> bool:
-        """Whether messages wait that a child has kept for its next instance."""
-        return any(child.kept_messages() for child in self.children.values())
-
-    def walk(self) -> Iterator[Child]:
-        """This supervisor and all children below it, in start order."""
-        yield self
-        for child in self.children.values():
-            yield from child.walk()
-
-    async def _end_instance(self, failure: Exception | None) -> None:  # noqa: ARG002
-        """Wake the operators whose restart of a child can no longer happen."""
-        for child in tuple(self._awaited):
-            child.again = False
-            self._release(child)
-
     def _stop_instance(self) -> None:
         """Do nothing: `begin_stop` has posted an event."""
 
     def _stop_start(self) -> None:
         """Do nothing: between the starts of two children the supervisor sees the event of `begin_stop`."""
-
-    def close(self, reason: str) -> None:
-        """Close all children, last first, then this supervisor."""
-        for child in reversed(self.children.values()):
-            child.close(reason)
-        super().close(reason)
-
-    def unregister(self) -> None:
-        """Remove this supervisor and all children below it from the system's tables."""
-        for child in self.children.values():
-            child.unregister()
-        super().unregister()

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import trio
 
-from alysd.nurseries.actor_child import ActorChild, TaskChild
+from alysd.nurseries.actor_child import ActorChild
 from alysd.nurseries.asks import waits_of_handler
 from alysd.nurseries.child import Child, Parent, Runtime
 from alysd.nurseries.dynamic import FirstStart, Operation
@@ -19,6 +19,7 @@ from alysd.nurseries.processes.spec import ProcessSpec
 from alysd.nurseries.spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec, validate
 from alysd.nurseries.states import UP, WANTED, Desired
 from alysd.nurseries.supervising import Supervising
+from alysd.nurseries.task_child import TaskChild
 
 
 class SupervisorChild(Supervising):
@@ -99,7 +100,7 @@ class SupervisorChild(Supervising):
 
     async def _restart(self, child: Child) -> None:
         child.desired = Desired.UP
-        self._release(child)  # the stop that it may still be in has another instance as its end
+        self._release(child)  # another operator may wait for its stop, which a restart now replaces
         if not child.alive and self.may_restart(child):
             self._launch(child)
             return
@@ -111,7 +112,7 @@ class SupervisorChild(Supervising):
             raise WrongState(child.name, "restart", f"{self.name} {self._condition()}")
 
     def _caller_waits_for(self, child: Child) -> AbstractContextManager[None]:
-        """Note that the handler that calls this, if one does, waits for the child and all children below it."""
+        """In the `with` block, record that the calling handler, if any, waits for `child` and all below it."""
         if child.runs_caller():
             return nullcontext()  # it does not wait: see `_until`
         return waits_of_handler(

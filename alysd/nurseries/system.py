@@ -1,68 +1,39 @@
 """A running tree. The methods of `System` show it and change it: they add, stop, restart and suspend children.
 
-`opening` makes the system of a tree, and stops it.
+`running_tree` runs it, `opening` makes the system and stops it.
 """
 
-import logging
 from collections.abc import Mapping
-from threading import get_ident
 from typing import Any, TypeVar, overload
 
 import trio
 
-from alysd.nurseries.actor_child import ActorChild, TaskChild
+from alysd.nurseries.actor_child import ActorChild
 from alysd.nurseries.address import Address
-from alysd.nurseries.child import Child, Runtime
+from alysd.nurseries.child import Child
 from alysd.nurseries.dynamic import START_SECONDS, Operation
-from alysd.nurseries.errors import (
-    BudgetSpent,
-    SystemFailed,
-    UnknownChild,
-    WrongState,
-    WrongThread,
-)
+from alysd.nurseries.errors import UnknownChild, WrongState
 from alysd.nurseries.failures import FailureLog
-from alysd.nurseries.health import HealthMonitor
 from alysd.nurseries.patterns import Pattern, find_patterns
 from alysd.nurseries.pools import PoolSpec
 from alysd.nurseries.registry import ChildSnapshot, Registry, take_snapshot
-from alysd.nurseries.spec import ActorSpec, ChildSpec, SupervisorSpec, TaskSpec
+from alysd.nurseries.running_tree import RunningTree
+from alysd.nurseries.spec import ActorSpec, ChildSpec, TaskSpec
 from alysd.nurseries.states import UP, Desired, State
 from alysd.nurseries.supervision import SupervisorChild
+from alysd.nurseries.task_child import TaskChild
 from alysd.nurseries.visible_state import ask_state
 
 T = TypeVar("T")
 
-logger = logging.getLogger("alysd.nurseries")
-
 STATE_SECONDS = 2.0
-"""The default of the time that an actor has to show its state: far more than a handler should take."""
+"""The default of the seconds that an actor has to show its state: far more than a handler should take."""
 
 
-class System:
-    """A running tree. Made by `open_system`."""
-
-    def __init__(self, root: SupervisorSpec, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._changed = trio.lowlevel.ParkingLot()
-        self._failure: SystemFailed | None = None
-        self._stop_reason: str | None = None
-        self._exit: BaseException | None = None
-        runtime.on_exit = self._exit_with
-        self._root = SupervisorChild(root, self, runtime)
-        self._root.launch()
+class System(RunningTree):
+    """A running tree, as operators see it. Made by `open_system`."""
 
     # Observing the system
-
-    @property
-    def stop_reason(self) -> str | None:
-        """Why the system was asked to stop, or `None` if it was not."""
-        return self._stop_reason
-
-    @property
-    def failure(self) -> SystemFailed | None:
-        """The failure by which the system ended, or `None` if it has not failed."""
-        return self._failure
 
     @property
     def failures(self) -> FailureLog:
@@ -93,36 +64,6 @@ class System:
         if child.state not in UP:
             raise WrongState(name, "get the state of", f"it {child.state.predicate}")
         return await ask_state(child.address, seconds)
-
-    # Starting and stopping the system
-
-    async def started(self) -> None:
-        """Wait until the whole tree is up, or has ended."""
-        while self._root.alive and not self._root.came_up:
-            await self._changed.park()
-
-    async def ended(self) -> None:
-        """Wait until the tree has ended, by request or by failure."""
-        while self._root.alive:
-            await self._changed.park()
-
-    def request_stop(self, reason: str) -> None:
-        """Begin an orderly stop and return at once. Signal handlers and children of the system may call this."""
-        self._check_thread(self._root.name, "stop")
-        if self._stop_reason is None:
-            self._stop_reason = reason
-            self._runtime.stopping = True
-            logger.info("%s stops: %s", self._root.name, reason)
-            self._root.begin_stop(for_good=True)
-
-    async def stop(self, reason: str) -> None:
-        """Stop the tree, each child within its `stop_seconds`, and wait for the end.
-
-        Returns at once if a child of the system calls this, because the end waits for that child.
-        """
-        self.request_stop(reason)
-        if not self._root.runs_caller():
-            await self.ended()
 
     # Changing one child. These methods raise `UnknownChild` for a name that is not in the tree, and `WrongThread`
     # in a thread in which the system does not run.
@@ -234,10 +175,6 @@ class System:
             raise WrongState(name, "inject a failure into", f"it {child.state.predicate}")
         child.inject(error)
 
-    def _check_thread(self, name: str, operation: str) -> None:
-        if get_ident() != self._runtime.wheel.thread:
-            raise WrongThread(name, operation, "the system runs in another one; use trio.from_thread")
-
     def _child(self, name: str) -> Child:
         self._check_thread(name, "change")
         try:
@@ -263,61 +200,3 @@ class System:
         if not isinstance(child.parent, SupervisorChild):
             raise WrongState(name, operation, "it is the root; stop the system instead")
         return child, child.parent
-
-    @property
-    def exit(self) -> BaseException | None:
-        """The `SystemExit`, `KeyboardInterrupt` or the like that a child raised, or `None`."""
-        return self._exit
-
-    def _exit_with(self, name: str, raised: BaseException) -> None:
-        if self._exit is None:
-            self._exit = raised
-        self.request_stop(f"{name} raised {type(raised).__name__}")
-
-    # As the parent of the root
-
-    def child_failed(self, child: Child, error: Exception, *, stopping: bool) -> None:  # noqa: ARG002
-        """Record the failure of the root, which no supervisor can restart."""
-        path = [child.name]
-        leaf: BaseException = error
-        while isinstance(leaf, BudgetSpent) and leaf.__cause__ is not None:
-            path.append(leaf.child)
-            leaf = leaf.__cause__
-        self._failure = SystemFailed(child.name, tuple(path))
-        self._failure.__cause__ = leaf
-        child.move(State.FAILED)
-
-    def child_changed(self) -> None:
-        """Wake the tasks that wait for the start or the end of the system."""
-        self._changed.unpark_all()
-
-    def may_restart(self, child: Child) -> bool:  # noqa: ARG002
-        """Return false: nobody restarts the root."""
-        return False
-
-    def child_restarts(self, child: Child) -> None:
-        """Ignore the first start of the root."""
-
-    def child_left(self, child: Child) -> None:  # noqa: ARG002
-        """Wake the tasks that wait for the end of the system."""
-        self._changed.unpark_all()
-
-    async def run(self, block: trio.CancelScope, monitor: HealthMonitor | None) -> None:
-        """Run the tree until it ends; if it fails, cancel the `block` that uses it. Started by `open_system`."""
-        try:
-            with trio.CancelScope(shield=True):  # the tree stops in order even if the block is cancelled
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._runtime.wheel.run, name="ask deadlines")
-                    nursery.start_soon(self._runtime.timers.run, name="timers")
-                    nursery.start_soon(self._runtime.failures.run, name="failure log")
-                    if monitor is not None:
-                        nursery.start_soon(monitor.run, self._runtime, name="health monitor")
-                    await self._root.live()
-                    nursery.cancel_scope.cancel()
-        finally:
-            self._runtime.failures.flush()
-            self._root.close("the system ended")
-            for child in self._runtime.children.values():
-                child.release()
-        if self._failure is not None or self._exit is not None:
-            block.cancel()

@@ -116,7 +116,7 @@ class Timers(Generic[M]):
         Raises `ValueError` unless 0 <= seconds < inf.
         """
         if not 0 <= seconds < math.inf:
-            raise ValueError(f"a timer needs finite seconds from 0, not {seconds}")
+            raise ValueError(f"the seconds of a timer must be finite and at least 0, not {seconds}")
         return Timer(self._inbox, self._owned, self._heap, message, seconds, periodic=False)
 
     def every(self, seconds: float, message: M) -> Timer:
@@ -153,7 +153,7 @@ class TimerHeap:
             self._scope.deadline = self._entries[0][0]
 
     def cancelled(self) -> None:
-        """Count a cancelled timer, and remove all of them once they are more than half of the heap."""
+        """Count a cancelled timer. Once cancelled timers are more than half of the heap, remove them all."""
         self._cancelled += 1
         if self._cancelled > max(CANCELLED_KEPT, len(self._entries) // 2):
             self._entries = [entry for entry in self._entries if entry[2].scheduled]

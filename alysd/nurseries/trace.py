@@ -111,7 +111,7 @@ class Unrecorded:
     """The default tracer. It records nothing; handlers run in the spans of their senders."""
 
     def handling(self, actor: str, message: str, sender: TraceContext) -> AbstractContextManager[TraceContext]:  # noqa: ARG002
-        """Record nothing."""
+        """Return a context manager that records nothing and yields the sender's context."""
         return nullcontext(sender)
 
 

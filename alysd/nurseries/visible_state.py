@@ -27,7 +27,7 @@ VALUES = 1000
 """The largest number of values in a state, nested ones included."""
 
 TEXT = 200
-"""The largest number of characters of a text in a state. With `VALUES`, a state has at most 200,000."""
+"""The largest number of characters of a text in a state, and of a key. Longer ones are cut."""
 
 DEPTH = 8
 """The deepest nesting of a state."""

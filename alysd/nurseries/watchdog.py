@@ -38,13 +38,13 @@ class Watchdog:
         self.bucket: set[Expiring] | None = None
 
     def begin(self) -> None:
-        """A handler begins."""
+        """Record that a handler begins."""
         self._began = self._now()
         if self.bucket is None:
             self._wheel.add(self, self._seconds)
 
     def end(self) -> bool:
-        """The handler has ended. Returns whether it was overdue and ended before its cancellation took effect.
+        """Record that the handler has ended. Returns whether it was cancelled, but ended before that took effect.
 
         The loop then has to return, because the next handler would get the cancellation. `watch` calls it again.
         """

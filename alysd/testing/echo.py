@@ -34,9 +34,9 @@ from alysd.nurseries import (
     supervisor,
     task,
 )
-from alysd.nurseries.actor_child import TaskChild
 from alysd.nurseries.asks import Wheel
 from alysd.nurseries.child import Runtime
+from alysd.nurseries.task_child import TaskChild
 from alysd.testing.virtual_time import seeded
 
 

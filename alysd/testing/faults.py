@@ -136,7 +136,7 @@ class MessageLoss(MessageFault):
     """Affected messages do not arrive."""
 
     def apply(self, delivery: Delivery, rng: Random) -> Sequence[Delivery]:
-        """No delivery."""
+        """Return no delivery: the message is lost."""
         return ()
 
 

@@ -131,7 +131,7 @@ class DoubleProcess:
         return self._how
 
     def kill(self) -> None:
-        """Cancel the actor, unless it has ended. Messages that it has sent arrive, also if it hangs or is slow."""
+        """Cancel the actor, unless it has ended. Messages that it has sent arrive, even if it hangs or is slow."""
         if self._actor.fileno() >= 0:
             self._how = "killed by SIGKILL"
             self._alive.cancel()

@@ -55,12 +55,12 @@ class RecordedAddress(Address[P]):
         self.transcript = transcript
 
     def tell(self, message: Tell[P]) -> None:
-        """`Address.tell`, recorded."""
+        """Send as `Address.tell` does, and record the message."""
         with self._recorded(message):
             super().tell(message)
 
     async def send(self, message: Tell[P]) -> None:
-        """`Address.send`, recorded."""
+        """Send as `Address.send` does, and record the message."""
         with self._recorded(message):
             await super().send(message)
 

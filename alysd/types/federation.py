@@ -43,10 +43,10 @@ class Federation:
 
 @attrs.frozen
 class SlotSteps:
-    """The steps of a block after its arrival at a node, each in seconds from the start of its slot.
+    """The times of a block's steps at a node after its arrival, each in seconds from the start of its slot.
 
-    This authority approved the block, knew the approvals of a quorum, and had imported the block. A step that the
-    block has not reached is None.
+    The steps are: this authority approved the block, the node knew the approvals of a quorum, and the node had
+    imported the block. The time of a step that the block has not reached is None.
     """
 
     approved: float | None = None
@@ -56,7 +56,7 @@ class SlotSteps:
 
 @attrs.frozen
 class SlotRecord:
-    """The record that a node makes of a slot once no authority approves its block any more.
+    """A node's record of a slot, made when the time in which authorities approve its block is over.
 
     `author` is the index of the slot's author. `seconds` is the time from the start of the slot until the author's
     block arrived, by the node's clock; None without a block. For the author's own node, that is when the block was

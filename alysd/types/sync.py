@@ -33,7 +33,8 @@ class SyncProgress:
     def synced(self) -> bool:
         """Whether the node may make and approve blocks (docs/protocol.md, "Sync").
 
-        It may from 99.5 % on, and while at most `NEAR_BLOCKS` blocks are missing.
+        It may if its head has at least 99.5 % of the target's height, or if at most `NEAR_BLOCKS` blocks are
+        missing.
         """
         return self.share >= 0.995 or self.target - self.current <= NEAR_BLOCKS
 

@@ -69,7 +69,7 @@ class BitcoinReader:
     def end(self) -> None:
         """Check that nothing is left."""
         if self.at != len(self._data):
-            raise Malformed(f"{len(self._data) - self.at} bytes are left over")
+            raise Malformed(f"{len(self._data) - self.at} bytes follow the end at position {self.at}")
 
 
 MAX_AUXPOW_BYTES = 2**17

@@ -29,7 +29,7 @@ MAX_TRANSACTIONS = 2**12
 """The maximum number of transactions in a block.
 
 Each uses at least 16,800 gas: 21,000, less a refund of a fifth (EIP-2, EIP-3529). The largest gas limit with which
-a chain can begin, 66 million, is enough for 3,932.
+a chain can begin, 66,060,288, is enough for 3,932.
 """
 
 MIN_TRANSACTION_BYTES = 12

@@ -118,7 +118,7 @@ def verdict_from_json(value: object) -> Verdict:
     status = text_field(fields, "status")
     words = fields.get("validationError")
     if words is not None and not isinstance(words, str):
-        raise Malformed("validationError: not a string")
+        raise Malformed(f"validationError: not a string (found {str(words)[:40]})")
     match status:
         case "VALID":
             return Valid()

@@ -9,7 +9,7 @@ _EVIDENCE = Container(Evidence, first=_APPROVED, second=_APPROVED)
 
 
 def encode_evidence(evidence: Evidence) -> bytes:
-    """Encode evidence, in less than 1 kB. Raises `Malformed` for a field out of bounds."""
+    """Encode evidence. The result has less than 1 kB. Raises `Malformed` for a field out of bounds."""
     return _EVIDENCE.encode(evidence)
 
 

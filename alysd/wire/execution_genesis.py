@@ -50,8 +50,10 @@ def genesis_payload(execution_genesis: Mapping[str, Any]) -> ExecutionPayload:
     """
     _check_forks(execution_genesis)
     for key in _MUST_BE_ZERO:
-        if _number(execution_genesis, key, 256, absent=0):
-            raise ConfigError(f"execution genesis: {key} must be 0, because the chain begins after the merge")
+        if found := _number(execution_genesis, key, 256, absent=0):
+            raise ConfigError(
+                f"execution genesis: {key} = {found}: it must be 0, because the chain begins after the merge"
+            )
     extra_data = _data(execution_genesis, "extraData", absent=b"")
     if len(extra_data) > 32:
         raise ConfigError(f"execution genesis: extraData has {len(extra_data)} bytes; at most 32 are allowed")
@@ -105,7 +107,7 @@ def genesis_state(execution_genesis: Mapping[str, Any]) -> GenesisState:
             raise ConfigError(f"execution genesis: {where} = {str(account)[:80]!r}: must be a JSON object")
         key = keccak256(address)
         if key in accounts:
-            raise ConfigError(f"execution genesis: {where} occurs twice")
+            raise ConfigError(f"execution genesis: {where}: another key of alloc has the same address; remove one")
         accounts[key] = _account(cast("dict[str, Any]", account), where, nodes, codes)
     return GenesisState(update_trie(EMPTY_ROOT, accounts, nodes.__getitem__, nodes), nodes, codes)
 
@@ -161,7 +163,7 @@ def _check_integers(found: Any, path: str) -> None:
 def _object(values: Mapping[str, Any], key: str, absent: Any = None, where: str = "") -> dict[str, Any]:
     found: Any = values.get(key, absent)
     if not isinstance(found, dict):
-        raise ConfigError(f"execution genesis: {_path(where, key)}: must be a JSON object")
+        raise ConfigError(f"execution genesis: {_path(where, key)} = {str(found)[:80]}: must be a JSON object")
     return cast("dict[str, Any]", found)
 
 

@@ -18,7 +18,7 @@ from alysd.wire.ssz import Bytes, UInt
 from alysd.wire.ssz_composite import Container, ListOf, Option
 
 MAX_PROPOSAL_BYTES = 2**18
-"""The maximum size, in bytes, of a proposal in gossip: every peer sends a message to several others."""
+"""The maximum size, in bytes, of a proposal in gossip. It is low because each peer sends it to several others."""
 
 APPROVAL_BYTES = 32 + 8 + 32 + 32 + 2 + 96
 """The size of an approval in bytes: the proof of the block's slot, index of the authority, signature."""
@@ -85,10 +85,13 @@ def decode_proposal(data: bytes, limit: int = MAX_PROPOSAL_BYTES) -> Proposal:
     return PROPOSAL.decode(data).proposal()
 
 
-def proposal_slot(data: bytes) -> Slot:
-    """The slot of an encoded proposal, without decoding anything else. The rest of `data` may be malformed."""
-    if len(data) > MAX_PROPOSAL_BYTES or len(data) < _SLOT_AT + 8:
-        raise Malformed(f"a proposal must have at most {MAX_PROPOSAL_BYTES} bytes and a slot, found {len(data)}")
+def proposal_slot(data: bytes, limit: int = MAX_PROPOSAL_BYTES) -> Slot:
+    """The slot of an encoded proposal, without decoding anything else. The rest of `data` may be malformed.
+
+    Raises `Malformed` for `data` that is too large or too short.
+    """
+    if len(data) > limit or len(data) < _SLOT_AT + 8:
+        raise Malformed(f"a proposal must have {_SLOT_AT + 8} to {limit} bytes, found {len(data)}")
     return Slot(int.from_bytes(data[_SLOT_AT : _SLOT_AT + 8], "little"))
 
 

@@ -35,10 +35,19 @@ def parse_json(data: bytes, decoder: json.JSONDecoder = _DECODER) -> Any:
     return decoder.decode(data.decode(json.detect_encoding(data), "surrogatepass"))  # as json.loads
 
 
+def _found(value: object) -> str:
+    """The end of an error's text: the value found, shortened, or the kind of an object or a list."""
+    if value is None:
+        return "(found nothing)"
+    if isinstance(value, dict | list):
+        return "(found an object)" if isinstance(value, dict) else "(found a list)"
+    return f"(found {value[:40]!r})" if isinstance(value, str) else f"(found {str(value)[:40]})"
+
+
 def object_of(value: Any, what: str) -> dict[str, Any]:
     """`value` as an object, called `what` in the error. Raises `Malformed`."""
     if not isinstance(value, dict):
-        raise Malformed(f"{what}: not a JSON object")
+        raise Malformed(f"{what}: not a JSON object {_found(value)}")
     return cast("dict[str, Any]", value)
 
 
@@ -46,7 +55,7 @@ def list_field(fields: dict[str, Any], key: str, most: int) -> list[Any]:
     """The list at `key`, of at most `most` items. Raises `Malformed`."""
     value = fields.get(key)
     if not isinstance(value, list):
-        raise Malformed(f"{key}: not a list")
+        raise Malformed(f"{key}: not a list {_found(value)}")
     items = cast("list[Any]", value)
     if len(items) > most:
         raise Malformed(f"{key}: {len(items)} items; at most {most} are allowed")
@@ -57,7 +66,7 @@ def text_field(fields: dict[str, Any], key: str) -> str:
     """The string at `key`. Raises `Malformed`."""
     value = fields.get(key)
     if not isinstance(value, str):
-        raise Malformed(f"{key}: not a string")
+        raise Malformed(f"{key}: not a string {_found(value)}")
     return value
 
 
@@ -65,7 +74,7 @@ def integer_field(fields: dict[str, Any], key: str, least: int, bound: int) -> i
     """The integer at `key`, from `least` up to but not including `bound`. Raises `Malformed`."""
     value = fields.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value < bound:
-        raise Malformed(f"{key}: not an integer from {least} to {bound - 1}")
+        raise Malformed(f"{key}: not an integer from {least} to {bound - 1} {_found(value)}")
     return value
 
 
@@ -77,7 +86,7 @@ def hex_field(fields: dict[str, Any], key: str, least: int, most: int) -> bytes:
     try:
         data = bytes.fromhex(text)
     except ValueError as error:
-        raise Malformed(f"{key}: not hex") from error
+        raise Malformed(f"{key}: not hex {_found(text)}") from error
     if len(data) < least:
         raise Malformed(f"{key}: {len(data)} bytes, fewer than {least}")
     return data

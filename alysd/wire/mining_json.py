@@ -50,7 +50,7 @@ def chain_info_from_json(value: Any) -> BitcoinChainInfo:
     fields = object_of(value, "chain information")
     downloading = fields.get("initialblockdownload")
     if not isinstance(downloading, bool):
-        raise Malformed("initialblockdownload: not true or false")
+        raise Malformed(f"initialblockdownload: not true or false (found {str(downloading)[:40]})")
     return BitcoinChainInfo(
         network=text_field(fields, "chain"),
         height=integer_field(fields, "blocks", 0, 2**31),

@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 def parse_peer_address(text: str) -> PeerAddress:
-    """Parse the multiaddress of a peer. Raises `ValueError` with what is allowed."""
+    """Parse the multiaddress of a peer. Raises `ValueError`, whose text says what is allowed."""
     found = _SHAPE.fullmatch(text)
     if found is None or not 1 <= int(found[3]) <= 65535:
         raise ValueError(

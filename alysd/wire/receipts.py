@@ -12,7 +12,7 @@ from alysd.types.block import ExecutionPayload
 from alysd.types.hashes import PayloadHash
 from alysd.wire.block_ssz import MAX_TRANSACTIONS
 from alysd.wire.engine_json import MAX_TRANSACTION_BYTES
-from alysd.wire.json_input import bytes_field, data_field, list_field, object_of, quantity_field
+from alysd.wire.json_input import bytes_field, data_field, list_field, object_of, quantity_field, text_field
 from alysd.wire.rlp import RlpInput, as_bytes, as_list, decode, decode_integer, encode, encode_integer
 from alysd.wire.trie import indexed_root
 
@@ -56,7 +56,7 @@ def proven_gas(receipts: Sequence[bytes], payload: ExecutionPayload) -> tuple[in
     cumulative = [_cumulative_gas(receipt) for receipt in receipts]
     gas = tuple(now - before for before, now in zip([0, *cumulative], cumulative, strict=False))
     if any(used < 0 for used in gas):
-        raise Malformed("the cumulative gas of the receipts decreases")
+        raise Malformed(f"the cumulative gas of the receipts decreases by {-min(gas)}")
     return gas
 
 
@@ -64,7 +64,10 @@ def _receipt(value: object, at: int, payload: PayloadHash) -> bytes:
     what = f"receipts[{at}]"
     fields = object_of(value, what)
     if data_field(fields, "blockHash", 32) != payload or quantity_field(fields, "transactionIndex") != at:
-        raise Malformed(f"{what}: the receipt belongs to another block, or is out of order")
+        raise Malformed(
+            f"{what}: the receipt must have blockHash {payload.hex()} and transactionIndex {at}, found "
+            f"{text_field(fields, 'blockHash')[:66]} and {text_field(fields, 'transactionIndex')[:18]}"
+        )
     return encode_receipt(
         quantity_field(fields, "type", bits=4),
         quantity_field(fields, "status", bits=4),

@@ -35,7 +35,9 @@ def _parts(sizes: Sequence[int | None], data: bytes) -> list[bytes]:
     if offsets:
         ends = [*offsets[1:], len(data)]
         if offsets[0] != fixed or any(start > end for start, end in zip(offsets, ends, strict=True)):
-            raise Malformed("the offsets are not in ascending order")
+            raise Malformed(
+                f"the offsets must begin with {fixed}, ascend, and be at most {len(data)}, found {offsets[:8]}"
+            )
         variable = iter(zip(offsets, ends, strict=True))
         for place, size in enumerate(sizes):
             if size is None:

@@ -3,9 +3,9 @@
 All functions that decode raise `Malformed` unless the function that encodes made the bytes. They check sizes and
 counts before anything else.
 
-The functions for answers leave blocks and proposals without hashes. A hash takes up to 0.14 s, and an answer can
-contain 60 blocks that take so long. So the receiver computes the hashes one by one, and stops at the first block
-that it has not asked for.
+The functions that decode answers do not compute the hashes of blocks, and leave proposals encoded. A hash takes up
+to 0.14 s, and an answer can contain 60 such blocks. So the receiver computes the hashes one by one,
+and stops at the first block that it has not asked for.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,13 @@ from typing import TypeVar
 import attrs
 
 from alysd.errors import Malformed
-from alysd.types.block import SignedBlock
 from alysd.types.hashes import BlockHash
 from alysd.types.peers import PeerStatus
 from alysd.types.proposal import Proposal
 from alysd.types.units import Height, Slot
 from alysd.wire.block_ssz import ENCODED_BLOCK, MAX_ENCODED_BYTES, EncodedBlock
-from alysd.wire.gossip import PROPOSAL, EncodedProposal
-from alysd.wire.ssz import Bytes, UInt
+from alysd.wire.gossip import encode_proposal
+from alysd.wire.ssz import ByteList, Bytes, UInt
 from alysd.wire.ssz_composite import Container, ListOf
 
 MAX_RANGE_BLOCKS = 256
@@ -49,7 +48,8 @@ STATUS_BYTES = 4 * 32 + 5 * 8
 """The size of a status in bytes: four hashes and five numbers."""
 
 MAX_MILLISECONDS = 2**48
-"""The bound of a peer's time in milliseconds, in the year 10,889. A float is exact enough for all times below."""
+"""A peer's time must be below this number of milliseconds, which is in the year 10,889. A float has the precision
+for all times below it."""
 
 Value = TypeVar("Value")
 
@@ -94,8 +94,8 @@ class RangeRequest:
 _RANGE = Container(RangeRequest, start=UInt(8), count=UInt(2))
 _ROOTS = ListOf(Bytes(32), MAX_ROOTS)
 _SINCE = UInt(8)
-_BLOCKS = ListOf(ENCODED_BLOCK, MAX_RANGE_BLOCKS)
-_PROPOSALS = ListOf(PROPOSAL, MAX_PROPOSALS)
+_ENCODED_BLOCKS = ListOf(ByteList(MAX_ENCODED_BYTES), MAX_RANGE_BLOCKS)
+_ENCODED_PROPOSALS = ListOf(ByteList(MAX_ANSWER_BYTES), MAX_PROPOSALS)
 
 
 def encode_status(status: PeerStatus) -> bytes:
@@ -156,24 +156,27 @@ def decode_since_request(data: bytes) -> Slot:
     return Slot(_SINCE.decode(data))
 
 
-def encode_blocks(blocks: Sequence[SignedBlock]) -> bytes:
-    """Encode the first of `blocks`: as many as an answer can contain, but at least one if there is one."""
-    return _BLOCKS.encode(_fitting(_BLOCKS, [EncodedBlock.of(signed) for signed in blocks]))
+def encode_blocks(blocks: Sequence[bytes]) -> bytes:
+    """Encode an answer with the first of these encoded blocks: as many as fit, and at least one if any."""
+    return _fitting(_ENCODED_BLOCKS, blocks)
 
 
-def decode_blocks(data: bytes) -> tuple[EncodedBlock, ...]:
-    """Decode an answer with blocks."""
-    return _decoded(_BLOCKS, data)
+def decode_blocks(data: bytes, most: int) -> tuple[EncodedBlock, ...]:
+    """Decode an answer of at most `most` blocks, the number that was asked for. Their number is checked first."""
+    return _decoded(ListOf(ENCODED_BLOCK, MAX_RANGE_BLOCKS, most), data)
 
 
 def encode_proposals(proposals: Sequence[Proposal]) -> bytes:
     """Encode the first of `proposals`: as many as an answer can contain, but at least one if there is one."""
-    return _PROPOSALS.encode(_fitting(_PROPOSALS, [EncodedProposal.of(one) for one in proposals]))
+    return _fitting(_ENCODED_PROPOSALS, [encode_proposal(one) for one in proposals[:MAX_PROPOSALS]])
 
 
-def decode_proposals(data: bytes) -> tuple[EncodedProposal, ...]:
-    """Decode an answer with proposals."""
-    return _decoded(_PROPOSALS, data)
+def split_proposals(data: bytes) -> tuple[bytes, ...]:
+    """The encoded proposals of an answer. `proposal_slot` and `decode_proposal` of `wire.gossip` read them.
+
+    The answer has the proposals of several slots. The asker wants some of them, and decodes no others.
+    """
+    return _decoded(_ENCODED_PROPOSALS, data)
 
 
 def _decoded(kind: ListOf[Value], data: bytes) -> tuple[Value, ...]:
@@ -188,11 +191,11 @@ def _decoded(kind: ListOf[Value], data: bytes) -> tuple[Value, ...]:
     return kind.decode(data)
 
 
-def _fitting(kind: ListOf[Value], values: Sequence[Value]) -> Sequence[Value]:
-    """The first of `values`, as many as an answer can contain."""
+def _fitting(kind: ListOf[bytes], encoded: Sequence[bytes]) -> bytes:
+    """The list of the first of these encoded elements, as many as an answer can contain."""
     size = 0
-    for place, value in enumerate(values[: kind.most]):
-        size += 4 + len(kind.element.encode(value))
+    for place, one in enumerate(encoded[: kind.most]):
+        size += 4 + len(one)
         if place and size > MAX_RESPONSE_BYTES:
-            return values[:place]
-    return values[: kind.most]
+            return kind.encode(encoded[:place])
+    return kind.encode(encoded[: kind.most])

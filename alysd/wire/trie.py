@@ -185,7 +185,7 @@ class _Update:
         return digest
 
     def _child(self, reference: RlpItem) -> TrieNode:
-        """The node to which a parent refers. It may be a new node of this batch."""
+        """The node to which a parent's `reference` refers. It may be a new node of this batch."""
         if isinstance(reference, list):
             return reference
         return load_node(self._load if reference not in self._nodes else self._nodes.__getitem__, reference)

@@ -73,6 +73,7 @@ from alysd.workflows.candidate_book import (
 )
 from alysd.workflows.candidate_judge import CandidateJudge
 from alysd.workflows.clock_watch import ClockWatch
+from alysd.workflows.own_key import OwnKey
 from alysd.workflows.recovery import Recovery
 from alysd.workflows.roll_call import RollCall
 
@@ -97,7 +98,8 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         self._to = to
         self._publish = publish
         self._timing = timing
-        self._recovery = Recovery(signer)
+        self._recovery = Recovery(signer, watch)
+        self._own_key = OwnKey(context, signer)
         # Only an authority judges.
         self._judge = None
         if signer is not None:
@@ -172,6 +174,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
     async def count(self, message: CountApproval) -> None:
         """Count an approval. The block with its quorum is imported; more approvals of it change nothing."""
         approval = message.approval
+        self._own_key.approved((approval.authority,), approval.slot, approval.block, self._federation)
         candidate = self._book.get(approval.block)
         if candidate is None:
             self._book.keep_early(approval, self._present_slot())
@@ -186,7 +189,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
 
     @handles(NoteRecovery)
     async def note_recovery(self, message: NoteRecovery) -> None:
-        """Note which authorities have lost their guards. A recovering member may approve more after that."""
+        """Record that an authority has lost its guard. A recovering member may then approve further candidates."""
         self._recovery.note(message.statement, self._federation)
         if self._recovery.own:
             self._queue_waiting()
@@ -334,6 +337,8 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         slot = proposal.signed.block.slot
         candidate = Candidate(proposal, source, self._since_start(slot), self._publish)
         self._book.add(candidate)
+        signers = [authority for authority, given in enumerate(candidate.signers) if given]
+        self._own_key.approved(signers, slot, proposal.signed.hash, self._federation)
         self._roll_call.heard(self._federation.author(slot), slot)
         self._report_doubles(candidate, *range(len(candidate.signers)))
         return candidate
@@ -352,7 +357,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
             self.timers.after(0, AdvanceCandidate(candidate.signed.hash))
 
     def _queue_waiting(self) -> None:
-        """Go on with the blocks whose import was not possible, and with candidates that are not approved yet."""
+        """Queue the blocks whose import was not possible, and the candidates that are not approved yet, again."""
         for candidate in self._book:
             if isinstance(candidate.state, (*WAITING, QuorumCandidate)):
                 self._queue(candidate)
@@ -368,7 +373,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         return sum(candidate.signers) >= self._federation.quorum
 
     def _note_quorum(self, candidate: Candidate) -> None:
-        """Remember when a candidate was first seen with a quorum."""
+        """Record the time at which the node first knew the approvals of a quorum for a candidate."""
         if candidate.steps.quorum is None and self._has_quorum(candidate):
             candidate.steps = attrs.evolve(candidate.steps, quorum=self._since_start(candidate.slot))
 

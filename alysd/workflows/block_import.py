@@ -2,7 +2,8 @@
 
 Each step takes the type that the previous step returns, so that no step can be left out. `consensus` validates,
 the engine actor executes, the chain actor stores and adopts (docs/architecture.md, "The path of a block"). Blocks
-are imported one at a time: the import of a parent is complete before that of its child begins.
+are imported one at a time: the import of a parent is complete before that of its child begins. Only the blocks of
+a verified range are judged and executed one after the other, then stored in one transaction.
 """
 
 from collections.abc import Callable
@@ -17,8 +18,8 @@ from alysd.consensus.ranges import VerifiedRange
 from alysd.consensus.validity import check_block, complete_block
 from alysd.consensus.violations import UnknownParent
 from alysd.errors import NotNow, Refused
-from alysd.messages.block_import import BlockImport, ImportBlock, ImportVerified
-from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetForkchoice, GetState
+from alysd.messages.block_import import BlockImport, ImportBlock, ImportRange, RangeImported
+from alysd.messages.chain import AdoptBlock, AdoptBlocks, Chain, GetAncestry, GetForkchoice, GetState
 from alysd.messages.engine import Engine, ExecutePayload, SetForkchoice
 from alysd.messages.events import WorkflowMoved
 from alysd.messages.log.base import log
@@ -31,8 +32,16 @@ from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ReceivedBlo
 from alysd.types.chain_spec import ChainContext
 from alysd.wire.block_ssz import encode_block
 from alysd.workflows.ledger_reads import ledger_entries
+from alysd.workflows.own_key import OwnKey
 
 _NAME = "block import"
+
+MOST_TOGETHER = 64
+"""The maximum number of blocks that are stored in one transaction. The blocks of an answer have at most 4 MiB."""
+
+ALONE_BLOCKS = 256
+"""The number of blocks of ranges that are imported one at a time after the execution client did not execute a
+block whose parent it had executed. EthereumJS executes none until its head is set to the parent."""
 
 
 T = TypeVar("T")
@@ -57,6 +66,7 @@ class BlockImportWorkflow(Actor[BlockImport]):
         engine: Address[Engine],
         publish: Callable[[WorkflowMoved], object],
         timing: Timing,
+        own_key: OwnKey,
     ) -> None:
         self._context = context
         self._clock = clock
@@ -65,6 +75,8 @@ class BlockImportWorkflow(Actor[BlockImport]):
         self._engine = engine
         self._publish = publish
         self._timing = timing
+        self._alone = 0  # the number of blocks to import one at a time
+        self._own_key = own_key
 
     @handles(ImportBlock)
     async def import_block(self, message: ImportBlock) -> Forkchoice:
@@ -73,25 +85,63 @@ class BlockImportWorkflow(Actor[BlockImport]):
         Raises the `InvalidBlock` or `InvalidWork` of a broken rule, `NotNow` when the node cannot import the block
         yet, and `NotAnswered` when an actor does not answer in time.
         """
-        return await self._import(message.signed, None)
+        return await self._import(message.signed)
 
-    @handles(ImportVerified)
-    async def import_verified(self, message: ImportVerified) -> Forkchoice:
-        """Take one block of a verified range through all steps, like `import_block`."""
-        return await self._import(message.signed, message.verified)
+    @handles(ImportRange)
+    async def import_range(self, message: ImportRange) -> RangeImported:
+        """Take the next blocks of a verified range through all steps, and store them in one transaction.
 
-    async def _import(self, signed: SignedBlock, verified: VerifiedRange | None) -> Forkchoice:
-        if await self._chain.ask(GetState(signed.hash), seconds=self._timing.chain_lookup) is not None:
-            return await self._chain.ask(GetForkchoice(), seconds=self._timing.chain_lookup)
-        received = ReceivedBlock(signed, len(encode_block(signed)))
+        Raises like `import_block`, for the first of them. At least one is imported, and at most `MOST_TOGETHER`,
+        for about `Timing.feed_piece`.
+        """
+        first, *others = message.verified.blocks[message.first : message.first + MOST_TOGETHER]
+        known = await self._known(first)
+        if known is not None:
+            return RangeImported(1, known)
+        until = trio.current_time() + self._timing.feed_piece
+        executed = [await self._judged_and_executed(first, message.verified)]
+        if self._alone:
+            self._alone -= 1
+            others = []
+        for signed in others:
+            # The proof of a header is judged by the states of ancestors, which the chain actor must have.
+            if signed.block.auxpow_header is not None or trio.current_time() >= until:
+                break
+            try:
+                executed.append(await self._executed_on(signed, executed[-1].state, (), message.verified))
+            except NotNow:
+                self._alone = ALONE_BLOCKS
+                break
+            except (Refused, NotAnswered):
+                break  # the next message begins with this block, and raises its error
+        adopted = AdoptBlocks(tuple(executed))
+        stored = await self._chain.ask(adopted, seconds=self._timing.chain_write)
+        for one in stored:
+            self._reached(one)
+        tip = (await self._follow(stored[-1])).forkchoice
+        for one in stored:
+            self._reached(ImportedBlock(one.placement.tip))
+        return RangeImported(len(stored), tip)
+
+    async def _known(self, signed: SignedBlock) -> Forkchoice | None:
+        """The forkchoice if the chain has the block."""
+        if await self._chain.ask(GetState(signed.hash), seconds=self._timing.chain_lookup) is None:
+            return None
+        return await self._chain.ask(GetForkchoice(), seconds=self._timing.chain_lookup)
+
+    async def _import(self, signed: SignedBlock) -> Forkchoice:
+        known = await self._known(signed)
+        if known is not None:
+            return known
+        executed = await self._judged_and_executed(signed, None)
+        stored = self._reached(await self._chain.ask(AdoptBlock(executed), seconds=self._timing.chain_write))
+        return self._reached(await self._follow(stored)).forkchoice
+
+    async def _judged_and_executed(self, signed: SignedBlock, verified: VerifiedRange | None) -> ExecutedBlock:
+        """Take a block up to its execution. Logs and counts its refusal."""
         try:
             parent, ancestry = await self._ancestors(signed)
-            block, seconds = signed.block, self._timing.chain_lookup
-            entries = await ledger_entries(
-                self._chain, block.peg, block.auxpow_header, parent, self._context, seconds
-            )
-            valid = self._reached(await self._judge(received, parent, ancestry, verified, entries))
-            executed = self._reached(await self._execute(valid, ancestry))
+            return await self._executed_on(signed, parent, ancestry, verified)
         except NotNow as error:
             self._publish(WorkflowMoved(_NAME, "PostponedBlock"))
             log(BlockPostponed(signed.hash, str(error)))
@@ -100,8 +150,20 @@ class BlockImportWorkflow(Actor[BlockImport]):
             self._publish(WorkflowMoved(_NAME, "RefusedBlock"))
             log(BlockRefused(signed.hash, type(error).__name__, str(error)))
             raise
-        stored = self._reached(await self._chain.ask(AdoptBlock(executed), seconds=self._timing.chain_write))
-        return self._reached(await self._follow(stored)).forkchoice
+
+    async def _executed_on(
+        self,
+        signed: SignedBlock,
+        parent: ChainState,
+        ancestry: tuple[ChainState, ...],
+        verified: VerifiedRange | None,
+    ) -> ExecutedBlock:
+        received = ReceivedBlock(signed, len(encode_block(signed)))
+        block, seconds = signed.block, self._timing.chain_lookup
+        entries = await ledger_entries(self._chain, block.peg, block.auxpow_header, parent, self._context, seconds)
+        valid = self._reached(await self._judge(received, parent, ancestry, verified, entries))
+        self._own_key.imported(signed, parent)
+        return self._reached(await self._execute(valid, ancestry))
 
     def _reached(self, progress: T) -> T:
         self._publish(WorkflowMoved(_NAME, type(progress).__name__))

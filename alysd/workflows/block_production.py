@@ -37,7 +37,7 @@ from alysd.workflows.clock_watch import ClockWatch
 from alysd.workflows.peg_contents import PegAuthor
 
 BUSY = "the node was busy or suspended until the slot had ended"
-"""The reason of a slot that was missed before any work on it began."""
+"""The reason in the log for a slot that ended before the node began to work on it."""
 
 
 class ProductionStep(Enum):

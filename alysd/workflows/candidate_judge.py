@@ -118,7 +118,7 @@ class CandidateJudge:
             if isinstance(machine.state, ValidCandidate):
                 await self._compare_with_bitcoin(block)
                 if (seconds := self._execution_seconds(candidate.slot, parent)) <= 0:
-                    raise NotNow("the slot of this authority has begun, whose block is more important")
+                    raise NotNow("this authority makes its own block first, whose slot has begun")
                 work = ExecutePayload(block.payload, block.parent_hash, trio.current_time() + seconds)
                 results = await self._to.engine.ask(work, seconds=seconds)
                 apply_block(parent, candidate.signed, results.fees, ancestry)  # burns break no rule

@@ -13,13 +13,19 @@ from alysd.ports import Signer
 from alysd.types.federation import Federation, quorum_of
 from alysd.types.proposal import RecoveryStatement
 from alysd.types.units import Slot
+from alysd.workflows.clock_watch import ClockWatch
 
 
 class Recovery:
-    """Knows which authorities have stated that they recover. A follower has no `signer`."""
+    """Knows which authorities have stated that they recover. A follower has no `signer`.
 
-    def __init__(self, signer: Signer | None) -> None:
+    `watch` says whether the clock is trusted. If it is not, this member makes no statement: each is about the
+    present slot, and raises the guard after a gap.
+    """
+
+    def __init__(self, signer: Signer | None, watch: ClockWatch) -> None:
         self._signer = signer
+        self._watch = watch
         # For each recovering authority, the slot of its newest statement.
         self._stated: dict[int, Slot] = {}
 
@@ -29,7 +35,7 @@ class Recovery:
         return self._signer is not None and self._signer.last.recovering
 
     def note(self, statement: RecoveryStatement, federation: Federation) -> None:
-        """An authority has stated that it recovers. Logs the first statement, and if the others are no quorum."""
+        """Record a statement that an authority recovers. Logs the first one, and when the others are no quorum."""
         new = statement.authority not in self._stated
         if new:
             log(MemberRecovering(statement.slot, statement.authority))
@@ -39,7 +45,10 @@ class Recovery:
             log(TooManyRecovering(statement.slot, len(self._stated)))
 
     def approved(self, authority: int, slot: Slot) -> None:
-        """An authority has approved a block of `slot`. After its statements, this ends its recovery. Logs this."""
+        """Record that an authority has approved a block of `slot`.
+
+        If the slot is after its last statement, the authority has recovered, which is logged.
+        """
         if slot > self._stated.get(authority, slot):
             del self._stated[authority]
             log(MemberRecovered(slot, authority))
@@ -53,8 +62,12 @@ class Recovery:
         return is_supported(own, signers, recovering, quorum_of(len(signers)))
 
     async def state(self, slot: Slot, federation: Federation) -> RecoveryStatement | None:
-        """This member's statement in `slot`; None while its guard is not lost, or it is in no federation."""
-        if self._signer is None or not self._signer.last.recovering:
+        """This member's statement in the present `slot`.
+
+        None while its guard is not lost or its clock is not trusted, or if it is in no federation. Raises
+        `StoreError` when the guard cannot be written.
+        """
+        if self._signer is None or not self._signer.last.recovering or self._watch.doubt():
             return None
         own = federation.index_of(self._signer.public_key)
         if own is None:

@@ -59,7 +59,7 @@ class Hand:
         return SignedBlock(identity, block, Approvals((True,), signature))
 
     def _store(self, executed: ExecutedBlock) -> None:
-        self.parts.store.commit_block(executed, self.tree.place(executed.state))
+        self.parts.store.commit_blocks([(executed, self.tree.place(executed.state))])
         self.tree.adopt(executed.state, executed.changes)
 
 
@@ -129,7 +129,7 @@ def store_blocks(folder: Path, entries: int) -> float:
             )
             executed = _block(hand, parent, changes, final)
             begun = time.perf_counter()
-            store.commit_block(executed, tree.place(executed.state))
+            store.commit_blocks([(executed, tree.place(executed.state))])
             seconds.append(time.perf_counter() - begun)
             tree.adopt(executed.state, executed.changes)
             parent = executed.state

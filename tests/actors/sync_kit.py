@@ -12,7 +12,7 @@ from alysd.consensus.validity import apply_block
 from alysd.consensus.violations import UnknownParent
 from alysd.errors import PeerBusy, PeerUnavailable
 from alysd.messages.approval import ApprovalGathering
-from alysd.messages.block_import import BlockImport, ImportBlock, ImportVerified
+from alysd.messages.block_import import BlockImport, ImportBlock, ImportRange, RangeImported
 from alysd.messages.chain import Chain, GetForkchoice, GetState
 from alysd.messages.network import BlamePeer, Network
 from alysd.messages.peer_host import PeerHost, SendRequest
@@ -28,6 +28,7 @@ from alysd.types.hashes import BlockHash
 from alysd.types.peers import PeerOffence, PeerStatus, StreamKind
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Slot, Wei
+from alysd.wire.block_ssz import encode_block
 from alysd.wire.sync import decode_range_request, decode_roots_request, encode_blocks, encode_proposals
 from tests.actors.federation_kit import BLS, CONTEXT, FIRST, child, genesis, sign
 
@@ -104,9 +105,9 @@ class Peer:
         if message.kind is StreamKind.BLOCKS_BY_ROOT:
             wanted = decode_roots_request(message.request)
             found = [one for one in self.branch.blocks if one.hash in wanted]
-            return encode_blocks(self.lie(found) if self.lies_about_head else found)
+            return answer_of(self.lie(found) if self.lies_about_head else found)
         asked = decode_range_request(message.request)
-        return encode_blocks(
+        return answer_of(
             self.lie(self.branch.blocks[asked.start - 1 : asked.start - 1 + min(asked.count, self.most)])
         )
 
@@ -152,6 +153,7 @@ class Bench:
     sync: Address[Sync]
     states: dict[BlockHash, ChainState]
     tip: Forkchoice
+    together: int = 1
 
     @classmethod
     def make(cls, own: Branch, final: int = 0, **peers: Peer) -> "Bench":
@@ -166,10 +168,17 @@ class Bench:
         bench.chain.on(GetForkchoice).computes(lambda _: bench.tip)
         bench.chain.on(GetState).computes(lambda message: bench.states.get(message.hash))
         bench.imports.on(ImportBlock).computes(bench.take)
-        bench.imports.on(ImportVerified).computes(bench.take)
+        bench.imports.on(ImportRange).computes(bench.take_range)
         return bench
 
-    def take(self, message: ImportBlock | ImportVerified) -> Forkchoice:
+    def take_range(self, message: ImportRange) -> RangeImported:
+        """Import at most `together` blocks."""
+        blocks = message.verified.blocks[message.first : message.first + self.together]
+        for signed in blocks:
+            self.take(ImportBlock(signed))
+        return RangeImported(len(blocks), self.tip)
+
+    def take(self, message: ImportBlock) -> Forkchoice:
         signed = message.signed
         if signed.hash not in self.states:
             parent = self.states.get(signed.block.parent_hash)
@@ -211,3 +220,8 @@ class Bench:
 
 SHORT = Branch().grow(5)
 LONG = SHORT.grow(35)
+
+
+def answer_of(blocks: Sequence[SignedBlock]) -> bytes:
+    """The answer of a peer with these blocks."""
+    return encode_blocks([encode_block(one) for one in blocks])

@@ -14,10 +14,19 @@ from alysd.consensus.fork_choice import Tree
 from alysd.consensus.validity import apply_block
 from alysd.consensus.violations import UnknownParent
 from alysd.errors import NotNow
-from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetBundle, GetEntries, GetForkchoice, GetState
+from alysd.messages.chain import (
+    AdoptBlock,
+    AdoptBlocks,
+    Chain,
+    GetAncestry,
+    GetBundle,
+    GetEntries,
+    GetForkchoice,
+    GetState,
+)
 from alysd.messages.events import HeadMoved
 from alysd.messages.evidence import EvidenceKeeping
-from alysd.messages.storage import CommitBlock, GetFinalEntries, LoadChain, Storage
+from alysd.messages.storage import CommitBlocks, GetFinalEntries, LoadChain, Storage
 from alysd.node import REFUSALS
 from alysd.nurseries import Address, HandlerCrashed, Immediate, actor
 from alysd.testing.blocks import FIRST_SLOT, MINER, approve, genesis, make_block, make_header, make_spec
@@ -34,8 +43,8 @@ GENESIS = genesis(SPEC)
 NOBODYS = BlockHash(bytes(32))
 
 
-def stored(message: CommitBlock) -> StoredBlock:
-    return StoredBlock(message.executed, message.placement)
+def stored(message: CommitBlocks) -> tuple[StoredBlock, ...]:
+    return tuple(StoredBlock(executed, placement) for executed, placement in message.placed)
 
 
 def block_on(
@@ -64,7 +73,7 @@ class ChainOnTheHarness:
         self.storage = StandIn("storage", self.harness.transcript)
         self.chain = RecordedAddress("chain", self.harness.transcript)
         self.storage.on(LoadChain).answers(StoredChain((GENESIS,), GENESIS.hash, {}))
-        self.storage.on(CommitBlock).computes(stored)
+        self.storage.on(CommitBlocks).computes(stored)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -151,12 +160,12 @@ async def test_a_bundle_is_what_waits_for_work(autojump_clock: MockClock) -> Non
 
 async def test_a_block_is_shown_only_once_it_is_on_disk(autojump_clock: MockClock) -> None:
     world = ChainOnTheHarness()
-    world.storage.on(CommitBlock).computes(stored).after(3.0)
+    world.storage.on(CommitBlocks).computes(stored).after(3.0)
     executed = block_on(GENESIS, 1)
     async with world.running(), trio.open_nursery() as nursery:
         nursery.start_soon(world.chain.ask, AdoptBlock(executed))
         await trio.sleep(2.9)
-        assert [type(message) for message in world.storage.received] == [LoadChain, CommitBlock]
+        assert [type(message) for message in world.storage.received] == [LoadChain, CommitBlocks]
         assert not world.moved
         await trio.sleep(0.2)
         assert [move.new.head for move in world.moved] == [executed.state]
@@ -172,13 +181,57 @@ async def test_when_nobody_knows_whether_a_block_is_stored_the_tree_is_read_agai
     tree.adopt(executed.state, executed.changes)
     without = StoredChain((GENESIS,), GENESIS.hash, {})
     world.storage.on(LoadChain).answers(without, attrs.evolve(without, states=(GENESIS, executed.state)))
-    world.storage.on(CommitBlock).keeps_silent()
+    world.storage.on(CommitBlocks).keeps_silent()
     async with world.running():
         with pytest.raises(HandlerCrashed, match="storage did not confirm that block"):
             await world.chain.ask(AdoptBlock(executed), seconds=60)
         assert await world.tip() == tree.tip
         assert world.harness.child("chain").restarts == 1
         assert not world.moved
-        world.storage.on(CommitBlock).computes(stored)
+        world.storage.on(CommitBlocks).computes(stored)
         following = await world.grow(2)
         assert (await world.tip()).head == following.state, "the chain goes on after it"
+
+
+def branch(count: int) -> tuple[ExecutedBlock, ...]:
+    """Blocks on the genesis block, each the parent of the next one."""
+    blocks = [block_on(GENESIS, 1)]
+    for slot in range(2, count + 1):
+        blocks.append(block_on(blocks[-1].state, slot))
+    return tuple(blocks)
+
+
+async def test_several_blocks_are_stored_in_one_transaction(autojump_clock: MockClock) -> None:
+    """A transaction per block took most of the time of a sync that executes nothing."""
+    world = ChainOnTheHarness()
+    blocks = branch(3)
+    async with world.running():
+        stored_blocks = await world.chain.ask(AdoptBlocks(blocks))
+        assert [one.executed for one in stored_blocks] == list(blocks)
+        assert [one.placement.tip.head for one in stored_blocks] == [one.state for one in blocks]
+        (commit,) = [one for one in world.storage.received if isinstance(one, CommitBlocks)]
+        assert commit.placed == tuple((one.executed, one.placement) for one in stored_blocks)
+        (move,) = world.moved
+        assert (move.old.head, move.new.head) == (GENESIS, blocks[-1].state)
+        assert (await world.tip()).safe == blocks[-2].state
+
+
+async def test_blocks_that_do_not_follow_each_other_are_refused_together(autojump_clock: MockClock) -> None:
+    """The tree would keep the first of them, which is not on disk."""
+    world = ChainOnTheHarness()
+    first, _, third = branch(3)
+    async with world.running():
+        with pytest.raises(UnknownParent):
+            await world.chain.ask(AdoptBlocks((first, third)))
+        assert await world.chain.ask(GetState(first.state.hash)) is None
+        assert (await world.tip()).head == GENESIS
+
+
+async def test_blocks_that_are_not_stored_leave_the_tree(autojump_clock: MockClock) -> None:
+    world = ChainOnTheHarness()
+    world.storage.on(CommitBlocks).keeps_silent()
+    async with world.running():
+        with pytest.raises(HandlerCrashed, match="storage did not confirm that block"):
+            await world.chain.ask(AdoptBlocks(branch(2)), seconds=60)
+        assert (await world.tip()).head == GENESIS
+        assert not world.moved

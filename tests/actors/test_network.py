@@ -442,13 +442,21 @@ async def test_a_node_of_another_chain_is_disconnected_for_an_hour(
     assert bench.told(bench.sync, PeerAhead) == []
 
 
-async def test_a_silent_peer_is_disconnected_after_some_minutes(autojump_clock: MockClock, bench: Bench) -> None:
+async def test_a_silent_stranger_is_disconnected_after_some_minutes_and_a_configured_peer_never(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    """Members that were attacked did not answer in time, banned each other, and lost their quorum."""
     async with bench.running():
-        await bench.connect("silent")
+        await bench.connect("silent", "member")
         await trio.sleep(15 * POLL_SECONDS)
         assert bench.told(bench.host, DisconnectPeer) == []
         await trio.sleep(15 * POLL_SECONDS)
         assert [one.peer for one in bench.told(bench.host, DisconnectPeer)] == ["silent"]
+        (member,) = await bench.network.ask(GetPeers())
+        assert (member.peer, member.score) == ("member", 0.0)
+        bench.network.tell(BlamePeer("member", PeerOffence.FORGED))
+        await bench.harness.settle()
+        assert [one.peer for one in bench.told(bench.host, DisconnectPeer)] == ["silent", "member"]
 
 
 async def test_a_peer_that_leaves_while_it_is_asked_is_forgotten(autojump_clock: MockClock, bench: Bench) -> None:

@@ -43,7 +43,7 @@ async def test_every_request_has_its_limit_and_its_deadline(autojump_clock: Mock
     host.on(SendRequest).answers(encode_blocks(()))
     assert await client.blocks_by_range("p", RangeRequest(Height(1), 2)) == RangeAnswer((), 0.0)
     assert await client.blocks_by_root("p", [BlockHash(bytes(32))]) == ()
-    assert await client.proposals_since("p", Slot(7)) == ()
+    assert await client.proposals_of("p", Slot(7)) == ()
     host.on(SendRequest).answers(bytes(STATUS_BYTES))
     assert (await client.status("p")).head_height == 0
     sent = [(one.kind, one.max_bytes) for one in host.received if isinstance(one, SendRequest)]
@@ -63,7 +63,7 @@ async def test_malformed_answers_are_blamed_on_the_peer(autojump_clock: MockCloc
     with pytest.raises(Malformed):
         await client.blocks_by_range("p", RangeRequest(Height(1), 2))
     with pytest.raises(Malformed):
-        await client.proposals_since("p", Slot(7))
+        await client.proposals_of("p", Slot(7))
     assert network.received == [BlamePeer("p", PeerOffence.MALFORMED)] * 3
 
 
@@ -138,7 +138,7 @@ async def test_peers_that_answer_late_leave_places_for_others_and_for_other_purp
         for _ in range(3):
             await trio.sleep(40)
             assert await seconds(client.blocks_by_root("honest", [SHORT.head.hash])) < 1
-            assert await seconds(client.proposals_since("new", Slot(7))) < 1
+            assert await seconds(client.proposals_of("new", Slot(7))) < 1
             assert await seconds(client.blocks_by_range("other", RangeRequest(Height(1), 2))) < 1
         nursery.cancel_scope.cancel()
     assert set(bench.blamed()) == {(peer, PeerOffence.NO_ANSWER) for peer in late}

@@ -2,14 +2,14 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import Any, cast
 
 import attrs
 import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.actors.peer_requests import REQUEST_RATE, PeerRequestsActor, RequestLimits
+from alysd.actors.peer_requests import PLACES, REQUEST_RATE, PeerRequestsActor, RequestLimits
 from alysd.errors import Malformed, NotNow
 from alysd.messages.approval import ApprovalGathering, GetCandidates
 from alysd.messages.network import PeerRequests, RequestReceived
@@ -26,7 +26,7 @@ from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlockHash
 from alysd.types.peers import StreamKind
 from alysd.types.units import Height, Slot
-from alysd.wire.block_ssz import block_hash
+from alysd.wire.block_ssz import block_hash, encode_block
 from alysd.wire.sync import (
     MAX_REQUEST_BYTES,
     MAX_RESPONSE_BYTES,
@@ -52,24 +52,31 @@ RANGE, ROOTS, STATUS, SINCE = (
 
 @attrs.define
 class ChainStore:
-    """A database with one chain. `read` is the number of blocks that were read; `later` replaces it while read."""
+    """A database with one chain. `read` counts blocks, `tips` reads of the tip."""
 
     chain: ExecutedChain
     read: int = 0
-    later: ExecutedChain | None = None
+    tips: int = 0
+    commits: int = 0
 
     def forkchoice(self) -> Forkchoice:
+        self.tips += 1
         return self.chain.head()
 
-    def canonical_range(self, start: Height, count: int) -> Sequence[SignedBlock]:
-        found = self.chain.blocks[start - 1 : start - 1 + count]
-        self.read += len(found)
-        self.chain = self.later or self.chain
-        return found
+    def encoded_range(self, start: Height, count: int, size: int) -> Sequence[bytes]:
+        return self._up_to(size, self.chain.blocks[start - 1 : start - 1 + count])
 
-    def block_by_hash(self, block: BlockHash) -> SignedBlock | None:
-        self.read += 1
-        return next((one for one in self.chain.blocks if one.hash == block), None)
+    def encoded_blocks(self, hashes: Sequence[BlockHash], size: int) -> Sequence[bytes]:
+        known = {one.hash: one for one in self.chain.blocks}
+        return self._up_to(size, [known[one] for one in hashes if one in known])
+
+    def _up_to(self, size: int, blocks: Sequence[SignedBlock]) -> Sequence[bytes]:
+        found: list[bytes] = []
+        for one in blocks:
+            if sum(map(len, found)) <= size:
+                found.append(encode_block(one))
+        self.read += len(found)
+        return found
 
 
 @attrs.define
@@ -85,9 +92,10 @@ class Bench:
         child = actor(
             self.requests,
             lambda: PeerRequestsActor(
-                GENESIS, cast("Store", self.store), self.harness.clock, self.approval, limits, Timing(2.0)
+                GENESIS, cast("Store", self.store), self.harness.clock, self.approval, limits, Timing(2.0),
+                frozenset({"member"}),
             ),
-        )
+        )  # fmt: skip
         async with self.harness.running(child):
             yield
 
@@ -96,7 +104,7 @@ class Bench:
 
     async def heights(self, start: int, count: int) -> list[int]:
         answer = await self.ask(RANGE, encode_range_request(RangeRequest(Height(start), count)))
-        return [one.block.height for one in decode_blocks(answer)]
+        return [one.block.height for one in decode_blocks(answer, count)]
 
 
 def relinked(
@@ -135,6 +143,74 @@ async def test_the_status_is_that_of_the_database(autojump_clock: MockClock) -> 
     assert (status.head_slot, status.time) == (tip.head.slot, 1_700_000_003.0)
 
 
+async def test_the_tip_is_read_once_per_block(autojump_clock: MockClock) -> None:
+    """64 strangers may ask for 1,280 statuses per second."""
+    bench = await make_bench()
+    async with bench.running():
+        for number in range(9):
+            await bench.ask(STATUS, b"", f"peer {number}")
+        assert bench.store.tips == 1
+        bench.store.chain = relinked((await make_chain(11))[1])
+        bench.store.commits += 1
+        assert decode_status(await bench.ask(STATUS, b"")).head_height == 11
+    assert bench.store.tips == 2
+
+
+async def test_strangers_keep_neither_statuses_nor_members_waiting(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ranges that 12 strangers asked for kept the statuses of a member waiting until the others banned it."""
+    bench = await make_bench()
+
+    async def slow_thread(work: Callable[..., Any], *arguments: Any) -> Any:
+        await trio.sleep(0.15 if arguments else 0.001)
+        return work(*arguments)
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", slow_thread)
+    wanted = encode_range_request(RangeRequest(Height(1), 10))
+    served: list[str] = []
+
+    async def stranger(name: str) -> None:
+        await bench.ask(RANGE, wanted, name)
+        served.append(name)
+
+    async with bench.running(), trio.open_nursery() as nursery:
+        for number in range(24):
+            nursery.start_soon(stranger, f"stranger {number // 2}")
+        await trio.sleep(0.01)
+        begun = trio.current_time()
+        await bench.ask(STATUS, b"", "member")
+        await bench.ask(STATUS, b"", "another stranger")
+        assert trio.current_time() - begun < 0.1
+        assert len(decode_blocks(await bench.ask(RANGE, wanted, "member"), 10)) == 10
+        assert trio.current_time() - begun < 0.2
+        assert len(served) <= 1
+    assert len(served) == 24
+
+
+async def test_a_lane_has_a_bounded_number_of_requests_and_leaves_out_those_that_nobody_waits_for(
+    autojump_clock: MockClock,
+) -> None:
+    bench = await make_bench()
+    wanted = encode_since_request(Slot(7))
+    bench.approval.on(GetCandidates).keeps_silent()
+
+    async def give_up(number: int) -> None:
+        with trio.move_on_after(0.5):
+            await bench.ask(SINCE, wanted, f"stranger {number}")
+
+    async with bench.running(), trio.open_nursery() as nursery:
+        for number in range(PLACES + 1):
+            nursery.start_soon(give_up, number)
+        await trio.sleep(0.1)
+        with pytest.raises(NotNow, match=f"{PLACES} requests wait"):
+            await bench.ask(SINCE, wanted, "one more")
+        with pytest.raises(NotNow, match="does not answer"):
+            await bench.ask(SINCE, wanted, "member")
+        await trio.sleep(5)
+        assert len(bench.approval.received) == 2, "one of the strangers', and the member's"
+
+
 async def test_a_range_has_the_canonical_blocks_that_exist(autojump_clock: MockClock) -> None:
     bench = await make_bench()
     async with bench.running():
@@ -148,7 +224,7 @@ async def test_a_range_ends_when_the_answer_is_full_and_no_more_is_read(autojump
     bench = await make_bench(20, MAX_RESPONSE_BYTES // 5)
     async with bench.running():
         assert await bench.heights(1, 20) == [1, 2, 3, 4]
-    assert bench.store.read == 8
+    assert bench.store.read == 5
 
 
 async def test_a_block_above_the_limit_is_sent_alone(autojump_clock: MockClock) -> None:
@@ -157,19 +233,12 @@ async def test_a_block_above_the_limit_is_sent_alone(autojump_clock: MockClock) 
         assert await bench.heights(2, 2) == [2]
 
 
-async def test_a_range_ends_where_the_chain_was_reorganised_while_it_was_read(autojump_clock: MockClock) -> None:
-    bench = await make_bench()
-    bench.store.later = relinked(bench.store.chain, lambda payload: attrs.evolve(payload, gas_limit=1))
-    async with bench.running():
-        assert await bench.heights(1, 10) == [1, 2, 3, 4]
-
-
 async def test_blocks_by_root_leave_out_those_that_are_unknown(autojump_clock: MockClock) -> None:
     bench = await make_bench()
     blocks = bench.store.chain.blocks
     request = encode_roots_request([blocks[6].hash, BlockHash(bytes(32)), blocks[2].hash])
     async with bench.running():
-        found = decode_blocks(await bench.ask(ROOTS, request))
+        found = decode_blocks(await bench.ask(ROOTS, request), 3)
         assert [one.signed() for one in found] == [blocks[6], blocks[2]]
 
 
@@ -200,7 +269,7 @@ async def test_a_peer_that_asks_too_often_is_refused_for_a_moment(autojump_clock
     async with bench.running():
         for _ in range(int(REQUEST_RATE.burst)):
             await bench.ask(STATUS, b"")
-        with pytest.raises(NotNow, match="too much lately"):
+        with pytest.raises(NotNow, match="more requests or bytes per second than allowed"):
             await bench.ask(STATUS, b"")
         await bench.ask(STATUS, b"", "other")
         await trio.sleep(1 / REQUEST_RATE.per_second)

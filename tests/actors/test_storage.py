@@ -12,7 +12,7 @@ from alysd.consensus.validity import apply_block
 from alysd.errors import StoreError
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.messages.storage import (
-    CommitBlock,
+    CommitBlocks,
     GetBlockByHash,
     GetBlockByHeight,
     GetCanonicalRange,
@@ -52,7 +52,8 @@ async def commit(storage: RecordedAddress[Storage], length: int) -> list[SignedB
         signed = await HAND.block(tree.tip.head, Slot(slot))
         executed = apply_block(tree.tip.head, signed, Wei(0), ())
         placement = tree.adopt(executed.state, executed.changes)
-        assert await storage.ask(CommitBlock(executed, placement)) == StoredBlock(executed, placement)
+        stored = await storage.ask(CommitBlocks(((executed, placement),)))
+        assert stored == (StoredBlock(executed, placement),)
         blocks.append(signed)
     return blocks
 

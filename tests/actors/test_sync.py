@@ -12,7 +12,7 @@ from alysd.actors.sync import PAUSE_SECONDS
 from alysd.consensus.violations import PegNotActive
 from alysd.errors import NotNow
 from alysd.messages.approval import BlockImported
-from alysd.messages.block_import import ImportBlock, ImportVerified
+from alysd.messages.block_import import ImportBlock, ImportRange
 from alysd.messages.chain import GetForkchoice
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.network import SyncDone, SyncProgressed, SyncStarted
@@ -92,6 +92,10 @@ def twice(blocks: Sequence[SignedBlock]) -> Sequence[SignedBlock]:
     return [*blocks, *blocks]
 
 
+def offence_of(lie: Callable[[Sequence[SignedBlock]], Sequence[SignedBlock]]) -> PeerOffence:
+    return PeerOffence.MALFORMED if lie is twice else PeerOffence.FALSE_ANSWER
+
+
 @pytest.mark.parametrize("lie", [without_quorum, others, twice])
 async def test_a_false_head_is_blamed(
     autojump_clock: MockClock, lie: Callable[[Sequence[SignedBlock]], Sequence[SignedBlock]]
@@ -101,7 +105,7 @@ async def test_a_false_head_is_blamed(
         bench.report()
         await trio.sleep(5)
         assert (await bench.progress()).synced
-    assert bench.blamed() == [("liar", PeerOffence.FALSE_ANSWER)]
+    assert bench.blamed() == [("liar", offence_of(lie))]
     assert bench.tip.head == SHORT.head
 
 
@@ -126,7 +130,7 @@ async def test_a_peer_with_false_ranges_is_blamed_and_the_others_help(
         await trio.sleep(11)
         bench.report("honest")
         await bench.until(LONG)
-    assert bench.blamed() == [("liar", PeerOffence.FALSE_ANSWER)]
+    assert bench.blamed() == [("liar", offence_of(lie))]
 
 
 async def test_a_silent_peer_delays_the_others_only_once(autojump_clock: MockClock) -> None:
@@ -225,38 +229,38 @@ async def test_a_peer_that_changes_its_branch_in_the_middle_is_followed_later(au
 
 async def test_a_block_that_cannot_be_imported_yet_is_tried_again(autojump_clock: MockClock) -> None:
     bench = Bench.make(SHORT, peer=Peer(LONG))
-    bench.imports.on(ImportVerified).fails(NotNow("the client catches up"))
+    bench.imports.on(ImportRange).fails(NotNow("the client catches up"))
     async with bench.running():
         bench.report()
         await trio.sleep(5)
-        bench.imports.on(ImportVerified).computes(bench.take)
+        bench.imports.on(ImportRange).computes(bench.take_range)
         await bench.until(LONG, PAUSE_SECONDS + 1)
 
 
 async def test_an_import_that_restarts_is_waited_for(autojump_clock: MockClock) -> None:
     bench = Bench.make(SHORT, peer=Peer(LONG))
-    bench.imports.on(ImportVerified).fails(ActorDown("block import", "stopped"))
+    bench.imports.on(ImportRange).fails(ActorDown("block import", "stopped"))
     async with bench.running():
         bench.report()
         await trio.sleep(5)
-        bench.imports.on(ImportVerified).computes(bench.take)
+        bench.imports.on(ImportRange).computes(bench.take_range)
         await bench.until(LONG, PAUSE_SECONDS + 1)
         assert bench.harness.child("sync").restarts == 0
 
 
 async def test_nobody_is_blamed_for_a_block_that_a_quorum_has_approved(autojump_clock: MockClock) -> None:
     bench = Bench.make(SHORT, peer=Peer(LONG))
-    bench.imports.on(ImportVerified).fails(PegNotActive("peg_ins", 1))
+    bench.imports.on(ImportRange).fails(PegNotActive("peg_ins", 1))
     async with bench.running():
         bench.report()
         await trio.sleep(15)
         assert bench.blamed() == []
-        assert len([one for one in bench.imports.received if isinstance(one, ImportVerified)]) == 1
+        assert len([one for one in bench.imports.received if isinstance(one, ImportRange)]) == 1
 
 
 async def test_the_progress_is_logged_every_ten_seconds(autojump_clock: MockClock, logged: list[LogEvent]) -> None:
     bench = Bench.make(SHORT, peer=Peer(LONG))
-    bench.imports.on(ImportVerified).after(1.0)
+    bench.imports.on(ImportRange).after(1.0)
     async with bench.running():
         bench.report()
         await trio.sleep(12)
@@ -375,7 +379,8 @@ async def test_false_approvals_within_a_range_are_blamed_on_the_peer_that_sent_t
         bench.report()
         await bench.until(target)
     assert set(bench.blamed()) == {("liar", PeerOffence.FALSE_ANSWER)}
-    imported = [one.signed for one in bench.imports.received if isinstance(one, ImportVerified)]
+    ranges = [one.verified.blocks for one in bench.imports.received if isinstance(one, ImportRange)]
+    imported = [signed for blocks in ranges for signed in blocks]
     assert {one.approvals for one in imported} <= {one.approvals for one in target.blocks}
 
 

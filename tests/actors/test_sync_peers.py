@@ -143,3 +143,41 @@ def test_the_number_of_peers_is_bounded_and_old_ones_make_room() -> None:
     peers.drop("new")
     peers.drop("new")
     assert list(peers.fresh(FRESH_SECONDS)) == []
+
+
+def test_configured_peers_are_asked_before_strangers() -> None:
+    """An attacker can have any number of strangers, which send blocks slowly or stop at the worst time."""
+    peers = SyncPeers({"member"})
+    for name in ("one", "member", "two"):
+        peers.report(name, status(9, height=20), 0.0)
+    assert peers.unproven(OWN, 0.0)[0] == "member"
+    for name in ("one", "member", "two"):
+        prove(peers, name)
+
+    def source(*tried: str) -> str | None:
+        return peers.next_source(OWN, Height(6), tried, 0.0)
+
+    assert source() == "member"
+    of(peers, "member").sent(100, 1.0, 0.0)
+    of(peers, "one").sent(190, 1.0, 0.0)
+    assert source() == "member"
+    of(peers, "one").sent(210, 1.0, 0.0)
+    assert source() == "one", "a stranger that is more than twice as fast"
+    assert source("one") == "member"
+
+
+def test_strangers_cannot_take_the_place_of_a_configured_peer() -> None:
+    peers = SyncPeers({"member"})
+    for number in range(MOST_PEERS):
+        peers.report(str(number), status(9), 0.0)
+    peers.report("member", status(9), 0.0)
+    assert peers.get("member") is not None
+    assert len(peers.fresh(0.0)) == MOST_PEERS
+
+
+def test_more_configured_peers_than_places_are_not_kept() -> None:
+    names = [str(number) for number in range(MOST_PEERS + 1)]
+    peers = SyncPeers(frozenset(names))
+    for name in names:
+        peers.report(name, status(9), 0.0)
+    assert len(peers.fresh(0.0)) == MOST_PEERS

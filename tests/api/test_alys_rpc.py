@@ -98,7 +98,7 @@ async def test_getauxblock_has_both_of_namecoins_forms(autojump_clock: object) -
         code, words = await Client(world).refused("getauxblock")
         assert (code, "mining.fee_recipient" in words) == (-32605, True)
         code, words = await client.refused("getauxblock", offer["hash"])
-        assert (code, words) == (-32602, "params[0]: must start with 0x")
+        assert (code, words) == (-32602, f"params[0]: must start with 0x, got {offer['hash'][:40]!r}")
 
 
 @pytest.mark.parametrize("params", [[], None, [None], [None, None], {}], ids=str)

@@ -2,9 +2,11 @@
 
 import fcntl
 import os
+import pty
 import subprocess
 import sys
 import threading
+import tty
 from collections.abc import Generator
 from pathlib import Path
 
@@ -166,3 +168,64 @@ def test_a_character_that_the_encoding_lacks_is_escaped(pipe: SmallPipe) -> None
     output.offer("1f1e1d…\udcff")
     assert output.close(IN_TIME)
     assert pipe.read("1f") == ["1f1e1d\\u2026\\udcff"]
+
+
+@pytest.fixture
+def screen() -> Generator[tuple[int, int]]:
+    """A terminal: what reads from it, and what writes to it."""
+    reading, writing = pty.openpty()
+    tty.setraw(writing)
+    yield reading, writing
+    os.close(reading)
+    os.close(writing)
+
+
+def read_until(descriptor: int, end: bytes) -> bytes:
+    found = b""
+    while not found.endswith(end):
+        found += os.read(descriptor, 4096)
+    return found
+
+
+def test_a_status_line_stays_below_the_lines(screen: tuple[int, int]) -> None:
+    """A line that is written into a progress bar cannot be read."""
+    reading, writing = screen
+    output = QueuedOutput(writing, "utf-8", lambda lost: f"{lost} lost", writing)
+    output.show("45 %")
+    assert read_until(reading, b"%") == b"\r\x1b[K45 %"
+    output.offer("a line")
+    assert read_until(reading, b"%") == b"\r\x1b[Ka line\n\r\x1b[K45 %"
+    output.show("46 %")
+    assert read_until(reading, b"%") == b"\r\x1b[K\r\x1b[K46 %"
+    output.show("")
+    output.offer("the end")
+    assert output.close(IN_TIME)
+    assert read_until(reading, b"end\n") == b"\r\x1b[Kthe end\n"
+
+
+def test_the_status_line_goes_when_the_output_ends(screen: tuple[int, int]) -> None:
+    reading, writing = screen
+    output = QueuedOutput(writing, "utf-8", lambda lost: f"{lost} lost", writing)
+    output.show("45 %")
+    read_until(reading, b"%")
+    assert output.close(IN_TIME)
+    assert read_until(reading, b"K") == b"\r\x1b[K"
+
+
+def test_without_a_terminal_there_is_no_status_line(pipe: SmallPipe) -> None:
+    output = output_on(pipe.writing)
+    output.show("45 %")
+    output.offer("a line")
+    assert output.close(IN_TIME)
+    assert os.read(pipe.reading, 4096) == b"a line\n"
+
+
+def test_a_terminal_that_has_gone_stops_no_line(pipe: SmallPipe) -> None:
+    reading, writing = pty.openpty()
+    os.close(reading)
+    output = QueuedOutput(pipe.writing, "utf-8", lambda lost: f"{lost} lost", writing)
+    output.show("45 %")
+    output.offer("a line")
+    assert output.close(IN_TIME)
+    os.close(writing)
+    assert (os.read(pipe.reading, 4096), output.lost) == (b"a line\n", 0)

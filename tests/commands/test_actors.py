@@ -106,7 +106,7 @@ def test_a_node_that_is_not_running_is_a_sentence_and_2(
     assert command(tmp_path, "list") == 2
     said = capsys.readouterr().err
     if left:
-        assert said == f"alysd: no node is running on the data folder {tmp_path}\n"
+        assert said == f"alysd: no node is running on the data folder {tmp_path}; start it first\n"
     else:
         assert said.startswith(f"alysd: {tmp_path}/control.sock: there is no such socket: no node is running")
         assert "or its control socket was removed" in said

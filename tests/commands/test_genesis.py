@@ -127,6 +127,22 @@ def test_a_member_file_with_a_false_key_is_named(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("key", ["fee_address", "peer"])
+def test_two_members_with_the_same_value_are_named(
+    key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Equal fee addresses were reported as those of the chain: 'contains an entry twice', with no file."""
+    options = found(tmp_path, 2)
+    first, second = (tmp_path / f"member-{index}/member.toml" for index in range(2))
+    copied, replaced = (
+        next(line for line in path.read_text().splitlines() if line.startswith(key)) for path in (first, second)
+    )
+    second.write_text(second.read_text().replace(replaced, copied))
+    assert main(options) == 2
+    assert f"{second}: its {key} is also that of {first}" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_description_that_has_the_lists_too_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

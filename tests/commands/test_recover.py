@@ -13,6 +13,7 @@ from alysd.commands.federation_files import open_federation
 from alysd.config.chain_spec import load_chain_spec
 from alysd.errors import DataMismatch
 from alysd.integrations import bls
+from alysd.integrations.clock import SystemClock
 from alysd.integrations.signing_guard import read_guard, write_guard
 from alysd.resources import data_of
 from alysd.testing.config_files import CONF, load
@@ -199,7 +200,44 @@ def test_a_complete_database_is_said_of_a_lost_guard_only(
     assert "there is nothing to recover" in capsys.readouterr().out
     lose(valid)
     assert recover("--newest-database", "--yes") == 2
-    assert "for a node that has lost its signing guard and has its blocks" in capsys.readouterr().err
+    said = "--newest-database is for a member that needs others for a quorum, and this authority is a quorum alone"
+    assert said in capsys.readouterr().err
+
+
+@needs_libp2p
+def test_a_claim_that_does_not_apply_is_refused_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (member, _) = open_federation(tmp_path / "new", 2)
+    config = load(member.config)
+    node = validate_node(config, load_chain_spec(config.chain.spec))
+    data_of(node).open(Slot(6)).store.close()
+    guard = config.storage.path / "signing-guard"
+    kept = guard.read_bytes()
+    guard.unlink()
+    assert main(["recover", "--config", str(member.config), "--newest-database", "--yes"]) == 2
+    assert "a member that has its blocks, and this database has none: leave it out" in capsys.readouterr().err
+    guard.write_bytes(kept)
+    sign_in(node, Slot(9))
+    shutil.rmtree(config.storage.path / "chain")
+    assert main(["recover", "--config", str(member.config), "--join-others", "--yes"]) == 2
+    assert "a member that has lost its signing guard, and this one has its guard" in capsys.readouterr().err
+
+
+def test_the_time_that_a_guard_is_made_from_is_shown(
+    valid: ValidNode, recover: Recover, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock of a new machine was an hour behind, and the guard allowed the slots of that hour."""
+    lose(valid)
+
+    def shown(_: SystemClock) -> float:
+        return 1_700_000_000.0
+
+    monkeypatch.setattr(SystemClock, "time", shown)
+    assert recover(typed="alys-dev\n") == 0
+    said = capsys.readouterr().out
+    assert "This machine's clock shows 2023-11-14 22:13:20 UTC, slot 850000000. Compare it" in said
+    assert "To confirm the time and all this, type the chain's name (alys-dev)" in said
 
 
 @needs_libp2p
@@ -212,7 +250,7 @@ def test_the_condition_of_a_complete_database_is_shown(tmp_path: Path, capsys: p
     signed, after = child(genesis, 5)
     approvals = Approvals((False, True), signed.approvals.signature)
     signed = attrs.evolve(signed, approvals=approvals)
-    opened.store.commit_block(ExecutedBlock(signed, after, ()), placement(after, after, final=genesis))
+    opened.store.commit_blocks([(ExecutedBlock(signed, after, ()), placement(after, after, final=genesis))])
     opened.store.close()
     assert valid.authority_secret is not None
     key = bls.public_key(valid.authority_secret)
@@ -220,7 +258,10 @@ def test_the_condition_of_a_complete_database_is_shown(tmp_path: Path, capsys: p
     recovering = SignedSlot(key, Slot(9), ZERO_HASH, Slot(9))
     write_guard(guard, recovering)
     assert main(["recover", "--config", str(member.config), "--newest-database", "--yes"]) == 0
-    assert "safe only if no block is missing in the database" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "safe only if no block is missing in the database" in said
+    assert "the signing guard was lost, and this key has approved no block since." in said
+    assert "missing." not in said, "the guard that the command made before is there"
     assert read_guard(guard, key) == attrs.evolve(recovering, lock=Slot(5))
     write_guard(guard, recovering)
     assert main(["recover", "--config", str(member.config), "--join-others", "--yes"]) == 0

@@ -52,6 +52,7 @@ def test_what_does_not_fit_together_is_said_with_both_files(tmp_path: Path) -> N
     assert caught.value.problems == (
         f"{copy.path}: its authority is also that of {one.path}",
         f"{copy.path}: its bitcoin_key is also that of {one.path}",
+        f"{copy.path}: its fee_address is also that of {one.path}",
     )
     with pytest.raises(InvalidConfig, match="member-0.toml: its proofs are for chain 4242, not for 4243"):
         federation_settings([one], 4243)

@@ -100,15 +100,21 @@ def test_what_the_guard_allows_is_never_evidence(attempts: list[tuple[int, int, 
 
 TWO = found(approved(7, 6, 0, 1, name="a"), approved(7, 5, 0, name="b"))
 LOCK = found(approved(7, 6, 2), approved(9, 4, 2))
+LOCKED_TWO = attrs.evolve(TWO.first, parent=proof(6, BlockHash(bytes(32))))
 
 
 @pytest.mark.parametrize(
     ("evidence", "words"),
     [
         (Evidence(TWO.second, TWO.first), "wrong order"),
-        (Evidence(TWO.first, TWO.first), "or it is allowed to"),
-        (Evidence(LOCK.first, attrs.evolve(LOCK.second, parent=None)), "or it is allowed to"),
-        (Evidence(attrs.evolve(LOCK.first, parent=proof(6, digest("x"))), LOCK.second), "another parent"),  # pyright: ignore[reportArgumentType]
+        (Evidence(TWO.first, TWO.first), "an authority may approve both of its blocks, which have slots 7 and 7"),
+        (Evidence(LOCK.first, attrs.evolve(LOCK.second, parent=None)), "an authority may approve both"),
+        (Evidence(TWO.first, approved(7, 5, 3, name="b")), "no authority has approved both of its blocks"),
+        (Evidence(LOCKED_TWO, TWO.second), "both of its blocks have slot 7, so their parents must be left out"),
+        (
+            Evidence(attrs.evolve(LOCK.first, parent=proof(6, digest("x"))), LOCK.second),  # pyright: ignore[reportArgumentType]
+            "but the block has the parent",
+        ),
         (
             Evidence(
                 attrs.evolve(TWO.first, approvals=attrs.evolve(TWO.first.approvals, signers=(True,))), TWO.second
@@ -117,10 +123,10 @@ LOCK = found(approved(7, 6, 2), approved(9, 4, 2))
         ),
         (
             Evidence(TWO.first, attrs.evolve(TWO.second, approvals=TWO.first.approvals)),
-            "a signature is not that of the authorities",
+            "the signature of the block of slot 7 is not that of the authorities",
         ),
     ],
-    ids=["order", "one block", "no parent", "false parent", "bits", "signature"],
+    ids=["order", "one block", "no parent", "no offender", "parents", "false parent", "bits", "signature"],
 )
 def test_false_evidence_is_refused(evidence: Evidence, words: str) -> None:
     """Anyone could accuse any member."""
@@ -133,7 +139,7 @@ def test_a_slot_that_the_block_does_not_have_is_refused() -> None:
     block = attrs.evolve(TWO.second.block, slot=Slot(8))
     moved = find_evidence(attrs.evolve(TWO.second, block=block), approved(8, 7, 0))
     assert moved is not None
-    with pytest.raises(BadEvidence, match="a signature is not"):
+    with pytest.raises(BadEvidence, match="the signature of the block of slot 8 is not"):
         check(moved)
 
 

@@ -140,7 +140,7 @@ def test_a_single_block_is_the_one_that_was_asked_for() -> None:
     assert single() is None
     assert single(first) == first
     for found in ((second,), (first, first)):
-        with pytest.raises(BrokenRange, match="another one sent"):
+        with pytest.raises(BrokenRange, match="was asked for, but .* was sent"):
             single(*found)
     with pytest.raises(BadApprovalSignature):
         single(first, valid=False)

@@ -135,10 +135,10 @@ def test_a_member_whose_database_is_the_newest_was_locked_at_no_later_block() ->
     lost = DataFinding(DataFault.GUARD_MISSING, UNKNOWN)
     recovering = recovered_guard(lost, None, KEY, Slot(7), 3)
     assert recovering.recovering
-    for found, finding in ((stored(7, None), lost), (stored(7, recovering), None)):
+    for found, finding in ((stored(7, None, alone=False), lost), (stored(7, recovering, alone=False), None)):
         again = claimed_finding(found, finding, Claim.NEWEST_DATABASE)
+        assert again == (lost if found.guard is None else DataFinding(DataFault.GUARD_LOST, UNKNOWN))
         assert again is not None
-        assert again == lost
         guard_now = recovered_guard(again, found.guard, KEY, Slot(7), 3, claim=Claim.NEWEST_DATABASE)
         assert guard_now == SignedSlot(KEY, UNKNOWN, ZERO_HASH, Slot(7))
         assert not guard_now.recovering
@@ -146,12 +146,29 @@ def test_a_member_whose_database_is_the_newest_was_locked_at_no_later_block() ->
 
 def test_only_a_lost_guard_can_be_replaced_so() -> None:
     newest, old = Claim.NEWEST_DATABASE, DataFinding(DataFault.GUARD_OLDER, UNKNOWN)
-    assert claimed_finding(stored(7, guard(7, 6), signed=True), None, newest) is None
+    assert claimed_finding(stored(7, guard(7, 6), signed=True, alone=False), None, newest) is None
     assert (
-        claimed_finding(stored(None, guard(7, 6)), DataFinding(DataFault.DATABASE_LOST, Slot(7)), newest) is None
+        claimed_finding(
+            stored(None, guard(7, 6), alone=False), DataFinding(DataFault.DATABASE_LOST, Slot(7)), newest
+        )
+        is None
     )
-    assert claimed_finding(stored(0, recovered_guard(LOST_ALL, None, KEY, Slot(0), 3)), None, newest) is None
-    assert claimed_finding(stored(7, guard(6, 5), signed=True), old, newest) == old
+    assert (
+        claimed_finding(stored(0, recovered_guard(LOST_ALL, None, KEY, Slot(0), 3), alone=False), None, newest)
+        is None
+    )
+    assert claimed_finding(stored(7, guard(6, 5), signed=True, alone=False), old, newest) == old
+
+
+def test_a_claim_is_about_a_member_that_needs_others() -> None:
+    """An authority alone was told that its blocks could conflict with those of others."""
+    for claim in Claim:
+        missing, lost = (
+            DataFinding(fault, UNKNOWN) for fault in (DataFault.GUARD_MISSING, DataFault.DATABASE_LOST)
+        )
+        assert claimed_finding(stored(7, None, alone=False), missing, claim) == missing
+        assert claimed_finding(stored(7, None), missing, claim) is None
+        assert claimed_finding(stored(7, None, authority=False, alone=False), lost, claim) is None
 
 
 LOST_ALL = DataFinding(DataFault.DATABASE_LOST, UNKNOWN)
@@ -160,17 +177,17 @@ LOST_ALL = DataFinding(DataFault.DATABASE_LOST, UNKNOWN)
 def test_a_member_joins_the_others_if_its_operator_says_that_none_of_them_lies() -> None:
     lost = DataFinding(DataFault.DATABASE_LOST, UNKNOWN)
     expected = SignedSlot(KEY, UNKNOWN, ZERO_HASH, UNKNOWN, joins=True)
-    assert claimed_finding(stored(None, None), lost, Claim.OTHERS_HONEST) == lost
+    assert claimed_finding(stored(None, None, alone=False), lost, Claim.OTHERS_HONEST) == lost
     assert recovered_guard(lost, None, KEY, Slot(0), 3, claim=Claim.OTHERS_HONEST) == expected
     waiting = recovered_guard(lost, None, KEY, Slot(0), 3)
     assert not waiting.joins
-    again = claimed_finding(stored(0, waiting), None, Claim.OTHERS_HONEST)
+    again = claimed_finding(stored(0, waiting, alone=False), None, Claim.OTHERS_HONEST)
     assert again is not None
     assert recovered_guard(again, waiting, KEY, Slot(0), 3, claim=Claim.OTHERS_HONEST) == expected
 
 
 def test_a_member_with_its_guard_has_nothing_to_join() -> None:
     known, lost = guard(7, 6), DataFinding(DataFault.DATABASE_LOST, Slot(7))
-    assert claimed_finding(stored(None, known), lost, Claim.OTHERS_HONEST) is None
-    assert claimed_finding(stored(7, known, signed=True), None, Claim.OTHERS_HONEST) is None
+    assert claimed_finding(stored(None, known, alone=False), lost, Claim.OTHERS_HONEST) is None
+    assert claimed_finding(stored(7, known, signed=True, alone=False), None, Claim.OTHERS_HONEST) is None
     assert recovered_guard(lost, known, KEY, Slot(0), 3, claim=Claim.OTHERS_HONEST) == known

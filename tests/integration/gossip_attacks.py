@@ -9,21 +9,26 @@ from typing import Any
 import attrs
 import trio
 
-from alysd.errors import NotNow
+from alysd.consensus.auxpow import commitment, target_of
+from alysd.errors import NotNow, PeerUnavailable
 from alysd.integrations.key_kinds import new_secret
-from alysd.testing.blocks import make_payload
+from alysd.testing.blocks import make_payload, mine
+from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, SignedBlock
-from alysd.types.hashes import BlockHash, BlsSignature
+from alysd.types.hashes import AuxHash, BlockHash, BlsSignature, EvmAddress
 from alysd.types.peers import GossipVerdict, PeerAddress, PeerHostConfig, PeerStatus, StreamKind, Topic
 from alysd.types.proposal import Proposal
 from alysd.types.units import Height, Slot
-from alysd.wire.block_ssz import block_hash
-from alysd.wire.gossip import encode_proposal, proposal_block, proposal_slot
-from alysd.wire.sync import encode_blocks, encode_proposals, encode_status
+from alysd.wire.block_ssz import block_hash, encode_block
+from alysd.wire.gossip import encode_proof, encode_proposal, proposal_block, proposal_slot
+from alysd.wire.sync import STATUS_BYTES, decode_status, encode_blocks, encode_proposals, encode_status
 from tests.integration.libp2p_attacks import RANDOM, Attack, Target, authenticated, varint
 
 SLOT_SECONDS = 2
 MEMBERS = 4
+
+BITS = 0x207FFFFF
+"""The target of the development chain: half of all hashes meet it."""
 
 FRAME = 10
 """The number of messages in a frame."""
@@ -145,6 +150,36 @@ async def invalid_proposals(target: Target) -> None:
     await again_and_again(one)
 
 
+async def proofs_of_work(target: Target) -> None:
+    """Merged-mining headers without work, of other work, of 90 KiB of tiny pushes, and random bytes."""
+    listener = Hostile(target)
+    known: list[PeerStatus] = []
+
+    async def learn() -> None:
+        while not known:
+            with suppress(PeerUnavailable):
+                known.append(decode_status(await listener.ask(StreamKind.STATUS, b"")))
+            await trio.sleep(0.1)
+
+    def proof() -> bytes:
+        status, kind = known[0], RANDOM.randrange(4)
+        if kind == 0:
+            return os.urandom(RANDOM.randrange(1, 2000))
+        work = AuxHash(os.urandom(32))
+        pushes = b"\x6a" + b"\0" * 90_000 + commitment(work) if kind == 1 else b""
+        auxpow = mine(work, target_of(BITS), meets=kind != 2, outputs=[pushes])
+        start = status.committed if kind == 3 else BlockHash(os.urandom(32))
+        return encode_proof(AuxPowHeader(start, status.committed, BITS, 1, EvmAddress(os.urandom(20)), auxpow))
+
+    async def one(number: int) -> None:
+        await gossip(target, Topic.AUXPOW, proof, f"127.0.7.{number + 1}")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listener.run)
+        await learn()
+        await again_and_again(one)
+
+
 async def replayed_approvals(target: Target) -> None:
     """Real approvals again and again, also with another slot, as a node of the network has heard them."""
     listener = Hostile(target)
@@ -174,6 +209,7 @@ class Hostile:
     target: Target
     genesis: BlockHash | None = None
     better: int = 0
+    _network: Any = None
     heard: list[bytes] = attrs.field(factory=list[bytes])
     _since: float = 0.0
     _lost: trio.Event = attrs.field(factory=trio.Event)
@@ -185,11 +221,19 @@ class Hostile:
         target = self.target
         peer = PeerAddress(target.host, target.port, target.peer)
         config = PeerHostConfig("127.0.0.1", 0, (peer,), new_secret("network"), target.chain, 1)
+        self._network = Libp2pGossip(config)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(Libp2pGossip(config).run, self)
+            nursery.start_soon(self._network.run, self)
             if once:
                 await self._lost.wait()
                 nursery.cancel_scope.cancel()
+
+    async def ask(self, kind: StreamKind, request: bytes) -> bytes:
+        """Send the target a request. Raises `PeerUnavailable`, also before the connection."""
+        if self._network is None:
+            raise PeerUnavailable(self.target.peer, "not connected yet")
+        answer: bytes = await self._network.request(self.target.peer, kind, request, STATUS_BYTES, 5.0)
+        return answer
 
     async def connected(self, peer: str, address: str, *, inbound: bool) -> None:
         """Begin to measure."""
@@ -226,9 +270,9 @@ class Hostile:
                 )  # fmt: skip
                 return encode_status(status)
             case StreamKind.BLOCKS_BY_RANGE:
-                return encode_blocks([invalid_proposal(a_signature()).signed for _ in range(256)])
+                return encode_blocks([encode_block(invalid_proposal(a_signature()).signed) for _ in range(256)])
             case StreamKind.BLOCKS_BY_ROOT:
-                return encode_blocks([false.signed])
+                return encode_blocks([encode_block(false.signed)])
             case StreamKind.PROPOSALS_SINCE:
                 return encode_proposals([false])
         raise NotNow(kind.value)
@@ -251,5 +295,5 @@ wrong_genesis = lying(lambda _: BlockHash(b"\x07" * 32))
 false_answers = lying(lambda real: real)
 
 GOSSIP_ATTACKS: Mapping[str, Attack] = {
-    each.__name__: each for each in (gossip_flood, invalid_proposals, replayed_approvals)
+    each.__name__: each for each in (gossip_flood, invalid_proposals, proofs_of_work, replayed_approvals)
 }

@@ -140,6 +140,60 @@ def frame(kind: int, flags: int, stream: int, length: int, body: bytes = b"") ->
     return struct.pack("!BBHII", 0, kind, flags, stream, length) + body
 
 
+HEADER = b"\x13/multistream/1.0.0\n"
+
+LINES = (
+    b"\0", b"\xff", b"\x7f" + bytes(127), b"\x01\n" * 500, b"\x03ls\n" * 50, b"\x04/x\n!", b"\x03\xff\xfe\n",
+    HEADER * 100, HEADER + b"\x03na\n" * 100, HEADER + b"\x0a/unknown/\n" * 100, HEADER + b"\x7f" + b"a" * 126,
+    HEADER + b"\x07/noise\n" * 100, HEADER + b"\x0d/yamux/1.0.0\n" * 100,
+)  # fmt: skip
+"""Lines that negotiate nothing: empty, endless, no text, without an end, of protocols that do not belong there."""
+
+
+async def multistream_lines(target: Target) -> None:
+    """Negotiations that are none, on the connection, in the session, and on streams."""
+
+    async def negotiate(lines: bytes, source: str) -> None:
+        with suppress(*TROUBLE):
+            async with await dial(target, source) as stream:
+                await stream.send_all(lines)
+                target.record.messages += 1
+                await until_closed(target, stream, 7)
+
+    async def send(connection: Any) -> None:
+        for number, lines in enumerate(LINES):
+            stream = 2 * number + 101
+            opening = frame(1, 1, stream, 0) + frame(0, 0, stream, len(lines), lines)
+            await connection.muxed.secured_conn.write(opening)
+            target.record.messages += 1
+        await trio.sleep(6)
+
+    async with trio.open_nursery() as nursery:
+        for number, lines in enumerate(LINES):
+            nursery.start_soon(negotiate, lines, f"127.0.9.{number + 1}")
+            nursery.start_soon(authenticated, target, send)
+
+
+CROWD = 1000
+"""The number of connections of `authenticated_crowd`: 15 times as many as a node ever accepts."""
+
+
+async def authenticated_crowd(target: Target) -> None:
+    """1,000 connections whose handshakes are correct, each with a new id, that stay and say nothing."""
+
+    async def stay(_: Any) -> None:
+        target.record.messages += 1
+        await trio.sleep_forever()
+
+    async def some(first: int) -> None:
+        for number in range(first, CROWD, 50):
+            await authenticated(target, stay, f"127.0.8.{number % 200 + 1}", seconds=15)
+
+    async with trio.open_nursery() as nursery:
+        for first in range(50):
+            nursery.start_soon(some, first)
+
+
 async def yamux_frames(target: Target) -> None:
     """Frames of no version, of no kind, too long, for no stream, and thousands of streams."""
     bad = (
@@ -240,7 +294,7 @@ async def requests_of_no_kind(target: Target) -> None:
 ATTACKS: Mapping[str, Attack] = {
     each.__name__: each
     for each in (
-        random_bytes, oversized_handshake, half_open, slow_loris, yamux_frames, unread_bytes, gossip_frames,
-        requests_of_no_kind,
+        random_bytes, oversized_handshake, half_open, slow_loris, multistream_lines, authenticated_crowd,
+        yamux_frames, unread_bytes, gossip_frames, requests_of_no_kind,
     )
 }  # fmt: skip

@@ -70,7 +70,7 @@ class Node:
     def adopt(self, executed: ExecutedBlock, crash: bool) -> None:
         """As the chain actor does; a crash comes after the write, before memory follows it."""
         state = executed.state
-        self.store.commit_block(executed, self.tree.place(state))
+        self.store.commit_blocks([(executed, self.tree.place(state))])
         if crash:
             self.restart()
         else:

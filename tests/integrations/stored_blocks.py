@@ -49,7 +49,7 @@ def live(folder: Path, blocks: int, first_slot: int = 1) -> ChainState:
     for slot in range(first_slot, first_slot + blocks):
         signed, after = child(state, slot)
         trio.run(opened.signer.approve, signed.block, state.slot)
-        opened.store.commit_block(ExecutedBlock(signed, after, ()), placement(after, after))
+        opened.store.commit_blocks([(ExecutedBlock(signed, after, ()), placement(after, after))])
         state = after
     opened.store.close()
     return state

@@ -31,7 +31,7 @@ def test_every_read_is_what_the_branch_makes_it(
                 failing = attrs.evolve(executed, changes=(*changes, broken))
                 placement = node.tree.place(executed.state)
                 with pytest.raises(ValueError, match="the field must have 32 bytes"):
-                    node.store.commit_block(failing, placement)
+                    node.store.commit_blocks([(failing, placement)])
                 node.check()
             node.adopt(executed, crash=accident == "crash")
             if accident == "restart":

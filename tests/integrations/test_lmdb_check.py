@@ -28,7 +28,9 @@ def make_chain(folder: Path) -> list[ChainState]:
                 state, slot, last_final=last.hash, last_final_height=last.height, last_final_slot=last.slot
             )
             states.append(state)
-            store.commit_block(ExecutedBlock(signed, state, ()), placement(state, state, final=states[slot // 2]))
+            store.commit_blocks(
+                [(ExecutedBlock(signed, state, ()), placement(state, state, final=states[slot // 2]))]
+            )
     return states
 
 

@@ -25,7 +25,7 @@ def data(tmp_path: Path) -> Path:
         state = HAND.genesis_state
         for slot in range(1, BLOCKS + 1):
             signed, state = child(state, slot)
-            store.commit_block(ExecutedBlock(signed, state, ()), placement(state, state))
+            store.commit_blocks([(ExecutedBlock(signed, state, ()), placement(state, state))])
     return tmp_path / "data.mdb"
 
 

@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> Generator[LmdbStore]:
 def test_committed_blocks_are_there_after_closing_and_opening(tmp_path: Path) -> None:
     signed, state = child(HAND.genesis_state, 5)
     store = LmdbStore.open(tmp_path / "chain", HAND.genesis, HAND.genesis_state)
-    store.commit_block(ExecutedBlock(signed, state, ()), placement(state, state))
+    store.commit_blocks([(ExecutedBlock(signed, state, ()), placement(state, state))])
     store.close()
     again = LmdbStore.open(tmp_path / "chain", HAND.genesis, HAND.genesis_state)
     assert again.block_by_hash(signed.hash) == signed
@@ -51,7 +51,7 @@ def test_the_map_grows_when_it_is_full(tmp_path: Path) -> None:
     state, blocks = HAND.genesis_state, [HAND.genesis]
     for slot in range(1, 300):
         signed, state = child(state, slot)
-        store.commit_block(ExecutedBlock(signed, state, ()), placement(state, state))
+        store.commit_blocks([(ExecutedBlock(signed, state, ()), placement(state, state))])
         blocks.append(signed)
     assert store.canonical_range(Height(0), 1000) == tuple(blocks)
     store.close()
@@ -68,7 +68,7 @@ def test_a_disk_that_refuses_is_a_store_error_and_changes_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(lmdb_store, "encode_block", refuse)
         with pytest.raises(StoreError, match=r"the disk is full, or the file may not grow \(ENOSPC\)"):
-            store.commit_block(ExecutedBlock(signed, state, ()), placement(state, state))
+            store.commit_blocks([(ExecutedBlock(signed, state, ()), placement(state, state))])
     assert store.block_by_hash(signed.hash) is None
     assert store.load_chain().states == (HAND.genesis_state,)
 
@@ -100,7 +100,7 @@ def proven(folder: Path) -> SignedBlock:
         for n in (1, 2)
     )
     with closing(LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)) as store:
-        store.commit_block(ExecutedBlock(signed, state, changes), placement(state, state, final=state))
+        store.commit_blocks([(ExecutedBlock(signed, state, changes), placement(state, state, final=state))])
     return signed
 
 

@@ -237,7 +237,7 @@ def member_lives(folder: Path, slots: dict[int, bool]) -> None:
         if approves:
             trio.run(opened.signer.approve, signed.block, state.slot)
         placed = placement(after, after, final=MEMBER.genesis_state)
-        opened.store.commit_block(ExecutedBlock(signed, after, ()), placed)
+        opened.store.commit_blocks([(ExecutedBlock(signed, after, ()), placed)])
         state = after
     opened.store.close()
 

@@ -70,7 +70,7 @@ async def test_one_slot_is_one_trace_over_engine_chain_and_storage(
         | found
     )
     assert found["chain AdoptBlock"] == found["engine ExecutePayload"] == "block import ImportBlock"
-    assert found["storage CommitBlock"] == "chain AdoptBlock"
+    assert found["storage CommitBlocks"] == "chain AdoptBlock"
     assert traces.open == 0
 
 

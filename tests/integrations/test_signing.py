@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from alysd.consensus.federation import approval_message
 from alysd.consensus.recovery import recovery_message
-from alysd.errors import Corrupt, Malformed, NotRecovering, StoreError, WouldBreakLock, WouldDoubleSign
+from alysd.errors import (
+    Corrupt,
+    KeyUsedElsewhere,
+    Malformed,
+    NotRecovering,
+    StoreError,
+    WouldBreakLock,
+    WouldDoubleSign,
+)
 from alysd.integrations import bls, signing
 from alysd.integrations.signing import GuardedSigner
 from alysd.integrations.signing_guard import read_guard, write_guard
@@ -80,12 +88,58 @@ async def test_a_lost_guard_is_stated_until_a_supported_block_is_signed(guard: P
     stated = await signer.state_recovery(Slot(8))
     assert bls.verify_aggregate([key], recovery_message(GENESIS, Slot(8)), stated)
     with pytest.raises(WouldBreakLock):
-        await signer.approve(block(8), Slot(6))
+        await signer.approve(block(10), Slot(6))
     assert signer.last.recovering
-    await signer.approve(block(8), Slot(6), supported=True)
-    assert signer.last == read_guard(guard, key) == SignedSlot(key, Slot(8), block_hash(block(8)), Slot(6))
+    await signer.approve(block(10), Slot(6), supported=True)
+    assert signer.last == read_guard(guard, key) == SignedSlot(key, Slot(10), block_hash(block(10)), Slot(6))
     with pytest.raises(NotRecovering):
-        await signer.state_recovery(Slot(9))
+        await signer.state_recovery(Slot(11))
+
+
+async def test_a_lost_guard_forbids_what_the_key_may_have_signed_whatever_the_clock_showed(guard: Path) -> None:
+    """The clock was an hour behind when the guard was made, so the key could approve a second block of a slot."""
+    key = bls.public_key(SECRET)
+    made, now = 10_000, 11_800
+    write_guard(guard, SignedSlot(key, Slot(made), ZERO_HASH, Slot(made)))
+    signer = GuardedSigner.open(SECRET, GENESIS, guard)
+    with pytest.raises(WouldBreakLock, match="has not stated it in the last 2 slots"):
+        await signer.approve(block(made + 5), Slot(made + 4))
+    await signer.state_recovery(Slot(made + 6))
+    raised = SignedSlot(key, Slot(made + 7), ZERO_HASH, Slot(made + 7))
+    assert signer.last == read_guard(guard, key) == raised
+    for slot in (made + 7, made + 8):
+        await signer.state_recovery(Slot(slot))
+    assert signer.last == raised, "it would never approve again"
+    with pytest.raises(WouldBreakLock, match="has not stated it"):
+        await signer.approve(block(now), Slot(now - 60))
+    await signer.state_recovery(Slot(now))  # the clock was set
+    assert signer.last == read_guard(guard, key) == SignedSlot(key, Slot(now + 1), ZERO_HASH, Slot(now + 1))
+    with pytest.raises(WouldBreakLock):
+        await signer.approve(block(now + 2), Slot(now - 60))
+    await signer.approve(block(now + 2), Slot(now + 1))
+    assert not signer.last.recovering
+
+
+async def test_a_key_that_is_used_elsewhere_signs_nothing_more(guard: Path) -> None:
+    signer = GuardedSigner.open(SECRET, GENESIS, guard)
+    first = await signer.approve(block(7), Slot(0))
+    assert not signer.saw(Slot(7), first.block)
+    assert not signer.saw(Slot(6), BlockHash(b"\x01" * 32))
+    await signer.approve(block(8), Slot(0))
+    assert signer.saw(Slot(9), BlockHash(b"\x02" * 32))
+    assert not signer.saw(Slot(10), BlockHash(b"\x03" * 32)), "it is logged once"
+    with pytest.raises(KeyUsedElsewhere, match="of slot 9, but its signing guard has slot 8: another node signs"):
+        await signer.approve(block(11), Slot(0))
+    again = GuardedSigner.open(SECRET, GENESIS, guard)
+    assert again.saw(Slot(8), BlockHash(b"\x04" * 32)), "another block of the slot that it has signed"
+
+
+async def test_a_key_whose_guard_was_lost_is_not_used_elsewhere(guard: Path) -> None:
+    key = bls.public_key(SECRET)
+    write_guard(guard, SignedSlot(key, Slot(7), ZERO_HASH, Slot(7)))
+    signer = GuardedSigner.open(SECRET, GENESIS, guard)
+    assert not signer.saw(Slot(7), BlockHash(b"\x01" * 32)), "it may have signed up to there"
+    assert signer.saw(Slot(8), BlockHash(b"\x01" * 32))
 
 
 async def test_an_earlier_slot_is_never_signed_even_a_skipped_one(guard: Path) -> None:

@@ -18,7 +18,7 @@ from alysd.types.chain import ChainState, ExecutedBlock, FinalityProof, Forkchoi
 from alysd.types.hashes import AuxHash, BlockHash
 from alysd.types.tables import EntryChange, Proof, Table
 from alysd.types.units import Height, Slot
-from alysd.wire.block_ssz import block_hash
+from alysd.wire.block_ssz import block_hash, encode_block
 from tests.integrations.stored_blocks import HAND, child, placement
 from tests.samples import evidence
 
@@ -43,19 +43,29 @@ def test_a_new_database_holds_the_genesis_block(store: Store) -> None:
 
 def test_a_block_off_the_canonical_branch_is_kept_but_has_no_height(store: Store) -> None:
     signed, state = child(HAND.genesis_state, 5)
-    store.commit_block(ExecutedBlock(signed, state, ()), placement(HAND.genesis_state))
+    store.commit_blocks([(ExecutedBlock(signed, state, ()), placement(HAND.genesis_state))])
     assert store.block_by_hash(signed.hash) == signed
     assert store.block_by_height(Height(1)) is None
     assert state in store.load_chain().states
+
+
+def test_several_blocks_are_committed_in_order(store: Store) -> None:
+    one, state_one = child(HAND.genesis_state, 5)
+    two, state_two = child(state_one, 6)
+    placed = [(one, state_one), (two, state_two)]
+    store.commit_blocks([(ExecutedBlock(*each, ()), placement(each[1], each[1])) for each in placed])
+    assert store.commits == 2
+    assert [block.hash for block in store.canonical_range(Height(1), 10)] == [one.hash, two.hash]
+    assert store.forkchoice().head == state_two
 
 
 def test_a_shorter_branch_that_wins_leaves_no_higher_canonical_block(store: Store) -> None:
     one, state_one = child(HAND.genesis_state, 5)
     two, state_two = child(state_one, 6)
     other, state_other = child(HAND.genesis_state, 7)
-    store.commit_block(ExecutedBlock(one, state_one, ()), placement(state_one, state_one))
-    store.commit_block(ExecutedBlock(two, state_two, ()), placement(state_two, state_two))
-    store.commit_block(ExecutedBlock(other, state_other, ()), placement(state_other, state_other))
+    store.commit_blocks([(ExecutedBlock(one, state_one, ()), placement(state_one, state_one))])
+    store.commit_blocks([(ExecutedBlock(two, state_two, ()), placement(state_two, state_two))])
+    store.commit_blocks([(ExecutedBlock(other, state_other, ()), placement(state_other, state_other))])
     assert store.block_by_height(Height(1)) == other
     assert store.block_by_height(Height(2)) is None
     assert [block.hash for block in store.canonical_range(Height(0), 10)] == [HAND.genesis.hash, other.hash]
@@ -65,15 +75,15 @@ def test_a_block_is_read_with_its_place_in_the_chain(store: Store) -> None:
     """A pool pays its miners by what it reads here."""
     assert store.commits == 0
     one, state_one = child(HAND.genesis_state, 5)
-    store.commit_block(ExecutedBlock(one, state_one, ()), placement(state_one, state_one))
+    store.commit_blocks([(ExecutedBlock(one, state_one, ()), placement(state_one, state_one))])
     two, state_two = child(state_one, 6)
     work = AuxHash(b"\x07" * 32)
     proof = Proof(two.hash, Height(2), work)
     changes = (EntryChange(Table.PROOFS, one.hash, proof), EntryChange(Table.WORKS, work, proof))
     final = placement(state_two, state_two, final=state_one)
-    store.commit_block(ExecutedBlock(two, state_two, changes), final)
+    store.commit_blocks([(ExecutedBlock(two, state_two, changes), final)])
     off, state_off = child(state_one, 7)
-    store.commit_block(ExecutedBlock(off, state_off, ()), placement(state_two, final=state_one))
+    store.commit_blocks([(ExecutedBlock(off, state_off, ()), placement(state_two, final=state_one))])
     assert store.commits == 3
     tip = Forkchoice(head=state_two, safe=state_one, finalized=state_one)
     assert store.forkchoice() == tip
@@ -97,10 +107,10 @@ def finalizing(store: Store, *, work: AuxHash | None = None) -> tuple[list[Chain
     state_three = attrs.evolve(state_two, hash=three.hash, parent_hash=two.hash, height=Height(3), slot=Slot(7))
     proof = Proof(three.hash, Height(3), work or aux_hash([one.hash, two.hash], MINER))
     changes = tuple(EntryChange(Table.PROOFS, each.hash, proof) for each in (one, two))
-    store.commit_block(ExecutedBlock(one, state_one, ()), placement(state_one, state_one))
-    store.commit_block(ExecutedBlock(two, state_two, ()), placement(state_two, state_two))
-    store.commit_block(
-        ExecutedBlock(three, state_three, changes), placement(state_three, state_three, final=state_two)
+    store.commit_blocks([(ExecutedBlock(one, state_one, ()), placement(state_one, state_one))])
+    store.commit_blocks([(ExecutedBlock(two, state_two, ()), placement(state_two, state_two))])
+    store.commit_blocks(
+        [(ExecutedBlock(three, state_three, changes), placement(state_three, state_three, final=state_two))]
     )
     expected = FinalityProof((one.hash, two.hash), header, header.auxpow, proof)
     return [state_one, state_two, state_three], expected
@@ -116,7 +126,7 @@ def test_the_proof_of_finality_is_read_with_the_hashes_of_its_range(store: Store
         store.finality_proof(HAND.genesis.hash)
     assert store.finality_proof(BlockHash(b"\x77" * 32)) is None
     off, state_off = child(HAND.genesis_state, 8)
-    store.commit_block(ExecutedBlock(off, state_off, ()), placement(states[2], final=states[1]))
+    store.commit_blocks([(ExecutedBlock(off, state_off, ()), placement(states[2], final=states[1]))])
     with pytest.raises(NoProof, match="abandoned"):
         store.finality_proof(off.hash)
 
@@ -132,7 +142,7 @@ def test_what_is_below_the_final_blocks_own_final_block_is_not_loaded(store: Sto
     for slot in range(1, 7):
         signed, state = child(state, slot, last_final=states[slot // 3].hash, last_final_height=Height(slot // 3))
         states.append(state)
-        store.commit_block(ExecutedBlock(signed, state, ()), placement(state, state, final=states[slot // 2]))
+        store.commit_blocks([(ExecutedBlock(signed, state, ()), placement(state, state, final=states[slot // 2]))])
     chain = store.load_chain()
     assert chain.final == states[3].hash
     assert chain.states == tuple(states[1:])
@@ -142,11 +152,30 @@ def test_a_range_is_bounded_by_count_and_by_the_head(store: Store) -> None:
     state = HAND.genesis_state
     for slot in range(1, 6):
         signed, state = child(state, slot)
-        store.commit_block(ExecutedBlock(signed, state, ()), placement(state, state))
+        store.commit_blocks([(ExecutedBlock(signed, state, ()), placement(state, state))])
     heights = [block.block.height for block in store.canonical_range(Height(2), 3)]
     assert heights == [2, 3, 4]
     assert [block.block.height for block in store.canonical_range(Height(4), 9)] == [4, 5]
     assert store.canonical_range(Height(6), 9) == ()
+
+
+def test_stored_blocks_are_read_as_they_are_encoded_up_to_a_size(store: Store) -> None:
+    """Peers get them: decoding and hashing them took a whole core."""
+    state, blocks = HAND.genesis_state, [HAND.genesis]
+    for slot in range(1, 6):
+        signed, state = child(state, slot)
+        store.commit_blocks([(ExecutedBlock(signed, state, ()), placement(state, state))])
+        blocks.append(signed)
+    encoded = tuple(encode_block(one) for one in blocks)
+    every = sum(map(len, encoded))
+    assert store.encoded_range(Height(0), 9, every) == encoded
+    assert store.encoded_range(Height(2), 3, every) == encoded[2:5]
+    assert store.encoded_range(Height(6), 9, every) == store.encoded_range(Height(2**64 - 1), 1, every) == ()
+    assert store.encoded_range(Height(1), 9, len(encoded[1])) == encoded[1:3]
+    assert store.encoded_range(Height(1), 9, len(encoded[1]) - 1) == encoded[1:2]
+    hashes = [blocks[4].hash, BlockHash(bytes(32)), blocks[1].hash]
+    assert store.encoded_blocks(hashes, every) == (encoded[4], encoded[1])
+    assert store.encoded_blocks(hashes, 0) == (encoded[4],)
 
 
 def test_entries_become_readable_when_their_block_is_final_and_only_then(store: Store) -> None:
@@ -156,24 +185,24 @@ def test_entries_become_readable_when_their_block_is_final_and_only_then(store: 
     other, state_other = child(HAND.genesis_state, 7)
     here, there = Proof(one.hash, Height(1), AuxHash(bytes(32))), Proof(other.hash, Height(1), AuxHash(bytes(32)))
     write = (EntryChange(Table.PROOFS, key, here), EntryChange(Table.PROOFS, gone, here))
-    store.commit_block(ExecutedBlock(one, state_one, write), placement(state_one, state_one))
+    store.commit_blocks([(ExecutedBlock(one, state_one, write), placement(state_one, state_one))])
     wrong = (EntryChange(Table.PROOFS, key, there),)
-    store.commit_block(ExecutedBlock(other, state_other, wrong), placement(state_one))
+    store.commit_blocks([(ExecutedBlock(other, state_other, wrong), placement(state_one))])
     assert store.final_entries([(Table.PROOFS, key), (Table.PROOFS, gone)]) == (None, None)
     assert store.load_chain().changes == {one.hash: write, other.hash: wrong}
 
     delete = (EntryChange(Table.PROOFS, gone, None),)
     final = placement(state_two, state_two, final=state_one)
-    store.commit_block(ExecutedBlock(two, state_two, delete), final)
+    store.commit_blocks([(ExecutedBlock(two, state_two, delete), final)])
     assert store.final_entries([(Table.PROOFS, key), (Table.PROOFS, gone)]) == (here, here)
     assert store.load_chain().changes == {two.hash: delete}
     assert store.final_state() == state_one
 
-    store.commit_block(ExecutedBlock(two, state_two, delete), placement(state_two, final=state_two))
+    store.commit_blocks([(ExecutedBlock(two, state_two, delete), placement(state_two, final=state_two))])
     assert store.final_entries([(Table.PROOFS, key), (Table.PROOFS, gone)]) == (here, None)
     assert store.load_chain().changes == {}
     # The same block once more, now that it is final: nothing is left to apply.
-    store.commit_block(ExecutedBlock(two, state_two, delete), placement(state_two, final=state_two))
+    store.commit_blocks([(ExecutedBlock(two, state_two, delete), placement(state_two, final=state_two))])
     assert store.load_chain().changes == {}
 
 

@@ -210,7 +210,7 @@ async def test_there_are_at_most_max_children(autojump_clock: MockClock) -> None
     async with running([dynamic_supervisor(OPS, max_children=2)]) as system:
         one = await system.start_child(OPS, task("one", working(1), may_end=True))
         await system.start_child(OPS, task("two", working(9), may_end=True))
-        with pytest.raises(TooManyChildren, match="Operations has 2 children, and may have no more"):
+        with pytest.raises(TooManyChildren, match="Operations has 2 children already, which is its max_children"):
             await system.start_child(OPS, task("three", working(1), may_end=True))
         await one.result()
         await wait_all_tasks_blocked()

@@ -172,7 +172,7 @@ async def test_a_failure_that_ends_the_system_is_logged_before_its_end(caplog: p
     address, child = echo()
     async with running([child]):
         address.tell(CrashTold())
-    assert "echo failed (panic): stopped, as it was about to be" in caplog.text
+    assert "echo failed (panic): not restarted, because it was stopping" in caplog.text
 
 
 async def test_a_child_that_fails_as_fast_as_it_starts_leaves_others_their_turns() -> None:

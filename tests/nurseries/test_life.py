@@ -17,12 +17,13 @@ from alysd.nurseries import (
     OneForOne,
     RestartPolicy,
     RestForOne,
+    State,
     StuckChild,
     actor,
     pool,
     supervisor,
 )
-from alysd.testing.echo import Await, CrashTold, Echo, EchoActor, Note, echo, pause, running
+from alysd.testing.echo import Await, CrashTold, Echo, EchoActor, Note, Watcher, echo, pause, running
 
 
 class Crashing(EchoActor):
@@ -168,11 +169,15 @@ async def test_a_supervisor_that_gives_up_while_it_stops_lets_its_children_handl
     failing, failing_child = echo("failing")
     address, child = echo("keeping", notes)
     sub = supervisor("Sub", OneForOne(), [child, failing_child], intensity=Intensity(restarts=0))
-    async with trio.open_nursery() as nursery, running([sub]) as system:
+    watcher = Watcher()
+    async with trio.open_nursery() as nursery, running([sub], observer=watcher) as system:
         nursery.start_soon(address.ask, pause(2))
+        await wait_all_tasks_blocked()
         failing.tell(CrashTold())
         await trio.sleep(1)
         address.tell(Note("kept"))
         system.request_stop("test")
         await system.ended()
     assert notes == ["kept"]
+    failed = [State.STOPPING, State.CRASHED]
+    assert watcher.states("Sub")[2:] == [*failed, State.RESTARTING, State.STOPPING, State.STOPPED]

@@ -33,7 +33,7 @@ from alysd.nurseries import (
     supervisor,
     task,
 )
-from alysd.nurseries.actor_child import TaskChild
+from alysd.nurseries.task_child import TaskChild
 from alysd.testing.echo import Await, CrashTold, Echo, EchoActor, Say, Watcher, echo, pause, running
 
 

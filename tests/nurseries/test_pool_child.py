@@ -188,7 +188,7 @@ async def test_a_worker_has_no_timers(autojump_clock: MockClock) -> None:
         await trio.sleep(1)
         error = system.snapshot().children[0].children[0].children[0].last_error
         assert error is not None
-        assert "echo-1 is a worker of a pool: it has no timers and no watches" in error
+        assert "echo-1 is a worker of a pool and cannot use timers or watches" in error
 
 
 async def test_a_pool_can_be_added_and_its_address_used_again(autojump_clock: MockClock) -> None:

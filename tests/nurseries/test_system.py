@@ -500,7 +500,7 @@ async def test_only_types_of_exceptions_are_refusals_or_fatal() -> None:
     _, child = echo()
     wrong: Any = [ValueError("an instance")]
     for options in ({"refusals": wrong}, {"fatal": wrong}):
-        with pytest.raises(TypeError, match="must be types of exceptions; ValueError\\('an instance'\\) is none"):
+        with pytest.raises(TypeError, match="must be types of exceptions, not ValueError\\('an instance'\\)"):
             async with running([child], **options):
                 raise AssertionError("it must not start")
 

@@ -215,7 +215,7 @@ async def test_timers_that_are_cancelled_leave_the_heap(autojump_clock: MockCloc
 @pytest.mark.parametrize("seconds", [-1.0, math.inf, math.nan])
 async def test_seconds_that_never_come_are_refused(seconds: float) -> None:
     timers: Timers[Tell[Ticking]] = Timers(Address[Ticking]("x").mailbox, set(), TimerHeap())
-    with pytest.raises(ValueError, match=f"a timer needs finite seconds from 0, not {seconds}"):
+    with pytest.raises(ValueError, match=f"the seconds of a timer must be finite and at least 0, not {seconds}"):
         timers.after(seconds, Tick())
     with pytest.raises(ValueError, match=f"finite and at least 0.001 s, not {seconds}"):
         timers.every(seconds, Tick())

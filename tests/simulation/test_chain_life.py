@@ -67,6 +67,7 @@ async def test_without_work_the_chain_halts_and_goes_on_when_work_comes(
 async def test_a_branch_with_a_later_slot_takes_over_down_to_the_last_final_block(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
+    """Its key has signed that branch elsewhere, so the node signs nothing more."""
     spec = chain_spec()
     async with open_simulated_node(tmp_path, spec, authority=0) as node:
         await node.slots(4.5)
@@ -85,5 +86,5 @@ async def test_a_branch_with_a_later_slot_takes_over_down_to_the_last_final_bloc
         assert [move.removed for move in node.moved if move.removed] == [4]
         assert node.engine.head == parent.payload_hash
         await node.slots(2)
-        assert (await node.forkchoice()).head.height == 5, "production goes on upon the branch that won"
-        assert len(node.missed) == 1, "the slot of its last block was taken"
+        assert (await node.forkchoice()).head.height == 4
+        assert "this key has approved block" in node.missed[-1].reason

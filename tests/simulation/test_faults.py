@@ -153,14 +153,14 @@ async def test_a_full_disk_costs_slots_and_damages_nothing(
 ) -> None:
     async with open_simulated_node(tmp_path, chain_spec()) as node:
         await node.slots(5.5)
-        real: Callable[..., Any] = node.resources.store.commit_block
+        real: Callable[..., Any] = node.resources.store.commit_blocks
 
         def full(*_args: object) -> None:
             raise StoreError("the database in chain cannot be used: the disk is full (ENOSPC)")
 
-        monkeypatch.setattr(node.resources.store, "commit_block", full)
+        monkeypatch.setattr(node.resources.store, "commit_blocks", full)
         await node.slots(10)
-        monkeypatch.setattr(node.resources.store, "commit_block", real)
+        monkeypatch.setattr(node.resources.store, "commit_blocks", real)
         # The chain actor is not asked for its head: its wait before the next restart may be longer than an ask.
         assert [event.signed.block.height for event in node.produced] == [1, 2, 3, 4, 5]
         assert any("the disk is full" in miss.reason for miss in node.missed)

@@ -19,9 +19,11 @@ from alysd.testing.federation.simulation import InvariantBroken, SimulatedFedera
 from alysd.testing.federation.strategies import scenarios
 from alysd.testing.federation.weakened import without_lock
 from alysd.testing.virtual_time import run_virtually
+from tests.thorough import cases
 
-SEEDS = int(os.environ.get("ALYSD_FEDERATION_SEEDS", "30"))
-EXAMPLES = int(os.environ.get("ALYSD_EXAMPLES", "10"))
+SEEDS = int(os.environ.get("ALYSD_FEDERATION_SEEDS", cases(6, 30)))
+EXAMPLES = int(os.environ.get("ALYSD_EXAMPLES", cases(3, 10)))
+MINUTES = 10.0 if "ALYSD_FEDERATION_SEEDS" in os.environ else 1.0
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +49,7 @@ def test_four_members_make_one_chain_and_all_commit_every_slot() -> None:
 
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
 def test_no_seed_breaks_an_invariant(seed: int) -> None:
-    run_scenario(draw_scenario(seed, 4, 1.0 if SEEDS == 30 else 10.0))
+    run_scenario(draw_scenario(seed, 4, MINUTES))
 
 
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])

@@ -15,8 +15,9 @@ from alysd.consensus.stored_data import Claim
 from alysd.testing.federation.members import SimulatedMember
 from alysd.testing.federation.simulation import SimulatedFederation, open_federation
 from alysd.testing.virtual_time import run_virtually
+from tests.thorough import cases
 
-SEEDS = range(1, 2 + int(os.environ.get("ALYSD_FEDERATION_SEEDS", "30")) // 30)
+SEEDS = range(1, 2 + int(os.environ.get("ALYSD_FEDERATION_SEEDS", cases(0, 30))) // 30)
 
 
 @pytest.fixture(autouse=True)

@@ -22,8 +22,9 @@ from alysd.nurseries import (
     WrongState,
     handles,
 )
+from tests.thorough import cases
 
-SEEDS = range(int(os.environ.get("ALYSD_STRESS_SEEDS", "50")))
+SEEDS = range(int(os.environ.get("ALYSD_STRESS_SEEDS", cases(10, 50))))
 """The seeds to run: a minute of them, or as many as somebody asks for."""
 PRODUCERS = 6
 EACH = 40

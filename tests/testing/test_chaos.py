@@ -41,6 +41,7 @@ from alysd.testing.transcript import Transcript
 from alysd.testing.transport import Transport, TransportAddress
 from alysd.testing.virtual_time import run_virtually
 from tests.samples import CHILDREN, child
+from tests.thorough import cases
 
 INJECTIONS = [
     Injection(Crash(), AnyChildren(2)),
@@ -70,7 +71,7 @@ def test_the_same_seed_is_the_same_schedule_and_another_is_another() -> None:
     assert schedule(experiment, CHILDREN, 1) != schedule(experiment, CHILDREN, 2)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(cases(6, 20)))
 def test_never_more_at_a_time_than_the_radius_and_never_the_protected(seed: int) -> None:
     radius = BlastRadius(share=0.3, protected=frozenset({"a", "n3"}))
     experiment = Experiment(STEADY, INJECTIONS, count=60, seconds=30.0, blast_radius=radius)

@@ -51,7 +51,7 @@ async def test_a_node_that_shares_nothing_makes_blocks_and_makes_them_final(
         "ImportBlock",
         "ExecutePayload",
         "AdoptBlock",
-        "CommitBlock",
+        "CommitBlocks",
     }
     answers = {"Forkchoice", "ExecutionPayload", "StoredBlock", "AuxPowHeader"}
     assert asks | answers | {"Finalized", "SubmitWork"} <= set(transport.carried)

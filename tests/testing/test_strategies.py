@@ -1,7 +1,8 @@
 """The strategies draw every kind of value, and the messages of any protocol."""
 
 import attrs
-from hypothesis import find, given, settings
+from hypothesis import Phase, find, given, settings
+from hypothesis.strategies import SearchStrategy
 
 from alysd.messages.chain import Chain, GetForkchoice
 from alysd.nurseries import (
@@ -31,19 +32,25 @@ from alysd.testing.strategies import (
 from alysd.testing.till import Book, Count, GetBalance, Ledger, Till, Trip, Withdraw
 
 
+def assert_drawn(strategy: SearchStrategy[object], kind: type[object]) -> None:
+    """The first one that is found is not shrunk."""
+    generate = settings(max_examples=2000, phases=[Phase.generate])
+    find(strategy, lambda drawn: isinstance(drawn, kind), settings=generate)
+
+
 def test_every_policy_and_strategy_is_drawn() -> None:
     policies: list[type[RestartPolicy]] = [Immediate, FixedDelay, ExponentialBackoff, CircuitBreaker, Never]
     for policy in policies:
-        find(restart_policies(0.01), lambda drawn, policy=policy: isinstance(drawn, policy))
+        assert_drawn(restart_policies(0.01), policy)
     strategies: list[type[Strategy]] = [OneForOne, OneForAll, RestForOne]
     for strategy in strategies:
-        find(group_strategies(), lambda drawn, strategy=strategy: isinstance(drawn, strategy))
+        assert_drawn(group_strategies(), strategy)
 
 
 def test_every_command_is_drawn() -> None:
     kinds: list[type[Command]] = list(Command.__args__)
     for kind in kinds:
-        find(commands(), lambda drawn, kind=kind: isinstance(drawn, kind))
+        assert_drawn(commands(), kind)
 
 
 @given(trees())

@@ -24,7 +24,7 @@ def test_bytes_are_taken_in_order_and_nothing_past_the_end() -> None:
     assert reader.since(1) == b"bcd"
     with pytest.raises(Malformed, match="3 bytes expected at position 4, but 2 are left"):
         reader.take(3)
-    with pytest.raises(Malformed, match="2 bytes are left over"):
+    with pytest.raises(Malformed, match="2 bytes follow the end at position"):
         reader.end()
     assert reader.take(2) == b"ef"
     reader.end()
@@ -179,7 +179,7 @@ def test_every_cut_and_every_addition_is_malformed() -> None:
     for end in range(len(data)):
         with pytest.raises(Malformed):
             decode_auxpow(data[:end])
-    with pytest.raises(Malformed, match="left over"):
+    with pytest.raises(Malformed, match="follow the end at position"):
         decode_auxpow(data + b"\x00")
 
 

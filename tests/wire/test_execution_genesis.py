@@ -85,12 +85,12 @@ WRONG: list[tuple[tuple[str, ...], Any, str]] = [
     (("config", "pragueTime"), 0, r"config\.pragueTime: this version runs Cancun"),
     (("config", "chainId"), 1.0, r"config\.chainId = 1\.0: numbers must be integers"),
     (("config", "blobSchedule"), {"cancun": [3, 1e3]}, r"config\.blobSchedule\.cancun = 1000\.0: numbers must be"),
-    (("config",), DROP, "config: must be a JSON object"),
-    (("alloc",), DROP, "alloc: must be a JSON object"),
+    (("config",), DROP, "config = None: must be a JSON object"),
+    (("alloc",), DROP, "alloc = None: must be a JSON object"),
     (("gasLimit",), DROP, "gasLimit = None: must be a number"),
     (("baseFeePerGas",), DROP, "baseFeePerGas = None: must be a number"),
-    (("difficulty",), "0x1", "difficulty must be 0"),
-    (("nonce",), "0x42", "nonce must be 0"),
+    (("difficulty",), "0x1", "difficulty = 1: it must be 0"),
+    (("nonce",), "0x42", "nonce = 66: it must be 0"),
     (("gasLimit",), "lots", "gasLimit = 'lots': must be a number from 0"),
     (("gasLimit",), -1, "gasLimit = -1: must be a number from 0"),
     (("gasLimit",), True, "gasLimit = True: must be a number from 0"),
@@ -107,8 +107,8 @@ WRONG: list[tuple[tuple[str, ...], Any, str]] = [
     (("alloc", ONE), {"storage": {"0x01": "16"}}, r"storage\.0x01 = '16'"),  # geth reads 0x16
     (("alloc", ONE), {"storage": {"0x01": 16}}, r"storage\.0x01 = 16"),
     (("alloc", ONE), {"storage": {"0x01": "0x" + "11" * 33}}, r"storage\.0x01 = "),
-    (("alloc", ONE), {"storage": 1}, "storage: must be a JSON object"),
-    (("alloc",), {TWO: {}, TWO.lower(): {}}, "occurs twice"),
+    (("alloc", ONE), {"storage": 1}, "storage = 1: must be a JSON object"),
+    (("alloc",), {TWO: {}, TWO.lower(): {}}, "another key of alloc has the same address"),
 ]
 
 

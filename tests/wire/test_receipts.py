@@ -53,11 +53,11 @@ def test_type_status_bloom_and_logs_are_part_of_a_receipt() -> None:
         ([receipt(0, 1)], "expected 2 receipts, found 1"),
         (
             [receipt(1, 1), receipt(0, 1)],
-            r"receipts\[0\]: the receipt belongs to another block, or is out of order",
+            r"receipts\[0\]: the receipt must have blockHash .* and transactionIndex 0, found .* and 0x1",
         ),
         (
             [receipt(0, 1), receipt(1, 1, blockHash="0x" + "77" * 32)],
-            r"receipts\[1\]: the receipt belongs to another block",
+            r"receipts\[1\]: the receipt must have blockHash .* and transactionIndex 1, found 0x7777",
         ),
         ([receipt(0, 1), 5], r"receipts\[1\]: not a JSON object"),
         ([receipt(0, 1), receipt(1, 1, logs=[5])], r"receipts\[1\].logs: not a JSON object"),
@@ -102,7 +102,7 @@ def test_receipts_that_the_root_does_not_cover_are_not_believed(receipts: tuple[
         (encode_receipt(0, 1, 20_000, bytes(256), []), "decreases"),
         (encode([b"\x01", b"\x05"]), "a list of 4 items"),
         (encode([b"\x01", b"\x01" * 9, b"", []]), "at most 64 bits"),
-        (b"\x02", "ends before the item"),
+        (b"\x02", "ends at byte 0, before the item"),
     ],
     ids=["less gas in total", "fields missing", "too large", "no fields"],
 )

@@ -70,6 +70,7 @@ class MemberOnTheHarness:
         self.tree = Tree([self.hand.genesis_state], self.hand.genesis.hash)
         self.blocks: dict[BlockHash, SignedBlock] = {}
         self.guard = folder / "guard"
+        self.signer: GuardedSigner | None = None
         transcript = self.harness.transcript
         self.chain = StandIn[Chain]("chain", transcript)
         self.engine = StandIn[Engine]("engine", transcript)
@@ -91,9 +92,8 @@ class MemberOnTheHarness:
     @asynccontextmanager
     async def running(self, *, restarts: int = 0) -> AsyncGenerator[None]:
         """Run the workflow while the block runs; it restarts exactly so many times."""
-        signer = None
         if self.own is not None:
-            signer = GuardedSigner.open(authority_secret(self.own), self.context.genesis, self.guard)
+            self.signer = GuardedSigner.open(authority_secret(self.own), self.context.genesis, self.guard)
         to = ApprovalPeers(
             self.chain,
             self.engine,
@@ -105,7 +105,7 @@ class MemberOnTheHarness:
             self.bridge if self.has_bitcoin else None,
         )
         child = actor(self.approval, lambda: ApprovalWorkflow(
-            self.context, self.clock, self.watch, signer, bls.BLS, to, self.events.append,
+            self.context, self.clock, self.watch, self.signer, bls.BLS, to, self.events.append,
             Timing(self.spec.slot_seconds),
         ), restart=Immediate())  # fmt: skip
         async with self.harness.running(child):
@@ -193,7 +193,10 @@ class MemberOnTheHarness:
         return await self.own_block(self.make(slot))
 
     async def own_block(self, block: Block) -> Forkchoice:
-        """Block production proposes this block."""
+        """Block production signs and proposes this block."""
+        parent = self.tree.get(block.parent_hash)
+        if self.signer is not None and parent is not None:
+            await self.signer.approve(block, parent.slot)
         return await self.approval.ask(ProposeBlock(self.by_author(block)), seconds=60)
 
     async def until_slot(self, slot: Slot, share: float = 0.0) -> None:

@@ -846,7 +846,7 @@ async def test_a_restart_in_the_middle_of_a_slot_recovers_through_the_next_propo
             nursery.start_soon(propose)
             await world.harness.settle()
             world.chain.on(GetState).fails(ValueError("crash"))
-            await world.propose(world.make(slot, mark="another"))
+            await world.propose(world.make(Slot(slot - 1)))
         world.chain.on(GetState).computes(lambda message: world.tree.get(message.hash))
         proof = world.signed(own, [0, 1, 2])
         child = world.make(Slot(slot + 1), world.after(proof))

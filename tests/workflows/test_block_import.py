@@ -1,5 +1,6 @@
 """Block import: the steps of a good block, and the errors that a caller must be able to tell apart."""
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
@@ -10,17 +11,18 @@ from trio.testing import MockClock
 from alysd.consensus.auxpow import target_of
 from alysd.consensus.fork_choice import Tree
 from alysd.consensus.ranges import check_range
+from alysd.consensus.validity import apply_block
 from alysd.consensus.violations import InvalidPayload, UnknownParent
 from alysd.errors import EngineBehind, InvalidBlock, InvalidWork, NotNow
 from alysd.integrations.bls import verify_aggregate, verify_each
-from alysd.messages.block_import import BlockImport, ImportBlock, ImportVerified
-from alysd.messages.chain import AdoptBlock, Chain, GetAncestry, GetForkchoice, GetState
+from alysd.messages.block_import import BlockImport, ImportBlock, ImportRange, RangeImported
+from alysd.messages.chain import AdoptBlock, AdoptBlocks, Chain, GetAncestry, GetForkchoice, GetState
 from alysd.messages.engine import Engine, ExecutePayload, SetForkchoice
 from alysd.messages.events import WorkflowMoved
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.chain import BlockPostponed, BlockRefused, EngineLags
 from alysd.node import REFUSALS
-from alysd.nurseries import AskTimeout, Immediate, actor
+from alysd.nurseries import AskTimeout, Immediate, NotAnswered, actor
 from alysd.testing.blocks import FIRST_SLOT, make_header, mine
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.harness import ActorTestHarness
@@ -34,6 +36,7 @@ from alysd.types.hashes import AuxHash, BlsPublicKey, BlsSignature
 from alysd.types.tables import Table
 from alysd.types.units import Slot, Wei
 from alysd.workflows.block_import import BlockImportWorkflow
+from alysd.workflows.own_key import OwnKey
 
 ALL_STEPS = ["ValidBlock", "ExecutedBlock", "StoredBlock", "ImportedBlock"]
 
@@ -60,6 +63,7 @@ class ImportOnTheHarness:
         self.chain.on(GetForkchoice).computes(lambda _: tree.tip)
         self.chain.on(GetAncestry).computes(lambda message: tree.ancestry(message.tip))
         self.chain.on(AdoptBlock).computes(self._adopt)
+        self.chain.on(AdoptBlocks).computes(lambda all_: tuple(self._adopt(AdoptBlock(x)) for x in all_.executed))
         self.engine.on(ExecutePayload).answers(ExecutedPayload(Wei(0)))
         self.engine.on(SetForkchoice).answers(None)
 
@@ -77,7 +81,7 @@ class ImportOnTheHarness:
         timing = Timing(self.hand.spec.slot_seconds)
         child = actor(self.block_import, lambda: BlockImportWorkflow(
             self.hand.context, self.harness.clock, self.verify, self.chain, self.engine, self.moves.append,
-            timing,
+            timing, OwnKey(self.hand.context, None),
         ), restart=Immediate())  # fmt: skip
         async with self.harness.running(child):
             yield
@@ -255,22 +259,112 @@ async def test_a_neighbours_silence_is_not_the_blocks_fault(
     assert not [event for event in logged if isinstance(event, BlockRefused)]
 
 
-async def test_the_approvals_of_a_verified_range_are_not_checked_again(
+@attrs.frozen
+class Ahead:
+    """The first blocks of a chain, as a verified range for the node of `world`."""
+
+    world: ImportOnTheHarness
+    blocks: tuple[SignedBlock, ...]
+
+    @classmethod
+    async def of(cls, world: ImportOnTheHarness, count: int, proof_at: int | None = None) -> "Ahead":
+        """`count` blocks; that at the index `proof_at` has a proof of work."""
+        hand, tree = world.hand, Tree([world.hand.genesis_state], world.hand.genesis.hash)
+        blocks: list[SignedBlock] = []
+        for number in range(count):
+            head = tree.tip.head
+            ancestry = tree.ancestry(head.hash)
+            work = make_header(head, ancestry, hand.spec, 1) if number == proof_at else None
+            signed = await hand.block(head, Slot(FIRST_SLOT - 100 + number), work)
+            executed = apply_block(head, signed, Wei(0), ancestry)
+            tree.adopt(executed.state, executed.changes)
+            blocks.append(signed)
+        return cls(world, tuple(blocks))
+
+    async def take(self, first: int = 0) -> RangeImported:
+        """Import the range from the index `first` on."""
+        context = self.world.hand.context
+        start = self.blocks[0].block.height
+        checked = check_range(reversed(self.blocks), start, context.first_federation, context, verify_each)
+        self.world.checks = 0
+        return await self.world.block_import.ask(ImportRange(checked, first), seconds=60)
+
+
+async def test_a_range_is_stored_in_one_transaction_without_another_check_of_its_approvals(
     autojump_clock: MockClock, no_threads: None
 ) -> None:
-    """The check of the approvals took most of the time of a sync."""
+    """The check of the approvals and the syncs of the disk took most of the time of a sync."""
     world = ImportOnTheHarness()
+    ahead = await Ahead.of(world, 5)
     async with world.running():
-        block = await world.next_block()
-        context = world.hand.context
-        checked = check_range([block], block.block.height, context.first_federation, context, verify_each)
-        forged = attrs.evolve(
-            block, approvals=attrs.evolve(block.approvals, signature=BlsSignature(b"\xc0" + bytes(95)))
-        )
-        with pytest.raises(InvalidBlock):
-            await world.block_import.ask(ImportVerified(forged, checked), seconds=60)
-        world.checks = 0
-        assert (await world.block_import.ask(ImportVerified(block, checked), seconds=60)).head.hash == block.hash
+        done = await ahead.take()
         assert world.checks == 0
-        await world.take(await world.next_block())
-        assert world.checks == 1
+        assert done == RangeImported(5, world.tree.tip)
+        assert world.tree.tip.head.hash == ahead.blocks[-1].hash
+        assert world.asked == [GetState, GetState, *[ExecutePayload] * 5, AdoptBlocks, SetForkchoice]
+        assert Counter(world.steps) == dict.fromkeys(ALL_STEPS, 5)
+        assert await ahead.take(4) == RangeImported(1, world.tree.tip), "a block that is known is no error"
+
+
+async def test_a_block_with_a_proof_begins_a_transaction(autojump_clock: MockClock, no_threads: None) -> None:
+    """Its proof is judged by the ancestors that the chain has."""
+    world = ImportOnTheHarness()
+    ahead = await Ahead.of(world, 6, proof_at=3)
+    async with world.running():
+        assert (await ahead.take()).count == 3
+        done = await ahead.take(3)
+    assert done.count == 3
+    assert done.forkchoice.finalized.height == 1
+
+
+async def test_a_range_holds_up_no_other_block_for_long(autojump_clock: MockClock, no_threads: None) -> None:
+    world = ImportOnTheHarness()
+    world.engine.on(ExecutePayload).after(0.2)
+    ahead = await Ahead.of(world, 5)
+    async with world.running():
+        assert (await ahead.take()).count == 2
+
+
+@pytest.mark.parametrize("error", [InvalidPayload("refused"), NotNow("behind"), None])
+async def test_the_blocks_before_one_that_cannot_be_imported_are_kept(
+    error: InvalidPayload | NotNow | None, autojump_clock: MockClock, no_threads: None
+) -> None:
+    world = ImportOnTheHarness()
+    ahead = await Ahead.of(world, 5)
+    bad = ahead.blocks[2].block.payload
+
+    def execute(message: ExecutePayload) -> ExecutedPayload:
+        if message.payload != bad:
+            return ExecutedPayload(Wei(0))
+        if error is not None:
+            raise error
+        raise AskTimeout("engine", "ExecutePayload", 12.0)
+
+    world.engine.on(ExecutePayload).computes(execute)
+    async with world.running():
+        assert (await ahead.take()).count == 2
+        assert world.tree.tip.head.hash == ahead.blocks[1].hash
+        with pytest.raises((InvalidPayload, NotAnswered, NotNow)):
+            await ahead.take(2)
+
+
+async def test_a_client_that_executes_only_on_its_head_gets_one_block_at_a_time(
+    autojump_clock: MockClock, no_threads: None
+) -> None:
+    """EthereumJS has the parent, but not the state after it. Each attempt costs a comparison with the chain."""
+    world = ImportOnTheHarness()
+    ahead = await Ahead.of(world, 5)
+    refused: list[ExecutePayload] = []
+
+    def execute(message: ExecutePayload) -> ExecutedPayload:
+        if message.payload.parent_hash != world.tree.tip.head.payload_hash:
+            refused.append(message)
+            raise NotNow("the client does not know the parent")
+        return ExecutedPayload(Wei(0))
+
+    world.engine.on(ExecutePayload).computes(execute)
+    async with world.running():
+        for first in range(5):
+            assert (await ahead.take(first)).count == 1
+    assert len(refused) == 1
+    assert world.tree.tip.head.hash == ahead.blocks[-1].hash

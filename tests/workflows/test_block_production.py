@@ -73,6 +73,10 @@ class UnguardedSigner:
         """The guard is not lost."""
         raise NotRecovering(str(slot))
 
+    def saw(self, slot: Slot, block: BlockHash) -> bool:
+        """Nothing is seen."""
+        raise AssertionError(f"block {block.hex()} of slot {slot}")
+
     async def approve(self, block: Block, parent_slot: Slot, *, supported: bool = False) -> Approval:
         """Sign the block."""
         await trio.lowlevel.checkpoint()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from alysd.consensus.recovery import recovery_message
@@ -50,7 +51,7 @@ async def test_it_states_the_loss_in_every_slot_and_goes_on_from_a_block_of_the_
 ) -> None:
     world = recovering(tmp_path, joins=False)
     async with world.running():
-        first, second = sorted(world.slot_of(author, after=1) for author in range(1, 4))[:2]
+        first, second = sorted(world.slot_of(author, after=2) for author in range(1, 4))[:2]
         await world.until_slot(first, 0.1)
         assert world.sent(PublishRecovery) == [
             PublishRecovery(statement(world, 0, Slot(slot))) for slot in range(FIRST_SLOT + 1, first + 1)
@@ -70,13 +71,39 @@ async def test_it_states_the_loss_in_every_slot_and_goes_on_from_a_block_of_the_
     assert [type(event) for event in lines] == [MemberRecovering]
 
 
+async def test_a_clock_that_is_set_raises_the_guard_when_it_is_trusted(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The clock was behind when the guard was made and when the node started, and NTP set it then."""
+    world = recovering(tmp_path, joins=False)
+    key = bls.public_key(authority_secret(0))
+
+    def guard() -> SignedSlot | None:
+        return read_guard(world.guard, key)
+
+    async with world.running():
+        await world.until_slot(Slot(FIRST_SLOT + 2), 0.1)
+        raised = Slot(FIRST_SLOT + 2)
+        assert guard() == SignedSlot(key, raised, ZERO_HASH, raised)
+        world.clock.offset += 3600.0
+        before = len(world.sent(PublishRecovery))
+        await trio.sleep(60)
+        assert world.watch.doubt()
+        assert len(world.sent(PublishRecovery)) == before, "each statement is about the present slot"
+        assert guard() == SignedSlot(key, raised, ZERO_HASH, raised)
+        await trio.sleep(600)
+        first = world.sent(PublishRecovery)[before].statement.slot
+        assert guard() == SignedSlot(key, Slot(first + 1), ZERO_HASH, Slot(first + 1))
+        assert first > FIRST_SLOT + 1800
+
+
 async def test_it_approves_what_all_others_that_have_their_guards_approve(
     tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
 ) -> None:
     """Two of four recover: the other two are no quorum, and the chain stood still for good."""
     world = recovering(tmp_path)
     async with world.running():
-        slot = world.slot_of(2, after=2)
+        slot = world.slot_of(2, after=3)
         await world.until_slot(slot, 0.1)
         block = world.make(slot)
         await world.propose(block)
@@ -99,7 +126,7 @@ async def test_without_the_claim_of_the_operator_it_waits(tmp_path: Path, autoju
     """A liar among the others could use it to commit a block that conflicts with one that it has forgotten."""
     world = recovering(tmp_path, joins=False)
     async with world.running():
-        slot = world.slot_of(2, after=2)
+        slot = world.slot_of(2, after=3)
         await world.until_slot(slot, 0.1)
         block = world.make(slot)
         await world.propose(block)
@@ -114,7 +141,7 @@ async def test_without_the_claim_of_the_operator_it_waits(tmp_path: Path, autoju
 async def test_the_statement_may_come_after_the_approvals(tmp_path: Path, autojump_clock: MockClock) -> None:
     world = recovering(tmp_path)
     async with world.running():
-        slot = world.slot_of(2, after=2)
+        slot = world.slot_of(2, after=3)
         await world.until_slot(slot, 0.1)
         block = world.make(slot)
         await world.propose(block)
@@ -130,7 +157,7 @@ async def test_a_statement_from_before_the_own_loss_excuses_nobody(
     """Its member may have approved a block since then, together with this one."""
     world = recovering(tmp_path)
     async with world.running():
-        slot = world.slot_of(2, after=2)
+        slot = world.slot_of(2, after=3)
         await world.until_slot(slot, 0.1)
         block = world.make(slot)
         await world.propose(block)
@@ -148,7 +175,7 @@ async def test_who_is_no_member_states_nothing(
 ) -> None:
     world = recovering(tmp_path, own=own)
     async with world.running():
-        slot = world.slot_of(2, after=2)
+        slot = world.slot_of(2, after=3)
         await world.until_slot(slot, 0.1)
         block = world.make(slot)
         await world.propose(block)

@@ -178,7 +178,7 @@ class Connection:
                 if len(body) > self._limits.body:
                     raise self._too_large()
                 if events > self._limits.pieces:
-                    raise HttpRefused(413, "the request's body has too many chunks")
+                    raise HttpRefused(413, f"the request's body has more than {self._limits.pieces} chunks")
                 if not events % EVENTS_PER_TURN:
                     await trio.lowlevel.checkpoint()
         self._rest = parser.trailing_data[0]

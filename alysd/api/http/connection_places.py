@@ -200,7 +200,9 @@ class Place:
         Raises `HttpRefused` when all bodies together are too large.
         """
         if self.port.body_bytes + size > self.port.limits.bodies:
-            raise HttpRefused(503, "too many large requests at the same time; try again")
+            raise HttpRefused(
+                503, f"the requests' bodies exceed {self.port.limits.bodies} bytes together; try again"
+            )
         self.port.body_bytes += size
         self._bytes += size
 
@@ -209,9 +211,9 @@ class Place:
 
         Raises `HttpRefused` when too many requests run.
         """
-        limits = self.port.limits
-        if self.port.running[operator] >= (limits.operator if operator else limits.rpc):
-            raise HttpRefused(503, "too many requests at the same time; try again")
+        most = self.port.limits.operator if operator else self.port.limits.rpc
+        if self.port.running[operator] >= most:
+            raise HttpRefused(503, f"{most} requests are running already; try again")
         self._operator = operator
         self._move(Phase.RUNNING)
 

@@ -30,7 +30,7 @@ BLOB_GAS_TARGET = 3 * 2**17
 class BrokenRule(Refused):
     """A payload breaks a rule of the execution layer.
 
-    The message has the rule, the expected and the found value.
+    The text names the rule, the value expected and the value found.
     """
 
 

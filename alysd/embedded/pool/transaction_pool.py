@@ -1,7 +1,7 @@
 """The transaction pool of the embedded engine: limited in size, ordered by nonce and price, updated at each head.
 
 The RPC's threads and the engine's thread (`best`, `discard`) call it, so it has a lock, which is held only for
-bookkeeping and for reading one account. Nothing is stored on disk: after a restart wallets send again.
+bookkeeping and for reading one account. Nothing is stored on disk, so a restart of the node empties the pool.
 """
 
 import heapq
@@ -92,7 +92,7 @@ class TransactionPool:
         return PoolContent(pending, queued)
 
     def best(self, base_fee: int, accounts: AccountReader) -> Iterator[SignedTransaction]:
-        """The transactions for a block: the highest tip first, each sender's by nonce (engine's thread)."""
+        """The transactions for a block: the highest tip first, each sender's by nonce. For the engine's thread."""
         with self._lock:
             lines = [line.pending for line in self._lines.values() if line.pending]
         heap = [(*_rank(line[0], base_fee), 0, line) for line in lines]
@@ -109,7 +109,7 @@ class TransactionPool:
                 heapq.heappush(heap, (*_rank(line[start], base_fee), start, line))
 
     def discard(self, transaction: SignedTransaction, reason: str) -> None:  # noqa: ARG002  part of the protocol
-        """Remove a transaction that can never be included (engine's thread)."""
+        """Remove a transaction that can never be included. For the engine's thread."""
         with self._lock:
             if transaction.hash in self._known:
                 self._remove(transaction)

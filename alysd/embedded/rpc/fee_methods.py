@@ -114,8 +114,10 @@ def _percentiles(value: Any) -> tuple[float, ...]:
     found: list[float] = []
     for one in given:
         if isinstance(one, bool) or not isinstance(one, int | float) or not 0 <= one <= 100:
-            raise Malformed("invalid reward percentile: each must be from 0 to 100")
+            raise Malformed(f"invalid reward percentile: each must be from 0 to 100, got {str(one)[:40]}")
         if found and one <= found[-1]:
-            raise Malformed("invalid reward percentile: each must be above the previous one")
+            raise Malformed(
+                f"invalid reward percentile: each must be above the previous one, got {found[-1]:g}, {one:g}"
+            )
         found.append(float(one))
     return tuple(found)

@@ -94,7 +94,7 @@ class ChainFeed:
         self.publish_pending(executable)
 
     def _look_into(self, change: HeadChange, now: float) -> tuple[ChainNews, Transactions]:
-        """Let the pool follow, and find the logs (in a worker thread)."""
+        """Let the pool follow the head, and find the logs. For a worker thread."""
         reader = self._backend.engine.reader
         executable = self._backend.pool.follow(
             included=self._transactions(change.added),

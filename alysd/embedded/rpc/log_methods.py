@@ -1,7 +1,7 @@
 """eth_getLogs, and filters that a client polls (eth_newFilter, eth_getFilterChanges and others).
 
 A filter is dropped when it is not polled for five minutes or collects too much. Its client then gets "filter not
-found", creates a new one and reads the missed logs with eth_getLogs, so none is lost silently.
+found" and can create a new one and read the missed logs with eth_getLogs. So no log is lost silently.
 """
 
 import secrets

@@ -10,7 +10,7 @@ from alysd.integrations.libp2p import limits
 
 
 class Doors:
-    """Counts connections. Configured peers take no places of strangers, neither for handshakes nor afterwards.
+    """Counts connections and refuses those above the limits. Configured peers do not use up places of strangers.
 
     `configured` has the network of each configured peer's address by the peer's id, None for a host name. Before
     the handshake, a connection counts as that of a configured peer if it comes from this network, or from the one

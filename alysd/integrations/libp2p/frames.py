@@ -38,8 +38,8 @@ def configure_yamux() -> None:
 class FrameGuard:
     """Stands between yamux and the encrypted session. yamux reads a header of 12 bytes, then the frame's body.
 
-    A frame that breaks a bound closes the connection: every honest peer keeps to them. After any failed read or
-    write, every further one fails. yamux itself would go on: it would try to reply to each of the thousands of
+    A frame that breaks a bound closes the connection, because every honest peer keeps the bounds. After a failed
+    read or write, every further one fails at once. Otherwise yamux would try to reply to each of the thousands of
     frames that a Noise message can hold, wait 10 ms each time, and so keep a closed connection for minutes.
     """
 
@@ -79,7 +79,7 @@ class FrameGuard:
     @contextmanager
     def _last_if_it_fails(self) -> Generator[None]:
         if self._failed:
-            raise ConnectionClosedError("a read or write has failed before")
+            raise ConnectionClosedError("the connection is closed, because an earlier read or write has failed")
         done = False
         try:
             yield
@@ -89,17 +89,22 @@ class FrameGuard:
 
     def _check(self, header: bytes) -> None:
         if len(header) != _HEADER.size:
-            raise ConnectionClosedError("the connection ended in a header")
+            raise ConnectionClosedError(f"the connection ended after {len(header)} bytes of a header of 12")
         version, kind, flags, stream, length = _HEADER.unpack(header)
         if version != 0 or kind > _GO_AWAY:
-            raise ConnectionClosedError("not a yamux frame")
+            raise ConnectionClosedError(f"not a yamux frame: it has version {version} and type {kind}")
         if not self._frames.try_take(1):
-            raise ConnectionClosedError("too many frames")
+            raise ConnectionClosedError(f"more than {limits.FRAMES_PER_SECOND} frames per second")
         opens = flags & _SYN and kind <= _WINDOW_UPDATE
         if opens and (len(self.muxed.streams) >= limits.STREAMS or not self._streams.try_take(1)):
-            raise ConnectionClosedError("too many streams")
+            raise ConnectionClosedError(
+                f"more than {limits.STREAMS} open streams, or {limits.STREAMS_PER_SECOND} new ones per second"
+            )
         if kind == _DATA:
             unread = sum(map(len, self.muxed.stream_buffers.values()))
             if length > limits.FRAME_BYTES or unread + length > limits.CONNECTION_UNREAD:
-                raise ConnectionClosedError(f"{length} bytes for stream {stream} are too many")
+                raise ConnectionClosedError(
+                    f"{length} bytes for stream {stream}, beside {unread} unread: at most {limits.FRAME_BYTES} "
+                    f"per frame and {limits.CONNECTION_UNREAD} unread are accepted"
+                )
             self._body = length

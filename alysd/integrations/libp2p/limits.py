@@ -1,4 +1,4 @@
-"""Every bound of the peer-to-peer network, with its arithmetic. Times are in seconds.
+"""Every bound of the peer-to-peer network, with its derivation. Times are in seconds.
 
 The largest memory of the process, if every stranger is hostile at the same time:
 
@@ -18,29 +18,29 @@ from alysd.wire.sync import MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, MAX_RESPONSE_BY
 # Connections
 
 HANDSHAKES = 64
-"""Inbound connections that have not proved an id yet. Each lasts at most `HANDSHAKE_SECONDS`. Those from networks
-of configured peers do not count: strangers cannot keep these out."""
+"""Inbound connections that have not proved an id yet. Each lasts at most `HANDSHAKE_SECONDS`. Connections from the
+networks of configured peers do not count, so that strangers cannot keep these peers out."""
 
 HANDSHAKES_PER_ADDRESS = 8
-"""The same for one IPv4 address or one IPv6 /64 network, so that one machine cannot take all."""
+"""Such connections from one IPv4 address or one IPv6 /64 network, so that one machine cannot take all places."""
 
 STRANGERS_PER_ADDRESS = 8
 """Established inbound connections of peers that are not configured, for one address or /64 network."""
 
 HANDSHAKE_SECONDS = 5.0
-"""From the TCP connection to the multiplexer: six round trips and 1 ms of computing. 300 ms each are 1.8 s."""
+"""The time from the TCP connection to the multiplexer: six round trips, 1.8 s at 300 ms each, and 1 ms of work."""
 
 HANDSHAKE_BYTES = 8 << 10
-"""Received bytes before the multiplexer: four lines of some 20 bytes and two Noise messages of some 250."""
+"""The bytes received before the multiplexer: four lines of some 20 bytes and two Noise messages of some 250."""
 
 DIAL_SECONDS = 5.0
-"""The TCP connection to a peer: a lost SYN is repeated after 1 s and 3 s."""
+"""The time to open a TCP connection to a peer: a lost SYN is repeated after 1 s and 3 s."""
 
 REDIAL_SECONDS = 1.0
 """The pause before a lost peer is dialled again."""
 
 REDIAL_SECONDS_MOST = 5.0
-"""The pause grows by a quarter with each failure up to this: a peer that returns waits 5 s at most."""
+"""The longest pause. It grows by a quarter with each failure, so a peer that returns waits at most 5 s."""
 
 SIMULTANEOUS_SECONDS = 5.0
 """Two connections of one pair within this time count as simultaneous dials: `DIAL_SECONDS` of the slower one."""
@@ -57,24 +57,24 @@ WRITE_SECONDS = 10.0
 """The wait until the peer takes at most 64 KiB. Only the tasks of this connection wait."""
 
 CLOSE_SECONDS = 1.0
-"""The time to say goodbye on a connection or stream."""
+"""The time to close a connection or stream in order."""
 
 BYTES_PER_SECOND = 16 << 20
-"""Received bytes per connection. Beyond it reading pauses. Decrypting 16 MiB takes a quarter of a core; sync of
-1,000 blocks of 2 KiB per second is 2 MiB."""
+"""Received bytes per second and connection. Above this rate, reading pauses. Decrypting 16 MiB takes a quarter of
+a second; a sync of 1,000 blocks of 2 KiB per second needs 2 MiB."""
 
 READS_PER_SECOND = 4000
-"""Reads per connection, a bound for tiny Noise messages. `BYTES_PER_SECOND` in frames of 64 KiB are 1,024."""
+"""Reads per second and connection, a bound for tiny Noise messages. 256 reads of 64 KiB are `BYTES_PER_SECOND`."""
 
 FRAMES_PER_SECOND = 500
-"""yamux frames per connection. A Noise message can hold thousands of empty ones, each of which takes 0.1 ms.
-`BYTES_PER_SECOND` in frames of 64 KiB are 256; gossip and its window updates are some 100."""
+"""yamux frames per second and connection. A Noise message can hold thousands of empty frames, each of which takes
+0.1 ms. `BYTES_PER_SECOND` takes 256 frames of 64 KiB; gossip and its window updates take some 100."""
 
 FRAMES_BURST = 2000
 """yamux frames at once: the messages of `RPCS_BURST`, and a window update for each."""
 
 BANS = 1024
-"""Peers that are kept away. The oldest is forgotten first: an attacker makes ids for free anyway."""
+"""Peers that are kept away. The oldest entry is removed first, which helps no attacker: new ids cost nothing."""
 
 # Streams
 
@@ -100,8 +100,8 @@ FRAME_BYTES = 256 << 10
 """The largest yamux frame: the initial window (yamux specification). libp2p's implementations send 64 KiB."""
 
 CONNECTION_UNREAD = 4 << 20
-"""Bytes of a connection that were received and not read: eight full windows. libp2p 0.8.1 does not enforce
-windows, so a peer could fill the memory."""
+"""Bytes of a connection that were received and not read: eight full windows. libp2p 0.8.1 does not enforce the
+windows, so without this bound a peer could fill the memory."""
 
 # Gossip
 
@@ -112,7 +112,7 @@ PROPOSAL_BYTES = 256 << 10
 """The largest proposal (docs/protocol.md, "Network")."""
 
 APPROVAL_BYTES = 1 << 10
-"""The largest message of this topic that is judged. An approval has 138 bytes: the node refuses all others."""
+"""The largest message of this topic that is judged. An approval has 202 bytes; the node refuses any other size."""
 
 AUXPOW_BYTES = MAX_PROOF_BYTES
 """The largest proof of work: 128 KiB, although a usual coinbase and two Merkle branches are some kilobytes."""
@@ -128,7 +128,7 @@ GOSSIP_STREAMS = 4
 """Gossip streams of a peer. It needs one, and a second one while it replaces the first."""
 
 JUDGED_PER_PEER = 8
-"""Messages of one peer that are judged at the same time. Its further frames wait unread."""
+"""Messages of one peer that are judged at the same time. The next frame is read when one of them has a verdict."""
 
 JUDGE_SECONDS = 5.0
 """The longest wait for a verdict: one second more than the node's own deadline."""
@@ -182,7 +182,7 @@ RESPONSE_RATE = 210 << 10
 """Bytes per second at which a peer must take an answer, so that a small answer does not stay for long."""
 
 RESPONSE_SECONDS_LEAST = 3.0
-"""The time for a peer to take a small answer: a few round trips and a lost packet."""
+"""The time for a peer to take an answer of a few bytes: a few round trips and a lost packet."""
 
 REQUESTS_PER_SECOND = 20
 """Requests per peer. A peer that syncs sends some five. Further requests wait."""
@@ -191,21 +191,20 @@ REQUESTS_BURST = 40
 """Requests that a peer may send at once. The node refuses more than this (`actors.peer_requests.REQUEST_RATE`)."""
 
 ANSWER_MEMORY = 128 << 20
-"""Bytes of the answers to peers in memory at the same time, statuses apart. Further requests are refused as busy:
-the peer asks another node. It is enough for 32 answers of 4 MiB, and for 700 of 256 empty blocks."""
+"""Bytes of all answers to peers, except statuses, in memory at the same time. A request above this bound is
+refused as busy, and the peer asks another node. 32 answers of 4 MiB fit, or 700 answers of 256 empty blocks."""
 
 ANSWER_MEMORY_MEMBERS = 32 << 20
-"""The part of `ANSWER_MEMORY` that is kept for configured peers: eight answers of 4 MiB. Strangers that take their
-answers slowly leave it free."""
+"""The part of `ANSWER_MEMORY` that strangers cannot use: eight answers of 4 MiB for configured peers."""
 
 ANSWER_MEMORY_PER_PEER = 8 << 20
-"""The same for one peer that has more than one answer: two of 4 MiB. A peer that syncs asks for two ranges."""
+"""Bytes of the answers to one peer, if it has more than one: two answers of 4 MiB. A syncing peer asks for two."""
 
 ANSWER_RESERVED = MAX_RESPONSE_BYTES
-"""Bytes that an answer is counted with until its size is known: the largest answer with several blocks."""
+"""Bytes that count for an answer until its size is known: the size of the largest answer with several blocks."""
 
 STATUS_ANSWERS = 64
-"""Statuses, of 168 bytes, that are sent to peers at the same time. They need no memory of the large answers."""
+"""Statuses, of 168 bytes each, that are sent to peers at the same time. They do not count in `ANSWER_MEMORY`."""
 
 ANSWERS_PER_PEER = 4
 """Answers to one peer in memory at the same time. Its further requests are refused as busy. A peer that syncs asks

@@ -32,28 +32,26 @@ class Channel(Protocol):
 async def offer(channel: Channel, protocols: Sequence[str]) -> str:
     """Propose protocols in order, until the peer accepts one. Raises `NegotiationFailed`."""
     await channel.write(_line(HEADER) + _line(protocols[0]))
-    if await _read_line(channel) != HEADER:
-        raise NegotiationFailed("the peer does not speak multistream-select")
+    await _read_header(channel)
     for index, protocol in enumerate(protocols):
         if index:
             await channel.write(_line(protocol))
         if await _read_line(channel) == protocol:
             return protocol
-    raise NegotiationFailed(f"the peer speaks none of {', '.join(protocols)}")
+    raise NegotiationFailed(f"the peer supports none of the protocols {', '.join(protocols)}")
 
 
 async def select(channel: Channel, known: Container[str]) -> str:
     """Answer the peer's proposals, until one is known. Raises `NegotiationFailed`."""
     await channel.write(_line(HEADER))
-    if await _read_line(channel) != HEADER:
-        raise NegotiationFailed("the peer does not speak multistream-select")
+    await _read_header(channel)
     for _ in range(_PROPOSALS):
         proposed = await _read_line(channel)
         if proposed in known:
             await channel.write(_line(proposed))
             return proposed
         await channel.write(_line(_REFUSED))
-    raise NegotiationFailed("the peer proposes unknown protocols")
+    raise NegotiationFailed(f"the peer has proposed {_PROPOSALS} protocols, all of them unknown")
 
 
 def _line(text: str) -> bytes:
@@ -61,11 +59,17 @@ def _line(text: str) -> bytes:
     return bytes([len(data)]) + data
 
 
+async def _read_header(channel: Channel) -> None:
+    found = await _read_line(channel)
+    if found != HEADER:
+        raise NegotiationFailed(f"the peer does not use multistream-select: expected {HEADER}, found {found!r}")
+
+
 async def _read_line(channel: Channel) -> str:
     (length,) = await channel.read_exactly(1)
     if not 1 <= length < 128:
-        raise NegotiationFailed("a line is empty or too long")
+        raise NegotiationFailed(f"a line has {length} bytes; it must have 1 to 127")
     line = await channel.read_exactly(length)
     if not line.endswith(b"\n") or not line.isascii():
-        raise NegotiationFailed("a line is not text")
+        raise NegotiationFailed(f"a line must be ASCII text with an end of line, found {line!r}")
     return line[:-1].decode()

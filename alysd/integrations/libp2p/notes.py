@@ -36,8 +36,8 @@ class Notes:
     ) -> None:
         """Run `work(*arguments)`. An error ends only this work, and is counted.
 
-        The work handles the bytes of one peer with libp2p, whose errors for hostile bytes are not documented:
-        any of them would otherwise end the process, and disconnect all peers. A `MemoryError` does end it.
+        The work handles the bytes of one peer with libp2p, whose errors for hostile bytes are not documented. Any
+        of them would otherwise end the process and disconnect all peers. A `MemoryError` still ends the process.
         """
         await isolated(partial(self._failed, what), work, *arguments)
 

@@ -83,7 +83,7 @@ class BoundedQueue(RpcQueue):
 
 @attrs.define
 class _Judgement:
-    """A message that is judged now, and all peers that have sent it, in the order of their copies."""
+    """A message that is being judged, and all peers that have sent it, in the order of arrival."""
 
     data: bytes
     senders: list[ID]
@@ -140,9 +140,9 @@ class GossipPubsub(library.Pubsub):
                 del self._reading[peer]
 
     def _blame_for(self, peer: ID, error: Exception) -> None:
-        """Blame the sender of a frame that cannot be handled; the end of the stream or connection is no fault.
+        """Blame the sender of a frame that cannot be handled, unless `error` is the end of the stream.
 
-        The error is that of a bound, or of protobuf, or of libp2p's reaction to what the frame says.
+        Otherwise `error` is that of a bound, of protobuf, or of libp2p when it acts on the frame.
         """
         if isinstance(error, MemoryError):
             raise error
@@ -173,7 +173,10 @@ class GossipPubsub(library.Pubsub):
             places.release()
 
     def _is_new(self, peer: ID, message: rpc_pb2.Message) -> bool:
-        """Whether a message was not judged, and is not judged now. If it is, remember who else has sent it."""
+        """Whether a message has no verdict and is not being judged.
+
+        If it is being judged, add `peer` to its senders.
+        """
         judgement = self._judging.get(self.get_message_id(message))
         if judgement is not None and judgement.data == message.data and peer not in judgement.senders:
             judgement.senders.append(peer)
@@ -187,7 +190,10 @@ class GossipPubsub(library.Pubsub):
         await self.router.publish(msg_forwarder, msg)
 
     async def _is_accepted(self, peer: ID, message: rpc_pb2.Message) -> bool:
-        """Have a message judged, as that of each peer that sends it, until there is a judgement."""
+        """Whether a message is accepted.
+
+        It is judged as that of each peer that has sent it, in turn, until a verdict is not `UNJUDGED`.
+        """
         if not self._is_new(peer, message) or message.from_id == self.my_id.to_bytes():
             return False
         topic = self._topics[message.topicIDs[0]]
@@ -225,8 +231,8 @@ async def _read_frame(stream: Stream) -> bytes:
             break
         shift += 7
         if shift > 21:
-            raise BadFrame("the length of a frame is too long")
+            raise BadFrame("the length of a frame has more than 4 bytes")
     if length > limits.RPC_BYTES:
-        raise BadFrame(f"a frame of {length} bytes")
+        raise BadFrame(f"a frame of {length} bytes; at most {limits.RPC_BYTES} are accepted")
     with trio.fail_after(limits.BODY_SECONDS):
         return await stream.read_exactly(length)

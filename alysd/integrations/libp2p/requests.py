@@ -1,4 +1,4 @@
-"""Requests to peers and their answers, each on a stream of its own.
+"""Requests to peers and their answers. Each request has a stream of its own.
 
 A request is its length (4 bytes, big-endian) and its bytes; then the asker closes its side. An answer is one byte,
 the length (4 bytes) and the bytes, in one write: writes of its parts are seven times as slow. The first byte is 0
@@ -57,9 +57,9 @@ async def ask(connection: PeerConnection, protocol: str, request: bytes, max_byt
 
 
 class AnswerMemory:
-    """Bounds the memory of the large answers to peers, in bytes: of all, of strangers, and of each peer.
+    """Bounds the bytes of large answers in memory: of all together, of those to strangers, of those to one peer.
 
-    Otherwise a few peers that take large answers slowly would leave nothing for the others. `members` are the
+    Otherwise a few peers that take large answers slowly would leave no memory for the others. `members` are the
     configured peers.
     """
 
@@ -68,7 +68,10 @@ class AnswerMemory:
         self._held = Counter[str]()
 
     def take(self, peer: str, size: int) -> bool:
-        """Count `size` bytes for `peer` if the bounds allow it. The first answer may have any size."""
+        """Count `size` bytes for `peer` if the bounds allow it, and return whether they do.
+
+        The bound of one peer does not apply to a single answer, which may be larger.
+        """
         bound = limits.ANSWER_MEMORY - (0 if peer in self._members else limits.ANSWER_MEMORY_MEMBERS)
         held = self._held[peer]
         if self._held.total() + size > bound or (held and held + size > limits.ANSWER_MEMORY_PER_PEER):
@@ -77,7 +80,7 @@ class AnswerMemory:
         return True
 
     def give_back(self, peer: str, size: int) -> None:
-        """Count `size` bytes less for `peer`."""
+        """Release `size` bytes that `take` has counted for `peer`."""
         self._held[peer] -= size
         if not self._held[peer]:
             del self._held[peer]
@@ -86,9 +89,9 @@ class AnswerMemory:
 class AnswerService:
     """Answers the requests of peers by `sink`, in bounded memory. `members` are the configured peers.
 
-    Statuses have places of their own. Otherwise a few peers that take large answers slowly would hold all memory,
-    and the other peers would take this node for one that does not answer. A large answer never waits for memory:
-    the peer is told at once that this node is busy.
+    Statuses have places of their own. Otherwise, while a few peers that take large answers slowly hold all memory,
+    the other peers would get no status and would blame this node. A large answer never waits for memory: the peer
+    is told at once that this node is busy.
     """
 
     def __init__(self, sink: GossipSink, members: Container[str] = ()) -> None:
@@ -102,7 +105,7 @@ class AnswerService:
         with trio.fail_after(limits.REQUEST_SECONDS):
             (length,) = _LENGTH.unpack(await stream.read_exactly(_LENGTH.size))
             if length > limits.REQUEST_BYTES:
-                raise Malformed(f"a request of {length} bytes")
+                raise Malformed(f"the request has {length} bytes; at most {limits.REQUEST_BYTES} are accepted")
             request = await stream.read_exactly(length)
         if connection.answers >= limits.ANSWERS_PER_PEER:
             await _write(stream, _BUSY, b"too many requests of this peer at the same time")

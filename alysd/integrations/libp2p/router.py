@@ -13,14 +13,14 @@ DEGREE, DEGREE_LOW, DEGREE_HIGH = 8, 6, 12
 """The number of peers in the mesh of a topic that is wanted, and its bounds (gossipsub v1.0, "Parameters")."""
 
 STRANGERS = DEGREE_HIGH - DEGREE
-"""The places of a mesh for strangers, such as followers, however many configured peers there are."""
+"""The number of places in a mesh that configured peers do not take: they are for strangers, such as followers."""
 
 
 class Router(GossipSub):
     """gossipsub v1.1 with a mesh of 6 to 12 peers, without libp2p's additions, which keep data without bound.
 
-    `configured` peers come first: a mesh takes up to `DEGREE` of them, whatever strangers it has, and keeps
-    `STRANGERS` places for others. So no number of strangers keeps the members of a federation apart.
+    A mesh takes up to `DEGREE` of the `configured` peers, even if it is full of strangers, and keeps `STRANGERS`
+    places for strangers. So strangers cannot separate the members of a federation, however many they are.
     """
 
     def __init__(self, configured: frozenset[ID]) -> None:
@@ -68,7 +68,7 @@ class Router(GossipSub):
         return found[: max(0, num_to_select)]
 
     def _select_peers_for_pruning(self, topic: str, num_to_prune: int) -> list[ID]:  # noqa: ARG002  the base has it
-        """Choose the peers that leave a mesh that is too large: those beyond the places of their kind."""
+        """Choose the peers to remove from a mesh that is too large: those above the bound for their kind."""
         mesh = list(self.mesh[topic])
         random.shuffle(mesh)
         configured = [peer for peer in mesh if peer in self._configured]
@@ -77,5 +77,5 @@ class Router(GossipSub):
         return configured[DEGREE:] + strangers[places:]
 
     def _check_equivocation(self, msg: rpc_pb2.Message) -> bool:  # noqa: ARG002  the base class has it
-        """Accept: the node itself looks for two proposals of a slot, and keeps no whole messages for it."""
+        """Return that the message is accepted: the node itself finds two proposals of a slot, in less memory."""
         return True

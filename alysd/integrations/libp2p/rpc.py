@@ -16,7 +16,7 @@ _PRUNE_SECONDS = 60
 
 
 class BadFrame(IOException):
-    """A frame breaks a bound that every honest peer keeps."""
+    """A frame breaks a bound that every honest peer keeps. The text has the number found and the bound."""
 
 
 def parse_frame(data: bytes, topics: Container[str]) -> rpc_pb2.RPC:
@@ -26,18 +26,18 @@ def parse_frame(data: bytes, topics: Container[str]) -> rpc_pb2.RPC:
     frame.ClearField("senderRecord")
     _check_subscriptions(frame, topics)
     for message in frame.publish:
-        if len(message.topicIDs) != 1 or max(len(message.from_id), len(message.seqno)) > _ID_BYTES:
-            raise BadFrame("a message has no topic, several, or a long id")
-        if max(len(message.key), len(message.signature)) > _KEY_BYTES:
-            raise BadFrame("a message has a long key or signature")
+        if len(message.topicIDs) != 1:
+            raise BadFrame(f"a message has {len(message.topicIDs)} topics instead of 1")
+        _check_most("bytes in the id of a message", max(len(message.from_id), len(message.seqno)), _ID_BYTES)
+        longest = max(len(message.key), len(message.signature))
+        _check_most("bytes in the key or signature of a message", longest, _KEY_BYTES)
     if frame.HasField("control"):
         _check_control(frame.control, topics)
     return frame
 
 
 def _check_subscriptions(frame: rpc_pb2.RPC, topics: Container[str]) -> None:
-    if len(frame.subscriptions) > limits.SUBSCRIPTIONS:
-        raise BadFrame("too many subscriptions")
+    _check_most("subscriptions", len(frame.subscriptions), limits.SUBSCRIPTIONS)
     known = [each for each in frame.subscriptions if each.topicid in topics]
     del frame.subscriptions[:]
     frame.subscriptions.extend(known)
@@ -45,8 +45,7 @@ def _check_subscriptions(frame: rpc_pb2.RPC, topics: Container[str]) -> None:
 
 def _check_control(control: rpc_pb2.ControlMessage, topics: Container[str]) -> None:
     entries = (control.ihave, control.iwant, control.graft, control.prune, control.idontwant)
-    if any(len(each) > limits.GRAFTS for each in entries):
-        raise BadFrame("too many control entries")
+    _check_most("control entries of one kind", max(map(len, entries)), limits.GRAFTS)
     for ids in (*control.ihave, *control.iwant):
         _check_ids(ids.messageIDs)
     ihave = [each for each in control.ihave if each.topicID in topics]
@@ -60,5 +59,10 @@ def _check_control(control: rpc_pb2.ControlMessage, topics: Container[str]) -> N
 
 
 def _check_ids(ids: Sequence[str | bytes]) -> None:
-    if len(ids) > limits.MESSAGE_IDS or any(len(each) > 2 * _ID_BYTES for each in ids):
-        raise BadFrame("too many or too long message ids")
+    _check_most("message ids in an entry", len(ids), limits.MESSAGE_IDS)
+    _check_most("bytes in a message id", max(map(len, ids), default=0), 2 * _ID_BYTES)
+
+
+def _check_most(what: str, found: int, most: int) -> None:
+    if found > most:
+        raise BadFrame(f"{found} {what}; at most {most} are accepted")

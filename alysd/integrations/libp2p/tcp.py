@@ -38,7 +38,7 @@ class TcpConnection(IRawConnection):
         if self._allowed is not None:
             self._allowed -= n
             if self._allowed < 0:
-                raise ConnectionClosedError("the handshake is too long")
+                raise ConnectionClosedError(f"the handshake has more than {limits.HANDSHAKE_BYTES} bytes")
         await self._reads.take(1)
         await self._bytes.take(n)
         with trio.move_on_after(limits.READ_SECONDS):
@@ -47,15 +47,15 @@ class TcpConnection(IRawConnection):
             data = bytes(self._received[:n])
             del self._received[:n]
             return data
-        raise ConnectionClosedError("the peer is silent")
+        raise ConnectionClosedError(f"the peer has not sent {n} bytes within {limits.READ_SECONDS:g} s")
 
     async def write(self, data: bytes) -> None:
-        """Write all bytes. A cancelled task finishes them first: half a frame would break the encryption.
+        """Write all bytes, even if the task is cancelled, because half a frame would break the encryption.
 
         If that fails, the connection is closed, which also ends a read that waits.
         """
         if self._broken:
-            raise ConnectionClosedError("the connection is broken")
+            raise ConnectionClosedError("the connection is closed, because an earlier write has failed")
         self._broken = True  # until all bytes are written
         try:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + limits.WRITE_SECONDS):
@@ -66,7 +66,9 @@ class TcpConnection(IRawConnection):
             raise ConnectionClosedError(str(error)) from error
         if self._broken:
             await self.close()
-            raise ConnectionClosedError("the peer takes no bytes")
+            raise ConnectionClosedError(
+                f"the peer has not taken {len(data)} bytes within {limits.WRITE_SECONDS:g} s"
+            )
 
     async def close(self) -> None:
         """Close the connection at once."""

@@ -107,6 +107,23 @@ class CandidatePostponed(LogEvent):
 
 
 @attrs.frozen
+class KeySeenElsewhere(LogEvent):
+    """This authority's key has approved a block that its signing guard, with the slot `guard`, does not know."""
+
+    name = "key_seen_elsewhere"
+    level = logging.ERROR
+
+    slot: Slot
+    authority: int
+    guard: Slot
+    hash: BlockHash
+
+    def _line(self) -> tuple[str, str]:
+        words = f"this key has approved {short_hash(self.hash)} of slot {self.slot} elsewhere"
+        return "signing", f"{words} (guard: slot {self.guard}): this node signs nothing more"
+
+
+@attrs.frozen
 class MemberRecovering(LogEvent):
     """An authority states that it has lost its signing guard, so it approves nothing yet."""
 
@@ -138,7 +155,7 @@ class TooManyRecovering(LogEvent):
 
 @attrs.frozen
 class MemberRecovered(LogEvent):
-    """An authority approves blocks again, after it had lost its signing guard."""
+    """An authority that had lost its signing guard approves blocks again."""
 
     name = "member_recovered"
 

@@ -1,4 +1,4 @@
-"""A child in an operating-system process of its own, with the address, supervision and figures of any actor.
+"""A child in an operating-system process of its own, with the address and supervision of any actor.
 
 - `spec`: the child as data: `process(...)`, its limits, and the addresses that it may reach.
 - `child`, `session`: the parent's side. It forwards the mailbox to the process and supervises the process.

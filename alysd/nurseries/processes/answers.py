@@ -1,4 +1,4 @@
-"""The type of an answer that crosses the border, compared with the one that its ask declares."""
+"""The check that an answer from the other process has the type that its ask declares."""
 
 from functools import cache
 from typing import Any, get_args, get_origin

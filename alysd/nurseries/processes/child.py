@@ -26,7 +26,7 @@ class ProcessChild(ActorChild):
         self._unbegun = Unbegun()
 
     async def _start(self) -> None:
-        """Do nothing but reset: the start of the process is the first part of the work."""
+        """Reset the counts and the circuit. `_work` starts the process."""
         self._handled_before = self.address.handled
         self.address.circuit_until = None
         handling.set(None)
@@ -90,7 +90,7 @@ class ProcessChild(ActorChild):
             session.wire.post(frames.RESUME)
 
     async def _end_instance(self, failure: Exception | None) -> None:
-        """Settle the messages in flight, then the one that was being handled."""
+        """Resolve the messages in flight, then the one that was being handled."""
         session, self._session = self._session, None
         if session is not None:
             session.settle(failure, self._unbegun)

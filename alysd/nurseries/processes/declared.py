@@ -1,4 +1,4 @@
-"""Whether a value that crossed the border has the type that is declared for it.
+"""Checks that a value from the other process has the type that is declared for it.
 
 In one process, pyright checks answers and the fields of errors. A process whose code was taken over could send
 values of any type that the codec knows, and the receiver would fail where it uses them.
@@ -13,7 +13,7 @@ Check = Callable[[object], bool]
 
 
 def check_of(declared: Any) -> Check:
-    """The check for a type, as annotations name it. The items of collections are checked too.
+    """The check for a type that is given as an annotation. The items of collections are checked too.
 
     Types that cannot be compared with a value, such as type variables and protocols, are not checked.
     """
@@ -35,7 +35,7 @@ def check_of(declared: Any) -> Check:
 
 
 def _underlying(declared: Any) -> Any:
-    """The type without the names that type checkers give to it, and without annotations."""
+    """The type without `NewType` and `Annotated` around it."""
     while True:
         if hasattr(declared, "__supertype__"):  # a NewType
             declared = declared.__supertype__
@@ -46,7 +46,7 @@ def _underlying(declared: Any) -> Any:
 
 
 def anything(_: object) -> bool:
-    """Whether a value has a type that is not checked: always."""
+    """Return true: the check for a type that cannot be checked."""
     return True
 
 

@@ -126,11 +126,11 @@ ALWAYS: tuple[type[Exception], ...] = (
 
 
 def known_errors(classes: tuple[type[Exception], ...]) -> Mapping[str, type[Exception]]:
-    """The classes by name, with those of the runtime. Raises `ValueError` if two have the same name."""
+    """The classes and those in `ALWAYS`, by name. Raises `ValueError` if two have the same name."""
     found: dict[str, type[Exception]] = {}
     for kind in (*ALWAYS, *classes):
         if found.setdefault(kind.__name__, kind) is not kind:
-            raise ValueError(f"two classes of refusals are named {kind.__name__}")
+            raise ValueError(f"two classes of refusals are named {kind.__name__}; rename one of them")
     return found
 
 
@@ -154,16 +154,19 @@ def pack_error(error: Exception, codec: PayloadCodec) -> bytes:
 def unpack_summary(data: bytes) -> tuple[str, str, bytes]:
     """The name, the text, and the encoded fields, if any. Raises `ValueError` for bytes that are not an error."""
     if len(data) < _HEAD.size:
-        raise ValueError("an error without a head")
+        raise ValueError(f"an error of {len(data)} bytes, fewer than the {_HEAD.size} of its head")
     _, name_bytes, text_bytes = _HEAD.unpack_from(data)
     at = _HEAD.size + name_bytes
     if len(data) < at + text_bytes or name_bytes > TEXT_BYTES or text_bytes > TEXT_BYTES:
-        raise ValueError("an error whose text is cut off or too long")
+        raise ValueError(
+            f"an error with a name of {name_bytes} bytes and a text of {text_bytes}, in {len(data)} bytes; each "
+            f"may have at most {TEXT_BYTES}"
+        )
     return data[_HEAD.size : at].decode(), data[at : at + text_bytes].decode(), data[at + text_bytes :]
 
 
 def unpack_error(data: bytes, codec: PayloadCodec, known: Mapping[str, type[Exception]]) -> Exception:
-    """Make the error again, of the same class if `known` has the class and the fields crossed.
+    """Decode an error. It has the same class if `known` has the class and the fields crossed.
 
     Any other error becomes a `RemoteRefusal` or a `RemoteNotAnswered`. Raises `ValueError` for bytes that are not
     an error.

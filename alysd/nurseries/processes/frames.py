@@ -61,11 +61,11 @@ class Frame(NamedTuple):
 
 
 _NEW: Any = vars(tuple)["__new__"]
-"""Makes a `Frame` of a tuple, in half the time of the method that the class of a named tuple has for it."""
+"""`tuple.__new__`, which makes a `Frame` in half the time of the class's own constructor."""
 
 
 class MalformedFrame(Exception):
-    """The bytes received are not frames within the bound."""
+    """The bytes received are not correct frames, or a frame is larger than the bound."""
 
 
 class FrameReader:

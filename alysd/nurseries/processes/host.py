@@ -1,6 +1,6 @@
 """The side of the process: makes the actor, runs it on the ordinary runtime, exchanges messages with the parent.
 
-The process ends when its actor has ended, in whatever way, or when the parent closes the socket.
+The process ends when its actor ends, by request or by failure, or when the parent closes the socket.
 """
 
 import json
@@ -39,9 +39,9 @@ START_BYTES = 64 << 20
 """The largest first frame, which has the configuration."""
 
 DRAIN_SECONDS = 1.0
-"""The time that the messages of a crashed actor may wait for room in the parent. The next process waits for it.
+"""Seconds that the messages of a crashed actor may wait for room in the parent. The next process starts after it.
 
-During a stop they wait until the time for the stop is over, and the parent closes the socket."""
+During a stop they wait until the parent closes the socket, because the time for the stop is over."""
 
 _LENGTH = struct.Struct("<I")
 
@@ -76,7 +76,7 @@ class HostStart:
 
 
 async def host(end: socket.socket, progress: Progress) -> None:
-    """Run the actor that the parent describes, until it has ended and the parent knows how."""
+    """Run the actor that the parent describes. Returns when it has ended and the parent has been told how."""
     wire = Wire(end, START_BYTES)
     first = await _first(wire)
     if first is None:
@@ -89,7 +89,7 @@ async def host(end: socket.socket, progress: Progress) -> None:
 
 
 async def _first(wire: Wire) -> Frame | None:
-    """The first frame, or `None` if the parent has closed the socket before."""
+    """The first frame, or `None` if the parent closes the socket without sending one."""
     while True:
         received = await wire.receive()
         if received is None or received:
@@ -113,7 +113,7 @@ class Hosted:
         self._inlet: Inlet
 
     async def run(self, nursery: trio.Nursery) -> None:
-        """Run the actor and send how it ended. Returns when the parent has been told, or has gone."""
+        """Run the actor, then tell the parent how it ended. Returns when that is sent, or the socket is closed."""
         start, wire = self._start, self._wire
         try:
             runtime = self._prepare()
@@ -212,7 +212,7 @@ class Hosted:
         return False
 
     def child_restarts(self, child: Child) -> None:
-        """Do nothing: this is called at the first start too, and in this process there is no other."""
+        """Do nothing: this is the first start, and this process makes no other."""
 
     def child_left(self, child: Child) -> None:
         """Ignore the end of the actor, for which `run` waits."""

@@ -1,4 +1,4 @@
-"""The actor's child in the process, and its askers that are not messages: they live in the parent."""
+"""The actor's child in the process, and the stand-ins for the health monitor and the operator in the parent."""
 
 import json
 from typing import cast
@@ -24,7 +24,7 @@ class HostedChild(ActorChild):
         self._leaves = False
 
     def end(self) -> None:
-        """Ask the parent to stop the actor, after the messages that wait there."""
+        """Ask the parent to stop the actor, after the messages that wait in the parent."""
         if not self._leaves:
             self._leaves = True
             self._wire.post(frames.LEAVE)
@@ -32,7 +32,7 @@ class HostedChild(ActorChild):
 
     @property
     def asked_to_stop(self) -> bool:
-        """Whether the actor may end: also when it has asked for its stop, and the parent has not begun it yet."""
+        """Whether the actor was asked to stop, or has itself asked the parent for its stop."""
         return self._leaves or self.stopping
 
 
@@ -61,7 +61,7 @@ class StateQuery(Check):
 
     @property
     def task(self) -> "StateQuery":  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Not `None`: there is no knowing whether the operator still waits."""
+        """Never `None`: this process cannot know whether the operator still waits."""
         return self
 
     def reply(self, value: object) -> None:
@@ -69,7 +69,7 @@ class StateQuery(Check):
         payload = json.dumps(value).encode()
         longest = self._wire.reader.max_bytes
         if len(payload) > longest:
-            self.fail(ValueError(f"a state of {len(payload)} bytes; at most {longest} can be sent"))
+            self.fail(ValueError(f"the state has {len(payload)} bytes; at most {longest} can be sent"))
         else:
             self._send(frames.STATE, payload)
 

@@ -1,4 +1,4 @@
-"""The receiving side in the process: delivers messages to the actor, and reports what becomes of them.
+"""The receiving side in the process: delivers messages to the actor, and reports to the parent how each ended.
 
 The actor runs on the ordinary runtime. Each message, also a tell, has a receipt in the place of an asker.
 """
@@ -75,17 +75,17 @@ class Inlet:
         self.address.mailbox.queue.append((message, perf_counter(), receipt))
 
     def cancel(self, number: int) -> None:
-        """The asker of `number` no longer waits."""
+        """Record that the asker of `number` no longer waits."""
         receipt = self._open.get(number)
         if receipt is not None:
             receipt.cancel()
 
     def closed(self, number: int) -> None:
-        """The ask `number` needs no answer any more."""
+        """Forget the ask `number`, which needs no answer any more."""
         self._open.pop(number, None)
 
     def report(self) -> None:
-        """Queue a frame that says how far the actor is, if that has changed."""
+        """Queue a frame with the number of the last finished message, if it has changed."""
         done = self.progress.done
         if done > self.reported and not self.ended:
             self.reported = done
@@ -108,7 +108,7 @@ class TellReceipt(Pending):
 
     @property
     def task(self) -> "TellReceipt | None":  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Read by `serve` right before the message is handled. `None` afterwards: nobody waits for an answer."""
+        """This receipt when `serve` reads it first, right before the message is handled; `None` afterwards."""
         if self._begun:  # the handler has deferred one
             self.reply(None)
             return None
@@ -125,7 +125,7 @@ class TellReceipt(Pending):
             inlet.wire.wake()
 
     def fail(self, error: BaseException | None) -> None:
-        """Send a refusal, unless the instance has ended: the message is then left to the parent."""
+        """Send the error of the handler. If the instance has ended, the parent decides about the message."""
         number, inlet = self._number, self._inlet
         if number and not inlet.ended and isinstance(error, Exception):
             inlet.wire.post(ERROR, 0, number, pack_error(error, inlet.codec))  # before the progress is reported
@@ -182,7 +182,7 @@ class AskReceipt(Pending):
             self._inlet.wire.wake()  # the parent must not take the message for one that is being handled
 
     def cancel(self) -> None:
-        """The asker no longer waits."""
+        """Record that the asker no longer waits."""
         self._cancelled = True
         if self.place is not None:
             self.place.vacate()
@@ -198,7 +198,7 @@ class AskReceipt(Pending):
         self._end(REPLY, payload, at_once=alone)  # while messages wait, their answers are sent together
 
     def fail(self, error: BaseException | None) -> None:
-        """Send a refusal, unless the instance has ended: what remains is then left to the parent."""
+        """Send the error of the ask. If the instance has ended, the parent decides about the ask."""
         inlet = self._inlet
         if not inlet.ended and not self._over and isinstance(error, Exception):
             if self._deferred:
@@ -222,7 +222,9 @@ class AskReceipt(Pending):
         payload = self._inlet.codec.encode(value)
         longest = self._inlet.wire.reader.max_bytes
         if len(payload) > longest:
-            raise ValueError(f"an answer of {len(payload)} bytes; at most {longest} can be sent")
+            raise ValueError(
+                f"the answer has {len(payload)} bytes; at most {longest} can be sent (ProcessLimits.message_bytes)"
+            )
         return payload
 
     def _finish(self) -> None:

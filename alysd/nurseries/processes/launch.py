@@ -15,19 +15,22 @@ from alysd.nurseries.processes.progress import Progress, progress_file
 from alysd.nurseries.processes.spec import ProcessSpec
 
 ENVIRONMENT = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
-"""The variables that a process inherits: where programs and libraries are, and the language. None is a secret."""
+"""The environment variables that a process inherits: paths, language and time zone. None is a secret."""
 
 PROGRAM = (
     "import json, sys; options = json.loads(sys.argv[1]); sys.path[:] = options['path']; "
     "from alysd.nurseries.processes.bootstrap import main; main(options)"
 )
-"""Sets the import path of the parent, so that a checkout works as an installation does."""
+"""The program of the new process. It sets the parent's import path, so that it also works in a checkout."""
 
 POLL_SECONDS = 0.002
 """The first wait for the end of a process; each next one is twice as long, at most 50 ms."""
 
 REAP_SECONDS = 10.0
-"""After SIGKILL a process ends within milliseconds, unless it waits for a disk that does not answer."""
+"""Seconds to wait for the end of a process after SIGKILL.
+
+It takes milliseconds, unless the process waits for a disk that does not answer.
+"""
 
 
 class OperatingSystem:
@@ -93,9 +96,9 @@ class OsProcess:
         self.process = process
 
     async def exited(self) -> None:
-        """Wait until the process has ended, which on Linux a file descriptor tells (pidfd_open(2)).
+        """Wait until the process has ended: on Linux with pidfd_open(2), elsewhere for ever.
 
-        A process that this one has forked can hold the socket open.
+        The end of the socket alone is not enough: a process that this one has forked can hold it open.
         """
         if not hasattr(os, "pidfd_open"):  # macOS
             await trio.sleep_forever()

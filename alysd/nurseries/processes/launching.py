@@ -18,12 +18,12 @@ class Launched(Protocol):
     """The parent's end of the socket pair, non-blocking. Its owner closes it."""
     progress: Progress
     output: int | None
-    """The file descriptor for reading what the process prints, or None if nobody reads it. Its owner closes it."""
+    """The file descriptor of the process's output, or `None` if there is none. Its owner closes it."""
 
     async def exited(self) -> None:
-        """Wait until the process has ended, which leaves what it has sent in the socket.
+        """Wait until the process has ended. The bytes that it has sent can still be read from the socket.
 
-        Waits for ever where the system does not tell: the end of the socket is then the only sign.
+        Waits for ever on a system that cannot report the end. Only the end of the socket then shows it.
         """
         ...
 
@@ -39,5 +39,5 @@ class Launcher(Protocol):
     """Starts processes."""
 
     def launch(self, spec: "ProcessSpec", nursery: trio.Nursery) -> Launched:
-        """Start a process for the child. Raises `OSError` when there can be no further process."""
+        """Start a process for the child. Raises `OSError` when the system cannot start one."""
         ...

@@ -18,15 +18,15 @@ from alysd.nurseries.processes.errors import BrokenProtocol, CannotCross
 from alysd.nurseries.processes.frames import ASK, CANCEL, FROM_HANDLER, TELL, TRACE_BYTES, TRACED, MalformedFrame
 from alysd.nurseries.processes.spec import PayloadCodec
 from alysd.nurseries.processes.unbegun import Unbegun
-from alysd.nurseries.processes.wire import HIGH_BYTES, Wire
+from alysd.nurseries.processes.wire import HIGH_BYTES, PORTION, Wire
 from alysd.nurseries.serve import not_answered, refused
 from alysd.nurseries.trace import TracedMessage
 
 WINDOW_BYTES = 4 << 20
-"""Messages in flight may have this many bytes together; a larger message travels alone."""
+"""While the messages in flight have this many bytes together, no further one is sent."""
 
 MOST_CANCELLED = 1 << 16
-"""Asks that were cancelled and whose end the receiver has not reported. A correct receiver reports it soon."""
+"""The largest number of cancelled asks whose end the receiver has not reported. A correct one reports it soon."""
 
 
 class Outlet:
@@ -77,13 +77,15 @@ class Outlet:
                     continue
                 pending.place = None
             self._send(entry, pending)
+            if not self.sent % PORTION:
+                wire.flush()
         if queue and wire.full:
             wire.when_room(inbox.wake)
         if inbox.line:
             inbox.admit()
 
     async def run(self) -> None:
-        """Send messages whenever there are any, until cancelled. The parent, which supervises, calls `pump`."""
+        """Send messages whenever there are any, until cancelled. For the process; the parent calls `pump`."""
         while True:
             self.pump()
             self.wire.wake()
@@ -139,7 +141,7 @@ class Outlet:
             return
         size = len(payload)
         if size > self._longest:
-            self._refuse(entry, f"{type(message).__name__} has {size} bytes, too many for one message")
+            self._refuse(entry, f"{type(message).__name__} has {size} bytes; at most {self._longest} can be sent")
             return
         self.sent = number = self.sent + 1
         self._bytes += size
@@ -156,9 +158,11 @@ class Outlet:
     # What the receiver reports
 
     def done(self, number: int) -> None:
-        """All messages up to `number` are finished. Raises `MalformedFrame` if they were not sent."""
+        """Record that all messages up to `number` are finished. Raises `MalformedFrame` if they were not sent."""
         if not self.finished <= number <= self.sent:
-            raise MalformedFrame(f"message {number} is reported as finished, of {self.sent} that were sent")
+            raise MalformedFrame(
+                f"message {number} is reported as finished; {self.finished} were finished and {self.sent} sent"
+            )
         handled = number - self.finished
         self.finished = number
         in_flight, had_credit = self.in_flight, len(self.in_flight) < self.credit and self._bytes < WINDOW_BYTES
@@ -175,7 +179,7 @@ class Outlet:
             self.address.mailbox.wake()
 
     def reply(self, number: int, payload: bytes) -> None:
-        """The answer to the ask `number`. Raises `MalformedFrame` for bytes that are no answer to it."""
+        """Deliver the answer to the ask `number`. Raises `MalformedFrame` for bytes that are no answer to it."""
         if number not in self.asks:
             self._end_cancelled(number)
             return
@@ -212,7 +216,7 @@ class Outlet:
             refused(self.address, entry, error)
 
     def skipped(self, number: int) -> None:
-        """The ask `number` was not handled. Raises `MalformedFrame` if it was not cancelled, or has ended."""
+        """Record that the ask `number` was not handled. Raises `MalformedFrame` unless it was cancelled."""
         self._end_cancelled(number)
         self.address.mailbox.abandoned += 1
         if number > self.finished:
@@ -221,7 +225,7 @@ class Outlet:
             self.address.handled -= 1
 
     def lapsed(self, number: int) -> None:
-        """The deferred answer to the ask `number` will not come. Raises `MalformedFrame` as `skipped` does."""
+        """Record that the ask `number` gets no deferred answer. Raises `MalformedFrame` as `skipped` does."""
         self._end_cancelled(number)
 
     def _end_cancelled(self, number: int) -> None:
@@ -247,8 +251,8 @@ class Outlet:
 
         Messages up to number `done` count as handled; if the answer to such an ask was lost, the ask stays in
         `asks`. The next one, if its number is not above `begun`, was being handled, and becomes `address.current`.
-        All others return to the mailbox, in order. The process itself has reported `begun` and `done`; if it has
-        failed, `unbegun` may not believe it.
+        All others return to the mailbox, in order. The process itself has reported `begun` and `done`. If it has
+        failed, `unbegun` may decide that the next message was being handled although it was not reported as begun.
         """
         done = min(max(done, self.finished), self.sent)
         begun = min(max(begun, done), done + 1, self.sent)

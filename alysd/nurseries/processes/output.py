@@ -1,4 +1,4 @@
-"""The output of a process in the parent's log: labelled with the child's name, bounded in length and rate."""
+"""Writes the output of a process to the parent's log, with the child's name and bounds on length and rate."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ LINE_BYTES = 2_000
 """The longest logged line. The rest of a longer line is dropped."""
 
 PERIOD_SECONDS = 10.0
-"""The time for which `lines` is the bound."""
+"""The period, in seconds, in which at most `lines` lines are logged."""
 
 READ_BYTES = 1 << 16
 """The capacity of a pipe on Linux."""
@@ -33,14 +33,17 @@ class Output:
         os.set_blocking(fd, False)
 
     async def run(self) -> None:
-        """Log lines until the process has closed its end. Reads always, so that the process never waits."""
+        """Log lines until the process has closed its end. Also read the lines that are not logged.
+
+        Otherwise the process would wait for room in the pipe.
+        """
         while True:
             await trio.lowlevel.wait_readable(self._fd)
             if not self._read():
                 return
 
     def close(self) -> None:
-        """Log what is left, and close the descriptor."""
+        """Log the rest of the output, at most a mebibyte, and close the descriptor."""
         for _ in range(16):  # a mebibyte: a process that this one started may still write
             if not self._read():
                 break

@@ -1,8 +1,8 @@
 """The progress of a process, in memory that it shares with its parent.
 
 The process writes the number of the message that it begins, and of the last one that it finished, before and after
-each handler. So the parent knows after a kill -9 which messages were not begun, although the process could not say
-so. A write costs 40 ns; a frame per message would be a system call.
+each handler. So the parent knows even after a SIGKILL which messages were not begun. A write costs 40 ns; a frame
+per message would cost a system call.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ _BYTES = 16
 
 
 class Progress:
-    """A map of the file `fd`. The numbers are the process's claim: a reader has to bound them by what it sent."""
+    """A map of the file `fd`. The process may write any numbers: a reader has to bound them by what it sent."""
 
     __slots__ = ("_map", "_numbers")
 

@@ -3,7 +3,7 @@
 The messages of a link are delivered in order. While the mailbox of the address is full, the link waits and gives
 no credit, so the process waits too. Everything received is checked: numbers, credit, encoding, permission.
 
-A process that does not read its answers gets no credit either, and at most `UNREAD_BYTES` of answers.
+A process that does not read its answers gets no further credit, and at most about `UNREAD_BYTES` of answers.
 """
 
 from collections import deque
@@ -34,7 +34,7 @@ from alysd.nurseries.processes.wire import Wire
 from alysd.nurseries.trace import TraceContext, traced
 
 LONGEST_ASK = 86_400.0
-"""Seconds after which an ask of a process ends in any case. The process cancels it at its own deadline."""
+"""The timeout of an ask from a process, in seconds: a day. The process cancels the ask at the asker's deadline."""
 
 UNREAD_BYTES = 64 << 20
 """While more bytes than this wait for the process to read them, an ask gets an error in place of its answer.
@@ -115,9 +115,9 @@ class ReachLink:
                     self._wire.wake()
 
     def finish(self) -> int:
-        """Deliver the tells that arrived before the process ended, as far as there is room for them.
+        """Deliver the tells that arrived before the process ended, if the mailbox has room for them.
 
-        Returns the number of those that are lost. Nobody waits for the answers of asks any more.
+        Returns the number of tells that are lost. Asks are dropped, because their askers have ended.
         """
         lost = 0
         for frame in self._waiting:
@@ -194,8 +194,11 @@ class ReachLink:
         if waiting > UNREAD_BYTES:
             raise CannotCross(self._sender.name, f"it has not read {waiting} bytes of answers")
         payload = self._codec.encode(answer)
-        if len(payload) > self._wire.reader.max_bytes - TRACE_BYTES:
-            raise CannotCross(self._sender.name, f"the answer has {len(payload)} bytes, too many for one message")
+        longest = self._wire.reader.max_bytes - TRACE_BYTES
+        if len(payload) > longest:
+            raise CannotCross(
+                self._sender.name, f"the answer has {len(payload)} bytes; at most {longest} can be sent"
+            )
         return payload
 
     def _fail(self, number: int, error: Exception) -> None:

@@ -1,7 +1,7 @@
 """The rights that a process gives up, besides its limits, by two mechanisms of Linux that need no privileges.
 
-*A system call filter* (seccomp(2)) refuses to leave the process group: what the process starts, and what that
-starts, ends with it, because its parent kills the group.
+*A system call filter* (seccomp(2)) keeps the process, and all processes that it starts, in one process group. They
+end with it, because the parent kills the group.
 
 *A Landlock domain* (landlock(7), since Linux 5.13) has no rules for files, but separates the process from all
 others of the same user: it can neither trace them nor read their memory and environment, and from Linux 6.12 on it
@@ -21,7 +21,7 @@ _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _NUMBER_AT, _ARCHITECTURE_AT = 0, 4
 _FOREIGN = 0x40000000
-"""Numbers from here on are those of x32 on x86-64, with another table."""
+"""The first number of the x32 calls on x86-64, which have a table of their own."""
 
 _CALLS = {"x86_64": (0xC000003E, 112, 109), "aarch64": (0xC00000B7, 157, 154)}
 """The AUDIT_ARCH constant of a machine, and its numbers of setsid and setpgid."""
@@ -31,7 +31,7 @@ _INSTRUCTION = struct.Struct("HBBI")
 LANDLOCK_CREATE_RULESET, LANDLOCK_RESTRICT_SELF = 444, 446
 _VERSION = 1
 _MAKE_BLOCK = 1 << 11
-"""A right that an unprivileged process does not have. A domain has to restrict at least one."""
+"""The right to make block devices, which an unprivileged process lacks. A domain has to restrict some right."""
 _SCOPE_SIGNAL = 1 << 1
 SIGNALS_SINCE = 6
 

@@ -37,10 +37,10 @@ from alysd.nurseries.visible_state import bounded_copy
 logger = logging.getLogger("alysd.nurseries")
 
 SLACK_SECONDS = 1.0
-"""How much longer than `handle_seconds` the parent waits, because the process should notice first."""
+"""Seconds that the parent waits longer than `handle_seconds`: the process itself should cancel its handler."""
 
 CHECKS_KEPT = 64
-"""Unanswered health checks and questions for the state. The monitor fails a child long before."""
+"""The largest number of unanswered health checks and state queries. The monitor restarts a child long before."""
 
 _CHECKED = frozenset({frames.HEALTH, frames.STATE, frames.NO_STATE})
 
@@ -117,7 +117,7 @@ class Session:
             nursery.start_soon(self._watch, self._spec.handle_seconds)
 
     def check(self, pending: Pending, kind: int) -> None:
-        """Send a health check, or a question for the state. The oldest is forgotten if too many have no answer."""
+        """Send a health check or a state query. If too many have no answer, forget the oldest."""
         self._checked += 1
         self._checks[self._checked] = pending, kind
         if len(self._checks) > CHECKS_KEPT:
@@ -185,7 +185,7 @@ class Session:
             raise ProcessDied(name, await self.end(self._spec.limits.end_seconds))
 
     async def _notice_exit(self) -> None:
-        """Have the reader find the end of a process whose socket is held open by another one, which it started."""
+        """End the reading when the process ends, even if a process that it started holds its socket open."""
         await self._process.exited()
         with suppress(OSError):  # the reader has found the end already
             self._process.socket.shutdown(SHUT_RD)  # what was sent can still be read
@@ -264,11 +264,11 @@ class Session:
 
 
 def _state(payload: bytes) -> dict[str, object]:
-    """The state of an actor, within the bounds of one in this process. Raises `ValueError` if it is none."""
+    """Decode the state of an actor, within the bounds of `bounded_copy`. Raises `ValueError` if it is not one."""
     try:
         state: object = json.loads(payload)
     except RecursionError:
-        raise ValueError("a state nested too deeply") from None
+        raise ValueError(f"a state of {len(payload)} bytes that is nested too deeply") from None
     if not isinstance(state, dict):
-        raise ValueError("a state that is no mapping")
+        raise ValueError(f"a state that is not a mapping, but a {type(state).__name__}")
     return bounded_copy(cast("dict[str, object]", state))

@@ -68,7 +68,7 @@ class ProcessLimits:
     log_lines: int = attrs.field(default=200, validator=ge(1))
     """Lines of output that are logged in any 10 s. Further lines are counted and dropped."""
     environment: Mapping[str, str] = attrs.field(factory=dict[str, str])
-    """Environment variables for the process, besides the few that say where programs and languages are."""
+    """Environment variables for the process, besides those in `launch.ENVIRONMENT`, which it inherits."""
 
 
 @attrs.frozen
@@ -113,7 +113,7 @@ class ProcessSpec(ActorSpec):
     """Classes of errors that are refusals in the process, and cross the border as the same class."""
     limits: ProcessLimits = attrs.field(factory=ProcessLimits)
     launcher: Launcher | None = None
-    """The launcher of the processes; `None` is the operating system. A test can run the actor in its process."""
+    """The launcher of the processes; `None` starts real ones. A test can run the actor in its own process."""
 
 
 def process(
@@ -137,7 +137,8 @@ def process(
 ) -> ProcessSpec:
     """An actor child in a process of its own. `factory` and `codec` are named as `package.module:name`.
 
-    The options without a comment in `ProcessSpec` are those of `actor`.
+    `config`, `reaches`, `refusals` and `limits` are described in `ProcessSpec`; the other options are those of
+    `actor`.
 
     With `awaited=False` the children after it start while the process starts, which takes 0.3 s and more.
 

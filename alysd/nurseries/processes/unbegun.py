@@ -1,14 +1,16 @@
-"""Messages that a process ended without beginning them.
+"""Messages that were sent to a process and that it had not begun when it ended. The next process handles them.
 
-The next process handles them. Whether a message was begun is the claim of the process, though. Code that has taken
-over the process could claim that it has not begun the message that ends it, and would get the message for ever.
+The process itself reports which messages it has begun. Code that has taken over the process can crash in a message
+and report it as not begun; without a bound, every next process would get this message again.
 """
 
 from alysd.nurseries.inbox import Entry
 
 MOST_ENDS = 3
-"""The number of processes that may end, each without beginning the same message, which was the next one for it. A
-process that is killed from outside in the microseconds before it begins a message is rare; three are none."""
+"""The number of processes in a row that end before they begin the same message, until it counts as the cause.
+
+A kill from outside in the microseconds before a message begins is rare; three in a row are no accident.
+"""
 
 
 class Unbegun:
@@ -19,7 +21,7 @@ class Unbegun:
         self._ends = 0
 
     def suspicious(self, entry: Entry) -> bool:
-        """Count the end of a process whose next message was `entry`. Returns whether it is one too many."""
+        """Count the end of a process whose next message was `entry`. Returns whether that is `MOST_ENDS`."""
         if entry is not self._next:
             self._next, self._ends = entry, 0
         self._ends += 1

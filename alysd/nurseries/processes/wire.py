@@ -17,6 +17,13 @@ READ_BYTES = 1 << 18
 HIGH_BYTES = 1 << 20
 """While more bytes than this wait to be sent, no further message is taken from a mailbox."""
 
+PORTION = 64
+"""The largest number of messages sent together, and of frames delivered between two checkpoints.
+
+It is a fraction of the usual credit, so that both sides work at the same time: one side encodes a portion while
+the other one handles the portion before it.
+"""
+
 
 class Wire:
     """One end of the socket pair."""
@@ -30,6 +37,7 @@ class Wire:
         self._writer: Task | None = None
         self._sent = trio.lowlevel.ParkingLot()
         self._for_room: set[Callable[[], None]] = set()
+        self._received: list[Frame] = []
         self.before_send: Callable[[], None] | None = None
         """Called before frames are sent, to add frames."""
 
@@ -47,7 +55,7 @@ class Wire:
 
     @property
     def full(self) -> bool:
-        """Whether so much waits to be sent that senders have to wait."""
+        """Whether more than `HIGH_BYTES` wait to be sent, so that senders have to wait."""
         return self.waiting_bytes > HIGH_BYTES
 
     def flush(self) -> None:
@@ -56,7 +64,7 @@ class Wire:
             self.wake()
 
     def when_room(self, call: Callable[[], None]) -> None:
-        """Have the writing task call a function once, when the wire is not full any more."""
+        """Have the writing task call `call` once, when the wire is no longer full."""
         self._for_room.add(call)
 
     async def room(self) -> None:
@@ -115,12 +123,22 @@ class Wire:
         await wait_task_rescheduled(abort)
 
     async def receive(self) -> list[Frame] | None:
-        """The next frames, possibly none yet; `None` when the other end is closed. Raises `MalformedFrame`."""
-        await trio.lowlevel.wait_readable(self._socket)
-        try:
-            data = self._socket.recv(READ_BYTES)
-        except BlockingIOError:
-            return []
-        except OSError:  # reset: the other end was closed with unread data
-            data = b""
-        return self.reader.feed(data) if data else None
+        """The next frames, at most a `PORTION`, possibly none yet; `None` when the other end is closed.
+
+        Raises `MalformedFrame`.
+        """
+        if self._received:
+            await trio.lowlevel.checkpoint()
+        else:
+            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                data = self._socket.recv(READ_BYTES)
+            except BlockingIOError:
+                return []
+            except OSError:  # reset: the other end was closed with unread data
+                data = b""
+            if not data:
+                return None
+            self._received = self.reader.feed(data)
+        portion, self._received = self._received[:PORTION], self._received[PORTION:]
+        return portion

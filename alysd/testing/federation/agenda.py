@@ -1,11 +1,11 @@
-"""Things that happen at times of a MockClock, without a task and a cancel scope for each of them.
+"""Function calls at given times of a MockClock, without a task and a cancel scope per call.
 
     agenda = Agenda()
     with agenda.kept():
         agenda.after(0.5, print)
         await agenda.wait(1.0)
 
-A sleep of trio takes a cancel scope, and an exception that ends it. These were half of the processor time of a
+A sleep of trio takes a cancel scope and an exception, which took half of the processor time of a
 simulated federation. While an agenda is kept, the clock of the run jumps to the next entry or to the next deadline
 of trio, whichever is earlier. Like all jumps of the clock, this happens when all tasks wait.
 """
@@ -28,8 +28,8 @@ from trio.lowlevel import Abort, RaiseCancelT, current_task, reschedule, wait_ta
 class Agenda:
     """Functions to call, by time. Those of the same time are called in the order in which they were added.
 
-    With a `grid`, times are rounded up to its multiples, in seconds. Then more things happen at the same time, in
-    an order that depends on the seed, and the clock jumps less often.
+    With a `grid`, times are rounded up to its multiples, in seconds. Then more calls have the same time, tasks run
+    in an order that depends on the seed, and the clock jumps less often.
     """
 
     grid: float = 0.0
@@ -52,7 +52,7 @@ class Agenda:
 
     @contextmanager
     def kept(self) -> Generator[None]:
-        """While the `with` block runs, make things happen when they are due. The run needs a `MockClock`.
+        """While the `with` block runs, call the functions when they are due. The run needs a `MockClock`.
 
         It uses private parts of trio. If a version of trio lacks them, this raises an `AttributeError`.
         """

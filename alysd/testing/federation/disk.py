@@ -16,10 +16,9 @@ from alysd.types.signing import SignedSlot
 
 @attrs.frozen
 class Commit:
-    """A transaction of the node's database: `Store.commit_block` with these arguments."""
+    """A transaction of the node's database: `Store.commit_blocks` with these blocks."""
 
-    executed: ExecutedBlock
-    placement: ForkChoiceChange
+    placed: tuple[tuple[ExecutedBlock, ForkChoiceChange], ...]
 
 
 @attrs.define

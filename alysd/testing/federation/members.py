@@ -124,7 +124,7 @@ class SimulatedMember:
     def wipe(self, claim: Claim | None = None) -> None:
         """Lose the disk and the execution client's data. The guard is then as `alysd recover` leaves it.
 
-        `claim` is what the operator says. The node must not run.
+        `claim` is the operator's statement. The node must not run.
         """
         self.note("loses its disk")
         self.disk.wipe()

@@ -18,6 +18,7 @@ from alysd.types.evidence import Evidence
 from alysd.types.hashes import BlockHash
 from alysd.types.tables import Entry, EntryChange, EntryKey, Proof, Table
 from alysd.types.units import Height, Slot
+from alysd.wire.block_ssz import encode_block
 
 
 class MemoryStore:
@@ -36,12 +37,12 @@ class MemoryStore:
         for commit in session.disk.commits:
             self._apply(commit)
 
-    def commit_block(self, executed: ExecutedBlock, placement: ForkChoiceChange) -> None:
-        """Write the block, its state, its changes and its placement."""
-        commit = Commit(executed, placement)
+    def commit_blocks(self, placed: Sequence[tuple[ExecutedBlock, ForkChoiceChange]]) -> None:
+        """Write blocks, their states, changes and placements."""
+        commit = Commit(tuple(placed))
         self._session.write_commit(commit)
         self._apply(commit)
-        self._commits += 1
+        self._commits += len(commit.placed)
 
     @property
     def commits(self) -> int:
@@ -131,6 +132,19 @@ class MemoryStore:
         """At most `count` canonical blocks from `start` upwards."""
         return tuple(self._blocks[block] for block in self._canonical[start : start + count])
 
+    def encoded_range(self, start: Height, count: int, size: int) -> tuple[bytes, ...]:
+        """At most `count` canonical blocks from `start` upwards, encoded, up to more than `size` bytes."""
+        return self.encoded_blocks(self._canonical[start : start + count], size)
+
+    def encoded_blocks(self, hashes: Sequence[BlockHash], size: int) -> tuple[bytes, ...]:
+        """Those of these blocks that are stored, encoded, up to more than `size` bytes."""
+        taken: list[bytes] = []
+        for block in hashes:
+            if block in self._blocks and size >= 0:
+                taken.append(encode_block(self._blocks[block]))
+                size -= len(taken[-1])
+        return tuple(taken)
+
     def state(self, block: BlockHash) -> ChainState:
         """The chain's state after a stored block. Raises `KeyError` for an unknown one."""
         return self._states[block]
@@ -139,11 +153,15 @@ class MemoryStore:
         """Nothing to close."""
 
     def _apply(self, commit: Commit) -> None:
-        signed, state, placement = commit.executed.signed, commit.executed.state, commit.placement
+        for executed, placement in commit.placed:
+            self._put(executed, placement)
+
+    def _put(self, executed: ExecutedBlock, placement: ForkChoiceChange) -> None:
+        signed, state = executed.signed, executed.state
         old, tip = self._final, placement.tip
         self._blocks[signed.hash], self._states[signed.hash] = signed, state
         if state.height > old.height:
-            self._changes.setdefault(state.height, {})[signed.hash] = commit.executed.changes
+            self._changes.setdefault(state.height, {})[signed.hash] = executed.changes
         if placement.canonical:
             # The new branch may be shorter (a proof made it win).
             del self._canonical[tip.head.height + 1 :]

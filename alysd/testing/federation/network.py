@@ -29,7 +29,7 @@ MESH = 8
 """The number of nodes with which a new node exchanges all gossip: the degree of gossipsub's mesh."""
 
 MESH_MOST = 12
-"""The number of nodes with which a node exchanges all gossip, at most."""
+"""The maximum number of nodes with which a node exchanges all gossip."""
 
 REPETITION_SECONDS = 5.0
 """The longest time after which a duplicated message arrives again."""

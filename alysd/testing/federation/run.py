@@ -34,7 +34,7 @@ LOSS = 0.4
 
 
 LATE_SLOTS = 8
-"""The number of slots by which a member whose clock is off may be late.
+"""The number of slots by which a member with a wrong clock may be behind.
 
 It gets blocks only by asking for them, every 10 s, and imports none whose slot has not begun by its clock.
 """
@@ -66,7 +66,7 @@ def run_scenario(scenario: FederationScenario, *, share: bool = True) -> Simulat
 
 @contextmanager
 def rare_collections() -> Generator[None]:
-    """While the `with` block runs, collect garbage less often: it takes a twentieth of the time of a run."""
+    """While the `with` block runs, collect garbage less often, which saves a twentieth of the time of a run."""
     before = gc.get_threshold()
     gc.set_threshold(50_000, 20, 50)
     try:
@@ -157,7 +157,7 @@ async def _old_database(federation: SimulatedFederation, members: list[Simulated
 
 
 async def _clock_off(federation: SimulatedFederation, members: list[SimulatedMember], seconds: float) -> None:
-    """Set the clocks forward or back, and right again."""
+    """Set the clocks of these members wrong by `seconds`, and later right again."""
     error = federation.world.choices.choice((-OFF_SECONDS, OFF_SECONDS))
     for member in members:
         member.set_clock(error)

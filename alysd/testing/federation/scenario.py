@@ -24,11 +24,12 @@ KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 COSTLY: tuple[FaultKind, ...] = ("wipe", "old database", "clock off")
 """The faults after which a member may not approve for some minutes.
 
-It has lost its guard; or its clock was set right after a start at a wrong time, which its node does not trust.
+Such a member has lost its guard, or its clock was set right after a start with a wrong time. Its node does not
+trust a clock that was set.
 """
 
 OFF_SECONDS = 5.0
-"""The error of a clock that is off: two slots and a half, five times what other nodes allow."""
+"""The error of a wrong clock in seconds: two slots and a half, five times the error that other nodes allow."""
 
 
 @attrs.frozen
@@ -126,7 +127,7 @@ def draw_habits(choices: Random) -> Habits:
 
 
 def draw_fragile(choices: Random, members: int, lying: Sequence[int]) -> Sequence[int]:
-    """Draw the members that costly faults may concern: as many as the others can do without, besides the liars."""
+    """Draw the members that costly faults may concern: so few that the others, without the liars, are a quorum."""
     honest = [index for index in range(members) if index not in lying]
     return choices.sample(honest, max(0, members - quorum_of(members) - len(lying)))
 

@@ -1,4 +1,4 @@
-"""Computations that every node of a simulation repeats on the same block are done once, for all nodes.
+"""Shares the results of computations that every node of a simulation would repeat on the same block.
 
     with shared_work():
         run_virtually(main, seed=7)

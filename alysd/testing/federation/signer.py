@@ -6,7 +6,7 @@ from typing import Self
 import attrs
 import trio
 
-from alysd.consensus.approval import check_approval, check_recovering
+from alysd.consensus.approval import check_approval, check_key, check_stated, is_unknown, stated
 from alysd.consensus.federation import approval_message
 from alysd.consensus.recovery import recovery_message
 from alysd.ports import Bls
@@ -35,6 +35,8 @@ class SimulatedSigner:
     genesis: BlockHash
     signed: Signed
     _last: SignedSlot
+    _stated: Slot | None = attrs.field(default=None, init=False)
+    _seen: tuple[Slot, BlockHash] | None = attrs.field(default=None, init=False)
     _one_at_a_time: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1))
 
     @classmethod
@@ -62,9 +64,16 @@ class SimulatedSigner:
         return self._last.slot
 
     async def state_recovery(self, slot: Slot) -> BlsSignature:
-        """Sign the statement that the guard was lost."""
-        check_recovering(self._last)
-        return await self.machine.work(self.scheme.sign, self.secret, recovery_message(self.genesis, slot))
+        """Sign the statement that the guard was lost, and raise the guard if it is the first, or after a gap."""
+        async with self._one_at_a_time:
+            return await self.machine.work(self._state_recovery, slot)
+
+    def saw(self, slot: Slot, block: BlockHash) -> bool:
+        """Note an approval by this key. Returns whether it is the first that the guard does not know."""
+        first = self._seen is None and is_unknown(slot, block, self._last)
+        if first:
+            self._seen = slot, block
+        return first
 
     async def approve(self, block: Block, parent_slot: Slot, *, supported: bool = False) -> Approval:
         """Write slot, hash and lock to the guard, synced, then sign. Raises `ApprovalForbidden`."""
@@ -74,9 +83,19 @@ class SimulatedSigner:
             self.signed(block, approval.block)
         return approval
 
+    def _state_recovery(self, slot: Slot) -> BlsSignature:
+        record = stated(self._last, self._stated, slot)
+        if record != self._last:
+            self._last = record
+            self.machine.session.write_guard(record)
+        self._stated = slot
+        return self.scheme.sign(self.secret, recovery_message(self.genesis, slot))
+
     def _approve(self, block: Block, parent_slot: Slot, supported: bool) -> Approval:
         proof, last = slot_proof(block), self._last
         identity = proof.hash
+        check_key(self._seen, last)
+        check_stated(block.slot, last, self._stated)
         check_approval(block.slot, identity, parent_slot, last, supported=supported)
         if block.slot > last.slot:
             self._last = SignedSlot(last.key, block.slot, identity, parent_slot)

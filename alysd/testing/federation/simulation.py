@@ -35,7 +35,7 @@ from alysd.types.federation import quorum_of
 from alysd.types.units import Slot
 
 GRID = 2.0**-9
-"""All work of the machines and of the network begins at multiples of this, in seconds."""
+"""Seconds. All work of the machines and of the network begins at multiples of this time."""
 
 USUAL = LinkQuality()
 """The links between machines in one region."""

@@ -1,4 +1,4 @@
-"""A Hypothesis strategy of scenarios. They shrink to few members, few faults and good links.
+"""A Hypothesis strategy of scenarios, which shrink to few members, few faults and good links.
 
 @given(scenarios())
 def test_no_scenario_breaks_an_invariant(scenario: FederationScenario) -> None:
@@ -23,7 +23,7 @@ from alysd.testing.federation.scenario import (
 from alysd.types.federation import quorum_of
 
 SIZES = (1, 3, 4, 7)
-"""The numbers of members: alone, without and with members that may lie, and with two of these."""
+"""The numbers of members: alone, and federations in which none, one and two members may lie."""
 
 _LINKS = st.builds(
     LinkQuality,

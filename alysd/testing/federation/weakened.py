@@ -1,4 +1,4 @@
-"""Federations without a rule, which show that the invariants catch what the rule prevents."""
+"""Runs federations without one of the rules, to show that the invariants find the violations that it prevents."""
 
 from collections.abc import Generator
 from contextlib import contextmanager

@@ -114,7 +114,7 @@ class PoolProgram:
     restart: PoolRestart
     commands: tuple[PoolCommand, ...]
     hook_steps: int = 0
-    """Half seconds that the hooks of a worker take: its health check, and those of its end."""
+    """The time, in half seconds, that the hooks of a worker take: its health check, and the hooks at its end."""
 
 
 def pool_programs(*, most: int = 30) -> st.SearchStrategy[PoolProgram]:

@@ -103,7 +103,7 @@ class ChildModel:
                 raise TypeError(f"the model does not know the policy {other!r}")
 
     def drains_after_crash(self) -> bool:
-        """Whether another instance handles the rest of the mailbox, after one crashed that was asked to stop."""
+        """Whether another instance handles the rest of the mailbox after an instance crashed during its stop."""
         policy = self.plan.restart
         opens = isinstance(policy, CircuitBreaker) and self.failures >= policy.failures
         return self.box.keeps and not opens and not isinstance(policy, Never)
@@ -326,7 +326,7 @@ class TreeModel:
     def _drain(self, child: ChildModel) -> None:
         """Stop the child permanently. If an instance is up, it handles the queued messages.
 
-        If it crashes, another instance handles the rest at once, unless the policy is against it. If the child was
+        If it crashes, another instance handles the rest at once, if the policy permits one. If the child was
         stopped with its group and kept messages, another instance handles these. Others are dropped.
         """
         if not child.alive and child.state is State.STOPPED and child.wanted and child.box.keeps:
@@ -352,7 +352,7 @@ class TreeModel:
 
     @property
     def process_crash_waits(self) -> bool:
-        """Whether a message that will crash the actor of a process waits. Its crash becomes known later."""
+        """Whether a message waits that will crash an actor in a process. The parent notices such a crash later."""
         return any(
             child.plan.process and message.action is Action.CRASH
             for child in self.children

@@ -7,9 +7,10 @@ from trio.testing import MockClock
 
 from tests.api.http.fuzzing import INTERESTING, fuzz
 from tests.api.http.memory_client import converse, new_port
+from tests.thorough import cases
 
-STREAMS = 3000
-"""About five seconds. `python -m tests.api.http.fuzzing` runs more."""
+STREAMS = cases(600, 3000)
+"""About one second, and five. `python -m tests.api.http.fuzzing` runs more."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 """Only sent when the body does not come with the head."""

@@ -31,6 +31,7 @@ from tests.embedded.engine.kit import (
     transfer,
 )
 from tests.embedded.engine.stock import StockChain
+from tests.thorough import cases
 
 BEACON = b"\xbe" * 32
 FRESH = b"\xfe" * 20
@@ -115,7 +116,7 @@ def encode(history: Any) -> list[tuple[list[bytes], Any]]:
     return blocks_to_make
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=cases(12, 40), deadline=None)
 @given(histories)
 def test_random_blocks_agree_with_the_specification_and_a_second_engine(history: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -132,7 +133,7 @@ def test_random_blocks_agree_with_the_specification_and_a_second_engine(history:
             one.chain.close()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=cases(12, 40), deadline=None)
 @given(st.lists(st.tuples(signers, calls, st.integers(0, 2), st.sampled_from((None, 8))), min_size=1, max_size=3))
 def test_what_the_specification_refuses_is_invalid_and_the_reverse(transactions: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:

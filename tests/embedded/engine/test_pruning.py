@@ -31,6 +31,7 @@ from tests.embedded.engine.kit import (
     genesis,
     transfer,
 )
+from tests.thorough import cases
 
 WINDOW = 3
 SMALL = PruningLimits(least_nodes=1, copies=4, seconds=60)
@@ -179,7 +180,7 @@ def twins(tmp_path: Path) -> Iterator[Callable[[int], Twins]]:
         each.whole.chain.close()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(cases(1, 6)))
 def test_pruning_changes_nothing_within_the_window(twins: Callable[[int], Twins], seed: int) -> None:
     """Random branches, reorganisations, finality and restarts, beside an engine that keeps everything."""
     both = twins(seed)

@@ -124,7 +124,7 @@ async def test_a_transaction_of_an_abandoned_block_is_no_longer_included(tmp_pat
 
 async def test_a_wrong_parameter_is_named(tmp_path: Path) -> None:
     async with eth_chain(tmp_path) as chain:
-        with pytest.raises(RpcFailure, match=r"^-32602: params\[0\]: must start with 0x$"):
+        with pytest.raises(RpcFailure, match=r"^-32602: params\[0\]: must start with 0x, got 'newest'$"):
             await chain.rpc("eth_getBlockByNumber", "newest")
         with pytest.raises(RpcFailure, match=r"^-32602: params\[1\]: must be true or false, got a string$"):
             await chain.rpc("eth_getBlockByNumber", "0x1", "yes")

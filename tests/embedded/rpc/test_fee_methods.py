@@ -40,9 +40,12 @@ WRONG: list[tuple[tuple[Any, ...], str]] = [
     ((True, "latest"), "-32602: params[0]: must be a string, got a boolean"),
     ((-1, "latest"), "-32602: params[0]: must be a string, got a number"),
     ((1, "latest", 5), "-32602: params[2]: must be an array, got a number"),
-    ((1, "latest", [101]), "-32602: params[2]: invalid reward percentile: each must be from 0 to 100"),
-    ((1, "latest", [True]), "-32602: params[2]: invalid reward percentile: each must be from 0 to 100"),
-    ((1, "latest", [50, 50]), "-32602: params[2]: invalid reward percentile: each must be above the previous one"),
+    ((1, "latest", [101]), "-32602: params[2]: invalid reward percentile: each must be from 0 to 100, got 101"),
+    ((1, "latest", [True]), "-32602: params[2]: invalid reward percentile: each must be from 0 to 100, got True"),
+    (
+        (1, "latest", [50, 50]),
+        "-32602: params[2]: invalid reward percentile: each must be above the previous one, got 50, 50",
+    ),
     ((1, "latest", [1] * 101), "-32602: params[2]: invalid reward percentile: over the query limit 100"),
 ]
 

@@ -44,11 +44,11 @@ def _hash(written: str) -> Any:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("newest", "must start with 0x"),
+        ("newest", "must start with 0x, got 'newest'"),
         (5, "must be a string, got a number"),
         ({}, "needs either blockNumber or blockHash"),
         ({"blockNumber": "0x1", "blockHash": HASH}, "needs either blockNumber or blockHash"),
-        ({"blockNumber": "x"}, "blockNumber: must start with 0x"),
+        ({"blockNumber": "x"}, "blockNumber: must start with 0x, got 'x'"),
         ({"blockHash": "0x12"}, "a hash must have 32 bytes, got 1"),
         ({"blockHash": HASH, "requireCanonical": 1}, "requireCanonical: must be true or false, got a number"),
     ],

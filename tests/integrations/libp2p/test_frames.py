@@ -82,11 +82,11 @@ async def test_a_connection_that_can_be_written_answers_pings(autojump_clock: Mo
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (frame(DATA, version=1), "not a yamux frame"),
-        (frame(9), "not a yamux frame"),
-        (b"short", "ended in a header"),
-        (frame(DATA, length=(256 << 10) + 1), "bytes for stream 1 are too many"),
-        (frame(DATA, length=2**32 - 1), "bytes for stream 1 are too many"),
+        (frame(DATA, version=1), "not a yamux frame: it has version 1 and type 0"),
+        (frame(9), "not a yamux frame: it has version 0 and type 9"),
+        (b"short", "ended after 5 bytes of a header of 12"),
+        (frame(DATA, length=(256 << 10) + 1), "262145 bytes for stream 1, beside 0 unread: at most 262144"),
+        (frame(DATA, length=2**32 - 1), "4294967295 bytes for stream 1, beside 0 unread"),
     ],
 )
 async def test_a_frame_that_breaks_a_bound_ends_the_connection(
@@ -97,9 +97,9 @@ async def test_a_frame_that_breaks_a_bound_ends_the_connection(
     made = guard(data)
     with pytest.raises(ConnectionClosedError, match=reason):
         await made.read(12)
-    with pytest.raises(ConnectionClosedError, match="has failed before"):
+    with pytest.raises(ConnectionClosedError, match="an earlier read or write has failed"):
         await made.read(12)
-    with pytest.raises(ConnectionClosedError, match="has failed before"):
+    with pytest.raises(ConnectionClosedError, match="an earlier read or write has failed"):
         await made.write(b"answer")
 
 
@@ -109,12 +109,12 @@ async def test_the_number_of_streams_is_bounded(autojump_clock: MockClock) -> No
     from alysd.integrations.libp2p.frames import ConnectionClosedError
 
     full = guard(frame(WINDOW_UPDATE, SYN), streams=limits.STREAMS)
-    with pytest.raises(ConnectionClosedError, match="too many streams"):
+    with pytest.raises(ConnectionClosedError, match="more than 64 open streams"):
         await full.read(12)
     quick = guard(frame(WINDOW_UPDATE, SYN) * (limits.STREAMS_BURST + 1))
     for _ in range(limits.STREAMS_BURST):
         await quick.read(12)
-    with pytest.raises(ConnectionClosedError, match="too many streams"):
+    with pytest.raises(ConnectionClosedError, match="or 50 new ones per second"):
         await quick.read(12)
 
 
@@ -128,7 +128,7 @@ async def test_the_rate_of_frames_is_bounded(autojump_clock: MockClock) -> None:
     await trio.sleep(1)
     for _ in range(limits.FRAMES_PER_SECOND):
         await made.read(12)
-    with pytest.raises(ConnectionClosedError, match="too many frames"):
+    with pytest.raises(ConnectionClosedError, match="more than 500 frames per second"):
         await made.read(12)
 
 
@@ -140,7 +140,7 @@ async def test_bytes_that_nobody_reads_are_bounded(autojump_clock: MockClock) ->
     made = guard(frame(DATA, length=1000), unread=limits.CONNECTION_UNREAD - 1000)
     await made.read(12)
     made = guard(frame(DATA, length=1001), unread=limits.CONNECTION_UNREAD - 1000)
-    with pytest.raises(ConnectionClosedError, match="too many"):
+    with pytest.raises(ConnectionClosedError, match="1001 bytes for stream 1, beside"):
         await made.read(12)
 
 
@@ -159,5 +159,5 @@ async def test_a_read_that_is_cancelled_is_the_last_one(autojump_clock: MockCloc
     made = guard(b"")
     with trio.move_on_after(1):
         await made.read(12)
-    with pytest.raises(ConnectionClosedError, match="has failed before"):
+    with pytest.raises(ConnectionClosedError, match="an earlier read or write has failed"):
         await made.read(12)

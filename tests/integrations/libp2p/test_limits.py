@@ -2,7 +2,7 @@
 
 import re
 
-from alysd.peer_host_process import FILES, MEMORY
+from alysd.peer_host_process import FILES, MEMORY, STOP_SECONDS
 from tests.integrations.libp2p import needs_libp2p
 
 pytestmark = needs_libp2p
@@ -40,3 +40,9 @@ def test_an_honest_peer_keeps_the_bounds() -> None:
     assert limits.RPC_BYTES > limits.PROPOSAL_BYTES
     assert limits.JUDGED_PER_PEER < limits.RPCS_BURST
     assert limits.PING_SECONDS < limits.READ_SECONDS / 2
+
+
+def test_a_peer_host_that_is_stopped_has_the_time_to_say_goodbye() -> None:
+    from alysd.integrations.libp2p import limits
+
+    assert limits.CLOSE_SECONDS < STOP_SECONDS

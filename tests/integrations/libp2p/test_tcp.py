@@ -48,7 +48,7 @@ async def test_a_handshake_is_short(pair: Pair, autojump_clock: MockClock) -> No
     connection = TcpConnection(pair[0], is_initiator=False)
     await pair[1].send_all(bytes(limits.HANDSHAKE_BYTES + 1))
     await connection.read(limits.HANDSHAKE_BYTES)
-    with pytest.raises(ConnectionClosedError, match="handshake is too long"):
+    with pytest.raises(ConnectionClosedError, match="the handshake has more than 8192 bytes"):
         await connection.read(1)
     trusted = TcpConnection(pair[1], is_initiator=True)
     trusted.trust()
@@ -62,7 +62,7 @@ async def test_a_silent_peer_is_given_up(pair: Pair, autojump_clock: MockClock) 
 
     connection = TcpConnection(pair[0], is_initiator=False)
     began = trio.current_time()
-    with pytest.raises(ConnectionClosedError, match="silent"):
+    with pytest.raises(ConnectionClosedError, match="the peer has not sent 1 bytes within 15 s"):
         await connection.read(1)
     assert trio.current_time() - began == pytest.approx(limits.READ_SECONDS)
 
@@ -104,10 +104,10 @@ async def test_a_write_that_the_peer_does_not_take_is_the_last_one_and_ends_the_
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(read)
-        with pytest.raises(ConnectionClosedError, match="takes no bytes"):
+        with pytest.raises(ConnectionClosedError, match="the peer has not taken .* bytes within 10 s"):
             await connection.write(bytes(64 << 20))
     assert ended == [pytest.approx(limits.WRITE_SECONDS)]
-    with pytest.raises(ConnectionClosedError, match="broken"):
+    with pytest.raises(ConnectionClosedError, match="an earlier write has failed"):
         await connection.write(b"x")
 
 

@@ -92,6 +92,9 @@ EXAMPLES: dict[LogEvent, str] = {
     chain.RangeFinal(Height(9), 10, ADDRESS, False, Bits(0x207FFFFF), BLOCK): (
         "final 9|10 blocks by 0x0001…1213   target 207fffff"
     ),
+    chain.KeySeenElsewhere(Slot(89), 2, Slot(88), BLOCK): (
+        "signing|this key has approved 1f1e1d… of slot 89 elsewhere (guard: slot 88): this node signs nothing more"
+    ),
     chain.MemberRecovering(Slot(88), 2): (
         "recovery|authority 2 has lost its signing guard: it waits until the others have approved a block"
     ),

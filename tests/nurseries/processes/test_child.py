@@ -365,7 +365,7 @@ async def test_health_checks_reach_the_actor_and_find_a_hang(autojump_clock: Moc
         (b"\x00\x00\x00\x00\x63\x01" + bytes(8), "kind 99 on link 1"),
         (b"\x00\x00\x00\x00\x05\x00\x07" + bytes(7), "an end of message 7"),
         (b"\x00\x00\x00\x00\x04\x00\x07" + bytes(7), "message 7 is reported as finished"),
-        (b"\x00\x00\x00\x00\x06\x00\x01" + bytes(7), "an error without a head"),
+        (b"\x00\x00\x00\x00\x06\x00\x01" + bytes(7), "fewer than the 5 of its head"),
     ],
 )
 async def test_garbage_on_the_socket_ends_the_process(autojump_clock: MockClock, data: bytes, reason: str) -> None:
@@ -495,15 +495,15 @@ async def test_the_state_that_the_actor_shows_crosses(autojump_clock: MockClock)
 async def test_a_state_that_is_too_long_does_not_cross(autojump_clock: MockClock) -> None:
     one = Fixture(config=500, limits=ProcessLimits(message_bytes=1 << 15))
     async with one.running() as system:
-        with pytest.raises(RemoteRefusal, match=r"ValueError: a state of \d+ bytes; at most 32823 can be sent"):
+        with pytest.raises(RemoteRefusal, match=r"ValueError: the state has \d+ bytes; at most 32823 can be sent"):
             await system.get_state("counter")
 
 
 @pytest.mark.parametrize(
     ("kind", "payload", "reason"),
     [
-        (frames.STATE, b"[" * 100_000, "a state nested too deeply"),
-        (frames.STATE, b"[5]", "a state that is no mapping"),
+        (frames.STATE, b"[" * 100_000, "that is nested too deeply"),
+        (frames.STATE, b"[5]", "a state that is not a mapping, but a list"),
         (frames.STATE, b"{", "Expecting property name"),
         (frames.HEALTH, b"Healthy", "an answer of kind 25 to a question of kind 21"),
     ],

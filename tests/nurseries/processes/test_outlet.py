@@ -12,9 +12,9 @@ from alysd.nurseries import ActorDown, Address, AskTimeout, Refusal
 from alysd.nurseries.asks import Wheel
 from alysd.nurseries.processes import outlet as module
 from alysd.nurseries.processes.errors import BrokenProtocol
-from alysd.nurseries.processes.frames import MalformedFrame
+from alysd.nurseries.processes.frames import FrameReader, MalformedFrame
 from alysd.nurseries.processes.outlet import Outlet
-from alysd.nurseries.processes.wire import Wire
+from alysd.nurseries.processes.wire import PORTION, Wire
 from tests.nurseries.processes.counting import Add, Counting, Total, codec
 
 ANSWER = codec.encode(7)
@@ -185,3 +185,16 @@ async def test_messages_that_return_to_a_full_mailbox_take_no_place(autojump_clo
         sending.outlet.pump()
         assert (inbox.abandoned, len(sending.outlet.in_flight)) == (1, 8)
         assert (address.depth, inbox.limit) == (inbox.capacity - 7, inbox.capacity)
+
+
+async def test_a_portion_of_many_messages_is_sent_before_the_rest_is_encoded() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        near.setblocking(False)
+        address: Address[Counting] = Address("counter")
+        address.gone = None
+        for amount in range(PORTION + 1):
+            address.tell(Add(amount))
+        Outlet(0, address, Wire(near, 1 << 20), codec, PORTION + 1).pump()  # the caller sends the rest
+        frames = FrameReader(1 << 20).feed(far.recv(1 << 20))
+        assert [codec.decode(frame.payload) for frame in frames] == [Add(amount) for amount in range(PORTION)]

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Generator
 from functools import partial
+from itertools import chain
 
 import pytest
 import trio
@@ -10,7 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from alysd.nurseries.processes import wire as module
 from alysd.nurseries.processes.frames import HEAD, Frame, FrameReader, MalformedFrame
-from alysd.nurseries.processes.wire import HIGH_BYTES, Wire
+from alysd.nurseries.processes.wire import HIGH_BYTES, PORTION, Wire
 
 Ends = tuple[socket.socket, socket.socket]
 
@@ -102,6 +103,30 @@ async def test_room_that_a_flush_makes_is_announced(ends: Ends, monkeypatch: pyt
         await wait_all_tasks_blocked()
         assert called == [1]
         nursery.cancel_scope.cancel()
+
+
+async def test_other_tasks_run_between_two_portions_of_what_has_arrived(ends: Ends) -> None:
+    sender, receiver, portions, turns = Wire(ends[0], 100), Wire(ends[1], 100), list[list[int]](), [0]
+
+    async def run() -> None:
+        while True:
+            turns.append(turns[-1] + 1)
+            await trio.lowlevel.checkpoint()
+
+    for number in range(2 * PORTION + 1):
+        sender.post(1, 0, number)
+    sender.flush()
+    ends[0].close()
+    seen: list[int] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        while received := await receiver.receive():
+            portions.append([frame.number for frame in received])
+            seen.append(turns[-1])
+        nursery.cancel_scope.cancel()
+    assert list(map(len, portions)) == [PORTION, PORTION, 1]
+    assert list(chain.from_iterable(portions)) == list(range(2 * PORTION + 1))
+    assert seen[0] < seen[2]
 
 
 async def test_sending_to_a_closed_end_is_left_to_the_reader(ends: Ends) -> None:

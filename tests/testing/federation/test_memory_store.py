@@ -27,7 +27,7 @@ def test_both_databases_give_the_same_answers(steps: list[tuple[int, int | None,
             alive = node.alive()
             changes = list({change.key: change for change in sorted(changes, key=lambda one: one.key)}.values())
             executed = node.block(alive[-1 - back % len(alive)], final, changes)
-            memory.commit_block(executed, node.tree.place(executed.state))
+            memory.commit_blocks([(executed, node.tree.place(executed.state))])
             node.adopt(executed, crash=False)
             if accident == "restart":
                 session.sync()
@@ -57,10 +57,10 @@ def test_a_crash_keeps_what_was_synced_and_loses_or_keeps_the_rest() -> None:
         disk = SimulatedDisk()
         session = disk.open()
         store = MemoryStore(HAND.genesis, HAND.genesis_state, session)
-        store.commit_block(ExecutedBlock(signed, state, ()), placement(state, state))
+        store.commit_blocks([(ExecutedBlock(signed, state, ()), placement(state, state))])
         session.sync()
         assert not session.dirty
-        store.commit_block(ExecutedBlock(two, state_two, ()), placement(state_two, state_two))
+        store.commit_blocks([(ExecutedBlock(two, state_two, ()), placement(state_two, state_two))])
         session.write_guard(guard)
         assert session.dirty
         assert store.forkchoice().head == state_two
@@ -86,7 +86,7 @@ def test_a_wipe_leaves_nothing() -> None:
     session = disk.open()
     store = MemoryStore(HAND.genesis, HAND.genesis_state, session)
     signed, state = child(HAND.genesis_state, 5)
-    store.commit_block(ExecutedBlock(signed, state, ()), placement(state, state))
+    store.commit_blocks([(ExecutedBlock(signed, state, ()), placement(state, state))])
     session.write_guard(SignedSlot(BlsPublicKey(b"\x01" * 48), Slot(5), signed.hash, Slot(0)))
     session.sync()
     assert disk.guard is not None

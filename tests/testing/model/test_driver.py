@@ -52,9 +52,10 @@ from alysd.testing.model.driver import ModelMismatch, run_program
 from alysd.testing.process_double import DoubleProcess
 from alysd.testing.strategies import programs
 from tests.testing.model.many import many_programs
+from tests.thorough import cases
 
 
-@many_programs(500)
+@many_programs(cases(150, 500))
 @given(programs())
 def test_a_supervisor_does_what_its_model_does(program: Program) -> None:
     """Order, counts, states, restarts, escalation, and what every sender gets."""

@@ -24,9 +24,10 @@ from alysd.testing.model.pool import (
     run_pool_program,
 )
 from tests.testing.model.many import many_programs
+from tests.thorough import cases
 
 
-@many_programs(200)
+@many_programs(cases(60, 200))
 @given(pool_programs())
 def test_a_pool_keeps_its_rules(program: PoolProgram) -> None:
     run_pool_program(program)

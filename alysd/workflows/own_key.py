@@ -1,0 +1,39 @@
+"""Notices that the key of this authority approves blocks elsewhere.
+
+Another node may have a copy of the key, or the signing guard may be an old copy. In both cases, this node could
+approve a second block of a slot, or a block that the key's lock forbids. So it signs nothing from then on.
+"""
+
+from collections.abc import Container
+
+from alysd.consensus.federation import federation_at
+from alysd.messages.log.base import log
+from alysd.messages.log.chain import KeySeenElsewhere
+from alysd.ports import Signer
+from alysd.types.block import SignedBlock
+from alysd.types.chain import ChainState
+from alysd.types.chain_spec import ChainContext
+from alysd.types.federation import Federation
+from alysd.types.hashes import BlockHash
+from alysd.types.units import Slot
+
+
+class OwnKey:
+    """Compares valid approvals of this authority with its signing guard. A follower has no `signer`."""
+
+    def __init__(self, context: ChainContext, signer: Signer | None) -> None:
+        self._context = context
+        self._signer = signer
+
+    def imported(self, signed: SignedBlock, parent: ChainState) -> None:
+        """The approvals of a child of `parent` are valid."""
+        authorities = [index for index, given in enumerate(signed.approvals.signers) if given]
+        self.approved(authorities, signed.block.slot, signed.hash, federation_at(parent, self._context))
+
+    def approved(self, authorities: Container[int], slot: Slot, block: BlockHash, federation: Federation) -> None:
+        """These `authorities` have approved a block. Logs the first approval that the guard does not know."""
+        if self._signer is None:
+            return
+        own = federation.index_of(self._signer.public_key)
+        if own is not None and own in authorities and self._signer.saw(slot, block):
+            log(KeySeenElsewhere(slot, own, self._signer.last.slot, block))

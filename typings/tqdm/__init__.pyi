@@ -1,0 +1,1 @@
+# The function that alysd uses: tqdm ships no types.
