@@ -10,7 +10,7 @@ import trio
 
 from alysd.consensus.aura import slot_at, slot_start
 from alysd.consensus.federation import federation_at
-from alysd.errors import ConfigError
+from alysd.errors import ConfigError, WrongChain
 from alysd.integrations.bls import BLS
 from alysd.integrations.clock import SystemClock
 from alysd.integrations.clock_step import StepFile
@@ -28,6 +28,7 @@ from alysd.ports import Bls, Clock, ExecutionEngine, Signer, StepMemory, Store, 
 from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain_spec import ChainContext
+from alysd.types.checkpoint import Checkpoint
 from alysd.types.federation import Role
 from alysd.types.hashes import displayed
 from alysd.types.peers import PeerHostConfig
@@ -65,6 +66,7 @@ class NodeResources:
     watch: ClockWatch
     peer_host: PeerHostFactory | None = None
     configured: Container[str] = ()
+    checkpoint: Checkpoint | None = None
     tracing: Tracing = attrs.field(factory=NoTracing)
     bls: Bls = BLS
     timing: Timing = attrs.field(
@@ -91,6 +93,8 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
         now = slot_at(clock.time(), genesis.context.spec.slot_seconds)
         data = await trio.to_thread.run_sync(data_of(valid).open, now)
         stack.callback(data.store.close)
+        if config.network.checkpoint is not None:
+            await trio.to_thread.run_sync(check_checkpoint, data.store, config.network.checkpoint)
         if data.not_stored is not None:
             log(SignedBlockMissing(data.not_stored))
         watch = await trio.to_thread.run_sync(
@@ -110,7 +114,18 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
             watch=watch,
             peer_host=await trio.to_thread.run_sync(peer_host_factory, valid),
             configured=frozenset(peer.peer for peer in config.network.peers),
+            checkpoint=config.network.checkpoint,
             tracing=tracing,
+        )
+
+
+def check_checkpoint(store: Store, checkpoint: Checkpoint) -> None:
+    """Check that the database does not have another chain than the checkpoint. Raises `WrongChain`."""
+    found = store.block_by_height(checkpoint.height)
+    if found is not None and found.hash != checkpoint.hash:
+        raise WrongChain(
+            f"the database has the block {displayed(found.hash)} at height {checkpoint.height}, but "
+            f"network.checkpoint is {checkpoint}: correct it, or delete the data folder and sync again"
         )
 
 

@@ -49,6 +49,11 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
         problems.append(
             f"{blame('network.peers')}: network.peers needs network.address, where peers connect to this node"
         )
+    if config.network.address is None and config.network.checkpoint is not None:
+        problems.append(
+            f"{blame('network.checkpoint')}: network.checkpoint needs network.address: a node without peers "
+            "gets no blocks"
+        )
     control = str(config.storage.control_socket)
     if len(os.fsencode(control)) > MAX_SOCKET_PATH:
         problems.append(

@@ -48,6 +48,7 @@ from alysd.testing.engine import FakeEngine
 from alysd.testing.virtual_time import VirtualClock
 from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainSpec
+from alysd.types.checkpoint import Checkpoint
 from alysd.types.hashes import EvmAddress
 
 MINING = MiningConfig(internal=True, fee_recipient=EvmAddress(b"\xaa" * 20))
@@ -163,6 +164,7 @@ async def open_simulated_node(
     edges: EdgeChildren = NO_EDGES,
     tracing: Tracing | None = None,
     peer_host: PeerHostFactory | None = None,
+    checkpoint: Checkpoint | None = None,
     adapt: Callable[[SupervisorSpec], SupervisorSpec] = lambda root: root,
 ) -> AsyncGenerator[SimulatedNode]:
     """Run a node on the database in `folder`. Leaving the `with` block stops the node and closes the database.
@@ -191,6 +193,7 @@ async def open_simulated_node(
         watch=clock_watch(clock, spec.slot_seconds, StepFile(folder / STEP_FILE, boot), OpenData(store, signer)),
         tracing=tracing or NoTracing(),
         peer_host=peer_host,
+        checkpoint=checkpoint,
     )
     changes: list[Change] = []
     health: list[HealthChange] = []
