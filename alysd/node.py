@@ -218,7 +218,7 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
                   depends_on=["chain"]),
             actor(to.block_import, lambda: BlockImportWorkflow(
                 context, resources.clock, resources.bls.verify, to.chain, to.engine, tell, timing,
-                OwnKey(context, resources.signer),
+                OwnKey(context, resources.signer), resources.checkpoint,
             ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.import_stop,
                   depends_on=["chain", "engine"]),
             actor(to.approval, lambda: ApprovalWorkflow(
@@ -302,7 +302,7 @@ def _network(node: Node) -> list[SupervisorSpec]:
             ), restart=ExponentialBackoff()),
             actor(to.sync, lambda: SyncActor(
                 context, resources.bls, client, to.chain, to.block_import, to.approval, timing,
-                resources.configured,
+                resources.configured, resources.checkpoint,
             ), restart=ExponentialBackoff()),
         ], intensity=Intensity(restarts=100, seconds=60.0), awaited=False),
     ]  # fmt: skip

@@ -11,7 +11,7 @@ import trio
 from alysd.bitcoin_resources import BitcoinResources, open_bitcoin
 from alysd.consensus.aura import slot_at, slot_start
 from alysd.consensus.federation import federation_at
-from alysd.errors import ConfigError
+from alysd.errors import ConfigError, WrongChain
 from alysd.integrations.bls import BLS
 from alysd.integrations.clock import SystemClock
 from alysd.integrations.clock_step import StepFile
@@ -30,6 +30,7 @@ from alysd.ports import BitcoinSigner, Bls, Clock, ExecutionEngine, Signer, Step
 from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain_spec import ChainContext
+from alysd.types.checkpoint import Checkpoint
 from alysd.types.federation import Role
 from alysd.types.hashes import displayed
 from alysd.types.peers import PeerHostConfig
@@ -70,6 +71,7 @@ class NodeResources:
     configured: Container[str] = ()
     bitcoin: BitcoinResources | None = None
     payment_signer: BitcoinSigner | None = None
+    checkpoint: Checkpoint | None = None
     tracing: Tracing = attrs.field(factory=NoTracing)
     bls: Bls = BLS
     timing: Timing = attrs.field(
@@ -96,6 +98,8 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
         now = slot_at(clock.time(), genesis.context.spec.slot_seconds)
         data = await trio.to_thread.run_sync(data_of(valid).open, now)
         stack.callback(data.store.close)
+        if config.network.checkpoint is not None:
+            await trio.to_thread.run_sync(check_checkpoint, data.store, config.network.checkpoint)
         if data.not_stored is not None:
             log(SignedBlockMissing(data.not_stored))
         watch = await trio.to_thread.run_sync(
@@ -119,7 +123,18 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
                 open_payment_signer(config, genesis.context, genesis.state, valid.peg_secret, clock)
             ),
             bitcoin=await stack.enter_async_context(open_bitcoin(config, genesis.context, genesis.state)),
+            checkpoint=config.network.checkpoint,
             tracing=tracing,
+        )
+
+
+def check_checkpoint(store: Store, checkpoint: Checkpoint) -> None:
+    """Check that the database does not have another chain than the checkpoint. Raises `WrongChain`."""
+    found = store.block_by_height(checkpoint.height)
+    if found is not None and found.hash != checkpoint.hash:
+        raise WrongChain(
+            f"the database has the block {displayed(found.hash)} at height {checkpoint.height}, but "
+            f"network.checkpoint is {checkpoint}: correct it, or delete the data folder and sync again"
         )
 
 

@@ -1,12 +1,13 @@
 """Measures how fast a newcomer gets a long chain of empty blocks from its peers.
 
-    python -m benchmarks.sync [--blocks 20000] [--only verification stored embedded geth]
+    python -m benchmarks.sync [--blocks 20000] [--only [verification stored embedded geth]] [--kill-every 20]
 
 "verification" checks ranges as they come from a peer, on two threads, and nothing else. For the other parts, a
 node with all blocks and a newcomer run in one process, and each request takes 5 ms longer. Both share the
 processors, so the figures are those of a newcomer whose peer costs it time. "stored" has an execution client that
 executes nothing: the blocks are verified and written to disk. "embedded" and "geth" execute them. Before "geth",
-another geth imports the same payloads with the same two calls per block, without a node.
+another geth imports the same payloads with the same two calls per block, without a node. With `--kill-every`, a
+newcomer daemon is killed again and again while it gets the chain from another daemon (`benchmarks.killed_sync`).
 """
 
 import argparse
@@ -22,10 +23,7 @@ import attrs
 import pytest
 import trio
 
-from alysd.config.key_file import read_key_file
 from alysd.config.model import MiningConfig
-from alysd.consensus.aura import slot_at
-from alysd.consensus.fork_choice import Tree
 from alysd.consensus.ranges import check_range
 from alysd.errors import PeerUnavailable
 from alysd.integrations.bls import BLS
@@ -42,15 +40,18 @@ from alysd.testing.node import peer_host_over
 from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.peers import StreamKind, Topic
-from alysd.types.units import Height, Slot
+from alysd.types.units import Height
 from alysd.types.verdict import Valid
 from alysd.validation import validate_node
 from alysd.wire.block_ssz import encode_block
 from alysd.wire.sync import MAX_RANGE_BLOCKS, decode_blocks, encode_blocks
+from benchmarks.killed_sync import show_killed
 from benchmarks.node.__main__ import MEMORY_FOLDER
-from benchmarks.node.database import MARGIN_SLOTS, Hand
 from benchmarks.node.figures import Figure, Show, resident_megabytes
 from benchmarks.node.own_share import development
+from benchmarks.sync_chain import build
+
+KILLED = "also let a newcomer daemon get the chain, and kill it every SECONDS seconds"
 
 PARTS = ("verification", "stored", "embedded", "geth")
 THREADS = 2
@@ -105,19 +106,6 @@ async def resources(folder: Path, blocks: int) -> AsyncGenerator[NodeResources]:
     spec = attrs.evolve(spec, max_blocks_without_auxpow=2 * blocks)
     async with open_resources(validate_node(config, spec)) as parts:
         yield parts
-
-
-async def build(parts: NodeResources, folder: Path, blocks: int) -> None:
-    """Fill the node's database with empty blocks."""
-    config, _ = development(folder)
-    assert config.chain.authority_key_file is not None
-    key = read_key_file(config.chain.authority_key_file, kind="bls", known_to_all=True)
-    stored = parts.store.load_chain()
-    hand = Hand(parts, key.secret, Tree(stored.states, stored.final, stored.changes))
-    first = slot_at(time.time(), parts.context.spec.slot_seconds) - MARGIN_SLOTS - blocks
-    for number in range(blocks):
-        await hand.add(Slot(first + number))
-    await parts.engine.set_forkchoice(*hand.tree.tip.payload_hashes)
 
 
 def ranges(parts: NodeResources, blocks: int) -> Iterator[Sequence[SignedBlock]]:
@@ -216,12 +204,13 @@ async def with_geth(parts: NodeResources, folder: Path, blocks: int, show: Show)
     show(Figure("    of what geth alone imports", rates[1] / rates[0], "×", at_least=0.9))
 
 
+def show(figure: Figure) -> None:
+    """Print a figure."""
+    print(figure.line(), flush=True)
+
+
 async def measure(chosen: Sequence[str], blocks: int) -> None:
     """Build the chain, and measure the chosen parts."""
-
-    def show(figure: Figure) -> None:
-        print(figure.line(), flush=True)
-
     with tempfile.TemporaryDirectory(dir=MEMORY_FOLDER) as memory, tempfile.TemporaryDirectory() as disk:
         async with resources(Path(memory), blocks) as parts:
             await build(parts, Path(memory), blocks)
@@ -246,10 +235,14 @@ def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--blocks", type=int, default=20_000, help="blocks of the chain (20000)")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="the parts to run (all)")
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS, help="the parts to run (all)")
+    parser.add_argument("--kill-every", type=float, default=0.0, metavar="SECONDS", help=KILLED)
     options = parser.parse_args()
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, {options.blocks:,} blocks")
     trio.run(measure, options.only, options.blocks)
+    if options.kill_every:
+        with tempfile.TemporaryDirectory() as disk:
+            trio.run(show_killed, Path(disk), options.blocks, options.kill_every, show)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from alysd.messages.log.process import SignedBlockMissing
 from alysd.resources import open_resources, peer_host_config
 from alysd.testing.chain import authority_secret, chain_spec
 from alysd.types.chain_spec import ChainSpec
+from alysd.types.checkpoint import Checkpoint
 from alysd.types.hashes import BlockHash, BlsPublicKey
 from alysd.types.peers import PeerHostConfig
 from alysd.types.signing import SignedSlot
@@ -51,6 +52,23 @@ async def test_a_development_node_gets_the_embedded_engine_at_the_chains_genesis
         assert await parts.engine.genesis_hash() == parts.genesis.block.payload.block_hash
         assert parts.store.block_by_height(Height(0)) == parts.genesis
         assert (config.storage.path / "signing-guard").exists()
+
+
+async def test_a_database_of_another_chain_than_the_checkpoint_is_refused(
+    configured: tuple[AlysConfig, ChainSpec],
+) -> None:
+    config, spec = configured
+    genesis = validate_node(config, spec).genesis.block.hash
+
+    def with_checkpoint(block: BlockHash) -> AlysConfig:
+        checkpoint = Checkpoint(Height(0), block)
+        return attrs.evolve(config, network=attrs.evolve(config.network, checkpoint=checkpoint))
+
+    with pytest.raises(WrongChain, match="but network.checkpoint is 0:00000000"):
+        async with open_resources(validate_node(with_checkpoint(BlockHash(bytes(32))), spec)):
+            pass
+    async with open_resources(validate_node(with_checkpoint(genesis), spec)) as parts:
+        assert parts.checkpoint == Checkpoint(Height(0), genesis)
 
 
 async def test_what_was_opened_is_closed_and_opens_again(configured: tuple[AlysConfig, ChainSpec]) -> None:

@@ -5,15 +5,18 @@ several peers at once, and gives the blocks in order to block import. The others
 proposals. No progress is stored besides the blocks: after a restart, sync goes on from the head of the database.
 """
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
+from types import MappingProxyType
 from typing import TypeVar
 
 import attrs
 import trio
 
 from alysd.actors.peer_client import PeerClient
+from alysd.actors.sync_checkpoint import CheckpointPath, Section
 from alysd.actors.sync_peers import SyncPeers
 from alysd.actors.sync_ranges import Ended, Piece, RangeDownload
+from alysd.consensus.checkpoint import linked
 from alysd.consensus.federation import federation_at
 from alysd.consensus.ranges import VerifiedRange, check_range, check_single
 from alysd.errors import Malformed, NotNow, PeerUnavailable, Refused
@@ -21,7 +24,7 @@ from alysd.messages.approval import ApprovalGathering, BlockImported
 from alysd.messages.block_import import BlockImport, ImportBlock, ImportRange
 from alysd.messages.chain import Chain, GetForkchoice, GetState
 from alysd.messages.log.base import log
-from alysd.messages.log.network import SyncDone, SyncProgressed, SyncStarted
+from alysd.messages.log.network import CheckpointNotFound, CheckpointReached, SyncDone, SyncProgressed, SyncStarted
 from alysd.messages.sync import BlockMissing, GetSyncProgress, PeerAhead, Sync
 from alysd.nurseries import Actor, Address, NotAnswered, handles
 from alysd.ports import Bls
@@ -29,15 +32,20 @@ from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainContext
+from alysd.types.checkpoint import Checkpoint
 from alysd.types.hashes import BlockHash
 from alysd.types.peers import PeerOffence
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Height
+from alysd.wire.sync import MAX_RANGE_BLOCKS
 
 Value = TypeVar("Value")
 
 PAUSE_SECONDS = 1.0
 """The time after which sync tries again what was not possible, such as while the execution client catches up."""
+
+CHECKPOINT_SECONDS = 10.0
+"""The time after which the peers are asked for the checkpoint again, if none has it."""
 
 LOG_SECONDS = 10.0
 """The interval of the log lines about progress."""
@@ -72,7 +80,10 @@ class _Run:
 
 
 class SyncActor(Actor[Sync]):
-    """Brings the chain to the best head that a peer has proved. Prefers the peers in `configured`."""
+    """Brings the chain to the best head that a peer has proved. Prefers the peers in `configured`.
+
+    With a `checkpoint`, only the chain that contains it is imported, and the node is not synced before it has it.
+    """
 
     def __init__(
         self,
@@ -84,6 +95,7 @@ class SyncActor(Actor[Sync]):
         approval: Address[ApprovalGathering],
         timing: Timing,
         configured: Container[str] = (),
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self._context = context
         self._bls = bls
@@ -93,6 +105,8 @@ class SyncActor(Actor[Sync]):
         self._approval = approval
         self._timing = timing
         self._peers = SyncPeers(configured)
+        self._checkpoint = checkpoint
+        self._has_checkpoint = checkpoint is None
         self._run: _Run | None = None
         self._download: RangeDownload | None = None
         self._getting: set[BlockMissing] = set()
@@ -131,8 +145,12 @@ class SyncActor(Actor[Sync]):
     @handles(GetSyncProgress)
     async def progress(self, message: GetSyncProgress) -> SyncProgress:
         """The progress. Without a peer that has proved a better head, the node is synced."""
-        head, now = (await self._tip()).head, trio.current_time()
-        return self._progress(head, now)
+        tip, now = await self._tip(), trio.current_time()
+        missing = await self._missing_checkpoint(tip)
+        progress = self._progress(tip.head, now)
+        if missing is None:
+            return progress
+        return attrs.evolve(progress, target=max(progress.target, missing.height), checkpoint_missing=True)
 
     def _progress(self, head: ChainState, now: float) -> SyncProgress:
         run = self._run
@@ -218,25 +236,13 @@ class SyncActor(Actor[Sync]):
             self._finished(tip)
             return False
         self._note(tip.head, now)
-        first, end = Height(tip.finalized.height + 1), self._peers.highest(names)
-        start = max(first, min(Height(tip.head.height + 1 - self._back), end))
-        federation = federation_at(tip.head, self._context)
-
-        def check(newest_first: Iterator[SignedBlock], start: Height) -> VerifiedRange:
-            return check_range(newest_first, start, federation, self._context, self._bls.verify_all)
-
-        async def take(piece: Piece) -> bool:
-            try:
-                if piece.verified is not None:
-                    await self._import(piece.verified)
-            except Refused:
-                # A quorum has approved it, so the peer is not to blame: block import has logged the rule.
-                return False
+        missing = await self._missing_checkpoint(tip)
+        if missing is not None:
+            await self._get_checkpoint(missing, tip)
             return True
-
-        self._download = RangeDownload(self._client, self._peers, check, self._knows, take, tip.head)
-        ended = await self._download.run(start, end)
-        self._download = None
+        first, end = self._lowest(tip), self._peers.highest(names)
+        start = max(first, min(Height(tip.head.height + 1 - self._back), end))
+        ended = await self._run_download(start, end, tip.head)
         if ended is Ended.ELSEWHERE and start > first:
             self._back = max(4, 2 * self._back)
             return True
@@ -247,6 +253,70 @@ class SyncActor(Actor[Sync]):
             else:
                 self._peers.give_up(names)  # a peer that has proved its head meanwhile is asked next
         return True
+
+    async def _run_download(
+        self, start: Height, end: Height, head: ChainState, sections: Mapping[int, Section] = MappingProxyType({})
+    ) -> Ended:
+        """Download and import the blocks from `start` to `end`. Pieces of `sections` must be those sections."""
+        federation = federation_at(head, self._context)
+
+        def check(newest_first: Iterator[SignedBlock], start: Height) -> VerifiedRange:
+            verified = check_range(newest_first, start, federation, self._context, self._bls.verify_all)
+            section = sections.get(start)
+            if section is not None:
+                linked(reversed(verified.blocks), start, section.end, section.last)
+            return verified
+
+        def count_at(start: int) -> int:
+            section = sections.get(start)
+            return MAX_RANGE_BLOCKS if section is None else section.end - section.start + 1
+
+        async def take(piece: Piece) -> bool:
+            try:
+                if piece.verified is not None:
+                    await self._import(piece.verified)
+            except Refused:
+                # A quorum has approved it, so the peer is not to blame: block import has logged the rule.
+                return False
+            return True
+
+        self._download = RangeDownload(self._client, self._peers, check, self._knows, take, head, count_at)
+        try:
+            return await self._download.run(start, end)
+        finally:
+            self._download = None
+
+    # The checkpoint
+
+    async def _missing_checkpoint(self, tip: Forkchoice) -> Checkpoint | None:
+        """The checkpoint if the chain does not contain it yet. What is final was checked when the node started."""
+        if self._checkpoint is None or self._has_checkpoint:
+            return None
+        self._has_checkpoint = tip.finalized.height >= self._checkpoint.height or await self._knows(
+            self._checkpoint.hash
+        )
+        if self._has_checkpoint:
+            log(CheckpointReached(str(self._checkpoint)))
+            return None
+        return self._checkpoint
+
+    def _lowest(self, tip: Forkchoice) -> Height:
+        """The lowest height of which blocks are asked for: above the final block and the checkpoint."""
+        checkpoint = 0 if self._checkpoint is None else self._checkpoint.height
+        return Height(max(tip.finalized.height, checkpoint) + 1)
+
+    async def _get_checkpoint(self, checkpoint: Checkpoint, tip: Forkchoice) -> None:
+        """Get the blocks up to the checkpoint, which proves them by its hash, or wait a while."""
+        path = CheckpointPath(self._client, self._peers, checkpoint, self._knows)
+        sections = await path.find(tip.head, tip.finalized.height)
+        if sections is None:
+            log(CheckpointNotFound(str(checkpoint)))
+            await trio.sleep(CHECKPOINT_SECONDS)
+            return
+        by_start: dict[int, Section] = {section.start: section for section in sections}
+        ended = await self._run_download(sections[0].start, checkpoint.height, tip.head, by_start)
+        if ended is not Ended.TAKEN:
+            await trio.sleep(PAUSE_SECONDS)
 
     async def _knows(self, block: BlockHash) -> bool:
         return await self._chain.ask(GetState(block), seconds=self._timing.chain_lookup) is not None
@@ -287,7 +357,7 @@ class SyncActor(Actor[Sync]):
             log(SyncProgressed(head.height, target, progress.blocks_per_second))
 
     def _finished(self, tip: Forkchoice) -> None:
-        if self._run is not None:
+        if self._run is not None and self._has_checkpoint:
             seconds = trio.current_time() - self._run.begun
             log(SyncDone(tip.head.height, tip.head.height - self._run.height, seconds))
             self._run = None
@@ -310,13 +380,14 @@ class SyncActor(Actor[Sync]):
     async def _get_branch(self, missing: BlockMissing) -> None:
         """Get the missing block and its missing ancestors, and import them.
 
-        A branch that forks off below the final block is abandoned: nobody builds on it, and no peer has lied.
+        A branch that forks off below the final block or the checkpoint is abandoned: nobody builds on it, and no
+        peer has lied.
         """
         branch: list[SignedBlock] = []
-        wanted, final = missing.block, (await self._tip()).finalized.height
+        wanted, lowest = missing.block, self._lowest(await self._tip())
         while not await self._knows(wanted):
             signed = None if len(branch) == MOST_ANCESTORS else await self._ask_for(wanted, missing.source)
-            if signed is None or signed.block.height <= final:
+            if signed is None or signed.block.height < lowest:
                 return
             branch.append(signed)
             wanted = signed.block.parent_hash

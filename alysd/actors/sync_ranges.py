@@ -81,6 +81,8 @@ class RangeDownload:
 
     `knows` says whether this node has a block. `take` gets the pieces in order, and returns whether to go on. A
     piece of another branch is useless, but no offence of the peer that has sent it: another peer is asked.
+
+    `count_at` returns the number of blocks of the piece that begins at a height.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class RangeDownload:
         knows: Callable[[BlockHash], Awaitable[bool]],
         take: Callable[[Piece], Awaitable[bool]],
         head: ChainState,
+        count_at: Callable[[int], int] = lambda _start: MAX_RANGE_BLOCKS,
     ) -> None:
         self._client = client
         self._peers = peers
@@ -98,6 +101,7 @@ class RangeDownload:
         self._knows = knows
         self._take = take
         self._head = head
+        self._count_at = count_at
         self._waiting: deque[Piece] = deque()
         self._last: BlockHash | None = None
         self._freed = trio.Event()  # set and replaced when a peer may have become free
@@ -123,7 +127,7 @@ class RangeDownload:
         upcoming: int = start
         while upcoming <= end or self._waiting:
             while upcoming <= end and len(self._waiting) < AT_ONCE:
-                count = min(MAX_RANGE_BLOCKS, end - upcoming + 1)
+                count = min(self._count_at(upcoming), end - upcoming + 1)
                 self._waiting.append(begin(upcoming, count))
                 upcoming += count
             piece = self._waiting.popleft()

@@ -60,6 +60,8 @@ def _headline(report: Report, now: float) -> str:
     sync = report.get("sync")
     if sync and sync["target"] > sync["current"]:
         parts.append(_syncing(sync["target"] - sync["current"], sync["target"], sync["blocks_per_second"]))
+    if sync and sync.get("checkpoint_missing"):
+        parts.append("checkpoint missing")
     counts = report.get("counts")
     if counts:
         missed = counts["slots_missed"]

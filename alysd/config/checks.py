@@ -60,6 +60,11 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
     ]
     if config.peg.passphrase_file is not None and config.peg.key_file is None:
         problems.append(f"{blame('peg.passphrase_file')}: peg.passphrase_file needs peg.key_file")
+    if config.network.address is None and config.network.checkpoint is not None:
+        problems.append(
+            f"{blame('network.checkpoint')}: network.checkpoint needs network.address: a node without peers "
+            "gets no blocks"
+        )
     control = str(config.storage.control_socket)
     if len(os.fsencode(control)) > MAX_SOCKET_PATH:
         problems.append(

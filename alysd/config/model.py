@@ -10,6 +10,7 @@ from typing import Any, Literal, NewType
 
 import attrs
 
+from alysd.types.checkpoint import Checkpoint
 from alysd.types.hashes import EvmAddress
 from alysd.types.peers import PeerAddress
 
@@ -102,13 +103,14 @@ class NetworkConfig:
 
     `address` is where peers connect to this node, `peers` are those that it connects to. `key_file` is the key
     that identifies the node to its peers; by default the node makes one in its data folder. At most `max_inbound`
-    peers that are not in `peers` may connect.
+    peers that are not in `peers` may connect. Only the chain that contains the `checkpoint` is synced.
     """
 
     address: ListenAddress | None = None
     peers: tuple[PeerAddress, ...] = ()
     key_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
     max_inbound: int = attrs.field(default=32, metadata={"between": (0, 64)})
+    checkpoint: Checkpoint | None = None
 
 
 @attrs.frozen

@@ -12,10 +12,12 @@ import cattrs
 
 from alysd.config.model import HostName, HttpUrl, ListenAddress
 from alysd.config.problems import Text
-from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
+from alysd.types.checkpoint import Checkpoint
+from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
 from alysd.types.peers import PeerAddress
-from alysd.types.units import Sat
+from alysd.types.units import Height, Sat
 from alysd.wire.evm_address import parse_address
+from alysd.wire.hex import from_displayed
 from alysd.wire.multiaddress import parse_peer_address
 
 
@@ -125,6 +127,14 @@ def _peer_address(value: object, _: object) -> PeerAddress:
     return parse_peer_address(value if isinstance(value, str) else "")
 
 
+def _checkpoint(value: object, _: object) -> Checkpoint:
+    """Convert a height and a block hash, as `getblockbyheight` shows them."""
+    found = re.fullmatch(r"([1-9][0-9]{0,17}):([0-9a-f]{64})", value if isinstance(value, str) else "")
+    if found is None:
+        raise ValueError("must be HEIGHT:HASH, the height and the hash of a final block, such as 1000:00ab…")
+    return Checkpoint(Height(int(found[1])), BlockHash(from_displayed(found[2])))
+
+
 def _optional(value: object, kind: Any) -> Any:
     """Convert the value of an option that may be None. Empty text (`ALYS_X__Y=`) is None."""
     if isinstance(value, Text) and not value:
@@ -168,6 +178,7 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook(Sat, _integer)
     converter.register_structure_hook(EvmAddress, _evm_address)
     converter.register_structure_hook(PeerAddress, _peer_address)
+    converter.register_structure_hook(Checkpoint, _checkpoint)
     converter.register_structure_hook(BlsPublicKey, lambda value, _: hex_bytes(value, 48, "a BLS public key"))
     converter.register_structure_hook(
         XOnlyKey, lambda value, _: hex_bytes(value, 32, "an x-only Bitcoin public key")

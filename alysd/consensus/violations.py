@@ -6,7 +6,7 @@ import attrs
 
 from alysd.errors import InvalidApproval, InvalidBlock, InvalidWork, NotNow, Refused
 from alysd.types.hashes import BlockHash, displayed
-from alysd.types.units import MAX_WEI, Slot, Wei
+from alysd.types.units import MAX_WEI, Height, Slot, Wei
 
 
 def shown(value: object) -> str:
@@ -194,6 +194,33 @@ class BrokenRange(InvalidBlock):
 
     def __str__(self) -> str:
         return f"not a range of the chain: {self.reason}"
+
+
+@attrs.frozen
+class BelowCheckpoint(InvalidBlock):
+    """A single block at or below the checkpoint. Sync alone brings these blocks."""
+
+    height: Height
+    checkpoint: str
+
+    def __str__(self) -> str:
+        return f"the block at height {self.height} is not above the checkpoint {self.checkpoint}"
+
+
+@attrs.frozen
+class OffCheckpoint(InvalidBlock):
+    """A peer's block at `height` is `found`, or missing; the chain of the checkpoint has the block `wanted`."""
+
+    height: Height
+    wanted: BlockHash
+    found: BlockHash | None
+
+    def __str__(self) -> str:
+        found = "missing" if self.found is None else displayed(self.found)
+        return (
+            f"not the chain of the checkpoint: the block at height {self.height} is {found}, "
+            f"but must be {displayed(self.wanted)}"
+        )
 
 
 class WrongExecutionParent(Differs, InvalidBlock):

@@ -133,9 +133,11 @@ def _read_chain(file: Path) -> _Chain | None:
     except FileNotFoundError:
         return None
     except PermissionError as error:
-        raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
+        raise ConfigError(
+            f"{file} cannot be read: {error.strerror}: make it readable for the node's user"
+        ) from None
     except (ValueError, IsADirectoryError):
         pass  # said below
     except OSError as error:
-        raise StoreError(f"{file} cannot be read: {error.strerror}") from error
+        raise StoreError(f"{file} cannot be read: {error.strerror}; check the disk") from error
     raise Corrupt(f"{file} does not name the chain of the folder: restore this file from a copy of the folder")

@@ -309,4 +309,4 @@ class Child(ABC):
 
     @abstractmethod
     def _stop_start(self) -> None:
-        """Cancel a start that has not finished, which loses nothing."""
+        """Cancel a start that has not finished. No message is lost, because the instance has handled none."""

@@ -158,7 +158,7 @@ class LivingChild(Child):
         """Let the ended instance release its resources. `failure` is `None` if it ended as it was asked to."""
 
     def _stop_start(self) -> None:
-        """Cancel a start that has not finished, which loses nothing."""
+        """Cancel a start that has not finished. No message is lost, because the instance has handled none."""
         if self.scope is not None:
             self.scope.cancel()
 

@@ -117,5 +117,5 @@ class FakeEngine:
         return transfer_receipts(len(payload.transactions))
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Do nothing: this client has nothing to close."""
         await trio.lowlevel.checkpoint()

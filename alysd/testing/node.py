@@ -51,6 +51,7 @@ from alysd.testing.engine import FakeEngine
 from alysd.testing.virtual_time import VirtualClock
 from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainSpec
+from alysd.types.checkpoint import Checkpoint
 from alysd.types.hashes import EvmAddress
 
 MINING = MiningConfig(internal=True, fee_recipient=EvmAddress(b"\xaa" * 20))
@@ -167,6 +168,7 @@ async def open_simulated_node(
     tracing: Tracing | None = None,
     peer_host: PeerHostFactory | None = None,
     bitcoin: BitcoinNode | None = None,
+    checkpoint: Checkpoint | None = None,
     adapt: Callable[[SupervisorSpec], SupervisorSpec] = lambda root: root,
 ) -> AsyncGenerator[SimulatedNode]:
     """Run a node on the database in `folder`. Leaving the `with` block stops the node and closes the database.
@@ -196,6 +198,7 @@ async def open_simulated_node(
         tracing=tracing or NoTracing(),
         peer_host=peer_host,
         bitcoin=None if bitcoin is None else _bitcoin(folder, bitcoin, hand),
+        checkpoint=checkpoint,
     )
     changes: list[Change] = []
     health: list[HealthChange] = []

@@ -110,15 +110,20 @@ def child_plans(offset: float = 0.0, *, retries: bool = True) -> st.SearchStrate
 def trees(draw: st.DrawFn) -> TreePlan:
     """A supervisor over one to three actors.
 
-    Messages are retried only under one-for-one. Under other strategies, a retried message would crash its actor
-    while the actor's group starts, for which the model has no single outcome.
+    Messages are retried only under one-for-one and without links. Otherwise, a retried message would crash its
+    actor while the actor's group starts, for which the model has no single outcome.
     """
-    strategy = draw(group_strategies())
-    retries = isinstance(strategy, OneForOne)
-    children = [draw(child_plans(offset, retries=retries)) for offset in OFFSETS[: draw(st.integers(1, 3))]]
-    return TreePlan(
-        strategy, tuple(children), restarts=draw(st.integers(0, 4)), root_restarts=draw(st.integers(0, 2))
+    count = draw(st.integers(1, 3))
+    linked = tuple(number for number in range(1, count) if draw(st.booleans()))
+    plan = TreePlan(
+        draw(group_strategies()),
+        (),
+        restarts=draw(st.integers(0, 4)),
+        root_restarts=draw(st.integers(0, 2)),
+        linked=linked,
     )
+    children = [draw(child_plans(offset, retries=not plan.grouped)) for offset in OFFSETS[:count]]
+    return attrs.evolve(plan, children=tuple(children))
 
 
 @cache
@@ -163,7 +168,7 @@ def commands(*, retries: bool = True) -> st.SearchStrategy[Command]:
 def programs(draw: st.DrawFn, *, most: int = 30) -> Program:
     """A tree and at most `most` commands for it."""
     plan = draw(trees())
-    command = commands(retries=isinstance(plan.strategy, OneForOne))
+    command = commands(retries=not plan.grouped)
     return Program(plan, tuple(draw(st.lists(command, max_size=most))))
 
 

@@ -17,12 +17,14 @@ class SyncProgress:
 
     Without a peer that has a better head, `target` is the height of this node's head. `peers` is the number of
     peers with a status of the last minute. `blocks_per_second` is 0 while the node does not catch up.
+    `checkpoint_missing` says that the node has a checkpoint which its chain does not contain yet.
     """
 
     current: Height
     target: Height
     blocks_per_second: float
     peers: int
+    checkpoint_missing: bool = False
 
     @property
     def share(self) -> float:
@@ -34,9 +36,10 @@ class SyncProgress:
         """Whether the node may make and approve blocks (docs/protocol.md, "Sync").
 
         It may if its head has at least 99.5 % of the target's height, or if at most `NEAR_BLOCKS` blocks are
-        missing.
+        missing, but not before it has the checkpoint.
         """
-        return self.share >= 0.995 or self.target - self.current <= NEAR_BLOCKS
+        near = self.share >= 0.995 or self.target - self.current <= NEAR_BLOCKS
+        return near and not self.checkpoint_missing
 
     @property
     def seconds_left(self) -> float | None:

@@ -12,6 +12,7 @@ from typing import TypeVar
 import attrs
 import trio
 
+from alysd.consensus.checkpoint import check_above
 from alysd.consensus.federation import Verifier
 from alysd.consensus.peg_ledger import Entries
 from alysd.consensus.ranges import VerifiedRange
@@ -30,6 +31,7 @@ from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ReceivedBlock, StoredBlock, ValidBlock
 from alysd.types.chain_spec import ChainContext
+from alysd.types.checkpoint import Checkpoint
 from alysd.wire.block_ssz import encode_block
 from alysd.workflows.ledger_reads import ledger_entries
 from alysd.workflows.own_key import OwnKey
@@ -67,8 +69,10 @@ class BlockImportWorkflow(Actor[BlockImport]):
         publish: Callable[[WorkflowMoved], object],
         timing: Timing,
         own_key: OwnKey,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self._context = context
+        self._checkpoint = checkpoint
         self._clock = clock
         self._verify = verify
         self._chain = chain
@@ -133,6 +137,7 @@ class BlockImportWorkflow(Actor[BlockImport]):
         known = await self._known(signed)
         if known is not None:
             return known
+        check_above(signed.block, self._checkpoint)
         executed = await self._judged_and_executed(signed, None)
         stored = self._reached(await self._chain.ask(AdoptBlock(executed), seconds=self._timing.chain_write))
         return self._reached(await self._follow(stored)).forkchoice

@@ -1,10 +1,11 @@
 """Measure the node on the development chain with the embedded engine, and compare with the goals.
 
-    python -m benchmarks.node [--only daemon own-share ethereum-rpc database] [--blocks 10000]
+    python -m benchmarks.node [--only daemon contracts own-share ethereum-rpc database] [--blocks 10000]
 
-"daemon" measures a running `alysd` and takes about three minutes. "own-share" measures production and import
-without the time of the execution client, in about a minute. "ethereum-rpc" compares answers with those of geth.
-"database" builds a long chain and starts a daemon with it.
+"daemon" measures a running `alysd` and takes about three minutes. "contracts" measures one whose embedded engine
+executes calls that compute, for a minute. "own-share" measures production and import without the time of the
+execution client, in about a minute. "ethereum-rpc" compares answers with those of geth. "database" builds a long
+chain and starts a daemon with it.
 """
 
 import argparse
@@ -15,10 +16,10 @@ from pathlib import Path
 
 import trio
 
-from benchmarks.node import daemon, database, ethereum_rpc, own_share
+from benchmarks.node import contracts, daemon, database, ethereum_rpc, own_share
 from benchmarks.node.figures import Figure
 
-PARTS = ("daemon", "own-share", "ethereum-rpc", "database")
+PARTS = ("daemon", "contracts", "own-share", "ethereum-rpc", "database")
 
 MEMORY_FOLDER = next(iter(Path("/dev").glob("shm")), None)
 """A file system in memory, if available: syncing each block of the long chain to a disk takes longer."""
@@ -35,6 +36,8 @@ async def measure(part: str, blocks: int) -> None:
         match part:
             case "daemon":
                 await daemon.measure(folder, show)
+            case "contracts":
+                await contracts.measure(folder, show)
             case "own-share":
                 await own_share.measure(folder, show)
             case "ethereum-rpc":

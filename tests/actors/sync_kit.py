@@ -24,6 +24,7 @@ from alysd.testing.stand_in import StandIn
 from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, Forkchoice
+from alysd.types.checkpoint import Checkpoint
 from alysd.types.hashes import BlockHash
 from alysd.types.peers import PeerOffence, PeerStatus, StreamKind
 from alysd.types.sync import SyncProgress
@@ -154,6 +155,7 @@ class Bench:
     states: dict[BlockHash, ChainState]
     tip: Forkchoice
     together: int = 1
+    checkpoint: Checkpoint | None = None
 
     @classmethod
     def make(cls, own: Branch, final: int = 0, **peers: Peer) -> "Bench":
@@ -196,7 +198,7 @@ class Bench:
             self.sync,
             lambda: SyncActor(
                 CONTEXT, BLS, PeerClient(self.host, self.network), self.chain, self.imports, self.approval,
-                Timing(CONTEXT.spec.slot_seconds),
+                Timing(CONTEXT.spec.slot_seconds), (), self.checkpoint,
             ),
         )  # fmt: skip
         async with self.harness.running(actor(self.host, lambda: PeersHost(self.peers)), actor_child):

@@ -73,6 +73,8 @@ def test_a_node_that_is_behind_says_what_is_missing() -> None:
     assert "   syncing to 2005: 1 block missing   " in shown
     assert "syncing" not in draw_status({**REPORT, "sync": {**sync, "current": 2005}}, now=NOW)
     assert "syncing" not in draw_status({**REPORT, "sync": None}, now=NOW)
+    shown = draw_status({**REPORT, "sync": {**sync, "checkpoint_missing": True}}, now=NOW)
+    assert "   checkpoint missing   " in shown
 
 
 def test_a_node_with_a_network_counts_its_peers() -> None:

@@ -8,7 +8,11 @@ import pytest
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.checks import check_with_chain
 from alysd.config.problems import InvalidConfig
+from alysd.config.show import show_config
 from alysd.testing.config_files import folder_with, load, problems_of
+from alysd.types.checkpoint import Checkpoint
+from alysd.types.hashes import BlockHash
+from alysd.types.units import Height
 
 PAYS = "mining.fee_recipient=0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472"
 
@@ -70,6 +74,25 @@ def test_a_bitcoin_node_needs_a_chain_with_a_peg(tmp_path: Path) -> None:
     spec = load_chain_spec(config.chain.spec)
     with pytest.raises(InvalidConfig, match=r"bitcoin.url = http://127.0.0.1:1: the chain .* has no peg"):
         check_with_chain(config, spec)
+
+
+CHECKPOINT = f"1000:{'0a' * 31}ff"
+
+
+def test_a_checkpoint_is_a_height_and_a_hash_as_the_rpc_shows_it(tmp_path: Path) -> None:
+    (found,) = problems(folder_with(tmp_path), f"network.checkpoint={CHECKPOINT}")
+    assert "network.checkpoint needs network.address" in found
+    config = load(folder_with(tmp_path), f"network.checkpoint={CHECKPOINT}", "network.address=127.0.0.1:9333")
+    checkpoint = config.network.checkpoint
+    assert checkpoint == Checkpoint(Height(1000), BlockHash(b"\xff" + b"\x0a" * 31))
+    assert str(checkpoint) == CHECKPOINT
+    assert f'checkpoint = "{CHECKPOINT}"' in show_config(config)
+
+
+@pytest.mark.parametrize("wrong", ["1000", "0a" * 32, "0:" + "0a" * 32, "-1:" + "0a" * 32, "5:0x" + "0a" * 31])
+def test_what_is_no_checkpoint_is_refused(wrong: str, tmp_path: Path) -> None:
+    (found,) = problems(folder_with(tmp_path), f"network.checkpoint={wrong}", "network.address=127.0.0.1:9333")
+    assert "must be HEIGHT:HASH" in found
 
 
 def test_a_real_client_with_all_of_it_is_right(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_every_command_is_drawn() -> None:
 @settings(max_examples=50)
 def test_a_tree_with_groups_retries_nothing(plan: TreePlan) -> None:
     """The model could not say how far the group had come when the message struck again."""
-    if not isinstance(plan.strategy, OneForOne):
+    if plan.grouped:
         assert all(child.on_crash is OnCrash.DROP for child in plan.children)
 
 
@@ -68,7 +68,7 @@ def test_a_program_is_a_value_that_prints_as_what_it_is(program: Program) -> Non
     assert hash(program) == hash(Program(program.plan, program.commands))
     for command in program.commands:
         assert type(command).__name__ in repr(program)
-        if isinstance(command, SpawnChild) and not isinstance(program.plan.strategy, OneForOne):
+        if isinstance(command, SpawnChild) and program.plan.grouped:
             assert command.plan.on_crash is OnCrash.DROP
 
 

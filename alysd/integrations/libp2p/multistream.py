@@ -14,7 +14,7 @@ _PROPOSALS = 8
 
 
 class NegotiationFailed(Exception):
-    """The peer does not speak multistream-select, or none of the protocols."""
+    """The peer does not use multistream-select, or supports none of the protocols."""
 
 
 class Channel(Protocol):

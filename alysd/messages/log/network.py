@@ -52,6 +52,45 @@ class ClocksAgree(LogEvent):
 
 
 @attrs.frozen
+class CheckpointRefused(LogEvent):
+    """The peer with the id `peer` has another chain than that of the checkpoint; `reason` names the block."""
+
+    name = "checkpoint_refused"
+    level = logging.WARNING
+
+    peer: str
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "checkpoint", f"{self.peer} has another chain: {self.reason}"
+
+
+@attrs.frozen
+class CheckpointNotFound(LogEvent):
+    """No peer has sent the blocks below `checkpoint`. The node is not synced, and asks its peers again."""
+
+    name = "checkpoint_not_found"
+    level = logging.WARNING
+
+    checkpoint: str
+
+    def _line(self) -> tuple[str, str]:
+        return "checkpoint", f"{self.checkpoint}: no peer has it; check network.checkpoint and network.peers"
+
+
+@attrs.frozen
+class CheckpointReached(LogEvent):
+    """The chain of this node contains `checkpoint`."""
+
+    name = "checkpoint_reached"
+
+    checkpoint: str
+
+    def _line(self) -> tuple[str, str]:
+        return "checkpoint", f"{self.checkpoint} reached"
+
+
+@attrs.frozen
 class SyncStarted(LogEvent):
     """Peers have proved a better chain. `height` is this node's head, `target` that of the peers."""
 

@@ -8,7 +8,7 @@ from enum import Enum
 
 import attrs
 
-from alysd.nurseries import OnCrash, Overflow, RestartPolicy, Strategy
+from alysd.nurseries import OnCrash, OneForOne, Overflow, RestartPolicy, Strategy
 
 ASK_SECONDS = 1.105
 """Timeout of a program's asks in seconds. It never coincides with `PassTime` or a tick of the asks' timer."""
@@ -48,6 +48,17 @@ class TreePlan:
     restarts: int = 3
     root_restarts: int = 1
     window: float = 10.0
+    linked: tuple[int, ...] = ()
+    """The numbers of the children that are linked to the child before them."""
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the failure of a child may restart others."""
+        return bool(self.linked) or not isinstance(self.strategy, OneForOne)
+
+    def link_of(self, number: int) -> int | None:
+        """The number of the child that the child `number` is linked to."""
+        return number - 1 if number in self.linked else None
 
 
 class Action(Enum):

@@ -130,7 +130,12 @@ class Driver:
 
     def _root(self) -> SupervisorSpec:
         plan = self.worlds.any.plan
-        children = [real.spec() for real in self.real.values()]
+        reals = list(self.real.values())
+        links = [plan.link_of(number) for number in range(len(reals))]
+        children = [
+            real.spec([] if link is None else [reals[link].address])
+            for real, link in zip(reals, links, strict=True)
+        ]
         budget = Intensity(restarts=plan.restarts, seconds=plan.window)
         inner = supervisor(SUPERVISOR, plan.strategy, children, intensity=budget)
         watchers = supervisor(

@@ -1,6 +1,7 @@
 """The real actors of a program: each message tells the actor to record it, to refuse it, or to crash."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -173,12 +174,13 @@ class RealChild:
         )
         return cls(plan, address, [])
 
-    def spec(self) -> ChildSpec:
+    def spec(self, linked_to: Sequence[Address[Any]] = ()) -> ChildSpec:
         """Return the specification of the child for its supervisor."""
+        restart = self.plan.restart
         if not self.plan.process:
-            return actor(self.address, self.recorder, restart=self.plan.restart)
+            return actor(self.address, self.recorder, restart=restart, linked_to=linked_to)
         CHILDREN[id(self)] = self
-        child = process(self.address, START, codec=CODEC, config=id(self), restart=self.plan.restart)
+        child = process(self.address, START, codec=CODEC, config=id(self), restart=restart, linked_to=linked_to)
         return self.double.intercept(child)
 
     def recorder(self) -> Recorder:

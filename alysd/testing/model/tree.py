@@ -154,6 +154,7 @@ class TreeModel:
         self._gave_up = False
         self._starting = False
         self._group_wakes_at: float | None = None
+        self._links = {child_name(number): child_name(number - 1) for number in plan.linked}
         for number, child in enumerate(plan.children):
             self.spawn(child, child_name(number)).added = False
 
@@ -168,7 +169,7 @@ class TreeModel:
     @property
     def one_for_one(self) -> bool:
         """Whether a failure affects no other child."""
-        return isinstance(self.plan.strategy, OneForOne)
+        return not self.plan.grouped
 
     # Commands
 
@@ -303,12 +304,16 @@ class TreeModel:
         if delay is None:
             child.alive, child.wanted, child.state = False, False, State.FAILED
             child.shut()
+            for linked in reversed(self._with_linked([child])):
+                if linked is not child and linked.wanted:
+                    self._drain(linked)
+                    linked.wanted = False
             if child.added:
                 self._drop(child)
         elif not self._within(self._restarted_at, self.plan.restarts):
             child.alive, child.state = False, State.FAILED
             self._gave_up = True
-        elif len(self._affected(child)) > 1:
+        elif len(self._group(child)) > 1:
             child.alive, child.state = False, State.CRASHED
             self._regroups.append((child, delay))
         elif delay > 0:
@@ -375,6 +380,18 @@ class TreeModel:
             case other:
                 raise TypeError(f"the model does not know the strategy {other!r}")
 
+    def _group(self, child: ChildModel) -> list[ChildModel]:
+        """The children that restart with `child`."""
+        return self._with_linked(self._affected(child))
+
+    def _with_linked(self, children: list[ChildModel]) -> list[ChildModel]:
+        """These children, and those linked to one of them, directly or through others."""
+        names = {child.name for child in children}
+        for child in self.children:  # a link names an earlier child
+            if self._links.get(child.name) in names:
+                names.add(child.name)
+        return [child for child in self.children if child.name in names]
+
     def _within(self, times: list[float], restarts: int) -> bool:
         times.append(self.now)
         times[:] = [at for at in times if at > self.now - self.plan.window]
@@ -403,7 +420,7 @@ class TreeModel:
         self._group_wakes_at = None
         if failed.removed:
             return
-        for child in reversed(self._affected(failed)):
+        for child in reversed(self._group(failed)):
             self._cancel(child)
         if delay > 0:
             failed.back_off()

@@ -136,6 +136,11 @@ EXAMPLES: dict[LogEvent, str] = {
         "clock|the clock of this machine is 1.2 s ahead of the clocks of its 1 peer: "
         "check its time synchronisation"
     ),
+    network.CheckpointRefused("16Uiu2", "not the chain"): "checkpoint|16Uiu2 has another chain: not the chain",
+    network.CheckpointNotFound("9:ab"): (
+        "checkpoint|9:ab: no peer has it; check network.checkpoint and network.peers"
+    ),
+    network.CheckpointReached("9:ab"): "checkpoint|9:ab reached",
     network.SyncStarted(Height(5), Height(2005), 3): "sync|from block 5 to 2005, 3 peers ahead",
     network.SyncProgressed(Height(5), Height(2005), 20.0): "sync|block 5 of 2005, 20.0 blocks/s, 2 minutes left",
     network.SyncProgressed(Height(5), Height(2005), 0.0): "sync|block 5 of 2005, 0.0 blocks/s",

@@ -13,6 +13,7 @@ from alysd.nurseries import (
     ExponentialBackoff,
     FixedDelay,
     Immediate,
+    Never,
     OnCrash,
     OneForAll,
     OneForOne,
@@ -25,6 +26,7 @@ from alysd.nurseries.child import Child
 from alysd.nurseries.inbox import Entry, Inbox
 from alysd.nurseries.mailbox import Ticket
 from alysd.nurseries.processes.outlet import Outlet
+from alysd.nurseries.supervising import Supervising
 from alysd.nurseries.supervision import SupervisorChild
 from alysd.nurseries.timers import Timer
 from alysd.testing.model.commands import (
@@ -67,8 +69,18 @@ def program(plan: ChildPlan, *commands: Command, strategy: Strategy | None = Non
     return Program(TreePlan(strategy or OneForOne(), (plan, plan)), commands)
 
 
+def linked(plan: ChildPlan, *commands: Command) -> Program:
+    """The second child is linked to the first one."""
+    return Program(TreePlan(OneForOne(), (plan, plan), linked=(1,)), commands)
+
+
 def nothing(*_: object) -> None:
     """What the broken part does instead."""
+
+
+def alone(_: Supervising, failed: Child) -> list[Child]:
+    """Only the child that failed restarts."""
+    return [failed]
 
 
 def admit_without_a_task(_: Inbox, ticket: Ticket[Entry]) -> None:
@@ -199,6 +211,18 @@ BREAKS: dict[str, tuple[type[object], str, Callable[..., object], Program]] = {
             SendMessage(0, SendMode.TELL),
             StopChild(0),
         ),
+    ),
+    "a linked child does not restart": (
+        Supervising,
+        "_group",
+        alone,
+        linked(ChildPlan(Immediate()), CrashChild(0)),
+    ),
+    "a linked child does not stop": (
+        Supervising,
+        "_stop_linked",
+        nothing,
+        linked(ChildPlan(Never()), CrashChild(0)),
     ),
     "what waits at the end is forgotten": (
         Address,

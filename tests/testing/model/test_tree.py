@@ -150,6 +150,31 @@ def test_a_strategy_decides_who_restarts(strategy: Strategy, restarts: list[int]
     assert [child.restarts for child in model.children] == restarts
 
 
+def linked(*policies: RestartPolicy) -> TreeModel:
+    """Each child but the first is linked to the one before."""
+    plans = tuple(ChildPlan(policy) for policy in policies)
+    return TreeModel(TreePlan(OneForOne(), plans, 9, linked=tuple(range(1, len(plans)))))
+
+
+@pytest.mark.parametrize(("failed", "restarts"), [(0, [1, 1, 1]), (1, [0, 1, 1]), (2, [0, 0, 1])])
+def test_a_child_restarts_with_those_linked_to_it(failed: int, restarts: list[int]) -> None:
+    model = linked(Immediate(), Immediate(), Immediate())
+    model.panic(model.children[failed])
+    assert [child.restarts for child in model.children] == restarts
+
+
+def test_a_child_that_failed_for_good_stops_those_linked_to_it_after_their_messages() -> None:
+    model = linked(Immediate(), Never(), Immediate())
+    first, second, third = model.children
+    model.suspend(third)
+    waiting = send(model, third)
+    model.panic(second)
+    assert (first.state, second.state, third.state) == (State.RUNNING, State.FAILED, State.STOPPED)
+    assert third.box.written == [waiting.number]
+    model.restart(second)
+    assert third.state is State.STOPPED
+
+
 def test_one_restart_too_many_goes_up_and_keeps_the_messages() -> None:
     model = tree(Immediate(), Never(), restarts=1)
     first, second = model.children
