@@ -6,7 +6,7 @@ and any node can broadcast it. All of this repeats until Bitcoin has confirmed a
 neither lost gossip nor a restart stops it (docs/protocol.md, "Peg-out").
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import attrs
@@ -56,6 +56,10 @@ BROADCAST_SECONDS = 30.0
 """Deadline of asks that wait for the Bitcoin node: a broadcast, and whether the peg is halted."""
 
 
+UNKNOWN_SECONDS = 30.0
+"""Seconds for which a member may not know whether the peg is halted before it logs that it does not sign."""
+
+
 @attrs.define
 class _Gathered:
     """A version of a payment in flight: its signatures by key, and what was done with it. Times are trio's."""
@@ -64,6 +68,7 @@ class _Gathered:
     signatures: dict[XOnlyKey, PegSignature] = attrs.field(factory=dict[XOnlyKey, PegSignature])
     complete: Transaction | None = None
     sent: float = attrs.field(factory=trio.current_time)
+    known_since: float = attrs.field(factory=trio.current_time)
     broadcast: float | None = None
     failures: dict[type[LogEvent], str] = attrs.field(factory=dict[type[LogEvent], str])
 
@@ -239,25 +244,28 @@ class FederationActor(Actor[PegSigning]):
     async def _sign_due(self) -> None:
         async for _ in self._signing:
             due = [gathered for gathered in self._memory.versions.values() if self._lacks_own(gathered)]
-            halted = await self._halted() if due else None
-            for gathered in due:
-                if halted is not None:
-                    _note(gathered, PaymentNotSigned(gathered.open.txid, halted))
-                elif self._signer is not None:
+            may_sign = await self._may_sign(due) if due else False
+            for gathered in due if may_sign else ():
+                if self._signer is not None:
                     await self._sign(self._signer, gathered)
 
-    async def _halted(self) -> str | None:
-        """The reason why the peg is halted, or cannot be known not to be; None if this node may sign.
+    async def _may_sign(self, due: Sequence[_Gathered]) -> bool:
+        """Whether the peg is not halted, as far as this node's Bitcoin node shows.
 
-        A node without a Bitcoin node cannot know it, and relies on the others.
+        For a moment after each Bitcoin block it cannot know, which is logged only if it lasts. A node without a
+        Bitcoin node relies on the others.
         """
         if self._bridge is None:
-            return None
+            return True
         try:
             await self._bridge.ask(CheckNotHalted(), seconds=BROADCAST_SECONDS)
         except (NotSeenOnBitcoin, NotNow, NotAnswered) as error:
-            return str(error)
-        return None
+            lasts = isinstance(error, NotSeenOnBitcoin)
+            for gathered in due:
+                if lasts or trio.current_time() - gathered.known_since >= UNKNOWN_SECONDS:
+                    _note(gathered, PaymentNotSigned(gathered.open.txid, str(error)))
+            return False
+        return True
 
     async def _sign(self, signer: BitcoinSigner, gathered: _Gathered) -> None:
         """Sign a version, check the result, and send it to the peers. The next review repeats what fails."""

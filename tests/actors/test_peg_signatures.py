@@ -12,6 +12,7 @@ from trio.testing import MockClock
 from alysd.actors.peg_signatures import (
     BROADCAST_AGAIN,
     SENT_AGAIN,
+    UNKNOWN_SECONDS,
     FederationActor,
     SignatureMemory,
 )
@@ -412,6 +413,10 @@ async def test_nothing_is_signed_while_the_peg_is_halted(
     world.make_final(make_payment(world.spendings))
     async with world.running(member):
         await trio.sleep(5 * SLOT)
+        assert (member.published(), await member.finalized()) == ([], ())
+        sure = isinstance(error, NotSeenOnBitcoin)
+        assert len([one for one in logged if isinstance(one, PaymentNotSigned)]) == sure, "or for a moment only"
+        await trio.sleep(UNKNOWN_SECONDS)
         assert (member.published(), await member.finalized()) == ([], ())
         assert len([one for one in logged if isinstance(one, PaymentNotSigned)]) == 1
         member.bridge.on(CheckNotHalted).answers(None)

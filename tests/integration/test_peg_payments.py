@@ -1,0 +1,135 @@
+"""BTC that is burned on a real daemon is paid by a real Bitcoin node: a chain of one that signs for itself."""
+
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+
+from alysd.cli import main
+from alysd.config.chain_spec import load_chain_spec
+from alysd.config.key_file import read_key_file
+from alysd.integrations.new_key_file import write_key_file
+from alysd.peg.federation import output_script
+from alysd.testing.chain import bitcoin_secret, member_keys
+from alysd.testing.components import RPC_PASSWORD, RPC_USER
+from alysd.testing.daemon import Daemon, daemon
+from alysd.types.peg import BRIDGE_ADDRESS
+from alysd.wire.evm_address import checksum_address
+from alysd.wire.keccak import keccak256
+from tests.integration.bitcoin_wallet import Wallet, data, wallet
+
+pytestmark = pytest.mark.component
+
+SECONDS = 120.0
+WEI_PER_SAT = 10**10
+SELECTOR = keccak256(b"requestPegOut(bytes)")[:4]
+USER: LocalAccount = Account.from_key(b"\x07" * 32)
+SENDER = bytes.fromhex(USER.address[2:])
+
+
+@attrs.frozen
+class Rig:
+    """A wallet and a daemon whose key is that of the federation's only member."""
+
+    wallet: Wallet
+    node: Daemon
+    script: bytes
+    chain_id: int
+
+    async def until(self, condition: Callable[[], Awaitable[bool]], *, mining: bool = False) -> None:
+        """Wait for a condition, and meanwhile mine a Bitcoin block now and then."""
+        with trio.fail_after(SECONDS):
+            while not await condition():
+                if mining:
+                    await self.wallet.mine()
+                await trio.sleep(0.5)
+
+    async def balance(self) -> int:
+        return int(await self.node.eth("eth_getBalance", USER.address, "latest"), 16)
+
+    async def deposit(self, sat: int) -> None:
+        """Deposit for the user, and wait until it is credited."""
+        before = await self.balance()
+        await self.wallet.send((sat, self.script), data(SENDER))
+
+        async def credited() -> bool:
+            return await self.balance() > before
+
+        await self.until(credited, mining=True)
+
+    async def burn(self, sat: int, address: str) -> None:
+        """Ask for a payment, and wait until a block has the request."""
+        call = SELECTOR + (32).to_bytes(32, "big") + len(address).to_bytes(32, "big") + address.encode()
+        fields: dict[str, Any] = {
+            "chainId": self.chain_id,
+            "nonce": int(await self.node.eth("eth_getTransactionCount", USER.address, "latest"), 16),
+            "to": checksum_address(BRIDGE_ADDRESS),
+            "value": sat * WEI_PER_SAT,
+            "gas": 200_000,
+            "maxFeePerGas": 3 * 10**9,
+            "maxPriorityFeePerGas": 10**9,
+            "data": "0x" + (call + bytes(-len(address) % 32)).hex(),
+        }
+        signed = Account.sign_transaction(fields, USER.key)
+        await self.node.eth("eth_sendRawTransaction", signed.raw_transaction.to_0x_hex())
+
+        async def included() -> bool:
+            return await self.node.eth("eth_getTransactionReceipt", signed.hash.to_0x_hex()) is not None
+
+        await self.until(included)
+
+    async def received(self, address: str) -> int:
+        """The sat that the wallet has received at an address, in the mempool or in blocks."""
+        return round(await self.wallet.bitcoin.call("getreceivedbyaddress", address, 0) * 10**8)
+
+
+@asynccontextmanager
+async def rig(folder: Path) -> AsyncGenerator[Rig]:
+    files = folder / "files"
+    assert main(["init", str(files), "--dev", "--peg"]) == 0
+    chain, key = files / "chains" / "dev.toml", files / "bitcoin.key"
+    spec = load_chain_spec(chain)
+    authority = read_key_file(files / "dev-authority.key", known_to_all=True).secret
+    member = member_keys(authority, bitcoin_secret(0), spec.chain_id)
+    text = chain.read_text().replace("peg_in_confirmations = 6", "peg_in_confirmations = 2")
+    text = text.replace(spec.federation_bitcoin_keys[0].hex(), member.bitcoin_key.hex())
+    chain.write_text(text.replace(spec.federation_bitcoin_proofs[0].hex(), member.bitcoin_proof.hex()))
+    write_key_file(key, "bitcoin", bitcoin_secret(0), member.bitcoin_key.hex())
+    script = output_script((member.bitcoin_key,))
+    async with wallet(folder) as funded:
+        url = funded.bitcoin.rpc_url.replace("://", f"://{RPC_USER}:{RPC_PASSWORD}@")
+        settings = (f"bitcoin.url={url}", f"peg.key_file={key}")
+        async with daemon(folder, *settings, config=files / "alysd.toml") as node:
+            yield Rig(funded, node, script, spec.chain_id)
+
+
+async def test_burns_are_paid_in_bitcoin(tmp_path: Path) -> None:
+    """The change of a payment pays the next one, once Bitcoin has confirmed it."""
+    async with rig(tmp_path) as run:
+        await run.deposit(1_000_000)
+        for _ in range(2):
+            addresses = [await run.wallet.bitcoin.call("getnewaddress") for _ in range(2)]
+            for address in addresses:
+                await run.burn(150_000, address)
+            burned = time.perf_counter()
+
+            async def paid(addresses: list[str] = addresses) -> bool:
+                return all([await run.received(address) for address in addresses])
+
+            await run.until(paid, mining=True)
+            print(f"from the burns to the payment at the Bitcoin node: {time.perf_counter() - burned:.1f} s")
+            for address in addresses:
+                assert 145_000 < await run.received(address) < 150_000, "less its share of the Bitcoin fee"
+        signed = run.node.events("payment_signed")
+        assert 2 <= len(signed) <= 4
+        assert sum(one["requests"] for one in signed) == 4
+        assert len(run.node.events("payment_complete")) == len(signed)
+        assert run.node.events("payment_not_signed") == []
+        assert run.node.events("slots_missed") == []
