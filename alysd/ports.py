@@ -351,8 +351,8 @@ class BitcoinNode(Protocol):
         """The serialized block, at most 4,000,000 bytes. Its header has the hash `block`."""
         ...
 
-    async def wait_for_new_block(self, tip: BitcoinHash, seconds: float) -> BitcoinHash:
-        """Wait until the newest block is not `tip`, but at most `seconds`; returns the newest block's hash."""
+    async def wait_for_height(self, height: int, seconds: float) -> None:
+        """Wait until the newest block has at least this height, but at most `seconds`."""
         ...
 
     async def fee_rate(self, blocks: int) -> int | None:

@@ -23,7 +23,9 @@ from alysd.types.peg import PegIn
 from alysd.types.units import Sat
 
 WAIT_SECONDS = 10.0
-"""The longest wait for a new block in one call. A node that has died is noticed this long after its last block."""
+"""The longest wait for a new block in one call.
+
+A node that has died, or taken another branch of the same height, is noticed at most this much later."""
 
 RETRY_SECONDS = 1.0
 """The pause after a failure. `integrations.bitcoin_nodes` makes longer ones for each node."""
@@ -107,7 +109,7 @@ class BitcoinFollower:
         if self._reported:
             self.report(BitcoinFollowed(self.height))
         self._reported = False
-        await self.node.wait_for_new_block(info.tip, WAIT_SECONDS)
+        await self.node.wait_for_height(info.height + 1, WAIT_SECONDS)
 
     async def _undo(self, info: BitcoinChainInfo) -> None:
         """Remove the blocks that are not in the node's best chain. Raises `NotNow` if the node is only behind."""

@@ -116,12 +116,13 @@ class BitcoinCore:
             advice = "use a Bitcoin node that still has the block" if "pruned" in error.message else "try again"
             raise self._unavailable(f"it does not have the block {shown}: {error.message}: {advice}") from error
 
-    async def wait_for_new_block(self, tip: BitcoinHash, seconds: float) -> BitcoinHash:
-        """Wait until the newest block is not `tip`, but at most `seconds` (`waitfornewblock`)."""
+    async def wait_for_height(self, height: int, seconds: float) -> None:
+        """Wait until the newest block has at least this height, but at most `seconds` (`waitforblockheight`).
+
+        `waitfornewblock` takes the known tip only since Bitcoin Core 30, and misses a block without it.
+        """
         milliseconds = max(1, int(seconds * 1000))  # 0 would wait for ever
-        return await self._get(
-            tip_from_json, "waitfornewblock", milliseconds, tip[::-1].hex(), seconds=seconds + GRACE_SECONDS
-        )
+        await self._get(tip_from_json, "waitforblockheight", height, milliseconds, seconds=seconds + GRACE_SECONDS)
 
     async def fee_rate(self, blocks: int) -> int | None:
         """The estimated fee rate in sat per 1,000 virtual bytes, None without an estimate (`estimatesmartfee`)."""

@@ -58,9 +58,9 @@ class BitcoinNodes:
         """The serialized block."""
         return await self._first(lambda node: node.block(block))
 
-    async def wait_for_new_block(self, tip: BitcoinHash, seconds: float) -> BitcoinHash:
-        """Wait until the newest block is not `tip`, but at most `seconds`."""
-        return await self._first(lambda node: node.wait_for_new_block(tip, seconds))
+    async def wait_for_height(self, height: int, seconds: float) -> None:
+        """Wait until the newest block has at least this height, but at most `seconds`."""
+        await self._first(lambda node: node.wait_for_height(height, seconds))
 
     async def fee_rate(self, blocks: int) -> int | None:
         """The estimated fee rate in sat per 1,000 virtual bytes, None without an estimate."""

@@ -159,14 +159,13 @@ class FakeBitcoinNode:
                 return one.data if self.garbage is None else one.data[:80] + self.garbage
         raise self._unavailable(f"it does not have the block {block[::-1].hex()}: pruned data")
 
-    async def wait_for_new_block(self, tip: BitcoinHash, seconds: float) -> BitcoinHash:
-        """Wait for a change of the chain."""
+    async def wait_for_height(self, height: int, seconds: float) -> None:
+        """Wait for a block."""
         await self._answer()
         with trio.move_on_after(seconds):
-            while self.chain.blocks[self._height].hash == tip:
+            while self._height < height:
                 await self.chain.changed()
         await self._answer()
-        return self.chain.blocks[self._height].hash
 
     async def fee_rate(self, blocks: int) -> int | None:
         """The chain's `fee_rate`."""

@@ -96,13 +96,13 @@ async def test_a_block_is_what_was_asked_for() -> None:
 )
 async def test_garbage_counts_as_no_answer(answer: Any) -> None:
     """Nothing of it may end the actor, or be taken for a block."""
-    replies = dict.fromkeys(("getblock", "estimatesmartfee", "waitfornewblock", "getblockhash"), answer)
+    replies = dict.fromkeys(("getblock", "estimatesmartfee", "waitforblockheight", "getblockhash"), answer)
     async with answering(**replies) as server:
         node = BitcoinCore(server.url, "regtest")
         for call in (
             lambda: node.block(BitcoinHash(bytes(32))),
             lambda: node.block_hash(1),
-            lambda: node.wait_for_new_block(BitcoinHash(bytes(32)), 0.1),
+            lambda: node.wait_for_height(1, 0.1),
         ):
             with pytest.raises(BitcoinUnavailable):
                 await call()
@@ -137,6 +137,17 @@ async def test_a_height_above_the_tip_has_no_block() -> None:
     async with answering(getblockhash=refusal(-8, "Block height out of range")) as server:
         node = BitcoinCore(server.url, "regtest")
         assert await node.block_hash(7) is None
+        await node.aclose()
+
+
+async def test_waiting_needs_no_newer_bitcoin_core() -> None:
+    """`waitfornewblock` refuses the known tip before version 30: such a node would never be usable."""
+    async with answering(waitforblockheight={"hash": REGTEST, "height": 0}) as server:
+        node = BitcoinCore(server.url, "regtest")
+        await node.wait_for_height(7, 1.5)
+        assert server.requests[-1]["params"] == [7, 1500]
+        await node.wait_for_height(7, 0.0)
+        assert server.requests[-1]["params"] == [7, 1]  # 0 would wait for ever
         await node.aclose()
 
 
