@@ -417,6 +417,7 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
                 context, clock, resources.watch, to.reader, to.metrics, node.handle, timing, resources.role,
                 None if resources.peer_host is None else to.network,
                 None if resources.peer_host is None else to.sync,
+                None if resources.bitcoin is None else to.bitcoin_watch,
             )  # fmt: skip
             after = [
                 task(

@@ -26,7 +26,9 @@ from alysd.messages.events import (
 )
 from alysd.messages.metrics import FederationCounts, NodeCounts, PortCounts, Scrape
 from alysd.nurseries import ChildSnapshot, Health, State
+from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain import Forkchoice
+from alysd.types.peg import PegTotals
 from alysd.types.sync import SyncProgress
 
 EVENTS = (
@@ -154,8 +156,12 @@ class SnapshotCollector(Collector):
             return
         if self.scrape.head is not None:
             yield from _chain_metrics(self.scrape.head)
+            if self.scrape.peg:
+                yield from _peg_metrics(self.scrape.head.head.peg)
         if self.scrape.sync is not None:
             yield from _sync_metrics(self.scrape.sync)
+        if self.scrape.bitcoin is not None:
+            yield from _bitcoin_metrics(self.scrape.bitcoin)
         yield GaugeMetricFamily(
             "alysd_clock_step_seconds",
             "Seconds by which the clock was set while the node ran (back: negative); 0 while it is trusted.",
@@ -203,6 +209,30 @@ def _sync_metrics(progress: SyncProgress) -> Iterable[Metric]:
     yield GaugeMetricFamily(
         "alysd_sync_blocks_per_second", "Rate of a sync in progress, otherwise 0.", progress.blocks_per_second
     )
+
+
+def _bitcoin_metrics(bitcoin: BitcoinStatus) -> Iterable[Metric]:
+    yield GaugeMetricFamily(
+        "alysd_bitcoin_usable",
+        "1 while this node sees Bitcoin's best chain, so that it makes and approves peg contents.",
+        bitcoin.problem is None,
+    )
+    yield GaugeMetricFamily(
+        "alysd_bitcoin_height", "Height up to which this node has read the Bitcoin chain.", bitcoin.read
+    )
+
+
+def _peg_metrics(peg: PegTotals) -> Iterable[Metric]:
+    for name, text, sat in (
+        ("held", "Bitcoin that the federation holds, as of the head.", peg.held),
+        ("owed", "Bitcoin that is owed for accepted requests whose payment is not confirmed.", peg.owed),
+        ("refunds_due", "Bitcoin that is owed back for refused requests.", peg.refunds_due),
+        ("reserve", "Bitcoin in the reserve, which pays for the federation's own moves.", peg.reserve),
+    ):
+        yield GaugeMetricFamily(f"alysd_peg_{name}_btc", text, sat / 1e8)
+    yield GaugeMetricFamily("alysd_peg_payments_in_flight", "Payments that are not confirmed.", peg.payments)
+    waiting = peg.next_request - peg.first_request
+    yield GaugeMetricFamily("alysd_peg_requests_waiting", "Requests without a proposed payment.", waiting)
 
 
 PORT_METRICS = (

@@ -15,6 +15,7 @@ from alysd.api.node_health import NodeReport
 from alysd.api.supervision_pages import SupervisionPages
 from alysd.api.system_handle import SystemHandle
 from alysd.errors import Refused
+from alysd.messages.bitcoin_watch import BitcoinWatch, GetBitcoinStatus
 from alysd.messages.metrics import GetCounts, GetFederation, Metrics, PortCounts, Scrape
 from alysd.messages.network import GetPeers, Network
 from alysd.messages.reads import ReadEvidence, ReadForkchoice, Reads
@@ -33,7 +34,7 @@ Reply = TypeVar("Reply")
 class OperatorPages:
     """The pages of one node; `running` gives its tree and the failures in it.
 
-    `network` is None for a node without peers.
+    `network` is None for a node without peers, `bitcoin` for one without a Bitcoin node.
     """
 
     context: ChainContext
@@ -46,6 +47,7 @@ class OperatorPages:
     role: Role
     network: Address[Network] | None = None
     sync: Address[Sync] | None = None
+    bitcoin: Address[BitcoinWatch] | None = None
     ports: dict[str, PortCounts] = attrs.field(factory=dict[str, PortCounts])
 
     def port(self, name: str) -> PortCounts:
@@ -70,12 +72,16 @@ class OperatorPages:
         progress = None
         if self.network is not None and self.sync is not None:
             progress = await _answer(self.sync.ask(GetSyncProgress(), seconds=self.timing.page_ask))
+        bitcoin = None
+        if self.bitcoin is not None:
+            bitcoin = await _answer(self.bitcoin.ask(GetBitcoinStatus(), seconds=self.timing.page_ask))
         tree = self.running.snapshot()
         failures = self.running.up().failures
         # Copies, because a thread renders the metrics while the runtime continues to count.
         by_kind = {child.name: dict(failures.of(child.name).kinds) for child in tree.walk()}
         ports = tuple(map(attrs.evolve, self.ports.values()))
-        scrape = Scrape(tree, tip, by_kind, ports, self.watch.look().step, progress)
+        step, peg = self.watch.look().step, self.context.peg is not None
+        scrape = Scrape(tree, tip, by_kind, ports, step, progress, bitcoin, peg)
         text = await _answer(self.metrics.ask(scrape, seconds=self.timing.page_ask))
         if text is None:
             return Response.text("the metrics actor does not answer", 503)

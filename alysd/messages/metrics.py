@@ -6,6 +6,7 @@ import attrs
 
 from alysd.messages.events import QuorumChanged
 from alysd.nurseries import Ask, ChildSnapshot, FailureKind
+from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain import Forkchoice
 from alysd.types.federation import SlotRecord
 from alysd.types.sync import SyncProgress
@@ -73,7 +74,8 @@ class Scrape(Ask[Metrics, bytes]):
     `head` is None while the chain actor does not answer; the chain's metrics are then left out. `failures` has the
     number of failures per child and kind of failure, `ports` the counts of the servers' ports. `clock_step` is the
     step of the machine's clock in seconds, 0 while the clock is trusted. `sync` is None for a node without peers,
-    and while the sync actor does not answer.
+    and while the sync actor does not answer. `bitcoin` is None on a node that follows no Bitcoin node.
+    `peg` says whether the chain has a peg.
     """
 
     tree: ChildSnapshot
@@ -82,3 +84,5 @@ class Scrape(Ask[Metrics, bytes]):
     ports: tuple[PortCounts, ...] = ()
     clock_step: float = 0.0
     sync: SyncProgress | None = None
+    bitcoin: BitcoinStatus | None = None
+    peg: bool = False

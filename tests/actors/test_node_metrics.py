@@ -27,11 +27,13 @@ from alysd.testing.blocks import CHAIN_ID, MINER
 from alysd.testing.chain import EASY_BITS
 from alysd.testing.config_files import CONF
 from alysd.types.auxpow import AuxPowHeader
+from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain import Forkchoice
 from alysd.types.federation import SlotRecord
 from alysd.types.hashes import AuxHash, BlockHash, BlsPublicKey
+from alysd.types.peg import PegTotals
 from alysd.types.sync import SyncProgress
-from alysd.types.units import Height, Slot, Wei
+from alysd.types.units import Height, Sat, Slot, Wei
 from tests.samples import BLOCK, CHAIN, child, evidence, tip
 
 
@@ -114,10 +116,11 @@ def scraped(
     head: Forkchoice | None = None,
     failures: Mapping[str, Mapping[FailureKind, int]] | None = None,
     sync: SyncProgress | None = None,
+    bitcoin: BitcoinStatus | None = None,
 ) -> dict[str, float]:
-    """The numbers of a scrape."""
-    collector = SnapshotCollector()
-    collector.scrape = Scrape(tree, head, failures or {}, (PortCounts("alys", opened=2, failed=1),), sync=sync)
+    """The numbers of a scrape. With `bitcoin`, the chain has a peg."""
+    collector, ports = SnapshotCollector(), (PortCounts("alys", opened=2, failed=1),)
+    collector.scrape = Scrape(tree, head, failures or {}, ports, 0.0, sync, bitcoin, bitcoin is not None)
     return samples(new_registry(collector))
 
 
@@ -191,6 +194,17 @@ def test_version_and_process_are_shown() -> None:
     assert found["process_resident_memory_bytes{}"] > 0
 
 
+def test_the_peg_is_shown_on_a_chain_that_has_one() -> None:
+    """An operator would not see that the own Bitcoin node has stopped the peg."""
+    totals = PegTotals(held=Sat(250_000_000), owed=Sat(1), payments=2, first_request=3, next_request=8)
+    tip = Forkchoice(attrs.evolve(CHAIN[4], peg=totals), CHAIN[3], CHAIN[1])
+    found = scraped(child("AlysSystem"), tip, bitcoin=BitcoinStatus(800_000, 799_990, "connection refused"))
+    assert (found["alysd_bitcoin_usable{}"], found["alysd_bitcoin_height{}"]) == (0, 799_990)
+    assert (found["alysd_peg_held_btc{}"], found["alysd_peg_owed_btc{}"]) == (2.5, 1e-8)
+    assert (found["alysd_peg_payments_in_flight{}"], found["alysd_peg_requests_waiting{}"]) == (2, 5)
+    assert not [name for name in scraped(child("AlysSystem"), tip) if "peg" in name or "bitcoin" in name]
+
+
 @pytest.mark.parametrize("name", ["conf/prometheus/alysd.rules.yml", "docs/operating.md"])
 def test_every_metric_that_an_operator_is_told_to_watch_exists(name: str) -> None:
     """An alert on a metric that does not exist never fires."""
@@ -201,7 +215,8 @@ def test_every_metric_that_an_operator_is_told_to_watch_exists(name: str) -> Non
     counts, _ = counted(WorkflowMoved("block production", "Building"), accused, over)
     head = Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1])
     sync = SyncProgress(Height(5), Height(2005), 20.0, 3)
-    shown = scraped(child("chain"), head, {"chain": {FailureKind.PANIC: 1}}, sync)
+    bitcoin = BitcoinStatus(800_000, 800_000, None)
+    shown = scraped(child("chain"), head, {"chain": {FailureKind.PANIC: 1}}, sync, bitcoin)
     exposed = {key.partition("{")[0].removesuffix("_bucket") for key in (*counts, *shown)}
     assert named - {"alysd_events_uncounted_total"} <= exposed
 
