@@ -151,6 +151,12 @@ class PegWorld:
         header = reader.needed_header(state.payload_hash)
         return (await trio.to_thread.run_sync(reader.account, header, address)).balance
 
+    async def nonce(self, address: EvmAddress, state: ChainState) -> int:
+        """The number of transactions of an account after a block."""
+        reader = self.engine.reader
+        header = reader.needed_header(state.payload_hash)
+        return (await trio.to_thread.run_sync(reader.account, header, address)).nonce
+
     async def entries(self, at: ChainState, *keys: tuple[Table, bytes]) -> tuple[Entry | None, ...]:
         """The entries with these keys after a block."""
         return await self.node.to.chain.ask(GetEntries(keys, at.hash))

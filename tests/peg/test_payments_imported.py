@@ -4,17 +4,13 @@ from pathlib import Path
 
 import attrs
 import pytest
-from btclib_secp256k1 import ssa
 from trio.testing import MockClock
 
-from alysd.consensus.peg_ledger import entry_keys, spendings_at, stored_key
+from alysd.consensus.peg_ledger import entry_keys, stored_key
 from alysd.errors import InvalidBlock
 from alysd.messages.chain import ListEntries
-from alysd.peg.authoring import Wish, make_proposal, make_replacement
-from alysd.peg.coins import Coin
-from alysd.peg.ledger import Draft, check_totals, number_key
-from alysd.peg.payments import spent_outputs
-from alysd.peg.signing import Spending, assemble_witness, message_of
+from alysd.peg.authoring import make_replacement
+from alysd.peg.ledger import check_totals
 from alysd.peg.violations import (
     AlreadySigned,
     BadProposal,
@@ -26,77 +22,31 @@ from alysd.peg.violations import (
     WrongPayees,
     WrongReserveFee,
 )
-from alysd.testing.chain import bitcoin_secret
 from alysd.testing.peg import BITCOIN_BLOCK, peg_in
 from alysd.types.chain import ChainState
-from alysd.types.hashes import BitcoinHash, SchnorrSignature
+from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import (
     ConfirmedPegOut,
-    FederationOutput,
     OutPoint,
-    Payment,
     PegContents,
     PegOutProposal,
-    Request,
-    Transaction,
     TransactionOutput,
 )
 from alysd.types.tables import Table
 from alysd.types.units import Sat
 from alysd.wire.bitcoin_transaction import make_transaction
 from tests.peg.chain_world import USERS, PegWorld, burn, peg_world
+from tests.peg.payments import coins, new_proposal, payment_of, signed, spendings
 
 RICH, OTHER, _ = USERS
 RESERVE_AND_DEPOSITS = PegContents(peg_ins=(peg_in("first", 400_000, 300_000), peg_in("second", 2_000_000)))
 
 
-def spendings(world: PegWorld) -> tuple[Spending, ...]:
-    return spendings_at(world.genesis, world.hand.context)
-
-
-def outpoint_of(key: bytes) -> OutPoint:
-    return OutPoint(BitcoinHash(key[:32]), int.from_bytes(key[32:], "big"))
-
-
-async def coins(world: PegWorld, at: ChainState) -> list[Coin]:
-    """The outputs that no payment spends, as a bridge would list them."""
-    page = await world.node.to.chain.ask(ListEntries(Table.OUTPUTS, b"", 100, at.hash))
-    assert page.next is None
-    return [
-        Coin(outpoint_of(key), output.amount, 0, spendings(world)[0].weight)
-        for key, output in page.entries
-        if isinstance(output, FederationOutput) and output.payment is None
-    ]
-
-
-async def proposal(world: PegWorld, at: ChainState, rate: int = 5_000) -> PegOutProposal:
-    """A proposal for the requests after the block `at`, as an author makes it."""
-    numbers = range(at.peg.first_request, at.peg.next_request)
-    keys = [(Table.REQUESTS, number_key(number)) for number in numbers]
-    found = await world.entries(at, *keys)
-    entries = {(Request, key): value for (_, key), value in zip(keys, found, strict=True)}
-    draft = Draft(at.peg, entries)  # pyright: ignore[reportArgumentType]  they are requests
-    wish = Wish(rate, "largest-first")
-    made = make_proposal(draft, await coins(world, at), wish, spendings(world), make_transaction)
+async def proposal(world: PegWorld, at: ChainState) -> PegOutProposal:
+    """A proposal for the requests after the block `at`."""
+    made = await new_proposal(world, at, 5_000)
     assert made is not None
     return made
-
-
-async def payment_of(world: PegWorld, at: ChainState, name: BitcoinHash) -> Payment:
-    (payment,) = await world.entries(at, (Table.PAYMENTS, name))
-    assert isinstance(payment, Payment)
-    return payment
-
-
-def signed(world: PegWorld, payment: Payment, transaction: Transaction) -> Transaction:
-    """The transaction with the witness of the federation's only member."""
-    (spending,) = spendings(world)
-    spent = spent_outputs(payment, [spending])
-    witness: list[tuple[bytes, ...]] = []
-    for place in range(len(transaction.inputs)):
-        message = message_of(transaction, spent, place, spending.leaf_hash)
-        witness.append(assemble_witness(spending, {0: SchnorrSignature(ssa.sign(message, bitcoin_secret(0)))}))
-    return attrs.evolve(transaction, witness=tuple(witness))
 
 
 async def proposed(world: PegWorld) -> tuple[ChainState, PegOutProposal]:

@@ -1,0 +1,150 @@
+"""Measures what a block costs with a large ledger: `python -m benchmarks.peg.ledger`.
+
+A block of 16 deposits and 16 burns, and a block without contents, each on an empty ledger and on one with a
+million minted deposits, 10,000 outputs and 1,000 open requests: reading the entries, the rules, and the synced
+commit.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import count, islice
+from pathlib import Path
+
+import attrs
+
+from alysd.consensus.fork_choice import Tree
+from alysd.consensus.peg_ledger import entry_keys, stored_key, take_burns, take_contents
+from alysd.consensus.validity import apply_block
+from alysd.integrations.lmdb_store import LmdbStore
+from alysd.testing.chain import ChainHand, chain_spec
+from alysd.testing.peg import PEG_GENESIS, USER, peg_in, txid
+from alysd.types.chain import ChainState, LedgerChange
+from alysd.types.hashes import BlockHash, EvmAddress, sha256
+from alysd.types.peg import (
+    Burn,
+    FederationOutput,
+    Minted,
+    OutPoint,
+    PegContents,
+    PegTotals,
+    Request,
+)
+from alysd.types.tables import EntryChange, Table
+from alysd.types.units import Height, Sat, SatSum, Slot, Wei
+
+MINTED, OUTPUTS, REQUESTS = 1_000_000, 10_000, 1_000
+AMOUNT = Sat(1_000_000)
+AT_ONCE = 50_000
+MEASURED = 60
+ADDRESS = b"bcrt1pzfyhn35mfyuj0ys4uyt03uwqh67fhc29evj9cgw3c8f7cqxy2clq84j7uv"
+BURNS = tuple(Burn(USER, ADDRESS, Sat(200_000)) for _ in range(16))
+HAND = ChainHand.of(chain_spec(execution_genesis=PEG_GENESIS))
+
+
+def large_ledger() -> Iterator[EntryChange]:
+    """The entries of the large ledger. Most of its deposits were spent."""
+    for number in range(MINTED):
+        yield EntryChange(Table.MINTED, sha256(number.to_bytes(8, "big")), Minted(Height(1), AMOUNT))
+    for number in range(OUTPUTS):
+        outpoint = OutPoint(txid(f"output {number}"), 0)
+        yield EntryChange(Table.OUTPUTS, outpoint.key, FederationOutput(AMOUNT, 0, None))
+    for number in range(REQUESTS):
+        request = Request(USER, b"\x51\x20" + bytes(32), AMOUNT)
+        yield EntryChange(Table.REQUESTS, number.to_bytes(8, "big"), request)
+
+
+TOTALS = PegTotals(
+    held=Sat(OUTPUTS * AMOUNT),
+    burned=SatSum((MINTED - OUTPUTS) * AMOUNT + REQUESTS * AMOUNT),
+    minted=SatSum(MINTED * AMOUNT),
+    owed=Sat(REQUESTS * AMOUNT),
+    next_request=REQUESTS,
+    outputs=OUTPUTS,
+)
+"""The sums of the large ledger."""
+
+
+def contents_of(number: int) -> PegContents:
+    """16 deposits to different recipients."""
+    return PegContents(peg_ins=tuple(
+        peg_in(f"new {number} {place}", 200_000, to=EvmAddress(bytes([place + 1]) * 20)) for place in range(16)
+    ))  # fmt: skip
+
+
+@attrs.define
+class Chain:
+    """Blocks whose payloads nothing executes, committed to a store. Every tenth makes its ancestors final."""
+
+    store: LmdbStore
+    tree: Tree
+    parent: ChainState
+
+    def fill(self) -> None:
+        """Write the large ledger, in one block per 50,000 entries."""
+        entries = large_ledger()
+        while changes := tuple(islice(entries, AT_ONCE)):
+            self._commit(LedgerChange(TOTALS, changes), final=True)
+
+    def block(self, number: int, contents: PegContents, burns: tuple[Burn, ...]) -> float:
+        """Take one block into the ledger and commit it; the seconds that this took."""
+        context, rules, parent = HAND.context, HAND.context.peg, self.parent
+        assert rules is not None
+        begun = time.perf_counter()
+        keys = entry_keys(contents, None, parent, context)
+        places = [stored_key(key) for key in keys]
+        changes = self.tree.changes(places, parent.hash)
+        below = [place for place, change in zip(places, changes, strict=True) if change is None]
+        final = dict(zip(below, self.store.final_entries(below), strict=True))
+        found = {
+            key: final[place] if change is None else change.value
+            for key, place, change in zip(keys, places, changes, strict=True)
+        }
+        step = take_contents(contents, None, parent, context, rules, found)  # pyright: ignore[reportArgumentType]
+        change = take_burns(step.change, burns, parent, context, rules)
+        self._commit(change, final=number % 10 == 0)
+        return time.perf_counter() - begun
+
+    def _commit(self, change: LedgerChange, *, final: bool) -> None:
+        parent = self.parent
+        height, name = Height(parent.height + 1), BlockHash(sha256(parent.hash))
+        payload = attrs.evolve(HAND.genesis.block.payload, block_number=height)
+        block = attrs.evolve(HAND.genesis.block, payload=payload, slot=Slot(height), auxpow_header=None)
+        signed = attrs.evolve(HAND.genesis, hash=name, block=block)
+        executed = apply_block(parent, signed, Wei(0), (), change)
+        if final:
+            state = attrs.evolve(executed.state, last_final=parent.hash, last_final_height=parent.height)
+            executed = attrs.evolve(executed, state=state)
+        self.store.commit_block(executed, self.tree.place(executed.state))
+        self.tree.adopt(executed.state, executed.changes)
+        self.parent = executed.state
+
+
+def measure(folder: Path, *, large: bool) -> tuple[float, float]:
+    """The median seconds of a block with contents and burns, and of a block without."""
+    with closing(LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)) as store:
+        chain = Chain(store, Tree([HAND.genesis_state], HAND.genesis.hash), HAND.genesis_state)
+        if large:
+            chain.fill()
+        numbers = count(1)
+        full = [chain.block(number, contents_of(number), BURNS) for number in islice(numbers, MEASURED)]
+        empty = [chain.block(number, PegContents(), ()) for number in islice(numbers, MEASURED)]
+    return statistics.median(full), statistics.median(empty)
+
+
+def main() -> None:
+    """Print the figures in milliseconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        for large in (False, True):
+            full, empty = measure(Path(folder) / f"large-{large}", large=large)
+            name = "1,000,000 minted, 10,000 outputs, 1,000 requests" if large else "empty ledger"
+            sys.stdout.write(
+                f"{name}: 16 deposits and 16 burns {full * 1e3:.2f} ms, no contents {empty * 1e3:.2f} ms\n"
+            )
+
+
+if __name__ == "__main__":
+    main()
