@@ -14,7 +14,7 @@ import trio
 
 from alysd.consensus.checkpoint import check_above
 from alysd.consensus.federation import Verifier
-from alysd.consensus.peg_ledger import Entries
+from alysd.consensus.peg_ledger import Entries, entry_keys
 from alysd.consensus.ranges import VerifiedRange
 from alysd.consensus.validity import check_block, complete_block
 from alysd.consensus.violations import UnknownParent
@@ -108,8 +108,8 @@ class BlockImportWorkflow(Actor[BlockImport]):
             self._alone -= 1
             others = []
         for signed in others:
-            # The proof of a header is judged by the states of ancestors, which the chain actor must have.
-            if signed.block.auxpow_header is not None or trio.current_time() >= until:
+            # A header's proof and the peg's ledger are read from the chain actor, which must have the parent.
+            if self._reads_chain(signed, executed[-1].state) or trio.current_time() >= until:
                 break
             try:
                 executed.append(await self._executed_on(signed, executed[-1].state, (), message.verified))
@@ -126,6 +126,11 @@ class BlockImportWorkflow(Actor[BlockImport]):
         for one in stored:
             self._reached(ImportedBlock(one.placement.tip))
         return RangeImported(len(stored), tip)
+
+    def _reads_chain(self, signed: SignedBlock, parent: ChainState) -> bool:
+        """Whether the rules of a block need more of the chain than the state of its parent."""
+        header = signed.block.auxpow_header
+        return header is not None or bool(entry_keys(signed.block.peg, header, parent, self._context))
 
     async def _known(self, signed: SignedBlock) -> Forkchoice | None:
         """The forkchoice if the chain has the block."""

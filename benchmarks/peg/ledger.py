@@ -118,8 +118,8 @@ class Chain:
         if final:
             state = attrs.evolve(executed.state, last_final=parent.hash, last_final_height=parent.height)
             executed = attrs.evolve(executed, state=state)
-        self.store.commit_block(executed, self.tree.place(executed.state))
-        self.tree.adopt(executed.state, executed.changes)
+        placement = self.tree.adopt(executed.state, executed.changes)
+        self.store.commit_blocks([(executed, placement)])
         self.parent = executed.state
 
 

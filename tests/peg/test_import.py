@@ -3,17 +3,21 @@
 from pathlib import Path
 
 import pytest
+import trio
 from trio.testing import MockClock
 
+from alysd.consensus.ranges import check_range
 from alysd.consensus.violations import WrongWithdrawals
 from alysd.errors import InvalidBlock
+from alysd.integrations.bls import verify_each
+from alysd.messages.block_import import ImportRange
 from alysd.peg.violations import AlreadyMinted
 from alysd.testing.peg import USER, peg_in
-from alysd.types.block import Withdrawal
+from alysd.types.block import SignedBlock, Withdrawal
 from alysd.types.peg import FederationOutput, Minted, PegContents
 from alysd.types.tables import Table
-from alysd.types.units import Gwei, Sat
-from tests.peg.chain_world import WEI_PER_SAT, peg_world
+from alysd.types.units import Gwei, Height, Sat
+from tests.peg.chain_world import NOTHING, USERS, WEI_PER_SAT, burn, peg_world
 
 
 async def test_a_deposit_is_minted_once_and_survives_a_restart(
@@ -64,6 +68,38 @@ async def test_a_reorganisation_undoes_a_mint_exactly(
             await world.block(deposit)
         with pytest.raises(AlreadyMinted):
             await world.take(await world.make(first, deposit))
+
+
+async def test_a_range_of_a_sync_is_imported_like_single_blocks(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block of a batch must not be judged by a ledger without the changes of those before it."""
+    monkeypatch.setattr(trio.from_thread, "check_cancelled", lambda: None)  # there are no threads
+    deposits = [PegContents(peg_ins=(peg_in(name, 150_000),)) for name in ("first", "second")]
+    blocks: list[SignedBlock] = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    async with peg_world(tmp_path / "one") as world:
+        parent = world.genesis
+        small = [burn(USERS[0], nonce, 50_000) for nonce in range(2)]
+        for contents, transactions in ((deposits[0], small), (NOTHING, ()), (deposits[1], ()), (NOTHING, ())):
+            blocks.append(await world.make(parent, contents, transactions))
+            parent = await world.take(blocks[-1])
+        double = await world.make(parent, deposits[0])
+        refunded = parent.peg.refunded
+        assert refunded == 100_000
+    async with peg_world(tmp_path / "other") as world:
+        context = world.hand.context
+        good = check_range(reversed(blocks), Height(1), context.first_federation, context, verify_each)
+        first = 0
+        while first < len(blocks):
+            first += (await world.node.to.block_import.ask(ImportRange(good, first))).count
+        assert await world.head() == parent
+        all_blocks = [*blocks, double]
+        bad = check_range(reversed(all_blocks), Height(1), context.first_federation, context, verify_each)
+        with pytest.raises(AlreadyMinted):
+            await world.node.to.block_import.ask(ImportRange(bad, 4))
+        assert await world.head() == parent
 
 
 async def test_an_author_mints_nothing_but_what_was_deposited(
