@@ -24,7 +24,7 @@ from alysd.types.units import Height
 from tests.actors.sync_kit import LONG, SHORT, Bench, Branch, Peer
 
 OTHER = Branch().grow(60, gas_limit=29_000_000)
-"""A longer chain from the first block on, which a quorum has approved: that of old keys."""
+"""A longer chain from the first block on, which a quorum has approved: made with keys that are no longer used."""
 
 
 def at(branch: Branch, height: int) -> Checkpoint:
