@@ -93,18 +93,6 @@ class _Integer:
 
 
 @attrs.frozen
-class _Flag:
-    width: int = 1
-    layout: str = "bool"
-
-    def encode(self, value: bool) -> bytes:
-        return bytes([value])
-
-    def read(self, data: bytes, start: int) -> tuple[bool, int]:
-        return data[start : start + 1] == b"\x01", start + 1
-
-
-@attrs.frozen
 class _Text:
     width: None = None
     layout: str = "bytes"
@@ -194,8 +182,6 @@ def _part(kind: Any) -> _Part:
         return _Bytes(BYTES[kind])
     if kind in INTEGERS:
         return _Integer(INTEGERS[kind])
-    if kind is bool:
-        return _Flag()
     if kind is bytes:
         return _Text()
     origin, inner = get_origin(kind), get_args(kind)
