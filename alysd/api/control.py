@@ -25,6 +25,7 @@ from alysd.errors import ConfigError, NotNow
 from alysd.messages.log.base import log
 from alysd.messages.log.process import OperatorCommand
 from alysd.nurseries import ChildSnapshot, Priority, UnknownChild, WrongState
+from alysd.wire.json_input import parse_json
 from alysd.workflows.clock_watch import ClockWatch
 
 CHILD = "control socket"
@@ -204,8 +205,8 @@ def _parse(line: bytes) -> dict[str, str]:
     Raises `ControlRefused` if the line is no such request.
     """
     try:
-        request: object = json.loads(line)
-    except (ValueError, RecursionError):
+        request: object = parse_json(line)
+    except ValueError:
         raise ControlRefused("malformed", f"the request is not JSON: {line[:40]!r}") from None
     for command in ("list", ACCEPT_CLOCK):
         if request == {"command": command}:

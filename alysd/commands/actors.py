@@ -58,6 +58,7 @@ def ask(path: "Path", request: dict[str, str], seconds: float = ANSWER_SECONDS) 
     from contextlib import suppress
 
     from alysd.errors import UserError
+    from alysd.wire.json_input import parse_json
 
     answer = b""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -89,8 +90,8 @@ def ask(path: "Path", request: dict[str, str], seconds: float = ANSWER_SECONDS) 
         except OSError as error:
             raise UserError(f"{path}: {error.strerror or error}") from None
     try:
-        report = json.loads(answer)
-    except (ValueError, RecursionError):
+        report = parse_json(answer)
+    except ValueError:
         report = None
     if not isinstance(report, dict):
         raise UserError("the node closed the connection without a valid answer; `alysd status` shows its state")

@@ -144,6 +144,8 @@ def _answer(client: "httpx.Client", request: "httpx.Request") -> dict[str, Any]:
 
     Raises `ValueError` if the answer exceeds `MAX_ANSWER_BYTES`.
     """
+    from alysd.wire.json_input import parse_json
+
     body, response = b"", client.send(request, stream=True)
     try:
         for chunk in response.iter_bytes():
@@ -153,7 +155,7 @@ def _answer(client: "httpx.Client", request: "httpx.Request") -> dict[str, Any]:
     finally:
         response.close()
     try:
-        report: object = json.loads(body) if response.status_code == OK else None
-    except (ValueError, RecursionError):
+        report: object = parse_json(body) if response.status_code == OK else None
+    except ValueError:
         report = None
     return cast("dict[str, Any]", report) if isinstance(report, dict) else {}

@@ -57,7 +57,7 @@ def run_scenario(scenario: FederationScenario, *, share: bool = True) -> Simulat
         ) as federation:
             for number, faults in enumerate(scenario.rounds):
                 federation.world.history.note("", f"round {number + 1}: {'; '.join(map(str, faults))}")
-                await _round(federation, faults)
+                await _round(federation, faults, scenario.calm_slots)
         return federation
 
     with shared_work() if share else nullcontext(), rare_collections():
@@ -75,14 +75,14 @@ def rare_collections() -> Generator[None]:
         gc.set_threshold(*before)
 
 
-async def _round(federation: SimulatedFederation, faults: tuple[FederationFault, ...]) -> None:
+async def _round(federation: SimulatedFederation, faults: tuple[FederationFault, ...], calm_slots: int) -> None:
     ends = [federation.begin(partial(_apply, federation, fault)) for fault in faults]
     await federation.slots(FAULT_SLOTS)
     for end in ends:
         await end.wait()
     over = federation.slot()
     recovery = await _slots_until_commit(federation, over, RECOVERY_SLOTS)
-    calm, calm_slots = federation.slot(), 2 * len(federation.members)
+    calm = federation.slot()
     federation.world.history.note("", "calm: every honest node has to commit")
     recovery += await _slots_until_commit(federation, over, calm_slots)
     federation.recoveries.append(recovery)

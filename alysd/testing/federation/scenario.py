@@ -63,6 +63,14 @@ class FederationScenario:
     liars: dict[int, Habits]
     rounds: tuple[tuple[FederationFault, ...], ...]
 
+    @property
+    def calm_slots(self) -> int:
+        """The number of slots of calm within which every honest node has to commit: 2n.
+
+        Links that lose messages also do so in the calm, so that a block can miss its quorum: then it is 4n.
+        """
+        return (4 if self.quality.loss else 2) * self.members
+
     def __str__(self) -> str:
         lines = [
             f"seed {self.seed}, {self.members} members, {self.quality}",
@@ -73,7 +81,7 @@ class FederationScenario:
 
 
 def round_slots(members: int) -> int:
-    """The number of slots of a round: those of the faults, those of the recovery, and 2n slots of calm."""
+    """The number of slots of a round: those of the faults, those of the recovery, and at least 2n of calm."""
     return FAULT_SLOTS + RECOVERY_SLOTS + 2 * members
 
 
