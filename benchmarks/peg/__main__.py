@@ -80,7 +80,7 @@ async def _use(
     begun = time.time()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(miner.run)
-        await users.deposit(bytes(20), 10_000_000) if options.reserve else None
+        await users.deposit(b"reserve", 10_000_000) if options.reserve else None
         async with trio.open_nursery() as troubles:
             if options.kill_seconds:
                 troubles.start_soon(killer.run)

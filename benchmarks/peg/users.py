@@ -69,7 +69,7 @@ class Users:
     requests: list[Request] = attrs.field(init=False, factory=list[Request])
 
     async def deposit(self, recipient: bytes, sat: int) -> None:
-        """Send a deposit of `sat` to the federation, for the `recipient`."""
+        """Send a deposit of `sat` to the federation, for the `recipient`; the word `reserve` names the reserve."""
         outputs = [{self.address: f"{sat / SAT_PER_BTC:.8f}"}, {"data": recipient.hex()}]
         sent = await self.bitcoin.call("send", outputs, None, "unset", 5, wallet=WALLET)
         self.deposits.append(Deposit(sent["txid"], "0x" + recipient.hex(), sat, time.time()))

@@ -261,11 +261,19 @@ def test_a_member_that_has_lost_its_folder_starts_only_after_recover(member: Pat
     assert finding is not None
     member_data(member).accept(finding)
     opened = member_data(member).open(NOW)
-    assert opened.signer is not None
+    signer = opened.signer
+    assert signer is not None
+
+    def approve(slot: int, parent: int) -> None:
+        trio.run(signer.approve, child(MEMBER.genesis_state, slot)[0].block, Slot(parent))
+
     for slot, parent in ((2, 1), (NOW + 1, NOW), (NOW + 5, NOW)):
         with pytest.raises(ApprovalForbidden):
-            trio.run(opened.signer.approve, child(MEMBER.genesis_state, slot)[0].block, Slot(parent))
-    trio.run(opened.signer.approve, child(MEMBER.genesis_state, NOW + 5)[0].block, Slot(NOW + 1))
+            approve(slot, parent)
+    trio.run(signer.state_recovery, Slot(NOW + 4))
+    with pytest.raises(ApprovalForbidden):
+        approve(NOW + 5, NOW + 4)
+    approve(NOW + 6, NOW + 5)
     opened.store.close()
 
 
