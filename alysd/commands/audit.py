@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alysd.cli import complain
 from alysd.commands.output import say
 
 if TYPE_CHECKING:
@@ -119,6 +120,6 @@ def _progress(chain: str) -> "Callable[[int, int], None]":
 
     def show(height: int, last: int) -> None:
         if height % 1_000 == 0 and sys.stderr.isatty():
-            print(f"{chain}: block {height} of {last}", file=sys.stderr)
+            complain(f"{chain}: block {height} of {last}")
 
     return show
