@@ -7,6 +7,7 @@ import pytest
 from alysd.commands.federation_files import check, open_federation
 from alysd.config.chain_spec import load_chain_spec
 from alysd.errors import ConfigError
+from alysd.integrations.possession import x_only_key
 from alysd.testing.config_files import load
 from alysd.validation import ValidNode, validate_node
 
@@ -76,3 +77,12 @@ def test_a_configuration_that_no_node_accepts_is_said_at_once(tmp_path: Path) ->
     (tmp_path / "member-1/bls.key").write_text("nonsense")
     with pytest.raises(ConfigError, match="not a key file"):
         check(member)
+
+
+def test_a_federation_with_a_bitcoin_node_has_a_peg_and_its_members_keys(tmp_path: Path) -> None:
+    """Deposits would be credited, and nobody could sign a payment."""
+    valid = [validate(member.config) for member in open_federation(tmp_path, 2, "http://u:p@127.0.0.1:18443")]
+    assert {each.genesis.context.peg is not None for each in valid} == {True}
+    keys = valid[0].genesis.context.spec.federation_bitcoin_keys
+    assert [x_only_key(each.peg_secret or b"") for each in valid] == list(keys)
+    assert [str(each.config.bitcoin.url) for each in valid] == ["http://127.0.0.1:18443"] * 2
